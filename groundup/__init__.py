@@ -1,8 +1,8 @@
 """groundup builds language models from the ground up and keeps them grounded.
 
 One package, one command line, one chain of artifacts from raw documents to an assistant that
-answers with proof or refuses. The rooms below are in the order in which data flows, and a room
-imports only rooms before it; tests, the command line's help and the docs derive from this order.
+answers with exact quotes or refuses. The rooms (subpackages) below follow the data flow, and a room
+imports only rooms before it; tests, the command line's help and the docs use this order.
 """
 
 __version__ = "0.1.0"

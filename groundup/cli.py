@@ -1,7 +1,7 @@
-"""The command line: finds the verb, calls it, prints its result or its error.
+"""The command line: finds the verb, calls its function, prints the result or the error.
 
-A stage function is its verb: verbs.py has the table, flags.py reads signatures, results.py prints.
-Rooms are imported when their verb is called, and none for `groundup --help`, so that it is quick.
+verbs.py has the table of verbs, flags.py turns signatures into flags, results.py prints results.
+Rooms are imported only when their verb is called, so `groundup --help` is fast.
 """
 
 import os
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = {flag for flag in ("--json", "--trace") if flag in words}
     words = [word for word in words if word not in flags]
     typed = sys.argv[1:] if arguments is None else None
-    if typed is not None:  # nor do the processes of libraries, torch's and Daft's, import from here
+    if typed is not None:  # child processes of libraries must not import from this folder either
         os.environ["PYTHONSAFEPATH"] = "1"
     try:
         if (page := contents(words)) is not None:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fail(error: BaseException, flags: set[str]) -> int:
-    """Tell an error in one line, or with its trace, and return the exit code."""
+    """Print an error in one line, or with its traceback, and return the exit code."""
     from groundup.core import GroundupError, ProcessLost, record
 
     message, code = in_words(error)
@@ -69,20 +69,20 @@ def in_words(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "Stopped.", 130
     if isinstance(error, OSError):
-        place = f" ({error.filename})" if error.filename else ""
-        return f"The system said: {error.strerror or error}{place}.", 1
-    said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-    return f"{said} (a defect; --trace shows where)", 1
+        path = f" ({error.filename})" if error.filename else ""
+        return f"The system said: {error.strerror or error}{path}.", 1
+    message = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return f"{message} (a defect; --trace shows where)", 1
 
 
 FIRST_SECONDS = 10.0
-"""Time for the first process to tell what is wrong with what all were given."""
+"""Time for rank 0 to report an error that all ranks have."""
 
 
 def wait_for_first(code: int) -> None:
-    """Leave with a code when torchrun ends this process, as it does when the first has ended.
+    """Wait for torchrun to end this process, as it does after rank 0 has reported the error.
 
-    Returns if it does not: then the first found nothing wrong, and this one is to tell.
+    Returns if it does not: then only this rank failed and must report the error itself.
     """
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
     time.sleep(FIRST_SECONDS)
@@ -92,7 +92,7 @@ def wait_for_first(code: int) -> None:
 def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -> int:
     """Find the verb, call it and print its result.
 
-    `typed` is what this process was started with, so that it can be started again; None keeps it.
+    `typed` is the process's own command line if it may be restarted with another allocator.
     """
     from groundup.core import device, record
 
@@ -117,13 +117,13 @@ def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) ->
     if verb.computes:
         device.use_cores()
     result = call()
-    if os.environ.get("RANK", "0") == "0":  # of processes that torchrun started, one speaks
+    if os.environ.get("RANK", "0") == "0":  # under torchrun only rank 0 prints
         emit(result, as_json)
     return 0
 
 
 def find(words: list[str]) -> tuple[Verb, list[str]]:
-    """Match the longest verb; ConfigError naming the nearest one."""
+    """Match the longest verb; ConfigError naming the closest one."""
     for count in (2, 1):
         for verb in VERBS:
             if verb.name == " ".join(words[:count]):
@@ -140,14 +140,13 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
 
 
 def recipe(run: Callable[..., Any], name: str) -> tuple[Callable[..., Any], str]:
-    """Find the recipe that `run` names, one of ours or `FILE.py:function`, and its example."""
+    """Find a built-in recipe or `FILE.py:function`, and its example."""
     from groundup.core import ConfigError
     from groundup.recipes import RECIPES
 
     file, _, function = name.rpartition(":")
     if not file.endswith(".py"):
-        found = run(name)
-        return found, RECIPES[name].example
+        return run(name), RECIPES[name].example
     spec = spec_from_file_location("recipe", file)
     if spec is None or spec.loader is None or not Path(file).is_file():
         raise ConfigError(f"There is no recipe file {file}; expected FILE.py:function.")

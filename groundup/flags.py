@@ -1,8 +1,8 @@
-"""A function's parameters as flags: artifacts as directories, a configuration as settings.
+"""Command-line flags from a function's signature.
 
 A stage's artifacts become `--name DIR`, its configuration `--config FILE.toml` and
-`--set key=value`, everything else a flag or an argument of its type. What the docstring says of a
-parameter stands beside its flag. The verbs are in verbs.py; knows nothing of exit codes.
+`--set key=value`, everything else a flag or an argument of its type. Help texts come from the
+docstring. The verbs are in verbs.py; exit codes in cli.py.
 """
 
 import inspect
@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "vectors": ("vectors",),
     "against": (),
 }
-"""Parameter's name to the kinds of artifact that it takes; none: any."""
+"""Kinds of artifact that a parameter accepts, by its name; empty: any."""
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -60,7 +60,7 @@ def load(target: str) -> Callable[..., Any]:
 def parse(
     name: str, function: Callable[..., Any], words: list[str], example: str = ""
 ) -> Callable[[], Any] | None:
-    """Turn words into a call of the verb's function; None if only help was asked for."""
+    """Parse words into a call of the verb's function; print help and return None for --help."""
     import cyclopts
 
     app = app_of(name, function)
@@ -90,10 +90,10 @@ def app_of(name: str, function: Callable[..., Any]) -> "cyclopts.App":
 
 
 def wrong_use(error: "cyclopts.CycloptsError", words: list[str]) -> str:
-    """What is wrong with the words, where the parser's own sentence would not say it."""
+    """A clearer message than the parser's own for missing and unused arguments."""
     import cyclopts
 
-    said, argument = " ".join(str(error).split()), error.argument
+    argument = error.argument
     if isinstance(error, cyclopts.MissingArgumentError) and argument is not None:
         flag = argument.name
         what = f" ({argument.parameter.help})" if argument.parameter.help else ""
@@ -101,11 +101,11 @@ def wrong_use(error: "cyclopts.CycloptsError", words: list[str]) -> str:
     if isinstance(error, cyclopts.UnusedCliTokensError):
         unused = " ".join(map(repr, error.unused_tokens or ()))
         return f"Expected no further argument; got {unused}."
-    return said
+    return " ".join(str(error).split())
 
 
 def below_the_flags(name: str, function: Callable[..., Any], example: str) -> Iterator[str]:
-    """What a help page says after its table: further verbs, an example, the docs, the settings."""
+    """Help sections after the table of flags: subcommands, an example, the docs, the settings."""
     if inside := below(name):
         yield f"Commands below `groundup {name}`:\n{table(inside)}"
     yield from example_and_docs(name, example)
@@ -113,11 +113,11 @@ def below_the_flags(name: str, function: Callable[..., Any], example: str) -> It
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
-    """Print the script that completes verbs, flags and their choices in a shell.
+    """Print the shell completion script for verbs, flags and their choices.
 
-    Write it once to where the shell looks for such scripts; docs/command-line.md says where.
+    Install it where the shell looks for such scripts; docs/command-line.md says where.
 
-    shell  the shell that is to complete
+    shell  the shell to generate it for
     """
     import cyclopts
 
@@ -128,7 +128,7 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
     recipes = load("groundup.recipes:run")
     functions |= {f"run {name}": (each.about, recipes(name)) for name, each in RECIPES.items()}
     groups: dict[str, cyclopts.App] = {}
-    for name in sorted(functions):  # a verb before those that begin with it
+    for name in sorted(functions):  # a verb comes before its subcommands
         about, function = functions[name]
         first, _, second = name.partition(" ")
         if first not in groups:
@@ -143,82 +143,82 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
 
 
 class Explained(NamedTuple):
-    """A docstring in parts."""
+    """A docstring split into prose and parameter descriptions."""
 
     prose: str
     parameters: dict[str, str]
-    """What each aligned line says, by the parameter's name."""
+    """Descriptions from the aligned lines, by parameter name."""
 
 
 def explained(function: Callable[..., Any]) -> Explained:
-    """Part a docstring into what help says above its table and what it says in it.
+    """Split a docstring into prose for the top of the help page and parameter descriptions.
 
-    What it raises is for programmers and left out.
+    `Raises` sentences are for programmers and omitted.
     """
-    names, prose, found = inspect.signature(function).parameters, [], {}
+    names, prose, descriptions = inspect.signature(function).parameters, [], {}
     for paragraph in (inspect.getdoc(function) or "").split("\n\n"):
         name = ""
         for number, line in enumerate(paragraph.splitlines()):
             start = re.match(r"(\w+)(?: {2,}|: )(\S.*)", line)
             if start and start[1] in names and (name or number == 0):
-                name, found[start[1]] = start[1], start[2]
+                name, descriptions[start[1]] = start[1], start[2]
             elif name:
-                found[name] += " " + line.strip()
+                descriptions[name] += " " + line.strip()
         if not name:
             prose.append(RAISES.sub("", paragraph).strip())
-    return Explained("\n\n".join(filter(None, prose)), found)
+    return Explained("\n\n".join(filter(None, prose)), descriptions)
 
 
 RAISES = re.compile(r"(?:^|(?<=\.\s))Raises [A-Z].*", re.DOTALL)
 
 
 def configs_of(function: Callable[..., Any]) -> dict[str, type[Config]]:
-    """The parameters that are configurations, optional ones too."""
-    found = {}
+    """Parameters that are configurations, including optional ones, with their classes."""
+    parameters = {}
     for name, hint in get_type_hints(function).items():
         kinds = [kind for kind in (get_args(hint) or (hint,)) if inspect.isclass(kind)]
         configs = [kind for kind in kinds if issubclass(kind, Config)]
         if configs and name != "return":
-            found[name] = configs[0]
-    return found
+            parameters[name] = configs[0]
+    return parameters
 
 
 def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a stage so that its artifacts are paths and its configuration a file and settings."""
+    """Wrap a stage so that artifacts are given as paths and configurations as file and settings."""
     import cyclopts
 
     signature, hints = inspect.signature(function), get_type_hints(function)
-    configs, told = configs_of(function), {"out": OUT_HELP} | explained(function).parameters
+    configs, help_texts = configs_of(function), {"out": OUT_HELP} | explained(function).parameters
     parameters, artifacts = [], set()
-    others = {name: one for name, one in signature.parameters.items() if name not in configs}
+    others = {name: p for name, p in signature.parameters.items() if name not in configs}
     for name, parameter in others.items():
         hint = hints.get(name, str)
         if hint in (Artifact, Artifact | None):
             artifacts.add(name)
-            told.setdefault(name, f"directory of the {NOUNS.get(name, name)}")
+            help_texts.setdefault(name, f"directory of the {NOUNS.get(name, name)}")
             hint = Path if hint is Artifact else Path | None
-        # An empty default says nothing, and nobody needs the flag that switches off what is off.
-        is_plain = parameter.default == "" or parameter.default is False
-        plain: dict[str, Any] = {"show_default": False, "negative": ()} if is_plain else {}
-        hint = Annotated[hint, cyclopts.Parameter(help=told.get(name), **plain)]
+        # Hide empty defaults, and the --no- flag of what is off by default.
+        is_off = parameter.default == "" or parameter.default is False
+        options: dict[str, Any] = {"show_default": False, "negative": ()} if is_off else {}
+        hint = Annotated[hint, cyclopts.Parameter(help=help_texts.get(name), **options)]
         parameters.append(parameter.replace(annotation=hint))
     if configs:
         keyword = inspect.Parameter.KEYWORD_ONLY
-        options = Annotated[list[str] | None, cyclopts.Parameter(name="--set", help=SET_HELP)]
+        settings = Annotated[list[str] | None, cyclopts.Parameter(name="--set", help=SET_HELP)]
         file = Annotated[Path | None, cyclopts.Parameter(help="TOML file with settings")]
         parameters += [
             inspect.Parameter("config", keyword, default=None, annotation=file),
-            inspect.Parameter("set_", keyword, default=None, annotation=options),
+            inspect.Parameter("set_", keyword, default=None, annotation=settings),
         ]
 
     def call(*args: Any, **values: Any) -> Any:
-        given = inspect.Signature(parameters).bind(*args, **values).arguments
-        file, settings = given.pop("config", None), given.pop("set_", None) if configs else None
+        bound = inspect.Signature(parameters).bind(*args, **values).arguments
+        file, settings = bound.pop("config", None), bound.pop("set_", None) if configs else None
         for name, config in configs.items():
-            given[name] = load_config(config, file, settings or ())
-        for name in {name for name in artifacts if given.get(name) is not None}:
-            given[name] = Artifact.open(given[name], KINDS.get(name, ()))
-        return function(**given)
+            bound[name] = load_config(config, file, settings or ())
+        for name in {name for name in artifacts if bound.get(name) is not None}:
+            bound[name] = Artifact.open(bound[name], KINDS.get(name, ()))
+        return function(**bound)
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -230,7 +230,7 @@ NOUNS = {"testset": "test set"}
 OUT_HELP = "directory of the result; what is complete there is kept"
 SET_HELP = "one setting as key=value, listed below; may be given again"
 KEY_WIDTH = 26
-"""Settings that are longer stand on a line of their own."""
+"""Longer settings get a line of their own."""
 
 
 class Setting(NamedTuple):
@@ -238,19 +238,16 @@ class Setting(NamedTuple):
 
     key: str
     default: str
-    """As it is typed after the equals sign."""
+    """As typed after the equals sign."""
     about: str
 
 
 FILLED_IN = ("source_digest",)
-"""Settings that stages fill in themselves, so that other content is another result."""
+"""Settings that stages fill in themselves, so that the key depends on the source's content."""
 
 
 def settings_of(config: type[Config], given: Any = None, prefix: str = "") -> Iterator[Setting]:
-    """Yield every dotted key that is the user's.
-
-    `given` is a nested configuration's default, which sets its own.
-    """
+    """Yield every dotted key that users may set; `nested_default` is a nested one's default."""
     for name, field in config.model_fields.items():
         if name in FILLED_IN:
             continue
@@ -268,7 +265,7 @@ def settings_of(config: type[Config], given: Any = None, prefix: str = "") -> It
 
 
 def settings_help(config: type[Config]) -> str:
-    """The keys that --set and --config take, their defaults and meanings, for a narrow terminal."""
+    """Help text of the keys for --set and --config, their defaults and meanings."""
     import shutil
     import textwrap
 

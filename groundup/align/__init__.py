@@ -1,7 +1,7 @@
-"""Align: which conversations is a model tuned on, and how is it tuned?
+"""Align: conversations for supervised fine-tuning, and the fine-tuning itself.
 
-`make_examples` makes conversations from a corpus, refusals included; `show_examples` prints them
-with the trained tokens marked.
+`make_examples` creates conversations from a corpus, including refusals; `show_examples` prints them
+with the trained tokens marked; `finetune` trains on them.
 """
 
 from .examples import Example, ExamplesConfig, make_examples, read_examples

@@ -1,13 +1,13 @@
-"""Make conversations to tune on from a corpus, split by file, with names that do not exist.
+"""Creates conversations for fine-tuning from a corpus, split by file, including made-up names.
 
-Kinds: `explain` (code given), `docstring`, `write` (code asked), `topic` (a section's title given)
-and `name` (a name alone). Examples of a split come from that split's files only, and a function of
-a held-out split whose code stands in train too is left out.
+Kinds: `explain` (code given), `docstring`, `write` (code requested), `topic` (a section's title
+given) and `name` (only a name given). Examples of a split come from that split's files only;
+functions of a held-out split whose code is in train too are skipped.
 
-Names are the exception, since only what was read can be known: names in every split are defined in
-train's files. Those of validation and test are asked in phrasings that train never uses, half of
+Names are the exception, because only what was read can be known: names of every split are defined
+in train's files. Those of validation and test are asked in phrasings that train never uses, half of
 them with `exposure` "asked" (train asks them in other words), half "read" (train's text defines
-them, no training example asks them). Each is paired with a made-up one of the same module.
+them, but no training example asks them). Each is paired with a made-up name of the same module.
 """
 
 import json
@@ -39,7 +39,7 @@ from .sources import Function, functions, sections
 
 
 class ExamplesConfig(Config):
-    """What to make and how much of it; every number is an upper limit."""
+    """Kinds and numbers of examples; every number is an upper limit."""
 
     explain: int = 700
     """Training conversations that ask what given code does."""
@@ -50,56 +50,56 @@ class ExamplesConfig(Config):
     topic: int = 600
     """Training conversations about a titled section."""
     names: int = 400
-    """Known names that training asks about; as many made-up ones beside each asking. Few names
-    asked often teach a small model to tell them from others; many asked twice do not."""
+    """Known names in training, each question paired with a made-up name. Few names asked often
+    teach a small model to distinguish them from others; many names asked twice do not."""
     asks: int = 8
-    """How often training asks a known name, each time in words of its own."""
+    """How often training asks each known name, in different words."""
     held_out: int = 50
-    """Conversations of each kind but `name` in validation and in test."""
+    """Conversations of each kind except `name` in validation and in test."""
     names_held_out: int = 200
-    """Known names of each exposure in validation and in test; twice as many made-up ones."""
+    """Known names of each exposure in validation and in test, and twice as many made-up names."""
     min_occurrences: int = 2
-    """A known name's identifier stands at least so often in train's text."""
+    """Minimum occurrences of a known name's identifier in train's text."""
     max_chars: int = 1400
-    """Longest conversation in characters, all messages together."""
+    """Maximum characters of a conversation, all messages together."""
     seed: int = 0
-    """Decides every draw."""
+    """Seed of every random choice."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One conversation to tune on or to test with."""
+    """A conversation for training or evaluation."""
 
     id: str
     kind: str
     group: str
-    """The module or document that it is about; what a bootstrap resamples together."""
+    """The module or document that it is about; the cluster for bootstrap resampling."""
     messages: Conversation
     refusal: bool = False
-    """Whether the last answer refuses."""
+    """Whether the last answer is a refusal."""
     known: bool | None = None
-    """Whether the last name asked exists; None if no name is asked."""
+    """Whether the last requested name exists; None if no name is requested."""
     exposure: str = ""
-    """Of a known name in a held-out split: `asked` or `read`; see the module."""
+    """For a known name in a held-out split: `asked` or `read`, see the module docstring."""
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Serialise to one line of JSON."""
         row = {name: getattr(self, name) for name in self.__dataclass_fields__}
         row["messages"] = [message._asdict() for message in self.messages]
         return json.dumps(row, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> "Example":
-        """Read one line; ValueError, KeyError or TypeError if it is no example."""
+        """Parse one line; ValueError, KeyError or TypeError if it is not an example."""
         row = json.loads(line)
         messages = tuple(Message(turn["role"], turn["content"]) for turn in row.pop("messages"))
         return cls(messages=messages, **row)
 
 
 def make_examples(config: ExamplesConfig, corpus: Artifact, out: Path) -> Artifact:
-    """Make conversations from a corpus.
+    """Create conversations from a corpus.
 
-    Raises DataError if train's files hold nothing to ask about.
+    Raises DataError if train's files have nothing to ask about.
     """
     return produce(
         out,
@@ -115,7 +115,7 @@ def make_examples(config: ExamplesConfig, corpus: Artifact, out: Path) -> Artifa
 
 
 def read_examples(artifact: Artifact, split: str) -> Iterator[Example]:
-    """Yield a split's examples in order; DataError names the line that is none."""
+    """Yield a split's examples in order; DataError names an invalid line."""
     path = artifact.file(f"{split}.jsonl")
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
@@ -157,7 +157,7 @@ def write_examples(
 
 
 def count_kinds(talks: Sequence[Talk]) -> dict[str, int]:
-    """Number of conversations by kind, and of those that refuse."""
+    """Numbers of conversations by kind, and of refusals."""
     counts: dict[str, int] = {}
     for kind in sorted({talk.kind for talk in talks}):
         counts[kind] = sum(talk.kind == kind for talk in talks)
@@ -165,7 +165,7 @@ def count_kinds(talks: Sequence[Talk]) -> dict[str, int]:
 
 
 def distinct(talks: Iterable[Talk], max_chars: int) -> Iterator[Talk]:
-    """Drop repeated conversations and those that are too long."""
+    """Skip repeated and too long conversations."""
     seen: set[Conversation] = set()
     for talk in talks:
         if talk.chars <= max_chars and talk.messages not in seen:
@@ -176,9 +176,9 @@ def distinct(talks: Iterable[Talk], max_chars: int) -> Iterator[Talk]:
 def code_talks(
     config: ExamplesConfig, split: str, found: Mapping[str, Sequence[Function]]
 ) -> Iterator[Talk]:
-    """Yield a split's conversations about code, none about code that stands in train too."""
+    """Yield a split's conversations about code, without code that is in train too."""
     trained = {function.code for function in found["train"]} if split != "train" else set()
-    ours = [function for function in found[split] if function.code not in trained]
+    own = [function for function in found[split] if function.code not in trained]
     makers: dict[str, tuple[Callable[..., Talk | None], int]] = {
         "explain": (explain, config.explain),
         "docstring": (write_docstring, config.docstring),
@@ -186,24 +186,24 @@ def code_talks(
     }
     for kind, (make, limit) in makers.items():
         rng = random.Random(f"{config.seed} {split} {kind}")
-        made = (make(function, rng) for function in shuffled(ours, rng))
-        fits = distinct((talk for talk in made if talk), config.max_chars)
+        conversations = (make(function, rng) for function in shuffled(own, rng))
+        fits = distinct((talk for talk in conversations if talk), config.max_chars)
         yield from first(fits, limit if split == "train" else config.held_out)
 
 
 def topic_talks(
     config: ExamplesConfig, split: str, documents: Iterable[Document]
 ) -> Iterator[Talk]:
-    """Yield a split's conversations about titled sections, each asked in every phrasing."""
+    """Yield a split's conversations about titled sections, each in every phrasing."""
     rng = random.Random(f"{config.seed} {split} topic")
-    asked = [
+    requests = [
         (section, phrase)
         for document in documents
         for section in sections(document)
         for phrase in phrases.TOPIC
     ]
-    made = (about(section, phrase, rng) for section, phrase in shuffled(asked, rng))
-    fits = distinct((talk for talk in made if talk), config.max_chars)
+    conversations = (about(section, phrase, rng) for section, phrase in shuffled(requests, rng))
+    fits = distinct((talk for talk in conversations if talk), config.max_chars)
     yield from first(fits, config.topic if split == "train" else config.held_out)
 
 
@@ -221,10 +221,10 @@ def first(items: Iterable[Any], limit: int) -> Iterator[Any]:
 def all_name_talks(
     config: ExamplesConfig, found: Sequence[Function], documents: Mapping[str, Sequence[Document]]
 ) -> dict[str, list[Talk]]:
-    """Make every split's conversations about train's names and names that do not exist.
+    """Create every split's conversations about train's names and made-up names.
 
-    `taken` starts as every identifier of the whole corpus and grows by each made-up one, so that
-    no made-up name exists and none of test was refused in train.
+    `taken` starts with every identifier of the complete corpus and grows with each made-up name,
+    so that no made-up name exists and none of test was refused in train.
     """
     every = [document.text for split in SPLITS for document in documents[split]]
     taken = set(count_identifiers(every))
@@ -233,11 +233,11 @@ def all_name_talks(
     read = shuffled(askable(config, found, documents["train"]), rng)
     held_out = 2 * min(config.names_held_out, len(read) // 8)  # of validation and of test
     unasked, asked = read[:held_out], read[held_out : held_out + config.names]
-    again, pairs = shuffled(asked, rng), dict[str, list[Naming]]()
+    reused, pairs = shuffled(asked, rng), dict[str, list[Naming]]()
     for split, i in (("validation", 0), ("test", held_out // 2)):
-        ours = slice(i, i + held_out // 2)
-        known = [naming._replace(exposure="read") for naming in unasked[ours]]
-        known += [naming._replace(exposure="asked") for naming in again[ours]]
+        held_out_slice = slice(i, i + held_out // 2)
+        known = [naming._replace(exposure="read") for naming in unasked[held_out_slice]]
+        known += [naming._replace(exposure="asked") for naming in reused[held_out_slice]]
         pairs[split] = paired(known, pools, taken, rng)
     train = paired([naming for naming in asked for _ in range(config.asks)], pools, taken, rng)
     trained = {naming.name for naming in train}
@@ -253,17 +253,17 @@ def all_name_talks(
 
 
 def single(naming: Naming, rng: random.Random) -> Talk:
-    """Ask one name alone, in a phrasing that training does not have."""
+    """Ask a single name in a phrasing that training does not have."""
     return next(name_talks([naming], phrases.NAME_HELD_OUT, rng))
 
 
 def askable(
     config: ExamplesConfig, found: Iterable[Function], train: Iterable[Document]
 ) -> list[Naming]:
-    """Names that a reader of train's text had the chance to learn.
+    """Names that can be learned from train's text.
 
-    Public, of two words or more (a made-up name of one word could not be told from a typing
-    mistake) and with an identifier that stands often enough in the text.
+    They are public, have two words or more (a made-up name of one word would look like a typing
+    error) and occur often enough.
     """
     counts = count_identifiers(document.text for document in train)
     namings: dict[str, Naming] = {}

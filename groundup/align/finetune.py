@@ -1,9 +1,9 @@
-"""Fine-tuning: a chat model from a base model and conversations, on the loop of pre-training.
+"""Supervised fine-tuning: a chat model from a base model and conversations, with the training loop.
 
-Only the assistant's words and their stop token are trained. Conversations are rendered as the model
-will be served (form.py), packed into rows that attention keeps apart, and the rows are read in an
-order that is a function of the step. A model of others begins with the usual small steps of its
-kind; one that was trained here from nothing takes large ones.
+Only assistant tokens and their stop token have a loss. Conversations are rendered with the chat
+template of serving (form.py) and packed into sequences with block-diagonal attention; their order
+is a function of the step. Imported models start with the usual small learning rates, models that
+were trained here with large ones.
 """
 
 from pathlib import Path
@@ -55,46 +55,46 @@ from .examples import read_examples
 from .form import Form, form_of, template_text
 
 OURS = OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1)
-"""Of a model that was trained here."""
+"""For a model that was trained here."""
 GENTLE = OptimConfig(
     matrices="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
 )
-"""Of an imported model, in the place of OURS: what was learnt long is not to be forgotten."""
+"""For an imported model, so that it does not forget what it learned."""
 
 
 class FinetuneConfig(Config):
-    """How to tune."""
+    """How to fine-tune."""
 
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    """How often each conversation is seen."""
+    """Number of passes over the conversations."""
     length: int = Field(default=512, ge=1)
-    """Tokens of a packed row; longer conversations are left out and counted."""
+    """Tokens of a packed sequence; longer conversations are skipped and counted."""
     batch_rows: int = Field(default=6, ge=1)
-    """Packed rows of one optimizer step."""
+    """Packed sequences per optimizer step."""
     micro_batches: int = Field(default=1, ge=1)
-    """Parts in which a step is computed."""
+    """Micro-batches per step (gradient accumulation)."""
     template: str = ""
-    """A file with a chat template, or `plain` for turns in plain words; empty: the model's own.
-    Of a model that has none it is ours, if its vocabulary knows ours."""
+    """A file with a chat template, or `plain` for turns in plain words; empty: the model's own, or
+    groundup's if the model has none and its vocabulary has the special tokens."""
     optim: OptimConfig = OURS
-    """Optimizer and schedule. An imported model's defaults are matrices=adamw and
+    """Optimizer and schedule. The defaults of an imported model are matrices=adamw and
     learning_rate=2e-5."""
     seed: int = 0
-    """Of the order of rows."""
+    """Seed of the order of sequences."""
     validations: int = Field(default=2, ge=1)
-    """How often held-out conversations are scored during the run."""
+    """Number of evaluations on held-out conversations during the run."""
     save_seconds: float = 15.0
-    """Time between checkpoints."""
+    """Seconds between checkpoints."""
 
 
 def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: Path) -> Artifact:
-    """Tune a model on conversations; a run that was stopped goes on from its last checkpoint.
+    """Fine-tune a model on conversations; a stopped run resumes from its last checkpoint.
 
-    model     a base model, imported ones too; it carries its tokenizer and chat template
+    model     a base model, also an imported one, with its tokenizer and chat template
     examples  conversations made by `groundup examples make`
 
-    Raises DataError naming a conversation with no token to train on, and ConfigError for a chat
-    template by which answers cannot be told from the rest.
+    Raises DataError naming a conversation without a token to train on, and ConfigError for a chat
+    template in which answers cannot be distinguished from the rest.
     """
     config = config.model_copy(
         update={
@@ -118,11 +118,11 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
 
 
 def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
-    """Tune and save; the body of the stage."""
+    """Fine-tune and save."""
     if config.micro_batches > config.batch_rows:
         raise ConfigError(
-            f"micro_batches={config.micro_batches} cuts a step into more parts than its "
-            f"batch_rows={config.batch_rows}; give that at most."
+            f"micro_batches={config.micro_batches} exceeds batch_rows={config.batch_rows}; give at "
+            "most that."
         )
     model = load_to_train(base.path).to(device.pick())
     if config.length > model.config.context_length:
@@ -132,10 +132,9 @@ def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: A
         )
     if model.config.kind != "decoder":
         raise ConfigError(
-            f"{base.path} is of kind {model.config.kind!r}, and conversations are continued by "
-            "decoders alone; give a decoder."
+            f"{base.path} is of kind {model.config.kind!r}; fine-tuning needs a decoder."
         )
-    # Turns are tuned in order, and so are they read from here on, whatever the base was trained on.
+    # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
     form = form_of(base.path, config.template)
     form.check_fit(model.config.vocab_size)
@@ -147,37 +146,41 @@ def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: A
 
 
 def packed(examples: Artifact, name: str, form: Form, length: int) -> Packed:
-    """A split's conversations, rendered in the model's own form and packed."""
-    found = list(read_examples(examples, name))
-    if not found:
+    """Render a split's conversations with the chat template and pack them."""
+    examples_of_split = list(read_examples(examples, name))
+    if not examples_of_split:
         raise DataError(
             f"{examples.path} has no {name} conversations; make examples of more documents."
         )
-    rendered = [form.render(example.messages, example.id) for example in found]
-    names = [example.id for example in found]
+    rendered = [form.render(example.messages, example.id) for example in examples_of_split]
+    names = [example.id for example in examples_of_split]
     return pack_examples(rendered, length, too_long="drop", names=names)
 
 
 def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str, Packed]) -> None:
-    """The loop with its services around it."""
-    place, text = device.pick(), rows["train"]
+    """Run the training loop with its services."""
+    target, text = device.pick(), rows["train"]
     steps = max(1, round(config.epochs * len(text.ids) / config.batch_rows))
     optimizer = Optimizer(model.named_parameters(), config.optim)
-    saved = CheckpointConfig(every_seconds=config.save_seconds)
-    checkpoints = Checkpoints(draft.scratch, {"model": model, "optimizer": optimizer}, saved)
+    checkpoint_config = CheckpointConfig(every_seconds=config.save_seconds)
+    checkpoints = Checkpoints(
+        draft.scratch, {"model": model, "optimizer": optimizer}, checkpoint_config
+    )
     resumed = checkpoints.resume()
     compiling(model, resumed)
-    precision = Precision(device.compute_dtype(place))
+    precision = Precision(device.compute_dtype(target))
 
     def batches(step: int) -> list[Batch]:
         chosen = order(len(text.ids), config, step)
-        return split(batch_of(text, chosen, place), config.micro_batches)
+        return split(batch_of(text, chosen, target), config.micro_batches)
 
     compiled = check_compiled(model, CheckedRun(causal, [batches(0)[0]], precision))
-    unseen = rows["validation"]
-    whole = batch_of(unseen, np.arange(len(unseen.ids)), place)
-    held_out = scoring(model, split(whole, len(whole.ids) // 4 + 1), precision)
-    due = evenly(steps, config.validations)
+    validation = rows["validation"]
+    validation_batch = batch_of(validation, np.arange(len(validation.ids)), target)
+    held_out = scoring(
+        model, split(validation_batch, len(validation_batch.ids) // 4 + 1), precision
+    )
+    validation_steps = evenly(steps, config.validations)
     per_step = config.batch_rows * config.length
     with (
         measured(draft, resumed) as metrics,
@@ -186,24 +189,24 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
         bar.advance(resumed.step * per_step)
         plan, rate = Plan(steps, resumed.step, precision), schedule(config.optim, steps)
         training = train(model, batches, causal, optimizer, rate, plan)
-        training = validating(logging(training, metrics, bar), held_out, due, metrics)
+        training = validating(logging(training, metrics, bar), held_out, validation_steps, metrics)
         for _ in saving(training, checkpoints):
             pass
     draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / METRICS)
 
 
 def order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
-    """Numbers of the rows of a step: each epoch is a permutation of its own."""
+    """Indices of a step's sequences; each epoch is another permutation."""
     chosen = []
-    for place in range(step * config.batch_rows, (step + 1) * config.batch_rows):
-        epoch, within = divmod(place, rows)
+    for position in range(step * config.batch_rows, (step + 1) * config.batch_rows):
+        epoch, index = divmod(position, rows)
         generator = np.random.default_rng([config.seed, epoch])
-        chosen.append(generator.permutation(rows)[within])
+        chosen.append(generator.permutation(rows)[index])
     return np.array(chosen)
 
 
-def batch_of(rows: Packed, chosen: np.ndarray, place: torch.device) -> Batch:
-    """Some packed rows as a batch on a device."""
-    parts = (rows.ids, rows.targets, rows.weights, rows.documents)
-    tensors = [torch.from_numpy(np.ascontiguousarray(part[chosen])).to(place) for part in parts]
+def batch_of(rows: Packed, chosen: np.ndarray, target: torch.device) -> Batch:
+    """A batch of packed sequences on a device."""
+    arrays = (rows.ids, rows.targets, rows.weights, rows.documents)
+    tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])).to(target) for array in arrays]
     return Batch(*tensors, names=tuple(f"row {row}" for row in chosen))

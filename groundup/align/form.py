@@ -1,9 +1,9 @@
-"""The form in which a model is tuned: its tokenizer and chat template, and what they leave behind.
+"""The chat format of fine-tuning: tokenizer and chat template, and the files that record them.
 
-A model of others is tuned in its own template's words, so that whoever serves it asks it as it was
-tuned. A base model has none: `template` gives one. Ours needs `<|im_start|>` and `<|im_end|>` in
-the vocabulary; PLAIN needs only an end of a text. What was used lies beside the tuned weights, and
-the ids that end an answer stand first among those that end a text.
+An imported model is tuned with its own template, so that it is served as it was tuned. A base model
+has none: `template` gives one. Groundup's needs `<|im_start|>` and `<|im_end|>` in the vocabulary;
+PLAIN needs only an end-of-text token. The template is saved with the tuned weights, and the ids
+that end an answer come first among the end-of-text ids.
 """
 
 import json
@@ -41,9 +41,9 @@ FILE, GENERATION, CONFIG = "chat_template.jinja", "generation_config.json", "con
 
 
 def template_text(given: str) -> str:
-    """The text of a template that is given as a file or as `plain`; empty stays empty.
+    """Read a template given as a file or as `plain`; empty stays empty.
 
-    A text of several lines is one already. Raises ConfigError if there is no such file.
+    A text with `{` is returned as it is. Raises ConfigError if there is no such file.
     """
     if given in ("", PLAIN) or "{" in given:
         return given
@@ -60,13 +60,13 @@ def template_text(given: str) -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """How conversations with a model are written."""
+    """The tokenizer and chat template of a model."""
 
     tokenizer: FastTokenizer | ImportedTokenizer
     template: ChatTemplate | None
-    """None: ours."""
+    """None: groundup's."""
     path: Path
-    """The model's directory, for messages."""
+    """The model's directory, for error messages."""
 
     @property
     def source(self) -> str:
@@ -74,15 +74,15 @@ class Form:
         return TEMPLATE if self.template is None else self.template.source
 
     def check_fit(self, vocab_size: int) -> None:
-        """Raise ArtifactError if the tokenizer gives ids that a model of so many does not have."""
+        """Raise ArtifactError if the tokenizer has ids beyond the model's vocabulary."""
         if ids_needed(self.tokenizer) > vocab_size:
             raise ArtifactError(
                 f"{self.path} has a tokenizer of {ids_needed(self.tokenizer)} ids and a model of "
-                f"{vocab_size}: they were not made for each other."
+                f"{vocab_size}; give a model whose vocabulary fits."
             )
 
     def render(self, conversation: Conversation, name: str) -> Rendered:
-        """Text, ids and mask; errors name the conversation."""
+        """Render to text, ids and loss mask; errors name the conversation."""
         try:
             if self.template is None:
                 return render(self.tokenizer, conversation)
@@ -93,67 +93,69 @@ class Form:
             raise type(error)(f"{name}: {error}") from None
 
     def stops(self, rows: Packed) -> list[int]:
-        """The special tokens that end the trained answers."""
+        """The special tokens among the trained ones, which end answers."""
         trained = np.unique(rows.targets[rows.weights > 0])
         return [id for id in trained.tolist() if id in set(self.tokenizer.specials.values())]
 
     def write(self, path: Path, base: Path, stops: list[int]) -> None:
-        """Write the template beside tuned weights, and the ends of texts with the stops first."""
+        """Write the template to the model's directory, and the stops before its end-of-text ids."""
         if template_in(base) != self.source:
             write_text(path / FILE, self.source)
         if isinstance(self.tokenizer, FastTokenizer):
-            return  # `save` has written our own ends
-        told = next((found for name in (GENERATION, CONFIG) if (found := ends_in(base / name))), [])
-        ends = list(dict.fromkeys([*stops, *told]))
+            return  # `save` has written the end-of-text ids
+        listed = next((ids for name in (GENERATION, CONFIG) if (ids := ends_in(base / name))), [])
+        eos_ids = list(dict.fromkeys([*stops, *listed]))
         for name in (GENERATION, CONFIG):
             values = read_json(path / name)
-            write_json(path / name, values | {"eos_token_id": ends if len(ends) > 1 else ends[0]})
+            write_json(
+                path / name, values | {"eos_token_id": eos_ids if len(eos_ids) > 1 else eos_ids[0]}
+            )
 
 
 def form_of(path: Path, template: str) -> Form:
-    """A model's own form, or that of a template's text.
+    """The chat format of a model, with its own template or the given one.
 
-    Raises ConfigError if there is no template that its vocabulary can say.
+    Raises ConfigError if there is no template for its vocabulary.
     """
     tokenizer = load_tokenizer(path)
     if template in ("", TEMPLATE):
         own = None if template else template_of(path, tokenizer)
         if own is None and not {*SPECIALS[1:]} <= tokenizer.specials.keys():
             raise ConfigError(
-                f"{path} has no chat template, and its vocabulary lacks ours' "
+                f"{path} has no chat template, and its vocabulary lacks "
                 f"{' and '.join(SPECIALS[1:])}; give one with --set template=FILE.jinja, or with "
                 "--set template=plain for turns in plain words."
             )
         return Form(tokenizer, own, path)
     if isinstance(tokenizer, FastTokenizer):
         raise ConfigError(
-            f"The tokenizer of {path} is groundup's, which renders groundup's chat format alone; "
-            "leave template out."
+            f"The tokenizer of {path} is groundup's, which renders only groundup's chat format; "
+            "omit template."
         )
     if template == PLAIN and "eos" not in tokenizer.role_ids:
         raise ConfigError(
-            f"template=plain ends answers by the eos_token, and {path} names none in its "
+            f"template=plain ends answers with the eos_token, and {path} has none in its "
             "tokenizer_config.json; give --set template=FILE.jinja."
         )
     return Form(tokenizer, ChatTemplate(template, tokenizer), path)
 
 
 def template_in(path: Path) -> str | None:
-    """The template that a model's directory is opened with; None if it has none."""
+    """The template in a model's directory; None if it has none."""
     tokenizer = load_tokenizer(path)
     if isinstance(tokenizer, ImportedTokenizer):
-        found = tokenizer.settings.get("chat_template")
-        return ChatTemplate.of(tokenizer).source if found else None
+        has_template = tokenizer.settings.get("chat_template")
+        return ChatTemplate.of(tokenizer).source if has_template else None
     file = path / FILE
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object of a JSON file that was checked when the model was opened."""
+    """Read a JSON object; the file was checked when the model was opened."""
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def ends_in(file: Path) -> list[int]:
-    """The ids that end a text, as a file of a model's directory says; none if it does not."""
-    told = read_json(file).get("eos_token_id") if file.is_file() else None
-    return [told] if isinstance(told, int) else list(told or [])
+    """The end-of-text ids in a file of a model's directory; empty if there are none."""
+    eos = read_json(file).get("eos_token_id") if file.is_file() else None
+    return [eos] if isinstance(eos, int) else list(eos or [])

@@ -1,6 +1,6 @@
-"""Show conversations as the model is tuned on them: which tokens are learned and which only read.
+"""Shows conversations as fine-tuning sees them, with trained and context tokens marked.
 
-The form and its mask are those of fine-tuning, so what stands here is what training sees.
+The chat format and the loss mask are those of fine-tuning.
 """
 
 from collections.abc import Iterator
@@ -17,24 +17,24 @@ from .examples import Example, read_examples
 from .form import form_of, template_text
 
 TRAINED = "bold green"
-"""On a terminal; elsewhere trained text stands between ⟦ and ⟧."""
+"""Style on a terminal; elsewhere trained text is between ⟦ and ⟧."""
 
 
 def show_examples(
     path: Path, *, tokenizer: Path, template: str = "", split: str = "train", kind: str = "",
     count: int = 3,
 ) -> None:  # fmt: skip
-    """Print the first conversations of an examples artifact, trained tokens marked.
+    """Print the first conversations of an examples artifact with trained tokens marked.
 
-    On a terminal trained tokens are bold and green, the others dim; piped, trained ones stand
+    On a terminal trained tokens are bold and green and the others dim; elsewhere trained tokens are
     between ⟦ and ⟧. Raises ConfigError if the split has no example of that kind.
 
     path       directory of the examples
     tokenizer  directory of a tokenizer or a model, whose chat template is used
     template   a file with another chat template, or `plain`; see `groundup finetune --help`
     split      train, validation or test
-    kind       conversations of this kind alone; default: of every kind
-    count      how many to show
+    kind       only conversations of this kind; default: all kinds
+    count      number of conversations
     """
     artifact = Artifact.open(path, "examples")
     form = form_of(tokenizer, template_text(template))
@@ -55,7 +55,7 @@ def show_examples(
 def print_example(
     console: Console, example: Example, rendered: Rendered, tokenizer: Tokenizer
 ) -> None:
-    """Print one conversation under a line with its id, kind, group and number of tokens."""
+    """Print a conversation below a line with its id, kind, group and number of tokens."""
     trained = sum(rendered.mask)
     console.print(
         f"{example.id} · {example.kind} · {example.group} · "
@@ -64,16 +64,16 @@ def print_example(
         markup=False,
     )
     text = Text()
-    for piece, is_trained in runs(rendered, tokenizer):
+    for segment, is_trained in runs(rendered, tokenizer):
         if console.is_terminal:
-            text.append(piece, style=TRAINED if is_trained else "dim")
+            text.append(segment, style=TRAINED if is_trained else "dim")
         else:
-            text.append(f"⟦{piece}⟧" if is_trained else piece)
+            text.append(f"⟦{segment}⟧" if is_trained else segment)
     console.print(text, soft_wrap=True)
 
 
 def runs(rendered: Rendered, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
-    """Yield the text of each run of tokens that are all trained or all not."""
+    """Yield the text of each run of tokens that are all trained or all not trained."""
     for is_trained, pairs in groupby(
         zip(rendered.ids, rendered.mask, strict=True), key=lambda pair: pair[1]
     ):

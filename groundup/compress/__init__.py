@@ -1,4 +1,4 @@
-"""How does a model become smaller without becoming another?"""
+"""Compress: smaller models with nearly the same outputs."""
 
 from .quantize import QuantizeConfig, quantize, to_int8
 

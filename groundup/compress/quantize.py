@@ -1,11 +1,10 @@
-"""8-bit weights: every projection rounded to 255 levels a channel, with no data and no training.
+"""8-bit weights: every projection rounded to 255 levels per output channel, without data.
 
     scale = max|W_row| / 127;   q = round(W_row / scale);   |W - scale q| <= scale / 2
 
-Embeddings, the head and norms stay as they are if nobody says otherwise: they are few, and logits
-feel them most. A head in 8 bits takes less of the file and is a float matrix again once opened. The
-result is a model directory like any other, which `load` here and Transformers (compressed-tensors,
-pack-quantized) open.
+Embeddings, the head and norms are kept by default: they are small, and logits are most sensitive to
+them. An 8-bit head makes the file smaller and becomes a float matrix again when loaded. The result
+is a model directory that `load` and Transformers (compressed-tensors, pack-quantized) open.
 Source: Dettmers et al. 2022, arXiv:2208.07339, without the outlier columns: weights only.
 """
 
@@ -24,18 +23,18 @@ class QuantizeConfig(Config):
     """How to store the weights."""
 
     bits: Literal[8] = 8
-    """Bits a weight."""
+    """Bits per weight."""
     others: Literal["kept", "bfloat16"] = "kept"
-    """Of embeddings, head and norms: as they are, or in bfloat16, half of float32's bytes."""
+    """Embeddings, head and norms: unchanged, or in bfloat16, half of float32's size."""
     head: Literal["other", "8bit"] = "other"
-    """An output table of its own: as the others, or in 8 bits in the file."""
+    """An untied head: like the others, or in 8 bits in the file."""
 
 
 def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
     """Make an 8-bit copy of a model, with its tokenizer.
 
-    Raises ArtifactError if the model is quantised already, and if its head is to be in 8 bits and
-    is its embedding.
+    Raises ArtifactError if the model is quantised already, or for an 8-bit head that is tied to the
+    embedding.
     """
     return produce(
         out,
@@ -49,7 +48,7 @@ def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
 
 
 def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
-    """Load, round, save; the body of the stage."""
+    """Load, quantise and save."""
     model = load(path)
     before = weight_bytes(model)
     worst = to_int8(model)
@@ -60,7 +59,7 @@ def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
             raise ArtifactError(f"The head of {path} is its embedding; leave out head=8bit.")
         model.set_submodule("lm_head", Int8Linear.from_linear(model.lm_head))
     if config.others == "bfloat16":
-        for weight in model.parameters():  # scales are buffers, and stay as exact as they are
+        for weight in model.parameters():  # scales are buffers and keep their precision
             weight.data = weight.data.to(torch.bfloat16)
     save(model, draft.path, path)
     after = weight_bytes(model)
@@ -69,15 +68,15 @@ def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
 
 
 EXACT = ".router"
-"""A router is small, and one expert for another is no rounding error."""
+"""Routers are kept: they are small, and rounding could select other experts."""
 
 
 @torch.no_grad()
 def to_int8(model: Transformer) -> float | None:
-    """Replace every projection of the layers but routers by its int8 version, in place.
+    """Replace every projection of the layers except routers by its int8 version, in place.
 
     Returns the largest relative error of a matrix, |W - Ŵ| / |W| in the Frobenius norm; None if
-    there was no projection to replace.
+    there is no projection.
     """
     worst = None
     for name, module in list(model.layers.named_modules(prefix="layers")):
@@ -92,5 +91,5 @@ def to_int8(model: Transformer) -> float | None:
 
 
 def weight_bytes(model: Transformer) -> int:
-    """Memory of all weights and scales."""
+    """Bytes of all weights and scales."""
     return sum(t.numel() * t.element_size() for t in model.state_dict().values())

@@ -1,4 +1,4 @@
-"""core: what every room stands on: artifacts, configuration, contracts, errors, telling, device."""
+"""core: what every room builds on: artifacts, configuration, contracts, errors, logging, device."""
 
 from . import child, device, native, page, record
 from .artifact import (

@@ -1,17 +1,17 @@
-"""Artifacts: immutable directories that know what made them.
+"""Artifacts: immutable directories that record how they were produced.
 
-A stage writes its payload into a directory and, last and atomically, `manifest.json`; its presence
+A stage writes its payload into a directory and then, atomically, `manifest.json`, whose presence
 means that the artifact is complete. `key` is known before running (stage, version, configuration,
-parents), so "already done" and resume are one look-up; `id` adds the payload's hashes. Times,
+parents), so "already done" and resume are one lookup; `id` adds the payload's hashes. Times,
 numbers, device, git and paths are in neither.
 
     out/
       manifest.json    written last
       …payload…        hashed into the id
-      log/             metrics and curves: kept, never hashed (they hold times)
-      ledger/          what may change later (see ledger.py)
-      .scratch/        checkpoints of a run that has not ended; removed at the end
-      .lock            held while a stage writes here
+      log/             metrics and curves: kept, never hashed (they contain times)
+      ledger/          append-only files that may grow later (see ledger.py)
+      .scratch/        checkpoints of an unfinished run; removed when it completes
+      .lock            locked while a stage writes here
 """
 
 import errno
@@ -38,12 +38,12 @@ MANIFEST = "manifest.json"
 OUTSIDE_THE_ID = ("log", "ledger", ".scratch", ".lock", MANIFEST)
 VERIFY_UP_TO_BYTES = 256 * 2**20
 MOST_TOLD = 4
-"""Settings that an error names when many differ."""
+"""Number of differing settings that an error lists."""
 
 
 @dataclass(frozen=True)
 class Parent:
-    """An input of an artifact: where it was (relative to the child) and what it was."""
+    """An input of an artifact: its path (relative to the child) and its id."""
 
     name: str
     path: str
@@ -70,10 +70,10 @@ class Artifact:
 
     @classmethod
     def open(cls, path: Path | str, kind: Kind | tuple[Kind, ...] = ()) -> "Artifact":
-        """Open an artifact, of one of the kinds if any is given; check its manifest and its files.
+        """Open an artifact, of one of the kinds if any is given; check its manifest and files.
 
-        Sizes are always compared; hashes too when the payload is at most 256 MiB.
-        Raises ArtifactError naming the file, or the kind that was expected and the one that came.
+        Sizes are always compared, hashes only if the payload is at most 256 MiB.
+        Raises ArtifactError naming the file, or the expected and the actual kind.
         """
         kinds = (kind,) if isinstance(kind, str) else kind
         if kinds and not (Path(path) / MANIFEST).is_file():
@@ -87,25 +87,24 @@ class Artifact:
 
     @property
     def bytes(self) -> int:
-        """Size of the payload."""
+        """Size of the payload in bytes."""
         return sum(entry["bytes"] for entry in self.files.values())
 
     def file(self, name: str) -> Path:
         """Path of one payload file; ArtifactError if the artifact has none of that name."""
         if name not in self.files:
-            raise ArtifactError(
-                f"{self.path} has no file {name}; it has {', '.join(sorted(self.files))}."
-            )
+            names = ", ".join(sorted(self.files))
+            raise ArtifactError(f"{self.path} has no file {name}; it has {names}.")
         return self.path / name
 
     def require_kind(self, *kinds: Kind) -> "Artifact":
-        """This artifact, if it is of one of the kinds; else ArtifactError with what makes one."""
+        """Return self if it is of one of the kinds; else ArtifactError naming a command."""
         if kinds and self.kind not in kinds:
             raise ArtifactError(wrong_kind(kinds, an(self.kind), self.path))
         return self
 
     def check_key(self) -> None:
-        """Compute the key again from stage, version, configuration and parents."""
+        """Recompute the key from stage, version, configuration and parents and compare."""
         inputs = [(parent.name, parent.id) for parent in self.parents]
         if artifact_key(self.stage, self.version, self.config, inputs) != self.key:
             raise ArtifactError(
@@ -117,22 +116,22 @@ class Artifact:
         """Compare every file's size with the manifest's."""
         for name, entry in self.files.items():
             path = self.path / name
-            found = path.stat().st_size if path.is_file() else None
-            if found is None:
+            size = path.stat().st_size if path.is_file() else None
+            if size is None:
                 raise ArtifactError(f"{path} is missing; {REMAKE.format(self.path)}")
-            if found != entry["bytes"]:
+            if size != entry["bytes"]:
                 raise ArtifactError(
-                    f"{path} has {found} bytes; its manifest says {entry['bytes']}: it was "
+                    f"{path} has {size} bytes; its manifest says {entry['bytes']}: it was "
                     f"truncated or edited; {REMAKE.format(self.path)}"
                 )
 
     def check_hashes(self) -> None:
-        """Hash every file again and compare with the manifest's sums."""
+        """Hash every file again and compare with the manifest."""
         for name, entry in self.files.items():
             if hash_file(self.path / name) != entry["sha256"]:
                 raise ArtifactError(
-                    f"{self.path / name} does not have the content that its manifest records: it "
-                    f"was damaged or edited; {REMAKE.format(self.path)}"
+                    f"{self.path / name} does not have the content that its manifest records: "
+                    f"damaged or edited; {REMAKE.format(self.path)}"
                 )
         if artifact_id(self.key, self.files) != self.id:
             raise ArtifactError(
@@ -141,9 +140,9 @@ class Artifact:
             )
 
     def open_parent(self, parent: Parent) -> "Artifact | None":
-        """Open an input; None if it is not in its place, where another artifact may be by now.
+        """Open an input; None if its path is missing or now has another artifact.
 
-        Places are relative, so a copy of an artifact may meet strangers: ids decide.
+        Paths are relative, so a copied artifact may find another one there: ids decide.
         """
         place = (self.path / parent.path).resolve()
         if not (place / MANIFEST).is_file() or read_manifest(place).id != parent.id:
@@ -152,7 +151,7 @@ class Artifact:
 
 
 def check_kind(path: Path, *kinds: Kind) -> None:
-    """Raise ArtifactError if a folder is an artifact of another kind; one that is none may be."""
+    """Raise ArtifactError if a folder is an artifact of another kind; no artifact is accepted."""
     if (path / MANIFEST).is_file():
         read_manifest(path).require_kind(*kinds)
     elif "index" not in kinds and (came := what_is_there(path)) == an("index"):
@@ -164,24 +163,24 @@ REMAKE = "remove {0} and make it again."
 
 @dataclass
 class Draft:
-    """An artifact being written: the stage's body gets one."""
+    """An artifact being written; passed to the stage's `write` function."""
 
     path: Path
     scratch: Path
-    """For checkpoints; survives a kill, emptied when key changes, removed at the end."""
+    """For checkpoints; survives a kill, is emptied when the key changes, removed at the end."""
     log: Path
-    """For metrics and curves, kept beside the payload but outside the id."""
+    """For metrics and curves; not part of the id."""
     numbers: dict[str, Any] = field(default_factory=dict)
-    """Figures that a person or a report wants; outside the id."""
+    """Figures for people and reports; not part of the id."""
 
     @property
     def began(self) -> str:
-        """When the stage first began here, before any kill that it survived: ISO 8601, UTC."""
+        """Time when the stage first started here, before any resume: ISO 8601, UTC."""
         seconds = (self.scratch / "key").stat().st_mtime
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def file(self, name: str) -> Path:
-        """Path for a payload file; folders in between are made."""
+        """Path for a payload file; parent folders are created."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -197,26 +196,27 @@ def produce(
     parents: Mapping[str, Artifact],
     write: Callable[[Draft], None],
 ) -> Artifact:
-    """Return the artifact at `out`, running `write` only if it is not there yet.
+    """Return the artifact at `out`, running `write` only if it does not exist yet.
 
-    A complete artifact of the same key is returned as it is. Leftovers of a killed run with the
-    same key keep their `.scratch`, so `write` can resume.
+    A complete artifact with the same key is returned unchanged. A killed run with the same key
+    keeps its `.scratch`, so `write` can resume.
 
-    Raises ArtifactError if `out` holds something else or another run is writing there, and
+    Raises ArtifactError if `out` contains something else or another run is writing there, and
     CapacityError if the disk is full.
     """
     inputs = [(name, parent.id) for name, parent in parents.items()]
     key = artifact_key(stage, version, config.deciding(), inputs)
-    earlier = artifact_key(stage, version, config.plain(), inputs)  # when all settings were in it
+    # Before unhashed settings existed, keys covered all settings; such artifacts stay valid.
+    legacy_key = artifact_key(stage, version, config.plain(), inputs)
     out = Path(out)
-    check_free(out)  # before the lock, which would leave a file in a folder of others
+    check_free(out)  # before locking, which would create a file in an unrelated folder
     with locked(out):
         if (out / MANIFEST).exists():
-            found = Artifact.open(out)
-            if found.key in (key, earlier):
+            existing = Artifact.open(out)
+            if existing.key in (key, legacy_key):
                 shutil.rmtree(out / ".scratch", ignore_errors=True)
-                return found
-            differs = what_differs(found, stage, config, parents)
+                return existing
+            differs = what_differs(existing, stage, config, parents)
             raise ArtifactError(f"{out} already holds {differs}")
         draft = begin(out, key)
         started = time.perf_counter()
@@ -238,34 +238,34 @@ def produce(
 
 
 def sweep(out: Path) -> None:
-    """Leave nothing of a stage that was refused before it made anything."""
-    kept = [path for path in out.rglob("*") if path.is_file()]
-    if all(path in (out / ".lock", out / ".scratch" / "key") for path in kept):
+    """Remove the folder of a stage that failed before it wrote anything."""
+    files = [path for path in out.rglob("*") if path.is_file()]
+    if all(path in (out / ".lock", out / ".scratch" / "key") for path in files):
         shutil.rmtree(out, ignore_errors=True)
 
 
 def check_free(out: Path) -> None:
-    """Raise if a folder holds anything but an artifact or what a killed run left."""
+    """Raise if a folder holds anything but an artifact or the files of a killed run."""
     for name in (".scratch", "log", "ledger"):
         if (out / name).is_symlink():
-            raise ArtifactError(f"{out / name} is a link, which nothing is written through.")
+            raise ArtifactError(f"{out / name} is a symbolic link; remove it.")
     if not out.is_dir() or (out / MANIFEST).exists() or (out / ".scratch" / "key").is_file():
         return
-    if found := contents(out):
+    if files := contents(out):
         raise ArtifactError(
-            f"{out} is not empty and holds no artifact ({found[0].name} is in it); "
+            f"{out} is not empty and holds no artifact ({files[0].name} is in it); "
             "choose another --out or empty it."
         )
 
 
 def contents(out: Path) -> list[Path]:
-    """What is in a folder besides the marks of a run."""
+    """Entries of a folder other than a run's lock and scratch folder."""
     return sorted(p for p in out.iterdir() if p.name not in (".lock", ".scratch"))
 
 
 def begin(out: Path, key: str) -> Draft:
-    """Clear what an unfinished run left behind and give a draft; one that goes on keeps its log."""
-    check_free(out)  # again under the lock: what follows removes files
+    """Clear an unfinished run's output and return a draft; a resumed run keeps its log."""
+    check_free(out)  # again under the lock, because files are removed below
     scratch, mark = out / ".scratch", out / ".scratch" / "key"
     resumes = mark.is_file() and mark.read_text() == key
     for path in contents(out):
@@ -285,7 +285,7 @@ def describe(
     draft: Draft, *, kind: Kind, stage: str, version: int, config: Config,
     parents: Mapping[str, Artifact], key: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Hash the payload, make it durable and return the manifest."""
+    """Hash the payload, sync it to disk and return the manifest."""
     files = {name: entry for name, entry in sorted(payload(draft.path))}
     for path in {path for name in files for path in (Path(name), *Path(name).parents)}:
         sync_directory(draft.path / path)  # else a power failure could leave the manifest alone
@@ -319,8 +319,8 @@ def payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def artifact_key(
     stage: str, version: int, config: Mapping[str, Any], inputs: Iterable[tuple[str, str]]
 ) -> str:
-    """Hash of what decides an artifact before it is made; inputs are (name, id) of its parents."""
-    return digest([stage, version, config, [list(each) for each in inputs]])
+    """Hash of what determines an artifact before it is produced; inputs are parents' (name, id)."""
+    return digest([stage, version, config, [list(pair) for pair in inputs]])
 
 
 def artifact_id(key: str, files: Mapping[str, Mapping[str, Any]]) -> str:
@@ -345,28 +345,27 @@ def hash_file(path: Path) -> str:
 
 
 def regular(path: Path) -> Path:
-    """The path; OSError if it leads to a pipe or a device, which may be read without end."""
+    """Return the path; OSError if it is a pipe or a device, whose reading may never end."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OSError(errno.EINVAL, "no regular file", str(path))
     return path
 
 
 def read_manifest(path: Path) -> Artifact:
-    """Read a manifest without touching the payload."""
+    """Read a manifest without checking the payload."""
     if not path.is_dir():
         raise ArtifactError(f"{path} is not a directory; expected an artifact.")
     manifest = path / MANIFEST
     if not manifest.is_file():
         raise ArtifactError(
             f"{path} has no {MANIFEST}: it is no artifact, or its stage did not finish; "
-            "run the command that makes it again."
+            "run its command again."
         )
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
-            raise ArtifactError(
-                f"{manifest} has format {data['format']}; this groundup reads {FORMAT}."
-            )
+            version = data["format"]
+            raise ArtifactError(f"{manifest} has format {version}; this groundup reads {FORMAT}.")
         if data["kind"] not in get_args(Kind):
             raise ArtifactError(f"{manifest} has the unknown kind {data['kind']!r}.")
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in data["files"]):
@@ -391,12 +390,12 @@ PLAIN_FIELDS = (
 def what_differs(
     found: Artifact, stage: str, config: Config, parents: Mapping[str, Artifact]
 ) -> str:
-    """Say in half a sentence how a found artifact differs from the wanted one."""
+    """How an existing artifact differs from the requested one, as the end of an error message."""
     remedy = "choose another --out, or remove it to make it anew."
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
-    kept = {name: old for name, old in found.config.items() if name not in how_run(type(config))}
-    differs = list(differing(kept, config.deciding()))
+    hashed = {name: old for name, old in found.config.items() if name not in how_run(type(config))}
+    differs = list(differing(hashed, config.deciding()))
     if differs:
         had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MOST_TOLD])
         now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MOST_TOLD])
@@ -413,7 +412,7 @@ def what_differs(
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold the directory for this process; the lock dies with the process."""
+    """Lock the directory for this process; the lock ends with the process."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         handle = open(out / ".lock", "a+", opener=unlinked)  # noqa: SIM115  closed below
@@ -440,16 +439,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a half."""
+    """Write a file atomically and durably: a crash leaves either the old or the new content."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path that becomes `path` when the block ends without an error.
+    """Yield a temporary path that is renamed to `path` when the block ends without an error.
 
-    The file is new: what lay there, a link of somebody's to another file, is removed unread.
+    An existing file or link at the temporary path is removed, never written through.
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
@@ -465,12 +464,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unlinked(path: str | Path, flags: int) -> int:
-    """An opener that follows no link."""
+    """File opener that refuses symbolic links."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in this directory durable, or what was written to a file."""
+    """fsync a directory (makes a rename durable) or a file."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -479,7 +478,7 @@ def sync_directory(path: Path) -> None:
 
 
 def git_revision() -> str:
-    """Revision of the checkout that groundup runs from, or an empty string."""
+    """Git revision of the checkout that groundup runs from; empty if there is none."""
     root = Path(__file__).resolve().parents[2]
     head = root / ".git" / "HEAD"
     try:

@@ -1,9 +1,8 @@
-"""Child processes of this interpreter: they import what this process imports, and nothing else.
+"""Child Python processes: they import what this process imports, and nothing else.
 
-Python puts the working directory, or a script's folder, first on the path of what it starts. In a
-folder from a stranger that runs the stranger's `mmap.py`. So every Python that groundup starts gets
-its command and its environment here: `-P`, the same said to what the child starts in its turn, and
-this process's path without the working directory.
+Python puts the working directory, or a script's folder, first on `sys.path`, so in an untrusted
+folder it would run that folder's `mmap.py`. Every Python process that groundup starts therefore
+gets `-P` (inherited by its own children) and this process's path without the working directory.
 """
 
 import os
@@ -16,21 +15,21 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def python_command(*arguments: str) -> list[str]:
-    """The command that starts this interpreter with arguments, nothing put on its path."""
+    """Command that starts this interpreter without adding a folder to its path."""
     return [sys.executable, "-P", *arguments]
 
 
 def python_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, with changes, for a Python that imports what we do."""
+    """This process's environment with changes, for a child with the same import path."""
     path = os.pathsep.join(import_path())
     return {**os.environ, **(changes or {}), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def import_path() -> list[str]:
-    """The folders that this process imports from, absolute, without the working directory.
+    """Absolute `sys.path` without the working directory.
 
-    It stays if code that runs already came from there: this package, or the script that was
-    started (which is no module that `-m` found).
+    The working directory stays if running code came from there: this package, or the script that
+    was started (not a module found by `-m`).
     """
     main = sys.modules.get("__main__")
     script = None if getattr(main, "__spec__", None) else getattr(main, "__file__", None)

@@ -1,7 +1,7 @@
-"""Configurations: frozen, keyword-only records whose unknown keys are errors that help.
+"""Configurations: frozen, keyword-only records that reject unknown keys with a helpful error.
 
-A stage has one `Config` subclass; each field carries a docstring with its meaning and unit.
-A configuration comes from defaults, then a TOML file, then `key=value` settings, in that order.
+A stage has one `Config` subclass; each field has a docstring with its meaning and unit.
+Values come from defaults, then a TOML file, then `key=value` settings, in that order.
 """
 
 import difflib
@@ -19,34 +19,34 @@ from .errors import ConfigError
 ConfigType = TypeVar("ConfigType", bound="Config")
 ChoiceType = TypeVar("ChoiceType", bound=str)
 NULL = "null"
-"""How a file of TOML says None."""
+"""How None is written in TOML."""
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """Marks a setting that names a file or folder which decides a result by what it holds.
+    """Marks a setting that names a file or folder whose content affects the result.
 
-    Whoever names the result by its configuration must hash the contents: see corpus/engine/files.
+    A key made of the configuration must also hash that content: see corpus/engine/files.
     """
 
     sign: str = ""
-    """Values that begin with it name a file, and others none; empty: all values do."""
+    """Prefix of values that name a file; empty: every value names one."""
 
 
 File = Annotated[Path, InputFile()]
-"""Type of such a setting; `Annotated[str, InputFile("@")]` for a word or `@FILE`."""
+"""Type of such a setting; use `Annotated[str, InputFile("@")]` for a word or `@FILE`."""
 
 
 @dataclass(frozen=True)
 class HowRun:
-    """Marks a setting that says how a stage is run or watched, and nothing of what it makes.
+    """Marks a setting that affects how a stage runs or is monitored, but not its result.
 
-    It is no part of the artifact, so it may change when a stopped run goes on.
+    It is not hashed into the artifact's key, so it may change when a stopped run resumes.
     """
 
 
 class Config(BaseModel):
-    """Base of every configuration."""
+    """Base class of every configuration."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -57,7 +57,7 @@ class Config(BaseModel):
     )
 
     def __init__(self, **values: Any) -> None:
-        """Validate `values`; a wrong or unknown one is a ConfigError of one line."""
+        """Validate `values`; raise a one-line ConfigError for a wrong or unknown one."""
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -66,7 +66,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def read_null(cls, values: Any) -> Any:
-        """TOML has no null: "null" is None for a setting that may be None and is no text."""
+        """TOML has no null: read "null" as None for optional settings that are not text."""
         if not isinstance(values, dict):
             return values
         words = [name for name, value in values.items() if isinstance(value, str) and value == NULL]
@@ -77,7 +77,7 @@ class Config(BaseModel):
         return self.model_dump(mode="json")
 
     def deciding(self) -> dict[str, Any]:
-        """Those that decide a result: all but what is marked `HowRun`, here and further in.
+        """Values that determine the result: all except those marked `HowRun`, nested ones too.
 
         >>> class Run(Config):
         ...     steps: int = 8
@@ -85,16 +85,16 @@ class Config(BaseModel):
         >>> Run(quiet=True).deciding()
         {'steps': 8}
         """
-        plain, free = self.plain(), how_run(type(self))
+        values, unhashed = self.plain(), how_run(type(self))
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, Config):
-                plain[name] = value.deciding()
-        return {name: value for name, value in plain.items() if name not in free}
+                values[name] = value.deciding()
+        return {name: value for name, value in values.items() if name not in unhashed}
 
 
 def may_be_null(config: type[BaseModel], name: str) -> bool:
-    """Whether a setting may be None and the word "null" means nothing else to it."""
+    """Whether a setting may be None and "null" is not also a valid text or path."""
     field = config.model_fields.get(name)
     parts = get_args(field.annotation) if field is not None else ()
     kinds = {getattr(part, "__origin__", part) for part in parts}  # Path of Annotated[Path, ...]
@@ -102,13 +102,13 @@ def may_be_null(config: type[BaseModel], name: str) -> bool:
 
 
 def how_run(config: type[BaseModel]) -> list[str]:
-    """Names of a configuration's settings that are marked `HowRun`."""
+    """Names of the settings marked `HowRun`."""
     fields = config.model_fields.items()
     return [name for name, field in fields if any(isinstance(m, HowRun) for m in field.metadata)]
 
 
 def explain(config: type[BaseModel], error: ValidationError) -> str:
-    """Tell the first validation error in one line, with the nearest valid key if one is near."""
+    """One-line message for the first validation error, with the closest valid key if any."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -116,15 +116,15 @@ def explain(config: type[BaseModel], error: ValidationError) -> str:
         return f"{config.__name__} has no key `{where}`; {nearest(where, known, 'valid keys')}"
     if first["type"] == "missing":
         return f"{config.__name__}.{where} is required and was not given."
-    came = json.dumps(first.get("input"), default=str)
-    said = first["msg"]
+    value = json.dumps(first.get("input"), default=str)
+    message = first["msg"]
     if first["type"] == "tuple_type" and where in config.model_fields:
-        said = f"Expected a list, in JSON as {list_form(config.model_fields[where].annotation)}"
-    return f"{config.__name__}.{where}: {said}; got {came[:80]}."
+        message = f"Expected a list, in JSON as {list_form(config.model_fields[where].annotation)}"
+    return f"{config.__name__}.{where}: {message}; got {value[:80]}."
 
 
 def list_form(annotation: Any) -> str:
-    """How a setting of several values is written with --set."""
+    """How a list setting is written with --set."""
     kinds = (annotation, *get_args(annotation))  # a tuple, or a tuple and None
     item = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple), None)
     keys = ", ".join(f'"{name}": …' for name in getattr(item, "model_fields", ()))
@@ -132,7 +132,7 @@ def list_form(annotation: Any) -> str:
 
 
 def nearest(given: str, known: Sequence[str], all_of_them: str) -> str:
-    """Tell the known word that is nearest to the one given, or all of them if none is near.
+    """Hint for an unknown word: the closest known one, or all of them if none is close.
 
     >>> nearest("higer", ["higher", "lower"], "valid"), nearest("x", ["a", "b"], "valid")
     ('did you mean `higher`?', 'valid: a, b.')
@@ -142,17 +142,18 @@ def nearest(given: str, known: Sequence[str], all_of_them: str) -> str:
 
 
 def choice(name: str, value: ChoiceType, allowed: Iterable[str]) -> ChoiceType:
-    """Return the value of an argument that takes one of a few words.
+    """Return the value if it is one of the allowed words.
 
-    Raises ConfigError naming the nearest allowed word, or all of them.
+    Raises ConfigError naming the closest allowed word, or all of them.
 
     >>> choice("better", "lower", ("higher", "lower"))
     'lower'
     """
     known = list(allowed)
     if not isinstance(value, str) or value not in known:
-        told = nearest(str(value), known, "give one of")
-        raise ConfigError(f"{name}={value!r} is unknown; {told}")
+        raise ConfigError(
+            f"{name}={value!r} is unknown; {nearest(str(value), known, 'give one of')}"
+        )
     return value
 
 
@@ -179,12 +180,12 @@ def load_config(
 ) -> ConfigType:
     """Build a configuration from defaults, a TOML file and `dotted.key=value` settings.
 
-    Raises ConfigError naming the file, the key and the nearest valid key, and for a key that is set
-    twice; a setting replaces the file's.
+    A setting overrides the file. Raises ConfigError naming the file, the key and the closest valid
+    key, and for a key that is set twice.
     """
     values: dict[str, Any] = {}
     if file is not None:
-        if file.exists() and not file.is_file():  # a pipe would be read without end
+        if file.exists() and not file.is_file():  # reading a pipe might never end
             raise ConfigError(f"Expected a TOML file as configuration; {file} is no regular file.")
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -192,21 +193,21 @@ def load_config(
             raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}.") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid TOML: {error}.") from None
-    given = list[str]()
+    keys = list[str]()
     for setting in settings:
         key, equals, text = setting.partition("=")
         key = key.strip()
         if not equals:
             raise ConfigError(f"--set expects key=value; got {setting!r}.")
-        if any(each == key or each.startswith(f"{key}.") for each in given):
+        if any(other == key or other.startswith(f"{key}.") for other in keys):
             raise ConfigError(f"--set {setting} replaces what an earlier --set gave; give one.")
-        given.append(key)
+        keys.append(key)
         assign(values, key, parse_value(text.strip()))
     return config(**values)
 
 
 def parse_value(text: str) -> Any:
-    """Read one setting's value as JSON where it is JSON, else as the string itself.
+    """Parse a setting's value as JSON, or return the string if it is not JSON.
 
     >>> parse_value("3e-4"), parse_value("true"), parse_value("adamw")
     (0.0003, True, 'adamw')
@@ -218,7 +219,7 @@ def parse_value(text: str) -> Any:
 
 
 def assign(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dictionaries, making the ones in between."""
+    """Set a dotted key in nested dictionaries, creating intermediate ones."""
     *outer, last = key.split(".")
     for part in outer:
         values = values.setdefault(part, {})
@@ -229,18 +230,18 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
 
 def changed(config: Config) -> Mapping[str, tuple[Any, Any]]:
     """Return the dotted keys that differ from their defaults, as (default, value)."""
-    found: dict[str, tuple[Any, Any]] = {}
+    changes: dict[str, tuple[Any, Any]] = {}
     for name, field in type(config).model_fields.items():
         value, default = getattr(config, name), field.get_default(call_default_factory=True)
         if isinstance(value, Config):
-            found |= {f"{name}.{key}": pair for key, pair in changed(value).items()}
+            changes |= {f"{name}.{key}": pair for key, pair in changed(value).items()}
         elif value != default:
-            found[name] = (default, value)
-    return found
+            changes[name] = (default, value)
+    return changes
 
 
 class Difference(NamedTuple):
-    """A setting that differs between two plain configurations; None: it is not there."""
+    """A setting that differs between two configurations; a missing value is None."""
 
     name: str
     """Dotted."""
@@ -249,7 +250,7 @@ class Difference(NamedTuple):
 
 
 def differing(old: Any, new: Any, name: str = "") -> Iterator[Difference]:
-    """How a JSON value differs from another, setting by setting.
+    """Yield the differences between two JSON values, key by key.
 
     >>> [tuple(each) for each in differing({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})]
     [('a.b', 1, 3)]
@@ -262,7 +263,7 @@ def differing(old: Any, new: Any, name: str = "") -> Iterator[Difference]:
 
 
 def toml_value(value: Any) -> str:
-    """A value on one line of TOML; what is None is "null", and left out of a table."""
+    """Format a value as one line of TOML; None is "null", or omitted inside a table."""
     if isinstance(value, Config):
         value = value.plain()
     if isinstance(value, dict):

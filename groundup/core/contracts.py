@@ -1,8 +1,8 @@
-"""Contracts between rooms: what a room needs of a later one, it takes as one of these.
+"""Protocols and records shared by all rooms, so that a room need not import a later one.
 
-Each protocol has one suite of tests that every implementation must pass (tests/core/contracts).
-Records that cross rooms (messages, answers, claims, hits, samples, scores) live here too, so that
-an evaluation, a reward and a monitor speak of the same thing.
+Each protocol has one test suite that every implementation must pass (tests/core/contracts).
+Records that cross rooms (messages, answers, claims, hits, samples, scores) are defined here too, so
+that evaluation, rewards and monitoring use the same types.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,18 +27,18 @@ Conversation = tuple[Message, ...]
 
 
 class Sampling(Config):
-    """How to choose the next token; the order is penalties, temperature, top-k, top-p."""
+    """Sampling parameters, applied in the order penalties, temperature, top-k, top-p."""
 
     temperature: float = 0.0
     """0 is greedy; otherwise logits are divided by it."""
     top_k: int = 0
     """Keep the k most likely tokens; 0 keeps all."""
     top_p: float = 1.0
-    """Keep the smallest set of tokens with at least this probability, the crossing one included."""
+    """Keep the smallest set of tokens whose probability sums to at least this value."""
     max_tokens: int = 256
-    """Most tokens to generate, the stop token included."""
+    """Maximum number of tokens to generate, including the stop token."""
     seed: int = 0
-    """Seed of this request's own random stream; neighbours in a batch do not move it."""
+    """Seed of this request's own random stream, independent of the rest of the batch."""
 
 
 FinishReason = Literal["stop", "length"]
@@ -50,7 +50,7 @@ class Generation:
 
     text: str
     ids: tuple[int, ...]
-    """The generated token ids, the stop token included when there was one."""
+    """The generated token ids, including the stop token if there was one."""
     logprobs: tuple[float, ...]
     """Log-probability of each generated id under the unmodified distribution, nats."""
     finish_reason: FinishReason
@@ -58,7 +58,7 @@ class Generation:
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """Anything that continues conversations: the local engine, an endpoint, a test double."""
+    """A chat model: the local engine, an endpoint, or a test double."""
 
     def generate(
         self, conversations: Sequence[Conversation], sampling: Sampling
@@ -73,12 +73,12 @@ class LanguageModel(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """One vector a text, float32 (number of texts, width)."""
+        """One vector per text, float32 of shape (number of texts, width)."""
         ...
 
 
 class Reason(NamedTuple):
-    """Why there is no number: a typed reason instead of NaN."""
+    """Why a result is undefined: a typed reason instead of NaN."""
 
     code: str
     """Short and stable, such as `no_reference` or `empty_answer`."""
@@ -86,58 +86,57 @@ class Reason(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A text and a continuation of it whose likelihood is asked."""
+    """A context and the continuation whose log-likelihood is requested."""
 
     context: str
     continuation: str
 
 
 class Likelihood(NamedTuple):
-    """How likely a model finds a text."""
+    """Log-likelihood of a text under a model."""
 
     logprob: float
     """Sum over its tokens, nats."""
     is_greedy: bool
-    """Whether each of its tokens is the likeliest one at its place."""
+    """Whether each token is the most likely one at its position."""
     tokens: int
     """Number of tokens scored."""
     cut: int = 0
-    """Tokens left out at the beginning of a context that was too long."""
+    """Tokens truncated from the start of a context that was too long."""
 
 
 class Stops(NamedTuple):
-    """How to continue a plain text, and what ends it."""
+    """Sampling parameters and stop strings for a text completion."""
 
     sampling: Sampling
     until: tuple[str, ...] = ()
-    """The text ends before the first of these that it contains; the model's own end always ends."""
+    """Stop strings; the model's own end token always stops."""
 
 
 class Completion(NamedTuple):
-    """A plain text's continuation."""
+    """The continuation of a raw-text prompt."""
 
     text: str
-    """Cut before the first of `until`."""
+    """Ends before the first stop string."""
     finish_reason: FinishReason
     tokens: int
-    """Number of tokens generated; 0 if the model does not tell."""
+    """Number of tokens generated; 0 if the model does not report it."""
     prompt_tokens: int = 0
     cut: int = 0
-    """Tokens left out at the beginning of a prompt that was too long."""
+    """Tokens truncated from the start of a prompt that was too long."""
 
 
 @runtime_checkable
 class TextModel(Protocol):
-    """What a measurement asks of a model: raw text in, likelihoods or text out.
+    """A model as an evaluation harness uses it: raw text in, log-likelihoods or text out.
 
-    Answers come as (place of the request, answer) in any order, each as soon as it is known, so
-    that a caller can write it down; what fails is a Reason at its place, never an exception that
-    loses the others.
+    Results are yielded as (request index, result) in any order, as soon as each is known, so that
+    a caller can persist them; a failed request yields a Reason instead of raising.
     """
 
     @property
     def name(self) -> str:
-        """What people call it: a path, or a server's address and model."""
+        """Display name: a path, or a server's address and model."""
         ...
 
     @property
@@ -147,22 +146,22 @@ class TextModel(Protocol):
 
     @property
     def signature(self) -> str:
-        """What else moves a score: `tokenizer:…|dtype:float32|bos:no|context:2048`."""
+        """What else affects scores: `tokenizer:…|dtype:float32|bos:no|context:2048`."""
         ...
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in the model's own chat format, up to where its answer begins.
+        """Apply the model's chat template, up to the start of its answer.
 
         Raises ConfigError if it has none.
         """
         ...
 
     def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Likelihood of each continuation after its context."""
+        """Log-likelihood of each continuation given its context."""
         ...
 
     def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Likelihood of whole texts, each token scored exactly once."""
+        """Rolling log-likelihood of full texts, each token scored exactly once."""
         ...
 
     def complete(
@@ -174,7 +173,7 @@ class TextModel(Protocol):
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to ids and back; special tokens never arise from text."""
+    """Text to ids and back; `encode` never produces special tokens."""
 
     @property
     def vocab_size(self) -> int:
@@ -188,15 +187,15 @@ class Tokenizer(Protocol):
 
     @property
     def digest(self) -> str:
-        """sha256 hex of everything that decides the ids; equal digests give equal ids."""
+        """sha256 hex of everything that determines the ids; equal digests give equal ids."""
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text, special tokens spelt in it taken as plain text."""
+        """Ids of the text; special tokens spelled in it are encoded as ordinary text."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of the ids; bytes that are not UTF-8 become U+FFFD."""
+        """Text of the ids; invalid UTF-8 becomes U+FFFD."""
         ...
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -217,13 +216,13 @@ class Quote(NamedTuple):
     end: int
     """One past the last byte in the file."""
     text: str
-    """The quoted text: the bytes decoded, or their untagged, unescaped text for markup."""
+    """The decoded bytes; for markup, without tags and entities."""
     line: int
-    """Line of `start` in the file, counted from 1."""
+    """Line of `start` in the file, 1-based."""
 
 
 class Claim(NamedTuple):
-    """One statement of an answer with the quotes that prove it."""
+    """One statement of an answer with its supporting quotes."""
 
     text: str
     quotes: tuple[Quote, ...]
@@ -231,7 +230,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer with its proof, or a refusal."""
+    """An answer with its supporting claims, or a refusal."""
 
     text: str
     refused: bool = False
@@ -242,7 +241,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Passage:
-    """A slice of a document's text, with its place in the original file."""
+    """A retrievable chunk of a document's text."""
 
     id: str
     document: str
@@ -258,7 +257,7 @@ class Passage:
 
 
 class Hit(NamedTuple):
-    """A passage found, with the retriever's own score (higher is better)."""
+    """A retrieved passage with the retriever's own score (higher is better)."""
 
     passage: Passage
     score: float
@@ -266,10 +265,10 @@ class Hit(NamedTuple):
 
 @runtime_checkable
 class Retriever(Protocol):
-    """A store of passages that finds the ones nearest to a query."""
+    """An index of passages that returns the best matches for a query."""
 
     def add(self, passages: Iterable[Passage]) -> None:
-        """Add passages; one whose id is there already replaces it."""
+        """Add passages, replacing those with the same id."""
         ...
 
     def delete(self, documents: Iterable[str]) -> None:
@@ -281,7 +280,7 @@ class Retriever(Protocol):
         ...
 
     def snapshot(self) -> str:
-        """Make what was added and deleted durable and visible; return the snapshot's id."""
+        """Commit additions and deletions durably; return the snapshot's id."""
         ...
 
 
@@ -292,14 +291,14 @@ class Sample:
     id: str
     conversation: Conversation
     references: tuple[str, ...] = ()
-    """Right answers; none when the sample should be refused or has no single truth."""
+    """Correct answers; none if the sample should be refused or has no single correct answer."""
     group: str = ""
-    """What is resampled together in a bootstrap: usually the document it came from."""
+    """Cluster for the bootstrap: usually the source document."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
 class Score(NamedTuple):
-    """A scorer's number for one answer, with the signature that says how it was made."""
+    """A scorer's value for one answer, with the signature of the scorer's settings."""
 
     value: float
     signature: str
@@ -307,7 +306,7 @@ class Score(NamedTuple):
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Metrics, rewards, judges, critics and monitors alike."""
+    """Any function that scores an answer: a metric, reward, judge, critic or monitor."""
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
         """Score one answer to one sample."""
@@ -315,24 +314,24 @@ class Scorer(Protocol):
 
 
 class Judgement(NamedTuple):
-    """A person's vote, a judge's verdict or a rater's label: one record for all."""
+    """A person's vote, a model judge's verdict or a rater's label."""
 
     who: str
     when: str
     """ISO 8601, UTC."""
     subject: str
-    """Id of what was judged."""
+    """Id of the judged item."""
     form: Literal["label", "rating", "choice", "edit"]
     value: str
     reason: str = ""
     shown: tuple[str, ...] = ()
-    """For a choice: the names of what was shown, in the order in which it was shown."""
+    """For a choice: the names of the options in the order shown."""
     seconds: float | None = None
-    """How long the judge took, where it was measured."""
+    """Time the judge took, if measured."""
 
 
 class Stored(NamedTuple):
-    """A row of a store: its place in the order of writing and its content."""
+    """A record of a store with its sequence number."""
 
     sequence: int
     content: dict[str, Any]
@@ -340,7 +339,7 @@ class Stored(NamedTuple):
 
 @runtime_checkable
 class Store(Protocol):
-    """An append-only table of JSON records by topic: SQLite, or PostgreSQL where it is outgrown."""
+    """An append-only table of JSON records by topic, such as SQLite or PostgreSQL."""
 
     def append(self, topic: str, content: dict[str, Any]) -> int:
         """Write one record durably; return its sequence number."""

@@ -1,8 +1,8 @@
-"""The machine: what it has, how fast it is, and how to use it.
+"""The machine: its hardware, its measured speed, and the torch settings derived from them.
 
-Code chooses by what the processor has and by measurement, never by name. Matrix peak and memory
-bandwidth are measured once (two seconds) and kept in the user's cache folder. Figures of two
-processors, class by class, stand in docs/performance notes of docs/LOG.md.
+Decisions depend on instruction sets and measurements, never on processor names. Matrix peak and
+memory bandwidth are measured once (two seconds) and cached in the user's cache folder.
+docs/LOG.md has the figures of two processors.
 """
 
 import errno
@@ -27,7 +27,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-# Keep freed memory and use huge pages: worth 17 % of training speed with AMX, 28 % without.
+# Keep freed memory and use huge pages: trains 17 % faster with AMX, 28 % without.
 ALLOCATOR = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:"
     "glibc.malloc.trim_threshold=34359738368:glibc.malloc.top_pad=67108864"
@@ -37,7 +37,7 @@ INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16",
 
 @dataclass(frozen=True)
 class Device:
-    """What the machine has."""
+    """The machine's hardware."""
 
     processor: str
     cores: int
@@ -51,7 +51,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Speeds:
-    """What the machine does, measured."""
+    """Measured speeds of the machine."""
 
     float32_flops: float
     """Floating-point operations a second of a 2048 x 768 x 3072 matrix product."""
@@ -63,7 +63,7 @@ class Speeds:
 
 
 def describe() -> Device:
-    """Find what the machine has; no measurement, no torch unless CUDA may be there."""
+    """Detect the hardware without measuring; imports torch only if nvidia-smi exists."""
     return Device(
         processor=processor_name(),
         cores=cores(),
@@ -75,13 +75,13 @@ def describe() -> Device:
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def cpu_facts() -> dict[str, str]:
-    """First processor's facts as the kernel tells them; empty where it does not."""
+    """The first processor's entry of /proc/cpuinfo; empty where there is none."""
     try:
         text = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     except OSError:
@@ -96,13 +96,13 @@ def processor_name() -> str:
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """Instruction sets that matter here and that the processor has."""
+    """Those of INSTRUCTION_SETS that the processor supports."""
     flags = set((cpu_facts().get("flags") or cpu_facts().get("Features") or "").split())
     return tuple(name for name in INSTRUCTION_SETS if name in flags)
 
 
 def memory_bytes() -> int:
-    """Memory of the machine."""
+    """Physical memory of the machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -116,23 +116,23 @@ def cuda_name() -> str:
 
 
 def switch(variable: str, one: str, other: str) -> str:
-    """Which of two words a variable of the environment says; empty if it is not set.
+    """Value of an environment variable that allows two values; empty if it is not set.
 
-    Raises ConfigError if it says anything else.
+    Raises ConfigError for any other value.
     """
-    wanted = os.environ.get(variable, "")
-    if wanted not in ("", one, other):
-        raise ConfigError(f"{variable}={wanted} must be {one} or {other}, or not set.")
-    return wanted
+    value = os.environ.get(variable, "")
+    if value not in ("", one, other):
+        raise ConfigError(f"{variable}={value} must be {one} or {other}, or not set.")
+    return value
 
 
 def is_on(variable: str) -> bool:
-    """Whether a variable of the environment leaves a lever on: 0 does not, 1 or nothing does."""
+    """Whether an environment variable enables a feature: off for 0, on for 1 or unset."""
     return switch(variable, "0", "1") != "0"
 
 
 def compiler() -> str:
-    """Path of the C++ compiler, or empty if there is none or GROUNDUP_COMPILE=0 turns it off."""
+    """Path of the C++ compiler; empty if there is none or GROUNDUP_COMPILE=0 disables it."""
     if not is_on("GROUNDUP_COMPILE"):
         return ""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
@@ -143,12 +143,12 @@ def compiler() -> str:
 
 @functools.cache
 def place_of(program: str, folders: str | None) -> str | None:
-    """Path of a program in the folders of PATH, looked for once."""
+    """Path of a program in the folders of PATH, cached."""
     return shutil.which(program, path=folders)
 
 
 def fingerprint() -> dict[str, Any]:
-    """The determinism contract: what must be equal for bit-equal results."""
+    """Properties of the machine that must be equal for bit-equal results."""
     return {
         "processor": processor_name(),
         "cores": cores(),
@@ -161,12 +161,12 @@ def fingerprint() -> dict[str, Any]:
 
 
 def short_digest(facts: dict[str, Any]) -> str:
-    """Sixteen letters that differ where facts do: the name of what is kept for a machine."""
+    """Hash of 16 hex digits that names a machine's cache entries."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def package_version(name: str) -> str:
-    """Installed version of a package, or empty."""
+    """Installed version of a package; empty if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -174,21 +174,21 @@ def package_version(name: str) -> str:
 
 
 def pick() -> "torch.device":
-    """The device to compute on: CUDA where it is, else the processor."""
+    """CUDA if available, else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
-    """The dtype to compute in: bfloat16 where it was measured at least 1.5 times as fast.
+    """Dtype to compute in: bfloat16 if it was measured at least 1.5 times as fast as float32.
 
-    GROUNDUP_DTYPE=float32 or bfloat16 says it instead.
+    GROUNDUP_DTYPE=float32 or bfloat16 overrides it.
     """
     import torch
 
-    if wanted := switch("GROUNDUP_DTYPE", "float32", "bfloat16"):
-        return getattr(torch, wanted)
+    if name := switch("GROUNDUP_DTYPE", "float32", "bfloat16"):
+        return getattr(torch, name)
     if (device or pick()).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     speeds = measure()
@@ -198,44 +198,44 @@ def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
 
 def measure(again: bool = False) -> Speeds:
     """Measure matrix peaks and read bandwidth once; later calls read the cached figures."""
-    place = cache_folder() / f"device-{short_digest(fingerprint())}.json"
+    file = cache_folder() / f"device-{short_digest(fingerprint())}.json"
     if not again:
         try:
-            if (kept := Speeds(**json.loads(place.read_text()))).measured:
-                return kept
+            if (cached := Speeds(**json.loads(file.read_text()))).measured:
+                return cached
         except (OSError, ValueError, TypeError):
             pass  # not measured yet, or an older groundup's figures, which have no date
     speeds = _measure_now()
     if os.getloadavg()[0] > 2 * cores():
-        return speeds  # of a machine that is busy with other things: not worth keeping
+        return speeds  # measured on a busy machine: do not cache
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(asdict(speeds)))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(speeds)))
     except OSError:
-        pass  # an unwritable cache costs two seconds the next time, nothing more
+        pass  # an unwritable cache only costs two seconds the next time
     return speeds
 
 
 def cache_folder() -> Path:
-    """Folder for what may be lost: $XDG_CACHE_HOME/groundup or ~/.cache/groundup."""
+    """Cache folder: $XDG_CACHE_HOME/groundup or ~/.cache/groundup."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "groundup"
 
 
 def private_cache(*names: str) -> Path:
-    """A folder of the cache for what is run: this user's, and nobody else may write there.
+    """A cache folder for executable files: owned by this user and writable by nobody else.
 
-    It is made if it is missing. Raises OSError if it is another's, or cannot be made.
+    It is created if missing. Raises OSError if another user owns it or it cannot be created.
     """
-    place = cache_folder()
+    folder = cache_folder()
     for name in ("", *names):
-        place = place / name
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if {place.lstat().st_uid, place.stat().st_uid} != {os.geteuid()}:
-            raise PermissionError(errno.EPERM, "the folder is another user's", str(place))
-        if place.stat().st_mode & 0o077:
-            place.chmod(0o700)
-    return place
+        folder = folder / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if {folder.lstat().st_uid, folder.stat().st_uid} != {os.geteuid()}:
+            raise PermissionError(errno.EPERM, "the folder is another user's", str(folder))
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    return folder
 
 
 def _measure_now() -> Speeds:
@@ -257,7 +257,7 @@ def _measure_now() -> Speeds:
 
 
 def best_seconds(work: Callable[[], object], budget_seconds: float = 0.4) -> float:
-    """Shortest time of one call within a small budget, after one warm-up call."""
+    """Minimum time of a call, repeated within a time budget after one warm-up call."""
     work()
     times: list[float] = []
     end = time.perf_counter() + budget_seconds
@@ -269,17 +269,17 @@ def best_seconds(work: Callable[[], object], budget_seconds: float = 0.4) -> flo
 
 
 def use_cores(threads: int | None = None) -> int:
-    """Let torch use these threads (OMP_NUM_THREADS, else all cores, if None); return the number.
+    """Set torch's thread count (default: OMP_NUM_THREADS, else all cores) and return it.
 
-    Raises ConfigError if either is no number of threads.
+    Raises ConfigError if it is not a positive number.
     """
     import torch
 
-    levels = os.environ.get("OMP_NUM_THREADS", "").split(",")  # OpenMP's list: of nested teams
-    wanted = levels[0].strip()
-    if not wanted.isdecimal() and wanted:
-        raise ConfigError(f"OMP_NUM_THREADS={wanted!r} must be a number of threads, such as 2.")
-    threads = threads or int(wanted or 0) or cores()
+    levels = os.environ.get("OMP_NUM_THREADS", "").split(",")  # OpenMP allows one per nesting level
+    number = levels[0].strip()
+    if not number.isdecimal() and number:
+        raise ConfigError(f"OMP_NUM_THREADS={number!r} must be a number of threads, such as 2.")
+    threads = threads or int(number or 0) or cores()
     if threads < 1:
         raise ConfigError(f"threads={threads} must be at least 1.")
     torch.set_num_threads(threads)
@@ -287,10 +287,9 @@ def use_cores(threads: int | None = None) -> int:
 
 
 def allocator_settings() -> dict[str, str]:
-    """Environment variables that tune the C library's allocator; empty if it is to be left.
+    """Environment variables that tune glibc's allocator; empty if it should not be tuned.
 
-    A user's own GLIBC_TUNABLES or a preloaded allocator is respected; GROUNDUP_ALLOCATOR=0 leaves
-    it as it is.
+    A user's own GLIBC_TUNABLES or LD_PRELOAD is respected; GROUNDUP_ALLOCATOR=0 disables tuning.
     """
     own = "GLIBC_TUNABLES" in os.environ or "LD_PRELOAD" in os.environ
     if not is_on("GROUNDUP_ALLOCATOR") or own or platform.libc_ver()[0] != "glibc":
@@ -299,9 +298,9 @@ def allocator_settings() -> dict[str, str]:
 
 
 def restart_with_allocator() -> None:
-    """Start this process again, as it was started, with the C library's allocator tuned.
+    """Re-execute this process with glibc's allocator tuned; glibc reads its tunables only at start.
 
-    Does nothing if it is tuned already: glibc reads its tunables only when a process starts.
+    Does nothing if it is tuned already.
     """
     if settings := allocator_settings():
         command = python_command(*sys.orig_argv[1:])
@@ -309,16 +308,16 @@ def restart_with_allocator() -> None:
 
 
 def one_line() -> str:
-    """The machine and the choices made for it, in one line."""
+    """One-line summary of the machine and the dtype and compiler chosen for it."""
     import torch
 
     device, threads = describe(), torch.get_num_threads()
     dtype = str(compute_dtype()).removeprefix("torch.")
     speeds = measure()
     peak = max(speeds.float32_flops, speeds.bfloat16_flops) / 1e9
-    place = device.cuda or f"{device.processor}, {threads} threads"
-    how = "compiled" if device.compiler else "not compiled (no C++ compiler)"
+    name = device.cuda or f"{device.processor}, {threads} threads"
+    compiled = "compiled" if device.compiler else "not compiled (no C++ compiler)"
     return (
-        f"{place}: {dtype}, {how}; matrix peak {peak:,.0f} GFLOP/s, "
+        f"{name}: {dtype}, {compiled}; matrix peak {peak:,.0f} GFLOP/s, "
         f"memory {speeds.read_bytes_per_second / 1e9:.0f} GB/s"
     )

@@ -1,4 +1,4 @@
-"""Errors that a person can act on: what was expected, what came, what to do.
+"""Errors that users can act on: what was expected, what came, what to do.
 
     GroundupError
     ├── ConfigError      a setting or an argument is wrong          exit 2
@@ -21,13 +21,13 @@ from pathlib import Path
 
 
 class GroundupError(Exception):
-    """Any failure that is told to the user as one line."""
+    """Base class of failures that are reported to the user as one line."""
 
     exit_code = 1
 
 
 class ConfigError(GroundupError):
-    """A setting, flag or combination of them that cannot work."""
+    """An invalid setting, flag or combination of them."""
 
     exit_code = 2
 
@@ -41,7 +41,7 @@ class DataError(GroundupError):
 
 
 class ProcessLost(GroundupError):
-    """Another process that trains along died or failed; the message names it."""
+    """Another process of a distributed run died or failed; the message names it."""
 
 
 class ShapeError(GroundupError):
@@ -65,35 +65,35 @@ class MissingExtra(GroundupError):
 
 
 class GateFailed(GroundupError):
-    """A gate whose bound was on the wrong side; the verdict is on disk."""
+    """A measured bound lies on the wrong side of a gate's threshold; the verdict is on disk."""
 
     exit_code = 3
 
 
 class GateUndecided(GateFailed):
-    """A gate that so little data cannot decide: not failed, and no pass; the verdict is on disk."""
+    """There is too little data to decide a gate either way; the verdict is on disk."""
 
     exit_code = 4
 
 
 def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
-    """Turn the operating system's error into one line that helps."""
+    """Turn an operating system error into one with a remedy."""
     if remedy := disk_remedy(error.errno):
         what = "A file is too large" if error.errno == errno.EFBIG else "No space left"
         return CapacityError(
             f"{what} while writing to {out}; {remedy} and run the same command again: "
             "what is complete stays."
         )
-    place, why = error.filename or out, error.strerror or str(error)
+    path, why = error.filename or out, error.strerror or str(error)
     if error.errno == errno.ELOOP:
-        return ArtifactError(f"{place} is a link, which nothing is written through; remove it.")
-    if error.errno == errno.ENOENT:  # of a folder that is made with those above it
+        return ArtifactError(f"{path} is a symbolic link; remove it.")
+    if error.errno == errno.ENOENT:  # parents are created too, so this is a special file system
         why = "the system makes no files there"
-    return ArtifactError(f"Cannot use {place}: {why}; choose another --out.")
+    return ArtifactError(f"Cannot use {path}: {why}; choose another --out.")
 
 
 def disk_remedy(number: int | None) -> str:
-    """What helps when the disk did not take a file, by the system's number; empty: other trouble.
+    """Remedy for a full disk or a file size limit, by errno; empty for other errors.
 
     >>> disk_remedy(errno.ENOSPC)
     'free some room'

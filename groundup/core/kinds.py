@@ -1,7 +1,4 @@
-"""Kinds of artifacts: what flows between stages, and which command makes it.
-
-Knows no artifact; artifact.py opens them and asks here for the words of its errors.
-"""
+"""Kinds of artifacts and the commands that produce them, for error messages of artifact.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +20,11 @@ MADE_BY: dict[str, str] = {
     "verdict": "`groundup gate`",
     "report": "`groundup evaluate`",
 }
-"""Which command makes an artifact of a kind, for errors that ask for one."""
+"""Command that produces an artifact of a kind."""
 
 
 def wrong_kind(kinds: Sequence[str], came: str, path: Path | str) -> str:
-    """Say what kind of artifact was expected, what came and what makes one.
+    """Error message for an artifact of the wrong kind.
 
     >>> wrong_kind(("index",), "a corpus", "runs/corpus")
     'Expected an index artifact, got a corpus (runs/corpus); make one with `groundup index`.'
@@ -38,7 +35,7 @@ def wrong_kind(kinds: Sequence[str], came: str, path: Path | str) -> str:
 
 
 def an(kind: str) -> str:
-    """An artifact in a sentence, by its kind.
+    """A kind with its article, unless it is a plural.
 
     >>> an("index"), an("corpus"), an("tokens")
     ('an index', 'a corpus', 'tokens')
@@ -52,7 +49,7 @@ def with_article(noun: str) -> str:
 
 
 def what_is_there(path: Path) -> str:
-    """What a path without a manifest is."""
+    """Describe a path that has no manifest."""
     if (path / "ledger" / "current.jsonl").is_file():
         return "an index"
     if path.is_dir():

@@ -1,13 +1,13 @@
-"""Ledgers: append-only files of what may change, and pointers moved by compare-and-swap.
+"""Ledgers: append-only JSON-lines files, and pointers moved by compare-and-swap.
 
-A line of a ledger is JSON with a sequence number, the time, the content, and the hash of the line
-before, so a lost, edited or reordered line is found. An append holds the file's lock and returns
-after fsync. A crash can leave only an unacknowledged last line: one without its newline, or holding
-NUL bytes where the disk had none yet. Readers pass over it, the next append cuts it off.
+A line holds a sequence number, the time, the content and the hash of the previous line, so a lost,
+edited or reordered line is detected. An append locks the file and returns after fsync. A crash can
+leave only an unacknowledged torn last line: one without its newline, or with NUL bytes that were
+never written. Readers skip it; the next append truncates it.
 
     {"sequence": 2, "when": "2026-01-31T12:00:00Z", "content": {…}, "previous": "…", "hash": "…"}
 
-A pointer is a ledger whose last line holds the current value, so its history comes for free.
+A pointer is a ledger whose last line holds the current value; earlier lines are its history.
 """
 
 import fcntl
@@ -32,12 +32,12 @@ class Entry(NamedTuple):
     """One line of a ledger."""
 
     sequence: int
-    """Place in the order of writing, from 1."""
+    """1-based."""
     when: str
     """ISO 8601, UTC."""
     content: dict[str, Any]
     previous: str
-    """`hash` of the line before; 64 zeros in the first line."""
+    """`hash` of the previous line; 64 zeros in the first line."""
     hash: str
     """sha256 over the four fields above, hex."""
 
@@ -57,16 +57,16 @@ class Ledger:
         self.path = Path(path)
 
     def append(self, content: dict[str, Any]) -> Entry:
-        """Write one record durably and return it with its place.
+        """Append one record durably and return its entry.
 
         Raises DataError if the content is not JSON, ArtifactError if the last line is damaged, and
-        CapacityError if the disk is full; the ledger then is as it was.
+        CapacityError if the disk is full; the ledger then stays unchanged.
         """
         with self.writing() as file:
             return self.add(file, content, last_entry(file, self.path))
 
     def read(self, after: int = 0) -> Iterator[Entry]:
-        """Yield the entries with a higher sequence number, in order, checking the whole chain.
+        """Yield the entries with a higher sequence number, in order, verifying the hash chain.
 
         Raises ArtifactError naming the first line that is damaged, missing or out of order.
         """
@@ -85,14 +85,14 @@ class Ledger:
                     yield entry
 
     def last(self) -> Entry | None:
-        """The newest entry, found without reading the others; None if there is none."""
+        """The last entry, read without the others; None if there is none."""
         if not self.path.exists():
             return None
         with open(self.path, "rb") as file:
             return last_entry(file, self.path)
 
     def torn(self) -> int:
-        """Bytes after the last whole line: what a kill left, which readers pass over."""
+        """Bytes after the last complete line, left by a kill; readers skip them."""
         if not self.path.exists():
             return 0
         with open(self.path, "rb") as file:
@@ -102,7 +102,7 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[FileIO]:
-        """Hold the ledger's lock with the torn end, if any, cut off."""
+        """Lock the ledger for appending, after truncating a torn last line."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not self.path.exists()
@@ -118,15 +118,15 @@ class Ledger:
             raise disk_error(self.path, error) from error
 
     def add(self, file: FileIO, content: dict[str, Any], last: Entry | None) -> Entry:
-        """Write one line after `last` while the lock is held; on failure take it back."""
+        """Write one line after `last` while the lock is held; truncate it again on failure."""
         sequence, previous = (last.sequence + 1, last.hash) if last else (1, FIRST)
         when, content = now(), plain(content)
         entry = Entry(sequence, when, content, previous, seal(sequence, when, content, previous))
         line = json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False) + "\n"
-        left, end = line.encode(), file.seek(0, os.SEEK_END)
+        rest, end = line.encode(), file.seek(0, os.SEEK_END)
         try:
-            while left:
-                left = left[file.write(left) :]
+            while rest:
+                rest = rest[file.write(rest) :]  # an unbuffered write may be partial
             os.fsync(file.fileno())
         except OSError:
             file.truncate(end)
@@ -135,7 +135,7 @@ class Ledger:
 
 
 class Pointer:
-    """A value that moves only from the state its mover saw.
+    """A durable value changed by compare-and-swap.
 
     >>> import tempfile
     >>> pointer = Pointer(Path(tempfile.mkdtemp()) / "current.jsonl")
@@ -157,16 +157,16 @@ class Pointer:
     def move(self, expected: Any, value: Any, *, author: str, reason: str) -> None:
         """Set the value if it still is `expected`.
 
-        Raises ArtifactError telling the value found and who set it, if someone was faster.
+        Raises ArtifactError naming the current value and its author if it is not.
         """
         with self.ledger.writing() as file:
             last = last_entry(file, self.ledger.path)
-            found = last.content["value"] if last else None
-            if found != expected:
+            current = last.content["value"] if last else None
+            if current != expected:
                 who = f", set by {last.content['author']} at {last.when}" if last else ""
                 raise ArtifactError(
-                    f"{self.ledger.path} expected to be at {expected!r}; it is at {found!r}{who}; "
-                    "look at the new value and decide again."
+                    f"{self.ledger.path} expected to be at {expected!r}; it is at {current!r}"
+                    f"{who}; look at the new value and decide again."
                 )
             self.ledger.add(file, {"value": value, "author": author, "reason": reason}, last)
 
@@ -176,7 +176,7 @@ class Pointer:
 
 
 def user_name() -> str:
-    """Who is at this machine, for a ledger's lines; `unknown` where the system has no name."""
+    """The system's user name; `unknown` if it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -184,7 +184,7 @@ def user_name() -> str:
 
 
 def plain(content: dict[str, Any]) -> dict[str, Any]:
-    """The content as JSON gives it back; DataError if it is not plain JSON."""
+    """Round-trip the content through JSON; DataError if it is not JSON."""
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
         return json.loads(text.encode())
@@ -193,12 +193,12 @@ def plain(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def seal(sequence: int, when: str, content: dict[str, Any], previous: str) -> str:
-    """Hash of one line's fields."""
+    """Hash of an entry's fields."""
     return digest([sequence, when, content, previous])
 
 
 def parse(line: bytes, path: Path, where: str) -> Entry:
-    """Read one whole line and compare its hash."""
+    """Parse one complete line and verify its hash."""
     try:
         entry = Entry(**json.loads(line))
     except (ValueError, TypeError) as error:
@@ -209,17 +209,17 @@ def parse(line: bytes, path: Path, where: str) -> Entry:
 
 
 def damaged(path: Path, what: str) -> ArtifactError:
-    """The error for a ledger that was changed by something other than an append."""
-    return ArtifactError(f"{path}: {what}; bring the file back from a copy.")
+    """Error for a ledger that was changed by something other than an append."""
+    return ArtifactError(f"{path}: {what}; restore the file from a copy.")
 
 
 def is_torn(line: bytes) -> bool:
-    """Whether a line was never written to its end."""
+    """Whether a line was only partly written."""
     return not line.endswith(b"\n") or b"\0" in line
 
 
 def last_entry(file: FileIO | BufferedReader, path: Path) -> Entry | None:
-    """The newest whole entry, read backwards from the end."""
+    """The last complete entry, read backwards from the end."""
     end = sound_end(file)
     if end == 0:
         return None
@@ -229,7 +229,7 @@ def last_entry(file: FileIO | BufferedReader, path: Path) -> Entry | None:
 
 
 def sound_end(file: FileIO | BufferedReader) -> int:
-    """Position after the last whole line."""
+    """Offset after the last complete line."""
     size = file.seek(0, os.SEEK_END)
     while size:
         start = line_start(file, size)
@@ -241,7 +241,7 @@ def sound_end(file: FileIO | BufferedReader) -> int:
 
 
 def line_start(file: FileIO | BufferedReader, end: int) -> int:
-    """Where the line that ends at `end` (its newline included) begins."""
+    """Offset of the start of the line that ends at `end` (newline included)."""
     position = end - 1
     while position > 0:
         start = max(0, position - BLOCK_BYTES)
@@ -254,5 +254,5 @@ def line_start(file: FileIO | BufferedReader, end: int) -> int:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """Current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

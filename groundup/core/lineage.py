@@ -1,7 +1,7 @@
-"""Lineage over a folder: which artifacts lie in it, and what each needs, followed by id.
+"""Lineage over a folder: the artifacts in it and their ancestors, resolved by id.
 
-Places change, ids do not: a copy that was moved still names its parents. What changes over time (an
-index) is a folder whose ledger points at its current snapshot; see ledger.py.
+Paths change, ids do not: a copied or moved artifact still names its parents. Something that changes
+over time (an index) is a folder whose ledger points to its current snapshot; see ledger.py.
 """
 
 import contextlib
@@ -23,39 +23,39 @@ from .ledger import Pointer
 
 CURRENT = Path("ledger") / "current.jsonl"
 BESIDE = 3
-"""Folders deep that artifacts beside a folder are looked for."""
+"""Depth to which the parent folder is searched for artifacts."""
 
 
 def artifact_places(folder: Path) -> list[Path]:
-    """The folder if it is an artifact, the current snapshot if it points at one, else nothing.
+    """The folder if it is an artifact, its current snapshot if it points to one, else nothing.
 
-    Raises ArtifactError if it points out of its snapshots.
+    Raises ArtifactError if it points outside its snapshots.
     """
     if (folder / MANIFEST).is_file():
         return [folder]
-    place = folder / CURRENT
-    name = Pointer(place).value if place.is_file() else None
+    file = folder / CURRENT
+    name = Pointer(file).value if file.is_file() else None
     if not isinstance(name, str):
         return []
     if "/" in name or name.startswith("."):
-        raise ArtifactError(f"{place} points at {name!r}, which is no name of a snapshot.")
+        raise ArtifactError(f"{file} points at {name!r}, which is no name of a snapshot.")
     return [folder / "snapshots" / name]
 
 
 def open_current(path: Path) -> Artifact:
-    """Open an artifact, or the current snapshot of a folder that points at one.
+    """Open an artifact, or the current snapshot of a folder that points to one.
 
     Raises ArtifactError if there is neither.
     """
-    found = artifact_places(Path(path))
-    return Artifact.open(found[0] if found else path)
+    paths = artifact_places(Path(path))
+    return Artifact.open(paths[0] if paths else path)
 
 
 def artifacts_below(root: Path) -> Iterator[Artifact]:
-    """Yield every complete artifact in a folder, at any depth; links are not followed.
+    """Yield every complete artifact in a folder, at any depth, without following links.
 
-    Only manifests are read, and those of others (a web page's, say) are passed over. Raises
-    ArtifactError if one is damaged, for what it needs cannot be known.
+    Only manifests are read; unrelated manifest.json files (a web page's, say) are skipped.
+    Raises ArtifactError if a manifest is damaged, because its parents are then unknown.
     """
     root = Path(root)
     if not root.is_dir():
@@ -67,7 +67,7 @@ def artifacts_below(root: Path) -> Iterator[Artifact]:
 
 
 def artifacts_beside(folder: Path) -> Iterator[Artifact]:
-    """Yield the artifacts near a folder and not in it, damaged ones passed over."""
+    """Yield the artifacts near a folder but not in it, skipping damaged ones."""
     home = Path(folder).resolve()
     for depth in range(1, BESIDE + 1):
         for manifest in sorted(home.parent.glob("*/" * depth + MANIFEST)):
@@ -77,7 +77,7 @@ def artifacts_beside(folder: Path) -> Iterator[Artifact]:
 
 
 def is_foreign(manifest: Path) -> bool:
-    """Whether a file of that name is JSON of something else."""
+    """Whether a manifest.json is not groundup's."""
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError:
@@ -86,7 +86,7 @@ def is_foreign(manifest: Path) -> bool:
 
 
 def current_snapshots(root: Path) -> Iterator[Artifact]:
-    """Yield the current snapshot of each folder that points at one."""
+    """Yield the current snapshot of each folder that points to one."""
     for folder, inner, _ in os.walk(Path(root)):
         inner.sort()
         if (Path(folder) / CURRENT).is_file() and not (Path(folder) / MANIFEST).is_file():
@@ -94,26 +94,26 @@ def current_snapshots(root: Path) -> Iterator[Artifact]:
 
 
 def needed(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
-    """Ids of the roots and of all that they came from, back to the first.
+    """Ids of the roots and all their ancestors.
 
-    known  artifacts by id; a parent that is not among them is needed too, and ends its branch
+    known  artifacts by id; a parent that is not among them is included, but not its ancestors
     """
-    found: set[str] = set()
-    left = list(roots)
-    while left:
-        name = left.pop()
-        if name in found:
+    ids: set[str] = set()
+    pending = list(roots)
+    while pending:
+        name = pending.pop()
+        if name in ids:
             continue
-        found.add(name)
+        ids.add(name)
         if name in known:
-            left += [parent.id for parent in known[name].parents]
-    return found
+            pending += [parent.id for parent in known[name].parents]
+    return ids
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Whether a path, its links followed, lies in a folder.
+    """Whether a path lies in a folder after resolving links.
 
-    The files of a hub's cache, snapshots/REVISION/…, are links to blobs beside the snapshots.
+    Files of a Hugging Face cache, snapshots/REVISION/…, link to blobs next to `snapshots`.
     """
     home, real = folder.resolve(), path.resolve()
     revision = (each for each in (home, *home.parents) if each.parent.name == "snapshots")
@@ -122,7 +122,7 @@ def is_within(path: Path, folder: Path) -> bool:
 
 
 def is_busy(path: Path) -> bool:
-    """Whether a stage is writing in a folder, or was killed while it did."""
+    """Whether a stage is writing to a folder, or was killed while writing."""
     if (path / ".scratch").exists():
         return True
     if not (path / ".lock").is_file():
@@ -135,9 +135,9 @@ def is_busy(path: Path) -> bool:
 
 
 def remove_files(artifact: Artifact) -> None:
-    """Remove what a manifest names, through no link, then folders that are empty.
+    """Remove the files that a manifest names, without following links, then empty folders.
 
-    Logs and ledgers go if nothing else is left.
+    Logs and ledgers are removed if nothing else remains.
     """
     home = artifact.path.resolve()
     folders = set()
@@ -155,21 +155,21 @@ def remove_files(artifact: Artifact) -> None:
 
 
 def erase(artifact: Artifact) -> bool:
-    """Delete an artifact; False if a stage writes there, or it is another one by now, or forged.
+    """Delete an artifact; False if a stage writes there, or it was replaced or forged.
 
-    Files that its manifest does not name stay. The manifest goes first, so that what a crash leaves
-    is no artifact any more.
+    Files that its manifest does not name stay. The manifest is removed first, so a crash leaves an
+    incomplete folder, not an artifact.
     """
     try:
         with locked(artifact.path):
-            found = read_manifest(artifact.path)
-            if found.id != artifact.id:
+            current = read_manifest(artifact.path)
+            if current.id != artifact.id:
                 return False
-            found.check_key()
-            found.check_sizes()
+            current.check_key()
+            current.check_sizes()
             (artifact.path / MANIFEST).unlink()
             sync_directory(artifact.path)
-            remove_files(found)
+            remove_files(current)
     except ArtifactError:
         return False
     except OSError as error:

@@ -1,8 +1,8 @@
-"""C++ beside a Python file as a loaded library: compiled at first use, kept in the user's cache.
+"""C++ extensions compiled at first use and cached in the user's cache folder.
 
-The name in the cache is a hash of source, flags, compiler and processor, so nothing stale is ever
-loaded; the file appears whole or not at all, so processes that start together do not meet. Without
-a compiler there is no library, and callers run their definition in numpy or torch instead.
+The cached file's name is a hash of source, flags, compiler and processor, so no stale library is
+loaded; it is renamed into place, so processes that start together do not conflict. Without a
+compiler there is no library, and callers fall back to numpy or torch.
 """
 
 import atexit
@@ -31,10 +31,10 @@ SECONDS = 120
 
 
 def library(source: Path, instead: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL | None:
-    """The compiled source, or None if there is no compiler or it fails, which is told once.
+    """Load the compiled source; None if there is no compiler or it fails, which is logged once.
 
-    instead  what its caller then does: `numpy, hundreds of times slower`; empty: tell nothing
-    flags    of the compiler, besides FLAGS
+    instead  the caller's fallback for the log: `numpy, hundreds of times slower`; empty: no log
+    flags    compiler flags in addition to FLAGS
     """
     return load(source, device.compiler(), instead, flags)
 
@@ -43,7 +43,7 @@ def library(source: Path, instead: str, flags: tuple[str, ...] = ()) -> ctypes.C
 def load(
     source: Path, compiler: str, instead: str, flags: tuple[str, ...] = ()
 ) -> ctypes.CDLL | None:
-    """The library that this compiler makes; see `library`."""
+    """`library` with the compiler as part of the cache key."""
     if not compiler:
         tell(f"No C++ compiler: {source.stem}", instead)
         return None
@@ -51,30 +51,30 @@ def load(
         try:
             return ctypes.CDLL(str(compiled(source, compiler, folder(), flags)))
         except OSError:
-            continue  # a cache that cannot be written to, or lies where nothing may be run from
+            continue  # the cache is not writable, or its file system is mounted noexec
         except subprocess.SubprocessError as error:
-            said = (getattr(error, "stderr", None) or "").strip() or str(error)
-            tell(f"{compiler} cannot compile {source.stem} ({said.splitlines()[0]}): it", instead)
+            output = (getattr(error, "stderr", None) or "").strip() or str(error)
+            tell(f"{compiler} cannot compile {source.stem} ({output.splitlines()[0]}): it", instead)
             return None
     return None
 
 
 @cache
 def private_folder() -> Path:
-    """A folder of this process alone: what lies in a shared one, anybody may have put there."""
+    """Temporary folder of this process; a shared one could contain files of other users."""
     folder = tempfile.mkdtemp(prefix="groundup-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
 def tell(what: str, instead: str) -> None:
-    """Say what runs slower than it could, where that matters to anybody."""
+    """Log that a slower fallback is used, unless the caller gave none."""
     if instead:
         record.say(f"{what} runs in {instead}.")
 
 
 def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] = ()) -> Path:
-    """Path of the compiled source, compiling it unless it is there."""
+    """Path of the compiled library; compile it if it is not cached."""
     flags = (*FLAGS, tuned(), *flags)
     headers = [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.h"))]
     facts = device.cpu_facts()
@@ -99,7 +99,7 @@ def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] =
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file is this user's, and nobody else may have written it."""
+    """Whether a regular file belongs to this user and nobody else can write it."""
     about = file.lstat()
     return (
         stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
@@ -107,13 +107,13 @@ def is_own(file: Path) -> bool:
 
 
 def tuned() -> str:
-    """The flag that uses all of this processor's instructions."""
+    """Compiler flag that enables all of this processor's instructions."""
     is_arm = platform.machine().lower() in ("arm64", "aarch64")
     return "-mcpu=native" if is_arm else "-march=native"
 
 
 def padded(width: int) -> int:
-    """The width rounded up to whole vectors of the native loops.
+    """Round a width up to a multiple of the native loops' vector length.
 
     >>> padded(100)
     112
@@ -122,7 +122,7 @@ def padded(width: int) -> int:
 
 
 def aligned(rows: int, width: int, dtype: type[np.floating] = np.float32) -> np.ndarray:
-    """A matrix of zeros (rows, padded width) whose rows begin at multiples of 64 bytes.
+    """Zeros of shape (rows, padded width) whose rows are aligned to 64 bytes.
 
     Raises CapacityError if it does not fit into memory.
     """
@@ -133,11 +133,11 @@ def aligned(rows: int, width: int, dtype: type[np.floating] = np.float32) -> np.
             f"{rows:,} vectors of {width} numbers need {record.size(count * size)}, more than the "
             f"machine's {record.size(device.memory_bytes())}; raise min_count or lower width."
         )
-    room = np.zeros(count + ALIGNMENT // size, dtype)
-    start = (-room.ctypes.data % ALIGNMENT) // size
-    return room[start : start + count].reshape(rows, padded(width))
+    buffer = np.zeros(count + ALIGNMENT // size, dtype)
+    start = (-buffer.ctypes.data % ALIGNMENT) // size
+    return buffer[start : start + count].reshape(rows, padded(width))
 
 
 def pointer(values: np.ndarray | None) -> int | None:
-    """Address of an array's first element; None for none."""
+    """Address of an array's first element; None for None."""
     return None if values is None else values.ctypes.data

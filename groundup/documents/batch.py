@@ -1,8 +1,8 @@
 """Records as Arrow, and steps as pure functions over batches of them.
 
-`judge` is what every runner calls: a batch goes in; records that stay, a log of all that went, and
-counters come out. Whoever runs it — this process, a pool, a cluster — gets the same bytes, because
-nothing but the batch and the steps' configurations goes in. Knows nothing of shards or workers.
+Every runner calls `run_steps`: from a batch it returns the kept records, a log of removals, and
+counters. The result depends on the batch and the steps' configurations alone, so this process, a
+pool and a cluster give the same bytes. Knows nothing of shards or workers.
 """
 
 import json
@@ -25,17 +25,17 @@ FAILED = "step failed"
 
 
 class Named(NamedTuple):
-    """A step under the name that the log and the report give it."""
+    """A step and its name in the log and the report."""
 
     name: str
     """As in the pipeline, such as `03 web.lines`."""
     step: Step
     is_for: Callable[[Record], bool] = lambda record: True
-    """Whether a record concerns it; others pass."""
+    """Whether the step applies to a record; others pass unchanged."""
 
 
 class Removal(NamedTuple):
-    """One thing that did not get into the corpus, or not as it was."""
+    """A record or slice that was removed or changed."""
 
     id: str
     """Of the record."""
@@ -48,59 +48,59 @@ class Removal(NamedTuple):
     value: float | None
     details: str
     start: int
-    """First character, in the text as the step saw it; 0 for a whole record."""
+    """First character, in the text that the step received; 0 for a record."""
     end: int
     byte_start: int
     """First byte in the original."""
     byte_end: int
     text: str
-    """The slice, or how the record began: 2,000 characters at most."""
+    """The slice, or the beginning of the record: 2,000 characters at most."""
     put: str
-    """What stands there instead."""
+    """The replacement."""
 
 
 class Judged(NamedTuple):
-    """What came of a batch."""
+    """The result of a batch."""
 
     kept: list[Record]
     removed: list[Removal]
     counters: Counter[str]
-    """`STEP|in`, `STEP|out`, `STEP|characters`, `STEP|WHAT|REASON`: numbers of records, slices;
-    `STEP|grew`: characters that came less those that went, of all that the step saw."""
+    """`STEP|in`, `STEP|out`, `STEP|characters`, `STEP|WHAT|REASON`: counts of records or slices;
+    `STEP|grew`: characters after the step minus characters before it."""
 
 
 def judge(steps: Sequence[Named], records: Iterable[Record]) -> Judged:
-    """Take records through steps; one on which a step fails is set aside with the error's words."""
+    """Run steps on records; a record on which a step fails is rejected with the error message."""
     kept, removed = [], []
     counters: Counter[str] = Counter()
     for record in records:
-        left: Record | None = record
+        current: Record | None = record
         for named in steps:
-            if left is None:
+            if current is None:
                 break
-            if named.is_for(left):
-                left = take(named, left, removed, counters)
-        if left is not None:
-            kept.append(left)
+            if named.is_for(current):
+                current = take(named, current, removed, counters)
+        if current is not None:
+            kept.append(current)
     return Judged(kept, removed, counters)
 
 
 def take(
     named: Named, record: Record, removed: list[Removal], counters: Counter[str]
 ) -> Record | None:
-    """One record through one step, logged and counted; None if it is dropped."""
+    """Apply one step to one record, logged and counted; None if the record is dropped."""
     counters[f"{named.name}|in"] += 1
     try:
         ruling = checked(named.step(record))
         after = None if ruling.reason else follow(record, ruling)
-        lost = list(removals(named.name, record, ruling))
+        log = list(removals(named.name, record, ruling))
     except MissingExtra:
         raise
-    except Exception as error:  # a bad record must not cost the others
-        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        after, lost = None, list(removals(named.name, record, Ruling(FAILED, details=said)))
-    removed += lost
-    for removal in lost:
+    except Exception as error:  # one bad record must not fail the batch
+        message = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        after, log = None, list(removals(named.name, record, Ruling(FAILED, details=message)))
+    removed += log
+    for removal in log:
         counters[f"{named.name}|{removal.what}|{removal.reason}"] += 1
     if after is not None:
         counters[f"{named.name}|out"] += 1
@@ -111,42 +111,42 @@ def take(
 
 
 def checked(ruling: Any) -> Ruling:
-    """The ruling, if log and counters can hold what it says; TypeError or ValueError if not."""
+    """The result, if log and counters can hold it; raises TypeError or ValueError otherwise."""
     if ruling is PASS:
         return ruling
     if not isinstance(ruling, Ruling):
-        raise TypeError(f"a step rules by a Ruling, not by {type(ruling).__name__}")
+        raise TypeError(f"a step must return a StepResult, got {type(ruling).__name__}")
     texts = [ruling.reason, ruling.details]
     numbers: list[Any] = [] if ruling.value is None else [ruling.value]
     for edit in ruling.edits:
         if not isinstance(edit, Edit):
-            raise TypeError(f"edits are of Edit, not of {type(edit).__name__}")
+            raise TypeError(f"an edit must be an Edit, got {type(edit).__name__}")
         texts += [edit.reason, edit.put, edit.aside]
         numbers += edit[:2]
     for span in (*ruling.spans, *(ruling.made.spans if ruling.made else ())):
         if not isinstance(span, Span):
-            raise TypeError(f"spans are of Span, not of {type(span).__name__}")
+            raise TypeError(f"a span must be a Span, got {type(span).__name__}")
         texts += [span.kind, span.value]
         numbers += span[1:3]
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"expected text in a ruling, got {type(text).__name__}")
+            raise TypeError(f"a step's result must hold text here, got {type(text).__name__}")
     for number in numbers:
         if not isinstance(number, Real):
-            raise TypeError(f"expected a number in a ruling, got {type(number).__name__}")
+            raise TypeError(f"a step's result must hold a number here, got {type(number).__name__}")
         float(number)
     (ruling.reason + "".join(edit.reason for edit in ruling.edits)).encode()
     return ruling
 
 
 def removals(step: str, record: Record, ruling: Ruling) -> Iterator[Removal]:
-    """Yield what a ruling takes from a record."""
-    place = (record.id, record.source, record.path, step)
+    """Yield the log entries for a step's result."""
+    origin = (record.id, record.source, record.path, step)
     if ruling.reason:
         text = record.text or record.data[:EXCERPT_CHARACTERS].decode("utf-8", "replace")
         size = record.map.segments[-1].byte_end if record.map.segments else len(record.data)
         yield Removal(
-            *place, "record", ruling.reason, ruling.value, ruling.details, 0, len(record.text),
+            *origin, "record", ruling.reason, ruling.value, ruling.details, 0, len(record.text),
             0, size, text[:EXCERPT_CHARACTERS], "",
         )  # fmt: skip
         return
@@ -158,7 +158,7 @@ def removals(step: str, record: Record, ruling: Ruling) -> Iterator[Removal]:
             shown = min(edit.end, edit.start + (0 if edit.is_private else EXCERPT_CHARACTERS))
             text = map.text[edit.start : shown]
             yield Removal(
-                *place, what, edit.reason, ruling.value, ruling.details, edit.start, edit.end,
+                *origin, what, edit.reason, ruling.value, ruling.details, edit.start, edit.end,
                 *bytes, text, edit.put[:EXCERPT_CHARACTERS],
             )  # fmt: skip
 
@@ -192,7 +192,7 @@ def removal_schema() -> "pyarrow.Schema":
 
 
 def to_batch(records: Sequence[Record]) -> "pyarrow.RecordBatch":
-    """Records as one Arrow batch with the columns of `schema`."""
+    """Records as one Arrow batch with the columns of `record_schema`."""
     columns = {
         "id": [record.id for record in records],
         "source": [record.source for record in records],

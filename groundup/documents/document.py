@@ -1,9 +1,9 @@
 """A document: its text, with a map from every slice back to the bytes of its file.
 
-A quote is a proof only if a person can open the file and find it. So each document remembers, for
-every character of its text, which bytes it came from. For plain kinds (text, Markdown, Python) the
-text *is* the file decoded and the map has one segment; for HTML there is a segment for each run of
-text, entity and line break. Knows nothing of files on disk or of how text is extracted; see
+A quote is evidence only if a person can find it in the file. So each document stores, for every
+character of its text, the bytes that it came from. For plain kinds (text, Markdown, Python) the
+text *is* the decoded file and the map has one segment; HTML has a segment for each run of text,
+entity and line break. Knows nothing of files on disk or of how text is extracted; see
 readers.py and markup.py.
 """
 
@@ -24,7 +24,7 @@ CHECKPOINT_CHARACTERS = 4096
 
 
 class Segment(NamedTuple):
-    """A piece of the text and the bytes it came from."""
+    """A range of the text and the bytes that it came from."""
 
     start: int
     """First character in the text."""
@@ -33,18 +33,18 @@ class Segment(NamedTuple):
     byte_start: int
     """First byte in the file."""
     byte_end: int
-    """One past the last byte in the file; equal to `byte_start` for text that was put in."""
+    """One past the last byte in the file; equal to `byte_start` for inserted text."""
     line: int
     """Line of `byte_start` in the file, counted from 1."""
     exact: bool
-    """The text is these bytes decoded as UTF-8; otherwise the segment is one indivisible whole."""
+    """The text is these bytes decoded as UTF-8; otherwise the segment is indivisible."""
 
 
 class Segments(Sequence[Segment]):
-    """Segments in a row, six numbers each: 48 bytes in place of the 260 of a tuple of numbers.
+    """A packed sequence of segments, six numbers each: 48 bytes instead of a tuple's 260.
 
-    A page may have a segment for each of its bytes. Reads like a tuple of segments and is equal to
-    one; grows only while a map is being made.
+    A page may have a segment for each of its bytes. Behaves like a tuple of segments and equals
+    one; grows only while a map is being built.
     """
 
     __slots__ = ("numbers",)
@@ -54,25 +54,25 @@ class Segments(Sequence[Segment]):
         self.extend(segments)
 
     def append(self, segment: Segment) -> None:
-        """Add one at the end."""
+        """Append one segment."""
         self.numbers.extend(segment)
 
     def extend(self, segments: Iterable[Segment]) -> None:
-        """Add some at the end."""
+        """Append several segments."""
         for segment in segments:
             self.numbers.extend(segment)
 
     def stretch(self, end: int, byte_end: int) -> None:
-        """Move the end of the last one."""
+        """Move the end of the last segment."""
         self.numbers[-5], self.numbers[-3] = end, byte_end
 
     @property
     def length(self) -> int:
-        """Characters that they cover: where the next one begins."""
+        """Characters covered: where the next segment starts."""
         return self.numbers[-5] if self.numbers else 0
 
     def between(self, first: int, last: int) -> Iterator[Segment]:
-        """Yield those from number `first` to before number `last`."""
+        """Yield segments `first` to `last` - 1."""
         numbers = iter(self.numbers[6 * first : 6 * last])
         for start, end, byte_start, byte_end, line, exact in zip(*[numbers] * 6, strict=True):
             yield Segment(start, end, byte_start, byte_end, line, exact == 1)
@@ -84,15 +84,15 @@ class Segments(Sequence[Segment]):
         return len(self.numbers) // 6
 
     @overload
-    def __getitem__(self, place: int) -> Segment: ...
+    def __getitem__(self, index: int) -> Segment: ...
     @overload
-    def __getitem__(self, place: slice) -> tuple[Segment, ...]: ...
-    def __getitem__(self, place: int | slice) -> Segment | tuple[Segment, ...]:
-        if isinstance(place, slice):
-            return tuple(self[number] for number in range(*place.indices(len(self))))
-        at = 6 * (place if place >= 0 else len(self) + place)
+    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
+    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+        if isinstance(index, slice):
+            return tuple(self[number] for number in range(*index.indices(len(self))))
+        at = 6 * (index if index >= 0 else len(self) + index)
         if not 0 <= at < len(self.numbers):
-            raise IndexError(f"segment {place} of {len(self)}")
+            raise IndexError(f"segment {index} of {len(self)}")
         start, end, byte_start, byte_end, line, exact = self.numbers[at : at + 6]
         return Segment(start, end, byte_start, byte_end, line, exact == 1)
 
@@ -118,10 +118,10 @@ class Heading(NamedTuple):
 
 @dataclass(frozen=True)
 class SourceMap:
-    """Where each slice of a text lies in its file.
+    """Maps slices of a text to bytes of its file.
 
-    Segments follow each other without gaps in the text and in rising order in the file; the bytes
-    between two segments (tags, comments) have no text.
+    Segments are contiguous in the text and ascending in the file; the bytes between two segments
+    (tags, comments) have no text.
 
     >>> plain = SourceMap.identity("né!")
     >>> plain.byte_range(1, 2)
@@ -130,7 +130,7 @@ class SourceMap:
 
     text: str = field(repr=False)
     segments: Sequence[Segment]
-    """Packed when the map is made, whatever they come in."""
+    """Packed into `Segments` on construction."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.segments, Segments):
@@ -138,7 +138,7 @@ class SourceMap:
 
     @classmethod
     def identity(cls, text: str, byte_start: int = 0) -> "SourceMap":
-        """Map of a text that is its file's bytes decoded, from `byte_start` (after a mark) on."""
+        """Map of a text that is its file decoded from `byte_start` (after a byte order mark) on."""
         if not text:
             return cls(text, ())
         byte_end = byte_start + len(text.encode("utf-8"))
@@ -147,22 +147,22 @@ class SourceMap:
     def byte_range(self, start: int, end: int) -> tuple[int, int]:
         """Bytes of the file that hold `text[start:end]`.
 
-        In exact segments they are those characters and no more; an entity or a run of white space
-        is taken whole. Raises DataError if the slice is not inside the text.
+        Exact segments give exactly those characters; an entity or a run of white space is
+        indivisible. Raises DataError if the slice is not inside the text.
         """
         self.check(start, end)
         if not self.segments:
             return (0, 0)
         first = self.segment_at(min(start, len(self.text) - 1))
         if start == end:
-            place = first.byte_end if start == len(self.text) else self.place(first, start)
-            return (place, place)
+            byte = first.byte_end if start == len(self.text) else self.place(first, start)
+            return (byte, byte)
         last = self.segment_at(end - 1)
         stop = self.place(last, end) if last.exact else last.byte_end
         return (self.place(first, start), stop)
 
     def line(self, start: int) -> int:
-        """Line of the file, counted from 1, on which the character at `start` lies."""
+        """Line of the file, counted from 1, of the character at `start`."""
         self.check(start, start)
         if not self.segments:
             return 1
@@ -173,7 +173,7 @@ class SourceMap:
         """Raise DataError unless 0 <= start <= end <= length of the text."""
         if not 0 <= start <= end <= len(self.text):
             raise DataError(
-                f"The slice [{start}:{end}] is not inside a text of {len(self.text)} characters; "
+                f"The slice [{start}:{end}] is outside a text of {len(self.text)} characters; "
                 "give 0 <= start <= end <= length."
             )
 
@@ -182,7 +182,7 @@ class SourceMap:
         return self.segments[bisect_right(self.starts, character) - 1]
 
     def segments_in(self, start: int, end: int) -> Iterator[Segment]:
-        """Yield the segments that hold `text[start:end]`, first and last perhaps only in part."""
+        """Yield the segments that overlap `text[start:end]`."""
         if start < end:
             first = bisect_right(self.starts, start) - 1
             last = bisect_right(self.starts, end - 1)
@@ -211,15 +211,15 @@ class SourceMap:
 
     @cached_property
     def checkpoints(self) -> list[int]:
-        """UTF-8 bytes before every 4,096th character: made at the first look, then cheap."""
+        """UTF-8 bytes before every 4,096th character, so that `utf8_length` stays cheap."""
         sums = [0]
         for start in range(0, len(self.text), CHECKPOINT_CHARACTERS):
-            piece = self.text[start : start + CHECKPOINT_CHARACTERS]
-            sums.append(sums[-1] + len(piece.encode("utf-8")))
+            block = self.text[start : start + CHECKPOINT_CHARACTERS]
+            sums.append(sums[-1] + len(block.encode("utf-8")))
         return sums
 
     def to_numbers(self) -> list[int]:
-        """Four numbers a segment: bytes skipped, lines on, characters, bytes (-1 if exact)."""
+        """Four numbers per segment: bytes and lines skipped, characters, bytes (-1 if exact)."""
         numbers, byte, line = [], 0, 1
         for segment in self.segments:
             size = -1 if segment.exact else segment.byte_end - segment.byte_start
@@ -230,7 +230,7 @@ class SourceMap:
 
     @classmethod
     def from_numbers(cls, text: str, numbers: Sequence[int]) -> "SourceMap":
-        """Undo `to_numbers`; DataError if the numbers do not cover the text."""
+        """Inverse of `to_numbers`; raises DataError if the numbers do not cover the text."""
         segments, start, byte, line = Segments(), 0, 0, 1
         for at in range(0, len(numbers), 4):
             skipped, lines, length, size = numbers[at : at + 4]
@@ -241,7 +241,7 @@ class SourceMap:
             start = end
         if start != len(text):
             raise DataError(
-                f"The map covers {start} characters of a text of {len(text)}: it was made for "
+                f"The map covers {start} characters, the text has {len(text)}: the map belongs to "
                 "another text; read the file again."
             )
         return cls(text, segments)
@@ -249,20 +249,20 @@ class SourceMap:
 
 @dataclass(frozen=True)
 class Document:
-    """One file of a collection: text, where it came from, what is known about it."""
+    """One file of a collection: its text, the map to its bytes, and metadata."""
 
     id: str
-    """Hash of path and content: the same file gives the same id, an edited one another."""
+    """Hash of path and content: it changes when the file is edited."""
     path: str
     """Relative to the collection's root, with forward slashes."""
     text: str = field(repr=False)
     kind: str
-    """A DocumentKind, or what a reader of a prepared corpus calls it: see `Record.kind`."""
+    """A DocumentKind, or `Record.kind` for a document of a prepared corpus."""
     sha256: str
     """Of the file's bytes, hex."""
     map: SourceMap = field(repr=False)
     headings: tuple[Heading, ...] = field(default=(), repr=False)
-    """Titles in the order of the text: headings, or class and function names of Python."""
+    """Titles in text order: headings, or class and function names of Python."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """What the file says about itself, such as `title`; JSON values."""
 
@@ -290,7 +290,7 @@ class Document:
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Document":
-        """Undo `to_json`; DataError if the line is not a document."""
+        """Inverse of `to_json`; raises DataError if the line is not a document."""
         try:
             record = json.loads(line)
             text = record["text"]
@@ -306,8 +306,7 @@ class Document:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"A line is not a document ({error}); it was truncated or edited: "
-                "make the file that holds it again."
+                f"A line is not a document ({error}); it was truncated or edited: write it again."
             ) from None
 
 
@@ -319,7 +318,7 @@ def make_document(
     headings: Iterable[Heading] = (),
     metadata: dict[str, Any] | None = None,
 ) -> Document:
-    """A document of a file's bytes and the map that its reader made; fills in the hashes."""
+    """A document from a file's bytes and its map; computes the hashes."""
     sha256 = hashlib.sha256(data).hexdigest()
     identity = hashlib.sha256(f"{path}\0{sha256}".encode()).hexdigest()
     return Document(

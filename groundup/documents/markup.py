@@ -1,17 +1,17 @@
-"""Markup: the text of an HTML file, every piece of it tied to its bytes.
+"""Markup: the text of an HTML file, mapped to its bytes.
 
 One pass over the bytes with a regular expression for tags; no tree is built, so depth costs nothing
 and nothing recurses. The rules:
 
-- White space runs become one space; inside <pre> they stay. Blocks are parted by line breaks (a
-  blank line for paragraphs, a newline for items and rows, a tab for cells).
+- Runs of white space become one space, except inside <pre>. Blocks are separated by line breaks
+  (a blank line for paragraphs, a newline for items and rows, a tab for cells).
 - Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
-  dropped, and so are the ¶ and § links that Sphinx and rustdoc put beside titles.
-- Of a formula that brings its TeX source (KaTeX, MathJax, MediaWiki) the source alone is text.
-- Whatever is malformed is read as browsers do: a stray end tag is ignored, an open element ends
+  dropped, and so are the ¶ and § links that Sphinx and rustdoc add to titles.
+- Of a formula with its TeX source (KaTeX, MathJax, MediaWiki) only the source is text.
+- Malformed markup is read as browsers do: a stray end tag is ignored, an open element ends
   with its parent, an open tag or comment at the end of the file is dropped.
 
-The bytes of any slice of the text, read by these rules again, give the slice, white space aside.
+Reading the bytes of any slice of the text by these rules gives the slice, except white space.
 Knows nothing of paths or documents. Source: WHATWG HTML standard, §13.2.5 (tokenisation).
 """
 
@@ -86,11 +86,11 @@ READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk":
            "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
            "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
 MATHS_CHARACTERS = 20_000
-"""Of one formula in MathML, at most. Own choice: 100 signs of some 100 bytes, twice over."""
+"""Maximum length of a formula in MathML. Own choice: twice 100 signs of some 100 bytes."""
 
 
 class Markup(NamedTuple):
-    """What an HTML file says."""
+    """The text, headings and metadata of an HTML file."""
 
     map: SourceMap
     headings: tuple[Heading, ...]
@@ -109,7 +109,7 @@ def read_html(data: bytes) -> Markup:
     """
     charset = declared_charset(data)
     if charset == "utf-8":
-        data.decode("utf-8")  # all of it must be: pieces are decoded one by one below
+        data.decode("utf-8")  # check all of it: runs are decoded one by one below
         return Extraction(data).run()
     text = data.decode(charset)
     unicode = text.encode("utf-8")
@@ -118,9 +118,9 @@ def read_html(data: bytes) -> Markup:
 
 
 def charset_named(label: str) -> str:
-    """Python's name of a charset that text can be in, or nothing: labels of codecs are not one.
+    """Python's name of a text encoding; empty for other codecs.
 
-    What a file declares is a stranger's word: `unicode_escape`, `idna` or `zlib` are never run.
+    Labels are untrusted: codecs such as `unicode_escape`, `idna` or `zlib` are never run.
 
     >>> charset_named("ISO-8859-1"), charset_named("x-sjis"), charset_named("zlib")
     ('cp1252', 'cp932', '')
@@ -141,15 +141,15 @@ def declared_charset(data: bytes) -> str:
         return "utf-8"
     label = (found[1] or found[2]).decode("ascii", "replace").lower()
     name = charset_named(label)
-    if name.startswith("utf-"):  # it was read as ASCII: neither 16 nor 32
+    if name.startswith("utf-"):  # the label is ASCII, so the file is not UTF-16 or UTF-32
         return "utf-8"
     if SINGLE_BYTE.fullmatch(name):
         return name
-    raise DataError(f"the declared charset {label} is not read; convert the file to UTF-8")
+    raise DataError(f"the declared charset {label} is not supported; convert the file to UTF-8")
 
 
 def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
-    """Move a map from the UTF-8 form of a file to its own bytes, one a character.
+    """Convert a map of a file's UTF-8 form to its own encoding, one byte per character.
 
     ASCII runs stay exact; every other character becomes a segment of its own.
     """
@@ -175,7 +175,7 @@ def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
 
 
 def tex_source(page: AnyStr, at: int) -> int:
-    """Where the TeX of a formula begins whose MathML begins at `at`; `at` itself if it has none.
+    """Offset of the TeX of a formula whose MathML begins at `at`; `at` itself if it has none.
 
     >>> tex_source("<mi>x</mi><annotation encoding='application/x-tex'>x</annotation>", 0)
     10
@@ -191,7 +191,7 @@ def tex_source(page: AnyStr, at: int) -> int:
 
 
 class Extraction:
-    """One pass over a file: what was written so far and which elements are open."""
+    """One pass over a file: the text written so far and the open elements."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -204,7 +204,7 @@ class Extraction:
         self.stack: list[bytes] = []
         self.open: Counter[bytes] = Counter()
         self.dropped = 0  # depth of the element that is being dropped, or 0
-        self.wanted = 0  # the strongest line break asked for since the last text
+        self.wanted = 0  # the strongest line break requested since the last text
         self.held: list[tuple[int, int]] = []  # white space to write if text follows
         self.level = 0  # of the heading that is open, or 0
         self.heading_start = -1
@@ -227,7 +227,7 @@ class Extraction:
         return Markup(map, tuple(self.headings), {"title": self.title} if self.title else {})
 
     def read_tag(self, tag: re.Match[bytes]) -> int:
-        """Open or close an element; return where to go on."""
+        """Open or close an element; returns the offset to continue at."""
         name = tag["name"].lower()
         if tag["end"]:
             self.close(name)
@@ -241,7 +241,7 @@ class Extraction:
         return tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
 
     def skip_raw(self, name: bytes, start: int) -> int:
-        """Pass over an element whose content is no markup; keep the first title."""
+        """Skip an element with raw text; keep the first title."""
         end = re.compile(rb"</" + name + rb"(?=[ \t\r\n\f/>])", re.IGNORECASE)
         found = end.search(self.data, start)
         stop = found.start() if found else len(self.data)
@@ -274,7 +274,7 @@ class Extraction:
             self.level = LEVELS.get(name, self.level)
 
     def close(self, name: bytes) -> None:
-        """Close an element and what is still open inside it; a stray end tag closes nothing."""
+        """Close an element and the open ones inside it; a stray end tag closes nothing."""
         if self.open[name]:
             while self.pop() != name:
                 pass
@@ -292,19 +292,19 @@ class Extraction:
         return name
 
     def end_heading(self) -> None:
-        """Note the heading that is open, if it has text."""
+        """Record the open heading, if it has text."""
         if self.level and self.heading_start >= 0:
             self.headings.append(Heading(self.level, self.heading_start, self.length))
         self.level, self.heading_start = 0, -1
 
     def want(self, strength: int) -> None:
-        """Ask for a line break before the next text."""
+        """Request a line break before the next text."""
         if not self.dropped:
             self.wanted = max(self.wanted, strength)
             self.held.clear()
 
     def read_text(self, start: int, stop: int) -> None:
-        """Write a text between two tags: plain stretches, entities and white space."""
+        """Write a text between two tags: plain runs, entities and white space."""
         preformatted = self.open[b"pre"] > 0
         if preformatted and (self.wanted or not self.length):
             lines = EMPTY_LINES.match(self.data, start, stop)
@@ -331,7 +331,7 @@ class Extraction:
             self.hold(stop - 1, stop, preformatted)
 
     def write_entity(self, start: int, stop: int, preformatted: bool) -> None:
-        """Write what an entity stands for; an unknown one stands for itself."""
+        """Write a decoded entity; an unknown one is written as it is."""
         source = self.data[start:stop].decode("ascii")
         text = html.unescape(source)
         if text in " \t\n\r\f" and text and not preformatted:
@@ -340,7 +340,7 @@ class Extraction:
             self.write(start, stop, text, text == source)
 
     def hold(self, start: int, stop: int, preformatted: bool) -> None:
-        """Keep white space until text follows it; outside <pre> the first run stands for all."""
+        """Hold white space until text follows it; outside <pre> only the first run counts."""
         if preformatted:
             self.held.append((start, stop))
         elif not (self.wanted or self.held) and self.length:
@@ -348,7 +348,7 @@ class Extraction:
                 self.held.append((start, stop))
 
     def write(self, start: int, stop: int, text: str, exact: bool) -> None:
-        """Write a text and the break or white space before it."""
+        """Write a text, and the break or white space before it."""
         if self.wanted and self.length:
             place = self.held[0][0] if self.held else start
             self.append(place, place, BREAKS[self.wanted], False)
@@ -363,7 +363,7 @@ class Extraction:
         self.append(start, stop, text, exact)
 
     def append(self, start: int, stop: int, text: str, exact: bool) -> None:
-        """Add a segment, joined to the one before if both are exact and touch."""
+        """Add a segment, merged with the previous one if both are exact and adjacent."""
         begin, self.length = self.length, self.length + len(text)
         self.pieces.append(text)
         follows = exact and self.exact_end == start

@@ -1,8 +1,8 @@
-"""Outlines: where the titles of a Markdown or Python text are.
+"""Outlines: the headings of Markdown, reStructuredText and Python texts.
 
-A passage is understood by the titles above it, so chunking needs them, as places in the text. For
-Markdown they are headings; for Python the first line of the module's docstring and the names of
-classes and functions, nested as they are in the code. HTML headings come from markup.py.
+A passage is understood by the titles above it, so chunking needs their offsets. Markdown has
+headings; Python has the first line of the module's docstring and the names of classes and
+functions, nested as in the code. HTML headings come from markup.py.
 """
 
 import ast
@@ -23,14 +23,14 @@ DEFINITION = re.compile(r"[ \t]*(?:class|(?:async[ \t]+)?def)[ \t]+(\w+)")
 
 
 def markdown_headings(text: str) -> tuple[Heading, ...]:
-    """Headings of a Markdown text, `#` and underlined, those in fenced code left out.
+    """Headings of a Markdown text, `#` and underlined, except those in fenced code.
 
     >>> markdown_headings("# One\\n```\\n# no\\n```\\nTwo\\n---\\n")
     (Heading(level=1, start=2, end=5), Heading(level=2, start=19, end=22))
     """
     headings: list[Heading] = []
     fence = ""
-    above: tuple[int, str] | None = None  # the line before, if an underline makes it a title
+    above: tuple[int, str] | None = None  # the previous line, if an underline makes it a title
     for start, line in lines(text):
         mark = FENCE.match(line)
         if fence:
@@ -52,10 +52,10 @@ def markdown_headings(text: str) -> tuple[Heading, ...]:
 
 
 def python_headings(text: str) -> tuple[Heading, ...]:
-    """Names of a Python text's classes and functions, and its docstring's first line on top.
+    """Names of a Python text's classes and functions, after the first line of its docstring.
 
-    The docstring is level 1, what stands in the module level 2, and so on inwards. A text with a
-    syntax error is read line by line, nested by indentation.
+    The docstring has level 1, module-level definitions level 2, and so on. A text with a syntax
+    error is read line by line, nested by indentation.
 
     >>> python_headings("class A:\\n    def b(self): ...\\n")
     (Heading(level=2, start=6, end=7), Heading(level=3, start=17, end=18))
@@ -72,17 +72,16 @@ def python_headings(text: str) -> tuple[Heading, ...]:
     if title and (start := text.find(title)) >= 0:
         add(headings, 1, start, title)
     for level, line in definitions(module):
-        found = DEFINITION.match(text, starts[line - 1])
-        if found:
-            headings.append(Heading(level, *found.span(1)))
+        if match := DEFINITION.match(text, starts[line - 1]):
+            headings.append(Heading(level, *match.span(1)))
     return tuple(headings)
 
 
 def definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
-    """Yield level and line of every class and function, in the order of the text."""
-    waiting: list[tuple[int, ast.AST]] = [(2, module)]
-    while waiting:  # no recursion: code may be nested deeper than Python's stack
-        level, node = waiting.pop()
+    """Yield level and line of every class and function, in text order."""
+    stack: list[tuple[int, ast.AST]] = [(2, module)]
+    while stack:  # no recursion: code may be nested deeper than Python's stack
+        level, node = stack.pop()
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield level, node.lineno
             level += 1
@@ -91,7 +90,7 @@ def definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
             for child in ast.iter_child_nodes(node)
             if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
         ]
-        waiting += [(level, cast(ast.AST, child)) for child in reversed(inner)]
+        stack += [(level, cast(ast.AST, child)) for child in reversed(inner)]
 
 
 def indented_headings(text: str) -> tuple[Heading, ...]:
@@ -99,24 +98,23 @@ def indented_headings(text: str) -> tuple[Heading, ...]:
     headings: list[Heading] = []
     outer: list[int] = []
     for start, line in lines(text):
-        found = DEFINITION.match(line)
-        if found:
+        if match := DEFINITION.match(line):
             indent = len(line) - len(line.lstrip())
             while outer and outer[-1] >= indent:
                 outer.pop()
             outer.append(indent)
-            headings.append(Heading(1 + len(outer), start + found.start(1), start + found.end(1)))
+            headings.append(Heading(1 + len(outer), start + match.start(1), start + match.end(1)))
     return tuple(headings)
 
 
 def lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the place and the content of every line, its end left off."""
-    for found in LINE.finditer(text):
-        yield found.start(), found[0].rstrip("\r\n")
+    """Yield the offset and the content of every line, without its line break."""
+    for match in LINE.finditer(text):
+        yield match.start(), match[0].rstrip("\r\n")
 
 
 def add(headings: list[Heading], level: int, start: int, words: str) -> None:
-    """Append a title without the white space around it, unless it is empty."""
+    """Append a stripped title, unless it is empty."""
     title = words.strip()
     if title:
         start += len(words) - len(words.lstrip())
@@ -127,12 +125,12 @@ RST_TITLE = re.compile(r"(?m)^(\S[^\n]*)\n([!-/:-@\[-`{-~])\2*[ \t]*$")
 
 
 def rst_headings(text: str) -> list[Heading]:
-    """Titles of reStructuredText; a level for each kind of line under (or over and under) them.
+    """Titles of reStructuredText; each style of underline (or overline and underline) is a level.
 
     >>> [(h.level, h.start) for h in rst_headings("Top\\n===\\n\\nPart\\n----\\nx\\n\\n")]
     [(1, 0), (2, 9)]
     """
-    found: list[Heading] = []
+    headings: list[Heading] = []
     styles: list[str] = []
     for title in RST_TITLE.finditer(text):
         words, rule = title[1].rstrip(), text[title.end(1) + 1 : title.end()].rstrip()
@@ -144,5 +142,5 @@ def rst_headings(text: str) -> list[Heading]:
         if style not in styles:
             styles.append(style)
         start = title.start()
-        found.append(Heading(styles.index(style) + 1, start, start + len(words)))
-    return found
+        headings.append(Heading(styles.index(style) + 1, start, start + len(words)))
+    return headings

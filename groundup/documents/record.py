@@ -1,10 +1,10 @@
-"""A record on its way into a corpus, and what a step rules about it.
+"""A record on its way into a corpus, and the result of a step for it.
 
-A step never changes text: it rules. A ruling drops the record for a reason, or lists edits (this
-slice goes, that one becomes something else, a third is kept aside), or adds what it measured.
-`follow` carries a ruling out, and it alone; so the text, its map to the original bytes, the places
-of headings, pages and turns, the log of removals and every count agree whatever the steps are, and
-each removed document, line and span has its reason by construction.
+A step never changes text. Its result drops the record for a reason, or lists edits (remove this
+slice, replace that one, move a third to the metadata), or adds measurements. Only `apply_result`
+changes records, so the text, its map to the original bytes, the offsets of headings, pages and
+turns, the removal log and all counts agree whatever the steps are, and every removed document, line
+and span has a reason.
 
 Knows nothing of files, of Arrow (see batch.py) or of who runs the steps.
 """
@@ -21,7 +21,7 @@ from .document import Segment, Segments, SourceMap
 
 
 class Span(NamedTuple):
-    """A named place in a record's text: it moves as the text is edited and goes when it empties."""
+    """A labelled range of a record's text: moved by edits, dropped when it becomes empty."""
 
     kind: str
     """heading, page, turn, table, caption, cell, paragraph …"""
@@ -32,45 +32,45 @@ class Span(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """A slice of the text that goes or becomes something else."""
+    """A slice of the text to remove or replace."""
 
     start: int
     end: int
-    """Characters of the text as the step saw it; equal to `start` where text is only put in."""
+    """Characters of the text that the step received; equal to `start` for an insertion."""
     reason: str
-    """Short and stable; removals are counted by it."""
+    """Short and stable: removals are counted by reason."""
     put: str = ""
-    """What stands there instead."""
+    """The new text."""
     aside: str = ""
-    """Keep the slice in the record's metadata, under `aside` and this name, such as footnotes."""
+    """Keep the slice in the metadata, under `aside` and this key, such as footnotes."""
     is_private: bool = False
-    """The log tells reason and place and not the slice: it is personal, or a secret."""
+    """Log the reason and the offsets, not the slice: it is personal data or a secret."""
 
 
 class Made(NamedTuple):
-    """The text that a step made of a record's bytes."""
+    """The text that a step extracted from a record's bytes."""
 
     map: SourceMap
     spans: tuple[Span, ...] = ()
 
 
 class Ruling(NamedTuple):
-    """What a step says about one record; an empty one lets it pass as it is."""
+    """The result of a step for one record; an empty one keeps the record unchanged."""
 
     reason: str = ""
     """Why the record is dropped, short and stable, such as `gopher: too few words`."""
     value: float | None = None
     """The number that decided."""
     details: str = ""
-    """For a person: the limit, the document that was kept instead."""
+    """For people: the limit, the document that was kept instead."""
     edits: tuple[Edit, ...] = ()
-    """In rising order, not overlapping."""
+    """In ascending order, without overlaps."""
     metadata: Mapping[str, Any] = {}
-    """Added to the record's, JSON values; numbers become histograms in the report."""
+    """JSON values added to the record's; the report shows histograms of numbers."""
     spans: tuple[Span, ...] = ()
-    """Places found in the text as the step saw it; they move with the edits."""
+    """Ranges of the text that the step received; the edits move them."""
     made: Made | None = None
-    """Text in place of the record's bytes; `edits` and `spans` then speak of that text."""
+    """Text that replaces the record's bytes; `edits` and `spans` then refer to it."""
 
 
 PASS = Ruling()
@@ -85,7 +85,7 @@ class Record:
     source: str
     """Name of the source in the pipeline."""
     path: str
-    """Where it lies in the source: a relative path, `#` and a number inside a container."""
+    """Relative path in the source; `#` and a number follow inside a container."""
     kind: str
     """html, text, markdown, rst, python, code, notebook, latex, jats, pdf, epub, conversation."""
     text: str = field(default="", repr=False)
@@ -93,28 +93,28 @@ class Record:
     """From the text to the bytes of the original: of the file, or of the container's record."""
     spans: tuple[Span, ...] = field(default=(), repr=False)
     metadata: dict[str, Any] = field(default_factory=dict)
-    """JSON values: url, title, licence, sha256 of the bytes, scores, what was kept aside."""
+    """JSON values: url, title, licence, sha256 of the bytes, scores, slices under `aside`."""
     data: bytes = field(default=b"", repr=False)
-    """The original bytes until a step has made text of them; then empty."""
+    """The original bytes until a step has extracted the text; then empty."""
 
 
 @runtime_checkable
 class Step(Protocol):
-    """A pure judge of single records, made anew from its configuration in every worker.
+    """A pure function of single records, created from its configuration in every worker.
 
-    The engine gives it a time limit and sets a record aside on which it fails; a step needs no
-    guard of its own against either, but must not keep state from one record to the next.
+    The engine limits its time and rejects a record on which it fails, so a step needs no guard
+    against either; it must not keep state between records.
     """
 
     config: Config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Process one record."""
         ...
 
 
 def record_id(source: str, path: str) -> str:
-    """The id of a record: the same place in the same source has it in every run.
+    """The id of a record: the same path in the same source has the same id in every run.
 
     >>> record_id("manuals", "tar.html")
     'fb41136b52e7db8eba01385b71f5918f'
@@ -123,7 +123,7 @@ def record_id(source: str, path: str) -> str:
 
 
 def follow(record: Record, ruling: Ruling) -> Record:
-    """The record after a ruling that keeps it.
+    """Apply a step's result that keeps the record.
 
     Raises DataError naming two edits that overlap or one that is not inside the text.
 
@@ -142,101 +142,101 @@ def follow(record: Record, ruling: Ruling) -> Record:
     if not ruling.edits:
         return replace(record, spans=spans, metadata=metadata)
     check_edits(record, ruling.edits)
-    shelves = {name: [*kept] for name, kept in metadata.get("aside", {}).items()}
+    moved_out = {key: [*slices] for key, slices in metadata.get("aside", {}).items()}
     for edit in ruling.edits:
         if edit.aside:
-            taken = record.text[edit.start : edit.end].strip()
-            shelves.setdefault(edit.aside, []).append(taken)
-    if shelves:
-        metadata["aside"] = shelves
+            removed = record.text[edit.start : edit.end].strip()
+            moved_out.setdefault(edit.aside, []).append(removed)
+    if moved_out:
+        metadata["aside"] = moved_out
     map = edited_map(record.map, ruling.edits)
     moved = edited_spans(spans, ruling.edits)
     return replace(record, text=map.text, map=map, spans=moved, metadata=metadata)
 
 
 def check_edits(record: Record, edits: Sequence[Edit]) -> None:
-    """Raise DataError unless the edits rise, do not overlap and lie inside the text."""
+    """Raise DataError unless the edits ascend, do not overlap and lie inside the text."""
     end = 0
     for edit in edits:
         if not end <= edit.start <= edit.end <= len(record.text):
             raise DataError(
-                f"{record.path}: the edit [{edit.start}:{edit.end}] ({edit.reason}) overlaps the "
-                f"one before, which ends at {end}, or leaves the {len(record.text)} characters."
+                f"{record.path}: edit [{edit.start}:{edit.end}] ({edit.reason}) must start from "
+                f"{end}, where the previous one ends, and end by {len(record.text)}."
             )
         end = edit.end
 
 
 def edited_text(text: str, edits: Iterable[Edit]) -> str:
     """The text after the edits."""
-    pieces, at = [], 0
+    parts, at = [], 0
     for edit in edits:
-        pieces += [text[at : edit.start], edit.put]
+        parts += [text[at : edit.start], edit.put]
         at = edit.end
-    return "".join([*pieces, text[at:]])
+    return "".join([*parts, text[at:]])
 
 
 def edited_map(map: SourceMap, edits: Sequence[Edit]) -> SourceMap:
-    """The map of the text after the edits: what was put in comes from the bytes it replaced."""
-    places = sorted({place for edit in edits for place in (edit.start, edit.end)})
-    pieces = cut_segments(map, places)
+    """The map of the text after the edits; new text maps to the bytes that it replaced."""
+    offsets = sorted({offset for edit in edits for offset in (edit.start, edit.end)})
+    old = cut_segments(map, offsets)
     segments, start = Segments(), 0
-    piece, last = next(pieces, None), None  # the piece to come, and the one before it
+    following, previous = next(old, None), None
     for edit in [*edits, Edit(len(map.text), len(map.text), "")]:
-        while piece and piece.end <= edit.start:
-            length = piece.end - piece.start
-            segments.append(piece._replace(start=start, end=start + length))
+        while following and following.end <= edit.start:
+            length = following.end - following.start
+            segments.append(following._replace(start=start, end=start + length))
             start += length
-            last, piece = piece, next(pieces, None)
-        first, number = piece, 0
-        while piece and piece.end <= edit.end:
-            last, piece, number = piece, next(pieces, None), number + 1
+            previous, following = following, next(old, None)
+        first, replaced = following, 0
+        while following and following.end <= edit.end:
+            previous, following, replaced = following, next(old, None), replaced + 1
         if edit.put:
             end = start + len(edit.put)
-            low, high, line = origin(map.text, first if number else None, last, piece)
+            low, high, line = origin(map.text, first if replaced else None, previous, following)
             segments.append(Segment(start, end, low, high, line, False))
             start = end
     return SourceMap(edited_text(map.text, edits), segments)
 
 
-def cut_segments(map: SourceMap, places: Sequence[int]) -> Iterator[Segment]:
-    """Yield the segments, cut at rising places; each character is counted once."""
+def cut_segments(map: SourceMap, offsets: Sequence[int]) -> Iterator[Segment]:
+    """Yield the segments, cut at ascending offsets; each character is counted once."""
     number, is_ascii = 0, map.text.isascii()
     for segment in map.segments:
         at, byte, line = segment.start, segment.byte_start, segment.line
-        while number < len(places) and places[number] < segment.end:
-            place, number = places[number], number + 1
-            if place <= at:
+        while number < len(offsets) and offsets[number] < segment.end:
+            offset, number = offsets[number], number + 1
+            if offset <= at:
                 continue
             if segment.exact:
-                piece = map.text[at:place]
-                size = place - at if is_ascii else len(piece.encode("utf-8"))
-                yield Segment(at, place, byte, byte + size, line, True)
-                at, byte, line = place, byte + size, line + piece.count("\n")
+                text = map.text[at:offset]
+                size = offset - at if is_ascii else len(text.encode("utf-8"))
+                yield Segment(at, offset, byte, byte + size, line, True)
+                at, byte, line = offset, byte + size, line + text.count("\n")
             else:
-                yield segment._replace(start=at, end=place)
-                at = place
+                yield segment._replace(start=at, end=offset)
+                at = offset
         yield segment._replace(start=at, byte_start=byte, line=line)
 
 
 def origin(
-    text: str, first: Segment | None, last: Segment | None, after: Segment | None
+    text: str, first: Segment | None, previous: Segment | None, following: Segment | None
 ) -> tuple[int, int, int]:
-    """First and last byte, and line, of what was replaced; of a place if `first` is None.
+    """First byte, last byte and line of a replaced slice; of an insertion if `first` is None.
 
-    `last` is the piece before `after`, replaced or not.
+    `previous` is the segment before `following`, replaced or not.
     """
-    if first and last:
-        return first.byte_start, last.byte_end, first.line
-    if after:
-        return after.byte_start, after.byte_start, after.line
-    if not last:
+    if first and previous:
+        return first.byte_start, previous.byte_end, first.line
+    if following:
+        return following.byte_start, following.byte_start, following.line
+    if not previous:
         return 0, 0, 1
-    lines = text.count("\n", last.start) if last.exact else 0
-    return last.byte_end, last.byte_end, last.line + lines
+    lines = text.count("\n", previous.start) if previous.exact else 0
+    return previous.byte_end, previous.byte_end, previous.line + lines
 
 
 def slice_of(map: SourceMap, start: int, end: int, at: int) -> Iterator[Segment]:
-    """Yield the segments of `map` in a slice, moved to begin at character `at`."""
+    """Yield the segments of a slice of `map`, shifted so that the slice starts at `at`."""
     shift = at - start
     for segment in map.segments_in(start, end):
         first, last = max(start, segment.start), min(end, segment.end)
@@ -249,17 +249,17 @@ def slice_of(map: SourceMap, start: int, end: int, at: int) -> Iterator[Segment]
 
 
 def edited_spans(spans: Iterable[Span], edits: Sequence[Edit]) -> tuple[Span, ...]:
-    """The spans after the edits: those whose text is gone are gone, the others moved."""
-    moved, rising = [], Moving(edits)
+    """The spans after the edits, without those whose text was removed."""
+    moved, shift = [], Moving(edits)
     for span in spans:
-        start, end = rising.start(span.start), rising.end(span.end)
+        start, end = shift.start(span.start), shift.end(span.end)
         if start < end or span.start == span.end:
             moved.append(span._replace(start=start, end=max(start, end)))
     return tuple(moved)
 
 
 class Moving:
-    """Where a character of the old text is in the new one."""
+    """Maps offsets of the text before the edits to the text after them."""
 
     def __init__(self, edits: Sequence[Edit]) -> None:
         self.edits = edits
@@ -269,20 +269,19 @@ class Moving:
             self.shifts.append(self.shifts[-1] + len(edit.put) - (edit.end - edit.start))
 
     def start(self, character: int) -> int:
-        """New place of a span's first character: inside a removed slice, what follows it."""
+        """New offset of a span's start: of a removed slice, what follows it."""
         return self.place(character, is_end=False)
 
     def end(self, character: int) -> int:
-        """New place of a span's end: inside a removed slice, what stands before it."""
+        """New offset of a span's end: of a removed slice, what precedes it."""
         return self.place(character, is_end=True)
 
     def place(self, character: int, is_end: bool) -> int:
-        """Where the character lands."""
         before = (bisect_left if is_end else bisect_right)(self.starts, character)
         if before == 0:
             return character
         edit = self.edits[before - 1]
         if character >= edit.end:
             return character + self.shifts[before]
-        kept = edit.start + self.shifts[before - 1]
-        return kept + (0 if is_end and not edit.put else len(edit.put))
+        start = edit.start + self.shifts[before - 1]
+        return start + (0 if is_end and not edit.put else len(edit.put))

@@ -1,7 +1,7 @@
-"""The steps that this room offers, by the names that a pipeline calls them.
+"""The steps of this room, by their names in pipelines.
 
-A step is a class whose only argument is its configuration; its module is imported when a pipeline
-names it, so that nobody waits for, or installs, what is not used.
+A step is a class whose only argument is its configuration. Its module is imported when a pipeline
+names it, so that unused steps cost no time and no installation.
 """
 
 STEPS: dict[str, str] = {

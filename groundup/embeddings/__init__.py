@@ -1,4 +1,4 @@
-"""Embeddings: which words are alike, as vectors learnt from text or read out of a model?"""
+"""Word embeddings: static vectors trained on text, and contextual vectors from a model."""
 
 from .contextual import Occurrence, cosines, occurrences
 from .files import load_vectors, read_word2vec, save_vectors, write_word2vec

@@ -1,9 +1,9 @@
-"""Vectors of a word in its sentences, from any model here.
+"""Contextual vectors of a word in sentences, from any model.
 
     "the bank of the river"  "the bank lent money"   ->   two vectors of `bank`, one cosine
 
-A word's vector is the mean, the first or the last of its tokens' states after a layer: 0 is the
-embedding, the last the output. In a decoder a state knows only what stands before it.
+A word's vector is the mean, first or last of its tokens' states after a layer: 0 is the embedding,
+the last one the output. In a decoder a state depends only on earlier tokens.
 Source: Peters et al. 2018, arXiv:1802.05365; Ethayarajh 2019, arXiv:1909.00512, on how the layers
 differ.
 """
@@ -22,12 +22,12 @@ Pooling = Literal["mean", "first", "last"]
 
 
 class Occurrence(NamedTuple):
-    """A word at one place."""
+    """One occurrence of a word."""
 
     text: int
-    """Which of the texts."""
+    """Index of the text."""
     start: int
-    """First character in it."""
+    """Offset of the first character in the text."""
     vector: np.ndarray
     """(D,) float32."""
 
@@ -36,59 +36,59 @@ def occurrences(
     model: Transformer, tokenizer: Tokenizer, texts: Sequence[str], word: str, *,
     layer: int = -1, pooling: Pooling = "mean",
 ) -> list[Occurrence]:  # fmt: skip
-    """The vectors of every occurrence of a word as a whole word, case aside.
+    """The vectors of every occurrence of a complete word, ignoring case.
 
     layer    0 is the embedding; negative ones count from the output
 
-    Raises DataError if a text lacks the word, ConfigError for a layer that the model lacks and
-    CapacityError for a text longer than its context.
+    Raises DataError if a text lacks the word, ConfigError for a layer that does not exist and
+    CapacityError for a text longer than the context.
     """
-    found = []
-    for number, text in enumerate(texts):
-        places = [match.span() for match in re.finditer(rf"(?i)\b{re.escape(word)}\b", text)]
-        if not places:
-            raise DataError(f"The text {text[:60]!r} does not hold the word {word!r}.")
+    results = []
+    for index, text in enumerate(texts):
+        matches = [match.span() for match in re.finditer(rf"(?i)\b{re.escape(word)}\b", text)]
+        if not matches:
+            raise DataError(f"The text {text[:60]!r} does not contain the word {word!r}.")
         states = states_of(model, tokenizer.encode(text), layer)
         spans = tokenizer.offsets(text)
-        for start, stop in places:
+        for start, stop in matches:
             tokens = tokens_of(spans, len(text[:start].encode()), len(text[:stop].encode()))
-            found.append(Occurrence(number, start, pooled(states[tokens], pooling)))
-    return found
+            results.append(Occurrence(index, start, pooled(states[tokens], pooling)))
+    return results
 
 
 def states_of(model: Transformer, ids: Sequence[int], layer: int) -> torch.Tensor:
-    """States (T, D) of a text after a layer, from the encoder if there is one."""
+    """States (T, D) of a text after a layer, of the encoder if there is one."""
     if len(ids) > model.config.context_length:
         raise CapacityError(
-            f"A text has {len(ids)} tokens; this model reads {model.config.context_length}: "
+            f"A text has {len(ids)} tokens; the model's context is {model.config.context_length}: "
             "give shorter texts."
         )
     states: list[torch.Tensor] = []
-    rows = torch.tensor([list(ids)], device=model.head.device)
+    batch = torch.tensor([list(ids)], device=model.head.device)
     with torch.inference_mode():
         if model.encoder is not None:
-            model.encode(rows, states=states)
+            model.encode(batch, states=states)
         else:
-            model(rows, states=states)
+            model(batch, states=states)
     if not -len(states) <= layer < len(states):
         raise ConfigError(
-            f"layer={layer} is not there; this model has {len(states) - 1} layers: give 0 (the "
-            f"embedding) to {len(states) - 1} (the output), or -1 for the output."
+            f"layer={layer} does not exist; expected 0 (the embedding) to {len(states) - 1} (the "
+            "output), or -1 for the output."
         )
     return states[layer][0].float().cpu()
 
 
 def tokens_of(spans: Sequence[tuple[int, int]], start: int, stop: int) -> list[int]:
-    """Tokens that hold a byte of a range.
+    """Indices of the tokens that overlap a byte range.
 
     >>> tokens_of([(0, 3), (3, 8), (8, 9)], 4, 8)
     [1]
     """
-    return [place for place, (low, high) in enumerate(spans) if low < stop and high > start]
+    return [i for i, (low, high) in enumerate(spans) if low < stop and high > start]
 
 
 def pooled(states: torch.Tensor, pooling: Pooling) -> np.ndarray:
-    """One vector of a word's tokens."""
+    """The vector of a word from its tokens' states."""
     picked = {"mean": states.mean(0), "first": states[0], "last": states[-1]}
     return picked[pooling].numpy()
 

@@ -1,11 +1,11 @@
-"""Vectors on disk: our artifact, and the text and binary files of word2vec that gensim has too.
+"""Vectors on disk: groundup's artifact, and word2vec's text and binary formats.
 
-    artifact   vectors.safetensors, vocabulary.json beside a manifest
+    artifact   vectors.safetensors, vocabulary.json and a manifest
     binary     "V D\\n", then for each word: its UTF-8, a space, D little-endian float32
     text       "V D\\n", then a line for each word: the word and D numbers; GloVe's lack the header
 
-A file is checked against its header before anything is allocated; one that is cut short, goes on
-too long or holds what is no number is an error that says where.
+A file's size is checked against its header before anything is allocated. Truncated files, trailing
+data and invalid numbers are errors with their location.
 Source: word2vec.c; gensim's KeyedVectors.save_word2vec_format and load_word2vec_format.
 """
 
@@ -38,12 +38,12 @@ Format = Literal["binary", "text"]
 
 
 def save_vectors(vectors: Vectors, draft: Draft) -> None:
-    """Write vectors into an artifact being made."""
+    """Write vectors into a draft of an artifact."""
     counts = vectors.counts
     with replacing(draft.file(TENSORS)) as temporary:
         save_file({"vectors": vectors.matrix}, temporary, metadata={"format": "np"})
-    listed = None if counts is None else counts.tolist()
-    write_json(draft.file(WORDS), {"words": vectors.words, "counts": listed})
+    values = None if counts is None else counts.tolist()
+    write_json(draft.file(WORDS), {"words": vectors.words, "counts": values})
 
 
 def load_vectors(path: Path | str) -> Vectors:
@@ -55,26 +55,30 @@ def load_vectors(path: Path | str) -> Vectors:
     if not path.is_dir():
         return read_word2vec(path)
     if not (path / MANIFEST).is_file():
-        raise ArtifactError(f"{path} is no vectors artifact; expected one, or a .txt or .bin file.")
+        raise ArtifactError(
+            f"{path} is not a vectors artifact; expected one, or a .txt or .bin file."
+        )
     artifact = Artifact.open(path, kind="vectors")
     try:
         matrix = load_file(artifact.file(TENSORS))["vectors"]
-        listed = json.loads(artifact.file(WORDS).read_text(encoding="utf-8"))
-        counts = listed["counts"]
+        vocabulary = json.loads(artifact.file(WORDS).read_text(encoding="utf-8"))
+        counts = vocabulary["counts"]
         counts = None if counts is None else np.array(counts, np.int64)
-        return Vectors(listed["words"], matrix, counts)
+        return Vectors(vocabulary["words"], matrix, counts)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} holds no vectors ({error}); make it again.") from None
+        raise ArtifactError(f"{path} holds no valid vectors ({error}); make it again.") from None
 
 
 def write_word2vec(vectors: Vectors, path: Path, form: Format = "binary") -> None:
-    """Write a file that gensim, word2vec.c and fastText's readers open.
+    """Write a file that gensim, word2vec.c and fastText can read.
 
-    Raises DataError for a word with white space in it, which the format cannot hold.
+    Raises DataError for an empty word or one with white space, which the format cannot hold.
     """
     wrong = next((word for word in vectors.words if not word or word.split() != [word]), None)
     if wrong is not None:
-        raise DataError(f"The word {wrong!r} is empty or has white space; the format has neither.")
+        raise DataError(
+            f"The word {wrong!r} is empty or has white space; the format allows neither."
+        )
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(f"{len(vectors)} {vectors.width}\n".encode())
         for word, row in zip(vectors.words, vectors.matrix, strict=True):
@@ -85,9 +89,9 @@ def write_word2vec(vectors: Vectors, path: Path, form: Format = "binary") -> Non
 
 
 def read_word2vec(path: Path, form: Format | None = None) -> Vectors:
-    """Read a file in word2vec's format, binary or text, or GloVe's text.
+    """Read a file in word2vec's binary or text format, or GloVe's text format.
 
-    form  None: found out from the first vector's bytes
+    form  None: detected from the first vector's bytes
 
     Raises DataError naming the file and what was expected.
     """
@@ -108,27 +112,27 @@ def read_word2vec(path: Path, form: Format | None = None) -> Vectors:
 
 
 def header(file: IO[bytes], path: Path) -> tuple[int, int]:
-    """Number of words and width; without a header 0 words, at the file's beginning again."""
+    """Number of words and width; without a header, 0 words, and the file is rewound."""
     line = file.readline(LONGEST_WORD)
     fields = line.split()
     if len(fields) == 2 and all(field.isdigit() and len(field) < 19 for field in fields):
         words, width = map(int, fields)
         if words < 1 or width < 1:
-            raise DataError(f"{path}: the header says {words} words of {width} numbers.")
+            raise DataError(f"{path}: the header has {words} words of {width} numbers.")
         return words, width
     if len(fields) > 2 and is_number(fields[-1]):
         file.seek(0)
         text = next(i for i in range(len(fields), 0, -1) if i == 1 or not is_number(fields[i - 1]))
-        return 0, len(fields) - text  # some of GloVe's words have spaces in them
+        return 0, len(fields) - text  # some of GloVe's words contain spaces
     shown = line[:40].decode("utf-8", "replace").strip()
     raise DataError(
-        f"{path} does not begin as vectors do: expected a line with the numbers of words and of "
-        f"dimensions, or a word and its numbers; got {shown!r}."
+        f"{path} is not a vectors file: expected a line with the numbers of words and dimensions, "
+        f"or a word and its numbers; got {shown!r}."
     )
 
 
 def is_number(text: bytes) -> bool:
-    """Whether float() reads it."""
+    """Whether float() accepts it."""
     try:
         float(text)
     except ValueError:
@@ -137,10 +141,10 @@ def is_number(text: bytes) -> bool:
 
 
 def form_of(file: IO[bytes]) -> Format:
-    """Which form follows, from the bytes after the first word; the place is kept."""
-    place = file.tell()
+    """Detect the format from the bytes after the first word, without moving the file position."""
+    position = file.tell()
     start = file.read(LONGEST_WORD)
-    file.seek(place)
+    file.seek(position)
     first = start.split(None, 1)
     numbers = first[1][:64] if len(first) > 1 else b""
     rest = numbers.splitlines()[0] if numbers.splitlines() else b""
@@ -148,36 +152,36 @@ def form_of(file: IO[bytes]) -> Format:
 
 
 def check_size(words: int, width: int, form: Format, size: int, path: Path) -> None:
-    """Raise before anything is allocated if the file is too short for its header."""
+    """Raise DataError, before anything is allocated, if the file is too short for its header."""
     least = words * (2 + 4 * width if form == "binary" else 1 + 2 * width) - 1
     if size < least:
         raise DataError(
-            f"{path} says {words:,} words of {width} numbers, which take at least {least:,} bytes, "
-            f"and has {size:,} after its header: it was cut short or is no {form} file of vectors."
+            f"{path} has a header of {words:,} words of {width} numbers, at least {least:,} bytes, "
+            f"but {size:,} follow: it is truncated or not a {form} file of vectors."
         )
 
 
 def read_binary(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
-    """The words and vectors of a binary file behind its header."""
+    """The words and vectors of a binary file after its header."""
     matrix, names, data = np.empty((words, width), np.float32), [], file.read()
-    place = 0
+    position = 0
     for row in range(words):
-        while data[place : place + 1] in (b"\n", b"\r"):  # word2vec.c ends vectors with a line
-            place += 1
-        space = data.find(b" ", place, place + LONGEST_WORD)
+        while data[position : position + 1] in (b"\n", b"\r"):  # word2vec.c writes line ends
+            position += 1
+        space = data.find(b" ", position, position + LONGEST_WORD)
         stop = space + 1 + 4 * width
         if space < 0 or stop > len(data):
-            raise DataError(f"{path} ends in word {row + 1:,} of {words:,}; it was cut short.")
-        names.append(decoded(data[place:space], row, path))
+            raise DataError(f"{path} ends in word {row + 1:,} of {words:,}; it is truncated.")
+        names.append(decoded(data[position:space], row, path))
         matrix[row] = np.frombuffer(data, "<f4", width, space + 1)
-        place = stop
-    if data[place:].strip():
-        raise DataError(f"{path} has {len(data) - place:,} bytes behind its {words:,} words.")
+        position = stop
+    if data[position:].strip():
+        raise DataError(f"{path} has {len(data) - position:,} bytes after its {words:,} words.")
     return checked(names, matrix, path)
 
 
 def read_text(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
-    """The words and vectors of a text file behind its header."""
+    """The words and vectors of a text file after its header."""
     matrix, names = np.empty((words, width), np.float32), []
     line = b"\n"
     for row in range(words):
@@ -194,14 +198,14 @@ def read_text(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
         except ValueError as error:
             raise DataError(f"{path}, word {row + 1:,}: {error}.") from None
     if not line.endswith(b"\n"):
-        raise DataError(f"{path} was cut short: the last number may be, as no line's end follows.")
+        raise DataError(f"{path} is truncated: its last line has no line end.")
     if file.read(1 << 10).strip():
-        raise DataError(f"{path} goes on behind its {words:,} words.")
+        raise DataError(f"{path} has data after its {words:,} words.")
     return checked(names, matrix, path)
 
 
 def decoded(word: bytes, row: int, path: Path) -> str:
-    """A word's text; DataError if it is none."""
+    """A word's text; DataError if it is not UTF-8."""
     try:
         return word.decode("utf-8")
     except UnicodeDecodeError:
@@ -209,7 +213,7 @@ def decoded(word: bytes, row: int, path: Path) -> str:
 
 
 def checked(names: list[str], matrix: np.ndarray, path: Path) -> Vectors:
-    """The vectors; a fault among them names the file."""
+    """The vectors; adds the file's name to errors."""
     try:
         return Vectors(names, matrix)
     except DataError as error:

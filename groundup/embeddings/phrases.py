@@ -1,12 +1,12 @@
-"""Phrases: words that stand together more often than chance, joined into one.
+"""Phrases: words that occur together more often than by chance are joined into one.
 
     new york times  ->  new_york times  ->  new_york_times     one pass, two passes
 
     original    (n_ab - min_count) · N / (n_a · n_b)               N: distinct words and pairs
     npmi        ln(p_ab / (p_a · p_b)) / -ln p_ab                  from -1 to 1; 1: always together
 
-A pair whose score lies above the threshold is joined, from the left, and a joined word takes no
-part in the next pair. Pairs are counted in memory, 16 bytes for every distinct one.
+Pairs with a score above the threshold are joined from left to right without overlap. Pairs are
+counted in memory, 16 bytes per distinct pair.
 Source: Mikolov et al. 2013, arXiv:1310.4546, §4; N as gensim counts it (word2phrase.c takes the
 words of the text). NPMI: Bouma 2009.
 """
@@ -31,22 +31,22 @@ class PhrasesConfig(Config):
     passes: int = Field(default=0, ge=0, le=4)
     """0 joins nothing, 1 makes pairs, 2 up to four words."""
     score: Literal["original", "npmi"] = "original"
-    """How a pair is scored; see the file's head."""
+    """How a pair is scored; see the module docstring."""
     threshold: float = 10.0
-    """Least score, exclusive; for npmi something like 0.5."""
+    """Exclusive lower bound of the score; for npmi about 0.5."""
     min_count: int = Field(default=5, ge=1)
-    """Pairs seen less often are left apart, and the original score discounts by it."""
+    """Rarer pairs are not joined; the original score also subtracts it."""
 
 
 def join_phrases(
     text: Ids, vocabulary: Vocabulary, config: PhrasesConfig, folder: Path
 ) -> tuple[Ids, Vocabulary]:
-    """Join the phrases of a text; the new words stand behind the old ones."""
+    """Join the phrases of a text; new words are appended to the vocabulary."""
     for number in range(config.passes):
-        place = folder / f"pass-{number}"
-        place.mkdir(exist_ok=True)
+        pass_folder = folder / f"pass-{number}"
+        pass_folder.mkdir(exist_ok=True)
         joined = chosen(*count_pairs(text, len(vocabulary.words)), vocabulary, config)
-        text, vocabulary = joined_text(text, vocabulary, joined, place)
+        text, vocabulary = joined_text(text, vocabulary, joined, pass_folder)
     return text, vocabulary
 
 
@@ -58,11 +58,11 @@ def pairs_of(ids: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
 
 
 def count_pairs(text: Ids, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keys of the distinct pairs of neighbours, rising, and how often each occurs."""
+    """Keys of the distinct neighbouring pairs, ascending, and their counts."""
     keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for ids, ends in blocks(text):
-        found = pairs_of(ids, ends, size)
-        new, times = np.unique(found[found >= 0], return_counts=True)
+        pairs = pairs_of(ids, ends, size)
+        new, times = np.unique(pairs[pairs >= 0], return_counts=True)
         keys, inverse = np.unique(np.concatenate([keys, new]), return_inverse=True)
         counts = np.bincount(inverse, np.concatenate([counts, times]), len(keys)).astype(np.int64)
     return keys, counts
@@ -92,20 +92,20 @@ def scores(
 def chosen(
     keys: np.ndarray, counts: np.ndarray, vocabulary: Vocabulary, config: PhrasesConfig
 ) -> np.ndarray:
-    """Keys of the pairs to join, rising."""
+    """Keys of the pairs to join, ascending."""
     size = len(vocabulary.words)
     n = vocabulary.counts.astype(np.float64)
-    found = scores(
+    score = scores(
         counts.astype(np.float64), n[keys // size], n[keys % size], config,
         distinct=size + len(keys), words=int(n.sum()),
     )  # fmt: skip
-    return keys[(found > config.threshold) & (counts >= config.min_count)]
+    return keys[(score > config.threshold) & (counts >= config.min_count)]
 
 
 def joined_text(
     text: Ids, vocabulary: Vocabulary, joined: np.ndarray, folder: Path
 ) -> tuple[Ids, Vocabulary]:
-    """Write the text with pairs joined and count its words anew."""
+    """Write the text with pairs joined, and recount its words."""
     size, done = len(vocabulary.words), 0
     counts = np.zeros(size + len(joined), np.int64)
     with open(folder / "ids", "wb") as id_file, open(folder / "ends", "wb") as end_file:
@@ -126,20 +126,20 @@ def replaced(text: Ids, joined: np.ndarray, size: int) -> Iterator[tuple[np.ndar
         return
     for ids, ends in blocks(text):
         keys = pairs_of(ids, ends, size)
-        place = np.minimum(np.searchsorted(joined, keys), len(joined) - 1)
-        takes = from_the_left(joined[place] == keys)
-        ids[:-1][takes] = size + place[takes]
+        index = np.minimum(np.searchsorted(joined, keys), len(joined) - 1)
+        is_joined = from_the_left(joined[index] == keys)
+        ids[:-1][is_joined] = size + index[is_joined]
         is_kept = np.ones(len(ids), bool)
-        is_kept[1:][takes] = False
+        is_kept[1:][is_joined] = False
         yield ids[is_kept], np.cumsum(is_kept)[ends - 1].astype(np.int64)
 
 
 def from_the_left(fits: np.ndarray) -> np.ndarray:
-    """Of neighbouring pairs that overlap the first, the third and so on.
+    """Of consecutive overlapping pairs keep the first, the third and so on.
 
     >>> from_the_left(np.array([True, True, True, False, True])).astype(int)
     array([1, 0, 1, 0, 1])
     """
-    places = np.arange(len(fits))
-    last_miss = np.maximum.accumulate(np.where(fits, -1, places))
-    return fits & ((places - last_miss) % 2 == 1)
+    index = np.arange(len(fits))
+    last_miss = np.maximum.accumulate(np.where(fits, -1, index))
+    return fits & ((index - last_miss) % 2 == 1)

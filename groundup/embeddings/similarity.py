@@ -1,10 +1,10 @@
-"""Do vectors agree with people? Rated pairs of words, and analogies with one right answer.
+"""Evaluation of vectors: human ratings of word pairs, and analogies with one correct answer.
 
     pairs       "love<TAB>sex<TAB>6.77"             WordSim-353, SimLex-999: Spearman's ρ
-    analogies   ": family", "boy girl brother sister"       Google's: share right, by section
+    analogies   ": family", "boy girl brother sister"       Google's: accuracy by section
 
-Words are compared without their case. Pairs and questions with a word that has no vector are left
-out and counted, as in gensim. The files are the user's; gensim's wheel carries all three.
+Case is ignored. Pairs and questions with a word without a vector are skipped and counted, as in
+gensim. The user provides the files; gensim's wheel has all three.
 Source: Finkelstein et al. 2002; Hill et al. 2015, arXiv:1408.3456; Mikolov et al. 2013,
 arXiv:1301.3781.
 """
@@ -21,13 +21,13 @@ from groundup.measure import Interval, agreement
 from .vectors import AnalogyMethod, Vectors
 
 MOST_FREQUENT = 300_000
-"""Answers are looked for among so many words, as gensim does."""
+"""Answers are searched among this many most frequent words, as in gensim."""
 LOOKED_AT = 5
-"""Best words among which the first is taken that is no word of the question in another case."""
+"""Number of candidates; the first that is not in the question, ignoring case, is the answer."""
 
 
 class Rated(NamedTuple):
-    """Two words and how alike people found them."""
+    """A pair of words with its human rating."""
 
     a: str
     b: str
@@ -35,38 +35,38 @@ class Rated(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """How the vectors' cosines agree with people's ratings."""
+    """Rank correlation of cosines and human ratings."""
 
     spearman: Interval | Reason
     asked: int
     unknown: int
-    """Pairs left out because a word has no vector."""
+    """Pairs skipped because a word has no vector."""
 
     def __str__(self) -> str:
-        """The correlation, and over how many of the pairs."""
-        told = self.spearman if isinstance(self.spearman, Interval) else self.spearman.message
+        """The correlation and the number of pairs."""
+        value = self.spearman if isinstance(self.spearman, Interval) else self.spearman.message
         known = self.asked - self.unknown
-        return f"Spearman {told}, {known} of {self.asked} pairs ({self.unknown} lack a vector)"
+        return f"Spearman {value}, {known} of {self.asked} pairs ({self.unknown} lack a vector)"
 
 
 class Section(NamedTuple):
-    """Analogies of one kind."""
+    """The result on one section of analogies."""
 
     name: str
     right: int
     asked: int
     unknown: int
-    """Questions left out because a word has no vector; not among those asked."""
+    """Questions skipped because a word has no vector; not included in `asked`."""
 
 
 class Analogies(NamedTuple):
-    """Analogies by section."""
+    """Results on analogies by section."""
 
     sections: tuple[Section, ...]
 
     @property
     def right(self) -> int:
-        """Questions answered rightly."""
+        """Questions answered correctly."""
         return sum(section.right for section in self.sections)
 
     @property
@@ -76,13 +76,13 @@ class Analogies(NamedTuple):
 
     @property
     def accuracy(self) -> float | Reason:
-        """Share of those asked that were right."""
+        """Share of `asked` that was answered correctly."""
         if not self.asked:
             return Reason("none_known", "No question's four words all have vectors.")
         return self.right / self.asked
 
     def __str__(self) -> str:
-        """A line a section, and their sum."""
+        """One line per section, and the total."""
         unknown = sum(section.unknown for section in self.sections)
         rows = [*self.sections, Section("all", self.right, self.asked, unknown)]
         width = max(len(row.name) for row in rows)
@@ -95,9 +95,9 @@ class Analogies(NamedTuple):
 
 
 def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[list[str]]:
-    """Rows of a table without comments; lines that begin with a colon as they are, in two parts.
+    """Yield the rows of a table without comments; lines that begin with a colon may be shorter.
 
-    Raises DataError naming a file that cannot be read, or the line that is no row.
+    Raises DataError naming an unreadable file, or the line with a wrong number of columns.
     """
     try:
         with open(regular(path), encoding="utf-8", errors="replace") as file:
@@ -106,26 +106,27 @@ def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[li
                     continue
                 row = line.rstrip("\n").split(mark, columns - 1)
                 if len(row) != columns and not line.startswith(":"):
-                    told = f"{path}, line {number}: expected {columns} columns; got {row}."
-                    raise DataError(told)
+                    raise DataError(
+                        f"{path}, line {number}: expected {columns} columns; got {row}."
+                    )
                 yield row
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def read_ratings(path: Path) -> list[Rated]:
-    """Rated pairs, of columns parted by tabs; DataError naming a rating that is no number."""
-    found = []
+    """Read rated pairs from tab-separated columns; DataError naming an invalid rating."""
+    pairs = []
     for a, b, rating in table_rows(path, 3, "\t"):
         try:
-            found.append(Rated(a, b, float(rating)))
+            pairs.append(Rated(a, b, float(rating)))
         except ValueError:
             raise DataError(f"{path}: expected a rating; got {rating!r}.") from None
-    return found
+    return pairs
 
 
 def read_analogies(path: Path) -> dict[str, list[list[str]]]:
-    """Analogies a b c d by section; DataError naming the line that is none."""
+    """Read analogies a b c d by section; DataError naming an invalid line."""
     sections: dict[str, list[list[str]]] = {}
     name = ""
     for row in table_rows(path, 4):
@@ -137,7 +138,7 @@ def read_analogies(path: Path) -> dict[str, list[list[str]]]:
 
 
 def correlation(vectors: Vectors, pairs: Sequence[Rated]) -> Correlation:
-    """Spearman's correlation of cosines and ratings, with its bootstrap interval.
+    """Spearman's correlation of cosines and ratings, with a bootstrap interval.
 
     >>> points = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
     >>> rated = [Rated("cat", "kitten", 9.0), Rated("cat", "tax", 1.0), Rated("cat", "yak", 5.0)]
@@ -145,9 +146,9 @@ def correlation(vectors: Vectors, pairs: Sequence[Rated]) -> Correlation:
     1
     """
     known = [
-        (vectors.folded[one.a.casefold()], vectors.folded[one.b.casefold()], one.rating)
-        for one in pairs
-        if one.a.casefold() in vectors.folded and one.b.casefold() in vectors.folded
+        (vectors.folded[pair.a.casefold()], vectors.folded[pair.b.casefold()], pair.rating)
+        for pair in pairs
+        if pair.a.casefold() in vectors.folded and pair.b.casefold() in vectors.folded
     ]
     unknown = len(pairs) - len(known)
     if len(known) < 2:
@@ -155,21 +156,21 @@ def correlation(vectors: Vectors, pairs: Sequence[Rated]) -> Correlation:
         return Correlation(reason, len(pairs), unknown)
     left, right, ratings = zip(*known, strict=True)
     cosines = np.einsum("nd,nd->n", vectors.units[list(left)], vectors.units[list(right)])
-    found = agreement.spearman(cosines.astype(np.float64), np.array(ratings))
-    return Correlation(found, len(pairs), unknown)
+    spearman = agreement.spearman(cosines.astype(np.float64), np.array(ratings))
+    return Correlation(spearman, len(pairs), unknown)
 
 
 def answer_analogies(
     vectors: Vectors, sections: dict[str, list[list[str]]], method: AnalogyMethod = "add"
 ) -> Analogies:
-    """Answer every analogy whose words have vectors, and count the right ones by section."""
+    """Answer every analogy whose words have vectors, and count correct answers by section."""
     limit = min(MOST_FREQUENT, len(vectors))
     words = [word.casefold() for word in vectors.words[:limit]]
-    folded = {word: place for word, place in vectors.folded.items() if place < limit}
-    found = []
+    folded = {word: row for word, row in vectors.folded.items() if row < limit}
+    results = []
     for name, questions in sections.items():
-        spelt = [[word.casefold() for word in row] for row in questions]
-        known = [row for row in spelt if all(word in folded for word in row)]
+        lowered = [[word.casefold() for word in row] for row in questions]
+        known = [row for row in lowered if all(word in folded for word in row)]
         right = 0
         if known:
             asked = np.array([[folded[word] for word in row[:3]] for row in known])
@@ -177,15 +178,15 @@ def answer_analogies(
             for row, ids in zip(known, best.ids.tolist(), strict=True):
                 answer = next((words[id] for id in ids if words[id] not in row[:3]), "")
                 right += answer == row[3]
-        found.append(Section(name, right, len(known), len(questions) - len(known)))
-    return Analogies(tuple(found))
+        results.append(Section(name, right, len(known), len(questions) - len(known)))
+    return Analogies(tuple(results))
 
 
 TestKind = Literal["ratings", "analogies"]
 
 
 def kind_of(path: Path) -> TestKind:
-    """Whether a file holds analogies or rated pairs, from its first row."""
+    """Detect from its first row whether a file holds analogies or rated pairs."""
     try:
         first = next(table_rows(path, 2))
     except StopIteration:

@@ -1,10 +1,10 @@
-"""What word2vec draws by: how often words are kept, shares of negatives, the tree of the softmax.
+"""Sampling tables of word2vec: subsampling, negative sampling and the hierarchical softmax.
 
-    keep(w)      (√(n/t) + 1) · t/n  of word2vec.c and gensim; √(t/n) of the paper;   t = sample · N
-    negatives    n^exponent / Σ n^exponent, as cumulated shares of 2³¹ - 1
-    tree         Huffman's: frequent words have short codes
+    keep(w)      (√(n/t) + 1) · t/n  in word2vec.c and gensim; √(t/n) in the paper;   t = sample · N
+    negatives    n^exponent / Σ n^exponent, as cumulative shares of 2³¹ - 1
+    tree         Huffman tree: frequent words have short codes
 
-Numbers are drawn by the linear congruential generator of word2vec.c, which gensim has too:
+Numbers are drawn by the linear congruential generator of word2vec.c and gensim:
 state ← state · 25214903917 + 11 mod 2⁴⁸, and the number is the upper 32 bits of the state before.
 Source: Mikolov et al. 2013, arXiv:1310.4546, §2; the code's formula differs from equation 5.
 """
@@ -21,7 +21,7 @@ Subsampling = Literal["gensim", "paper"]
 
 
 class Tree(NamedTuple):
-    """Each word's way from the root: the inner nodes passed, and whether right was taken there."""
+    """Each word's path from the root: the inner nodes, and whether it goes right there."""
 
     points: np.ndarray
     """(all steps,) int32, in 0 … V - 2; the root is V - 2."""
@@ -32,7 +32,7 @@ class Tree(NamedTuple):
 
 
 class Draws:
-    """The stream of numbers that a job draws; see the file's head.
+    """The random number generator of a job; see the module docstring.
 
     >>> draws = Draws(1 << 16)
     >>> draws.next(), draws.next()
@@ -50,9 +50,9 @@ class Draws:
 
 
 def keep_thresholds(counts: np.ndarray, sample: float, rule: Subsampling) -> np.ndarray:
-    """The largest 32-bit number at which a word is kept (V,) uint32; see the file's head.
+    """The largest 32-bit random number that keeps a word, (V,) uint32; see the module docstring.
 
-    sample  share of the text from which words are thinned out; a whole number is a count
+    sample  frequency above which words are subsampled; values of 1 and more are counts
 
     >>> (keep_thresholds(np.array([9900, 100]), 0.01, "paper") / 2**32).round(4)
     array([0.1005, 1.    ])
@@ -64,7 +64,7 @@ def keep_thresholds(counts: np.ndarray, sample: float, rule: Subsampling) -> np.
 
 
 def cumulative_shares(counts: np.ndarray, exponent: float) -> np.ndarray:
-    """Cumulated shares of the words among negatives, (V,) uint32, the last 2³¹ - 1.
+    """Cumulative shares of the words among negatives, (V,) uint32; the last is 2³¹ - 1.
 
     >>> cumulative_shares(np.array([16, 1]), 0.75)
     array([1908874353, 2147483647], dtype=uint32)
@@ -74,13 +74,13 @@ def cumulative_shares(counts: np.ndarray, exponent: float) -> np.ndarray:
 
 
 def buckets(cumulative: np.ndarray) -> np.ndarray:
-    """Where the search for a number begins, by its upper 16 bits: (65,536,) int32."""
+    """Where to start the search for a number, by its upper 16 bits: (65,536,) int32."""
     starts = np.arange(1 << (31 - BUCKET_BITS), dtype=np.int64) << BUCKET_BITS
     return np.searchsorted(cumulative, starts, "left").astype(np.int32)
 
 
 def huffman(counts: np.ndarray) -> Tree:
-    """Huffman's tree over words whose counts fall, by two queues, as in word2vec.c.
+    """The Huffman tree of words with descending counts, built with two queues, as in word2vec.c.
 
     >>> tree = huffman(np.array([5, 2, 1]))
     >>> [tree.codes[tree.paths[w] : tree.paths[w + 1]].tolist() for w in range(3)]
@@ -90,32 +90,32 @@ def huffman(counts: np.ndarray) -> Tree:
     parent, side = np.zeros(2 * size - 1, np.int64), np.zeros(2 * size - 1, np.uint8)
     weights = [*counts.tolist(), *([0] * (size - 1))]
     leaf, inner = size - 1, size
-    for made in range(size, 2 * size - 1):
+    for node in range(size, 2 * size - 1):
         total = 0
         for is_right in (0, 1):
-            if leaf >= 0 and (inner >= made or weights[leaf] < weights[inner]):
-                least, leaf = leaf, leaf - 1
+            if leaf >= 0 and (inner >= node or weights[leaf] < weights[inner]):
+                child, leaf = leaf, leaf - 1
             else:
-                least, inner = inner, inner + 1
-            total += weights[least]
-            parent[least], side[least] = made, is_right
-        weights[made] = total
+                child, inner = inner, inner + 1
+            total += weights[child]
+            parent[child], side[child] = node, is_right
+        weights[node] = total
     return paths_of(parent, side, size)
 
 
 def paths_of(parent: np.ndarray, side: np.ndarray, size: int) -> Tree:
-    """Every word's way from the root, of a tree told by each node's parent."""
+    """Every word's path from the root, from each node's parent and side."""
     root, up, down = 2 * size - 2, parent.tolist(), side.tolist()
     points: list[int] = []
     codes: list[int] = []
     ends = [0]
     for word in range(size):
-        way, turns, node = [], [], word
+        path, turns, node = [], [], word
         while node != root:
             turns.append(down[node])
             node = up[node]
-            way.append(node - size)
-        points += reversed(way)
+            path.append(node - size)
+        points += reversed(path)
         codes += reversed(turns)
         ends.append(len(points))
     return Tree(np.array(points, np.int32), np.array(codes, np.uint8), np.array(ends, np.int64))

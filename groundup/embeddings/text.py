@@ -1,11 +1,11 @@
-"""Text as sentences of words, and these as one long row of ids on disk.
+"""Text as sentences of words, stored as one flat array of ids on disk.
 
     "The cat sat. A cat!"  ->  [the cat sat] [a cat]  ->  ids 0 1 2 3 1, ends 3 5
 
-A corpus is read once: ids are given in the order of first appearance and written down, and when all
-words are counted they are renumbered by frequency, rare words left out. What is in memory is the
-list of distinct words and one block. Words left out widen the window of those around them, as in
-gensim and in GloVe's own tool. Knows nothing of vectors.
+A corpus is read once: ids are assigned in the order of first appearance and written to disk. Once
+all words are counted, they are renumbered by frequency and rare words are dropped. Memory holds the
+vocabulary and one block. Dropped words widen the window of those around them, as in gensim and
+GloVe's own tool. Knows nothing of vectors.
 """
 
 import re
@@ -20,7 +20,7 @@ from groundup.core import Artifact, Config, DataError, replacing
 from groundup.corpus import read_split
 
 LONGEST_SENTENCE = 10_000
-"""Words; a longer one is cut, as gensim and word2vec.c do."""
+"""Words; longer sentences are split, as in gensim and word2vec.c."""
 BLOCK = 1 << 22
 """Ids in memory at a time."""
 PIECE_BYTES = 1 << 20
@@ -33,16 +33,16 @@ class TextConfig(Config):
     """What counts as a word and where a sentence ends."""
 
     words: Literal["letters", "spaces"] = "letters"
-    """letters: runs of letters, apostrophes and hyphens inside; a sentence ends at . ! ? and at an
-    empty line. spaces: the text is cut already, one sentence a line (gensim's LineSentence)."""
+    """letters: runs of letters with inner apostrophes and hyphens; sentences end at . ! ? and at
+    empty lines. spaces: pre-tokenized text, one sentence per line (gensim's LineSentence)."""
     lower: bool = True
-    """Whether The and the are one word."""
+    """Whether to lower-case the text."""
     split: str = "train"
     """Split of a corpus artifact to read."""
 
 
 class Ids(NamedTuple):
-    """Sentences one behind the other."""
+    """Concatenated sentences."""
 
     ids: np.ndarray
     """(words of the text,) int32."""
@@ -51,7 +51,7 @@ class Ids(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """Distinct words with their counts; a word's place is its id."""
+    """Distinct words with their counts; a word's index is its id."""
 
     words: list[str]
     counts: np.ndarray
@@ -59,15 +59,15 @@ class Vocabulary(NamedTuple):
 
 
 class Numbering(dict[str, int]):
-    """Gives a new word the next id when it is looked up."""
+    """Assigns the next id to a new word on lookup."""
 
     def __missing__(self, word: str) -> int:
-        self[word] = place = len(self)
-        return place
+        self[word] = id = len(self)
+        return id
 
 
 def pieces(source: Artifact | Sequence[Path], config: TextConfig) -> Iterator[str]:
-    """Texts of a corpus or of UTF-8 files, files a megabyte of whole lines at a time.
+    """Yield the texts of a corpus, or of UTF-8 files in chunks of lines of about a megabyte.
 
     Raises DataError for a file that cannot be read as UTF-8.
     """
@@ -84,7 +84,7 @@ def pieces(source: Artifact | Sequence[Path], config: TextConfig) -> Iterator[st
 
 
 def sentences(texts: Iterable[str], config: TextConfig) -> Iterator[list[str]]:
-    """The sentences of texts, each a list of words; empty ones are passed over.
+    """Yield the sentences of texts as lists of words; empty ones are skipped.
 
     >>> list(sentences(["The cat's here. It sat!"], TextConfig()))
     [['the', "cat's", 'here'], ['it', 'sat']]
@@ -97,8 +97,8 @@ def sentences(texts: Iterable[str], config: TextConfig) -> Iterator[list[str]]:
                 yield words[start : start + LONGEST_SENTENCE]
 
 
-def number_words(found: Iterable[Sequence[str]], folder: Path) -> tuple[Ids, Vocabulary]:
-    """Write the ids of all sentences, in the order of first appearance, and count the words.
+def number_words(tokenized: Iterable[Sequence[str]], folder: Path) -> tuple[Ids, Vocabulary]:
+    """Assign ids in the order of first appearance, write them, and count the words.
 
     Raises DataError if there is no word.
     """
@@ -115,7 +115,7 @@ def number_words(found: Iterable[Sequence[str]], folder: Path) -> tuple[Ids, Voc
             done += len(block)
             del block[:], ends[:]
 
-        for words in found:
+        for words in tokenized:
             block.extend(map(numbering.__getitem__, words))
             ends.append(done + len(block))
             if len(block) >= BLOCK:
@@ -136,7 +136,7 @@ def read_ids(folder: Path) -> Ids:
 
 
 def blocks(text: Ids) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The sentences a block at a time: ids, and the ends counted from the block's first word."""
+    """Yield the sentences in blocks: ids, and ends relative to the block's first word."""
     first, start = 0, 0
     while first < len(text.ends):
         last = int(np.searchsorted(text.ends, start + BLOCK, "right"))
@@ -147,10 +147,7 @@ def blocks(text: Ids) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def renumber(text: Ids, new: np.ndarray, folder: Path) -> Ids:
-    """Write the text with ids changed to `new[id]`; those that become negative are left out.
-
-    Sentences without a word are left out too.
-    """
+    """Write the text with ids mapped to `new[id]`; drop negative ids and empty sentences."""
     done = 0
     with replacing(folder / "ids") as id_path, replacing(folder / "ends") as end_path:
         with open(id_path, "wb") as id_file, open(end_path, "wb") as end_file:
@@ -168,9 +165,9 @@ def renumber(text: Ids, new: np.ndarray, folder: Path) -> Ids:
 def by_frequency(
     text: Ids, vocabulary: Vocabulary, min_count: int, folder: Path
 ) -> tuple[Ids, Vocabulary]:
-    """The text and its words renumbered, the most frequent first and rare ones left out.
+    """Renumber the text and vocabulary by descending frequency, without rare words.
 
-    Of equally frequent words the first seen is first. Raises DataError if too few words are left.
+    Ties keep the order of first appearance. Raises DataError if too few words remain.
     """
     order = np.argsort(-vocabulary.counts, kind="stable")
     order = order[vocabulary.counts[order] >= max(min_count, 1)]
@@ -182,5 +179,5 @@ def by_frequency(
         )
     new = np.full(len(vocabulary.words), -1, np.int64)
     new[order] = np.arange(len(order))
-    kept = Vocabulary([vocabulary.words[place] for place in order], vocabulary.counts[order])
-    return renumber(text, new, folder), kept
+    frequent = Vocabulary([vocabulary.words[id] for id in order], vocabulary.counts[order])
+    return renumber(text, new, folder), frequent

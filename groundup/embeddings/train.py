@@ -1,8 +1,8 @@
-"""The stage: a corpus or files of text in, a vectors artifact out.
+"""The stage that trains vectors: from a corpus or text files to a vectors artifact.
 
-    text -> ids -> phrases joined -> rare words out -> word2vec or GloVe -> vectors
+    text -> ids -> join phrases -> drop rare words -> word2vec or GloVe -> vectors
 
-What is written on the way lies in the run's scratch folder and goes with it.
+Intermediate files are in the draft's scratch folder.
 """
 
 import shutil
@@ -26,14 +26,14 @@ from .word2vec import compiled as word2vec_loops
 
 
 class VectorsConfig(Config):
-    """How a text becomes vectors of its words."""
+    """How word vectors are trained."""
 
     method: Literal["word2vec", "glove"] = "word2vec"
-    """word2vec reads the text again and again; GloVe counts neighbours once and fits the counts."""
+    """word2vec trains on the text in several epochs; GloVe fits co-occurrence counts."""
     text: TextConfig = TextConfig()
-    """What a word is."""
+    """Word and sentence splitting."""
     phrases: PhrasesConfig = PhrasesConfig()
-    """Which words are joined."""
+    """Phrase detection."""
     min_count: int = Field(default=5, ge=1)
     """[min_count] Rarer words get no vector."""
     word2vec: Word2VecConfig = Word2VecConfig()
@@ -41,11 +41,11 @@ class VectorsConfig(Config):
     glove: GloveConfig = GloveConfig()
     """Used if the method is glove."""
     seed: int = Field(default=1, ge=0)
-    """[seed] Of the first vectors and of everything drawn."""
+    """[seed] Of initial vectors and sampling."""
     threads: int = Field(default=0, ge=0)
-    """[workers] 0: all cores. Threads write without locks, so only 1 gives equal vectors twice."""
+    """[workers] 0: all cores. Threads write without locks, so only 1 is reproducible."""
     source_digest: str = ""
-    """Hash of the files that were read; filled in by the stage."""
+    """Hash of the source files; set by the stage."""
 
 
 def train_vectors(
@@ -55,16 +55,15 @@ def train_vectors(
     corpus: Artifact | None = None,
     text: Sequence[Path] = (),
 ) -> Artifact:
-    """Train vectors of words, by word2vec or GloVe.
+    """Train word vectors by word2vec or GloVe.
 
     corpus  a corpus artifact to read
     text    UTF-8 files to read instead; name several by repeating the flag
 
-    Raises ConfigError unless exactly one of the two is given, and DataError if too few words
-    remain.
+    Raises ConfigError unless exactly one of them is given, and DataError if too few words remain.
     """
     if (corpus is None) == (not text):
-        raise ConfigError("Give --corpus DIR or --text FILE, one of them, to train vectors on.")
+        raise ConfigError("Give either --corpus DIR or --text FILE to train vectors on.")
     source = corpus if corpus is not None else [Path(path) for path in text]
     if not isinstance(source, Artifact):
         if missing := [str(path) for path in source if not path.is_file()]:
@@ -79,28 +78,28 @@ def train_vectors(
 
 
 def write_vectors(draft: Draft, source: Artifact | Sequence[Path], config: VectorsConfig) -> None:
-    """Write the vectors of a text; the body of `train_vectors`."""
+    """Train and write the vectors of a text; the body of `train_vectors`."""
     folders = [draft.scratch / name for name in ("text", "phrases", "kept", "cells")]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     raw, phrased, kept, cells = folders
     text, vocabulary = number_words(sentences(pieces(source, config.text), config.text), raw)
-    found = int(vocabulary.counts.sum())
+    total = int(vocabulary.counts.sum())
     text, vocabulary = join_phrases(text, vocabulary, config.phrases, phrased)
-    joined = found - int(vocabulary.counts.sum())
+    joined = total - int(vocabulary.counts.sum())
     text, vocabulary = by_frequency(text, vocabulary, config.min_count, kept)
     size = len(vocabulary.words)
-    record.say(f"{found:,} words of text; {size:,} different ones {config.min_count} times or more")
+    record.say(f"{total:,} words; {size:,} distinct ones occur at least {config.min_count} times")
     draft.numbers |= {
-        "text_words": found, "trained_words": len(text.ids), "joined_words": joined, "words": size,
+        "text_words": total, "trained_words": len(text.ids), "joined_words": joined, "words": size,
         "native": (glove_loops if config.method == "glove" else word2vec_loops)() is not None,
         "threads": config.threads or machine.cores(),
     }  # fmt: skip
     if config.method == "glove":
-        learnt = glove(text, size, config.glove, cells, seed=config.seed, threads=config.threads)
-        draft.numbers["losses"] = learnt.losses
-        matrix = learnt.vectors
+        fitted = glove(text, size, config.glove, cells, seed=config.seed, threads=config.threads)
+        draft.numbers["losses"] = fitted.losses
+        matrix = fitted.vectors
     else:
         matrix = word2vec(
             text, vocabulary.counts, config.word2vec, seed=config.seed, threads=config.threads

@@ -1,10 +1,10 @@
-"""Vectors of words, and what they tell: neighbours, analogies, how near two words are.
+"""Word vectors and queries on them: similarity, neighbours, analogies.
 
-    near(a, b)   cosine
+    similarity       cosine
     a : b = c : ?    3CosAdd   argmax cos(x, b - a + c)                       of unit vectors
                      3CosMul   argmax s(x, b) s(x, c) / (s(x, a) + ε),        s = (1 + cos) / 2
 
-Words of the question are never its answer. ε is gensim's 10⁻⁶; the paper says 10⁻³.
+Words of the question are excluded from the answers. ε is gensim's 10⁻⁶; the paper has 10⁻³.
 Source: Mikolov et al. 2013, https://aclanthology.org/N13-1090; Levy and Goldberg 2014,
 https://aclanthology.org/W14-1618. Knows nothing of how vectors are made or stored.
 """
@@ -21,20 +21,20 @@ from groundup.core import ConfigError, DataError
 AnalogyMethod = Literal["add", "multiply"]
 EPSILON = 1e-6
 BLOCK_BYTES = 1 << 28
-"""Similarities in memory at a time."""
+"""Memory of a block of similarities."""
 MOST_EDITS, MOST_COMPARED = 2, 50_000
-"""Letters that a misspelt word may have more, less or otherwise; and words that are compared."""
+"""Maximum edits of a suggested spelling, and maximum words compared."""
 
 
 class Neighbour(NamedTuple):
-    """A word and its score: a cosine, or of 3CosMul a ratio."""
+    """A word and its score: a cosine, or a ratio for 3CosMul."""
 
     word: str
     score: float
 
 
 class Best(NamedTuple):
-    """The best words of each of some queries, the best first."""
+    """The best words of each query, best first."""
 
     ids: np.ndarray
     """(queries, count) int64."""
@@ -47,7 +47,7 @@ class Vectors:
 
     >>> points = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
     >>> vectors = Vectors(["cat", "kitten", "tax"], points)
-    >>> [found.word for found in vectors.neighbours("cat", count=2)]
+    >>> [neighbour.word for neighbour in vectors.neighbours("cat", count=2)]
     ['kitten', 'tax']
 
     Raises DataError if words and vectors differ in number, a word occurs twice or a number is not
@@ -62,10 +62,10 @@ class Vectors:
         self.words = list(words)
         self.matrix = np.ascontiguousarray(matrix, np.float32)
         self.counts = counts
-        """(V,) int64: how often each word occurs; None if it is not known."""
-        self.ids = {word: place for place, word in enumerate(self.words)}
+        """(V,) int64: count of each word; None if unknown."""
+        self.ids = {word: row for row, word in enumerate(self.words)}
         if len(self.ids) != len(self.words):
-            twice = next(w for place, w in enumerate(self.words) if self.ids[w] != place)
+            twice = next(w for row, w in enumerate(self.words) if self.ids[w] != row)
             raise DataError(f"The word {twice!r} has two vectors; expected one each.")
         if not np.isfinite(self.matrix).all():
             row = int(np.flatnonzero(~np.isfinite(self.matrix).all(1))[0])
@@ -83,22 +83,22 @@ class Vectors:
 
     @property
     def width(self) -> int:
-        """Numbers of a vector."""
+        """Dimensions of a vector."""
         return self.matrix.shape[1]
 
     @cached_property
     def units(self) -> np.ndarray:
-        """The vectors at length one, (V, width); a vector of zeros stays one."""
+        """The vectors normalised to length one, (V, width); zero vectors stay zero."""
         lengths = np.linalg.norm(self.matrix, axis=1, keepdims=True)
         return self.matrix / np.maximum(lengths, np.finfo(np.float32).tiny)
 
     @cached_property
     def folded(self) -> dict[str, int]:
-        """Words without their case to the most frequent word of that spelling."""
-        return {word.casefold(): place for word, place in reversed(self.ids.items())}
+        """Case-folded words to the row of the most frequent word of that spelling."""
+        return {word.casefold(): row for word, row in reversed(self.ids.items())}
 
     def id(self, word: str) -> int:
-        """A word's row; ConfigError naming the known words that are spelt most like it."""
+        """A word's row; ConfigError with suggested spellings for an unknown word."""
         if word in self.ids:
             return self.ids[word]
         if word.casefold() in self.folded:
@@ -106,23 +106,23 @@ class Vectors:
                 f"There is no vector of {word!r}; did you mean "
                 f"{self.words[self.folded[word.casefold()]]!r}?"
             )
-        near = [self.words[place] for place in self.spelt_like(word.casefold())]
-        hint = f"spelt most like it: {', '.join(near)}." if near else "none is spelt like it."
+        near = [self.words[row] for row in self.spelt_like(word.casefold())]
+        hint = f"similar words: {', '.join(near)}." if near else "no word is similar."
         raise ConfigError(f"There is no vector of {word!r} among {len(self):,} words; {hint}")
 
     def spelt_like(self, word: str) -> list[int]:
-        """Rows of three words at most that are spelt like one, without regard to case.
+        """Rows of at most three words with a similar spelling, ignoring case.
 
-        Of millions only those are compared whose length and letters leave at most two to change.
+        Only words whose length and letters allow at most two edits are compared.
         """
         letters = set(word)
-        alike = [
+        candidates = [
             other
             for other in self.folded
             if abs(len(other) - len(word)) <= MOST_EDITS
             and len(letters.symmetric_difference(other)) <= 2 * MOST_EDITS
         ]
-        frequent = sorted(alike, key=self.folded.__getitem__)[:MOST_COMPARED]
+        frequent = sorted(candidates, key=self.folded.__getitem__)[:MOST_COMPARED]
         near = difflib.get_close_matches(word, frequent, n=3, cutoff=0.6)
         return [self.folded[other] for other in near]
 
@@ -131,7 +131,7 @@ class Vectors:
         return float(self.units[self.id(a)] @ self.units[self.id(b)])
 
     def neighbours(self, word: str, count: int = 10) -> list[Neighbour]:
-        """The words whose vectors lie nearest to a word's, the word itself left out."""
+        """The words with the nearest vectors, the word itself excluded."""
         row = self.id(word)
         return self.named(self.nearest(self.units[[row]], np.array([[row]]), count), 0)
 
@@ -139,24 +139,24 @@ class Vectors:
         self, a: str, b: str, c: str, *, method: AnalogyMethod = "add", count: int = 10
     ) -> list[Neighbour]:
         """The words that are to c as b is to a."""
-        asked = np.array([[self.id(a), self.id(b), self.id(c)]])
-        return self.named(self.analogies(asked, method=method, count=count), 0)
+        question = np.array([[self.id(a), self.id(b), self.id(c)]])
+        return self.named(self.analogies(question, method=method, count=count), 0)
 
     def rank(self, a: str, b: str, c: str, answer: str, method: AnalogyMethod = "add") -> int:
-        """The place of an answer among all words that are to c as b is to a; 1 is the best."""
-        asked = np.array([[self.id(a), self.id(b), self.id(c)]])
-        best = self.analogies(asked, method=method, count=len(self))
+        """The rank of an answer among all words that are to c as b is to a; 1 is the best."""
+        question = np.array([[self.id(a), self.id(b), self.id(c)]])
+        best = self.analogies(question, method=method, count=len(self))
         return int(np.flatnonzero(best.ids[0] == self.id(answer))[0]) + 1
 
     def nearest(self, queries: np.ndarray, but: np.ndarray, count: int, limit: int = 0) -> Best:
-        """Words of the largest cosine to unit vectors.
+        """Words with the largest cosine to unit vectors.
 
         queries  (n, width)
-        but      (n, k) rows that are never found
+        but      (n, k) rows to exclude
         limit    only among so many most frequent words; 0: all
         """
-        known = self.units[: limit or None]
-        return best_of((block @ known.T for block in self.blocks(queries)), but, count)
+        candidates = self.units[: limit or None]
+        return best_of((block @ candidates.T for block in self.blocks(queries)), but, count)
 
     def analogies(
         self, asked: np.ndarray, *, method: AnalogyMethod = "add", count: int = 1, limit: int = 0
@@ -168,31 +168,31 @@ class Vectors:
         """
         a, b, c = (self.units[column] for column in asked.T)
         if method == "add":
-            wanted = b - a + c
-            wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-30)
-            return self.nearest(wanted, asked, count, limit)
-        known = self.units[: limit or None]
+            target = b - a + c
+            target /= np.maximum(np.linalg.norm(target, axis=1, keepdims=True), 1e-30)
+            return self.nearest(target, asked, count, limit)
+        candidates = self.units[: limit or None]
 
         def products() -> Iterator[np.ndarray]:
             for parts in zip(*(self.blocks(part) for part in (a, b, c)), strict=True):
-                near_a, near_b, near_c = ((1 + part @ known.T) / 2 for part in parts)
+                near_a, near_b, near_c = ((1 + part @ candidates.T) / 2 for part in parts)
                 yield near_b * near_c / (near_a + EPSILON)
 
         return best_of(products(), asked, count)
 
     def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Rows a block at a time, so that their similarities to all words fit into memory."""
+        """Yield rows in blocks whose similarities to all words fit into BLOCK_BYTES."""
         size = max(1, BLOCK_BYTES // (4 * len(self)))
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def named(self, best: Best, query: int) -> list[Neighbour]:
-        """One query's best as words; fewer where there are fewer words."""
+        """One query's best as words."""
         pairs = zip(best.ids[query].tolist(), best.scores[query].tolist(), strict=True)
         return [Neighbour(self.words[row], score) for row, score in pairs if np.isfinite(score)]
 
 
 def best_of(scores: Iterator[np.ndarray], but: np.ndarray, count: int) -> Best:
-    """The best columns of blocks of scores; those of `but` come last, with a score of -inf."""
+    """The best columns of blocks of scores; columns in `but` get a score of -inf."""
     if count < 1:
         raise ConfigError(f"count={count} must be at least 1.")
     ids, values, done = [], [], 0
@@ -200,10 +200,10 @@ def best_of(scores: Iterator[np.ndarray], but: np.ndarray, count: int) -> Best:
         for row, rows in zip(block, but[done : done + len(block)], strict=True):
             row[rows[rows < len(row)]] = -np.inf
         done += len(block)
-        most = min(count, block.shape[1])
-        some = np.argpartition(-block, most - 1, axis=1)[:, :most]
-        found = np.take_along_axis(block, some, 1)
-        order = np.lexsort((some, -found), axis=1)
-        ids.append(np.take_along_axis(some, order, 1))
-        values.append(np.take_along_axis(found, order, 1))
+        top = min(count, block.shape[1])
+        columns = np.argpartition(-block, top - 1, axis=1)[:, :top]
+        top_scores = np.take_along_axis(block, columns, 1)
+        order = np.lexsort((columns, -top_scores), axis=1)
+        ids.append(np.take_along_axis(columns, order, 1))
+        values.append(np.take_along_axis(top_scores, order, 1))
     return Best(np.concatenate(ids), np.concatenate(values))

@@ -1,4 +1,4 @@
-"""What the command line asks of vectors; each verb takes an artifact or a .txt or .bin file."""
+"""Verbs on vectors; each takes an artifact or a .txt or .bin file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,26 +28,25 @@ SHOWN_CHARACTERS = 56
 
 
 class Found(NamedTuple):
-    """Words with their scores."""
+    """Words with scores, the answer to a query."""
 
     asked: str
     neighbours: list[Neighbour]
 
     def __str__(self) -> str:
-        """A line a word."""
-        width = max((len(one.word) for one in self.neighbours), default=0)
-        return "\n".join(
-            [self.asked, *(f"  {one.word:<{width}}  {one.score:6.3f}" for one in self.neighbours)]
-        )
+        """One line per word."""
+        width = max((len(each.word) for each in self.neighbours), default=0)
+        lines = [f"  {each.word:<{width}}  {each.score:6.3f}" for each in self.neighbours]
+        return "\n".join([self.asked, *lines])
 
 
 class Tested(NamedTuple):
-    """Results by the file's name."""
+    """Results by test file."""
 
     results: dict[str, Correlation | Analogies]
 
     def __str__(self) -> str:
-        """One file after another."""
+        """The results of each file."""
         lines: list[str] = []
         for name, result in self.results.items():
             if isinstance(result, Correlation):
@@ -58,38 +57,38 @@ class Tested(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A file and what it holds."""
+    """A written file and its size."""
 
     path: str
     words: int
     width: int
 
     def __str__(self) -> str:
-        """In one line."""
+        """One line."""
         return f"{self.path}: {self.words:,} words, {self.width} numbers each"
 
 
 class Contexts(NamedTuple):
-    """A word's places and the cosines of its vectors there."""
+    """A word's occurrences and the cosines of its vectors."""
 
     word: str
     texts: list[str]
-    """The text of each place."""
+    """The text of each occurrence."""
     cosines: list[list[float]]
 
     def __str__(self) -> str:
-        """The places by number, and their cosines below each other."""
-        rows = [f"{place + 1:>3}  {text}" for place, text in enumerate(self.texts)]
-        head = "     " + "".join(f"{place + 1:>7}" for place in range(len(self.texts)))
+        """The numbered occurrences and the table of their cosines."""
+        rows = [f"{i + 1:>3}  {text}" for i, text in enumerate(self.texts)]
+        head = "     " + "".join(f"{i + 1:>7}" for i in range(len(self.texts)))
         table = [
-            f"{place + 1:>3}  " + "".join(f"{value:7.3f}" for value in row)
-            for place, row in enumerate(self.cosines)
+            f"{i + 1:>3}  " + "".join(f"{value:7.3f}" for value in row)
+            for i, row in enumerate(self.cosines)
         ]
         return "\n".join([*rows, head, *table])
 
 
 def neighbours(vectors: Path, word: str, *, count: int = 10) -> Found:
-    """Show the words whose vectors lie nearest to a word's.
+    """Show the words with the nearest vectors.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
     word     the word
@@ -105,17 +104,17 @@ def analogy(
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
     a        the first word, as man
-    b        what is to it as the answer is to C, as king
-    c        the word that the answer belongs to, as woman
-    method   add: the cosine with b - a + c; multiply: by Levy and Goldberg's quotient
+    b        the word that relates to A as the answer to C, as king
+    c        the third word, as woman
+    method   add: cosine with b - a + c (3CosAdd); multiply: Levy and Goldberg's 3CosMul
     count    how many to show
     """
-    found = load_vectors(vectors).analogy(a, b, c, method=method, count=count)
-    return Found(f"{a} is to {b} as {c} is to", found)
+    answers = load_vectors(vectors).analogy(a, b, c, method=method, count=count)
+    return Found(f"{a} is to {b} as {c} is to", answers)
 
 
 def similarity(vectors: Path, tests: list[Path], *, method: AnalogyMethod = "add") -> Tested:
-    """Hold vectors against people: rated pairs of words, or analogies.
+    """Evaluate vectors on human ratings of word pairs, or on analogies.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
     tests    files such as wordsim353.tsv, simlex999.txt, questions-words.txt
@@ -123,12 +122,12 @@ def similarity(vectors: Path, tests: list[Path], *, method: AnalogyMethod = "add
     """
     if not tests:
         raise ConfigError("Give a test file, such as gensim's wordsim353.tsv.")
-    known, results = load_vectors(vectors), {}
+    loaded, results = load_vectors(vectors), {}
     for path in tests:
         if kind_of(path) == "analogies":
-            results[path.name] = answer_analogies(known, read_analogies(path), method)
+            results[path.name] = answer_analogies(loaded, read_analogies(path), method)
         else:
-            results[path.name] = correlation(known, read_ratings(path))
+            results[path.name] = correlation(loaded, read_ratings(path))
     return Tested(results)
 
 
@@ -141,72 +140,71 @@ def plot(
     count: int = 20,
     by: Projection = "pca",
 ) -> Written:
-    """Draw words in two dimensions as a page.
+    """Plot words in two dimensions as an HTML page.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
     out      the page, a .html file
-    word     a word to draw; repeat the flag for more
-    near     draw a word's neighbours, in a colour of their own; repeat the flag for more
-    count    how many neighbours; without words, how many frequent words times ten
-    by       pca keeps large distances, tsne keeps neighbours
+    word     a word to plot; repeat the flag for more
+    near     plot a word's neighbours, in their own colour; repeat the flag for more
+    count    number of neighbours; without words, ten times as many frequent words
+    by       pca preserves large distances, tsne preserves neighbourhoods
     """
     if out.suffix != ".html":
-        raise ConfigError(f"{out} must end in .html: the picture is a page.")
-    known = load_vectors(vectors)
-    words, groups = chosen_words(known, word, near, count)
-    rows = [known.id(one) for one in words]
-    points = project(known.units[rows], by)
+        raise ConfigError(f"{out} must end in .html.")
+    loaded = load_vectors(vectors)
+    words, groups = chosen_words(loaded, word, near, count)
+    rows = [loaded.id(each) for each in words]
+    points = project(loaded.units[rows], by)
     title = {"pca": "Principal components", "tsne": "t-SNE"}[by]
     sheet = page.Page("Words by their vectors", f"{len(words)} words of {vectors}.", style=STYLE)
-    sheet.section("Picture", LEADS[by], scatter(title, words, points, groups))
+    sheet.section("Plot", LEADS[by], scatter(title, words, points, groups))
     write_text(out, sheet.render())
-    return Written(str(out), len(words), known.width)
+    return Written(str(out), len(words), loaded.width)
 
 
 LEADS = {
-    "pca": "The two directions along which these vectors differ most; what lies far apart here "
-    "does lie far apart.",
-    "tsne": "Words that are near each other stay near; how far groups lie apart means nothing.",
+    "pca": "The two directions of largest variance; large distances are preserved.",
+    "tsne": "Neighbourhoods are preserved; distances between groups are meaningless.",
 }
 
 
 def chosen_words(
     vectors: Vectors, words: Sequence[str], near: Sequence[str], count: int
 ) -> tuple[list[str], list[int]]:
-    """Words to draw and the group of each, every word once."""
+    """The distinct words to plot, and the group of each."""
     group = dict.fromkeys(words, 0)
     for number, centre in enumerate(near):
-        for one in [centre, *(found.word for found in vectors.neighbours(centre, count))]:
-            group.setdefault(one, number + bool(words))
+        for word in [centre, *(each.word for each in vectors.neighbours(centre, count))]:
+            group.setdefault(word, number + bool(words))
     return list(group) or vectors.words[: 10 * count], list(group.values())
 
 
 def context(
     model: Path, word: str, texts: list[str], *, layer: int = -1, pooling: Pooling = "mean"
 ) -> Contexts:
-    """Compare a word's vectors in different sentences, as a model of language sees them.
+    """Compare a word's contextual vectors in different sentences.
 
-    model    a model artifact, or a directory of Transformers with its tokenizer
+    model    a model artifact, or a Hugging Face directory with its tokenizer
     word     the word
-    texts    sentences that hold it
+    texts    sentences that contain it
     layer    0 is the embedding, -1 the output
     pooling  of the word's tokens
     """
-    found = occurrences(
+    results = occurrences(
         load_model(model), load_tokenizer(model), texts, word, layer=layer, pooling=pooling
     )  # fmt: skip
-    shown = [texts[one.text][:SHOWN_CHARACTERS] for one in found]
-    return Contexts(word, shown, cosines(np.stack([one.vector for one in found])).tolist())
+    shown = [texts[each.text][:SHOWN_CHARACTERS] for each in results]
+    return Contexts(word, shown, cosines(np.stack([each.vector for each in results])).tolist())
 
 
 def export(vectors: Path, out: Path) -> Written:
-    """Write vectors as a file that gensim and word2vec.c open.
+    """Write vectors as a file that gensim and word2vec.c can read.
 
-    vectors  a vectors artifact, or a file in the other form
+    vectors  a vectors artifact, or a file in the other format
     out      FILE.bin for binary, FILE.txt for text
     """
     if out.suffix not in (".bin", ".txt"):
         raise ConfigError(f"{out} must end in .bin (binary) or .txt (text).")
-    known = load_vectors(vectors)
-    write_word2vec(known, out, "binary" if out.suffix == ".bin" else "text")
-    return Written(str(out), len(known), known.width)
+    loaded = load_vectors(vectors)
+    write_word2vec(loaded, out, "binary" if out.suffix == ".bin" else "text")
+    return Written(str(out), len(loaded), loaded.width)

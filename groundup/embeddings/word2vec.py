@@ -1,16 +1,16 @@
-"""word2vec: vectors from which a word's neighbours can be told from other words.
+"""word2vec: vectors that predict a word's neighbours, by skip-gram or CBOW.
 
     skip-gram   h = v_j                        for each neighbour j of the centre i
     CBOW        h = mean (or sum) of the neighbours' v
     loss        -Σ_k y_k ln σ(f_k) + (1 - y_k) ln σ(-f_k),   f_k = u_k · h
 
-The k are the centre (y = 1) and words drawn by their shares (y = 0), or with the hierarchical
-softmax the inner nodes on the centre's way through the tree (y = 1 - code). `train_job` in numpy is
-the definition; `word2vec.cpp` does the same, drawing the same numbers, and agrees with one
-thread. All f of a step are taken before a vector moves. σ is exact: word2vec.c and gensim look it
-up in a table of 1,000 places, whose σ(0) is 0.494 as a whole number is taken for 83⅓, and gensim
-skips |f| ≥ 6; with their table and one negative the definition gives gensim's vectors.
-As there, a CBOW neighbour moves by the whole gradient of the mean and by its share of the sum's.
+The k are the centre (y = 1) and negative samples (y = 0), or with the hierarchical softmax the
+inner nodes on the centre's path in the tree (y = 1 - code). `train_job` in numpy is the reference;
+`word2vec.cpp` draws the same random numbers and agrees with it on one thread. All f of a step are
+computed before any vector is updated. σ is exact: word2vec.c and gensim use a table of 1,000
+entries, whose σ(0) is 0.494 because 83⅓ is truncated, and gensim skips |f| ≥ 6; with their table
+and one negative the reference reproduces gensim's vectors. As there, a CBOW neighbour gets the full
+gradient of the mean, or its share of the sum's.
 Source: Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546; word2vec.c; gensim 4's defaults.
 """
 
@@ -36,44 +36,44 @@ from .tables import (
 from .text import Ids
 
 JOB_WORDS = 10_000
-"""Words that share a learning rate and a stream of numbers; gensim's batch_words."""
+"""Words that share a learning rate and a random stream; gensim's batch_words."""
 ROUND_JOBS = 100
-"""Jobs between two looks at the clock and the keyboard, a thread."""
+"""Jobs per thread between updates of the progress bar, when interrupts are handled."""
 
 
 class Word2VecConfig(Config):
-    """How word2vec learns; in brackets gensim's names, whose defaults these are."""
+    """How word2vec is trained; in brackets gensim's names, with the same defaults."""
 
     model: Literal["skip_gram", "cbow"] = "cbow"
-    """[sg] Guess a centre from each neighbour, or from all of them at once."""
+    """[sg] Predict a centre from each neighbour, or from all of them at once."""
     output: Literal["negatives", "hierarchical"] = "negatives"
-    """[hs] What the guess is measured against: drawn words, or the way through a tree."""
+    """[hs] Negative sampling or hierarchical softmax."""
     width: int = Field(default=100, ge=1, le=4096)
-    """[vector_size] Numbers of a vector."""
+    """[vector_size] Dimensions of a vector."""
     window: int = Field(default=5, ge=1, le=1000)
-    """[window] Neighbours at most this far away, on each side."""
+    """[window] Maximum distance of neighbours, on each side."""
     shrink_window: bool = True
     """[shrink_windows] Draw each centre's window from 1 … window, which favours near neighbours."""
     negatives: int = Field(default=5, ge=1, le=100)
-    """[negative] Words drawn against each guess."""
+    """[negative] Negative samples per prediction."""
     exponent: float = Field(default=0.75, ge=-2, le=2)
-    """[ns_exponent] Power of a word's count by which it is drawn; 1 draws as in the text."""
+    """[ns_exponent] Power of the counts in negative sampling; 1 samples as in the text."""
     sample: float = Field(default=1e-3, ge=0)
-    """[sample] Share of the text above which a word is thinned out; 0 keeps all."""
+    """[sample] Frequency above which words are subsampled; 0 keeps all."""
     subsampling: Subsampling = "gensim"
     """The formula of the code (gensim, word2vec.c) or of the paper, which keeps fewer words."""
     cbow_mean: bool = True
-    """[cbow_mean] Whether CBOW takes the mean of the neighbours or their sum."""
+    """[cbow_mean] Whether CBOW uses the mean of the neighbours or their sum."""
     epochs: int = Field(default=5, ge=1)
     """[epochs] Passes over the text."""
     learning_rate: float = Field(default=0.025, gt=0, le=1)
-    """[alpha] Learning rate at the start; it falls in a line over all epochs."""
+    """[alpha] Initial learning rate; it decays linearly over all epochs."""
     last_learning_rate: float = Field(default=1e-4, ge=0, le=1)
-    """[min_alpha] Learning rate at the end."""
+    """[min_alpha] Final learning rate."""
 
 
 class Parameters(NamedTuple):
-    """What is learnt. Rows are padded with zeros to whole vectors of the processor."""
+    """The trained matrices; rows are padded with zeros to full SIMD vectors."""
 
     input: np.ndarray
     """(V, padded width) float32: the words' vectors v."""
@@ -82,7 +82,7 @@ class Parameters(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What does not change while learning."""
+    """Sampling tables, constant during training."""
 
     keep: np.ndarray | None
     cumulative: np.ndarray
@@ -103,7 +103,7 @@ Sigmoid = Callable[[np.ndarray], np.ndarray]
 
 
 def initial(words: int, width: int, seed: int) -> Parameters:
-    """Vectors uniform in ±1/width, as gensim draws them, and outputs of zero."""
+    """Input vectors uniform in ±1/width, as in gensim, and zero output vectors."""
     parameters = Parameters(native.aligned(words, width), native.aligned(words, width))
     drawn = np.random.default_rng(seed).random((words, width), dtype=np.float32)
     parameters.input[:, :width] = (drawn * 2 - 1) / width
@@ -111,7 +111,7 @@ def initial(words: int, width: int, seed: int) -> Parameters:
 
 
 def tables(counts: np.ndarray, config: Word2VecConfig) -> Tables:
-    """Everything that follows from the words' counts."""
+    """The sampling tables of the words' counts."""
     keep = keep_thresholds(counts, config.sample, config.subsampling) if config.sample else None
     cumulative = cumulative_shares(counts, config.exponent)
     tree = huffman(counts) if config.output == "hierarchical" else None
@@ -126,7 +126,7 @@ def job_bounds(text: Ids) -> np.ndarray:
 
 
 def jobs_of(text: Ids, config: Word2VecConfig, seed: int) -> Iterator[list[Job]]:
-    """Each epoch's jobs, with streams and rates that depend on their place alone."""
+    """Yield each epoch's jobs; seeds and learning rates depend on a job's position only."""
     bounds, words = job_bounds(text), len(text.ids)
     starts = np.concatenate([[0], text.ends])[bounds[:-1]]
     first, fall = config.learning_rate, config.learning_rate - config.last_learning_rate
@@ -159,26 +159,26 @@ def train_job(
     parameters: Parameters, text: Ids, job: Job, config: Word2VecConfig, known: Tables,
     *, sigma: Sigmoid = sigmoid,
 ) -> int:  # fmt: skip
-    """The definition: learn from a job's sentences; return the words that were kept."""
+    """Reference: train on a job's sentences; return the number of words after subsampling."""
     draws, trained = Draws(job.seed), 0
     for sentence in range(job.first, job.last):
         start = text.ends[sentence - 1] if sentence else 0
         ids = text.ids[start : text.ends[sentence]].tolist()
         if known.keep is not None:
             ids = [word for word in ids if draws.next() <= known.keep[word]]
-        for place, centre in enumerate(ids):
+        for i, centre in enumerate(ids):
             reach = config.window - (draws.next() % config.window if config.shrink_window else 0)
-            around = [*ids[max(place - reach, 0) : place], *ids[place + 1 : place + reach + 1]]
+            around = [*ids[max(i - reach, 0) : i], *ids[i + 1 : i + reach + 1]]
             groups = [[word] for word in around] if config.model == "skip_gram" else [around]
             targets = [targets_of(centre, draws, config, known) for group in groups if group]
             for group, (rows, labels) in zip(groups, targets, strict=False):
                 hidden = parameters.input[group].sum(0)
                 if config.cbow_mean:
                     hidden /= len(group)
-                moved = step(hidden, parameters.output, rows, labels, job.rate, sigma)
+                update = step(hidden, parameters.output, rows, labels, job.rate, sigma)
                 if not config.cbow_mean:
-                    moved /= len(group)
-                np.add.at(parameters.input, group, moved)
+                    update /= len(group)
+                np.add.at(parameters.input, group, update)
         trained += len(ids)
     return trained
 
@@ -186,10 +186,10 @@ def train_job(
 def targets_of(
     centre: int, draws: Draws, config: Word2VecConfig, known: Tables
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the output that tell the centre from other words, and their labels."""
+    """Output rows to predict and their labels: the centre and negatives, or its tree path."""
     if known.tree is not None:
-        way = slice(known.tree.paths[centre], known.tree.paths[centre + 1])
-        return known.tree.points[way], 1 - known.tree.codes[way].astype(np.float32)
+        path = slice(known.tree.paths[centre], known.tree.paths[centre + 1])
+        return known.tree.points[path], 1 - known.tree.codes[path].astype(np.float32)
     last = int(known.cumulative[-1])
     numbers = [draws.next() % last for _ in range(config.negatives)]
     drawn = np.searchsorted(known.cumulative, numbers, "left")
@@ -215,7 +215,7 @@ class _Native(ctypes.Structure):
 def native_model(
     parameters: Parameters, text: Ids, config: Word2VecConfig, known: Tables
 ) -> _Native:
-    """The arguments as the compiled code takes them; the arrays must outlive it."""
+    """The arguments of the compiled code; the arrays must outlive it."""
     tree = known.tree or Tree(*[None] * 3)  # type: ignore[arg-type]
     return _Native(
         *map(native.pointer, parameters), parameters.input.shape[1],
@@ -227,7 +227,7 @@ def native_model(
 
 
 def compiled() -> ctypes.CDLL | None:
-    """The inner loops in C++, or None if they cannot be had."""
+    """The compiled inner loops, or None without a C++ compiler."""
     return native.library(Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower")
 
 
@@ -235,7 +235,7 @@ def train_jobs(
     parameters: Parameters, text: Ids, jobs: list[Job], config: Word2VecConfig, known: Tables,
     *, threads: int = 1,
 ) -> int:  # fmt: skip
-    """Learn from neighbouring jobs, compiled where it can be; return the words that were kept."""
+    """Train on consecutive jobs, compiled if possible; return the number of words used."""
     code = compiled()
     if code is None:
         return sum(train_job(parameters, text, job, config, known) for job in jobs)
@@ -256,10 +256,10 @@ def train_jobs(
 def word2vec(
     text: Ids, counts: np.ndarray, config: Word2VecConfig, *, seed: int = 1, threads: int = 0
 ) -> np.ndarray:
-    """Learn vectors (V, width) float32 of the words that a text's ids stand for.
+    """Train vectors (V, width) float32 of a text's words.
 
-    counts   how often each word occurs, falling
-    threads  0: all cores; with 1 the result is a function of the other arguments alone
+    counts   count of each word, descending
+    threads  0: all cores; only with 1 is the result deterministic
 
     Raises CapacityError if the vectors do not fit into memory.
     """

@@ -1,4 +1,4 @@
-"""evaluate: how well does a model predict and answer held-out text, and better than what?"""
+"""evaluate: how well does a model predict and answer held-out text, is it better than another?"""
 
 from .compare.rows import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
 from .evaluate import EvaluateConfig, Evaluated, evaluate

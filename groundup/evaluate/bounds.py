@@ -1,8 +1,8 @@
-"""Bounds of a gate: intervals made anew of a report's samples, with the gate's own confidence.
+"""Bounds of a gate: intervals recomputed from a report's samples at the gate's own confidence.
 
-What an evaluation was told to show (`--set confidence=0.01` makes every interval narrow) decides
-nothing. A function of a task's own code is not known here; then the report's interval counts if it
-is as wide as the gate's or wider, and else there is none.
+So the confidence of the evaluation (`--set confidence=0.01` makes every interval narrow) has no
+effect. An aggregation by a task's own code cannot be recomputed; the report's interval is then used
+if its confidence is at least the gate's.
 """
 
 from groundup.core import Artifact, DataError, Reason
@@ -18,37 +18,37 @@ from .task.task import Measure
 def bounds(
     artifact: Artifact, report: Report, part: TaskReport | GroupReport, one: MeasureReport
 ) -> Interval | Reason:
-    """The interval of a task's or group's measure, of the samples as they were scored."""
+    """The interval of a task's or group's measure, recomputed from the scored samples."""
     if isinstance(part, TaskReport):
         return of_samples(artifact, part, one)
-    found = []
+    intervals = []
     for task in (task for task in report.tasks if task.name in part.tasks):
-        own = measure_of(task, one.key)
-        found += [of_samples(artifact, task, own)] if own else []
-    return together(found, one.aggregation == BY_SIZE, one.key)
+        task_measure = measure_of(task, one.key)
+        intervals += [of_samples(artifact, task, task_measure)] if task_measure else []
+    return together(intervals, one.aggregation == BY_SIZE, one.key)
 
 
 def of_samples(artifact: Artifact, task: TaskReport, one: MeasureReport) -> Interval | Reason:
     """The interval of one task's measure.
 
-    Raises DataError if the samples do not give the report's number.
+    Raises DataError if the samples contradict the report.
     """
     if one.aggregation not in (*WAYS, *CORPUS):
         if isinstance(one.result, Reason) or one.result.confidence >= CONFIDENCE:
             return one.result
         return Reason(
             "other_confidence",
-            f"{one.aggregation} is the task's own code, and its interval has a confidence of "
+            f"{one.aggregation} is the task's own code and its interval has confidence "
             f"{one.result.confidence:g}; evaluate with confidence={CONFIDENCE:g}.",
         )  # fmt: skip
-    kept = [row for row in read_rows(artifact, task.name) if one.key in row["scores"]]
-    values, groups = [row["scores"][one.key] for row in kept], [row["group"] for row in kept]
-    about = (one.name, one.filter, one.better, one.unit, one.aggregation, one.signature)
-    found = aggregate(Measure(*about), values, groups, CONFIDENCE)
-    if isinstance(found, Interval) and isinstance(one.result, Interval):
-        if abs(found.estimate - one.result.estimate) > 1e-9 * max(1.0, abs(found.estimate)):
+    rows = [row for row in read_rows(artifact, task.name) if one.key in row["scores"]]
+    values, groups = [row["scores"][one.key] for row in rows], [row["group"] for row in rows]
+    fields = (one.name, one.filter, one.better, one.unit, one.aggregation, one.signature)
+    result = aggregate(Measure(*fields), values, groups, CONFIDENCE)
+    if isinstance(result, Interval) and isinstance(one.result, Interval):
+        if abs(result.estimate - one.result.estimate) > 1e-9 * max(1.0, abs(result.estimate)):
             raise DataError(
                 f"{artifact.path} reports {one.result.estimate:g} as {task.name} {one.key}, and "
-                f"its samples give {found.estimate:g}; evaluate again."
+                f"its samples give {result.estimate:g}; evaluate again."
             )
-    return found
+    return result

@@ -1,9 +1,9 @@
-"""The verb: tasks, a test set or held-out documents on any model, as a report with every sample.
+"""The verb `evaluate`: score tasks, a test set or held-out documents on any model, into a report.
 
-    MODEL   a model directory of ours · hf:DIR, a directory of Transformers · http://HOST/v1#NAME
+    MODEL   a groundup model directory · hf:DIR, a Transformers directory · http://HOST/v1#NAME
 
-A directory of Transformers whose model ours computes too is opened by ours, which is faster; every
-other by Transformers itself. What is opened and how is in the report's subject.
+A Transformers directory of a supported architecture is loaded by groundup, which is faster; any
+other by Transformers itself. The report's subject records which.
 """
 
 import json
@@ -36,7 +36,7 @@ from groundup.generate import Endpoint, EndpointConfig
 from groundup.measure import look, warn
 
 from .harness.answers import Answers
-from .harness.local import LocalModel, Reading
+from .harness.local import Reading
 from .harness.report import (
     Access,
     Report,
@@ -54,61 +54,61 @@ VERSION = 4
 
 
 class EvaluateConfig(Config):
-    """How a model is opened and asked."""
+    """How a model is opened and scored."""
 
     dtype: Literal["float32", "bfloat16", "as_saved"] = "float32"
-    """Number format of a local model's weights; bfloat16 is faster where a machine has it."""
+    """dtype of a local model's weights; bfloat16 is faster on machines that support it."""
     batch_tokens: int = Field(default=0, ge=0)
-    """Tokens that a local model computes at a time; 0 is what suits the device."""
+    """Tokens that a local model computes at a time; 0 chooses by device."""
     invariant: bool = False
-    """Compute each request alone, so that no batch can move a score by a bit; slower."""
+    """Compute each request alone, so that scores do not depend on batching; slower."""
     window: int = Field(default=0, ge=0)
-    """Most tokens of a long text that are read at a time; 0 is the model's context."""
+    """Window of long texts in tokens; 0 is the model's context."""
     stride: int = Field(default=0, ge=0)
     """Tokens between the starts of overlapping windows; 0 is lm-eval's windows without overlap."""
     split: str = "test"
     """Split of --tokens."""
     seed: int = 1234
-    """Of the draws of few-shot examples."""
+    """Seed of the few-shot examples."""
     system: str = ""
-    """Text that stands before every prompt, or is the system's turn."""
+    """Text before every prompt, or the system message of a chat."""
     trust_code: bool = False
     """Run the Python code that task files name."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Of the intervals that are shown; a gate makes its own."""
+    """Confidence of the reported intervals; a gate computes its own."""
     cache: str = ""
-    """Folder of answers that runs share; empty keeps a run's answers to itself."""
+    """Folder of answers shared between runs; empty shares none."""
     accept_failures: bool = False
-    """Report although requests failed for a reason that may pass, such as a server that is away."""
+    """Report although requests failed for a transient reason, such as an unreachable server."""
     endpoint: EndpointConfig = EndpointConfig(url="", model="")
-    """Of a server: its address and model come from MODEL."""
+    """Settings of a server; its address and model come from MODEL."""
 
 
 class Evaluated(NamedTuple):
-    """A report and, if asked for, the comparison with a baseline."""
+    """A report and, if requested, the comparison with a baseline."""
 
     artifact: Artifact
     report: Report
     against: Any = None
 
     def __str__(self) -> str:
-        """The table of the report, then that of the comparison."""
+        """The tables of the report and of the comparison."""
         head = f"report {self.artifact.id[:12]}  {self.report.subject.name}  {self.artifact.path}"
         parts = [head, str(self.report), *(str(each) for each in (self.against,) if each)]
         return "\n\n".join(parts)
 
 
 class Asked(NamedTuple):
-    """What is evaluated."""
+    """A model and the tasks to evaluate it on."""
 
     model: TextModel
     kind: Literal["groundup", "transformers", "endpoint"]
     tasks: Sequence[Task | Group]
     limit: int | None
     warns: bool = True
-    """Whether what is wrong with a test set is told; once a run is enough."""
+    """Whether problems of a test set are reported; once per run is enough."""
     name: str = ""
-    """What reports call it; empty: the model's own name."""
+    """Display name in reports; empty is the model's own name."""
 
 
 def flat(tasks: Sequence[Task | Group]) -> list[Task]:
@@ -123,25 +123,25 @@ def evaluate(
     limit: int | None = None, few_shot: int | None = None, chat_template: bool = False,
     include: Path | None = None, data: Path | None = None, dry_run: bool = False, name: str = "",
 ) -> Evaluated | str:  # fmt: skip
-    """Measure a model on tasks, a test set or held-out documents; every number has an interval.
+    """Evaluate a model on tasks, a test set or held-out documents; every measure has an interval.
 
-    The same command goes on after a kill and asks nothing twice. Looks at a test set are recorded,
+    After a kill the same command resumes and repeats no request. Test-set accesses are recorded
     before the first sample is read.
 
-    model          a model directory, hf:DIR for one of Transformers, or http://HOST/v1#NAME
-    tasks          names of tasks, YAML files of lm-eval or test sets, with commas between them
+    model          a model directory, hf:DIR for Transformers, or http://HOST/v1#NAME
+    tasks          names of tasks, lm-eval YAML files or test sets, separated by commas
     test           a test set
     tokens         tokens whose test split is scored in bits per byte
-    against        a report, or a model to evaluate likewise, that the result is compared with
-    limit          most samples of each task
-    few_shot       examples before each question, where the task leaves it open
-    chat_template  ask through the model's chat format
+    against        the baseline: a report, or a model to evaluate in the same way
+    limit          maximum samples of each task
+    few_shot       examples before each question, where the task does not fix it
+    chat_template  apply the model's chat template
     include        folder with YAML files of tasks
     data           folder with the data sets that tasks name
-    dry_run        show the first prompts and count the requests; ask nothing
-    name           what the report calls the model, such as "support bot, March"
+    dry_run        show the first prompts and count the requests; send nothing
+    name           display name of the model in the report, such as "support bot, March"
 
-    Raises ConfigError if nothing is asked for, ArtifactError for what cannot be opened.
+    Raises ConfigError if there is nothing to evaluate on, ArtifactError for what cannot be opened.
     """
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     if not (names or test or tokens):
@@ -149,7 +149,7 @@ def evaluate(
             "Expected something to evaluate on: --tasks NAMES, --test TESTSET or --tokens TOKENS."
         )
     if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit} leaves no sample; give 1 or more.")
+        raise ConfigError(f"--limit {limit} must be 1 or more.")
     if out is None and not dry_run:
         raise ConfigError("Expected --out DIR for the report, or --dry-run.")
     if tokens is not None:
@@ -157,19 +157,21 @@ def evaluate(
     names += [str(test.path)] if test else []
     opened: list[Task | Group] = []
     if names:
-        from .task.catalogue import open_tasks  # here: comparing and scoring texts need no tasks
+        from .task.catalogue import (
+            open_tasks,
+        )  # imported here: comparing and scoring texts need no tasks
 
         opened += open_tasks(
             names, include=include, data=data, few_shot=few_shot, chat_template=chat_template,
             trust_code=config.trust_code, seed=config.seed, system=config.system,
         )  # fmt: skip
     opened += [HeldOut(tokens, config.split)] if tokens else []
-    asked = opened_model(model, config, opened, limit, sends=not dry_run)._replace(name=name)
+    target = opened_model(model, config, opened, limit, sends=not dry_run)._replace(name=name)
     if dry_run:
-        return "\n\n".join(dry(task, asked.model, limit) for task in flat(asked.tasks))
+        return "\n\n".join(dry(task, target.model, limit) for task in flat(target.tasks))
     assert out is not None
-    baseline = opened_baseline(against, asked, config)
-    artifact = reported(asked, config, Path(out))
+    baseline = opened_baseline(against, target, config)
+    artifact = reported(target, config, Path(out))
     return Evaluated(artifact, read_report(artifact), compared(artifact, baseline, config))
 
 
@@ -177,97 +179,97 @@ def opened_model(
     name: str, config: EvaluateConfig, tasks: Sequence[Task | Group], limit: int | None,
     *, sends: bool = True,
 ) -> Asked:  # fmt: skip
-    """Open a model by what its name says it is; `sends`: a server is asked whether it has it."""
+    """Open a model by the form of its name; `sends`: check that the server has it."""
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
-            shown = "http://HOST/v1" if "@" in url else url  # no password is repeated
-            raise ConfigError(f"MODEL is a server's address; add its model, as in {shown}#NAME.")
+            shown = "http://HOST/v1" if "@" in url else url  # never repeats a password
+            raise ConfigError(
+                f"MODEL is a server's address without a model; add it, as in {shown}#NAME."
+            )
         settings = config.endpoint.model_copy(update={"url": url, "model": model})
         server = Endpoint.open(settings) if sends else Endpoint(settings)
         return Asked(server, "endpoint", tasks, limit)
     path = Path(name.removeprefix("hf:"))
     if not path.is_dir():
-        raise ArtifactError(f"{path} is no directory; expected a model, hf:DIR or http://…#NAME.")
+        raise ArtifactError(
+            f"{path} is not a directory; expected a model, hf:DIR or http://…#NAME."
+        )
     chat = any("template:" in t.signature and "template:no" not in t.signature for t in flat(tasks))
     if not name.startswith("hf:"):
         try:
-            return Asked(open_local(path, config, chat), "groundup", tasks, limit)
+            from .harness.ours import open_ours
+
+            local = open_ours(path, dtype=dtype_of(config), chat=chat, reading=reading(config))
+            return Asked(local, "groundup", tasks, limit)
         except (ArtifactError, DataError) as error:
             if (path / MANIFEST).is_file():
                 raise
-            record.say(f"Opened by Transformers: {error}")
+            record.say(f"Opened with Transformers: {error}")
     from .harness.foreign import open_foreign
 
     foreign = open_foreign(path, dtype=dtype_of(config), reading=reading(config))
     return Asked(foreign, "transformers", tasks, limit)
 
 
-def open_local(path: Path, config: EvaluateConfig, chat: bool) -> LocalModel:
-    """Open a directory by our own model."""
-    from .harness.ours import open_ours
-
-    return open_ours(path, dtype=dtype_of(config), chat=chat, reading=reading(config))
-
-
 def dtype_of(config: EvaluateConfig) -> Any:
-    """The torch type that a configuration names; None is the saved one."""
+    """The torch dtype; None is the saved one."""
     import torch
 
     return None if config.dtype == "as_saved" else getattr(torch, config.dtype)
 
 
 def reading(config: EvaluateConfig) -> Reading:
-    """How a local model reads."""
+    """The scoring options of a local model."""
     return Reading(config.batch_tokens, config.invariant, config.window, config.stride)
 
 
 class Evaluation(Config):
-    """All that decides a report: the key of its artifact."""
+    """Everything that determines a report: the config of its artifact."""
 
     model: str
     """The subject's digest and signature."""
     tasks: list[list[str]]
     """Name, version and signature of each task."""
     limit: int | None
-    """Most samples of each task."""
+    """Maximum samples of each task."""
     confidence: float
-    """Of the intervals."""
+    """Confidence of the intervals."""
     accept_failures: bool
-    """Whether requests may be without an answer."""
+    """Whether requests may remain without an answer."""
     name: str = ""
-    """What the report calls the model, if not by its own name."""
+    """Display name of the model, if not its own."""
 
 
 def reported(asked: Asked, config: EvaluateConfig, out: Path) -> Artifact:
-    """The report of all tasks, made unless it is there."""
+    """The report of all tasks, reused if it exists."""
     model = asked.model
     tasks = flat(asked.tasks)
-    decides = Evaluation(
+    key = Evaluation(
         model=f"{model.digest} {model.signature}", limit=asked.limit, confidence=config.confidence,
         tasks=[[task.name, task.version, task.signature] for task in tasks],
         accept_failures=config.accept_failures, name=asked.name,
     )  # fmt: skip
     return produce(
-        out, kind="report", stage="evaluate", version=VERSION, config=decides,
+        out, kind="report", stage="evaluate", version=VERSION, config=key,
         parents=parents(asked, tasks), write=lambda draft: write(draft, asked, config),
     )  # fmt: skip
 
 
 def parents(asked: Asked, tasks: Sequence[Task]) -> dict[str, Artifact]:
-    """The artifacts among what a report is made of."""
+    """The artifacts among a report's inputs."""
     found = {}
     if asked.kind == "groundup" and (Path(asked.model.name) / MANIFEST).is_file():
         found["model"] = Artifact.open(asked.model.name, "model")
     for task in tasks:
         for name in ("testset", "tokens"):
-            if isinstance(made_of := getattr(task, name, None), Artifact):
-                found[f"{made_of.kind} of {task.name}"] = made_of
+            if isinstance(artifact := getattr(task, name, None), Artifact):
+                found[f"{artifact.kind} of {task.name}"] = artifact
     return found
 
 
 def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
-    """Run the tasks and write the report; the body of the stage."""
+    """Run the tasks and write the report (the stage's payload)."""
     started, model = perf_counter(), asked.model
     accesses = recorded(draft, asked)
     identity = digest([model.digest, model.signature])
@@ -282,7 +284,7 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
             reports = [runner.run(task, draft, asked.limit) for task in flat(asked.tasks)]
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"Stopped; {len(own)} answers are kept, and the same command goes on."
+                f"Stopped; {len(own)} answers are stored, and the same command resumes."
             ) from None
         if not config.accept_failures:
             runner.check_answered()
@@ -293,22 +295,22 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
     write_report(draft, report)
     draft.numbers |= {"model": subject.name, "samples": sum(task.samples for task in reports)}
     for task in reports:
-        for one in task.measures[:1]:
-            result = one.result
+        for measure in task.measures[:1]:
+            result = measure.result
             shown = result.code if isinstance(result, Reason) else str(result)
-            draft.numbers[f"{task.name} {one.key}"] = shown
+            draft.numbers[f"{task.name} {measure.key}"] = shown
 
 
 def recorded(draft: Draft, asked: Asked) -> tuple[Access, ...]:
-    """Record the looks at test sets, once for a run however often it is taken up again.
+    """Record the test-set accesses, once per run however often it is resumed.
 
-    It comes before the first sample is read: whoever stops a run has seen some. A server's weights
-    are not known, so each of its runs is a candidate of its own.
+    This precedes the first sample, because whoever stops a run has seen some. A server's weights
+    are unknown, so each of its runs is a candidate of its own.
     """
-    kept, model = draft.scratch / "accesses.json", asked.model
-    if kept.is_file():
-        return tuple(Access(**row) for row in json.loads(kept.read_text(encoding="utf-8")))
-    found, run = [], token_hex(8) if asked.kind == "endpoint" else ""
+    path, model = draft.scratch / "accesses.json", asked.model
+    if path.is_file():
+        return tuple(Access(**row) for row in json.loads(path.read_text(encoding="utf-8")))
+    accesses, run = [], token_hex(8) if asked.kind == "endpoint" else ""
     for task in flat(asked.tasks):
         sealed = getattr(task, "testset", None)
         if sealed is None:
@@ -316,14 +318,14 @@ def recorded(draft: Draft, asked: Asked) -> tuple[Access, ...]:
         if asked.warns and sealed.kind == "testset":
             warn(sealed)
         setting = setting_of(model.signature, task.signature, asked.limit)
-        made = look(sealed, "evaluate", model.digest, setting, run=run)
-        found.append(Access(sealed.id, made.candidate, made.line))
-    write_json(kept, [each._asdict() for each in found])
-    return tuple(found)
+        access = look(sealed, "evaluate", model.digest, setting, run=run)
+        accesses.append(Access(sealed.id, access.candidate, access.line))
+    write_json(path, [each._asdict() for each in accesses])
+    return tuple(accesses)
 
 
 def opened_baseline(against: str, asked: Asked, config: EvaluateConfig) -> Artifact | Asked | None:
-    """The report or model to compare with; opened first, so that a wrong one costs no look."""
+    """The report or model to compare with; opened first, so that an invalid one costs no access."""
     if not against:
         return None
     path = Path(against)
@@ -335,12 +337,12 @@ def opened_baseline(against: str, asked: Asked, config: EvaluateConfig) -> Artif
 
 
 def compared(artifact: Artifact, baseline: Artifact | Asked | None, config: EvaluateConfig) -> Any:
-    """The comparison with a report, or with a model evaluated likewise beside this one's report."""
+    """Compare with a report, or with a model, which is evaluated first into `OUT-against`."""
     if baseline is None:
         return None
     if isinstance(baseline, Asked):
-        place = artifact.path.with_name(f"{artifact.path.name}-against")
-        baseline = reported(baseline, config, place)
+        out = artifact.path.with_name(f"{artifact.path.name}-against")
+        baseline = reported(baseline, config, out)
     remember_baseline(artifact, baseline)
     from .compare.verb import compare
 

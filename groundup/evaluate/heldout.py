@@ -1,7 +1,7 @@
-"""Held-out documents as a task: how many bits a byte of them needs.
+"""Held-out documents as a task, scored in bits per byte.
 
-The documents are a split of a tokens artifact, decoded to the text that they were made of, so that
-any model can be asked, whatever its tokenizer. Scoring the test split is a look at it.
+The documents are a split of a tokens artifact, decoded to text, so that a model with any tokenizer
+can score them. Scoring the test split is a test-set access.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,12 +38,12 @@ MEASURE = Measure(
 
 @dataclass
 class HeldOut:
-    """The documents of one split; fulfils `task.Task`."""
+    """The documents of one split; fulfils `EvaluationTask`."""
 
     tokens: Artifact
     split: str = "test"
     tokenizer: FastTokenizer | ImportedTokenizer | None = None
-    """What made the tokens; None: found where it was when they were made."""
+    """The tokenizer of the tokens; None finds it through the artifact's parents."""
 
     kind: Kind = "loglikelihood_rolling"
     repeats: int = 1
@@ -57,17 +57,17 @@ class HeldOut:
 
     @property
     def version(self) -> str:
-        """The first of the artifact's id."""
+        """The first digits of the artifact's id."""
         return self.tokens.id[:12]
 
     @property
     def signature(self) -> str:
-        """What is read."""
+        """What is scored."""
         return f"documents:{self.version}|split:{self.split}|text:whole"
 
     @property
     def testset(self) -> Artifact | None:
-        """What holds the ledger of looks; the other splits are for looking at."""
+        """The artifact whose ledger counts accesses; only the test split has one."""
         return self.tokens if self.split == "test" else None
 
     @cached_property
@@ -76,47 +76,47 @@ class HeldOut:
         return Shard.open(self.tokens, self.split)
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
-        """Yield the documents that hold anything, each a group of its own name."""
+        """Yield the documents that are not empty, grouped by name."""
         shard, tokenizer = self.shard, self.decoder()
-        frame, known = document_frame(tokenizer), dict[str, int]()
-        places = [place for place in range(len(shard.names)) if shard.bytes[place]]
-        for place in places[:limit]:
-            name, ids = shard.names[place], shard.document(place).tolist()
+        frame, seen = document_frame(tokenizer), dict[str, int]()
+        indices = [index for index in range(len(shard.names)) if shard.bytes[index]]
+        for index in indices[:limit]:
+            name, ids = shard.names[index], shard.document(index).tolist()
             text = tokenizer.decode(within(ids, frame))
-            number = known[name] = known.get(name, -1) + 1
+            number = seen[name] = seen.get(name, -1) + 1
             yield Item(
                 f"{name}#{number}" if number else name, name, text, (), None,
                 {"bytes": len(text.encode())},
             )  # fmt: skip
 
     def decoder(self) -> FastTokenizer | ImportedTokenizer:
-        """The tokenizer that made the ids; ConfigError if it is not where it was."""
-        wanted = self.shard.tokenizer
+        """The tokenizer that made the ids; ConfigError if it was moved or changed."""
+        expected = self.shard.tokenizer
         parents = (parent for parent in self.tokens.parents if parent.name == "tokenizer")
-        places = [(self.tokens.path / parent.path).resolve() for parent in parents]
-        found = [self.tokenizer]
-        for place in places:
-            with suppress(ArtifactError):  # another's folder, or none: told below
-                found.append(load_tokenizer(place))
-        for tokenizer in filter(None, found):
-            if tokenizer.digest == wanted:
+        paths = [(self.tokens.path / parent.path).resolve() for parent in parents]
+        tokenizers = [self.tokenizer]
+        for path in paths:
+            with suppress(ArtifactError):  # missing or of another kind: reported below
+                tokenizers.append(load_tokenizer(path))
+        for tokenizer in filter(None, tokenizers):
+            if tokenizer.digest == expected:
                 return tokenizer
         raise ConfigError(
-            f"{self.tokens.path} was made with tokenizer {wanted[:12]}, which is not at "
-            f"{' or '.join(map(str, places)) or 'any known place'}; bring it back."
+            f"{self.tokens.path} was made with tokenizer {expected[:12]}, which is not at "
+            f"{' or '.join(map(str, paths)) or 'any known path'}; restore it."
         )
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
         """Nats and bytes of one document."""
-        found = answers[0]
-        if isinstance(found, Likelihood):
-            return Scored({}, {MEASURE.key: [-found.logprob, item.document["bytes"]]}, {})
-        reason = found if isinstance(found, Reason) else Reason("no_number", "A text came back.")
+        answer = answers[0]
+        if isinstance(answer, Likelihood):
+            return Scored({}, {MEASURE.key: [-answer.logprob, item.document["bytes"]]}, {})
+        reason = answer if isinstance(answer, Reason) else Reason("no_number", "A text came back.")
         return Scored({}, {}, {MEASURE.key: reason})
 
 
 def within(ids: list[int], frame: Frame) -> list[int]:
-    """The ids of a document without those around them.
+    """The ids of a document without the special ids around them.
 
     >>> within([2, 7, 8, 1], Frame((2,), (1,))), within([7], Frame((2,), (1,)))
     ([7, 8], [7])

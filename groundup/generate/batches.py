@@ -1,7 +1,8 @@
-"""Batches: which requests run together, and how rows of different lengths become one tensor.
+"""Batches: which requests run together, and how prompts of different lengths become one tensor.
 
-Requests of similar length go together, so little is padding. One whose answer the context would cut
-short goes with requests of exactly its length: a longer neighbour would otherwise cut it shorter.
+Requests of similar length share a batch, which keeps padding small. A request whose answer the
+context would truncate runs only with requests of the same length: a longer one would truncate it
+further.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,33 +14,32 @@ from jaxtyping import Int
 from torch import Tensor
 
 BATCH_TOKENS = 32_768
-"""Most positions of a batch, padding and answers included: bounds the cache."""
+"""Positions in a batch at most, padding and answers included: bounds the cache."""
 BATCH_ROWS = 128
 
 
 class Padded(NamedTuple):
-    """Prompts as one tensor, each ending in the last column."""
+    """Left-padded prompts: each ends in the last column."""
 
     ids: Int[Tensor, "B T"]
     positions: Int[Tensor, "B T"]
-    """Counted from each row's first token; 0 in the padding."""
+    """Counted from each sequence's first token; 0 in the padding."""
     documents: Int[Tensor, "B T"] | None
     """-1 in the padding, else 0; None if there is no padding."""
 
 
 def batches(lengths: Sequence[int], new_tokens: int, context_length: int) -> Iterator[list[int]]:
-    """Yield the places of the requests of each batch, longest first.
+    """Yield the indices of the requests of each batch, longest first.
 
     >>> list(batches([3, 9, 4], new_tokens=2, context_length=10))
     [[1], [2, 0]]
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
 
-    def company(i: int) -> int:
-        """Requests of one batch share this: their length if the context cuts them, else 0."""
+    def batch_key(i: int) -> int:  # the length if the context would truncate the answer, else 0
         return lengths[i] if lengths[i] + new_tokens > context_length else 0
 
-    for _, group in groupby(order, key=company):
+    for _, group in groupby(order, key=batch_key):
         waiting = list(group)
         while waiting:
             size = BATCH_TOKENS // max(lengths[waiting[0]] + new_tokens, 1)
@@ -49,7 +49,7 @@ def batches(lengths: Sequence[int], new_tokens: int, context_length: int) -> Ite
 
 
 def left_padded(prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Padded:
-    """Pad on the left, so that every row's next token is in the same column.
+    """Pad on the left, so that every sequence's next token is in the same column.
 
     >>> left_padded([[5, 6, 7], [8]]).positions
     tensor([[0, 1, 2],
@@ -64,7 +64,7 @@ def left_padded(prompts: Sequence[Sequence[int]], device: torch.device | str = "
 
 
 def right_padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B T"]:
-    """Pad on the right, where a causal model looks last; see `right_documents`."""
+    """Pad with id 0 on the right; `right_padding_documents` masks the padding."""
     width = max(len(row) for row in rows)
     return torch.tensor([list(row) + [0] * (width - len(row)) for row in rows])
 
@@ -72,7 +72,7 @@ def right_padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B T"]:
 def right_documents(
     rows: Sequence[Sequence[int]], device: torch.device | str = "cpu"
 ) -> Int[Tensor, "B T"] | None:
-    """0 where `right_padded` has a token, -1 where it has padding; None without padding.
+    """Document ids of `right_padded`: 0 for tokens, -1 for padding; None without padding.
 
     >>> right_documents([[5, 6], [7]])
     tensor([[ 0,  0],

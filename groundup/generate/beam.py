@@ -1,13 +1,13 @@
-"""Beam search: of the sequences that could be written, keep the likeliest few at every step.
+"""Beam search: keep the most likely sequences at every step.
 
     score(y) = log p(y | x) / length(y)^penalty
 
-Each step grows every kept sequence by every token and keeps the best. One that ends among the best
-is an answer; those that have not ended go on until none of them can, or is thought to, become
-better than the answers there are. A search of width 1 is greedy; one as wide as all sequences
-finds the best. Knows nothing of text; see engine.py for prompts and sources.
-Source: Lowerre 1976; lengths as in Wu et al. 2016, arXiv:1609.08144, without its constant; when to
-stop as in transformers 5.24, `_beam_search`.
+Each step extends every running sequence by every token and keeps the best. A sequence that ends
+among the best is finished; the others run until none can (or is estimated to) beat the finished
+ones. Width 1 is greedy search; a width of all sequences is exhaustive. No text here, only ids; see
+engine.py for prompts and sources.
+Source: Lowerre 1976; length penalty as in Wu et al. 2016, arXiv:1609.08144, without its constant;
+stopping as in transformers 5.24, `_beam_search`.
 """
 
 import math
@@ -26,27 +26,27 @@ from .engine import Engine
 
 
 class BeamConfig(Config):
-    """How wide to search, what to prefer, when to stop."""
+    """Beam width, length penalty and stopping rule."""
 
     width: int = Field(default=4, ge=1)
     """Sequences kept at every step."""
     best: int = Field(default=1, ge=1)
-    """Answers given, best first."""
+    """Answers returned, best first."""
     length_penalty: float = 1.0
-    """0 compares sums of log-probabilities, 1 their means; more prefers longer answers."""
+    """0 compares sums of log-probabilities, 1 their means; larger values prefer longer answers."""
     stop: Literal["full", "estimate", "bound"] = "estimate"
     """full      as soon as `width` answers have ended
-    estimate  when the best unfinished one, at its present length, beats none of them
+    estimate  when the best unfinished one, at its current length, beats none of them
     bound     when it could beat none at any length"""
     max_tokens: int = Field(default=256, ge=1)
-    """Most tokens of an answer, its end included."""
+    """Maximum tokens of an answer, its end token included."""
 
     @model_validator(mode="after")
     def check(self) -> "BeamConfig":
-        """Refuse more answers than are kept."""
+        """Check that no more answers are returned than beams are kept."""
         if self.best > self.width:
             raise ConfigError(
-                f"BeamConfig.best={self.best} is more than width={self.width}; search as wide."
+                f"BeamConfig.best={self.best} exceeds width={self.width}; raise width."
             )
         return self
 
@@ -56,11 +56,11 @@ class Beam(NamedTuple):
 
     generation: Generation
     score: float
-    """Log-probability in nats over the length to the power of the penalty."""
+    """Log-probability in nats / length^penalty."""
 
 
 class Ended(NamedTuple):
-    """Ids of an answer, their log-probabilities and its score."""
+    """A finished sequence with its score."""
 
     score: float
     ids: list[int]
@@ -68,17 +68,17 @@ class Ended(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Sequences of N sources, W of each, best first."""
+    """Running sequences of N sources, W of each, best first."""
 
     scores: Float[Tensor, "N W"]
     """Sums of log-probabilities; -inf where there is no sequence."""
     ids: Int[Tensor, "N W T"]
     logprobs: Float[Tensor, "N W T"]
     parents: Int[Tensor, "N W"]
-    """Place of what each was grown from."""
+    """Index of the beam that each one extends."""
 
     def at(self, places: Int[Tensor, "N w"]) -> "Kept":
-        """The sequences at these places of each source."""
+        """The sequences at these indices of each source."""
         wide = places[..., None].expand(-1, -1, self.ids.shape[-1])
         return Kept(
             self.scores.gather(1, places), self.ids.gather(1, wide),
@@ -91,9 +91,9 @@ class Kept(NamedTuple):
 
 
 def beams(engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig) -> list[list[Beam]]:
-    """The likeliest answers to each prompt or source, best first.
+    """The most likely answers to each prompt or source, best first.
 
-    Raises CapacityError if a prompt leaves no room for an answer; see `Engine.plain` for texts.
+    Raises CapacityError if a prompt leaves no room for an answer; see `Engine.encode_prompt`.
     """
     sampling = Sampling(max_tokens=config.max_tokens)
     for prompt in prompts:
@@ -103,11 +103,12 @@ def beams(engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig) 
         size = max(1, len(batch) // config.width)
         for first in range(0, len(batch), size):
             chosen = batch[first : first + size]
-            for place, ended in zip(
+            for index, finished in zip(
                 chosen, searched(engine, [prompts[i] for i in chosen], config), strict=True
             ):
-                answers[place] = [
-                    Beam(engine.generation(each.ids, each.logprobs), each.score) for each in ended
+                answers[index] = [
+                    Beam(engine.generation(sequence.ids, sequence.logprobs), sequence.score)
+                    for sequence in finished
                 ]
     return [answers[i] for i in range(len(prompts))]
 
@@ -116,46 +117,50 @@ def beams(engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig) 
 def searched(
     engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig
 ) -> list[list[Ended]]:
-    """The best answers to each prompt of one batch."""
     limit = min(engine.room(prompt, Sampling(max_tokens=config.max_tokens)) for prompt in prompts)
     with evaluating(engine.model):
-        found = search(engine.decoding(prompts, limit), engine.end_ids, config, limit)
-    return [ended[: config.best] for ended in found]
+        finished = search(engine.decoding(prompts, limit), engine.end_ids, config, limit)
+    return [sequences[: config.best] for sequences in finished]
 
 
 def search(
     decoding: Decoding, ends: Sequence[int], config: BeamConfig, limit: int
 ) -> list[list[Ended]]:
-    """At most `width` answers for each row of a decoding that has read its prompts."""
-    place, rows = decoding.logits.device, len(decoding.logits)
-    found: list[list[Ended]] = [[] for _ in range(rows)]
-    running = torch.arange(rows, device=place)
-    kept, flat = first(rows, config.width, place), running.repeat_interleave(config.width)
-    stops = torch.tensor(ends, dtype=torch.long, device=place)
+    """At most `width` finished sequences for each prompt of a prefilled batch."""
+    device, num_sources = decoding.logits.device, len(decoding.logits)
+    finished: list[list[Ended]] = [[] for _ in range(num_sources)]
+    running = torch.arange(num_sources, device=device)
+    running_beams, flat = (
+        first(num_sources, config.width, device),
+        running.repeat_interleave(config.width),
+    )
+    stops = torch.tensor(ends, dtype=torch.long, device=device)
     for length in range(1, limit + 1):
         decoding.select(flat)
         if length > 1:
-            decoding.write(kept.ids[..., -1].flatten())
-        grown = grow(kept, decoding.logits, most=max(2, 1 + len(ends)) * config.width)
-        has_ended = torch.isin(grown.ids[..., -1], stops) | (length == limit)
+            decoding.write(running_beams.ids[..., -1].flatten())
+        extended = grow(running_beams, decoding.logits, most=max(2, 1 + len(ends)) * config.width)
+        has_ended = torch.isin(extended.ids[..., -1], stops) | (length == limit)
         for row, source in enumerate(running.tolist()):
-            found[source] = collect(found[source], grown, has_ended, row, config)
-        best = grown.scores.masked_fill(has_ended, -math.inf).topk(config.width)
-        kept = grown.at(best.indices)._replace(scores=best.values)
-        goes_on = [
-            not is_done(found[source], score, length, config, limit)
-            for source, score in zip(running.tolist(), kept.scores[:, 0].tolist(), strict=True)
+            finished[source] = collect(finished[source], extended, has_ended, row, config)
+        best = extended.scores.masked_fill(has_ended, -math.inf).topk(config.width)
+        running_beams = extended.at(best.indices)._replace(scores=best.values)
+        is_unfinished = [
+            not is_done(finished[source], score, length, config, limit)
+            for source, score in zip(
+                running.tolist(), running_beams.scores[:, 0].tolist(), strict=True
+            )
         ]
-        left = torch.tensor(goes_on, device=place).nonzero()[:, 0]
-        if len(left) == 0:
+        unfinished = torch.tensor(is_unfinished, device=device).nonzero()[:, 0]
+        if len(unfinished) == 0:
             break
-        running, kept = running[left], kept.of(left)
-        flat = (left[:, None] * config.width + kept.parents).flatten()
-    return found
+        running, running_beams = running[unfinished], running_beams.of(unfinished)
+        flat = (unfinished[:, None] * config.width + running_beams.parents).flatten()
+    return finished
 
 
 def first(rows: int, width: int, place: torch.device) -> Kept:
-    """One empty sequence a source, and nothing beside it: else all would grow alike."""
+    """One empty sequence per source; the other beams start at -inf, or all would be equal."""
     scores = torch.full((rows, width), -math.inf, dtype=torch.float64, device=place)
     scores[:, 0] = 0
     empty = torch.zeros(rows, width, 0, device=place)
@@ -164,7 +169,7 @@ def first(rows: int, width: int, place: torch.device) -> Kept:
 
 
 def grow(kept: Kept, logits: Float[Tensor, "NW V"], most: int) -> Kept:
-    """The best `most` of all sequences that are one token longer."""
+    """The best of all one-token extensions."""
     N, W = kept.scores.shape
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logprobs = exact.log_softmax(-1).unflatten(0, (N, W)).double()  # (N, W, V)
@@ -184,24 +189,24 @@ def grow(kept: Kept, logits: Float[Tensor, "NW V"], most: int) -> Kept:
 def collect(
     answers: list[Ended], grown: Kept, has_ended: Bool[Tensor, "N C"], row: int, config: BeamConfig
 ) -> list[Ended]:
-    """The answers there were and those that end now among the best `width`; the best of both."""
+    """Add the sequences that end now among the best `width`; keep the best `width` of all."""
     ended = has_ended[row, : config.width] & grown.scores[row, : config.width].isfinite()
     length = grown.ids.shape[-1]
     new = [
         Ended(
-            float(grown.scores[row, place]) / length**config.length_penalty,
-            grown.ids[row, place].tolist(),
-            grown.logprobs[row, place].tolist(),
+            float(grown.scores[row, index]) / length**config.length_penalty,
+            grown.ids[row, index].tolist(),
+            grown.logprobs[row, index].tolist(),
         )
-        for place in ended.nonzero()[:, 0].tolist()
+        for index in ended.nonzero()[:, 0].tolist()
     ]
-    return sorted([*answers, *new], key=lambda each: -each.score)[: config.width]
+    return sorted([*answers, *new], key=lambda answer: -answer.score)[: config.width]
 
 
 def is_done(answers: list[Ended], best: float, length: int, config: BeamConfig, limit: int) -> bool:
-    """Whether nothing that goes on is to become an answer.
+    """Whether no running sequence can become an answer.
 
-    best  highest score of what has not ended, -inf if all has
+    best  highest score of the running sequences; -inf if there are none
     """
     if best == -math.inf:
         return True

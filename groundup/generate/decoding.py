@@ -1,9 +1,9 @@
-"""A batch of sequences that are being written: what the model has read, and what it says next.
+"""A batch in decoding: its KV cache and the logits of the next token.
 
-A decoder reads prompts, padded on the left, and both ways if it was trained on prefixes; an
-encoder–decoder reads sources, padded on the right, and then a start token. From there on both are
-written alike: token by token over one cache, rows chosen anew by `select`. Padding is attended by
-nobody. Knows no text and no sampling.
+A decoder prefills left-padded prompts, bidirectionally if it was trained as a prefix LM; an
+encoder–decoder encodes right-padded sources and then reads a start token. From then on both
+decode token by token over one cache; `select` drops, reorders or duplicates sequences. Padding is
+never attended. No text and no sampling here.
 """
 
 import json
@@ -23,22 +23,22 @@ from .batches import left_padded, right_documents, right_padded
 
 
 class Frame(NamedTuple):
-    """What stands around an encoder–decoder's texts."""
+    """Special ids around an encoder–decoder's source, and its decoder's start id."""
 
     start: int
-    """The id that its decoder reads first."""
+    """First id that the decoder reads."""
     before: tuple[int, ...] = ()
-    """Ids before a source: BART's beginning."""
+    """Ids before a source, such as BART's bos."""
     after: tuple[int, ...] = ()
-    """Ids after a source: its end."""
+    """Ids after a source, such as its eos."""
 
     def source(self, ids: Sequence[int]) -> list[int]:
-        """A text's ids as the encoder reads them."""
+        """The ids that the encoder reads for a text."""
         return [*self.before, *ids, *self.after]
 
 
 def frame_of(path: Path) -> Frame | None:
-    """The frame that a model directory names; None if it names no start.
+    """Read the frame from a model directory's configuration; None without a start token.
 
     Raises ArtifactError if its files cannot be read.
     """
@@ -56,41 +56,40 @@ def frame_of(path: Path) -> Frame | None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object in a file."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); make the model again.") from None
-    if not isinstance(found, dict):
-        raise ArtifactError(f"{path} holds no JSON object; make the model again.")
-    return found
+        raise ArtifactError(f"{path} cannot be read ({error}); create the model again.") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} holds no JSON object; create the model again.")
+    return value
 
 
 class Decoding:
-    """A batch of sequences in the course of being written."""
+    """A batch of sequences that is being decoded."""
 
     def __init__(
         self, model: Transformer, rows: int, capacity: int, vocab_size: int,
         encoded: Encoded | None = None,
     ) -> None:  # fmt: skip
-        """Make room for so many rows of `capacity` tokens; see `after_prompts` and `of_sources`."""
+        """Allocate the cache; see `prefill_prompts` and `prefill_sources`."""
         head = model.head
         self.model, self.vocab_size, self.encoded = model, vocab_size, encoded
         self.cache = Cache(model.config, rows, capacity, head.dtype, head.device)
         self.position = torch.zeros(rows, 1, dtype=torch.long, device=head.device)
         self.logits = head.new_zeros(rows, vocab_size)
-        """Of the next token of each row, of the ids that the tokenizer knows."""
+        """(B, V): logits of each sequence's next token, over the tokenizer's ids."""
 
     @classmethod
     def after_prompts(
         cls, model: Transformer, prompts: Sequence[Sequence[int]], limit: int, vocab_size: int
     ) -> "Decoding":
-        """A decoder that has read prompts and will write `limit` tokens at most."""
+        """Prefill a decoder with prompts; at most `limit` tokens can follow."""
         padded = left_padded(prompts, model.head.device)
-        made = cls(model, len(prompts), padded.ids.shape[1] + limit, vocab_size)
+        batch = cls(model, len(prompts), padded.ids.shape[1] + limit, vocab_size)
         prefix = torch.ones_like(padded.ids, dtype=torch.bool) if model.config.prefix else None
-        made.read(padded.ids, padded.positions, padded.documents, prefix)
-        return made
+        batch.read(padded.ids, padded.positions, padded.documents, prefix)
+        return batch
 
     @classmethod
     def of_sources(
@@ -101,12 +100,12 @@ class Decoding:
         limit: int,
         vocab_size: int,
     ) -> "Decoding":
-        """An encoder–decoder that has read sources and will write `limit` tokens at most."""
-        place = model.head.device
-        ids, documents = right_padded(sources).to(place), right_documents(sources, place)
-        made = cls(model, len(sources), limit, vocab_size, model.encode(ids, documents=documents))
-        made.read(torch.full_like(made.position, start), made.position)
-        return made
+        """Encode sources for an encoder–decoder; at most `limit` tokens can follow."""
+        device = model.head.device
+        ids, documents = right_padded(sources).to(device), right_documents(sources, device)
+        batch = cls(model, len(sources), limit, vocab_size, model.encode(ids, documents=documents))
+        batch.read(torch.full_like(batch.position, start), batch.position)
+        return batch
 
     def read(
         self,
@@ -115,7 +114,7 @@ class Decoding:
         documents: Int[Tensor, "B T"] | None = None,
         prefix: Bool[Tensor, "B T"] | None = None,
     ) -> None:
-        """Take in tokens of every row; `logits` are those after the last.
+        """Feed tokens of every sequence; `logits` are those after the last.
 
         Raises ArtifactError if they are not finite.
         """
@@ -128,11 +127,11 @@ class Decoding:
         self.position = positions[:, -1:]
 
     def write(self, ids: Int[Tensor, " B"]) -> None:
-        """Append one token to every row."""
+        """Append one token to every sequence."""
         self.read(ids[:, None], self.position + 1)
 
     def select(self, rows: Int[Tensor, " rows"]) -> None:
-        """Keep these rows, in this order; one may be kept several times."""
+        """Keep these sequences in this order; an index may repeat."""
         self.cache.select(rows)
         self.position, self.logits = self.position[rows], self.logits[rows]
         if self.encoded is not None:
@@ -144,7 +143,7 @@ class Decoding:
 
 @contextmanager
 def evaluating(model: Transformer) -> Iterator[None]:
-    """Put a model into evaluation and, afterwards, back into what it was in."""
+    """Switch to evaluation mode; restore the mode on exit."""
     was_training = model.training
     model.eval()
     try:
@@ -154,15 +153,15 @@ def evaluating(model: Transformer) -> Iterator[None]:
 
 
 def check_finite(logits: Float[Tensor, "B V"]) -> None:
-    """Refuse logits of which the largest is no number: nan, or more than the dtype holds."""
+    """Raise ArtifactError if a sequence's largest logit is NaN or infinite."""
     if not bool(logits.amax(-1).isfinite().all()):
         raise ArtifactError(
-            "The model's logits are not finite, so no token can be chosen: its weights are damaged "
-            "or too large for their dtype; train or import it again, or open it in float32."
+            "The model's logits are not finite: its weights are damaged or overflow their dtype; "
+            "train or import it again, or open it in float32."
         )
 
 
 def logprobs_of(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Log-probability of each row's id, computed in float32 or better."""
+    """Log-probability of each sequence's id, in float32 or better."""
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return exact.gather(-1, ids[:, None])[:, 0] - exact.logsumexp(-1)

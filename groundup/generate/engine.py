@@ -1,11 +1,10 @@
-"""The engine: a model and its tokenizer as one that continues text and answers conversations.
+"""The engine: a model and its tokenizer, which continue text and answer conversations.
 
-Requests are sorted by length and run in batches over the plain cache, padded on the left; padding
-is attended by nobody and positions count from each row's first token, so a row computes what it
-would compute alone. Rows that have ended leave the batch. Every special token ends an answer. An
-encoder–decoder's prompts are sources: it reads each whole and writes its own text. A
-decoder that was trained on prefixes reads its prompts both ways, and what it writes in order.
-Knows no HTTP and no terminal; see talk.py for the verbs and beam.py for beam search.
+Requests are sorted by length and run in left-padded batches over a contiguous cache. Padding is
+never attended and positions count from each sequence's first token, so a sequence computes what it
+would compute alone. Finished sequences leave the batch. Every special token ends an answer. The
+prompts of an encoder–decoder are its sources. A prefix LM attends to its prompts bidirectionally.
+No HTTP and no terminal here; see talk.py for the verbs and beam.py for beam search.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,23 +48,23 @@ from .sampling import check_sampling, draw, generators_of, pick
 from .text import Pieces, text_of
 
 COMPACT_BELOW = 0.75
-"""Finished rows are dropped when at most this share still runs: dropping copies the cache."""
+"""Drop finished sequences once at most this share still runs: dropping copies the cache."""
 
 TOLD_FROM = 16
-"""Number of prompts from which progress is shown."""
+"""Show progress from this many prompts."""
 
 
 class Step(NamedTuple):
-    """One new token of each row that still runs."""
+    """One new token of each running sequence."""
 
     rows: Int[Tensor, " n"]
-    """Places of the rows in the batch as it began."""
+    """Indices into the batch's prompts."""
     ids: Int[Tensor, " n"]
     logprobs: Float[Tensor, " n"]
 
 
 class Piece(NamedTuple):
-    """One token of an answer and the text that became whole with it."""
+    """One token of an answer and the text that it completes."""
 
     text: str
     id: int
@@ -83,31 +82,29 @@ class Engine:
         frame: Frame | None = None,
         template: ChatTemplate | None = None,
     ) -> None:
-        """Put a model and its tokenizer together.
+        """Combine a model and its tokenizer.
 
-        end_ids  tokens that end an answer; default: every special token
-        frame    what stands around an encoder–decoder's texts; default: ends of text
-        template  how conversations are rendered where it is not our way
+        end_ids   tokens that end an answer; default: every special token
+        frame     special ids around an encoder–decoder's source; default: the end-of-text token
+        template  the model's own chat template; default: groundup's
 
-        Raises ArtifactError if the tokenizer has more ids than the model, or none that ends;
-        ConfigError if the model is an encoder.
+        Raises ArtifactError if the tokenizer does not fit the model, ConfigError for an encoder.
         """
         if model.config.kind == "encoder":
             raise ConfigError(
-                "An encoder cannot generate: each of its tokens sees those after it; use a decoder "
-                "or an encoder_decoder."
+                "An encoder cannot generate: its attention is bidirectional; use a decoder or an "
+                "encoder_decoder."
             )
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
         if ids_needed(tokenizer) > model.config.vocab_size:
             raise ArtifactError(
                 f"The tokenizer has {ids_needed(tokenizer)} ids and the model "
-                f"{model.config.vocab_size}: they were not made for each other; use the tokenizer "
-                "that the model was trained with."
+                f"{model.config.vocab_size}; use the tokenizer that the model was trained with."
             )
         if wrong := [end for end in ends if not 0 <= end < tokenizer.vocab_size]:
             raise ArtifactError(
-                f"The end tokens {wrong} are not ids of the tokenizer, which has "
-                f"{tokenizer.vocab_size}; use the model's own tokenizer."
+                f"The end tokens {wrong} are not among the tokenizer's {tokenizer.vocab_size} ids; "
+                "use the model's own tokenizer."
             )
         self.model, self.tokenizer, self.end_ids = model, tokenizer, ends
         end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
@@ -118,7 +115,7 @@ class Engine:
 
     @classmethod
     def open(cls, path: Path | str) -> "Engine":
-        """Open a model directory with the tokenizer that lies in it.
+        """Open a model directory with its tokenizer.
 
         Raises ArtifactError if either is missing, damaged or does not fit the other.
         """
@@ -129,7 +126,7 @@ class Engine:
 
     @property
     def context_length(self) -> int:
-        """Most tokens of prompt and answer together."""
+        """Maximum tokens of prompt and answer together."""
         return self.model.config.context_length
 
     def generate(
@@ -138,9 +135,9 @@ class Engine:
         """Answer each conversation, in order; every request draws from `sampling.seed`.
 
         So an answer depends on its conversation and `sampling` alone; for several answers to one
-        question use several seeds. It ends early where the context ends.
+        question use several seeds. An answer ends early where the context ends.
 
-        Raises CapacityError if a conversation leaves no room for an answer (see `recent`).
+        Raises CapacityError if a conversation leaves no room; see `truncate_history`.
         """
         return self.continue_ids([self.prompt(each) for each in conversations], sampling)
 
@@ -162,35 +159,34 @@ class Engine:
             yield Piece(pieces.add(token), token)
 
     def prompt(self, conversation: Conversation) -> list[int]:
-        """Ids of a conversation up to where the answer begins."""
+        """Ids of a conversation, ending with the generation prompt."""
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
         if self.frame is not None:
             raise ConfigError(
-                "An encoder_decoder reads a source and holds no conversation; give it a plain text."
+                "An encoder_decoder has no chat format; give it a plain text as its source."
             )
         if self.template is not None:
             return self.template.ids(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).ids
 
     def rendered(self, conversation: Conversation) -> Rendered:
-        """Ids of a whole conversation, and which of them are answers."""
+        """Ids of a conversation and the mask of its answers."""
         if self.template is not None:
             return self.template.render(conversation)
         return render(self.tokenizer, conversation)
 
     def plain(self, prompt: str) -> list[int]:
-        """Ids of a plain text, a prompt or a source; ConfigError if it is empty."""
+        """Ids of a prompt or source given as plain text; ConfigError if it is empty."""
         if not prompt:
             raise ConfigError("The prompt is empty; give at least one character to continue.")
         ids = self.tokenizer.encode(prompt)
         return [*self.before, *ids] if self.frame is None else self.frame.source(ids)
 
     def recent(self, conversation: Conversation, reserve: int) -> Conversation:
-        """Drop the oldest turns until `reserve` tokens are free for the answer.
+        """Drop the oldest turns until the reserved tokens are free for the answer.
 
-        A system message stays, and so does the last message. Raises CapacityError if these alone
-        do not fit.
+        The system message and the last message are kept; CapacityError if these alone do not fit.
         """
         kept = list(conversation)
         first = 1 if kept and kept[0].role == "system" else 0
@@ -208,26 +204,26 @@ class Engine:
     def continue_ids(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
     ) -> list[Generation]:
-        """Continue prompts of ids, in order; `seeds`, one a prompt, replace `sampling.seed`."""
+        """Continue tokenized prompts; `seeds`, one per prompt, replace `sampling.seed`."""
         for prompt in prompts:
             self.room(prompt, sampling)
         seeds = seeds or [sampling.seed] * len(prompts)
         answers: dict[int, Generation] = {}
         bar = record.progress("generate", len(prompts), "answers")
-        with bar if len(prompts) >= TOLD_FROM else nullcontext() as told:
-            for chosen in self.batches(prompts, sampling.max_tokens):
-                made = self.batch(
-                    [prompts[i] for i in chosen], sampling, [seeds[i] for i in chosen]
+        with bar if len(prompts) >= TOLD_FROM else nullcontext() as progress:
+            for indices in self.batches(prompts, sampling.max_tokens):
+                generations = self.batch(
+                    [prompts[i] for i in indices], sampling, [seeds[i] for i in indices]
                 )
-                answers.update(zip(chosen, made, strict=True))
-                if told:
-                    told.advance(len(chosen))
+                answers.update(zip(indices, generations, strict=True))
+                if progress:
+                    progress.advance(len(indices))
         return [answers[i] for i in range(len(prompts))]
 
     def batch(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Generation]:
-        """Continue the prompts of one batch; Python touches rows once, at the end."""
+        """Continue the prompts of one batch; ids become Python lists once, at the end."""
         size = (len(prompts), sampling.max_tokens)
         ids, logprobs = torch.full(size, -1), torch.zeros(size, dtype=torch.float64)
         for t, step in enumerate(self.steps(prompts, sampling, seeds)):
@@ -241,7 +237,7 @@ class Engine:
         ]
 
     def generation(self, ids: list[int], logprobs: list[float]) -> Generation:
-        """Make the record of one answer."""
+        """Build the Generation of one answer."""
         has_end = bool(ids) and ids[-1] in self.end_ids
         text = text_of(ids[:-1] if has_end else ids, self.tokenizer)
         return Generation(text, tuple(ids), tuple(logprobs), "stop" if has_end else "length")
@@ -250,9 +246,9 @@ class Engine:
     def steps(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
     ) -> Iterator[Step]:
-        """Yield the new tokens of one batch, step by step, until every row has ended.
+        """Yield the new tokens of one batch, step by step, until every sequence has ended.
 
-        Prompts of different lengths must all leave room for `max_tokens`; see `batches`.
+        Prompts of different lengths must all leave room for `max_tokens`; see `batch_prompts`.
         """
         limit = min(self.room(prompt, sampling) for prompt in prompts)
         uniforms = None
@@ -263,36 +259,36 @@ class Engine:
         with evaluating(self.model):
             decoding = self.decoding(prompts, limit)
             rows = torch.arange(len(prompts), device=ends.device)
-            runs = rows >= 0
+            is_running = rows >= 0
             for t in range(limit):
                 logits = decoding.logits
                 ids = pick(logits, sampling, None if uniforms is None else uniforms[rows, t])
-                yield Step(rows[runs], ids[runs], logprobs_of(logits, ids)[runs])
-                runs = runs & ~torch.isin(ids, ends)
-                left = int(runs.sum())
-                if left == 0 or t + 1 == limit:
+                yield Step(rows[is_running], ids[is_running], logprobs_of(logits, ids)[is_running])
+                is_running = is_running & ~torch.isin(ids, ends)
+                num_running = int(is_running.sum())
+                if num_running == 0 or t + 1 == limit:
                     return
-                if left <= COMPACT_BELOW * len(rows):
-                    kept = runs.nonzero()[:, 0]
+                if num_running <= COMPACT_BELOW * len(rows):
+                    kept = is_running.nonzero()[:, 0]
                     decoding.select(kept)
-                    rows, ids, runs = rows[kept], ids[kept], runs[kept]
+                    rows, ids, is_running = rows[kept], ids[kept], is_running[kept]
                 decoding.write(ids)
 
     def decoding(self, prompts: Sequence[Sequence[int]], limit: int) -> Decoding:
-        """Read prompts or sources, ready to write `limit` tokens after each."""
-        known = self.tokenizer.vocab_size
+        """Prefill prompts or sources, with room for `limit` tokens after each."""
+        vocab_size = self.tokenizer.vocab_size
         if self.frame is None:
-            return Decoding.after_prompts(self.model, prompts, limit, known)
-        return Decoding.of_sources(self.model, prompts, self.frame.start, limit, known)
+            return Decoding.after_prompts(self.model, prompts, limit, vocab_size)
+        return Decoding.of_sources(self.model, prompts, self.frame.start, limit, vocab_size)
 
     def batches(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
-        """Yield the places of prompts that run together; sources take no room from answers."""
+        """Yield the indices of each batch's prompts; a source uses no context of the decoder."""
         lengths = [len(prompt) for prompt in prompts]
         new = new_tokens if self.frame is None else 0
         return batches(lengths, new, self.context_length)
 
     def room(self, prompt: Sequence[int], sampling: Sampling) -> int:
-        """Number of tokens that an answer may have: `max_tokens`, or what the context leaves."""
+        """Token limit of an answer: `max_tokens`, or what the context leaves."""
         check_sampling(sampling)
         if not prompt:
             raise ConfigError("The prompt has no tokens; give at least one to continue.")
@@ -301,17 +297,16 @@ class Engine:
         left = self.context_length - len(prompt)
         if left < 1:
             raise CapacityError(
-                f"The prompt has {len(prompt)} tokens and the context {self.context_length}, so "
-                "none is left for the answer; shorten the prompt or drop its oldest turns."
+                f"The prompt has {len(prompt)} tokens and the context {self.context_length}, which "
+                "leaves none for the answer; shorten the prompt or drop its oldest turns."
             )
         return min(sampling.max_tokens, left)
 
     def room_beside(self, source: int, sampling: Sampling) -> int:
-        """Number of tokens of an answer to a source of so many: each side has a whole context."""
+        """Token limit of an answer to a source: encoder and decoder each have a full context."""
         if source > self.context_length:
             raise CapacityError(
-                f"The source has {source} tokens and the context {self.context_length}; shorten "
-                "or split it."
+                f"The source has {source} tokens and the context {self.context_length}; split it."
             )
         return min(sampling.max_tokens, self.context_length)
 
@@ -325,59 +320,61 @@ class Engine:
         longer than the context.
         """
         if len(conversations) != len(answers):
-            raise DataError(f"{len(conversations)} conversations have {len(answers)} answers.")
-        rows, scored, read = [], [], []
+            raise DataError(
+                f"{len(conversations)} conversations need as many answers; got {len(answers)}."
+            )
+        sequences, positions, prompt_lengths = [], [], []
         for conversation, answer in zip(conversations, answers, strict=True):
-            whole = self.rendered((*conversation, Message("assistant", answer)))
+            rendered = self.rendered((*conversation, Message("assistant", answer)))
             start = len(self.prompt(conversation))
-            rows.append(whole.ids)
-            read.append(start)
-            scored.append([i for i in range(start, len(whole.ids)) if whole.mask[i]])
-        found: dict[int, list[float]] = {}
-        for chosen, hidden in self.hidden(rows, read):
-            for row, i in enumerate(chosen):
-                places = torch.tensor(scored[i])
-                logits = self.model.project(hidden[row, places - 1])
+            sequences.append(rendered.ids)
+            prompt_lengths.append(start)
+            positions.append([i for i in range(start, len(rendered.ids)) if rendered.mask[i]])
+        logprobs: dict[int, list[float]] = {}
+        for indices, hidden in self.hidden(sequences, prompt_lengths):
+            for row, i in enumerate(indices):
+                answer_positions = torch.tensor(positions[i])
+                logits = self.model.project(hidden[row, answer_positions - 1])
                 logits = logits[:, : self.tokenizer.vocab_size]
-                answer = torch.tensor(rows[i])[places].to(logits.device)
-                found[i] = logprobs_of(logits, answer).tolist()
-        return [found[i] for i in range(len(rows))]
+                answer = torch.tensor(sequences[i])[answer_positions].to(logits.device)
+                logprobs[i] = logprobs_of(logits, answer).tolist()
+        return [logprobs[i] for i in range(len(sequences))]
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Mean of the last hidden states over each text's tokens, float32 (texts, width).
 
-        A text longer than the context is cut; an empty one gives zeros.
+        A text longer than the context is truncated; an empty one gives zeros.
         """
-        rows = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
+        sequences = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
         vectors = np.zeros((len(texts), self.model.config.width), dtype=np.float32)
-        for chosen, hidden in self.hidden(rows, [len(row) for row in rows]):
-            for row, i in enumerate(chosen):
-                if rows[i]:
-                    vectors[i] = hidden[row, : len(rows[i])].mean(0).float().cpu().numpy()
+        for indices, hidden in self.hidden(sequences, [len(row) for row in sequences]):
+            for row, i in enumerate(indices):
+                if sequences[i]:
+                    vectors[i] = hidden[row, : len(sequences[i])].mean(0).float().cpu().numpy()
         return vectors
 
     def hidden(
         self, rows: Sequence[Sequence[int]], read: Sequence[int]
     ) -> Iterator[tuple[list[int], Float[Tensor, "B T D"]]]:
-        """Yield each batch's places and hidden states; what is right of a row's end is junk.
+        """Yield each batch's indices and hidden states, which are undefined in the padding.
 
-        read  tokens at the start of each row that are its prompt
+        prompt_lengths  lengths of the prompts, to which a prefix LM attends bidirectionally
         """
-        for chosen in batches([len(row) for row in rows], 0, self.context_length):
-            longest = max(len(rows[i]) for i in chosen)
+        for indices in batches([len(row) for row in rows], 0, self.context_length):
+            longest = max(len(rows[i]) for i in indices)
             if longest > self.context_length:
                 raise CapacityError(
-                    f"A row has {longest} tokens and the context {self.context_length}; shorten it."
+                    f"A text of {longest} tokens exceeds the context of {self.context_length}."
                 )
             if longest:
-                ids = right_padded([rows[i] for i in chosen]).to(self.model.head.device)
+                ids = right_padded([rows[i] for i in indices]).to(self.model.head.device)
                 with evaluating(self.model):
-                    hidden = self.model(ids, prefix=self.prefix(ids, [read[i] for i in chosen]))
-                yield chosen, hidden
+                    hidden = self.model(ids, prefix=self.prefix(ids, [read[i] for i in indices]))
+                yield indices, hidden
 
     def prefix(self, ids: Int[Tensor, "B T"], read: Sequence[int]) -> Bool[Tensor, "B T"] | None:
-        """The tokens of each row's prompt, where the model reads prompts both ways."""
+        """Mask of each sequence's prompt for a prefix LM; None for any other model."""
         if not self.model.config.prefix:
             return None
         lengths = torch.tensor(read, device=ids.device)

@@ -1,11 +1,11 @@
 """Sampling: choose the next token from the model's logits.
 
-    p = softmax(logits / temperature);  top-k keeps the k likeliest;  top-p, on what is left made to
-    sum to one, keeps the likeliest until their sum reaches p, the token that crosses it included
+    p = softmax(logits / temperature);  top-k keeps the k most likely tokens;  top-p renormalises
+    and keeps the most likely ones until their sum reaches p, the token that crosses p included
 
-In this order. Temperature 0 is greedy and needs no chance. Each row draws from a generator of its
-own by inverting its cumulative distribution, so one uniform number a token decides, and what
-neighbours draw moves nothing. Knows no model and no text.
+In this order. Temperature 0 is greedy and draws nothing. Each sequence inverts its cumulative
+distribution at one uniform number per token from its own generator, so other sequences of the
+batch do not affect it. No model and no text here.
 Source: top-p: Holtzman et al. 2020, arXiv:1904.09751, as in transformers' TopPLogitsWarper.
 """
 
@@ -20,7 +20,7 @@ from groundup.core import ConfigError, Sampling
 
 
 class Candidates(NamedTuple):
-    """Tokens that may be chosen: probabilities that sum to one, and whose they are."""
+    """Tokens that may be drawn, with probabilities that sum to one."""
 
     probabilities: Float[Tensor, "B C"]
     ids: Int[Tensor, "B C"] | None
@@ -28,7 +28,7 @@ class Candidates(NamedTuple):
 
 
 def check_sampling(sampling: Sampling) -> None:
-    """Raise ConfigError naming the first setting that no distribution can have."""
+    """Raise ConfigError naming the first invalid setting."""
     wrong = [
         ("temperature", sampling.temperature, sampling.temperature < 0, "0 or more"),
         ("top_k", sampling.top_k, sampling.top_k < 0, "0 (all) or more"),
@@ -41,7 +41,7 @@ def check_sampling(sampling: Sampling) -> None:
 
 
 def candidates(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
-    """The distribution that sampling draws from, in float64; temperature must be above 0.
+    """The distribution that sampling draws from, in float64, at a temperature above 0.
 
     >>> sampling = Sampling(temperature=1.0, top_p=0.45)
     >>> candidates(torch.tensor([[0.1, 0.5, 0.4]]).log(), sampling).probabilities
@@ -49,7 +49,7 @@ def candidates(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
     """
     values, ids = logits, None
     if 0 < sampling.top_k < logits.shape[-1]:
-        values, ids = logits.topk(sampling.top_k)  # (B, k), likeliest first
+        values, ids = logits.topk(sampling.top_k)  # (B, k), most likely first
     elif sampling.top_p < 1:
         values, ids = logits.sort(descending=True, stable=True)
     exact = values.double()
@@ -66,7 +66,7 @@ def candidates(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
 def pick(
     logits: Float[Tensor, "B V"], sampling: Sampling, uniforms: Float[Tensor, " B"] | None
 ) -> Int[Tensor, " B"]:
-    """Next token of each row, decided by its uniform number in [0, 1); greedy needs none."""
+    """Next token of each sequence, given its uniform number in [0, 1); greedy needs none."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
     if uniforms is None:
@@ -75,31 +75,31 @@ def pick(
     sums = probabilities.cumsum(-1)
     total = sums[:, -1]
     below = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
-    place = torch.searchsorted(sums, below[:, None], right=True)  # (B, 1), first sum above
-    return (place if ids is None else ids.gather(-1, place))[:, 0]
+    index = torch.searchsorted(sums, below[:, None], right=True)  # (B, 1), first sum above
+    return (index if ids is None else ids.gather(-1, index))[:, 0]
 
 
 def choose(
     logits: Float[Tensor, "B V"], sampling: Sampling, generators: Sequence[torch.Generator]
 ) -> Int[Tensor, " B"]:
-    """Next token of each row, drawn from the row's own generator.
+    """Next token of each sequence, drawn from its own generator.
 
-    Raises ConfigError if sampling is impossible or generators and rows differ in number.
+    Raises ConfigError for invalid settings or another number of generators than of sequences.
     """
     check_sampling(sampling)
     if len(generators) != logits.shape[0]:
         raise ConfigError(
-            f"choose needs one generator a row: {logits.shape[0]} rows, {len(generators)} given."
+            f"Expected one generator per sequence; got {len(generators)} for {logits.shape[0]}."
         )
     return pick(logits, sampling, draw(generators, 1)[:, 0].to(logits.device))
 
 
 def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
-    """One generator a seed."""
+    """One generator per seed."""
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def draw(generators: Sequence[torch.Generator], count: int) -> Float[Tensor, "B count"]:
-    """Uniform numbers in [0, 1) for `count` tokens of each row, float64."""
-    rows = [torch.rand(count, generator=each, dtype=torch.float64) for each in generators]
+    """Uniform numbers in [0, 1), one per generator and token, float64."""
+    rows = [torch.rand(count, generator=generator, dtype=torch.float64) for generator in generators]
     return torch.stack(rows) if rows else torch.empty(0, count, dtype=torch.float64)

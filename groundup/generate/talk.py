@@ -1,7 +1,6 @@
-"""The verbs: continue a prompt once, or talk to a model until you leave.
+"""The verbs `generate`, which continues a prompt once, and `chat`, a conversation.
 
-The answer goes to stdout as it comes, everything else to stderr, so a script can read either. Knows
-nothing of batches; see engine.py.
+The answer is streamed to stdout and everything else goes to stderr, so a script can read either.
 """
 
 import json
@@ -29,27 +28,27 @@ from . import beam
 from .engine import Engine
 
 ONE_THREAD_BELOW = 20_000_000
-"""Weights below which one row's products are too small to share: on two idle cores a second
-thread gave 6M weights a tenth more tokens/s; on busy ones threads that wait for each other cost a
-tiny model sixty-fold."""
+"""Parameters below which decoding one sequence uses one thread: on two idle cores a second
+thread gave a 6M model a tenth more tokens/s; on busy cores, waiting threads slowed a tiny model
+sixty-fold."""
 
 HELP = "/reset forgets the conversation, /quit or Ctrl-D leaves, Ctrl-C stops an answer."
 
 
 class Continuation(str):
-    """A continuation: its text, and for `--json` what else is known of it."""
+    """A continuation: its text, with further fields for `--json`."""
 
     generation: Generation
     seconds: float
 
     def _asdict(self) -> dict[str, object]:
         """The fields for JSON."""
-        made = self.generation
+        generation = self.generation
         return {
-            "text": made.text,
-            "finish_reason": made.finish_reason,
-            "tokens": len(made.ids),
-            "logprob": sum(made.logprobs),
+            "text": generation.text,
+            "finish_reason": generation.finish_reason,
+            "tokens": len(generation.ids),
+            "logprob": sum(generation.logprobs),
             "seconds": round(self.seconds, 3),
         }
 
@@ -66,17 +65,17 @@ def generate(
     seed: int = 0,
     beams: int = 1,
 ) -> Continuation:
-    """Continue a prompt and print what follows it; an encoder–decoder reads it and writes its own.
+    """Continue a prompt and print the continuation, or an encoder–decoder's output for it.
 
     model        a model directory
     prompt       text to continue
-    ask          put the prompt as a user's message and print the answer
-    temperature  0 takes the likeliest token each time; 1 draws from the model's distribution
-    top_k        draw from the k likeliest tokens; 0 from all
-    top_p        draw from the likeliest tokens that together have this probability
-    max_tokens   most tokens to generate
+    ask          send the prompt as a user message and print the answer
+    temperature  0 takes the most likely token each time; 1 samples the model's distribution
+    top_k        sample from the k most likely tokens; 0 from all
+    top_p        sample from the most likely tokens that together have this probability
+    max_tokens   maximum number of tokens to generate
     seed         the same seed gives the same text
-    beams        search so wide for the likeliest text; 1 takes it token by token
+    beams        width of the beam search; 1 is no beam search
 
     Raises ConfigError if the prompt is empty, CapacityError if it does not fit the context.
     """
@@ -85,27 +84,24 @@ def generate(
     )
     engine = open_for_one(model)
     started = time.perf_counter()
-    ids = engine.plain(prompt)  # an empty one is an error, asked or continued
+    ids = engine.plain(prompt)  # checks that the prompt is not empty, with --ask too
     if ask:
         ids = engine.prompt((Message("user", prompt),))
     if beams == 1:
-        made = engine.continue_ids([ids], sampling)[0]
+        generation = engine.continue_ids([ids], sampling)[0]
     else:
-        made = likeliest(engine, ids, sampling, beams)
-    continuation = Continuation(made.text)
-    continuation.generation, continuation.seconds = made, time.perf_counter() - started
+        generation = likeliest(engine, ids, sampling, beams)
+    continuation = Continuation(generation.text)
+    continuation.generation, continuation.seconds = generation, time.perf_counter() - started
     return continuation
 
 
 def likeliest(engine: Engine, ids: list[int], sampling: Sampling, width: int) -> Generation:
-    """The best answer of a beam search.
-
-    Raises ConfigError if the sampling draws, which a search does not.
-    """
+    """The best answer of a beam search; ConfigError if the temperature is above 0."""
     if sampling.temperature > 0:
         raise ConfigError(
-            f"beams={width} searches for the likeliest text and draws nothing; leave temperature "
-            f"at 0 (got {sampling.temperature}) or beams at 1."
+            f"beams={width} needs temperature 0, since beam search does not sample; got "
+            f"temperature={sampling.temperature}."
         )
     ((best,),) = beam.beams(
         engine, [ids], beam.BeamConfig(width=width, max_tokens=sampling.max_tokens)
@@ -123,19 +119,19 @@ def chat(
     max_tokens: int = 256,
     seed: int = 0,
 ) -> None:
-    """Talk to a model; it answers as it thinks, and each answer's speed follows on stderr.
+    """Talk to a model; answers are streamed, and the speed of each is logged to stderr.
 
     /reset forgets the conversation, /quit or Ctrl-D leaves, Ctrl-C stops an answer. When a
-    conversation outgrows the context its oldest turns are dropped, and that is said. Piped, each
-    line of stdin is one message.
+    conversation outgrows the context its oldest turns are dropped, with a note. Piped, each line of
+    stdin is one message.
 
     model        a model directory that was tuned on conversations
-    system       text that stands before the conversation
-    temperature  0 takes the likeliest token each time; 1 draws from the model's distribution
-    top_k        draw from the k likeliest tokens; 0 from all
-    top_p        draw from the likeliest tokens that together have this probability
-    max_tokens   most tokens of an answer
-    seed         the same seed and words give the same conversation
+    system       system message
+    temperature  0 takes the most likely token each time; 1 samples the model's distribution
+    top_k        sample from the k most likely tokens; 0 from all
+    top_p        sample from the most likely tokens that together have this probability
+    max_tokens   maximum number of tokens in an answer
+    seed         the same seed and messages give the same conversation
     """
     sampling = Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
@@ -143,8 +139,8 @@ def chat(
     engine = open_for_one(model)
     if not is_tuned(model, engine):
         record.say(
-            f"{model} was not tuned on conversations: it continues texts, and its answers will "
-            "mean little. To tune it: `groundup examples make`, then `groundup finetune --model "
+            f"{model} was not tuned on conversations and only continues texts. To tune it: "
+            "`groundup examples make`, then `groundup finetune --model "
             f"{shlex.quote(str(model))} --examples DIR --out DIR`; `groundup generate` continues."
         )
     begin: Conversation = (Message("system", system),) if system else ()
@@ -164,7 +160,7 @@ def chat(
 
 
 def is_tuned(model: Path, engine: Engine) -> bool:
-    """Whether a model was tuned on conversations: it has a template, or a turn's end ends texts."""
+    """Whether a model has a chat template, or `<|im_end|>` among its end tokens."""
     if engine.template is not None:
         return True
     try:
@@ -176,7 +172,7 @@ def is_tuned(model: Path, engine: Engine) -> bool:
 
 
 def open_for_one(model: Path) -> Engine:
-    """Open a model for one conversation at a time; a small one gets one thread of this process."""
+    """Open a model for one sequence at a time; a small one gets a single thread."""
     engine = Engine.open(model)
     weights = sum(parameter.numel() for parameter in engine.model.parameters())
     if weights < ONE_THREAD_BELOW:
@@ -185,7 +181,7 @@ def open_for_one(model: Path) -> Engine:
 
 
 def lines() -> Iterator[str]:
-    """Yield what the person types, or stdin's lines; Ctrl-C at the prompt begins the line anew."""
+    """Yield the lines typed or piped; Ctrl-C at the prompt discards the line."""
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         import readline  # noqa: F401  gives input() its editing and history
@@ -202,9 +198,9 @@ def lines() -> Iterator[str]:
 
 
 def turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conversation:
-    """Print one answer as it comes; return the conversation with it.
+    """Stream one answer; return the conversation with it.
 
-    A message that does not fit the context is told and left out.
+    A message that does not fit the context is reported and dropped.
     """
     try:
         fitting = engine.recent(conversation, min(sampling.max_tokens, engine.context_length // 4))
@@ -233,7 +229,7 @@ def turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conv
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Give a list that Ctrl-C fills instead of ending the program, for the length of an answer."""
+    """Yield a list to which Ctrl-C appends, instead of ending the program."""
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
     try:
@@ -243,7 +239,7 @@ def interruptible() -> Iterator[list[int]]:
 
 
 def speed(tokens: int, first_seconds: float, rest_seconds: float) -> str:
-    """Tell how fast an answer came.
+    """Describe how fast an answer was generated.
 
     >>> speed(101, 0.25, 2.0)
     '101 tokens, the first after 0.25 s, then 50 tokens/s'

@@ -1,8 +1,8 @@
-"""Text of generated tokens as they come: characters whose bytes are split wait for the rest.
+"""Incremental detokenization: a character split over two tokens waits for its last byte.
 
-A byte-level token may end inside a character. Decoded alone, both halves would be U+FFFD; here the
-first half is kept back. A last character that never became whole is left out. A token is decoded
-after the one before it: some tokenizers drop a space at the beginning of what they decode.
+A byte-level token may end inside a character. Decoded alone, both halves would be U+FFFD, so the
+first half is held back; an incomplete last character is dropped. Each token is decoded after its
+predecessor, because some tokenizers drop a leading space.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from groundup.core import Tokenizer
 
 
 class Pieces:
-    """Decodes one token after the other."""
+    """Decodes a stream of tokens."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -21,17 +21,17 @@ class Pieces:
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def add(self, token: int) -> str:
-        """Text that became whole with this token; special tokens have none."""
+        """Text that this token completes; special tokens have none."""
         if token in self.specials:
             return ""
-        known = len(self.tokenizer.decode_bytes(self.last))
-        after = self.tokenizer.decode_bytes([*self.last, token])[known:]
+        num_bytes = len(self.tokenizer.decode_bytes(self.last))
+        after = self.tokenizer.decode_bytes([*self.last, token])[num_bytes:]
         self.last = [token]
         return self.decoder.decode(after)
 
 
 def text_of(ids: Iterable[int], tokenizer: Tokenizer) -> str:
-    """Text of all tokens: what `Pieces` gives one by one, joined."""
+    """Text of all tokens at once, equal to the joined output of `IncrementalDetokenizer`."""
     specials = frozenset(tokenizer.specials.values())
-    whole = tokenizer.decode_bytes([token for token in ids if token not in specials])
-    return codecs.getincrementaldecoder("utf-8")(errors="replace").decode(whole)
+    data = tokenizer.decode_bytes([token for token in ids if token not in specials])
+    return codecs.getincrementaldecoder("utf-8")(errors="replace").decode(data)

@@ -1,4 +1,4 @@
-"""How is the arithmetic done? A plain reference, a fast path, and a test that they agree."""
+"""Kernels: a readable reference, a fast path, and a test that they agree."""
 
 from .attention import (
     Scores,

@@ -1,12 +1,11 @@
 """Attention: each query averages the values of the keys that it sees.
 
-`reference_attention` is the definition, in loops. `attention` picks the fastest way to the same
-numbers: while training, two matrix products with a softmax in float32 between them (in C++ where it
-can be had) or PyTorch's flash kernel, by what `ways.py` says of these rows; without gradients on
-CPUs the loop of `native/interval.py`; where a pattern lets most keys go unseen `sparse.py`, which
-never touches those; else flash, which never holds the (T, S) scores. Queries are the last T of S
-places, so a cache needs no offset. Which keys a query sees is said by a `Mask` alone. Knows nothing
-of positions, projections or caches.
+`reference_attention` is the definition, in loops. `attention` dispatches to the fastest equivalent:
+in training, two matrix products around a float32 softmax (in C++ if available) or PyTorch's flash
+kernel, as backends.py decides; without gradients on CPUs, the loop of native/interval.py; if a
+pattern hides most keys, sparse.py, which never touches those; else flash, which never stores the
+(T, S) scores. Queries are the last T of S positions, so a cache needs no offset. Visibility is
+defined by a `Mask` alone. Knows nothing of position embeddings, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
@@ -26,14 +25,14 @@ from .ways import CHUNK, Way, row_shape, way_of
 
 
 class Scores(NamedTuple):
-    """What happens to the products of queries and keys before the softmax."""
+    """How products of queries and keys become scores, before the softmax."""
 
     scale: float | None = None
-    """Factor of the products; None: 1 / sqrt(K)."""
+    """Scale of the products; None: 1 / sqrt(K)."""
     bias: Float[Tensor, "b H T S"] | None = None
-    """Added to the scaled products: relative positions enter here."""
+    """Added to the scaled products, for relative positions."""
     softcap: float | None = None
-    """Scores x become softcap * tanh(x / softcap), after the bias; None: as they are."""
+    """Scores x become softcap * tanh(x / softcap), after the bias; None: unchanged."""
 
 
 PLAIN = Scores()
@@ -47,11 +46,11 @@ def reference_attention(
     mask: Mask = CAUSAL,
     scores: Scores = PLAIN,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention by its definition, one query at a time; slow, for tests and for reading.
+    """Attention by its definition, one query at a time; slow, for tests and documentation.
 
     out[b, h, t] = sum_s softmax_s(cap(q·k * scale + bias)) v[s]      over the s that t sees
 
-    Head h reads key/value head h // (H / G). A query that may see nothing gives zeros.
+    Head h reads key/value head h // (H / G). A query that sees no key yields zeros.
 
     >>> v = torch.tensor([1.0, 3.0]).reshape(1, 1, 2, 1)
     >>> reference_attention(torch.zeros_like(v), v, v).flatten()
@@ -82,9 +81,9 @@ def attention(
     mask: Mask = CAUSAL,
     scores: Scores = PLAIN,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention by the fastest way for these shapes; equal to `reference_attention`.
+    """Attention by the fastest implementation for these inputs; equal to `reference_attention`.
 
-    Raises ShapeError if queries, keys and mask do not fit each other.
+    Raises ShapeError if the shapes of queries, keys and mask do not match.
     """
     check_fit(q, k, mask)
     if scores.bias is None and scores.softcap is None:
@@ -111,7 +110,7 @@ def matmul_attention(
     scores: Scores = PLAIN,
     chunk: int = CHUNK,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention as two matrix products, `chunk` queries at a time over the keys they may see."""
+    """Attention as two matrix products, `chunk` queries at a time over the keys that they see."""
     T, S = q.shape[2], k.shape[2]
     is_plain = mask.causal and mask.prefix is None and mask.queries is None
     if T <= chunk or not is_plain:
@@ -138,7 +137,7 @@ def attend(
     mask: Mask,
     scores: Scores,
 ) -> Float[Tensor, "B H T W"]:
-    """Two matrix products with a softmax between them, in float32 or better.
+    """Two matrix products with a softmax between them, in float32 or higher precision.
 
     The H / G query heads of one key head are stacked along T, so keys are never copied.
     """
@@ -161,7 +160,7 @@ def attend(
     if scores.softcap is not None:
         products = scores.softcap * torch.tanh(products / scores.softcap)
     weights = products.masked_fill(~seen, torch.finfo(exact).min).softmax(-1)
-    if mask.documents is not None:  # a row that sees nothing has uniform weights: make them zero
+    if mask.documents is not None:  # a query that sees nothing has uniform weights: zero them
         weights = weights * seen
     out = weights.to(v.dtype).view(B, G, H // G * T, S) @ v
     return out.view(B, H, T, v.shape[-1])
@@ -175,19 +174,19 @@ def flash_attention(
     mask: Mask = CAUSAL,
     scores: Scores = PLAIN,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention by PyTorch's fused kernel, which never holds all scores; knows no softcap.
+    """Attention by PyTorch's fused kernel, which never stores all scores; without softcap.
 
-    A single query has no future to hide, so its H / G heads become the kernel's queries.
+    A single query needs no causal mask, so its H / G heads become the kernel's queries.
     """
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
-    is_whole = mask.documents is None and mask.pattern.kind == "full" and scores.bias is None
+    is_unmasked = mask.documents is None and mask.pattern.kind == "full" and scores.bias is None
     is_grouped, scale = H != G, scores.scale
     if T == 1 and scores.bias is None:
-        seen = None if is_whole else visible(mask, 1, S, q.device)[:, None]
+        seen = None if is_unmasked else visible(mask, 1, S, q.device)[:, None]
         folded = q.reshape(B, G, H // G, K)
         out = scaled_dot_product_attention(folded, k, v, attn_mask=seen, scale=scale)
         out = out.reshape(B, H, 1, v.shape[-1])
-    elif is_whole and mask.prefix is None and (T == S or not mask.causal):
+    elif is_unmasked and mask.prefix is None and (T == S or not mask.causal):
         return scaled_dot_product_attention(
             q, k, v, is_causal=mask.causal, scale=scale, enable_gqa=is_grouped
         )
@@ -206,5 +205,5 @@ def flash_attention(
 def biased(
     bias: Float[Tensor, "b H T S"], seen: Tensor, dtype: torch.dtype
 ) -> Float[Tensor, "B H T S"]:
-    """The bias with the lowest number where nothing is seen."""
+    """The bias with the lowest finite number at hidden keys."""
     return bias.to(dtype).masked_fill(~seen, torch.finfo(dtype).min)

@@ -1,12 +1,11 @@
-"""Mixtures of experts: each token is computed by the few networks that its router chose.
+"""Mixture of experts: each token is processed by the top-k experts of its router.
 
-`reference_experts` is the definition, token by token. `experts` sorts the chosen (token, expert)
-pairs by expert, so that each expert is three matrix products over one slice, and adds the results
-back to their tokens: the arithmetic of a dense layer of as many features a token, and no product
-for filling. An expert with a capacity serves its first tokens; those beyond get nothing from it
-and live on by the residual. Knows no router losses and no models.
-Source: Shazeer et al. 2017, arXiv:1701.06538; Fedus et al. 2021, arXiv:2101.03961; without
-dropping: Gale et al. 2022, arXiv:2211.15841.
+`reference_experts` is the definition, token by token. `mixture_of_experts` sorts the (token,
+expert) pairs by expert, so that each expert is three matrix products over one slice, and adds the
+results to their tokens: the cost of a dense layer with as many features per token, without padding.
+An expert with a capacity serves its first tokens; the others get no output from it, only the
+residual. Knows no router losses and no models. Source: Shazeer et al. 2017, arXiv:1701.06538; Fedus
+et al. 2021, arXiv:2101.03961; without dropping: Gale et al. 2022, arXiv:2211.15841.
 """
 
 from collections.abc import Callable
@@ -21,7 +20,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class ExpertWeights(NamedTuple):
-    """The networks of all experts, or of one; without gate, out = act(x up) down."""
+    """Weights of all experts, or of one; without gate, out = act(x up) down."""
 
     up: Float[Tensor, "*E F D"]
     down: Float[Tensor, "*E D F"]
@@ -29,12 +28,12 @@ class ExpertWeights(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Who computes which token."""
+    """Routing: the experts of each token."""
 
     experts: Int[Tensor, "N c"]
-    """The experts of each token, likeliest first."""
+    """Experts of each token, the most probable first."""
     weights: Float[Tensor, "N c"]
-    """What each one's result is multiplied with; 0 where it is not computed."""
+    """Weight of each expert's output; 0 if it is not computed."""
 
 
 def choose(
@@ -45,12 +44,13 @@ def choose(
     capacity: int | None = None,
     is_real: Bool[Tensor, " N"] | None = None,
 ) -> Choice:
-    """The likeliest experts of each token and their weights, in float32 or better.
+    """Top-k routing: the most probable experts of each token and their weights, at least float32.
 
-    normalised  weights are a softmax over the chosen; else their shares of a softmax over all
-    capacity    tokens that an expert serves: first all first choices in order, then all second
-                ones; None serves every token
-    is_real     padding is served by nobody and takes no room
+    normalised  weights are a softmax over the chosen experts; else their part of a softmax over all
+    capacity    maximum tokens per expert: all first choices in order, then all second ones; None:
+    no
+                limit
+    is_real     False for padding, which is not routed and uses no capacity
 
     >>> choose(torch.tensor([[0.0, 2.0], [0.0, 1.0]]), 1, normalised=True, capacity=1)
     Choice(experts=tensor([[1],
@@ -72,7 +72,7 @@ def choose(
 def places(
     experts: Int[Tensor, "N c"], count: int, is_real: Bool[Tensor, " N"] | None
 ) -> Int[Tensor, "N c"]:
-    """Each choice's place in its expert's queue, counted from 0; padding does not stand in it."""
+    """Position of each choice in its expert's queue, from 0; padding is not queued."""
     order = experts.T.flatten()  # (c * N): first choices before second ones
     waits = F.one_hot(order, count)
     if is_real is not None:
@@ -98,26 +98,28 @@ def reference_experts(
 
 
 class Pairs(NamedTuple):
-    """The chosen (token, expert) pairs, expert by expert; those of weight 0 are left out."""
+    """The routed (token, expert) pairs sorted by expert, without pairs of weight 0."""
 
     tokens: Int[Tensor, " n"]
     weights: Float[Tensor, " n"]
     counts: list[int]
-    """Pairs of each expert."""
+    """Number of pairs of each expert."""
 
 
 def experts(
     hidden: Float[Tensor, "N D"], weights: ExpertWeights, choice: Choice, activation: Activation
 ) -> Float[Tensor, "N D"]:
-    """The same, expert by expert over sorted tokens; pairs of weight 0 are left out."""
+    """Equal to `reference_experts`, expert by expert over sorted tokens."""
     pairs = sorted_pairs(choice, len(weights.up))
     results = networks(hidden[pairs.tokens], pairs.counts, weights, activation)
     return brought_back(results, pairs, hidden)
 
 
 def sorted_pairs(choice: Choice, experts: int) -> Pairs:
-    """A choice's pairs in the order of the experts, and within one of the tokens."""
-    served = choice.weights.flatten() != 0  # (N * c); nan is computed, so that it is seen
+    """Pairs of a routing, sorted by expert, then by token."""
+    served = (
+        choice.weights.flatten() != 0
+    )  # (N * c); NaN weights are computed, so that they propagate
     pairs = served.nonzero().squeeze(-1)
     order = choice.experts.flatten()[pairs].sort(stable=True)
     pairs = pairs[order.indices]
@@ -128,29 +130,29 @@ def sorted_pairs(choice: Choice, experts: int) -> Pairs:
 def networks(
     rows: Float[Tensor, "n D"], counts: list[int], weights: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
-    """Each expert's network on its rows, which lie expert by expert."""
+    """Apply each expert to its rows, which are sorted by expert."""
     parts = apart(weights, rows.device.type)
-    found = [
+    outputs = [
         network(part, own, activation)
         for part, own in zip(rows.split(counts), parts, strict=True)
         if len(part)
     ]
-    return torch.cat(found) if found else rows  # none: as empty as what is asked for
+    return torch.cat(outputs) if outputs else rows  # no rows
 
 
 def brought_back(
     results: Float[Tensor, "n D"], pairs: Pairs, hidden: Float[Tensor, "N D"]
 ) -> Float[Tensor, "N D"]:
-    """Weighted results added up at their tokens, in the dtype of these."""
+    """Sum the weighted results by token, in the tokens' dtype."""
     results = results * pairs.weights[:, None].to(results.dtype)
     return torch.zeros_like(hidden).index_add(0, pairs.tokens, results.to(hidden.dtype))
 
 
 def apart(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
-    """Each expert's weights, rounded to autocast's dtype at once.
+    """Weights of each expert, cast to autocast's dtype once.
 
-    Unbound and not indexed, so that backward stacks their gradients instead of adding up tensors
-    of the size of all experts, one for each.
+    Unbound, not indexed, so that backward stacks the experts' gradients instead of summing one
+    full-size tensor per expert.
     """
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
@@ -165,7 +167,7 @@ def apart(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
 def network(
     rows: Float[Tensor, "n D"], part: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
-    """One expert on its tokens."""
+    """Apply one expert to its tokens."""
     inner = F.linear(rows, part.up)
     if part.gate is None:
         inner = activation(inner)

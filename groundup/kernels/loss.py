@@ -1,12 +1,12 @@
-"""Cross-entropy of next tokens without holding all logits.
+"""Chunked cross-entropy of next tokens, which never stores all logits.
 
 The logits of N tokens over V ids are the largest tensor of a training step. Here they exist for
-`chunk` tokens at a time: products in the compute dtype, logsumexp in float32, and the gradients
-for hidden and head at once in forward, while the chunk is still in cache. Backward only scales
-them, where they lie: a second pass back over the same loss is refused.
-Losses are sums of weighted nats; the caller divides by the weight of the whole step, so
-micro-batches of any split give the same gradient. Knows nothing of models or optimizers.
-Source: the idea of Hsu et al. 2024 (Liger Kernel), arXiv:2410.10989, §3.2.
+`chunk` tokens at a time: products in the compute dtype, logsumexp in float32, and the gradients of
+hidden and head computed in forward, while the chunk is in cache. Backward only scales them in
+place, so a second backward over the same loss is an error. Losses are sums of weighted nats; the
+caller divides by the weight of the complete step, so any split into micro-batches has the same
+gradient. Knows nothing of models or optimizers. Source: the idea of Hsu et al. 2024 (Liger Kernel),
+arXiv:2410.10989, §3.2.
 """
 
 import os
@@ -24,14 +24,14 @@ from .compiled import compiled_once
 from .native.softmax import has_native, native_losses_and_errors
 
 CHUNK_BYTES = 2**26
-"""Most that the logits of one chunk take: more need memory, and with less the head's gradient is
-added up too often."""
+"""Maximum size of a chunk's logits: larger ones need memory, smaller ones accumulate the head's
+gradient too often."""
 LARGEST_CHUNK, SMALLEST_CHUNK = 2048, 128
-"""Tokens; beyond the first nothing is gained. Source: docs/LOG.md, 2026-11-28."""
+"""Limits of the chunk in tokens; larger ones are not faster. Source: docs/LOG.md, 2026-11-28."""
 
 
 class LossSum(NamedTuple):
-    """A loss as a sum and what to divide it by, so that parts of a batch add up."""
+    """A loss as a sum and its divisor, so that micro-batches add up."""
 
     total: Tensor
     """Weighted nats, a scalar tensor."""
@@ -40,7 +40,7 @@ class LossSum(NamedTuple):
 
 
 class LossTerms(NamedTuple):
-    """What training adds to cross-entropy.
+    """Training terms in addition to cross-entropy.
 
         (1 - smoothing) * -log p(target) + smoothing * mean over ids of -log p + z * logsumexp²
 
@@ -49,9 +49,9 @@ class LossTerms(NamedTuple):
     """
 
     smoothing: float = 0.0
-    """Share of the target's probability that is spread over all ids."""
+    """Label smoothing: share of the target's probability distributed over all ids."""
     z: float = 0.0
-    """Factor of the squared logsumexp, which keeps logits small."""
+    """z-loss: weight of the squared logsumexp, which keeps logits small."""
 
 
 NO_TERMS = LossTerms()
@@ -88,13 +88,13 @@ def cross_entropy(
     head     (V, D)  the output embedding; logits are hidden @ head.T
     bias     (V,)    added to the logits
     softcap          logits x become softcap * tanh(x / softcap), after the bias
-    targets  (N,)    ids; where the weight is 0 the id is ignored but must lie in 0..V-1
-    chunk            tokens whose logits exist at one time; None: see `chunk_of`
-    compiled         whether the softmax, where it is not native, is one compiled kernel
-    terms            what is added to each token's loss
+    targets  (N,)    ids; where the weight is 0 the id is ignored but must be in 0..V-1
+    chunk            tokens whose logits exist at a time; None: chosen by size
+    compiled         compile the softmax into one kernel where it is not native
+    terms            label smoothing and z-loss
 
-    Products run in autocast's dtype where autocast is on. Gradients flow to hidden, head and bias,
-    once: a second backward through the same loss raises RuntimeError.
+    Products use autocast's dtype if autocast is on. Hidden, head and bias get gradients once: a
+    second backward through the same loss raises RuntimeError.
     """
     compute = hidden.dtype
     if torch.is_autocast_enabled(hidden.device.type):
@@ -108,9 +108,9 @@ def cross_entropy(
 
 
 def chunk_of(vocab_size: int, item_bytes: int) -> int:
-    """Tokens whose logits are made together: a power of two that keeps them in `CHUNK_BYTES`.
+    """Chunk size in tokens: a power of two within `CHUNK_BYTES`.
 
-    GROUNDUP_LOSS_CHUNK=TOKENS says it instead.
+    GROUNDUP_LOSS_CHUNK=TOKENS overrides it.
 
     >>> chunk_of(8_192, 2), chunk_of(50_304, 2), chunk_of(262_144, 2)
     (2048, 512, 128)
@@ -118,7 +118,7 @@ def chunk_of(vocab_size: int, item_bytes: int) -> int:
     if wanted := os.environ.get("GROUNDUP_LOSS_CHUNK"):
         if not wanted.isdecimal() or int(wanted) < 1:
             raise ConfigError(
-                f"GROUNDUP_LOSS_CHUNK={wanted} must be a number of tokens, 1 or more, or not set."
+                f"GROUNDUP_LOSS_CHUNK={wanted} must be a positive number of tokens, or unset."
             )
         return int(wanted)
     fits = max(1, CHUNK_BYTES // (vocab_size * item_bytes))
@@ -126,29 +126,29 @@ def chunk_of(vocab_size: int, item_bytes: int) -> int:
 
 
 class LossPlan(NamedTuple):
-    """How to walk over the tokens."""
+    """How to compute the chunks."""
 
     chunk: int
     compute: torch.dtype
     errors: Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor]]
-    """Of a chunk's logits, bias, targets and weights: its losses, and their derivative by the
-    logits; `chunk_errors`, or another where ids are divided among processes."""
+    """Maps a chunk's logits, bias, targets and weights to its losses and logit gradients; another
+    function where the vocabulary is sharded."""
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
-    """Loss and, already in forward, its gradients; see `cross_entropy`."""
+    """The loss and, computed in forward, its gradients; see `cross_entropy`."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor,
         weights: Tensor, plan: LossPlan,
     ) -> Tensor:  # fmt: skip
-        """Walk over the chunks; keep gradients only of what asks for them."""
+        """Loop over chunks; gradients only of inputs that require them."""
         output = head.detach().to(plan.compute)
         total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
         wants_hidden, wants_head, wants_bias = ctx.needs_input_grad[:3]
         leaf = bias if wants_bias else None
-        grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # each part is written
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # every chunk is assigned
         grad_head = torch.zeros_like(head) if wants_head and not len(hidden) else None
         grad_bias = torch.zeros_like(leaf) if leaf is not None and not len(hidden) else None
         with torch.autocast(hidden.device.type, enabled=False):
@@ -168,9 +168,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Scale the gradients that forward made, where they lie: the head's is as large as it."""
+        """Scale forward's gradients in place, as the head's is large."""
         if ctx.gradients is None:
-            raise RuntimeError("cross_entropy gives its gradients once; compute the loss again.")
+            raise RuntimeError("cross_entropy supports one backward pass; compute the loss again.")
         gradients, ctx.gradients = ctx.gradients, None
         for gradient in gradients:
             if gradient is not None:
@@ -179,7 +179,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def added(total: Tensor | None, part: Tensor, leaf: Tensor) -> Tensor:
-    """A chunk's share of a leaf's gradient on top of the others; the first is the total so far."""
+    """Accumulate a chunk's gradient; the first chunk becomes the total."""
     return part.to(leaf.dtype) if total is None else total.add_(part)
 
 
@@ -192,7 +192,7 @@ def chunk_errors(
     compiled: bool = False,
     softcap: float | None = None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """Losses of a chunk's products, and their derivative by the products."""
+    """Losses of a chunk and their gradients with respect to its logits."""
     if has_native(logits.device.type, logits.dtype):
         softmax = native_losses_and_errors
     else:
@@ -215,18 +215,18 @@ def errors_with_terms(
     terms: LossTerms,
     softcap: float | None = None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """`chunk_errors` of a loss with terms: d/dx = softmax * (1 + 2 z logsumexp) - spread target."""
+    """The same with loss terms: d/dx = softmax * (1 + 2 z logsumexp) - smoothed target."""
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
     raw = logits.to(exact) if bias is None else logits.to(exact) + bias.detach().to(exact)
     bent = None
     if softcap is not None:
         bent = torch.tanh(raw / softcap)
         raw = bent * softcap
-    whole, weights = raw.logsumexp(-1), weights.to(exact)  # (N,)
+    lse, weights = raw.logsumexp(-1), weights.to(exact)  # (N,)
     picked = raw.gather(-1, targets[:, None]).squeeze(-1)
     spread = terms.smoothing * raw.mean(-1)
-    losses = whole - (1 - terms.smoothing) * picked - spread + terms.z * whole.square()
-    errors = (raw - whole[:, None]).exp_() * (1 + 2 * terms.z * whole)[:, None]
+    losses = lse - (1 - terms.smoothing) * picked - spread + terms.z * lse.square()
+    errors = (raw - lse[:, None]).exp_() * (1 + 2 * terms.z * lse)[:, None]
     errors -= terms.smoothing / logits.shape[1]
     own = torch.full_like(targets, -(1 - terms.smoothing), dtype=exact)
     errors.scatter_add_(-1, targets[:, None], own[:, None])
@@ -237,7 +237,7 @@ def errors_with_terms(
 def losses_and_errors(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """Weighted losses, and their derivative by the logits: weight * (softmax - one-hot)."""
+    """Weighted losses and their logit gradients: weight * (softmax - one-hot)."""
     exact = torch.promote_types(logits.dtype, torch.float32)
     weights = weights.to(exact)
     logprobs = logits.log_softmax(-1, dtype=exact)  # (N, V)
@@ -250,9 +250,9 @@ def losses_and_errors(
 def fused_losses_and_errors(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """`losses_and_errors` without a scatter, which a compiler cannot fuse.
+    """The same without a scatter, which the compiler cannot fuse.
 
-    So nothing of the logits' size exists in float32.
+    So no float32 tensor of the logits' size exists.
     """
     exact = torch.promote_types(logits.dtype, torch.float32)
     weights = weights.to(exact)[:, None]

@@ -1,10 +1,10 @@
-"""Which keys a query sees: by order, by document, by prefix and by pattern.
+"""Attention masks: which keys a query sees, by order, document, prefix and pattern.
 
-    seen = (earlier or in the prefix) and (same document) and (pattern's places)
+    visible = (earlier or in the prefix) and (same document) and (allowed by the pattern)
 
-One description, `Mask`, and one function, `visible`, are shared by the reference and by every fast
-way. A pattern speaks of places counted from the start of a document, so a packed row sees what its
-documents would see alone. Knows nothing of scores or values.
+The reference and all fast paths share one description, `Mask`, and one function, `visible_mask`.
+Patterns use positions within a document, so a packed sequence sees what its documents would see
+alone. Knows nothing of scores or values.
 Source: Child et al. 2019, arXiv:1904.10509 (strided, fixed); Beltagy et al. 2020, arXiv:2004.05150
 (windows with global tokens).
 """
@@ -20,14 +20,14 @@ from groundup.core import ShapeError
 
 
 class Pattern(NamedTuple):
-    """Which places a query sees.
+    """Which positions a query sees.
 
     full     all
-    window   those nearer than `window`: the last `window` tokens, itself included
-    block    those of its own block of `window` tokens
-    strided  those nearer than `window`, and every `stride`-th one counted from itself
-    fixed    those of its own block of `stride` tokens, and the last `tokens` of every block
-    global   those nearer than `window`, and the first `tokens`, which see everything
+    window   distance less than `window`: the last `window` tokens, including itself
+    block    its own block of `window` tokens
+    strided  distance less than `window`, and every `stride`-th position counted from itself
+    fixed    its own block of `stride` tokens, and the last `tokens` of every block
+    global   distance less than `window`, and the first `tokens`, which see everything
     """
 
     kind: Literal["full", "window", "block", "strided", "fixed", "global"] = "full"
@@ -36,7 +36,7 @@ class Pattern(NamedTuple):
     stride: int = 0
     """Tokens."""
     tokens: int = 0
-    """How many tokens of a block, or of the document, every query sees."""
+    """Tokens of a block, or of the document, that every query sees."""
 
 
 NEEDS = {
@@ -47,43 +47,40 @@ NEEDS = {
     "fixed": ("stride", "tokens"),
     "global": ("window", "tokens"),
 }
-"""The sizes that each kind of pattern has; all others are 0."""
+"""Sizes used by each kind of pattern; the others are 0."""
 
 
 class Mask(NamedTuple):
-    """What each of T queries may see of S keys; queries are the last T places of the keys."""
+    """Which of S keys each of T queries may see; queries are the last T positions of the keys."""
 
     causal: bool = True
-    """Nothing later than the query itself."""
+    """Hide keys after the query."""
     pattern: Pattern = Pattern()
     documents: Int[Tensor, "B S"] | None = None
-    """Number of each key's document, -1 for padding; None: each row is one document."""
+    """Document number of each key, -1 for padding; None: each sequence is one document."""
     queries: Int[Tensor, "B T"] | None = None
-    """Number of each query's document where keys come from elsewhere; None: the keys' last T."""
+    """Document number of each query in cross-attention; None: the keys' last T."""
     prefix: Bool[Tensor, "B S"] | None = None
-    """Keys that their whole document sees, earlier tokens too."""
+    """Keys that are visible to all of their document, including earlier tokens."""
 
 
 CAUSAL = Mask()
 
 
 def check_fit(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], mask: Mask) -> None:
-    """Refuse queries, keys and a mask that do not fit each other, by their shapes alone.
-
-    Raises ShapeError.
-    """
+    """Raise ShapeError unless the shapes of queries, keys and mask match."""
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     if k.shape[0] != B or k.shape[3] != K or H % G:
         raise ShapeError(
             f"Queries have the shape {tuple(q.shape)} and keys {tuple(k.shape)}; expected "
             "(B, H, T, K) and (B, G, S, K) with H a multiple of G."
         )
-    given = (
+    tensors = (
         ("documents", mask.documents, S),
         ("prefix", mask.prefix, S),
         ("queries", mask.queries, T),
     )
-    for name, numbers, length in given:
+    for name, numbers, length in tensors:
         if numbers is not None and tuple(numbers.shape) not in ((B, length), (1, length)):
             raise ShapeError(
                 f"Mask.{name} has the shape {tuple(numbers.shape)}; expected {(B, length)}, for "
@@ -92,8 +89,8 @@ def check_fit(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], mask: Ma
     is_own = mask.causal or mask.pattern.kind != "full"
     if T > S and (is_own or mask.documents is not None and mask.queries is None):
         raise ShapeError(
-            f"{T} queries cannot be the last of {S} keys; give all keys, or a mask without order "
-            "and pattern and with the queries' own documents."
+            f"{T} queries cannot be the last of {S} keys; pass all keys, or a mask that is "
+            "not causal, has no pattern and sets `queries`."
         )
 
 
@@ -116,7 +113,7 @@ def visible(mask: Mask, T: int, S: int, device: torch.device | str) -> Bool[Tens
 
 
 def ordered(mask: Mask, index: Int[Tensor, " S"], T: int) -> Bool[Tensor, "b T S"]:
-    """Which keys come at or before each query, or lie in a prefix."""
+    """Which keys are at or before each query, or in a prefix."""
     S = len(index)
     if not mask.causal:
         return torch.ones(1, T, S, dtype=torch.bool, device=index.device)
@@ -127,7 +124,7 @@ def ordered(mask: Mask, index: Int[Tensor, " S"], T: int) -> Bool[Tensor, "b T S
 def sees(
     pattern: Pattern, query: Int[Tensor, "*q"], key: Int[Tensor, "*k"]
 ) -> Bool[Tensor, "*seen"]:
-    """Whether a query at one place sees a key at another; the two broadcast.
+    """Whether the pattern shows a key position to a query position; the two broadcast.
 
     >>> sees(Pattern("strided", window=2, stride=3), torch.tensor([6]), torch.arange(7)).int()
     tensor([1, 0, 0, 1, 0, 1, 1], dtype=torch.int32)
@@ -150,7 +147,7 @@ def sees(
 
 
 def places_of(documents: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
-    """Each token's place in its document, counted from 0; padding counts as a document.
+    """Position of each token in its document, from 0; padding counts as a document.
 
     >>> places_of(torch.tensor([[-1, -1, 0, 0, 0, 1, 1]]))
     tensor([[0, 1, 0, 1, 2, 0, 1]])
@@ -162,19 +159,19 @@ def places_of(documents: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
 
 
 def is_scattered(documents: Int[Tensor, "B S"]) -> bool:
-    """Whether a document may lie in more than one piece: its number comes again, or after a larger.
+    """Whether a document may be non-contiguous: its number recurs, or follows a larger one.
 
     >>> is_scattered(torch.tensor([[-1, 0, 0, 1]])), is_scattered(torch.tensor([[0, -1, 0, 1]]))
     (False, True)
     """
     if torch.compiler.is_compiling() or has_no_numbers(documents):
-        return False  # what trains is packed in order, and no graph breaks here
+        return False  # training batches are packed in order; avoids a graph break
     highest = documents.cummax(1).values[:, :-1]
     begins = (documents[:, 1:] >= 0) & (documents[:, 1:] != documents[:, :-1])
     return bool((begins & (documents[:, 1:] <= highest)).any())
 
 
 def has_no_numbers(x: Tensor) -> bool:
-    """Whether a tensor has a shape alone, as in a plan of memory."""
+    """Whether a tensor is fake, as in a memory plan."""
     fakes = sys.modules.get("torch._subclasses.fake_tensor")
     return fakes is not None and isinstance(x, fakes.FakeTensor)

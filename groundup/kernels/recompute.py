@@ -1,12 +1,11 @@
-"""Recomputation: what a layer keeps for its backward pass, and what it computes there again.
+"""Activation checkpointing: which activations are saved, and which are recomputed in backward.
 
-    none       every operation keeps what its gradient needs
-    selective  products keep their results, unless those are larger than what they were made of, as
-               the scores of attention are; the cheap rest is computed again
-    all        a layer keeps its input alone and runs again, which costs a third more arithmetic
+    none       every operation saves what its gradient needs
+    selective  matrix products save their results, unless those are larger than their inputs, as
+               attention scores are; the cheaper operations are recomputed
+    all        a layer saves only its input and runs again, for a third more arithmetic
 
-Gradients are those of the same operations on the same numbers. Knows no models: a layer is a
-function of hidden states.
+Gradients are identical. Knows no models: a layer is a function of hidden states.
 Source: Chen et al. 2016, arXiv:1604.06174; selective: Korthikanti et al. 2022, arXiv:2205.05198.
 """
 
@@ -32,13 +31,13 @@ FUSED = {
     aten._scaled_dot_product_efficient_attention.default,
     aten._scaled_dot_product_cudnn_attention.default,
 }
-"""Attention in one kernel: its result is small and costs much."""
+"""Fused attention: its result is small and expensive."""
 
 
 def recomputing(layer: Callable[[Tensor], Tensor], kind: Recompute) -> Callable[[Tensor], Tensor]:
-    """The layer, which keeps for its gradient only what `kind` says.
+    """Wrap a layer so that it saves only the activations that `kind` says.
 
-    The layer must do the same each time it is called: no dropout, nothing noted on the way.
+    The layer must be deterministic and free of side effects: no dropout.
     """
     if kind == "none" or not torch.is_grad_enabled():
         return layer
@@ -50,12 +49,12 @@ def recomputing(layer: Callable[[Tensor], Tensor], kind: Recompute) -> Callable[
 
 
 def kept(op: Any, inputs: Sequence[Any]) -> CheckpointPolicy:
-    """Whether an operation's result is kept: see `selective` above."""
+    """Whether an operation's result is saved: see `selective` above."""
     if op in FUSED:
         return CheckpointPolicy.MUST_SAVE
     if op not in PRODUCTS:
         return CheckpointPolicy.PREFER_RECOMPUTE
-    left, right = [each for each in inputs if isinstance(each, Tensor)][-2:]
+    left, right = [x for x in inputs if isinstance(x, Tensor)][-2:]
     made = left.numel() // left.shape[-1] * right.shape[-1]
     if op in (aten.mm.default, aten.addmm.default) or made <= left.numel() + right.numel():
         return CheckpointPolicy.MUST_SAVE

@@ -1,14 +1,14 @@
-"""Attention of rows whose places are spread over processes: keys and values go round a ring.
+"""Ring attention: sequences are sharded over processes, and keys and values rotate in a ring.
 
-    process r of P holds the chunks r and 2P-1-r of a row's 2P       equal work under a causal mask
+    process r of P has chunks r and 2P-1-r of a sequence's 2P        balances work of a causal mask
     out = sum over chunks of exp(lse_chunk - lse) out_chunk          lse = logsumexp of the scores
 
-Every process keeps its queries; keys, values and the numbers of their documents pass from each to
-the next, so that after P - 1 passes all queries have met all keys, and no process ever held more
-than two shares of them. While one share is computed the next one travels. Backward goes round
-again: the gradients of keys and values travel with them, and come home with the last pass. Sums
-are in float32 or better whatever the products are in. Knows process groups, but no models.
-Source: Liu et al. 2023, arXiv:2310.01889; the order of chunks: Zhu, ring-flash-attention (2024).
+Every process keeps its queries; keys, values and their document numbers are sent to the next
+process, so that after P - 1 steps all queries have seen all keys, and no process stores more than
+two shards. Communication overlaps with computation. Backward rotates again: the gradients of keys
+and values travel with them and return with the last step. Sums are in float32 or higher precision.
+Knows process groups, but no models. Source: Liu et al. 2023, arXiv:2310.01889; the order of chunks:
+Zhu, ring-flash-attention (2024).
 """
 
 import math
@@ -25,12 +25,12 @@ from .attention import CHUNK, PLAIN, Scores
 from .mask import CAUSAL, Mask, Pattern, check_fit, sees
 
 BY_DISTANCE = ("full", "window", "strided")
-"""Patterns that look at the distance of two places alone; the others ask where a document began,
-which a share of a row does not say."""
+"""Patterns that depend only on the distance of two positions; the others need positions within a
+document, which a shard does not have."""
 
 
 class Ring(NamedTuple):
-    """Processes that share rows, and which of them this one is."""
+    """The processes that share sequences, and this process's rank."""
 
     size: int = 1
     place: int = 0
@@ -38,7 +38,7 @@ class Ring(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Keys and what belongs to them: what travels."""
+    """A shard of keys with their values and masks, which rotates."""
 
     k: Float[Tensor, "B G t K"]
     v: Float[Tensor, "B G t W"]
@@ -47,20 +47,20 @@ class Share(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """Tensors on their way from the process before."""
+    """Tensors being received from the previous process."""
 
     tensors: tuple[Tensor | None, ...]
     works: Sequence[distributed.Work]
 
     def arrived(self) -> tuple[Tensor | None, ...]:
-        """The tensors, when they are there."""
+        """Wait for the tensors."""
         for work in self.works:
             work.wait()
         return self.tensors
 
 
 class Piece(NamedTuple):
-    """Some queries and some keys of a share that meet: places in the share, and in the row."""
+    """A block of queries and keys: slices of the shards, and their first positions."""
 
     query: slice
     key: slice
@@ -69,17 +69,17 @@ class Piece(NamedTuple):
 
 
 def held_places(length: int, ring: Ring) -> Int[Tensor, " t"]:
-    """Which places of a row of so many tokens a process holds.
+    """Positions of a sequence that a process has.
 
-    Raises ShapeError if the row does not fall into two chunks a process.
+    Raises ShapeError if the length is not divisible into two chunks per process.
 
     >>> held_places(8, Ring(2, 0)), held_places(8, Ring(2, 1))
     (tensor([0, 1, 6, 7]), tensor([2, 3, 4, 5]))
     """
     if length % (2 * ring.size):
         raise ShapeError(
-            f"A row of {length} tokens cannot be shared by context={ring.size} processes; its "
-            f"length must be a multiple of {2 * ring.size}, such as "
+            f"A sequence of {length} tokens cannot be sharded over context={ring.size} processes; "
+            f"the length must be a multiple of {2 * ring.size}, such as "
             f"{math.ceil(length / (2 * ring.size)) * 2 * ring.size}."
         )
     chunks = torch.arange(length).view(2 * ring.size, -1)
@@ -87,11 +87,11 @@ def held_places(length: int, ring: Ring) -> Int[Tensor, " t"]:
 
 
 def chunks_of(place: int, size: int) -> tuple[int, int]:
-    """The two chunks of a row that a process holds."""
+    """The two chunks of a sequence that a process has."""
     return place, 2 * size - 1 - place
 
 
-# torch.compiler.disable does the same and imports the compiler at once: a second in every process.
+# As torch.compiler.disable, which would import the compiler: a second per process.
 @torch._disable_dynamo
 def ring_attention(
     q: Float[Tensor, "B H t K"],
@@ -103,16 +103,16 @@ def ring_attention(
     scores: Scores = PLAIN,
     chunk: int = CHUNK,
 ) -> Float[Tensor, "B H t W"]:
-    """What `attention` of the whole rows gives at this process's places, see `held_places`.
+    """`attention` of the complete sequences, at this process's positions (`shard_positions`).
 
-    mask   order and pattern of the whole rows; documents and prefix of this process's places
-    chunk  queries that are computed together
+    mask   order and pattern of the complete sequences; documents and prefix of this shard
+    chunk  queries per chunk
 
-    All processes of the ring call it together, forward and backward. Products run in autocast's
-    dtype where autocast is on.
+    All processes of the ring must call it together, forward and backward. Products use autocast's
+    dtype if autocast is on.
 
-    Raises ShapeError if shapes do not fit; ConfigError for a bias of the scores and for patterns
-    that ask for places within documents.
+    Raises ShapeError for mismatched shapes; ConfigError for a bias of the scores and for patterns
+    that need positions within documents.
     """
     check_fit(q, k, mask)
     check_shares(mask, scores, q.shape[2])
@@ -123,29 +123,26 @@ def ring_attention(
 
 
 def check_shares(mask: Mask, scores: Scores, length: int) -> None:
-    """Refuse what shares of rows cannot say.
-
-    Raises ConfigError and ShapeError.
-    """
+    """Raise ConfigError or ShapeError for what sharded sequences do not support."""
     if length % 2:
         raise ShapeError(
-            f"A share of {length} tokens came; expected an even number: two chunks of each row."
+            f"A shard has {length} tokens; expected an even number: two chunks of each sequence."
         )
     if scores.bias is not None:
         raise ConfigError(
-            "Rows that are spread over processes (context > 1) take no bias of the scores, as "
-            "alibi, buckets and transformer_xl give; train with position.kind='rope'."
+            "Sharded sequences (context > 1) do not support a bias of the scores (alibi, buckets, "
+            "transformer_xl); use position.kind='rope'."
         )
     kind = mask.pattern.kind
     if kind not in BY_DISTANCE and mask.documents is not None:
         raise ConfigError(
-            f"The pattern {kind!r} counts places from the start of a document, which a share of a "
-            f"row does not know (context > 1); expected one of {', '.join(BY_DISTANCE)}."
+            f"The pattern {kind!r} needs positions within documents, which sharded sequences "
+            f"(context > 1) do not have; expected one of {', '.join(BY_DISTANCE)}."
         )
 
 
 class Walk(NamedTuple):
-    """How queries meet keys: what forward and backward share."""
+    """The blocks of queries and keys, shared by forward and backward."""
 
     ring: Ring
     mask: Mask
@@ -153,15 +150,15 @@ class Walk(NamedTuple):
     chunk: int
 
     def pieces(self, source: int, length: int) -> Iterator[Piece]:
-        """What of this process's queries meets what of another's keys; unseen keys are left out.
+        """Yield the blocks of this process's queries with another's keys; skips hidden blocks.
 
-        source  process whose keys they are
-        length  tokens of a share
+        source  process that owns the keys
+        length  tokens of a shard
         """
         half, causal = length // 2, self.mask.causal and self.mask.prefix is None
         own = enumerate(chunks_of(self.ring.place, self.ring.size))
         others = list(enumerate(chunks_of(source, self.ring.size)))
-        for (a, chunk), start in ((each, s) for each in own for s in range(0, half, self.chunk)):
+        for (a, chunk), start in ((c, s) for c in own for s in range(0, half, self.chunk)):
             end = min(start + self.chunk, half)
             first = chunk * half + start
             for b, other in others:
@@ -174,7 +171,7 @@ class Walk(NamedTuple):
                     )  # fmt: skip
 
     def seen(self, piece: Piece, keys: Share) -> Bool[Tensor, "b 1 1 t s"] | None:
-        """Which keys of a piece its queries see; None: all see all."""
+        """Mask of a block; None if all keys are visible."""
         device, mask = keys.k.device, self.mask
         is_earlier = piece.first_key + piece.key.stop - piece.key.start <= piece.first_query + 1
         is_free = mask.documents is None and mask.prefix is None and mask.pattern.kind == "full"
@@ -195,60 +192,61 @@ class Walk(NamedTuple):
     def products(
         self, q: Float[Tensor, "B G R t K"], k: Float[Tensor, "B G s K"]
     ) -> Float[Tensor, "B G R t s"]:
-        """Scaled products of queries and keys, bent by the softcap, in float32 or better."""
-        found = stacked(q) @ k.mT
-        found = found.to(torch.promote_types(found.dtype, torch.float32)).unflatten(2, q.shape[2:4])
-        found = found * self.scale(q.shape[-1])
+        """Scores: scaled products of queries and keys with softcap, in float32 or higher
+        precision."""
+        x = stacked(q) @ k.mT
+        x = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(2, q.shape[2:4])
+        x = x * self.scale(q.shape[-1])
         if self.scores.softcap is None:
-            return found
-        return self.scores.softcap * torch.tanh(found / self.scores.softcap)
+            return x
+        return self.scores.softcap * torch.tanh(x / self.scores.softcap)
 
     def scale(self, width: int) -> float:
-        """Factor of the products."""
+        """Scale of the products."""
         return 1 / math.sqrt(width) if self.scores.scale is None else self.scores.scale
 
 
 def is_beyond(pattern: Pattern, nearest: int) -> bool:
-    """Whether a causal pattern sees no key at this distance or farther."""
+    """Whether a causal pattern hides all keys at this distance or farther."""
     return pattern.kind == "window" and nearest >= pattern.window
 
 
 def stacked(x: Float[Tensor, "B G R t K"]) -> Float[Tensor, "B G Rt K"]:
-    """The query heads of one key head, one after the other: keys are never copied."""
+    """Stack the query heads of each key head, so that keys are not copied."""
     return x.flatten(2, 3)
 
 
 def passed(tensors: Sequence[Tensor | None], ring: Ring) -> Passing:
-    """Send tensors to the next process of the ring and take those of the one before."""
+    """Start sending tensors to the next process and receiving those of the previous one."""
     if ring.size == 1:
         return Passing(tuple(tensors), ())
     after, before = (ring.place + 1) % ring.size, (ring.place - 1) % ring.size
-    arriving = tuple(None if each is None else torch.empty_like(each) for each in tensors)
+    arriving = tuple(None if x is None else torch.empty_like(x) for x in tensors)
     moves: list[distributed.P2POp] = []
-    for tag, (own, room) in enumerate(zip(tensors, arriving, strict=True)):
-        if own is not None and room is not None:
-            send, take = distributed.isend, distributed.irecv
+    for tag, (own, buffer) in enumerate(zip(tensors, arriving, strict=True)):
+        if own is not None and buffer is not None:
+            send, receive = distributed.isend, distributed.irecv
             moves.append(distributed.P2POp(send, own, None, ring.group, tag, after))
-            moves.append(distributed.P2POp(take, room, None, ring.group, tag, before))
+            moves.append(distributed.P2POp(receive, buffer, None, ring.group, tag, before))
     return Passing(arriving, distributed.batch_isend_irecv(moves))
 
 
 def rounds(own: Share, ring: Ring) -> Iterator[tuple[int, Share]]:
-    """Every process's share in turn, this one's own first, with the number of its process."""
-    held = own
+    """Yield (owner's rank, shard) for every shard, this process's own first."""
+    current = own
     for step in range(ring.size):
         is_last = step == ring.size - 1
-        moving = None if is_last else passed(held, ring)
-        yield (ring.place - step) % ring.size, held
+        moving = None if is_last else passed(current, ring)
+        yield (ring.place - step) % ring.size, current
         if moving is not None:
-            held = Share(*moving.arrived())  # type: ignore[arg-type]
+            current = Share(*moving.arrived())  # type: ignore[arg-type]
 
 
 class Online:
-    """A softmax average that takes its scores in pieces, in float32 or better.
+    """Online softmax: a weighted average over blocks of scores, in float32 or higher precision.
 
-    It keeps the largest score m, the sum l of exp(score - m) and the sum o of exp(score - m) v; a
-    piece with a larger score shrinks what was summed before.
+    State: the maximum score m, the sum l of exp(score - m) and the sum o of exp(score - m) v; a
+    block with a larger score rescales the previous sums.
     """
 
     def __init__(self, q: Float[Tensor, "B G R t K"], width: int) -> None:
@@ -265,37 +263,37 @@ class Online:
         seen: Bool[Tensor, "b 1 1 t s"] | None,
         v: Float[Tensor, "B G s W"],
     ) -> None:
-        """Take in what some queries see of some values."""
+        """Accumulate a block of scores and values for some queries."""
         largest, total, out = (
-            kept[..., query, :] for kept in (self.largest, self.sum, self.out)
+            state[..., query, :] for state in (self.largest, self.sum, self.out)
         )  # views
         if seen is not None:
             products = products.masked_fill_(~seen, self.lowest)
         new = torch.maximum(largest, products.amax(-1, keepdim=True))
         weights = (products - new).exp_()
-        if seen is not None:  # a query that has seen nothing yet weighs its unseen keys alike
+        if seen is not None:  # queries without a visible key so far have uniform weights
             weights.masked_fill_(~seen, 0.0)
         shrink = (largest - new).exp_()
         largest.copy_(new)
         total.mul_(shrink).add_(weights.sum(-1, keepdim=True))
-        found = (stacked(weights.to(v.dtype)) @ v).unflatten(2, weights.shape[2:4])
-        out.mul_(shrink).add_(found)
+        block = (stacked(weights.to(v.dtype)) @ v).unflatten(2, weights.shape[2:4])
+        out.mul_(shrink).add_(block)
 
     def average(self) -> Float[Tensor, "B G R t W"]:
-        """The averages; zeros for queries that saw nothing."""
+        """The averages; zeros for queries without visible keys."""
         return self.out / self.sum.masked_fill(self.sum == 0, 1.0)
 
     def logsumexp(self) -> Float[Tensor, "B G R t 1"]:
-        """Of each query's scores; infinite, so that no weight is left, where it saw nothing."""
+        """Logsumexp of each query's scores; inf without visible keys, which zeroes the weights."""
         return torch.where(self.sum == 0, torch.inf, self.largest + self.sum.log())
 
 
 class RingAttention(torch.autograd.Function):
-    """The averages and, going round again, their gradients; see `ring_attention`."""
+    """Forward and backward of `ring_attention`."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, walk: Walk) -> Tensor:
-        """Meet every process's keys."""
+        """Process every shard of keys."""
         grouped = q.unflatten(1, (k.shape[1], -1))  # (B, G, R, t, K)
         own = Share(k.contiguous(), v.contiguous(), whole(walk.mask.documents),
                     whole(walk.mask.prefix))  # fmt: skip
@@ -307,51 +305,51 @@ class RingAttention(torch.autograd.Function):
                     online.add(piece.query, products, walk.seen(piece, keys),
                                keys.v[:, :, piece.key])  # fmt: skip
         out = online.average().to(q.dtype)
-        ctx.walk, ctx.given = walk, own[2:]
+        ctx.walk, ctx.masks = walk, own[2:]
         ctx.save_for_backward(grouped, own.k, own.v, out, online.logsumexp())
         return out.flatten(1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Go round again; gradients of keys and values travel with them and end at home."""
+        """Rotate again; gradients of keys and values travel with their shards back to the owner."""
         q, k, v, out, logsumexp = ctx.saved_tensors
         walk, ring = ctx.walk, ctx.walk.ring
         grad = grad.unflatten(1, (k.shape[1], -1))
         inner = (grad.to(logsumexp.dtype) * out).sum(-1, keepdim=True)  # (B, G, R, t, 1)
-        known = Backward(walk, q, grad.to(q.dtype), logsumexp, inner)
+        state = Backward(walk, q, grad.to(q.dtype), logsumexp, inner)
         grad_q = torch.zeros_like(q, dtype=logsumexp.dtype)
         moving = None
         with torch.autocast(q.device.type, enabled=False):
-            for source, keys in rounds(Share(k, v, *ctx.given), ring):
-                found = known.gradients(source, keys, grad_q)
-                for mine, others in zip(found, moving.arrived() if moving else (), strict=False):
-                    mine.add_(others)  # type: ignore[arg-type]
-                moving = passed(found, ring)
-        assert moving is not None, "a ring has a process"
+            for source, keys in rounds(Share(k, v, *ctx.masks), ring):
+                grads = state.gradients(source, keys, grad_q)
+                for own, others in zip(grads, moving.arrived() if moving else (), strict=False):
+                    own.add_(others)  # type: ignore[arg-type]
+                moving = passed(grads, ring)
+        assert moving is not None, "a ring has at least one process"
         grad_k, grad_v = moving.arrived()
         assert grad_k is not None and grad_v is not None, "both were sent"
         return grad_q.flatten(1, 2).to(q.dtype), grad_k.to(k.dtype), grad_v.to(v.dtype), None
 
 
 def whole(tensor: Tensor | None) -> Tensor | None:
-    """The tensor without gaps, as messages need it."""
+    """The tensor, contiguous for communication."""
     return None if tensor is None else tensor.contiguous()
 
 
 class Backward(NamedTuple):
-    """What the gradients of every share of keys are made from."""
+    """The inputs of the backward pass."""
 
     walk: Walk
     q: Float[Tensor, "B G R t K"]
     grad: Float[Tensor, "B G R t W"]
     logsumexp: Float[Tensor, "B G R t 1"]
     inner: Float[Tensor, "B G R t 1"]
-    """Of each query, the product of its output and that one's gradient."""
+    """Dot product of each query's output and its gradient."""
 
     def gradients(
         self, source: int, keys: Share, grad_q: Float[Tensor, "B G R t K"]
     ) -> list[Tensor]:
-        """What this process's queries ask of a share's keys and values; theirs go to `grad_q`.
+        """Gradients of a shard's keys and values from this process's queries; adds to `grad_q`.
 
         p = exp(s - lse);  dv = p^T do;  ds = p (do v^T - do·o);  dq = ds k;  dk = ds^T q
         """

@@ -1,9 +1,9 @@
 """Sparse attention: keys that a pattern hides are skipped, not masked.
 
-A band of queries sees the keys of its band and of its neighbours, one view of the keys that
-overlaps and copies nothing; then come the few far keys that a pattern names. Work grows with
-T x window, not with T². The mask inside a band is `mask.sees`, which the reference uses too.
-Source: Child et al. 2019, arXiv:1904.10509; Beltagy et al. 2020, arXiv:2004.05150.
+A band of queries sees the keys of its band and its neighbours, as an overlapping view without
+copies, and the few far keys of the pattern. Cost is O(T x window), not O(T²). The mask within a
+band is `mask.pattern_allows`, as in the reference. Source: Child et al. 2019, arXiv:1904.10509;
+Beltagy et al. 2020, arXiv:2004.05150.
 """
 
 import math
@@ -17,11 +17,11 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from .mask import Mask, Pattern, is_scattered, places_of, sees
 
 WORTH = 4
-"""A row at least this many times as long as what a query sees is computed by bands."""
+"""Minimum ratio of sequence length to pattern reach for which bands are used."""
 
 
 class Bands(NamedTuple):
-    """How a row is cut: bands of `size` queries, each with `before` and `after` keys around."""
+    """Bands of `size` queries, each with `before` and `after` additional keys."""
 
     size: int
     before: int
@@ -34,15 +34,15 @@ class Bands(NamedTuple):
 
 
 def reach(pattern: Pattern) -> int:
-    """Tokens that a query sees on one side, itself included, far keys aside."""
+    """Tokens that a query sees on one side, including itself, without far keys."""
     return pattern.stride if pattern.kind == "fixed" else pattern.window
 
 
 def skips(mask: Mask, T: int, S: int) -> bool:
-    """Whether a whole row is long enough for its pattern to be worth bands.
+    """Whether complete sequences are long enough for their pattern to use bands.
 
-    Patterns with far keys take rows of one document: where a packed row's far keys lie differs
-    from row to row. A document that comes again after another has places that lie far apart.
+    Patterns with far keys need single-document sequences, since in packed ones the far keys differ
+    per sequence. A non-contiguous document has nearby positions far apart.
     """
     if mask.pattern.kind == "full" or T != S or mask.prefix is not None:
         return False
@@ -55,7 +55,7 @@ def skips(mask: Mask, T: int, S: int) -> bool:
 
 
 def narrowed(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Tensor, Tensor, Mask]:
-    """Leave out cached keys that no query of a window can reach any more."""
+    """Drop cached keys that are outside every query's window."""
     S = k.shape[2]
     kept = T + mask.pattern.window - 1
     if mask.pattern.kind != "window" or S <= kept or mask.prefix is not None:
@@ -74,7 +74,7 @@ def sparse_attention(
     mask: Mask,
     scale: float | None = None,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention of whole rows under a pattern; see `skips` for which rows."""
+    """Attention of complete sequences under a pattern; see `is_sparse_worthwhile`."""
     if mask.pattern.kind == "strided":
         return strided_attention(q, k, v, mask=mask, scale=scale)
     out = banded_attention(q, k, v, mask=mask, scale=scale)
@@ -117,25 +117,26 @@ def banded_attention(
 
 
 def bands_of(mask: Mask, T: int) -> Bands:
-    """Bands of a quarter window: smaller ones waste fewer products, larger ones fill the kernel."""
+    """Bands of a quarter window: smaller ones waste fewer products, larger ones use the kernel
+    better."""
     beyond = reach(mask.pattern) - 1
     size = min(T, max(64, (beyond + 1) // 4))
     return Bands(size, beyond, 0 if mask.causal else beyond)
 
 
 def cut(x: Float[Tensor, "B H T K"], bands: Bands) -> Float[Tensor, "B H n size K"]:
-    """A row as bands, the last one filled with zeros."""
+    """Reshape a sequence into bands, zero-padded."""
     return pad(x, (0, 0, 0, -x.shape[2] % bands.size)).unflatten(2, (-1, bands.size))
 
 
 def around(x: Float[Tensor, "B G T K"], bands: Bands) -> Float[Tensor, "B G n width K"]:
-    """The keys of every band: views that overlap, zeros beyond the row's ends."""
+    """Keys of every band: overlapping views, zeros beyond the sequence."""
     end = bands.after + -x.shape[2] % bands.size
     return pad(x, (0, 0, bands.before, end)).unfold(2, bands.width, bands.size).mT
 
 
 def far_keys(pattern: Pattern, T: int, device: torch.device) -> Int[Tensor, " F"]:
-    """Places of the keys that all queries see from afar."""
+    """Positions of the far keys, which all queries see."""
     places = torch.arange(T, device=device)
     match pattern.kind:
         case "fixed":
@@ -149,16 +150,16 @@ def far_keys(pattern: Pattern, T: int, device: torch.device) -> Int[Tensor, " F"
 def with_far(
     near: Float[Tensor, "B G n width K"], x: Float[Tensor, "B G T K"], far: Int[Tensor, " F"]
 ) -> Float[Tensor, "B G n keys K"]:
-    """The keys of every band, and after them the far keys, once for every band."""
+    """Append the far keys to the keys of every band."""
     if not len(far):
-        return near  # nothing is copied
+        return near  # avoids a copy
     return torch.cat([near, x[:, :, None, far].expand(-1, -1, near.shape[2], -1, -1)], dim=3)
 
 
 def band_mask(
     mask: Mask, bands: Bands, T: int, far: Int[Tensor, " F"]
 ) -> Bool[Tensor, "b n size keys"]:
-    """What each query of each band sees of its keys; a far key inside the band counts once."""
+    """Mask of every band; a far key inside the band counts once."""
     index = torch.arange(T + bands.width, dtype=torch.int32, device=far.device)  # half the memory
     starts = index[: T : bands.size, None]  # (n, 1)
     queries = (starts + index[: bands.size])[:, :, None]
@@ -184,7 +185,7 @@ def strided_attention(
     mask: Mask,
     scale: float | None,
 ) -> Float[Tensor, "B H T W"]:
-    """Near keys by bands and every stride-th key by columns, under one softmax."""
+    """Near keys by bands and every stride-th key by columns, in one softmax."""
     H, T, K = q.shape[1:]
     G, stride = k.shape[1], mask.pattern.stride
     bands, factor = bands_of(mask, T), 1 / math.sqrt(K) if scale is None else scale
@@ -204,19 +205,19 @@ def strided_attention(
 
 
 def columns(x: Shaped[Tensor, "B H T K"], stride: int) -> Shaped[Tensor, "B H stride m K"]:
-    """Tokens by their place modulo the stride, filled with zeros."""
+    """Group tokens by position modulo the stride, zero-padded."""
     return pad(x, (0, 0, 0, -x.shape[2] % stride)).unflatten(2, (-1, stride)).transpose(2, 3)
 
 
 def rows_of(x: Float[Tensor, "B H stride m K"], T: int) -> Float[Tensor, "B H T K"]:
-    """Columns back in the order of their tokens; undoes `columns`."""
+    """Inverse of `_to_columns`: restore token order."""
     return x.transpose(2, 3).flatten(2, 3)[:, :, :T]
 
 
 def column_mask(mask: Mask, T: int, device: torch.device) -> Bool[Tensor, "stride m m"]:
-    """Which keys of its column a query sees from afar: those that its window leaves out."""
+    """Which keys of its column a query sees: those outside its window."""
     stride = mask.pattern.stride
     places = columns(torch.arange(T, device=device)[None, None, :, None] + 1, stride)[0, 0, :, :, 0]
-    query, key = places[:, :, None], places[:, None, :]  # 0 is filling
+    query, key = places[:, :, None], places[:, None, :]  # 0 is padding
     seen = (key > 0) & ((query - key).abs() >= mask.pattern.window)
     return seen & (key <= query) if mask.causal else seen

@@ -1,8 +1,8 @@
-"""Ways of attention tried against each other, once for a class of rows on a machine.
+"""Autotuning of attention backends, once per shape class and machine.
 
-Each way is compiled alone, as it will be inside a block, and takes a row forward and back in turns
-with the others. What was found is kept in the user's cache, beside the machine's own figures. The
-flash kernel holds no scores, so matrix products must be faster by a margin to be chosen.
+Each backend is compiled alone, as it would be inside a block, and timed forward and backward in
+alternation with the others. Results are in the user's cache. The flash kernel stores no scores, so
+matrix products must be faster by a margin to be chosen.
 """
 
 import json
@@ -22,14 +22,14 @@ from .native.softmax import has_native
 from .ways import MATMUL_UP_TO, RowShape, Way, quarter, read_way
 
 MARGIN = 0.95
-"""Share of flash's time that matrix products may take at most."""
+"""Maximum time of matmul relative to flash."""
 ROUNDS = 7
 
 
 def kept_way(shape: RowShape, *, try_now: bool = True) -> Way | None:
-    """The way that was measured for this class before; None if it was not and is not to be now.
+    """The fastest backend for a shape, from the cache or, with `try_now`, measured; else None.
 
-    GROUNDUP_ATTENTION=matmul or flash says it instead.
+    GROUNDUP_ATTENTION=matmul or flash overrides it.
     """
     if wanted := device.switch("GROUNDUP_ATTENTION", "matmul", "flash"):
         return Way("matmul") if wanted == "matmul" else Way("flash")
@@ -38,38 +38,38 @@ def kept_way(shape: RowShape, *, try_now: bool = True) -> Way | None:
     try:
         return read_way(kept[shape.name]["way"])
     except (KeyError, TypeError, ConfigError):
-        pass  # not measured yet, or an older groundup's
+        pass  # not measured yet, or an old format
     if not try_now:
         return None
     seconds = measured_ways(shape)
     way = best_of(seconds)
-    told = {f"{one.kind} {one.chunk}": round(1000 * time, 3) for one, time in seconds.items()}
+    ms = {f"{tried.kind} {tried.chunk}": round(1000 * s, 3) for tried, s in seconds.items()}
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_json(place, read_kept(place) | {shape.name: {"way": list(way), "ms": told}})
+        write_json(place, read_kept(place) | {shape.name: {"way": list(way), "ms": ms}})
     except OSError:
-        pass  # an unwritable cache costs the trial the next time, nothing more
+        pass  # with an unwritable cache, the next run measures again
     return way
 
 
 def kept_file() -> Path:
-    """Where this machine's ways lie, by its contract, threads and softmax."""
-    made_for = {**device.fingerprint(), "threads": torch.get_num_threads()}
-    made_for["native softmax"] = has_native("cpu", torch.float32)
-    return device.cache_folder() / f"attention-{device.short_digest(made_for)}.json"
+    """The cache file for this machine's fingerprint, threads and softmax."""
+    key = {**device.fingerprint(), "threads": torch.get_num_threads()}
+    key["native softmax"] = has_native("cpu", torch.float32)
+    return device.cache_folder() / f"attention-{device.short_digest(key)}.json"
 
 
 def read_kept(place: Path) -> dict[str, dict[str, object]]:
-    """What is kept there; nothing if there is none or it is damaged."""
+    """The cache's contents; empty if it is missing or damaged."""
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        content = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def candidates(length: int) -> list[Way]:
-    """The ways that rows of a length could take.
+    """Candidate backends for a sequence length.
 
     >>> [way.chunk for way in candidates(256)]
     [512, 64, 256]
@@ -81,7 +81,7 @@ def candidates(length: int) -> list[Way]:
 
 
 def best_of(seconds: dict[Way, float]) -> Way:
-    """The fastest way; flash unless another is faster by the margin.
+    """The fastest backend; flash unless another is faster by the margin.
 
     >>> best_of({Way("flash"): 1.0, Way("matmul", 128): 0.97})
     Way(kind='flash', chunk=512)
@@ -92,7 +92,7 @@ def best_of(seconds: dict[Way, float]) -> Way:
 
 
 def measured_ways(shape: RowShape) -> dict[Way, float]:
-    """Seconds of one row forward and back, by way; the shortest of rounds in turns."""
+    """Seconds of a forward and backward pass by backend; the minimum over alternating rounds."""
     ways = candidates(shape.length)
     if len(ways) == 1:
         return {ways[0]: 0.0}
@@ -100,23 +100,23 @@ def measured_ways(shape: RowShape) -> dict[Way, float]:
     calls = {way: trial(shape, way) for way in ways}
     for call in calls.values():
         call()  # compiles
-    found: dict[Way, list[float]] = {way: [] for way in ways}
+    times: dict[Way, list[float]] = {way: [] for way in ways}
     for _ in range(ROUNDS):
         for way, call in calls.items():
-            found[way].append(call())
-    return {way: min(times) for way, times in found.items()}
+            times[way].append(call())
+    return {way: min(own) for way, own in times.items()}
 
 
 def trial(shape: RowShape, way: Way) -> Callable[[], float]:
-    """A call that takes one row forward and back and returns its seconds."""
+    """A function that runs one sequence forward and backward and returns its seconds."""
     dtype = getattr(torch, shape.dtype)
-    made = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
 
-    def drawn(heads: int) -> Tensor:
+    def random(heads: int) -> Tensor:
         size = (1, heads, shape.length, shape.head_dim)
-        return torch.randn(size, generator=made).to(dtype).requires_grad_()
+        return torch.randn(size, generator=generator).to(dtype).requires_grad_()
 
-    q, k, v = drawn(shape.heads), drawn(shape.kv_heads), drawn(shape.kv_heads)
+    q, k, v = random(shape.heads), random(shape.kv_heads), random(shape.kv_heads)
     documents = (torch.arange(shape.length) // 100)[None] if shape.is_packed else None
     function = torch.compile(attended(way), dynamic=False)
 
@@ -130,7 +130,7 @@ def trial(shape: RowShape, way: Way) -> Callable[[], float]:
 
 
 def attended(way: Way) -> Callable[[Tensor, Tensor, Tensor, Mask], Tensor]:
-    """Attention by one way."""
+    """Attention by one backend."""
 
     def run(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         if way.kind == "flash":

@@ -1,10 +1,9 @@
-"""Which way attention takes while it trains on a processor: a rule, or what was measured.
+"""Attention backends for training on CPUs: by rule, or autotuned.
 
 Two matrix products with a compiled softmax, `chunk` queries at a time, or PyTorch's flash kernel:
-which is faster depends on length, heads, dtype, processor and threads. A measurement is made once
-for a class of rows and kept in the user's cache; ways differ in rounding, so what a run chose
-belongs to its determinism contract and is replayed when it is resumed. Ways are looked up while
-blocks are compiled, so they are chosen before.
+which is faster depends on length, heads, dtype, CPU and threads. Each shape class is measured once
+and cached. Backends differ in rounding, so a run's choices are part of its determinism contract and
+are restored on resume. They must be set before blocks are compiled, which reads them as constants.
 """
 
 import sys
@@ -17,34 +16,34 @@ from torch import Tensor
 from groundup.core import ConfigError
 
 MATMUL_UP_TO = 2048
-"""Longest row that trains by matrix products; beyond, their scores need too much memory."""
+"""Maximum sequence length of the matmul backend; beyond, its scores need too much memory."""
 CHUNK, SMALLEST_CHUNK = 512, 64
-"""Queries that are computed together: later keys are skipped, and scores stay small."""
+"""Queries per chunk: later keys are skipped, and the scores remain small."""
 
 
 class Way(NamedTuple):
-    """How attention is computed."""
+    """An implementation of attention."""
 
     kind: Literal["matmul", "flash"]
     chunk: int = CHUNK
-    """Queries at a time, of matrix products."""
+    """Queries per chunk, for matmul."""
 
 
 class RowShape(NamedTuple):
-    """A class of rows whose attention costs about the same."""
+    """A class of sequences whose attention has about the same cost."""
 
     heads: int
     kv_heads: int
     head_dim: int
     length: int
-    """Tokens, as the power of two at or above."""
+    """Tokens, rounded up to a power of two."""
     is_packed: bool
-    """Whether rows hold several documents: then flash cannot skip later keys."""
+    """Whether sequences hold several documents; flash then cannot skip later keys."""
     dtype: str
 
     @property
     def name(self) -> str:
-        """Its key in a file of JSON.
+        """Its key in JSON.
 
         >>> RowShape(6, 2, 64, 256, True, "bfloat16").name
         '6/2 heads of 64, 256 packed tokens, bfloat16'
@@ -54,13 +53,13 @@ class RowShape(NamedTuple):
 
 
 CHOSEN: dict[str, Way] = {}
-"""Ways of this process by the names of classes; where there is none, the rule counts."""
+"""Backends of this process by shape name; shapes without one follow the rule."""
 
 
 def row_shape(
     q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], is_packed: bool
 ) -> RowShape:
-    """The class of these rows."""
+    """The shape class of these tensors."""
     length = 1 << max(k.shape[2] - 1, 0).bit_length()
     dtype = str(q.dtype).removeprefix("torch.")
     return RowShape(q.shape[1], k.shape[1], q.shape[3], length, is_packed, dtype)
@@ -69,9 +68,9 @@ def row_shape(
 def way_of(
     heads: int, kv_heads: int, head_dim: int, length: int, is_packed: bool, dtype: str
 ) -> Way:
-    """The way of a class of rows: the one chosen, else by length.
+    """The backend of a shape: the chosen one, else by length.
 
-    Compiled code holds it as a constant, so `use_way` forgets what was compiled.
+    Compiled code holds it as a constant, so `set_backend` resets compiled code.
 
     >>> way_of(6, 6, 64, 4096, False, "bfloat16").kind
     'flash'
@@ -81,14 +80,14 @@ def way_of(
     return CHOSEN.get(shape.name) or Way(kind)
 
 
-# As torch.compiler.assume_constant_result does, whose import would cost every process a second.
+# As torch.compiler.assume_constant_result does, but importing that would cost a second.
 way_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def quarter(length: int) -> int:
-    """Queries at a time that a trial tries: a quarter of the row, whose keys are then 5/8 of all.
+    """The smaller chunk size to autotune: a quarter of the sequence, which visits 5/8 of the keys.
 
-    More parts skip little more and take long to compile; 64 at least.
+    More chunks skip little more and take long to compile; at least 64.
 
     >>> quarter(256), quarter(2048), quarter(16)
     (64, 512, 64)
@@ -97,21 +96,21 @@ def quarter(length: int) -> int:
 
 
 def use_way(shape: RowShape, way: Way) -> None:
-    """Let rows of a class take a way; for blocks that were compiled before, compile anew."""
+    """Set the backend of a shape; resets compiled code if it changes."""
     if CHOSEN.get(shape.name) != way:
         CHOSEN[shape.name] = way
         forget_compiled()
 
 
 def chosen_ways() -> dict[str, list[str | int]]:
-    """What was chosen, for a determinism contract."""
+    """The chosen backends, for a determinism contract."""
     return {name: list(way) for name, way in sorted(CHOSEN.items())}
 
 
 def replay_ways(contract: dict[str, list[str | int]]) -> None:
-    """Take the ways of a run that is resumed, and no others.
+    """Restore exactly the backends of a resumed run.
 
-    Raises ConfigError for what is no way.
+    Raises ConfigError for an invalid backend.
     """
     ways = {name: read_way(value) for name, value in contract.items()}
     if ways != CHOSEN:
@@ -121,14 +120,16 @@ def replay_ways(contract: dict[str, list[str | int]]) -> None:
 
 
 def forget_compiled() -> None:
-    """Let what was compiled in this process be compiled anew."""
+    """Discard this process's compiled code."""
     if "torch._dynamo" in sys.modules:
         torch._dynamo.reset()
 
 
 def read_way(value: object) -> Way:
-    """A way as JSON has it."""
+    """Parse a backend from JSON."""
     match value:
         case ["matmul" | "flash" as kind, int() as chunk] if chunk > 0:
             return Way(kind, chunk)
-    raise ConfigError(f"{value} is no way of attention; expected [matmul or flash, queries].")
+    raise ConfigError(
+        f'{value} is not an attention backend; expected ["matmul" or "flash", chunk].'
+    )

@@ -1,7 +1,7 @@
-"""measure: how good is it, how sure are we, and may it go on?
+"""measure: how good is a model, how certain is that, and may the next stage use it?
 
-Text distances and scorers give numbers, stats gives them intervals, a test set seals what they are
-measured on, and a gate turns them into a verdict that later stages obey.
+Text metrics and scorers give numbers, stats adds intervals, a test set fixes what they are measured
+on, and gates turn them into a verdict that later stages check.
 """
 
 from . import ranking

@@ -1,9 +1,9 @@
-"""The card of a test set: what it holds, and what a reader must know before trusting a number.
+"""The card of a test set: its statistics, and findings that limit how far a number can be trusted.
 
-Findings are made when a test set is sealed and stand in its card; disagreements between reviewers
-come later and are read from the votes. A finding is no verdict: an `error` says that some samples
-measure the wrong thing, a `warning` that numbers are less sure than they look, a `note` what is so.
-Knows nothing of documents: grounding is checked against texts that the caller gives.
+Findings are computed when a test set is sealed and stored in its card; disagreements between
+reviewers come later and are read from the votes. An `error` means that some samples measure the
+wrong thing, a `warning` that numbers are less certain than they seem, a `note` is information.
+Independent of document formats: grounding is checked against texts that the caller provides.
 """
 
 import re
@@ -25,7 +25,7 @@ KIND_SHARE, GROUP_SHARE, LANGUAGE_SHARE = 0.5, 0.1, 0.05
 NEAR = 0.9
 SINGULAR = {"are": "is", "have": "has", "were": "was"}
 TOLD = 5
-"""Ids that a message names."""
+"""Maximum number of ids listed in a message."""
 WORD = re.compile(r"\w+")
 CODE = re.compile(r"`[^`]+`")
 MARKS = re.compile(r"[?.!,;:'\"`“”‘’]+(?=\s|$)|(?<!\S)['\"`“”‘’]+")
@@ -47,42 +47,42 @@ STOP_SETS = {name: frozenset(words.split()) for name, words in STOP_WORDS.items(
 ASKING = STOP_SETS["English"] | frozenset(
     "a an according at can do does how happens you under when".split()
 )
-"""Words that only ask."""
+"""Words that carry no topic of a question."""
 TITLE = re.compile(r"“[^”]*”")
 
 
 class Finding(NamedTuple):
-    """Something about a test set that its users must know."""
+    """A problem or property of a test set that its users must know."""
 
     code: str
     """Short and stable, such as `thin` or `contradiction`."""
     severity: Severity
     message: str
     samples: tuple[str, ...] = ()
-    """Ids of the samples that it is about; none if it is about all."""
+    """Ids of the affected samples; empty if it concerns all."""
 
     def __str__(self) -> str:
-        """For people: `warning thin: 20 samples …`."""
+        """`warning thin: 20 samples …`."""
         return f"{self.severity} {self.code}: {self.message}"
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A document as far as grounding needs it."""
+    """A source document for the grounding check."""
 
     @property
     def path(self) -> str:
-        """As the sample's metadata name it."""
+        """Path as given in the sample's metadata."""
         ...
 
     @property
     def text(self) -> str:
-        """What the spans count in."""
+        """Text that the samples' spans refer to."""
         ...
 
 
 def figures(samples: Sequence[Sample]) -> dict[str, Any]:
-    """The numbers of a card: how many of what, how long, in which language."""
+    """Statistics of a card: counts, lengths, languages."""
     asked = [question(sample) for sample in samples]
     replies = [reply for sample in samples for reply in sample.references]
     return {
@@ -98,27 +98,27 @@ def figures(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def lengths(texts: Sequence[str]) -> dict[str, float]:
-    """Least, median and most words; empty without texts."""
+    """Minimum, median and maximum number of words; empty without texts."""
     counts = sorted(len(text.split()) for text in texts)
     return {"least": counts[0], "median": median(counts), "most": counts[-1]} if counts else {}
 
 
 def examine(samples: Sequence[Sample], margin: float = 0.1) -> list[Finding]:
-    """Everything that the samples themselves show, errors first.
+    """All findings that follow from the samples alone, errors first.
 
-    margin: smallest difference of a rate that the test set is to find between two systems
+    margin: smallest difference of a rate that the test set should detect between two systems
 
     >>> from groundup.core import Message
-    >>> one = Sample("1", (Message("user", "Which port?"),), ("80",))
-    >>> other = one.__class__("2", one.conversation, ("8080",))
-    >>> [finding.code for finding in examine([one, other])]
+    >>> first = Sample("1", (Message("user", "Which port?"),), ("80",))
+    >>> second = Sample("2", first.conversation, ("8080",))
+    >>> [finding.code for finding in examine([first, second])]
     ['contradiction', 'few_groups', 'thin']
     """
     checks = (contradictions, dirty, repeated, thin, skewed, mixed_languages)
-    found = [finding for check in checks for finding in check(samples)]
+    results = [finding for check in checks for finding in check(samples)]
     if too_thin := undetected(len(samples), margin):
-        found.append(too_thin)
-    return worst_first(found)
+        results.append(too_thin)
+    return worst_first(results)
 
 
 def worst_first(found: Iterable[Finding]) -> list[Finding]:
@@ -127,10 +127,10 @@ def worst_first(found: Iterable[Finding]) -> list[Finding]:
 
 
 def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """One conversation with different answers: a label is wrong, or the question is vague."""
+    """Equal conversations with different references: a wrong label or an ambiguous question."""
     answers: dict[tuple[str, ...], list[Sample]] = defaultdict(list)
     for sample in samples:
-        if same_text(question(sample)):  # else nothing is asked, which is another finding
+        if same_text(question(sample)):  # an empty question is another finding
             code = CODE.findall(question(sample))  # `delete` and `Delete` are two names
             answers[(*whole(sample), *code)].append(sample)
     for same in answers.values():
@@ -141,23 +141,23 @@ def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def dirty(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Samples that cannot measure what they should."""
-    empty, cut, given, unmarked = [], [], [], []
+    """Samples that are empty, truncated, contain their answer or lack a reference."""
+    empty, truncated, leaked, unmarked = [], [], [], []
     for sample in samples:
         asked = question(sample)
         if not asked.strip() or any(not reply.strip() for reply in sample.references):
             empty.append(sample.id)
         if any(UNFINISHED.search(text.strip()) for text in (asked, *sample.references)):
-            cut.append(sample.id)
-        there = f" {plain(asked)} "
-        if any(reply and f" {reply} " in there for reply in map(plain, sample.references)):
-            given.append(sample.id)
+            truncated.append(sample.id)
+        padded = f" {plain(asked)} "
+        if any(reply and f" {reply} " in padded for reply in map(plain, sample.references)):
+            leaked.append(sample.id)
         if not sample.references and not says_refusal(sample):
             unmarked.append(sample.id)
     for code, severity, what, ids in (
         ("empty", "error", "have an empty question or reference", empty),
-        ("truncated", "warning", "end in the middle of a sentence", cut),
-        ("given_away", "warning", "hold the answer in the question", given),
+        ("truncated", "warning", "end in the middle of a sentence", truncated),
+        ("given_away", "warning", "hold the answer in the question", leaked),
         ("no_reference", "warning", "have no reference and are not marked to be refused", unmarked),
     ):  # fmt: skip
         if ids:
@@ -165,9 +165,9 @@ def dirty(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Questions asked twice, word for word or nearly so: they count twice in every number.
+    """Exact and near-duplicate questions, which count twice in every number.
 
-    Nearly: most words are the same, or the answer is and so are all words that carry the question.
+    Near: most words are equal, or the answer and all topic words are.
     """
     first: dict[tuple[tuple[str, ...], frozenset[str]], str] = {}
     twice: list[str] = []
@@ -186,9 +186,9 @@ def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def same_matters(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
-    """Pairs of ids, each with the first of those with its answer and the words that matter.
+    """Pairs of ids with the same answer and topic words, each with the first such sample.
 
-    Words of asking do not matter, nor does a title between “ and ”.
+    Question words and a title between “ and ” are ignored.
     """
     first: dict[tuple[object, ...], str] = {}
     for sample in samples:
@@ -205,13 +205,13 @@ def near_questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
     Source: Bayardo et al. 2007, doi:10.1145/1242572.1242591 (prefix filter).
     """
     sets = [frozenset(plain(question(sample)).split()) for sample in samples]
-    often = Counter(word for words in sets for word in words)
+    frequency = Counter(word for words in sets for word in words)
     holders: dict[str, list[int]] = defaultdict(list)
     pairs = []
     for number, words in enumerate(sets):
-        rarest = sorted(words, key=lambda word: (often[word], word))
+        rarest = sorted(words, key=lambda word: (frequency[word], word))
         prefix = rarest[: len(words) - ceil(NEAR * len(words)) + 1]
-        for other in sorted({place for word in prefix for place in holders[word]}):
+        for other in sorted({index for word in prefix for index in holders[word]}):
             shared = len(words & sets[other])
             if shared >= NEAR * (len(words) + len(sets[other]) - shared):
                 pairs.append((samples[other].id, samples[number].id))
@@ -221,9 +221,9 @@ def near_questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
 
 
 def detectable(n: int) -> float:
-    """Smallest difference of rates that two systems on the same n items show with 80 % power.
+    """Smallest difference of rates of two systems on the same n items with 80 % power.
 
-    (z(0.975) + z(0.8)) · √(d / n), d = 0.2: the share of items that only one of them gets right.
+    (z(0.975) + z(0.8)) · √(d / n), d = 0.2: the share of items that only one system gets right.
 
     >>> round(detectable(200), 3)
     0.089
@@ -232,7 +232,7 @@ def detectable(n: int) -> float:
 
 
 def undetected(n: int, margin: float) -> Finding | None:
-    """A finding if n samples cannot show a difference of `margin`."""
+    """A finding if n samples cannot detect a difference of `margin`."""
     least = detectable(n)
     if least <= margin:
         return None
@@ -245,7 +245,7 @@ def undetected(n: int, margin: float) -> Finding | None:
 
 
 def thin(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Too few groups for an interval, or too few samples of a kind for a number of its own."""
+    """Too few groups for an interval, or too few samples of a kind for a separate number."""
     groups = len({group(sample) for sample in samples})
     if groups < FEWEST_GROUPS:
         text = f"{groups} groups; intervals over groups are honest from about {FEWEST_GROUPS}"
@@ -258,7 +258,7 @@ def thin(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def skewed(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """One kind or one group decides the number."""
+    """One kind or one group dominates the number."""
     for name, key, most in (("kind", kind, KIND_SHARE), ("group", group, GROUP_SHARE)):
         counts = Counter(map(key, samples))
         if len(counts) < 2 or (name == "group" and len(counts) == len(samples)):
@@ -270,20 +270,20 @@ def skewed(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def mixed_languages(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Questions in another language than most, where the language can be told."""
-    told = {sample.id: language(question(sample)) for sample in samples}
-    counts = Counter(name for name in told.values() if name != "unknown")
+    """Questions in another language than the majority, where the language is recognised."""
+    languages = {sample.id: language(question(sample)) for sample in samples}
+    counts = Counter(name for name in languages.values() if name != "unknown")
     others = sum(counts.values()) - max(counts.values(), default=0)
     if others > LANGUAGE_SHARE * len(samples):
         most = counts.most_common(1)[0][0]
-        ids = [name for name, spoken in told.items() if spoken not in (most, "unknown")]
+        ids = [name for name, spoken in languages.items() if spoken not in (most, "unknown")]
         yield about("mixed_languages", "warning", f"are not in {most} as most are", ids)
 
 
 def language(text: str) -> str:
-    """The script of most letters if it is not Latin, else the language of most stop words.
+    """The majority script if it is not Latin, else the language with most stop words.
 
-    A cheap guess for a card, not a detector: `unknown` with fewer than two stop words or a tie.
+    A cheap heuristic for cards: `unknown` with fewer than two stop words or a tie.
 
     >>> language("What is the default of this?"), language("Что это?"), language("x = 1")
     ('English', 'CYRILLIC', 'unknown')
@@ -299,23 +299,23 @@ def language(text: str) -> str:
 
 
 def check_grounding(samples: Iterable[Sample], sources: Iterable[Source]) -> list[Finding]:
-    """Whether every reference stands in its source, at the characters that its metadata name.
+    """Check that every reference occurs in its source at the span given in its metadata.
 
-    A reference is grounded if `text[start:end]` is still the quote of the metadata and holds the
-    reference's words in order (the quote may have markup between them). Samples without reference
-    or without a `document` in their metadata are passed over.
+    A reference is grounded if `text[start:end]` equals the quote in the metadata and contains the
+    reference's words in order (with markup between them allowed). Samples without a reference or
+    without a `document` in their metadata are skipped.
     """
     texts = {source.path: source.text for source in sources}
     missing, moved, other = [], [], []
     for sample in samples:
-        about_it = sample.metadata
-        if not sample.references or "document" not in about_it:
+        metadata = sample.metadata
+        if not sample.references or "document" not in metadata:
             continue
-        text = texts.get(about_it["document"])
-        quote = about_it.get("quote", "")
+        text = texts.get(metadata["document"])
+        quote = metadata.get("quote", "")
         if text is None:
             missing.append(sample.id)
-        elif not quote or text[about_it.get("start", 0) : about_it.get("end", 0)] != quote:
+        elif not quote or text[metadata.get("start", 0) : metadata.get("end", 0)] != quote:
             moved.append(sample.id)
         elif not any(holds(quote, reply) for reply in sample.references):
             other.append(sample.id)
@@ -328,7 +328,7 @@ def check_grounding(samples: Iterable[Sample], sources: Iterable[Source]) -> lis
 
 
 def holds(quote: str, reply: str) -> bool:
-    """Whether the reply's words stand in the quote in this order.
+    """Whether the quote contains the reply's words in order.
 
     >>> holds("a :func:`~os.stat` result", "a os.stat result"), holds("a result", "result a")
     (True, False)
@@ -340,12 +340,12 @@ def holds(quote: str, reply: str) -> bool:
 def suspects(
     samples: Sequence[Sample], scores: Mapping[str, Sequence[float | Reason]], share: float = 0.8
 ) -> list[Finding]:
-    """Labels that systems' scores speak against: nearly all good systems fail on the sample.
+    """Samples that nearly all good systems fail, which are probably mislabelled.
 
-    scores  of each system, one a sample, 1 for right; only systems right on half of them count
+    scores  per system, one score per sample, 1 for right; systems right on under half are ignored
 
-    With two good systems or more, a sample on which at least `share` of them score 0 is likelier
-    to be mislabelled than hard: look at those first.
+    With two good systems or more, a sample on which at least `share` of them score 0 is more likely
+    mislabelled than hard: review those first.
     """
     table = {
         name: [0.0 if isinstance(score, Reason) else float(score) for score in row]
@@ -364,37 +364,37 @@ def suspects(
 
 
 def about(code: str, severity: Severity, what: str, ids: Sequence[str]) -> Finding:
-    """A finding on some samples, the first of which it names; `what` begins with a plural verb."""
+    """A finding on some samples that lists the first ids; `what` begins with a plural verb."""
     first = ", ".join(ids[:TOLD]) + (" …" if len(ids) > TOLD else "")
     verb, _, rest = what.partition(" ")
-    one = f"1 sample {SINGULAR.get(verb, f'{verb}s')} {rest}"
-    said = f"{len(ids)} samples {what}" if len(ids) > 1 else one
-    return Finding(code, severity, f"{said} ({first})", tuple(ids))
+    singular = f"1 sample {SINGULAR.get(verb, f'{verb}s')} {rest}"
+    sentence = f"{len(ids)} samples {what}" if len(ids) > 1 else singular
+    return Finding(code, severity, f"{sentence} ({first})", tuple(ids))
 
 
 def question(sample: Sample) -> str:
-    """What the person said last; empty if nobody did."""
-    said = [message.content for message in sample.conversation if message.role == "user"]
-    return said[-1] if said else ""
+    """The last user message; empty if there is none."""
+    turns = [message.content for message in sample.conversation if message.role == "user"]
+    return turns[-1] if turns else ""
 
 
 def whole(sample: Sample) -> tuple[str, ...]:
-    """Everything that was said, turn by turn, in the form in which texts are compared."""
-    return tuple(f"{said.role}: {same_text(said.content)}" for said in sample.conversation)
+    """All turns in normalised form, for comparison."""
+    return tuple(f"{turn.role}: {same_text(turn.content)}" for turn in sample.conversation)
 
 
 def kind(sample: Sample) -> str:
-    """The sample's own word for what it asks, `any` if it has none."""
+    """The `kind` in the sample's metadata, `any` if it has none."""
     return str(sample.metadata.get("kind") or "any")
 
 
 def group(sample: Sample) -> str:
-    """What is resampled together."""
+    """Resampling group: the sample's group, or its id."""
     return sample.group or sample.id
 
 
 def says_refusal(sample: Sample) -> bool:
-    """Whether a sample's metadata say that no answer is right but a refusal."""
+    """Whether the metadata mark the sample as one that should be refused."""
     return kind(sample) == "unanswerable" or bool(sample.metadata.get("refusal"))
 
 
@@ -404,7 +404,7 @@ def plain(text: str) -> str:
 
 
 def same_text(text: str) -> str:
-    """What two texts share that say the same: no case, spacing or marks of sentences; signs stay.
+    """Normalise for comparison: case, spacing and punctuation are dropped, operators stay.
 
     >>> same_text("Is it `x + 1`?"), same_text("x - 1") == same_text("x + 1")
     ('is it x + 1', False)
@@ -413,6 +413,6 @@ def same_text(text: str) -> str:
 
 
 def clip(text: str, most: int = 60) -> str:
-    """A text on one line, cut."""
+    """The text on one line, truncated."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

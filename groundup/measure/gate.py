@@ -1,16 +1,16 @@
-"""Gates: what must be true of a measured number before the next stage may build on it.
+"""Gates: requirements on a measured number that must hold before the next stage may use it.
 
-The bound of the interval must lie on the right side, so a small sample never passes by luck:
+The interval's bound must lie on the right side, so a small sample does not pass by luck:
 
     check("bits per byte", interval, at_most(1.9))            upper bound <= 1.9
     check("similarity gained", paired(ours, base), above(0))  lower bound > 0
 
     check("quality kept", paired(ours, base), loses_at_most(0.02))    lower bound > -0.02
 
-A check whose bound is not there has failed, or is undecided: the interval holds both sides and so
-much data could not have decided. A check that knows what an equal model would score tells its
-power: how often such a model passes with so much data; with enough of it, not to pass is to fail.
-verdict.py makes one decision of many checks.
+A check that does not pass has failed, or is undecided: the interval contains the limit and there is
+too little data. A check that knows what an equal model would score reports its power: how often
+such a model passes with this much data; with enough power, not passing counts as failing.
+verdict.py combines many checks into one decision.
 """
 
 from dataclasses import dataclass, replace
@@ -31,36 +31,36 @@ CheckOutcome = Literal["passed", "failed", "undecided"]
 Role = Literal["required", "compared", "guard"]
 ROLES = get_args(Role)
 CONFIDENCE = 0.95
-"""Of the intervals whose bounds decide, at least: who measures does not choose how sure to be."""
+"""Minimum confidence of intervals that decide a gate."""
 UNDECIDABLE = ("too_few_groups", "no_difference_of")
-"""Codes of reasons that say nothing against the subject: no number can be had from such data."""
+"""Codes of reasons that mean undecided instead of failed, because the data allow no number."""
 POWER = 0.8
-"""Share of equal models that a check should pass: with less, the test set is too small for it."""
+"""Share of equal models that a check should pass; with less, the test set is too small."""
 PRACTICAL = 10_000_000
-"""No test set has more values than this."""
+"""Largest sample size that is suggested to users."""
 NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A limit and the side of it on which a number must lie; made by at_most and its siblings."""
+    """A limit and the side on which a number must lie; created by `at_most` and similar."""
 
     sense: Sense
     limit: float
     origin: str = ""
-    """Where the limit came from, in words."""
+    """Explanation of the limit, appended to the requirement."""
     equal: float | None = None
-    """What a model as good as the baseline would score; the check then tells its power."""
+    """Expected score of a model as good as the baseline; enables the check's power."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a limit that no number or every number would pass."""
+        """Raise ConfigError for an unknown sense or a limit that is not finite."""
         choice("sense", self.sense, get_args(Sense))
         if not isfinite(self.limit):
             raise ConfigError(f"The limit {self.limit} must be a finite number.")
 
     @property
     def side(self) -> Bound:
-        """The bound that proves it."""
+        """The bound that must lie on the right side."""
         return "upper" if self.sense in ("<=", "<") else "lower"
 
     def holds(self, value: float) -> bool:
@@ -99,10 +99,10 @@ def above(limit: float) -> Requirement:
 
 
 def no_worse_than(baseline: Interval, margin: float, better: Better = "higher") -> Requirement:
-    """Require a number that loses at most `margin` against a baseline's estimate.
+    """Require a number at most `margin` worse than a baseline's estimate.
 
-    The baseline's own uncertainty is not counted; on the same items a paired difference with
-    loses_at_most is sharper and counts it. Raises ConfigError for a margin below 0.
+    The baseline's own uncertainty is ignored; on the same items, a paired difference with
+    loses_at_most has more power and includes it. Raises ConfigError for a margin below 0.
 
     >>> print(no_worse_than(Interval(0.8, 0.7, 0.9, 0.95, 50, 50), margin=0.01))
     at least 0.79 (baseline 0.8, margin 0.01)
@@ -116,19 +116,17 @@ def no_worse_than(baseline: Interval, margin: float, better: Better = "higher") 
 
 
 def loses_at_most(margin: float, better: Better = "higher") -> Requirement:
-    """Require of a difference ours - baseline that ours is not worse by the margin or more.
+    """Non-inferiority: require that a difference candidate - baseline is above -margin.
 
-    An equal model passes with the power that the check tells, one that is worse by exactly the
-    margin in 2.5 of 100 cases (the one side of a 95 % interval). Raises ConfigError unless the
-    margin is positive: no data proves that two are equal.
+    An equal model passes with the power that the check reports; one that is worse by exactly the
+    margin passes in 2.5 of 100 cases (one side of a 95 % interval). Raises ConfigError unless the
+    margin is positive: no data proves equality.
 
     >>> print(loses_at_most(0.02))
     above -0.02 (margin 0.02)
     """
     if not margin > 0:
-        raise ConfigError(
-            f"margin={margin} must be above 0; to show that ours is better: above(0)."
-        )
+        raise ConfigError(f"margin={margin} must be above 0; to require an improvement: above(0).")
     is_higher = choice("better", better, get_args(Better)) == "higher"
     sense, limit = (">", -margin) if is_higher else ("<", margin)
     return Requirement(sense, limit, f" (margin {margin:.4g})", equal=0.0)
@@ -138,65 +136,63 @@ class Power(NamedTuple):
     """How often a check passes a model as good as the baseline."""
 
     share: float
-    """Chance with as much data as there is."""
+    """Probability with the data at hand."""
     n: int
-    """Number of values there are."""
+    """Number of values at hand."""
     needed: int
-    """Number of values, of the same spread and grouping, for a chance of 80 %."""
+    """Number of values, of the same variance and grouping, for a power of 80 %."""
 
     def __str__(self) -> str:
-        """A sentence; whether the test set is too small comes first."""
-        told = f"n = {self.n:,} passes an equal model in {100 * self.share:.0f} of 100 cases"
+        """A sentence that begins with `too little data` if the power is too low."""
+        text = f"n = {self.n:,} passes an equal model in {100 * self.share:.0f} of 100 cases"
         if self.share >= POWER:
-            return told
+            return text
         if self.needed > PRACTICAL:
-            return f"too little data: {told}; no test set of a practical size would tell"
-        return f"too little data: {told}; {100 * POWER:.0f} of 100 need n = {self.needed:,}"
+            return f"too little data: {text}; no test set of a practical size would tell"
+        return f"too little data: {text}; {100 * POWER:.0f} of 100 need n = {self.needed:,}"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One requirement held against one measured number."""
+    """One measured number checked against one requirement."""
 
     name: str
     interval: Interval | Reason
-    """What was measured, or why there is no number; then the check does not pass."""
+    """The measurement, or why there is none; then the check does not pass."""
     requirement: Requirement
     bound: Bound
     unit: str = ""
     next: str = ""
     """What to try if it fails."""
     note: str = ""
-    """What else must be known of the number, such as samples that have none."""
+    """Remark on the number, such as samples without a score."""
     role: Role = "required"
-    """required: it must pass; compared: one of several measures, left aside where undecided; guard:
-    it can fail and proves nothing."""
+    """required: it must pass; compared: one of several measures, ignored where undecided; guard:
+    it can fail but does not count as passing."""
     errors: float | None = None
-    """Standard errors that the bounds keep from the estimate, where they were stretched."""
+    """Distance of widened bounds from the estimate in standard errors; None if not widened."""
     plain: Interval | None = None
-    """The interval before it was stretched."""
+    """The interval before it was widened."""
 
     def __post_init__(self) -> None:
-        """Raise DataError for an interval of no finite numbers, ConfigError for one of too little
-        confidence, by which anything would pass.
-        """
-        found = self.interval
-        if isinstance(found, Reason):
+        """Raise DataError for an interval that is not finite, ConfigError for low confidence."""
+        interval = self.interval
+        if isinstance(interval, Reason):
             return
-        if found.confidence < CONFIDENCE and self.bound != "estimate":
+        if interval.confidence < CONFIDENCE and self.bound != "estimate":
             raise ConfigError(
                 f"{self.name}: a gate decides by intervals of {CONFIDENCE:g} or more; this one has "
-                f"{found.confidence:g}."
+                f"{interval.confidence:g}."
             )
-        if not all(map(isfinite, found[:3])):
+        if not all(map(isfinite, interval[:3])):
             raise DataError(
-                f"{self.name}: the interval {found} is not finite; give a Reason where a number "
+                f"{self.name}: the interval {interval} is not finite; give a Reason where a number "
                 "is undefined."
             )
 
     @property
     def value(self) -> float | None:
-        """The number that is held against the limit."""
+        """The number that is compared with the limit."""
         if isinstance(self.interval, Reason):
             return None
         bounds = {"upper": "high", "lower": "low", "estimate": "estimate"}
@@ -209,9 +205,9 @@ class Check:
 
     @property
     def outcome(self) -> CheckOutcome:
-        """Whether it passed, or else whether the data say that it does not hold.
+        """Passed, failed or undecided.
 
-        Undecided is what lies on both sides, unless so much data would pass most equal models.
+        Undecided: the interval contains the limit, and the power for an equal model is low.
         """
         if self.passed:
             return "passed"
@@ -222,41 +218,41 @@ class Check:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the whole interval lies on the wrong side of the limit, or an equal model's.
+        """Whether the entire interval lies on the wrong side of the limit, or of an equal model.
 
-        The interval is the plain one: stretched bounds guard against passing by luck alone.
+        Uses the interval before widening, which only guards against passing by luck.
         """
-        found, equal = self.plain or self.interval, self.requirement.equal
-        if isinstance(found, Reason):
+        interval, equal = self.plain or self.interval, self.requirement.equal
+        if isinstance(interval, Reason):
             return False
         is_low = self.requirement.side == "lower"
-        best = found.high if is_low else found.low
+        best = interval.high if is_low else interval.low
         if equal is not None:
             return best < equal if is_low else best > equal
         return not self.requirement.holds(best)
 
     @property
     def can_decide(self) -> bool:
-        """Whether there is so much data that most models as good as the baseline would pass."""
+        """Whether most models as good as the baseline would pass with this much data."""
         return self.power is not None and self.power.share >= POWER
 
     @property
     def needed(self) -> int | None:
-        """Number of values, of the same spread and grouping, that would decide; None: not known.
+        """Number of values, of the same variance and grouping, that would decide; None: unknown.
 
-        Where no equal model is known, it is the number for the estimate that was found.
+        Where no equal model is known, it is the number for the measured estimate.
         """
         if isinstance(self.interval, Reason) or self.value is None or self.outcome != "undecided":
             return None
         if self.power is not None:
             return self.power.needed
-        found, limit = self.interval, self.requirement.limit
-        plain = self.plain or found
-        far = plain.high if self.requirement.side == "lower" else plain.low
-        bound = self.value if self.requirement.holds(found.estimate) else far
-        room = abs(found.estimate - limit)
-        distance = abs(bound - found.estimate)
-        return ceil(found.n * growth(found, distance, room, self.tail)) if room else None
+        interval, limit = self.interval, self.requirement.limit
+        narrow = self.plain or interval
+        far = narrow.high if self.requirement.side == "lower" else narrow.low
+        bound = self.value if self.requirement.holds(interval.estimate) else far
+        room = abs(interval.estimate - limit)
+        distance = abs(bound - interval.estimate)
+        return ceil(interval.n * growth(interval, distance, room, self.tail)) if room else None
 
     @property
     def required(self) -> str:
@@ -265,19 +261,19 @@ class Check:
 
     @property
     def power(self) -> Power | None:
-        """How often an equal model passes; None where that is not known.
+        """How often an equal model passes; None if unknown.
 
-        Its estimate lies around `equal` with the standard error found, and its bound as far off.
+        Assumes that its estimate is distributed around `equal` with the same standard error.
         """
         equal = self.requirement.equal
         if isinstance(self.interval, Reason) or equal is None or self.value is None:
             return None
         room = abs(equal - self.requirement.limit)
         if self.bound == "estimate" or not room:
-            return None  # without a margin half of all equal models fail, however much data
+            return None  # without a margin, half of all equal models fail regardless of n
         distance = abs(self.interval.estimate - self.value)
         if not distance:
-            return None  # equal values whose limits are not known say nothing of others
+            return None  # all values are equal: the variance is unknown
         error = standard_error(self.interval, distance, self.tail)
         share = normal_tail((distance - room) / error) if error else float(distance < room)
         times = growth(self.interval, distance, room, self.tail, -normal_quantile(POWER))
@@ -285,13 +281,13 @@ class Check:
 
     @property
     def tail(self) -> float:
-        """Chance that the truth lies beyond a bound."""
+        """Probability that the true value lies beyond a bound."""
         if isinstance(self.interval, Reason) or self.errors is not None:
             return normal_tail(self.errors or 0.0)
         return tail_of(self.interval.confidence)
 
     def stretched(self, errors: float) -> "Check":
-        """The same check with bounds so many standard errors away from the estimate."""
+        """The same check with bounds `errors` standard errors away from the estimate."""
         if isinstance(self.interval, Reason):
             return self
         wide = self.interval.stretched(errors)
@@ -323,14 +319,14 @@ def check(
     name: str, interval: Interval | Reason, requirement: Requirement, bound: Bound | None = None,
     *, unit: str = "", next: str = "", note: str = "", role: Role = "required",
 ) -> Check:  # fmt: skip
-    """Hold a measured number against a requirement.
+    """Check a measured number against a requirement.
 
-    `bound` None takes the bound that proves it: the upper one for at_most and below, the lower one
-    for at_least and above; "estimate" asks no certainty. Raises ConfigError for the other bound,
-    which would let an uncertain number pass.
+    `bound` None uses the conservative bound: the upper one for at_most and below, the lower one
+    for at_least and above; "estimate" ignores the uncertainty. Raises ConfigError for the other
+    bound, with which an uncertain number would pass.
 
-    >>> found = check("bits per byte", Interval(1.8, 1.7, 2.0, 0.95, 9, 9), at_most(1.9))
-    >>> found.passed, found.required
+    >>> result = check("bits per byte", Interval(1.8, 1.7, 2.0, 0.95, 9, 9), at_most(1.9))
+    >>> result.passed, result.required
     (False, 'upper bound at most 1.9')
     """
     bound = bound or requirement.side
@@ -344,12 +340,13 @@ def check(
 
 
 def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
-    """The check as it must be held against the candidate at this place.
+    """Widen a check's interval for the candidate's index on a reused test set.
 
-    among  how many checks there were of which one that passes is enough (Bonferroni)
+    place  1 for the first candidate scored on the test set
+    among  number of checks of which one must pass (Bonferroni correction)
 
-    >>> found = check("x", Interval(0.3, 0.1, 0.5, 0.95, 900, 900), above(0))
-    >>> found.passed, corrected(found, 2, "scores").passed, corrected(found, 2, "verdicts").passed
+    >>> first = check("x", Interval(0.3, 0.1, 0.5, 0.95, 900, 900), above(0))
+    >>> first.passed, corrected(first, 2, "scores").passed, corrected(first, 2, "verdicts").passed
     (True, False, True)
     """
     if isinstance(one.interval, Reason) or place == among == 1:
@@ -358,7 +355,7 @@ def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
 
 
 def standard_error(found: Interval, distance: float, tail: float) -> float:
-    """What lies behind a bound so far away, room for the unseen left out."""
+    """Standard error behind a bound at this distance, without the allowance for unseen values."""
     error = distance / found.student(tail)
     return error if found.error is None else min(error, found.error)
 
@@ -366,9 +363,10 @@ def standard_error(found: Interval, distance: float, tail: float) -> float:
 def growth(
     found: Interval, distance: float, room: float, tail: float, errors: float = 0.0
 ) -> float:
-    """How many times as much data puts a bound, and `errors` standard errors, within `room`.
+    """Factor by which n must grow so that the bound plus `errors` standard errors fit in `room`.
 
-    A standard error shrinks as 1 / √n; room for the unseen, 1 - tail^(1 / groups), as 1 / n.
+    A standard error shrinks as 1 / √n; the allowance for unseen values, 1 - tail^(1 / groups), as
+    1 / n.
     """
     error, far = standard_error(found, distance, tail), found.student(tail)
     by_error = ((far + errors) * error / room) ** 2

@@ -1,6 +1,6 @@
-"""Judgements: one record for a person's vote, a judge's verdict and a rater's label.
+"""Votes of people, model judges and raters, in one ledger format.
 
-    DIR/ledger/votes.jsonl   every vote in the order of writing; see core/ledger.py
+    DIR/ledger/votes.jsonl   every vote, append-only; see core/ledger.py
 
     form     value
     label    a word, such as accept or drop
@@ -8,9 +8,9 @@
     choice   the name of the one preferred among `shown`, or tie
     edit     the corrected fields as a JSON object
 
-Nothing is overwritten: the latest vote of a person on a subject in a form stands, the earlier ones
-are its history, and an empty value takes a vote back. Who votes on a choice sees its parts in a
-blind order; what is recorded is the name, not the place.
+Nothing is overwritten: the latest vote of a person on a subject in a form counts, earlier ones are
+its history, and an empty value withdraws a vote. For a choice, options are shown in a blind order;
+the option's name is recorded, not its position.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ TIE = "tie"
 WITHDRAWN = ""
 FORMS: tuple[str, ...] = get_args(get_type_hints(Judgement)["form"])
 MOST_LETTERS = 2**18
-"""Longest value or reason: a whole answer fits, a file by mistake does not."""
+"""Maximum length of value and reason: an answer fits, a file pasted by mistake does not."""
 
 
 def record(place: Path, judgement: Judgement) -> Judgement:
-    """Append a vote durably to the ledger of `place`, a folder such as a test set's.
+    """Append a vote durably to a folder's ledger, such as a test set's.
 
-    `when` is filled in if it is empty. Raises DataError if the value does not fit the form.
+    `when` is set if it is empty. Raises DataError if the value does not fit the form.
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp())
@@ -46,20 +46,20 @@ def record(place: Path, judgement: Judgement) -> Judgement:
     (['accept', 'drop'], ['drop'])
     """
     check(judgement)
-    written = judgement._asdict()
+    content = judgement._asdict()
     if not judgement.when:
-        del written["when"]  # the ledger's own line has it
-    entry = Ledger(Path(place) / VOTES).append(written)
+        del content["when"]  # the ledger's entry has its own time
+    entry = Ledger(Path(place) / VOTES).append(content)
     return judgement._replace(when=judgement.when or entry.when)
 
 
 def withdraw(place: Path, judgement: Judgement) -> Judgement:
-    """Take a standing vote back; it stays in the history."""
+    """Withdraw a vote; it stays in the history."""
     return record(place, judgement._replace(when="", value=WITHDRAWN, reason="taken back"))
 
 
 def check(judgement: Judgement) -> None:
-    """Raise DataError unless the record is whole and its value fits its form."""
+    """Raise DataError unless the vote is complete and its value fits its form."""
     who, _, subject, form, value, reason, *_ = judgement
     if not who.strip() or not subject:
         raise DataError("A vote needs who gave it and what on; one of them is empty.")
@@ -68,9 +68,9 @@ def check(judgement: Judgement) -> None:
     if form not in FORMS:
         raise DataError(f"A vote's form is one of {', '.join(FORMS)}; got {form!r}.")
     if len(value) + len(reason) > MOST_LETTERS:
+        length = len(value) + len(reason)
         raise DataError(
-            f"The vote on {subject} has {len(value) + len(reason):,} characters; "
-            f"{MOST_LETTERS:,} at most."
+            f"The vote on {subject} has {length:,} characters; {MOST_LETTERS:,} at most."
         )
     wrong = "" if value == WITHDRAWN else misfit(judgement)
     if wrong:
@@ -78,7 +78,7 @@ def check(judgement: Judgement) -> None:
 
 
 def misfit(judgement: Judgement) -> str:
-    """Why a value does not fit its form, or an empty string."""
+    """Why a value does not fit its form; empty if it does."""
     value = judgement.value
     if judgement.form == "rating" and not is_number(value):
         return "must be a number"
@@ -90,7 +90,7 @@ def misfit(judgement: Judgement) -> str:
 
 
 def misfit_of_edit(text: str) -> str:
-    """Why a text is no JSON object of corrected fields, or an empty string.
+    """Why a text is no JSON object of corrected fields; empty if it is.
 
     >>> misfit_of_edit('{"references": "Paris"}')
     'must have a list of texts as references'
@@ -102,7 +102,7 @@ def misfit_of_edit(text: str) -> str:
     if not isinstance(fields, dict):
         return "must be a JSON object of the corrected fields"
     references = fields.get("references", [])
-    if not (isinstance(references, list) and all(isinstance(one, str) for one in references)):
+    if not (isinstance(references, list) and all(isinstance(text, str) for text in references)):
         return "must have a list of texts as references"
     return "" if isinstance(fields.get("question", ""), str) else "must have a text as question"
 
@@ -136,9 +136,9 @@ def from_json(row: Mapping[str, object]) -> Judgement:
 
 
 def standing(given: Iterable[Judgement]) -> list[Judgement]:
-    """The latest vote of each person on each subject in each form, without those taken back.
+    """The latest vote of each person, subject and form, without withdrawn ones.
 
-    Latest by `when`; of the same second, the one written last. In the order of first votes.
+    Latest by `when`, then by order of writing. Returned in the order of first votes.
     """
     latest: dict[tuple[str, str, str], Judgement] = {}
     for vote in given:
@@ -149,20 +149,20 @@ def standing(given: Iterable[Judgement]) -> list[Judgement]:
 
 
 def blind_order(subject: str, names: Sequence[str], seed: int = 0) -> tuple[str, ...]:
-    """The names in an order drawn from the seed and the subject, whatever order they come in.
+    """The names in a random order that depends only on seed and subject.
 
     >>> blind_order("q1", ["ours", "theirs"]) == blind_order("q1", ["theirs", "ours"])
     True
     """
 
-    def drawn(name: str) -> bytes:
+    def sort_key(name: str) -> bytes:
         return hashlib.sha256(json.dumps([seed, subject, name]).encode()).digest()
 
-    return tuple(sorted(names, key=drawn))
+    return tuple(sorted(names, key=sort_key))
 
 
 class PairAgreement(NamedTuple):
-    """How two people agree on what both judged."""
+    """Agreement of two people on the subjects that both judged."""
 
     first: str
     second: str
@@ -170,23 +170,23 @@ class PairAgreement(NamedTuple):
     share: Interval
     """Share of subjects on which they agree."""
     kappa: Interval | Reason
-    """Cohen's: agreement beyond what their habits alone would give."""
+    """Cohen's kappa: agreement beyond chance."""
 
 
 class Agreement(NamedTuple):
-    """How people agree in one form of vote."""
+    """Inter-rater agreement for one form of vote."""
 
     subjects: int
-    """Judged by at least two people."""
+    """Number of subjects judged by at least two people."""
     pairs: tuple[PairAgreement, ...]
     alpha: Interval | Reason
-    """Krippendorff's, over everybody: 1 is perfect, 0 is chance."""
+    """Krippendorff's alpha over all people: 1 is perfect, 0 is chance."""
     disputed: tuple[str, ...]
-    """Subjects on which not all agree: somebody has to decide them."""
+    """Subjects on which not all agree."""
 
 
 def agreement(given: Iterable[Judgement], form: str = "label") -> Agreement:
-    """Agreement between people on the votes that stand.
+    """Inter-rater agreement on the current votes.
 
     >>> given = [Judgement("ana", "1", "q1", "label", "accept"),
     ...          Judgement("ben", "1", "q1", "label", "drop")]
@@ -216,7 +216,7 @@ def agreement(given: Iterable[Judgement], form: str = "label") -> Agreement:
 def pair_agreement(
     first: str, second: str, table: Mapping[str, Mapping[str, str]]
 ) -> PairAgreement | None:
-    """Agreement of two people on what both judged; None if there is nothing."""
+    """Agreement of two people on the subjects that both judged; None if there are none."""
     both = [(row[first], row[second]) for row in table.values() if {first, second} <= row.keys()]
     if not both:
         return None

@@ -1,14 +1,14 @@
-"""Ranking: how near to the top are the relevant documents?
+"""Ranking metrics: how close to the top are the relevant documents?
 
     recall(k)  precision(k)  hit(k)          shares of the first k
-    mrr(k)  average_precision(k)  ndcg(k)    what stands higher counts more
+    mrr(k)  average_precision(k)  ndcg(k)    higher ranks count more
     r_precision()                            precision at the number of relevant documents
 
-Each makes a measure that score_rankings holds against every query. Where documents have equal
-scores their order is an accident, and a measure that follows it can be gamed (a model that scores
-all alike gets what the file's order gives). So the policy is stated: `stable` keeps the order
-given, `trec` puts the larger document id first as trec_eval does, `average` is the exact mean over
-all orders of the tied. The ideal list of nDCG is cut at k too, as in trec_eval's ndcg_cut.
+Each returns a measure that score_rankings applies to every query. The order of documents with
+equal scores is arbitrary, and a metric that depends on it can be gamed (a model with constant
+scores would get the file's order). So the tie policy is explicit: `stable` keeps the given order,
+`trec` puts the larger document id first as trec_eval does, `average` is the exact mean over all
+orders of the tied. The ideal list of nDCG is truncated at k too, as in trec_eval's ndcg_cut.
 Source: Järvelin and Kekäläinen 2002 (nDCG); McSherry and Najork 2008,
 doi:10.1007/978-3-540-78646-7_38 (ties in closed form).
 """
@@ -26,7 +26,7 @@ from groundup.core import ConfigError, DataError, Reason, choice
 from .stats.interval import Interval, bootstrap
 
 HIGHEST = 1000
-"""Largest grade; exponential gains of more have no room in a float."""
+"""Largest grade; exponential gains of larger ones overflow a float."""
 Ties = Literal["stable", "average", "trec"]
 Gain = Literal["linear", "exponential"]
 Ranked = Sequence[str] | Mapping[str, float]
@@ -34,10 +34,10 @@ Ranked = Sequence[str] | Mapping[str, float]
 
 
 class Run(NamedTuple):
-    """Documents whose order is open: grades of neighbours with equal scores."""
+    """Grades of adjacent documents with tied scores."""
 
     before: int
-    """Number of documents that stand higher."""
+    """Number of documents ranked higher."""
     grades: tuple[int, ...]
     relevant: int
 
@@ -47,27 +47,27 @@ class Judged(NamedTuple):
 
     runs: tuple[Run, ...]
     ideal: tuple[int, ...]
-    """All grades above 0 of the query, best first, found or not."""
+    """All grades above 0 of the query, best first, retrieved or not."""
     relevant: int
-    """Number of relevant documents, found or not."""
+    """Number of relevant documents, retrieved or not."""
 
 
 @dataclass(frozen=True)
 class RankingMeasure:
-    """A number for one query's ranking."""
+    """A ranking metric with its signature."""
 
     signature: str
     of: Callable[[Judged], float]
 
 
 class RankingScores(NamedTuple):
-    """What one measure says about many queries."""
+    """One metric's values over many queries."""
 
     signature: str
     values: dict[str, float]
     """By query."""
     undefined: dict[str, Reason]
-    """Queries without a number, and why."""
+    """Queries without a value, and why."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -77,9 +77,9 @@ class RankingScores(NamedTuple):
     def mean(
         self, groups: Mapping[str, Hashable] | None = None, *, confidence: float = 0.95
     ) -> Interval | Reason:
-        """Mean over the queries that have a number; Reason `too_few_queries` below two.
+        """Mean over the queries that have a value; Reason `too_few_queries` below two.
 
-        Raises DataError if a query with a number has no group.
+        Raises DataError if a query with a value has no group.
         """
         if groups is not None and (without := self.values.keys() - groups.keys()):
             raise DataError(f"Query {min(without)} has no group; give one to each query.")
@@ -103,12 +103,12 @@ def score_rankings(
 
     relevance  grade of each judged document by query; unjudged ones count as 0
 
-    A judged query without a ranking found nothing and scores 0. Queries without a relevant
-    document are undefined (`no_relevant`), as are rankings of queries that were never judged
-    (`not_judged`). Raises DataError if a document comes twice or a score is not finite.
+    A judged query without a ranking scores 0. Queries without a relevant document are undefined
+    (`no_relevant`), as are rankings of queries without judgements (`not_judged`). Raises DataError
+    if a document occurs twice or a score is not finite.
 
-    >>> found = score_rankings(mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
-    >>> found.values, found.reasons
+    >>> scores = score_rankings(mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
+    >>> scores.values, scores.reasons
     ({'q': 0.5}, {'no_relevant': 1})
     """
     values: dict[str, float] = {}
@@ -128,7 +128,7 @@ def score_rankings(
 def judge(
     query: str, ranked: Ranked, grades: Mapping[str, int], ties: Ties, relevant_from: int
 ) -> Judged:
-    """The grades of a ranking in its order."""
+    """Convert a ranking to grades in ranked order."""
     choice("ties", ties, get_args(Ties))
     if not relevant_from >= 1:
         raise ConfigError(f"relevant_from={relevant_from} must be 1 or more.")
@@ -155,8 +155,8 @@ def judge(
     )
     runs, before = [], 0
     for run in tied:
-        found = tuple(grades.get(name, 0) for name in run)
-        runs.append(Run(before, found, sum(grade >= relevant_from for grade in found)))
+        gains = tuple(grades.get(name, 0) for name in run)
+        runs.append(Run(before, gains, sum(grade >= relevant_from for grade in gains)))
         before += len(run)
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     return Judged(tuple(runs), tuple(ideal), sum(grade >= relevant_from for grade in ideal))
@@ -174,7 +174,7 @@ def recall(k: int) -> RankingMeasure:
 
 
 def precision(k: int) -> RankingMeasure:
-    """Share of the first k that is relevant; a shorter list is filled up with irrelevant ones."""
+    """Share of the first k that is relevant; a shorter list is padded with irrelevant ones."""
     return RankingMeasure(at("precision", k), lambda query: relevant_in(query, k) / k)
 
 
@@ -193,24 +193,24 @@ def hit(k: int) -> RankingMeasure:
             room, size = k - run.before, len(run.grades)
             if run.relevant and room > 0:
                 # Runs without a relevant document cannot hit, and the first with one decides.
-                later = comb(size - run.relevant, min(room, size)) / comb(size, min(room, size))
-                return 1 - later
+                miss = comb(size - run.relevant, min(room, size)) / comb(size, min(room, size))
+                return 1 - miss
         return 0.0
 
     return RankingMeasure(at("hit", k), chance)
 
 
 def mrr(k: int | None = None) -> RankingMeasure:
-    """One over the place of the first relevant document; 0 if it is not among the first k."""
+    """Reciprocal rank of the first relevant document; 0 if it is not among the first k."""
 
     def reciprocal(query: Judged) -> float:
         run = next((run for run in query.runs if run.relevant), None)
         if run is None:
             return 0.0
         size, ways = len(run.grades), comb(len(run.grades), run.relevant)
-        places = range(1, min(size - run.relevant + 1, limit(k) - run.before) + 1)
+        ranks = range(1, min(size - run.relevant + 1, limit(k) - run.before) + 1)
         return sum(
-            comb(size - place, run.relevant - 1) / ways / (run.before + place) for place in places
+            comb(size - rank, run.relevant - 1) / ways / (run.before + rank) for rank in ranks
         )
 
     return RankingMeasure(at("mrr", k), reciprocal)
@@ -228,9 +228,10 @@ def average_precision(k: int | None = None) -> RankingMeasure:
         total, above = 0.0, 0
         for run in query.runs:
             size, others = len(run.grades), max(1, len(run.grades) - 1)
-            for place in range(1, min(size, limit(k) - run.before) + 1 if run.relevant else 1):
-                alike = 1 + above + (place - 1) * (run.relevant - 1) / others
-                total += run.relevant / size * alike / (run.before + place)
+            for rank in range(1, min(size, limit(k) - run.before) + 1 if run.relevant else 1):
+                # Expected number of relevant documents up to this rank, if it is relevant.
+                expected = 1 + above + (rank - 1) * (run.relevant - 1) / others
+                total += run.relevant / size * expected / (run.before + rank)
             above += run.relevant
         return total / query.relevant
 
@@ -238,7 +239,7 @@ def average_precision(k: int | None = None) -> RankingMeasure:
 
 
 def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
-    """Gain of each document over log2(1 + place), as a share of the best order's.
+    """Gain of each document over log2(1 + rank), as a share of the ideal order's.
 
     `linear` gains are the grades (trec_eval), `exponential` ones 2^grade - 1 (Burges).
 
@@ -252,13 +253,13 @@ def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
 
     def share(query: Judged) -> float:
         best = sum(worth(grade) / log2(2 + i) for i, grade in enumerate(query.ideal[: limit(k)]))
-        found = 0.0
+        total = 0.0
         for run in query.runs:
             mean = sum(worth(grade) for grade in run.grades if grade > 0) / len(run.grades)
             last = min(run.before + len(run.grades), limit(k))
             if mean:
-                found += mean * sum(1 / log2(2 + i) for i in range(run.before, last))
-        return found / best
+                total += mean * sum(1 / log2(2 + i) for i in range(run.before, last))
+        return total / best
 
     return RankingMeasure(f"{at('ndcg', k)}|gain:{gain}", share)
 
@@ -271,12 +272,12 @@ def relevant_in(query: Judged, k: int) -> float:
 
 
 def at(name: str, k: int | None) -> str:
-    """`name@k`; ConfigError if nothing would be looked at."""
+    """`name@k`; ConfigError for k < 1."""
     if k is not None and k < 1:
         raise ConfigError(f"{name}@{k} looks at nothing; give k >= 1.")
     return name if k is None else f"{name}@{k}"
 
 
 def limit(k: int | None) -> int:
-    """The last place that counts."""
+    """The last rank that counts."""
     return 10**9 if k is None else k

@@ -1,11 +1,11 @@
-"""Releases: labels such as `production`, moved on verdicts, and back.
+"""Releases: labels such as `production` that point to a bundle, with rollback.
 
     RELEASES/LABEL.jsonl   the label's ledger: which bundle, on which verdict, by whom and why
 
-A bundle is what answers together: a subject (a model, or an index alone) with an adapter, an index
-and prompts. A label moves by compare-and-swap: of two releases at once one wins and the other is
-told. A rollback restores an earlier bundle exactly and is a line itself. Paths are kept relative to
-the releases' folder, so that both can move together.
+A bundle is a subject (a model, or an index alone) with an optional adapter, index and prompts. A
+label moves by compare-and-swap: of two concurrent releases one succeeds and the other gets an
+error. A rollback restores an earlier bundle exactly and is recorded too. Paths are relative to the
+releases' folder, so that both can be moved together.
 """
 
 import os
@@ -40,7 +40,7 @@ class Part(NamedTuple):
     """One artifact of a bundle."""
 
     name: str
-    """What it is in the bundle: subject, adapter, index or prompt."""
+    """Its role: subject, adapter, index or prompt."""
     kind: str
     path: str
     """Relative to the releases' folder."""
@@ -56,18 +56,18 @@ class Move(NamedTuple):
     """Hash of the parts' names and ids."""
     parts: tuple[Part, ...]
     share: float
-    """Share of the requests that it should answer, 0 to 1."""
+    """Share of requests that it should serve, 0 to 1."""
     verdict: dict[str, Any]
-    """Its path, its id, and whether it passed."""
+    """Path, id, and whether it passed."""
     accepted_rejected: bool
-    """Whether it was released against a verdict that did not pass."""
+    """Whether it was released although the verdict did not pass."""
     author: str
     reason: str
     when: str
 
     @property
     def judged(self) -> str:
-        """What its verdict says: `a failed verdict`, `an undecided verdict`."""
+        """Its verdict in words: `a failed verdict`, `an undecided verdict`."""
         outcome = self.verdict.get("outcome") or ("passed" if self.verdict["passed"] else "failed")
         return f"an {outcome} verdict" if outcome == "undecided" else f"a {outcome} verdict"
 
@@ -81,25 +81,25 @@ class Move(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """What a label stands for now, checked to be what was released."""
+    """The bundle that a label points to, verified against what was released."""
 
     label: str
     id: str
     share: float
     artifacts: dict[str, Artifact]
-    """Part's name to its artifact."""
+    """Artifacts by their role."""
     line: Move
 
 
 class History(NamedTuple):
-    """Every move of a label, oldest first, and what is missing of its current bundle."""
+    """Every move of a label, oldest first, and missing parts of its current bundle."""
 
     label: str
     lines: tuple[Move, ...]
     missing: tuple[str, ...]
 
     def __str__(self) -> str:
-        """What it holds, then its moves, the newest first."""
+        """Its current bundle, then its moves, newest first."""
         if not self.lines:
             return f"{self.label}  nothing yet"
         now = self.lines[-1]
@@ -111,12 +111,12 @@ class History(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """Every label of a releases' folder."""
+    """All labels of a releases folder."""
 
     labels: tuple[History, ...]
 
     def __str__(self) -> str:
-        """One after another."""
+        """The histories, separated by blank lines."""
         return "\n\n".join(map(str, self.labels)) or "Nothing is released here."
 
 
@@ -134,9 +134,9 @@ def release(
     prompt           released with it
     as_              the label, such as production or candidate
     verdict          directory of the verdict on the subject
-    reason           why, for whoever reads the history
+    reason           why, for readers of the history
     author           who; default: the user's name on this machine
-    share            share of the requests that it should answer, such as 10%
+    share            share of requests that it should serve, such as 10%
     expect           id of the bundle that the label must hold now, or none
     accept_rejected  release against a verdict that failed or is undecided, which is recorded
     rollback         a label to move back to the bundle before
@@ -157,8 +157,8 @@ def release(
             "A label moves on a verdict and none was given; make one with `groundup gate REPORT "
             "--against BASELINE --out VERDICT` and give it as --verdict."
         )
-    places = {"subject": subject, "adapter": adapter, "index": index, "prompt": prompt}
-    bundle = {name: place for name, place in places.items() if place is not None}
+    paths = {"subject": subject, "adapter": adapter, "index": index, "prompt": prompt}
+    bundle = {name: path for name, path in paths.items() if path is not None}
     return publish(
         as_, bundle, verdict, author=author, reason=reason, share=share_of(share), expect=expect,
         accept_rejected=accept_rejected, releases=releases,
@@ -169,44 +169,43 @@ def publish(
     label: str, bundle: dict[str, Path], verdict: Path, *, author: str, reason: str,
     share: float = 1.0, expect: str = "", accept_rejected: bool = False, releases: Path = RELEASES,
 ) -> Move:  # fmt: skip
-    """Hash every file of a bundle again and move the label to it.
+    """Verify the hashes of a bundle's files and move the label to it.
 
-    bundle  the parts' places by name; `subject`, which the verdict is about, is one of them
+    bundle  the parts' paths by role; includes `subject`, which the verdict is about
 
     Raises ConfigError without a subject; GateFailed if the verdict did not pass and that was not
-    accepted; ArtifactError if a part was edited, the verdict judged something else, its test set
-    was edited, it compares with a bundle that the label has left, or somebody else moved the label
-    meanwhile.
+    accepted; ArtifactError if a part or the verdict's test set was edited, the verdict is about
+    something else or compares with an outdated bundle, or the label was moved concurrently.
     """
     if "subject" not in bundle:
+        names = ", ".join(bundle) or "nothing"
         raise ConfigError(
-            f"A bundle needs a subject, the model or index that answers; got "
-            f"{', '.join(bundle) or 'nothing'}."
+            f"A bundle needs a subject, the model or index that answers; got {names}."
         )
     pointer = pointer_of(label, releases)
     seen = pointer.value
     expected(label, seen, expect)
-    artifacts = {name: rehashed(open_current(place)) for name, place in bundle.items()}
+    artifacts = {name: rehashed(open_current(path)) for name, path in bundle.items()}
     for name, artifact in artifacts.items():
         if artifact.kind not in RELEASABLE:
+            kinds = ", ".join(RELEASABLE)
             raise ArtifactError(
-                f"{artifact.path} is a {artifact.kind}; a bundle's {name} is one of "
-                f"{', '.join(RELEASABLE)}."
+                f"{artifact.path} is a {artifact.kind}; a bundle's {name} is one of {kinds}."
             )
-    found = rehashed(Artifact.open(verdict, "verdict"))
-    check_verdict(found, artifacts["subject"], accept_rejected)
-    check_current(found, label, pointer.history())
+    source = rehashed(Artifact.open(verdict, "verdict"))
+    check_verdict(source, artifacts["subject"], accept_rejected)
+    check_current(source, label, pointer.history())
     for name, artifact in artifacts.items():
-        if artifact.id not in judged(found, "subject"):
+        if artifact.id not in judged(source, "subject"):
             record.say(f"The verdict says nothing of the {name} {artifact.id[:12]} by itself.")
-    judged_as = read_verdict(found)
-    about = {"passed": judged_as.passed, "outcome": judged_as.outcome}
+    result = read_verdict(source)
+    about = {"passed": result.passed, "outcome": result.outcome}
     value = {
         "how": "release",
         "parts": [part_of(n, a, releases)._asdict() for n, a in sorted(artifacts.items())],
         "share": share,
-        "verdict": {"path": near(found.path, releases), "id": found.id, **about},
-        "accepted_rejected": not judged_as.passed,
+        "verdict": {"path": near(source.path, releases), "id": source.id, **about},
+        "accepted_rejected": not result.passed,
     }
     return move(pointer, label, seen, value, author=author, reason=reason)
 
@@ -214,17 +213,17 @@ def publish(
 def roll_back(
     label: str, to: str = "", *, author: str, reason: str, releases: Path = RELEASES
 ) -> Move:
-    """Move a label back to the bundle before its current one, or to the one with this id.
+    """Move a label back to its previous bundle, or to the one with this id.
 
-    Raises ConfigError if there is none, ArtifactError if a part of it is gone or was edited.
+    Raises ConfigError if there is none, ArtifactError if a part of it is missing or was edited.
     """
     pointer = pointer_of(label, releases)
     lines = list(lines_of(label, pointer))
     if not lines:
         raise ConfigError(f"Nothing was released as {label} in {releases}.")
     now = lines[-1].bundle
-    begun = max(i for i, each in enumerate(lines) if (each.how, each.bundle) == ("release", now))
-    earlier = [i for i, each in enumerate(lines[:begun]) if each.bundle != now]
+    start = max(i for i, each in enumerate(lines) if (each.how, each.bundle) == ("release", now))
+    earlier = [i for i, each in enumerate(lines[:start]) if each.bundle != now]
     if to:
         earlier = [i for i, each in enumerate(lines) if is_id(to, each.bundle)]
     if not earlier or lines[earlier[-1]].bundle == now:
@@ -241,12 +240,12 @@ def roll_back(
 def resolve(
     label: str, releases: Path = RELEASES, *, accept_rejected: bool = False, rehash: bool = False
 ) -> Bundle:
-    """What a label stands for, for whoever serves it or builds on it.
+    """Open the bundle that a label points to.
 
-    rehash  compare every file's content, however large; else sizes, and hashes up to 256 MiB
+    rehash  verify every file's hash; else sizes only, and hashes up to 256 MiB
 
-    Raises ConfigError if nothing was released under that name, ArtifactError if what is on disk is
-    not what was released, GateFailed if it was released against a verdict that did not pass.
+    Raises ConfigError if nothing was released under that name, ArtifactError if the files differ
+    from what was released, GateFailed if it was released against a verdict that did not pass.
     """
     *_, line = [None, *lines_of(label, pointer_of(label, releases))]
     if line is None:
@@ -264,12 +263,12 @@ def resolve(
 
 
 def release_labels(releases: Path) -> list[str]:
-    """Names of the labels in a releases' folder."""
+    """Names of the labels in a releases folder."""
     return sorted(path.stem for path in Path(releases).glob("*.jsonl"))
 
 
 def release_history(label: str, releases: Path = RELEASES) -> History:
-    """Every move of a label, and what is missing of the bundle that it holds."""
+    """Every move of a label, and missing parts of its current bundle."""
     lines = tuple(lines_of(label, pointer_of(label, releases)))
     missing = []
     for part in lines[-1].parts if lines else ():
@@ -281,13 +280,13 @@ def release_history(label: str, releases: Path = RELEASES) -> History:
 
 
 def lines_of(label: str, pointer: Pointer) -> Iterator[Move]:
-    """The label's ledger as lines."""
+    """Moves in a label's ledger, oldest first."""
     for entry in pointer.history():
         yield line_of(label, entry)
 
 
 def line_of(label: str, entry: Entry) -> Move:
-    """One entry of a label's ledger."""
+    """Convert a ledger entry to a move."""
     value = entry.content["value"]
     parts = tuple(Part(**part) for part in value["parts"])
     return Move(
@@ -299,7 +298,7 @@ def line_of(label: str, entry: Entry) -> Move:
 def move(
     pointer: Pointer, label: str, seen: Any, value: dict[str, Any], *, author: str, reason: str
 ) -> Move:
-    """Write the line, unless somebody was faster."""
+    """Append the move unless the label was moved concurrently."""
     if not reason.strip():
         raise ConfigError("A release needs a --reason: one line for whoever reads the history.")
     try:
@@ -317,7 +316,7 @@ def move(
 
 
 def pointer_of(label: str, releases: Path) -> Pointer:
-    """The label's ledger; ConfigError if the label is no plain name."""
+    """Pointer of a label; ConfigError for an invalid name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", label):
         raise ConfigError(
             f"The label {label!r} (--as) must be a plain name, such as production or candidate-2."
@@ -326,7 +325,7 @@ def pointer_of(label: str, releases: Path) -> Pointer:
 
 
 def expected(label: str, seen: Any, expect: str) -> None:
-    """Raise if a label does not hold the bundle that its mover expects."""
+    """Raise if a label does not hold the expected bundle."""
     now = bundle_id(tuple(Part(**part) for part in seen["parts"])) if seen else "none"
     if expect and not (expect == now or is_id(expect, now)):
         raise ArtifactError(
@@ -335,15 +334,15 @@ def expected(label: str, seen: Any, expect: str) -> None:
         )
 
 
-def is_id(given: str, found: str) -> bool:
-    """Whether a person means this id: its first six characters at least."""
-    return len(given) >= 6 and found.startswith(given)
+def is_id(prefix: str, full_id: str) -> bool:
+    """Whether a prefix of at least six characters matches an id."""
+    return len(prefix) >= 6 and full_id.startswith(prefix)
 
 
 def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -> None:
-    """Raise unless a verdict speaks of the subject, on a test set as sealed, and passed."""
+    """Raise unless a verdict is about the subject, its test set is intact, and it passed."""
     if subject.id not in judged(verdict, "subject"):
-        about = ", ".join(sorted(one[:12] for one in judged(verdict, "subject"))) or "nothing"
+        about = ", ".join(sorted(id[:12] for id in judged(verdict, "subject"))) or "nothing"
         raise ArtifactError(
             f"{verdict.path} judges {about}, and {subject.path} is {subject.id[:12]}; evaluate and "
             "gate this one."
@@ -355,21 +354,21 @@ def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -
             rehashed(testset)
         else:
             record.say(f"The verdict's test set {parent.id[:12]} is not here to be checked.")
-    found = read_verdict(verdict)
-    if not found.passed and not accept_rejected:
-        is_open = found.outcome == "undecided"
-        names = ", ".join(row["name"] for row in found.rows(found.outcome))
-        raise (GateUndecided if is_open else GateFailed)(
-            f"{verdict.path} {'is undecided' if is_open else 'has failed'}: {names}; a label moves "
-            "on a verdict that passed, or with --accept-rejected, which is recorded."
+    result = read_verdict(verdict)
+    if not result.passed and not accept_rejected:
+        is_undecided = result.outcome == "undecided"
+        names = ", ".join(row["name"] for row in result.rows(result.outcome))
+        raise (GateUndecided if is_undecided else GateFailed)(
+            f"{verdict.path} {'is undecided' if is_undecided else 'has failed'}: {names}; a label "
+            "moves on a verdict that passed, or with --accept-rejected, which is recorded."
         )
 
 
 def check_current(verdict: Artifact, label: str, entries: list[Entry]) -> None:
-    """Raise if the verdict compares with a bundle that the label held once and has left."""
+    """Raise if the verdict compares with an earlier bundle of the label."""
     compared = judged(verdict, "baseline")
-    held = [{part.id for part in line_of(label, entry).parts} for entry in entries]
-    if any(compared & ids for ids in held) and not compared & held[-1]:
+    bundles = [{part.id for part in line_of(label, entry).parts} for entry in entries]
+    if any(compared & ids for ids in bundles) and not compared & bundles[-1]:
         raise ArtifactError(
             f"{verdict.path} is stale: it compares with what {label} held before, and {label} has "
             "moved since; gate against what it holds now."
@@ -377,75 +376,75 @@ def check_current(verdict: Artifact, label: str, entries: list[Entry]) -> None:
 
 
 def judged(verdict: Artifact, name: str) -> set[str]:
-    """Ids that a verdict's subject or baseline stands for: its own, and a report's inputs."""
+    """Ids of a verdict's subject or baseline, and of the inputs if it is a report."""
     ids = set()
     for parent in verdict.parents:
         if parent.name == name:
             ids.add(parent.id)
-            found = here(verdict, parent)
-            if found is not None and found.kind == "report":
-                ids |= {each.id for each in found.parents if each.name != "testset"}
+            artifact = here(verdict, parent)
+            if artifact is not None and artifact.kind == "report":
+                ids |= {each.id for each in artifact.parents if each.name != "testset"}
     return ids
 
 
 def here(child: Artifact, parent: Parent) -> Artifact | None:
-    """An input in its place; ArtifactError if it was edited, or another one lies there."""
-    found = child.open_parent(parent)
-    place = (child.path / parent.path).resolve()
-    if found is None and (place / MANIFEST).is_file():
+    """Open an input, None if missing; ArtifactError if it was edited or replaced."""
+    artifact = child.open_parent(parent)
+    path = (child.path / parent.path).resolve()
+    if artifact is None and (path / MANIFEST).is_file():
         raise ArtifactError(
             f"{child.path} was made from {parent.name} {parent.id[:12]}, and another one is at "
-            f"{place} now; bring the old one back, or make {child.path} again."
+            f"{path} now; restore the old one, or make {child.path} again."
         )
-    return found
+    return artifact
 
 
 def open_part(part: Part, label: str, releases: Path) -> Artifact:
-    """Open a part of a bundle; ArtifactError if it is gone, was edited or is another one now."""
-    place = Path(os.path.normpath(Path(releases) / part.path))
-    if not (place / MANIFEST).is_file():
+    """Open a part of a bundle; ArtifactError if it is missing, was edited or was replaced."""
+    path = Path(os.path.normpath(Path(releases) / part.path))
+    if not (path / MANIFEST).is_file():
         raise ArtifactError(
-            f"{label}'s {part.name} {part.id[:12]} is not at {place} any more: it was moved or "
-            "erased; bring it back, or release another."
+            f"{label}'s {part.name} {part.id[:12]} is not at {path} any more: it was moved or "
+            "erased; restore it, or release another."
         )
-    found = Artifact.open(place)
-    if found.id != part.id:
+    artifact = Artifact.open(path)
+    if artifact.id != part.id:
         raise ArtifactError(
-            f"{label}'s {part.name} was released as {part.id[:12]}, and {place} is "
-            f"{found.id[:12]} now; bring the old one back, or release this one."
+            f"{label}'s {part.name} was released as {part.id[:12]}, and {path} is "
+            f"{artifact.id[:12]} now; restore the old one, or release this one."
         )
-    return found
+    return artifact
 
 
 def rehashed(artifact: Artifact) -> Artifact:
-    """The artifact once every file was hashed again."""
+    """Verify every file's hash and return the artifact."""
     artifact.check_hashes()
     return artifact
 
 
 def part_of(name: str, artifact: Artifact, releases: Path) -> Part:
-    """An artifact as a part of a bundle."""
+    """Describe an artifact as a part of a bundle."""
     return Part(name, artifact.kind, near(artifact.path, releases), artifact.id)
 
 
 def near(path: Path, releases: Path) -> str:
-    """A path as seen from the releases' folder."""
+    """A path relative to the releases folder."""
     return os.path.relpath(Path(path).resolve(), Path(releases).resolve())
 
 
 def bundle_id(parts: tuple[Part, ...]) -> str:
-    """Hash of what a bundle is made of."""
+    """Hash of the parts' roles and ids."""
     return digest([[part.name, part.id] for part in parts])
 
 
 def share_of(text: str) -> float:
-    """A share as people write it.
+    """Parse a share given as a percentage or a fraction.
 
     >>> share_of("10%"), share_of("0.25")
     (0.1, 0.25)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
-    share = float(found[1]) / (100 if found[2] else 1) if found else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < share <= 1:
         raise ConfigError(f"--share {text!r} must be above 0 and at most 100%, such as 10%.")
     return share

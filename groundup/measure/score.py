@@ -5,9 +5,9 @@
     token_f1()      overlap of words with a reference          refusal()      1 where it refused
     ended()         1 where the model stopped by itself
 
-Of several references the best counts (BLEU takes all together). A sample that cannot be scored
-gives a Reason, never NaN. An empty answer can be scored: it is wrong, or silence would be a way out
-of the average. Scores of a whole corpus (BLEU, chrF, error rates) stand in text/corpus.py.
+Of several references the best counts (BLEU uses all together). A sample that cannot be scored gives
+a Reason, never NaN. An empty answer is scored as wrong; otherwise silence would raise the average.
+Corpus-level scores (BLEU, chrF, error rates) are in text/corpus.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,18 +32,18 @@ Part = Literal["precision", "recall", "f1"]
 
 @dataclass(frozen=True)
 class ReferenceScorer:
-    """Scores an answer's text beside the sample's references."""
+    """Scores an answer's text against the sample's references."""
 
     signature: str
     compare: Callable[[str, Sequence[str]], float | Reason]
     """The score of a text and at least one reference."""
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
-        """The score; Reason `no_reference` if there is nothing to compare with."""
+        """Score one answer; Reason `no_reference` if the sample has no reference."""
         if not sample.references:
             return Reason("no_reference", f"Sample {sample.id} has no reference to compare with.")
-        found = self.compare(answer.text, sample.references)
-        return found if isinstance(found, Reason) else Score(found, self.signature)
+        value = self.compare(answer.text, sample.references)
+        return value if isinstance(value, Reason) else Score(value, self.signature)
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ class AnswerScorer:
     look: Callable[[Answer], float | Reason]
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
-        """The property as a number, or why it is not known."""
-        found = self.look(answer)
-        return found if isinstance(found, Reason) else Score(found, self.signature)
+        """The property as a number, or why it is unknown."""
+        value = self.look(answer)
+        return value if isinstance(value, Reason) else Score(value, self.signature)
 
 
 def best(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:
-    """The highest value over the references."""
+    """Lift a pairwise score to the maximum over the references."""
     return lambda text, references: max(compare(text, reference) for reference in references)
 
 
 def exact_match(normalise: Normalisation = "plain") -> ReferenceScorer:
     """Scorer: 1 if the answer equals a reference, else 0.
 
-    `plain` lets case, width and white space differ, `squad` punctuation and articles too; see
+    `plain` ignores case, width and white space, `squad` also punctuation and articles; see
     text/units.py.
 
     >>> sample = Sample("1", (), references=("Paris",))
@@ -102,43 +102,43 @@ def token_f1(normalise: Normalisation = "plain") -> ReferenceScorer:
 
 
 def bleu(how: Bleu | None = None) -> ReferenceScorer:
-    """Scorer: sentence BLEU, 0 to 100, of the orders that the answer is long enough for."""
-    found = (how or Bleu()).for_sentences()
-    return ReferenceScorer(found.signature, found.sentence)
+    """Scorer: sentence BLEU, 0 to 100, with effective order."""
+    metric = (how or Bleu()).for_sentences()
+    return ReferenceScorer(metric.signature, metric.sentence)
 
 
 def chrf(how: Chrf | None = None) -> ReferenceScorer:
     """Scorer: chrF, 0 to 100; `Chrf(word_order=2)` is chrF++."""
-    found = how or Chrf()
-    return ReferenceScorer(found.signature, found.sentence)
+    metric = how or Chrf()
+    return ReferenceScorer(metric.signature, metric.sentence)
 
 
 def rouge(how: Rouge | None = None, *, part: Part = "f1") -> ReferenceScorer:
-    """Scorer: precision, recall or F1 of a ROUGE, ROUGE-L if not told otherwise; 0 to 1."""
+    """Scorer: precision, recall or F1 of ROUGE, by default ROUGE-L; 0 to 1."""
     choice("part", part, get_args(Part))
-    measure = how or Rouge()
+    metric = how or Rouge()
 
     def compare(text: str, references: Sequence[str]) -> float | Reason:
-        found = measure.sentence(text, references)
-        return found if isinstance(found, Reason) else getattr(found, part)
+        score = metric.sentence(text, references)
+        return score if isinstance(score, Reason) else getattr(score, part)
 
-    return ReferenceScorer(f"{measure.signature}|part:{part}", compare)
+    return ReferenceScorer(f"{metric.signature}|part:{part}", compare)
 
 
 def meteor(how: Meteor | Preset = "banerjee-2005") -> ReferenceScorer:
-    """Scorer: METEOR with synonyms, 0 to 1; `nltk` is NLTK's."""
-    found = how if isinstance(how, Meteor) else METEOR[choice("how", how, METEOR)]
-    return ReferenceScorer(found.signature, found.sentence)
+    """Scorer: METEOR with synonyms, 0 to 1; the preset `nltk` equals NLTK's."""
+    metric = how if isinstance(how, Meteor) else METEOR[choice("how", how, METEOR)]
+    return ReferenceScorer(metric.signature, metric.sentence)
 
 
 def wer(how: ErrorRate | None = None) -> ReferenceScorer:
-    """Scorer: word errors for each word of the reference; 0 is right, above 1 is possible."""
-    found = how or ErrorRate()
-    return ReferenceScorer(found.signature, found.sentence)
+    """Scorer: word error rate; 0 is right, above 1 is possible."""
+    metric = how or ErrorRate()
+    return ReferenceScorer(metric.signature, metric.sentence)
 
 
 def cer() -> ReferenceScorer:
-    """Scorer: character errors for each character of the reference, by graphemes."""
+    """Scorer: character error rate, by graphemes."""
     return wer(ErrorRate(unit="graphemes"))
 
 
@@ -148,52 +148,52 @@ def refusal() -> AnswerScorer:
 
 
 def ended() -> AnswerScorer:
-    """Scorer: 1 if the model stopped by itself, 0 if it ran into the limit of tokens.
+    """Scorer: 1 if the model stopped by itself, 0 if it reached the token limit.
 
     Reads `finish_reason` of the answer's details; without it a Reason `no_finish_reason`.
     """
 
-    def look(answer: Answer) -> float | Reason:
+    def has_stopped(answer: Answer) -> float | Reason:
         if "finish_reason" not in answer.details:
             return Reason("no_finish_reason", "The answer does not tell why it ended.")
         return float(answer.details["finish_reason"] == "stop")
 
-    return AnswerScorer("ended", look)
+    return AnswerScorer("ended", has_stopped)
 
 
 class Scores(NamedTuple):
-    """What one scorer says about many answers, ready for the intervals of stats.py."""
+    """One scorer's values for many answers, ready for the intervals of stats/interval.py."""
 
     signature: str
     ids: tuple[str, ...]
-    """Ids of the samples that have a number."""
+    """Ids of the scored samples."""
     values: np.ndarray
-    """float64, one a scored sample."""
+    """float64 (scored samples,)."""
     groups: tuple[str, ...]
-    """The scored samples' groups; a sample without one is its own."""
+    """The scored samples' groups; a sample without one forms its own."""
     undefined: dict[str, Reason]
-    """Why the other samples have no number, by id."""
+    """Why the other samples have no score, by id."""
 
 
 Metric = ReferenceScorer | AnswerScorer
 
 
 def score_all(scorer: Metric, samples: Sequence[Sample], answers: Sequence[Answer]) -> Scores:
-    """Score each answer to the sample at its place.
+    """Score each answer against the sample at the same index.
 
-    Raises DataError if there are more answers than samples or fewer, or if an id comes twice.
+    Raises DataError if the numbers of answers and samples differ, or an id occurs twice.
     """
     if len(samples) != len(answers):
         raise DataError(f"{len(samples)} samples need as many answers; got {len(answers)}.")
-    found = {s.id: scorer(s, a) for s, a in zip(samples, answers, strict=True)}
-    if len(found) != len(samples):
-        raise DataError(f"{len(samples) - len(found)} samples share an id; give each its own.")
-    values = {name: score.value for name, score in found.items() if isinstance(score, Score)}
+    scores = {s.id: scorer(s, a) for s, a in zip(samples, answers, strict=True)}
+    if len(scores) != len(samples):
+        raise DataError(f"{len(samples) - len(scores)} samples share an id; give each its own.")
+    values = {name: score.value for name, score in scores.items() if isinstance(score, Score)}
     groups = {sample.id: sample.group or sample.id for sample in samples}
     return Scores(
         signature=scorer.signature,
         ids=tuple(values),
         values=np.array(list(values.values()), dtype=np.float64),
         groups=tuple(groups[name] for name in values),
-        undefined={name: score for name, score in found.items() if isinstance(score, Reason)},
+        undefined={name: score for name, score in scores.items() if isinstance(score, Reason)},
     )

@@ -1,14 +1,14 @@
-"""Test sets: sealed samples with a card, and a ledger of every look at them.
+"""Test sets: sealed samples with a card, and a ledger of every access to them.
 
-    DIR/samples.jsonl       one Sample a line
-    DIR/card.json           what it holds, where it came from, who reviewed it, what is wrong
-    DIR/ledger/looks.jsonl  who scored what on it, and when; see core/ledger.py
-    DIR/ledger/votes.jsonl  what reviewers said of its samples; see judgement.py
+    DIR/samples.jsonl       one Sample per line
+    DIR/card.json           statistics, source, reviewers and findings
+    DIR/ledger/looks.jsonl  test-set accesses: who scored what, and when; see core/ledger.py
+    DIR/ledger/votes.jsonl  reviewers' votes on its samples; see judgement.py
 
 Each candidate scored on a test set is another chance to pass by luck, so a gate widens its
-intervals by the number of candidates in the ledger; see verdict.py. Copies of a test set that lie
-beside it have one id, and what was scored on one counts for all. A review changes nothing here:
-`apply_review` makes another test set of the votes.
+intervals by the number of candidates in the ledger; see verdict.py. Copies in sibling folders have
+the same id, and accesses to one count for all. A review does not change a test set: `apply_review`
+creates a new one from the votes.
 """
 
 import json
@@ -43,31 +43,31 @@ from .judgement import standing, votes
 from .stats.interval import wilson
 
 DECISIONS = ("accept", "drop")
-"""Labels that decide a sample."""
+"""Labels that accept or drop a sample."""
 LOOKS = "ledger/looks.jsonl"
 SPAN = ("start", "end", "byte_start", "byte_end", "line", "quote", "passage", "span")
-"""What the metadata of a quoted reference say of its place."""
+"""Metadata fields that locate a quoted reference in its source."""
 
 
 class Card(Config):
-    """What a reader must know of a test set before trusting a number made on it."""
+    """Description of a test set: source, coverage, review, licence."""
 
     name: str
     """Short name, such as `held-out questions`."""
     source: str = ""
-    """Where the samples came from and how they were kept out of training."""
+    """Where the samples came from and how they were excluded from training."""
     coverage: str = ""
     """What the samples cover, and what they do not."""
     reviewed_by: str = ""
-    """Who checked the labels, and how many; empty if nobody did."""
+    """Who reviewed how many labels; empty if nobody did."""
     licence: str = ""
     """Terms under which the samples may be used."""
     made: dict[str, Any] = {}
     """How the samples were made: stage, settings and digest of the source."""
     margin: float = Field(default=0.1, gt=0, lt=1)
-    """Smallest difference of a rate that the test set is to find between two systems."""
+    """Smallest difference of a rate that the test set should detect between two systems."""
     review: dict[str, Any] = {}
-    """What a review found: samples read, accepted, mended and dropped, why, the error rate."""
+    """Results of a review: samples read, accepted, corrected and dropped, why, the error rate."""
     content: str = ""
     """sha256 of the samples; filled in when the test set is made."""
 
@@ -77,25 +77,25 @@ def make_testset(
 ) -> Artifact:
     """Seal samples as an artifact of kind testset.
 
-    Raises DataError if there are none, an id comes twice, or one is not what JSON can hold.
+    Raises DataError if there are none, an id occurs twice, or a sample is not JSON-serializable.
     """
     samples = list(samples)
     rows = [checked_row(sample) for sample in samples]
     if not rows:
         raise DataError(f"The test set {card.name} got no samples; give at least one.")
-    often = Counter(sample.id for sample in samples)
-    if len(often) < len(rows):
-        twice = next(name for name, count in often.items() if count > 1)
+    counts = Counter(sample.id for sample in samples)
+    if len(counts) < len(rows):
+        twice = next(name for name, count in counts.items() if count > 1)
         raise DataError(f"The test set {card.name} has the sample id {twice!r} twice.")
     card = card.model_copy(update={"content": digest(rows)})
 
     def write(draft: Draft) -> None:
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         write_text(draft.file("samples.jsonl"), "".join(lines))
-        counted = figures(samples)
-        draft.numbers |= {name: n for name, n in counted.items() if isinstance(n, int)}
-        found = [finding._asdict() for finding in examine(samples, card.margin)]
-        write_json(draft.file("card.json"), card.plain() | counted | {"findings": found})
+        statistics = figures(samples)
+        draft.numbers |= {name: n for name, n in statistics.items() if isinstance(n, int)}
+        problems = [finding._asdict() for finding in examine(samples, card.margin)]
+        write_json(draft.file("card.json"), card.plain() | statistics | {"findings": problems})
 
     return produce(
         out, kind="testset", stage="testset", version=2, config=card, parents=parents, write=write
@@ -103,7 +103,7 @@ def make_testset(
 
 
 def read_samples(testset: Artifact) -> Iterator[Sample]:
-    """Yield the samples of a test set; DataError naming the line that is damaged."""
+    """Yield the samples of a test set; DataError naming a damaged line."""
     with open(testset.file("samples.jsonl"), encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -113,44 +113,45 @@ def read_samples(testset: Artifact) -> Iterator[Sample]:
 
 
 def read_card(testset: Artifact, with_votes: bool = False) -> dict[str, Any]:
-    """The card's fields and figures; with what the votes found since it was sealed, if wanted."""
+    """The card's fields and statistics; optionally updated by votes cast since it was sealed."""
     card = json.loads(testset.file("card.json").read_text(encoding="utf-8"))
-    given = votes(testset.path) if with_votes else []
-    rulings = decide(given)
-    return card | (reviewed(given, rulings, card["samples"]) if rulings else {})
+    cast = votes(testset.path) if with_votes else []
+    rulings = decide(cast)
+    return card | (reviewed(cast, rulings, card["samples"]) if rulings else {})
 
 
 def findings(
     testset: Artifact, scores: Mapping[str, Sequence[float | Reason]] | None = None
 ) -> list[Finding]:
-    """What its users must know: what the card was sealed with, and what votes and scores add.
+    """Findings stored in the card, and those from votes and scores.
 
-    scores  of systems, one a sample in order, 1 for right: labels that nearly all fail are suspect
+    scores  per system, one per sample in order, 1 for right: samples that nearly all fail are
+            suspect
     """
     samples, card = list(read_samples(testset)), read_card(testset)
     sealed = card.get("findings")
-    found = [Finding(**row | {"samples": tuple(row["samples"])}) for row in sealed or ()]
-    if sealed is None:  # made before cards had findings
-        found = examine(samples)
+    results = [Finding(**row | {"samples": tuple(row["samples"])}) for row in sealed or ()]
+    if sealed is None:  # sealed before cards had findings
+        results = examine(samples)
     rulings = decide(votes(testset.path))
     disputed = [name for name, ruling in rulings.items() if ruling.is_disputed]
     if disputed:
-        found.append(about("disputed_label", "error", "have votes that disagree", disputed))
+        results.append(about("disputed_label", "error", "have votes that disagree", disputed))
     wrong = [name for name, ruling in rulings.items() if ruling.decision != "accept"]
     if wrong:
         what = "were dropped or mended by reviewers; `testset apply` keeps the mended ones"
-        found.append(about("wrong_label", "error", what, wrong))
+        results.append(about("wrong_label", "error", what, wrong))
     if not rulings and not card.get("reviewed_by"):
-        found.append(Finding("unreviewed", "note", "nobody has reviewed the labels"))
-    return worst_first([*found, *suspects(samples, scores or {})])
+        results.append(Finding("unreviewed", "note", "nobody has reviewed the labels"))
+    return worst_first([*results, *suspects(samples, scores or {})])
 
 
 def warn(testset: Artifact) -> list[Finding]:
-    """Tell errors and warnings on stderr; whoever scores something on a test set calls it first."""
-    found = [finding for finding in findings(testset) if finding.severity != "note"]
-    for finding in found:
+    """Log a test set's errors and warnings; call it before scoring on the test set."""
+    problems = [finding for finding in findings(testset) if finding.severity != "note"]
+    for finding in problems:
         record.say(f"{testset.path.name}: {finding}")
-    return found
+    return problems
 
 
 def sample_to_json(sample: Sample) -> dict[str, Any]:
@@ -165,9 +166,9 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
 
 
 def checked_row(sample: Sample) -> dict[str, Any]:
-    """A sample as JSON values; DataError if it would not be read back as it is."""
-    is_row = isinstance(sample.references, tuple | list)
-    if not is_row or not all(isinstance(text, str) for text in sample.references):
+    """A sample as JSON values; DataError if it would not survive the round trip."""
+    is_list = isinstance(sample.references, tuple | list)
+    if not is_list or not all(isinstance(text, str) for text in sample.references):
         raise DataError(
             f"Sample {sample.id!r}: references must be a tuple of texts; got {sample.references!r}."
         )
@@ -180,7 +181,7 @@ def checked_row(sample: Sample) -> dict[str, Any]:
 
 
 def sample_from_json(row: Mapping[str, Any]) -> Sample:
-    """The sample that sample_to_json wrote."""
+    """Inverse of sample_to_json."""
     return Sample(
         id=row["id"],
         conversation=tuple(Message(**message) for message in row["conversation"]),
@@ -191,62 +192,62 @@ def sample_from_json(row: Mapping[str, Any]) -> Sample:
 
 
 class Look(NamedTuple):
-    """One scoring of a candidate on a test set."""
+    """One test-set access: a candidate was scored on it."""
 
     who: str
-    """The person or stage that looked."""
+    """The person or stage that scored."""
     subject: str
     """Id of the artifact that was scored."""
     when: str
     """ISO 8601, UTC."""
     setting: str = ""
-    """What else decided its answers, such as prompt and examples, as a digest."""
+    """Digest of what else affects the answers, such as prompt and examples."""
     run: str = ""
-    """Tells one look from the next where nothing else does: a server's weights are not known."""
+    """Distinguishes accesses where nothing else does: a server's weights are unknown."""
     line: str = ""
-    """Hash of its line in the ledger."""
+    """Hash of its entry in the ledger."""
 
     @property
     def candidate(self) -> str:
-        """What was tried: one artifact under two prompts is two candidates."""
+        """Key of the candidate: one artifact under two prompts is two candidates."""
         return " ".join(filter(None, (self.subject, self.setting, self.run)))
 
 
 def look(testset: Artifact, who: str, subject: str, setting: str = "", *, run: str = "") -> Look:
     """Record that `subject` is scored on the test set; call it before any sample is read.
 
-    Any artifact with held-out data keeps such a ledger, tokens and examples too.
+    Any artifact with held-out data has such a ledger, including tokens and examples.
     """
-    told = {"who": who, "subject": subject} | ({"setting": setting} if setting else {})
-    return look_of(Ledger(testset.path / LOOKS).append(told | ({"run": run} if run else {})))
+    content = {"who": who, "subject": subject} | ({"setting": setting} if setting else {})
+    return look_of(Ledger(testset.path / LOOKS).append(content | ({"run": run} if run else {})))
 
 
 def look_of(entry: Entry) -> Look:
-    """A line of the ledger as a look."""
+    """Convert a ledger entry to a test-set access."""
     content = entry.content
     more = (content.get("setting", ""), content.get("run", ""))
     return Look(content["who"], content["subject"], entry.when, *more, entry.hash)
 
 
 def looks(testset: Artifact) -> list[Look]:
-    """Every look so far at the test set and its copies, oldest first."""
-    ledgers = [list(Ledger(place / LOOKS).read()) for place in copies(testset)]
-    kept = [entries for entries in ledgers if entries]
-    entries = list({entry.hash: entry for some in kept for entry in some}.values())
-    if len(kept) > 1:
+    """All accesses to the test set and its copies, oldest first."""
+    ledgers = [list(Ledger(folder / LOOKS).read()) for folder in copies(testset)]
+    used = [entries for entries in ledgers if entries]
+    entries = list({entry.hash: entry for ledger in used for entry in ledger}.values())
+    if len(used) > 1:
         entries.sort(key=lambda entry: (entry.when, entry.sequence))
     return [look_of(entry) for entry in entries]
 
 
 def copies(testset: Artifact) -> list[Path]:
-    """The test set's folder, then those beside it that hold the same one."""
+    """The test set's folder, then sibling folders with a copy of it."""
     home = testset.path.resolve()
-    near = (place.parent for place in sorted(home.parent.glob(f"*/{MANIFEST}")))
-    return [home, *(place for place in near if place != home and id_in(place) == testset.id)]
+    siblings = (file.parent for file in sorted(home.parent.glob(f"*/{MANIFEST}")))
+    return [home, *(path for path in siblings if path != home and id_in(path) == testset.id)]
 
 
 def id_in(folder: Path) -> str:
-    """The id that a folder's manifest gives; empty if it is none of ours."""
+    """The id in a folder's manifest; empty if it is not groundup's."""
     try:
         data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -255,25 +256,25 @@ def id_in(folder: Path) -> str:
 
 
 def candidates(testset: Artifact) -> list[str]:
-    """The different candidates scored on the test set so far, in order of first look."""
+    """Distinct candidates scored on the test set so far, in order of first access."""
     return list(dict.fromkeys(look.candidate for look in looks(testset)))
 
 
 class Ruling(NamedTuple):
-    """What reviewers decided of a sample."""
+    """The reviewers' joint decision on a sample."""
 
     decision: str
     """accept, mend or drop."""
     fields: dict[str, Any]
-    """Of a mended sample: question, references."""
+    """Corrected fields of a mended sample: question, references."""
     is_disputed: bool
-    """Whether not all who voted decided the same."""
+    """Whether the votes differ."""
 
 
 def decide(given: Iterable[Judgement]) -> dict[str, Ruling]:
-    """What the votes decide of each sample that has some: the last of each person, then most.
+    """Majority of each person's last vote, by sample.
 
-    A tie drops the sample: a label that people dispute measures nothing.
+    A tie drops the sample: a disputed label measures nothing.
     """
     last: dict[str, dict[str, Judgement]] = {}
     for vote in sorted(standing(given), key=lambda vote: vote.when):
@@ -283,7 +284,7 @@ def decide(given: Iterable[Judgement]) -> dict[str, Ruling]:
 
 
 def rule(given: Sequence[Judgement]) -> Ruling:
-    """The ruling of one vote a person, oldest first."""
+    """Majority decision from one vote per person, oldest first."""
     counts = Counter("mend" if vote.form == "edit" else vote.value for vote in given)
     most = [name for name, count in counts.items() if count == max(counts.values())]
     decision = most[0] if len(most) == 1 else "drop"
@@ -292,76 +293,76 @@ def rule(given: Sequence[Judgement]) -> Ruling:
 
 
 def apply_review(testset: Artifact, out: Path) -> Artifact:
-    """A test set without the samples that reviewers dropped, and with those that they mended.
+    """Create a test set without the samples that reviewers dropped, and with their corrections.
 
-    Its card says who reviewed how many and how many were wrong as they stood. Samples that nobody
-    read are kept: expect that error rate among them.
+    Its card records who reviewed how many samples and how many were wrong. Samples that nobody
+    reviewed are kept; expect the same error rate among them.
 
-    Raises DataError if there are no votes, votes on other samples or with unknown labels, or
-    nothing is left.
+    Raises DataError if there are no votes, votes on other samples or with unknown labels, or no
+    sample remains.
     """
-    samples, given = list(read_samples(testset)), votes(testset.path)
-    rulings = decide(given)
+    samples, cast = list(read_samples(testset)), votes(testset.path)
+    rulings = decide(cast)
     if not rulings:
         raise DataError(
             f"{testset.path} has no votes that accept, mend or drop; run `groundup testset review "
             f"{testset.path}` first."
         )
-    unknown = [v for v in standing(given) if v.form == "label" and v.value not in DECISIONS]
+    unknown = [v for v in standing(cast) if v.form == "label" and v.value not in DECISIONS]
     if unknown:
         raise DataError(
             f"{len(unknown)} votes are neither {' nor '.join(DECISIONS)}, such as "
             f"{unknown[0].value!r} on {unknown[0].subject}; vote again or take them back."
         )
-    if strangers := rulings.keys() - {sample.id for sample in samples}:
+    if foreign := rulings.keys() - {sample.id for sample in samples}:
         raise DataError(
-            f"{len(strangers)} votes are on samples that {testset.path} does not have, such as "
-            f"{min(strangers)!r}; its ledger belongs to another test set."
+            f"{len(foreign)} votes are on samples that {testset.path} does not have, such as "
+            f"{min(foreign)!r}; its ledger belongs to another test set."
         )
     accepted = Ruling("accept", {}, False)
-    kept = [
+    remaining = [
         mended(sample, ruling.fields)
         for sample in samples
         if (ruling := rulings.get(sample.id, accepted)).decision != "drop"
     ]
-    if not kept:
+    if not remaining:
         raise DataError(f"The votes on {testset.path} drop every sample; make another test set.")
     card = Card(**testset.config)
-    told = reviewed(given, rulings, len(samples))
-    told["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
-    made = make_testset(card.model_copy(update=told), kept, {"testset": testset}, out)
-    inherit(looks(testset), made)
+    fields = reviewed(cast, rulings, len(samples))
+    fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
+    result = make_testset(card.model_copy(update=fields), remaining, {"testset": testset}, out)
+    inherit(looks(testset), result)
     record.say(
-        f"{out} has no votes yet; its card keeps what was read and why samples were changed, and "
-        f"its ledger the {len(looks(made))} looks so far"
+        f"{out} has no votes yet; its card lists the reviewed samples and why some were changed; "
+        f"its ledger has the {len(looks(result))} accesses so far"
     )
-    return made
+    return result
 
 
-def inherit(seen: Iterable[Look], made: Artifact) -> None:
-    """Record looks at a test set in one made of it, each once; most of their samples are one."""
-    known = Counter((each.who, each.candidate) for each in looks(made))
+def inherit(seen: Iterable[Look], derived: Artifact) -> None:
+    """Record a test set's accesses in a test set derived from it, each once."""
+    recorded = Counter((each.who, each.candidate) for each in looks(derived))
     for each in seen:
-        if known[each.who, each.candidate]:
-            known[each.who, each.candidate] -= 1
+        if recorded[each.who, each.candidate]:
+            recorded[each.who, each.candidate] -= 1
         else:
-            look(made, each.who, each.subject, each.setting, run=each.run)
+            look(derived, each.who, each.subject, each.setting, run=each.run)
 
 
 def reviewed(
     given: Iterable[Judgement], rulings: Mapping[str, Ruling], samples: int
 ) -> dict[str, Any]:
-    """The fields of a card that a review fills in."""
+    """Fields of a card that follow from a review."""
     read = {(vote.who, vote.subject) for vote in standing(given) if vote.subject in rulings}
     people = Counter(who for who, _ in read)
     counts = Counter(ruling.decision for ruling in rulings.values())
     error = wilson(counts["mend"] + counts["drop"], len(rulings))
     why = reasons(given)
     changed = {
-        f"{said}_samples": {
-            name: why.get(name, "") for name, one in rulings.items() if one.decision == decision
+        f"{key}_samples": {
+            name: why.get(name, "") for name, r in rulings.items() if r.decision == decision
         }
-        for said, decision in (("dropped", "drop"), ("mended", "mend"))
+        for key, decision in (("dropped", "drop"), ("mended", "mend"))
     }
     return {
         "reviewed_by": ", ".join(f"{who} {people[who]}" for who in sorted(people))
@@ -379,24 +380,24 @@ def reviewed(
 
 
 def reasons(given: Iterable[Judgement]) -> dict[str, str]:
-    """What people said of each sample that they dropped or mended."""
-    said: dict[str, list[str]] = {}
+    """The reviewers' reasons for dropping or correcting each sample."""
+    texts: dict[str, list[str]] = {}
     for vote in standing(given):
         if vote.reason and (vote.form == "edit" or vote.value == "drop"):
-            said.setdefault(vote.subject, []).append(vote.reason)
-    return {name: "; ".join(dict.fromkeys(each)) for name, each in said.items()}
+            texts.setdefault(vote.subject, []).append(vote.reason)
+    return {name: "; ".join(dict.fromkeys(each)) for name, each in texts.items()}
 
 
 def mended(sample: Sample, fields: Mapping[str, Any]) -> Sample:
-    """A sample with the fields that a reviewer corrected; DataError for others."""
+    """Apply a reviewer's corrections to a sample; DataError for unknown fields."""
     if unknown := fields.keys() - {"question", "references"}:
         raise DataError(f"Only question and references can be mended; got {sorted(unknown)}.")
     if not fields:
         return sample
     turns, metadata = list(sample.conversation), dict(sample.metadata)
     if "question" in fields:
-        place = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
-        turns[place:] = [Message("user", fields["question"]), *turns[place + 1 :]]
+        last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
+        turns[last:] = [Message("user", fields["question"]), *turns[last + 1 :]]
     references = tuple(fields.get("references", sample.references))
     if not any(holds(str(metadata.get("quote", "")), reply) for reply in references):
         metadata = {name: value for name, value in metadata.items() if name not in SPAN}

@@ -1,13 +1,12 @@
-"""Verdicts: one decision of all checks of a subject, as an artifact that later stages obey.
+"""Verdicts: one decision from all checks of a subject, as an artifact that later stages check.
 
     failed      a check failed
-    undecided   none failed, and so much data cannot tell: exit code 4, and the number that could
-    passed      every required check passed, and of the compared ones those that could decide
+    undecided   none failed, but there is too little data: exit code 4, and the n that would decide
+    passed      every required check passed, and every compared one with enough data
 
-Of compared measures (is it no worse in any?) those whose data cannot decide are left aside and
-named. If there is so little data that none could decide, one that passes nevertheless counts only
-if it passes as one picked from so many (Bonferroni). With a test set, bounds keep more standard
-errors away the more candidates were scored on it before; see stats/looks.py.
+Compared measures (is the model no worse in any?) with too little data are ignored and listed. If
+none has enough data, one that passes counts only after a Bonferroni correction for picking it. With
+a test set, bounds are widened by the number of candidates scored on it before; see stats/looks.py.
 """
 
 import json
@@ -37,18 +36,18 @@ MARKS = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}
 
 
 class VerdictConfig(Config):
-    """What decides a verdict besides its subject."""
+    """Inputs of a verdict other than its artifacts."""
 
     author: str = ""
     """Who set the thresholds."""
     required: dict[str, str]
-    """Each check's name and requirement in words."""
+    """Requirement in words, by check name."""
     measured: str
-    """sha256 of the checks as given."""
+    """sha256 of the checks."""
     seen: Seen = "scores"
-    """What the makers of the candidates had seen of earlier ones on the test set."""
+    """What developers had seen of earlier candidates' results on the test set."""
     unrecorded: tuple[str, ...] = ()
-    """Accesses to test sets that were missing in their ledgers, which was accepted."""
+    """Test-set accesses missing in the ledgers, accepted explicitly."""
 
 
 def verdict(
@@ -58,75 +57,76 @@ def verdict(
 ) -> Artifact:  # fmt: skip
     """Record the checks of a subject as an artifact of kind verdict, passed or not.
 
-    candidate   what the subject's look at the test set was recorded as; default: its id
-    unrecorded  looks that are missing in the ledgers, if the verdict is made all the same
+    candidate   key under which the subject's test-set access was recorded; default: its id
+    unrecorded  accesses missing in the ledgers, if the verdict is accepted nevertheless
 
-    With a test set, bounds are stretched by the subject's place among the candidates scored on it:
-    for `seen="scores"` as if each was built on the scores of those before, for "verdicts" as if
-    only passed or failed was known of them, or all were fixed beforehand.
+    With a test set, bounds are widened by the subject's index among the candidates scored on it:
+    for `seen="scores"` as if each was developed knowing the scores of the previous ones, for
+    "verdicts" as if only passed or failed was known, or all candidates were fixed beforehand.
     Raises ConfigError if there are no checks or two share a name.
     """
-    if not checks or len({one.name for one in checks}) < len(checks):
-        names = ", ".join(one.name for one in checks) or "none"
+    if not checks or len({check.name for check in checks}) < len(checks):
+        names = ", ".join(check.name for check in checks) or "none"
         raise ConfigError(f"A verdict needs checks with different names; got {names}.")
     inputs = {"subject": subject, "baseline": baseline, "testset": testset}
     config = VerdictConfig(
         author=author,
-        required={one.name: one.required for one in checks},
-        measured=digest([one.row() for one in checks]),
+        required={check.name: check.required for check in checks},
+        measured=digest([check.row() for check in checks]),
         seen=seen,
         unrecorded=tuple(unrecorded),
     )
 
     def write(draft: Draft) -> None:
-        place = place_of(candidate or subject.id, testset)
-        held = [corrected(one, place, seen) for one in checks]
-        found = decision(checks, held, place, seen)
-        about = {"passed": found.outcome == "passed", "outcome": found.outcome}
-        draft.numbers |= about | {"checks": len(held), "candidates": place}
+        index = place_of(candidate or subject.id, testset)
+        adjusted = [corrected(check, index, seen) for check in checks]
+        result = decision(checks, adjusted, index, seen)
+        about = {"passed": result.outcome == "passed", "outcome": result.outcome}
+        draft.numbers |= about | {"checks": len(adjusted), "candidates": index}
         write_json(draft.file("verdict.json"), {
             **about,
             "author": author,
-            "candidates": place,
+            "candidates": index,
             "seen": seen,
-            "picked_from": found.picked_from,
+            "picked_from": result.picked_from,
             "unrecorded": list(unrecorded),
-            "checks": [one.row() for one in held],
+            "checks": [check.row() for check in adjusted],
         })  # fmt: skip
 
     return produce(
         out, kind="verdict", stage="gate", version=3, config=config, write=write,
-        parents={name: found for name, found in inputs.items() if found is not None},
+        parents={name: parent for name, parent in inputs.items() if parent is not None},
     )  # fmt: skip
 
 
 class Decision(NamedTuple):
-    """What all checks say together."""
+    """The joint outcome of all checks."""
 
     outcome: CheckOutcome
     picked_from: int = 1
-    """Compared checks of which one had to pass, corrected for picking it; 1: no correction."""
+    """Number of compared checks of which one had to pass (Bonferroni); 1: no correction."""
 
 
 def decision(
-    checks: Sequence[Check], held: Sequence[Check], place: int, seen: Seen
+    checks: Sequence[Check], adjusted: Sequence[Check], index: int, seen: Seen
 ) -> Decision:  # fmt: skip
-    """Decide by the checks as given, and as held against the candidate at this place."""
-    if any(one.outcome == "failed" for one in held):
+    """Decide by the checks, and by the same checks adjusted for the candidate's index."""
+    if any(check.outcome == "failed" for check in adjusted):
         return Decision("failed")
-    if all(one.passed for one in held if one.role != "guard"):
+    if all(check.passed for check in adjusted if check.role != "guard"):
         return Decision("passed")
-    if any(not one.passed for one in held if one.role == "required"):
+    if any(not check.passed for check in adjusted if check.role == "required"):
         return Decision("undecided")
-    if any(one.can_decide for one in held if one.role == "compared"):
+    if any(check.can_decide for check in adjusted if check.role == "compared"):
         return Decision("passed")
-    compared = [one for one in checks if one.role == "compared"]
-    picked = (corrected(one, place, seen, len(compared)) for one in compared)
-    return Decision("passed" if any(one.passed for one in picked) else "undecided", len(compared))
+    compared = [check for check in checks if check.role == "compared"]
+    picked = (corrected(check, index, seen, len(compared)) for check in compared)
+    passed = any(check.passed for check in picked)
+    return Decision("passed" if passed else "undecided", len(compared))
 
 
 def place_of(candidate: str, testset: Artifact | None) -> int:
-    """A candidate's place among those scored on the test set, 1 for the first."""
+    """A candidate's index among those scored on the test set, 1 for the first."""
     seen = [] if testset is None else candidates(testset)
     return seen.index(candidate) + 1 if candidate in seen else len(seen) + 1
 
@@ -138,16 +138,16 @@ class Verdict:
     passed: bool
     author: str
     candidates: int
-    """Place among the candidates scored on the test set, by which the bounds are stretched."""
+    """Index among the candidates scored on the test set, by which bounds are widened."""
     checks: tuple[dict[str, Any], ...]
     """Rows of Check.row()."""
     seen: Seen = "scores"
-    """What the makers of the candidates had seen of earlier ones."""
+    """What developers had seen of earlier candidates' results."""
     outcome: CheckOutcome = "failed"
     picked_from: int = 1
-    """Compared checks of which one had to pass, corrected for picking it; 1: no correction."""
+    """Number of compared checks of which one had to pass (Bonferroni); 1: no correction."""
     unrecorded: tuple[str, ...] = ()
-    """Looks that were missing in the ledgers, which was accepted."""
+    """Test-set accesses missing in the ledgers, accepted explicitly."""
 
     def rows(self, outcome: CheckOutcome) -> list[dict[str, Any]]:
         """The rows with this outcome."""
@@ -160,12 +160,12 @@ class Verdict:
 
     @property
     def undecided(self) -> list[dict[str, Any]]:
-        """The rows that the data cannot decide."""
+        """The rows that were undecided for lack of data."""
         return self.rows("undecided")
 
     @property
     def correction(self) -> list[str]:
-        """Lines that say how the bounds were stretched; none for the first candidate."""
+        """Lines that explain how the bounds were widened; none for the first candidate."""
         lines = [f"UNRECORDED: {what}" for what in self.unrecorded]
         if self.candidates > 1:
             errors = (standard_errors(place, seen=self.seen) for place in (self.candidates, 1))
@@ -194,20 +194,20 @@ class Verdict:
         return f"UNDECIDED: {undecided} of {count} checks"
 
     def __str__(self) -> str:
-        """A line a check, what to try under one that did not pass."""
+        """One line per check, with remarks below."""
         author = f", thresholds by {self.author}" if self.author else ""
         cells = [(MARKS[row["outcome"]], row["name"], measured(row)) for row in self.checks]
         widths = [max(len(row[column]) for row in cells) for column in range(3)]
         lines = [self.head + author, *self.correction, ""]
-        for row, told in zip(self.checks, cells, strict=True):
-            padded = [text.ljust(width) for text, width in zip(told, widths, strict=True)]
+        for row, texts in zip(self.checks, cells, strict=True):
+            padded = [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
             lines.append("  ".join([*padded, requirement(row)]))
             lines += [f"{' ' * widths[0]}  {text}" for text in remarks(row)]
         return "\n".join(lines)
 
 
 def remarks(row: dict[str, Any]) -> list[str]:
-    """What stands under a check: its note, its power, what to try."""
+    """Lines below a check: its note, its power, what to try."""
     lines = [row["note"]] if row.get("note") else []
     power = Power(**row["power"]) if row.get("power") else None
     if power and not (row["passed"] and power.share < POWER):
@@ -218,7 +218,7 @@ def remarks(row: dict[str, Any]) -> list[str]:
 
 
 def enough(row: dict[str, Any]) -> str:
-    """How much data would decide an undecided check: `n = 49,281 would decide`."""
+    """Sample size that would decide an undecided check: `n = 49,281 would decide`."""
     needed = row.get("needed")
     if needed is None:
         return "what would decide cannot be told"
@@ -240,7 +240,7 @@ def read_verdict(artifact: Artifact) -> Verdict:
 
 
 def by_word(data: dict[str, Any]) -> CheckOutcome:
-    """The outcome of a check or verdict from before any was undecided."""
+    """Outcome of a check or verdict from before `outcome` existed."""
     return "passed" if data["passed"] else "failed"
 
 
@@ -249,35 +249,35 @@ def require(artifact: Artifact) -> Verdict:
 
     artifact  directory of the verdict
 
-    Raises GateFailed with the failing checks' names in its message and the whole table as its note,
-    or GateUndecided with what it would take.
+    Raises GateFailed naming the failed checks, with the complete table as its note, or
+    GateUndecided with the sample size that would decide.
     """
-    found = read_verdict(artifact)
-    if found.passed:
-        return found
-    author = f" (thresholds by {found.author})" if found.author else ""
-    where, count = f"The verdict is in {artifact.path}.", len(found.checks)
-    if found.outcome == "undecided":
-        rows = ", ".join(f"{row['name']} ({enough(row)})" for row in found.undecided)
+    result = read_verdict(artifact)
+    if result.passed:
+        return result
+    author = f" (thresholds by {result.author})" if result.author else ""
+    where, count = f"The verdict is in {artifact.path}.", len(result.checks)
+    if result.outcome == "undecided":
+        rows = ", ".join(f"{row['name']} ({enough(row)})" for row in result.undecided)
         failure = GateUndecided(
-            f"The data cannot decide {len(found.undecided)} of {count} checks{author}: {rows}. "
+            f"The data cannot decide {len(result.undecided)} of {count} checks{author}: {rows}. "
             f"{where}"
         )
     else:
-        rows = ", ".join(row["name"] for row in found.failed)
-        failed = f"{len(found.failed)} of {count} checks failed"
+        rows = ", ".join(row["name"] for row in result.failed)
+        failed = f"{len(result.failed)} of {count} checks failed"
         failure = GateFailed(f"{failed}{author}: {rows}. {where}")
-    failure.add_note(str(found))
+    failure.add_note(str(result))
     raise failure
 
 
 def measured(row: dict[str, Any]) -> str:
-    """What a row's number came to, with its unit."""
+    """A row's measured interval with its unit, or why it is undefined."""
     if row["undefined"]:
         return f"undefined ({row['undefined']['message']})"
     return f"{Interval(**row['interval'])} {row['unit']}".rstrip()
 
 
 def requirement(row: dict[str, Any]) -> str:
-    """What a row requires, without the unit, which stands beside the number."""
+    """A row's requirement without the unit, which is printed with the number."""
     return row["required"].removesuffix(f" {row['unit']}")

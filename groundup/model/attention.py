@@ -1,10 +1,10 @@
-"""The attention of a block: project, normalise and turn, attend, project back.
+"""The attention of a block: project, norm and rotate, attend, project back.
 
     q, k, v = x W_q, y W_k, y W_v        y = x, or an encoder's output in cross attention
     out = attend(rotate(norm(q)), rotate(norm(k)), v) W_o
 
-Norming queries and keys keeps scores bounded however weights grow. Knows the cache only as a place
-that takes new keys and values and gives back all of them.
+Norms of queries and keys bound the scores however weights grow. Of the cache it knows only that it
+takes new keys and values and returns all of them.
 Source: Vaswani et al. 2017, arXiv:1706.03762; the norms: Henry et al. 2020, arXiv:2010.04245.
 """
 
@@ -26,44 +26,44 @@ from .positions.rotary import Rotation, rotate
 
 
 class Encoded(NamedTuple):
-    """What cross attention reads: an encoder's output."""
+    """An encoder's output, which cross attention reads."""
 
     hidden: Float[Tensor, "B S D"]
     documents: Int[Tensor, "B S"] | None = None
-    """Number of each position's document, -1 for padding."""
+    """Document index of each position, -1 for padding."""
     queries: Int[Tensor, "B T"] | None = None
-    """Document of each token that reads; needed where `documents` is given."""
+    """Document index of each decoder token; required with `documents`."""
 
 
 class Context(NamedTuple):
-    """What all layers of a pass share."""
+    """Inputs that all layers of a forward pass share."""
 
     mask: Mask = Mask()
-    """Order and documents; the pattern is each layer's own."""
+    """Causality and documents; each layer adds its own pattern."""
     rotation: Rotation | None = None
     window_rotation: Rotation | None = None
-    """Of layers whose pattern is a window."""
+    """For layers whose pattern is a window."""
     bias: Float[Tensor, "1 H T S"] | None = None
-    """What distances add to the scores."""
+    """Position bias of the scores."""
     cache: Cache | None = None
     encoded: Encoded | None = None
     routing: list[Tensor] | None = None
-    """Router logits (N, E) of every layer with experts are appended here."""
+    """Receives the router logits (N, E) of every layer with experts."""
 
 
 NO_CONTEXT = Context()
 
 
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
-    """A linear map whose weights are left for `initialise` or `load` to fill."""
-    place = torch.get_default_device()
-    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=place)
-    assert isinstance(made, nn.Linear)
-    return made
+    """A linear layer whose weights `initialise` or `load` fills."""
+    device = torch.get_default_device()
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=device)
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 class Projections(nn.Module):
-    """The four maps of an attention, and the norms of queries and keys."""
+    """The four projections of an attention, and the norms of queries and keys."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -83,27 +83,27 @@ class Projections(nn.Module):
         self.softcap = part.softcap
 
     def queries(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
-        """Normed queries, heads apart."""
+        """Normed queries, split into heads."""
         return self.normed(self.q_proj(hidden), self.q_norm)
 
     def keys_values(self, hidden: Float[Tensor, "B S D"]) -> KeysValues:
-        """Normed keys, and values, heads apart."""
+        """Normed keys, and values, split into heads."""
         values = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         return KeysValues(self.normed(self.k_proj(hidden), self.k_norm), values)
 
     def normed(self, x: Float[Tensor, "B T HK"], by: nn.Module) -> Float[Tensor, "B H T K"]:
-        """Cut features into heads, normed before or after the cut."""
+        """Norm features and split them into heads, in the configured order."""
         if self.norms_all:
             return by(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         return by(x.unflatten(-1, (-1, self.head_dim))).transpose(1, 2)
 
     def back(self, out: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T D"]:
-        """Bring the heads together."""
+        """Merge the heads and apply the output projection."""
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
 
 class Attention(Projections):
-    """Self-attention: each token reads what its layer's pattern and order let it see."""
+    """Self-attention under the layer's pattern."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__(config)
@@ -111,12 +111,12 @@ class Attention(Projections):
         is_xl = config.position.kind == "transformer_xl"
         self.distance = DistanceBias(config) if is_xl else None
         self.attend: Callable[..., Tensor] = attention
-        """How queries meet keys; another function where a row is spread over processes."""
+        """The attention function; replaced where a sequence is sharded over processes."""
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
     ) -> Float[Tensor, "B T D"]:
-        """Mix each token with those it sees; a cache adds what came in earlier calls."""
+        """Attend within the sequence, and to earlier calls' tokens in the cache."""
         q, (k, v) = self.queries(hidden), self.keys_values(hidden)  # (B, H or G, T, K)
         is_window = self.pattern.kind == "window"
         by = context.window_rotation if is_window else context.rotation
@@ -133,16 +133,16 @@ class Attention(Projections):
 
 
 class CrossAttention(Projections):
-    """Each token of a decoder reads an encoder's output, all of its own document."""
+    """Cross attention of decoder tokens to the encoder's output of their own document."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__(config)
         self.layer = layer
 
     def forward(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
-        """Mix in what the encoder says; a cache keeps its keys and values from the first call."""
+        """Attend to the encoder's output; a cache holds its keys and values from the first call."""
         encoded, cache = context.encoded, context.cache
-        assert encoded is not None, "an encoder–decoder's blocks are given the encoder's output"
+        assert encoded is not None, "an encoder–decoder's blocks get the encoder's output"
         if cache is None:
             k, v = self.keys_values(encoded.hidden)
         else:

@@ -1,8 +1,8 @@
-"""The plain cache: keys and values of every token so far, one contiguous tensor a layer.
+"""A contiguous key/value cache: the keys and values of all tokens so far, one tensor per layer.
 
-Those of an encoder's output are made once and kept beside them.
-All rows of a batch have the same length; prompts of different lengths are padded on the left and
-`documents` says -1 there. Space for `capacity` tokens is taken at once. Knows no ids and no text.
+It also holds the keys and values of an encoder's output, which are computed once. All sequences of
+a batch have the same length; shorter prompts are padded on the left, with -1 in `documents`. Memory
+for `capacity` tokens is allocated at once. Knows no ids and no text.
 """
 
 from collections.abc import Callable
@@ -44,27 +44,27 @@ class Cache:
 
     @property
     def documents(self) -> Int[Tensor, "B S"] | None:
-        """Document number of every position so far, -1 for padding; None: all are one document."""
+        """Document index of every position so far, -1 for padding; None: one document."""
         return None if self.numbers is None else self.numbers[:, : self.length]
 
     @property
     def bytes(self) -> int:
-        """Memory that the keys and values take."""
+        """Memory of the keys and values."""
         read = [tensor for pair in self.read.values() for tensor in pair]
         return sum(t.numel() * t.element_size() for t in self.keys + self.values + read)
 
     def begin(self, tokens: int, documents: Int[Tensor, "B T"] | None) -> Int[Tensor, "B S"] | None:
-        """Make room for a call's tokens; return the document numbers that its attention needs.
+        """Reserve space for a call's tokens; return the document indices that attention needs.
 
-        Tokens that come without numbers belong to document 0.
+        Tokens without document indices belong to document 0.
 
         Raises CapacityError if the tokens do not fit.
         """
         end = self.length + tokens
         if end > self.capacity:
             raise CapacityError(
-                f"The cache holds {self.capacity} tokens and {end} are needed; "
-                "make it larger or shorten the prompt."
+                f"The cache has capacity for {self.capacity} tokens and {end} are needed; "
+                "increase it or shorten the prompt."
             )
         if documents is not None and self.numbers is None:
             shape = (self.keys[0].shape[0], self.capacity)
@@ -84,21 +84,21 @@ class Cache:
         return KeysValues(self.keys[layer][:, :, :end], self.values[layer][:, :, :end])
 
     def once(self, layer: int, make: Callable[[], KeysValues]) -> KeysValues:
-        """A layer's keys and values of an encoder's output: made by the first call, then kept."""
+        """A layer's keys and values of an encoder's output; `make` runs only in the first call."""
         if layer not in self.read:
             self.read[layer] = make()
         return self.read[layer]
 
     def advance(self, tokens: int) -> None:
-        """Count a call's tokens as present, once every layer has written them."""
+        """Commit a call's tokens once every layer has written them."""
         self.length += tokens
 
     def truncate(self, length: int) -> None:
-        """Forget everything from position `length` on."""
+        """Discard everything from position `length` on."""
         self.length = min(self.length, length)
 
     def select(self, rows: Int[Tensor, " rows"]) -> None:
-        """Keep these rows of the batch, in this order; finished sequences leave this way."""
+        """Keep these sequences of the batch, in this order, such as the unfinished ones."""
         self.keys = [keys[rows] for keys in self.keys]
         self.values = [values[rows] for values in self.values]
         self.read = {layer: KeysValues(k[rows], v[rows]) for layer, (k, v) in self.read.items()}

@@ -1,9 +1,8 @@
-"""The shape of a model, part by part, and a dial that derives it from one number.
+"""The configuration of a model, and a single dial (depth) that derives it.
 
-`ModelConfig` says everything that decides the function a model computes, apart from its weights.
-Sizes that cannot work are errors that name the nearest ones that can. `from_depth` is the dial: a
-number of layers gives every other size, each with its reason. Learning rates and token budgets
-follow from these sizes in `train`, not here.
+`ModelConfig` determines the function that a model computes, apart from its weights. Invalid sizes
+are errors that name the nearest valid ones. `from_depth` derives every size from the number of
+layers, each with its reason. Learning rates and token budgets are derived in `train`, not here.
 """
 
 from collections.abc import Mapping
@@ -25,19 +24,19 @@ class AttentionConfig(Config):
     head_dim: int = Field(default=64, ge=1)
     """Features of one head; heads * head_dim need not be the model's width."""
     qk_norm: Literal["none", "head", "all"] = "head"
-    """Norm of queries and keys before the rotation: of each head (Qwen3), or of all (OLMo 2)."""
+    """Norm of queries and keys before rotation: of each head (Qwen 3), or of all (OLMo 2)."""
     bias: Literal["none", "qkv", "all"] = "none"
-    """Which projections have one; `all` includes the one back."""
+    """Which projections have a bias; `all` includes the output projection."""
     scale: float | None = Field(default=None, gt=0)
     """Factor of query-key products; None: 1 / sqrt(head_dim). T5 has 1."""
     softcap: float | None = Field(default=None, gt=0)
-    """Scores x become softcap * tanh(x / softcap); None: as they are."""
+    """Scores x become softcap * tanh(x / softcap); None: unchanged."""
     patterns: tuple[Pattern, ...] = (Pattern(),)
-    """Which places are seen; layer i has the pattern i modulo their number."""
+    """Attention patterns; layer i has pattern i modulo their number."""
 
     @model_validator(mode="after")
     def check(self) -> "AttentionConfig":
-        """Refuse groups that do not divide the heads, and patterns without their sizes."""
+        """Check that kv_heads divide heads, and the patterns' sizes."""
         if self.heads % self.kv_heads:
             near = nearest_divisors(self.heads, self.kv_heads)
             raise ConfigError(
@@ -52,45 +51,45 @@ class AttentionConfig(Config):
 
 
 def check_pattern(pattern: Pattern) -> None:
-    """Refuse a pattern with a size that it lacks or does not have."""
+    """Raise ConfigError for a missing or superfluous size of a pattern."""
     for name in ("window", "stride", "tokens"):
         value, is_needed = getattr(pattern, name), name in NEEDS[pattern.kind]
         if is_needed and value < 1 or not is_needed and value:
-            wanted = " and ".join(NEEDS[pattern.kind]) or "no size"
+            needed = " and ".join(NEEDS[pattern.kind]) or "no size"
             raise ConfigError(
                 f"An attention pattern of kind {pattern.kind!r} has {name}={value}; "
-                f"it needs {wanted}, 1 or more."
+                f"it needs {needed}, 1 or more."
             )
     if pattern.kind == "fixed" and pattern.tokens > pattern.stride:
         raise ConfigError(
-            f"A fixed pattern has tokens={pattern.tokens} of blocks of stride={pattern.stride}; "
+            f"A fixed pattern has tokens={pattern.tokens} in blocks of stride={pattern.stride}; "
             f"try tokens={max(1, pattern.stride // 8)}."
         )
 
 
 class ExpertsConfig(Config):
-    """Several feed-forwards of which each token uses few."""
+    """Mixture of experts: several feed-forwards, of which each token uses a few."""
 
     count: int = Field(default=8, ge=2)
-    """Experts of a layer (E)."""
+    """Experts per layer (E)."""
     chosen: int = Field(default=2, ge=1)
-    """Experts of a token: 1 in Switch, 2 in GLaM and Mixtral."""
+    """Experts per token (top-k): 1 in Switch, 2 in GLaM and Mixtral."""
     every: int = Field(default=1, ge=1)
-    """The last of every so many layers has experts; the others are dense."""
+    """The last of every `every` layers has experts; the others are dense."""
     gated: bool | None = None
-    """Whether experts have a gate; None: as the dense layers, whose gates GLaM's lack."""
+    """Whether experts are gated; None: as the dense layers. GLaM's experts are not."""
     normalised: bool = True
-    """Weights of the chosen experts sum to one (Mixtral); else they are their shares of all."""
+    """Weights of the chosen experts sum to one (Mixtral); otherwise softmax over all experts."""
     capacity_factor: float | None = Field(default=None, gt=0)
-    """In training an expert takes at most this times its even share of a pass's tokens, padding
-    counted; the rest pass by the residual. None, and when the model is used: all are served."""
+    """In training an expert takes at most this times its even share of the batch's tokens, padding
+    included; the rest pass through the residual. None, and at inference: no limit."""
     capacity: int | None = Field(default=None, ge=1)
-    """In every pass an expert serves the first so many tokens of a sequence that choose it, padding
-    counted; the rest pass by the residual (Switch in Transformers). None: all are served."""
+    """In every pass an expert serves the first `capacity` tokens of a sequence that choose it; the
+    rest pass through the residual (Switch in Transformers). None: no limit."""
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":
-        """Refuse more chosen experts than there are."""
+        """Check that there are at least as many experts as are chosen."""
         if self.chosen > self.count:
             raise ConfigError(
                 f"ExpertsConfig.chosen={self.chosen} is more than count={self.count}; "
@@ -106,9 +105,9 @@ class FeedForwardConfig(Config):
     """The per-token network between attentions."""
 
     width: int = Field(default=768, ge=1)
-    """Features between its two sides."""
+    """Hidden features (F)."""
     activation: Activation = "silu"
-    """Of the inner features; `gelu_tanh` is GPT-2's approximation."""
+    """Of the hidden features; `gelu_tanh` is GPT-2's approximation."""
     gated: bool = True
     """The activated features multiply a second projection: with silu SwiGLU, with gelu GeGLU."""
     bias: bool = False
@@ -118,48 +117,48 @@ class FeedForwardConfig(Config):
 
 
 class RopeScaling(Config):
-    """How rotary angles are stretched beyond the length that a model was trained at."""
+    """Context extension: how rotary frequencies are scaled beyond the original context length."""
 
     kind: Literal["none", "linear", "ntk", "yarn", "llama3"] = "none"
     """Divide positions; raise the base; by wavelength with a ramp; by wavelength in three bands."""
     factor: float = Field(default=1.0, ge=1)
-    """How many times longer."""
+    """Factor by which the context is extended."""
     original_length: int = Field(default=0, ge=0)
-    """Context of the training before it, tokens; 0: context_length / factor."""
+    """Context length before the extension, tokens; 0: context_length / factor."""
     low: float = 1.0
-    """Turns over the original length below which a wavelength is stretched whole."""
+    """Frequencies with fewer turns than this over the original length are fully scaled."""
     high: float = 4.0
-    """Turns from which it is left alone; what is not given is 32, as in its paper, with YaRN."""
+    """Frequencies with more turns than this are unchanged; YaRN's default is 32."""
     attention: float | None = None
     """Factor of queries and keys each; None: YaRN's 0.1 ln(factor) + 1, else 1."""
     truncate: bool = True
-    """Whether YaRN's ramp begins and ends at whole features."""
+    """Whether the bounds of YaRN's ramp are rounded to whole features."""
 
     @model_validator(mode="before")
     @classmethod
     def high_of_kind(cls, values: Any) -> Any:
-        """Fill in YaRN's own `high`; a number that is given stays."""
+        """Use YaRN's own default of `high`."""
         if isinstance(values, Mapping) and values.get("kind") == "yarn":
             return {"high": 32.0} | dict(values)
         return values
 
     @model_validator(mode="after")
     def check(self) -> "RopeScaling":
-        """Refuse turns that bound no ramp, and a factor of nothing."""
+        """Check that low < high, and that a factor has a kind."""
         if self.kind == "none" and self.factor != 1:
             raise ConfigError(
-                f"RopeScaling.factor={self.factor} has kind='none', which stretches nothing; give "
+                f"RopeScaling.factor={self.factor} has kind='none', which scales nothing; set "
                 "a kind, such as kind='yarn', or factor=1."
             )
         if self.kind in ("yarn", "llama3") and not self.low < self.high:
             raise ConfigError(
                 f"RopeScaling.low={self.low} must be less than high={self.high} with "
-                f"kind={self.kind!r}: between these turns the stretching fades."
+                f"kind={self.kind!r}: scaling fades between these numbers of turns."
             )
         if self.kind == "yarn" and self.low <= 0:
             raise ConfigError(
-                f"RopeScaling.low={self.low} must be above 0 with kind='yarn', whose ramp runs "
-                "over the turns' logarithms; its paper has 1."
+                f"RopeScaling.low={self.low} must be above 0 with kind='yarn', whose ramp uses "
+                "the logarithm of turns; its paper has 1."
             )
         return self
 
@@ -170,51 +169,51 @@ PositionKind = Literal[
 
 
 class PositionConfig(Config):
-    """How the model knows the order of tokens."""
+    """How the model encodes the order of tokens."""
 
     kind: PositionKind = "rope"
-    """rope            distances turn queries and keys (LLaMA)
-    learned         a vector for each place (GPT, BERT)
-    sinusoidal      a fixed vector for each place (Vaswani et al.)
-    alibi           a penalty that grows with distance, one slope a head
-    buckets         a learnt number for each bucket of distances and head (T5)
-    transformer_xl  queries meet learnt maps of sinusoids of the distance (Gopher)
-    none            causal masks alone tell"""
+    """rope            queries and keys are rotated by their positions (LLaMA)
+    learned         a learned vector per position (GPT, BERT)
+    sinusoidal      a fixed vector per position (Vaswani et al.)
+    alibi           a penalty that grows with distance, one slope per head
+    buckets         a learned bias per bucket of distances and head (T5)
+    transformer_xl  queries meet learned projections of sinusoids of the distance (Gopher)
+    none            only the causal mask carries order"""
     base: float = Field(default=10_000.0, gt=1)
     """Longest wavelength is about 2 pi * base tokens."""
     window_base: float | None = Field(default=None, gt=1)
-    """Base in layers whose pattern is a window, never stretched (Gemma 3); None: the same."""
+    """Base in layers whose pattern is a window, never scaled (Gemma 3); None: the same."""
     scaling: RopeScaling = RopeScaling()
-    """Stretching of rotary positions."""
+    """Scaling of rotary positions."""
     offset: int = Field(default=0, ge=0)
-    """Unused rows at the start of a learned table: 2 in RoBERTa and BART."""
+    """Unused entries at the start of a learned table: 2 in RoBERTa and BART."""
     buckets: int = Field(default=32, ge=4)
     """Number of buckets of distances."""
     max_distance: int = Field(default=128, ge=2)
-    """Tokens from which on all distances share the last bucket."""
+    """Distances from this one on share the last bucket, tokens."""
 
     @model_validator(mode="after")
     def check(self) -> "PositionConfig":
-        """Refuse stretching of what does not turn, and buckets that no distance would reach."""
+        """Check that only rotary positions are scaled, and that distances reach every bucket."""
         if self.kind != "rope" and (self.scaling.kind != "none" or self.window_base is not None):
             raise ConfigError(
                 f"PositionConfig.kind={self.kind!r} has scaling.kind={self.scaling.kind!r} and "
-                f"window_base={self.window_base}; only rotary positions (kind='rope') have them."
+                f"window_base={self.window_base}; only rotary positions (kind='rope') use them."
             )
         if self.kind == "buckets" and self.max_distance <= self.buckets // 2:
             raise ConfigError(
                 f"PositionConfig.max_distance={self.max_distance} must exceed {self.buckets // 2}, "
-                f"the distances that half of buckets={self.buckets} hold alone; try "
+                f"half of buckets={self.buckets}, which hold one distance each; try "
                 f"max_distance={4 * self.buckets}."
             )
         return self
 
 
 class NormConfig(Config):
-    """How features are brought to unit size."""
+    """The norms of the model and where they are placed."""
 
     kind: Literal["rms", "layer"] = "rms"
-    """Divide by the root mean square; or subtract the mean, divide by the deviation, and shift."""
+    """Root mean square norm or layer norm."""
     eps: float = Field(default=1e-6, gt=0)
     """Added to the mean square."""
     place: Literal["pre", "post", "sandwich", "output"] = "pre"
@@ -223,87 +222,87 @@ class NormConfig(Config):
     sandwich  x + norm(f(norm(x))), and once at the end (Gemma 3)
     output    x + norm(f(x)), and once at the end (OLMo 2)"""
     bias: bool = True
-    """Whether a layer norm shifts; ModernBERT's do not."""
+    """Whether a layer norm has a bias; ModernBERT's do not."""
     zero_centred: bool = False
-    """Weights of RMS norms are kept as differences from one (Gemma): exact in half precision."""
+    """Weights of RMS norms are stored minus one (Gemma): more exact in half precision."""
 
     @model_validator(mode="after")
     def check(self) -> "NormConfig":
-        """Refuse layer norms around zero."""
+        """Check that zero-centred norms are RMS norms."""
         if self.zero_centred and self.kind != "rms":
             raise ConfigError("NormConfig.zero_centred=true has kind='layer'; try kind='rms'.")
         return self
 
 
 class EmbeddingConfig(Config):
-    """From ids to the first hidden states."""
+    """From token ids to the first hidden states."""
 
     scale: float = Field(default=1.0, gt=0)
     """Factor of the token vectors: sqrt(width) in Gemma and in Vaswani et al."""
     norm: bool = False
-    """Norm their sum with positions and types (BERT); the first layer does not norm again."""
+    """Norm of the sum with positions and types (BERT); the first layer's pre-norm is omitted."""
     types: int = Field(default=0, ge=0)
-    """Kinds of segments that have a vector each, 2 in BERT; 0: none."""
+    """Number of segment (token type) embeddings, 2 in BERT; 0: none."""
 
 
 class OutputConfig(Config):
     """From the last hidden states to logits."""
 
     logits: bool = True
-    """Whether there are any; not in an encoder whose masked head is left out, as in BertModel."""
+    """Whether there are logits; not in an encoder without a masked-LM head, such as BertModel."""
     transform: Literal["none", "dense"] = "none"
-    """A dense layer with activation and norm before the logits, as BERT's masked head has."""
+    """A dense layer with activation and norm before the logits, as in BERT's masked-LM head."""
     activation: Activation = "gelu"
     """Of the dense layer."""
     dense_bias: bool = True
-    """Whether the dense layer has one."""
+    """Whether the dense layer has a bias."""
     bias: bool = False
-    """One number an id, added to its logit."""
+    """A bias per token id, added to its logit."""
     scale: float = Field(default=1.0, gt=0)
     """Factor of the hidden states: 1 / sqrt(width) in T5, whose embeddings are tied."""
     softcap: float | None = Field(default=None, gt=0)
-    """Logits x become softcap * tanh(x / softcap); None: as they are."""
+    """Logits x become softcap * tanh(x / softcap); None: unchanged."""
 
 
 class ModelConfig(Config):
-    """Everything but the weights that decides what a model computes."""
+    """Everything but the weights that determines what a model computes."""
 
     vocab_size: int = Field(default=4096, ge=1)
     """Number of token ids, special tokens included."""
     width: int = Field(default=256, ge=1)
-    """Features of a token between the blocks (D)."""
+    """Features of a token in the residual stream (D)."""
     layers: int = Field(default=6, ge=1)
-    """Blocks of attention and feed-forward (L); of the decoder, where there are two."""
+    """Blocks of attention and feed-forward (L); of the decoder in an encoder_decoder."""
     context_length: int = Field(default=2048, ge=1)
-    """Most tokens that a forward pass and its cache may span."""
+    """Maximum tokens that a forward pass and its cache may span."""
     attention: AttentionConfig = AttentionConfig()
     """The attention of every block."""
     feedforward: FeedForwardConfig = FeedForwardConfig()
     """The feed-forward of every block."""
     position: PositionConfig = PositionConfig()
-    """How order enters."""
+    """Positional encoding."""
     norm: NormConfig = NormConfig()
-    """The norms of every block and the last one."""
+    """The norms of every block and the final norm."""
     embedding: EmbeddingConfig = EmbeddingConfig()
-    """The way in."""
+    """The input embedding."""
     output: OutputConfig = OutputConfig()
-    """The way out."""
+    """The output layer."""
     tied_embeddings: bool = True
     """The output head is the input embedding."""
     parallel: bool = False
-    """Attention and feed-forward read the same norm and are added together (GPT-J); not beside an
-    encoder."""
+    """Attention and feed-forward read the same norm and are added together (GPT-J); not supported
+    in an encoder_decoder."""
     kind: Literal["decoder", "encoder", "encoder_decoder"] = "decoder"
-    """A token sees itself and what came before it; or all; or an encoder's output on top."""
+    """Causal attention; bidirectional attention; causal plus cross attention to an encoder."""
     encoder_layers: int = Field(default=0, ge=0)
-    """Blocks of the encoder beside a decoder; 0 otherwise."""
+    """Blocks of the encoder of an encoder_decoder; 0 otherwise."""
     prefix: bool = False
-    """A decoder's prompt is read as one: its tokens see each other both ways, as in training with
-    the objective `prefix`; what follows it sees what came before, as ever."""
+    """Prefix LM: attention within a decoder's prompt is bidirectional, as in training with the
+    objective `prefix`; the tokens after it are causal."""
 
     @model_validator(mode="after")
     def check(self) -> "ModelConfig":
-        """Refuse parts that do not fit each other."""
+        """Check that the components fit each other."""
         if (self.kind == "encoder_decoder") != (self.encoder_layers > 0):
             raise ConfigError(
                 f"ModelConfig.kind={self.kind!r} has encoder_layers={self.encoder_layers}; "
@@ -311,11 +310,11 @@ class ModelConfig(Config):
             )
         if self.prefix and self.kind != "decoder":
             raise ConfigError(
-                f"ModelConfig.prefix=true is of kind={self.kind!r}; only a decoder has a prompt "
-                "that it would not see whole."
+                f"ModelConfig.prefix=true has kind={self.kind!r}; it needs kind='decoder', whose "
+                "prompt is causal otherwise."
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
-            raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
+            raise ConfigError("FeedForwardConfig.bias=true has experts, which have no biases.")
         self.check_places_of_experts()
         self.check_output()
         self.check_positions()
@@ -326,13 +325,13 @@ class ModelConfig(Config):
             )
         if self.parallel and self.kind == "encoder_decoder":
             raise ConfigError(
-                "ModelConfig.parallel=true has kind='encoder_decoder'; cross attention reads what "
-                "self-attention found, so its blocks are no sum: use parallel=false."
+                "ModelConfig.parallel=true has kind='encoder_decoder', whose cross attention reads "
+                "the output of self-attention: use parallel=false."
             )
         return self
 
     def check_positions(self) -> None:
-        """Refuse widths that positions cannot turn or fill."""
+        """Check the widths that positions need."""
         if self.position.kind == "rope" and self.attention.head_dim % 2:
             raise ConfigError(
                 f"AttentionConfig.head_dim={self.attention.head_dim} must be even for rotary "
@@ -340,8 +339,8 @@ class ModelConfig(Config):
             )
         if self.position.scaling.kind == "ntk" and self.attention.head_dim == 2:
             raise ConfigError(
-                "AttentionConfig.head_dim=2 has one pair of features, which turns once a token "
-                "whatever the base, so that scaling.kind='ntk' cannot stretch it; try 4."
+                "AttentionConfig.head_dim=2 has one pair of features, whose frequency does not "
+                "depend on the base, so scaling.kind='ntk' has no effect; try 4."
             )
         if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
             raise ConfigError(
@@ -349,15 +348,14 @@ class ModelConfig(Config):
             )
 
     def check_output(self) -> None:
-        """Refuse a model of tokens without logits."""
+        """Check that only encoders have no logits."""
         if not self.output.logits and self.kind != "encoder":
             raise ConfigError(
-                f"OutputConfig.logits=false is of kind={self.kind!r}; only an encoder has uses "
-                "without them."
+                f"OutputConfig.logits=false has kind={self.kind!r}; only encoders may lack logits."
             )
 
     def check_places_of_experts(self) -> None:
-        """Refuse experts that no layer would have."""
+        """Check that at least one layer has experts."""
         experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
         if experts is not None and experts.every > layers:
             raise ConfigError(
@@ -384,13 +382,13 @@ class Size(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """A configuration and how each of its sizes came about."""
+    """A configuration and the reason for each of its sizes."""
 
     config: ModelConfig
     choices: tuple[Size, ...]
 
     def __str__(self) -> str:
-        """One line a value: name, value, reason."""
+        """One line per value: name, value, reason."""
         return "\n".join(f"{c.name:<24}{c.value!s:>10}  {c.reason}" for c in self.choices)
 
 
@@ -403,13 +401,13 @@ def from_depth(
 ) -> Derived:
     """Derive a model's sizes from its number of layers.
 
-    width  features of a token, a multiple of 64; None: by the depth
+    width  features of a token, a multiple of 64; None: derived from the depth
 
     >>> config = from_depth(5, 4096).config
     >>> config.width, config.attention.heads, config.attention.kv_heads, config.feedforward.width
     (256, 4, 2, 768)
 
-    Raises ConfigError if depth is less than 1, or the width is no number of whole heads.
+    Raises ConfigError if depth is less than 1 or width is not a multiple of 64.
     Source: the single dial of Karpathy's nanochat (2025), with this project's own ratios.
     """
     if depth < 1:
@@ -455,7 +453,7 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def nearest_divisors(number: int, wanted: int) -> str:
-    """The divisors of `number` around `wanted`, spelt for an error message.
+    """The divisors of `number` nearest to `wanted`, formatted for an error message.
 
     >>> nearest_divisors(12, 5)
     '4 or 6'

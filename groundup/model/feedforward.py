@@ -1,15 +1,15 @@
-"""The feed-forward of a block: features are widened, activated and brought back.
+"""The feed-forward of a block, dense or a mixture of experts.
 
     out = act(x W_up) W_down                    ReLU, GELU
     out = (act(x W_gate) * (x W_up)) W_down     gated: SwiGLU with SiLU, GeGLU with GELU
 
-It works on each token alone; tokens meet only in attention. With experts there are many networks,
-of which each token uses few, and a router:
+It acts on each token independently. With experts a router chooses a few of many networks for each
+token:
 
     shares = softmax(x W_router);   out = sum over the chosen e of weight_e * network_e(x)
 
-Two losses keep a router useful: one is least when all experts get equal work, the other keeps its
-logits small. Both are means over real tokens: padding is routed nowhere and counts for nothing.
+Two auxiliary losses train the router: one balances the load of the experts, the other keeps the
+logits small. Both are means over real tokens: padding is not routed.
 Source: Vaswani et al. 2017, arXiv:1706.03762; gates: Shazeer 2020, arXiv:2002.05202; Switch: Fedus
 et al. 2021, arXiv:2101.03961, section 2.2; z loss: Zoph et al. 2022, arXiv:2202.08906; Mixtral:
 Jiang et al. 2024, arXiv:2401.04088.
@@ -38,7 +38,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """A two-sided network on each token, gated or not."""
+    """A dense feed-forward, gated or not."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[part.activation]
 
     def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Return the change to each token's features."""
+        """Return the update of each token's features."""
         up = self.up_proj(hidden)
         if self.gate_proj is None:
             return self.down_proj(self.activation(up))
@@ -62,7 +62,7 @@ class Experts(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         part = config.feedforward
-        assert part.experts is not None, "a layer with experts has a configuration of them"
+        assert part.experts is not None, "a layer with experts has an ExpertsConfig"
         self.config, count = part.experts, part.experts.count
         self.router = linear(config.width, count)
         inner = (count, part.width, config.width)
@@ -72,14 +72,14 @@ class Experts(nn.Module):
         self.down_proj = nn.Parameter(torch.empty(count, config.width, part.width))
         self.activation = ACTIVATIONS[part.activation]
         self.compute: Callable[..., Tensor] = experts
-        """How tokens meet their experts; another function where those are spread over processes."""
+        """Runs the experts; replaced where they are sharded over processes."""
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
     ) -> Float[Tensor, "B T D"]:
-        """Return the change to each token's features; logits go to the context's `routing`."""
+        """Return the update of each token's features; append the logits to `context.routing`."""
         flat = hidden.flatten(0, 1)  # (N, D)
-        with torch.autocast(hidden.device.type, enabled=False):  # a router is exact
+        with torch.autocast(hidden.device.type, enabled=False):  # routers need float32
             exact = torch.promote_types(flat.dtype, torch.float32)
             logits = flat.to(exact) @ self.router.weight.to(exact).T  # (N, E)
         if context.routing is not None:
@@ -96,7 +96,7 @@ class Experts(nn.Module):
         return self.compute(flat, weights, choice, self.activation).view_as(hidden)
 
     def capacity(self, tokens: int) -> int | None:
-        """Tokens that one expert serves of so many; None: all that come."""
+        """Tokens that one expert serves out of `tokens`; None: no limit."""
         if self.config.capacity_factor is None or not self.training:
             return None
         share = tokens * self.config.chosen / self.config.count
@@ -106,24 +106,24 @@ class Experts(nn.Module):
 def first_of_sequences(
     choice: Choice, length: int, capacity: int, is_real: Bool[Tensor, " N"] | None = None
 ) -> Choice:
-    """The choices of the first `capacity` tokens of an expert in each sequence; others weigh 0.
+    """Keep an expert's first `capacity` tokens of each sequence; set the weight of others to 0.
 
-    Padding takes no place (in Transformers padding on the left does, so an answer there depends on
-    the longest text of its batch).
+    Padding does not use capacity. In Transformers padding on the left does, so that a result there
+    depends on the longest sequence of its batch.
 
     >>> choice = Choice(torch.zeros(4, 1, dtype=torch.long), torch.ones(4, 1))
     >>> first_of_sequences(choice, 2, 1).weights.flatten().tolist()
     [1.0, 0.0, 1.0, 0.0]
     """
-    waits = F.one_hot(choice.experts).sum(1)  # (N, E)
-    waits = waits if is_real is None else waits * is_real[:, None]
-    places = waits.unflatten(0, (-1, length)).cumsum(1).flatten(0, 1)
-    is_late = places.gather(1, choice.experts) > capacity
-    return choice._replace(weights=choice.weights.masked_fill(is_late, 0.0))
+    assigned = F.one_hot(choice.experts).sum(1)  # (N, E)
+    assigned = assigned if is_real is None else assigned * is_real[:, None]
+    ranks = assigned.unflatten(0, (-1, length)).cumsum(1).flatten(0, 1)
+    is_over = ranks.gather(1, choice.experts) > capacity
+    return choice._replace(weights=choice.weights.masked_fill(is_over, 0.0))
 
 
 def over_all(tensor: Tensor, add: Callable[[Tensor], Tensor] | None) -> Tensor:
-    """The sum of a tensor over processes, or what this one has."""
+    """The sum of a tensor over processes; without `add`, this process's tensor."""
     return tensor if add is None else add(tensor)
 
 
@@ -133,11 +133,11 @@ def balance_loss(
     is_real: Bool[Tensor, " N"] | None = None,
     add: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
-    """E * sum_e f_e P_e: 1 if all experts get equal work, more the more unequal it is.
+    """Load-balancing loss E * sum_e f_e P_e: 1 if all experts get equal load, more otherwise.
 
-    f_e is the share of choices that fall on an expert, P_e its mean share of the softmax.
+    f_e is the share of choices that fall on expert e, P_e its mean softmax probability.
 
-    add  sums a tensor over the processes whose tokens are balanced together; None: this one's
+    add  sums a tensor over the processes whose tokens are balanced together; None: this one only
 
     >>> round(float(balance_loss(torch.eye(4) * 20, 1)), 3)
     1.0
@@ -147,8 +147,8 @@ def balance_loss(
     count = logits.shape[1]
     picked = shares.topk(chosen, dim=-1).indices.flatten().bincount(minlength=count)
     tokens = real.new_full((1,), len(real))
-    known = over_all(torch.cat([picked.to(real.dtype), tokens]), add)
-    picked, tokens = known[:-1], known[-1].clamp(min=1)
+    totals = over_all(torch.cat([picked.to(real.dtype), tokens]), add)
+    picked, tokens = totals[:-1], totals[-1].clamp(min=1)
     mean = over_all(shares.sum(0), add) / tokens
     return count * (picked / picked.sum().clamp(min=1) * mean).sum()
 
@@ -158,9 +158,9 @@ def z_loss(
     is_real: Bool[Tensor, " N"] | None = None,
     add: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean square of the logits' logsumexp: small logits round better.
+    """Mean square of the logits' logsumexp: keeps logits small, where rounding is finer.
 
-    add  sums a tensor over the processes whose tokens are counted together; None: this one's
+    add  sums a tensor over the processes whose tokens are counted together; None: this one only
 
     >>> float(z_loss(torch.zeros(3, 1)))
     0.0

@@ -1,8 +1,7 @@
-"""Heads: what is read off the hidden states besides the next token.
+"""Heads on hidden states: classifiers of sequences and tokens, reward models, embeddings, spans.
 
-Each takes hidden states and the documents of their positions and gives what its task asks for: a
-class of a text, a class of each token, one number, one vector, or the tokens of a span from its
-edges. A row's first, last or mean state stands for its text; padding is never part of it.
+Each takes hidden states and document indices. A sequence is represented by its first, last or mean
+state, padding excluded.
 Source: BERT: Devlin et al. 2018, arXiv:1810.04805; the span head: Joshi et al. 2019 (SpanBERT),
 arXiv:1907.10529, section 3.3; sentence vectors: Reimers and Gurevych 2019, arXiv:1908.10084.
 """
@@ -27,45 +26,44 @@ Pooling = Literal["first", "last", "mean"]
 
 
 class HeadConfig(Config):
-    """What to read off a model."""
+    """What a head computes."""
 
     kind: Literal["sequence", "token", "number", "embedding"] = "sequence"
-    """A class of the text, a class of each token, one number (a reward), or one vector."""
+    """Classify the sequence, classify each token, predict a scalar (reward), or embed."""
     labels: int = Field(default=2, ge=1)
-    """Classes; a number has one."""
+    """Number of classes; ignored by `number` and `embedding`."""
     pooling: Pooling = "first"
-    """Which state stands for the text: [CLS] is first, a decoder's is last."""
+    """Which state represents the sequence: [CLS] is the first, a decoder's is the last."""
     inner: Literal["none", "tanh", "gelu"] = "none"
     """Activation of a dense layer before the classes; BERT's pooler has tanh."""
     inner_bias: bool = True
-    """Whether the dense layer has one."""
+    """Whether the dense layer has a bias."""
     inner_norm: NormConfig | None = None
-    """Norm behind the dense layer, as ModernBERT has; None: none."""
+    """Norm after the dense layer, as in ModernBERT."""
     bias: bool = True
-    """Whether the classes have one; those on top of decoders have none in peers' files."""
+    """Whether the classes have a bias; in Transformers' decoders they have none."""
     names: tuple[str, ...] = ()
-    """The classes' names, in their order; empty: they are only counted."""
+    """Class names in order; empty: unnamed."""
     unit: bool = True
-    """Vectors are brought to length one."""
+    """Whether embeddings are normalised to length one."""
 
     @model_validator(mode="after")
     def check(self) -> "HeadConfig":
-        """Refuse names that are not one for each class, and a norm behind no layer."""
+        """Check that there is a name per class, and no norm without a dense layer."""
         if self.names and len(self.names) != self.labels:
             raise ConfigError(
                 f"HeadConfig.names has {len(self.names)} names for labels={self.labels}; give one "
-                "for each class, or none."
+                "per class, or none."
             )
         if self.inner == "none" and self.inner_norm is not None:
             raise ConfigError(
-                "HeadConfig.inner_norm stands behind a dense layer; choose its activation: "
-                "inner='tanh' or 'gelu'."
+                "HeadConfig.inner_norm needs a dense layer; set inner='tanh' or 'gelu'."
             )
         return self
 
 
 class Transform(nn.Module):
-    """A dense layer, an activation and a norm: what BERT's states pass before the logits."""
+    """A dense layer, an activation and a norm before the logits, as in BERT's masked-LM head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -74,21 +72,21 @@ class Transform(nn.Module):
         self.activation = ACTIVATIONS[config.output.activation]
 
     def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Return what meets the output embedding."""
+        """Return the input of the output embedding."""
         return self.norm(self.activation(self.dense(hidden)))
 
 
 def capped(x: Float[Tensor, "*shape"], softcap: float | None) -> Float[Tensor, "*shape"]:
-    """softcap * tanh(x / softcap): numbers that stay within the cap."""
+    """Soft-cap: softcap * tanh(x / softcap); None: unchanged."""
     return x if softcap is None else softcap * torch.tanh(x / softcap)
 
 
 def pool(
     hidden: Float[Tensor, "B T D"], documents: Int[Tensor, "B T"] | None, pooling: Pooling
 ) -> Float[Tensor, "B D"]:
-    """One state a row: of its first or last real token, or the mean of all; zeros if it has none.
+    """One state per sequence: the first or last real token's, or the mean; zeros if it has none.
 
-    Raises ShapeError if a row holds several documents.
+    Raises ShapeError if a sequence holds several documents.
 
     >>> states = torch.tensor([[[1.0], [3.0], [9.0]]])
     >>> pool(states, torch.tensor([[0, 0, -1]]), "mean")
@@ -102,14 +100,14 @@ def pool(
         return total / is_real.sum(1, keepdim=True).clamp(min=1)
     order = torch.arange(T, device=hidden.device).expand(B, T)
     if pooling == "first":
-        place = torch.where(is_real > 0, order, T).amin(1).clamp(max=T - 1)
+        index = torch.where(is_real > 0, order, T).amin(1).clamp(max=T - 1)
     else:
-        place = torch.where(is_real > 0, order, 0).amax(1)
-    return hidden[torch.arange(B, device=hidden.device), place] * is_real.amax(1, keepdim=True)
+        index = torch.where(is_real > 0, order, 0).amax(1)
+    return hidden[torch.arange(B, device=hidden.device), index] * is_real.amax(1, keepdim=True)
 
 
 def check_one_text(documents: Int[Tensor, "B T"] | None) -> None:
-    """Refuse packed rows: a state of two texts would stand for neither."""
+    """Raise ShapeError for packed sequences, whose pooled state would mix documents."""
     if documents is None or not documents.numel():
         return
     last = documents.amax(1, keepdim=True)
@@ -117,13 +115,13 @@ def check_one_text(documents: Int[Tensor, "B T"] | None) -> None:
     if bool(packed.any()):
         row = int(packed.nonzero()[0])
         raise ShapeError(
-            f"Row {row} holds several documents, and a head gives one answer a row; give every "
-            "text a row of its own."
+            f"Sequence {row} holds several documents, and a head gives one output per sequence; "
+            "pass one document per sequence."
         )
 
 
 class Head(nn.Module):
-    """A head of a configuration: classes, a number or a vector."""
+    """The head that a HeadConfig describes."""
 
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
@@ -138,7 +136,7 @@ class Head(nn.Module):
         self.initialise()
 
     def initialise(self, seed: int = 0) -> None:
-        """Small weights, no biases: the first answers are near indifference."""
+        """Draw small weights and zero biases, so that initial outputs are near zero."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
@@ -150,7 +148,7 @@ class Head(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "B T D"], documents: Int[Tensor, "B T"] | None = None
     ) -> Tensor:
-        """(B, labels) of a text, (B, T, labels) of tokens, (B,) numbers or (B, D) vectors."""
+        """(B, labels) or (B, T, labels) logits, (B,) scalars or (B, D) vectors."""
         config = self.config
         if config.kind != "token":
             hidden = pool(hidden, documents, config.pooling)  # (B, D)
@@ -158,18 +156,17 @@ class Head(nn.Module):
             hidden = self.norm(self.activation(self.dense(hidden)))
         if self.classes is None:
             return F.normalize(hidden, dim=-1) if config.unit else hidden
-        found = self.classes(hidden)
-        return found.squeeze(-1) if config.kind == "number" else found
+        scores = self.classes(hidden)
+        return scores.squeeze(-1) if config.kind == "number" else scores
 
 
 class SpanBoundary(nn.Module):
-    """SpanBERT's head: predict a masked span's tokens from the states at its two edges.
+    """SpanBERT's head: predict a masked span's tokens from the states at its boundaries.
 
     y_i = LN(gelu(W2 LN(gelu(W1 [h_{s-1}; h_{e+1}; p_{i-s+1}]))))
 
-    It serves training alone and is not kept with the model: it needs a span's edges, which a text
-    to be used on has not, no peer's class has it, and its authors' files came without it. A
-    stopped run finds it in its checkpoints.
+    It is used in training only: checkpoints contain it, but saved models do not, as in the authors'
+    release.
     """
 
     def __init__(self, config: ModelConfig, longest: int = 10) -> None:
@@ -182,7 +179,7 @@ class SpanBoundary(nn.Module):
         self.initialise()
 
     def initialise(self, seed: int = 0) -> None:
-        """Small weights, no biases."""
+        """Draw small weights and zero biases."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
@@ -197,10 +194,10 @@ class SpanBoundary(nn.Module):
         right: Float[Tensor, "N D"],
         place: Int[Tensor, " N"],
     ) -> Float[Tensor, "N D"]:
-        """What meets the output embedding, for each token of a span.
+        """The input of the output embedding, for each token of a span.
 
-        left, right  (N, D)  states just outside its span
-        place        (N,)    its place in the span, from 0; later ones share the last vector
+        left, right  (N, D)  states just outside the token's span
+        place        (N,)    offset in the span, from 0; offsets beyond the table share the last
         """
         place = place.clamp(max=self.places.num_embeddings - 1)
         inner = self.inner(torch.cat([left, right, self.places(place)], dim=-1))
@@ -212,14 +209,13 @@ class WithHead(nn.Module):
     """A model and a head on it, trained and saved as one."""
 
     def __init__(self, model: nn.Module, head: nn.Module) -> None:
-        """Put a head on a decoder or an encoder; ConfigError for an encoder–decoder."""
+        """Combine a decoder or encoder with a head; ConfigError for an encoder–decoder."""
         super().__init__()
         config = getattr(model, "config", None)
         if isinstance(config, ModelConfig) and config.kind == "encoder_decoder":
             raise ConfigError(
-                "A head reads one text, and a model of kind 'encoder_decoder' has two sides and a "
-                "start token that its configuration does not name; put the head on an encoder or a "
-                "decoder."
+                "A head needs an encoder or a decoder; got kind 'encoder_decoder', which reads "
+                "two texts."
             )
         self.model, self.head = model, head
 
@@ -230,9 +226,9 @@ class WithHead(nn.Module):
         documents: Int[Tensor, "B T"] | None = None,
         types: Int[Tensor, "B T"] | None = None,
     ) -> Tensor:
-        """What the head says of these ids, one text a row; see `Head.forward`.
+        """The head's output for these ids, one text per sequence; see `Head.forward`.
 
-        documents  0 for the tokens of the text, -1 for padding; a pair of texts is one document
-        types      kind of segment of each token: 0 in the first text of a pair, 1 in the second
+        documents  0 for real tokens, -1 for padding; a pair of texts is one document
+        types      token type of each token: 0 in the first text of a pair, 1 in the second
         """
         return self.head(self.model(ids, documents=documents, types=types), documents)

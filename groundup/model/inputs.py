@@ -1,7 +1,7 @@
-"""What a pass is given: every tensor is checked against the ids before anything is computed.
+"""Checks of the inputs of a forward pass, before anything is computed.
 
-Only shapes and dtypes are looked at, never values: that costs microseconds, and compiled blocks do
-not see it. A value that a table has no row for is told by the look-up that misses it.
+They look at shapes and dtypes, never at values, so they cost microseconds and stay outside compiled
+blocks. Values out of range are reported by the embedding lookup that fails.
 """
 
 from typing import NamedTuple
@@ -16,25 +16,22 @@ from .attention import Encoded
 from .cache import Cache
 from .config import ModelConfig
 
-A_MASK = "one number a token, -1 for padding; of an attention mask of 1 and 0 take mask.long() - 1"
+A_MASK = "one index per token, -1 for padding; from an attention mask of 0 and 1: mask.long() - 1"
 
 
 def check_ids(ids: Tensor, documents: Tensor | None) -> None:
-    """Refuse ids that are no rows of whole numbers, and documents that are not one for each.
-
-    Raises ShapeError.
-    """
+    """Raise ShapeError unless ids are integers (B, T) and documents have their shape."""
     if ids.ndim != 2 or not is_whole(ids):
         raise ShapeError(
-            f"ids have the shape {tuple(ids.shape)} and {ids.dtype}; expected whole numbers "
-            "(B, T): a single row is ids[None]."
+            f"ids have shape {tuple(ids.shape)} and {ids.dtype}; expected integers (B, T): a "
+            "single sequence is ids[None]."
         )
     if documents is not None:
         check_like("documents", documents, ids, A_MASK)
 
 
 class Given(NamedTuple):
-    """What a pass is given beside its ids; see `Transformer.forward`."""
+    """The optional inputs of `Transformer.forward`."""
 
     positions: Tensor | None
     documents: Tensor | None
@@ -45,21 +42,16 @@ class Given(NamedTuple):
 
 
 def check_inputs(config: ModelConfig, ids: Tensor, given: Given) -> None:
-    """Refuse what does not fit the ids or the model.
-
-    Raises ShapeError, CapacityError and ConfigError as `Transformer.forward` says.
-    """
+    """Raise ShapeError, CapacityError or ConfigError as documented in `Transformer.forward`."""
     check_ids(ids, given.documents)
     check_kind(config, ids, given)
     if given.positions is not None:
-        wanted = "one place a token; (1, T) serves all rows"
-        check_like("positions", given.positions, ids, wanted, one_serves_all=True)
+        expected = "one position per token; (1, T) broadcasts"
+        check_like("positions", given.positions, ids, expected, one_serves_all=True)
     if given.types is not None:
-        check_like("types", given.types, ids, "one kind of segment a token")
+        check_like("types", given.types, ids, "one type per token")
         if not config.embedding.types:
-            raise ConfigError(
-                "This model has no kinds of segments (EmbeddingConfig.types=0); leave types out."
-            )
+            raise ConfigError("This model has EmbeddingConfig.types=0; omit types.")
     if given.prefix is not None:
         check_prefix(config, given.prefix, ids, given.cache)
     if given.cache is not None:
@@ -69,23 +61,23 @@ def check_inputs(config: ModelConfig, ids: Tensor, given: Given) -> None:
 
 
 def check_kind(config: ModelConfig, ids: Tensor, given: Given) -> None:
-    """Refuse more tokens than the context has, and what this kind of model cannot do."""
+    """Raise CapacityError beyond the context, ConfigError for inputs of other kinds of models."""
     check_length(config, ids.shape[1] + (0 if given.cache is None else given.cache.length))
     if given.cache is not None and config.kind == "encoder":
         raise ConfigError(
-            "An encoder cannot generate: every token sees those after it, so nothing can be "
-            "kept from call to call; use a decoder or an encoder_decoder."
+            "An encoder cannot use a cache, as every token attends to later ones; use a decoder "
+            "or an encoder_decoder."
         )
     if (given.encoded is None) == (config.kind == "encoder_decoder"):
         raise ConfigError(
             f"A model of kind {config.kind!r} "
-            + ("reads a source: give encoded=model.encode(source)." if given.encoded is None else
+            + ("needs a source: pass encoded=model.encode(source)." if given.encoded is None else
                "has no encoder and takes no encoded source.")
         )  # fmt: skip
 
 
 def check_length(config: ModelConfig, needed: int) -> None:
-    """Refuse a sequence longer than the context."""
+    """Raise CapacityError for a sequence longer than the context."""
     if needed > config.context_length:
         raise CapacityError(
             f"{needed} tokens do not fit the model's context_length={config.context_length}; "
@@ -94,88 +86,87 @@ def check_length(config: ModelConfig, needed: int) -> None:
 
 
 def check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache | None) -> None:
-    """Refuse a prefix that is no mask of the ids, and one of a part of a text or of an encoder."""
+    """Check that a prefix is a mask of the ids, in an empty cache and not in an encoder."""
     if prefix.shape != ids.shape or prefix.dtype != torch.bool:
         raise ShapeError(
-            f"prefix has the shape {tuple(prefix.shape)} and {prefix.dtype}, and ids "
-            f"{tuple(ids.shape)}; expected one bool a token."
+            f"prefix has shape {tuple(prefix.shape)} and {prefix.dtype}; expected bool of the ids' "
+            f"shape {tuple(ids.shape)}."
         )
     if cache is not None and cache.length:
         raise ConfigError(
-            f"A prefix came with a cache of {cache.length} tokens, which can no longer see it; "
-            "give the whole prefix in the cache's first call."
+            f"prefix was passed with a cache of {cache.length} tokens, which can no longer attend "
+            "to it; pass the complete prefix in the cache's first call."
         )
     if config.kind == "encoder":
-        raise ConfigError("An encoder's tokens see each other anyway; leave prefix out.")
+        raise ConfigError("An encoder's attention is bidirectional anyway; omit prefix.")
 
 
-def check_cache(config: ModelConfig, cache: Cache, rows: int) -> None:
-    """Refuse a cache of another batch or another model."""
-    found = (len(cache.keys), *cache.keys[0].shape[:2], cache.keys[0].shape[3])
+def check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
+    """Raise ShapeError for a cache of another batch size or model."""
+    shape = (len(cache.keys), *cache.keys[0].shape[:2], cache.keys[0].shape[3])
     part = config.attention
-    wanted = (config.layers, rows, part.kv_heads, part.head_dim)
-    if found != wanted:
+    expected = (config.layers, batch, part.kv_heads, part.head_dim)
+    if shape != expected:
         raise ShapeError(
-            f"The cache holds (layers, rows, kv_heads, head_dim) = {found}, and these ids of this "
-            f"model need {wanted}; make it with Cache(model.config, {rows}, capacity)."
+            f"The cache has (layers, batch, kv_heads, head_dim) = {shape}; this model and these "
+            f"ids need {expected}: use Cache(model.config, {batch}, capacity)."
         )
 
 
-def check_encoded(config: ModelConfig, encoded: Encoded, rows: int) -> None:
-    """Refuse a source of another batch or width, and documents that are not its own."""
+def check_encoded(config: ModelConfig, encoded: Encoded, batch: int) -> None:
+    """Raise ShapeError for a source or documents of another shape."""
     shape = tuple(encoded.hidden.shape)
-    is_like = len(shape) == 3 and (shape[0], shape[2]) == (rows, config.width)
+    is_like = len(shape) == 3 and (shape[0], shape[2]) == (batch, config.width)
     if not is_like or not encoded.hidden.is_floating_point():
         raise ShapeError(
-            f"The encoded source has the shape {shape} and {encoded.hidden.dtype}; expected floats "
-            f"({rows}, S, {config.width}): one source a row of ids, as model.encode gives it."
+            f"The encoded source has shape {shape} and {encoded.hidden.dtype}; expected floats "
+            f"({batch}, S, {config.width}), as returned by model.encode."
         )
     documents = encoded.documents
     if documents is None:
         return
     if tuple(documents.shape) != shape[:2] or not is_whole(documents):
         raise ShapeError(
-            f"The source's documents have the shape {tuple(documents.shape)} and "
-            f"{documents.dtype}, and the source {shape[:2]}; expected {A_MASK}."
+            f"The source's documents have shape {tuple(documents.shape)} and {documents.dtype}, "
+            f"the source {shape[:2]}; expected {A_MASK}."
         )
 
 
 def check_like(
-    name: str, tensor: Tensor, ids: Tensor, wanted: str, *, one_serves_all: bool = False
+    name: str, tensor: Tensor, ids: Tensor, expected: str, *, one_serves_all: bool = False
 ) -> None:
-    """Refuse a tensor that is not whole numbers of the shape of the ids."""
-    rows = (len(ids), 1) if one_serves_all else (len(ids),)
-    is_like = tensor.ndim == 2 and len(tensor) in rows and tensor.shape[1] == ids.shape[1]
+    """Raise ShapeError unless a tensor holds integers of the shape of the ids."""
+    sizes = (len(ids), 1) if one_serves_all else (len(ids),)
+    is_like = tensor.ndim == 2 and len(tensor) in sizes and tensor.shape[1] == ids.shape[1]
     if not is_like or not is_whole(tensor):
         raise ShapeError(
-            f"{name} have the shape {tuple(tensor.shape)} and {tensor.dtype}, and ids "
-            f"{tuple(ids.shape)}; expected whole numbers of that shape: {wanted}."
+            f"{name} have shape {tuple(tensor.shape)} and {tensor.dtype}; expected integers of the "
+            f"ids' shape {tuple(ids.shape)}: {expected}."
         )
 
 
 def is_whole(tensor: Tensor) -> bool:
-    """Whether a tensor holds whole numbers."""
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
 def look_up(
     table: nn.Module, rows: Int[Tensor, "*batch"], what: str, first: int = 0
 ) -> Float[Tensor, "*batch D"]:
-    """Vectors of a table.
+    """Embeddings of indices.
 
-    first  row of the table that is called 0
+    what   what the indices are, for the error
+    first  offset of index 0 in the table
 
-    Raises ShapeError naming the first that the table has no row for; on accelerators it is theirs
-    to tell.
+    Raises ShapeError naming the first index out of range; accelerators report it themselves.
     """
     try:
-        found: Tensor = table(rows + first if first else rows)
-        return found
+        vectors: Tensor = table(rows + first if first else rows)
+        return vectors
     except IndexError:
         assert isinstance(table, nn.Embedding)
-        least, most = -first, table.num_embeddings - first
-        wrong = int(rows[(rows < least) | (rows >= most)].flatten()[0])
+        low, end = -first, table.num_embeddings - first
+        wrong = int(rows[(rows < low) | (rows >= end)].flatten()[0])
         raise ShapeError(
-            f"{what} {wrong} came, and the model has 0 to {most - 1}; give those that its "
-            "tokenizer and its context_length allow."
+            f"{what} {wrong} is out of range; the model has 0 to {end - 1}: check the tokenizer "
+            "and context_length."
         ) from None

@@ -1,6 +1,5 @@
-"""Norms: bring the features of a token to unit size, whatever the layers below did to them.
+"""RMS and layer norms, computed in at least float32, as half-precision squares overflow.
 
-Computed in float32 or better whatever the input's dtype, as half-precision squares overflow.
 Source: Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467.
 """
 
@@ -15,7 +14,7 @@ from .config import ModelConfig, NormConfig
 class RMSNorm(nn.Module):
     """Divide by the root mean square of the features, then scale: w * x / sqrt(mean(x^2) + eps).
 
-    A zero-centred one keeps w - 1, whose small values half precision holds better.
+    A zero-centred norm stores w - 1, which half precision represents more exactly.
     """
 
     def __init__(self, width: int, eps: float, *, zero_centred: bool = False) -> None:
@@ -50,12 +49,12 @@ class LayerNorm(nn.Module):
 
 
 def norm(config: NormConfig, width: int) -> nn.Module:
-    """A norm of a configuration's kind over `width` features."""
+    """The norm that a configuration describes, over `width` features."""
     if config.kind == "layer":
         return LayerNorm(width, config.eps, has_bias=config.bias)
     return RMSNorm(width, config.eps, zero_centred=config.zero_centred)
 
 
 def norm_when(is_wanted: bool, config: ModelConfig) -> nn.Module:
-    """A norm over the model's width, or nothing."""
+    """A norm over the model's width, or the identity."""
     return norm(config.norm, config.width) if is_wanted else nn.Identity()

@@ -5,9 +5,9 @@
     logits = norm(h) E^T
 
 One `Transformer` is a decoder, an encoder or both, through the same blocks; what differs is in its
-`ModelConfig`. It trains and serves: with a cache, a call continues where the last one ended. Ids
-are all it sees; it knows no text, no loss and no sampling.
-Source: Vaswani et al. 2017, arXiv:1706.03762; places of norms: Xiong et al. 2020,
+`ModelConfig`. It trains and serves: with a cache, a call continues where the last one ended. It
+sees token ids only and knows no text, no loss and no sampling.
+Source: Vaswani et al. 2017, arXiv:1706.03762; pre- and post-norm: Xiong et al. 2020,
 arXiv:2002.04745; parallel blocks: Wang and Komatsuzaki 2021 (GPT-J).
 """
 
@@ -44,20 +44,20 @@ INITIAL_STD = {
     "o_proj": 0.0,
     "down_proj": 0.0,
 }
-"""Standard deviation of a matrix by its own name, all others 1 / sqrt(inputs); norms start at one
-and biases at zero.
+"""Initial standard deviation of a matrix by its name, 1 / sqrt(inputs) for all others; norms start
+at one and biases at zero.
 
-A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input, or
-whose output is scaled (T5), starts at one, the size that blocks add to. Projections keep the size
-of their inputs, queries of unscaled scores less (see `query_share`). What is added to the residual
-starts at zero, so a new model of any depth is the identity.
+A tied embedding at 0.02 makes the first loss close to log(vocab_size); an untied one, or one with a
+scaled output (T5), starts at one, the scale of the residual stream. Projections preserve the scale
+of their inputs, except queries of unscaled scores (see `query_share`). Projections into the
+residual stream start at zero, so a new model of any depth is the identity.
 """
 
 
 class Block(nn.Module):
-    """One layer: self-attention, cross attention where there is an encoder, feed-forward.
+    """One layer: self-attention, cross attention if there is an encoder, feed-forward.
 
-    Each part is added to what it read; its norm stands before it, after it, both, or after the sum.
+    Each sublayer has a residual connection, and norms placed as `NormConfig.place` says.
     """
 
     def __init__(self, config: ModelConfig, layer: int, *, crosses: bool = False) -> None:
@@ -80,21 +80,21 @@ class Block(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
         """Return the hidden states after this layer."""
-        read = self.attention_norm(hidden)
-        found = self.attention(read, context)
+        normed = self.attention_norm(hidden)
+        update = self.attention(normed, context)
         if self.is_parallel:
-            return hidden + self._dropped(found) + self._dropped(self.feed(read, context))
-        hidden = self.add(hidden, found, self.attention_out_norm)
+            return hidden + self._dropped(update) + self._dropped(self.feed(normed, context))
+        hidden = self.add(hidden, update, self.attention_out_norm)
         if self.cross is not None:
-            found = self.cross(self.cross_norm(hidden), context)
-            hidden = self.add(hidden, found, self.cross_out_norm)
-        found = self.feed(self.feedforward_norm(hidden), context)
-        return self.add(hidden, found, self.feedforward_out_norm)
+            update = self.cross(self.cross_norm(hidden), context)
+            hidden = self.add(hidden, update, self.cross_out_norm)
+        update = self.feed(self.feedforward_norm(hidden), context)
+        return self.add(hidden, update, self.feedforward_out_norm)
 
     def within_hooks(
         self, hidden: Float[Tensor, "B T D"], context: Context
     ) -> Float[Tensor, "B T D"]:
-        """`forward`, in training compiled; it takes its place where hooks must run around it."""
+        """`forward`, compiled in training; replaces it where hooks must run around it."""
         return (compiled_block() if self.training else Block.forward)(self, hidden, context)
 
     def feed(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
@@ -103,30 +103,29 @@ class Block(nn.Module):
             return self.feedforward(hidden)
         return self.experts(hidden, context)
 
-    def add(self, hidden: Tensor, found: Tensor, norm: nn.Module) -> Float[Tensor, "B T D"]:
-        """The residual: norm the sum, or what is added, or nothing."""
+    def add(self, hidden: Tensor, update: Tensor, norm: nn.Module) -> Float[Tensor, "B T D"]:
+        """The residual connection: norm the sum (post-norm) or the update."""
         if self.is_post:
-            return norm(hidden + self._dropped(found))
-        return hidden + self._dropped(norm(found))
+            return norm(hidden + self._dropped(update))
+        return hidden + self._dropped(norm(update))
 
-    def _dropped(self, found: Tensor) -> Tensor:
-        return F.dropout(found, self.dropout, self.training) if self.dropout else found
+    def _dropped(self, update: Tensor) -> Tensor:
+        return F.dropout(update, self.dropout, self.training) if self.dropout else update
 
 
 class Stack(nn.Module):
-    """Blocks in a row, the positions before them and the norm behind them."""
+    """A stack of blocks with the positional embeddings before it and the final norm after it."""
 
     def __init__(self, config: ModelConfig, layers: int, *, causal: bool, crosses: bool) -> None:
         super().__init__()
         self.config, self.is_causal, self.is_compiled = config, causal, False
         self.arrived: Tensor | None = None
-        """Hidden states (B, T, D) of the layers before these where others compute them: a pass
-        begins with them, and ids are not looked up."""
+        """Hidden states (B, T, D) from the previous pipeline stage; None: embed the ids."""
         self.recompute: Recompute = "none"
         self.dropout = 0.0
         kind, width = config.position.kind, config.width
-        rows = config.context_length + config.position.offset
-        self.embed_positions = embedding(rows, width) if kind == "learned" else None
+        length = config.context_length + config.position.offset
+        self.embed_positions = embedding(length, width) if kind == "learned" else None
         types = config.embedding.types
         self.embed_types = embedding(types, width) if types else None
         self.embed_norm = norm_when(config.embedding.norm, config)
@@ -143,9 +142,9 @@ class Stack(nn.Module):
         types: Int[Tensor, "B T"] | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Hidden states after the last norm, of token vectors.
+        """Hidden states after the final norm, from token embeddings.
 
-        states  the inputs of every block and the output are appended here
+        states  receives the inputs of every block and the output
         """
         T, start = hidden.shape[1], 0 if context.cache is None else context.cache.length
         if self.arrived is None:
@@ -166,7 +165,7 @@ class Stack(nn.Module):
     def through(
         self, block: nn.Module, hidden: Float[Tensor, "B T D"], context: Context
     ) -> Float[Tensor, "B T D"]:
-        """Hidden states after a block; in training compiled and computed again as set."""
+        """Run a block, in training compiled and with recomputation as configured."""
         if not self.training:
             return block(hidden, context)
         kind = self.recompute
@@ -182,14 +181,14 @@ class Stack(nn.Module):
         types: Int[Tensor, "B T"] | None,
         start: int,
     ) -> Float[Tensor, "B T D"]:
-        """Token vectors with the vectors of their places and types, normed if they are to be."""
+        """Add position and type embeddings to token embeddings, then apply the embedding norm."""
         kind, T = self.config.position.kind, hidden.shape[1]
         if kind in ("learned", "sinusoidal"):
             if positions is None:
                 positions = places(context.mask.documents, start, T, hidden.device)
             if self.embed_positions is not None:
                 offset = self.config.position.offset
-                hidden = hidden + look_up(self.embed_positions, positions, "Place", offset)
+                hidden = hidden + look_up(self.embed_positions, positions, "Position", offset)
             else:
                 exact = torch.promote_types(hidden.dtype, torch.float32)
                 hidden = hidden + sinusoids(positions, self.config.width, exact).to(hidden.dtype)
@@ -206,36 +205,36 @@ class Stack(nn.Module):
         start: int,
         hidden: Float[Tensor, "B T D"],
     ) -> Context:
-        """The context with what all layers share of the positions."""
+        """The context with the rotations or biases that all layers share."""
         config, T, dtype = self.config, hidden.shape[1], hidden.dtype
         match config.position.kind:
             case "rope":
-                if positions is None:  # distances alone count, so a row's own places will do
+                if positions is None:  # only distances matter, so documents need no own positions
                     positions = torch.arange(start, start + T, device=hidden.device)[None]
-                turned = windows = rotation_of(config, positions, dtype)
+                rotation = window_rotation = rotation_of(config, positions, dtype)
                 if config.position.window_base is not None:
-                    windows = rotation_of(config, positions, dtype, is_window=True)
-                return context._replace(rotation=turned, window_rotation=windows)
+                    window_rotation = rotation_of(config, positions, dtype, is_window=True)
+                return context._replace(rotation=rotation, window_rotation=window_rotation)
             case "alibi":
                 heads, S = config.attention.heads, start + T
                 return context._replace(bias=alibi_bias(heads, T, S, hidden.device, dtype))
             case "buckets":
-                assert self.relative is not None, "buckets of distances have a table"
+                assert self.relative is not None, "position buckets have a bias table"
                 return context._replace(bias=self.relative(T, start + T).to(dtype))
             case _:
                 return context
 
 
 class Transformer(Stack):
-    """A decoder, an encoder, or a decoder with an encoder beside it."""
+    """A decoder, an encoder, or an encoder–decoder."""
 
     def __init__(self, config: ModelConfig, seed: int | None = 0) -> None:
-        """Make the model with weights drawn from `seed`; None leaves them for a loader to fill."""
+        """Build the model with weights drawn from `seed`; None leaves them uninitialised."""
         crosses = config.kind == "encoder_decoder"
         super().__init__(config, config.layers, causal=config.kind != "encoder", crosses=crosses)
         self.embed_tokens = embedding(config.vocab_size, config.width)
         self.encoder: Stack | None = None
-        self.loss_terms = LossTerms()  # of training alone
+        self.loss_terms = LossTerms()  # used in training only
         if crosses:
             self.encoder = Stack(config, config.encoder_layers, causal=False, crosses=False)
         has_transform = config.output.transform == "dense"
@@ -266,24 +265,24 @@ class Transformer(Stack):
         routing: list[Tensor] | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Hidden states after the last norm.
+        """Hidden states after the final norm.
 
-        positions  places in the document; a first size of 1 serves all rows. Default: rotary ones
-                   count from the start of the row and the cache, for distances alone matter to
-                   them; learned and sinusoidal ones from the start of each document, whose
-                   earlier tokens may lie in the cache. The other kinds do not read them
-        cache      keys and values of earlier calls; this call's are added
-        documents  number of each token's document, -1 for padding; None: each row is one document
-        types      kind of segment of each token; None: 0
-        prefix     tokens that their whole document sees, earlier ones too; with a cache in its
-                   first call alone
-        encoded    what `encode` gave of the source; an encoder–decoder needs it
-        routing    router logits (B * T, E) of each layer with experts are appended here
-        states     the inputs of every block and the output are appended here
+        positions  positions within the document; a batch size of 1 broadcasts. Default: rotary
+                   positions count from the start of the sequence and the cache, as only distances
+                   matter; learned and sinusoidal ones from the start of each document, whose
+                   earlier tokens may be in the cache. Other kinds ignore them
+        cache      keys and values of earlier calls; this call's are appended
+        documents  document index of each token, -1 for padding; None: one document per sequence
+        types      token type (segment) ids; None: 0
+        prefix     mask of tokens that the whole document may attend to, earlier tokens included;
+                   with a cache only in its first call
+        encoded    the encoder's output; required in an encoder–decoder
+        routing    receives the router logits (B * T, E) of each layer with experts
+        states     receives the inputs of every block and the output
 
-        Raises CapacityError if the cache and the ids exceed the context; ShapeError if tensors do
-        not fit each other; ConfigError for a source without an encoder, an encoder without a
-        source, a cache in an encoder, and types or a prefix that this model has no use for.
+        Raises CapacityError if cache and ids exceed the context; ShapeError if tensors do not fit
+        each other; ConfigError for a source without an encoder, an encoder–decoder without a
+        source, a cache in an encoder, and types or a prefix that this model does not support.
         """
         given = Given(positions, documents, types, prefix, cache, encoded)
         check_inputs(self.config, ids, given)
@@ -305,15 +304,15 @@ class Transformer(Stack):
         routing: list[Tensor] | None = None,
         states: list[Tensor] | None = None,
     ) -> Encoded:
-        """What the encoder beside a decoder makes of the source; see `forward`.
+        """Encode the source of an encoder–decoder; see `forward`.
 
-        Raises ConfigError if there is none, CapacityError if the source exceeds the context,
-        ShapeError if documents do not fit it.
+        Raises ConfigError if there is no encoder, CapacityError if the source exceeds the context,
+        ShapeError if documents do not fit the ids.
         """
         if self.encoder is None:
             raise ConfigError(
-                f"This model is of kind {self.config.kind!r}; only an encoder_decoder encodes a "
-                "source for its decoder: call the model itself."
+                f"This model is of kind {self.config.kind!r}; encode() needs an encoder_decoder: "
+                "call the model itself."
             )
         check_ids(ids, documents)
         check_length(self.config, ids.shape[1])
@@ -332,7 +331,7 @@ class Transformer(Stack):
         encoded: Encoded | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "B t V"]:
-        """Logits of the token after each one, or after the last one alone; see `forward`."""
+        """Next-token logits at every position, or at the last one only; see `forward`."""
         hidden = self(
             ids, positions=positions, cache=cache, documents=documents, prefix=prefix,
             encoded=encoded,
@@ -340,36 +339,33 @@ class Transformer(Stack):
         return self.project(hidden[:, -1:] if last_only else hidden)
 
     def project(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
-        """Logits of hidden states after the last norm.
-
-        Raises ConfigError if there are none.
-        """
+        """Logits of hidden states after the final norm; ConfigError if the model has none."""
         if not self.config.output.logits:
             raise ConfigError(
-                "This encoder has no masked head, so it gives hidden states and no logits: call "
-                "the model itself, or open a directory whose config.json names a ...ForMaskedLM."
+                "This encoder has no masked-LM head and so no logits: call the model itself for "
+                "hidden states, or open a directory whose config.json names a ...ForMaskedLM."
             )
         out = F.linear(self.readout(hidden), self.head, self.lm_bias)
         return capped(out, self.config.output.softcap)
 
     def readout(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """What meets the output embedding: hidden states, transformed and scaled if they are."""
+        """The input of the output embedding: transformed and scaled hidden states."""
         scale, hidden = self.config.output.scale, self.transform(hidden)
         return hidden if scale == 1.0 else hidden * scale
 
     def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """The tokens' vectors, scaled."""
+        """Token embeddings, scaled."""
         scale, hidden = self.config.embedding.scale, look_up(self.embed_tokens, ids, "Id")
         if scale == 1.0:
             return hidden
-        return hidden * torch.tensor(scale, dtype=hidden.dtype)  # rounded as the weights are
+        return hidden * torch.tensor(scale, dtype=hidden.dtype)  # rounded to the weights' dtype
 
     def initialise(self, seed: int) -> None:
         """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by 1."""
         generator = torch.Generator().manual_seed(seed)
-        inwards = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
+        ordered = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():
-            for name, weight in inwards:  # from the ids on
+            for name, weight in ordered:  # the order decides the draws: token embedding first
                 if name.endswith("bias"):
                     weight.zero_()
                 elif weight.ndim == 1:
@@ -381,7 +377,7 @@ class Transformer(Stack):
                     weight.copy_(drawn * self.deviation(own, weight.shape[-1]) * share)
 
     def deviation(self, own: str, inputs: int) -> float:
-        """Standard deviation of a new matrix of this name."""
+        """Initial standard deviation of a matrix by its name."""
         if own == "embed_tokens" and (self.lm_head is not None or self.config.output.scale != 1.0):
             return 1.0
         return INITIAL_STD.get(own, 1 / math.sqrt(inputs))
@@ -389,10 +385,10 @@ class Transformer(Stack):
     def compile_blocks(self) -> bool:
         """Compile the blocks for training; return whether that was possible.
 
-        All layers share one compiled function, so its cost (about 10 s on two cores) is paid once
-        a shape, not once a layer, and kept for later processes. Without a C++ compiler nothing
-        changes and the result is False, as is `is_compiled`. Evaluation and cached calls, whose
-        shapes vary, are never compiled; nor are experts, whose shapes follow the router.
+        All layers share one compiled function, so compilation (about 10 s on two cores) happens
+        once per shape, not per layer, and is cached for later processes. Without a C++ compiler
+        this does nothing and returns False. Evaluation and cached calls, whose shapes vary, are
+        never compiled; nor are experts, whose shapes depend on the router.
         """
         has_experts = self.config.feedforward.experts is not None
         self.is_compiled = can_compile(next(self.parameters()).device) and not has_experts
@@ -401,7 +397,7 @@ class Transformer(Stack):
         return self.is_compiled
 
     def recompute_blocks(self, kind: Recompute) -> None:
-        """In training, let the blocks keep less for the gradient and compute it again.
+        """Enable activation checkpointing of the blocks in training.
 
         kind  none, selective or all: see `groundup.kernels.recompute`
         """
@@ -410,14 +406,14 @@ class Transformer(Stack):
             self.encoder.recompute = kind
 
     def drop(self, share: float) -> None:
-        """In training, leave out a share of token vectors and of what blocks add (2017, §5.4)."""
+        """Set the dropout of embeddings and residual updates in training (Vaswani et al., §5.4)."""
         for module in self.modules():
             if isinstance(module, Block | Stack):
                 module.dropout = share
 
 
 def query_share(part: AttentionConfig) -> float:
-    """How large new queries are, so that scores begin at unit size whatever scales them (T5).
+    """Factor of the initial query projection, so that scores start at unit scale (T5).
 
     >>> query_share(AttentionConfig(head_dim=64, scale=1.0))
     0.125
@@ -426,16 +422,16 @@ def query_share(part: AttentionConfig) -> float:
 
 
 def embedding(rows: int, width: int) -> nn.Embedding:
-    """A table of vectors that is left for `initialise` or `load` to fill."""
-    made = nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
-    assert isinstance(made, nn.Embedding)
-    return made
+    """An embedding table whose weights `initialise` or `load` fills."""
+    table = nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
+    assert isinstance(table, nn.Embedding)
+    return table
 
 
 def places(
     documents: Int[Tensor, "B S"] | None, start: int, T: int, place: torch.device
 ) -> Int[Tensor, "b T"]:
-    """Each of the last T tokens' place in its document."""
+    """Position of each of the last T tokens in its document."""
     if documents is None:
         return torch.arange(start, start + T, device=place)[None]
     return places_of(documents)[:, -T:]
@@ -448,15 +444,15 @@ def rotation_of(
     *,
     is_window: bool = False,
 ) -> Rotation:
-    """The positions' cosines and sines, for layers with a window or for the others."""
+    """Cosines and sines of positions, for window layers or for the others."""
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
-    known = config.attention.head_dim, base, scaling, config.context_length
-    # A scaling is frozen and so has a hash, which pydantic makes where no checker sees it.
-    kept = kept_frequencies(*known, exact, positions.device)  # pyright: ignore[reportArgumentType]
-    return rotation(positions, kept, magnitude(scaling))
+    shape = config.attention.head_dim, base, scaling, config.context_length
+    # RopeScaling is frozen and so hashable, which pyright cannot see.
+    cached = kept_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
+    return rotation(positions, cached, magnitude(scaling))
 
 
 def recomputed(
@@ -466,9 +462,9 @@ def recomputed(
     hidden: Tensor,
     context: Context,
 ) -> Tensor:
-    """A block's output; what it keeps for the gradient is said by `kind`.
+    """Run a block with activation checkpointing.
 
-    Run again, it notes no routing: the first time did.
+    The recomputation records no routing: the first pass did.
     """
     first = [context]
 
@@ -480,7 +476,7 @@ def recomputed(
 
 @functools.cache
 def compiled_block(kind: Recompute = "none") -> Callable[..., Tensor]:
-    """The blocks' forward, compiled; one code object serves every layer of every model."""
+    """The compiled forward of a block; one code object serves every layer of every model."""
     if kind == "none":
         return compiled_once(Block.forward)
 
@@ -491,5 +487,5 @@ def compiled_block(kind: Recompute = "none") -> Callable[..., Tensor]:
 
 
 def can_compile(place: torch.device) -> bool:
-    """Whether torch.compile has what it needs: on CPUs a C++ compiler."""
+    """Whether torch.compile works here: on CPUs it needs a C++ compiler."""
     return place.type != "cpu" or bool(device.compiler())

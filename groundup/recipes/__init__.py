@@ -1,6 +1,6 @@
-"""recipes: whole runs as functions; their few parameters are the flags of `groundup run NAME`.
+"""Recipes: end-to-end runs as functions, whose parameters are the flags of `groundup run NAME`.
 
-They import every room and wire one's output to the next; nothing but the command line imports them.
+They may import every package and connect their stages; only the command line imports recipes.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from groundup.core import ConfigError
 
 
 class Recipe(NamedTuple):
-    """One line of help and an example, which is what follows `groundup run NAME`."""
+    """A line of help, and example arguments of `groundup run NAME`."""
 
     about: str
     example: str
@@ -30,9 +30,9 @@ RECIPES = {
 
 
 def run(name: str | None = None) -> Callable[..., Any]:
-    """Give the recipe of this name; without a name, list the recipes."""
+    """Return the recipe of this name; without a name, list the recipes."""
     if name is None:
-        rows = [f"  {recipe:<11}{each.about}" for recipe, each in RECIPES.items()]
+        rows = [f"  {key:<11}{recipe.about}" for key, recipe in RECIPES.items()]
         print("groundup run RECIPE [--help], where RECIPE is one of\n" + "\n".join(rows))
         print("or FILE.py:function, whose parameters are its flags.\n")
         print("Example:\n  groundup run tiny --out runs/tiny\n\nDocs: docs/recipes.md")

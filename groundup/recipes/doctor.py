@@ -1,4 +1,4 @@
-"""`groundup doctor`: what this machine has, how fast it is, what is missing and what that costs."""
+"""`groundup doctor`: hardware, speed, and missing optional packages of this machine."""
 
 import shutil
 from pathlib import Path
@@ -13,26 +13,29 @@ EXTRAS = {
 
 
 class Findings(NamedTuple):
-    """What the machine has and does."""
+    """Properties of the machine."""
 
     machine: device.Device
     speeds: device.Speeds
     disk_free_bytes: int
-    """Where the command was given."""
+    """Free space in the working directory."""
     compute_dtype: str
     packages: dict[str, str]
-    """Versions; empty where one is absent."""
+    """Versions by name; empty if not installed."""
 
     def __str__(self) -> str:
-        """One aligned line a fact."""
-        found, speeds = self.machine, self.speeds
+        """One aligned line per fact."""
+        machine, speeds = self.machine, self.speeds
         rows = [
-            ("processor", f"{found.processor}, {found.cores} cores"),
-            ("instructions", ", ".join(found.instruction_sets) or "none that matter here"),
-            ("memory", f"{record.size(found.memory_bytes)}, {found.memory_bytes / 2**30:.1f} GiB"),
+            ("processor", f"{machine.processor}, {machine.cores} cores"),
+            ("instructions", ", ".join(machine.instruction_sets) or "none that matter here"),
+            (
+                "memory",
+                f"{record.size(machine.memory_bytes)}, {machine.memory_bytes / 2**30:.1f} GiB",
+            ),
             ("disk here", f"{record.size(self.disk_free_bytes)} free"),
-            ("CUDA", found.cuda or "none"),
-            ("compiler", found.compiler or "none: models run uncompiled, slower but equal"),
+            ("CUDA", machine.cuda or "none"),
+            ("compiler", machine.compiler or "none: models run uncompiled, slower but equal"),
             ("float32", f"{speeds.float32_flops / 1e9:,.0f} GFLOP/s"),
             ("bfloat16", f"{speeds.bfloat16_flops / 1e9:,.0f} GFLOP/s"),
             ("memory read", f"{speeds.read_bytes_per_second / 1e9:,.0f} GB/s"),
@@ -45,20 +48,20 @@ class Findings(NamedTuple):
 
 
 def remedy(package: str) -> str:
-    """What an absent package is for and how to get it."""
+    """Purpose and installation of a missing package."""
     extra, use = EXTRAS[package]
     return f"absent, needed for {use}: pip install 'groundup[{extra}]'"
 
 
 def doctor(*, again: bool = False) -> Findings:
-    """Look at the machine and say what groundup will do with it.
+    """Describe the machine and how groundup will use it.
 
-    again  measure the speeds anew instead of reading last time's figures
+    again  measure the speeds again instead of reading cached figures
     """
-    speeds, found = device.measure(again), device.describe()
+    speeds, machine = device.measure(again), device.describe()
     device.use_cores()
     return Findings(
-        found,
+        machine,
         speeds,
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
         compute_dtype=str(device.compute_dtype()).removeprefix("torch."),

@@ -1,8 +1,8 @@
-"""Artifacts beside each other: what differs, what takes the room, what nothing needs any more.
+"""Managing artifacts: differences, disk usage and garbage collection.
 
 diff A B    configuration, inputs, numbers and files; tensors of models, lines of texts
-du DIR      room by artifact and kind, and what lies there twice
-gc DIR      what no release, report, verdict, index or person's vote needs
+du DIR      disk usage by artifact and kind, and duplicate files
+gc DIR      artifacts that no release, report, verdict, index or human vote needs
 """
 
 import difflib
@@ -36,18 +36,18 @@ VOTES = Path("ledger") / "votes.jsonl"
 
 
 class Diff(NamedTuple):
-    """How two artifacts differ."""
+    """Differences of two artifacts."""
 
     same: bool
     rows: tuple[tuple[str, Any, Any], ...]
-    """What, and what it is in either; None where it is not."""
+    """(key, left value, right value); None where absent."""
     tensors: tuple[tuple[str, str], ...]
-    """Names of tensors and how they differ, the largest change first."""
+    """Tensor names and their differences, the largest change first."""
     texts: tuple[str, ...]
     """Differences of text files, line by line."""
 
     def __str__(self) -> str:
-        """A row a difference, then tensors, then lines."""
+        """One row per difference, then tensors, then lines."""
         if self.same:
             return "Nothing differs."
         width = max((len(name) for name, _, _ in self.rows), default=0)
@@ -59,58 +59,58 @@ class Diff(NamedTuple):
 
 
 def told(value: Any) -> str:
-    """One side of a difference."""
+    """Format one side of a difference."""
     return (
         "nothing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     )
 
 
 def diff(a: Path, b: Path) -> Diff:
-    """Tell how two artifacts differ: what made them, and what is in them.
+    """Compare two artifacts: their configuration, inputs and contents.
 
     a  an artifact, or an index
     b  another
     """
-    one, other = open_current(a), open_current(b)
-    left, right = facts(one), facts(other)
+    first, second = open_current(a), open_current(b)
+    left, right = facts(first), facts(second)
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     keys.sort(key=lambda key: (GROUPS.index(key.partition(".")[0]), key))
     rows = tuple((key, left.get(key), right.get(key)) for key in keys)
     tensors, texts = [], []
     for name in sorted(key.removeprefix("file.") for key in keys if key in left and key in right):
         if name.endswith(".safetensors"):
-            tensors += tensor_rows(one.path / name, other.path / name)
-        elif name.endswith(TEXTS) and name in one.files:
-            texts += text_rows(name, one.path / name, other.path / name)
+            tensors += tensor_rows(first.path / name, second.path / name)
+        elif name.endswith(TEXTS) and name in first.files:
+            texts += text_rows(name, first.path / name, second.path / name)
     ordered = tuple(row[1:] for row in sorted(tensors, key=lambda row: (-row[0], row[1])))
-    return Diff(one.id == other.id and not rows, rows, ordered, tuple(texts))
+    return Diff(first.id == second.id and not rows, rows, ordered, tuple(texts))
 
 
 def facts(artifact: Artifact) -> dict[str, Any]:
-    """All that a manifest says of what an artifact is, under dotted keys."""
+    """The facts of a manifest under dotted keys."""
     files = {name: f"{record.size(entry['bytes'])} {entry['sha256'][:12]}"
              for name, entry in artifact.files.items()}  # fmt: skip
     parents = {parent.name: parent.id[:12] for parent in artifact.parents}
     about = {"kind": artifact.kind, "stage": artifact.stage, "version": artifact.version}
     groups = {"config": artifact.config, "from": parents, "numbers": artifact.numbers}
-    return about | flat(groups) | {f"file.{name}": told for name, told in files.items()}
+    return about | flat(groups) | {f"file.{name}": value for name, value in files.items()}
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values under dotted keys.
+    """Flatten nested values to dotted keys.
 
     >>> flat({"optim": {"rate": 1}, "seed": 2})
     {'optim.rate': 1, 'seed': 2}
     """
-    found = {}
+    items = {}
     for name, value in values.items():
         is_group = isinstance(value, dict) and value
-        found |= flat(value, f"{prefix}{name}.") if is_group else {prefix + name: value}
-    return found
+        items |= flat(value, f"{prefix}{name}.") if is_group else {prefix + name: value}
+    return items
 
 
 def tensor_rows(a: Path, b: Path) -> Iterator[tuple[float, str, str]]:
-    """Yield (relative change, name, how it differs) of each tensor that does, one at a time."""
+    """Yield (relative change, name, description) of each tensor that differs."""
     from safetensors import safe_open
 
     with safe_open(a, framework="pt") as left, safe_open(b, framework="pt") as right:
@@ -131,7 +131,7 @@ def tensor_rows(a: Path, b: Path) -> Iterator[tuple[float, str, str]]:
 
 
 def text_rows(name: str, a: Path, b: Path) -> list[str]:
-    """The lines that differ, cut to a screenful; none of a file that is too large for it."""
+    """The differing lines, truncated; empty for a large file."""
     if max(a.stat().st_size, b.stat().st_size) > MOST_TEXT_BYTES:
         return []
     left, right = (path.read_text("utf-8", "replace").splitlines() for path in (a, b))
@@ -141,28 +141,28 @@ def text_rows(name: str, a: Path, b: Path) -> list[str]:
 
 
 class Room(NamedTuple):
-    """The room that an artifact takes."""
+    """Disk usage of an artifact."""
 
     path: str
     kind: str
     bytes: int
-    """Of its files."""
+    """Size of its files."""
     beside: int
-    """Of logs, ledgers and what a run left."""
+    """Size of logs, ledgers and run files."""
 
 
 class Rooms(NamedTuple):
-    """The room that a folder's artifacts take, the largest first."""
+    """Disk usage of a folder's artifacts, the largest first."""
 
     artifacts: tuple[Room, ...]
     kinds: dict[str, int]
     total: int
     twice: int
-    """Bytes of files whose content lies here more than once, each copy after the first."""
+    """Bytes of duplicate files, each copy after the first."""
 
     def __str__(self) -> str:
-        """A row an artifact, then the kinds."""
-        rows = [(one.path, one.kind, one.bytes + one.beside) for one in self.artifacts]
+        """One row per artifact, then per kind."""
+        rows = [(own.path, own.kind, own.bytes + own.beside) for own in self.artifacts]
         rows += [("all", kind, count) for kind, count in self.kinds.items()]
         width = max((len(name) for name, _, _ in rows), default=0)
         shown = [f"{record.size(n):>9}  {name:<{width}}  {kind}" for name, kind, n in rows]
@@ -171,36 +171,36 @@ class Rooms(NamedTuple):
 
 
 def du(directory: Path) -> Rooms:
-    """Tell how much room artifacts take, by artifact and by kind, and what lies there twice.
+    """Disk usage by artifact and by kind, and duplicate files.
 
-    directory  a folder with artifacts in it, at any depth
+    directory  a folder with artifacts, at any depth
     """
     rooms, kinds, seen, twice = [], Counter(), set(), 0
     for artifact in artifacts_below(directory):
         rooms.append(room := room_of(artifact, directory))
         kinds[artifact.kind] += room.bytes + room.beside
         for name, entry in artifact.files.items():
-            place = (artifact.path / name).stat()
-            is_copy = entry["sha256"] in seen and (place.st_dev, place.st_ino) not in seen
+            stat = (artifact.path / name).stat()
+            is_copy = entry["sha256"] in seen and (stat.st_dev, stat.st_ino) not in seen
             twice += entry["bytes"] if is_copy else 0
-            seen |= {entry["sha256"], (place.st_dev, place.st_ino)}
-    ordered = sorted(rooms, key=lambda one: (-one.bytes - one.beside, one.path))
+            seen |= {entry["sha256"], (stat.st_dev, stat.st_ino)}
+    ordered = sorted(rooms, key=lambda usage: (-usage.bytes - usage.beside, usage.path))
     return Rooms(tuple(ordered), dict(kinds.most_common()), sum(kinds.values()), twice)
 
 
 def room_of(artifact: Artifact, directory: Path) -> Room:
-    """The room that one artifact takes, its path relative to a folder; links not followed."""
+    """Disk usage of one artifact, with its path relative to a folder; does not follow links."""
     payload, beside = {artifact.path / name for name in artifact.files}, 0
-    for place, inner, names in os.walk(artifact.path):
-        inner[:] = [name for name in inner if not (Path(place) / name / MANIFEST).is_file()]
-        files = {Path(place) / name for name in names} - payload
+    for folder, inner, names in os.walk(artifact.path):
+        inner[:] = [name for name in inner if not (Path(folder) / name / MANIFEST).is_file()]
+        files = {Path(folder) / name for name in names} - payload
         beside += sum(file.lstat().st_size for file in files)
     path = str(artifact.path.relative_to(directory))
     return Room(path, artifact.kind, artifact.bytes, beside)
 
 
 class Collected(NamedTuple):
-    """What nothing needs."""
+    """Unneeded artifacts."""
 
     unneeded: tuple[str, ...]
     bytes: int
@@ -208,22 +208,22 @@ class Collected(NamedTuple):
     deleted: bool
 
     def __str__(self) -> str:
-        """A line an artifact, then what is, or would be, freed."""
-        done = "deleted" if self.deleted else "nothing was deleted; --delete does it"
-        tail = f"{record.size(self.bytes)} in {len(self.unneeded)} artifacts that nothing needs"
+        """One line per artifact, then the space that is, or would be, freed."""
+        done = "deleted" if self.deleted else "nothing was deleted; add --delete"
+        tail = f"{record.size(self.bytes)} in {len(self.unneeded)} unneeded artifacts"
         return "\n".join([*self.unneeded, f"{tail}, {self.kept} are kept: {done}."])
 
 
 def gc(directory: Path, *, releases: Path | None = None, delete: bool = False) -> Collected:
-    """Find artifacts that no release, report, verdict, index or person's vote needs.
+    """Find artifacts that no release, report, verdict, index or human vote needs.
 
-    What they came from, back to the first, is needed too, and so is what an artifact beside the
-    folder came from. An artifact that is being written, and what lies outside the folder, is never
-    touched. Raises ConfigError if the folder is an artifact itself, or `releases` is not there.
+    Their ancestors are needed as well, and so are ancestors of artifacts next to the folder. An
+    artifact that is being written, or is outside the folder, is never deleted. Raises ConfigError
+    if the folder is itself an artifact, or `releases` does not exist.
 
-    directory  a folder with artifacts in it, at any depth
+    directory  a folder with artifacts, at any depth
     releases   folder of the labels' ledgers; default: `releases` here and in the directory
-    delete     delete them; without it they are only told
+    delete     delete them; by default they are only listed
     """
     check_places(directory, releases)
     artifacts = list(artifacts_below(directory))
@@ -261,15 +261,15 @@ def check_places(directory: Path, releases: Path | None) -> None:
 
 
 def needed_beside(directory: Path) -> set[str]:
-    """Ids that artifacts beside a folder came from, in it or in no place any more.
+    """Ids of parents, inside a folder or missing, of the artifacts next to it.
 
-    If the folder holds the snapshots of an index, its current one too.
+    Includes the current snapshot if the folder holds the snapshots of an index.
     """
     home = Path(directory).resolve()
-    found = {Artifact.open(place).id for place in artifact_places(home.parent)}
-    for one in artifacts_beside(home):
-        for parent in one.parents:
-            place = (one.path / parent.path).resolve()
-            if home in place.parents or not place.is_dir():
-                found.add(parent.id)
-    return found
+    ids = {Artifact.open(path).id for path in artifact_places(home.parent)}
+    for artifact in artifacts_beside(home):
+        for parent in artifact.parents:
+            path = (artifact.path / parent.path).resolve()
+            if home in path.parents or not path.is_dir():
+                ids.add(parent.id)
+    return ids

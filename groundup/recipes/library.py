@@ -1,7 +1,7 @@
-"""The text that every Python carries: the standard library's sources and the language topics.
+"""The text that comes with every Python: the standard library's sources and the language topics.
 
-About ten megabytes of code and prose with a free licence, found on the machine itself, so nothing
-is downloaded. Left out: tests, installed packages, generated tables and copies of other projects.
+About ten megabytes of freely licensed code and prose that need no download. Excluded: tests,
+installed packages, generated tables and copies of other projects.
 """
 
 import ast
@@ -33,9 +33,9 @@ def library() -> Iterator[Document | Rejected]:
 
 
 def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
-    """The library as a corpus; its key holds a digest of every document."""
-    found = list(library())
-    content = [[d.path, d.sha256] for d in found if isinstance(d, Document)]
+    """The library as a corpus; its id depends on every document."""
+    documents = list(library())
+    content = [[d.path, d.sha256] for d in documents if isinstance(d, Document)]
     config = config.model_copy(update={"source_digest": digest(content)})
     return produce(
         out,
@@ -44,21 +44,21 @@ def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
         version=1,
         config=config,
         parents={},
-        write=lambda draft: write_corpus(draft, found, config),
+        write=lambda draft: write_corpus(draft, documents, config),
     )
 
 
 class ManualConfig(Config):
-    """Which text becomes the manual."""
+    """Identity of the manual's text."""
 
     python: str = f"{sys.version_info.major}.{sys.version_info.minor}"
-    """Version of Python whose text it is."""
+    """Python version of the text."""
     source_digest: str = ""
     """Hash of the text; filled in by the stage."""
 
 
 def library_manual(config: ManualConfig, out: Path) -> Artifact:
-    """The topics and docstrings as a folder of text files, ready to be indexed and quoted."""
+    """The topics and docstrings as a folder of text files, to be indexed and quoted."""
     pages = dict(manual())
     config = config.model_copy(update={"source_digest": digest(sorted(pages.items()))})
 
@@ -85,7 +85,7 @@ def manual() -> Iterator[tuple[str, str]]:
 
 
 def docstrings(document: Document) -> str:
-    """A module's docstring and those of its public classes and functions, each under its name."""
+    """The docstrings of a module and its public classes and functions, each under its name."""
     try:
         tree = ast.parse(document.text)
     except (SyntaxError, ValueError, RecursionError):

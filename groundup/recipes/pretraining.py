@@ -1,4 +1,4 @@
-"""`groundup pretrain`: the stage with what only a command line knows, and a voice for samples."""
+"""`groundup pretrain`: the stage with its command-line options and a sampler."""
 
 from pathlib import Path
 from typing import Literal
@@ -26,23 +26,23 @@ def pretrain(
     tensorboard: bool = False,
     ignore_memory: bool = False,
 ) -> Artifact:
-    """Train a base model; a run that was stopped goes on from its last checkpoint.
+    """Train a base model; a stopped run resumes from its last checkpoint.
 
-    Started by `torchrun --nproc-per-node N -m groundup pretrain` it trains on N processes.
+    `torchrun --nproc-per-node N -m groundup pretrain` trains on N processes.
 
-    tokens       shards made by `groundup tokens`, or a mixture of such
-    tokenizer    the tokenizer that made them; it is copied into the model, as one that a model has
-    base         a model to go on from, imported or trained here, in place of a new one
-    vectors      vectors of ids, each named by its number, with which the embedding begins
-    mesh         processes by dimension, such as data=2,tensor=2; without it all share the rows
-    zero         along the dimension shard: 1 divides optimizer states, 2 gradients too, 3 weights
-    schedule     order of passes along the dimension pipeline
-    prompt       what the model continues at each validation, into its log; may be given again; on
-                 many processes with a mesh of data alone
-    profile      first of three steps, counted from 0, whose time is told operator by operator, in
-                 the log
-    tensorboard  whether metrics are written as event files too; needs the extra `tensorboard`
-    ignore_memory  whether to start though a step needs more memory than there is, as far as known
+    tokens       shards made by `groundup tokens`, or a mixture of them tokenizer    the tokenizer
+    that made them, or a model that has it; it is copied into the model base         a model to
+    continue training, imported or trained here, instead of a new one vectors      initial embedding
+    vectors by token id mesh         processes by dimension, such as data=2,tensor=2; default: data
+    parallel zero         stage along the dimension shard: 1 shards optimizer states, 2 also
+    gradients, 3 also
+                 weights
+    schedule     schedule along the dimension pipeline
+    prompt       text to continue at each validation, into the log; repeatable; with several
+                 processes only for a data-parallel mesh
+    profile      first of three steps, counted from 0, to profile by operator, into the log
+    tensorboard  also write metrics as event files; needs the extra `tensorboard`
+    ignore_memory  start even if a step is estimated to exceed the memory
     """
     words = load_tokenizer(tokenizer.path) if prompt else None
     beside = Beside(

@@ -1,4 +1,4 @@
-"""`groundup show`: what an artifact is, what it holds, where it came from."""
+"""`groundup show`: an artifact's manifest and lineage."""
 
 import json
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from groundup.core import MANIFEST, Artifact, ArtifactError, Parent, artifact_pl
 
 
 class Ancestor(NamedTuple):
-    """An input of an artifact, and its inputs back to those that have none."""
+    """An input of an artifact, with its own inputs recursively."""
 
     name: str
     kind: str
-    """Empty if it is not here."""
+    """Empty if it is missing."""
     id: str
     path: str
-    """Where it is; where it was, relative to its child, if it is not here."""
+    """Its path; if it is missing, its recorded path relative to its child."""
     here: bool
     repeated: bool
-    """Whether it stands in the tree already, so that its own inputs are not repeated."""
+    """Whether it occurs earlier in the tree, so that its inputs are not repeated."""
     parents: "tuple[Ancestor, ...]"
 
     def lines(self, indent: str = "    ") -> Iterator[str]:
-        """The tree from here to the roots."""
-        place = self.path if self.here else f"not here (was {self.path})"
+        """Yield the lines of the tree from here to the roots."""
+        place = self.path if self.here else f"missing (was {self.path})"
         name = self.name if self.kind in ("", self.name) else f"{self.name}: {self.kind}"
         above = "  as above" if self.repeated else ""
         yield f"{indent}{name} {self.id[:12]}  {place}{above}"
@@ -33,7 +33,7 @@ class Ancestor(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A manifest with the lineage of its artifact; printed for people, told whole with --json."""
+    """A manifest with its artifact's lineage; complete with --json."""
 
     kind: str
     id: str
@@ -51,7 +51,7 @@ class Shown(NamedTuple):
     rehashed: bool
 
     def text(self, lineage: bool) -> str:
-        """Aligned rows; the whole lineage below them, or its first generation in one of them."""
+        """Aligned rows, followed by the lineage, or with the parents in one row."""
         came = "" if lineage else ", ".join(f"{p.name} {p.id[:12]}" for p in self.parents)
         rows = [
             ("path", self.path),
@@ -68,44 +68,48 @@ class Shown(NamedTuple):
         return f"{self.kind} {self.id[:12]}\n" + "\n".join(lines)
 
     def __str__(self) -> str:
-        """For people, back to the roots."""
+        """Text with the complete lineage."""
         return self.text(lineage=True)
 
 
 class ShownRun(NamedTuple):
-    """Every artifact of a folder."""
+    """All artifacts of a run."""
 
     artifacts: tuple[Shown, ...]
 
     def __str__(self) -> str:
-        """One after another; what each came from stands among them."""
+        """All artifacts; their parents are among them."""
         return "\n\n".join(shown.text(lineage=False) for shown in self.artifacts)
 
 
 def show(path: Path, *, rehash: bool = False) -> Shown | ShownRun:
-    """Show an artifact and what it came from, or every artifact of a run.
+    """Show an artifact and its lineage, or every artifact of a run.
 
     path    an artifact, an index, or a folder of them
-    rehash  compare every file's content with the manifest, however large it is
+    rehash  verify the hash of every file
     """
-    if alone := artifact_places(path):
-        return one(alone[0], rehash)
+    if own := artifact_places(path):
+        return one(own[0], rehash)
     inside = sorted(path.iterdir()) if path.is_dir() else []
     places = [place for folder in inside for place in artifact_places(folder)]
     if not path.exists():
-        raise ArtifactError(f"{path}: there is no such folder.")
+        raise ArtifactError(
+            f"{path} does not exist; expected an artifact or a folder of artifacts."
+        )
     if not places:
-        raise ArtifactError(f"{path} holds no artifact; expected a {MANIFEST} in it or below it.")
+        raise ArtifactError(
+            f"{path} has no artifact; expected a {MANIFEST} in it or in its subfolders."
+        )
     return ShownRun(tuple(one(place, rehash) for place in places))
 
 
 def one(path: Path, rehash: bool) -> Shown:
-    """Read one artifact and follow its parents."""
+    """Read one artifact and its lineage."""
     artifact = Artifact.open(path)
     if rehash:
         artifact.check_hashes()
-    told = {artifact.id}
-    parents = tuple(ancestor(parent, path, told) for parent in artifact.parents)
+    seen = {artifact.id}
+    parents = tuple(ancestor(parent, path, seen) for parent in artifact.parents)
     return Shown(
         artifact.kind, artifact.id, str(path), artifact.stage, artifact.version, artifact.config,
         parents, artifact.files, artifact.bytes, artifact.numbers, artifact.seconds,
@@ -113,26 +117,26 @@ def one(path: Path, rehash: bool) -> Shown:
     )  # fmt: skip
 
 
-def ancestor(parent: Parent, child: Path, told: set[str]) -> Ancestor:
-    """Follow the recorded path of an input; what is elsewhere or another one now is not here."""
+def ancestor(parent: Parent, child: Path, seen: set[str]) -> Ancestor:
+    """Follow the recorded path of an input; if moved or replaced, it counts as missing."""
     place = (child / parent.path).resolve()
     try:
-        found = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        kind, further = found["kind"], [Parent(**one) for one in found["parents"]]
-        here = found["id"] == parent.id
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        kind, further = manifest["kind"], [Parent(**fields) for fields in manifest["parents"]]
+        here = manifest["id"] == parent.id
     except (OSError, ValueError, KeyError, TypeError):
         here, kind, further = False, "", []
     if not here:
         return Ancestor(parent.name, "", parent.id, parent.path, False, False, ())
     near = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
-    repeated = parent.id in told
-    told.add(parent.id)
-    parents = () if repeated else tuple(ancestor(each, place, told) for each in further)
+    repeated = parent.id in seen
+    seen.add(parent.id)
+    parents = () if repeated else tuple(ancestor(p, place, seen) for p in further)
     return Ancestor(parent.name, kind, parent.id, str(near), True, repeated, parents)
 
 
 def figure(value: object) -> str:
-    """One number as a person reads it; nested ones are left to --json."""
+    """Format a number for people; nested values are shown only with --json."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -1,9 +1,9 @@
-"""The main job: from the text that every Python carries to a chat model, proved step by step.
+"""The demo: from the text that comes with Python to a chat model, verified at every step.
 
     corpus → tokenizer → tokens → base → examples → chat → int8 → assessment → verdict → report
     manual → index                       examples → testset ↗
 
-Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
+Every name is an artifact under `out`; a second run resumes and keeps complete artifacts.
 """
 
 import time
@@ -27,16 +27,16 @@ from .report.report import write_report
 from .report.story import judge, tell, typed
 
 CORPUS = CorpusConfig(held_out_limit=65_536)
-"""A twentieth of the files to test on, a twentieth to look at while tuning, the rest to learn from.
-The library's longest module alone would be two fifths of the test."""
+"""A twentieth of the files each for test and validation, the rest for training. The library's
+longest module alone would be two fifths of the test."""
 TOKENS, DEPTH, EPOCHS = 2_900_000, 4, 2.0
-"""By default: the whole run takes under five minutes on two cores. Four layers that read nearly
-twice as much know more than five in the same time (benchmarks/demo_base.py); of one epoch of
-conversations they hardly learn to tell known names from made-up ones."""
+"""Defaults: the complete run takes under five minutes on two cores. Four layers on nearly twice as
+many tokens are better than five in the same time (benchmarks/demo_base.py); after one epoch of
+conversations the model hardly distinguishes known names from made-up ones."""
 
 
 class Made(NamedTuple):
-    """Every artifact of a run, in the order of making."""
+    """All artifacts of a run, in order."""
 
     corpus: Artifact
     tokenizer: Artifact
@@ -61,13 +61,13 @@ def tiny(
 ) -> str:
     """Make a model, a chat model, an 8-bit copy, an index and a report from Python's own text.
 
-    out     where the artifacts go; run again, it goes on or says that all is done
-    tokens  training tokens of the base model, the dial for time
+    out     folder of the artifacts; an existing run is resumed
+    tokens  training tokens of the base model, which determine the time
     depth   layers of the model; width and heads follow from it
-    epochs  how often the chat model sees each conversation
+    epochs  epochs of fine-tuning
     """
     started = time.monotonic()
-    training = PretrainConfig(tokens=tokens, depth=depth)  # both refuse what cannot be, at once
+    training = PretrainConfig(tokens=tokens, depth=depth)  # validates both first
     tuning = FinetuneConfig(epochs=epochs)
     fresh = not (out / "report" / MANIFEST).is_file()
     if fresh:
@@ -81,7 +81,7 @@ def tiny(
 
 
 def make(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> Made:
-    """Run the stages; what is complete is not run again."""
+    """Run the stages; complete ones are skipped."""
     corpus = told("corpus", library_corpus(CORPUS, out / "corpus"))
     tokenizer = told("tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer"))
     shards = told("tokens", tokens(TokensConfig(), corpus, tokenizer, out / "tokens"))
@@ -112,7 +112,7 @@ def make(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> Made:
 
 
 def told(name: str, artifact: Artifact) -> Artifact:
-    """Say in one line what a stage made."""
+    """Log one line about a stage's artifact."""
     record.event("artifact", name=name, id=artifact.id, path=str(artifact.path))
     took = record.duration(artifact.seconds)
     record.say(f"{name:<11} {artifact.id[:12]}  {record.size(artifact.bytes):>8}  {took}")
@@ -120,11 +120,11 @@ def told(name: str, artifact: Artifact) -> Artifact:
 
 
 class ReportConfig(Config):
-    """Nothing to choose: a report says what its parents hold."""
+    """No settings: a report depends only on its parents."""
 
 
 def make_report(made: Made, out: Path) -> Artifact:
-    """Tell the run as one page."""
+    """Write the report of a run as one page."""
 
     def write(draft: Draft) -> None:
         write_report(draft, tell(made._asdict(), out))
@@ -137,7 +137,7 @@ def make_report(made: Made, out: Path) -> Artifact:
 
 
 def forecast(amount: int, depth: int) -> str:
-    """How long the run will take here, from the measured matrix peak."""
+    """Estimate the duration from the measured peak of matrix products."""
     shape = from_depth(depth, 4096).config
     speeds = device.measure()
     peak = max(speeds.float32_flops, speeds.bfloat16_flops)
@@ -146,13 +146,13 @@ def forecast(amount: int, depth: int) -> str:
 
 
 USUAL_SHARE = 0.4
-"""Share of the matrix peak that training usually reaches at this size."""
+"""Typical share of the peak that training reaches at this size."""
 OTHER_SECONDS = 140
-"""Time of everything but pre-training, compilation included."""
+"""Time of everything except pre-training, including compilation."""
 
 
 def ending(out: Path, report: Artifact, took: str) -> str:
-    """The last words: what there is, where, and what to type next."""
+    """Final message: the report, and the next commands."""
     return "\n".join([
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",
         "",

@@ -1,4 +1,4 @@
-"""Retrieve: which passages of my documents answer this, and where exactly do they say it?"""
+"""Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
 from .answer import answer, ask, to_json, to_text
 from .chunk import ChunkConfig, chunk

@@ -1,8 +1,8 @@
-"""Answer a question by quoting: the sentences that say it, or "not in these documents".
+"""Answers a question with quotes, or with "not in these documents"; without a model.
 
-Needs no model. BM25 finds passages, spans.py the run of sentences in each that covers most of the
-question; its score lies in [0, 1] and compares over questions and collections. Where the best one
-is below THRESHOLD the question is refused.
+BM25 finds passages; in each, spans.py finds the run of sentences that covers most of the question.
+Its score is in [0, 1] and comparable between questions and collections. If the best score is below
+THRESHOLD, the question is refused.
 """
 
 import os
@@ -19,53 +19,53 @@ from .terms import Question, Term, read_question
 from .verify import changed_files
 
 THRESHOLD = 0.6
-"""Least score of an answer. Fixed by benchmarks/refusal.py; see docs/retrieve.md."""
+"""Minimum score of an answer. Set by benchmarks/refusal.py; see docs/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
 CANDIDATES = 60
 BM25_SHARE = 0.2
-"""How much the passage's BM25, as a share of the best one's, moves the order of quotes."""
+"""Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 FURTHER_CLAIM_SHARE = 0.85
-"""A second quote needs this share of the first one's score."""
+"""Minimum score of a further quote, as a share of the first one's."""
 
 
 def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
     """Answer a question from an index with quotes, or refuse.
 
-    question  what you want to know, in the words that the documents may use
+    question  what you want to know, in words that the documents may use
     index     directory that `groundup index` made
-    limit     the most quotes
+    limit     maximum number of quotes
 
-    Raises ConfigError for an empty question or a limit below 1, and ArtifactError if there is no
-    sound index.
+    Raises ConfigError for an empty question or a limit below 1, and ArtifactError for a missing or
+    damaged index.
     """
     if os.path.isdir(question) and not os.path.isdir(index):
         raise ConfigError(
-            f"The question is the folder {question}: question and index are in each other's "
-            f"place; ask: groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
+            f"The question is the folder {question}: question and index are swapped; run: "
+            f"groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
         )
     return answer(open_index(index), question, limit)
 
 
 def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
-    """Answer a question from an open index; `ask` for many questions."""
+    """Answer a question from an open index, for many questions."""
     if not question.strip():
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
-    asked = read_question(question)
-    spans = find_spans(index, asked)
+    parsed = read_question(question)
+    spans = find_spans(index, parsed)
     best = max((span.score for span in spans), default=0.0)
     details: dict[str, Any] = {
         "score": round(best, 4),
         "threshold": THRESHOLD,
-        "terms": [term.text for term in asked.terms],
+        "terms": [term.text for term in parsed.terms],
         "index": index.artifact.id,
-        "missing": [term.text for term in asked.terms if not known(index, term)],
+        "missing": [term.text for term in parsed.terms if not known(index, term)],
         "root": index.root,
     }
-    if asked.cut:
-        details["cut"] = asked.cut
+    if parsed.cut:
+        details["cut"] = parsed.cut
     if best < THRESHOLD:
         return Answer(NOT_FOUND, refused=True, details=details)
     claims = tuple(claim for claim in as_claims(index, spans, limit))
@@ -76,11 +76,11 @@ def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
 
 
 def since_indexed(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
-    """Which of the quoted files are not as they were indexed, where the folder is known."""
+    """Which of the quoted files changed since they were indexed, if the folder is known."""
     if index.root is None:
         return {}
     if not Path(index.root).is_dir():
-        note = f"{index.root} is not there any more: the files were not compared with the index"
+        note = f"{index.root} does not exist any more: the files were not compared with the index"
         return {"since": note}
     changed = changed_files(files, Path(index.root))
     if not changed:
@@ -91,19 +91,19 @@ def since_indexed(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
 
 
 def known(index: OpenIndex, term: Term) -> bool:
-    """Whether a term is anywhere in the index."""
+    """Whether a term occurs anywhere in the index."""
     if term.name is not None and index.lexical.frequency("names", term.name):
         return True
     return bool(term.stems) and all(index.having(stem) for stem in term.stems)
 
 
-def find_spans(index: OpenIndex, asked: Question) -> list[Span]:
-    """The best run of sentences of each passage found, best first."""
-    wanted = Wanted(asked, [index.weight(term) for term in asked.terms])
-    if not sum(wanted.weights):
+def find_spans(index: OpenIndex, parsed: Question) -> list[Span]:
+    """The best run of sentences of each found passage, best first."""
+    weighted = Wanted(parsed, [index.weight(term) for term in parsed.terms])
+    if not sum(weighted.weights):
         return []
-    hits = index.lexical.find(asked, CANDIDATES)
-    found = (best_span(hit, index.document(hit.passage.document), wanted) for hit in hits)
+    hits = index.lexical.find(parsed, CANDIDATES)
+    found = (best_span(hit, index.document(hit.passage.document), weighted) for hit in hits)
     spans = [
         span._replace(rank=span.rank + BM25_SHARE * span.hit.score / hits[0].score)
         for span in found
@@ -113,11 +113,11 @@ def find_spans(index: OpenIndex, asked: Question) -> list[Span]:
 
 
 def as_claims(index: OpenIndex, spans: list[Span], limit: int) -> list[Claim]:
-    """The best spans as claims with one quote each; the same text is quoted once."""
-    least = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
+    """The best spans as claims with one quote each; equal texts are quoted once."""
+    min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: dict[str, Claim] = {}
     for span in spans:
-        if len(claims) == limit or (claims and span.score < least):
+        if len(claims) == limit or (claims and span.score < min_score):
             continue
         passage = span.hit.passage
         document = index.document(passage.document)
@@ -132,10 +132,10 @@ def to_json(answer: Answer) -> dict[str, Any]:
     {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}],
      "root", "changed", "score", "threshold", "missing"}
 
-    score is the best quote's, refused below the threshold; missing has the words of the question
-    that are nowhere in the index. root is the indexed folder that the paths start from, null where
-    it is not known; changed has the quoted files that differ from what was indexed, null where they
-    were not compared.
+    score is the best quote's; below the threshold the question is refused. missing has the words of
+    the question that are not in the index. root is the indexed folder that paths are relative to,
+    or null if unknown; changed has the quoted files that differ from what was indexed, or null if
+    they were not compared.
     """
     return {
         "answer": answer.text,
@@ -157,24 +157,24 @@ def to_json(answer: Answer) -> dict[str, Any]:
 
 
 def to_text(answer: Answer) -> str:
-    """The answer for people: every quote with its file, line and bytes below it.
+    """The answer as text: every quote with its file, line and byte range below it.
 
-    A refusal says which words are nowhere; of a question that was cut, what was read. The last
-    line tells of quoted files that changed since they were indexed.
+    A refusal lists the words that are not in the index; a truncated question, what was read. The
+    last line lists quoted files that changed since they were indexed.
     """
     cut = answer.details.get("cut", "")
     missing = answer.details.get("missing", ()) if answer.refused else ()
-    nowhere = f"nowhere: {', '.join(missing)}" if missing else ""
-    notes = "; ".join(note for note in (nowhere, cut) if note)
+    missing_note = f"nowhere: {', '.join(missing)}" if missing else ""
+    notes = "; ".join(note for note in (missing_note, cut) if note)
     if answer.refused or not answer.claims:
         return answer.text + (f" ({notes})" if notes else "")
     quoted = [
         f"{indent(claim.text.strip(), '  ')}\n{sources(claim.quotes)}" for claim in answer.claims
     ]
-    below = [f"({notes})" if notes else "", answer.details.get("since", "")]
-    return "\n\n".join([*quoted, *filter(None, below)])
+    footers = [f"({notes})" if notes else "", answer.details.get("since", "")]
+    return "\n\n".join([*quoted, *filter(None, footers)])
 
 
 def sources(quotes: tuple[Quote, ...]) -> str:
-    """One line per quote: path:line and the byte range."""
+    """One line per quote: path:line and byte range."""
     return "\n".join(f"    {q.path}:{q.line} (bytes {q.start}-{q.end})" for q in quotes)

@@ -1,9 +1,9 @@
-"""Cut a document into passages that follow its structure and are slices of its text.
+"""Splits a document into passages that follow its structure and are slices of its text.
 
-A passage never crosses a heading, a class or a function; inside a section it packs whole
-paragraphs and blocks of code up to `max_characters`, and only a block longer than that is cut, at
-a sentence or a line. Every visible character of the text is in exactly one passage, so whatever
-is in a file can be found and quoted.
+A passage never crosses a heading, a class or a function. Within a section it packs complete
+paragraphs and code blocks up to `max_characters`; only a longer block is split, at a sentence or a
+line. Every visible character of the text is in exactly one passage, so everything in a file can be
+found and quoted.
 """
 
 import ast
@@ -25,13 +25,13 @@ class ChunkConfig(Config):
     """How large passages are."""
 
     max_characters: int = 1200
-    """Most characters of a passage."""
+    """Maximum characters of a passage."""
     min_characters: int = 200
-    """A section shorter than this stays with its parent's text when that has room."""
+    """A section shorter than this is merged with its parent's text if it fits."""
 
 
 class Section(NamedTuple):
-    """A stretch of text under one path of titles."""
+    """A range of text under one path of titles."""
 
     start: int
     end: int
@@ -39,41 +39,41 @@ class Section(NamedTuple):
 
 
 def chunk(document: Document, config: ChunkConfig | None = None) -> list[Passage]:
-    """Cut a document into passages, in the order of its text.
+    """Split a document into passages, in the order of its text.
 
     Each passage is `document.text[start:end]`, at most `max_characters` long, without white space
     at its ends. A document without visible text has none.
     """
     config = config or ChunkConfig()
-    found: list[Passage] = []
+    passages: list[Passage] = []
     for section in sections(document):
         for start, end in pack(document.text, section, config.max_characters):
-            found.append(as_passage(document, start, end, section.headings))
-    # A definition keeps its own passage: its name is found by the titles.
-    return found if document.kind == "python" else join_short(document, found, config)
+            passages.append(as_passage(document, start, end, section.headings))
+    # Definitions keep their own passages, whose titles contain their names.
+    return passages if document.kind == "python" else join_short(document, passages, config)
 
 
 def as_passage(document: Document, start: int, end: int, headings: tuple[str, ...]) -> Passage:
-    """The passage of a slice."""
+    """Create the passage of a slice."""
     name = f"{document.id}:{start}-{end}"
     return Passage(name, document.id, document.path, start, end, document.text[start:end], headings)
 
 
 def join_short(document: Document, passages: list[Passage], config: ChunkConfig) -> list[Passage]:
-    """Join a short passage to its parent's or elder sibling's, where both together are short."""
-    joined: list[Passage] = []
+    """Merge a short passage with its parent's or previous sibling's, if both together are short."""
+    merged: list[Passage] = []
     for passage in passages:
-        last = joined[-1] if joined else None
+        last = merged[-1] if merged else None
         size = passage.end - last.start if last else 0
         if (
             last is not None
             and size <= config.min_characters
             and passage.headings[: len(last.headings)] == last.headings
         ):
-            joined[-1] = as_passage(document, last.start, passage.end, last.headings)
+            merged[-1] = as_passage(document, last.start, passage.end, last.headings)
         else:
-            joined.append(passage)
-    return joined
+            merged.append(passage)
+    return merged
 
 
 def sections(document: Document) -> Iterator[Section]:
@@ -99,20 +99,20 @@ def sections(document: Document) -> Iterator[Section]:
 
 
 def underlined(document: Document) -> list[Heading]:
-    """Titles of a plain text: lines with a line of punctuation below, as reStructuredText has.
+    """Titles of a plain text: lines underlined with punctuation, as in reStructuredText.
 
-    Their level is the order in which the kinds of underline first come.
+    Their level is the order in which the kinds of underline first occur.
     """
     if document.kind != "text":
         return []
-    found, order = [], []
+    headings, order = [], []
     for block in blocks(document.text):
         if block.kind == "heading":
             mark = document.text[block.end - 1]
             if mark not in order:
                 order.append(mark)
-            found.append(Heading(order.index(mark) + 1, block.start, block.end))
-    return found
+            headings.append(Heading(order.index(mark) + 1, block.start, block.end))
+    return headings
 
 
 def titles(title: str, path: list[tuple[int, str]]) -> tuple[str, ...]:
@@ -122,38 +122,38 @@ def titles(title: str, path: list[tuple[int, str]]) -> tuple[str, ...]:
 
 
 def one_line(text: str) -> str:
-    """A heading on one line, without its marks: hashes, underlines, a sign for a link."""
+    """A heading on one line, without hashes, underlines and permalink signs."""
     first = re.sub(r"\n\s*([=\-~^*+#\"'`:.])\1{2,}\s*$", "", text.strip())
     return " ".join(re.sub(r"^#{1,6}\s+|\s+#+$|\s*[¶#]$", "", first).split())
 
 
 def line_start(text: str, at: int) -> int:
-    """First character of the line that `at` is on."""
+    """Start of the line that contains `at`."""
     return max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
 
 
 def pack(text: str, section: Section, limit: int) -> Iterator[tuple[int, int]]:
-    """Yield slices of a section that hold as many whole blocks as fit.
+    """Yield slices of a section with as many complete blocks as fit.
 
-    A block that only names what follows (a signature, a defined word) goes with what follows.
+    A block that only names what follows (a signature, a defined word) stays with what follows.
     """
-    held: list[tuple[int, int]] = []
+    pending: list[tuple[int, int]] = []
     for block in small_blocks(text, section, limit):
-        if held and block[1] - held[0][0] > limit:
-            keep = len(held)
-            while keep > 1 and is_label(text[slice(*held[keep - 1])]):
-                keep -= 1
-            if block[1] - held[min(keep, len(held) - 1)][0] > limit:
-                keep = len(held)
-            yield held[0][0], held[keep - 1][1]
-            held = held[keep:]
-        held.append(block)
-    if held:
-        yield held[0][0], held[-1][1]
+        if pending and block[1] - pending[0][0] > limit:
+            count = len(pending)
+            while count > 1 and is_label(text[slice(*pending[count - 1])]):
+                count -= 1
+            if block[1] - pending[min(count, len(pending) - 1)][0] > limit:
+                count = len(pending)
+            yield pending[0][0], pending[count - 1][1]
+            pending = pending[count:]
+        pending.append(block)
+    if pending:
+        yield pending[0][0], pending[-1][1]
 
 
 def small_blocks(text: str, section: Section, limit: int) -> Iterator[tuple[int, int]]:
-    """Yield the blocks of a section; one above the limit in pieces."""
+    """Yield the blocks of a section; those above the limit are split."""
     inside = text[section.start : section.end]
     for block in blocks(inside):
         first, last = section.start + block.start, section.start + block.end
@@ -164,14 +164,14 @@ def small_blocks(text: str, section: Section, limit: int) -> Iterator[tuple[int,
 
 
 def pieces(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Cut a long block after the last sentence, line or word that fits, else at the limit."""
+    """Split a long block after the last sentence, line or word that fits, or else at the limit."""
     ends = sorted(
         {start + part.end for part in sentences(text[start:end])}
         | {start + line.end for line in lines(text[start:end])}
     )
     while end - start > limit:
-        at = bisect.bisect_right(ends, start + limit) - 1
-        stop = ends[at] if at >= 0 and ends[at] > start + limit // 4 else 0
+        index = bisect.bisect_right(ends, start + limit) - 1
+        stop = ends[index] if index >= 0 and ends[index] > start + limit // 4 else 0
         stop = stop or max(text.rfind(" ", start + limit // 4, start + limit), 0) or start + limit
         kept = text[start:stop].rstrip()
         if kept:
@@ -186,7 +186,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def parse(text: str) -> ast.Module | None:
-    """The syntax tree of Python source; None if it is no valid source for this Python."""
+    """Parse Python source; None if it is invalid for this Python version."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -198,9 +198,9 @@ def parse(text: str) -> ast.Module | None:
 def code_sections(
     body: list[ast.stmt], start: int, end: int, path: tuple[str, ...], starts: list[int]
 ) -> Iterator[Section]:
-    """Yield a section per definition: its head with the docstring first, then its body.
+    """Yield a section per definition: its head with the docstring, then its body.
 
-    `starts` has the first character of every line, and the length of the text last.
+    `starts` has the start of every line, and the length of the text last.
     """
     if body and is_docstring(body[0]):
         stop = min(end, starts[min(body[0].end_lineno or 1, len(starts) - 1)])
@@ -221,7 +221,7 @@ def code_sections(
 
 
 def is_docstring(node: ast.stmt) -> bool:
-    """Tell whether a statement is a bare string."""
+    """Whether a statement is a bare string."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

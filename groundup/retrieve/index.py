@@ -1,16 +1,16 @@
-"""An index of a folder: a snapshot artifact, and a pointer to the current one.
+"""An index of a folder: snapshot artifacts and a pointer to the current one.
 
     out/
-      snapshots/ID/        artifacts of kind index, one for each state of the folder
-        documents.jsonl      the documents, maps to their bytes included
-        documents.json       path, hash and place in documents.jsonl of each
+      snapshots/ID/        artifacts of kind index, one per state of the folder
+        documents.jsonl      the documents, including the maps to their bytes
+        documents.json       path, hash and position in documents.jsonl of each
         rejected.json        files that could not be read, with the reason
         lexical/             BM25 over the passages
-      ledger/current.jsonl which snapshot answers; see snapshots.py
+      ledger/current.jsonl the current snapshot; see snapshots.py
 
-Files are compared by the hash of their content. A folder that changed gets a new snapshot, one
-that went back to the state before gets that one's again, and the pointer moves by
-compare-and-swap after the snapshot is complete: a question never meets half an index.
+Files are compared by content hash. A changed folder gets a new snapshot, a folder in an earlier
+state gets that state's snapshot again, and the pointer moves by compare-and-swap after the snapshot
+is complete, so a question never reads an incomplete index.
 """
 
 import json
@@ -47,16 +47,16 @@ READABLE = "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML o
 
 
 class IndexConfig(Config):
-    """How documents become an index."""
+    """How documents are indexed."""
 
     chunk: ChunkConfig = ChunkConfig()
     """Sizes of passages."""
     source_digest: str = ""
-    """Hash of every document's path and content; filled in from what is read."""
+    """Hash of every document's path and content; set by the stage."""
 
 
 class Place(NamedTuple):
-    """One document of a snapshot and where its line is in documents.jsonl."""
+    """A document of a snapshot and its position in documents.jsonl."""
 
     path: str
     id: str
@@ -66,7 +66,7 @@ class Place(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """How many files differ from the snapshot before."""
+    """Numbers of files that differ from the previous snapshot."""
 
     added: int
     changed: int
@@ -76,14 +76,14 @@ class Changes(NamedTuple):
 
 @dataclass
 class Reading:
-    """Documents as they were read, spooled to an unnamed file so that memory stays bounded."""
+    """Documents that were read, spooled to an unnamed file to bound memory."""
 
     spool: IO[bytes]
     places: list[Place] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
     def documents(self) -> Iterator[Document]:
-        """Yield the documents again."""
+        """Yield the documents from the spool."""
         self.spool.seek(0)
         for line in self.spool:
             yield Document.from_json(line)
@@ -92,47 +92,51 @@ class Reading:
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
     """Index the text, Markdown, HTML and Python files of a folder; return the current snapshot.
 
-    Text ends in .txt, .text, .rst, .adoc or .org, or has no ending. Run again, it brings the index
-    up to date: nothing is made when no file changed. Files that cannot be read are left out and
-    listed in rejected.json. Of the snapshots, two are kept.
+    Text files end in .txt, .text, .rst, .adoc or .org, or have no ending. Run again to update the
+    index; nothing is written if no file changed. Files that cannot be read are skipped and listed
+    in rejected.json. Two snapshots are kept.
 
-    source  folder of documents; the folders in it are read too
+    source  folder of documents, including its subfolders
 
-    Raises DataError without a document, and ArtifactError if `out` holds something else or another
-    run moved the index on meanwhile.
+    Raises DataError without a document, and ArtifactError if `out` contains something else or
+    another run updated the index meanwhile.
     """
     source, out = Path(source), Path(out)
     check_place(out)
-    prints = dict(outside(fingerprint_folder(source), source, out))
-    config = with_digest(config, sorted(prints.items()))
+    fingerprints = dict(outside(fingerprint_folder(source), source, out))
+    config = with_digest(config, sorted(fingerprints.items()))
     parents = made_by(source)
-    name = digest([VERSION, config.plain(), *(parent.id for parent in parents.values())])[:16]
-    place = out / "snapshots" / name
+    snapshot_id = digest([VERSION, config.plain(), *(parent.id for parent in parents.values())])[
+        :16
+    ]
+    snapshot_path = out / "snapshots" / snapshot_id
     before = last_name(out)
-    if (place / MANIFEST).is_file():
-        snapshot = Artifact.open(place, kind="index")
+    if (snapshot_path / MANIFEST).is_file():
+        snapshot = Artifact.open(snapshot_path, kind="index")
     else:
         with told_if_full(out), spool(out) as file:
             reading = read(outside(read_folder(source), source, out), file)
-            check(reading, source, prints)
-            snapshot = write_snapshot(config, reading, parents, place)
-    changes = describe(compare(out, before, place))
+            check(reading, source, fingerprints)
+            snapshot = write_snapshot(config, reading, parents, snapshot_path)
+    changes = describe(compare(out, before, snapshot_path))
     with told_if_full(out):
         write_root(out, source)
-        move(out, before, name, changes)
-    if not (place / MANIFEST).is_file():  # another run removed it before the pointer moved here
+        move(out, before, snapshot_id, changes)
+    if not (
+        snapshot_path / MANIFEST
+    ).is_file():  # another run removed it before the pointer moved here
         return index(source, out, config)
     numbers = snapshot.numbers
     record.say(
         f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}, "
-        f"files left out: {numbers['rejected']}."
+        f"files skipped: {numbers['rejected']}."
     )
     return snapshot
 
 
 @contextmanager
 def told_if_full(out: Path) -> Iterator[None]:
-    """Tell of a disk that took no more: the snapshot that answered before still does."""
+    """Report a full disk; the previous snapshot stays current."""
     try:
         yield
     except OSError as error:
@@ -140,22 +144,23 @@ def told_if_full(out: Path) -> Iterator[None]:
 
 
 def check_place(out: Path) -> None:
-    """Raise if a folder holds anything but an index, or the beginnings of one."""
+    """Raise ArtifactError if a folder contains anything but an index, complete or not."""
     found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if found and not {"ledger", "snapshots"} & set(found):
-        what = f"not empty and holds no index ({found[0]} is in it)"
-        raise ArtifactError(f"{out} is {what}; choose another --out.")
+        raise ArtifactError(
+            f"{out} is not empty and holds no index ({found[0]} is in it); choose another --out."
+        )
 
 
 def made_by(source: Path) -> dict[str, Artifact]:
-    """The artifact that a folder of documents is, as the index's parent; most folders are none.
+    """The documents artifact of a folder, as the index's parent; empty for other folders.
 
-    Raises ArtifactError if it is an artifact of another kind.
+    Raises ArtifactError for an artifact of another kind.
     """
     manifest, kind = source / MANIFEST, "index" if last_name(source) else ""
-    if manifest.is_file():  # a common name: only ours says of what kind it is, before the stage
-        found = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
-        kind = found[1].decode() if found else ""
+    if manifest.is_file():  # a common file name: only ours has a kind before a stage
+        match = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
+        kind = match[1].decode() if match else ""
     if kind not in ("", "documents"):
         raise ArtifactError(
             f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE}."
@@ -186,23 +191,18 @@ def index_documents(
         reading = read(documents, file)
         if not reading.places:
             raise DataError("There is no document to index; give at least one.")
-        prints = sorted((place.path, place.id, place.sha256) for place in reading.places)
-        return write_snapshot(with_digest(config, prints), reading, parents, out)
+        fingerprints = sorted((place.path, place.id, place.sha256) for place in reading.places)
+        return write_snapshot(with_digest(config, fingerprints), reading, parents, out)
 
 
 def write_snapshot(
     config: IndexConfig, reading: Reading, parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
-    """The artifact of what was read, made if it is not there yet."""
+    """Write the snapshot of what was read, unless it exists."""
     return produce(
-        out,
-        kind="index",
-        stage="index",
-        version=VERSION,
-        config=config,
-        parents=parents,
+        out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
         write=lambda draft: write_index(draft, config, reading),
-    )
+    )  # fmt: skip
 
 
 def write_index(draft: Draft, config: IndexConfig, reading: Reading) -> None:
@@ -222,7 +222,7 @@ def write_index(draft: Draft, config: IndexConfig, reading: Reading) -> None:
 
 
 def write_lexical(directory: Path, config: IndexConfig, reading: Reading) -> int:
-    """Write BM25 over the documents' passages; return how many there are."""
+    """Write BM25 over the documents' passages; return their number."""
     lexical = LexicalIndex(directory)
     with record.progress("index", total=len(reading.places), unit="documents") as bar:
         for document in reading.documents():
@@ -236,7 +236,7 @@ def write_lexical(directory: Path, config: IndexConfig, reading: Reading) -> int
 
 
 def read(documents: Iterable[Document | Rejected], spool: IO[bytes]) -> Reading:
-    """Spool documents and note their places; a path that comes twice is an error."""
+    """Spool documents and record their positions; DataError for a repeated id."""
     reading, start, seen = Reading(spool), 0, set()
     for item in documents:
         if isinstance(item, Rejected):
@@ -253,7 +253,7 @@ def read(documents: Iterable[Document | Rejected], spool: IO[bytes]) -> Reading:
 
 
 def spool(folder: Path) -> IO[bytes]:
-    """An unnamed file beside the index: on its disk, and gone with the process."""
+    """An unnamed temporary file on the index's disk."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=folder)
@@ -265,9 +265,9 @@ Item = TypeVar("Item", bound=tuple | Document)
 
 
 def outside(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
-    """Leave out the files of the index itself, when it lies inside the folder.
+    """Skip the files of the index itself if it is inside the folder.
 
-    Items are documents, or tuples with the path first.
+    Items are documents, or tuples that start with the path.
     """
     inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
     for item in items:
@@ -276,20 +276,20 @@ def outside(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
             yield item
 
 
-def with_digest(config: IndexConfig | None, prints: Sequence[Sequence[str]]) -> IndexConfig:
-    """The configuration with the hash of what is indexed."""
-    return (config or IndexConfig()).model_copy(update={"source_digest": digest(prints)})
+def with_digest(config: IndexConfig | None, fingerprints: Sequence[Sequence[str]]) -> IndexConfig:
+    """The configuration with the hash of the indexed content."""
+    return (config or IndexConfig()).model_copy(update={"source_digest": digest(fingerprints)})
 
 
 def nothing_found(source: Path, rejected: list[Rejected]) -> str:
-    """Say why a folder gives no index."""
+    """The error for a folder without a document to index."""
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE}. The index stays as it was."
 
 
 def compare(out: Path, before: str | None, now: Path) -> Changes:
-    """Count the files of a snapshot that differ from the snapshot `before`."""
+    """Compare the files of two snapshots."""
     old: dict[str, str] = {}
     table = out / "snapshots" / str(before) / "documents.json"
     if before is not None and table.is_file():

@@ -1,9 +1,9 @@
-"""BM25 over passages: a Retriever in one directory, by tantivy.
+"""BM25 over passages: a Retriever in one directory, with tantivy.
 
-Three fields are searched: the text by its English stems, the titles above it (and the words of
-its path) likewise, and exact names of code: `os.path.join` is found whole and by its endings
-`path.join` and `join`. Queries are built from terms, never parsed, so no character of a question
-is syntax. What is added or deleted becomes visible and durable with `snapshot`.
+Three fields are searched: English stems of the text, English stems of its titles and path, and
+exact names of code: `os.path.join` matches in full and by its suffixes `path.join` and `join`.
+Queries are built from terms and never parsed, so no character of a question is syntax. Additions
+and deletions become visible and durable with `snapshot`.
 """
 
 import json
@@ -40,36 +40,36 @@ ANALYSER = "words"
 
 
 class LexicalIndex:
-    """Passages of one directory, found by BM25 (tantivy: k1=1.2, b=0.75)."""
+    """An index of passages in one directory, ranked by BM25 (tantivy: k1=1.2, b=0.75)."""
 
     def __init__(self, directory: Path) -> None:
-        """Open the index in `directory`, or make an empty one where there is none.
+        """Open the index in `directory`, or create an empty one.
 
-        Raises MissingExtra without tantivy and ArtifactError if the directory holds no sound index.
+        Raises MissingExtra without tantivy, and ArtifactError for a damaged index.
         """
         engine = tantivy()
         self.directory = Path(directory)
         self.writer: Any = None
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            place = self.directory if os.access(self.directory, os.W_OK) else self.shadow()
-            self.index = engine.Index(schema(engine), path=str(place), reuse=True)
+            path = self.directory if os.access(self.directory, os.W_OK) else self.shadow()
+            self.index = engine.Index(schema(engine), path=str(path), reuse=True)
             self.index.register_tokenizer(ANALYSER, analyser())
             self.refresh()
         except (OSError, ValueError) as error:
             raise full(self.directory, error) or damaged(self.directory, error) from None
 
     def shadow(self) -> Path:
-        """A folder of links to a directory that may only be read: tantivy makes a lock file."""
-        place = Path(tempfile.mkdtemp(prefix="groundup-"))
-        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+        """A folder of links to a read-only directory, because tantivy writes a lock file."""
+        copy = Path(tempfile.mkdtemp(prefix="groundup-"))
+        weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
         for path in self.directory.iterdir():
             if path.suffix != ".lock":
-                (place / path.name).symlink_to(path.resolve())
-        return place
+                (copy / path.name).symlink_to(path.resolve())
+        return copy
 
     def refresh(self) -> None:
-        """See the last snapshot."""
+        """Load the last snapshot."""
         self.index.reload()
         self.searcher = self.index.searcher()
 
@@ -78,9 +78,9 @@ class LexicalIndex:
         return self.searcher.num_docs
 
     def writing(self) -> Any:
-        """The writer, made at the first change; one process at a time may have it."""
+        """The writer, created at the first change; one process at a time can have it."""
         if not os.access(self.directory, os.W_OK):
-            raise ArtifactError(f"{self.directory} may not be written to; choose another --out.")
+            raise ArtifactError(f"{self.directory} is not writable; choose another --out.")
         if self.writer is None:
             try:
                 self.writer = self.index.writer(heap_size=WRITER_BYTES, num_threads=1)
@@ -92,7 +92,7 @@ class LexicalIndex:
         return self.writer
 
     def add(self, passages: Iterable[Passage]) -> None:
-        """Add passages; one whose id is there already replaces it."""
+        """Add passages; a passage with the id of an existing one replaces it."""
         writer, engine = self.writing(), tantivy()
         for passage in passages:
             titles = " ".join((*passage.headings, *labels(passage.text), passage.path))
@@ -104,7 +104,7 @@ class LexicalIndex:
                 names=" ".join(names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
                 passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
             )
-            try:  # tantivy writes beside us: a failure there is told at a later call
+            try:  # tantivy writes in other threads: a failure is raised at a later call
                 writer.delete_documents_by_term("id", passage.id)
                 writer.add_document(document)
             except (OSError, ValueError) as error:
@@ -116,28 +116,28 @@ class LexicalIndex:
             self.writing().delete_documents_by_term("document", document)
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
-        """The best passages, best first; ties broken by passage id.
+        """The best passages, best first; ties are broken by passage id.
 
-        Any text is a query; one without a content word finds nothing.
+        Any text is a valid query; one without a content word finds nothing.
         """
         return self.find(read_question(query), limit)
 
     def find(self, question: Question, limit: int = 10) -> list[Hit]:
         """The best passages for the terms of a question, like `search`."""
-        wanted = self.query(question)
-        if wanted is None or limit < 1 or not len(self):
+        query = self.query(question)
+        if query is None or limit < 1 or not len(self):
             return []
         found, size = [], limit + 1
         while True:
-            found = self.searcher.search(wanted, limit=size, count=False).hits
+            found = self.searcher.search(query, limit=size, count=False).hits
             if len(found) < size or found[-1][0] < found[limit - 1][0]:
-                break  # every passage that ties with the last one wanted is here
+                break  # includes every passage that ties with the last requested one
             size *= 2
         hits = [Hit(self.passage(address), score) for score, address in found]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:limit]
 
     def query(self, question: Question) -> Any:
-        """The question as tantivy's query: any term may match, titles and names count more."""
+        """The question as a tantivy query: any term may match; titles and names are boosted."""
         query, fields = tantivy().Query, self.index.schema
         parts = []
         for term in question.terms:
@@ -152,7 +152,7 @@ class LexicalIndex:
         return query.boolean_query([(should, part) for part in parts]) if parts else None
 
     def passage(self, address: Any) -> Passage:
-        """The stored passage at an address of tantivy's."""
+        """The stored passage at a tantivy address."""
         record = json.loads(self.searcher.doc(address).get_first("passage"))
         return Passage(**record | {"headings": tuple(record["headings"])})
 
@@ -161,9 +161,9 @@ class LexicalIndex:
         return self.searcher.doc_freq(field, term)
 
     def snapshot(self) -> str:
-        """Make what was added and deleted durable and visible; return the snapshot's id.
+        """Commit additions and deletions; return the snapshot's id.
 
-        The id is a hash of all passages: equal content has equal ids, however it was added.
+        The id is a hash of all passages, so equal content has equal ids however it was added.
         Raises CapacityError if the disk is full.
         """
         if self.writer is not None:
@@ -184,10 +184,10 @@ class LexicalIndex:
 
 
 def settle(directory: Path) -> None:
-    """Name the segments of a finished index by their content: equal indexes are equal files.
+    """Rename the segments of a complete index by content hash: equal indexes are equal files.
 
-    tantivy names each segment at random and calls the files by it; what is in them does not depend
-    on the name. No index may be open in the directory.
+    tantivy names each segment and its files at random; their content does not depend on the name.
+    No index may be open in the directory.
     """
     meta, managed = directory / "meta.json", directory / ".managed.json"
     text = meta.read_text(encoding="utf-8")
@@ -204,12 +204,12 @@ def settle(directory: Path) -> None:
 
 
 def passage_digest(passage: Passage) -> str:
-    """Hash of everything in a passage."""
+    """Hash of a passage."""
     return digest(passage.__dict__ | {"headings": list(passage.headings)})
 
 
 def schema(engine: Any) -> Any:
-    """The fields: what is searched, what is matched whole, and the stored passage."""
+    """The fields of the index: stemmed, exact and stored."""
     build = engine.SchemaBuilder()
     build.add_text_field("id", tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
@@ -221,18 +221,18 @@ def schema(engine: Any) -> Any:
 
 
 def idf(passages: int, having: int) -> float:
-    """Weight of a term that `having` of `passages` passages have, nats; never below zero.
+    """Inverse document frequency of a term in `having` of `passages` passages, nats; at least 0.
 
-    idf = ln(1 + (N - n + 1/2) / (n + 1/2)): BM25's, largest for a term that is nowhere.
+    idf = ln(1 + (N - n + 1/2) / (n + 1/2)), as in BM25; largest for a term that occurs nowhere.
     Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", eq. 3.3, plus 1.
     """
     return math.log1p((passages - having + 0.5) / (having + 0.5))
 
 
 def full(directory: Path, error: Exception) -> Exception | None:
-    """The error for a disk that took no more, of which tantivy tells in words; None for others."""
-    told = re.search(r"os error (\d+)", str(error))
-    number = int(told[1]) if told else getattr(error, "errno", None)
+    """The error for a full disk, which tantivy reports as text; None for other errors."""
+    match = re.search(r"os error (\d+)", str(error))
+    number = int(match[1]) if match else getattr(error, "errno", None)
     return disk_error(directory, OSError(number, "")) if disk_remedy(number) else None
 
 

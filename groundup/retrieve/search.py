@@ -1,7 +1,7 @@
-"""Open an index and find passages in it.
+"""Opens an index and finds passages in it.
 
-A path may be a folder that `groundup index` keeps up to date (the pointer in its ledger tells the
-snapshot) or one snapshot itself. What was opened stays the same while the index moves on.
+A path is either a folder of `groundup index`, whose ledger points to the current snapshot, or a
+snapshot itself. An open index does not change when the folder is indexed again.
 """
 
 from dataclasses import dataclass, field
@@ -19,16 +19,16 @@ from .terms import Term
 
 @dataclass
 class OpenIndex:
-    """A snapshot, opened for questions."""
+    """A snapshot opened for questions."""
 
     artifact: Artifact
     lexical: LexicalIndex
     places: dict[str, Place]
     """By document id."""
     root: str | None = None
-    """The indexed folder, where known."""
+    """The indexed folder, if known."""
     again: str = ""
-    """What to type to index it again, where known."""
+    """The command that indexes it again, if known."""
     cache: dict[str, Document] = field(default_factory=dict, repr=False)
 
     def search(self, question: str, limit: int = 10) -> list[Hit]:
@@ -45,13 +45,13 @@ class OpenIndex:
                     self.cache[id] = Document.from_json(file.read(place.length))
             except FileNotFoundError:
                 raise ArtifactError(
-                    f"{self.artifact.path} was removed since it was opened, as the index moved on "
-                    "twice; open the index again."
+                    f"{self.artifact.path} was removed since it was opened, because the index was "
+                    "updated twice; open the index again."
                 ) from None
         return self.cache[id]
 
     def weight(self, term: Term) -> float:
-        """How much a term tells, nats: the idf of its exact name, or of its rarest stem."""
+        """The weight of a term, nats: the idf of its exact name, or of its rarest stem."""
         size = len(self.lexical)
         if term.name is not None and (having := self.lexical.frequency("names", term.name)):
             return idf(size, having)
@@ -59,7 +59,7 @@ class OpenIndex:
         return idf(size, min(size, having))
 
     def having(self, stem: str) -> int:
-        """Number of passages with a stem in their text or the titles above it, at least."""
+        """Number of passages with a stem in their text or in their titles, whichever is larger."""
         return max(self.lexical.frequency(field, stem) for field in ("body", "headings"))
 
     @cached_property
@@ -69,10 +69,7 @@ class OpenIndex:
 
 
 def open_index(path: Path) -> OpenIndex:
-    """Open the current snapshot of an index.
-
-    Raises ArtifactError, in one line, if there is none or it is damaged.
-    """
+    """Open the current snapshot of an index; ArtifactError if there is none or it is damaged."""
     artifact = current(Path(path))
     folder = artifact.path.absolute().parent
     out = folder.parent if folder.name == "snapshots" else None
@@ -84,6 +81,6 @@ def open_index(path: Path) -> OpenIndex:
 
 
 def current(path: Path) -> Artifact:
-    """The snapshot that a path stands for: the artifact itself, or the pointer's."""
+    """The snapshot of a path: the artifact itself, or the one that the pointer names."""
     is_snapshot = (path / MANIFEST).is_file()
     return Artifact.open(path if is_snapshot else answering(path), kind="index")

@@ -1,8 +1,8 @@
-"""Cut a text into sentences and blocks of code that are slices of it.
+"""Splits a text into sentences and code blocks that are slices of it.
 
-A blank line, a list item, a heading or a change between prose and code ends a sentence; inside a
-paragraph `.`, `!`, `?` and their full-width forms do, unless they close an abbreviation, an
-initial or a number. Nothing is rewritten: every sentence is `text[start:end]`.
+A blank line, a list item, a heading or a change between prose and code ends a sentence; within a
+paragraph `.`, `!`, `?` and their full-width forms do, unless they end an abbreviation, an initial
+or a number. Nothing is rewritten: every sentence is `text[start:end]`.
 """
 
 import re
@@ -13,7 +13,7 @@ SentenceKind = Literal["prose", "heading", "code"]
 
 
 class Sentence(NamedTuple):
-    """A slice of a text: text[start:end], with no white space at its ends."""
+    """A slice of a text, text[start:end], without white space at its ends."""
 
     start: int
     end: int
@@ -45,31 +45,31 @@ CODE_LINE = re.compile(
 
 
 def sentences(text: str, lines_end: bool = False) -> list[Sentence]:
-    """Cut a text into its sentences, in order.
+    """Split a text into sentences, in order.
 
-    lines_end: a line end outside code ends a sentence, as in the text of HTML.
+    lines_end: whether a line end outside code ends a sentence, as in the text of HTML.
 
     >>> text = "It works, e.g. Here. Next one.\\n\\n>>> f(1)\\n2"
     >>> [text[part.start : part.end] for part in sentences(text)]
     ['It works, e.g. Here.', 'Next one.', '>>> f(1)\\n2']
     """
-    found: list[Sentence] = []
+    result: list[Sentence] = []
     for start, end, kind in blocks(text):
-        last = found[-1] if found else None
+        last = result[-1] if result else None
         if kind == "prose" and not (last and is_shown(text, last, start, end)):
             for first, stop in split_lines(text, start, end) if lines_end else [(start, end)]:
-                found += [Sentence(*part, "prose") for part in split_prose(text, first, stop)]
+                result += [Sentence(*part, "prose") for part in split_prose(text, first, stop)]
         elif kind == "heading":
-            found.append(Sentence(start, end, kind))
+            result.append(Sentence(start, end, kind))
         elif last and last.kind == "code" and not text[last.end : start].strip():
-            found[-1] = Sentence(last.start, end, "code")
+            result[-1] = Sentence(last.start, end, "code")
         else:
-            found.append(Sentence(start, end, "code"))
-    return found
+            result.append(Sentence(start, end, "code"))
+    return result
 
 
 def is_shown(text: str, last: Sentence, start: int, end: int) -> bool:
-    """Tell whether a block is indented below a colon, as an example that is not prose."""
+    """Whether a block is indented below a colon, like an example."""
     if text[last.end - 1] != ":" or LIST_ITEM.match(text, start):
         return False
     indent = start - (max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1)
@@ -78,7 +78,7 @@ def is_shown(text: str, last: Sentence, start: int, end: int) -> bool:
 
 
 def split_lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the lines of a paragraph without the white space around them."""
+    """Yield the lines of a paragraph without surrounding white space."""
     for match in re.finditer(r"[^\s](?:[^\r\n]*[^\s])?", text[start:end]):
         yield start + match.start(), start + match.end()
 
@@ -90,11 +90,11 @@ class Line(NamedTuple):
     end: int
     text: str
     is_code: bool
-    """It looks like code rather than prose."""
+    """Whether it looks like code rather than prose."""
 
 
 def lines(text: str) -> Iterator[Line]:
-    """Yield the lines of a text; only \\n, \\r and \\r\\n end one."""
+    """Yield the lines of a text, which end with \\n, \\r or \\r\\n."""
     for match in LINE.finditer(text):
         line = match.group().rstrip("\r\n")
         if match.group():
@@ -103,7 +103,7 @@ def lines(text: str) -> Iterator[Line]:
 
 
 def blocks(text: str) -> Iterator[Sentence]:
-    """Yield paragraphs, list items, headings and blocks of code, trimmed of white space."""
+    """Yield paragraphs, list items, headings and code blocks, without surrounding white space."""
     group: list[Line] = []
     code = 0  # lines of the group that look like code
     fence = ""
@@ -130,7 +130,7 @@ def blocks(text: str) -> Iterator[Sentence]:
 
 
 def close(group: list[Line]) -> Iterator[Sentence]:
-    """Yield the blocks of a group of lines that no blank line parts."""
+    """Yield the blocks of a group of lines without a blank line."""
     group = [line for line in group if line.text.strip()]
     while group and (HASHES.match(group[0].text) or is_underlined(group)):
         size = 1 if HASHES.match(group[0].text) else 2
@@ -146,23 +146,23 @@ def close(group: list[Line]) -> Iterator[Sentence]:
 
 
 def code_from(group: list[Line]) -> int:
-    """The line from which on a group is code: 0 if all of it is, its length if none is.
+    """Index of the first code line of a group: 0 if all of it is code, its length if none is.
 
-    Code after prose begins below a colon or a full stop. More than half of the lines decide.
+    Code after prose starts below a colon or a full stop. More than half of the lines decide.
     """
     if group[0].text.lstrip().startswith((">>>", "$ ")):
         return 0
-    code, at = 0, len(group)
+    code, first_code = 0, len(group)
     for i in reversed(range(len(group))):
         code += group[i].is_code
         begins = i == 0 or (group[i].is_code and group[i - 1].text.rstrip().endswith((":", ".")))
         if begins and code * 2 > len(group) - i:
-            at = i
-    return at
+            first_code = i
+    return first_code
 
 
 def is_underlined(group: list[Line]) -> bool:
-    """Tell whether the group starts with a title and a line of punctuation below it."""
+    """Whether the group starts with a title underlined with punctuation."""
     if len(group) < 2 or UNDERLINE.match(group[0].text):
         return False
     title, line = group[0].text.strip(), group[1].text.strip()
@@ -170,14 +170,14 @@ def is_underlined(group: list[Line]) -> bool:
 
 
 def trimmed(group: list[Line], kind: SentenceKind) -> Sentence:
-    """The slice from the first to the last visible character of some lines."""
+    """The slice from the first to the last visible character of lines."""
     first, last = group[0], group[-1]
     start = first.start + len(first.text) - len(first.text.lstrip())
     return Sentence(start, last.start + len(last.text.rstrip()), kind)
 
 
 def is_label(line: str) -> bool:
-    """Tell whether a line only names what follows it: a defined word, a signature, "Note:".
+    """Whether a line only names what follows it: a defined word, a signature, "Note:".
 
     >>> [is_label(line) for line in ("decorator", "os.remove(path, *, dir_fd=None)", "It ends.")]
     [True, True, False]
@@ -191,7 +191,7 @@ def is_label(line: str) -> bool:
 
 
 def labels(text: str) -> list[str]:
-    """Lines of a text that name the sentence below them, without the arguments of signatures.
+    """Lines that name the sentence below them, without the arguments of signatures.
 
     >>> labels("decorator\\n\\nA function that returns another function.")
     ['decorator']
@@ -224,7 +224,7 @@ def split_prose(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def ends_here(text: str, start: int, mark: re.Match[str]) -> bool:
-    """Tell whether a full stop inside a paragraph ends a sentence."""
+    """Whether a punctuation mark within a paragraph ends a sentence."""
     if mark.group()[0] in "。！？":
         return True
     if not STARTS_A_SENTENCE.match(text, mark.end()):

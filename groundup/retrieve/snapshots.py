@@ -1,12 +1,12 @@
-"""Which snapshot of an index answers, which may go, and which folder the index was made of.
+"""Which snapshot of an index is current, which can be deleted, and which folder was indexed.
 
     out/
       snapshots/ID/          see index.py; the newest two are kept
-      ledger/current.jsonl   the last line names the snapshot that answers
+      ledger/current.jsonl   the last line names the current snapshot
       source.json            the absolute path of the indexed folder
 
-The snapshots hold all that answers, so a damaged ledger costs nothing but its history: the next
-`groundup index` lays it aside and begins another. Knows nothing of what is in a snapshot.
+Snapshots are complete in themselves, so a damaged ledger loses only its history: the next `groundup
+index` renames it and starts another. Knows nothing of the content of a snapshot.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from groundup.core import (
 
 LEDGER = "ledger/current.jsonl"
 KEPT = 2
-"""The snapshot that answers, and the one before: a reader may have it open."""
+"""Number of kept snapshots: the current one and the previous, which a reader may have open."""
 REMOVED = ".removed-"
 
 
@@ -38,17 +38,17 @@ def pointer_of(out: Path) -> Pointer:
 
 
 def command(out: Path, source: str | None = None) -> str:
-    """What to type to bring an index up to date."""
+    """The command that updates an index."""
     return f"groundup index {quote(source) if source else 'FOLDER'} --out {quote(str(out))}"
 
 
 def answering(out: Path) -> Path:
-    """The snapshot that answers; one line tells of a torn end of the ledger.
+    """The path of the current snapshot; an incomplete last line of the ledger is reported.
 
-    A kill while the pointer moves leaves a torn last line. The snapshot it would have named was
-    never acknowledged, so the last whole line is the truth.
+    A kill while the pointer moves leaves an incomplete last line. The snapshot that it would have
+    named was never acknowledged, so the last complete line counts.
 
-    Raises ArtifactError that tells apart a folder without an index and a damaged ledger.
+    Raises ArtifactError, with different messages for a missing index and a damaged ledger.
     """
     pointer, again = pointer_of(out), command(out, read_root(out))
     torn = pointer.ledger.torn()
@@ -60,25 +60,25 @@ def answering(out: Path) -> Path:
         if torn:
             record.say(
                 f"{out / LEDGER} ends in {torn} bytes of a line that was never finished; the "
-                f"answer is from the snapshot before, {name}. To bring it up to date: {again}"
+                f"previous snapshot {name} is used. To update the index, run: {again}"
             )
         return out / "snapshots" / name
     if not (out / LEDGER).exists() and not any((out / "snapshots").glob(f"*/{MANIFEST}")):
         raise ArtifactError(f"{out} holds no index; make one with: {again}")
-    found = f"{torn} bytes without a whole line" if torn else "none"
+    found = f"{torn} bytes without a complete line" if torn else "none"
     raise ArtifactError(
-        f"The ledger of the index is damaged: {out / LEDGER} should hold a line that names the "
-        f"current snapshot, it holds {found}; run again, nothing is lost: {again}"
+        f"The ledger of the index is damaged: {out / LEDGER} should have a line that names the "
+        f"current snapshot, it has {found}; run again, nothing is lost: {again}"
     )
 
 
 def is_name(value: object) -> bool:
-    """Whether a pointer's value can be the name of a snapshot."""
+    """Whether a pointer's value is a valid snapshot name."""
     return isinstance(value, str) and "/" not in value and not value.startswith(".")
 
 
 def last_name(out: Path) -> str | None:
-    """The snapshot that answers, for the run that may make the next; None if no line tells."""
+    """The name of the current snapshot; None if the ledger does not name one."""
     try:
         return pointer_of(out).value
     except ArtifactError:
@@ -86,17 +86,17 @@ def last_name(out: Path) -> str | None:
 
 
 def move(out: Path, before: str | None, name: str, reason: str) -> None:
-    """Let a complete snapshot answer, mend the ledger, and remove snapshots that are not needed.
+    """Make a complete snapshot the current one, repair the ledger and delete old snapshots.
 
-    Raises ArtifactError if another run moved the pointer on since it was at `before`.
+    Raises ArtifactError if another run moved the pointer since it was at `before`.
     """
     pointer = pointer_of(out)
     try:
         torn = pointer.ledger.torn() if pointer.value == name else 0
     except ArtifactError as error:
-        aside = pointer.ledger.path.with_name("damaged.jsonl")
-        os.replace(pointer.ledger.path, aside)
-        record.say(f"{error} A new ledger begins; the old one now is {aside}.")
+        renamed = pointer.ledger.path.with_name("damaged.jsonl")
+        os.replace(pointer.ledger.path, renamed)
+        record.say(f"{error} A new ledger is started; the old one is now {renamed}.")
         torn = 0
     if before != name:
         pointer.move(before, name, author=user_name(), reason=reason)
@@ -107,9 +107,9 @@ def move(out: Path, before: str | None, name: str, reason: str) -> None:
 
 
 def prune(out: Path) -> None:
-    """Remove all snapshots but those that answered last and those being written."""
+    """Delete all snapshots but the last two and those being written."""
     pointer, folder = pointer_of(out), out / "snapshots"
-    with pointer.ledger.writing():  # so that no pointer moves meanwhile
+    with pointer.ledger.writing():  # so that the pointer does not move meanwhile
         try:
             order = {move.content["value"]: move.sequence for move in pointer.history()}
         except ArtifactError:
@@ -118,7 +118,7 @@ def prune(out: Path) -> None:
         paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
         for path in paths[KEPT:]:
             if not is_busy(path):
-                # Renamed whole: a kill while removing leaves nothing that looks like a snapshot.
+                # Renamed first: a kill during deletion leaves nothing that looks like a snapshot.
                 os.replace(path, folder / f"{REMOVED}{path.name}")
     for path in folder.glob(f"{REMOVED}*"):
         shutil.rmtree(path, ignore_errors=True)
@@ -135,14 +135,14 @@ def is_busy(path: Path) -> bool:
 
 
 def write_root(out: Path, source: Path) -> None:
-    """Note the folder that an index is made of."""
+    """Record the folder that was indexed."""
     root = str(source.resolve())
     if read_root(out) != root:
         write_json(out / "source.json", {"root": root})
 
 
 def read_root(out: Path) -> str | None:
-    """The indexed folder; None where that was not noted."""
+    """The indexed folder; None if it was not recorded."""
     try:
         root = json.loads((out / "source.json").read_bytes())["root"]
     except (OSError, ValueError, KeyError, TypeError):

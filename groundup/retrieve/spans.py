@@ -3,9 +3,9 @@
     score = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
     c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
 
-A term that is nowhere has the largest weight and covers nothing, so the score is low where the
-documents do not speak of what is asked. Which run is quoted depends further on what it is: a
-definition or a signature of what is asked, prose before code, a sentence that stands alone.
+A term that occurs nowhere has the largest weight and no coverage, so the score is low if the
+documents do not cover the question. The choice of the quote also prefers definitions and signatures
+of the question's subject, prose to code, and self-contained sentences.
 """
 
 import re
@@ -25,13 +25,13 @@ QUOTE_CHARACTERS = 320
 QUOTE_WITH_CODE_CHARACTERS = 1000
 
 LABEL_BONUS = 0.3
-"""For a signature, a defined word or a title that is what was asked for."""
+"""For a signature, a defined word or a title that names the question's subject."""
 DEFINITION_BONUS = 0.12
 FOCUS_BONUS = 0.1
 DIRECT_BONUS = 0.1
 """For terms in the sentences themselves rather than in a title."""
 LEANING_COST = 0.08
-"""For a sentence that leans on the one before, such as "It also …"."""
+"""For a sentence that depends on the one before, such as "It also …"."""
 
 LEANS = re.compile(
     r"(?:this|it|its|they|these|those|such|however|thus|otherwise|therefore|also|instead|then|"
@@ -45,53 +45,53 @@ IS = re.compile(r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|let
 
 
 class Wanted(NamedTuple):
-    """A question with the weight of each of its terms, nats."""
+    """A question with the weight of each term, nats."""
 
     question: Question
     weights: list[float]
 
     def share(self, credits: list[float]) -> float:
-        """The weighted share of the terms that is covered, in [0, 1]."""
+        """The weighted share of covered terms, in [0, 1]."""
         pairs = zip(self.weights, credits, strict=True)
         return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
 
     def found_in(self, words: Bag) -> list[float]:
-        """How much of each term some words are."""
+        """The credit of each term for some words."""
         return [match(term, words) for term in self.question.terms]
 
 
 class Span(NamedTuple):
-    """A run of sentences of one passage that answers, more or less."""
+    """A run of sentences of one passage, as a possible answer."""
 
     hit: Hit
     start: int
-    """First character in the passage's text."""
+    """Start in the passage's text."""
     end: int
     score: float
     """Share of the question that it covers, in [0, 1]; decides refusal."""
     rank: float
-    """The score with what makes a good quote; decides the order."""
+    """The score plus the merits of the quote; decides the order."""
 
 
 def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
-    """The run of sentences of a passage that covers the question best; None without any."""
+    """The run of sentences of a passage that covers the question best; None if there is none."""
     passage = hit.passage
     units = mark_titles(sentences(passage.text, document.kind == "html"), passage, document)
-    around = contexts(passage, units, wanted)
-    found = [said_in(passage.text, unit, wanted) for unit in units]
+    context_credits = contexts(passage, units, wanted)
+    sentence_credits = [said_in(passage.text, unit, wanted) for unit in units]
     labels = [label(passage.text[unit.start : unit.end], wanted) for unit in units]
     best: Span | None = None
     for first in range(len(units)):
-        covered = around[first]
+        covered = context_credits[first]
         for last in range(first, min(first + RUN_UNITS, len(units))):
             is_long = units[last].end - units[first].start > RUN_CHARACTERS
             if last > first and (is_long or units[last].kind == "heading"):
                 break
-            covered = [max(pair) for pair in zip(covered, found[last], strict=True)]
+            covered = [max(pair) for pair in zip(covered, sentence_credits[last], strict=True)]
             score, run = wanted.share(covered), units[first : last + 1]
-            near = labels[max(0, first - 1) : first + 1]
-            rank = score + merit(passage.text, run, found[first : last + 1], wanted)
-            rank += LABEL_BONUS * max(near)
+            near_labels = labels[max(0, first - 1) : first + 1]
+            rank = score + merit(passage.text, run, sentence_credits[first : last + 1], wanted)
+            rank += LABEL_BONUS * max(near_labels)
             if best is None or rank > best.rank:
                 best = Span(hit, first, last, score, rank)
     if best is None:
@@ -101,7 +101,7 @@ def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
 
 
 def said_in(text: str, unit: Sentence, wanted: Wanted) -> list[float]:
-    """How much of each term a sentence says; a title says it less."""
+    """The credit of each term for a sentence; titles count less."""
     credits = wanted.found_in(bag(text[unit.start : unit.end]))
     if unit.kind == "heading":
         return [TITLE_CREDIT * credit for credit in credits]
@@ -109,21 +109,21 @@ def said_in(text: str, unit: Sentence, wanted: Wanted) -> list[float]:
 
 
 def contexts(passage: Passage, units: list[Sentence], wanted: Wanted) -> list[list[float]]:
-    """The credit of each term for what stands around each sentence: titles, passage."""
+    """The credit of each term for the titles and the passage around each sentence."""
     titles = passage.headings
     outer = wanted.found_in(bag(" ".join((*titles, passage.path)), ".".join(titles)))
     whole = wanted.found_in(bag(passage.text))
-    found, inner = [], [0.0] * len(whole)
+    credits, inner = [], [0.0] * len(whole)
     for unit in units:
         if unit.kind == "heading":
             inner = wanted.found_in(bag(passage.text[unit.start : unit.end]))
         rows = zip(outer, inner, whole, strict=True)
-        found.append([max(TITLE_CREDIT * max(o, i), PASSAGE_CREDIT * w) for o, i, w in rows])
-    return found
+        credits.append([max(TITLE_CREDIT * max(o, i), PASSAGE_CREDIT * w) for o, i, w in rows])
+    return credits
 
 
 def mark_titles(units: list[Sentence], passage: Passage, document: Document) -> list[Sentence]:
-    """Call a sentence that lies inside a title of the document a heading."""
+    """Mark sentences within a title of the document as headings."""
     if document.kind == "python":
         return units
     spans = [
@@ -141,9 +141,9 @@ def mark_titles(units: list[Sentence], passage: Passage, document: Document) -> 
 
 
 def label(text: str, wanted: Wanted) -> float:
-    """How well a short line names what is asked for: a title, a signature, a defined word.
+    """How well a short line names the question's subject: a title, a signature, a defined word.
 
-    The share of the question in it times the share of it in the question, in [0, 1].
+    The share of the question in the line times the share of the line in the question, in [0, 1].
     """
     line = text.split("\n", 1)[0]
     signature = SIGNATURE.match(line)
@@ -155,36 +155,40 @@ def label(text: str, wanted: Wanted) -> float:
 
 
 def named(line: str, wanted: Wanted) -> float:
-    """The share of the question in some words times the share of them in the question."""
-    asked = {stem for term in wanted.question.terms for stem in term.stems}
+    """The share of the question in the words times the share of the words in the question."""
+    question_stems = {stem for term in wanted.question.terms for stem in term.stems}
     stems = [stem for stem in analyse(line) if stem not in STOP_WORDS]
-    inside = sum(stem in asked for stem in stems)
+    inside = sum(stem in question_stems for stem in stems)
     return wanted.share(wanted.found_in(bag(line))) * inside / max(1, len(stems))
 
 
-def merit(text: str, run: list[Sentence], found: list[list[float]], wanted: Wanted) -> float:
-    """What makes a run a good or a poor quote, apart from what it covers."""
+def merit(text: str, run: list[Sentence], credits: list[list[float]], wanted: Wanted) -> float:
+    """The quality of a run as a quote, apart from what it covers."""
     value = -0.03 * (len(run) - 1) - 0.05 * (run[-1].end - run[0].start) / RUN_CHARACTERS
-    said = [unit for unit in run if unit.kind != "heading"]
-    prose = [unit for unit in said if unit.kind == "prose"]
-    value -= 0.2 * (not said) + 0.1 * (not prose)
-    if said and said[0].kind == "code" and "\n" in text[said[0].start : said[0].end]:
+    text_units = [unit for unit in run if unit.kind != "heading"]
+    prose = [unit for unit in text_units if unit.kind == "prose"]
+    value -= 0.2 * (not text_units) + 0.1 * (not prose)
+    if (
+        text_units
+        and text_units[0].kind == "code"
+        and "\n" in text[text_units[0].start : text_units[0].end]
+    ):
         value -= 0.1
-    value -= 0.1 * all(is_label(text[unit.start : unit.end]) for unit in said)
+    value -= 0.1 * all(is_label(text[unit.start : unit.end]) for unit in text_units)
     if not prose:
         return value
     first = text[prose[0].start : prose[0].end]
     words = len(first.split())
     value -= 0.1 * (words < 4) + 0.1 * first.endswith("?")
     value -= LEANING_COST * bool(LEANS.match(first))
-    said_directly = wanted.share([max(row) for row in zip(*found, strict=True)])
-    focus = min(1.0, 3.0 * sum(found[run.index(prose[0])]) / max(words, 8))
-    value += DIRECT_BONUS * said_directly + FOCUS_BONUS * said_directly * focus
+    direct_share = wanted.share([max(row) for row in zip(*credits, strict=True)])
+    focus = min(1.0, 3.0 * sum(credits[run.index(prose[0])]) / max(words, 8))
+    value += DIRECT_BONUS * direct_share + FOCUS_BONUS * direct_share * focus
     return value + DEFINITION_BONUS * defines(first, wanted)
 
 
 def defines(sentence: str, wanted: Wanted) -> float:
-    """How far a sentence begins with what is asked for, alone, and says what it is or does."""
+    """How well the part of a sentence before `is`, `means` and the like names the subject."""
     verb = IS.search(sentence)
     if verb is None or verb.start() > 80:
         return 0.0
@@ -192,7 +196,7 @@ def defines(sentence: str, wanted: Wanted) -> float:
 
 
 def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int, int]:
-    """The quote for a run: without a leading title, with what completes its paragraph."""
+    """The quote of a run: without a leading title, with the rest of its paragraph if it fits."""
     while units[first].kind == "heading" and first + 1 < len(units):
         first += 1
     last = max(first, last)
@@ -213,5 +217,5 @@ def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int
 
 
 def follows(text: str, units: list[Sentence], at: int) -> bool:
-    """Whether the sentence after `at` stands in the same paragraph."""
+    """Whether the sentence after `at` is in the same paragraph."""
     return not re.search(r"\n\s*\n", text[units[at].end : units[at + 1].start])

@@ -1,11 +1,11 @@
-"""What a question is about: content words by their stems, names of code exactly as spelt.
+"""The terms of a question: stems of content words, and exact names of code.
 
     "How do I use os.path.join on two paths?"  ->  join by its exact name, "path" by its stem
 
-Stop words and the words that frame a question (how, does, mean, difference) carry no content,
-unless the question quotes them or names them as a keyword: `with`, "the for loop".
-Texts are analysed by the same stemmer as the index, so a match here is a match there.
-Words are what is between spaces and punctuation: languages without spaces are not segmented.
+Stop words and words that frame a question (how, does, mean, difference) are ignored, unless the
+question quotes them or names them as a keyword: `with`, "the for loop". Texts and the index use the
+same stemmer, so they match equally. Words are separated by spaces and punctuation: languages
+without spaces are not segmented.
 """
 
 import re
@@ -19,11 +19,11 @@ MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
 LONGEST_WORD = 60
 ENDING_CREDIT = 0.9
-"""Credit for an exact name without its first parts: `Path.open` for `pathlib.Path.open`."""
+"""Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
 SPLIT_NAME_CREDIT = 0.55
-"""Credit for finding only the parts of an exact name, such as `path` and `join`."""
+"""Credit for only the parts of an exact name, such as `path` and `join`."""
 SPLIT_PAIR_CREDIT = 0.5
-"""Credit for the two words of a pair that do not follow each other."""
+"""Credit for the two words of a pair that are not adjacent."""
 
 NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-][^\W\d]\w*)*")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
@@ -56,35 +56,35 @@ STOP_WORDS = frozenset(
 
 
 class Term(NamedTuple):
-    """One thing a question asks for: it is there as its exact name, or as all of its stems."""
+    """A term of a question, which matches by its exact name or by all of its stems."""
 
     text: str
     stems: tuple[str, ...]
     name: str | None = None
-    """The exact name, when the term is a name of code."""
+    """The exact name, if the term is a name of code."""
     is_pair: bool = False
-    """The two stems must follow each other, as in "the unless statement"."""
+    """Whether the two stems must be adjacent, as in "the unless statement"."""
 
 
 class Question(NamedTuple):
-    """The content terms of a question, in order and each once."""
+    """The distinct terms of a question, in order."""
 
     terms: tuple[Term, ...]
     cut: str
-    """What was left out of a question that is too long, in words; empty when nothing was."""
+    """What was omitted of a too long question, in words; otherwise empty."""
 
 
 class Bag(NamedTuple):
-    """The stems and exact names of a stretch of text."""
+    """The stems and exact names of a text."""
 
     stems: frozenset[str]
     pairs: frozenset[tuple[str, str]]
-    """Stems that follow each other."""
+    """Adjacent stems."""
     names: frozenset[str]
 
 
 def read_question(text: str) -> Question:
-    """Find what a question asks for; at most MAX_TERMS terms of its first 4,000 characters.
+    """Extract the terms of a question: at most MAX_TERMS from its first 4,000 characters.
 
     >>> [term.text for term in read_question("How do I open files with os.open()?").terms]
     ['open', 'files', 'os.open']
@@ -93,39 +93,39 @@ def read_question(text: str) -> Question:
     """
     text = text.strip()
     read = whole_words(text)
-    meant = {
+    emphasised = {
         word.lower() for quoted in QUOTED.findall(read) for word in re.findall(r"\w+", max(quoted))
     }
-    found: dict[tuple[str, ...], Term] = {}
+    terms: dict[tuple[str, ...], Term] = {}
     end = 0
     for match in NAME.finditer(read):
         if match.start() < end:
             continue  # the second word of a pair
         pair = AS_KEYWORD.match(read, match.start())
-        term = as_term(match.group(), read[match.end() :][:1] == "(", meant)
+        term = as_term(match.group(), read[match.end() :][:1] == "(", emphasised)
         if pair and pair[1].lower() not in NO_KEYWORDS and len(analyse(pair.group())) == 2:
             words = re.findall(r"\w+", pair.group())
             term = Term(" ".join(words), tuple(analyse(pair.group())), is_pair=True)
             end = pair.end()
         if term is not None:
-            known = found.setdefault(term.stems or (term.text,), term)
-            if known.name is None and term.name is not None:
-                found[term.stems or (term.text,)] = term
+            previous = terms.setdefault(term.stems or (term.text,), term)
+            if previous.name is None and term.name is not None:
+                terms[term.stems or (term.text,)] = term
     for number in re.findall(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b", read):
         stems = tuple(analyse(number))
-        found.setdefault(stems, Term(number, stems))
-    return Question(tuple(found.values())[:MAX_TERMS], what_was_cut(text, len(found)))
+        terms.setdefault(stems, Term(number, stems))
+    return Question(tuple(terms.values())[:MAX_TERMS], what_was_cut(text, len(terms)))
 
 
 def whole_words(text: str) -> str:
-    """The first 4,000 characters without half a word at their end, which would be another term."""
+    """The first 4,000 characters without an incomplete last word, which would be another term."""
     if len(text) <= MAX_QUESTION_CHARACTERS:
         return text
     return text[: MAX_QUESTION_CHARACTERS + 1].rsplit(None, 1)[0][:MAX_QUESTION_CHARACTERS]
 
 
 def what_was_cut(text: str, terms: int) -> str:
-    """Say which part of a question is not used."""
+    """Describe the unused part of a question."""
     cuts = []
     if len(text) > MAX_QUESTION_CHARACTERS:
         cuts.append(f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read")
@@ -134,10 +134,10 @@ def what_was_cut(text: str, terms: int) -> str:
     return "; ".join(cuts)
 
 
-def as_term(word: str, is_called: bool, meant: set[str]) -> Term | None:
-    """Make a term of a word of the question; None for one without content."""
+def as_term(word: str, is_called: bool, emphasised: set[str]) -> Term | None:
+    """Create the term of a word; None for a word without content."""
     bare = word.lstrip("-")
-    if bare.lower() in STOP_WORDS and bare.lower() not in meant and not is_called:
+    if bare.lower() in STOP_WORDS and bare.lower() not in emphasised and not is_called:
         return None
     stems = tuple(dict.fromkeys(analyse(word)))
     if not stems and not bare.strip("_"):
@@ -146,7 +146,7 @@ def as_term(word: str, is_called: bool, meant: set[str]) -> Term | None:
 
 
 def is_name(word: str) -> bool:
-    """Tell whether a word can only be a name of code: dots, underscores, digits, inner capitals.
+    """Whether a word can only be a name of code: dots, underscores, digits, inner capitals.
 
     >>> [is_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
     [True, True, True, False, True]
@@ -155,7 +155,7 @@ def is_name(word: str) -> bool:
 
 
 def names(text: str) -> Iterator[str]:
-    """Yield every exact name in a text; a dotted one whole, and each of its endings.
+    """Yield every exact name in a text, a dotted one with each of its suffixes.
 
     >>> list(names("see os.path.join() or open(file)"))
     ['os.path.join', 'path.join', 'join', 'open']
@@ -174,12 +174,12 @@ def bag(text: str, context: str = "") -> Bag:
     """Collect the stems and exact names of a text; `context` adds names that surround it."""
     stems = analyse(text)
     pairs = zip(stems, stems[1:], strict=False)
-    known = names(f"{context} {text}" if context else text)
-    return Bag(frozenset(stems), frozenset(pairs), frozenset(known))
+    exact_names = names(f"{context} {text}" if context else text)
+    return Bag(frozenset(stems), frozenset(pairs), frozenset(exact_names))
 
 
 def match(term: Term, words: Bag) -> float:
-    """How much of a term is in a stretch of text, in [0, 1]."""
+    """The credit of a term for a text, in [0, 1]."""
     if term.name is not None:
         if term.name in words.names:
             return 1.0
@@ -194,7 +194,7 @@ def match(term: Term, words: Bag) -> float:
 
 
 def endings(name: str) -> list[str]:
-    """The endings of a dotted name that still have a dot.
+    """The suffixes of a dotted name that still have a dot.
 
     >>> endings("pathlib.Path.open")
     ['Path.open']
@@ -204,7 +204,7 @@ def endings(name: str) -> list[str]:
 
 
 def analyse(text: str) -> list[str]:
-    """Stems of a text, in order, as the index has them.
+    """Stems of a text, in order, as in the index.
 
     >>> analyse("Opening the files' café")
     ['open', 'the', 'file', 'cafe']
@@ -214,7 +214,7 @@ def analyse(text: str) -> list[str]:
 
 @cache
 def analyser() -> Any:
-    """The analyser that index and questions share: words, lower case, no accents, stems."""
+    """The analyser of index and questions: words, lower case, no accents, stems."""
     engine = tantivy()
     builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
     for step in (
@@ -228,7 +228,7 @@ def analyser() -> Any:
 
 
 def tantivy() -> Any:
-    """The search engine's module; MissingExtra when it is not installed."""
+    """Import tantivy; MissingExtra if it is not installed."""
     try:
         import tantivy as engine
     except ImportError:

@@ -1,4 +1,4 @@
-"""Tokenizer: how does text become numbers, conversations become a loss mask, a corpus batches?"""
+"""Tokenizer: how do texts become ids, conversations ids and a loss mask, and corpora batches?"""
 
 from .bpe import PATTERNS, BytePairs, train_bpe, well_formed
 from .chat import TEMPLATE, Rendered, render, template_digest

@@ -1,17 +1,17 @@
-"""Byte-pair encoding, written to be read: learn merges, encode by them, decode.
+"""Byte-pair encoding as a readable reference: learn merges, encode, decode.
 
-Text is cut into pieces by a pattern (words, digits, runs of spaces); merges never cross a piece.
-A piece begins as single bytes; training joins the most frequent pair of neighbours again and
-again, and encoding replays those merges in the order in which they were learned.
+A pattern splits text into pieces (words, digits, runs of spaces); merges never cross pieces. A
+piece starts as single bytes. Training repeatedly merges the most frequent adjacent pair; encoding
+applies the merges in the order in which they were learned.
 
     "aaabdaaabac"  a a a b d a a a b a c     256 single bytes
      merge a+a     aa a b d aa a b a c       (a, a) was seen 4 times
      merge a+b     aa ab d aa ab a c         2 times, as (aa, a) was: older tokens win a tie
      merge aa+ab   aaab d aaab a c
 
-The merges and ids equal those of Hugging Face `tokenizers` (BpeTrainer over ByteLevel), ties
-included. fast.py encodes the same ids a hundred times faster. No special tokens here.
-Source: Gage 1994; Sennrich et al. 2016, arXiv:1508.07909; bytes instead of characters: GPT-2.
+Merges and ids equal those of Hugging Face `tokenizers` (BpeTrainer over ByteLevel), ties included.
+fast.py produces the same ids a hundred times faster. Special tokens are added there. Source: Gage
+1994; Sennrich et al. 2016, arXiv:1508.07909; bytes instead of characters: GPT-2.
 """
 
 import heapq
@@ -25,7 +25,7 @@ import regex
 from groundup.core import ConfigError, DataError
 
 PATTERNS = {
-    # The names are llama.cpp's (`tokenizer.ggml.pre`), which cuts by exactly these expressions.
+    # The names are llama.cpp's (`tokenizer.ggml.pre`) for the same expressions.
     "qwen2": (
         r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
         r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -38,10 +38,10 @@ Pair = tuple[int, int]
 
 
 def byte_characters() -> dict[int, str]:
-    """Map each byte to the printable character that stands for it in tokenizer files.
+    """Map each byte to the printable character that represents it in tokenizer files.
 
-    Printable Latin-1 stands for itself; the other 68 bytes follow as U+0100, U+0101, …
-    The order of the map is the order of the first 256 ids.
+    Printable Latin-1 represents itself; the other 68 bytes follow as U+0100, U+0101, … The order of
+    the map is the order of the first 256 ids.
 
     >>> byte_characters()[ord("A")], byte_characters()[ord(" ")]
     ('A', 'Ġ')
@@ -49,7 +49,7 @@ def byte_characters() -> dict[int, str]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     shown = {byte: chr(byte) for byte in printable}
-    return shown | {byte: chr(256 + place) for place, byte in enumerate(others)}
+    return shown | {byte: chr(256 + index) for index, byte in enumerate(others)}
 
 
 ALPHABET = tuple(bytes([byte]) for byte in byte_characters())
@@ -57,7 +57,7 @@ BYTE_IDS = {token[0]: place for place, token in enumerate(ALPHABET)}
 
 
 def well_formed(text: str) -> str:
-    r"""Text that has UTF-8: surrogate pairs are joined, a lone surrogate becomes U+FFFD.
+    r"""Make a text encodable in UTF-8: join surrogate pairs, replace lone surrogates by U+FFFD.
 
     >>> well_formed("a\ud83d\ude00b\ud800") == "a😀b\ufffd"
     True
@@ -70,14 +70,14 @@ def well_formed(text: str) -> str:
 
 
 def splitter(pattern: str) -> "regex.Pattern[str]":
-    """Compile a splitting pattern by its name; ConfigError lists the names."""
+    """Compile a splitting pattern by name; ConfigError lists the names."""
     if pattern not in PATTERNS:
         raise ConfigError(f"pattern={pattern!r} is not known; choose {' or '.join(PATTERNS)}.")
     return regex.compile(PATTERNS[pattern])
 
 
 def count_pieces(texts: Iterable[str], pattern: str) -> dict[bytes, int]:
-    """How often each piece occurs: BPE needs no more of a corpus than this."""
+    """Count each distinct piece: BPE needs nothing else of a corpus."""
     cut, counts = splitter(pattern), Counter[str]()
     for text in texts:
         counts.update(cut.findall(well_formed(text)))
@@ -85,44 +85,44 @@ def count_pieces(texts: Iterable[str], pattern: str) -> dict[bytes, int]:
 
 
 class Pieces(NamedTuple):
-    """The corpus during training: every distinct piece once, and where each pair occurs."""
+    """The corpus during training: distinct pieces, pair counts and pair positions."""
 
     ids: list[list[int]]
-    """Each piece as the ids of its tokens so far."""
+    """Token ids of each piece so far."""
     counts: list[int]
-    """How often each piece occurs in the corpus."""
+    """Number of occurrences of each piece in the corpus."""
     pairs: dict[Pair, int]
-    """How often two tokens are neighbours in the corpus."""
+    """Number of occurrences of each adjacent pair in the corpus."""
     places: dict[Pair, set[int]]
-    """Pieces in which a pair occurs, or once did."""
+    """Indices of pieces in which a pair occurs, or once occurred."""
 
     @classmethod
     def of(cls, counted: dict[bytes, int]) -> "Pieces":
-        """Begin with single bytes."""
+        """Start from single bytes."""
         pieces = cls([], [], defaultdict(int), defaultdict(set))
-        for place, (piece, count) in enumerate(counted.items()):
+        for index, (piece, count) in enumerate(counted.items()):
             pieces.ids.append([BYTE_IDS[byte] for byte in piece])
             pieces.counts.append(count)
             for pair in pairwise(pieces.ids[-1]):
                 pieces.pairs[pair] += count
-                pieces.places[pair].add(place)
+                pieces.places[pair].add(index)
         return pieces
 
     def join(self, pair: Pair, new: int) -> set[Pair]:
-        """Replace a pair by the id `new` everywhere; return the pairs that this made."""
-        made: set[Pair] = set()
-        for place in self.places.pop(pair):
-            count, old = self.counts[place], self.ids[place]
+        """Replace a pair by the id `new` everywhere; return the new pairs."""
+        created: set[Pair] = set()
+        for index in self.places.pop(pair):
+            count, old = self.counts[index], self.ids[index]
             joined = join(old, pair, new)
-            for gone in pairwise(old):
-                self.pairs[gone] -= count
-            for kept in pairwise(joined):
-                self.pairs[kept] += count
-                if new in kept:
-                    self.places[kept].add(place)
-                    made.add(kept)
-            self.ids[place] = joined
-        return made
+            for pair_before in pairwise(old):
+                self.pairs[pair_before] -= count
+            for pair_after in pairwise(joined):
+                self.pairs[pair_after] += count
+                if new in pair_after:
+                    self.places[pair_after].add(index)
+                    created.add(pair_after)
+            self.ids[index] = joined
+        return created
 
 
 def join(ids: list[int], pair: Pair, new: int) -> list[int]:
@@ -133,14 +133,14 @@ def join(ids: list[int], pair: Pair, new: int) -> list[int]:
     """
     joined: list[int] = []
     first, second = pair
-    place, last = 0, len(ids) - 1
-    while place <= last:
-        if ids[place] == first and place < last and ids[place + 1] == second:
+    index, last = 0, len(ids) - 1
+    while index <= last:
+        if ids[index] == first and index < last and ids[index + 1] == second:
             joined.append(new)
-            place += 2
+            index += 2
         else:
-            joined.append(ids[place])
-            place += 1
+            joined.append(ids[index])
+            index += 1
     return joined
 
 
@@ -149,8 +149,8 @@ def train_bpe(
 ) -> list[tuple[bytes, bytes]]:
     """Learn merges until there are `vocab_size` tokens, the 256 bytes included.
 
-    The most frequent pair is merged first; of equally frequent ones that with the lower ids.
-    Fewer merges come back when every piece has become one token.
+    The most frequent pair is merged first; ties go to the lower ids. Fewer merges are returned when
+    every piece has become one token.
 
     >>> train_bpe(["aaabdaaabac"], 259)
     [(b'a', b'a'), (b'a', b'b'), (b'aa', b'ab')]
@@ -158,26 +158,26 @@ def train_bpe(
     Raises ConfigError for a size below 256 or an unknown pattern.
     """
     if vocab_size < len(ALPHABET):
-        raise ConfigError(f"vocab_size={vocab_size} leaves no room for the 256 bytes; try 4096.")
+        raise ConfigError(f"vocab_size={vocab_size} must be at least 256, for all bytes; try 4096.")
     pieces = Pieces.of(count_pieces(texts, pattern))
     tokens, merges = list(ALPHABET), list[tuple[bytes, bytes]]()
     heap = [(-count, pair) for pair, count in pieces.pairs.items()]
     heapq.heapify(heap)
     while heap and len(tokens) < vocab_size:
         count, pair = heapq.heappop(heap)
-        if -count != pieces.pairs[pair]:  # other merges took some of its occurrences
+        if -count != pieces.pairs[pair]:  # stale entry: other merges took some of its occurrences
             if pieces.pairs[pair] > 0:
                 heapq.heappush(heap, (-pieces.pairs[pair], pair))
             continue
-        for made in pieces.join(pair, len(tokens)):
-            heapq.heappush(heap, (-pieces.pairs[made], made))
+        for new_pair in pieces.join(pair, len(tokens)):
+            heapq.heappush(heap, (-pieces.pairs[new_pair], new_pair))
         merges.append((tokens[pair[0]], tokens[pair[1]]))
         tokens.append(b"".join(merges[-1]))
     return merges
 
 
 class BytePairs:
-    """Encode and decode by merges: the plain reference that fast.py is tested against.
+    """Encode and decode by merges; the reference against which fast.py is tested.
 
     >>> pairs = BytePairs([(b"a", b"a"), (b"a", b"b"), (b"aa", b"ab")])
     >>> [pairs.tokens[id] for id in pairs.encode("aaabdaaabac")]
@@ -185,7 +185,7 @@ class BytePairs:
     >>> pairs.decode(pairs.encode("any text ☃")).decode()
     'any text ☃'
 
-    Raises DataError naming the first merge of a token that no earlier merge makes.
+    Raises DataError for a merge whose tokens no earlier merge produces.
     """
 
     def __init__(self, merges: Iterable[tuple[bytes, bytes]], pattern: str = "qwen2") -> None:
@@ -196,23 +196,23 @@ class BytePairs:
         for rank, (left, right) in enumerate(self.merges):
             if left not in self.ids or right not in self.ids:
                 raise DataError(
-                    f"merge {rank} joins {left!r} and {right!r}, and no earlier merge makes one of "
-                    "them; the merges must be in the order in which they were learned."
+                    f"merge {rank} joins {left!r} and {right!r}, but no earlier merge makes one of "
+                    "them; give the merges in the order in which they were learned."
                 )
             self.ids.setdefault(left + right, len(self.ids))
         self.tokens = list(self.ids)
 
     def parts(self, piece: bytes, limit: int | None = None) -> list[bytes]:
-        """Join a piece's bytes by the first `limit` merges: lowest rank first, then leftmost."""
+        """Apply the first `limit` merges to a piece: lowest rank first, then leftmost."""
         limit = len(self.merges) if limit is None else limit
-        parts = [piece[place : place + 1] for place in range(len(piece))]
+        parts = [piece[index : index + 1] for index in range(len(piece))]
         while len(parts) > 1:
             ranks = [self.ranks.get(pair, limit) for pair in pairwise(parts)]
             rank = min(ranks)
             if rank >= limit:
                 break
-            place = ranks.index(rank)
-            parts[place : place + 2] = [parts[place] + parts[place + 1]]
+            index = ranks.index(rank)
+            parts[index : index + 2] = [parts[index] + parts[index + 1]]
         return parts
 
     def encode(self, text: str) -> list[int]:

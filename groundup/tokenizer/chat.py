@@ -1,4 +1,4 @@
-"""Conversations as text, ids and loss mask: one renderer for tuning, serving and evaluation.
+"""Conversations as text, ids and loss mask: one renderer for fine-tuning, serving and evaluation.
 
     <|im_start|>system
     You answer from the documents.<|im_end|>
@@ -7,10 +7,10 @@
     <|im_start|>assistant
     A file of token ids.<|im_end|>
 
-The format is ChatML as Qwen writes it, without a system turn of its own. Borders are ids put in
-by the renderer, so a `<|im_end|>` that somebody types is plain text and ends nothing. An
-assistant's answer is encoded by itself, as it was when it was generated, never together with the
-turn's first line: only for an answer that begins with line ends would that give other ids.
+The format is Qwen's ChatML, without a default system turn. The renderer inserts the delimiters as
+ids, so a `<|im_end|>` typed by a user is plain text and ends nothing. An assistant's answer is
+encoded separately from the turn's first line, as it was during generation; the ids would differ
+only for answers that begin with line breaks.
 """
 
 import hashlib
@@ -31,22 +31,22 @@ TEMPLATE = (
     "    {{- '<|im_start|>assistant\\n' -}}\n"
     "{%- endif -%}\n"
 )
-"""The same text as `render`, in the template language of transformers, vLLM and llama.cpp."""
+"""The same text as `render`, as a Jinja template for transformers, vLLM and llama.cpp."""
 
 
 class Rendered(NamedTuple):
-    """A conversation as a model sees it; `ids` and `mask` have the same length."""
+    """A rendered conversation; `ids` and `mask` have the same length."""
 
     text: str
     ids: list[int]
     mask: list[bool]
-    """True where the token is an assistant's own: its words and the `<|im_end|>` after them."""
+    """True for tokens that the assistant generates: its answer and the following `<|im_end|>`."""
 
 
 def render(
     tokenizer: Tokenizer, conversation: Conversation, *, add_generation_prompt: bool = False
 ) -> Rendered:
-    """Render a conversation; with `add_generation_prompt` the assistant's next turn is opened.
+    """Render a conversation; `add_generation_prompt` opens the assistant's next turn.
 
     >>> from groundup.core import Message
     >>> from groundup.tokenizer import FastTokenizer
@@ -89,18 +89,18 @@ def check(tokenizer: Tokenizer, conversation: Conversation) -> None:
     missing = [name for name in (START, END) if name not in tokenizer.specials]
     if missing:
         raise ConfigError(
-            f"Chats need the special token {missing[0]}, and the tokenizer has only "
-            f"{', '.join(tokenizer.specials) or 'none'}; train it with {START} and {END}."
+            f"Chats need the special token {missing[0]}; the tokenizer has only "
+            f"{', '.join(tokenizer.specials) or 'none'}. Train it with {START} and {END}."
         )
     if not conversation:
-        raise DataError("A conversation needs at least one message and came empty.")
-    for place, message in enumerate(conversation):
+        raise DataError("A conversation needs at least one message; this one is empty.")
+    for index, message in enumerate(conversation):
         if message.role not in ROLES:
             raise DataError(
-                f"Message {place} has the role {message.role!r}; expected {', '.join(ROLES)}."
+                f"Message {index} has the role {message.role!r}; expected {', '.join(ROLES)}."
             )
 
 
 def template_digest(template: str = TEMPLATE) -> str:
-    """sha256 hex of a chat template; a model keeps it, so that another template is noticed."""
+    """sha256 hex of a chat template, stored with a model to detect a changed template."""
     return hashlib.sha256(template.encode("utf-8")).hexdigest()

@@ -1,8 +1,8 @@
-"""bpe.py in C++: pieces counted, merges learned and texts encoded on all cores, to the same ids.
+"""bpe.py in C++: counts pieces, learns merges and encodes on all cores, with identical ids.
 
-The cutting expressions become loops over classes of code points; the classes are asked of the same
-`regex` that the definition cuts with. Counting keeps distinct pieces alone, so a corpus may be
-larger than memory. Without a compiler there is nothing here and callers use their definition.
+The splitting patterns are loops over character classes; the classes come from the same `regex`
+module that the reference uses. Counting stores distinct pieces only, so a corpus may be larger than
+memory. Without a compiler callers fall back to the reference.
 """
 
 import ctypes
@@ -23,21 +23,21 @@ Item = TypeVar("Item")
 
 CLASSES = {r"\p{L}": 1, r"\p{N}": 2, r"\s": 4, r"[\r\n]": 8}
 BATCH_CHARACTERS = 2**22
-"""Characters that are counted together: enough for all cores, little beside the pieces."""
+"""Characters per counting batch: enough for all cores, little compared with the pieces."""
 ROOM = 8
-"""Ids that a text's own place leaves free before the next text's."""
+"""Spare ids in the output between one text's ids and the next's."""
 
 
 class Joined(NamedTuple):
-    """Texts as one row of bytes."""
+    """Texts concatenated as bytes."""
 
     bytes: bytes
     ends: Int64[np.ndarray, " texts"]
 
 
 def library() -> ctypes.CDLL | None:
-    """The compiled loops, or None if they cannot be had."""
-    code = native.library(Path(__file__).with_name("pairs.cpp"), "")
+    """The compiled library, or None if it is not available."""
+    code = native.library(Path(__file__).with_name("bpe.cpp"), "")
     if code is not None:
         code.counter_new.restype = code.encoder_new.restype = ctypes.c_void_p
         code.counter_learn.restype = ctypes.c_int64
@@ -46,24 +46,24 @@ def library() -> ctypes.CDLL | None:
 
 @cache
 def classes() -> UInt8[np.ndarray, " points"]:
-    """A byte for every code point: is it a letter, a number, white space, the end of a line?"""
+    """Class bits of every code point: letter, number, white space, line end."""
     points = [*range(0xD800), *range(0xE000, 0x110000)]
     text, table = "".join(map(chr, points)), np.zeros(0x110000, np.uint8)
-    places = np.array(points)
+    point_array = np.array(points)
     for expression, bit in CLASSES.items():
         for run in regex.finditer(f"{expression}+", text):
-            table[places[run.start() : run.end()]] |= bit
+            table[point_array[run.start() : run.end()]] |= bit
     return table
 
 
 def joined(texts: Sequence[str]) -> Joined:
-    """Well-formed texts in UTF-8, one after the other."""
+    """Concatenate well-formed texts in UTF-8."""
     encoded = [well_formed(text).encode("utf-8") for text in texts]
-    return Joined(b"".join(encoded), np.cumsum([len(one) for one in encoded], dtype=np.int64))
+    return Joined(b"".join(encoded), np.cumsum([len(data) for data in encoded], dtype=np.int64))
 
 
 def grouped(items: Iterable[Item], size: Callable[[Item], int], limit: int) -> Iterator[list[Item]]:
-    """Group items in order, a group ending with the item that brings it to the limit.
+    """Batch items in order; a batch ends with the item that reaches the limit.
 
     >>> list(grouped(["ab", "c", "def", "g"], len, 3))
     [['ab', 'c'], ['def'], ['g']]
@@ -80,7 +80,7 @@ def grouped(items: Iterable[Item], size: Callable[[Item], int], limit: int) -> I
 
 
 class Counter:
-    """Distinct pieces of texts and how often each occurs. Call it only where `library` is there."""
+    """Counts the distinct pieces of texts. Requires `library`."""
 
     def __init__(self, pattern: str, threads: int) -> None:
         code = library()
@@ -93,11 +93,11 @@ class Counter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Free what was counted."""
+        """Free the counts."""
         self.code.counter_free(self.handle)
 
     def add(self, texts: Iterable[str]) -> None:
-        """Count the pieces of texts, each cut by itself."""
+        """Count the pieces of texts, each split separately."""
         for group in grouped(texts, len, BATCH_CHARACTERS):
             data, ends = joined(group)
             self.code.counter_add(
@@ -106,18 +106,18 @@ class Counter:
             )  # fmt: skip
 
     def pieces(self) -> dict[bytes, int]:
-        """What was counted."""
+        """The counts by piece."""
         pieces, size = ctypes.c_int64(), ctypes.c_int64()
         self.code.counter_sizes(self.handle, ctypes.byref(pieces), ctypes.byref(size))
         data = np.empty(size.value, np.uint8)
         ends, counts = np.empty(pieces.value, np.int64), np.empty(pieces.value, np.int64)
         self.code.counter_read(self.handle, pointer(data), pointer(ends), pointer(counts))
-        whole, starts = data.tobytes(), [0, *ends.tolist()]
-        cut = (whole[start:end] for start, end in zip(starts, ends.tolist(), strict=False))
+        buffer, starts = data.tobytes(), [0, *ends.tolist()]
+        cut = (buffer[start:end] for start, end in zip(starts, ends.tolist(), strict=False))
         return dict(zip(cut, counts.tolist(), strict=True))
 
     def learn(self, merges: int) -> list[Pair]:
-        """The first merges as pairs of ids; fewer if every piece has become one token."""
+        """Learn merges as pairs of ids; fewer if every piece has become one token."""
         out = np.empty((merges, 2), np.int32)
         count = self.code.counter_learn(
             self.handle, pointer(byte_ids()), long(merges), pointer(out)
@@ -128,7 +128,7 @@ class Counter:
 def learn_merges(
     texts: Iterable[str], vocab_size: int, pattern: str, threads: int
 ) -> list[tuple[bytes, bytes]]:
-    """What `train_bpe` learns; call it only where `library` is there."""
+    """Equivalent of `train_bpe`. Requires `library`."""
     tokens, merges = list(ALPHABET), list[tuple[bytes, bytes]]()
     with Counter(pattern, threads) as counter:
         counter.add(texts)
@@ -139,7 +139,7 @@ def learn_merges(
 
 
 class Encoder:
-    """Merges ready to encode, for any number of threads. Only where `library` is there."""
+    """Encodes with given merges on any number of threads. Requires `library`."""
 
     def __init__(self, pairs: BytePairs, pattern: str) -> None:
         code = library()
@@ -147,9 +147,11 @@ class Encoder:
         self.code, self.pattern = code, list(PATTERNS).index(pattern)
         ids = pairs.ids
         table = np.array([(ids[a], ids[b]) for a, b in pairs.merges], np.int32).reshape(-1, 2)
-        made = np.array([ids[a + b] for a, b in pairs.merges], np.int32)
+        merged_ids = np.array([ids[a + b] for a, b in pairs.merges], np.int32)
         self.handle = ctypes.c_void_p(
-            code.encoder_new(pointer(byte_ids()), pointer(table), pointer(made), long(len(made)))
+            code.encoder_new(
+                pointer(byte_ids()), pointer(table), pointer(merged_ids), long(len(merged_ids))
+            )
         )
 
     def __del__(self) -> None:
@@ -171,7 +173,7 @@ class Encoder:
         return [out[start : start + count] for start, count in zip(starts, counts, strict=True)]
 
 
-@cache  # it must outlive the call that is given its address
+@cache  # cached because C++ keeps its address
 def byte_ids() -> np.ndarray:
     """The id of every byte."""
     return np.array([BYTE_IDS[byte] for byte in range(256)], np.int32)
@@ -183,5 +185,5 @@ def pointer(values: np.ndarray) -> ctypes.c_void_p:
 
 
 def long(value: int) -> ctypes.c_int64:
-    """A whole number of 64 bits."""
+    """A 64-bit integer for ctypes."""
     return ctypes.c_int64(value)

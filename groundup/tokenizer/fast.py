@@ -1,12 +1,11 @@
-"""The tokenizer that everything uses: the ids of bpe.py, encoded by a compiled loop.
+"""The default tokenizer: the ids of bpe.py, encoded by compiled code.
 
-That is ours in C++ (compiled.py), or without a compiler tiktoken's. tiktoken joins the neighbours
-whose *joined token* is lowest, bpe.py and `tokenizers` those whose *merge* is lowest. The two agree
-on every text exactly if each token has one merge, and replaying the merges before it on the token's
-own bytes ends in that merge's two halves: then two neighbours that spell a token can only be those
-halves. Training always gives such merges; merges from elsewhere may not, and are then encoded by
-`tokenizers`, slower and still right.
-Special tokens have the last ids and never arise from text. Knows nothing of chats and files.
+Encoding uses compiled.py (C++) or, without a compiler, tiktoken. tiktoken merges the neighbours
+whose *merged token* has the lowest id; bpe.py and `tokenizers` those whose *merge* has the lowest
+rank. The two agree on every text if and only if each token has one merge, and applying the earlier
+merges to the token's own bytes ends in that merge's two halves. Trained merges always satisfy this;
+imported ones may not and are then encoded by `tokenizers`, which is slower but correct. Special
+tokens have the last ids and never result from text.
 """
 
 import json
@@ -27,15 +26,15 @@ from .bpe import PATTERNS, BytePairs, byte_characters, well_formed
 from .specials import SPECIALS
 
 LEAST_COMPILED = 256
-"""Characters from which on a text is worth the way to C++ and back."""
+"""Minimum number of characters for which a call into C++ pays off."""
 LONG_SPACE = 500_000
-"""White space in a row that tiktoken is not given: its splitter panics at 999,999 characters."""
+"""Maximum run of white space passed to tiktoken: its splitter panics at 999,999 characters."""
 NOT_UTF8 = re.compile("([\udc80-\udcff]+)")
-"""What `surrogateescape` makes of bytes that are not UTF-8."""
+"""Bytes that are not UTF-8, as decoded by `surrogateescape`."""
 
 
 class FastTokenizer:
-    """Byte-level BPE that fulfils the Tokenizer contract.
+    """Byte-level BPE; implements the Tokenizer protocol.
 
     >>> tokenizer = FastTokenizer([(b"a", b"b"), (b"ab", b"c")])
     >>> tokenizer.vocab_size, tokenizer.specials["<|im_end|>"]
@@ -43,7 +42,7 @@ class FastTokenizer:
     >>> [tokenizer.decode([id]) for id in tokenizer.encode("abcab!")]
     ['abc', 'ab', '!']
 
-    Raises ConfigError for an unknown pattern or a special token that is empty or given twice.
+    Raises ConfigError for an unknown pattern or an empty or duplicate special token.
     """
 
     def __init__(
@@ -55,9 +54,9 @@ class FastTokenizer:
         self.reference = BytePairs(merges, pattern)
         self.pattern = pattern
         if len(set(specials)) != len(specials) or not all(specials):
-            raise ConfigError(f"specials={list(specials)} must be different, non-empty texts.")
+            raise ConfigError(f"specials={list(specials)} must be distinct, non-empty texts.")
         tokens = self.reference.tokens
-        self.special_ids = {name: len(tokens) + place for place, name in enumerate(specials)}
+        self.special_ids = {name: len(tokens) + index for index, name in enumerate(specials)}
         self._tiktoken = tiktoken.Encoding(
             "groundup",
             pat_str=PATTERNS[pattern],
@@ -92,28 +91,28 @@ class FastTokenizer:
 
     @cached_property
     def is_exact(self) -> bool:
-        """Whether tiktoken's rule gives these merges' ids on every text (see the module)."""
-        known = self.reference
-        return len(known.tokens) == 256 + len(known.merges) and all(
-            known.parts(left + right, limit=rank) == [left, right]
-            for rank, (left, right) in enumerate(known.merges)
+        """Whether tiktoken gives the same ids on every text (see the module docstring)."""
+        reference = self.reference
+        return len(reference.tokens) == 256 + len(reference.merges) and all(
+            reference.parts(left + right, limit=rank) == [left, right]
+            for rank, (left, right) in enumerate(reference.merges)
         )
 
     @cached_property
     def _compiled(self) -> compiled.Encoder | None:
-        """The merges in C++, where that can be had."""
-        found = compiled.library()
-        return None if found is None else compiled.Encoder(self.reference, self.pattern)
+        """The C++ encoder, if available."""
+        library = compiled.library()
+        return None if library is None else compiled.Encoder(self.reference, self.pattern)
 
     @cached_property
     def _tokenizers(self) -> tokenizers.Tokenizer:
-        """The same tokenizer for Hugging Face's library, special tokens left out."""
+        """The same tokenizer in Hugging Face's library, without special tokens."""
         return tokenizers.Tokenizer.from_str(
             json.dumps(tokenizer_json(self) | {"added_tokens": []})
         )
 
     def special_id(self, name: str) -> int:
-        """Id of a special token; ConfigError lists those there are."""
+        """Id of a special token; ConfigError lists the existing ones."""
         if name not in self.special_ids:
             raise ConfigError(
                 f"The tokenizer has no special token {name!r}; it has {', '.join(self.specials)}."
@@ -121,10 +120,10 @@ class FastTokenizer:
         return self.special_ids[name]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; special tokens spelt in it are plain text.
+        """Ids of a text; special tokens written in it are plain text.
 
-        Surrogate pairs are joined and a lone surrogate counts as U+FFFD: what comes back from
-        `decode` is `well_formed(text)`.
+        Surrogate pairs are joined and a lone surrogate becomes U+FFFD: `decode` returns
+        `well_formed(text)`.
         """
         if self._compiled is not None and len(text) >= LEAST_COMPILED:
             return self._compiled.encode([text])[0].tolist()
@@ -144,17 +143,17 @@ class FastTokenizer:
         return [np.array(self.encode(text), np.int32) for text in texts]
 
     def encode_bytes(self, content: bytes) -> list[int]:
-        r"""Ids of any bytes, UTF-8 or not; `decode_bytes` gives exactly these bytes back.
+        r"""Ids of arbitrary bytes; `decode_bytes` returns exactly these bytes.
 
-        Where the bytes are UTF-8 the ids are those of the text; the rest is one id a byte.
+        UTF-8 parts get the ids of their text, other bytes one id each.
 
         >>> tokenizer = FastTokenizer([])
         >>> tokenizer.decode_bytes(tokenizer.encode_bytes(b"caf\xc3\xa9 \xff\x00"))
         b'caf\xc3\xa9 \xff\x00'
         """
         ids: list[int] = []
-        for place, part in enumerate(NOT_UTF8.split(content.decode("utf-8", "surrogateescape"))):
-            if place % 2:
+        for index, part in enumerate(NOT_UTF8.split(content.decode("utf-8", "surrogateescape"))):
+            if index % 2:
                 single = part.encode("utf-8", "surrogateescape")
                 ids += [self.reference.ids[single[at : at + 1]] for at in range(len(single))]
             elif part:
@@ -162,16 +161,16 @@ class FastTokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of the ids, special tokens spelt out; bytes that are not UTF-8 become U+FFFD."""
+        """Text of the ids, special tokens included; bytes that are not UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Bytes of the ids, exactly; DataError names an id that is not in the vocabulary."""
+        """Exact bytes of the ids; DataError names an id that is not in the vocabulary."""
         ids, size = [int(id) for id in ids], self.vocab_size
         wrong = next((id for id in ids if not 0 <= id < size), None)
         if wrong is not None:
             raise DataError(
-                f"id {wrong} is not in the vocabulary, whose ids are 0 to {size - 1}; "
+                f"id {wrong} is not in the vocabulary (0 to {size - 1}); "
                 "were these ids made by another tokenizer?"
             )
         return self._tiktoken.decode_bytes(ids)
@@ -184,7 +183,7 @@ class FastTokenizer:
 
 
 def has_long_space(text: str) -> bool:
-    """Whether more white space stands in a row than tiktoken's splitter survives."""
+    """Whether a run of white space is too long for tiktoken's splitter."""
     if len(text) < LONG_SPACE:
         return False
     return any(run.end() - run.start() >= LONG_SPACE for run in re.finditer(r"\s+", text))
@@ -193,14 +192,14 @@ def has_long_space(text: str) -> bool:
 def tokenizer_json(tokenizer: FastTokenizer) -> dict[str, object]:
     """The tokenizer as the value of Hugging Face's `tokenizer.json`.
 
-    No normaliser: Qwen's NFC would lose the difference between two spellings of one text.
+    There is no normaliser: Qwen's NFC would conflate different spellings of a text.
     """
     shown = byte_characters()
 
     def spell(token: bytes) -> str:
         return "".join(shown[byte] for byte in token)
 
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     split = {"Regex": PATTERNS[tokenizer.pattern]}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
     return {
@@ -208,7 +207,7 @@ def tokenizer_json(tokenizer: FastTokenizer) -> dict[str, object]:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": id, "content": name, **plain, "special": True}
+            {"id": id, "content": name, **flags, "special": True}
             for name, id in tokenizer.special_ids.items()
         ],
         "normalizer": None,

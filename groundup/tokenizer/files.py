@@ -1,11 +1,11 @@
-"""Tokenizer directories: written for everybody, read back strictly, and the stage that makes one.
+"""Tokenizer directories in Hugging Face's format, and the training stage.
 
     tokenizer.json           Hugging Face `tokenizers`: vocabulary, merges, pattern, special tokens
-    tokenizer_config.json    what transformers asks for
+    tokenizer_config.json    settings of transformers
     chat_template.jinja      the chat format
 
-A model directory holds the same three files. The end of a document is `<|endoftext|>`; a chat
-model also stops at `<|im_end|>`, which its generation_config.json lists.
+A model directory contains the same three files. A document ends with `<|endoftext|>`; a chat model
+also stops at `<|im_end|>`, which its generation_config.json lists.
 """
 
 import json
@@ -37,29 +37,31 @@ FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 class TokenizerConfig(Config):
-    """What vocabulary to learn."""
+    """Which vocabulary to learn."""
 
     vocab_size: int = Field(default=4096, ge=256 + len(SPECIALS))
-    """Ids in all: 256 bytes, merges, special tokens."""
+    """Total number of ids: 256 bytes, merges, special tokens."""
     pattern: Literal["qwen2", "gpt-2"] = "qwen2"
-    """Where merges may not cross, by llama.cpp's name for the expression."""
+    """Splitting pattern that merges may not cross, by llama.cpp's name."""
     specials: tuple[str, ...] = SPECIALS
     """Special tokens; they get the last ids, in this order. `chat`, `encoder`, `sentinels` and
-    `middle` stand for the sets of these names."""
+    `middle` stand for predefined sets."""
 
     @field_validator("specials")
     @classmethod
     def spell(cls, specials: tuple[str, ...]) -> tuple[str, ...]:
-        """Replace names of sets by what is in them."""
+        """Expand the names of predefined sets."""
         return spelt_out(specials)
 
 
 def train_tokenizer(config: TokenizerConfig, corpus: Artifact, out: Path) -> Artifact:
     """Learn a byte-level BPE vocabulary from the training documents of a corpus.
 
-    Raises DataError if the corpus is too small for `vocab_size`, telling how many ids it fills.
+    Raises DataError if the corpus is too small for `vocab_size`, with the possible size.
     """
-    from groundup.corpus import read_split  # here: whoever only reads a tokenizer needs no corpus
+    from groundup.corpus import (
+        read_split,
+    )  # imported here because reading a tokenizer needs no corpus
 
     return produce(
         out,
@@ -84,8 +86,8 @@ def write_tokenizer(draft: Draft, config: TokenizerConfig, texts: Iterable[str])
     tokenizer = FastTokenizer(merges, config.pattern, config.specials)
     if tokenizer.vocab_size < config.vocab_size:
         raise DataError(
-            f"The corpus fills {tokenizer.vocab_size} ids and vocab_size={config.vocab_size} was "
-            f"asked for; add text or set vocab_size={tokenizer.vocab_size}."
+            f"The corpus fills only {tokenizer.vocab_size} of vocab_size={config.vocab_size} ids; "
+            f"add text or set vocab_size={tokenizer.vocab_size}."
         )
     save(tokenizer, draft.path)
     longest = max((left + right for left, right in merges), key=len, default=b"")
@@ -93,9 +95,9 @@ def write_tokenizer(draft: Draft, config: TokenizerConfig, texts: Iterable[str])
 
 
 def save(tokenizer: FastTokenizer, directory: Path, *, context_length: int | None = None) -> None:
-    """Write the three files of a tokenizer into a directory, which is made if need be.
+    """Write the three files of a tokenizer into a directory, which is created if missing.
 
-    `context_length` is the longest input of the model that the directory belongs to, in tokens.
+    `context_length` is the maximum input length of the directory's model, in tokens.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -107,10 +109,10 @@ def save(tokenizer: FastTokenizer, directory: Path, *, context_length: int | Non
 def settings(tokenizer: FastTokenizer, context_length: int | None = None) -> dict[str, Any]:
     """The value of tokenizer_config.json.
 
-    The class is the general one: Qwen's own would put a normaliser of its own before ours.
+    The class is the generic one: Qwen's would add a normaliser.
     """
     ends = DOCUMENT_END if DOCUMENT_END in tokenizer.specials else None
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": None,
         "eos_token": ends,
@@ -123,17 +125,17 @@ def settings(tokenizer: FastTokenizer, context_length: int | None = None) -> dic
         "clean_up_tokenization_spaces": False,
     }
     named = {"mask_token": MASK, "cls_token": FIRST, "sep_token": SEPARATOR}
-    found |= {role: name for role, name in named.items() if name in tokenizer.specials}
+    config |= {role: name for role, name in named.items() if name in tokenizer.specials}
     if context_length is not None:
-        found["model_max_length"] = context_length
-    return found
+        config["model_max_length"] = context_length
+    return config
 
 
 def load(directory: Path | str) -> FastTokenizer:
-    """Open a tokenizer directory or a model directory that `save` wrote into.
+    """Open a tokenizer or model directory that `save` wrote into.
 
-    Raises ArtifactError if there is no tokenizer.json, and DataError if the file asks for
-    something that would give other ids than FastTokenizer's.
+    Raises ArtifactError if there is no tokenizer.json, and DataError if the file specifies anything
+    that would change the ids of FastTokenizer.
     """
     path = Path(directory) / "tokenizer.json"
     try:
@@ -152,40 +154,39 @@ def load(directory: Path | str) -> FastTokenizer:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} is damaged or no byte-level BPE ({type(error).__name__}: {error}); make the "
-            "tokenizer again with `groundup tokenizer`."
+            f"{path} is damaged or no byte-level BPE ({type(error).__name__}: {error}); "
+            "recreate it with `groundup tokenizer`."
         ) from None
     check(path, content, tokenizer)
     return tokenizer
 
 
 def pattern_of(pre_tokenizer: dict[str, Any]) -> str:
-    """Name of the splitting pattern in a tokenizer.json; DataError if it is none of ours."""
-    found = [step.get("pattern", {}).get("Regex") for step in pre_tokenizer["pretokenizers"]]
+    """Name of the splitting pattern in a tokenizer.json; DataError if it is unknown."""
+    expressions = [step.get("pattern", {}).get("Regex") for step in pre_tokenizer["pretokenizers"]]
     for name, expression in PATTERNS.items():
-        if expression in found:
+        if expression in expressions:
             return name
     raise DataError(
-        f"The tokenizer cuts text by {found[0]!r}, and only {', '.join(PATTERNS)} are known; "
-        "its ids would not be reproduced."
+        f"The tokenizer splits text by {expressions[0]!r}; known are only {', '.join(PATTERNS)}."
     )
 
 
 def check(path: Path, content: dict[str, Any], tokenizer: FastTokenizer) -> None:
-    """Raise unless the file says what `save` would have written for this tokenizer."""
-    ours = tokenizer_json(tokenizer)
+    """Raise unless the file equals what `save` would write for this tokenizer."""
+    expected = tokenizer_json(tokenizer)
     for part in ("normalizer", "pre_tokenizer", "added_tokens", "model"):
-        if without_empty(content[part]) != without_empty(ours[part]):
+        if without_empty(content[part]) != without_empty(expected[part]):
             raise DataError(
-                f"{path}: its {part} differs from what groundup encodes by (byte-level BPE, "
-                "no normaliser, special tokens last); the ids would differ from the file's."
+                f"{path}: its {part} is not groundup's (byte-level BPE, no normaliser, special "
+                "tokens last), so the ids would differ."
             )
 
 
 def without_empty(value: Any) -> Any:
-    """A JSON value whose keys that are null, empty or false are left out: they mean the same.
+    """A JSON value without null, empty or false keys, which mean the same as missing ones.
 
     >>> without_empty({"dropout": None, "prefix": "", "type": "BPE"})
     {'type': 'BPE'}
     """
-    return {key: kept for key, kept in value.items() if kept} if isinstance(value, dict) else value
+    return {key: item for key, item in value.items() if item} if isinstance(value, dict) else value

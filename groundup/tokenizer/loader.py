@@ -1,13 +1,12 @@
 """Batches of text windows: which tokens a step sees is a pure function of a few numbers.
 
-The tokens of a shard are cut into windows of `length` targets, and each epoch takes every window
-once, in an order that depends on (seed, epoch, mixture) alone. So every token is the target once
-an epoch, any step can be made again without the steps before it, and a resumed run needs no
-state but its step.
+The tokens of a shard are split into windows of `length` targets. Each epoch takes every window
+once, in an order that depends only on (seed, epoch, mixture). So every token is a target once per
+epoch, any batch can be recomputed from its step alone, and a resumed run needs no other state.
 
-A window's first input is the token before its first target; before the first token of a shard
-stands its last, a document's end. A document's end thus opens the next document, and `documents`
-numbers each position by the document of its *target*: attention limited to equal numbers sees
+A window's first input is the token before its first target; the shard's last token, a document's
+end, precedes its first. A document's end thus begins the next document, and `documents` assigns
+each position to the document of its *target*: attention within equal numbers sees
     … the cat . <end> | a dog …        position of <end> has the number of "a dog"
 `<end>` followed by "a dog" and nothing of the cat.
 """
@@ -24,17 +23,17 @@ from groundup.core import ConfigError, DataError, digest
 from .shards import Shard
 
 BLOCK = 4096
-"""Tokens that stay in one part when an epoch is shared out."""
+"""Tokens that stay together when an epoch is divided into parts."""
 
 
 class Batch(NamedTuple):
-    """Windows of text; row b, position t has the input ids[b, t] and the target ids[b, t + 1]."""
+    """Windows of text; sequence b, position t has input ids[b, t] and target ids[b, t + 1]."""
 
     ids: Int64[np.ndarray, "B T_plus_1"]
     documents: Int32[np.ndarray, "B T"]
-    """Number of the target's document in its shard; -1 is padding at a shard's end."""
+    """Index of the target's document in its shard; -1 is padding at a shard's end."""
     names: tuple[str, ...]
-    """Name of each row's first document."""
+    """Name of each sequence's first document."""
 
     @property
     def weights(self) -> Float32[np.ndarray, "B T"]:
@@ -45,12 +44,12 @@ class Batch(NamedTuple):
 class Loader:
     """Batches of `batch` windows of `length` tokens.
 
-        shards    one, or several that are read as one, or by the shares of a `mixture`
-        mixture   shard name -> share of the rows, which every prefix of them has to within one row
+        shards    one, or several that are read as one or by the shares of a `mixture`
+        mixture   shard name -> share of the sequences, exact within one sequence in every prefix
                   (see corpus/mixture/weights.py); each shard then has its own epochs
-        part      share of each epoch's text that this loader reads, as (from, to) in 0…1. Loaders
-                  whose parts do not overlap never see the same token, whatever their lengths,
-                  unless a shard has too few blocks of 4,096 tokens to give each its own
+        part      range (from, to) in 0…1 of each epoch's text that this loader reads. Loaders with
+                  disjoint parts never see the same token, whatever their lengths, unless a shard
+                  has too few blocks of 4,096 tokens to give each its own
 
     >>> shard = Shard.of("train", [("a", [1, 2, 3], 3), ("b", [4, 5, 6], 3)], end=0)
     >>> loader = Loader([shard], batch=2, length=4, seed=0)
@@ -61,7 +60,7 @@ class Loader:
     array([[1, 1, 1, 1],
            [0, 0, 0, 0]], dtype=int32)
 
-    Raises DataError for an empty shard, ConfigError for sizes, shares or parts that cannot be.
+    Raises DataError for an empty shard, ConfigError for invalid sizes, shares or parts.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class Loader:
             self.sources = [np.concatenate(windows)]
             self.turns = None
         else:
-            from groundup.corpus import Turns  # here: whoever reads without a mixture needs none
+            from groundup.corpus import Turns  # only needed for mixtures
 
             self.sources = windows
             self.turns = Turns(shares(self.shards, mixture))
@@ -106,7 +105,7 @@ class Loader:
 
     @property
     def tokens_per_epoch(self) -> int:
-        """Targets that an epoch holds; with a mixture, summed over each shard's own epoch."""
+        """Number of targets in an epoch; with a mixture, summed over each shard's own epoch."""
         sizes = np.array([len(shard) for shard in self.shards])
         windows = np.concatenate(self.sources)
         return int(np.minimum(self.length, sizes[windows[:, 0]] - windows[:, 1]).sum())
@@ -118,27 +117,29 @@ class Loader:
         return self.take(step * self.rows, self.rows)
 
     def take(self, first: int, count: int) -> Batch:
-        """Rows from a number on, counted from 0: for steps whose batches differ in size."""
+        """`count` sequences from index `first`, for steps whose batches differ in size."""
         ids, documents, names = zip(*map(self._row, range(first, first + count)), strict=True)
         return Batch(np.stack(ids), np.stack(documents), names)
 
     def _place(self, row: int) -> tuple[int, int]:
-        """(source, how many rows of that source came before) of a row, counted from 0 at step 0."""
+        """(source, number of earlier sequences from that source) of a sequence index."""
         if self.turns is None:
             return 0, row
         turn = self.turns.at([row])
         return int(turn.source[0]), int(turn.before[0])
 
     def _row(self, row: int) -> tuple[Int64[np.ndarray, " T_plus_1"], Int32[np.ndarray, " T"], str]:
-        """Ids, document numbers and name of one row."""
+        """Ids, document indices and name of one sequence."""
         source, before = self._place(row)
-        epoch, place = divmod(before, len(self.sources[source]))
-        number, start = self._order(source, epoch)[place]
+        epoch, index = divmod(before, len(self.sources[source]))
+        number, start = self._order(source, epoch)[index]
         shard = self.shards[number]
         targets = np.arange(start, min(start + self.length, len(shard)))
         numbers = shard.document_at(targets)
         ids = np.full(self.length + 1, shard.ids[-1], dtype=np.int64)
-        ids[0] = shard.ids[start - 1]  # before the first token stands the last: a document's end
+        ids[0] = shard.ids[
+            start - 1
+        ]  # the token before the first is the last one: a document's end
         ids[1 : len(targets) + 1] = shard.ids[start : start + len(targets)]
         documents = np.full(self.length, -1, dtype=np.int32)
         documents[: len(targets)] = numbers
@@ -146,13 +147,13 @@ class Loader:
 
 
 FILL = (
-    "its split of the corpus has no document. Give more documents (three at least, one a split) "
-    "or a larger validation_share, and make corpus and tokens again"
+    "its split of the corpus has no document. Add documents (at least one per split) or raise "
+    "validation_share, and recreate corpus and tokens"
 )
 
 
 def check(shards: Sequence[Shard], batch: int, length: int, part: tuple[float, float]) -> None:
-    """Raise if a loader cannot be made of these."""
+    """Raise if a loader cannot be made from these."""
     if not shards or not all(map(len, shards)):
         empty = next((shard.name for shard in shards if not len(shard)), None)
         what = f"shard {empty!r} is empty: {FILL}" if empty else "none was given"
@@ -179,9 +180,9 @@ def shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]
 
 
 def shuffle(size: int, key: Sequence[int | str]) -> Int64[np.ndarray, " size"]:
-    """A permutation that depends on the key alone, now and under later versions of numpy.
+    """A permutation that depends only on the key, also under later versions of numpy.
 
-    Numpy keeps the raw stream of a bit generator for ever, but not what its shuffle makes of it.
+    numpy guarantees the raw stream of a bit generator, but not its shuffle.
     """
     seed = int(digest(list(key)), 16) % 2**128
     return np.argsort(np.random.Philox(key=seed).random_raw(size), kind="stable")

@@ -1,11 +1,11 @@
-"""A mixture: several tokens artifacts that a training run reads as one, by shares.
+"""A mixture: several tokens artifacts that a training run reads as one, with given shares.
 
-    mixture.json    the share of each source, and the rows that it has of every cycle
+    mixture.json    the share of each source, and its number of sequences per cycle
     tokens.json     number type, tokenizer and counts, like any tokens artifact's
 
-The shards stay where they are: the sources are the mixture's parents, found by their paths and held
-to their ids. Whoever trains opens either kind with `open_text`. Held-out splits are never mixed by
-shares: they are read as they are, one source behind the other.
+The shards are not copied: the sources are the mixture's parents, located by path and verified by
+id. `open_text` opens mixtures and plain tokens artifacts alike. Held-out splits are not mixed by
+shares but read one source after the other.
 """
 
 import json
@@ -25,14 +25,14 @@ FILE = "mixture.json"
 
 
 class MixConfig(MixtureConfig):
-    """Which shares, for a run of which length."""
+    """Shares of the sources, for a run of a given length."""
 
     tokens: int = Field(ge=1)
-    """Tokens that the run will read: what the cap on epochs is about."""
+    """Number of tokens that the run will read, for the limit on epochs."""
 
 
 class Reading(NamedTuple):
-    """What a run reads: shards, and their shares if they are mixed."""
+    """Input of a run: shards, and their shares if they are a mixture."""
 
     shards: list[Shard]
     mixture: dict[str, float] | None
@@ -41,23 +41,22 @@ class Reading(NamedTuple):
 def mix(
     config: MixConfig, sources: Mapping[str, Artifact], tokenizer: Artifact, out: Path
 ) -> Artifact:
-    """Make a mixture of tokens artifacts that one tokenizer made.
+    """Make a mixture of tokens artifacts that share a tokenizer.
 
     sources  name of each source to its tokens
 
-    Raises ConfigError if there are fewer than two, if they differ in tokenizer, or if the cap on
-    epochs cannot hold.
+    Raises ConfigError for fewer than two sources, different tokenizers, or too few tokens.
     """
     if len(sources) < 2 or "tokenizer" in sources:
         raise ConfigError(
-            "A mixture needs two sources or more, none of them called tokenizer; got "
+            "A mixture needs at least two sources, none named tokenizer; got "
             f"{', '.join(sources) or 'none'}."
         )
     facts = {name: about(source) for name, source in sources.items()}
     digests = {name: fact["tokenizer"] for name, fact in facts.items()}
     if len(set(digests.values())) > 1:
-        told = ", ".join(f"{name}: {one[:12]}" for name, one in digests.items())
-        raise ConfigError(f"Sources of a mixture need one tokenizer; got {told}.")
+        listed = ", ".join(f"{name}: {value[:12]}" for name, value in digests.items())
+        raise ConfigError(f"The sources of a mixture must share a tokenizer; got {listed}.")
     sizes = {name: fact["splits"]["train"]["tokens"] for name, fact in facts.items()}
     weights = weights_of(config, sizes, config.tokens)
     return produce(
@@ -72,21 +71,21 @@ def mix(
 
 
 def mix_named(config: MixConfig, tokenizer: Artifact, out: Path, *, source: list[str]) -> Artifact:
-    """Make a mixture of tokens, each source under a name of its own.
+    """Make a mixture of tokens artifacts, each source under its own name.
 
-    tokenizer  the tokenizer that made all of them
+    tokenizer  the tokenizer of all sources
     source     NAME=DIR: tokens made by `groundup tokens`; give it twice or more
 
-    Raises ConfigError for a source without a name, or for two of one name.
+    Raises ConfigError for a source without a name or a duplicate name.
     """
     sources: dict[str, Artifact] = {}
-    for given in source:
-        name, sign, place = given.partition("=")
-        if not (name and sign and place) or name in sources:
+    for argument in source:
+        name, sign, path = argument.partition("=")
+        if not (name and sign and path) or name in sources:
             raise ConfigError(
-                f"source={given!r} must be NAME=DIR, each name once, such as web=tokens-web."
+                f"source={argument!r} must be NAME=DIR, each name once, such as web=tokens-web."
             )
-        sources[name] = Artifact.open(Path(place), "tokens")
+        sources[name] = Artifact.open(Path(path), "tokens")
     return mix(config, sources, tokenizer, out)
 
 
@@ -94,8 +93,8 @@ def write_mixture(
     draft: Draft, facts: Mapping[str, dict[str, Any]], weights: Mapping[str, float]
 ) -> None:
     """Write the two files; the body of the stage."""
-    rows = Turns(list(weights.values())).counts.tolist()
-    counts = dict(zip(weights, rows, strict=True))
+    sequence_counts = Turns(list(weights.values())).counts.tolist()
+    counts = dict(zip(weights, sequence_counts, strict=True))
     write_json(draft.file(FILE), {"weights": dict(weights), "rows": counts})
     splits: dict[str, dict[str, int]] = {}
     for fact in facts.values():
@@ -108,9 +107,11 @@ def write_mixture(
 
 
 def about(tokens: Artifact) -> dict[str, Any]:
-    """What tokens.json says; ConfigError for a mixture of mixtures."""
+    """Contents of tokens.json; ConfigError for a mixture of mixtures."""
     if tokens.kind != "tokens" or is_mixture(tokens):
-        raise ConfigError(f"{tokens.path} is no tokens artifact of its own; give what it is of.")
+        raise ConfigError(
+            f"{tokens.path} is a mixture or no tokens artifact; give its sources instead."
+        )
     return json.loads(tokens.file("tokens.json").read_text(encoding="utf-8"))
 
 
@@ -120,9 +121,9 @@ def is_mixture(tokens: Artifact) -> bool:
 
 
 def open_text(tokens: Artifact, split: str) -> Reading:
-    """The shards of a split: one, or those of a mixture, with its shares for training.
+    """The shards of a split: one, or those of a mixture, with their shares for training.
 
-    Raises DataError for a source that is not where it was, or is another one now.
+    Raises DataError for a source that was moved or replaced.
     """
     if not is_mixture(tokens):
         return Reading([Shard.open(tokens, split)], None)
@@ -134,9 +135,8 @@ def open_text(tokens: Artifact, split: str) -> Reading:
         source = tokens.open_parent(parent)
         if source is None:
             raise DataError(
-                f"{parent.name} {parent.id[:12]}, of which the mixture {tokens.path} was made, is "
-                f"not at {(tokens.path / parent.path).resolve()}; bring it back, or make the "
-                "mixture again."
+                f"Source {parent.name} {parent.id[:12]} of the mixture {tokens.path} is not at "
+                f"{(tokens.path / parent.path).resolve()}; restore it or recreate the mixture."
             )
         if split == "train" or split in about(source)["splits"]:
             shards.append(replace(Shard.open(source, split), name=parent.name))

@@ -1,8 +1,8 @@
-"""Packing: several examples in one row of ids, none split, none seeing its neighbours.
+"""Packing: several examples per sequence, none split, none attending to its neighbours.
 
-A row of `length` positions holds whole examples behind one another. `documents` says to which
-example a position belongs, so that attention stays inside it; `positions` begin at 0 in each.
-Position t of an example carries token t and has token t + 1 as its target.
+A sequence of `length` positions holds complete examples one after the other. `documents` gives the
+example of each position, so that attention can be limited to it; `positions` restart at 0 in each.
+Position t of an example has input token t and target token t + 1.
 
     example 0: a b c    example 1: x y        length 4
     ids        a b x .     documents  0 0 1 -1
@@ -21,17 +21,17 @@ from .chat import Rendered
 
 
 class Packed(NamedTuple):
-    """Rows of packed examples; padding has document -1, weight 0 and id 0."""
+    """Packed sequences; padding has document -1, weight 0 and id 0."""
 
     ids: Int64[np.ndarray, "B T"]
     targets: Int64[np.ndarray, "B T"]
     weights: Float32[np.ndarray, "B T"]
-    """1 where the target is trained, 0 elsewhere."""
+    """1 where the target contributes to the loss, 0 elsewhere."""
     documents: Int32[np.ndarray, "B T"]
-    """Place of the example in the list that was given; -1 is padding."""
+    """Index of the example in the input list; -1 is padding."""
     positions: Int32[np.ndarray, "B T"]
     dropped: dict[int, Reason]
-    """Examples that were left out, by their place in the list."""
+    """Examples that were dropped, by index."""
 
 
 def pack_examples(
@@ -41,55 +41,57 @@ def pack_examples(
     too_long: Literal["error", "drop"] = "error",
     names: Sequence[str] = (),
 ) -> Packed:
-    """Pack rendered conversations into as few rows of `length` positions as first-fit finds.
+    """Pack rendered conversations into sequences of `length` positions by first-fit decreasing.
 
-    Longest first, each into the first row with room for it; an example of n tokens takes n - 1
-    positions. `names` are for error messages; without them an example is called by its place.
+    Longest first, each into the first sequence with room; an example of n tokens takes n - 1
+    positions. `names` are for error messages; without them examples are numbered.
 
-    Raises DataError naming the example if nothing of it is trained, if it is longer than a row
-    (unless `too_long="drop"`), or if no example is left.
+    Raises DataError for an example without a trained token, for one longer than a sequence (unless
+    `too_long="drop"`), or if no example remains.
     """
     sizes, dropped = dict[int, int](), dict[int, Reason]()
-    for place, example in enumerate(examples):
-        name = names[place] if names else f"example {place}"
+    for index, example in enumerate(examples):
+        name = names[index] if names else f"example {index}"
         if not any(example.mask[1:]):
             raise DataError(
                 f"{name} has no token to train on (its mask is empty); "
-                "give it an assistant's turn or leave it out."
+                "add an assistant's turn or omit it."
             )
         size = len(example.ids) - 1
         if size <= length:
-            sizes[place] = size
+            sizes[index] = size
             continue
-        message = f"{name} has {size + 1} tokens; a row of length={length} takes {length + 1}."
+        message = f"{name} has {size + 1} tokens; a sequence of length={length} takes {length + 1}."
         if too_long == "error":
             raise DataError(f"{message} Raise length, shorten it, or drop what is too long.")
-        dropped[place] = Reason("too_long", message)
+        dropped[index] = Reason("too_long", message)
     if not sizes:
-        raise DataError(f"No example to pack: {len(examples)} came, {len(dropped)} were too long.")
+        raise DataError(f"No example to pack: of {len(examples)}, {len(dropped)} were too long.")
     return fill(examples, first_fit(sizes, length), length)._replace(dropped=dropped)
 
 
 def first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
-    """Put each size, largest first, into the first row with room; return the keys by row.
+    """Put each size, largest first, into the first sequence with room; return the keys by sequence.
 
     >>> first_fit({0: 3, 1: 6, 2: 4, 3: 5}, length=9)
     [[1, 0], [3, 2]]
     """
-    rows: list[list[int]] = []
+    bins: list[list[int]] = []
     room: list[int] = []
     for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
-        row = next((row for row, left in enumerate(room) if left >= sizes[key]), len(rows))
-        if row == len(rows):
-            rows.append([])
+        bin_index = next(
+            (bin_index for bin_index, left in enumerate(room) if left >= sizes[key]), len(bins)
+        )
+        if bin_index == len(bins):
+            bins.append([])
             room.append(length)
-        rows[row].append(key)
-        room[row] -= sizes[key]
-    return rows
+        bins[bin_index].append(key)
+        room[bin_index] -= sizes[key]
+    return bins
 
 
 def fill(examples: Sequence[Rendered], rows: list[list[int]], length: int) -> Packed:
-    """Write the chosen examples into arrays."""
+    """Write the examples into arrays."""
     shape = (len(rows), length)
     packed = Packed(
         ids=np.zeros(shape, np.int64),
@@ -99,16 +101,16 @@ def fill(examples: Sequence[Rendered], rows: list[list[int]], length: int) -> Pa
         positions=np.zeros(shape, np.int32),
         dropped={},
     )
-    for row, places in enumerate(rows):
+    for sequence, indices in enumerate(rows):
         start = 0
-        for place in places:
-            example = examples[place]
+        for index in indices:
+            example = examples[index]
             size = len(example.ids) - 1
-            at = (row, slice(start, start + size))
+            at = (sequence, slice(start, start + size))
             packed.ids[at] = example.ids[:-1]
             packed.targets[at] = example.ids[1:]
             packed.weights[at] = example.mask[1:]
-            packed.documents[at] = place
+            packed.documents[at] = index
             packed.positions[at] = np.arange(size)
             start += size
     return packed

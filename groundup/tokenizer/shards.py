@@ -1,14 +1,14 @@
-"""Token shards: the documents of a split as one long row of ids on disk, read without loading it.
+"""Token shards: the documents of a split as one memory-mapped array of ids.
 
     train.bin          ids, little-endian u16 (u32 from 65,537 ids on); each document ends with
-                       `<|endoftext|>`, or what ends a text of another's tokenizer
+                       `<|endoftext|>`, or the end token of an imported tokenizer
     train.ends.npy     u64, one past each document's end
     train.bytes.npy    u64, UTF-8 bytes of each document's text, for bits per byte
     train.names.json   each document's path
     tokens.json        number type, tokenizer digest, and documents, tokens and bytes by split
 
-Another's tokenizer may put ids before a text too, such as Gemma's `<bos>`: they stand before each
-document. Checksums are the manifest's. Knows nothing of training; loader.py makes batches of it.
+An imported tokenizer may also put ids before each document, such as Gemma's `<bos>`. Checksums are
+in the manifest. Batches are made in loader.py.
 """
 
 import json
@@ -40,9 +40,9 @@ from .imported.tokenizer import Frame, ImportedTokenizer
 from .specials import DOCUMENT_END
 
 ENCODED_CHARS = 2**20
-"""Characters that are encoded together, on all cores where the tokenizer can."""
+"""Characters encoded per batch, on all cores if the tokenizer supports it."""
 ENDS = ("eos", "sep")
-"""Roles of a token that may end another's documents, the first that there is."""
+"""Roles of the token that ends documents of an imported tokenizer, in order of preference."""
 
 
 class TokensConfig(Config):
@@ -53,7 +53,7 @@ class TokensConfig(Config):
 
 
 class Text(NamedTuple):
-    """A document as far as encoding needs it."""
+    """A document to encode."""
 
     name: str
     text: str
@@ -62,12 +62,11 @@ class Text(NamedTuple):
 def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Path) -> Artifact:
     """Encode a corpus into shards of token ids.
 
-    tokenizer  a tokenizer, or a model that carries one, imported ones too
+    tokenizer  a tokenizer, or a model that contains one; imported ones too
 
-    Raises ConfigError for a split that the corpus does not have, and for a tokenizer without a
-    token that ends a text.
+    Raises ConfigError for a split that the corpus lacks, or a tokenizer without an end token.
     """
-    from groundup.corpus import read_split  # here: whoever only reads shards needs no corpus
+    from groundup.corpus import read_split  # imported here because reading shards needs no corpus
 
     def texts(split: Any, advance: Callable[[float], None]) -> Iterator[Text]:
         for document in read_split(corpus, split):
@@ -103,10 +102,10 @@ def write_tokens(
 
 
 def document_frame(tokenizer: FastTokenizer | ImportedTokenizer) -> Frame:
-    """Ids around each document: what begins another's texts, and what ends a document.
+    """Ids before and after each document.
 
-    That is `<|endoftext|>` where the vocabulary has it, else the tokenizer's eos, else its sep.
-    Raises ConfigError if it has none of them.
+    After it comes `<|endoftext|>` if the vocabulary has it, otherwise the tokenizer's eos,
+    otherwise its sep. Raises ConfigError if it has none of them.
     """
     if isinstance(tokenizer, FastTokenizer):
         return Frame((), (tokenizer.special_id(DOCUMENT_END),))
@@ -114,8 +113,8 @@ def document_frame(tokenizer: FastTokenizer | ImportedTokenizer) -> Frame:
     ends = [end for end in (tokenizer.specials.get(DOCUMENT_END), *roles) if end is not None]
     if not ends:
         raise ConfigError(
-            f"The tokenizer has no token that ends a document: expected {DOCUMENT_END}, or an "
-            "eos_token in its tokenizer_config.json."
+            f"The tokenizer has no end-of-document token: expected {DOCUMENT_END}, or an eos_token "
+            "in its tokenizer_config.json."
         )
     return Frame(tokenizer.frame.before, (ends[0],))
 
@@ -127,7 +126,7 @@ def write_split(
     tokenizer: FastTokenizer | ImportedTokenizer,
     kind: str,
 ) -> dict[str, int]:
-    """Write one split's files; return its documents, tokens and bytes."""
+    """Write one split's files; return its counts of documents, tokens and bytes."""
     before, after = (np.array(ids, dtype=kind) for ids in document_frame(tokenizer))
     names, lengths, sizes = list[str](), list[int](), list[int]()
     with open(draft.file(f"{split}.bin"), "wb") as file:
@@ -148,7 +147,7 @@ def write_split(
 
 @dataclass(frozen=True)
 class Shard:
-    """Documents as one row of ids.
+    """Documents as one array of ids.
 
     >>> shard = Shard.of("train", [("a", [5, 6], 3), ("b", [7], 1)], end=9)
     >>> shard.ids.tolist(), shard.ends.tolist(), shard.document(1).tolist()
@@ -156,18 +155,18 @@ class Shard:
     """
 
     name: str
-    """Name of the split, or any other that tells shards apart in a mixture."""
+    """Name of the split, or another one that identifies the shard in a mixture."""
     ids: Shaped[np.ndarray, " N"]
-    """Unsigned; of an opened artifact they stay on disk until they are used."""
+    """Unsigned; memory-mapped if opened from an artifact."""
     ends: UInt[np.ndarray, " documents"]
     bytes: UInt[np.ndarray, " documents"]
     names: list[str]
     tokenizer: str = ""
-    """Digest of the tokenizer that made the ids."""
+    """Digest of the tokenizer that produced the ids."""
 
     @classmethod
     def open(cls, artifact: Artifact, split: str) -> "Shard":
-        """Map a split of a tokens artifact; DataError if it has no such split or does not fit."""
+        """Memory-map a split of a tokens artifact; DataError if it is missing or truncated."""
         about = json.loads(artifact.file("tokens.json").read_text(encoding="utf-8"))
         if split not in about["splits"]:
             raise DataError(
@@ -177,8 +176,8 @@ class Shard:
         path, count = artifact.file(f"{split}.bin"), about["splits"][split]["tokens"]
         if path.stat().st_size != count * np.dtype(about["dtype"]).itemsize:
             raise DataError(
-                f"{path} has {path.stat().st_size} bytes, which is not {count} ids of type "
-                f"{about['dtype']}; it was truncated: make {artifact.path} again."
+                f"{path} has {path.stat().st_size} bytes instead of {count} ids of type "
+                f"{about['dtype']}; recreate {artifact.path}."
             )
         ids = np.memmap(path, about["dtype"], "r") if count else np.empty(0, about["dtype"])
         ends, sizes = (read(artifact.file(f"{split}.{part}.npy")) for part in ("ends", "bytes"))
@@ -187,7 +186,7 @@ class Shard:
 
     @classmethod
     def of(cls, name: str, documents: Iterable[tuple[str, list[int], int]], end: int) -> "Shard":
-        """Make a shard in memory of documents given as (name, ids, bytes)."""
+        """Make a shard in memory from documents given as (name, ids, bytes)."""
         rows = list(documents)
         ids = np.array([id for _, row, _ in rows for id in [*row, end]], dtype=np.uint32)
         lengths = np.array([len(row) + 1 for _, row, _ in rows], dtype=np.uint64)
@@ -196,7 +195,7 @@ class Shard:
         return cls(name, ids, ends, sizes, [name for name, _, _ in rows])
 
     def __len__(self) -> int:
-        """Number of tokens, the documents' ends included."""
+        """Number of tokens, document ends included."""
         return len(self.ids)
 
     def document(self, index: int) -> Int[np.ndarray, " tokens"]:
@@ -205,5 +204,5 @@ class Shard:
         return np.asarray(self.ids[start : int(self.ends[index])], dtype=np.int64)
 
     def document_at(self, places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-        """Number of the document to which the tokens at these places belong."""
+        """Indices of the documents that contain the tokens at these positions."""
         return np.searchsorted(self.ends, places.astype(np.uint64), side="right")

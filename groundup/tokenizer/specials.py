@@ -1,14 +1,14 @@
-"""Special tokens by what they are for: a vocabulary takes the sets that its models will need.
+"""Special tokens in named sets, by purpose.
 
-    chat       ends of documents and of turns; every vocabulary of ours has these
-    encoder    [MASK] hides a token, [CLS] stands for a text, [SEP] ends each of two
-    sentinels  <extra_id_0> … <extra_id_99> stand for the spans that T5 takes out
-    middle     prefix, middle and suffix of a text whose middle is to be filled in
+    chat       ends of documents and turns; in every groundup vocabulary
+    encoder    [MASK] hides a token, [CLS] represents a text, [SEP] ends each of two
+    sentinels  <extra_id_0> … <extra_id_99> replace the spans that T5 removes
+    middle     prefix, middle and suffix for fill-in-the-middle
 
-They have the last ids of a vocabulary in the order in which they are asked for, so what was asked
-for first keeps its distance from the plain tokens, and the default set gives the ids that it gave.
-Source: BERT: Devlin et al. 2018, arXiv:1810.04805; T5: Raffel et al. 2019, arXiv:1910.10683; names
-of the middle's: Bavarian et al. 2022, arXiv:2207.14255, spelt as in Qwen's vocabularies.
+They have the last ids of a vocabulary, in the order of the configuration: appending a set does not
+change the ids of earlier ones. Source: BERT: Devlin et al. 2018, arXiv:1810.04805; T5: Raffel et
+al. 2019, arXiv:1910.10683; fill-in-the-middle: Bavarian et al. 2022, arXiv:2207.14255, spelled as
+in Qwen's vocabularies.
 """
 
 from collections.abc import Iterable
@@ -24,15 +24,17 @@ SPECIAL_SETS: dict[str, tuple[str, ...]] = {
     "sentinels": SENTINELS,
     "middle": (PREFIX, MIDDLE, SUFFIX),
 }
-"""What a tokenizer's configuration may ask for by name."""
+"""Sets that a tokenizer configuration can name."""
 
 
 def spelt_out(specials: Iterable[str]) -> tuple[str, ...]:
-    """Special tokens with the names of sets replaced by what is in them.
+    """Special tokens with the names of sets expanded.
 
     >>> spelt_out(["chat", "encoder"])
     ('<|endoftext|>', '<|im_start|>', '<|im_end|>', '[MASK]', '[CLS]', '[SEP]')
     >>> spelt_out(["<|mine|>"])
     ('<|mine|>',)
     """
-    return tuple(name for given in specials for name in SPECIAL_SETS.get(given, (given,)))
+    return tuple(
+        name for name_or_set in specials for name in SPECIAL_SETS.get(name_or_set, (name_or_set,))
+    )

@@ -1,15 +1,15 @@
-"""Words and characters as tokens: what subwords are compared with.
+"""Word and character tokenizers, as baselines for subwords.
 
-A vocabulary of whole units (words with the space before them, or characters) and 256 bytes. A unit
-that the vocabulary lacks is spelt in bytes: where a classical word model would say `<unk>` and lose
-the text, this one pays for it, so bits per byte of words, characters, bytes and subwords compare.
+The vocabulary has complete units (words with the preceding space, or characters) and 256 bytes. An
+unknown unit is spelled in bytes, where a classical word model would emit `<unk>` and lose the text,
+so bits per byte of words, characters, bytes and subwords are comparable.
 
     words       "the tokeniser"  ->  the | ␣ t o k e n i s e r     if only `the` is known
     characters  "naïve"          ->  n | a | ï | v | e
     bytes       an empty vocabulary
 
-Source: the unknown words' problem that byte-pair encoding answers: Sennrich et al. 2016,
-arXiv:1508.07909, §1. Knows nothing of models.
+Source: the problem of unknown words, which byte-pair encoding solves: Sennrich et al. 2016,
+arXiv:1508.07909, §1.
 """
 
 from collections import Counter
@@ -25,11 +25,11 @@ from .specials import SPECIALS
 
 Unit = Literal["words", "characters"]
 PATTERN = "gpt-2"
-"""Cuts words with the space before them, and numbers whole."""
+"""Splits words with the preceding space, and complete numbers."""
 
 
 def cut(text: str, unit: Unit) -> list[str]:
-    """The units of a well-formed text; joined, they are the text.
+    """The units of a well-formed text; concatenated, they are the text.
 
     >>> cut("a 12 b!", "words")
     ['a', ' 12', ' b', '!']
@@ -38,28 +38,28 @@ def cut(text: str, unit: Unit) -> list[str]:
 
 
 class UnitTokenizer:
-    """Whole units where they are known, bytes where not; fulfils the Tokenizer contract.
+    """Complete units where known, bytes otherwise; implements the Tokenizer protocol.
 
     >>> tokenizer = UnitTokenizer("words", [" cat"])
     >>> [tokenizer.decode([id]) for id in tokenizer.encode("a cat sat")]
     ['a', ' cat', ' ', 's', 'a', 't']
 
-    Raises ConfigError if a unit is empty or given twice.
+    Raises ConfigError if a unit is empty or a duplicate.
     """
 
     def __init__(
         self, unit: Unit, vocabulary: Sequence[str], specials: Sequence[str] = SPECIALS
     ) -> None:
         if len(set(vocabulary)) != len(vocabulary) or not all(vocabulary):
-            raise ConfigError("The units of a vocabulary must be different, non-empty texts.")
+            raise ConfigError("The units of a vocabulary must be distinct, non-empty texts.")
         self.unit: Unit = unit
-        self.ids = {text: 256 + place for place, text in enumerate(vocabulary)}
+        self.ids = {text: 256 + index for index, text in enumerate(vocabulary)}
         first = 256 + len(self.ids)
-        self.special_ids = {name: first + place for place, name in enumerate(specials)}
+        self.special_ids = {name: first + index for index, name in enumerate(specials)}
 
     @cached_property
     def tokens(self) -> list[bytes]:
-        """The bytes of every id, special tokens spelt out."""
+        """The bytes of every id, special tokens included."""
         spelt = [*self.ids, *self.special_ids]
         return [*(bytes([byte]) for byte in range(256)), *(text.encode() for text in spelt)]
 
@@ -79,16 +79,16 @@ class UnitTokenizer:
         return digest([self.unit, PATTERN, list(self.ids), self.special_ids])
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; special tokens spelt in it are plain text."""
+        """Ids of a text; special tokens written in it are plain text."""
         return [id for piece in cut(well_formed(text), self.unit) for id in self.spell(piece)]
 
     def spell(self, piece: str) -> Iterable[int]:
         """Ids of one unit: its own, or those of its bytes."""
-        known = self.ids.get(piece)
-        return piece.encode() if known is None else (known,)
+        id = self.ids.get(piece)
+        return piece.encode() if id is None else (id,)
 
     def unknown(self, text: str) -> int:
-        """Number of units of a text that the vocabulary lacks."""
+        """Number of unknown units in a text."""
         return sum(piece not in self.ids for piece in cut(well_formed(text), self.unit))
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -110,10 +110,10 @@ class UnitTokenizer:
 
 
 def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
-    """Take the most frequent units of a corpus; of equally frequent ones the first seen.
+    """Learn the most frequent units of a corpus; ties go to the first seen.
 
-    `size` counts all ids, bytes and special tokens too; with fewer distinct units it is smaller.
-    A unit seen once is left out: from such ones a model learns how unknown units are spelt.
+    `size` counts all ids, bytes and special tokens included; the result is smaller if there are
+    fewer units. Units seen once are omitted, so that a model learns how unknown units are spelled.
 
     >>> train_units(["a cat, a cat, a dog"], "words", size=999).ids
     {' cat': 256, ',': 257, ' a': 258}
@@ -128,19 +128,19 @@ def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
 
 
 class Cut(NamedTuple):
-    """What a tokenizer makes of a text."""
+    """Statistics of a tokenizer on texts."""
 
     vocab_size: int
     tokens: int
     bytes: int
     units: int
-    """Words or characters of the text; of subwords and bytes, the tokens."""
+    """Words or characters of the text; for subwords and bytes, the tokens."""
     unknown: int
-    """Units that the vocabulary lacks: spelt in bytes here, `<unk>` in a classical model."""
+    """Units not in the vocabulary: spelled in bytes here, `<unk>` in a classical model."""
 
     @property
     def bytes_per_token(self) -> float:
-        """How much text one token carries; a context of T tokens reads T times as much."""
+        """Text per token; a context of T tokens covers T times as much."""
         return self.bytes / self.tokens
 
     @property
@@ -165,5 +165,5 @@ def measure_cut(tokenizer: Tokenizer, texts: Iterable[str]) -> Cut:
         else:
             units += count
     if not size:
-        raise DataError("The texts are empty; give some to compare tokenizers on.")
+        raise DataError("The texts are empty; give texts to compare tokenizers on.")
     return Cut(tokenizer.vocab_size, tokens, size, units, unknown)

@@ -1,4 +1,4 @@
-"""train: how do weights change: one loop, its services, optimizers, and pre-training on it."""
+"""train: how weights change: one training loop, its services, optimizers, and pre-training."""
 
 from .batches import (
     Batch,

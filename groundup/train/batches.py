@@ -1,7 +1,7 @@
-"""Batches: what one micro-batch of training is, from token shards or from rendered examples.
+"""A micro-batch of training, from token shards or from rendered examples.
 
-A source of batches is a pure function of the step: `batches(step)` gives the micro-batches of that
-optimizer step, whatever was asked before. So a resumed run sees what the undisturbed one saw.
+A source of batches is a pure function of the step: `batches(step)` returns the micro-batches of
+that optimizer step, so a resumed run reads the same data as an uninterrupted one.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,40 +13,40 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """One micro-batch; what an objective does not need is None."""
+    """One micro-batch; fields that an objective does not need are None."""
 
     ids: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
-    """What is to be told at each position: the id that follows, or the one that was hidden."""
+    """Target id at each position: the next token, or the masked one."""
     weights: Float[Tensor, "B T"]
-    """How much each target counts; 0 leaves it out of the loss."""
+    """Loss weight of each target; 0 excludes it."""
     documents: Int[Tensor, "B T"] | None
-    """Number of each position's document; attention stays within it, -1 is padding."""
+    """Document number of each position; attention stays within it, -1 is padding."""
     names: tuple[str, ...] = ()
-    """Where the rows come from, for error messages."""
+    """Source documents of the sequences, for error messages."""
     source: Int[Tensor, "B S"] | None = None
-    """What the encoder of an encoder–decoder reads."""
+    """Encoder input of an encoder-decoder."""
     source_documents: Int[Tensor, "B S"] | None = None
-    """Numbers as in `documents`: a position reads the source of its own document."""
+    """Document numbers of `source`; cross-attention stays within a document."""
     types: Int[Tensor, "B T"] | None = None
-    """Kind of segment: the first or the second text of a pair."""
+    """Segment ids (BERT's token types): first or second text of a pair."""
     prefix: Bool[Tensor, "B T"] | None = None
-    """Positions that their whole document sees."""
+    """Positions with bidirectional attention (prefix LM)."""
     edges: Int[Tensor, "B T 3"] | None = None
-    """For a token of a hidden span: positions just left and right of the span, place in it."""
+    """For a masked span's token: the positions left and right of the span, and the offset in it."""
     labels: Int[Tensor, " B"] | Float[Tensor, " B"] | None = None
-    """Class of each row, or a number."""
+    """Class of each sequence, or a regression target."""
     label_weights: Float[Tensor, " B"] | None = None
-    """How many targets a row's class counts for."""
+    """Loss weight of each sequence's label, in targets."""
     positions: Int[Tensor, "B T"] | None = None
-    """Places of the positions where they are not those of their order in the row."""
+    """Position ids, where they differ from the order in the sequence."""
 
 
 Batches = Callable[[int], Sequence[Batch]]
 
 
 def one_document(ids: Int[Tensor, "B T_plus_1"], names: tuple[str, ...] = ()) -> Batch:
-    """Batch whose rows are each one document without padding.
+    """A batch of sequences that are each one document, without padding.
 
     >>> one_document(torch.tensor([[5, 6, 7]])).targets
     tensor([[6, 7]])
@@ -56,11 +56,11 @@ def one_document(ids: Int[Tensor, "B T_plus_1"], names: tuple[str, ...] = ()) ->
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """Cut a batch's rows into micro-batches of nearly equal size; gradients do not change."""
-    pieces = min(parts, len(batch.ids))
-    rows = torch.arange(len(batch.ids)).tensor_split(pieces)
+    """Split a batch into micro-batches of nearly equal size; gradients do not change."""
+    count = min(parts, len(batch.ids))
+    rows = torch.arange(len(batch.ids)).tensor_split(count)
     columns = {
-        name: value.tensor_split(pieces)
+        name: value.tensor_split(count)
         for name, value in batch._asdict().items()
         if isinstance(value, Tensor)
     }
@@ -70,11 +70,11 @@ def split(batch: Batch, parts: int) -> list[Batch]:
             names=tuple(names[int(row)] for row in rows[i] if names),
             **{name: column[i] for name, column in columns.items()},
         )
-        for i in range(pieces)
+        for i in range(count)
     ]
 
 
 def placed(batch: Batch, place: torch.device) -> Batch:
-    """The batch on a device."""
+    """Move a batch to a device."""
     tensors = {n: v.to(place) for n, v in batch._asdict().items() if isinstance(v, Tensor)}
     return batch._replace(**tensors)

@@ -1,11 +1,11 @@
-"""The loop: one generator serves pre-training, fine-tuning and all else with batches and a loss.
+"""The training loop: one generator for pre-training, fine-tuning and anything with a loss.
 
     for step in saving(logging(train(model, batches, loss, optimizer, rate, plan))):
         ...
 
-Services (services/) wrap the iterator, so no caller owns a body. The loss of a step is the sum over
-its micro-batches and processes divided once by the sum of their weights: however a batch is split,
-the gradient is the same.
+Services (services/) wrap the iterator. The loss of a step is the sum over its micro-batches and
+processes divided once by the sum of their weights, so the gradient does not depend on how a batch
+is split.
 """
 
 import math
@@ -26,48 +26,48 @@ from .parallel.mesh import ALONE, SEES_OTHER_TARGETS, Mesh
 from .precision import Precision
 
 Loss = Callable[[Any, Batch], LossSum]
-"""Takes the model, of whatever class the loss is for, and a micro-batch."""
+"""(model, micro-batch) -> loss sum; the model's class is the loss's business."""
 
 Gradients = Callable[[Sequence[Batch], float], float]
-"""Adds to the gradients those of micro-batches, their losses divided by a weight; returns this
-process's share of the mean loss. A pipeline is one; `accumulation` is the plain one."""
+"""(micro-batches, weight): accumulates the gradients of their losses divided by the weight, returns
+this process's share of the mean loss. `accumulation` is the default; a pipeline is another."""
 
 Accept = Callable[[int, float, float], bool]
-"""Whether a step is to be made, by its number, loss and gradient norm; it may raise to stop. A step
-that is not finite is left out if it is not to be made, and an error if it is."""
+"""(step, loss, gradient norm): whether to apply the step; it may raise to stop. A non-finite step
+that is rejected is skipped, one that is accepted is an error."""
 
 
 class Plan(NamedTuple):
-    """From where to where to train, and in what precision."""
+    """First and last step, precision and processes of a training loop."""
 
     steps: int
     """Last step, exclusive."""
     start: int = 0
-    """First step: the number of steps already done."""
+    """First step: the number of completed steps."""
     precision: Precision | None = None
-    """What matrix products compute in; None: float32. Weights stay as they are."""
+    """Compute dtype of matrix products; None: float32. Weights keep their dtype."""
     mesh: Mesh = ALONE
-    """The processes that train together; each is given its own batches."""
+    """The processes that train together; each gets its own batches."""
 
 
 class Step(NamedTuple):
-    """What one optimizer step did."""
+    """The result of one optimizer step."""
 
     number: int
     """Counted from 0."""
     loss: float
-    """Mean nats over the step's weight, of all processes."""
+    """Mean nats per weighted target, over all processes."""
     weight: float
-    """Number of weighted targets, of all processes."""
+    """Sum of the target weights, over all processes."""
     tokens: int
-    """Number of positions computed, padding included, of all processes."""
+    """Positions computed, padding included, over all processes."""
     gradient_norm: float
     """Before clipping."""
     rate: float
     """Multiplier of the learning rates."""
     seconds: float
     is_applied: bool = True
-    """Whether the weights were moved; not if the gradient overflowed or was not accepted."""
+    """Whether the weights were updated: not if the gradient overflowed or was rejected."""
 
 
 def train(
@@ -84,13 +84,13 @@ def train(
 ) -> Iterator[Step]:
     """Train and yield after each optimizer step.
 
-    gradients  how the gradients of a step are found; None: by `accumulation`
-    accept     whether a step is made; None: always
-    settle     called when the weights were moved: processes tell each other theirs
+    gradients  computes the gradients of a step; None: `accumulation`
+    accept     whether to apply a step; None: always
+    settle     called after each update, to synchronise weights between processes
 
-    Raises DataError naming the step and the documents if a loss or gradient is not finite, the
-    weights as they were before that step, and if a step has no target at all. In float16 a gradient
-    that is not finite is an overflow: the step is left out and the scale of the loss lowered.
+    Raises DataError naming the step and the documents if a loss or gradient is not finite (the
+    weights are unchanged), and if a step has no target. In float16 a non-finite gradient is an
+    overflow: the step is skipped and the loss scale lowered.
     """
     model.train()
     precision = plan.precision or Precision()
@@ -122,19 +122,18 @@ def weight_of(number: int, micro_batches: Sequence[Batch], mesh: Mesh) -> float:
     weight = mesh.sum(own)
     if weight == 0:
         raise DataError(
-            f"Step {number} has no target to learn from: in {sources(micro_batches)} nothing is to "
-            "be told. All labels are masked, or the rows are too short for the objective to hide a "
-            "token; give longer rows or more of them."
+            f"Step {number} has no target tokens in {sources(micro_batches)}: all labels are "
+            "masked, or sequences too short for the objective; give longer or more sequences."
         )
     return weight
 
 
 LOSS_IS_ADDED = (*SEES_OTHER_TARGETS, "pipeline")
-"""Along a pipeline the last process has the loss, the others have none of it."""
+"""Dimensions to sum the loss over; in a pipeline only the last process has one."""
 
 
 def has_overflowed(loss: float, norm: float, precision: Precision) -> bool:
-    """Whether the gradient of a finite loss overflowed in float16; the scale learns of it."""
+    """Whether the gradient of a finite loss overflowed in float16; updates the loss scale."""
     is_finite = math.isfinite(loss) and math.isfinite(norm)
     if is_finite:
         precision.went_well()
@@ -148,13 +147,13 @@ def check_finite(number: int, loss: float, norm: float, micro_batches: Sequence[
     """Raise DataError naming the step and its documents if loss or gradient is not finite."""
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DataError(
-            f"The loss of step {number} is {loss} and its gradient's norm {norm}; its documents "
-            f"were {sources(micro_batches)}. Lower the learning rate, or read them."
+            f"Step {number} has loss {loss} and gradient norm {norm}; its documents were "
+            f"{sources(micro_batches)}. Lower the learning rate, or inspect them."
         )
 
 
 def accumulation(model: nn.Module, loss: Loss, precision: Precision) -> Gradients:
-    """Gradients of one micro-batch after the other."""
+    """Gradient accumulation: one micro-batch after the other."""
 
     def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
         return sum(backward(model, batch, loss, weight, precision) for batch in micro_batches)
@@ -167,14 +166,14 @@ def backward(
 ) -> float:
     """Add a micro-batch's share of the step's gradient; return its share of the mean loss."""
     with precision.autocast(batch.ids.device.type):
-        found = loss(model, batch)
-    share = found.total / weight
+        loss_sum = loss(model, batch)
+    share = loss_sum.total / weight
     (share * precision.scale).backward()
     return float(share.detach())
 
 
 def sources(micro_batches: Sequence[Batch]) -> str:
-    """Name at most five documents of a step."""
+    """The names of at most five documents of a step."""
     names = [name for batch in micro_batches for name in batch.names]
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - 5} more" if len(unique) > 5 else ""

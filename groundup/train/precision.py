@@ -1,14 +1,14 @@
-"""Precision: what matrix products compute in, and how small gradients survive it.
+"""Mixed precision: the compute dtype of matrix products, and loss scaling for float16.
 
-torch's autocast rounds the inputs of matrix products. These stay float32 whatever is chosen, and a
-test looks at every operation's inputs: weights, their gradients and the optimizer's states; norms;
-the angles that turn queries and keys; the softmax of attention and its scores; routers of experts;
-softmax and logarithm of the loss; the sum of the residual. Two are rounded on purpose: Muon's
-iterations are bfloat16 everywhere, and in attention's fused kernel the scores never leave it.
+torch's autocast rounds the inputs of matrix products. The following stay float32 in every mode, and
+a test checks every operation's inputs: weights, gradients and optimizer states; norms; rotary
+angles; attention scores and their softmax; expert routers; log-softmax of the loss; the residual
+sum. Two are rounded on purpose: Muon's iterations are bfloat16 everywhere, and a fused attention
+kernel keeps its scores to itself.
 
-float16 has five bits of exponent: gradients below 6e-8 become zero, so the loss is multiplied by a
-scale, the gradients are divided by it, and a step whose gradients overflow is left out and the
-scale halved. The scale moves as torch.amp.GradScaler's, but not beyond `LARGEST_SCALE` nor below 1.
+float16 has five exponent bits: gradients below 6e-8 become zero, so the loss is multiplied by a
+scale, the gradients are divided by it, and a step whose gradients overflow is skipped and the scale
+halved. The scale moves as torch.amp.GradScaler's, but stays between 1 and `LARGEST_SCALE`.
 Source: Micikevicius et al. 2018, arXiv:1710.03740.
 """
 
@@ -28,7 +28,7 @@ PATIENCE = 2000
 
 
 class Precision:
-    """A compute dtype and, for float16, the scale of the loss."""
+    """A compute dtype and, for float16, the loss scale."""
 
     def __init__(self, dtype: torch.dtype = torch.float32, scale: float = FIRST_SCALE) -> None:
         self.dtype = dtype
@@ -38,36 +38,36 @@ class Precision:
         """Steps since the last overflow."""
 
     def autocast(self, kind: str) -> AbstractContextManager[object]:
-        """Context in which products compute in the dtype, on a kind of device."""
+        """Autocast context on a device type."""
         return torch.autocast(kind, self.dtype, enabled=self.dtype != torch.float32)
 
     def overflowed(self) -> None:
-        """Halve the scale after a step whose gradients were not finite.
+        """Halve the scale after a step with non-finite gradients.
 
-        Raises DataError if it would fall below 1: then it is not the scale.
+        Raises DataError if it would fall below 1: then the scale is not the cause.
         """
         if self.scale <= 1:
-            raise DataError("Gradients are not finite in float16 at any scale of the loss.")
+            raise DataError("Gradients are not finite in float16 at any loss scale; use bfloat16.")
         self.scale, self.calm = self.scale / 2, 0
 
     def went_well(self) -> None:
-        """Count a step whose gradients were finite; double the scale after many."""
+        """Count a step with finite gradients; double the scale after `PATIENCE` of them."""
         self.calm += 1
         if self.is_scaled and self.calm >= PATIENCE:
             self.scale, self.calm = min(self.scale * 2, LARGEST_SCALE), 0
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"scale": torch.tensor(self.scale, dtype=torch.float64),
                 "calm": torch.tensor(self.calm)}  # fmt: skip
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over what a checkpoint kept."""
+        """Restore the state from a checkpoint."""
         self.scale, self.calm = float(state["scale"]), int(state["calm"])
 
 
 def precision_of(name: PrecisionName, place: torch.device) -> Precision:
-    """The precision of a name; `auto` is bfloat16 where it was measured to be faster, else float32.
+    """The precision of a name; `auto` is bfloat16 where measured to be faster, else float32.
 
     >>> precision_of("float16", torch.device("cpu")).is_scaled
     True

@@ -140,7 +140,7 @@ def test_a_base_model_without_a_template_says_what_to_do(tmp_path):
 
 def test_without_an_end_of_text_plain_turns_are_refused(tmp_path):
     base = imported_of(tmp_path, pieces(eos_token=""))
-    with pytest.raises(ConfigError, match="plain ends answers by the eos_token, and .* names none"):
+    with pytest.raises(ConfigError, match="plain ends answers with the eos_token, and .* has none"):
         form_of(base.path, PLAIN)
 
 
@@ -151,7 +151,7 @@ def test_our_form_is_used_where_the_vocabulary_knows_it(tmp_path):
         (tmp_path / "words" / name).unlink()
     form = form_of(tmp_path / "words", "")
     assert form.template is None and form.source == TEMPLATE
-    with pytest.raises(ConfigError, match="renders groundup's chat format alone; leave template"):
+    with pytest.raises(ConfigError, match="renders only groundup's chat format; omit template"):
         form_of(tmp_path / "words", PLAIN)
 
 
@@ -170,7 +170,7 @@ def test_an_encoder_is_refused(tmp_path):
     directory = tmp_path / "encoder"
     save(Transformer(config, seed=0), directory, tmp_path / "words")
     base = import_model(ImportConfig(), directory, tmp_path / "imported")
-    with pytest.raises(ConfigError, match="is of kind 'encoder', and conversations are continued"):
+    with pytest.raises(ConfigError, match="is of kind 'encoder'; fine-tuning needs a decoder"):
         finetune(QUICK, base, given(tmp_path), tmp_path / "tuned")
 
 

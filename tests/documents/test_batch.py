@@ -1,4 +1,4 @@
-"""Batches: what a step rules is carried out, logged with its reason and counted."""
+"""Batches: a step's result is applied, logged with its reason and counted."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def record(text: str, name: str = "p") -> Record:
 STEPS = [Named("short", DropShort(Short()))]
 
 
-def test_each_removal_says_what_went_why_and_where_it_lay():
+def test_each_removal_has_its_slice_reason_and_bytes():
     judged = judge(STEPS, [record("no", "a"), record("buy ad now é", "b"), record("fine", "c")])
     assert [r.text for r in judged.kept] == ["buy now é", "fine"]
     first, second = judged.removed
@@ -71,7 +71,7 @@ def test_a_step_that_fails_costs_one_record():
     )  # fmt: skip
 
 
-def test_a_step_sees_only_what_concerns_it():
+def test_a_step_gets_only_records_that_it_applies_to():
     named = Named("short", DropShort(Short()), lambda one: one.kind == "html")
     assert judge([named], [record("no")]).counters == {}
 
@@ -91,7 +91,7 @@ def test_removals_become_columns():
     assert removals_to_batch([]).num_rows == 0
 
 
-def test_what_is_private_is_not_in_the_log():
+def test_private_slices_are_not_in_the_log():
     class Hide:
         config = Short()
 

@@ -1,4 +1,4 @@
-"""Every slice of a document's text leads back to the bytes of its file."""
+"""Every slice of a document's text maps to the bytes of its file."""
 
 import tracemalloc
 
@@ -33,7 +33,7 @@ def test_long_texts_are_mapped_past_the_first_checkpoint():
         assert file[begin:end].decode() == text[start : start + 7]
 
 
-def test_an_entity_is_taken_whole_and_gaps_are_left_out():
+def test_an_entity_is_indivisible_and_gaps_are_omitted():
     # bytes: "a&amp;b<i>c</i>"
     map = SourceMap(
         "a&bc",
@@ -67,19 +67,19 @@ def test_json_gives_the_same_document_back_on_one_line(text):
     assert "\n" not in line and "\r" not in line
 
 
-def test_a_line_that_is_no_document_says_so():
+def test_an_invalid_line_is_an_error():
     document = make_document(b"text", "a.txt", "text", SourceMap.identity("text"))
     for line in ("", "{}", "[1]", document.to_json()[:-5], '{"text": 3}'):
         with pytest.raises(DataError, match="not a document"):
             Document.from_json(line)
-    with pytest.raises(DataError, match="map covers 4 characters of a text of 5"):
+    with pytest.raises(DataError, match="map covers 4 characters, the text has 5"):
         Document.from_json(document.to_json().replace('"text":"text"', '"text":"texts"'))
 
 
 def test_a_slice_outside_the_text_is_refused():
     document = make_document(b"abc", "a.txt", "text", SourceMap.identity("abc"))
     for start, end in ((-1, 2), (2, 1), (0, 4)):
-        with pytest.raises(DataError, match="not inside a text of 3 characters"):
+        with pytest.raises(DataError, match="outside a text of 3 characters"):
             document.quote(start, end)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of any slice of an HTML file's text, read again, give the slice, white space aside."""
+"""The bytes of any slice of an HTML file's text, read again, give the slice, except white space."""
 
 import tracemalloc
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""Headings are places in the text, and what only looks like a heading is none."""
+"""Headings are ranges of the text, and lookalikes are not headings."""
 
 from hypothesis import given
 from hypothesis import strategies as st

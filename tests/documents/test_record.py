@@ -1,4 +1,4 @@
-"""Rulings: carried out in one place, so text, map, spans and log cannot disagree."""
+"""Step results are applied in one place, so text, map, spans and log cannot disagree."""
 
 import pytest
 from hypothesis import given
@@ -61,14 +61,14 @@ def test_a_map_survives_its_numbers_after_edits():
     assert SourceMap.from_numbers(after.text, after.map.to_numbers()) == after.map
 
 
-def test_what_is_kept_aside_stays_with_the_record():
+def test_moved_slices_are_in_the_metadata():
     edits = (Edit(4, 9, "footnote", aside="footnotes"),)
     after = follow(plain("body* note"), Ruling(edits=edits, metadata={"score": 0.5}))
     assert after.text == "bodye"[:4] + "e"
     assert after.metadata == {"score": 0.5, "aside": {"footnotes": ["* not"]}}
 
 
-def test_many_asides_leave_the_record_before_as_it_was():
+def test_many_moved_slices_leave_the_original_record_unchanged():
     record = plain("ab" * 1_000)
     edits = tuple(Edit(at, at + 1, "note", aside="notes") for at in range(0, 2_000, 2))
     after = follow(record, Ruling(edits=edits))
@@ -78,14 +78,14 @@ def test_many_asides_leave_the_record_before_as_it_was():
     assert len(after.metadata["aside"]["notes"]) == 1_000
 
 
-def test_bytes_become_text_once_and_go():
+def test_bytes_become_text_once_and_are_dropped():
     record = Record("1", "s", "p", "html", data=b"<b>hi</b> you")
     map = SourceMap.identity("hi you", 3)
     after = follow(record, Ruling(made=Made(map), edits=(Edit(2, 6, "tail"),)))
     assert (after.text, after.data) == ("hi", b"")
 
 
-def test_an_empty_ruling_changes_nothing():
+def test_an_empty_result_changes_nothing():
     record = plain("same")
     assert follow(record, PASS) is record
 
@@ -93,6 +93,6 @@ def test_an_empty_ruling_changes_nothing():
 @pytest.mark.parametrize(
     "edits", [(Edit(2, 4, "a"), Edit(3, 5, "b")), (Edit(3, 2, "a"),), (Edit(0, 9, "a"),)]
 )
-def test_edits_that_overlap_or_leave_the_text_are_refused(edits):
-    with pytest.raises(DataError, match="overlaps the one before"):
+def test_edits_that_overlap_or_leave_the_text_are_errors(edits):
+    with pytest.raises(DataError, match="where the previous one ends"):
         follow(plain("abcdef"), Ruling(edits=edits))

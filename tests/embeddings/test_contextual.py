@@ -55,9 +55,9 @@ def test_a_vector_is_that_of_the_words_tokens(model, tokenizer):
 
 
 def test_what_cannot_be_asked(model, tokenizer):
-    with pytest.raises(DataError, match="does not hold the word 'ban'"):
+    with pytest.raises(DataError, match="does not contain the word 'ban'"):
         occurrences(model, tokenizer, TEXTS, "ban")
-    with pytest.raises(ConfigError, match="has 2 layers"):
+    with pytest.raises(ConfigError, match="to 2 .the output"):
         occurrences(model, tokenizer, TEXTS, "bank", layer=3)
-    with pytest.raises(CapacityError, match="this model reads 64"):
+    with pytest.raises(CapacityError, match="the model's context is 64"):
         occurrences(model, tokenizer, ["bank " * 65], "bank")

@@ -59,7 +59,7 @@ def test_phrases_become_words(tmp_path):
 
 def test_what_cannot_be_trained_leaves_nothing(text, tmp_path):
     config = VectorsConfig(**SMALL)
-    with pytest.raises(ConfigError, match="one of them"):
+    with pytest.raises(ConfigError, match="either --corpus"):
         train_vectors(config, tmp_path / "out")
     with pytest.raises(ConfigError, match="There is no file"):
         train_vectors(config, tmp_path / "out", text=[tmp_path / "absent.txt"])

@@ -66,13 +66,13 @@ def test_unknown_words_are_told_with_those_spelt_alike():
     vectors = Vectors(["Paris", "kings", "king", "queen"], np.eye(4))
     with pytest.raises(ConfigError, match="did you mean 'Paris'"):
         vectors["paris"]
-    with pytest.raises(ConfigError, match="spelt most like it: king, kings"):
+    with pytest.raises(ConfigError, match="similar words: king, kings"):
         vectors.neighbours("kinga")
-    with pytest.raises(ConfigError, match="spelt most like it: queen"):
+    with pytest.raises(ConfigError, match="similar words: queen"):
         vectors.neighbours("Wueen")
-    with pytest.raises(ConfigError, match="spelt most like it: Paris"):
+    with pytest.raises(ConfigError, match="similar words: Paris"):
         vectors.neighbours("pariss")
-    with pytest.raises(ConfigError, match="among 4 words; none is spelt like it"):
+    with pytest.raises(ConfigError, match="among 4 words; no word is similar"):
         vectors.similarity("queen", "zebra")
 
 

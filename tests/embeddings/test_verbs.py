@@ -37,7 +37,7 @@ def test_neighbours_and_analogies(capsys, file, asked):
 
 def test_an_unknown_word_is_one_line(capsys, file):
     code, told = said(capsys, "vectors", "neighbours", file, "w333")
-    assert code == 2 and "spelt most like it: w33" in told.err and told.err.count("\n") == 1
+    assert code == 2 and "similar words: w33" in told.err and told.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", ["neighbours {} w3", "similarity {} {}", "similarity file {}"])

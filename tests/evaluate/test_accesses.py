@@ -119,7 +119,7 @@ def test_a_report_whose_own_look_is_missing_is_refused(tmp_path, server, testset
     else:
         test = tmp_path / "copy"
         shutil.copytree(testset.path, test, ignore=shutil.ignore_patterns("ledger"))
-    with pytest.raises(ArtifactError, match="lacks the look of .*--accept-unrecorded"):
+    with pytest.raises(ArtifactError, match="lacks the access of .*--accept-unrecorded"):
         gate(report, require=RIGHT, test=test)
     found = gate(report, require=RIGHT, test=test, accept_unrecorded=True)
     assert found.unrecorded and "UNRECORDED: The ledger of" in str(found)
@@ -128,7 +128,7 @@ def test_a_report_whose_own_look_is_missing_is_refused(tmp_path, server, testset
 def test_a_test_set_that_is_gone_is_missed(tmp_path, server, testset):
     report = scored(server, testset, tmp_path / "r").artifact.path
     shutil.move(testset.path, tmp_path / "moved")
-    with pytest.raises(ArtifactError, match="is not at .*--test says where it is now"):
+    with pytest.raises(ArtifactError, match="is not at .*--test DIR if it was moved"):
         gate(report, require=RIGHT)
     assert gate(report, require=RIGHT, test=tmp_path / "moved").candidates == 1
 
@@ -138,7 +138,7 @@ def test_the_baselines_look_must_be_there_too(tmp_path, server, testset):
     ledger = testset.path / LOOKS
     ledger.unlink()
     report = scored(server, testset, tmp_path / "r").artifact.path
-    with pytest.raises(ArtifactError, match="lacks the look of .*base"):
+    with pytest.raises(ArtifactError, match="lacks the access of .*base"):
         gate(report, against=base, margin=0.2)
 
 

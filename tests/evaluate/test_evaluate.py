@@ -159,8 +159,8 @@ def test_a_wrong_baseline_is_told_before_the_first_sample(tmp_path, model, tests
     corpus = artifact(tmp_path / "corpus", "corpus")
     for against, said in (
         (corpus.path, "Expected a report or model artifact, got a corpus ("),
-        (page.path, "Expected an evaluation, got a report of the stage 'test' ("),
-        (tmp_path / "none", "none is no directory"),
+        (page.path, "Expected a report of `groundup evaluate`; got one of the stage 'test' ("),
+        (tmp_path / "none", "none is not a directory"),
     ):
         with pytest.raises(ArtifactError) as raised:
             evaluate(
@@ -207,11 +207,11 @@ def test_what_cannot_be_evaluated_says_why(tmp_path, model, testset):
         evaluate(str(model.path), config=PLAIN, out=tmp_path / "r")
     with pytest.raises(ConfigError, match="--out DIR"):
         evaluate(str(model.path), config=PLAIN, test=testset)
-    with pytest.raises(ConfigError, match="--limit 0 leaves no sample"):
+    with pytest.raises(ConfigError, match="--limit 0 must be 1 or more"):
         evaluate(str(model.path), config=PLAIN, test=testset, limit=0, out=tmp_path / "r")
-    with pytest.raises(ArtifactError, match="is no directory"):
+    with pytest.raises(ArtifactError, match="is not a directory"):
         evaluate(str(tmp_path / "none"), config=PLAIN, test=testset, out=tmp_path / "r")
-    with pytest.raises(ConfigError, match="add its model, as in http://localhost:1/v1#NAME"):
+    with pytest.raises(ConfigError, match="add it, as in http://localhost:1/v1#NAME"):
         evaluate("http://localhost:1/v1", config=PLAIN, test=testset, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
@@ -282,7 +282,7 @@ def test_interrupting_keeps_the_answers_and_the_same_command_goes_on(tmp_path, m
         told = process.stderr.read()
     if process.returncode == 0:
         pytest.skip("the run ended before it could be interrupted")
-    assert process.returncode == 130 and "answers are kept, and the same command goes on" in told
+    assert process.returncode == 130 and "answers are stored, and the same command resumes" in told
     kept = len(log.read_text().splitlines())
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -68,11 +68,11 @@ def test_nats_become_bits_per_byte(tokens):
 
 def test_a_tokenizer_that_is_gone_or_another_is_told(tokens, tmp_path):
     (tmp_path / "tokenizer" / "tokenizer.json").unlink()
-    with pytest.raises(ConfigError, match="made with tokenizer .* bring it back"):
+    with pytest.raises(ConfigError, match="made with tokenizer .* restore it"):
         list(HeldOut(tokens).items(None, None))
     same = HeldOut(tokens, tokenizer=FastTokenizer([(b"a", b"n")]))
     assert len(list(same.items(None, None))) == 3
-    with pytest.raises(ConfigError, match="bring it back"):
+    with pytest.raises(ConfigError, match="restore it"):
         list(HeldOut(tokens, tokenizer=FastTokenizer([])).items(None, None))
     with pytest.raises(DataError, match="no split 'dev'"):
         list(HeldOut(tokens, "dev").items(None, None))

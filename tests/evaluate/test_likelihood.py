@@ -188,13 +188,13 @@ def test_an_answer_without_words_is_refused(prompt):
 
 def test_what_cannot_be_scored_says_why():
     model = tiny()
-    with pytest.raises(DataError, match="d has the id 64 and the model only 64"):
+    with pytest.raises(DataError, match="d has the id 64 and the model has 64"):
         score_documents(model, [("d", [64], 1)], bos=BOS)
     with pytest.raises(DataError, match="d has 2 tokens and 0 bytes"):
         score_documents(model, [("d", [1, 2], 0)], bos=BOS)
     with pytest.raises(ConfigError, match="stride=9 must lie between 1 and window=8"):
         score_documents(model, [("d", [1], 1)], bos=BOS, window=8, stride=9)
     torch.nn.init.constant_(model.norm.weight, float("nan"))
-    with pytest.raises(DataError, match="gives d nan nats"):
+    with pytest.raises(DataError, match="d scores nan nats"):
         score_documents(model, [("d", [1], 1)], bos=BOS)
     assert score_documents(model, [], bos=BOS) == []

@@ -139,9 +139,9 @@ def test_when_to_stop():
 
 
 def test_what_cannot_be_searched_says_so():
-    with pytest.raises(ConfigError, match="best=5 is more than width=4"):
+    with pytest.raises(ConfigError, match="best=5 exceeds width=4"):
         BeamConfig(best=5)
-    with pytest.raises(CapacityError, match="so none is left"):
+    with pytest.raises(CapacityError, match="which leaves none"):
         beams(tiny_engine(), [[5] * CONTEXT], BeamConfig())
     with pytest.raises(ConfigError, match="no tokens"):
         beams(tiny_reader(), [[]], BeamConfig())

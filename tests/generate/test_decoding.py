@@ -114,7 +114,7 @@ def test_what_cannot_generate_says_so_in_a_line():
     for kind in ENCODERS:
         with pytest.raises(ConfigError, match="^An encoder cannot generate: [^\n]*$"):
             Engine(tiny_model(ENCODERS[kind]), FastTokenizer([]))
-    with pytest.raises(ConfigError, match="holds no conversation"):
+    with pytest.raises(ConfigError, match="no chat format"):
         tiny_reader().generate([user("a")], Sampling())
 
 

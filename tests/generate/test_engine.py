@@ -142,7 +142,7 @@ def test_an_answer_ends_where_the_context_ends_whatever_its_neighbours(engine):
 
 
 def test_a_prompt_that_fills_the_context_is_told(engine):
-    with pytest.raises(CapacityError, match=f"the context {CONTEXT}, so none is left"):
+    with pytest.raises(CapacityError, match=f"the context {CONTEXT}, which leaves none"):
         engine.generate([user("x" * CONTEXT)], Sampling())
 
 
@@ -172,7 +172,7 @@ def test_logprobs_are_those_of_generating(engine):
         assert_close(values, expected.tolist(), rtol=0, atol=1e-12)
     whole = render(engine.tokenizer, (*QUESTIONS[0], Message("assistant", "yes")))
     assert len(found[0]) == sum(whole.mask)
-    with pytest.raises(DataError, match="2 conversations have 1 answers"):
+    with pytest.raises(DataError, match="2 conversations need as many answers"):
         engine.logprobs(QUESTIONS[:2], ["a"])
 
 

@@ -173,7 +173,7 @@ def test_what_shares_of_rows_cannot_say_is_refused():
     ):
         with pytest.raises(ConfigError, match=told):
             ring_attention(q, k, v, ring=Ring(2, 0), mask=mask, scores=scores)
-    with pytest.raises(ShapeError, match="share of 15 tokens.*even"):
+    with pytest.raises(ShapeError, match="shard has 15 tokens.*even"):
         ring_attention(q[:, :, :15], k[:, :, :15], v[:, :, :15], ring=Ring(2, 0))
     with pytest.raises(ShapeError, match="18 tokens.*multiple of 4, such as 20"):
         held_places(18, Ring(2, 0))

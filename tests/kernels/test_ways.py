@@ -78,7 +78,7 @@ def test_what_a_run_chose_is_replayed_and_nothing_else():
 
 
 def test_a_contract_that_names_no_way_is_refused():
-    with pytest.raises(ConfigError, match="no way of attention"):
+    with pytest.raises(ConfigError, match="not an attention backend"):
         replay_ways({"rows": ["sparse", 3]})
 
 

@@ -216,7 +216,7 @@ def no_better(estimate: float) -> Interval:
 
 def test_a_margin_of_nothing_is_refused():
     for margin in (0.0, -0.1, float("nan")):
-        with pytest.raises(ConfigError, match="to show that ours is better"):
+        with pytest.raises(ConfigError, match="to require an improvement"):
             loses_at_most(margin)
 
 

@@ -68,7 +68,7 @@ def test_truncating_forgets_and_selecting_keeps_rows():
 def test_too_many_tokens_are_refused_before_anything_is_written():
     model = tiny_model()
     cache = cache_for(model, 1, capacity=4)
-    with pytest.raises(CapacityError, match="holds 4 tokens and 5 are needed"):
+    with pytest.raises(CapacityError, match="capacity for 4 tokens and 5 are needed"):
         model(torch.zeros(1, 5, dtype=torch.long), cache=cache)
     assert cache.length == 0
     with pytest.raises(CapacityError, match="65 tokens do not fit.*context_length=64"):

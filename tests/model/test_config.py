@@ -69,7 +69,7 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
         (lambda: ExpertsConfig(count=4, chosen=5), "chosen=5 is more than count=4"),
         (lambda: ModelConfig(kind="encoder_decoder"), "encoder_layers=0"),
         (lambda: ModelConfig(encoder_layers=2), "encoder_layers=2"),
-        (lambda: ModelConfig(kind="encoder", prefix=True), "prefix=true is of kind='encoder'"),
+        (lambda: ModelConfig(kind="encoder", prefix=True), "prefix=true has kind='encoder'"),
         (lambda: ModelConfig(parallel=True, norm=NormConfig(place="post")), "place='post'"),
         (
             lambda: ModelConfig(kind="encoder_decoder", encoder_layers=1, parallel=True),

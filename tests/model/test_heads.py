@@ -65,7 +65,7 @@ def test_a_vector_may_keep_its_length():
 def test_what_does_not_fit_a_head_says_so():
     with pytest.raises(ConfigError, match="has 1 names for labels=2"):
         HeadConfig(names=("a",))
-    with pytest.raises(ConfigError, match="inner_norm stands behind a dense layer"):
+    with pytest.raises(ConfigError, match="inner_norm needs a dense layer"):
         HeadConfig(inner_norm=NormConfig())
 
 
@@ -89,7 +89,7 @@ def test_a_packed_row_is_refused_where_it_would_be_one_answer(kind):
     model = WithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(kind=kind), 16).double())
     ids = torch.randint(VOCAB, (2, 5))
     documents = torch.tensor([[0, 0, 0, 0, -1], [-1, 0, 0, 1, 1]])
-    with pytest.raises(ShapeError, match="Row 1 holds several documents"):
+    with pytest.raises(ShapeError, match="Sequence 1 holds several documents"):
         model(ids, documents=documents)
     tokens = WithHead(model.model, Head(HeadConfig(kind="token"), 16).double())
     assert tokens(ids, documents=documents).shape == (2, 5, 2)
@@ -106,5 +106,5 @@ def test_a_head_reads_pairs_whose_second_text_is_marked():
 
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
 def test_a_head_on_an_encoder_decoder_is_refused_when_it_is_made(name):
-    with pytest.raises(ConfigError, match="put the head on an encoder or a decoder"):
+    with pytest.raises(ConfigError, match="needs an encoder or a decoder"):
         WithHead(tiny_model(ENCODER_DECODERS[name]), Head(HeadConfig(), 16))

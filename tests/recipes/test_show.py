@@ -57,7 +57,7 @@ def test_one_artifact_is_shown_with_its_lineage_back_to_the_roots(tmp_path, monk
         f"    model {ids[1]}  root  as above",
     ]
     shutil.move(root.path, tmp_path / "elsewhere")
-    gone = f"documents {ids[1]}  not here (was ../root)"
+    gone = f"documents {ids[1]}  missing (was ../root)"
     assert gone in str(show(child.path))
     made(tmp_path / "root", of=middle)  # another one in its place
     found = ancestor(Parent("base", "../middle", middle.id), child.path, set())
@@ -100,7 +100,7 @@ def test_rehash_says_that_all_is_equal_or_what_is_not(tmp_path):
 @pytest.mark.parametrize("name", ["empty", "missing"])
 def test_a_folder_without_artifacts_is_an_error(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    told = {"empty": "holds no artifact; expected a manifest.json", "missing": "no such folder"}
+    told = {"empty": "has no artifact; expected a manifest.json", "missing": "does not exist"}
     with pytest.raises(ArtifactError, match=told[name]):
         show(tmp_path / name)
 

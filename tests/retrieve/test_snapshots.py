@@ -39,7 +39,7 @@ def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(fold
     out = tmp_path / "i"
     made = grow(folder, "leaves", out)
     (out / LEDGER).unlink() if left is None else os.truncate(out / LEDGER, left)
-    with pytest.raises(ArtifactError, match=r"ledger of the index is damaged.*it holds") as error:
+    with pytest.raises(ArtifactError, match=r"ledger of the index is damaged.*it has") as error:
         ask(ASKED, out)
     assert f"groundup index {folder.resolve()} --out {out}" in str(error.value)
     assert ("30 bytes" in str(error.value)) == (left == 30) and "\n" not in str(error.value)

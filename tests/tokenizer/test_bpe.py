@@ -115,7 +115,7 @@ def test_small_corpora_give_fewer_merges():
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(ConfigError, match="vocab_size=255 leaves no room"):
+    with pytest.raises(ConfigError, match="vocab_size=255 must be at least 256"):
         train_bpe(["a"], 255)
     with pytest.raises(ConfigError, match="pattern='qwen' is not known; choose qwen2 or gpt-2"):
         train_bpe(["a"], 300, "qwen")

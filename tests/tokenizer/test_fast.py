@@ -143,11 +143,11 @@ def test_digest_changes_with_whatever_decides_ids():
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(DataError, match="id 700 is not in the vocabulary, whose ids are 0 to 699"):
+    with pytest.raises(DataError, match="id 700 is not in the vocabulary \\(0 to 699"):
         TRAINED.decode([1, 700])
     with pytest.raises(DataError, match="id -1 "):
         TRAINED.decode([-1])
     with pytest.raises(ConfigError, match="no special token '<eos>'; it has <|endoftext|>"):
         TRAINED.special_id("<eos>")
-    with pytest.raises(ConfigError, match="must be different"):
+    with pytest.raises(ConfigError, match="must be distinct"):
         FastTokenizer([], specials=["<a>", "<a>"])

@@ -166,7 +166,7 @@ def test_the_order_is_pinned():
 
 def test_errors_say_what_to_do():
     shard = numbered("a", [100])
-    with pytest.raises(DataError, match="shard 'b' is empty.*more documents.*validation_share"):
+    with pytest.raises(DataError, match="shard 'b' is empty.*Add documents.*validation_share"):
         Loader([shard, Shard.of("b", [], END)], 1, 8)
     with pytest.raises(DataError, match="none was given"):
         Loader([], 1, 8)

@@ -55,22 +55,22 @@ def test_a_source_that_moved_or_changed_is_told(made, tmp_path):
     again = {"all": one.tokens, "code": type(one.tokens).open(copy)}
     mixed = mix(MixConfig(tokens=100), again, one.tokenizer, tmp_path / "mixed")
     shutil.rmtree(copy)
-    with pytest.raises(DataError, match="is not at .*copy; bring it back"):
+    with pytest.raises(DataError, match="is not at .*copy; restore it"):
         open_text(mixed, "train")
     shutil.copytree(one.tokens.path, copy)
     if one.tokens.id != again["code"].id:
-        with pytest.raises(DataError, match="make the mixture again"):
+        with pytest.raises(DataError, match="recreate the mixture"):
             open_text(mixed, "train")
 
 
 def test_what_cannot_be_mixed_is_refused(made, tmp_path):
     one, sources = made
-    with pytest.raises(ConfigError, match="two sources"):
+    with pytest.raises(ConfigError, match="at least two sources"):
         mix(MixConfig(tokens=1), {"all": one.tokens}, one.tokenizer, tmp_path / "a")
     with pytest.raises(ConfigError, match="max_epochs"):
         mix(MixConfig(tokens=10**9), sources, one.tokenizer, tmp_path / "b")
     mixed = mix(MixConfig(tokens=100), sources, one.tokenizer, tmp_path / "c")
-    with pytest.raises(ConfigError, match="of its own"):
+    with pytest.raises(ConfigError, match="is a mixture or no tokens artifact"):
         mix(MixConfig(tokens=100), sources | {"x": mixed}, one.tokenizer, tmp_path / "d")
 
 

@@ -64,12 +64,12 @@ def test_a_packed_chat_trains_the_answer_alone():
 
 def test_too_long_is_an_error_or_dropped_with_its_reason():
     short, long = Rendered("", [1, 2], [False, True]), Rendered("", [1] * 9, [True] * 9)
-    with pytest.raises(DataError, match="row b has 9 tokens; a row of length=4 takes 5"):
+    with pytest.raises(DataError, match="row b has 9 tokens; a sequence of length=4 takes 5"):
         pack_examples([short, long], 4, names=["row a", "row b"])
     packed = pack_examples([short, long], 4, too_long="drop")
     assert packed.dropped[1].code == "too_long" and set(packed.dropped) == {1}
     assert set(packed.documents.ravel()) == {0, -1}
-    with pytest.raises(DataError, match="1 came, 1 were too long"):
+    with pytest.raises(DataError, match="of 1, 1 were too long"):
         pack_examples([long], 4, too_long="drop")
 
 

@@ -93,7 +93,7 @@ def test_documents_of_any_tokenizer_come_back_in_its_frame(tmp_path, tokenizer, 
 
 
 def test_a_tokenizer_without_an_end_of_text_is_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"no token that ends a document: expected <\|endoftext"):
+    with pytest.raises(ConfigError, match=r"no end-of-document token: expected <\|endoftext"):
         shards_of(tmp_path / "tokens", {"train": [Text("a", "b")]}, pieces(bos_token="<s>"))
 
 
@@ -117,7 +117,7 @@ def test_a_truncated_or_edited_file_is_noticed(tmp_path):
     path = made.file("train.bin")
     content = path.read_bytes()
     path.write_bytes(content[:-2])
-    with pytest.raises(DataError, match="was truncated"):
+    with pytest.raises(DataError, match="instead of .* ids of type"):
         Shard.open(made, "train")
     with pytest.raises(ArtifactError, match="truncated"):
         Artifact.open(made.path)

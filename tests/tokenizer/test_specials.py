@@ -38,5 +38,5 @@ def test_all_sets_go_to_a_file_and_back(tmp_path):
 def test_more_specials_than_ids_are_an_error():
     with pytest.raises(ConfigError):
         TokenizerConfig(vocab_size=256)
-    with pytest.raises(ConfigError, match="different"):
+    with pytest.raises(ConfigError, match="distinct"):
         FastTokenizer([], specials=("a", "a"))

@@ -56,7 +56,7 @@ def test_a_surrogate_is_a_replacement_character():
 
 
 def test_bad_input_says_what_is_wrong():
-    with pytest.raises(ConfigError, match="different"):
+    with pytest.raises(ConfigError, match="distinct"):
         UnitTokenizer("words", ["a", "a"])
     with pytest.raises(ConfigError, match="at least 259"):
         train_units(["a"], "words", 100)

@@ -113,7 +113,9 @@ def test_weights_and_state_survive_a_step_that_is_not_finite(where):
 def test_a_step_without_a_target_names_its_rows():
     batch = ragged_batch(rows=2)
     masked = batch._replace(weights=torch.zeros_like(batch.weights))
-    with pytest.raises(DataError, match="in row 0, row 1 nothing is to be told.*longer rows"):
+    with pytest.raises(
+        DataError, match="no target tokens in row 0, row 1.*longer or more sequences"
+    ):
         run(tiny_model(), lambda step: [masked])
 
 

@@ -46,7 +46,7 @@ def test_the_scale_halves_on_overflow_and_doubles_after_many_calm_steps():
 
 
 def test_at_a_scale_of_one_an_overflow_is_an_error():
-    with pytest.raises(DataError, match="at any scale"):
+    with pytest.raises(DataError, match="at any loss scale"):
         Precision(torch.float16, 1.0).overflowed()
 
 

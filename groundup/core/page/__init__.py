@@ -1,10 +1,10 @@
-"""Pages: how does a person read what was made, on any screen, from one file, without a network?
+"""Pages: self-contained HTML reports that open on any screen, from one file, without a network.
 
     sheet = Page("Tiny model", "It beats xz on text it has not seen.")
     sheet.section("Result", "Lower is better.", headline([Figure("bits per byte", 1.41)]))
     write_text(path, sheet.render())
 
-Everything shown is escaped; nothing is loaded from elsewhere; torch is not needed.
+All text is escaped; nothing is loaded from elsewhere; torch is not imported.
 """
 
 from .chart import Baseline, Series, line_chart

@@ -1,8 +1,8 @@
-"""A line chart: direct labels, dashed baselines, pale bands, and its rows behind it.
+"""A line chart: direct labels, dashed baselines, uncertainty bands and a table of its data.
 
-The curves are one inline SVG that stretches with the page; words are HTML beside it, so that they
-keep their size on a phone and on a wide screen. Horizontal places are thousandths of the plot's
-width, vertical ones are pixels.
+The curves are one inline SVG that stretches with the page; text is HTML next to it, so that it
+keeps its size on every screen. Horizontal coordinates are thousandths of the plot's width, vertical
+ones are pixels.
 """
 
 import math
@@ -19,11 +19,11 @@ MOST_POINTS = 400
 MOST_ROWS = 12
 COLOURS = 6
 NEAR_ZERO = 0.05
-"""An axis that begins within this share of its end begins at zero instead."""
+"""An axis starts at zero if its first value is below this share of its last."""
 
 
 class Series(NamedTuple):
-    """One line: its points, and the band around it where the uncertainty is known."""
+    """One line: its points, and its uncertainty band if known."""
 
     name: str
     x: Sequence[float]
@@ -33,28 +33,28 @@ class Series(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """A level to compare with, drawn as a thin dashed line."""
+    """A reference value, drawn as a thin dashed line."""
 
     name: str
     value: float
 
 
 class Point(NamedTuple):
-    """A place in data units."""
+    """A point in data units."""
 
     x: float
     y: float
 
 
 class Frame(NamedTuple):
-    """The range that the plot shows, in units of its scale."""
+    """The visible range, in units of its scale."""
 
     left: float
     right: float
     bottom: float
     top: float
     scale: Callable[[float], float] = float
-    """From data to the plot: as it is, or its logarithm."""
+    """Maps data to the plot: the identity or a logarithm."""
 
     def x(self, value: float) -> float:
         """Thousandths of the plot's width."""
@@ -65,12 +65,12 @@ class Frame(NamedTuple):
         return (self.top - self.scale(value)) / (self.top - self.bottom) * HEIGHT
 
     def marks(self, low: float, high: float, count: int = 5) -> Sequence[float]:
-        """Round values of the data between two places of an axis."""
+        """Tick values between two ends of an axis."""
         return ticks(low, high, count) if self.scale is float else powers(10**low, 10**high, count)
 
 
 class Label(NamedTuple):
-    """Words at the right of the plot and the height in pixels that they belong to."""
+    """Text at the right of the plot and the height in pixels of its line's end."""
 
     at: float
     text: str
@@ -88,12 +88,12 @@ def line_chart(
 ) -> Html:
     """Draw lines over one horizontal axis.
 
-    Values that are None or not finite leave gaps, on logarithmic axes those up to zero too. The
-    vertical axis covers the data and the baselines and need not start at zero. Without a single
-    point the chart is a sentence.
+    Values that are None or not finite leave gaps, as do values <= 0 on logarithmic axes. The
+    vertical axis covers the data and the baselines and need not start at zero. Without any point
+    the chart is a sentence.
     """
     least = 0.0 if logarithmic else -math.inf
-    curves = [(one, segments(one.x, one.y, least)) for one in series]
+    curves = [(line, segments(line.x, line.y, least)) for line in series]
     points = [point for _, parts in curves for part in parts for point in part]
     head = element("figcaption", element("strong", title))
     if not points:
@@ -131,7 +131,7 @@ def segments(
 
 def bands(series: Iterable[Series]) -> list[float]:
     """Every finite end of a band."""
-    ends = [value for one in series for value in (*one.low, *one.high)]
+    ends = [value for line in series for value in (*line.low, *line.high)]
     return [float(value) for value in ends if value is not None and math.isfinite(value)]
 
 
@@ -141,7 +141,7 @@ def frame_of(
     baselines: Sequence[Baseline],
     scale: Callable[[float], float] = float,
 ) -> Frame:
-    """The range that holds everything, with some air above and below."""
+    """The range that covers all data, with a margin above and below."""
     across = [scale(point.x) for point in points]
     up = [*(point.y for point in points), *ends, *(float(line.value) for line in baselines)]
     up = [scale(value) for value in up]
@@ -153,14 +153,14 @@ def frame_of(
 
 
 def widened(low: float, high: float, share: float) -> tuple[float, float]:
-    """A range with a margin; one without extent gets one around its only value."""
+    """Add a margin to a range, also to one of zero width."""
     if high == low:
         return low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
     return low - share * (high - low), high + share * (high - low)
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
-    """At most about `most` points that keep every peak: the extremes of equal runs, and both ends.
+    """Downsample to about `most` points: the extremes of equal chunks, and both ends.
 
     >>> spike = [Point(x, 9.0 if x == 777 else 1.0) for x in range(2000)]
     >>> len(thin(spike)) <= 402, max(point.y for point in thin(spike))
@@ -169,24 +169,25 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
     if len(points) <= most:
         return points
     size = math.ceil(len(points) / (most // 2))
-    kept = [points[0]]
+    thinned = [points[0]]
     for start in range(0, len(points), size):
         run = points[start : start + size]
         extremes = {min(run, key=lambda p: p.y), max(run, key=lambda p: p.y)}
-        kept.extend(sorted(extremes))
-    return [*kept, points[-1]]
+        thinned.extend(sorted(extremes))
+    return [*thinned, points[-1]]
 
 
 def path(frame: Frame, points: Sequence[Point]) -> str:
     """SVG path through the points."""
-    places = [f"{frame.x(point.x):.1f} {frame.y(point.y):.1f}" for point in thin(points)]
-    return "M" + "L".join(places) + ("h0.01" if len(places) == 1 else "")
+    pairs = [f"{frame.x(point.x):.1f} {frame.y(point.y):.1f}" for point in thin(points)]
+    return "M" + "L".join(pairs) + ("h0.01" if len(pairs) == 1 else "")
 
 
-def band_path(frame: Frame, one: Series) -> str:
-    """SVG path around a series' band, or an empty string when it has none."""
-    lower = [point for run in segments(one.x, one.low or [None] * len(one.x)) for point in run]
-    upper = [point for run in segments(one.x, one.high or [None] * len(one.x)) for point in run]
+def band_path(frame: Frame, line: Series) -> str:
+    """SVG path around a series' band; empty if it has none."""
+    absent = [None] * len(line.x)
+    lower = [point for run in segments(line.x, line.low or absent) for point in run]
+    upper = [point for run in segments(line.x, line.high or absent) for point in run]
     if not lower or not upper:
         return ""
     back = path(frame, list(reversed(thin(lower)))).removeprefix("M")
@@ -202,9 +203,9 @@ def drawing(
     grid = [level("grid", frame.y(value)) for value in frame.marks(frame.bottom, frame.top)]
     dashed = [level("baseline", frame.y(line.value)) for line in baselines]
     shapes, lines = [], []
-    for index, (one, runs) in enumerate(curves):
+    for index, (curve, runs) in enumerate(curves):
         colour = f"series-{index % COLOURS + 1}"
-        if shape := band_path(frame, one):
+        if shape := band_path(frame, curve):
             shapes.append(element(f"path.band.{colour}", attributes={"d": shape}))
         for run in runs:
             kind = "dot" if len(run) == 1 else "line"
@@ -250,26 +251,26 @@ def labels(
     baselines: Sequence[Baseline],
 ) -> list[Label]:
     """Name and last value of every line, at the height where it ends."""
-    found = []
-    for index, (one, runs) in enumerate(curves):
+    texts = []
+    for index, (curve, runs) in enumerate(curves):
         if runs:
             last = runs[-1][-1].y
-            text = f"{one.name} {number(last)}"
-            found.append(Label(frame.y(last), text, f"series-{index % COLOURS + 1}"))
+            text = f"{curve.name} {number(last)}"
+            texts.append(Label(frame.y(last), text, f"series-{index % COLOURS + 1}"))
     for line in baselines:
-        found.append(Label(frame.y(line.value), f"{line.name} {number(line.value)}", "baseline"))
-    return found
+        texts.append(Label(frame.y(line.value), f"{line.name} {number(line.value)}", "baseline"))
+    return texts
 
 
-def spread(places: Sequence[float], gap: float = LABEL_GAP, height: float = HEIGHT) -> list[float]:
-    """Move sorted places apart until none is nearer than `gap`, within the height if it can be.
+def spread(heights: Sequence[float], gap: float = LABEL_GAP, height: float = HEIGHT) -> list[float]:
+    """Move sorted heights apart to at least `gap`, within the plot's height if possible.
 
     >>> spread([100.0, 101.0, 219.0])
     [100.0, 118.0, 219.0]
     """
     moved: list[float] = []
-    for place in places:
-        moved.append(max(place, moved[-1] + gap) if moved else max(place, 0.0))
+    for y in heights:
+        moved.append(max(y, moved[-1] + gap) if moved else max(y, 0.0))
     limit = height
     for index in reversed(range(len(moved))):
         moved[index] = min(moved[index], limit)
@@ -277,12 +278,12 @@ def spread(places: Sequence[float], gap: float = LABEL_GAP, height: float = HEIG
     return moved
 
 
-def end_labels(found: Sequence[Label]) -> Html:
+def end_labels(texts: Sequence[Label]) -> Html:
     """The direct labels, moved apart, each tied to its line's end by a short stroke."""
-    ordered = sorted(found)
-    places = spread([label.at for label in ordered])
+    ordered = sorted(texts)
+    heights = spread([label.at for label in ordered])
     words, strokes = [], []
-    for label, at in zip(ordered, places, strict=True):
+    for label, at in zip(ordered, heights, strict=True):
         words.append(
             element(
                 "span",
@@ -293,7 +294,7 @@ def end_labels(found: Sequence[Label]) -> Html:
         line = {"d": f"M0 {label.at:.1f}L16 {at:.1f}"}
         strokes.append(element(f"path.tie.{label.colour}", attributes=line))
     svg = {"viewBox": f"0 0 16 {HEIGHT:g}", "width": 16, "height": f"{HEIGHT:g}"}
-    width = max((len(label.text) for label in found), default=0)
+    width = max((len(label.text) for label in texts), default=0)
     attributes = {"style": f"width:calc({width * 0.9:.1f}ch + 22px)", "aria-hidden": "true"}
     return element(
         "div.ends", element("svg", *strokes, attributes=svg), *words, attributes=attributes
@@ -308,30 +309,30 @@ def summary(
     y_label: str,
 ) -> str:
     """The chart in words, for screen readers."""
-    said = [f"Line chart: {title}; {y_label} over {x_label}."]
-    for one, runs in curves:
+    sentences = [f"Line chart: {title}; {y_label} over {x_label}."]
+    for curve, runs in curves:
         points = [point for run in runs for point in run]
         if not points:
-            said.append(f"{one.name} has no points.")
+            sentences.append(f"{curve.name} has no points.")
             continue
         lowest = min(points, key=lambda point: point.y)
-        said.append(
-            f"{one.name} goes from {number(points[0].y)} at {compact(points[0].x)} to "
+        sentences.append(
+            f"{curve.name} goes from {number(points[0].y)} at {compact(points[0].x)} to "
             f"{number(points[-1].y)} at {compact(points[-1].x)}; "
             f"its lowest is {number(lowest.y)} at {compact(lowest.x)}."
         )
-    said.extend(f"Baseline {line.name}: {number(line.value)}." for line in baselines)
-    return " ".join(said)
+    sentences.extend(f"Baseline {line.name}: {number(line.value)}." for line in baselines)
+    return " ".join(sentences)
 
 
 def rows(title: str, series: Sequence[Series], x_label: str) -> Html:
-    """Some of the points as tables, one a series, ends included."""
+    """Some of the points as one table per series, ends included."""
     tables = []
-    for one in series:
-        points = list(zip(one.x, one.y, strict=True))
+    for line in series:
+        points = list(zip(line.x, line.y, strict=True))
         step = max(1, math.ceil((len(points) - 1) / (MOST_ROWS - 1))) if points else 1
-        kept = points[::step] + (points[-1:] if points and (len(points) - 1) % step else [])
-        columns = [Column(x_label, True), Column(one.name, True)]
-        cells = [[compact(x), number(y)] for x, y in kept]
-        tables.append(table(f"{title}: {one.name}", columns, cells))
+        shown = points[::step] + (points[-1:] if points and (len(points) - 1) % step else [])
+        columns = [Column(x_label, True), Column(line.name, True)]
+        cells = [[compact(x), number(y)] for x, y in shown]
+        tables.append(table(f"{title}: {line.name}", columns, cells))
     return element("div.tables", join(tables))

@@ -1,7 +1,7 @@
 """A forest plot of gates: each one's estimate and interval against its threshold.
 
-Gates have different units, so every row has a scale of its own with its threshold in the middle;
-one dashed line then runs down the page, and the eye checks that no bar reaches the tinted side.
+Gates have different units, so every row has its own scale centred on its threshold; one dashed line
+runs down the page, and a bar that reaches the tinted side is visible at a glance.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,7 @@ from .parts import State, chip, measured
 
 WIDTH, HEIGHT = 1000.0, 32.0
 AIR = 1.25
-"""How much wider than the farthest end of the interval a row's half is."""
-
-
+"""Half width of a row, relative to the farthest end of the interval."""
 DOT = " · the dot decides"
 
 
@@ -24,7 +22,7 @@ class Gate(NamedTuple):
 
     name: str
     requirement: str
-    """The requirement as a sentence that a newcomer understands."""
+    """The requirement as a sentence for a newcomer."""
     estimate: float | None
     low: float | None
     high: float | None
@@ -36,27 +34,26 @@ class Gate(NamedTuple):
     hint: str = ""
     """What to try next when it fails."""
     decides: Literal["interval", "estimate"] = "interval"
-    """What must lie on the right side: the whole interval, or the estimate alone."""
+    """What must lie on the right side: the entire interval, or only the estimate."""
     is_undecided: bool = False
-    """Whether it has not passed because so much data cannot tell."""
+    """Whether it did not pass for lack of data."""
 
     @property
     def result(self) -> tuple[str, State]:
-        """The outcome in a word, and how it is marked."""
+        """The outcome in a word, and the state of its chip."""
         if self.has_passed:
             return "passed", "good"
         return ("undecided", "plain") if self.is_undecided else ("failed", "bad")
 
 
 def forest_plot(gates: Sequence[Gate], empty: str = "No gates were set.") -> Html:
-    """One row a gate: its meaning, the picture, the number, the result."""
+    """One row per gate: its meaning, the plot, the number, the result."""
     if not gates:
         return element("p.empty", empty)
     return element("ul.gates.card", *[gate_row(gate) for gate in gates])
 
 
 def gate_row(gate: Gate) -> Html:
-    """Words, picture, numbers and result of one gate."""
     words = element(
         "div.words",
         element("h3", gate.name),
@@ -80,14 +77,14 @@ def gate_anchor(name: str) -> str:
 
 
 def hint(gate: Gate) -> str:
-    """What to try next, shown only where the gate did not pass."""
+    """What to try next; empty if the gate passed."""
     if gate.has_passed or not gate.hint:
         return ""
     return element("p.hint", element("strong", "To try next: "), gate.hint)
 
 
 def picture(gate: Gate) -> Html:
-    """The bar, the dot and the threshold; hidden from screen readers, which read the numbers."""
+    """SVG with bar, dot and threshold; hidden from screen readers, which read the numbers."""
     limit = with_unit(compact(gate.threshold), gate.unit)
     side = "at most" if gate.better == "lower" else "at least"
     attributes = {
@@ -103,25 +100,25 @@ def picture(gate: Gate) -> Html:
 
 
 def shapes(gate: Gate) -> list[Html]:
-    """The parts of the picture from back to front."""
+    """Shapes of the plot from back to front."""
     _, state = gate.result
     middle, half = WIDTH / 2, HEIGHT / 2
     wrong = {"x": middle if gate.better == "lower" else 0, "y": 0}
-    drawn = [
+    elements = [
         element("rect.wrong", attributes={**wrong, "width": middle, "height": HEIGHT}),
         element("path.threshold", attributes={"d": f"M{middle:g} 0V{HEIGHT:g}"}),
     ]
     ends = [value for value in (gate.estimate, gate.low, gate.high) if value is not None]
     extent = AIR * max((abs(value - gate.threshold) for value in ends), default=0.0) or 1.0
 
-    def place(value: float) -> float:
+    def to_x(value: float) -> float:
         return middle + (value - gate.threshold) / extent * middle
 
     if gate.low is not None and gate.high is not None:
-        bar = f"M{place(gate.low):.1f} {half:g}H{place(gate.high):.1f}"
-        drawn.append(element(f"path.bar.{state}", attributes={"d": bar}))
+        bar = f"M{to_x(gate.low):.1f} {half:g}H{to_x(gate.high):.1f}"
+        elements.append(element(f"path.bar.{state}", attributes={"d": bar}))
     if gate.estimate is not None:
-        dot = {"d": f"M{place(gate.estimate):.1f} {half:g}h0.01"}
-        drawn.append(element("path.halo", attributes=dot))
-        drawn.append(element(f"path.estimate.{state}", attributes=dot))
-    return drawn
+        dot = {"d": f"M{to_x(gate.estimate):.1f} {half:g}h0.01"}
+        elements.append(element("path.halo", attributes=dot))
+        elements.append(element(f"path.estimate.{state}", attributes=dot))
+    return elements

@@ -1,9 +1,8 @@
-"""HTML that cannot be broken by what it shows: whatever is not already `Html` is escaped.
+"""HTML that is safe against injection: whatever is not already `Html` is escaped.
 
-`Html` is a string that this module made. Formatting or adding it to a string gives a plain string
-again, which is then escaped: a mistake shows as visible tags, never as a hole. A page may not refer
-to anything outside its own folder, so links go to anchors and to pages beside or below it, and no
-element takes a `src`.
+`Html` is a string created by this module. Formatting it or adding it to a string gives a plain
+string, which is escaped again: a mistake shows as visible tags, never as an injection. Links go
+only to anchors and to pages in the same, a sibling or a lower folder; no element takes a `src`.
 """
 
 import html
@@ -28,7 +27,7 @@ class Html(str):
 
 
 def escape(value: str) -> Html:
-    """Make text safe; `Html` stays as it is. Control characters and lone surrogates become U+FFFD.
+    """Escape text; `Html` stays unchanged. Control characters and lone surrogates become U+FFFD.
 
     >>> escape("a < b & <script>")
     'a &lt; b &amp; &lt;script&gt;'
@@ -39,14 +38,14 @@ def escape(value: str) -> Html:
 
 
 def join(parts: Iterable[str], separator: str = "") -> Html:
-    """Put fragments after each other, text among them escaped."""
+    """Concatenate fragments, escaping those that are plain text."""
     return Html(escape(separator).join(escape(part) for part in parts))
 
 
 def element(name: str, *children: str, attributes: Mapping[str, Attribute] | None = None) -> Html:
     """Make one element; its name may carry classes, as in `p.lead.quiet`.
 
-    Attributes that are None or False are left out; True gives a bare one.
+    Attributes that are None or False are omitted; True gives one without a value.
 
     Raises DataError for elements and attributes that could run code or load from elsewhere.
 
@@ -56,15 +55,15 @@ def element(name: str, *children: str, attributes: Mapping[str, Attribute] | Non
     name, *classes = name.split(".")
     if not NAME.fullmatch(name) or name.lower() in REFUSED:
         raise DataError(f"A page cannot hold the element {name!r}; use text, tables and charts.")
-    given = {"class": " ".join(classes) or None, **(attributes or {})}
-    opening = Html(f"<{name}{''.join(attribute(*pair) for pair in given.items())}>")
+    items = {"class": " ".join(classes) or None, **(attributes or {})}.items()
+    opening = Html(f"<{name}{''.join(attribute(*item) for item in items)}>")
     if name in VOID:
         return opening
     return Html(f"{opening}{join(children)}</{name}>")
 
 
 def attribute(name: str, value: Attribute) -> str:
-    """Make one attribute with its leading space; an absent one is an empty string."""
+    """One attribute with its leading space; an empty string for None or False."""
     if not NAME.fullmatch(name) or name.lower().startswith("on") or name.lower() == "src":
         raise DataError(f"A page cannot hold the attribute {name!r}.")
     if value is None or value is False:
@@ -73,7 +72,7 @@ def attribute(name: str, value: Attribute) -> str:
         return f" {name}"
     if name.lower() == "href" and not NEAR.fullmatch(str(value)):
         raise DataError(
-            "A page links only to itself and to the pages that lie with it; expected "
+            "A page links only to itself and to pages in its folder; expected "
             f"href='#…' or href='folder/page.html', got {value!r}."
         )
     if name == "style" and "url" in str(value).lower():
@@ -82,7 +81,7 @@ def attribute(name: str, value: Attribute) -> str:
 
 
 def anchor(text: str) -> str:
-    """Turn a title into the id that links can point to.
+    """Turn a title into an id for links.
 
     >>> anchor("What was made?")
     'what-was-made'

@@ -1,8 +1,9 @@
-"""A lineage graph, left to right: what was made from what.
+"""A lineage graph, left to right, drawn as SVG.
 
-Layers by the longest way from a source; an edge over several layers passes through empty slots in
-between, so it never runs behind a box; slots are ordered by the mean height of their neighbours.
-Source: Sugiyama, Tagawa, Toda 1981, without the crossing counts that small graphs do not need.
+Layered layout: a node's layer is the longest path from a source; an edge over several layers passes
+through empty slots, so it never runs behind a box; slots are ordered by the mean height of their
+neighbours. Source: Sugiyama, Tagawa, Toda 1981, without crossing counts, which small graphs do not
+need.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ BOX_HEIGHT, SLOT_HEIGHT, ROW_GAP, COLUMN_GAP, EDGE = 80.0, 10.0, 16.0, 36.0, 2.0
 LETTER, SMALL_LETTER, LEAST_WIDTH, MOST_LETTERS = 8.6, 7.0, 112.0, 20
 SWEEPS = 4
 LEAST_SCALE = 0.85
-"""How far a graph shrinks to fit its card before it scrolls."""
+"""Smallest scale before the graph scrolls instead of shrinking further."""
 
 
 class Node(NamedTuple):
@@ -30,7 +31,7 @@ class Node(NamedTuple):
     parents: tuple[str, ...] = ()
     is_rejected: bool = False
     href: str = ""
-    """Anchor of the row that tells more, with its `#`."""
+    """Anchor of the row with details, with its `#`."""
 
 
 class Place(NamedTuple):
@@ -42,23 +43,23 @@ class Place(NamedTuple):
 
 
 Slot = tuple[str, ...]
-"""(name,) is the box itself; (parent, child, layer) is a place that an edge passes through."""
+"""(name,) is the box itself; (parent, child, layer) is a slot that an edge passes through."""
 
 
 def lineage(nodes: Sequence[Node], label: str = "Lineage") -> Html:
-    """Draw the graph; it scrolls within its card when it is wider.
+    """Draw the graph; it scrolls within its card if it is wider.
 
-    Raises DataError if a name comes twice, a parent is unknown, or a node descends from itself.
+    Raises DataError if a name occurs twice, a parent is unknown, or there is a cycle.
     """
     if not nodes:
         return element("p.empty", "Nothing was made yet.")
     layers, edges = arrange(nodes)
     width = box_width(nodes)
-    places = positions(layers, edges, width)
-    boxes = [box(node, places[(node.name,)], width) for node in nodes]
-    lines = [edge_path(way, places, width) for way in edges]
-    right = max(place.x for place in places.values()) + width + EDGE
-    bottom = max(place.y + place.height for place in places.values()) + EDGE
+    layout = positions(layers, edges, width)
+    boxes = [box(node, layout[(node.name,)], width) for node in nodes]
+    lines = [edge_path(edge, layout, width) for edge in edges]
+    right = max(rect.x for rect in layout.values()) + width + EDGE
+    bottom = max(rect.y + rect.height for rect in layout.values()) + EDGE
     size = {
         "viewBox": f"0 0 {right:.0f} {bottom:.0f}",
         "style": f"max-width:{right:.0f}px;min-width:{right * LEAST_SCALE:.0f}px",
@@ -70,7 +71,7 @@ def lineage(nodes: Sequence[Node], label: str = "Lineage") -> Html:
 
 
 def arrange(nodes: Sequence[Node]) -> tuple[list[list[Slot]], list[list[Slot]]]:
-    """Layers of slots, and every edge as the slots it passes from parent to child."""
+    """Assign nodes to layers; return the layers' slots and each edge as a list of slots."""
     depth = depths(nodes)
     layers: list[list[Slot]] = [[] for _ in range(max(depth.values()) + 1)]
     edges: list[list[Slot]] = []
@@ -87,7 +88,7 @@ def arrange(nodes: Sequence[Node]) -> tuple[list[list[Slot]], list[list[Slot]]]:
 
 
 def depths(nodes: Sequence[Node]) -> dict[str, int]:
-    """Length of the longest way from a source to each node."""
+    """Length of the longest path from a source to each node."""
     known = {node.name: node for node in nodes}
     if len(known) != len(nodes):
         names = [node.name for node in nodes]
@@ -100,9 +101,8 @@ def depths(nodes: Sequence[Node]) -> dict[str, int]:
     try:
         order = list(TopologicalSorter({n.name: n.parents for n in nodes}).static_order())
     except CycleError as error:
-        raise DataError(
-            f"Artifacts descend from themselves: {' → '.join(error.args[1])}."
-        ) from None
+        cycle = " → ".join(error.args[1])
+        raise DataError(f"Artifacts descend from themselves: {cycle}.") from None
     depth: dict[str, int] = {}
     for name in order:
         depth[name] = max((depth[parent] + 1 for parent in known[name].parents), default=0)
@@ -115,84 +115,84 @@ def positions(
     """Order every layer by its neighbours' mean heights, then stack it around the middle line."""
     before: dict[Slot, list[Slot]] = {}
     after: dict[Slot, list[Slot]] = {}
-    for way in edges:
-        for one, other in zip(way, way[1:], strict=False):
-            after.setdefault(one, []).append(other)
-            before.setdefault(other, []).append(one)
-    places = stacked(layers, width)
+    for edge in edges:
+        for source, target in zip(edge, edge[1:], strict=False):
+            after.setdefault(source, []).append(target)
+            before.setdefault(target, []).append(source)
+    layout = stacked(layers, width)
     for sweep in range(SWEEPS):
         neighbours = before if sweep % 2 == 0 else after
         layers = [
-            sorted(layer, key=lambda s: mean_height(s, neighbours, places)) for layer in layers
+            sorted(layer, key=lambda s: mean_height(s, neighbours, layout)) for layer in layers
         ]
-        places = stacked(layers, width)
-    return places
+        layout = stacked(layers, width)
+    return layout
 
 
 def mean_height(
-    slot: Slot, neighbours: Mapping[Slot, Sequence[Slot]], places: Mapping[Slot, Place]
+    slot: Slot, neighbours: Mapping[Slot, Sequence[Slot]], layout: Mapping[Slot, Place]
 ) -> float:
-    """Mean of the neighbours' middles; a slot without any stays where it is."""
+    """Mean of the neighbours' middles; a slot without neighbours keeps its own."""
     others = neighbours.get(slot) or [slot]
-    return sum(places[o].y + places[o].height / 2 for o in others) / len(others)
+    return sum(layout[o].y + layout[o].height / 2 for o in others) / len(others)
 
 
 def stacked(layers: Sequence[Sequence[Slot]], width: float) -> dict[Slot, Place]:
-    """Place every layer in its column, centred on one line."""
+    """Stack every layer in its column, vertically centred."""
     heights = [sum(slot_height(s) + ROW_GAP for s in layer) - ROW_GAP for layer in layers]
-    places: dict[Slot, Place] = {}
+    layout: dict[Slot, Place] = {}
     for index, layer in enumerate(layers):
         y = EDGE + (max(heights) - heights[index]) / 2
         for slot in layer:
-            places[slot] = Place(EDGE + index * (width + COLUMN_GAP), y, slot_height(slot))
+            layout[slot] = Place(EDGE + index * (width + COLUMN_GAP), y, slot_height(slot))
             y += slot_height(slot) + ROW_GAP
-    return places
+    return layout
 
 
 def slot_height(slot: Slot) -> float:
-    """A box is tall; a place that an edge passes through is thin."""
+    """Height of a box, or of a slot that an edge passes through."""
     return BOX_HEIGHT if len(slot) == 1 else SLOT_HEIGHT
 
 
 def box_width(nodes: Sequence[Node]) -> float:
-    """Width that holds the longest line of any box."""
+    """Width that fits the longest line of any box."""
     names = max(len(shortened(node.name)) for node in nodes)
     kinds = max(len(kind_line(node)) for node in nodes)
     return max(LEAST_WIDTH, 24 + LETTER * names, 24 + SMALL_LETTER * kinds)
 
 
 def kind_line(node: Node) -> str:
-    """What a box says under its name."""
+    """Second line of a box."""
     return f"{node.kind} · rejected" if node.is_rejected else node.kind
 
 
 def shortened(text: str) -> str:
-    """The text, cut to what fits a box."""
+    """Truncate a name to fit a box."""
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 
-def edge_path(way: Sequence[Slot], places: Mapping[Slot, Place], width: float) -> Html:
+def edge_path(edge: Sequence[Slot], layout: Mapping[Slot, Place], width: float) -> Html:
     """A smooth line from the right of the parent to the left of the child."""
-    start = places[way[0]]
-    pieces = [f"M{start.x + width:.1f} {start.y + start.height / 2:.1f}"]
+    start = layout[edge[0]]
+    commands = [f"M{start.x + width:.1f} {start.y + start.height / 2:.1f}"]
     x, y = start.x + width, start.y + start.height / 2
-    for slot in way[1:]:
-        place = places[slot]
-        middle, to = place.y + place.height / 2, place.x
+    for slot in edge[1:]:
+        rect = layout[slot]
+        middle, to = rect.y + rect.height / 2, rect.x
         bend = (x + to) / 2
-        pieces.append(f"C{bend:.1f} {y:.1f} {bend:.1f} {middle:.1f} {to:.1f} {middle:.1f}")
+        commands.append(f"C{bend:.1f} {y:.1f} {bend:.1f} {middle:.1f} {to:.1f} {middle:.1f}")
         x, y = to, middle
         if len(slot) > 1:
             x = to + width
-            pieces.append(f"H{x:.1f}")
-    return element("path.edge", attributes={"d": "".join(pieces)})
+            commands.append(f"H{x:.1f}")
+    return element("path.edge", attributes={"d": "".join(commands)})
 
 
-def box(node: Node, place: Place, width: float) -> Html:
+def box(node: Node, rect: Place, width: float) -> Html:
     """One artifact: its name, its kind, its size and short id."""
     state = "rejected" if node.is_rejected else "kept"
     kind = kind_line(node)
-    shape = {"x": place.x, "y": place.y, "width": f"{width:.1f}", "height": place.height, "rx": 8}
+    shape = {"x": rect.x, "y": rect.y, "width": f"{width:.1f}", "height": rect.height, "rx": 8}
     lines = [
         ("name", shortened(node.name)),
         ("kind", kind),
@@ -200,9 +200,7 @@ def box(node: Node, place: Place, width: float) -> Html:
         ("id", node.id[:8]),
     ]
     texts = [
-        element(
-            f"text.{name}", text, attributes={"x": place.x + 12, "y": place.y + 21 + 16 * index}
-        )
+        element(f"text.{name}", text, attributes={"x": rect.x + 12, "y": rect.y + 21 + 16 * index})
         for index, (name, text) in enumerate(lines)
     ]
     title = element("title", f"{node.name}: {kind}, {node.size}, id {node.id}")
@@ -214,11 +212,11 @@ def box(node: Node, place: Place, width: float) -> Html:
 
 def summary(nodes: Sequence[Node]) -> str:
     """The graph in words, for screen readers."""
-    said = []
+    text = ["Lineage graph."]
     for node in nodes:
         origin = f"made from {' and '.join(node.parents)}" if node.parents else "a source"
-        said.append(f"{node.name} ({node.kind}) is {origin}{REJECTED if node.is_rejected else ''}.")
-    return "Lineage graph. " + " ".join(said)
+        text.append(f"{node.name} ({node.kind}) is {origin}{REJECTED if node.is_rejected else ''}.")
+    return " ".join(text)
 
 
 REJECTED = " and was rejected by its gates"

@@ -1,6 +1,6 @@
-"""Numbers as people read them: enough digits and no more, a unit always, nothing for nothing.
+"""Number formatting for reports: significant digits, units, axis ticks.
 
-How many decimals an interval needs follows from its width: about ten steps of the last digit from
+The number of decimals follows from the width of the interval: 5 to 50 steps of the last digit from
 end to end are worth reading, more are noise.
 """
 
@@ -14,7 +14,7 @@ STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
 def number(value: float | None, decimals: int | None = None) -> str:
-    """Write one number; None is "not measured" and what is not finite is "undefined".
+    """Format a number; None is "not measured" and a value that is not finite "undefined".
 
     >>> number(1.4123), number(0.03128), number(4096), number(123456.7)
     ('1.41', '0.031', '4,096', '123,457')
@@ -31,7 +31,7 @@ def number(value: float | None, decimals: int | None = None) -> str:
 
 
 def usual_decimals(size: float) -> int:
-    """Decimals that suit a number of this size when nothing is known of its uncertainty."""
+    """Decimals for a number of this size whose uncertainty is unknown."""
     if size == 0 or size >= 1000:
         return 0
     if size >= 1:
@@ -40,7 +40,7 @@ def usual_decimals(size: float) -> int:
 
 
 def signed(value: float | None, decimals: int | None = None) -> str:
-    """Write a difference with its sign.
+    """Format a difference with its sign.
 
     >>> signed(0.25), signed(-0.25)
     ('+0.250', '−0.250')
@@ -64,7 +64,7 @@ def interval_decimals(low: float | None, high: float | None) -> int | None:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Write an interval as "low to high"; an empty string if it was not measured.
+    """Format an interval as "low to high"; an empty string if it was not measured.
 
     >>> interval(1.398, 1.426)
     '1.398 to 1.426'
@@ -76,12 +76,12 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def with_unit(text: str, unit: str) -> str:
-    """Put a unit behind a written number so that a line never breaks between them."""
+    """Append a unit with a no-break space."""
     return f"{text}{SPACE}{unit}" if unit and text != ABSENT else text
 
 
 def compact(value: float) -> str:
-    """Write a number short, for axes and tight places.
+    """Format a number briefly, for axes and small boxes.
 
     >>> [compact(v).replace(SPACE, " ") for v in (0.5, 2500, 40_000_000)]
     ['0.5', '2.5 k', '40 M']
@@ -95,7 +95,7 @@ def compact(value: float) -> str:
 
 
 def ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
-    """Round values inside an axis, at most `count` + 1 of them, in steps of 1, 2 or 5.
+    """Axis ticks: round values in steps of 1, 2 or 5, at most `count` + 1 of them.
 
     >>> ticks(1.3, 3.5)
     [1.5, 2.0, 2.5, 3.0, 3.5]
@@ -108,9 +108,9 @@ def ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
 
 
 def powers(low: float, high: float, count: int = 5) -> Sequence[float]:
-    """Powers of ten inside a logarithmic axis, or of two where those are few; about `count`.
+    """Ticks of a logarithmic axis: about `count` powers of ten, or of two on a shorter range.
 
-    On a short axis, which powers would leave bare, they are round values as on any other.
+    An axis of less than two octaves gets linear ticks instead.
 
     >>> powers(200, 20_000), powers(0.002, 30), powers(3.0, 6.0)
     ([256.0, 1024.0, 4096.0, 16384.0], [0.01, 0.1, 1.0, 10.0], [3.0, 4.0, 5.0, 6.0])

@@ -1,7 +1,7 @@
-"""A page: one HTML file that opens from disk and loads nothing from anywhere.
+"""A page: one HTML file that opens from disk and loads nothing from elsewhere.
 
-Style and script are inlined; a content security policy in the file forbids every outside load and
-any script but ours, so even a mistake in escaping could not run or fetch anything.
+Style and script are inlined; a content security policy in the file forbids every external load and
+every other script, so even a mistake in escaping could not run or fetch anything.
 """
 
 import base64
@@ -24,7 +24,7 @@ KEYS = (
 
 @dataclass
 class Page:
-    """A page under construction: parts for its top, then sections."""
+    """A page being built: elements at the top, then sections."""
 
     title: str
     lead: str
@@ -32,20 +32,20 @@ class Page:
     top: list[Html] = field(default_factory=list)
     sections: list[tuple[str, Html]] = field(default_factory=list)
     style: str = ""
-    """More CSS, after the look's own."""
+    """Additional CSS, after look.css."""
     script: str = ""
-    """More JavaScript, after the look's own."""
+    """Additional JavaScript, after look.js."""
     keys: tuple[tuple[str, str], ...] = ()
-    """What the script's keys do, for the list of keys."""
+    """The script's keyboard shortcuts and their meanings."""
     is_served: bool = False
-    """Whether the script talks with the server that the page came from."""
+    """Whether the script may talk to the server that the page came from."""
 
     def add(self, *parts: Html) -> None:
-        """Put parts under the lead, before the first section."""
+        """Add elements under the lead, before the first section."""
         self.top.extend(parts)
 
     def section(self, title: str, lead: str, *parts: Html) -> None:
-        """Append a section; `lead` says in a sentence or two what it answers."""
+        """Append a section; `lead` is its summary in a sentence or two."""
         name = anchor(title)
         head = element("h2", title, attributes={"id": f"{name}-title"})
         attributes = {"id": name, "aria-labelledby": f"{name}-title", "tabindex": -1}
@@ -55,7 +55,7 @@ class Page:
         )
 
     def render(self) -> Html:
-        """The whole document."""
+        """The complete document."""
         script = resource(__file__, "look.js") + self.script
         digest = hashlib.sha256(script.encode()).digest()
         policy = (
@@ -80,7 +80,7 @@ class Page:
         )
 
     def body(self) -> Html:
-        """What is seen: the bar, the top, the sections, the list of keys."""
+        """The document's body: bar, top, sections, list of keyboard shortcuts."""
         bar = element(
             "div.bar",
             element("span.brand", "groundup"),
@@ -113,7 +113,7 @@ class Page:
         )
 
     def contents(self) -> Html:
-        """Links to the sections; nothing when there are fewer than three."""
+        """Links to the sections; empty for fewer than three."""
         if len(self.sections) < 3:
             return Html("")
         links = [
@@ -128,7 +128,7 @@ KEYS_BUTTON = {"type": "button", "id": "keys-open", "hidden": True}
 
 
 def keys_dialog(keys: Iterable[tuple[str, str]]) -> Html:
-    """The list of keys, shown by `?`."""
+    """The list of keyboard shortcuts, shown by `?`."""
     rows = definitions(keys, "dl.keys")
     title = element("h2", "Keys", attributes={"id": "keys-title"})
     close = element("button", "Close", attributes={"type": "button", "id": "keys-close"})
@@ -138,5 +138,5 @@ def keys_dialog(keys: Iterable[tuple[str, str]]) -> Html:
 
 @cache
 def resource(beside: str, name: str) -> str:
-    """Text of a file that lies beside another: `resource(__file__, "look.css")`."""
+    """Text of a file in the same folder: `resource(__file__, "look.css")`."""
     return Path(beside).with_name(name).read_text(encoding="utf-8")

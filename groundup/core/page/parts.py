@@ -1,6 +1,6 @@
-"""Parts of a page: chips, headline numbers, tables, samples side by side, commands to copy.
+"""Page elements: chips, headline numbers, tables, samples side by side, commands to copy.
 
-Each function takes plain values and returns `Html`; none knows of models, stages or artifacts.
+Each function takes plain values and returns `Html`; none depends on models, stages or artifacts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ class Figure(NamedTuple):
     note: str = ""
     """What to compare it with, in a few words."""
     href: str = ""
-    """Anchor of what made the number, with its `#`."""
+    """Anchor of the number's source, with its `#`."""
 
 
 class Column(NamedTuple):
@@ -35,7 +35,7 @@ class Column(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One model's answer, shown beside the others'."""
+    """One model's answer in a side-by-side comparison."""
 
     model: str
     text: str
@@ -47,12 +47,12 @@ Cell = str | float | None
 
 
 def card(*parts: str, name: str = "div.card") -> Html:
-    """A bordered box around parts that belong together."""
+    """A bordered box."""
     return element(name, *parts)
 
 
 def chip(text: str, state: State = "plain", href: str = "") -> Html:
-    """A short word in a pill; good and bad carry a mark, so colour is never the only sign."""
+    """A short word in a pill; good and bad have a mark too, so colour is not the only sign."""
     mark = element("span.mark", MARKS[state], attributes={"aria-hidden": "true"})
     words = join([mark if MARKS[state] else "", escape(text)])
     if href:
@@ -67,12 +67,11 @@ def chips(items: Iterable[Html], label: str) -> Html:
 
 
 def headline(figures: Sequence[Figure]) -> Html:
-    """The few numbers that answer the question; the first is the largest."""
+    """A row of headline numbers, the first one largest."""
     return element("div.figures", *[figure_card(figure) for figure in figures])
 
 
 def figure_card(figure: Figure) -> Html:
-    """One headline number: the label, the number, its interval, what to compare it with."""
     decimals = interval_decimals(figure.low, figure.high)
     shown = element("span.value", number(figure.value, decimals))
     unit = element("span.unit", figure.unit) if figure.unit and figure.value is not None else ""
@@ -92,7 +91,7 @@ def table(
 ) -> Html:
     """A table that scrolls within its card; the first cell of a row is its header.
 
-    Numbers are written by `number`; text and `Html` as they are. With no rows the table is the
+    Numbers are formatted by `number`; text and `Html` stay unchanged. Without rows it is the
     sentence `empty`.
     """
     if not rows:
@@ -113,7 +112,7 @@ def table(
 
 
 def table_row(columns: Sequence[Column], row: Sequence[Cell]) -> list[Html]:
-    """The cells of one row, the first one its header."""
+    """The cells of one row; the first is its header."""
     first, *others = zip(columns, row, strict=True)
     name, value = first
     head = element(classed("th", name.is_numeric), written(value), attributes={"scope": "row"})
@@ -121,7 +120,7 @@ def table_row(columns: Sequence[Column], row: Sequence[Cell]) -> list[Html]:
 
 
 def classed(name: str, is_numeric: bool) -> str:
-    """Element name with the class of a numeric cell where it is one."""
+    """Element name, with the class of numeric cells if it is one."""
     return f"{name}.numeric" if is_numeric else name
 
 
@@ -131,19 +130,19 @@ def written(value: Cell) -> str:
 
 
 def scrolling(content: Html, label: str) -> Html:
-    """A box that scrolls sideways on its own and can be reached and moved by keyboard."""
+    """A box that scrolls sideways and is reachable by keyboard."""
     attributes = {"tabindex": 0, "role": "region", "aria-label": label}
     return element("div.scroll", content, attributes=attributes)
 
 
 def details(title: str, *parts: str, is_open: bool = False) -> Html:
-    """Parts behind a title that opens and closes."""
+    """A collapsible section."""
     inner = element("div.inner", *parts)
     return element("details", element("summary", title), inner, attributes={"open": is_open})
 
 
 def command(line: str, what: str = "") -> Html:
-    """A command with a button that copies it; `what` says what it does."""
+    """A command with a copy button; `what` describes it."""
     copy = {"type": "button", "data-copy": line, "aria-label": f"Copy: {line}", "hidden": True}
     return element(
         "div.command",
@@ -163,14 +162,14 @@ def definitions(pairs: Iterable[tuple[str, str]], name: str = "dl.facts") -> Htm
 
 
 def side_by_side(prompt: str, reference: str, attempts: Sequence[Attempt]) -> Html:
-    """One sample: what was asked, what was expected, and every model's answer beside the others."""
+    """One sample: the prompt, the reference and every model's answer."""
     answers = [
         element(
             "div.answer",
-            element("p.label", element("span", one.model), element("span.score", one.score)),
-            element("p.text", one.text) if one.text else element("p.text.none", "(empty answer)"),
+            element("p.label", element("span", a.model), element("span.score", a.score)),
+            element("p.text", a.text) if a.text else element("p.text.none", "(empty answer)"),
         )
-        for one in attempts
+        for a in attempts
     ]
     expected = [element("p.label", "Expected"), element("p.text", reference)] if reference else []
     return element(
@@ -185,10 +184,10 @@ def side_by_side(prompt: str, reference: str, attempts: Sequence[Attempt]) -> Ht
 
 
 def spoken(text: str) -> Html:
-    """Text for screen readers alone, such as the summary of a picture."""
+    """Text for screen readers only, such as the summary of a figure."""
     return element("p.spoken", text)
 
 
 def measured(value: float | None, unit: str, low: float | None, high: float | None) -> str:
-    """A number with its unit, digits as its interval warrants."""
+    """A number with its unit, with as many decimals as its interval justifies."""
     return with_unit(number(value, interval_decimals(low, high)), unit)

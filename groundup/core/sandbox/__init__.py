@@ -1,1 +1,1 @@
-"""Foreign code: run it where it reaches nothing, or refuse; see docs/core.md."""
+"""Sandbox for untrusted code: run it isolated, or refuse to run it; see docs/core.md."""

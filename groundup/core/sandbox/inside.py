@@ -1,11 +1,11 @@
-"""What runs first inside the sandbox: takes every right away from itself, then becomes the program.
+"""First process inside the sandbox: drops all privileges, then executes the program.
 
-    build_root   where bubblewrap did not: read-only mounts, a root of its own
-    place        the program's files in the private folder, whose handle goes to the parent
-    confine      identity, capabilities, limits, no new privileges, a filter of system calls
+    build_root   without bubblewrap: read-only mounts and an own root
+    place        writes the program's files to the private folder, whose handle goes to the parent
+    confine      identity, capabilities, limits, no new privileges, a seccomp filter
 
-sandbox.py runs it as a script, `inside.py SPECIFICATION CONTROL` (two open files by number), with
-the standard library alone. On CONTROL it tells "ready" and the folder's handle, or what failed.
+sandbox.py runs it as a script, `inside.py SPECIFICATION CONTROL` (two file descriptors), with only
+the standard library. It sends "ready" and the folder's handle, or an error, on CONTROL.
 """
 
 import _socket
@@ -22,9 +22,9 @@ from typing import Any
 
 Table = dict[str, dict[str, list[int | None]]]
 FOLDER = "/sandbox"
-"""The only place that the program can write to."""
+"""The only folder that the program can write to."""
 ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-"""Audit number of a processor's calls and its column in the tables."""
+"""Audit number of an architecture and its column in the tables."""
 
 # Columns as in denied.json.
 CLONE, CLONE3, IOCTL, MMAP = (56, 220), (435, 435), (16, 29), (9, 222)
@@ -32,17 +32,17 @@ SOCKET, SOCKETPAIR, SETSOCKOPT = (41, 198), (53, 199), (54, 208)
 NEW_NAMESPACES = 0x7E02_0000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 UNIX, FAMILIES, KINDS, PROTOCOLS = 1, (2, 10), (1, 2), (0, 6, 17)
-"""Unix sockets; TCP and UDP over IPv4 and IPv6: what watch.py counts. Vsock is in no namespace."""
+"""Unix, and TCP and UDP over IPv4 and IPv6, which watch.py counts; vsock has no namespace."""
 SOCKET_LEVEL, BUFFER_SIZES = 1, (7, 8)
-"""SO_SNDBUF and SO_RCVBUF: told to be set and left, so that a socket holds no more than usual."""
+"""SO_SNDBUF and SO_RCVBUF: setting them succeeds without effect, so buffers keep their default."""
 SHARED, ANONYMOUS, HUGE = 0x1, 0x20, 0x4_0000
-"""Memory with all of them but HUGE stays when it is unmapped in part, and is in no count then."""
+"""Shared anonymous memory stays allocated after a partial unmap, and is then counted nowhere."""
 INJECTIONS = (0x5412, 0x541C)
 """TIOCSTI types into a terminal, TIOCLINUX pastes into one."""
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD, FOURTH = 0, 4, 16, 24, 32, 40
-"""Places in the kernel's seccomp_data: the call, the processor and four arguments' low halves."""
+"""Offsets in seccomp_data: the call, the architecture and the low halves of four arguments."""
 ALLOW, KILL, FAIL = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 DENY = FAIL | errno.EPERM
 
@@ -54,21 +54,21 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *arguments: Any) -> None:
-    """Call the C library; OSError, naming the call, if it fails."""
+    """Call a libc function; OSError naming it if it fails."""
     if getattr(LIBC, name)(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
 def step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
-    """One instruction of a filter; a comparison skips `yes` or `no` instructions."""
+    """One BPF instruction; a comparison skips `yes` or `no` instructions."""
     return struct.pack("HBBI", code, yes, no, value)
 
 
 def system_call_filter(machine: str, denied: Table) -> bytes:
-    """The filter as the kernel takes it, 8 bytes an instruction; `denied` as in denied.json.
+    """Seccomp filter as BPF bytecode, 8 bytes per instruction; `denied` as in denied.json.
 
-    Raises OSError on a processor whose calls are not in the tables.
+    Raises OSError on an architecture without a table of system calls.
     """
     if machine not in ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"there is no table of system calls for {machine}")
@@ -79,11 +79,11 @@ def system_call_filter(machine: str, denied: Table) -> bytes:
         return [step(EQUAL, number, 0, len(body)), *body]
 
     code = [step(LOAD, ARCHITECTURE), step(EQUAL, audit, 1), step(RETURN, KILL), step(LOAD, NUMBER)]
-    if machine == "x86_64":  # calls of the x32 kind have numbers of their own
+    if machine == "x86_64":  # the x32 ABI has its own call numbers
         code += [step(AT_LEAST, 0x4000_0000, 0, 1), step(RETURN, KILL)]
     for numbers in (each for group in denied.values() for each in group.values()):
         code += [] if (number := numbers[column]) is None else when(number, [deny])
-    # Its flags lie in memory, where a filter cannot look; without it C libraries use clone.
+    # clone3's flags are in memory, which a filter cannot read; C libraries fall back to clone.
     code += when(CLONE3[column], [step(RETURN, FAIL | errno.ENOSYS)])
     for numbers, body in argued(deny, allow).items():
         code += when(numbers[column], body)
@@ -91,17 +91,17 @@ def system_call_filter(machine: str, denied: Table) -> bytes:
 
 
 def argued(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
-    """Calls whose arguments decide, by their numbers: what the filter does with each."""
+    """Filter code for system calls that depend on their arguments, by call numbers."""
 
-    def unless(place: int, values: tuple[int, ...], *change: bytes) -> list[bytes]:
+    def unless(offset: int, values: tuple[int, ...], *change: bytes) -> list[bytes]:
         """Deny an argument that is none of the values."""
-        left = len(values)
-        tests = [step(EQUAL, value, left - at) for at, value in enumerate(values)]
-        return [step(LOAD, place), *change, *tests, deny]
+        count = len(values)
+        tests = [step(EQUAL, value, count - index) for index, value in enumerate(values)]
+        return [step(LOAD, offset), *change, *tests, deny]
 
-    injections = [part for value in INJECTIONS for part in (step(EQUAL, value, 0, 1), deny)]
-    pretended = [
-        part for value in BUFFER_SIZES for part in (step(EQUAL, value, 0, 1), step(RETURN, FAIL))
+    injections = [code for value in INJECTIONS for code in (step(EQUAL, value, 0, 1), deny)]
+    no_ops = [
+        code for value in BUFFER_SIZES for code in (step(EQUAL, value, 0, 1), step(RETURN, FAIL))
     ]
     shared = [step(ANY_BIT, SHARED, 0, 2), step(ANY_BIT, ANONYMOUS, 0, 1), deny]
     return {
@@ -113,7 +113,7 @@ def argued(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
         SOCKETPAIR: [*unless(FIRST, (UNIX,)), allow],
         SETSOCKOPT: [
             step(LOAD, SECOND), step(EQUAL, SOCKET_LEVEL, 1), allow,
-            step(LOAD, THIRD), *pretended, allow,
+            step(LOAD, THIRD), *no_ops, allow,
         ],
         IOCTL: [step(LOAD, SECOND), *injections, allow],
         MMAP: [step(LOAD, FOURTH), step(ANY_BIT, HUGE, 0, 1), deny, *shared, allow],
@@ -121,7 +121,7 @@ def argued(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
 
 
 def confine(identity: int, limits: dict[str, int], denied: Table) -> None:
-    """Give up identity (0 keeps it), capabilities and system calls, and set the limits for good."""
+    """Irrevocably drop identity (0 keeps it), capabilities and system calls, and set limits."""
     for capability in range(64):
         LIBC.prctl(DROP_BOUNDING, capability, 0, 0, 0)  # fails past the last one
     if identity:
@@ -131,12 +131,12 @@ def confine(identity: int, limits: dict[str, int], denied: Table) -> None:
     LIBC.prctl(AMBIENT, 4, 0, 0, 0)
     call("capset", struct.pack("Ii", 0x2008_0522, 0), bytes(24))
     for name, value in limits.items():
-        slack = name == "RLIMIT_CPU"  # a second between the signal that tells why and the kill
+        slack = name == "RLIMIT_CPU"  # one second between SIGXCPU, which tells why, and SIGKILL
         resource.setrlimit(getattr(resource, name), (value, value + slack))
     code = system_call_filter(os.uname().machine, denied)
-    kept = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("HP", len(code) // 8, ctypes.addressof(kept))
-    call("prctl", DUMPABLE, 0, 0, 0, 0)  # until the program is executed: its parent stays closed
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HP", len(code) // 8, ctypes.addressof(buffer))
+    call("prctl", DUMPABLE, 0, 0, 0, 0)  # so that the program cannot trace this, its parent
     call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     call("prctl", SET_FILTER, 2, program, 0, 0)
 
@@ -153,10 +153,10 @@ def read_only(target: str, flags: int) -> None:
 
 
 def build_root(root: str, mounts: list[list[str]], folder_bytes: int) -> None:
-    """Make an empty folder the root, with `mounts` in it: (kind, source, place)."""
+    """Make an empty folder the root, with `mounts` in it: (kind, source, target path)."""
     mount("tmpfs", root, "tmpfs", NO_SETUID | NO_DEVICES, "mode=755,size=1m")
-    for kind, source, place in mounts:
-        target, is_folder = root + place, kind != "link" and os.path.isdir(source)
+    for kind, source, path in mounts:
+        target, is_folder = root + path, kind != "link" and os.path.isdir(source)
         os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
         if kind == "link":
             os.symlink(source, target)
@@ -189,9 +189,9 @@ def place(files: dict[str, str]) -> int:
 
 
 def watch_over(program: int, control: _socket.socket) -> None:
-    """As the first process of the namespace, wait for orphans too; end with the program's code.
+    """Reap orphans as the namespace's init process; exit with the program's code.
 
-    The namespace dies with this process, so it ends as well when the caller of the sandbox does.
+    The namespace dies with this process, which also exits when the sandbox's caller does.
     """
 
     def reap(*_: object) -> None:
@@ -203,7 +203,7 @@ def watch_over(program: int, control: _socket.socket) -> None:
     signal.signal(signal.SIGCHLD, reap)
     reap()
     caller = select.poll()
-    caller.register(control, 0)  # tells of its end alone
+    caller.register(control, 0)  # reports only the hang-up
     caller.poll()
     os._exit(125)
 
@@ -214,19 +214,20 @@ def main() -> None:
     os.set_inheritable(control.fileno(), False)
     try:
         with open(int(sys.argv[1]), encoding="ascii") as file:
-            wanted = json.load(file)
+            specification = json.load(file)
         os.umask(0o022)
-        if wanted["root"]:
-            build_root(wanted["root"], wanted["mounts"], wanted["folder_bytes"])
-        confine(wanted["identity"], wanted["limits"], wanted["denied"])
+        if root := specification["root"]:
+            build_root(root, specification["mounts"], specification["folder_bytes"])
+        confine(specification["identity"], specification["limits"], specification["denied"])
         if program := os.fork():
             watch_over(program, control)
-        os.setsid()  # out of the process group of whoever made the namespaces
-        folder = struct.pack("i", place(wanted["files"]))
+        os.setsid()  # leave the process group of the process that made the namespaces
+        folder = struct.pack("i", place(specification["files"]))
         control.sendmsg([b"ready"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, folder)])
         if not control.recv(2):
-            os._exit(125)  # nobody watches
-        os.execve(wanted["command"][0], wanted["command"], wanted["environment"])
+            os._exit(125)  # the monitor is gone
+        command = specification["command"]
+        os.execve(command[0], command, specification["environment"])
     except (OSError, ValueError, OverflowError) as error:
         control.send(str(error).encode())
         sys.exit(f"not started: {error}")

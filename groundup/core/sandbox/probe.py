@@ -1,7 +1,7 @@
-"""Tried once in a sandbox before any foreign code: everything here must fail.
+"""Self-test run in a sandbox before any untrusted code: everything here must fail.
 
-`probe.py FILE PORT PROCESSES`: a file of the caller, a port of this machine that is listened on,
-and the number of processes allowed. Prints a line for each thing that went through.
+`probe.py FILE PORT PROCESSES`: a file of the caller, a listening port of this machine, and the
+number of processes allowed. Prints a line for each attempt that succeeded.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 def went_through(attempt: Callable[[], object]) -> bool:
-    """Whether the system let an attempt pass."""
+    """Whether an attempt succeeded."""
     try:
         attempt()
     except OSError:
@@ -21,7 +21,7 @@ def went_through(attempt: Callable[[], object]) -> bool:
 
 
 def fork_bomb(allowed: int) -> int:
-    """Number of processes that could be started; tries a few more than allowed."""
+    """Number of processes that could be started; attempts a few more than allowed."""
     children: list[int] = []
     while len(children) <= allowed + 4 and went_through(lambda: children.append(fork())):
         pass
@@ -31,7 +31,7 @@ def fork_bomb(allowed: int) -> int:
 
 
 def fork() -> int:
-    """Start a process that waits; return its number."""
+    """Start a process that waits; return its pid."""
     child = os.fork()
     if not child:
         signal.pause()
@@ -39,12 +39,12 @@ def fork() -> int:
 
 
 def leaks(file: str, port: int, processes: int) -> list[str]:
-    """What this process could do and must not be able to."""
+    """What this process can do but must not be able to."""
     with open("/proc/self/status") as text:
         status = {name: value.strip() for name, _, value in (row.partition(":") for row in text)}
     with open("/proc/net/dev") as text:
         devices = {line.split(":")[0].strip() for line in text if ":" in line}
-    found = {
+    attempts = {
         "sees processes of the machine": sum(name.isdigit() for name in os.listdir("/proc")) > 4,
         "reads a file of the caller": went_through(lambda: os.stat(file)),
         "writes to the system": went_through(lambda: os.mkdir("/usr/probe")),
@@ -56,7 +56,7 @@ def leaks(file: str, port: int, processes: int) -> list[str]:
         "may gain privileges": status["NoNewPrivs"] != "1",
         "has no filter of system calls": status["Seccomp"] != "2",
     }
-    return [what for what, happened in found.items() if happened]
+    return [what for what, succeeded in attempts.items() if succeeded]
 
 
 if __name__ == "__main__":

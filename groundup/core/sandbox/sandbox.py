@@ -1,14 +1,14 @@
-"""Run foreign code where it reaches nothing, and tell how it ended.
+"""Run untrusted code in isolation, and report how it ended.
 
-    box = Sandbox.open()                            refuses where the machine cannot contain
+    box = Sandbox.open()                            raises if the machine cannot isolate it
     box.python("print(6 * 7)").stdout               '42\\n'
     box.run(["/usr/bin/env"], limits=Limits(seconds=2)).status
 
-Two ways in, bubblewrap first, then util-linux's unshare; both give a program namespaces of its own
+Two backends, bubblewrap first, then util-linux's unshare. Both give a program its own namespaces
 (no network, no other processes), read-only system folders and interpreter, one private folder,
-no capabilities, a filter of system calls, and limits. Linux 5.14 or newer, x86-64 or ARM64.
-What no limit of the kernel adds up (memory over processes, number of files) is watched from
-outside, as are time and output. Every program runs alone; calls from several threads are safe.
+no capabilities, a seccomp filter and resource limits. Linux 5.14 or newer, x86-64 or ARM64.
+Limits that the kernel does not sum (total memory, number of files) are monitored from outside, as
+are time and output. Every program gets its own sandbox; calls from several threads are safe.
 """
 
 import contextlib
@@ -35,30 +35,32 @@ WAYS: tuple[Way, ...] = ("bubblewrap", "namespaces")
 HERE = Path(__file__).parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache")
 DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
-"""Not /dev/zero: mapped and shared, it is memory that no limit counts."""
+"""Not /dev/zero: a shared mapping of it is memory that no limit counts."""
 LINKS = {"/dev/shm": FOLDER, "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0",
          "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"}  # fmt: skip
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": FOLDER, "TMPDIR": FOLDER, "LANG": "C.UTF-8",
                "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}  # fmt: skip
 DENIED: dict[str, dict[str, list[int | None]]] = json.loads((HERE / "denied.json").read_text())
-"""System calls that no program gets, by what they are for: number on x86-64, number on ARM64."""
+"""Denied system calls by purpose: number on x86-64, number on ARM64."""
 SETUP_SECONDS = 30.0
 
 
 class Sandbox:
-    """A way to run foreign code on this machine that was tried and found to contain it."""
+    """A sandbox backend that passed the self-test on this machine."""
 
     def __init__(self, way: Way, readable: tuple[str, ...] = ()) -> None:
-        """Take a way without trying it; use `open`."""
+        """Use a backend without the self-test; prefer `open`."""
         self.way: Way = way
         self.mounts = list(mounts(readable))
 
     @classmethod
     def open(cls, way: Way | None = None, readable: Sequence[Path] = ()) -> "Sandbox":
-        """The first way that contains foreign code here, or this one; `readable` folders are shown.
+        """The first backend that passes the self-test, or the given one.
 
-        Raises ConfigError, with every reason, if there is none (nothing runs unprotected), and for
-        a readable folder that is not there or holds a way out, a socket or a pipe.
+        readable  folders that programs may read
+
+        Raises ConfigError, with every reason, if none passes (nothing runs unprotected), and for a
+        readable folder that is missing or contains a socket, pipe or device.
         """
         if way not in (None, *WAYS):
             raise ConfigError(f"The ways into a sandbox are {' and '.join(WAYS)}; got {way!r}.")
@@ -97,23 +99,23 @@ class Sandbox:
         passed: Sequence[int] = (),
         limits: Limits | None = None,
     ) -> Outcome:
-        """Run a command to its end and take everything that it started down with it.
+        """Run a command until it ends, and kill every process that it started.
 
-        command    program by its whole path, and arguments
+        command    absolute path of the program, and arguments
         files      text by relative name, written into the working folder before the start
-        passed     open files of this process that the program gets, under the same numbers
+        passed     file descriptors of this process that the program inherits, same numbers
 
-        Raises ConfigError if the sandbox itself cannot be set up, or the command not be started.
+        Raises ConfigError if the sandbox cannot be set up or the command cannot be started.
         """
         limits = limits or Limits()
         check_call(command, files or {}, passed)
         with contextlib.ExitStack() as stack:
-            ours, theirs = socket.socketpair()
-            stack.enter_context(ours)
-            stack.enter_context(theirs)
-            wanted = self._specification(command, files or {}, limits)
-            specification = stack.enter_context(temporary(json.dumps(wanted).encode()))
-            numbers = (specification.fileno(), theirs.fileno())
+            control, remote = socket.socketpair()
+            stack.enter_context(control)
+            stack.enter_context(remote)
+            content = json.dumps(self._specification(command, files or {}, limits)).encode()
+            specification = stack.enter_context(temporary(content))
+            numbers = (specification.fileno(), remote.fileno())
             process = subprocess.Popen(
                 [*self._entrance(limits), *inside(self.way), *map(str, numbers)],
                 stdin=stack.enter_context(temporary(stdin)) if stdin else subprocess.DEVNULL,
@@ -122,23 +124,23 @@ class Sandbox:
             )  # fmt: skip
             stack.enter_context(process)
             stack.callback(process.kill)
-            theirs.close()
-            folder = self._ready(ours, process)
+            remote.close()
+            folder = self._ready(control, process)
             stack.callback(os.close, folder)
             watch = Watch(process, folder, limits)
-            ours.send(b"go")
+            control.send(b"go")
             outcome = watch.outcome()
-            # The program cannot write here: its end is closed as it starts.
+            # Only inside.py can write here: its end is closed on exec.
             with contextlib.suppress(BlockingIOError, ConnectionResetError):
-                if told := ours.recv(1_000, socket.MSG_DONTWAIT):
-                    said = told.decode(errors="replace")
-                    raise ConfigError(f"The command could not be started: {said}")
+                if reply := control.recv(1_000, socket.MSG_DONTWAIT):
+                    message = reply.decode(errors="replace")
+                    raise ConfigError(f"The command could not be started: {message}")
             return outcome
 
     def _specification(
         self, command: Sequence[str], files: Mapping[str, str], limits: Limits
     ) -> dict[str, Any]:
-        """What inside.py is to do."""
+        """Instructions for inside.py."""
         kernel = {
             "RLIMIT_AS": limits.memory_bytes, "RLIMIT_NPROC": limits.processes + 1,
             "RLIMIT_FSIZE": limits.folder_bytes, "RLIMIT_NOFILE": limits.open_files,
@@ -151,7 +153,7 @@ class Sandbox:
             "files": dict(files),
             "limits": kernel,
             "identity": stranger() if os.geteuid() == 0 else 0,
-            # A folder that is there, for the new root; in the program's own mounts alone.
+            # Any existing folder can hold the new root; only the program's mount namespace sees it.
             "root": "/proc" if self.way == "namespaces" else "",
             "mounts": self.mounts,
             "denied": DENIED,
@@ -159,69 +161,64 @@ class Sandbox:
         }
 
     def _entrance(self, limits: Limits) -> list[str]:
-        """The command that makes the namespaces and runs what follows it in them."""
+        """Command prefix that creates the namespaces and runs the rest inside them."""
         is_root = os.geteuid() == 0
         if self.way == "namespaces":
             user = [] if is_root else ["--user", "--map-root-user"]
             spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
             return [find("unshare"), *user, *spaces]
-        parts = {"read": "--ro-bind", "device": "--dev-bind", "link": "--symlink"}
-        above = sorted({str(up) for *_, place in self.mounts for up in Path(place).parents})
-        places = [text for up in above[1:] for text in ("--dir", up)]
-        places += [text for kind, *ends in self.mounts for text in (parts[kind], *ends)]
-        # Root keeps what it needs to become a stranger; inside.py gives it up.
-        kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP") if is_root else ()
+        flags = {"read": "--ro-bind", "device": "--dev-bind", "link": "--symlink"}
+        parents = sorted({str(up) for *_, path in self.mounts for up in Path(path).parents})
+        binds = [text for up in parents[1:] for text in ("--dir", up)]
+        binds += [text for kind, *ends in self.mounts for text in (flags[kind], *ends)]
+        # Root needs these to change to an unprivileged user id; inside.py then drops them.
+        capabilities = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP") if is_root else ()
         user = [] if is_root else ["--unshare-user", "--uid", "65534", "--gid", "65534"]
         return [
             find("bwrap"), *user, "--unshare-pid", "--unshare-net", "--unshare-ipc",
             "--unshare-uts", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL",
-            *(text for name in kept for text in ("--cap-add", name)), *places,
+            *(text for name in capabilities for text in ("--cap-add", name)), *binds,
             "--ro-bind", str(HERE / "inside.py"), "/inside.py", "--proc", "/proc",
             "--perms", "1777", "--size", str(limits.folder_bytes), "--tmpfs", FOLDER,
             "--remount-ro", "/", "--",
         ]  # fmt: skip
 
     def _ready(self, control: socket.socket, process: subprocess.Popen[bytes]) -> int:
-        """Wait until the program starts; return the handle of its folder."""
+        """Wait until the program starts; return a file descriptor of its folder."""
         control.settimeout(SETUP_SECONDS)
         try:
-            told, handles, _, _ = socket.recv_fds(control, 1_000, 1)
+            reply, handles, _, _ = socket.recv_fds(control, 1_000, 1)
         except TimeoutError:
-            told, handles = f"nothing happened for {SETUP_SECONDS:.0f} s".encode(), []
+            reply, handles = f"nothing happened for {SETUP_SECONDS:.0f} s".encode(), []
         if handles:
             return handles[0]
         process.kill()
-        said = told or process.communicate()[1]
-        raise ConfigError(
-            f"The sandbox could not be set up: {said.decode(errors='replace').strip()}"
-        )
+        message = (reply or process.communicate()[1]).decode(errors="replace").strip()
+        raise ConfigError(f"The sandbox could not be set up: {message}")
 
 
 def inside(way: Way) -> list[str]:
-    """The command that inside.py is."""
-    place = "/inside.py" if way == "bubblewrap" else str(HERE / "inside.py")
-    return [sys.executable, "-I", "-S", "-B", place]
+    """Command that runs inside.py."""
+    script = "/inside.py" if way == "bubblewrap" else str(HERE / "inside.py")
+    return [sys.executable, "-I", "-S", "-B", script]
 
 
 def find(program: str) -> str:
-    """Whole path of a program.
-
-    Raises ConfigError if it is not installed.
-    """
-    if found := shutil.which(program):
-        return found
+    """Absolute path of a program; ConfigError if it is not installed."""
+    if path := shutil.which(program):
+        return path
     raise ConfigError(f"{program} is not installed")
 
 
 def stranger() -> int:
-    """A user id that nobody has, for each program its own, so that its processes are counted."""
+    """A random unused user id, so that the kernel's process limit counts this program alone."""
     *_, last = Path("/proc/self/uid_map").read_text().splitlines()
     first, _, count = map(int, last.split())
     return first + count // 2 + int.from_bytes(os.urandom(4)) % max(count // 2 - 2, 1)
 
 
 def mounts(readable: Sequence[str]) -> Iterator[list[str]]:
-    """What a program sees of this machine: (kind, source, place)."""
+    """Mounts of the program's file system: (kind, source, target path)."""
     interpreter = os.path.dirname(os.path.dirname(os.path.realpath(sys.executable)))
     prefixes = dict.fromkeys((interpreter, sys.base_prefix, sys.prefix))
     parts = ("bin", "lib", "lib64", "pyvenv.cfg")
@@ -239,18 +236,18 @@ def mounts(readable: Sequence[str]) -> Iterator[list[str]]:
 
 
 def checked_folder(path: Path) -> Path:
-    """A folder, or file, to show, links resolved.
+    """Resolve a readable folder or file.
 
-    Raises ConfigError if it is not there, cannot be read whole, or holds what is neither file,
-    folder nor link: a mount that is read-only leaves sockets, pipes and devices in use.
+    Raises ConfigError if it is missing, cannot be read completely, or contains sockets, pipes or
+    devices, which stay writable even on a read-only mount.
     """
     try:
-        found = path.resolve(strict=True)
-        left = [found]
-        while left:
-            each = left.pop()
+        folder = path.resolve(strict=True)
+        pending = [folder]
+        while pending:
+            each = pending.pop()
             if stat.S_ISDIR(mode := each.lstat().st_mode):
-                left += each.iterdir()
+                pending += each.iterdir()
             elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
                 raise ConfigError(
                     f"{path} cannot be shown to a program: {each} is a socket, a pipe or a device, "
@@ -258,19 +255,19 @@ def checked_folder(path: Path) -> Path:
                 )
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{path} cannot be shown to a program: {error}.") from None
-    return found
+    return folder
 
 
 def check_call(command: Sequence[str], files: Mapping[str, str], passed: Sequence[int]) -> None:
-    """Raise ConfigError for what no program can be started with."""
+    """Raise ConfigError for an invalid command, file name or file descriptor."""
     if not command or isinstance(command, str):
         raise ConfigError(f"Expected a command as a list, ['/bin/ls', …]; got {command!r}.")
     for text in (*command, *files):
         try:
-            is_plain = b"\0" not in os.fsencode(text)
+            is_valid = b"\0" not in os.fsencode(text)
         except (UnicodeEncodeError, TypeError):
-            is_plain = False
-        if not is_plain:
+            is_valid = False
+        if not is_valid:
             raise ConfigError(f"{text!r} is no argument or file's name: it has a NUL or no text.")
     for name in files:
         if not name or name.startswith("/") or ".." in name.split("/"):
@@ -283,7 +280,7 @@ def check_call(command: Sequence[str], files: Mapping[str, str], passed: Sequenc
 
 
 def temporary(content: bytes) -> IO[bytes]:
-    """An open file without a name that holds the content, to be read from its start."""
+    """An anonymous temporary file with this content."""
     file = tempfile.TemporaryFile()
     file.write(content)
     file.seek(0)
@@ -292,7 +289,7 @@ def temporary(content: bytes) -> IO[bytes]:
 
 @functools.cache
 def why_not(way: Way) -> str:
-    """Try a way once in this process: empty if it contains, else what is missing or leaks."""
+    """Self-test of a backend, cached: empty if it isolates, else what is missing or leaks."""
     limits = Limits(processes=8, seconds=60.0)
     with tempfile.NamedTemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as server:
         arguments = [file.name, str(server.getsockname()[1]), str(limits.processes)]

@@ -1,9 +1,9 @@
-"""Watch a program from outside until it ends or breaks a limit, and end all that it started.
+"""Monitor a program from outside until it ends or exceeds a limit, and kill all its processes.
 
-The kernel holds limits that concern one process; here are those that no kernel setting adds up
-without rights: time, output, memory over all processes and sockets, number of files. A process
-namespace dies with its first process, and the kernel reports that one's death only after all
-others', so when `outcome` returns nothing of the program is left.
+The kernel enforces per-process limits; this module enforces those that need privileges in the
+kernel: time, output, total memory of all processes and sockets, number of files. A pid namespace
+dies with its first process, and the kernel reports that death only after all others, so no process
+of the program is left when `outcome` returns.
 """
 
 import contextlib
@@ -26,34 +26,34 @@ from ..record import one_line, size
 Status = Literal["ok", "failed", "killed", "timeout", "memory", "output_limit", "file_limit"]
 POLL_SECONDS, GRAIN = 0.02, 65_536
 LONGEST_MESSAGE = 500
-"""Characters; the program wrote them."""
+"""Characters taken from the program's own stderr."""
 Count = Annotated[int, Field(gt=0, le=2**48)]
-"""More than any machine has; the kernel's own settings end at 2**63."""
+"""More than any machine has, and below the kernel's own limit of 2**63."""
 
 TABLES = ("unix", "tcp", "tcp6", "udp", "udp6")
-"""In /proc/PID/net: every socket that the filter lets a program make, a row each."""
+"""Files of /proc/PID/net that list every kind of socket that the seccomp filter allows."""
 DATAGRAM, QUEUED = "0002", 12
-"""A unix datagram socket keeps 11 messages of senders that are gone, beside what it sent itself."""
+"""A unix datagram socket keeps 11 messages of closed senders in addition to what it sent itself."""
 
 
 class Limits(Config):
-    """What a program may use; more ends it."""
+    """Resource limits of a program; exceeding one ends it."""
 
     seconds: PositiveFloat = 10.0
-    """Of the clock."""
+    """Wall-clock time."""
     cpu_seconds: Count = 10
-    """Of each process."""
+    """Per process."""
     memory_bytes: Count = 2**30
-    """Address space of each process, and resident memory and sockets of all together."""
+    """Address space per process, and total resident memory and socket buffers."""
     processes: Count = 32
     """Processes and threads at one time."""
     folder_bytes: Count = 64 * 2**20
-    """All files together; they lie in memory."""
+    """Total size of all files; they are kept in memory."""
     files: Count = 4_096
     open_files: Annotated[int, Field(ge=16, le=2**20)] = 128
-    """In each process."""
+    """Per process."""
     output_bytes: Count = 2**20
-    """Of stdout, and again of stderr; what comes after is not kept."""
+    """Of stdout and of stderr each; the rest is discarded."""
 
 
 class Outcome(NamedTuple):
@@ -61,19 +61,19 @@ class Outcome(NamedTuple):
 
     status: Status
     exit_code: int
-    """Its own, or 128 + the signal that ended it."""
+    """Its own, or 128 + the number of the signal that ended it."""
     stdout: str
     stderr: str
     seconds: float
     message: str
-    """Why, in a line; empty if it ended with 0."""
+    """Why, in one line; empty if it exited with 0."""
 
 
 class Watch:
-    """Eyes on one program, from its start."""
+    """Monitors one program from its start."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: int, limits: Limits) -> None:
-        """Watch the program under `process`, the one that made its namespaces."""
+        """Monitor the program below `process`, the one that created its namespaces."""
         assert process.stdout and process.stderr
         self.process, self.folder, self.limits = process, folder, limits
         self.started = time.monotonic()
@@ -83,7 +83,7 @@ class Watch:
         self.first = os.pidfd_open(self.inner)
 
     def outcome(self) -> Outcome:
-        """Wait for the end, or bring it about."""
+        """Wait until the program ends, or kill it at a limit."""
         try:
             broken = self._broken_limit()
         finally:
@@ -102,7 +102,7 @@ class Watch:
         return Outcome(status, code, stdout, stderr, seconds, message)
 
     def _broken_limit(self) -> tuple[Status, str] | None:
-        """Read what the program writes until it ends (None) or breaks a limit."""
+        """Read the program's output until it ends (None) or exceeds a limit."""
         with os.fdopen(os.pidfd_open(self.process.pid)) as end, DefaultSelector() as selector:
             for number in (end.fileno(), *self.output):
                 selector.register(number, EVENT_READ)
@@ -116,7 +116,7 @@ class Watch:
                     return broken
 
     def _read(self, pipe: int) -> bool:
-        """Take what is in a pipe, keeping no more than the limit; False at its end."""
+        """Read from a pipe, keeping no more than the limit; False at its end."""
         data = os.read(pipe, GRAIN)
         kept = self.output[pipe]
         kept += data[: self.limits.output_bytes - len(kept)]
@@ -124,22 +124,21 @@ class Watch:
         return bool(data)
 
     def _over(self) -> tuple[Status, str] | None:
-        """The limit that is broken now, if one is."""
-        limits, place = self.limits, os.fstatvfs(self.folder)
+        """The limit that is exceeded now, if any."""
+        limits, disk = self.limits, os.fstatvfs(self.folder)
         if time.monotonic() - self.started > limits.seconds:
             return "timeout", f"took longer than {limits.seconds:g} s"
         if self.is_flooded:
             return "output_limit", f"wrote more than {size(limits.output_bytes)}"
-        held = resident_bytes(self.process.pid) + socket_bytes(self.inner)
-        if held > limits.memory_bytes:
+        if resident_bytes(self.process.pid) + socket_bytes(self.inner) > limits.memory_bytes:
             return "memory", f"used more than {size(limits.memory_bytes)}"
-        if place.f_files - place.f_ffree > limits.files:
+        if disk.f_files - disk.f_ffree > limits.files:
             return "file_limit", f"made more than {limits.files} files"
         return None
 
 
 def how_ended(code: int, stderr: str) -> tuple[Status, str]:
-    """Read an exit code: 0, one above 128 for a signal, or another.
+    """Status and message for an exit code; above 128 it is a signal.
 
     >>> how_ended(139, "")
     ('killed', 'ended by SIGSEGV')
@@ -155,39 +154,39 @@ def how_ended(code: int, stderr: str) -> tuple[Status, str]:
 
 
 def children(process: int) -> Iterator[int]:
-    """Processes that a process started and that live; none if it is gone."""
+    """Living child processes; none if the process is gone."""
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{process}/task"):
             yield from map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())
 
 
 def resident_bytes(process: int) -> int:
-    """Memory of a process and its descendants, files of the machine that they map left out.
+    """Resident memory of a process and its descendants, without mapped files of the machine.
 
-    A page that a fork shares counts for each, so this is rather too much than too little.
+    Pages shared after a fork count for each process, so this overestimates.
     """
-    total, found = 0, [process]
-    while found:
-        each = found.pop()
+    total, pending = 0, [process]
+    while pending:
+        each = pending.pop()
         with contextlib.suppress(OSError):  # it ended meanwhile
             rows = map(str.split, Path(f"/proc/{each}/status").read_text().splitlines())
             total += 1024 * sum(int(row[1]) for row in rows if row[0] in ("RssAnon:", "RssShmem:"))
-        found += children(each)
+        pending += children(each)
     return total
 
 
 def socket_bytes(process: int) -> int:
-    """The most that the sockets in a process's network may hold; 0 once it is gone.
+    """Upper bound of the memory of the sockets in a process's network namespace; 0 once it is gone.
 
-    The kernel does not tell what a unix socket holds, so each counts as full: the system's usual
-    buffer and the message that went over it. For TCP, whose buffers grow, its queues come on top,
-    twice, as the kernel's own records about a message take up to as much again.
+    The kernel does not report a unix socket's fill level, so each counts as full: the default
+    buffer and one message beyond it. TCP buffers grow, so their queues are added twice, because the
+    kernel's bookkeeping per message can take as much again.
     """
     with socket.socket(socket.AF_UNIX) as usual:
         full = usual.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) + GRAIN
     total = 0
     for table in TABLES:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # no IPv6, or it ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # no IPv6, or it has ended
             rows = Path(f"/proc/{process}/net/{table}").read_text(errors="replace").splitlines()
             for row in map(str.split, rows[1:]):
                 if table == "unix":

@@ -1,10 +1,10 @@
-"""Contamination: what of a test set stands in texts that a model trains on?
+"""Contamination: which test samples occur in training texts?
 
-matching.py has the rule. lineage.py asks it of a finished model; the step `decontaminate.testsets`
-(testsets:TestSets) keeps it out of a corpus.
+matching.py defines the rule. lineage.py checks a finished model; the step `decontaminate.testsets`
+(testsets:TestSets) removes test samples from a corpus.
 """
 
 STEPS: dict[str, str] = {
     "decontaminate.testsets": "groundup.corpus.decontaminate.testsets:TestSets",
 }
-"""Name in a pipeline to `module:Class`."""
+"""Pipeline name to `module:Class`."""

@@ -1,14 +1,14 @@
-"""Decontaminate: which samples of a test set did a model's training texts hold?
+"""Contamination of a model: which samples of a test set occur in its training texts?
 
-What an artifact trained on is read from its lineage: the corpora and the examples among its
-ancestors, train split only. A sample is
+The training texts of an artifact are found by its lineage: the train splits of the corpora and
+examples among its ancestors. A sample overlaps as
 
-    document   about a document that stands in a train split, by path and content
-    copied     in a training text by the words of a message or of a reference: see matching.py
-    near       a near-duplicate of a training example's message: word 5-grams, Jaccard 0.8
+    document   it is about a document of a train split, by path and content
+    copied     a training text contains a message or reference of it: see matching.py
+    near       it is a near-duplicate of a training example's message: word 5-grams, Jaccard 0.8
 
-A document trained on is what an assistant for these documents is for; for a number that shall speak
-of unseen ones it is a leak. Ancestors that are not here any more cannot be read, which is said.
+An assistant for given documents is meant to train on them; a measurement on unseen documents must
+not. Missing ancestors cannot be read and are reported.
 """
 
 import json
@@ -28,33 +28,33 @@ from .matching import GRAM, index_of, seen_table, seen_tokens, texts_of
 
 NEAR = 0.8
 TOLD = {
-    "document": "about a document that was trained on",
-    "copied": f"{GRAM} words in a row, or all of a shorter text, were trained on",
-    "near": "nearly the same as a training message",
+    "document": "about a training document",
+    "copied": f"{GRAM} consecutive words, or all of a shorter text, occur in training texts",
+    "near": "near-duplicate of a training message",
 }
 
 
 class Trained(NamedTuple):
-    """A text that something trained on."""
+    """A training text."""
 
     where: str
-    """The artifact, and the document's path or the line."""
+    """Artifact, and path of the document or line number."""
     text: str
     document: Document | None = None
-    """None for a message of an example."""
+    """None for a message of a training example."""
 
 
 class Lineage(NamedTuple):
-    """The artifacts that hold what something trained on."""
+    """The artifacts that hold an artifact's training texts."""
 
     sources: tuple[Artifact, ...]
     """Corpora and examples, nearest first."""
     missing: tuple[str, ...]
-    """Where ancestors were that are not here any more."""
+    """Names and recorded paths of missing ancestors."""
 
 
 class Overlap(NamedTuple):
-    """A sample that was trained on."""
+    """A sample that overlaps with the training texts."""
 
     sample: str
     how: str
@@ -64,18 +64,18 @@ class Overlap(NamedTuple):
 
 
 class Contamination(NamedTuple):
-    """What a test set and the training texts of an artifact have in common."""
+    """Overlaps of a test set with the training texts of an artifact."""
 
     overlaps: tuple[Overlap, ...]
     texts: int
-    """Training texts that were read."""
+    """Number of training texts read."""
     unread: tuple[str, ...]
-    """Ancestors that are not here."""
+    """Missing ancestors."""
     too_short: int
-    """Samples of which no text is long enough to be found by its words."""
+    """Number of samples whose texts are all too short to match."""
 
     def __str__(self) -> str:
-        """One line a way of overlapping, with the first samples; what could not be told below."""
+        """One line per kind of overlap with the first samples, then what could not be checked."""
         lines = [f"{self.texts:,} training texts read"]
         for how, meaning in TOLD.items():
             rows = [overlap for overlap in self.overlaps if overlap.how == how]
@@ -83,24 +83,22 @@ class Contamination(NamedTuple):
             if rows:
                 lines.append(f"{len(rows)} samples: {meaning}: {first}{' …' * (len(rows) > 3)}")
         if not self.overlaps:
-            lines.append("no sample stands in them")
+            lines.append("no sample occurs in them")
         if self.too_short:
-            lines.append(f"{self.too_short} samples are too short to be found by their words")
-        return "\n".join(
-            lines + [f"not read, since it is not here: {path}" for path in self.unread]
-        )
+            lines.append(f"{self.too_short} samples are too short to match")
+        return "\n".join(lines + [f"not checked, missing: {path}" for path in self.unread])
 
 
 def contamination(samples: Sequence[Sample], against: Artifact) -> Contamination:
-    """Compare the samples with everything that an artifact trained on, or holds for training.
+    """Compare samples with all training texts of an artifact and its ancestors.
 
-    Raises DataError if neither it nor its ancestors that are here hold training texts.
+    Raises DataError if there are none.
     """
     lineage = trained_by(against)
     if not lineage.sources:
-        gone = f"; not here: {', '.join(lineage.missing)}" if lineage.missing else ""
+        missing = f"; missing: {', '.join(lineage.missing)}" if lineage.missing else ""
         raise DataError(
-            f"{against.path} has neither a corpus nor examples in its lineage{gone}; give a "
+            f"{against.path} has neither a corpus nor examples in its lineage{missing}; pass a "
             "corpus, examples, or a model made from them."
         )
     texts = (text for source in lineage.sources for text in training_texts(source))
@@ -108,26 +106,26 @@ def contamination(samples: Sequence[Sample], against: Artifact) -> Contamination
 
 
 def trained_by(artifact: Artifact) -> Lineage:
-    """The corpora and examples among an artifact and its ancestors, each once, nearest first."""
+    """The distinct corpora and examples among an artifact and its ancestors, nearest first."""
     waiting, seen = [artifact], {artifact.id}
     sources: list[Artifact] = []
     missing: list[str] = []
-    for one in waiting:  # it grows as parents are found
-        if one.kind in ("corpus", "examples"):
-            sources.append(one)
-        for parent in one.parents:
+    for current in waiting:  # grows as parents are found
+        if current.kind in ("corpus", "examples"):
+            sources.append(current)
+        for parent in current.parents:
             if parent.id in seen:
                 continue
             seen.add(parent.id)
-            if (found := one.open_parent(parent)) is not None:
-                waiting.append(found)
+            if (opened := current.open_parent(parent)) is not None:
+                waiting.append(opened)
             else:
                 missing.append(f"{parent.name} {parent.path}")
     return Lineage(tuple(sources), tuple(missing))
 
 
 def training_texts(source: Artifact) -> Iterator[Trained]:
-    """Yield the train split of a corpus or of examples, a text at a time."""
+    """Yield the train split of a corpus or of examples, text by text."""
     name = source.path.name
     if source.kind == "corpus":
         for document in read_split(source, "train"):
@@ -139,7 +137,7 @@ def training_texts(source: Artifact) -> Iterator[Trained]:
             try:
                 contents = [str(turn["content"]) for turn in json.loads(line)["messages"]]
             except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{path}, line {number} is no example ({error}).") from None
+                raise DataError(f"{path}, line {number} is not an example ({error}).") from None
             for content in contents:
                 yield Trained(f"{name}: line {number}", content)
 
@@ -147,30 +145,30 @@ def training_texts(source: Artifact) -> Iterator[Trained]:
 def compare(
     samples: Sequence[Sample], texts: Iterable[Trained], missing: Sequence[str] = ()
 ) -> Contamination:
-    """Compare samples with training texts, held one at a time.
+    """Compare samples with training texts, one at a time.
 
     >>> from groundup.core import Message
-    >>> asked = Message("user", "In which year did the first ship of the line leave the harbour?")
+    >>> message = Message("user", "In which year did the first ship of the line leave the harbour?")
     >>> text = "Tell in which year did the first ship of the line leave the harbour, and why."
-    >>> found = compare([Sample("1", (asked,))], [Trained("notes", text)])
+    >>> found = compare([Sample("1", (message,))], [Trained("notes", text)])
     >>> [(overlap.sample, overlap.how) for overlap in found.overlaps]
     [('1', 'copied')]
     """
     index = index_of(("", sample.id, texts_of(sample)) for sample in samples)
-    asked = Shared(sets(of_strings(map(question, samples)), seen_table(), SHINGLE))
+    questions = Shared(sets(of_strings(map(question, samples)), seen_table(), SHINGLE))
     about: dict[tuple[str, str], list[str]] = defaultdict(list)
     for sample in samples:
         if sample.references:
-            place = sample.metadata.get("document"), sample.metadata.get("sha256")
-            about[str(place[0]), str(place[1])].append(sample.id)
+            path, sha256 = (sample.metadata.get(name) for name in ("document", "sha256"))
+            about[str(path), str(sha256)].append(sample.id)
     overlaps: dict[tuple[str, str], Overlap] = {}
     read = 0
     for text in texts:
         read += 1
         words = seen_tokens(text.text)
-        found = [(one.item.sample, "copied") for one in index.repeated(text.text, words)]
+        found = [(match.item.sample, "copied") for match in index.repeated(text.text, words)]
         if text.document is None:
-            near = asked.jaccards(np.unique(grams(words.hashes, SHINGLE))) >= NEAR
+            near = questions.jaccards(np.unique(grams(words.hashes, SHINGLE))) >= NEAR
             found += [(samples[number].id, "near") for number in np.flatnonzero(near).tolist()]
         else:
             key = text.document.path, text.document.sha256
@@ -182,5 +180,5 @@ def compare(
 
 
 def question(sample: Sample) -> str:
-    """What is asked: the last message of the conversation."""
+    """The last message of a sample's conversation."""
     return sample.conversation[-1].content if sample.conversation else ""

@@ -1,11 +1,11 @@
-"""Duplicates: which records say again what another has said, and which of them stays?
+"""Deduplication: which records repeat another one, and which of them is kept?
 
-By the names that a pipeline calls them, surveys (see engine/survey.py) but for the last, a step:
+Names in a pipeline; all but the last are global steps (see engine/global_step.py):
 
-    dedup.exact        exact:Exact            the same text but for white space
-    dedup.minhash      minhash:MinHash        nearly the same words: MinHash, then the exact sets
-    dedup.substrings   substrings:Substrings  fifty words in a row that stand elsewhere too
-    dedup.earlier      earlier:Earlier        nearly the same as a record of an earlier corpus
+    dedup.exact        exact:Exact            the same text except white space
+    dedup.minhash      minhash:MinHash        nearly the same words: MinHash, verified on the sets
+    dedup.substrings   substrings:Substrings  fifty consecutive words that occur elsewhere
+    dedup.earlier      earlier:Earlier        a near-duplicate of an earlier corpus
 """
 
 SURVEYS: dict[str, str] = {
@@ -14,4 +14,4 @@ SURVEYS: dict[str, str] = {
     "dedup.substrings": "groundup.corpus.dedup.substrings:Substrings",
 }
 STEPS: dict[str, str] = {"dedup.earlier": "groundup.corpus.dedup.earlier:Earlier"}
-"""Names in a pipeline to `module:Class`."""
+"""Pipeline name to `module:Class`."""

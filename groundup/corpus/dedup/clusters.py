@@ -1,8 +1,9 @@
-"""Clusters: from pairs of alike records to who stays, and a report of the largest ones.
+"""Clusters: from pairs of similar records to the records kept, and a report of the largest
+clusters.
 
-Records go by number, and of two the one with the smaller number stays. `stars` drops a record only
-if it is itself alike to one that stays, so nothing is dropped for being like something that is like
-something; `components` keeps one record of everything that hangs together, as peers do.
+Of two records, the one with the smaller number is kept. Star clusters drop a record only if it is
+itself similar to a kept one, so similarity does not chain; connected components keep one record per
+component, as other tools do.
 """
 
 import json
@@ -22,37 +23,38 @@ from .runs import Order, load
 LARGEST = 20
 SHOWN = 5
 AT_ONCE = 65_536
-"""Pairs that are Python's numbers at once."""
+"""Pairs converted to Python integers at a time."""
 TURNS = 64
-"""Looks at all pairs together before the rest are looked at one by one. Own choice: copies of
-copies settle in a few."""
+"""Vectorised rounds before the remaining pairs are processed one by one. Own choice: copies of
+copies need only a few."""
 OPEN, STAYS, GOES = 0, 1, 2
 
 
 class Verdicts(NamedTuple):
-    """Who goes and for whom, and how many each survivor stands for; 24 bytes a record that goes."""
+    """Records dropped, the record kept instead of each, and cluster sizes; 24 bytes per dropped
+    record."""
 
     gone: np.ndarray
-    """Numbers of the records that go, rising."""
+    """Numbers of the dropped records, ascending."""
     kept: np.ndarray
-    """Number of the one that stays instead of each."""
+    """Number of the record kept instead of each."""
     value: np.ndarray
-    """Similarity of the two, NaN if it is not known."""
+    """Similarity of the two; NaN if unknown."""
     survivors: np.ndarray
-    """Numbers of those that stay instead of any, rising."""
+    """Numbers of records kept instead of others, ascending."""
     sizes: np.ndarray
-    """Records that each survivor stands for, itself included."""
+    """Cluster size of each, itself included."""
 
 
 def verdicts(gone: np.ndarray, kept: np.ndarray, value: np.ndarray) -> Verdicts:
-    """Who goes, in any order, and for whom, with the survivors counted."""
+    """Sort the dropped records and count the clusters."""
     order = np.argsort(gone)
     survivors, counts = np.unique(kept, return_counts=True)
     return Verdicts(gone[order], kept[order], value[order], survivors, counts + 1)
 
 
 def stars(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
-    """Each record goes that is alike to a kept one before it; for the first such.
+    """Star clusters: drop each record that is similar to a kept one before it.
 
     pairs  (n, 2) smaller and larger number of each pair
 
@@ -64,21 +66,21 @@ def stars(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
     state = np.full(int(pairs.max(initial=0)) + 1, STAYS, np.uint8)
     state[second] = OPEN
     left = settled(first, second, state)
-    for low in range(0, len(left), AT_ONCE):  # in the order of numbers: who comes before is settled
+    for low in range(0, len(left), AT_ONCE):  # ascending, so earlier records are decided
         rows = left[low : low + AT_ONCE]
-        for one, other in zip(first[rows].tolist(), second[rows].tolist(), strict=True):
-            if state[other] != GOES and state[one] != GOES:
-                state[other] = GOES
-    goes = np.flatnonzero((state[second] == GOES) & (state[first] != GOES))
-    taken = order[goes[np.unique(second[goes], return_index=True)[1]]]
-    return verdicts(pairs[taken, 1], pairs[taken, 0], values[taken])
+        for earlier, later in zip(first[rows].tolist(), second[rows].tolist(), strict=True):
+            if state[later] != GOES and state[earlier] != GOES:
+                state[later] = GOES
+    dropped = np.flatnonzero((state[second] == GOES) & (state[first] != GOES))
+    used = order[dropped[np.unique(second[dropped], return_index=True)[1]]]
+    return verdicts(pairs[used, 1], pairs[used, 0], values[used])
 
 
 def settled(first: np.ndarray, second: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """Settle in `state` who goes, all pairs at once, turn by turn; rows of pairs that are left.
+    """Decide records in `state`, all pairs at once per round; returns rows of undecided pairs.
 
-    A record goes if one before it that it is alike to stays, and stays if all of them go. A turn
-    settles all whose neighbours are settled; only long chains need more than `TURNS`.
+    A record is dropped if a similar record before it is kept, and kept if all of those are dropped.
+    A round decides every record whose neighbours are decided; only long chains need many rounds.
     """
     left = np.arange(len(first))
     for _ in range(TURNS):
@@ -94,7 +96,7 @@ def settled(first: np.ndarray, second: np.ndarray, state: np.ndarray) -> np.ndar
 
 
 def components(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
-    """Union-find: one record stays of all that hang together.
+    """Connected components by union-find: keep one record of each.
 
     >>> components(np.array([[0, 1], [1, 2]]), np.array([0.9, 0.8])).kept
     array([0, 0])
@@ -124,10 +126,10 @@ def components(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
 def rulings_of(
     found: Verdicts, order: Order, numbers: Path, reason: str, field: str
 ) -> list[tuple[str, Ruling]]:
-    """What is said of the records of one shard, in its order; survivors get their cluster's size.
+    """Results for the records of one shard, in its order.
 
-    reason  of those that go
-    field   of the metadata that tells a survivor's size, to weigh it anew
+    reason  reason of dropped records
+    field   metadata key of a kept record's cluster size, for reweighting
     """
     own, rulings = np.array(load(numbers)), []
     gone, stays = places(found.gone, own), places(found.survivors, own)
@@ -143,21 +145,21 @@ def rulings_of(
 
 
 def places(rising: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each number stands among rising ones; -1 if it does not.
+    """Index of each number in an ascending array; -1 if absent.
 
     >>> places(np.array([3, 5]), np.array([5, 4, 9])).tolist()
     [1, -1, -1]
     """
-    found = np.searchsorted(rising, wanted)
-    is_there = found < len(rising)
-    is_there[is_there] = rising[found[is_there]] == wanted[is_there]
-    return np.where(is_there, found, -1)
+    index = np.searchsorted(rising, wanted)
+    is_present = index < len(rising)
+    is_present[is_present] = rising[index[is_present]] == wanted[is_present]
+    return np.where(is_present, index, -1)
 
 
 def write_report(
     path: Path, order: Order, found: Verdicts, numbers: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write what happened: figures, and the largest clusters with some that went."""
+    """Write a report: counts, and the largest clusters with some of their dropped records."""
     ranked = np.lexsort((found.survivors, -found.sizes))[:LARGEST]
     sizes, counts = np.unique(found.sizes, return_counts=True)
     report = {

@@ -1,9 +1,9 @@
-"""Against an earlier corpus: a record that is nearly the same as one in an index goes.
+"""Deduplication against an earlier corpus: near-duplicates of records in its index are dropped.
 
-An index of signatures is made once of the earlier corpus's shards and takes 620 bytes a record,
-whatever its length. As it holds no texts, the share of equal minima stands for the Jaccard
-similarity, with a standard error of √(J(1 - J) / 112): 0.04 at 0.7. Each record is judged alone,
-so this is a step.
+The index of signatures is built once from the earlier corpus's shards and takes 620 bytes per
+record of any length. It holds no texts, so the Jaccard similarity is estimated by the share of
+equal minima, with a standard error of √(J(1 - J) / 112): 0.04 at 0.7. Records are independent, so
+this is a step, not a global step.
 
     INDEX/bands.npy     (key, number), sorted by key      INDEX/minima.npy    signatures by number
     INDEX/ids.npy       ids by number                     INDEX/index.json    the settings
@@ -26,26 +26,28 @@ from .runs import load, number_records, read_texts, save
 from .sketch import fold_table, of_strings, signatures
 
 SETTINGS = ("ngram", "bands", "rows", "fold_digits", "seed")
-"""What of MinHashConfig decides the numbers."""
+"""Fields of MinHashConfig that determine the signatures."""
 REASON = "near-duplicate of an earlier corpus"
 
 
 class EarlierConfig(Config):
-    """What is compared with."""
+    """The indexes and the threshold."""
 
     index: tuple[File, ...] = Field(min_length=1)
-    """Folders that `build_index` wrote; all are asked."""
+    """Folders written by `build_signature_index`; all are searched."""
     threshold: float = Field(default=0.8, gt=0, le=1)
-    """Estimated similarity from which a record goes. Our own: two standard errors above
-    dedup.minhash's 0.7, since nothing verifies it."""
+    """Minimum estimated similarity of a duplicate. Our own: two standard errors above
+    dedup.minhash's 0.7, since it is not verified."""
 
 
 class Index:
-    """The signatures of an earlier corpus, on disk."""
+    """Signatures of an earlier corpus, memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         if not (path / "index.json").is_file():
-            raise DataError(f"{path} is no index of signatures; make it with build_index.")
+            raise DataError(
+                f"{path} is not an index of signatures; create one with build_signature_index."
+            )
         self.name = path.name
         values = json.loads((path / "index.json").read_text(encoding="utf-8"))
         self.settings = MinHashConfig(**values)
@@ -56,12 +58,14 @@ class Index:
         self.table = fold_table(True, self.settings.fold_digits)
 
     def nearest(self, text: str) -> tuple[float, str]:
-        """Estimated similarity and id of the most similar record that shares a band; 0 if none."""
+        """Estimated similarity and id of the most similar record with an equal band; 0 if none."""
         own = self.settings
-        made = signatures(of_strings([text]), self.table, own.ngram, own.bands * own.rows, own.seed)
-        if not made.shingles[0]:
+        sketch = signatures(
+            of_strings([text]), self.table, own.ngram, own.bands * own.rows, own.seed
+        )
+        if not sketch.shingles[0]:
             return 0.0, ""
-        keys = band_keys(made.minima, own.bands)[0]
+        keys = band_keys(sketch.minima, own.bands)[0]
         lows, highs = (np.searchsorted(self.keys, keys, side) for side in ("left", "right"))
         spans = [
             self.bands["number"][a : min(b, a + 1_000)] for a, b in zip(lows, highs, strict=True)
@@ -69,20 +73,20 @@ class Index:
         numbers = np.unique(np.concatenate(spans))
         if not len(numbers):
             return 0.0, ""
-        shares = (self.minima[numbers] == made.minima[0]).mean(axis=1)
+        shares = (self.minima[numbers] == sketch.minima[0]).mean(axis=1)
         best = int(shares.argmax())
         return float(shares[best]), self.ids[int(numbers[best])].decode()
 
 
 class Earlier:
-    """Drop a record that an earlier corpus has nearly the same."""
+    """Drop near-duplicates of an earlier corpus."""
 
     def __init__(self, config: EarlierConfig) -> None:
         self.config = config
         self.indexes = [Index(path) for path in config.index]
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Decide on one record."""
         for index in self.indexes:
             similarity, name = index.nearest(record.text)
             if similarity >= self.config.threshold:
@@ -93,12 +97,12 @@ class Earlier:
 def build_index(
     config: MinHashConfig, shards: Sequence[Path], each: Each, scratch: Path, out: Path
 ) -> Path:
-    """Write the index of a corpus's shards; its parts are sorted in turn, so memory is bounded.
+    """Write the index of a corpus's shards in bounded memory.
 
-    Raises ConfigError if `out` holds something else.
+    Raises ConfigError if `out` is a non-empty folder without an index.
     """
     if out.exists() and not (out / "index.json").is_file() and any(out.iterdir()):
-        raise ConfigError(f"{out} holds something else; give a new folder for the index.")
+        raise ConfigError(f"{out} is not empty and not an index; choose a new folder.")
     out.mkdir(parents=True, exist_ok=True)
     order = number_records(shards, each, scratch, config.priority)
     runs = each(band_run, sketching(shards, order, scratch, "bands", config))
@@ -124,7 +128,7 @@ def build_index(
 
 
 def minima_file(task: Sketching) -> Path:
-    """Write the signatures of a shard's records, in its order."""
+    """Write the signatures of a shard's records, in row order."""
     config, table = task.config, fold_table(True, task.config.fold_digits)
     hashes = config.bands * config.rows
     parts = [np.zeros((0, hashes), np.uint32)]

@@ -1,7 +1,7 @@
-"""Exact duplicates: records whose text is the same, white space and Unicode's spellings aside.
+"""Exact duplicates: records with the same text, ignoring white space and Unicode normalisation.
 
-The text in normal form C with every run of white space one blank is hashed to 128 bits; of equal
-hashes one record stays. An empty record is nobody's duplicate. Knows nothing of what is alike.
+The text in normal form C, with white space collapsed, is hashed to 128 bits; of equal hashes one
+record is kept. Empty records are not duplicates.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ class ExactConfig(DedupConfig):
 
 
 class Exact:
-    """Drop every record whose text another one has; survivors learn how many they stand for."""
+    """Drop exact duplicates; kept records get the size of their cluster."""
 
     def __init__(self, config: ExactConfig) -> None:
         self.config = config
 
     def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
-        """See Survey. `scratch/report.json` tells the largest clusters."""
+        """See `GlobalStep`. `scratch/report.json` lists the largest clusters."""
         order = number_records(shards, each, scratch, self.config.priority)
         tasks = [
             (shard, numbers, scratch / f"hashes-{at:06}.npy")
@@ -42,20 +42,20 @@ class Exact:
         runs = each(hash_shard, tasks)
         slices = key_ranges(runs, each, scratch, self.config.memory_bytes)
         parts = [np.load(path, allow_pickle=False) for path in each(equal_pairs, slices)]
-        kept, gone = np.concatenate([np.zeros((0, 2), np.uint32), *parts]).T
-        found = verdicts(gone, kept, np.full(len(gone), np.nan))
-        write_report(scratch / "report.json", order, found, {})
+        kept, dropped = np.concatenate([np.zeros((0, 2), np.uint32), *parts]).T
+        decided = verdicts(dropped, kept, np.full(len(dropped), np.nan))
+        write_report(scratch / "report.json", order, decided, {})
         return [
             write_rulings(
                 scratch / f"rulings-{at:06}.parquet",
-                rulings_of(found, order, numbers, REASON, "exact_copies"),
+                rulings_of(decided, order, numbers, REASON, "exact_copies"),
             )
             for at, numbers in enumerate(order.numbers)
         ]
 
 
 def content_hash(text: str) -> bytes:
-    """128 bits of a text's content; empty for a text without any.
+    """128-bit hash of a text's words; empty if there are none.
 
     >>> content_hash("one  two\\n") == content_hash("one two"), content_hash(" ")
     (True, b'')
@@ -67,20 +67,20 @@ def content_hash(text: str) -> bytes:
 
 
 def hash_shard(task: tuple[Path, Path, Path]) -> Path:
-    """The run of a shard's content hashes."""
+    """Write the sorted run of a shard's content hashes."""
     shard, numbers, out = task
     rows = []
-    for known, texts in read_texts(shard, numbers):
-        for number, text in zip(known.tolist(), strings(texts), strict=True):
-            if found := content_hash(text):
-                rows.append((*np.frombuffer(found, "<u8").tolist(), number))
+    for own, texts in read_texts(shard, numbers):
+        for number, text in zip(own.tolist(), strings(texts), strict=True):
+            if content := content_hash(text):
+                rows.append((*np.frombuffer(content, "<u8").tolist(), number))
     return write_run(out, np.array(rows, ROW))
 
 
 def equal_pairs(part: Slice) -> Path:
-    """(survivor, duplicate) of every group of equal hashes in a range."""
+    """Write (kept, duplicate) pairs of every group of equal hashes in a key range."""
     rows = read_slice(part)
-    numbers, found = rows["number"], groups(rows, "key", "rest")
-    later = [numbers[low + 1 : high] for low, high in found]
-    first = np.repeat(numbers[found[:, 0]], found[:, 1] - found[:, 0] - 1)
+    numbers, equal = rows["number"], groups(rows, "key", "rest")
+    later = [numbers[low + 1 : high] for low, high in equal]
+    first = np.repeat(numbers[equal[:, 0]], equal[:, 1] - equal[:, 0] - 1)
     return save(part.out, np.stack([first, np.concatenate([numbers[:0], *later])], 1))

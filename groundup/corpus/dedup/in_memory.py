@@ -1,13 +1,12 @@
-"""Duplicates among documents in memory: what `groundup corpus` removes, by the surveys' own rules.
+"""Deduplication of documents in memory for `groundup corpus`, with the definitions of the steps.
 
-What content is (exact.py), what a shingle, a sketch and a pair's similarity are (sketch.py,
-minhash.py) and who stays (clusters.py) is defined there; here documents come from memory instead
-of from shards. The stage is no pipeline of surveys for one reason: a survey knows no split, while
-here held-out documents come first and never go, so that nothing measured was trained on.
-Digits count, as they do not in a crawl; there are so many bands that hardly a pair is missed.
+Content (exact.py), shingles and similarity (sketch.py, minhash.py) and clusters (clusters.py) are
+defined there; here documents come from memory. This is not a pipeline of global steps because those
+know no splits, while here held-out documents are kept first, so that none is trained on. Digits are
+distinguished, unlike in a crawl, and there are enough bands to miss almost no pair.
 
-Everything is a pure function of the texts, the threshold and the seed; the order in which documents
-arrive changes nothing. Knows nothing of files.
+Everything is a pure function of the texts, the threshold and the seed, independent of the
+documents' order. Knows nothing of files.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,13 +28,13 @@ SHINGLE = 5
 PERMUTATIONS = 128
 MISSED_AT_THRESHOLD = 1e-3
 BUCKET_CAP = 1_000
-"""Half a million pairs, compared in a second; see MinHashConfig."""
+"""Half a million pairs, a second's work; see MinHashConfig."""
 FEWEST_SHINGLES = 32
-"""Shingles below which a text may lie within another by custom: a licence line, an empty module."""
+"""Shorter texts, such as a licence line, may be contained in another by convention."""
 
 
 class Pair(NamedTuple):
-    """Two near-duplicates by their places, i < j."""
+    """Indices of two near-duplicates, i < j, and their similarity."""
 
     i: int
     j: int
@@ -43,25 +42,25 @@ class Pair(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A document that was left out, and why."""
+    """A removed document and the reason."""
 
     path: str
     reason: str
-    """Short and stable, such as `exact duplicate`; removals are counted by it."""
+    """Short and stable, such as `exact duplicate`; removals are counted by reason."""
     of: str = ""
-    """Path of the document that was kept instead, if there is one."""
+    """Path of the document kept instead, if any."""
     details: str = ""
 
 
 class Kept(NamedTuple):
-    """What a removal left and what it took."""
+    """Documents kept and removed."""
 
     documents: list[Document]
     removed: list[Removed]
 
 
 class Shared:
-    """Sets turned inside out: how many items another set has in common with each of them."""
+    """Inverted index of sets, to intersect another set with all of them."""
 
     def __init__(self, made: Sets) -> None:
         self.sizes = np.diff(made.bounds)
@@ -72,25 +71,25 @@ class Shared:
         )
 
     def counts(self, items: np.ndarray) -> np.ndarray:
-        """Items in common with each set, int64 (sets,); `items` are distinct."""
+        """Size of the intersection with each set, int64 (sets,); `items` are distinct."""
         lows, highs = (np.searchsorted(self.items, items, side) for side in ("left", "right"))
         sizes = highs - lows
-        places = np.repeat(lows - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-        return np.bincount(self.owners[places], minlength=len(self.sizes))
+        matches = np.repeat(lows - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        return np.bincount(self.owners[matches], minlength=len(self.sizes))
 
     def jaccards(self, items: np.ndarray) -> np.ndarray:
-        """Jaccard similarity to each set."""
+        """Jaccard similarity with each set."""
         common = self.counts(items)
         return common / np.maximum(self.sizes + len(items) - common, 1)
 
 
 def word_table() -> np.ndarray:
-    """What counts in a word: letters whatever their case and accents, and digits."""
+    """Fold table of words: case and accents are ignored, digits are distinguished."""
     return fold_table(True, False)
 
 
 def settings(threshold: float, seed: int = 0) -> MinHashConfig:
-    """Bands of the most rows for which at most 1 in 1,000 pairs at the threshold is missed.
+    """The most rows per band that miss at most 1 in 1,000 pairs at the threshold.
 
     >>> settings(0.8).rows, settings(0.5).rows
     (4, 2)
@@ -108,10 +107,10 @@ def settings(threshold: float, seed: int = 0) -> MinHashConfig:
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8, seed: int = 0) -> list[Pair]:
-    """Every pair of near-duplicates with its exact Jaccard similarity, in rising order.
+    """All pairs of near-duplicates with their exact Jaccard similarity, ascending.
 
-    A pair at the threshold is missed with a chance below 1 in 1,000, a more similar one far less;
-    of more than 1,000 texts with an equal band, only pairs with the first are looked at there.
+    A pair at the threshold is missed with a probability below 1 in 1,000, a more similar one far
+    less; of more than 1,000 texts with an equal band, only pairs with the first are compared.
 
     >>> text = "the quick brown fox jumps over the lazy dog and runs away"
     >>> near_duplicates([text, "another text", text + " home"], threshold=0.8)
@@ -123,7 +122,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8, seed: int = 0)
 
 
 def alike(texts: Sequence[str], threshold: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs at the threshold, (n, 2) in rising order, and the similarity of each."""
+    """Pairs at or above the threshold, (n, 2) ascending, and their similarities."""
     config, laid = settings(threshold, seed), of_strings(texts)
     rows = by_key(banded(np.arange(len(texts), dtype=np.uint32), laid, config))
     pairs = both(pairs_in(rows, config.bucket_cap)[0])
@@ -132,9 +131,9 @@ def alike(texts: Sequence[str], threshold: float, seed: int) -> tuple[np.ndarray
 
 
 def remove_exact(documents: Iterable[Document]) -> Kept:
-    """Keep one document of each content: the one whose path comes first.
+    """Keep the first document by path of each content.
 
-    Contents are compared as `dedup.exact` does: white space and Unicode's spellings aside.
+    As in `dedup.exact`, white space and Unicode normalisation are ignored.
     """
     survivors: dict[bytes, Document] = {}
     kept, removed = [], []
@@ -153,18 +152,18 @@ def remove_near(
     threshold: float = 0.8,
     seed: int = 0,
 ) -> Kept:
-    """Drop each document that is a near-duplicate of a held-out one or of a kept one before it.
+    """Drop near-duplicates of held-out documents and of kept documents before them.
 
-    Held-out documents are never dropped, so that nothing measured was trained on. Among the others
-    the one whose path comes first is kept. The result is in the order of paths.
+    Held-out documents are never dropped, so that none is trained on. Of the others, the first by
+    path is kept. The result is in path order.
     """
     names = in_order(held_out)
     fixed = len(names)
     names += in_order(documents)
     pairs, values = alike([document.text for document in names], threshold, seed)
-    is_free = pairs[:, 1] >= fixed
-    found = stars(pairs[is_free], values[is_free])
-    gone = found.gone.tolist()
+    is_droppable = pairs[:, 1] >= fixed
+    decided = stars(pairs[is_droppable], values[is_droppable])
+    dropped = decided.gone.tolist()
     removed = [
         Removed(
             names[number].path,
@@ -172,31 +171,31 @@ def remove_near(
             names[of].path,
             f"Jaccard similarity {value:.3f}",
         )
-        for number, of, value in zip(gone, found.kept.tolist(), found.value.tolist(), strict=True)
+        for number, of, value in zip(
+            dropped, decided.kept.tolist(), decided.value.tolist(), strict=True
+        )
     ]
-    leaving = set(gone)
-    return Kept([names[n] for n in range(fixed, len(names)) if n not in leaving], removed)
+    is_dropped = set(dropped)
+    return Kept([names[n] for n in range(fixed, len(names)) if n not in is_dropped], removed)
 
 
 def remove_overlapping(
     documents: Iterable[Document], held_out: Iterable[Document], threshold: float = 0.5
 ) -> Kept:
-    """Drop each document that lies largely within a held-out one, or that one within it.
+    """Drop documents largely contained in a held-out document, or containing one.
 
-    Jaccard similarity is low between a page and a book that contains it, yet who has read the book
-    knows the page. Here the shared 5-grams are divided by those of the shorter text, on the full
-    sets, of every pair. Texts of fewer than 32 shingles are never called contained.
-
-    The result is in the order of paths.
+    The Jaccard similarity of a page and a book that contains it is low, yet training on the book
+    leaks the page. So the shared 5-grams of every pair are divided by those of the shorter text.
+    Texts of fewer than 32 shingles are never considered contained. The result is in path order.
     """
     names, rest = in_order(held_out), in_order(documents)
     if not names:
         return Kept(rest, [])
-    measured, own = (
-        sets(of_strings(document.text for document in some), word_table(), SHINGLE)
-        for some in (names, rest)
+    held_out_sets, own = (
+        sets(of_strings(document.text for document in group), word_table(), SHINGLE)
+        for group in (names, rest)
     )
-    index, kept, removed = Shared(measured), [], []
+    index, kept, removed = Shared(held_out_sets), [], []
     for document, items in zip(rest, by_set(own), strict=True):
         shorter = np.minimum(index.sizes, len(items))
         share = index.counts(items) / np.maximum(shorter, 1) * (shorter >= FEWEST_SHINGLES)
@@ -210,10 +209,10 @@ def remove_overlapping(
 
 
 def by_set(made: Sets) -> list[np.ndarray]:
-    """Shingles text by text."""
+    """Shingles of each text."""
     return np.split(made.items, made.bounds[1:-1]) if len(made.bounds) > 1 else []
 
 
 def in_order(documents: Iterable[Document]) -> list[Document]:
-    """Documents in the order that decides who is kept: by path, then by content."""
+    """Documents in order of preference: by path, then by content."""
     return sorted(documents, key=lambda document: (document.path, document.sha256))

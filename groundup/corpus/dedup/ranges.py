@@ -1,11 +1,10 @@
-"""Sorted runs on disk: how rows from all shards with one key are brought together.
+"""External sort: brings rows with the same key from all shards together.
 
-Each shard's worker writes one file of rows sorted by a 64-bit key: a run. A task has a range of
-keys, a slice of every run that is found by bisection, and holds no more than its share in memory.
-Ranges are even because keys are hashes. Of many runs, each group of `FAN_IN` is first put together
-by ranges of its own, and so on until few are left: so no task opens more than some `FAN_IN` files
-and twice the shards are twice the opens, not four times.
-Source: external merge sort, Knuth, The Art of Computer Programming, vol. 3, § 5.4.
+Each shard's worker writes a run: a file of rows sorted by a 64-bit key. A task processes one key
+range, a slice of every run found by bisection, within bounded memory; ranges are even because keys
+are hashes. If there are many runs, groups of `FAN_IN` are merged first, repeatedly, so no task
+opens many more than `FAN_IN` files and the number of opens grows linearly with the shards. Source:
+external merge sort, Knuth, The Art of Computer Programming, vol. 3, § 5.4.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,16 +18,16 @@ from ..engine.survey import Each
 from .runs import load, save
 
 FAN_IN = 64
-"""Runs that are put together at once. Own choice: 4,096 shards take one turn, 262,144 two."""
+"""Runs merged at a time. Own choice: 4,096 shards need one pass, 262,144 two."""
 COPIES = 4
-"""Times their size that rows take while they are sorted: pieces or order, rows and sorted rows."""
+"""Memory of sorting in multiples of the rows' size: slices or order, rows and sorted rows."""
 
 
 class Slice(NamedTuple):
-    """A task over a range of keys of several runs."""
+    """A task over a key range of several runs."""
 
     runs: tuple[Path, ...]
-    """Files that may hold rows of the range."""
+    """Files that may have rows in the range."""
     low: int
     high: int
     """One past the last key, at most 2**64."""
@@ -36,19 +35,19 @@ class Slice(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Rows in the order of their keys, in files of a range each."""
+    """Sorted rows in files of consecutive key ranges."""
 
     files: tuple[Path, ...]
     lows: tuple[int, ...]
-    """Of each file the least key that it may hold; rising from 0."""
+    """Lower key bound of each file, ascending from 0."""
 
     def within(self, low: int, high: int) -> tuple[Path, ...]:
-        """The files that may hold keys from `low` to before `high`."""
+        """Files that may have keys in [low, high)."""
         return self.files[bisect_right(self.lows, low) - 1 : bisect_left(self.lows, high)]
 
 
 def write_run(path: Path, rows: np.ndarray) -> Path:
-    """Write rows with a field `key`, sorted by it and then by the others, which makes it a run."""
+    """Write rows sorted by their field `key`, then by the others."""
     return save(path, by_key(rows))
 
 
@@ -58,7 +57,7 @@ def by_key(rows: np.ndarray) -> np.ndarray:
 
 
 def key_ranges(paths: Sequence[Path], each: Each, scratch: Path, memory_bytes: int) -> list[Slice]:
-    """Tasks over even ranges of keys, each taking about `memory_bytes`."""
+    """Tasks over even key ranges, each needing about `memory_bytes`; merges runs first if many."""
     runs, turn = [Run((path,), (0,)) for path in paths], 0
     while len(runs) > FAN_IN:
         groups = [runs[at : at + FAN_IN] for at in range(0, len(runs), FAN_IN)]
@@ -66,19 +65,20 @@ def key_ranges(paths: Sequence[Path], each: Each, scratch: Path, memory_bytes: i
             slices(group, scratch / f"merge-{turn}-{number:06}", memory_bytes)
             for number, group in enumerate(groups)
         ]
-        each(merge, [one for group in tasks for one in group])
-        if turn:  # made here: what was given stays
+        each(merge, [task for group in tasks for task in group])
+        if turn:  # intermediate files; the input runs are kept
             for path in (path for run in runs for path in run.files):
                 path.unlink()
         runs = [
-            Run(tuple(one.out for one in group), tuple(one.low for one in group)) for group in tasks
+            Run(tuple(task.out for task in group), tuple(task.low for task in group))
+            for group in tasks
         ]
         turn += 1
     return slices(runs, scratch / "range", memory_bytes, sum(map(size_of, paths)))
 
 
 def slices(runs: Sequence[Run], stem: Path, memory_bytes: int, size: int = 0) -> list[Slice]:
-    """Even ranges of some runs, each with the files that it needs."""
+    """Even key ranges of some runs, each with the files that it needs."""
     size = size or sum(size_of(path) for run in runs for path in run.files)
     parts = max(1, -(-size * COPIES // memory_bytes))
     bounds = [2**64 * part // parts for part in range(parts + 1)]
@@ -92,31 +92,31 @@ def slices(runs: Sequence[Run], stem: Path, memory_bytes: int, size: int = 0) ->
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file."""
+    """Size of a file in bytes."""
     return path.stat().st_size
 
 
 def merge(part: Slice) -> Path:
-    """Write the rows of a range, sorted."""
+    """Write the sorted rows of a range."""
     return save(part.out, read_slice(part))
 
 
 def read_slice(part: Slice) -> np.ndarray:
-    """The rows of all runs in a range of keys, sorted like each run."""
-    found = []
+    """Sorted rows of all runs in a key range."""
+    slices = []
     for run in part.runs:
         rows = load(run)
         keys = rows["key"]
         low = np.searchsorted(keys, np.uint64(part.low))
         high = len(rows) if part.high >= 2**64 else np.searchsorted(keys, np.uint64(part.high))
-        found.append(np.array(rows[low:high]))  # copied, so that no more than one file is open
-    rows = np.concatenate(found)
-    found.clear()
+        slices.append(np.array(rows[low:high]))  # copied, so that only one file is open
+    rows = np.concatenate(slices)
+    slices.clear()
     return by_key(rows)
 
 
 def groups(rows: np.ndarray, *fields: str) -> np.ndarray:
-    """(n, 2) first and one past the last place of each group of two and more equal sorted rows."""
+    """(n, 2) start and end of each group of two or more sorted rows with equal fields."""
     if not len(rows):
         return np.zeros((0, 2), np.int64)
     is_new = np.ones(len(rows), bool)

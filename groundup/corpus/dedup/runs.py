@@ -1,8 +1,7 @@
-"""Records by number, and arrays on disk: what all surveys of duplicates share.
+"""Record numbers and arrays on disk, shared by all deduplication steps.
 
-All records are numbered by the priority of their source and their id, so that what follows speaks
-of numbers alone and nothing depends on how records lie in shards. How rows of all shards with one
-key are brought together is said in ranges.py.
+Records are numbered by the priority of their source, then by id. All further work is on numbers, so
+results do not depend on how records are distributed over shards. See sorted_runs.py for sorting.
 """
 
 import contextlib
@@ -21,50 +20,49 @@ from .sketch import Texts, of_arrow
 
 PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
 OPEN = 200
-"""Files that are open at once; systems allow a process some 1,000."""
+"""Maximum number of open files; a process usually may open about 1,000."""
 ROWS = 512
-"""Records of a shard that are read together."""
+"""Records of a shard per batch."""
 RECORDS = 500_000
-"""Names or pairs that are put together at once: some 50 MB. Source: own judgement."""
+"""Names or pairs merged at a time: about 50 MB. Source: own judgement."""
 SAMPLED = 1_024
-"""Of so many sorted values one is looked at to part them evenly."""
+"""One of so many sorted values is sampled to find quantiles."""
 RANK = 2
-"""Bytes before an id that rank its source."""
+"""Bytes before an id that hold its source's rank."""
 
 
 class DedupConfig(Config):
-    """Who stays, and how much memory a task takes."""
+    """Which record is kept, and the memory of a task."""
 
     priority: tuple[str, ...] = ()
-    """Sources, the best first: of equal records the one of the better source stays, then the one
-    with the smaller id. Sources not named come last. Our own order: chance decides nothing."""
+    """Sources, the best first: of duplicates, the record of the better source is kept, then the one
+    with the smaller id. Unnamed sources come last. Own choice: deterministic."""
     memory_bytes: int = Field(default=64 * 2**20, ge=2**16)
-    """A task that sorts keys takes about this much in all, rows, order and copy, so that rows are a
-    quarter of it. With more there are fewer tasks. Source: own judgement."""
+    """Memory of a sorting task, of which the rows themselves are a quarter. More memory means fewer
+    tasks. Source: own judgement."""
 
 
 class Order(NamedTuple):
-    """All records of a survey by number: 0 is the one that would stay of all."""
+    """All records by number, in order of preference: 0 is always kept."""
 
     numbers: list[Path]
-    """A file of uint32 for each shard: the number of each of its records."""
+    """One uint32 file per shard: the number of each of its records."""
     ids: np.ndarray
-    """Ids by number, bytes; on disk, mapped."""
+    """Ids (bytes) by number; memory-mapped."""
     shards: np.ndarray
-    """Shard by number, uint32; on disk, mapped."""
+    """Shard by number, uint32; memory-mapped."""
 
     def id(self, number: SupportsIndex) -> str:
-        """The id of a record."""
+        """Id of a record."""
         return self.ids[number].decode()
 
 
 def number_records(
     shards: Sequence[Path], each: Each, scratch: Path, priority: tuple[str, ...]
 ) -> Order:
-    """Number all records by priority of source and id, however they lie in shards.
+    """Number all records by priority of source and id, independent of their shards.
 
-    What follows speaks of these numbers alone; therefore nothing depends on the shards. Every shard
-    is sorted by itself and ranges of all are put together in turn, so memory does not grow.
+    Shards are sorted separately and merged range by range, so memory is bounded.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     tasks = [(shard, scratch / f"names-{at:06}.npy", priority) for at, shard in enumerate(shards)]
@@ -72,7 +70,9 @@ def number_records(
     kinds = [load(run).dtype for run in runs]
     total = sum(len(load(run)) for run in runs)
     if total >= 2**32:
-        raise CapacityError(f"{total:,} records are more than 2³²; survey parts of them.")
+        raise CapacityError(
+            f"{total:,} records exceed the limit of 2³²; deduplicate parts of them."
+        )
     numbers = [scratch / f"numbers-{at:06}.npy" for at in range(len(shards))]
     for run, path in zip(runs, numbers, strict=True):
         save(path, np.zeros(len(load(run)), np.uint32))
@@ -90,14 +90,14 @@ def number_records(
 
 
 def sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
-    """Rank of the source and id of each of a shard's records, sorted; beside them their rows."""
+    """Write rank and id of a shard's records, sorted, and a file of their row numbers."""
     shard, out, priority = task
     rank = {source: place for place, source in enumerate(priority)}
     names = []
     for batch in batches(shard, ("id", "source"), 65_536):
-        ranks = (rank.get(one, len(rank)) for one in batch.column("source").to_pylist())
+        ranks = (rank.get(name, len(rank)) for name in batch.column("source").to_pylist())
         ids = batch.column("id").to_pylist()
-        names += [at.to_bytes(RANK, "big") + one.encode() for at, one in zip(ranks, ids)]  # noqa: B905
+        names += [at.to_bytes(RANK, "big") + id.encode() for at, id in zip(ranks, ids)]  # noqa: B905
     every = np.array(names, "S" if names else f"S{RANK + 1}")
     order = np.argsort(every, kind="stable")
     save(rows_of(out), order.astype(np.uint32))
@@ -105,14 +105,14 @@ def sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
 
 
 def rows_of(names: Path) -> Path:
-    """Where the rows of sorted names lie."""
+    """Path of the row numbers of sorted names."""
     return names.with_suffix(".rows.npy")
 
 
 def numbered(
     slices: Sequence[slice], runs: Sequence[Path], numbers: Sequence[Path], first: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Number a range of names from `first`, in the files of numbers; names and shards, sorted."""
+    """Number a range of names from `first`; returns their sorted names and shards."""
     names = np.concatenate(
         [np.array(load(run)[part]) for run, part in zip(runs, slices, strict=True)]
     )
@@ -129,10 +129,10 @@ def numbered(
 
 
 def even_slices(runs: Sequence[Path], rows: int) -> Iterator[list[slice]]:
-    """Yield what ranges of values are in sorted files: a slice of each, about `rows` in all.
+    """Yield one slice per sorted file for consecutive value ranges of about `rows` rows in total.
 
-    Equal values are in one range. Bounds are quantiles of samples: unlike keys, which are hashes,
-    names and pairs lie anyhow.
+    Equal values are in one range. Bounds are sample quantiles because names and pairs, unlike
+    hashed keys, are not uniform.
     """
     samples = [np.array(load(run)[SAMPLED - 1 :: SAMPLED]) for run in runs]
     every = max(rows // SAMPLED, 1)
@@ -149,7 +149,7 @@ def even_slices(runs: Sequence[Path], rows: int) -> Iterator[list[slice]]:
 
 @contextlib.contextmanager
 def begun(path: Path, kind: str, size: int) -> Iterator[IO[bytes]]:
-    """A file for an array that is written from its beginning to its end, never held in memory."""
+    """A .npy file for an array that is written sequentially and never held in memory."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         header = {"descr": kind, "fortran_order": False, "shape": (size,)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -157,7 +157,7 @@ def begun(path: Path, kind: str, size: int) -> Iterator[IO[bytes]]:
 
 
 def batches(shard: Path, columns: Sequence[str], rows: int = ROWS) -> Iterator:
-    """Yield a shard's records as Arrow batches; DataError if it is no shard."""
+    """Yield a shard's records as Arrow batches; DataError if it is not a shard."""
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -165,19 +165,19 @@ def batches(shard: Path, columns: Sequence[str], rows: int = ROWS) -> Iterator:
         with parquet.ParquetFile(shard) as file:
             yield from file.iter_batches(batch_size=rows, columns=list(columns))
     except (pyarrow.ArrowInvalid, KeyError, OSError) as error:
-        raise DataError(f"{shard} is no shard of records ({error}); make it again.") from None
+        raise DataError(f"{shard} is not a shard of records ({error}); create it again.") from None
 
 
 def read_texts(shard: Path, numbers: Path) -> Iterator[tuple[np.ndarray, Texts]]:
-    """Yield the numbers and texts of a shard's records, some at a time."""
-    known, at = load(numbers), 0
+    """Yield numbers and texts of a shard's records in batches."""
+    own, at = load(numbers), 0
     for batch in batches(shard, ("text",)):
-        yield known[at : at + len(batch)], of_arrow(batch.column("text"))
+        yield own[at : at + len(batch)], of_arrow(batch.column("text"))
         at += len(batch)
 
 
 def by_shard(order: Order, rows: np.ndarray, scratch: Path, name: str) -> list[Path]:
-    """Part rows with a field `number` by the shard of the record, a file each."""
+    """Split rows with a field `number` by the record's shard; one file each."""
     owners = order.shards[rows["number"]]
     place = np.argsort(owners, kind="stable")
     bounds = np.searchsorted(owners[place], np.arange(len(order.numbers) + 1))
@@ -188,7 +188,7 @@ def by_shard(order: Order, rows: np.ndarray, scratch: Path, name: str) -> list[P
 
 
 def write_arrays(out: Path, arrays: Iterable[tuple[int, np.ndarray]]) -> Path:
-    """Write records' rows of 64-bit hashes behind one another; return the file of their places."""
+    """Write records' arrays of 64-bit hashes into one file; returns the file of their offsets."""
     rows, at = [], 0
     with open(out, "wb") as file:
         for number, array in arrays:
@@ -199,18 +199,18 @@ def write_arrays(out: Path, arrays: Iterable[tuple[int, np.ndarray]]) -> Path:
 
 
 Reader = Callable[[int], np.ndarray]
-"""A record's row by its number."""
+"""Returns a record's array by its number."""
 
 
 class Arrays(NamedTuple):
-    """Rows of hashes of records, on disk."""
+    """Arrays of hashes by record, on disk."""
 
     places: Path
     files: tuple[Path, ...]
 
     @classmethod
     def gathered(cls, places: Iterable[Path], files: Sequence[Path], scratch: Path) -> "Arrays":
-        """Those that `write_arrays` wrote to each file."""
+        """The arrays that `write_arrays` wrote to each file."""
         parts = [np.load(path, allow_pickle=False) for path in places]
         for at, part in enumerate(parts):
             part["file"] = at
@@ -219,7 +219,7 @@ class Arrays(NamedTuple):
         return cls(save(scratch / "places.npy", index), tuple(files))
 
     def reader(self) -> Reader:
-        """What reads a row, mapped."""
+        """A reader of memory-mapped arrays."""
         index, maps = load(self.places), {}
         numbers = index["number"]
 
@@ -234,28 +234,28 @@ class Arrays(NamedTuple):
         return read
 
     def rows(self, numbers: np.ndarray) -> list[np.ndarray]:
-        """Copies of the rows of some records; of many files one is open at a time."""
+        """Copies of the arrays of some records; opens one file at a time."""
         index = load(self.places)
-        spots = np.array(index[np.searchsorted(index["number"], numbers)])
-        found = [np.zeros(0, np.uint64)] * len(spots)
-        for file in np.unique(spots["file"]).tolist():
+        entries = np.array(index[np.searchsorted(index["number"], numbers)])
+        arrays = [np.zeros(0, np.uint64)] * len(entries)
+        for file in np.unique(entries["file"]).tolist():
             items = np.memmap(self.files[file], np.uint64, "r")
-            for at in np.flatnonzero(spots["file"] == file).tolist():
-                start, size = spots["start"][at], spots["size"][at]
-                found[at] = np.array(items[start : start + size])
-        return found
+            for at in np.flatnonzero(entries["file"] == file).tolist():
+                start, size = entries["start"][at], entries["size"][at]
+                arrays[at] = np.array(items[start : start + size])
+        return arrays
 
 
 def save(path: Path, array: np.ndarray) -> Path:
-    """Write an array whole or not at all."""
+    """Write an array atomically."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
     return path
 
 
 def load(path: Path) -> np.ndarray:
-    """An array on disk, mapped; a truncated file is a DataError that says so."""
+    """Memory-map an array; DataError if the file is damaged."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path} is damaged ({error}); remove it and start again.") from None
+        raise DataError(f"{path} is damaged ({error}); remove it and run again.") from None

@@ -1,6 +1,5 @@
 // Tokens, shingles and MinHash signatures of UTF-8 texts: the loops of sketch.py, whose numpy
-// definitions say what each number is. Texts lie behind one another; text i is
-// data[starts[i] : starts[i + 1]].
+// functions are the reference. Texts are concatenated; text i is data[starts[i] : starts[i + 1]].
 
 #include <algorithm>
 #include <cstdint>
@@ -22,7 +21,7 @@ inline uint64_t mix(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-// Calls found(hash, from, to) for every token; places are bytes from the text's beginning.
+// Calls found(hash, from, to) for every token, with byte offsets in the text.
 template <class Found>
 void each_token(const uint8_t *text, int64_t size, const Fold &fold, Found found) {
     uint64_t sum = 0;
@@ -34,7 +33,7 @@ void each_token(const uint8_t *text, int64_t size, const Fold &fold, Found found
     for (int64_t at = 0; at < size;) {
         uint32_t point = text[at];
         int width = point < 0x80 ? 1 : point < 0xE0 ? 2 : point < 0xF0 ? 3 : 4;
-        if (at + width > size) width = (int)(size - at), point = 0;  // cut within a character
+        if (at + width > size) width = (int)(size - at), point = 0;  // truncated character
         else if (width == 2) point = (point & 31) << 6 | (text[at + 1] & 63);
         else if (width == 3)
             point = (point & 15) << 12 | (text[at + 1] & 63) << 6 | (text[at + 2] & 63);
@@ -60,7 +59,7 @@ void each_token(const uint8_t *text, int64_t size, const Fold &fold, Found found
     finish();
 }
 
-// Calls found(hash) for every run of n tokens.
+// Calls found(hash) for every n-gram of tokens.
 template <class Found>
 void each_gram(const std::vector<uint64_t> &tokens, int64_t n, Found found) {
     int64_t size = (int64_t)tokens.size();
@@ -125,7 +124,7 @@ void signatures(const uint8_t *data, const int64_t *starts, int64_t count, const
         std::vector<uint32_t> shorts;
         each_gram(tokens, n, [&](uint64_t gram) { shorts.push_back((uint32_t)(gram >> 32)); });
         grams[i] = (int64_t)shorts.size();
-        constexpr int64_t LANES = 16;  // permutations whose minima stay in registers
+        constexpr int64_t LANES = 16;  // permutations whose minima are in registers
         for (int64_t first = 0; first < hashes; first += LANES) {
             uint32_t least[LANES], factor[LANES] = {}, offset[LANES] = {};
             int64_t lanes = std::min(LANES, hashes - first);
@@ -140,7 +139,7 @@ void signatures(const uint8_t *data, const int64_t *starts, int64_t count, const
     }
 }
 
-// Shared items of pairs of sorted distinct rows; sets[i] points at sizes[i] numbers.
+// Intersection sizes of pairs of sorted distinct rows; sets[i] points to sizes[i] numbers.
 void shared(const uint64_t *const *sets, const int64_t *sizes, const int64_t *pairs, int64_t count,
             int64_t *counts) {
     for (int64_t pair = 0; pair < count; ++pair) {

@@ -1,11 +1,11 @@
-"""Sketches: a text as tokens, as a set of shingles, as minima of that set under permutations.
+"""Sketches of texts: hashed tokens, sets of shingles, and MinHash signatures.
 
-A token is a run of letters and digits, folded (case, accents, perhaps digits), or a single
-character of a script that writes no spaces (Chinese, Japanese, Thai …). So n tokens in a row are
-word n-grams of English and character n-grams of Chinese, and a page of both has both. A shingle is
-the hash of n tokens in a row. The functions in numpy are the definition; sketch.cpp gives the same
-numbers. Texts come as Arrow lays them out, UTF-8 behind one another. Knows nothing of records.
-Source: Broder 1997 (shingles, MinHash); the folding is datatrove's but for its own tables.
+A token is a run of letters and digits, folded (case, accents, optionally digits), or a single
+character of a script without spaces (Chinese, Japanese, Thai …). So n-grams of tokens are word
+n-grams in English and character n-grams in Chinese. A shingle is the hash of an n-gram. The numpy
+functions are the reference; sketch.cpp computes identical numbers. Texts are in Arrow's layout:
+concatenated UTF-8 with offsets. Knows nothing of records.
+Source: Broder 1997 (shingles, MinHash); the folding follows datatrove, with our own tables.
 """
 
 import ctypes
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 SKIP, ALONE = 0xFFFFFFFF, 0x80000000
-"""Codes of a folding table: passed over (accents); a token of its own. 0 parts tokens."""
+"""Codes of a fold table: ignored (accents); flag of a single-character token. 0 is a separator."""
 POINTS = 0x40000
-"""Code points in a folding table; what lies above parts tokens."""
+"""Code points in a fold table; higher ones are separators."""
 UNSPACED = (
     (0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x3400, 0x4DC0),
     (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000),
@@ -35,47 +35,47 @@ UNSPACED = (
 
 
 class Texts(NamedTuple):
-    """UTF-8 texts behind one another."""
+    """Concatenated UTF-8 texts."""
 
     data: np.ndarray
     """uint8"""
     starts: np.ndarray
-    """int64 (n + 1,): text i is data[starts[i] : starts[i + 1]]."""
+    """int64 (n + 1,) offsets: text i is data[starts[i] : starts[i + 1]]."""
 
 
 class Tokens(NamedTuple):
-    """The tokens of some texts."""
+    """Hashed tokens of some texts."""
 
     hashes: np.ndarray
     """uint64"""
     starts: np.ndarray
-    """First byte of each in its text."""
+    """First byte of each token in its text."""
     ends: np.ndarray
-    """One past its last byte."""
+    """One past the last byte."""
     bounds: np.ndarray
-    """(n + 1,): tokens of text i are those from bounds[i] to before bounds[i + 1]."""
+    """(n + 1,) offsets: text i has tokens bounds[i] : bounds[i + 1]."""
 
 
 class Sets(NamedTuple):
-    """Sorted distinct shingles of some texts."""
+    """Sorted distinct shingles of each text."""
 
     items: np.ndarray
     """uint64"""
     bounds: np.ndarray
-    """(n + 1,)"""
+    """(n + 1,) offsets by text"""
 
 
 class Signatures(NamedTuple):
-    """Minima of some texts' shingles under each permutation."""
+    """MinHash signatures: minima of each text's shingles under each permutation."""
 
     minima: np.ndarray
-    """uint32 (n, hashes); the largest number for a text without shingles."""
+    """uint32 (n, hashes); the largest uint32 for a text without shingles."""
     shingles: np.ndarray
-    """How many shingles each text has, those that come twice counted twice."""
+    """Number of shingles of each text, duplicates included."""
 
 
 def of_strings(texts: Iterable[str]) -> Texts:
-    """Lay out strings; a lone surrogate becomes a question mark."""
+    """Pack strings; a lone surrogate becomes a question mark."""
     encoded = [text.encode("utf-8", "replace") for text in texts]
     starts = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=starts[1:])
@@ -83,7 +83,7 @@ def of_strings(texts: Iterable[str]) -> Texts:
 
 
 def of_arrow(column: "pyarrow.Array") -> Texts:
-    """Texts of an Arrow column, where they lie; a missing one is empty."""
+    """Texts of an Arrow column without copying; null is an empty text."""
     if column.null_count:
         column = column.fill_null("")
     _, offsets, data = column.buffers()
@@ -96,10 +96,10 @@ def of_arrow(column: "pyarrow.Array") -> Texts:
 
 @cache
 def fold_table(fold: bool = True, fold_digits: bool = True) -> np.ndarray:
-    """Code of every code point, uint32: 0, SKIP, itself or what it folds to, with ALONE or without.
+    """Code of every code point, uint32: 0, SKIP, or the folded code point, optionally with ALONE.
 
-    fold         small letters without their accents; else each letter is itself
-    fold_digits  every digit is 0
+    fold         fold to lower case without accents
+    fold_digits  fold every digit to 0
     """
     table = np.zeros(POINTS, np.uint32)
     for point in range(0x20000):
@@ -119,25 +119,25 @@ def fold_table(fold: bool = True, fold_digits: bool = True) -> np.ndarray:
     for start, end in UNSPACED:
         points = np.arange(start, end, dtype=np.uint32)
         own = np.where(table[start:end] > 0, table[start:end], points * np.uint32(start >= 0x20000))
-        own = np.where(own == ord("0"), 0x0E50, own)  # a digit of such a script stays its own token
+        own = np.where(own == ord("0"), 0x0E50, own)  # a digit of such a script remains a token
         table[start:end] = np.where(own > 0, own | np.uint32(ALONE), 0)
     return table
 
 
 def mix(x: np.ndarray) -> np.ndarray:
-    """Spread every bit of 64 over all the others (the end of SplitMix64)."""
+    """The finaliser of SplitMix64: each input bit affects all 64 output bits."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
 def tokens(texts: Texts, table: np.ndarray) -> Tokens:
-    """The tokens of texts, with their places."""
+    """Hash the tokens of texts, with their byte offsets."""
     code, count = compiled(), len(texts.starts) - 1
     if code is None:
-        found = [tokens_in_numpy(text, table) for text in strings(texts)]
-        sizes = np.array([0, *(len(one.hashes) for one in found)])
-        parts = zip(*(one[:3] for one in found), strict=True) if found else ([], [], [])
+        by_string = [tokens_in_numpy(text, table) for text in strings(texts)]
+        sizes = np.array([0, *(len(own.hashes) for own in by_string)])
+        parts = zip(*(own[:3] for own in by_string), strict=True) if by_string else ([], [], [])
         dtypes = (np.uint64, np.int64, np.int64)
         joined = [
             np.concatenate(part) if len(part) else np.zeros(0, dtype)
@@ -158,16 +158,16 @@ def tokens(texts: Texts, table: np.ndarray) -> Tokens:
 
 
 def sets(texts: Texts, table: np.ndarray, length: int) -> Sets:
-    """The sets of shingles of `length` tokens; a text of fewer tokens has none.
+    """Sets of shingles of `length` tokens; empty for shorter texts.
 
     >>> sets(of_strings(["one two three four", "one"]), fold_table(), 3).bounds.tolist()
     [0, 2, 2]
     """
     code, count = compiled(), len(texts.starts) - 1
     if code is None:
-        found = [np.unique(grams(one, length)) for one in by_text(tokens(texts, table))]
-        bounds = np.cumsum([0, *map(len, found)])
-        return Sets(np.concatenate(found) if found else np.zeros(0, np.uint64), bounds)
+        shingles = [np.unique(grams(own, length)) for own in by_text(tokens(texts, table))]
+        bounds = np.cumsum([0, *map(len, shingles)])
+        return Sets(np.concatenate([np.zeros(0, np.uint64), *shingles]), bounds)
     items = np.empty(int(texts.starts[-1] - texts.starts[0]), np.uint64)
     bounds = np.zeros(count + 1, np.int64)
     size = code.sets(*given(texts, table), length, *map(native.pointer, (items, bounds[1:])))
@@ -177,9 +177,9 @@ def sets(texts: Texts, table: np.ndarray, length: int) -> Sets:
 def signatures(
     texts: Texts, table: np.ndarray, length: int, hashes: int, seed: int = 1
 ) -> Signatures:
-    """Minima of the texts' shingles under permutations x → (a·x + b) mod 2³² with odd a.
+    """MinHash under permutations x → (a·x + b) mod 2³² with odd a.
 
-    The share of equal places of two rows estimates the Jaccard similarity of the two sets.
+    The share of equal columns of two rows estimates the Jaccard similarity of the two sets.
     """
     factors, offsets = permutations(hashes, seed)
     code, count = compiled(), len(texts.starts) - 1
@@ -200,44 +200,44 @@ def signatures(
 
 @cache
 def permutations(hashes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factors (odd) and offsets, uint32: the raw stream of Philox, which numpy keeps for ever."""
+    """Odd factors and offsets, uint32: from Philox's raw stream, which numpy guarantees stable."""
     raw = np.random.Philox(key=seed).random_raw(2 * hashes)
     short = (raw >> np.uint64(32)).astype(np.uint32)
     return short[:hashes] | np.uint32(1), short[hashes:]
 
 
 def shared(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
-    """How many items the two rows of each pair have in common.
+    """Size of the intersection of the two rows of each pair.
 
     rows   sorted distinct uint64
-    pairs  (n, 2) int64, places in `rows`
+    pairs  (n, 2) int64, indices into `rows`
     """
     code = compiled()
     if code is None:
         common = [len(np.intersect1d(rows[a], rows[b], assume_unique=True)) for a, b in pairs]
         return np.array(common, np.int64)
-    places = np.array([row.ctypes.data for row in rows], np.uint64)
+    addresses = np.array([row.ctypes.data for row in rows], np.uint64)
     sizes = np.array([len(row) for row in rows], np.int64)
     pairs, counts = np.ascontiguousarray(pairs, np.int64), np.zeros(len(pairs), np.int64)
-    code.shared(*map(native.pointer, (places, sizes, pairs)), len(pairs), native.pointer(counts))
+    code.shared(*map(native.pointer, (addresses, sizes, pairs)), len(pairs), native.pointer(counts))
     return counts
 
 
 def tokens_in_numpy(text: str, table: np.ndarray) -> Tokens:
-    """The tokens of one text: the definition."""
+    """Hash the tokens of one text: the reference."""
     points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     widths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
     stops = np.cumsum(widths)
     codes = np.where(points < len(table), table[np.minimum(points, len(table) - 1)], 0)
-    places = np.arange(len(codes))
-    real = np.maximum.accumulate(np.where(codes != SKIP, places, -1))  # the last that is no accent
+    index = np.arange(len(codes))
+    real = np.maximum.accumulate(np.where(codes != SKIP, index, -1))  # the last non-accent
     state = np.where(real >= 0, codes[np.maximum(real, 0)], 0)
     is_alone = (codes & ALONE > 0) & (codes != SKIP)
     is_word = (state > 0) & (state & ALONE == 0)
     begins = (is_word & ~np.concatenate([[False], is_word[:-1]])) | is_alone
     inside = is_word | is_alone
     number = np.cumsum(begins)[inside] - 1
-    own, size = places[inside], int(begins.sum())
+    own, size = index[inside], int(begins.sum())
     is_letter = codes[own] != SKIP
     letters, number_of = codes[own[is_letter]].astype(np.uint64), number[is_letter]
     counts = np.bincount(number_of, minlength=size)
@@ -247,12 +247,12 @@ def tokens_in_numpy(text: str, table: np.ndarray) -> Tokens:
     hashes = mix(sums + counts.astype(np.uint64))
     starts = (stops - widths)[begins]
     last = np.zeros(size, np.int64)
-    last[number] = own  # the last one written stands
+    last[number] = own  # the last assignment wins
     return Tokens(hashes, starts, stops[last] if size else starts, np.array([0, size]))
 
 
 def grams(hashes: np.ndarray, length: int) -> np.ndarray:
-    """Hash of every run of `length` tokens, in order; none if there are fewer tokens."""
+    """Hashes of all n-grams of `length` tokens, in order."""
     count = len(hashes) - length + 1
     if count < 1:
         return np.zeros(0, np.uint64)
@@ -263,12 +263,12 @@ def grams(hashes: np.ndarray, length: int) -> np.ndarray:
 
 
 def by_text(found: Tokens) -> list[np.ndarray]:
-    """Token hashes text by text."""
+    """Token hashes of each text."""
     return np.split(found.hashes, found.bounds[1:-1]) if len(found.bounds) > 1 else []
 
 
 def characters(text: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Characters before each of some bytes of a UTF-8 text.
+    """Character offsets of byte offsets in a UTF-8 text.
 
     >>> characters(np.frombuffer("né!".encode(), np.uint8), np.array([0, 3, 4])).tolist()
     [0, 2, 3]
@@ -279,21 +279,21 @@ def characters(text: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def strings(texts: Texts) -> list[str]:
-    """The texts as strings."""
+    """Unpack texts into strings."""
     data = texts.data.tobytes()
     bounds = texts.starts.tolist()
     return [data[a:b].decode("utf-8") for a, b in zip(bounds, bounds[1:], strict=False)]
 
 
 def given(texts: Texts, table: np.ndarray) -> tuple[int | None, ...]:
-    """Texts and table as the compiled code takes them; the arrays must outlive the call."""
+    """Texts and table as C arguments; the arrays must outlive the call."""
     arrays = map(native.pointer, (texts.data, texts.starts))
     return *arrays, len(texts.starts) - 1, native.pointer(table), len(table)
 
 
 @cache
 def typed(code: ctypes.CDLL) -> ctypes.CDLL:
-    """The library with the types of its functions' arguments."""
+    """Declare the argument types of the library's functions."""
     P, N = ctypes.c_void_p, ctypes.c_int64
     texts = [P, P, N, P, N]
     code.tokens.argtypes, code.tokens.restype = [*texts, P, P, P, P], N
@@ -304,6 +304,6 @@ def typed(code: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def compiled() -> ctypes.CDLL | None:
-    """The loops in C++, or None if they cannot be had."""
+    """The C++ loops, or None without a compiler."""
     code = native.library(Path(__file__).with_suffix(".cpp"), "numpy, tens of times slower")
     return None if code is None else typed(code)

@@ -1,10 +1,11 @@
-"""Exact substrings: what stands in a record word for word in another, or earlier in itself, goes.
+"""Exact substrings: cuts passages that occur word for word in an earlier record or earlier in the
+same.
 
-Of every `min_tokens` // 2 tokens in a row a hash is made, and of so many hashes in a row the least
-is kept (winnowing) that each repetition of `min_tokens` tokens keeps one on both sides. Equal ones
-are compared token by token, to both sides as far as they agree; if that reaches `min_tokens`, the
-later occurrence is cut. Chance thus decides nothing: each cut is a proven repetition. Of many
-occurrences each is compared with the first and with the one before, so a heap costs no square.
+Every n-gram of `min_tokens` // 2 tokens is hashed, and the minimum of each window of hashes is kept
+(winnowing), with a window such that every repetition of `min_tokens` tokens keeps an equal hash on
+both sides. Equal hashes are extended token by token in both directions; if the match reaches
+`min_tokens`, the later occurrence is cut. So each cut is a verified repetition. Each occurrence is
+compared with the first and with the preceding one only, which avoids quadratic cost.
 Source: Lee et al. 2022, arXiv:2107.06499 (50 tokens; suffix arrays there); Schleimer et al. 2003
 (winnowing).
 """
@@ -38,26 +39,24 @@ from .sketch import Tokens, characters, fold_table, grams, tokens
 ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
 MATCH = np.dtype([("number", "<u4"), ("at", "<u4"), ("of", "<u4"), ("of_at", "<u4")])
 LEFT = 1_000
-"""Tokens before a match that are compared at most, so that no text costs its square."""
+"""Maximum extension to the left of a match, which avoids quadratic cost."""
 REASON, EMPTIED = "substring seen before", "nothing but substrings seen before"
 
 
 class SubstringsConfig(DedupConfig):
-    """What counts as a repetition."""
+    """What counts as a repetition, and how much must be left."""
 
     min_tokens: int = Field(default=50, ge=8)
-    """Shortest repetition, tokens (words; characters in scripts without spaces) [Lee et al. 2022,
-    whose tokens are a tokenizer's]."""
+    """Minimum length of a repetition in tokens (words; characters in scripts without spaces) [Lee
+    et al. 2022, with a tokenizer's tokens]."""
     fold: bool = False
-    """Whether case and accents are told apart (as by default) or not. Punctuation and white space
-    between the words never count."""
+    """Ignore case and accents. Punctuation and white space between words are always ignored."""
     min_left: int = Field(default=5, ge=0)
-    """Tokens that must be left of a record; with fewer it is dropped. Our own: dedup.minhash takes
-    no shorter text either."""
+    """Drop the record if fewer tokens are left. Our own: the shortest text of dedup.minhash."""
 
 
 class Winnowing(NamedTuple):
-    """A shard's first and second task."""
+    """First and second task of a shard: winnowed hashes, tokens."""
 
     shard: Path
     numbers: Path
@@ -66,7 +65,7 @@ class Winnowing(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """A shard's third task."""
+    """Third task of a shard: verification and results."""
 
     shard: Path
     numbers: Path
@@ -78,7 +77,7 @@ class Matching(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A repetition: tokens of the later occurrence, and whose it repeats."""
+    """A repetition: token range of the later occurrence, and number of the record it repeats."""
 
     start: int
     end: int
@@ -86,37 +85,38 @@ class Interval(NamedTuple):
 
 
 class Substrings:
-    """Cut from every record what an earlier one, or it itself earlier, says word for word."""
+    """Cut from every record the passages that occur in an earlier record or earlier in itself."""
 
     def __init__(self, config: SubstringsConfig) -> None:
         self.config = config
 
     def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
-        """See Survey. `scratch/report.json` tells figures."""
+        """See `GlobalStep`. `scratch/report.json` has counts."""
         config = self.config
         order = number_records(shards, each, scratch, config.priority)
         both = list(zip(shards, order.numbers, strict=True))
         runs = each(
             winnowed,
             [
-                Winnowing(*one, scratch / f"prints-{at:06}.npy", config)
-                for at, one in enumerate(both)
+                Winnowing(*pair, scratch / f"prints-{at:06}.npy", config)
+                for at, pair in enumerate(both)
             ],
         )
-        found = each(equal_prints, key_ranges(runs, each, scratch, config.memory_bytes))
-        parts = [np.load(path, allow_pickle=False) for path in found]
+        paths = each(equal_prints, key_ranges(runs, each, scratch, config.memory_bytes))
+        parts = [np.load(path, allow_pickle=False) for path in paths]
         matches = np.unique(np.concatenate(parts)) if parts else np.empty(0, MATCH)
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))
         wanted = save(scratch / "wanted.npy", numbers)
         tasks = [
-            Winnowing(*one, scratch / f"tokens-{at:06}.npy", config) for at, one in enumerate(both)
+            Winnowing(*pair, scratch / f"tokens-{at:06}.npy", config)
+            for at, pair in enumerate(both)
         ]
         files = each(token_file, [(task, wanted) for task in tasks])
         sources = Arrays.gathered(files, [task.out for task in tasks], scratch)
         ids = scratch / "ids.npy"  # of number_records
         tasks = [
-            Matching(*one, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
-            for at, (one, path) in enumerate(
+            Matching(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
+            for at, (pair, path) in enumerate(
                 zip(both, by_shard(order, matches, scratch, "matches"), strict=True)
             )
         ]
@@ -127,7 +127,7 @@ class Substrings:
 
 
 def winnow(hashes: np.ndarray, window: int) -> np.ndarray:
-    """Places of the least (first) of every `window` hashes in a row, each once, rising.
+    """Distinct indices, ascending, of the (first) minimum of every window of hashes.
 
     >>> winnow(np.array([5, 3, 9, 4, 8]), 3).tolist()
     [1, 3]
@@ -139,15 +139,15 @@ def winnow(hashes: np.ndarray, window: int) -> np.ndarray:
 
 
 def winnowed(task: Winnowing) -> Path:
-    """The run of a shard's winnowed hashes."""
+    """Write the sorted run of a shard's winnowed hashes."""
     length = task.config.min_tokens // 2
     window = task.config.min_tokens - length + 1
     parts = [np.empty(0, ROW)]
     for number, own, _ in records_of(task.shard, task.numbers, task.config):
         hashes = grams(own.hashes, length)
-        places = winnow(hashes, window)
-        rows = np.empty(len(places), ROW)
-        rows["key"], rows["number"], rows["at"] = hashes[places], number, places
+        chosen = winnow(hashes, window)
+        rows = np.empty(len(chosen), ROW)
+        rows["key"], rows["number"], rows["at"] = hashes[chosen], number, chosen
         parts.append(rows)
     return write_run(task.out, np.concatenate(parts))
 
@@ -155,27 +155,27 @@ def winnowed(task: Winnowing) -> Path:
 def records_of(
     shard: Path, numbers: Path, config: SubstringsConfig, wanted: np.ndarray | None = None
 ) -> Iterator[tuple[int, Tokens, np.ndarray]]:
-    """Yield number, tokens and bytes of a shard's records, or of those wanted."""
+    """Yield number, tokens and bytes of a shard's records, optionally of `wanted` numbers only."""
     table = fold_table(config.fold, False)
-    for known, texts in read_texts(shard, numbers):
-        chosen = range(len(known)) if wanted is None else np.flatnonzero(np.isin(known, wanted))
-        for place in chosen:
-            bounds = texts.starts[place : place + 2]
+    for own, texts in read_texts(shard, numbers):
+        chosen = range(len(own)) if wanted is None else np.flatnonzero(np.isin(own, wanted))
+        for row in chosen:
+            bounds = texts.starts[row : row + 2]
             yield (
-                int(known[place]),
+                int(own[row]),
                 tokens(texts._replace(starts=bounds), table),
                 texts.data[bounds[0] : bounds[1]],
             )
 
 
 def equal_prints(part: Slice) -> Path:
-    """Later occurrences of a range's hashes, each with the first one and the one before."""
+    """Write later occurrences of a range's hashes, each with the first and the preceding one."""
     rows = read_slice(part)
-    found = groups(rows, "key")
-    if not len(found):
+    equal = groups(rows, "key")
+    if not len(equal):
         return save(part.out, np.empty(0, MATCH))
-    sizes = found[:, 1] - found[:, 0]
-    first = np.repeat(found[:, 0], sizes - 1)
+    sizes = equal[:, 1] - equal[:, 0]
+    first = np.repeat(equal[:, 0], sizes - 1)
     later = (
         first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(sizes - 1) - sizes + 1, sizes - 1)
     )
@@ -187,14 +187,14 @@ def equal_prints(part: Slice) -> Path:
 
 
 def token_file(given: tuple[Winnowing, Path]) -> Path:
-    """Write the token hashes of a shard's wanted records, whose numbers are in the second file."""
+    """Write the token hashes of a shard's records whose numbers are in the second file."""
     task, wanted = given[0], load(given[1])
-    found = records_of(task.shard, task.numbers, task.config, wanted)
-    return write_arrays(task.out, ((number, own.hashes) for number, own, _ in found))
+    records = records_of(task.shard, task.numbers, task.config, wanted)
+    return write_arrays(task.out, ((number, own.hashes) for number, own, _ in records))
 
 
 def agreeing(a: np.ndarray, b: np.ndarray) -> int:
-    """How many first items of two rows are equal."""
+    """Length of the common prefix of two arrays."""
     most, at, block = min(len(a), len(b)), 0, 64
     a, b = a[:most], b[:most]
     while at < most:
@@ -208,18 +208,18 @@ def agreeing(a: np.ndarray, b: np.ndarray) -> int:
 def repetitions(
     number: int, own: np.ndarray, matches: np.ndarray, sources: Reader, min_tokens: int
 ) -> list[Interval]:
-    """Proven repetitions in a record, from the matches of its hashes."""
+    """Verified repetitions in a record, from the matches of its hashes."""
     found, covered, reached = [], dict[tuple[int, int], int](), 0
     for _, at, of, of_at in matches.tolist():
         if at < reached - min_tokens or at < covered.get((of, at - of_at), 0):
-            continue  # well inside a proven repetition: what reaches further has a match further on
+            continue  # inside a verified repetition; a longer one has a later match
         other = own if of == number else sources(of)
         left = agreeing(own[:at][: -LEFT - 1 : -1], other[:of_at][: -LEFT - 1 : -1])
         start, end = at - left, at + agreeing(own[at:], other[of_at:])
         covered[(of, at - of_at)] = end
         if end - start < min_tokens:
             continue
-        if of == number:  # of a short period that comes again and again one passage stays
+        if of == number:  # of a repeating short period, one passage is kept
             start = max(start, of_at - left + min_tokens)
         if start < end:
             found.append(Interval(start, end, of))
@@ -228,37 +228,37 @@ def repetitions(
 
 
 def united(found: Sequence[Interval]) -> list[Interval]:
-    """Repetitions without overlaps, in rising order."""
-    whole: list[Interval] = []
-    for one in sorted(found):
-        if whole and one.start <= whole[-1].end:
-            whole[-1] = whole[-1]._replace(end=max(whole[-1].end, one.end))
+    """Merge overlapping repetitions, ascending."""
+    merged: list[Interval] = []
+    for interval in sorted(found):
+        if merged and interval.start <= merged[-1].end:
+            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, interval.end))
         else:
-            whole.append(one)
-    return whole
+            merged.append(interval)
+    return merged
 
 
 def rule(task: Matching) -> int:
-    """Write the rulings of a shard; return the tokens that are cut."""
+    """Write the results of a shard; returns the number of tokens cut."""
     config, matches, ids = task.config, load(task.matches), load(task.ids)
     sources, cut, rulings = task.sources.reader(), 0, []
     for number, own, text in records_of(
         task.shard, task.numbers, config, np.unique(matches["number"])
     ):
         rows = np.sort(matches[matches["number"] == number], order=("at", "of", "of_at"))
-        found = united(repetitions(number, own.hashes, rows, sources, config.min_tokens))
-        if not found:
+        repeats = united(repetitions(number, own.hashes, rows, sources, config.min_tokens))
+        if not repeats:
             continue
-        gone = sum(one.end - one.start for one in found)
-        cut += gone
-        details = f"first of {ids[found[0].of].decode()}"
+        length = sum(repeat.end - repeat.start for repeat in repeats)
+        cut += length
+        details = f"first of {ids[repeats[0].of].decode()}"
         name = ids[number].decode()
-        if len(own.hashes) - gone < config.min_left:
-            rulings.append((name, Ruling(EMPTIED, float(gone), details)))
+        if len(own.hashes) - length < config.min_left:
+            rulings.append((name, Ruling(EMPTIED, float(length), details)))
             continue
-        starts = characters(text, own.starts[[one.start for one in found]])
-        ends = characters(text, own.ends[[one.end - 1 for one in found]])
+        starts = characters(text, own.starts[[repeat.start for repeat in repeats]])
+        ends = characters(text, own.ends[[repeat.end - 1 for repeat in repeats]])
         edits = tuple(Edit(int(a), int(b), REASON) for a, b in zip(starts, ends, strict=True))
-        rulings.append((name, Ruling(value=float(gone), details=details, edits=edits)))
+        rulings.append((name, Ruling(value=float(length), details=details, edits=edits)))
     write_rulings(task.out, rulings)
     return cut

@@ -1,1 +1,1 @@
-"""Engine: the same steps over many shards, here or on a cluster, to the same bytes."""
+"""Engine: runs steps over many shards, locally or on a cluster, with identical output."""

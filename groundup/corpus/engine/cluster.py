@@ -1,9 +1,9 @@
 """Clusters: the same tasks through Daft, on this machine or on a Ray cluster.
 
-One adapter and the only file that knows Daft, because its interface changes between versions. Daft
-gets a column of tasks and returns one of results; on each machine a task is done by a worker of our
-own (worker.py), so time limits, killed workers and quarantine are the same everywhere. Tasks name
-files: on a cluster, inputs and the output directory must be on a disk that all machines share.
+The only file that imports Daft, because its interface changes between versions. Daft gets a column
+of tasks and returns a column of results; on each machine a task runs in a worker of worker.py, so
+time limits, killed workers and rejected records are the same everywhere. Tasks refer to files: on a
+cluster, inputs and the output folder must be on a shared disk.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from .worker import Worker, error_of
 
 RunnerName = Literal["pool", "daft", "ray"]
 TELLS_NOBODY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-"""Both report their use to their makers unless they are told not to."""
+"""Disables telemetry, which both send by default."""
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray's switch, on every system, for a head whose ports are bound to 127.0.0.1."""
+"""Ray's switch, on every system, to bind the head's ports to 127.0.0.1."""
 KNOCK_SECONDS = 10.0
 CLIENT = "ray://"
 unpack: Callable[[bytes], Any] = ForkingPickler.loads  # pyright: ignore[reportAttributeAccessIssue]
-"""A plain function of the class, which type checkers take for one of its instances'."""
+"""A static method, which type checkers take for an instance method."""
 
 
 @contextlib.contextmanager
 def open_runner(
     name: RunnerName, workers: int = 0, limit_seconds: float = LIMIT_SECONDS, address: str = ""
 ) -> Iterator[Each]:
-    """Whoever does the tasks: a pool here, Daft here, or Daft on the Ray cluster at `address`."""
+    """An executor: a local pool, local Daft, or Daft on the Ray cluster at `address`."""
     if address and name != "ray":
-        raise ConfigError(f"--address is of a Ray cluster; --runner is {name}. Add --runner ray.")
+        raise ConfigError(f"--address={address} needs --runner ray, but --runner is {name}.")
     with (
         Pool(workers, limit_seconds)
         if name == "pool"
@@ -48,10 +48,10 @@ def open_runner(
 
 
 class Daft:
-    """An `Each` over Daft."""
+    """An `Executor` over Daft."""
 
     def __init__(self, name: str, workers: int, limit_seconds: float, address: str) -> None:
-        """Start Daft's runner; ConfigError if this process has started another."""
+        """Start Daft's runner; ConfigError if this process already runs another."""
         os.environ.update(TELLS_NOBODY)
         try:
             import daft
@@ -80,11 +80,11 @@ class Daft:
 
         if not items:
             return []
-        column, limit, here = daft.col("item"), self.limit_seconds, os.getcwd()
+        column, limit, folder = daft.col("item"), self.limit_seconds, os.getcwd()
 
         @daft.func(return_dtype=daft.DataType.binary(), use_process=False)
         def carry_out(packed: bytes) -> bytes:
-            return answer(packed, limit, here)
+            return answer(packed, limit, folder)
 
         packed = [bytes(ForkingPickler.dumps((task, item))) for item in items]
         frame = daft.from_pydict({"number": list(range(len(items))), "item": packed})
@@ -92,12 +92,12 @@ class Daft:
             frame = frame.into_partitions(len(items))
         frame = frame.into_batches(1)
         results: list[Any] = [None] * len(items)
-        for row in frame.select("number", carry_out(column).alias("said")).iter_rows():
-            is_done, *said = unpack(row["said"])
+        for row in frame.select("number", carry_out(column).alias("reply")).iter_rows():
+            is_done, *reply = unpack(row["reply"])
             if not is_done:
-                raise error_of(*said)
-            results[row["number"]] = said[0]
-            done(said[0])
+                raise error_of(*reply)
+            results[row["number"]] = reply[0]
+            done(reply[0])
         return results
 
     def __enter__(self) -> "Daft":
@@ -109,9 +109,9 @@ class Daft:
 
 
 def start_ray(workers: int, address: str) -> None:
-    """Join a Ray cluster, or start one that this machine alone reaches; both import what we do.
+    """Join a Ray cluster, or start one on the loopback interface, with this process's import path.
 
-    Whoever reaches a port of Ray's runs code there: it asks for no password.
+    Ray's ports accept code from anybody who can connect: there is no authentication.
     """
     if not address:
         os.environ.update(LOOPBACK)
@@ -121,35 +121,35 @@ def start_ray(workers: int, address: str) -> None:
         raise MissingExtra("ray", "scale") from None
     if not ray.is_initialized():
         check_address(address)
-        here: dict[str, Any] = {
+        local: dict[str, Any] = {
             "num_cpus": workers or None,
             "include_dashboard": False,
-            # Ray's workers are at niceness 15 by default: on a busy machine they never get a turn.
+            # Ray's default niceness of 15 starves its workers on a busy machine.
             "_system_config": {"worker_niceness": 0},
         }
-        where: dict[str, Any] = {"address": address} if address else here
-        told = child.python_environment()
+        options: dict[str, Any] = {"address": address} if address else local
+        environment = child.python_environment()
         names = ("PYTHONPATH", "PYTHONSAFEPATH")
-        # Ray lets its workers import from the folder that this process is in.
+        # Ray adds this process's working directory to its workers' import path.
         with contextlib.chdir(os.sep):
             ray.init(
-                **where,
+                **options,
                 log_to_driver=False,
-                runtime_env={"env_vars": {name: told[name] for name in names}},
+                runtime_env={"env_vars": {name: environment[name] for name in names}},
             )
-        if not address and (found := ray.util.get_node_ip_address()) != "127.0.0.1":
-            ray.shutdown()  # Ray was imported before and reads its settings only then
+        if not address and (ip := ray.util.get_node_ip_address()) != "127.0.0.1":
+            ray.shutdown()  # Ray reads its environment only when it is imported
             (switch,) = LOOPBACK
             raise ConfigError(
-                f"Ray listened at {found}, expected 127.0.0.1 without an address: ray was imported "
-                f"before its setting {switch}=0 was made; set that, or give an address."
+                f"Ray listens on {ip}, expected 127.0.0.1: it was imported before {switch}=0 was "
+                "set; set that in the environment, or give an address."
             )
 
 
 def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
-    """ConfigError unless something listens at a cluster's address: Ray itself waits for minutes.
+    """Raise ConfigError unless the address accepts connections: Ray itself would wait for minutes.
 
-    `auto` and `local` are Ray's own words and left to it.
+    `auto` and `local` are Ray's own keywords and not checked.
     """
     if address in ("", "auto", "local"):
         return
@@ -160,8 +160,8 @@ def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
         )
     if address.startswith(CLIENT) and importlib.util.find_spec("grpc") is None:
         raise ConfigError(
-            f"{address} is of the Ray Client, which needs: pip install 'ray[client]'. On a machine "
-            f"of the cluster give the head's own address instead, --address {host}:6379."
+            f"{address} needs the Ray Client: pip install 'ray[client]'. On a machine of the "
+            f"cluster give the head's address instead, --address {host}:6379."
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), seconds).close()
@@ -173,21 +173,21 @@ def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
 
 
 idle: list[Worker] = []
-"""Workers of this process that wait for their next task."""
+"""Workers of this process that have no task."""
 lock = threading.Lock()
 
 
 def answer(packed: bytes, limit_seconds: float, here: str) -> bytes:
-    """Do one task, in the folder `here`, in a worker of this process; errors come back as words."""
-    with contextlib.suppress(OSError):  # a machine of the cluster may not have it
+    """Run one pickled task in a worker, in a folder; errors are returned as text."""
+    with contextlib.suppress(OSError):  # a machine of the cluster may lack it
         os.chdir(here)
     task, item = unpack(packed)
     with lock:
         worker = idle.pop() if idle else Worker(limit_seconds)
     try:
-        said: tuple[Any, ...] = (True, worker(task, item))
+        reply: tuple[Any, ...] = (True, worker(task, item))
     except Exception as error:
-        said = (False, type(error).__name__, str(error), "")
+        reply = (False, type(error).__name__, str(error), "")
     with lock:
         idle.append(worker)
-    return bytes(ForkingPickler.dumps(said))
+    return bytes(ForkingPickler.dumps(reply))

@@ -1,11 +1,10 @@
-"""Derive: records made of records, each with its parent's id and the word synthetic.
+"""Derived records: synthetic records made from others, each with its parent's id.
 
-A step can only rule about the record that it sees; what adds records is a `Derive`. The engine
-calls it after the splits are known and for training records only, since a derived record knows what
-its parent says: `derivations` refuses the others and never derives from what is derived.
+A step can only change or drop the record it sees; a `Deriver` adds records. The engine calls it
+once the splits are known and for training records only, since a derived record repeats its parent's
+content: this keeps held-out content out of the training data.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from groundup.core import Config
@@ -14,12 +13,12 @@ from groundup.documents import Record, Segment, SourceMap, Span, record_id
 
 @runtime_checkable
 class Derive(Protocol):
-    """Makes new records of one; the same ones whenever it is asked."""
+    """Makes new records from one; deterministic."""
 
     config: Config
 
     def __call__(self, record: Record) -> list[Record]:
-        """New records, made with `derived`; none is a fine answer."""
+        """New records, made with `make_derived`; may be empty."""
         ...
 
 
@@ -32,9 +31,9 @@ def derived(
     spans: tuple[Span, ...] = (),
     metadata: dict[str, Any] | None = None,
 ) -> Record:
-    """A record of a text that was made of another: all of it comes from all of the parent's bytes.
+    """A record of derived text, all of which maps to all of the parent's bytes.
 
-    It keeps what is known of the parent, its licence above all.
+    It inherits the parent's metadata, its licence above all.
 
     >>> plain = Record("1", "s", "a.txt", "text", "one", SourceMap.identity("one"))
     >>> made = derived(plain, "two", "paraphrase")
@@ -51,12 +50,3 @@ def derived(
         record_id(parent.source, path), parent.source, path, parent.kind, text,
         SourceMap(text, segments), spans, own,
     )  # fmt: skip
-
-
-def derivations(
-    derive: Derive, records: Iterable[Record], is_held_out: Callable[[Record], bool]
-) -> Iterator[Record]:
-    """Yield what is derived of the records that train and were not derived themselves."""
-    for record in records:
-        if not is_held_out(record) and not record.metadata.get("synthetic"):
-            yield from derive(record)

@@ -1,9 +1,9 @@
-"""Files that settings name: found beside the file that names them, known by what they hold.
+"""Files named by settings: resolved relative to the pipeline's file, identified by their contents.
 
-A setting marked as `File` (groundup.core) decides a result by its contents: a list, a model, a key,
-a test set. So the name is made absolute before it goes to a worker, the contents are hashed into
-what names the result, and of the place only the last part is kept. Knows nothing of what is in a
-file, or of files that a scorer or a step of somebody else opens without saying so.
+A setting of type `File` (groundup.core), such as a list, a model, a key or a test set, affects the
+result through its contents. So its path is made absolute before it goes to a worker, its contents
+are hashed into the result's id, and of its path only the last component is kept. Knows no file
+formats, and no files that third-party code opens without declaring them.
 """
 
 import os
@@ -22,18 +22,18 @@ class NamedFile(NamedTuple):
 
 
 def marked(kind: type[Config]) -> dict[str, InputFile | type[Config]]:
-    """Fields of a configuration that name files, and those whose own fields may."""
-    found: dict[str, InputFile | type[Config]] = {}
+    """Fields of a configuration that name files, and nested configurations with such fields."""
+    marks: dict[str, InputFile | type[Config]] = {}
     for name, field in kind.model_fields.items():
         for part in (*field.metadata, *parts_of(field.annotation)):
             is_inner = isinstance(part, type) and issubclass(part, Config) and marked(part)
             if isinstance(part, InputFile) or is_inner:
-                found[name] = part
-    return found
+                marks[name] = part
+    return marks
 
 
 def parts_of(annotation: Any) -> Iterator[Any]:
-    """Yield all that a type is put together of."""
+    """Yield a type and, recursively, its arguments."""
     yield annotation
     for part in get_args(annotation):
         yield from parts_of(part)
@@ -42,17 +42,15 @@ def parts_of(annotation: Any) -> Iterator[Any]:
 def renamed(
     kind: type[Config], settings: Mapping[str, Any], form: Callable[[NamedFile], str]
 ) -> dict[str, Any]:
-    """Settings with every file's name put through `form`; what else they hold is as it was."""
+    """Settings with `form` applied to every file name."""
 
     def put(name: str, mark: InputFile | type[Config], value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return [put(name, mark, one) for one in value]
+            return [put(name, mark, item) for item in value]
         if isinstance(value, Mapping):
             if isinstance(mark, InputFile):
-                return {key: put(name, mark, one) for key, one in value.items()}
-            return renamed(
-                mark, value, lambda found: form(NamedFile(f"{name}.{found[0]}", found[1]))
-            )
+                return {key: put(name, mark, item) for key, item in value.items()}
+            return renamed(mark, value, lambda file: form(NamedFile(f"{name}.{file[0]}", file[1])))
         if not isinstance(value, str | Path) or not isinstance(mark, InputFile):
             return value
         text = os.fspath(value)
@@ -68,41 +66,44 @@ def renamed(
 
 
 def placed(kind: type[Config], settings: Mapping[str, Any], home: Path) -> dict[str, Any]:
-    """Settings whose files are found from anywhere: relative names are relative to `home`."""
-    return renamed(kind, settings, lambda one: os.path.abspath(home / os.path.expanduser(one.path)))
+    """Settings with absolute file names; relative ones are resolved against `home`."""
+    return renamed(
+        kind, settings, lambda file: os.path.abspath(home / os.path.expanduser(file.path))
+    )
 
 
 def unplaced(kind: type[Config], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the folders in which this machine keeps its files."""
-    return renamed(kind, settings, lambda one: Path(one.path).name)
+    """Settings with file names reduced to their last component."""
+    return renamed(kind, settings, lambda file: Path(file.path).name)
 
 
 def file_digests(
     name: str, kind: type[Config], settings: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
-    """Setting and hash of what every file holds that settings name, in their order.
+    """(setting, content hash) of every file that the settings name, in their order.
 
-    Raises ConfigError, with the step's name, for one that is not there or cannot be read.
+    Raises ConfigError, with the step's name, for a file that is missing or unreadable.
     """
-    found: list[tuple[str, str]] = []
+    digests: list[tuple[str, str]] = []
 
-    def hashed(one: NamedFile) -> str:
+    def hashed(file: NamedFile) -> str:
         try:
-            found.append((f"{one.setting}: {Path(one.path).name}", content_digest(Path(one.path))))
+            path = Path(file.path)
+            digests.append((f"{file.setting}: {path.name}", content_digest(path)))
         except OSError as error:
-            told = error.strerror or error
+            reason = error.strerror or error
             raise ConfigError(
-                f"{name}: {one.setting} names {one.path}, which cannot be read ({told}); relative "
-                "names are relative to the pipeline's file."
+                f"{name}: {file.setting} names {file.path}, which cannot be read ({reason}); "
+                "relative names are relative to the pipeline's file."
             ) from None
-        return one.path
+        return file.path
 
     renamed(kind, dict(sorted(settings.items())), hashed)
-    return tuple(found)
+    return tuple(digests)
 
 
 def content_digest(path: Path) -> str:
-    """An artifact's id, or a hash of a file, or of the names and contents of a folder's files."""
+    """An artifact's id, or a hash of a file or of a folder's file names and contents."""
     if not path.is_dir():
         return hash_file(path)
     if (path / MANIFEST).is_file():

@@ -1,9 +1,9 @@
-"""A job: one shard of one phase, with all that any machine needs to do it.
+"""A job: one shard of one phase, self-contained so that any machine can run it.
 
-Records come from a source's parts or from an earlier shard, pass the rulings of a survey and the
-steps, and leave in streams: what is kept, what was removed and why. The result is a pure function
-of the job; who does it, when, and beside how many others leaves no trace in the files. A record
-that hung or killed a worker is left out by a `Skip` and counted with its reason.
+Records come from input splits of a source or from an earlier shard, pass a global step's results
+and the steps, and are written to streams: kept records, and removals with their reasons. The output
+is a pure function of the job, independent of worker, time and concurrency. A record that hung or
+killed a worker is rejected by a `Skip` and counted under its reason.
 """
 
 import hashlib
@@ -50,48 +50,48 @@ KEPT = "kept"
 READ = "00 read"
 ENGINE = "engine"
 LICENCES = ("licence", "license", "spdx")
-"""Names under which records state their licence."""
+"""Metadata keys in which records state their licence."""
 SKIPS_OF_A_SHARD = 100
-"""Records of one shard that may cost a worker before the run stops: it is not one bad record."""
+"""Workers that one shard may lose before the run stops: by then it is not a single bad record."""
 
 
 class Use(NamedTuple):
-    """A step, survey or reader as a worker makes it."""
+    """Class and settings of a step, global step or reader; workers instantiate it."""
 
     name: str
-    """As the log and the report call it, such as `03 web.lines`."""
+    """Name in logs and reports, such as `03 web.lines`."""
     target: str
     """`module:Class`."""
     settings: str = "{}"
-    """JSON of its configuration."""
+    """Its configuration as JSON."""
     sources: tuple[str, ...] = ()
-    """Sources that it concerns; none is all."""
+    """Sources that it applies to; empty means all."""
     kinds: tuple[str, ...] = ()
-    """Kinds of record that it concerns; none is all."""
+    """Kinds of record that it applies to; empty means all."""
 
     def concerns(self, record: Record) -> bool:
-        """Whether it rules about this record."""
+        """Whether the step applies to this record."""
         return (not self.sources or record.source in self.sources) and (
             not self.kinds or record.kind in self.kinds
         )
 
 
 class Origin(NamedTuple):
-    """Parts of a source that one job reads."""
+    """Input splits of one source that one job reads."""
 
     source: str
     root: str
     reader: Use
     parts: tuple[Any, ...]
-    """What the reader planned: see groundup.documents.readers."""
+    """Input splits as the reader planned them: see groundup.documents.readers."""
     licence: str = ""
-    """Of records that state none themselves."""
+    """Licence of records that state none."""
     states: tuple[str, ...] = ()
-    """Of each part's file when it was hashed, by `state_of`; none if nobody hashed them."""
+    """`file_state` of each split's file when it was hashed; empty if files were not hashed."""
 
 
 class Skip(NamedTuple):
-    """A record to leave out."""
+    """A record to reject unprocessed."""
 
     place: Place
     reason: str
@@ -99,54 +99,58 @@ class Skip(NamedTuple):
 
 @runtime_checkable
 class Ending(Protocol):
-    """Says in which streams the last phase writes a record, and counts what it likes."""
+    """Chooses the streams to which the last phase writes a record; may update counters."""
 
     def __call__(self, record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
-        """Streams and the records to write there, in order."""
+        """Yield (stream, record) pairs in writing order."""
         ...
 
 
 class Job(NamedTuple):
-    """One shard's work in one phase."""
+    """The work on one shard in one phase."""
 
     number: int
     folder: Path
-    """Where its files go."""
+    """Output folder."""
     origin: Origin | None = None
-    """What it reads, in the first phase."""
+    """Input of the first phase."""
     shard: Path | None = None
-    """What it reads in later phases."""
+    """Input of later phases."""
     source: str = ""
     rulings: tuple[tuple[Use, Path], ...] = ()
-    """Surveys and their rulings about this shard, carried out before the steps."""
+    """Global steps and the files of their results for this shard, applied before the steps."""
     steps: tuple[Use, ...] = ()
     ending: Use | None = None
     skips: tuple[Skip, ...] = ()
 
     def without(self, place: Place, reason: str) -> "Job":
-        """The same job, the record at `place` set aside; DataError if that happens too often."""
+        """The same job with the record at `place` rejected; DataError after too many."""
         if len(self.skips) >= SKIPS_OF_A_SHARD:
             raise DataError(
                 f"Shard {self.number} of {self.folder.name}: {SKIPS_OF_A_SHARD} records hung or "
-                "killed their worker; look at them in the log before, raise --limit-seconds or "
-                "leave out the step at fault."
+                "killed their worker; check the log, then raise --limit-seconds or remove the step."
             )
         return self._replace(skips=(*self.skips, Skip(place, reason)))
 
 
 def do(job: Job) -> Done:
-    """Do a job; what a worker of any runner is given."""
+    """Run a job; the task that every executor gives to its workers."""
     with telling_full_disk(job.folder):
         return carried_out(job)
 
 
 def carried_out(job: Job) -> Done:
-    """The job's files, written anew or passed on."""
+    """Write the job's files, or link the input shard if nothing changes it."""
     job.folder.mkdir(parents=True, exist_ok=True)
     rulings = [(use, read_rulings(path)) for use, path in job.rulings]
-    if job.shard and not job.steps and not job.ending and not any(said for _, said in rulings):
+    if (
+        job.shard
+        and not job.steps
+        and not job.ending
+        and not any(results for _, results in rulings)
+    ):
         return pass_on(job.shard, job)
-    steps = [Named(use.name, Ruled(said), use.concerns) for use, said in rulings]
+    steps = [Named(use.name, Ruled(results), use.concerns) for use, results in rulings]
     steps += [watched(number, use) for number, use in enumerate(job.steps)]
     end: Ending = made(job.ending) if job.ending else keep
     seen: set[str] = set()
@@ -166,12 +170,12 @@ def carried_out(job: Job) -> Done:
 
 
 def keep(record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
-    """The ending of all phases but the last."""
+    """The sink of all phases but the last."""
     return ((KEPT, record),)
 
 
 def through(steps: Sequence[Named], record: Record, writer: Writer) -> Sequence[Record]:
-    """The record after the steps, if it stays; what goes is written and counted."""
+    """The record after the steps, if kept; removals are written and counted."""
     if not steps:
         return (record,)
     judged = judge(steps, (record,))
@@ -182,12 +186,12 @@ def through(steps: Sequence[Named], record: Record, writer: Writer) -> Sequence[
 
 
 def set_aside(record: Record, reason: str, details: str, writer: Writer) -> None:
-    """Quarantine a record for a reason of the engine's own."""
+    """Reject a record for a reason of the engine, not of a step."""
     through((Named(ENGINE, Drop(Ruling(reason, details=details))),), record, writer)
 
 
 def found(job: Job, writer: Writer) -> Iterator[Record]:
-    """Yield the records of a job that shall be judged; what cannot be is counted."""
+    """Yield the records that the job's steps process; unreadable ones are counted as removals."""
     skips = {(*skip.place[:2], skip.place.is_reading): skip for skip in job.skips}
     if job.origin:
         pairs = originals(job.origin, skips)
@@ -195,33 +199,33 @@ def found(job: Job, writer: Writer) -> Iterator[Record]:
         assert job.shard is not None, "a job without an origin has a shard"
         pairs = stored(job.shard)
     last: Rejected | None = None
-    for place, one in pairs:
-        before, last = last, None if isinstance(one, Record) else one
+    for place, item in pairs:
+        before, last = last, None if isinstance(item, Record) else item
         if last is not None and last == before:
-            continue  # a reader that looked twice at one damage has found one
+            continue  # adjacent splits may report the same damage twice
         if job.origin:
             writer.counters[f"{READ}|in"] += 1
-        if not isinstance(one, Record):
-            writer.counters[f"{READ}|record|{one.reason}"] += 1
-            writer.put(REMOVED, rejected(job.source, one.path, one.reason, one.details))
+        if not isinstance(item, Record):
+            writer.counters[f"{READ}|record|{item.reason}"] += 1
+            writer.put(REMOVED, rejected(job.source, item.path, item.reason, item.details))
             continue
         if job.origin:
-            one = complete(one, job.origin)
+            item = complete(item, job.origin)
             writer.counters[f"{READ}|out"] += 1
-            writer.counters[f"{READ}|characters"] += len(one.text)
-            size = len(one.data) or len(one.text.encode("utf-8", "replace"))
+            writer.counters[f"{READ}|characters"] += len(item.text)
+            size = len(item.data) or len(item.text.encode("utf-8", "replace"))
             writer.counters[f"{READ}|bytes"] += size
         if skip := skips.get((*place[:2], False)):
             step = job.steps[skip.place.step].name if skip.place.step < len(job.steps) else ""
-            set_aside(one, skip.reason, f"in {step}" if step else "", writer)
+            set_aside(item, skip.reason, f"in {step}" if step else "", writer)
             continue
-        yield one
+        yield item
 
 
 def originals(
     origin: Origin, skips: Mapping[tuple[int, int, bool], Skip]
 ) -> Iterator[tuple[Place, Any]]:
-    """Yield what a source's parts hold, in order, and where; a part that fails costs itself."""
+    """Yield positions and records of a source's splits; a failing split loses only its own rest."""
     reader = made(origin.reader)
     for number, part in enumerate(origin.parts):
         records = iter(reader.read(Path(origin.root), part, origin.source))
@@ -229,29 +233,29 @@ def originals(
             at(number, count)
             place = Place(number, count, READING)
             if skip := skips.get((number, count, True)):
-                said = f"from byte or record {part.start}, the rest after {count} was not read"
-                yield place, Rejected(part.path, skip.reason, said)
+                details = f"from byte or record {part.start}, the rest after {count} was not read"
+                yield place, Rejected(part.path, skip.reason, details)
                 break
             try:
-                one = next(records, None)
+                item = next(records, None)
             except MissingExtra:
                 raise
             except Exception as error:  # a bad file must not cost the others
-                said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-                yield place, Rejected(part.path, "reading failed", said)
+                details = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+                yield place, Rejected(part.path, "reading failed", details)
                 break
-            if one is None:
+            if item is None:
                 if count == 0 and is_whole(Path(origin.root), part):
                     yield place, Rejected(part.path, "empty", "nothing in it is a document")
                 break
             at_step(0)
-            yield place, one
+            yield place, item
         if origin.states:
             check_unchanged(origin, part.path, origin.states[number])
 
 
 def state_of(path: Path) -> str:
-    """What tells that a file, or all that is in a folder, was written to: sizes and times."""
+    """Sizes and modification times of a file, or of all files of a folder, to detect changes."""
     try:
         if path.is_symlink():
             return f"link to {os.readlink(path)!a}"
@@ -265,32 +269,32 @@ def state_of(path: Path) -> str:
 
 
 def check_unchanged(origin: Origin, path: str, state: str) -> None:
-    """Raise DataError if a file is not as it was when it was hashed: the job is not complete."""
+    """Raise DataError if a file changed after it was hashed; the job then stays incomplete."""
     root = Path(origin.root)
     if state_of(root if root.is_file() else root / path) != state:
         raise DataError(
-            f"Source {origin.source}: {printable(path)} changed while it was read: the corpus is "
-            "named by what it held before. Let it rest, remove the unfinished --out and run again."
+            f"Source {origin.source}: {printable(path)} changed while it was read, so its hash is "
+            "stale; wait until it is final, remove the unfinished --out and run again."
         )
 
 
 def is_whole(root: Path, part: Any) -> bool:
-    """Whether a part is all of its file: a range of one may well hold no beginning of a record."""
+    """Whether a split covers its file: a byte range may contain no record start, a file may not."""
     if part.start or not part.end:
-        return not part.start  # without an end, it is the whole file
+        return not part.start  # no end: the split is the complete file
     file = root if root.is_file() else root / part.path
     return not file.is_file() or file.stat().st_size <= max(part.bytes, part.end)
 
 
 def stored(shard: Path) -> Iterator[tuple[Place, Record]]:
-    """Yield the records of a shard and where they are."""
+    """Yield positions and records of a shard."""
     for number, record in enumerate(read_shard(shard)):
         at(0, number, 0)
         yield Place(0, number, 0), record
 
 
 def rejected(source: str, path: str, reason: str, details: str) -> Removal:
-    """The removal of what a reader set aside."""
+    """The removal entry of an input that a reader rejected."""
     path = printable(path)
     return Removal(
         record_id(source, path), source, path, READ, "record", reason, None, details,
@@ -299,7 +303,7 @@ def rejected(source: str, path: str, reason: str, details: str) -> Removal:
 
 
 def complete(record: Record, origin: Origin) -> Record:
-    """The record with what erasure needs: a licence, if its source has one, and a hash."""
+    """The record with the metadata that withdrawal needs: its source's licence and a sha256."""
     metadata = record.metadata
     missing: dict[str, Any] = {}
     if origin.licence and not any(metadata.get(name) for name in LICENCES):
@@ -311,7 +315,7 @@ def complete(record: Record, origin: Origin) -> Record:
 
 
 def pass_on(shard: Path, job: Job) -> Done:
-    """The shard itself as the result, where nothing is ruled about it: no byte is written again."""
+    """Hard-link the input shard as output, where no step changes it."""
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
@@ -331,7 +335,7 @@ def pass_on(shard: Path, job: Job) -> Done:
 
 
 class Drop:
-    """A step that drops whatever comes, for a reason known before."""
+    """A step that drops every record with a fixed result."""
 
     config = Config()
 
@@ -343,7 +347,7 @@ class Drop:
 
 
 class Ruled:
-    """A survey's rulings about one shard, as a step."""
+    """A global step's results for one shard, as a step that looks them up by record id."""
 
     config = Config()
 
@@ -355,7 +359,7 @@ class Ruled:
 
 
 class Watched:
-    """A step that notes when it begins, so that whoever hangs in it is known."""
+    """A step that marks its start, so that a hang is attributed to it."""
 
     def __init__(self, number: int, step: Step) -> None:
         self.number, self.step, self.config = number, step, step.config
@@ -366,21 +370,20 @@ class Watched:
 
 
 def watched(number: int, use: Use) -> Named:
-    """A step under its name, as a worker runs it."""
+    """A step under its name, instantiated and tracked."""
     return Named(use.name, Watched(number, made(use)), use.concerns)
 
 
 @cache
 def made(use: Use) -> Any:
-    """What a use names, made from its settings; once a process."""
+    """The object that a spec describes; one per process."""
     return load(use.target)(configured(use))
 
 
 def configured(use: Use) -> Config:
-    """The configuration that a use's settings give; ConfigError if they do not fit its class."""
+    """The configuration of a spec; ConfigError if its settings do not fit its class."""
     try:
-        found = load(use.target)
-        config = get_type_hints(found.__init__)["config"]
+        config = get_type_hints(load(use.target).__init__)["config"]
     except (ImportError, AttributeError, KeyError, ValueError) as error:
         raise ConfigError(
             f"{use.name}: {use.target} cannot be used ({error}); expected `module:Class` whose "

@@ -1,7 +1,7 @@
-"""A pool: several workers on this machine, each with one task at a time, results in order.
+"""A pool of workers on this machine, each with one task at a time; results are in order.
 
-Nothing waits in queues: a worker gets its next task when it has handed in the last, so memory does
-not grow with the number of tasks. An error or Ctrl-C ends every worker before it is raised.
+Tasks are not queued: a worker gets its next task when the last one is done, so memory does not grow
+with the number of tasks. An error or Ctrl-C ends every worker before it is raised.
 """
 
 import os
@@ -16,12 +16,12 @@ from groundup.core import ConfigError
 from .worker import Stopped, Worker
 
 LIMIT_SECONDS = 60.0
-"""Processor time for one record by default. Own choice: a hundred times what the slowest of our
-steps takes for a megabyte."""
+"""Default CPU time of one record. Own choice: a hundred times what our slowest step takes for a
+megabyte."""
 
 
 class Report(NamedTuple):
-    """A task that came to its end."""
+    """Outcome of a task."""
 
     number: int
     result: Any
@@ -29,14 +29,14 @@ class Report(NamedTuple):
 
 
 class Pool:
-    """An `Each` (see survey.py) over processes of this machine; close it or use it in a `with`."""
+    """An `Executor` over processes of this machine; a context manager."""
 
     def __init__(self, workers: int = 0, limit_seconds: float = LIMIT_SECONDS) -> None:
-        """`workers` processes, one a core if 0. ConfigError if a number makes no sense."""
+        """Prepare `workers` processes, one per core if 0; ConfigError for invalid numbers."""
         if workers < 0 or limit_seconds <= 0:
             raise ConfigError(
-                f"workers={workers} and limit_seconds={limit_seconds}: give at least 0 workers "
-                "(0 is one a core) and a limit above 0."
+                f"workers={workers}, limit_seconds={limit_seconds}: workers must be 0 (one per "
+                "core) or more, and the limit above 0."
             )
         self.workers = [Worker(limit_seconds) for _ in range(workers or cores())]
 
@@ -46,7 +46,7 @@ class Pool:
         items: Sequence[Any],
         done: Callable[[Any], None] = lambda result: None,
     ) -> list[Any]:
-        """Results of `task` for every item, in the items' order; `done` hears each as it comes."""
+        """Results of `task` in the items' order; the callback gets each as it arrives."""
         results: list[Any] = [None] * len(items)
         todo, lock, reports = iter(enumerate(items)), threading.Lock(), SimpleQueue[Report]()
         threads = [
@@ -71,7 +71,7 @@ class Pool:
         return results
 
     def close(self) -> None:
-        """End all workers, whatever they are doing."""
+        """Kill all workers."""
         for worker in self.workers:
             worker.stopping.set()
             if (process := worker.process) is not None:
@@ -93,8 +93,8 @@ def drive(
     lock: threading.Lock,
     reports: SimpleQueue[Report],
 ) -> None:
-    """Give a worker tasks until there are none, one fails or it is stopped."""
-    # Ctrl-C shall wake the main thread; the workers started here inherit the mask.
+    """Feed a worker tasks until none is left, one fails or it is stopped."""
+    # Ctrl-C must reach the main thread; workers started here inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     while not worker.stopping.is_set():
         with lock:
@@ -111,6 +111,6 @@ def drive(
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,7 +1,8 @@
-"""Files of rulings: what a survey says about the records of one shard, as Parquet.
+"""Files of step results: a global step's results for the records of one shard, as Parquet.
 
-A record without a row passes. Rows are (id, reason, value, details, edits, metadata, made) with the
-last three as JSON, because few records have any; `made` is a text, its map in numbers, its spans.
+A record without a row passes. Rows are (id, reason, value, details, edits, metadata, made); the
+last three are JSON, because few records have any. `made` is a text, its encoded source map and its
+spans.
 """
 
 import json
@@ -16,13 +17,13 @@ COLUMNS = ("id", "reason", "value", "details", "edits", "metadata", "made")
 
 
 def write_rulings(path: Path, rulings: Iterable[tuple[str, Ruling]]) -> Path:
-    """Write the rulings about a shard, atomically; returns the path."""
+    """Write the results for a shard atomically; returns the path."""
     import pyarrow.parquet as parquet
 
     rows = [
-        (name, one.reason, one.value, one.details, plain_json(one.edits), plain_json(one.metadata),
-         made_json(one.made))
-        for name, one in rulings
+        (name, result.reason, result.value, result.details, plain_json(result.edits),
+         plain_json(result.metadata), made_json(result.made))
+        for name, result in rulings
     ]  # fmt: skip
     pa = arrow()
     kinds = [(name, pa.float64() if name == "value" else pa.string()) for name in COLUMNS]
@@ -36,26 +37,26 @@ def write_rulings(path: Path, rulings: Iterable[tuple[str, Ruling]]) -> Path:
 
 
 def read_rulings(path: Path) -> dict[str, Ruling]:
-    """The rulings of a file by record id."""
+    """Results of a file by record id."""
     import pyarrow.parquet as parquet
 
-    found = {}
+    results = {}
     for row in parquet.read_table(path).to_pylist():
         edits = tuple(Edit(*edit) for edit in json.loads(row["edits"]))
-        found[row["id"]] = Ruling(
+        results[row["id"]] = Ruling(
             row["reason"], row["value"], row["details"], edits, json.loads(row["metadata"]),
             made=made_of(row["made"]),
         )  # fmt: skip
-    return found
+    return results
 
 
 def made_json(made: Made | None) -> str:
-    """A text that a survey made, as JSON; empty for none."""
+    """An extracted text as JSON; empty for None."""
     return plain_json([made.map.text, made.map.to_numbers(), made.spans]) if made else ""
 
 
 def made_of(line: str) -> Made | None:
-    """Undo `made_json`."""
+    """Inverse of `_extracted_text_json`."""
     if not line:
         return None
     text, numbers, spans = json.loads(line)

@@ -1,12 +1,12 @@
-"""A run: phases of steps over shards, broken by surveys, resumed where it stopped.
+"""A run: phases of steps over shards, separated by global steps; resumable.
 
-    01 read and steps      jobs over the sources' parts, then: does any id come twice?
-    02 survey              all shards together; a file of rulings a shard
-    03 rulings and steps   jobs over shards, …, the last one ends in the streams of the result
+    01 read and steps      jobs over the sources' input splits
+    02 global step         unique ids: over all shards; one file of results per shard
+    03 results and steps   jobs over shards; …; the last phase writes the streams of the result
 
-Each phase has a folder; a marker for each job and one for the phase say what is complete. Where a
-phase is complete, the shards it read are deleted, so that a run needs the room of two phases.
-Whoever runs the jobs is an `Each`; results are in the order of shards, never of arrival.
+Each phase has a folder; markers per job and per phase record what is complete. When a phase is
+complete, the shards that it read are deleted, so that a run needs disk space for two phases. Jobs
+run on an `Executor`; results are in shard order, never in order of completion.
 """
 
 import json
@@ -28,43 +28,43 @@ from .unique import UniqueIds
 
 
 class Plan(NamedTuple):
-    """What a run is to do: it decides every byte of the result."""
+    """A run's specification: it determines every byte of the result."""
 
     origins: tuple[Origin, ...]
-    """One a shard, in the order of the result."""
+    """One per shard, in the order of the result."""
     uses: tuple[Use, ...]
-    """Steps and surveys in their order."""
+    """Steps and global steps in their order."""
     surveys: tuple[Use, ...]
-    """Those of `uses` that are surveys."""
+    """The global steps among them."""
     ending: Use | None = None
-    """What says in which stream a record ends."""
+    """Sink of the last phase."""
     small: int = 0
-    """Records up to which the ending is chosen when all that stay are known."""
+    """Up to this many records, the sink is chosen once all kept records are known."""
 
 
 class Phase(NamedTuple):
-    """A map over shards, after a survey or at the beginning."""
+    """A map over shards, at the beginning or after a global step."""
 
     survey: Use | None
     steps: tuple[Use, ...]
 
 
 class Ran(NamedTuple):
-    """A run that is complete."""
+    """A complete run."""
 
     folders: tuple[Path, ...]
-    """Of the phases, in order; the last has the streams of the result."""
+    """Folders of the phases; the last has the streams of the result."""
     jobs: tuple[tuple[Done, ...], ...]
-    """By phase, in the order of shards."""
+    """Job results by phase, in shard order."""
     sources: tuple[str, ...]
-    """Of each shard."""
+    """Source of each shard."""
 
 
 UNIQUE = Use(ENGINE, f"{UniqueIds.__module__}:{UniqueIds.__name__}")
 
 
 def phases(plan: Plan) -> list[Phase]:
-    """Steps grouped into maps, each begun by a survey but the first."""
+    """Group steps into phases; each but the first begins with a global step."""
     groups: list[tuple[Use | None, list[Use]]] = [(None, [])]
     for use in plan.uses:
         if use in plan.surveys:
@@ -81,16 +81,16 @@ def run(
     each: Each,
     choose: Callable[[Sequence[Path]], Use | None] = lambda shards: None,
 ) -> Ran:
-    """Run a plan, or what is left of it, in a folder of its own.
+    """Run a plan in its own folder, resuming what is incomplete.
 
-    Of a small run, `choose` may give another ending by what the shards hold at the end.
+    For a small run, `choose` may return another sink from the contents of the final shards.
 
     Raises ConfigError if the folder holds a run of another plan, DataError if there is nothing to
-    read, CapacityError if the disk is full; what is complete stays and is not done again.
+    read, CapacityError if the disk is full; complete shards are kept and not redone.
     """
     arrow()
     if not plan.origins:
-        raise DataError("The sources hold nothing to read; check their paths and readers.")
+        raise DataError("The sources have nothing to read; check their paths and readers.")
     with telling_full_disk(folder):
         claim(plan, folder)
         return phase_by_phase(plan, folder, each, choose)
@@ -99,10 +99,10 @@ def run(
 def phase_by_phase(
     plan: Plan, folder: Path, each: Each, choose: Callable[[Sequence[Path]], Use | None]
 ) -> Ran:
-    """Do the phases that are not complete, in their order."""
+    """Run the incomplete phases in order."""
     maps, ending, before = phases(plan), plan.ending, None
     done: list[tuple[Done, ...]] = []
-    for number, phase in enumerate(maps):  # grows by one if the run is small
+    for number, phase in enumerate(maps):  # a small run appends one more phase
         place, label = folder / f"{number + 1:02d}", f"{number + 1}/{len(maps)}"
         jobs = complete(place)
         if jobs is None:
@@ -114,7 +114,7 @@ def phase_by_phase(
                     ending = choose([job.shard for job in todo if job.shard]) or ending
                 todo = [job._replace(ending=ending) for job in todo]
             jobs = map_shards(todo, each, label, done[-1] if done else None)
-            rows = [[one.number, one.files, one.counters] for one in jobs]
+            rows = [[job.number, job.files, job.counters] for job in jobs]
             write_ascii(place / "phase.done", rows)
         if number == 0 and 0 < rows_kept(jobs) <= plan.small:
             maps.append(Phase(None, ()))
@@ -123,16 +123,16 @@ def phase_by_phase(
         done.append(jobs)
         before = place
     folders = tuple(folder / f"{number + 1:02d}" for number in range(len(maps)))
-    return Ran(folders, tuple(done), tuple(one.source for one in plan.origins))
+    return Ran(folders, tuple(done), tuple(origin.source for origin in plan.origins))
 
 
 def rows_kept(jobs: Sequence[Done]) -> int:
-    """Records that a phase kept."""
+    """Number of records that a phase kept."""
     return sum(job.files[KEPT].rows for job in jobs)
 
 
 def complete(place: Path) -> tuple[Done, ...] | None:
-    """The jobs of a phase that was completed before."""
+    """Job results of a phase that is complete; None if it is not."""
     try:
         rows = json.loads((place / "phase.done").read_text())
     except OSError:
@@ -154,7 +154,7 @@ def plan_jobs(plan: Plan, phase: Phase, place: Path, before: Path | None) -> Ite
 def map_shards(
     jobs: Sequence[Job], each: Each, label: str, before: Sequence[Done] | None
 ) -> tuple[Done, ...]:
-    """Do the jobs that are not done yet and tell how far it is."""
+    """Run the incomplete jobs, with a progress bar."""
     old = {job.number: finished(job.folder, job.number) for job in jobs}
     todo = [job for job in jobs if old[job.number] is None]
     sizes = {job.number: weight(job, before) for job in jobs}
@@ -162,25 +162,25 @@ def map_shards(
     with record.progress(label, sum(sizes.values()), unit) as bar:
         bar.advance(sum(sizes[job.number] for job in jobs if old[job.number] is not None))
         new = each(do, todo, lambda done: bar.advance(sizes[done.number]))
-    found = {done.number: done for done in [*new, *filter(None, old.values())]}
-    return tuple(found[job.number] for job in jobs)
+    results = {done.number: done for done in [*new, *filter(None, old.values())]}
+    return tuple(results[job.number] for job in jobs)
 
 
 def weight(job: Job, before: Sequence[Done] | None) -> float:
-    """How much of the work a job is."""
+    """Size of a job for the progress bar: records, or MB of input."""
     if before is not None:
         return before[job.number].files[KEPT].rows
     return sum(part.bytes for part in job.origin.parts) / 1e6 if job.origin else 0
 
 
 def forget(folder: Path) -> None:
-    """Delete the records of a phase that was read; what it removed is part of the result."""
+    """Delete the kept records of a consumed phase; its removals are part of the result."""
     for path in folder.glob(f"*.{KEPT}.parquet"):
         path.unlink()
 
 
 def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -> list[Job]:
-    """The jobs with what a survey of all their shards rules; done once."""
+    """Run a global step over the jobs' shards, unless done before; the jobs with its results."""
     concerned = [job for job in jobs if not use.sources or job.source in use.sources]
     shards = [job.shard for job in concerned if job.shard is not None]
     marker = scratch / "survey.done"
@@ -194,8 +194,8 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
         rulings = list(survey.rulings(shards, each, scratch)) if shards else []
         if len(rulings) != len(shards):
             raise ConfigError(
-                f"{use.name} gave {len(rulings)} files of rulings for {len(shards)} shards; "
-                "a survey gives one for each, in their order."
+                f"{use.name} returned {len(rulings)} files of results for {len(shards)} shards; "
+                "expected one per shard, in their order."
             )
         write_ascii(marker, [str(path.relative_to(scratch)) for path in rulings])
     by_number = dict(zip((job.number for job in concerned), rulings, strict=True))
@@ -206,44 +206,50 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
 
 
 def claim(plan: Plan, folder: Path) -> None:
-    """Take a folder for a plan; ConfigError saying what differs if it holds another's run.
+    """Reserve a folder for a plan; ConfigError naming the difference if it holds another's run.
 
-    A run that died before its first shard was complete holds nothing: its claim is taken over.
+    A run that stopped before its first complete shard is overwritten.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    told, file = json.loads(json.dumps(described(plan))), folder / "plan.json"
+    new, file = json.loads(json.dumps(described(plan))), folder / "plan.json"
     try:
         old = json.loads(file.read_text())
     except FileNotFoundError:
         old = None
-    if old is None or (old != told and not is_begun(folder)):
+    if old is None or (old != new and not is_begun(folder)):
         for path in folder.glob("[0-9][0-9]"):
             shutil.rmtree(path)
-        write_ascii(file, told)
-    elif old != told:
+        write_ascii(file, new)
+    elif old != new:
         raise ConfigError(
-            f"{folder} holds an unfinished run of another plan: {difference(old, told)}; "
-            "choose another --out, or remove it to begin anew."
+            f"{folder} holds an unfinished run of another plan: {difference(old, new)}; "
+            "choose another --out, or remove it to start again."
         )
 
 
 def portable(use: Use) -> Use:
-    """A use without the folders in which this machine keeps its files."""
+    """A spec whose file settings are reduced to names, without this machine's folders."""
     settings = unplaced(type(configured(use)), json.loads(use.settings))
     return use._replace(settings=json.dumps(settings, sort_keys=True))
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether any shard of the run in a folder is complete."""
+    """Whether any shard of the run in this folder is complete."""
     return any(folder.glob("[0-9]*/*.done"))
 
 
 def described(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON, without the places of its sources."""
+    """A plan as JSON, without the paths of its sources."""
     return {
         "shards": [
-            [one.source, one.reader.target, one.reader.settings, one.licence, one.parts]
-            for one in plan.origins
+            [
+                origin.source,
+                origin.reader.target,
+                origin.reader.settings,
+                origin.licence,
+                origin.parts,
+            ]
+            for origin in plan.origins
         ],
         "steps": [list(portable(use)) for use in plan.uses],
         "surveys": [use.name for use in plan.surveys],
@@ -252,9 +258,9 @@ def described(plan: Plan) -> dict[str, Any]:
 
 
 def difference(old: Any, new: Any, where: str = "") -> str:
-    """The first place at which two JSON values differ, in words.
+    """Describe the first difference of two JSON values.
 
-    >>> difference({"steps": [["02 web.spam", 3]]}, {"steps": [["02 web.spam", 4]]})
+    >>> difference({"steps": [["02 web.lines", 3]]}, {"steps": [["02 web.lines", 4]]})
     'steps.0.1 was 3 and now is 4'
     """
     if isinstance(old, str) and isinstance(new, str) and {old[:1], new[:1]} == {"{"}:
@@ -275,7 +281,7 @@ def difference(old: Any, new: Any, where: str = "") -> str:
 
 
 def short(value: Any) -> str:
-    """A value in a few characters.
+    """A value as JSON, truncated to 60 characters.
 
     >>> short("a" * 100)[-5:]
     'aaaa…'

@@ -1,11 +1,11 @@
-"""Shards on disk: Parquet written whole or not at all, each with a marker that says what it holds.
+"""Shards on disk: Parquet files written atomically, with a marker file per job.
 
-    00003.kept.parquet      a stream of one job: records kept, or a split's
-    00003.removed.parquet   what the job took away and why
+    00003.kept.parquet      a stream of job 3: records kept, or those of a split
+    00003.removed.parquet   removals and their reasons
     00003.done              written last: rows, bytes and sha256 of each file, counters
 
-A job whose marker and files agree is never done again. Rows are gathered into row groups that are
-bounded in rows and bytes, so memory is the same for a shard of any size. Knows nothing of steps.
+A job whose marker matches its files is not redone. Rows are buffered into row groups bounded in
+rows and bytes, so memory does not depend on a shard's size. Knows nothing of steps.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from .disk import full_disk
 
 GROUP_BYTES = 8 * 2**20
 GROUP_ROWS = 1_000
-"""Where a row group ends: what a worker holds in memory at most, but for one large record."""
+"""Limits of a row group, which bound a worker's memory except for a single large record."""
 COMPRESSION = "zstd"
 REMOVED = "removed"
 UNSTORABLE = "cannot be stored"
@@ -48,35 +48,35 @@ class File(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a finished job made."""
+    """Output of a finished job."""
 
     number: int
     files: dict[str, File]
-    """By stream."""
+    """By stream name."""
     counters: Counter[str]
 
 
 def shard_path(folder: Path, number: int, stream: str) -> Path:
-    """Where a job's stream lies."""
+    """Path of a job's stream."""
     return folder / f"{number:05d}.{stream}.parquet"
 
 
 def finished(folder: Path, number: int) -> Done | None:
-    """What a job made, if it was done before and every file still is what its marker says."""
+    """The result of a finished job if every file matches its marker, else None."""
     try:
-        said = json.loads((folder / f"{number:05d}.done").read_text())
-        files = {stream: File(*file) for stream, file in said["files"].items()}
+        marker = json.loads((folder / f"{number:05d}.done").read_text())
+        files = {stream: File(*file) for stream, file in marker["files"].items()}
         for stream, file in files.items():
             path = shard_path(folder, number, stream)
             if path.stat().st_size != file.bytes or hash_file(path) != file.sha256:
                 return None
-        return Done(number, files, Counter(said["counters"]))
+        return Done(number, files, Counter(marker["counters"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def read_shard(path: Path) -> Iterator[Record]:
-    """Yield a shard's records in order, a row group in memory at a time."""
+    """Yield a shard's records in order, with one row group in memory."""
     import pyarrow.parquet as parquet
 
     with parquet.ParquetFile(path) as file:
@@ -86,7 +86,7 @@ def read_shard(path: Path) -> Iterator[Record]:
 
 
 class Writer:
-    """Files of one job, by stream; they appear together when `finish` is called."""
+    """Writes the streams of one job; `finish` publishes them."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
@@ -94,7 +94,7 @@ class Writer:
         self.streams: dict[str, Stream] = {}
 
     def put(self, stream: str, row: Record | Removal) -> None:
-        """Add a row; memory holds no more than a row group of each stream."""
+        """Append a row; at most one row group per stream is buffered."""
         into = self.open(stream)
         into.rows.append(row)
         into.size += len(row.text) + (len(row.data) if isinstance(row, Record) else 200)
@@ -102,13 +102,13 @@ class Writer:
             self.flush(into)
 
     def open(self, name: str) -> "Stream":
-        """A stream, begun if it is new: one without rows is a file too."""
+        """The stream of this name, created if new: one without rows becomes a file as well."""
         if name not in self.streams:
             self.streams[name] = Stream(shard_path(self.folder, self.number, name), name)
         return self.streams[name]
 
     def flush(self, stream: "Stream") -> None:
-        """Write what is gathered as one row group; what no file can hold becomes a removal."""
+        """Write the buffer as one row group; records that cannot be stored become removals."""
         rows, stream.rows, stream.size = stream.rows, [], 0
         try:
             stream.write(rows)
@@ -127,8 +127,8 @@ class Writer:
         stream.write(kept)
 
     def finish(self) -> Done:
-        """Write what is left, make the files durable, put them in place and say so."""
-        for stream in sorted(self.streams.values(), key=lambda one: one.name == REMOVED):
+        """Flush, sync and rename all files, then write the marker."""
+        for stream in sorted(self.streams.values(), key=lambda stream: stream.name == REMOVED):
             self.flush(stream)
         if REMOVED in self.streams:
             self.flush(self.streams[REMOVED])
@@ -136,13 +136,13 @@ class Writer:
         return mark(self.folder, self.number, files, self.counters)
 
     def abandon(self) -> None:
-        """Remove what was begun."""
+        """Delete the temporary files."""
         for stream in self.streams.values():
             stream.abandon()
 
 
 class Stream:
-    """One Parquet file on its way."""
+    """One Parquet file being written."""
 
     def __init__(self, path: Path, name: str) -> None:
         import pyarrow.parquet as parquet
@@ -162,7 +162,7 @@ class Stream:
             self.count += len(rows)
 
     def batch(self, rows: list[Any]) -> Any:
-        """Rows as Arrow."""
+        """Rows as an Arrow batch."""
         if self.name == REMOVED:
             return removals_to_batch(rows)
         for row in rows:
@@ -170,7 +170,7 @@ class Stream:
         return to_batch(rows)
 
     def is_fit(self, row: Record | Removal) -> bool:
-        """Whether columns can hold it and give it back."""
+        """Whether a row survives conversion to Arrow."""
         try:
             self.batch([row])
         except UNFIT:
@@ -178,17 +178,17 @@ class Stream:
         return True
 
     def close(self) -> File:
-        """Finish the file and put it in its place."""
+        """Finish, sync and rename the file."""
         self.parquet.close()
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        made = measured(self.temporary, self.count)
+        file = measured(self.temporary, self.count)
         os.replace(self.temporary, self.path)
-        return made
+        return file
 
     def abandon(self) -> None:
-        """Close and remove the file, however far it came."""
+        """Close and delete the temporary file."""
         with contextlib.suppress(Exception):
             self.parquet.close()
         with contextlib.suppress(OSError):
@@ -197,31 +197,31 @@ class Stream:
 
 
 def check_map(row: Record) -> None:
-    """Raise DataError unless the map is of the record's text: no file could give it back."""
+    """Raise DataError unless the source map covers the record's text: it could not be restored."""
     covered = sum(segment.end - segment.start for segment in row.map.segments)
     if covered != len(row.text) or row.map.text != row.text:
         raise DataError(f"{row.path}: its map covers {covered} of {len(row.text)} characters.")
 
 
 def measured(path: Path, rows: int) -> File:
-    """A file of so many rows, measured and hashed."""
+    """Rows, size and hash of a file."""
     return File(rows, path.stat().st_size, hash_file(path))
 
 
 def mark(folder: Path, number: int, files: dict[str, File], counters: Counter[str]) -> Done:
-    """Write the marker that says that a job is done."""
+    """Write the marker of a finished job."""
     counted = dict(sorted(counters.items()))
     write_ascii(folder / f"{number:05d}.done", {"files": files, "counters": counted})
     return Done(number, files, Counter(counted))
 
 
 def write_ascii(path: Path, value: Any) -> None:
-    """Write JSON atomically and durably; names that are not UTF-8 are spelt out and come back."""
+    """Write ASCII JSON atomically and durably; non-UTF-8 file names round-trip as escapes."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def link(source: Path, target: Path) -> None:
-    """Put a file in a second place at once; it is copied where the disk has no links."""
+    """Hard-link a file atomically; copy it where the file system has no links."""
     temporary = target.with_name(target.name + ".tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -229,12 +229,12 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
-    temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
+    temporary.unlink(missing_ok=True)  # renaming onto a link to the same file does nothing
 
 
 @contextlib.contextmanager
 def writing(folder: Path, number: int) -> Iterator[Writer]:
-    """A writer for a job; what it began goes if the block fails, and a full disk is named."""
+    """A writer for a job; deletes its files if the block fails; a full disk is a CapacityError."""
     writer = Writer(folder, number)
     try:
         yield writer
@@ -247,18 +247,18 @@ def writing(folder: Path, number: int) -> Iterator[Writer]:
 
 
 def unstorable(record: Record) -> Removal:
-    """The removal of a record that no file can hold."""
+    """The removal of a record that cannot be stored."""
     row = Removal(
         record.id, record.source, record.path, "engine", "record", UNSTORABLE, None,
-        "half a character (a lone surrogate) in its text, metadata that JSON lacks, or a map that "
-        "does not cover the text",
+        "a lone surrogate in its text, metadata that JSON cannot hold, or a map that does not "
+        "cover the text",
         0, len(record.text), 0, 0, record.text[:2_000], "",
     )  # fmt: skip
     return ascii_row(row)
 
 
 def ascii_row(row: Removal) -> Removal:
-    """The removal with half characters spelt out."""
+    """The removal with lone surrogates escaped."""
     return Removal._make(
         value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
         for value in row

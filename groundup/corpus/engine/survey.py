@@ -1,9 +1,9 @@
-"""A survey: a step that must have seen all records before it can rule about any.
+"""A global step: one that must see all records before it can decide on any.
 
-Duplicates, lines that come back on every page of a site, repositories that are copies: such a step
-reads the shards that the steps before it wrote, and writes for each a file of rulings, in the
-shard's order. The engine then carries those out like any other step's. Work over shards goes
-through `Each`, so it runs in the same pool or cluster and its results cannot depend on which.
+Duplicates or lines repeated on every page of a site: such a step reads the shards written by the
+steps before it and writes one file of results per shard, in the shard's order. The engine then
+applies these like any other step's results. Work over shards goes through an `Executor`, so it runs
+in the same pool or cluster as the steps, and its results cannot depend on which.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 @runtime_checkable
 class Each(Protocol):
-    """Calls a function of the module level once for every item, in workers; results in order."""
+    """Maps a module-level function over items in workers; results are in the items' order."""
 
     def __call__(
         self,
@@ -25,23 +25,23 @@ class Each(Protocol):
         items: Sequence[Item],
         done: Callable[[Any], None] = lambda result: None,
     ) -> list[Any]:
-        """Results of `task`, small ones: what is large it writes to a file and names.
+        """Results of `task`; they must be small, so large output goes to a file that it names.
 
-        `done` hears each result as it comes, in any order.
+        The callback gets each result as it arrives, in any order.
         """
         ...
 
 
 @runtime_checkable
 class Survey(Protocol):
-    """A judge of all records together."""
+    """A step over all records together."""
 
     config: Config
 
     def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
-        """Write one file of rulings a shard, under `scratch`, and name them in the shards' order.
+        """Write one file of results per shard under `scratch`; return the paths in shard order.
 
-        See rulings.py for the file. Memory must not grow with the number of records' characters,
-        and the rulings must not depend on how records are spread over shards.
+        step_results.py defines the file. Memory must not grow with the size of the texts, and the
+        results must not depend on how records are distributed over shards.
         """
         ...

@@ -1,12 +1,12 @@
-"""A worker: a process of our own that does one task at a time and may be killed over one record.
+"""A worker: a subprocess that runs one task at a time and can be killed over a single record.
 
-The worker notes on a page of shared memory which record it is on and since when. The parent waits
-for the result and looks at the page: past the time limit it kills the worker, and if the system did
-(memory ran out) it notices. Either way a new worker does the task again, without the record at
-fault. The limit is on the worker's own time, so that a busy machine costs no record; what sleeps
-ends later. A worker ends with its parent, whatever either is doing, so nothing is orphaned.
+The worker writes its current record and its start time to a shared-memory status page. The parent
+waits for the result and polls the page: it kills the worker past the time limit, and detects its
+death (such as by the OOM killer). Either way a new worker retries the task without the offending
+record. The limit is on the worker's CPU time, so that a busy machine rejects no record; a sleeping
+record is ended later, by wall clock. A worker exits with its parent, so none is orphaned.
 
-Knows nothing of shards: an item that can leave a record out says so by a method `without`.
+Knows nothing of shards: an item that can skip a record has a method `without`.
 """
 
 import faulthandler
@@ -31,33 +31,33 @@ from groundup.core import CapacityError, GroundupError, child
 from .disk import full_disk
 
 TICK_SECONDS = 0.1
-"""How often the parent looks at the page: a time limit is kept to within this."""
+"""Interval at which the parent polls the status page: the accuracy of the time limit."""
 DEATHS_OF_A_RECORD = 2
-"""Deaths on one record from which it is to blame; the first may be another program's memory."""
+"""Deaths after which a record is rejected; the first may be due to another program's memory."""
 DEATHS_OF_A_TASK = 6
-"""Deaths without a record to blame from which memory or the machine is."""
+"""Deaths outside any record after which the task fails: the machine is at fault."""
 PATIENCE = 10
-"""Time limits on the wall clock after which a record ends that takes no time of its own: it sleeps,
-waits for another program, or the machine gives the worker less than a tenth of a core."""
+"""Wall-clock limit of a record in time limits: for one that sleeps, waits for another program, or
+whose worker gets less than a tenth of a core."""
 OVERTIME = PATIENCE + 2
-"""Time limits after which a worker ends itself, should nobody be left to kill it."""
+"""Time limits after which a worker exits by itself, in case its parent cannot kill it."""
 GROWTH, LEAST_BYTES = 1.5, 300_000_000
-"""A worker gives its place to a new one when a task is done and it holds so many times what it held
-after its first, and this much at least: caches and the allocator's leftovers are its own."""
+"""A worker is recycled between tasks once its memory is this multiple of that after its first task,
+and at least so many bytes: this releases its caches and the allocator's free lists."""
 NOTE = struct.Struct("<qqqdd")
 NOWHERE = -1
 TIME_LIMIT, DIED = "time limit", "worker died"
 
 
 class Place(NamedTuple):
-    """Which record of its task a worker is on."""
+    """The record of its task that a worker is processing."""
 
     part: int
-    """Number of the part that is read, from 0; 0 for a shard."""
+    """Index of the input split; 0 for a shard."""
     record: int
-    """Number of the record in it, from 0."""
+    """Index of the record in it."""
     step: int
-    """Number of the step, from 0; `READING` while the record is being read."""
+    """Index of the step; `READING` while the record is being read."""
 
     @property
     def is_reading(self) -> bool:
@@ -70,10 +70,10 @@ READING = NOWHERE
 
 @runtime_checkable
 class Sparing(Protocol):
-    """An item of work that can be done without one of its records."""
+    """A work item that can be processed without one of its records."""
 
     def without(self, place: Place, reason: str) -> "Sparing":
-        """The same work, the record at `place` set aside for `reason`."""
+        """The same work with the record at `place` rejected for `reason`."""
         ...
 
 
@@ -81,22 +81,22 @@ class Died(NamedTuple):
     """How a worker ended before its task was done."""
 
     place: Place | None
-    """The record that it was on, if on any."""
+    """The record it was processing, if any."""
     reason: str
     """`time limit`, or `worker died`."""
 
 
 class Stopped(Exception):
-    """Raised in a thread whose worker was stopped from outside."""
+    """Raised in the thread of a worker that was stopped."""
 
 
 _page: mmap.mmap | None = None
 _armed = [0.0, 0.0]
-"""When the worker would end itself, and the time limit."""
+"""When to rearm the watchdog, and the time limit."""
 
 
 def at(part: int, record: int, step: int = READING) -> None:
-    """Note which record this process is on; free of effect outside a worker."""
+    """Publish the record that this process works on; no effect outside a worker."""
     if _page is not None:
         now = time.monotonic()
         NOTE.pack_into(_page, 0, part, record, step, now, time.process_time())
@@ -105,13 +105,13 @@ def at(part: int, record: int, step: int = READING) -> None:
 
 
 def at_step(step: int) -> None:
-    """Note which step the record is in; its time goes on."""
+    """Publish the step that the record is in; its clock keeps running."""
     if _page is not None:
         struct.pack_into("<q", _page, 16, step)
 
 
 def nowhere() -> None:
-    """Note that no record is under way."""
+    """Publish that no record is being processed."""
     if _page is not None:
         NOTE.pack_into(_page, 0, NOWHERE, NOWHERE, NOWHERE, 0.0, 0.0)
         faulthandler.cancel_dump_traceback_later()
@@ -119,13 +119,13 @@ def nowhere() -> None:
 
 
 def arm(now: float) -> None:
-    """Set the clock that ends this process even while it holds the interpreter, once a second."""
+    """Rearm the watchdog, at most once a second; it ends this process even if the GIL is held."""
     _armed[0] = now + 1.0
     faulthandler.dump_traceback_later(OVERTIME * _armed[1] + 2, exit=True, file=sys.stderr)
 
 
 class Worker:
-    """One process, started when it is first needed; of use to one thread at a time."""
+    """One subprocess, started on first use; not thread-safe."""
 
     def __init__(self, limit_seconds: float) -> None:
         self.limit_seconds = limit_seconds
@@ -135,7 +135,7 @@ class Worker:
         """Memory after its first task."""
 
     def __call__(self, task: Callable[[Any], Any], item: Any) -> Any:
-        """What `task(item)` returns, done in the worker; its errors are raised here."""
+        """Run `task(item)` in the worker and return its result; its errors are raised here."""
         deaths: Counter[Place | None] = Counter()
         while True:
             outcome = self.once(task, item)
@@ -144,7 +144,7 @@ class Worker:
             item = spared(item, outcome, deaths)
 
     def once(self, task: Callable[[Any], Any], item: Any) -> Any:
-        """The result, or how the worker died."""
+        """The result of one attempt, or the worker's death."""
         try:
             if self.stopping.is_set():
                 raise Stopped
@@ -156,7 +156,7 @@ class Worker:
                     raise Stopped
                 if died := self.overdue():
                     return died
-            is_done, *said = self.pipe.recv()
+            is_done, *reply = self.pipe.recv()
         except (EOFError, ConnectionError):
             self.end()
             return Died(self.place(), DIED)
@@ -164,12 +164,12 @@ class Worker:
             self.end()
             raise
         if not is_done:
-            raise error_of(*said)
+            raise error_of(*reply)
         self.renew()
-        return said[0]
+        return reply[0]
 
     def renew(self) -> None:
-        """End the process if it has grown; the next task starts another."""
+        """End the process if its memory has grown; the next task starts another."""
         if self.process is None or (now := bytes_of(self.process.pid)) is None:
             return
         if self.first_bytes is None:
@@ -178,28 +178,28 @@ class Worker:
             self.end()
 
     def start(self) -> None:
-        """Start the process, with a page to note on and a pipe to hear by."""
+        """Start the process with a status page and a pipe."""
         self.end()
         with tempfile.TemporaryFile() as file:
             file.truncate(NOTE.size)
             self.page = mmap.mmap(file.fileno(), NOTE.size)
-            self.pipe, theirs = Pipe()
-            inherited = (theirs.fileno(), file.fileno())
-            given = f"{inherited}, {self.limit_seconds!r}, {os.getpid()}"
-            command = f"from {__name__} import serve; serve({given})"
+            self.pipe, child_end = Pipe()
+            inherited = (child_end.fileno(), file.fileno())
+            arguments = f"{inherited}, {self.limit_seconds!r}, {os.getpid()}"
+            command = f"from {__name__} import serve; serve({arguments})"
             self.process = subprocess.Popen(
                 child.python_command("-c", command), stdin=subprocess.DEVNULL,
                 pass_fds=inherited, env=child.python_environment(),
             )  # fmt: skip
-            theirs.close()
+            child_end.close()
 
     def place(self) -> Place | None:
-        """The record that the page names."""
+        """The record on the status page."""
         *place, since, _ = NOTE.unpack_from(self.page, 0)
         return Place(*place) if since else None
 
     def overdue(self) -> Died | None:
-        """Kill the worker if it is past the limit on a record, and say on which."""
+        """Kill the worker if its record exceeds the limit; returns the record."""
         *place, since, spent = NOTE.unpack_from(self.page, 0)
         waited, limit = time.monotonic() - since, self.limit_seconds
         if not since or waited < limit or self.process is None:
@@ -209,12 +209,12 @@ class Worker:
             if now is not None and now - spent < limit:
                 return None
         self.end()
-        # It may have gone on while it was looked at; then nobody is to blame.
+        # It may have moved to the next record before it was killed; then no record is at fault.
         *after, still, _ = NOTE.unpack_from(self.page, 0)
         return Died(Place(*after) if (place[:2], since) == (after[:2], still) else None, TIME_LIMIT)
 
     def end(self) -> None:
-        """Kill the process, if there is one, and wait for its end."""
+        """Kill the process, if running, and wait for its exit."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -223,7 +223,7 @@ class Worker:
 
 
 def seconds_of(pid: int) -> float | None:
-    """Processor time that a process has taken; None where the system does not tell."""
+    """CPU time of a process; None where /proc is missing."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -233,7 +233,7 @@ def seconds_of(pid: int) -> float | None:
 
 
 def bytes_of(pid: int) -> int | None:
-    """Memory that a process holds; None where the system does not tell."""
+    """Resident memory of a process; None where /proc is missing."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -242,7 +242,7 @@ def bytes_of(pid: int) -> int | None:
 
 
 def spared(item: Any, died: Died, deaths: Counter[Place | None]) -> Any:
-    """The item to try next; an error if neither a record nor chance can be blamed any more."""
+    """The item to retry, without the offending record; CapacityError if no record explains it."""
     place = died.place and died.place._replace(step=min(died.place.step, 0))
     deaths[place] += 1
     if died.place is None:
@@ -256,14 +256,13 @@ def spared(item: Any, died: Died, deaths: Counter[Place | None]) -> Any:
     else:
         return item
     raise CapacityError(
-        f"A worker ended {sum(deaths.values())} times over the same work ({died.reason}): the "
-        "machine is short of memory, or it was killed; use fewer --workers and run the same "
-        "command again: what is complete stays."
+        f"A worker died {sum(deaths.values())} times on the same task ({died.reason}), probably "
+        "from lack of memory; use fewer --workers and run the same command again to resume."
     )
 
 
 def error_of(name: str, text: str, trace: str) -> Exception:
-    """The error that a worker told of, of its own kind where it is one of ours."""
+    """The error that a worker reported; a GroundupError keeps its class."""
     kinds = [GroundupError]
     for kind in kinds:
         kinds += kind.__subclasses__()
@@ -276,9 +275,9 @@ def error_of(name: str, text: str, trace: str) -> Exception:
 
 
 def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None:
-    """Do tasks until the parent is gone, be it gone already; the body of a worker process."""
+    """Run tasks until the parent exits; the main loop of a worker process."""
     global _page
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and kills us
     pipe, _armed[1] = Connection(inherited[0]), limit_seconds
     _page = mmap.mmap(inherited[1], NOTE.size)
     os.close(inherited[1])
@@ -288,7 +287,7 @@ def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None
             task, item = pipe.recv()
         except (EOFError, ConnectionError):
             return
-        except Exception as error:  # an item whose class is not in a module that can be imported
+        except Exception as error:  # the item's class cannot be imported here
             pipe.send(told(error))
             continue
         nowhere()
@@ -304,20 +303,20 @@ def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None
 
 
 def told(error: Exception) -> tuple[bool, str, str, str]:
-    """An error in words, for the parent."""
+    """An error as a reply to the parent."""
     if isinstance(error, OSError):
         error = full_disk(error.filename or "the run's folder", error)
     return (False, type(error).__name__, str(error), traceback.format_exc())
 
 
 def end_with(parent: int) -> None:
-    """End this process soon after its parent: a dead parent's child is given to another."""
+    """Exit soon after the parent does: an orphan gets another parent id."""
     while os.getppid() == parent:
         time.sleep(TICK_SECONDS)
     os._exit(1)
 
 
 def load(target: str) -> Any:
-    """What `module:name` names."""
+    """Import the object at `module:name`."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,7 +1,7 @@
-"""How two runs differ: settings, what each step took, which documents came and went.
+"""How two runs differ: settings, what each step removed, which documents were added or removed.
 
-A corpus from which something was withdrawn is compared by the pipeline that it came from, and what
-was withdrawn is said in a line.
+A corpus after a withdrawal is compared by the pipeline of its origin, and the withdrawal is
+reported in a line.
 """
 
 from collections import Counter
@@ -15,36 +15,36 @@ from .reading import counters, identities, records, removals
 
 SHOWN = 20
 WITHDRAW = "withdraw"
-"""The stage whose corpora lack something that another has."""
+"""The stage that removes documents from a corpus."""
 
 
 class Change(NamedTuple):
-    """A document that is in one run only."""
+    """A document that is in only one of the runs."""
 
     id: str
     path: str
     reason: str
-    """Why the other run dropped it; empty if that never saw it."""
+    """Why the other run dropped it; empty if it never read it."""
 
 
 class Runs(NamedTuple):
     """How two runs differ."""
 
     settings: tuple[tuple[str, Any, Any], ...]
-    """What, and what it is in either; None where it is not."""
+    """Name, and its value in either run; None where it is missing."""
     counts: tuple[tuple[str, int, int], ...]
-    """`step: what: reason` and how often in either."""
+    """`step: what: reason`, and its count in either run."""
     gone: tuple[Change, ...]
-    """In the first only."""
+    """Documents only in the first run."""
     came: tuple[Change, ...]
-    """In the second only."""
+    """Documents only in the second run."""
     moved: int
-    """In both, in another split."""
+    """Number of documents that are in both runs in different splits."""
     withdrawn: tuple[str, ...] = ()
-    """A sentence for either corpus from which something was withdrawn."""
+    """A sentence for each of the two corpora that a withdrawal made."""
 
     def __str__(self) -> str:
-        """A line a difference."""
+        """One line per difference."""
         lines = [*self.withdrawn, *(f"  {name}: {a} -> {b}" for name, a, b in self.settings)]
         lines += [f"  {name}: {a:,} -> {b:,}  ({b - a:+,})" for name, a, b in self.counts]
         for title, rows in (("gone", self.gone), ("new", self.came)):
@@ -59,39 +59,41 @@ def compare_runs(first: Artifact, second: Artifact) -> Runs:
     """Compare two corpora of `groundup prepare`: settings, counts, documents.
 
     first   the corpus to compare with
-    second  the other one
+    second  the other corpus
 
     Raises ConfigError for an artifact that `prepare` did not make.
     """
     old, new = identities(first), identities(second)
-    was, now = counters(first), counters(second)
-    pipelines = [settings(first, was), settings(second, now)]
+    old_counts, new_counts = counters(first), counters(second)
+    pipelines = [settings(first, old_counts), settings(second, new_counts)]
     return Runs(
         tuple(differing(*map(flat, pipelines))) if all(pipelines) else (),
-        tuple((name, a or 0, b or 0) for name, a, b in differing(taken(was), taken(now))),
+        tuple(
+            (name, a or 0, b or 0) for name, a, b in differing(taken(old_counts), taken(new_counts))
+        ),
         changes(old.keys() - new.keys(), first, second),
         changes(new.keys() - old.keys(), second, first),
         sum(new.get(id, split) != split for id, split in old.items()),
-        tuple(withdrawn(first, was)) + tuple(withdrawn(second, now)),
+        tuple(withdrawn(first, old_counts)) + tuple(withdrawn(second, new_counts)),
     )
 
 
-def settings(corpus: Artifact, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The pipeline that made a corpus; of one from which something was withdrawn, its origin's."""
-    return (told.get("pipeline") or {}) if corpus.stage == WITHDRAW else corpus.config
+def settings(corpus: Artifact, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The pipeline of a corpus, or of its origin if a withdrawal made it."""
+    return (counts.get("pipeline") or {}) if corpus.stage == WITHDRAW else corpus.config
 
 
-def withdrawn(corpus: Artifact, told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the sentence for a corpus from which something was withdrawn."""
+def withdrawn(corpus: Artifact, counts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for a corpus that a withdrawal made."""
     if corpus.stage == WITHDRAW:
         config = WithdrawConfig(**corpus.config)
-        why = f" ({config.reason})" if config.reason else ""
-        origins = ", from ".join(id[:12] for id in reversed(told.get("withdrawn_from", ())))
-        yield f"{corpus.path} is withdrawn from {origins or '?'}: {meaning(config)}{why}"
+        reason = f" ({config.reason})" if config.reason else ""
+        origins = ", from ".join(id[:12] for id in reversed(counts.get("withdrawn_from", ())))
+        yield f"{corpus.path} is withdrawn from {origins or '?'}: {meaning(config)}{reason}"
 
 
 def changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[Change, ...]:
-    """The documents of some ids, and why the other corpus has them not."""
+    """The documents with these ids, and why the other corpus does not have them."""
     if not ids:
         return ()
     columns = ("id", "what", "reason")
@@ -100,31 +102,31 @@ def changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[Change, ...
         for one in removals(there, columns)
         if one.what == "record" and one.id in ids
     }
-    found = [
+    documents = [
         Change(one.id, one.path, reasons.get(one.id, ""))
         for _, one in records(here, ("id", "path"))
         if one.id in ids
     ]
-    return tuple(sorted(found, key=lambda one: (one.path, one.id)))
+    return tuple(sorted(documents, key=lambda one: (one.path, one.id)))
 
 
-def taken(told: Mapping[str, Any]) -> dict[str, int]:
-    """Counts of a run by step, kind and reason, and of what is left, by split."""
-    found = {
+def taken(run: Mapping[str, Any]) -> dict[str, int]:
+    """Counts of a run by step, kind and reason, and of what remains, by split."""
+    removed = {
         f"{step['name']}: {what}: {reason}": count
-        for step in told["steps"]
+        for step in run["steps"]
         for what, reasons in step["taken"].items()
         for reason, count in reasons.items()
     }
-    return found | {
+    return removed | {
         f"{split}: {unit}": count
-        for split, units in told["splits"].items()
+        for split, units in run["splits"].items()
         for unit, count in units.items()
     }
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """A nested value as names and leaves.
+    """Flatten a nested value to dotted names and leaves.
 
     >>> flat({"a": {"b": 1}, "c": [2]})
     {'a.b': 1, 'c.0': 2}
@@ -135,14 +137,14 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
         items = enumerate(value)
     else:
         return {name: value}
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for key, inner in items:
-        found |= flat(inner, f"{name}.{key}" if name else str(key))
-    return found
+        leaves |= flat(inner, f"{name}.{key}" if name else str(key))
+    return leaves
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield names whose values differ, in the order of the first, then of the second."""
+    """Yield the names whose values differ, in the order of the first, then of the second."""
     for name in dict.fromkeys([*a, *b]):
         if a.get(name) != b.get(name):
             yield name, a.get(name), b.get(name)

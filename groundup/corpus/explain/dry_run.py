@@ -1,7 +1,7 @@
-"""The page of a dry run: records before and after each step, side by side, what went struck out.
+"""The page of a dry run: records before and after each step, side by side, removals struck out.
 
-A step that makes text of bytes is shown by all the text that it found, with what it then left out
-struck; long stretches that stay are folded. What could not be read comes first, with its reasons.
+A step that extracts text from bytes is shown with all the text that it found and what it omitted
+struck out; long unchanged segments are folded. Unreadable files come first, with their reasons.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from .reading import counted
 
 SHOWN_CHARACTERS = 6_000
 EDGE = 400
-"""Characters of a folded stretch that are shown at either end."""
+"""Characters shown at either end of a folded segment."""
 EXAMPLES = 4
 MOST_BYTES = 4 * 2**20
 STYLE = """
@@ -33,20 +33,20 @@ max-height:420px;overflow:auto;margin:4px 0 0;padding:8px;background:var(--paper
 
 
 class Piece(NamedTuple):
-    """A stretch of a text at a step."""
+    """A segment of a text at a step."""
 
     text: str
     is_before: bool = True
-    """Whether it stands in the text before the step."""
+    """Whether it is in the text before the step."""
     is_after: bool = True
     reason: str = ""
-    """Why it went or came; empty for what stayed."""
+    """Why it was removed or inserted; empty if unchanged."""
 
 
 def dry_run_page(rows: Sequence[Shown], out: Path) -> Path:
-    """Write the page of what a dry run showed; returns its path.
+    """Write the page of a dry run and return its path.
 
-    A record's unchanged steps are named in a line; of a long text the beginning is shown.
+    A record's unchanged steps are listed in one line; of a long text the start is shown.
     """
     steps = [row for row in rows if row.step != READ]
     unread = sum(row.step == READ and bool(row.reason) for row in rows)
@@ -54,94 +54,98 @@ def dry_run_page(rows: Sequence[Shown], out: Path) -> Path:
     sheet.add(page.headline([
         page.Figure("records", len({row.id for row in steps})),
         page.Figure("dropped", sum(bool(row.reason) for row in steps)),
-        page.Figure("could not be read", unread, note="where this sample looked"),
+        page.Figure("could not be read", unread, note="in this sample"),
     ]))  # fmt: skip
     budget = MOST_BYTES
     for source in dict.fromkeys(row.source for row in rows):
-        own = [row for row in rows if row.source == source]
-        blocks = list(unread_block([row for row in own if row.step == READ and row.reason]))
-        for one in by_record(row for row in own if row.step != READ):
-            blocks.append(record_block(one) if budget > 0 else left_out(one[0]))
+        source_rows = [row for row in rows if row.source == source]
+        blocks = list(unread_block([row for row in source_rows if row.step == READ and row.reason]))
+        for record_rows in by_record(row for row in source_rows if row.step != READ):
+            blocks.append(record_block(record_rows) if budget > 0 else left_out(record_rows[0]))
             budget -= len(blocks[-1])
-        looked = next((row.metadata for row in own if row.step == READ and not row.id), None)
-        sheet.section(f"Source {source}", looked_at(looked) if looked else "", *blocks)
+        read = next((row.metadata for row in source_rows if row.step == READ and not row.id), None)
+        sheet.section(f"Source {source}", looked_at(read) if read else "", *blocks)
     write_text(out, sheet.render())
     return out
 
 
 def lead(steps: Sequence[Shown], unread: int) -> str:
-    """What the sample showed, and what a sample cannot show."""
+    """Summary of the sample, and what a sample cannot show."""
     records, changed = len({row.id for row in steps}), sum(map(is_changed, steps))
-    said = (
+    summary = (
         f"{counted(records, 'record')} through {counted(len({row.step for row in steps}), 'step')}:"
         f" {sum(bool(row.reason) for row in steps):,} dropped, {changed:,} times changed"
     )
-    said += f"; {unread:,} more could not be read" * bool(unread)
+    summary += f"; {unread:,} more could not be read" * bool(unread)
     return (
-        f"{said}. This is a sample: a run reads everything, so it may find reasons that are not "
-        "here, and steps that compare documents saw these records alone."
+        f"{summary}. This is a sample: a complete run may find further reasons, and steps that "
+        "compare documents saw only these records."
     )
 
 
-def looked_at(told: dict[str, int]) -> str:
-    """How much of a source the sample looked at.
+def looked_at(counts: dict[str, int]) -> str:
+    """How much of a source the sample read.
 
     >>> looked_at({"parts": 10, "of": 47, "records": 12, "unread": 1})
-    'Looked at 10 of 47 files or parts of files: 12 records could be read, 1 could not.'
+    'Read 10 of 47 files or parts of files: 12 records could be read, 1 could not.'
     """
     return (
-        f"Looked at {told['parts']:,} of {counted(told['of'], 'file')} or parts of files: "
-        f"{counted(told['records'], 'record')} could be read, {told['unread']:,} could not."
+        f"Read {counts['parts']:,} of {counted(counts['of'], 'file')} or parts of files: "
+        f"{counted(counts['records'], 'record')} could be read, {counts['unread']:,} could not."
     )
 
 
 def unread_block(rows: Sequence[Shown]) -> Iterator[page.Html]:
-    """Yield what could not be read of a source by reason, with examples, if there was anything."""
+    """Yield a source's unreadable files by reason, with examples, if there are any."""
     reasons = Counter(row.reason for row in rows)
     lines = []
     for reason, count in reasons.most_common():
-        some = [row for row in rows if row.reason == reason][:EXAMPLES]
-        told = "; ".join(f"{row.path} ({row.metadata['details'] or 'no details'})" for row in some)
-        more = f"; and {count - len(some):,} more" if count > len(some) else ""
-        lines.append(page.element("p.unread", f"{reason} · {count:,}: {told}{more}"))
+        examples = [row for row in rows if row.reason == reason][:EXAMPLES]
+        listed = "; ".join(
+            f"{row.path} ({row.metadata['details'] or 'no details'})" for row in examples
+        )
+        more = f"; and {count - len(examples):,} more" if count > len(examples) else ""
+        lines.append(page.element("p.unread", f"{reason} · {count:,}: {listed}{more}"))
     if rows:
-        others = sum(count for reason, count in reasons.items() if reason in NO_DOCUMENTS)
-        title = f"{len(rows) - others:,} could not be read"
-        title += f", {counted(others, 'file')} skipped that are no documents" * bool(others)
+        skipped = sum(count for reason, count in reasons.items() if reason in NO_DOCUMENTS)
+        title = f"{len(rows) - skipped:,} could not be read"
+        title += f", {counted(skipped, 'file')} skipped that are not documents" * bool(skipped)
         yield page.details(title, *lines, is_open=True)
 
 
 def left_out(row: Shown) -> page.Html:
-    """A line for a record that the page has no room for."""
-    return page.element("p.small", f"{row.path} is in dry-run.jsonl; the page has no room for it.")
+    """A line for a record that does not fit on the page."""
+    return page.element("p.small", f"{row.path} is in dry-run.jsonl; it does not fit on the page.")
 
 
 def by_record(rows: Iterable[Shown]) -> list[list[Shown]]:
-    """Rows of each record together, records in the order of their first row."""
-    found: dict[str, list[Shown]] = {}
+    """Group rows by record, in the order of their first rows."""
+    groups: dict[str, list[Shown]] = {}
     for row in rows:
-        found.setdefault(row.id, []).append(row)
-    return list(found.values())
+        groups.setdefault(row.id, []).append(row)
+    return list(groups.values())
 
 
 def is_changed(row: Shown) -> bool:
-    """Whether a step took something of a record that it kept, or made its text."""
+    """Whether a step changed a record that it kept, or extracted its text."""
     return not row.reason and (row.before != row.after or row.made_of > 0)
 
 
 def record_block(rows: Sequence[Shown]) -> page.Html:
-    """One record: what every step did to it."""
+    """One record with the effect of every step."""
     last = rows[-1]
     kept = f"kept, {counted(len(last.after), 'character')}"
-    end = f"dropped: {last.reason}" if last.reason else kept
-    quiet = [row.step for row in rows if not is_changed(row) and not row.reason]
-    loud = [step_block(row) for row in rows if is_changed(row) or row.reason]
-    rest = page.element("p.small.rest", f"Unchanged by {', '.join(quiet)}.") if quiet else ""
-    return page.details(f"{last.path} · {end}", *loud, rest, is_open=bool(loud))
+    outcome = f"dropped: {last.reason}" if last.reason else kept
+    unchanged = [row.step for row in rows if not is_changed(row) and not row.reason]
+    changed = [step_block(row) for row in rows if is_changed(row) or row.reason]
+    rest = (
+        page.element("p.small.rest", f"Unchanged by {', '.join(unchanged)}.") if unchanged else ""
+    )
+    return page.details(f"{last.path} · {outcome}", *changed, rest, is_open=bool(changed))
 
 
 def step_block(row: Shown) -> page.Html:
-    """One step: the text before with what went struck out, the text after or why there is none."""
+    """One step: the text before with removals struck out; the text after, or why there is none."""
     why = f"dropped: {row.reason}" if row.reason else reasons(row)
     made = f"before: all text in {record.size(row.made_of)} of {row.kind}"
     parts = pieces(row)
@@ -168,55 +172,55 @@ def step_block(row: Shown) -> page.Html:
 
 
 def reasons(row: Shown) -> str:
-    """Reasons of what a step took, counted."""
+    """Counts of a step's reasons."""
     counts = Counter(one["reason"] for one in row.removed)
     return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "text made"
 
 
 def pieces(row: Shown) -> list[Piece]:
-    """The text of a step, cut where something went or came; whole texts where it was replaced."""
-    edits = [one for one in row.removed if one["what"] != "record"]
+    """Split a step's text where it was edited; both texts if it was replaced as a whole."""
+    edits = [edit for edit in row.removed if edit["what"] != "record"]
     if not edits:
         same = not row.reason and row.before == row.after
         both = [Piece(row.before, True, same), Piece(row.after, False, True)]
         return both[:1] if same or row.reason else both
-    at, found = 0, []
-    for one in edits:
-        if one["start"] < at or one["start"] > len(row.before):
-            continue  # past what the lines hold of a long text
-        found.append(Piece(row.before[at : one["start"]]))
-        found.append(Piece(row.before[one["start"] : one["end"]], True, False, one["reason"]))
-        found.append(Piece(one["put"], False, True, one["reason"]))
-        at = one["end"]
-    return [piece for piece in (*found, Piece(row.before[at:])) if piece.text]
+    position, segments = 0, []
+    for edit in edits:
+        if edit["start"] < position or edit["start"] > len(row.before):
+            continue  # beyond the stored part of a long text
+        segments.append(Piece(row.before[position : edit["start"]]))
+        segments.append(Piece(row.before[edit["start"] : edit["end"]], True, False, edit["reason"]))
+        segments.append(Piece(edit["put"], False, True, edit["reason"]))
+        position = edit["end"]
+    return [segment for segment in (*segments, Piece(row.before[position:])) if segment.text]
 
 
-def drawn(parts: Sequence[Piece], edge: int) -> Iterator[page.Html]:
-    """Yield stretches as they are shown, up to a bound; what is left out is told."""
-    room = SHOWN_CHARACTERS
-    for number, piece in enumerate(parts):
-        if room <= 0:
-            yield gap(sum(len(one.text) for one in parts[number:]))
+def drawn(segments: Sequence[Piece], edge: int) -> Iterator[page.Html]:
+    """Yield segments as shown, up to a limit, and the number of omitted characters."""
+    remaining = SHOWN_CHARACTERS
+    for number, segment in enumerate(segments):
+        if remaining <= 0:
+            yield gap(sum(len(rest.text) for rest in segments[number:]))
             return
-        room -= min(len(piece.text), 2 * edge)
-        if not piece.reason:
-            yield page.join(folded(piece.text, edge))
-        elif piece.is_after:
-            yield page.element("ins", *folded(piece.text, edge))
+        remaining -= min(len(segment.text), 2 * edge)
+        if not segment.reason:
+            yield page.join(folded(segment.text, edge))
+        elif segment.is_after:
+            yield page.element("ins", *folded(segment.text, edge))
         else:
-            text = piece.text.rstrip()
+            text = segment.text.rstrip()
             yield page.element("del", *folded(text, edge))
-            yield page.element("span.why", f" {piece.reason} ")
-            yield page.escape(piece.text[len(text) :])
+            yield page.element("span.why", f" {segment.reason} ")
+            yield page.escape(segment.text[len(text) :])
 
 
 def folded(text: str, edge: int) -> list[str]:
-    """A text without its middle, if it is long."""
+    """A text without its middle if it is long."""
     if len(text) <= 3 * edge:
         return [text]
     return [text[:edge], gap(len(text) - 2 * edge), text[-edge:]]
 
 
 def gap(count: int) -> page.Html:
-    """The sign for characters that are not shown."""
+    """The mark for characters that are not shown."""
     return page.element("span.gap", f" … {counted(count, 'character')} not shown … ")

@@ -1,7 +1,7 @@
-"""The funnel: what the whole corpus held after each step, beside what the step saw of it.
+"""The funnel: the size of the complete corpus after each step, and how much of it the step read.
 
-A step that concerns some sources or kinds counts those alone, so its own numbers say nothing of the
-corpus; the running total comes from what every step dropped and by how much it changed the text.
+A step that applies to some sources or kinds counts only those, so its own numbers do not describe
+the corpus; the running total is computed from what each step dropped and how it changed the text.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ TITLES = {
     HAS_TEXT.name: "end: is there text?",
     ENGINE: "set aside: failed, hung, same id",
 }
-"""What the page calls the stations that are no steps of the pipeline."""
+"""Titles of the stages that are not steps of the pipeline."""
 HIDDEN = {"aria-hidden": "true"}
 STYLE = """
 .share{display:block;height:8px;background:var(--line);border-radius:4px;min-width:80px}
@@ -35,54 +35,54 @@ color:var(--ink-2)}.funnel .bar-cell::before{content:none}}
 
 
 class Station(NamedTuple):
-    """A step, or what comes before and after the steps, and what the corpus held then."""
+    """A step, or a stage before or after the steps, and the size of the corpus after it."""
 
     name: str
     saw: int
-    """Records that it ruled about."""
+    """Records that it processed."""
     dropped: int
     slices: int
-    """Slices of text that it removed, replaced or kept aside."""
+    """Slices of text that it removed, replaced or moved to the metadata."""
     derived: int
-    """Records that it made of others."""
+    """Records that it derived from others."""
     documents: int
-    """Of the whole corpus, after it."""
+    """In the complete corpus, after it."""
     characters: int | None
-    """Of the whole corpus, after it; None where an older run did not count it."""
+    """In the complete corpus, after it; None if an older run did not count them."""
     bytes: int = 0
-    """Of what was read."""
+    """Bytes read."""
 
 
-def funnel(told: Mapping[str, Any]) -> tuple[Station, ...]:
-    """Every station of a run in order, with running totals of the whole corpus."""
-    found: list[Station] = []
+def funnel(counts: Mapping[str, Any]) -> tuple[Station, ...]:
+    """Every stage of a run in order, with running totals of the complete corpus."""
+    stages: list[Station] = []
     is_over = False
-    for step in told["steps"]:
+    for step in counts["steps"]:
         dropped = sum(step["taken"].get("record", {}).values())
         slices = sum(sum(n.values()) for what, n in step["taken"].items() if what != "record")
         name = step["name"]
         if name == ENGINE and not dropped:
-            continue  # nothing was set aside
-        if not found:
-            others = skipped(told["steps"])
-            saw, dropped = (step["in"] or step["out"]) - others, dropped - others
-            found.append(Station(name, saw, dropped, slices, 0, step["out"], step["characters"],
+            continue  # nothing was rejected
+        if not stages:
+            skipped_files = skipped(counts["steps"])
+            saw, dropped = (step["in"] or step["out"]) - skipped_files, dropped - skipped_files
+            stages.append(Station(name, saw, dropped, slices, 0, step["out"], step["characters"],
                                  step.get("bytes", 0)))  # fmt: skip
             continue
-        documents, characters = found[-1].documents, found[-1].characters
+        documents, characters = stages[-1].documents, stages[-1].characters
         if is_over and name != ENGINE and not name.startswith(WITHDRAWN):
-            documents, made = documents + step["out"], step["out"]
+            documents, derived = documents + step["out"], step["out"]
             characters = None if characters is None else characters + step["characters"]
-            found.append(Station(name, step["in"], 0, slices, made, documents, characters))
+            stages.append(Station(name, step["in"], 0, slices, derived, documents, characters))
             continue
         is_over = is_over or name == HAS_TEXT.name
         after = characters_after(step, documents, characters)
-        found.append(Station(name, step["in"], dropped, slices, 0, documents - dropped, after))
-    return tuple(found)
+        stages.append(Station(name, step["in"], dropped, slices, 0, documents - dropped, after))
+    return tuple(stages)
 
 
 def characters_after(step: Mapping[str, Any], documents: int, characters: int | None) -> int | None:
-    """Characters of the whole corpus after a step that saw some of its documents, or all."""
+    """Characters of the complete corpus after a step that read some or all of its documents."""
     if step["in"] == documents:
         return step["characters"]
     if characters is None or "grew" not in step:
@@ -91,8 +91,8 @@ def characters_after(step: Mapping[str, Any], documents: int, characters: int | 
 
 
 def funnel_table(stations: tuple[Station, ...]) -> page.Html:
-    """A row a station, with a bar of how many of the documents read are left; on a narrow screen
-    every row is a block of its own."""
+    """One row per stage, with a bar of the documents that remain; on a narrow screen each row is a
+    block."""
     labels = ("saw", "dropped", "slices changed", "documents left", "characters left")
     heads = [("th", "step"), *(("th.numeric", label) for label in labels), ("th", "")]
     top = [page.element(name, text, attributes={"scope": "col"}) for name, text in heads]
@@ -120,7 +120,7 @@ def funnel_table(stations: tuple[Station, ...]) -> page.Html:
     return page.scrolling(page.element("table.funnel", caption, head, body), "Funnel")
 
 
-def share(part: float) -> page.Html:
-    """A bar that is filled to a part of it."""
-    width = {"style": f"width:{100 * min(max(part, 0), 1):.1f}%"}
+def share(fraction: float) -> page.Html:
+    """A bar filled to a fraction."""
+    width = {"style": f"width:{100 * min(max(fraction, 0), 1):.1f}%"}
     return page.element("span.share", page.element("i", attributes=width), attributes=HIDDEN)

@@ -1,7 +1,7 @@
-"""Reading a prepared corpus: its counters, its removals, one record through all of its steps.
+"""Reads a prepared corpus: its counters, its log of removals, its records.
 
-Shards are read a group of rows at a time and only the columns that are asked for, so a corpus of
-any size is explained in little memory.
+Shards are read in row groups, and only the requested columns, so memory is small for a corpus of
+any size.
 """
 
 import json
@@ -15,18 +15,18 @@ from ..split import COUNTERS, SPLITS
 
 BATCH_ROWS = 4096
 WITHDRAWN = "withdrawn"
-"""The reason, and the step, of what was withdrawn."""
+"""The reason, and the step, of withdrawn records."""
 
 
 class Kept(NamedTuple):
-    """A record that got into the corpus."""
+    """A record of the corpus and its split."""
 
     split: str
     record: Record
 
 
 class Held(NamedTuple):
-    """What is known of a record of the corpus, without its text."""
+    """A record of the corpus without its text."""
 
     id: str
     source: str
@@ -35,9 +35,9 @@ class Held(NamedTuple):
 
 
 def counters(corpus: Artifact) -> dict[str, Any]:
-    """The counters of a run.
+    """Read the counters of a run.
 
-    Raises ConfigError for an artifact that `prepare` did not make.
+    Raises ConfigError for an artifact that `prepare` did not create.
     """
     if corpus.kind != "corpus" or corpus.stage not in ("prepare", "withdraw"):
         raise ConfigError(
@@ -48,9 +48,9 @@ def counters(corpus: Artifact) -> dict[str, Any]:
 
 
 def removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iterator[Removal]:
-    """Yield all that was removed, in the order of phases and shards.
+    """Yield the rows of the log of removals, in the order of phases and shards.
 
-    columns  those to read; the others are empty in what comes back
+    columns  the columns to read; the other fields are empty
     """
     import pyarrow.parquet as parquet
 
@@ -64,8 +64,8 @@ def removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iter
 
 
 def is_named(name: str, one: Any) -> bool:
-    """Whether a person means this record: by its id or the beginning of it, or by its path, before
-    which its source's name may stand.
+    """Whether a name refers to this record: its id or a prefix of it, or its path with or without
+    its source's name.
 
     >>> one = Held("d6a3f4afb29b", "notes", "a.md", {})
     >>> [is_named(name, one) for name in ("d6a3f4", "a.md", "notes/a.md", "d6a3", "b/a.md")]
@@ -77,7 +77,7 @@ def is_named(name: str, one: Any) -> bool:
 
 
 def is_inside(name: str, one: Any) -> bool:
-    """Whether a record lies in the file of that path, with or without its source's name.
+    """Whether a record is in the file of that path, with or without its source's name.
 
     >>> is_inside("a.jsonl", Held("1", "rows", "a.jsonl#7", {}))
     True
@@ -86,10 +86,10 @@ def is_inside(name: str, one: Any) -> bool:
 
 
 def kept(corpus: Artifact, name: str) -> list[Kept]:
-    """The records of that id or path which are in the corpus; texts of no others are read."""
+    """The corpus's records of that id or path; no other texts are read."""
     import pyarrow.parquet as parquet
 
-    found = []
+    matches = []
     for shard in record_shards(corpus):
         with parquet.ParquetFile(corpus.file(shard)) as file:
             for group in range(file.num_row_groups):
@@ -100,18 +100,18 @@ def kept(corpus: Artifact, name: str) -> list[Kept]:
                 if rows:
                     table = file.read_row_group(group).take(rows)
                     batches = table.combine_chunks().to_batches()
-                    found += [
+                    matches += [
                         Kept(shard.partition("/")[0], record)
                         for batch in batches
                         for record in from_batch(batch)
                     ]
-    return found
+    return matches
 
 
 def records(corpus: Artifact, columns: Sequence[str] = Held._fields) -> Iterator[tuple[str, Held]]:
-    """Yield the split of every record and what is known of it, without its text.
+    """Yield the split of every record, and the record without its text.
 
-    columns  those to read; the others are empty in what comes back
+    columns  the columns to read; the other fields are empty
     """
     import pyarrow.parquet as parquet
 
@@ -126,7 +126,7 @@ def records(corpus: Artifact, columns: Sequence[str] = Held._fields) -> Iterator
 
 
 def record_shards(corpus: Artifact) -> list[str]:
-    """Names of the files that hold records, in the order of splits."""
+    """Names of the files of records, in the order of splits."""
     return [
         name
         for split in SPLITS
@@ -136,17 +136,17 @@ def record_shards(corpus: Artifact) -> list[str]:
 
 
 def names_of(corpus: Artifact, ids: Collection[str]) -> dict[str, str]:
-    """`SOURCE/PATH` of records by their ids, whether they stayed or were dropped."""
+    """`SOURCE/PATH` of records by id, kept or dropped."""
     wanted, columns = set(ids), ("id", "source", "path")
     if not wanted:
         return {}
-    gone = (one for one in removals(corpus, columns) if one.id in wanted)
-    here = (one for _, one in records(corpus, columns) if one.id in wanted)
-    return {one.id: f"{one.source}/{one.path}" for rows in (gone, here) for one in rows}
+    dropped = (one for one in removals(corpus, columns) if one.id in wanted)
+    present = (one for _, one in records(corpus, columns) if one.id in wanted)
+    return {one.id: f"{one.source}/{one.path}" for rows in (dropped, present) for one in rows}
 
 
 def counted(count: int, name: str) -> str:
-    """A number and what is counted, in the singular where there is one.
+    """A number and its noun, in the singular or plural.
 
     >>> counted(1, "document"), counted(1200, "document")
     ('1 document', '1,200 documents')
@@ -155,14 +155,14 @@ def counted(count: int, name: str) -> str:
 
 
 def identities(corpus: Artifact) -> dict[str, str]:
-    """The split of every record, by its id."""
+    """The split of every record, by id."""
     return {one.id: split for split, one in records(corpus, ("id",))}
 
 
 def only(found: Sequence[Any], name: str, corpus: Artifact) -> None:
-    """Raise DataError unless something was found."""
+    """Raise DataError if nothing was found."""
     if not found:
         raise DataError(
-            f"{corpus.path} never saw a record {name!r}; give an id (6 hex digits or more), or a "
-            "path as `groundup corpus report` shows them, with its source's name before it or not."
+            f"{corpus.path} has no record {name!r}; expected an id (6 hex digits or more) or a "
+            "path as `groundup corpus report` shows it, with or without its source's name."
         )

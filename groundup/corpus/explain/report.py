@@ -1,7 +1,7 @@
-"""The report of a corpus: one page that says what came in, what went and why, and what is left.
+"""The report of a corpus: one HTML page of what was read, what was removed and why, what remains.
 
-The funnel step by step, every reason with examples of what it took, histograms of what was
-measured, sources and their licences. Opens from disk, loads nothing.
+It has the funnel step by step, every reason with examples, histograms of the measurements, sources
+and their licences. It opens from disk and loads nothing else.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from .reading import counted, counters, removals
 
 EXAMPLES = 4
 OPEN = 5
-"""Reasons whose examples are in view."""
+"""Number of reasons whose examples are expanded."""
 MOST_LICENCES = 100
 EXAMPLE_CHARACTERS = 240
 MOST_REASONS, MOST_HISTOGRAMS = 60, 24
@@ -40,49 +40,49 @@ TAKEN = {
 
 
 class Reason(NamedTuple):
-    """Why a step took something, how often, and some of what it took."""
+    """Why a step removed something, how often, and examples."""
 
     step: str
     what: str
     reason: str
     count: int
     examples: tuple[Removal, ...] = ()
-    """The first few, their texts cut short; of the most frequent reasons."""
+    """The first few, shortened; only for the most frequent reasons."""
 
 
 class Licence(NamedTuple):
-    """What a source's documents state as their licence, and how much is under it."""
+    """A licence that a source's documents state, and how much text is under it."""
 
     licence: str
-    """Empty if they state none."""
+    """Empty if not stated."""
     source: str
     documents: int
     characters: int
 
 
 class Told(NamedTuple):
-    """Where a report is, and all that it tells."""
+    """A report: the path of its page and its content."""
 
     page: str
     documents_in: int
-    """Documents that were read, could they be or not; files that are none are not among them."""
+    """Documents given to the run, readable or not; without skipped files."""
     documents: int
-    """Kept, without what was derived of them."""
+    """Documents kept, without derived ones."""
     derived: int
     characters: int
     reasons: tuple[Reason, ...]
     funnel: tuple[Station, ...]
     splits: Mapping[str, Mapping[str, int]]
     histograms: Mapping[str, Sequence[Sequence[float]]]
-    """By name of a number: where bins begin, and counts."""
+    """By measurement: starts of bins, and counts."""
     sources: Mapping[str, Mapping[str, Any]]
-    """By name: reader, licence where a document states none, documents read, splits."""
+    """By name: reader, default licence, documents read, splits."""
     licences: tuple[Licence, ...]
     files_skipped: int = 0
-    """Pictures, links and what else is no document."""
+    """Pictures, links and other files that are not documents."""
 
     def __str__(self) -> str:
-        """The numbers, the largest reasons, the page."""
+        """The numbers, the most frequent reasons, the path of the page."""
         share = self.documents / max(self.documents_in, 1)
         lines = [f"{self.documents:,} of {counted(self.documents_in, 'document')} are kept "
                  f"({share:.0%}){plus(self.derived)}, {self.characters:,} characters"
@@ -95,34 +95,35 @@ class Told(NamedTuple):
 def report(corpus: Artifact, *, out: Path | None = None) -> Told:
     """Write the page of a corpus: its funnel, reasons with examples, histograms, licences.
 
-    out  the page; by default `NAME-report.html` beside the corpus
+    out  path of the page; by default `NAME-report.html` next to the corpus
 
-    Raises ConfigError for an artifact that `groundup prepare` did not make.
+    Raises ConfigError for an artifact that `groundup prepare` did not create.
     """
-    told = counters(corpus)
-    place = Path(out) if out else corpus.path.with_name(f"{corpus.path.name}-report.html")
-    found = collected(corpus, told, str(place))
-    sheet = page.Page(f"Corpus {corpus.path.name}", lead(told, found.reasons),
+    counts = counters(corpus)
+    path = Path(out) if out else corpus.path.with_name(f"{corpus.path.name}-report.html")
+    result = collected(corpus, counts, str(path))
+    sheet = page.Page(f"Corpus {corpus.path.name}", lead(counts, result.reasons),
                       style=FUNNEL_STYLE + STYLE)  # fmt: skip
-    sheet.add(headline(told))
+    sheet.add(headline(counts))
     sheet.section(
         "Funnel",
-        "What the whole corpus held after each step. A step sees what is left, or of it some "
-        "sources or kinds alone.", funnel_table(found.funnel),
+        "The complete corpus after each step. A step reads what remains, or only some of its "
+        "sources or kinds.", funnel_table(result.funnel),
     )  # fmt: skip
     cards = [
-        reason_card(one, number < OPEN) for number, one in enumerate(found.reasons[:MOST_REASONS])
+        reason_card(one, number < OPEN) for number, one in enumerate(result.reasons[:MOST_REASONS])
     ]
     sheet.section(
-        "Reasons", "Why documents, lines and slices went, the most frequent first, with examples.",
+        "Reasons",
+        "Why documents, lines and slices were removed, the most frequent first, with examples.",
         *cards,
     )  # fmt: skip
-    sheet.section("Measures", "What steps measured, over the documents kept.", *measures(told))
-    sheet.section("Sources", "Where the text came from.", sources(told))
+    sheet.section("Measures", "Measurements of the kept documents.", *measures(counts))
+    sheet.section("Sources", "Where the text is from.", sources(counts))
     sheet.section(
         "Licences",
-        "What each document states; where it states none, what its source's `licence` says.",
-        licence_table(found.licences),
+        "What each document states, or else its source's `licence`.",
+        licence_table(result.licences),
     )  # fmt: skip
     sheet.section(
         "Next", "",
@@ -130,15 +131,15 @@ def report(corpus: Artifact, *, out: Path | None = None) -> Told:
         page.command(f"groundup corpus diff {corpus.path} OTHER", "against another run"),
         page.command(f"groundup tokens --corpus {corpus.path} --tokenizer DIR --out tokens"),
     )  # fmt: skip
-    write_text(place, sheet.render())
-    record.say(f"The report is {place}")
-    return found
+    write_text(path, sheet.render())
+    record.say(f"The report is {path}")
+    return result
 
 
-def collected(corpus: Artifact, told: Mapping[str, Any], place: str) -> Told:
-    """All that the page shows, as values."""
-    splits = told["splits"]
-    reasons = sorted(reasons_of(told["steps"]), key=lambda one: -one.count)
+def collected(corpus: Artifact, counts: Mapping[str, Any], place: str) -> Told:
+    """Collect the content of the page."""
+    splits = counts["splits"]
+    reasons = sorted(reasons_of(counts["steps"]), key=lambda one: -one.count)
     reasons[:MOST_REASONS] = with_examples(corpus, reasons[:MOST_REASONS])
     by_source = {
         name: {
@@ -147,31 +148,31 @@ def collected(corpus: Artifact, told: Mapping[str, Any], place: str) -> Told:
             "read": documents_read(source["steps"]),
             "splits": source["splits"],
         }
-        for name, source in told["sources"].items()
+        for name, source in counts["sources"].items()
     }
     return Told(
-        place, documents_read(told["steps"]), *documents_of(splits.values()),
-        sum(one["characters"] for one in splits.values()), tuple(reasons), funnel(told), splits,
-        told["histograms"], by_source, tuple(licences(told)), skipped(told["steps"]),
+        place, documents_read(counts["steps"]), *documents_of(splits.values()),
+        sum(one["characters"] for one in splits.values()), tuple(reasons), funnel(counts), splits,
+        counts["histograms"], by_source, tuple(licences(counts)), skipped(counts["steps"]),
     )  # fmt: skip
 
 
 def documents_read(steps: Sequence[Mapping[str, Any]]) -> int:
-    """Documents that a run was given, whether it could read them or not."""
+    """Documents given to a run, readable or not."""
     return (steps[0]["in"] or steps[0]["out"]) - skipped(steps) if steps else 0
 
 
 def besides(files: int) -> str:
-    """How skipped files are told; nothing if there were none.
+    """Format the number of skipped files; empty if there were none.
 
     >>> besides(276), besides(0)
-    ('; 276 files that are no documents were skipped', '')
+    ('; 276 files that are not documents were skipped', '')
     """
-    return f"; {counted(files, 'file')} that are no documents were skipped" * bool(files)
+    return f"; {counted(files, 'file')} that are not documents were skipped" * bool(files)
 
 
 def taken(one: Reason) -> str:
-    """What a reason took, in words.
+    """What a reason removed, in words.
 
     >>> taken(Reason("01 x", "record", "too short", 1)), taken(Reason("01 x", "aside", "note", 3))
     ('document dropped', 'slices kept aside')
@@ -181,21 +182,21 @@ def taken(one: Reason) -> str:
 
 
 class Documents(NamedTuple):
-    """How many documents some splits have."""
+    """Numbers of documents in some splits."""
 
     own: int
     derived: int
 
 
 def documents_of(splits: Iterable[Mapping[str, int]]) -> Documents:
-    """Documents of splits, those that were derived of others counted apart."""
+    """Count the documents of splits, derived ones separately."""
     rows = list(splits)
     derived = sum(one.get("derived", 0) for one in rows)
     return Documents(sum(one["documents"] for one in rows) - derived, derived)
 
 
 def plus(derived: int) -> str:
-    """How what was derived is told; nothing if nothing was.
+    """Format the number of derived documents; empty if there were none.
 
     >>> plus(1200), plus(0)
     (' + 1,200 derived', '')
@@ -211,41 +212,43 @@ def reasons_of(steps: Sequence[Mapping[str, Any]]) -> Iterator[Reason]:
                 yield Reason(step["name"], what, reason, count)
 
 
-def lead(told: Mapping[str, Any], reasons: Sequence[Reason]) -> str:
-    """Two sentences: how much is left, of what; what could not be read, and what took most."""
-    documents, derived = documents_of(told["splits"].values())
-    size = sum(one["bytes"] for one in told["splits"].values())
-    came = documents_read(told["steps"])
-    said = f"{documents:,} of {counted(came, 'document')} are kept{plus(derived)}: "
-    said += f"{record.size(size)} of text from {counted(len(told['sources']), 'source')}"
-    said += f"{besides(skipped(told['steps']))}."
+def lead(counts: Mapping[str, Any], reasons: Sequence[Reason]) -> str:
+    """Two sentences: how much remains; what was unreadable, and the most frequent reason."""
+    documents, derived = documents_of(counts["splits"].values())
+    size = sum(one["bytes"] for one in counts["splits"].values())
+    read = documents_read(counts["steps"])
+    sentences = f"{documents:,} of {counted(read, 'document')} are kept{plus(derived)}: "
+    sentences += f"{record.size(size)} of text from {counted(len(counts['sources']), 'source')}"
+    sentences += f"{besides(skipped(counts['steps']))}."
     dropped = [one for one in reasons if one.what == "record" and one.reason not in NO_DOCUMENTS]
-    unread = sum(one.count for one in dropped if one.step == told["steps"][0]["name"])
+    unread = sum(one.count for one in dropped if one.step == counts["steps"][0]["name"])
     by_steps = sum(one.count for one in dropped) - unread
     if dropped:
         most = dropped[0]
-        said += f" {unread:,} could not be read and {by_steps:,} were dropped; the most frequent "
-        said += f"reason is “{most.reason}” ({most.count:,})."
-    return said
+        sentences += (
+            f" {unread:,} could not be read and {by_steps:,} were dropped; the most frequent "
+        )
+        sentences += f"reason is “{most.reason}” ({most.count:,})."
+    return sentences
 
 
-def headline(told: Mapping[str, Any]) -> page.Html:
-    """The numbers that answer: how much is there?"""
-    came, last = documents_read(told["steps"]), told["splits"].values()
-    documents, derived = documents_of(last)
-    size = sum(one["bytes"] for one in last)
+def headline(counts: Mapping[str, Any]) -> page.Html:
+    """The main numbers."""
+    read, splits = documents_read(counts["steps"]), counts["splits"].values()
+    documents, derived = documents_of(splits)
+    size = sum(one["bytes"] for one in splits)
     slices = sum(
         count
-        for step in told["steps"]
-        for what, counts in step["taken"].items()
+        for step in counts["steps"]
+        for what, reasons in step["taken"].items()
         if what != "record"
-        for count in counts.values()
+        for count in reasons.values()
     )
-    files = skipped(told["steps"])
-    note = f"of {came:,} read{plus(derived)}" + f", {files:,} other files skipped" * bool(files)
+    files = skipped(counts["steps"])
+    note = f"of {read:,} read{plus(derived)}" + f", {files:,} other files skipped" * bool(files)
     return page.headline([
         page.Figure("documents kept", documents, note=note, href="#funnel"),
-        page.Figure("share kept", 100 * documents / max(came, 1), "%"),
+        page.Figure("share kept", 100 * documents / max(read, 1), "%"),
         page.Figure("text", *scaled(size), note="UTF-8"),
         page.Figure("slices changed", slices, note="lines and spans, each with its reason",
                href="#reasons"),
@@ -253,38 +256,40 @@ def headline(told: Mapping[str, Any]) -> page.Html:
 
 
 def scaled(size: int) -> tuple[float, str]:
-    """A number of bytes in its fitting unit."""
+    """A number of bytes in a suitable unit."""
     number, unit = record.size(size).split(" ")
     return float(number.replace(",", "")), unit
 
 
-def with_examples(corpus: Artifact, wanted: Sequence[Reason]) -> list[Reason]:
-    """Reasons with the first removals of each, from as many documents as there are."""
-    found: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in wanted}
-    more: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in wanted}
-    missing = {one[:3]: min(EXAMPLES, one.count) for one in wanted}
+def with_examples(corpus: Artifact, reasons: Sequence[Reason]) -> list[Reason]:
+    """Add the first removals of each reason, from as many different documents as possible."""
+    first_of_documents: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in reasons}
+    others: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in reasons}
+    missing = {one[:3]: min(EXAMPLES, one.count) for one in reasons}
     for removal in removals(corpus):
         key = (removal.step, removal.what, removal.reason)
         if missing.get(key, 0) > 0:
-            is_new = all(one.id != removal.id for one in found[key])
-            if is_new or len(more[key]) < EXAMPLES:
+            is_new = all(one.id != removal.id for one in first_of_documents[key])
+            if is_new or len(others[key]) < EXAMPLES:
                 short = removal._replace(text=clipped(removal.text), put=clipped(removal.put))
-                (found if is_new else more)[key].append(short)
+                (first_of_documents if is_new else others)[key].append(short)
             missing[key] -= is_new
             if not any(missing.values()):
                 break
-    examples = {key: tuple((rows + more[key])[:EXAMPLES]) for key, rows in found.items()}
-    return [one._replace(examples=examples[one[:3]]) for one in wanted]
+    examples = {
+        key: tuple((rows + others[key])[:EXAMPLES]) for key, rows in first_of_documents.items()
+    }
+    return [one._replace(examples=examples[one[:3]]) for one in reasons]
 
 
 def reason_card(one: Reason, is_open: bool) -> page.Html:
-    """A reason that opens to what it took."""
+    """A reason that expands to its examples."""
     title = f"{one.reason} · {one.count:,} {taken(one)} · {one.step}"
     return page.details(title, *map(example, one.examples), is_open=is_open)
 
 
 def example(one: Removal) -> page.Html:
-    """One removal: where, the number that decided, what went and what came."""
+    """One removal: where, the number that decided, the old and the new text."""
     decided = " · ".join(
         part for part in (f"{one.value:.4g}" if one.value is not None else "", one.details) if part
     )
@@ -298,23 +303,23 @@ def example(one: Removal) -> page.Html:
 
 
 def clipped(text: str) -> str:
-    """The beginning of a text on one line."""
+    """The start of a text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= EXAMPLE_CHARACTERS else line[:EXAMPLE_CHARACTERS] + "…"
 
 
-def measures(told: Mapping[str, Any]) -> list[page.Html]:
-    """A histogram for each number that steps wrote down."""
-    rows = [(name, bins) for name, bins in told["histograms"].items() if len(bins) > 1][
+def measures(counts: Mapping[str, Any]) -> list[page.Html]:
+    """A histogram of each measurement."""
+    rows = [(name, bins) for name, bins in counts["histograms"].items() if len(bins) > 1][
         :MOST_HISTOGRAMS
     ]
     if not rows:
-        return [page.element("p.empty", "No step measured anything of the documents kept.")]
+        return [page.element("p.empty", "No step measured the kept documents.")]
     return [page.element("div.grid", *[histogram(name, bins) for name, bins in rows])]
 
 
 def histogram(name: str, bins: Sequence[Sequence[float]]) -> page.Html:
-    """Counts by bin as bars; a bin begins at its number."""
+    """Counts per bin as bars; a bin starts at its number."""
     most = max(count for _, count in bins)
     total = sum(count for _, count in bins)
     bars = [
@@ -336,14 +341,14 @@ def histogram(name: str, bins: Sequence[Sequence[float]]) -> page.Html:
     )
 
 
-def sources(told: Mapping[str, Any]) -> page.Html:
+def sources(counts: Mapping[str, Any]) -> page.Html:
     """Documents and text by source and split."""
     columns = [
         page.Column(name, True)
         for name in ("read", "kept", "derived", "train", "validation", "test", "text")
     ]
     rows = []
-    for name, source in told["sources"].items():
+    for name, source in counts["sources"].items():
         split = source["splits"]
         rows.append([
             name, source["reader"], f"{documents_read(source['steps']):,}",
@@ -354,9 +359,9 @@ def sources(told: Mapping[str, Any]) -> page.Html:
     return page.table("Sources", ["source", "reader", *columns], rows)
 
 
-def licences(told: Mapping[str, Any]) -> Iterator[Licence]:
-    """Yield what the documents of each source state, the most text first in each."""
-    for name, source in told["sources"].items():
+def licences(counts: Mapping[str, Any]) -> Iterator[Licence]:
+    """Yield the licences of each source's documents, by decreasing amount of text."""
+    for name, source in counts["sources"].items():
         splits = source["splits"].values()
         every = {unit: sum(s[unit] for s in splits) for unit in ("documents", "characters")}
         # Older runs did not count what documents state.

@@ -1,4 +1,4 @@
-"""Why: what became of one record, step by step, down to the bytes of its file.
+"""Explains what each step did to one record, down to the bytes of its file.
 
 $ groundup corpus why corpus guide/install.html
 guide/install.html  of manuals, 3f2a…
@@ -23,37 +23,37 @@ LISTED = 20
 
 
 class Story(NamedTuple):
-    """What became of one record."""
+    """The history of one record."""
 
     id: str
     source: str
     path: str
     split: str
-    """Where it is; empty if it was dropped."""
+    """Its split; empty if it was dropped."""
     removed: tuple[Removal, ...]
-    """What was taken, in the order of steps."""
+    """What was removed, in the order of steps."""
     metadata: dict[str, object]
-    """Of the record that was kept."""
+    """Metadata of a kept record."""
     text: str
-    """As it is in the corpus; empty if it was dropped."""
+    """Text in the corpus; empty if it was dropped."""
     names: dict[str, str] = {}
-    """`SOURCE/PATH` of other records that reasons name by their ids."""
+    """`SOURCE/PATH` of other records that reasons mention, by id."""
 
     def __str__(self) -> str:
-        """The record, a line for every removal, and how it ended."""
+        """The record, one line per removal, and the outcome."""
         lines = [f"{self.path}  of {self.source}, {self.id}"]
         width = max((len(one.step) for one in self.removed), default=0)
         for one in self.removed:
             what = "dropped" if one.what == "record" else one.what
-            said = told(one, self.names)
-            lines.append(f"  {one.step:<{width}}  {what:<8}  {one.reason:<24}  {said}")
+            explanation = told(one, self.names)
+            lines.append(f"  {one.step:<{width}}  {what:<8}  {one.reason:<24}  {explanation}")
         if self.split:
             lines.append(f"  kept, in {self.split}: {counted(len(self.text), 'character')}")
         return "\n".join(lines)
 
 
 class Inside(NamedTuple):
-    """One of a file's records, and how it ended."""
+    """One of a file's records and its outcome."""
 
     id: str
     path: str
@@ -62,18 +62,18 @@ class Inside(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file that many records come from."""
+    """A file of many records."""
 
     path: str
     source: str
     kept: int
     dropped: dict[str, int]
-    """How many were, by reason."""
+    """Number of dropped records by reason."""
     records: tuple[Inside, ...]
-    """The first of them."""
+    """The first records."""
 
     def __str__(self) -> str:
-        """How many of its records stayed and why others did not, and the first ones."""
+        """The numbers kept and dropped with reasons, and the first records."""
         gone = sum(self.dropped.values())
         every = counted(self.kept + gone, "record")
         why = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
@@ -85,32 +85,32 @@ class File(NamedTuple):
 
 
 class Stories(tuple[Story | File, ...]):
-    """The records that one name means."""
+    """The records and files that a name refers to."""
 
     def __str__(self) -> str:
-        """One after the other."""
+        """The histories, separated by blank lines."""
         return "\n\n".join(map(str, self))
 
 
 def why(corpus: Artifact, name: str) -> Stories:
-    """Tell what became of a record: which step took what of it, and why.
+    """Explain what became of a record: which step removed what of it, and why.
 
-    name  its id, or the first six digits or more of it, or its path in its source, before which
-          the source's name may stand; or the path of a file, for a list of all its records
+    name  its id or at least six digits of it, or its path with or without its source's name; or
+          the path of a file, for a list of its records
 
-    Raises DataError if the corpus never saw it.
+    Raises DataError if the corpus has no such record.
     """
-    lost = [one for one in removals(corpus) if is_named(name, one)]
-    stayed = kept(corpus, name)
+    removed = [one for one in removals(corpus) if is_named(name, one)]
+    present = kept(corpus, name)
     files = inside(corpus, name)
-    only([*lost, *stayed, *files], name, corpus)
-    names = names_of(corpus, {id for one in lost for id in ID.findall(one.details)})
-    ids = dict.fromkeys([one.id for one in lost] + [one.record.id for one in stayed])
-    return Stories([*(story(id, lost, stayed, names) for id in ids), *files])
+    only([*removed, *present, *files], name, corpus)
+    names = names_of(corpus, {id for one in removed for id in ID.findall(one.details)})
+    ids = dict.fromkeys([one.id for one in removed] + [one.record.id for one in present])
+    return Stories([*(story(id, removed, present, names) for id in ids), *files])
 
 
 def inside(corpus: Artifact, name: str) -> list[File]:
-    """The files of that path, one a source, by their records; what was derived is none of them."""
+    """The files of that path, one per source; derived records are not counted."""
     kept, dropped = Counter[str](), dict[str, Counter[str]]()
     first: dict[str, list[Inside]] = {}
 
@@ -123,10 +123,10 @@ def inside(corpus: Artifact, name: str) -> list[File]:
         if is_inside(name, one) and not one.metadata.get("synthetic"):
             kept[one.source] += 1
             add(one.source, Inside(one.id, one.path, f"kept, in {split}"))
-    for gone in removals(corpus, ("id", "source", "path", "what", "reason")):
-        if gone.what == "record" and is_inside(name, gone):
-            dropped.setdefault(gone.source, Counter())[gone.reason] += 1
-            add(gone.source, Inside(gone.id, gone.path, f"dropped: {gone.reason}"))
+    for removal in removals(corpus, ("id", "source", "path", "what", "reason")):
+        if removal.what == "record" and is_inside(name, removal):
+            dropped.setdefault(removal.source, Counter())[removal.reason] += 1
+            add(removal.source, Inside(removal.id, removal.path, f"dropped: {removal.reason}"))
     return [
         File(name.removeprefix(f"{source}/"), source, kept[source],
              dict(dropped.get(source, Counter()).most_common()), tuple(rows))
@@ -137,7 +137,7 @@ def inside(corpus: Artifact, name: str) -> list[File]:
 def story(
     id: str, lost: Sequence[Removal], stayed: Sequence[Kept], names: Mapping[str, str]
 ) -> Story:
-    """What became of the record of an id."""
+    """The history of the record with this id."""
     own = tuple(one for one in lost if one.id == id)
     others = {
         other: names[other] for one in own for other in ID.findall(one.details) if other in names
@@ -149,16 +149,16 @@ def story(
     return Story(id, own[0].source, own[0].path, "", own, {}, "", others)
 
 
-def told(one: Removal, names: Mapping[str, str]) -> str:
-    """What is worth a line: the number that decided, details, bytes, the slice."""
+def told(removal: Removal, names: Mapping[str, str]) -> str:
+    """Format a removal: the number that decided, details, bytes, the slice."""
     details = ID.sub(
-        lambda found: f"{names[found[0]]} ({found[0][:12]})" if found[0] in names else found[0],
-        one.details,
+        lambda match: f"{names[match[0]]} ({match[0][:12]})" if match[0] in names else match[0],
+        removal.details,
     )
-    parts = [f"{one.value:.4g}" if one.value is not None else "", details]
-    if one.what != "record":
-        shown = " ".join(one.text.split())
+    parts = [f"{removal.value:.4g}" if removal.value is not None else "", details]
+    if removal.what != "record":
+        shown = " ".join(removal.text.split())
         cut = shown[: SHOWN_CHARACTERS - 1] + "…" * (len(shown) >= SHOWN_CHARACTERS)
-        parts += [f"bytes {one.byte_start}-{one.byte_end}", cut]
-        parts += [f"-> {one.put[:SHOWN_CHARACTERS]!r}"] if one.put else []
+        parts += [f"bytes {removal.byte_start}-{removal.byte_end}", cut]
+        parts += [f"-> {removal.put[:SHOWN_CHARACTERS]!r}"] if removal.put else []
     return "  ".join(part for part in parts if part)

@@ -1,9 +1,9 @@
-"""Withdrawal: a document, a source or a licence leaves, and who was made from it is named.
+"""Withdrawal: remove a document, a source or a licence, and list the artifacts made from it.
 
-A corpus is never edited. Withdrawing writes a new one without the records, with what was derived of
-them and what holds their text as their copy gone too, tells in the old one's ledger that they were
-withdrawn, and follows lineage to every artifact that holds the old one among its ancestors: tokens,
-models, adapters, reports. Those must be made again or removed; nothing is deleted here.
+A corpus is never edited. A withdrawal writes a new one without the records, their derivations and
+the copies of their text, records it in the old corpus's ledger, and follows the lineage to every
+artifact that descends from the old corpus: tokens, models, adapters, reports. Those must be rebuilt
+or deleted; nothing is deleted here.
 """
 
 import json
@@ -41,7 +41,7 @@ WITHDRAWALS = Path("ledger") / "withdrawn.jsonl"
 
 
 class Touched(NamedTuple):
-    """An artifact that was made from what is withdrawn."""
+    """An artifact that was made from withdrawn records."""
 
     kind: str
     path: str
@@ -49,24 +49,24 @@ class Touched(NamedTuple):
 
 
 class Withdrawal(NamedTuple):
-    """What a withdrawal did."""
+    """The result of a withdrawal."""
 
     corpus: str
-    """Where the corpus without them is."""
+    """Path of the corpus without the records."""
     records: tuple[str, ...]
-    """Ids of what left."""
+    """Ids of the removed records."""
     touched: tuple[Touched, ...]
-    """What holds them still, the old corpus first of all: make it again, or remove it."""
+    """Artifacts that still contain them, including the old corpus: rebuild or delete them."""
     unmatched: tuple[str, ...] = ()
-    """What was named and means no document, such as `licences GPL-*`."""
+    """Patterns that select no document, such as `licences GPL-*`."""
 
     def __str__(self) -> str:
-        """What left, and a line for every artifact that holds it still."""
+        """The number of removed records, and one line per artifact that still contains them."""
         said = f"{counted(len(self.records), 'document')} withdrawn"
         lines = [f"{said}; without {'it' if len(self.records) == 1 else 'them'}: {self.corpus}"]
-        lines += [f"No document is meant by {one}." for one in self.unmatched]
+        lines += [f"No document is selected by {one}." for one in self.unmatched]
         if self.touched:
-            lines.append("These hold them; make them again or remove them:")
+            lines.append("These contain them; make them again or remove them:")
         lines += [f"  {one.kind:<10} {one.id[:12]}  {one.path}" for one in self.touched]
         return "\n".join(lines)
 
@@ -74,78 +74,80 @@ class Withdrawal(NamedTuple):
 def withdraw(
     config: WithdrawConfig, corpus: Artifact, out: Path, *, among: Path | None = None
 ) -> Withdrawal:
-    """Write a corpus without some documents and name every artifact that was made from them.
+    """Write a corpus without some documents and list every artifact that was made from them.
 
-    among  folder whose artifacts are looked through; by default those near the corpus
+    among  folder whose artifacts are searched; by default those near the corpus
 
-    Raises ConfigError if nothing is named, DataError if nothing is meant by it.
+    Raises ConfigError without a selection, DataError if it selects nothing.
     """
     if not (config.documents or config.licences or config.sources):
-        raise ConfigError("Name what leaves: documents, licences or sources.")
-    told, left_out = counters(corpus), list[Leaving]()
-    near = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
+        raise ConfigError("Give the documents, licences or sources to withdraw.")
+    counts, results = counters(corpus), list[Leaving]()
+    artifacts = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
     produce(
         out, kind="corpus", stage="withdraw", version=3, config=config,
         parents={"corpus": corpus},
-        write=lambda draft: left_out.append(write(draft, config, corpus)),
+        write=lambda draft: results.append(write(draft, config, corpus)),
     )  # fmt: skip
-    leaves = left_out[0] if left_out else leaving(corpus, config)  # it was there already
-    gone = sorted(leaves.kept)
-    left = Ledger(corpus.path / WITHDRAWALS)
-    entry = {"who": user_name(), "what": config.plain(), "records": len(gone)}
-    if all(old.content.get("what") != entry["what"] for old in left.read()):
-        left.append(entry | {"of": sum(one["documents"] for one in told["splits"].values())})
-    made = [one for one in touched(corpus, near) if Path(one.path).resolve() != Path(out).resolve()]
-    return Withdrawal(str(out), tuple(gone), tuple(made), leaves.unmatched)
+    closure = results[0] if results else leaving(corpus, config)  # the new corpus existed already
+    removed = sorted(closure.kept)
+    ledger = Ledger(corpus.path / WITHDRAWALS)
+    entry = {"who": user_name(), "what": config.plain(), "records": len(removed)}
+    if all(old.content.get("what") != entry["what"] for old in ledger.read()):
+        ledger.append(entry | {"of": sum(one["documents"] for one in counts["splits"].values())})
+    made = [
+        one for one in touched(corpus, artifacts) if Path(one.path).resolve() != Path(out).resolve()
+    ]
+    return Withdrawal(str(out), tuple(removed), tuple(made), closure.unmatched)
 
 
-def touched(corpus: Artifact, near: Iterable[Artifact]) -> Iterator[Touched]:
-    """Yield the artifacts that have the corpus among their ancestors, and the corpus itself."""
-    known = {one.id: one for one in near} | {corpus.id: corpus}
+def touched(corpus: Artifact, artifacts: Iterable[Artifact]) -> Iterator[Touched]:
+    """Yield the artifacts that descend from the corpus, and the corpus itself."""
+    known = {one.id: one for one in artifacts} | {corpus.id: corpus}
     for one in known.values():
         if corpus.id in needed([one.id], known):
             yield Touched(one.kind, str(one.path), one.id)
 
 
 def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> Leaving:
-    """Write the corpus without what leaves; who left."""
-    leaves, told = leaving(corpus, config), counters(corpus)
+    """Write the corpus without the removed records; return them."""
+    closure, counts_before = leaving(corpus, config), counters(corpus)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name in record_shards(corpus):
-        write_shard(corpus.file(name), draft.file(name), leaves, counts)
-    every = sum(counts.values(), Counter[str]())
-    split = splits(every)
+        write_shard(corpus.file(name), draft.file(name), closure, counts)
+    total = sum(counts.values(), Counter[str]())
+    split = splits(total)
     if not split["train"]["documents"]:
-        raise DataError("Nothing would be left to train on; remove the corpus instead.")
-    left = sum(one["documents"] for one in split.values())
-    record.say(f"Out: {counted(len(leaves.kept), 'document')}; {left:,} stay.")
-    step = f"{WITHDRAWN} {past}" if (past := withdrawals(told) + 1) > 1 else WITHDRAWN
-    write_log(draft, corpus, leaves, step)
+        raise DataError("Nothing would remain to train on; remove the corpus instead.")
+    remaining = sum(one["documents"] for one in split.values())
+    record.say(f"Removed {counted(len(closure.kept), 'document')}; {remaining:,} remain.")
+    step = f"{WITHDRAWN} {number}" if (number := withdrawals(counts_before) + 1) > 1 else WITHDRAWN
+    write_log(draft, corpus, closure, step)
     origin = {
-        "pipeline": corpus.config if corpus.stage == "prepare" else told.get("pipeline"),
-        "withdrawn_from": [*told.get("withdrawn_from", ()), corpus.id],
+        "pipeline": corpus.config if corpus.stage == "prepare" else counts_before.get("pipeline"),
+        "withdrawn_from": [*counts_before.get("withdrawn_from", ()), corpus.id],
     }
-    write_json(draft.file(COUNTERS), after(told, leaves, counts, step) | origin)
+    write_json(draft.file(COUNTERS), after(counts_before, closure, counts, step) | origin)
     if PIPELINE in corpus.files:
         write_text(draft.file(PIPELINE), corpus.file(PIPELINE).read_text(encoding="utf-8"))
-    gone = sorted(leaves.kept)
-    write_json(draft.file("withdrawn.json"), gone)
+    removed = sorted(closure.kept)
+    write_json(draft.file("withdrawn.json"), removed)
     draft.numbers |= {
         "documents": {name: one["documents"] for name, one in split.items()},
         "bytes": {name: one["bytes"] for name, one in split.items()},
-        "withdrawn": len(gone),
+        "withdrawn": len(removed),
     }
-    return leaves
+    return closure
 
 
-def withdrawals(told: Mapping[str, Any]) -> int:
-    """How often something was withdrawn before."""
-    return sum(step["name"].startswith(WITHDRAWN) for step in told["steps"])
+def withdrawals(counts: Mapping[str, Any]) -> int:
+    """Number of earlier withdrawals."""
+    return sum(step["name"].startswith(WITHDRAWN) for step in counts["steps"])
 
 
 @contextmanager
 def parquet_at(path: Path, columns: Any) -> Iterator[Any]:
-    """The writer of a Parquet file that appears whole."""
+    """The writer of a Parquet file that appears only when complete."""
     import pyarrow.parquet as parquet
 
     with (
@@ -156,19 +158,21 @@ def parquet_at(path: Path, columns: Any) -> Iterator[Any]:
 
 
 def write_shard(
-    source: Path, target: Path, leaves: Leaving, counts: dict[str, Counter[str]]
+    source: Path, target: Path, closure: Leaving, counts: dict[str, Counter[str]]
 ) -> None:
-    """Write a shard's records but those that leave, a row group in memory; count them by source."""
+    """Write a shard without the removed records, by row group; count the rest by source."""
     import pyarrow as arrow
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
-    gone = compute.SetLookupOptions(value_set=arrow.array(list(leaves.kept), arrow.string()))
+    removed_ids = compute.SetLookupOptions(
+        value_set=arrow.array(list(closure.kept), arrow.string())
+    )
     split, rows = target.parent.name, 0
     with parquet.ParquetFile(source) as file, parquet_at(target, file.schema_arrow) as writer:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            is_gone = compute.call_function("is_in", [table["id"]], gone)
+            is_gone = compute.call_function("is_in", [table["id"]], removed_ids)
             table = table.filter(compute.call_function("invert", [is_gone]))
             rows += len(table)
             count(table, split, counts)
@@ -179,7 +183,7 @@ def write_shard(
 
 
 def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
-    """Count documents, their sizes and their numbers by source, as a run's ending does."""
+    """Count documents, sizes and measurements by source, as a run's sink does."""
     import pyarrow.compute as compute
 
     measures = ("utf8_length", "binary_length")
@@ -192,8 +196,8 @@ def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
         count_document(split, Size(characters, size), metadata, own, is_derived=is_derived)
 
 
-def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> None:
-    """Carry the log of removals over, without the texts of what leaves, and add who left."""
+def write_log(draft: Draft, corpus: Artifact, closure: Leaving, step: str) -> None:
+    """Copy the log of removals without the texts of removed records, and add those records."""
     import pyarrow.parquet as parquet
 
     for name in sorted(corpus.files):
@@ -204,11 +208,11 @@ def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> Non
             ):
                 for batch in file.iter_batches():
                     rows = [Removal(**row) for row in batch.to_pylist()]
-                    silent = [blank(one) if leaves.concerns(one) else one for one in rows]
-                    writer.write_batch(removals_to_batch(silent))
+                    cleared = [blank(one) if closure.concerns(one) else one for one in rows]
+                    writer.write_batch(removals_to_batch(cleared))
     rows = [
         Removal(*one[:3], step, "record", WITHDRAWN, None, "", 0, 0, 0, 0, "", "")
-        for one in leaves.kept.values()
+        for one in closure.kept.values()
     ]  # fmt: skip
     name = f"removed/99-{step.replace(' ', '-')}.parquet"
     with parquet_at(draft.file(name), removal_schema()) as writer:
@@ -216,40 +220,41 @@ def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> Non
 
 
 def blank(one: Removal) -> Removal:
-    """A row of the log that tells step, reason, place and whose copy it was, and no text."""
+    """Clear a row's text; step, reason, position and the id of its copy remain."""
     details = one.details if ID.search(one.details) else ""
     return one._replace(text="", put="", details=details)
 
 
 def after(
-    told: Mapping[str, Any], leaves: Leaving, counts: Mapping[str, Counter[str]], step: str
+    before: Mapping[str, Any], closure: Leaving, counts: Mapping[str, Counter[str]], step: str
 ) -> dict[str, Any]:
-    """The counters with a last step that took what left."""
-    every = sum(counts.values(), Counter[str]())
-    by_source = Counter(one.source for one in leaves.kept.values())
+    """The counters with the withdrawal as the last step."""
+    total = sum(counts.values(), Counter[str]())
+    by_source = Counter(one.source for one in closure.kept.values())
     sources = {
         name: source
         | {"splits": splits(counts.get(name, {})), "licences": licences(counts.get(name, {}))}
         | {"steps": [*source["steps"], funnel_row(step, by_source[name], counts.get(name, {}))]}
-        for name, source in told["sources"].items()
+        for name, source in before["sources"].items()
     }
     return {
-        **told,
-        "steps": [*told["steps"], funnel_row(step, len(leaves.kept), every)],
+        **before,
+        "steps": [*before["steps"], funnel_row(step, len(closure.kept), total)],
         "sources": sources,
-        "splits": splits(every),
-        "licences": licences(every),
-        "reasons": Counter(told["reasons"]) + Counter({WITHDRAWN: len(leaves.kept)}),
-        "histograms": histograms(every),
-        WITHDRAWN: len(leaves.kept) + told.get(WITHDRAWN, 0),
+        "splits": splits(total),
+        "licences": licences(total),
+        "reasons": Counter(before["reasons"]) + Counter({WITHDRAWN: len(closure.kept)}),
+        "histograms": histograms(total),
+        WITHDRAWN: len(closure.kept) + before.get(WITHDRAWN, 0),
     }
 
 
-def funnel_row(name: str, gone: int, counts: Mapping[str, int]) -> dict[str, Any]:
-    """What a withdrawal took, as a step of the funnel."""
-    left = {unit: sum(counts.get(f"split|{split}|{unit}", 0) for split in SPLITS)
+def funnel_row(name: str, removed: int, counts: Mapping[str, int]) -> dict[str, Any]:
+    """A withdrawal as a step of the funnel."""
+    remaining = {unit: sum(counts.get(f"split|{split}|{unit}", 0) for split in SPLITS)
             for unit in ("documents", "characters")}  # fmt: skip
     return {
-        "name": name, "in": gone + left["documents"], "out": left["documents"],
-        "characters": left["characters"], "taken": {"record": {WITHDRAWN: gone}} if gone else {},
+        "name": name, "in": removed + remaining["documents"], "out": remaining["documents"],
+        "characters": remaining["characters"],
+        "taken": {"record": {WITHDRAWN: removed}} if removed else {},
     }  # fmt: skip

@@ -23,49 +23,49 @@ DERIVES: dict[str, str] = {
 
 
 def chance_of(record: Record, seed: int, what: str) -> random.Random:
-    """Random numbers of a record's own: the same in any worker and any order."""
+    """A generator seeded by the record, so that results do not depend on workers or order."""
     digest = hashlib.blake2b(f"{seed}\0{what}\0{record.id}".encode(), digest_size=8).digest()
     return random.Random(int.from_bytes(digest, "little"))
 
 
 class MiddlesConfig(Config):
-    """How middles are moved."""
+    """How middles are moved (fill-in-the-middle)."""
 
     rate: float = Field(default=0.5, ge=0, le=1)
-    """Share of records of which such a one is made [Bavarian et al. 2022]."""
+    """Share of records that get such a derivation [Bavarian et al. 2022]."""
     suffix_first: float = Field(default=0.5, ge=0, le=1)
-    """Share of these in the order suffix, prefix, middle (SPM) [Bavarian et al. 2022]."""
+    """Share of them in the order suffix, prefix, middle (SPM) [Bavarian et al. 2022]."""
     marks: tuple[str, str, str] = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
-    """Before prefix, suffix and middle, as the trainer's tokenizer knows them [StarCoder 2's are
+    """Sentinels before prefix, suffix and middle, as in the trainer's tokenizer [StarCoder 2's are
     <fim_prefix> …]."""
     min_characters: int = Field(default=100, ge=3)
-    """Shortest text; our own."""
+    """Shortest text. Own choice."""
     seed: int = 0
-    """Of the choice of records and cuts."""
+    """Seed of the choice of records and cuts."""
 
 
 class Middles:
-    """A text of three parts, the middle last."""
+    """The derivation `augment.fim`."""
 
     def __init__(self, config: MiddlesConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> list[Record]:
-        """One record or none; none of a text that spells a mark, which could not be told apart."""
+        """One record or none; none for a text that contains a sentinel."""
         config, text = self.config, record.text
-        chance = chance_of(record, config.seed, "fim")
-        spelt = any(mark in text for mark in config.marks)
-        if len(text) < config.min_characters or chance.random() >= config.rate or spelt:
+        random_source = chance_of(record, config.seed, "fim")
+        has_mark = any(mark in text for mark in config.marks)
+        if len(text) < config.min_characters or random_source.random() >= config.rate or has_mark:
             return []
-        low, high = sorted(chance.randrange(len(text) + 1) for _ in range(2))
-        is_spm = chance.random() < config.suffix_first
-        made = moved(text, low, high, config.marks, is_spm)
+        low, high = sorted(random_source.randrange(len(text) + 1) for _ in range(2))
+        is_spm = random_source.random() < config.suffix_first
+        moved_text = moved(text, low, high, config.marks, is_spm)
         metadata = {"fim": "spm" if is_spm else "psm", "middle": [low, high]}
-        return [derived(record, made, "fim", metadata=metadata)]
+        return [derived(record, moved_text, "fim", metadata=metadata)]
 
 
 def moved(text: str, low: int, high: int, marks: tuple[str, str, str], is_spm: bool) -> str:
-    """A text with `text[low:high]` last.
+    """Move `text[low:high]` to the end.
 
     >>> moved("abcdef", 2, 4, ("P", "S", "M"), False), moved("abcdef", 2, 4, ("P", "S", "M"), True)
     ('PabSefMcd', 'PSefMabcd')

@@ -1,9 +1,8 @@
-"""Rewriting: paraphrases, and translations there and back, by any LanguageModel.
+"""Rewriting: paraphrases and back-translations by any LanguageModel.
 
-Answers go to a file of lines as they come, so that a run that was stopped goes on where it was, and
-a paid answer is never asked for twice. What is empty, the same, cut off, or far from the length of
-its original is written down with its reason and becomes no record. Knows nothing of which model it
-is; the caller does, and names it.
+Answers are appended to a JSON-lines file as they arrive, so that a stopped run resumes and no paid
+answer is requested twice. Answers that are empty, unchanged, truncated or far from the original's
+length are stored with the reason and do not become records. The caller names the model.
 """
 
 import json
@@ -41,75 +40,75 @@ TRANSLATE = (
 
 
 class RewriteConfig(Config):
-    """What is asked, and which answers are taken."""
+    """What is requested, and which answers are accepted."""
 
     model: str
-    """Name of the model, kept in every record made."""
+    """Name of the model, stored in every new record."""
     how: Literal["paraphrase", "back_translation"] = "paraphrase"
-    """In other words, or into another language and back."""
+    """Paraphrase, or translate into another language and back."""
     language: str = "English"
-    """The records' own."""
+    """Language of the records."""
     through: str = "German"
-    """Language of the way there."""
+    """Intermediate language of a back-translation."""
     batch: int = Field(default=8, ge=1)
-    """Records that are asked together."""
+    """Records per request."""
     max_characters: int = Field(default=6_000, ge=1)
-    """Longer records are passed over; our own: about 1,500 tokens, which leave room to answer."""
+    """Longer records are skipped. Own choice: about 1,500 tokens, to leave room for the answer."""
     max_tokens: int = Field(default=2_048, ge=1)
-    """Of an answer."""
+    """Maximum tokens of an answer."""
     temperature: float = Field(default=0.7, ge=0)
-    """Of the answers; our own."""
+    """Sampling temperature. Own choice."""
     min_ratio: float = Field(default=0.5, ge=0)
-    """Shortest answer as a share of its original, characters; our own."""
+    """Smallest ratio of the answer's characters to the original's. Own choice."""
     max_ratio: float = Field(default=2.0, gt=0)
-    """Longest answer; our own."""
+    """Largest ratio. Own choice."""
     seed: int = 0
-    """Of the model's random numbers."""
+    """Seed of the model's sampling."""
 
 
 class Rewritten(NamedTuple):
-    """An answer."""
+    """An answer to a rewriting request."""
 
     id: str
-    """Of the record that was rewritten."""
+    """Id of the rewritten record."""
     text: str
     reason: str = ""
-    """Why it makes no record; empty if it does."""
+    """Why it does not become a record; empty if it does."""
 
 
 def rewrite(
     model: LanguageModel, records: Iterable[Record], config: RewriteConfig, out: Path
 ) -> Iterator[Record]:
-    """Yield a rewritten record for each that the model rewrote well, in order.
+    """Yield a new record for each accepted answer, in order.
 
-    records  training records; synthetic ones and those that are too long are passed over
-    out      the file of answers; one of the same settings is continued
+    records  training records; synthetic and too long ones are skipped
+    out      the file of answers; a file of the same settings is resumed
 
-    Raises ConfigError if the file was made with other settings.
+    Raises ConfigError if the file has other settings.
     """
-    known = opened(out, config)
-    fitting = (
+    answered = opened(out, config)
+    eligible = (
         record
         for record in records
         if record.text.strip()
         and len(record.text) <= config.max_characters
         and not record.metadata.get("synthetic")
     )
-    while group := list(islice(fitting, config.batch)):
-        new = [record for record in group if record.id not in known]
-        if new:
-            answers = ask(model, new, config)
+    while group := list(islice(eligible, config.batch)):
+        unanswered = [record for record in group if record.id not in answered]
+        if unanswered:
+            answers = ask(model, unanswered, config)
             write(out, answers)
-            known |= {answer.id: answer for answer in answers}
+            answered |= {answer.id: answer for answer in answers}
         for record in group:
-            answer = known[record.id]
+            answer = answered[record.id]
             if not answer.reason:
                 metadata = {"model": config.model}
                 yield derived(record, answer.text, config.how, metadata=metadata)
 
 
 def ask(model: LanguageModel, records: Sequence[Record], config: RewriteConfig) -> list[Rewritten]:
-    """Put the prompts to the model, each on what the one before gave."""
+    """Run the prompts in turn, each on the answer to the one before."""
     prompts = [PARAPHRASE]
     if config.how == "back_translation":
         prompts = [
@@ -119,59 +118,59 @@ def ask(model: LanguageModel, records: Sequence[Record], config: RewriteConfig) 
     sampling = Sampling(
         max_tokens=config.max_tokens, temperature=config.temperature, seed=config.seed
     )
-    found = {record.id: Rewritten(record.id, record.text) for record in records}
+    results = {record.id: Rewritten(record.id, record.text) for record in records}
     for prompt in prompts:
-        going = [one for one in found.values() if not one.reason]
-        if not going:
+        pending = [result for result in results.values() if not result.reason]
+        if not pending:
             break
-        asked = [(Message("user", prompt.replace("{text}", one.text)),) for one in going]
-        for one, answer in zip(going, model.generate(asked, sampling), strict=True):
-            found[one.id] = taken(one, answer)
-    return [checked(record, found[record.id], config) for record in records]
+        requests = [(Message("user", prompt.replace("{text}", result.text)),) for result in pending]
+        for result, answer in zip(pending, model.generate(requests, sampling), strict=True):
+            results[result.id] = taken(result, answer)
+    return [checked(record, results[record.id], config) for record in records]
 
 
-def taken(one: Rewritten, answer: Generation) -> Rewritten:
-    """The text of an answer, or why it is none."""
+def taken(previous: Rewritten, answer: Generation) -> Rewritten:
+    """The text of an answer, or why there is none."""
     text = answer.text.strip()
     reason = "cut off" if answer.finish_reason == "length" else "" if text else "empty"
-    return Rewritten(one.id, text, reason)
+    return Rewritten(previous.id, text, reason)
 
 
-def checked(record: Record, one: Rewritten, config: RewriteConfig) -> Rewritten:
-    """The answer, with the reason if it is not taken."""
-    if one.reason:
-        return one
-    if one.text.split() == record.text.split():
-        return one._replace(reason="the same")
-    ratio = len(one.text) / len(record.text.strip())
+def checked(record: Record, answer: Rewritten, config: RewriteConfig) -> Rewritten:
+    """The answer, with the reason if it is rejected."""
+    if answer.reason:
+        return answer
+    if answer.text.split() == record.text.split():
+        return answer._replace(reason="the same")
+    ratio = len(answer.text) / len(record.text.strip())
     if not config.min_ratio <= ratio <= config.max_ratio:
-        return one._replace(reason=f"{ratio:.2f} times as long")
-    return one
+        return answer._replace(reason=f"{ratio:.2f} times as long")
+    return answer
 
 
 def opened(out: Path, config: RewriteConfig) -> dict[str, Rewritten]:
-    """The answers of a file, which is begun if it is not there; a line cut short is asked anew."""
+    """Read the answers of a file, or create it; an incomplete last line is removed."""
     name = digest(config.plain())
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, json.dumps({"settings": name}) + "\n")
         return {}
     data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
+    complete = data[: data.rfind(b"\n") + 1]
+    if len(complete) < len(data):
         with open(out, "r+b") as file:
-            file.truncate(len(whole))
+            file.truncate(len(complete))
     try:
-        head, *rows = (json.loads(line) for line in whole.splitlines())
-        if head["settings"] != name:
+        header, *rows = (json.loads(line) for line in complete.splitlines())
+        if header["settings"] != name:
             raise ConfigError(f"{out} was made with other settings; give another file.")
         return {row["id"]: Rewritten(**row) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{out} is no file of answers ({error}); give another one.") from None
+        raise DataError(f"{out} is not a file of answers ({error}); give another one.") from None
 
 
 def write(out: Path, answers: Sequence[Rewritten]) -> None:
-    """Add answers to the file, durably."""
+    """Append answers to the file and sync it."""
     with open(out, "a", encoding="utf-8", newline="\n") as file:
         file.writelines(json.dumps(answer._asdict()) + "\n" for answer in answers)
         file.flush()

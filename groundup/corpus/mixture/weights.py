@@ -1,10 +1,10 @@
-"""Mixtures: how much of each source a model reads, and whose turn it is at any row.
+"""Mixtures: how much of each source a model reads, and from which source any sequence is.
 
 Weights come from the sources' sizes (temperature, or UniMax with its cap on epochs), from the
-configuration, or from quality buckets. Whose turn a row is follows from the weights alone, by a
-cycle in which every prefix holds every source's share to within one row; so workers, ranks and
-resumed runs agree without communicating. Within a source the loader's own permutation decides.
-Knows nothing of tokens or models; numpy only.
+configuration, or from quality buckets. The source of a sequence follows from the weights alone, by
+a cycle in which every prefix has each source's share to within one sequence; so workers, ranks and
+resumed runs agree without communicating. Within a source the loader's permutation decides the
+order. Knows nothing of tokens or models; numpy only.
 """
 
 import heapq
@@ -19,38 +19,38 @@ from groundup.core import Config, ConfigError
 Numbers = Sequence[float] | np.ndarray
 
 CYCLE = 10_000
-"""Rows after which turns repeat: shares are met to a hundredth of a percent."""
+"""Sequences after which the order repeats: shares are exact to a hundredth of a percent."""
 
 
 class MixtureConfig(Config):
-    """Shares of sources by their sizes, or as given."""
+    """Shares of sources, by size or as given."""
 
     weights: dict[str, float] = {}
-    """Share by source, in any unit; given ones win over everything below."""
+    """Share by source, in any unit; overrides everything below."""
     temperature: float = Field(default=1.0, gt=0)
     """T of p ~ n^(1/T): 1 is the sources' own sizes, more favours small ones. Multilingual models
     take 1 to 5 [mBERT 1.43, mT5 3.3]."""
     max_epochs: float = Field(default=4.0, gt=0)
-    """How often a source may be read at most [up to 4 epochs repeated text is nearly as good as
+    """Largest number of passes over a source [up to 4 epochs repeated text is nearly as good as
     new: Muennighoff et al. 2023, arXiv:2305.16264]."""
     unimax: bool = False
-    """As even as the cap on epochs allows [Chung et al. 2023, arXiv:2304.09151], in place of the
+    """As uniform as the cap on epochs allows [Chung et al. 2023, arXiv:2304.09151], instead of the
     temperature."""
     buckets: dict[str, float] = {}
     """Factor on the size of a source whose name ends in `/NAME`, such as high: 3, low: 0.3."""
 
 
 class Turn(NamedTuple):
-    """Whose turn rows are."""
+    """The sources of sequences."""
 
     source: np.ndarray
-    """Place of the source in the list of weights."""
+    """Index of the source in the list of weights."""
     before: np.ndarray
-    """How many rows of it came before, since row 0."""
+    """Number of its sequences before this one."""
 
 
 class Turns:
-    """Whose turn any row is: a function of the weights and the row's number alone.
+    """The source of any sequence: a function of the weights and the sequence's index alone.
 
     >>> turns = Turns([0.5, 0.3, 0.2])
     >>> turns.at(range(10)).source.tolist()
@@ -68,24 +68,24 @@ class Turns:
         self.earlier[order] = np.arange(length) - np.repeat(starts, self.counts)
 
     def at(self, rows: Numbers) -> Turn:
-        """Source of each row, counted from 0, and how many of its rows came before."""
+        """Source of each sequence, by index, and how many of its sequences came before."""
         cycles, place = np.divmod(np.asarray(rows, np.int64), len(self.cycle))
         source = self.cycle[place]
         return Turn(source, cycles * self.counts[source] + self.earlier[place])
 
 
 def row_counts(weights: Numbers, length: int = CYCLE) -> np.ndarray:
-    """Rows of each source in a cycle: the shares by largest remainder, one row at least.
+    """Sequences of each source in a cycle: shares by largest remainder, at least one.
 
     >>> row_counts([2, 1, 1e-9], 10).tolist()
     [6, 3, 1]
     """
-    given = np.array(weights, np.float64)
-    if given.ndim != 1 or not len(given) or not np.isfinite(given).all() or given.min() <= 0:
+    shares = np.array(weights, np.float64)
+    if shares.ndim != 1 or not len(shares) or not np.isfinite(shares).all() or shares.min() <= 0:
         raise ConfigError(f"A mixture needs finite weights above 0; got {list(weights)[:8]}.")
-    if len(given) > length:
-        raise ConfigError(f"{len(given):,} sources do not fit into a cycle of {length:,} rows.")
-    exact = given / given.sum() * length
+    if len(shares) > length:
+        raise ConfigError(f"{len(shares):,} sources do not fit into a cycle of {length:,} rows.")
+    exact = shares / shares.sum() * length
     counts = np.maximum(np.floor(exact).astype(np.int64), 1)
     while counts.sum() != length:
         step = int(np.sign(length - counts.sum()))
@@ -94,15 +94,17 @@ def row_counts(weights: Numbers, length: int = CYCLE) -> np.ndarray:
 
 
 def interleaved(counts: np.ndarray) -> np.ndarray:
-    """A cycle with so many rows of each source that no prefix is a whole row off any share.
+    """A cycle in which no prefix deviates from any share by a full sequence.
 
-    Row j of a source with c of C rows may stand from place ⌊j·C/c⌋ to before ⌈(j + 1)·C/c⌉; of all
-    that may, the one that must soonest is next. That always succeeds.
+    Sequence j of a source with c of C may be at positions ⌊j·C/c⌋ to ⌈(j + 1)·C/c⌉ - 1; of those
+    released, the one with the earliest deadline is next. That always succeeds.
     Source: Tijdeman 1980 (the chairman assignment problem); Baruah et al. 1996 (proportionate
     progress), whose windows and earliest deadline these are.
     """
     total = int(counts.sum())
-    waiting = [(0, source) for source in range(len(counts))]  # place from which its next row may be
+    waiting = [
+        (0, source) for source in range(len(counts))
+    ]  # release position of its next sequence
     heapq.heapify(waiting)
     ready: list[tuple[int, int]] = []
     drawn, cycle = [0] * len(counts), np.empty(total, np.int64)
@@ -127,7 +129,7 @@ def weights_of(
     sizes   tokens of each source
     budget  tokens that will be read
 
-    Raises ConfigError for weights that name other sources, or if the cap on epochs cannot hold.
+    Raises ConfigError for weights of other sources, or if the cap on epochs cannot be met.
     """
     if not sizes or min(sizes.values()) <= 0:
         raise ConfigError(f"A mixture needs sources with tokens; got {dict(sizes)}.")
@@ -137,33 +139,33 @@ def weights_of(
                 f"weights={config.weights} must give each source ({', '.join(sizes)}) a share "
                 "above 0."
             )
-        wanted = np.array([config.weights[name] for name in sizes])
+        raw = np.array([config.weights[name] for name in sizes])
     elif config.unimax:
-        wanted = np.ones(len(sizes))
+        raw = np.ones(len(sizes))
     else:
         factors = [config.buckets.get(name.rpartition("/")[2], 1.0) for name in sizes]
-        own = np.array(list(sizes.values())) * factors
-        wanted = (own / own.max()) ** (1 / config.temperature)
-    most = np.array(list(sizes.values())) * config.max_epochs
-    shares = capped(wanted / wanted.sum(), most / budget)
+        scaled = np.array(list(sizes.values())) * factors
+        raw = (scaled / scaled.max()) ** (1 / config.temperature)
+    caps = np.array(list(sizes.values())) * config.max_epochs
+    shares = capped(raw / raw.sum(), caps / budget)
     return dict(zip(sizes, shares.tolist(), strict=True))
 
 
-def capped(shares: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """Shares of which none is above its cap; what is cut goes to the others, by their shares.
+def capped(shares: np.ndarray, caps: np.ndarray) -> np.ndarray:
+    """Shares below their caps; the excess goes to the other sources in proportion to their shares.
 
     >>> capped(np.array([0.5, 0.25, 0.25]), np.array([0.2, 1.0, 1.0])).tolist()
     [0.2, 0.4, 0.4]
     """
-    if most.sum() < 1 - 1e-12:
+    if caps.sum() < 1 - 1e-12:
         raise ConfigError(
-            f"With this cap on epochs all sources together give {most.sum():.0%} of the tokens to "
-            "be read; raise max_epochs, or read fewer."
+            f"With this max_epochs all sources together give {caps.sum():.0%} of the tokens to be "
+            "read; raise it, or read fewer tokens."
         )
     fixed = np.zeros(len(shares), bool)
-    found = shares.copy()
-    while (over := (found > most) & ~fixed).any():
+    result = shares.copy()
+    while (over := (result > caps) & ~fixed).any():
         fixed |= over
         free = shares[~fixed].sum()
-        found = np.where(fixed, most, shares * (1 - most[fixed].sum()) / (free or 1.0))
-    return found / found.sum()
+        result = np.where(fixed, caps, shares * (1 - caps[fixed].sum()) / (free or 1.0))
+    return result / result.sum()

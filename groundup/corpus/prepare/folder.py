@@ -1,11 +1,11 @@
-"""A folder as a corpus: documents in, three files of documents out, and a list of what went.
+"""A small corpus from a folder: three files of documents and a list of removals.
 
     train.jsonl  validation.jsonl  test.jsonl     one document a line (Document.to_json), by path
-    removed.jsonl                                 path, reason, of (what was kept instead), details
+    removed.jsonl                                 path, reason, of (document kept instead), details
 
-In this order: rejects are recorded, too short documents go, exact duplicates go, the rest is split
-by path, near-duplicates go — from train also those of anything held out (dedup/in_memory.py). All
-documents are held in memory: for collections of gigabytes, see stage.py.
+In order: rejected files are recorded; short documents and exact duplicates are removed; the rest is
+split by path; near-duplicates are removed, from train also those of held-out documents
+(dedup/in_memory.py). All documents are in memory: for collections of gigabytes, see stage.py.
 """
 
 import json
@@ -35,26 +35,26 @@ from ..split import SPLITS, Split, split_paths
 
 
 class CorpusConfig(Config):
-    """How a collection of documents becomes a corpus."""
+    """Settings of a corpus from a folder."""
 
     validation_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of documents for validation: looked at while training."""
+    """Share of documents for validation, used during training."""
     test_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of documents for the test: looked at at the end."""
+    """Share of documents for the final test."""
     held_out_limit: int = Field(default=0, ge=0)
-    """Bytes from which a document always trains; 0 sets no limit. One long document would decide
-    what a small test measures, and its interval over documents would mean nothing."""
+    """Documents of at least this many bytes always train; 0 means no limit. One long document would
+    dominate a small test and make its interval over documents meaningless."""
     near_duplicate_threshold: float = Field(default=0.8, ge=0, le=1)
-    """Jaccard similarity of word 5-grams from which documents count as duplicates; 0 keeps all."""
+    """Minimum Jaccard similarity of word 5-grams of near-duplicates; 0 keeps all."""
     overlap_threshold: float = Field(default=0.5, gt=0, le=1)
-    """Share of the shorter text's 5-grams that a training document may have in common with a
-    held-out one; above it, the training document goes."""
+    """Share of the shorter text's 5-grams, in common with a held-out document, above which a
+    training document is removed."""
     min_chars: int = Field(default=16, ge=1)
-    """Shortest document, in characters without the white space around it."""
+    """Minimum length in characters, without surrounding white space."""
     seed: int = 0
-    """Seed of the split and of the search for near-duplicates."""
+    """Seed of the split and of MinHash."""
     suffixes: tuple[Annotated[str, Field(pattern=r"^(\..+)?$")], ...] = ()
-    """Endings of the files to read, such as .md; none reads every kind that is known."""
+    """File suffixes to read, such as .md; empty means every known kind."""
     source_digest: str = ""
     """Hash of the source's paths and contents; filled in by the stage."""
 
@@ -62,13 +62,13 @@ class CorpusConfig(Config):
 def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     """Read a folder of text, Markdown, HTML and Python files and prepare them for training.
 
-    source  folder of documents; the folders in it are read too
+    source  folder of documents, read recursively
 
-    Raises DataError if `source` is no folder or nothing in it can be used, and ConfigError if `out`
-    lies inside it: the corpus would become its own source.
+    Raises DataError if `source` is not a folder or has no usable file, and ConfigError if `out` is
+    inside it, as the corpus would become its own input.
     """
     if Path(out).resolve().is_relative_to(Path(source).resolve()):
-        raise ConfigError(f"{out} lies inside the source {source}; choose an --out outside of it.")
+        raise ConfigError(f"{out} is inside the source {source}; choose an --out outside of it.")
     suffixes = config.suffixes or None
     hashes = list(fingerprint_folder(source, suffixes=suffixes))
     config = config.model_copy(update={"source_digest": digest(hashes)})
@@ -87,7 +87,7 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
 def as_hashed(
     documents: Iterable[Document | Rejected], hashes: Mapping[str, str]
 ) -> Iterator[Document | Rejected]:
-    """Yield documents; DataError naming one whose file is not what was hashed before."""
+    """Yield documents; DataError naming a file that changed after it was hashed."""
     missing = dict(hashes)
     for one in documents:
         was = missing.pop(one.path, "")
@@ -99,17 +99,19 @@ def as_hashed(
 
 
 def changed(path: str) -> str:
-    """The error for a file that was written to between two looks at it."""
-    return f"{path} changed while the corpus was made from it; let it rest and run again."
+    """Error message for a file that changed between hashing and reading."""
+    return (
+        f"{path} changed while the corpus was made from it; wait until it is final and run again."
+    )
 
 
 def write_corpus(
     draft: Draft, documents: Iterable[Document | Rejected], config: CorpusConfig
 ) -> None:
-    """Write a corpus of any source's documents; the body of `corpus` and of recipes.
+    """Write a corpus of documents from any source; used by `corpus` and by recipes.
 
-    The draft's numbers become documents and bytes (UTF-8, of the text) by split, and removals
-    counted by reason. Raises DataError if no document is left, telling what was found.
+    Sets the draft's numbers: documents and bytes of text (UTF-8) by split, removals by reason.
+    Raises DataError if no document is left.
     """
     found, removed = sift(documents, config.min_chars)
     kept = remove_exact(found)
@@ -142,16 +144,16 @@ def write_corpus(
 
 
 def tell(splits: Mapping[Split, Sequence[Document]], removed: Sequence[Removed]) -> None:
-    """Say what the corpus holds and what was left out."""
+    """Log what the corpus contains and what was removed."""
     record.say(", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + " documents")
     if removed:
-        record.say(f"left out: {tally(removed)} (listed in removed.jsonl)")
+        record.say(f"removed: {tally(removed)} (listed in removed.jsonl)")
 
 
 def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
-    """Part the documents that are long enough from rejects and short ones.
+    """Separate usable documents from rejected files and short documents.
 
-    Raises DataError if two different documents have one path.
+    Raises DataError if two different documents have the same path.
     """
     found, removed, seen = [], [], {}
     for document in documents:
@@ -160,7 +162,7 @@ def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
             continue
         if seen.setdefault(document.path, document.sha256) != document.sha256:
             raise DataError(
-                f"Two different documents have the path {document.path}; give each its own."
+                f"Two different documents have the path {document.path}; paths must be unique."
             )
         length = len(document.text.strip())
         if length < min_chars:
@@ -174,7 +176,7 @@ def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
 def split_documents(
     documents: Sequence[Document], config: CorpusConfig
 ) -> dict[Split, list[Document]]:
-    """Documents by split, each in the order of paths."""
+    """Documents by split, each in path order."""
     limit = config.held_out_limit or sys.maxsize
     paths = [d.path for d in documents if len(d.text.encode()) < limit]
     place = split_paths(paths, config.validation_share, config.test_share, config.seed)
@@ -184,7 +186,7 @@ def split_documents(
 def protect(
     splits: Mapping[Split, Sequence[Document]], config: CorpusConfig
 ) -> tuple[dict[Split, list[Document]], list[Removed]]:
-    """Remove near-duplicates so that no split holds one of a split measured more strictly."""
+    """Remove near-duplicates within splits and across them: test first, then validation, train."""
     held_out: list[Document] = []
     left: dict[Split, list[Document]] = {}
     removed: list[Removed] = []
@@ -198,11 +200,11 @@ def protect(
 
 
 def nothing_left(removed: Sequence[Removed]) -> str:
-    """One line for a corpus without documents."""
+    """Error message for a corpus without documents."""
     if not removed:
         return (
             "The source has no files to read; expected text (.txt, .rst), Markdown, HTML or Python "
-            "files. Check the folder, or name other endings in `suffixes`."
+            "files; check the folder, or set `suffixes`."
         )
     first = removed[0]
     return (
@@ -212,7 +214,7 @@ def nothing_left(removed: Sequence[Removed]) -> str:
 
 
 def tally(removed: Sequence[Removed]) -> str:
-    """Removals counted by reason, the most frequent first.
+    """Count removals by reason, the most frequent first.
 
     >>> tally([Removed("a", "empty"), Removed("b", "binary"), Removed("c", "empty")])
     '2 empty, 1 binary'
@@ -222,7 +224,7 @@ def tally(removed: Sequence[Removed]) -> str:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines ending in a bare newline, atomically."""
+    """Write lines with a final newline each, atomically."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         for line in lines:
             file.write(line.encode("utf-8") + b"\n")

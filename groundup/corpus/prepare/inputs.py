@@ -1,9 +1,8 @@
-"""Inputs: what the sources of a pipeline hold, shared out into jobs, and its fingerprint.
+"""Inputs: the sources of a pipeline, divided into jobs, and their fingerprints.
 
-Many small files go together and one large one is read by ranges, as its reader plans; jobs follow
-each other in the order of sources and paths, so the result does not depend on who does them. The
-contents of all files are hashed before anything is read: a corpus is named by what it was made of,
-and a run that is taken up again notices if that changed.
+Small files are grouped and large ones are read by byte ranges, as their reader plans; jobs are in
+the order of sources and paths, so the result does not depend on scheduling. All files are hashed
+before they are read: a corpus is identified by its inputs, and a resumed run detects changes.
 """
 
 import glob
@@ -20,15 +19,15 @@ from .pipeline import Pipeline, Source, reader_use
 
 HASHED_TOGETHER_BYTES = 256 * 2**20
 HASHED_TOGETHER_FILES = 1_000
-"""Where a task of hashing ends: some seconds of work."""
+"""Limits of a hashing task: a few seconds of work."""
 SMALL_SHARD_BYTES = 4 * 2**20
 MANY_SHARDS = 64
-"""A collection that is not large becomes so many shards, if each has these bytes: 100 MB of pages
-are half a minute of 8 cores, not minutes of one. The number of cores must not decide the result."""
+"""A small collection becomes this many shards of at least so many bytes, so that 100 MB of pages
+keep 8 cores busy. The number of cores must not affect the result."""
 
 
 class Found(NamedTuple):
-    """A source as it lies on this disk."""
+    """A source on this disk."""
 
     source: Source
     root: Path
@@ -36,16 +35,16 @@ class Found(NamedTuple):
 
 
 class Hashed(NamedTuple):
-    """What the files of a source held."""
+    """Fingerprint of a source's files."""
 
     digest: str
     states: dict[str, str]
-    """By path: what would tell that a file was written to since (`state_of`)."""
+    """`file_state` by path, to detect later changes."""
 
 
 def look(pipeline: Pipeline, home: Path) -> list[Found]:
-    """What each source holds, by its reader; DataError naming one that holds nothing."""
-    found = []
+    """The input splits of each source, from its reader; DataError for an empty source."""
+    listed = []
     for source in pipeline.sources:
         root, wanted = located(source, home)
         parts = tuple(made(reader_use(source)).plan(root))
@@ -53,15 +52,15 @@ def look(pipeline: Pipeline, home: Path) -> list[Found]:
             parts = tuple(part for part in parts if part.path in wanted)
         if not parts:
             raise DataError(
-                f"Source {source.name}: {source.path} holds nothing that the reader "
-                f"{source.reader} reads; check the path."
+                f"Source {source.name}: {source.path} has no input for the reader {source.reader}; "
+                "check the path."
             )
-        found.append(Found(source, root, parts))
-    return found
+        listed.append(Found(source, root, parts))
+    return listed
 
 
 def located(source: Source, home: Path) -> tuple[Path, set[str] | None]:
-    """A source's root and, if its path is a pattern, the paths below it that are wanted."""
+    """A source's root and, if its path is a pattern, the matching paths below it."""
     path = home / os.path.expanduser(source.path)
     if not glob.has_magic(source.path) or path.exists():
         return path, None
@@ -76,7 +75,7 @@ def located(source: Source, home: Path) -> tuple[Path, set[str] | None]:
 def origins(
     found: Sequence[Found], shard_bytes: int, hashed: Sequence[Hashed] = ()
 ) -> Iterator[Origin]:
-    """Yield what one job reads, about `shard_bytes` each; less if cores would else be idle."""
+    """Yield job inputs of about `shard_bytes`, smaller for a small collection."""
     total = sum(part.bytes for _, _, parts in found for part in parts)
     most = min(shard_bytes, max(total // MANY_SHARDS, SMALL_SHARD_BYTES))
     for number, (source, root, parts) in enumerate(found):
@@ -87,7 +86,7 @@ def origins(
 
 
 def together(parts: Sequence[Any], shard_bytes: int) -> Iterator[tuple[Any, ...]]:
-    """Yield parts that follow each other, as many as fit.
+    """Yield groups of consecutive splits of at most `shard_bytes`.
 
     >>> class Part(NamedTuple):
     ...     bytes: int
@@ -107,7 +106,7 @@ def together(parts: Sequence[Any], shard_bytes: int) -> Iterator[tuple[Any, ...]
 
 
 def fingerprints(found: Sequence[Found], each: Each) -> list[Hashed]:
-    """Hash of every source's paths and contents, files shared out over workers."""
+    """Hash every source's paths and contents, in parallel."""
     tasks, owners = [], []
     for number, (_, root, parts) in enumerate(found):
         sizes: dict[str, int] = {}
@@ -123,11 +122,11 @@ def fingerprints(found: Sequence[Found], each: Each) -> list[Hashed]:
     for number, (_, paths), rows in zip(owners, tasks, results, strict=True):
         hashes[number] += [(name, content) for name, content, _ in rows]
         states[number] |= {path: row[2] for path, row in zip(paths, rows, strict=True)}
-    return [Hashed(digest(rows), known) for rows, known in zip(hashes, states, strict=True)]
+    return [Hashed(digest(rows), by_path) for rows, by_path in zip(hashes, states, strict=True)]
 
 
 def batches(sizes: dict[str, int]) -> Iterator[tuple[str, ...]]:
-    """Yield the paths that one task hashes."""
+    """Yield the paths of each hashing task."""
     batch: list[str] = []
     size = 0
     for path, bytes in sizes.items():
@@ -141,8 +140,7 @@ def batches(sizes: dict[str, int]) -> Iterator[tuple[str, ...]]:
 
 
 def hash_all(task: tuple[str, tuple[str, ...]]) -> list[tuple[str, str, str]]:
-    """Paths, hashes and, taken before, states of files; of a folder that a reader takes whole, of
-    all that is in it."""
+    """(path, hash, state before hashing) of files, or of folders that a reader takes as a unit."""
     root, rows = Path(task[0]), []
     for path in task[1]:
         file = root if root.is_file() else root / path
@@ -152,7 +150,7 @@ def hash_all(task: tuple[str, tuple[str, ...]]) -> list[tuple[str, str, str]]:
 
 
 def hash_one(path: Path) -> str:
-    """The hash of a file or folder; why there is none, if it cannot be read."""
+    """The hash of a file or folder, or why it cannot be read."""
     try:
         if path.is_symlink():
             return f"link to {os.readlink(path)!a}"

@@ -1,14 +1,13 @@
-"""A pipeline: sources, steps and shares, as a person writes them in TOML.
+"""A pipeline: sources, steps and split shares, as users write them in TOML.
 
     [[sources]]                         [[steps]]
     name = "manuals"                    use = "web.lines"
     path = "manuals/**/*.html"          only = { sources = ["manuals"] }
     reader = "html"                     settings = { window = 3 }
 
-Everything is checked before anything is read: names, settings, sources that a step speaks of. Paths
-are relative to the file, those in settings too. The configuration that names a result holds what
-the files of settings contain and no absolute path, so that the same files in another place give
-the same corpus.
+Names, settings and source references are checked before anything is read. Paths, including those in
+settings, are relative to the file. The configuration that identifies a result has content hashes in
+place of absolute paths, so that the same files elsewhere give the same corpus.
 """
 
 import json
@@ -27,81 +26,82 @@ from .steps import is_derivation, is_survey, reader_target, step_target
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 DEFAULT_STEPS = ("documents.read", "dedup.exact", "dedup.minhash")
-"""What `prepare FOLDER` does: text out of what the reader gives, then duplicates go."""
+"""Steps of `prepare FOLDER`: extract text, then remove duplicates."""
 
 
 class Source(Config):
-    """Where documents come from."""
+    """A source of documents."""
 
     name: str = Field(pattern=NAME)
-    """What log and report call it."""
+    """Name in logs and reports."""
     path: str
     """A folder, a file or a pattern such as `pages/**/*.html`, relative to the pipeline's file."""
     reader: str = "folder"
-    """Name of the reader, or `module:Class`."""
+    """Name of a reader, or `module:Class`."""
     licence: str = ""
-    """SPDX expression of documents that state none; empty if it is not known."""
+    """SPDX expression for documents that state none; empty if unknown."""
     whole_files: bool = False
-    """Keep all records of one file in one split: for books read by chapter, files by page."""
+    """Keep all records of one file in one split: for books read by chapter or files read by
+    page."""
     settings: dict[str, Any] = {}
-    """Of the reader."""
+    """Settings of the reader."""
     digest: str = ""
     """Hash of the files' paths and contents; filled in by the stage."""
 
 
 class Only(Config):
-    """Which records a step concerns."""
+    """Which records a step applies to."""
 
     sources: tuple[str, ...] = ()
-    """Names; none is all."""
+    """Names of sources; empty means all."""
     kinds: tuple[str, ...] = ()
-    """Such as html or code; none is all."""
+    """Kinds such as html or code; empty means all."""
 
 
 class StepUse(Config):
-    """A step or survey in its place."""
+    """A step of the pipeline."""
 
     use: str
     """Name of the step, or `module:Class`."""
     name: str = Field(default="", pattern=r"^[^|]*$")
-    """What log and report call it after its number; by default the step's own name."""
+    """Name in logs and reports, after its number; default: the step's own name."""
     only: Only = Only()
-    """Other records pass."""
+    """Records that it applies to; others pass unchanged."""
     settings: dict[str, Any] = {}
-    """Of the step; files that they name are relative to the pipeline's file."""
+    """Settings of the step; file names are relative to the pipeline's file."""
     digests: tuple[tuple[str, str], ...] = ()
-    """Hash of what each file holds that the settings name; filled in by the stage."""
+    """Content hash of each file that the settings name; filled in by the stage."""
 
 
 class Shares(Config):
-    """How much is held out."""
+    """Held-out shares."""
 
     validation_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of documents for validation: looked at while training."""
+    """Share of documents for validation, used during training."""
     test_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of documents for the test: looked at at the end."""
+    """Share of documents for the final test."""
 
 
 class Pipeline(Config):
-    """All that decides a corpus."""
+    """Everything that determines a corpus."""
 
     sources: tuple[Source, ...] = Field(min_length=1)
-    """In the order of the result."""
+    """Sources, in the order of the result."""
     steps: tuple[StepUse, ...] = ()
-    """In the order in which they judge."""
+    """Steps, in order of application."""
     derive: tuple[StepUse, ...] = ()
-    """What makes further records of those for training: see engine/derive.py."""
+    """Derivers of further training records: see engine/derive.py."""
     split: Shares = Shares()
-    """Held-out shares."""
+    """Shares of the held-out splits."""
     seed: int = 0
-    """Of the split."""
+    """Seed of the split."""
     shard_bytes: int = Field(default=128 * 2**20, ge=1)
     """Bytes of a source that one job reads. Source: 128 to 512 MB keep a scan parallel without many
     small files (Daft issue 6126)."""
 
 
 def read_pipeline(path: Path) -> Pipeline:
-    """The pipeline of a TOML file, or the default one of a folder; checked throughout."""
+    """The validated pipeline of a TOML file, or the default pipeline for a folder."""
     if path.is_dir():
         steps = tuple(StepUse(use=name) for name in DEFAULT_STEPS if is_known(name))
         name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.resolve().name)
@@ -115,7 +115,7 @@ def read_pipeline(path: Path) -> Pipeline:
 
 
 def with_steps(pipeline: Pipeline, change: Callable[[StepUse, Use], dict[str, Any]]) -> Pipeline:
-    """The pipeline with some fields of its steps and derivations changed."""
+    """The pipeline with some fields of its steps and derivers changed."""
     rows = {
         table: tuple(
             step.model_copy(update=change(step, use))
@@ -127,7 +127,7 @@ def with_steps(pipeline: Pipeline, change: Callable[[StepUse, Use], dict[str, An
 
 
 def is_known(name: str) -> bool:
-    """Whether a table has the step."""
+    """Whether the step is in a table."""
     try:
         return bool(step_target(name))
     except ConfigError:
@@ -135,19 +135,19 @@ def is_known(name: str) -> bool:
 
 
 def checked(pipeline: Pipeline) -> Pipeline:
-    """The pipeline, if every name and setting in it is valid."""
+    """The pipeline itself; ConfigError for an invalid name or setting."""
     names = [source.name for source in pipeline.sources]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"Two sources are called {name}; give each its own name.")
+            raise ConfigError(f"Two sources have the name {name}; names must be unique.")
     if pipeline.split.validation_share + pipeline.split.test_share >= 1:
-        raise ConfigError("validation_share and test_share leave nothing to train on.")
+        raise ConfigError("validation_share + test_share must be less than 1.")
     check_tables(pipeline)
     for step in (*pipeline.steps, *pipeline.derive):
         for name in step.only.sources:
             if name not in names:
                 raise ConfigError(
-                    f"{step.use}: only.sources has {name}, which is no source; there are "
+                    f"{step.use}: only.sources has {name}, which is not a source; expected one of "
                     f"{', '.join(names)}."
                 )
     for use in (*uses(pipeline.steps), *uses(pipeline.derive), *map(reader_use, pipeline.sources)):
@@ -156,23 +156,22 @@ def checked(pipeline: Pipeline) -> Pipeline:
 
 
 def check_tables(pipeline: Pipeline) -> None:
-    """Raise ConfigError where a derivation stands among the steps, or a step among derivations."""
+    """Raise ConfigError for a deriver under [[steps]] or a step under [[derive]]."""
     for step in pipeline.steps:
         if is_derivation(step.use):
             raise ConfigError(
-                f"{step.use} makes further records of those that train, it does not judge them: "
-                "write it under [[derive]], not under [[steps]]."
+                f"{step.use} derives new training records; write it under [[derive]], not under "
+                "[[steps]]."
             )
     for step in pipeline.derive:
         if ":" not in step.use and is_known(step.use) and not is_derivation(step.use):
             raise ConfigError(
-                f"{step.use} judges records, it makes none of them: write it under [[steps]], not "
-                "under [[derive]]."
+                f"{step.use} derives no records; write it under [[steps]], not under [[derive]]."
             )
 
 
 def uses(steps: Sequence[StepUse]) -> tuple[Use, ...]:
-    """Steps as workers make them, numbered from 01."""
+    """Specs of the steps, numbered from 01."""
     return tuple(
         Use(
             f"{number:02d} {step.name or step.use}",
@@ -186,19 +185,19 @@ def uses(steps: Sequence[StepUse]) -> tuple[Use, ...]:
 
 
 def surveys(found: Sequence[Use]) -> tuple[Use, ...]:
-    """Those that judge all records together."""
+    """The global steps among them."""
     return tuple(use for use in found if is_survey(use.target))
 
 
 def reader_use(source: Source) -> Use:
-    """A source's reader as workers make it."""
+    """Spec of a source's reader."""
     return Use(READ, reader_target(source.reader), json.dumps(source.settings, sort_keys=True))
 
 
 def portable(pipeline: Pipeline) -> Pipeline:
-    """The pipeline without what depends on where this machine keeps its files.
+    """The pipeline without absolute paths, with content hashes of the files that settings name.
 
-    What the files hold that settings name is hashed; ConfigError naming one that is not there.
+    Raises ConfigError for a missing file.
     """
     sources = (
         source.model_copy(update={"path": Path(source.path).name})
@@ -216,7 +215,7 @@ def portable(pipeline: Pipeline) -> Pipeline:
 
 
 def to_toml(pipeline: Pipeline) -> str:
-    """The pipeline as TOML, every default written out.
+    """The pipeline as TOML, including every default.
 
     >>> print(to_toml(Pipeline(sources=(Source(name="a", path="a"),)))[:41])
     seed = 0

@@ -1,9 +1,9 @@
-"""A dry run: some records of each source, shown before and after every step.
+"""A dry run: some records of each source, before and after every step.
 
-Nothing of the result is written: one JSON line for each record and step, which a page shows side by
-side, and for each record that would be derived. Workers do it, so a record that hangs is set aside
-as in a run. Surveys see the sample alone, so of duplicates in all of a source they find few; and of
-what cannot be read the sample meets a part.
+Writes no corpus: one JSON line per record and step, which an HTML page shows side by side, and one
+per record that would be derived. Workers run the steps, so a hanging record is rejected as in a
+run. Global steps see only the sample, so they find few of a source's duplicates, and the sample
+meets only some of the unreadable inputs.
 """
 
 import json
@@ -39,11 +39,11 @@ from .write import HAS_TEXT, SplitEnding, ending, split_name
 
 SAMPLE_FILE = "dry-run.jsonl"
 TEXT_CHARACTERS = 200_000
-"""Characters of a text that are shown."""
+"""Characters of a text that are kept."""
 
 
 class Shown(NamedTuple):
-    """One record at one step."""
+    """One record before and after one step."""
 
     id: str
     source: str
@@ -51,43 +51,43 @@ class Shown(NamedTuple):
     kind: str
     step: str
     before: str
-    """The text as the step saw it, or as it made it before it took something of it; of bytes that
-    it dropped, how they begin."""
+    """The text that the step got, or extracted before editing it; for dropped bytes, their
+    start."""
     after: str
-    """As it left it; empty if the record was dropped."""
+    """The text afterwards; empty if the record was dropped."""
     reason: str
-    """Why it was dropped; empty if it was not."""
+    """Why the record was dropped; empty if it was not."""
     removed: list[dict[str, Any]]
-    """What was taken, as `groundup.documents.Removal`."""
+    """Removals, with the fields of `groundup.documents.Removal`."""
     metadata: dict[str, Any]
-    """What the step added."""
+    """Metadata that the step added."""
     made_of: int = 0
-    """Bytes that the step made text of; 0 if there was text before."""
+    """Bytes from which the step extracted text; 0 if there was text before."""
 
 
 class Showing(NamedTuple):
-    """A step and the records to show it by."""
+    """A task: one step over the sampled records."""
 
     use: Use
     records: tuple[Record, ...]
     rulings: Path | None = None
-    """Of a survey."""
+    """Results of a global step."""
     skips: tuple[Skip, ...] = ()
 
     def without(self, place: Place, reason: str) -> "Showing":
-        """The same, a record that hung set aside."""
+        """The same task with a hanging record rejected."""
         return self._replace(skips=(*self.skips, Skip(place, reason)))
 
 
 class Seen(NamedTuple):
-    """What a step did to a record, and what is left of it."""
+    """What a step did to a record, and the records kept."""
 
     row: Shown
     left: list[Record]
 
 
 class Heard:
-    """A step whose last ruling can be asked for: what came of it does not tell all of it."""
+    """A step that remembers its last result, which the records it leaves do not fully show."""
 
     def __init__(self, step: Step) -> None:
         self.step, self.config, self.ruling = step, step.config, PASS
@@ -99,10 +99,10 @@ class Heard:
 
 
 def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, each: Each) -> Path:
-    """Take some records of each source through all steps; returns where the lines were written."""
+    """Run sampled records of each source through all steps; returns the file of lines."""
     drawn = [spread(config, one, records, each) for one in found]
     some = list({record.id: record for own in drawn for record in own.records}.values())
-    rows = [row for one, own in zip(found, drawn, strict=True) for row in reading(one, own)]
+    rows = [row for source, own in zip(found, drawn, strict=True) for row in reading(source, own)]
     with tempfile.TemporaryDirectory() as scratch:
         for number, use in enumerate((*uses(config.steps), HAS_TEXT)):
             own = tuple(record for record in some if use.concerns(record))
@@ -112,13 +112,13 @@ def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, ea
             rows += [step.row for step in steps]
             left = dict(zip([record.id for record in own], steps, strict=True))
             some = [
-                one
+                kept
                 for record in some
-                for one in (left[record.id].left if record.id in left else [record])
+                for kept in (left[record.id].left if record.id in left else [record])
             ]
         plain: SplitEnding = made(ending(config.model_copy(update={"derive": ()})))
         for use in uses(config.derive):
-            own = tuple(one for one in some if use.concerns(one) and is_training(plain, one))
+            own = tuple(r for r in some if use.concerns(r) and is_training(plain, r))
             (derived,) = each(derive_all, [Showing(use, own)])
             rows += derived
     out.mkdir(parents=True, exist_ok=True)
@@ -129,44 +129,44 @@ def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, ea
 
 
 def reading(one: Found, drawn: Drawn) -> Iterator[Shown]:
-    """Yield how much of a source was looked at, then each thing in it that could not be read."""
-    looked = {"parts": drawn.parts, "of": len(one.parts), "records": drawn.seen,
+    """Yield a summary of the scan of a source, then each unreadable input."""
+    scanned = {"parts": drawn.parts, "of": len(one.parts), "records": drawn.seen,
               "unread": len(drawn.unread)}  # fmt: skip
     name = one.source.name
-    yield Shown("", name, "", "", READ, "", "", "", [], looked)
+    yield Shown("", name, "", "", READ, "", "", "", [], scanned)
     for row in drawn.unread:
         path = printable(row.path)
-        told = {"details": row.details}
-        yield Shown(record_id(name, path), name, path, "", READ, "", "", row.reason, [], told)
+        details = {"details": row.details}
+        yield Shown(record_id(name, path), name, path, "", READ, "", "", row.reason, [], details)
 
 
 def read_sample(path: Path) -> Iterator[Shown]:
-    """Yield what a dry run showed, in the order of steps, then of records."""
+    """Yield the rows of a dry run, by step and record."""
     with open(path, encoding="utf-8") as file:
         for line in file:
             yield Shown(**json.loads(line))
 
 
 def is_training(plain: SplitEnding, record: Record) -> bool:
-    """Whether a record trains: of those alone others are derived."""
+    """Whether a record is in the train split; only those have derived records."""
     name = split_name(record.source, record.path, plain.config.whole_files)
     return plain.split(name) == "train"
 
 
 def show_all(task: Showing) -> list[Seen]:
-    """Every record at a step; what hung there before is set aside."""
-    judged = made(task.use) if task.rulings is None else Ruled(read_rulings(task.rulings))
+    """Run a step over the records; those that hung before are dropped."""
+    own = made(task.use) if task.rulings is None else Ruled(read_rulings(task.rulings))
     hung = {skip.place.record: skip.reason for skip in task.skips}
     steps = []
     for number, record in enumerate(task.records):
         at(0, number, 0)
-        step = Drop(Ruling(hung[number])) if number in hung else judged
+        step = Drop(Ruling(hung[number])) if number in hung else own
         steps.append(show(Named(task.use.name, step), record))
     return steps
 
 
 def derive_all(task: Showing) -> list[Shown]:
-    """What is derived of every record, each beside its parent's text."""
+    """Records derived from each record, next to the parent's text."""
     derive = made(task.use)
     hung = {skip.place.record: skip.reason for skip in task.skips}
     rows = []
@@ -178,7 +178,7 @@ def derive_all(task: Showing) -> list[Shown]:
         )  # fmt: skip
         try:
             found = [] if row.reason else list(derive(record))
-        except Exception as error:  # as in a run: it costs what would be derived and no more
+        except Exception as error:  # as in a run: only the derived records are lost
             rows.append(row._replace(reason=f"failed: {type(error).__name__}"))
             continue
         rows += [row] if row.reason else []
@@ -208,7 +208,7 @@ def show(named: Named, record: Record) -> Seen:
 
 
 def text_before(record: Record, ruling: Ruling, judged: Judged) -> str:
-    """The text that the edits of a ruling speak of, or else what the step was given."""
+    """The text to which a result's edits refer, or else the step's input."""
     if not judged.kept:
         return record.text or judged.removed[0].text
     if ruling.made is not None and (ruling.edits or not record.text):
@@ -217,7 +217,7 @@ def text_before(record: Record, ruling: Ruling, judged: Judged) -> str:
 
 
 def surveyed(use: Use, records: Sequence[Record], place: Path, each: Each) -> Path:
-    """What a survey rules about a sample alone: its file of rulings."""
+    """Run a global step over the sample alone; returns its file of results."""
     (place / "survey").mkdir(parents=True)
     with writing(place, 0) as writer:
         writer.open(KEPT)

@@ -1,7 +1,7 @@
-"""Some records of each source for a dry run: from all over it, the same ones each time.
+"""Sampling of each source for a dry run: spread over the source and reproducible.
 
-Parts are drawn by the pipeline's seed, of each some records are looked at and fewer taken, so that
-reading is bounded however large the source is. A worker reads, so what hangs ends at its limit.
+Input splits are drawn with the pipeline's seed; of each, a bounded number of records is scanned and
+fewer are kept, so reading is bounded for any source. Workers read, so the time limit applies.
 """
 
 import math
@@ -18,16 +18,16 @@ from .inputs import Found
 from .pipeline import Pipeline, Source, reader_use
 
 PART_BYTES = 2**20
-"""Parts of large files for a dry run: smaller than a run's, so that a sample lies closer."""
+"""Split size of large files in a dry run: smaller than a run's, for an even sample."""
 LOOKED_AT = 4_000
 LOOKED_AT_BYTES = 64 * 2**20
-"""Records of a source that are looked at, and their size: some seconds of work. Own choice."""
+"""Records and bytes of a source that are scanned: a few seconds of work. Own choice."""
 SPARE = 2
-"""Parts drawn for each record that is wanted, since some hold none."""
+"""Splits drawn per requested record, since some have none."""
 
 
 class Sampling(NamedTuple):
-    """A part of a source, and how many records of it are taken of how many."""
+    """A sampling task over one input split."""
 
     origin: Origin
     wanted: int
@@ -37,29 +37,29 @@ class Sampling(NamedTuple):
     skips: tuple[Skip, ...] = ()
 
     def without(self, place: Place, reason: str) -> "Sampling":
-        """The same, a record that hung left out."""
+        """The same task without a record that hung."""
         return self._replace(skips=(*self.skips, Skip(place, reason)))
 
 
 class Drawn(NamedTuple):
-    """What a sample of a source holds, and what it saw on the way."""
+    """The sample of a source and its scan statistics."""
 
     records: list[Record]
     seen: int
-    """Records that could be read, taken or not."""
+    """Readable records scanned."""
     unread: list[Rejected]
-    """What could not be read."""
+    """Unreadable inputs."""
     parts: int
-    """Parts of the source that were looked at."""
+    """Input splits scanned."""
 
 
 def in_small_parts(pipeline: Pipeline) -> Pipeline:
-    """The pipeline with sources planned in smaller parts, where their readers can do that."""
+    """The pipeline with smaller input splits, where readers support it."""
     return pipeline.model_copy(update={"sources": tuple(map(finer, pipeline.sources))})
 
 
 def finer(source: Source) -> Source:
-    """A source in small parts, unless it says how large they are."""
+    """A source with small splits, unless its settings fix their size."""
     if "part_bytes" not in type(configured(reader_use(source))).model_fields:
         return source
     settings = {"part_bytes": PART_BYTES} | source.settings
@@ -67,7 +67,7 @@ def finer(source: Source) -> Source:
 
 
 def spread(config: Pipeline, one: Found, records: int, each: Each) -> Drawn:
-    """Records from all over a source, in its order, and what could not be read on the way."""
+    """Sample records evenly from a source, in its order; also collects unreadable inputs."""
     chance = Random(f"{config.seed}/{one.source.name}")
     count = min(len(one.parts), SPARE * records)
     numbers = sorted(chance.sample(range(len(one.parts)), count))
@@ -83,36 +83,38 @@ def spread(config: Pipeline, one: Found, records: int, each: Each) -> Drawn:
     ]  # fmt: skip
     parts = each(read_some, tasks)
     found = [record for part in parts for record in part.records]
-    unread = dict.fromkeys(row for part in parts for row in part.unread)  # parts meet at a damage
+    unread = dict.fromkeys(
+        row for part in parts for row in part.unread
+    )  # adjacent splits report the same damage
     seen = sum(part.seen for part in parts)
     return Drawn(chosen(found, records, chance), seen, list(unread), count)
 
 
 def read_some(task: Sampling) -> Drawn:
-    """Records of a part, a few of the first ones."""
+    """Sample from the first records of a split."""
     rows = list(first(task))
-    found = [one for one in rows if isinstance(one, Record)]
-    unread = [one for one in rows if isinstance(one, Rejected)]
-    return Drawn(chosen(found, task.wanted, Random(task.seed)), len(found), unread, 1)
+    records = [row for row in rows if isinstance(row, Record)]
+    unread = [row for row in rows if isinstance(row, Rejected)]
+    return Drawn(chosen(records, task.wanted, Random(task.seed)), len(records), unread, 1)
 
 
 def first(task: Sampling) -> Iterator[Record | Rejected]:
-    """Yield the first records of a part, and what cannot be read, up to the bounds of a sample."""
+    """Yield the first records and unreadable inputs of a split, up to the task's limits."""
     skips = {(*skip.place[:2], skip.place.is_reading): skip for skip in task.skips}
     count = size = 0
-    for place, one in originals(task.origin, skips):
-        if isinstance(one, Rejected):
-            yield one
+    for place, item in originals(task.origin, skips):
+        if isinstance(item, Rejected):
+            yield item
             count += 1
         elif (*place[:2], False) not in skips:
-            yield complete(one, task.origin)
-            count, size = count + 1, size + len(one.text) + len(one.data)
+            yield complete(item, task.origin)
+            count, size = count + 1, size + len(item.text) + len(item.data)
         if count >= task.looked_at or size >= task.bytes:
             return
 
 
 def chosen(rows: Sequence[Any], count: int, chance: Random) -> list[Any]:
-    """Some of the rows, in their order.
+    """A random subset of the rows, in their order.
 
     >>> chosen("abc", 5, Random(0))
     ['a', 'b', 'c']

@@ -1,8 +1,8 @@
-"""Prepare a corpus by a pipeline: the verb, from a TOML file or a folder to a `corpus` artifact.
+"""`groundup prepare`: a `corpus` artifact from a pipeline in TOML or from a folder.
 
-Everything that decides the result is in the configuration: the pipeline and a hash of what its
-sources hold. Who does the work is not. A run that was stopped goes on where it was; one whose
-pipeline or sources changed is refused with what changed.
+The configuration holds everything that determines the result: the pipeline and hashes of its
+sources; not the executor. A stopped run resumes; one whose pipeline or sources changed is rejected
+with the difference.
 """
 
 import json
@@ -36,7 +36,7 @@ from .spread import in_small_parts
 from .write import HAS_TEXT, ending, skipped, split_name, write
 
 SMALL = 10_000
-"""Documents up to which every held-out split is given at least one."""
+"""Up to this many documents, every held-out split gets at least one."""
 TOP_REASONS, TOP_UNREAD = 3, 8
 UNFINISHED, PHASES = ".scratch/pipeline.json", ".scratch/phases"
 
@@ -55,25 +55,25 @@ def prepare(
     """Prepare a corpus from a pipeline in TOML, or from a folder with the default steps.
 
     pipeline        a TOML file (see docs/corpus-engine.md), or a folder of documents
-    workers         processes; 0 is one a core
-    runner          who does the work: a pool of processes, Daft on this machine, Daft on Ray
-    address         of a Ray cluster that is running, such as ray://host:10001
-    limit_seconds   time for one record; one that takes longer is set aside
+    workers         processes; 0 is one per core
+    runner          a local pool of processes, local Daft, or Daft on Ray
+    address         address of a running Ray cluster, such as ray://host:10001
+    limit_seconds   CPU time limit per record; a slower one is rejected
     dry_run         only show what each step does to some records of each source
-    samples         records a source of a dry run
+    samples         records per source in a dry run
 
-    Raises ConfigError naming what is wrong in the pipeline, ArtifactError if `out` holds another
-    corpus or a part of one (for a dry run: any artifact), CapacityError if the disk is full.
+    Raises ConfigError for an invalid pipeline, ArtifactError if `out` holds another corpus,
+    complete or not (for a dry run: any artifact), CapacityError if the disk is full.
     """
     arrow()
     pipeline, out = Path(pipeline), Path(out)
     config = read_pipeline(pipeline)
     home = pipeline.parent
     found = look(in_small_parts(config) if dry_run else config, home)
-    for one in found:
-        if out.resolve().is_relative_to(one.root.resolve()):
-            raise ConfigError(f"{out} lies inside the source {one.root}; choose another --out.")
-    named = portable(config)  # first, as it refuses a file that is not there or has no end
+    for source in found:
+        if out.resolve().is_relative_to(source.root.resolve()):
+            raise ConfigError(f"{out} is inside the source {source.root}; choose another --out.")
+    named = portable(config)  # before any hashing: raises for a file that is missing or a pipe
     if dry_run:
         if (out / MANIFEST).exists():
             raise ArtifactError(f"{out} holds an artifact; choose another --out for a dry run.")
@@ -81,9 +81,9 @@ def prepare(
             return shown(sample(config, found, out, samples, each))
     with open_runner(runner, workers, limit_seconds, address) as each:
         hashed = fingerprints(found, each)
-        named = with_digests(named, [one.digest for one in hashed])
+        named = with_digests(named, [source.digest for source in hashed])
         refuse_other(out, named)
-        for suffix in (".jsonl", ".html"):  # of a dry run before
+        for suffix in (".jsonl", ".html"):  # from an earlier dry run
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         with telling_full_disk(out):
             made = produce(
@@ -97,15 +97,15 @@ def prepare(
 
 
 def ended(told: dict[str, Any], out: Path) -> str:
-    """What a run read, kept and dropped and why, and what to look at next."""
+    """Summary of a run: documents read, kept and dropped, warnings, and the next command."""
     first, splits = told["steps"][0], told["splits"]
-    derived = sum(one["derived"] for one in splits.values())
-    own = sum(one["documents"] for one in splits.values()) - derived
-    by_split = ", ".join(f"{one['documents']:,} {name}" for name, one in splits.items())
+    derived = sum(split["derived"] for split in splits.values())
+    own = sum(split["documents"] for split in splits.values()) - derived
+    by_split = ", ".join(f"{split['documents']:,} {name}" for name, split in splits.items())
     reasons = [pair for pair in told["reasons"].items() if pair[0] not in NO_DOCUMENTS]
     kept = f"{own:,} kept" + f" + {derived:,} derived" * bool(derived)
-    gone, others = sum(count for _, count in reasons), skipped(told["steps"])
-    lines = [f"{first['in'] - others:,} documents read: {kept} ({by_split}), {gone:,} dropped"]
+    dropped, others = sum(count for _, count in reasons), skipped(told["steps"])
+    lines = [f"{first['in'] - others:,} documents read: {kept} ({by_split}), {dropped:,} dropped"]
     if others:
         lines.append(f"  {others:,} files skipped that are no documents (pictures, links, …)")
     if reasons:
@@ -120,27 +120,27 @@ def ended(told: dict[str, Any], out: Path) -> str:
 
 
 def shown(lines: Path) -> str:
-    """Write the page beside the lines of a dry run; returns its path."""
+    """Write the HTML page of a dry run next to its lines; returns its path."""
     from ..explain.dry_run import dry_run_page
 
     return str(dry_run_page(list(read_sample(lines)), lines.with_suffix(".html")))
 
 
 def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:
-    """The configuration that names the result."""
+    """The pipeline with the content hashes of its sources."""
     sources = (
-        source.model_copy(update={"digest": found})
-        for source, found in zip(config.sources, digests, strict=True)
+        source.model_copy(update={"digest": value})
+        for source, value in zip(config.sources, digests, strict=True)
     )
     return config.model_copy(update={"sources": tuple(sources)})
 
 
 def refuse_other(out: Path, config: Pipeline) -> None:
-    """Raise ArtifactError if `out` holds a corpus, or part of one, of something else."""
-    held = [(out / MANIFEST, "a corpus")]
+    """Raise ArtifactError if `out` holds a different corpus or an unfinished run of one."""
+    existing = [(out / MANIFEST, "a corpus")]
     if is_begun(out / PHASES):
-        held.append((out / UNFINISHED, "an unfinished run"))
-    for file, what in held:
+        existing.append((out / UNFINISHED, "an unfinished run"))
+    for file, what in existing:
         try:
             old = json.loads(file.read_text())
         except (OSError, ValueError):
@@ -148,31 +148,31 @@ def refuse_other(out: Path, config: Pipeline) -> None:
         old, new = old.get("config", old), config.plain()
         for before, now in zip(old.get("sources", ()), new["sources"], strict=False):
             if before | {"digest": ""} == now | {"digest": ""} and before != now:
-                said = f"the files of source {now['name']} have changed since"
-                raise ArtifactError(f"{out} holds {what}, and {said}; {REMEDY}")
-        if said := changed_file(old, new):
-            raise ArtifactError(f"{out} holds {what}, and {said} has changed since; {REMEDY}")
+                change = f"the files of source {now['name']} have changed since"
+                raise ArtifactError(f"{out} holds {what}, and {change}; {REMEDY}")
+        if changed := changed_file(old, new):
+            raise ArtifactError(f"{out} holds {what}, and {changed} has changed since; {REMEDY}")
         if old != new and "sources" in old:
-            said = difference(old, new)
-            raise ArtifactError(f"{out} holds {what} of another pipeline: {said}; {REMEDY}")
+            change = difference(old, new)
+            raise ArtifactError(f"{out} holds {what} of another pipeline: {change}; {REMEDY}")
 
 
 def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """The first file of a step's settings that holds something else now; empty if none does."""
+    """The first file of a step's settings whose contents changed; empty if none did."""
     for table in ("steps", "derive"):
         for before, now in zip(old.get(table, ()), new[table], strict=False):
             pairs = zip(before.get("digests", ()), now["digests"], strict=False)
-            for (name, was), (_, found) in pairs:
-                if before | {"digests": now["digests"]} == now and was != found:
+            for (name, was), (_, digest) in pairs:
+                if before | {"digests": now["digests"]} == now and was != digest:
                     return f"the file of {now['name'] or now['use']}, {name},"
     return ""
 
 
-REMEDY = "choose another --out, or remove it to begin anew."
+REMEDY = "choose another --out, or remove it to start again."
 
 
 def plan_of(config: Pipeline, found: Sequence[Found], hashed: Sequence[Hashed]) -> Plan:
-    """What the engine is to do."""
+    """The engine's plan for a pipeline."""
     found_uses = (*uses(config.steps), HAS_TEXT)
     return Plan(
         tuple(origins(found, config.shard_bytes, hashed)),
@@ -184,24 +184,25 @@ def plan_of(config: Pipeline, found: Sequence[Found], hashed: Sequence[Hashed]) 
 
 
 def carry_out(draft: Draft, named: Pipeline, config: Pipeline, plan: Plan, each: Each) -> None:
-    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
+    """Run the plan and write the corpus into the draft."""
     write_json(draft.path / UNFINISHED, named.plain())
     ran = run(plan, draft.path / PHASES, each, lambda shards: chosen_ending(config, shards))
     write(draft, ran, named)
 
 
 def chosen_ending(config: Pipeline, shards: Sequence[Path]) -> Use:
-    """The ending of a small collection: every split that is asked for gets a document."""
+    """The sink of a small collection, in which every requested split gets a document."""
     whole = [source.name for source in config.sources if source.whole_files]
     names = [split_name(*pair, whole) for shard in shards for pair in names_of(shard)]
     shares = config.split
     wanted = split_paths(names, shares.validation_share, shares.test_share, config.seed)
     plain = made(ending(config))
-    return ending(config, {name: one for name, one in wanted.items() if plain.split(name) != one})
+    changed = {name: split for name, split in wanted.items() if plain.split(name) != split}
+    return ending(config, changed)
 
 
 def names_of(shard: Path) -> list[tuple[str, str]]:
-    """Source and path of every record of a shard."""
+    """(source, path) of every record of a shard."""
     import pyarrow.parquet as parquet
 
     table = parquet.read_table(shard, columns=["source", "path"])

@@ -1,7 +1,7 @@
-"""What a pipeline can name: readers, steps and surveys, from the rooms' tables or one's own.
+"""Names in a pipeline: readers, steps and global steps, from the packages' tables or user code.
 
-A name with a colon is `module:Class` of anybody's package; every other one stands in a table. The
-modules are imported when they are named, so nobody waits for what is not used.
+A name with a colon is `module:Class` of any package; every other name is in a table. Modules are
+imported only when named, so unused ones cost nothing.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ CORPUS_STEPS: dict[str, str] = {
     "safety.toxicity": "groundup.corpus.safety.toxicity:ToxicityStep",
     "web.site_lines": "groundup.corpus.quality.sites:SiteLines",
 }
-"""Steps, surveys and derivations of this room, by the names that a pipeline calls them."""
+"""Steps, global steps and derivers of this package, by their names in a pipeline."""
 
 REMOVED: dict[str, str] = {
     "augment.comments": "use `augment.fim`, or a derivation of your own as `module:Class`.",
@@ -45,31 +45,31 @@ REMOVED: dict[str, str] = {
     "dedup.sentences": "use `dedup.substrings` (`fold = true` ignores case).",
     "quality.perplexity": "use `quality.scorer` with your own model's likelihood as the scorer.",
 }
-"""Steps that earlier versions had: what to use instead."""
+"""Steps of earlier versions and their replacements."""
 
 
 def step_target(name: str) -> str:
-    """`module:Class` of a step or survey; ConfigError naming the nearest one or the replacement."""
+    """`module:Class` of a step; ConfigError suggests the nearest name or the replacement."""
     if name in REMOVED:
         raise ConfigError(f"use={name!r} was removed; {REMOVED[name]}")
     return target(name, STEPS | CORPUS_STEPS, "use")
 
 
 def reader_target(name: str) -> str:
-    """`module:Class` of a reader; ConfigError naming the nearest one."""
+    """`module:Class` of a reader; ConfigError suggests the nearest name."""
     return target(name, READERS, "reader")
 
 
 def target(name: str, table: Mapping[str, str], what: str) -> str:
-    """What a name means."""
+    """Look up a name in a table."""
     return name if ":" in name else table[choice(what, name, sorted(table))]
 
 
 def is_derivation(name: str) -> bool:
-    """Whether a name, or the class that it leads to, stands in the table of derivations."""
+    """Whether a name or target is in the table of derivers."""
     return name in augment.DERIVES or name in augment.DERIVES.values()
 
 
 def is_survey(place: str) -> bool:
-    """Whether a class judges all records together."""
+    """Whether a class is a global step."""
     return callable(getattr(load(place), "rulings", None))

@@ -1,12 +1,12 @@
-"""Writing: what the engine left becomes the files of a corpus.
+"""Writing the files of a corpus from the engine's output.
 
     train/ validation/ test/   Parquet shards of records (documents.schema), in the sources' order
-    removed/                   what went and why (documents.removal_schema): PHASE-SHARD.parquet
-    counters.json              the funnel by step and source, reasons, splits, histograms, licences
-    pipeline.toml              the pipeline as it was run, every default written out
+    removed/                   removals and reasons (documents.removal_schema): PHASE-SHARD.parquet
+    counters.json              funnel by step and source, reasons, splits, histograms, licences
+    pipeline.toml              the pipeline as run, including defaults
 
-Files are linked, not copied, from the engine's folder. A document's split is decided by its source
-and path alone. Histograms have fixed bins, so shards can be counted apart and added.
+Files are linked, not copied, from the engine's folder. A document's split depends only on its
+source and path. Histograms have fixed bins, so counts of shards can be added.
 """
 
 import json
@@ -27,47 +27,47 @@ from .pipeline import Pipeline, to_toml, uses
 
 PIPELINE = "pipeline.toml"
 BINS_OF_ONE = 20
-"""Bins between 0 and 1; outside, bins begin at 1, 2 and 5 times powers of ten."""
+"""Bins between 0 and 1; beyond, bins start at 1, 2 and 5 times powers of ten."""
 HISTOGRAMS = 200
-"""Names of numbers that are counted, the most frequent ones: sources may bring any."""
+"""Maximum number of histograms, the most frequent ones: sources may have any metadata."""
 MOST_LICENCES, LICENCE_CHARACTERS = 200, 100
-"""Licences that are counted by name, the most frequent ones: sources may state any text."""
+"""Maximum number and length of licences, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
 
 
 class Size(NamedTuple):
-    """Of a text."""
+    """Size of a text."""
 
     characters: int
     bytes: int
 
 
 class EndingConfig(Config):
-    """How records are parted."""
+    """How records are split."""
 
     seed: int = 0
-    """Of the split."""
+    """Seed of the split."""
     validation_share: float = 0.05
     """Share of documents for validation."""
     test_share: float = 0.05
     """Share of documents for the test."""
     whole_files: tuple[str, ...] = ()
-    """Sources whose files are not parted."""
+    """Sources whose files are not divided among splits."""
     chosen: dict[str, Split] = {}
-    """Splits of single documents, by `split_name`: how a small collection gets one in each."""
+    """Explicit splits by `split_name`, so that a small collection has a document in each."""
     derive: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = ()
-    """What makes further records of those for training, as `Use`."""
+    """Derivers of further training records, as fields of `StepSpec`."""
 
 
 class SplitEnding:
-    """The ending of the last phase: a record goes to its split, what is derived to train."""
+    """The sink of the last phase: records go to their splits, derived ones to train."""
 
     def __init__(self, config: EndingConfig) -> None:
         self.config = config
         self.derive = [(use, made(use)) for use in (Use(*fields) for fields in config.derive)]
 
     def __call__(self, record: Record, counters: Counter[str]) -> Iterator[tuple[str, Record]]:
-        """The record in its split; for training also what is made of it."""
+        """The record with its split and, for train, the records derived from it."""
         split = self.split(split_name(record.source, record.path, self.config.whole_files))
         rows = [record]
         if split == "train":
@@ -91,11 +91,11 @@ class SplitEnding:
 
 
 def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> list[Record]:
-    """What is made of a record; a failure costs that alone."""
+    """Derive records from one; a failure loses only the derived ones."""
     counters[f"{name}|in"] += 1
     try:
         rows = list(derive(record))
-    except Exception as error:  # what is derived must not cost the record itself
+    except Exception as error:  # the record itself must be kept
         counters[f"{name}|record|failed: {type(error).__name__}"] += 1
         return []
     counters[f"{name}|out"] += len(rows)
@@ -104,14 +104,14 @@ def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> l
 
 
 def split_name(source: str, path: str, whole_files: Sequence[str]) -> str:
-    """What decides a record's split: its source and path, or its file's."""
+    """The key that determines a record's split: source and path of the record or of its file."""
     return f"{source}/{path.partition('#')[0] if source in whole_files else path}"
 
 
 def count_document(
     split: str, size: Size, metadata: Mapping[str, Any], counters: Counter[str], *, is_derived: bool
 ) -> None:
-    """Count a document of a split: its size, its licence and its numbers."""
+    """Count a document of a split: size, licence and numbers."""
     counters[f"split|{split}|documents"] += 1
     if is_derived:
         counters[f"split|{split}|derived"] += 1
@@ -122,7 +122,7 @@ def count_document(
 
 
 def count_licence(metadata: Mapping[str, Any], characters: int, counters: Counter[str]) -> None:
-    """Count a record and its text by the licence that it states; by the empty name if none."""
+    """Count a record and its characters under its licence; under "" if it states none."""
     stated = next((metadata[name] for name in LICENCES if metadata.get(name)), "")
     every = stated if isinstance(stated, list) else [stated]
     name = printable(", ".join(map(str, every)))[:LICENCE_CHARACTERS].replace("|", "/")
@@ -133,7 +133,7 @@ def count_licence(metadata: Mapping[str, Any], characters: int, counters: Counte
 
 
 def count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
-    """Count each number of the metadata in its bin, those one level down as `outer.inner`."""
+    """Count each number of the metadata in its bin; nested ones as `outer.inner`."""
     for name, value in metadata.items():
         inner = value.items() if isinstance(value, dict) else ()
         for key, number in ((name, value), *((f"{name}.{k}", v) for k, v in inner)):
@@ -143,7 +143,7 @@ def count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
 
 
 def bin_of(number: float) -> float:
-    """Where a number's bin begins.
+    """Start of a number's bin.
 
     >>> [bin_of(number) for number in (0.07, 1, 37, -37, 0)]
     [0.05, 1.0, 20.0, -50.0, 0.0]
@@ -161,17 +161,17 @@ def bin_of(number: float) -> float:
 
 
 class HasTextConfig(Config):
-    """None."""
+    """No settings."""
 
 
 class HasText:
-    """The last step of every pipeline: what has no text by now is no document."""
+    """The last step of every pipeline: drops records without text."""
 
     def __init__(self, config: HasTextConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Drop a record of white space, or of bytes that no step made text of."""
+        """Drop a record of white space, or of bytes from which no step extracted text."""
         if record.text.strip():
             return PASS
         return Ruling("no step made text of it" if record.data else "no text")
@@ -181,7 +181,7 @@ HAS_TEXT = Use("99 text", f"{__name__}:HasText")
 
 
 def ending(pipeline: Pipeline, chosen: Mapping[str, Split] = {}) -> Use:
-    """The ending that a pipeline asks for."""
+    """The sink of a pipeline."""
     config = EndingConfig(
         seed=pipeline.seed,
         validation_share=pipeline.split.validation_share,
@@ -194,7 +194,7 @@ def ending(pipeline: Pipeline, chosen: Mapping[str, Split] = {}) -> Use:
 
 
 def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
-    """Put the files of a complete run in their places; DataError if nothing is left to train on."""
+    """Write the corpus of a complete run; DataError if no training document is left."""
     last = ran.folders[-1]
     documents: Counter[str] = Counter()
     for done in ran.jobs[-1]:
@@ -208,20 +208,20 @@ def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
             if REMOVED in done.files and done.files[REMOVED].rows:
                 name = f"removed/{number:02d}-{done.number:05d}.parquet"
                 link(shard_path(folder, done.number, REMOVED), draft.file(name))
-    told = summary(ran, pipeline)
+    counters = summary(ran, pipeline)
     if not documents["train"]:
-        raise DataError(f"No document is left to train on: {why_none(told)}.")
-    write_json(draft.file(COUNTERS), told)
+        raise DataError(f"No document is left to train on: {why_none(counters)}.")
+    write_json(draft.file(COUNTERS), counters)
     write_text(draft.file(PIPELINE), to_toml(pipeline))
     draft.numbers |= {
         "documents": {split: documents[split] for split in SPLITS},
-        "bytes": {split: told["splits"][split]["bytes"] for split in SPLITS},
-        "removed": told["reasons"],
+        "bytes": {split: counters["splits"][split]["bytes"] for split in SPLITS},
+        "removed": counters["reasons"],
     }
 
 
 def summary(ran: Ran, pipeline: Pipeline) -> dict[str, Any]:
-    """All counters of a run, as counters.json has them."""
+    """The contents of counters.json."""
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
     for jobs in ran.jobs:
         for done, source in zip(jobs, ran.sources, strict=True):
@@ -257,27 +257,27 @@ def summary(ran: Ran, pipeline: Pipeline) -> dict[str, Any]:
 
 
 def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, Any]]:
-    """Each step's counts: records in and out, what it took by kind and reason; characters that it
-    left of what it saw, and by how many it changed them."""
-    found: dict[str, dict[str, Any]] = {}
+    """Counts of each step: records in and out, removals by kind and reason, characters after it,
+    and the characters that it added."""
+    rows: dict[str, dict[str, Any]] = {}
     for key, count in sorted(counters.items()):
         step, what, *reason = key.split("|", 2)
-        row = found.setdefault(step, {"in": 0, "out": 0, "characters": 0, "grew": 0, "taken": {}})
+        row = rows.setdefault(step, {"in": 0, "out": 0, "characters": 0, "grew": 0, "taken": {}})
         if reason:
             row["taken"].setdefault(what, {})[reason[0]] = count
         else:
             row[what] = count
-    return [{"name": name, **found[name]} for name in names if name in found]
+    return [{"name": name, **rows[name]} for name in names if name in rows]
 
 
 def skipped(steps: Sequence[Mapping[str, Any]]) -> int:
-    """Files that a run came upon and nobody took for documents: pictures, links."""
+    """Number of files that are not documents, such as pictures and links."""
     taken = steps[0]["taken"].get("record", {}) if steps and steps[0]["name"] == READ else {}
     return sum(count for reason, count in taken.items() if reason in NO_DOCUMENTS)
 
 
 def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Documents, how many of them are derived, characters and bytes by split."""
+    """Documents, derived documents, characters and bytes by split."""
     units = ("documents", "derived", "characters", "bytes")
     return {
         split: {unit: counters.get(f"split|{split}|{unit}", 0) for unit in units}
@@ -286,7 +286,7 @@ def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 def licences(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Documents and characters by the licence that they state, the most frequent first."""
+    """Documents and characters by licence, the most frequent first."""
     units = ("documents", "characters")
     first = f"licence|{units[0]}|"
     names = [key.removeprefix(first) for key in counters if key.startswith(first)]
@@ -296,20 +296,24 @@ def licences(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 def histograms(counters: Mapping[str, int]) -> dict[str, list[tuple[float, int]]]:
-    """By name of a number: where bins begin, and counts, in rising order."""
-    found: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    """(start, count) of the bins of each number, ascending."""
+    bins: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for key, count in counters.items():
         if key.startswith("number|"):
             _, name, start = key.split("|")
-            found[name].append((float(start), count))
-    most = sorted(found, key=lambda name: (-sum(n for _, n in found[name]), name))[:HISTOGRAMS]
-    return {name: sorted(found[name]) for name in sorted(most)}
+            bins[name].append((float(start), count))
+    most = sorted(bins, key=lambda name: (-sum(n for _, n in bins[name]), name))[:HISTOGRAMS]
+    return {name: sorted(bins[name]) for name in sorted(most)}
 
 
 def why_none(told: Mapping[str, Any]) -> str:
-    """What became of all documents, in a line."""
+    """One line that explains a corpus without training documents."""
     reasons = [f"{count} {reason}" for reason, count in list(told["reasons"].items())[:5]]
-    held = sum(one["documents"] for one in told["splits"].values())
-    why = ", ".join([*([f"{held} are held out"] if held else []), *reasons]) or "nothing was read"
+    held_out = sum(split["documents"] for split in told["splits"].values())
+    counts = [f"{held_out} are held out"] if held_out else []
+    why = ", ".join([*counts, *reasons]) or "nothing was read"
     is_other = "another kind of file" in told["reasons"]
-    return why + is_other * '; a source that is no folder of documents names its reader ("jsonl" …)'
+    return (
+        why
+        + is_other * '; set `reader` for a source that is not a folder of documents ("jsonl", …)'
+    )

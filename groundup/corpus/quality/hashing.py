@@ -1,8 +1,8 @@
-"""A text as arrays of 64-bit hashes: its words, and runs of words or characters.
+"""64-bit hashes of a text's words, and of word and character n-grams.
 
-Words are runs of letters and digits; every other sign, and every character of scripts that write
-no spaces, is a word of its own. Case is folded and every digit is 0, as in CCNet. All of it is
-numpy over the text's code points: no loop over characters or words. Two words share a hash with
+Words are runs of letters and digits; every other symbol, and every character of scripts without
+spaces, is a word by itself. Case is folded and every digit is 0, as in CCNet. Everything is numpy
+over the text's code points, without a loop over characters or words. Two words share a hash with
 probability 2^-64, so hashes stand for words. Knows nothing of models.
 Source: Wenzek et al. 2020, arXiv:1911.00359 (folding); Steele et al. 2014 (splitmix64).
 """
@@ -30,12 +30,12 @@ class Words(NamedTuple):
     lengths: np.ndarray
     """(N,) characters of each word."""
     characters: int
-    """Of the text, spaces included."""
+    """Length of the text, including spaces."""
 
 
 @cache
 def kinds() -> np.ndarray:
-    """Kind of every character of Unicode's first plane; made once, in some 30 ms."""
+    """Character class of every code point of the Basic Multilingual Plane; takes 30 ms, once."""
     table = np.full(PLANE, SINGLE, np.uint8)
     for code in range(PLANE):
         character = chr(code)
@@ -67,22 +67,22 @@ def words(text: str) -> Words:
     codes = code_points(text)
     kind = np.where(codes < PLANE, kinds()[np.minimum(codes, PLANE - 1)], SINGLE)
     codes = np.where(kind == DIGIT, np.uint32(ord("0")), codes)
-    places = np.flatnonzero(kind)
-    if not len(places):
+    positions = np.flatnonzero(kind)
+    if not len(positions):
         return Words(np.zeros(0, np.uint64), np.zeros(0, np.int64), len(text))
     inside = (kind == WORD) | (kind == DIGIT)
-    begins = ~inside  # a sign always begins a word, a letter unless one stands before it
+    begins = ~inside  # a symbol always starts a word; a letter does unless a letter precedes it
     begins[0] = True
     begins[1:] |= ~inside[:-1]
-    starts = np.flatnonzero(begins[places])
-    lengths = np.diff(starts, append=len(places))
-    position = np.arange(len(places)) - np.repeat(starts, lengths)
-    letters = codes[places].astype(np.uint64) | (position.astype(np.uint64) << np.uint64(32))
+    starts = np.flatnonzero(begins[positions])
+    lengths = np.diff(starts, append=len(positions))
+    offsets = np.arange(len(positions)) - np.repeat(starts, lengths)
+    letters = codes[positions].astype(np.uint64) | (offsets.astype(np.uint64) << np.uint64(32))
     return Words(mixed(np.add.reduceat(mixed(letters), starts)), lengths, len(text))
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser: every bit of the input moves half of the output's."""
+    """splitmix64's finaliser: each input bit flips half of the output bits."""
     values = values + MULTIPLIER
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -90,23 +90,23 @@ def mixed(values: np.ndarray) -> np.ndarray:
 
 
 def extended(shorter: np.ndarray, hashes: np.ndarray, order: int) -> np.ndarray:
-    """Keys of the runs of `order` hashes, from those one shorter: key(a b) = M key(a) + h(b).
+    """Keys of n-grams of `order` hashes from those one shorter: key(a b) = M key(a) + h(b).
 
-    shorter  (N - order + 2,) keys of runs of order - 1
-    returns  (N - order + 1,), the first for the run that begins at 0
+    shorter  (N - order + 2,) keys of n-grams of order - 1
+    returns  (N - order + 1,), the first for the n-gram that starts at 0
     """
     return shorter[: len(hashes) - order + 1] * MULTIPLIER + hashes[order - 1 :]
 
 
 def character_runs(text: str, orders: tuple[int, ...], characters: int) -> list[np.ndarray]:
-    """Keys of all runs of `orders` characters, white space folded into single spaces."""
+    """Keys of all character n-grams of the given orders, white space folded into single spaces."""
     codes = code_points(" ".join(text[:characters].split())).astype(np.uint64)
-    hashes, found = mixed(codes), []
+    hashes, selected = mixed(codes), []
     keys = hashes
     for order in range(1, max(orders, default=0) + 1):
         if order > len(hashes):
             break
         keys = hashes if order == 1 else extended(keys, hashes, order)
         if order in orders:
-            found.append(keys)
-    return found
+            selected.append(keys)
+    return selected

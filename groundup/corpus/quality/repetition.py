@@ -1,7 +1,7 @@
-"""Repetition: how many characters of a text stand in lines or n-grams that stood before.
+"""Repetition: how many characters of a text are in lines or n-grams that occurred before.
 
-The counts are those of the plain loops over strings; hashes of spans (Karp and Rabin's, modulo
-2^64, all at once) only tell cheaply that a count cannot pass its limit, which is nearly always.
+The counts equal those of plain loops over strings. Hashes of spans (Karp and Rabin's, modulo 2^64,
+all at once) only show cheaply that a count cannot exceed its limit, which is nearly always so.
 Knows nothing of thresholds; see rules.py.
 """
 
@@ -17,14 +17,14 @@ INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 
 
 class Again(NamedTuple):
-    """Items that stood before."""
+    """Count and characters of items that occurred before."""
 
     count: int
     characters: int
 
 
 class Spans:
-    """Words of a text end to end, and hashes of any run of them."""
+    """Words of a text joined without spaces, and hashes of any n-gram of them."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
@@ -34,7 +34,7 @@ class Spans:
 
     @cached_property
     def hashes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of the characters' terms up to each character, and inverse powers."""
+        """Prefix sums of the characters' terms, and inverse powers of the base."""
         joined = "".join(self.words).encode("utf-32-le", "surrogatepass")
         signs = np.frombuffer(joined, dtype=np.uint32).astype(np.uint64) + np.uint64(1)
         powers = np.cumprod(np.full(len(signs), BASE))
@@ -42,14 +42,14 @@ class Spans:
         return np.concatenate([np.zeros(1, np.uint64), np.cumsum(signs * powers)]), inverse
 
     def ngrams(self, n: int) -> np.ndarray:
-        """A hash of each n-gram, equal where the joined strings are."""
+        """A hash of each n-gram; equal joined strings have equal hashes."""
         sums, inverse = self.hashes
         starts = self.starts[: len(self.words) - n + 1]
         return (sums[self.ends[n - 1 :]] - sums[starts]) * inverse[starts]
 
 
 def duplicates(items: Sequence[str]) -> Again:
-    """Number and characters of items that stood before.
+    """Number and characters of items that occurred before.
 
     >>> duplicates(["a", "bb", "a", "bb", "bb"])
     Again(count=3, characters=5)
@@ -62,10 +62,10 @@ def duplicates(items: Sequence[str]) -> Again:
 
 
 def top_characters(spans: Spans, n: int, enough: float) -> int:
-    """Characters of the most frequent n-gram, spaces between words among them, by its frequency.
+    """Characters of the most frequent n-gram, including spaces between words, times its frequency.
 
-    Of equally frequent ones the first in the text counts. A bound that is no more than `enough`
-    may be returned instead.
+    Of equally frequent ones the first in the text counts. If an upper bound is at most `enough`,
+    the bound is returned instead.
     """
     if len(spans.words) < n:
         return 0
@@ -81,36 +81,36 @@ def top_characters(spans: Spans, n: int, enough: float) -> int:
 
 
 def repeated_characters(spans: Spans, n: int, enough: float) -> int:
-    """Characters of n-grams that stood before, taken from left to right without overlap.
+    """Characters of n-grams that occurred before, taken from left to right without overlap.
 
-    A bound that is no more than `enough` may be returned instead.
+    If an upper bound is at most `enough`, the bound is returned instead.
     """
     if len(spans.words) < n:
         return 0
     hashes = spans.ngrams(n)
-    rising = np.sort(hashes)
-    again = rising[1:] == rising[:-1]
-    if not again.any():
+    ordered = np.sort(hashes)
+    repeats = ordered[1:] == ordered[:-1]
+    if not repeats.any():
         return 0
     first = np.unique(hashes, return_index=True)[1]
-    stood = np.ones(len(hashes), bool)
-    stood[first] = False
-    places = np.flatnonzero(stood)
-    starts, ends = spans.starts[places], spans.ends[places + n - 1]
+    is_repeated = np.ones(len(hashes), bool)
+    is_repeated[first] = False
+    positions = np.flatnonzero(is_repeated)
+    starts, ends = spans.starts[positions], spans.ends[positions + n - 1]
     covered = int((ends - np.maximum(starts, np.concatenate([[0], ends[:-1]]))).sum())
     return covered if covered <= enough else walk(spans, hashes.tolist(), n)
 
 
 def walk(spans: Spans, hashes: list[int], n: int) -> int:
-    """The characters counted one n-gram after the other."""
+    """The exact count, one n-gram after the other."""
     seen: set[int] = set()
     starts, ends = spans.starts.tolist(), spans.ends.tolist()
-    characters = at = 0
-    while at < len(hashes):
-        if hashes[at] in seen:
-            characters += ends[at + n - 1] - starts[at]
-            at += n
+    characters = position = 0
+    while position < len(hashes):
+        if hashes[position] in seen:
+            characters += ends[position + n - 1] - starts[position]
+            position += n
         else:
-            seen.add(hashes[at])
-            at += 1
+            seen.add(hashes[position])
+            position += 1
     return characters

@@ -1,10 +1,10 @@
-"""Rule filters for web pages: Gopher's two, C4's and FineWeb's, steps that count and decide.
+"""Rule filters for web pages: Gopher's two, C4's and FineWeb's.
 
-They decide as datatrove's do, whose thresholds are those that published corpora were made with:
-the same words (words.py), the same order of tests, the same reasons. Speed comes from counting
-distinct words and from hashes of character spans: what cannot pass a threshold is never walked
-over one by one. Made for English prose: what is known to be in another language passes them, with
-a note. Tables and code are refused by them more than they deserve.
+They decide as datatrove's filters do, with whose thresholds published corpora were made: the same
+words (words.py), the same order of tests, the same reasons. They are fast because distinct words
+are counted once, and because hashes of character spans rule out most n-gram counts cheaply. Made
+for English prose: records known to be in another language pass, with a note in their metadata.
+Tables and code are dropped more often than they should be.
 Sources: Rae et al. 2021, arXiv:2112.11446, table A1; Raffel et al. 2020, JMLR 21; Penedo et al.
 2024, arXiv:2406.17557. datatrove 0.10.1 (Apache-2.0) where the papers leave a choice.
 """
@@ -35,9 +35,9 @@ class GopherRepetitionConfig(Config):
     """Largest shares of repeated lines, paragraphs and n-grams: Gopher, table A1."""
 
     duplicate_lines: float = 0.30
-    """Share of lines that stood before. Source: Gopher, table A1."""
+    """Share of lines that occurred before. Source: Gopher, table A1."""
     duplicate_paragraphs: float = 0.30
-    """Share of paragraphs that stood before. Source: Gopher, table A1."""
+    """Share of paragraphs that occurred before. Source: Gopher, table A1."""
     duplicate_line_characters: float = 0.20
     """Share of characters in such lines. Source: Gopher, table A1."""
     duplicate_paragraph_characters: float = 0.20
@@ -47,31 +47,31 @@ class GopherRepetitionConfig(Config):
     duplicate_ngrams: tuple[tuple[int, float], ...] = (
         (5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10),
     )  # fmt: skip
-    """Words n, and largest share of characters in n-grams that stood before. Source: as above."""
+    """Words n, and largest share of characters in repeated n-grams. Source: as above."""
 
 
 class GopherRepetition:
-    """quality.gopher_repetition: drops texts that say the same again and again."""
+    """The step `quality.gopher_repetition`: drop texts that repeat themselves."""
 
     def __init__(self, config: GopherRepetitionConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule: the first share that is too large."""
+        """Drop a record for the first share that is too large."""
         text, config = record.text, self.config
         if not text:
             return Ruling("gopher_repetition: empty", 0.0)
         paragraphs = PARAGRAPHS.split(text.strip())
-        again = duplicates(paragraphs)
+        repeated = duplicates(paragraphs)
         most, most_characters = config.duplicate_lines, config.duplicate_line_characters
         lines = LINES.split(text)
-        lines_again = duplicates(lines)
+        repeated_lines = duplicates(lines)
         shares = (
-            ("dup_para_frac", again.count / len(paragraphs), config.duplicate_paragraphs),
-            ("dup_para_char_frac", again.characters / len(text),
+            ("dup_para_frac", repeated.count / len(paragraphs), config.duplicate_paragraphs),
+            ("dup_para_char_frac", repeated.characters / len(text),
              config.duplicate_paragraph_characters),
-            ("dup_line_frac", lines_again.count / len(lines), most),
-            ("dup_line_char_frac", lines_again.characters / len(text), most_characters),
+            ("dup_line_frac", repeated_lines.count / len(lines), most),
+            ("dup_line_char_frac", repeated_lines.characters / len(text), most_characters),
         )  # fmt: skip
         for name, share, limit in shares:
             if share > limit:
@@ -79,7 +79,7 @@ class GopherRepetition:
         return self.ngrams(text)
 
     def ngrams(self, text: str) -> Ruling:
-        """Rule by n-grams of words."""
+        """Drop a text for its word n-grams."""
         spans = Spans(split_words(text))
         for n, most in self.config.top_ngrams:
             share = top_characters(spans, n, most * len(text)) / len(text)
@@ -95,31 +95,32 @@ class GopherRepetition:
 
 
 class ForLanguages(Config):
-    """Languages that a rule was made for."""
+    """The languages that a rule applies to."""
 
     languages: tuple[str, ...] | None = ("en",)
-    """Records that `language.identify` found to be in another one pass, with the rule's name under
-    `rules_not_asked` in their metadata; those of none or an unknown one are judged. "all": every
-    record is judged. Source: both papers filter English, C4 after langdetect."""
+    """Records in another language, by `language.identify`, pass with the rule's name under
+    `rules_not_asked` in their metadata; records without a known language are tested. "all": every
+    record is tested. Source: both papers filter English, C4 after langdetect."""
 
     @field_validator("languages", mode="before")
     @classmethod
     def every_language(cls, value: object) -> object:
-        """TOML has no word for none."""
+        """Read "all" as None, which TOML cannot express."""
         return None if value == "all" else value
 
     def passed(self, record: Record, rule: str) -> Ruling | None:
-        """The ruling about a record in another language; None if it is to be judged."""
-        found = record.metadata  # what a page declares has no score and is not believed
-        language = found.get("language") if "language_score" in found else None
+        """The result for a record in another language; None if the rule applies to it."""
+        metadata = record.metadata
+        # A language without a score is what the page declares, which is often wrong.
+        language = metadata.get("language") if "language_score" in metadata else None
         if self.languages is None or language in (None, "", "und", *self.languages):
             return None
-        before = found.get("rules_not_asked", ())
+        before = metadata.get("rules_not_asked", ())
         return Ruling(metadata={"rules_not_asked": [*before, rule]})
 
 
 class GopherConfig(ForLanguages):
-    """What a text of words looks like: Gopher, appendix A.1.1."""
+    """Limits of text that is made of words: Gopher, appendix A.1.1."""
 
     fewest_words: int = 50
     """Words that are not signs alone. Source: Gopher, A.1.1."""
@@ -130,7 +131,7 @@ class GopherConfig(ForLanguages):
     longest_mean: float = 10.0
     """Mean characters of a word. Source: Gopher, A.1.1."""
     most_symbols: float = 0.1
-    """# or … to a word. Source: Gopher, A.1.1."""
+    """Ratio of `#`, and of `…`, to words. Source: Gopher, A.1.1."""
     most_bullets: float = 0.9
     """Share of lines that begin with a bullet. Source: Gopher, A.1.1."""
     most_ellipses: float = 0.3
@@ -140,18 +141,18 @@ class GopherConfig(ForLanguages):
     fewest_stop_words: int = 2
     """Distinct stop words in the text. Source: Gopher, A.1.1."""
     stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
-    """English; give another language's own. Source: Gopher, A.1.1."""
+    """English; replace them for another language. Source: Gopher, A.1.1."""
 
 
 class Gopher:
-    """quality.gopher: drops what is not made of words and sentences."""
+    """The step `quality.gopher`: drop text that is not made of words and sentences."""
 
     def __init__(self, config: GopherConfig) -> None:
         self.config = config
         self.stop_words = frozenset(config.stop_words)
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule: the first test that fails."""
+        """Drop a record for the first test that fails."""
         text, config = record.text, self.config
         if (passed := config.passed(record, "gopher")) is not None:
             return passed
@@ -167,14 +168,15 @@ class Gopher:
         lines = [line.strip() for line in text.splitlines()]
         letters = sum(times for word, times in distinct.items() if has_letter(word))
         stops = len(self.stop_words & distinct.keys())
-        ellipses = text.count("...") + text.count("…")
+        hashes = text.count("#") / len(words)
+        ellipses = (text.count("...") + text.count("…")) / len(words)
         bullets = sum(line.startswith(("•", "-")) for line in lines)
         ends = sum(line.endswith(("...", "…")) for line in lines)
         tests = (
             ("below_avg_threshold", mean, mean < config.shortest_mean),
             ("above_avg_threshold", mean, mean > config.longest_mean),
-            ("too_many_hashes", text.count("#") / len(words), None),
-            ("too_many_ellipsis", ellipses / len(words), None),
+            ("too_many_hashes", hashes, hashes > config.most_symbols),
+            ("too_many_ellipsis", ellipses, ellipses > config.most_symbols),
             ("too_many_bullets", bullets / len(lines), bullets / len(lines) > config.most_bullets),
             ("too_many_end_ellipsis", ends / len(lines), ends / len(lines) > config.most_ellipses),
             ("below_alpha_threshold", letters / len(words),
@@ -182,28 +184,28 @@ class Gopher:
             ("enough_stop_words", stops, stops < config.fewest_stop_words),
         )  # fmt: skip
         for name, value, fails in tests:
-            if value > config.most_symbols if fails is None else fails:
+            if fails:
                 return Ruling(f"gopher: {name}", value)
         return PASS
 
 
 class C4Config(ForLanguages):
-    """Which lines stay, and what a page must not contain: C4, section 2.2."""
+    """Which lines are kept, and what a page must not contain: C4, section 2.2."""
 
     terminal_punctuation: bool = True
-    """Only lines that end a sentence stay. Source: C4; FineWeb turns it off."""
+    """Keep only lines that end a sentence. Source: C4; FineWeb turns it off."""
     fewest_sentences: int = 5
-    """Sentences left in a page; -1 for any. Source: C4."""
+    """Sentences that remain in a page; -1 for any number. Source: C4."""
     fewest_words: int = 3
-    """Words of a line that stays; -1 for any. Source: C4."""
+    """Words of a line that is kept; -1 for any number. Source: C4."""
     longest_word: int = 1_000
-    """Characters of a word; -1 for any. Source: C4's code."""
+    """Characters of a word; -1 for any number. Source: C4's code."""
     citations: bool = True
     """Cut [1], [edit] and [citation needed]. Source: C4's code."""
     lorem_ipsum: bool = True
-    """Drop pages with this filler. Source: C4."""
+    """Drop pages with this filler text. Source: C4."""
     javascript: bool = True
-    """Cut lines that speak of JavaScript. Source: C4."""
+    """Cut lines that mention JavaScript. Source: C4."""
     curly_bracket: bool = True
     """Drop pages with `{`. Source: C4; turn it off for pages about programs."""
     policy: bool = True
@@ -211,13 +213,13 @@ class C4Config(ForLanguages):
 
 
 class C4:
-    """quality.c4: cuts lines that are no sentences; drops pages that are no prose."""
+    """The step `quality.c4`: cut lines that are not sentences, drop pages that are not prose."""
 
     def __init__(self, config: C4Config) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule: edits for the lines, or the reason why nothing of the page is wanted."""
+        """Return edits of the lines, or the reason to drop the page."""
         config, edits, sentences = self.config, [], 0
         if (passed := config.passed(record, "c4")) is not None:
             return passed
@@ -244,7 +246,7 @@ class C4:
         return Ruling(edits=tuple(edits)) if edits else PASS
 
     def line(self, line: str) -> tuple[str, bool, str]:
-        """Why a line goes, whether its page goes with it, and the line as it stays."""
+        """Why a line is cut, whether its page is dropped with it, and the line as it is kept."""
         config = self.config
         line = line.strip()
         words = line.split()
@@ -270,7 +272,7 @@ class C4:
 
 
 def trims(line: str, start: int, has_citations: bool) -> list[Edit]:
-    """Edits for white space around a line and for its citations."""
+    """Edits that remove white space around a line, and its citations."""
     stripped = line.strip()
     if len(stripped) == len(line) and "[" not in line:
         return []
@@ -291,27 +293,27 @@ class FineWebConfig(Config):
     """Lists, fragments and repetition: FineWeb, section 3.6 and datatrove's defaults."""
 
     punctuated_lines: float = 0.12
-    """Smallest share of lines that end in a mark of punctuation. Source: FineWeb, 3.6."""
+    """Smallest share of lines that end in punctuation. Source: FineWeb, 3.6."""
     pass_without_punctuation: bool = False
-    """Let a page pass where no line ends so. Source: datatrove, for scripts without such marks."""
+    """Accept pages in which no line does. Source: datatrove, for scripts without punctuation."""
     short_lines: float = 0.67
     """Largest share of short lines. Source: FineWeb, 3.6."""
     short_line_characters: int = 30
-    """Characters up to which a line is short. Source: FineWeb, 3.6."""
+    """Maximum characters of a short line. Source: FineWeb, 3.6."""
     duplicate_line_characters: float = 0.01
-    """Largest share of characters in lines that stood before. Source: datatrove; the paper: .1."""
+    """Largest share of characters in repeated lines. Source: datatrove; the paper has .1."""
     line_breaks: float = 0.3
-    """Largest number of line breaks a word. Source: datatrove."""
+    """Largest ratio of line breaks to words. Source: datatrove."""
 
 
 class FineWeb:
-    """quality.fineweb: drops lists and fragments."""
+    """The step `quality.fineweb`: drop lists and fragments."""
 
     def __init__(self, config: FineWebConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule: the first test that fails."""
+        """Drop a record for the first test that fails."""
         text, config = record.text, self.config
         lines = [line for line in text.split("\n") if line.strip()]
         if not lines:
@@ -323,10 +325,10 @@ class FineWeb:
         if short > config.short_lines:
             return Ruling("fineweb: short_line_ratio", short, f"at most {config.short_lines}")
         breaks = text.count("\n")
-        again = duplicates(lines).characters / (len(text) - breaks)
-        if again > config.duplicate_line_characters:
+        repeated = duplicates(lines).characters / (len(text) - breaks)
+        if repeated > config.duplicate_line_characters:
             most = config.duplicate_line_characters
-            return Ruling("fineweb: char_dup_ratio", again, f"at most {most}")
+            return Ruling("fineweb: char_dup_ratio", repeated, f"at most {most}")
         ratio = breaks / len(split_words(text))
         if ratio > config.line_breaks:
             return Ruling("fineweb: list_ratio", ratio, f"at most {config.line_breaks}")

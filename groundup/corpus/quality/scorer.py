@@ -1,7 +1,7 @@
-"""The step `quality.scorer`: any Scorer judges a record's text, by `module:function`.
+"""The step `quality.scorer`: score a record's text with any Scorer, named as `module:function`.
 
-Metrics, judges and reward models are Scorers; one that rates prose is a filter. The record is the
-answer, its metadata are the sample's. What the scorer cannot score is kept, with the reason why.
+Metrics, judge models and reward models are Scorers; one that rates prose is a filter. The record is
+the answer, its metadata are the sample's. A record that cannot be scored is kept, with the reason.
 """
 
 import importlib
@@ -14,49 +14,49 @@ from groundup.documents import Record, Ruling
 
 
 class ScorerConfig(Config):
-    """Which scorer judges, and what goes."""
+    """Which scorer rates records, and which are dropped."""
 
     scorer: str
-    """`module:name` of a Scorer, or of a class or function that makes one of `settings`."""
+    """`module:name` of a Scorer, or of a class or function that creates one from `settings`."""
     settings: str = ""
-    """JSON object of keyword arguments for the maker; empty: the name is the scorer itself."""
+    """JSON object of keyword arguments for the class or function; empty: the name is a Scorer."""
     reads: tuple[File, ...] = ()
-    """Files and folders that the scorer opens: a corpus is named by what they hold. Their names
+    """Files and folders that the scorer reads; the corpus id depends on their content. Their names
     replace `{0}`, `{1}` … in `settings`."""
     name: str = "score"
-    """The score's name in the metadata."""
+    """Metadata key of the score."""
     least: float | None = None
-    """Score below which a record goes; None: only scored."""
+    """Score below which a record is dropped; None: no limit."""
     most: float | None = None
-    """Score above which a record goes; None: no limit."""
+    """Score above which a record is dropped; None: no limit."""
     characters: int = Field(default=50_000, ge=1)
-    """Characters that are shown, from the start. Source: own judgement."""
+    """Characters that are scored, from the start. Own choice."""
 
 
 class ScorerStep:
-    """Scores a record, drops it by policy."""
+    """The step `quality.scorer`: score a record and drop it by the limits."""
 
     def __init__(self, config: ScorerConfig) -> None:
         self.config = config
         self.scorer = scorer_of(config)
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Score one record."""
         config = self.config
         sample = Sample(record.id, (), group=record.path, metadata=dict(record.metadata))
-        found = self.scorer(sample, Answer(record.text[: config.characters]))
-        if isinstance(found, Reason):
-            return Ruling(metadata={f"{config.name}_missing": found.code})
-        value = float(found.value)
+        result = self.scorer(sample, Answer(record.text[: config.characters]))
+        if isinstance(result, Reason):
+            return Ruling(metadata={f"{config.name}_missing": result.code})
+        value = float(result.value)
         if config.least is not None and value < config.least:
-            return Ruling(f"scorer: {config.name} low", value, found.signature)
+            return Ruling(f"scorer: {config.name} low", value, result.signature)
         if config.most is not None and value > config.most:
-            return Ruling(f"scorer: {config.name} high", value, found.signature)
-        return Ruling(metadata={config.name: value, f"{config.name}_signature": found.signature})
+            return Ruling(f"scorer: {config.name} high", value, result.signature)
+        return Ruling(metadata={config.name: value, f"{config.name}_signature": result.signature})
 
 
 def scorer_of(config: ScorerConfig) -> Scorer:
-    """The scorer that a configuration names; ConfigError saying what of the name is wrong."""
+    """Load the configured scorer; ConfigError if the name is wrong."""
     module, colon, name = config.scorer.partition(":")
     if not (module and colon and name):
         raise ConfigError(f"scorer={config.scorer!r} must be `module:name`.")
@@ -64,12 +64,13 @@ def scorer_of(config: ScorerConfig) -> Scorer:
     for number, path in enumerate(config.reads):
         settings = settings.replace(f"{{{number}}}", json.dumps(str(path))[1:-1])
     try:
-        found = getattr(importlib.import_module(module), name)
-        made = found(**json.loads(settings)) if settings else found
+        target = getattr(importlib.import_module(module), name)
+        scorer = target(**json.loads(settings)) if settings else target
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ConfigError(f"scorer={config.scorer!r} cannot be made: {error}.") from None
-    if isinstance(made, type) or not isinstance(made, Scorer):
+        raise ConfigError(f"scorer={config.scorer!r} cannot be loaded: {error}.") from None
+    if isinstance(scorer, type) or not isinstance(scorer, Scorer):
         raise ConfigError(
-            f"scorer={config.scorer!r} is no Scorer; a class or maker needs settings, such as {{}}."
+            f"scorer={config.scorer!r} is not a Scorer; a class or function that creates one needs "
+            "settings, such as {}."
         )
-    return made
+    return scorer

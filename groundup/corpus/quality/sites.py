@@ -1,14 +1,13 @@
-"""Lines that come back on a site's pages: headers, footers and menus, whatever words they are in.
+"""Recurring lines of a site's pages: headers, footers and menus, in any language.
 
-Three passes, each over shards in workers: count in how many pages of its site each line stands,
-put the counts together, then look at each page again. A line that comes back is cut where it is
-one of the first or last of its page, or in a run of them; alone in the middle it stays, since
-`Parameters` comes back on every page of a manual and is no menu. Lines that differ in numbers only
-are the same, so that page counts and dates go; but a heading or title that differs from page to
-page, if only in its number (`Chapter 3`), is the page's own and stays. Lines and sites are 64-bit
-hashes; counts are sorted runs on disk that are put together by ranges of keys (dedup/ranges.py), so
-memory follows the range and not the crawl.
-Knows nothing of single pages' markup; see documents/web.
+Three passes, each over shards in workers: count on how many pages of its site each line occurs,
+merge the counts, then read each page again. A recurring line is cut if it is among the first or
+last of its page, or in a run of recurring lines; alone in the middle it is kept: `Parameters`
+recurs on every page of a manual and is not a menu. Lines that differ only in numbers count as the
+same, so that page counts and dates are cut; but a heading or title that differs between pages, if
+only in its number (`Chapter 3`), is the page's own and is kept. Lines and sites are 64-bit hashes;
+counts are sorted runs on disk, merged by key ranges (dedup/ranges.py), so memory depends on the
+range and not on the crawl. Knows nothing of the markup of single pages; see documents/web.
 """
 
 import hashlib
@@ -33,14 +32,14 @@ from ..engine.survey import Each
 SITE = np.dtype([("key", "<u8"), ("pages", "<u8")])
 LINE = np.dtype([("key", "<u8"), ("site", "<u8"), ("pages", "<u8")])
 ENTRY_BYTES = 160
-"""Of a line that is counted, as Python's objects."""
+"""Memory of a counted line, as Python objects."""
 DIGITS = re.compile(r"\d+")
 TITLE_PARTS = re.compile(r"\s[-–—|·»:]+\s")
-"""What parts a page's title from its site's name."""
+"""Separator between a page's title and its site's name."""
 NUMBERED = re.compile(
     r"(?!page|seite|p[aá]gina|strona|sida|pagina|стр)[^\W\d][^\d:]{0,80}\d[\d.]{0,12}"
 )
-"""A title that ends in its number. Page counts and what ends in a colon and a number are none."""
+"""A title that ends in its number; not page counts, nor text that ends in a colon and a number."""
 COUNTED = re.compile(
     r"(?:19|20)\d\d\.?$|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [\d.]+$"
     r"|\b(?:views|comments|replies|likes|votes|shares|hits|posts|results|visitors) [\d.]+$"
@@ -49,76 +48,77 @@ COUNTED = re.compile(
 
 
 class SiteLinesConfig(Config):
-    """What counts as coming back, and where it is cut."""
+    """Which lines are recurring, and where they are cut."""
 
     share: float = 0.3
-    """Share of its site's pages from which a line comes back. Source: data_and_retrieval 5.2 uses
-    30 % of pages for running heads."""
+    """Smallest share of its site's pages on which a recurring line occurs. Own choice."""
     fewest_pages: int = 5
-    """Pages of a site below which nothing is cut. Source: own judgement."""
+    """Pages of a site below which nothing is cut. Own choice."""
     folder_levels: int = 2
-    """Folders of a path that make a site where a record has no host. Source: own judgement."""
+    """Leading folders of a path that define the site of a record without a host. Own choice."""
     longest_line: int = 500
-    """Characters; longer lines are text. Source: own judgement."""
+    """Characters; longer lines are never cut. Own choice."""
     run: int = 6
-    """Lines that come back in a row that make a menu inside a page. Source: 60 marked pages
+    """Consecutive recurring lines that form a menu inside a page. Source: 60 labelled pages
     (web_labels.py)."""
     most_cut: float = 0.6
-    """Share of a page's characters above which nothing of it is cut: a copy is not a menu. Source:
-    own judgement."""
+    """Share of a page's characters above which nothing is cut: a copied page is not a menu. Own
+    choice."""
     most_entries: int = 500_000
-    """Lines counted in memory before they are spilled, and put together at once: about 80 MB.
-    Source: own judgement."""
+    """Lines counted in memory before they are spilled to disk, and merged at once: about 80 MB. Own
+    choice."""
     parts: int = 16
-    """Of no effect: tasks are as many as the counts need. Own choice; older pipelines name it."""
+    """Ignored; kept because older pipelines set it."""
 
 
 class SiteLines:
-    """web.site_lines: a survey that cuts headers, footers and menus of whole sites."""
+    """The global step `web.site_lines`: cut headers, footers and menus of whole sites."""
 
     def __init__(self, config: SiteLinesConfig) -> None:
         self.config = config
 
     def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
-        """Rulings for each shard: edits with the reasons header, footer and menu."""
+        """Write the results of each shard: edits with the reasons header, footer and menu."""
         scratch.mkdir(parents=True, exist_ok=True)
-        counted = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
+        counts = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
         sites, lines = scratch / "sites", scratch / "lines"
         sites.mkdir(exist_ok=True)
         lines.mkdir(exist_ok=True)
         memory = self.config.most_entries * ENTRY_BYTES
-        summed = each(pages_of_sites, key_ranges([c.sites for c in counted], each, sites, memory))
-        known = save(scratch / "sites.npy", np.concatenate([np.load(path) for path in summed]))
-        files = [path for one in counted for path in one.lines]
+        sum_files = each(pages_of_sites, key_ranges([c.sites for c in counts], each, sites, memory))
+        site_pages = save(
+            scratch / "sites.npy", np.concatenate([np.load(path) for path in sum_files])
+        )
+        files = [path for one in counts for path in one.lines]
         tasks = key_ranges(files, each, lines, memory)
-        found = each(partial(recurring_lines, self.config, known), tasks)
-        recurring = scratch / "recurring.npy"  # ranges rise, and keys in each
-        save(recurring, np.concatenate([np.load(path) for path in found]))
+        key_files = each(partial(recurring_lines, self.config, site_pages), tasks)
+        recurring = scratch / "recurring.npy"  # sorted, because ranges and the keys in each are
+        save(recurring, np.concatenate([np.load(path) for path in key_files]))
         return each(partial(judge_shard, self.config, scratch, recurring), list(enumerate(shards)))
 
 
 class Counted(NamedTuple):
-    """Runs of what a shard's lines were counted to."""
+    """Sorted runs of a shard's counts."""
 
     sites: Path
-    """Pages of each site."""
+    """Run of pages per site."""
     lines: list[Path]
-    """Pages of each line."""
+    """Runs of pages per line."""
 
 
 class Row(NamedTuple):
-    """What this step needs of a record."""
+    """The fields of a record that this step needs."""
 
     id: str
     site: int
     text: str
     title: str
     headings: tuple[tuple[int, int], ...]
-    """Places in the text."""
+    """Start and end in the text."""
 
 
 def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
-    """Yield the records of a shard, a group of rows at a time."""
+    """Yield the records of a shard, reading a batch of rows at a time."""
     import pyarrow.parquet as parquet
 
     columns = ["id", "source", "path", "text", "metadata", "spans"]
@@ -137,37 +137,37 @@ def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
 
 
 def hashed(text: str) -> int:
-    """64 bits of a text."""
+    """64-bit hash of a text."""
     return int.from_bytes(
         hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big"
     )
 
 
 def line_places(text: str) -> list[tuple[int, int]]:
-    """Places of the lines that are not empty."""
-    places, at = [], 0
+    """Start and end of the lines that are not empty."""
+    positions, offset = [], 0
     for line in text.split("\n"):
         if line.strip():
-            places.append((at, at + len(line)))
-        at += len(line) + 1
-    return places
+            positions.append((offset, offset + len(line)))
+        offset += len(line) + 1
+    return positions
 
 
 class Line(NamedTuple):
-    """A line of a page that is short enough to come back."""
+    """A line of a page that is short enough to be recurring."""
 
     exact: int
-    """Key of its site and what it says."""
+    """Hash of its site and its text."""
     folded: int
-    """Key of its site and what it says with every number as `#`; the same if it has none."""
+    """Hash of its site and its text with every number as `#`."""
     is_title: bool
-    """It is a heading, or the page's title or a part of it."""
+    """Whether it is a heading, or the page's title or a part of it."""
     is_numbered: bool
-    """It could be a title that ends in its number."""
+    """Whether it could be a title that ends in its number."""
 
 
 def lines_of(row: Row, config: SiteLinesConfig) -> dict[tuple[int, int], Line]:
-    """Start and end of each line that is short enough, and what is known of it."""
+    """The lines that are short enough, by their start and end."""
     found, heading = {}, 0
     parts = (row.title, *TITLE_PARTS.split(row.title), *row.title.split(": "))
     titles = {plain(part) for part in parts}
@@ -187,12 +187,12 @@ def lines_of(row: Row, config: SiteLinesConfig) -> dict[tuple[int, int], Line]:
 
 
 def plain(line: str) -> str:
-    """A line in lower case, its white space runs as one space."""
+    """A line with case folded and runs of white space as one space."""
     return " ".join(line.split()).casefold()
 
 
 def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> Counted:
-    """Count a shard's lines once a page, into runs."""
+    """Count the pages of a shard on which each line occurs, into sorted runs."""
     number, shard = item
     pages: Counter[int] = Counter()
     counts: Counter[tuple[int, int]] = Counter()
@@ -216,7 +216,7 @@ def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) 
 
 
 def pages_of_sites(part: Slice) -> Path:
-    """How many pages each site of a range has, in all shards."""
+    """Sum the pages of each site of a key range over all shards."""
     table = read_slice(part)
     keys, inverse = np.unique(table["key"], return_inverse=True)
     every = np.zeros(len(keys), SITE)
@@ -226,83 +226,85 @@ def pages_of_sites(part: Slice) -> Path:
 
 
 def recurring_lines(config: SiteLinesConfig, sites: Path, part: Slice) -> Path:
-    """Keys of a range's lines that stand in enough pages of their site."""
-    table, known = read_slice(part), load(sites)
+    """Keys of a range's lines that occur on enough pages of their site."""
+    table, site_table = read_slice(part), load(sites)
     keys, first, inverse = np.unique(table["key"], return_index=True, return_inverse=True)
     pages = np.zeros(len(keys), np.uint64)
     np.add.at(pages, inverse, table["pages"])
-    own = known["pages"][np.searchsorted(known["key"], table["site"][first])]
-    return save(part.out, keys[pages >= np.maximum(config.fewest_pages, config.share * own)])
+    site_pages = site_table["pages"][np.searchsorted(site_table["key"], table["site"][first])]
+    return save(part.out, keys[pages >= np.maximum(config.fewest_pages, config.share * site_pages)])
 
 
 def judge_shard(
     config: SiteLinesConfig, scratch: Path, recurring: Path, item: tuple[int, Path]
 ) -> Path:
-    """Rule about a shard's records by the lines that come back."""
+    """Write the results of a shard: edits of its recurring lines."""
     number, shard = item
     known = np.load(recurring, mmap_mode="r", allow_pickle=False)
-    found: list[tuple[str, Ruling]] = []
+    results: list[tuple[str, Ruling]] = []
     for row in rows(shard, config) if len(known) else ():
         edits = recurring_edits(row, known, config)
         if edits:
-            found.append((row.id, Ruling(edits=tuple(edits))))
-    return write_rulings(scratch / f"site-lines-{number:06d}.parquet", found)
+            results.append((row.id, Ruling(edits=tuple(edits))))
+    return write_rulings(scratch / f"site-lines-{number:06d}.parquet", results)
 
 
 def recurring_edits(row: Row, known: np.ndarray, config: SiteLinesConfig) -> list[Edit]:
-    """Edits for the lines of a page that come back on its site.
+    """Edits that cut the recurring lines of a page.
 
-    known  keys of all such lines, rising; on disk, since every worker looks at them
+    known  sorted keys of all recurring lines; memory-mapped, because every worker reads them
     """
     lines = lines_of(row, config)
-    here = keys_among(known, {key for line in lines.values() for key in line[:2]})
-    places = line_places(row.text)
-    back = [place in lines and not here.isdisjoint(lines[place][:2]) for place in places]
+    recurring_keys = keys_among(known, {key for line in lines.values() for key in line[:2]})
+    bounds = line_places(row.text)
+    is_recurring = [
+        span in lines and not recurring_keys.isdisjoint(lines[span][:2]) for span in bounds
+    ]
     runs: list[tuple[int, int]] = []
     start = 0
-    for at_line in range(1, len(back) + 1):
-        if at_line == len(back) or back[at_line] != back[start]:
-            if back[start]:
+    for at_line in range(1, len(is_recurring) + 1):
+        if at_line == len(is_recurring) or is_recurring[at_line] != is_recurring[start]:
+            if is_recurring[start]:
                 runs.append((start, at_line))
             start = at_line
     edits: list[Edit] = []
     for first, last in runs:
-        is_head, is_foot = first == 0, last == len(places)
+        is_head, is_foot = first == 0, last == len(bounds)
         if is_head or is_foot or last - first >= config.run:
             reason = "header" if is_head else "footer" if is_foot else "menu"
-            kept = titles_among(places[first:last], lines, here, is_head)
+            titles = titles_among(bounds[first:last], lines, recurring_keys, is_head)
             edits += [
                 Edit(start, min(end + 1, len(row.text)), reason)
-                for start, end in places[first:last]
-                if (start, end) not in kept
+                for start, end in bounds[first:last]
+                if (start, end) not in titles
             ]
     return edits if cut_length(edits) <= config.most_cut * len(row.text) else []
 
 
 def keys_among(known: np.ndarray, keys: set[int]) -> frozenset[int]:
-    """Those of some keys that are known; `known` is rising and not empty."""
-    wanted = np.array(sorted(keys), np.uint64)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return frozenset(wanted[known[at] == wanted].tolist())
+    """The keys that are in `known`, which is sorted and not empty."""
+    candidates = np.array(sorted(keys), np.uint64)
+    indices = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
+    return frozenset(candidates[known[indices] == candidates].tolist())
 
 
 def titles_among(
-    places: Sequence[tuple[int, int]],
+    bounds: Sequence[tuple[int, int]],
     lines: dict[tuple[int, int], Line],
-    here: frozenset[int],
+    recurring_keys: frozenset[int],
     is_head: bool,
 ) -> set[tuple[int, int]]:
-    """Lines of a run that come back but for their numbers and are the page's own title.
+    """Lines of a run that recur only apart from their numbers and are the page's own title.
 
-    Those known as headings or titles; in a header without one, the last that could be one.
+    Those marked as headings or titles; in a header without one, the last that could be one.
     """
-    own = [place for place in places if lines[place].exact not in here]
-    titles = {place for place in own if lines[place].is_title}
+    own = [span for span in bounds if lines[span].exact not in recurring_keys]
+    titles = {span for span in own if lines[span].is_title}
     if is_head and not titles:
-        titles.update([place for place in own if lines[place].is_numbered][-1:])
+        titles.update([span for span in own if lines[span].is_numbered][-1:])
     return titles
 
 
 def cut_length(edits: Sequence[Any]) -> int:
-    """Characters that edits take."""
+    """Characters that edits remove."""
     return sum(edit.end - edit.start for edit in edits)

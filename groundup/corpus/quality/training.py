@@ -1,10 +1,10 @@
-"""Train a linear classifier of texts, and say honestly how good it is.
+"""Trains a linear text classifier and reports its accuracy on held-out documents.
 
     loss = 1/B Σ s_i ln(1 + exp(-y_i (w · x_i + b))) + λ/2 |w|²      s: weights of the classes
 
-Documents are divided by a hash of their group, so that no passage of one is on both sides: most
-train w by L-BFGS (the loss is convex: the result does not depend on an order), a part calibrates,
-and a part that neither saw gives the report, with 95 % intervals. Knows nothing of steps.
+Texts are split by a hash of their group, so that no document is on both sides: most train w by
+L-BFGS (the loss is convex, so the result does not depend on the order), some calibrate, and the
+rest give the report, with 95 % intervals. Knows nothing of steps.
 """
 
 import hashlib
@@ -27,32 +27,32 @@ class TrainingConfig(Config):
     """How a classifier is trained."""
 
     features: FeaturesConfig = FeaturesConfig()
-    """What of a text it sees."""
+    """Features of a text."""
     l2: float = Field(default=1e-5, ge=0)
     """λ. Own choice, by benchmarks/quality_models.py."""
     balance: bool = True
-    """Whether both kinds weigh the same, however many there are of each."""
+    """Whether both classes have the same total weight, whatever their sizes."""
     iterations: int = Field(default=100, ge=1)
-    """Steps of L-BFGS at most."""
+    """Maximum number of L-BFGS steps."""
     calibrate: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of groups that calibrate."""
+    """Share of groups used for calibration."""
     test: float = Field(default=0.2, gt=0, lt=0.5)
-    """Share of groups that are held out for the report."""
+    """Share of groups held out for the report."""
     seed: int = 0
-    """Of the division of groups."""
+    """Seed of the split into groups."""
 
 
 class Labelled(NamedTuple):
-    """A text and what it is."""
+    """A text with its label."""
 
     text: str
     is_positive: bool
     group: str
-    """What is kept together in the division: the document that the text is from."""
+    """Never divided by the split: the document that the text is from."""
 
 
 class Threshold(NamedTuple):
-    """What a cut at one probability keeps, on held-out texts, with 95 % intervals."""
+    """Metrics at one probability threshold on held-out texts, with 95 % intervals."""
 
     at: float
     precision: float
@@ -62,11 +62,11 @@ class Threshold(NamedTuple):
     recall_low: float
     recall_high: float
     false_alarms: float
-    """Share of negatives that are kept."""
+    """Share of negatives scored above the threshold."""
 
 
 class Trained(NamedTuple):
-    """A classifier and what it is worth."""
+    """A classifier and its report."""
 
     classifier: Classifier
     report: dict[str, Any]
@@ -75,92 +75,92 @@ class Trained(NamedTuple):
 def train_classifier(texts: Sequence[Labelled], config: TrainingConfig | None = None) -> Trained:
     """Train, calibrate and test a classifier.
 
-    Raises DataError if a part of the division lacks one of the kinds.
+    Raises DataError if a split lacks one of the classes.
     """
     config = config or TrainingConfig()
-    parts = [part_of(one.group, config) for one in texts]
-    chosen = {name: divided(texts, parts, name) for name in ("train", "calibrate", "test")}
-    rows = {name: features_of([one.text for one in some], config.features)
-            for name, some in chosen.items()}  # fmt: skip
-    labels = {name: np.array([one.is_positive for one in some]) for name, some in chosen.items()}
-    weights, bias = fitted(rows["train"], labels["train"], config)
-    plain = Classifier(config.features, weights, bias)
-    held = margins(rows["calibrate"], weights, bias)
-    classifier = Classifier(config.features, weights, bias, *platt(held, labels["calibrate"]))
-    scores = classifier.probabilities(rows["test"])
+    splits = [part_of(row.group, config) for row in texts]
+    by_split = {name: divided(texts, splits, name) for name in ("train", "calibrate", "test")}
+    features = {name: features_of([row.text for row in rows], config.features)
+            for name, rows in by_split.items()}  # fmt: skip
+    labels = {name: np.array([row.is_positive for row in rows]) for name, rows in by_split.items()}
+    weights, bias = fitted(features["train"], labels["train"], config)
+    uncalibrated = Classifier(config.features, weights, bias)
+    held_out = margins(features["calibrate"], weights, bias)
+    classifier = Classifier(config.features, weights, bias, *platt(held_out, labels["calibrate"]))
+    scores = classifier.probabilities(features["test"])
     report = {
-        "texts": {name: len(some) for name, some in chosen.items()},
+        "texts": {name: len(rows) for name, rows in by_split.items()},
         "positives": {name: int(labels[name].sum()) for name in labels},
-        "groups": {name: len({one.group for one in some}) for name, some in chosen.items()},
+        "groups": {name: len({row.group for row in rows}) for name, rows in by_split.items()},
         "auc": auc(scores, labels["test"])._asdict(),
         "calibration_error": round(expected_error(scores, labels["test"]), 4),
         "uncalibrated_error": round(
-            expected_error(plain.probabilities(rows["test"]), labels["test"]), 4
+            expected_error(uncalibrated.probabilities(features["test"]), labels["test"]), 4
         ),
-        "thresholds": [one._asdict() for one in thresholds(scores, labels["test"])],
+        "thresholds": [row._asdict() for row in thresholds(scores, labels["test"])],
     }
     return Trained(classifier, report)
 
 
 def part_of(group: str, config: TrainingConfig) -> Part:
-    """The part of the division in which a group is: a function of its name and the seed."""
+    """The split of a group: a function of its name and the seed."""
     digest = hashlib.blake2b(f"{config.seed}\0{group}".encode("utf-8", "replace"), digest_size=8)
-    place = int.from_bytes(digest.digest(), "big") / 2**64
-    if place < config.test:
+    position = int.from_bytes(digest.digest(), "big") / 2**64
+    if position < config.test:
         return "test"
-    return "calibrate" if place < config.test + config.calibrate else "train"
+    return "calibrate" if position < config.test + config.calibrate else "train"
 
 
 def divided(texts: Sequence[Labelled], parts: Sequence[str], part: str) -> list[Labelled]:
-    """The texts of one part; DataError if it has not both kinds."""
-    some = [one for one, its in zip(texts, parts, strict=True) if its == part]
+    """The texts of one split; DataError if one of the classes is missing."""
+    selected = [text for text, own in zip(texts, parts, strict=True) if own == part]
     for kind in (True, False):
-        if not any(one.is_positive is kind for one in some):
+        if not any(text.is_positive is kind for text in selected):
             raise DataError(
-                f"The part `{part}` has no {'positive' if kind else 'negative'} text: it is cut "
-                f"by group, and there are {len({one.group for one in texts})}; give more groups."
+                f"The split `{part}` has no {'positive' if kind else 'negative'} text; give more "
+                f"groups than {len({text.group for text in texts})}; texts are split by group."
             )
-    return some
+    return selected
 
 
 def fitted(rows: Features, labels: np.ndarray, config: TrainingConfig) -> tuple[np.ndarray, float]:
-    """w and b by L-BFGS; only weights of features that occur are moved."""
+    """Fit w and b by L-BFGS; only the weights of features that occur are optimised."""
     import torch
 
-    used, columns = np.unique(rows.columns, return_inverse=True)
-    owner = torch.from_numpy(np.repeat(np.arange(len(labels)), rows.sizes))
+    occurring, columns = np.unique(rows.columns, return_inverse=True)
+    row_of = torch.from_numpy(np.repeat(np.arange(len(labels)), rows.sizes))
     columns, values = torch.from_numpy(columns), torch.from_numpy(rows.values).double()
     signs = torch.from_numpy(np.where(labels, 1.0, -1.0))
     share = labels.mean()
-    weigh = np.where(labels, 0.5 / share, 0.5 / (1 - share)) if config.balance else 1.0
-    sample = torch.from_numpy(np.broadcast_to(weigh, len(labels)) / len(labels))
-    moved = torch.zeros(len(used) + 1, dtype=torch.float64, requires_grad=True)
+    class_weights = np.where(labels, 0.5 / share, 0.5 / (1 - share)) if config.balance else 1.0
+    sample_weights = torch.from_numpy(np.broadcast_to(class_weights, len(labels)) / len(labels))
+    parameters = torch.zeros(len(occurring) + 1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [moved], max_iter=config.iterations, history_size=20, tolerance_grad=1e-7,
+        [parameters], max_iter=config.iterations, history_size=20, tolerance_grad=1e-7,
         tolerance_change=1e-10, line_search_fn="strong_wolfe",
     )  # fmt: skip
 
     def closure() -> torch.Tensor:
-        """The loss, and its gradient by hand: two scattered sums are all it takes."""
+        """The loss, with its gradient written by hand: it needs only two scatter-adds."""
         with torch.no_grad():
-            w, b = moved[:-1], moved[-1]
-            sums = torch.zeros(len(labels), dtype=torch.float64)
-            sums.index_add_(0, owner, values * w[columns])
-            agreed = signs * (sums + b)
-            pull = -sample * signs * torch.sigmoid(-agreed)
-            gradient = torch.zeros_like(moved)
-            gradient[:-1].index_add_(0, columns, values * pull[owner])
+            w, b = parameters[:-1], parameters[-1]
+            products = torch.zeros(len(labels), dtype=torch.float64)
+            products.index_add_(0, row_of, values * w[columns])
+            margins_by_label = signs * (products + b)
+            slopes = -sample_weights * signs * torch.sigmoid(-margins_by_label)
+            gradient = torch.zeros_like(parameters)
+            gradient[:-1].index_add_(0, columns, values * slopes[row_of])
             gradient[:-1] += config.l2 * w
-            gradient[-1] = pull.sum()
-            moved.grad = gradient
-            losses = torch.nn.functional.softplus(-agreed)
-            return (sample * losses).sum() + config.l2 / 2 * (w @ w)
+            gradient[-1] = slopes.sum()
+            parameters.grad = gradient
+            losses = torch.nn.functional.softplus(-margins_by_label)
+            return (sample_weights * losses).sum() + config.l2 / 2 * (w @ w)
 
     optimizer.step(closure)
-    found = moved.detach().numpy()
+    solution = parameters.detach().numpy()
     weights = np.zeros(2**config.features.bits, np.float32)
-    weights[used] = found[:-1]
-    return weights, float(found[-1])
+    weights[occurring] = solution[:-1]
+    return weights, float(solution[-1])
 
 
 def platt(margin: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -168,16 +168,16 @@ def platt(margin: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     positives, negatives = int(labels.sum()), int((~labels).sum())
     soft = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     columns = np.stack([margin, np.ones(len(margin))])
-    found = np.array([1.0, 0.0])
+    parameters = np.array([1.0, 0.0])
     for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(found @ columns, -500, 500)))
+        p = 1 / (1 + np.exp(-np.clip(parameters @ columns, -500, 500)))
         gradient = columns @ (p - soft)
         curvature = (columns * (p * (1 - p))) @ columns.T + 1e-9 * np.eye(2)
-        change = np.linalg.solve(curvature, gradient)
-        found = found - change * min(1.0, 5.0 / max(float(np.abs(change).max()), 1e-12))
-        if np.abs(change).max() < 1e-8:
+        update = np.linalg.solve(curvature, gradient)
+        parameters = parameters - update * min(1.0, 5.0 / max(float(np.abs(update).max()), 1e-12))
+        if np.abs(update).max() < 1e-8:
             break
-    return float(found[0]), float(found[1])
+    return float(parameters[0]), float(parameters[1])
 
 
 class Area(NamedTuple):
@@ -189,10 +189,10 @@ class Area(NamedTuple):
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> Area:
-    """Chance that a positive scores above a negative, ties counted half.
+    """Probability that a positive scores above a negative, ties counting half.
 
-    Interval of Hanley and McNeil 1982, which takes texts for independent: passages of one document
-    are not, so it is too narrow where groups are large.
+    The interval of Hanley and McNeil 1982 assumes independent texts, which passages of one document
+    are not, so it is too narrow for large groups.
     """
     _, ranks, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(sizes)
@@ -206,7 +206,7 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> Area:
 
 
 def expected_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean distance of stated and true shares over ten bins of equal size."""
+    """Expected calibration error over ten bins of equal size."""
     order = np.argsort(scores, kind="stable")
     bins = [part for part in np.array_split(order, 10) if len(part)]
     gaps = [abs(scores[part].mean() - labels[part].mean()) * len(part) for part in bins]
@@ -216,32 +216,32 @@ def expected_error(scores: np.ndarray, labels: np.ndarray) -> float:
 def thresholds(
     scores: np.ndarray, labels: np.ndarray, cuts: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9)
 ) -> list[Threshold]:
-    """What each cut keeps."""
-    from groundup.measure import wilson  # not at the top: every worker would wait for it
+    """Metrics at each threshold."""
+    from groundup.measure import wilson  # not at the top: it would slow the start of every worker
 
-    rows = []
+    results = []
     for at in cuts:
         kept = scores >= at
         right, positives = int((kept & labels).sum()), int(labels.sum())
         precision = wilson(right, max(int(kept.sum()), 1))
         recall = wilson(right, positives)
-        alarms = float((kept & ~labels).sum() / (~labels).sum())
+        false_alarms = float((kept & ~labels).sum() / (~labels).sum())
         numbers = (precision.estimate, precision.low, precision.high,
-                   recall.estimate, recall.low, recall.high, alarms)  # fmt: skip
-        rows.append(Threshold(at, *(round(float(number), 4) for number in numbers)))
-    return rows
+                   recall.estimate, recall.low, recall.high, false_alarms)  # fmt: skip
+        results.append(Threshold(at, *(round(float(number), 4) for number in numbers)))
+    return results
 
 
 def train_classifier_folders(
     *, positive: Path, negative: Path, out: Path, config: TrainingConfig | None = None
 ) -> dict[str, Any]:
-    """Train a classifier of two folders of files and save it; returns the report.
+    """Train a classifier on two folders of files, save it and return the report.
 
-    positive  folder of texts to keep, such as good pages; any kind that a reader knows
+    positive  folder of texts to keep, such as good pages; any file type that a reader knows
     negative  folder of texts to drop
-    out       where the classifier and its report go; `quality.classifier` names it by `model`
+    out       output folder of the classifier and its report; the `model` of `quality.classifier`
 
-    A file is a group of its own. Raises DataError if a folder has too few files.
+    Each file is a group. Raises DataError if a folder has too few files.
     """
     texts = [
         Labelled(document.text, is_positive, f"{is_positive}/{document.path}")

@@ -1,9 +1,9 @@
 """English words and sentences as the published web filters count them.
 
-Gopher's, C4's and FineWeb's thresholds are known for the words of one tokenizer: spaCy's blank
-English, which datatrove uses. So its rules stand here, as data, and give the same words: a chunk
-between white space loses prefixes and suffixes, is cut at infixes, and has special cases such as
-`don't`. Each distinct chunk is cut once and remembered, which makes it twenty times as fast.
+The thresholds of Gopher, C4 and FineWeb hold for the words of one tokenizer: spaCy's blank English,
+which datatrove uses. Its rules are stored as data and give the same words: a chunk between white
+space loses prefixes and suffixes, is split at infixes, and has special cases such as `don't`. Each
+distinct chunk is split once and cached, which makes it twenty times as fast.
 Source: spaCy 3.8, tokenizer.pyx (MIT); tables by tests/oracles/datatrove_words.py.
 """
 
@@ -17,15 +17,15 @@ from typing import NamedTuple
 from unicodedata import category
 
 LONGEST = 1_000
-"""A longer chunk stays one word: it is no word in any tokenizer, and cutting it is quadratic."""
+"""A longer chunk stays one word, because splitting is quadratic."""
 REMEMBERED = 50_000
-"""Distinct chunks that are remembered, some 10 MB; then all are forgotten."""
+"""Distinct chunks in the cache, some 10 MB; a full cache is cleared."""
 OTHER_SPACE = re.compile(r"^\s|\s\s|[^\S ]")
 PIECE = re.compile(r"\s+|\S+")
 
 
 class Tables(NamedTuple):
-    """Rules of the tokenizer, and signs that the filters know."""
+    """Rules of the tokenizer, and punctuation that the filters know."""
 
     prefix: re.Pattern[str]
     suffix: re.Pattern[str]
@@ -39,7 +39,7 @@ class Tables(NamedTuple):
 
 @cache
 def tables() -> Tables:
-    """The tables of words_en.json.gz."""
+    """Read words_en.json.gz."""
     packed = Path(__file__).with_name("words_en.json.gz").read_bytes()
     data = json.loads(gzip.decompress(packed))
     names = ("prefix", "suffix", "infix", "url")
@@ -50,7 +50,7 @@ def tables() -> Tables:
 
 
 class Chunks(dict[str, tuple[str, ...]]):
-    """Words of each chunk, cut when first asked for."""
+    """A cache of the words of each chunk."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Chunks(dict[str, tuple[str, ...]]):
             found.sort(key=lambda phrase: -len(phrase[0]))
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        """Cut a chunk and remember its words."""
+        """Split a chunk and cache its words."""
         if len(self) > REMEMBERED:
             self.clear()
         words = self[chunk] = (
@@ -74,19 +74,19 @@ class Chunks(dict[str, tuple[str, ...]]):
         return words
 
     def cut(self, chunk: str, has_special: bool = True) -> list[str]:
-        """Affixes off, then infixes; special cases stay whole where they are met."""
+        """Strip affixes, then split at infixes; special cases stay whole."""
         rules, special = self.rules, self.rules.special if has_special else {}
         before: list[str] = []
         after: list[str] = []
         while chunk and chunk not in special:
-            found = rules.prefix.search(chunk)
-            prefix = found.end() - found.start() if found else 0
+            match = rules.prefix.search(chunk)
+            prefix = match.end() - match.start() if match else 0
             if prefix and chunk[prefix:] in special:
                 before.append(chunk[:prefix])
                 chunk = chunk[prefix:]
                 break
-            found = rules.suffix.search(chunk[prefix:])
-            suffix = found.end() - found.start() if found else 0
+            match = rules.suffix.search(chunk[prefix:])
+            suffix = match.end() - match.start() if match else 0
             if suffix and chunk[:-suffix] in special:
                 after.append(chunk[-suffix:])
                 chunk = chunk[:-suffix]
@@ -109,50 +109,50 @@ class Chunks(dict[str, tuple[str, ...]]):
         return before + after[::-1]
 
     def cut_infixes(self, chunk: str) -> list[str]:
-        """Words of a chunk without affixes."""
+        """Split a chunk without affixes at its infixes."""
         words, start = [], 0
-        for found in self.rules.infix.finditer(chunk):
-            if found.start() == 0:
+        for match in self.rules.infix.finditer(chunk):
+            if match.start() == 0:
                 continue
-            words += [chunk[start : found.start()], found[0]]
-            start = found.end()
+            words += [chunk[start : match.start()], match[0]]
+            start = match.end()
         words.append(chunk[start:])
         return [word for word in words if word]
 
     def put_special(self, words: list[str]) -> list[str]:
-        """Put the words of a special case where its pieces follow each other, longest first."""
+        """Replace the parts of a special case by its words, longest first."""
         if not any(word in self.phrases for word in words):
             return words
         matches = [
-            (len(cut), -at, at, put)
-            for at, word in enumerate(words)
-            for cut, put in self.phrases.get(word, ())
-            if tuple(words[at : at + len(cut)]) == cut
+            (len(parts), -index, index, new)
+            for index, word in enumerate(words)
+            for parts, new in self.phrases.get(word, ())
+            if tuple(words[index : index + len(parts)]) == parts
         ]
-        taken: set[int] = set()
+        covered: set[int] = set()
         chosen: dict[int, tuple[int, list[str]]] = {}
-        for size, _, at, put in sorted(matches, reverse=True, key=lambda match: match[:2]):
-            if at not in taken and at + size - 1 not in taken:
-                chosen[at] = (size, put)
-            taken.update(range(at, at + size))
+        for size, _, index, new in sorted(matches, reverse=True, key=lambda match: match[:2]):
+            if index not in covered and index + size - 1 not in covered:
+                chosen[index] = (size, new)
+            covered.update(range(index, index + size))
         result: list[str] = []
-        at = 0
-        while at < len(words):
-            size, put = chosen.get(at, (1, [words[at]]))
-            result += put
-            at += size
+        index = 0
+        while index < len(words):
+            size, new = chosen.get(index, (1, [words[index]]))
+            result += new
+            index += size
         return result
 
 
 @cache
 def chunks() -> Chunks:
-    """The memory of chunks, one a process; what it holds follows from the tables alone."""
+    """The process-wide cache; its content depends on the tables alone."""
     return Chunks()
 
 
 @lru_cache(maxsize=4)
 def split_words(text: str) -> list[str]:
-    """Words of a text; do not change the list, it is remembered.
+    """Words of a text; do not modify the list, it is cached.
 
     >>> split_words("Don't stop (now)!")
     ['Do', "n't", 'stop', '(', 'now', ')', '!']
@@ -161,7 +161,7 @@ def split_words(text: str) -> list[str]:
 
 
 def count_sentences(line: str) -> int:
-    """Sentences of a line: a new one begins with the first word after `.`, `!`, `?` and their kin.
+    """Count sentences of a line: one starts with the first word after `.`, `!`, `?` and the like.
 
     >>> count_sentences("One. Two! Three?"), count_sentences("e.g. this"), count_sentences("")
     (3, 1, 0)
@@ -189,17 +189,17 @@ def count_sentences(line: str) -> int:
 
 @lru_cache(maxsize=REMEMBERED)
 def is_punctuation(word: str) -> bool:
-    """Whether a word is of punctuation alone."""
+    """Whether a word consists of punctuation."""
     return all(category(sign)[0] == "P" for sign in word)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def is_symbol(word: str) -> bool:
-    """Whether a word is of signs alone that the filters call punctuation."""
+    """Whether a word consists of what the filters count as punctuation."""
     return tables().punctuation.issuperset(word)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def has_letter(word: str) -> bool:
-    """Whether a word has a letter."""
+    """Whether a word contains a letter."""
     return any(map(str.isalpha, word))

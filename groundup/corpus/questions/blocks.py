@@ -1,6 +1,6 @@
-"""Blocks: a page's runs of lines, and what a line looks like: a signature, an option, prose.
+"""Blocks of lines of a page, and classification of lines: signature, option, prose.
 
-Everything here looks at one block or line; what stands around it is known to entries.py.
+Everything here considers one block or line; entries.py knows its context.
 """
 
 import re
@@ -37,9 +37,9 @@ EXAMPLE = re.compile(
     r".*\b[Ee]xamples?\b.*:$|(?!.*\b(?:following|functions?|methods?|class(?:es)?|exceptions?|objects?|"
     r"attributes?|constants?|members?|operations?|defines?|provides?|includes?|are)\b).*:$"
 )
-"""A line before an example and not before what a page explains."""
+"""A line that introduces an example."""
 DEFAULTS_FOLLOW = re.compile(r"\bdefaults?(?: values?)?(?: to| are| is)?:$")
-"""Of a paragraph before a list of defaults, which tells not what its names mean."""
+"""A paragraph before a list of defaults, which does not explain its names."""
 VERSION_DIRECTIVE = re.compile(r"\.\. (?:version(?:added|changed)|deprecated)::")
 BOILERPLATE = re.compile(
     r"Part of the (?:Stable|Limited)|Return value: |Availability:|Source code:|Raises an auditing|"
@@ -64,7 +64,7 @@ DESCRIBES = re.compile(
 
 
 class Block(NamedTuple):
-    """Lines without an empty one between them."""
+    """Consecutive lines that are not empty."""
 
     start: int
     end: int
@@ -74,7 +74,7 @@ class Block(NamedTuple):
 
 
 def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]:
-    """Yield the blocks of `text[start:end]`: items of lists apart, no fenced code or comments."""
+    """Yield the blocks of `text[start:end]`, each list item alone, no fenced code or comments."""
     bare = FENCED.sub(lambda fence: re.sub(r"[^\n]", " ", fence[0]), text[start:end])
     for found in BLOCK.finditer(bare):
         whole = found[0]
@@ -98,7 +98,7 @@ def is_prose(block: Block, kind: str) -> bool:
 
 
 def signature(line: str) -> re.Match[str] | None:
-    """The match of CALL if a line declares a function or a class and does not call it."""
+    """The match of CALL if a line declares, and does not call, a function or class."""
     found = CALL.fullmatch(line)
     return found if found and all(map(ARGUMENT.fullmatch, parameters(found["arguments"]))) else None
 
@@ -116,18 +116,18 @@ def parameters(arguments: str) -> list[str]:
 
 
 def option_name(head: str) -> str:
-    """The name that says most of an option; empty if there is none."""
+    """The most descriptive name of an option; empty if there is none."""
     names = OPTION_NAME.findall(head.replace("[no-]", ""))
     return max(names, key=lambda name: (not name.startswith("--no-"), len(name)), default="")
 
 
 def describes(line: str) -> bool:
-    """Whether a line tells what a function or class is, as the first one under a signature does."""
+    """Whether a line describes a function or class, like the first one under a signature."""
     return bool(DESCRIBES.match(line)) or is_deed(line)
 
 
 def is_preformatted(document: Document, block: Block) -> bool:
-    """Whether a block of a page is code of several lines: their ends stand in the file."""
+    """Whether a block of an HTML page is preformatted: its line ends are in the file."""
     text, first = document.text, max(block.start - 1, 0)
     breaks = [at for at in range(first, block.end + 1) if text[at : at + 1] == "\n"]
     breaks += [first] * (text[first] == " ")
@@ -135,6 +135,6 @@ def is_preformatted(document: Document, block: Block) -> bool:
 
 
 def may_be_head(block: Block) -> bool:
-    """Whether a block could be the name of something that the text then explains."""
+    """Whether a block could be a name that the following text explains."""
     line = block.lines[0]
     return len(block.lines) == 1 and len(line) < 120 and not re.search(r"[.:,;!?»>]$|^[>$#|]", line)

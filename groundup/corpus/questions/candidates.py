@@ -1,7 +1,7 @@
-"""Candidates: every question that the rules find and the checks let through, with its one answer.
+"""Candidates: every question that the rules find and the checks accept, with its one answer.
 
-A name that only one document explains is asked as it is. Any other is asked with its document's
-title, and what is explained twice in one document is not asked: a question has one answer.
+A name that only one document explains is asked as it is, any other with its document's title. What
+a document explains twice is not asked, because a question must have one answer.
 """
 
 import hashlib

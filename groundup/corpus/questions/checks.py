@@ -1,7 +1,7 @@
-"""Checks: what makes a question unfit although a rule found it.
+"""Checks that reject questions found by a rule.
 
-A reader must be able to answer from the slice alone: no reference to what stands elsewhere, no
-pronoun for a subject, nothing cut in the middle, nothing that the question gives away.
+A reader must be able to answer from the slice alone: no reference to other text, no pronoun as a
+subject, nothing truncated, nothing that the question reveals.
 """
 
 import re
@@ -35,7 +35,7 @@ GIVEN_AWAY = 0.6
 
 
 def fault(question: str, answer: str, max_words: int = 25) -> str:
-    """Why a question is unfit; empty if it is fit."""
+    """Why a question is rejected; empty if it is accepted."""
     words = WORD.findall(answer)
     if not words and len(answer) > 6 or not answer:
         return "no words"
@@ -68,7 +68,7 @@ def is_balanced(text: str) -> bool:
 
 
 def gives_away(question: str, answer: str) -> bool:
-    """Whether the question holds its answer, or most of the words that matter in it."""
+    """Whether the question contains its answer, or most of its content words."""
     there = WORD.findall(question.casefold())
     said = WORD.findall(answer.casefold())
     if said and f" {' '.join(said)} " in f" {' '.join(there)} ":

@@ -1,8 +1,8 @@
-"""Definitions: the entries of a Python file, which are its public functions and classes.
+"""Definitions: the entries of a Python file, its public functions and classes.
 
-The text is parsed, never imported or run. An entry's body is its docstring as it stands in the
-file; a docstring with escapes is passed over, since its text is not that of the file. Fields such
-as `:param x:` and items of an `Args:` section become entries of the parameter.
+The text is parsed, never imported or run. An entry's body is its docstring as written in the file;
+docstrings with escapes are skipped, because their text differs from the file's. Fields such as
+`:param x:` and items of an `Args:` section become entries of parameters.
 """
 
 import ast
@@ -43,7 +43,7 @@ def python_entries(document: Document) -> Iterator[Entry]:
     """Yield public functions and classes with docstrings, and their parameters, in order."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other people's invalid escapes are not our business
+            warnings.simplefilter("ignore")  # invalid escapes in documents are irrelevant here
             module = ast.parse(document.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return

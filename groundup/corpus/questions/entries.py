@@ -1,11 +1,10 @@
-"""Entries: the named things of a page, what is written under each, and its running text.
+"""Entries: the names that a page explains with their text, and its running text.
 
 An entry is a name that a document explains: a function under its signature, a command's option, a
-setting, a term of a list. Rendered pages (Sphinx, DocBook, AsciiDoc) keep an entry's signature as a
-block of its own, reStructuredText has directives, Markdown has headings, lists and tables. All
-become one shape, so that rules do not ask where it came from; Python is read in definitions.py.
-
-What is not recognised is running text under its section, never a guess. Knows no questions.
+setting, a term of a list. Rendered pages (Sphinx, DocBook, AsciiDoc) have an entry's signature as a
+separate block, reStructuredText has directives, Markdown has headings, lists and tables. All become
+the same type, so that rules are independent of the format; Python is read in definitions.py.
+Unrecognised blocks are running text of their section. Knows nothing of questions.
 """
 
 import re

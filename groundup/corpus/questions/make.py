@@ -1,10 +1,10 @@
-"""Make a test set of questions about a folder of documents, or about a corpus' test split.
+"""Makes a test set of questions about a folder of documents, or about a corpus' test split.
 
-Documents are split by path, as a corpus splits them: with the same seed, the documents of a smaller
-share lie within those of a larger one, so a corpus with `test_share` >= `share` trains on none of
-what is asked. Every document of the source is read, since a name that several explain needs its
-document's title beside it, and a made-up name must stand in none. Chosen is by turns: the rule,
-then the document that was asked least so far, in an order that the seed decides.
+Documents are split by path, like in a corpus: with the same seed, the documents of a smaller share
+are among those of a larger one, so a corpus with `test_share` >= `share` does not train on what is
+asked. Every document of the source is read, because a name that several documents explain needs its
+document's title, and a made-up name must be in none. Questions are chosen in turns: from the least
+used rule, then the least used document, in an order that depends on the seed.
 """
 
 import random

@@ -1,8 +1,8 @@
-"""Names that exist and names that could: what a made-up name is put together from.
+"""Made-up names, composed of the words of real identifiers.
 
-A made-up name keeps the module, the class and the shape of a real one and only its last identifier
-is put together anew, from words of real identifiers: `json.dump_loader`, never `json.xq3z`. So no
-letter, length or module gives the answer away; whoever tells the two apart remembers the documents.
+A made-up name keeps the module, class and shape of a real one; only its last identifier is composed
+anew from words of real identifiers: `json.dump_loader`, never `json.xq3z`. So letters, length and
+module do not reveal the answer; only the documents do.
 """
 
 import random
@@ -20,7 +20,7 @@ STYLES = ("snake", "camel", "capital", "option")
 
 
 class Pool(NamedTuple):
-    """Words of identifiers of one style, as often as they occur: first ones and later ones."""
+    """First and later words of the identifiers of one style, repeated as often as they occur."""
 
     first: list[str]
     later: list[str]

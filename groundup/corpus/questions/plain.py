@@ -1,9 +1,8 @@
-"""Plain text: what a paragraph says without its markup, each character tied to its place.
+"""Plain text of a paragraph without markup, with the position of every character.
 
-A question must read like a person's, and a reference must be comparable with an answer, so
-emphasis, code marks, roles and links are dropped and white space becomes single spaces. Since every
-character left remembers its place, what a pattern finds in the plain text is a slice of the
-document.
+Questions should read naturally and references must be comparable with answers, so emphasis, code
+marks, roles and links are removed and white space becomes single spaces. Because every remaining
+character has its position, a match in the plain text is a slice of the document.
 """
 
 import re
@@ -27,7 +26,7 @@ MARKUP = {
     "notebook": MARKDOWN,
 }
 RENDERED = re.compile(SPACE)
-"""Of all other kinds, such as html and pdf: their readers leave no markup."""
+"""For all other kinds, such as html and pdf, whose readers leave no markup."""
 SENTENCE_END = re.compile(r"(?:(?<=[.?])|(?<=\w!))[)\"”’]?\s+(?=[A-Z“\"‘(\[*`-]|[a-z]\w*[(_.]\w*)")
 ABBREVIATION = re.compile(
     r"(?:\b(?i:e\.g|i\.e|etc|vs|cf|approx|resp|incl|no|fig|sec|dr|mr|mrs|st|al|a\.k\.a)|(?<!\w)[A-Z])\.$"
@@ -39,14 +38,14 @@ class Plain(NamedTuple):
 
     text: str
     places: tuple[int, ...]
-    """Place in the document of each character, and one past the last."""
+    """Position in the document of each character, and one past the last."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Slice of the document that holds `text[start:end]`; not for empty slices."""
+        """The document's slice of `text[start:end]`, which must not be empty."""
         return self.places[start], self.places[end - 1] + 1
 
     def part(self, start: int, end: int) -> "Plain":
-        """The slice `text[start:end]` without white space around it, places kept."""
+        """The slice `text[start:end]` without surrounding white space."""
         piece = self.text[start:end]
         start += len(piece) - len(piece.lstrip())
         end = max(start, end - (len(piece) - len(piece.rstrip())))
@@ -68,7 +67,7 @@ class Plain(NamedTuple):
 
 
 def plain(text: str, start: int = 0, end: int | None = None, *, kind: str) -> Plain:
-    """Read `text[start:end]` of a document of this kind.
+    """Remove the markup of `text[start:end]` in a document of this kind.
 
     >>> read = plain("See :func:`~os.stat` and\\n  **two** marks.", kind="text")
     >>> read.text, read.span(4, 11)

@@ -1,9 +1,9 @@
-"""Rules: what an entry says, as a question with the slice that answers it.
+"""Rules that turn an entry's statements into questions with the slices that answer them.
 
-Each rule knows one kind of statement that documentation makes of a name (what it does, its default,
-what it returns, when it raises …) and finds it by the words of patterns.py. A rule that is not sure
-finds nothing: a question that a reader could not answer from the slice is worth less than none.
-Phrasings name their parts in braces; names come with code marks already.
+Each rule finds one kind of statement about a name (what it does, its default, what it returns, when
+it raises …) with the patterns of patterns.py. An uncertain rule finds nothing, because a question
+that cannot be answered from the slice is worse than none. Phrasings (rules.toml) have their parts
+in braces; names come with code marks.
 """
 
 import re
@@ -307,8 +307,8 @@ RULES: tuple[Rule, ...] = tuple(
 )
 
 HELD_OUT_RULE = "condition"
-"""Never used for training: what happens under a condition is written in every kind of documentation
-and answered in free words, so a score on it tells reading from having learned the phrasings."""
+"""Never used for training: conditions occur in every kind of documentation and have free answers,
+so a score on them distinguishes reading from learned phrasings."""
 
 
 def training_rules() -> tuple[Rule, ...]:

@@ -1,4 +1,4 @@
-"""`groundup testset show`: a test set's card, what is wrong with it, and what was trained on it."""
+"""`groundup testset show`: a test set's card, its problems, and what was trained on it."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ FIELDS = ("source", "coverage", "licence", "reviewed_by")
 
 
 class ShownTestset(NamedTuple):
-    """A test set as people read it; told whole with --json."""
+    """A test set for display; complete with --json."""
 
     name: str
     path: str

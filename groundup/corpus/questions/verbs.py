@@ -40,12 +40,12 @@ NOUN = re.compile(
 
 
 def is_deed(text: str) -> bool:
-    """Whether a sentence tells what something does, as `Copies the file` does."""
+    """Whether a sentence states what something does, like `Copies the file`."""
     return is_verb(text.partition(" ")[0]) and not NOUN.match(text)
 
 
 def is_verb(word: str) -> bool:
-    """Whether a word is one of these, in its plain form or the third person's."""
+    """Whether a word is one of these verbs, in the base form or the third person."""
     word = word.lower()
     stems = (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ies") + "y")
     return any(stem in VERBS for stem in stems)

@@ -1,7 +1,7 @@
-"""Numbers that name a person or an account, told from other numbers by their check digits.
+"""Checks of numbers that identify a person or an account, by their check digits.
 
-Each function takes a number without its separators and says whether it can be one. A check digit
-lets one in ten or eleven random numbers pass, so patterns.py says which also need a word nearby.
+Each function takes a number without separators. A check digit accepts one in ten or eleven random
+numbers, so personal.toml says which numbers also need a word nearby.
 Sources: ISO/IEC 7812 (cards), ISO 13616 (IBAN), ISO 7064, and the rule named in each docstring.
 """
 
@@ -27,7 +27,7 @@ CARD_PREFIXES = (
     (tuple(str(n) for n in range(3528, 3590)), (16,)),
     (("62",), (16, 17, 18, 19)),
 )
-"""Visa, Mastercard (two), American Express, Discover, Diners, JCB, UnionPay: how they begin."""
+"""Prefixes and lengths: Visa, Mastercard (2), American Express, Discover, Diners, JCB, UnionPay."""
 
 DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
 CF_ODD = dict(zip(
@@ -40,23 +40,25 @@ CF_MONTHS = "ABCDEHLMPRST"
 
 
 def is_card(digits: str) -> bool:
-    """Whether a payment card may have this number.
+    """Whether this can be a payment card's number.
 
     >>> is_card("4111111111111111"), is_card("4111111111111112"), is_card("9111111111111110")
     (True, False, False)
     """
-    known = any(digits.startswith(begin) and len(digits) in sizes for begin, sizes in CARD_PREFIXES)
-    return known and luhn(digits) and len(set(digits)) > 1
+    has_prefix = any(
+        digits.startswith(begin) and len(digits) in sizes for begin, sizes in CARD_PREFIXES
+    )
+    return has_prefix and luhn(digits) and len(set(digits)) > 1
 
 
 def luhn(digits: str) -> bool:
-    """Whether the sum with every second digit doubled, from the right, ends in 0."""
+    """The Luhn check: with every second digit from the right doubled, the sum ends in 0."""
     doubled = [sum(divmod(2 * int(d), 10)) for d in digits[-2::-2]]
     return (sum(doubled) + sum(int(d) for d in digits[::-2])) % 10 == 0
 
 
 def is_iban(code: str) -> bool:
-    """Whether an account may have this number.
+    """Whether this can be an account's number.
 
     >>> is_iban("DE89370400440532013000"), is_iban("DE88370400440532013000")
     (True, False)
@@ -67,14 +69,14 @@ def is_iban(code: str) -> bool:
 
 
 def is_ssn(digits: str) -> bool:
-    """United States: no check digit, but areas and numbers that are never given (SSA, 2011)."""
+    """United States: no check digit, but areas and numbers that are never assigned (SSA, 2011)."""
     area, group, serial = digits[:3], digits[3:5], digits[5:]
-    never = area in ("000", "666") or area >= "900" or group == "00" or serial == "0000"
-    return not never and digits not in ("123456789", "078051120", "219099999")
+    is_unassigned = area in ("000", "666") or area >= "900" or group == "00" or serial == "0000"
+    return not is_unassigned and digits not in ("123456789", "078051120", "219099999")
 
 
 def is_steuer_id(digits: str) -> bool:
-    """Germany: ISO 7064 mod 11, 10; of the first ten digits one comes twice or three times."""
+    """Germany: ISO 7064 mod 11, 10; one of the first ten digits occurs two or three times."""
     counts = sorted(Counter(digits[:10]).values())
     if digits[0] == "0" or counts[-1] not in (2, 3) or (len(counts) > 1 and counts[-2] > 1):
         return False
@@ -119,7 +121,7 @@ def is_bsn(digits: str) -> bool:
 
 
 def is_nino(code: str) -> bool:
-    """United Kingdom: two letters, six digits, A to D; some prefixes are never given."""
+    """United Kingdom: two letters, six digits, A to D; some prefixes are never assigned."""
     return code[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ")
 
 

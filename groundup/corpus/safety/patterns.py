@@ -1,9 +1,9 @@
-"""How personal data is written: a pattern, then a check, and where that proves little a word.
+"""Recognises personal data: a pattern, then a check, then a nearby word where those prove little.
 
-Patterns are bounded and begin where no earlier character could have begun them, so a text of n
-characters costs n whatever it holds. What a pattern proposes, a check accepts, shortens or refuses:
-an address that is not global, a card without its check digit and a version number stay.
-Knows nothing of placeholders or records.
+Patterns are bounded and start where no earlier character could have started them, so matching is
+linear in the text. A check accepts, shortens or rejects each match: an address that is not global,
+a card number without its check digit and a version number are rejected. Knows nothing of
+placeholders or records.
 """
 
 import ipaddress
@@ -21,47 +21,47 @@ Check = Callable[[str, "regex.Match[str]"], Place | None]
 TOP_LEVEL = frozenset(PERSONAL.data["words"]["top_level"].split())
 NOBODY = frozenset(PERSONAL.data["words"]["nobody"].split())
 RESERVED = ("example.com", "example.org", "example.net", "example.edu")
-"""RFC 2606: names that nobody has, as are those under test, example, invalid and localhost."""
+"""RFC 2606: reserved names, in addition to those under test, example, invalid and localhost."""
 REPOSITORIES = frozenset(("git", "hg", "svn"))
-"""Users of servers of code, as in `git@github.com:name/project.git`."""
+"""Users of code servers, as in `git@github.com:name/project.git`."""
 HIDDEN_AT = regex.compile(r"(?i)\s?[(\[{<]\s?(?:at|@)\s?[)\]}>]\s?")
 HIDDEN_DOT = regex.compile(r"(?i)\s?[(\[{<]\s?(?:dot|\.)\s?[)\]}>]\s?")
 STRING_OPENS = regex.compile(r"(?i)(?:br|rb|[bruf])'")
 SCRIPTS = frozenset(("py", "sh", "so", "pl", "rs", "md", "cc", "js"))
-"""Countries' endings that are mostly files' behind an @."""
+"""Country domains that after an @ are mostly file endings."""
 
 
 class Pattern(NamedTuple):
-    """One way in which a kind of personal data is written."""
+    """A pattern of a kind of personal data."""
 
     kind: str
     pattern: "regex.Pattern[str]"
     check: Check
     needs: str = ""
-    """A character without which the pattern cannot match; a quick look before a slow one."""
+    """A character without which the pattern cannot match, for a fast rejection."""
 
 
 def whole(text: str, match: "regex.Match[str]") -> Place:
-    """What matched, unchecked; the group `it` alone if there is one."""
+    """Accept the match, or its group `it` if there is one."""
     return match.span("it") if "it" in match.re.groupindex else match.span()
 
 
 def email(text: str, match: "regex.Match[str]") -> Place | None:
-    """A mail address that somebody may have; `git@host` is a repository's."""
+    """A mail address that can exist; `git@host` is a repository."""
     written = HIDDEN_DOT.sub(".", HIDDEN_AT.sub("@", match.group()))
     local, _, domain = written.partition("@")
     ending = domain.rpartition(".")[2].lower()
-    real = ending in TOP_LEVEL or (ending not in SCRIPTS and (
+    is_real_domain = ending in TOP_LEVEL or (ending not in SCRIPTS and (
         ending.isalpha() and (len(ending) == 2 or len(ending) > 2 and not ending.isascii())
         or ending.startswith("xn--")
     ))  # fmt: skip
-    low = domain.lower()
-    if not real or ".." in written or local.lower() in REPOSITORIES or any(
-        low == name or low.endswith("." + name) for name in RESERVED
+    domain_lower = domain.lower()
+    if not is_real_domain or ".." in written or local.lower() in REPOSITORIES or any(
+        domain_lower == name or domain_lower.endswith("." + name) for name in RESERVED
     ):  # fmt: skip
         return None
-    opened = STRING_OPENS.match(match.group())  # b'jo@acme.com' in code
-    start = match.start() + (opened.end() if opened else 0)
+    prefix = STRING_OPENS.match(match.group())  # b'jo@acme.com' in code
+    start = match.start() + (prefix.end() if prefix else 0)
     return (start, match.end()) if not local.endswith((".", "'")) else None
 
 
@@ -70,7 +70,7 @@ VERSION_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["version"]))
 
 
 def ipv4(text: str, match: "regex.Match[str]") -> Place | None:
-    """A global address; four small numbers are a version unless a word says otherwise."""
+    """A global address; four small numbers are a version unless a word such as `host` precedes."""
     try:
         if not ipaddress.IPv4Address(match.group()).is_global:
             return None
@@ -85,7 +85,7 @@ def ipv4(text: str, match: "regex.Match[str]") -> Place | None:
 
 
 def ipv6(text: str, match: "regex.Match[str]") -> Place | None:
-    """A global unicast address: those in use are all in 2000::/3."""
+    """A global unicast address: all that are in use are in 2000::/3."""
     written = match.group()
     try:
         address = ipaddress.IPv6Address(written)
@@ -100,21 +100,21 @@ MADE_UP_MACS = ("000000000000", "ffffffffffff", "001122334455", "0123456789ab", 
 
 
 def mac(text: str, match: "regex.Match[str]") -> Place | None:
-    """A network card's address, not one that books make up (RFC 7042 reserves the last)."""
-    plain = match.group().replace(":", "").replace("-", "").replace(".", "").lower()
-    if "." in match.group() and (plain.isalpha() or plain.isdigit()):
+    """A MAC address, except those common in documentation (the last is reserved by RFC 7042)."""
+    hex_digits = match.group().replace(":", "").replace("-", "").replace(".", "").lower()
+    if "." in match.group() and (hex_digits.isalpha() or hex_digits.isdigit()):
         return None  # dead.beef.cafe, 1234.5678.9012
-    return None if plain.startswith(MADE_UP_MACS) else match.span()
+    return None if hex_digits.startswith(MADE_UP_MACS) else match.span()
 
 
 def card(text: str, match: "regex.Match[str]") -> Place | None:
-    """A payment card's number by prefix, length and check digit."""
+    """A payment card number, by prefix, length and check digit."""
     digits = "".join(c for c in match.group() if c.isdigit())
     return match.span() if numbers.is_card(digits) else None
 
 
 def iban(text: str, match: "regex.Match[str]") -> Place | None:
-    """An account's number; what stands behind its country's length is cut off."""
+    """An IBAN, cut at its country's length."""
     size = numbers.IBAN_LENGTHS.get(match.group()[:2].upper())
     if size is None:
         return None
@@ -130,11 +130,11 @@ def iban(text: str, match: "regex.Match[str]") -> Place | None:
 
 
 def national(valid: Callable[[str], bool], word: str = "", bare: str = "") -> Check:
-    """A check of a national number.
+    """Create the check of a national number.
 
-    valid  says whether a number without separators can be one
-    word   pattern of words of which one must stand before it
-    bare   demanded only of a number without separators, or always if it is "always"
+    valid  whether a number without separators can be one
+    word   pattern of the words of which one must precede it
+    bare   "always" to require the word always; otherwise only for a number without separators
     """
     nearby = regex.compile(rf"(?i)(?:{word})[^\n]{{0,40}}$") if word else None
 
@@ -162,7 +162,7 @@ PLACE_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["coordinates"]["word"])
 
 
 def coordinates(text: str, match: "regex.Match[str]") -> Place | None:
-    """Latitude and longitude to ten metres; bare decimals need a word, tables are full of them."""
+    """Latitude and longitude to ten metres; decimals need a word, as they are common in tables."""
     latitude, longitude = float(match["lat"]), float(match["lon"])
     if abs(latitude) > 90 or abs(longitude) > 180:
         return None
@@ -171,7 +171,7 @@ def coordinates(text: str, match: "regex.Match[str]") -> Place | None:
 
 
 def name(text: str, match: "regex.Match[str]") -> Place | None:
-    """A name after a salutation, unless its first word greets anybody."""
+    """A name after a salutation, unless its first word addresses anybody, as in `Dear customer`."""
     start, end = match.span("it")
     first = regex.search(r"\p{Lu}[^ -]*", text[start:end])
     assert first is not None, "the pattern demands a capital"
@@ -183,11 +183,11 @@ CHECKS: dict[str, Check] = {
     "card": card, "coordinates": coordinates, "email": email, "iban": iban, "ipv4": ipv4,
     "ipv6": ipv6, "mac": mac, "name": name, "phone": phone, "whole": whole,
 }  # fmt: skip
-"""By the name in personal.toml; those of numbers.py are wrapped by `national`."""
+"""By name in personal.toml; the functions of numbers.py are wrapped by `national`."""
 
 
 def read_patterns() -> tuple[Pattern, ...]:
-    """The patterns of personal.toml, in its order: the surest first."""
+    """The patterns of personal.toml, the most reliable first."""
     patterns = []
     for row in PERSONAL.data["patterns"]:
         check = CHECKS.get(row["check"]) or national(

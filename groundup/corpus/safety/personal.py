@@ -1,8 +1,8 @@
-"""The step `safety.personal`: personal data becomes placeholders, each removal on the record.
+"""The step `safety.personal`: replace personal data by placeholders, with every edit in the log.
 
-Validated kinds are on by default; names and postal addresses, which context alone tells, are asked
-for. Where two patterns want a place, the surer kind has it. Knows nothing of how data is written
-(patterns.py, phones.py, numbers.py) or of what is put in its place (placeholders.py).
+Validated kinds are on by default; names after salutations and postal addresses, which only context
+shows, must be requested. Where two patterns overlap, the more reliable kind wins. How data is
+recognised is in patterns.py, phones.py and numbers.py; what replaces it in placeholders.py.
 """
 
 from bisect import bisect_right
@@ -28,19 +28,19 @@ class PersonalConfig(Config):
 
     kinds: tuple[str, ...] = VALIDATED
     """Any of iban, email, card, ip, mac, national_id, phone, coordinates; and name, address, which
-    are told by context alone. Source of the first, fourth and fifth: datatrove's PII formatter."""
+    only context shows. Source of the first, fourth and fifth: datatrove's PII formatter."""
     placeholders: Style = "numbered"
     """`numbered` (<EMAIL_1>, within a record), `keyed` (<EMAIL_9f3c21>, in the whole corpus) or
     `shaped` (user9f3c21@example.com, likewise)."""
     key_file: File | None = None
     """File with the key of keyed and shaped placeholders: 16 random bytes or more. Not copied;
-    its hash is in the corpus's name, from which random bytes cannot be told."""
+    only its hash is part of the corpus id."""
     most: int | None = Field(default=None, ge=0)
-    """Values of one record above which it is dropped, such as a directory; None: never."""
+    """Number of values above which a record is dropped, such as a directory; None: no limit."""
 
 
 class Found(NamedTuple):
-    """One value and its place."""
+    """A value and its position."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 class Personal:
-    """Replaces personal data in a record."""
+    """The step `safety.personal`: replace personal data in a record."""
 
     def __init__(self, config: PersonalConfig) -> None:
         unknown = sorted(set(config.kinds) - {*VALIDATED, *BY_CONTEXT})
@@ -62,46 +62,48 @@ class Personal:
         self.key = read_key(config.key_file, config.placeholders)
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
-        found = find_personal(record.text, self.config.kinds)
-        if not found:
+        """Replace the personal data of one record."""
+        values = find_personal(record.text, self.config.kinds)
+        if not values:
             return Ruling()
-        counts = Counter(one.kind for one in found)
-        told = ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts))
-        if self.config.most is not None and len(found) > self.config.most:
-            return Ruling("personal: too much", float(len(found)), told)
-        names = Placeholders(self.config.placeholders, self.key)
+        counts = Counter(value.kind for value in values)
+        summary = ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts))
+        if self.config.most is not None and len(values) > self.config.most:
+            return Ruling("personal: too much", float(len(values)), summary)
+        placeholders = Placeholders(self.config.placeholders, self.key)
         edits = []
-        for start, end, kind in found:
-            put = names.stand_in(kind, record.text[start:end])
-            edits.append(Edit(start, end, f"personal: {kind}", put, is_private=True))
+        for start, end, kind in values:
+            placeholder = placeholders.stand_in(kind, record.text[start:end])
+            edits.append(Edit(start, end, f"personal: {kind}", placeholder, is_private=True))
         return Ruling(edits=tuple(edits), metadata={"personal": dict(sorted(counts.items()))})
 
 
 def find_personal(text: str, kinds: Iterable[str] = VALIDATED) -> list[Found]:
-    """Personal data in a text, in order and without overlaps.
+    """Find personal data in a text, in order and without overlaps.
 
     >>> find_personal("Mail jo@uni-mainz.de, card 4111 1111 1111 1111, version 1.2.3.4")
     [Found(start=5, end=20, kind='email'), Found(start=27, end=46, kind='card')]
     """
-    wanted = set(kinds)
+    enabled = set(kinds)
     taken: list[tuple[int, int]] = []
     found: list[Found] = []
-    for one in PATTERNS:
-        if one.kind not in wanted or one.needs not in text:
+    for pattern in PATTERNS:
+        if pattern.kind not in enabled or pattern.needs not in text:
             continue
         fresh = []
-        for match in one.pattern.finditer(text):
-            place = one.check(text, match)
-            if place is not None and is_free(taken, *place):
-                fresh.append(place)
-                found.append(Found(*place, one.kind))
+        for match in pattern.pattern.finditer(text):
+            span = pattern.check(text, match)
+            if span is not None and is_free(taken, *span):
+                fresh.append(span)
+                found.append(Found(*span, pattern.kind))
         if fresh:
             taken = sorted([*taken, *fresh])
     return sorted(found)
 
 
 def is_free(taken: list[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether a place overlaps none that is taken; those are sorted and do not overlap."""
-    at = bisect_right(taken, (start, end))
-    return (at == 0 or taken[at - 1][1] <= start) and (at == len(taken) or end <= taken[at][0])
+    """Whether a range overlaps none of `taken`, which are sorted and do not overlap."""
+    index = bisect_right(taken, (start, end))
+    return (index == 0 or taken[index - 1][1] <= start) and (
+        index == len(taken) or end <= taken[index][0]
+    )

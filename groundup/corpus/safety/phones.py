@@ -1,9 +1,9 @@
-"""Telephone numbers: a country's code, or the ways in which its people group digits.
+"""Telephone numbers, recognised by country code or by the country's way of grouping digits.
 
-Digits in groups are also dates, prices, versions and ISBNs. So a number counts if it begins with a
-country's code and has a length that occurs there, or is grouped as numbers are in one country and
-nothing else is, or is grouped less tellingly and stands behind a word such as "Tel.". Behind a `+`
-the numbering plans of all countries are asked too, which the library phonenumbers has.
+Grouped digits are also dates, prices, versions and ISBNs. So a number counts if it starts with a
+country code and has a length that occurs there, if its grouping is used for telephone numbers only,
+or if it follows a word such as "Tel.". After a `+` the numbering plans of all countries are checked
+too, with the library phonenumbers.
 Sources: ITU-T E.164 and its list of assigned codes; the countries' numbering plans.
 """
 
@@ -25,7 +25,7 @@ CODES: dict[str, tuple[int, int]] = {
 PLAIN = str.maketrans({"\uff0b": "+", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u202f": " "}
                       | dict.fromkeys(range(0x2000, 0x200C), " ")
                       | dict.fromkeys([0xAD, 0x2212, *range(0x2010, 0x2016)], "-"))  # fmt: skip
-"""Spaces, dashes and a full-width + as the patterns have them."""
+"""Normalises spaces, dashes and the full-width + to those of the patterns."""
 
 TELLING = tuple(regex.compile(grouping) for grouping in PERSONAL.data["phone"]["groupings"])
 """Groupings that are telephone numbers in some country and hardly anything else."""
@@ -34,23 +34,23 @@ NOT_A_PHONE = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["other"]))
 YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
 THOUSANDS = regex.compile(PERSONAL.expand(r"\d{1,3}(?:[ <SPACES>]\d{3}){3,}"))
 POSTCODE = regex.compile(r"\d{5}-\d{4}")
-"""Of the United States; in Germany a number is written so too, which its word then tells."""
+"""A US ZIP+4 code; German numbers are written alike and then need a word before them."""
 MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")
-"""Of files, in octal."""
+"""Octal file modes."""
 DATE = regex.compile(
     r"\d{1,2}([-./ ])\d{1,2}\1\d{4}|[12]\d{3}([-./ ])\d{1,2}\2\d{1,2}(?: \d.*)?|\d{4}(?:\.\d{4}){2}"
 )
 
 
 MOST_CUT = 3
-"""Digits at an end that may belong to another number."""
+"""Maximum digits at either end that may belong to another number."""
 
 
 def find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The place of the number in a candidate, whose ends other numbers may have got into.
+    """Start and end of the number in a candidate, which may include parts of other numbers.
 
-    Cut at spaces only, the longest first, and only short numbers are cut off: `room 12` and
-    `2 times`, but not the inside of an account's number.
+    Candidates are shortened at spaces only, the longest first, and only by short numbers: `room 12`
+    and `2 times`, but not the inside of an account number.
     """
     if THOUSANDS.fullmatch(text, start, end) and not WORD.search(text[max(0, start - 48) : start]):
         return None
@@ -93,7 +93,7 @@ def is_phone(number: str, before: str) -> bool:
 
 
 def is_counting(number: str) -> bool:
-    """Whether four groups or more rise by equal steps, as in a table.
+    """Whether four or more groups increase by equal steps, as in a table.
 
     >>> is_counting("01 02 03 04 05"), is_counting("01 42 68 53 00")
     (True, False)
@@ -104,7 +104,7 @@ def is_counting(number: str) -> bool:
 
 
 def plans() -> Any:
-    """phonenumbers, or the command that installs it."""
+    """Import phonenumbers; MissingExtra with the command that installs it."""
     try:
         import phonenumbers
     except ImportError:
@@ -113,22 +113,22 @@ def plans() -> Any:
 
 
 def is_assigned(number: str) -> bool:
-    """Whether a number with a `+` is in the plan of its country.
+    """Whether a number with a `+` is valid in its country's numbering plan.
 
     >>> is_assigned("+880 1812-345678"), is_assigned("+880 1812-3456")
     (True, False)
     """
-    known = plans()
+    phonenumbers = plans()
     try:
-        return known.is_valid_number(known.parse(number))
-    except known.NumberParseException:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
         return False
 
 
 def has_code(digits: str) -> bool:
-    """Whether digits begin with a country's code and have a length that occurs there.
+    """Whether digits start with a country code and have a length that occurs there.
 
-    A 0 behind the code, as in +49 (0)30, is allowed for.
+    A 0 after the code, as in +49 (0)30, is allowed.
     """
     for size in (1, 2, 3):
         limits = CODES.get(digits[:size])

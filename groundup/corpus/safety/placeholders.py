@@ -1,12 +1,12 @@
-"""What stands in a text where personal data stood: typed, stable, and never somebody's.
+"""Placeholders of personal data: typed, stable, and never somebody else's data.
 
-    numbered  <EMAIL_1>        equal values have equal numbers in a record; nothing can be undone
-    keyed     <EMAIL_9f3c21>   equal values are equal in the whole corpus, by BLAKE2b under a key
-    shaped    user9f3c21@example.com, 192.0.2.33: keyed too, and of the form a model should learn
+    numbered  <EMAIL_1>        equal values have equal numbers within a record; not reversible
+    keyed     <EMAIL_9f3c21>   equal values are equal in the complete corpus, by keyed BLAKE2b
+    shaped    user9f3c21@example.com, 192.0.2.33: keyed too, and in the form a model should learn
 
 Without the key nobody can try all telephone numbers to find the one behind a placeholder, so the
-key is a file that stays out of configurations and manifests. Addresses that are put in are those
-that standards reserve for documents, so they reach nobody: FineWeb's reach somebody.
+key is in a file and never in configurations or manifests. Shaped addresses are those that standards
+reserve for documentation, so they reach nobody; FineWeb's can.
 Sources: RFC 2606, RFC 5737, RFC 3849, RFC 7042; ATIS-0300115 (555-01XX); datatrove.
 """
 
@@ -20,11 +20,11 @@ Style = Literal["numbered", "keyed", "shaped"]
 KEY_BYTES = 16
 DIGITS = 6
 FOLDED = ("email", "iban", "mac", "ip", "national_id", "name", "address")
-"""Kinds in which capitals do not tell two values apart."""
+"""Kinds whose values are compared without case."""
 
 
 class Placeholders:
-    """The placeholders of one record: made anew for each, as numbers start again."""
+    """The placeholders of one record; numbers start again with each."""
 
     def __init__(self, style: Style, key: bytes) -> None:
         self.style = style
@@ -33,27 +33,27 @@ class Placeholders:
         self.counts: dict[str, int] = {}
 
     def stand_in(self, kind: str, value: str) -> str:
-        """What stands for a value.
+        """The placeholder of a value.
 
-        >>> one = Placeholders("numbered", b"")
-        >>> [one.stand_in("phone", text) for text in ("030 12 34", "555 6677", "030-1234")]
+        >>> placeholders = Placeholders("numbered", b"")
+        >>> [placeholders.stand_in("phone", text) for text in ("030 12 34", "555 6677", "030-1234")]
         ['<PHONE_1>', '<PHONE_2>', '<PHONE_1>']
         """
-        same = normalised(kind, value)
+        normal_form = normalised(kind, value)
         if self.style == "numbered":
-            if (kind, same) not in self.numbers:
+            if (kind, normal_form) not in self.numbers:
                 self.counts[kind] = self.counts.get(kind, 0) + 1
-                self.numbers[kind, same] = self.counts[kind]
-            return f"<{kind.upper()}_{self.numbers[kind, same]}>"
-        data = f"{kind}\0{same}".encode("utf-8", "surrogatepass")
+                self.numbers[kind, normal_form] = self.counts[kind]
+            return f"<{kind.upper()}_{self.numbers[kind, normal_form]}>"
+        data = f"{kind}\0{normal_form}".encode("utf-8", "surrogatepass")
         code = hashlib.blake2b(data, key=self.key, digest_size=16).hexdigest()
-        if self.style == "shaped" and (made := shaped(kind, value, code)):
-            return made
+        if self.style == "shaped" and (reserved := shaped(kind, value, code)):
+            return reserved
         return f"<{kind.upper()}_{code[:DIGITS]}>"
 
 
 def normalised(kind: str, value: str) -> str:
-    """A value without what may differ between two ways of writing it."""
+    """Normalise the spelling of a value."""
     if kind in ("phone", "card", "iban", "mac", "national_id"):
         value = "".join(c for c in value if c.isalnum())
     value = " ".join(value.split())
@@ -61,7 +61,7 @@ def normalised(kind: str, value: str) -> str:
 
 
 def shaped(kind: str, value: str, code: str) -> str:
-    """A made-up value of a kind that has reserved ones; empty for others."""
+    """A reserved value of the same kind; empty for kinds without reserved values."""
     number = int(code, 16)
     if kind == "email":
         return f"user{code[:DIGITS]}@example.com"
@@ -78,7 +78,7 @@ def shaped(kind: str, value: str, code: str) -> str:
 
 
 def read_key(path: Path | None, style: Style) -> bytes:
-    """The key in a file; none for numbers. ConfigError if it is missing or too short to keep."""
+    """Read the key; empty for numbered placeholders. ConfigError if it is missing or too short."""
     if style == "numbered":
         return b""
     if path is None:

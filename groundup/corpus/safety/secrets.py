@@ -1,10 +1,10 @@
-"""Secrets in text: keys and passwords become typed placeholders, the same for the same secret.
+"""The step `safety.secrets`: replace keys and passwords by typed placeholders.
 
-Three ways to see one, from certain to likely: a provider's own form (`AKIA…`, `ghp_…`, a PEM
-block), a password in a URL, and a value given to a name such as `api_key` that looks random by its
-entropy and by how rarely its letters follow each other in words. Examples, placeholders and test
-values are left alone. The text keeps its shape: a secret is replaced, never its line. Patterns are
-linear and tried only near a word that they need. Personal data is another file's (personal.py).
+Three kinds of evidence, from certain to likely: a provider's form (`AKIA…`, `ghp_…`, a PEM block),
+a password in a URL, and a value assigned to a name such as `api_key` that looks random by its
+entropy and its letter pairs. Examples, placeholders and test values are kept. Only the secret is
+replaced, never its line. Patterns are linear and tried only if a required word is in the text.
+Personal data is in personal.py.
 """
 
 import base64
@@ -34,33 +34,33 @@ class Provider(NamedTuple):
 
     kind: str
     needs: tuple[str, ...]
-    """Words in lower case of which one must stand in the text."""
+    """Lower-case words of which one must be in the text."""
     pattern: re.Pattern[str]
 
 
 def read_providers() -> tuple[Provider, ...]:
     """Read secrets.txt."""
-    found = []
+    providers = []
     text = (Path(__file__).parent / "secrets.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         if not line.startswith("#"):
             kind, needs, pattern = line.split("\t")
             pattern = pattern.replace("<START>", START).replace("<END>", END)
             pattern = pattern.replace("<NAME>", NAME)
-            found.append(Provider(kind, tuple(needs.split()), re.compile(pattern)))
-    return tuple(found)
+            providers.append(Provider(kind, tuple(needs.split()), re.compile(pattern)))
+    return tuple(providers)
 
 
 PROVIDERS = read_providers()
 LITERALS = sorted({need for provider in PROVIDERS for need in provider.needs})
-# Providers' forms that a word or a hash can have as well: they must also look random.
+# Forms that a word or a hash can also have: the value must look random.
 LOOSE = frozenset({
     "aws_secret_key", "twilio_token", "discord_token", "bearer_token", "basic_auth", "notion_token",
     "aws_session_token", "crates_token", "django_secret_key",
 })  # fmt: skip
-# Places that hold any value: it must look random and like no code.
+# Contexts of any value: it must look random and not like code.
 PLACES = frozenset({"defined", "element", "command_password", "session_cookie"})
-# Places that hold a password and nothing else.
+# Contexts of passwords and nothing else.
 PROVED = frozenset({"url_password", "netrc", "pgpass"})
 
 ASSIGNED = re.compile(
@@ -74,7 +74,7 @@ ASSIGNED = re.compile(
 ASSIGNED_NEEDS = re.compile(
     r"(?i)pass|pwd|secret|token|key|cred|kennwort|contrase|senha|wachtw|hasło|пароль|parola|密|パス|비밀"
 )
-# Values that stand for a secret and are none.
+# Values that only stand for a secret.
 PLACEHOLDER = re.compile(
     r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake"
     r"|mock"
@@ -101,8 +101,8 @@ ODD = frozenset("!@#$%^&*+=~?")
 MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 UUID_NAME = re.compile(r"(?i)secret|api[_-]?key|access|auth")
-# Letter pairs that are frequent in English words and identifiers and rare in random text. Source:
-# own choice, not a count; the limit on their share was set with them.
+# Letter pairs frequent in English words and identifiers and rare in random text. Own choice, not
+# counted; the limit on their share was set with them.
 PAIRS = frozenset((
     " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io"
     " le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho"
@@ -113,20 +113,20 @@ PAIRS = frozenset((
 
 
 class SecretsConfig(Config):
-    """Which secrets are looked for and what replaces them."""
+    """Which secrets are searched for, and what replaces them."""
 
     key: str = "groundup"
-    """Of the hash by which equal secrets of a record are told."""
+    """Key of the hash by which equal secrets of a record are recognised."""
     assignments: bool = True
-    """Also values given to names such as `api_key`, which no provider's form proves."""
+    """Also find values assigned to names such as `api_key`, without a provider's form."""
     min_entropy: float = 3.6
-    """Bits a character of a value given to such a name. Source: between detect-secrets' 3.0 for
-    hexadecimal and 4.5 for base64; set on the development half of real code."""
+    """Bits per character of a value assigned to such a name. Source: between detect-secrets' 3.0
+    for hexadecimal and 4.5 for base64; set on the development half of real code."""
     max_pairs: float = 0.5
-    """Share of pairs of letters that are frequent in words, above which it is no secret. Source:
-    own, on the development half of real code; random letters have .2, identifiers .7."""
+    """Share of letter pairs frequent in words, above which a value is not a secret. Own
+    choice, on the development half of real code; random letters have .2, identifiers .7."""
     placeholder: str = "<SECRET:{kind}:{number}>"
-    """What stands there instead; equal secrets of a record have equal numbers."""
+    """Replacement; equal secrets of a record have equal numbers."""
 
 
 class Secret(NamedTuple):
@@ -138,66 +138,66 @@ class Secret(NamedTuple):
 
 
 class Secrets:
-    """Step: replaces secrets by placeholders."""
+    """The step `safety.secrets`: replace secrets by placeholders."""
 
     def __init__(self, config: SecretsConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
-        found = secrets_in(record.text, self.config)
-        if not found:
+        """Replace the secrets of one record."""
+        secrets = secrets_in(record.text, self.config)
+        if not secrets:
             return Ruling()
         numbers: dict[bytes, int] = {}
         edits, counts = [], Counter()
-        for secret in found:
+        for secret in secrets:
             value = record.text[secret.start : secret.end].encode("utf-8", "surrogatepass")
             digest = hashlib.blake2b(value, key=self.config.key.encode()[:64]).digest()
             number = numbers.setdefault(digest, len(numbers) + 1)
-            put = self.config.placeholder.format(kind=secret.kind, number=number)
+            placeholder = self.config.placeholder.format(kind=secret.kind, number=number)
             reason = f"secret: {secret.kind}"
-            edits.append(Edit(secret.start, secret.end, reason, put, is_private=True))
+            edits.append(Edit(secret.start, secret.end, reason, placeholder, is_private=True))
             counts[secret.kind] += 1
         return Ruling(edits=tuple(edits), metadata={"secrets": dict(sorted(counts.items()))})
 
 
 def secrets_in(text: str, config: SecretsConfig) -> list[Secret]:
-    """The secrets of a text, in order, not overlapping.
+    """Find the secrets of a text, in order and without overlaps.
 
     >>> [s.kind for s in secrets_in("key = 'ghp_" + "q7Xw9" * 7 + "Z'", SecretsConfig())]
     ['github_token']
     """
-    found = sorted(candidates(text, config), key=lambda s: (s.start, -s.end))
+    ordered = sorted(candidates(text, config), key=lambda s: (s.start, -s.end))
     kept: list[Secret] = []
-    for secret in found:
+    for secret in ordered:
         if not kept or secret.start >= kept[-1].end:
             kept.append(secret)
     return kept
 
 
 def candidates(text: str, config: SecretsConfig) -> Iterator[Secret]:
-    """Yield what looks like a secret by any of the patterns."""
+    """Yield matches of any pattern that look like a secret."""
     lower = text.lower()
-    there = {literal for literal in LITERALS if literal in lower}
-    if len(lower) != len(text):  # a few letters grow in lower case; then every pattern is tried
-        there = set(LITERALS)
+    present = {literal for literal in LITERALS if literal in lower}
+    if len(lower) != len(text):  # a few letters change length in lower case; then try every pattern
+        present = set(LITERALS)
     for kind, needs, pattern in PROVIDERS:
-        if there.isdisjoint(needs):
+        if present.isdisjoint(needs):
             continue
-        for found in pattern.finditer(text):
-            group = next((at for at in range(1, pattern.groups + 1) if found[at]), 0)
-            if is_secret(kind, found[group], config):
-                yield Secret(*found.span(group), kind)
+        for match in pattern.finditer(text):
+            group = next((at for at in range(1, pattern.groups + 1) if match[at]), 0)
+            if is_secret(kind, match[group], config):
+                yield Secret(*match.span(group), kind)
     if config.assignments and ASSIGNED_NEEDS.search(text):
-        for found in ASSIGNED.finditer(text):
-            group = 3 if found[3] else 4
-            is_code = group == 4 and MEMBER.fullmatch(found[4])
-            if not is_code and is_assigned(found[1], found[group], config):
-                yield Secret(*found.span(group), "assigned")
+        for match in ASSIGNED.finditer(text):
+            group = 3 if match[3] else 4
+            is_code = group == 4 and MEMBER.fullmatch(match[4])
+            if not is_code and is_assigned(match[1], match[group], config):
+                yield Secret(*match.span(group), "assigned")
 
 
 def is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
-    """Whether what has a provider's form is no example of one."""
+    """Whether a match of a provider's form is a secret and not an example."""
     if kind in PROVED:
         return not URL_PLACEHOLDER.match(value) and not value.startswith("$")
     if kind in PLACES:
@@ -212,7 +212,7 @@ def is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
 
 
 def is_assigned(name: str, value: str, config: SecretsConfig) -> bool:
-    """Whether a value given to a name is a secret: a UUID only where the name says more than token.
+    """Whether a value assigned to a name is a secret; UUIDs need a more specific name than token.
 
     >>> said = "550e8400-e29b-41d4-a716-446655440000"
     >>> [is_assigned(name, said, SecretsConfig()) for name in ("token", "heroku_api_key")]
@@ -224,7 +224,7 @@ def is_assigned(name: str, value: str, config: SecretsConfig) -> bool:
 
 
 def holds_login(value: str) -> bool:
-    """Whether base64 holds a user and a password, as Docker's configuration does.
+    """Whether base64 decodes to a user and a password, as in Docker's configuration.
 
     >>> holds_login("Ym9iOmhaOXgyTHFQMHZU"), holds_login("aGVsbG8gd29ybGQh")
     (True, False)
@@ -237,7 +237,7 @@ def holds_login(value: str) -> bool:
 
 
 def is_public(name: str) -> bool:
-    """Whether a name speaks of something that only sounds secret.
+    """Whether a name only sounds secret.
 
     >>> is_public("public_key"), is_public("token_type"), is_public("api_key")
     (True, True, False)
@@ -253,7 +253,7 @@ def is_public(name: str) -> bool:
 
 
 def looks_random(value: str, config: SecretsConfig) -> bool:
-    """Whether a value could have come from a generator of keys rather than from a person.
+    """Whether a value looks generated rather than written by a person.
 
     >>> [looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
     [True, False]
@@ -264,12 +264,12 @@ def looks_random(value: str, config: SecretsConfig) -> bool:
 
 
 def is_random(value: str, config: SecretsConfig) -> bool:
-    """Whether the characters alone look drawn: by entropy, pairs of letters, case and digits."""
-    if not value.isascii():  # generators draw from ASCII; the rest is words of other languages
+    """Whether characters look random, by entropy, letter pairs, case and digits."""
+    if not value.isascii():  # generated secrets are ASCII; the rest are words of other languages
         return False
     digits = sum(map(str.isdigit, value))
     hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
-    # A short value cannot have more than log2 of its length.
+    # A short value has at most log2 of its length.
     least = min(config.min_entropy, 0.78 * math.log2(len(value)))
     if hexadecimal:  # words of a to f have no digits, numbers no letters
         return len(value) >= 14 and 0 < digits < len(value) and entropy(value) >= HEX_ENTROPY
@@ -286,16 +286,16 @@ def is_random(value: str, config: SecretsConfig) -> bool:
 
 
 def entropy(value: str) -> float:
-    """Bits a character, by the value's own counts; for short values at most log2 of the length."""
+    """Bits per character by the value's own counts; at most log2 of the length."""
     size = len(value)
     return -sum(n / size * math.log2(n / size) for n in Counter(value).values())
 
 
 def pairs_share(value: str) -> float:
-    """Share of neighbouring letters that are frequent neighbours in words."""
+    """Share of adjacent letter pairs that are frequent in words."""
     pairs = [a + b for a, b in zip(value, value[1:], strict=False) if a.isalpha() and b.isalpha()]
     if len(pairs) < 3:
         return 0.0
-    # Words do not turn from a small letter to a capital one, so such a pair is none of theirs.
+    # A change from lower to upper case does not occur within words, so such a pair does not count.
     words = [pair for pair in pairs if pair[0].isupper() or pair[1].islower()]
     return sum(pair.lower() in PAIRS for pair in words) / len(pairs)

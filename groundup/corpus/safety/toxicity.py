@@ -26,9 +26,9 @@ from ..quality.classifier import Classifier
 ENDINGS = ("", "s", "es", "ed", "er", "ers", "ing", "y")
 AIMED, MENTIONED = 2.0, 0.25
 NEARBY = 60
-"""Characters on each side that are looked at for who is meant."""
+"""Characters of context on each side of a hit."""
 LEAST_WORDS = 100
-"""A text shorter than this is scored as if it were this long: one word in a tweet is no flood."""
+"""Minimum number of words to divide by, so that one word does not dominate a short text."""
 
 YOU = regex.compile(r"(?i)\b(?:you|your|you're|ur|u)\b")
 MENTION = regex.compile(
@@ -39,39 +39,39 @@ MENTION = regex.compile(
 
 
 class ToxicityConfig(Config):
-    """What is scored, and what goes."""
+    """How toxicity is scored, and what is dropped."""
 
     most: float | None = Field(default=None, ge=0)
-    """Lexicon's score above which a record goes; None: only scored. docs/corpus-safety.md shows
-    what 5, 10 and 20 take from manuals."""
+    """Lexicon score above which a record is dropped; None: no limit. docs/corpus-safety.md shows
+    what 5, 10 and 20 drop."""
     classifier: File | None = None
-    """Folder of a classifier whose positive kind is toxic text; None: lexicon alone."""
+    """Folder of a classifier whose positive class is toxic text; None: lexicon alone."""
     most_probability: float | None = Field(default=None, ge=0, le=1)
-    """The classifier's probability above which a record goes; None: only scored."""
+    """Classifier probability above which a record is dropped; None: no limit."""
     lexicon: File | None = None
-    """Another lexicon in the form of toxicity.txt; None: our own."""
+    """A lexicon in the format of toxicity.txt; None: that one."""
     characters: int = Field(default=200_000, ge=1)
-    """Characters that are looked at, from the start. Source: own judgement."""
+    """Characters that are scored, from the start. Own choice."""
 
 
 class Lexicon(NamedTuple):
-    """Entries, ready to be looked for."""
+    """A compiled lexicon."""
 
     pattern: "regex.Pattern[str]"
     entries: dict[str, tuple[str, float]]
-    """Entry in lower case → category, weight."""
+    """Lower-case entry to category and weight."""
 
 
 class Toxicity(NamedTuple):
-    """How much, and of what."""
+    """A toxicity score and its hits."""
 
     score: float
     hits: dict[str, int]
-    """By category."""
+    """Number of hits by category."""
 
 
 class ToxicityStep:
-    """Scores a record, drops it by policy."""
+    """The step `safety.toxicity`: score a record and drop it by the limits."""
 
     def __init__(self, config: ToxicityConfig) -> None:
         self.config = config
@@ -80,33 +80,33 @@ class ToxicityStep:
         self.classifier = Classifier.load(config.classifier) if config.classifier else None
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Score one record."""
         config, text = self.config, record.text[: self.config.characters]
-        found = toxicity(text, self.lexicon)
-        told = ", ".join(f"{number} {name}" for name, number in found.hits.items())
-        metadata: dict[str, object] = {"toxicity": found.score}
-        if found.hits:
-            metadata["toxicity_hits"] = found.hits
-        if config.most is not None and found.score > config.most:
-            return Ruling("toxicity: lexicon", found.score, told)
+        result = toxicity(text, self.lexicon)
+        summary = ", ".join(f"{number} {name}" for name, number in result.hits.items())
+        metadata: dict[str, object] = {"toxicity": result.score}
+        if result.hits:
+            metadata["toxicity_hits"] = result.hits
+        if config.most is not None and result.score > config.most:
+            return Ruling("toxicity: lexicon", result.score, summary)
         if self.classifier is not None:
             probability = round(float(self.classifier.scores([text])[0]), 4)
             metadata["toxicity_probability"] = probability
             if config.most_probability is not None and probability > config.most_probability:
-                return Ruling("toxicity: classifier", probability, told)
+                return Ruling("toxicity: classifier", probability, summary)
         return Ruling(metadata=metadata)
 
 
 def toxicity(text: str, lexicon: Lexicon) -> Toxicity:
-    """Weighted hits per 1,000 words."""
+    """Score a text by weighted hits per 1,000 words."""
     hits: Counter[str] = Counter()
     total = 0.0
     for match in lexicon.pattern.finditer(text):
         category, weight = lexicon.entries[" ".join(match.group().lower().split())]
-        around = text[max(0, match.start() - NEARBY) : match.end() + NEARBY]
-        if MENTION.search(around):
+        context = text[max(0, match.start() - NEARBY) : match.end() + NEARBY]
+        if MENTION.search(context):
             weight *= MENTIONED
-        elif YOU.search(around):
+        elif YOU.search(context):
             weight *= AIMED
         hits[category] += 1
         total += weight
@@ -118,13 +118,13 @@ def toxicity(text: str, lexicon: Lexicon) -> Toxicity:
 
 @cache
 def own_lexicon() -> Lexicon:
-    """The lexicon of this package."""
+    """The lexicon of this package, toxicity.txt."""
     file = Path(__file__).with_name("toxicity.txt")
     return read_lexicon(file.read_text(encoding="utf-8"))
 
 
 def read_lexicon(written: str) -> Lexicon:
-    """Entries of a lexicon in the form of toxicity.txt.
+    """Parse a lexicon in the format of toxicity.txt.
 
     >>> list(read_lexicon("[insult 1]\\nidiot*\\n").entries)[:3]
     ['idiot', 'idiots', 'idiotes']
@@ -142,6 +142,6 @@ def read_lexicon(written: str) -> Lexicon:
         stem = line.rstrip("*").lower()
         forms = ENDINGS if line.endswith("*") else ("",)
         entries |= {stem + ending: (category, weight) for ending in forms}
-    # A named list is looked up as a set, so thousands of entries cost what one does.
+    # regex looks a named list up as a set, so thousands of entries cost as much as one.
     pattern = regex.compile(r"(?i)(?<!\w)\L<entries>(?!\w)", entries=list(entries))
     return Lexicon(pattern, entries)

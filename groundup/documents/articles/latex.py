@@ -1,6 +1,6 @@
-"""The step for LaTeX: prose in place of the source, its apparatus aside, its facts as metadata.
+"""The step for LaTeX: extracts the prose, and title, authors and abstract as metadata.
 
-Knows nothing of commands; see latex_walk.py for the walk and commands.py for what commands mean.
+Knows nothing of commands; see latex_walk.py for the walk and commands.py for their meaning.
 """
 
 import re
@@ -17,7 +17,7 @@ class Latex:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Make the text; an empty one drops the record."""
+        """Extract the text; a record without prose is dropped."""
         walk = Walk(source_of(record), self.config)
         walk.document()
         if not walk.writer.length:
@@ -30,27 +30,27 @@ class Latex:
 def facts_of(text: str, walk: Walk) -> dict[str, object]:
     """Title, authors, abstract and counts."""
     spans = walk.writer.spans
-    found: dict[str, object] = {}
+    facts: dict[str, object] = {}
     titles = [next((s for s in spans if s.kind == kind), None) for kind in ("title", "subtitle")]
-    title = " ".join(text[one.start : one.end] for one in titles if one)
+    title = " ".join(text[span.start : span.end] for span in titles if span)
     if title.strip():
-        found["title"] = " ".join(title.split())
+        facts["title"] = " ".join(title.split())
     if names := names_in(text, spans):
-        found["authors"] = names
+        facts["authors"] = names
     abstract = next((s for s in spans if s.kind == "abstract"), None)
     if abstract:
-        found["abstract"] = text[abstract.start : abstract.end].strip()
+        facts["abstract"] = text[abstract.start : abstract.end].strip()
     for kind in ("reference", "caption", "formula"):
-        found[f"{kind}s"] = sum(span.kind == kind for span in spans)
+        facts[f"{kind}s"] = sum(span.kind == kind for span in spans)
     if walk.expansion.refused:
-        found["macros_not_expanded"] = walk.expansion.refused
+        facts["macros_not_expanded"] = walk.expansion.refused
     if walk.inputs:
-        found["inputs"] = walk.inputs[:100]
-    return found
+        facts["inputs"] = walk.inputs[:100]
+    return facts
 
 
 def names_in(text: str, spans: list[Span]) -> list[str]:
-    """Names of authors: the first line of every block of an author span, commas and `and` apart."""
+    """Author names: the first line of every block of an author span, split at commas and `and`."""
     names = []
     for span in spans:
         if span.kind != "author":

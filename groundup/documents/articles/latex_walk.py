@@ -1,10 +1,10 @@
-"""The walk over LaTeX: what a reader of the printed paper sees, tied to the bytes of the source.
+"""A single pass over LaTeX: the text of the printed paper, mapped to the bytes of the source.
 
-One walk over the source, command by command; no TeX is run and nothing is read from other files.
-Comments, the preamble, layout commands and labels are no text; simple macros are expanded; accents,
-quotes and dashes become characters; `\\ref` prints the number it refers to and `\\cite` the order
-of its source. Authors, captions, tables, figures, footnotes and the bibliography are kept aside.
-Knows nothing of classes and packages beyond the tables of commands.py.
+The source is read command by command; TeX is not run and no other file is read. Comments, the
+preamble, layout commands and labels are skipped; simple macros are expanded; accents, quotes and
+dashes become characters; `\\ref` prints its number and `\\cite` the number of its source. Authors,
+captions, tables, figures, footnotes and the bibliography are moved to the metadata. Knows nothing
+of classes and packages beyond the tables of commands.py.
 """
 
 import re
@@ -45,39 +45,39 @@ DEEP, DEEP_GROUPS = 8, 200
 
 
 class LatexConfig(Config):
-    """How LaTeX is read."""
+    """Settings of `articles.latex`."""
 
     math: Literal["source", "placeholder", "drop"] = "source"
     """Formulas: their LaTeX source between dollars, the word [MATH], or nothing. Source: own
     choice; Galactica (arXiv:2211.09085, section 3.1) and Llemma keep the source."""
     citations: Literal["number", "drop"] = "number"
-    """Citations: a number in brackets by first appearance, as plain styles print, or nothing."""
+    """Citations: a number in brackets by first appearance, as plain styles print it, or nothing."""
     code: Literal["keep", "aside"] = "keep"
-    """Verbatim text and listings: in the text or kept aside."""
+    """Verbatim text and listings: keep, or move to the metadata."""
     footnotes: Literal["aside", "keep"] = "aside"
-    """Footnotes: kept aside, or in the text where they are called."""
+    """Footnotes: move to the metadata, or keep at their marks in the text."""
     authors: Literal["aside", "keep"] = "aside"
-    """Authors and affiliations: kept aside (they are personal data), or in the text. The names
-    are in the metadata either way."""
+    """Authors and affiliations: move to the metadata (they are personal data), or keep in the
+    text. The names are in the metadata in both cases."""
 
 
 class Closing(NamedTuple):
-    """What is done when the walk reaches a place."""
+    """An action to run when the walk reaches an offset."""
 
     place: int
     act: Callable[[], None]
 
 
 class Environment(NamedTuple):
-    """An environment that is open."""
+    """An open environment."""
 
     name: str
     start: int
-    """Where its text begins."""
+    """Offset of its text."""
 
 
 class Walk:
-    """The walk over one source."""
+    """Reads one LaTeX source."""
 
     def __init__(
         self, source: SourceMap, config: LatexConfig, names: Names | None = None, depth: int = 0
@@ -90,15 +90,15 @@ class Walk:
         self.cited: dict[str, int] = {}
         self.closing: list[Closing] = []
         self.environments: list[Environment] = []
-        self.entry = -1  # where the open bibliography entry begins
+        self.entry = -1  # offset of the open bibliography entry
         self.is_naming = False  # inside \author
         self.is_preamble = False
         self.inputs: list[str] = []
-        self.endless: set[str] = set()  # environments that never end: not looked for again
+        self.endless: set[str] = set()  # unclosed environments: not searched again
         self.expansion = Expansion(len(self.text))
 
     def document(self) -> None:
-        """Read a whole file: the preamble for its title and macros, then the body."""
+        """Read a file: the preamble for its title and macros, then the body."""
         begin = self.text.find("\\begin{document}")
         if begin >= 0:
             self.is_preamble = True
@@ -118,16 +118,16 @@ class Walk:
             if stop > at and not self.is_preamble:
                 self.writer.keep(at, stop)
             self.close(stop)
-            at = end if token is None else max(self.take(token), stop + 1)  # always onwards
+            at = end if token is None else max(self.take(token), stop + 1)  # always advance
         self.close(end)
 
     def close(self, place: int) -> None:
-        """Do what was put off until this place."""
+        """Run the actions due at this offset."""
         while self.closing and self.closing[-1].place <= place:
             self.closing.pop().act()
 
     def take(self, token: re.Match[str]) -> int:
-        """Read one token; return where to go on."""
+        """Read one token; returns the offset to continue at."""
         start, end, kind = token.start(), token.end(), token.lastgroup
         if start in self.verbatims:
             return self.verbatim(start)
@@ -173,12 +173,12 @@ class Walk:
         return self.printed(name, start, end)
 
     def conditional(self, name: str, start: int, end: int) -> int:
-        """Go on in the branch that is read."""
+        """Continue in the branch that is read."""
         begin = self.names.branch(self.text, name, end) if name.startswith("if") else None
         return self.jumps[start] if begin is None else begin
 
     def printed(self, name: str, start: int, end: int) -> int:
-        """Read a command of the body that is no macro and opens nothing."""
+        """Read a command of the body that is neither a macro nor an environment."""
         if name in commands.SYMBOLS or name in commands.BREAKING or name in commands.ACCENTS:
             return self.character(name, start, end)
         if name in commands.HEADINGS:
@@ -215,7 +215,9 @@ class Walk:
             if self.text.startswith("{}", end):
                 return end + 2
             is_word = self.text[end : end + 1] in (" ", "\n")
-            return after.end() if after and is_word else end  # TeX swallows it after a word
+            return (
+                after.end() if after and is_word else end
+            )  # TeX skips white space after a command word
         if name in commands.BREAKING:
             self.writer.want(commands.BREAKING[name])
             if name == "item":
@@ -224,7 +226,7 @@ class Walk:
         return self.accent(name, start, end)
 
     def sign(self, sign: str, start: int, end: int) -> int:
-        """Read a command of one sign."""
+        """Read a command of one character that is no letter."""
         if sign == "\\":
             self.writer.want(NEWLINE)
             return self.skip("o", end)
@@ -239,7 +241,7 @@ class Walk:
         return end
 
     def accent(self, name: str, start: int, end: int) -> int:
-        """Write the letter that an accent makes with the next one."""
+        """Write the next letter with its accent."""
         inside = self.group(end)
         base = self.text[inside[0] : inside[1]].strip()
         base = {"\\i": "i", "\\j": "j"}.get(base, base)
@@ -250,7 +252,7 @@ class Walk:
         return inside[2]
 
     def heading(self, name: str, end: int) -> int:
-        """A heading is a paragraph of its own."""
+        """Read a heading: a paragraph of its own."""
         inside = self.group(self.skip("o", end))
         self.writer.want(BLANK_LINE)
         act = partial(self.end_heading, name, self.writer.here())
@@ -258,12 +260,11 @@ class Walk:
         return inside[0]
 
     def end_heading(self, name: str, start: int) -> None:
-        """A heading has been read."""
         self.writer.span("heading", start, str(commands.HEADINGS[name]))
         self.writer.want(SPACE if name in ("paragraph", "subparagraph") else BLANK_LINE)
 
     def note(self, name: str, end: int) -> int:
-        """A caption or a footnote."""
+        """Read a caption or a footnote."""
         end = self.skip("o", end)
         if name == "caption":
             self.writer.want(BLANK_LINE)
@@ -275,7 +276,7 @@ class Walk:
         return self.set_aside("footnotes", end, "footnote")
 
     def set_aside(self, name: str, end: int, reason: str, span: str = "") -> int:
-        """Keep the argument that follows aside."""
+        """Move the next argument to the metadata."""
         inside = self.group(end)
         if name == "affiliations":
             self.writer.want(NEWLINE)
@@ -285,7 +286,6 @@ class Walk:
         return inside[0]
 
     def end_aside(self, name: str, start: int, reason: str, span: str) -> None:
-        """An argument that goes aside has been read."""
         if span:
             self.writer.span(span, start)
             self.writer.want(BLANK_LINE)
@@ -293,16 +293,16 @@ class Walk:
             self.writer.aside(name, start, reason)
 
     def front(self, name: str, end: int) -> int:
-        """Title and authors, wherever they stand; what they say is walked at once."""
+        """Read title and authors, in the preamble or the body, and walk their argument."""
         inside = self.group(self.skip("o", end))
         kind = "author" if name.startswith("author") else "title"
         was_preamble, self.is_preamble = self.is_preamble, False
         self.writer.want(BLANK_LINE)
         start = self.writer.here()
         self.is_naming = kind == "author"
-        kept, self.closing = self.closing, []
+        outer, self.closing = self.closing, []
         self.walk(inside[0], inside[1])
-        self.closing, self.is_naming = kept, False
+        self.closing, self.is_naming = outer, False
         self.is_preamble = was_preamble
         if kind == "author":
             self.writer.span("author", start)
@@ -342,34 +342,34 @@ class Walk:
         return after
 
     def end_environment(self, name: str) -> None:
-        """Close an environment, and those inside that were never closed."""
+        """Close an environment and the unclosed ones inside it."""
         depth = len(self.environments)
-        for one in range(depth - 1, max(-1, depth - 20), -1):
-            if self.environments[one].name == name:
+        for index in range(depth - 1, max(-1, depth - 20), -1):
+            if self.environments[index].name == name:
                 break
         else:
             return
-        start = self.environments[one].start
-        del self.environments[one:]
+        start = self.environments[index].start
+        del self.environments[index:]
         if name == "thebibliography":
             self.end_entry()
         elif name == "abstract":
             self.writer.span("abstract", start)
-        shelf = commands.FLOATS.get(name) or ("tables" if name in commands.TABLES else "")
-        if shelf:
-            self.writer.span(shelf[:-1], start)
-            self.writer.aside(shelf, start, shelf[:-1])
+        kind = commands.FLOATS.get(name) or ("tables" if name in commands.TABLES else "")
+        if kind:
+            self.writer.span(kind[:-1], start)
+            self.writer.aside(kind, start, kind[:-1])
         self.writer.want(BLANK_LINE)
 
     def end_entry(self) -> None:
-        """The bibliography's entry that is open ends here."""
+        """Close the open bibliography entry."""
         if self.entry >= 0:
             self.writer.span("reference", self.entry)
             self.writer.aside("references", self.entry, "reference")
             self.entry = -1
 
     def citation(self, start: int, end: int) -> int:
-        """A citation: numbers by first appearance."""
+        """Read a citation: numbers by first appearance."""
         after = self.skip("oo", end)
         inside = self.group(after)
         keys = [key.strip() for key in self.text[inside[0] : inside[1]].split(",") if key.strip()]
@@ -381,7 +381,7 @@ class Walk:
         return inside[2]
 
     def dollars(self, start: int, end: int) -> int:
-        """A formula between dollars; a lone dollar is dropped."""
+        """Read a formula between dollars; a single dollar is dropped."""
         sign = self.text[start:end]
         body = DOLLAR.match(self.text, end)
         stop = body.end() if body else end
@@ -391,7 +391,7 @@ class Walk:
         return stop + len(sign)
 
     def math(self, start: int, stop: int, inner: int, end: int, is_display: bool) -> None:
-        """Write a formula as the configuration wants it."""
+        """Write a formula as configured."""
         if is_display:
             self.writer.want(NEWLINE)
         if self.config.math == "placeholder":
@@ -409,44 +409,44 @@ class Walk:
         if is_display:
             self.writer.want(NEWLINE)
 
-    def in_math(self, found: re.Match[str]) -> str:
-        """A macro without parameters, inside a formula."""
-        macro = self.names.macros.get(found[1])
+    def in_math(self, match: re.Match[str]) -> str:
+        """Expand a macro without parameters inside a formula."""
+        macro = self.names.macros.get(match[1])
         if macro is None or macro.parameters or len(macro.body) > 200:
-            return found[0]
+            return match[0]
         return f"{{{macro.body}}}" if len(macro.body) > 1 else macro.body
 
     def verbatim(self, start: int) -> int:
-        """Write what is verbatim as it is."""
-        found = self.verbatims[start]
-        if self.is_preamble or found.name.startswith(("comment", "filecontents")):
-            return found.after
-        if found.name == "verb":
-            self.writer.exactly(found.start, found.end)
-            return found.after
+        """Write verbatim text unchanged."""
+        block = self.verbatims[start]
+        if self.is_preamble or block.name.startswith(("comment", "filecontents")):
+            return block.after
+        if block.name == "verb":
+            self.writer.exactly(block.start, block.end)
+            return block.after
         self.writer.want(BLANK_LINE)
         begins = self.writer.here()
-        first = found.start
-        while first < found.end and self.text[first] in "[{" and first == found.start:
-            line = self.text.find("\n", first, found.end)
-            first = found.end if line < 0 else line
-        while first < found.end and self.text[first] in "\r\n":
+        first = block.start
+        while first < block.end and self.text[first] in "[{" and first == block.start:
+            line = self.text.find("\n", first, block.end)
+            first = block.end if line < 0 else line
+        while first < block.end and self.text[first] in "\r\n":
             first += 1
-        last = len(self.text[first : found.end].rstrip()) + first
+        last = len(self.text[first : block.end].rstrip()) + first
         self.writer.exactly(first, last)
         self.writer.span("code", begins)
         if self.config.code == "aside":
             self.writer.aside("code", begins, "code")
         self.writer.want(BLANK_LINE)
-        return found.after
+        return block.after
 
     def macro(self, macro: Macro, start: int, end: int) -> int:
-        """Write what an author's command stands for; past all measure, the command as it is."""
+        """Write the expansion of a macro, or the command itself if the expansion is too large."""
         arguments, after_name = [], end
         if macro.default is not None:
-            given = optional(self.text, end, self.closes)
-            arguments.append(self.text[given[0] : given[1]] if given else macro.default)
-            end = given[2] if given else end
+            bracket = optional(self.text, end, self.closes)
+            arguments.append(self.text[bracket[0] : bracket[1]] if bracket else macro.default)
+            end = bracket[2] if bracket else end
         for _ in range(macro.parameters - len(arguments)):
             inside = self.group(end)
             arguments.append(self.text[inside[0] : inside[1]])
@@ -469,7 +469,7 @@ class Walk:
         return end
 
     def group(self, at: int) -> tuple[int, int, int]:
-        """The argument at a place: where its text begins and ends, and where the source goes on."""
+        """The argument at an offset: start and end of its text, and the offset after it."""
         gap = GAP.match(self.text, at)
         begin = gap.end() if gap else at
         if self.text.startswith("{", begin):
@@ -484,13 +484,13 @@ class Walk:
         return (begin, stop, stop)
 
     def skip(self, arguments: str, at: int) -> int:
-        """Pass over arguments that go, up to the first that is kept."""
+        """Skip dropped arguments, up to the first that is kept."""
         for argument in arguments:
             if argument == "k":
                 return at
             if argument == "o":
-                found = optional(self.text, at, self.closes)
-                at = found[2] if found else at
+                bracket = optional(self.text, at, self.closes)
+                at = bracket[2] if bracket else at
             elif self.text.startswith("{", GAP.match(self.text, at).end()):  # type: ignore[union-attr]
                 at = self.group(at)[2]
         return at

@@ -1,11 +1,10 @@
-"""LaTeX read once before it is walked: which braces match, what is verbatim, what authors defined.
+"""A first pass over LaTeX: matching braces, verbatim text, macros and conditionals.
 
-One pass pairs the braces, so an argument's end is looked up and never searched for; verbatim pieces
-and comments hide theirs. Simple macros (`\\newcommand`, `\\def` with plain parameters) are read
-with their bodies, and the default of a first argument; those with delimiters or conditionals inside
-are dropped by the walker like any unknown command. Of a conditional one branch is read: the one
-that TeX would take by what the source itself defines, else the first. Knows nothing of what the
-text is for.
+Braces are paired once, so that the end of an argument is a look-up and not a search; braces in
+verbatim text and comments are ignored. Simple macros (`\\newcommand`, `\\def` with undelimited
+parameters) are read with their bodies and the default of a first argument; macros with delimiters
+or conditionals are dropped like any unknown command. One branch of a conditional is read: the one
+that TeX would take by the definitions of the source itself, else the first.
 """
 
 import re
@@ -40,7 +39,7 @@ NAME = re.compile(r"\s*\{?\s*\\([A-Za-z@]+)\s*\}?[ \t]*")
 PLAIN_PARAMETERS = re.compile(r"(?:#[1-9]){0,9}")
 COUNT = re.compile(r"\s*\[([1-9])\]")
 SPEC = re.compile(r"\s*\{\s*(?:O\{(?P<default>[^{}]*)\}\s*)?(?P<plain>(?:[mr]\s*){0,9})\}")
-"""What `\\NewDocumentCommand` says of arguments, where it is simple."""
+"""A simple argument specification of `\\NewDocumentCommand`."""
 BRACKET = re.compile(r"[\]{]")
 GAP = re.compile(r"(?:[ \t]|%[^\n]*\n|\n(?![ \t]*\n))*")
 SIGN = r"(?:\\[A-Za-z@]+[ \t]*\n?|\\.|[^\s{}\\])"
@@ -56,21 +55,21 @@ CONDITIONS = {
     )
     for name in names.split()
 }
-"""What follows a conditional as its condition; nothing follows the others."""
+"""Conditional -> pattern of its condition; the others have none."""
 NEVER = frozenset("iffalse ifvoid ifhbox ifvbox ifeof ifmmode ifinner ifxetex ifluatex".split())
 KNOWN = frozenset((*ARGUMENTS, *SYMBOLS, *BREAKING, *HEADINGS, *DEFINITIONS, *NOTES))
 UNDEFINED = frozenset(("undefined", "@undefined", "XeTeXversion", "XeTeXrevision", "luatexversion",
                        "directlua", "HCode"))  # fmt: skip
-"""What pdfTeX, which most papers are written for, does not define."""
+"""Names that pdfTeX, which most papers are written for, does not define."""
 MANY_CHARACTERS = 20_000
 LEAST_MADE, MOST_MADE = 500_000, 2_000_000
 CALL_CHARACTERS = 50
-"""What a call costs at least, counted as characters. Own judgement, measured: 5 MB of calls of
-nested macros take 3.3 s of CPU, 5 MB of unknown commands 3.7, of plain text 2.1."""
+"""Minimum cost of a call in characters. Own judgement, measured: 5 MB of calls of nested macros
+take 3.3 s of CPU, 5 MB of unknown commands 3.7 s, of plain text 2.1 s."""
 
 
 class Verbatim(NamedTuple):
-    """A verbatim piece: `text[start:end]` is its content, and the source goes on at `after`."""
+    """Verbatim text: `text[start:end]`; the source continues at `after`."""
 
     name: str
     start: int
@@ -79,32 +78,32 @@ class Verbatim(NamedTuple):
 
 
 class Macro(NamedTuple):
-    """What an author's command stands for."""
+    """The definition of a macro."""
 
     parameters: int
     body: str
     default: str | None = None
-    """Of the first argument, which then stands in brackets or is left out."""
+    """Of the first argument, which is then optional and in brackets."""
 
 
 class Names:
-    """What a source has defined by the place that the walk has reached."""
+    """The definitions of a source up to the current offset."""
 
     def __init__(self) -> None:
         self.macros: dict[str, Macro] = {}
         self.others: set[str] = set()
-        """Names that are defined by more than is read here."""
+        """All defined names, also those whose definition is not understood."""
         self.flags: dict[str, bool] = {}
-        """Of `\\newif`."""
+        """Values of flags made by `\\newif`."""
 
     def define(self, name: str, macro: Macro | None) -> None:
-        """Keep a macro, or that there is one."""
+        """Record a macro, or only that the name is defined."""
         self.others.add(name)
         if macro:
             self.macros[name] = macro
 
     def is_flag(self, name: str) -> bool:
-        """Whether a command sets a flag, such as `\\drafttrue`; sets it then."""
+        """Whether a command sets a flag, such as `\\drafttrue`; if so, sets it."""
         flag, value = (name[:-4], True) if name.endswith("true") else (name[:-5], False)
         if flag not in self.flags or name not in (f"{flag}true", f"{flag}false"):
             return False
@@ -112,7 +111,7 @@ class Names:
         return True
 
     def meaning(self, token: str) -> object:
-        """What `\\ifx` compares: a body, a letter, a name that is known, or nothing."""
+        """The value that `\\ifx` compares: a macro, a letter, a known name, or an empty string."""
         token = token.strip()
         if len(token) < 2 or token[0] != "\\":
             return token
@@ -125,44 +124,44 @@ class Names:
         return token if is_known and name not in UNDEFINED else ""
 
     def branch(self, text: str, name: str, at: int) -> int | None:
-        """Where the branch begins if the condition at `at` holds; None if it does not."""
-        found = CONDITIONS[name].match(text, at) if name in CONDITIONS else None
-        if not self.holds(name, found):
+        """Offset of the branch if the condition at `at` holds; None otherwise."""
+        condition = CONDITIONS[name].match(text, at) if name in CONDITIONS else None
+        if not self.holds(name, condition):
             return None
-        return found.end() if found else at
+        return condition.end() if condition else at
 
-    def holds(self, name: str, found: re.Match[str] | None) -> bool:
-        """Whether a condition holds; where only a run of TeX could tell, yes."""
+    def holds(self, name: str, condition: re.Match[str] | None) -> bool:
+        """Whether a condition holds; true if only TeX could decide."""
         if name[2:] in self.flags:
             return self.flags[name[2:]]
         if name in NEVER:
             return False
-        if found is None:
+        if condition is None:
             return True
         if name in ("ifx", "if"):
-            return self.meaning(found["a"]) == self.meaning(found["b"])
+            return self.meaning(condition["a"]) == self.meaning(condition["b"])
         if name in ("ifdefined", "ifcsname"):
-            return self.meaning("\\" + found["a"].removeprefix("\\")) != ""
+            return self.meaning("\\" + condition["a"].removeprefix("\\")) != ""
         if name == "ifnum":
             try:
-                a, b = int(found["a"]), int(found["b"])
+                a, b = int(condition["a"]), int(condition["b"])
             except ValueError:
                 return True
-            return {"<": a < b, "=": a == b, ">": a > b}[found["by"]]
+            return {"<": a < b, "=": a == b, ">": a > b}[condition["by"]]
         return True
 
 
 class Expansion:
-    """What the macros of one source may still write: half a million characters more than it has
-    itself, two million at most."""
+    """Budget for macro expansion: the length of the source plus 500,000 characters, 2,000,000 at
+    most."""
 
     def __init__(self, source_characters: int) -> None:
         self.left = min(LEAST_MADE + source_characters, MOST_MADE)
         self.refused = 0
-        """Calls that stay as they are written, or that call themselves without end."""
+        """Calls that are not expanded: over the budget, or endless recursion."""
 
     def allows(self, characters: int) -> bool:
-        """Whether this much more may be written; if so, it is taken off."""
+        """Whether the budget allows an expansion; if so, subtracts it."""
         cost = max(characters, CALL_CHARACTERS)
         if cost > self.left:
             return self.refuse()
@@ -170,88 +169,90 @@ class Expansion:
         return True
 
     def refuse(self) -> bool:
-        """Count a call that is not carried out."""
+        """Count a call that is not expanded."""
         self.refused += 1
         return False
 
 
 class Layout(NamedTuple):
-    """Where things end."""
+    """Matching braces, verbatim text and branches of a source."""
 
     closes: dict[int, int]
     """Opening brace to closing brace."""
     verbatims: dict[int, Verbatim]
-    """By the place of the command that begins them."""
+    """By the offset of the command that begins them."""
     jumps: dict[int, int]
-    """Where to go on from a conditional that does not hold, and from an `\\else` at its end."""
+    """Where to continue from a false conditional, and from an `\\else` after a true branch."""
 
 
 def layout_of(text: str) -> Layout:
-    """Pair the braces and find what is verbatim."""
+    """Pair the braces, and find verbatim text and branches."""
     closes: dict[int, int] = {}
     verbatims: dict[int, Verbatim] = {}
     open_braces: list[int] = []
-    endless: set[str] = set()  # environments that never end: not looked for again
+    endless: set[str] = set()  # unclosed environments: not searched again
     jumps: dict[int, int] = {}
-    open_conditionals: list[list[int]] = []  # where it begins, then its others
+    open_conditionals: list[
+        list[int]
+    ] = []  # offset of \if, then start and end of each \else or \or
     at = 0
-    while found := MARKS.search(text, at):
-        at = found.end()
-        if found[0] == "{":
-            open_braces.append(found.start())
-        elif found[0] == "}":
+    while match := MARKS.search(text, at):
+        at = match.end()
+        if match[0] == "{":
+            open_braces.append(match.start())
+        elif match[0] == "}":
             if open_braces:
-                closes[open_braces.pop()] = found.start()
-        elif name := found["conditional"]:
+                closes[open_braces.pop()] = match.start()
+        elif name := match["conditional"]:
             if name.startswith("if"):
-                if not text.startswith("{", at):  # \ifthenelse{…} and its like have no \fi
-                    open_conditionals.append([found.start()])
+                if not text.startswith("{", at):  # \ifthenelse{…} and the like have no \fi
+                    open_conditionals.append([match.start()])
             elif open_conditionals and name != "fi":
-                open_conditionals[-1] += found.span()
+                open_conditionals[-1] += match.span()
             elif open_conditionals:
-                jump(open_conditionals.pop(), found.start(), at, jumps)
-        elif found["code"] is not None:
-            start, end = found.span("code")
-            verbatims[found.start()] = Verbatim("verb", start, end, at)
-        elif (name := found["environment"]) and name not in endless:
+                jump(open_conditionals.pop(), match.start(), at, jumps)
+        elif match["code"] is not None:
+            start, end = match.span("code")
+            verbatims[match.start()] = Verbatim("verb", start, end, at)
+        elif (name := match["environment"]) and name not in endless:
             end = text.find(f"\\end{{{name}", at)
             if end < 0:
                 endless.add(name)
                 continue
             after = text.find("}", end)
             after = len(text) if after < 0 else after + 1
-            verbatims[found.start()] = Verbatim(name, at, end, after)
+            verbatims[match.start()] = Verbatim(name, at, end, after)
             at = after
     return Layout(closes, verbatims, jumps)
 
 
-def jump(places: list[int], fi: int, after: int, jumps: dict[int, int]) -> None:
-    """Note where to go from a conditional and from each `\\else` or `\\or` of it."""
-    begin, *others = places
+def jump(offsets: list[int], fi: int, after: int, jumps: dict[int, int]) -> None:
+    """Record where to continue from a conditional and from each of its `\\else` or `\\or`."""
+    begin, *others = offsets
     jumps[begin] = others[1] if others else after
     jumps.update(dict.fromkeys(others[::2], after))
     jumps[fi] = after
 
 
 def optional(text: str, at: int, closes: dict[int, int]) -> tuple[int, int, int] | None:
-    """An argument in brackets, if one is there: where its text begins and ends, what follows."""
+    """Start and end of an optional argument's text, and the offset after it; None if absent."""
     gap = GAP.match(text, at)
     begin = gap.end() if gap else at
     if not text.startswith("[", begin):
         return None
-    place, limit = begin + 1, begin + 2_000
-    while found := BRACKET.search(text, place, limit):
-        if found[0] == "]":
-            return begin + 1, found.start(), found.end()
-        place = closes.get(found.start(), found.start()) + 1
-        limit = max(limit, place)
+    after, limit = begin + 1, begin + 2_000
+    while match := BRACKET.search(text, after, limit):
+        if match[0] == "]":
+            return begin + 1, match.start(), match.end()
+        after = closes.get(match.start(), match.start()) + 1
+        limit = max(limit, after)
     return begin + 1, begin + 1, begin + 1
 
 
 def defined(
     text: str, at: int, closes: dict[int, int], command: str
 ) -> tuple[str, Macro | None, int]:
-    """The macro that a definition at `at` (after the command) makes, and where it ends."""
+    """Name and macro of a definition at `at` (after the command), and the offset after it."""
     name = NAME.match(text, at)
     if name is None:
         return "", None, at
@@ -269,8 +270,8 @@ def defined(
         parameters = len(spec["plain"].split()) + (default is not None)
     elif count := COUNT.match(text, at):
         parameters, at = int(count[1]), count.end()
-        if found := optional(text, at, closes):
-            default, at = text[found[0] : found[1]], found[2]
+        if bracket := optional(text, at, closes):
+            default, at = text[bracket[0] : bracket[1]], bracket[2]
     brace = text.find("{", at, at + 200)
     end = closes.get(brace, -1)
     if end < 0:
@@ -283,18 +284,18 @@ def defined(
 
 
 def expanded(macro: Macro, arguments: list[str]) -> str | None:
-    """A macro's body with its arguments in place; None when it would grow past all measure."""
-    size = len(macro.body) + sum(len(one) for one in arguments) * (macro.body.count("#") + 1)
+    """A macro's body with its arguments; None if it is too large."""
+    size = len(macro.body) + sum(map(len, arguments)) * (macro.body.count("#") + 1)
     if size > MANY_CHARACTERS:
         return None
     values = dict(enumerate(arguments, 1))
-    return PARAMETER.sub(lambda found: values.get(int(found[1]), ""), macro.body)
+    return PARAMETER.sub(lambda match: values.get(int(match[1]), ""), macro.body)
 
 
 def numbers_of_labels(text: str) -> dict[str, str]:
-    """What `\\ref` prints for every label: sections, figures, tables and equations are counted."""
+    """The number that `\\ref` prints for every label of a section, figure, table or equation."""
     counts: dict[str, int] = dict.fromkeys((*LEVELS, "figure", "table", "equation"), 0)
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     section, inside = "", ""
     for mark in LABELS.finditer(text):
         if level := mark["section"]:
@@ -302,8 +303,8 @@ def numbers_of_labels(text: str) -> dict[str, str]:
                 counts[level] += 1
                 for lower in LEVELS[LEVELS.index(level) + 1 :]:
                     counts[lower] = 0
-                numbers = [counts[one] for one in LEVELS[: LEVELS.index(level) + 1]]
-                section = ".".join(str(one) for one in numbers if one)
+                numbers = [counts[name] for name in LEVELS[: LEVELS.index(level) + 1]]
+                section = ".".join(str(number) for number in numbers if number)
         elif mark["caption"] and inside in ("figure", "table"):
             counts[inside] += 1
         elif mark["edge"] == "begin":
@@ -312,5 +313,5 @@ def numbers_of_labels(text: str) -> dict[str, str]:
         elif mark["edge"] == "end":
             inside = ""
         elif label := mark["label"]:
-            found.setdefault(label, str(counts[inside]) if inside else section)
-    return found
+            labels.setdefault(label, str(counts[inside]) if inside else section)
+    return labels

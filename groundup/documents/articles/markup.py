@@ -1,6 +1,6 @@
-"""Steps for papers and manuals in XML: which vocabulary a file is of, and its facts.
+"""The step for papers and manuals in XML: finds a file's vocabulary and extracts its metadata.
 
-Knows nothing of tags; see xml.py for the walk and vocabularies.py for what elements mean.
+Knows nothing of tags; see xml.py for the walk and vocabularies.py for the meanings of elements.
 """
 
 import re
@@ -24,10 +24,10 @@ ROOTS = {
 
 
 class XmlConfig(Config):
-    """How an article in XML is read."""
+    """Settings of `articles.xml`."""
 
     vocabulary: Literal["auto", "jats", "docbook"] = "auto"
-    """What its elements mean; `auto` looks at the root element."""
+    """The vocabulary of the elements; `auto` decides by the root element."""
 
 
 class Xml:
@@ -37,7 +37,7 @@ class Xml:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Make the text; XML of another kind, or without prose, drops the record."""
+        """Extract the text; XML of another kind, or without prose, is dropped."""
         source = source_of(record)
         name = self.config.vocabulary
         if name == "auto":
@@ -50,21 +50,21 @@ class Xml:
         ruling = writer.ruling({})
         assert ruling.made is not None
         text, spans = ruling.made.map.text, ruling.made.spans
-        known: dict[str, object] = {"vocabulary": name}
+        metadata: dict[str, object] = {"vocabulary": name}
         for kind in ("title", "abstract"):
-            found = next((span for span in spans if span.kind == kind), None)
-            if found:
-                known[kind] = text[found.start : found.end].strip()
+            first = next((span for span in spans if span.kind == kind), None)
+            if first:
+                metadata[kind] = text[first.start : first.end].strip()
         if authors := facts.pop("authors", []):
-            known["authors"] = list(dict.fromkeys(authors))[:200]
-        known |= {key.replace("id:", ""): values[0] for key, values in facts.items()}
+            metadata["authors"] = list(dict.fromkeys(authors))[:200]
+        metadata |= {key.replace("id:", ""): values[0] for key, values in facts.items()}
         for kind in ("reference", "caption"):
-            known[f"{kind}s"] = sum(span.kind == kind for span in spans)
-        return ruling._replace(metadata=known)
+            metadata[f"{kind}s"] = sum(span.kind == kind for span in spans)
+        return ruling._replace(metadata=metadata)
 
 
 def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook"]:
-    """The vocabulary that the root element belongs to, `auto` if to none.
+    """The vocabulary of the root element; `auto` if it belongs to none.
 
     >>> vocabulary_of("<article><front><journal-meta/>"), vocabulary_of("<book>")
     ('jats', 'docbook')

@@ -1,9 +1,9 @@
 """The parts of an article in plain text: authors, references, captions, page furniture.
 
-For articles whose markup is gone: PDF, OCR, plain text, HTML without a publisher's tags. Paragraphs
-and lines are judged by how they begin and where they stand. A bibliography is a heading and then
-entries that look like entries; a caption begins with its label and a number, at the start of a
-paragraph. What is not certain stays. Knows nothing of pages; see books for running heads.
+For articles without markup: PDF, OCR, plain text, HTML without a publisher's tags. Paragraphs and
+lines are classified by their beginning and position. A bibliography is a heading followed by
+entries; a caption is a paragraph that begins with its label and a number. Uncertain paragraphs are
+kept. Knows nothing of pages; see books for running heads.
 """
 
 import re
@@ -55,7 +55,7 @@ LABELS = (
     re.compile(r"[ \t]{0,8}\(?\d{1,3}[.)]\s"),
     re.compile(r"[ \t]{0,8}\d{1,3}\s{1,4}(?=[A-Z])"),
 )
-"""How the entries of one list are labelled: all alike."""
+"""Styles of labels; the entries of one list share a style."""
 APPENDED = re.compile(
     r"[ \t]{0,20}(?:[A-Z]\.?[ \t]{1,3})?(?:Append(?:ix|ices)|Supplement\w*|Acknowledge?ments?"
     r"|Author contributions|Anhang|Annexe|Ap[ée]ndice)\b.{0,60}"
@@ -107,19 +107,19 @@ HEAD_PARAGRAPHS = 8
 
 
 class PartsConfig(Config):
-    """Which parts are set apart."""
+    """Which parts to remove from the text; all but furniture move to the metadata."""
 
     authors: bool = True
-    """Author and affiliation lines between title and text, aside. Source: own choice; they are
-    personal data and no prose."""
+    """Author and affiliation lines between title and text. Source: own choice; they are personal
+    data and not prose."""
     references: bool = True
-    """The bibliography, aside."""
+    """The bibliography."""
     min_entries: int = 3
-    """Entries that a bibliography must have. Source: development articles, none had fewer."""
+    """Entries that a bibliography must have. Source: development articles, none has fewer."""
     captions: bool = True
-    """Captions, aside."""
+    """Captions."""
     furniture: bool = True
-    """Lines of the publisher: identifiers, page numbers, dates of receipt, downloads; removed."""
+    """Lines of the publisher: identifiers, page numbers, dates of receipt, downloads."""
 
 
 class Paragraph(NamedTuple):
@@ -131,51 +131,51 @@ class Paragraph(NamedTuple):
 
 
 class Parts:
-    """Step `articles.parts`: the apparatus of an article in plain text, set apart."""
+    """Step `articles.parts`: separates authors, references and captions from the prose."""
 
     def __init__(self, config: PartsConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one article."""
-        found = list(paragraphs(record.text))
+        """Process one article."""
+        blocks = list(paragraphs(record.text))
         edits: list[Edit] = []
         spans: list[Span] = []
         facts: dict[str, object] = {}
         first, last = (
-            self.bibliography(found) if self.config.references else (len(found), len(found))
+            self.bibliography(blocks) if self.config.references else (len(blocks), len(blocks))
         )
         if first < last:
-            entries = found[first + 1 : last]
-            edits.append(Edit(found[first].start, found[first].end, "references heading"))
-            edits += [Edit(one.start, one.end, "reference", aside="references") for one in entries]
+            entries = blocks[first + 1 : last]
+            edits.append(Edit(blocks[first].start, blocks[first].end, "references heading"))
+            edits += [Edit(e.start, e.end, "reference", aside="references") for e in entries]
             facts["references"] = len(entries)
-        body = [*range(min(first, len(found))), *range(last, len(found))]
-        head = self.head(found[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
-        edits += [Edit(one.start, one.end, "authors", aside="authors") for one in head]
-        taken = {one.start for one in head}
+        body = [*range(min(first, len(blocks))), *range(last, len(blocks))]
+        head = self.head(blocks[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
+        edits += [Edit(block.start, block.end, "authors", aside="authors") for block in head]
+        head_starts = {block.start for block in head}
         for number in body:
-            one = found[number]
-            if one.start in taken:
+            block = blocks[number]
+            if block.start in head_starts:
                 continue
-            if self.config.captions and is_caption(one.text):
-                edits.append(Edit(one.start, one.end, "caption", aside="captions"))
+            if self.config.captions and is_caption(block.text):
+                edits.append(Edit(block.start, block.end, "caption", aside="captions"))
             elif self.config.furniture:
-                edits += furniture(one)
-        edits = [with_break(record.text, edit) for edit in sorted(edits, key=lambda one: one.start)]
+                edits += furniture(block)
+        edits = [with_break(record.text, edit) for edit in sorted(edits, key=lambda e: e.start)]
         facts["captions"] = sum(edit.aside == "captions" for edit in edits)
         if not edits:
             return PASS
         return Ruling(edits=tuple(edits), metadata=facts, spans=tuple(spans))
 
-    def bibliography(self, found: list[Paragraph]) -> tuple[int, int]:
-        """The last references heading with entries below it, and one past the last of them."""
-        for first in range(len(found) - 1, -1, -1):
-            if len(found[first].text) > 60 or not REFERENCES.fullmatch(found[first].text):
+    def bibliography(self, blocks: list[Paragraph]) -> tuple[int, int]:
+        """Index of the last references heading with entries, and one past its last entry."""
+        for first in range(len(blocks) - 1, -1, -1):
+            if len(blocks[first].text) > 60 or not REFERENCES.fullmatch(blocks[first].text):
                 continue
             last, doubtful, entries, lines = first + 1, 0, 0, 0
-            for number in range(first + 1, len(found)):
-                text = found[number].text
+            for number in range(first + 1, len(blocks)):
+                text = blocks[number].text
                 if AFTER.fullmatch(text) and not YEAR.search(text):
                     break
                 is_entry = bool(ENTRY.match(text)) and bool(YEAR.search(text[:2_000]))
@@ -188,53 +188,51 @@ class Parts:
                     lines += sum(bool(ENTRY.match(line)) for line in text.split("\n"))
             if max(entries, lines) >= self.config.min_entries:
                 return first, last
-        return len(found), len(found)
+        return len(blocks), len(blocks)
 
-    def head(self, found: list[Paragraph]) -> list[Paragraph]:
-        """Author and affiliation paragraphs: below the title, above the text."""
-        taken = []
-        for number, one in enumerate(found):
-            if number == 0 or len(one.text) > 1_200:
-                if number and len(one.text) > 1_200:
-                    break
-                continue
-            is_names = len(one.text) < 600 and AUTHORS.fullmatch(one.text) is not None
-            affiliations = len(AFFILIATION.findall(one.text))
-            short = all(len(line) < 120 for line in one.text.split("\n"))
-            if is_names or (taken and affiliations and short) or affiliations >= 3 and short:
-                taken.append(one)
-            elif taken:
+    def head(self, blocks: list[Paragraph]) -> list[Paragraph]:
+        """Author and affiliation paragraphs between the title and the text."""
+        head = []
+        for block in blocks[1:]:
+            if len(block.text) > 1_200:
                 break
-        return taken
+            is_names = len(block.text) < 600 and AUTHORS.fullmatch(block.text) is not None
+            affiliations = len(AFFILIATION.findall(block.text))
+            is_short = all(len(line) < 120 for line in block.text.split("\n"))
+            if is_names or (head and affiliations and is_short) or affiliations >= 3 and is_short:
+                head.append(block)
+            elif head:
+                break
+        return head
 
 
 def paragraphs(text: str) -> Iterator[Paragraph]:
-    """Yield a text's paragraphs; one with a bibliography in it in its parts.
+    """Yield a text's paragraphs; a bibliography inside one is split into its entries.
 
-    >>> [one.text for one in paragraphs("End.\\nReferences\\n[1] Lee.\\n1999.\\n[2] Ng. 2001.")]
+    >>> [block.text for block in paragraphs("End.\\nReferences\\n[1] Lee.\\n1999.\\n[2] Ng. 2001.")]
     ['End.', 'References', '[1] Lee.\\n1999.', '[2] Ng. 2001.']
     """
-    for one in PARAGRAPH.finditer(text):
-        lines = one[0].split("\n")
+    for match in PARAGRAPH.finditer(text):
+        lines = match[0].split("\n")
         heads = [n for n, line in enumerate(lines[:-1]) if is_heading(line, lines[n + 1])]
         starts = {0}
         if heads:
             starts |= {heads[-1], heads[-1] + 1, *entry_starts(lines, heads[-1] + 1)}
-        at, first = one.start(), 0
+        at, first = match.start(), 0
         for stop in [*sorted(starts - {0}), len(lines)]:
-            piece = "\n".join(lines[first:stop])
-            yield Paragraph(at, at + len(piece), piece)
-            at, first = at + len(piece) + 1, stop
+            part = "\n".join(lines[first:stop])
+            yield Paragraph(at, at + len(part), part)
+            at, first = at + len(part) + 1, stop
 
 
 def is_heading(line: str, after: str) -> bool:
-    """Whether a line inside a paragraph is the title of the bibliography below it."""
+    """Whether a line inside a paragraph is the heading of a bibliography."""
     return len(line) <= 60 and bool(REFERENCES.fullmatch(line)) and bool(ENTRY.match(after))
 
 
 def entry_starts(lines: list[str], first: int) -> Iterator[int]:
-    """Yield where each labelled entry begins, and where something else follows the list."""
-    label = next((one for one in LABELS if one.match(lines[first])), None)
+    """Yield the line numbers of labelled entries, and of the text that follows the list."""
+    label = next((label for label in LABELS if label.match(lines[first])), None)
     for number in range(first + 1, len(lines)):
         if APPENDED.fullmatch(lines[number]) and not YEAR.search(lines[number]):
             yield number
@@ -249,23 +247,23 @@ def is_caption(text: str) -> bool:
     >>> is_caption("Figure 3: The tube."), is_caption("Figure 3 shows the tube.")
     (True, False)
     """
-    found = CAPTION.match(text)
-    if found is None or len(text) > 6_000:
+    label = CAPTION.match(text)
+    if label is None or len(text) > 6_000:
         return False
-    return not RUNNING_ON.match(text[found.end() : found.end() + 40])
+    return not RUNNING_ON.match(text[label.end() : label.end() + 40])
 
 
-def furniture(one: Paragraph) -> Iterator[Edit]:
-    """Yield the publisher's lines of a paragraph."""
-    at = one.start
-    for line in one.text.split("\n"):
+def furniture(block: Paragraph) -> Iterator[Edit]:
+    """Yield edits that remove the publisher's lines of a paragraph."""
+    at = block.start
+    for line in block.text.split("\n"):
         if len(line) <= 300 and FURNITURE.fullmatch(line):
             yield Edit(at, at + len(line), "page furniture")
         at += len(line) + 1
 
 
 def with_break(text: str, edit: Edit) -> Edit:
-    """The edit with the line break after it, so that no empty line stays."""
+    """Extend an edit to the line breaks after it, so that no empty line remains."""
     end = edit.end
     while end < len(text) and text[end] in "\r\n":
         end += 1

@@ -1,4 +1,4 @@
-"""What the elements of JATS and DocBook mean, read from vocabularies.toml."""
+"""The meanings of JATS and DocBook elements, read from vocabularies.toml."""
 
 import tomllib
 from pathlib import Path
@@ -11,11 +11,11 @@ _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="
 def _vocabulary(name: str) -> Vocabulary:
     table = _TABLES[name]
     elements = {
-        element: Means(row["act"], row.get("value", ""), row.get("span", ""))
+        element: Means(row["action"], row.get("value", ""), row.get("span", ""))
         for row in table["meanings"]
         for element in row["elements"].split()
     }
-    return Vocabulary(elements, table["given"], table["surname"])
+    return Vocabulary(elements, table["given_name"], table["surname"])
 
 
 JATS = _vocabulary("jats")

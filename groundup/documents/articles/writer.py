@@ -1,10 +1,10 @@
-"""A text written from a source, every piece of it tied to where it stood there.
+"""Writes a text from a source, and maps every part of it to the source.
 
-The readers of LaTeX, XML and manual pages walk over their source and say what to keep (`keep`:
-these characters), what to write instead (`put`: an accent, a macro) and where lines break. White
-space runs become one space, so a paragraph is one line whatever its source's margin was. What
-stands in figures, bibliographies and the like is written too and marked to be kept aside: it leaves
-the text as an edit, so it is logged with its reason. Knows nothing of any format.
+The readers of LaTeX, XML and manual pages walk over their source and call `write_slice` for a
+slice of it, `write_replacement` for text that replaces one (an accent, a macro), and
+`request_break`. Runs of white space become one space, so a paragraph is one line. Figures,
+bibliographies and the like are written too and marked for the metadata: an edit removes them, so
+they are logged with a reason. Knows nothing of any format.
 """
 
 import re
@@ -22,7 +22,7 @@ PIECE_CHARACTERS = 2_048
 
 
 class Aside(NamedTuple):
-    """A slice of the written text that is to be kept aside."""
+    """A slice of the written text to move to the metadata."""
 
     name: str
     start: int
@@ -31,9 +31,9 @@ class Aside(NamedTuple):
 
 
 class Written:
-    """Pieces of a text: the slice of the source each stands for, and what it says if not that.
+    """Parts of a text: for each, a slice of the source, and the text that replaces it, if any.
 
-    Numbers are in an array, for a source may have a piece for each of its characters.
+    Offsets are in an array, since a source may have a part for each of its characters.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Written:
         self.puts: list[str | None] = []
 
     def add(self, start: int, end: int, put: str | None) -> None:
-        """Add a piece, joined to the one before if both are of the source and touch."""
+        """Add a part, merged with the previous one if both are adjacent slices of the source."""
         if put is None and self.puts and self.puts[-1] is None and self.places[-1] == start:
             self.places[-1] = end
             return
@@ -50,45 +50,45 @@ class Written:
 
     @property
     def end(self) -> int:
-        """Where in the source the last piece ends; 0 if there is none."""
+        """Offset in the source at the end of the last part; 0 if there is none."""
         return self.places[-1] if self.places else 0
 
     def __iter__(self) -> Iterator[tuple[int, int, str | None]]:
-        places = iter(self.places)
-        return zip(places, places, self.puts, strict=True)
+        offsets = iter(self.places)
+        return zip(offsets, offsets, self.puts, strict=True)
 
     def last(self, most: int) -> list[tuple[int, int, str | None]]:
-        """The last pieces, the very last one first."""
+        """The last parts, in reverse order."""
         ends = range(len(self.puts), max(0, len(self.puts) - most), -1)
         return [(self.places[2 * n - 2], self.places[2 * n - 1], self.puts[n - 1]) for n in ends]
 
 
 class Writer:
-    """What has been written so far."""
+    """Collects the written text, its spans and the slices for the metadata."""
 
     def __init__(self, source: SourceMap) -> None:
         self.source = in_pieces(source)
         self.pieces = Written()
         self.length = 0
-        self.wanted = 0  # the strongest break asked for since the last character
+        self.wanted = 0  # the strongest break requested since the last character
         self.ends_in_space = True
         self.spans: list[Span] = []
         self.asides: list[Aside] = []
-        self.covered: list[tuple[int, int]] = []  # by asides, rising and apart
+        self.covered: list[tuple[int, int]] = []  # by `asides`, ascending and disjoint
         self.is_first = True
         self.is_bullet = False
 
     def want(self, strength: int) -> None:
-        """Ask for a break before whatever is written next."""
+        """Request a break before the next text."""
         self.wanted = max(self.wanted, min(strength, SPACE) if self.is_bullet else strength)
 
     def bullet(self, start: int, end: int) -> None:
-        """Write the dash of a list's item; what follows stays on its line."""
+        """Write the dash of a list item; the next text stays on its line."""
         self.put(start, end, "-")
         self.wanted, self.is_bullet = SPACE, True
 
     def keep(self, start: int, end: int) -> None:
-        """Write a slice of the source, its white space runs as one space."""
+        """Write a slice of the source with runs of white space as one space."""
         text = self.source.text
         at = start
         for run in SPACES.finditer(text, start, end):
@@ -100,7 +100,7 @@ class Writer:
             self.exactly(at, end)
 
     def exactly(self, start: int, end: int) -> None:
-        """Write a slice of the source as it is, line breaks too."""
+        """Write a slice of the source unchanged, line breaks included."""
         if start < end:
             before = self.pieces.end if not self.is_first else start
             if self.wanted == SPACE and not self.ends_in_space and before < start:
@@ -110,7 +110,7 @@ class Writer:
             self.append(start, end, None)
 
     def put(self, start: int, end: int, text: str) -> None:
-        """Write a text that stands for a slice of the source; its white space runs as one space."""
+        """Write a text in place of a slice of the source; runs of white space become one space."""
         words = SPACES.sub(" ", text)
         if words.startswith(" "):
             self.want(SPACE)
@@ -120,16 +120,16 @@ class Writer:
         if words.endswith(" "):
             self.want(SPACE)
 
-    def settle(self, place: int) -> None:
-        """Write the break that was asked for."""
+    def settle(self, offset: int) -> None:
+        """Write the requested break."""
         wanted, self.wanted, self.is_bullet = self.wanted, 0, False
         if wanted == SPACE and self.ends_in_space:
             return
         if wanted and not self.is_first:
-            self.append(place, place, BREAKS[wanted])
+            self.append(offset, offset, BREAKS[wanted])
 
     def append(self, start: int, end: int, text: str | None) -> None:
-        """Add a piece, joined to the one before if both are of the source and touch."""
+        """Add a part, merged with the previous one if both are adjacent slices of the source."""
         last = self.source.text[end - 1] if text is None else text[-1]
         self.ends_in_space = last in " \t\n"
         self.is_first = False
@@ -137,20 +137,20 @@ class Writer:
         self.pieces.add(start, end, text)
 
     def here(self) -> int:
-        """Where the next character will stand, once the break before it is written."""
+        """Offset of the next character, after the requested break."""
         if self.is_first or (self.wanted == SPACE and self.ends_in_space):
             return self.length
         return self.length + len(BREAKS[self.wanted])
 
     def span(self, kind: str, start: int, value: str = "") -> None:
-        """Mark what was written since `start`."""
+        """Mark the text written since `start`."""
         if start < self.length:
             self.spans.append(Span(kind, start, self.length, value))
 
     def aside(self, name: str, start: int, reason: str) -> None:
-        """What was written since `start` is to be kept aside; an aside inside it stays one."""
+        """Mark the text since `start` for the metadata, except slices that are already marked."""
         stop = self.length
-        while self.covered and self.covered[-1][0] >= start:  # from the last inner one backwards
+        while self.covered and self.covered[-1][0] >= start:  # from the last inner slice backwards
             inner_start, inner_end = self.covered.pop()
             if inner_end < stop:
                 self.asides.append(Aside(name, inner_end, stop, reason))
@@ -160,11 +160,11 @@ class Writer:
         self.covered.append((start, self.length))
 
     def text(self, start: int = 0) -> str:
-        """What was written since `start`."""
+        """The text written since `start`."""
         return edited(self.source.text, self.pieces)[start:]
 
     def ruling(self, metadata: dict[str, object]) -> Ruling:
-        """The text in place of the source, what is kept aside, and what is known."""
+        """The step's result: the text, edits for the marked slices, and metadata."""
         segments = Segments()
         for start, end, text in self.pieces:
             at = segments.length
@@ -180,16 +180,16 @@ class Writer:
 
 
 def edited(source: str, pieces: Iterable[tuple[int, int, str | None]]) -> str:
-    """The text that pieces make."""
+    """The text of the parts."""
     return "".join(source[a:b] if put is None else put for a, b, put in pieces)
 
 
 def edits_of(text: str, asides: list[Aside]) -> Iterator[Edit]:
-    """Yield edits for asides: each takes the break before it along, so no hole stays."""
+    """Yield edits for marked slices, each with the break before it, so that no gap remains."""
     before = 0
-    rising = sorted(asides, key=lambda one: one.start)
-    starts = {one.start for one in rising}
-    for name, start, end, reason in rising:
+    ascending = sorted(asides, key=lambda marked: marked.start)
+    starts = {marked.start for marked in ascending}
+    for name, start, end, reason in ascending:
         if not text[start:end].strip():
             continue
         first = start
@@ -199,34 +199,34 @@ def edits_of(text: str, asides: list[Aside]) -> Iterator[Edit]:
             while end < len(text) and text[end] in "\n\t ":
                 end += 1
         elif first < start and end not in starts and not text[end : end + 1].isspace():
-            first = start if end < len(text) else first  # the break stays for what follows
+            first = start if end < len(text) else first  # the next text needs the break
         yield Edit(first, end, reason, aside=name)
         before = end
 
 
 def in_pieces(map: SourceMap) -> SourceMap:
-    """The same map in exact segments of limited length, so that a look-up never scans a file."""
+    """Split exact segments to a limited length, so that a look-up never scans a file."""
     segments = Segments()
-    for whole in map.segments:
-        if not whole.exact or whole.end - whole.start <= PIECE_CHARACTERS:
-            segments.append(whole)
+    for segment in map.segments:
+        if not segment.exact or segment.end - segment.start <= PIECE_CHARACTERS:
+            segments.append(segment)
             continue
-        byte, line = whole.byte_start, whole.line
-        for start in range(whole.start, whole.end, PIECE_CHARACTERS):
-            end = min(start + PIECE_CHARACTERS, whole.end)
-            piece = map.text[start:end]
-            size = len(piece.encode("utf-8"))
+        byte, line = segment.byte_start, segment.line
+        for start in range(segment.start, segment.end, PIECE_CHARACTERS):
+            end = min(start + PIECE_CHARACTERS, segment.end)
+            text = map.text[start:end]
+            size = len(text.encode("utf-8"))
             segments.append(Segment(start, end, byte, byte + size, line, True))
-            byte, line = byte + size, line + piece.count("\n")
+            byte, line = byte + size, line + text.count("\n")
     return SourceMap(map.text, segments)
 
 
 def source_of(record: Record) -> SourceMap:
-    """A record's text before its markup is read: what a reader made, or its bytes decoded.
+    """A record's text before its markup is read: the reader's text, or its decoded bytes.
 
-    UTF-16 is told by its mark, or by a zero byte beside the first `<`. Other bytes that are not
-    UTF-8 are read as Windows-1252, one byte a character, undefined ones as Latin-1 does: LaTeX and
-    manual pages before 2018 often are.
+    UTF-16 is detected by its byte order mark, or by a zero byte next to the first `<`. Other bytes
+    that are not UTF-8 are read as Windows-1252, undefined ones as Latin-1: LaTeX and manual pages
+    before 2018 often are.
     """
     if record.text or not record.data:
         return record.map
@@ -234,7 +234,7 @@ def source_of(record: Record) -> SourceMap:
         try:
             return in_words(record.data.decode(charset))
         except UnicodeDecodeError:
-            pass  # the mark was chance
+            pass  # not a byte order mark
     skip = 3 if record.data.startswith(b"\xef\xbb\xbf") else 0
     try:
         return SourceMap.identity(record.data[skip:].decode("utf-8"), skip)
@@ -254,7 +254,7 @@ UTF_16 = {
 
 
 def in_words(text: str) -> SourceMap:
-    """A text decoded from UTF-16 with its mark; a segment a word, for none of its bytes is exact.
+    """Map of a text decoded from UTF-16; a segment per word, since its bytes are not UTF-8.
 
     >>> in_words("\ufeff<p>Ä b").byte_range(3, 4)
     (8, 10)

@@ -1,9 +1,9 @@
-"""XML read by a table that says what each element means, tied to the bytes of the source.
+"""Extracts text from XML by a table of element meanings, mapped to the bytes of the source.
 
 One pass with a regular expression for tags; no tree is built and nothing recurses, so depth costs
-nothing, and no entity is expanded but the predefined ones, HTML's and plain ones that the file
-itself declares: a billion laughs stay one word. A stray end tag is ignored; an open element ends
-with its parent. The meanings of JATS and DocBook elements are in vocabularies.toml.
+nothing. Only predefined entities, HTML's, and plain ones that the file declares are expanded, so
+the billion laughs attack has no effect. A stray end tag is ignored; an unclosed element ends with
+its parent. The meanings of JATS and DocBook elements are in vocabularies.toml.
 """
 
 import html
@@ -30,69 +30,69 @@ MAX_DEPTH = 2_000
 
 
 class Means(NamedTuple):
-    """What an element means."""
+    """The meaning of an element."""
 
     act: str
     """drop; block, line, cell, item (breaks); heading (its level is the depth of sections);
-    section; aside; name (of an author); fact (kept in the metadata); put; raw (its white space
-    counts)."""
+    section; aside (moved to the metadata); name (of an author); fact (metadata); put (replaced);
+    raw (white space is kept); inline; spaced."""
     value: str = ""
-    """The shelf of an aside, the key of a fact, the text that is put."""
+    """The metadata key of an aside (capitalised if it is inline) or fact, or the text to put."""
     span: str = ""
-    """The kind of the span that marks it."""
+    """The kind of its span."""
 
 
 INLINE = Means("inline")
 
 
 class Vocabulary(NamedTuple):
-    """The elements of a kind of XML; `parent/name` goes before `name`."""
+    """The elements of a kind of XML; `parent/name` takes precedence over `name`."""
 
     elements: dict[str, Means]
     given: str
-    """The element of a given name, for authors."""
+    """The element of an author's given name."""
     surname: str
 
 
 class Open(NamedTuple):
-    """An element that is open."""
+    """An open element."""
 
     name: str
     means: Means
     start: int
-    """Where its text begins."""
+    """Offset of its text."""
     attributes: str
 
 
 class Reading(NamedTuple):
-    """What was read."""
+    """The extracted text and metadata."""
 
     writer: Writer
     facts: dict[str, list[str]]
 
 
 def read_xml(source: SourceMap, vocabulary: Vocabulary) -> Reading:
-    """Read a source by a vocabulary."""
+    """Extract the text and metadata of a source."""
     walk = Walk(source, vocabulary)
     walk.run()
     return Reading(walk.writer, walk.facts)
 
 
 class Walk:
-    """The walk over one source."""
+    """Reads one XML source."""
 
     def __init__(self, source: SourceMap, vocabulary: Vocabulary) -> None:
         self.text, self.vocabulary = source.text, vocabulary
         self.writer = Writer(source)
         self.stack: list[Open] = []
-        self.open: dict[str, int] = {}  # how often each name is open
+        self.open: dict[str, int] = {}  # number of open elements by name
         self.dropped = 0  # depth of the element that is being dropped
-        self.raw = 0  # how many elements whose white space counts are open
+        self.raw = 0  # number of open elements whose white space is kept
         self.sections = 0
         self.entities: dict[str, str] = {}
         self.facts: dict[str, list[str]] = {}
-        self.caught: list[str] = []  # text of the fact that is open
-        self.catches: list[int] = []  # where in `caught` each open fact begins
+        self.caught: list[str] = []  # text of the open facts
+        self.catches: list[int] = []  # index in `caught` at which each open fact begins
         self.given = self.surname = ""
 
     def run(self) -> None:
@@ -118,8 +118,8 @@ class Walk:
             for name, double, single in ENTITY.findall(token["subset"][:100_000]):
                 self.entities.setdefault(name, double or single)
         elif entity := token["entity"]:
-            known = self.entities.get(entity)
-            text = html.unescape(f"&{entity};") if known is None else known
+            declared = self.entities.get(entity)
+            text = html.unescape(f"&{entity};") if declared is None else declared
             self.characters(*token.span(), "" if text == f"&{entity};" else text)
         elif name := token["name"]:
             attributes = token["attributes"]
@@ -131,7 +131,7 @@ class Walk:
                     self.end(name)
 
     def characters(self, start: int, end: int, text: str | None) -> None:
-        """Write text: a slice of the source, or what stands for it."""
+        """Write text: a slice of the source, or its replacement."""
         if self.catches:
             self.caught.append(self.text[start:end] if text is None else text)
         if self.dropped:
@@ -174,12 +174,12 @@ class Walk:
             self.writer.bullet(*self.place())
 
     def place(self) -> tuple[int, int]:
-        """Where in the source what was just read ends: for text that is put in."""
+        """The empty range in the source after the last part, for inserted text."""
         end = self.writer.pieces.end
         return (end, end)
 
     def end(self, name: str) -> None:
-        """Close an element and those inside it that were left open."""
+        """Close an element and the unclosed ones inside it."""
         if not self.open.get(name):
             return
         while self.stack:
@@ -212,7 +212,7 @@ class Walk:
         return name
 
     def after(self, act: str, means: Means) -> None:
-        """What follows an element."""
+        """Update the state and request a break after an element."""
         if act == "section":
             self.sections -= 1
         elif act == "raw":
@@ -229,22 +229,22 @@ class Walk:
             self.writer.want(SPACE)
 
     def is_caught(self, name: str, act: str) -> bool:
-        """Whether an element's text is a fact or a part of an author's name."""
+        """Whether an element's text is a fact or part of an author's name."""
         return act in ("fact", "name") or name in (self.vocabulary.given, self.vocabulary.surname)
 
     def know(self, name: str, means: Means, attributes: str, text: str) -> None:
-        """Keep a fact, or a part of an author's name."""
+        """Record a fact, or a part of an author's name."""
         if name == self.vocabulary.given:
             self.given = text
         elif name == self.vocabulary.surname:
             self.surname = text
         elif means.act == "name":
-            whole = " ".join(part for part in (self.given, self.surname) if part) or text
+            full_name = " ".join(part for part in (self.given, self.surname) if part) or text
             self.given = self.surname = ""
-            roles = [CONTRIBUTOR.search(one.attributes) for one in self.stack[-3:]]
-            role = next((found for found in roles if found), None)
-            if whole and not self.dropped and (role is None or role[1] == "author"):
-                self.facts.setdefault("authors", []).append(whole)
+            roles = [CONTRIBUTOR.search(element.attributes) for element in self.stack[-3:]]
+            role = next((match for match in roles if match), None)
+            if full_name and not self.dropped and (role is None or role[1] == "author"):
+                self.facts.setdefault("authors", []).append(full_name)
         elif text:
             kind = IDENTIFIER.search(attributes)
             self.facts.setdefault(f"{means.value}:{kind[1]}" if kind else means.value, []).append(

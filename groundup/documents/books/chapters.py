@@ -1,8 +1,9 @@
-"""Chapters: where a book's parts begin, as spans.
+"""Chapters: find where a book's chapters begin and mark them as spans.
 
-A title is a line that stands apart and says `Chapter 3`, `PART II`, `Kapitel 4` or a number and
-words; numbers must count up. Where a reader marked headings, its outermost ones are the chapters.
-A table of contents names the same titles and is no chapter: its lines end with a page's number.
+A title is a line set apart by empty lines that reads `Chapter 3`, `PART II`, `Kapitel 4`, or a
+number followed by words; the numbers must increase. Where the reader marked headings, the outermost
+usable level gives the chapters. Entries of a table of contents are excluded: their lines end with a
+page number.
 """
 
 import re
@@ -35,19 +36,19 @@ class ChaptersConfig(Config):
     """What a chapter's title looks like."""
 
     least: int = 2
-    """Titles that count up, at least, for a book to have chapters. Source: own."""
+    """Minimum number of titles with increasing numbers. Source: own."""
     least_characters: int = 500
-    """Characters from one title to the next, at least: less is a list. Source: own."""
+    """Minimum number of characters between two titles: less is a list. Source: own."""
 
 
 class Chapters:
-    """Marks chapters as spans `chapter` with their titles; cuts nothing."""
+    """Marks chapters as spans `chapter` that carry the title; removes nothing."""
 
     def __init__(self, config: ChaptersConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Spans from each title to the next."""
+        """Return a span from each title to the next."""
         if any(span.kind == "chapter" for span in record.spans):
             return PASS
         starts = self.marked(record) or list(self.found(record.text))
@@ -61,7 +62,7 @@ class Chapters:
         return Ruling(spans=spans, metadata={"chapters": len(spans)})
 
     def marked(self, record: Record) -> list[tuple[int, str]]:
-        """The outermost level of headings that has enough of them."""
+        """Start and title of each heading on the outermost level with at least `least` headings."""
         headings = [span for span in record.spans if span.kind == "heading"]
         for level in sorted({span.value for span in headings}):
             starts = [(s.start, record.text[s.start : s.end]) for s in headings if s.value == level]
@@ -70,7 +71,9 @@ class Chapters:
         return []
 
     def found(self, text: str) -> Iterator[tuple[int, str]]:
-        """Yield places and titles in the text: of the style that finds more of them."""
+        """Yield start and title of chapters found in the text, in the style that finds more of
+        them.
+        """
         lines = lines_of(text)
         best: list[tuple[int, str]] = []
         for style in (NAMED, NUMBERED):
@@ -78,23 +81,23 @@ class Chapters:
             if len(titles) > len(best) + (style is NUMBERED):
                 best = titles
         extra = titles_of(lines, ALONE) if len(best) >= self.config.least else ()
-        places = dict(best) | {start: title for start, _, title in extra}
-        yield from self.apart(sorted(places.items()), len(text))
+        titles_by_start = dict(best) | {start: title for start, _, title in extra}
+        yield from self.apart(sorted(titles_by_start.items()), len(text))
 
     def counted(self, titles: Sequence[tuple[int, int, str]]) -> list[tuple[int, str]]:
-        """Those whose numbers count up by one, or begin again; a list's items are too close."""
-        kept: list[tuple[int, str]] = []
+        """Titles whose numbers increase by one or two, or restart at 1, without a list's items."""
+        chapters: list[tuple[int, str]] = []
         last, at = 0, -self.config.least_characters
         for start, number, title in titles:
             if number in (last + 1, last + 2) or number == 1:
-                if start - at < self.config.least_characters and kept:
-                    kept.pop()
-                kept.append((start, title))
+                if start - at < self.config.least_characters and chapters:
+                    chapters.pop()
+                chapters.append((start, title))
                 last, at = number, start
-        return kept
+        return chapters
 
     def apart(self, titles: Sequence[tuple[int, str]], end: int) -> Iterator[tuple[int, str]]:
-        """Yield the titles that have a chapter's text behind them."""
+        """Yield the titles that are followed by a chapter's worth of text."""
         for at, (start, title) in enumerate(titles):
             following = titles[at + 1][0] if at + 1 < len(titles) else end
             if following - start >= self.config.least_characters or at + 1 == len(titles):
@@ -102,7 +105,7 @@ class Chapters:
 
 
 def titles_of(lines: Sequence[Line], style: re.Pattern[str]) -> Iterator[tuple[int, int, str]]:
-    """Yield place, number (0 if it has none) and words of lines that look like titles."""
+    """Yield start, number (0 without one) and text of the lines that look like titles."""
     for at, line in enumerate(lines):
         stripped = line.text.strip()
         if not 0 < len(stripped) <= 120 or LEADERS.search(stripped):
@@ -116,7 +119,7 @@ def titles_of(lines: Sequence[Line], style: re.Pattern[str]) -> Iterator[tuple[i
 
 
 def number_of(word: str) -> int | None:
-    """A number in digits, roman or spelt, or a letter of the alphabet; None if none."""
+    """Value of an arabic, roman or spelled-out number or a single letter; None otherwise."""
     if word.isdecimal():
         return int(word)
     if word.lower() in SPELT:

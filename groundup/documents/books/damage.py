@@ -1,9 +1,8 @@
-"""What scanners do to letters: which words look damaged, and what they were.
+"""OCR damage of single words: which tokens look misread.
 
-`rn` is read for `m`, `l` for `1`, `c` for `e`: a table of confusions turns a word that nobody knows
-into words that somebody does. The noisy channel weighs them: how often a word is used, times how
-likely the confusion. Only one answer that leaves all others far behind counts as known. Speaks of
-single words; pages and texts are in ocr.py.
+OCR reads `rn` for `m`, `l` for `1`, `c` for `e`. A token is suspicious if one such confusion turns
+it from an unknown word into a frequent one; other signs are improbable spelling and digits or
+punctuation inside a word. Scores of pages are computed in ocr.py.
 """
 
 import re
@@ -22,12 +21,12 @@ PAIRS = (
     "m>nn u>il n>il il>u tn>m rr>n ti>n fl>ff o>e e>c o>c b>h n>u r>n t>l t>i l>i s>a e>a "
     "o>0 3>s 4>a 7>t z>2 p>n ü>u ö>o"
 )
-"""What was read > what may have stood there. Source: own list of shapes alike; see also Kukich
-1992 and the tables of ISRI's reports on OCR accuracy."""
+"""Pairs `read>printed`. Source: own list of similar shapes; see also Kukich 1992 and ISRI's reports
+on OCR accuracy."""
 OWN_WEIGHT = 30
-"""How much a use in the book itself counts beside one in the table's manuals."""
+"""Weight of one use in the book relative to one use in the word table's corpus."""
 GARBLED = -4.2
-"""Mean log-probability of a letter, in nats, under which no language is spelt so."""
+"""Mean log-probability per letter, in nats, below which a word is implausible in any language."""
 SIGNS_OF_CODE = re.compile(
     r"[_(){}=<>$/\\#&*+^~`:@%\[\]]|\w\.\w|[a-z][A-Z]|--|^\.|\d\w*\d|^[$-]|\w'?,\w"
 )
@@ -36,15 +35,15 @@ MIXED = re.compile(r"^(?=.*\d.*[^\W\d_])(?=(?:.*[^\W\d_]){2})(?!\d+(?:st|nd|rd|t
 SPECKS = re.compile(r"(?<=[^\W\d_])[~`^*·](?=[^\W\d_])")
 STRIPPED = "\"'“”‘’«»„.,;:!?—–-…·()"
 PROOF = {2: 13, 3: 9}
-"""Binary logarithm of the use that a word must have for a short one to be its misreading, by
-length; 4 for longer ones. Source: own, set on R-intro and groff."""
+"""Minimum log2 frequency of the word that a short token may be a misreading of, by length; 4 for
+longer tokens. Source: own, set on R-intro and groff."""
 
 Looks = Literal["right", "confused", "garbled", "mixed", "unknown", "none"]
 EDGES = STRIPPED + "[]"
 LONGEST = 24
-"""Letters of a word that is compared with the book's own."""
+"""Maximum length in letters of words that are compared with the book's own words."""
 RARE = 3
-"""Uses in the book from which a token is the author's own, however odd."""
+"""Number of uses in the book from which a token counts as the author's own, however odd."""
 SIGN = re.compile(r"[¬·~`^|*_'!]")
 HOLED = re.compile(r"^[a-z]*[\d¬·~`^|*_'!][a-z\d¬·~`^|*_'!]*$")
 LETTERED_NUMBER = re.compile(r"^(?=[\d.,]*[ZSBOIlbs][\d.,]*$)(?=\D?[.,]*\d|\d).{2,}$")
@@ -53,7 +52,7 @@ DUSTY = re.compile(r"[¬·]|^[~`^|_*']+[.,;]?$|^.?[`^~¬*_|'][.,;:]$")
 
 @cache
 def confusions() -> dict[str, tuple[str, ...]]:
-    """The table: what was read to what may have stood there."""
+    """What was read, mapped to what may have been printed."""
     table: dict[str, list[str]] = {}
     for pair in PAIRS.split():
         read, stood = pair.split(">")
@@ -62,7 +61,7 @@ def confusions() -> dict[str, tuple[str, ...]]:
 
 
 def confused(word: str) -> Iterator[str]:
-    """Yield the words that one confusion of the table may have made this one of.
+    """Yield the words that become `word` by one confusion of the table.
 
     >>> "modern" in set(confused("modem")), "modem" in set(confused("the"))
     (True, False)
@@ -75,7 +74,7 @@ def confused(word: str) -> Iterator[str]:
 
 
 class Reader:
-    """Judges the words of one book; remembers each, so that a word is judged once."""
+    """Classifies the tokens of one book, with a cache per token."""
 
     def __init__(self, own: Counter[str], tokens: Counter[str] | None = None) -> None:
         self.own = own
@@ -84,23 +83,25 @@ class Reader:
         self.told: dict[str, tuple[str, ...]] = {}
 
     def looks(self, token: str) -> Looks:
-        """How a token of running text looks; `none` for numbers, code and signs."""
-        known = self.seen.get(token)
-        if known is None:
-            known = self.seen[token] = self.judged(token)
-        return known
+        """Class of a token; `none` for numbers, code and punctuation."""
+        cached = self.seen.get(token)
+        if cached is None:
+            cached = self.seen[token] = self.judged(token)
+        return cached
 
     def judged(self, token: str) -> Looks:
-        """How a token looks, thought anew."""
+        """Class of a token, not cached."""
         if len(token) > 40 or not any(map(str.isalpha, token)):
             return "none"
         core = token.strip(STRIPPED)
         low = core.lower()
         if "()" in token or token[0] in "./" or SIGNS_OF_CODE.search(core):
-            whole = SPECKS.sub("", low)
+            without_specks = SPECKS.sub("", low)
             return (
                 "mixed"
-                if len(whole) > 2 and len(whole) + 1 == len(low) and self.is_known(whole)
+                if len(without_specks) > 2
+                and len(without_specks) + 1 == len(low)
+                and self.is_known(without_specks)
                 else "none"
             )
         if len(low) < 2:
@@ -110,7 +111,10 @@ class Reader:
         if len(low) < 5 and core.isupper():
             return "none"  # an acronym
         limit = PROOF.get(len(low), 4)
-        if any(self.weight(one) >= 2**limit and self.is_known(one) for one in confused(low)):
+        if any(
+            self.weight(candidate) >= 2**limit and self.is_known(candidate)
+            for candidate in confused(low)
+        ):
             return "confused"
         if INSIDE.search(core) or MIXED.match(core):
             return "mixed"
@@ -121,14 +125,14 @@ class Reader:
         return "unknown"
 
     def signs(self, token: str) -> tuple[str, ...]:
-        """What a token shows of a scanner's work, by the names of ocr.py's weights."""
-        known = self.told.get(token)
-        if known is None:
-            known = self.told[token] = tuple(self.shown(token)) if len(token) <= 40 else ()
-        return known
+        """Signs of damage in a token, by the names in ocr.py's WEIGHTS."""
+        cached = self.told.get(token)
+        if cached is None:
+            cached = self.told[token] = tuple(self.shown(token)) if len(token) <= 40 else ()
+        return cached
 
     def shown(self, token: str) -> Iterator[str]:
-        """Yield the signs of a token, thought anew."""
+        """Yield the signs of a token, not cached."""
         low = token.strip(EDGES).lower()
         look, is_rare = self.looks(token), self.tokens[token] < RARE
         if is_rare and self.is_holed(low):
@@ -150,62 +154,69 @@ class Reader:
             yield "rival"
 
     def is_holed(self, low: str) -> bool:
-        """Whether a digit or a sign stands in an English word."""
+        """Whether a digit or punctuation mark interrupts an English word."""
         if not 3 < len(low) < 25 or not HOLED.match(low):
             return False
-        whole = SIGN.sub("", low)
-        if len(whole) > 3 and whole != low and is_english(whole):
+        without_marks = SIGN.sub("", low)
+        if len(without_marks) > 3 and without_marks != low and is_english(without_marks):
             return True
-        return any(one.isalpha() and english().get(one, 0) >= 2 for one in confused(low))
+        return any(
+            candidate.isalpha() and english().get(candidate, 0) >= 2 for candidate in confused(low)
+        )
 
     def is_near(self, low: str) -> bool:
-        """Whether a word of one use is a letter away from one that the book has five times."""
+        """Whether a word used once is one letter away from a word that the book uses five times."""
         if len(low) > LONGEST:
             return False
-        near = {one for cut in cuts(low) for one in self.frequent.get(cut, ()) if one != low}
-        return any(is_one_off(low, one) and one + "s" != low and low + "s" != one for one in near)
+        near = {word for cut in cuts(low) for word in self.frequent.get(cut, ()) if word != low}
+        return any(
+            is_one_off(low, word) and word + "s" != low and low + "s" != word for word in near
+        )
 
     @cached_property
     def frequent(self) -> dict[str, list[str]]:
-        """Words that the book has five times, by themselves with a letter cut out or none."""
-        found: dict[str, list[str]] = {}
+        """Words used five times or more, indexed by the word and by the word without one letter."""
+        by_variant: dict[str, list[str]] = {}
         for word, uses in self.own.items():
             if uses >= 5 and len(word) <= LONGEST and word.isascii():
                 for cut in cuts(word):
-                    found.setdefault(cut, []).append(word)
-        return found
+                    by_variant.setdefault(cut, []).append(word)
+        return by_variant
 
     def is_rival(self, low: str) -> bool:
-        """Whether a seldom word of the table is a confusion away from one far more used."""
-        best = max((self.weight(one) for one in confused(low) if one in english()), default=0)
+        """Whether a rare word of the table is one confusion away from a far more frequent one."""
+        best = max(
+            (self.weight(candidate) for candidate in confused(low) if candidate in english()),
+            default=0,
+        )
         return best > 2**9 and best > 256 * max(self.weight(low) - OWN_WEIGHT * self.own[low], 1)
 
     def is_known(self, low: str) -> bool:
-        """Whether English or the book itself vouches for a word.
+        """Whether a word is in the English table or established by the book itself.
 
-        The book does not if it has a word of the same look twenty times as often: a misreading
-        that comes back is still one.
+        The book's use does not count if a word one confusion away is twenty times as frequent: a
+        repeated misreading is still a misreading.
         """
         if all(map(is_english, re.split(r"[-‐–—]", low))):
             return True
         uses = self.own[low]
         if uses < 2:
             return False
-        return all(self.own[one] < 20 * uses for one in confused(low))
+        return all(self.own[candidate] < 20 * uses for candidate in confused(low))
 
     def weight(self, low: str) -> float:
-        """How much a word is used: in the table's manuals and in the book."""
+        """Frequency of a word: in the table's corpus plus, weighted, in the book."""
         size = english().get(low)
         return (0 if size is None else 2.0**size) + OWN_WEIGHT * self.own[low]
 
 
 def cuts(word: str) -> set[str]:
-    """A word, and what is left of it without one letter."""
+    """A word and its variants with one letter deleted."""
     return {word} | {word[:at] + word[at + 1 :] for at in range(len(word))}
 
 
 def is_one_off(a: str, b: str) -> bool:
-    """Whether one letter more, less or other makes one word of another."""
+    """Whether two words differ by one inserted, deleted or substituted letter."""
     long, short = (a, b) if len(a) >= len(b) else (b, a)
     at = next((n for n, (x, y) in enumerate(zip(long, short, strict=False)) if x != y), len(short))
     rest = short[at:] if len(long) > len(short) else short[at + 1 :]
@@ -213,7 +224,7 @@ def is_one_off(a: str, b: str) -> bool:
 
 
 def is_doubled(low: str) -> bool:
-    """Whether a letter too many makes this of a word in good use: `tthe`, `iss`."""
+    """Whether deleting one of two doubled letters gives a frequent word: `tthe`, `iss`."""
     if english().get(low, 0) > 2:
         return False
     pairs = (at for at in range(len(low) - 1) if low[at] == low[at + 1])

@@ -1,9 +1,9 @@
-"""Footnotes: kept aside, and the place of each marker remembered.
+"""Footnotes: move them into the metadata and mark where each was referenced.
 
-At the bottom of a page a note begins with a marker (2, *, †, [2]), alone on its line or before its
-words; in the page's text the same marker stands behind a word. Both must be there. Numbers rise
-within a page. What follows the last note to the page's end belongs to it, and a note that ends in
-the middle of a sentence goes on at the bottom of the next page. Pages come from pages.py.
+A note begins at the bottom of a page with a marker (2, *, †, [2]), alone on its line or before its
+words, and the same marker follows a word in the page's text; both are required. Numbers increase
+within a page. Text after the last note belongs to it, and a note that ends in mid-sentence
+continues at the bottom of the next page. Pages come from pages.py.
 """
 
 import re
@@ -21,20 +21,20 @@ BEHIND = (
     r"(?:(?<=[^\W\d_]{2})|(?<=[^\W\d_][.,;:!?)’”\"»])|(?<=[)’”\"»][.,;:!?)’”\"»])"
     r"|(?<=(?<!\d)1[0-9]\d\d[.,;:])|(?<=(?<!\d)20\d\d[.,;:]))"
 )
-"""A marker stands behind a word of two letters or more, behind the stop after it or after a quote
-or bracket, or behind a year with its stop."""
+"""A marker follows a word of two letters or more, the punctuation after it, a closing quote or
+bracket, or a year with its punctuation."""
 RAISED = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
 RULE = re.compile(r"^\s*[_—–-]{5,}\s*$")
 SENTENCE_ENDS = re.compile(r"[.!?)\]”\"'»]$")
 
 
 class FootnotesConfig(Config):
-    """Where a note may stand and what its marker must be."""
+    """Where a note may begin and whether it may continue."""
 
     share: float = 0.5
-    """Part of the page's lines, from its end, in which a note may begin. Source: own."""
+    """Share of the page's lines, counted from its end, in which a note may begin. Source: own."""
     continued: bool = True
-    """Whether a note that breaks off goes on at the bottom of the next page. Source: the issue."""
+    """Whether an unfinished note continues at the bottom of the next page. Source: the issue."""
 
 
 class Note(NamedTuple):
@@ -44,39 +44,39 @@ class Note(NamedTuple):
     start: int
     end: int
     place: int
-    """Where its marker stands in the text; its end at `place_end`."""
+    """Start of its marker in the text; the end is `place_end`."""
     place_end: int
 
 
 class Footnotes:
-    """Keeps footnotes aside under `footnotes`; a span of that kind stands where the marker was."""
+    """Moves footnotes to the metadata under `footnotes`; spans of that kind replace the markers."""
 
     def __init__(self, config: FootnotesConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Cut the notes and their markers; mark the places."""
-        found = pages_of(record)
-        if found.source == "none":
+        """Remove the notes and their markers and mark the positions."""
+        paged = pages_of(record)
+        if paged.source == "none":
             return PASS
         edits: list[Edit] = []
         spans: list[Span] = []
         shelf = len(record.metadata.get("aside", {}).get("footnotes", ()))
         is_open, last_marker = False, "0"
-        for page in found.pages:
+        for page in paged.pages:
             lines = lines_of(record.text, page.start, page.end)
             notes = self.notes(record.text, lines, last_marker)
             last_marker = notes[-1].marker if notes else last_marker
-            rest = self.rest(lines, notes, page) if is_open else None
-            if rest:
-                edits.append(Edit(*rest, "footnote, continued", aside="footnotes"))
+            continuation = self.rest(lines, notes, page) if is_open else None
+            if continuation:
+                edits.append(Edit(*continuation, "footnote, continued", aside="footnotes"))
                 shelf += 1
             for note in notes:
                 edits.append(Edit(note.place, note.place_end, "footnote marker"))
                 edits.append(Edit(note.start, note.end, "footnote", aside="footnotes"))
                 spans.append(Span("footnote", note.place, note.place, str(shelf)))
                 shelf += 1
-            if notes or rest:
+            if notes or continuation:
                 last = record.text[page.start : notes[-1].end if notes else page.end].rstrip()
                 is_open = self.config.continued and not SENTENCE_ENDS.search(last[-1:])
             else:
@@ -88,9 +88,9 @@ class Footnotes:
         )
 
     def notes(self, text: str, lines: Sequence[Line], before: str) -> list[Note]:
-        """The notes of a page, from its end upwards as long as markers fall.
+        """Notes of a page, searched upwards from its end while the markers decrease.
 
-        Their first is number 1, or follows the book's last note.
+        The first must be number 1 or follow the book's previous note.
         """
         filled = [line for line in lines if line.text.strip()]
         lower = filled[int(len(filled) * (1 - self.config.share)) :]
@@ -102,33 +102,35 @@ class Footnotes:
                 chain.insert(0, (line, marker))
         while chain:
             body = text[lines[0].start : chain[0][0].start]
-            places = [marker_place(body, marker) for _, marker in chain]
-            if all(place is not None for place in places) or len(chain) == 1:
+            markers = [marker_place(body, marker) for _, marker in chain]
+            if all(marker_match is not None for marker_match in markers) or len(chain) == 1:
                 break
-            missing = max(n for n, place in enumerate(places) if place is None)
+            missing = max(n for n, marker_match in enumerate(markers) if marker_match is None)
             chain = chain[missing + 1 :] or chain[:missing]
         while chain and not is_next(chain[0][1], before):
-            chain, places = chain[1:], places[1:]
+            chain, markers = chain[1:], markers[1:]
         ends = [start.start for start, _ in chain[1:]] + [lines[-1].end] if chain else []
         return [
             Note(
                 marker,
                 line.start,
                 end,
-                lines[0].start + place.start(1),
-                lines[0].start + place.end(1),
+                lines[0].start + marker_match.start(1),
+                lines[0].start + marker_match.end(1),
             )
-            for (line, marker), end, place in zip(chain, ends, places if chain else [], strict=True)
-            if place is not None
+            for (line, marker), end, marker_match in zip(
+                chain, ends, markers if chain else [], strict=True
+            )
+            if marker_match is not None
         ]
 
     def rest(
         self, lines: Sequence[Line], notes: Sequence[Note], page: Page
     ) -> tuple[int, int] | None:
-        """The part of a page that goes on with the note of the page before.
+        """Start and end of the text that continues the previous page's note.
 
-        It lies between a rule, or the page's last empty line, and the first note; the page's only
-        block is text, not a note.
+        It lies between a rule, or the page's last empty line, and the first note. If the page is a
+        single block, it is text.
         """
         stop = notes[0].start if notes else page.end
         above = [line for line in lines if line.end <= stop]
@@ -146,19 +148,21 @@ class Footnotes:
 
 
 def precedes(marker: str, following: str) -> bool:
-    """Whether a note may stand right above another by their markers.
+    """Whether a note may stand directly above another, judged by their markers.
 
     >>> precedes("2", "3"), precedes("7", "3"), precedes("*", "†")
     (True, False, True)
     """
-    one, two = marker.strip("[]"), following.strip("[]")
-    if one.isdecimal() and two.isdecimal():
-        return int(one) + 1 == int(two) and len(marker) - len(one) == len(following) - len(two)
-    return one.isdecimal() == two.isdecimal() and one != two
+    above, below = marker.strip("[]"), following.strip("[]")
+    if above.isdecimal() and below.isdecimal():
+        return int(above) + 1 == int(below) and len(marker) - len(above) == len(following) - len(
+            below
+        )
+    return above.isdecimal() == below.isdecimal() and above != below
 
 
 def is_next(marker: str, before: str) -> bool:
-    """Whether a page's first note may have this marker after the book's last one."""
+    """Whether the first note of a page may have this marker after the book's previous one."""
     value, last = marker.strip("[]"), before.strip("[]")
     if not value.isdecimal():
         return True
@@ -166,7 +170,7 @@ def is_next(marker: str, before: str) -> bool:
 
 
 def marker_place(body: str, marker: str) -> re.Match[str] | None:
-    """The last place where a page's text has a marker, written as the note's own is."""
+    """Last occurrence of a marker in a page's text, in the form that the note uses."""
     raised = marker.translate(str.maketrans("1234567890", "¹²³⁴⁵⁶⁷⁸⁹⁰"))
     signs = [marker] if marker.startswith("[") else dict.fromkeys((raised, marker))
     either = "|".join(map(re.escape, signs))

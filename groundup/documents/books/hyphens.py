@@ -1,11 +1,11 @@
-"""Hyphens at the ends of lines: which were put in by the typesetter and which belong to the word?
+"""Hyphens at line ends: join the word, or keep the hyphen?
 
-`foo-` and `bar` become `foobar`, or `foo-bar`, or stay, as the evidence says: the book's own words
-inside lines first, then the table of English, then whether both halves are words by themselves. A
-page may turn between them. The line break moves behind the word, so that lines stay about as long
-as they were and `books.paragraphs` still sees which are full. Languages other than English (told
-by function words) rest on the book's own words and on their rules: `Vor- und Nachteile`, `est-il`.
-Knows no syllables and no patterns of hyphenation.
+`foo-` and `bar` become `foobar` or `foo-bar`. Evidence, in this order: the book's own words inside
+lines, the English word table, whether both halves are words. A page break may lie between the
+halves. The line break moves behind the word, so that line lengths barely change and
+`books.paragraphs` still recognises full lines. Other languages, identified by function words, rely
+on the book's own words and a few rules: `Vor- und Nachteile`, `est-il`. There are no syllable or
+hyphenation patterns.
 """
 
 import re
@@ -31,15 +31,15 @@ PREFIXES = tuple(_WORDS["hyphenated_prefixes"])
 PRODUCTIVE = tuple(_WORDS["optional_prefixes"])
 ENDINGS = tuple(_WORDS["endings"])
 COINED = 3
-"""Binary logarithm of a word's count in the table's manuals, up to which a word with a prefix may
-be of an author's own making. Source: own, set on R's manuals."""
+"""Maximum log2 frequency of a prefixed word that an author may have coined. Source: own, set on R's
+manuals."""
 FUNCTION_WORDS: dict[str, str] = _WORDS["function_words"]
 SUSPENDED = frozenset(_WORDS["suspended"])
 INVERTED = frozenset(_WORDS["inverted"])
 BEHIND_VERB = re.compile(
     r"(?:.*[td])-(?:il|elle|on)|(?:.*['’])?(?:est|sont|était|fut|sera)-ce|ce.*-(?:ci|là)"
 )
-"""French pronouns behind their verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
+"""French pronouns after the verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
 ONE_WORD = re.compile("|".join(_WORDS["ex_words"]))
 
 
@@ -47,61 +47,61 @@ class HyphensConfig(Config):
     """How much evidence joins two halves of a word."""
 
     is_table_used: bool = True
-    """Whether the table of English is asked too. Source: own; off for other languages changes
-    little, because the book's own words are asked first."""
+    """Whether to use the English word table. Source: own; switching it off for other languages
+    changes little, because the book's own words come first."""
     blank_lines: int = 3
-    """Empty lines between the halves at most; a page that turns may leave some. Source: own."""
+    """Maximum number of empty lines between the halves, as at a page break. Source: own."""
     least_left: int = 2
-    """Letters before a break at least for it to be the typesetter's: TeX's \\lefthyphenmin is 2.
-    Source: plain TeX."""
+    """Minimum number of letters before a break inside a word. Source: plain TeX, \\lefthyphenmin =
+    2."""
     common: int = 4
-    """Binary logarithm of a half's count in the table's manuals, from which it is a word that makes
-    compounds (`cam` of Cambridge is not). Source: own, set on R-intro, R-exts and R-lang."""
+    """Minimum log2 frequency of a half that forms compounds (`cam` of Cambridge is below it).
+    Source: own, set on R-intro, R-exts and R-lang."""
     rare: int = 5
-    """Binary logarithm of a word's count in the table's manuals, up to which the author's habit
-    with its prefix is asked before the table. Source: own, set on R's manuals."""
+    """Maximum log2 frequency of a joined word for which the author's habit with the prefix comes
+    before the table. Source: own, set on R's manuals."""
 
 
 class Joint(NamedTuple):
-    """What becomes of one break, and the evidence."""
+    """Decision on one line-end hyphen, with its evidence."""
 
     keeps: bool
-    """The hyphen stays and only the line break goes."""
+    """The hyphen stays and only the line break is removed."""
     why: str
     space: str = ""
-    """What stands between a hyphen that stays and the next word."""
+    """Text between a kept hyphen and the next word."""
 
 
 class Hyphens:
-    """Joins words broken over two lines; keeps the hyphens of compounds; drops soft hyphens."""
+    """Joins words broken over two lines, keeps the hyphens of compounds, removes soft hyphens."""
 
     def __init__(self, config: HyphensConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """One edit for every break that the evidence settles."""
+        """Return one edit for every break that the evidence decides."""
         text = record.text
         breaks = list(AT_END.finditer(text)) if "-" in text or not text.isascii() else []
         own = vocabulary(text) if breaks else None
         language = language_of(own) if own else "en"
         if language != "en" and self.config.is_table_used:
-            plain = Hyphens(self.config.model_copy(update={"is_table_used": False}))
-            return plain.ruled(record, breaks, own, language)
+            without_table = Hyphens(self.config.model_copy(update={"is_table_used": False}))
+            return without_table.ruled(record, breaks, own, language)
         return self.ruled(record, breaks, own, language)
 
     def ruled(
         self, record: Record, breaks: Sequence[re.Match[str]], own: Vocabulary | None, language: str
     ) -> Ruling:
-        """The edits for breaks that were found, given the book's own words and its language."""
+        """Edits for the breaks, given the book's vocabulary and language."""
         text = record.text
         habits = set_apart(own) if own and self.config.is_table_used else frozenset()
-        edits, kept = [], 0
-        is_wrapped = "wrapped_lines" not in record.metadata  # books.paragraphs has not been here
+        edits, kept_count = [], 0
+        is_wrapped = "wrapped_lines" not in record.metadata  # books.paragraphs has not run
         for match in breaks:
             if own is None or match.group("gap").count("\n") > self.config.blank_lines + 1:
                 continue
             joint = by_grammar(match, own, language) or self.joint(match, own, habits)
-            kept += joint.keeps
+            kept_count += joint.keeps
             start, end = match.start("hyphen"), match.start("right")
             put = "-" + joint.space if joint.keeps else ""
             edits.append(Edit(start, end, f"line break in a word: {joint.why}", put))
@@ -117,11 +117,11 @@ class Hyphens:
             return PASS
         return Ruling(
             edits=tuple(sorted(edits)),
-            metadata={"hyphens_joined": len(edits) - kept, "hyphens_kept": kept},
+            metadata={"hyphens_joined": len(edits) - kept_count, "hyphens_kept": kept_count},
         )
 
     def joint(self, match: re.Match[str], own: Vocabulary, habits: frozenset[str]) -> Joint:
-        """Whether the hyphen stays; `habits` are the prefixes that the author sets apart."""
+        """Decide one break; `habits` are the prefixes that the author hyphenates."""
         left, right = match.group("left"), match.group("right")
         if match.group("hyphen") == "\u00ad":
             return Joint(False, "soft hyphen")
@@ -130,10 +130,10 @@ class Hyphens:
         low, follow = left.lower(), right.lower()
         joined, hyphened = own.words[low + follow], own.hyphenated[f"{low}-{follow}"]
         if left.isupper() and right.isupper() and (hyphened or len(right) <= 2):
-            return Joint(True, "two acronyms")  # `riscv` of `riscv64` says nothing of `RISC-V`
+            return Joint(True, "two acronyms")  # `riscv` of `riscv64` is no evidence about `RISC-V`
         if hyphened == joined:
-            joined = sum(own.words[low + one] for one in inflected(follow))
-            hyphened = sum(own.hyphenated[f"{low}-{one}"] for one in inflected(follow))
+            joined = sum(own.words[low + form] for form in inflected(follow))
+            hyphened = sum(own.hyphenated[f"{low}-{form}"] for form in inflected(follow))
         if hyphened != joined:
             return Joint(hyphened > joined, "the book's own words")
         if right[0].isupper() and (not left.isupper() or len(left) == 1 and right[1:].islower()):
@@ -151,17 +151,19 @@ class Hyphens:
         return self.by_halves(low, follow, own)
 
     def compound(self, left: str, right: str, own: Vocabulary) -> Joint:
-        """A break beside another hyphen, as in `state-of-the-` or `line-break-` before `ing`."""
+        """Decide a break next to another hyphen, as in `state-of-the-` or `line-break-` before
+        `ing`.
+        """
         last = re.split(r"[-‐]", left)[-1]
-        whole = last + right
-        if own.words[whole] or self.config.is_table_used and whole in english():
-            known = own.words[last] or last in english()
-            return Joint(bool(known and own.words[right] > own.words[whole]), "in a compound")
+        joined = last + right
+        if own.words[joined] or self.config.is_table_used and joined in english():
+            is_word = own.words[last] or last in english()
+            return Joint(bool(is_word and own.words[right] > own.words[joined]), "in a compound")
         is_whole_word = right in own.words or self.config.is_table_used and right in english()
         return Joint(is_whole_word or self.by_halves(last, right, own).keeps, "in a compound")
 
     def by_halves(self, left: str, right: str, own: Vocabulary) -> Joint:
-        """Both halves words by themselves: a compound; otherwise the typesetter's."""
+        """Keep the hyphen if both halves are words (a compound), otherwise join them."""
         if left in PREFIXES and self.config.is_table_used:
             return Joint(True, "a prefix that takes a hyphen")
 
@@ -176,7 +178,7 @@ class Hyphens:
 
 
 def moved_break(text: str, match: re.Match[str]) -> Iterator[Edit]:
-    """Yield the edit that breaks the line behind the word, if text follows it in its line."""
+    """Yield the edit that puts the line break behind the word, if the line continues."""
     at = BLANK.search(text, match.end())
     if at and at.group()[0] in " \t" and text[at.end() : at.end() + 1] not in "\n\f":
         gap = match.group("gap")
@@ -185,7 +187,7 @@ def moved_break(text: str, match: re.Match[str]) -> Iterator[Edit]:
 
 
 def language_of(own: Vocabulary) -> str:
-    """The language whose function words are the most, English if none are.
+    """Language with the most function words; English if there are none.
 
     >>> language_of(vocabulary("Der Hund und die Katze")), language_of(vocabulary("Page"))
     ('de', 'en')
@@ -198,14 +200,14 @@ def language_of(own: Vocabulary) -> str:
 
 
 def by_grammar(match: re.Match[str], own: Vocabulary, language: str) -> Joint | None:
-    """What a language's grammar says of a break; nothing if the book has the joined word."""
+    """Decision by grammar rules; None if no rule applies or the book has the joined word."""
     left, right = match.group("left").lower(), match.group("right").lower()
     bare = re.split(r"['’]", left)[-1]
-    whole = bare + right
-    if match.group("hyphen") in "\u00ad¬" or own.words[whole] or own.words[left + right]:
+    joined = bare + right
+    if match.group("hyphen") in "\u00ad¬" or own.words[joined] or own.words[left + right]:
         return None
     if right in SUSPENDED and not match.group("after"):
-        if language != "en" or not is_english(whole):
+        if language != "en" or not is_english(joined):
             return Joint(True, "a suspended hyphen", " ")
     if language == "fr":
         is_liaison = right == "t" and bool(match.group("after")) or re.search(r"[-‐]t$", left)
@@ -221,7 +223,7 @@ def by_grammar(match: re.Match[str], own: Vocabulary, language: str) -> Joint | 
 
 
 def inflected(word: str) -> set[str]:
-    """The word with other endings: `created` with `create` and `creating`.
+    """The word with other endings: `create` and `creating` for `created`.
 
     >>> {"create", "creates", "creating"} <= inflected("created")
     True
@@ -232,10 +234,10 @@ def inflected(word: str) -> set[str]:
 
 
 def set_apart(own: Vocabulary) -> frozenset[str]:
-    """The prefixes that this author sets apart, as in `re-create` and `re-encode`.
+    """Prefixes that this author hyphenates, as in `re-create` and `re-encode`.
 
-    At least two words of the book have one so, and no fewer than have it joined in a word that the
-    table has seldom or not: `return` is nobody's choice.
+    At least two hyphenated words are required, and at least as many as joined words that are rare
+    in the table: the spelling of `return` is no choice.
     """
     apart: Counter[str] = Counter()
     for word in own.hyphenated:
@@ -247,4 +249,4 @@ def set_apart(own: Vocabulary) -> frozenset[str]:
             for first in PRODUCTIVE:
                 rest = word.removeprefix(first)
                 joined[first] += len(word) > len(rest) > 3 and english().get(rest, 0) > COINED
-    return frozenset(one for one, n in apart.items() if n >= 2 and n >= joined[one])
+    return frozenset(prefix for prefix, n in apart.items() if n >= 2 and n >= joined[prefix])

@@ -21,54 +21,54 @@ from .words import english, is_english, vocabulary
 
 BROKEN = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
 DAMAGED = ("confused", "garbled", "mixed", "holed")
-"""Signs of a word that cannot stand as it is."""
+"""Signs of a word that is unreadable."""
 WEIGHTS = {
     "confused": 1.0, "strange neighbours": 0.55, "holed": 0.47, "split": 0.26,
     "near the book's": 0.24, "mixed": 0.15, "leader": 0.15, "doubled": 0.12, "rival": 0.12,
     "dust": 0.11, "garbled": 0.09, "lettered number": 0.07,
 }  # fmt: skip
-"""How much a sign counts in the score. Source: benchmarks/book_ocr_weights.py, a logistic model."""
+"""Weight of each sign. Source: benchmarks/book_ocr_weights.py, a logistic model."""
 CLEAN_WORDS = 100
-"""Words without a sign that every page is given: one sign on a short page says little. Source:
-own, set on the development works of benchmarks/book_ocr_weights.py."""
+"""Clean words added to every page, because one sign on a short page is weak evidence. Source: own,
+set on the development works of benchmarks/book_ocr_weights.py."""
 LEADER_MARKS = ("·", "..", ",", ".'", "`.")
 
 
 class OcrConfig(Config):
-    """From which score on pages are repaired and dropped."""
+    """Thresholds of the damage score."""
 
     damaged: float = 0.004
     """Score from which a page counts as damaged. Source: benchmarks/book_ocr_weights.py: 2 % of
     clean pages are above, 89 % of those with noise in one word of fifty."""
     beyond_repair: float = 0.4
-    """Share of words that cannot stand, from which a page goes. Source: own; two of five."""
+    """Share of unreadable words from which a page is dropped. Source: own; two of five."""
     english_share: float = 0.5
-    """Share of known English words below which the book is not judged. Source: own; damaged English
-    keeps more, other languages have less."""
+    """Minimum share of known English words for a book to be scored. Source: own; damaged English
+    has more, other languages have less."""
     page_characters: int = 2_000
-    """Characters of a page where none are marked. Source: own judgement: a page of print."""
+    """Size in characters of the pieces that are scored where no pages are marked. Source: own."""
 
 
 class PageScore(NamedTuple):
-    """How a page looks."""
+    """Damage of one page."""
 
     page: Page
     score: float
-    """Weighted signs of damage a word."""
+    """Weighted signs of damage per word."""
     damaged: float
-    """Share of words that cannot stand as they are."""
+    """Share of unreadable words."""
     words: int
 
 
 class Signs(NamedTuple):
-    """What a page shows of a scanner's work."""
+    """Counts of damage signs on a page."""
 
     counts: Counter[str]
     words: int
 
 
 class Book:
-    """Pages with the words, tokens and pairs of neighbours that the whole book uses."""
+    """Tokenised pages with the counts of words, tokens and bigrams of the book."""
 
     def __init__(self, own: Counter[str], pages: Sequence[str]) -> None:
         self.tokens = [BROKEN.sub("", page).split() for page in pages]
@@ -80,8 +80,10 @@ class Book:
         self.reader = Reader(own, tokens)
 
     def signs(self) -> Iterator[Signs]:
-        """Yield the signs of each page; words, tokens and pairs are judged once."""
-        rivals = {word: found for word in self.uses if word and (found := self.rivals(word))}
+        """Yield the signs of each page; each distinct word, token and bigram is classified once."""
+        rivals = {
+            word: candidates for word in self.uses if word and (candidates := self.rivals(word))
+        }
         split = {pair for pair in self.pairs if all(pair) and self.is_split(*pair)}
         marks = {token for token in self.reader.tokens if is_mark(token)}
         for tokens, bare in zip(self.tokens, self.bare, strict=True):
@@ -106,22 +108,28 @@ class Book:
             yield Signs(counts, words)
 
     def rivals(self, word: str) -> list[str]:
-        """Words a confusion away that the book has eight times as often."""
+        """Words one confusion away that the book uses eight times as often."""
         if not word.isascii() or len(word) >= 12:
             return []
         least = 8 * max(self.uses[word], 1)
-        return [one for one in set(confused(word)) if one.isalpha() and self.uses[one] >= least]
+        return [
+            candidate
+            for candidate in set(confused(word))
+            if candidate.isalpha() and self.uses[candidate] >= least
+        ]
 
     def is_strange(self, word: str, before: str, after: str, rivals: Sequence[str]) -> bool:
-        """Whether the neighbours of a word know a rival of it well, and not the word."""
+        """Whether the neighbours of a word usually occur with one of its rivals instead."""
         if max(self.pairs[before, word], self.pairs[word, after]) > 1:
             return False
-        return any(max(self.pairs[before, one], self.pairs[one, after]) >= 3 for one in rivals)
+        return any(
+            max(self.pairs[before, rival], self.pairs[rival, after]) >= 3 for rival in rivals
+        )
 
     def is_split(self, a: str, b: str) -> bool:
-        """Whether two neighbours are one English word with a space put in, as in `w ith`."""
-        whole = a + b
-        if english().get(whole, 0) < 5 or self.reader.own[a] >= 3 + self.reader.own[whole]:
+        """Whether two neighbours are one English word with a space inserted, as in `w ith`."""
+        joined = a + b
+        if english().get(joined, 0) < 5 or self.reader.own[a] >= 3 + self.reader.own[joined]:
             return False
         if len(a) == 1 or len(b) == 1:
             return True
@@ -130,18 +138,18 @@ class Book:
 
 
 def is_mark(token: str) -> bool:
-    """Whether a token is one to three signs, but no dot."""
+    """Whether a token is one to three punctuation characters other than a dot."""
     return token != "." and len(token) <= 3 and not any(map(str.isalnum, token))
 
 
 def is_leader(before: str, token: str, after: str) -> bool:
-    """Whether a mark stands for a dot in a row of dots that leads to a page's number."""
+    """Whether a mark replaces a dot in a dot leader."""
     dots = (before == ".") + (after == ".")
     return dots == 2 or dots == 1 and token in LEADER_MARKS
 
 
 def scored(page: Page, signs: Signs) -> PageScore:
-    """Weighted signs a word, and the share of words that cannot stand."""
+    """Weighted signs per word, and the share of unreadable words."""
     weight = sum(WEIGHTS.get(sign, 0.0) * n for sign, n in signs.counts.items())
     damaged = sum(signs.counts[sign] for sign in DAMAGED)
     score = weight / (signs.words + CLEAN_WORDS)
@@ -155,38 +163,38 @@ class Ocr:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Judge all pages with the book's own words in mind."""
+        """Score all pages against the book's own vocabulary."""
         own = vocabulary(record.text).words
         total = sum(own.values())
         if not total:
             return PASS
-        english = sum(n for word, n in own.items() if is_english(word)) / total
-        if english < self.config.english_share:
-            return Ruling(metadata={"ocr_english_share": round(english, 3)})
+        english_share = sum(n for word, n in own.items() if is_english(word)) / total
+        if english_share < self.config.english_share:
+            return Ruling(metadata={"ocr_english_share": round(english_share, 3)})
         pages = self.pages(record)
         book = Book(own, [record.text[page.start : page.end] for page in pages])
         scores = [scored(page, signs) for page, signs in zip(pages, book.signs(), strict=True)]
-        words = sum(one.words for one in scores) or 1
-        overall = sum(one.score * one.words for one in scores) / words
+        words = sum(page.words for page in scores) or 1
+        overall = sum(page.score * page.words for page in scores) / words
         edits: list[Edit] = []
-        for one in scores:
-            if one.damaged >= self.config.beyond_repair and one.words >= 20:
-                edits.append(Edit(one.page.start, one.page.end, "page beyond repair", "\n"))
+        for page in scores:
+            if page.damaged >= self.config.beyond_repair and page.words >= 20:
+                edits.append(Edit(page.page.start, page.page.end, "page beyond repair", "\n"))
         return Ruling(
             edits=tuple(edits),
             metadata={
                 "ocr_score": round(overall, 4),
-                "ocr_pages": [round(one.score, 3) for one in scores],
-                "ocr_damaged_pages": sum(one.score >= self.config.damaged for one in scores),
-                "ocr_english_share": round(english, 3),
+                "ocr_pages": [round(page.score, 3) for page in scores],
+                "ocr_damaged_pages": sum(page.score >= self.config.damaged for page in scores),
+                "ocr_english_share": round(english_share, 3),
             },
         )
 
     def pages(self, record: Record) -> list[Page]:
-        """The pages, or pieces of about the same size that end with a line."""
-        found = pages_of(record)
-        if found.source != "none":
-            return list(found.pages)
+        """The pages; without any, pieces of similar size that end with a line."""
+        paged = pages_of(record)
+        if paged.source != "none":
+            return list(paged.pages)
         pieces, start, text = [], 0, record.text
         while start < len(text):
             end = text.find("\n", start + self.config.page_characters) + 1 or len(text)

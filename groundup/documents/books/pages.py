@@ -1,8 +1,7 @@
-"""Pages and lines of a book: where they begin, in characters of its text.
+"""Pages and lines of a book, as character offsets.
 
-Pages are the reader's (spans `page`), or lie between form feeds, or are inferred: a line that comes
-back every so many lines, or a number alone that counts up, is the edge of a page. Everything here
-speaks of places; nothing is cut. Does not know what a head or a footnote is.
+Pages are the reader's spans `page`, or lie between form feeds, or are inferred: a line that recurs
+at a regular distance, or a lone number that increases, marks a page edge. Nothing is removed here.
 """
 
 import re
@@ -14,14 +13,14 @@ from typing import NamedTuple
 from ..record import Record, Span
 
 LINES_A_PAGE = (15, 100)
-"""Fewest and most lines between two edges of pages that are inferred."""
+"""Minimum and maximum number of lines between two inferred page edges."""
 NUMBER_ALONE = re.compile(r"^\W{0,3}(?:page )?([0-9]{1,4}|[ivxlc]{1,8})\W{0,3}$", re.IGNORECASE)
 ROMAN = re.compile(r"^m{0,3}(cm|cd|d?c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})$", re.IGNORECASE)
 ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100, "d": 500, "m": 1000}
 
 
 class Line(NamedTuple):
-    """A line: `text[start:end]`, its line break not counted."""
+    """A line `text[start:end]`, without its line break."""
 
     start: int
     end: int
@@ -34,19 +33,19 @@ class Page(NamedTuple):
     start: int
     end: int
     value: str = ""
-    """The number that the reader gave it."""
+    """The page number that the reader reported."""
 
 
 class Pages(NamedTuple):
-    """The pages of a record and how they were found."""
+    """The pages of a record and how they were determined."""
 
     pages: tuple[Page, ...]
     source: str
-    """`spans`, `form feeds`, `period`, or `none`: then the whole text is one page."""
+    """`spans`, `form feeds`, `period`, or `none` (the text is one page)."""
 
 
 def pages_of(record: Record) -> Pages:
-    """The pages of a record: the reader's, between form feeds, inferred, or the whole text."""
+    """Pages of a record: from spans, form feeds or recurring lines; otherwise one page."""
     text = record.text
     spans = sorted((s.start, s.end, s.value) for s in record.spans if s.kind == "page")
     if spans:
@@ -62,7 +61,7 @@ def pages_of(record: Record) -> Pages:
 
 
 def page_spans(pages: Pages) -> tuple[Span, ...]:
-    """Spans for pages that the reader did not mark, so that they outlive what marked them."""
+    """Spans for pages that the reader did not mark, so that later steps still have them."""
     if pages.source in ("spans", "none"):
         return ()
     return tuple(
@@ -72,7 +71,7 @@ def page_spans(pages: Pages) -> tuple[Span, ...]:
 
 
 def between(text: str, edges: Sequence[int]) -> Iterator[Page]:
-    """Yield the pages between edges; an empty one after the last edge is none."""
+    """Yield the pages between edges, empty ones omitted."""
     starts = [0, *(edge for edge in edges if edge > 0)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         if text[start:end].strip("\f\n "):
@@ -80,17 +79,17 @@ def between(text: str, edges: Sequence[int]) -> Iterator[Page]:
 
 
 def lines_of(text: str, start: int = 0, end: int | None = None) -> list[Line]:
-    """The lines of a slice, with their places; a form feed ends a line too."""
+    """Lines of a slice with their offsets; a form feed also ends a line."""
     end = len(text) if end is None else end
-    found, at = [], start
-    for piece in re.split(r"[\n\f]", text[start:end]):
-        found.append(Line(at, at + len(piece), piece))
-        at += len(piece) + 1
-    return found
+    lines, at = [], start
+    for line in re.split(r"[\n\f]", text[start:end]):
+        lines.append(Line(at, at + len(line), line))
+        at += len(line) + 1
+    return lines
 
 
 def folded(line: str) -> str:
-    """A line as heads are compared: lower case, one space, `#` for its numbers.
+    """Normalise a line for comparison: lower case, single spaces, `#` for numbers.
 
     >>> folded("Chapter 12:  Lists      iv")
     'chapter #: lists #'
@@ -103,7 +102,7 @@ def folded(line: str) -> str:
 
 
 def roman_value(word: str) -> int | None:
-    """What a roman number is worth; None if it is none.
+    """Value of a roman number; None if the word is none.
 
     >>> roman_value("xiv"), roman_value("mix"), roman_value("iix")
     (14, 1009, None)
@@ -116,10 +115,10 @@ def roman_value(word: str) -> int | None:
 
 
 def inferred_edges(lines: Sequence[Line]) -> list[int]:
-    """First characters of pages, by the period of what recurs; empty if nothing does.
+    """Start offsets of pages, inferred from lines that recur periodically; empty if none do.
 
-    A family is the places of one folded line. Real heads come back a page apart: a family counts if
-    it has five places and half its gaps are within a quarter of the median gap.
+    A family is the set of positions of one normalised line. It counts if it has five positions and
+    half of its gaps are within a quarter of the median gap.
     """
     families: dict[str, list[int]] = defaultdict(list)
     for at, line in enumerate(lines):
@@ -127,39 +126,39 @@ def inferred_edges(lines: Sequence[Line]) -> list[int]:
         if 0 < len(stripped) <= 90 and stands_apart(lines, at):
             families[folded(stripped)].append(at)
     best: list[int] = []
-    for key, places in families.items():
+    for key, indices in families.items():
         number = key.strip("-[]()*. ") == "#"
-        places = rising_numbers(lines, places) if number else places
-        if len(places) > len(best) and is_periodic(places):
-            best = places
+        indices = rising_numbers(lines, indices) if number else indices
+        if len(indices) > len(best) and is_periodic(indices):
+            best = indices
     return [lines[at].start for at in best]
 
 
 def stands_apart(lines: Sequence[Line], at: int) -> bool:
-    """Whether a line has an empty one before or behind it."""
+    """Whether an empty line precedes or follows a line."""
     before = at == 0 or not lines[at - 1].text.strip()
     return before or at + 1 == len(lines) or not lines[at + 1].text.strip()
 
 
-def rising_numbers(lines: Sequence[Line], places: Sequence[int]) -> list[int]:
-    """Those numbers alone that count up by one or two from the one before."""
-    kept: list[int] = []
+def rising_numbers(lines: Sequence[Line], indices: Sequence[int]) -> list[int]:
+    """Positions of lone numbers that increase by one or two."""
+    rising: list[int] = []
     last = None
-    for at in places:
+    for at in indices:
         match = NUMBER_ALONE.match(lines[at].text.strip())
         word = match.group(1) if match else ""
         value = int(word) if word.isdecimal() else roman_value(word)
         if value is not None and (last is None or 0 < value - last <= 2 or value == 1):
-            kept.append(at)
+            rising.append(at)
             last = value
-    return kept
+    return rising
 
 
-def is_periodic(places: Sequence[int]) -> bool:
-    """Whether places come back a page apart."""
-    if len(places) < 5:
+def is_periodic(indices: Sequence[int]) -> bool:
+    """Whether positions recur at about one page's distance."""
+    if len(indices) < 5:
         return False
-    gaps = [b - a for a, b in zip(places, places[1:], strict=False)]
+    gaps = [b - a for a, b in zip(indices, indices[1:], strict=False)]
     middle = median(gaps)
     near = sum(abs(gap - middle) <= middle / 4 for gap in gaps)
     return LINES_A_PAGE[0] <= middle <= LINES_A_PAGE[1] and near >= len(gaps) / 2

@@ -1,10 +1,10 @@
-"""Paragraphs: lines that were wrapped to a width become one; lines that mean something stay.
+"""Paragraphs: join the lines that were wrapped to a width, keep those whose break has a meaning.
 
-A line goes on in the next if it is about as long as its page is wide and nothing says otherwise:
-the next is not indented, not an item of a list, not a heading. Verse (short lines that begin with
-capitals), tables (columns of spaces, rules) and code stay as they are. A paragraph goes on over a
-page's turn if it does not end a sentence. Chinese and Japanese lines join without a space, and
-their signs are two wide. Does not know languages; it looks at shapes.
+A line continues in the next if it is about as long as its column is wide and the next is not
+indented, no list item and no heading. Verse (short lines that begin with capitals), tables (aligned
+columns, rules) and code stay as they are. A paragraph continues over a page break if its sentence
+does. Chinese and Japanese lines are joined without a space; their characters are two columns wide.
+Only shapes are used, no language.
 """
 
 import re
@@ -25,43 +25,43 @@ CODE = re.compile(
 )
 ENDS = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]」』）]*$")
 WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
-"""Signs that are written without spaces and two columns wide; Korean has spaces."""
+"""Characters that are written without spaces and are two columns wide; Korean has spaces."""
 BROKEN = re.compile(r"[^\W\d_]{2}[-‐¬\u00ad]\s*$")
-"""A word that goes on in the next line: for `books.hyphens`, which may come later."""
+"""A word that continues in the next line; left to `books.hyphens`, which may run later."""
 NEAR = 0.8
-"""Share of a width from which a line comes near it. Source: own."""
+"""Share of a width from which a line is close to it. Source: own."""
 STRETCH = 20
-"""Lines that are measured together, before and behind each. Source: own."""
+"""Number of lines before and after that determine the local width. Source: own."""
 
 
 class ParagraphsConfig(Config):
-    """When a line goes on in the next."""
+    """When a line continues in the next."""
 
     fullness: float = 0.72
-    """Share of the block's width from which a line is full, so that the next one goes on.
-    Source: own; a word of 15 letters in a line of 60 leaves it three quarters full."""
+    """Share of the block's width from which a line is full. Source: own; a word of 15 letters
+    leaves a line of 60 three quarters full."""
     verse_width: float = 0.75
-    """Median length of a line over the page's width, below which capital lines are verse.
+    """Median line length relative to the page width below which capitalised lines are verse.
     Source: own."""
     verse_capitals: float = 0.8
-    """Share of lines that begin with a capital in verse; in prose about one in ten. Source: own."""
+    """Minimum share of capitalised lines in verse; prose has about one in ten. Source: own."""
     least_width: int = 30
-    """Characters of the longest line of wrapped prose, at least. Source: own."""
+    """Minimum length in characters of the longest line of wrapped prose. Source: own."""
 
 
 class Paragraphs:
-    """Puts wrapped lines together; leaves verse, tables, lists and code."""
+    """Joins wrapped lines; leaves verse, tables, lists and code alone."""
 
     def __init__(self, config: ParagraphsConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """One edit for every line break that only wrapped."""
+        """Return one edit for every line break that only wraps."""
         text = record.text
-        turns = [span.end for span in record.spans if span.kind == "page"]
+        page_ends = [span.end for span in record.spans if span.kind == "page"]
         blocks = list(blocks_of(lines_of(text)))
         width = page_width(blocks)
-        usual = column([columns_of(one.text.rstrip()) for block in blocks for one in block])
+        usual = column([columns_of(line.text.rstrip()) for block in blocks for line in block])
         edits: list[Edit] = []
         verses = 0
         before: Sequence[Line] = ()
@@ -71,7 +71,7 @@ class Paragraphs:
                 continue
             if (
                 before
-                and turned(before[-1], block[0], turns)
+                and turned(before[-1], block[0], page_ends)
                 and self.goes_over(before, block, usual)
             ):
                 put = between(before[-1], block[0])
@@ -83,11 +83,11 @@ class Paragraphs:
 
     def is_prose(self, block: Sequence[Line]) -> bool:
         """Whether a block is wide enough and not a table or code."""
-        odd = sum(
-            bool(COLUMNS.search(one.text[:400]) or CODE.search(one.text[:400])) for one in block
+        layout_lines = sum(
+            bool(COLUMNS.search(line.text[:400]) or CODE.search(line.text[:400])) for line in block
         )
         wide = max(columns_of(line.text.strip()) for line in block)
-        return wide >= self.config.least_width and odd * 3 <= len(block)
+        return wide >= self.config.least_width and layout_lines * 3 <= len(block)
 
     def is_verse(self, block: Sequence[Line], width: float) -> bool:
         """Whether a block of four lines or more is verse."""
@@ -100,28 +100,28 @@ class Paragraphs:
         )
 
     def unwrapped(self, block: Sequence[Line], usual: int) -> Iterator[Edit]:
-        """Yield an edit for every line of a block that goes on in the next."""
+        """Yield an edit for every line of a block that continues in the next."""
         if not self.is_prose(block):
             return
         widths = [columns_of(line.text.rstrip()) for line in block]
-        told = local_widths(widths, usual)
-        for at, (one, following) in enumerate(pairwise(block)):
-            is_broken = BROKEN.search(one.text[-40:]) and following.text.lstrip()[:1].islower()
+        columns = local_widths(widths, usual)
+        for at, (line, following) in enumerate(pairwise(block)):
+            is_broken = BROKEN.search(line.text[-40:]) and following.text.lstrip()[:1].islower()
             if (
-                self.is_full(widths[at], told[at], following)
-                and follows(one, following)
+                self.is_full(widths[at], columns[at], following)
+                and follows(line, following)
                 and not is_broken
             ):
-                start, put = one.start + len(one.text.rstrip()), between(one, following)
+                start, put = line.start + len(line.text.rstrip()), between(line, following)
                 yield Edit(start, first_letter(following), "wrapped line", put)
 
     def is_full(self, wide: int, column: int, following: Line) -> bool:
-        """Whether a line is about as long as its column, or the next word found no room in it."""
+        """Whether a line fills its column, or the next word did not fit."""
         word = columns_of(following.text.split()[0])
         return wide >= self.config.fullness * column or column < wide + 1 + word <= 2 * column
 
     def goes_over(self, before: Sequence[Line], block: Sequence[Line], usual: int) -> bool:
-        """Whether a paragraph goes on behind a page's turn."""
+        """Whether a paragraph continues after a page break."""
         start = block[0].text.strip()
         open_end = not ENDS.search(before[-1].text.rstrip())
         widths = [columns_of(line.text.rstrip()) for line in before]
@@ -136,7 +136,7 @@ class Paragraphs:
 
 
 def blocks_of(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
-    """Yield the runs of lines between empty ones."""
+    """Yield the runs of lines between empty lines."""
     block: list[Line] = []
     for line in lines:
         if line.text.strip():
@@ -149,13 +149,13 @@ def blocks_of(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
 
 
 def page_width(blocks: Sequence[Sequence[Line]]) -> float:
-    """The width of the book's column: the 90th percentile of its lines' lengths."""
+    """Width of the book's column: the 90th percentile of its line lengths."""
     lengths = sorted(len(line.text.strip()) for block in blocks for line in block)
     return lengths[int(len(lengths) * 0.9)] if lengths else 0
 
 
 def column(widths: Sequence[int]) -> int:
-    """The width that lines were wrapped to: of those near the largest that a quarter come near.
+    """Width that the lines were wrapped to: near the maximum, and close to a quarter of the lines.
 
     A line longer than its neighbours (an address, two lines that another step joined) is not it.
     >>> column([61, 64, 20, 62, 130, 63]), column([40])
@@ -170,55 +170,54 @@ def column(widths: Sequence[int]) -> int:
 
 
 def local_widths(widths: Sequence[int], usual: int) -> list[int]:
-    """The width of the column at each line of a block, in a book of this usual width.
+    """Column width at each line of a block, given the book's usual width.
 
-    Told from the lines before and from those behind, the narrower of the two, for a book without
-    empty lines is one block of several widths. The last line says nothing: it ends where its
-    paragraph does.
+    It is the smaller of the widths before and after the line, because a book without empty lines is
+    one block of several widths. The last line is ignored: it ends where its paragraph does.
     """
-    told = widths[:-1] or widths
-    found: list[int] = []
-    for at in range(len(told)):
-        first, end = max(0, at + 1 - STRETCH), min(len(told), at + STRETCH)
-        sides = told[first : first + STRETCH], told[max(0, end - STRETCH) : end]
-        found.append(min(column(likely(side, usual)) for side in sides))
-    return found + found[-1:] * (len(widths) - len(told))
+    known_widths = widths[:-1] or widths
+    columns: list[int] = []
+    for at in range(len(known_widths)):
+        first, end = max(0, at + 1 - STRETCH), min(len(known_widths), at + STRETCH)
+        sides = known_widths[first : first + STRETCH], known_widths[max(0, end - STRETCH) : end]
+        columns.append(min(column(likely(side, usual)) for side in sides))
+    return columns + columns[-1:] * (len(widths) - len(known_widths))
 
 
 def likely(widths: Sequence[int], usual: int) -> Sequence[int]:
-    """Widths without those much larger than is usual, unless most are."""
-    plain = [one for one in widths if one <= usual / NEAR]
-    return plain if len(plain) * 2 >= len(widths) else widths
+    """Widths without outliers above the usual one, unless most are above it."""
+    usual_widths = [width for width in widths if width <= usual / NEAR]
+    return usual_widths if len(usual_widths) * 2 >= len(widths) else widths
 
 
-def follows(one: Line, following: Line) -> bool:
-    """Whether nothing about two neighbouring lines says that the second begins something."""
+def follows(line: Line, following: Line) -> bool:
+    """Whether two neighbouring lines give no sign that the second begins something new."""
     indent = len(following.text) - len(following.text.lstrip())
-    before = len(one.text) - len(one.text.lstrip())
-    is_new = following.text.startswith("\u3000") and not one.text.startswith("\u3000\u3000")
-    deeper = (is_new or indent > before + 1) and not ITEM.match(one.text)
-    columns = COLUMNS.search(one.text[:400]) or COLUMNS.search(following.text[:400])
-    code = CODE.search(one.text[:400]) or CODE.search(following.text[:400])
+    before = len(line.text) - len(line.text.lstrip())
+    is_new = following.text.startswith("\u3000") and not line.text.startswith("\u3000\u3000")
+    deeper = (is_new or indent > before + 1) and not ITEM.match(line.text)
+    columns = COLUMNS.search(line.text[:400]) or COLUMNS.search(following.text[:400])
+    code = CODE.search(line.text[:400]) or CODE.search(following.text[:400])
     return not (deeper or columns or code or ITEM.match(following.text))
 
 
 def columns_of(text: str) -> int:
-    """Width of a line, Chinese and Japanese signs two wide."""
+    """Width in columns; Chinese and Japanese characters count two."""
     return len(text) if text.isascii() else len(text) + len(WIDE.findall(text))
 
 
-def between(one: Line, following: Line) -> str:
-    """What joins two lines: a space, or nothing between signs written without."""
-    last, first = one.text.rstrip()[-1:], following.text.lstrip()[:1]
+def between(line: Line, following: Line) -> str:
+    """Separator of two joined lines: a space, or nothing between Chinese or Japanese characters."""
+    last, first = line.text.rstrip()[-1:], following.text.lstrip()[:1]
     return "" if WIDE.match(last) and WIDE.match(first) else " "
 
 
 def first_letter(line: Line) -> int:
-    """Place of the first character that is no space."""
+    """Offset of the first non-space character."""
     return line.end - len(line.text.lstrip())
 
 
-def turned(before: Line, line: Line, turns: Sequence[int]) -> bool:
+def turned(before: Line, line: Line, page_ends: Sequence[int]) -> bool:
     """Whether a page ends between two lines."""
-    at = bisect_left(turns, before.end)
-    return at < len(turns) and turns[at] <= line.start + 1
+    at = bisect_left(page_ends, before.end)
+    return at < len(page_ends) and page_ends[at] <= line.start + 1

@@ -1,9 +1,9 @@
-"""Publisher's matter: what stands before and behind the author's text.
+"""Front and back matter: what the publisher put before and after the author's text.
 
-Project Gutenberg's header and licence lie outside its own markers. Elsewhere a block goes aside
-when enough evidence meets in it: ISBN, copyright, cataloguing, printing; tables of contents are
-runs of lines that end with rising page numbers; indexes, at the back, runs of terms with page
-lists; advertisements, lists of titles with prices. Each removal says what it saw.
+Project Gutenberg's header and licence lie outside its own markers. Elsewhere a block is removed
+when enough kinds of evidence occur together: ISBN, copyright, cataloguing, printing. Tables of
+contents are runs of lines with increasing page numbers; indexes, in the second half, runs of terms
+with page lists; advertisements, lists of titles with prices. Each reason names the evidence.
 """
 
 import re
@@ -32,7 +32,7 @@ STRONG = {"ISBN", "cataloguing", "rights", "copyright", "printing"}
 
 
 def any_of(patterns: Sequence[str], *, is_whole: bool = False) -> re.Pattern[str]:
-    """One pattern for all, small letters or capitals; for whole lines if asked."""
+    """One case-insensitive pattern for all alternatives, optionally for complete lines."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
     return re.compile(rf"^\s*(?:{joined})\s*$" if is_whole else joined, re.I | re.M)
 
@@ -54,7 +54,7 @@ NARRATES = re.compile(
     r"|\b(?:was|were|had)\s+(?!first|originally|published|printed|set|typeset|designed|produced|made)"
     r"|\b(?:said|asked|cried|replied|answered)\s+(?:the|he|she|they|I|[A-Z])"
 )
-"""A story told: a person who does something, or somebody who speaks."""
+"""Narrative: a person who acts, or somebody who speaks."""
 FIRM = f"(?:{'|'.join(_PATTERNS['firm_words'])})"
 YEAR = r"(?:1[4-9]\d\d|20[0-4]\d|M[DCLXVI]{3,14})"
 TITLE_PAGE = (
@@ -64,36 +64,36 @@ TITLE_PAGE = (
     ),
     re.compile(rf"[A-Z][\w .]{{2,30}}(?: and [A-Z]\w+)?:\s+[A-Z][^\n.!?]{{2,60}}[,.]\s+{YEAR}\.?"),
 )
-"""A publisher with a place and a year on the title page: `LONDON / CHAPMAN AND HALL / 1893`."""
+"""A publisher with a city and a year on the title page: `LONDON / CHAPMAN AND HALL / 1893`."""
 TITLE_PAGE_ENDS = 3_000
-"""Characters from the start in which a title page ends. Source: own."""
+"""Characters from the start within which a title page ends. Source: own."""
 FIRST_PERSON = re.compile(r"\b(?:I|[Ww]e|[Mm]y|me|[Oo]ur|us|ich|wir|je|nous)\b")
 CERTAIN = {"ISBN", "rights"}
-"""Evidence that no author's sentence has."""
+"""Evidence that does not occur in an author's sentences."""
 PROSE_WORDS = 25
-"""Words of a block in sentences that is prose even in the third person. Source: own."""
+"""Words of a sentence block from which it is prose even in the third person. Source: own."""
 SMALL = re.compile(r"\b(?:the|of|and|to|in|is|was|that|for|it|with|as|on|by|this|had|who|which)\b")
 LINE = 300
-"""Characters of a line that are looked at: longer ones are no entries."""
+"""Characters of a line that are examined: longer lines are no entries."""
 
 
 class PublisherConfig(Config):
-    """How much evidence moves a block aside, and where it is looked for."""
+    """How much evidence removes a block, and where blocks are searched."""
 
     edge: float = 0.12
-    """Part of the book, from either end, in which blocks may be publisher's matter. Source: own."""
+    """Share of the book, from either end, that is searched for imprints. Source: own."""
     edge_characters: int = 6_000
-    """Characters from either end that are looked at however short the book. Source: own."""
+    """Minimum characters from either end that are searched. Source: own."""
     evidence: int = 2
-    """Kinds of evidence that must meet in a block and its neighbours. Source: own."""
+    """Kinds of evidence required in a block and its neighbours. Source: own."""
     entries: int = 5
-    """Lines with page numbers at least for contents or an index. Source: own."""
+    """Minimum number of lines with page numbers in a table of contents or an index. Source: own."""
     titled_entries: int = 2
-    """Lines with leaders and page numbers at least right under such a title. Source: own."""
+    """The same directly below a title of contents, for lines with dot leaders. Source: own."""
     entry_share: float = 0.6
-    """Share of the lines from the first to the last such line. Source: own."""
+    """Minimum share of such lines from the first to the last. Source: own."""
     is_kept_aside: bool = True
-    """Whether the slices stay in the metadata, under `publisher`, `contents` and `index`."""
+    """Whether removed text is kept in the metadata, as `publisher`, `contents` and `index`."""
 
 
 class Part(NamedTuple):
@@ -106,13 +106,13 @@ class Part(NamedTuple):
 
 
 class Publisher:
-    """Moves publisher's matter, tables of contents, indexes and advertisements aside."""
+    """Removes front and back matter, tables of contents, indexes and advertisements."""
 
     def __init__(self, config: PublisherConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """One edit for every part; overlapping ones become one."""
+        """Return one edit per slice; overlapping slices are merged."""
         text = record.text
         first, last, parts = body_of(text)
         lines = lines_of(text, first, last)
@@ -129,7 +129,7 @@ class Publisher:
         return Ruling(edits=tuple(edits), metadata={"publisher_share": round(share, 4)})
 
     def listings(self, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
-        """Yield contents and indexes: runs of entries under such a title, or with leaders."""
+        """Yield contents and indexes: runs of entries below such a title or with dot leaders."""
         half = first + (last - first) // 2
         at = 0
         while at < len(lines):
@@ -146,7 +146,7 @@ class Publisher:
             at += 1
 
     def run(self, lines: Sequence[Line], at: int, term: re.Pattern[str] | None) -> int:
-        """Where a run of entries ends that begins here; `at` itself if there is none."""
+        """End of the run of entries that begins at line `at`; `at` itself if there is none."""
         entries = filled = leaders = 0
         end, misses, last_page = at, 0, -1
         for here in range(at + (not LEADER.search(lines[at].text[:LINE])), len(lines)):
@@ -154,7 +154,7 @@ class Publisher:
             if not stripped:
                 continue
             if not term and BARE_CHAPTER.match(stripped):
-                continue  # a heading, of contents or already of the text
+                continue  # a chapter heading, of the contents or already of the text
             filled += 1
             is_entry = bool(term.match(stripped)) if term else is_contents_entry(stripped)
             if is_entry and not term:
@@ -172,24 +172,24 @@ class Publisher:
         return end if enough and entries >= self.config.entry_share * (filled - misses) else at
 
     def imprints(self, text: str, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
-        """Yield blocks near the ends in which kinds of evidence meet."""
+        """Yield blocks near the ends with enough kinds of evidence."""
         reach = max(int((last - first) * self.config.edge), self.config.edge_characters)
         blocks = [
             b for b in blocks_of(lines) if b[0].start < first + reach or b[-1].end > last - reach
         ]
-        seen = [imprint_evidence(text[b[0].start : b[-1].end]) for b in blocks]
-        for at, (block, kinds) in enumerate(zip(blocks, seen, strict=True)):
-            around = set().union(*seen[max(0, at - 2) : at + 3])
+        evidence = [imprint_evidence(text[b[0].start : b[-1].end]) for b in blocks]
+        for at, (block, kinds) in enumerate(zip(blocks, evidence, strict=True)):
+            around = set().union(*evidence[max(0, at - 2) : at + 3])
             strong = kinds & STRONG
             size = block[-1].end - block[0].start
-            piece = text[block[0].start : block[-1].end].strip()
-            is_title = block[-1].end < first + TITLE_PAGE_ENDS and is_title_page(piece)
+            content = text[block[0].start : block[-1].end].strip()
+            is_title = block[-1].end < first + TITLE_PAGE_ENDS and is_title_page(content)
             if is_title or strong and len(around) >= self.config.evidence and size < 3_000:
                 why = "publisher and year" if is_title else ", ".join(sorted(kinds))
                 yield Part(block[0].start, block[-1].end, f"imprint: {why}", "publisher")
 
     def advertisements(self, text: str, lines: Sequence[Line], last: int) -> Iterator[Part]:
-        """Yield lists of other titles: an offer, then prices or three short lines of titles."""
+        """Yield lists of other titles: an offer followed by prices or by three short lines."""
         blocks = list(blocks_of(lines))
         for at, block in enumerate(blocks):
             head = block[0].text
@@ -215,7 +215,7 @@ class Publisher:
 
 
 def body_of(text: str) -> tuple[int, int, list[Part]]:
-    """Where the text between Gutenberg's markers lies, and what lies outside."""
+    """Bounds of the text between Gutenberg's markers, and the slices outside them."""
     parts: list[Part] = []
     first, last = 0, len(text)
     begin = START.search(text) or SMALL_PRINT.search(text)
@@ -230,7 +230,7 @@ def body_of(text: str) -> tuple[int, int, list[Part]]:
 
 
 def is_contents_entry(line: str) -> bool:
-    """Whether a line is a title with its page, leaders between or not."""
+    """Whether a line is a title with its page number, with or without a dot leader."""
     match = ENTRY.match(line)
     if not match:
         return bool(LEADER.search(line))
@@ -239,7 +239,7 @@ def is_contents_entry(line: str) -> bool:
 
 
 def page_at(line: str) -> int:
-    """The page that an entry ends with; below 0 for none and for Roman ones.
+    """Page number at the end of an entry; -1 for none or a roman one.
 
     >>> page_at("The Storm ..... 12"), page_at("Preface ix")
     (12, -1)
@@ -249,7 +249,7 @@ def page_at(line: str) -> int:
 
 
 def imprint_evidence(block: str) -> set[str]:
-    """Kinds of evidence in a block, none in an author's sentences about printing."""
+    """Kinds of evidence in a block; empty for an author's sentences about printing."""
     kinds = evidence_in(block)
     if not kinds or "©" in block:
         return kinds
@@ -265,7 +265,7 @@ def imprint_evidence(block: str) -> set[str]:
 
 
 def is_title_page(block: str) -> bool:
-    """Whether a block is a publisher with a year, in capitals or in one line.
+    """Whether a block is a publisher with a year, in capitals or on one line.
 
     >>> is_title_page("LONDON\\nCHAPMAN AND HALL\\n1893"), is_title_page("LONDON\\nMay 3\\n1893")
     (True, False)
@@ -276,12 +276,12 @@ def is_title_page(block: str) -> bool:
 
 def evidence_in(text: str) -> set[str]:
     """Kinds of evidence in a block."""
-    piece = text[:3_000]
-    return {name for name, pattern in COMPILED.items() if pattern.search(piece)}
+    start = text[:3_000]
+    return {name for name, pattern in COMPILED.items() if pattern.search(start)}
 
 
 def merged(parts: Sequence[Part]) -> Iterator[Part]:
-    """Yield parts in their order, each beginning where the last one ended at the earliest."""
+    """Yield the slices in order, without overlaps."""
     end = 0
     for part in sorted(parts):
         start = max(part.start, end)

@@ -1,9 +1,8 @@
-"""Words: which letters make one, how often, and which runs of letters look like language.
+"""Words: an English frequency table, a book's own vocabulary, and a letter model.
 
-Two sources of evidence: a table of English shipped with the package (benchmarks/book_words.py makes
-it) and the book's own words, which also serve languages that the table lacks. The letter model is
-counted from the table itself: three letters in a row, weighted by the words' frequency. Knows
-nothing of lines and pages.
+The table is shipped with the package (benchmarks/book_words.py makes it); the book's own words also
+serve other languages. The letter model is estimated from the table: trigrams weighted by word
+frequency.
 """
 
 import lzma
@@ -23,13 +22,13 @@ ALPHABET = 27
 
 
 class Letters(NamedTuple):
-    """How words are spelt: log-probabilities, in nats, of a letter after two others."""
+    """Letter trigram model: log-probabilities, in nats, of a letter given the two before it."""
 
     logs: dict[str, float]
     unseen: float
 
     def score(self, word: str) -> float:
-        """Mean log-probability of a letter of the word, its end included.
+        """Mean log-probability per letter of the word, its end included.
 
         >>> letters().score("reading") > letters().score("rcadiug")
         True
@@ -41,7 +40,7 @@ class Letters(NamedTuple):
 
 @cache
 def english() -> dict[str, int]:
-    """English words and the binary logarithm of their frequency class, 0 if only listed.
+    """English words and their log2 frequency class, 0 if only listed.
 
     >>> english()["the"] > english()["zebra"], "tbe" in english()
     (True, False)
@@ -56,7 +55,7 @@ def english() -> dict[str, int]:
 
 @cache
 def letters() -> Letters:
-    """The letter model of the table: trigrams with add-one smoothing over 27 signs."""
+    """Letter model of the table: trigrams with add-one smoothing over 27 symbols."""
     counts: Counter[str] = Counter()
     before: Counter[str] = Counter()
     for word, size in english().items():
@@ -71,22 +70,22 @@ def letters() -> Letters:
 
 
 class Vocabulary(NamedTuple):
-    """The words of one book, lower case."""
+    """Counts of the words of one book, lower case."""
 
     words: Counter[str]
-    """Those whole on their line; a word broken at the end of a line is not counted."""
+    """Words that are complete on their line; words broken at a line end are not counted."""
     hyphenated: Counter[str]
-    """Those with a hyphen inside a line, as one."""
+    """Words with a hyphen inside a line."""
 
 
 def vocabulary(text: str) -> Vocabulary:
-    """The book's own words, those broken over two lines left out."""
+    """The book's own words, without those broken over two lines."""
     lowered = BREAK.sub("\n", text).lower()
     return Vocabulary(Counter(WORD.findall(lowered)), Counter(HYPHENATED.findall(lowered)))
 
 
 def is_english(word: str) -> bool:
-    """Whether the table has a word, or has it without an English ending.
+    """Whether the table has a word, with or without an English ending.
 
     >>> is_english("books"), is_english("l'eau"), is_english("it's")
     (True, False, True)

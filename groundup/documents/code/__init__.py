@@ -1,4 +1,4 @@
-"""Code: which files did people write here, under which licence, and are they sound?
+"""Code: the language, licence, quality and soundness of source files.
 
 Each file is one idea: language, lexing, generated code, comments, licences and their expressions,
 syntax, notebook, quality. The steps are listed in ../steps.py.

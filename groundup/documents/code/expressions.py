@@ -1,8 +1,8 @@
-"""SPDX licence expressions: read, joined, and held against a list of licences that are allowed.
+"""SPDX licence expressions: parsing, joining, and checking against an allow list.
 
-`MIT OR GPL-2.0-only` is allowed if one side is, `AND` if both are; an exception (`WITH`) only adds
-permissions, so its licence decides. `CC-BY-*` on the list stands for its versions. Knows
-nothing of where an expression was found.
+`A OR B` is allowed if one side is, `A AND B` if both are; an exception (`WITH`) only adds
+permissions, so its licence decides. `CC-BY-*` on the list matches its versions. Knows nothing of
+where an expression was found.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from groundup.core import ConfigError
 
 TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][\w.+-]*|[^\s]")
-# Ids that SPDX has renamed.
+# Ids that SPDX has renamed: old -> new.
 RENAMED = {
     f"{family}-{version}{old}": f"{family}-{version}{new}"
     for family, versions in {
@@ -23,24 +23,24 @@ RENAMED = {
 MAX_TOKENS = 200
 NAME = re.compile(r"[A-Za-z0-9](?:[\w.+-]*[\w.+])?(?:-?\*)?")
 VERSION = re.compile(r"(?:-[\d.]+(?:-\w+)*)?")
-"""What a star stands for: `-4.0`, `-3-clause`, `-2.0-or-later`, or nothing."""
+"""What a star matches: `-4.0`, `-3-clause`, `-2.0-or-later`, or nothing."""
 
 
 def read_expression(text: str) -> str:
-    """The expression at the start of a text, with today's ids; empty if there is none.
+    """The expression at the start of a text, with current ids; empty if there is none.
 
     >>> read_expression("(GPL-2.0+ OR mit) */"), read_expression("*/")
     ('GPL-2.0-or-later OR mit', '')
     """
     tokens = TOKEN.findall(text[:1_000])[:MAX_TOKENS]
-    place = expression_end(tokens)
-    if place == 0:
+    end = expression_end(tokens)
+    if end == 0:
         return ""
-    said = [RENAMED.get(token, token) for token in tokens[:place]]
-    said = [token.upper() if token.upper() in ("AND", "OR", "WITH") else token for token in said]
-    joined = " ".join(said).replace("( ", "(").replace(" )", ")")
-    whole = joined.startswith("(") and joined.endswith(")") and joined.count("(") == 1
-    return joined[1:-1] if whole else joined
+    ids = [RENAMED.get(token, token) for token in tokens[:end]]
+    ids = [token.upper() if token.upper() in ("AND", "OR", "WITH") else token for token in ids]
+    joined = " ".join(ids).replace("( ", "(").replace(" )", ")")
+    is_wrapped = joined.startswith("(") and joined.endswith(")") and joined.count("(") == 1
+    return joined[1:-1] if is_wrapped else joined
 
 
 def expression_end(tokens: list[str]) -> int:
@@ -64,19 +64,19 @@ def expression_end(tokens: list[str]) -> int:
 
 
 def join_all(expressions: Iterable[str]) -> str:
-    """All of these at once, each named once.
+    """Join expressions by AND, without repetitions.
 
     >>> join_all(["MIT", "Apache-2.0 OR MIT", "MIT"])
     'MIT AND (Apache-2.0 OR MIT)'
     """
-    found = list(dict.fromkeys(one for one in expressions if one))
-    if len(found) < 2:
-        return "".join(found)
-    return " AND ".join(f"({one})" if " OR " in one else one for one in found)
+    unique = list(dict.fromkeys(filter(None, expressions)))
+    if len(unique) < 2:
+        return "".join(unique)
+    return " AND ".join(f"({each})" if " OR " in each else each for each in unique)
 
 
 def checked(names: Sequence[str]) -> None:
-    """Raise ConfigError for a name on an allow list that no licence can have."""
+    """Raise ConfigError for a name on an allow list that matches no licence."""
     for name in names:
         if not NAME.fullmatch(name) or name.upper() in ("AND", "OR", "WITH"):
             raise ConfigError(
@@ -86,9 +86,9 @@ def checked(names: Sequence[str]) -> None:
 
 
 def covers(name: str, licence: str) -> bool:
-    """Whether a name on an allow list means a licence; a star is no NC or ND.
+    """Whether a name on an allow list matches a licence; a star does not match NC or ND.
 
-    >>> [covers("CC-BY-*", one) for one in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
+    >>> [covers("CC-BY-*", id) for id in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
     [True, False, True]
     """
     name, licence = name.lower(), licence.lower()
@@ -99,37 +99,36 @@ def covers(name: str, licence: str) -> bool:
 
 
 def allowed(expression: str, names: Collection[str]) -> bool:
-    """Whether a corpus that allows these ids may hold what the expression covers.
+    """Whether an expression is satisfied by the allowed ids.
 
     >>> allowed("GPL-2.0-only OR (MIT AND BSD-3-Clause)", {"MIT", "BSD-3-Clause"})
     True
     """
-    known = {name.lower() for name in names if not name.endswith("*")}
+    exact = {name.lower() for name in names if not name.endswith("*")}
     stars = [name for name in names if name.endswith("*")]
     values: list[bool] = []
-    waiting: list[str] = []
+    operators: list[str] = []
 
     def apply() -> None:
-        operator, right = waiting.pop(), values.pop()
+        operator, right = operators.pop(), values.pop()
         left = values.pop()
         values.append(left and right if operator == "AND" else left or right)
 
     tokens = TOKEN.findall(expression)
     for before, token in zip(["", *tokens], tokens, strict=False):
         if token == "(":
-            waiting.append(token)
+            operators.append(token)
         elif token == ")":
-            while waiting and waiting[-1] != "(":
+            while operators and operators[-1] != "(":
                 apply()
-            if waiting:
-                waiting.pop()
+            if operators:
+                operators.pop()
         elif token in ("AND", "OR"):
-            while waiting and waiting[-1] == "AND":
+            while operators and operators[-1] == "AND":
                 apply()
-            waiting.append(token)
+            operators.append(token)
         elif token != "WITH" and before != "WITH":
-            said = token.lower() in known or any(covers(name, token) for name in stars)
-            values.append(said)
-    while waiting and len(values) > 1:
+            values.append(token.lower() in exact or any(covers(name, token) for name in stars))
+    while operators and len(values) > 1:
         apply()
     return bool(values) and values[0]

@@ -15,7 +15,7 @@ from .lexing import comments
 
 
 def alternatives(kind: str) -> re.Pattern[str]:
-    """All patterns of a kind in generated.txt as one."""
+    """All patterns of a kind in generated.txt as one pattern."""
     text = (Path(__file__).parent / "generated.txt").read_text(encoding="utf-8")
     rows = (line.partition("\t") for line in text.splitlines() if not line.startswith("#"))
     return re.compile("|".join(row[2] for row in rows if row[0] == kind), re.IGNORECASE)
@@ -23,12 +23,11 @@ def alternatives(kind: str) -> re.Pattern[str]:
 
 GENERATED_NAMES = alternatives("name")
 MARKER = alternatives("marker")
-# Comments of a file whose syntax is not known: lines that begin with one of these.
+# Comments of a file of unknown syntax: lines that begin with one of these.
 COMMENT_LINE = re.compile(
     r"^[ \t]*(?:[%#;*\"!]|//|--|/\*|<!--|\.\\\"|\{#|REM\b|dnl\b)[^\n]*", re.MULTILINE
 )
-# What makes a marker a mention of one: words before it in its sentence, an opened quotation, or in
-# a docstring a comment's sign.
+# A marker is only mentioned if these words precede it in its sentence, or an opening quote.
 MENTION = re.compile(
     r"\b(?:whether|if|when|unless|not|never|detect(?:s|ed|ing)?|checks?(?: for| that)|looks? for"
     r"|skips|skipping|ignores|ignoring|recogni[sz]es?|finds|matches|matching|markers?|such as|like"
@@ -36,7 +35,7 @@ MENTION = re.compile(
     r"|[\"'`“‘](?://|\#|/\*)?[ ]?$",
     re.IGNORECASE,
 )
-# A comment quoted in a docstring, or in a comment.
+# A comment quoted in a docstring, and in a comment.
 FOREIGN = (re.compile(r"(?://|#|/\*)[^\w\n]*$"), re.compile(r"[*#/;][ \t]+(?://|#)[^\w\n]*$"))
 COMMENT_OPENS = re.compile(r"[rRuU]?(?:\"\"\"|''')?[/*#;%!<>\s-]*")
 SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
@@ -50,61 +49,62 @@ class GeneratedConfig(Config):
     """When a file counts as generated."""
 
     lines: int = 40
-    """Lines from the top in which a marker counts. Source: Go's rule wants it before the package
-    clause, StarCoder2 looks at 5 lines; licence headers of 30 lines push it down."""
+    """Lines from the top in which a marker counts. Source: Go requires it before the package
+    clause, StarCoder2 reads 5 lines; licence headers of 30 lines push it down."""
     tables: int = 3
-    """Names of parser tables, different or not, that make a file a parser's output. Source: own."""
+    """Occurrences of names of parser tables that make a file a parser's output. Source: own."""
 
 
 class Generated:
-    """Step: drops what a program wrote."""
+    """Step `code.generated`: drops files that a program wrote."""
 
     def __init__(self, config: GeneratedConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Process one record."""
         name = PurePosixPath(record.path).name.lower()
         if GENERATED_NAMES.fullmatch(name):
             return Ruling("code: generated", details=f"its name, {name}")
-        if found := self.marker(record):
-            return Ruling("code: generated", details=f"marker: {found}")
+        if marker := self.marker(record):
+            return Ruling("code: generated", details=f"marker: {marker}")
         if record.kind == "notebook" or record.kind == "markdown":
             return PASS
-        if len(found := TABLES.findall(record.text[:100_000])) >= self.config.tables:
-            return Ruling("code: generated", details=f"parser tables: {', '.join(found[:3])}")
+        if len(names := TABLES.findall(record.text[:100_000])) >= self.config.tables:
+            return Ruling("code: generated", details=f"parser tables: {', '.join(names[:3])}")
         return PASS
 
     def marker(self, record: Record) -> str:
-        """The marker in a comment near the top, or nothing."""
+        """The marker in a comment near the top, or an empty string."""
         top = first_lines(record.text, self.config.lines)
         if not MARKER.search(top):
             return ""
         language = named_language(record)
-        places = [(piece.start, piece.end) for piece in comments(top, language)]
+        ranges = [(comment.start, comment.end) for comment in comments(top, language)]
         if not tables().syntax.get(language):
-            places = [found.span() for found in COMMENT_LINE.finditer(top)]
-        block = last = said = 0
-        for start, end in places:
+            ranges = [match.span() for match in COMMENT_LINE.finditer(top)]
+        block = last = mentioned = 0
+        for start, end in ranges:
             if top[last:start].strip() or "\n\n" in top[last:start]:
-                block = start  # lines of comments that follow each other are read as one
+                block = start  # consecutive comment lines are one block
             last = end
-            for found in MARKER.finditer(top, start, end):
-                if is_mention(top, block, found):
-                    said = top.find("\n", found.end()) % (len(top) + 1)  # the rest of its line
-                elif found.start() >= said:
-                    return " ".join(found[0].split())[:100]
+            for match in MARKER.finditer(top, start, end):
+                if is_mention(top, block, match):
+                    # A mention extends to the end of its line.
+                    mentioned = top.find("\n", match.end()) % (len(top) + 1)
+                elif match.start() >= mentioned:
+                    return " ".join(match[0].split())[:100]
         return ""
 
 
-def is_mention(text: str, start: int, found: re.Match[str]) -> bool:
-    """Whether a marker in the comment from `start` is spoken of rather than set.
+def is_mention(text: str, start: int, marker: re.Match[str]) -> bool:
+    """Whether a marker in the comment from `start` is mentioned rather than used.
 
-    >>> said, set = "# Checks whether a file was automatically generated", "# @generated"
-    >>> [is_mention(text, 0, MARKER.search(text)) for text in (said, set)]
+    >>> mention, use = "# Checks whether a file was automatically generated", "# @generated"
+    >>> [is_mention(text, 0, MARKER.search(text)) for text in (mention, use)]
     [True, False]
     """
-    at = found.start() + len(found[0]) - len(found[0].lstrip(" \t/*#;%!-"))
+    at = marker.start() + len(marker[0]) - len(marker[0].lstrip(" \t/*#;%!-"))
     opens = COMMENT_OPENS.match(text, start, max(start, at))
     assert opens is not None
     before = text[max(opens.end(), at - 300) : at]
@@ -113,5 +113,5 @@ def is_mention(text: str, start: int, found: re.Match[str]) -> bool:
 
 
 def first_lines(text: str, lines: int) -> str:
-    """The first lines of a text, 300 characters a line at most on average."""
+    """The first lines of a text, of 300 characters on average at most."""
     return "\n".join(text[: lines * 300].split("\n", lines)[:lines])

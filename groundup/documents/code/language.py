@@ -1,9 +1,9 @@
-"""The programming language of a file: by its name, its first line, then by what only it can say.
+"""The programming language of a file: by its name, its first line, then by distinctive content.
 
-Endings, whole names and interpreters stand in languages.txt, with the syntax of comments and
-strings that lexing.py knows. Endings that several languages share are settled by a line that only
-one of them has. Knows nothing of natural languages and guesses nothing: what none of these tells
-is the empty name.
+Extensions, file names and interpreters are listed in languages.txt, with the syntax family of
+comments and strings (lexing.py). An extension that several languages share is decided by a line
+that only one of them has. Knows nothing of natural languages and guesses nothing: an undecided file
+has an empty language.
 """
 
 import re
@@ -25,7 +25,7 @@ MODELINE = re.compile(
 )
 MODES = {"sh": "bash", "shell-script": "bash", "cperl": "perl", "js2": "javascript", "cpp": "c++"}
 
-# What settles an ending that several languages share: ending, pattern, language; the first wins.
+# Decides extensions that several languages share: extension, pattern, language; the first wins.
 SETTLED = tuple(
     (ending, re.compile(pattern, re.MULTILINE), language)
     for ending, pattern, language in (
@@ -57,7 +57,7 @@ SETTLED = tuple(
         (".t", r"^[ \t]*(?:use|package) [\w:]+", "perl"),
     )
 )  # fmt: skip
-# What a file without a telling name begins with.
+# Beginnings of files whose name decides nothing.
 OPENINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), language)
     for pattern, language in (
@@ -74,18 +74,18 @@ OPENINGS = tuple(
 
 
 class LanguageConfig(Config):
-    """Which languages a corpus of code takes."""
+    """Which languages to keep."""
 
     keep: tuple[str, ...] = ()
-    """Names as in languages.txt; empty takes all."""
+    """Names as in languages.txt; empty keeps all."""
     unknown: Literal["drop", "keep"] = "keep"
-    """What becomes of files whose language nothing tells; where `keep` names languages, they go.
-    `drop_unknown = true` is an older way to say `drop`. Source: the pipeline's owner decides."""
+    """Files of unknown language; they are dropped if `keep` is set. `drop_unknown = true` is the
+    old spelling of `drop`. Source: the pipeline's owner decides."""
 
     @model_validator(mode="before")
     @classmethod
     def read_older(cls, values: Any) -> Any:
-        """`drop_unknown`, as it was called."""
+        """Accept the old setting `drop_unknown`."""
         if isinstance(values, dict) and isinstance(old := values.get("drop_unknown"), bool):
             rest = {name: value for name, value in values.items() if name != "drop_unknown"}
             return {"unknown": "drop" if old else "keep"} | rest
@@ -93,15 +93,15 @@ class LanguageConfig(Config):
 
 
 class Known(NamedTuple):
-    """A language and what told it."""
+    """A language and the evidence for it."""
 
     name: str
-    """Empty if nothing tells."""
+    """Empty if unknown."""
     by: Literal["name", "first line", "content", ""]
 
 
 class Tables(NamedTuple):
-    """languages.txt, by what is looked up."""
+    """languages.txt as look-up tables."""
 
     endings: dict[str, str]
     names: dict[str, str]
@@ -110,36 +110,36 @@ class Tables(NamedTuple):
 
 
 class Language:
-    """Step: the language of a file, into the metadata as `code_language`."""
+    """Step `code.language`: records the language of a file as `code_language`."""
 
     def __init__(self, config: LanguageConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
-        known = language_of(record.path, record.text)
-        if not known.name and self.config.unknown == "drop":
+        """Process one record."""
+        found = language_of(record.path, record.text)
+        if not found.name and self.config.unknown == "drop":
             return Ruling("code: unknown language")
-        if self.config.keep and known.name not in self.config.keep:
-            return Ruling("code: another language", details=known.name or "unknown")
-        return Ruling(metadata={"code_language": known.name, "code_language_by": known.by})
+        if self.config.keep and found.name not in self.config.keep:
+            return Ruling("code: another language", details=found.name or "unknown")
+        return Ruling(metadata={"code_language": found.name, "code_language_by": found.by})
 
 
 @cache
 def tables() -> Tables:
     """Read languages.txt."""
-    found = Tables({}, {}, {}, {})
+    result = Tables({}, {}, {}, {})
     text = (Path(__file__).parent / "languages.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         if line.startswith("#"):
             continue
         language, names, interpreters, syntax = line.split("|")
-        found.syntax[language] = syntax
+        result.syntax[language] = syntax
         for name in names.split():
             is_name = not name.startswith(".") or name in (".bashrc", ".profile", ".clang-format")
-            (found.names if is_name else found.endings).setdefault(name, language)
-        found.interpreters.update(dict.fromkeys(interpreters.split(), language))
-    return found
+            (result.names if is_name else result.endings).setdefault(name, language)
+        result.interpreters.update(dict.fromkeys(interpreters.split(), language))
+    return result
 
 
 def language_of(path: str, text: str) -> Known:
@@ -150,33 +150,33 @@ def language_of(path: str, text: str) -> Known:
     >>> language_of("list.h", "template <class T> struct List;").name
     'c++'
     """
-    known, name = tables(), PurePosixPath(path).name.lower()
+    table, name = tables(), PurePosixPath(path).name.lower()
     ending = PurePosixPath(name).suffix
     start = text[:LOOKED_AT]
-    if name in known.names:
-        return Known(known.names[name], "name")
+    if name in table.names:
+        return Known(table.names[name], "name")
     for shared, pattern, language in SETTLED:
         if ending == shared and pattern.search(start):
             return Known(language, "content")
-    if ending in known.endings:
-        return Known(known.endings[ending], "name")
+    if ending in table.endings:
+        return Known(table.endings[ending], "name")
     stem = name.partition(".")[0]
     if stem in ("dockerfile", "makefile", "readme", "license", "licence", "copying", "changelog"):
-        return Known(known.names[stem], "name")
+        return Known(table.names[stem], "name")
     return by_content(start)
 
 
 def by_content(start: str) -> Known:
-    """The language by the first line, an editor's mode line or the opening."""
-    known = tables()
-    if found := SHEBANG.match(start):
-        interpreter = found[1].lower()
-        if interpreter in known.interpreters:
-            return Known(known.interpreters[interpreter], "first line")
-    if found := MODELINE.search(start[:1_000]):
-        mode = (found[1] or found[2]).lower()
+    """The language by the first line, an editor's mode line or the beginning."""
+    table = tables()
+    if match := SHEBANG.match(start):
+        interpreter = match[1].lower()
+        if interpreter in table.interpreters:
+            return Known(table.interpreters[interpreter], "first line")
+    if match := MODELINE.search(start[:1_000]):
+        mode = (match[1] or match[2]).lower()
         mode = MODES.get(mode, mode)
-        if mode in known.syntax:
+        if mode in table.syntax:
             return Known(mode, "first line")
     opening = start.lstrip()[:500]
     for pattern, language in OPENINGS:
@@ -186,6 +186,6 @@ def by_content(start: str) -> Known:
 
 
 def named_language(record: Record) -> str:
-    """The language that `code.language` found, or what name and text tell now."""
-    found = record.metadata.get("code_language")
-    return found if isinstance(found, str) else language_of(record.path, record.text).name
+    """The language that `code.language` recorded, else that of path and text."""
+    language = record.metadata.get("code_language")
+    return language if isinstance(language, str) else language_of(record.path, record.text).name

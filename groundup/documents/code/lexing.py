@@ -1,9 +1,9 @@
-"""Comments and strings of a file, found by one linear pattern for each family of syntaxes.
+"""Comments and strings of a file, by one linear pattern per family of syntaxes.
 
-Good enough to count, to tell a marker in a comment from the same words in a string, and to balance
-brackets; not a parser. Chosen over pygments (one Python call a token and some patterns that
-backtrack) because a corpus is lexed whole: a family is one alternation in which every branch, once
-begun, takes characters until its end or the text's, so no text is read twice.
+Sufficient for counting, for distinguishing comments from strings, and for balancing brackets; not a
+parser. Preferred to pygments (a Python call per token, and patterns that backtrack) because every
+file of a corpus is lexed: a family is one alternation, each branch of which consumes characters up
+to its end or the text's, so no text is read twice.
 """
 
 import re
@@ -29,7 +29,7 @@ JS_PATTERN = (
     r"(?:(?:\\.|\[[^\]\\\n]*(?:\\.[^\]\\\n]*)*\])[^/\\\n\[]*)*/?"
 )
 
-# Family: the branches that are comments, the branches that are strings.
+# Family -> pattern of comments, pattern of strings.
 FAMILIES = {
     "c": (f"{BLOCK}|{LINE}", f'R"\\([\\s\\S]*?(?:\\)"|\\Z)|{DOUBLE}|{CHARACTER}'),
     "go": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{CHARACTER}|`[^`]*`?"),
@@ -63,7 +63,7 @@ FAMILIES = {
 
 
 class Piece(NamedTuple):
-    """A comment or a string literal, marks included."""
+    """A comment or a string literal, with its delimiters."""
 
     is_comment: bool
     start: int
@@ -72,7 +72,7 @@ class Piece(NamedTuple):
 
 @cache
 def family_pattern(family: str) -> re.Pattern[str]:
-    """One pattern of a family: `comment` or else a string."""
+    """The pattern of a family; the group `comment` matches comments."""
     comments, strings = FAMILIES[family]
     if "\\1" in comments:  # the group `comment` comes first
         comments = comments.replace("\\1", "\\2")
@@ -80,7 +80,7 @@ def family_pattern(family: str) -> re.Pattern[str]:
 
 
 def pieces(text: str, language: str) -> Iterator[Piece]:
-    """Yield the comments and strings of a file in order; none where the syntax is not known.
+    """Yield the comments and strings of a file in order; none if the syntax is unknown.
 
     >>> source = "x = '#no'  # yes"
     >>> [(p.is_comment, source[p.start : p.end]) for p in pieces(source, "python")]
@@ -89,9 +89,9 @@ def pieces(text: str, language: str) -> Iterator[Piece]:
     family = tables().syntax.get(language, "")
     if not family:
         return
-    for found in family_pattern(family).finditer(text):
-        if found.end() > found.start():
-            yield Piece(found["comment"] is not None, found.start(), found.end())
+    for match in family_pattern(family).finditer(text):
+        if match.end() > match.start():
+            yield Piece(match["comment"] is not None, match.start(), match.end())
 
 
 def comments(text: str, language: str) -> list[Piece]:
@@ -99,10 +99,10 @@ def comments(text: str, language: str) -> list[Piece]:
     return [piece for piece in pieces(text, language) if piece.is_comment]
 
 
-def without(text: str, taken: list[Piece]) -> str:
-    """The text without these pieces, a space in the place of each."""
+def without(text: str, removed: list[Piece]) -> str:
+    """The text with each of these comments or strings replaced by a space."""
     kept, at = [], 0
-    for piece in taken:
+    for piece in removed:
         kept.append(text[at : piece.start])
         at = piece.end
     return " ".join([*kept, text[at:]])

@@ -1,11 +1,11 @@
-"""Which licence a file states: tags, whole texts and notices, as an SPDX expression with evidence.
+"""The licence that a file states by tags, texts and notices, as an SPDX expression with evidence.
 
-A file becomes its words. An SPDX tag is read as it stands; known notices and references must match
-word for word; texts of which a copy says "THE AUTHOR" and another "ACME INC." are found by their
-runs of five words, counted where they lie close together. The longest finding wins, what overlaps
-it goes, and what is left is joined by AND. The known words are data (licences.txt.xz, made by
-benchmarks/licence_texts.py). What stands in strings or is denied or only spoken of states nothing.
-Knows nothing of folders; corpus/prepare/folder_licences.py passes theirs on.
+The file is split into words. SPDX tags are parsed; known notices and references must match word for
+word; licence texts, whose copies differ in names ("THE AUTHOR", "ACME INC."), are matched by runs
+of five words close together. Of overlapping matches the longest wins, and the rest are joined by
+AND. The known phrases are data (licences.txt.xz, made by benchmarks/licence_texts.py). Text in
+strings, denials and mentions are ignored. Knows nothing of folders;
+corpus/prepare/folder_licences.py adds their licences.
 """
 
 import lzma
@@ -35,7 +35,7 @@ TAG = re.compile(
     r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
 )
 MARKS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
-# Before a short statement in its sentence: it denies the licence, or only speaks of it.
+# Before a short statement in its sentence: the licence is denied or only mentioned.
 DENIED = re.compile(
     r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
     r"|checks? (?:if|for|that)|(?:in)?compatible with|such as|for example|e\.g\.|instead of)\b",
@@ -43,14 +43,14 @@ DENIED = re.compile(
 )
 SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
 SHORT_WORDS, BEFORE = 25, 120
-# Words between two licences of which one may choose.
+# Words between two licences that are alternatives.
 CHOICE = re.compile(r"(?:at your option )?or (?:(?:at your option|under|the|terms|of|a|an|any) )*")
-# A string that is a licence's name all the same: a manifest's field or a classifier.
+# Before a string that names a licence: a manifest's field or a classifier.
 FIELD = re.compile(r"(?i)licen[cs]e\w*[\"']?\]?\s{0,4}(?:=>|[=:(])\s{0,4}[\[{(]?\s{0,4}$")
 MAX_FIELD = 100
 MANIFESTS = frozenset({"json", "toml", "yaml", "ini", "xml", "markdown", "restructuredtext"})
 TAG_LINES = 20
-# The only names that state a licence as one word.
+# The only single words that state a licence.
 ONE_WORD = re.compile(r"(?:gnu)?[la]?gplv?\d+(?:\+|plus)?")
 VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
 ID = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -58,13 +58,13 @@ RUN = 5
 GAP = 40
 MIN_COPY_WORDS = 15
 WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
-# Names of licences: a short notice found only in part must speak of the same ones as the file.
+# Names of licences: a short notice that matches in part must name the same ones as the file.
 NAMES: frozenset[str] = frozenset(
     "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
     " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
 )
 SHORT_COPY = 60
-# What the GPL's name alone means: any version. It adds nothing where a version is stated.
+# The GPL's name alone: any version. Ignored where a version is stated.
 VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
 NAMED = ("reference", "tag")
 TRIED, FAILED = 3, 0.1
@@ -89,22 +89,22 @@ PERMISSIVE = (
 
 
 class LicenceConfig(Config):
-    """Which licences a corpus of code takes."""
+    """Which licences to allow."""
 
     allow: tuple[str, ...] = PERMISSIVE
-    """SPDX ids; `*` at the end stands for a version, but NC and ND must be named. Source: the
+    """SPDX ids; a final `*` matches any version, but not NC and ND. Source: the
     permissive list of The Stack (arXiv:2211.15533)."""
     unknown: Literal["drop", "keep"] = "drop"
-    """What becomes of files that state none, inherit none, and whose source's `licence` (or their
-    row's) is not on the allow list. Keep them here if the survey
-    `code.folder_licences` follows, which looks at the folders above."""
+    """Files that state and inherit no licence, and whose source's `licence` (or their row's) is not
+    on the allow list. Keep them if `code.folder_licences`, which reads the parent folders, follows.
+    """
     min_coverage: float = 0.85
-    """Share of a text's words that must be found, in runs of five, close together. Source: own, on
-    1,000 files beside scancode (benchmarks/code_licences.py)."""
+    """Share of a text's words that must match, in runs of five, close together. Source: own, on
+    1,000 files compared with scancode (benchmarks/code_licences.py)."""
 
 
 class Evidence(NamedTuple):
-    """One place that states a licence."""
+    """One statement of a licence in a file."""
 
     expression: str
     """SPDX."""
@@ -113,14 +113,14 @@ class Evidence(NamedTuple):
     line: int
     """Counted from 1."""
     words: int
-    """How many words match."""
+    """Number of matching words."""
 
 
 class Stated(NamedTuple):
-    """What a file says of its licence."""
+    """The licence that a file states."""
 
     expression: str
-    """SPDX; empty if it says nothing."""
+    """SPDX; empty if it states none."""
     evidence: tuple[Evidence, ...]
 
 
@@ -135,27 +135,27 @@ class Found(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A text that was found in part."""
+    """A partial match of a licence text."""
 
     weight: float
     start: int
     end: int
     expression: str
     coverage: float
-    """Share of the text's words."""
+    """Share of the text's words that match."""
 
 
 class Phrases(NamedTuple):
-    """licences.txt.xz made ready."""
+    """The phrases of licences.txt.xz, indexed."""
 
     spelt: dict[str, str]
-    """Words by the one that stands for them (licence, licenses); empty if they say nothing (a)."""
+    """Word -> its canonical spelling (licenses -> licence); empty for words to skip (a)."""
     exact: dict[str, list[tuple[str, str, str]]]
-    """First two words, or the only one → phrases that begin so, the longest first: words,
+    """First two words, or the only one -> phrases with that beginning, the longest first: words,
     expression, kind."""
     vocabulary: dict[str, int]
     labels: list[tuple[str, list[str], frozenset[str]]]
-    """Of each text: its expression, the phrases without which it is not meant, names it has."""
+    """For each text: its expression, the phrases that it requires, the names in it."""
     sizes: np.ndarray
     """Words of each text."""
     runs: np.ndarray
@@ -165,17 +165,17 @@ class Phrases(NamedTuple):
 
 
 class Licence:
-    """Step: the licence that a file states, into the metadata as `licence`; others are dropped."""
+    """Step `code.licence`: records the licence of a file, and drops licences not allowed."""
 
     def __init__(self, config: LicenceConfig) -> None:
         checked(config.allow)
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
-        headers = record.metadata.get("aside", {}).get("header", [])  # code.comments put it there
-        spoken = without_strings(record.text, named_language(record))
-        stated = licence_of("\n".join([*headers, spoken]), self.config.min_coverage)
+        """Process one record."""
+        headers = record.metadata.get("aside", {}).get("header", [])  # moved there by code.comments
+        text = without_strings(record.text, named_language(record))
+        stated = licence_of("\n".join([*headers, text]), self.config.min_coverage)
         expression, by = stated.expression, "file"
         if not expression and (inherited := record.metadata.get("repository_licence")):
             expression, by = str(inherited), "repository"
@@ -188,19 +188,19 @@ class Licence:
         return Ruling(metadata=metadata)
 
     def unstated(self, record: Record) -> Ruling:
-        """Rule about a file that states none and inherits none: its row or its source may."""
-        known = record.metadata.get("licence") or ""
-        known = join_all(map(str, known)) if isinstance(known, list) else str(known)
-        if allowed(known, self.config.allow):
-            return Ruling(metadata={"licence": known, "licence_by": "source"})
+        """Decide about a file that states and inherits no licence, by its row's or its source's."""
+        licence = record.metadata.get("licence") or ""
+        licence = join_all(map(str, licence)) if isinstance(licence, list) else str(licence)
+        if allowed(licence, self.config.allow):
+            return Ruling(metadata={"licence": licence, "licence_by": "source"})
         drop = self.config.unknown == "drop"
         reason = "code: no licence stated" if drop else ""
-        return Ruling(reason, details=known, metadata={} if known else {"licence": ""})
+        return Ruling(reason, details=licence, metadata={} if licence else {"licence": ""})
 
 
 @cache
 def phrases() -> Phrases:
-    """Read the licences' words; takes about a second, once a process."""
+    """Read licences.txt.xz; takes about a second, once per process."""
     data = (Path(__file__).parent / "licences.txt.xz").read_bytes()
     exact: dict[str, list[tuple[str, str, str]]] = {}
     texts: list[tuple[str, list[str], str]] = []
@@ -220,8 +220,8 @@ def phrases() -> Phrases:
             needed = VERSION.findall(words) if kind == "notice" else []
             needed += required.split(";") if required else []
             texts.append((expression, needed, words))
-    for same in exact.values():
-        same.sort(key=lambda one: (-len(one[0]), one))
+    for alternatives in exact.values():
+        alternatives.sort(key=lambda phrase: (-len(phrase[0]), phrase))
     vocabulary: dict[str, int] = {}
     hashed, owners, sizes = [], [], []
     for owner, (_, _, words) in enumerate(texts):
@@ -260,10 +260,10 @@ def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
     if not GATE.search(text):
         return Stated("", ())
     starts, words, spelt = [], [], phrases().spelt
-    for found in WORD.finditer(MARKS.sub(lambda mark: " " * len(mark[0]), text)):
-        word = found[0].lower()
+    for match in WORD.finditer(MARKS.sub(lambda mark: " " * len(mark[0]), text)):
+        word = match[0].lower()
         if word := spelt.get(word, word):
-            starts.append(found.start())
+            starts.append(match.start())
             words.append(word)
     matches = [*tags(text, starts), *notices(words), *copies(words, min_coverage)]
     kept = [m for m in specific(longest(matches)) if not is_denied(text, starts, m)]
@@ -276,7 +276,7 @@ def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
 
 
 def without_strings(text: str, language: str) -> str:
-    """A file without what its strings say and, where it has no comments, without late tags.
+    """Blank the strings of a file or, if its language has no comments, tags after the first lines.
 
     >>> without_strings('X = "SPDX-License-Identifier: MIT"  # a', "python").split()
     ['X', '=', '#', 'a']
@@ -288,18 +288,18 @@ def without_strings(text: str, language: str) -> str:
         return top + TAG.sub(lambda tag: " " * len(tag[0]), text[len(top) :])
     kept, at = [], 0
     for piece in pieces(text, language):
-        said = text[piece.start : piece.end]
-        is_field = len(said) <= MAX_FIELD and (
-            FIELD.search(text[max(0, piece.start - 30) : piece.start]) or said[1:9] == "License "
+        literal = text[piece.start : piece.end]
+        is_field = len(literal) <= MAX_FIELD and (
+            FIELD.search(text[max(0, piece.start - 30) : piece.start]) or literal[1:9] == "License "
         )
         if not piece.is_comment and not is_field:
-            kept += [text[at : piece.start], re.sub(r"[^\n]", " ", said)]
+            kept += [text[at : piece.start], re.sub(r"[^\n]", " ", literal)]
             at = piece.end
     return "".join([*kept, text[at:]])
 
 
 def is_denied(text: str, starts: list[int], match: Found) -> bool:
-    """Whether a short statement is denied or only spoken of in its sentence."""
+    """Whether a short statement is denied or only mentioned in its sentence."""
     if match.by == "tag" or match.end - match.start >= SHORT_WORDS:
         return False
     at = starts[match.start]
@@ -307,7 +307,7 @@ def is_denied(text: str, starts: list[int], match: Found) -> bool:
 
 
 def choices(kept: list[Found], words: list[str]) -> list[str]:
-    """The expressions in order, those with a mere `or` between them as a choice.
+    """The expressions in order, those with only `or` between them joined by OR.
 
     >>> licence_of("either the GPL v2 or the MIT license, at your option").expression
     'GPL-2.0-only OR MIT'
@@ -323,96 +323,96 @@ def choices(kept: list[Found], words: list[str]) -> list[str]:
 
 
 def tags(text: str, starts: list[int]) -> list[Found]:
-    """SPDX tags."""
-    found = []
+    """Matches of SPDX tags."""
+    matches = []
     for match in TAG.finditer(text):
         if expression := read_expression(match[1]):
             start = bisect_left(starts, match.start())
             end = bisect_left(starts, match.start(1) + len(expression))
             expression = ID.sub(lambda id: ids().get(id[0].lower(), id[0]), expression)
-            found.append(Found(TAG_WORDS, start, max(start + 1, end), expression, "tag"))
-    return found
+            matches.append(Found(TAG_WORDS, start, max(start + 1, end), expression, "tag"))
+    return matches
 
 
 @cache
 def ids() -> dict[str, str]:
-    """Known SPDX ids by their small letters, for people write `mit`."""
-    known = {*PERMISSIVE, *(id for label, *_ in phrases().labels for id in ID.findall(label))}
-    named = {id.lower(): id for id in sorted(known)}
-    return named | {old.lower(): new for old, new in RENAMED.items()}
+    """Known SPDX ids by their lower case, since people write `mit`."""
+    canonical = {*PERMISSIVE, *(id for label, *_ in phrases().labels for id in ID.findall(label))}
+    by_lower = {id.lower(): id for id in sorted(canonical)}
+    return by_lower | {old.lower(): new for old, new in RENAMED.items()}
 
 
 def notices(words: list[str]) -> list[Found]:
-    """Known notices and references, word for word; the longest at each word."""
-    exact, found = phrases().exact, []
+    """Exact matches of known notices and references; the longest at each word."""
+    exact, matches = phrases().exact, []
     joined, at = " ".join(words) + " ", 0
     for start, word in enumerate(words):
         begin = f"{word} {words[start + 1]}" if start + 1 < len(words) else word
         for phrase, expression, kind in (*exact.get(begin, ()), *exact.get(word, ())):
             if joined.startswith(phrase, at):
                 size = phrase.count(" ")
-                found.append(Found(size, start, start + size, expression, kind))
+                matches.append(Found(size, start, start + size, expression, kind))
                 break
         at += len(word) + 1
-    return found
+    return matches
 
 
 def copies(words: list[str], min_coverage: float) -> list[Found]:
-    """Texts of which enough runs of five words lie close together."""
-    known = phrases()
-    runs = runs_of([known.vocabulary.get(word, 0) for word in words])
-    first = np.searchsorted(known.runs, runs, "left")
-    count = np.searchsorted(known.runs, runs, "right") - first
-    places = np.repeat(np.arange(len(runs)), count)
-    offsets = np.arange(len(places)) - np.repeat(np.cumsum(count) - count, count)
-    owners = known.owners[np.repeat(first, count) + offsets]
-    total = np.bincount(owners, minlength=len(known.sizes)) if len(owners) else known.sizes * 0
-    near = np.flatnonzero(total >= NEAR * known.sizes)
+    """Licence texts of which enough runs of five words are close together."""
+    data = phrases()
+    runs = runs_of([data.vocabulary.get(word, 0) for word in words])
+    first = np.searchsorted(data.runs, runs, "left")
+    count = np.searchsorted(data.runs, runs, "right") - first
+    positions = np.repeat(np.arange(len(runs)), count)
+    offsets = np.arange(len(positions)) - np.repeat(np.cumsum(count) - count, count)
+    owners = data.owners[np.repeat(first, count) + offsets]
+    total = np.bincount(owners, minlength=len(data.sizes)) if len(owners) else data.sizes * 0
+    near = np.flatnonzero(total >= NEAR * data.sizes)
     order = np.argsort(owners, kind="stable")
     ends = np.cumsum(total)
-    # A notice has hundreds of variants: the fullest few of each licence are enough.
+    # A notice has hundreds of variants: the best few of each licence are enough.
     tried: dict[str, float] = defaultdict(float)
-    found = []
-    for owner in near[np.argsort(-(total[near] ** 2 / known.sizes[near]), kind="stable")]:
-        expression = known.labels[owner][0]
+    matches = []
+    for owner in near[np.argsort(-(total[near] ** 2 / data.sizes[near]), kind="stable")]:
+        expression = data.labels[owner][0]
         if tried[expression] < TRIED:
-            at = places[order[ends[owner] - total[owner] : ends[owner]]]
+            at = positions[order[ends[owner] - total[owner] : ends[owner]]]
             more = copies_of(int(owner), words, runs, at)
             tried[expression] += 1 if more else FAILED
-            found += [one for one in more if one.coverage >= min_coverage]
-    return [Found(one.weight, one.start, one.end, one.expression, "text") for one in found]
+            matches += [copy for copy in more if copy.coverage >= min_coverage]
+    return [Found(c.weight, c.start, c.end, c.expression, "text") for c in matches]
 
 
 def copies_of(owner: int, words: list[str], runs: np.ndarray, at: np.ndarray) -> list[Copy]:
-    """The places where one text's runs lie close together, with the phrases that it needs."""
-    known, found = phrases(), []
-    expression, required, names = known.labels[owner]
+    """Where one text's runs are close together, with the phrases that it requires."""
+    data, matches = phrases(), []
+    expression, required, names = data.labels[owner]
     for group in np.split(at, np.flatnonzero(np.diff(at) > GAP) + 1):
         _, first = np.unique(runs[group], return_index=True)
         once = group[np.sort(first)]
         matched = RUN + int(np.minimum(np.diff(once), RUN).sum())
-        coverage = min(1.0, matched / known.sizes[owner])
+        coverage = min(1.0, matched / data.sizes[owner])
         start, end = int(group[0]), int(group[-1]) + RUN
         if coverage >= NEAR:
-            said = " ".join(words[start:end])
-            is_other = known.sizes[owner] < SHORT_COPY and names != NAMES & set(words[start:end])
-            if not is_other and all(phrase in said for phrase in required):
-                # Words in between weigh more than an end that is missing: see Apache's appendix.
+            text = " ".join(words[start:end])
+            is_other = data.sizes[owner] < SHORT_COPY and names != NAMES & set(words[start:end])
+            if not is_other and all(phrase in text for phrase in required):
+                # Inserted words cost more than a missing end, such as Apache's appendix.
                 weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
                 is_sure = required and matched >= MIN_PHRASE_WORDS and coverage >= WITH_PHRASE
                 coverage = 1.0 if is_sure else coverage
-                found.append(Copy(weight, start, end, expression, coverage))
-    return found
+                matches.append(Copy(weight, start, end, expression, coverage))
+    return matches
 
 
 def specific(kept: list[Found]) -> list[Found]:
-    """The matches without mere names of the GPL where others say which version is meant."""
-    said = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
-    return [m for m in kept if not (m.expression in VERSIONLESS and m.by in NAMED and said)]
+    """Drop mere names of the GPL if another match states its version."""
+    versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
+    return [m for m in kept if not (m.expression in VERSIONLESS and m.by in NAMED and versions)]
 
 
 def longest(matches: list[Found]) -> list[Found]:
-    """The matches that win, in order: each the weightiest of those that overlap it."""
+    """The matches with the largest weight among those that overlap them, in order."""
     kept: list[Found] = []
     for match in sorted(matches, key=lambda m: (-m.weight, m.start, m.expression)):
         at = bisect_left(kept, match.start, key=lambda m: m.start)

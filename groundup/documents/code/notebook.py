@@ -1,9 +1,9 @@
-"""Notebooks: the cells as text, each with its span; outputs and embedded images go, with a reason.
+"""Notebooks: the cells as text, each with a span; outputs and embedded images are removed.
 
-The JSON is read token by token, so that every character of a cell's source is mapped to its bytes
-in the .ipynb file; escapes such as \\n and \\u00e9 are single places. Outputs become text only
-to be cut, so that the log holds what was lost. Code stands in fences, as in Markdown, unless the
-configuration says otherwise. Knows nothing of what a cell computes.
+The JSON is read token by token, so that every character of a cell's source maps to its bytes in the
+.ipynb file; an escape such as \\n or \\u00e9 is one segment. Outputs are added to the text and
+removed by edits, so that the log has them. Code is fenced as in Markdown, unless configured
+otherwise.
 """
 
 import json
@@ -30,16 +30,16 @@ MAX_DEPTH = 1_000
 
 
 class NotebookConfig(Config):
-    """How a notebook becomes text."""
+    """Settings of `code.notebook`."""
 
     fences: bool = True
-    """Put code cells between fences with their language; otherwise cells follow each other bare."""
+    """Enclose code cells in fences with their language."""
     keep_raw: bool = False
-    """Keep raw cells, which are for exporters. Source: own."""
+    """Keep raw cells, which are meant for exporters. Source: own."""
 
 
 class Value(NamedTuple):
-    """A JSON value in the file: where it stands and where it lies."""
+    """A JSON value: its path in the document and its bytes in the file."""
 
     path: tuple[str | int, ...]
     start: int
@@ -47,13 +47,13 @@ class Value(NamedTuple):
 
 
 class Notebook:
-    """Step: makes text of a notebook's bytes."""
+    """Step `code.notebook`: extracts the text of a notebook."""
 
     def __init__(self, config: NotebookConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Process one record."""
         data = record.data or record.text.encode("utf-8", "surrogatepass")
         if not (record.kind == "notebook" or record.path.endswith(".ipynb")):
             return Ruling()
@@ -63,21 +63,21 @@ class Notebook:
         except (ValueError, RecursionError, DataError) as error:
             return Ruling("notebook: not readable", details=str(error)[:200])
         language = language_of_kernel(notebook)
-        made = Maker(data, self.config, language)
-        made.make(cells, list(values(data)))
-        if not made.text.strip():
+        builder = Maker(data, self.config, language)
+        builder.make(cells, list(values(data)))
+        text = "".join(builder.pieces)
+        if not text.strip():
             return Ruling("notebook: no cells")
-        text = "".join(made.pieces)
-        source = SourceMap(text, tuple(made.segments))
+        source = SourceMap(text, tuple(builder.segments))
         return Ruling(
-            made=Made(source, tuple(made.spans)),
-            edits=tuple(sorted(made.edits)),
+            made=Made(source, tuple(builder.spans)),
+            edits=tuple(sorted(builder.edits)),
             metadata={"notebook_language": language, "cells": len(cells)},
         )
 
 
 class Maker:
-    """The text under construction: pieces, segments, spans, and edits that cut outputs."""
+    """Builds the text, its segments and spans, and the edits that remove outputs."""
 
     def __init__(self, data: bytes, config: NotebookConfig, language: str) -> None:
         self.data, self.config, self.language = data, config, language
@@ -87,25 +87,20 @@ class Maker:
         self.edits: list[Edit] = []
         self.size, self.byte, self.line = 0, 0, 1
 
-    @property
-    def text(self) -> str:
-        """What stands so far."""
-        return "".join(self.pieces)
-
-    def make(self, cells: list[dict[str, Any]], found: list[Value]) -> None:
-        """Add every cell in order, and its outputs as a slice to be cut."""
+    def make(self, cells: list[dict[str, Any]], values: list[Value]) -> None:
+        """Add all cells in order, with their outputs as slices to remove."""
         by_cell: dict[int, list[Value]] = {}
-        for value in found:
+        for value in values:
             index = value.path[1] if value.path[0] == "cells" else value.path[3]
             by_cell.setdefault(int(index), []).append(value)
         for index, cell in enumerate(cells):
             self.cell(cell, by_cell.get(index, []))
 
-    def cell(self, cell: dict[str, Any], found: list[Value]) -> None:
-        """Add one cell: its parts stand in the order of the file, whatever that is."""
+    def cell(self, cell: dict[str, Any], values: list[Value]) -> None:
+        """Add one cell, its values in file order."""
         kind = str(cell.get("cell_type", ""))
         is_kept = kind in ("markdown", "heading") or kind == "code" or self.config.keep_raw
-        for value in sorted(found, key=lambda v: v.start):
+        for value in sorted(values, key=lambda v: v.start):
             key = next(part for part in reversed(value.path) if isinstance(part, str))
             if key in ("source", "input"):
                 self.source(cell, kind, value, is_kept)
@@ -113,7 +108,7 @@ class Maker:
                 self.cut(value, f"notebook: {'image' if key == 'attachments' else 'output'}")
 
     def source(self, cell: dict[str, Any], kind: str, value: Value, is_kept: bool) -> None:
-        """Add a cell's source, between fences if it is code."""
+        """Add a cell's source, in fences if it is code."""
         literals = list(literals_in(self.data, value))
         text = "".join(json.loads(self.data[a:b]) for a, b in literals)
         if not text.strip():
@@ -139,7 +134,7 @@ class Maker:
             self.edits.append(Edit(start + image.start(), start + image.end(), "notebook: image"))
 
     def literal(self, start: int, end: int) -> None:
-        """Add a JSON string: runs as they are, each escape one place."""
+        """Add a JSON string: runs unchanged, each escape as one segment."""
         raw = self.data[start + 1 : end - 1].decode("utf-8")
         at, byte = 0, start + 1
         for escape in [*ESCAPE.finditer(raw), None]:
@@ -148,17 +143,16 @@ class Maker:
             self.add(run, byte, byte + len(run.encode("utf-8")), True)
             byte += len(run.encode("utf-8"))
             if escape:
-                said = json.loads(f'"{escape[0]}"').encode("utf-16", "surrogatepass")
-                said = said.decode("utf-16", "replace")
-                self.add(said, byte, byte + len(escape[0]), False)
+                character = json.loads(f'"{escape[0]}"').encode("utf-16", "surrogatepass")
+                self.add(character.decode("utf-16", "replace"), byte, byte + len(escape[0]), False)
                 byte, at = byte + len(escape[0]), escape.end()
 
     def cut(self, value: Value, reason: str) -> None:
-        """Add a JSON value as it stands, to be cut for a reason."""
+        """Add a JSON value unchanged, and an edit that removes it."""
         start = self.size
-        said = self.data[value.start : value.end].decode("utf-8")
-        if said not in ("[]", "{}", "null"):
-            self.add(said, value.start, value.end, True)
+        raw = self.data[value.start : value.end].decode("utf-8")
+        if raw not in ("[]", "{}", "null"):
+            self.add(raw, value.start, value.end, True)
             self.edits.append(Edit(start, self.size, reason))
 
     def put(self, text: str, byte: int) -> None:
@@ -166,7 +160,7 @@ class Maker:
         self.add(text, max(byte, self.byte), max(byte, self.byte), False)
 
     def add(self, text: str, start: int, end: int, exact: bool) -> None:
-        """Add text that comes from these bytes."""
+        """Add text with the bytes that it came from."""
         if not text:
             return
         if start > self.byte:
@@ -200,7 +194,7 @@ def language_of_kernel(notebook: dict[str, Any]) -> str:
 
 
 def cell_language(cell: dict[str, Any], text: str, language: str) -> str:
-    """The language of a cell: by its magic, its own word or the notebook's.
+    """The language of a cell: by its magic, its own metadata or the notebook's.
 
     >>> cell_language({}, "%%bash\\nls", "python")
     'bash'
@@ -215,17 +209,17 @@ def cell_language(cell: dict[str, Any], text: str, language: str) -> str:
 
 
 def values(data: bytes) -> Iterator[Value]:
-    """Yield the sources, outputs and attachments of all cells, with their places in the file."""
+    """Yield the sources, outputs and attachments of all cells with their bytes in the file."""
     path: list[str | int] = []
     opened: list[tuple[bytes, int]] = []
     key, at = "", 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    wanted = None
-    while found := TOKEN.match(data, at):
-        start, at = found.start(found.lastindex or 0), found.end()
-        token = found[found.lastindex or 0]
-        is_key = bool(found[1]) and bool(opened) and opened[-1][0] == b"{" and expects_key(key)
+    open_value = None
+    while match := TOKEN.match(data, at):
+        start, at = match.start(match.lastindex or 0), match.end()
+        token = match[match.lastindex or 0]
+        is_key = bool(match[1]) and bool(opened) and opened[-1][0] == b"{" and not key
         if is_key:
-            key, path[-1] = "given", json.loads(token)
+            key, path[-1] = "seen", json.loads(token)
         elif token == b":":
             pass
         elif token == b",":
@@ -233,8 +227,8 @@ def values(data: bytes) -> Iterator[Value]:
             if opened and opened[-1][0] == b"[":
                 path[-1] = int(path[-1]) + 1
         elif token in (b"{", b"["):
-            if wanted is None and is_wanted(path):
-                wanted = (len(path), start)
+            if open_value is None and is_wanted(path):
+                open_value = (len(path), start)
             opened.append((token, start))
             path.append(0 if token == b"[" else "")
             key = ""
@@ -243,17 +237,12 @@ def values(data: bytes) -> Iterator[Value]:
         elif token in (b"}", b"]"):
             opened.pop()
             path.pop()
-            key = "given"
-            if wanted and wanted[0] == len(path):
-                yield Value(tuple(path), wanted[1], at)
-                wanted = None
-        elif wanted is None and is_wanted(path):
+            key = "seen"
+            if open_value and open_value[0] == len(path):
+                yield Value(tuple(path), open_value[1], at)
+                open_value = None
+        elif open_value is None and is_wanted(path):
             yield Value(tuple(path), start, at)
-
-
-def expects_key(key: str) -> bool:
-    """Whether the next string of an object is a key."""
-    return key == ""
 
 
 def is_wanted(path: list[str | int]) -> bool:
@@ -263,9 +252,9 @@ def is_wanted(path: list[str | int]) -> bool:
 
 
 def literals_in(data: bytes, value: Value) -> Iterator[tuple[int, int]]:
-    """Yield where the strings of a source lie: one, or a list of lines."""
+    """Yield start and end of the strings of a source: one, or a list of lines."""
     at = value.start
-    while at < value.end and (found := TOKEN.match(data, at)):
-        at = found.end()
-        if found[1]:
-            yield found.span(1)
+    while at < value.end and (match := TOKEN.match(data, at)):
+        at = match.end()
+        if match[1]:
+            yield match.span(1)

@@ -1,7 +1,4 @@
-"""The plain measures of code corpora: length of lines, share of letters, number of lines.
-
-Each is a sum over the file that costs one pass of C code; each limit has its paper.
-"""
+"""Basic measures of code corpora: length of lines, share of letters, number of lines."""
 
 import re
 
@@ -12,37 +9,37 @@ from .language import named_language
 
 NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 DIGITS = re.compile(r"\d+")
-# Languages whose long lines are prose or data by nature and not judged by lines (StarCoder2).
+# Languages with long lines of prose or data; the limits on lines do not apply (StarCoder2).
 PROSE = frozenset(
     {"markdown", "html", "text", "latex", "restructuredtext", "notebook", "xml", "json"}
 )
 
 
 class QualityConfig(Config):
-    """Limits for a file of code."""
+    """Limits for a source file."""
 
     max_line: int = 1000
     """Characters of the longest line. Source: The Stack, StarCoder (arXiv:2305.06161)."""
     mean_line: float = 100.0
     """Characters of the mean line. Source: The Stack, StarCoder."""
     alphanumeric_share: float = 0.25
-    """Least share of letters and digits. Source: The Stack, StarCoder."""
+    """Minimum share of letters and digits. Source: The Stack, StarCoder."""
     alphabetic_share: float = 0.25
-    """Least share of letters. Source: StarCoder2 (arXiv:2402.19173)."""
+    """Minimum share of letters. Source: StarCoder2 (arXiv:2402.19173)."""
     max_lines: int = 100_000
     """Source: StarCoder2."""
     min_characters: int = 10
-    """A shorter file holds nothing to learn from. Source: own."""
+    """Shorter files are dropped. Source: own."""
 
 
 class Quality:
-    """Step: drops files outside the limits, and records what was measured."""
+    """Step `code.quality`: drops files outside the limits, and records the measures."""
 
     def __init__(self, config: QualityConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Process one record."""
         text, config = record.text, self.config
         if len(text.strip()) < config.min_characters:
             return Ruling("code: too short", len(text))

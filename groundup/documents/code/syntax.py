@@ -1,10 +1,10 @@
-"""Is a file sound? Parse errors, unbalanced brackets, merge markers, names that nothing defines.
+"""Syntax checks: parse errors, unbalanced brackets, merge markers, undefined names.
 
-Python is parsed and its scopes are asked which names nobody binds; JSON, TOML and XML are parsed;
-elsewhere brackets are balanced outside comments and strings. All is scored in the metadata, and
-nothing is dropped unless the pipeline says so: unsound code can still teach. Python's `ast` and
-`symtable` do it, so what only a newer Python reads is not judged, and that is said. pyflakes finds
-more, most of it style (unused imports, format strings).
+Python is parsed and its scopes are searched for undefined names; JSON, TOML and XML are parsed;
+elsewhere brackets are balanced outside comments and strings. The results go to the metadata, and
+nothing is dropped unless configured: incorrect code can still be useful. Python's own `ast` and
+`symtable` are used, so syntax of a newer Python is reported and not checked. pyflakes finds more,
+most of it style (unused imports, format strings).
 """
 
 import ast
@@ -27,16 +27,16 @@ from .lexing import pieces, without
 
 CONFLICT = re.compile(
     r"(?<![^\n\r])(?:<{7}(?: [^\n\r]*)?|={7}|>{7}(?: [^\n\r]*)?)(?![^\n\r])"
-)  # a line may end as Unix, Windows or old Macs end it
+)  # lines end as on Unix, Windows or old Macs
 BRACKETS = re.compile(r"[()\[\]{}]")
 OPENS = {")": "(", "]": "[", "}": "{"}
-# Names that a module or a tool gives and no code binds.
+# Names that Python or a tool defines.
 GIVEN = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__path__", "__package__", "__spec__", "__loader__",
     "__builtins__", "__annotations__", "__debug__", "__class__", "WindowsError", "reveal_type",
     "get_ipython", "display", "__module__", "__qualname__", "__classdict__",
 }  # fmt: skip
-# Where a shell's `case` or a template leaves some open, balance says nothing.
+# Languages whose brackets balance; a shell's `case` and templates leave some open.
 BALANCED = frozenset({
     "javascript", "typescript", "java", "c", "c++", "c#", "go", "rust", "kotlin", "scala", "swift",
     "css", "php", "lua", "r", "dart", "protobuf", "julia", "emacs-lisp", "common-lisp", "scheme",
@@ -46,7 +46,7 @@ PRINT = re.compile(
     r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*[a-z_]\w*:)",
     re.MULTILINE,
 )
-# What Python has learnt since 3.11: an interpreter older than that refuses the line.
+# Syntax of newer Pythons, which an older interpreter rejects.
 NEWER = (
     ((3, 12), "type parameters", r"\s*(?:type\s+\w+\s*[\[=]|(?:async\s+def|def|class)\s+\w+\s*\[)"),
     ((3, 14), "template strings", r".*\b(?:[rR]?[tT]|[tT][rR])[\"']"),
@@ -54,10 +54,11 @@ NEWER = (
      r"\s*except\*?\s+[\w.]+(?:\s*,\s*(?:\w+\.)*[A-Z]\w*)+\s*,?\s*:"),
     ((3, 15), "lazy imports", r"\s*lazy\s+(?:import|from)\s"),
 )  # fmt: skip
-# A field of an f-string, by its quote, which holds that quote, a backslash, a comment or a newline.
+# By quote: fields of f-strings that any Python parses, and those that only 3.12 does (with that
+# quote, a backslash, a comment or a newline inside).
 FIELDS = {
     quote: (
-        re.compile(rf"\{{[^{{}}{quote}\\#]*\}}"),  # those that any Python reads
+        re.compile(rf"\{{[^{{}}{quote}\\#]*\}}"),
         re.compile(
             rf"\b(?:[rR]?[fF]|[fF][rR]){quote}(?:[^{{{quote}\\]|\\.|\{{\{{)*"
             rf"\{{(?:[^}}{quote}]*(?:{quote}|$)|[^}}]*[\\#])"
@@ -68,38 +69,37 @@ FIELDS = {
 
 
 class SyntaxConfig(Config):
-    """What becomes of unsound files."""
+    """Which files to drop."""
 
     drop_conflicts: bool = False
-    """Drop files with a merge's markers. Source: a decision of the pipeline's owner."""
+    """Drop files with merge conflict markers. Source: the pipeline's owner decides."""
     drop_unparsed: bool = False
-    """Drop files that their language's parser refuses."""
+    """Drop files that do not parse."""
     max_undefined: int = -1
-    """Drop Python files with more names that nothing defines; -1 drops none. Source: own
-    judgement."""
+    """Drop Python files with more undefined names; -1 drops none. Source: own judgement."""
     max_unbalanced: float = 1.0
     """Drop files with a larger share of unbalanced brackets; 1 drops none. Source: for a parser's
     error nodes, DeepSeek-Coder and others use .01."""
 
 
 class Checked(NamedTuple):
-    """What a parser says."""
+    """The result of a parser."""
 
     error: str = ""
     """Empty if the file parses."""
     undefined: tuple[str, ...] = ()
     newer: str = ""
-    """What only a newer Python than this one reads: the file was not judged."""
+    """Syntax that only a newer Python parses; the file was not checked."""
 
 
 class Syntax:
-    """Step: scores a file's soundness."""
+    """Step `code.syntax`: records syntax errors, and drops files if configured."""
 
     def __init__(self, config: SyntaxConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one record."""
+        """Process one record."""
         text, language, config = record.text, named_language(record), self.config
         conflicts = merge_conflicts(text)
         metadata: dict[str, object] = {"merge_conflicts": conflicts}
@@ -126,19 +126,19 @@ class Syntax:
 
 
 def merge_conflicts(text: str) -> int:
-    """How many conflicts a merge left: its three marks in order, for a lone row of signs is none.
+    """Number of merge conflicts: the three markers in order, since a single row of signs is none.
 
     >>> merge_conflicts("<<<<<<< HEAD\\na\\n=======\\nb\\n>>>>>>> theirs\\n")
     1
     """
     if "<<<<<<<" not in text or ">>>>>>>" not in text:
         return 0
-    marks = "".join(found[0][0] for found in CONFLICT.finditer(text))
+    marks = "".join(match[0][0] for match in CONFLICT.finditer(text))
     return len(re.findall("<=>", marks))
 
 
 def check(text: str, language: str) -> Checked | None:
-    """What the language's own parser says; None where there is none here."""
+    """Parse a file with its language's parser; None if there is no parser."""
     if language not in ("python", "json", "toml", "xml", "svg") or len(text) > MAX_PARSED:
         return None
     try:
@@ -161,7 +161,7 @@ def check(text: str, language: str) -> Checked | None:
 
 
 def newer_syntax(text: str, error: SyntaxError) -> str:
-    """Which syntax newer than this interpreter's stands where it stopped reading; or nothing.
+    """The newer Python syntax at a syntax error; empty if there is none.
 
     >>> newer_syntax("x = 1", SyntaxError("", ("", 1, 1, "")))
     ''
@@ -177,12 +177,12 @@ def newer_syntax(text: str, error: SyntaxError) -> str:
 
 
 def refuse_constant(name: str) -> None:
-    """Raise: Python reads NaN and Infinity, RFC 8259 knows neither."""
-    raise ValueError(f"{name} is no JSON")
+    """Raise ValueError: Python accepts NaN and Infinity, RFC 8259 does not."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def parse_xml(text: str) -> None:
-    """Parse without building anything; entities that are declared in the file are not expanded."""
+    """Check well-formedness; a file that declares entities is rejected."""
     parser = expat.ParserCreate()
     parser.UseForeignDTD(False)
 
@@ -194,7 +194,7 @@ def parse_xml(text: str) -> None:
 
 
 def undefined_names(text: str) -> list[str]:
-    """Names that a Python file uses and nobody binds, sorted.
+    """Undefined names of a Python file, sorted.
 
     >>> undefined_names("import os\\ndef f(a):\\n    return a + os.sep + b")
     ['b']
@@ -221,7 +221,7 @@ def undefined_names(text: str) -> list[str]:
 
 
 def unknown_annotations(tree: ast.AST, tables: list[symtable.SymbolTable]) -> set[str]:
-    """Names that no scope binds, in annotations that `from __future__` keeps from symtable."""
+    """Undefined names in annotations that `from __future__` hides from symtable."""
     imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     futures = {a.name for n in imports if n.module == "__future__" for a in n.names}
     if "annotations" not in futures:
@@ -237,25 +237,25 @@ def unknown_annotations(tree: ast.AST, tables: list[symtable.SymbolTable]) -> se
 
 
 def scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    """Yield a scope and all inside it, without recursion."""
-    waiting = [top]
-    while waiting:
-        table = waiting.pop()
+    """Yield a scope and all scopes inside it, without recursion."""
+    stack = [top]
+    while stack:
+        table = stack.pop()
         yield table
-        waiting += table.get_children()
+        stack += table.get_children()
 
 
 def guarded_names(tree: ast.AST) -> set[str]:
-    """Names tried under `except NameError`, or deleted: their use is no mistake."""
-    found = set()
+    """Names used under `except NameError`, which are not mistakes."""
+    names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Try) and any(
             handler.type is None or "NameError" in ast.unparse(handler.type)
             for handler in node.handlers
         ):
             for inner in node.body:
-                found |= {n.id for n in ast.walk(inner) if isinstance(n, ast.Name)}
-    return found
+                names |= {n.id for n in ast.walk(inner) if isinstance(n, ast.Name)}
+    return names
 
 
 def unbalanced(text: str, language: str) -> float | None:
@@ -267,12 +267,12 @@ def unbalanced(text: str, language: str) -> float | None:
     if language not in BALANCED:
         return None
     code = without(text, list(pieces(text, language)))
-    found, open, lost = BRACKETS.findall(code), [], 0
-    for bracket in found:
+    brackets, open, unmatched = BRACKETS.findall(code), [], 0
+    for bracket in brackets:
         if bracket not in OPENS:
             open.append(bracket)
         elif open and open[-1] == OPENS[bracket]:
             open.pop()
         else:
-            lost += 1
-    return (lost + len(open)) / len(found) if found else 0.0
+            unmatched += 1
+    return (unmatched + len(open)) / len(brackets) if brackets else 0.0

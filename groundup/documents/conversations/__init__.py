@@ -1,4 +1,4 @@
-"""Conversations: who said what to whom, once quotes, signatures and bots are set apart?"""
+"""Conversations: who said what to whom, without quotes, signatures and bots?"""
 
 from .threads import Message, Place, message_of, threads
 

@@ -1,8 +1,9 @@
-"""What nobody said: joins and leaves, bots, refusals by form, greetings and nothing else.
+"""Boilerplate of conversations: server lines, bots, disclaimers, forms, mere greetings.
 
-Lines that a server or a client writes into a log go, each with its reason; turns in which an
-assistant only says what it is are cut or counted, as the configuration says; a conversation that is
-only greetings is dropped. Lines are matched whole, so a sentence that mentions a bot stays.
+Lines written by a server or a client are removed, each with its reason. Sentences in which an
+assistant only states what it is are removed or counted, as configured. A conversation of nothing
+but greetings is dropped. Server lines must match completely, so a sentence that mentions a bot
+stays.
 """
 
 import re
@@ -26,12 +27,12 @@ _SELF_STATEMENTS = "|".join(_PATTERNS["self_statements"])
 _GREETINGS = "|".join(_PATTERNS["greetings"])
 TIME = rf"{CLOCK}?"
 MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
-"""After a clock, what a client writes before lines that nobody said."""
+"""Lines that a client marks, after a timestamp, as not written by a participant."""
 EVENT = re.compile(rf"(?:{TIME}(?:{_SERVER_LINES})|{MARKED})[ \t\r]*", re.IGNORECASE)
 GONE = re.compile(
     rf"(?P<clock>{CLOCK})?{STARS}(?P<who>\S{{1,40}}) (?:has )?(?:quit|joined|left|parted)[ \t\r]*"
 )
-"""A server's line that names no place: only if it has a clock, or its name is a nick's."""
+"""A server line that names no channel; requires a timestamp or a known nick."""
 NOT_NICKS = frozenset(_PATTERNS["not_nicks"])
 DISCLAIMER = re.compile(
     rf"(?:\A|(?<=[.!?]\s)|(?<=[。！？\n]))[ \t]{{0,8}}(?:(?:{_LEAD_INS})[,，、:;]?"
@@ -49,41 +50,43 @@ GREETING = re.compile(rf"(?:(?:{_GREETINGS}){WHOM}[\s,.!?:;)(-]{{0,8}}){{1,4}}",
 
 
 class BoilerplateConfig(Config):
-    """What counts as boilerplate of a conversation."""
+    """What counts as boilerplate in a conversation."""
 
     bots: tuple[str, ...] = (
         "meetingology", "meetbot", "MeetBot", "ubottu", "ubot5", "supybot", "zodbot", "Slackbot",
         "slackbot", "USLACKBOT", "GitHubBot", "dependabot[bot]", "github-actions[bot]", "KGB",
         "ChanServ", "NickServ", "AutoModerator", "stale[bot]", "codecov[bot]", "MEE6", "Dyno",
     )  # fmt: skip
-    """Speakers whose turns are cut. Source: names that these services document for their bots."""
+    """Speakers whose turns are removed. Source: names that these services document for their bots.
+    """
     disclaimers: Literal["cut", "count", "drop"] = "count"
-    """Sentences such as "As an AI language model …": cut out of the assistant's turns, only counted
-    in the metadata, or a reason to drop the conversation. Source: the ShareGPT cleaning of Vicuna
-    (LMSYS, 2023) drops them; own choice to count by default, for dropping removes refusals too."""
+    """Sentences such as "As an AI language model …": `cut` removes them from the assistant's turns,
+    `count` only counts them in the metadata, `drop` drops the conversation. Source: the ShareGPT
+    cleaning of Vicuna (LMSYS, 2023) drops them; counting is the default because dropping also
+    removes refusals."""
     drop_greetings: bool = True
     """Drop a conversation in which every turn is a greeting or thanks."""
     min_repeats: int = 3
-    """A line of at least 40 characters that a speaker says this often is a form, and all but its
-    first are cut. Source: own choice; auto-signatures and bot answers."""
+    """Number of times from which a repeated line of at least 40 characters is a form, of which only
+    the first copy stays. Source: own choice; auto-signatures and bot answers."""
 
 
 class Boilerplate:
-    """Step `conversations.boilerplate`: what servers, bots and forms wrote."""
+    """Step `conversations.boilerplate`: remove what servers, bots and forms wrote."""
 
     def __init__(self, config: BoilerplateConfig) -> None:
         self.config = config
         self.bots = frozenset(name.lower() for name in config.bots)
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one conversation."""
+        """Process one conversation."""
         turns = turns_of(record)
         contents = [content(record.text, turn) for turn in turns]
         spoken = [text for text in contents if text]
         if self.config.drop_greetings and spoken and all(map(is_greeting, spoken)):
             return Ruling("boilerplate: only greetings", float(len(spoken)))
         edits = [Edit(turn.start, turn.end, "bot") for turn in turns if self.is_bot(turn)]
-        if record.metadata.get("format") == "irc":  # whose reader calls the server so
+        if record.metadata.get("format") == "irc":  # the IRC reader calls the server `system`
             servers = [turn for turn in turns if turn.speaker == "system"]
             edits += [Edit(turn.start, turn.end, "server message") for turn in servers]
         edits += self.lines(record.text, {turn.speaker for turn in turns})
@@ -98,8 +101,8 @@ class Boilerplate:
         if disclaimers and self.config.disclaimers == "drop":
             return Ruling("boilerplate: assistant speaks of itself", float(disclaimers))
         edits = apart(edits)
-        gone = sum(edit.end - edit.start for edit in edits)
-        if record.text and len(record.text.strip()) <= gone:
+        removed = sum(edit.end - edit.start for edit in edits)
+        if record.text and len(record.text.strip()) <= removed:
             return Ruling("boilerplate: nothing else", details=f"{len(edits)} pieces")
         return Ruling(edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {})
 
@@ -108,19 +111,19 @@ class Boilerplate:
         return turn.speaker.lower() in self.bots
 
     def lines(self, text: str, speakers: set[str]) -> list[Edit]:
-        """Lines of servers, and lines said again and again."""
+        """Edits for server lines and for repeated lines."""
         edits, counts = [], Counter[str]()
         for line in LINE.finditer(text):
-            whole = line[0].rstrip("\r\n")
-            if len(whole) > 500:
+            content = line[0].rstrip("\r\n")
+            if len(content) > 500:
                 continue
-            if EVENT.fullmatch(whole) or is_gone(whole, speakers):
+            if EVENT.fullmatch(content) or is_gone(content, speakers):
                 edits.append(Edit(*line.span(), "server message"))
-            elif len(whole) >= 40:
-                counts[whole] += 1
-                if counts[whole] >= 2:
+            elif len(content) >= 40:
+                counts[content] += 1
+                if counts[content] >= 2:
                     edits.append(Edit(*line.span(), "said again"))
-        forms = {whole for whole, count in counts.items() if count >= self.config.min_repeats}
+        forms = {content for content, count in counts.items() if count >= self.config.min_repeats}
         return [
             edit for edit in edits
             if edit.reason != "said again" or text[edit.start : edit.end].rstrip("\r\n") in forms
@@ -128,31 +131,31 @@ class Boilerplate:
 
 
 def is_gone(line: str, speakers: set[str]) -> bool:
-    """Whether a server says that somebody came or went, without saying where.
+    """Whether a server line reports that somebody came or went, without naming a channel.
 
     >>> is_gone("alice has quit", set()), is_gone("He has quit", set()), is_gone("Bo left", {"Bo"})
     (True, False, False)
     """
-    found = GONE.fullmatch(line)
-    if found is None or found["who"].lower() in NOT_NICKS:
+    match = GONE.fullmatch(line)
+    if match is None or match["who"].lower() in NOT_NICKS:
         return False
-    who = found["who"]
-    is_said = " has " not in line and not found["clock"]  # `bo left` is what people say
-    is_nick = bool(found["clock"]) or who in speakers or who.isalnum() and who == who.lower()
+    who = match["who"]
+    is_said = " has " not in line and not match["clock"]  # people write `bo left`
+    is_nick = bool(match["clock"]) or who in speakers or who.isalnum() and who == who.lower()
     return is_nick and not is_said and not who.endswith((":", ">", ","))
 
 
 def disclaimers_of(text: str, turn: Turn) -> list[Edit]:
-    """Sentences of a turn in which an assistant says what it is; those that it cites are none."""
-    said = content(text, turn)
-    start = text.find(said, turn.start)
-    cited = [found.span() for found in CITED.finditer(said)]
+    """Sentences in which an assistant states what it is, except inside quotations."""
+    words = content(text, turn)
+    start = text.find(words, turn.start)
+    cited = [match.span() for match in CITED.finditer(words)]
     edits = []
-    for found in DISCLAIMER.finditer(said):
-        before = bisect_right(cited, found.start(), key=lambda one: one[0])
-        if not before or cited[before - 1][1] <= found.start():
-            place = (start + found.start(), start + found.end())
-            edits.append(Edit(*place, "assistant speaks of itself"))
+    for match in DISCLAIMER.finditer(words):
+        before = bisect_right(cited, match.start(), key=lambda cited_span: cited_span[0])
+        if not before or cited[before - 1][1] <= match.start():
+            bounds = (start + match.start(), start + match.end())
+            edits.append(Edit(*bounds, "assistant speaks of itself"))
     return edits
 
 
@@ -166,9 +169,9 @@ def is_greeting(text: str) -> bool:
 
 
 def apart(edits: list[Edit]) -> list[Edit]:
-    """Edits in rising order; one that overlaps the one before is left out."""
+    """Edits in ascending order, without those that overlap the previous one."""
     kept: list[Edit] = []
-    for edit in sorted(edits, key=lambda one: (one.start, -one.end)):
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
         if edit.start < edit.end and (not kept or edit.start >= kept[-1].end):
             kept.append(edit)
     return kept

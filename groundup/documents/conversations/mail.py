@@ -1,9 +1,8 @@
-"""What a mail says itself: quotes, attribution lines, signatures, footers and PGP blocks set apart.
+"""Mail bodies: separate the author's text from quotes, attributions, signatures, footers and PGP.
 
-Lines are judged, not guessed from layout alone: a quote has a mark before it (`>`, or any mark that
-follows an attribution line), a signature its delimiter (RFC 3676, section 4.3), a footer stands at
-the end and speaks of lists, advertisements or confidentiality. Closings and first names are text.
-Knows nothing of headers or threads; see threads.py.
+A quote has a prefix (`>`, or any prefix that follows an attribution line), a signature has its
+delimiter (RFC 3676, section 4.3), a footer stands at the end and is about lists, advertisements or
+confidentiality. Closings and first names are text. Headers and threads are in threads.py.
 """
 
 import re
@@ -52,24 +51,23 @@ WORDS_OF = {
 
 
 class MailConfig(Config):
-    """What is set apart in a mail."""
+    """What is separated from a mail's text."""
 
     quotes: Literal["aside", "remove", "keep"] = "aside"
-    """Quoted lines and their attributions. `keep` leaves both."""
+    """Quoted lines and their attributions: moved to the metadata, removed, or kept."""
     signatures: Literal["aside", "remove", "keep"] = "remove"
-    """Signatures: they are personal data, so by default they go."""
+    """Signatures; removed by default because they are personal data."""
     max_signature_lines: int = 15
-    """Lines after a delimiter that still count as a signature. Source: RFC 3676 calls four lines
-    customary; the longest of our development mails had nine, doubled less three."""
+    """Maximum number of lines after a delimiter that count as a signature. Source: RFC 3676 calls
+    four lines customary; the longest of the development mails had nine."""
     max_footer_lines: int = 14
-    """Lines of a footer's paragraph; a longer one is a text. Source: development mails, 9 at
-    most."""
+    """Maximum number of lines of a footer paragraph. Source: development mails, 9 at most."""
     drop_empty: bool = True
-    """Drop a mail in which nothing new was written."""
+    """Drop a mail without any new text."""
 
 
 class Judged(NamedTuple):
-    """A line and what it is: `a`, `q`, `s`, `f`, `p`, or empty for text."""
+    """A line and its kind: `a`, `q`, `s`, `f`, `p` (see WORDS_OF), or empty for text."""
 
     start: int
     end: int
@@ -77,28 +75,28 @@ class Judged(NamedTuple):
 
 
 class Mail:
-    """Step `conversations.mail`: what a mail's author wrote."""
+    """Step `conversations.mail`: keep what the mail's author wrote."""
 
     def __init__(self, config: MailConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Set apart what was not written for this mail."""
+        """Separate what was not written for this mail."""
         lines = judge_lines(record.text, self.config, is_reply(record.metadata))
         edits = tuple(self.edits(lines))
         if not edits:
             return PASS
-        gone = sum(edit.end - edit.start for edit in edits)
-        kept = [record.text[line.start : line.end] for line in lines if not line.kind]
-        if self.config.drop_empty and not "".join(kept).strip():
+        removed = sum(edit.end - edit.start for edit in edits)
+        remaining = [record.text[line.start : line.end] for line in lines if not line.kind]
+        if self.config.drop_empty and not "".join(remaining).strip():
             return Ruling(
-                "mail: nothing new written", details=f"{gone} characters quoted or signed"
+                "mail: nothing new written", details=f"{removed} characters quoted or signed"
             )
-        share = gone / max(1, len(record.text))
+        share = removed / max(1, len(record.text))
         return Ruling(edits=edits, metadata={"quoted_share": round(share, 4)})
 
     def edits(self, lines: list[Judged]) -> Iterator[Edit]:
-        """Yield one edit for every run of lines of a kind."""
+        """Yield one edit for every run of lines of the same kind."""
         fates = {
             "a": self.config.quotes, "q": self.config.quotes, "s": self.config.signatures,
             "f": "remove", "p": "remove",
@@ -116,32 +114,32 @@ class Mail:
 
 
 def is_reply(metadata: Mapping[str, Any]) -> bool:
-    """Whether a mail's headers or its subject say that it answers another.
+    """Whether headers or subject mark a mail as a reply.
 
     >>> is_reply({"Subject": "Re: tea"}), is_reply({"subject": "Reports"})
     (True, False)
     >>> is_reply({"format": "mail", "title": "[tea] Re: cups"})
     True
     """
-    known = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
-    if known.get("in_reply_to") or known.get("references"):
+    headers = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
+    if headers.get("in_reply_to") or headers.get("references"):
         return True
-    subject = subject_of(known)
-    while (found := REPLY.match(subject)) and "]" in found[0] and ":" not in found[0]:
-        subject = subject[found.end() :]  # the list's name
-    return found is not None
+    subject = subject_of(headers)
+    while (match := REPLY.match(subject)) and "]" in match[0] and ":" not in match[0]:
+        subject = subject[match.end() :]  # the list's name
+    return match is not None
 
 
-def subject_of(known: Mapping[str, Any]) -> str:
-    """A mail's subject, which a reader of mails calls the title."""
-    title = known.get("title") if known.get("format") == "mail" else ""
-    return f"{known.get('subject') or title or ''}"
+def subject_of(headers: Mapping[str, Any]) -> str:
+    """A mail's subject; the mail reader stores it as `title`."""
+    title = headers.get("title") if headers.get("format") == "mail" else ""
+    return f"{headers.get('subject') or title or ''}"
 
 
 def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[Judged]:
-    """What each line of a mail is; a reply may quote without marks."""
-    places = [found.span() for found in LINE.finditer(text)]
-    lines = [text[start:end].rstrip("\r\n") for start, end in places]
+    """Classify each line of a mail; a reply may quote without prefixes."""
+    bounds = [match.span() for match in LINE.finditer(text)]
+    lines = [text[start:end].rstrip("\r\n") for start, end in bounds]
     kinds = [""] * len(lines)
     mark_pgp(lines, kinds)
     mark_quotes(without_prompts(lines), kinds)
@@ -151,11 +149,11 @@ def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[J
     if is_reply:
         mark_below_rule(lines, kinds)
     fill_blanks(lines, kinds)
-    return [Judged(*place, kind) for place, kind in zip(places, kinds, strict=True)]
+    return [Judged(*span, kind) for span, kind in zip(bounds, kinds, strict=True)]
 
 
 def without_prompts(lines: list[str]) -> list[str]:
-    """The lines with those that show a session with Python in other words: `>>>` is no quote there.
+    """Replace lines of Python sessions, whose `>>>` is no quote prefix, by `$`.
 
     >>> without_prompts(["See:", ">>> import os", ">>> os"]), without_prompts([">>> I think so"])
     (['See:', '$', '$'], ['>>> I think so'])
@@ -173,7 +171,7 @@ def without_prompts(lines: list[str]) -> list[str]:
 
 
 def mark_pgp(lines: list[str], kinds: list[str]) -> None:
-    """Signatures, keys and the lines that open a signed message."""
+    """Mark signatures, keys and the header lines of signed messages."""
     closer = ""
     for at, line in enumerate(lines):
         if closer:
@@ -185,29 +183,29 @@ def mark_pgp(lines: list[str], kinds: list[str]) -> None:
                 and line.startswith(closer)
             ):
                 closer = ""
-        elif line.startswith("-----BEGIN PGP") and (found := PGP.match(line)):
+        elif line.startswith("-----BEGIN PGP") and (match := PGP.match(line)):
             kinds[at] = "p"
-            signed = found[1] == "SIGNED MESSAGE"
-            closer = "blank" if signed else f"-----END PGP {found[1]}-----"
-    if closer not in ("", "blank"):  # it never ends: then it is no block
+            signed = match[1] == "SIGNED MESSAGE"
+            closer = "blank" if signed else f"-----END PGP {match[1]}-----"
+    if closer not in ("", "blank"):  # unterminated: not a block
         for at in range(len(lines)):
             kinds[at] = "" if kinds[at] == "p" else kinds[at]
 
 
 def mark_quotes(lines: list[str], kinds: list[str]) -> None:
-    """Quoted lines, then the attribution above each block."""
+    """Mark quoted lines, then the attribution above each block."""
     cites = any(SUPERCITED.match(line[:LONG_LINE]) for line in lines)
     for at, line in enumerate(lines):
         if not kinds[at] and (QUOTED.match(line) or cites and CITED.match(line)):
             kinds[at] = "a" if SUPERCITED.match(line[:LONG_LINE]) else "q"
-    for at in range(1, len(lines) - 1):  # the rest of a quoted line that was broken
+    for at in range(1, len(lines) - 1):  # the remainder of a quoted line that was wrapped
         if kinds[at - 1 : at + 2] == ["q", "", "q"] and 0 < len(lines[at].strip()) <= SHORT_REST:
             kinds[at] = "q" if len(lines[at - 1]) >= FULL_LINE else ""
     bars = [bool(BAR.match(line[:LONG_LINE])) for line in lines]
     for at in range(len(lines) - 2):
         if bars[at] and bars[at + 1] and bars[at + 2]:
-            for one in range(at, at + 3):
-                kinds[one] = kinds[one] or "q"
+            for index in range(at, at + 3):
+                kinds[index] = kinds[index] or "q"
     for at in range(len(lines)):
         if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
             mark_forwarded(lines, kinds, at)
@@ -217,11 +215,11 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
 
 
 def mark_attributions(lines: list[str], kinds: list[str]) -> None:
-    """The line above each quote; a mark that it shows to be one makes its lines quotes."""
+    """Mark the line above each quote; a prefix that it introduces marks further lines as quotes."""
     marks = set()
     for at in range(len(lines)):
         following = next(
-            (one for one in range(at + 1, min(at + 4, len(lines))) if lines[one].strip()), 0
+            (index for index in range(at + 1, min(at + 4, len(lines))) if lines[index].strip()), 0
         )
         if kinds[at] or not following or not lines[at].strip():
             continue
@@ -241,13 +239,13 @@ def mark_attributions(lines: list[str], kinds: list[str]) -> None:
                 marks.add(mark[0].strip())
     if marks:
         for at, line in enumerate(lines):
-            found = MARK.match(line)
-            if not kinds[at] and found and found[0].strip() in marks:
+            match = MARK.match(line)
+            if not kinds[at] and match and match[0].strip() in marks:
                 kinds[at] = "q"
 
 
 def mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -> bool:
-    """Two or more headers right above a quote attribute it; returns whether the last is at `at`."""
+    """Mark two or more headers directly above a quote; returns whether the last is at `at`."""
     if not is_header(lines[at]) or not (kinds[following] == "q" or MARK.match(lines[following])):
         return False
     first = at
@@ -260,22 +258,22 @@ def mark_headers(lines: list[str], kinds: list[str], at: int, following: int) ->
 
 
 def is_header(line: str) -> bool:
-    """Whether a line is a header, perhaps set in."""
+    """Whether a line is a header, possibly indented."""
     return HEADER.match(line[:LONG_LINE].lstrip()) is not None
 
 
 def mark_snips(lines: list[str], kinds: list[str]) -> None:
-    """Lines such as `[snip]` next to a quote say what was left out of it."""
-    said = [at for at, line in enumerate(lines) if line.strip()]
-    for number, at in enumerate(said):
+    """Mark lines such as `[snip]` next to a quote as quoted."""
+    filled = [at for at, line in enumerate(lines) if line.strip()]
+    for number, at in enumerate(filled):
         if not kinds[at] and SNIPPED.match(lines[at][:LONG_LINE]):
-            near = said[max(0, number - 1) : number + 2]
-            if any(kinds[one] == "q" and abs(one - at) <= 2 for one in near):
+            near = filled[max(0, number - 1) : number + 2]
+            if any(kinds[index] == "q" and abs(index - at) <= 2 for index in near):
                 kinds[at] = "q"
 
 
 def mark_below_rule(lines: list[str], kinds: list[str]) -> None:
-    """A reply that marks nothing and has a line of dashes quotes what stands below the line."""
+    """In a reply without quote marks, everything below a line of dashes is a quote."""
     if "q" in kinds or "a" in kinds:
         return
     rules = [at for at, line in enumerate(lines) if not kinds[at] and DASHES.match(line)]
@@ -289,17 +287,17 @@ def mark_below_rule(lines: list[str], kinds: list[str]) -> None:
 
 
 def mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
-    """The original below the line that announces it; one that has no marks goes to its end."""
-    one = at + 1
-    while one < len(lines) and not lines[one].strip():
-        one += 1
-    end = headers_end(lines, one)
-    if end > one:
-        mark_original(lines, kinds, at, end, end - one)
+    """Mark the original below an announcement; without prefixes it extends to the end."""
+    body = at + 1
+    while body < len(lines) and not lines[body].strip():
+        body += 1
+    end = headers_end(lines, body)
+    if end > body:
+        mark_original(lines, kinds, at, end, end - body)
 
 
 def headers_end(lines: list[str], at: int) -> int:
-    """One past a block of headers and the lines that continue them; `at` if there is none."""
+    """Index after a block of headers and their continuation lines; `at` if there is none."""
     end = at
     while end < len(lines) and (
         HEADER.match(lines[end][:LONG_LINE]) or (end > at and lines[end][:1] in (" ", "\t"))
@@ -309,7 +307,7 @@ def headers_end(lines: list[str], at: int) -> int:
 
 
 def mark_unannounced(lines: list[str], kinds: list[str]) -> None:
-    """A paragraph of headers that begins with From forwards or quotes what follows."""
+    """Mark originals that begin with a paragraph of headers, without an announcement."""
     at = 0
     while at < len(lines):
         end = originals_end(lines, at)
@@ -320,16 +318,16 @@ def mark_unannounced(lines: list[str], kinds: list[str]) -> None:
 
 
 def originals_end(lines: list[str], at: int) -> int:
-    """One past the headers of an original, in any known language; `at` if there are none.
+    """Index after the headers of an original, in any known language; `at` if there are none.
 
-    They name its author, tell its date, and whom it went to or what it is about.
+    Required are author and date, and recipient or subject.
     """
     roles: list[str] = []
     end, last = at, min(len(lines), at + 2 * MAX_HEADERS)
     while end < last:
         line = lines[end][:LONG_LINE]
-        if found := ORIGINAL_HEADER.match(line):
-            roles.append(found.lastgroup or "")
+        if match := ORIGINAL_HEADER.match(line):
+            roles.append(match.lastgroup or "")
         elif not HEADER.match(line) and (end == at or line[:1] not in (" ", "\t")):
             break
         end += 1
@@ -340,20 +338,20 @@ def originals_end(lines: list[str], at: int) -> int:
 
 
 def mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
-    """Headers are an attribution, what stands below them is quoted."""
+    """Mark headers as attribution and what follows as quoted."""
     kinds[at:body] = ["a"] * (body - at)
-    end = next((one for one in range(body, len(lines)) if ENDED.match(lines[one])), -1)
-    following = next((one for one in range(body, len(lines)) if lines[one].strip()), body)
+    end = next((index for index in range(body, len(lines)) if ENDED.match(lines[index])), -1)
+    following = next((index for index in range(body, len(lines)) if lines[index].strip()), body)
     if end < 0 and following < len(lines) and kinds[following] == "q":
-        return  # its lines are marked
-    for one in range(body, len(lines) if end < 0 else end + 1):
-        if end < 0 and DELIMITER.match(lines[one]) and headers < 2:
+        return  # its lines carry prefixes
+    for index in range(body, len(lines) if end < 0 else end + 1):
+        if end < 0 and DELIMITER.match(lines[index]) and headers < 2:
             break
-        kinds[one] = kinds[one] or "q"
+        kinds[index] = kinds[index] or "q"
 
 
 def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:
-    """Whether a line says who is quoted below it."""
+    """Whether a line attributes the quote below it."""
     line = lines[at].strip()
     if len(line) > LONG_LINE:
         return False
@@ -373,15 +371,15 @@ def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) 
 
 
 def fill_blanks(lines: list[str], kinds: list[str]) -> None:
-    """Empty lines between two lines of a kind are of that kind; those after a footer go with it."""
+    """Give empty lines between two lines of a kind the same kind; also those after a footer."""
     before, blanks = "", []
     for at, line in enumerate(lines):
         if not line.strip() and not kinds[at]:
             blanks.append(at)
             continue
         if kinds[at] and kinds[at] == before:
-            for one in blanks:
-                kinds[one] = before
+            for blank in blanks:
+                kinds[blank] = before
         before, blanks = kinds[at], []
-    for one in blanks:
-        kinds[one] = before
+    for blank in blanks:
+        kinds[blank] = before

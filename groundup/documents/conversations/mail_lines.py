@@ -1,9 +1,8 @@
-"""The lines of mails as patterns: marks of quotes, attributions, delimiters, footers, headers.
+"""Patterns of mail lines: quote prefixes, attributions, delimiters, footers, headers.
 
-Each is matched on one line, and on `LONG_LINE` characters of it at most. Sources: RFC 3676 (quotes
-and the delimiter of signatures), RFC 9580 (PGP's armour and the dash before a dash), the
-development mails of benchmarks/conversations.py. Knows nothing of where in a mail a line stands;
-see mail.py.
+Each is matched against one line, at most `LONG_LINE` characters of it; phrases are in
+mail_lines.toml. Sources: RFC 3676 (quotes and signature delimiters), RFC 9580 (PGP armour and
+dash-escaping), the development mails of benchmarks/conversations.py.
 """
 
 import re
@@ -12,11 +11,11 @@ from pathlib import Path
 from ..patterns import read_patterns
 
 LONG_LINE = 400
-"""Characters of a line that are looked at."""
+"""Characters of a line that are examined."""
 QUOTED = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
 MARK = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
 CITED = re.compile(r"[ \t]{1,8}[A-Z]\w{0,15}>(?= )")
-"""A line quoted under its author's name, where a first line says that the mail does so."""
+"""A line quoted under its author's name, if a first line announces that form."""
 BAR = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
 _PHRASES = read_patterns(Path(__file__).with_name("mail_lines.toml"))
 VERBS = "|".join(_PHRASES["attribution_verbs"])
@@ -47,7 +46,7 @@ SNIPPED = re.compile(
     r"[ \t]*(?:[\[<(*-]{1,3}[ /]?(?:snip\w*|cut|\.{2,5}|…)[^\w\n]{0,6}.{0,20}|\.{3,5}|…)[ \t]*$",
     re.IGNORECASE,
 )
-DELIMITER = re.compile(r"(?:- )?--[ \t]*$|—[ \t]*$")  # `- --`: PGP puts a dash before a dash
+DELIMITER = re.compile(r"(?:- )?--[ \t]*$|—[ \t]*$")  # `- --`: PGP's dash-escaping
 RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
 TITLED_RULE = re.compile(r"[ \t]*-{4,} ?\w.{1,60}-{4,}[~>-]{0,4}[ \t]*$")
 DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
@@ -73,10 +72,10 @@ SIGNED = re.compile(
     r"(?: [A-Z][\w.'’-]{0,30}){1,3}(?:[ \t]*$|,?[ \t]{2,}\S|, [A-Z])"
 )
 NAMED = re.compile(r"[ \t]*[A-Z]\w{1,20}(?: [A-Z][\w.]{0,20}){0,2}[ \t]*$")
-"""A name alone: who wrote the mail has signed it before the delimiter."""
+"""A name alone: the author signed before the delimiter."""
 SENTENCE = re.compile(r"(?:\b[a-z']{1,20}[,;]? ){4}")
 TOLD = re.compile(r"(?:\b[a-z']{1,20}[,;]? ){4}|\b[a-zß-ÿ]{1,20} [a-zß-ÿ]{1,20}\b.*[.!?][ \t]*$")
-"""A sentence in the first line below a delimiter; names and addresses are none."""
+"""A sentence in the first line below a delimiter; names and addresses are not."""
 DISCLAIMER = re.compile(
     r"[ \t*]*(?:(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: (?:notice|note))?"
     r"|important email information)[ \t]*(?:[:.*=–-]|$)"
@@ -84,7 +83,7 @@ DISCLAIMER = re.compile(
     re.IGNORECASE,
 )
 MEANT = re.compile("|".join(_PHRASES["addressed"]), re.IGNORECASE)
-"""A disclaimer speaks of the mail that it stands in."""
+"""A disclaimer refers to the mail that contains it."""
 URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
 PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
 HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
@@ -100,11 +99,11 @@ PROMPT = re.compile(
     r"|[\w.]+(?:\[[^\]]{1,80}\])?(?:, ?\w+)* ?[-+*/|&%]?=(?!=) ?\S|[\w.]+\([^ )]*[,)\"' ]"
     r"|[\[{][\d\"'][^a-z]|-?\d[\d .+*/%()-]*$|[\"'].{0,200}[\"'\])][ \t]*$)"
 )
-"""A line typed at Python's prompt that no quoted sentence looks like."""
+"""A line typed at Python's prompt that cannot be a quoted sentence."""
 PROMPTED = re.compile(
     r"[ \t]{0,8}>>>(?:[ \t]*[\w.]*|[ \t]+[\w.]+[ \t]*[<>=+*/%-]{1,2}[ \t]*[\w.]+)[ \t]*$"
 )
-"""A line that may be typed there, beside one that is."""
+"""A line that may be Python input next to one that certainly is."""
 REPLY = re.compile(
     r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]"
     r"|\[[^\]\n]{1,40}\])\s*",

@@ -17,25 +17,25 @@ UNSPACED = (
 )
 """Thai, Lao, Burmese, Khmer, kana and Han are written without spaces; Korean joins particles."""
 WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")
-"""A run of letters and digits; a character where words are not parted by spaces."""
+"""A run of letters and digits; a single character in scripts without spaces."""
 QUESTION = re.compile(r"[?？؟][\s\"')\]*_]{0,10}$")
 
 
 class QualityConfig(Config):
-    """Bounds; source of all: own choice, to be set by looking at the histograms of the report."""
+    """Thresholds. Source of all: own choice, to be set from the histograms of the report."""
 
     min_words: int = 5
-    """Words of the whole conversation: a short question and its answer stay. Source: own
-    judgement."""
+    """Minimum number of words of the conversation; a short question and its answer stay. Source:
+    own judgement."""
     max_monologue: float = 1.0
-    """Largest share of the words that one speaker has. 1 cuts nothing. Source: own judgement."""
+    """Maximum share of the words by one speaker. 1 drops nothing. Source: own judgement."""
     max_unanswered: float = 1.0
-    """Largest share of questions that nobody else follows. 1 cuts nothing. Source: own
+    """Maximum share of questions after which nobody else speaks. 1 drops nothing. Source: own
     judgement."""
 
 
 class Quality:
-    """Step `conversations.quality`: figures of a conversation and cuts by them."""
+    """Step `conversations.quality`: figures of a conversation and thresholds on them."""
 
     def __init__(self, config: QualityConfig) -> None:
         self.config = config
@@ -49,8 +49,8 @@ class Quality:
         words = [WORD.findall(text.lower()) for text in texts]
         total = sum(map(len, words))
         spoken: Counter[str] = Counter()
-        for turn, said in zip(turns, words, strict=True):
-            spoken[turn.role] += len(said)
+        for turn, turn_words in zip(turns, words, strict=True):
+            spoken[turn.role] += len(turn_words)
         facts = {
             "words": total,
             "words_a_turn": round(total / len(turns), 2),
@@ -71,7 +71,7 @@ class Quality:
 
 
 def unanswered(turns: list[Turn], texts: list[str]) -> float:
-    """Share of questions after which no other speaker speaks; a tool's turn is an answer."""
+    """Share of questions after which no other speaker speaks; a tool's turn counts as an answer."""
     last: dict[str, int] = {turn.role: at for at, turn in enumerate(turns)}
     questions = [at for at, text in enumerate(texts) if QUESTION.search(text[-40:])]
     ends = sorted(last.values())

@@ -1,10 +1,10 @@
-"""Threads: which message answers which, by headers where they are and by words where they are not.
+"""Threads: which message replies to which, by headers or else by quotes and subjects.
 
-In order: the message that In-Reply-To or the last known of References names; the one whose own
-lines are quoted most; the latest one before it with the same subject. Only hashes and dates are
-kept of a message, so memory grows with the number of messages and not with their length. Every
-choice has a tie-break, so the result does not depend on the order of messages.
-Source for the headers' part: Zawinski, message threading (jwz.org/doc/threading.html).
+In this order: the message named by In-Reply-To or the last known one in References; the message
+whose own lines are quoted most; the latest earlier message with the same subject. Only hashes and
+dates are kept per message, so memory grows with the number of messages, not their length. Ties are
+broken deterministically: the result does not depend on the order of messages. Source for headers:
+Zawinski, message threading (jwz.org/doc/threading.html).
 """
 
 import email.utils
@@ -22,108 +22,109 @@ ID = re.compile(r"<([^<>\s]{3,250})>")
 QUOTE = re.compile(r"\s*(?:[A-Za-z]{0,4}>|[|:](?= ))\s?")
 WORDS = re.compile(r"\w+")
 MIN_LINE = 20
-"""Characters of words in a line that identifies a message. Source: shorter ones are closings."""
+"""Minimum number of word characters in a line that identifies a message. Source: shorter ones are
+closings."""
 MAX_LINES = 60
 MAX_SHARED = 12
-"""A line that more messages say themselves identifies none of them."""
+"""A line that more messages contain identifies none of them."""
 DAYS = 30
-"""A subject is taken up again within this time. Source: own choice; stated with the figures."""
+"""Maximum age of a subject that a reply continues. Source: own choice; stated with the figures."""
 
 
 class Message(NamedTuple):
-    """What is kept of a message."""
+    """What is stored of a message."""
 
     record: str
     """Its record's id."""
     name: int
-    """Hash of its Message-ID; 0 without."""
+    """Hash of its Message-ID; 0 if missing."""
     references: tuple[int, ...]
-    """Hashes of the messages that it names, nearest first."""
+    """Hashes of the Message-IDs it refers to, nearest first."""
     subject: int
-    """Hash of its subject without `Re:`; 0 without."""
+    """Hash of its subject without `Re:`; 0 if missing."""
     is_reply: bool
-    """Whether the subject says so."""
+    """Whether the subject marks a reply."""
     time: float
-    """Seconds since 1970; 0 without a date."""
+    """Seconds since 1970; 0 if missing."""
     own: tuple[int, ...]
-    """Hashes of lines that it says itself."""
+    """Hashes of its own lines."""
     quoted: tuple[int, ...]
-    """Hashes of lines that it quotes at the first level."""
+    """Hashes of the lines that it quotes at the first level."""
 
 
 class Place(NamedTuple):
-    """Where a message stands in its thread."""
+    """Position of a message in its thread."""
 
     thread: str
-    """Id of the record that begins it."""
+    """Record id of the thread's first message."""
     parent: str
-    """Id of the record that it answers; empty for the first."""
+    """Record id of the message that it replies to; empty for the first."""
     position: int
-    """From 0, by date."""
+    """Index from 0, by date."""
     size: int
-    """Messages of the thread."""
+    """Number of messages in the thread."""
     by: str
-    """What told: header, quote, subject, or nothing for the first."""
+    """Evidence for the parent: header, quote or subject; empty for the first."""
 
 
 def message_of(record: Record) -> Message:
-    """What is kept of a record's message: a raw mail's, or one whose quotes were set aside."""
-    known = {key.lower().replace("-", "_"): value for key, value in record.metadata.items()}
-    above = [f"{known.get('in_reply_to') or ''}", *listed(known.get("references"))[::-1]]
-    references = [hashed(name) for one in above for name in names_in(one)[::-1]]
-    own_id = names_in(f"{known.get('message_id') or ''}")
-    subject = subject_of(known)
-    plain = subject
-    while (found := REPLY.match(plain)) and found.end():
-        plain = plain[found.end() :]
-    words = " ".join(WORDS.findall(plain.lower()))
+    """Extract a record's message: from a raw mail or one whose quotes are in the metadata."""
+    headers = {key.lower().replace("-", "_"): value for key, value in record.metadata.items()}
+    above = [f"{headers.get('in_reply_to') or ''}", *listed(headers.get("references"))[::-1]]
+    references = [hashed(name) for header in above for name in names_in(header)[::-1]]
+    own_id = names_in(f"{headers.get('message_id') or ''}")
+    subject = subject_of(headers)
+    stripped = subject
+    while (match := REPLY.match(stripped)) and match.end():
+        stripped = stripped[match.end() :]
+    words = " ".join(WORDS.findall(stripped.lower()))
     own, quoted = lines_of(record.text)
-    if aside := (known.get("aside") or {}).get("quotes"):
+    if aside := (headers.get("aside") or {}).get("quotes"):
         quoted = tuple(dict.fromkeys((*quoted, *sum(lines_of("\n".join(aside)), ()))))[:MAX_LINES]
     return Message(
         record.id, hashed(own_id[0]) if own_id else 0, tuple(dict.fromkeys(references)),
-        hashed(words) if words else 0, plain != subject.strip() and plain != subject,
-        time_of(known.get("date")), own, quoted,
+        hashed(words) if words else 0, stripped != subject.strip() and stripped != subject,
+        time_of(headers.get("date")), own, quoted,
     )  # fmt: skip
 
 
 def names_in(header: str) -> list[str]:
-    """The messages that a header names, with brackets as in a mail or without as readers give.
+    """Message-IDs in a header, in angle brackets as in mails or bare as readers store them.
 
     >>> names_in("Your message of Monday <1@x>"), names_in("1@x")
     (['1@x'], ['1@x'])
     """
-    found = ID.findall(header)
-    return found or [word for word in header.split()[:50] if "@" in word or word == header]
+    ids = ID.findall(header)
+    return ids or [word for word in header.split()[:50] if "@" in word or word == header]
 
 
 def listed(value: Any) -> list[str]:
-    """A header as a list of its parts."""
-    return [f"{one}" for one in value] if isinstance(value, list) else [f"{value or ''}"]
+    """A header as a list of strings."""
+    return [f"{item}" for item in value] if isinstance(value, list) else [f"{value or ''}"]
 
 
 def hashed(text: str) -> int:
-    """63 bits of a text, never 0."""
+    """63-bit hash of a text, never 0."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1 | 1
 
 
 def time_of(value: Any) -> float:
-    """Seconds since 1970 of a date header or an ISO date; 0 if it is none."""
+    """Seconds since 1970 of a date header or an ISO date; 0 if it cannot be parsed."""
     if isinstance(value, int | float):
         return float(value)
     text = f"{value or ''}"
     for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
         try:
-            found = read(text)
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+            parsed = read(text)
+            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
     return 0.0
 
 
 def lines_of(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Hashes of the lines that a mail says itself and of those that it quotes."""
+    """Hashes of a mail's own lines and of the lines that it quotes."""
     own: dict[int, None] = {}
     quoted: dict[int, None] = {}
     for start, end, kind in judge_lines(text[:200_000], MailConfig()):
@@ -140,102 +141,105 @@ def lines_of(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def threads(messages: Iterable[Message], use_headers: bool = True) -> dict[str, Place]:
-    """The place of every message, by its record's id."""
-    rising = sorted(messages, key=lambda one: (one.time, one.record))
-    at = {one.record: number for number, one in enumerate(rising)}
+    """Thread position of every message, by record id."""
+    ordered = sorted(messages, key=lambda message: (message.time, message.record))
+    index_of = {message.record: number for number, message in enumerate(ordered)}
     parents: list[tuple[int, str]] = []
     names: dict[int, int] = {}
-    for number, one in enumerate(rising):
-        if one.name:
-            names.setdefault(one.name, number)
-    said = lines_said(rising)
+    for number, message in enumerate(ordered):
+        if message.name:
+            names.setdefault(message.name, number)
+    holders = lines_said(ordered)
     subjects: dict[int, int] = {}  # the latest message of a subject
-    for number, one in enumerate(rising):
-        parents.append(parent_of(number, rising, names if use_headers else {}, said, subjects))
-        if one.subject:
-            subjects[one.subject] = number
-    return placed(rising, without_loops(parents), at)
+    for number, message in enumerate(ordered):
+        parents.append(parent_of(number, ordered, names if use_headers else {}, holders, subjects))
+        if message.subject:
+            subjects[message.subject] = number
+    return placed(ordered, without_loops(parents), index_of)
 
 
-def lines_said(rising: Sequence[Message]) -> dict[int, list[int]]:
-    """The messages that say a line themselves; lines of many are left out."""
-    said: dict[int, list[int]] = {}
-    for number, one in enumerate(rising):
-        for line in one.own:
-            held = said.setdefault(line, [])
-            if len(held) <= MAX_SHARED:
-                held.append(number)
-    return said
+def lines_said(ordered: Sequence[Message]) -> dict[int, list[int]]:
+    """Messages that contain a line as their own; lists stop at MAX_SHARED."""
+    holders: dict[int, list[int]] = {}
+    for number, message in enumerate(ordered):
+        for line in message.own:
+            numbers = holders.setdefault(line, [])
+            if len(numbers) <= MAX_SHARED:
+                numbers.append(number)
+    return holders
 
 
 def parent_of(
-    number: int, rising: Sequence[Message], names: Mapping[int, int],
-    said: Mapping[int, list[int]], subjects: Mapping[int, int],
+    number: int, ordered: Sequence[Message], names: Mapping[int, int],
+    holders_of: Mapping[int, list[int]], subjects: Mapping[int, int],
 ) -> tuple[int, str]:  # fmt: skip
-    """The message that a message answers, and what told; -1 if none."""
-    one = rising[number]
-    for name in one.references:
-        found = names.get(name, number)
-        if found != number:
-            return found, "header"
+    """Index of the parent message and the evidence; -1 if there is none."""
+    message = ordered[number]
+    for name in message.references:
+        index = names.get(name, number)
+        if index != number:
+            return index, "header"
     votes: dict[int, int] = {}
-    for line in one.quoted:
-        holders = said.get(line, [])
+    for line in message.quoted:
+        holders = holders_of.get(line, [])
         if len(holders) <= MAX_SHARED:
             for holder in holders:
                 if holder < number:
                     votes[holder] = votes.get(holder, 0) + 1
     if votes:
         best = max(
-            votes, key=lambda holder: (votes[holder], rising[holder].subject == one.subject, holder)
+            votes,
+            key=lambda holder: (votes[holder], ordered[holder].subject == message.subject, holder),
         )
-        if votes[best] >= 2 or rising[best].subject == one.subject:
+        if votes[best] >= 2 or ordered[best].subject == message.subject:
             return best, "quote"
-    before = subjects.get(one.subject, -1) if one.subject else -1
-    if before >= 0 and one.is_reply and one.time - rising[before].time <= DAYS * 86_400:
+    before = subjects.get(message.subject, -1) if message.subject else -1
+    if before >= 0 and message.is_reply and message.time - ordered[before].time <= DAYS * 86_400:
         return before, "subject"
     return -1, ""
 
 
 def without_loops(parents: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """The same links, a loop opened at its first message."""
-    state = [0] * len(parents)  # 0 unseen, 1 on the way, 2 done
+    """The same links, each loop broken at its first message."""
+    state = [0] * len(parents)  # 0 unseen, 1 in progress, 2 done
     for number in range(len(parents)):
-        path, one = [], number
-        while one >= 0 and state[one] == 0:
-            state[one] = 1
-            path.append(one)
-            one = parents[one][0]
-        if one >= 0 and state[one] == 1:
-            loop = path[path.index(one) :]
+        path, current = [], number
+        while current >= 0 and state[current] == 0:
+            state[current] = 1
+            path.append(current)
+            current = parents[current][0]
+        if current >= 0 and state[current] == 1:
+            loop = path[path.index(current) :]
             parents[min(loop)] = (-1, "")
-        for seen in path:
-            state[seen] = 2
+        for visited in path:
+            state[visited] = 2
     return parents
 
 
 def placed(
-    rising: Sequence[Message], parents: list[tuple[int, str]], at: Mapping[str, int]
+    ordered: Sequence[Message], parents: list[tuple[int, str]], index_of: Mapping[str, int]
 ) -> dict[str, Place]:
-    """Threads and positions from the links."""
-    roots: list[int] = [-1] * len(rising)
-    for number in range(len(rising)):
-        path, one = [], number
-        while roots[one] < 0 and parents[one][0] >= 0:
-            path.append(one)
-            one = parents[one][0]
-        root = roots[one] if roots[one] >= 0 else one
-        for seen in (*path, one):
-            roots[seen] = root
+    """Compute threads and positions from the links."""
+    roots: list[int] = [-1] * len(ordered)
+    for number in range(len(ordered)):
+        path, current = [], number
+        while roots[current] < 0 and parents[current][0] >= 0:
+            path.append(current)
+            current = parents[current][0]
+        root = roots[current] if roots[current] >= 0 else current
+        for visited in (*path, current):
+            roots[visited] = root
     sizes: dict[int, int] = {}
     positions = []
     for root in roots:
         positions.append(sizes.get(root, 0))
         sizes[root] = positions[-1] + 1
-    found = {}
-    for number, one in enumerate(rising):
+    positions_by_id = {}
+    for number, current in enumerate(ordered):
         parent, by = parents[number]
-        name = rising[parent].record if parent >= 0 else ""
+        name = ordered[parent].record if parent >= 0 else ""
         root = roots[number]
-        found[one.record] = Place(rising[root].record, name, positions[number], sizes[root], by)
-    return found
+        positions_by_id[current.record] = Place(
+            ordered[root].record, name, positions[number], sizes[root], by
+        )
+    return positions_by_id

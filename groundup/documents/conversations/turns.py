@@ -1,8 +1,8 @@
-"""Turns: who speaks when, whether the order makes sense, and roles under one name.
+"""Turns: who speaks when, in a valid order, with normalised roles.
 
-A conversation's turns are the spans of kind `turn`; a span's value is its role or its speaker. The
-order is checked (system first, speakers alternate, nothing empty, nothing said twice), small faults
-are mended by cutting, and a conversation that is none is dropped. Knows nothing of what is said.
+A conversation's turns are its spans of kind `turn`; a span's value is the role or the speaker. The
+order is checked (system first, speakers alternate, no empty and no duplicate turn), small faults
+are fixed by removing turns, and what is not a conversation is dropped.
 """
 
 from typing import NamedTuple
@@ -29,39 +29,40 @@ class Turn(NamedTuple):
     start: int
     end: int
     speaker: str
-    """As the log gives it."""
+    """As in the log."""
     role: str
-    """user, assistant, system, tool; a speaker that is none of them keeps the name."""
+    """user, assistant, system or tool; any other speaker keeps the name."""
 
 
 class TurnsConfig(Config):
-    """What a conversation must look like."""
+    """Requirements on a conversation."""
 
     min_turns: int = 2
-    """Turns with text; fewer are no conversation. Source: definition."""
+    """Minimum number of turns with text. Source: definition."""
     alternation: bool = False
-    """Drop a log of user and assistant in which one speaks twice running (tool turns aside). Off:
-    chats among people do it all the time; for instruction data it shows a broken log."""
+    """Drop a log of user and assistant in which one speaks twice in a row (tool turns ignored). Off
+    by default: chats among people do it all the time; in instruction data it indicates a broken
+    log."""
     starts_with_user: bool = False
-    """Drop a log whose first turn, systems aside, is the assistant's. Source: ShareGPT logs cut
-    in the middle begin so."""
+    """Drop a log whose first turn after the system's is the assistant's. Source: ShareGPT logs that
+    were cut in the middle begin so."""
 
 
 class Turns:
-    """Step `conversations.turns`: the order of turns checked, empty and doubled ones cut."""
+    """Step `conversations.turns`: check the order of turns, remove empty and duplicate ones."""
 
     def __init__(self, config: TurnsConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule about one conversation; a record without turns passes."""
+        """Process one conversation; a record without turns passes."""
         turns = turns_of(record)
         if not turns:
             return PASS
-        said = [turn for turn in turns if content(record.text, turn)]
-        if len(said) < self.config.min_turns:
-            return Ruling("turns: too few", float(len(said)), f"at least {self.config.min_turns}")
-        edits, kept, before = [], [], ("", "")
+        filled = [turn for turn in turns if content(record.text, turn)]
+        if len(filled) < self.config.min_turns:
+            return Ruling("turns: too few", float(len(filled)), f"at least {self.config.min_turns}")
+        edits, remaining, before = [], [], ("", "")
         for turn in turns:
             key = (turn.role, " ".join(content(record.text, turn).split()))
             if not key[1]:
@@ -70,17 +71,19 @@ class Turns:
             if key == before:
                 edits.append(Edit(turn.start, turn.end, "turn said twice"))
             else:
-                kept.append(turn)
+                remaining.append(turn)
             before = key
-        if reason := self.order(kept):  # of what stays: a turn said twice is mended, no fault
+        if reason := self.order(
+            remaining
+        ):  # a duplicate turn has been removed: it is no fault of order
             return Ruling(reason)
-        roles = [turn.role for turn in said]
-        facts = {"turns": len(said), "speakers": len(set(roles))}
+        roles = [turn.role for turn in filled]
+        facts = {"turns": len(filled), "speakers": len(set(roles))}
         edits = [edit for edit in edits if edit.start < edit.end]
         return Ruling(edits=tuple(edits), metadata=facts)
 
     def order(self, turns: list[Turn]) -> str:
-        """What is wrong with the order; empty if nothing."""
+        """What is wrong with the order; empty if nothing is."""
         roles = [turn.role for turn in turns]
         first = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
         if first == len(roles):
@@ -97,7 +100,7 @@ class Turns:
 
 
 def role_of(value: str) -> str:
-    """The role that a log's name means.
+    """The role for a speaker label of a log.
 
     >>> role_of("GPT"), role_of("Human"), role_of("alice")
     ('assistant', 'user', 'alice')
@@ -107,19 +110,19 @@ def role_of(value: str) -> str:
 
 def turns_of(record: Record) -> list[Turn]:
     """The turns of a record, in order."""
-    found = sorted(
-        (span for span in record.spans if span.kind == "turn"), key=lambda one: one.start
+    spans = sorted(
+        (span for span in record.spans if span.kind == "turn"), key=lambda span: span.start
     )
-    return [Turn(span.start, span.end, span.value, role_of(span.value)) for span in found]
+    return [Turn(span.start, span.end, span.value, role_of(span.value)) for span in spans]
 
 
 def content(text: str, turn: Turn) -> str:
-    """What a turn says, without the speaker's name that a rendering puts before it."""
+    """A turn's text without the speaker's name in front."""
     return said(text[turn.start : turn.end], turn.speaker)
 
 
 def said(text: str, speaker: str) -> str:
-    """A turn's text without its speaker's name before it.
+    """A turn's text without the speaker's name in front.
 
     >>> said("<ann> hello", "ann"), said("ann: hello", "ann"), said("annual report", "ann")
     ('hello', 'hello', 'annual report')

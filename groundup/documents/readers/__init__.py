@@ -1,6 +1,6 @@
-"""Readers: from files as people keep them to records, what cannot be read named and counted.
+"""Readers: from files in common formats to records; what cannot be read is rejected with a reason.
 
-`reader.py` has the contract and the table READERS; each other file reads one way of keeping
-documents. A reader plans (which pieces can be read alone) and reads (one piece, in order); it never
-raises for a bad record, and what it sets aside has a reason.
+`reader.py` has the contract and the table READERS; each other file reads one format. A reader plans
+(which splits can be read independently) and reads (one split, in order). A bad record never raises
+an error; it yields a reject.
 """

@@ -1,11 +1,10 @@
-"""Archives: the files in zip and tar archives and single packed files, each a record.
+"""Archives: the files in zip and tar archives and single compressed files, one record each.
 
-An archive is read from front to back and nothing is written to disk, so a name can lead nowhere;
-names that try are rejected all the same. What stands before a cut or damage is kept: tars are
-streamed, and a zip whose directory is gone is walked by its members' own headers. Three limits
-end a bomb: how many bytes one member and all of them unpack to, how many members there are, and
-how much larger a member is than its packing. An archive inside an archive is not opened. Knows
-nothing of what the members say.
+Archives are streamed and nothing is written to disk, so member names cannot escape; names that try
+are rejected all the same. Members before truncation or damage are kept: tars are streamed, and a
+zip without its directory is read by its members' local headers. Limits on unpacked bytes (per
+member and in total), on the number of members and on the compression ratio stop archive bombs.
+Nested archives are not opened.
 """
 
 import bz2
@@ -39,7 +38,7 @@ SINGLES = (".gz", ".bz2", ".xz")
 ENDINGS = (*TARS, ".zip", *SINGLES)
 BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError,
           zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
-"""What unpacking a damaged or hostile archive may raise."""
+"""Exceptions that unpacking a damaged or hostile archive may raise."""
 XZ_MEMORY = 256 * 2**20
 LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
                 tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
@@ -49,17 +48,17 @@ CHUNK = 2**16
 
 
 class ArchiveConfig(ReaderConfig):
-    """What an archive may unpack to. Own choices; text packs to a third or a tenth."""
+    """Limits on unpacking. Own choices; text compresses to a third or a tenth."""
 
     max_members: int = 100_000
-    """Members of one archive. Source: own judgement."""
+    """Maximum number of members of one archive. Source: own judgement."""
     max_total_bytes: int = 4 * 2**30
-    """Bytes that all members together unpack to. Source: own judgement."""
+    """Maximum unpacked bytes of all members together. Source: own judgement."""
     max_ratio: float = 200.0
-    """Bytes unpacked for each packed one, of a member or the whole archive, beyond 1 MiB.
-    Source: own judgement."""
+    """Maximum compression ratio of a member or the archive, applied beyond 1 MiB. Source: own
+    judgement."""
     kinds: tuple[str, ...] = ()
-    """Kinds to read, such as latex; the others are rejected by name. None: all known."""
+    """Kinds to read, such as latex; others are rejected. Empty: all known kinds."""
 
 
 class Member(NamedTuple):
@@ -70,13 +69,13 @@ class Member(NamedTuple):
 
 
 class Archive:
-    """The reader `archive`: .zip, .tar, packed tars and single .gz, .bz2 and .xz files."""
+    """The reader `archive`: .zip, .tar, compressed tars and single .gz, .bz2 and .xz files."""
 
     def __init__(self, config: ArchiveConfig) -> None:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """A part for every archive."""
+        """Return one split per archive."""
         return plan_files(root, ENDINGS)
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
@@ -101,7 +100,7 @@ class Archive:
 
 
 def members(file: Any, part: Part, config: ArchiveConfig) -> Iterator[Member | Rejected]:
-    """Yield the files of an archive of any kind."""
+    """Yield the files of an archive of any type."""
     name = part.path.lower()
     if name.endswith(".zip"):
         yield from zip_members(file, part.path, config)
@@ -110,7 +109,7 @@ def members(file: Any, part: Part, config: ArchiveConfig) -> Iterator[Member | R
     if name.endswith(TARS):
         yield from tar_members(limited, io.BufferedReader(limited, CHUNK), part.path, config)
         return
-    if is_tar(buffered := io.BufferedReader(limited, CHUNK)):  # arXiv calls a packed tar .gz
+    if is_tar(buffered := io.BufferedReader(limited, CHUNK)):  # arXiv names compressed tars .gz
         yield from tar_members(limited, buffered, part.path, config)
         return
     inner = PurePosixPath(part.path).stem
@@ -122,18 +121,18 @@ def members(file: Any, part: Part, config: ArchiveConfig) -> Iterator[Member | R
     elif (
         not kind_of_file(inner, data) and data.lstrip()[:1] in (b"\\", b"%") and b"\\begin" in data
     ):
-        yield Member(inner + ".tex", data)  # arXiv's single files have no ending
+        yield Member(inner + ".tex", data)  # arXiv's single files have no suffix
     else:
         yield Member(inner, data)
 
 
 def is_tar(file: io.BufferedReader) -> bool:
-    """Whether a stream begins as a tar does; nothing is consumed."""
+    """Whether a stream begins like a tar; consumes nothing."""
     return file.peek(512)[257:262] == b"ustar"
 
 
 def unpacking(file: Any, suffix: str) -> Any:
-    """The file, unpacked as it is read."""
+    """The file, decompressed while it is read."""
     if suffix in (".gz", ".tgz"):
         return gzip.GzipFile(fileobj=file)
     if suffix in (".bz2", ".tbz2"):
@@ -144,31 +143,32 @@ def unpacking(file: Any, suffix: str) -> Any:
 
 
 class XzFile:
-    """An xz file, its dictionary bounded: a header may ask for 4 GiB."""
+    """An xz file with bounded memory: a header may ask for a dictionary of 4 GiB."""
 
     def __init__(self, file: Any) -> None:
         self.file = file
         self.unpacker = lzma.LZMADecompressor(memlimit=XZ_MEMORY)
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes, some unless the file has ended."""
+        """Read at most `size` bytes, and at least one unless the file has ended."""
         while not self.unpacker.eof:
             packed = self.file.read(CHUNK) if self.unpacker.needs_input else b""
             if self.unpacker.needs_input and not packed:
-                raise EOFError("the file ends within")
+                raise EOFError("the file is truncated")
             if data := self.unpacker.decompress(packed, size):
                 return data
         return b""
 
 
 class Limited(io.RawIOBase):
-    """A stream that ends in Refused once it has given more than its archive may unpack to.
+    """A stream that raises Refused when it exceeds the archive's limit of unpacked bytes.
 
-    Where unpacking fails the stream ends, so that nothing before is lost, and `broken` says why.
+    If decompression fails the stream ends, so that earlier data is kept, and `broken` has the
+    error.
     """
 
     def __init__(self, file: Any, packed: int, config: ArchiveConfig) -> None:
-        # The readers of gzip and bzip2 lose what they have read when `read` fails, not `read1`.
+        # On an error, `read` of gzip and bzip2 files loses the data already read; `read1` does not.
         self.take = getattr(file, "read1", file.read)
         self.broken: Exception | None = None
         self.given = 0
@@ -195,7 +195,7 @@ class Limited(io.RawIOBase):
 def tar_members(
     limited: Limited, file: Any, path: str, config: ArchiveConfig
 ) -> Iterator[Member | Rejected]:
-    """Yield the files of a tar, in its order, and a reject if it does not end as tars do."""
+    """Yield the files of a tar in order; raises an error at the end if the tar is truncated."""
     header = watched_header()
     try:
         with tarfile.open(fileobj=file, mode="r|", tarinfo=header) as archive:
@@ -209,28 +209,28 @@ def tar_members(
     if limited.broken is not None:
         raise limited.broken
     if header.said is not tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue]
-        raise EOFError("it ends, or its next header is damaged, before the mark of its end")
+        raise EOFError("it ends, or a header is damaged, before the end-of-archive mark")
 
 
 def tar_member(
     archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str, config: ArchiveConfig
 ) -> Member | Rejected:
-    """One file of a tar; what unpacking raises if it is cut off."""
-    place = f"{path}#{shown(entry.name)}"
-    if bad := unsafe(entry.name):
-        return Rejected(place, bad, entry.name.encode(errors="replace").decode()[:200])
+    """One file of a tar; raises the decompression error if it is truncated."""
+    member_path = f"{path}#{shown(entry.name)}"
+    if problem := unsafe(entry.name):
+        return Rejected(member_path, problem, entry.name.encode(errors="replace").decode()[:200])
     if not entry.isreg() or entry.issparse():
-        return Rejected(place, "not a regular file", f"type {entry.type!r}")
+        return Rejected(member_path, "not a regular file", f"type {entry.type!r}")
     if entry.size > config.max_bytes:
-        return Rejected(place, "too large", f"{entry.size} bytes")
+        return Rejected(member_path, "too large", f"{entry.size} bytes")
     source = archive.extractfile(entry)
     return Member(shown(entry.name), source.read() if source else b"")
 
 
 def watched_header() -> Any:
-    """tarfile's headers, remembering why the last one was none: tarfile ends in silence.
+    """A TarInfo class that records why the last header was invalid; tarfile ends silently.
 
-    A header for a long name is as long as it says, so that is bounded too.
+    It also limits the headers of long names, which tarfile reads into memory.
     """
 
     class Header(tarfile.TarInfo):
@@ -238,21 +238,21 @@ def watched_header() -> Any:
 
         @classmethod
         def frombuf(cls, buf: Any, encoding: str, errors: str) -> tarfile.TarInfo:
-            """Read a header; note why it is none."""
+            """Read a header and record the error if it is invalid."""
             try:
-                found = super().frombuf(buf, encoding, errors)
+                header = super().frombuf(buf, encoding, errors)
             except tarfile.HeaderError as error:
                 cls.said = type(error)
                 raise
-            if found.type in LONG_HEADERS and found.size > LONGEST_HEADER:
-                raise Refused("bomb", f"a header of {found.size} bytes")
-            return found
+            if header.type in LONG_HEADERS and header.size > LONGEST_HEADER:
+                raise Refused("bomb", f"a header of {header.size} bytes")
+            return header
 
     return Header
 
 
 def zip_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
-    """Yield the files of a zip, in the order of its directory; without one, of the file."""
+    """Yield the files of a zip in directory order; without a directory, in file order."""
     try:
         archive = zipfile.ZipFile(file)
     except BROKEN as error:
@@ -264,17 +264,17 @@ def zip_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member 
         for entry in entries:
             if entry.is_dir() or is_hidden(entry.filename):
                 continue
-            place = f"{path}#{shown(entry.filename)}"
+            member_path = f"{path}#{shown(entry.filename)}"
             try:
                 yield Member(shown(entry.filename), read_entry(archive, entry, config))
             except Refused as refused:
-                yield refused.reject(place)
+                yield refused.reject(member_path)
             except BROKEN as error:
-                yield Rejected(place, "broken archive", str(error)[:200])
+                yield Rejected(member_path, "broken archive", str(error)[:200])
 
 
 def checked_entries(archive: zipfile.ZipFile, config: ArchiveConfig) -> list[zipfile.ZipInfo]:
-    """The entries of a zip; Refused if they are too many, too large together or share bytes."""
+    """The entries of a zip; Refused if they are too many, too large in total, or overlap."""
     entries = archive.infolist()
     if len(entries) > config.max_members:
         raise Refused("too many members", f"{len(entries)}; {config.max_members} at most")
@@ -290,9 +290,9 @@ def checked_entries(archive: zipfile.ZipFile, config: ArchiveConfig) -> list[zip
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, config: ArchiveConfig) -> bytes:
-    """The bytes of a zip's member; Refused if its name, type, size or packing is not sound."""
-    if bad := unsafe(entry.filename):
-        raise Refused(bad, entry.filename[:200].encode(errors="replace").decode())
+    """The bytes of a zip member; Refused if its name, type, size or ratio is unacceptable."""
+    if problem := unsafe(entry.filename):
+        raise Refused(problem, entry.filename[:200].encode(errors="replace").decode())
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise Refused("not a regular file", "a link")
     if entry.flag_bits & 1:
@@ -302,11 +302,11 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, config: Archive
     if entry.file_size > max(2**20, entry.compress_size * config.max_ratio):
         raise Refused("bomb", f"{entry.compress_size} bytes unpack to {entry.file_size}")
     with archive.open(entry) as file:
-        return file.read(config.max_bytes + 1)  # zipfile ends at the size that was checked
+        return file.read(config.max_bytes + 1)  # zipfile stops at the size that was checked
 
 
 def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
-    """Yield what a zip without a directory holds, from header to header, until one is no header."""
+    """Yield the members of a zip without directory, from local header to local header."""
     at, total = 0, 0
     for _ in range(config.max_members):
         file.seek(at)
@@ -316,15 +316,15 @@ def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Memb
         flags, method, crc, packed, name_bytes, extra = struct.unpack("<6xHH4xII4xHH", head)
         raw = file.read(name_bytes)
         name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
-        start, place = at + 30 + name_bytes + extra, f"{path}#{shown(name)}"
+        start, member_path = at + 30 + name_bytes + extra, f"{path}#{shown(name)}"
         file.seek(start)
         entry = Headed(name, flags, method, crc, packed)
         try:
             data, taken = read_headed(file, entry, config, config.max_total_bytes - total)
         except Refused as refused:
-            yield refused.reject(place)
+            yield refused.reject(member_path)
             if flags & 8 or refused.reason == "cut off":
-                return  # where the next one begins is not known
+                return  # the start of the next member is unknown
             at = start + packed
             continue
         total += len(data)
@@ -335,30 +335,32 @@ def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Memb
 
 
 class Headed(NamedTuple):
-    """What a zip's member says of itself in front of its bytes."""
+    """The local header of a zip member."""
 
     name: str
     flags: int
     method: int
     crc: int
     packed: int
-    """Bytes; 0 if they and the sum follow the member (flag 8)."""
+    """Compressed bytes; 0 if sizes and CRC follow the member (flag 8)."""
 
 
-def read_headed(file: Any, entry: Headed, config: ArchiveConfig, left: int) -> tuple[bytes, int]:
-    """A member's bytes, and how many bytes of the file it and what follows it take.
+def read_headed(
+    file: Any, entry: Headed, config: ArchiveConfig, remaining: int
+) -> tuple[bytes, int]:
+    """A member's bytes, and the number of bytes in the file up to the next header.
 
-    Refused as `read_entry` refuses; `left` is what the archive may still unpack to.
+    Raises Refused like `read_entry`; `left` is what the archive may still unpack to.
     """
     follows = bool(entry.flags & 8)
-    if bad := unsafe(entry.name):
-        raise Refused(bad, entry.name[:200])
+    if problem := unsafe(entry.name):
+        raise Refused(problem, entry.name[:200])
     if entry.flags & 1:
         raise Refused("encrypted")
     if entry.method not in (0, 8) or (follows and entry.method == 0) or entry.packed == 2**32 - 1:
         raise Refused("broken archive", f"method {entry.method}, its length only in the directory")
     unpacker = zlib.decompressobj(-15)
-    pieces = list(unpack_headed(file, entry, unpacker, (config, left)))
+    pieces = list(unpack_headed(file, entry, unpacker, (config, remaining)))
     data = b"".join(pieces)
     crc, taken = entry.crc, entry.packed
     if follows:
@@ -367,42 +369,42 @@ def read_headed(file: Any, entry: Headed, config: ArchiveConfig, left: int) -> t
         crc = int.from_bytes(tail[skip : skip + 4], "little")
         taken = int.from_bytes(tail[skip + 4 : skip + 8], "little") + skip + 12
     if zlib.crc32(data) != crc:
-        raise Refused("broken archive", "its sum is another")
+        raise Refused("broken archive", "its CRC does not match")
     return data, taken
 
 
 def unpack_headed(
     file: Any, entry: Headed, unpacker: Any, bounds: tuple[ArchiveConfig, int]
 ) -> Iterator[bytes]:
-    """Yield a member's bytes; Refused where they end early, or are more than they may be."""
-    config, left = bounds
-    most = min(config.max_bytes, left)
-    given = taken = 0
+    """Yield a member's bytes; Refused if they end early or exceed a limit."""
+    config, remaining = bounds
+    most = min(config.max_bytes, remaining)
+    unpacked = taken = 0
     while not unpacker.eof if entry.method else taken < entry.packed:
-        rest = CHUNK if entry.flags & 8 else entry.packed - taken
-        packed = file.read(min(CHUNK, rest))
+        chunk_size = CHUNK if entry.flags & 8 else entry.packed - taken
+        packed = file.read(min(CHUNK, chunk_size))
         if not packed:
-            raise Refused("cut off", f"{given} bytes are there")
+            raise Refused("cut off", f"{unpacked} bytes are there")
         taken += len(packed)
         try:
-            piece = unpacker.decompress(packed, most + 1 - given) if entry.method else packed
+            chunk = unpacker.decompress(packed, most + 1 - unpacked) if entry.method else packed
         except zlib.error as error:
             raise Refused("broken archive", str(error)[:200]) from None
-        given += len(piece)
-        if given > most:
-            raise Refused("too large" if most == config.max_bytes else "bomb", f"{given} bytes")
-        if given > max(2**20, taken * config.max_ratio):
-            raise Refused("bomb", f"{taken} bytes unpack to {given}")
-        yield piece
+        unpacked += len(chunk)
+        if unpacked > most:
+            raise Refused("too large" if most == config.max_bytes else "bomb", f"{unpacked} bytes")
+        if unpacked > max(2**20, taken * config.max_ratio):
+            raise Refused("bomb", f"{taken} bytes unpack to {unpacked}")
+        yield chunk
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a member is passed over as hidden files in folders are."""
+    """Whether a member is skipped as a hidden file."""
     return PurePosixPath(name).name.startswith(".") and ".." not in name
 
 
 def unsafe(name: str) -> str:
-    """Why a member's name is refused, or nothing.
+    """Why a member's name is refused, or an empty string.
 
     >>> unsafe("a/b.txt"), unsafe("../b"), unsafe("C:\\\\x"), unsafe("x.zip")
     ('', 'name leads out of the archive', 'name leads out of the archive', 'archive in an archive')
@@ -418,5 +420,5 @@ def unsafe(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A member's name as it can be written in UTF-8."""
+    """A member's name in valid UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode().removeprefix("./")

@@ -1,9 +1,9 @@
-"""Conversations: one record a conversation, who spoke in front of each turn, a span around it.
+"""Conversations: one record per conversation, with a span per turn and the speaker in front.
 
-Reads training chats (OpenAI `messages` and ShareGPT `conversations`, one a line), exports of Slack,
-Discord and Telegram (a file a channel), and IRC logs. A turn's text is mapped to the bytes between
-its quotes; times, ids and parents of turns stay in the metadata `turns`, in their order.
-Knows nothing of whether the turns make sense; the steps for conversations check.
+Reads training chats (OpenAI `messages` and ShareGPT `conversations`, one per line), exports of
+Slack, Discord and Telegram (one file per channel), and IRC logs. A turn's text is mapped to the
+bytes between its quotes; times, ids and parents of turns are stored in the metadata `turns`, in
+order. Whether the turns make sense is checked by the steps for conversations.
 """
 
 import re
@@ -51,44 +51,44 @@ class ConversationsConfig(ReaderConfig):
     """How conversations are read."""
 
     max_bytes: int = 16 * 2**20
-    """Bytes of one conversation or exported channel. Own choice."""
+    """Maximum bytes of one conversation or exported channel. Own choice."""
     min_share: float = 0.5
-    """Least share of a log's lines that must look like IRC for it to be one. Own choice."""
+    """Minimum share of lines that must look like IRC for a file to be a log. Own choice."""
 
 
 class Turn(NamedTuple):
-    """What one speaker says at once."""
+    """One turn."""
 
     speaker: str
     texts: list[Located]
-    """Pieces of the turn, as they stand in the file."""
+    """Parts of the turn's text, located in the file."""
     about: dict[str, Any]
-    """Time, id and parent, as far as they are known."""
+    """Time, id and parent, where known."""
 
 
 class Talk(NamedTuple):
-    """A conversation before it is put into words."""
+    """A parsed conversation before it becomes text."""
 
     turns: list[Turn]
     metadata: dict[str, Any]
 
 
 class Conversations:
-    """The reader `conversations`; the format is told by the keys of the JSON or by the lines."""
+    """The reader `conversations`; the format is detected from JSON keys or line shapes."""
 
     def __init__(self, config: ConversationsConfig) -> None:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """Byte ranges of files with a conversation a line, and a part for every other file."""
-        parts = []
-        for part in plan_files(root, (*LINE_ENDINGS, ".json", *LOGS)):
-            whole = suffix_of(part.path) in PACKED or not is_lines(part.path)
-            parts += [part] if whole else split(part, self.config.part_bytes)
-        return parts
+        """Byte ranges of files with a conversation per line, and one split for every other file."""
+        splits = []
+        for file_split in plan_files(root, (*LINE_ENDINGS, ".json", *LOGS)):
+            is_unsplittable = suffix_of(file_split.path) in PACKED or not is_lines(file_split.path)
+            splits += [file_split] if is_unsplittable else split(file_split, self.config.part_bytes)
+        return splits
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
-        """Yield the conversations of a part."""
+        """Yield the conversations of a split."""
         if is_lines(part.path):
             for line in lines(root, part, self.config.max_bytes):
                 yield self.one_line(line, part.path, source)
@@ -105,50 +105,50 @@ class Conversations:
             yield refused.reject(printable(part.path))
 
     def one_line(self, line: Line | Rejected, path: str, source: str) -> Record | Rejected:
-        """The conversation of a line."""
+        """Parse the conversation on one line."""
         if isinstance(line, Rejected):
             return line
-        place = f"{path}#{line.offset}"
+        record_path = f"{path}#{line.offset}"
         try:
             text = unicode_line(line.data)
-            return self.record(text, talk_of(located_json(text)), place, source)
+            return self.record(text, talk_of(located_json(text)), record_path, source)
         except Refused as refused:
-            return refused.reject(place)
+            return refused.reject(record_path)
 
     def export(self, data: bytes, path: str, source: str) -> Iterator[Record | Rejected]:
         """Yield the conversations of a JSON file: one, or each of a list."""
         text = unicode_line(data.removeprefix(b"\xef\xbb\xbf"))
         shift = len(data) - len(data.removeprefix(b"\xef\xbb\xbf"))
         for number, value in enumerate(listed := conversations_in(located_json(text))):
-            place = f"{path}#{number}" if len(listed) > 1 else path
+            record_path = f"{path}#{number}" if len(listed) > 1 else path
             try:
-                yield self.record(text, talk_of(value), place, source, shift)
+                yield self.record(text, talk_of(value), record_path, source, shift)
             except Refused as refused:
-                yield refused.reject(place)
+                yield refused.reject(record_path)
 
     def record(
         self, text: str, talk: Talk, path: str, source: str, shift: int = 0
     ) -> Record | Rejected:
-        """The record of a conversation whose turns stand in `text`."""
+        """Build the record of a conversation whose turns are located in `text`."""
         pieces, spans = Pieces(), []
-        places = SourceMap.identity(text)
+        identity = SourceMap.identity(text)
         for turn in talk.turns:
-            first = places.width(turn.texts[0].start) if turn.texts else None
+            first = identity.width(turn.texts[0].start) if turn.texts else None
             introduce(pieces, turn.speaker, None if first is None else first + shift)
             start = pieces.length
-            for piece in turn.texts:
-                add_located(pieces, text, piece, places.width(piece.start) + shift, 1)
+            for located in turn.texts:
+                add_located(pieces, text, located, identity.width(located.start) + shift, 1)
             spans.append(Span("turn", start, pieces.length, turn.speaker))
         return finished(pieces, spans, talk, path, source, line_breaks(text, shift))
 
     def log(self, data: bytes, path: str, source: str) -> Record | Rejected:
-        """The record of an IRC log."""
+        """Parse an IRC log."""
         read = decode(data, "", self.config.repair)
         pieces, spans, turns = Pieces(), [], []
         count = 0
-        for found in re.finditer(r"[^\r\n]+", read.map.text):
+        for match in re.finditer(r"[^\r\n]+", read.map.text):
             count += 1
-            line = IRC.match(read.map.text, found.start(), found.end())
+            line = IRC.match(read.map.text, match.start(), match.end())
             if line is None:
                 continue
             speaker = line["nick"] or line["actor"] or line["column"] or "system"
@@ -164,7 +164,7 @@ class Conversations:
 
 
 def is_lines(path: str) -> bool:
-    """Whether a file has a conversation a line."""
+    """Whether a file has one conversation per line."""
     return path.lower().endswith(LINE_ENDINGS)
 
 
@@ -177,7 +177,7 @@ def introduce(pieces: Pieces, speaker: str, byte: int | None) -> None:
 def finished(
     pieces: Pieces, spans: list[Span], talk: Talk, path: str, source: str, breaks: list[int]
 ) -> Record | Rejected:
-    """The record of what was put together; lines of the map counted from the file's line ends."""
+    """Build the record; line numbers of the map are recomputed from the file's line breaks."""
     from bisect import bisect_left
 
     map = pieces.map()
@@ -191,36 +191,36 @@ def finished(
 
 
 def line_breaks(text: str, shift: int) -> list[int]:
-    """Bytes of the line ends of a text that has more than one line."""
+    """Byte offsets of the line breaks of a text."""
     data = text.encode("utf-8")
-    return [found.start() + shift for found in re.finditer(b"\n", data)]
+    return [match.start() + shift for match in re.finditer(b"\n", data)]
 
 
 def about_log(read: Decoded, passed: int) -> dict[str, Any]:
-    """What is known of a log."""
+    """Metadata of a log."""
     charset = "" if read.charset == "utf-8" else read.charset
     return {"format": "irc", "charset": charset, "lines_passed_over": passed or None}
 
 
 def conversations_in(value: Any) -> list[Any]:
-    """The conversations of a JSON file: Telegram lists chats, other files are a list or are one."""
+    """Conversations of a JSON file: Telegram lists chats, others are a list or a single one."""
     chats = value.get("chats") if isinstance(value, dict) else None
     if isinstance(chats, dict) and isinstance(chats.get("list"), list):
         return chats["list"]
-    if isinstance(value, list) and value and all(is_talk(one) for one in value[:10]):
+    if isinstance(value, list) and value and all(is_talk(item) for item in value[:10]):
         return value
     return [value]
 
 
 def is_talk(value: Any) -> bool:
-    """Whether a value is a conversation of its own, not a turn."""
+    """Whether a value is a conversation, not a turn."""
     return isinstance(value, dict) and any(
         isinstance(value.get(key), list) for key in ("messages", "conversations", "conversation")
     )
 
 
 def talk_of(value: Any) -> Talk:
-    """The turns of a conversation in any known format; Refused if it is in none."""
+    """Parse a conversation in any known format; Refused if there is none."""
     if isinstance(value, list):
         return Talk(turns_of(value, slack_turn), {"format": "slack"})
     if not isinstance(value, dict):
@@ -240,19 +240,21 @@ def talk_of(value: Any) -> Talk:
             if name == "openai" and (channel := value.get("channel") or value.get("guild")):
                 name = "discord"
                 about |= {"title": plain(channel.get("name"))} if isinstance(channel, dict) else {}
-            elif name == "openai" and any("from" in one for one in value[key] if is_map(one)):
+            elif name == "openai" and any(
+                "from" in turn_value for turn_value in value[key] if is_map(turn_value)
+            ):
                 name = "telegram"
             return Talk(turns, about | {"format": name})
     raise Refused("no conversation", f"none of its keys is known; known formats: {FORMATS}")
 
 
 def is_map(value: Any) -> bool:
-    """Whether a JSON value has keys."""
+    """Whether a JSON value is an object."""
     return isinstance(value, dict)
 
 
 def turns_of(values: Iterable[Any], make: Any) -> list[Turn]:
-    """The turns of a list; Refused if one has no speaker."""
+    """Parse the turns of a list; Refused if one has no speaker."""
     turns = []
     for number, value in enumerate(values, 1):
         turn = make(value) if isinstance(value, dict) else None
@@ -265,7 +267,7 @@ def turns_of(values: Iterable[Any], make: Any) -> list[Turn]:
 
 
 def clean_name(speaker: str) -> str:
-    """A speaker's name on one line, as UTF-8 can hold it; known roles by their usual names."""
+    """A speaker's name on one line in valid UTF-8; known roles are normalised."""
     name = " ".join(str(speaker).encode("utf-8", "replace").decode().split())[:100] or "unknown"
     return ROLES.get(name, name).replace("\0", "")
 
@@ -274,16 +276,16 @@ def texts_of(content: Any) -> list[Located]:
     """The strings of a turn's content: one, or the text parts of a list."""
     if isinstance(content, Located):
         return [content]
-    found: list[Located] = []
-    for part in content if isinstance(content, list) else ():
-        text = part.get("text") if isinstance(part, dict) else part
+    texts: list[Located] = []
+    for item in content if isinstance(content, list) else ():
+        text = item.get("text") if isinstance(item, dict) else item
         if isinstance(text, Located):
-            found.append(text)
-    return found
+            texts.append(text)
+    return texts
 
 
 def kept(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """Known facts of a turn under our names."""
+    """Known fields of a turn under standard names."""
     return {
         name: plain(value[key])
         for key, name in names.items()
@@ -292,13 +294,13 @@ def kept(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 
 def sharegpt_turn(value: dict[str, Any]) -> Turn:
-    """A turn of ShareGPT: from and value, or role and content in newer sets."""
-    said = value.get("value", value.get("content"))
-    return Turn(value.get("from", value.get("role", "")), texts_of(said), {})
+    """A turn of ShareGPT: from and value, or role and content in newer data sets."""
+    content = value.get("value", value.get("content"))
+    return Turn(value.get("from", value.get("role", "")), texts_of(content), {})
 
 
 def message_turn(value: dict[str, Any]) -> Turn:
-    """A turn of OpenAI, Discord or Telegram, by its keys."""
+    """A turn of OpenAI, Discord or Telegram, distinguished by its keys."""
     author = value.get("author")
     if isinstance(author, dict):  # Discord
         parent = value.get("reference")

@@ -1,10 +1,9 @@
-"""Encodings: bytes to text whose every character still knows its bytes.
+"""Encodings: decode bytes to text with a map from every character to its bytes.
 
-A byte order mark decides, then what the file or its server declares, then UTF-8, then a guess from
-the bytes. UTF-8 is one exact segment; a charset of one byte a character keeps exact places; others
-are mapped line by line. `Pieces` puts a text together from slices of the original with their map.
-Knows nothing of files or formats.
-Source of the order, and of reading Latin-1 as Windows-1252: WHATWG Encoding Standard, § 4.2, § 6.
+A byte order mark decides, then the charset declared by the file or server, then UTF-8, then a guess
+from the bytes. UTF-8 is one exact segment; single-byte charsets keep exact positions; others are
+mapped line by line. `Pieces` builds a text from slices of the original together with their map.
+Source of the order, and of reading Latin-1 as Windows-1252: WHATWG Encoding Standard, §§ 4.2, 6.
 """
 
 import re
@@ -37,30 +36,32 @@ ALPHABETS = {
     "cp1254": "çğıöşüi̇âî",
     "cp1257": "ąčęėįšųūž āčēģīķļņšūž äõöüšž",
 }
-"""Letters beyond a–z of the languages that were written in each Latin charset, likeliest first."""
+"""Letters other than a–z of the languages written in each Latin charset, likeliest charset first.
+"""
 ALPHABET_SHARE = 0.9
-"""Least share of the letters beyond a–z in one alphabet; the rest are names. Own choice."""
+"""Minimum share of the letters other than a–z that are in one alphabet; the rest are names. Own
+choice."""
 SAMPLE_BYTES = 32 * 2**10
 """Bytes from which a charset is guessed. Own choice: some thousand letters."""
 EXACT_CHARACTERS = 200_000
-"""Up to so many characters outside ASCII have segments of their own; beyond, lines do."""
+"""Up to this number of non-ASCII characters each has its own segment; beyond, each line has."""
 BAD_SHARE = 0.001
-"""Up to this share of bytes that are not UTF-8, a text counts as UTF-8 with damage."""
+"""Up to this share of bytes that are not UTF-8, a text counts as damaged UTF-8."""
 
 
 class Decoded(NamedTuple):
-    """A text, where it came from, and how it was read."""
+    """A decoded text with its map, and how it was read."""
 
     map: SourceMap
     charset: str
     replaced: int = 0
-    """Bytes that are in no charset and became U+FFFD."""
+    """Number of undecodable bytes that became U+FFFD."""
 
 
 def decode(data: bytes, declared: str = "", repair: bool = True) -> Decoded:
-    """The text of bytes, with its map; Refused where they are binary or in no known charset.
+    """Decode bytes; Refused if they are binary or in no known charset.
 
-    Without `repair` only UTF-8 is taken. A declared charset that does not fit is not believed.
+    Without `repair` only UTF-8 is accepted. A declared charset that does not fit is ignored.
 
     >>> read = decode("naïve café".encode("cp1252"), declared="latin-1")
     >>> read.map.text, read.charset, read.map.byte_range(9, 10)
@@ -72,14 +73,14 @@ def decode(data: bytes, declared: str = "", repair: bool = True) -> Decoded:
     if (at := data.find(b"\0")) >= 0:
         raise Refused("binary", f"a zero byte at {at}")
     charset = charset_named(declared)
-    wanted = [charset] if charset and repair and not charset.startswith("utf-16") else []
-    for name in [*wanted, "utf-8"]:
-        if found := in_charset(data, name, 0):
-            return found
+    declared_charsets = [charset] if charset and repair and not charset.startswith("utf-16") else []
+    for name in [*declared_charsets, "utf-8"]:
+        if decoded := in_charset(data, name, 0):
+            return decoded
     if not repair:
         refuse(data)
-    if found := damaged_utf8(data, limit=0.01 if charset == "utf-8" else BAD_SHARE):
-        return found
+    if decoded := damaged_utf8(data, limit=0.01 if charset == "utf-8" else BAD_SHARE):
+        return decoded
     return guessed(data)
 
 
@@ -88,13 +89,13 @@ def refuse(data: bytes) -> Decoded:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte 0x{data[error.start]:02x} at {error.start} is not utf-8"
-        raise Refused("not UTF-8", f"{found}; convert the file to UTF-8") from None
+        problem = f"byte 0x{data[error.start]:02x} at {error.start} is not utf-8"
+        raise Refused("not UTF-8", f"{problem}; convert the file to UTF-8") from None
     raise Refused("wrong charset", "the bytes are not in the charset of their byte order mark")
 
 
 def in_charset(data: bytes, charset: str, skip: int) -> Decoded | None:
-    """The text of `data[skip:]` in a charset, or None if it is not in it."""
+    """Decode `data[skip:]` in a charset; None if it is invalid there."""
     try:
         text = data[skip:].decode(charset)
     except UnicodeDecodeError:
@@ -107,7 +108,7 @@ def in_charset(data: bytes, charset: str, skip: int) -> Decoded | None:
 
 
 def by_character(text: str, skip: int) -> SourceMap:
-    """Map of a text of one byte a character: ASCII runs exact, others a segment each."""
+    """Map of a single-byte text: ASCII runs are exact, other characters one segment each."""
     runs = r"[\x00-\x7f]+|[^\x00-\x7f]"
     if len(text) - len(text.encode("ascii", "ignore")) > EXACT_CHARACTERS:
         runs = r"[^\n]*\n|[^\n]+"
@@ -121,7 +122,7 @@ def by_character(text: str, skip: int) -> SourceMap:
 
 
 def by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
-    """Map of a text of several bytes a character: a segment a line, or one if that fails."""
+    """Map of a multi-byte text: one segment per line, or a single one if that fails."""
     segments = Segments()
     start, byte = 0, skip
     newline = "\n".encode(charset)
@@ -133,32 +134,33 @@ def by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
             stop = len(data) if at < 0 else at + 1
         segments.append(Segment(start, start + len(line), byte, stop, number, False))
         start, byte = start + len(line), stop
-    whole = byte == len(data) and start == len(text)
-    if whole and not charset.startswith("utf-"):
+    is_consistent = byte == len(data) and start == len(text)
+    if is_consistent and not charset.startswith("utf-"):
         sample = segments[:: max(1, len(segments) // 64)]
-        whole = all(
+        is_consistent = all(
             data[s.byte_start : s.byte_end].decode(charset, "replace") == text[s.start : s.end]
             for s in sample
         )
-    if not whole:
+    if not is_consistent:
         return SourceMap(text, [Segment(0, len(text), skip, len(data), 1, False)] if text else [])
     return SourceMap(text, segments)
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, each with the newline that ends it."""
+    """The lines of a text, each with its newline."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def damaged_utf8(data: bytes, limit: float) -> Decoded | None:
-    """UTF-8 in which some bytes are wrong, each run of them U+FFFD; None if it is too many.
+    """Decode UTF-8 with some invalid bytes, each run replaced by U+FFFD; None if there are too
+    many.
 
-    Text that is ASCII but for the wrong bytes is in some other charset, not damaged.
+    Text that is ASCII except for the invalid bytes is in another charset, not damaged.
     """
     escaped = data.decode("utf-8", "surrogateescape")
-    bad = sum(len(run) for run in re.findall("[\udc80-\udcff]+", escaped))
-    good = sum(len(run) for run in re.findall("[^\x00-\x7f\udc80-\udcff]+", escaped))
-    if bad > max(limit * len(data), 1) or good <= bad:
+    invalid = sum(len(run) for run in re.findall("[\udc80-\udcff]+", escaped))
+    valid = sum(len(run) for run in re.findall("[^\x00-\x7f\udc80-\udcff]+", escaped))
+    if invalid > max(limit * len(data), 1) or valid <= invalid:
         return None
     pieces = Pieces()
     byte = 0
@@ -170,11 +172,11 @@ def damaged_utf8(data: bytes, limit: float) -> Decoded | None:
             size = len(run[0].encode("utf-8"))
             pieces.add(run[0], byte, byte + size)
             byte += size
-    return Decoded(pieces.map(), "utf-8", bad)
+    return Decoded(pieces.map(), "utf-8", invalid)
 
 
 def guessed(data: bytes) -> Decoded:
-    """The text in the charset that fits its bytes best; Refused if none does."""
+    """Decode in the charset that fits the bytes best; Refused if none does."""
     try:
         import charset_normalizer
     except ImportError:
@@ -187,28 +189,30 @@ def guessed(data: bytes) -> Decoded:
         names = [*latin_charsets(sample), *names]
     for name in names:
         charset = charset_named(name)
-        if charset and (found := in_charset(data, charset, 0)):
-            return found
-    raise Refused("unknown charset", "neither UTF-8 nor any other that its bytes look like")
+        if charset and (decoded := in_charset(data, charset, 0)):
+            return decoded
+    raise Refused("unknown charset", "neither UTF-8 nor a charset that fits its bytes")
 
 
 def latin_charsets(sample: bytes) -> list[str]:
-    """Latin charsets in which all but few letters are of one language's alphabet, best first.
+    """Latin charsets in which almost all letters belong to one language's alphabet, best first.
 
-    Frequencies of bytes tell scripts apart but not these; the alphabets do.
+    Byte frequencies distinguish scripts but not these charsets; the alphabets do.
     """
     shares = {}
     for charset, alphabets in ALPHABETS.items():
-        said = sample.decode(charset, "replace").lower()
-        marked = re.findall(r"[^\W\d_a-z]|\ufffd|[\x80-\xa0¤¦¨©¬®¯°±²³¶¸¹¼½¾×÷]", said)
-        inside = max(sum(one in letters for one in marked) for letters in alphabets.split())
-        shares[charset] = inside / len(marked) if marked else 0.0
-    good = [charset for charset, share in shares.items() if share >= ALPHABET_SHARE]
-    return sorted(good, key=lambda charset: -shares[charset])  # stable: likeliest first
+        text = sample.decode(charset, "replace").lower()
+        letters_found = re.findall(r"[^\W\d_a-z]|\ufffd|[\x80-\xa0¤¦¨©¬®¯°±²³¶¸¹¼½¾×÷]", text)
+        inside = max(
+            sum(letter in letters for letter in letters_found) for letters in alphabets.split()
+        )
+        shares[charset] = inside / len(letters_found) if letters_found else 0.0
+    plausible = [charset for charset, share in shares.items() if share >= ALPHABET_SHARE]
+    return sorted(plausible, key=lambda charset: -shares[charset])  # stable: likeliest first
 
 
 class Pieces:
-    """A text put together piece by piece, with the map to the bytes each piece came from."""
+    """Builds a text piece by piece, with the map to the bytes of each piece."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -216,7 +220,7 @@ class Pieces:
         self.length = 0
 
     def add(self, text: str, start: int, end: int, line: int = 0, exact: bool = True) -> None:
-        """Add a text that lies at these bytes; line 0 counts on from the piece before."""
+        """Append text that corresponds to these bytes; line 0 continues from the previous piece."""
         if not text:
             return
         if not line:
@@ -226,7 +230,7 @@ class Pieces:
         self.segments.append(Segment(begin, self.length, start, end, line, exact))
 
     def run(self, text: str, start: int, line: int) -> int:
-        """Add a text that is these bytes in UTF-8; returns the byte of its end."""
+        """Append text that is these bytes in UTF-8; returns the end offset in bytes."""
         end = start + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
         begin, self.length = self.length, self.length + len(text)
         if begin < self.length:
@@ -235,26 +239,26 @@ class Pieces:
         return end
 
     def whole(self, text: str, start: int, size: int, line: int) -> int:
-        """Add a text that stands for `size` bytes together; returns the byte of its end."""
+        """Append text that corresponds to `size` bytes as a unit; returns the end offset."""
         begin, self.length = self.length, self.length + len(text)
         self.texts.append(text)
         self.segments.append(Segment(begin, self.length, start, start + size, line, False))
         return start + size
 
     def next_line(self) -> int:
-        """The line on which the last piece ended."""
+        """The line on which the last piece ends."""
         if not self.segments:
             return 1
         return self.segments[-1].line + self.texts[-1].count("\n")
 
     def put(self, text: str, byte: int = -1, line: int = 0) -> None:
-        """Put a text in that no bytes say, such as a line break; at the last byte by default."""
+        """Append text without bytes of its own, such as a line break; by default at the end."""
         if byte < 0:
             byte = self.segments[-1].byte_end if self.segments else 0
         self.add(text, byte, byte, line, exact=False)
 
     def take(self, map: SourceMap, start: int, end: int, shift: int = 0, lines: int = 0) -> None:
-        """Add a slice of another map's text, its bytes and lines moved on."""
+        """Append a slice of another map's text, with its bytes and lines shifted."""
         for segment in slice_of(map, start, end, self.segments.length):
             self.segments.append(
                 segment._replace(
@@ -272,7 +276,7 @@ class Pieces:
 
 
 def through(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceMap:
-    """A map to the UTF-8 form of a text, led on to the bytes that the text was decoded from."""
+    """Compose a map to the UTF-8 form of a text with the map of the decoding."""
     if original.segments and original.segments[0].exact and len(original.segments) == 1:
         shift = original.segments[0].byte_start
         if not shift:
@@ -281,13 +285,15 @@ def through(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceMap:
         pieces.take(map, 0, len(map.text), shift)
         return pieces.map()
     begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
-    before = np.concatenate([[0], np.cumsum(begins)])  # characters before each byte
+    before = np.concatenate([[0], np.cumsum(begins)])  # number of characters before each byte
     segments = Segments()
-    for one in map.segments:
-        first, last = int(before[one.byte_start]), int(before[one.byte_end])
-        if one.exact:
+    for segment in map.segments:
+        first, last = int(before[segment.byte_start]), int(before[segment.byte_end])
+        if segment.exact:
             segments.extend(slice_of(original, first, last, segments.length))
         else:
-            place = original.byte_range(first, last)
-            segments.append(Segment(one.start, one.end, *place, original.line(first), False))
+            byte_range = original.byte_range(first, last)
+            segments.append(
+                Segment(segment.start, segment.end, *byte_range, original.line(first), False)
+            )
     return SourceMap(map.text, segments)

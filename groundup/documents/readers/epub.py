@@ -1,10 +1,9 @@
-"""EPUB: the chapters of a book in the order of its spine, each read as HTML.
+"""EPUB: the chapters of a book in spine order, each read as HTML.
 
-A book is a zip of XHTML files and one list of the order to read them in. The container's limits are
-those of archives.py: nothing is unpacked that is too large, too many or shares bytes, and a chapter
-is looked up among the members' names, so no path leads out. XML is parsed without entities, network
-or depth. The map is to the bytes of the chapter or, for a whole book, of its chapters joined.
-Source: EPUB 3.3, W3C Recommendation, §§ 4 and 5.
+A book is a zip of XHTML files with a list of their reading order. The limits of archives.py apply,
+and chapters are looked up among the member names, so no path escapes. XML is parsed without
+entities, network access or deep nesting. The map is to the bytes of the chapter or, for a complete
+book, of its concatenated chapters. Source: EPUB 3.3, W3C Recommendation, §§ 4 and 5.
 """
 
 import io
@@ -24,21 +23,21 @@ from .kinds import heading_spans, read_page
 from .reader import Part, Refused, Rejected, plan_files, printable, read_all, text_record
 
 PACKAGE_BYTES = 4 * 2**20
-"""Bytes of the list of chapters; a large book's has some hundred KiB. Own choice."""
+"""Maximum bytes of the package file; a large book's has some hundred KiB. Own choice."""
 DUBLIN_CORE = {"title": "title", "creator": "author", "language": "language", "rights": "rights",
                "date": "date", "publisher": "publisher", "identifier": "identifier"}  # fmt: skip
 
 RIGHTS = {"dcterms:rights", "dcterms:license", "dcterms:accessRights", "cc:license"}
-"""What EPUB 3 calls rights in a `meta` or `link`."""
+"""Names of rights statements in an EPUB 3 `meta` or `link`."""
 
 
 class EpubConfig(ArchiveConfig):
     """How books are read."""
 
     max_total_bytes: int = 512 * 2**20
-    """Bytes that all members together unpack to, pictures included. Own choice."""
+    """Maximum unpacked bytes of all members, images included. Own choice."""
     whole: bool = True
-    """One record a book with `chapter` spans; otherwise one a chapter."""
+    """One record per book with `chapter` spans; otherwise one per chapter."""
 
 
 class Chapter(NamedTuple):
@@ -55,11 +54,11 @@ class Epub:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """A part for every book."""
+        """Return one split per book."""
         return plan_files(root, (".epub",))
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
-        """Yield a book, or its chapters, and the chapters that cannot be read."""
+        """Yield a book, or its chapters, and a reject for each chapter that cannot be read."""
         config = self.config
         try:
             data = read_all(root, part.path, config.max_total_bytes)
@@ -67,40 +66,40 @@ class Epub:
         except Refused as refused:
             yield refused.reject(printable(part.path))
             return
-        good = []
+        readable = []
         for number, chapter in enumerate(chapters, 1):
             path = f"{part.path}#{number}-{getattr(chapter, 'name', '')}"
             if isinstance(chapter, Refused):
                 yield chapter.reject(path)
             elif config.whole:
-                good.append(chapter)
+                readable.append(chapter)
             else:
                 yield self.one(chapter, path, source, metadata | {"chapter": number})
         if config.whole:
-            made = join_chapters(good)
-            yield text_record(source, part.path, "epub", made.map, metadata, made.spans)
+            joined = join_chapters(readable)
+            yield text_record(source, part.path, "epub", joined.map, metadata, joined.spans)
 
     def one(
         self, chapter: Chapter, path: str, source: str, metadata: dict[str, Any]
     ) -> Record | Rejected:
         """The record of a chapter."""
         try:
-            made = join_chapters([chapter])
+            joined = join_chapters([chapter])
         except Refused as refused:
             return refused.reject(path)
-        return text_record(source, path, "epub", made.map, metadata, made.spans)
+        return text_record(source, path, "epub", joined.map, metadata, joined.spans)
 
 
 def read_book(data: bytes, max_bytes: int) -> tuple[Made, dict[str, Any]]:
-    """The text of a whole book, its chapters joined, and what it says about itself."""
+    """Text and metadata of a book, its chapters joined."""
     metadata, chapters = open_book(data, EpubConfig(max_total_bytes=max(max_bytes, 1)))
-    good = [chapter for chapter in chapters if isinstance(chapter, Chapter)]
-    lost = len(chapters) - len(good)
-    return join_chapters(good), metadata | ({"chapters_lost": lost} if lost else {})
+    readable = [chapter for chapter in chapters if isinstance(chapter, Chapter)]
+    lost = len(chapters) - len(readable)
+    return join_chapters(readable), metadata | ({"chapters_lost": lost} if lost else {})
 
 
 def join_chapters(chapters: list[Chapter]) -> Made:
-    """Chapters as one text, a blank line between two; bytes count through all of them."""
+    """Join chapters with blank lines; byte offsets count through all of them."""
     pieces, spans, shift, lines = Pieces(), [], 0, 0
     for chapter in chapters:
         page, _ = read_page(chapter.data)
@@ -121,15 +120,15 @@ def join_chapters(chapters: list[Chapter]) -> Made:
 
 
 def open_book(data: bytes, config: ArchiveConfig) -> tuple[dict[str, Any], list[Chapter | Refused]]:
-    """What a book says about itself, and its chapters; Refused if it cannot be read."""
+    """Metadata and chapters of a book; Refused if it cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {entry.filename: entry for entry in checked_entries(archive, config)}
             if "META-INF/encryption.xml" in entries and is_locked(archive):
                 raise Refused("encrypted", "its chapters are under digital rights management")
-            place = package_path(member(archive, entries, "META-INF/container.xml", config))
-            package = parse_xml(member(archive, entries, place, config))
-            names = spine(package, posixpath.dirname(place))
+            package_file = package_path(member(archive, entries, "META-INF/container.xml", config))
+            package = parse_xml(member(archive, entries, package_file, config))
+            names = spine(package, posixpath.dirname(package_file))
             chapters = [chapter(archive, entries, name, config) for name in names]
     except BROKEN as error:
         raise Refused("broken file", str(error)[:200]) from None
@@ -139,16 +138,16 @@ def open_book(data: bytes, config: ArchiveConfig) -> tuple[dict[str, Any], list[
 
 
 def is_locked(archive: zipfile.ZipFile) -> bool:
-    """Whether more than fonts is encrypted."""
+    """Whether anything other than fonts is encrypted."""
     with archive.open("META-INF/encryption.xml") as file:
-        said = file.read(PACKAGE_BYTES)
-    return b"html" in said.lower()
+        encryption = file.read(PACKAGE_BYTES)
+    return b"html" in encryption.lower()
 
 
 def chapter(
     archive: zipfile.ZipFile, entries: dict[str, Any], name: str, config: ArchiveConfig
 ) -> Chapter | Refused:
-    """One file of the spine, or why it is not read."""
+    """One file of the spine, or why it cannot be read."""
     try:
         return Chapter(name, member(archive, entries, name, config))
     except Refused as refused:
@@ -160,14 +159,14 @@ def chapter(
 def member(
     archive: zipfile.ZipFile, entries: dict[str, Any], name: str, config: ArchiveConfig
 ) -> bytes:
-    """The bytes of a member by its name; Refused if there is none."""
+    """The bytes of a member by name; Refused if it does not exist."""
     if name not in entries:
         raise Refused("missing member", name[:200])
     return read_entry(archive, entries[name], config)
 
 
 def parse_xml(data: bytes) -> Any:
-    """The root of an XML file, its entities left alone; Refused if it is not well formed."""
+    """Parse XML without resolving entities; Refused if it is not well formed."""
     try:
         import lxml.etree as etree
     except ImportError:
@@ -184,15 +183,15 @@ def parse_xml(data: bytes) -> Any:
 
 
 def package_path(container: bytes) -> str:
-    """Where the container says that the list of chapters is."""
-    for one in parse_xml(container).iter("{*}rootfile"):
-        if place := one.get("full-path"):
-            return place
+    """Path of the package file, from the container file."""
+    for rootfile in parse_xml(container).iter("{*}rootfile"):
+        if path := rootfile.get("full-path"):
+            return path
     raise Refused("broken file", "its container names no package")
 
 
 def spine(package: Any, folder: str) -> list[str]:
-    """Names of the chapters' members in reading order, each once; other kinds are left out."""
+    """Member names of the chapters in reading order, without duplicates and other types."""
     items = {item.get("id"): item for item in package.iter("{*}item")}
     names = []
     for reference in package.iter("{*}itemref"):
@@ -205,19 +204,21 @@ def spine(package: Any, folder: str) -> list[str]:
 
 
 def about(package: Any) -> dict[str, Any]:
-    """Title, author, language, rights and more, as the book has them."""
-    found: dict[str, Any] = {}
+    """Title, author, language, rights and more from the package metadata."""
+    metadata: dict[str, Any] = {}
     for tag, name in DUBLIN_CORE.items():
-        said = [" ".join("".join(one.itertext()).split()) for one in package.iter("{*}" + tag)]
-        if said := [value[:2_000] for value in said if value]:
-            found[name] = said[0] if len(said) == 1 else said
+        values = [
+            " ".join("".join(element.itertext()).split()) for element in package.iter("{*}" + tag)
+        ]
+        if values := [value[:2_000] for value in values if value]:
+            metadata[name] = values[0] if len(values) == 1 else values
     terms = [
-        (one.text or one.get("href") or "").strip()[:2_000]
-        for one in package.iter("{*}meta", "{*}link")
-        if {one.get("property"), one.get("rel")} & RIGHTS
+        (element.text or element.get("href") or "").strip()[:2_000]
+        for element in package.iter("{*}meta", "{*}link")
+        if {element.get("property"), element.get("rel")} & RIGHTS
     ]
-    every = found.get("rights", [])
+    every = metadata.get("rights", [])
     every = list(dict.fromkeys([*(every if isinstance(every, list) else [every]), *terms]))
-    if every := [one for one in every if one]:
-        found["rights"] = every[0] if len(every) == 1 else every
-    return found
+    if every := [element for element in every if element]:
+        metadata["rights"] = every[0] if len(every) == 1 else every
+    return metadata

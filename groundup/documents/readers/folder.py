@@ -1,9 +1,9 @@
-"""Folders: files in, documents or records out, nothing lost in silence.
+"""Folders: files in, documents or records out; every file that is not read is reported.
 
-The kind of a file is decided by its ending, and by its first bytes where the ending says nothing.
-`read_folder` gives documents for quoting and never repairs text: a file that is not UTF-8 is set
-aside with the place of the first bad byte. The reader `folder` gives records for a corpus and by
-default finds out charsets. Knows nothing of corpora or passages.
+A file's kind follows from its suffix, or from its first bytes if the suffix is unknown.
+`read_folder` yields documents for quoting and never repairs text: a file that is not UTF-8 is
+rejected with the offset of the first bad byte. The reader `folder` yields records for a corpus and
+by default detects charsets.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff"
 
 
 class Raw(NamedTuple):
-    """A file as it lies in the folder."""
+    """A file as stored in the folder."""
 
     path: str
     data: bytes
@@ -54,15 +54,15 @@ class FolderConfig(ReaderConfig):
     """Which files of a folder are records."""
 
     kinds: tuple[str, ...] = ()
-    """Kinds to read, such as html or rst; the others are rejected by name. None: all known."""
+    """Kinds to read, such as html or rst; others are rejected. Empty: all known kinds."""
     endings: dict[str, str] = {}
-    """Further endings and their kinds, such as `.log` = text."""
+    """Additional suffixes and their kinds, such as `.log` = text."""
     skip: tuple[str, ...] = ()
-    """Patterns of paths to leave out unread, such as `*/genindex.html`; `*` crosses folders."""
+    """Glob patterns of paths to skip, such as `*/genindex.html`; `*` also matches `/`."""
 
 
 class Folder:
-    """The reader `folder`: one record a file, by its ending."""
+    """The reader `folder`: one record per file, by suffix."""
 
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
@@ -70,11 +70,11 @@ class Folder:
         self.skip = re.compile("|".join(map(translate, config.skip))) if config.skip else None
 
     def plan(self, root: Path) -> list[Part]:
-        """A part for every visible file."""
+        """Return one split per visible file."""
         return plan_files(root)
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
-        """Yield the record of a file, or why there is none."""
+        """Yield the record of a file, or a reject."""
         config = self.config
         suffix = suffix_of(part.path)
         try:
@@ -96,11 +96,12 @@ class Folder:
 def read_folder(
     root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_BYTES
 ) -> Iterator[Document | Rejected]:
-    """Yield every file under `root` as a document or a reject, in the order of paths.
+    """Yield every file under `root` as a document or a reject, in path order.
 
     Paths are relative to `root`, with forward slashes. Hidden files and folders, `__pycache__` and
-    `node_modules` are passed over. Rejected are: other endings than `suffixes` (by default those of
-    KINDS), links, what cannot be read, is larger than `max_bytes`, empty, binary or not UTF-8.
+    `node_modules` are skipped. Rejected are: suffixes not in `suffixes` (by default those of
+    KINDS), links, and files that are unreadable, larger than `max_bytes`, empty, binary or not
+    UTF-8.
 
     Raises DataError if `root` is not a folder.
     """
@@ -119,7 +120,7 @@ def read_folder(
 def fingerprint_folder(
     root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_BYTES
 ) -> Iterator[tuple[str, str]]:
-    """Yield path and sha256 (or the reason of rejection) of every file that `read_folder` sees."""
+    """Yield path and sha256 (or reason of rejection) of every file that `read_folder` visits."""
     for raw in read_files(root, suffixes, max_bytes):
         if isinstance(raw, Rejected):
             yield raw.path, raw.reason
@@ -128,10 +129,10 @@ def fingerprint_folder(
 
 
 def read_bytes(data: bytes, path: str) -> Document:
-    """The document that a file's bytes make; `path` gives the kind by its ending.
+    """Make a document of a file's bytes; the suffix of `path` determines the kind.
 
-    For text, Markdown and Python, the text is the bytes decoded, a byte order mark left out and
-    line ends as they are. Raises DataError if the bytes are binary or not UTF-8.
+    For text, Markdown and Python, the text is the decoded bytes without a byte order mark and with
+    unchanged line ends. Raises DataError if the bytes are binary or not UTF-8.
 
     >>> note = read_bytes("# Tea\\r\\nA cup’s worth".encode(), "notes/tea.md")
     >>> note.kind, note.quote(7, 14)
@@ -145,7 +146,7 @@ def read_bytes(data: bytes, path: str) -> Document:
 
 
 def examine(data: bytes, path: str) -> Document | Rejected:
-    """The document that a file's bytes make, or why they make none."""
+    """Make a document of a file's bytes, or a reject."""
     for mark, name in OTHER_MARKS.items():
         if data.startswith(mark):
             return Rejected(path, "not UTF-8", f"a byte order mark of {name}; convert it to UTF-8")
@@ -160,15 +161,15 @@ def examine(data: bytes, path: str) -> Document | Rejected:
         text = data[skip:].decode("utf-8")
     except UnicodeDecodeError as error:
         at = error.start + (0 if kind == "html" else skip)
-        found = f"byte 0x{data[at]:02x} at {at} is not {error.encoding}"
-        return Rejected(path, "not UTF-8", f"{found}; convert the file to UTF-8")
+        problem = f"byte 0x{data[at]:02x} at {at} is not {error.encoding}"
+        return Rejected(path, "not UTF-8", f"{problem}; convert the file to UTF-8")
     except DataError as error:
         return Rejected(path, "unsupported charset", str(error))
     return plain_document(data, path, kind, SourceMap.identity(text, skip))
 
 
 def plain_document(data: bytes, path: str, kind: DocumentKind, map: SourceMap) -> Document:
-    """A document whose text is its bytes decoded, with its outline."""
+    """A document whose text is the decoded bytes, with its outline."""
     if kind == "text":
         return make_document(data, path, kind, map)
     headings = markdown_headings(map.text) if kind == "markdown" else python_headings(map.text)
@@ -178,7 +179,7 @@ def plain_document(data: bytes, path: str, kind: DocumentKind, map: SourceMap) -
 
 
 def kind_of(data: bytes, path: str) -> DocumentKind:
-    """Kind of a file by its ending; by its first bytes if the ending is not known.
+    """Kind of a file by its suffix, or by its first bytes if the suffix is unknown.
 
     >>> kind_of(b"", "a.md"), kind_of(b"<!DOCTYPE html><p>", "page"), kind_of(b"x = 1", "b.cfg")
     ('markdown', 'html', 'text')
@@ -193,18 +194,18 @@ def kind_of(data: bytes, path: str) -> DocumentKind:
 def read_files(
     root: Path | str, suffixes: Collection[str] | None, max_bytes: int
 ) -> Iterator[Raw | Rejected]:
-    """Yield the bytes of every file that is seen under `root`, in the order of paths."""
+    """Yield the bytes of every visited file, in path order."""
     root = Path(root)
     if not root.is_dir():
         kind = "a file" if root.exists() else "missing"
         raise DataError(f"Expected a folder of documents; {root} is {kind}.")
     accepted = {suffix.lower() for suffix in (KINDS if suffixes is None else suffixes)}
-    for part in plan_files(root):
-        yield read_file(root, part.path, accepted, max_bytes)
+    for file_split in plan_files(root):
+        yield read_file(root, file_split.path, accepted, max_bytes)
 
 
 def read_file(root: Path, path: str, accepted: set[str], max_bytes: int) -> Raw | Rejected:
-    """The bytes of one file, or why it is not read."""
+    """The bytes of one file, or a reject."""
     suffix = PurePosixPath(path).suffix
     try:
         located(root, path)

@@ -1,9 +1,9 @@
-"""Git repositories: the files at HEAD, read from the object store, never checked out.
+"""Git repositories: the files at HEAD, read from the object store without a checkout.
 
-Only three plumbing commands run, with the machine's and the user's configuration off, no hooks, no
-filters, no file system monitor, no replaced objects and no network: a repository's configuration
-could otherwise name programs to run. Links and submodules are passed over by name. The root is a
-repository, with or without work tree, or a folder of them. Knows nothing of what code is worth.
+Only three plumbing commands run, without system and user configuration, hooks, filters, file system
+monitor, replaced objects or network, because a repository's configuration could name programs to
+run. Links and submodules are rejected. The root is a repository, bare or with a work tree, or a
+folder of repositories.
 """
 
 import os
@@ -43,25 +43,25 @@ LICENCE_NAMES = ("license", "licence", "copying", "copyright", "unlicense", "not
 MODES = {b"120000": "a link", b"160000": "a submodule"}
 LOOKED_INTO = ("", ".txt", ".xml")
 SECONDS = 600
-"""Time for a listing; a repository that takes longer is rejected."""
+"""Timeout of a listing; a repository that takes longer is rejected."""
 MOST_FILES, MOST_BYTES = 500_000, 128 * 2**20
-"""Files of a tree, and bytes of their list: trees that hold trees ten times over are small on disk.
-Linux has 90,000 files, Chromium some 450,000."""
+"""Maximum files of a tree, and bytes of their list: trees that contain trees ten times over are
+small on disk. Linux has 90,000 files, Chromium some 450,000."""
 MOST_ENTRIES = 2_000_000
-"""Files in a repository's own folder."""
+"""Maximum number of files in the repository folder itself."""
 NOT_READ = ("hooks", "modules", "worktrees", "lfs", "annex", "logs")
-"""Folders of a repository that none of our commands opens."""
+"""Subfolders of a repository that none of the commands opens."""
 
 
 class GitConfig(ReaderConfig):
     """Which files of a repository are records."""
 
     kinds: tuple[str, ...] = ("python", "notebook", "code")
-    """Kinds to read; empty for all known, prose included."""
+    """Kinds to read; empty for all known ones, prose included."""
     max_bytes: int = 4 * 2**20
-    """Bytes of the largest file. Own choice; sources written by hand are far smaller."""
+    """Maximum bytes of a file. Own choice; hand-written sources are far smaller."""
     depth: int = 3
-    """How many folders below the root repositories are looked for. Source: own judgement."""
+    """Number of folder levels below the root that are searched. Source: own judgement."""
 
 
 class Blob(NamedTuple):
@@ -74,7 +74,7 @@ class Blob(NamedTuple):
 
 
 class Repository(NamedTuple):
-    """What a repository holds at HEAD."""
+    """Contents of a repository at HEAD."""
 
     commit: str
     date: str
@@ -89,34 +89,34 @@ class Git:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """Ranges of the files of every repository, in the order of their paths."""
+        """Ranges of the files of every repository, in path order."""
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"Expected a repository or a folder of them; {root} is missing.")
-        parts = []
+        splits = []
         for path in repositories(root, self.config.depth):
             try:
                 blobs = look(root / path).blobs
             except Refused:
-                parts.append(Part(path, 0, 0, 0))  # reading it says why
+                splits.append(Part(path, 0, 0, 0))  # `read` will report the reason
                 continue
-            parts += ranges(path, blobs, self.config.part_bytes)
-        return parts
+            splits += ranges(path, blobs, self.config.part_bytes)
+        return splits
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
         """Yield the files of a range as records."""
         name = part.path if part.path != "." else Path(root).resolve().name.removesuffix(".git")
         try:
             where = Path(root) / part.path
-            found = look(where)
-            yield from self.files(where, found, part, name, source)
+            repository = look(where)
+            yield from self.files(where, repository, part, name, source)
         except Refused as refused:
             yield refused.reject(printable(part.path))
 
     def files(
         self, where: Path, found: Repository, part: Part, name: str, source: str
     ) -> Iterator[Record | Rejected]:
-        """Yield the records of a range of a tree."""
+        """Yield the records of a range of files."""
         about = {"repository": name, "commit": found.commit, "commit_date": found.date,
                  "licence_files": found.licences}  # fmt: skip
         with Objects(where) as objects:
@@ -135,7 +135,7 @@ class Git:
                     yield make_record(source, path, kind, data, metadata, self.config.repair)
 
     def wanted(self, blob: Blob) -> str:
-        """Kind of a file as far as its name tells; Refused if it is not to be read."""
+        """Kind of a file as far as its name determines it; Refused if it is not to be read."""
         if blob.mode in MODES:
             raise Refused("not a regular file", MODES[blob.mode])
         if blob.bytes > self.config.max_bytes:
@@ -144,7 +144,7 @@ class Git:
         kind = kind_of_file(blob.path, b"", KIND_BY_ENDING)
         if not kind:
             raise Refused("another kind of file", f"its ending is {suffix}")
-        if suffix in LOOKED_INTO:  # the content has a say
+        if suffix in LOOKED_INTO:  # the content decides, too
             return ""
         if self.config.kinds and kind not in self.config.kinds:
             raise Refused("another kind of file", kind)
@@ -152,7 +152,7 @@ class Git:
 
 
 class Objects:
-    """A `git cat-file --batch` that answers with one object at a time."""
+    """A `git cat-file --batch` process that returns one object at a time."""
 
     def __init__(self, where: Path) -> None:
         self.process = subprocess.Popen(
@@ -165,7 +165,7 @@ class Objects:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End git."""
+        """Kill git."""
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
@@ -183,25 +183,25 @@ class Objects:
             stdin.write(blob.sha.encode() + b"\n")
             stdin.flush()
         except OSError:
-            raise Refused("broken repository", "git ended") from None
+            raise Refused("broken repository", "git exited") from None
         head = stdout.readline().split()
         if len(head) != 3 or head[1] != b"blob":
             raise Refused("broken repository", f"{blob.sha} is {b' '.join(head[1:]).decode()}")
         data = stdout.read(int(head[2]))
         stdout.read(1)
         if len(data) != int(head[2]):
-            raise Refused("broken repository", f"{blob.sha} ends within")
+            raise Refused("broken repository", f"{blob.sha} is truncated")
         return data
 
 
 def repositories(root: Path, depth: int) -> list[str]:
     """Paths under the root of every repository; the root itself is `.`."""
-    found, waiting = [], [("", 0)]
-    while waiting:
-        folder, level = waiting.pop()
+    paths, pending = [], [("", 0)]
+    while pending:
+        folder, level = pending.pop()
         where = root / folder
         if git_folder(where):
-            found.append(folder or ".")
+            paths.append(folder or ".")
             continue
         if level < depth:
             try:
@@ -212,32 +212,32 @@ def repositories(root: Path, depth: int) -> list[str]:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 hidden = entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS
                 if is_folder and not hidden:
-                    waiting.append((f"{folder}/{entry.name}".lstrip("/"), level + 1))
-    return sorted(found)
+                    pending.append((f"{folder}/{entry.name}".lstrip("/"), level + 1))
+    return sorted(paths)
 
 
 def git_folder(where: Path) -> Path | None:
-    """The folder that holds a repository's objects: `.git`, or the place itself if it is bare.
+    """The folder with a repository's objects: `.git`, or the folder itself if it is bare.
 
-    A `.git` that is a link or a file leads elsewhere and is no repository of its own.
+    A `.git` that is a link or a file points elsewhere and is no repository of its own.
     """
-    for place in (where / ".git", where):
-        links = any(one.is_symlink() for one in (place, place / "HEAD", place / "objects"))
-        if not links and (place / "HEAD").is_file() and (place / "objects").is_dir():
-            return place
+    for folder in (where / ".git", where):
+        links = any(path.is_symlink() for path in (folder, folder / "HEAD", folder / "objects"))
+        if not links and (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+            return folder
     return None
 
 
 def check_folder(folder: Path) -> None:
-    """Raise Refused if git would follow a link in a repository's folder, or wait at a pipe."""
-    left, count = [folder], 0
-    while left:
-        with os.scandir(left.pop()) as entries:
+    """Raise Refused if git would follow a link in the repository folder or block on a pipe."""
+    pending, count = [folder], 0
+    while pending:
+        with os.scandir(pending.pop()) as entries:
             for entry in entries:
                 count += 1
                 mode = entry.stat(follow_symlinks=False).st_mode
                 if stat.S_ISDIR(mode):
-                    left += [Path(entry.path)] if entry.name not in NOT_READ else []
+                    pending += [Path(entry.path)] if entry.name not in NOT_READ else []
                 elif not (stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
                     inner = printable(os.path.relpath(entry.path, folder))
                     raise Refused("broken repository", f"{inner} in it is a link, pipe or device")
@@ -246,7 +246,7 @@ def check_folder(folder: Path) -> None:
 
 
 def command(where: Path, *words: str) -> list[str]:
-    """A git command on a repository, all that could run a program turned off."""
+    """A git command line with everything disabled that could run a program."""
     folder = git_folder(where)
     if folder is None:
         raise Refused("not a repository")
@@ -254,12 +254,12 @@ def command(where: Path, *words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of git: the path and what is safe."""
+    """Environment of git: PATH and the safe settings."""
     return {"PATH": os.environ.get("PATH", os.defpath)} | SAFE
 
 
 def run(where: Path, *words: str) -> bytes:
-    """What a git command says, up to MOST_BYTES; Refused if it fails."""
+    """Output of a git command, up to MOST_BYTES; Refused if it fails."""
     try:
         with tempfile.TemporaryFile() as errors, subprocess.Popen(
             command(where, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -268,10 +268,10 @@ def run(where: Path, *words: str) -> bytes:
             clock = threading.Timer(SECONDS, process.kill)
             clock.start()
             assert process.stdout is not None
-            said = process.stdout.read(MOST_BYTES + 1)
+            output = process.stdout.read(MOST_BYTES + 1)
             is_late = not clock.is_alive()
             clock.cancel()
-            process.kill() if len(said) > MOST_BYTES else None
+            process.kill() if len(output) > MOST_BYTES else None
             code = process.wait()
             errors.seek(0)
             why = errors.read(2_000).decode("utf-8", "replace").strip()[:200]
@@ -279,11 +279,11 @@ def run(where: Path, *words: str) -> bytes:
         raise DataError("The reader git needs the program git; install it.") from None
     if is_late:
         raise Refused("broken repository", f"git took more than {SECONDS} s")
-    if len(said) > MOST_BYTES:
+    if len(output) > MOST_BYTES:
         raise Refused("too large", f"the list of its files has more than {MOST_BYTES} bytes")
     if code:
         raise Refused("broken repository", why)
-    return said
+    return output
 
 
 def look(where: Path) -> Repository:
@@ -291,12 +291,12 @@ def look(where: Path) -> Repository:
     folder = git_folder(where)
     elsewhere = ("objects/info/alternates", "objects/info/http-alternates", "commondir")
     if folder is not None and any((folder / name).exists() for name in elsewhere):
-        raise Refused("broken repository", "its objects lie in another one")
+        raise Refused("broken repository", "its objects are in another repository")
     if folder is not None:
         check_folder(folder)
-    said = run(where, "cat-file", "commit", "HEAD").partition(b"\n\n")[0]
+    header = run(where, "cat-file", "commit", "HEAD").partition(b"\n\n")[0]
     commit = run(where, "rev-parse", "--verify", "--end-of-options", "HEAD").decode().strip()
-    date = next((line for line in said.split(b"\n") if line.startswith(b"committer ")), b"")
+    date = next((line for line in header.split(b"\n") if line.startswith(b"committer ")), b"")
     blobs = []
     listing = run(where, "ls-tree", "-r", "-z", "-l", "--full-tree", "HEAD")
     if (count := listing.count(b"\0")) > MOST_FILES:
@@ -312,7 +312,7 @@ def look(where: Path) -> Repository:
 
 
 def seconds_to_date(committer: bytes) -> str:
-    """The day of a committer line, in UTC; empty if it has none."""
+    """UTC date of a committer line; empty if it has none."""
     from datetime import datetime
 
     words = committer.split()
@@ -323,23 +323,23 @@ def seconds_to_date(committer: bytes) -> str:
 
 
 def licences(blobs: list[Blob]) -> list[str]:
-    """Paths of the files that by their name hold a licence, outermost first."""
-    found = [
+    """Paths of licence files, recognised by name, outermost first."""
+    paths = [
         blob.path
         for blob in blobs
         if PurePosixPath(blob.path).name.lower().startswith(LICENCE_NAMES)
         and suffix_of(blob.path) in ("", ".txt", ".md", ".rst", ".mit", ".apache", ".gpl", ".bsd")
     ]
-    return sorted(found, key=lambda path: (path.count("/"), path))[:100]
+    return sorted(paths, key=lambda path: (path.count("/"), path))[:100]
 
 
 def ranges(path: str, blobs: list[Blob], part_bytes: int) -> list[Part]:
-    """A tree's files as ranges of about `part_bytes`."""
-    parts: list[Part] = []
+    """Ranges of a tree's files of about `part_bytes` each."""
+    splits: list[Part] = []
     start = total = 0
     for number, blob in enumerate(blobs, 1):
         total += blob.bytes
         if total >= part_bytes or number == len(blobs):
-            parts.append(Part(path, start, number, total))
+            splits.append(Part(path, start, number, total))
             start, total = number, 0
-    return parts or [Part(path, 0, 0, 0)]
+    return splits or [Part(path, 0, 0, 0)]

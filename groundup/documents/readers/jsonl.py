@@ -1,9 +1,9 @@
-"""JSON lines: one record a line, its text mapped to the bytes between the quotes.
+"""JSON lines: one record per line, its text mapped to the bytes between the quotes.
 
-The place of every string is noted while the line is parsed, so an escape such as \\n or \\u00e9 is
-known to be the bytes that say it. A file is split at byte ranges; a line belongs to the range in
-which it begins, and its number is the byte at which it begins, whatever the ranges.
-Knows nothing of what the texts are; see conversations.py for chats.
+String positions are recorded while a line is parsed, so an escape such as \\n or \\u00e9 maps to
+the bytes that encode it. A file is split into byte ranges; a line belongs to the range in which it
+begins, and its number is the byte offset of its beginning, whatever the ranges. Chats are read in
+conversations.py.
 """
 
 import io
@@ -44,63 +44,63 @@ ESCAPES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2
 SHORT = {"\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\\\": "\\", "\\/": "/"}
 CHUNK = 2**20
 BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
-"""What unpacking a damaged file may raise."""
+"""Exceptions that decompressing a damaged file may raise."""
 
 
 class JsonLinesConfig(ReaderConfig):
     """Which keys of a line are a record."""
 
     text_key: str = "text"
-    """Key of the text; dots lead inward, as in `article.body`."""
+    """Key of the text; dots address nested keys, as in `article.body`."""
     id_key: str = ""
-    """Key whose value makes the record's id in place of its place in the file."""
+    """Key whose value determines the record's id instead of its position in the file."""
     metadata_keys: tuple[str, ...] = (
         "url", "title", "author", "date", "language", "licence", "license", "source", "path",
     )  # fmt: skip
-    """Keys kept as metadata where a line has them. A licence is read, as `licence`, whatever this
-    says: from `license`, `spdx`, `metadata.license` and their like."""
+    """Keys stored as metadata where present. Licences are always read, as `licence`, from
+    `license`, `spdx`, `metadata.license` and the like."""
     kind: str = "text"
-    """Kind of the records; html makes the text the record's bytes."""
+    """Kind of the records; with html the text becomes the record's bytes."""
     surrogates: str = "reject"
-    """What half a character such as "\\ud800" does to its record: `reject`, or `replace` by
+    """What to do with a lone surrogate such as "\\ud800": `reject` the record, or `replace` it by
     U+FFFD."""
 
 
 class Located(str):
-    """A string of a JSON text that knows where it stands there."""
+    """A JSON string value that knows its position in the JSON text."""
 
     start: int
     """First character after the opening quote."""
     end: int
-    """The closing quote."""
+    """Index of the closing quote."""
 
 
 class Line(NamedTuple):
     """A line of a file."""
 
     offset: int
-    """Byte at which it begins, in the unpacked file."""
+    """Byte offset of its beginning, in the decompressed file."""
     data: bytes
-    """Without its end; empty if it is too long."""
+    """Without the line break; empty if the line is too long."""
     size: int
-    """Bytes, its end included."""
+    """Bytes, line break included."""
 
 
 def located_string(text: str, at: int, strict: bool = True) -> tuple[Located, int]:
-    """Parse a JSON string after its opening quote, as json.scanner calls it."""
+    """Parse a JSON string after its opening quote; replaces json.scanner's function."""
     value, end = scanstring(text, at, strict)
-    found = Located(value)
-    found.start, found.end = at, end - 1
-    return found, end
+    located = Located(value)
+    located.start, located.end = at, end - 1
+    return located, end
 
 
 def refuse_constant(name: str) -> None:
-    """NaN and infinities are not JSON."""
+    """Reject NaN and infinities, which are not JSON."""
     raise ValueError(f"{name} is not JSON")
 
 
 def located_json(text: str) -> Any:
-    """Parse JSON with the place of every string that is a value; Refused if it is not JSON.
+    """Parse JSON and record the position of every string value; Refused if it is not JSON.
 
     >>> value = located_json('{"text": "a\\\\nb"}')["text"]
     >>> str(value), value.start, value.end
@@ -118,13 +118,13 @@ def located_json(text: str) -> Any:
 
 
 def add_located(pieces: Pieces, text: str, value: Located, byte: int = 0, line: int = 0) -> int:
-    """Add a parsed string to a text, each escape tied to its bytes; returns the byte of its end.
+    """Append a parsed string, each escape mapped to its bytes; returns the end offset in bytes.
 
-    `byte` is where the string begins in the bytes that `text` was decoded from.
+    `byte` is the offset of the string in the bytes that `text` was decoded from.
     """
     line = line or pieces.next_line()
     raw = text[value.start : value.end]
-    if len(raw) == len(value):  # an escape is longer than what it stands for
+    if len(raw) == len(value):  # an escape is longer than its character
         return pieces.run(raw, byte, line)
     at = 0
     for escape in ESCAPES.finditer(raw):
@@ -132,14 +132,14 @@ def add_located(pieces: Pieces, text: str, value: Located, byte: int = 0, line: 
         if start > at:
             byte = pieces.run(raw[at:start], byte, line)
         code = raw[start:stop]
-        said = SHORT.get(code) or unescaped(code)
-        byte = pieces.whole(said, byte, stop - start, line)  # escapes are ASCII
+        character = SHORT.get(code) or unescaped(code)
+        byte = pieces.whole(character, byte, stop - start, line)  # escapes are ASCII
         at = stop
     return pieces.run(raw[at:], byte, line) if at < len(raw) else byte
 
 
 def unescaped(code: str) -> str:
-    """What an escape stands for.
+    """The character that an escape encodes.
 
     >>> unescaped("\\\\u00e9"), unescaped("\\\\ud83d\\\\ude00")
     ('é', '😀')
@@ -148,7 +148,7 @@ def unescaped(code: str) -> str:
 
 
 def map_of(text: str, value: Located) -> SourceMap:
-    """The map from a parsed string to the bytes of the line it stands on."""
+    """The map from a parsed string to the bytes of its line."""
     pieces = Pieces()
     before = text[: value.start]
     add_located(pieces, text, value, len(before) if before.isascii() else len(before.encode()), 1)
@@ -156,18 +156,18 @@ def map_of(text: str, value: Located) -> SourceMap:
 
 
 class JsonLines:
-    """The reader `jsonl`: .jsonl and .ndjson, also packed by gzip, bzip2, xz or zstd."""
+    """The reader `jsonl`: .jsonl and .ndjson, also compressed with gzip, bzip2, xz or zstd."""
 
     def __init__(self, config: JsonLinesConfig) -> None:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """Byte ranges of every file; a packed file is one part."""
-        parts = []
-        for part in plan_files(root, ENDINGS):
-            packed = suffix_of(part.path) in PACKED
-            parts += [part] if packed else split(part, self.config.part_bytes)
-        return parts
+        """Byte ranges of every file; a compressed file is one split."""
+        splits = []
+        for file_split in plan_files(root, ENDINGS):
+            packed = suffix_of(file_split.path) in PACKED
+            splits += [file_split] if packed else split(file_split, self.config.part_bytes)
+        return splits
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
         """Yield the records of the lines that begin in the range."""
@@ -182,7 +182,7 @@ class JsonLines:
                 yield refused.reject(path)
 
     def record(self, line: Line, path: str, source: str) -> Record | Rejected:
-        """The record of one line; Refused where it has none."""
+        """The record of one line; Refused if it has none."""
         config = self.config
         text = unicode_line(line.data)
         row = located_json(text)
@@ -193,10 +193,10 @@ class JsonLines:
         metadata = with_licence(values, row)
         name = plain(look_up(row, config.id_key)) if config.id_key else None
         metadata |= {"id": name} if name is not None else {}
-        made = self.make(source, path, text, value, metadata)
-        if name is None or isinstance(made, Rejected):
-            return made
-        return replace(made, id=record_id(source, ascii(name)))
+        record = self.make(source, path, text, value, metadata)
+        if name is None or isinstance(record, Rejected):
+            return record
+        return replace(record, id=record_id(source, ascii(name)))
 
     def make(
         self, source: str, path: str, text: str, value: Located, metadata: dict[str, Any]
@@ -206,13 +206,13 @@ class JsonLines:
             return data_record(source, path, "html", value.encode("utf-8", "replace"), metadata)
         map = map_of(text, value)
         if self.config.surrogates == "replace" and not encodable(map.text):
-            whole = re.sub("[\ud800-\udfff]", "\ufffd", map.text)
-            map = SourceMap(whole, tuple(s._replace(exact=False) for s in map.segments))
+            replaced = re.sub("[\ud800-\udfff]", "\ufffd", map.text)
+            map = SourceMap(replaced, tuple(s._replace(exact=False) for s in map.segments))
         return text_record(source, path, self.config.kind, map, metadata)
 
 
 def encodable(text: str) -> bool:
-    """Whether a text has no half characters."""
+    """Whether a text has no lone surrogates."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -221,7 +221,7 @@ def encodable(text: str) -> bool:
 
 
 def unicode_line(data: bytes) -> str:
-    """The line as text; Refused if it is not UTF-8."""
+    """Decode a line; Refused if it is not UTF-8."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -230,7 +230,7 @@ def unicode_line(data: bytes) -> str:
 
 
 def look_up(row: Any, key: str) -> Any:
-    """The value of a dotted key, or None; a key with dots in its name is found too."""
+    """The value of a dotted key, or None; a key whose name contains dots is found, too."""
     if isinstance(row, dict) and key in row:
         return row[key]
     for name in key.split("."):
@@ -239,15 +239,15 @@ def look_up(row: Any, key: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A parsed value without the places of its strings."""
+    """A parsed value without string positions."""
     return str(value) if isinstance(value, Located) else value
 
 
 def lines(root: Path, part: Part, max_bytes: int) -> Iterator[Line | Rejected]:
-    """Yield the lines that begin in a part's byte range, blank ones left out.
+    """Yield the lines that begin in a split's byte range, without blank ones.
 
-    A line longer than `max_bytes` is passed over without being held; a packed file that ends in
-    its middle gives what came before.
+    A line longer than `max_bytes` is skipped without being stored; a truncated compressed file
+    yields what precedes the damage.
     """
     at = part.start
     try:
@@ -274,7 +274,7 @@ def lines(root: Path, part: Part, max_bytes: int) -> Iterator[Line | Rejected]:
 
 
 def next_line(file: io.BufferedIOBase, offset: int, max_bytes: int) -> Line:
-    """The line at the file's place; one that is too long is counted and not kept."""
+    """Read the next line; one that is too long is counted but not stored."""
     data = file.readline(max_bytes + 2)
     if data.endswith(b"\n") or len(data) <= max_bytes:
         size = len(data)
@@ -283,17 +283,17 @@ def next_line(file: io.BufferedIOBase, offset: int, max_bytes: int) -> Line:
 
 
 def skip_line(file: io.BufferedIOBase) -> int:
-    """Go behind the next newline; returns how many bytes that was."""
+    """Skip to after the next newline; returns the number of bytes."""
     size = 0
-    while piece := file.readline(CHUNK):
-        size += len(piece)
-        if piece.endswith(b"\n"):
+    while chunk := file.readline(CHUNK):
+        size += len(chunk)
+        if chunk.endswith(b"\n"):
             break
     return size
 
 
 def unpacked(raw: IO[bytes], path: str) -> Any:
-    """The file, unpacked as it is read if its ending says that it is packed."""
+    """The file, decompressed while it is read if its suffix says so."""
     suffix = suffix_of(path)
     if suffix == ".gz":
         import gzip

@@ -1,8 +1,8 @@
-"""Kinds: what a file is by its ending, and the record or text that its bytes make.
+"""Kinds: a file's kind by its suffix, and the record or text that its bytes become.
 
-Text comes decoded, with its outline; HTML, PDF and EPUB stay bytes, because which part of a page is
-its text is for a step to say: `web.main_text`, or `documents.read` here, which takes all of it.
-Knows nothing of where the bytes lay: folders, archives, repositories and crawls all end here.
+Text is decoded, with its outline. HTML, PDF and EPUB stay bytes, because a later step selects the
+text: `web.main_text`, or `documents.read` here, which takes all of it. All readers (folders,
+archives, repositories, crawls) use this file.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ CODING = re.compile(rb"[ \t\f]*#[^\n]{0,200}?coding[:=][ \t]*([-\w.]{1,40})")
 
 
 def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_ENDING) -> str:
-    """Kind of a record by its file's ending, then by its first bytes; empty if neither tells.
+    """Kind of a record by its file's suffix, then by its first bytes; empty if unknown.
 
     >>> kind_of_file("a.rst", b""), kind_of_file("page", b"<html>"), kind_of_file("x.bin", b"")
     ('rst', 'html', '')
@@ -69,7 +69,7 @@ def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_ENDING)
 def make_record(
     source: str, path: str, kind: str, data: bytes, metadata: dict[str, Any], repair: bool = True
 ) -> Record | Rejected:
-    """The record of a file's bytes; `metadata` may have the `charset` that a server declared."""
+    """The record of a file's bytes; `metadata` may contain the `charset` declared by a server."""
     metadata = metadata | {"sha256": hashlib.sha256(data).hexdigest()}
     if not data:
         return Rejected(path, "empty", "0 bytes")
@@ -80,34 +80,34 @@ def make_record(
     except Refused as refused:
         return refused.reject(path)
     spans, title = outline(kind, read.map.text)
-    found = {"title": title, "charset": unless_plain(read), "replaced_bytes": read.replaced}
-    found = {key: value for key, value in found.items() if value}
+    extracted = {"title": title, "charset": unless_plain(read), "replaced_bytes": read.replaced}
+    extracted = {key: value for key, value in extracted.items() if value}
     metadata.pop("charset", None)
-    return text_record(source, path, kind, read.map, found | metadata, spans)
+    return text_record(source, path, kind, read.map, extracted | metadata, spans)
 
 
 def unless_plain(read: Decoded) -> str:
-    """The charset, if it is worth a note."""
+    """The charset unless it is UTF-8, for the metadata."""
     return "" if read.charset == "utf-8" else read.charset
 
 
 def declared_in(kind: str, data: bytes) -> str:
-    """The charset that the bytes themselves declare, if they do."""
+    """The charset that the bytes themselves declare; empty if none."""
     if kind in ("html", "jats", "code"):
-        found = CHARSET.search(data, 0, 1024)
-        label = (found[1] or found[2]) if found else b""
+        match = CHARSET.search(data, 0, 1024)
+        label = (match[1] or match[2]) if match else b""
         if label.lower().startswith((b"utf-16", b"utf-32")):
-            return ""  # it was read as ASCII, so it is not
+            return ""  # read as ASCII, so it cannot be UTF-16
         return label.decode("ascii", "replace")
     if kind == "python":
         for line in data[:400].split(b"\n")[:2]:  # PEP 263
-            if found := CODING.match(line):
-                return found[1].decode("ascii")
+            if match := CODING.match(line):
+                return match[1].decode("ascii")
     return ""
 
 
 def outline(kind: str, text: str) -> tuple[tuple[Span, ...], str]:
-    """Spans of the headings of a text, and its title."""
+    """Heading spans of a text, and its title."""
     makers = {
         "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
     }  # fmt: skip
@@ -117,12 +117,12 @@ def outline(kind: str, text: str) -> tuple[tuple[Span, ...], str]:
 
 
 def heading_spans(headings: "tuple[Heading, ...] | list[Heading]") -> tuple[Span, ...]:
-    """Headings as spans whose value is the level."""
+    """Headings as spans with the level as value."""
     return tuple(Span("heading", h.start, h.end, str(h.level)) for h in headings)
 
 
 def read_page(data: bytes, declared: str = "", repair: bool = True) -> tuple[Markup, str]:
-    """What an HTML file in any charset says, mapped to its own bytes, and the charset.
+    """Parse HTML in any charset, mapped to its own bytes; also returns the charset.
 
     >>> page, charset = read_page("<p>über".encode("utf-16"))
     >>> page.map.text, charset
@@ -135,24 +135,24 @@ def read_page(data: bytes, declared: str = "", repair: bool = True) -> tuple[Mar
 
 
 class ReadMarkupConfig(Config):
-    """What `documents.read` makes of bytes."""
+    """How `documents.read` extracts text."""
 
     repair: bool = True
-    """Find out the charset of what is not UTF-8; otherwise such records are dropped."""
+    """Detect the charset of what is not UTF-8; otherwise such records are dropped."""
     max_bytes: int = 64 * 2**20
-    """Bytes of the text of one record, and what an EPUB may unpack to. Own choice."""
+    """Maximum bytes of one record's text, and of an unpacked EPUB. Own choice."""
     max_pages: int = 10_000
-    """Pages of a PDF that are read. Own choice: ten times a long book."""
+    """Maximum pages of a PDF. Own choice: ten times a long book."""
 
 
 class ReadMarkup:
-    """The step `documents.read`: text of a record's bytes by its kind, all of it."""
+    """The step `documents.read`: extract all text of a record's bytes, by its kind."""
 
     def __init__(self, config: ReadMarkupConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Make text where there is none yet."""
+        """Extract text if the record still has bytes."""
         if not record.data:
             return Ruling()
         try:
@@ -164,7 +164,7 @@ class ReadMarkup:
         return Ruling(made=made, metadata=metadata)
 
     def make(self, record: Record) -> tuple[Made, dict[str, Any]]:
-        """Text and what the bytes say about themselves."""
+        """Text and metadata extracted from the bytes."""
         if record.kind == "pdf":
             from .pdf import PdfLimits, read_pdf
 

@@ -1,10 +1,9 @@
-"""Mail: one record a message, from mbox files, Maildir folders and single .eml files.
+"""Mail: one record per message, from mbox files, Maildir folders and single .eml files.
 
-The text is the plain part (HTML only where there is none), quotations and signatures still in it;
-headers that tell who, when and in answer to what become metadata, so that threads can be put
-together. Unencoded bodies are mapped exactly, quoted-printable line by line, base64 as a whole.
-Knows nothing of threads, quotations or signatures; the steps for conversations do.
-Source of the formats: RFC 5322, RFC 2045–2047, RFC 4155 (mbox).
+The text is the plain part (HTML only if there is none), including quotes and signatures. Headers
+about sender, date and reply become metadata for threading. Unencoded bodies are mapped exactly,
+quoted-printable line by line, base64 as a unit. Threads, quotes and signatures are handled by the
+steps for conversations. Source of the formats: RFC 5322, RFC 2045–2047, RFC 4155 (mbox).
 """
 
 import quopri
@@ -43,7 +42,7 @@ BLANK = re.compile(rb"\n\r?\n")
 NAMES = re.compile(r"<([^<>\s]{1,500})>")
 CHUNK = 2**20
 MOST_PARTS = 20_000
-"""Lines of a message that may be borders between its parts: 200,000 of them took 25 s."""
+"""Maximum lines of a message that may be MIME boundaries: 200,000 of them took 25 s."""
 HEADERS = {"title": "Subject", "from": "From", "list": "List-Id"}
 
 
@@ -51,13 +50,13 @@ class MailConfig(ReaderConfig):
     """How messages are read."""
 
     max_bytes: int = 32 * 2**20
-    """Bytes of the largest message, attachments included. Own choice: servers take 25 MB."""
+    """Maximum bytes of a message, attachments included. Own choice: servers accept 25 MB."""
     max_header_bytes: int = 256 * 2**10
-    """Bytes of a message's headers. Own choice: servers take some ten KiB."""
+    """Maximum bytes of a message's headers. Own choice: servers accept some ten KiB."""
 
 
 class Stored(NamedTuple):
-    """A message as it lies in its file."""
+    """A message as stored in its file."""
 
     offset: int
     data: bytes
@@ -72,15 +71,15 @@ class Mail:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """Byte ranges of every mbox, and a part for every file that is a message."""
-        parts = []
-        for part in plan_files(root):
-            if is_box(part.path):
-                packed = suffix_of(part.path) in (".gz", ".bz2", ".xz")
-                parts += [part] if packed else split(part, self.config.part_bytes)
-            elif is_message(part.path) or Path(root).is_file():
-                parts.append(part)
-        return parts
+        """Byte ranges of every mbox, and one split for every single-message file."""
+        splits = []
+        for file_split in plan_files(root):
+            if is_box(file_split.path):
+                packed = suffix_of(file_split.path) in (".gz", ".bz2", ".xz")
+                splits += [file_split] if packed else split(file_split, self.config.part_bytes)
+            elif is_message(file_split.path) or Path(root).is_file():
+                splits.append(file_split)
+        return splits
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
         """Yield the messages that begin in the range."""
@@ -90,12 +89,12 @@ class Mail:
                 yield self.record(data, part.path, source)
                 return
             with open_part(root, part.path) as raw, unpacked(raw, part.path) as file:
-                for one in messages(file, part, self.config.max_bytes):
-                    path = f"{part.path}#{one.offset}"
-                    if not one.data:
-                        yield Rejected(path, "too large", f"{one.size} bytes")
+                for stored in messages(file, part, self.config.max_bytes):
+                    path = f"{part.path}#{stored.offset}"
+                    if not stored.data:
+                        yield Rejected(path, "too large", f"{stored.size} bytes")
                     else:
-                        yield self.record(one.data, path, source)
+                        yield self.record(stored.data, path, source)
         except Refused as refused:
             yield refused.reject(printable(part.path))
         except BROKEN as error:
@@ -115,8 +114,10 @@ class Mail:
         except Refused as refused:
             return refused.reject(path)
         except (RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
-            said = f"{type(error).__name__}: {error}"[:200]  # the parser meets hostile structure
-            return Rejected(path, "broken message", said)
+            problem = f"{type(error).__name__}: {error}"[
+                :200
+            ]  # the parser may fail on hostile structure
+            return Rejected(path, "broken message", problem)
         if not metadata.get("from") and not metadata.get("message_id") and end is None:
             return Rejected(path, "no message", "it has no headers")
         map = body.pieces.map()
@@ -132,72 +133,72 @@ class Body(NamedTuple):
 
 
 def is_box(path: str) -> bool:
-    """Whether a file holds many messages."""
+    """Whether a file is an mbox."""
     return path.lower().endswith(BOXES)
 
 
 def is_message(path: str) -> bool:
-    """Whether a file is one message: .eml, or in the folders of a Maildir."""
+    """Whether a file is a single message: .eml, or in the folders of a Maildir."""
     return suffix_of(path) == ".eml" or PurePosixPath(path).parent.name in ("cur", "new")
 
 
 def messages(file: Any, part: Part, max_bytes: int) -> Iterator[Stored]:
     """Yield the messages of an mbox whose `From ` line begins in a range.
 
-    Such a line counts at the beginning and after an empty line, and if it has a time of day.
+    Such a line counts at the beginning or after an empty line, and only with a time of day.
     """
     at = first_message(file, part.start) if part.start else 0
     limit = part.end if suffix_of(part.path) in (".mbox", ".mbx") else 1 << 62
-    held: list[bytes] = []
+    lines: list[bytes] = []
     begin = size = 0
     blank = True
     while True:
         line = file.readline(CHUNK)
         if not line or (blank and SEPARATOR.match(line)):
             if size:
-                yield Stored(begin, b"".join(held), size)
+                yield Stored(begin, b"".join(lines), size)
             if not line or at >= limit:
                 return
-            held, size, begin, blank = [], 0, at + len(line), False
+            lines, size, begin, blank = [], 0, at + len(line), False
             at += len(line)
             continue
         at, size = at + len(line), size + len(line)
         if size <= max_bytes:
-            held.append(line)
+            lines.append(line)
         else:
-            held = []
+            lines = []
         blank = line in (b"\n", b"\r\n")
 
 
 def first_message(file: Any, start: int) -> int:
-    """Go to the first `From ` line at or after `start`, or to the file's end; returns its place."""
+    """Seek to the first `From ` line at or after `start`, or to the end; returns the offset."""
     at = max(start - 3, 0)
     while True:
         file.seek(at)
         window = file.read(CHUNK)
-        for found in BEGIN.finditer(window):
-            if at + found.start(1) >= start:
-                file.seek(at + found.start(1))
-                return at + found.start(1)
+        for match in BEGIN.finditer(window):
+            if at + match.start(1) >= start:
+                file.seek(at + match.start(1))
+                return at + match.start(1)
         if len(window) < CHUNK:
             return file.seek(0, 2)
         at += CHUNK - 512
 
 
 def body_of(message: Message, data: bytes, repair: bool) -> Body:
-    """The plain parts of a message joined; of the HTML ones if there is no plain."""
-    plain, html, attached = [], [], 0
+    """Join the plain parts of a message, or the HTML parts if there are none."""
+    plain_parts, html_parts, attached = [], [], 0
     for part in message.walk():
         if part.is_multipart():
             continue
         if part.get_content_disposition() == "attachment" or part.get_content_maintype() != "text":
             attached += 1
         elif part.get_content_subtype() == "html":
-            html.append(part)
+            html_parts.append(part)
         else:
-            plain.append(part)
+            plain_parts.append(part)
     pieces, lost, cursor = Pieces(), 0, 0
-    for part in plain or html:
+    for part in plain_parts or html_parts:
         try:
             cursor = add_part(pieces, part, data, cursor, repair)
         except Refused:
@@ -207,7 +208,7 @@ def body_of(message: Message, data: bytes, repair: bool) -> Body:
 
 
 def add_part(pieces: Pieces, part: Message, data: bytes, cursor: int, repair: bool) -> int:
-    """Add a part's text; returns where in the message it ends. Refused if it is no text."""
+    """Append a part's text; returns its end offset in the message. Refused if it is not text."""
     coded = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes) or not content.strip():
@@ -237,55 +238,57 @@ def add_part(pieces: Pieces, part: Message, data: bytes, cursor: int, repair: bo
 
 
 def add_quoted(pieces: Pieces, text: str, raw: bytes, start: int, line: int) -> bool:
-    """Add a quoted-printable text line by line; false if its lines and those of `raw` differ."""
+    """Append quoted-printable text line by line; False if its lines and those of `raw` differ."""
     groups = re.findall(rb"(?:[^\n]*=\r?\n)*[^\n]*(?:\n|\Z)", raw)
     groups = [group for group in groups if group]
     lines = lines_of(text)
     decoded = [quopri.decodestring(group) for group in groups]
-    if len(groups) != len(lines) or any(one.count(b"\n") > 1 for one in decoded):
+    if len(groups) != len(lines) or any(line_bytes.count(b"\n") > 1 for line_bytes in decoded):
         return False
-    for group, said in zip(groups, lines, strict=True):
+    for group, text_line in zip(groups, lines, strict=True):
         line += 1
-        exact = group.isascii() and group.decode("ascii") == said
-        pieces.add(said, start, start + len(group), line, exact)
+        exact = group.isascii() and group.decode("ascii") == text_line
+        pieces.add(text_line, start, start + len(group), line, exact)
         start += len(group)
         line += group.count(b"\n") - 1 if group.endswith(b"\n") else group.count(b"\n")
     return True
 
 
 def about(message: Message) -> dict[str, Any]:
-    """Who wrote a message, when, about what and in answer to which."""
-    found: dict[str, Any] = {"format": "mail"}
+    """Sender, date, subject and references of a message."""
+    metadata: dict[str, Any] = {"format": "mail"}
     for name, header in HEADERS.items():
-        if said := header_text(message.get(header)):
-            found[name] = said
+        if text := header_text(message.get(header)):
+            metadata[name] = text
     if when := header_text(message.get("Date")):
-        found["date"] = iso_date(when)
+        metadata["date"] = iso_date(when)
     for name, header in (("message_id", "Message-ID"), ("in_reply_to", "In-Reply-To")):
         if names := NAMES.findall(header_text(message.get(header))):
-            found[name] = names[0]
+            metadata[name] = names[0]
     if names := NAMES.findall(header_text(message.get("References"), 50_000)):
-        found["references"] = names[:200]
-    return found
+        metadata["references"] = names[:200]
+    return metadata
 
 
 def header_text(value: Any, limit: int = 4_000) -> str:
-    """A header's value in words, encoded words decoded; empty if there is none."""
+    """A decoded header; empty if it is missing."""
     if value is None:
         return ""
-    said = str(value)[:limit]
+    text = str(value)[:limit]
     try:
-        pairs = [(part, name and charset_named(name)) for part, name in decode_header(said)]
-        if all(name != "" for _, name in pairs):  # else no charset, perhaps a codec: not run
-            said = str(make_header(pairs))
-    except (LookupError, ValueError):  # an unknown charset or broken base64: as it stands
-        said = said.encode("utf-8", "replace").decode()
-    return " ".join(said.encode("utf-8", "replace").decode().replace("\0", "").split())
+        pairs = [(part, name and charset_named(name)) for part, name in decode_header(text)]
+        if all(
+            name != "" for _, name in pairs
+        ):  # otherwise the charset is unknown, perhaps a codec that must not run
+            text = str(make_header(pairs))
+    except (LookupError, ValueError):  # unknown charset or broken base64: left unchanged
+        text = text.encode("utf-8", "replace").decode()
+    return " ".join(text.encode("utf-8", "replace").decode().replace("\0", "").split())
 
 
-def iso_date(said: str) -> str:
-    """A date header as ISO 8601, or as it stands if it is no date."""
+def iso_date(text: str) -> str:
+    """A date header as ISO 8601, or unchanged if it cannot be parsed."""
     try:
-        return parsedate_to_datetime(said).isoformat()
+        return parsedate_to_datetime(text).isoformat()
     except (ValueError, TypeError, IndexError, OverflowError):
-        return said[:100]
+        return text[:100]

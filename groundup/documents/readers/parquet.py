@@ -1,8 +1,7 @@
-"""Parquet: one record a row, read by row groups, only the columns that are wanted.
+"""Parquet: one record per row, read by row groups, only the necessary columns.
 
-Files of one folder may have different columns; a file without the text's column is rejected with
-the columns that it has. The map is to the bytes of the row's value. Knows nothing of what the texts
-are.
+Files of one folder may have different columns; a file without the text column is rejected with a
+list of its columns. The map is to the bytes of the row's value.
 """
 
 from collections.abc import Iterator
@@ -42,14 +41,14 @@ class ParquetConfig(ReaderConfig):
     """Which columns of a row are a record."""
 
     text_column: str = "text"
-    """Column of the text, a string, or of the document's bytes."""
+    """Column of the text (a string) or of the document's bytes."""
     id_column: str = ""
-    """Column whose value makes the record's id in place of its place in the file."""
+    """Column whose value determines the record's id instead of its position in the file."""
     metadata_columns: tuple[str, ...] = (
         "url", "title", "author", "date", "language", "licence", "license", "source", "path",
     )  # fmt: skip
-    """Columns kept as metadata where a file has them. A licence is read, as `licence`, whatever
-    this says: from `license`, `spdx`, `metadata.license` and their like."""
+    """Columns stored as metadata where present. Licences are always read, as `licence`, from
+    `license`, `spdx`, `metadata.license` and the like."""
     kind: str = "text"
     """Kind of the records; html, pdf and epub stay bytes."""
 
@@ -59,7 +58,7 @@ class Group(NamedTuple):
 
     number: int
     first: int
-    """Number in the file of its first row."""
+    """Index in the file of its first row."""
     rows: int
     bytes: int
 
@@ -71,17 +70,17 @@ class Parquet:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """Ranges of rows, whole row groups each; a file that cannot be opened is one part."""
-        parts: list[Part] = []
-        for part in plan_files(root, ENDINGS):
+        """Row ranges of complete row groups; a file that cannot be opened is one split."""
+        splits: list[Part] = []
+        for file_split in plan_files(root, ENDINGS):
             try:
-                with open_part(root, part.path) as file:
+                with open_part(root, file_split.path) as file:
                     groups = groups_of(opened(file))
             except Refused:
-                parts.append(part._replace(start=0, end=0))
+                splits.append(file_split._replace(start=0, end=0))
                 continue
-            parts += ranges(part.path, groups, self.config.part_bytes)
-        return parts
+            splits += ranges(file_split.path, groups, self.config.part_bytes)
+        return splits
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
         """Yield the records of the rows in the range."""
@@ -94,7 +93,7 @@ class Parquet:
     def rows(
         self, file: "pyarrow.parquet.ParquetFile", part: Part, source: str
     ) -> Iterator[Record | Rejected]:
-        """Yield the records of a range of rows; a row group that is damaged is one reject."""
+        """Yield the records of a range of rows; a damaged row group is one reject."""
         names = self.columns(file)
         for group in groups_of(file):
             if not part.start <= group.first < part.end:
@@ -106,7 +105,7 @@ class Parquet:
                     for row in batch.to_pylist():
                         yield self.record(row, f"{part.path}#{number}", source)
                         number += 1
-            except (OSError, ValueError) as error:  # Arrow's errors are among these
+            except (OSError, ValueError) as error:  # includes Arrow's errors
                 yield Rejected(
                     f"{part.path}#{number}",
                     "broken file",
@@ -114,7 +113,7 @@ class Parquet:
                 )
 
     def columns(self, file: "pyarrow.parquet.ParquetFile") -> list[str]:
-        """The columns to read; Refused if the text's is missing or no text."""
+        """The columns to read; Refused if the text column is missing or not text."""
         import pyarrow as pa
 
         config, schema = self.config, file.schema_arrow
@@ -126,9 +125,9 @@ class Parquet:
         allowed = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
         if kind not in allowed:
             raise Refused("no text column", f"{config.text_column} is {kind}")
-        wanted = (config.text_column, config.id_column, *config.metadata_columns)
-        names = [name for name in dict.fromkeys(wanted) if name in schema.names]
-        fields = {one.name: dict.fromkeys(inner_names(one.type)) for one in schema}
+        configured = (config.text_column, config.id_column, *config.metadata_columns)
+        names = [name for name in dict.fromkeys(configured) if name in schema.names]
+        fields = {column.name: dict.fromkeys(inner_names(column.type)) for column in schema}
         return list(dict.fromkeys([*names, *(name for name, _ in licence_fields(fields))]))
 
     def record(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
@@ -142,10 +141,10 @@ class Parquet:
         metadata = with_licence({name: row.get(name) for name in config.metadata_columns}, row)
         name = row.get(config.id_column) if config.id_column else None
         metadata |= {"id": name} if name is not None else {}
-        made = self.make(value, path, source, metadata)
-        if name is None or isinstance(made, Rejected):
-            return made
-        return replace(made, id=record_id(source, ascii(name)))
+        record = self.make(value, path, source, metadata)
+        if name is None or isinstance(record, Rejected):
+            return record
+        return replace(record, id=record_id(source, ascii(name)))
 
     def make(
         self, value: str | bytes, path: str, source: str, metadata: dict[str, Any]
@@ -161,7 +160,7 @@ class Parquet:
 
 
 def opened(file: Any) -> "pyarrow.parquet.ParquetFile":
-    """A Parquet file by its footer; Refused if it is none."""
+    """Open a Parquet file by its footer; Refused if it is none."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -173,7 +172,7 @@ def opened(file: Any) -> "pyarrow.parquet.ParquetFile":
 
 
 def inner_names(kind: "pyarrow.DataType") -> list[str]:
-    """The names of a struct's fields; none of other types."""
+    """Field names of a struct type; empty for other types."""
     import pyarrow as pa
 
     count = kind.num_fields if pa.types.is_struct(kind) else 0
@@ -184,20 +183,20 @@ def groups_of(file: "pyarrow.parquet.ParquetFile") -> list[Group]:
     """The row groups of a file."""
     groups, first = [], 0
     for number in range(file.metadata.num_row_groups):
-        found = file.metadata.row_group(number)
-        groups.append(Group(number, first, found.num_rows, found.total_byte_size))
-        first += found.num_rows
+        group = file.metadata.row_group(number)
+        groups.append(Group(number, first, group.num_rows, group.total_byte_size))
+        first += group.num_rows
     return groups
 
 
 def ranges(path: str, groups: list[Group], part_bytes: int) -> list[Part]:
-    """Row groups joined to ranges of rows of at least `part_bytes`."""
-    parts: list[Part] = []
+    """Merge row groups into ranges of at least `part_bytes`."""
+    splits: list[Part] = []
     start = bytes = 0
     for group in groups:
         bytes += group.bytes
         end = group.first + group.rows
         if bytes >= part_bytes or group is groups[-1]:
-            parts.append(Part(path, start, end, bytes))
+            splits.append(Part(path, start, end, bytes))
             start, bytes = end, 0
-    return parts or [Part(path, 0, 0, 0)]
+    return splits or [Part(path, 0, 0, 0)]

@@ -1,9 +1,9 @@
-"""PDF: the text of each page, with a span for the page and a form feed between two.
+"""PDF: the text of each page, with a span per page and form feeds in between.
 
-A PDF has no text but drawing instructions, so no character has a byte of its own: the map leads
-from every character to the whole file, and pages are told by their spans. Work is bounded by counts
-(pages, drawing instructions, characters), never by a clock, so results are the same everywhere.
-Knows nothing of running heads or hyphens; the steps for books do. pypdf parses.
+A PDF contains drawing instructions, not text, so no character has bytes of its own: every character
+maps to the complete file, and pages are given by spans. Work is limited by counts (pages, drawing
+instructions, characters), never by time, so results are the same on every machine. Running heads
+and hyphens are handled by the steps for books. Parser: pypdf.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from .reader import (
 )
 
 MAX_OPERATIONS = 500_000
-"""Drawing instructions of a page; a page dense with text has some thousand. Own choice."""
+"""Maximum drawing instructions of a page; a page dense with text has some thousand. Own choice."""
 
 FORM_OPERATIONS = 100
-"""What drawing a form counts as: forms may draw forms, twice each, thirty deep."""
+"""Instructions that drawing a form counts as: forms may draw forms, twice each, thirty deep."""
 
 
 class PdfLimits(NamedTuple):
-    """How much of a file is read."""
+    """Limits on reading one file."""
 
     pages: int = 10_000
     characters: int = 64 * 2**20
@@ -46,20 +46,20 @@ WHOLE = PdfLimits()
 
 
 class PdfConfig(ReaderConfig):
-    """How much of a file is read."""
+    """Limits on reading one file."""
 
     max_pages: int = 10_000
-    """Pages of a file; longer ones are rejected. Own choice: ten times a long book."""
+    """Maximum pages of a file. Own choice: ten times a long book."""
 
 
 class Pdf:
-    """The reader `pdf`: one record a file, with `page` spans."""
+    """The reader `pdf`: one record per file, with `page` spans."""
 
     def __init__(self, config: PdfConfig) -> None:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
-        """A part for every file."""
+        """Return one split per file."""
         return plan_files(root, (".pdf",))
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
@@ -69,23 +69,23 @@ class Pdf:
             data = read_all(root, part.path, self.config.max_bytes)
             if not data:
                 raise Refused("empty", "0 bytes")
-            made, metadata = read_pdf(data, limits)
+            extracted, metadata = read_pdf(data, limits)
         except Refused as refused:
             yield refused.reject(printable(part.path))
         else:
             metadata |= {"sha256": hashlib.sha256(data).hexdigest()}
-            yield text_record(source, part.path, "pdf", made.map, metadata, made.spans)
+            yield text_record(source, part.path, "pdf", extracted.map, metadata, extracted.spans)
 
 
 class Stopped(Exception):
-    """Raised inside pypdf when a page goes on for too long."""
+    """Raised inside pypdf to stop a page that takes too long."""
 
 
 def read_pdf(data: bytes, limits: PdfLimits = WHOLE) -> tuple[Made, dict[str, Any]]:
-    """The text of a PDF with `page` spans, and what it says about itself.
+    """Text of a PDF with `page` spans, and its metadata.
 
-    A page that cannot be read is left empty and listed under `pages_failed`. Raises Refused if the
-    file is encrypted, broken or beyond the limits.
+    A page that cannot be read is empty and listed under `pages_failed`. Raises Refused if the file
+    is encrypted, broken or exceeds the limits.
     """
     reader = opened(data)
     texts, failed = [], []
@@ -93,7 +93,7 @@ def read_pdf(data: bytes, limits: PdfLimits = WHOLE) -> tuple[Made, dict[str, An
     for number, page in enumerate(pages_of(reader, limits.pages), 1):
         try:
             text = text_of(page)
-        except Exception:  # too long, or broken: pypdf notices when it comes to use an object
+        except Exception:  # too long, or broken: pypdf only notices when an object is used
             failed.append(number)
             text = ""
         length += len(text) + 1
@@ -107,16 +107,16 @@ def read_pdf(data: bytes, limits: PdfLimits = WHOLE) -> tuple[Made, dict[str, An
 
 
 def opened(data: bytes) -> Any:
-    """pypdf's reader of a file; Refused if it is encrypted or cannot be opened."""
+    """Open a file with pypdf; Refused if it is encrypted or broken."""
     try:
         import pypdf
     except ImportError:
         raise MissingExtra("pypdf", "corpus") from None
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of each flaw it forgives
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns about every error it tolerates
     try:
         reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
         if reader.is_encrypted and not reader.decrypt(""):
-            raise Refused("encrypted", "it opens with a password alone")
+            raise Refused("encrypted", "it needs a password")
         return reader
     except Refused:
         raise
@@ -141,7 +141,7 @@ def pages_of(reader: Any, limit: int) -> list[Any]:
 
 
 def text_of(page: Any) -> str:
-    """The text of one page; Stopped if its drawing goes on for too long."""
+    """Text of one page; Stopped if drawing it takes too long."""
     done = 0
 
     def count(operator: bytes, *_: Any) -> None:
@@ -151,32 +151,32 @@ def text_of(page: Any) -> str:
             raise Stopped
 
     text = page.extract_text(visitor_operand_before=count)
-    if done > MAX_OPERATIONS:  # pypdf forgives what fails inside a form
+    if done > MAX_OPERATIONS:  # pypdf tolerates exceptions inside a form
         raise Stopped
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
 def put_together(texts: list[str], size: int) -> Made:
-    """Pages as one text, a form feed between two, each mapped to the whole file."""
+    """Join pages with form feeds, each mapped to the complete file."""
     shown = [text.replace("\f", "\n") for text in texts]
     spans, start = [], 0
     for number, text in enumerate(shown, 1):
         spans.append(Span("page", start, start + len(text), str(number)))
         start += len(text) + 1
-    whole = "\f".join(shown)
-    segments = (Segment(0, len(whole), 0, size, 1, False),) if whole else ()
-    return Made(SourceMap(whole, segments), tuple(spans))
+    joined = "\f".join(shown)
+    segments = (Segment(0, len(joined), 0, size, 1, False),) if joined else ()
+    return Made(SourceMap(joined, segments), tuple(spans))
 
 
 def about(reader: Any) -> dict[str, Any]:
-    """Title and author that a file claims, as far as they can be read."""
-    found = {}
+    """Title, author and date from the file's metadata, as far as they can be read."""
+    metadata = {}
     try:
-        said = reader.metadata or {}
+        information = reader.metadata or {}
         for key, name in (("/Title", "title"), ("/Author", "author"), ("/CreationDate", "date")):
-            value = said.get(key)
+            value = information.get(key)
             if isinstance(value, str) and value.strip():
-                found[name] = value.strip()[:1_000].replace("\0", "")
-    except Exception:  # what a broken file says about itself is no loss
-        return found
-    return found
+                metadata[name] = value.strip()[:1_000].replace("\0", "")
+    except Exception:  # metadata of a broken file is dispensable
+        return metadata
+    return metadata

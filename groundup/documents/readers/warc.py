@@ -1,10 +1,10 @@
 """Web archives: the pages of WARC files and the texts of WET files, one record each.
 
 A compressed archive is split at byte ranges; a record belongs to the range in which its gzip member
-begins. Where a member is damaged or cut off, reading goes on at the next one, so a bad record costs
-itself alone. Pages stay bytes with the charset that their server declared; what is not a page that
-was delivered (another status or type) is rejected by name. Knows nothing of what a page says.
-Source of the format: ISO 28500 (WARC 1.1); FastWARC parses it.
+begins. After a damaged or truncated member reading continues with the next one, so a bad record
+affects only itself. Pages stay bytes with the charset that their server declared; everything else
+(another status or content type) is rejected. Source of the format: ISO 28500 (WARC 1.1); FastWARC
+parses it.
 """
 
 import os
@@ -49,16 +49,16 @@ class WarcConfig(ReaderConfig):
     """Which records of an archive are read."""
 
     max_bytes: int = 5 * 2**20
-    """Bytes of the largest page, unpacked; larger ones are rejected. Own choice: crawls cut
-    pages at 1 MiB (Common Crawl) to some MB."""
+    """Maximum bytes of an unpacked page. Own choice: crawls truncate pages at 1 MiB (Common Crawl)
+    to some MB."""
     statuses: tuple[int, int] = (200, 299)
-    """First and last HTTP status that counts as delivered. Source: RFC 9110, section 15.3."""
+    """First and last HTTP status that counts as success. Source: RFC 9110, section 15.3."""
     types: tuple[str, ...] = ("text/html", "application/xhtml+xml")
-    """Content types of pages that are read; text/plain and application/pdf can be added."""
+    """Content types that are read; text/plain and application/pdf can be added."""
 
 
 class Body(NamedTuple):
-    """What a server sent."""
+    """A server's response body."""
 
     data: bytes
     type: str
@@ -66,20 +66,20 @@ class Body(NamedTuple):
 
 
 class Warc:
-    """The reader `warc`: .warc and .wet, plain or with a gzip member a record."""
+    """The reader `warc`: .warc and .wet, plain or with one gzip member per record."""
 
     def __init__(self, config: WarcConfig) -> None:
         self.config = config
 
     def plan(self, root: Path) -> list[Part]:
         """Byte ranges of every archive."""
-        parts = []
-        for part in plan_files(root, ENDINGS):
+        splits = []
+        for file_split in plan_files(root, ENDINGS):
             try:
-                parts += self.ranges(root, part)
-            except Refused:  # reading it says why
-                parts.append(part)
-        return parts
+                splits += self.ranges(root, file_split)
+            except Refused:  # `read` will report the reason
+                splits.append(file_split)
+        return splits
 
     def ranges(self, root: Path, part: Part) -> list[Part]:
         """Byte ranges of one archive."""
@@ -103,40 +103,40 @@ class Warc:
             yield refused.reject(printable(part.path))
 
     def read_range(self, file: Any, part: Part, source: str) -> Iterator[Record | Rejected]:
-        """Yield what begins in the range, going on behind every damage."""
+        """Yield what begins in the range, resuming after damage."""
         is_packed = suffix_of(part.path) == ".gz"
         find, end_of = (next_member, member_end) if is_packed else (next_plain, record_end)
         size = os.fstat(file.fileno()).st_size
-        at, made = find(file, part.start, part.end), None
+        at, result = find(file, part.start, part.end), None
         if at != part.start == 0 and part.end:
             yield Rejected(part.path, "not an archive", "it does not begin with a WARC record")
         while at is not None:
             count, broken = 0, ""  # records that begin at `at`
             file.seek(at)
             try:
-                for place, record in numbered(archive(file)):
+                for position, record in numbered(archive(file)):
                     if record.stream_pos >= part.end and part.end < size:
                         return
                     count = count + 1 if record.stream_pos == at else 1
                     at = record.stream_pos
-                    made = self.look_at(record, f"{part.path}#{place}", source)
-                    if made is not None:
-                        yield made
+                    result = self.look_at(record, f"{part.path}#{position}", source)
+                    if result is not None:
+                        yield result
             except OSError as error:
                 broken = str(error)[:200]
             end = end_of(file, at) if count else None
             if not count:
                 yield Rejected(f"{part.path}#{at}", "broken archive", broken or "ends within")
-            elif isinstance(made, Rejected) and made.reason in DAMAGED:
-                end = None  # its length is not to be trusted
-            elif end is None and broken:  # inside a member some of whose records were read
+            elif isinstance(result, Rejected) and result.reason in DAMAGED:
+                end = None  # its length cannot be trusted
+            elif end is None and broken:  # inside a member of which some records were read
                 yield Rejected(f"{part.path}#{at}.{count}", "broken archive", broken)
             elif end is not None and (lost := unread(file, end, part)):
                 yield lost._replace(details=broken or lost.details)
             at = find(file, (end or at) + 1, part.end)
 
     def look_at(self, record: Any, path: str, source: str) -> Record | Rejected | None:
-        """The record of an archive's record, if it is of a type that holds content."""
+        """The record of a WARC record, if its type has content."""
         type = record.headers.get("WARC-Type", "").lower()
         try:
             if type == "conversion":
@@ -148,7 +148,7 @@ class Warc:
         return None
 
     def converted(self, record: Any, path: str, source: str) -> Record | Rejected:
-        """The text that someone else made of a page."""
+        """The text that the archive's producer extracted from a page."""
         data = self.payload(record)
         read = decode(data, "utf-8", self.config.repair)
         language = record.headers.get("WARC-Identified-Content-Language")
@@ -156,7 +156,7 @@ class Warc:
         return text_record(source, path, "text", read.map, metadata)
 
     def page(self, record: Any, path: str, source: str) -> Record | Rejected:
-        """A page as its server sent it; Refused if it is none."""
+        """A page as sent by its server; Refused if it is none."""
         body = self.body(record)
         if body.type not in self.config.types:
             raise Refused("another kind of content", body.type or "no content type")
@@ -167,7 +167,7 @@ class Warc:
         return data_record(source, path, kind, body.data, metadata)
 
     def body(self, record: Any) -> Body:
-        """The content of a response or resource, its transfer undone."""
+        """The body of a response or resource, with transfer and content encoding removed."""
         if not record.is_http:
             label = record.headers.get("Content-Type", "")
             return Body(self.payload(record), *content_type(label))
@@ -184,7 +184,7 @@ class Warc:
         return Body(unpacked(data, packed, self.config.max_bytes), type, charset)
 
     def payload(self, record: Any, extra: int = 0) -> bytes:
-        """The record's bytes; Refused if they are too many or cut off."""
+        """The bytes of a WARC record; Refused if they are too many or truncated."""
         limit, length = self.config.max_bytes + extra, record.content_length
         if length > limit:
             raise Refused("too large", f"{length} bytes; {limit} at most")
@@ -198,7 +198,7 @@ class Warc:
 
 
 def split_http(block: bytes) -> tuple[dict[str, str], bytes]:
-    """Headers (with the `status`) and body of a response; Refused if it is none.
+    """Headers (with `status`) and body of an HTTP response; Refused if it is none.
 
     >>> split_http(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\n\\r\\n<p>")
     ({'status': '200', 'content-type': 'text/html'}, b'<p>')
@@ -208,16 +208,16 @@ def split_http(block: bytes) -> tuple[dict[str, str], bytes]:
         raise Refused("not HTTP", "no status line")
     end = HEADERS_END.search(block, 0, HEADER_BYTES)
     stop = end.start() if end else min(len(block), HEADER_BYTES)
-    found = {"status": status[1].decode("ascii")}
+    headers = {"status": status[1].decode("ascii")}
     for line in block[status.end() : stop].split(b"\n"):
         name, colon, value = line.decode("latin-1").partition(":")
         if colon:
-            found.setdefault(name.strip().lower(), value.strip())
-    return found, block[end.end() :] if end else b""
+            headers.setdefault(name.strip().lower(), value.strip())
+    return headers, block[end.end() :] if end else b""
 
 
 def numbered(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield records with their place: the byte of their gzip member, and a number inside it."""
+    """Yield records with their position: byte offset of the gzip member, and an index within it."""
     last, count = -1, 0
     for record in records:
         count = count + 1 if record.stream_pos == last else 0
@@ -226,7 +226,7 @@ def numbered(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def archive(file: Any) -> Any:
-    """FastWARC's iterator over a file from its place on, or the command that installs it."""
+    """FastWARC's iterator from the file's current position."""
     try:
         from fastwarc.warc import ArchiveIterator
     except ImportError:
@@ -235,7 +235,7 @@ def archive(file: Any) -> Any:
 
 
 def about(record: Any) -> dict[str, Any]:
-    """What the archive says about a record."""
+    """Metadata from the WARC headers."""
     headers = record.headers
     return {
         "url": headers.get("WARC-Target-URI"),
@@ -252,12 +252,12 @@ def content_type(label: str) -> tuple[str, str]:
     ('text/html', 'ISO-8859-1')
     """
     type, _, rest = label.partition(";")
-    found = re.search(r"(?i)charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", rest)
-    return type.strip().lower(), found[1] if found else ""
+    charset = re.search(r"(?i)charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", rest)
+    return type.strip().lower(), charset[1] if charset else ""
 
 
 def unchunked(data: bytes) -> bytes:
-    """A body without the lengths between its chunks; as it is, if there are none."""
+    """Decode chunked transfer encoding; unchanged if there are no chunks."""
     pieces, at = [], 0
     while at < len(data):
         stop = data.find(b"\n", at, at + 1024)
@@ -276,7 +276,7 @@ def unchunked(data: bytes) -> bytes:
 
 
 def unpacked(data: bytes, packed: str, max_bytes: int) -> bytes:
-    """A body without its Content-Encoding; many archives keep the header of what they unpacked."""
+    """Remove the Content-Encoding; many archives store unpacked bodies with the old header."""
     if packed in ("gzip", "x-gzip") and data.startswith(b"\x1f\x8b"):
         return inflated(data, 31, max_bytes)
     if packed == "deflate" and data[:1] == b"\x78":
@@ -287,26 +287,26 @@ def unpacked(data: bytes, packed: str, max_bytes: int) -> bytes:
 
 
 def inflated(data: bytes, window: int, max_bytes: int) -> bytes:
-    """Unpack at most `max_bytes`; Refused if there are more or the data are broken."""
+    """Decompress at most `max_bytes`; Refused if there is more or the data is broken."""
     unpacker = zlib.decompressobj(window)
     try:
-        found = unpacker.decompress(data, max_bytes + 1)
+        unpacked_data = unpacker.decompress(data, max_bytes + 1)
     except zlib.error as error:
         raise Refused("broken compression", str(error)) from None
-    if len(found) > max_bytes:
+    if len(unpacked_data) > max_bytes:
         raise Refused("too large", f"{len(data)} bytes unpack to more than {max_bytes}")
     if not unpacker.eof:
         raise Refused("cut off", "the compressed page ends within")
-    return found
+    return unpacked_data
 
 
 def next_member(file: Any, start: int, end: int) -> int | None:
-    """Where the first gzip member at or after `start`, and before `end`, holds a WARC record."""
+    """Offset of the first gzip member in [start, end) that contains a WARC record."""
     while start < end:
         file.seek(start)
         window = file.read(WINDOW)
-        for found in MEMBER.finditer(window):
-            at = start + found.start()
+        for match in MEMBER.finditer(window):
+            at = start + match.start()
             if at >= end:
                 return None
             if begins_record(file, at):
@@ -318,7 +318,7 @@ def next_member(file: Any, start: int, end: int) -> int | None:
 
 
 def member_end(file: Any, at: int) -> int | None:
-    """Where the gzip member at a place ends, or None if it is damaged or cut off."""
+    """End offset of the gzip member at `at`; None if it is damaged or truncated."""
     unpacker = zlib.decompressobj(31)
     file.seek(at)
     while not unpacker.eof:
@@ -333,23 +333,24 @@ def member_end(file: Any, at: int) -> int | None:
 
 
 def record_end(file: Any, at: int) -> int | None:
-    """Where the record at a place of an archive without compression ends, by its own length."""
+    """End offset of the record at `at` in an uncompressed archive, from its Content-Length."""
     file.seek(at)
     head = file.read(HEADER_BYTES)
     stop = re.search(rb"\r?\n\r?\n", head)
-    found = LENGTH.search(head, 0, stop.end()) if stop else None
-    if not START.match(head) or stop is None or found is None:
+    length_match = LENGTH.search(head, 0, stop.end()) if stop else None
+    if not START.match(head) or stop is None or length_match is None:
         return None
-    at += stop.end() + int(found[1])
+    at += stop.end() + int(length_match[1])
     file.seek(at)
     rest = file.read(4)
     return at + len(rest) - len(rest.lstrip(b"\r\n"))
 
 
 def unread(file: Any, end: int, part: Part) -> Rejected | None:
-    """The reject for what lies behind the last record that was read, padding aside.
+    """The reject for data after the last record that was read, padding ignored.
 
-    A cut within the first bytes of a member leaves nothing that unpacks, and no parser tells.
+    A truncation within the first bytes of a member leaves nothing to unpack, so no parser reports
+    it.
     """
     size = os.fstat(file.fileno()).st_size
     file.seek(end)
@@ -357,14 +358,14 @@ def unread(file: Any, end: int, part: Part) -> Rejected | None:
     if not rest.strip(b"\0\r\n ") and end + len(rest) >= size:
         return None
     if part.end <= end and begins_record(file, end):
-        return None  # whoever reads the next range tells
+        return None  # the reader of the next range reports it
     begins = rest.startswith((b"\x1f", b"WARC"[: len(rest)]))
     reason = "cut off" if begins else "broken archive"
     return Rejected(f"{part.path}#{end}", reason, f"no record begins here, {size - end} bytes left")
 
 
 def begins_record(file: Any, at: int) -> bool:
-    """Whether the gzip member at this place unpacks to the beginning of a WARC record."""
+    """Whether the gzip member at this offset decompresses to the beginning of a WARC record."""
     file.seek(at)
     try:
         head = zlib.decompressobj(31).decompress(file.read(4096), 64)
@@ -374,7 +375,7 @@ def begins_record(file: Any, at: int) -> bool:
 
 
 def next_plain(file: Any, start: int, end: int) -> int | None:
-    """Where the first record of an archive without compression begins in a range."""
+    """Offset of the first record of an uncompressed archive in a range."""
     if start == 0:
         file.seek(0)
         if START.match(file.read(16)):
@@ -383,9 +384,9 @@ def next_plain(file: Any, start: int, end: int) -> int | None:
     while at < end:
         file.seek(at)
         window = file.read(WINDOW)
-        for found in PLAIN_START.finditer(window):
-            if start <= at + found.start(1) < end:
-                return at + found.start(1)
+        for match in PLAIN_START.finditer(window):
+            if start <= at + match.start(1) < end:
+                return at + match.start(1)
         if len(window) < WINDOW:
             return None
         at += WINDOW - 32
@@ -393,9 +394,9 @@ def next_plain(file: Any, start: int, end: int) -> int | None:
 
 
 def plain_cuts(file: Any, size: int, part_bytes: int) -> list[int]:
-    """Where to cut an archive without compression, walking from record to record.
+    """Split points of an uncompressed archive, found by walking from record to record.
 
-    A page may hold the beginning of a record as text, so a search for one would be fooled.
+    Searching for record headers would be unsafe: a page may contain one as text.
     """
     cuts, at = [0], 0
     while at < size and (end := record_end(file, at)) is not None:

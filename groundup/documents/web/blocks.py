@@ -1,9 +1,9 @@
-"""Blocks: chrome that no name gives away, by where it stands and how much of it is links.
+"""Blocks: boilerplate without telling class names, by its position and share of links.
 
-From the body down, the child with most of the words that are no links is where the text is. What
-stands beside it goes if it is mostly links, if its heading says what it is (`Related stories`), or
-if it follows and holds the copyright. A page that is mostly links is a list that somebody made and
-is left alone. Knows the marks around links; nothing of classes and ids, see chrome.py.
+From the body down, the child with most of the unlinked words holds the text. Its siblings are
+removed if they are mostly links, if their heading says what they are (`Related stories`), or if
+they follow it and hold the copyright. A page that is mostly links is a list of links on purpose and
+is kept. Knows the marks around links; for classes and ids see chrome.py.
 """
 
 import re
@@ -21,16 +21,16 @@ BLOCKS = frozenset("div section ul ol table center td".split())
 HEADINGS = frozenset("h2 h3 h4 h5 h6 b strong p div span".split())
 DEEPEST = 20
 MOST_CHILDREN = 400
-"""Children of an element that are looked at; a page with more there is left as it is."""
+"""Children of an element that are inspected; a page with more is kept as it is."""
 LINKED = 0.5
-"""Share of a block's letters in links from which it is no text; source: generated shells."""
+"""Share of a block's letters in links from which it is boilerplate. Source: generated shells."""
 FEWEST_LINKS = 4
 FOOTER = 1_000
-"""Letters of a block with the copyright up to which it is a footer."""
+"""Letters up to which a block with the copyright is a footer."""
 
 
 class Block(NamedTuple):
-    """A child of the element that holds the text, and its letters."""
+    """An element and its letters, linked letters and links."""
 
     node: Any
     letters: int
@@ -39,65 +39,66 @@ class Block(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """An element that is no text, and its kind."""
+    """A boilerplate element and its kind."""
 
     node: Any
     kind: str
 
 
 def beside_text(body: Any) -> Iterator[Beside]:
-    """Yield the blocks around the text that are chrome, outermost first."""
+    """Yield the boilerplate blocks around the text, outermost first."""
     node = body
     for depth in range(DEEPEST):
         blocks = [block(child) for child in children(node)]
-        own = [one.letters - one.linked for one in blocks]
+        own = [sibling.letters - sibling.linked for sibling in blocks]
         if not blocks or (
             not depth and sum(own) < (1 - MOST_LINKS) * sum(b.letters for b in blocks)
         ):
             return
         most = max(range(len(own)), key=own.__getitem__)
         holds_text = own[most] > sum(own) / 2 and blocks[most].node.tag in BLOCKS
-        for number, one in enumerate(blocks):
+        for number, sibling in enumerate(blocks):
             if number != most or not holds_text:
-                kind = kind_of(one, holds_text, number > most, sum(own))
+                kind = kind_of(sibling, holds_text, number > most, sum(own))
                 if kind:
-                    yield Beside(one.node, kind)
+                    yield Beside(sibling.node, kind)
         if not holds_text:
             return
         node = blocks[most].node
 
 
 def children(node: Any) -> list[Any]:
-    """The elements that an element holds; none if they are too many."""
-    found, child = [], node.first_element_child
+    """The child elements of an element; none if they are too many."""
+    elements, child = [], node.first_element_child
     while child is not None:
-        found.append(child)
-        if len(found) > MOST_CHILDREN:
+        elements.append(child)
+        if len(elements) > MOST_CHILDREN:
             return []
         child = child.next_element_sibling
-    return found
+    return elements
 
 
 def block(node: Any) -> Block:
-    """An element's letters, by the marks around its links."""
+    """Measure an element by the marks around its links."""
     text = node.text or ""
     links = LINK.findall(text) if START in text else []
     return Block(node, solid(text), sum(map(solid, links)), len(links))
 
 
 def solid(text: str) -> int:
-    """Characters that are no white space, nearly."""
+    """Characters except spaces and line breaks."""
     return len(text) - text.count(" ") - text.count("\n")
 
 
-def kind_of(one: Block, is_beside: bool, is_after: bool, whole: int) -> str:
-    """Which kind of chrome a block is; empty if it is text."""
-    node = one.node
-    if node.tag not in BLOCKS or not one.letters or one.letters - one.linked > whole / 3:
+def kind_of(sibling: Block, is_beside: bool, is_after: bool, unlinked: int) -> str:
+    """The kind of boilerplate of a block; empty if it is text."""
+    node = sibling.node
+    own = sibling.letters - sibling.linked
+    if node.tag not in BLOCKS or not sibling.letters or own > unlinked / 3:
         return ""
-    if is_beside and one.links >= FEWEST_LINKS and one.linked >= LINKED * one.letters:
+    if is_beside and sibling.links >= FEWEST_LINKS and sibling.linked >= LINKED * sibling.letters:
         kind = "links beside the text"
-    elif is_beside and is_after and one.letters <= FOOTER and COPYRIGHT.search(node.text):
+    elif is_beside and is_after and sibling.letters <= FOOTER and COPYRIGHT.search(node.text):
         kind = "footer"
     else:
         kind = headed(node)
@@ -105,9 +106,9 @@ def kind_of(one: Block, is_beside: bool, is_after: bool, whole: int) -> str:
 
 
 def headed(node: Any) -> str:
-    """The kind that an element's heading tells."""
+    """The kind that an element's heading names."""
     first = node.first_element_child
     if first is None or first.tag not in HEADINGS:
         return ""
-    said = ANY.sub("", (first.text or "")[:100]).strip().lower()
-    return rule_of(said, ("heading",))[0] if 0 < len(said) <= 60 else ""
+    heading = ANY.sub("", (first.text or "")[:100]).strip().lower()
+    return rule_of(heading, ("heading",))[0] if 0 < len(heading) <= 60 else ""

@@ -1,10 +1,10 @@
-"""Chrome: the parts of a page that its site puts around every text, by the words of its markup.
+"""Chrome: the template of a site around its pages' text, recognised by names in the markup.
 
-Authors of templates name what they make: `nav`, `breadcrumbs`, `cookie-banner`, `sphinxsidebar`. So
-an element goes if its tag, role, class or id says so, unless it holds too much of the page to be
-chrome, or the title. What carries no telling name is left to blocks.py and to the lines
-(links.py, lines.py). Knows nothing of bytes: it takes elements out of a tree that resiliparse has
-parsed, and puts them back between marks.
+Authors of templates name their elements: `nav`, `breadcrumbs`, `cookie-banner`, `sphinxsidebar`. An
+element is removed if its tag, role, class or id is such a name, unless it holds too much of the
+page, or the title. Elements without such names are left to blocks.py and to the rules for lines
+(links.py, lines.py). Knows nothing of bytes: it detaches elements from a tree that resiliparse has
+parsed, and restores them between marks.
 """
 
 import re
@@ -41,9 +41,9 @@ KINDS = {
     "heading link": "permalink headerlink copiable id_link anchor doc-anchor",
     "hidden": "hidden visuallyhidden invisible noprint out-of-band sr-only screen-reader-text",
 }
-"""What an element is for to the words that say so; a kind is the reason of the edit."""
+"""Kind of chrome -> words of classes and ids; the kind is the reason of the edit."""
 WHOLE = frozenset("anchor aside bar ft hd".split())
-"""Single words that say so only if they are the whole class or id."""
+"""Words that count only as a complete class or id."""
 KIND_OF = {word: kind for kind, words in KINDS.items() for word in words.split()}
 KEPT = frozenset(
     "main content body article post entry text document maincontent bodywrapper documentwrapper "
@@ -65,12 +65,12 @@ ADVERTISED = (
 )
 """Links whose address says that they are paid for."""
 INSIDE = frozenset("li dt dd tr td th tbody thead".split())
-"""Elements beside which a mark would become a line or an item of its own."""
+"""Elements next to which a mark would become a line or an item of its own."""
 MAIN = "main, article, [role=main]"
 TEXT = frozenset(
     "footnote footnotes endnotes admonition note tip warning topic doc example".split()
 )
-"""Words of an element that is text although it is an <aside> or such."""
+"""Words of an element that is text although its tag suggests otherwise."""
 HIDDEN = (
     '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"], '
     '[style*="visibility:hidden"], [style*="visibility: hidden"]'
@@ -79,22 +79,22 @@ NAMED = re.compile(
     r"""\b(class|id|role)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
 )
 UNNAMED = frozenset("html body main article h1 h2 h3 h4 pre code span em b i a td tr".split())
-"""Elements that a class does not make chrome: highlighted code and headings bear any class."""
+"""Elements whose class is ignored: highlighted code and headings have arbitrary classes."""
 LINKS_TO_ITSELF = "a.headerlink, a.copiable-link, a.id_link, a.doc-anchor, a.anchor"
 WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 LARGEST_BESIDE_MAIN = 0.9
 MOST_NAMED = 5_000
-"""Elements named like chrome above which a page is hostile and is left as it is."""
+"""Elements named like chrome above which a page is hostile and kept as it is."""
 MOST_VALUES = 200
-"""Distinct classes and ids of chrome that are looked for."""
+"""Distinct classes and ids of chrome that are searched."""
 MOST_READ = 20
-"""Text that is measured at most, in lengths of the page's."""
+"""Maximum of text that is measured, as a multiple of the page's text."""
 MOST_MEASURED = 500
-"""Elements whose text is measured; a page with more that say `nav` is hostile."""
+"""Maximum of elements that are measured; a page with more named `nav` is hostile."""
 
 
 class Cut(NamedTuple):
-    """An element that was taken out, and where it stood."""
+    """A detached element and its former position."""
 
     node: Any
     parent: Any
@@ -103,33 +103,32 @@ class Cut(NamedTuple):
 
 
 def prune(tree: Any, page: str, largest_share: float) -> list[Cut]:
-    """Take chrome out of the tree of a page; returns what went, in order.
+    """Detach the chrome of a page's tree; returns the detached elements in order.
 
     An element that holds more than `largest_share` of the body's text, a <main>, an <article> or
-    the only <h1> is no chrome, whatever it is called; where those stand elsewhere, a <nav> or an
-    element named so may be the larger part of a page.
+    the only <h1> is kept, whatever its name. If those are elsewhere in the page, the limit is .9.
     """
     body, cuts = tree.body, []
     if body is None:
         return cuts
     for node in selected(body, HIDDEN):
         detach(node, "hidden", cuts)
-    whole = len(body.text or "")
-    if not whole:
+    length = len(body.text or "")
+    if not length:
         return cuts
     for node in selected(body, LINKS_TO_ITSELF):
         detach(node, "heading link", cuts)
     title = only_heading(body)
     if title is not None or body.query_selector(MAIN) is not None:
         largest_share = max(largest_share, LARGEST_BESIDE_MAIN)
-    left = MOST_READ * (whole + 1000)
-    found = [*selected(body, ", ".join(TAGS)), *named_elements(body, page)]
-    for node in found[:MOST_MEASURED]:
+    budget = MOST_READ * (length + 1000)
+    named = [*selected(body, ", ".join(TAGS)), *named_elements(body, page)]
+    for node in named[:MOST_MEASURED]:
         size = len(node.text or "")
-        left -= size
-        if left < 0:
-            break  # hostile: elements inside each other that all say `nav`
-        if size <= largest_share * whole and not says_text(node) and not holds_main(node, title):
+        budget -= size
+        if budget < 0:
+            break  # hostile: nested elements that are all named `nav`
+        if size <= largest_share * length and not says_text(node) and not holds_main(node, title):
             detach(node, kind_of(node), cuts)
     for node in selected(body, ADVERTISED):
         detach(node, "advertisement", cuts)
@@ -139,7 +138,7 @@ def prune(tree: Any, page: str, largest_share: float) -> list[Cut]:
 
 
 def restore(tree: Any, cuts: Sequence[Cut]) -> None:
-    """Put back what was taken out, each between two marks that the written text will show."""
+    """Restore the detached elements, each between two marks that the extracted text will show."""
     for node, parent, next, kind in reversed(cuts):
         first, last = tree.create_text_node(OPEN[kind]), tree.create_text_node(CLOSE)
         place(parent, node, next)
@@ -152,7 +151,7 @@ def restore(tree: Any, cuts: Sequence[Cut]) -> None:
 
 
 def place(parent: Any, node: Any, next: Any) -> None:
-    """Put a node into a parent before another, or at its end."""
+    """Insert a node into a parent before another, or at its end."""
     if next is None:
         parent.append_child(node)
     else:
@@ -160,43 +159,43 @@ def place(parent: Any, node: Any, next: Any) -> None:
 
 
 def named_elements(body: Any, page: str) -> list[Any]:
-    """Elements whose class, id or role is that of chrome.
+    """Elements whose class, id or role names chrome.
 
-    The distinct values are judged once and looked up together: most pages have a few dozen.
+    The few dozen distinct values of a page are classified once and searched together.
     """
     values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in NAMED.finditer(page)}
-    wanted = [
+    selectors = [
         f"[{name}={quoted(value)}]"
         for name, value in sorted(values)
         if len(value) < 300 and (value.lower() in ROLES if name == "role" else chrome_kind(value))
     ]
-    found: list[Any] = []
-    for at in range(0, min(len(wanted), MOST_VALUES), 50):
-        found += selected(body, ", ".join(wanted[at : at + 50]))
-    return [node for node in found if node.tag not in UNNAMED]
+    nodes: list[Any] = []
+    for at in range(0, min(len(selectors), MOST_VALUES), 50):
+        nodes += selected(body, ", ".join(selectors[at : at + 50]))
+    return [node for node in nodes if node.tag not in UNNAMED]
 
 
 def selected(body: Any, selector: str) -> list[Any]:
-    """Elements that a selector names; none if they are so many that the page is hostile."""
-    found = body.query_selector_all(selector)
-    # A slice: each single item that is asked for costs resiliparse a walk over all of them.
-    return list(found[:]) if len(found) <= MOST_NAMED else []
+    """Elements that match a selector; none if they are so many that the page is hostile."""
+    nodes = body.query_selector_all(selector)
+    # A slice: indexing a single item makes resiliparse traverse all of them.
+    return list(nodes[:]) if len(nodes) <= MOST_NAMED else []
 
 
 def quoted(value: str) -> str:
-    """A value as a string of CSS."""
+    """A value as a CSS string."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ") + '"'
 
 
 def says_text(node: Any) -> bool:
-    """Whether an element that looks like chrome is a note of the text, by class or role."""
+    """Whether an element with a name of chrome is a note of the text, by class or role."""
     named = f"{node.getattr('class') or ''} {node.getattr('role') or ''}"
     return bool(TEXT.intersection(word.lower() for word in WORD.findall(named[:300])))
 
 
 @lru_cache(maxsize=20_000)
 def chrome_kind(named: str) -> str:
-    """Which kind of chrome classes and ids name; empty if none.
+    """The kind of chrome that classes or ids name; empty if none.
 
     >>> chrome_kind("cookie-banner"), chrome_kind("main-with-sidebar"), chrome_kind("navBar")
     ('notice', '', 'navigation')
@@ -204,12 +203,14 @@ def chrome_kind(named: str) -> str:
     words = [word.lower() for word in WORD.findall(named)]
     if not KEPT.isdisjoint(words):
         return ""
-    told = [KIND_OF[word] for word in words if word in KIND_OF and word not in WHOLE]
-    return (told or [KIND_OF[word] for word in named.lower().split() if word in KIND_OF] or [""])[0]
+    kinds = [KIND_OF[word] for word in words if word in KIND_OF and word not in WHOLE]
+    return (kinds or [KIND_OF[word] for word in named.lower().split() if word in KIND_OF] or [""])[
+        0
+    ]
 
 
 def kind_of(node: Any) -> str:
-    """What an element that goes is for, by tag, role, class and id."""
+    """The kind of a removed element, by tag, role, class and id."""
     if node.tag in TAGS:
         return TAGS[node.tag]
     named = (chrome_kind((node.getattr(name) or "")[:300]) for name in ("class", "id"))
@@ -218,9 +219,9 @@ def kind_of(node: Any) -> str:
 
 
 def only_heading(body: Any) -> Any:
-    """The page's <h1> if there is but one."""
-    found = body.query_selector_all("h1")
-    return found[0] if len(found) == 1 else None
+    """The page's <h1> if there is exactly one."""
+    headings = body.query_selector_all("h1")
+    return headings[0] if len(headings) == 1 else None
 
 
 def holds_main(node: Any, only_title: Any) -> bool:
@@ -231,7 +232,7 @@ def holds_main(node: Any, only_title: Any) -> bool:
 
 
 def detach(node: Any, kind: str, cuts: list[Cut]) -> None:
-    """Take an element out of its tree, if it is in one; its memory stays the tree's."""
+    """Detach an element from its tree, if it is in one; the tree still owns its memory."""
     parent = node.parent
     if parent is not None:
         cuts.append(Cut(node, parent, node.next, kind))

@@ -1,15 +1,14 @@
-"""Lines that are no text: what a site says around a page, by their own words.
+"""Lines that are not text: the template of a site around its pages, recognised by wording.
 
-Each rule has a name, which is the reason of its edit. Strong rules hold wherever the line stands;
-weak ones (`Home`, `Next`, `Search`) want company: another such line beside them, or a place among
-the page's first or last lines. Likely ones (`Powered by steam`, `10 votes`) may be prose: a strong
-line, or a weak one that goes, must stand beside them, or they are among the last. Lines with a span
-`code` are passed over; remains of markup and scripts go only where no code stands beside them.
-All patterns are anchored and without nested repetition: linear in the line.
+Each rule has a name, which is the reason of its edit; the patterns are in line_rules.toml. Strong
+rules hold anywhere. Weak ones (`Home`, `Next`, `Search`) need a neighbour that a strong or weak
+rule matches, or a position among the page's first or last lines. Likely ones (`Powered by steam`,
+`Edit`) may be prose: they need a removed strong or weak line as a neighbour, or a position among
+the last lines. Lines in a span `code` are skipped; remains of markup and scripts are removed only
+without code next to them.
 """
 
 import re
-import tomllib
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import PASS, Edit, Record, Ruling, Span
 
 INLINE = re.compile(
@@ -26,22 +26,15 @@ INLINE = re.compile(
 )
 INLINE_REASONS = {"[": "edit marker", "&": "entity"}
 ENDS = 3
-"""Lines at either end of a page among which a weak rule holds alone."""
-RULES = tomllib.loads(Path(__file__).with_name("line_rules.toml").read_text(encoding="utf-8"))
-"""Level -> rule -> alternatives; see the file."""
+"""Lines at either end of a page where a weak rule needs no neighbour."""
+RULES = read_patterns(Path(__file__).with_name("line_rules.toml"))
+"""Level -> rule -> alternative patterns."""
 
 
 def compiled(level: str) -> re.Pattern[str]:
     """One pattern with a group for each rule of a level."""
-    groups = []
-    for number, alternatives in enumerate(RULES[level].values()):
-        expanded = re.sub(
-            r"\(\?&(\w+)\)",
-            lambda name: f"(?:{'|'.join(RULES['fragments'][name[1]])})",
-            "|".join(alternatives),
-        )
-        groups.append(f"(?P<r{number}>{expanded})")
-    return re.compile("|".join(groups))
+    rules = enumerate(map("|".join, RULES[level].values()))
+    return re.compile("|".join(f"(?P<r{number}>{rule})" for number, rule in rules))
 
 
 LEVELS = ("strong", "weak", "likely")
@@ -50,21 +43,21 @@ CODE = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")
 
 
 class LinesConfig(Config):
-    """How short a line must be, and which rules are off."""
+    """Limits of `web.lines`, and rules that are off."""
 
     longest_line: int = 400
-    """Characters; longer lines are text. Source: own judgement; of the lines beside the text of 120
-    marked pages two are longer (460, 490; web_labels.py)."""
+    """Characters; longer lines are text. Source: own judgement; of the chrome lines of 120 marked
+    pages two are longer (460, 490; web_labels.py)."""
     most_remains: float = 0.1
     """Share of lines with signs of code from which a page is about code. Source: own judgement."""
     most_cut: float = 0.5
-    """Share of a page above which weak rules are not believed. Source: own judgement."""
+    """Share of a page above which weak and likely rules are ignored. Source: own judgement."""
     off: tuple[str, ...] = ()
-    """Names of rules that are not wanted, such as `breadcrumb`."""
+    """Names of rules to disable, such as `menu`."""
 
 
 class Found(NamedTuple):
-    """A line that a rule names."""
+    """A line that a rule matches."""
 
     number: int
     start: int
@@ -75,47 +68,47 @@ class Found(NamedTuple):
 
 
 class Lines:
-    """web.lines: cuts lines that are no text, each with its rule's name."""
+    """Step `web.lines`: removes lines that are not text, with the rule's name as reason."""
 
     def __init__(self, config: LinesConfig) -> None:
         self.config = config
         self.off = frozenset(config.off)
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule: an edit a line."""
+        """Return an edit per removed line."""
         text = record.text
         lines = spans(text)
         coded = in_code(lines, record.spans)
         chosen = self.chosen(self.find(text, lines, coded), len(lines), len(text))
-        edits = [Edit(one.start, min(one.end + 1, len(text)), one.reason) for one in chosen]
+        edits = [Edit(line.start, min(line.end + 1, len(text)), line.reason) for line in chosen]
         if not edits and not INLINE.search(text):
             return PASS
         return Ruling(edits=tuple(with_inline(record, edits, self.off)))
 
-    def chosen(self, found: list[Found], lines: int, size: int) -> list[Found]:
-        """Of the lines that a rule names, those that go."""
-        sure = [one for one in found if one.level == "strong"]
-        near = beside([one for one in found if one.level != "likely"])
+    def chosen(self, matched: list[Found], lines: int, size: int) -> list[Found]:
+        """The matched lines that are removed."""
+        strong = [line for line in matched if line.level == "strong"]
+        near = beside([line for line in matched if line.level != "likely"])
         weak = [
-            one
-            for one in found
-            if one.level == "weak"
-            and (one.number in near or one.number < ENDS or one.number >= lines - ENDS)
+            line
+            for line in matched
+            if line.level == "weak"
+            and (line.number in near or line.number < ENDS or line.number >= lines - ENDS)
         ]
-        near = beside(sure + weak)
+        near = beside(strong + weak)
         likely = [
-            one
-            for one in found
-            if one.level == "likely" and (one.number in near or one.number >= lines - ENDS)
+            line
+            for line in matched
+            if line.level == "likely" and (line.number in near or line.number >= lines - ENDS)
         ]
-        unsure = weak + likely
-        if sum(one.end - one.start for one in unsure) > self.config.most_cut * size:
-            unsure = []
-        return sorted(sure + unsure)
+        uncertain = weak + likely
+        if sum(line.end - line.start for line in uncertain) > self.config.most_cut * size:
+            uncertain = []
+        return sorted(strong + uncertain)
 
     def find(self, text: str, lines: list[tuple[int, int]], coded: set[int]) -> list[Found]:
-        """Lines that a rule names."""
-        found: list[Found] = []
+        """Lines that a rule matches."""
+        matched: list[Found] = []
         remains: list[Found] = []
         code = set(coded)
         for number, (start, end) in enumerate(lines):
@@ -131,35 +124,37 @@ class Lines:
                 code.add(number)
             reason, level = rule_of(lower)
             if reason and reason not in self.off:
-                found.append(Found(number, start, end, reason, level))
+                matched.append(Found(number, start, end, reason, level))
             elif not reason and (remnant := rule_of(lower, ("remains",))[0]):
                 kind = f"{remnant} remains"
                 if kind not in self.off:
                     remains.append(Found(number, start, end, kind, "strong"))
         if len(code) <= max(2, self.config.most_remains * len(lines)):
-            code |= {one.number for one in remains}
-            found += [one for one in remains if code.isdisjoint({one.number - 1, one.number + 1})]
-        return sorted(found)
+            code |= {line.number for line in remains}
+            matched += [
+                line for line in remains if code.isdisjoint({line.number - 1, line.number + 1})
+            ]
+        return sorted(matched)
 
 
-def beside(found: list[Found]) -> set[int]:
-    """Numbers of the lines before and after some."""
-    return {one.number + step for one in found for step in (-1, 1)}
+def beside(lines: list[Found]) -> set[int]:
+    """Numbers of the lines before and after each line."""
+    return {line.number + step for line in lines for step in (-1, 1)}
 
 
-def in_code(lines: list[tuple[int, int]], places: Sequence[Span]) -> set[int]:
-    """Numbers of the lines that hold code, by the spans that say so."""
+def in_code(lines: list[tuple[int, int]], spans: Sequence[Span]) -> set[int]:
+    """Numbers of the lines in spans of code."""
     starts = [start for start, _ in lines]
-    found: set[int] = set()
+    numbers: set[int] = set()
     done = 0
-    for _, start, end, _ in sorted(place for place in places if place.kind == "code"):
+    for _, start, end, _ in sorted(span for span in spans if span.kind == "code"):
         number = max(done, bisect_left(starts, start + 1) - 1)
         while 0 <= number < len(lines) and lines[number][0] < end:
             if lines[number][1] > start:
-                found.add(number)
+                numbers.add(number)
             number += 1
         done = max(done, number - 1)
-    return found
+    return numbers
 
 
 def rule_of(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str]:
@@ -176,22 +171,22 @@ def rule_of(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str]:
 
 
 def spans(text: str) -> list[tuple[int, int]]:
-    """Places of the lines that are not empty."""
-    places, at = [], 0
+    """Start and end of the lines that are not empty."""
+    ranges, at = [], 0
     for line in text.split("\n"):
         if line.strip():
-            places.append((at, at + len(line)))
+            ranges.append((at, at + len(line)))
         at += len(line) + 1
-    return places
+    return ranges
 
 
 def with_inline(record: Record, edits: list[Edit], off: frozenset[str]) -> list[Edit]:
-    """The edits with those inside lines that stay: edit marks, links to headings, entities."""
+    """Add the edits inside kept lines: edit markers, links to headings, entities."""
     merged, at = [], 0
     code = sorted((end, start) for kind, start, end, _ in record.spans if kind == "code")
     for mark in INLINE.finditer(record.text):
-        place = bisect_left(code, (mark.start() + 1,))
-        if place < len(code) and code[place][1] < mark.end():
+        index = bisect_left(code, (mark.start() + 1,))
+        if index < len(code) and code[index][1] < mark.end():
             continue
         while at < len(edits) and edits[at].end <= mark.start():
             merged.append(edits[at])

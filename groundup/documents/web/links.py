@@ -1,10 +1,10 @@
-"""Lines of links: menus, pagers and tables of other pages that no class or id gives away.
+"""Lines of links: menus, pagers and lists of pages without telling class names.
 
-Before the page is parsed, every link's text is put between two marks (marks.py); the text that is
-written out then says of each line how much of it is links. Lines that are nothing else are cut at
-the page's beginning, up to its first other line, and at its end; in between only pagers go, since a
-run may be a list that the text speaks of. Marks of chrome and of code become edits and spans.
-Knows nothing of trees or bytes.
+Before the page is parsed, the text of every link is enclosed in two marks (marks.py), so the
+extracted text shows how much of each line is links. Lines that are links only are removed at the
+beginning of the page, up to its first other line, and at its end; between them only pagers are
+removed, since a run may be a list that belongs to the text. Marks of chrome and of code become
+edits and spans. Knows nothing of trees or bytes.
 """
 
 import re
@@ -24,11 +24,11 @@ PAGER = re.compile(
     re.IGNORECASE,
 )
 MOST_LINKS = 0.6
-"""Share of a page's characters in lines of links above which they are what the page is for."""
+"""Share of a page's characters in lines of links above which they are its content."""
 
 
 class Lines(NamedTuple):
-    """Text of a page, the lines of links in it, and where it is code."""
+    """Text of a page, the edits that remove its chrome, and its spans of code."""
 
     text: str
     edits: tuple[Edit, ...]
@@ -36,7 +36,7 @@ class Lines(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the text and how much of it is links."""
+    """A line of the text and its share of links."""
 
     start: int
     end: int
@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 
 def link_lines(marked: str, link_share: float) -> Lines:
-    """Take the marks out of a text; cut its chrome, lines of links at both ends, and pagers.
+    """Remove the marks from a text; list its chrome, pagers and lines of links at both ends.
 
     >>> marked = "\\ufdd0Home\\ufdd1 | \\ufdd0Up\\ufdd1\\nWhat this page says, in words."
     >>> text, edits, code = link_lines(marked, 0.8)
@@ -68,7 +68,7 @@ def link_lines(marked: str, link_share: float) -> Lines:
 
 
 class Reading:
-    """A marked text on its way to a clean one: lines, chrome as edits, code as spans."""
+    """Parses a marked text into clean lines, chrome as edits and code as spans."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -80,21 +80,21 @@ class Reading:
         self.code_begin, self.is_pre = -1, False
 
     def read(self, raw: str) -> None:
-        """Read a line; one of marks alone is none."""
+        """Read a line; a line of marks only is skipped."""
         parts, clean = OF_PLACES.split(raw), ANY.sub("", raw)
         is_line = len(parts) == 1 or clean.strip() not in ("", "•")
-        kept, length = [], 0
+        outside, length = [], 0
         for number, part in enumerate(parts):
             if number % 2:
                 self.pass_mark(part, self.at + length)
             elif is_line:
                 length += len(ANY.sub("", part))
                 if not self.depth:
-                    kept.append(part)
+                    outside.append(part)
         if not is_line:
             return
         self.pieces.append(clean)
-        own = "".join(kept)
+        own = "".join(outside)
         if own.strip(" •\t" + START + END):
             clean = ANY.sub("", own)
             is_pager = bool(PAGER.fullmatch(clean.strip()[:200]))
@@ -102,34 +102,34 @@ class Reading:
             self.lines.append(Line(self.at, self.at + length, share, is_pager))
         self.at += length + 1
 
-    def pass_mark(self, mark: str, place: int) -> None:
-        """Chrome or code begins or ends; what is inside other chrome is a part of it."""
+    def pass_mark(self, mark: str, offset: int) -> None:
+        """Begin or end chrome or code; chrome inside chrome is part of the outer."""
         if mark in (CODE, PRE):
             self.is_pre |= mark == PRE
-            self.code_begin = place if self.code_begin < 0 else self.code_begin
+            self.code_begin = offset if self.code_begin < 0 else self.code_begin
         elif mark == PRE_END or (mark == CODE_END and not self.is_pre):
-            self.end_code(place)
+            self.end_code(offset)
         elif mark == CODE_END:
             pass
         elif mark == CLOSE:
             self.depth = max(0, self.depth - 1)
-            if not self.depth and self.begin < place:
-                self.edits.append(Edit(self.begin, place, self.kind))
-                self.begin = place
+            if not self.depth and self.begin < offset:
+                self.edits.append(Edit(self.begin, offset, self.kind))
+                self.begin = offset
         else:
             if not self.depth:
-                self.begin, self.kind = place, KIND.get(mark, "navigation")
+                self.begin, self.kind = offset, KIND.get(mark, "navigation")
             self.depth += 1
 
-    def end_code(self, place: int) -> None:
-        """Code ends, where any had begun; a <code> that nothing ends is none."""
-        if 0 <= self.code_begin < place:
-            self.code.append(Span("code", self.code_begin, place))
+    def end_code(self, offset: int) -> None:
+        """End the code, if any has begun; an unclosed <code> is none."""
+        if 0 <= self.code_begin < offset:
+            self.code.append(Span("code", self.code_begin, offset))
         self.code_begin, self.is_pre = -1, False
 
 
 def widened(text: str, edit: Edit) -> Edit:
-    """An edit with the bullet, blanks or empty lines that would be left of it."""
+    """Extend an edit to the bullet, blanks or empty lines that it would leave."""
     start, end = min(edit.start, len(text)), min(edit.end, len(text))
     line = text.rfind("\n", 0, start) + 1
     if end == len(text) or text[end] in "\n \t" or text[end - 1] == "\n":
@@ -141,20 +141,20 @@ def widened(text: str, edit: Edit) -> Edit:
 
 
 def merged(chrome: list[Edit], links: list[Edit]) -> tuple[Edit, ...]:
-    """Both kinds of edits in rising order, each character cut once."""
-    rising: list[Edit] = []
+    """Both kinds of edits in ascending order, without overlaps."""
+    edits: list[Edit] = []
     for edit in sorted([*chrome, *links]):
-        if rising and edit.start < rising[-1].end:
-            if edit.end <= rising[-1].end:
+        if edits and edit.start < edits[-1].end:
+            if edit.end <= edits[-1].end:
                 continue
-            edit = edit._replace(start=rising[-1].end)
+            edit = edit._replace(start=edits[-1].end)
         if edit.start < edit.end:
-            rising.append(edit)
-    return tuple(rising)
+            edits.append(edit)
+    return tuple(edits)
 
 
 def linked_share(raw: str, clean: str) -> float:
-    """Share of a line's letters and digits that stand in links; 1 if there are none."""
+    """Share of a line's letters and digits that are in links; 1 if it has none."""
     if START not in raw:
         return 0.0 if SIGN.search(clean) else 1.0
     signs = len(SIGNS.sub("", clean))
@@ -168,11 +168,11 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
     first = next((n for n, yes in enumerate(linked) if not yes), len(lines))
     last = next((n for n in range(len(lines) - 1, -1, -1) if not linked[n]), -1)
     if last < 0:
-        return []  # a page of links is a list that somebody made
+        return []  # a page of links only is a list of links on purpose
     pairs = zip(lines, linked, strict=True)
     linked_signs = sum(line.end - line.start for line, is_linked in pairs if is_linked)
     if linked_signs > MOST_LINKS * (lines[-1].end - lines[0].start):
-        linked = [line.is_pager for line in lines]  # so is a page that is mostly one
+        linked = [line.is_pager for line in lines]  # the links are the content
     edits = []
     run: list[int] = []
     for number in [*range(len(lines)), -1]:
@@ -195,5 +195,5 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
 
 
 def is_menu(run: list[int], lines: list[Line]) -> bool:
-    """Whether a run of lines of links in the middle of a page is no part of its text."""
+    """Whether a run of lines of links in the middle of a page is a menu, not text."""
     return all(lines[n].is_pager for n in run)

@@ -1,11 +1,11 @@
-"""Main text: what a page says, without what its site puts around every page.
+"""Main text: the text of a page, without the template of its site.
 
-Bytes become characters (mark, header, declaration, then detection), chrome is marked in
-the tree (chrome.py), resiliparse writes all of it out, every line is tied to the bytes it came from
-(alignment.py), and chrome, and lines at either end that are nothing but links, go as edits with
-their reason. Where those leave too little, the links stay, and chrome too if it is half of the
-page. Nothing recurses: depth costs time in proportion, no stack. Knows nothing of other pages of
-the site; see sites.py.
+Bytes are decoded (byte order mark, header, declaration, then detection), chrome is marked in the
+tree (chrome.py), resiliparse extracts all text, every line is aligned to its bytes (alignment.py),
+and chrome, and lines at both ends that are links only, are removed by edits with reasons. If those
+leave too little, the links are kept, and chrome too if it is half of the page. Nothing recurses:
+depth costs time in proportion, and no stack. Knows nothing of other pages of the site; see
+sites.py.
 """
 
 import codecs
@@ -40,7 +40,7 @@ TITLE = re.compile(r"<title\b[^>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 DATES = ("article:published_time", "datepublished", "date", "dc.date", "dcterms.created", "pubdate")
 LIST = re.compile(r"<(/?)(?:ul|ol|dir|menu)\b[^>]*>", re.IGNORECASE)
 FIGURE = re.compile(r"<(/?)fig(?:ure|caption)\b", re.IGNORECASE)
-"""resiliparse leaves out figures, captions too, when told to leave out alternative texts."""
+"""resiliparse omits figures and their captions when alternative texts are off."""
 FORMULA = re.compile(r"<semantics\b[^>]{0,500}>", re.IGNORECASE)
 SURROGATE = re.compile("[\ud800-\udfff]")
 HEAD_CHARACTERS = 100_000
@@ -50,39 +50,39 @@ class MainTextConfig(Config):
     """Sizes and shares that decide what is main text."""
 
     extractor: Literal["resiliparse", "trafilatura"] = "resiliparse"
-    """Who writes the text out. trafilatura (Apache-2.0) is slower by ten times and more."""
+    """The extractor. trafilatura (Apache-2.0) is at least ten times slower."""
     most_bytes: int = 5_000_000
     """Larger pages are dropped. Source: data_and_retrieval 5.1, cap of 2 to 5 MB."""
     largest_share: float = 0.4
-    """An element holding more of the page's text is no chrome. Source: tuned on 60 marked pages."""
+    """An element that holds more of the page's text is kept. Source: tuned on 60 marked pages."""
     fewest_characters: int = 25
-    """With less left, links stay, and chrome too if it is half of the text. Source: as before."""
+    """If fewer remain, links are kept, and chrome too if it is half of it. Source: as above."""
     link_share: float = 0.7
-    """Share of a line's characters in links from which it is a line of links. Source: as before."""
+    """Share of a line's characters in links from which it is a line of links. Source: as above."""
     bullets: bool = True
-    """Write • and numbers before the items of lists."""
+    """Write • and numbers before list items."""
 
 
 class Decoded(NamedTuple):
-    """A page's characters; a byte that is none is a lone surrogate."""
+    """A page's characters; an undecodable byte is a lone surrogate."""
 
     text: str
     charset: str
     start: int
-    """First byte after the mark."""
+    """First byte after the byte order mark."""
 
 
 class MainText:
-    """web.main_text: bytes of a page to its main text."""
+    """Step `web.main_text`: extracts the main text from a page's bytes."""
 
     def __init__(self, config: MainTextConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule: the text, title, language, canonical address and date."""
+        """Extract the text, title, language, canonical address and date."""
         size = len(record.data)
         if size > self.config.most_bytes:
-            return Ruling("page too large", size, f"most_bytes={self.config.most_bytes}")
+            return Ruling("page too large", size, f"at most {self.config.most_bytes} bytes")
         page = decode(record.data, str(record.metadata.get("charset", "")))
         readable = SURROGATE.sub("\ufffd", page.text).replace("\0", "\ufffd")
         metadata: dict[str, str | int] = {**page_metadata(readable)}
@@ -92,13 +92,13 @@ class MainText:
             text, edits, code = self.extract(flat_lists(tex_only(readable)))
         if not text.strip():
             return Ruling("no text", 0.0)
-        map, without = align(text, page.text, page.charset, page.start)
-        if without:
-            metadata["lines_without_place"] = without
+        map, unaligned = align(text, page.text, page.charset, page.start)
+        if unaligned:
+            metadata["lines_without_place"] = unaligned
         return Ruling(made=Made(map, code), edits=edits, metadata=metadata)
 
     def extract(self, page: str) -> Lines:
-        """All that a page shows, what of it is chrome or lines of links, and what is code."""
+        """All text of a page, edits that remove chrome and lines of links, and spans of code."""
         marked = marked_tags(FIGURE.sub(r"<\1div", page))
         tree = parse(marked)
         restore(tree, prune(tree, marked, self.config.largest_share))
@@ -107,8 +107,8 @@ class MainText:
         if len(edited_text(text, edits).strip()) >= self.config.fewest_characters:
             return lines
         chrome = tuple(edit for edit in edits if edit.reason in CHROME)
-        left = len(edited_text(text, chrome).strip())
-        return lines._replace(edits=chrome if left * 2 > len(text.strip()) else ())
+        remaining = len(edited_text(text, chrome).strip())
+        return lines._replace(edits=chrome if remaining * 2 > len(text.strip()) else ())
 
     def write(self, tree: Any) -> str:
         """The tree as text."""
@@ -130,7 +130,7 @@ def parse(page: str) -> Any:
 
 
 def with_trafilatura(page: str) -> str:
-    """Main text as trafilatura finds it."""
+    """Main text by trafilatura."""
     try:
         from trafilatura import extract
     except ImportError:
@@ -139,9 +139,9 @@ def with_trafilatura(page: str) -> str:
 
 
 def flat_lists(page: str, deepest: int = 30) -> str:
-    """The page without its lists if they nest deeper than any text does.
+    """Replace the lists of a page if they nest deeper than those of any real text.
 
-    A list's items are written with an indent for each level: a hostile page would square its size.
+    Items are written with an indent per level, so a hostile page's text would grow quadratically.
     """
     depth = most = 0
     for tag in LIST.finditer(page):
@@ -151,21 +151,21 @@ def flat_lists(page: str, deepest: int = 30) -> str:
 
 
 def tex_only(page: str) -> str:
-    """The page with the TeX source of formulas that bring it, without their MathML.
+    """Remove the MathML of formulas that have a TeX source.
 
     >>> tex_only("<semantics><mi>x</mi><annotation encoding='application/x-tex'>x</annotation>")
     "<semantics><annotation encoding='application/x-tex'>x</annotation>"
     """
-    pieces, at = [], 0
+    parts, at = [], 0
     for tag in FORMULA.finditer(page):
         if tag.start() >= at:
-            pieces.append(page[at : tag.end()])
+            parts.append(page[at : tag.end()])
             at = tex_source(page, tag.end())
-    return "".join([*pieces, page[at:]])
+    return "".join([*parts, page[at:]])
 
 
-def decode(data: bytes, told: str = "") -> Decoded:
-    """Characters of a page: by mark, by what its server told, its declaration, else detection.
+def decode(data: bytes, declared: str = "") -> Decoded:
+    """Decode a page by its byte order mark, the server's charset, its declaration, or detection.
 
     >>> decode(b"\\xef\\xbb\\xbfa"), decode(b"caf\\xe9").text
     (Decoded(text='a', charset='utf-8', start=3), 'café')
@@ -173,15 +173,15 @@ def decode(data: bytes, told: str = "") -> Decoded:
     for mark, charset in MARKS:
         if data.startswith(mark):
             return Decoded(marked(data[len(mark) :], charset), charset, len(mark))
-    declared = DECLARED.search(data, 0, 4096)
-    labels = [told, (declared[1] or declared[2]).decode("ascii", "replace") if declared else ""]
-    for label in labels:
+    match = DECLARED.search(data, 0, 4096)
+    in_page = (match[1] or match[2]).decode("ascii", "replace") if match else ""
+    for label in (declared, in_page):
         charset = charset_name(label)
         if charset:
             try:
                 return Decoded(data.decode(charset), charset, 0)
             except UnicodeDecodeError:
-                continue  # the label lies: a page in UTF-8 is often declared Latin-1 and back
+                continue  # the label is wrong: UTF-8 is often declared as Latin-1, and vice versa
     try:
         return Decoded(data.decode("utf-8"), "utf-8", 0)
     except UnicodeDecodeError:
@@ -189,14 +189,14 @@ def decode(data: bytes, told: str = "") -> Decoded:
 
 
 def marked(data: bytes, charset: str) -> str:
-    """Characters behind a mark; half a character of UTF-16 becomes U+FFFD, half a unit goes."""
+    """Decode data after a byte order mark; invalid UTF-16 becomes U+FFFD."""
     if charset == "utf-8":
         return data.decode(charset, "surrogateescape")
     return data[: len(data) // 2 * 2].decode(charset, "replace")
 
 
 def guessed(data: bytes) -> tuple[str, str, int]:
-    """Characters of bytes that are in no charset that they name, and are no UTF-8."""
+    """Decode bytes that are neither UTF-8 nor in a charset that they declare."""
     try:
         from resiliparse.parse.encoding import detect_encoding
     except ImportError:
@@ -213,38 +213,39 @@ def guessed(data: bytes) -> tuple[str, str, int]:
 
 
 def charset_name(label: str) -> str:
-    """Python's name of a charset, Latin-1 read as Windows does; empty if text cannot be in it."""
+    """Python's name of a charset, cp1252 for Latin-1; empty if it is no text encoding."""
     if label.strip().lower() in ("ascii", "us-ascii"):
-        return "utf-8"  # a page that says so and is not is in UTF-8, more often than not
+        return "utf-8"  # a page that declares ASCII and is not ASCII is usually UTF-8
     name = charset_named(label)
-    return "utf-8" if name.startswith("utf-") else name  # it was read as ASCII: neither 16 nor 32
+    # The label was readable as ASCII, so the page is neither UTF-16 nor UTF-32.
+    return "utf-8" if name.startswith("utf-") else name
 
 
 def page_metadata(page: str) -> dict[str, str]:
-    """Title, language, canonical address and date, as the page's head tells them.
+    """Title, language, canonical address and date from the page's head.
 
     >>> page_metadata('<html lang="en"><title> A &amp; B </title>')
     {'title': 'A & B', 'page_language': 'en'}
     """
     head = page[:HEAD_CHARACTERS]
-    found: dict[str, str] = {}
+    metadata: dict[str, str] = {}
     title = TITLE.search(head)
     if title and title[1].strip():
-        found["title"] = " ".join(html.unescape(title[1]).split())
+        metadata["title"] = " ".join(html.unescape(title[1]).split())
     language = LANGUAGE.search(head)
     if language:
-        found["page_language"] = language[1].lower()
+        metadata["page_language"] = language[1].lower()
     for tag in META.finditer(head):
         values = {
             m[1].lower(): html.unescape(m[2] or m[3] or m[4] or "")
             for m in ATTRIBUTE.finditer(tag[0])
         }
         if values.get("rel", "").lower() == "canonical" and "href" in values:
-            found.setdefault("canonical", values["href"].strip()[:2000])
+            metadata.setdefault("canonical", values["href"].strip()[:2000])
         name = (
             values.get("property") or values.get("name") or values.get("itemprop") or ""
         ).lower()
-        said = values.get("content") or values.get("datetime")
-        if name in DATES and said:
-            found.setdefault("date", said.strip()[:40])
-    return found
+        date = values.get("content") or values.get("datetime")
+        if name in DATES and date:
+            metadata.setdefault("date", date.strip()[:40])
+    return metadata

@@ -1,9 +1,8 @@
-"""Addresses: which pages are refused by where they are, before anyone reads them.
+"""Addresses: drops pages by their URL, before they are parsed.
 
-The order and the meaning are FineWeb's: registered domain, host, exact address, one hard word, two
-soft words, a banned piece of a word. The lists are yours: none are shipped, since every published
-one is partly wrong and ages. What a domain is says the Public Suffix List, which is shipped.
-Knows nothing of what a page says.
+Order and meaning are FineWeb's: registered domain, host, exact address, one hard word, two soft
+words, a banned subword. No lists are shipped, since every published one is partly wrong and ages;
+the Public Suffix List, which defines domains, is. Knows nothing of a page's content.
 """
 
 import gzip
@@ -27,27 +26,27 @@ Item = Annotated[str, InputFile("@")]
 
 
 class UrlsConfig(Config):
-    """Lists of what is refused; each item is a word, or `@FILE` for a file with one a line."""
+    """Block lists; each item is a word, or `@FILE` for a file with one per line."""
 
     domains: tuple[Item, ...] = ()
     """Registered domains or hosts, in letters or punycode. Source: yours, such as the UT1
     blocklists (CC-BY-SA)."""
     urls: tuple[Item, ...] = ()
-    """Whole addresses."""
+    """Exact addresses."""
     hard_words: tuple[Item, ...] = ()
-    """One of these between signs refuses an address. Source: as datatrove's banned_words."""
+    """One of these as a word drops an address. Source: as datatrove's banned_words."""
     soft_words: tuple[Item, ...] = ()
-    """`soft_limit` of these refuse it. Source: as datatrove's soft_banned_words."""
+    """`soft_limit` of these drop it. Source: as datatrove's soft_banned_words."""
     subwords: tuple[Item, ...] = ()
-    """Pieces that refuse it anywhere, signs taken out. Source: as datatrove's banned_subwords."""
+    """Substrings that drop it, ignoring punctuation. Source: as datatrove's banned_subwords."""
     soft_limit: int = 2
     """Distinct soft words. Source: FineWeb, section 3.1."""
     without_url: bool = True
-    """Let a record without an address pass."""
+    """Keep records without an address."""
 
 
 class Urls:
-    """web.urls: drops pages by their address."""
+    """Step `web.urls`: drops pages by their address."""
 
     def __init__(self, config: UrlsConfig) -> None:
         self.config = config
@@ -55,11 +54,11 @@ class Urls:
         self.urls = frozenset(listed(config.urls, str))
         self.hard = frozenset(listed(config.hard_words, squeezed))
         self.soft = frozenset(listed(config.soft_words, squeezed))
-        pieces = sorted(filter(None, listed(config.subwords, squeezed)))
-        self.subwords = re.compile("|".join(map(re.escape, pieces))) if pieces else None
+        subwords = sorted(filter(None, listed(config.subwords, squeezed)))
+        self.subwords = re.compile("|".join(map(re.escape, subwords))) if subwords else None
 
     def __call__(self, record: Record) -> Ruling:
-        """Rule by `metadata["url"]`; adds the host and the registered domain."""
+        """Decide by `metadata["url"]`; adds the host and the registered domain."""
         url = record.metadata.get("url")
         if not isinstance(url, str) or not url:
             return PASS if self.config.without_url else Ruling("url: none")
@@ -71,7 +70,7 @@ class Urls:
         return Ruling(metadata={"host": host, "domain": domain or host})
 
     def reason(self, url: str, host: str, domain: str) -> str:
-        """Which list refuses an address, if any does."""
+        """The list that drops an address, or an empty string."""
         if on_the_wire(domain) in self.domains:
             return "domain"
         if on_the_wire(host) in self.domains:
@@ -88,29 +87,29 @@ class Urls:
 
 
 def squeezed(word: str) -> str:
-    """Letters and digits alone, in lower case."""
+    """Letters and digits only, in lower case."""
     return PARTS.sub("", word).lower()
 
 
 def listed(items: tuple[str, ...], form) -> list[str]:  # noqa: ANN001
-    """Items of a list, files read; raises ConfigError if a file is not there."""
-    found = []
+    """Items of a list, with its files read; raises ConfigError if a file cannot be read."""
+    result = []
     for item in items:
         if not item.startswith("@"):
-            found.append(form(item.strip()))
+            result.append(form(item.strip()))
             continue
         try:
             lines = Path(item[1:]).read_text("utf-8", "replace").splitlines()
         except OSError as error:
             raise ConfigError(f"The list {item[1:]} cannot be read ({error.strerror}).") from None
-        found += [form(line.strip()) for line in lines if line.strip() and line[0] != "#"]
-    return found
+        result += [form(line.strip()) for line in lines if line.strip() and line[0] != "#"]
+    return result
 
 
 def host_of(url: str) -> str:
     """Host of an address in lower case, without port; empty if it has none.
 
-    Without a scheme, what ends in a public suffix or is a number of four parts is a host.
+    Without a scheme, a name with a public suffix or an IPv4 address is a host.
 
     >>> host_of("HTTP://user@Www.Example.org:80/x"), host_of("no address"), host_of("http://[::1")
     ('www.example.org', '', '')
@@ -129,7 +128,7 @@ def host_of(url: str) -> str:
 
 @cache
 def suffix_rules() -> frozenset[str]:
-    """Rules of the Public Suffix List, international names in both their forms."""
+    """Rules of the Public Suffix List, international names also in punycode."""
     packed = Path(__file__).with_name("public_suffix_list.dat.gz").read_bytes()
     rules = set()
     for line in gzip.decompress(packed).decode("utf-8").splitlines():
@@ -140,7 +139,7 @@ def suffix_rules() -> frozenset[str]:
 
 
 def punycode(name: str) -> str:
-    """A host's name as it is on the wire; unchanged where it is none."""
+    """A host name in punycode; unchanged if it cannot be encoded."""
     try:
         return ".".join(
             part if part.isascii() else "xn--" + part.encode("punycode").decode("ascii")
@@ -151,7 +150,7 @@ def punycode(name: str) -> str:
 
 
 def on_the_wire(name: str) -> str:
-    """A listed or met host in the one form in which both are compared.
+    """A host name in the canonical form in which names are compared.
 
     >>> on_the_wire("MÜNCHEN.de.") == on_the_wire("xn--mnchen-3ya.de")
     True
@@ -160,7 +159,7 @@ def on_the_wire(name: str) -> str:
 
 
 def registered_domain(host: str) -> str:
-    """The domain that somebody registered: the public suffix and one label more; or empty.
+    """The public suffix and one more label; empty if there is none.
 
     >>> registered_domain("www.example.co.uk"), registered_domain("co.uk")
     ('example.co.uk', '')

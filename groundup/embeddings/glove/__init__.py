@@ -1,1 +1,1 @@
-"""GloVe: counts of neighbours and vectors that fit them; what is known after counting once?"""
+"""GloVe: co-occurrence counts, and vectors fitted to them."""

@@ -1,12 +1,11 @@
-"""Which words stand near which, and how often, counted with bounded memory.
+"""Co-occurrence counts of words, with bounded memory (external sort and shuffle).
 
     x_ij = Σ 1 / distance       over the pairs of a sentence at most `window` words apart
 
-Pairs are collected until memory is full, sorted, summed and written as a run; runs are merged a
-range of keys at a time; the cells are scattered over buckets at random and each is shuffled, so
-that any order of the file is equally likely. Counted symmetrically, a pair is kept once until the
-end and written both ways.
-Source: GloVe's cooccur.c and shuffle.c (Pennington et al. 2014), which do the same by other means.
+Pairs are collected until memory is full, sorted, summed and written as a run. Runs are merged by
+ranges of keys. Cells are distributed to random buckets and each bucket is shuffled, so that every
+order of the file is equally likely. Symmetric counts store each pair once until the end.
+Source: GloVe's cooccur.c and shuffle.c (Pennington et al. 2014), with another implementation.
 """
 
 from collections.abc import Iterator
@@ -21,13 +20,13 @@ from ..text import Ids
 
 CELL = np.dtype([("word", "<i4"), ("context", "<i4"), ("count", "<f8")])
 PAIR_BYTES = 64
-"""What one collected pair takes at most while a run is sorted."""
+"""Maximum memory of one collected pair while a run is sorted."""
 SAMPLED = 1000
-"""Every how many keys of a run are looked at to part the ranges."""
+"""Every SAMPLED-th key of a run is sampled to choose the ranges."""
 
 
 class Run(NamedTuple):
-    """Different keys `word * V + context`, rising, with their counts."""
+    """Distinct keys `word * V + context`, ascending, with their counts."""
 
     keys: np.ndarray
     counts: np.ndarray
@@ -37,14 +36,14 @@ def cooccurrences(
     text: Ids, words: int, window: int, folder: Path, *, is_symmetric: bool = True,
     by_distance: bool = True, memory_bytes: int = 1 << 29, seed: int = 1,
 ) -> np.ndarray:  # fmt: skip
-    """Count the cells of a text and map them, shuffled: (cells,) CELL.
+    """Count a text's co-occurrences; return them memory-mapped and shuffled: (cells,) CELL.
 
     words         size of the vocabulary
-    is_symmetric  whether a word counts for those before it too
+    is_symmetric  whether contexts include following words
     by_distance   whether a pair counts 1 / distance, or 1
-    folder        for runs and the result, on a disk with room for them
+    folder        for runs and the result, on a disk with enough space
 
-    Raises DataError if no two words stand in one sentence.
+    Raises DataError if no sentence has two words.
     """
     most = max(memory_bytes // PAIR_BYTES, 1 << 12)
     runs = []
@@ -52,7 +51,7 @@ def cooccurrences(
         runs.append(stored(run, folder / f"run-{number}"))
     total = sum(len(run.keys) for run in runs)
     if not total:
-        raise DataError("No two words stand in one sentence; give longer sentences.")
+        raise DataError("No sentence has two words; give longer sentences.")
     buckets = -(-total * 2 * CELL.itemsize // memory_bytes)
     stream = np.random.default_rng(seed)
     files = [open(folder / f"bucket-{number}", "wb") for number in range(buckets)]  # noqa: SIM115
@@ -68,27 +67,27 @@ def cooccurrences(
 def counted(
     text: Ids, words: int, window: int, most: int, is_symmetric: bool, by_distance: bool
 ) -> Iterator[Run]:  # fmt: skip
-    """Runs of at most about `most` pairs each."""
+    """Yield runs of at most about `most` pairs each."""
     length, size = len(text.ids), max(most // window, 1)
     with record.progress("pairs", length, "words") as bar:
         for start in range(0, length, size):
-            places = np.arange(start, min(start + size, length))
-            stops = text.ends[np.searchsorted(text.ends, places, "right")]
+            positions = np.arange(start, min(start + size, length))
+            stops = text.ends[np.searchsorted(text.ends, positions, "right")]
             ids = np.array(text.ids[start : start + size + window], np.int64)
             keys, counts = [], []
             for distance in range(1, window + 1):
-                left = places[places + distance < stops] - start
+                left = positions[positions + distance < stops] - start
                 a, b = ids[left], ids[left + distance]
                 if is_symmetric:
                     a, b = np.minimum(a, b), np.maximum(a, b)
                 keys.append(a * words + b)
                 counts.append(np.full(len(left), 1 / distance if by_distance else 1.0))
             yield summed(np.concatenate(keys), np.concatenate(counts))
-            bar.advance(len(places))
+            bar.advance(len(positions))
 
 
 def summed(keys: np.ndarray, counts: np.ndarray) -> Run:
-    """Sort by key and add up the counts of equal ones.
+    """Sort by key and sum the counts of equal keys.
 
     >>> summed(np.array([7, 3, 7]), np.array([1.0, 1.0, 0.5]))
     Run(keys=array([3, 7]), counts=array([1. , 1.5]))
@@ -100,7 +99,7 @@ def summed(keys: np.ndarray, counts: np.ndarray) -> Run:
 
 
 def stored(run: Run, path: Path) -> Run:
-    """Write a run and map it."""
+    """Write a run and memory-map it."""
     if not len(run.keys):
         return run
     parts = []
@@ -112,7 +111,7 @@ def stored(run: Run, path: Path) -> Run:
 
 
 def merged(runs: list[Run], most: int) -> Iterator[Run]:
-    """The runs as one, a range of keys at a time, each of about `most` entries."""
+    """Merge runs; yields one run per range of keys, each of about `most` entries."""
     total = sum(len(run.keys) for run in runs)
     sample = np.sort(np.concatenate([run.keys[::SAMPLED] for run in runs]))
     parts = -(-total // most)
@@ -127,7 +126,7 @@ def merged(runs: list[Run], most: int) -> Iterator[Run]:
 
 
 def cells_of(run: Run, words: int, is_symmetric: bool) -> np.ndarray:
-    """Cells of a run; both ways if counted symmetrically, a word beside itself twice as often."""
+    """The cells of a run; if symmetric, in both directions, with the diagonal doubled."""
     cells = np.empty(len(run.keys), CELL)
     cells["word"], cells["context"] = run.keys // words, run.keys % words
     cells["count"] = run.counts
@@ -141,14 +140,14 @@ def cells_of(run: Run, words: int, is_symmetric: bool) -> np.ndarray:
 
 
 def scatter(cells: np.ndarray, files: list, stream: np.random.Generator) -> None:
-    """Append each cell to a bucket drawn at random."""
+    """Append each cell to a random bucket."""
     bucket = stream.integers(len(files), size=len(cells))
     for number, file in enumerate(files):
         cells[bucket == number].tofile(file)
 
 
 def shuffled(buckets: list[Path], path: Path, stream: np.random.Generator) -> np.ndarray:
-    """Put the buckets behind each other, each shuffled, and map the result."""
+    """Shuffle each bucket, concatenate them and memory-map the result."""
     with open(path, "wb") as file:
         for bucket in buckets:
             stream.permutation(np.fromfile(bucket, CELL)).tofile(file)

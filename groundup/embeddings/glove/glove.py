@@ -1,11 +1,10 @@
-"""GloVe: vectors whose products are the logarithms of how often words stand near each other.
+"""GloVe: vectors whose dot products fit the logarithms of co-occurrence counts.
 
     loss   ½ Σ_ij f(x_ij) (w_i · c_j + a_i + b_j - ln x_ij)²,      f(x) = min(1, (x / x_max)^alpha)
 
-Cells are visited in a random order, one gradient a cell; AdaGrad divides each number's step by the
-root of its summed squares, which begin at one. A word's vector is w + c. `train_cells` in numpy is
-the definition and `glove.cpp` agrees with it; the original computes in float64, this in
-float32 with the loss in float64.
+Cells are visited in random order, with one AdaGrad step per cell; the sums of squares start at one.
+A word's vector is w + c. `train_cells` in numpy is the reference and `glove.cpp` agrees with it.
+The original computes in float64, this in float32 with the loss in float64.
 Source: Pennington et al. 2014, https://aclanthology.org/D14-1162; glove.c 1.2's defaults.
 """
 
@@ -22,38 +21,38 @@ from ..text import Ids
 from .cooccurrence import cooccurrences
 
 BLOCK_CELLS = 1 << 20
-"""Cells between two looks at the clock and the keyboard, a thread."""
+"""Cells per thread between updates of the progress bar, when interrupts are handled."""
 
 
 class GloveConfig(Config):
-    """How GloVe counts and learns; in brackets glove.c's and cooccur.c's names."""
+    """How GloVe counts and is trained; in brackets glove.c's and cooccur.c's names."""
 
     width: int = Field(default=50, ge=1, le=4096)
-    """[vector-size] Numbers of a vector."""
+    """[vector-size] Dimensions of a vector."""
     window: int = Field(default=15, ge=1, le=1000)
-    """[window-size] Neighbours at most this far away."""
+    """[window-size] Maximum distance of neighbours."""
     symmetric: bool = True
-    """[symmetric] Count neighbours on both sides, or before the word alone."""
+    """[symmetric] Count neighbours on both sides, or only those before the word."""
     by_distance: bool = True
     """[distance-weighting] A pair counts 1 / distance, or 1."""
     x_max: float = Field(default=100.0, gt=0)
-    """[x-max] Count from which a cell has full weight; less for small texts."""
+    """[x-max] Count from which a cell has full weight; use less for small texts."""
     alpha: float = Field(default=0.75, ge=0, le=2)
-    """[alpha] Power of the weight below it."""
+    """[alpha] Power of the weight below x_max."""
     learning_rate: float = Field(default=0.05, gt=0, le=1)
-    """[eta] Learning rate at the start."""
+    """[eta] Initial learning rate."""
     bias_learning_rate: float = Field(default=1.0, gt=0, le=1)
-    """Of the biases; glove.c applies eta to vectors alone since version 1.2, to both before."""
+    """Of the biases; since version 1.2 glove.c applies eta to vectors only."""
     clip: float = Field(default=100.0, gt=0)
-    """[grad-clip] Largest size of one number's gradient."""
+    """[grad-clip] Maximum magnitude of each gradient component."""
     epochs: int = Field(default=25, ge=1)
     """[iter] Passes over the cells."""
     memory_bytes: int = Field(default=1 << 29, ge=1 << 16)
-    """[memory] Memory for counting; what exceeds it goes to disk."""
+    """[memory] Memory for counting; the rest is kept on disk."""
 
 
 class Side(NamedTuple):
-    """The words, or the contexts: vectors, biases, and the summed squares of their steps."""
+    """The parameters of words or contexts: vectors, biases, and AdaGrad's sums of squares."""
 
     vectors: np.ndarray
     bias: np.ndarray
@@ -62,16 +61,16 @@ class Side(NamedTuple):
 
 
 class Glove(NamedTuple):
-    """What was learnt."""
+    """The result of training."""
 
     vectors: np.ndarray
     """(V, width) float32: w + c."""
     losses: list[float]
-    """Mean loss of a cell in each epoch."""
+    """Mean loss per cell of each epoch."""
 
 
 def initial(words: int, width: int, seed: int) -> tuple[Side, Side]:
-    """Words and contexts, vectors and biases uniform in ±0.5 / (width + 1), as in glove.c."""
+    """Initial words and contexts, uniform in ±0.5 / (width + 1), as in glove.c."""
     stream, sides = np.random.default_rng(seed), []
     for _ in range(2):
         drawn = ((stream.random((words, width + 1)) - 0.5) / (width + 1)).astype(np.float32)
@@ -86,7 +85,7 @@ def initial(words: int, width: int, seed: int) -> tuple[Side, Side]:
 
 
 def train_cells(words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig) -> float:
-    """The definition: one step for each cell in order; return the sum of their losses."""
+    """Reference: one step per cell, in order; return the sum of the losses."""
     loss = 0.0
     for i, j, count in cells.tolist():
         a, b = words.vectors[i], contexts.vectors[j]
@@ -118,14 +117,14 @@ class _Native(ctypes.Structure):
 
 
 def compiled() -> ctypes.CDLL | None:
-    """The inner loops in C++, or None if they cannot be had."""
+    """The compiled inner loops, or None without a C++ compiler."""
     return native.library(Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower")
 
 
 def train_block(
     words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig, threads: int = 1
 ) -> float:
-    """Learn from cells, compiled where it can be; return the sum of their losses."""
+    """Train on cells, compiled if possible; return the sum of the losses."""
     code = compiled()
     if code is None:
         return train_cells(words, contexts, cells, config)
@@ -147,7 +146,7 @@ def train_block(
 def fit(
     cells: np.ndarray, words: int, config: GloveConfig, *, seed: int = 1, threads: int = 0
 ) -> Glove:
-    """Learn from counted cells; see `glove`."""
+    """Train on co-occurrence cells; see `glove`."""
     threads = threads or device.cores()
     left, right = initial(words, config.width, seed)
     losses = []
@@ -165,11 +164,11 @@ def fit(
 def glove(
     text: Ids, words: int, config: GloveConfig, folder: Path, *, seed: int = 1, threads: int = 0
 ) -> Glove:
-    """Count a text's neighbours and learn vectors of its words.
+    """Count a text's co-occurrences and train vectors of its words.
 
     words    size of the vocabulary
-    folder   for what does not fit into memory
-    threads  0: all cores; with 1 the result is a function of the other arguments alone
+    folder   for data that does not fit into memory
+    threads  0: all cores; only with 1 is the result deterministic
     """
     cells = cooccurrences(
         text, words, config.window, folder, is_symmetric=config.symmetric,

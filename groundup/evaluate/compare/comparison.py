@@ -1,9 +1,8 @@
-"""Runs compared: every task and measure of the first report beside the others', and a verdict.
+"""Comparison of runs: every task and measure against the first report's, with verdicts.
 
-The first run is what the others are held against. Only what was scored alike compares: the same
-samples in the same order, task, version, signature and measure; anything else is shown with the
-reason why not. Verdicts hold together: their p-values are corrected by Holm over all comparisons of
-all measures, so that of many equal runs hardly one is called better.
+The first run is the baseline. Only equal samples in equal order, task, version, signature and
+measure are compared; anything else is shown with the reason. P-values are corrected by Holm over
+all comparisons of all measures, so that hardly any of many equal runs is called better.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ WORDS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class Run(NamedTuple):
-    """One report."""
+    """One of the compared reports."""
 
     letter: str
     name: str
@@ -37,7 +36,7 @@ class Run(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A run's number in one measure."""
+    """A run's result in one measure."""
 
     result: Interval | Reason
     n_scored: int
@@ -51,37 +50,37 @@ class Versus(NamedTuple):
 
     letter: str
     difference: Difference | Reason
-    """The run less the first."""
+    """The run minus the first."""
     p: float | None
     """Corrected by Holm over all comparisons."""
     verdict: Verdict
 
 
 class ComparedMeasure(NamedTuple):
-    """One measure of a task, of all runs."""
+    """One measure of a task, for all runs."""
 
     key: str
     unit: str
     better: Better
     aggregation: str
     cells: tuple[Cell | None, ...]
-    """One a run; None where the run has no such measure."""
+    """One per run; None where the run lacks the measure."""
     versus: tuple[Versus, ...]
 
 
 class ComparedTask(NamedTuple):
-    """One task of all runs."""
+    """One task, for all runs."""
 
     name: str
     kind: str
     samples: int
     runs: tuple[int, ...]
-    """Places of the runs whose samples can be laid side by side, the first one first."""
+    """Indices of the runs with equal samples, the first one first."""
     measures: tuple[ComparedMeasure, ...]
 
 
 class Comparison(NamedTuple):
-    """All runs and all that was compared."""
+    """All runs and their comparisons."""
 
     runs: tuple[Run, ...]
     tasks: tuple[ComparedTask, ...]
@@ -89,7 +88,7 @@ class Comparison(NamedTuple):
     """Number of p-values that were corrected together."""
 
     def verdicts(self, word: Verdict) -> list[tuple[ComparedTask, ComparedMeasure, Versus]]:
-        """Everything with this verdict."""
+        """All comparisons with this verdict."""
         return [
             (task, measure, versus)
             for task in self.tasks
@@ -102,41 +101,41 @@ class Comparison(NamedTuple):
         """The outcome in one sentence: `Of 10 comparisons 3 are better, none worse, 7 …`."""
         counts = {word: len(self.verdicts(word)) for word in WORDS}
         better, worse, *others = (f"{count or 'none'} {word}" for word, count in counts.items())
-        kept = [text for text in others if not text.startswith("none ")]
-        told = ", ".join([better.replace(" ", " is " if counts["better"] == 1 else " are ", 1),
-                          worse, *kept])  # fmt: skip
+        nonzero = [text for text in others if not text.startswith("none ")]
+        outcome = ", ".join([better.replace(" ", " is " if counts["better"] == 1 else " are ", 1),
+                          worse, *nonzero])  # fmt: skip
         total = sum(counts.values())
-        return f"Of {total} comparison{'s' * (total != 1)} with {self.runs[0].name}, {told}."
+        return f"Of {total} comparison{'s' * (total != 1)} with {self.runs[0].name}, {outcome}."
 
 
 class Aligned(NamedTuple):
-    """A sample as several runs have it."""
+    """One sample of several runs."""
 
     number: int
-    """Its place in the task, from 0."""
+    """Its index in the task."""
     rows: tuple[dict[str, Any], ...]
 
 
 def run_names(reports: Sequence[Report], artifacts: Sequence[Artifact]) -> tuple[Run, ...]:
-    """Letters and names; a name that comes twice gets its report's folder.
+    """Letters and names; a duplicate name gets its report's folder.
 
     Raises ConfigError for fewer than two or more than six reports.
     """
     if not 2 <= len(reports) <= len(LETTERS):
         raise ConfigError(f"Compare 2 to {len(LETTERS)} reports; got {len(reports)}.")
     names = [report.subject.name for report in reports]
-    told = [
+    labels = [
         f"{name} ({artifact.path.name})" if names.count(name) > 1 else name
         for name, artifact in zip(names, artifacts, strict=True)
     ]
     return tuple(
         Run(letter, name, r.subject.kind, r.subject.digest, r.subject.signature)
-        for letter, name, r in zip(LETTERS, told, reports, strict=False)
+        for letter, name, r in zip(LETTERS, labels, reports, strict=False)
     )
 
 
 def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
-    """Why two runs of a task do not compare; None if they do."""
+    """Why two runs of a task are not comparable; None if they are."""
     if other is None:
         return Reason("not_measured", "The run has no such task.")
     for name, what in (
@@ -155,7 +154,7 @@ def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
 
 
 def measure_of(task: TaskReport | None, key: str) -> MeasureReport | None:
-    """The measure of a task by its key, or None."""
+    """The measure with this key, or None."""
     return next((each for each in task.measures if each.key == key), None) if task else None
 
 
@@ -165,25 +164,25 @@ def task_of(report: Report, name: str) -> TaskReport | None:
 
 
 def aligned(artifacts: Sequence[Artifact], task: str) -> Iterator[Aligned]:
-    """Yield the samples of a task side by side, one at a time.
+    """Yield the runs' rows of each sample of a task.
 
-    Raises ArtifactError if the ids differ although the reports say that the samples are the same.
+    Raises ArtifactError if the ids differ although the reports claim equal samples.
     """
     streams = [read_rows(artifact, task) for artifact in artifacts]
     for number, rows in enumerate(zip_longest(*streams)):
         if None in rows:
-            raise ArtifactError(f"The reports hold different numbers of samples of {task}.")
+            raise ArtifactError(f"The reports have different numbers of samples of {task}.")
         ids = {row.get("id") for row in rows}
         if len(ids) > 1:
             raise ArtifactError(
-                f"Sample {number + 1} of {task} has different ids: {sorted(map(str, ids))}; make "
+                f"Sample {number + 1} of {task} has different ids: {sorted(map(str, ids))}; create "
                 "the reports again."
             )
         yield Aligned(number, rows)
 
 
 class Gathered:
-    """The numbers of one task, taken from its samples as they pass."""
+    """The scores of one task, collected from its samples."""
 
     def __init__(self, measures: Sequence[MeasureReport], runs: int) -> None:
         self.columns = {m.key: [Column(m.aggregation) for _ in range(runs)] for m in measures}
@@ -191,7 +190,7 @@ class Gathered:
         self.codes: list[int] = []
 
     def take(self, sample: Aligned) -> None:
-        """Keep what one sample says."""
+        """Add one sample."""
         group = sample.rows[0].get("group") or f"\0{sample.number}"
         self.codes.append(self.groups.setdefault(group, len(self.groups)))
         for key, columns in self.columns.items():
@@ -199,7 +198,7 @@ class Gathered:
                 column.append(row["scores"].get(key))
 
     def difference(self, measure: MeasureReport, place: int) -> Difference | Reason:
-        """The run at this place less the first."""
+        """The run at this index minus the first."""
         first, *_ = columns = self.columns[measure.key]
         return difference(measure, first, columns[place], np.array(self.codes, dtype=np.int64))
 
@@ -207,28 +206,28 @@ class Gathered:
 def compared_task(
     task: TaskReport, reports: Sequence[Report], gathered: Gathered, runs: Sequence[int]
 ) -> ComparedTask:
-    """One task of all runs, without verdicts yet."""
+    """One task of all runs, before verdicts."""
     others = [task_of(report, task.name) for report in reports]
     base = others[0]
     measures = []
     for measure in task.measures:
-        found = [measure_of(other, measure.key) for other in others]
-        cells = tuple(None if each is None else cell(each) for each in found)
+        measures_of_runs = [measure_of(other, measure.key) for other in others]
+        cells = tuple(None if each is None else cell(each) for each in measures_of_runs)
         versus = []
-        for place in range(1, len(reports)):
+        for index in range(1, len(reports)):
             reason = (
-                not_alike(task, others[place]) or measure_reason(measure, found[place])
+                not_alike(task, others[index]) or measure_reason(measure, measures_of_runs[index])
                 if base else Reason("not_measured", f"{LETTERS[0]} has no such task.")
             )  # fmt: skip
-            apart = reason or gathered.difference(measure, list(runs).index(place))
-            versus.append(Versus(LETTERS[place], apart, None, "not compared"))
-        about = (measure.key, measure.unit, measure.better, measure.aggregation)
-        measures.append(ComparedMeasure(*about, cells, tuple(versus)))
+            outcome = reason or gathered.difference(measure, list(runs).index(index))
+            versus.append(Versus(LETTERS[index], outcome, None, "not compared"))
+        fields = (measure.key, measure.unit, measure.better, measure.aggregation)
+        measures.append(ComparedMeasure(*fields, cells, tuple(versus)))
     return ComparedTask(task.name, task.kind, task.samples, tuple(runs), tuple(measures))
 
 
 def measure_reason(first: MeasureReport, other: MeasureReport | None) -> Reason | None:
-    """Why a measure of two runs does not compare; None if it does."""
+    """Why a measure of two runs is not comparable; None if it is."""
     if other is None:
         return Reason("not_measured", "The run has no such measure.")
     if (first.signature, first.aggregation) != (other.signature, other.aggregation):
@@ -239,35 +238,35 @@ def measure_reason(first: MeasureReport, other: MeasureReport | None) -> Reason 
 
 
 def cell(measure: MeasureReport) -> Cell:
-    """A run's number as it is shown."""
+    """The cell of a run's measure."""
     return Cell(
         measure.result, measure.n_scored, measure.n_undefined, measure.reasons, measure.unparsed
     )
 
 
 def judged(runs: tuple[Run, ...], tasks: Sequence[ComparedTask]) -> Comparison:
-    """Correct all p-values together and say what each comparison shows."""
-    every = [v for task in tasks for measure in task.measures for v in measure.versus]
-    tested = [v.difference.p for v in every if isinstance(v.difference, Difference)]
+    """Correct all p-values together and assign the verdicts."""
+    all_versus = [v for task in tasks for measure in task.measures for v in measure.versus]
+    tested = [v.difference.p for v in all_versus if isinstance(v.difference, Difference)]
     corrected = iter(significance.adjusted(tested, "holm") if tested else [])
-    told = []
+    with_verdicts = []
     for task in tasks:
         measures = []
         for measure in task.measures:
             versus = tuple(with_verdict(v, measure.better, corrected) for v in measure.versus)
             measures.append(measure._replace(versus=versus))
-        told.append(task._replace(measures=tuple(measures)))
-    return Comparison(runs, tuple(told), len(tested))
+        with_verdicts.append(task._replace(measures=tuple(measures)))
+    return Comparison(runs, tuple(with_verdicts), len(tested))
 
 
 def with_verdict(versus: Versus, better: Better, corrected: Iterator[float]) -> Versus:
-    """A comparison with its corrected p-value and what that says."""
+    """A comparison with its corrected p-value and verdict."""
     found = versus.difference
     if isinstance(found, Reason):
         return versus
     p = next(corrected)
     word: Verdict = "not told apart"
-    holds_zero = found.interval.low <= 0 <= found.interval.high  # room for the unseen, no p has it
+    holds_zero = found.interval.low <= 0 <= found.interval.high  # wider than the p-value implies
     if p < LEVEL and not holds_zero:
         word = "better" if (found.interval.estimate > 0) == (better == "higher") else "worse"
     return versus._replace(p=p, verdict=word)

@@ -1,9 +1,9 @@
-"""The difference of two runs in one measure on the same samples: how large, and how sure.
+"""The paired difference of two runs in one measure: interval and p-value.
 
-What makes a sample hard for both cancels out. Scores arrive one sample at a time and are kept as a
-few numbers each, so that 100,000 samples take megabytes: a total and a weight for means and ratios,
-sums of counts for what is a function of the whole corpus (BLEU, F1 …), of which the difference is
-computed anew for each redrawn corpus.
+Pairing cancels what makes a sample hard for both. Scores arrive one sample at a time and are stored
+as a few numbers each, so that 100,000 samples take megabytes: a total and a weight for means and
+ratios, counts for corpus-level functions (BLEU, F1 …), which are recomputed for each bootstrap
+resample.
 """
 
 from array import array
@@ -22,23 +22,22 @@ from ..task.aggregate import BITS, CORPUS, F1, Mcc, label
 REPEATS = 1000
 FUNCTIONS = {**CORPUS, "f1": F1}
 MANY = 2000
-"""With more groups than this the distribution of flipped signs is taken as normal."""
-
+"""With more groups than this the sign-flip distribution is approximated as normal."""
 MOST_CELLS = 2 * 10**7
-"""Of all samples' tables of labels together."""
+"""Maximum cells of all samples' label tables together."""
 
 Of = Callable[[Sequence[float]], Any]
 
 
 class Difference(NamedTuple):
-    """One run less the first, on the samples that both have a score for."""
+    """One run minus the first, on the samples that both score."""
 
     interval: Interval
     p: float
-    """Of a difference at least this large if there is none."""
+    """Probability of a difference at least this large under the null hypothesis."""
     method: str
     needed: int | None
-    """Samples with which a difference of this size is found in 80 of 100 cases; None if it is 0."""
+    """Samples needed to detect a difference of this size with 80 % power; None if it is 0."""
 
 
 class Column:
@@ -59,20 +58,20 @@ class Column:
         self.n = 0
 
     def append(self, score: Any) -> None:
-        """Take the score of the next sample as the report has it; None if it has none."""
+        """Append the next sample's score; None if it has none."""
         row = None if score is None else self.row(score)
         if row is None:
             self.missing.append(self.n)
         elif len(row) != self.width:
             if len(self.missing) < self.n:
                 raise DataError(f"A score has {len(row)} numbers; the ones before {self.width}.")
-            self.numbers = array("d", [0.0] * (self.n * len(row)))  # all before it were missing
+            self.numbers = array("d", [0.0] * (self.n * len(row)))  # all earlier ones were missing
             self.width = len(row)
         self.numbers.extend([0.0] * self.width if row is None else row)
         self.n += 1
 
     def row(self, score: Any) -> Sequence[float] | None:
-        """The numbers of one score; None if it cannot be counted."""
+        """One score as numbers; None if it is undefined."""
         if self.is_mean:
             return float(score), 1.0
         if self.counts is None and not self.is_labels:
@@ -88,7 +87,7 @@ class Column:
         return None if isinstance(found, Reason) else found
 
     def table(self) -> np.ndarray:
-        """float64 (samples, numbers); zeros where there is no score."""
+        """float64 (samples, width); zeros where there is no score."""
         return np.frombuffer(self.numbers, dtype=np.float64).reshape(self.n, self.width)
 
     def present(self) -> np.ndarray:
@@ -102,9 +101,9 @@ def difference(
     measure: MeasureReport, first: Column, other: Column, groups: np.ndarray,
     confidence: float = 0.95,
 ) -> Difference | Reason:  # fmt: skip
-    """How `other` differs from `first`.
+    """The difference of `other` from `first`.
 
-    groups  int (samples,), what is resampled together
+    groups  int (samples,): samples with equal values are resampled together
     """
     both = first.present() & other.present()
     if not both.any():
@@ -117,12 +116,12 @@ def difference(
         if measure.aggregation == "ratio" and np.array_equal(a[:, 1], b[:, 1]):
             unit = log(2) if measure.unit == BITS else 1.0
             return of_means(b[:, 0] / unit, a[:, 0] / unit, kept, a[:, 1], confidence)
-        found = function_of(measure, first, other)
-        if isinstance(found, Reason):
-            return found
+        function = function_of(measure, first, other)
+        if isinstance(function, Reason):
+            return function
         if measure.aggregation == "mcc":
             a, b = (one_hot(table, column, first) for table, column in ((a, first), (b, other)))
-        return of_functions(found, b, a, kept, confidence)
+        return of_functions(function, b, a, kept, confidence)
     except DataError as error:
         code = "too_few_groups" if len(set(kept.tolist())) < 2 else "no_interval"
         return Reason(code, str(error))
@@ -136,15 +135,15 @@ def of_means(
     interval = paired(
         ours, base, groups.tolist(), weights=weights, confidence=confidence, limits=limits
     )  # fmt: skip
-    found = tested(ours, base, groups)
-    p, method = (1.0, "equal") if isinstance(found, Reason) else (found.p, found.method)
+    test = tested(ours, base, groups)
+    p, method = (1.0, "equal") if isinstance(test, Reason) else (test.p, test.method)
     return Difference(interval, p, method, samples_needed(interval))
 
 
 def tested(
     ours: np.ndarray, base: np.ndarray, groups: np.ndarray
 ) -> significance.Significance | Reason:
-    """McNemar's test of independent rights and wrongs, else flipped signs of whole groups."""
+    """McNemar's test for independent binary scores, else a sign-flip test over groups."""
     sums = np.bincount(groups, ours - base)
     is_binary = np.isin(ours, (0, 1)).all() and np.isin(base, (0, 1)).all()
     if is_binary and len(np.unique(groups)) == len(groups):
@@ -157,7 +156,7 @@ def tested(
 
 
 def function_of(measure: MeasureReport, first: Column, other: Column) -> Of | Reason:
-    """The function that makes the number from sums of counts."""
+    """The function from summed counts to the measure's value."""
     name, unit = measure.aggregation, log(2) if measure.unit == BITS else 1.0
     if name in FUNCTIONS:
         return FUNCTIONS[name]().of
@@ -169,13 +168,17 @@ def function_of(measure: MeasureReport, first: Column, other: Column) -> Of | Re
         for each in other.labels:
             first.labels.setdefault(each, len(first.labels))
         if len(first.labels) ** 2 * first.n > MOST_CELLS:
-            return Reason("too_many_labels", f"{len(first.labels)} labels are too many to redraw.")
+            return Reason(
+                "too_many_labels", f"{len(first.labels)} labels are too many to resample."
+            )
         return Mcc(list(first.labels)).of
-    return Reason("no_difference_of", f"Runs are not compared by {name}; compare their intervals.")
+    return Reason(
+        "no_difference_of", f"Differences of {name} are not supported; compare the intervals."
+    )
 
 
 def one_hot(table: np.ndarray, column: Column, known: Column) -> np.ndarray:
-    """Pairs of labels as cells of a table over all known labels, flat (samples, labels²)."""
+    """Pairs of labels as one-hot cells of the label table, flat (samples, labels²)."""
     codes = np.array([known.labels[each] for each in column.labels])
     size = len(known.labels)
     cells = codes[table.astype(np.int64)] @ np.array([size, 1])
@@ -185,7 +188,7 @@ def one_hot(table: np.ndarray, column: Column, known: Column) -> np.ndarray:
 def of_functions(
     of: Of, ours: np.ndarray, base: np.ndarray, groups: np.ndarray, confidence: float
 ) -> Difference | Reason:
-    """Difference of a function of the corpus: redrawn for the interval, swapped for the test.
+    """Difference of a corpus-level function: bootstrap interval, randomisation test.
 
     Source: Koehn 2004 (paired bootstrap); Riezler and Maxwell 2005 (approximate randomisation).
     """
@@ -194,11 +197,11 @@ def of_functions(
     for total, table in zip(sums, (ours, base), strict=True):
         np.add.at(total, codes, table)
     (left, right), number = sums, len(names)
-    seen = apart(of, left.sum(axis=0), right.sum(axis=0))
-    if seen is None:
+    observed = apart(of, left.sum(axis=0), right.sum(axis=0))
+    if observed is None:
         return Reason("no_interval", "The function has no value for one of the two.")
     interval = redrawn(
-        seen, lambda counts: [apart(of, row @ left, row @ right) for row in counts],
+        observed, lambda counts: [apart(of, row @ left, row @ right) for row in counts],
         len(ours), number, confidence=confidence, repeats=REPEATS,
     )  # fmt: skip
     if isinstance(interval, Reason):
@@ -206,13 +209,15 @@ def of_functions(
     flips = np.random.default_rng(0).integers(2, size=(REPEATS, number)).astype(np.float64)
     moved = flips @ (left - right)
     swapped = [apart(of, left.sum(axis=0) - row, right.sum(axis=0) + row) for row in moved]
-    beyond = sum(value is None or abs(value) >= abs(seen) * (1 - 1e-9) for value in swapped)
-    p = (beyond + 1) / (REPEATS + 1)
+    num_extreme = sum(
+        value is None or abs(value) >= abs(observed) * (1 - 1e-9) for value in swapped
+    )
+    p = (num_extreme + 1) / (REPEATS + 1)
     return Difference(interval, p, f"swap|{REPEATS} draws", samples_needed(interval))
 
 
 def apart(of: Of, ours: np.ndarray, base: np.ndarray) -> float | None:
-    """The function of one corpus less that of the other; None if one has none."""
+    """The function of one corpus minus that of the other; None if either is undefined."""
     try:
         a, b = of(ours.tolist()), of(base.tolist())
     except (ZeroDivisionError, OverflowError):
@@ -221,7 +226,7 @@ def apart(of: Of, ours: np.ndarray, base: np.ndarray) -> float | None:
 
 
 def samples_needed(found: Interval) -> int | None:
-    """Samples with which a difference of the size seen would be found in 80 of 100 cases.
+    """Samples needed to detect a difference of the observed size with 80 % power.
 
     >>> samples_needed(Interval(0.02, -0.0216, 0.0616, 0.95, 200, 200))
     1768

@@ -1,7 +1,7 @@
-"""A comparison in other forms: text for the terminal, JSON, Markdown, JUnit XML.
+"""A comparison as text for the terminal, JSON, Markdown and JUnit XML.
 
 JUnit has a test case for every run, task and measure; it fails where the run is worse than the
-first, and is skipped, with the reason, where the two do not compare.
+first, and is skipped, with the reason, where the two are not comparable.
 """
 
 import re
@@ -16,12 +16,12 @@ from .difference import Difference
 
 HINT = "(n would): with n such samples the difference seen is found in 80 of 100 cases."
 PRACTICAL = 10_000_000
-"""More samples than this are not worth telling."""
+"""A larger number of samples is not shown."""
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def correction(comparison: Comparison) -> str:
-    """How the verdicts were made to hold together, in a sentence."""
+    """The multiple-testing correction in one sentence."""
     return (
         f"Differences are in pairs over the same samples; verdicts at 5 %, corrected by Holm over "
         f"{comparison.comparisons} comparison{'s' * (comparison.comparisons != 1)}."
@@ -29,7 +29,7 @@ def correction(comparison: Comparison) -> str:
 
 
 def cell_text(cell: Cell | None) -> str:
-    """A run's number: `0.812 [0.790, 0.835]`, or why there is none."""
+    """A run's result: `0.812 [0.790, 0.835]`, or why there is none."""
     if cell is None:
         return "not measured"
     result = cell.result
@@ -40,49 +40,49 @@ def cell_text(cell: Cell | None) -> str:
 
 
 def bounds(low: float, high: float, is_signed: bool = False) -> str:
-    """Two ends of an interval: `0.790, 0.835`."""
+    """The bounds of an interval: `0.790, 0.835`."""
     decimals, write = page.interval_decimals(low, high), page.signed if is_signed else page.number
     return f"{write(low, decimals)}, {write(high, decimals)}"
 
 
 def difference_text(versus: Versus) -> str:
-    """A difference with its sign and interval, or why there is none."""
-    found = versus.difference
-    if isinstance(found, Reason):
+    """A signed difference with its interval; empty if there is none."""
+    difference = versus.difference
+    if isinstance(difference, Reason):
         return ""
-    low, high = found.interval.low, found.interval.high
-    estimate = page.signed(found.interval.estimate, page.interval_decimals(low, high))
+    low, high = difference.interval.low, difference.interval.high
+    estimate = page.signed(difference.interval.estimate, page.interval_decimals(low, high))
     return f"{estimate} [{bounds(low, high, True)}]"
 
 
 def verdict_text(versus: Versus) -> str:
-    """The verdict, with how many samples would tell, or why the two do not compare."""
-    found = versus.difference
-    if isinstance(found, Reason):
-        return f"{versus.verdict}: {found.message}"
-    if versus.verdict == "not told apart" and found.needed and found.needed > PRACTICAL:
+    """The verdict, with the samples needed, or why the two are not comparable."""
+    difference = versus.difference
+    if isinstance(difference, Reason):
+        return f"{versus.verdict}: {difference.message}"
+    if versus.verdict == "not told apart" and difference.needed and difference.needed > PRACTICAL:
         return f"{versus.verdict} (no test set of a practical size would)"
-    if versus.verdict == "not told apart" and found.needed:
-        return f"{versus.verdict} ({page.compact(found.needed)} would)"
+    if versus.verdict == "not told apart" and difference.needed:
+        return f"{versus.verdict} ({page.compact(difference.needed)} would)"
     return versus.verdict
 
 
 def rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """A row for every run that is held against the first, the head before them."""
-    found = [("task", "measure", "run", "A", "other", "difference", "verdict")]
+    """The header, and a row for every run that is compared with the first."""
+    table = [("task", "measure", "run", "A", "other", "difference", "verdict")]
     for task in comparison.tasks:
         for measure in task.measures:
-            for place, versus in enumerate(measure.versus, start=1):
-                found.append((
+            for index, versus in enumerate(measure.versus, start=1):
+                table.append((
                     task.name, measure.key, versus.letter, cell_text(measure.cells[0]),
-                    cell_text(measure.cells[place]), difference_text(versus),
+                    cell_text(measure.cells[index]), difference_text(versus),
                     verdict_text(versus),
                 ))  # fmt: skip
-    return found
+    return table
 
 
 def to_text(comparison: Comparison) -> str:
-    """The comparison for a terminal of 80 columns: a block a measure, a line a run."""
+    """The comparison for an 80-column terminal: a block per measure, a line per run."""
     lines = [f"{run.letter}  {run.name}" for run in comparison.runs]
     for task in comparison.tasks:
         for measure in task.measures:
@@ -92,10 +92,12 @@ def to_text(comparison: Comparison) -> str:
             ]
             lines.append(f"  A  {cell_text(measure.cells[0])}")
             for versus, cell in zip(measure.versus, measure.cells[1:], strict=True):
-                value, apart = cell_text(cell), difference_text(versus)
-                lines.append(f"  {versus.letter}  {value:<20}  {apart:<23}  {verdict_text(versus)}")
-    told = f"{comparison.lead()} {correction(comparison)} {HINT}"
-    return "\n".join([*lines, "", *wrap(told, 80)])
+                value, difference = cell_text(cell), difference_text(versus)
+                lines.append(
+                    f"  {versus.letter}  {value:<20}  {difference:<23}  {verdict_text(versus)}"
+                )
+    summary = f"{comparison.lead()} {correction(comparison)} {HINT}"
+    return "\n".join([*lines, "", *wrap(summary, 80)])
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -110,7 +112,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def pipe(text: str) -> str:
-    """Text that cannot end a cell, a line or become markup.
+    """Escape text for a cell of a Markdown table.
 
     >>> pipe("a|b<c>")
     'a\\\\|b&lt;c>'
@@ -119,7 +121,7 @@ def pipe(text: str) -> str:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as JSON values; what is undefined has `code` and `message`."""
+    """The comparison as JSON values; an undefined result has `code` and `message`."""
     return {
         "format": 1,
         "runs": [run._asdict() for run in comparison.runs],
@@ -144,7 +146,7 @@ def measure_json(measure: ComparedMeasure) -> dict[str, Any]:
 
 
 def cell_json(cell: Cell) -> dict[str, Any]:
-    """A run's number as JSON values: `interval` or `undefined`, the other is null."""
+    """A run's result as JSON values: `interval` or `undefined`, the other is null."""
     is_reason = isinstance(cell.result, Reason)
     plain = {name: value for name, value in cell._asdict().items() if name != "result"}
     return plain | {
@@ -155,15 +157,15 @@ def cell_json(cell: Cell) -> dict[str, Any]:
 
 def versus_json(versus: Versus) -> dict[str, Any]:
     """A run against the first as JSON values."""
-    found = versus.difference
+    difference = versus.difference
     plain: dict[str, Any] = {
         "run": versus.letter, "verdict": versus.verdict, "p": versus.p,
         "difference": None, "undefined": None,
     }  # fmt: skip
-    if isinstance(found, Difference):
-        parts = found._asdict() | {"interval": found.interval._asdict()}
+    if isinstance(difference, Difference):
+        parts = difference._asdict() | {"interval": difference.interval._asdict()}
         return plain | {"difference": parts}
-    return plain | {"undefined": found._asdict()}
+    return plain | {"undefined": difference._asdict()}
 
 
 def to_junit(comparison: Comparison) -> str:
@@ -203,5 +205,5 @@ def add_case(
 
 
 def xml(text: str) -> str:
-    """Text that XML can hold."""
+    """Text with characters that XML forbids replaced."""
     return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,4 +1,4 @@
-"""The comparison as a page: every number with its interval, and a link to its samples."""
+"""The comparison as an HTML page: every result with its interval and a link to its samples."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,19 +10,19 @@ from .comparison import Cell, ComparedMeasure, ComparedTask, Comparison, Verdict
 from .formats import correction, verdict_text
 
 Links = Mapping[str, str]
-"""First page of samples by task; none for what cannot be laid side by side."""
+"""First page of samples by task; missing for tasks without comparable samples."""
 
 
 class Unparsed(NamedTuple):
-    """An answer that a filter could not read."""
+    """An answer that a filter could not parse."""
 
     task: str
     run: str
     filter: str
     href: str
-    """Where its sample stands."""
+    """Link to its sample."""
     number: int
-    """Place of the sample, from 1."""
+    """Number of the sample, from 1."""
     answer: str
 
 
@@ -31,8 +31,8 @@ def index_page(
 ) -> page.Html:
     """The comparison's first page.
 
-    unparsed  some of the answers that no filter could read
-    costs     what each run was asked for, in a line
+    unparsed  some of the answers that a filter could not parse
+    costs     requests and tokens of each run, in a line
     """
     sheet = page.Page(
         title(comparison), comparison.lead(), style=page.resource(__file__, "page.css")
@@ -42,12 +42,12 @@ def index_page(
         sheet.section(task.name, about(task), task_table(task, comparison, links))
     sheet.section(
         "Without a number",
-        "Samples that have no score are in no average. Their number and reason, by run.",
+        "Samples without a score are excluded from averages. Their number and reason, by run.",
         undefined_table(comparison, links),
     )
     sheet.section(
         "Answers that could not be read",
-        "A filter looked for the answer in these texts and found none. Some of them, then all.",
+        "Texts in which a filter found no answer: some of them, then all counts.",
         unparsed_table(unparsed),
         unparsed_counts(comparison, links),
     )
@@ -62,7 +62,7 @@ def title(comparison: Comparison) -> str:
 
 
 def about(task: ComparedTask) -> str:
-    """One line on a task."""
+    """Kind and size of a task."""
     return f"{task.kind.replace('_', ' ')}, {task.samples:,} samples"
 
 
@@ -70,7 +70,7 @@ FOUND: tuple[tuple[Verdict, page.parts.State], ...] = (("worse", "bad"), ("bette
 
 
 def verdict_chips(comparison: Comparison) -> page.Html:
-    """What is better and what is worse, at a glance."""
+    """Chips of everything that is better or worse."""
     shown = [
         page.chip(
             f"{versus.letter}: {task.name} {measure.key}", state, f"#{page.anchor(task.name)}"
@@ -88,65 +88,65 @@ def facts(comparison: Comparison, costs: Sequence[str]) -> page.Html:
         for run, cost in zip(comparison.runs, costs, strict=True)
     ]
     columns = ["", "run", "kind", "digest", "asked for"]
-    return page.element("div.runs", page.table("Runs; A is what the others are held against",
+    return page.element("div.runs", page.table("Runs; the others are compared with A",
                                                columns, table_rows))  # fmt: skip
 
 
 def task_table(task: ComparedTask, comparison: Comparison, links: Links) -> page.Html:
-    """A row a measure and run: number, interval, difference, verdict."""
+    """A row per measure and run: result, interval, difference, verdict."""
     columns = [
         page.Column("measure"), page.Column("run"), page.Column("value", True),
         page.Column("95 % interval", True), page.Column("difference to A", True),
         page.Column("95 % interval", True), page.Column("verdict"),
     ]  # fmt: skip
-    found = [
+    table_rows = [
         row
         for measure in task.measures
         for row in measure_rows(task, measure, comparison, links.get(task.name, ""))
     ]
-    table = page.table(f"{task.name}: all measures of all runs", columns, found)
+    table = page.table(f"{task.name}: all measures of all runs", columns, table_rows)
     return page.element("div.task", table)
 
 
 def measure_rows(
     task: ComparedTask, measure: ComparedMeasure, comparison: Comparison, href: str
 ) -> list[list[str]]:
-    """One row a run."""
+    """One row per run."""
     versus = {each.letter: each for each in measure.versus}
     arrow = "↑" if measure.better == "higher" else "↓"
-    found = []
-    for place, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
+    table_rows = []
+    for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
         name = page.join([measure.key, page.element("span.unit", f" {measure.unit} {arrow}")])
-        head = name if place == 0 else page.element("span.spoken", measure.key)
-        samples = href if place in task.runs else ""
+        head = name if index == 0 else page.element("span.spoken", measure.key)
+        samples = href if index in task.runs else ""
         value, spread = value_cells(cell, measure.key, samples)
-        found.append([
+        table_rows.append([
             head, page.element("span", run.letter, attributes={"title": run.name}), value, spread,
             *difference_cells(versus.get(run.letter), measure.key, samples),
         ])  # fmt: skip
-    return found
+    return table_rows
 
 
 def value_cells(cell: Cell | None, key: str, href: str) -> tuple[str, str]:
-    """A run's number and its interval."""
+    """A run's result and its interval."""
     if cell is None:
         return "not measured", ""
-    found = cell.result
-    if isinstance(found, Reason):
-        return linked(f"undefined: {found.code}", href, key, "undefined"), ""
-    decimals = page.interval_decimals(found.low, found.high)
-    text = page.number(found.estimate, decimals)
-    return linked(text, href, key, "all"), page.interval(found.low, found.high)
+    result = cell.result
+    if isinstance(result, Reason):
+        return linked(f"undefined: {result.code}", href, key, "undefined"), ""
+    decimals = page.interval_decimals(result.low, result.high)
+    text = page.number(result.estimate, decimals)
+    return linked(text, href, key, "all"), page.interval(result.low, result.high)
 
 
 def difference_cells(versus: Versus | None, key: str, href: str) -> tuple[str, str, str]:
     """The difference to the first run, its interval and the verdict."""
     if versus is None:
         return "", "", ""
-    found = versus.difference
-    if isinstance(found, Reason):
+    difference = versus.difference
+    if isinstance(difference, Reason):
         return "", "", verdict_text(versus)
-    interval = found.interval
+    interval = difference.interval
     decimals = page.interval_decimals(interval.low, interval.high)
     text = linked(page.signed(interval.estimate, decimals), href, key, "differ")
     spread = f"{page.signed(interval.low, decimals)} to {page.signed(interval.high, decimals)}"
@@ -154,7 +154,7 @@ def difference_cells(versus: Versus | None, key: str, href: str) -> tuple[str, s
 
 
 def verdict(versus: Versus) -> page.Html:
-    """The verdict as a chip, or in words with what would tell."""
+    """The verdict as a chip, or as text with the samples needed."""
     if versus.verdict == "better":
         return page.chip("better", "good")
     if versus.verdict == "worse":
@@ -163,7 +163,7 @@ def verdict(versus: Versus) -> page.Html:
 
 
 def linked(text: str, href: str, key: str, show: str) -> str:
-    """A number that leads to its samples; plain where they are not shown."""
+    """A number that links to its samples, where they are shown."""
     if not href:
         return text
     target = f"{href}#show={show}&by={quote(key)}&jump=1"
@@ -171,62 +171,66 @@ def linked(text: str, href: str, key: str, show: str) -> str:
 
 
 def undefined_table(comparison: Comparison, links: Links) -> page.Html:
-    """How many samples have no score, and why."""
+    """Samples without a score, by reason."""
     columns = [
         page.Column("task"), page.Column("measure"), page.Column("run"), page.Column("reason"),
         page.Column("samples", True), page.Column("of", True),
     ]  # fmt: skip
-    found = []
+    table_rows = []
     for task in comparison.tasks:
         for measure in task.measures:
-            for place, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
-                href = links.get(task.name, "") if place in task.runs else ""
+            for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
+                href = links.get(task.name, "") if index in task.runs else ""
                 for code, count in sorted((cell.reasons if cell else {}).items()):
                     number = linked(f"{count:,}", href, measure.key, "undefined")
-                    found.append([task.name, measure.key, run.letter, code, number,
+                    table_rows.append([task.name, measure.key, run.letter, code, number,
                                   f"{task.samples:,}"])  # fmt: skip
-    return page.table("Samples without a score", columns, found, "Every sample has every score.")
+    return page.table(
+        "Samples without a score", columns, table_rows, "Every sample has every score."
+    )
 
 
 def unparsed_counts(comparison: Comparison, links: Links) -> page.Html:
-    """How many answers each filter could not read."""
+    """Number of answers that each filter could not parse."""
     columns = [page.Column("task"), page.Column("measure"), page.Column("run"),
                page.Column("samples", True), page.Column("of", True)]  # fmt: skip
-    found = []
+    table_rows = []
     for task in comparison.tasks:
         for measure in task.measures:
-            for place, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
+            for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
                 if cell and cell.unparsed:
-                    href = links.get(task.name, "") if place in task.runs else ""
+                    href = links.get(task.name, "") if index in task.runs else ""
                     number = linked(f"{cell.unparsed:,}", href, measure.key, "unparsed")
-                    found.append([task.name, measure.key, run.letter, number, f"{task.samples:,}"])
-    return page.table("Unread answers", columns, found) if found else page.join([])
+                    table_rows.append(
+                        [task.name, measure.key, run.letter, number, f"{task.samples:,}"]
+                    )
+    return page.table("Unread answers", columns, table_rows) if table_rows else page.join([])
 
 
 def unparsed_table(unparsed: Sequence[Unparsed]) -> page.Html:
-    """Some of the answers in which a filter found nothing."""
+    """Some of the answers that a filter could not parse."""
     columns = ["sample", "task", "run", "filter", "answer"]
-    found = []
+    table_rows = []
     for each in unparsed:
         name = f"{each.number:,}"
         link = page.element("a", name, attributes={"href": each.href}) if each.href else name
-        found.append([link, each.task, each.run, each.filter, each.answer or "(empty)"])
+        table_rows.append([link, each.task, each.run, each.filter, each.answer or "(empty)"])
     caption = f"The first {len(unparsed)}" if len(unparsed) > 1 else "The first"
-    return page.table(caption, columns, found, "Every answer could be read.")
+    return page.table(caption, columns, table_rows, "Every answer could be read.")
 
 
 def reading(comparison: Comparison) -> page.Html:
-    """What the words mean."""
+    """The glossary of the page."""
     return page.definitions(
         (
             ("Interval", "Where the true number lies with 95 % confidence, given these samples; "
              "samples of one group are counted together."),
-            ("Difference", "The run less A, over the samples that both have a score for. What "
-             "makes a sample hard cancels out, so it can be sure where intervals overlap."),
+            ("Difference", "The run minus A, over the samples that both score. What makes a "
+             "sample hard cancels out, so it can be significant where intervals overlap."),
             ("Verdict", correction(comparison) + " An interval of a difference is not corrected, "
              "so it may leave out 0 where the verdict is not told apart."),
-            ("Samples that would tell", "With so many like these, a difference of the size seen "
-             "would be found in 80 of 100 cases."),
+            ("Samples that would tell", "With this many samples, a difference of the observed size "
+             "would be detected in 80 of 100 cases."),
         ),
         "dl.glossary",
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Comparisons: two systems on the same items, as rows that a report or a gate can take.
+"""Paired comparisons of two systems on the same items, as rows for a report or a gate.
 
-The difference is resampled in pairs, so what makes an item hard for both cancels out. What cannot
-be told is a Reason: too few groups, or no item that both have a number for.
+Pairing cancels what makes an item hard for both. An undefined result is a Reason, such as too few
+groups.
 """
 
 import lzma
@@ -35,11 +35,11 @@ class Row(NamedTuple):
     """ours / baseline, in pairs."""
     signature: str
     left_out: int = 0
-    """Items that one of the two has no number for."""
+    """Items for which one of the two has no score."""
 
     @property
     def improved(self) -> bool | None:
-        """Whether ours is better for certain, worse for certain, or neither (None)."""
+        """Whether ours is significantly better (True), worse (False), or neither (None)."""
         if isinstance(self.difference, Reason):
             return None
         low, high = self.difference.low, self.difference.high
@@ -48,7 +48,7 @@ class Row(NamedTuple):
         return (low > 0) == (self.better == "higher")
 
     def plain(self) -> dict[str, Any]:
-        """The row as JSON values; what is undefined has `code` and `message`."""
+        """The row as JSON values; an undefined result has `code` and `message`."""
         parts = {name: getattr(self, name)._asdict() for name in MEASURED}
         return {**self._asdict(), **parts, "improved": self.improved}
 
@@ -80,8 +80,8 @@ def compare_likelihood(
 ) -> Row:  # fmt: skip
     """Compare bits per byte on the same documents; fewer is better.
 
-    Raises DataError if the documents differ, or if both come from models and were scored by
-    different rules. A compressor's sizes compare with any model's.
+    Raises DataError if the documents differ, or if two models' signatures differ. A compressor is
+    comparable with any model.
     """
     left, right = [(s.name, s.bytes) for s in ours], [(s.name, s.bytes) for s in baseline]
     if left != right:
@@ -89,7 +89,7 @@ def compare_likelihood(
         raise DataError(f"The two were not scored on the same documents; they differ in {where}.")
     signatures = sorted({s.signature for s in [*ours, *baseline]})
     if len([text for text in signatures if not text.startswith("compressor")]) > 1:
-        raise DataError(f"Scores made by different rules do not compare: {signatures}.")
+        raise DataError(f"Scores with different signatures are not comparable: {signatures}.")
     groups, signature = [s.name for s in ours], " / ".join(signatures)
     if len(set(groups)) < 2:
         none = too_few(groups)
@@ -109,19 +109,19 @@ def compare_scores(
     name: str, ours: Scores, baseline: Scores, *, unit: str = "",
     better: Literal["lower", "higher"] = "higher", confidence: float = 0.95,
 ) -> Row:  # fmt: skip
-    """Compare a scorer's numbers on the samples that both systems have one for.
+    """Compare a scorer's results on the samples that both systems have one for.
 
     Raises DataError if the scorers or the samples differ.
     """
     if ours.signature != baseline.signature:
         raise DataError(
-            f"Scores made by different rules do not compare: {ours.signature!r} and "
+            f"Scores with different signatures are not comparable: {ours.signature!r} and "
             f"{baseline.signature!r}."
         )
     if {*ours.ids, *ours.undefined} != {*baseline.ids, *baseline.undefined}:
         raise DataError("The two were not scored on the same samples.")
-    places = {key: place for place, key in enumerate(baseline.ids)}
-    both = [(i, places[key]) for i, key in enumerate(ours.ids) if key in places]
+    indices = {key: index for index, key in enumerate(baseline.ids)}
+    both = [(i, indices[key]) for i, key in enumerate(ours.ids) if key in indices]
     left_out = len(ours.ids) + len(ours.undefined) - len(both)
     groups = [ours.groups[i] for i, _ in both]
     if len(set(groups)) < 2:
@@ -140,10 +140,10 @@ def compare_scores(
 
 
 def compressor(documents: Iterable[tuple[str, str]]) -> list[DocumentScore]:
-    """What xz needs for each document, given as (name, text): a baseline that anybody has.
+    """Score documents, given as (name, text), by xz: a baseline without a model.
 
-    Each document alone, at the highest preset, without the container's header. Sizes are given in
-    nats, as a model's are.
+    Each document is compressed alone, at the highest preset, without the container's header. Sizes
+    are in nats, as a model's are.
     """
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
     scores = []
@@ -162,7 +162,6 @@ def columns(scores: Sequence[DocumentScore]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def too_few(groups: Sequence[str]) -> Reason:
-    """Why there is no interval."""
     return Reason(
         "too_few_groups",
         f"An interval needs at least 2 documents or groups; there are {len(set(groups))}.",
@@ -170,5 +169,5 @@ def too_few(groups: Sequence[str]) -> Reason:
 
 
 def shown(measured: Measured) -> str:
-    """A number with its bounds, or its reason in short."""
+    """An interval as text, or the code of its reason."""
     return f"undefined: {measured.code}" if isinstance(measured, Reason) else str(measured)

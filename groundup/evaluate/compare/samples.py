@@ -1,8 +1,8 @@
-"""The samples behind the numbers: pages with the runs' answers side by side, filtered offline.
+"""Pages of samples: the runs' answers side by side, with filters that work offline.
 
-A task's samples are rendered once, one at a time, into a scratch file; what is kept in memory is
-where each begins and which filters it belongs to. The pages are then cut from that file, each small
-enough to open anywhere, each knowing how many of every filter the other pages hold.
+A task's samples are rendered one at a time into a scratch file; only their offsets and filter masks
+stay in memory. The file is then split into pages that are small enough for any browser, each with
+the filter counts of all other pages.
 """
 
 import json
@@ -22,10 +22,10 @@ from .comparison import Aligned, Run
 PAGE_BYTES = 800_000
 PAGE_SAMPLES = 100
 LETTERS_A_SAMPLE = 24_000
-"""Characters of answers shown of one sample; longer ones are cut and say so."""
+"""Maximum characters of answers per sample; longer ones are truncated with a note."""
 LETTERS_A_PROMPT = 8_000
 MOST_ANSWERS = 8
-"""Repeated answers of one run that are shown."""
+"""Maximum repeated answers of one run that are shown."""
 KEYS = (
     ("f", "next filter"),
     ("← →", "page before or after that has samples of the filter"),
@@ -33,14 +33,14 @@ KEYS = (
 
 
 class Filter(NamedTuple):
-    """A kind of sample that the page can show alone."""
+    """A subset of samples that the page can show."""
 
     name: str
     title: str
 
 
 class Spool:
-    """Rendered samples of one task in a file, with their places and filters."""
+    """Rendered samples of one task in a file, with their offsets and filter masks."""
 
     def __init__(self, file: BinaryIO, task: TaskReport, runs: Sequence[Run]) -> None:
         self.file, self.task, self.runs = file, task, runs
@@ -56,17 +56,17 @@ class Spool:
         self.masks.extend(masks)
 
     def pages(self) -> list[range]:
-        """Which samples go on which page; at least one page."""
-        found, start = [], 0
-        for place in range(len(self.ends) - 1):
-            is_full = self.ends[place + 1] - self.ends[start] > PAGE_BYTES
-            if place > start and (is_full or place - start >= PAGE_SAMPLES):
-                found.append(range(start, place))
-                start = place
-        return [*found, range(start, len(self.ends) - 1)]
+        """The samples of each page; at least one page."""
+        pages, start = [], 0
+        for index in range(len(self.ends) - 1):
+            is_full = self.ends[index + 1] - self.ends[start] > PAGE_BYTES
+            if index > start and (is_full or index - start >= PAGE_SAMPLES):
+                pages.append(range(start, index))
+                start = index
+        return [*pages, range(start, len(self.ends) - 1)]
 
     def href(self, pages: Sequence[str], number: int) -> str:
-        """Where the sample of this number, from 0, stands, seen from the first page."""
+        """Link from the first page to the sample of this index."""
         at = next((n for n, samples in enumerate(self.pages()) if number in samples), 0)
         return f"samples/{pages[at]}#s{number + 1}" if pages else ""
 
@@ -84,7 +84,7 @@ class Spool:
 
 
 def filters_of(letters: Sequence[str]) -> list[Filter]:
-    """Filters in the order of their bits; A is the first run."""
+    """Filters in bit order; A is the first run."""
     pairs = [
         each
         for letter in letters[1:]
@@ -100,7 +100,7 @@ def filters_of(letters: Sequence[str]) -> list[Filter]:
 
 
 def mask(sample: Aligned, key: str, better: str, filters: Sequence[Filter]) -> int:
-    """Bits of the filters that a sample belongs to in one measure."""
+    """Bit mask of the filters that a sample matches in one measure."""
     scores = [row["scores"].get(key) for row in sample.rows]
     names = {"all"}
     if any(score != scores[0] for score in scores[1:]):
@@ -117,11 +117,11 @@ def mask(sample: Aligned, key: str, better: str, filters: Sequence[Filter]) -> i
         names.add("unparsed")
     if any(key in row["undefined"] for row in sample.rows):
         names.add("undefined")
-    return sum(1 << place for place, each in enumerate(filters) if each.name in names)
+    return sum(1 << bit for bit, each in enumerate(filters) if each.name in names)
 
 
 def amount(score: Any) -> float | None:
-    """A score as one number to compare, where it is one: ratios by their quotient."""
+    """A score as one comparable number, if possible; the quotient of a ratio."""
     match score:
         case bool() | int() | float():
             return float(score)
@@ -131,7 +131,7 @@ def amount(score: Any) -> float | None:
 
 
 def article(sample: Aligned, runs: Sequence[Run], task: TaskReport, masks: Sequence[int]) -> str:
-    """One sample as HTML, everything in it escaped."""
+    """One sample as escaped HTML."""
     row = sample.rows[0]
     room = LETTERS_A_SAMPLE // len(sample.rows)
     prompt = cut(prompt_text(row.get("prompt") or ""), LETTERS_A_PROMPT)
@@ -154,7 +154,7 @@ def article(sample: Aligned, runs: Sequence[Run], task: TaskReport, masks: Seque
 
 
 def target_text(row: dict[str, Any]) -> str:
-    """The right answer for people: an option's text instead of its number."""
+    """The target as text: an option's text instead of its index."""
     target, options = row.get("target"), row.get("options") or []
     if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(options):
         return str(options[target])
@@ -177,7 +177,7 @@ def scores_text(row: dict[str, Any], task: TaskReport) -> str:
 
 
 def answer_parts(row: dict[str, Any], room: int) -> Iterator[str]:
-    """What a run answered: its texts, or how likely it found each option."""
+    """A run's answers: its texts, or the log-probability of each option."""
     answers, options = row["answers"], row.get("options") or []
     if options and all("logprob" in answer for answer in answers):
         yield from option_parts(answers, options, room)
@@ -199,7 +199,7 @@ def answer_parts(row: dict[str, Any], room: int) -> Iterator[str]:
 def option_parts(
     answers: Sequence[dict[str, Any]], options: Sequence[Any], room: int
 ) -> Iterator[str]:
-    """The options with their log-probabilities, the likeliest marked."""
+    """The options with their log-probabilities, the most likely marked."""
     shown = list(zip(options, answers, strict=False))
     best = max((answer["logprob"] for _, answer in shown), default=None)
     for option, answer in shown:
@@ -220,8 +220,8 @@ def answer_part(answer: dict[str, Any], room: int) -> str:
         return f'<p class="text bad-text">{page.escape(cut(message, room))}</p>'
     if "logprob" in answer:
         greedy = ", greedy" if answer.get("is_greedy") else ""
-        told = f"{answer['logprob']:.3f} nats over {answer.get('tokens')} tokens{greedy}"
-        return f'<p class="text">{page.escape(told)}</p>'
+        likelihood = f"{answer['logprob']:.3f} nats over {answer.get('tokens')} tokens{greedy}"
+        return f'<p class="text">{page.escape(likelihood)}</p>'
     text = str(answer.get("text", ""))
     if not text:
         return '<p class="text none">(empty answer)</p>'
@@ -232,7 +232,7 @@ def answer_part(answer: dict[str, Any], room: int) -> str:
 
 
 def cut(text: str, room: int) -> str:
-    """The beginning of a long text, saying how long it is.
+    """Truncate a long text, with a note of its length.
 
     >>> cut("a" * 500, 100)[-30:]
     'aaaaaaa … (100 of 500 letters)'
@@ -243,7 +243,7 @@ def cut(text: str, room: int) -> str:
 
 
 def page_name(place: int, task: str, number: int) -> str:
-    """File of a task's page, numbers from 1.
+    """File name of a task's page, numbered from 1.
 
     >>> page_name(0, "arithmetic/add", 2)
     '01-arithmetic-add-2.html'
@@ -252,7 +252,7 @@ def page_name(place: int, task: str, number: int) -> str:
 
 
 def write_pages(spool: Spool, place: int, folder: Path) -> list[str]:
-    """Cut the spooled samples into pages; return their names."""
+    """Split the spooled samples into pages; return their names."""
     pages = spool.pages()
     names = [page_name(place, spool.task.name, n + 1) for n in range(len(pages))]
     index = json.dumps({
@@ -295,7 +295,7 @@ def sample_page(
 
 
 def controls(spool: Spool) -> page.Html:
-    """Buttons for the filters; their counts and the choice of a measure come from the script."""
+    """Buttons of the filters; the script fills in counts and measures."""
     buttons = [
         page.element(
             "button", each.title, " ", page.element("span.count"),
@@ -317,7 +317,7 @@ def controls(spool: Spool) -> page.Html:
 
 
 def pager(number: int, names: Sequence[str]) -> page.Html:
-    """Links to the pages before and after, and where this one stands."""
+    """Links to the previous and next page, and this page's number."""
     before = names[number - 1] if number else ""
     after = names[number + 1] if number + 1 < len(names) else ""
     return page.element(
@@ -329,6 +329,6 @@ def pager(number: int, names: Sequence[str]) -> page.Html:
 
 
 def link(name: str, text: str, href: str) -> page.Html:
-    """A link of the pager; without a target it keeps its place unseen."""
+    """A link of the pager, hidden without a target."""
     attributes = {"id": name, "href": href or "#", "hidden": not href}
     return page.element("a", text, attributes=attributes)

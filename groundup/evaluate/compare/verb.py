@@ -1,11 +1,11 @@
-"""The verb `groundup compare`: evaluations of several runs held against the first.
+"""The verb `groundup compare`: compare evaluations of several runs with the first.
 
     DIR/index.html        the comparison; opens from disk
     DIR/samples/….html    the samples behind each number
     DIR/compare.json, compare.md, compare.xml (JUnit)
 
-Samples pass by one at a time: what is kept of each is a few numbers, and its rendered form goes to
-a scratch file from which the pages are cut.
+Samples are streamed: each leaves a few numbers in memory, and its rendered form in a scratch file
+from which the pages are made.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,20 +37,20 @@ from .page import Unparsed, index_page
 from .samples import Spool, cut, write_pages
 
 MOST_UNPARSED = 20
-"""Answers that could not be read, shown on the first page."""
+"""Maximum unparsed answers on the first page."""
 
 
 class CompareConfig(Config):
-    """How to compare: there is nothing to choose."""
+    """No settings."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What `groundup compare` gives."""
+    """The result of `groundup compare`."""
 
     comparison: Comparison
     page: Path | None
-    """The first page, if pages were asked for."""
+    """The first page, if pages were requested."""
 
     def __str__(self) -> str:
         """The table, and where the page is."""
@@ -63,26 +63,26 @@ class Compared:
 
 
 def compare(reports: list[Path], *, out: Path | None = None) -> Compared:
-    """Hold evaluations against the first: what is better, what is worse, what cannot be told.
+    """Compare evaluations with the first: better, worse or not told apart.
 
-    reports  directories that `groundup evaluate` made; the first is the baseline
+    reports  reports of `groundup evaluate`; the first is the baseline
     out      directory for the page, its samples, JSON, Markdown and JUnit XML
     """
     runs = Runs.open([Artifact.open(path, "report") for path in reports])
     if out is None:
         return Compared(runs.judged([runs.compare(name).task for name in runs.tasks()]), None)
-    made: list[Comparison] = []
+    written: list[Comparison] = []
     produce(
         out, kind="report", stage="compare", version=1, config=CompareConfig(),
         parents=dict(zip(LETTERS, runs.artifacts, strict=False)),
-        write=lambda draft: made.append(write(draft, runs)),
+        write=lambda draft: written.append(write(draft, runs)),
     )  # fmt: skip
-    again = [] if made else [runs.compare(name).task for name in runs.tasks()]
-    return Compared(made[0] if made else runs.judged(again), out / "index.html")
+    again = [] if written else [runs.compare(name).task for name in runs.tasks()]
+    return Compared(written[0] if written else runs.judged(again), out / "index.html")
 
 
 class Behind(NamedTuple):
-    """A task compared, and what lies behind its numbers."""
+    """A compared task with the pages of its samples."""
 
     task: ComparedTask
     pages: list[str]
@@ -112,7 +112,7 @@ class Runs(NamedTuple):
         return judged(self.known, [*compared_groups(self.reports, tasks), *tasks])
 
     def alike(self, name: str) -> tuple[int, ...]:
-        """Places of the runs whose samples of a task are the first run's; none without it."""
+        """Indices of the runs with the first run's samples; empty if it lacks the task."""
         first = task_of(self.reports[0], name)
         if first is None:
             return ()
@@ -120,26 +120,29 @@ class Runs(NamedTuple):
         return tuple(at for at, other in enumerate(others) if not not_alike(first, other))
 
     def compare(self, name: str, draft: Draft | None = None, place: int = 0) -> Behind:
-        """Compare one task; with a draft its samples are written as pages."""
-        at = self.alike(name)
+        """Compare one task; with a draft, write the pages of its samples."""
+        indices = self.alike(name)
         task = next(found for each in self.reports if (found := task_of(each, name)))
-        gathered, runs = Gathered(task.measures, len(at)), [self.known[each] for each in at]
+        gathered, runs = (
+            Gathered(task.measures, len(indices)),
+            [self.known[each] for each in indices],
+        )
         failed: list[tuple[int, str, str, str]] = []
         with spooled(draft, task, runs) as spool:
-            for sample in aligned([self.artifacts[each] for each in at], name):
+            for sample in aligned([self.artifacts[each] for each in indices], name):
                 gathered.take(sample)
                 if spool is not None:
                     spool.take(sample)
                     failed += unparsed(sample, runs)[: MOST_UNPARSED - len(failed)]
-            pages = [] if spool is None or draft is None or not at else write_pages(
+            pages = [] if spool is None or draft is None or not indices else write_pages(
                 spool, place, draft.file("samples/index").parent
             )  # fmt: skip
-            told = [
+            shown = [
                 Unparsed(name, run, filter_name, spool.href(pages, number), number + 1, answer)
                 for number, run, filter_name, answer in failed
                 if spool is not None
             ]
-        return Behind(compared_task(task, self.reports, gathered, at), pages, told)
+        return Behind(compared_task(task, self.reports, gathered, indices), pages, shown)
 
 
 @contextmanager
@@ -155,7 +158,7 @@ def spooled(draft: Draft | None, task: TaskReport, runs: Sequence[Run]) -> Itera
 
 
 def unparsed(sample: Aligned, runs: Sequence[Run]) -> list[tuple[int, str, str, str]]:
-    """Where a filter found no answer: number of the sample, run, filter, what was answered."""
+    """Unparsed answers of a sample: its number, the run, the filter and the answer."""
     return [
         (sample.number, run.letter, name, cut(" | ".join(texts_of(row["answers"])), 200))
         for run, row in zip(runs, sample.rows, strict=True)
@@ -164,28 +167,28 @@ def unparsed(sample: Aligned, runs: Sequence[Run]) -> list[tuple[int, str, str, 
 
 
 def texts_of(answers: Sequence[dict[str, object]]) -> list[str]:
-    """What was answered, or the code of why there is nothing."""
+    """The answers' texts, or the codes of their reasons."""
     return [str(answer.get("text", answer.get("code", ""))) for answer in answers]
 
 
 def write(draft: Draft, runs: Runs) -> Comparison:
-    """Compare and write everything; the body of the stage."""
-    behind = [runs.compare(name, draft, place) for place, name in enumerate(runs.tasks())]
-    found = runs.judged([each.task for each in behind])
-    links = {each.task.name: f"samples/{each.pages[0]}" for each in behind if each.pages}
-    failed = [one for each in behind for one in each.unparsed][:MOST_UNPARSED]
+    """Compare and write all files (the stage's payload)."""
+    compared = [runs.compare(name, draft, place) for place, name in enumerate(runs.tasks())]
+    comparison = runs.judged([each.task for each in compared])
+    links = {each.task.name: f"samples/{each.pages[0]}" for each in compared if each.pages}
+    failed = [answer for each in compared for answer in each.unparsed][:MOST_UNPARSED]
     costs = [cost_text(report) for report in runs.reports]
-    write_text(draft.file("index.html"), index_page(found, links, failed, costs))
-    write_json(draft.file("compare.json"), to_json(found))
-    write_text(draft.file("compare.md"), to_markdown(found))
-    write_text(draft.file("compare.xml"), to_junit(found))
-    counts = {word: len(found.verdicts(word)) for word in ("better", "worse")}
-    draft.numbers |= {"runs": len(runs.known), "comparisons": found.comparisons} | counts
-    return found
+    write_text(draft.file("index.html"), index_page(comparison, links, failed, costs))
+    write_json(draft.file("compare.json"), to_json(comparison))
+    write_text(draft.file("compare.md"), to_markdown(comparison))
+    write_text(draft.file("compare.xml"), to_junit(comparison))
+    counts = {word: len(comparison.verdicts(word)) for word in ("better", "worse")}
+    draft.numbers |= {"runs": len(runs.known), "comparisons": comparison.comparisons} | counts
+    return comparison
 
 
 def cost_text(report: Report) -> str:
-    """What a run was asked for: `1,200 requests, 34,000 tokens, 12 s`."""
+    """The cost of a run: `1,200 requests, 34,000 tokens, 12 s`."""
     cost = report.cost
     price = "" if cost.price is None else f", {cost.price:.4g} paid"
     tokens = cost.tokens + cost.prompt_tokens

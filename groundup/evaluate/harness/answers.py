@@ -1,11 +1,10 @@
-"""Answers that are known: a file of JSON lines that grows by a line an answer, and its index.
+"""A persistent cache of answers: an append-only file of JSON lines, and its index.
 
     {"key": "9f3c…", "answer": {"logprob": -3.2, "is_greedy": false, "tokens": 2}, "price": 0.0}
 
-A line is written as soon as its answer is there, so a kill loses none that had come; what a kill
-left of a last line is cut off. A key is the hash of everything that was asked. Answers stay on disk
-and only their places are kept in memory. Several processes may add to one file. What failed is not
-kept: it is asked again.
+A line is written as soon as its answer arrives, so a kill loses no answer; a partial last line is
+truncated when the file is opened. A key is the hash of the complete request. Only the offsets of
+answers are in memory. Several processes may append to one file. Failures are not stored.
 """
 
 import fcntl
@@ -24,7 +23,7 @@ KEY_BYTES = 16
 
 
 class Spent(NamedTuple):
-    """What the answers of a file came to."""
+    """Totals of the answers in a file."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -32,7 +31,7 @@ class Spent(NamedTuple):
     price: float = 0.0
 
     def plus(self, answer: Asked, price: float) -> "Spent":
-        """With one answer more."""
+        """These totals with one more answer."""
         return Spent(
             self.requests + 1,
             self.prompt_tokens + getattr(answer, "prompt_tokens", 0),
@@ -42,7 +41,7 @@ class Spent(NamedTuple):
 
 
 class Answers:
-    """A file of answers; close it, or use it in a `with` block.
+    """A file of answers; use it in a `with` block or close it.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "answers.jsonl"
@@ -54,7 +53,7 @@ class Answers:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a file and read its index; ArtifactError if it is no such file."""
+        """Open a file and build its index; ArtifactError for a file of another kind."""
         self.path, self.spent = Path(path), Spent()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
@@ -78,41 +77,41 @@ class Answers:
         return len(self.places)
 
     def read(self) -> None:
-        """Index every whole line; cut off what is no line, tell of what is no answer."""
-        place, damaged = 0, 0
+        """Index every complete line; truncate a partial one, report invalid ones."""
+        offset, damaged = 0, 0
         for line in self.reader:
             if not line.endswith(b"\n"):
-                self.file.truncate(place)
+                self.file.truncate(offset)
                 break
             try:
                 key, answer, price = parse(line)
-                self.places[key] = place
+                self.places[key] = offset
                 self.spent = self.spent.plus(answer, price)
             except (ValueError, KeyError, TypeError):
                 damaged += 1
-            place += len(line)
+            offset += len(line)
         if damaged and not self.places:
-            raise ArtifactError(
-                f"{self.path} holds no answers that can be read; remove it to ask anew."
-            )
+            raise ArtifactError(f"{self.path} holds no readable answers; delete it to start again.")
         if damaged:
-            record.say(f"{damaged} damaged lines of {self.path} are passed over and asked again.")
+            record.say(
+                f"{damaged} damaged lines of {self.path} are skipped; they are requested again."
+            )
 
     def get(self, key: str) -> Asked | None:
-        """The answer to a request; None if it is not known."""
-        place = self.places.get(bytes.fromhex(key))
-        if place is None:
+        """The answer to a request; None if it is not stored."""
+        offset = self.places.get(bytes.fromhex(key))
+        if offset is None:
             return None
-        self.reader.seek(place)
+        self.reader.seek(offset)
         try:
             return parse(self.reader.readline()).answer
         except (ValueError, KeyError, TypeError):
             raise ArtifactError(
-                f"{self.path} was changed by something else while it was read; run again."
+                f"{self.path} was changed by another program while it was read; run again."
             ) from None
 
     def put(self, key: str, answer: Asked, price: float = 0.0) -> None:
-        """Keep an answer; a Reason is not kept."""
+        """Store an answer; a Reason is not stored."""
         if isinstance(answer, Reason):
             return
         line = {"key": key, "answer": answer._asdict(), "price": price}
@@ -125,7 +124,7 @@ class Answers:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the file against other processes."""
+        """Lock the file against other processes."""
         fcntl.flock(self.file, fcntl.LOCK_EX)
         try:
             yield
@@ -133,7 +132,7 @@ class Answers:
             fcntl.flock(self.file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Make the file durable and close it."""
+        """Sync the file to disk and close it."""
         os.fsync(self.file.fileno())
         self.file.close()
         self.reader.close()
@@ -148,14 +147,13 @@ class Line(NamedTuple):
 
 
 def parse(line: bytes) -> Line:
-    """Read one line."""
     row = json.loads(line)
     kind = Likelihood if "logprob" in row["answer"] else Completion
     return Line(bytes.fromhex(row["key"]), kind(**row["answer"]), float(row["price"]))
 
 
 class Request(NamedTuple):
-    """One thing to ask of a model; equal ones are asked once."""
+    """One request to a model; equal ones are sent once."""
 
     key: str
     asked: Pair | str
@@ -163,7 +161,7 @@ class Request(NamedTuple):
 
 
 def request(kind: Kind, asked: Pair | str, stops: Stops | None = None) -> Request:
-    """A request with the key of what it asks.
+    """Build a request with its key.
 
     >>> asked = Pair("a", "b")
     >>> request("multiple_choice", asked).key == request("loglikelihood", asked).key
@@ -179,7 +177,7 @@ def request(kind: Kind, asked: Pair | str, stops: Stops | None = None) -> Reques
 def requests_of(
     kind: Kind, prompt: str, pairs: tuple[Pair, ...], stops: Stops, repeats: int
 ) -> Iterator[Request]:
-    """What one item asks, in the order in which it is scored; greedy repeats are one request."""
+    """The requests of one item in scoring order; greedy repeats are one request."""
     if kind in ("loglikelihood", "multiple_choice"):
         yield from (request(kind, pair) for pair in pairs)
     elif kind == "loglikelihood_rolling":

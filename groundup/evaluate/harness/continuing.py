@@ -1,8 +1,9 @@
-"""Continuing prompts: many at a time, each until its own end.
+"""Batched completion of prompts, with a shared prefix and stop strings.
 
-Prompts of like length share a batch, what nearly all of them begin with is read once, and rows that
-have ended leave the batch. A text ends before the first of `until`, at an end id of the model, or
-after `max_tokens`. Each row draws from its own seed, so neighbours decide nothing.
+Prompts of similar length share a batch, the prefix of nearly all of them is computed once, and
+finished sequences leave the batch. A completion ends before the first of `until`, at an end id of
+the model, or after `max_tokens`. Each sequence samples with its own generator, so other sequences
+of the batch do not affect it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +20,15 @@ from ..likelihood import evaluating
 from .sharing import CACHE_POSITIONS, BranchingModel, Root, begun, grown, root_of
 
 ROWS = 128
-"""Most rows of a batch."""
+"""Maximum sequences in a batch."""
 COMPACT_BELOW = 0.75
-"""Ended rows are dropped when at most this share still runs: dropping copies the cache."""
-NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are broken.")
+"""Drop finished sequences once at most this share still runs: dropping copies the cache."""
+NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are damaged.")
 
 
 @runtime_checkable
 class Voice(Protocol):
-    """What a text needs of a tokenizer."""
+    """What decoding needs of a tokenizer."""
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -36,7 +37,7 @@ class Voice(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """Ids from here on are never chosen."""
+        """Ids from this one on are never chosen."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -45,40 +46,40 @@ class Voice(Protocol):
 
 
 class Batch(NamedTuple):
-    """Prompts that are continued together."""
+    """Prompts that are completed together."""
 
     places: list[int]
     prompts: list[list[int]]
     """Longest first."""
     batch_tokens: int
-    """Tokens of them that are computed at a time."""
+    """Prompt tokens computed at a time."""
 
 
 def completions(
     model: BranchingModel, voice: Voice, prompts: Sequence[list[int]], stops: Stops, *,
     batch_tokens: int, share: bool = True,
 ) -> Iterator[tuple[int, Completion | Reason]]:  # fmt: skip
-    """Continue prompts of ids; each leaves room for `max_tokens` and comes as soon as it has ended.
+    """Complete tokenized prompts, each of which leaves room for `max_tokens`; yield as they finish.
 
-    batch_tokens  tokens of prompts computed at a time, padding included
-    share         False continues each prompt alone, so that no other can move it by a bit
+    batch_tokens  prompt tokens computed at a time, padding included
+    share_prefix  False completes each prompt alone: bitwise independent of the others
     """
     prefix = root_of(prompts) if share else []
-    parts: list[list[int]] = [[], []]
-    for place, ids in enumerate(prompts):
+    by_prefix: list[list[int]] = [[], []]
+    for index, ids in enumerate(prompts):
         is_inside = len(ids) > len(prefix) > 0 and ids[: len(prefix)] == prefix
-        parts[is_inside].append(place)
+        by_prefix[is_inside].append(index)
     with evaluating(model):
-        for ids, places in (([], parts[0]), (prefix, parts[1])):
-            root = rooted(model, ids, [prompts[i] for i in places])
-            for some in batches(prompts, places, stops.sampling.max_tokens, share):
-                batch = Batch(some, [prompts[i] for i in some], batch_tokens)
+        for ids, indices in (([], by_prefix[0]), (prefix, by_prefix[1])):
+            root = rooted(model, ids, [prompts[i] for i in indices])
+            for batch_indices in batches(prompts, indices, stops.sampling.max_tokens, share):
+                batch = Batch(batch_indices, [prompts[i] for i in batch_indices], batch_tokens)
                 yield from Run(model, voice, stops, batch).answers(root)
 
 
 @torch.inference_mode()
 def rooted(model: BranchingModel, ids: list[int], prompts: Sequence[list[int]]) -> Root:
-    """Read what all prompts begin with, with room for the longest of them."""
+    """Prefill the shared prefix, with room for the longest prompt."""
     if not ids or not prompts:
         return Root([], None)
     return begun(model, ids, max(map(len, prompts)))
@@ -87,7 +88,7 @@ def rooted(model: BranchingModel, ids: list[int], prompts: Sequence[list[int]]) 
 def batches(
     prompts: Sequence[list[int]], places: Sequence[int], new: int, share: bool
 ) -> Iterator[list[int]]:
-    """Places of prompts of like length, longest first."""
+    """Indices of prompts of similar length, longest first."""
     waiting = sorted(places, key=lambda place: -len(prompts[place]))
     while waiting:
         size = CACHE_POSITIONS // (len(prompts[waiting[0]]) + new)
@@ -97,22 +98,22 @@ def batches(
 
 
 class Run:
-    """One batch on its way."""
+    """Decodes one batch."""
 
     def __init__(self, model: BranchingModel, voice: Voice, stops: Stops, batch: Batch) -> None:
         self.model, self.voice, self.stops, self.batch = model, voice, stops, batch
         self.said: list[list[int]] = [[] for _ in batch.places]
         self.rows = list(range(len(batch.places)))
-        """Rows of the state; some may have ended."""
+        """Index of each sequence in the state; some may have finished."""
         self.running = set(self.rows)
         sampling = stops.sampling
         seeds = [sampling.seed] * len(self.rows) if sampling.temperature > 0 else []
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.tail = max((len(text.encode()) for text in stops.until), default=0) + 1
-        """Number of last ids in which a stop that has just been said must lie."""
+        """Number of last ids that must contain a stop string that the newest id completes."""
 
     def answers(self, root: Root) -> Iterator[tuple[int, Completion | Reason]]:
-        """Yield each answer with its place among all prompts."""
+        """Yield each answer with its index among all prompts."""
         state, logits = self.begin(root)
         for _ in range(self.stops.sampling.max_tokens):
             yield from self.unfit(logits)
@@ -129,7 +130,7 @@ class Run:
 
     @torch.inference_mode()
     def begin(self, root: Root) -> tuple[Any, Float[Tensor, "B V"]]:
-        """Read the prompts after the root, those of like length together."""
+        """Prefill the prompts after the shared prefix, those of similar length together."""
         prompts, new = self.batch.prompts, self.stops.sampling.max_tokens
         state, last = grown(
             self.model, root, prompts, len(prompts[0]) + new, self.batch.batch_tokens
@@ -138,11 +139,11 @@ class Run:
 
     @torch.inference_mode()
     def step(self, state: Any, ids: Int[Tensor, " B"]) -> tuple[Any, Float[Tensor, "b V"]]:
-        """Read the chosen ids; rows that have ended are dropped now and then."""
+        """Feed the chosen ids; finished sequences are dropped once they are many."""
         if len(self.running) <= COMPACT_BELOW * len(self.rows):
             kept = [at for at, row in enumerate(self.rows) if row in self.running]
-            places = torch.tensor(kept, device=ids.device)
-            state, ids = self.model.branch(state, places), ids[places]
+            indices = torch.tensor(kept, device=ids.device)
+            state, ids = self.model.branch(state, indices), ids[indices]
             self.rows = [self.rows[at] for at in kept]
         hidden = self.model.extend(state, ids[:, None], torch.ones_like(ids))
         return state, self.logits(hidden[:, -1])
@@ -152,46 +153,46 @@ class Run:
         return torch.nn.functional.linear(hidden, self.model.head)[:, : self.voice.vocab_size]
 
     def choose(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
-        """The next id of each row of the state."""
+        """The next id of each sequence in the state."""
         if not self.generators:
             return logits.argmax(-1)
         generators = [self.generators[row] for row in self.rows]
         return choose(logits.nan_to_num(), self.stops.sampling, generators)
 
     def unfit(self, logits: Float[Tensor, "B V"]) -> Iterator[tuple[int, Reason]]:
-        """End the rows whose logits are not finite."""
+        """End the sequences whose logits are not finite."""
         if bool(torch.isfinite(logits.sum())):
             return
-        is_fit = torch.isfinite(logits).all(-1).tolist()
-        for row, fits in zip(self.rows, is_fit, strict=True):
-            if not fits and row in self.running:
+        is_finite = torch.isfinite(logits).all(-1).tolist()
+        for row, finite in zip(self.rows, is_finite, strict=True):
+            if not finite and row in self.running:
                 self.running.discard(row)
                 yield self.batch.places[row], NOT_FINITE
 
     def ended(self, row: int) -> Completion | None:
-        """The answer, if it ends with the id just said."""
-        said, until = self.said[row], self.stops.until
-        if said[-1] in self.voice.ends:
-            return self.answer(row, self.voice.decode(said[:-1]), "stop")
-        if until and first(self.voice.decode(said[-self.tail :]), until) is not None:
-            text = self.voice.decode(said)
+        """The answer, if the newest id ends it."""
+        ids, until = self.said[row], self.stops.until
+        if ids[-1] in self.voice.ends:
+            return self.answer(row, self.voice.decode(ids[:-1]), "stop")
+        if until and first(self.voice.decode(ids[-self.tail :]), until) is not None:
+            text = self.voice.decode(ids)
             if first(text, until) is not None:
                 return self.answer(row, text, "stop")
-        if len(said) == self.stops.sampling.max_tokens:
-            return self.answer(row, self.voice.decode(said), "length")
+        if len(ids) == self.stops.sampling.max_tokens:
+            return self.answer(row, self.voice.decode(ids), "length")
         return None
 
     def answer(self, row: int, text: str, finish: Any) -> Completion:
-        """The record of an answer, cut before the first stop."""
-        place = first(text, self.stops.until)
-        return Completion(text[:place], finish, len(self.said[row]), len(self.batch.prompts[row]))
+        """Build an answer, truncated before the first stop string."""
+        end = first(text, self.stops.until)
+        return Completion(text[:end], finish, len(self.said[row]), len(self.batch.prompts[row]))
 
 
 def first(text: str, until: Sequence[str]) -> int | None:
-    """Where the first stop begins; None if there is none.
+    """Position of the first stop string; None if there is none.
 
     >>> first("one two three", ["three", "two", ""])
     4
     """
-    found = [text.find(stop) for stop in until if stop]
-    return min((place for place in found if place >= 0), default=None)
+    positions = [text.find(stop) for stop in until if stop]
+    return min((position for position in positions if position >= 0), default=None)

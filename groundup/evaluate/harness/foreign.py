@@ -1,9 +1,9 @@
-"""Directories of Transformers that ours cannot compute, measured through Transformers itself.
+"""Adapters of Transformers models and tokenizers, for architectures that groundup cannot load.
 
-Its network gives hidden states, its cache keeps keys and values, and everything else is the same
-code as for our models. What a measurement relies on is tried when a directory is opened: logits are
-hidden states times the head, no token sees a later one, and rows that branch and are padded compute
-what each computes alone. A model for which that does not hold is refused.
+The network gives hidden states and its cache keeps keys and values; everything else is the same
+code as for groundup's models. Opening a directory tests what scoring relies on: logits are hidden
+states times the head, attention is causal, and branched and padded sequences compute what each
+computes alone. A model that fails a test is rejected.
 """
 
 import copy
@@ -32,16 +32,16 @@ from .ours import digest_of, ends_of
 
 SERVE = "serve it and evaluate the server: groundup evaluate http://HOST/v1#NAME."
 LENGTHS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len")
-"""Names of the context's length in a configuration, as lm-eval looks for it."""
+"""Configuration fields of the context length, in lm-eval's order."""
 CONTEXT_LENGTH = 2048
-"""Where the configuration does not tell."""
+"""Default where the configuration has none."""
 LARGEST_ERROR = {torch.float32: 1e-3, torch.float64: 1e-6}
-"""Of the trials, as a share of the largest value; 0.05 for shorter numbers."""
+"""Tolerance of the tests relative to the largest value; 0.05 for other dtypes."""
 
 
 @dataclass
 class Rows:
-    """What rows have read."""
+    """The state of a batch."""
 
     cache: Any
     mask: Int[Tensor, "B S"]
@@ -50,7 +50,7 @@ class Rows:
 
 
 class ForeignModel:
-    """A causal model of Transformers that branches; fulfils `sharing.BranchingModel`."""
+    """A causal Transformers model; fulfils `BranchingModel`."""
 
     def __init__(self, model: Any, context_length: int) -> None:
         self.model, self.body, self.context_length = model, model.base_model, context_length
@@ -72,21 +72,23 @@ class ForeignModel:
         return self.model.train(mode)
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """Hidden states of whole rows."""
+        """Hidden states of complete sequences."""
         return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
     def begin(self, rows: int, capacity: int) -> Rows:
-        """Empty rows; the cache grows by itself."""
+        """Empty sequences; the cache grows as needed."""
         from transformers import DynamicCache
 
-        place = self.head.device
-        empty = torch.zeros(rows, 0, dtype=torch.long, device=place)
-        return Rows(DynamicCache(), empty, torch.zeros(rows, dtype=torch.long, device=place))
+        device_of_head = self.head.device
+        empty = torch.zeros(rows, 0, dtype=torch.long, device=device_of_head)
+        return Rows(
+            DynamicCache(), empty, torch.zeros(rows, dtype=torch.long, device=device_of_head)
+        )
 
     def extend(
         self, state: Rows, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T D"]:
-        """Read on; ids right of a row's length are padding that no later id attends to."""
+        """Append ids; those beyond a sequence's length are padding, which is never attended."""
         columns = torch.arange(ids.shape[1], device=ids.device)
         state.mask = torch.cat([state.mask, (columns < lengths[:, None]).long()], dim=1)
         more = {self.cache: state.cache}
@@ -97,15 +99,15 @@ class ForeignModel:
         return out.last_hidden_state
 
     def branch(self, state: Rows, rows: Int[Tensor, " b"]) -> Rows:
-        """Copy these rows."""
+        """Copy these sequences."""
         cache = copy.copy(state.cache)
         cache.layers = [copy.copy(layer) for layer in cache.layers]
         if cache.layers:
-            cache.batch_select_indices(rows)  # puts new tensors in the copies' place
+            cache.batch_select_indices(rows)  # replaces the tensors of the copies only
         return Rows(cache, state.mask[rows], state.lengths[rows])
 
     def join(self, states: Sequence[Rows], capacity: int) -> Rows:
-        """All rows together; what shorter ones lack becomes padding."""
+        """Concatenate the sequences, padding the shorter ones."""
         joined = self.begin(0, capacity)
         longest = max(state.mask.shape[1] for state in states)
         for layer in range(len(states[0].cache.layers)):
@@ -121,22 +123,24 @@ class ForeignModel:
 
 
 class ForeignCodec:
-    """A tokenizer of Transformers as lm-eval uses it; fulfils `local.Codec`."""
+    """A Transformers tokenizer as lm-eval uses it; fulfils `local.TokenizerAdapter`."""
 
     def __init__(self, tokenizer: Any, path: Path, vocab_size: int) -> None:
-        """Wrap a tokenizer; ArtifactError if it has no token that begins or ends a text."""
+        """Wrap a tokenizer; ArtifactError if it has neither bos nor eos."""
         self.tokenizer, self.vocab_size, self.path = tokenizer, vocab_size, path
         first = tokenizer.bos_token_id
         self.first = tokenizer.eos_token_id if first is None else first
         if self.first is None:
-            raise ArtifactError(f"{path} has neither a bos nor an eos token to begin a text with.")
+            raise ArtifactError(
+                f"{path} has neither a bos nor an eos token; one must start each text."
+            )
         ends = ends_of(path, vocab_size)
         self.ends = tuple(ends or [tokenizer.eos_token_id or self.first])
         self.begins = tokenizer.decode([self.first])
 
     @property
     def signature(self) -> str:
-        """Which ids a text becomes."""
+        """What affects the ids of a text."""
         file = self.path / "tokenizer.json"
         name = hash_file(file)[:12] if file.is_file() else type(self.tokenizer).__name__
         return (
@@ -144,23 +148,23 @@ class ForeignCodec:
         )
 
     def bare(self, text: str) -> list[int]:
-        """Ids of a text with nothing put before it."""
+        """Ids of a text without special tokens."""
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def encode(self, text: str, whole: bool = True) -> list[int]:
-        """Ids of a text; what the tokenizer puts before it is not put there twice."""
+        """Ids of a text; special tokens are not added twice."""
         if not whole or (self.begins and text.startswith(self.begins)):
             return self.bare(text)
         return self.tokenizer.encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids, special tokens left out."""
+        """Text of the ids, without special tokens."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation by the directory's own template; ConfigError if it has none."""
+        """The conversation in the directory's chat template; ConfigError if it has none."""
         if not self.tokenizer.chat_template:
-            raise ConfigError(f"{self.path} has no chat template; ask without --chat-template.")
+            raise ConfigError(f"{self.path} has no chat template; omit --chat-template.")
         messages = [message._asdict() for message in conversation]
         return self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
@@ -170,16 +174,16 @@ class ForeignCodec:
 def open_foreign(
     path: Path, *, dtype: torch.dtype | None = None, reading: Reading = AS_USUAL
 ) -> LocalModel:
-    """Open a causal model's directory by Transformers: safetensors only, no code of others.
+    """Open a causal model with Transformers: safetensors only, no remote code.
 
-    Raises MissingExtra without Transformers and ArtifactError for a model that cannot be measured.
+    Raises MissingExtra without Transformers and ArtifactError for a model that cannot be scored.
     """
     try:
         import transformers
     except ImportError:
         raise MissingExtra("transformers", "transformers") from None
     try:
-        # Without the False, Transformers asks on the terminal whether to run a directory's code.
+        # Without trust_remote_code=False, Transformers asks on the terminal whether to run code.
         config = transformers.AutoConfig.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
@@ -191,8 +195,8 @@ def open_foreign(
             path, local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise ArtifactError(f"Transformers cannot open {path}: {said}") from None
+        message = " ".join(str(error).split())[:300]
+        raise ArtifactError(f"Transformers cannot open {path}: {message}") from None
     network = ForeignModel(model.to(device.pick()), context_of(config, tokenizer))
     codec = ForeignCodec(tokenizer, path, network.head.shape[0])
     check(network, path, config, reading)
@@ -200,22 +204,26 @@ def open_foreign(
 
 
 def context_of(config: Any, tokenizer: Any) -> int:
-    """Most positions of a row, as lm-eval finds it."""
+    """The context length, as lm-eval finds it."""
     config = getattr(config, "get_text_config", lambda: config)()
-    found = [getattr(config, name, None) for name in LENGTHS]
-    found += [getattr(tokenizer, "model_max_length", None)]
-    return next((int(n) for n in found if n and n < 10**9), CONTEXT_LENGTH)
+    values = [getattr(config, name, None) for name in LENGTHS]
+    values += [getattr(tokenizer, "model_max_length", None)]
+    return next((int(n) for n in values if n and n < 10**9), CONTEXT_LENGTH)
 
 
 @torch.inference_mode()
 def check(network: ForeignModel, path: Path, config: Any, reading: Reading) -> None:
-    """Try what measuring relies on; ArtifactError naming what does not hold."""
-    slides = getattr(config, "sliding_window", None)
-    if slides and getattr(config, "use_sliding_window", True) and slides < network.context_length:
+    """Test what scoring relies on; ArtifactError naming what fails."""
+    sliding_window = getattr(config, "sliding_window", None)
+    if (
+        sliding_window
+        and getattr(config, "use_sliding_window", True)
+        and sliding_window < network.context_length
+    ):
         if not reading.invariant:
             raise ArtifactError(
-                f"{path} reads through a window of {slides} tokens, which padding would move; "
-                f"set invariant=true, or {SERVE}"
+                f"{path} has a sliding window of {sliding_window} tokens, which padding would "
+                f"shift; set invariant=true, or {SERVE}"
             )
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(network.head.shape[0], (2, 12), generator=generator).to(network.head.device)
@@ -229,34 +237,33 @@ def check(network: ForeignModel, path: Path, config: Any, reading: Reading) -> N
     changed = ids.clone()
     changed[:, -1] = (ids[:, -1] + 1) % network.head.shape[0]
     if not near(network.forward(changed)[:, :-1], hidden[:, :-1]):
-        raise ArtifactError(f"{path} sees later tokens, so it is no model that predicts the next.")
+        raise ArtifactError(f"{path} is not causal: its tokens attend to later ones.")
     try:
-        goes_on = branches(network, ids)
-    except Exception:  # a network of another kind fails in ways of its own
-        goes_on = False
-    if not goes_on:
+        is_exact = branches(network, ids)
+    except Exception:  # another cache implementation may raise anything
+        is_exact = False
+    if not is_exact:
         raise ArtifactError(
-            f"Rows of {path} that branch or are padded do not compute what each computes alone; "
-            f"{SERVE}"
+            f"Branched or padded sequences of {path} do not compute what each computes "
+            f"alone; {SERVE}"
         )
 
 
 def branches(network: ForeignModel, ids: Int[Tensor, "2 12"]) -> bool:
-    """Whether two rows that share a beginning and are padded compute what each computes alone."""
+    """Whether two padded sequences with a shared prefix compute what each computes alone."""
     state = network.begin(1, 12)
     network.extend(state, ids[:1, :5], torch.tensor([5], device=ids.device))
     zeros, lengths = (torch.tensor(row, device=ids.device) for row in ([0, 0], [2, 4]))
-    twigs = network.branch(state, zeros)
-    network.extend(twigs, ids[:1, 5:9].expand(2, 4), lengths)
-    twigs = network.join([network.branch(twigs, zeros[:1] + row) for row in (0, 1)], 12)
-    more = network.extend(twigs, ids[:, 9:], torch.tensor([3, 3], device=ids.device))
+    branched = network.branch(state, zeros)
+    network.extend(branched, ids[:1, 5:9].expand(2, 4), lengths)
+    branched = network.join([network.branch(branched, zeros[:1] + row) for row in (0, 1)], 12)
+    more = network.extend(branched, ids[:, 9:], torch.tensor([3, 3], device=ids.device))
     rows = [torch.cat([ids[0, : 5 + n], ids[row, 9:]]) for row, n in enumerate((2, 4))]
     alone = torch.cat([network.forward(row[None])[:, -3:] for row in rows])
     return near(more, alone)
 
 
 def near(found: Tensor, expected: Tensor) -> bool:
-    """Whether two results agree as far as their numbers' format allows."""
     error = (found - expected).abs().max()
     largest = LARGEST_ERROR.get(found.dtype, 0.05)
     return bool(error <= largest * expected.abs().max().clamp(min=1e-6))

@@ -1,15 +1,15 @@
-"""Models on this machine as a measurement asks them: text in, likelihoods or text out.
+"""Local models for evaluation: text in, likelihoods or text out.
 
-Text becomes ids by the rule of lm-eval's Hugging Face backend, so that numbers are the same:
+Text is tokenized as in lm-eval's Hugging Face backend, so that scores are equal:
 
-    pair       spaces at the end of a context go to the continuation; both are encoded together, and
-               what exceeds the context's own ids is the continuation
-    no context the id that texts begin with (bos, else eos) stands for it
-    too long   a context loses ids at its beginning, and the answer tells how many
-    rolling    the same first id, then windows of the context's length: disjoint ones of which the
-               last is full, or overlapping ones that start `stride` ids apart
+    pair        trailing spaces of a context move to the continuation; both are encoded together,
+                and the ids after the context's own are the continuation's
+    no context  bos, else eos, is the context
+    too long    a context is truncated on the left, and the answer says by how many ids
+    rolling     the same first id, then windows of the context's length: disjoint ones, of which the
+                last is full, or overlapping ones that start `stride` ids apart
 
-`invariant` computes every request alone and without padding: no batch can move a score by a bit.
+`invariant` computes every request alone and without padding: scores do not depend on batching.
 """
 
 from collections import Counter
@@ -33,27 +33,27 @@ from .continuing import NOT_FINITE, Voice, completions
 from .sharing import BranchingModel, TokenPair, pair_scores
 
 BATCH_TOKENS = {"cpu": 512}
-"""Tokens computed at a time by kind of device; more take a fifth longer a token on CPUs, whose
-caches they leave."""
+"""Tokens computed at a time by device type. More exceed a CPU's caches and take a fifth longer per
+token."""
 OTHER_BATCH_TOKENS = 32_768
 
 
 @runtime_checkable
 class Codec(Voice, Protocol):
-    """A tokenizer as measurements use it."""
+    """What evaluation needs of a tokenizer."""
 
     @property
     def first(self) -> int:
-        """Id that stands for an empty context."""
+        """Id that replaces an empty context."""
         ...
 
     @property
     def signature(self) -> str:
-        """What moves the ids: `tokenizer:…|specials:plain`."""
+        """What affects the ids: `tokenizer:…|specials:plain`."""
         ...
 
     def encode(self, text: str, whole: bool = True) -> list[int]:
-        """Ids of a text; `whole` adds what the tokenizer puts before every text."""
+        """Ids of a text, by default with the special tokens that the tokenizer puts before it."""
         ...
 
     def render(self, conversation: Conversation) -> str:
@@ -62,16 +62,16 @@ class Codec(Voice, Protocol):
 
 
 class Reading(NamedTuple):
-    """How a model on this machine reads."""
+    """How a local model computes scores."""
 
     batch_tokens: int = 0
-    """Tokens computed at a time; 0 is what suits the device."""
+    """Tokens computed at a time; 0 chooses by device."""
     invariant: bool = False
-    """Compute every request alone, so that batches cannot move a score."""
+    """Compute every request alone, so that scores do not depend on batching."""
     window: int = 0
-    """Most ids read at a time in `rolling`; 0 is the model's context."""
+    """Window of `rolling` in ids; 0 is the model's context."""
     stride: int = 0
-    """Ids between the starts of overlapping windows; 0 is disjoint ones."""
+    """Ids between the starts of overlapping windows; 0 is disjoint windows."""
 
 
 AS_USUAL = Reading()
@@ -84,15 +84,12 @@ class LocalModel:
         self, network: BranchingModel, codec: Codec, *, name: str, digest: str,
         reading: Reading = AS_USUAL,
     ) -> None:  # fmt: skip
-        """Put them together.
-
-        Raises ConfigError for a window or stride that the model cannot read with.
-        """
+        """Combine them; ConfigError for a window or stride that does not fit the model."""
         context = network.context_length
         if not 0 <= reading.window <= context:
             raise ConfigError(
                 f"window={reading.window} does not fit the model's context_length={context}; "
-                f"set window={context} or leave it out."
+                f"set window={context} or omit it."
             )
         if reading.stride:
             check_stride(reading.window or context, reading.stride)
@@ -104,7 +101,7 @@ class LocalModel:
 
     @property
     def signature(self) -> str:
-        """What else moves a score."""
+        """What else affects a score."""
         context, reading = self.network.context_length, self.reading
         dtype = str(self.network.head.dtype).removeprefix("torch.")
         batch = f"alone|threads:{torch.get_num_threads()}" if reading.invariant else "shared"
@@ -115,127 +112,127 @@ class LocalModel:
         )
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in the model's own chat format, up to where its answer begins."""
+        """The conversation in the model's own chat format, with the generation prompt."""
         return self.codec.render(conversation)
 
     def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
         """Likelihood of each continuation after its context."""
-        asked = Asked()
+        requests = Asked()
         encode = encoder(self.codec)
-        for place, pair in enumerate(pairs):
-            found = self.token_pair(pair, encode)
-            if isinstance(found, Reason):
-                yield place, found
+        for index, pair in enumerate(pairs):
+            truncated = self.token_pair(pair, encode)
+            if isinstance(truncated, Reason):
+                yield index, truncated
             else:
-                asked.add(place, found.ids, len(found.ids.continuation), found.cut)
-        yield from asked.answers(self.pair_scores(asked.rows))
+                requests.add(index, truncated.ids, len(truncated.ids.continuation), truncated.cut)
+        yield from requests.answers(self.pair_scores(requests.rows))
 
     def token_pair(self, pair: Pair, encode: "Encode") -> "CutPair | Reason":
-        """Ids of a pair, its context cut to what the model reads."""
+        """Ids of a pair, its context truncated to what the model can read."""
         context, continuation = pair
-        kept = context.rstrip()
-        continuation, context = context[len(kept) :] + continuation, kept
+        stripped = context.rstrip()
+        continuation, context = context[len(stripped) :] + continuation, stripped
         if not is_text(context + continuation):
             return NOT_TEXT
         if context:
-            before = encode(context)
-            ids = self.codec.encode(context + continuation)[len(before) :]
+            context_ids = encode(context)
+            ids = self.codec.encode(context + continuation)[len(context_ids) :]
         else:
-            before, ids = [self.codec.first], self.codec.encode(continuation, whole=False)
-            if ids[:1] == before:
+            context_ids, ids = [self.codec.first], self.codec.encode(continuation, whole=False)
+            if ids[:1] == context_ids:
                 ids = ids[1:]
-        if not before or not ids:
+        if not context_ids or not ids:
             return Reason("empty_continuation", "The continuation has no ids of its own to score.")
         limit = self.network.context_length
         if len(ids) > limit:
             return too_long(f"The continuation has {len(ids)} tokens", limit)
-        cut = max(0, len(before) + len(ids) - limit - 1)
-        return CutPair(TokenPair(before[cut:], ids), cut)
+        num_truncated = max(0, len(context_ids) + len(ids) - limit - 1)
+        return CutPair(TokenPair(context_ids[num_truncated:], ids), num_truncated)
 
     def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Likelihood of whole texts, each token scored exactly once."""
-        rows = Asked()
-        for place, text in enumerate(texts):
+        """Likelihood of complete texts, each token scored exactly once."""
+        requests = Asked()
+        for index, text in enumerate(texts):
             ids = self.codec.encode(text) if is_text(text) else []
             if ids:
-                rows.add(place, [self.codec.first, *ids], len(ids))
+                requests.add(index, [self.codec.first, *ids], len(ids))
             else:
-                yield place, NOT_TEXT if text else Reason("empty_text", "The text is empty.")
-        yield from rows.answers(self.row_scores(rows.rows))
+                yield index, NOT_TEXT if text else Reason("empty_text", "The text is empty.")
+        yield from requests.answers(self.row_scores(requests.rows))
 
     def row_scores(self, rows: Sequence[list[int]]) -> Iterator[RowScore]:
-        """Score rows of ids in windows; a row comes when its last window is computed."""
+        """Score sequences in windows; each is yielded once its last window is computed."""
         window, stride = self.reading.window or self.network.context_length, self.reading.stride
         pairs, owners = list[TokenPair](), list[int]()
         for number, row in enumerate(rows):
             size = len(row)
-            cut = windows(size, window, stride) if stride else disjoint(size, window)
-            for start, end, first in cut:
+            spans = windows(size, window, stride) if stride else disjoint(size, window)
+            for start, end, first in spans:
                 pairs.append(TokenPair(row[start:first], row[first : end + 1]))
                 owners.append(number)
-        left, nats, misses = Counter(owners), [0.0] * len(rows), [0] * len(rows)
-        for place, some, is_greedy in self.pair_scores(pairs):
-            number = owners[place]
-            nats[number] += some
+        remaining, nats, misses = Counter(owners), [0.0] * len(rows), [0] * len(rows)
+        for index, window_nats, is_greedy in self.pair_scores(pairs):
+            number = owners[index]
+            nats[number] += window_nats
             misses[number] += not is_greedy
-            left[number] -= 1
-            if not left[number]:
+            remaining[number] -= 1
+            if not remaining[number]:
                 yield RowScore(number, nats[number], not misses[number])
 
     def pair_scores(self, pairs: Sequence[TokenPair]) -> Iterator[RowScore]:
-        """Score pairs of ids as this model reads."""
+        """Score tokenized pairs with this model's options."""
         share = not self.reading.invariant
         return pair_scores(self.network, pairs, batch_tokens=self.batch_tokens, share=share)
 
     def complete(
         self, prompts: Sequence[str], stops: Stops
     ) -> Iterator[tuple[int, Completion | Reason]]:
-        """Continue each prompt; one without room for `max_tokens` is cut at its beginning."""
+        """Complete each prompt, truncated on the left to leave room for `max_tokens`."""
         new, context = stops.sampling.max_tokens, self.network.context_length
         if new < 1:
             raise ConfigError(f"Sampling.max_tokens must be 1 or more; got {new}.")
-        places, rows, cuts = list[int](), list[list[int]](), list[int]()
-        for place, prompt in enumerate(prompts):
+        indices, sequences, truncated = list[int](), list[list[int]](), list[int]()
+        for index, prompt in enumerate(prompts):
             if not is_text(prompt):
-                yield place, NOT_TEXT
+                yield index, NOT_TEXT
             elif new >= context:
-                yield place, too_long(f"An answer of max_tokens={new}", context - 1)
+                yield index, too_long(f"An answer of max_tokens={new}", context - 1)
             else:
                 ids = self.codec.encode(prompt) or [self.codec.first]
-                places.append(place)
-                rows.append(ids[new - context :])
-                cuts.append(len(ids) - len(rows[-1]))
-        found = completions(
-            self.network, self.codec, rows, stops, batch_tokens=self.batch_tokens,
+                indices.append(index)
+                sequences.append(ids[new - context :])
+                truncated.append(len(ids) - len(sequences[-1]))
+        answers = completions(
+            self.network, self.codec, sequences, stops, batch_tokens=self.batch_tokens,
             share=not self.reading.invariant,
         )  # fmt: skip
-        for row, answer in found:
+        for number, answer in answers:
             if isinstance(answer, Completion):
-                answer = answer._replace(cut=cuts[row])
-            yield places[row], answer
+                answer = answer._replace(cut=truncated[number])
+            yield indices[number], answer
 
 
 class CutPair(NamedTuple):
-    """Ids of a pair and how many its context lost."""
+    """A tokenized pair and how many ids its context lost."""
 
     ids: TokenPair
     cut: int
 
 
 class Asked:
-    """Requests that can be computed, and where their answers belong."""
+    """Requests to compute, with the indices of their answers."""
 
     def __init__(self) -> None:
         self.rows: list[Any] = []
         self.known: list[tuple[int, int, int]] = []
 
     def add(self, place: int, row: Any, tokens: int, cut: int = 0) -> None:
-        """Add one with the number of its scored tokens."""
+        """Add a request with its number of scored tokens."""
         self.rows.append(row)
         self.known.append((place, tokens, cut))
 
     def answers(self, scores: Iterator[RowScore]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Turn scores into likelihoods at their places."""
+        """Convert scores to likelihoods with their indices."""
         for row, nats, is_greedy in scores:
             place, tokens, cut = self.known[row]
             is_finite = abs(nats) < float("inf")
@@ -244,16 +241,16 @@ class Asked:
 
 Encode = Callable[[str], list[int]]
 
-NOT_TEXT = Reason("not_text", "The text holds half a surrogate pair, which no UTF-8 can carry.")
+NOT_TEXT = Reason("not_text", "The text has a lone surrogate, which UTF-8 cannot encode.")
 
 
 def too_long(what: str, limit: int) -> Reason:
-    """Why a request does not fit."""
-    return Reason("too_long", f"{what} and the model reads {limit}; make it shorter.")
+    """The Reason of a request that does not fit the context."""
+    return Reason("too_long", f"{what} and the model reads {limit}; shorten it.")
 
 
 def is_text(text: str) -> bool:
-    """Whether a text can be written as UTF-8."""
+    """Whether UTF-8 can encode the text."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -262,14 +259,14 @@ def is_text(text: str) -> bool:
 
 
 def encoder(codec: Codec) -> Encode:
-    """Encode texts, the last few remembered: options share their context."""
-    known: dict[str, list[int]] = {}
+    """A memoized `encode`: options share their context."""
+    cache: dict[str, list[int]] = {}
 
     def encode(text: str) -> list[int]:
-        if text not in known:
-            if len(known) >= 64:
-                known.pop(next(iter(known)))
-            known[text] = codec.encode(text)
-        return known[text]
+        if text not in cache:
+            if len(cache) >= 64:
+                cache.pop(next(iter(cache)))
+            cache[text] = codec.encode(text)
+        return cache[text]
 
     return encode

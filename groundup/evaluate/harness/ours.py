@@ -1,4 +1,4 @@
-"""A model of ours as the harness uses it: it reads on from any state, and states branch."""
+"""Adapters of groundup's models and tokenizers for the harness, with branching KV caches."""
 
 import copy
 import json
@@ -38,33 +38,30 @@ from groundup.tokenizer import (
 from .local import AS_USUAL, LocalModel, Reading
 
 DECIDES = ("*.safetensors", "*.json", "*.jinja", "*.model")
-"""Files of a model directory that decide what it answers."""
+"""Files of a model directory that determine its answers."""
 
 
 @dataclass
 class Rows:
-    """What rows have read: keys and values, and how many ids without padding."""
+    """The state of a batch: its cache, and each sequence's length without padding."""
 
     cache: Cache
     lengths: Int[Tensor, " B"]
     is_even: bool = True
-    """Whether no row has padding."""
+    """Whether no sequence has padding."""
 
 
 class OurModel:
-    """A Transformer that branches; fulfils `sharing.BranchingModel`."""
+    """A Transformer that branches; fulfils `BranchingModel`."""
 
     def __init__(self, model: Transformer) -> None:
-        """Take a decoder whose logits are products with its head.
-
-        Raises ConfigError for any other.
-        """
+        """Wrap a decoder whose logits are hidden states times its head, else ConfigError."""
         output = model.config.output
         if model.config.kind != "decoder" or output.bias or output.softcap is not None:
             raise ConfigError(
-                f"Scoring takes decoders without output bias and soft cap; this model is of kind "
+                f"Scoring needs a decoder without output bias and soft cap; got kind "
                 f"{model.config.kind!r} with output.bias={output.bias} and "
-                f"softcap={output.softcap}. hf:DIR scores it with Transformers."
+                f"softcap={output.softcap}; use hf:DIR to score it with Transformers."
             )
         self.model = model
 
@@ -80,7 +77,7 @@ class OurModel:
 
     @property
     def context_length(self) -> int:
-        """Most positions of a row."""
+        """Maximum positions of a sequence."""
         return self.model.config.context_length
 
     def train(self, mode: bool = True) -> object:
@@ -88,11 +85,11 @@ class OurModel:
         return self.model.train(mode)
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """Hidden states of whole rows, as the head meets them."""
+        """Hidden states of complete sequences, as the head reads them."""
         return self.model.readout(self.model(ids))
 
     def begin(self, rows: int, capacity: int) -> Rows:
-        """Empty rows with room for so many positions."""
+        """Empty sequences with room for `capacity` positions."""
         head = self.head
         cache = Cache(self.model.config, rows, capacity, head.dtype, head.device)
         return Rows(cache, torch.zeros(rows, dtype=torch.long, device=head.device))
@@ -100,7 +97,7 @@ class OurModel:
     def extend(
         self, state: Rows, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T D"]:
-        """Read on; ids right of a row's length are padding that no later id attends to."""
+        """Append ids; those beyond a sequence's length are padding, which is never attended."""
         columns = torch.arange(ids.shape[1], device=ids.device)
         is_full = ids.shape[1] == 1 or bool((lengths == ids.shape[1]).all())
         documents = None
@@ -113,13 +110,13 @@ class OurModel:
         return self.model.readout(hidden)
 
     def branch(self, state: Rows, rows: Int[Tensor, " b"]) -> Rows:
-        """Copy these rows."""
-        cache = copy.copy(state.cache)  # `select` then puts new tensors in the copy's place
+        """Copy these sequences."""
+        cache = copy.copy(state.cache)  # `select` then replaces the tensors of the copy only
         cache.select(rows)
         return Rows(cache, state.lengths[rows], state.is_even)
 
     def join(self, states: Sequence[Rows], capacity: int) -> Rows:
-        """All rows together; what shorter ones lack becomes padding."""
+        """Concatenate the sequences, padding the shorter ones."""
         lengths = torch.cat([state.lengths for state in states])
         joined = self.begin(len(lengths), capacity)
         cache, start = joined.cache, 0
@@ -129,8 +126,8 @@ class OurModel:
             here, old = slice(start, start + len(state.lengths)), state.cache
             for new, source in zip(cache.keys + cache.values, old.keys + old.values, strict=True):
                 new[here, :, : old.length] = source[:, :, : old.length]
-            known = old.documents
-            documents[here, : old.length] = 0 if known is None else known
+            old_documents = old.documents
+            documents[here, : old.length] = 0 if old_documents is None else old_documents
             start = here.stop
         is_even = bool((documents == 0).all())
         cache.begin(longest, None if is_even else documents)
@@ -139,7 +136,7 @@ class OurModel:
 
 
 class OurCodec:
-    """Our tokenizer as measurements use it; fulfils `local.Codec`."""
+    """groundup's tokenizer; fulfils `local.TokenizerAdapter`."""
 
     def __init__(
         self, tokenizer: Tokenizer, ends: Sequence[int] = (), *, chat: bool = False,
@@ -147,10 +144,9 @@ class OurCodec:
     ) -> None:  # fmt: skip
         """Wrap a tokenizer.
 
-        ends  ids that end a text; default: every special token
-        chat  whether special tokens spelt in a text are those tokens, as a rendered chat needs;
-              else they are plain text
-        template  the model's chat format: another's, or the text of ours; None has none
+        end_ids   ids that end a text; default: every special token
+        chat      whether special tokens spelled in a text are parsed, as a rendered chat needs
+        template  the model's chat template, imported or groundup's own; None if it has none
         """
         self.template = template
         self.tokenizer, self.chat = tokenizer, chat
@@ -169,7 +165,7 @@ class OurCodec:
 
     @property
     def signature(self) -> str:
-        """Which ids a text becomes."""
+        """What affects the ids of a text."""
         specials = "read" if self.chat else "plain"
         ids = f"tokenizer:{self.tokenizer.digest[:12]}|specials:{specials}"
         ids += f"|begins:{len(self.before)}" if self.before else ""
@@ -179,7 +175,7 @@ class OurCodec:
         return f"{ids}|template:{template_digest(source)[:12] if source else 'none'}"
 
     def encode(self, text: str, whole: bool = True) -> list[int]:
-        """Ids of a text; a whole one begins as its maker's texts do, and once if it says so."""
+        """Ids of a text, by default with the tokenizer's prefix, unless the text spells it."""
         if not self.chat:
             ids = self.tokenizer.encode(text)
             return [*self.before, *ids] if whole else ids
@@ -193,18 +189,18 @@ class OurCodec:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids, special tokens left out."""
+        """Text of the ids, without special tokens."""
         return self.tokenizer.decode(token for token in ids if token not in self.special_ids)
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in the model's chat format, the assistant's turn opened.
+        """The conversation in the model's chat format, with the generation prompt.
 
         Raises ConfigError if the model has none.
         """
         if self.template is None:
             raise ConfigError(
-                "The model's directory has no chat_template.jinja; ask without --chat-template, or "
-                "tune the model on conversations."
+                "The model's directory has no chat_template.jinja; omit --chat-template, or tune "
+                "the model on conversations."
             )
         if isinstance(self.template, ChatTemplate):
             return self.template.text(conversation, add_generation_prompt=True)
@@ -212,10 +208,7 @@ class OurCodec:
 
 
 def first_of(tokenizer: Tokenizer, before: Sequence[int], ends: Sequence[int]) -> int:
-    """The id that stands for an empty context.
-
-    Of another's tokenizer it is bos, put before texts or not, else eos, as in lm-eval.
-    """
+    """The id of an empty context; for an imported tokenizer bos, else eos, as in lm-eval."""
     if not isinstance(tokenizer, ImportedTokenizer):
         return tokenizer.specials.get(DOCUMENT_END, ends[0])
     roles = tokenizer.role_ids
@@ -226,7 +219,7 @@ def open_ours(
     path: Path, *, dtype: torch.dtype | None = None, chat: bool = False,
     reading: Reading = AS_USUAL,
 ) -> LocalModel:  # fmt: skip
-    """Open a model directory of ours, or one of Transformers that ours can compute.
+    """Open a groundup model, or a Transformers directory of a supported architecture.
 
     Raises ArtifactError or DataError for any other.
     """
@@ -234,7 +227,7 @@ def open_ours(
     if ids_needed(tokenizer) > model.config.vocab_size:
         raise ArtifactError(
             f"{path} has a tokenizer of {ids_needed(tokenizer)} ids and a model of "
-            f"{model.config.vocab_size}: they were not made for each other."
+            f"{model.config.vocab_size}; use the tokenizer that the model was trained with."
         )
     network = OurModel(model.to(device.pick()))
     ends = ends_of(path, tokenizer.vocab_size)
@@ -244,28 +237,28 @@ def open_ours(
 
 
 def chat_format(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:
-    """A directory's chat format: another's template, the text of ours, or None for none."""
-    found = template_of(path, tokenizer)
-    if found is not None:
-        return found
-    told = tokenizer.settings.get("chat_template") if isinstance(
+    """A directory's chat template: imported, groundup's own, or None."""
+    imported = template_of(path, tokenizer)
+    if imported is not None:
+        return imported
+    has_template = tokenizer.settings.get("chat_template") if isinstance(
         tokenizer, ImportedTokenizer) else (path / "chat_template.jinja").is_file()  # fmt: skip
-    return TEMPLATE if told else None
+    return TEMPLATE if has_template else None
 
 
 def ends_of(path: Path, vocab_size: int) -> list[int]:
-    """Ids that end a text as the directory says; none if it does not say."""
+    """The end ids in a directory's configuration; empty if it names none."""
     for name in ("generation_config.json", "config.json"):
         if (path / name).is_file():
-            found = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
-            ids = [found] if isinstance(found, int) else found or []
+            value = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
+            ids = [value] if isinstance(value, int) else value or []
             if ids:
                 return [token for token in ids if 0 <= token < vocab_size]
     return []
 
 
 def digest_of(path: Path) -> str:
-    """An artifact's id; of another directory, the hash of what decides its answers."""
+    """An artifact's id; for any other directory, the hash of its DIGEST_FILES."""
     if (path / "manifest.json").is_file():
         return Artifact.open(path, "model").id
     files = sorted({file for pattern in DECIDES for file in path.glob(pattern)})

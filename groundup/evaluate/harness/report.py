@@ -1,9 +1,9 @@
-"""The report of an evaluation: every number with its interval, and the samples that it came from.
+"""The report of an evaluation: every measure with its interval, and the samples behind it.
 
     DIR/report.json          what was scored, how, and each task's measures
-    DIR/samples/TASK.jsonl   one row a sample: prompt, answers, scores, or why there is none
+    DIR/samples/TASK.jsonl   one row per sample: prompt, answers, scores, or why there is none
 
-One reader serves whoever shows, compares or gates it. Knows no model and no task.
+No model and no task here.
 """
 
 import json
@@ -28,7 +28,7 @@ from groundup.measure import Interval
 
 FORMAT = 1
 BY_SIZE, EACH_ONCE = "mean of tasks by size", "mean of tasks"
-"""How a group's number is made: a task counts as often as it has samples, or once."""
+"""Aggregations of a group: tasks weighted by their number of samples, or equally."""
 BASELINE = "ledger/baseline.jsonl"
 HEAD = ("task", "measure", "result", "unit", "n", "undefined", "unparsed", "unanswered")
 RIGHT = ("n", "undefined", "unparsed", "unanswered")
@@ -44,11 +44,11 @@ class Subject(NamedTuple):
 
 
 class MeasureReport(NamedTuple):
-    """One number of a task or a group."""
+    """One measure of a task or a group."""
 
     name: str
     filter: str
-    """Name of the pipeline that read the answers, or "none"."""
+    """Name of the filter pipeline, or "none"."""
     better: Literal["higher", "lower"]
     unit: str
     aggregation: str
@@ -57,11 +57,11 @@ class MeasureReport(NamedTuple):
     n_scored: int
     n_undefined: int
     reasons: dict[str, int]
-    """How many samples have no number, by the code of their Reason."""
+    """Number of samples without a score, by the code of their Reason."""
     unparsed: int
     """Samples in whose answers the filter found nothing."""
     unanswered: int = 0
-    """Samples whose answers were finished and held no text; they are scored as wrong."""
+    """Samples with finished answers without text; they are scored as wrong."""
 
     @property
     def key(self) -> str:
@@ -70,34 +70,34 @@ class MeasureReport(NamedTuple):
 
 
 class TaskReport(NamedTuple):
-    """What a task's samples gave."""
+    """The results of a task."""
 
     name: str
     kind: str
     version: str
     signature: str
     samples_sha256: str
-    """Of what was scored: every sample's id, prompt, options and target."""
+    """Hash of every sample's id, prompt, options and target."""
     samples: int
     measures: tuple[MeasureReport, ...]
 
 
 def setting_of(subject: str, task: str, limit: int | None = None) -> str:
-    """What besides the weights decided the answers to a task, as a digest of two signatures.
+    """Digest of what determines the answers to a task in addition to the weights.
 
-    The subject's tells format, prompt and precision, the task's examples, filters and wording. A
-    limit is a setting too: who tries several has tried several candidates.
+    The subject's signature has format, prompt and precision, the task's has examples, filters and
+    wording. A limit is a setting too: each one tried is another candidate.
     """
     return digest([subject, task] if limit is None else [subject, task, limit])[:16]
 
 
 class Access(NamedTuple):
-    """A line that this evaluation left in a test set's ledger."""
+    """The line that this evaluation added to a test set's ledger."""
 
     testset: str
     """Id of the test set, or of the tokens."""
     candidate: str
-    """What was counted: `measure.Look.candidate`."""
+    """The candidate that was counted: `measure.Look.candidate`."""
     line: str
     """Hash of the line."""
 
@@ -111,21 +111,21 @@ class GroupReport(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What the model was asked for."""
+    """Requests and tokens of an evaluation."""
 
     requests: int = 0
-    """Asked of the model; answers from a cache are not among them."""
+    """Sent to the model; answers from a cache are not counted."""
     prompt_tokens: int = 0
     tokens: int = 0
     """Generated or scored."""
     cached: int = 0
-    """Requests whose answer was known."""
+    """Requests answered from a cache."""
     price: float | None = None
-    """In the currency of the endpoint's price list; None without one."""
+    """In the currency of the endpoint's prices; None without them."""
 
 
 class Report(NamedTuple):
-    """A whole evaluation, without its samples."""
+    """A complete evaluation, without its samples."""
 
     subject: Subject
     tasks: tuple[TaskReport, ...]
@@ -133,10 +133,10 @@ class Report(NamedTuple):
     cost: Cost = Cost()
     seconds: float = 0.0
     accesses: tuple[Access, ...] = ()
-    """Its looks at test sets, as they were recorded."""
+    """Its test-set accesses, as recorded."""
 
     def task(self, name: str) -> TaskReport:
-        """The task of this name; DataError lists those there are."""
+        """The task of this name; DataError lists the existing ones."""
         for task in self.tasks:
             if task.name == name:
                 return task
@@ -156,8 +156,10 @@ class Report(NamedTuple):
         }
 
     def __str__(self) -> str:
-        """An aligned table with a line a measure."""
-        return table([HEAD, *(cells(part, one) for part in self.parts() for one in part.measures)])
+        """An aligned table with one line per measure."""
+        return table(
+            [HEAD, *(cells(part, each) for part in self.parts() for each in part.measures)]
+        )
 
     def parts(self) -> tuple[TaskReport | GroupReport, ...]:
         """The groups, then the tasks."""
@@ -165,15 +167,15 @@ class Report(NamedTuple):
 
 
 def cells(part: TaskReport | GroupReport, one: MeasureReport) -> tuple[str, ...]:
-    """A measure as text, a cell a column of HEAD."""
+    """A measure as text, one cell per column of HEAD."""
     result = one.result
-    shown = f"undefined: {why(one, result)}" if isinstance(result, Reason) else str(result)
+    text = f"undefined: {why(one, result)}" if isinstance(result, Reason) else str(result)
     counts = (one.n_scored, one.n_undefined, one.unparsed, one.unanswered)
-    return (part.name, one.key, shown, one.unit, *map(str, counts))
+    return (part.name, one.key, text, one.unit, *map(str, counts))
 
 
 def why(one: MeasureReport, result: Reason) -> str:
-    """Code of a reason; where no sample has a number, what most of them lack: `too_long (40)`."""
+    """Code of a reason; where no sample has a score, the most frequent one: `too_long (40)`."""
     if one.n_scored or not one.reasons:
         return result.code
     code = max(one.reasons, key=lambda each: one.reasons[each])
@@ -181,7 +183,7 @@ def why(one: MeasureReport, result: Reason) -> str:
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows in aligned columns, the first being the head.
+    """Format rows in aligned columns; the first is the header.
 
     >>> print(table([("task", "n"), ("sums", "10")]))
     task   n
@@ -205,28 +207,28 @@ def plain(part: TaskReport | GroupReport) -> dict[str, Any]:
 
 def plain_measure(measure: MeasureReport) -> dict[str, Any]:
     """A measure as JSON values: its result under `interval` or `undefined`, the other is null."""
-    found, result = measure._asdict(), measure.result
-    del found["result"]
+    fields, result = measure._asdict(), measure.result
+    del fields["result"]
     is_reason = isinstance(result, Reason)
-    found["interval"] = None if is_reason else result._asdict()
-    found["undefined"] = result._asdict() if is_reason else None
-    return found
+    fields["interval"] = None if is_reason else result._asdict()
+    fields["undefined"] = result._asdict() if is_reason else None
+    return fields
 
 
 def write_report(draft: Draft, report: Report) -> None:
-    """Write report.json; the samples are written as they are scored."""
+    """Write report.json; samples are written as they are scored."""
     write_json(draft.file("report.json"), report.plain())
 
 
 def read_report(artifact: Artifact) -> Report:
-    """Read an artifact that `groundup evaluate` made.
+    """Read a report of `groundup evaluate`.
 
-    Raises ArtifactError if it is no such report, or one of another format.
+    Raises ArtifactError for another kind of report or format.
     """
-    if artifact.stage != "evaluate":  # a recipe's page and a scaling law are reports too
+    if artifact.stage != "evaluate":  # a recipe's page and a scaling law are of kind report too
         raise ArtifactError(
-            f"Expected an evaluation, got a report of the stage {artifact.stage!r} "
-            f"({artifact.path}); make one with `groundup evaluate`."
+            f"Expected a report of `groundup evaluate`; got one of the stage {artifact.stage!r} "
+            f"({artifact.path})."
         )
     path = artifact.file("report.json")
     try:
@@ -248,7 +250,7 @@ def read_report(artifact: Artifact) -> Report:
             accesses=tuple(Access(**each) for each in data.get("accesses", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} is damaged or no evaluation's report ({error}).") from None
+        raise ArtifactError(f"{path} is damaged or not an evaluation's report ({error}).") from None
 
 
 def measured(part: dict[str, Any]) -> dict[str, Any]:
@@ -257,7 +259,7 @@ def measured(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_from(row: dict[str, Any]) -> MeasureReport:
-    """The measure that `plain_measure` wrote."""
+    """A measure from its JSON values."""
     fields = {name: value for name, value in row.items() if name not in ("interval", "undefined")}
     has_reason = row["interval"] is None
     result = Reason(**row["undefined"]) if has_reason else Interval(**row["interval"])
@@ -265,20 +267,20 @@ def measure_from(row: dict[str, Any]) -> MeasureReport:
 
 
 def remember_baseline(report: Artifact, baseline: Artifact) -> None:
-    """Note what a report was compared with, so that a gate need not be told."""
-    pointer, place = Pointer(report.path / BASELINE), os.path.relpath(baseline.path, report.path)
-    if pointer.value != place:
-        pointer.move(pointer.value, place, author=user_name(), reason="evaluate --against")
+    """Record the baseline of a report, which `groundup gate` then uses by default."""
+    pointer, path = Pointer(report.path / BASELINE), os.path.relpath(baseline.path, report.path)
+    if pointer.value != path:
+        pointer.move(pointer.value, path, author=user_name(), reason="evaluate --against")
 
 
 def baseline_of(report: Artifact) -> Path | None:
-    """The report that this one was compared with when it was made, if any."""
-    place = Pointer(report.path / BASELINE).value
-    return None if place is None else Path(os.path.normpath(report.path / place))
+    """The recorded baseline of a report, if any."""
+    path = Pointer(report.path / BASELINE).value
+    return None if path is None else Path(os.path.normpath(report.path / path))
 
 
 def samples_file(task: str) -> str:
-    """Name of a task's samples inside the artifact; a path's slashes are spelt out.
+    """File of a task's samples inside the artifact, with slashes quoted.
 
     >>> samples_file("arithmetic/add")
     'samples/arithmetic%2Fadd.jsonl'
@@ -287,9 +289,9 @@ def samples_file(task: str) -> str:
 
 
 def read_rows(artifact: Artifact, task: str) -> Iterator[dict[str, Any]]:
-    """Yield the samples of a task as they were scored, in order, one at a time.
+    """Yield the scored samples of a task in order.
 
-    Raises ArtifactError naming the line that is damaged.
+    Raises ArtifactError naming a damaged line.
     """
     path = artifact.file(samples_file(task))
     with open(path, encoding="utf-8") as file:

@@ -1,10 +1,10 @@
-"""Running tasks on a model: ask what is not known yet, keep every answer, score, count.
+"""Running tasks on a model: send the requests without a stored answer, score, aggregate.
 
-Items come a slice at a time and leave as rows of samples/TASK.jsonl, so memory holds a slice and a
-column of numbers for each measure. Every answer is written down as it comes; after a kill the same
-command asks only for the rest. Equal requests are asked once. A sample without a number has a
-Reason, and the report tells how many have which. Silence is no way out: an answer that was finished
-and holds no text is scored as the empty text, which is wrong, and counted.
+Items are processed in slices and written to samples/TASK.jsonl, so memory holds one slice and a
+column of values per measure. Every answer is stored as it arrives; after a kill the same command
+sends only the remaining requests. Equal requests are sent once. A sample without a score has a
+Reason, and the report counts them by code. A finished answer without text is scored as the empty
+text, which is wrong, and counted.
 """
 
 import hashlib
@@ -38,54 +38,53 @@ from .report import BY_SIZE, EACH_ONCE, Cost, GroupReport, MeasureReport, TaskRe
 SLICE = 2048
 """Items in memory at a time."""
 NOT_SENT = ("stopped", "budget")
-"""Reasons of an endpoint that asks nothing more: the run ends, to be taken up again."""
-
+"""Reason codes of an endpoint that sends nothing more: the run stops and can be resumed."""
 
 SILENT = ("no_text", "content_filter", "tool_calls", "too_large")
-"""Reasons of a server that did answer, with no text that can be read."""
+"""Reason codes of finished answers without readable text."""
 
 
 class RunStopped(GroundupError):
-    """A model that can be asked nothing more; what it answered is kept."""
+    """The model cannot answer further requests; its answers so far are stored."""
 
 
 class Known(NamedTuple):
-    """Where answers are kept."""
+    """The caches of answers."""
 
     own: Answers
-    """Of this run: every answer that the model gave to it."""
+    """Every answer of this run."""
     shared: Answers | None = None
-    """Of other runs of the same model too."""
+    """Answers shared with other runs of the same model."""
 
     def get(self, key: str) -> Asked | None:
-        """An answer that is known."""
-        found = self.own.get(key)
-        return self.shared.get(key) if found is None and self.shared is not None else found
+        """A stored answer, or None."""
+        answer = self.own.get(key)
+        return self.shared.get(key) if answer is None and self.shared is not None else answer
 
     def put(self, key: str, answer: Asked, price: float) -> None:
-        """Keep an answer."""
+        """Store an answer."""
         self.own.put(key, answer, price)
         if self.shared is not None:
             self.shared.put(key, answer, price)
 
 
 class Runner:
-    """A model that answers tasks."""
+    """Runs tasks on a model."""
 
     def __init__(self, model: TextModel, known: Known, *, confidence: float = 0.95) -> None:
         self.model, self.known, self.confidence = model, known, confidence
         self.asked = self.answered = 0
         self.failed: Counter[str] = Counter()
-        """Requests without an answer that may be answered another time, by what was said."""
+        """Requests that failed for a transient reason, by message."""
         self.paid = self.price
 
     @property
     def price(self) -> float:
-        """What the model has cost so far; 0 if it costs nothing."""
+        """The model's price so far; 0 without prices."""
         return getattr(getattr(self.model, "cost", None), "price", None) or 0.0
 
     def cost(self) -> Cost:
-        """What the run came to, before a kill too."""
+        """The cost of the run, including the part before it was resumed."""
         spent, priced = self.known.own.spent, getattr(self.model, "cost", None)
         price = None if getattr(priced, "price", None) is None else spent.price
         cached = self.answered - self.asked
@@ -94,8 +93,8 @@ class Runner:
     def run(self, task: Task, draft: Draft, limit: int | None = None) -> TaskReport:
         """Score a task's items and write their rows.
 
-        Raises DataError for a task without items or with an id that comes twice, RunStopped if the
-        model can be asked nothing more.
+        Raises DataError for a task without items or with a duplicate id, RunStopped if the model
+        cannot answer further requests.
         """
         tally, items = Tally(task), iter(task.items(self.model, limit))
         first = list(islice(items, SLICE))
@@ -116,63 +115,63 @@ class Runner:
         self, task: Task, items: Sequence[Item], tally: "Tally", file: IO[str],
         bar: record.Progress,
     ) -> None:  # fmt: skip
-        """Ask for and score one slice."""
-        asked = [
+        """Request and score one slice."""
+        requests_by_item = [
             list(requests_of(task.kind, item.prompt, item.pairs, task.stops, task.repeats))
             for item in items
         ]
-        answers = self.answers(task, asked, bar)
-        for item, requests in zip(items, asked, strict=True):
-            found = [answers[each.key] for each in requests]
-            heard = [spoken(task, each) for each in found]
-            scored = score_of(task, item, heard)
-            tally.add(item, scored, is_silent=all(map(says_nothing, heard)))
-            file.write(json.dumps(row_of(item, found, scored), ensure_ascii=False) + "\n")
+        answers = self.answers(task, requests_by_item, bar)
+        for item, requests in zip(items, requests_by_item, strict=True):
+            responses = [answers[each.key] for each in requests]
+            scored_answers = [spoken(task, each) for each in responses]
+            scored = score_of(task, item, scored_answers)
+            tally.add(item, scored, is_silent=all(map(says_nothing, scored_answers)))
+            file.write(json.dumps(row_of(item, responses, scored), ensure_ascii=False) + "\n")
         file.flush()
 
     def answers(
         self, task: Task, asked: Sequence[Sequence[Request]], bar: record.Progress
     ) -> dict[str, Asked]:
-        """Answers by key: known ones, and the model's to the others."""
+        """Answers by key: stored ones, and the model's to the others."""
         waits = Waits(asked, bar)
         unique = {each.key: each for requests in asked for each in requests}
         found: dict[str, Asked] = {}
         for key in unique:
-            if (known := self.known.get(key)) is not None:
-                found[key] = known
+            if (stored := self.known.get(key)) is not None:
+                found[key] = stored
                 waits.answered(key)
         self.answered += len(unique)
-        waiting = [each for key, each in unique.items() if key not in found]
-        for key, answer in self.ask(task, waiting):
+        pending = [each for key, each in unique.items() if key not in found]
+        for key, answer in self.ask(task, pending):
             found[key] = answer
             waits.answered(key, self.known.own.spent.price)
         return found
 
     def ask(self, task: Task, waiting: Sequence[Request]) -> Iterator[tuple[str, Asked]]:
-        """Ask the model, write down what comes, and yield it."""
-        for some in alike(waiting):
-            for place, answer in self.replies(task, some):
+        """Send requests; store and yield the answers as they arrive."""
+        for batch in alike(waiting):
+            for index, answer in self.replies(task, batch):
                 if isinstance(answer, Reason) and answer.code in NOT_SENT:
                     raise RunStopped(
-                        f"{answer.message} {len(self.known.own)} answers are kept: mend it and run "
-                        "the same command again."
+                        f"{answer.message} {len(self.known.own)} answers are stored; fix the "
+                        "cause and run the same command again."
                     )
                 self.asked += 1
                 if isinstance(answer, Reason) and answer.code in MAY_PASS:
                     self.failed[f"{answer.code}: {answer.message}"] += 1
                 price, self.paid = self.price - self.paid, self.price
-                self.known.put(some[place].key, answer, price)
-                yield some[place].key, answer
+                self.known.put(batch[index].key, answer, price)
+                yield batch[index].key, answer
 
     def check_answered(self) -> None:
-        """Raise RunStopped if a request has no answer for a reason that may pass."""
+        """Raise RunStopped if a request failed for a transient reason."""
         if not self.failed:
             return
         (why, _), lost = self.failed.most_common(1)[0], self.failed.total()
         raise RunStopped(
             f"{lost:,} of {self.answered:,} requests have no answer, most often {why}. "
-            f"{len(self.known.own):,} answers are kept: mend it and run the same command again, "
-            "which asks the others only (--set accept_failures=true reports without them)."
+            f"{len(self.known.own):,} answers are stored; fix the cause and run the same command "
+            "again for the others (--set accept_failures=true reports without them)."
         )
 
     def replies(self, task: Task, some: Sequence[Request]) -> Iterator[tuple[int, Asked]]:
@@ -187,7 +186,7 @@ class Runner:
 
 
 class Waits:
-    """Which samples wait for which answers; a sample that has all is told as done."""
+    """Progress by samples: a sample is done once all its answers have arrived."""
 
     def __init__(self, asked: Sequence[Sequence[Request]], bar: record.Progress) -> None:
         self.left = [len({each.key for each in requests}) for requests in asked]
@@ -207,13 +206,12 @@ class Waits:
 
 
 def sliced(items: Iterator[Item]) -> Iterator[list[Item]]:
-    """Items a slice at a time."""
     while slice_ := list(islice(items, SLICE)):
         yield slice_
 
 
 def alike(requests: Sequence[Request]) -> list[list[Request]]:
-    """Requests that one call can ask: those with equal stops."""
+    """Group requests with equal stop criteria, which one call can send."""
     groups: dict[str, list[Request]] = {}
     for each in requests:
         groups.setdefault(repr(each.stops), []).append(each)
@@ -221,10 +219,8 @@ def alike(requests: Sequence[Request]) -> list[list[Request]]:
 
 
 def spoken(task: Task, answer: Asked) -> Asked:
-    """An answer as it is scored: of one without text the empty text.
-
-    A task whose `silence` is "undefined" leaves such samples without a number.
-    """
+    """Replace an answer without text by the empty text, unless the task's `silence` is
+    "undefined"."""
     is_silent = isinstance(answer, Reason) and answer.code in SILENT
     if is_silent and getattr(task, "silence", "wrong") == "wrong":
         return Completion("", "stop", 0, 0)
@@ -232,14 +228,14 @@ def spoken(task: Task, answer: Asked) -> Asked:
 
 
 def says_nothing(answer: Asked) -> bool:
-    """Whether an answer is a text without a letter."""
+    """Whether an answer is a text without printable characters."""
     return isinstance(answer, Completion) and not any(
         sign.isprintable() and sign != " " for sign in answer.text
     )
 
 
 def score_of(task: Task, item: Item, answers: Sequence[Asked]) -> Scored:
-    """The task's scores; numbers that are none become reasons."""
+    """The task's scores, with a Reason for each that is not finite."""
     scored = task.score(item, answers)
     scores, undefined = dict(scored.scores), dict(scored.undefined)
     for key, value in scored.scores.items():
@@ -257,7 +253,7 @@ def is_finite(value: Any) -> bool:
 
 
 def row_of(item: Item, answers: Sequence[Asked], scored: Scored) -> dict[str, Any]:
-    """A sample as samples/TASK.jsonl keeps it."""
+    """A sample as a row of samples/TASK.jsonl."""
     return {
         "id": item.id,
         "group": item.group,
@@ -274,17 +270,17 @@ def row_of(item: Item, answers: Sequence[Asked], scored: Scored) -> dict[str, An
 
 
 class Column:
-    """The values of one measure: floats in rows of one or two, or JSON values."""
+    """The values of one measure: packed floats (one or two per sample), or JSON values."""
 
     def __init__(self) -> None:
         self.numbers, self.width = array("d"), 0
         self.others: list[Any] = []
         self.samples = array("L")
-        """Number of the sample of each value."""
+        """Index of the sample of each value."""
         self.reasons: Counter[str] = Counter()
 
     def add(self, sample: int, value: Any) -> None:
-        """Add a sample's value."""
+        """Append a sample's value."""
         parts = value if isinstance(value, list | tuple) else [value]
         is_numeric = all(isinstance(part, float | int) for part in parts)
         if not self.samples:
@@ -296,7 +292,7 @@ class Column:
             self.others.append(value)
 
     def values(self) -> list[Any]:
-        """The values as the task gave them."""
+        """The values as the task returned them."""
         if self.width == 2:
             pairs = iter(self.numbers)
             return [list(pair) for pair in zip(pairs, pairs, strict=True)]
@@ -304,7 +300,7 @@ class Column:
 
 
 class Tally:
-    """What is known of a task's samples so far: columns of numbers and counts, no rows."""
+    """Accumulates a task's results: columns of values and counts, no samples."""
 
     def __init__(self, task: Task) -> None:
         self.task, self.hash = task, hashlib.sha256()
@@ -315,9 +311,9 @@ class Tally:
         self.unanswered = 0
 
     def add(self, item: Item, scored: Scored, *, is_silent: bool = False) -> None:
-        """Count one sample; DataError if its id came before.
+        """Add one sample; DataError if its id is a duplicate.
 
-        is_silent  whether no answer to it holds any text
+        is_silent  whether none of its answers has any text
         """
         if item.id in self.ids:
             raise DataError(f"The task {self.task.name} has the id {item.id!r} twice.")
@@ -335,7 +331,7 @@ class Tally:
         self.groups.append(item.group)
 
     def report(self, confidence: float) -> TaskReport:
-        """The task's numbers."""
+        """The task's results."""
         task = self.task
         return TaskReport(
             task.name, task.kind, task.version, task.signature, self.hash.hexdigest(),
@@ -343,7 +339,7 @@ class Tally:
         )  # fmt: skip
 
     def measured(self, measure: Measure, confidence: float) -> MeasureReport:
-        """One number with its interval and counts."""
+        """One measure with its interval and counts."""
         column = self.columns[measure.key]
         groups = [self.groups[sample] for sample in column.samples]
         own = getattr(self.task, "functions", None)
@@ -358,41 +354,47 @@ class Tally:
 def group_reports(
     opened: Sequence[Task | Group], reports: Sequence[TaskReport]
 ) -> tuple[GroupReport, ...]:
-    """The numbers of every group, outer ones first."""
+    """The results of every group, outer ones first."""
     results: dict[str, dict[str, Interval | Reason]] = {
-        task.name: {one.key: one.result for one in task.measures} for task in reports
+        task.name: {each.key: each.result for each in task.measures} for task in reports
     }
-    found = []
+    groups = []
     for group in opened:
         if not isinstance(group, Group):
             continue
-        known = {task.name: task for task in reports}
+        by_name = {task.name: task for task in reports}
         measures = []
-        for one in summarise(group, results):
-            parts = [m for name in one.tasks for m in known[name].measures if m.name == one.name]
-            parts = [part for part in parts if part.filter == one.filter]
-            if not parts:
+        for summary in summarise(group, results):
+            of_tasks = [
+                m
+                for name in summary.tasks
+                for m in by_name[name].measures
+                if (m.name, m.filter) == (summary.name, summary.filter)
+            ]
+            if not of_tasks:
                 continue
-            way = BY_SIZE if one.weight_by_size else EACH_ONCE
-            first = parts[0]._replace(result=one.result, aggregation=way)
-            reasons = sum((Counter(part.reasons) for part in parts), Counter())
+            aggregation = BY_SIZE if summary.weight_by_size else EACH_ONCE
+            first = of_tasks[0]._replace(result=summary.result, aggregation=aggregation)
+            reasons = sum((Counter(m.reasons) for m in of_tasks), Counter())
             measures.append(first._replace(
-                n_scored=sum(p.n_scored for p in parts), reasons=dict(reasons),
-                n_undefined=reasons.total(), unparsed=sum(p.unparsed for p in parts),
-                unanswered=sum(p.unanswered for p in parts),
+                n_scored=sum(m.n_scored for m in of_tasks), reasons=dict(reasons),
+                n_undefined=reasons.total(), unparsed=sum(m.unparsed for m in of_tasks),
+                unanswered=sum(m.unanswered for m in of_tasks),
             ))  # fmt: skip
         names = tuple(task.name for task in group.tasks())
-        found += [GroupReport(group.name, names, tuple(measures))]
-        found += group_reports(group.members, reports)
-    return tuple(found)
+        groups += [GroupReport(group.name, names, tuple(measures))]
+        groups += group_reports(group.members, reports)
+    return tuple(groups)
 
 
 def dry(task: Task, model: TextModel | None, limit: int | None, shown: int = 3) -> str:
-    """What would be asked: the number of samples and requests, and the first ones in full."""
+    """Describe what would be requested: the counts, and the first samples in full."""
     samples, requests, lines = 0, 0, list[str]()
     for item in task.items(model, limit):
-        asked = list(requests_of(task.kind, item.prompt, item.pairs, task.stops, task.repeats))
-        samples, requests = samples + 1, requests + len(asked)
+        item_requests = list(
+            requests_of(task.kind, item.prompt, item.pairs, task.stops, task.repeats)
+        )
+        samples, requests = samples + 1, requests + len(item_requests)
         if samples <= shown:
             lines.append(f"--- {item.id}, right: {json.dumps(item.target, ensure_ascii=False)}")
             lines.append(item.pairs[0].context if item.pairs else prompt_text(item.prompt))

@@ -1,13 +1,13 @@
-"""From the values of many samples to a task's number with its interval.
+"""Aggregation of the samples' values into a task's result with its interval.
 
     mean         of numbers; of zeros and ones the share                     median
-    ratio        sum of totals / sum of weights; nats a byte become bits if the unit says so
+    ratio        sum of totals / sum of weights; from nats to bits if the unit is bits per byte
     perplexity   exp of such a ratio
-    f1, mcc      of [right, chosen] labels
-    bleu, chrf, chrf++, ter   of [right, answer] texts, where several may be right
+    f1, mcc      of [target, chosen] labels
+    bleu, chrf, chrf++, ter   of [target, answer] texts, with one or several targets
 
-What depends on each other is resampled together. A function of the corpus is computed anew for
-each redrawn corpus: its value is no mean of anything. What cannot be computed is a Reason.
+Dependent samples are resampled together. A corpus-level function is recomputed for each bootstrap
+resample. An undefined result is a Reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,9 +33,9 @@ from groundup.measure import (
 from .task import Measure
 
 BITS = "bits per byte"
-"""The unit whose ratios are given in nats and reported in bits."""
+"""The unit whose ratios are computed in nats and reported in bits."""
 REPEATS = 1000
-"""Redrawn corpora for a median or a function of the task's own code."""
+"""Bootstrap resamples of a median or a function of the task's own code."""
 
 Statistic = Callable[[list[Any]], float]
 
@@ -44,9 +44,9 @@ def aggregate(
     measure: Measure, values: Sequence[Any], groups: Sequence[str], confidence: float = 0.95,
     functions: Mapping[str, Statistic] | None = None,
 ) -> Interval | Reason:  # fmt: skip
-    """A measure's number over all samples that have a value.
+    """A measure's result over all samples that have a value.
 
-    groups      what is resampled together; "" is a group of its own
+    groups      samples with equal groups are resampled together; "" is a group of its own
     functions   aggregations of the task's own code by name; see YamlTask.functions
 
     >>> acc = Measure("acc", "none", "higher", "share", "mean", "acc")
@@ -57,18 +57,18 @@ def aggregate(
     """
     if not values:
         return Reason("no_samples", f"No sample has a value of {measure.key}.")
-    named = [group or f"\0{place}" for place, group in enumerate(groups)]
-    own = (functions or {}).get(measure.aggregation)
+    named = [group or f"\0{index}" for index, group in enumerate(groups)]
+    function = (functions or {}).get(measure.aggregation)
     try:
-        if own is not None:
-            return of_function(own, values, named, confidence)
+        if function is not None:
+            return of_function(function, values, named, confidence)
         if measure.aggregation in CORPUS:
             return of_texts(CORPUS[measure.aggregation](), values, named, confidence)
         return WAYS[measure.aggregation](measure, values, named, confidence)
     except KeyError:
-        known = ", ".join([*WAYS, *CORPUS])
+        names = ", ".join([*WAYS, *CORPUS])
         raise DataError(
-            f"{measure.key}: there is no aggregation {measure.aggregation!r}; use {known}."
+            f"{measure.key}: unknown aggregation {measure.aggregation!r}; use {names}."
         ) from None
     except DataError as error:
         code = "too_few_groups" if len(set(named)) < 2 else "no_interval"
@@ -78,13 +78,13 @@ def aggregate(
 def mean(
     measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """The mean; of zeros and ones as a rate, whose interval is never of width zero."""
+    """The mean; of zeros and ones as a rate, whose interval never has zero width."""
     if all(value in (0, 1) for value in values):
         return rate(values, groups, confidence=confidence)
     limits = (0.0, 1.0) if measure.unit == "share" else (-np.inf, np.inf)
     if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
-        said = f"{measure.key} has a value of {outside[0]:g}, and a share lies between 0 and 1"
-        return Reason("not_a_share", f"{said}; give the measure another unit.")
+        message = f"{measure.key} has the value {outside[0]:g}, but its unit is a share (0 to 1)."
+        return Reason("not_a_share", message)
     return bootstrap(values, groups, confidence=confidence, limits=limits)
 
 
@@ -99,7 +99,7 @@ def ratio(
     """
     table = np.asarray(values, dtype=np.float64)  # (samples, 2)
     if table.ndim != 2 or table.shape[1] != 2:
-        raise DataError(f"{measure.key}: a ratio needs [total, weight] of each sample.")
+        raise DataError(f"{measure.key}: a ratio needs [total, weight] per sample.")
     totals = table[:, 0] / (log(2) if measure.unit == BITS else 1.0)
     limits = (0.0 if (totals >= 0).all() else -np.inf, np.inf)
     return bootstrap(
@@ -110,17 +110,19 @@ def ratio(
 def perplexity(
     measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """exp of the ratio of nats to what they are counted by."""
-    found = ratio(measure, values, groups, confidence)
-    if isinstance(found, Reason):
-        return found
-    if found.high > MOST_NATS:
-        return Reason("overflow", f"{found.high:.0f} nats are too many for a perplexity.")
-    return found._replace(estimate=exp(found.estimate), low=exp(found.low), high=exp(found.high))
+    """exp of the ratio of nats to words, bytes or samples."""
+    interval = ratio(measure, values, groups, confidence)
+    if isinstance(interval, Reason):
+        return interval
+    if interval.high > MOST_NATS:
+        return Reason("overflow", f"The perplexity exp({interval.high:.0f}) overflows.")
+    return interval._replace(
+        estimate=exp(interval.estimate), low=exp(interval.low), high=exp(interval.high)
+    )
 
 
 MOST_NATS = 700.0
-"""exp of more overflows a float."""
+"""exp of a larger value overflows a float."""
 
 
 def median(
@@ -133,7 +135,7 @@ def median(
 def of_function(
     function: Statistic, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """Any function of the values, with percentiles of it over redrawn groups."""
+    """Any function of the values, with a bootstrap interval over groups."""
     members: dict[str, list[Any]] = {}
     for group, value in zip(groups, values, strict=True):
         members.setdefault(group, []).append(value)
@@ -149,20 +151,20 @@ def of_function(
             return Reason("not_finite", f"The aggregation is {estimate}.")
         return redrawn(estimate, scores, *size, confidence=confidence, repeats=REPEATS)
     except Exception as error:  # the task's own code may raise anything
-        said = record.one_line(f"{type(error).__name__}: {error}")
-        return Reason("aggregation_failed", said)
+        message = record.one_line(f"{type(error).__name__}: {error}")
+        return Reason("aggregation_failed", message)
 
 
 def of_texts(
     measure: CorpusMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """A corpus score of [right, answer] pairs, where several answers may be right."""
+    """A corpus score of [target, answer] pairs, with one or several targets."""
     golds = [right if isinstance(right, list) else [right] for right, _ in values]
     rows = corpus_rows(measure, [answer for _, answer in values], golds)
-    kept = [groups[place] for place in rows.places]
-    if not kept:
+    kept_groups = [groups[place] for place in rows.places]
+    if not kept_groups:
         return next(iter(rows.undefined.values()))
-    return corpus_interval(measure, rows.rows, kept, confidence=confidence)
+    return corpus_interval(measure, rows.rows, kept_groups, confidence=confidence)
 
 
 class F1:
@@ -175,7 +177,7 @@ class F1:
     signature = "f1|positive:1|undefined:0"
 
     def counts(self, candidate: str, references: Sequence[str]) -> Sequence[float] | Reason:
-        """(hits, ones on both sides together) of one chosen label."""
+        """(hits, ones on both sides together) of one sample."""
         both = [candidate, references[0]]
         if not set(both) <= {"0", "1"}:
             return Reason("not_binary", f"F1 needs labels 0 and 1; got {', '.join(both)}.")
@@ -187,9 +189,9 @@ class F1:
 
 
 class Mcc:
-    """Matthews' correlation of right and chosen labels, of any number of classes.
+    """Matthews correlation of target and chosen labels, for any number of classes.
 
-    0 where one side has only one label, which leaves it undefined. Source: Gorodkin 2004,
+    0 where it is undefined because one side has only one label. Source: Gorodkin 2004,
     doi:10.1016/j.compbiolchem.2004.09.006.
 
     >>> round(Mcc(["a", "b"]).of([2, 0, 0, 3]), 6)
@@ -199,17 +201,17 @@ class Mcc:
     signature = "mcc|undefined:0"
 
     def __init__(self, labels: Sequence[str]) -> None:
-        """Take the labels that occur."""
+        """Take all labels that occur."""
         self.places = {label: place for place, label in enumerate(labels)}
 
     def counts(self, candidate: str, references: Sequence[str]) -> Sequence[float]:
-        """One cell of the table of right (rows) and chosen (columns) labels, flat."""
+        """One cell of the confusion matrix, targets in rows, flattened."""
         row = [0.0] * len(self.places) ** 2
         row[self.places[references[0]] * len(self.places) + self.places[candidate]] = 1.0
         return row
 
     def of(self, counts: Sequence[float]) -> float:
-        """The correlation of a table."""
+        """The correlation of a summed confusion matrix."""
         table = np.asarray(counts).reshape(len(self.places), -1)
         total, hits = table.sum(), np.trace(table)
         right, chosen = table.sum(axis=1), table.sum(axis=0)
@@ -218,7 +220,7 @@ class Mcc:
 
 
 def label(value: Any) -> str:
-    """A label as text: whole numbers alike, whether written as 1, 1.0 or true.
+    """A label as text; integers are equal whether written as 1, 1.0 or true.
 
     >>> label(1.0), label(True), label("yes")
     ('1', '1', 'yes')
@@ -229,17 +231,17 @@ def label(value: Any) -> str:
 def f1(
     measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """F1 of [right, chosen] labels."""
+    """F1 of [target, chosen] labels."""
     return of_texts(F1(), [[label(a), label(b)] for a, b in values], groups, confidence)
 
 
 def mcc(
     measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """Matthews' correlation of [right, chosen] labels."""
+    """Matthews correlation of [target, chosen] labels."""
     pairs = [[label(a), label(b)] for a, b in values]
-    known = list(dict.fromkeys(each for pair in pairs for each in pair))
-    return of_texts(Mcc(known), pairs, groups, confidence)
+    labels = list(dict.fromkeys(each for pair in pairs for each in pair))
+    return of_texts(Mcc(labels), pairs, groups, confidence)
 
 
 WAYS: dict[str, Callable[..., Interval | Reason]] = {

@@ -1,12 +1,12 @@
-"""Names become tasks: built-in ones, lm-eval's YAML files, sealed test sets.
+"""Resolve names to tasks: built-in ones, lm-eval's YAML files, test sets.
 
     arithmetic              a built-in task
-    arithmetic.4            the same at a level of difficulty, or with so many answers a question
+    arithmetic.4            the same at a level of difficulty, or with 4 answers per question
     tasks/mine.yaml         a YAML file; groups find their members in its folder
-    arc_easy                a name, group or tag that the YAML files of `include` define
+    arc_easy                a task, group or tag that the YAML files of `include` define
     runs/demo/questions     a test set's directory
 
-A name that is none of these is an error that says which was meant.
+Any other name is an error that suggests the most similar one.
 """
 
 from collections.abc import Sequence
@@ -28,19 +28,19 @@ def open_tasks(
     few_shot: int | None = None, chat_template: bool = False, trust_code: bool = False,
     seed: int = 1234, system: str = "", multiturn: bool = True,
 ) -> list[Task | Group]:  # fmt: skip
-    """The tasks and groups of these names, in order.
+    """Open the tasks and groups with these names, in order.
 
-    include         folder of YAML task files whose names, groups and tags can be named
-    data            folder that stands for the hub: data sets by their names
-    few_shot        examples before a question, where a task leaves that open
-    chat_template   whether questions go through the model's chat template; test sets always do
+    include         folder of YAML files whose tasks, groups and tags can be named
+    data            local folder of data sets, in place of the hub
+    few_shot        examples before a question, where a task does not fix it
+    chat_template   whether to apply the model's chat template; test sets always do
     trust_code      whether Python code of task files may run
-    seed            of the draws of examples
-    system          text before a task's own description
-    multiturn       whether examples are turns of their own in the template
+    seed            seed of the few-shot examples
+    system          system text before a task's own description
+    multiturn       whether examples are separate turns in the template
 
-    A task that is named twice, alone and in a group, counts once. Raises ConfigError with the
-    nearest known name for a name that is none of these, and if two tasks of one name differ.
+    A task that is named alone and in a group counts once. Raises ConfigError for an unknown name,
+    with the most similar one, and for different tasks with equal names.
     """
     if not names:
         raise ConfigError("Expected the name of a task; `groundup tasks` lists them.")
@@ -48,30 +48,29 @@ def open_tasks(
         raise ConfigError(f"few_shot={few_shot} must be 0 or more.")
     ways = Ways(data, few_shot, Chat(chat_template, multiturn, system), trust_code, seed)
     index = EMPTY if include is None else read_index(include)
-    found = [one for name in names for one in open_name(name, index, ways)]
-    known: dict[str, Task] = {}
-    for task in leaves(found):
-        other = known.setdefault(task.name, task)
+    opened = [task for name in names for task in open_name(name, index, ways)]
+    by_name: dict[str, Task] = {}
+    for task in leaves(opened):
+        other = by_name.setdefault(task.name, task)
         if asked_of(other) != asked_of(task):
-            raise ConfigError(
-                f"Two different tasks are named {task.name}; a report needs each name once: rename "
-                "one of them."
-            )
-    return found
+            raise ConfigError(f"Two different tasks are named {task.name}; rename one of them.")
+    return opened
 
 
 def asked_of(task: Task) -> tuple[Any, ...]:
-    """What tells tasks of one name apart; a YAML file's settings name its data too."""
+    """What distinguishes tasks with equal names; a YAML task's settings include its data."""
     return task.version, task.signature, getattr(task, "settings", None)
 
 
 def leaves(found: Sequence[Task | Group]) -> list[Task]:
-    """The tasks, those of a group once."""
-    return [task for one in found for task in (one.tasks() if isinstance(one, Group) else [one])]
+    """All tasks, with groups expanded."""
+    return [
+        task for each in found for task in (each.tasks() if isinstance(each, Group) else [each])
+    ]
 
 
 def open_name(name: str, index: Index, ways: Ways) -> list[Task | Group]:
-    """What one name stands for; names of `include` come before built-in ones."""
+    """Open one name; names of `include` precede built-in ones."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return open_file(path, index, ways)
@@ -83,15 +82,15 @@ def open_name(name: str, index: Index, ways: Ways) -> list[Task | Group]:
     family, level = split_level(name)
     if family in BUILTIN:
         return [BUILTIN[family].make(ways, level)]
-    known = [*BUILTIN, *index.names()]
+    names = [*BUILTIN, *index.names()]
     raise ConfigError(
-        f"There is no task `{name}`{nearest(name, known) or '; `groundup tasks` lists them.'} "
+        f"There is no task `{name}`{nearest(name, names) or '; `groundup tasks` lists them.'} "
         "A task is a built-in name, a YAML file, a test set's directory, or a name of --include."
     )
 
 
 def split_level(name: str) -> tuple[str, int | None]:
-    """A built-in name and the level after it.
+    """Split a built-in name from the level after it.
 
     >>> split_level("arithmetic.4"), split_level("arithmetic")
     (('arithmetic', 4), ('arithmetic', None))
@@ -101,16 +100,18 @@ def split_level(name: str) -> tuple[str, int | None]:
 
 
 def open_file(path: Path, index: Index, ways: Ways) -> list[Task | Group]:
-    """The task or group of a YAML file; what it names is sought in `include` and its folder."""
+    """The task or group of a YAML file; members are searched in its folder and in `include`."""
     settings = read_yaml(path, () if ways.data is None else (ways.data,))
     defined = Defined(path.resolve(), settings)
     if "group" in settings:
-        around = read_index(path.resolve().parent)
-        index = Index(around.tasks | index.tasks, around.groups | index.groups,
-                      around.tags | index.tags)  # fmt: skip
+        siblings = read_index(path.resolve().parent)
+        index = Index(siblings.tasks | index.tasks, siblings.groups | index.groups,
+                      siblings.tags | index.tags)  # fmt: skip
         return [Opener(index, ways).group(defined, {})]
     if not isinstance(settings.get("task"), str):
-        raise ConfigError(f"{path} names no `task` and no `group`; is it a part of another file?")
+        raise ConfigError(
+            f"{path} has neither `task` nor `group`; is it meant to be included by another file?"
+        )
     alone = Index({settings["task"]: defined}, {}, {})
     return Opener(alone, ways).open(settings["task"], {}, path)
 
@@ -140,20 +141,20 @@ class Listing(NamedTuple):
 
 
 def list_tasks(include: Path | None = None) -> Listing:
-    """The tasks that can be named: built-in ones, and those of a folder of YAML files.
+    """List the available tasks: built-in ones, and those of a folder of YAML files.
 
     include   folder of lm-eval's YAML task files
 
-    A YAML file and a test set's directory can be named too, by their paths.
+    YAML files and test sets' directories are named by their paths.
     """
     listed = [
-        Listed(name, one.about, one.licence, one.needs or "-") for name, one in BUILTIN.items()
+        Listed(name, task.about, task.licence, task.needs or "-") for name, task in BUILTIN.items()
     ]
     index = EMPTY if include is None else read_index(include)
     for kind, names in (("task", index.tasks), ("group", index.groups)):
         for name, defined in sorted(names.items()):
-            asked = defined.settings.get("output_type", "generate_until")
-            what = asked if kind == "task" else f"group of {members(defined)}"
+            output_type = defined.settings.get("output_type", "generate_until")
+            what = output_type if kind == "task" else f"group of {members(defined)}"
             needs = str(defined.settings.get("dataset_path", "-")) if kind == "task" else "-"
             listed.append(Listed(name, what, "its author's", needs))
     for tag, names in sorted(index.tags.items()):
@@ -162,6 +163,6 @@ def list_tasks(include: Path | None = None) -> Listing:
 
 
 def members(defined: Defined) -> int:
-    """How many members a group names."""
+    """Number of members that a group names."""
     named = defined.settings.get("task")
     return len(named) if isinstance(named, list) else 1

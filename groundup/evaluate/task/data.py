@@ -1,13 +1,13 @@
-"""Where a task's rows come from: local files, by the names that task files use for data sets.
+"""Reading a task's rows from local files.
 
     dataset_path: json, csv, parquet, text     the files of `dataset_kwargs: {data_files: …}`
     dataset_path: a folder                     its files by split: test.jsonl, test-00000-….parquet
-    dataset_path: a name on a hub              the same inside the folder given as `data`
+    dataset_path: a name on a hub              the same, inside the folder `data`
 
-Nothing is fetched, and nothing is read but what lies below the task file's folder or `data`: a task
-file of a stranger's must not send any file of this machine to a server. For
-`dataset_path: allenai/ai2_arc` and `dataset_name: ARC-Easy` the folder `data` is searched for
-allenai/ai2_arc/ARC-Easy, then for ai2_arc/ARC-Easy.
+Nothing is downloaded, and only files below the task file's folder or `data` are read: an untrusted
+task file must not send files of this machine to a server. For `dataset_path: allenai/ai2_arc` and
+`dataset_name: ARC-Easy` the folder `data` is searched for allenai/ai2_arc/ARC-Easy, then for
+ai2_arc/ARC-Easy.
 """
 
 import csv
@@ -32,16 +32,16 @@ SUFFIXES = {suffix: kind for kind, suffixes in FORMATS.items() for suffix in suf
 OPTIONS = ("data_files", "data_dir", "field", "sep", "delimiter", "names", "sample_by",
            "keep_linebreaks")  # fmt: skip
 WITHOUT_EFFECT = ("trust_remote_code", "cache_dir", "download_mode", "verification_mode", "token")
-"""Ways of fetching: there is nothing to fetch."""
+"""Options of downloads, which are ignored."""
 NOT_A_VALUE = frozenset(
     "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,"
     "null,".split(",")
 )
-"""Cells of a CSV file that mean nothing, as pandas has them."""
+"""Cells of a CSV file that are missing values, as in pandas."""
 
 
 class Source(NamedTuple):
-    """A data set as a task file names it."""
+    """A data set as named by a task file."""
 
     task: str
     file: Path
@@ -50,13 +50,13 @@ class Source(NamedTuple):
     name: str | None
     options: Mapping[str, Any]
     data: Path | None
-    """Folder that stands for the hub."""
+    """Local folder in place of the hub."""
 
 
 def read_split(source: Source, split: str) -> Rows:
-    """Every row of one split.
+    """Read all rows of one split.
 
-    Raises DataError naming the places that were searched, or the file and line that is damaged.
+    Raises DataError naming the searched paths, or the file and line that is damaged.
     """
     check_options(source)
     files = files_of(source, split)
@@ -64,7 +64,7 @@ def read_split(source: Source, split: str) -> Rows:
         if not any(is_within(file, base) for base in bases(source)):
             raise DataError(
                 f"{source.file} names {file}, which is neither below its folder nor below --data; "
-                "pass the folder of the data as --data if the task may read it."
+                "pass its folder as --data if the task may read it."
             )
     rows = [row for path in files for row in read_file(path, source)]
     if not rows:
@@ -73,11 +73,11 @@ def read_split(source: Source, split: str) -> Rows:
 
 
 def check_options(source: Source) -> None:
-    """Raises ConfigError for a key of dataset_kwargs that has no meaning here."""
+    """Raise ConfigError for an unsupported key of dataset_kwargs."""
     for key in source.options:
         if key not in OPTIONS + WITHOUT_EFFECT:
             raise ConfigError(
-                f"{source.file}: dataset_kwargs has no key `{key}` here; it takes "
+                f"{source.file}: dataset_kwargs does not support the key `{key}`; it takes "
                 f"{', '.join(OPTIONS)}."
             )
 
@@ -91,14 +91,14 @@ def files_of(source: Source, split: str) -> list[Path]:
     for folder in searched:
         if found := split_files(folder, split):
             return found
-    own = [each for each in searched if any(is_within(each, base) for base in bases(source))]
-    near = sorted({p.name for folder in own if folder.is_dir() for p in folder.iterdir()})
-    there = f" What is there: {', '.join(near[:8])}." if near else ""
-    places = ", ".join(f"{folder}/{split}.*" for folder in searched)
+    allowed = [each for each in searched if any(is_within(each, base) for base in bases(source))]
+    names = sorted({p.name for folder in allowed if folder.is_dir() for p in folder.iterdir()})
+    existing = f" Found there: {', '.join(names[:8])}." if names else ""
+    paths = ", ".join(f"{folder}/{split}.*" for folder in searched)
     raise DataError(
-        f"{source.file}: no rows of {source.path!r} for the split `{split}`; nothing is fetched, "
-        f"so put them there as .jsonl, .csv or .parquet and pass the folder as --data. "
-        f"Searched: {places or 'nothing, since no folder was given as --data'}.{there}"
+        f"{source.file}: no rows of {source.path!r} for the split `{split}`; nothing is "
+        f"downloaded, so store them as .jsonl, .csv or .parquet and pass the folder as --data. "
+        f"Searched: {paths or 'nothing, since no folder was given as --data'}.{existing}"
     )
 
 
@@ -110,29 +110,29 @@ def named_files(source: Source, named: Any, split: str) -> list[Path]:
             f"{source.file}: data_files has no split `{split}`; it has {', '.join(by_split)}."
         )
     patterns = by_split[split] if isinstance(by_split[split], list) else [by_split[split]]
-    found = []
+    files = []
     for pattern in patterns:
-        # A file on a hub or server is sought by its last name: nothing is fetched.
+        # A URL is replaced by its file name: nothing is downloaded.
         local = pattern.rpartition("/")[2] if "://" in pattern else pattern
         inner = Path(source.options.get("data_dir") or "") / local
-        places = [base / inner for base in bases(source)]
-        matches = next((m for p in places if (m := matching(p))), None)
+        paths = [base / inner for base in bases(source)]
+        matches = next((m for p in paths if (m := matching(p))), None)
         if matches is None:
             raise DataError(
-                f"{source.file}: no file {pattern}; searched {', '.join(map(str, places))}."
+                f"{source.file}: no file {pattern}; searched {', '.join(map(str, paths))}."
             )
-        found += matches
-    return found
+        files += matches
+    return files
 
 
 def bases(source: Source) -> list[Path]:
-    """Where relative paths start: the folder for data, the task file's folder."""
+    """Base folders of relative paths: `data`, then the task file's folder."""
     given = [] if source.data is None else [source.data]
     return list(dict.fromkeys([*given, source.file.parent]))
 
 
 def matching(pattern: Path) -> list[Path]:
-    """Files that a path with wildcards names, sorted."""
+    """Files that match a path with wildcards, sorted."""
     if pattern.is_file():
         return [pattern]
     fixed = pattern.parent
@@ -142,7 +142,7 @@ def matching(pattern: Path) -> list[Path]:
 
 
 def folders(source: Source) -> Iterator[Path]:
-    """Where the files of a split may lie, best first."""
+    """Folders that may hold the files of a split, in order of preference."""
     inner = [part for part in (source.name, source.options.get("data_dir")) if part]
     if source.data is not None:
         yield source.data / source.task
@@ -163,7 +163,7 @@ def split_files(folder: Path, split: str) -> list[Path]:
 
 
 def read_file(path: Path, source: Source) -> Iterable[Row]:
-    """Rows of one file, by the kind that the task names or that its name ends in."""
+    """Read one file in the format that the task names, else by its extension."""
     ending = next((kind for end, kind in SUFFIXES.items() if path.name.endswith(f".{end}")), None)
     kind = source.path if source.path in FORMATS else ending
     if kind == "parquet":
@@ -181,31 +181,29 @@ def read_file(path: Path, source: Source) -> Iterable[Row]:
 
 
 def read_json(path: Path, text: str, field: str | None) -> list[Row]:
-    """Rows of a JSON file: an object a line, one list of objects, or columns in one object."""
-    found: Any = None
+    """Rows of a JSON file: an object per line, a list of objects, or an object of columns."""
+    data: Any = None
     try:
-        found = json.loads(text)
+        data = json.loads(text)
     except ValueError:
         if field is not None:
-            raise DataError(f"{path} is no JSON, of which the field `{field}` is asked.") from None
+            raise DataError(f"{path} is not JSON, so it has no field `{field}`.") from None
     if field is not None:
-        found = found.get(field) if isinstance(found, dict) else None
-        if isinstance(found, dict) and all(isinstance(v, list) for v in found.values()):
-            found = [
-                dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)
-            ]
-    if found is None and field is None:
-        found = json_lines(path, text)
-    rows = [found] if isinstance(found, dict) else found
+        data = data.get(field) if isinstance(data, dict) else None
+        if isinstance(data, dict) and all(isinstance(v, list) for v in data.values()):
+            data = [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]
+    if data is None and field is None:
+        data = json_lines(path, text)
+    rows = [data] if isinstance(data, dict) else data
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(
-            f"{path} must hold JSON objects, one a row{'' if not field else f' in `{field}`'}."
+            f"{path} must hold one JSON object per row{'' if not field else f' in `{field}`'}."
         )
     return rows
 
 
 def json_lines(path: Path, text: str) -> list[Row]:
-    """One object a line; empty lines are skipped."""
+    """One object per line; empty lines are skipped."""
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -213,15 +211,15 @@ def json_lines(path: Path, text: str) -> list[Row]:
         try:
             rows.append(json.loads(line))
         except ValueError as error:
-            raise DataError(f"{path}, line {number} is no JSON ({error}).") from None
+            raise DataError(f"{path}, line {number} is not JSON ({error}).") from None
     return rows
 
 
 def read_csv(path: Path, text: str, options: Mapping[str, Any]) -> list[Row]:
-    """Rows of a table with a line of names; columns are typed as pandas types them."""
-    mark = options.get("sep") or options.get("delimiter")
-    mark = mark or ("\t" if ".tsv" in path.name else ",")
-    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark))
+    """Rows of a table with a header; column types are inferred as in pandas."""
+    delimiter = options.get("sep") or options.get("delimiter")
+    delimiter = delimiter or ("\t" if ".tsv" in path.name else ",")
+    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     lines = [line for line in lines if line]
     names = options.get("names") or (lines.pop(0) if lines else [])
     for number, line in enumerate(lines, start=1):
@@ -232,17 +230,17 @@ def read_csv(path: Path, text: str, options: Mapping[str, Any]) -> list[Row]:
 
 
 def typed(cells: list[str]) -> list[Any]:
-    """A column of texts as whole numbers, numbers or truth values if all its cells are.
+    """Convert a column of texts to integers, floats or booleans if all its cells are.
 
     >>> typed(["1", "2"]), typed(["1", ""]), typed(["True", "False"]), typed(["1", "x"])
     ([1, 2], [1.0, None], [True, False], ['1', 'x'])
     """
     values = [None if cell in NOT_A_VALUE else cell for cell in cells]
     present = [value for value in values if value is not None]
-    truths = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False,
+    booleans = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False,
               "false": False}  # fmt: skip
-    if present and len(present) == len(values) and all(value in truths for value in present):
-        return [truths[value] for value in present]
+    if present and len(present) == len(values) and all(value in booleans for value in present):
+        return [booleans[value] for value in present]
     for kind in (int, float):
         try:
             numbers = [None if v is None or "_" in v else kind(v) for v in values]
@@ -250,13 +248,13 @@ def typed(cells: list[str]) -> list[Any]:
             continue
         if any("_" in value for value in present):
             break
-        whole = kind is int and len(present) == len(values)
-        return numbers if whole else [None if v is None else float(v) for v in numbers]
+        is_int_column = kind is int and len(present) == len(values)
+        return numbers if is_int_column else [None if v is None else float(v) for v in numbers]
     return values
 
 
 def read_text(text: str, options: Mapping[str, Any]) -> list[Row]:
-    """Rows with the one column `text`: a line, a paragraph or the whole document each."""
+    """Rows with the column `text`: a line, a paragraph or the complete document each."""
     by = options.get("sample_by", "line")
     if by == "document":
         return [{"text": text}]
@@ -275,4 +273,4 @@ def read_parquet(path: Path) -> list[Row]:
     try:
         return parquet.read_table(regular(path)).to_pylist()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no Parquet file ({error}).") from None
+        raise DataError(f"{path} is not a Parquet file ({error}).") from None

@@ -1,9 +1,8 @@
-"""Solved examples before a question: which ones, drawn how, never the question itself.
+"""Few-shot examples: sampled as in lm-eval, and never the question itself.
 
-The draws are lm-eval's, number for number: one random stream a task runs through its questions in
-order, and where the question may be among the examples one more is drawn than needed. lm-eval
-leaves a question among its own examples when the examples come from the validation split that is
-asked; here it is always taken out.
+Each task has one random stream for its questions in order, and draws one example more than needed
+where the question may be among them. lm-eval keeps a question among its own examples when they come
+from the evaluated validation split; here it is always removed.
 """
 
 import random
@@ -19,7 +18,7 @@ from .rows import Row
 
 @dataclass
 class Examples:
-    """A source of examples with its random stream; made anew for each pass over the questions."""
+    """A source of examples with its random stream; create one per pass over the questions."""
 
     task: str
     rows: Sequence[Row]
@@ -27,17 +26,15 @@ class Examples:
     sampler: Literal["default", "first_n"] = "default"
     seed: int = 1234
     may_hold_question: bool = False
-    """Whether the question is taken out."""
+    """Whether the rows may contain the question, which is then removed."""
     stream: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start the random stream."""
+        """Seed the random stream."""
         self.stream = random.Random(self.seed)
 
     def of(self, question: Row) -> list[Row]:
-        """The examples of the next question.
-
-        Raises ConfigError if there are too few rows.
+        """The examples of the next question; ConfigError if there are too few rows.
 
         >>> pool = [{"q": n} for n in range(9)]
         >>> [row["q"] for row in Examples("t", pool, 3).of({"q": 9})]
@@ -53,17 +50,17 @@ class Examples:
         if not self.may_hold_question or not question:
             return self.stream.sample(self.enough(self.rows), self.count)
         drawn = self.stream.sample(self.enough(self.rows, spare=1), self.count + 1)
-        found = [row for row in drawn if row != question][: self.count]
-        if len(found) < self.count:
-            found = self.stream.sample(self.enough(list(self.others(question))), self.count)
-        return found
+        examples = [row for row in drawn if row != question][: self.count]
+        if len(examples) < self.count:
+            examples = self.stream.sample(self.enough(list(self.others(question))), self.count)
+        return examples
 
     def others(self, question: Row) -> Iterator[Row]:
         """The rows that are not the question."""
         return (row for row in self.rows if row != question)
 
     def enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
-        """The rows, if there are as many as needed."""
+        """The rows; ConfigError if there are too few."""
         if len(rows) < self.count + spare:
             raise ConfigError(
                 f"{self.task}: {self.count} examples before a question need "

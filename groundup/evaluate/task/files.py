@@ -1,8 +1,7 @@
-"""lm-eval's YAML files as plain dictionaries, and the names that a folder of them defines.
+"""lm-eval's YAML files as dictionaries, and an index of the names that a folder of them defines.
 
-`include` chains are followed, keys of the including file winning; `!function` stays a Function
-until code.py is told to trust it. A folder is read once into an index: tasks, groups, and tags (a
-tag stands for every task that carries it).
+`include` chains are resolved, keys of the including file taking precedence; `!function` stays a
+Function until code.py loads it. A folder is read once into an index of tasks, groups and tags.
 """
 
 import difflib
@@ -25,12 +24,12 @@ class Defined(NamedTuple):
 
 
 class Index(NamedTuple):
-    """Every name that the YAML files of a folder define."""
+    """All names that the YAML files of a folder define."""
 
     tasks: dict[str, Defined]
     groups: dict[str, Defined]
     tags: dict[str, list[str]]
-    """Sorted names of the tasks that carry a tag."""
+    """Sorted names of each tag's tasks."""
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -39,46 +38,46 @@ class Index(NamedTuple):
 
 EMPTY = Index({}, {}, {})
 MOST_NODES = 100_000
-"""Values of a YAML file; task files have some hundreds."""
+"""Maximum values in a YAML file; task files have some hundreds."""
 
 
 def read_yaml(file: Path, roots: tuple[Path, ...] = (), seen: tuple[Path, ...] = ()) -> Plain:
-    """One file's keys, those of the files it includes below its own.
+    """Read one file's keys, merged over those of the files it includes.
 
-    roots  folders besides its own from which it may include: a stranger's file reads no others
+    roots  folders in addition to its own from which it may include
 
-    Raises ConfigError naming the file and line for what is no YAML, no mapping, includes itself, or
-    includes what is not below those folders.
+    Raises ConfigError naming the file and line for invalid YAML, a file that is not a mapping, a
+    circular include, or an include outside those folders.
     """
     file = file.resolve()
     roots = roots if seen else (file.parent, *roots)
     if file in seen:
-        raise ConfigError(f"{seen[-1]} includes {file.name}, which includes it in turn.")
-    found = parse(file)
-    if not isinstance(found, dict):
-        raise ConfigError(f"{file} must be `key: value` lines; got {type(found).__name__}.")
+        raise ConfigError(f"{seen[-1]} includes {file.name}, which includes it again.")
+    settings = parse(file)
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{file} must be `key: value` lines; got {type(settings).__name__}.")
     merged: Plain = {}
-    included = found.pop("include", [])
+    included = settings.pop("include", [])
     for name in included if isinstance(included, list) else [included]:
         if not any(is_within(file.parent / str(name), root) for root in roots):
             raise ConfigError(
-                f"{file} includes {name!r}, which is not below its folder; pass the folder of both "
+                f"{file} includes {name!r}, which is not below its folder; pass a folder of both "
                 "as --include if the task may read it."
             )
         if not isinstance(name, str) or not (file.parent / name).is_file():
-            raise ConfigError(f"{file} includes {name!r}, and there is no such file beside it.")
+            raise ConfigError(f"{file} includes {name!r}, which does not exist.")
         inner = read_yaml(file.parent / name, roots, (*seen, file))
         inner.pop("task_list", None)  # names tasks of the included file alone
         merged |= inner
-    return merged | found
+    return merged | settings
 
 
 def parse(file: Path) -> Any:
-    """The file's content, `!function` as Function and no other tag."""
+    """Parse a file; `!function` is the only tag that is allowed."""
     yaml = yaml_package()
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        """A loader of its own, so that a Function knows the file that names it."""
+        """Bound to one file, which each Function records."""
 
     Loader.add_constructor("!function", lambda _, node: Function(file, str(node.value)))
     try:
@@ -92,31 +91,30 @@ def parse(file: Path) -> Any:
     except OSError as error:
         raise ConfigError(f"Cannot read the task file {file}: {error.strerror}.") from None
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{file} is no YAML that a task file may hold: {said}.") from None
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{file} is not valid YAML for a task file: {message}.") from None
 
 
 def check_size(root: Any, file: Path) -> None:
-    """Raise ConfigError for a document whose aliases make it large: each counts as all it names."""
+    """Raise ConfigError for a document that is too large with its aliases expanded."""
     sizes: dict[int, int] = {}
-    left = [(root, False)] if root is not None else []
-    while left:
-        node, is_counted = left.pop()
+    stack = [(root, False)] if root is not None else []
+    while stack:
+        node, is_counted = stack.pop()
         value = node.value if isinstance(node.value, list) else []
         inner = [each for pair in value for each in (pair if isinstance(pair, tuple) else (pair,))]
         if is_counted:
             if any(sizes[id(each)] == 0 for each in inner):
-                raise ConfigError(f"{file} holds an alias of what it stands in.")
+                raise ConfigError(f"{file} has an alias inside its own anchor.")
             sizes[id(node)] = 1 + sum(sizes[id(each)] for each in inner)
             if sizes[id(node)] > MOST_NODES:
                 raise ConfigError(f"{file} has more than {MOST_NODES:,} values with its aliases.")
         elif id(node) not in sizes:
             sizes[id(node)] = 0
-            left += [(node, True), *((each, False) for each in inner)]
+            stack += [(node, True), *((each, False) for each in inner)]
 
 
 def yaml_package() -> Any:
-    """PyYAML, or MissingExtra."""
     try:
         import yaml
     except ImportError:
@@ -125,10 +123,10 @@ def yaml_package() -> Any:
 
 
 def read_index(folder: Path) -> Index:
-    """Names that the folder's YAML files define, subfolders included.
+    """Index the names that a folder's YAML files define, subfolders included.
 
-    A file that cannot be read is told and left out; of two files with one name the first counts.
-    Raises ConfigError if there is no such folder.
+    A file that cannot be read is reported and skipped; of equal names the first is used. Raises
+    ConfigError if there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigError(f"--include expects a folder of YAML task files; there is no {folder}.")
@@ -138,14 +136,14 @@ def read_index(folder: Path) -> Index:
             try:
                 add(index, Defined(file, read_yaml(file, (folder,))))
             except ConfigError as error:
-                record.say(f"left out: {error}")
+                record.say(f"skipped: {error}")
     for names in index.tags.values():
         names.sort()
     return index
 
 
 def add(index: Index, defined: Defined) -> None:
-    """Enter a file's task or group; one that defines neither is a part that others include."""
+    """Add a file's task or group; a file with neither is only included by others."""
     settings = defined.settings
     kind = "group" if "group" in settings and "class" not in settings else "task"
     names, name = (index.groups if kind == "group" else index.tasks), settings.get(kind)
@@ -161,6 +159,6 @@ def add(index: Index, defined: Defined) -> None:
 
 
 def nearest(name: str, names: Mapping[str, Any] | list[str]) -> str:
-    """`; did you mean …?` with the likeliest of the names, or nothing."""
+    """`; did you mean …?` with the most similar name, or an empty string."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f"; did you mean `{near[0]}`?" if near else ""

@@ -1,13 +1,13 @@
-r"""Filters: the answer taken out of what the model wrote, and whether one was found.
+r"""Filters: extract the answer from the generated text, and record whether one was found.
 
     filter_list:
-      - name: strict-match                       a pipeline, by whose name its scores are reported
+      - name: strict-match                       a pipeline; scores are reported under its name
         filter:
           - {function: regex, regex_pattern: "#### (-?[0-9.,]+)"}
           - {function: take_first}               of several answers to one question
 
-A pipeline runs over all answers to a question, so `take_first` ends it. An answer in which nothing
-was found becomes the filter's fallback and counts as it scores; that it was not found is told too.
+A pipeline processes all answers to a question, so `take_first` ends it. A text without a match
+becomes the filter's fallback, which is scored as it is, and is recorded as unparsed.
 """
 
 import re
@@ -24,25 +24,25 @@ from groundup.core import ConfigError, digest
 from .files import nearest
 
 NUMBER = r"#### (\-?[0-9\.\,]+)"
-"""The number behind four hashes, as GSM8K's answers end."""
+"""The number after four hashes, as in GSM8K's answers."""
 FALLBACK = "[invalid]"
-"""What stands for an answer that was not found, unless a filter says otherwise."""
+"""Default replacement of an answer that was not found."""
 
 
 class Found(NamedTuple):
-    """An answer on its way through a pipeline."""
+    """An answer inside a pipeline."""
 
     value: Any
-    """Usually a text; what `map` maps to may be anything."""
+    """Usually a text; `map` may give anything."""
     parsed: bool = True
-    """Whether every filter so far found what it looked for."""
+    """Whether every filter so far found a match."""
 
 
 class Filtered(NamedTuple):
-    """What a pipeline made of the answers to one question."""
+    """The output of a pipeline for one question."""
 
     value: Any
-    """One answer, or a list of them where nothing chose."""
+    """One answer, or a list without `take_first`."""
     parsed: bool
     """Whether an answer was found in any of the texts."""
 
@@ -52,7 +52,7 @@ Step = Callable[[Sequence[Found], Mapping[str, Any]], list[Found]]
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Filters one after the other."""
+    """A sequence of filters."""
 
     name: str
     steps: tuple[Step, ...]
@@ -61,20 +61,20 @@ class Pipeline:
 
     def __call__(self, texts: Sequence[str], row: Mapping[str, Any]) -> Filtered:
         """Filter all answers to one question, of which `row` is the document."""
-        found = [Found(text) for text in texts]
+        answers = [Found(text) for text in texts]
         for step in self.steps:
-            found = step(found, row)
-        values = [each.value for each in found]
-        return Filtered(values[0] if self.takes_one else values, any(f.parsed for f in found))
+            answers = step(answers, row)
+        values = [each.value for each in answers]
+        return Filtered(values[0] if self.takes_one else values, any(f.parsed for f in answers))
 
 
 AS_IT_CAME = Pipeline("none", (), takes_one=True)
 
 
 def read_filters(entries: Sequence[Mapping[str, Any]] | None, file: Path) -> tuple[Pipeline, ...]:
-    """The pipelines of a filter_list; without one, the first answer as it came.
+    """The pipelines of a filter_list; without one, the first answer unfiltered.
 
-    Raises ConfigError naming the file, the filter and what it takes.
+    Raises ConfigError naming the file and the filter.
     """
     if not entries:
         return (AS_IT_CAME,)
@@ -88,18 +88,18 @@ def read_filters(entries: Sequence[Mapping[str, Any]] | None, file: Path) -> tup
 
 
 def read_pipeline(entry: Mapping[str, Any], file: Path) -> Pipeline:
-    """One entry of a filter_list."""
+    """Parse one entry of a filter_list."""
     if set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
         raise ConfigError(
-            f"{file}: each entry of filter_list needs `name` and a list `filter`; got the keys "
+            f"{file}: an entry of filter_list needs `name` and a list `filter`; got the keys "
             f"{', '.join(map(str, entry))}."
         )
     functions = [step.get("function") for step in entry["filter"]]
     takes_one = bool(functions) and functions[-1] == "take_first"
     if "take_first" in functions[:-1]:
         raise ConfigError(
-            f"{file}: in filter {entry['name']}, `take_first` must come last: after it there is "
-            "one text, which lm-eval would go on to filter letter by letter."
+            f"{file}: in filter {entry['name']}, `take_first` must be last; later "
+            "filters would get one text in place of a list."
         )
     steps = tuple(read_step(step, file) for step in entry["filter"][: len(functions) - takes_one])
     plain = [{key: str(value) for key, value in step.items()} for step in entry["filter"]]
@@ -107,32 +107,28 @@ def read_pipeline(entry: Mapping[str, Any], file: Path) -> Pipeline:
 
 
 def read_step(step: Mapping[str, Any], file: Path) -> Step:
-    """One filter by its name, with its options."""
+    """Parse one filter with its options."""
     name, options = step.get("function"), {k: v for k, v in step.items() if k != "function"}
     if not isinstance(name, str) or name in ("custom", "decontaminate"):
-        raise ConfigError(
-            f"{file}: filters of the task's own code are not run; use {', '.join(FILTERS)}."
-        )
+        raise ConfigError(f"{file}: custom filters are not supported; use {', '.join(FILTERS)}.")
     if name not in FILTERS:
-        raise ConfigError(
-            f"{file}: there is no filter `{name}`{nearest(name, FILTERS) or '; use '}"
-            f"{'' if nearest(name, FILTERS) else ', '.join(FILTERS) + '.'}"
-        )
+        hint = nearest(name, FILTERS) or f"; use {', '.join(FILTERS)}."
+        raise ConfigError(f"{file}: there is no filter `{name}`{hint}")
     make, known = FILTERS[name]
     for key in options:
         if key not in known:
+            options_text = ", ".join(known) or "none"
             raise ConfigError(
-                f"{file}: the filter {name} has no option `{key}`; it takes "
-                f"{', '.join(known) or 'none'}."
+                f"{file}: the filter {name} has no option `{key}`; it takes {options_text}."
             )
     try:
         return make(**options)
     except (re.error, TypeError, ValueError) as error:
-        raise ConfigError(f"{file}: the filter {name} cannot be made ({error}).") from None
+        raise ConfigError(f"{file}: the filter {name} is invalid ({error}).") from None
 
 
 def each(change: Callable[[str], str]) -> Step:
-    """A filter that changes every text by itself; what `map` made no text of stays."""
+    """A filter that changes each text; other values, from `map`, stay unchanged."""
     return lambda found, row: [
         f._replace(value=change(f.value)) if isinstance(f.value, str) else f for f in found
     ]
@@ -158,7 +154,7 @@ def regex(regex_pattern: str = NUMBER, group_select: int = 0, fallback: str = FA
 
 
 def match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
-    """The chosen match without white space around it; None if there is none."""
+    """The selected match, stripped; None if there is none."""
     matches = pattern.findall(text if isinstance(text, str) else "")
     if not -len(matches) <= select < len(matches):
         return None
@@ -207,7 +203,7 @@ def multi_choice_regex(
 
 
 def without(text: str, regexes: Sequence[str], case: bool, punctuation: bool) -> str:
-    """The text without what is to be ignored."""
+    """The text without the ignored parts."""
     for expression in regexes:
         text = re.sub(expression, "", text)
     text = text.lower() if case else text
@@ -216,13 +212,13 @@ def without(text: str, regexes: Sequence[str], case: bool, punctuation: bool) ->
 
 @cache
 def all_punctuation() -> dict[int, None]:
-    """Every character of a punctuation category, mapped to nothing."""
+    """A translation table that deletes all Unicode punctuation."""
     signs = (n for n in range(0x110000) if unicodedata.category(chr(n)).startswith("P"))
     return dict.fromkeys(signs)
 
 
 def mapping(mapping_dict: Mapping[Any, Any] | None = None, default_value: Any = None) -> Step:
-    """A filter: what a table says of the text, else `default_value`."""
+    """A filter: the text's value in a table, else `default_value`."""
     table = dict(mapping_dict or {})
 
     def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
@@ -246,7 +242,7 @@ def take_first_k(k: int) -> Step:
 
 
 def majority_vote() -> Step:
-    """A filter: the commonest answer, the earliest of equally common ones.
+    """A filter: the most frequent answer, the earliest of equally frequent ones.
 
     >>> majority_vote()([Found("a"), Found("b"), Found("b")], {})
     [Found(value='b', parsed=True)]
@@ -274,4 +270,4 @@ FILTERS: dict[str, tuple[Callable[..., Step], tuple[str, ...]]] = {
     "take_first_k": (take_first_k, ("k",)),
     "take_first": (lambda: each(str), ()),
 }  # fmt: skip
-"""Filters by lm-eval's names, with their options; take_first is handled by the pipeline."""
+"""Filters by lm-eval's names, with their options; the pipeline handles take_first."""

@@ -1,12 +1,12 @@
-"""Groups: tasks under one name, and the numbers of the whole.
+"""Groups: several tasks under one name, with aggregated results.
 
     group: stem                       a YAML file of its own
     task: [arc_easy, {task: piqa, num_fewshot: 5}, {group: inner, task: [boolq]}]
     aggregate_metric_list:
       - {metric: acc, filter_list: none, weight_by_size: true}
 
-Members are named by task, group or tag; what a group sets besides its own fields is set in all of
-them. A group's interval takes its tasks as independent; that of each task is already known.
+Members are named by task, group or tag; fields that are not the group's own are set in all of them.
+A group's interval treats its tasks as independent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,22 +23,22 @@ from .prompt import Ways
 from .task import Group, GroupMeasure, Task, score_key
 
 FIELDS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag", "task_list")
-"""Fields of a group; others are its members'."""
+"""Fields of a group; all others are set in its members."""
 MEASURE_FIELDS = ("metric", "filter_list", "weight_by_size", "aggregation")
 
 
 class Opener(NamedTuple):
-    """Opens names of an index, each group once on the way down."""
+    """Opens names of an index, and detects circular groups."""
 
     index: Index
     ways: Ways
     inside: tuple[str, ...] = ()
-    """Groups that are being opened: one of them again would be a circle."""
+    """Groups that are being opened: meeting one again is a circle."""
 
     def open(self, name: str, overrides: Mapping[str, Any], file: Path) -> list[Task | Group]:
-        """The task or group of this name, or every task that carries it as a tag.
+        """The task or group of this name, or every task with this tag.
 
-        Raises ConfigError with the nearest known name.
+        Raises ConfigError with the most similar name.
         """
         if name in self.index.groups:
             return [self.group(self.index.groups[name], overrides)]
@@ -47,7 +47,7 @@ class Opener(NamedTuple):
             return [open_yaml({**found.settings, **overrides}, found.file, self.ways)]
         if name in self.index.tags:
             names = self.index.tags[name]
-            return [one for inner in names for one in self.open(inner, overrides, file)]
+            return [task for inner in names for task in self.open(inner, overrides, file)]
         raise ConfigError(
             f"{file}: there is no task, group or tag `{name}`{nearest(name, self.index.names())}"
         )
@@ -57,15 +57,17 @@ class Opener(NamedTuple):
         file, given = defined
         name, members = given["group"], given.get("task") or []
         if name in self.inside:
-            raise ConfigError(f"{file}: the group {name} holds itself, by {self.inside[-1]}.")
+            raise ConfigError(
+                f"{file}: the group {name} contains itself through {self.inside[-1]}."
+            )
         inner = self._replace(inside=(*self.inside, name))
         passed = {key: v for key, v in given.items() if key not in FIELDS} | dict(overrides)
         members = [members] if isinstance(members, str | dict) else members
-        found = [one for member in members for one in inner.member(member, passed, defined)]
-        if not found:
+        opened = [task for member in members for task in inner.member(member, passed, defined)]
+        if not opened:
             raise ConfigError(f"{file}: the group {name} has no members; list them under `task`.")
         return Group(
-            name, tuple(found), read_group_measures(given, file), given.get("group_alias") or "",
+            name, tuple(opened), read_group_measures(given, file), given.get("group_alias") or "",
             str((given.get("metadata") or {}).get("version", "")),
         )  # fmt: skip
 
@@ -119,47 +121,49 @@ class GroupResult(NamedTuple):
     filter: str
     result: Interval | Reason
     tasks: tuple[str, ...]
-    """Tasks that report the measure; others of the group are not in the number."""
+    """Tasks that report the measure; the result excludes the others."""
     weight_by_size: bool
 
 
 def summarise(
     group: Group, results: Mapping[str, Mapping[str, Interval | Reason]]
 ) -> list[GroupResult]:
-    """The numbers of a group from its tasks' numbers, by task and by Measure.key."""
+    """Aggregate a group from its tasks' results, given by task and Measure.key."""
     names = [task.name for task in group.tasks()]
-    found = []
-    for wanted in group.measures:
-        for filter_name in wanted.filters or filters_of(group, wanted.name):
-            key = score_key(wanted.name, filter_name)
-            given = {name: results[name][key] for name in names if key in results.get(name, {})}
-            result = together(list(given.values()), wanted.weight_by_size, key)
-            found.append(
-                GroupResult(wanted.name, filter_name, result, tuple(given), wanted.weight_by_size)
+    summaries = []
+    for measure in group.measures:
+        for filter_name in measure.filters or filters_of(group, measure.name):
+            key = score_key(measure.name, filter_name)
+            by_task = {name: results[name][key] for name in names if key in results.get(name, {})}
+            result = together(list(by_task.values()), measure.weight_by_size, key)
+            summaries.append(
+                GroupResult(
+                    measure.name, filter_name, result, tuple(by_task), measure.weight_by_size
+                )
             )
-    return found
+    return summaries
 
 
 def filters_of(group: Group, measure: str) -> list[str]:
-    """Filters by which tasks of the group report a measure, sorted."""
+    """Filters with which the group's tasks report a measure, sorted."""
     return sorted({m.filter for task in group.tasks() for m in task.measures if m.name == measure})
 
 
 def together(
     results: Sequence[Interval | Reason], weight_by_size: bool, key: str
 ) -> Interval | Reason:
-    """The mean of the tasks' numbers; a Reason if one of them has none."""
+    """The mean of the tasks' results; a Reason if one is undefined."""
     if not results:
         return Reason("no_task", f"No task of the group reports {key}.")
-    known = [each for each in results if isinstance(each, Interval)]
-    if len(known) < len(results):
-        lost = len(results) - len(known)
-        return Reason("undefined_task", f"{lost} of {len(results)} tasks have no {key}.")
-    return mean_of(known, [each.n if weight_by_size else 1 for each in known])
+    intervals = [each for each in results if isinstance(each, Interval)]
+    if len(intervals) < len(results):
+        num_undefined = len(results) - len(intervals)
+        return Reason("undefined_task", f"{num_undefined} of {len(results)} tasks have no {key}.")
+    return mean_of(intervals, [each.n if weight_by_size else 1 for each in intervals])
 
 
 def mean_of(results: Sequence[Interval], weights: Sequence[float]) -> Interval:
-    """Weighted mean of independent numbers, each side's errors added in squares.
+    """Weighted mean of independent results; the errors of each side add in squares.
 
     Source: Zou and Donner 2008, doi:10.1002/sim.3095 (MOVER).
 

@@ -1,7 +1,7 @@
-"""A task of lm-eval's YAML: its questions to the letter, its numbers to the bit.
+"""Tasks of lm-eval's YAML files, with the requests and scores of lm-eval 0.4.13.
 
-What lm-eval 0.4.13 asks and computes, this asks and computes; tests/oracles/lm_eval_tasks.py lays
-the two side by side. What is done otherwise is listed in docs/evaluate.md, under "Tasks".
+tests/oracles/lm_eval_tasks.py compares the two. Deliberate differences are listed in
+docs/evaluate.md, under "Tasks".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,15 +29,15 @@ PEER = "0.4.13"
 
 
 def open_yaml(values: Mapping[str, Any], file: Path, ways: Ways) -> "YamlTask":
-    """The task of a YAML file's keys.
+    """Open the task of a YAML file's keys.
 
-    Raises ConfigError naming the file and key for what cannot be, and for code without trust.
+    Raises ConfigError naming the file and key for invalid settings and for untrusted code.
     """
     inner = {key: v for key, v in values.items() if key not in ("tag", "group", "task_list")}
     settings = read_settings(trusted(inner, ways.trust_code), file)
     pipelines = read_filters(settings.filter_list, file)
     if settings.output_type != "generate_until" and any(each.steps for each in pipelines):
-        raise ConfigError(f"{file}: filters read texts, and {settings.output_type} gives none.")
+        raise ConfigError(f"{file}: filters need texts, and {settings.output_type} generates none.")
     return YamlTask(file, settings, ways, pipelines, read_measures(settings, file))
 
 
@@ -46,7 +46,7 @@ SILENCE = ("wrong", "undefined")
 
 @dataclass
 class YamlTask:
-    """A task file with the way it is asked; see open_yaml."""
+    """A task file with the caller's options; see open_yaml."""
 
     file: Path
     settings: TaskSettings
@@ -66,19 +66,19 @@ class YamlTask:
 
     @property
     def version(self) -> str:
-        """metadata.version; "" if its author gave none."""
+        """metadata.version; "" if missing."""
         return str(self.settings.metadata.get("version", ""))
 
     @property
     def count(self) -> int:
-        """Examples before a question; a task that says 0 keeps to it, as in lm-eval."""
+        """Number of few-shot examples; a task's own 0 cannot be overridden, as in lm-eval."""
         own = self.settings.num_fewshot
-        asked = self.ways.few_shot
-        return own or 0 if asked is None or own == 0 else asked
+        requested = self.ways.few_shot
+        return own or 0 if requested is None or own == 0 else requested
 
     @property
     def signature(self) -> str:
-        """Everything but the measures' own that moves a score."""
+        """Everything that affects a score, except the measures' own options."""
         sampler = self.settings.shots.sampler
         is_drawn = self.count > 0 and sampler == "default"
         parts = [
@@ -96,19 +96,18 @@ class YamlTask:
 
     @property
     def silence(self) -> str:
-        """metadata.silence: an answer without text is "wrong", or leaves the sample "undefined"."""
+        """metadata.silence: an answer without text is "wrong" or "undefined"."""
         return choice("metadata.silence", self.settings.metadata.get("silence", "wrong"), SILENCE)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Every metric of every filter."""
-        return tuple(one.measure(each) for each in self.pipelines for one in self.measured)
+        return tuple(m.measure(pipeline) for pipeline in self.pipelines for m in self.measured)
 
     @property
     def functions(self) -> dict[str, Statistic]:
         """Aggregations of the task's own code by name, for `aggregate`."""
-        own = [one.function for one in self.measured if one.function is not None]
-        return {str(code): code.call for code in own}
+        return {str(m.function): m.function.call for m in self.measured if m.function is not None}
 
     @property
     def stops(self) -> Stops:
@@ -117,73 +116,75 @@ class YamlTask:
 
     @property
     def repeats(self) -> int:
-        """How many answers to each prompt."""
+        """Number of answers to each prompt."""
         return self.settings.repeats if self.kind == "generate_until" else 1
 
     @cached_property
     def made(self) -> Mapping[str, Any] | None:
-        """What custom_dataset made, by split."""
+        """The splits of custom_dataset."""
         code = self.settings.custom_dataset
         if code is None:
             return None
         options = self.settings.metadata | self.settings.dataset_kwargs
-        made = run(code, self.file, "options", lambda: code.call(**options))
-        if not isinstance(made, Mapping):
+        splits = run(code, self.file, "options", lambda: code.call(**options))
+        if not isinstance(splits, Mapping):
             raise DataError(f"{self.file}: {code.name} must return rows by split.")
-        return made
+        return splits
 
     def split(self, name: str, process: Code | None) -> Rows:
-        """The rows of a split, changed by the task's own code."""
+        """The rows of a split, processed by the task's own code."""
         if self.made is not None:
             if name not in self.made:
                 raise DataError(f"{self.file}: no split `{name}` among {', '.join(self.made)}.")
             rows = rows_of(self.made[name], f"{self.file}: custom_dataset")
         else:
-            given = self.settings
+            settings = self.settings
             rows = read_split(
-                Source(given.task, self.file, given.dataset_path or "", given.dataset_name,
-                       given.dataset_kwargs, self.ways.data), name,
+                Source(settings.task, self.file, settings.dataset_path or "", settings.dataset_name,
+                       settings.dataset_kwargs, self.ways.data), name,
             )  # fmt: skip
         if process is not None:
-            found = run(process, self.file, f"split {name}", lambda: process.call(rows))
-            rows = rows_of(found, f"{self.file}: {process.name}")
+            processed = run(process, self.file, f"split {name}", lambda: process.call(rows))
+            rows = rows_of(processed, f"{self.file}: {process.name}")
         if not len(rows):
             raise DataError(f"{self.file}: the split `{name}` has no rows.")
         return rows
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows that are asked."""
+        """The rows of the evaluated split."""
         return self.split(self.settings.asked_split, self.settings.process_docs)
 
     @cached_property
     def reader(self) -> Reader:
-        """Reads fields of rows; a field that names a column is that column."""
+        """Evaluates fields on rows; a field that is a column's name gives that column."""
         columns = frozenset(self.rows.column_names)
         return Reader(self.file, columns, self.settings.doc_to_choice is not None)
 
     def examples(self) -> Examples:
-        """A fresh source of solved examples."""
-        given, shots = self.settings, self.settings.shots
-        splits = (shots.split, given.training_split, given.validation_split, given.test_split)
+        """A new source of few-shot examples."""
+        settings, shots = self.settings, self.settings.shots
+        splits = (
+            shots.split,
+            settings.training_split,
+            settings.validation_split,
+            settings.test_split,
+        )
         split = next(name for name in splits if name is not None)
         rows: Sequence[Row] = []
         if self.count and shots.split is None and shots.samples is not None:
             split = ""
-            own = shots.samples.call() if isinstance(shots.samples, Code) else shots.samples
-            rows = [dict(row) for row in own]
+            samples = shots.samples.call() if isinstance(shots.samples, Code) else shots.samples
+            rows = [dict(row) for row in samples]
         elif self.count:
-            process = given.process_docs if shots.split is None else shots.process_docs
-            is_asked = split == given.asked_split and process == given.process_docs
-            rows = list(self.rows if is_asked else self.split(split, process))
-        may_hold = shots.split == given.test_split or split == given.asked_split
+            process = settings.process_docs if shots.split is None else shots.process_docs
+            is_evaluated = split == settings.asked_split and process == settings.process_docs
+            rows = list(self.rows if is_evaluated else self.split(split, process))
+        may_hold = shots.split == settings.test_split or split == settings.asked_split
         return Examples(self.name, rows, self.count, shots.sampler, self.ways.seed, may_hold)
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
-        """Yield the questions in order.
-
-        Raises DataError naming the row that cannot be asked.
-        """
+        """Yield the questions in order; DataError naming an invalid row."""
         examples = self.examples()
         for number, row in enumerate(self.rows):
             if limit is not None and number >= limit:
@@ -195,46 +196,48 @@ class YamlTask:
 
     def item(self, number: int, row: Row, examples: Examples, model: TextModel | None) -> Item:
         """One question."""
-        given, reader = self.settings, self.reader
-        target = reader.target(given.doc_to_target, row)
-        ready = Item(str(number), "", "", (), jsonable(target), jsonable(row))
+        settings, reader = self.settings, self.reader
+        target = reader.target(settings.doc_to_target, row)
+        base = Item(str(number), "", "", (), jsonable(target), jsonable(row))
         if self.kind == "loglikelihood_rolling":
-            return ready._replace(prompt=str(target))
+            return base._replace(prompt=str(target))
         before = self.before(row, examples)
-        text = reader.text(given.doc_to_text, row)
-        prefix = reader.prefix(given.gen_prefix, row)
+        text = reader.text(settings.doc_to_text, row)
+        prefix = reader.prefix(settings.gen_prefix, row)
         if self.kind == "multiple_choice":
-            choices = reader.choices(given.doc_to_choice, row)
+            choices = reader.choices(settings.doc_to_choice, row)
             if isinstance(text, int):
-                asked = [question(choice, prefix, "") for choice in choices]
-                contexts = [rendered([*before, *turns], self.ways.chat, model) for turns in asked]
+                turns_by_choice = [question(choice, prefix, "") for choice in choices]
+                contexts = [
+                    rendered([*before, *turns], self.ways.chat, model) for turns in turns_by_choice
+                ]
                 pairs = self.pairs([Pair(each, str(target)) for each in contexts], choices)
-                return ready._replace(prompt=contexts[0], target=text, pairs=pairs)
-        turns = [*before, *question(text, prefix, given.target_delimiter)]
+                return base._replace(prompt=contexts[0], target=text, pairs=pairs)
+        turns = [*before, *question(text, prefix, settings.target_delimiter)]
         context = rendered(turns, self.ways.chat, model)
         if self.kind == "multiple_choice":
             pairs = self.pairs([Pair(context, choice) for choice in choices], choices)
-            return ready._replace(prompt=context, pairs=pairs)
+            return base._replace(prompt=context, pairs=pairs)
         if self.kind == "generate_until":
-            return ready._replace(prompt=context)
+            return base._replace(prompt=context)
         if not isinstance(target, str):
             raise DataError(f"{self.file}: doc_to_target must be a text; got {target!r}.")
-        return ready._replace(prompt=context, pairs=(Pair(context, target),))
+        return base._replace(prompt=context, pairs=(Pair(context, target),))
 
     def pairs(self, asked: Sequence[Pair], choices: Sequence[str]) -> tuple[Pair, ...]:
-        """What is asked of a multiple choice, with the delimiter between context and text."""
+        """The requests of a multiple choice, with the delimiter between context and option."""
         delimiter, prefix = self.settings.target_delimiter, self.settings.gen_prefix
         if self.ways.chat.template and (not prefix or prefix[-1].isspace()):
             delimiter = ""
-        if any(one.name == "acc_mutual_info" for one in self.measured):
+        if any(metric.name == "acc_mutual_info" for metric in self.measured):
             asked = [*asked, *(Pair("", choice) for choice in choices)]
         return tuple(Pair(each.context, delimiter + each.continuation) for each in asked)
 
     def before(self, row: Row, examples: Examples) -> list[Turn]:
-        """What stands before the question: the system's text and the solved examples."""
-        given, shots, reader = self.settings, self.settings.shots, self.reader
-        description = reader.prefix(given.description, row)
-        system = joined(self.ways.chat.system, description, given.fewshot_delimiter)
+        """The turns before the question: system text and few-shot examples."""
+        settings, shots, reader = self.settings, self.settings.shots, self.reader
+        description = reader.prefix(settings.description, row)
+        system = joined(self.ways.chat.system, description, settings.fewshot_delimiter)
         turns = [Turn("system", system)] if system else []
         for shown in examples.of(row):
             text = reader.text(shots.doc_to_text, shown)
@@ -249,13 +252,13 @@ class YamlTask:
         return turns
 
     def query(self, row: Row) -> str | None:
-        """The text to look for in training data; None if the task offers none."""
+        """The text to search for in training data; None if the task has none."""
         field = self.settings.doc_to_decontamination_query
         if not self.settings.should_decontaminate:
             return None
         return str(self.reader.text(field or self.settings.doc_to_text, row))
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
-        """The numbers of one question, by every filter."""
+        """The scores of one question, for every filter."""
         scoring = Scoring(self.file, self.settings, self.reader, self.measured, self.pipelines)
         return scoring.score(item, answers)

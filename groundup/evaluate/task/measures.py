@@ -1,4 +1,4 @@
-"""A task file's `metric_list`, checked and completed: what is measured and how it is added up.
+"""A task file's `metric_list`, validated and completed: the metrics and their aggregations.
 
     metric_list:
       - metric: exact_match
@@ -6,8 +6,8 @@
         higher_is_better: true
         ignore_case: true                 an option of the metric
 
-With `process_results` the task's own function gives the values by the metrics' names, so any name
-is good there. Names that lm-eval would fetch from a hub are refused with the nearest of ours.
+With `process_results` the task's own function returns values by metric name, so any name is valid.
+Metrics that lm-eval would download from a hub are rejected, with the most similar known name.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ from .settings import TaskSettings
 from .task import Better, Measure
 
 STRUCTURE = ("metric", "aggregation", "higher_is_better", "hf_evaluate", "weight_by_size")
-"""Keys that are no option of the metric; weight_by_size has a meaning in groups alone."""
+"""Keys that are not options of the metric; weight_by_size applies only to groups."""
 UNITS = {"ratio": "bits per byte", "perplexity": "perplexity", "bleu": "BLEU", "chrf": "chrF",
          "chrf++": "chrF++", "ter": "TER", "mcc": "correlation", "f1": "F1"}  # fmt: skip
-"""Units by aggregation, of measures that are not known by their name."""
+"""Units by aggregation, for metrics with unknown names."""
 
 
 class Measured(NamedTuple):
@@ -36,7 +36,7 @@ class Measured(NamedTuple):
     name: str
     better: Better
     aggregation: str
-    """Ours, or the name of the task's own function."""
+    """A name of aggregate.py, or the task's own function."""
     unit: str
     options: Mapping[str, Any]
     code: Code | None = None
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
     """The task's own aggregation."""
 
     def measure(self, pipeline: Pipeline) -> Measure:
-        """The number that is reported for one filter."""
+        """The measure that is reported for one filter."""
         parts = [str(self.code or self.name)]
         parts += [f"{key}:{value}" for key, value in sorted(self.options.items())]
         parts += [f"aggregation:{self.aggregation}"]
@@ -56,30 +56,26 @@ class Measured(NamedTuple):
 
 
 def read_measures(settings: TaskSettings, file: Path) -> tuple[Measured, ...]:
-    """What a task measures; nothing for `bypass`, which only collects answers.
+    """The metrics of a task; none for `bypass`, which only collects answers.
 
-    Raises ConfigError naming the file, the metric and what there is instead.
+    Raises ConfigError naming the file, the metric and the alternatives.
     """
     entries = settings.metric_list
     if entries is None:
         entries = [{"metric": name} for name in DEFAULTS[settings.output_type]]
-    found = [read_measure(entry, settings, file) for entry in entries if not is_bypass(entry)]
-    names = [one.name for one in found]
+    entries = [entry for entry in entries if entry.get("metric") != "bypass"]
+    measures = tuple(read_measure(entry, settings, file) for entry in entries)
+    names = [measure.name for measure in measures]
     if len(set(names)) < len(names):
         raise ConfigError(f"{file}: metric_list names {max(names, key=names.count)!r} twice.")
-    return tuple(found)
-
-
-def is_bypass(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry says that nothing is measured."""
-    return entry.get("metric") == "bypass"
+    return measures
 
 
 def read_measure(entry: Mapping[str, Any], settings: TaskSettings, file: Path) -> Measured:
-    """One entry of a metric_list."""
+    """Parse one entry of a metric_list."""
     metric = entry.get("metric")
     if not isinstance(metric, str | Code):
-        raise ConfigError(f"{file}: each entry of metric_list needs `metric`; got {entry}.")
+        raise ConfigError(f"{file}: an entry of metric_list needs `metric`; got {entry}.")
     code = metric if isinstance(metric, Code) else None
     name = metric.call.__name__ if isinstance(metric, Code) else metric
     is_own = code is not None or settings.process_results is not None
@@ -99,24 +95,23 @@ def read_measure(entry: Mapping[str, Any], settings: TaskSettings, file: Path) -
 
 
 def check_known(name: str, settings: TaskSettings, file: Path) -> Known:
-    """The metric of this name, if it suits the kind of task."""
-    suiting = [n for n, known in METRICS.items() if settings.output_type in known.kinds]
-    if name in suiting:
+    """The metric of this name; ConfigError if the output_type does not support it."""
+    supported = [n for n, known in METRICS.items() if settings.output_type in known.kinds]
+    if name in supported:
         return METRICS[name]
     if name in METRICS:
         raise ConfigError(
-            f"{file}: the metric {name} is none of {settings.output_type}; it has "
-            f"{', '.join(suiting)}."
+            f"{file}: {settings.output_type} does not support the metric {name}; use "
+            f"{', '.join(supported)}."
         )
     raise ConfigError(
         f"{file}: there is no metric `{name}` here{nearest(name, METRICS) or '.'} Metrics of "
-        f"{settings.output_type} are {', '.join(suiting)}; what the package evaluate would fetch "
-        "from a hub is not run."
+        f"{settings.output_type} are {', '.join(supported)}; none are downloaded from a hub."
     )
 
 
 def check_options(name: str, options: Mapping[str, Any], known: Known, file: Path) -> None:
-    """Raises ConfigError for an option that the metric does not take."""
+    """Raise ConfigError for an unknown option of the metric."""
     for key in options:
         if key not in known.options:
             raise ConfigError(
@@ -126,33 +121,33 @@ def check_options(name: str, options: Mapping[str, Any], known: Known, file: Pat
 
 
 class Aggregation(NamedTuple):
-    """How values are added up."""
+    """An aggregation of values."""
 
     name: str
     function: Code | None = None
-    """If it is the task's own."""
+    """The task's own function, if it is one."""
 
 
 def read_aggregation(
     entry: Mapping[str, Any], name: str, known: Known | None, file: Path
 ) -> Aggregation:
-    """Ours for lm-eval's name, or the task's own function."""
-    asked = entry.get("aggregation", known.aggregation if known is not None else None)
-    if isinstance(asked, Code):
-        return Aggregation(str(asked), asked)
-    if asked not in AGGREGATIONS:
+    """Map lm-eval's name to an aggregation, or take the task's own function."""
+    requested = entry.get("aggregation", known.aggregation if known is not None else None)
+    if isinstance(requested, Code):
+        return Aggregation(str(requested), requested)
+    if requested not in AGGREGATIONS:
         raise ConfigError(
-            f"{file}: the metric {name} needs an `aggregation`; got {asked or 'none'!r}, use "
+            f"{file}: the metric {name} needs an `aggregation`; got {requested or 'none'!r}, use "
             f"{', '.join(AGGREGATIONS)}."
         )
-    return Aggregation(AGGREGATIONS[asked])
+    return Aggregation(AGGREGATIONS[requested])
 
 
 def read_better(entry: Mapping[str, Any], name: str, known: Known | None, file: Path) -> Better:
-    """Which way is better."""
-    given = entry.get("higher_is_better")
-    if given is None and known is None:
+    """The direction of improvement."""
+    higher = entry.get("higher_is_better")
+    if higher is None and known is None:
         raise ConfigError(f"{file}: the metric {name} needs `higher_is_better: true` or `false`.")
-    if given is None and known is not None:
+    if higher is None and known is not None:
         return known.better
-    return "higher" if given else "lower"
+    return "higher" if higher else "lower"

@@ -1,8 +1,8 @@
-"""What one sample scores: from likelihoods, from the likelihoods of options, from text.
+"""Metrics of one sample: of a likelihood, of the options' likelihoods, of a text.
 
-The names and formulas are lm-eval's (0.4.13). Where lm-eval gives a wrong or undefined number (an
-index that is no option's, an option without characters) there is a Reason here. `acc_norm` divides
-by characters, `acc_bytes` by bytes of UTF-8. Values come as aggregate.py wants them.
+Names and formulas are lm-eval's (0.4.13). Where lm-eval gives a wrong or undefined value (an index
+outside the options, an option without characters) there is a Reason here. `acc_norm` divides by
+characters, `acc_bytes` by UTF-8 bytes. Values have the form that aggregate.py expects.
 """
 
 import re
@@ -19,12 +19,12 @@ from .task import Better, Kind
 
 
 class Known(NamedTuple):
-    """What is fixed about a measure by its name."""
+    """Properties of a built-in metric."""
 
     kinds: tuple[Kind, ...]
     better: Better
     aggregation: str
-    """lm-eval's name; see AGGREGATIONS for ours."""
+    """lm-eval's name; AGGREGATIONS maps it to one of aggregate.py."""
     unit: str = "share"
     options: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ DEFAULTS: dict[Kind, tuple[str, ...]] = {
     "multiple_choice": ("acc", "acc_norm"),
     "generate_until": ("exact_match",),
 }
-"""What a task measures that does not say."""
+"""Metrics of a task without metric_list."""
 
 AGGREGATIONS = {
     "mean": "mean",
@@ -76,24 +76,24 @@ AGGREGATIONS = {
     "ter": "ter",
     "brier_score": "mean",
 }
-"""lm-eval's aggregations by ours: an undefined value is a Reason here, so there are no NaN."""
+"""lm-eval's aggregations to those of aggregate.py; nanmean is mean, as there is no NaN here."""
 
 Values = dict[str, Any]
-"""Name of a measure to its value, or to the Reason that it has none."""
+"""Metric names to values, or to Reasons."""
 
 
 class Options(NamedTuple):
-    """The options of one question as they were asked, and which is right."""
+    """The options of one question with their likelihoods and the correct index."""
 
     texts: Sequence[str]
     asked: Sequence[Likelihood]
-    """One an option; then one an option without context, if mutual information is measured."""
+    """One per option; then one per option without context, for acc_mutual_info."""
     gold: int | tuple[int, ...]
-    """The right one, or each that is right."""
+    """The correct index, or all correct ones."""
 
 
 def right_options(gold: Any, texts: Sequence[str]) -> int | tuple[int, ...] | Reason:
-    """The index or indices of the right options, given as numbers or as an option's text.
+    """The index or indices of the correct options, given as numbers or as an option's text.
 
     >>> right_options("no", ["yes", "no"]), right_options([0, 1], ["yes", "no"])
     (1, (0, 1))
@@ -101,18 +101,20 @@ def right_options(gold: Any, texts: Sequence[str]) -> int | tuple[int, ...] | Re
     'target_out_of_range'
     """
     if isinstance(gold, list):
-        found = [right_options(each, texts) for each in gold]
-        bad = next((each for each in found if isinstance(each, Reason)), None)
-        return bad or tuple(each for each in found if isinstance(each, int))
+        indices = [right_options(each, texts) for each in gold]
+        bad = next((each for each in indices if isinstance(each, Reason)), None)
+        return bad or tuple(each for each in indices if isinstance(each, int))
     if isinstance(gold, str) and gold in texts:
         return list(texts).index(gold)
     if isinstance(gold, int) and 0 <= gold < len(texts):
         return int(gold)
-    return Reason("target_out_of_range", f"The right option {gold!r} is not one of {len(texts)}.")
+    return Reason(
+        "target_out_of_range", f"The correct option {gold!r} is not among the {len(texts)}."
+    )
 
 
 def score_options(names: Sequence[str], options: Options) -> Values:
-    """The measures of a multiple choice; those that know but one right option take the first.
+    """The metrics of a multiple choice; those for a single correct option take the first.
 
     >>> asked = [Likelihood(-6.0, False, 3), Likelihood(-4.0, True, 1)]
     >>> score_options(["acc", "acc_norm"], Options(["orange", "fig"], asked, 1))
@@ -120,7 +122,7 @@ def score_options(names: Sequence[str], options: Options) -> Values:
     """
     count = len(options.texts)
     logs = np.array([each.logprob for each in options.asked])  # (options,) or (2 options,)
-    logs, alone = logs[:count], logs[count:]
+    logs, unconditional = logs[:count], logs[count:]
     right = (options.gold,) if isinstance(options.gold, int) else options.gold
     best = int(np.argmax(logs))
 
@@ -132,22 +134,22 @@ def score_options(names: Sequence[str], options: Options) -> Values:
             return Reason("empty_option", "An option has no characters to divide by.")
         return hit(logs / np.array(lengths, dtype=np.float64))
 
-    ways: dict[str, Callable[[], Any]] = {
+    metrics: dict[str, Callable[[], Any]] = {
         "acc": lambda: hit(logs),
         "acc_norm": lambda: per([len(text) for text in options.texts]),
         "acc_bytes": lambda: per([len(text.encode()) for text in options.texts]),
-        "acc_mutual_info": lambda: hit(logs - alone),
+        "acc_mutual_info": lambda: hit(logs - unconditional),
         "exact_match": lambda: float(any(options.asked[index].is_greedy for index in right)),
         "brier_score": lambda: brier(logs, right),
         "f1": lambda: [right[0], best],
         "mcc": lambda: [right[0], best],
         "likelihood": lambda: [right[0], logs.tolist()],
     }
-    return {name: ways[name]() for name in names}
+    return {name: metrics[name]() for name in names}
 
 
 def brier(logs: np.ndarray, right: tuple[int, ...]) -> float:
-    """Squared distance of the options' probabilities, taken among each other, from the truth."""
+    """Squared distance of the options' normalised probabilities from the one-hot target."""
     chances = np.exp(logs - logs.max())
     chances /= chances.sum()
     truth = np.zeros(len(logs))
@@ -156,13 +158,13 @@ def brier(logs: np.ndarray, right: tuple[int, ...]) -> float:
 
 
 def score_likelihood(names: Sequence[str], asked: Likelihood) -> Values:
-    """The measures of one continuation: was each of its tokens the likeliest, how likely was it?"""
-    ways = {"acc": float(asked.is_greedy), "perplexity": [-asked.logprob, 1]}
-    return {name: ways[name] for name in names}
+    """The metrics of one continuation."""
+    metrics = {"acc": float(asked.is_greedy), "perplexity": [-asked.logprob, 1]}
+    return {name: metrics[name] for name in names}
 
 
 def score_rolling(names: Sequence[str], asked: Likelihood, text: str) -> Values:
-    """The measures of a whole text: nats and what they are divided by.
+    """The metrics of a complete text: nats and their divisor.
 
     >>> score_rolling(["word_perplexity"], Likelihood(-9.0, False, 3), "It is so")
     {'word_perplexity': [9.0, 3]}
@@ -175,19 +177,19 @@ def score_rolling(names: Sequence[str], asked: Likelihood, text: str) -> Values:
 
 
 def score_text(name: str, answer: Any, gold: Any, options: Mapping[str, Any]) -> Any:
-    """One measure of a generated answer: exact match, or the pair a corpus measure needs.
+    """One metric of a generated answer: exact match, or the pair for a corpus metric.
 
-    Of several right answers any will do. Several answers to one question, where no filter chose,
-    give their share of exact matches.
+    With several targets any match counts. Several answers without `take_first` give their share of
+    exact matches.
     """
     if name != "exact_match":
         return [gold, answer]
     golds = gold if isinstance(gold, list) else [gold]
     answers = answer if isinstance(answer, list) else [answer]
     if not golds:
-        return Reason("no_reference", "There is no right answer to compare with.")
+        return Reason("no_reference", "There is no target to compare with.")
     if not answers:
-        return 0.0  # a filter that left nothing
+        return 0.0  # the filters removed all answers
     hits = [[same(said, right, options) for right in golds] for said in answers]
     if isinstance(gold, list):
         return float(any(any(row) for row in hits))
@@ -195,7 +197,7 @@ def score_text(name: str, answer: Any, gold: Any, options: Mapping[str, Any]) ->
 
 
 def same(said: Any, right: Any, options: Mapping[str, Any]) -> bool:
-    """Whether two answers are equal once what is to be ignored is gone.
+    """Whether two answers are equal after the ignored parts are removed.
 
     >>> same("The Cat!", "the cat", {"ignore_case": True, "ignore_punctuation": True})
     True
@@ -206,22 +208,23 @@ def same(said: Any, right: Any, options: Mapping[str, Any]) -> bool:
 
 
 def bare(text: str, options: Mapping[str, Any]) -> str:
-    """A text without what exact_match was told to ignore, in lm-eval's order."""
+    """Remove what exact_match ignores, in lm-eval's order."""
     for expression in options.get("regexes_to_ignore") or ():
         text = re.sub(expression, "", text)
     if options.get("ignore_case"):
         text = text.lower()
-    gone = string.punctuation if options.get("ignore_punctuation") else ""
-    gone += string.digits if options.get("ignore_numbers") else ""
-    text = text.translate(str.maketrans("", "", gone))
-    return text.rstrip("\0")  # as numpy's fixed-width texts, in which lm-eval compares
+    ignored = string.punctuation if options.get("ignore_punctuation") else ""
+    ignored += string.digits if options.get("ignore_numbers") else ""
+    text = text.translate(str.maketrans("", "", ignored))
+    return text.rstrip(
+        "\0"
+    )  # lm-eval compares NumPy's fixed-width strings, which drop trailing NULs
 
 
 def converted(value: Any, aggregation: str) -> Any:
-    """A number that a task's own code made, as aggregate.py wants it; Reason if it is none.
+    """A value of a task's own code in the form that aggregate.py expects; Reason if invalid.
 
-    lm-eval's codes give log-likelihoods, alone or with a weight; here they are nats, [total,
-    weight].
+    Log-likelihoods, alone or with a weight, become nats as [total, weight].
     """
     value = jsonable(value)
     try:
@@ -230,11 +233,11 @@ def converted(value: Any, aggregation: str) -> Any:
             return finite([-float(total), float(weight)])
         return finite(float(value)) if aggregation in ("mean", "median") else value
     except (TypeError, ValueError):
-        return Reason("no_number", f"The task's code gave {str(value)[:60]!r}, which is no number.")
+        return Reason("no_number", f"The task's code gave {str(value)[:60]!r}; expected a number.")
 
 
 def finite(value: Any) -> Any:
-    """The value, or a Reason if a number in it is not finite."""
+    """The value, or a Reason if it is not finite."""
     if np.isfinite(np.asarray(value, dtype=np.float64)).all():
         return value
     return Reason("not_finite", f"The value {value} is not finite.")

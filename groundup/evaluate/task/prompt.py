@@ -1,7 +1,7 @@
-"""From a question and its examples to the text that the model reads.
+"""Building prompts from a question and its few-shot examples.
 
-A prompt is a list of turns. As plain text they are joined by their delimiters; through a chat
-template each example is a user's and an assistant's turn of its own, or all are one user's turn.
+A prompt is a list of turns. As plain text they are joined by their delimiters; in a chat template
+each example is a user and an assistant turn, or everything is one user turn.
 """
 
 import json
@@ -15,7 +15,7 @@ from groundup.core import ConfigError, DataError, Message, TextModel, digest
 
 @dataclass(frozen=True)
 class Turn:
-    """A part of the prompt, with what follows it in plain text."""
+    """A turn of the prompt, with the delimiter after it in plain text."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -24,36 +24,36 @@ class Turn:
 
 @dataclass(frozen=True)
 class Chat:
-    """Whether and how a model's chat template is used."""
+    """Whether and how the model's chat template is applied."""
 
     template: bool = False
     multiturn: bool = True
-    """Whether examples are turns of their own."""
+    """Whether examples are separate turns."""
     system: str = ""
-    """What stands before a task's own description; used without a template too."""
+    """Text before a task's own description; also used without a template."""
 
     def signature(self) -> str:
-        """As it stands in a task's signature."""
+        """Its part of a task's signature."""
         how = ("turns" if self.multiturn else "one_turn") if self.template else "no"
         return f"template:{how}|system:{digest(self.system)[:12] if self.system else 'no'}"
 
 
 class Ways(NamedTuple):
-    """What the caller decides for every task; a task takes what has a meaning for it."""
+    """The caller's options for all tasks."""
 
     data: Path | None = None
-    """Folder that stands for the hub: data sets by their names."""
+    """Local folder of data sets, in place of the hub."""
     few_shot: int | None = None
-    """Solved examples before a question; None leaves it to the task."""
+    """Few-shot examples; None is the task's default."""
     chat: Chat = Chat()
     trust_code: bool = False
     """Whether Python code of task files may run."""
     seed: int = 1234
-    """Of draws; lm-eval's default."""
+    """Seed of the examples; lm-eval's default."""
 
 
 def prompt_text(prompt: str) -> str:
-    """A prompt as people read it: a server's conversation, sent as JSON, as its turns.
+    """A prompt for display: a JSON conversation becomes its turns.
 
     >>> prompt_text('{"messages": [{"role": "user", "content": "Why?"}]}')
     'Why?'
@@ -70,7 +70,7 @@ def prompt_text(prompt: str) -> str:
 
 
 def joined(before: str, after: str, delimiter: str = " ") -> str:
-    r"""Two texts, with the delimiter between them if neither brings white space.
+    r"""Join two texts with the delimiter, unless white space separates them already.
 
     >>> joined("Answer:", "4"), joined("Answer: ", "4"), joined("", "4")
     ('Answer: 4', 'Answer: 4', '4')
@@ -81,12 +81,12 @@ def joined(before: str, after: str, delimiter: str = " ") -> str:
 
 
 def needs_delimiter(before: str, after: str) -> bool:
-    """Whether no white space lies between two texts, and both are there."""
+    """Whether two non-empty texts have no white space between them."""
     return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
 
 
 def question(text: Any, prefix: str, delimiter: str) -> list[Turn]:
-    """The turns of a question that is asked: no answer, but perhaps how it starts."""
+    """The turns of the question itself, with the start of its answer if `prefix` is given."""
     text = checked(text)
     between = delimiter if prefix and needs_delimiter(text, prefix) else ""
     turns = [Turn("user", text, between)]
@@ -96,7 +96,7 @@ def question(text: Any, prefix: str, delimiter: str) -> list[Turn]:
 def example(
     text: Any, answer: Any, choices: Sequence[str] | None, prefix: str, delimiter: str, end: str
 ) -> list[Turn]:
-    """The turns of a solved example: its answer is a text, the first of several, or an index."""
+    """The turns of an example; its answer is a text, the first of several, or an index."""
     if answer is None or answer == "":
         return question(text, prefix, delimiter)
     text = checked(text)
@@ -111,38 +111,35 @@ def example(
 
 
 def option(choices: Sequence[str], index: int) -> str:
-    """An option by its index; DataError if there is none."""
+    """The option at an index; DataError if there is none."""
     if not -len(choices) <= index < len(choices):
         raise DataError(f"There is no option {index} among {len(choices)}.")
     return choices[index]
 
 
 def checked(text: Any) -> str:
-    """The question, which must be a text."""
+    """The question; DataError if it is not a text."""
     if not isinstance(text, str):
         raise DataError(f"doc_to_text must give a text here; got {str(text)[:60]!r}.")
     return text
 
 
 def rendered(turns: Sequence[Turn], chat: Chat, model: TextModel | None) -> str:
-    """The turns as the model reads them.
-
-    Raises ConfigError if a template is asked and there is no model to ask for it.
-    """
+    """Render the turns to the model's input; ConfigError for a template without a model."""
     if not chat.template:
         return "".join(turn.content + turn.delimiter for turn in turns)
     if model is None:
-        raise ConfigError("A chat template is asked, and there is no model that has one.")
+        raise ConfigError("A chat template needs a model to render it; got none.")
     turns = list(turns) if chat.multiturn else one_turn(turns)
     prefix = turns.pop().content if turns[-1].role == "assistant" else ""
     return model.render(tuple(Message(turn.role, turn.content) for turn in turns)) + prefix
 
 
 def one_turn(turns: Sequence[Turn]) -> list[Turn]:
-    """Everything a user and an assistant said as one user's turn; a last prefix stays its own."""
+    """Merge user and assistant turns into one user turn, except a last answer prefix."""
     system = [turn for turn in turns[:1] if turn.role == "system"]
-    said = list(turns[len(system) :])
-    last = [said.pop()] if said[-1].role == "assistant" else []
-    said[-1] = replace(said[-1], delimiter="")
-    text = "".join(turn.content + turn.delimiter for turn in said)
+    dialogue = list(turns[len(system) :])
+    last = [dialogue.pop()] if dialogue[-1].role == "assistant" else []
+    dialogue[-1] = replace(dialogue[-1], delimiter="")
+    text = "".join(turn.content + turn.delimiter for turn in dialogue)
     return [*system, Turn("user", text), *last]

@@ -1,8 +1,7 @@
-"""Rows of a data set, with as much of `datasets.Dataset` as the code of tasks uses.
+"""A table of rows with the part of `datasets.Dataset`'s interface that task code uses.
 
-Rows never change: map, filter, select … give new ones. A column that some rows lack is None there,
-and a column that mixes whole numbers and fractions is all fractions, as a typed table has it.
-Values are what JSON can hold.
+Tables are immutable: map, filter, select … return new ones. A missing column is None, and a
+column of ints and floats becomes floats, as in a typed table. Values are JSON values.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,7 +42,7 @@ class Rows(Sequence[Row]):
 
     @property
     def features(self) -> dict[str, None]:
-        """The columns' names as keys; their types are not known."""
+        """The columns' names as keys; types are unknown."""
         return dict.fromkeys(self.column_names)
 
     def __len__(self) -> int:
@@ -61,7 +60,7 @@ class Rows(Sequence[Row]):
     @overload
     def __getitem__(self, key: slice) -> Any: ...
     def __getitem__(self, key: int | str | slice) -> Any:
-        """A row by its number, a column by its name, or columns of a slice of rows."""
+        """A row by its index, a column by its name, or the columns of a slice of rows."""
         if isinstance(key, str):
             return [row[key] for row in self.rows]
         if isinstance(key, slice):
@@ -73,16 +72,16 @@ class Rows(Sequence[Row]):
         remove_columns: Sequence[str] | str = (), num_proc: int | None = None,
         load_from_cache_file: bool | None = None, desc: str | None = None,
     ) -> "Rows":  # fmt: skip
-        """Each row with what the function returns for it written over it; speed flags do nothing.
+        """Update each row with the function's result; performance options are ignored.
 
-        `remove_columns` leave the row, unless the function returns them.
+        `remove_columns` are dropped, unless the function returns them.
         """
-        gone = {remove_columns} if isinstance(remove_columns, str) else set(remove_columns)
+        removed = {remove_columns} if isinstance(remove_columns, str) else set(remove_columns)
 
         def changed(number: int, row: Row) -> Row:
-            mine = deepcopy(row)  # code may sort or strip in place
-            new = function(mine, number) if with_indices else function(mine)
-            return {name: value for name, value in row.items() if name not in gone} | dict(new)
+            copy = deepcopy(row)  # code may sort or strip in place
+            new = function(copy, number) if with_indices else function(copy)
+            return {name: value for name, value in row.items() if name not in removed} | dict(new)
 
         return Rows(changed(number, row) for number, row in enumerate(self.rows))
 
@@ -100,28 +99,28 @@ class Rows(Sequence[Row]):
         return Rows(kept)
 
     def select(self, indices: Iterable[int]) -> "Rows":
-        """The rows of these numbers, in that order."""
+        """The rows at these indices, in that order."""
         return Rows(self.rows[int(number)] for number in indices)
 
     def shuffle(self, seed: int | None = None) -> "Rows":
-        """The rows in another order, the same for the same seed."""
+        """The rows in random order, determined by the seed."""
         return self.select(np.random.default_rng(seed).permutation(len(self)).tolist())
 
     def rename_column(self, old: str, new: str) -> "Rows":
-        """The rows with a column under another name, in its old place."""
+        """Rename a column, keeping its position."""
         return self.rename_columns({old: new})
 
     def rename_columns(self, names: Mapping[str, str]) -> "Rows":
-        """The rows with columns under other names, in their old places."""
+        """Rename columns, keeping their positions."""
         return Rows({names.get(k, k): v for k, v in row.items()} for row in self.rows)
 
     def remove_columns(self, names: Sequence[str] | str) -> "Rows":
         """The rows without these columns."""
-        gone = {names} if isinstance(names, str) else set(names)
-        return Rows({k: v for k, v in row.items() if k not in gone} for row in self.rows)
+        removed = {names} if isinstance(names, str) else set(names)
+        return Rows({k: v for k, v in row.items() if k not in removed} for row in self.rows)
 
     def select_columns(self, names: Sequence[str] | str) -> "Rows":
-        """The rows with these columns alone."""
+        """The rows with only these columns."""
         kept = [names] if isinstance(names, str) else names
         return Rows({name: row[name] for name in kept} for row in self.rows)
 
@@ -131,9 +130,9 @@ class Rows(Sequence[Row]):
 
 
 def rows_of(found: Any, what: str) -> Rows:
-    """What a task's own code returned, as Rows: they may be ours, a list, or `datasets`' own.
+    """Convert rows of a task's own code: Rows, a list, or a `datasets.Dataset`.
 
-    Raises DataError if it is none of these.
+    Raises DataError for anything else.
     """
     if isinstance(found, Rows):
         return found
@@ -144,9 +143,9 @@ def rows_of(found: Any, what: str) -> Rows:
 
 
 def unified(values: list[Any]) -> list[Any]:
-    """Values of one column made alike, inside lists and dictionaries of the same keys too.
+    """Unify the types of a column, also inside lists and dictionaries with equal keys.
 
-    Dictionaries of different keys stay as they are.
+    Dictionaries with different keys are unchanged.
 
     >>> unified([{"a": 1}, None, {"a": 0.5}]), unified([[1], [2.5]])
     ([{'a': 1.0}, None, {'a': 0.5}], [[1.0], [2.5]])
@@ -164,14 +163,14 @@ def unified(values: list[Any]) -> list[Any]:
 
 
 def unified_records(values: list[Any], keys: list[str]) -> list[Any]:
-    """Dictionaries given these keys, each key's values made alike."""
+    """Give dictionaries these keys, and unify the types of each key's values."""
     present = [value for value in values if value is not None]
     columns = {key: iter(unified([row.get(key) for row in present])) for key in keys}
     return [None if v is None else {k: next(columns[k]) for k in keys} for v in values]
 
 
 def jsonable(value: Any) -> Any:
-    """NumPy's numbers and arrays, tuples and truth values as JSON has them."""
+    """Convert NumPy scalars and arrays, tuples and mappings to JSON values."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Mapping):

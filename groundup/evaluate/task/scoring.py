@@ -1,4 +1,4 @@
-"""The answers to one question of a YAML task, filtered and turned into its numbers."""
+"""Filtering and scoring the answers to one question of a YAML task."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -29,7 +29,7 @@ from .template import Reader
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a task's answers are scored."""
+    """Scores a task's answers."""
 
     file: Path
     settings: TaskSettings
@@ -38,11 +38,11 @@ class Scoring:
     pipelines: Sequence[Pipeline]
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
-        """The numbers of one question by every filter; a Reason for all if an answer failed."""
+        """The scores of one question for every filter; a Reason for all if a request failed."""
         failed = next((each for each in answers if isinstance(each, Reason)), None)
         scored, unparsed = Scored({}, {}, {}), []
         for pipeline in self.pipelines:
-            values: Values = {one.name: failed for one in self.measured}
+            values: Values = {metric.name: failed for metric in self.measured}
             if failed is None and self.settings.output_type == "generate_until":
                 texts = [each.text for each in answers if isinstance(each, Completion)]
                 filtered = pipeline(texts, item.document)
@@ -50,20 +50,20 @@ class Scoring:
                 scored.filtered[pipeline.name] = readable(filtered.value)
                 values = self.of_text(item, filtered)
             elif failed is None:
-                asked = [each for each in answers if isinstance(each, Likelihood)]
-                values = self.of_likelihoods(item, asked)
+                likelihoods = [each for each in answers if isinstance(each, Likelihood)]
+                values = self.of_likelihoods(item, likelihoods)
             for name, value in values.items():
                 key = score_key(name, pipeline.name)
                 (scored.undefined if isinstance(value, Reason) else scored.scores)[key] = value
         return scored._replace(unparsed=tuple(unparsed))
 
     def of_likelihoods(self, item: Item, asked: Sequence[Likelihood]) -> Values:
-        """The numbers of a question that was answered by likelihoods."""
-        names, kind = [one.name for one in self.measured], self.settings.output_type
+        """The scores of likelihoods."""
+        names, kind = [metric.name for metric in self.measured], self.settings.output_type
         if self.settings.process_results is not None:
             both = [(each.logprob, each.is_greedy) for each in asked]
-            is_whole = kind == "loglikelihood_rolling"
-            return self.by_code(item, [each.logprob for each in asked] if is_whole else both)
+            is_rolling = kind == "loglikelihood_rolling"
+            return self.by_code(item, [each.logprob for each in asked] if is_rolling else both)
         if kind == "loglikelihood":
             return score_likelihood(names, asked[0])
         if kind == "loglikelihood_rolling":
@@ -75,21 +75,21 @@ class Scoring:
         return score_options(names, Options(texts, asked, gold))
 
     def of_text(self, item: Item, filtered: Filtered) -> Values:
-        """The numbers of a question that was answered by a text."""
+        """The scores of a generated text."""
         if self.settings.process_results is not None:
             return self.by_code(item, [filtered.value])
         gold, values = self.right_text(item, filtered.value), {}
-        for one in self.measured:
+        for metric in self.measured:
             if isinstance(gold, Reason):
-                values[one.name] = gold
-            elif one.code is None:
-                values[one.name] = score_text(one.name, filtered.value, gold, one.options)
+                values[metric.name] = gold
+            elif metric.code is None:
+                values[metric.name] = score_text(metric.name, filtered.value, gold, metric.options)
             else:
-                values |= self.by_metric(one, one.code, filtered.value, gold)
+                values |= self.by_metric(metric, metric.code, filtered.value, gold)
         return values
 
     def right_text(self, item: Item, answer: Any) -> Any:
-        """The right answer in the form of the model's: an option by its index, a number as text."""
+        """The target in the answer's form: an option for an index, a text for a number."""
         gold = item.target
         if self.settings.doc_to_choice is not None:
             choices = self.reader.choices(self.settings.doc_to_choice, item.document)
@@ -103,46 +103,43 @@ class Scoring:
             return gold
 
     def by_code(self, item: Item, results: list[Any]) -> Values:
-        """What process_results makes of the answers.
-
-        Numbers that metric_list does not name stay with the sample and are not added up.
-        """
+        """The scores of process_results; those not in metric_list are stored but not aggregated."""
         code = self.settings.process_results
-        assert code is not None, "called for tasks with process_results alone"
+        assert code is not None, "called only for tasks with process_results"
         try:
-            found = code.call(deepcopy(item.document), results)
+            returned = code.call(deepcopy(item.document), results)
         except Exception as error:  # the task's own code may raise anything
-            return dict.fromkeys((one.name for one in self.measured), failure(code, error))
-        if not isinstance(found, Mapping):
-            raise DataError(f"{self.file}: {code.name} must return numbers by name; got {found!r}.")
-        names = {one.name for one in self.measured}
-        values = {key: jsonable(value) for key, value in found.items() if key not in names}
-        missing = Reason("no_number", f"{code.name} gave no such number.")
-        for one in self.measured:
-            value = found.get(one.name)
-            values[one.name] = missing if value is None else converted(value, one.aggregation)
+            return dict.fromkeys((metric.name for metric in self.measured), failure(code, error))
+        if not isinstance(returned, Mapping):
+            raise DataError(f"{self.file}: {code.name} must return a dictionary; got {returned!r}.")
+        names = {metric.name for metric in self.measured}
+        values = {key: jsonable(value) for key, value in returned.items() if key not in names}
+        missing = Reason("no_number", f"{code.name} did not return it.")
+        for metric in self.measured:
+            value = returned.get(metric.name)
+            values[metric.name] = missing if value is None else converted(value, metric.aggregation)
         return values
 
     def by_metric(self, one: Measured, code: Code, answer: Any, gold: Any) -> Values:
-        """What a metric of the task's own code says; of several right answers any will do."""
+        """The score of the task's own metric; with several targets any match counts."""
         golds = gold if isinstance(gold, list) else [gold]
         try:
-            found = [called(code, each, answer, one.options) for each in golds]
+            returned = [called(code, each, answer, one.options) for each in golds]
         except Exception as error:  # the task's own code may raise anything
             return {one.name: failure(code, error)}
         if isinstance(gold, list):
-            hits = [f.get(one.name) if isinstance(f, Mapping) else f for f in found]
+            hits = [f.get(one.name) if isinstance(f, Mapping) else f for f in returned]
             return {one.name: float(any(hits))}
-        if not isinstance(found[0], Mapping):
-            return {one.name: converted(found[0], one.aggregation)}
-        inner = dict(found[0])
+        if not isinstance(returned[0], Mapping):
+            return {one.name: converted(returned[0], one.aggregation)}
+        inner = dict(returned[0])
         value = inner.get(one.name, next(iter(inner.values())) if len(inner) == 1 else None)
         others = {str(key): jsonable(v) for key, v in inner.items() if key != one.name}
         return others | {one.name: converted(value, one.aggregation)}
 
 
 def called(code: Code, gold: Any, answer: Any, options: Mapping[str, Any]) -> Any:
-    """A task's own metric, called by names as lm-eval does, else with both in a list."""
+    """Call a task's own metric by keywords as lm-eval does, else with both in a list."""
     try:
         return code.call(references=[gold], predictions=[answer], **options)
     except TypeError:
@@ -150,11 +147,11 @@ def called(code: Code, gold: Any, answer: Any, options: Mapping[str, Any]) -> An
 
 
 def failure(code: Code, error: Exception) -> Reason:
-    """Why the task's own code gave no number."""
-    said = record.one_line(f"{type(error).__name__}: {error}")
-    return Reason("task_code_failed", f"{code.name}: {said}")
+    """The Reason of an exception in the task's own code."""
+    message = record.one_line(f"{type(error).__name__}: {error}")
+    return Reason("task_code_failed", f"{code.name}: {message}")
 
 
 def readable(value: Any) -> str | list[str]:
-    """What a filter made of the answers, as text."""
+    """A filter's output as text."""
     return [str(each) for each in value] if isinstance(value, list) else str(value)

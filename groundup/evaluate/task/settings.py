@@ -1,7 +1,7 @@
-"""The fields of an lm-eval task file (0.4.13), checked: unknown ones are errors that help.
+"""The fields of an lm-eval task file (0.4.13), validated; unknown fields are errors.
 
-What a field means is in lm-eval's docs/task_guide.md; here is said what differs. Fields that only
-order files (`tag`, `group`, `task_list`) are read by files.py and stripped before.
+lm-eval's docs/task_guide.md explains the fields. yaml_files.py reads and removes `tag`,
+`group` and `task_list` before.
 """
 
 from collections.abc import Mapping
@@ -20,26 +20,26 @@ Written = str | int | InstanceOf[Code]
 
 REFUSED = {
     "class": "is a task written in Python against lm-eval's classes; write it as YAML",
-    "use_prompt": "takes prompts of promptsource; write doc_to_text and doc_to_target out",
+    "use_prompt": "needs promptsource; write doc_to_text and doc_to_target out",
     "doc_to_image": "shows images, and models here read text",
     "doc_to_audio": "plays sound, and models here read text",
 }
-"""Fields of lm-eval that no task here can have, and why."""
+"""Unsupported fields of lm-eval, and why."""
 
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-"""Names that task files use for the most tokens to generate, the first given wins."""
+"""Names of the token limit in task files, in order of precedence."""
 DEFAULT_LENGTH = 256
 
 
 class FewShotSettings(Config):
-    """`fewshot_config`: how solved examples differ from the question."""
+    """`fewshot_config`: how examples differ from the question."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     sampler: Literal["default", "first_n"] = "default"
-    """`default` draws at random by the seed, `first_n` takes the first ones in order."""
+    """`default` samples with the seed, `first_n` takes the first rows."""
     split: str | None = None
-    """Where the examples come from; the task's fewshot_split if not given."""
+    """Split of the examples; default: the task's fewshot_split."""
     samples: list[dict[str, Any]] | InstanceOf[Code] | None = None
     """The examples themselves."""
     process_docs: InstanceOf[Code] | None = None
@@ -59,92 +59,92 @@ class FewShotSettings(Config):
 
 
 class TaskSettings(Config):
-    """One task of lm-eval, as its YAML file gives it."""
+    """The fields of one lm-eval task."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     task: str
     """The task's name."""
     task_alias: str | None = None
-    """Its name for people."""
+    """Its display name."""
     dataset_path: str | None = None
     """`json`, `csv`, `parquet`, `text`, a folder, or a data set's name on a hub."""
     dataset_name: str | None = None
-    """Part of the data set."""
+    """Configuration of the data set."""
     dataset_kwargs: dict[str, Any] = {}
-    """What the reader of the files takes, such as data_files."""
+    """Options of the file reader, such as data_files."""
     custom_dataset: InstanceOf[Code] | None = None
-    """Makes the data: a function that returns rows by split."""
+    """A function that returns rows by split."""
     training_split: str | None = None
-    """Rows for examples."""
+    """Split of the examples."""
     validation_split: str | None = None
-    """Rows that are asked where there is no test split."""
+    """Split that is evaluated if there is no test split."""
     test_split: str | None = None
-    """Rows that are asked."""
+    """Split that is evaluated."""
     fewshot_split: str | None = None
-    """Rows for examples, before the training split."""
+    """Split of the examples, preferred to the training split."""
     process_docs: InstanceOf[Code] | None = None
     """Changes the rows of a split."""
     doc_to_text: Written | None = None
-    """The question; the index of the right option where options are contexts (winogrande)."""
+    """The question; the index of the correct option where options are contexts (winogrande)."""
     doc_to_target: Written | list[Any] | None = None
-    """The answer: text, several right texts, or the index of the right option."""
+    """The target: a text, several texts, or the index of the correct option."""
     doc_to_choice: str | list[Any] | dict[str, Any] | InstanceOf[Code] | None = None
     """The options."""
     unsafe_code: bool = False
-    """Whether scoring runs what the model wrote."""
+    """Whether scoring executes generated code."""
     process_results: InstanceOf[Code] | None = None
-    """Makes the numbers of a row from the answers."""
+    """Computes a row's scores from the answers."""
     description: str = ""
-    """Stands before everything."""
+    """Text at the start of the prompt."""
     target_delimiter: str = " "
     """Between question and answer or option."""
     fewshot_delimiter: str = "\n\n"
     """Between examples."""
     fewshot_config: FewShotSettings = FewShotSettings()
-    """What is different for examples."""
+    """Overrides for examples."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
-    """How many examples; 0 written out cannot be overruled."""
+    """Number of examples; an explicit 0 cannot be overridden."""
     metric_list: list[dict[str, Any]] | None = None
-    """What is measured; by default what suits the kind."""
+    """The metrics; defaults depend on output_type."""
     output_type: Kind = "generate_until"
-    """What is asked of the model."""
+    """The kind of request."""
     generation_kwargs: dict[str, Any] | None = None
-    """How to generate."""
+    """Sampling and stop strings."""
     repeats: Annotated[int, Field(ge=1)] = 1
-    """How many answers to each question that is generated."""
+    """Number of answers to each question of generate_until."""
     filter_list: list[dict[str, Any]] | None = None
-    """Pipelines that take the answer out of the text."""
+    """Pipelines that extract the answer from the text."""
     should_decontaminate: bool = False
-    """Whether the task offers a text to look for in training data."""
+    """Whether the task has a text to search for in training data."""
     doc_to_decontamination_query: str | InstanceOf[Code] | None = None
-    """That text; the question if not given."""
+    """That text; default: the question."""
     gen_prefix: str | None = None
     """How the answer starts."""
     metadata: dict[str, Any] = {}
-    """Its author's notes, of which `version` is read."""
+    """The author's notes; `version` and `silence` are read."""
 
     @property
     def shots(self) -> FewShotSettings:
-        """fewshot_config with what it leaves open taken from the task."""
+        """fewshot_config with the task's values as defaults."""
         names = ("process_docs", "doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix",
                  "target_delimiter", "fewshot_delimiter")  # fmt: skip
-        given = self.fewshot_config
-        open_fields = {n: getattr(self, n) for n in names if n not in given.model_fields_set}
-        if "split" not in given.model_fields_set:
-            open_fields["split"] = self.fewshot_split
-        return given.model_copy(update=open_fields)
+        overrides = self.fewshot_config
+        defaults = {n: getattr(self, n) for n in names if n not in overrides.model_fields_set}
+        if "split" not in overrides.model_fields_set:
+            defaults["split"] = self.fewshot_split
+        return overrides.model_copy(update=defaults)
 
     @property
     def asked_split(self) -> str:
-        """The split whose rows are asked."""
+        """The split that is evaluated."""
         return self.test_split or self.validation_split or ""
 
 
 def read_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
-    """A task file's fields, checked.
+    """Validate a task file's fields.
 
-    Raises ConfigError naming the file, the key and the nearest known key.
+    Raises ConfigError naming the file, the key and the most similar known key.
     """
     values = {key: value for key, value in values.items() if value is not None}
     for key, why in REFUSED.items():
@@ -156,11 +156,11 @@ def read_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
         raise ConfigError(f"{file}: {error}") from None
     if settings.unsafe_code:
         raise ConfigError(
-            f"{file}: `unsafe_code` runs what the model writes without a sandbox; "
-            "use the built-in task humaneval, or score the answers another way."
+            f"{file}: `unsafe_code` would run generated code without a sandbox; use the built-in "
+            "task humaneval."
         )
     if not settings.asked_split:
-        raise ConfigError(f"{file}: expected a test_split or a validation_split to ask.")
+        raise ConfigError(f"{file}: expected a test_split or a validation_split.")
     if settings.dataset_path is None and settings.custom_dataset is None:
         raise ConfigError(f"{file}: expected dataset_path (such as `json`) or custom_dataset.")
     needed = ["doc_to_target"]
@@ -173,32 +173,29 @@ def read_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
 
 
 def stops_of(settings: TaskSettings, file: Path) -> Stops:
-    """generation_kwargs as the model is asked.
-
-    Raises ConfigError for a key that has no meaning here.
-    """
-    given = {"until": settings.fewshot_delimiter} | (settings.generation_kwargs or {})
+    """The stop criteria of generation_kwargs; ConfigError for an unsupported key."""
+    kwargs = {"until": settings.fewshot_delimiter} | (settings.generation_kwargs or {})
     known = ("until", "do_sample", "temperature", "top_p", "top_k", *LENGTHS)
-    for key in given:
+    for key in kwargs:
         if key not in known:
             raise ConfigError(
-                f"{file}: generation_kwargs has no key `{key}` here; it takes {', '.join(known)}."
+                f"{file}: generation_kwargs does not support `{key}`; it takes {', '.join(known)}."
             )
-    until = given["until"] if isinstance(given["until"], list) else [given["until"]]
-    temperature = float(given.get("temperature", 0.0))
-    if given.get("do_sample") and "temperature" not in given:
+    until = kwargs["until"] if isinstance(kwargs["until"], list) else [kwargs["until"]]
+    temperature = float(kwargs.get("temperature", 0.0))
+    if kwargs.get("do_sample") and "temperature" not in kwargs:
         temperature = 1.0
     sampling = Sampling(
-        temperature=temperature if given.get("do_sample", True) else 0.0,
-        top_k=int(given.get("top_k") or 0),
-        top_p=float(given.get("top_p", 1.0)),
-        max_tokens=int(next((given[name] for name in LENGTHS if name in given), DEFAULT_LENGTH)),
+        temperature=temperature if kwargs.get("do_sample", True) else 0.0,
+        top_k=int(kwargs.get("top_k") or 0),
+        top_p=float(kwargs.get("top_p", 1.0)),
+        max_tokens=int(next((kwargs[name] for name in LENGTHS if name in kwargs), DEFAULT_LENGTH)),
     )
     return Stops(sampling, tuple(str(text) for text in until if text))
 
 
 def plain(value: Any) -> Any:
-    """Settings as JSON values, code as its name and digest: what a digest is made of."""
+    """Settings as JSON values for a digest, code as its name and digest."""
     if isinstance(value, Code):
         return str(value)
     if isinstance(value, Config):
@@ -215,6 +212,6 @@ SILENT = ("task", "task_alias", "metadata", "metric_list", "should_decontaminate
 
 
 def prompt_digest(settings: TaskSettings) -> str:
-    """Twelve hex digits that change when the questions, their form or their source change."""
+    """Twelve hex digits that change with the questions, their form or their source."""
     fields = {name: value for name, value in plain(settings).items() if name not in SILENT}
     return digest(fields)[:12]

@@ -1,13 +1,13 @@
-"""What a task is: questions as a model sees them, and numbers made of its answers.
+"""The task protocol: items as a model sees them, and scores of its answers.
 
-    loglikelihood           how likely is this continuation of this context?
-    loglikelihood_rolling   how likely is this whole text?
-    generate_until          continue this prompt until one of these strings
-    multiple_choice         which of these options is the likeliest?
+    loglikelihood           the likelihood of a continuation of a context
+    loglikelihood_rolling   the likelihood of a complete text
+    generate_until          continue a prompt until one of the stop strings
+    multiple_choice         the most likely of several options
 
-A task asks nothing itself: the harness takes its items, asks the model and hands the answers back
-to `score`. What a task reports is a Measure; one number a sample comes from `score`, the number of
-the whole from aggregate.py. A sample without a number has a Reason under the same key.
+The harness takes a task's items, sends the requests and passes the answers to `score`, which gives
+one value per measure and sample; aggregate.py aggregates them. A sample without a value has a
+Reason under the same key.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ Kind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until", "mult
 Better = Literal["higher", "lower"]
 
 Asked = Likelihood | Completion | Reason
-"""What came back for one request."""
+"""The response to one request."""
 
 
 class Item(NamedTuple):
@@ -28,45 +28,45 @@ class Item(NamedTuple):
     id: str
     """Stable within the task."""
     group: str
-    """What is resampled together; "" makes the item its own."""
+    """Items of one group are resampled together; "" is a group of its own."""
     prompt: str
-    """The context (generate_until), the whole text (rolling), the context for people (others)."""
+    """The context (generate_until), the complete text (rolling), a context for display (others)."""
     pairs: tuple[Pair, ...]
-    """What `loglikelihood` asks: the options, then those without context if a measure needs it."""
+    """Loglikelihood requests: the options, then those without context if a measure needs it."""
     target: Any
-    """JSON: the right answer, answers or index."""
+    """JSON: the correct answer, answers or index."""
     document: dict[str, Any]
-    """The row that it was made of."""
+    """The row that it was built from."""
 
 
 class Measure(NamedTuple):
-    """One number that a task reports."""
+    """A measure that a task reports."""
 
     name: str
     """`acc`, `acc_norm`, `exact_match`, `bits_per_byte` …"""
     filter: str
-    """Name of the pipeline that prepared the answers; "none" if they are scored as they came."""
+    """Name of the filter pipeline; "none" if answers are scored unfiltered."""
     better: Better
     unit: str
-    """`share`, `bits per byte`, `nats per word`, … for people and axes."""
+    """`share`, `bits per byte`, `nats per word`, … for display."""
     aggregation: str
     """`mean`, `ratio`, `perplexity` (exp of a ratio) or a function of the corpus: `bleu`, `mcc`."""
     signature: str
-    """What about the measure itself moves the number."""
+    """Everything about the measure that affects its value."""
 
     @property
     def key(self) -> str:
-        """Where its value stands in `Scored.scores`."""
+        """Key of its value in `Scored.scores`."""
         return score_key(self.name, self.filter)
 
 
 class Scored(NamedTuple):
-    """What became of the answers to one item."""
+    """The scores of one item."""
 
     filtered: dict[str, str | list[str]]
-    """What each filter made of the answers."""
+    """The output of each filter."""
     scores: dict[str, Any]
-    """By Measure.key: a float, [total, weight] for a ratio, JSON for a function of the corpus."""
+    """By Measure.key: a float, [total, weight] for a ratio, JSON for a corpus-level function."""
     undefined: dict[str, Reason]
     """Why the other keys have no value."""
     unparsed: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Scored(NamedTuple):
 
 @runtime_checkable
 class Task(Protocol):
-    """Questions and the way their answers are scored; see open_tasks for where they come from."""
+    """Items and how their answers are scored; see open_tasks."""
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ class Task(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """Which question is asked of the model."""
+        """The kind of request."""
         ...
 
     @property
@@ -94,12 +94,12 @@ class Task(Protocol):
 
     @property
     def signature(self) -> str:
-        """What else moves a score: `shots:5|seed:1234|template:no|prompt:1f0c…`."""
+        """What else affects a score: `shots:5|seed:1234|template:no|prompt:1f0c…`."""
         ...
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """What it reports, the main one first."""
+        """Its measures, the main one first."""
         ...
 
     @property
@@ -109,29 +109,29 @@ class Task(Protocol):
 
     @property
     def repeats(self) -> int:
-        """How many answers to each prompt of generate_until; 1 for every other kind."""
+        """Number of answers to each prompt of generate_until; 1 for every other kind."""
         ...
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
-        """Yield the questions, the first `limit` of them; the model renders a chat template.
+        """Yield the first `limit` items; the model renders the chat template.
 
-        Raises DataError naming file and row for data that cannot be used.
+        Raises DataError naming file and row of invalid data.
         """
         ...
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
-        """Score one item: answers come one a pair, one a repeat, or one for rolling."""
+        """Score one item, given one answer per pair, per repeat, or one for rolling."""
         ...
 
 
 class GroupMeasure(NamedTuple):
-    """A number that a group makes of its tasks' numbers."""
+    """A measure that a group aggregates over its tasks."""
 
     name: str
     filters: tuple[str, ...]
-    """Taken over each of these filters that every task reports."""
+    """Filters to aggregate; empty is all that its tasks report."""
     weight_by_size: bool
-    """Whether a task counts as often as it has samples; else each counts once."""
+    """Whether tasks are weighted by their number of samples, else equally."""
 
 
 class Group(NamedTuple):
@@ -140,9 +140,9 @@ class Group(NamedTuple):
     name: str
     members: tuple["Task | Group", ...]
     measures: tuple[GroupMeasure, ...] = ()
-    """None: only a heading."""
+    """Empty: the group is only a heading."""
     title: str = ""
-    """Name for people, if it differs."""
+    """Display name, if it differs."""
     version: str = ""
 
     def tasks(self) -> Iterator[Task]:
@@ -156,7 +156,7 @@ class Group(NamedTuple):
 
 
 def score_key(name: str, filter_name: str) -> str:
-    """Where a measure's value stands: its name, or `name,filter`.
+    """Key of a measure's value: its name, or `name,filter`.
 
     >>> score_key("acc", "none"), score_key("exact_match", "strict-match")
     ('acc', 'exact_match,strict-match')

@@ -1,8 +1,8 @@
-"""A row becomes text: columns, literals, jinja templates and functions, as lm-eval has them.
+"""Evaluating a task file's fields on a row: columns, literals, jinja templates and functions.
 
-Templates run in the sandbox of chat templates, with its limits of time and size. A name that the
-row lacks is an error, a template's last line break is kept, and `regex_replace(pattern,
-replacement, count)` is there.
+Templates run in the sandbox of chat templates, with its limits of time and size. As in lm-eval, an
+undefined name is an error, a template's last line break is kept, and there is a filter
+`regex_replace(pattern, replacement, count)`.
 """
 
 import ast
@@ -20,21 +20,21 @@ from groundup.core import ConfigError, DataError
 from .code import Code, run
 
 REGEX_SECONDS = 2.0
-"""Time of one `regex_replace`; a pattern that takes longer has no end on its text."""
+"""Time limit of one `regex_replace`, against catastrophic backtracking."""
 
 
 @cache
 def environment() -> Any:
-    """Jinja as task files expect it, sandboxed."""
+    """Sandboxed jinja with lm-eval's options."""
     from jinja2 import StrictUndefined
 
     from groundup.tokenizer import TemplateSandbox
 
-    found = TemplateSandbox((), "task template")
-    found.undefined, found.keep_trailing_newline = StrictUndefined, True
-    found.trim_blocks = found.lstrip_blocks = False
-    found.filters["regex_replace"] = found.guarded("regex_replace", regex_replace)
-    return found
+    sandbox = TemplateSandbox((), "task template")
+    sandbox.undefined, sandbox.keep_trailing_newline = StrictUndefined, True
+    sandbox.trim_blocks = sandbox.lstrip_blocks = False
+    sandbox.filters["regex_replace"] = sandbox.guarded("regex_replace", regex_replace)
+    return sandbox
 
 
 def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
@@ -51,12 +51,12 @@ def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> 
 
 @cache
 def compiled(template: str) -> Any:
-    """A template, compiled once."""
+    """Compile a template, with a cache."""
     return environment().from_string(template)
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    r"""The template with the row's columns in it.
+    r"""Fill a template with the row's columns.
 
     >>> fill("Q: {{q|trim}}\nA:\n", {"q": " 1+1? "})
     'Q: 1+1?\nA:\n'
@@ -66,13 +66,13 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the fields of rows by what a task file says about them."""
+    """Evaluates a task file's fields on rows."""
 
     file: Path
     columns: frozenset[str]
-    """Columns of the rows that are asked; a field that is one of these names that column."""
+    """Columns of the evaluated rows; a field that equals one of them gives that column."""
     has_choices: bool
-    """Whether the task has options, so that digits are an option's index."""
+    """Whether the task has options, so that a text of digits is an option's index."""
 
     def text(self, field: Any, row: Mapping[str, Any]) -> Any:
         """doc_to_text: a text, or an index where options are contexts."""
@@ -95,7 +95,7 @@ class Reader:
     def choices(self, field: Any, row: Mapping[str, Any]) -> list[str]:
         """doc_to_choice: the options' texts.
 
-        Raises DataError if they are no texts: YAML reads an unquoted `yes` as a truth value.
+        Raises DataError if they are not texts: YAML reads an unquoted `yes` as a boolean.
         """
         value = self.value("doc_to_choice", field, row)
         if self.is_template(field):
@@ -103,8 +103,8 @@ class Reader:
                 value = ast.literal_eval(value)
             except (SyntaxError, ValueError):
                 raise DataError(
-                    f"{self.file}: doc_to_choice must write a list such as "
-                    f"{{{{[a, b]}}}}; it wrote {value[:60]!r}."
+                    f"{self.file}: doc_to_choice must give a list such as {{{{[a, b]}}}}; "
+                    f"got {value[:60]!r}."
                 ) from None
         value = list(value.values()) if isinstance(value, Mapping) else value
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
@@ -123,7 +123,7 @@ class Reader:
         return self.filled("gen_prefix or description", field, row)
 
     def value(self, name: str, field: Any, row: Mapping[str, Any]) -> Any:
-        """What a field says of a row, before its kind is looked at."""
+        """The value of a field for a row, before conversion."""
         if isinstance(field, Code):
             return run(field, self.file, "a row", lambda: field.call(deepcopy(row)))
         if not isinstance(field, str):
@@ -135,16 +135,16 @@ class Reader:
         return isinstance(field, str) and field not in self.columns
 
     def index(self, text: str) -> Any:
-        """Digits as a number where options are numbered."""
+        """A text of digits as an index, if the task has options."""
         if not self.has_choices or not text.isdigit():
             return text
         try:
             return ast.literal_eval(text)
         except (SyntaxError, ValueError):
-            raise DataError(f"{self.file}: {text!r} is no index of an option.") from None
+            raise DataError(f"{self.file}: {text!r} is not the index of an option.") from None
 
     def filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
-        """The template filled; DataError naming the file and field for what the row lacks."""
+        """Fill a template; DataError naming the file and field if the row lacks a column."""
         try:
             compiled(template)
         except ConfigError as error:

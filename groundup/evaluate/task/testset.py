@@ -1,9 +1,9 @@
-"""A sealed test set as a task: its conversations asked as they stand, its answers scored.
+"""A test set as a task: its conversations are the prompts.
 
-Samples with references give exact_match, token_f1, similarity and rouge_l, the best reference
-counting. Samples without one have no answer in their source and are to be refused: they give
-`refused`. A measure speaks of the samples that it suits; the others have the Reason
-`has_reference` or `no_reference`. Looking at it is recorded by who scores, as for every test set.
+Samples with references give exact_match, token_f1, similarity and rouge_l of the best reference.
+Samples without one have no answer in their source and should be refused: they give `refused`. Where
+a measure does not apply, the Reason is `has_reference` or `no_reference`. The caller records the
+test-set access.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +46,7 @@ Scorer = Callable[[Sample, Answer], Score | Reason]
 def refused(sample: Sample, answer: Answer) -> Score | Reason:
     """1 if a question without an answer was refused, else 0."""
     if sample.references:
-        return Reason("has_reference", "The sample has an answer, so it is not to be refused.")
+        return Reason("has_reference", "The sample has an answer, so it should not be refused.")
     return Score(float(answer.refused), REFUSED)
 
 
@@ -56,13 +56,13 @@ COMPARED = {
     "similarity": similarity(),
     "rouge_l": rouge(Rouge(kind="L", tokeniser="words")),
 }
-"""What compares with references."""
+"""Scorers that need references."""
 SCORERS: dict[str, Scorer] = {**COMPARED, "refused": refused}
 SIGNATURES = {name: scorer.signature for name, scorer in COMPARED.items()} | {"refused": REFUSED}
 
 
 def with_system(conversation: Conversation, system: str) -> Conversation:
-    """A conversation under a system's text, which a system turn of its own goes on from.
+    """Prepend a system text, before the conversation's own system messages.
 
     >>> with_system((Message("user", "Hi"),), "Be brief.")[0].content
     'Be brief.'
@@ -78,12 +78,12 @@ def with_system(conversation: Conversation, system: str) -> Conversation:
 class TestsetTask:
     """The samples of a testset artifact."""
 
-    __test__ = False  # no test of pytest's, in spite of its name
+    __test__ = False  # not a pytest class, despite its name
 
     testset: Artifact
     chat: Chat = Chat(template=True)
     max_tokens: int = 256
-    """Most tokens of an answer."""
+    """Maximum tokens of an answer."""
 
     kind: Kind = "generate_until"
     repeats: int = 1
@@ -99,7 +99,7 @@ class TestsetTask:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """What the test set holds."""
+        """The test set's card."""
         return read_card(self.testset)
 
     @property
@@ -109,28 +109,29 @@ class TestsetTask:
 
     @property
     def version(self) -> str:
-        """The first of the artifact's id, which changes with any sample."""
+        """Start of the artifact's id, which changes with any sample."""
         return self.testset.id[:12]
 
     @property
     def signature(self) -> str:
-        """How it is asked."""
+        """Everything that affects a score."""
         how = self.chat.signature()
         return f"testset:{self.version}|{how}|temperature:0|max_tokens:{self.max_tokens}"
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Those that suit at least one sample."""
+        """The measures that apply to at least one sample."""
         has_reference = [bool(sample.references) for sample in self.samples]
-        suiting = list(COMPARED) if any(has_reference) else []
-        suiting += [] if all(has_reference) else ["refused"]
+        applicable = list(COMPARED) if any(has_reference) else []
+        applicable += [] if all(has_reference) else ["refused"]
         return tuple(
-            Measure(name, "none", "higher", "share", "mean", SIGNATURES[name]) for name in suiting
+            Measure(name, "none", "higher", "share", "mean", SIGNATURES[name])
+            for name in applicable
         )
 
     @property
     def stops(self) -> Stops:
-        """Greedy, up to the model's own end."""
+        """Greedy, until the model's end token."""
         return Stops(Sampling(max_tokens=self.max_tokens))
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
@@ -142,26 +143,27 @@ class TestsetTask:
             )  # fmt: skip
 
     def prompt(self, sample: Sample, model: TextModel | None) -> str:
-        """A conversation as the model reads it; without a template, its turns a line each.
-
-        The caller's system text stands before the sample's own.
-        """
-        said = with_system(sample.conversation, self.chat.system)
+        """A conversation in the model's chat template, else its turns separated by blank lines."""
+        conversation = with_system(sample.conversation, self.chat.system)
         if not self.chat.template:
-            return "\n\n".join(message.content for message in said)
+            return "\n\n".join(message.content for message in conversation)
         if model is None:
-            raise ConfigError("A test set is asked through a chat template; a model is needed.")
-        return model.render(said)
+            raise ConfigError("A test set needs a model to render the chat template; got none.")
+        return model.render(conversation)
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
         """Every measure of one answer."""
-        found = answers[0]
+        response = answers[0]
         names = [measure.name for measure in self.measures]
-        if not isinstance(found, Completion):
-            reason = found if isinstance(found, Reason) else Reason("no_text", "No text came back.")
+        if not isinstance(response, Completion):
+            reason = (
+                response
+                if isinstance(response, Reason)
+                else Reason("no_text", "No text came back.")
+            )
             return Scored({}, {}, dict.fromkeys(names, reason))
         sample = Sample(item.id, (), tuple(item.target), item.group)
-        answer = Answer(found.text.strip(), refused=is_refusal(found.text))
+        answer = Answer(response.text.strip(), refused=is_refusal(response.text))
         values: dict[str, Any] = {name: SCORERS[name](sample, answer) for name in names}
         return Scored(
             {"none": answer.text},

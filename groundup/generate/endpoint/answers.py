@@ -1,12 +1,12 @@
-"""Replies of a server as the records that the rooms speak of; what is missing is a Trouble.
+"""Responses of a server parsed into core records; what is missing raises RequestFailure.
 
-A likelihood is read from an echo: the whole text comes back in tokens with log-probabilities, and
-the continuation's are those that hold one of its bytes, counted from the prompt's end. So a token
-that spans the border is scored, and what a server puts before the text shifts nothing; the tokens
-must spell the continuation, or there is no number.
+A likelihood is read from an echo: the complete text comes back as tokens with log-probabilities,
+and the continuation's tokens are those that hold one of its bytes, counted from the prompt's end.
+So a token that spans the boundary is scored, and tokens that a server prepends shift nothing. The
+tokens must spell the continuation, or there is no score.
 
-What has another shape than the protocol's raises as Python does (TypeError and its kin); whoever
-calls takes that for a bad answer.
+A response of an unexpected shape raises TypeError, LookupError and the like, which the caller
+treats as `bad_answer`.
 """
 
 import math
@@ -33,7 +33,6 @@ NO_ENDS = {
 
 
 def first_choice(body: dict[str, Any]) -> dict[str, Any]:
-    """The first choice of a reply."""
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Trouble("bad_answer", "the answer has no choices", retry=True)
@@ -41,24 +40,24 @@ def first_choice(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_of(choice: dict[str, Any]) -> str:
-    """The text of a choice, of a chat or of a plain completion."""
-    message, found = choice.get("message"), choice.get("text")
+    """The text of a choice, of a chat or a plain completion."""
+    message, text = choice.get("message"), choice.get("text")
     if isinstance(message, dict):
         if message.get("refusal"):
-            said = one_line(str(message["refusal"]))
-            raise Trouble("content_filter", f"the server refused: {said}")
-        found = message.get("content")
-        if found is None:
+            message_text = one_line(str(message["refusal"]))
+            raise Trouble("content_filter", f"the server refused: {message_text}")
+        text = message.get("content")
+        if text is None:
             raise Trouble("no_text", "the answer has no text (content: null)")
-        if isinstance(found, list):  # parts, of which the texts are the answer
-            found = "".join(part.get("text", "") for part in found)
-    if not isinstance(found, str):
+        if isinstance(text, list):  # parts, of which the texts are the answer
+            text = "".join(part.get("text", "") for part in text)
+    if not isinstance(text, str):
         raise Trouble("bad_answer", "the answer's first choice has no text", retry=True)
-    return written(found)
+    return written(text)
 
 
 def written(text: str) -> str:
-    """A text that can be written down: half of a surrogate pair becomes U+FFFD.
+    """A text that UTF-8 can encode: a lone surrogate becomes U+FFFD.
 
     >>> written("\\ud83d is half of \\ud83d\\ude00") == "\ufffd is half of \U0001f600"
     True
@@ -67,17 +66,17 @@ def written(text: str) -> str:
 
 
 def finish_of(choice: dict[str, Any]) -> End:
-    """Why a choice ended; Trouble if it was not the model that ended it."""
-    told = str(choice.get("finish_reason"))
-    if told in NO_ENDS:
-        raise Trouble(NO_ENDS[told], f"the answer ended by {told}")
-    if told not in ENDS:
-        raise Trouble("bad_answer", f"finish_reason is {one_line(told)}", retry=True)
-    return ENDS[told]
+    """Why a choice ended; RequestFailure if a filter or a tool call ended it."""
+    reason = str(choice.get("finish_reason"))
+    if reason in NO_ENDS:
+        raise Trouble(NO_ENDS[reason], f"the answer ended by {reason}")
+    if reason not in ENDS:
+        raise Trouble("bad_answer", f"finish_reason is {one_line(reason)}", retry=True)
+    return ENDS[reason]
 
 
 def completion(body: dict[str, Any], until: Sequence[str]) -> Completion:
-    """A reply as a completion, cut before the first of `until`.
+    """Parse a completion, truncated before the first of `until`.
 
     >>> body = {"choices": [{"text": "a b\\nc", "finish_reason": "length"}]}
     >>> completion(body, ["\\n", "c"]).text
@@ -85,30 +84,30 @@ def completion(body: dict[str, Any], until: Sequence[str]) -> Completion:
     """
     choice = first_choice(body)
     finish, text = finish_of(choice), text_of(choice)
-    places = [text.find(stop) for stop in until if stop]
-    cut = min((place for place in places if place >= 0), default=None)
-    if cut is not None:
-        text, finish = text[:cut], "stop"
+    positions = [text.find(stop) for stop in until if stop]
+    end = min((position for position in positions if position >= 0), default=None)
+    if end is not None:
+        text, finish = text[:end], "stop"
     usage = usage_of(body)
     return Completion(text, finish, usage.tokens, usage.prompt_tokens)
 
 
 class Echo(NamedTuple):
-    """A text's tokens as a server spelt and scored them, the generated ones included."""
+    """The tokens of prompt and generation as a server spells and scores them."""
 
     tokens: list[bytes]
     logprobs: list[float | None]
     likeliest: list[float | None]
-    """Highest log-probability at each place; None where it was not told."""
+    """Highest log-probability at each position; None where it is missing."""
 
 
 def echo_of(body: dict[str, Any]) -> Echo:
-    """The echoed tokens of a reply; Trouble `no_logprobs` if it has none."""
-    found = first_choice(body).get("logprobs")
-    if not found or not found.get("tokens"):
+    """The echoed tokens of a response; RequestFailure `no_logprobs` if it has none."""
+    fields = first_choice(body).get("logprobs")
+    if not fields or not fields.get("tokens"):
         raise Trouble("no_logprobs", "the server gave no log-probabilities of the prompt")
-    tokens, logprobs = found["tokens"], found["token_logprobs"]
-    tops = found.get("top_logprobs") or [None] * len(tokens)
+    tokens, logprobs = fields["tokens"], fields["token_logprobs"]
+    tops = fields.get("top_logprobs") or [None] * len(tokens)
     if not len(tokens) == len(logprobs) == len(tops):
         raise Trouble("bad_answer", "tokens and token_logprobs differ in number", retry=True)
     best = [max(map(number, top.values())) if top else None for top in tops]
@@ -117,14 +116,14 @@ def echo_of(body: dict[str, Any]) -> Echo:
 
 
 def number(value: Any) -> float:
-    """A finite log-probability."""
+    """A finite log-probability; RequestFailure for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise Trouble("bad_answer", f"{one_line(repr(value))} is no log-probability", retry=True)
     return float(value)
 
 
 def spelt(token: Any) -> bytes:
-    """The bytes of a token; half characters are written as `bytes:\\xe2\\x80`.
+    """The bytes of a token; partial characters are spelled `bytes:\\xe2\\x80`.
 
     >>> spelt(" caf"), spelt("bytes:\\\\xc3")
     (b' caf', b'\\xc3')
@@ -139,31 +138,31 @@ def spelt(token: Any) -> bytes:
 def likelihood(body: dict[str, Any], prompt: str, continuation: str) -> Likelihood:
     """The likelihood of the end of an echoed prompt.
 
-    The echo ends with what was generated, one token at most, so the prompt's own end is looked for
-    where the continuation is spelt. Some servers pass over `echo` and score what they generate.
+    The echo ends with the generation, at most one token, so the prompt's end is found where the
+    tokens spell the continuation. Some servers ignore `echo` and score what they generate.
     """
-    echo, wanted = echo_of(body), continuation.encode()
+    echo, expected = echo_of(body), continuation.encode()
     is_echo = text_of(first_choice(body)).startswith(prompt)
     if not is_echo and prompt.encode() not in b"".join(echo.tokens):
         raise Trouble("no_logprobs", "the server does not give the prompt back (echo)")
     count = len(echo.tokens)
     ends = dict.fromkeys((usage_of(body).prompt_tokens, count - 1, count))
     for end in (end for end in ends if 0 < end <= count):
-        start = start_of(echo, wanted, end)
+        start = start_of(echo, expected, end)
         if start is not None:
             return summed(echo, start, end)
     raise Trouble("unaligned", "the server's tokens do not spell the continuation")
 
 
 def start_of(echo: Echo, wanted: bytes, end: int) -> int | None:
-    """Place of the first token that holds a byte of what is wanted; None if it is not spelt."""
+    """Index of the first token that holds a byte of the continuation; None if it is not spelled."""
     start, size = end, 0
     while start > 0 and size < len(wanted):
         start -= 1
         size += len(echo.tokens[start])
     if not b"".join(echo.tokens[start:end]).endswith(wanted):
         return None
-    # The first parts of a character may come as tokens without text.
+    # The first bytes of a character may come as tokens without text.
     while start > 1 and not echo.tokens[start - 1] and echo.logprobs[start - 1] is not None:
         start -= 1
     return start
@@ -175,8 +174,7 @@ def summed(echo: Echo, start: int, end: int) -> Likelihood:
     if any(value is None for value in logprobs):
         raise Trouble(
             "first_token",
-            "the server gives no log-probability of the first token; set prefix to what the model "
-            "expects at the beginning of a text",
+            "the server gives no log-probability of the first token; set prefix to the model's bos",
         )
     scored = [value for value in logprobs if value is not None]
     best = echo.likeliest[start:end]
@@ -191,16 +189,16 @@ def summed(echo: Echo, start: int, end: int) -> Likelihood:
 def generation(body: dict[str, Any]) -> Generation:
     """A chat reply as a generation.
 
-    Ids that the server does not tell are -1, log-probabilities that it does not tell are none: some
-    servers join the tokens of a character and tell fewer than they generated.
+    Missing ids are -1 and missing log-probabilities empty: some servers merge the tokens of one
+    character and report fewer than they generated.
     """
-    choice, told = first_choice(body), usage_of(body).tokens
+    choice, num_tokens = first_choice(body), usage_of(body).tokens
     finish, text = finish_of(choice), text_of(choice)
     logprobs = choice.get("logprobs")
     rows = (logprobs.get("content") if isinstance(logprobs, dict) else None) or []
-    if told and len(rows) not in (told, told - 1):  # the one that ends may be left out
+    if num_tokens and len(rows) not in (num_tokens, num_tokens - 1):  # the end token may be omitted
         rows = []
-    ids = choice.get("token_ids") or [row.get("id", -1) for row in rows] or [-1] * told
+    ids = choice.get("token_ids") or [row.get("id", -1) for row in rows] or [-1] * num_tokens
     return Generation(text, tuple(ids), tuple(number(row.get("logprob")) for row in rows), finish)
 
 
@@ -212,7 +210,7 @@ class Scored(NamedTuple):
 
 
 def prompt_logprobs(body: dict[str, Any]) -> Scored:
-    """The prompt's own tokens as vLLM tells them: at each place its id with its log-probability."""
+    """The prompt's ids and log-probabilities in vLLM's format: one dictionary per position."""
     rows = body.get("prompt_logprobs")
     if not isinstance(rows, list) or len(rows) < 2:
         raise Trouble("no_logprobs", "the server gave no log-probabilities of the conversation")
@@ -227,10 +225,10 @@ def prompt_logprobs(body: dict[str, Any]) -> Scored:
 
 def vectors(body: dict[str, Any], count: int) -> np.ndarray:
     """Embeddings in the order of their texts, float32 (count, width)."""
-    found = {row["index"]: row["embedding"] for row in body["data"]}
-    if set(found) != set(range(count)):
-        raise Trouble("bad_answer", f"expected {count} embeddings, got {len(found)}", retry=True)
-    made = np.asarray([found[i] for i in range(count)], dtype=np.float32)
-    if made.ndim != 2 or not made.size or not np.isfinite(made).all():
+    by_index = {row["index"]: row["embedding"] for row in body["data"]}
+    if set(by_index) != set(range(count)):
+        raise Trouble("bad_answer", f"expected {count} embeddings, got {len(by_index)}", retry=True)
+    matrix = np.asarray([by_index[i] for i in range(count)], dtype=np.float32)
+    if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
         raise Trouble("bad_answer", "the embeddings are no vectors of one width", retry=True)
-    return made
+    return matrix

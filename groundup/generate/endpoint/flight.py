@@ -1,8 +1,8 @@
-"""Many requests in the air at once, their answers as they land.
+"""Concurrent requests whose results are read by a plain `for` loop.
 
-The work runs in an event loop in a thread of its own, so that a plain `for` reads it. Results are
-taken from a queue, which Ctrl-C interrupts; whoever leaves the loop, in whichever way, cancels what
-is still in the air. A reader that does not come holds back further requests.
+The work runs in an event loop in its own thread. Results come through a queue, which Ctrl-C
+interrupts; leaving the loop in any way cancels what is still running. A slow reader holds back
+further requests.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LEAVE_SECONDS = 0.5
-"""How long a reader that leaves waits for connections to close."""
+"""How long to wait for connections to close when the reader leaves."""
 
 
 class Flight(Generic[Item, Result]):
-    """One run of some work over items."""
+    """One concurrent run of some work over items."""
 
     def __init__(
         self,
@@ -28,22 +28,22 @@ class Flight(Generic[Item, Result]):
         items: Iterable[Item],
         width: int,
     ) -> None:
-        """Prepare to run.
+        """Start nothing yet; see `results`.
 
-        session  opened in the loop; gives the work, and is closed after the last item
-        width    most items at a time
+        session  opened in the loop; gives the work function, and is closed after the last item
+        width    maximum items at a time
         """
         self.session, self.items, self.width = session, iter(items), width
         self.landed: SimpleQueue[Callable[[], Result] | None] = SimpleQueue()
         self.started = threading.Event()
 
     def results(self) -> Iterator[Result]:
-        """Yield the results in the order in which they come."""
+        """Yield the results as they complete."""
         thread = threading.Thread(target=self.run, name="endpoint", daemon=True)
         thread.start()
         try:
             while (take := self.landed.get()) is not None:
-                with suppress(RuntimeError, AttributeError):  # the loop has ended, or never began
+                with suppress(RuntimeError, AttributeError):  # the loop has ended or never started
                     self.loop.call_soon_threadsafe(self.slots.release)
                 yield take()
         finally:
@@ -53,10 +53,10 @@ class Flight(Generic[Item, Result]):
             thread.join(LEAVE_SECONDS)
 
     def run(self) -> None:
-        """Run the loop; what ends it is the last thing that lands."""
+        """Run the event loop; an error is put into the queue and raised in the reader."""
         try:
             asyncio.run(self.fly())
-        except BaseException as error:  # noqa: B036  raised again where it is read
+        except BaseException as error:  # noqa: B036  raised again in the reader
             failure = error
 
             def fail() -> Result:
@@ -67,7 +67,7 @@ class Flight(Generic[Item, Result]):
             self.landed.put(None)
 
     async def fly(self) -> None:
-        """Work off the items, `width` at a time."""
+        """Process the items, `width` at a time."""
         self.loop = asyncio.get_running_loop()
         self.task = cast("asyncio.Task[None]", asyncio.current_task())
         self.slots = asyncio.Semaphore(2 * self.width)
@@ -81,7 +81,7 @@ class Flight(Generic[Item, Result]):
                 raise errors.exceptions[0] from None
 
     async def worker(self, work: Callable[[Item], Awaitable[Result]]) -> None:
-        """Take one item after another."""
+        """Process items one after another."""
         while True:
             await self.slots.acquire()
             try:

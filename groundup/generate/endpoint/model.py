@@ -1,13 +1,14 @@
 """Any OpenAI-compatible server as `LanguageModel` and `TextModel`.
 
-    chats, and plain prompts as a user's message     POST chat/completions
-    plain prompts raw (`api=completions`)            POST completions
+    chats, and plain prompts as a user message       POST chat/completions
+    raw prompts (`api=completions`)                  POST completions
     likelihoods                                      POST completions with echo and logprobs
     log-probabilities of given answers               POST chat/completions, prompt_logprobs (vLLM)
-    vectors                                          POST embeddings
-    is the model there?                              GET models
+    embeddings                                       POST embeddings
+    does the server have the model?                  GET models
 
-What a server cannot do is told once and is a Reason for each sample: a chat service scores nothing.
+What a server cannot do is logged once and is a Reason for each sample; most chat services, for
+example, give no likelihoods.
 """
 
 import difflib
@@ -48,7 +49,7 @@ class Endpoint:
     """A model on a server."""
 
     def __init__(self, config: EndpointConfig) -> None:
-        """Take a configuration; nothing is sent yet (see `open`).
+        """Check the configuration; nothing is sent yet (see `open`).
 
         Raises ConfigError if the address or the key cannot be used.
         """
@@ -60,18 +61,17 @@ class Endpoint:
     def open(cls, config: EndpointConfig) -> "Endpoint":
         """Ask the server whether it has the model.
 
-        Raises ConfigError naming the nearest model it has, EndpointError if it does not answer or
-        does not take the key. A server that refuses to list its models, or answers with something
-        else, is taken at its word.
+        Raises ConfigError naming the most similar model it has, EndpointError if it does not answer
+        or rejects the key. A server that does not list its models is assumed to have this one.
         """
         endpoint = cls(config)
         call = Call("models", {}, lambda body: body.get("data"), absent="no_list")
-        ((_, found),) = endpoint.server.ask([(0, call)])
-        if isinstance(found, Reason):
-            if found.code in ("no_list", "refused", "bad_answer"):
+        ((_, rows),) = endpoint.server.ask([(0, call)])
+        if isinstance(rows, Reason):
+            if rows.code in ("no_list", "refused", "bad_answer"):
                 return endpoint
-            raise EndpointError(found.message)
-        names = [row.get("id") for row in found or () if isinstance(row, dict)]
+            raise EndpointError(rows.message)
+        names = [row.get("id") for row in rows or () if isinstance(row, dict)]
         names = [name for name in names if isinstance(name, str)]
         if names and config.model not in names:
             near = difflib.get_close_matches(config.model, names, n=1, cutoff=0.4)
@@ -86,12 +86,12 @@ class Endpoint:
 
     @property
     def digest(self) -> str:
-        """Hash of address and model; what a server calls by one name may change behind it."""
+        """Hash of address and model name; the weights behind a name may change."""
         return digest(["endpoint", self.config.url.rstrip("/"), self.config.model])
 
     @property
     def signature(self) -> str:
-        """What else moves a score: the route, the prefix, further fields of the body."""
+        """What else affects a score: the route, the prefix, further fields of the body."""
         config = self.config
         prefix = f"prefix:{json.dumps(config.prefix)}"
         parts = ["endpoint", f"api:{config.api}", "likelihood:echo", prefix]
@@ -101,19 +101,17 @@ class Endpoint:
 
     @property
     def cost(self) -> Cost:
-        """Requests answered, their tokens and their price so far."""
+        """Requests answered so far, with their tokens and price."""
         return self.server.spending.cost
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation as the text that `complete` takes for it: its messages as JSON.
+        """The conversation's messages as JSON, a prompt that `complete` sends as a chat.
 
-        The server applies its own template. Raises ConfigError for `api=completions`, where nobody
-        would.
+        The server applies its own template; ConfigError for `api=completions`, which applies none.
         """
         if self.config.api != "chat":
             raise ConfigError(
-                f"{self.name} completes raw text (api=completions), which has no chat format; "
-                "use api=chat."
+                f"{self.name} completes raw text (api=completions); use api=chat for a chat format."
             )
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
@@ -135,21 +133,21 @@ class Endpoint:
         return self.call(body, read, prompt, stops)
 
     def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Likelihood of each continuation; a token across the border counts to it.
+        """Likelihood of each continuation; a token across the boundary counts towards it.
 
-        A server that gives none is asked no more, and that is told once.
+        A server that gives none is not asked again, which is logged once.
         """
         calls = ((i, self.scoring(pair)) for i, pair in enumerate(pairs))
-        for place, found in self.server.ask(calls):
-            if isinstance(found, Likelihood):
+        for index, answer in self.server.ask(calls):
+            if isinstance(answer, Likelihood):
                 self.has_scored = True
-            elif is_lack(found) and not self.has_scored and not self.lacks_logprobs:
-                self.lacks_logprobs = found
-                record.say(f"No likelihoods from this server, each is undefined: {found.message}")
-            yield place, found
+            elif is_lack(answer) and not self.has_scored and not self.lacks_logprobs:
+                self.lacks_logprobs = answer
+                record.say(f"No likelihoods from this server, each is undefined: {answer.message}")
+            yield index, answer
 
     def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Likelihood of whole texts, each in one request: longer ones than the context are not."""
+        """Likelihood of complete texts, each in one request; they must fit the server's context."""
         yield from self.loglikelihood([Pair("", text) for text in texts])
 
     def scoring(self, pair: Pair) -> Call[Likelihood] | Reason:
@@ -168,21 +166,21 @@ class Endpoint:
     ) -> list[Generation]:
         """Answer each conversation, in order.
 
-        Ids that the server does not tell are -1, log-probabilities are then none. Raises
-        EndpointError naming the first conversation that got no answer.
+        Ids that the server does not return are -1, and log-probabilities are then empty. Raises
+        EndpointError naming the first conversation without an answer.
         """
         check_sampling(sampling)
-        found: dict[int, Generation | Reason] = {}
-        wanted = list(range(len(conversations)))
+        answers: dict[int, Generation | Reason] = {}
+        pending = list(range(len(conversations)))
         for _ in range(2):  # again without log-probabilities where the server refuses them
             body, stops = {"logprobs": True} if self.tells_tokens else {}, Stops(sampling)
-            calls = [(i, self.talking(conversations[i], body, generation, stops)) for i in wanted]
-            found |= dict(self.server.ask(calls))
-            wanted = [i for i in wanted if is_lack(found[i])]
-            if not wanted or not self.tells_tokens:
+            calls = [(i, self.talking(conversations[i], body, generation, stops)) for i in pending]
+            answers |= dict(self.server.ask(calls))
+            pending = [i for i in pending if is_lack(answers[i])]
+            if not pending or not self.tells_tokens:
                 break
             self.tells_tokens = False
-        return [self.or_raise(i, found[i]) for i in range(len(conversations))]
+        return [self.or_raise(i, answers[i]) for i in range(len(conversations))]
 
     def talking(
         self, conversation: Conversation, body: dict[str, Any],
@@ -196,44 +194,50 @@ class Endpoint:
     def logprobs(
         self, conversations: Sequence[Conversation], answers: Sequence[str]
     ) -> list[list[float]]:
-        """Log-probability in nats of every token of each answer, what ends its turn included.
+        """Log-probability in nats of every token of each answer, its end-of-turn tokens included.
 
         Raises EndpointError if the server does not score conversations; vLLM does.
         """
         if len(conversations) != len(answers):
-            raise DataError(f"{len(conversations)} conversations have {len(answers)} answers.")
+            raise DataError(
+                f"{len(conversations)} conversations need as many answers; got {len(answers)}."
+            )
         calls = []
         for conversation, answer in zip(conversations, answers, strict=True):
-            whole = (*conversation, Message("assistant", answer))
-            calls += [self.looking(conversation, True), self.looking(whole, False)]
-        found = dict(self.server.ask(enumerate(calls)))
-        scored = [self.or_raise(i // 2, found[i]) for i in range(len(calls))]
+            answered = (*conversation, Message("assistant", answer))
+            calls += [self.looking(conversation, True), self.looking(answered, False)]
+        responses = dict(self.server.ask(enumerate(calls)))
+        scored = [self.or_raise(i // 2, responses[i]) for i in range(len(calls))]
         return [self.rest(i, *scored[2 * i : 2 * i + 2]) for i in range(len(answers))]
 
     def looking(self, conversation: Conversation, asks: bool) -> Call[Scored] | Reason:
-        """The request that scores a conversation's own tokens; `asks` for the next turn, or not."""
+        """The request for a conversation's log-probabilities."""
         body = {"prompt_logprobs": 0, "add_generation_prompt": asks, "stream": False}
         return self.talking(conversation, body, prompt_logprobs, Stops(Sampling(max_tokens=1)))
 
     def rest(self, place: int, asked: Scored, whole: Scored) -> list[float]:
-        """What the answer adds to the conversation before it."""
+        """The log-probabilities that the answer adds to the conversation before it."""
         start = len(asked.ids)
         values = whole.logprobs[start:]
         if whole.ids[:start] != asked.ids or not values:
             raise EndpointError(
-                f"{self.name}, conversation {place}: the server's template renders a conversation "
-                "differently once it is answered, so its answer's tokens cannot be told apart."
+                f"{self.name}, conversation {place}: the server's template renders it differently "
+                "once it is answered, so the answer's tokens cannot be identified."
             )
         return [value for value in values if value is not None]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """One vector a text, float32 (texts, width); EndpointError if the server makes none."""
+        """One vector per text, float32 (texts, width); EndpointError if the server gives none."""
         size = self.config.embed_batch
         groups = [texts[i : i + size] for i in range(0, len(texts), size)]
         calls = [(i, self.embedding(group)) for i, group in enumerate(groups)]
-        found = dict(self.server.ask(calls))
-        made = [self.or_raise(i * size, found[i]) for i in range(len(groups))]
-        return np.concatenate(made) if made else np.zeros((0, 0), dtype=np.float32)
+        responses = dict(self.server.ask(calls))
+        vectors_of_groups = [self.or_raise(i * size, responses[i]) for i in range(len(groups))]
+        return (
+            np.concatenate(vectors_of_groups)
+            if vectors_of_groups
+            else np.zeros((0, 0), dtype=np.float32)
+        )
 
     def embedding(self, texts: Sequence[str]) -> Call[np.ndarray] | Reason:
         """The request for the vectors of some texts."""
@@ -246,7 +250,7 @@ class Endpoint:
     def call(
         self, body: dict[str, Any], read: Callable[[dict[str, Any]], T], prompt: str, stops: Stops
     ) -> Call[T] | Reason:  # fmt: skip
-        """A request of some prompt or messages with its sampling and stops."""
+        """A generation request with its sampling and stop strings."""
         if wrong := unsendable(prompt, "prompt"):
             return wrong
         sampling, config, is_chat = stops.sampling, self.config, "messages" in body
@@ -266,8 +270,8 @@ class Endpoint:
 
     def body(self, fields: dict[str, Any]) -> dict[str, Any]:
         """A body with the model's name and the configured fields."""
-        whole = {"model": self.config.model, **fields, **self.config.extra}
-        return {name: value for name, value in whole.items() if name not in self.config.omit}
+        values = {"model": self.config.model, **fields, **self.config.extra}
+        return {name: value for name, value in values.items() if name not in self.config.omit}
 
     def or_raise(self, place: int, found: T | Reason) -> T:
         """The answer; EndpointError if there is none."""
@@ -277,7 +281,7 @@ class Endpoint:
 
 
 def is_lack(found: Any) -> bool:
-    """Whether a server refused to tell log-probabilities."""
+    """Whether a server gave no log-probabilities."""
     return isinstance(found, Reason) and found.code == "no_logprobs"
 
 
@@ -288,30 +292,30 @@ def unsendable(text: str, what: str) -> Reason | None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return Reason("not_text", f"The {what} is no text: half a character at {error.start}.")
+        return Reason("not_text", f"The {what} has a lone surrogate at {error.start}.")
     return None
 
 
 def rendered(messages: list[dict[str, str]]) -> str:
-    """Messages as text, always the same way."""
+    """Messages as canonical JSON text."""
     return json.dumps({"messages": messages}, ensure_ascii=False)
 
 
 def messages_of(prompt: str) -> list[dict[str, str]]:
-    """The messages of a rendered conversation; any other text is one message of the user.
+    """The messages of a rendered conversation; any other text becomes one user message.
 
     >>> messages_of(rendered([{"role": "system", "content": "Be brief."}]))
     [{'role': 'system', 'content': 'Be brief.'}]
     >>> messages_of("Why?")
     [{'role': 'user', 'content': 'Why?'}]
     """
-    alone = [{"role": "user", "content": prompt}]
+    user_message = [{"role": "user", "content": prompt}]
     if not prompt.startswith('{"messages": [{"role": '):
-        return alone
+        return user_message
     try:
         messages = json.loads(prompt)["messages"]
         roles = {message["role"] for message in messages}
     except (ValueError, KeyError, TypeError, RecursionError):
-        return alone
-    known = set(get_args(Message.__annotations__["role"]))
-    return messages if roles <= known and rendered(messages) == prompt else alone
+        return user_message
+    valid_roles = set(get_args(Message.__annotations__["role"]))
+    return messages if roles <= valid_roles and rendered(messages) == prompt else user_message

@@ -1,8 +1,8 @@
-"""A server that is asked: attempts, waits between them, deadlines, and the decision to stop.
+"""Requests to a server: retries with backoff, deadlines and a circuit breaker.
 
-A request is tried again after errors that may pass, with waits that double times a random share;
-a wait that the server asks for holds every request. After too many failures in a row nothing more
-is sent, and what was not sent says so. No message holds the API key.
+Transient errors are retried with exponential backoff and jitter; a Retry-After pauses all
+requests. After too many consecutive failures nothing more is sent, and each unsent request has a
+Reason. No message holds the API key.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ class Call(Generic[T]):
     """Below the base address, such as `chat/completions`."""
     body: dict[str, Any]
     read: Callable[[dict[str, Any]], T]
-    """Makes an answer of the reply; raises Trouble if it cannot."""
+    """Parses the response; raises RequestFailure if it cannot."""
     guessed: Usage = Usage(0, 0)
     absent: str = ""
-    """Code of the reason if the server has no such route."""
+    """Reason code if the server has no such route."""
 
 
 class Server:
-    """An address with everything that was learned while asking it."""
+    """A server's address with its spending, rate limits and failures so far."""
 
     def __init__(self, config: EndpointConfig) -> None:
         """Check the configuration; nothing is sent yet.
@@ -62,14 +62,14 @@ class Server:
     def ask(
         self, calls: Iterable[tuple[int, Call[T] | Reason]]
     ) -> Iterator[tuple[int, T | Reason]]:
-        """Yield (place, answer) as answers come; what fails is a Reason at its place."""
+        """Yield (index, answer) as answers come; a failed request gives a Reason."""
         self.breaker.again()
         flight = Flight(self.session, calls, self.config.concurrency)
         yield from flight.results()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Callable[..., Awaitable[tuple[int, Any]]]]:
-        """Open connections for a run of requests."""
+        """Open the connections for a run of requests."""
         httpx = import_httpx()
         config, local = self.config, is_here(self.config)
         self.trust = self.trust or httpx.create_ssl_context(trust_env=not local)
@@ -88,7 +88,7 @@ class Server:
     async def settle(
         self, client: "httpx.AsyncClient", item: tuple[int, Call[T] | Reason]
     ) -> tuple[int, T | Reason]:
-        """Bring one request to its end: an answer or the reason why there is none."""
+        """Complete one request: an answer or the reason why there is none."""
         place, call = item
         KEY.set(self.key)
         if isinstance(call, Reason):
@@ -110,7 +110,7 @@ class Server:
         return place, answer
 
     def failed(self, trouble: Trouble, call: Call[Any]) -> Reason:
-        """Count a request that failed, and tell why without the key."""
+        """Count a failed request and return its Reason, without the key."""
         message = self.blot(f"{self.config.url}: {trouble.message}")
         code = call.absent if call.absent and trouble.code == "not_found" else trouble.code
         if code not in OWN_SAMPLE:
@@ -118,7 +118,7 @@ class Server:
         return Reason(code, message)
 
     async def persist(self, client: "httpx.AsyncClient", place: int, call: Call[T]) -> T:
-        """Try until an answer comes, or the attempts, the time or the hope end."""
+        """Retry until an answer comes, the attempts or the time run out, or a retry cannot help."""
         retries, clock = self.config.retries, asyncio.get_running_loop().time
         await self.pace.turn()
         last, number = Trouble("timeout", "not tried"), 0
@@ -144,13 +144,13 @@ class Server:
         raise last
 
     def backoff(self, place: int, number: int) -> float:
-        """Seconds to wait after the attempt of this number, from 1."""
+        """Seconds to wait after an attempt, counted from 1."""
         retries = self.config.retries
         share = random.Random(f"{retries.seed}:{place}:{number}").uniform(0.5, 1.0)
         return min(retries.first_wait * 2 ** (number - 1), retries.longest_wait) * share
 
     async def attempt(self, client: "httpx.AsyncClient", call: Call[T], left: float) -> T:
-        """Send once and read the answer; every failure is a Trouble."""
+        """Send once and read the answer; every failure raises RequestFailure."""
         httpx = import_httpx()
         limit = min(self.config.timeouts.attempt, left)
         try:
@@ -164,7 +164,7 @@ class Server:
             shape = f"the answer has an unknown shape ({type(error).__name__}: {error})"
             raise Trouble("bad_answer", one_line(shape), retry=True) from None
         except TimeoutError:
-            raise Trouble("timeout", f"no whole answer within {limit:g} s", retry=True) from None
+            raise Trouble("timeout", f"no complete answer within {limit:g} s", retry=True) from None
         except httpx.TimeoutException as error:
             silent = f"the server was silent too long ({type(error).__name__})"
             raise Trouble("timeout", silent, retry=True) from None
@@ -175,7 +175,7 @@ class Server:
             raise Trouble("disconnected", f"the connection broke: {said}", retry=True) from None
 
     async def exchange(self, client: "httpx.AsyncClient", call: Call[T]) -> dict[str, Any]:
-        """One request and the body of its answer."""
+        """Send one request and return the body of its answer."""
         content = json.dumps(call.body, allow_nan=False).encode()
         headers = {"Content-Type": "application/json"}
         method = "POST" if call.body else "GET"
@@ -186,7 +186,7 @@ class Server:
             if not response.is_success:
                 raise refused(response, await beginning(response))
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise Trouble("bad_answer", "the server compressed its answer, which was not asked")
+                raise Trouble("bad_answer", "the server compressed its answer unasked")
             chunks = bounded(response, self.config.max_body_bytes)
             if kind.startswith("text/event-stream"):
                 return await assemble(chunks)
@@ -194,7 +194,7 @@ class Server:
 
 
 async def bounded(response: "httpx.Response", most: int) -> AsyncGenerator[bytes, None]:
-    """Yield a body's bytes; Trouble once there are more than `most`, or if they end too early."""
+    """Yield a body's bytes; RequestFailure if there are too many, or if the connection breaks."""
     httpx, size = import_httpx(), 0
     try:
         async for chunk in response.aiter_raw():
@@ -208,7 +208,7 @@ async def bounded(response: "httpx.Response", most: int) -> AsyncGenerator[bytes
 
 
 async def beginning(response: "httpx.Response") -> bytes:
-    """The first bytes of an answer that tells an error."""
+    """The first bytes of an error response."""
     content = b""
     async with aclosing(bounded(response, MOST_ERROR_BYTES)) as chunks:
         with suppress(Trouble):
@@ -218,7 +218,7 @@ async def beginning(response: "httpx.Response") -> bytes:
 
 
 def refused(response: "httpx.Response", content: bytes) -> Trouble:
-    """The trouble that a status which is no success tells, with the server's words."""
+    """RequestFailure of an error response, quoting the server's message."""
     try:
         body = read_json(content)
         words, code = told(body.get("error") or body)
@@ -228,14 +228,14 @@ def refused(response: "httpx.Response", content: bytes) -> Trouble:
 
 
 def unreachable(said: str) -> Trouble:
-    """No connection: worth another try unless the certificate is to blame."""
+    """RequestFailure of a failed connection: retried unless the certificate is at fault."""
     if "CERTIFICATE" in said.upper():
         return Trouble("tls", f"the server's certificate: {one_line(said)}", for_good=True)
     return Trouble("unreachable", f"no connection: {one_line(said)}", retry=True)
 
 
 def import_httpx() -> Any:
-    """The package that speaks HTTP; MissingExtra if it is not installed."""
+    """Import httpx; MissingExtra if it is not installed."""
     try:
         import httpx
     except ImportError:

@@ -1,4 +1,4 @@
-"""How much was asked and what it costs, how fast one may ask, and when to stop asking."""
+"""Cost accounting, rate limits and the circuit breaker of an endpoint."""
 
 import asyncio
 import math
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from .settings import Prices, Rates, Retries
 
 BYTES_PER_TOKEN = 3
-"""A cautious guess for a prompt whose tokens are not known yet."""
+"""A conservative estimate for prompts, whose token count is unknown before sending."""
 
 
 class Cost(NamedTuple):
-    """What an endpoint's answers came to."""
+    """Totals of an endpoint's answers."""
 
     requests: int
     """Requests answered."""
@@ -21,13 +21,13 @@ class Cost(NamedTuple):
     tokens: int
     """Tokens of answers."""
     cached: int
-    """Tokens of prompts that the server had kept, by its own account."""
+    """Prompt tokens that the server took from its cache, as it reports."""
     price: float | None
-    """In the currency of the prices; None if none were given."""
+    """In the currency of the prices; None without prices."""
 
 
 class Usage(NamedTuple):
-    """Tokens of one answer, by the server's account or by guess."""
+    """Tokens of one answer, reported by the server or estimated."""
 
     prompt_tokens: int
     tokens: int
@@ -35,13 +35,13 @@ class Usage(NamedTuple):
 
 
 def guess(prompt: str, max_tokens: int) -> Usage:
-    """Tokens that a request may come to, for a budget."""
+    """Estimate a request's tokens for the budget."""
     size = len(prompt.encode("utf-8", errors="replace"))
     return Usage(math.ceil(size / BYTES_PER_TOKEN), max_tokens)
 
 
 def usage_of(body: dict[str, Any], guessed: Usage | None = None) -> Usage:
-    """Tokens as the server counted them; where it does not tell, the guess or 0."""
+    """Tokens as the server reports them, else the estimate or 0."""
     usage, guessed = body.get("usage"), guessed or Usage(0, 0)
     usage = usage if isinstance(usage, dict) else {}
     details = usage.get("prompt_tokens_details")
@@ -54,13 +54,13 @@ def usage_of(body: dict[str, Any], guessed: Usage | None = None) -> Usage:
 
 
 def count(value: Any, otherwise: int) -> int:
-    """A number of tokens; `otherwise` if it is none."""
+    """The value if it is a valid token count, else the default."""
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
     return value if is_count else otherwise
 
 
 class Spending:
-    """Counts tokens and keeps a budget; what is under way is counted at its guess.
+    """Counts tokens and enforces a budget; pending requests count at their estimate.
 
     >>> spending = Spending(Prices(prompt=1.0, completion=2.0, budget=100e-6))
     >>> spending.reserve(Usage(10, 40)), spending.reserve(Usage(10, 40))
@@ -78,18 +78,18 @@ class Spending:
 
     @property
     def cost(self) -> Cost:
-        """What was asked so far."""
+        """Totals so far."""
         priced = self.prices.prompt > 0 or self.prices.completion > 0
         price = self.spent if priced else None
         return Cost(self.requests, self.prompt_tokens, self.tokens, self.cached, price)
 
     def price(self, usage: Usage) -> float:
-        """What so many tokens cost."""
+        """Price of this usage."""
         prompt = usage.prompt_tokens * self.prices.prompt
         return (prompt + usage.tokens * self.prices.completion) / 1e6
 
     def reserve(self, guessed: Usage) -> bool:
-        """Set aside what a request may cost; False if the budget does not allow it."""
+        """Reserve a request's estimated price; False if it would exceed the budget."""
         price = self.price(guessed)
         with self.lock:
             wanted = self.spent + self.reserved + price
@@ -99,12 +99,12 @@ class Spending:
             return True
 
     def release(self, guessed: Usage) -> None:
-        """Give back what was set aside, once the request has ended."""
+        """Release a reservation, once the request has ended."""
         with self.lock:
             self.reserved -= self.price(guessed)
 
     def count(self, used: Usage) -> None:
-        """Count an answer, whatever is made of it: it is billed."""
+        """Count an answer, usable or not: it is billed."""
         with self.lock:
             self.requests += 1
             self.prompt_tokens += used.prompt_tokens
@@ -114,7 +114,7 @@ class Spending:
 
 
 class Pace:
-    """Lets requests go one after another, evenly, and holds them when a server asks for it."""
+    """Rate limiter: spaces requests evenly, and pauses them when the server asks for it."""
 
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
@@ -130,40 +130,40 @@ class Pace:
             await asyncio.sleep(start - now)
 
     def used(self, tokens: int) -> None:
-        """Count tokens; the next request waits until the minute has room for as many."""
+        """Count tokens; the next request waits until the rate allows them."""
         if self.rates.tokens_per_minute:
             now = time.monotonic()
             seconds = 60 * tokens / self.rates.tokens_per_minute
             self.next_token = max(now, self.next_token) + seconds
 
     def hold(self, seconds: float) -> None:
-        """Send nothing for so long."""
+        """Send nothing for this long."""
         self.held_until = max(self.held_until, time.monotonic() + seconds)
 
 
 class Breaker:
-    """Stops asking a server that answers nothing any more."""
+    """Circuit breaker: stops sending to a server that keeps failing."""
 
     def __init__(self, retries: Retries) -> None:
         self.limit, self.failures, self.last = retries.stop_after, 0, ""
         self.in_a_row = 0
-        """Requests that failed since the last answer; fewer than `failures` if one was for good."""
+        """Failed requests since the last answer; fewer than `failures` if one was permanent."""
 
     @property
     def is_open(self) -> bool:
-        """Whether to stop."""
+        """Whether to stop sending."""
         return self.failures >= self.limit
 
     def failed(self, message: str, for_good: bool = False) -> None:
-        """Count a request that failed; `for_good` if every other one would fail too."""
+        """Count a failed request; `is_permanent` if every other one would fail too."""
         self.failures = self.limit if for_good else self.failures + 1
         self.in_a_row += 1
         self.last = message
 
     def answered(self) -> None:
-        """Count a request that was answered: the server lives."""
+        """Reset after an answered request."""
         self.failures = self.in_a_row = 0
 
     def again(self) -> None:
-        """Let one request try whether the server is back."""
+        """Allow one request to test whether the server is back."""
         self.failures = min(self.failures, self.limit - 1)

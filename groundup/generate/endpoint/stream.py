@@ -1,7 +1,7 @@
-"""Server-sent events put together to the answer that would have come in one piece.
+"""Server-sent events assembled into the answer that an unstreamed request would give.
 
-A stream is whole once a choice has its `finish_reason`; one that ends before, with or without
-`[DONE]`, is half a stream and no answer. Lines end in LF or CRLF.
+A stream is complete once a choice has its `finish_reason`; one that ends earlier, with or without
+`[DONE]`, is an error (`half_stream`). Lines end in LF or CRLF.
 """
 
 import json
@@ -15,7 +15,7 @@ MOST_LINE_BYTES = 2**22
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """Yield the data of each event; comments and other fields are passed over."""
+    """Yield the data of each event; comments and other fields are ignored."""
     pending, data = b"", []
     async for chunk in chunks:
         *lines, pending = (pending + chunk).split(b"\n")
@@ -33,7 +33,6 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
 
 
 def decoded(data: bytes) -> str:
-    """An event's bytes as text."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -41,7 +40,7 @@ def decoded(data: bytes) -> str:
 
 
 class Assembly:
-    """An answer being put together."""
+    """An answer assembled from its events."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -50,7 +49,7 @@ class Assembly:
         self.usage: Any = None
 
     def add(self, part: dict[str, Any]) -> None:
-        """Take what one event brings of the first choice."""
+        """Add one event's part of the first choice."""
         if part.get("error"):
             raise refusal(500, {}, *told(part["error"]))
         self.usage = part.get("usage") or self.usage
@@ -68,7 +67,7 @@ class Assembly:
 
     @property
     def reply(self) -> dict[str, Any]:
-        """The body of an answer in one piece, for chats and for plain texts."""
+        """The body of the complete answer, for chats and for plain completions."""
         text = "".join(self.text)
         choice = {
             "message": {"role": "assistant", "content": text},
@@ -80,7 +79,7 @@ class Assembly:
 
 
 async def assemble(chunks: AsyncIterator[bytes]) -> dict[str, Any]:
-    """Read a stream to its end; Trouble `half_stream` if it has none."""
+    """Read a stream to its end; RequestFailure `half_stream` if it is incomplete."""
     assembly = Assembly()
     try:
         async with aclosing(events(chunks)) as stream:
@@ -102,13 +101,13 @@ async def assemble(chunks: AsyncIterator[bytes]) -> dict[str, Any]:
 
 
 def read_json(text: str | bytes, kind: str = "") -> dict[str, Any]:
-    """A JSON object without NaN; Trouble `bad_answer` showing what came instead."""
+    """Parse a JSON object without NaN; RequestFailure `bad_answer` quotes anything else."""
     try:
         value = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        came = f"{kind or 'text'} {one_line(shown)!r}" if shown else "nothing"
-        raise Trouble("bad_answer", f"expected JSON, got {came}", retry=True) from None
+        got = f"{kind or 'text'} {one_line(shown)!r}" if shown else "nothing"
+        raise Trouble("bad_answer", f"expected JSON, got {got}", retry=True) from None
     if not isinstance(value, dict):
         raise Trouble(
             "bad_answer", f"expected a JSON object, got {one_line(str(value))}", retry=True
@@ -117,5 +116,4 @@ def read_json(text: str | bytes, kind: str = "") -> dict[str, Any]:
 
 
 def refuse_constant(name: str) -> None:
-    """NaN and Infinity are no numbers of JSON."""
     raise ValueError(name)

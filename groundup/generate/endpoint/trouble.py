@@ -1,13 +1,13 @@
-"""What can go wrong with one request, and whether it is worth another try.
+"""Failures of one request, and whether a retry may succeed.
 
-Codes of reasons, stable for scripts:
+Reason codes, stable for scripts:
 
-    unreachable  disconnected  timeout  tls  redirected      the way to the server
-    unauthorised  no_funds  not_found  rate_limited  server_error  refused  too_long      its word
-    bad_answer  half_stream  too_large                       what it sent
-    content_filter  tool_calls  no_text  no_logprobs  unaligned  first_token    what it did not tell
-    not_text  empty_prompt  empty_continuation               what was asked
-    stopped  budget                                          what was not sent
+    unreachable  disconnected  timeout  tls  redirected      connection
+    unauthorised  no_funds  not_found  rate_limited  server_error  refused  too_long      status
+    bad_answer  half_stream  too_large                       malformed response
+    content_filter  tool_calls  no_text  no_logprobs  unaligned  first_token    missing content
+    not_text  empty_prompt  empty_continuation               invalid request
+    stopped  budget                                          not sent
 """
 
 import json
@@ -21,47 +21,46 @@ from typing import Any
 from groundup.core import GroundupError
 
 SHOWN = 200
-"""Most characters of a server's own words in a message."""
+"""Maximum characters of a server's message that are quoted."""
 
 KEY: ContextVar[str] = ContextVar("key", default="")
-"""The API key of the request that is being made, for its errors to be rid of."""
+"""The API key of the current request, which is removed from its errors."""
 
 OWN_SAMPLE = (
     "too_long", "no_logprobs", "content_filter", "tool_calls", "no_text", "unaligned",
     "first_token",
 )  # fmt: skip
-"""Codes that say something of one sample, and nothing of the server's health."""
+"""Codes that concern one sample and say nothing about the server's health."""
 
 MAY_PASS = (
     "unreachable", "disconnected", "timeout", "tls", "redirected", "unauthorised", "no_funds",
     "not_found", "rate_limited", "server_error", "bad_answer", "half_stream", "stopped", "budget",
 )  # fmt: skip
-"""Codes after which the same request may be answered once something else has been mended.
+"""Codes after which the same request may succeed once something else is fixed.
 
-Every other code says something of the request itself: asked again, it would fail again.
+Every other code concerns the request itself, which would fail again.
 """
 
-
 NOT_OFFERED = (404, 405, 410, 501)
-"""Status codes of a server that has no such route."""
+"""Status codes of a server without such a route."""
 
 
 class EndpointError(GroundupError):
-    """A server that did not answer as asked; the message names it and what it said."""
+    """A server that did not answer as expected; the message names it and quotes its error."""
 
 
 class Trouble(Exception):
-    """One attempt that failed."""
+    """A failed attempt."""
 
     def __init__(
         self, code: str, message: str, *, retry: bool = False, wait: float | None = None,
         for_good: bool = False,
     ) -> None:  # fmt: skip
-        """Say what happened.
+        """Classify the failure.
 
         retry     whether the same request may succeed later
-        wait      seconds that the server asks to wait before
-        for_good  whether every other request would fail too
+        wait      seconds that the server asks to wait before a retry
+        is_permanent  whether every other request would fail too
         """
         super().__init__(message)
         self.code, self.message = code, message
@@ -69,7 +68,7 @@ class Trouble(Exception):
 
 
 def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") -> Trouble:
-    """The trouble that a status code tells, with the server's own words.
+    """Classify an error status, quoting the server's message.
 
     >>> refusal(429, {"retry-after": "7"}, "slow down").wait
     7.0
@@ -78,8 +77,8 @@ def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") 
     """
     message = f"the server answered {status}: {said or 'nothing'}"
     if 300 <= status < 400:
-        place = one_line(headers.get("location", "elsewhere"))
-        message = f"the server redirects to {place}; give that address if it is the right one"
+        location = one_line(headers.get("location", "elsewhere"))
+        message = f"the server redirects to {location}; set url to it if that is the right address"
         return Trouble("redirected", message, for_good=True)
     if kind == "insufficient_quota" or status == 402:
         return Trouble("no_funds", message, for_good=True)
@@ -99,7 +98,7 @@ def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") 
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a Retry-After header asks for, given as seconds or as a date."""
+    """Seconds of a Retry-After header, given as seconds or as a date."""
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,18}(\.\d*)?", text):
         return float(text)
@@ -112,16 +111,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def told(error: Any) -> tuple[str, str]:
-    """A server's error, in whichever shape it is told, as (words, code)."""
+    """(message, code) of a server's error object, in any of the common shapes."""
     if not isinstance(error, Mapping):
         return one_line(str(error)), ""
-    words = error.get("message") or error.get("detail") or error.get("error") or dict(error)
+    message = error.get("message") or error.get("detail") or error.get("error") or dict(error)
     code = error.get("code") or error.get("type") or ""
-    return one_line(words if isinstance(words, str) else json.dumps(words)), str(code)
+    return one_line(message if isinstance(message, str) else json.dumps(message)), str(code)
 
 
 def one_line(text: str) -> str:
-    """A server's words, printable, short, and without the key: it goes before anything is cut.
+    """A server's message, printable, truncated, and without the key, which is removed first.
 
     >>> one_line("<html>\\n  <b>Bad\\x1b[31m Gateway</b>")
     '<html> <b>Bad?[31m Gateway</b>'
@@ -132,5 +131,5 @@ def one_line(text: str) -> str:
 
 
 def without(secret: str) -> Callable[[str], str]:
-    """A function that blots a secret out of any text."""
+    """A function that replaces a secret in any text."""
     return (lambda text: text.replace(secret, "[key]")) if secret else (lambda text: text)

@@ -1,1 +1,1 @@
-"""Which loops run in C++ on processors? Attention of one run of keys, and softmax for training."""
+"""C++ loops for CPUs: attention over key intervals, softmax for training, optimizer states."""

@@ -1,11 +1,11 @@
-// Attention of queries that see one run of keys each; interval.py says what it means.
+// Attention over one key interval per query; see interval.py.
 //
 //   out[t] = sum_s softmax_s(q[t] . k[s] * scale) v[s]        low[t] <= s < high[t]
 //
-// A tile of queries lies in the lanes of a vector, so the softmax over keys has no sum across lanes,
-// and keys and values are read where they are: each of their numbers meets a whole tile. Keys that no
-// query of a tile sees are never touched. Long runs are read in blocks, with the running maximum of
-// Milakov and Gimelshein 2018, arXiv:1805.02867. A query that sees nothing gives zeros.
+// A tile of queries occupies the lanes of a vector, so the softmax over keys needs no sum across lanes,
+// and keys and values are read in place, each number once per tile. Keys hidden from all queries of a
+// tile are not read. Long intervals are processed in blocks with the running maximum of Milakov and
+// Gimelshein 2018, arXiv:1805.02867. A query without visible keys yields zeros.
 
 #include "lanes.h"
 
@@ -61,14 +61,14 @@ inline void products(const float *a, int64_t count, int64_t across, int64_t alon
 
 struct Rows {
     float *data;
-    int64_t row, head, token;  // numbers from one to the next
+    int64_t row, head, token;  // strides in elements
 };
 
 struct Work {
     Rows q, k, v, out;
     const int32_t *low, *high;
     int64_t rows, heads, key_heads, queries, width, value_width;
-    int64_t row_bounds;  // from one row's bounds to the next; 0 if all share them
+    int64_t row_bounds;  // stride of the bounds by row; 0 if shared
     float scale;
 };
 
@@ -95,7 +95,7 @@ Bounds bounds_of(const Work &work, int64_t row, int64_t start, int64_t count) {
     return found;
 }
 
-// Turn scores into weights, and what was summed up so far to the new maximum.
+// Turn scores into weights, and rescale the previous sums to the new maximum.
 void soften(Room &room, const Bounds &seen, int64_t first, int64_t count, float scale, Tile &most, Tile &total) {
     for (int w = 0; w < VECTORS; w++) {
         Lanes highest = most.lanes[w];
@@ -159,7 +159,7 @@ extern "C" void interval_attention(const Work *work, int64_t threads) {
     try {
         for (int64_t i = 1; i < std::min(threads, all_tiles); i++) others.emplace_back(run);
     } catch (const std::system_error &) {
-        // Fewer threads do the same work.
+        // The tiles are shared by the threads that did start.
     }
     run();
     for (std::thread &each : others) each.join();

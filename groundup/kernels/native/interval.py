@@ -1,10 +1,10 @@
-"""Attention of queries that see one run of keys each, in C++ on CPUs.
+"""Attention over one contiguous key interval per query, in C++ on CPUs.
 
     out[t] = sum_s softmax_s(q[t]·k[s] * scale) v[s]        low[t] <= s < high[t]
 
-Order, documents, padding, windows and blocks all leave a query one run of keys, so this one loop
-serves causal and two-sided rows, packed and padded ones, and touches no key that nobody sees. It
-has no gradient: training multiplies matrices. Without a compiler the callers' torch kernels do it.
+Causality, documents, padding, windows and blocks all reduce to one key interval per query, so one
+loop serves causal and bidirectional, packed and padded sequences, and reads no hidden key. It has
+no gradient: training uses matrix products. Without a compiler, callers use torch's kernels.
 """
 
 import ctypes
@@ -20,20 +20,20 @@ from groundup.core import ShapeError, native
 from ..mask import Mask, check_fit, is_scattered, places_of
 
 LEAST = 32
-"""Queries from which on the tiles are full enough to be faster than torch's kernel."""
+"""Minimum number of queries to be faster than torch's kernel."""
 PATTERNS = ("full", "window", "block")
-"""Patterns that leave a query one run of keys."""
+"""Patterns with one key interval per query."""
 
 
 class Intervals(NamedTuple):
-    """The keys that each query sees: from `low` to before `high`; none where they are equal."""
+    """The keys low <= s < high that each query sees."""
 
     low: Int[Tensor, "b T"]
     high: Int[Tensor, "b T"]
 
 
 class _Rows(ctypes.Structure):
-    """The struct Rows of interval.cpp: where rows, heads and tokens lie, in numbers."""
+    """The struct Rows of interval.cpp: address and element strides of rows, heads and tokens."""
 
     _fields_ = [("data", ctypes.c_void_p), *[(n, ctypes.c_int64) for n in ("row", "head", "token")]]
 
@@ -52,7 +52,7 @@ class _Work(ctypes.Structure):
 
 
 def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | None:
-    """The run of keys that each query sees, or None if a query sees more than one.
+    """The key interval of each query, or None if a query's keys are not contiguous.
 
     >>> intervals(Mask(), 2, 3, torch.device("cpu")).high
     tensor([[2, 3]], dtype=torch.int32)
@@ -60,33 +60,33 @@ def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | N
     if mask.pattern.kind not in PATTERNS or mask.prefix is not None or mask.queries is not None:
         return None
     if not mask.causal and mask.pattern.kind == "full" and mask.documents is None:
-        low = torch.zeros(1, T, dtype=torch.int32, device=device)  # there may be more than S
+        low = torch.zeros(1, T, dtype=torch.int32, device=device)  # T may exceed S
         return Intervals(low, low + S)
-    places = torch.arange(S, device=device)[None]
-    low, high = torch.zeros_like(places), torch.full_like(places, S)
+    index = torch.arange(S, device=device)[None]
+    low, high = torch.zeros_like(index), torch.full_like(index, S)
     if mask.documents is not None:
         if is_scattered(mask.documents):
             return None
         own = places_of(mask.documents)
-        low = places - own
-        high = S - (places - places_of(mask.documents.flip(1))).flip(1)
+        low = index - own
+        high = S - (index - places_of(mask.documents.flip(1))).flip(1)
         high = torch.where(mask.documents < 0, low, high)
     size, start = mask.pattern.window, low
     match mask.pattern.kind:
         case "window":
-            low, high = low.maximum(places - size + 1), high.minimum(places + size)
+            low, high = low.maximum(index - size + 1), high.minimum(index + size)
         case "block":
-            low = start + (places - start) // size * size
+            low = start + (index - start) // size * size
             high = high.minimum(low + size)
     if mask.causal:
-        high = high.minimum(places + 1)
+        high = high.minimum(index + 1)
     if mask.documents is not None:
         high = torch.where(mask.documents < 0, low, high)
-    return Intervals(*(each[:, S - T :].int().contiguous() for each in (low, high)))
+    return Intervals(*(bound[:, S - T :].int().contiguous() for bound in (low, high)))
 
 
 def runs_natively(q: Float[Tensor, "B H T K"]) -> bool:
-    """Whether these queries are worth the native loop, and it can be had."""
+    """Whether the native loop is available and fast for these queries."""
     return (
         q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16)
         and q.shape[2] >= LEAST and not torch.is_grad_enabled()
@@ -95,7 +95,7 @@ def runs_natively(q: Float[Tensor, "B H T K"]) -> bool:
 
 
 def compiled() -> ctypes.CDLL | None:
-    """The loop in C++, or None if it cannot be had."""
+    """The C++ loop, or None without a compiler."""
     return native.library(Path(__file__).with_suffix(".cpp"), "")
 
 
@@ -107,20 +107,20 @@ def interval_attention(
     *,
     scale: float | None = None,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention of rows on a CPU, without gradients; see `runs_natively` for which.
+    """Attention on a CPU without gradients, for inputs accepted by `uses_native_loop`.
 
-    Numbers of 16 bits are computed as 32. Call it where `compiled` has something. Raises ShapeError
-    if queries, keys, values and intervals do not fit: what lies beyond them is never read.
+    16-bit inputs are computed in float32. Requires a compiler. Raises ShapeError if queries, keys,
+    values and intervals do not match, so no memory beyond them is read.
     """
     code = compiled()
-    assert code is not None, "asked for without a compiler"
+    assert code is not None, "called without a compiler"
     check_fit(q, k, Mask(causal=False))
     (B, H, T, K), G = q.shape, k.shape[1]
     check_intervals(seen, (B, T), k, v)
-    dtype, (q, k, v) = q.dtype, (floats(each) for each in (q, k, v))
+    dtype, (q, k, v) = q.dtype, (floats(x) for x in (q, k, v))
     out = q.new_empty(B, T, H, v.shape[3]).transpose(1, 2)
     work = _Work(
-        *(_Rows(each.data_ptr(), *each.stride()[:3]) for each in (q, k, v, out)),
+        *(_Rows(x.data_ptr(), *x.stride()[:3]) for x in (q, k, v, out)),
         seen.low.data_ptr(), seen.high.data_ptr(), B, H, G, T, K, v.shape[3],
         T if len(seen.low) > 1 else 0, K**-0.5 if scale is None else scale,
     )  # fmt: skip
@@ -129,7 +129,7 @@ def interval_attention(
 
 
 def check_intervals(seen: Intervals, shape: tuple[int, int], k: Tensor, v: Tensor) -> None:
-    """Raise ShapeError if values are not those of the keys, or an interval lies beyond them."""
+    """Raise ShapeError if values do not match keys, or an interval exceeds them."""
     if v.shape[:3] != k.shape[:3]:
         raise ShapeError(f"Keys have the shape {tuple(k.shape)} and values {tuple(v.shape)}.")
     for bound in seen:
@@ -146,6 +146,6 @@ def check_intervals(seen: Intervals, shape: tuple[int, int], k: Tensor, v: Tenso
 
 
 def floats(x: Tensor) -> Tensor:
-    """The numbers as float32, those of a token side by side."""
+    """The tensor as float32 with a contiguous last dimension."""
     x = x.float()
     return x if x.stride(-1) == 1 else x.contiguous()

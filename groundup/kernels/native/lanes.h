@@ -1,4 +1,4 @@
-// Vectors of floats as wide as the processor's, and e^x of them; for the loops beside it.
+// SIMD vectors of floats of the CPU's width, and their exponential.
 
 #pragma once
 
@@ -22,8 +22,8 @@ inline Lanes all(float value) { return Lanes{} + value; }
 
 inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
 
-// e^x for x <= 0: 2^n times the series of what is left; zero where a float would not hold it, and no
-// number where x is none, so that a model's damage is seen.
+// e^x for x <= 0: 2^n times a series of the remainder; zero on underflow; NaN propagates, so that a
+// diverged model is noticed.
 inline Lanes exponential(Lanes x) {
     const Lanes magic = all(12582912.0f);
     Lanes clamped = larger(x, all(-87.0f));

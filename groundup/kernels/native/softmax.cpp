@@ -1,6 +1,6 @@
-// Softmax of rows and its derivative, and cross-entropy of rows; softmax.py says what
-// they mean. A row is read as float32 into a buffer that stays in the cache, so its exponentials are
-// taken once and numbers outside a run of keys are neither read nor computed.
+// Softmax of rows and its gradient, and cross-entropy of rows; see softmax.py. A row is read as
+// float32 into a buffer in cache, so its exponentials are computed once, and numbers outside the key
+// interval are neither read nor computed.
 
 #include "lanes.h"
 
@@ -26,7 +26,7 @@ inline float widen(BFloat x) {
 
 inline void narrow(float x, float &out) { out = x; }
 
-// To the nearest, ties to even; what is no number stays none.
+// Round to nearest, ties to even; NaN stays NaN.
 inline void narrow(float x, BFloat &out) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
@@ -34,7 +34,7 @@ inline void narrow(float x, BFloat &out) {
     out.bits = static_cast<uint16_t>(x == x ? rounded : 0x7FC0);
 }
 
-// Whole vectors of floats, with room for a last one that is not full.
+// Vectors of floats, including a partial last one.
 struct Row {
     Lanes *lanes = nullptr;
     int64_t size = 0;
@@ -69,7 +69,7 @@ struct Soft {
     float most, sum;
 };
 
-// Into the thread's buffer: e^(x * scale - most), which add up to `sum`.
+// Writes e^(x * scale - most) to the thread's buffer; their sum is `sum`.
 template <typename Number>
 Soft exponentials(const Number *in, int64_t count, float scale) {
     float *row = first_row.take(count);
@@ -98,11 +98,11 @@ void write(Number *out, int64_t low, int64_t high, int64_t keys, float factor) {
 }  // namespace
 
 struct Softmax {
-    const void *in, *slope;  // scores; or weights, and the derivative by them
+    const void *in, *slope;  // scores; or weights and their gradient
     void *out;
     const int32_t *low, *high;
     int64_t rows, heads, queries, keys;
-    int64_t row_bounds;  // from one row's bounds to the next; 0 if all share them
+    int64_t row_bounds;  // stride of the bounds by row; 0 if shared
     float scale;
 };
 

@@ -1,10 +1,10 @@
-"""Softmax and cross-entropy of rows in C++, with their derivatives, for training on CPUs.
+"""Softmax and cross-entropy of rows in C++, with their gradients, for training on CPUs.
 
     weights[t, s] = softmax_s(scores[t, s] * scale)   over low[t] <= s < high[t], zero elsewhere
 
-A compiler's own code reads such a row four times and computes what no query sees; here a row stays
-in the cache and unseen keys cost nothing. Both are operators of torch, so compiled blocks call
-them. `losses_and_errors` of loss.py and `attend` of attention.py are the definitions.
+torch's compiled code reads each row four times and computes hidden keys; here a row stays in the
+cache and hidden keys cost nothing. Both are torch operators, so compiled blocks can call them. The
+references are `losses_and_logit_grads` in loss.py and `attend` in attention.py.
 """
 
 import ctypes
@@ -40,14 +40,14 @@ class _Loss(ctypes.Structure):
 
 
 def code() -> ctypes.CDLL | None:
-    """The loops in C++, or None if they cannot be had."""
+    """The C++ loops, or None without a compiler."""
     return native.library(Path(__file__).with_suffix(".cpp"), "", FLAGS)
 
 
 def has_native(place: str, dtype: torch.dtype) -> bool:
-    """Whether rows of a kind of device are worth the native loops, and these can be had.
+    """Whether the native loops are available for a device type and dtype.
 
-    GROUNDUP_SOFTMAX=torch leaves them to torch.
+    GROUNDUP_SOFTMAX=torch disables them.
     """
     is_wanted = device.switch("GROUNDUP_SOFTMAX", "native", "torch") != "torch"
     return is_wanted and place == "cpu" and dtype in DTYPES and code() is not None
@@ -59,10 +59,10 @@ has_native._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 @torch.library.custom_op("groundup::interval_softmax", mutates_args=())
 def interval_softmax(scores: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
-    """Weights of keys in each query's interval.
+    """Softmax over each query's key interval.
 
-    scores     (B, H, T, S)  float32 or bfloat16, of which those outside are not read
-    low, high  (b, T)        int32, within 0..S; see `intervals`
+    scores     (B, H, T, S)  float32 or bfloat16; those outside the interval are not read
+    low, high  (b, T)        int32, within 0..S; see `key_intervals`
     """
     return run("softmax_forward", scores, None, low, high, scale)
 
@@ -71,7 +71,7 @@ def interval_softmax(scores: Tensor, low: Tensor, high: Tensor, scale: float) ->
 def interval_softmax_back(
     weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float
 ) -> Tensor:
-    """Derivative by the scores, of the weights and the derivative by them."""
+    """Gradient of the scores from the weights and their gradient."""
     return run("softmax_backward", weights, slope.contiguous(), low, high, scale)
 
 
@@ -86,14 +86,14 @@ def run(
     """Call a loop of softmax.cpp."""
     values, low, high = values.contiguous(), low.contiguous(), high.contiguous()
     B, H, T, S = values.shape
-    out, found = torch.empty_like(values), code()
-    assert found is not None, "asked for without a compiler"
+    out, library = torch.empty_like(values), code()
+    assert library is not None, "called without a compiler"
     work = _Softmax(
         values.data_ptr(), None if slope is None else slope.data_ptr(), out.data_ptr(),
         low.data_ptr(), high.data_ptr(), B, H, T, S, T if len(low) > 1 else 0, scale,
     )  # fmt: skip
     is_half = ctypes.c_int64(values.dtype == torch.bfloat16)
-    getattr(found, name)(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    getattr(library, name)(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
     return out
 
 
@@ -108,13 +108,13 @@ def _(weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float) -
 
 
 def keep(ctx, inputs, output) -> None:
-    """What the derivative needs: the weights themselves."""
+    """Save the weights for backward."""
     _, low, high, ctx.scale = inputs
     ctx.save_for_backward(output, low, high)
 
 
 def back(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
-    """Derivative by the scores."""
+    """Gradient of the scores."""
     weights, low, high = ctx.saved_tensors
     return interval_softmax_back(weights, slope, low, high, ctx.scale), None, None, None
 
@@ -124,15 +124,13 @@ interval_softmax.register_autograd(back, setup_context=keep)
 
 @torch.library.custom_op("groundup::loss_rows", mutates_args=("logits",))
 def loss_rows(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Losses (N,) of logits (N, V), in whose place their derivatives are written."""
-    found = code()
-    assert found is not None, "asked for without a compiler"
+    """Losses (N,) of logits (N, V), which are overwritten with their gradients."""
+    library = code()
+    assert library is not None, "called without a compiler"
     losses = weights.new_empty(len(logits))
-    work = _Loss(
-        *(each.data_ptr() for each in (logits, targets, weights, losses, logits)), *logits.shape
-    )
+    work = _Loss(*(x.data_ptr() for x in (logits, targets, weights, losses, logits)), *logits.shape)
     is_half = ctypes.c_int64(logits.dtype == torch.bfloat16)
-    found.cross_entropy(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    library.cross_entropy(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
     return losses
 
 
@@ -144,7 +142,7 @@ def _(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def native_losses_and_errors(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """`losses_and_errors` of loss.py where `has_native`; the errors lie where the logits lay."""
+    """`losses_and_logit_grads` of loss.py in C++; overwrites the logits with their gradients."""
     logits = logits.contiguous()
     losses = loss_rows(logits, targets.contiguous(), weights.to(torch.float32).contiguous())
     return losses, logits

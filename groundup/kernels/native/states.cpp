@@ -1,7 +1,6 @@
-// Optimizer states in eight bits or bfloat16: read, written, and moved by AdamW in one pass.
-// states.py says what they mean. A stretch of a row is read into a buffer of float32 that stays in
-// the cache, changed there and written back. Every number has the bits that torch would give it, so
-// products and sums are fused exactly where torch's kernel fuses them, and nowhere else.
+// 8-bit and bfloat16 optimizer states: decoded, encoded, and updated by AdamW in one pass; see
+// states.py. A block of a row is decoded into a float32 buffer in cache, updated and encoded. Results
+// are bit-identical to torch's, so multiply-adds are fused exactly where torch's kernel fuses them.
 
 #include <algorithm>
 #include <cfloat>
@@ -12,10 +11,10 @@
 
 struct State {
     void *numbers;  // codes, or upper halves of float32
-    float *scales;  // one a block; null: bfloat16
-    const float *values, *middles;  // the grid of eight bits
+    float *scales;  // one per block; null: bfloat16
+    const float *values, *middles;  // the 8-bit grid
     const uint8_t *first;
-    const int32_t *starts;  // of each row's first number in the whole weight; null: these are all
+    const int32_t *starts;  // offset of each row in the unsharded weight; null: not sharded
     int64_t rows, columns, block;
     uint32_t key;
 };
@@ -49,7 +48,7 @@ inline float float_of(uint32_t bits) {
 }
 
 struct Stretch {
-    int64_t block, start, count;  // number of the block, its first number and how many it has
+    int64_t block, start, count;  // index of the block, its first number and its size
     uint32_t place;
 };
 
@@ -63,7 +62,7 @@ struct EightBits {
 
     static void write(const State &state, const Stretch &at, float *in) {
         uint8_t *codes = static_cast<uint8_t *>(state.numbers) + at.start;
-        int32_t most = 0;  // as integers, sizes are in order, and what is no number is above all
+        int32_t most = 0;  // magnitudes compare as integers, with NaN above all
         for (int64_t i = 0; i < at.count; i++)
             most = std::max(most, static_cast<int32_t>(bits_of(in[i]) & 0x7FFFFFFF));
         const float scale = float_of(most), divisor = scale < FLT_MIN ? FLT_MIN : scale;

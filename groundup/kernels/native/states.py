@@ -1,8 +1,8 @@
-"""Optimizer states in eight bits or bfloat16 in C++: read, written, and moved by AdamW in one pass.
+"""8-bit and bfloat16 optimizer states in C++: decoded, encoded, and updated by AdamW in one pass.
 
-In torch a step passes over some thirty tensors as long as the weight; here a block of each state
-stays in the cache from its reading to its writing. The numbers are torch's: the definitions are
-blocks.py, rounding.py and adamw.py of the optimizers, whose tables come here as tensors.
+In torch a step passes over about thirty tensors of the weight's size; here a block of each state is
+decoded, updated and encoded in cache. Results are identical to torch's: the references are
+blocks.py, rounding.py and adamw.py of the optimizers, whose tables are passed as tensors.
 """
 
 import ctypes
@@ -18,38 +18,38 @@ from groundup.core import ShapeError, device, native
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = ("-fopenmp", "-ffp-contract=off")
 STRETCH = 256
-"""Numbers of bfloat16 that are taken at a time."""
+"""bfloat16 numbers per block."""
 
 
 class Stored(NamedTuple):
-    """Some rows of a state as they are kept: codes with scales, or bfloat16."""
+    """Rows of a stored state: 8-bit codes with scales, or bfloat16."""
 
     numbers: Tensor
     scales: Tensor | None = None
     tables: tuple[Tensor, ...] = ()
-    """Of eight bits: values, middles and first codes, see `Grid` of the optimizers' blocks.py."""
+    """For 8 bits: values, midpoints and first codes, see `Grid` of the optimizers' blocks.py."""
     block: int = STRETCH
-    """Numbers of a row that share a scale."""
+    """Numbers per scale."""
     starts: Tensor | None = None
-    """Of bfloat16: place of each row's first number in the whole weight (int32), for its chance;
-    None: these rows are the whole."""
+    """For bfloat16: offset of each row in the unsharded weight (int32), for stochastic rounding;
+    None: the rows are the complete weight."""
     key: int = 0
-    """Of that chance."""
+    """Key of the stochastic rounding."""
 
 
 class Factors(NamedTuple):
-    """What an AdamW step is made with, in the order of the struct Move of states.cpp."""
+    """Factors of an AdamW step, in the order of the struct Move of states.cpp."""
 
     decay: float
-    """What the weight is multiplied by."""
+    """Factor of the weight."""
     mean_new: float
     square_old: float
     square_new: float
     root: float
-    """Root of how much the mean square has seen."""
+    """Square root of the second moment's bias correction."""
     epsilon: float
     rate: float
-    """Negative, and over how much the mean has seen."""
+    """Negative learning rate divided by the first moment's bias correction."""
 
 
 class _State(ctypes.Structure):
@@ -74,19 +74,19 @@ class _Move(ctypes.Structure):
 
 
 def code() -> ctypes.CDLL | None:
-    """The loops in C++, or None if they cannot be had."""
+    """The C++ loops, or None without a compiler."""
     return native.library(SOURCE, "", FLAGS)
 
 
 def has_states() -> bool:
-    """Whether the native loops are wanted and can be had; GROUNDUP_STATES=torch says no."""
+    """Whether the native loops are available; GROUNDUP_STATES=torch disables them."""
     return device.switch("GROUNDUP_STATES", "native", "torch") != "torch" and code() is not None
 
 
 def fits(numbers: Tensor, *others: Tensor) -> bool:
-    """Whether the native loops serve a state kept so, with float32 tensors of its shape.
+    """Whether the native loops support a state and float32 tensors of its shape.
 
-    They go by address: no tensors but plain ones.
+    They access memory directly, so all must be contiguous CPU tensors.
     """
     return (
         is_plain(numbers)
@@ -97,7 +97,7 @@ def fits(numbers: Tensor, *others: Tensor) -> bool:
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor's numbers lie in memory one after the other."""
+    """Whether a tensor is a contiguous CPU tensor and not a subclass."""
     is_real = type(tensor) in (Tensor, nn.Parameter)
     return is_real and tensor.device.type == "cpu" and tensor.is_contiguous()
 
@@ -109,42 +109,44 @@ def move_states(
     square: Stored,
     factors: Factors,
 ) -> None:
-    """One AdamW step of a weight and its states, in place, where both fit."""
+    """One AdamW step of a weight and its states in place; see `fits_native_states`."""
     move = _Move(weights.data_ptr(), gradients.data_ptr(), *factors)
     run("adamw_states", *map(ctypes.byref, (struct(mean), struct(square), move)))
     torch.autograd.graph.increment_version(weights)
 
 
 def read_state(stored: Stored) -> Float[Tensor, "*rows C"]:
-    """A state of eight bits as float32, where it fits."""
+    """Decode an 8-bit state to float32; see `fits_native_states`."""
     out = torch.empty(stored.numbers.shape)
     run("read_codes", ctypes.byref(struct(stored)), ctypes.c_void_p(out.data_ptr()))
     return out
 
 
 def write_state(stored: Stored, values: Float[Tensor, "*rows C"]) -> None:
-    """Keep float32 numbers as a state, where they fit."""
+    """Encode float32 numbers into a state; see `fits_native_states`."""
     run("write_state", ctypes.byref(struct(stored)), ctypes.c_void_p(values.data_ptr()))
 
 
 def struct(stored: Stored) -> _State:
-    """The state as C++ sees it: by address, so the tensors must outlive it.
+    """The state's C struct, with addresses of its tensors, which must outlive it.
 
-    Raises ShapeError if it has not one scale a block.
+    Raises ShapeError unless there is one scale per block.
     """
     numbers, columns = stored.numbers, stored.numbers.shape[-1]
     rows = numbers.numel() // max(1, columns)
     blocks = rows * -(-columns // stored.block)
     if stored.scales is not None and stored.scales.numel() != blocks:
-        raise ShapeError(f"{blocks} blocks of numbers have {stored.scales.numel()} scales.")
+        raise ShapeError(
+            f"{blocks} blocks have {stored.scales.numel()} scales; expected one per block."
+        )
     scales, starts = (None if t is None else t.data_ptr() for t in (stored.scales, stored.starts))
     tables = [table.data_ptr() for table in stored.tables] or [None] * 3
-    place = numbers.data_ptr()
-    return _State(place, scales, *tables, starts, rows, columns, stored.block, stored.key)
+    address = numbers.data_ptr()
+    return _State(address, scales, *tables, starts, rows, columns, stored.block, stored.key)
 
 
 def run(name: str, *given: object) -> None:
     """Call a loop of states.cpp."""
-    found = code()
-    assert found is not None, "asked for without a compiler"
-    getattr(found, name)(*given, ctypes.c_int64(torch.get_num_threads()))
+    library = code()
+    assert library is not None, "called without a compiler"
+    getattr(library, name)(*given, ctypes.c_int64(torch.get_num_threads()))

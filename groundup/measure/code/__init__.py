@@ -1,1 +1,1 @@
-"""Code as an answer: does it pass its tests, told by a process that it cannot reach?"""
+"""Code answers: run tests against untrusted code from a process that it cannot reach."""

@@ -1,7 +1,7 @@
-"""Runs in a sandbox of its own: the code under test, which answers calls from another process.
+"""Sandboxed server for the code under test, which answers calls from the tests' process.
 
-Its arguments are QUESTIONS ANSWERS, two open pipes by number; the code is answer.py in the working
-folder. What it prints is dropped. It may do here what it wants: plain values alone get across.
+Arguments: QUESTIONS ANSWERS, two pipe file descriptors; the code is answer.py in the working
+folder. Its stdout is discarded. It may do anything in here: only plain values cross the pipes.
 """
 
 import json
@@ -16,12 +16,12 @@ ANSWER = "answer"
 
 
 def told(error: BaseException) -> dict[str, Any]:
-    """An exception by its type's name and its words."""
+    """An exception as its type's name and message."""
     return {"raised": type(error).__name__, "message": str(error)[:500]}
 
 
 def load(path: str) -> tuple[types.ModuleType, dict[str, Any]]:
-    """Run the code as a module; with it, the names that can be called, or what it raised."""
+    """Run the code as a module; return it with the callable names, or with the exception."""
     module = types.ModuleType(ANSWER)
     sys.modules[ANSWER] = module
     try:
@@ -33,7 +33,7 @@ def load(path: str) -> tuple[types.ModuleType, dict[str, Any]]:
 
 
 def answer(module: types.ModuleType, question: dict[str, Any]) -> dict[str, Any]:
-    """Call what is asked for; the arguments come back too, as the code may have changed them."""
+    """Call the requested function; arguments are returned too, as the code may mutate them."""
     arguments = [from_json(value) for value in question["arguments"]]
     named = {name: from_json(value) for name, value in question["named"].items()}
     try:
@@ -44,7 +44,7 @@ def answer(module: types.ModuleType, question: dict[str, Any]) -> dict[str, Any]
 
 
 def main() -> None:
-    """Tell what the code defines, then answer until nobody asks."""
+    """Send what the code defines, then answer calls until the pipe closes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.set_int_max_str_digits(0)
     with open(int(sys.argv[1])) as questions, open(int(sys.argv[2]), "w") as answers:
@@ -52,4 +52,4 @@ def main() -> None:
         print(json.dumps(start), file=answers, flush=True)
         for question in questions:
             print(json.dumps(answer(module, json.loads(question))), file=answers, flush=True)
-    os._exit(0)  # whatever the code left running or registered
+    os._exit(0)  # skips threads and atexit functions of the code

@@ -1,8 +1,8 @@
-"""Runs in a sandbox of its own: the tests, which call functions that live in another process.
+"""Sandboxed runner of the tests, which call functions in the process of the code under test.
 
-Its arguments are QUESTIONS ANSWERS ENTRY_POINT SEAL: two open pipes by number, the function under
-test ("" for all that the code defines), and a word that nobody else knows, printed after the last
-test. The working folder holds tests.py and context.py, the question's own functions.
+Arguments: QUESTIONS ANSWERS ENTRY_POINT SEAL: two pipe file descriptors, the function under test
+("" for all that the code defines), and a secret printed after the last test. The working folder has
+tests.py and context.py, the question's own functions.
 """
 
 import builtins
@@ -17,37 +17,37 @@ class Line:
     """The connection to the code under test."""
 
     def __init__(self, questions: int, answers: int) -> None:
-        """Take both ends."""
+        """Open both pipes."""
         self.questions, self.answers = open(questions, "w"), open(answers)
         self.calls = 0
 
     def heard(self) -> dict[str, Any]:
-        """What was answered; the code's own exception is raised here, by its name."""
-        if not (row := self.answers.readline()):
+        """Read one reply; an exception of the code is raised here."""
+        if not (line := self.answers.readline()):
             raise ConnectionError("the code ended")
-        found = json.loads(row)
-        if "raised" in found:
-            raise remade(found["raised"], found["message"])
-        return found
+        reply = json.loads(line)
+        if "raised" in reply:
+            raise remade(reply["raised"], reply["message"])
+        return reply
 
     def call(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Ask for one call; lists, dicts and sets that it changes change here too."""
+        """Call a function of the code; its mutations of lists, dicts and sets are copied back."""
         self.calls += 1
-        asked = {"arguments": list(map(to_json, arguments)),
-                 "named": {key: to_json(value) for key, value in named.items()}}  # fmt: skip
-        print(json.dumps({"name": name, **asked}), file=self.questions, flush=True)
-        found = self.heard()
-        for ours, theirs in zip(arguments, map(from_json, found["arguments"]), strict=True):
-            if type(ours) is type(theirs) is list:
-                ours[:] = theirs
-            elif type(ours) is type(theirs) and isinstance(ours, dict | set):
-                ours.clear()
-                ours.update(theirs)
-        return from_json(found["value"])
+        request = {"name": name, "arguments": list(map(to_json, arguments)),
+                   "named": {key: to_json(value) for key, value in named.items()}}  # fmt: skip
+        print(json.dumps(request), file=self.questions, flush=True)
+        reply = self.heard()
+        for local, remote in zip(arguments, map(from_json, reply["arguments"]), strict=True):
+            if type(local) is type(remote) is list:
+                local[:] = remote
+            elif type(local) is type(remote) and isinstance(local, dict | set):
+                local.clear()
+                local.update(remote)
+        return from_json(reply["value"])
 
 
 def remade(name: str, message: str) -> Exception:
-    """The code's exception: of the same built-in type, or a RuntimeError that names its type."""
+    """The code's exception as the same built-in type, or a RuntimeError naming its type."""
     kind = getattr(builtins, name, None)
     try:
         if isinstance(kind, type) and issubclass(kind, Exception):  # SystemExit would end the tests
@@ -58,7 +58,7 @@ def remade(name: str, message: str) -> Exception:
 
 
 def reachable(names: list[str], entry_point: str, context: dict[str, Any]) -> list[str]:
-    """Functions of the code that the tests get; none may take the place of what tests rely on."""
+    """Functions of the code that the tests get; none may shadow the context or builtins."""
     if not entry_point:
         return [name for name in names if name not in context and not hasattr(builtins, name)]
     if entry_point not in names:
@@ -70,16 +70,16 @@ class Remote:
     """A function of the code under test."""
 
     def __init__(self, line: Line, name: str) -> None:
-        """Take where it is and its name."""
+        """Bind a function name to a connection."""
         self.line, self.__name__ = line, name
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call it there."""
+        """Call it in the other process."""
         return self.line.call(self.__name__, arguments, named)
 
 
 def main() -> None:
-    """Give the tests their functions, run them, and seal that they ran to their end."""
+    """Provide the functions, run the tests, and print the seal if they ran to completion."""
     questions, answers, entry_point, seal = sys.argv[1:5]
     sys.set_int_max_str_digits(0)
     line = Line(int(questions), int(answers))

@@ -1,9 +1,9 @@
-"""Whether code passes its tests, in a way that code cannot talk itself out of.
+"""Whether code passes its tests, robust against code that cheats.
 
-The code under test and the tests run in two sandboxes. The tests call functions that live in the
-other one; plain values alone cross (values.py). So the code reaches neither the tests nor the
-checker: exiting early, patching `assert`, printing a verdict or returning an object that equals
-everything is a failure, as it should be. What the tests cannot do is look at the code's classes.
+The code under test and the tests run in two sandboxes. The tests call functions in the other one;
+only plain values cross (values.py). So the code reaches neither the tests nor the checker: exiting
+early, patching `assert`, printing a verdict or returning an object that equals everything fails.
+The tests cannot inspect the code's classes.
 
     check_code(box, "def add(a, b): return a + b", "assert add(1, 2) == 3").passed          True
 """
@@ -24,15 +24,15 @@ SIGNATURE = "passes|tests:apart|values:plain|code:fenced_or_raw"
 
 
 class CheckedCode(NamedTuple):
-    """What tests say about code."""
+    """Result of running tests against code."""
 
     passed: bool
     status: str
     """`passed`, `wrong` (a test failed), `no_call`, or what ended it as in Outcome."""
     message: str
-    """Why it did not pass, in a line."""
+    """Why it did not pass, in one line."""
     calls: int
-    """How often the tests called the code."""
+    """Number of calls from the tests to the code."""
     seconds: float
 
 
@@ -49,14 +49,14 @@ def check_code(
     """
     seal = secrets.token_hex(16)
     ends = Ends(*os.pipe(), *os.pipe())
-    told: list[Outcome] = []
+    results: list[Outcome] = []
 
     def answer() -> None:
         passed = (ends.read_questions, ends.write_answers)
         try:
-            told.append(run(box, "answering", passed, (), {"answer.py": code}, limits))
+            results.append(run(box, "answering", passed, (), {"answer.py": code}, limits))
         finally:
-            close(passed)  # the tests see the code's end
+            close(passed)  # so that the tests see end of file
 
     answering = threading.Thread(target=answer)
     answering.start()
@@ -65,23 +65,23 @@ def check_code(
     try:
         asked = run(box, "asking", passed, (entry_point, seal), files, limits)
     finally:
-        close(passed)  # the code sees that nobody asks
+        close(passed)  # so that the code sees end of file
         answering.join()
-    if not told:
+    if not results:
         raise ConfigError("The sandbox of the tests could be set up, but not that of the code.")
-    return verdict(asked, told[0], seal)
+    return verdict(asked, results[0], seal)
 
 
 def run(
     box: Sandbox, side: str, passed: tuple[int, int], words: tuple[str, ...],
     files: dict[str, str], limits: Limits | None,
 ) -> Outcome:  # fmt: skip
-    """Run one side in a sandbox; the package `apart` in there is this folder's programs."""
-    ours = {f"apart/{name}.py": (HERE / f"{name}.py").read_text() for name in ("values", side)}
+    """Run one side in a sandbox, with this folder's modules as the package `apart`."""
+    modules = {f"apart/{name}.py": (HERE / f"{name}.py").read_text() for name in ("values", side)}
     return box.python(
         f"from apart.{side} import main\nmain()",
         [*map(str, passed), *words],
-        files={**ours, **files},
+        files={**modules, **files},
         passed=passed,
         limits=limits,
     )
@@ -97,13 +97,13 @@ class Ends(NamedTuple):
 
 
 def close(numbers: tuple[int, ...]) -> None:
-    """Close files by number."""
+    """Close file descriptors."""
     for number in numbers:
         os.close(number)
 
 
 def verdict(asked: Outcome, answered: Outcome, seal: str) -> CheckedCode:
-    """Read how the tests and the code ended; only tests that ran to their end know the seal."""
+    """Combine both outcomes; only tests that ran to completion print the seal."""
     sealed = re.search(rf"^{seal} (\d+)\n\Z", asked.stdout, re.MULTILINE)
     calls = int(sealed[1]) if sealed else 0
     broken = [side for side in (answered, asked) if side.status not in ("ok", "failed")]
@@ -120,7 +120,7 @@ def verdict(asked: Outcome, answered: Outcome, seal: str) -> CheckedCode:
 
 
 def stub(context: str) -> str:
-    """A question's code as far as it can run by itself: an unfinished last function is left out."""
+    """A question's code made runnable: an unfinished last function gets `pass`, else empty."""
     with contextlib.suppress(SyntaxError, ValueError):
         compile(context, "context.py", "exec")
         return context
@@ -131,10 +131,10 @@ def stub(context: str) -> str:
 
 
 def whole_program(context: str, text: str, entry_point: str = "") -> str:
-    r"""An answer as a whole program: the question's code, then the answer's.
+    r"""Assemble a program from the question's code and the answer's.
 
-    Of an answer with a fenced block, the first block counts. If it defines the function itself,
-    that definition comes after the question's unfinished one and replaces it.
+    Of an answer with fenced blocks, the first block is used. If it defines the function itself,
+    that definition replaces the question's unfinished one.
 
     >>> whole_program("def f(x):\n", "    return x\n", "f")
     'def f(x):\n    return x\n'
@@ -157,15 +157,15 @@ class Passes:
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
         """Score one answer; Reason `no_tests`, or `no_call` if the tests never call it."""
-        given = {key: str(sample.metadata.get(key, "")) for key in ("entry_point", "context")}
+        options = {key: str(sample.metadata.get(key, "")) for key in ("entry_point", "context")}
         tests = str(sample.metadata.get("tests", self.tests))
         if not tests.strip():
             return Reason("no_tests", f"Sample {sample.id} has no tests in its metadata.")
-        code = whole_program(given["context"], answer.text, given["entry_point"])
-        found = check_code(self.box, code, tests, **given, limits=self.limits)
-        if found.status == "no_call":
-            return Reason("no_call", f"Sample {sample.id}: {found.message}.")
-        return Score(float(found.passed), self.signature)
+        code = whole_program(options["context"], answer.text, options["entry_point"])
+        result = check_code(self.box, code, tests, **options, limits=self.limits)
+        if result.status == "no_call":
+            return Reason("no_call", f"Sample {sample.id}: {result.message}.")
+        return Score(float(result.passed), self.signature)
 
 
 def passes(tests: str = "", *, limits: Limits | None = None, box: Sandbox | None = None) -> Passes:
@@ -173,8 +173,8 @@ def passes(tests: str = "", *, limits: Limits | None = None, box: Sandbox | None
 
     tests   for every sample; or each has its own in `metadata["tests"]`, with `entry_point` and
             `context` where its tests need them
-    box     a sandbox that is open already
+    box     an open sandbox
 
-    Raises ConfigError where the machine cannot contain foreign code.
+    Raises ConfigError if the machine cannot isolate untrusted code.
     """
     return Passes(box or Sandbox.open(), tests, limits)

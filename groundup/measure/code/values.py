@@ -1,11 +1,11 @@
-"""Python values as JSON and back, so that they pass between two processes that do not trust.
+"""Python values as JSON and back, between two processes that do not trust each other.
 
-What arrives is built of plain types alone, so a result that claims to equal everything does not.
+Decoded values have only plain types, so an object with a malicious `__eq__` cannot cross.
 
     None, bool, int, float, str, bytes, complex, list, tuple, set, frozenset, dict   as they are
     their subclasses (Counter, namedtuple)     as the plain type
     other numbers (Fraction, numpy's)          int or float
-    other iterables (generator, range, deque)  Foreign: iterates over what they gave, equals nothing
+    other iterables (generator, range, deque)  Foreign: iterates over their items, equals nothing
     all else                                   Foreign without items
 """
 
@@ -14,18 +14,18 @@ from itertools import islice
 from typing import Any
 
 MOST_ITEMS = 100_000
-"""Taken from an iterable that may never end."""
+"""Limit for iterables, which may be infinite."""
 
 
 class Foreign:
-    """What stands for a value that is of no plain type."""
+    """Stand-in for a value that is not of a plain type."""
 
     def __init__(self, kind: str, items: list[Any] | None) -> None:
-        """Name of its type, and its items if it has some."""
+        """`kind` is the name of its type; `items` is None if it is not iterable."""
         self.kind, self.items = kind, items
 
     def __iter__(self) -> Iterator[Any]:
-        """Its items; TypeError if it has none, as for what it stands for."""
+        """Iterate over its items; TypeError if the original is not iterable."""
         if self.items is None:
             raise TypeError(f"'{self.kind}' object is not iterable")
         return iter(self.items)
@@ -64,15 +64,15 @@ def to_json(value: Any) -> Any:
     return {"foreign": [type(value).__name__, items]}
 
 
-def from_json(found: Any) -> Any:
-    """The value that `to_json` was given.
+def from_json(data: Any) -> Any:
+    """Inverse of `to_json`.
 
     >>> from_json(to_json({"a": [1.5, (None, {2, 3})]}))
     {'a': [1.5, (None, {2, 3})]}
     """
-    if not isinstance(found, dict):
-        return found
-    ((kind, inner),) = found.items()
+    if not isinstance(data, dict):
+        return data
+    ((kind, inner),) = data.items()
     if kind == "bytes":
         return bytes.fromhex(inner)
     if kind == "complex":

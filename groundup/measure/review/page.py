@@ -1,7 +1,7 @@
 """The review page: one item at a time, by keyboard or mouse, on any screen.
 
-The page is empty until its script has asked the server for an item; what the server sends is put
-in as text, so nothing that a sample holds can run. The server's side is server.py.
+The page is empty until its script has requested an item from the server (server.py); the content is
+inserted as text, so nothing in a sample can run.
 """
 
 from groundup.core import page
@@ -26,7 +26,7 @@ MOVES = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
 
 
 def review_page(name: str) -> page.Html:
-    """The document for reviewing what is called `name`."""
+    """The document for the review of `name`."""
     sheet = page.Page(
         f"Review {name}".strip(),
         "",
@@ -40,24 +40,24 @@ def review_page(name: str) -> page.Html:
 
 
 def status() -> page.Html:
-    """Who reviews, how far it is, and whether the server can be reached."""
+    """Reviewer, progress, and whether the server can be reached."""
     bar = page.element(
         "progress", attributes={"id": "bar", "max": 1, "value": 0, "aria-label": "done"}
     )
     name = {"id": "who", "maxlength": NAME_LETTERS, "autocomplete": "off"}
     who = page.element("label.who", "Reviewer ", page.element("input", attributes=name))
     alert = page.element("p.alert", attributes={"id": "alert", "role": "alert", "hidden": True})
-    told = {"id": "told", "role": "status"}
+    message = {"id": "told", "role": "status"}
     return page.element(
         "div.status",
         page.element("div.far", page.element("p", attributes={"id": "far"}), bar, who),
-        page.element("p.small", attributes=told),
+        page.element("p.small", attributes=message),
         alert,
     )
 
 
 def item() -> page.Html:
-    """Places for what is judged: the conversation, the answers, the source."""
+    """Empty containers for the conversation, the answers and the source."""
     return page.element(
         "article.item",
         page.element("div.stack", attributes={"id": "conversation"}),
@@ -68,7 +68,7 @@ def item() -> page.Html:
 
 
 def decisions() -> page.Html:
-    """Buttons with their keys, the form for mending and the one for a reason."""
+    """Buttons with their keys, the form for corrections and the one for a reason."""
     rows = [
         page.element("div.buttons.sample-only", *[button(*each) for each in SAMPLE_BUTTONS]),
         page.element("div.buttons.choice-only", *[button(*each) for each in CHOICE_BUTTONS]),
@@ -84,14 +84,14 @@ def decisions() -> page.Html:
 
 
 def button(action: str, text: str, key: str) -> page.Html:
-    """A button that shows the key that does the same."""
+    """A button that shows its keyboard shortcut."""
     key_hint = page.element("kbd", key, attributes={"aria-hidden": "true"})
     attributes = {"type": "button", "data-action": action, "aria-keyshortcuts": key}
     return page.element(f"button.to-{action.lower()}", text, " ", key_hint, attributes=attributes)
 
 
 def reason_form() -> page.Html:
-    """A field for the reason, with the usual ones to pick."""
+    """A field for the reason, with buttons for the usual ones."""
     usual = [
         page.element(
             "button",
@@ -113,7 +113,7 @@ def reason_form() -> page.Html:
 
 
 def ending() -> page.Html:
-    """What is said when everything is decided."""
+    """Message shown when everything is decided."""
     return page.element(
         "div.card.ending",
         page.element("p.verdict", attributes={"id": "summary"}),

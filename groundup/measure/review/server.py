@@ -1,12 +1,12 @@
-"""The review's server: this machine alone, a secret in the address, nothing but the review.
+"""The review's HTTP server: on 127.0.0.1 only, with a secret in the URL.
 
     GET  /SECRET/             the page              POST /SECRET/vote  {who, subject, action, …}
     GET  /SECRET/state?who=…  what to judge next    POST /SECRET/skip  {who, subject}
                                                     POST /SECRET/undo  {who}
 
-Who does not know the secret gets nothing, whichever program or web page of the machine asks: the
-Host must be ours (a foreign name that resolves to 127.0.0.1 is refused), so must the Origin where a
-browser sends one. A vote is on disk before it is answered. Each reviewer has a sheet of their own.
+Requests without the secret are rejected, whichever program or web page of the machine sends them.
+The Host header must be the server's own (which prevents DNS rebinding), and so must Origin if sent.
+A vote is on disk before the response. Each reviewer has a separate sheet.
 """
 
 import json
@@ -25,9 +25,9 @@ from .page import review_page
 from .sheet import Item, Sheet, reviewer_name
 
 MOST_BYTES = 2**20
-"""Largest body of a request; a mended answer fits many times."""
+"""Largest request body."""
 IDLE_SECONDS = 30.0
-"""A connection that says nothing for so long is closed."""
+"""Idle connections are closed after this time."""
 MOST_REVIEWERS = 100
 HEADERS = {
     "Cache-Control": "no-store",
@@ -40,7 +40,7 @@ HEADERS = {
 
 
 class Refused(Exception):
-    """A request that is not answered, with its status and a sentence that says why."""
+    """A rejected request, with its HTTP status and the reason."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -48,18 +48,18 @@ class Refused(Exception):
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves the review of one thing on 127.0.0.1 until `shutdown`."""
+    """Serves one review on 127.0.0.1 until `shutdown`."""
 
     daemon_threads = True
     request_queue_size = 128
-    """A page asks for many things at once; with the standard library's 5 some wait for seconds."""
+    """A page sends many requests at once; with the default of 5 some wait for seconds."""
 
     def __init__(
         self, name: str, open_sheet: Callable[[str], Sheet], who: str, port: int = 0
     ) -> None:
-        """Take the port; 0 takes a free one. `who` is the reviewer where a page names none.
+        """Bind the port, 0 for a free one; `who` is the default reviewer.
 
-        Raises ConfigError if the port is taken or out of range.
+        Raises ConfigError if the port is in use or out of range.
         """
         self.secret = secrets.token_urlsafe(24)
         self.title, self.who, self.open_sheet = name, who, open_sheet
@@ -69,18 +69,17 @@ class ReviewServer(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", port), Requests)
         except (OSError, OverflowError) as error:
             raise ConfigError(
-                f"Port {port} of 127.0.0.1 cannot be used ({error}); choose another --port, or 0 "
-                "for a free one."
+                f"Port {port} of 127.0.0.1 cannot be used ({error}); choose another --port or 0."
             ) from None
 
     @property
     def url(self) -> str:
-        """Where the page is; who has it may vote."""
+        """URL of the page; whoever has it may vote."""
         return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The names that a request may call this server by."""
+        """Accepted values of the Host header."""
         return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
 
     def sheet(self, who: str) -> Sheet:
@@ -88,13 +87,13 @@ class ReviewServer(ThreadingHTTPServer):
         who = reviewer_name(who.strip() or self.who)
         if who not in self.sheets:
             if len(self.sheets) >= MOST_REVIEWERS:
-                raise DataError(f"{MOST_REVIEWERS} reviewers are here already; restart to go on.")
+                raise DataError(f"{MOST_REVIEWERS} reviewers are here already; restart the server.")
             self.sheets[who] = self.open_sheet(who)
         return self.sheets[who]
 
 
 def state(sheet: Sheet) -> dict[str, Any]:
-    """What a page shows next; the names behind a choice stay here."""
+    """What the page shows next, without the names behind a choice."""
     item, progress = sheet.current, sheet.progress
     return {
         "who": sheet.who,
@@ -106,7 +105,7 @@ def state(sheet: Sheet) -> dict[str, Any]:
 
 
 def shown(item: Item) -> dict[str, Any]:
-    """An item as the page gets it."""
+    """An item as sent to the page."""
     return {
         "subject": item.subject, "kind": item.kind, "form": item.form, "question": item.question,
         "conversation": item.conversation, "answers": item.answers,
@@ -115,7 +114,7 @@ def shown(item: Item) -> dict[str, Any]:
 
 
 def text_of(body: Mapping[str, Any], name: str) -> str:
-    """A text of a request; DataError if it is something else."""
+    """A text field of a request; DataError if it is not a string."""
     value = body.get(name, "")
     if not isinstance(value, str):
         raise DataError(f"{name!r} must be a text; got {type(value).__name__}.")
@@ -123,7 +122,7 @@ def text_of(body: Mapping[str, Any], name: str) -> str:
 
 
 def vote(sheet: Sheet, body: Mapping[str, Any]) -> None:
-    """Record what a page decided."""
+    """Record a decision sent by the page."""
     fields = body.get("fields")
     if fields is not None and not isinstance(fields, dict):
         raise DataError(f"'fields' must be an object; got {type(fields).__name__}.")
@@ -143,22 +142,22 @@ POSTS: Mapping[str, Callable[[Sheet, Mapping[str, Any]], object]] = {
 
 
 class Requests(BaseHTTPRequestHandler):
-    """One request of a browser; HTTP/1.0, so its connection ends with it."""
+    """Handles one request over HTTP/1.0, so the connection ends with it."""
 
     server: ReviewServer  # type: ignore[assignment]
     timeout = IDLE_SECONDS
     server_version, sys_version = "groundup", ""
 
     def do_GET(self) -> None:
-        """Answer with the page or with what to judge next."""
+        """Send the page or the next item."""
         self.answer(self.get)
 
     def do_POST(self) -> None:
-        """Carry out a decision and answer with what comes next."""
+        """Carry out an action and send the next item."""
         self.answer(self.post)
 
     def get(self) -> tuple[str, bytes]:
-        """Type and body for an address that is read."""
+        """Content type and body for a GET."""
         route, query = self.route()
         if route == "":
             return "text/html", review_page(self.server.title).encode()
@@ -168,7 +167,7 @@ class Requests(BaseHTTPRequestHandler):
             return as_json(state(self.server.sheet(query.get("who", [""])[0])))
 
     def post(self) -> tuple[str, bytes]:
-        """Type and body after a decision."""
+        """Content type and body for a POST."""
         route, _ = self.route()
         if route not in POSTS:
             raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
@@ -179,19 +178,20 @@ class Requests(BaseHTTPRequestHandler):
             return as_json(state(sheet))
 
     def answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
-        """Send what `make` gives, or why it gives nothing."""
+        """Send what `make` returns, or its error."""
         try:
             kind, content = make()
             self.send(HTTPStatus.OK, kind, content)
         except Refused as error:
             self.send(error.status, *as_json({"error": str(error)}))
         except GroundupError as error:
-            known = isinstance(error, DataError)
-            status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.INTERNAL_SERVER_ERROR
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            if isinstance(error, DataError):
+                status = HTTPStatus.UNPROCESSABLE_ENTITY
             self.send(status, *as_json({"error": str(error)}))
 
     def send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
-        """Write one answer; a browser that has gone is no error of ours."""
+        """Write one response, ignoring closed connections."""
         try:
             self.send_response(status)
             for name, value in HEADERS.items():
@@ -204,7 +204,7 @@ class Requests(BaseHTTPRequestHandler):
             pass
 
     def route(self) -> tuple[str, dict[str, list[str]]]:
-        """The address after the secret, and its query; Refused unless the request is ours."""
+        """Path after the secret, and the query; Refused if Host, Origin or secret are wrong."""
         if self.headers.get("Host") not in self.server.hosts:
             raise Refused(HTTPStatus.FORBIDDEN, "This server answers to its own name only.")
         origin = self.headers.get("Origin")
@@ -217,7 +217,7 @@ class Requests(BaseHTTPRequestHandler):
         return rest[0], parse_qs(parts.query)
 
     def body(self) -> dict[str, Any]:
-        """The JSON object that was sent; Refused if it is too large or no JSON."""
+        """The request's JSON object; Refused if it is too large or invalid."""
         if self.headers.get_content_type() != "application/json":
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
         length = self.headers.get("Content-Length", "")
@@ -226,17 +226,17 @@ class Requests(BaseHTTPRequestHandler):
         if len(length) > 12 or int(length) > MOST_BYTES:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MOST_BYTES:,} bytes.")
         try:
-            found = json.loads(self.rfile.read(int(length)))
+            value = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:
             raise Refused(HTTPStatus.BAD_REQUEST, f"That is no JSON ({error}).") from None
-        if not isinstance(found, dict):
+        if not isinstance(value, dict):
             raise Refused(HTTPStatus.BAD_REQUEST, "Send a JSON object.")
-        return found
+        return value
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: addresses hold the secret."""
+        """Log nothing, because URLs contain the secret."""
 
 
 def as_json(value: dict[str, Any]) -> tuple[str, bytes]:
-    """Type and body of a JSON answer."""
+    """Content type and body of a JSON response."""
     return "application/json", json.dumps(value).encode()

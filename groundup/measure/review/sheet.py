@@ -1,9 +1,9 @@
-"""The sheet of one reviewer: what is shown next, what becomes of a vote, how far it has come.
+"""One reviewer's sheet: the queue of items, the recorded votes and the progress.
 
-Blind: an item holds what a person needs to judge and nothing of who made it or what others said.
-Each reviewer gets the same items in an order of their own, so that fatigue and neighbours fall on
-different items. Knows neither terminal nor page; both drive it. Every decision is on disk when
-`decide` returns, so a sheet opened again goes on where it was left.
+Blind: an item has what a person needs to judge, but neither its author nor other reviewers' votes.
+Each reviewer gets the same items in a different order, so that fatigue and context effects hit
+different items. Independent of terminal and page, which both use it. Every decision is on disk when
+`decide` returns, so a reopened sheet resumes where it stopped.
 """
 
 import json
@@ -29,50 +29,50 @@ REASONS = (
     "the question gives it away",
     "not worth asking",
 )
-"""What dropped samples mostly suffer from, for one key each."""
+"""Common reasons for dropping a sample, one key each."""
 
 
 class Item(NamedTuple):
-    """One thing to judge, as it is shown."""
+    """One item to review, as it is shown."""
 
     subject: str
     """Id of the sample or of the pair."""
     kind: str
-    """What sort of sample it is; the strata of a drawn subset."""
+    """Kind of sample; the stratum when sampling items."""
     conversation: Conversation
-    """What was asked, earlier turns included."""
+    """The question, with earlier turns."""
     answers: tuple[str, ...]
-    """The reference answers, or the two answers to choose from in their blind order."""
+    """The reference answers, or the two answers to choose from in blind order."""
     passage: str = ""
-    """The text that the answer should follow from."""
+    """Source text that should support the answer."""
     span: tuple[int, int] | None = None
-    """Where in the passage the answer stands, characters."""
+    """Character range of the answer in the passage."""
     source: str = ""
-    """File or title that the passage is from."""
+    """File or title of the passage."""
     names: tuple[str, ...] = ()
-    """Of a choice: who made each answer. Recorded with the vote, never shown."""
+    """For a choice: the system behind each answer; recorded with the vote, never shown."""
 
     @property
     def form(self) -> Form:
-        """How it is judged."""
+        """Whether a sample is reviewed or an answer is chosen."""
         return "choice" if self.names else "sample"
 
     @property
     def question(self) -> str:
-        """The last thing that the user said."""
-        said = [turn.content for turn in self.conversation if turn.role == "user"]
-        return said[-1] if said else ""
+        """The last user message; empty if there is none."""
+        turns = [turn.content for turn in self.conversation if turn.role == "user"]
+        return turns[-1] if turns else ""
 
 
 class Progress(NamedTuple):
-    """How far a reviewer has come."""
+    """Number of decided items, and of all items."""
 
     done: int
     total: int
 
 
 class Summary(NamedTuple):
-    """What a review found."""
+    """Results of one reviewer."""
 
     who: str
     reviewed: int
@@ -82,9 +82,9 @@ class Summary(NamedTuple):
     mended: int
     dropped: int
     chosen: int
-    """Choices made between two answers; which ones stays blind."""
+    """Number of choices made between two answers."""
     error: Interval | Reason
-    """Share of samples that were not right as they stood."""
+    """Share of reviewed samples that were dropped or mended."""
 
     def __str__(self) -> str:
         """A line or two for a terminal."""
@@ -100,7 +100,7 @@ class Summary(NamedTuple):
 
 
 def percent(share: Interval) -> str:
-    """A share for people.
+    """Format a share and its interval in percent.
 
     >>> percent(wilson(2, 25))
     '8.0 % [2.2, 25.0]'
@@ -110,7 +110,7 @@ def percent(share: Interval) -> str:
 
 
 def sample_item(sample: Sample) -> Item:
-    """A test set's sample as it is shown; of its metadata only what is named here."""
+    """Convert a test set's sample to an item; other metadata are not shown."""
     data = sample.metadata
     passage = data.get("passage")
     passage = passage if isinstance(passage, str) else ""
@@ -126,7 +126,7 @@ def sample_item(sample: Sample) -> Item:
 
 
 def span_in(passage: str, span: object) -> tuple[int, int] | None:
-    """A span that lies in the passage, or None."""
+    """The span if it is valid in the passage, else None."""
     match span:
         case [int(start), int(end)] if 0 <= start < end <= len(passage):
             return start, end
@@ -136,7 +136,7 @@ def span_in(passage: str, span: object) -> tuple[int, int] | None:
 def choice_item(
     subject: str, conversation: Conversation, answers: Mapping[str, str], *, seed: int = 0
 ) -> Item:
-    """Two systems' answers to one conversation, in an order drawn from seed and subject."""
+    """Two systems' answers to one conversation, in a blind order from seed and subject."""
     if len(answers) != 2:
         raise DataError(f"A choice is between 2 answers; {subject} has {len(answers)}.")
     names = blind_order(subject, tuple(answers), seed)
@@ -144,36 +144,36 @@ def choice_item(
 
 
 def drawn(items: Sequence[Item], number: int, seed: int = 0) -> list[Item]:
-    """`number` of the items, each kind with its share; the same for every reviewer.
+    """Stratified sample of the items by kind, the same for every reviewer.
 
-    0 or more than there are takes all. Shares are rounded by largest remainder, but a kind is left
-    out only if there are more kinds than places.
+    0, or more than there are, returns all. Quotas are rounded by largest remainder, but a kind is
+    omitted only if there are more kinds than items to draw.
     """
     if not 0 < number < len(items):
         return list(items)
     generator = np.random.default_rng(seed)
     strata: dict[str, list[int]] = {}
-    for place in generator.permutation(len(items)):
-        strata.setdefault(items[place].kind, []).append(int(place))
-    sizes = np.array([len(places) for places in strata.values()])
+    for index in generator.permutation(len(items)):
+        strata.setdefault(items[index].kind, []).append(int(index))
+    sizes = np.array([len(indices) for indices in strata.values()])
     quota = sizes * number / len(items)
-    taken = np.minimum(np.maximum(np.floor(quota), 1 if len(sizes) <= number else 0), sizes)
-    while taken.sum() != number:
-        step = 1 if taken.sum() < number else -1
-        room = (taken < sizes) if step > 0 else (taken > 1)
-        taken[np.argmax(np.where(room, step * (quota - taken), -np.inf))] += step
-    chosen = [p for places, n in zip(strata.values(), taken, strict=True) for p in places[: int(n)]]
-    return [items[place] for place in sorted(chosen)]
+    counts = np.minimum(np.maximum(np.floor(quota), 1 if len(sizes) <= number else 0), sizes)
+    while counts.sum() != number:
+        step = 1 if counts.sum() < number else -1
+        may_change = (counts < sizes) if step > 0 else (counts > 1)
+        counts[np.argmax(np.where(may_change, step * (quota - counts), -np.inf))] += step
+    chosen = [i for group, n in zip(strata.values(), counts, strict=True) for i in group[: int(n)]]
+    return [items[index] for index in sorted(chosen)]
 
 
 def shuffled(items: Iterable[Item], who: str, salt: str) -> list[Item]:
-    """The items in a reviewer's own order, the same each time."""
+    """The items in a reviewer-specific, reproducible order."""
     return sorted(items, key=lambda item: digest([who, salt, item.subject]))
 
 
-def reviewer_name(given: str) -> str:
-    """A name without white space around it; DataError if it cannot be one."""
-    name = given.strip()
+def reviewer_name(text: str) -> str:
+    """Strip and validate a reviewer's name; DataError if it is invalid."""
+    name = text.strip()
     if not name or not name.isprintable() or len(name) > NAME_LETTERS:
         raise DataError(
             f"A reviewer's name has 1 to {NAME_LETTERS} printable characters; got {name[:40]!r}."
@@ -182,12 +182,12 @@ def reviewer_name(given: str) -> str:
 
 
 class Sheet:
-    """One reviewer's items at a place that keeps votes."""
+    """One reviewer's items and votes, stored in the ledger of a folder."""
 
     def __init__(self, place: Path, items: Sequence[Item], who: str, salt: str = "") -> None:
-        """Read what the reviewer has decided before; `salt` is what is reviewed, such as its id."""
+        """Read the reviewer's earlier votes; `salt`, such as a test set's id, varies the order."""
         self.place, self.who = Path(place), who
-        self.is_timed = True  # whether a person takes the time, and not a file
+        self.is_timed = True  # False if decisions come from a file
         self.skipped: set[str] = set()
         self.items = {item.subject: item for item in shuffled(items, who, salt)}
         self.decided: dict[str, Judgement] = {}
@@ -198,25 +198,25 @@ class Sheet:
         self.shown, self.since = "", 0.0
 
     def keep(self, vote: Judgement) -> None:
-        """Remember a vote as the latest one."""
+        """Store a vote as the latest one."""
         self.decided.pop(vote.subject, None)
         self.decided[vote.subject] = vote
 
     @property
     def progress(self) -> Progress:
-        """How many are decided, of how many."""
+        """Number of decided items, and of all items."""
         return Progress(len(self.decided), len(self.items))
 
     @property
     def current(self) -> Item | None:
-        """What to judge next; None when all is done."""
+        """The next item; None if all are decided."""
         subject = self.queue[0] if self.queue else ""
         if subject != self.shown:
             self.shown, self.since = subject, time.monotonic()
         return self.items.get(subject)
 
     def item(self, subject: str) -> Item:
-        """The item of this id; DataError if it is not on the sheet."""
+        """The item with this id; DataError if it is not on the sheet."""
         if subject not in self.items:
             raise DataError(f"There is nothing with the id {subject!r} on this sheet.")
         return self.items[subject]
@@ -225,10 +225,10 @@ class Sheet:
         self, subject: str, action: str, *, reason: str = "",
         fields: Mapping[str, object] | None = None,
     ) -> Judgement:  # fmt: skip
-        """Record a decision durably and go on; an earlier one of this reviewer is replaced.
+        """Record a decision durably, replacing an earlier one of this reviewer, and move on.
 
         accept, drop (needs a reason) or mend (needs `fields`) for samples; A, B or tie for choices.
-        Raises DataError if the action does not fit the item; nothing is recorded then.
+        Raises DataError, recording nothing, if the action does not fit the item.
         """
         item = self.item(subject)
         vote = choice_vote(item, action) if item.form == "choice" else sample_vote(
@@ -247,7 +247,7 @@ class Sheet:
         return vote
 
     def skip(self, subject: str) -> None:
-        """Put an undecided item behind the others."""
+        """Move an undecided item to the end of the queue."""
         self.item(subject)
         if subject in self.queue:
             self.queue.remove(subject)
@@ -255,7 +255,7 @@ class Sheet:
             self.skipped.add(subject)
 
     def undo(self) -> Item | None:
-        """Take the latest decision back and show its item again; None if there is none."""
+        """Withdraw the latest decision and return its item; None if there is none."""
         if not self.decided:
             return None
         subject, vote = self.decided.popitem()
@@ -264,7 +264,7 @@ class Sheet:
         return self.items[subject]
 
     def summary(self) -> Summary:
-        """What was found so far."""
+        """The results so far."""
         kinds = [vote.value if vote.form == "label" else vote.form for vote in
                  self.decided.values()]  # fmt: skip
         accepted, mended, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
@@ -277,7 +277,7 @@ class Sheet:
 
 
 def choice_vote(item: Item, action: str) -> Judgement:
-    """The vote for one of two answers, by its maker's name."""
+    """The vote for one of two answers, by its system's name."""
     if action not in ("A", "B", TIE):
         raise DataError(f"Choose A, B or {TIE}; got {action!r}.")
     value = TIE if action == TIE else item.names["AB".index(action)]
@@ -299,7 +299,7 @@ def sample_vote(
 
 
 def mended(item: Item, fields: Mapping[str, object]) -> dict[str, object]:
-    """The fields that differ from what is there: question and references.
+    """The fields that differ from the item's: question and references.
 
     Raises DataError if nothing differs, a text is empty, or a field is unknown.
     """

@@ -1,11 +1,11 @@
-"""Reviewing in a terminal: one item a screen, one key a decision, 80 columns suffice.
+"""Reviewing in a terminal of 80 columns: one item per screen, one key per decision.
 
-When stdin is no terminal each line is a decision: a key, then what belongs to it.
+If stdin is no terminal, each line is a decision: a key, then its argument.
 
     a                          accept                 s   skip: it comes again at the end
-    m question=… answer=…      mend one or both       u   take the last decision back
-    d the reason               drop                   q   stop; everything decided is kept
-    h                          tell the keys
+    m question=… answer=…      mend one or both       u   undo the last decision
+    d the reason               drop                   q   quit; all decisions are kept
+    h                          list the keys
     1, 2, =                    of a choice: the first answer, the second, neither is better
 """
 
@@ -44,25 +44,25 @@ FIELD = re.compile(r"(?:^|(?<=\s))(question|answer)=")
 CHOICES = {"1": "A", "2": "B", "=": TIE}
 BAR = 20
 KEPT = "\n\t\u200c\u200d"
-"""Not printable by themselves, but parts of text: line ends, tabs, joiners."""
+"""Non-printable characters that are legitimate in text: line ends, tabs, joiners."""
 
 
 class Command(NamedTuple):
-    """What a reviewer asked for."""
+    """A reviewer's command."""
 
     key: str
     text: str = ""
-    """What belongs to it: a reason, or what to mend."""
+    """Its argument: a reason, or the corrected fields."""
 
 
 class Lines:
-    """Decisions as lines of a stream."""
+    """Input from the lines of a stream."""
 
     def __init__(self, stream: Iterable[str]) -> None:
         self.stream, self.number, self.text = iter(stream), 0, ""
 
     def ask(self) -> Command | None:
-        """The next line that is not empty, its key parted from its text."""
+        """The next line that is not empty, split into key and text."""
         for line in self.stream:
             self.number += 1
             if line.strip():
@@ -71,17 +71,15 @@ class Lines:
         return None
 
     def reason(self) -> str:
-        """What followed the key."""
+        """The text after the key."""
         return self.text.strip()
 
     def mend(self, item: Item) -> dict[str, object]:
-        """`question=…`, `answer=…` or both as typed."""
+        """Parse `question=…`, `answer=…` or both."""
         before, *rest = FIELD.split(self.text.strip())
         fields = dict(zip(rest[::2], rest[1::2], strict=True))
         if before or not fields or len(fields) < len(rest) // 2:
-            raise DataError(
-                "Mend with `m question=…`, `m answer=…` or `m question=… answer=…`, each once."
-            )
+            raise DataError("Mend with `m question=… answer=…`, or one of the two, each once.")
         changed: dict[str, object] = {}
         if "question" in fields:
             changed["question"] = fields["question"].strip()
@@ -91,14 +89,14 @@ class Lines:
 
 
 class Keys:
-    """Decisions as single keys of a terminal."""
+    """Input from single keys of a terminal."""
 
     def ask(self) -> Command | None:
-        """One key, without Return."""
+        """Read one key."""
         return Command(pressed())
 
     def reason(self) -> str:
-        """One of the usual reasons by its number, or a typed one."""
+        """Read a reason: a number of the usual ones, or text."""
         print()
         for number, reason in enumerate(REASONS, start=1):
             print(f"  {number}  {reason}")
@@ -108,7 +106,7 @@ class Keys:
         return typed
 
     def mend(self, item: Item) -> dict[str, object]:
-        """The fields as they come back from the editor, or typed one by one without one."""
+        """Let the user change the fields in $VISUAL or $EDITOR, else by prompts."""
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if editor:
             return edited(item, editor)
@@ -119,22 +117,22 @@ class Keys:
 
 
 def pressed() -> str:
-    """One key of the terminal; Ctrl-C stops as ever, Ctrl-D is q."""
+    """Read one key from the terminal; Ctrl-C interrupts, Ctrl-D is q."""
     import termios
     import tty
 
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     try:
-        tty.setcbreak(handle, termios.TCSADRAIN)  # keeps what was typed ahead
+        tty.setcbreak(handle, termios.TCSADRAIN)  # does not discard input typed ahead
         key = os.read(handle, 1).decode(errors="ignore")
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
-    return "q" if key in ("", "\x04", "\0") else key  # what a terminal sends at its end
+    return "q" if key in ("", "\x04", "\0") else key  # end of input
 
 
 def typed_over(name: str, text: str) -> str:
-    """A line typed over an old one, which Return alone keeps."""
+    """Prompt for a line; Return alone keeps the old text."""
     return input(f"{name} [{text}]: ").strip() or text
 
 
@@ -147,7 +145,7 @@ FORM = """{question_head}
 
 
 def edited(item: Item, editor: str) -> dict[str, object]:
-    """Let the reviewer's editor change question and answers; DataError if the form is broken."""
+    """Edit question and answers in an editor; DataError if the form is invalid."""
     answers = "\n\n".join(f"{HEADS[1]}\n{answer}" for answer in item.answers or ("",))
     text = FORM.format(question_head=HEADS[0], question=item.question, answers=answers)
     with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +161,7 @@ def edited(item: Item, editor: str) -> dict[str, object]:
 
 
 def fields_of(text: str) -> dict[str, object]:
-    """Question and answers of an edited form.
+    """Parse question and answers from an edited form.
 
     >>> fields_of("# Question\\nWhy?\\n\\n# Answer\\nSo.\\n")
     {'question': 'Why?', 'references': ['So.']}
@@ -184,10 +182,10 @@ def fields_of(text: str) -> dict[str, object]:
 
 
 def review_in_terminal(sheet: Sheet) -> None:
-    """Show item after item and record what is decided, until all is done or the reviewer quits.
+    """Show the items and record decisions until all are done or the reviewer quits.
 
-    A wrong key is told and asked again; a wrong line of a file ends it with DataError, or the lines
-    after it would fall on the wrong samples. Whatever was recorded before is kept.
+    A wrong key is reported and asked again; a wrong line of a file raises DataError, because the
+    following lines would apply to the wrong samples. Earlier decisions are kept.
     """
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     keyboard = Keys() if is_terminal else Lines(sys.stdin)
@@ -213,14 +211,14 @@ def review_in_terminal(sheet: Sheet) -> None:
 
 
 def put(console: Console, *parts: RenderableType) -> None:
-    """Print one below the other, without the blanks that fill the lines."""
-    with console.capture() as held:
+    """Print elements below each other, without trailing blanks."""
+    with console.capture() as output:
         console.print(*parts, sep="\n", markup=False)
-    print("\n".join(line.rstrip() for line in held.get().splitlines()), flush=True)
+    print("\n".join(line.rstrip() for line in output.get().splitlines()), flush=True)
 
 
 def apply(sheet: Sheet, item: Item, command: Command, keyboard: Keys | Lines) -> str:
-    """Carry out one command; what to tell about it. DataError if it cannot be."""
+    """Carry out one command and return a message; DataError if it is invalid."""
     key, is_choice = command.key, item.form == "choice"
     if key in ("h", "?"):
         return CHOICE_HELP if is_choice else SAMPLE_HELP
@@ -245,7 +243,7 @@ def apply(sheet: Sheet, item: Item, command: Command, keyboard: Keys | Lines) ->
 
 
 def screen(sheet: Sheet, item: Item) -> Iterator[RenderableType]:
-    """The parts of one item, from how far the review is to the keys."""
+    """The elements of an item's screen, from the progress bar to the keys."""
     done, total = sheet.progress
     bar = "█" * (done * BAR // max(total, 1))
     kind = f"   {printable(item.kind)}" if item.kind else ""
@@ -286,7 +284,7 @@ def marked(item: Item) -> Text:
 
 
 def printable(text: str) -> str:
-    r"""The text without what would move a terminal's cursor, hide or turn what is shown.
+    r"""Replace characters that control a terminal or hide or reverse text.
 
     >>> printable("a\x1b[2Jb")
     'a�[2Jb'

@@ -1,15 +1,15 @@
-"""Agreement: do two raters, or a measure and the truth, say the same?
+"""Agreement between raters, or correlation of a metric with the truth.
 
-    cohen_kappa          two raters' labels, plain or weighted by distance
-    fleiss_kappa         many raters, as many for each item
+    cohen_kappa          two raters' labels, unweighted or weighted by distance
+    fleiss_kappa         many raters, the same number for each item
     krippendorff_alpha   many raters, some missing; nominal, ordinal or interval
     pearson, spearman, kendall    two columns of numbers
 
-Kappa and alpha come with an interval that leaves room for an item that was not seen (sums.py): 20
-items on which all agree do not show that raters always would. Correlations have a bootstrap
-interval over items (or their groups), percentiles at Student's level. Where the number is
-undefined, such as the correlation with a constant, it is a Reason. Kappa and alpha of rare labels
-are low even where raters nearly always agree: report the share of agreement beside them.
+Intervals of kappa and alpha allow for one unseen item (sums.py): 20 items on which all agree do
+not show that raters always agree. Correlations have a bootstrap interval over items (or groups),
+with percentiles corrected for few groups. An undefined result, such as the correlation with a
+constant, is a Reason. For rare labels kappa and alpha are low even if raters nearly always agree:
+report the share of agreement too.
 Source: Cohen 1960 and 1968; Fleiss 1971, doi:10.1037/h0031619; Krippendorff 2011; Kendall 1945
 (tau-b); Knight 1966, doi:10.1080/01621459.1966.10480879 (in n log n).
 """
@@ -27,7 +27,7 @@ from .sums import Of, weighed
 
 REPEATS = 1000
 SOME = 4
-"""Labels from each end of their frequencies of which an unseen item is made."""
+"""Number of most and of least frequent labels from which an unseen item is built."""
 Level = Literal["nominal", "ordinal", "interval"]
 Weights = Literal["none", "linear", "quadratic"]
 Measured = Callable[[np.ndarray], float | None]
@@ -66,7 +66,7 @@ def spearman(
 def kendall(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
 ) -> Interval | Reason:
-    """Kendall's tau-b: concordant less discordant pairs, over those not tied on either side.
+    """Kendall's tau-b: concordant minus discordant pairs, relative to those without ties.
 
     >>> kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
     0.6666666666666666
@@ -84,8 +84,8 @@ def cohen_kappa(
 ) -> Interval | Reason:  # fmt: skip
     """Agreement of two raters beyond chance.
 
-    `weights` count a disagreement by the labels' distance in `order`, which lists all labels;
-    without it, the labels found are sorted.
+    `weights` scale a disagreement by the labels' distance in `order`, which lists all labels;
+    by default the labels that occur are sorted.
 
     >>> cohen_kappa("yyyynnnn", "yyynnnny").estimate
     0.5
@@ -94,8 +94,8 @@ def cohen_kappa(
     if len(a) != len(b):
         raise DataError(f"{len(a)} labels need as many from the other rater; got {len(b)}.")
     labels = scale({*a, *b}, order, weights != "none")
-    codes = {label: place for place, label in enumerate(labels)}
-    sides = [np.eye(len(labels))[[codes[one] for one in side]] for side in (a, b)]
+    codes = {label: code for code, label in enumerate(labels)}
+    sides = [np.eye(len(labels))[[codes[label] for label in side]] for side in (a, b)]
     apart = np.abs(np.arange(len(labels))[:, None] - np.arange(len(labels)))
     costs = {"none": apart > 0, "linear": apart, "quadratic": apart**2}[weights].astype(np.float64)
 
@@ -117,16 +117,14 @@ def fleiss_kappa(
     ratings: Sequence[Sequence[Hashable]], groups: Groups = None, *, confidence: float = 0.95,
     repeats: int = REPEATS,
 ) -> Interval | Reason:  # fmt: skip
-    """Agreement of raters beyond chance; one row of labels an item, equally many in each.
+    """Agreement of raters beyond chance; one row of labels per item, all of equal length.
 
     >>> fleiss_kappa(["aab", "bbb", "aaa", "bba"]).estimate
     0.33333333333333326
     """
     raters = len(ratings[0]) if ratings else 0
     if any(len(row) != raters for row in ratings):
-        raise DataError(
-            "Every item needs as many ratings; use krippendorff_alpha with some missing."
-        )
+        raise DataError("Items differ in their number of ratings; use krippendorff_alpha.")
     if ratings and raters < 2:
         return Reason("too_few_raters", f"Agreement needs 2 raters; got {raters}.")
     counts, _ = label_counts(ratings, is_sorted=False)
@@ -149,30 +147,30 @@ def krippendorff_alpha(
     ratings: Sequence[Sequence[Hashable]], level: Level = "nominal", groups: Groups = None, *,
     order: Sequence[Hashable] = (), confidence: float = 0.95, repeats: int = REPEATS,
 ) -> Interval | Reason:  # fmt: skip
-    """Agreement beyond chance of any number of raters; one row an item, None where one is missing.
+    """Agreement beyond chance of any number of raters; one row per item, None if missing.
 
-    Items with fewer than two ratings say nothing and are left out. `order` lists the labels of an
-    ordinal scale from first to last; without it they are sorted.
+    Items with fewer than two ratings are ignored. `order` lists the labels of an ordinal scale from
+    first to last; by default they are sorted.
 
     >>> krippendorff_alpha([[1, 1], [2, 2], [3, None], [1, 2]], "interval").estimate
     0.4444444444444444
     """
     choice("level", level, get_args(Level))
-    kept = [tuple(one for one in row if one is not None) for row in ratings]
-    chosen = [place for place, row in enumerate(kept) if len(row) > 1]
-    counts, labels = label_counts([kept[i] for i in chosen], level != "nominal", order)
-    if level == "interval" and not all(isinstance(one, int | float) for one in labels):
+    present = [tuple(label for label in row if label is not None) for row in ratings]
+    chosen = [index for index, row in enumerate(present) if len(row) > 1]
+    counts, labels = label_counts([present[i] for i in chosen], level != "nominal", order)
+    if level == "interval" and not all(isinstance(label, int | float) for label in labels):
         raise DataError(f"Ratings of an interval scale must be numbers; got {labels[-1]!r}.")
     values = np.array(labels if level == "interval" else range(len(labels)), dtype=np.float64)
     if groups is not None and len(groups) != len(ratings):
         raise DataError(f"{len(ratings)} items need as many groups; got {len(groups)}.")
-    chosen_groups = None if groups is None else [groups[place] for place in chosen]
+    chosen_groups = None if groups is None else [groups[index] for index in chosen]
 
     size = len(labels)
 
     def rows(counts: np.ndarray) -> np.ndarray:
         weighted = counts / (counts.sum(axis=1, keepdims=True) - 1)
-        if level == "ordinal":  # labels lie as far apart as ratings lie between: known from sums
+        if level == "ordinal":  # ordinal distances depend on the totals, known only from the sums
             pairs = counts[:, :, None] * weighted[:, None] * (1 - np.eye(size))
             return np.column_stack([counts, pairs.reshape(len(counts), size**2)])
         apart = squared_distances(level, values, values)
@@ -192,9 +190,9 @@ def krippendorff_alpha(
 
 
 def label_pairs(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What two raters may say of an item that was not seen, each (pairs, labels).
+    """Candidate label pairs of two raters for an unseen item, each one-hot (pairs, labels).
 
-    Pairs of the labels at both ends of the scale, and of the most common and the rarest ones.
+    Combines the labels at both ends of the scale and the most and least frequent ones.
     """
     ranked = np.argsort(-totals, kind="stable")
     ends = {0, len(totals) - 1}
@@ -204,7 +202,7 @@ def label_pairs(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """How much each pair of labels differs, (labels, labels); ordinal counts the labels between."""
+    """Squared distance of each pair of labels (labels, labels); ordinal uses mean ranks."""
     if level == "nominal":
         return 1.0 - np.eye(len(values))
     if level == "ordinal":
@@ -213,7 +211,7 @@ def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> n
 
 
 def less_than_chance(disagreement: float, by_chance: float) -> float | None:
-    """1 - disagreement / what chance would give; None where chance gives none."""
+    """1 - disagreement / expected disagreement; None if the latter is 0."""
     return float(1 - disagreement / by_chance) if by_chance > 0 else None
 
 
@@ -221,35 +219,34 @@ def label_counts(
     ratings: Sequence[Sequence[Hashable]], is_sorted: bool, order: Sequence[Hashable] = ()
 ) -> tuple[np.ndarray, list[Hashable]]:
     """How often each item got each label (items, labels), and the labels."""
-    found = {one for row in ratings for one in row}
-    labels = scale(found, order, is_sorted)
-    codes = {label: place for place, label in enumerate(labels)}
+    labels = scale({label for row in ratings for label in row}, order, is_sorted)
+    codes = {label: code for code, label in enumerate(labels)}
     counts = np.zeros((len(ratings), len(labels)))
     for item, row in enumerate(ratings):
-        for one in row:
-            counts[item, codes[one]] += 1
+        for label in row:
+            counts[item, codes[label]] += 1
     return counts, labels
 
 
-def scale(found: set, order: Sequence[Hashable], is_sorted: bool) -> list[Hashable]:
-    """All labels from first to last: those of `order`, or those found in their own order."""
-    if None in found or any(isinstance(one, float) and one != one for one in found):
+def scale(labels: set, order: Sequence[Hashable], is_sorted: bool) -> list[Hashable]:
+    """All labels from first to last: those of `order`, or those that occur, sorted."""
+    if None in labels or any(isinstance(label, float) and label != label for label in labels):
         raise DataError("A rating is missing (None or NaN); use krippendorff_alpha, with None.")
     if order:
-        if found - set(order) or len(set(order)) < len(order):
-            strange = sorted(map(repr, found - set(order))) or ["a label twice"]
-            raise DataError(f"order={list(order)} must hold every label once; got {strange[0]}.")
+        if labels - set(order) or len(set(order)) < len(order):
+            wrong = sorted(map(repr, labels - set(order))) or ["a label twice"]
+            raise DataError(f"order={list(order)} must hold every label once; got {wrong[0]}.")
         return list(order)
     try:
-        return sorted(found)
+        return sorted(labels)
     except TypeError:
         if is_sorted:
             raise DataError("Labels of several types have no order; name it by order=.") from None
-        return sorted(found, key=repr)
+        return sorted(labels, key=repr)
 
 
 def columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 (N,), checked."""
+    """Validate two columns of equal length; return float64 (N,)."""
     left = column("a", a, len(a))
     return left, column("b", b, len(left))
 
@@ -257,20 +254,20 @@ def columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
 def agreed(
     of: Of, rows: np.ndarray, unseen: np.ndarray, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
-    """A function of the items' sums with an interval that leaves room for one more of `unseen`."""
+    """A function of the items' sums with an interval that allows for one `unseen` item."""
     check_draws(repeats)
     if missing := too_few(len(rows), groups):
         return missing
     codes = group_codes(groups, len(rows), "items")
-    found = weighed(of, rows, unseen, codes, confidence=confidence, repeats=repeats)
-    return found or Reason(*CONSTANT)
+    interval = weighed(of, rows, unseen, codes, confidence=confidence, repeats=repeats)
+    return interval or Reason(*CONSTANT)
 
 
 CONSTANT = "constant", "All ratings of a side are equal: agreement is undefined."
 
 
 def too_few(n: int, groups: Groups) -> Reason | None:
-    """Why there is no interval of so many items; None if there is one."""
+    """Reason why there are too few items or groups for an interval; None if there are enough."""
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
     number = int(group_codes(groups, n, "items").max()) + 1
@@ -282,7 +279,7 @@ def too_few(n: int, groups: Groups) -> Reason | None:
 def measured(
     statistic: Measured, n: int, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
-    """A statistic of the chosen items with its bootstrap interval; None is undefined."""
+    """A statistic of row indices with its bootstrap interval; the statistic may return None."""
     check_draws(repeats)
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
@@ -293,14 +290,14 @@ def measured(
         return missing
     sizes = np.bincount(codes)
     rows, number = np.split(np.argsort(codes, kind="stable"), sizes.cumsum()[:-1]), len(sizes)
-    random, found = np.random.default_rng(0), []
+    random, estimates = np.random.default_rng(0), []
     for _ in range(repeats):
         drawn = random.integers(number, size=number)
         value = statistic(drawn if groups is None else np.concatenate([rows[i] for i in drawn]))
         if value is not None:
-            found.append(value)
+            estimates.append(value)
     tail = tail_share(confidence, max(2.0, n**2 / float((sizes**2).sum())))
-    low, high = np.quantile(found or [estimate], [tail, 1 - tail])
+    low, high = np.quantile(estimates or [estimate], [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence, n, number)
 
 
@@ -310,8 +307,8 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
         return None
     left, right = a - a.mean(), b - b.mean()
     left, right = left / np.abs(left).max(), right / np.abs(right).max()
-    found = float(left @ right / np.sqrt((left @ left) * (right @ right)))
-    return max(-1.0, min(1.0, found))
+    r = float(left @ right / np.sqrt((left @ left) * (right @ right)))
+    return max(-1.0, min(1.0, r))
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -345,19 +342,19 @@ def tied_pairs(codes: np.ndarray) -> int:
 
 
 def inversions(codes: np.ndarray) -> int:
-    """Number of pairs in falling order, by merging runs of doubled length; codes from 0.
+    """Number of inversions, by a bottom-up merge sort; codes from 0.
 
-    Runs are kept apart by an offset, so that one search finds, for every element of the second
-    run of each pair, how many of the first are larger.
+    An offset separates the runs, so that one search counts, for every element of the second run of
+    each pair, how many of the first are larger.
 
     >>> inversions(np.array([2, 0, 1, 0]))
     4
     """
     width, length, total = int(codes.max()) + 1, 1, 0
-    places, codes = np.arange(len(codes)), codes.astype(np.int64)
+    indices, codes = np.arange(len(codes)), codes.astype(np.int64)
     while length < len(codes):
-        run = places // (2 * length)
-        is_second = places // length % 2 == 1
+        run = indices // (2 * length)
+        is_second = indices // length % 2 == 1
         keys = codes + run * width
         first, second = keys[~is_second], keys[is_second]
         ends = np.searchsorted(first, (run[is_second] + 1) * width - 1, side="right")

@@ -1,13 +1,13 @@
 """Calibration: when a model says 80 %, is it right 80 times in 100?
 
-    reliability         the table: stated and observed share in each bin, with its interval
-    calibration_error   mean distance of the two (ECE), and what chance alone would show
-    brier               squared error of the probabilities, taken apart
-    picture             the table as a chart for a page
+    reliability         predicted and observed frequency per bin, with its interval
+    calibration_error   mean distance of the two (ECE), and its value for a calibrated model
+    brier               Brier score and its decomposition
+    picture             reliability diagram for a page
 
-Bins are of equal width, or of equal mass: as many predictions in each. A bin holds its upper edge.
-An ECE is never 0 by chance, and the fewer predictions a bin has the larger it is: so it comes with
-what a perfectly calibrated model would get on the same predictions.
+Bins have equal width, or equal mass (the same number of predictions), and include their upper edge.
+A finite sample's ECE is never 0, and larger with fewer predictions per bin: so it comes with the
+ECE of a perfectly calibrated model on the same predictions.
 Source: Guo et al. 2017, arXiv:1706.04599 (ECE); Kumar et al. 2019, arXiv:1909.10155 (debiased
 squared error); Murphy 1973 and Stephenson et al. 2008, doi:10.1175/2007WAF2006116.1 (Brier).
 """
@@ -27,112 +27,111 @@ DRAWS = 1000
 
 
 class Bin(NamedTuple):
-    """The predictions between two edges."""
+    """The predictions in one bin."""
 
     low: float
     high: float
-    """Included."""
+    """Inclusive."""
     n: int
     stated: float
-    """Mean probability."""
+    """Mean predicted probability."""
     observed: Interval
-    """Share that came true."""
+    """Observed frequency."""
 
 
 class CalibrationError(NamedTuple):
-    """How far stated and observed shares lie apart."""
+    """Expected calibration error (ECE), with its distribution for a calibrated model."""
 
     value: float
-    """Mean over predictions of the distance of stated and observed share in their bin."""
+    """Distance of predicted and observed frequency per bin, averaged over predictions."""
     by_chance: float
-    """Mean of the same for a perfectly calibrated model with these probabilities."""
+    """Its mean for a perfectly calibrated model with these probabilities."""
     p: float
-    """Probability that such a model shows this value or more."""
+    """Probability that such a model has this value or more."""
     debiased_square: float
-    """Mean squared distance less what chance adds to it; may lie below 0."""
+    """Debiased mean squared distance; may be below 0."""
     signature: str
 
     def __str__(self) -> str:
-        """The error beside what chance alone gives."""
+        """The error, its expected value by chance, and the p-value."""
         return f"{self.value:.4g}, {self.by_chance:.4g} by chance (p = {self.p:.2g})"
 
 
 class Brier(NamedTuple):
-    """The mean squared error of probabilities and its parts.
+    """Brier score (mean squared error of probabilities) and its decomposition.
 
     score = reliability - resolution + uncertainty + within
     """
 
     score: float
     reliability: float
-    """Squared distance of stated and observed share, by bin: 0 is calibrated."""
+    """Squared distance of predicted and observed frequency per bin: 0 is calibrated."""
     resolution: float
-    """Squared distance of the bins' shares from the overall share: more is better."""
+    """Squared distance of the bins' frequencies from the overall one: higher is better."""
     uncertainty: float
-    """Variance of the outcomes, which no forecast changes."""
+    """Variance of the outcomes, independent of the forecast."""
     within: float
-    """What the bins' width hides; 0 where all probabilities of a bin are equal."""
+    """Within-bin remainder; 0 if all probabilities of a bin are equal."""
 
 
 def reliability(
     probabilities: Values, outcomes: Values, *, bins: int = 10, by: Bins = "width",
     confidence: float = 0.95,
 ) -> list[Bin]:  # fmt: skip
-    """Stated and observed share in each bin that is not empty.
+    """Predicted and observed frequency of each non-empty bin.
 
     >>> [(b.n, b.stated, b.observed.estimate) for b in reliability([0.2, 0.2, 0.9], [0, 1, 1])]
     [(2, 0.2, 0.5), (1, 0.9, 1.0)]
     """
-    stated, came = forecasts(probabilities, outcomes)
-    edges, places = cut(stated, bins, by)
-    found = []
-    for place in np.unique(places):
-        inside = places == place
-        n, ones = int(inside.sum()), float(came[inside].sum())
-        low, high = float(edges[place]), float(edges[place + 1])
-        mean = float(stated[inside].mean())
-        found.append(Bin(low, high, n, mean, wilson(ones, n, confidence=confidence)))
-    return found
+    predicted, observed = forecasts(probabilities, outcomes)
+    edges, indices = cut(predicted, bins, by)
+    table = []
+    for index in np.unique(indices):
+        inside = indices == index
+        n, ones = int(inside.sum()), float(observed[inside].sum())
+        low, high = float(edges[index]), float(edges[index + 1])
+        mean = float(predicted[inside].mean())
+        table.append(Bin(low, high, n, mean, wilson(ones, n, confidence=confidence)))
+    return table
 
 
 def calibration_error(
     probabilities: Values, outcomes: Values, *, bins: int = 15, by: Bins = "width", seed: int = 0
 ) -> CalibrationError:
-    """Expected calibration error, with what chance alone would show.
+    """Expected calibration error, and its value for a perfectly calibrated model.
 
-    For answers among several options give the probability of the chosen one, and whether it was
-    right.
+    For multiple choice, give the probability of the chosen option and whether it was right.
 
     >>> print(calibration_error([0.75] * 40, [1, 1, 0, 1] * 10).value)
     0.0
     """
-    stated, came = forecasts(probabilities, outcomes)
-    _, places = cut(stated, bins, by)
-    value = float(distances(stated, came[None], places)[0])
-    random = np.random.default_rng(seed)
-    rows = max(1, 2**20 // len(stated))
-    parts = [
-        distances(stated, random.random((min(rows, DRAWS - start), len(stated))) < stated, places)
-        for start in range(0, DRAWS, rows)
+    predicted, observed = forecasts(probabilities, outcomes)
+    _, indices = cut(predicted, bins, by)
+    value = float(distances(predicted, observed[None], indices)[0])
+    random, n = np.random.default_rng(seed), len(predicted)
+    size = max(1, 2**20 // n)
+    batches = [
+        distances(predicted, random.random((min(size, DRAWS - start), n)) < predicted, indices)
+        for start in range(0, DRAWS, size)
     ]
-    drawn = np.concatenate(parts)
-    p = float((1 + (drawn >= value - 1e-12).sum()) / (DRAWS + 1))
+    null = np.concatenate(batches)
+    p = float((1 + (null >= value - 1e-12).sum()) / (DRAWS + 1))
     signature = f"ece|bins:{bins}|by:{by}"
-    square = debiased_square(stated, came, places)
-    return CalibrationError(value, float(drawn.mean()), p, square, signature)
+    square = debiased_square(predicted, observed, indices)
+    return CalibrationError(value, float(null.mean()), p, square, signature)
 
 
 def brier(probabilities: Values, outcomes: Values, *, bins: int = 10, by: Bins = "width") -> Brier:
-    """Brier score and its parts.
+    """Brier score and its decomposition.
 
     >>> brier([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 1]).score
     0.25
     """
-    stated, came = forecasts(probabilities, outcomes)
-    _, places = cut(stated, bins, by)
-    sizes, means, shares = by_bin(stated, came, places)
-    score, base = float(((stated - came) ** 2).mean()), float(came.mean())
-    n = len(stated)
+    predicted, observed = forecasts(probabilities, outcomes)
+    _, indices = cut(predicted, bins, by)
+    sizes, means, shares = by_bin(predicted, observed, indices)
+    score, base = float(((predicted - observed) ** 2).mean()), float(observed.mean())
+    n = len(predicted)
     reliable = float((sizes * (means - shares) ** 2).sum() / n)
     resolved = float((sizes * (shares - base) ** 2).sum() / n)
     uncertain = base * (1 - base)
@@ -141,17 +140,16 @@ def brier(probabilities: Values, outcomes: Values, *, bins: int = 10, by: Bins =
 
 
 def picture(title: str, table: Sequence[Bin]) -> page.Html:
-    """Observed over stated shares with their intervals, and the diagonal of a calibrated model."""
-    stated = [one.stated for one in table]
+    """Reliability diagram: observed over predicted frequency, with intervals and the diagonal."""
     return page.line_chart(
         title,
         [
             page.Series(
                 "observed",
-                stated,
-                [one.observed.estimate for one in table],
-                [one.observed.low for one in table],
-                [one.observed.high for one in table],
+                [bin.stated for bin in table],
+                [bin.observed.estimate for bin in table],
+                [bin.observed.low for bin in table],
+                [bin.observed.high for bin in table],
             ),
             page.Series("calibrated", [0.0, 1.0], [0.0, 1.0]),
         ],
@@ -161,52 +159,52 @@ def picture(title: str, table: Sequence[Bin]) -> page.Html:
 
 
 def forecasts(probabilities: Values, outcomes: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 (N,), checked: probabilities from 0 to 1, outcomes 0 or 1, at least one."""
-    stated = column("probabilities", probabilities, len(probabilities))
-    came = column("outcomes", outcomes, len(stated))
-    if not len(stated):
+    """Validate non-empty probabilities (0 to 1) and outcomes (0 or 1); return float64 (N,)."""
+    predicted = column("probabilities", probabilities, len(probabilities))
+    observed = column("outcomes", outcomes, len(predicted))
+    if not len(predicted):
         raise DataError("Calibration needs predictions; got none.")
-    if stated.min() < 0 or stated.max() > 1:
+    if predicted.min() < 0 or predicted.max() > 1:
         raise DataError(
             "Probabilities must lie between 0 and 1; for logits take the sigmoid first."
         )
-    if not np.isin(came, (0, 1)).all():
+    if not np.isin(observed, (0, 1)).all():
         raise DataError("Outcomes must be 0 or 1.")
-    return stated, came
+    return predicted, observed
 
 
-def cut(stated: np.ndarray, bins: int, by: Bins) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the bins (bins + 1,), and the bin of each probability."""
+def cut(predicted: np.ndarray, bins: int, by: Bins) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the bins (bins + 1,), and the bin index of each probability (N,)."""
     if bins < 1:
         raise ConfigError(f"bins={bins} must be 1 or more.")
     edges = np.linspace(0, 1, bins + 1)
     if choice("by", by, get_args(Bins)) == "mass":
-        edges = np.quantile(stated, edges)
-    return edges, np.searchsorted(edges[1:-1], stated, side="left")
+        edges = np.quantile(predicted, edges)
+    return edges, np.searchsorted(edges[1:-1], predicted, side="left")
 
 
 def by_bin(
-    stated: np.ndarray, came: np.ndarray, places: np.ndarray
+    predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sizes, mean probabilities and observed shares of the bins that are not empty."""
-    sizes = np.bincount(places).astype(np.float64)
+    """Sizes, mean probabilities and observed frequencies of the non-empty bins."""
+    sizes = np.bincount(indices).astype(np.float64)
     full = sizes > 0
-    means = np.bincount(places, stated)[full] / sizes[full]
-    return sizes[full], means, np.bincount(places, came)[full] / sizes[full]
+    means = np.bincount(indices, predicted)[full] / sizes[full]
+    return sizes[full], means, np.bincount(indices, observed)[full] / sizes[full]
 
 
-def distances(stated: np.ndarray, came: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Calibration error of each row of outcomes (R, N): a bin counts |Σ (stated - came)| / N."""
-    order = np.argsort(places, kind="stable")
-    starts = np.flatnonzero(np.diff(places[order], prepend=-1))
-    gaps = np.add.reduceat((stated - came)[:, order], starts, axis=1)
-    return np.abs(gaps).sum(axis=1) / len(stated)
+def distances(predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """ECE of each row of outcomes (R, N): a bin counts |Σ (predicted - observed)| / N."""
+    order = np.argsort(indices, kind="stable")
+    starts = np.flatnonzero(np.diff(indices[order], prepend=-1))
+    gaps = np.add.reduceat((predicted - observed)[:, order], starts, axis=1)
+    return np.abs(gaps).sum(axis=1) / len(predicted)
 
 
-def debiased_square(stated: np.ndarray, came: np.ndarray, places: np.ndarray) -> float:
-    """Mean squared distance less what the outcomes' variance adds; bins of one are left out."""
-    sizes, means, shares = by_bin(stated, came, places)
+def debiased_square(predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray) -> float:
+    """Mean squared distance minus the bias from the outcomes' variance; skips bins of one."""
+    sizes, means, shares = by_bin(predicted, observed, indices)
     several = sizes > 1
     sizes, means, shares = sizes[several], means[several], shares[several]
     bias = shares * (1 - shares) / np.maximum(sizes - 1, 1)
-    return float((sizes * ((means - shares) ** 2 - bias)).sum() / len(stated))
+    return float((sizes * ((means - shares) ** 2 - bias)).sum() / len(predicted))

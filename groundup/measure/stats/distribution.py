@@ -1,7 +1,7 @@
-"""Tails and quantiles of the distributions that tests and intervals ask for, without scipy.
+"""Tail probabilities and quantiles for tests and intervals, without scipy.
 
-A tail is the probability of a value above; a quantile is the value with the given tail above it.
-Both keep their relative precision far out, where 1 - p would be 0: gates ask for tails of 1e-20.
+A tail is P(X > x); a quantile is the value with the given tail above it. Both keep their relative
+precision far out, where 1 - p would be 0: gates need tails of 1e-20.
 Source: Abramowitz and Stegun 1964, 26.4 and 26.7; Press et al. 2007, Numerical Recipes, 6.4.
 """
 
@@ -17,7 +17,7 @@ STEPS = 200
 
 
 def tail_of(confidence: float) -> float:
-    """What a two-sided interval leaves out at each end: 0.025 for 0.95."""
+    """Probability outside a two-sided interval at each end: 0.025 for 0.95."""
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={confidence} must lie between 0 and 1, such as 0.95.")
     return (1 - confidence) / 2
@@ -65,7 +65,7 @@ def student_quantile(tail: float, degrees: float) -> float:
 
 
 def chi_square_tail(x: float, degrees: int) -> float:
-    """P(X > x) of the sum of squares of so many normal values; 0 degrees are always 0.
+    """P(X > x) of a chi-square distribution; with 0 degrees X is always 0.
 
     >>> round(chi_square_tail(3.841459, 1), 6), round(chi_square_tail(18.307038, 10), 6)
     (0.05, 0.05)
@@ -96,7 +96,7 @@ def log_binomial(k: int, n: int, share: float = 0.5) -> float:
 
 
 def beta_tail(a: float, b: float, x: float) -> float:
-    """Share of a beta(a, b) distribution that lies below x: the incomplete beta function.
+    """P(X < x) of a beta(a, b) distribution: the regularised incomplete beta function.
 
     >>> round(beta_tail(2, 3, 0.5), 6)
     0.6875
@@ -123,7 +123,7 @@ def beta_tail(a: float, b: float, x: float) -> float:
 
 
 def falling(function: Callable[[float], float], target: float, high: float = 1.0) -> float:
-    """Where a falling function of x >= 0 comes down to the target; inf if it never does."""
+    """Solve function(x) = target for a decreasing function of x >= 0; inf if there is no x."""
     low = 0.0
     while function(high) > target:
         low, high = high, high * 2

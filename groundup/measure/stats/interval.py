@@ -1,22 +1,21 @@
-"""Intervals: how sure a measured number is, given what it was measured on.
+"""Confidence intervals of measured numbers.
 
-What depends on each other is resampled together: tokens of one document, questions on one module.
-Every function takes `groups`, the name of the group of each value; None makes each its own.
+Dependent values are resampled together: tokens of one document, questions on one module. Every
+function takes `groups`, the group of each value; None makes each value its own group.
 
     bootstrap     mean, or ratio of sums      paired    difference of two systems on the same items
     ratio         sum(a) / sum(b)             rate      share of successes
     wilson        successes of n              difference_of_rates   of two sets of items
 
-Bootstrap intervals are studentised: each resample is measured in its own standard errors, on a
-scale where these do not depend on the mean. That follows skewed values where percentiles of the
-resamples do not, and errs about equally on both sides, as gates need. Where resamples often have no
-spread (few groups, or nearly all values equal) the bounds are Student's. Where nearly all groups
-are equal and the values have limits, bounds leave room for values that the sample was too small to
-show: two groups more, one at each limit. Sums ruled by a few groups count like a sample of
-(Σw)² / Σw² groups; how often intervals hold: docs/simulations.md.
+Bootstrap intervals are studentised on a variance-stabilised scale. That handles skew better than
+percentiles, with about equal errors on both sides, as gates need. If many resamples have zero
+variance (few groups, or nearly all values equal), Student's bounds are used. If nearly all groups
+are equal and the values have limits, bounds allow for values too rare for the sample: two extra
+groups, one at each limit. Sums dominated by a few groups count like (Σw)² / Σw² groups. Measured
+coverage: docs/simulations.md.
 Source: Efron 1979, doi:10.1214/aos/1176344552; Hall 1988, doi:10.1214/aos/1176350933 (studentised);
 Tibshirani 1988, doi:10.1093/biomet/75.3.433 (variance stabilised); Bonett and Price 2012,
-doi:10.3102/1076998611411915 (the two groups more).
+doi:10.3102/1076998611411915 (the two extra groups).
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,46 +33,45 @@ from .grouping import ROUNDING, Groups, Values, column, grouped, spread_of
 REPEATS = 2000
 DRAWS_AT_ONCE = 2**20
 STEEPEST = 0.25
-"""Where the scale ends, so that no bound is stretched to more than 1.85 times its distance."""
+"""End of the stabilising scale; limits the widening of a bound to 1.85 times its distance."""
 RARE = 16
-"""With fewer groups than this that differ from the rest, resamples miss what is rare."""
+"""With fewer groups than this that differ from the rest, resamples miss rare values."""
 SMALLEST = 1e-300
-"""Tails below this are taken for it; their logarithm would be infinite."""
+"""Smallest tail, so that its logarithm is finite."""
 FLAT = 1e-3
-"""Student's bounds are taken where more than this share of the resamples has no spread."""
+"""Student's bounds are used if more than this share of the resamples has zero variance."""
 
 
 class Interval(NamedTuple):
-    """An estimate with the bounds between which the truth lies with the stated confidence."""
+    """An estimate with a confidence interval."""
 
     estimate: float
     low: float
     high: float
     confidence: float
-    """Share of such intervals that hold the truth: 0.95."""
+    """Coverage probability, such as 0.95."""
     n: int
     """Number of values."""
     groups: int
     """Number of groups that were resampled."""
     trials: float = 0.0
-    """Independent trials that a share of successes is worth; 0 for other numbers."""
+    """Effective number of independent trials of a rate; 0 for other numbers."""
     degrees: float = 0.0
-    """Of freedom of the variance; 0 as usual: groups - 1, or infinite for independent trials."""
+    """Degrees of freedom; 0 for the default: groups - 1, or infinite for independent trials."""
     error: float | None = None
-    """Standard error of what was seen, where bounds also leave room for the unseen."""
+    """Standard error of the observed values, if the bounds also allow for unseen ones."""
     limits: tuple[float, float] | None = None
-    """Between which the truth lies however little is known, if there are any."""
+    """Hard limits of the true value, if any."""
 
     def __str__(self) -> str:
         """The estimate and its bounds in four digits: `0.812 [0.7905, 0.8351]`."""
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
     def stretched(self, errors: float) -> "Interval":
-        """The same with bounds so many standard errors away, as a normal distribution counts them.
+        """Widen the bounds to `errors` standard errors of a normal distribution.
 
-        With few groups Student's distribution decides what that means; Wilson's interval is
-        computed anew. The confidence stays what it was: stretch for several intervals that are to
-        hold together.
+        With few groups the equivalent Student quantile is used; Wilson's interval is recomputed.
+        `confidence` is unchanged: use it to correct for multiple comparisons.
 
         >>> print(Interval(0.8, 0.7, 0.9, 0.95, 500, 500).stretched(2 * 1.959964))
         0.8 [0.5988, 1.001]
@@ -86,7 +84,7 @@ class Interval(NamedTuple):
             more = [then / now * abs(a - b) for a, b in zip(narrow, self[1:3], strict=True)]
             return self._replace(low=max(0.0, wide[0] - more[0]), high=min(1.0, wide[1] + more[1]))
         by_error = then / now
-        # Room for the unseen, 1 - tail ** (1 / groups), grows with the logarithm of the tail.
+        # The allowance for unseen values, 1 - tail ** (1 / groups), grows with log(tail).
         by_room = max(by_error, log(tails[1]) / log(tails[0]))
         reach = inf if self.error is None else now * self.error
         ends = [
@@ -97,16 +95,16 @@ class Interval(NamedTuple):
         return self._replace(low=max(ends[0], least), high=min(ends[1], most))
 
     def student(self, tail: float) -> float:
-        """Standard errors from the estimate to a bound that leaves out this tail."""
+        """Distance in standard errors from the estimate to the bound with this tail."""
         degrees = self.degrees or (inf if self.trials else max(1, self.groups - 1))
         return student_quantile(tail, degrees)
 
     @property
     def unseen(self) -> float:
-        """Share of groups that may lie anywhere, as none of so few would have shown it.
+        """Largest share of groups of a kind that a sample of this size may contain none of.
 
-        About 3.7 / groups at 95 %. Bounds of values with limits leave room for it; of values
-        without limits nobody can say what such groups would do to the mean.
+        About 3.7 / groups at 95 %. Bounds of values with limits allow for it; without limits the
+        effect of such groups on the mean is unknown.
 
         >>> round(Interval(0.8, 0.7, 0.9, 0.95, 100, 100).unseen, 4)
         0.0362
@@ -119,14 +117,13 @@ def bootstrap(
     confidence: float = 0.95, limits: tuple[float, float] = (-inf, inf),
     repeats: int = REPEATS, seed: int = 0,
 ) -> Interval:  # fmt: skip
-    """Mean of the values, or sum(values) / sum(weights), by resampling whole groups.
+    """Mean of the values, or sum(values) / sum(weights), by resampling groups.
 
-    The bounds are cut at `limits`: (0, 1) for scores that cannot lie outside. Without limits equal
-    values have an interval of width zero, as nothing says what else there might be.
+    The bounds are clipped to `limits`: (0, 1) for scores that cannot lie outside. Without limits,
+    equal values have an interval of width zero, because other values are unknown.
 
     Raises DataError for fewer than two groups, a value that is not finite or outside the limits, or
-    a weight below zero, ConfigError for limits that are none or for fewer repeats than the tails
-    need: 40 for 95 %.
+    a negative weight, ConfigError for invalid limits or too few repeats for the tails: 40 for 95 %.
 
     >>> bootstrap([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"]).estimate
     2.0
@@ -141,9 +138,7 @@ def bootstrap(
     totals, masses = data.totals, data.masses
     number = len(totals)
     if number < 2:
-        raise DataError(
-            f"An interval needs at least 2 groups with weight; got {number}: measure on more."
-        )
+        raise DataError(f"An interval needs at least 2 groups with weight; got {number}.")
     check_limits(totals / masses, limits)
     estimate = float(totals.sum() / masses.sum())
     residuals = totals - estimate * masses
@@ -174,49 +169,48 @@ def check_limits(means: np.ndarray, limits: tuple[float, float]) -> None:
 
 
 class Bounds(NamedTuple):
-    """Where the truth lies."""
+    """Lower and upper confidence bound."""
 
     low: float
     high: float
 
     def around(self, low: float, high: float) -> "Bounds":
-        """The narrowest bounds around these and others."""
+        """Extend the bounds to include others."""
         return Bounds(min(self.low, low), max(self.high, high))
 
 
 def resampled(
     estimate: float, residuals: np.ndarray, masses: np.ndarray, tail: float, repeats: int, seed: int
 ) -> Bounds:
-    """Studentised bounds of a ratio of sums, Student's where resamples have no spread."""
+    """Studentised bounds of a ratio of sums, Student's if resamples have zero variance."""
     number = len(masses)
     error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
-    found = redrawn(residuals / error, masses, repeats, seed)
-    return by_spreads(estimate, error, number, found, tail)
+    draws = redrawn(residuals / error, masses, repeats, seed)
+    return by_spreads(estimate, error, number, draws, tail)
 
 
-def by_spreads(estimate: float, error: float, number: int, found: "Redrawn", tail: float) -> Bounds:
-    """Bounds from resamples of so many groups."""
-    defined = np.isfinite(found.spreads)
+def by_spreads(estimate: float, error: float, number: int, draws: "Redrawn", tail: float) -> Bounds:
+    """Bounds from resamples of `number` groups."""
+    defined = np.isfinite(draws.spreads)
     if defined.mean() < 1 - FLAT:
         up = student_quantile(tail, number - 1)
         down = -up
     else:
-        down, up = stabilised(found.shifts[defined], found.spreads[defined], tail)
+        down, up = stabilised(draws.shifts[defined], draws.spreads[defined], tail)
     return Bounds(estimate + down * error, estimate + up * error)
 
 
 def with_unseen(
     totals: np.ndarray, masses: np.ndarray, tail: float, limits: tuple[float, float]
 ) -> Bounds:
-    """Bounds that leave room for values which the sample was too small to show.
+    """Bounds that allow for values too rare to occur in the sample.
 
-    Groups that lie off the usual one are counted on each side, one at the limit as 1 and others by
-    the cube of their part of the way, as skewness counts them; the share of such groups is taken
-    at its exact upper bound, and what is added to it at the limit. So 50 scores near 1 leave room
-    for 7 % that are 0. Of 100 paired differences that are all 0 the bounds are ±0.036: losses in
-    36 of 1,000 cases would have left no trace with a chance of 2.5 %. Where most groups are equal
-    nothing shows that large ones are like small ones, so they count by mass; and the bounds are
-    at least Student's with two groups more, one at each limit, while few differ.
+    On each side, groups that deviate from the median are counted: 1 for one at the limit, others by
+    the cube of their relative distance, as in skewness. Their share is raised to its exact upper
+    bound, and the added groups are put at the limit. So 50 scores near 1 allow for 7 % zeros. For
+    100 paired differences of 0 the bounds are ±0.036: losses in 36 of 1,000 cases would be missed
+    with a probability of 2.5 %. If most groups are equal, groups count by mass; and while few
+    groups deviate, the bounds are at least Student's with two extra groups, one at each limit.
     """
     means, shares = totals / masses, masses / masses.sum()
     number, estimate = len(means), float(totals.sum() / masses.sum())
@@ -226,18 +220,18 @@ def with_unseen(
     bounds = [estimate, estimate]
     for side, limit in enumerate(limits):
         room = limit - usual
-        parts = np.clip((means - usual) / room, 0, 1) ** 3 if room else np.zeros(number)
-        if parts.sum() < RARE:
-            share = float(shares @ parts)
+        counts = np.clip((means - usual) / room, 0, 1) ** 3 if room else np.zeros(number)
+        if counts.sum() < RARE:
+            share = float(shares @ counts)
             bounds[side] += (largest_share(share, worth, tail) - share) * room
-    found = Bounds(*bounds)
-    return found.around(*two_more(totals, masses, tail, limits)) if differ < RARE else found
+    wide = Bounds(*bounds)
+    return wide.around(*two_more(totals, masses, tail, limits)) if differ < RARE else wide
 
 
 def two_more(
     totals: np.ndarray, masses: np.ndarray, tail: float, limits: tuple[float, float]
 ) -> Bounds:
-    """Student's bounds with two groups more, of the usual size and one at each limit."""
+    """Student's bounds with two extra groups of average size, one at each limit."""
     worth = float(masses.sum() ** 2 / (masses**2).sum())
     size = float((masses**2).sum() / masses.sum())
     more = np.append(totals, [size * limit for limit in limits])
@@ -250,7 +244,7 @@ def two_more(
 
 
 def largest_share(share: float, trials: float, tail: float) -> float:
-    """The share of which so few of these trials would be seen in `tail` of cases, exactly.
+    """Exact (Clopper-Pearson) upper bound of an observed share.
 
     >>> round(largest_share(0.0, 100, 0.025), 4)
     0.0362
@@ -264,7 +258,7 @@ def largest_share(share: float, trials: float, tail: float) -> float:
 
 
 def check_draws(repeats: int, seed: int = 0, tail: float = 1.0) -> None:
-    """Raise ConfigError if so few draws have none in the tail, or if no generator has the seed."""
+    """Raise ConfigError for too few draws to reach the tail, or a negative seed."""
     least = ceil(1 / tail - ROUNDING)
     if repeats < least:
         raise ConfigError(f"repeats={repeats} must be {least} or more.")
@@ -273,18 +267,18 @@ def check_draws(repeats: int, seed: int = 0, tail: float = 1.0) -> None:
 
 
 class Redrawn(NamedTuple):
-    """What the resamples say, in standard errors of the sample."""
+    """Statistics of the resamples, in standard errors of the sample."""
 
     shifts: np.ndarray
-    """How far each one's ratio lies from the sample's."""
+    """Difference of each resample's ratio from the sample's."""
     spreads: np.ndarray
-    """Each one's own standard error; nan where it has no spread."""
+    """Standard error of each resample; nan if its variance is zero."""
 
 
 def redrawn(residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int) -> Redrawn:
-    """Draw the groups anew.
+    """Resample the groups.
 
-    residuals  (N,) sums of values less the sample's ratio times the masses, in standard errors
+    residuals  (N,) sums of values minus the sample's ratio times the masses, in standard errors
     """
     number, shifts, spreads = len(masses), [], []
     powers = np.stack([residuals, masses, residuals**2, residuals * masses, masses**2], axis=1)
@@ -299,10 +293,10 @@ def redrawn(residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int) 
 
 
 def stabilised(shifts: np.ndarray, spreads: np.ndarray, tail: float) -> tuple[float, float]:
-    """Bounds in standard errors from the estimate, on a scale where the spread stays the same.
+    """Variance-stabilised studentised bounds, in standard errors from the estimate.
 
-    Skewed values spread more where their mean is higher: log spread = slope * shift. Measured by
-    (1 - exp(-slope * shift)) / slope instead, their standard error no longer depends on the mean.
+    For skewed values the standard error grows with the mean: log(spread) = slope * shift. On the
+    scale (1 - exp(-slope * shift)) / slope it is constant.
     """
     logs = np.log(spreads)
     slope = float(shifts @ (logs - logs.mean()) / (shifts @ shifts))
@@ -316,14 +310,14 @@ def stabilised(shifts: np.ndarray, spreads: np.ndarray, tail: float) -> tuple[fl
 def standard_error(
     squares: float | np.ndarray, masses: float | np.ndarray, number: int
 ) -> float | np.ndarray:
-    """Of a ratio of sums, from the sum of squared residuals over so many groups."""
+    """Standard error of a ratio of sums, from the sum of squared residuals over the groups."""
     return np.sqrt(squares * (number / (number - 1))) / masses
 
 
 def resamples(number: int, repeats: int, seed: int) -> Iterable[np.ndarray]:
-    """How often each group is drawn in each resample, (rows, number) at a time.
+    """Yield draw counts of the groups, (resamples, number) per batch.
 
-    Many measures have the same number of groups, so the draws of small samples are kept.
+    Small ones are cached, because many metrics have the same number of groups.
     """
     is_small = number * repeats <= DRAWS_AT_ONCE
     return kept(number, repeats, seed) if is_small else drawn(number, repeats, seed)
@@ -331,18 +325,18 @@ def resamples(number: int, repeats: int, seed: int) -> Iterable[np.ndarray]:
 
 @lru_cache(maxsize=2)
 def kept(number: int, repeats: int, seed: int) -> tuple[np.ndarray, ...]:
-    """The draws in memory, 8 MiB at most."""
+    """The cached draws, 8 MiB at most."""
     return tuple(drawn(number, repeats, seed))
 
 
 def drawn(number: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw with replacement, as many as there are groups, `repeats` times."""
+    """Draw `number` groups with replacement, `repeats` times."""
     generator, rows = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // number)
     for start in range(0, repeats, rows):
         size = min(rows, repeats - start)
-        places = generator.integers(number, size=(size, number))
-        places += number * np.arange(size)[:, None]
-        counts = np.bincount(places.ravel(), minlength=size * number)
+        indices = generator.integers(number, size=(size, number))
+        indices += number * np.arange(size)[:, None]
+        counts = np.bincount(indices.ravel(), minlength=size * number)
         yield counts.reshape(size, number).astype(np.float64)
 
 
@@ -353,8 +347,8 @@ def paired(
 ) -> Interval:  # fmt: skip
     """Difference a - b of two systems on the same items: mean, or ratio of sums with `weights`.
 
-    Both are resampled by the same draws, so what makes an item hard for both cancels out. `limits`
-    are those of the difference: (-1, 1) for shares.
+    Both use the same resamples, so the difficulty of an item cancels out. `limits` are those of the
+    difference: (-1, 1) for shares.
 
     >>> paired([2.0, 5.0, 9.0], [1.0, 4.0, 8.0])[:3]
     (1.0, 1.0, 1.0)
@@ -369,7 +363,7 @@ def paired(
 def ratio(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """sum(a) / sum(b) of two systems on the same items; no b may be below zero.
+    """sum(a) / sum(b) of two systems on the same items; b must not be negative.
 
     >>> ratio([1.0, 2.0], [2.0, 4.0])[:3]
     (0.5, 0.5, 0.5)
@@ -393,7 +387,7 @@ def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Interval:
 
 
 def wilson_bounds(share: float, n: float, errors: float) -> tuple[float, float]:
-    """The shares from which the one found lies so many of their standard errors away."""
+    """Wilson's bounds at a distance of `errors` standard errors."""
     square = errors * errors / n
     centre = (share + square / 2) / (1 + square)
     half = sqrt(square) / (1 + square) * sqrt(share * (1 - share) + square / 4)
@@ -402,13 +396,12 @@ def wilson_bounds(share: float, n: float, errors: float) -> tuple[float, float]:
 
 
 def rate(values: Values, groups: Groups = None, *, confidence: float = 0.95) -> Interval:
-    """Share of ones among values that are 0 or 1, counting dependence inside the groups.
+    """Share of ones among values that are 0 or 1, accounting for dependence within groups.
 
-    Wilson's interval for as many independent trials as these are worth: the variance of one value
-    over that of the share, at most n (grouping.py). Where all values are equal that is 0 / 0 and
-    says nothing; then each group is one trial. Student's factor stands for the normal one as far
-    as the variance is the groups'. By the share of the largest group in all, beyond an even one,
-    the bounds move from Wilson's to exact ones: what it does, the share does in one step.
+    Wilson's interval for the effective number of independent trials: the variance of one value
+    over that of the share, at most n (grouping.py). If all values are equal, each group is one
+    trial. Student's quantile replaces the normal one to the extent that the variance comes from
+    few groups. The larger the largest group, the more the bounds move from Wilson's to exact ones.
     Source: Kish 1965, Survey Sampling, §8.2; Korn and Graubard 1998 (effective sample size).
 
     >>> print(rate([1, 1, 1, 0], ["a", "a", "b", "b"]))
@@ -440,7 +433,7 @@ def difference_of_rates(
 ) -> Interval:  # fmt: skip
     """rate(a) - rate(b) of two different sets of items, such as unknown and known questions.
 
-    The two are taken as independent; items of one group on both sides make it too wide or narrow.
+    Assumes independent sets; groups that occur in both make the interval too wide or too narrow.
     Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
     method 10.
 
@@ -453,7 +446,7 @@ def difference_of_rates(
     below = sqrt((left.estimate - left.low) ** 2 + (right.high - right.estimate) ** 2)
     above = sqrt((left.high - left.estimate) ** 2 + (right.estimate - right.low) ** 2)
     n, groups = left.n + right.n, left.groups + right.groups
-    degrees = min((one.degrees for one in (left, right) if one.degrees), default=0.0)
+    degrees = min((side.degrees for side in (left, right) if side.degrees), default=0.0)
     return Interval(
         estimate, estimate - below, estimate + above, confidence, n, groups, degrees=degrees,
         limits=(-1.0, 1.0),
@@ -461,11 +454,10 @@ def difference_of_rates(
 
 
 def tail_share(confidence: float, groups: float) -> float:
-    """Share of plain bootstrap estimates to cut off at each end, for this number of groups.
+    """Tail of an expanded percentile bootstrap for this number of groups.
 
-    Φ(-t √(n / (n - 1))) with Student's t of n - 1 degrees: percentiles are too narrow when groups
-    are few. For statistics that have no standard error of their own. Source: Hesterberg 2015,
-    arXiv:1411.5279 (expansion).
+    Φ(-t √(n / (n - 1))) with Student's t of n - 1 degrees, because percentiles are too narrow for
+    few groups. For statistics without a standard error. Source: Hesterberg 2015, arXiv:1411.5279.
 
     >>> round(tail_share(0.95, 10**6), 4), round(tail_share(0.95, 20), 4)
     (0.025, 0.0159)

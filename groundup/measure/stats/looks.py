@@ -1,18 +1,18 @@
-"""Looks: how much surer must the tenth candidate be that is scored on one test set?
+"""Test-set reuse (adaptive holdout): how much wider must the k-th candidate's interval be?
 
-Every candidate is a chance to pass by luck, and worse: who sees scores builds the next candidate on
-them, and so on the luck in them. How many standard errors a bound must keep away depends on both.
+Every candidate is another chance to pass by luck; worse, developers who see scores tune the next
+candidate to the noise in them. The required distance of a bound in standard errors depends on both.
 
-    verdicts   only passed or failed was seen, or the candidates were fixed beforehand. The level is
-               spent: candidate k gets 1 / k(k + 1) of it, which adds up to it however many come.
-    scores     scores were seen. With normal noise, k - 1 scores tell the noise in k - 1 directions;
-               a candidate that uses them best passes at t errors with probability
+    verdicts   only passed or failed was seen, or the candidates were fixed beforehand. Alpha
+               spending: candidate k gets 1 / k(k + 1) of the level, which sums to the level.
+    scores     scores were seen. With normal noise, k - 1 scores reveal the noise in k - 1
+               directions; a candidate that exploits them best passes at t errors with probability
                (P(χ²_k > t²) + P(χ²_{k-1} > t²)) / 2, which must be at most the share above.
 
-For the first candidate both are the usual interval. Who reads the samples themselves can build in
-all of their luck, and no number of errors helps: then only a new test set does.
+For the first candidate both equal the usual interval. After reading the samples themselves no
+number of errors suffices; only a new test set does.
 Source: Scheffé 1953, doi:10.1093/biomet/40.1-2.87 (all directions at once); Blum and Hardt 2015,
-arXiv:1502.04585 (verdicts tell little). The sharp one-sided form: with r the length of the known
+arXiv:1502.04585 (verdicts reveal little). The sharp one-sided form: with r the length of the known
 noise, the best direction passes if r >= t, else with probability P(Z > √(t² - r²)).
 """
 
@@ -28,9 +28,9 @@ Seen = Literal["verdicts", "scores"]
 
 @cache
 def standard_errors(candidate: int, confidence: float = 0.95, seen: Seen = "scores") -> float:
-    """Standard errors that the bound of the k-th candidate must keep from its estimate.
+    """Distance in standard errors of the k-th candidate's bound from its estimate.
 
-    All candidates that are no better than required pass with probability 1 - confidence at most,
+    The probability that any candidate that is not good enough passes is at most 1 - confidence,
     however many there are.
 
     >>> [round(standard_errors(k), 2) for k in (1, 2, 5, 50)]

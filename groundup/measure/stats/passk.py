@@ -1,7 +1,7 @@
-"""pass@k: how often at least one of k answers is right, without bias from n answers drawn.
+"""pass@k: unbiased estimate of how often at least one of k answers is right, from n answers.
 
-A problem with c right answers of n gives 1 - C(n - c, k) / C(n, k), the share of its sets of k
-answers that hold a right one. Taking 1 - (1 - c / n)^k instead is too low.
+A problem with c right answers of n gives 1 - C(n - c, k) / C(n, k), the share of sets of k answers
+that contain a right one. 1 - (1 - c / n)^k would be biased downwards.
 Source: Chen et al. 2021, arXiv:2107.03374, §2.1.
 """
 
@@ -26,8 +26,8 @@ def pass_at_k(answers: int, right: int, k: int) -> float | Reason:
     if answers < k:
         return Reason("too_few_answers", f"pass@{k} needs {k} answers or more; got {answers}.")
     missed = 1.0
-    for place in range(answers - right + 1, answers + 1):
-        missed *= max(0.0, 1 - k / place)
+    for number in range(answers - right + 1, answers + 1):
+        missed *= max(0.0, 1 - k / number)
     return 1 - missed
 
 
@@ -37,20 +37,20 @@ def pass_rate(
 ) -> Interval | Reason:  # fmt: skip
     """Mean pass@k over problems, resampled by problem or by groups of problems.
 
-    The answers' own luck is counted too, as it differs from problem to problem. Reason
-    `too_few_answers` names the first problem that has fewer than k, `too_few_groups` if there is
-    only one; leaving problems out would make the mean speak of others.
+    The sampling noise of the answers is included, as it varies between problems. Reason
+    `too_few_answers` names the first problem with fewer than k, `too_few_groups` if there is only
+    one; skipping such problems would change what the mean is about.
 
     >>> print(pass_rate([10] * 6, [0, 1, 2, 5, 9, 10], 1))
     0.45 [0.07457, 1]
     """
     if len(answers) != len(right):
         raise DataError(f"{len(answers)} problems need as many counts; got {len(right)}.")
-    found = [pass_at_k(n, c, k) for n, c in zip(answers, right, strict=True)]
-    for place, value in enumerate(found):
+    results = [pass_at_k(n, c, k) for n, c in zip(answers, right, strict=True)]
+    for index, value in enumerate(results):
         if isinstance(value, Reason):
-            return value._replace(message=f"Problem {place}: {value.message}")
-    if len(found if groups is None else set(groups)) < 2:
-        return Reason("too_few_groups", f"An interval needs 2 problems; got {len(found)}.")
-    values = [value for value in found if isinstance(value, float)]
+            return value._replace(message=f"Problem {index}: {value.message}")
+    if len(results if groups is None else set(groups)) < 2:
+        return Reason("too_few_groups", f"An interval needs 2 problems; got {len(results)}.")
+    values = [value for value in results if isinstance(value, float)]
     return bootstrap(values, groups, confidence=confidence, limits=(0, 1))

@@ -1,13 +1,13 @@
-"""Power: how often would so much data find a difference, and how much data finds it often enough?
+"""Power analysis: how often would n items detect a difference, and how many items are needed?
 
-    power_of_mean            mean of a paired difference, or of anything, with a known deviation
+    power_of_mean            a mean, such as of a paired difference, with known standard deviation
     power_of_rates           two different sets of items
     power_of_paired_rates    two systems right or wrong on the same items (McNemar)
-    needed, too_little       the number of items for a power, and a sentence where there are fewer
+    needed, too_little       the number of items for a power, and a Reason if there are fewer
 
-`margin` asks whether ours is not worse: the difference must be shown to lie above -margin, so the
-power at difference 0 says how often an equal model passes. Items in groups are worth less: of a
-share, `rate(values, groups).trials` says how many independent ones they are worth.
+`margin` tests non-inferiority: the difference must be shown to lie above -margin, so the power at
+difference 0 is how often an equal model passes. Grouped items count less: for a rate,
+`rate(values, groups).trials` is the effective number of independent items.
 Source: Miettinen 1968, doi:10.2307/2528275, and Connor 1987 (McNemar); Lachin 1981,
 doi:10.1016/0197-2456(81)90001-5 (the others).
 """
@@ -21,7 +21,7 @@ from .distribution import binomial_below, log_binomial, normal_quantile, normal_
 
 MOST = 10**8
 LARGE = 10_000
-"""Items that differ: with more, McNemar's test is taken as normal, to 0.001 of the power."""
+"""With more discordant items, McNemar's test is approximated as normal, to 0.001 of the power."""
 NEGLIGIBLE = 1e-12
 
 
@@ -29,9 +29,9 @@ def power_of_mean(
     n: int, difference: float, deviation: float, *, margin: float = 0.0, level: float = 0.05,
     sides: int = 2,
 ) -> float:  # fmt: skip
-    """Chance that n values with this mean and standard deviation show a mean other than 0.
+    """Power to show that a mean differs from 0, for n values with this standard deviation.
 
-    With a margin, that they show a mean above -margin (one side of the same interval).
+    With a margin, to show that the mean is above -margin (one side of the same interval).
 
     >>> round(power_of_mean(200, difference=0.06, deviation=0.3), 2)
     0.81
@@ -50,7 +50,7 @@ def power_of_mean(
 def power_of_rates(
     n: int, a: float, b: float, *, margin: float = 0.0, level: float = 0.05, sides: int = 2
 ) -> float:
-    """Chance that n items in each of two sets show that their rates a and b differ.
+    """Power to show that rates a and b differ, with n items in each of two sets.
 
     >>> round(power_of_rates(200, 0.80, 0.90), 2)
     0.8
@@ -70,9 +70,9 @@ def power_of_rates(
 def power_of_paired_rates(
     n: int, gained: float, lost: float, *, level: float = 0.05, mid_p: bool = True
 ) -> float:
-    """Chance that McNemar's test finds a difference between two systems on n items.
+    """Power of McNemar's test for two systems on the same n items.
 
-    Exact up to LARGE items that differ, then by the normal distribution (Connor 1987).
+    Exact up to LARGE discordant items, then by the normal approximation (Connor 1987).
 
     gained, lost  share of the items that only the one and only the other gets right
 
@@ -96,13 +96,13 @@ def power_of_paired_rates(
             if weight < NEGLIGIBLE:
                 break
             most = critical(count, level, mid_p)
-            found = binomial_below(most, count, share) + binomial_below(most, count, 1 - share)
-            power += weight * found
+            detected = binomial_below(most, count, share) + binomial_below(most, count, 1 - share)
+            power += weight * detected
     return min(1.0, power)
 
 
 def critical(differ: int, level: float, mid_p: bool) -> int:
-    """The most items that the weaker system may win of those that differ; -1 if none will do."""
+    """Largest significant number of discordant items won by the weaker system; -1 if none."""
     low, high = -1, (differ - 1) // 2
     while low < high:
         middle = (low + high + 1) // 2
@@ -112,14 +112,14 @@ def critical(differ: int, level: float, mid_p: bool) -> int:
 
 
 def detected(shift: float, level: float, sides: int, margin: float) -> float:
-    """Chance that a normal value with this mean, in standard errors, is found beyond the level."""
+    """Probability that a normal test statistic with this mean is significant."""
     z = normal_quantile(level / sides)
     upper = normal_tail(z - shift)
     return upper if margin or sides == 1 else upper + normal_tail(z + shift)
 
 
 def check_plan(n: int, level: float, sides: int, margin: float) -> None:
-    """Raise ConfigError for a plan that cannot be."""
+    """Raise ConfigError for invalid parameters."""
     if n < 1 or not 0 < level < 1 or sides not in (1, 2) or not margin >= 0:
         raise ConfigError(
             "Expected n >= 1, a level between 0 and 1, 1 or 2 sides and a margin of 0 or more; "
@@ -128,9 +128,9 @@ def check_plan(n: int, level: float, sides: int, margin: float) -> None:
 
 
 def needed(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
-    """Fewest items with which the power reaches the target; Reason if no number does.
+    """Smallest number of items with which the power reaches the target; Reason if none does.
 
-    Raises ConfigError if the function gives something else than a chance from 0 to 1.
+    Raises ConfigError if the function returns a value outside 0 to 1.
 
     >>> needed(lambda n: power_of_mean(n, difference=0.02, deviation=0.3))
     1766
@@ -149,27 +149,27 @@ def needed(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
 
 
 def chance(power: Callable[[int], float], n: int) -> float:
-    """The power with n items; ConfigError if it is no chance."""
-    found = power(n)
-    if not -NEGLIGIBLE <= found <= 1 + NEGLIGIBLE:
-        raise ConfigError(f"The power with {n} items is {found}; it must lie from 0 to 1.")
-    return found
+    """The power with n items; ConfigError if it is outside 0 to 1."""
+    value = power(n)
+    if not -NEGLIGIBLE <= value <= 1 + NEGLIGIBLE:
+        raise ConfigError(f"The power with {n} items is {value}; it must lie from 0 to 1.")
+    return value
 
 
 def too_little(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
-    """A sentence for who has too few items for what they want to find; None with enough.
+    """Reason with the required number of items if n is too small; None if it suffices.
 
     >>> too_little(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
     'With n = 200 it is found in 16 of 100 cases; for 80 of 100 you need n = 1,766.'
     """
-    found = chance(power, n)
-    if found >= target:
+    value = chance(power, n)
+    if value >= target:
         return None
-    wanted = needed(power, target)
-    if isinstance(wanted, Reason):
-        return wanted
+    required = needed(power, target)
+    if isinstance(required, Reason):
+        return required
     return Reason(
         "too_little_data",
-        f"With n = {n:,} it is found in {100 * found:.0f} of 100 cases; "
-        f"for {100 * target:.0f} of 100 you need n = {wanted:,}.",
+        f"With n = {n:,} it is found in {100 * value:.0f} of 100 cases; "
+        f"for {100 * target:.0f} of 100 you need n = {required:,}.",
     )

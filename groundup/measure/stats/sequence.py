@@ -1,15 +1,15 @@
-"""Confidence sequences: intervals that hold at every look, however often one looks.
+"""Confidence sequences: anytime-valid intervals for optional stopping.
 
-An interval of a fixed sample is right 95 times in 100 at one size chosen beforehand. Who looks
-after every item and stops when it suits will see it wrong sooner or later. These bounds hold for
-all sizes together, so a measurement may stop as soon as it is decided.
+A fixed-sample interval is valid at one size chosen beforehand; checked after every item, it will be
+wrong at some size. These bounds are valid at all sizes simultaneously, so a measurement may stop as
+soon as it is decided.
 
-    RateSequence    values that are 0 or 1, or between: a mixture of bets, at no cost
-    MeanSequence    values in any range, such as paired differences in [-1, 1]: bets of a size that
-                    follows the spread, so tighter where most differences are 0
+    RateSequence    values from 0 to 1: a mixture of bets, cheap
+    MeanSequence    values in any range, such as paired differences in [-1, 1]: bets scaled by the
+                    observed variance, so tighter if most differences are 0
 
-Items must come in an order that has nothing to do with their scores (shuffle them) and be
-independent: of grouped ones give one value a group.
+Items must be independent and in an order unrelated to their scores (shuffle them); give one value
+per group for grouped items.
 Source: Robbins 1970, doi:10.1214/aoms/1177696786; Howard et al. 2021, arXiv:1810.08240 (mixture);
 Waudby-Smith and Ramdas 2024, arXiv:2010.09686, §4.2 (hedged capital).
 """
@@ -26,7 +26,7 @@ from .grouping import Values, column
 from .interval import Interval
 
 POINTS = 2001
-"""Candidate means across the range; bounds are outward by at most one step between them."""
+"""Grid of candidate means across the range; bounds are conservative by at most one step."""
 STAKE = 0.5
 """Largest share of the capital that one bet may lose."""
 HALVINGS = 50
@@ -36,16 +36,16 @@ log_gamma = np.frompyfunc(lgamma, 1, 1)
 
 
 class RateSequence:
-    """The share of ones, or the mean of values from 0 to 1, after each look.
+    """Confidence sequence for a share of ones, or for a mean of values from 0 to 1.
 
-    A bettor against the share p wins the likelihood of the values under a mixture of shares over
-    that under p. Under the true share such capital stays below 1 / (1 - confidence) for ever with
-    probability `confidence`, so shares against which it got there are out.
+    The capital of a bet against a share p is the likelihood ratio of a mixture of shares to p.
+    Under the true share it stays below 1 / (1 - confidence) forever with probability `confidence`,
+    so shares whose capital reached that limit are excluded.
 
     >>> sequence = RateSequence()
     >>> for result in [1, 1, 0, 1] * 25:
-    ...     found = sequence.update([result])
-    >>> print(found)
+    ...     interval = sequence.update([result])
+    >>> print(interval)
     0.75 [0.5957, 0.8714]
     """
 
@@ -55,16 +55,16 @@ class RateSequence:
         self.low, self.high = 0.0, 1.0
 
     def update(self, values: Values) -> Interval:
-        """Take in more values; return the bounds so far, which never widen."""
-        found = within(column("values", values, len(values)), 0.0, 1.0)
-        self.n, self.successes = self.n + len(found), self.successes + float(found.sum())
+        """Add values and return the bounds so far, which never widen."""
+        array = within(column("values", values, len(values)), 0.0, 1.0)
+        self.n, self.successes = self.n + len(array), self.successes + float(array.sum())
         share = self.successes / self.n if self.n else 0.5
         self.low = max(self.low, self.crossing(0.0, share))
         self.high = min(self.high, self.crossing(1.0, share))
         return Interval(share, self.low, self.high, self.confidence, self.n, self.n)
 
     def crossing(self, out: float, inside: float) -> float:
-        """Where the capital comes down to the limit on the way from an end to the estimate."""
+        """Bisect for the share between an end and the estimate where the capital is the limit."""
         if not self.is_out(out):
             return out
         for _ in range(HALVINGS):
@@ -73,14 +73,14 @@ class RateSequence:
         return out
 
     def is_out(self, share: float) -> bool:
-        """Whether a bettor against this share has reached the limit."""
+        """Whether the capital against this share has reached the limit."""
         return bool(mixture_capital(self.successes, self.n, share) >= self.limit)
 
 
 def mixture_capital(
     successes: float | np.ndarray, n: int | np.ndarray, share: float
 ) -> float | np.ndarray:
-    """Log of what the mixture of bets against a share has made of 1; arrays look by look.
+    """Log capital of the mixture of bets against a share; arrays give one value per step.
 
     log B(s + 1/2, f + 1/2) / B(1/2, 1/2) - s log p - f log(1 - p), with f = n - s
 
@@ -89,17 +89,17 @@ def mixture_capital(
     """
     failures = n - successes
     mixed = log_gamma(successes + 0.5) + log_gamma(failures + 0.5) - log_gamma(n + 1.0)
-    found = np.asarray(mixed, dtype=np.float64) - log(np.pi)
+    capital = np.asarray(mixed, dtype=np.float64) - log(np.pi)
     for count, chance in ((successes, share), (failures, 1 - share)):
         if chance > 0:
-            found = found - count * log(chance)
+            capital = capital - count * log(chance)
         else:
-            found = np.where(np.asarray(count) > 0, inf, found)
-    return found
+            capital = np.where(np.asarray(count) > 0, inf, capital)
+    return capital
 
 
 class Moments(NamedTuple):
-    """What the next bet may depend on: the values seen so far."""
+    """Running moments of the values so far, on which the next bet may depend."""
 
     n: int
     total: np.ndarray
@@ -108,11 +108,11 @@ class Moments(NamedTuple):
 
 
 class MeanSequence:
-    """The mean of values in a range after each look.
+    """Confidence sequence for the mean of values in a range.
 
-    Two bettors, one on the mean being higher and one on it being lower than each candidate, stake
-    more where the values so far vary less. A candidate against which either has doubled 1 /
-    (1 - confidence) is out.
+    For each candidate mean, one bet is on the mean being higher and one on it being lower; stakes
+    grow as the variance shrinks. A candidate is excluded once either capital reaches
+    2 / (1 - confidence).
 
     >>> sequence = MeanSequence(-1, 1)                # paired differences of values from 0 to 1
     >>> print(sequence.update([0, 0, 1, 0, 0, 0, 0, 0, 0, 0] * 40))
@@ -130,31 +130,31 @@ class MeanSequence:
         self.is_out = np.zeros((2, POINTS), dtype=bool)
 
     def update(self, values: Values) -> Interval:
-        """Take in more values; return the bounds so far, which never widen."""
-        found = column("values", values, len(values))
-        found = (within(found, self.lowest, self.lowest + self.width) - self.lowest) / self.width
-        for start in range(0, len(found), VALUES_AT_ONCE):
-            part = found[start : start + VALUES_AT_ONCE]
-            sizes, self.seen = bets(part, self.seen, self.confidence)
+        """Add values and return the bounds so far, which never widen."""
+        array = column("values", values, len(values))
+        array = (within(array, self.lowest, self.lowest + self.width) - self.lowest) / self.width
+        for start in range(0, len(array), VALUES_AT_ONCE):
+            chunk = array[start : start + VALUES_AT_ONCE]
+            sizes, self.seen = bets(chunk, self.seen, self.confidence)
             for side, sign in enumerate((1, -1)):
-                growth = log_growth(part[:, None], sizes[:, None], self.grid, sign)
+                growth = log_growth(chunk[:, None], sizes[:, None], self.grid, sign)
                 capital = self.capital[side] + growth.cumsum(axis=0)
                 self.is_out[side] |= (capital >= self.limit).any(axis=0)
                 self.capital[side] = capital[-1]
         return self.interval()
 
     def interval(self) -> Interval:
-        """The last candidates that are out on either side."""
+        """The interval between the excluded candidates on both sides."""
         below, above = self.is_out
         low = self.grid[below][-1] if below.any() else 0.0
         high = self.grid[above][0] if above.any() else 1.0
         mean = float(self.seen.total) / self.seen.n if self.seen.n else 0.5
-        mean, low, high = (self.lowest + self.width * float(part) for part in (mean, low, high))
+        mean, low, high = (self.lowest + self.width * float(end) for end in (mean, low, high))
         return Interval(mean, low, high, self.confidence, self.seen.n, self.seen.n)
 
 
 def bets(values: np.ndarray, seen: Moments, confidence: float) -> tuple[np.ndarray, Moments]:
-    """Size of the bet before each value, from the values before it alone, and what is seen now.
+    """Size of the bet on each value, from earlier values only, and the updated moments.
 
     values  (..., T) from 0 to 1      returns  (..., T)
     """
@@ -171,16 +171,16 @@ def bets(values: np.ndarray, seen: Moments, confidence: float) -> tuple[np.ndarr
 def log_growth(
     values: np.ndarray, sizes: np.ndarray, means: np.ndarray | float, sign: int
 ) -> np.ndarray:
-    """Log of the capital's growth with each value, betting that it is above (1) or below (-1)."""
+    """Log growth of the capital per value, betting that the mean is above (1) or below (-1)."""
     room = np.asarray(means if sign == 1 else 1 - means, dtype=np.float64)
     most = np.divide(STAKE, room, out=np.full_like(room, inf), where=room > 0)
     return np.log1p(sign * np.minimum(sizes, most) * (values - means))
 
 
 def within(values: np.ndarray, lowest: float, highest: float) -> np.ndarray:
-    """The values, if all lie in the range."""
+    """Return the values; DataError if one lies outside the range."""
     outside = (values < lowest) | (values > highest)
     if outside.any():
-        where = int(np.argmax(outside))
-        raise DataError(f"values[{where}] is {values[where]:g}, outside {lowest:g} to {highest:g}.")
+        index = int(np.argmax(outside))
+        raise DataError(f"values[{index}] is {values[index]:g}, outside {lowest:g} to {highest:g}.")
     return values

@@ -1,12 +1,12 @@
-"""Tests: would a difference this large come from chance alone?
+"""Significance tests: would a difference this large arise by chance?
 
     mcnemar      two systems right or wrong on the same items
-    sign_flip    two systems' scores on the same items, whole groups flipped together
-    permutation  two sets of items, whole groups exchanged
-    adjusted     p-values of many comparisons, so that the luckiest of them does not win
+    sign_flip    two systems' scores on the same items, groups flipped together
+    permutation  two sets of items, groups exchanged
+    adjusted     p-values corrected for multiple comparisons
 
-A p-value says nothing of how large a difference is: report the interval, and test where a yes or no
-is needed. All tests are exact where the possible outcomes are few, and say so in `method`.
+A p-value does not tell how large a difference is: report the interval, and test where a yes or no
+is needed. All tests are exact if there are few possible outcomes, as stated in `method`.
 Source: Fay 2010 (mid-p), doi:10.1093/biostatistics/kxp050; Phipson and Smyth 2010 (a p-value of
 drawn permutations is never 0), doi:10.2202/1544-6115.1585; Holm 1979; Benjamini and Hochberg 1995.
 """
@@ -25,7 +25,7 @@ from .grouping import Groups, Values, column, group_sums
 from .interval import DRAWS_AT_ONCE, check_draws
 
 EXACT = 20_000
-"""Enumerate when there are at most so many outcomes."""
+"""Maximum number of outcomes to enumerate."""
 REPEATS = 10_000
 ROUNDING = 1e-9
 
@@ -38,9 +38,9 @@ class Significance(NamedTuple):
     """The outcome of a test."""
 
     p: float
-    """Probability of a difference at least this large if there is none."""
+    """Probability of a difference at least this large under the null hypothesis."""
     difference: float
-    """What was tested: the mean of a less the mean of b."""
+    """Tested difference: mean of a minus mean of b."""
     n: int
     """Number of values."""
     method: str
@@ -54,9 +54,9 @@ class Significance(NamedTuple):
 def mcnemar(a: Values, b: Values, *, method: Method = "mid-p") -> Significance | Reason:
     """Test whether two systems are right equally often on the same items, two-sided.
 
-    Only the items on which they differ count. Mid-p counts the observed outcome half: nearer to
-    the stated level than the exact test, which is never above it. Items are taken as independent;
-    use sign_flip for grouped ones. Reason `no_difference` where the two agree on every item.
+    Only discordant items count. Mid-p counts the observed outcome half and is closer to the nominal
+    level than the exact test, which is conservative. Assumes independent items; use sign_flip for
+    grouped ones. Reason `no_difference` if both agree on every item.
 
     >>> print(mcnemar([1] * 12 + [0] * 8, [1] * 5 + [0] * 14 + [1], method="exact"))
     0.3, p = 0.0703 (mcnemar|exact)
@@ -81,9 +81,9 @@ def sign_flip(
     a: Values, b: Values, groups: Groups = None, *, alternative: Alternative = "two-sided",
     repeats: int = REPEATS, seed: int = 0,
 ) -> Significance | Reason:  # fmt: skip
-    """Test whether two systems score alike on the same items, by swapping them group by group.
+    """Test whether two systems score equally on the same items, by sign flips per group.
 
-    Exact where 2^groups is at most 20,000. Reason `no_difference` where all differences are 0.
+    Exact if 2^groups is at most 20,000. Reason `no_difference` if all differences are 0.
 
     >>> print(sign_flip([3.0, 4.0, 6.0, 7.0, 9.0], [2.0, 2.0, 3.0, 3.0, 4.0]))
     3, p = 0.0625 (sign_flip|exact)
@@ -97,16 +97,16 @@ def sign_flip(
     number, is_exact = len(sums), 2 ** len(sums) <= EXACT
     if is_exact:
         bits = np.arange(2**number)[:, None] >> np.arange(number) & 1
-        found = sums.sum() - 2 * (bits @ sums)
+        null = sums.sum() - 2 * (bits @ sums)
     else:
-        found = sums.sum() - 2 * np.concatenate(list(halves(sums, repeats, seed)))
-    p = share_beyond(found, float(sums.sum()), alternative, is_exact, float(np.abs(sums).sum()))
-    told = "exact" if is_exact else f"{repeats} draws"
-    return Significance(p, float(sums.sum() / len(left)), len(left), f"sign_flip|{told}")
+        null = sums.sum() - 2 * np.concatenate(list(halves(sums, repeats, seed)))
+    p = share_beyond(null, float(sums.sum()), alternative, is_exact, float(np.abs(sums).sum()))
+    method = "exact" if is_exact else f"{repeats} draws"
+    return Significance(p, float(sums.sum() / len(left)), len(left), f"sign_flip|{method}")
 
 
 def halves(sums: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield the total of each drawn half of the sums, so many draws that memory stays small."""
+    """Yield sums over random subsets, in batches of bounded memory."""
     random, width = np.random.default_rng(seed), -(-len(sums) // 8)
     rows = max(1, DRAWS_AT_ONCE // len(sums))
     for start in range(0, repeats, rows):
@@ -118,10 +118,9 @@ def permutation(
     a: Values, b: Values, groups_a: Groups = None, groups_b: Groups = None, *,
     alternative: Alternative = "two-sided", repeats: int = REPEATS, seed: int = 0,
 ) -> Significance | Reason:  # fmt: skip
-    """Test whether two different sets of items have the same mean, by dealing the groups anew.
+    """Test whether two different sets of items have the same mean, by permuting the groups.
 
-    Exact where there are at most 20,000 ways to deal them. Reason `no_difference` where all values
-    are equal.
+    Exact if there are at most 20,000 permutations. Reason `no_difference` if all values are equal.
 
     >>> print(permutation([5.0, 6.0, 7.0], [1.0, 2.0, 3.0]))
     4, p = 0.1 (permutation|exact)
@@ -136,28 +135,28 @@ def permutation(
     is_exact = comb(number, first) <= EXACT
     if is_exact:
         chosen = np.array(list(combinations(range(number), first)))
-        taken, size = sums[chosen].sum(axis=1), sizes[chosen].sum(axis=1)
+        total, size = sums[chosen].sum(axis=1), sizes[chosen].sum(axis=1)
     else:
         random, both = np.random.default_rng(seed), np.stack([sums, sizes], axis=1)
-        dealt = (both[random.permutation(number)[:first]].sum(axis=0) for _ in range(repeats))
-        taken, size = np.array(list(dealt)).T
-    found = taken / size - (sums.sum() - taken) / (sizes.sum() - size)
+        draws = (both[random.permutation(number)[:first]].sum(axis=0) for _ in range(repeats))
+        total, size = np.array(list(draws)).T
+    null = total / size - (sums.sum() - total) / (sizes.sum() - size)
     seen = float(left[0].sum() / left[1].sum() - right[0].sum() / right[1].sum())
-    p = share_beyond(found, seen, alternative, is_exact, float(np.abs(found).max()))
-    told = "exact" if is_exact else f"{repeats} draws"
-    return Significance(p, seen, len(a) + len(b), f"permutation|{told}")
+    p = share_beyond(null, seen, alternative, is_exact, float(np.abs(null).max()))
+    method = "exact" if is_exact else f"{repeats} draws"
+    return Significance(p, seen, len(a) + len(b), f"permutation|{method}")
 
 
 def share_beyond(
-    found: np.ndarray, seen: float, alternative: Alternative, is_exact: bool, scale: float
+    null: np.ndarray, seen: float, alternative: Alternative, is_exact: bool, scale: float
 ) -> float:
-    """Share of the outcomes at least as extreme as the one seen; drawn ones count it as one more.
+    """P-value: share of null outcomes at least as extreme; for random draws plus the observed one.
 
-    Two-sided p-values are twice the smaller tail, so that a skewed distribution errs on no side.
+    Two-sided p-values are twice the smaller tail, which is fair to skewed distributions.
     """
     slack = ROUNDING * scale
-    above, below = int((found >= seen - slack).sum()), int((found <= seen + slack).sum())
-    total = len(found) + (not is_exact)
+    above, below = int((null >= seen - slack).sum()), int((null <= seen + slack).sum())
+    total = len(null) + (not is_exact)
     greater, less = ((count + (not is_exact)) / total for count in (above, below))
     if alternative == "two-sided":
         return min(1.0, 2 * min(greater, less))
@@ -165,10 +164,10 @@ def share_beyond(
 
 
 def adjusted(p_values: Values, method: Adjustment = "holm") -> list[float]:
-    """P-values that may be held against one level although many comparisons were made.
+    """P-values adjusted for multiple comparisons.
 
-    `bonferroni` and `holm` keep the chance of any false finding (Holm's is never larger: prefer
-    it); `benjamini-hochberg` keeps the expected share of false ones among the findings.
+    `bonferroni` and `holm` control the family-wise error rate (prefer Holm's, which is more
+    powerful); `benjamini-hochberg` controls the false discovery rate.
 
     >>> [round(p, 3) for p in adjusted([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
@@ -181,11 +180,11 @@ def adjusted(p_values: Values, method: Adjustment = "holm") -> list[float]:
     if not number or p.min() < 0 or p.max() > 1:
         raise DataError("Expected p-values between 0 and 1; got none or others.")
     order = np.argsort(p, kind="stable")
-    ranks, found = np.arange(1, number + 1), np.empty(number)
+    ranks, result = np.arange(1, number + 1), np.empty(number)
     if method == "bonferroni":
         return np.minimum(1, p * number).tolist()
     if method == "holm":
-        found[order] = np.maximum.accumulate(p[order] * (number - ranks + 1))
+        result[order] = np.maximum.accumulate(p[order] * (number - ranks + 1))
     else:
-        found[order] = np.minimum.accumulate((p[order] * number / ranks)[::-1])[::-1]
-    return np.minimum(1, found).tolist()
+        result[order] = np.minimum.accumulate((p[order] * number / ranks)[::-1])[::-1]
+    return np.minimum(1, result).tolist()

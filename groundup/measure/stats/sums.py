@@ -1,19 +1,19 @@
-"""Functions of sums: intervals of kappa, alpha, error rates, BLEU and others made of summed counts.
+"""Functions of sums: intervals of kappa, alpha, error rates, BLEU and other functions of counts.
 
-Each item has a row of numbers, and the result is a function of the rows' sum. How much a row moves
-it, its influence, is the row times the function's slope; influences are to such a number what
-values are to a mean, so that grouping.py says what the groups are worth.
+Each item has a row of counts, and the result is a function of the rows' sum. A row's influence is
+the row times the function's gradient (delta method); influences play the role of values of a mean,
+so grouping.py gives their variance.
 
-    studentised   resampled groups, each resample measured in its own standard errors
-    weighed       random weights of the items, and one item more that was not seen
+    studentised   studentised bootstrap over groups
+    weighed       Bayesian bootstrap (random item weights) with one unseen item
 
-Where an item can say all or nothing, as of rare labels, resamples of what was seen never show what
-was not. Weights drawn from an exponential distribution with one unseen item, the worst for the
-lower and the best for the upper bound, give Clopper and Pearson's interval for a share, and the
-like of it for kappa and alpha.
+If single items can decide the result, as with rare labels, resampling never produces what was not
+observed. Exponential random weights with one unseen item, the worst for the lower and the best for
+the upper bound, give Clopper and Pearson's interval for a share, and its analogue for kappa and
+alpha.
 Source: Efron 1982, doi:10.1137/1.9781611970319 (influence); Rubin 1981,
 doi:10.1214/aos/1176345338 (random weights); Gaffke 2005, Mathematical Methods of Statistics 14
-(one value more at the limit).
+(one extra value at the limit).
 """
 
 from collections.abc import Callable
@@ -34,37 +34,37 @@ from .interval import (
 )
 
 STEP = 1e-4
-"""Part of a sum by which it is moved to find the slope."""
+"""Relative step of the numerical gradient."""
 
 Of = Callable[[np.ndarray], float | None]
 
 
 def slopes(of: Of, sums: np.ndarray) -> np.ndarray | None:
-    """How fast the function grows with each sum; None where it is undefined.
+    """Numerical gradient of the function at the sums; None if it is undefined.
 
-    From sums of 0 upwards only, and 0 if it is undefined there.
+    One-sided at sums of 0, and 0 if undefined there.
     """
-    found, usual = np.zeros(len(sums)), float(np.abs(sums).max())
-    for place, value in enumerate(sums):
+    gradient, usual = np.zeros(len(sums)), float(np.abs(sums).max())
+    for index, value in enumerate(sums):
         step = np.zeros(len(sums))
-        step[place] = STEP * (abs(value) or usual)
+        step[index] = STEP * (abs(value) or usual)
         up, down = of(sums + step), of(sums - step if value else sums)
         if up is not None and down is not None:
-            found[place] = (up - down) / (step[place] * (2 if value else 1))
+            gradient[index] = (up - down) / (step[index] * (2 if value else 1))
         elif value:
             return None
-    return found if np.isfinite(found).all() else None
+    return gradient if np.isfinite(gradient).all() else None
 
 
 def studentised(
     of: Of, rows: np.ndarray, masses: np.ndarray, codes: np.ndarray, *, confidence: float,
     repeats: int, seed: int,
 ) -> tuple[Bounds, Spread] | None:  # fmt: skip
-    """Bounds by resampled groups, at least Student's where groups are uneven; None without them.
+    """Studentised bounds, at least Student's if groups are uneven; None if undefined.
 
     rows    (N, counts)
-    masses  (N,) what a row weighs, such as the words of its reference
-    codes   (N,) place of each row's group; there are two groups or more
+    masses  (N,) weight of a row, such as the number of words of its reference
+    codes   (N,) index of each row's group, of at least two groups
     """
     sums = np.stack([np.bincount(codes, column) for column in rows.T], axis=1)
     weights, estimate = np.bincount(codes, masses) / masses.sum(), of(rows.sum(axis=0))
@@ -101,11 +101,11 @@ def weighed(
     of: Of, rows: np.ndarray, unseen: np.ndarray, codes: np.ndarray, *, confidence: float,
     repeats: int,
 ) -> Interval | None:  # fmt: skip
-    """Interval by random weights of the items and one that was not seen; None where undefined.
+    """Bayesian-bootstrap interval with one unseen item; None if undefined.
 
     rows    (N, counts)
-    unseen  (M, counts) items that might have been; the worst and the best are taken
-    codes   (N,) place of each item's group; there are two groups or more
+    unseen  (M, counts) possible unseen items, of which the worst and the best are used
+    codes   (N,) index of each item's group, of at least two groups
     """
     estimate, slope = of(rows.sum(axis=0)), slopes(of, rows.sum(axis=0))
     if estimate is None or slope is None:

@@ -1,12 +1,12 @@
-"""BLEU: how many of the answer's runs of one to four tokens the references have.
+"""BLEU: clipped n-gram precision of the answer with a brevity penalty.
 
     BLEU = 100 · brevity · exp(mean over n of log precision_n)
     brevity = 1 if the answer is at least as long as the reference, else exp(1 - reference / answer)
 
-precision_n is the share of the answer's n-grams that a reference has, each counted at most as often
-as the reference that has it most often. Precisions multiply, so one order without a match makes
-the score 0: over a corpus that is rare, in one sentence it is the rule. Hence smoothing, and
-`sentence`, which leaves out orders that the answer is too short to have.
+precision_n is the share of the answer's n-grams that occur in a reference, clipped to the maximum
+count in any reference. Precisions multiply, so one order without a match makes the score 0: rare
+for a corpus, common for a sentence. Hence smoothing, and `sentence`, which omits orders longer than
+the answer.
 Source: Papineni et al. 2002, doi:10.3115/1073083.1073135; Chen and Cherry 2014 (smoothing). Equal
 to sacrebleu, see docs/agreement.md.
 """
@@ -28,7 +28,7 @@ SMOOTHING_VALUE: dict[Smoothing, float] = {"none": 0.0, "floor": 0.1, "add-k": 1
 
 
 class Bleu(Config):
-    """BLEU with everything that moves it; scores lie between 0 and 100.
+    """BLEU with all settings that affect it; scores lie between 0 and 100.
 
     >>> bleu = Bleu()
     >>> round(bleu.sentence("the cat sat on the mat", ["the cat sat on a mat"]), 2)
@@ -38,22 +38,22 @@ class Bleu(Config):
     """
 
     tokeniser: TokeniserName = "13a"
-    """How texts are cut into tokens."""
+    """How texts are tokenised."""
     lowercase: bool = False
     """Whether case is ignored."""
     smoothing: Smoothing = "exp"
-    """What an order without a match counts: `exp` halves from one such order to the next, `floor`
-    takes a small number of matches, `add-k` adds to all orders above one, `none` makes BLEU 0."""
+    """Treatment of orders without a match: `exp` halves with each such order, `floor` assumes a
+    small number of matches, `add-k` adds to all orders above one, `none` makes BLEU 0."""
     smoothing_value: float | None = Field(default=None, gt=0, le=1e6)
-    """What `floor` (0.1) or `add-k` (1) adds; None is the usual value in brackets."""
+    """Amount for `floor` (default 0.1) or `add-k` (default 1)."""
     order: int = Field(default=4, ge=1, le=16)
-    """Longest run of tokens."""
+    """Maximum n-gram order."""
     effective_order: bool = False
-    """Leave out orders that the answer is too short for; `sentence` always does."""
+    """Omit orders longer than the answer; `sentence` always does."""
 
     @property
     def signature(self) -> str:
-        """Everything that moves the number."""
+        """All settings that affect the score."""
         value = "" if self.smoothing in ("none", "exp") else f"[{self.added:g}]"
         return (
             f"bleu|tokeniser:{self.tokeniser}|case:{'lower' if self.lowercase else 'mixed'}"
@@ -64,7 +64,7 @@ class Bleu(Config):
 
     @property
     def added(self) -> float:
-        """The smoothing's number."""
+        """The smoothing amount."""
         usual = SMOOTHING_VALUE[self.smoothing]
         return usual if self.smoothing_value is None else self.smoothing_value
 
@@ -75,37 +75,37 @@ class Bleu(Config):
     def counts(self, candidate: str, references: Sequence[str]) -> tuple[int, ...] | Reason:
         """(tokens, reference tokens, matches of order 1 … N, n-grams of order 1 … N).
 
-        The reference's length is that of the one nearest to the answer's, the shorter of two.
+        The reference length is the one closest to the answer's, the shorter of two.
         """
         if missing := no_reference("BLEU", references):
             return missing
-        tokens, known = self.tokens(candidate), [self.tokens(text) for text in references]
-        nearest = min(map(len, known), key=lambda length: (abs(length - len(tokens)), length))
+        tokens, expected = self.tokens(candidate), [self.tokens(text) for text in references]
+        nearest = min(map(len, expected), key=lambda length: (abs(length - len(tokens)), length))
         orders = range(1, self.order + 1)
-        matches = [clipped_matches(tokens, known, n) for n in orders]
+        matches = [clipped_matches(tokens, expected, n) for n in orders]
         return (len(tokens), nearest, *matches, *(max(0, len(tokens) - n + 1) for n in orders))
 
     def of(self, counts: Sequence[float]) -> float | Reason:
-        """BLEU of counts or of sums of them; Reason `empty_reference` if no token was asked."""
-        length, asked = counts[:2]
-        matches, found = list(counts[2 : 2 + self.order]), list(counts[2 + self.order :])
-        if not asked and not any(matches):
+        """BLEU of counts or of their sums; Reason `empty_reference` if the reference is empty."""
+        length, reference = counts[:2]
+        matches, totals = list(counts[2 : 2 + self.order]), list(counts[2 + self.order :])
+        if not reference and not any(matches):
             return Reason("empty_reference", "The nearest reference has no token to match.")
         if not any(matches):
             return 0.0
-        logs = self.log_precisions(matches, found)
+        logs = self.log_precisions(matches, totals)
         if len(logs) < self.order and not self.effective_order or None in logs:
             return 0.0
-        brevity = 1.0 if length >= asked else exp(1 - asked / length)
+        brevity = 1.0 if length >= reference else exp(1 - reference / length)
         return brevity * exp(sum(value for value in logs if value is not None) / len(logs))
 
     def log_precisions(
-        self, matches: Sequence[float], found: Sequence[float]
+        self, matches: Sequence[float], totals: Sequence[float]
     ) -> list[float | None]:
         """log(100 · precision) of each order that the answer has; None stands for log 0."""
         logs: list[float | None] = []
         halved = 1
-        for n, (hit, total) in enumerate(zip(matches, found, strict=True)):
+        for n, (hit, total) in enumerate(zip(matches, totals, strict=True)):
             if self.smoothing == "add-k" and n > 0:
                 hit, total = hit + self.added, total + self.added
             if not total:
@@ -121,22 +121,22 @@ class Bleu(Config):
         return logs
 
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
-        """BLEU of one answer, only of the orders that it is long enough for.
+        """BLEU of one answer, with effective order.
 
         >>> Bleu().sentence("yes", ["yes"]), Bleu().sentence("", ["yes"])
         (100.00000000000004, 0.0)
         """
-        found = self.counts(candidate, references)
-        return found if isinstance(found, Reason) else self.for_sentences().of(found)
+        counts = self.counts(candidate, references)
+        return counts if isinstance(counts, Reason) else self.for_sentences().of(counts)
 
     def for_sentences(self) -> "Bleu":
-        """The same with effective order."""
+        """A copy with effective order."""
         return self if self.effective_order else self.model_copy(update={"effective_order": True})
 
 
 def clipped_matches(tokens: list[str], references: Sequence[list[str]], n: int) -> int:
-    """N-grams of the answer that the references have, each at most as often as one of them."""
-    found, known = Counter(ngrams(tokens, n)), Counter(ngrams(references[0], n))
+    """Clipped n-gram matches: each counts at most as often as in one reference."""
+    counts, limits = Counter(ngrams(tokens, n)), Counter(ngrams(references[0], n))
     for others in references[1:]:
-        known |= Counter(ngrams(others, n))
-    return sum(min(count, known[gram]) for gram, count in found.items() if gram in known)
+        limits |= Counter(ngrams(others, n))
+    return sum(min(count, limits[gram]) for gram, count in counts.items() if gram in limits)

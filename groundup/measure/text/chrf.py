@@ -1,8 +1,8 @@
-"""chrF: F-score of runs of one to six characters; chrF++ adds runs of one and two words.
+"""chrF: character n-gram F-score (orders 1 to 6); chrF++ adds word unigrams and bigrams.
 
     F = (1 + β²) · P · R / (β² · P + R)        P, R: means over the orders that both texts have
 
-White space is left out, so it needs no tokeniser and forgives inflection; it serves languages where
+White space is ignored, so it needs no tokeniser and tolerates inflection; it suits languages where
 BLEU's words are too coarse. β = 2 weighs recall twice.
 Source: Popović 2015, doi:10.18653/v1/W15-3049; 2017, doi:10.18653/v1/W17-4770. Equal to sacrebleu,
 see docs/agreement.md.
@@ -21,7 +21,7 @@ TINY = 1e-16
 
 
 class Chrf(Config):
-    """chrF with everything that moves it; scores lie between 0 and 100.
+    """chrF with all settings that affect it; scores lie between 0 and 100.
 
     >>> round(Chrf().sentence("the cats sat", ["the cat sat"]), 2)
     74.78
@@ -30,22 +30,22 @@ class Chrf(Config):
     """
 
     character_order: int = Field(default=6, ge=1, le=64)
-    """Longest run of characters."""
+    """Maximum character n-gram order."""
     word_order: int = Field(default=0, ge=0, le=16)
-    """Longest run of words; 0 is chrF, 2 is chrF++."""
+    """Maximum word n-gram order; 0 is chrF, 2 is chrF++."""
     beta: float = Field(default=2, gt=0, le=1e6)
-    """How many times as much recall weighs as precision."""
+    """Weight of recall relative to precision."""
     lowercase: bool = False
     """Whether case is ignored."""
     whitespace: bool = False
-    """Whether runs of characters hold white space."""
+    """Whether character n-grams include white space."""
     smoothing: bool = False
     """Mean of the orders' F-scores, orders without n-grams at almost zero (chrF++.py, Moses, NLTK);
     otherwise F of mean precision and recall over the orders that both texts have."""
 
     @property
     def signature(self) -> str:
-        """Everything that moves the number."""
+        """All settings that affect the score."""
         return (
             f"chrf|characters:{self.character_order}|words:{self.word_order}|beta:{self.beta:g}"
             f"|case:{'lower' if self.lowercase else 'mixed'}"
@@ -69,27 +69,27 @@ class Chrf(Config):
         """(n-grams of the answer, of the best reference, of both) for each order in turn."""
         if missing := no_reference("chrF", references):
             return missing
-        found = list(self.bags(candidate))
-        rows = [count_row(found, self.bags(text)) for text in references]
+        bags = list(self.bags(candidate))
+        rows = [count_row(bags, self.bags(text)) for text in references]
         return max(rows, key=self.f_score) if len(rows) > 1 else rows[0]
 
     def of(self, counts: Sequence[float]) -> float | Reason:
-        """chrF of counts or of their sums; Reason `empty_reference` if there was nothing to hit."""
+        """chrF of counts or of their sums; Reason `empty_reference` if the reference is empty."""
         if not any(counts[1::3]):
             return Reason("empty_reference", "The references have no character to compare with.")
         return self.f_score(counts)
 
     def f_score(self, counts: Sequence[float]) -> float:
-        """The F-score in percent; 0 where nothing can match."""
+        """The F-score in percent; 0 if nothing can match."""
         weight, orders = self.beta**2, self.character_order + self.word_order
         smoothed = precisions = recalls = 0.0
         shared = 0
-        for found, asked, both in zip(counts[::3], counts[1::3], counts[2::3], strict=True):
-            precision = both / found if found > 0 else TINY
-            recall = both / asked if asked > 0 else TINY
+        for total, expected, both in zip(counts[::3], counts[1::3], counts[2::3], strict=True):
+            precision = both / total if total > 0 else TINY
+            recall = both / expected if expected > 0 else TINY
             below = weight * precision + recall
             smoothed += (1 + weight) * precision * recall / below if below > 0 else TINY
-            if found > 0 and asked > 0:
+            if total > 0 and expected > 0:
                 precisions, recalls, shared = precisions + precision, recalls + recall, shared + 1
         if self.smoothing:
             return 100 * smoothed / orders
@@ -100,31 +100,31 @@ class Chrf(Config):
 
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
         """chrF of one answer."""
-        found = self.counts(candidate, references)
-        return found if isinstance(found, Reason) else self.of(found)
+        counts = self.counts(candidate, references)
+        return counts if isinstance(counts, Reason) else self.of(counts)
 
 
-def count_row(found: Sequence[Counter], known: Iterator[Counter]) -> tuple[int, ...]:
-    """The row of one reference; the answer's n-grams count only where the reference has any."""
+def count_row(answer: Sequence[Counter], reference: Iterator[Counter]) -> tuple[int, ...]:
+    """Counts against one reference; orders that the reference lacks count 0 for the answer."""
     row: list[int] = []
-    for left, right in zip(found, known, strict=True):
+    for left, right in zip(answer, reference, strict=True):
         both = sum([min(count, right[gram]) for gram, count in left.items() if gram in right])
         row += (left.total() if right else 0, right.total(), both)
     return tuple(row)
 
 
 def marks_apart(text: str) -> list[str]:
-    """Words at white space, with one mark at the end, or else at the start, taken off.
+    """Split at white space, and split off one final or else one initial punctuation mark.
 
     >>> marks_apart('(so) "it" goes.')
     ['(so', ')', '"it', '"', 'goes', '.']
     """
-    found: list[str] = []
+    tokens: list[str] = []
     for word in text.split():
         if len(word) > 1 and word[-1] in PUNCTUATION:
-            found += (word[:-1], word[-1])
+            tokens += (word[:-1], word[-1])
         elif len(word) > 1 and word[0] in PUNCTUATION:
-            found += (word[0], word[1:])
+            tokens += (word[0], word[1:])
         else:
-            found.append(word)
-    return found
+            tokens.append(word)
+    return tokens

@@ -1,8 +1,8 @@
-"""Scores of a whole corpus, from sums of counts, with intervals.
+"""Corpus-level scores from sums of counts, with intervals.
 
-BLEU, chrF, error rates and TER of a corpus are no means of its sentences' scores: counts are summed
-first. Each of these measures gives the counts of one answer as a flat row of integers and the score
-of a sum of rows, so that one bootstrap serves them all, and rows can be kept and added later.
+Corpus BLEU, chrF, error rates and TER are not means of sentence scores: counts are summed first.
+Each metric returns the counts of one answer as a flat row and the score of a sum of rows, so that
+one bootstrap serves them all, and rows can be stored and added later.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,15 +21,15 @@ from ..stats.sums import studentised
 
 @runtime_checkable
 class CorpusMeasure(Protocol):
-    """A measure whose corpus score is a function of sums: Bleu, Chrf, ErrorRate, Ter."""
+    """A metric whose corpus score is a function of summed counts: Bleu, Chrf, ErrorRate, Ter."""
 
     @property
     def signature(self) -> str:
-        """Everything that moves the number."""
+        """All settings that affect the score."""
         ...
 
     def counts(self, candidate: str, references: Sequence[str]) -> Sequence[float] | Reason:
-        """One answer's row; a Reason if it cannot be counted."""
+        """One answer's row of counts; a Reason if it cannot be counted."""
         ...
 
     def of(self, counts: Sequence[float]) -> float | Reason:
@@ -39,7 +39,7 @@ class CorpusMeasure(Protocol):
 
 @runtime_checkable
 class Limited(Protocol):
-    """A measure whose score is a mean of its answers' scores, weighted by length, within limits."""
+    """A metric whose score is a length-weighted mean of its answers' scores, within limits."""
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -48,40 +48,40 @@ class Limited(Protocol):
 
 
 class CorpusRows(NamedTuple):
-    """What a corpus score is made of."""
+    """Counts of all answers of a corpus."""
 
     rows: np.ndarray
     """float64 (answers that can be counted, counts)."""
     places: tuple[int, ...]
-    """Place of each row's answer in what was given."""
+    """Index of each row's answer in the input."""
     undefined: dict[int, Reason]
-    """Why the other answers have no row, by place."""
+    """Why the other answers have no row, by index."""
 
 
 def corpus_rows(
     measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
 ) -> CorpusRows:
-    """Count every answer beside its references.
+    """Count every answer against its references.
 
-    `references[i]` are those of `candidates[i]` (sacrebleu wants them the other way round).
-    Raises DataError if there are more of one than of the other, or if references are a bare text.
+    `references[i]` are those of `candidates[i]` (sacrebleu uses the transposed layout).
+    Raises DataError if the lengths differ, or if references are a single string.
     """
     if len(candidates) != len(references):
         raise DataError(
             f"{len(candidates)} answers need as many lists of references; got {len(references)}."
         )
     pairs = zip(candidates, references, strict=True)
-    found = [measure.counts(text, known) for text, known in pairs]
-    kept = {place: row for place, row in enumerate(found) if not isinstance(row, Reason)}
-    undefined = {place: row for place, row in enumerate(found) if isinstance(row, Reason)}
-    rows = np.array(list(kept.values()), dtype=np.float64)
-    return CorpusRows(rows, tuple(kept), undefined)
+    results = list(enumerate(measure.counts(text, expected) for text, expected in pairs))
+    counted = {index: row for index, row in results if not isinstance(row, Reason)}
+    undefined = {index: row for index, row in results if isinstance(row, Reason)}
+    rows = np.array(list(counted.values()), dtype=np.float64)
+    return CorpusRows(rows, tuple(counted), undefined)
 
 
 def corpus_score(
     measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
 ) -> float | Reason:
-    """The score of a corpus; answers that cannot be counted are left out (see corpus_rows).
+    """The score of a corpus, without answers that cannot be counted (see corpus_rows).
 
     >>> from groundup.measure.text.error_rate import ErrorRate
     >>> corpus_score(ErrorRate(), ["a b", "c"], [["a b c"], ["d"]])          # 2 edits of 4 words
@@ -93,7 +93,7 @@ def corpus_score(
 def score_of_rows(
     measure: CorpusMeasure, rows: Iterable[Sequence[float] | np.ndarray]
 ) -> float | Reason:
-    """The score of rows that were counted before, such as those of several runs."""
+    """The score of previously counted rows, such as those of several runs."""
     table = np.asarray(list(rows), dtype=np.float64)
     if not table.size:
         return Reason("no_samples", "No answer could be counted, so the corpus has no score.")
@@ -104,11 +104,11 @@ def corpus_interval(
     measure: CorpusMeasure, rows: np.ndarray, groups: Groups = None, *,
     confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
 ) -> Interval | Reason:  # fmt: skip
-    """The corpus score with a bootstrap interval; rows of one group are drawn together.
+    """The corpus score with a bootstrap interval; rows of one group are resampled together.
 
-    Studentised, at least Student's bounds where groups are of uneven size, and with room for
-    answers that were not seen where the measure has `limits`; see stats/sums.py. Percentiles where
-    the score has no slope. A Reason as `redrawn` gives it.
+    Studentised, at least Student's bounds if groups have uneven size, and with an allowance for
+    unseen answers if the metric has `limits`; see stats/sums.py. Falls back to percentiles if the
+    score has no gradient. Returns the same Reasons as `redrawn`.
 
     >>> from groundup.measure.text.error_rate import ErrorRate
     >>> print(corpus_interval(ErrorRate(), np.array([[1, 0, 0, 4], [0, 1, 0, 4], [1, 0, 1, 4]])))
@@ -126,24 +126,24 @@ def corpus_interval(
         return score if isinstance(score, float) and isfinite(score) else None
 
     number = int(codes.max()) + 1
-    found = None if number < 2 else studentised(
+    result = None if number < 2 else studentised(
         of, table, masses, codes, confidence=confidence, repeats=repeats, seed=seed
     )  # fmt: skip
-    if found is None:
+    if result is None:
         sums = sum_by_group(table, groups)
         return redrawn(
             estimate, lambda counts: [measure.of(row) for row in (counts @ sums).tolist()],
             len(rows), number, confidence=confidence, repeats=repeats, seed=seed,
         )  # fmt: skip
-    bounds, spread = found
+    bounds, spread = result
     degrees = spread.degrees if spread.is_uneven else 0.0
     if isinstance(measure, Limited):
         scores = [measure.of(row) for row in sum_by_group(table, groups).tolist()]
-        known = np.array([score if isinstance(score, float) else 0.0 for score in scores])
+        means = np.array([score if isinstance(score, float) else 0.0 for score in scores])
         by_group = np.bincount(codes, masses)
-        limits = (measure.limits[0], max(measure.limits[1], float(known.max())))
-        wide = with_unseen(known * by_group, by_group, tail_of(confidence), limits)
-        low = min(bounds.low, estimate + wide.low - float(known @ by_group / by_group.sum()))
+        limits = (measure.limits[0], max(measure.limits[1], float(means.max())))
+        wide = with_unseen(means * by_group, by_group, tail_of(confidence), limits)
+        low = min(bounds.low, estimate + wide.low - float(means @ by_group / by_group.sum()))
         bounds = bounds.around(low, wide.high)
         bounds = bounds._replace(low=max(bounds.low, limits[0]))
     return Interval(estimate, *bounds, confidence, len(rows), number, degrees=degrees)
@@ -153,21 +153,21 @@ def redrawn(
     estimate: float, scores: Callable[[np.ndarray], Sequence[float | Reason | None]],
     samples: int, groups: int, *, confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
 ) -> Interval | Reason:  # fmt: skip
-    """A corpus score with percentiles of the scores of redrawn corpora.
+    """A corpus score with an expanded percentile bootstrap interval (see stats/interval.py).
 
-    scores   of corpora in which each group counts so often, float64 (corpora, groups)
-    samples  how many the corpus has
-    groups   how many are redrawn
+    scores   maps draw counts of the groups, float64 (corpora, groups), to corpus scores
+    samples  number of samples in the corpus
+    groups   number of groups to resample
 
-    The percentiles are taken where stats/interval.py says. A Reason `no_interval` if a redrawn
-    corpus has no finite score, `too_few_groups` if there are fewer than two.
+    A Reason `no_interval` if a resampled corpus has no finite score, `too_few_groups` if there are
+    fewer than two.
     """
     check_draws(repeats, seed, tail_of(confidence))
     if groups < 2:
         return Reason("too_few_groups", f"An interval needs at least 2 groups; got {groups}.")
-    found = [score for counts in resamples(groups, repeats, seed) for score in scores(counts)]
-    defined = [score for score in found if isinstance(score, float) and isfinite(score)]
-    if lost := len(found) - len(defined):
+    results = [score for counts in resamples(groups, repeats, seed) for score in scores(counts)]
+    defined = [score for score in results if isinstance(score, float) and isfinite(score)]
+    if lost := len(results) - len(defined):
         return Reason("no_interval", f"{lost} of {repeats} redrawn corpora have no score.")
     tail = tail_share(confidence, groups)
     low, high = np.quantile(defined, [tail, 1 - tail])
@@ -183,6 +183,6 @@ def sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
         raise DataError(f"{len(table)} rows need as many groups; got {len(groups)}.")
     names = list(dict.fromkeys(groups))
     sums = np.zeros((len(names), table.shape[1]))
-    place = {name: i for i, name in enumerate(names)}
-    np.add.at(sums, [place[name] for name in groups], table)
+    index = {name: i for i, name in enumerate(names)}
+    np.add.at(sums, [index[name] for name in groups], table)
     return sums

@@ -1,9 +1,9 @@
-"""How much a model's answers differ: a model that always says the same can score well by chance.
+"""Diversity of a model's answers: a model that always answers the same can score well by chance.
 
-    distinct     share of all runs of n words that are different ones; falls with more text
-    self_bleu    mean BLEU of each answer beside all others; 100 is always the same
+    distinct     distinct n-grams / all n-grams; falls with more text
+    self_bleu    mean BLEU of each answer against all others; 100 means all are equal
 
-Compare only samples of the same number and about the same length: both measures depend on these.
+Compare only sets of equal number and similar length: both metrics depend on these.
 Source: Li et al. 2016, arXiv:1510.03055; Zhu et al. 2018, arXiv:1802.01886.
 """
 
@@ -19,7 +19,7 @@ from .units import ngrams
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> float | Reason:
-    """Different runs of n lower-case words over all of them, 0 to 1.
+    """distinct-n: number of distinct n-grams of lower-case words over all n-grams, 0 to 1.
 
     >>> distinct(["a b c", "a b d"])
     0.75
@@ -33,8 +33,8 @@ def distinct(texts: Sequence[str], n: int = 2) -> float | Reason:
 def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
     """Mean sentence BLEU of each text with all others as references.
 
-    Each n-gram's highest and second highest count over the texts is enough to leave one text out,
-    so the time grows with the texts, not with their pairs.
+    Each n-gram's highest and second highest count over the texts suffice to leave one text out, so
+    the time is linear in the number of texts.
 
     >>> round(self_bleu(["the cat sat on it", "the cat sat on it", "a dog ran off now"]), 1)
     66.7
@@ -50,8 +50,8 @@ def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
     total = 0.0
     for words, bag in zip(tokens, bags, strict=True):
         matches = [clipped(gram, first, second) for gram in bag]
-        found = [gram.total() for gram in bag]
-        score = bleu.of((len(words), nearest_other(lengths, len(words)), *matches, *found))
+        totals = [gram.total() for gram in bag]
+        score = bleu.of((len(words), nearest_other(lengths, len(words)), *matches, *totals))
         if isinstance(score, Reason):
             return score
         total += score
@@ -59,7 +59,7 @@ def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
 
 
 def highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
-    """Of every n-gram the highest count in a text, and the highest in any other text."""
+    """For every n-gram the highest count in one text, and the highest in any other text."""
     first, second = Counter(), Counter()
     for bag in bags:
         for gram, count in bag.items():
@@ -71,8 +71,8 @@ def highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
 
 
 def clipped(bag: Counter, first: Counter, second: Counter) -> int:
-    """Matches of a text's n-grams with all other texts."""
-    # Where this text has the highest count itself, the others have at most the second.
+    """Clipped matches of a text's n-grams with all other texts."""
+    # If this text has the highest count itself, the others have at most the second.
     return sum(
         min(count, second[gram] if count == first[gram] else first[gram])
         for gram, count in bag.items()
@@ -80,7 +80,7 @@ def clipped(bag: Counter, first: Counter, second: Counter) -> int:
 
 
 def nearest_other(lengths: Sequence[int], length: int) -> int:
-    """The other text's length nearest to this one's, the shorter of two; `lengths` are sorted."""
-    place = bisect_left(lengths, length)
-    others = [*lengths[max(0, place - 1) : place], *lengths[place + 1 : place + 2]]
+    """Length of the other text closest in length, the shorter of two; `lengths` are sorted."""
+    index = bisect_left(lengths, length)
+    others = [*lengths[max(0, index - 1) : index], *lengths[index + 1 : index + 2]]
     return min(others, key=lambda other: (abs(other - length), other))

@@ -1,11 +1,11 @@
-"""Distances between texts: how many edits lie between an answer and its reference.
+"""Edit distances between texts.
 
-    levenshtein   insert, delete, replace            subsequence_length   longest in common
-    osa           these, and swap two neighbours     indel                insert, delete
-    hamming       replace                            jaro_winkler         shared letters nearby
+    levenshtein   insert, delete, replace              subsequence_length   longest common
+    osa           these, and adjacent transpositions   indel                insert, delete
+    hamming       replace                              jaro_winkler         shared letters nearby
 
-Each takes two strings (units are code points) or two lists of units; see units.py for what can be
-a unit. Where rapidfuzz is installed it does the work of some; results are equal by test.
+Each takes two strings (units are code points) or two lists of units; see units.py. rapidfuzz is
+used for some if installed; tests check that results are equal.
 """
 
 from collections import deque
@@ -24,15 +24,15 @@ except ImportError:
     rapidfuzz = rapidfuzz_osa = None
 
 CELLS = 10**10
-"""Largest table that is walked through: 100,000 words with as many, some seconds."""
+"""Largest table to compute: 100,000 by 100,000 words, some seconds."""
 State = TypeVar("State")
 
 
 class Table(Generic[State]):
-    """Columns of a table that are read backwards, of which √n are kept and √n known at a time.
+    """Dynamic-programming columns for backtracking, with √n checkpoints and √n cached columns.
 
-    Each other one is computed anew from the last kept before it: twice the time, and memory for
-    2√n columns. So 50,000 words with 50,000 take some megabytes, not more than one gigabyte.
+    Other columns are recomputed from the previous checkpoint: twice the time, and memory for 2√n
+    columns. 50,000 by 50,000 words take some megabytes instead of more than one gigabyte.
 
     Raises CapacityError for a table of more than CELLS cells.
     """
@@ -41,7 +41,7 @@ class Table(Generic[State]):
         self, rows: int, units: Sequence[str],
         compute: Callable[[Sequence[str], State | None], Iterator[State]],
     ) -> None:  # fmt: skip
-        """Walk through once, to keep what the walk back starts from."""
+        """Compute all columns once, storing the checkpoints."""
         if rows * len(units) > CELLS:
             raise CapacityError(
                 f"Aligning {rows} with {len(units)} units takes a table of more than {CELLS:.0e} "
@@ -54,20 +54,20 @@ class Table(Generic[State]):
             self.kept.append(last[0])
         self.known: dict[int, list[State]] = {}
 
-    def __getitem__(self, place: int) -> State:
-        """The column of the unit at a place."""
-        block, within = divmod(place, self.size)
+    def __getitem__(self, index: int) -> State:
+        """The column of the unit at an index."""
+        block, offset = divmod(index, self.size)
         if block not in self.known:
-            if len(self.known) == 2:  # neighbours are read in turn where two blocks meet
+            if len(self.known) == 2:  # at a boundary, adjacent columns of two blocks alternate
                 del self.known[max(self.known)]
             start = block * self.size
-            found = self.compute(self.units[start : start + self.size], self.kept[block])
-            self.known[block] = list(found)
-        return self.known[block][within]
+            columns = self.compute(self.units[start : start + self.size], self.kept[block])
+            self.known[block] = list(columns)
+        return self.known[block][offset]
 
 
 def reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
-    """Fewest edits that turn `a` into `b`, by the recurrence as it stands in textbooks.
+    """Levenshtein distance by the textbook recurrence.
 
     distance[i][j] = min(distance[i-1][j] + 1,                     delete a[i]
                          distance[i][j-1] + 1,                     insert b[j]
@@ -89,7 +89,7 @@ def reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
-    """Fewest edits that turn `a` into `b`; by rapidfuzz where it is installed, equal by test.
+    """Minimum number of edits that turn `a` into `b`.
 
     >>> levenshtein("flaw", "lawn"), levenshtein(["a", "b"], ["b"])
     (2, 1)
@@ -98,9 +98,9 @@ def levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def bitwise_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
-    """The same by whole columns: all of `a` stands in the bits of one integer.
+    """Bit-parallel Levenshtein distance: one column per step, as the bits of one integer.
 
-    The distance at the foot of the table moves by one or not at all from column to column.
+    The distance in the last row changes by at most one from column to column.
 
     >>> bitwise_levenshtein("kitten", "sitting")
     3
@@ -114,16 +114,16 @@ def bitwise_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 class Column(NamedTuple):
-    """Differences between neighbouring cells of one column of the table; bit i is row i + 1."""
+    """Differences between adjacent cells of one column of the table; bit i is row i + 1."""
 
     up: int
     """Rows that are one more than the row above."""
     down: int
     """Rows that are one less than the row above."""
     grows: int
-    """Rows that are one more than in the column before."""
+    """Rows that are one more than in the previous column."""
     shrinks: int
-    """Rows that are one less than in the column before."""
+    """Rows that are one less than in the previous column."""
 
 
 def columns(
@@ -132,11 +132,11 @@ def columns(
 ) -> Iterator[Column]:  # fmt: skip
     """Yield the columns of the table of `a` (rows) and `b` (columns), one for each unit of `b`.
 
-    where  places(a), if known
-    after  the column before the first, if that is not the table's edge
+    where  places(a), if already computed
+    after  the previous column; default: the table's edge
 
-    A carry of an addition walks down the diagonal of matches, so that one column costs a handful
-    of operations on integers of len(a) bits.
+    The carry of an addition propagates along the diagonal of matches, so one column costs a few
+    operations on integers of len(a) bits.
     Source: Myers 1999, doi:10.1145/316542.316550, as Hyyrö 2003 states it.
     """
     everywhere, where = (1 << len(a)) - 1, places(a) if where is None else where
@@ -152,17 +152,17 @@ def columns(
 
 
 def places(a: Sequence[str]) -> dict[str, int]:
-    """For each unit of `a` an integer whose bits are the places where it stands."""
-    found: dict[str, int] = {}
-    for place, unit in enumerate(a):
-        found[unit] = found.get(unit, 0) | 1 << place
-    return found
+    """For each unit of `a` an integer whose bits are its positions."""
+    masks: dict[str, int] = {}
+    for position, unit in enumerate(a):
+        masks[unit] = masks.get(unit, 0) | 1 << position
+    return masks
 
 
 def osa(a: Sequence[str], b: Sequence[str]) -> int:
-    """Fewest edits where swapping two neighbours is one edit too, none edited twice.
+    """Optimal string alignment: Levenshtein with adjacent transpositions, none edited twice.
 
-    Known as optimal string alignment, the restricted Damerau-Levenshtein distance.
+    Also known as the restricted Damerau-Levenshtein distance.
     Source: Damerau 1964, doi:10.1145/363958.363994.
 
     >>> osa("form", "from"), levenshtein("form", "from")
@@ -172,7 +172,7 @@ def osa(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def reference_osa(a: Sequence[str], b: Sequence[str]) -> int:
-    """`osa` by its recurrence: Levenshtein's, and two rows up for a swap."""
+    """`osa` by its recurrence: Levenshtein's, and two rows up for a transposition."""
     before, above = [0] * (len(b) + 1), list(range(len(b) + 1))
     for i, left in enumerate(a, start=1):
         row = [i]
@@ -186,7 +186,7 @@ def reference_osa(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def hamming(a: Sequence[str], b: Sequence[str]) -> int:
-    """Number of places where two sequences of equal length differ.
+    """Number of positions where two sequences of equal length differ.
 
     Raises DataError if the lengths differ: the distance is not defined then.
 
@@ -199,10 +199,10 @@ def hamming(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def jaro(a: Sequence[str], b: Sequence[str]) -> float:
-    """Share of units that both have at about the same place, less for those out of order; 0 to 1.
+    """Jaro similarity: units shared at nearby positions, reduced for transpositions; 0 to 1.
 
     (m / |a| + m / |b| + (m - t) / m) / 3, where m units match within half the longer length and
-    t is half the number of those that stand in another order.
+    t is half the number of matched units in a different order.
     Source: Jaro 1989, doi:10.1080/01621459.1989.10478785.
 
     >>> round(jaro("martha", "marhta"), 4)
@@ -214,25 +214,25 @@ def jaro(a: Sequence[str], b: Sequence[str]) -> float:
     free: dict[str, deque[int]] = {}
     for j, unit in enumerate(b):
         free.setdefault(unit, deque()).append(j)
-    left, taken = [], []
+    left, matches = [], []
     for i, unit in enumerate(a):
         nearby = free.get(unit, deque())
         while nearby and nearby[0] < i - reach:
             nearby.popleft()
         if nearby and nearby[0] <= i + reach:
             left.append(unit)
-            taken.append(nearby.popleft())
+            matches.append(nearby.popleft())
     if not left:
         return 0.0
-    swaps = sum(unit != b[j] for unit, j in zip(left, sorted(taken), strict=True)) // 2
+    swaps = sum(unit != b[j] for unit, j in zip(left, sorted(matches), strict=True)) // 2
     matched = len(left)
     return (matched / len(a) + matched / len(b) + (matched - swaps) / matched) / 3
 
 
 def jaro_winkler(a: Sequence[str], b: Sequence[str], prefix_weight: float = 0.1) -> float:
-    """`jaro`, raised for up to four equal units at the start if it is above 0.7.
+    """Jaro-Winkler: `jaro` raised for up to four equal units at the start if it is above 0.7.
 
-    Made for names of people; it says little about sentences.
+    Designed for names of people, not for sentences.
     Source: Winkler 1990.
 
     >>> round(jaro_winkler("martha", "marhta"), 4)
@@ -265,10 +265,8 @@ def subsequence_rows(
 ) -> Iterator[int]:  # fmt: skip
     """Yield, for each unit of `b`, the table's row as bits: 0 where the length grows by one.
 
-    `where` and `after` as in `columns`.
-
-    So the longest common subsequence of a[:i] and b[:j] is the number of zeros among the lowest i
-    bits of the j-th row.
+    `where` and `after` as in `columns`. The longest common subsequence of a[:i] and b[:j] is the
+    number of zeros among the lowest i bits of the j-th row.
     Source: Hyyrö 2004, Bit-parallel LCS-length computation revisited.
     """
     where, everywhere = places(a) if where is None else where, (1 << len(a)) - 1
@@ -280,7 +278,7 @@ def subsequence_rows(
 
 
 def indel(a: Sequence[str], b: Sequence[str]) -> int:
-    """Fewest insertions and deletions that turn `a` into `b`: a replacement counts two.
+    """Minimum number of insertions and deletions that turn `a` into `b`; a replacement counts two.
 
     >>> indel("kitten", "sitting")
     5
@@ -289,9 +287,9 @@ def indel(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def edit_similarity(a: str, b: str, unit: Unit = "characters") -> float:
-    """How much of two texts is the same: 1 - edits / units of the longer one, from 0 to 1.
+    """Normalised Levenshtein similarity: 1 - edits / units of the longer text, 0 to 1.
 
-    Two empty texts are the same: 1.
+    1 for two empty texts.
 
     >>> edit_similarity("abcd", "abce")
     0.75
@@ -302,7 +300,7 @@ def edit_similarity(a: str, b: str, unit: Unit = "characters") -> float:
 
 
 def indel_similarity(a: str, b: str, unit: Unit = "characters") -> float:
-    """1 - insertions and deletions / units of both; what difflib and rapidfuzz call the ratio.
+    """1 - insertions and deletions / units of both; difflib's and rapidfuzz's `ratio`.
 
     >>> round(indel_similarity("abcd", "abce"), 2)
     0.75

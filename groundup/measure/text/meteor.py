@@ -3,16 +3,16 @@
     F = P · R / (α · P + (1 - α) · R)       penalty = γ · (chunks / matches)^β
     METEOR = (1 - penalty) · F
 
-A chunk is a run of matches that neighbour each other in both texts. Which words are matched decides
-the number of chunks, and there implementations part. The presets:
+A chunk is a run of matches that are adjacent in both texts. Which words are matched determines the
+number of chunks, and implementations differ there. The presets:
 
-    nltk            what NLTK computes. Each stage takes the last free word first, whatever that
-                    does to chunks, and looks up the synonyms of stems: few stems are words.
-    banerjee-2005   as the paper means it: the same α, β, γ; among the alignments with the most
-                    exact, then stem, then synonym matches one with the fewest chunks.
+    nltk            equal to NLTK. Each stage matches the last free word first, regardless of
+                    chunks, and looks up synonyms of stems, few of which are words.
+    banerjee-2005   as in the paper: the same α, β, γ; among the alignments with the most exact,
+                    then stem, then synonym matches one with the fewest chunks.
     lavie-2007      the same with α, β, γ tuned to English judgements.
 
-So a METEOR without its preset and tokeniser says little.
+So a METEOR score without its preset and tokeniser is not comparable.
 Source: Banerjee and Lavie 2005, W05-0909; Lavie and Agarwal 2007, W07-0734. `nltk` is equal to
 NLTK, see docs/agreement.md.
 """
@@ -32,11 +32,11 @@ from .wordnet import senses, synonyms
 
 Preset = Literal["nltk", "banerjee-2005", "lavie-2007"]
 Match = tuple[int, int]
-"""Place in the answer, place in the reference."""
+"""Index in the answer, index in the reference."""
 
 
 class Meteor(Config):
-    """METEOR with everything that moves it; scores lie between 0 and 1.
+    """METEOR with all settings that affect it; scores lie between 0 and 1.
 
     >>> meteor = METEOR["banerjee-2005"]
     >>> round(meteor.sentence("the cars were sold", ["the automobiles were sold"]), 4)
@@ -48,17 +48,17 @@ class Meteor(Config):
     alpha: float = Field(default=0.9, ge=0, le=1)
     """Weight of recall: 0.9 weighs it nine times as much as precision."""
     beta: float = Field(default=3.0, ge=0)
-    """How steeply the penalty grows with fragmentation."""
+    """Exponent of the fragmentation penalty."""
     gamma: float = Field(default=0.5, ge=0, le=1)
-    """Largest penalty."""
+    """Maximum penalty."""
     alignment: Literal["fewest_chunks", "nltk"] = "fewest_chunks"
-    """Which of the possible matches are taken, and what is looked up in WordNet."""
+    """Which matches are selected, and what is looked up in WordNet."""
     tokeniser: TokeniserName = "13a"
-    """How texts are cut; afterwards all is lower case."""
+    """How texts are tokenised before lower-casing."""
 
     @property
     def signature(self) -> str:
-        """Everything that moves the number."""
+        """All settings that affect the score."""
         return (
             f"meteor|alpha:{self.alpha:g}|beta:{self.beta:g}|gamma:{self.gamma:g}"
             f"|alignment:{self.alignment}|stages:exact,porter,wordnet-3.0"
@@ -66,24 +66,24 @@ class Meteor(Config):
         )
 
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
-        """METEOR of a text beside its best reference."""
+        """METEOR of a text against its best reference."""
         if missing := no_reference("METEOR", references):
             return missing
-        cut = TOKENISERS[self.tokeniser]
-        return self.tokens(cut(candidate), [cut(text) for text in references])
+        tokenise = TOKENISERS[self.tokeniser]
+        return self.tokens(tokenise(candidate), [tokenise(text) for text in references])
 
     def tokens(
         self, candidate: Sequence[str], references: Sequence[Sequence[str]]
     ) -> float | Reason:
-        """METEOR of an answer and references that are cut already.
+        """METEOR of a tokenised answer and references.
 
         Reason `empty_reference` if no reference has a token.
         """
-        known = [[word.lower() for word in words] for words in references if words]
-        if not known:
+        lowered = [[word.lower() for word in words] for words in references if words]
+        if not lowered:
             return Reason("empty_reference", "The reference has no token to match.")
         answer = [word.lower() for word in candidate]
-        return max(self.score(answer, reference) for reference in known)
+        return max(self.score(answer, reference) for reference in lowered)
 
     def score(self, answer: Sequence[str], reference: Sequence[str]) -> float:
         """METEOR of one answer and one reference in lower-case tokens."""
@@ -105,7 +105,7 @@ METEOR: dict[str, Meteor] = {
 
 
 def count_chunks(matches: Sequence[Match]) -> int:
-    """Runs of matches that neighbour each other in both texts; matches in the answer's order."""
+    """Number of runs of matches that are adjacent in both texts; matches in the answer's order."""
     starts = sum(
         (i + 1, j + 1) != following for (i, j), following in zip(matches, matches[1:], strict=False)
     )
@@ -113,14 +113,14 @@ def count_chunks(matches: Sequence[Match]) -> int:
 
 
 def last_first(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
-    """NLTK's: stage by stage, from the answer's last word back, the last free word that fits.
+    """NLTK's alignment: per stage, from the answer's last word, the last free matching word.
 
-    The third stage looks up stems and looks for stems, since those are what its second leaves.
+    The third stage looks up synonyms of stems, because the second replaced the words by stems.
 
     >>> last_first(["the", "cat"], ["the", "old", "the", "cat"])
     [(0, 2), (1, 3)]
     """
-    found: list[Match] = []
+    matches: list[Match] = []
     left, right = dict(enumerate(answer)), dict(enumerate(reference))
     for prepare, related in ((None, None), (stem, None), (None, synonyms)):
         if prepare:
@@ -131,39 +131,39 @@ def last_first(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
             free[word].append(j)
         for i, word in reversed(left.items()):
             alike = related(word) if related else (word,)
-            places = [free[other] for other in alike if free.get(other)]
-            if places:
-                found.append((i, max(places, key=lambda place: place[-1]).pop()))
-        for i, j in found:
+            positions = [free[other] for other in alike if free.get(other)]
+            if positions:
+                matches.append((i, max(positions, key=lambda indices: indices[-1]).pop()))
+        for i, j in matches:
             left.pop(i, None)
             right.pop(j, None)
-    return sorted(found)
+    return sorted(matches)
 
 
 class Partial(NamedTuple):
-    """An alignment of the answer's first words; the greater is the better."""
+    """A partial alignment of the answer's first words; greater is better."""
 
     stages: tuple[int, int, int]
-    """Exact, stem and synonym matches."""
+    """Numbers of exact, stem and synonym matches."""
     chunks: int
     """Minus the number of chunks."""
     used: int
-    """Places of the reference that are taken, as bits."""
+    """Matched positions of the reference, as bits."""
     last: int
-    """Place matched by the answer's last word, -2 if it has none."""
+    """Reference position matched by the answer's last word, -2 if none."""
     matches: tuple | None
-    """The last match and, nested, those before."""
+    """Linked list of matches, last one first."""
 
 
 BEAM, WAYS = 64, 8
 
 
 def fewest_chunks(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
-    """Most exact, then stem, then synonym matches, in the fewest chunks.
+    """Most exact, then stem, then synonym matches, in the fewest chunks, by beam search.
 
-    Goes through the answer's words and keeps the best BEAM alignments of those before, each going
-    on its chunk or at the WAYS free places from where most words could follow: exact unless words
-    that occur many times give more ways than that, since the problem itself is NP-hard.
+    Each of the BEAM best partial alignments continues its chunk or branches to the WAYS free
+    positions with the longest possible chunk. Exact unless frequent words exceed these limits; the
+    problem is NP-hard.
 
     >>> fewest_chunks(["the", "cat"], ["the", "cat", "the"])
     [(0, 0), (1, 1)]
@@ -178,26 +178,26 @@ def fewest_chunks(answer: Sequence[str], reference: Sequence[str]) -> list[Match
                 if state not in reached or following[:2] > reached[state][:2]:
                     reached[state] = following
         beam = sorted(reached.values(), key=lambda partial: partial[:2], reverse=True)[:BEAM]
-    found, matches = [], max(beam, key=lambda partial: partial[:2]).matches
+    path, matches = [], max(beam, key=lambda partial: partial[:2]).matches
     while matches:
         matches, match = matches
-        found.append(match)
-    return found[::-1]
+        path.append(match)
+    return path[::-1]
 
 
 def continued(partial: Partial, i: int, options: Sequence[tuple[int, int]]) -> Iterable[Partial]:
-    """The alignment with the answer's word i matched in each possible way, and left out."""
+    """Extend the alignment by each possible match of the answer's word i, and by none."""
     yield partial._replace(last=-2)
-    ways = 0
+    branches = 0
     for stage, j in options:
-        goes_on = j == partial.last + 1
-        if not partial.used >> j & 1 and (goes_on or ways < WAYS):
-            ways += not goes_on
+        continues = j == partial.last + 1
+        if not partial.used >> j & 1 and (continues or branches < WAYS):
+            branches += not continues
             stages = list(partial.stages)
             stages[stage] += 1
             yield Partial(
                 (stages[0], stages[1], stages[2]),
-                partial.chunks - (not goes_on),
+                partial.chunks - (not continues),
                 partial.used | 1 << j,
                 j,
                 (partial.matches, (i, j)),
@@ -205,22 +205,22 @@ def continued(partial: Partial, i: int, options: Sequence[tuple[int, int]]) -> I
 
 
 def possible(answer: Sequence[str], reference: Sequence[str]) -> list[list[tuple[int, int]]]:
-    """For each word of the answer: (first stage that allows it, place in the reference).
+    """For each word of the answer: (first stage that allows it, position in the reference).
 
-    Those from where most words could follow in one chunk come first.
+    Those with the longest possible chunk come first.
     """
-    places: dict[Hashable, list[int]] = defaultdict(list)
+    positions: dict[Hashable, list[int]] = defaultdict(list)
     for j, word in enumerate(reference):
         for key in (word, ("stem", stem(word)), *senses(word)):
-            places[key].append(j)
-    found: list[list[tuple[int, int]]] = []
-    follow: dict[int, int] = {}
+            positions[key].append(j)
+    options: list[list[tuple[int, int]]] = []
+    chunk: dict[int, int] = {}
     for word in reversed(answer):
-        ways: dict[int, int] = {}
+        stages: dict[int, int] = {}
         for stage, keys in enumerate(([word], [("stem", stem(word))], senses(word))):
             for key in keys:
-                ways.update((j, stage) for j in places.get(key, ()) if j not in ways)
-        follow = {j: 1 + follow.get(j + 1, 0) for j in sorted(ways)}
-        found.append(sorted(((stage, j) for j, stage in ways.items()),
-                            key=lambda way: (-follow[way[1]], way)))  # fmt: skip
-    return found[::-1]
+                stages.update((j, stage) for j in positions.get(key, ()) if j not in stages)
+        chunk = {j: 1 + chunk.get(j + 1, 0) for j in sorted(stages)}
+        options.append(sorted(((stage, j) for j, stage in stages.items()),
+                              key=lambda option: (-chunk[option[1]], option)))  # fmt: skip
+    return options[::-1]

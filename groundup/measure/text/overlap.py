@@ -1,7 +1,7 @@
-"""Exact match and token F1 after a stated normalisation.
+"""Exact match and token F1 after normalisation.
 
-plain   tokens are words; case, width and white space do not count
-squad   as the SQuAD script does it: no punctuation, no articles, tokens between white space
+plain   tokens are words; case, width and white space are ignored
+squad   as in the SQuAD script: no punctuation, no articles, tokens split at white space
 none    tokens are words; everything counts
 """
 
@@ -12,7 +12,7 @@ from .units import Normalisation, normaliser, words
 
 
 class Overlap(NamedTuple):
-    """How much of two bags of tokens is shared."""
+    """Precision, recall and F1 of shared tokens."""
 
     precision: float
     """Share of the answer's tokens that the reference has."""
@@ -22,19 +22,19 @@ class Overlap(NamedTuple):
     """Harmonic mean of both."""
 
 
-def overlap(shared: float, found: float, asked: float) -> Overlap:
-    """Precision shared / found, recall shared / asked and their F1; 0 where nothing is found.
+def overlap(shared: float, answer: float, reference: float) -> Overlap:
+    """Precision, recall and F1 from numbers of shared, answer and reference tokens.
 
     >>> overlap(2, 4, 2).f1
     0.6666666666666666
     """
-    precision, recall = shared / max(found, 1), shared / max(asked, 1)
+    precision, recall = shared / max(answer, 1), shared / max(reference, 1)
     both = precision + recall
     return Overlap(precision, recall, 2 * precision * recall / both if both else 0.0)
 
 
 def is_equal(a: str, b: str, normalisation: Normalisation = "plain") -> bool:
-    """Whether two texts are the same after normalisation.
+    """Whether two texts are equal after normalisation.
 
     >>> is_equal("PARIS ", "paris"), is_equal("A b.", "a b"), is_equal("A b.", "b", "squad")
     (True, False, True)
@@ -46,7 +46,7 @@ def is_equal(a: str, b: str, normalisation: Normalisation = "plain") -> bool:
 def token_overlap(a: str, b: str, normalisation: Normalisation = "none") -> float:
     """F1 of the tokens that two texts share, each counted as often as it occurs in both; 0 to 1.
 
-    Two texts without tokens are the same: 1. One without is wrong: 0.
+    1 if both have no tokens, 0 if only one has none.
     Source: Rajpurkar et al. 2016, arXiv:1606.05250. Departs: only `squad` removes articles.
 
     >>> token_overlap("the cat sat", "the cat")
@@ -54,8 +54,8 @@ def token_overlap(a: str, b: str, normalisation: Normalisation = "none") -> floa
     >>> round(token_overlap("The cat, sat.", "a cat", "squad"), 3)
     0.667
     """
-    cut = str.split if normalisation == "squad" else words
-    left, right = (cut(normaliser(normalisation)(text)) for text in (a, b))
+    tokenise = str.split if normalisation == "squad" else words
+    left, right = (tokenise(normaliser(normalisation)(text)) for text in (a, b))
     if not left or not right:
         return float(left == right)
     shared = (Counter(left) & Counter(right)).total()

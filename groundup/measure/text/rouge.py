@@ -1,13 +1,13 @@
-"""ROUGE: how much of a reference an answer recalls, in runs of words or in their order.
+"""ROUGE: overlap of an answer with a reference, by n-grams or longest common subsequence.
 
-    ROUGE-1, -2 …   shared runs of n words
-    ROUGE-L         longest common subsequence of the whole texts
-    ROUGE-Lsum      sentence by sentence: each reference sentence's words that lie on a longest
-                    common subsequence with any sentence of the answer
+    ROUGE-1, -2 …   shared n-grams
+    ROUGE-L         longest common subsequence of the complete texts
+    ROUGE-Lsum      per sentence: words of each reference sentence that lie on a longest common
+                    subsequence with any sentence of the answer
 
-L and Lsum are different measures, confused in many published tables; Lsum depends on what ends a
-sentence. The usual tokeniser keeps a-z and 0-9 only, so that text in other scripts silently scores
-0 elsewhere: here that is a Reason, and `tokeniser="words"` scores it.
+L and Lsum are different metrics, confused in many published tables; Lsum depends on sentence
+splitting. The usual tokeniser keeps only a-z and 0-9, so text in other scripts silently scores 0 in
+other tools: here that is a Reason, and `tokeniser="words"` scores it.
 Source: Lin 2004, W04-1013. Equal to rouge-score, see docs/agreement.md.
 """
 
@@ -27,7 +27,7 @@ Kind = Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "L", "Lsum"]
 
 
 class Rouge(Config):
-    """One ROUGE measure with everything that moves it.
+    """One ROUGE metric with all settings that affect it.
 
     >>> Rouge(kind="1").sentence("the cat sat", ["the cat sat down"])
     Overlap(precision=1.0, recall=0.75, f1=0.8571428571428571)
@@ -36,17 +36,17 @@ class Rouge(Config):
     """
 
     kind: Kind = "L"
-    """Length of runs, L or Lsum."""
+    """n-gram order, L or Lsum."""
     stemmer: bool = False
-    """Whether words of more than three letters are cut to their Porter stem; English only."""
+    """Whether words of more than three letters are reduced to their Porter stem; English only."""
     tokeniser: Literal["ascii", "words"] = "ascii"
     """`ascii`: runs of a-z and 0-9, as published; `words`: of any script."""
     sentences: Literal["lines", "rules"] = "lines"
-    """What ends a sentence of Lsum: a line break, as published, or the rules of units.py."""
+    """Sentence splitting for Lsum: at line breaks, as published, or by the rules of units.py."""
 
     @property
     def signature(self) -> str:
-        """Everything that moves the number."""
+        """All settings that affect the score."""
         split = f"|sentences:{self.sentences}" if self.kind == "Lsum" else ""
         return (
             f"rouge{self.kind}|tokeniser:{self.tokeniser}"
@@ -54,31 +54,32 @@ class Rouge(Config):
         )
 
     def tokens(self, text: str) -> list[str]:
-        """The text's tokens, stemmed if asked."""
-        found = TOKENISERS[self.tokeniser](text)
-        return [stem(word) if len(word) > 3 else word for word in found] if self.stemmer else found
+        """The text's tokens, stemmed if `stemmer` is set."""
+        words = TOKENISERS[self.tokeniser](text)
+        return [stem(word) if len(word) > 3 else word for word in words] if self.stemmer else words
 
     def parts(self, text: str) -> list[list[str]]:
-        """What is compared as one: the sentences' tokens for Lsum, else those of the whole text."""
+        """Tokens per sentence for Lsum, else one list for the complete text."""
         if self.kind != "Lsum":
             return [self.tokens(text)]
         split = text.split("\n") if self.sentences == "lines" else sentences(text)
         return [self.tokens(sentence) for sentence in split]
 
     def sentence(self, candidate: str, references: Sequence[str]) -> Overlap | Reason:
-        """Precision, recall and F1 beside the reference with the highest F1, the first of equals.
+        """Precision, recall and F1 against the reference with the highest F1, the first of equals.
 
         Reason `no_reference`; `empty_reference` if none has a token; `short_reference` if none has
-        a run of so many words; `too_long` for Lsum of huge sentences.
+        an n-gram; `too_long` for Lsum of huge sentences.
         """
         if missing := no_reference("ROUGE", references):
             return missing
-        answer, known = self.parts(candidate), [self.parts(text) for text in references]
-        longest = max(sum(map(len, parts)) for parts in known)
+        answer, expected = self.parts(candidate), [self.parts(text) for text in references]
+        longest = max(sum(map(len, parts)) for parts in expected)
         if not longest:
-            told = f"The tokeniser {self.tokeniser} finds no token in the reference"
+            problem = f"The tokeniser {self.tokeniser} finds no token in the reference"
             advice = "; text in other scripts needs the tokeniser `words`."
-            return Reason("empty_reference", told + (advice if self.tokeniser == "ascii" else "."))
+            ending = advice if self.tokeniser == "ascii" else "."
+            return Reason("empty_reference", problem + ending)
         if self.kind.isdigit() and longest < int(self.kind):
             return Reason(
                 "short_reference",
@@ -86,30 +87,30 @@ class Rouge(Config):
                 f"{self.kind}.",
             )
         try:
-            found = [self.compare(answer, parts) for parts in known]
+            scores = [self.compare(answer, parts) for parts in expected]
         except CapacityError as error:
             return Reason("too_long", str(error))
-        return max(found, key=lambda overlap: overlap.f1)
+        return max(scores, key=lambda overlap: overlap.f1)
 
     def compare(self, answer: list[list[str]], reference: list[list[str]]) -> Overlap:
-        """Precision, recall and F1 of one answer and one reference, both in parts."""
+        """Precision, recall and F1 of one answer and one reference, both as returned by `parts`."""
         if self.kind.isdigit():
             return run_overlap(answer[0], reference[0], int(self.kind))
-        found, asked = sum(map(len, answer)), sum(map(len, reference))
+        length, expected = sum(map(len, answer)), sum(map(len, reference))
         if self.kind == "Lsum":
-            return overlap(union_length(answer, reference), found, asked)
-        return overlap(subsequence_length(answer[0], reference[0]), found, asked)
+            return overlap(union_length(answer, reference), length, expected)
+        return overlap(subsequence_length(answer[0], reference[0]), length, expected)
 
 
 def run_overlap(answer: list[str], reference: list[str], n: int) -> Overlap:
-    """Overlap of the runs of n tokens, each counted as often as it occurs in both."""
-    found, asked = Counter(ngrams(answer, n)), Counter(ngrams(reference, n))
-    shared = sum([min(count, found[run]) for run, count in asked.items() if run in found])
-    return overlap(shared, found.total(), asked.total())
+    """Overlap of n-grams, each counted as often as it occurs in both."""
+    left, right = Counter(ngrams(answer, n)), Counter(ngrams(reference, n))
+    shared = sum([min(count, left[gram]) for gram, count in right.items() if gram in left])
+    return overlap(shared, left.total(), right.total())
 
 
 def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
-    """Words of the reference's sentences that lie on a common subsequence with the answer's.
+    """Number of reference words on a common subsequence with any of the answer's sentences.
 
     No word counts more often than either text has it.
     """
@@ -117,8 +118,8 @@ def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
     right = Counter(word for sentence in reference for word in sentence)
     hits = 0
     for sentence in reference:
-        for place in sorted(set().union(*(subsequence_places(sentence, s) for s in answer))):
-            word = sentence[place]
+        for index in sorted(set().union(*(subsequence_places(sentence, s) for s in answer))):
+            word = sentence[index]
             if left[word] > 0 and right[word] > 0:
                 hits += 1
                 left[word] -= 1
@@ -127,11 +128,10 @@ def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
 
 
 def subsequence_places(a: list[str], b: list[str]) -> Iterable[int]:
-    """Places in `a` of one longest common subsequence with `b`, last one first.
+    """Indices in `a` of one longest common subsequence with `b`, last one first.
 
-    Of several the one is taken that, read from the end, keeps equal words wherever it can, and
-    otherwise goes on in `a` unless going on in `b` loses less.
-    Raises CapacityError if the table would be too large, see edit.Table.
+    Ties: from the end, equal words are always matched; otherwise `a` is skipped unless skipping in
+    `b` loses less. Raises CapacityError if the table would be too large, see edit.Table.
     """
     where, edge = places(a), (1 << len(a)) - 1
     rows: Table[int] = Table(

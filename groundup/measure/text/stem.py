@@ -1,7 +1,7 @@
-"""Porter's stemmer: strip English endings step by step, so that `running` meets `runs`.
+"""Porter's stemmer: strip English endings step by step, so that `running` matches `runs`.
 
-A stem is a key, not a word: `happiness` gives `happi`. An ending goes only if enough of a word is
-left, counted by its measure: how often a vowel is followed by a consonant.
+A stem is a key, not a word: `happiness` gives `happi`. An ending is removed only if the rest is
+long enough by its measure: the number of vowel-consonant sequences.
 Source: Porter 1980, doi:10.1108/eb046814, with the extensions that NLTK applies by default (short
 words, -ies and -ied of four letters, -y after a consonant, irregular forms), since ROUGE and METEOR
 are published with those. Equal to NLTK on every word of WordNet, see docs/agreement.md.
@@ -17,7 +17,7 @@ IRREGULAR = {
     "exceed": "exceed", "succeed": "succeed",
 }  # fmt: skip
 
-# The first ending that fits decides; longer ones stand before those that they end with.
+# The first matching ending applies; longer endings come before their own suffixes.
 DERIVED = (
     ("ational", "ate"), ("tional", "tion"), ("enci", "ence"), ("anci", "ance"), ("izer", "ize"),
     ("bli", "ble"), ("alli", "al"), ("entli", "ent"), ("eli", "e"), ("ousli", "ous"),
@@ -42,13 +42,12 @@ def stem(word: str) -> str:
     >>> [stem(word) for word in ("Running", "relational", "happiness", "flies", "dies")]
     ['run', 'relat', 'happi', 'fli', 'die']
     """
-    found = word.lower()
-    if found in IRREGULAR or len(word) <= 2:
-        return IRREGULAR.get(found, found)
-    found = without_y(without_past(without_plural(found)))
-    found = derived(found)
-    found = replaced(found, SHORTENED)
-    return without_double_l(without_e(without_ending(found)))
+    result = word.lower()
+    if result in IRREGULAR or len(word) <= 2:
+        return IRREGULAR.get(result, result)
+    result = without_y(without_past(without_plural(result)))
+    result = replaced(derived(result), SHORTENED)
+    return without_double_l(without_e(without_ending(result)))
 
 
 def shape(word: str) -> str:
@@ -57,15 +56,15 @@ def shape(word: str) -> str:
     >>> shape("syzygy"), shape("toy")
     ('cvcvcv', 'cvc')
     """
-    found = ""
+    pattern = ""
     for letter in word:
-        is_vowel = letter in VOWELS or (letter == "y" and found.endswith("c"))
-        found += "v" if is_vowel else "c"
-    return found
+        is_vowel = letter in VOWELS or (letter == "y" and pattern.endswith("c"))
+        pattern += "v" if is_vowel else "c"
+    return pattern
 
 
 def measure(word: str) -> int:
-    """How often a vowel is followed by a consonant.
+    """Porter's measure: number of vowel-consonant sequences.
 
     >>> measure("tree"), measure("trouble"), measure("private")
     (0, 1, 2)
@@ -107,7 +106,7 @@ def without_past(word: str) -> str:
 
 
 def mended(rest: str) -> str:
-    """What is left of a past form made a word again: conflat → conflate, hopp → hop, fil → file."""
+    """Restore the stem of a past form: conflat → conflate, hopp → hop, fil → file."""
     if rest.endswith(("at", "bl", "iz")):
         return rest + "e"
     if ends_double(rest):
@@ -131,7 +130,7 @@ def derived(word: str) -> str:
 
 
 def replaced(word: str, endings: tuple[tuple[str, str], ...]) -> str:
-    """The word with the first ending that fits replaced, if the rest has a measure above 0."""
+    """Replace the first matching ending if the rest has a measure above 0."""
     for ending, other in endings:
         if word.endswith(ending):
             rest = word[: -len(ending)]
@@ -144,8 +143,8 @@ def without_ending(word: str) -> str:
     for ending in REMOVED:
         if word.endswith(ending):
             rest = word[: -len(ending)]
-            is_kept = measure(rest) <= 1 or (ending == "ion" and rest[-1] not in "st")
-            return word if is_kept else rest
+            stays = measure(rest) <= 1 or (ending == "ion" and rest[-1] not in "st")
+            return word if stays else rest
     return word
 
 

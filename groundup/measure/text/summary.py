@@ -1,12 +1,12 @@
-"""How extractive a summary is: what it copies, in how long pieces, and how much is new.
+"""Extractiveness of a summary: how much it copies, in how long fragments, and how much is new.
 
-    coverage      share of the summary's words that lie in a piece copied from the source
-    density       mean length of the piece that a word of the summary lies in
-    compression   words of the source for each word of the summary
-    novelty(n)    share of the summary's runs of n words that the source does not have
+    coverage      share of the summary's words that are in a fragment copied from the source
+    density       mean length of the fragment that a word of the summary belongs to
+    compression   words of the source per word of the summary
+    novelty(n)    share of the summary's n-grams that do not occur in the source
 
-None says whether a summary is good or true: copying whole sentences gives coverage 1 and novelty 0,
-inventing gives the opposite.
+None measures quality or truth: copying sentences gives coverage 1 and novelty 0, inventing gives
+the opposite.
 Source: Grusky et al. 2018, arXiv:1804.11283, §4; See et al. 2017, arXiv:1704.04368 (novelty).
 """
 
@@ -21,17 +21,17 @@ from .units import ngrams
 
 
 class Fragment(NamedTuple):
-    """A piece of a summary that stands in its source."""
+    """A fragment of a summary that was copied from its source."""
 
     start: int
-    """Place in the summary."""
+    """Word index in the summary."""
     source: int
-    """Place in the source."""
+    """Word index in the source."""
     length: int
 
 
 class Extraction(NamedTuple):
-    """How a summary of lower-case words relates to its source."""
+    """Extractiveness of a summary, in lower-case words."""
 
     coverage: float
     density: float
@@ -39,35 +39,35 @@ class Extraction(NamedTuple):
 
 
 def fragments(summary: Sequence[str], source: Sequence[str]) -> list[Fragment]:
-    """Cut a summary greedily into the longest pieces that its source has, from the left.
+    """Split a summary greedily, from the left, into the longest fragments found in its source.
 
-    Of equally long ones in the source the first is named; a word that the source lacks is in none.
+    Of equally long occurrences the first is used; words missing in the source are in no fragment.
 
     >>> fragments("a new b c d".split(), "b c a b c d".split())
     [Fragment(start=0, source=2, length=1), Fragment(start=2, source=3, length=3)]
     """
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, word in enumerate(source):
-        places[word].append(place)
-    found, start = [], 0
+    positions: dict[str, list[int]] = defaultdict(list)
+    for index, word in enumerate(source):
+        positions[word].append(index)
+    copied, start = [], 0
     while start < len(summary):
         best = Fragment(start, 0, 0)
-        for place in places.get(summary[start], ()):
-            # Only a longer piece than the best is worth comparing word by word.
-            last = place + best.length
+        for index in positions.get(summary[start], ()):
+            # Compare word by word only if the fragment is longer than the best.
+            last = index + best.length
             if (
                 last < len(source)
-                and summary[start : start + best.length + 1] == (source[place : last + 1])
+                and summary[start : start + best.length + 1] == (source[index : last + 1])
             ):
-                best = Fragment(start, place, shared_length(summary, source, start, place))
+                best = Fragment(start, index, shared_length(summary, source, start, index))
         if best.length:
-            found.append(best)
+            copied.append(best)
         start += max(1, best.length)
-    return found
+    return copied
 
 
 def shared_length(a: Sequence[str], b: Sequence[str], i: int, j: int) -> int:
-    """Number of equal words from place i of `a` and place j of `b` on."""
+    """Number of equal words from index i of `a` and index j of `b` on."""
     length = 0
     while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
         length += 1
@@ -94,12 +94,12 @@ def extraction(summary: str, source: str) -> Extraction | Reason:
 
 
 def novelty(summary: str, source: str, n: int = 2) -> float | Reason:
-    """Share of a summary's distinct runs of n words that its source lacks, 0 to 1.
+    """Share of a summary's distinct n-grams that its source lacks, 0 to 1.
 
     >>> novelty("the cat slept", "the cat sat")
     0.5
     """
-    found = set(ngrams(lower_words(summary), n))
-    if not found:
+    grams = set(ngrams(lower_words(summary), n))
+    if not grams:
         return Reason("short_candidate", f"The summary has fewer than {n} words.")
-    return len(found - set(ngrams(lower_words(source), n))) / len(found)
+    return len(grams - set(ngrams(lower_words(source), n))) / len(grams)

@@ -1,10 +1,10 @@
-"""TER: edits a post-editor would make, where moving a run of words anywhere is one edit.
+"""TER (translation edit rate): edit distance where moving a run of words is one edit.
 
     TER = (shifts + insertions + deletions + replacements) / words of the reference
 
-Which shifts are made is a greedy search: again and again the one that leaves fewest edits, among
-runs that the reference has elsewhere and that are wrong where they stand. Finding the fewest is
-NP-hard, so the search is the measure: limits and the choice between equals are Tercom's.
+Shifts are found greedily: repeatedly the one that saves most edits, among misplaced runs that occur
+elsewhere in the reference. The optimum is NP-hard, so the search defines the metric: limits and tie
+breaking are Tercom's.
 Source: Snover et al. 2006, A Study of Translation Edit Rate. Departs from sacrebleu, which looks
 for edits only 25 words around the diagonal: distances here are exact. See docs/agreement.md.
 """
@@ -21,11 +21,11 @@ from .units import no_reference
 
 LONGEST_RUN, FARTHEST, MOST_TRIED = 10, 50, 1000
 MOST_CELLS = 10**8
-"""Longest texts, words times words of the reference: seconds of search."""
+"""Limit of words times words of the reference: seconds of search."""
 
 
 class Ter(Config):
-    """TER with everything that moves it; 0 is right, above 100 is possible.
+    """TER with all settings that affect it; 0 is right, above 100 is possible.
 
     >>> ter = Ter()
     >>> ter.counts("on the mat the cat sat", ["the cat sat on the mat"])      # one shift
@@ -35,7 +35,7 @@ class Ter(Config):
     """
 
     normalised: bool = False
-    """Whether marks are cut from words, as Tercom does for Western languages."""
+    """Whether punctuation is split from words, as Tercom does for Western languages."""
     punctuation: bool = True
     """Whether . , ? : ; ! " ( ) count."""
     case_sensitive: bool = False
@@ -43,7 +43,7 @@ class Ter(Config):
 
     @property
     def signature(self) -> str:
-        """Everything that moves the number."""
+        """All settings that affect the score."""
         return (
             f"ter|case:{'mixed' if self.case_sensitive else 'lower'}|tokeniser:tercom"
             f"|normalised:{'yes' if self.normalised else 'no'}"
@@ -59,29 +59,30 @@ class Ter(Config):
         return (text if self.punctuation else re.sub(r'[.,?:;!"()]', "", text)).split()
 
     def counts(self, candidate: str, references: Sequence[str]) -> tuple[int, float] | Reason:
-        """(edits to the nearest reference, mean length of the references)."""
+        """(edits to the closest reference, mean length of the references)."""
         if missing := no_reference("TER", references):
             return missing
-        words, known = self.tokens(candidate), [self.tokens(text) for text in references]
-        if len(words) * max(map(len, known)) > MOST_CELLS:
+        words, expected = self.tokens(candidate), [self.tokens(text) for text in references]
+        lengths = list(map(len, expected))
+        if len(words) * max(lengths) > MOST_CELLS:
             return Reason("too_long", f"{len(words)} words are too many to search for shifts.")
-        return min(edits(words, text) for text in known), sum(map(len, known)) / len(known)
+        return min(edits(words, text) for text in expected), sum(lengths) / len(lengths)
 
     def of(self, counts: Sequence[float]) -> float | Reason:
-        """TER of counts or of their sums; Reason `empty_reference` if no word was asked."""
-        made, asked = counts
-        if not asked:
+        """TER of counts or of their sums; Reason `empty_reference` if the references are empty."""
+        number, length = counts
+        if not length:
             return Reason("empty_reference", "The references have no word; TER is undefined.")
-        return 100 * (made / asked)
+        return 100 * (number / length)
 
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
         """TER of one answer."""
-        found = self.counts(candidate, references)
-        return found if isinstance(found, Reason) else self.of(found)
+        counts = self.counts(candidate, references)
+        return counts if isinstance(counts, Reason) else self.of(counts)
 
 
 def tercom(text: str) -> str:
-    """Tercom's own normalisation: escapes resolved, marks and the possessive 's apart."""
+    """Tercom's normalisation: unescape entities, split off punctuation and the possessive 's."""
     text = unescaped(text.replace("\n-", "").replace("\n", " "))
     (marks, around), *others = MARKS_APART
     text = marks.sub(around, f" {text} ").replace("'s ", " 's ")
@@ -91,98 +92,98 @@ def tercom(text: str) -> str:
 
 
 def edits(words: Sequence[str], reference: Sequence[str]) -> int:
-    """Shifts made, and the distance that is left after them."""
+    """Number of shifts plus the remaining Levenshtein distance."""
     if not reference:
         return len(words)
     words, shifts, tried = list(words), 0, 0
     while True:
-        found = best_shift(words, reference, tried)
-        tried += found.tried
-        if tried >= MOST_TRIED or found.gain <= 0:
+        shift = best_shift(words, reference, tried)
+        tried += shift.tried
+        if tried >= MOST_TRIED or shift.gain <= 0:
             return shifts + levenshtein(words, reference)
-        words, shifts = found.words, shifts + 1
+        words, shifts = shift.words, shifts + 1
 
 
 class Shift(NamedTuple):
-    """A shift; the greater is the better."""
+    """A shift; greater is better."""
 
     gain: int
     """Edits saved."""
     length: int
-    """Words moved; longer before shorter."""
+    """Number of words moved; longer is better."""
     start: int
-    """Minus where from; earlier before later."""
+    """Minus the source index; earlier is better."""
     target: int
-    """Minus where to; earlier before later."""
+    """Minus the target index; earlier is better."""
     words: list[str]
-    """The words after it."""
+    """The words after the shift."""
     tried: int = 0
-    """Shifts looked at."""
+    """Number of shifts evaluated."""
 
 
 def best_shift(words: list[str], reference: Sequence[str], tried: int) -> Shift:
-    """The shift that saves most, of those worth trying."""
+    """The shift that saves most edits, among the candidates."""
     path = Path(words, reference)
-    best, looked = Shift(0, 0, 0, 0, words), 0
-    for start, place, length in runs_elsewhere(words, reference):
+    best, evaluated = Shift(0, 0, 0, 0, words), 0
+    for start, index, length in runs_elsewhere(words, reference):
         is_right = not any(path.wrong_word[start : start + length])
-        is_served = not any(path.wrong_place[place : place + length])
-        if is_right or is_served or start <= path.partner[place] < start + length:
+        is_covered = not any(path.wrong_place[index : index + length])
+        if is_right or is_covered or start <= path.partner[index] < start + length:
             continue
-        for target in dict.fromkeys(path.targets(place, length)):
+        for target in dict.fromkeys(path.targets(index, length)):
             moved = shifted(words, start, length, target)
             gain = path.distance - levenshtein(moved, reference)
-            looked += 1
+            evaluated += 1
             candidate = Shift(gain, length, -start, -target, moved)
             if not best.length or candidate > best:
                 best = candidate
-        if tried + looked >= MOST_TRIED:
+        if tried + evaluated >= MOST_TRIED:
             break
-    return best._replace(tried=looked)
+    return best._replace(tried=evaluated)
 
 
 def runs_elsewhere(
     words: Sequence[str], reference: Sequence[str]
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, place, length) of every run of words that the reference has too."""
-    standing: dict[str, list[int]] = {}
-    for place, word in enumerate(reference):
-        standing.setdefault(word, []).append(place)
+    """Yield (start, reference index, length) of every run of words shared with the reference."""
+    positions: dict[str, list[int]] = {}
+    for index, word in enumerate(reference):
+        positions.setdefault(word, []).append(index)
     for start, word in enumerate(words):
-        for place in standing.get(word, ()):
-            if abs(place - start) > FARTHEST:
+        for index in positions.get(word, ()):
+            if abs(index - start) > FARTHEST:
                 continue
-            most = min(LONGEST_RUN, len(words) - start, len(reference) - place)
+            most = min(LONGEST_RUN, len(words) - start, len(reference) - index)
             for length in range(1, most + 1):
-                if words[start + length - 1] != reference[place + length - 1]:
+                if words[start + length - 1] != reference[index + length - 1]:
                     break
-                yield start, place, length
+                yield start, index, length
 
 
 def shifted(words: list[str], start: int, length: int, target: int) -> list[str]:
-    """The words with a run moved to before `target`, counted as if it still stood.
+    """Move a run of words before `target`, an index into the original words.
 
-    A target inside the run, or just after it, counts from the words that are left.
+    A target inside the run, or just after it, is an index into the remaining words.
 
     >>> shifted(["a", "b", "c", "d"], 2, 2, 0), shifted(["a", "b", "c", "d"], 0, 1, 3)
     (['c', 'd', 'a', 'b'], ['b', 'c', 'a', 'd'])
     """
     run, rest = words[start : start + length], words[:start] + words[start + length :]
-    place = target - length if target > start + length else target
-    return rest[:place] + run + rest[place:]
+    index = target - length if target > start + length else target
+    return rest[:index] + run + rest[index:]
 
 
 class Path:
-    """The alignment of words with a reference, from which shifts are judged."""
+    """The alignment of words with a reference, used to select shifts."""
 
     def __init__(self, words: Sequence[str], reference: Sequence[str]) -> None:
         self.distance = levenshtein(words, reference)
         self.wrong_word = [True] * len(words)
         """Words that are replaced or deleted."""
         self.wrong_place = [True] * len(reference)
-        """Places of the reference whose word is missing."""
+        """Positions of the reference whose word is missing."""
         self.partner = [-1] * len(reference)
-        """For each place the word that stands for it, or the last word before it."""
+        """For each reference position the index of its aligned word, or of the last word before."""
         for j, is_paired, i in self.walk(words, reference):
             self.partner[j] = i - (0 if is_paired else 1)
             if is_paired and words[i] == reference[j]:
@@ -191,9 +192,9 @@ class Path:
     def walk(
         self, words: Sequence[str], reference: Sequence[str]
     ) -> Iterator[tuple[int, bool, int]]:
-        """Yield (place, whether a word stands for it, words before it), last place first.
+        """Yield (reference index, whether a word is aligned, words before it), last first.
 
-        Of equally short ways the one that pairs, then the one that deletes a word, is taken.
+        Ties: pairing comes before deleting a word.
         """
         table = list(columns(words, reference))
         i, j = len(words), len(reference)
@@ -210,7 +211,7 @@ class Path:
                 j -= 1
                 yield j, False, i
 
-    def targets(self, place: int, length: int) -> Iterator[int]:
-        """Where a run that belongs at `place` could go: before it, or after each of its words."""
-        for at in range(place - 1, min(place + length, len(self.partner))):
+    def targets(self, index: int, length: int) -> Iterator[int]:
+        """Targets of a run that matches the reference at `index`: before it, or after each word."""
+        for at in range(index - 1, min(index + length, len(self.partner))):
             yield 0 if at < 0 else self.partner[at] + 1

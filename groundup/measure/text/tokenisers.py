@@ -1,14 +1,14 @@
-"""How BLEU, chrF, ROUGE and METEOR cut a text into tokens, each as its reference tool does.
+"""Tokenisers of BLEU, chrF, ROUGE and METEOR, each equal to its reference tool.
 
-    13a     mteval-v13a: punctuation apart, numbers whole; for European languages
-    intl    mteval-v14: every mark and symbol of Unicode apart
-    zh      Chinese characters apart, the rest as 13a
+    13a     mteval-v13a: splits off punctuation, not inside numbers; for European languages
+    intl    mteval-v14: splits off every Unicode punctuation mark and symbol
+    zh      splits Chinese characters, the rest as 13a
     char    every character
-    none    at white space: for text that is tokenised already
-    ascii   ROUGE's: runs of a-z and 0-9, lower case; other scripts vanish
-    words   runs of letters, digits and underscores, lower case; for any script that writes spaces
+    none    at white space: for tokenised text
+    ascii   ROUGE's: runs of a-z and 0-9, lower case; drops other scripts
+    words   runs of letters, digits and underscores, lower case; for any script with spaces
 
-The rules were fixed by the tools whose numbers are published; their oddities are kept on purpose.
+Oddities of the reference tools are reproduced on purpose, so that scores are comparable.
 """
 
 import re
@@ -32,8 +32,8 @@ SYMBOLS_APART = (
     (regex.compile(r"(\p{P})(\P{N})"), r" \1 \2"),
     (regex.compile(r"(\p{S})"), r" \1 "),
 )
-# sacrebleu's table of Chinese ranges as it acts: two of its entries were meant for planes 2 and
-# are read as U+2001..U+2A6D and U+2F81..U+2FA1, so that dashes, arrows and “ ” stand apart too.
+# sacrebleu's table of Chinese ranges as it behaves: two entries meant for plane 2 are parsed as
+# U+2001..U+2A6D and U+2F81..U+2FA1, so that dashes, arrows and “ ” are split off too.
 CHINESE = re.compile(
     "([\u2001-\u2a6d\u2e80-\u2fdf\u2ff0-\u303f\u3100-\u312f\u31a0-\u31ef\u3200-\u33ff"
     "\u3400-\u4db5\u4e00-\u9fbb\uf900-\ufa2d\ufa30-\ufa6a\ufa70-\ufad9\ufe10-\ufe1f"
@@ -49,7 +49,7 @@ def western(text: str) -> list[str]:
 
 
 def unescaped(text: str) -> str:
-    """The text with the four escapes of old test sets resolved, the ampersand before < and >."""
+    """Unescape the four entities of old test sets; &amp; before &lt; and &gt;, as the tools do."""
     for escaped, plain in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
         text = text.replace(escaped, plain)
     return text
@@ -66,7 +66,7 @@ def mteval_13a(text: str) -> list[str]:
 
 
 def mteval_14(text: str) -> list[str]:
-    """Tokens of mteval-v14's international part; a mark before a digit at the start stays there.
+    """Tokens of mteval-v14's international part; a mark before a digit at the start is not split.
 
     >>> mteval_14("«1,5 €» — it’s")
     ['«1,5', '€', '»', '—', 'it', '’', 's']
@@ -77,7 +77,7 @@ def mteval_14(text: str) -> list[str]:
 
 
 def chinese(text: str) -> list[str]:
-    """Chinese characters apart, the rest as mteval-v13a.
+    """Split Chinese characters, the rest as mteval-v13a.
 
     >>> chinese("用Python写的。")
     ['用', 'Python', '写', '的', '。']

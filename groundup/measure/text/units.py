@@ -1,8 +1,8 @@
-"""What a measure counts: characters, graphemes, words, sentences, and runs of them.
+"""Units that metrics count: characters, graphemes, words, sentences, and n-grams.
 
-Most disagreement between two tools' numbers starts here, so every choice has a name that goes into
-signatures. Nothing here guesses a language: scripts that write no spaces have no words by these
-rules; measure them in characters or graphemes.
+Most differences between tools start here, so every choice has a name that is part of signatures.
+Language-independent: scripts without spaces have no words by these rules; measure them in
+characters or graphemes.
 """
 
 import re
@@ -16,11 +16,11 @@ import regex
 from groundup.core import DataError, Reason, choice
 
 Unit = Literal["characters", "graphemes", "words", "spaced"]
-"""characters: code points; graphemes: what a reader sees as one character; words: runs of letters,
-digits and underscores; spaced: what stands between white space, punctuation included."""
+"""characters: code points; graphemes: user-perceived characters; words: runs of letters, digits
+and underscores; spaced: tokens between white space, including punctuation."""
 
 Normalisation = Literal["none", "plain", "squad"]
-"""none: the text as it is; plain: `normalise`; squad: `normalise_squad`."""
+"""none: unchanged; plain: `normalise`; squad: `normalise_squad`."""
 
 ABBREVIATIONS = frozenset(
     "al approx ca cf co corp dept dr e.g ed eds eq etc fig figs gen i.e inc jr ltd mr mrs ms no "
@@ -32,10 +32,10 @@ SENTENCE_END = regex.compile(rf"[.!?…؟।][{CLOSING}]*(?=\s)|[。！？][{CLO
 
 
 def normalise(text: str) -> str:
-    """Remove differences that no reader would count: width, case and white space.
+    """Remove differences of width, case and white space.
 
-    NFKC, case folded, runs of white space as one space, none at the ends. Punctuation and articles
-    stay: in code and in most languages they carry meaning.
+    NFKC, case folded, white space collapsed and stripped. Punctuation and articles stay, because
+    they carry meaning in code and most languages.
 
     >>> normalise("  The\\nＡｎｓｗｅｒ ")
     'the answer'
@@ -52,8 +52,8 @@ def normalise_squad(text: str) -> str:
     >>> normalise_squad("The  Eiffel-Tower!")
     'eiffeltower'
     """
-    bare = "".join(c for c in text.lower() if c not in PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+    stripped = "".join(c for c in text.lower() if c not in PUNCTUATION)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", stripped).split())
 
 
 NORMALISE: dict[str, Callable[[str], str]] = {
@@ -64,7 +64,7 @@ NORMALISE: dict[str, Callable[[str], str]] = {
 
 
 def normaliser(name: str) -> Callable[[str], str]:
-    """The function of this name; ConfigError for another one.
+    """Look up a normalisation function; ConfigError for an unknown name.
 
     >>> normaliser("plain")("A  b")
     'a b'
@@ -73,9 +73,9 @@ def normaliser(name: str) -> Callable[[str], str]:
 
 
 def no_reference(measure: str, references: Sequence[str]) -> Reason | None:
-    """The Reason `no_reference` if there is none.
+    """Reason `no_reference` if there are no references, else None.
 
-    Raises DataError for a single text, whose characters would pass as references.
+    Raises DataError for a single string, whose characters would be taken as references.
     """
     if isinstance(references, str):
         raise DataError(f"{measure} takes a list of references; got one text: put it in [].")
@@ -84,7 +84,7 @@ def no_reference(measure: str, references: Sequence[str]) -> Reason | None:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text: runs of letters, digits and underscores.
+    """Split a text into words: runs of letters, digits and underscores.
 
     >>> words("os.path.join(a, b)")
     ['os', 'path', 'join', 'a', 'b']
@@ -93,7 +93,7 @@ def words(text: str) -> list[str]:
 
 
 def graphemes(text: str) -> list[str]:
-    """What a reader sees as characters: extended grapheme clusters of Unicode's annex 29.
+    """Split a text into user-perceived characters: extended grapheme clusters (UAX 29).
 
     >>> len("👩‍👩‍👧é"), len(graphemes("👩‍👩‍👧é"))
     (6, 2)
@@ -102,7 +102,7 @@ def graphemes(text: str) -> list[str]:
 
 
 def units(text: str, unit: Unit) -> Sequence[str]:
-    """Cut a text into what counts as one; ConfigError for an unknown unit."""
+    """Split a text into units; ConfigError for an unknown unit."""
     choice("unit", unit, get_args(Unit))
     if unit == "characters":
         return text
@@ -112,7 +112,7 @@ def units(text: str, unit: Unit) -> Sequence[str]:
 
 
 def ngrams(items: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    """Every run of `n` neighbours, in order; none if there are fewer.
+    """All n-grams of consecutive items, in order.
 
     >>> ngrams(["a", "b", "c"], 2)
     [('a', 'b'), ('b', 'c')]
@@ -121,22 +121,22 @@ def ngrams(items: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, by rules that can be read, not by a model.
+    """Split a text into sentences, by rules.
 
     A sentence ends at a line break; after 。！？; and after . ! ? … ؟ । with any closing quotes or
-    brackets, before white space that no lower-case letter follows. A full stop after an initial
-    or an abbreviation of ABBREVIATIONS ends none. White space at both ends is dropped.
+    brackets, before white space not followed by a lower-case letter. A full stop after an initial
+    or one of ABBREVIATIONS does not end a sentence. Surrounding white space is stripped.
 
     >>> sentences("Dr. No is e.g. Bond's foe. He lost! (Of course.) So… it ends")
     ["Dr. No is e.g. Bond's foe.", 'He lost!', '(Of course.)', 'So… it ends']
     """
-    found, start = [], 0
+    pieces, start = [], 0
     for match in SENTENCE_END.finditer(text):
         if match[0] == "\n" or match[0][0] in "。！？" or ends_sentence(text, match):
-            found.append(text[start : match.end()].strip())
+            pieces.append(text[start : match.end()].strip())
             start = match.end()
-    found.append(text[start:].strip())
-    return [sentence for sentence in found if sentence]
+    pieces.append(text[start:].strip())
+    return [sentence for sentence in pieces if sentence]
 
 
 def ends_sentence(text: str, match: regex.Match[str]) -> bool:

@@ -1,8 +1,8 @@
-"""Synonyms of English words, from Princeton's WordNet 3.0 as a table of 0.3 MB.
+"""Synonyms of English words, from Princeton's WordNet 3.0 in a table of 0.3 MB.
 
-The table holds sets of synonyms and irregular forms by part of speech, see wordnet_table.py. An
-inflected form is brought back to its base as WordNet's own `morphy` does it: irregular forms by
-list, others by endings, and only a base that the same part of speech has counts.
+The table holds synsets and irregular forms by part of speech, see wordnet_table.py. Inflected forms
+are lemmatised as by WordNet's `morphy`: irregular forms by list, others by endings, and only bases
+that exist in the same part of speech count.
 """
 
 import lzma
@@ -28,38 +28,38 @@ ENDINGS = {
 
 
 class Part(NamedTuple):
-    """The words of one part of speech."""
+    """The synsets of one part of speech."""
 
     sets: list[tuple[str, ...]]
-    """Sets of synonyms, as WordNet spells them."""
+    """Synsets, in WordNet's spelling."""
     places: dict[str, list[int]]
-    """Word in lower case to its places in `sets`."""
+    """Lower-case word to its indices in `sets`."""
     irregular: dict[str, list[str]]
-    """Irregular form to its bases."""
+    """Irregular form to its base forms."""
 
 
 @cache
 def parts() -> dict[str, Part]:
-    """The table by part of speech, read once, in about a tenth of a second."""
-    found: dict[str, Part] = {}
+    """The table by part of speech, read once, in about 0.1 s."""
+    result: dict[str, Part] = {}
     for block in lzma.decompress(TABLE.read_bytes()).decode().split("\n\n"):
         name, *lines = block.splitlines()
         kind, part = name.split()
         if kind == "irregular":
             forms = (line.split() for line in lines)
-            found[part].irregular.update({form: bases for form, *bases in forms})
+            result[part].irregular.update({form: bases for form, *bases in forms})
             continue
         sets = [tuple(line.split()) for line in lines]
-        places = defaultdict(list)
-        for place, synonyms in enumerate(sets):
+        indices = defaultdict(list)
+        for index, synonyms in enumerate(sets):
             for word in synonyms:
-                places[word.lower()].append(place)
-        found[part] = Part(sets, dict(places), {})
-    return found
+                indices[word.lower()].append(index)
+        result[part] = Part(sets, dict(indices), {})
+    return result
 
 
 def bases(word: str, part: str) -> list[str]:
-    """The word and its base forms that this part of speech has.
+    """The word and its base forms that exist in this part of speech.
 
     >>> bases("leaves", "noun"), bases("mice", "noun"), bases("was", "verb")
     (['leaf', 'leave'], ['mouse'], ['be'])
@@ -74,29 +74,29 @@ def bases(word: str, part: str) -> list[str]:
 
 @lru_cache(maxsize=2**16)
 def senses(word: str) -> frozenset[tuple[str, int]]:
-    """The sets of synonyms that hold a base form of the word: part of speech and place.
+    """Synsets of the word's base forms, as (part of speech, index).
 
     >>> senses("Cars").isdisjoint(senses("automobile")), senses("xyzzy")
     (False, frozenset())
     """
     return frozenset(
-        (name, place)
+        (name, index)
         for name, part in parts().items()
         for base in bases(word.lower(), name)
-        for place in part.places[base]
+        for index in part.places[base]
     )
 
 
 @lru_cache(maxsize=2**16)
 def synonyms(word: str) -> frozenset[str]:
-    """The word itself and all single words of its sets, spelt as WordNet spells them.
+    """The word itself and all single words of its synsets, in WordNet's spelling.
 
-    These are base forms: `automobile` is one of `cars`, `automobiles` is not.
+    These are base forms: `automobile` is a synonym of `cars`, `automobiles` is not.
 
     >>> sorted(synonyms("cars"))[:4], sorted(synonyms("xyzzy"))
     (['auto', 'automobile', 'car', 'cars'], ['xyzzy'])
     """
-    found, known = {word}, parts()
-    for name, place in senses(word):
-        found.update(other for other in known[name].sets[place] if "_" not in other)
-    return frozenset(found)
+    result, tables = {word}, parts()
+    for name, index in senses(word):
+        result.update(other for other in tables[name].sets[index] if "_" not in other)
+    return frozenset(result)

@@ -1,10 +1,10 @@
-"""Make WordNet's table from its own files: 30 MB of Debian's package wordnet-base become 0.3 MB.
+"""Build the WordNet table: 30 MB of Debian's package wordnet-base become 0.3 MB.
 
     python -m groundup.measure.text.wordnet_table /usr/share/wordnet
 
-What remains are the single words of each set of synonyms and the irregular forms, by part of
-speech; meanings, examples, relations and most names of several words are left out. WordNet's
-licence goes into wordnet.txt beside the table.
+It keeps the single words of each synset and the irregular forms, by part of speech; definitions,
+examples, relations and most multi-word names are omitted. WordNet's licence goes into wordnet.txt
+in the same folder.
 """
 
 import lzma
@@ -26,10 +26,7 @@ irregular forms, made by groundup/measure/text/wordnet_table.py. WordNet's licen
 
 
 def make(source: Path, table: Path = TABLE) -> None:
-    """Write the table and its notice from WordNet's own files.
-
-    Raises DataError if a file is missing.
-    """
+    """Write the table and its notice from WordNet's files; DataError if one is missing."""
     blocks = []
     for part in PARTS:
         blocks.append("\n".join([f"sets {part}", *sorted(set_lines(source, part))]))
@@ -44,31 +41,31 @@ def make(source: Path, table: Path = TABLE) -> None:
 
 
 def set_lines(source: Path, part: str) -> set[str]:
-    """One line a set: its single words, and the names that irregular forms lead to.
+    """One line per synset: its single words, and multi-word bases of irregular forms.
 
-    A set is kept if it has a word of small letters: texts are compared in small letters. A set of
-    one word says only that the word exists, so it is dropped where another set says it too.
+    Only synsets with a lower-case word are kept, because texts are compared in lower case. A synset
+    of one word only records that the word exists, so it is dropped if another one has the word.
     """
-    asked = {base for others in irregular_forms(source, part).values() for base in others}
+    bases = {base for others in irregular_forms(source, part).values() for base in others}
     several, single = set(), set()
     for line in lines_of(source / f"data.{part}"):
         if line[:1].isdigit():
             fields = line.split()
             names = (name.partition("(")[0] for name in fields[4 : 4 + 2 * int(fields[3], 16) : 2])
-            names = [name for name in names if "_" not in name or name in asked]
+            names = [name for name in names if "_" not in name or name in bases]
             if any(name == name.lower() for name in names):
                 (several if len(names) > 1 else single).add(" ".join(names))
     return several | (single - {word for line in several for word in line.split()})
 
 
 def irregular_forms(source: Path, part: str) -> dict[str, list[str]]:
-    """Irregular forms of one word and their bases; of several lines for a form the last counts."""
+    """Single-word irregular forms and their bases; of several lines for a form the last counts."""
     rows = (line.split() for line in lines_of(source / f"{part}.exc"))
     return {form: others for form, *others in rows if "_" not in form}
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of one of WordNet's files."""
+    """Yield the lines of one of WordNet's files."""
     try:
         yield from path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

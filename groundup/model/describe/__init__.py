@@ -1,1 +1,1 @@
-"""What is a model like? Its shape and costs, and which of its experts computes which token."""
+"""Descriptions of a model: its shape and costs, and the routing of its experts."""

@@ -1,8 +1,7 @@
-"""What a model costs: parameters by part, arithmetic a token, memory to train and to serve.
+"""What a model costs: parameters by component, FLOPs per token, memory to train and to serve.
 
-Parameters are exact. Arithmetic counts the matrices and leaves out what is small (norms, softmax,
-rotations): within a few percent of the truth, which is what a plan or a bound needs. Knows no
-weights, only shapes.
+Parameters are exact. FLOPs count matrix products and omit what is small (norms, softmax, rotary
+positions): within a few percent, which suffices to plan. Knows no weights, only shapes.
 Source: the convention of Kaplan et al. 2020, arXiv:2001.08361, with attention counted.
 """
 
@@ -21,42 +20,42 @@ from ..presets.table import nearest, preset, presets
 from ..weights.directory import CONFIG, read_json
 
 TRAINED_BYTES = 16
-"""Of a parameter in training: float32 weight and gradient, and AdamW's two float32 moments."""
+"""Bytes per parameter in training: float32 weight and gradient, and AdamW's two float32 moments."""
 
 
 class Parameters(NamedTuple):
-    """Numbers of weights by part."""
+    """Numbers of parameters by component."""
 
     embedding: int
-    """Vectors of tokens and types."""
+    """Token and type embeddings."""
     positions: int
-    """Vectors of places, tables and maps of distances."""
+    """Position embeddings, tables and projections of distances."""
     attention: int
     cross: int
-    """Attention of a decoder to its encoder."""
+    """Cross attention of a decoder to its encoder."""
     feedforward: int
     experts: int
     """All experts of all layers, and their routers."""
     norms: int
     head: int
-    """What is not the embedding on the way out."""
+    """The output layer, without a tied embedding."""
 
     @property
     def total(self) -> int:
-        """All weights."""
+        """All parameters."""
         return sum(self)
 
 
 class Flops(NamedTuple):
-    """Floating-point operations a token; a multiplication and an addition are two."""
+    """Floating-point operations per token; a multiply-add counts as two."""
 
     inference: int
     training: int
-    """Three times inference: the gradients for weights and for inputs cost one each."""
+    """Three times inference: the gradients of weights and of inputs cost as much as the forward."""
 
 
 def parameters(config: ModelConfig) -> Parameters:
-    """Count the weights.
+    """Count the parameters.
 
     >>> parameters(ModelConfig()).total
     5771264
@@ -82,13 +81,13 @@ def parameters(config: ModelConfig) -> Parameters:
 
 
 def layers_with_experts(config: ModelConfig) -> list[int]:
-    """Number in its stack of every layer with experts, the encoder's first."""
+    """Index of every layer with experts, the encoder's layers first."""
     return [i for n in (config.encoder_layers, config.layers)
             for i in range(n) if config.has_experts(i)]  # fmt: skip
 
 
 def of_attention(config: ModelConfig) -> int:
-    """Weights of one attention: four maps, their biases, norms of queries and keys."""
+    """Parameters of one attention: four projections, their biases, norms of queries and keys."""
     part = config.attention
     inner, narrow = part.heads * part.head_dim, part.kv_heads * part.head_dim
     count = 2 * config.width * (inner + narrow)
@@ -99,7 +98,7 @@ def of_attention(config: ModelConfig) -> int:
 
 
 def of_positions(config: ModelConfig) -> int:
-    """Weights that tell places or distances."""
+    """Parameters of positional encodings."""
     part, stacks = config.position, 2 if config.encoder_layers else 1
     inner = config.attention.heads * config.attention.head_dim
     match part.kind:
@@ -114,7 +113,7 @@ def of_positions(config: ModelConfig) -> int:
 
 
 def of_feedforward(config: ModelConfig) -> int:
-    """Weights of one dense feed-forward."""
+    """Parameters of one dense feed-forward."""
     part = config.feedforward
     maps = 2 if part.gated else 1
     count = (maps + 1) * config.width * part.width
@@ -122,33 +121,33 @@ def of_feedforward(config: ModelConfig) -> int:
 
 
 def of_experts(config: ModelConfig, experts: ExpertsConfig | None) -> int:
-    """Weights of one layer's experts and router."""
+    """Parameters of one layer's experts and router."""
     if experts is None:
         return 0
     return experts.count * (of_expert(config, experts) + config.width)
 
 
 def of_expert(config: ModelConfig, experts: ExpertsConfig) -> int:
-    """Weights of one expert."""
+    """Parameters of one expert."""
     is_gated = config.feedforward.gated if experts.gated is None else experts.gated
     return (3 if is_gated else 2) * config.width * config.feedforward.width
 
 
 def of_norms(config: ModelConfig, norm: int) -> int:
-    """Weights of all norms of hidden states; `norm` is those of one."""
+    """Parameters of all norms of hidden states; `norm` is those of one."""
     place = config.norm.place
     each = {"pre": 1 if config.parallel else 2, "post": 2, "output": 2, "sandwich": 4}[place]
     crossing = each // 2 if config.encoder_layers else 0
     stacks = 2 if config.encoder_layers else 1
     count = each * (config.layers + config.encoder_layers) + crossing * config.layers
-    count += 0 if place == "post" else stacks  # the last norms
-    if config.embedding.norm:  # the first layer does not norm again what is normed
+    count += 0 if place == "post" else stacks  # the final norms
+    if config.embedding.norm:  # it replaces the first layer's pre-norm
         count += 0 if place in ("pre", "sandwich") else stacks
     return count * norm
 
 
 def active_parameters(config: ModelConfig) -> int:
-    """Weights that compute one token: of all experts only the chosen ones.
+    """Parameters that are used for one token: of the experts only the chosen ones.
 
     >>> active_parameters(ModelConfig()) == parameters(ModelConfig()).total
     True
@@ -156,14 +155,14 @@ def active_parameters(config: ModelConfig) -> int:
     experts, count = config.feedforward.experts, parameters(config)
     if experts is None:
         return count.total
-    resting = (experts.count - experts.chosen) * of_expert(config, experts)
-    return count.total - len(layers_with_experts(config)) * resting
+    inactive = (experts.count - experts.chosen) * of_expert(config, experts)
+    return count.total - len(layers_with_experts(config)) * inactive
 
 
 def seen(pattern: Pattern, context: int, *, both_ways: bool = False) -> int:
-    """About how many of `context` keys a token sees under a pattern.
+    """Approximate number of keys, out of `context`, that a token attends to under a pattern.
 
-    both_ways  in an encoder, where a window reaches to both sides; else the token is the last
+    both_ways  in an encoder, where a window extends to both sides; otherwise the token is the last
 
     >>> seen(Pattern("window", 4), 100), seen(Pattern("window", 4), 100, both_ways=True)
     (4, 7)
@@ -184,14 +183,14 @@ def seen(pattern: Pattern, context: int, *, both_ways: bool = False) -> int:
 
 
 def seen_in_order(pattern: Pattern, length: int) -> float:
-    """About how many keys a token of a causal row of a length sees in the mean.
+    """Approximate mean number of keys that a token of a causal sequence attends to.
 
     >>> seen_in_order(Pattern(), 9), seen_in_order(Pattern("window", 1), 9)
     (5.0, 1.0)
     """
     most = seen(pattern, length)
     match pattern.kind:
-        case "strided" | "fixed":  # what they see grows with the place: as in the middle
+        case "strided" | "fixed":  # grows with the position: take the middle
             return float(seen(pattern, (length + 1) // 2))
         case "block":
             return (most + 1) / 2
@@ -200,10 +199,10 @@ def seen_in_order(pattern: Pattern, length: int) -> float:
 
 
 def flops_per_token(config: ModelConfig, context: int) -> Flops:
-    """Arithmetic of one token that sees `context` tokens, itself included.
+    """FLOPs of one token that attends to `context` tokens, itself included.
 
-    Of an encoder–decoder it is a token of the source and one of the target together. For what a
-    token of a row costs in the mean see `row_flops`.
+    For an encoder–decoder: of one source token and one target token together. See `row_flops` for
+    the mean over a sequence.
     """
     own = sum(seen(config.pattern(i), context, both_ways=config.kind == "encoder")
               for i in range(config.layers))  # fmt: skip
@@ -211,13 +210,13 @@ def flops_per_token(config: ModelConfig, context: int) -> Flops:
 
 
 def row_flops(config: ModelConfig, length: int) -> Flops:
-    """Arithmetic of a token in the mean over a row of a length.
+    """Mean FLOPs per token over a sequence of a length.
 
-    In a causal row the first sees itself and the last all: (length + 1) / 2 in the mean. Kernels
-    that compute the masked half too do more, which is not counted as useful.
+    A causal token attends to (length + 1) / 2 tokens in the mean. Kernels that also compute the
+    masked half do more work, which is not counted.
 
-    >>> whole = flops_per_token(ModelConfig(), 2048).training
-    >>> flops_per_token(ModelConfig(), 0).training < row_flops(ModelConfig(), 2048).training < whole
+    >>> full = flops_per_token(ModelConfig(), 2048).training
+    >>> flops_per_token(ModelConfig(), 0).training < row_flops(ModelConfig(), 2048).training < full
     True
     """
     if config.kind == "encoder":
@@ -227,7 +226,7 @@ def row_flops(config: ModelConfig, length: int) -> Flops:
 
 
 def keys_of_source(config: ModelConfig, length: int) -> int:
-    """Keys that a source's token sees in its encoder, and a target's of it; 0 without a source."""
+    """Keys of the source that a source and a target token attend to; 0 without an encoder."""
     if not config.encoder_layers:
         return 0
     within = sum(seen(config.pattern(i), length, both_ways=True)
@@ -236,7 +235,7 @@ def keys_of_source(config: ModelConfig, length: int) -> int:
 
 
 def flops_of(config: ModelConfig, keys: float) -> Flops:
-    """Arithmetic of a token that sees so many keys in all layers together."""
+    """FLOPs of a token that attends to `keys` keys over all layers."""
     count, part = parameters(config), config.attention
     tables = count.embedding + count.norms
     tables += count.positions if config.position.kind != "transformer_xl" else 0
@@ -247,7 +246,7 @@ def flops_of(config: ModelConfig, keys: float) -> Flops:
 
 
 def cache_bytes_per_token(config: ModelConfig, dtype: torch.dtype = torch.float32) -> int:
-    """Memory of one token's keys and values in all layers of the decoder; 0 in an encoder.
+    """Bytes of one token's keys and values in all decoder layers; 0 in an encoder.
 
     >>> cache_bytes_per_token(ModelConfig(), torch.bfloat16)
     3072
@@ -259,26 +258,26 @@ def cache_bytes_per_token(config: ModelConfig, dtype: torch.dtype = torch.float3
 
 
 class Description(NamedTuple):
-    """A model's shape and costs, for a person."""
+    """A model's shape and costs."""
 
     config: ModelConfig
     parameters: Parameters
     active: int
-    """Parameters that compute one token."""
+    """Parameters used for one token."""
     flops_of: str
-    """What the arithmetic below is of: a token, or of an encoder–decoder one of each side."""
+    """Unit of the FLOPs below: a token, or one source and one target token together."""
     flops: Flops
-    """Of the last token of a row, which sees a full context."""
+    """Of the last token of a full context."""
     row_flops: Flops
-    """In the mean over the tokens of a row of a full context, as in training."""
+    """Mean over the tokens of a full context, as in training."""
     cache_bytes_per_token: int
     """In bfloat16."""
     training_bytes: int
-    """Weights, gradients and AdamW's moments in float32; activations come on top."""
+    """Weights, gradients and AdamW's moments in float32, without activations."""
     serving_bytes: int
     """Weights and one full context's cache in bfloat16."""
     preset: Preset | None = None
-    """Where the shape is from, if it is a published one."""
+    """The published shape, if it is one."""
 
     def __str__(self) -> str:
         """A short table."""
@@ -290,14 +289,14 @@ class Description(NamedTuple):
             "vocabulary": f"{config.vocab_size:,} ids",
             "context": f"{config.context_length:,} tokens",
             "parameters": f"{count.total:,} ({', '.join(share)})",
-            "active": f"{self.active:,} of them compute a token",
-            "inference": f"{flop(self.flops.inference)} for {self.flops_of} at a full context",
-            "training": f"{flop(self.row_flops.training)} for {self.flops_of}, the mean over a row "
-            "of a full context",
-            "cache": f"{self.cache_bytes_per_token:,} bytes a token in bfloat16, "
-            f"{memory(full)} when full",
-            "to train": f"{memory(self.training_bytes)} of weights, gradients and AdamW's moments "
-            "in float32, activations on top",
+            "active": f"{self.active:,} per token",
+            "inference": f"{flop(self.flops.inference)} for {self.flops_of} at full context",
+            "training": f"{flop(self.row_flops.training)} for {self.flops_of}, mean over a full "
+            "context",
+            "cache": f"{self.cache_bytes_per_token:,} bytes per token in bfloat16, "
+            f"{memory(full)} at full context",
+            "to train": f"{memory(self.training_bytes)} for weights, gradients and AdamW's moments "
+            "in float32, plus activations",
             "to serve": f"{memory(self.serving_bytes)} in bfloat16 with one full cache",
         }
         rows |= told(self.preset)
@@ -309,7 +308,7 @@ class Description(NamedTuple):
 
 
 def flop(count: float) -> str:
-    """Arithmetic in the largest unit of which there is one.
+    """Format FLOPs with the largest fitting unit.
 
     >>> flop(512), flop(40_100_000_000)
     ('512 FLOP', '40.1 GFLOP')
@@ -318,7 +317,7 @@ def flop(count: float) -> str:
 
 
 def memory(count: float) -> str:
-    """Bytes in the largest unit of which there is one.
+    """Format bytes with the largest fitting unit.
 
     >>> memory(1000), memory(6 * 2**20)
     ('1,000 B', '6.0 MiB')
@@ -327,7 +326,7 @@ def memory(count: float) -> str:
 
 
 def in_units(count: float, step: int, units: tuple[str, ...]) -> str:
-    """A number in the largest of these units of which there is one; whole in the first."""
+    """Format a number with the largest fitting unit; without decimals in the first."""
     power = 0
     while count >= step and power + 1 < len(units):
         count, power = count / step, power + 1
@@ -335,7 +334,7 @@ def in_units(count: float, step: int, units: tuple[str, ...]) -> str:
 
 
 def told(preset: Preset | None) -> dict[str, str]:
-    """What a preset's source says."""
+    """The rows of a preset's source."""
     if preset is None:
         return {}
     paper = f"The paper says {preset.paper}." if preset.paper else ""
@@ -346,7 +345,7 @@ def told(preset: Preset | None) -> dict[str, str]:
 
 
 def shape_of(config: ModelConfig) -> str:
-    """Kind, layers, widths and heads in one line."""
+    """Kind, layers, width and heads in one line."""
     part, experts = config.attention, config.feedforward.experts
     layers = f"{config.layers} layers"
     if config.encoder_layers:
@@ -363,44 +362,44 @@ def shape_of(config: ModelConfig) -> str:
 
 
 def by_part(count: Parameters) -> dict[str, int]:
-    """The parts that have weights."""
+    """The components that have parameters."""
     return {name: number for name, number in count._asdict().items() if number}
 
 
 def describe(model: Path) -> Description:
-    """Tell the shape and costs of a model directory, a GGUF file or a preset such as gpt-2.
+    """Show the shape and costs of a model directory, a GGUF file or a preset such as gpt-2.
 
     model  a directory, of which only config.json is read, a .gguf file, or a preset's name
 
     Raises ConfigError naming the nearest presets if there is no such thing.
     """
-    place = Path(model)
-    if place.is_file():
-        from ..weights.gguf.format import open_gguf  # here: opening GGUF counts parameters too
+    path = Path(model)
+    if path.is_file():
+        from ..weights.gguf.format import open_gguf  # lazy: reading GGUF imports this file
         from ..weights.gguf.reading import model_config
 
-        return describe_config(model_config(open_gguf(place)))
-    if not place.is_dir():
+        return describe_config(model_config(open_gguf(path)))
+    if not path.is_dir():
         if str(model) not in presets():
             raise ConfigError(
                 f"There is no directory, .gguf file or preset {str(model)!r}; the nearest presets "
                 f"are {nearest(str(model))}."
             )
-        found = preset(str(model))
-        return describe_config(found.config)._replace(preset=found)
-    check_kind(place, "model")
-    config = read_json(place / CONFIG)
-    return describe_config(read_config(config, str(place / CONFIG)))
+        published = preset(str(model))
+        return describe_config(published.config)._replace(preset=published)
+    check_kind(path, "model")
+    config = read_json(path / CONFIG)
+    return describe_config(read_config(config, str(path / CONFIG)))
 
 
 def describe_config(config: ModelConfig) -> Description:
-    """Tell the shape and costs of a configuration."""
+    """The shape and costs of a configuration."""
     total, cache = parameters(config).total, cache_bytes_per_token(config, torch.bfloat16)
     return Description(
         config,
         parameters(config),
         active_parameters(config),
-        "a source's token and a target's together" if config.encoder_layers else "a token",
+        "a source and a target token together" if config.encoder_layers else "a token",
         flops_per_token(config, config.context_length),
         row_flops(config, config.context_length),
         cache,

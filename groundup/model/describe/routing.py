@@ -1,8 +1,7 @@
-"""Which expert computes which token: a picture of a model's routers on one text.
+"""Expert routing as a page: which expert of each layer computes which token of a text.
 
-For each layer with experts, how the choices fall on them, and the text itself with every token in
-the colour of its likeliest expert. A router that always takes the same one, or that looks at
-spelling alone, is seen at a glance.
+For each layer with experts the page shows the load of the experts, and the text with every token in
+the colour of its likeliest expert. Collapsed routers and routing by spelling are easy to see.
 """
 
 from collections.abc import Sequence
@@ -19,9 +18,9 @@ from ..transformer import Transformer
 from ..weights.directory import load
 
 COLOURS = 6
-"""Series colours of the look; further experts take them again."""
+"""Series colours of the page style; further experts reuse them."""
 LONGEST = 2000
-"""Tokens of a text that are drawn."""
+"""Maximum tokens shown."""
 STYLE = """
 .routed { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 12px 16px; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -33,18 +32,18 @@ STYLE = """
 
 
 class Routed(NamedTuple):
-    """What one layer's router did with a text."""
+    """The routing of one layer."""
 
     layer: int
     """Counted from 0."""
     experts: Int[Tensor, "N c"]
     """The chosen experts of each token, likeliest first."""
     shares: Float[Tensor, " E"]
-    """Of all choices, how many fell on each expert."""
+    """Share of all choices that fell on each expert."""
 
     @property
     def balance(self) -> float:
-        """Entropy of the shares over that of equal ones: 1 is equal work, 0 one expert alone.
+        """Normalised entropy of the shares: 1 is equal load, 0 a single expert.
 
         >>> Routed(0, torch.zeros(1, 1).long(), torch.tensor([0.5, 0.5])).balance
         1.0
@@ -55,29 +54,24 @@ class Routed(NamedTuple):
 
 @torch.inference_mode()
 def routes(model: Transformer, ids: Int[Tensor, "1 T"]) -> list[Routed]:
-    """What every router of a decoder or encoder chooses for these ids.
+    """The routing of these ids in every layer of a decoder or encoder.
 
-    Raises ConfigError if the model has no experts or reads a source.
+    Raises ConfigError if the model has no experts or is an encoder–decoder.
     """
     experts = model.config.feedforward.experts
     if experts is None:
-        raise ConfigError(
-            f"This {model.config.kind} is dense: it has no experts, so there are no routes to show."
-        )
+        raise ConfigError(f"This {model.config.kind} is dense: it has no experts to show.")
     if model.encoder is not None:
-        raise ConfigError(
-            "This encoder_decoder has experts but reads a source and writes a target, and a page "
-            "shows one text; only decoders and encoders are drawn."
-        )
+        raise ConfigError("Routing is shown for decoders and encoders; got an encoder_decoder.")
     logits: list[Tensor] = []
     model.eval()(ids, routing=logits)
     layers = [i for i in range(model.config.layers) if model.config.has_experts(i)]
-    found = []
+    routed = []
     for layer, each in zip(layers, logits, strict=True):
         chosen = each.topk(experts.chosen, dim=-1).indices
         counts = chosen.flatten().bincount(minlength=experts.count)
-        found.append(Routed(layer, chosen, counts / counts.sum()))
-    return found
+        routed.append(Routed(layer, chosen, counts / counts.sum()))
+    return routed
 
 
 class Shares(NamedTuple):
@@ -86,81 +80,79 @@ class Shares(NamedTuple):
     page: Path
     layers: tuple[int, ...]
     shares: tuple[tuple[float, ...], ...]
-    """Of each layer's choices, how many fell on each expert."""
+    """Of each layer, the share of choices that fell on each expert."""
     balance: tuple[float, ...]
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """One line per layer."""
         lines = [
             f"layer {layer:>3}  " + "  ".join(f"{share:4.0%}" for share in row) + f"  {even:.2f}"
             for layer, row, even in zip(self.layers, self.shares, self.balance, strict=True)
         ]
-        return "\n".join([*lines, f"{self.page}: which expert computes which token"])
+        return "\n".join([*lines, f"wrote {self.page}"])
 
 
 def routing(model: Path, text: Path, out: Path) -> Shares:
-    """Draw which expert computes which token of a text.
+    """Show which expert computes which token of a text.
 
     model  a model directory with experts
-    text   a file of plain text, of which the first 2,000 tokens are read
+    text   a plain-text file, of which the first 2,000 tokens are read
     out    the HTML file to write
 
     Raises ConfigError if the model has no experts, or the text is missing or has no tokens.
     """
-    from groundup.tokenizer import load_tokenizer  # here: shapes and costs need no tokenizer
+    from groundup.tokenizer import load_tokenizer  # lazy: shapes and costs need no tokenizer
 
-    written = read_text(text)
+    content = read_text(text)
     network, tokenizer = load(model), load_tokenizer(model)
     limit = min(LONGEST, network.config.context_length)
-    ids = tokenizer.encode(written)[:limit]
+    ids = tokenizer.encode(content)[:limit]
     if not ids:
         raise ConfigError(f"{text} has no token to route; give a file with text.")
-    found = routes(network, torch.tensor([ids]))
+    routed = routes(network, torch.tensor([ids]))
     tokens = [tokenizer.decode([id]) for id in ids]
-    write_text(out, drawn(found, tokens, Path(model).name).render())
+    write_text(out, drawn(routed, tokens, Path(model).name).render())
     return Shares(
-        Path(out), tuple(each.layer for each in found),
-        tuple(tuple(each.shares.tolist()) for each in found),
-        tuple(each.balance for each in found),
+        Path(out), tuple(each.layer for each in routed),
+        tuple(tuple(each.shares.tolist()) for each in routed),
+        tuple(each.balance for each in routed),
     )  # fmt: skip
 
 
-def read_text(place: Path) -> str:
-    """A file's text; ConfigError if there is none."""
+def read_text(path: Path) -> str:
+    """A file's text; ConfigError if it cannot be read as UTF-8."""
     try:
-        return regular(Path(place)).read_text(encoding="utf-8")
+        return regular(Path(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{place} is no file of plain text ({error}); give one, such as a page of a document."
-        ) from None
+        raise ConfigError(f"{path} is not a readable plain-text file ({error}).") from None
 
 
-def drawn(found: Sequence[Routed], tokens: Sequence[str], name: str) -> page.Page:
-    """The page of a model's routes through a text."""
-    least = min(found, key=lambda each: each.balance)
+def drawn(routed: Sequence[Routed], tokens: Sequence[str], name: str) -> page.Page:
+    """The page of a text's routing."""
+    least = min(routed, key=lambda each: each.balance)
     sheet = page.Page(
         f"Routes of {name}",
-        f"{len(tokens):,} tokens; the least even layer is {least.layer}, with a balance of "
+        f"{len(tokens):,} tokens; layer {least.layer} is the least balanced, with "
         f"{least.balance:.2f} of 1.",
         style=STYLE,
     )
     columns = [page.Column("layer")]
-    columns += [page.Column(f"expert {i}", True) for i in range(len(found[0].shares))]
+    columns += [page.Column(f"expert {i}", True) for i in range(len(routed[0].shares))]
     columns += [page.Column("balance", True)]
     rows = [
         [str(each.layer), *(f"{share:.0%}" for share in each.shares), f"{each.balance:.2f}"]
-        for each in found
+        for each in routed
     ]
-    lead = "Of all choices in a layer, how many fell on each expert; a balance of 1 is equal work."
-    sheet.section("Work", lead, page.table("Share of the choices by layer", columns, rows))
-    for each in found:
+    lead = "Share of a layer's choices that fell on each expert; a balance of 1 is equal load."
+    sheet.section("Load", lead, page.table("Share of the choices by layer", columns, rows))
+    for each in routed:
         lead = "Each token is underlined in the colour of its likeliest expert."
         sheet.section(f"Layer {each.layer}", lead, coloured(each, tokens))
     return sheet
 
 
 def coloured(routed: Routed, tokens: Sequence[str]) -> page.Html:
-    """The text with every token in its expert's colour."""
+    """The text with every token in the colour of its expert."""
     first = routed.experts[:, 0].tolist()
     spans = [
         page.element(f"span.e{expert % COLOURS}", token, attributes={"title": f"expert {expert}"})

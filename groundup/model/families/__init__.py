@@ -1,4 +1,4 @@
-"""Whose model files are read and written: one file a family, and the table of them."""
+"""Hugging Face model families that groundup reads and writes: one file each, and their registry."""
 
 from .registry import FAMILIES, Family, family_for, family_of, read_config
 

@@ -1,7 +1,7 @@
-"""BART's names: its config.json and its tensors, to ours and back.
+"""BART: BERT's blocks in an encoder and a decoder.
 
-BERT's blocks on both sides: biases, norms after each sum, learned positions whose first two rows
-nobody uses, a norm of the embeddings and one number an id added to the logits.
+Biases, post-norms, learned positions of which the first two are unused, a norm of the embeddings,
+and a bias for each token id added to the logits.
 Source: transformers 5.24, models/bart; BART: arXiv:1910.13461.
 """
 
@@ -79,15 +79,15 @@ OFFSET, EPS = 2, 1e-5
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     only(values, ONLY)
     width, heads = counted(values, "d_model", "bart"), alike(values, "attention_heads")
     if width % heads:
         raise ArtifactError(
-            f"config.json has d_model={width}, which is no multiple of "
+            f"config.json has d_model={width}, which is not a multiple of "
             f"encoder_attention_heads={heads}."
         )
     return ModelConfig(
@@ -117,25 +117,22 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def alike(values: dict[str, Any], name: str) -> int:
-    """A size that both stacks must have.
-
-    Raises ArtifactError naming the keys if they differ.
-    """
+    """A size that encoder and decoder must share; raises ArtifactError if they differ."""
     encoder, decoder = (
         counted(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder")
     )
     if encoder != decoder:
         raise ArtifactError(
             f"config.json has encoder_{name}={encoder} and decoder_{name}={decoder}; groundup "
-            "computes stacks of one size."
+            "supports stacks of equal size."
         )
     return encoder
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a BART cannot be.
+    Raises ConfigError naming the field that BART cannot express.
     """
     heads, inner = config.attention.heads, config.feedforward.width
     values = {
@@ -165,9 +162,9 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors.
+    """Rename Hugging Face tensors to groundup's names.
 
-    Raises ArtifactError if the stacks have embeddings of their own.
+    Raises ArtifactError if the stacks have different embeddings.
     """
     state = one_table(state, "model.shared.weight", COPIES)
     bias = state.pop("final_logits_bias", torch.zeros(config.vocab_size))
@@ -175,12 +172,12 @@ def ours(state: State, config: ModelConfig) -> State:
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors; with a free head nothing is tied there, so the table is thrice.
+    """Rename groundup's tensors to Hugging Face names.
 
-    Source: Transformers 5 ties the stacks' embeddings only where the head is tied.
+    With an untied head Transformers 5 ties no embeddings, so both copies are written too.
     """
-    made = renamed(state, NAMES, to_theirs=True)
-    made["final_logits_bias"] = made["final_logits_bias"][None]
+    result = renamed(state, NAMES, to_theirs=True)
+    result["final_logits_bias"] = result["final_logits_bias"][None]
     if not config.tied_embeddings:
-        made |= {name: made["model.shared.weight"].clone() for name in COPIES}
-    return made
+        result |= {name: result["model.shared.weight"].clone() for name in COPIES}
+    return result

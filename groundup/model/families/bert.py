@@ -1,9 +1,8 @@
-"""BERT's names: its config.json and its tensors, to ours and back.
+"""BERT, with or without its masked-LM head, as the `architectures` of config.json say.
 
-config.json says by its architectures whether there is a masked head; without one it is an encoder
-whose last states are what is used. Pooler and classes are heads (weights/heads.py), and none of the
-encoder or of the masked model: they are left out here. Old files call a norm's weights gamma and
-beta, and some begin every name with `bert.`.
+Without the head the model is an encoder that returns hidden states. Pooler and classifiers are
+heads (weights/heads.py) and are dropped here. Old files call a norm's weights gamma and beta, and
+some prefix every name with `bert.`.
 Source: transformers 5.24, models/bert; BERT: arXiv:1810.04805.
 """
 
@@ -56,7 +55,7 @@ ENCODER = (
     *(("encoder.layer.{}." + a, "layers.{}." + b) for a, b in PARTS),
 )
 LEFT_OUT = r"pooler\.|cls\.seq_relationship\.|embeddings\.(position_ids|token_type_ids)$"
-"""Heads of other tasks, and buffers of older files that count from 0."""
+"""Heads of other tasks, and position buffers of older files."""
 
 ONLY = {
     "position_embedding_type": ("absolute", None),
@@ -79,20 +78,20 @@ KEYS = Keys(SHARED, BOTH_WAYS, IDLE)
 
 
 class Words(NamedTuple):
-    """How a peer like BERT names what stands around its encoder."""
+    """The names of a BERT-like family's classes and masked-LM head."""
 
     family: str
-    """Its model_type, and how names of its encoder begin beside a head."""
+    """Its model_type, and the prefix of its encoder's tensors in a model with a head."""
     title: str
-    """How names of its classes begin."""
+    """Prefix of its class names."""
     transform: Pairs
-    """The dense layer and norm of the masked head."""
+    """The dense layer and norm of the masked-LM head."""
     bias: str
     decoder: str
 
     @property
     def head(self) -> Pairs:
-        """The masked head."""
+        """Names of the masked-LM head's tensors."""
         return (*self.transform, (self.bias, "lm_bias"), (self.decoder + ".", "lm_head."))
 
 
@@ -109,9 +108,9 @@ WORDS = Words(
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     return read_encoder(values, "bert", activation(values, "hidden_act", "gelu"))
 
@@ -119,10 +118,10 @@ def read(values: dict[str, Any]) -> ModelConfig:
 def read_encoder(
     values: dict[str, Any], family: str, transform: Activation, *, offset: int = 0
 ) -> ModelConfig:
-    """What BERT and RoBERTa have alike.
+    """The configuration that BERT and RoBERTa share.
 
-    transform  activation of the masked head
-    offset     rows of the table of positions before the first
+    transform  activation of the masked-LM head
+    offset     unused position embeddings before the first
     """
     only(values, ONLY)
     width, heads = (counted(values, k, family) for k in ("hidden_size", "num_attention_heads"))
@@ -157,7 +156,7 @@ def read_encoder(
 
 
 def has_masked_head(values: dict[str, Any]) -> bool:
-    """Whether a config.json is of a model that fills in masked tokens; the oldest do not say.
+    """Whether a config.json is of a model with a masked-LM head; the oldest files omit the class.
 
     >>> has_masked_head({"architectures": ["BertModel"]})
     False
@@ -167,14 +166,13 @@ def has_masked_head(values: dict[str, Any]) -> bool:
 
 
 def masked_output(transform: Activation) -> OutputConfig:
-    """A masked head with an activation."""
     return OutputConfig(transform="dense", activation=transform, bias=True)
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a BERT cannot be.
+    Raises ConfigError naming the field that BERT cannot express.
     """
     values = write_encoder(config, WORDS)
     unsaid(config, read(values), "bert")
@@ -182,7 +180,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def write_encoder(config: ModelConfig, words: Words) -> dict[str, Any]:
-    """What BERT and RoBERTa have alike."""
+    """The config.json keys that BERT and RoBERTa share."""
     kind = "ForMaskedLM" if config.output.transform == "dense" else "Model"
     return {
         "architectures": [words.title + kind],
@@ -201,24 +199,24 @@ def write_encoder(config: ModelConfig, words: Words) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors."""
+    """Rename Hugging Face tensors to groundup's names."""
     return encoder_ours(state, config, WORDS)
 
 
 def encoder_ours(state: State, config: ModelConfig, words: Words) -> State:
-    """Our names of the tensors of a peer like BERT."""
-    plain = {modern(name.removeprefix(f"{words.family}.")): t for name, t in state.items()}
-    kept = without(plain, LEFT_OUT)
+    """Rename the Hugging Face tensors of a BERT-like family to groundup's names."""
+    state = {modern(name.removeprefix(f"{words.family}.")): t for name, t in state.items()}
+    state = without(state, LEFT_OUT)
     if config.output.transform == "none":
-        kept = without(kept, "|".join(re.escape(theirs) for theirs, _ in words.head))
-    in_use = kept.pop(f"{words.decoder}.bias", None)  # the other one is its copy, or unused
-    if in_use is not None:
-        kept[words.bias] = in_use
-    return renamed(kept, (*ENCODER, *words.head))
+        state = without(state, "|".join(re.escape(hf_name) for hf_name, _ in words.head))
+    bias = state.pop(f"{words.decoder}.bias", None)  # the other one is its copy, or unused
+    if bias is not None:
+        state[words.bias] = bias
+    return renamed(state, (*ENCODER, *words.head))
 
 
 def modern(name: str) -> str:
-    """A norm's weight under its present name.
+    """The present name of a norm's weight.
 
     >>> modern("embeddings.LayerNorm.gamma")
     'embeddings.LayerNorm.weight'
@@ -227,16 +225,16 @@ def modern(name: str) -> str:
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors."""
+    """Rename groundup's tensors to Hugging Face names."""
     return encoder_theirs(state, config, WORDS)
 
 
 def encoder_theirs(state: State, config: ModelConfig, words: Words) -> State:
-    """Names of our tensors as a peer like BERT has them."""
+    """Rename groundup's tensors to the Hugging Face names of a BERT-like family."""
     is_masked = config.output.transform == "dense"
-    begin = f"{words.family}." if is_masked else ""
-    encoder = tuple((begin + a, b) for a, b in ENCODER)
-    found = renamed(state, (*encoder, *words.head), to_theirs=True)
+    prefix = f"{words.family}." if is_masked else ""
+    encoder = tuple((prefix + a, b) for a, b in ENCODER)
+    result = renamed(state, (*encoder, *words.head), to_theirs=True)
     if is_masked and not config.tied_embeddings:  # then only the decoder's own bias is read
-        found[f"{words.decoder}.bias"] = found[words.bias].clone()
-    return found
+        result[f"{words.decoder}.bias"] = result[words.bias].clone()
+    return result

@@ -1,11 +1,12 @@
-"""Heads in peers' files: where a classifier's tensors are, and what config.json says of it.
+"""Classifiers in Hugging Face files: their tensors, and their keys in config.json.
 
-    BERT, RoBERTa   the first state through a dense layer with tanh, then the classes
-    ModernBERT      the first state or the mean through a dense layer and a norm, then the classes
-    decoders        the last state, and classes without a bias
-    of tokens       each token's state; ModernBERT's layer and norm stand before its classes too
+    BERT, RoBERTa   first state, dense layer with tanh, classes
+    ModernBERT      first or mean state, dense layer and norm, classes
+    decoders        last state, classes without a bias
+    of tokens       each token's state; ModernBERT's dense layer and norm come before the classes
 
-One class of a text is a number. A head that a family's files cannot say is written in our words.
+A sequence classifier with one class is a regression head. A head that a family's files cannot
+express is written under groundup's own key.
 Source: transformers 5.24, models/*/modeling_*.py and modeling_layers.py.
 """
 
@@ -20,22 +21,22 @@ from .names import Pairs, answered, architectures, counted, only
 
 KEY = "groundup_head"
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
-"""How a peer's classes of models with a head end."""
+"""Suffixes of the names of classes with a head."""
 HEADLESS = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "Model")
-"""How those of models without one end."""
+"""Suffixes of the names of classes without one."""
 POOLINGS: dict[str, Pooling] = {"cls": "first", "mean": "mean"}
-"""ModernBERT's, and ours."""
+"""ModernBERT's names of poolings, and groundup's."""
 
 
 class Place(NamedTuple):
-    """Where a family's files keep a head."""
+    """How a family's files store a head."""
 
     pairs: Pairs = ()
-    """Beginnings of its tensors' names, theirs and ours."""
+    """Prefixes of its tensors' names, Hugging Face's and groundup's."""
     parts: dict[str, Any] = {}
-    """What is the same in every such head."""
+    """Fields of HeadConfig that every such head has."""
     prefix: str = ""
-    """How the model's own names begin where a head stands beside it."""
+    """Prefix of the base model's tensors in a model with a head."""
 
 
 CLASSES = (("classifier.", "classes."),)
@@ -57,42 +58,42 @@ PLACES: dict[tuple[str, str], Place] = {
     ("openai-gpt", "sequence"): Place(SCORE, LAST),
     ("olmo2", "sequence"): Place(SCORE, LAST),
 }
-"""By model_type and what has classes: the text, or each of its tokens."""
+"""By model_type and what is classified: the sequence, or each of its tokens."""
 for _family in ("qwen3", "qwen2", "llama", "mistral", "mixtral"):
     PLACES[_family, "sequence"], PLACES[_family, "token"] = Place(SCORE, LAST), Place(SCORE)
 OWN = Place((("head.", ""),))
 
 
 class Placed(NamedTuple):
-    """A head, and where its tensors are."""
+    """A head and how its tensors are stored."""
 
     head: HeadConfig
     place: Place
 
 
 class Written(NamedTuple):
-    """The config.json of a model with a head, and where the head's tensors go."""
+    """The config.json of a model with a head, and how the head's tensors are stored."""
 
     values: dict[str, Any]
     place: Place
 
 
 def without_output(config: ModelConfig) -> ModelConfig:
-    """The configuration of the hidden states alone, which is all that a head reads."""
+    """The configuration without the output layer: heads read hidden states only."""
     output = OutputConfig(logits=config.kind != "encoder")
     return config.model_copy(update={"output": output, "tied_embeddings": True})
 
 
 def class_of(values: Mapping[str, Any]) -> str | None:
-    """What a config.json has classes of: `sequence` or `token`; None if of nothing.
+    """What a config.json classifies: `sequence` or `token`; None if it is no classifier.
 
     >>> class_of({"architectures": ["BertForTokenClassification"]})
     'token'
     """
     names = architectures(values)
-    found = (end for end in CLASSIFIERS for name in names if name.endswith(end))
-    ending = next(found, None)
-    return ending and ending.removeprefix("For").removesuffix("Classification").lower()
+    suffixes = (end for end in CLASSIFIERS for name in names if name.endswith(end))
+    suffix = next(suffixes, None)
+    return suffix and suffix.removeprefix("For").removesuffix("Classification").lower()
 
 
 def has_head(values: Mapping[str, Any]) -> bool:
@@ -101,33 +102,33 @@ def has_head(values: Mapping[str, Any]) -> bool:
 
 
 def read_head(values: Mapping[str, Any], config: ModelConfig) -> Placed:
-    """The head that a config.json describes; `config` is that of its model.
+    """The head that a config.json describes; `config` is its base model's.
 
-    Raises ArtifactError for one that we do not compute.
+    Raises ArtifactError for an unsupported head.
     """
     try:
         if KEY in values:
             return Placed(HeadConfig(**values[KEY]), OWN)
         family, kind = str(values["model_type"]), class_of(values)
-        place = PLACES.get((family, str(kind)))
-        if place is None:
+        layout = PLACES.get((family, str(kind)))
+        if layout is None:
             raise ArtifactError(
-                f"config.json is of a {values['architectures'][0]}; groundup opens classifiers "
+                f"config.json is of a {values['architectures'][0]}; groundup supports classifiers "
                 f"of {', '.join(sorted({each for each, _ in PLACES}))}."
             )
         names = labels_of(values)
-        parts = place.parts | (modernbert_parts(values, config) if family == "modernbert" else {})
+        parts = layout.parts | (modernbert_parts(values, config) if family == "modernbert" else {})
         parts["kind"] = "number" if len(names) == 1 and kind == "sequence" else kind
         parts["names"] = () if names == plain_names(len(names)) else names
-        return Placed(HeadConfig(labels=len(names), **parts), place)
+        return Placed(HeadConfig(labels=len(names), **parts), layout)
     except (ConfigError, TypeError) as error:
-        raise ArtifactError(f"config.json has a head that cannot be: {error}") from None
+        raise ArtifactError(f"config.json has an invalid head: {error}") from None
 
 
 def modernbert_parts(values: Mapping[str, Any], config: ModelConfig) -> dict[str, Any]:
-    """What ModernBERT's config.json says of the layer before its classes.
+    """HeadConfig's fields from a ModernBERT config.json.
 
-    Raises ArtifactError for a pooling or an activation that we do not compute.
+    Raises ArtifactError for an unsupported pooling or activation.
     """
     only(values, {"classifier_pooling": (*POOLINGS,), "classifier_activation": ("gelu",)})
     has_bias = answered(values, "classifier_bias", False)
@@ -139,61 +140,61 @@ def modernbert_parts(values: Mapping[str, Any], config: ModelConfig) -> dict[str
 
 
 def labels_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of a config.json's classes, in the order of their ids; two where it says nothing.
+    """The class names of a config.json in the order of their ids; two classes by default.
 
     >>> labels_of({"id2label": {"0": "bad", "1": "good"}})
     ('bad', 'good')
 
-    Raises ArtifactError for ids that are not counted from 0, and names that are no text.
+    Raises ArtifactError for ids that do not count from 0, and for names that are not strings.
     """
-    named = values.get("id2label")
-    if named is None:
+    labels = values.get("id2label")
+    if labels is None:
         return plain_names(counted(values, "num_labels", "classifier", 2, most=100_000))
-    names = [named.get(str(i)) for i in range(len(named))] if isinstance(named, Mapping) else []
+    names = [labels.get(str(i)) for i in range(len(labels))] if isinstance(labels, Mapping) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise ArtifactError(
-            f"config.json has id2label={str(named)[:80]}; expected a name for each id from 0 on."
+            f"config.json has id2label={str(labels)[:80]}; expected a name for each id from 0 on."
         )
     return tuple(str(name) for name in names)
 
 
 def plain_names(count: int) -> tuple[str, ...]:
-    """Names of classes that have none."""
     return tuple(f"LABEL_{i}" for i in range(count))
 
 
 def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) -> Written | None:
-    """What config.json says of a model with a head; None where its family cannot say that.
+    """The config.json of a model with a head; None if its family cannot express it.
 
-    values  the config.json of the model alone
-    config  the model's configuration
+    values  the config.json of the base model
+    config  the base model's configuration
     """
     kind = "sequence" if head.kind == "number" else head.kind
-    place = PLACES.get((values["model_type"], kind))
-    if place is None:
+    layout = PLACES.get((values["model_type"], kind))
+    if layout is None:
         return None
     title = values["architectures"][0]
-    for ending in HEADLESS:
-        title = title.removesuffix(ending)
+    for suffix in HEADLESS:
+        title = title.removesuffix(suffix)
     names = head.names or plain_names(1 if head.kind == "number" else head.labels)
-    said = values | {
+    written = values | {
         "architectures": [f"{title}For{kind.title()}Classification"],
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
     if values["model_type"] == "modernbert":
-        said["classifier_pooling"] = {ours: name for name, ours in POOLINGS.items()}[head.pooling]
-        said |= {"classifier_activation": "gelu", "classifier_bias": head.inner_bias}
-    found = read_head(said, config).head
-    return Written(said, place) if essence(found) == essence(head) else None
+        hf_names = {pooling: name for name, pooling in POOLINGS.items()}
+        written["classifier_pooling"] = hf_names[head.pooling]
+        written |= {"classifier_activation": "gelu", "classifier_bias": head.inner_bias}
+    read_back = read_head(written, config).head
+    return Written(written, layout) if essence(read_back) == essence(head) else None
 
 
 def essence(head: HeadConfig) -> HeadConfig:
-    """The head with every choice that does not matter to its kind as the default."""
-    plain = HeadConfig()
-    idle = [] if head.kind == "embedding" else ["unit"]
-    idle += ["pooling"] if head.kind == "token" else []
-    idle += ["inner_bias"] if head.inner == "none" else []
-    idle += ["labels"] if head.kind in ("number", "embedding") else []
-    idle += ["names"] if head.names == plain_names(head.labels) else []
-    return head.model_copy(update={name: getattr(plain, name) for name in idle})
+    """The head with every field that does not affect its kind reset to the default."""
+    default = HeadConfig()
+    unused = [] if head.kind == "embedding" else ["unit"]
+    unused += ["pooling"] if head.kind == "token" else []
+    unused += ["inner_bias"] if head.inner == "none" else []
+    unused += ["labels"] if head.kind in ("number", "embedding") else []
+    unused += ["names"] if head.names == plain_names(head.labels) else []
+    return head.model_copy(update={name: getattr(default, name) for name in unused})

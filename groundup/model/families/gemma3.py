@@ -1,8 +1,8 @@
-"""Gemma 3's names: the text model, alone or inside the one that sees pictures.
+"""Gemma 3: the text model, alone or inside the multimodal one.
 
-Norms stand on both sides of each part and keep their weights around zero, embeddings are scaled by
-sqrt(width), and five layers of six have a window and a shorter base of rotary positions. Of a
-`gemma3` that sees pictures the text part is opened: what it says to text is the same.
+Norms before and after each sublayer, with zero-centred weights; embeddings scaled by sqrt(width);
+five layers of six have a window and a smaller rotary base. Of a multimodal `gemma3` the text model
+is opened: its output for text is the same.
 Source: transformers 5.24, models/gemma3; Gemma Team 2025, arXiv:2503.19786.
 """
 
@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 131_072, "query_pre_attn_scalar": 256, "sliding_window": 4096,
     "sliding_window_pattern": 6,
 }  # fmt: skip
-"""What published files of models with pictures leave out."""
+"""Defaults that published multimodal files omit."""
 NAMES = (
     ("model.layers.{}.self_attn.", "layers.{}.attention."),
     ("model.layers.{}.mlp.", "layers.{}.feedforward."),
@@ -63,19 +63,19 @@ WITH_PICTURES = Keys(
     mm_tokens_per_image vision_config
     """),
 )  # fmt: skip
-"""Of a config.json around the text model's."""
+"""Keys of the multimodal config.json, which holds the text model's."""
 ONLY = {
     "hidden_activation": ("gelu_pytorch_tanh",),
     "attn_logit_softcapping": (None,),
     "use_bidirectional_attention": (False, None),
 }
-"""Transformers reads a cap of the scores and never applies it, so we compute none either."""
+"""Transformers reads attn_logit_softcapping but never applies it, so it must be null."""
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json, of its text part where it has pictures too.
+    """Convert a Hugging Face config.json, or the text part of a multimodal one, to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | text_of(values)
     only(values, ONLY)
@@ -98,50 +98,50 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def text_of(values: dict[str, Any]) -> dict[str, Any]:
-    """The part of a config.json that describes the text model.
+    """The text model's values of a config.json.
 
-    Raises ArtifactError if there is none, or a cap of its logits.
+    Raises ArtifactError if there are none, or if they cap the logits.
     """
     if values.get("model_type") != "gemma3":
         return values
     text = values.get("text_config")
     if not isinstance(text, dict):
-        raise ArtifactError(f"config.json has text_config={text!r}; a gemma3 needs an object.")
-    only(text, {"final_logit_softcapping": (None,)})  # which Transformers would not apply here
+        raise ArtifactError(f"config.json has text_config={text!r}; gemma3 needs an object.")
+    only(text, {"final_logit_softcapping": (None,)})  # Transformers would not apply it here
     text = checked({"model_type": FAMILY} | text, KEYS, FAMILY)
     return text | {"tie_word_embeddings": answered(values, "tie_word_embeddings", True)}
 
 
 def every_sixth(values: Mapping[str, Any]) -> list[str]:
-    """The layers' types where config.json does not list them: the last of every six is full."""
+    """Layer types where config.json does not list them: the last of every cycle is full."""
     cycle = counted(values, "sliding_window_pattern", FAMILY)
     return [WINDOW if (i + 1) % cycle else FULL for i in range(layers_of(values, FAMILY))]
 
 
 def position_of(values: Mapping[str, Any]) -> PositionConfig:
-    """Rotary positions, of layers with a window and of the others.
+    """Rotary positions of window layers and of the others.
 
-    Raises ArtifactError for a scaling in layers with a window, which we do not compute.
+    Raises ArtifactError for a scaling in window layers, which is unsupported.
     """
-    near = measured(values, "rope_local_base_freq", 10_000.0)
+    local_base = measured(values, "rope_local_base_freq", 10_000.0)
     base, scaling = layer_rope_of(values, FULL, measured(values, "rope_theta", 1_000_000.0))
-    window_base, window_scaling = layer_rope_of(values, WINDOW, near, scaled=False)
+    window_base, window_scaling = layer_rope_of(values, WINDOW, local_base, scaled=False)
     if window_scaling.kind != "none":
         raise ArtifactError(
             f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
-            "computes default."
+            "supports default there."
         )
     return PositionConfig(base=base, scaling=scaling, window_base=window_base)
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration, for Transformers 4.50 and later.
+    """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.50 and later.
 
-    Raises ConfigError naming what a Gemma 3 cannot be.
+    Raises ConfigError naming the field that Gemma 3 cannot express.
     """
     check_whole_heads(config, FAMILY)
     types, window = layer_types(config, FAMILY)
-    near, scale = config.position.window_base, config.attention.scale
+    window_base, scale = config.position.window_base, config.attention.scale
     values = values_of(config, FAMILY, "Gemma3ForCausalLM")
     values |= {
         "hidden_activation": "gelu_pytorch_tanh",
@@ -151,10 +151,10 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "sliding_window": window or 4096,
         "final_logit_softcapping": config.output.softcap,
         "attn_logit_softcapping": None,
-        "rope_local_base_freq": near,
+        "rope_local_base_freq": window_base,
         "rope_parameters": {
             FULL: values["rope_parameters"],
-            WINDOW: {"rope_type": "default", "rope_theta": near},
+            WINDOW: {"rope_type": "default", "rope_theta": window_base},
         },
     }
     unsaid(config, read(values), FAMILY)
@@ -162,14 +162,14 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors; those that see pictures are left out."""
+    """Rename Hugging Face tensors to groundup's names; drop the vision tower's."""
     text = {name: tensor for name, tensor in state.items() if not PICTURES.match(name)}
-    plain = {TEXT.sub("model.", name): tensor for name, tensor in text.items()}
-    head = plain.pop("language_model.lm_head.weight", None)
-    plain |= {} if head is None else {"lm_head.weight": head}
-    return renamed(without_frequencies(plain), NAMES)
+    text = {TEXT.sub("model.", name): tensor for name, tensor in text.items()}
+    head = text.pop("language_model.lm_head.weight", None)
+    text |= {} if head is None else {"lm_head.weight": head}
+    return renamed(without_frequencies(text), NAMES)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors."""
+    """Rename groundup's tensors to Hugging Face names."""
     return renamed(state, NAMES, to_theirs=True)

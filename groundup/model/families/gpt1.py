@@ -1,6 +1,6 @@
-"""GPT-1's names: GPT-2's layout with norms after the sums, none at the end, and other words.
+"""GPT-1: GPT-2's layout with post-norms, no final norm, and other keys.
 
-Its `gelu` is the approximation by tanh. Its feed-forwards are always four times as wide.
+Its `gelu` is the tanh approximation. Its feed-forward is always four times as wide as the model.
 Source: transformers 5.24, models/openai; GPT-1: Radford et al. 2018.
 """
 
@@ -31,26 +31,26 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
     "swish": "silu",
 }
-"""What `afn` means here."""
+"""Values of `afn`."""
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     inner = values.get("afn", "gelu")
     if inner not in ACTIVATIONS:
         raise ArtifactError(
-            f"config.json has afn={inner!r}; an openai-gpt has {', '.join(ACTIVATIONS)}."
+            f"config.json has afn={inner!r}; openai-gpt supports {', '.join(ACTIVATIONS)}."
         )
     return read_gpt(values, "openai-gpt", ACTIVATIONS[inner])
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a GPT-1 cannot be.
+    Raises ConfigError naming the field that GPT-1 cannot express.
     """
     inner = config.feedforward.activation
     values = {
@@ -64,10 +64,10 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors, matrices turned and cut."""
+    """Rename Hugging Face tensors to groundup's names; transpose and split matrices."""
     return gpt_ours(state, NAMES)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors, matrices joined and turned."""
+    """Rename groundup's tensors to Hugging Face names; fuse and transpose matrices."""
     return gpt_theirs(state, NAMES)

@@ -1,7 +1,6 @@
-"""GPT-2's names: its config.json and its tensors, to ours and back.
+"""GPT-2: transposed matrices (Conv1D), and queries, keys and values fused into one.
 
-Its matrices multiply from the left, so they lie transposed, and queries, keys and values are one
-matrix. Published files begin their names without `transformer.` and hold the causal mask.
+Published files omit the prefix `transformer.` and hold the causal mask.
 Source: transformers 5.24, models/gpt2; GPT-2: Radford et al. 2019.
 """
 
@@ -38,7 +37,7 @@ PREFIX = "transformer."
 FUSED = ".attention.qkv_proj."
 MATRICES = r"\.(attention|feedforward)\.\w+\.weight"
 LEFT_OUT = r"h\.\d+\.attn\.(bias|masked_bias)$|position_ids$"
-"""Buffers of older files: the causal mask, what it fills in, and the places from 0."""
+"""Buffers of older files: the causal mask, its fill value, and position ids."""
 
 PARTS = (
     ("h.{}.attn.c_attn.", "layers.{}.attention.qkv_proj."),
@@ -78,9 +77,9 @@ ONLY = {
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     only(values, ONLY)
     config = read_gpt(values, "gpt2", activation(values, "activation_function", "gelu_new"))
@@ -96,7 +95,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def read_gpt(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
-    """What GPT-1 and GPT-2 have alike; norms are GPT-1's, after the sums."""
+    """The configuration that GPT-1 and GPT-2 share; the norms are GPT-1's post-norms."""
     width, heads = (counted(values, key, family) for key in ("n_embd", "n_head"))
     return ModelConfig(
         vocab_size=counted(values, "vocab_size", family),
@@ -120,9 +119,9 @@ def read_gpt(values: dict[str, Any], family: str, inner: Activation) -> ModelCon
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a GPT-2 cannot be.
+    Raises ConfigError naming the field that GPT-2 cannot express.
     """
     values = {
         "architectures": ["GPT2LMHeadModel"],
@@ -137,7 +136,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def write_gpt(config: ModelConfig) -> dict[str, Any]:
-    """What GPT-1 and GPT-2 have alike."""
+    """The config.json keys that GPT-1 and GPT-2 share."""
     return {
         "vocab_size": config.vocab_size,
         "n_embd": config.width,
@@ -150,24 +149,24 @@ def write_gpt(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors, matrices turned and cut."""
+    """Rename Hugging Face tensors to groundup's names; transpose and split matrices."""
     return gpt_ours(state, NAMES)
 
 
 def gpt_ours(state: State, names: Pairs) -> State:
-    """Our names and layout of the tensors of a GPT."""
-    plain = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
-    found = edited(renamed(without(plain, LEFT_OUT), names), MATRICES, turned)
-    return cut(found, FUSED, QKV)
+    """Convert the tensors of GPT-1 or GPT-2 to groundup's names and layout."""
+    state = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
+    state = edited(renamed(without(state, LEFT_OUT), names), MATRICES, turned)
+    return cut(state, FUSED, QKV)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors, matrices joined and turned."""
+    """Rename groundup's tensors to Hugging Face names; fuse and transpose matrices."""
     return gpt_theirs(state, NAMES)
 
 
 def gpt_theirs(state: State, names: Pairs) -> State:
-    """A GPT's names and layout of our tensors."""
-    found = edited(joined(state, FUSED, QKV), MATRICES, turned)
-    prefixed = tuple((PREFIX + theirs, ours) for theirs, ours in names)
-    return renamed(found, prefixed, to_theirs=True)
+    """Convert groundup's tensors to the names and layout of GPT-1 or GPT-2."""
+    state = edited(joined(state, FUSED, QKV), MATRICES, turned)
+    prefixed = tuple((PREFIX + hf_name, name) for hf_name, name in names)
+    return renamed(state, prefixed, to_theirs=True)

@@ -1,10 +1,9 @@
-"""Keys of config.json: which a family reads, which must have one value, which change no logits.
+"""Keys of config.json: which a family reads, which must have one value, which it ignores.
 
-Transformers keeps every key of a file, and its models ask their configuration for keys that no
-class declares (`is_causal` turns any decoder into an encoder). So a key that stands in none of
-these lists is refused by name: nobody knows what it does there. The lists were checked against the
-configuration classes of transformers 5.24 (tests/oracles/configurations.py) and against the files
-of published models, which keep words of every version since 2018.
+Transformers keeps every key of a file, and its models read keys that no configuration class
+declares (`is_causal` turns any decoder into an encoder). So a key in none of these lists is an
+error: it could change the logits. The lists were checked against the configuration classes of
+transformers 5.24 (tests/oracles/configurations.py) and against published models since 2018.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,14 +24,14 @@ GENERATION = frozenset("""
     sequence_bias stop_strings suppress_tokens target_lookbehind task_specific_params temperature
     top_k top_p typical_p use_cache watermarking_config
     """.split())  # fmt: skip
-"""How text is generated where nobody says; Transformers drops them when it opens a file."""
+"""Defaults for generation; Transformers drops them when it opens a file."""
 
 TOKENS = frozenset("""
     additional_special_tokens bos_token bos_token_id bos_token_ids cls_token_id
     decoder_start_token_id eos_token eos_token_id eos_token_ids mask_token_id model_max_length
     pad_token pad_token_id pad_token_ids sep_token_id tokenizer_class unk_token_id
     """.split())  # fmt: skip
-"""Of the tokenizer; a padding id is of the loss and of what is masked, except in a roberta."""
+"""Of the tokenizer. The padding id only affects loss and masks, except in RoBERTa's positions."""
 
 METADATA = frozenset("""
     _commit_hash _name_or_path _num_labels architectures auto_map custom_pipelines dtype
@@ -40,8 +39,8 @@ METADATA = frozenset("""
     problem_type quantization_config sbert_ce_default_activation_function sentence_transformers
     torch_dtype transformers.js_config transformers_version unsloth_fixed unsloth_version
     """.split())  # fmt: skip
-"""What a model is called and is for. Of these `architectures`, the dtype, the quantisation and
-labels are read elsewhere; `auto_map` names code, and none is ever run."""
+"""Names and purpose. `architectures`, dtype, quantization and labels are read elsewhere; `auto_map`
+names remote code, which is never run."""
 
 RUNNING = frozenset("""
     _attn_implementation _attn_implementation_autoset _attn_implementation_internal
@@ -50,7 +49,7 @@ RUNNING = frozenset("""
     output_attentions output_hidden_states output_past pretraining_tp return_dict tf_legacy_loss
     torchscript use_bfloat16 use_return_dict xla_device
     """.split())  # fmt: skip
-"""By which kernels and in which form the same numbers come."""
+"""Choice of kernels and of the form of the output."""
 
 TRAINING = frozenset("""
     activation_dropout attention_dropout attention_probs_dropout_prob attn_pdrop classif_dropout
@@ -59,10 +58,10 @@ TRAINING = frozenset("""
     initializer_factor initializer_range layerdrop mlp_dropout output_router_logits resid_pdrop
     router_aux_loss_coef router_jitter_noise router_z_loss_coef
     """.split())  # fmt: skip
-"""Dropout, first weights and losses: nothing of a trained model that is used."""
+"""Dropout, initialisation and losses: no effect at inference."""
 
 HARMLESS = GENERATION | TOKENS | METADATA | RUNNING | TRAINING
-"""What no family's logits depend on."""
+"""Keys that affect no family's logits."""
 
 Allowed = dict[str, tuple[Any, ...]]
 
@@ -75,34 +74,34 @@ FIXED: Allowed = {
     "pruned_heads": (None, {}),
     "tie_encoder_decoder": (False, None),
 }
-"""Keys of every family, and the values under which it computes what it does here."""
+"""Keys of every family, with their supported values."""
 CAUSAL: Allowed = {"is_causal": (True,)}
-"""Of decoders; null makes Transformers' attention look both ways."""
+"""Of decoders; null makes attention in Transformers bidirectional."""
 
 ROPE = frozenset(("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"))
-"""What `rope_of` reads."""
+"""Keys that `rope_of` reads."""
 
 
 class Keys(NamedTuple):
-    """What a family makes of the keys of a config.json; all others are refused."""
+    """How a family treats the keys of a config.json; all others are errors."""
 
     read: frozenset[str]
-    """That its `read` takes part of the model from, or refuses."""
+    """Keys that the family's reader uses or checks."""
     fixed: Allowed = {}
-    """That have to have one of these values, in addition to FIXED."""
+    """Keys that must have one of these values, in addition to FIXED."""
     idle: frozenset[str] = frozenset()
-    """That its logits do not depend on, in addition to HARMLESS."""
+    """Keys that do not affect the logits, in addition to HARMLESS."""
     aliases: Mapping[str, str] = {}
-    """Other names of a key: Transformers obeys them in any file."""
+    """Alternative names of keys; Transformers accepts them in any file."""
 
     @property
     def known(self) -> frozenset[str]:
-        """Every key that is not refused by name."""
+        """Every accepted key."""
         return HARMLESS.union(self.read, FIXED, self.fixed, self.idle, self.aliases)
 
 
 def words(*lists: str | Iterable[str]) -> frozenset[str]:
-    """A set of the words of texts and lists.
+    """The set of words in strings (separated by spaces) and lists.
 
     >>> sorted(words("b c", ["a"]))
     ['a', 'b', 'c']
@@ -113,39 +112,39 @@ def words(*lists: str | Iterable[str]) -> frozenset[str]:
 
 
 def checked(values: Mapping[str, Any], keys: Keys, family: str) -> dict[str, Any]:
-    """The values of a config.json, each under its own name, if all of them are known.
+    """Check the keys of a config.json and replace aliases by the keys' own names.
 
     >>> checked({"num_hidden_layers": 2}, Keys(words("n_layer"),
     ...     aliases={"num_hidden_layers": "n_layer"}), "gpt2")
     {'n_layer': 2}
 
-    Raises ConfigError naming a key that is not known, one whose value is not computed, or two
-    names of one key that say different things.
+    Raises ConfigError naming an unknown key, an unsupported value, or two names of one key with
+    different values.
     """
     for key in values:
         if key not in keys.known:
             raise ConfigError(
-                f"config.json has {key}={repr(values[key])[:60]}, which groundup does not know in "
-                f"a {family}: it may change what the model computes. Delete the key if it does not."
+                f"config.json has {key}={repr(values[key])[:60]}, which is unknown in {family} and "
+                "may change what the model computes. Delete the key if it does not."
             )
     for key, allowed in {**FIXED, **keys.fixed}.items():
         if key not in keys.read and key in values and not is_one_of(values[key], allowed):
             raise ConfigError(
-                f"config.json has {key}={repr(values[key])[:60]}; groundup computes a {family} "
-                f"with {key}={allowed[0]!r} alone."
+                f"config.json has {key}={repr(values[key])[:60]}; groundup supports {family} "
+                f"only with {key}={allowed[0]!r}."
             )
     named = {key: value for key, value in values.items() if key not in keys.aliases}
     for alias, key in keys.aliases.items():
         if alias in values and not same(named.setdefault(key, values[alias]), values[alias]):
             raise ConfigError(
                 f"config.json has {alias}={values[alias]!r} and {key}={named[key]!r}, two names of "
-                f"one number of a {family}; delete the wrong one."
+                f"the same {family} value; delete the wrong one."
             )
     return named
 
 
 def is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
-    """Whether a value is one of these, and of its type: 1 is no true.
+    """Whether a value equals one of these without confusing 1 and true.
 
     >>> is_one_of(0, (False, None)), is_one_of(False, (False, None))
     (False, True)
@@ -154,5 +153,5 @@ def is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are equal and both or neither yes or no."""
+    """Whether two values are equal, and both or neither are bools."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)

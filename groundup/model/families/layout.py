@@ -1,7 +1,7 @@
-"""Weights that peers keep in another layout: fused into one tensor, or transposed.
+"""Tensors that Hugging Face files store in another layout: fused, or transposed.
 
-GPT-2 multiplies from the left, so its matrices lie transposed, and queries, keys and values are one
-matrix; so they are in ModernBERT, as are its gates and what they multiply.
+GPT-2 stores transposed matrices (Conv1D) and fuses queries, keys and values. ModernBERT fuses them
+too, and also the gate and up projections.
 """
 
 from collections.abc import Sequence
@@ -12,44 +12,44 @@ from torch import Tensor
 from .names import State
 
 QKV = (".attention.q_proj.", ".attention.k_proj.", ".attention.v_proj.")
-"""Queries, keys and values, in the order in which peers fuse them."""
+"""In the order in which Hugging Face files fuse them."""
 
 
 def cut(state: State, whole: str, parts: Sequence[str]) -> State:
-    """The state with every tensor whose name has `whole` in it cut in equal parts, rows first.
+    """Split every tensor whose name contains `whole` into equal parts along its first dimension.
 
-    >>> found = cut({"a.qkv.weight": torch.arange(3)}, ".qkv.", (".q.", ".k.", ".v."))
-    >>> {name: tensor.tolist() for name, tensor in found.items()}
+    >>> split = cut({"a.qkv.weight": torch.arange(3)}, ".qkv.", (".q.", ".k.", ".v."))
+    >>> {name: tensor.tolist() for name, tensor in split.items()}
     {'a.q.weight': [0], 'a.k.weight': [1], 'a.v.weight': [2]}
     """
-    found: State = {}
+    result: State = {}
     for name, tensor in state.items():
         if whole in name and tensor.ndim:
-            pieces = tensor.tensor_split(len(parts))
-            found |= {name.replace(whole, p): t for p, t in zip(parts, pieces, strict=True)}
+            chunks = tensor.tensor_split(len(parts))
+            result |= {name.replace(whole, p): t for p, t in zip(parts, chunks, strict=True)}
         else:
-            found[name] = tensor
-    return found
+            result[name] = tensor
+    return result
 
 
 def joined(state: State, whole: str, parts: Sequence[str]) -> State:
-    """The state with the parts of every tensor put together again; undoes `cut`.
+    """Concatenate the parts of every fused tensor; the inverse of `cut`.
 
     >>> state = {"a.k.weight": torch.ones(1), "a.q.weight": torch.zeros(2)}
     >>> joined(state, ".qk.", (".q.", ".k."))
     {'a.qk.weight': tensor([0., 0., 1.])}
     """
-    found: State = {}
+    result: State = {}
     for name, tensor in state.items():
         part = next((each for each in parts if each in name), None)
         if part is None:
-            found[name] = tensor
+            result[name] = tensor
         elif part == parts[0]:
-            pieces = [state[name.replace(part, each)] for each in parts]
-            found[name.replace(part, whole)] = torch.cat(pieces)
-    return found
+            chunks = [state[name.replace(part, each)] for each in parts]
+            result[name.replace(part, whole)] = torch.cat(chunks)
+    return result
 
 
 def turned(tensor: Tensor) -> Tensor:
-    """A matrix with rows and columns exchanged; anything else as it is."""
+    """Transpose a matrix; return any other tensor unchanged."""
     return tensor.T.contiguous() if tensor.ndim == 2 else tensor

@@ -1,7 +1,7 @@
-"""LLaMA's names, and the block that its successors share.
+"""LLaMA, and the decoder block that its successors share.
 
-Rotary positions, RMS norms, SwiGLU, no biases. Mistral, Mixtral, Qwen, Gemma and OLMo change a part
-or two of it, so their files say here what they share and there what they change.
+Rotary positions, RMS norms, SwiGLU, no biases. Mistral, Mixtral, Qwen, Gemma and OLMo change a
+component or two: this file has what they share, theirs what they change.
 Source: transformers 5.24, models/llama; LLaMA: Touvron et al. 2023, arXiv:2302.13971.
 """
 
@@ -43,7 +43,7 @@ NAMES = (
     ("model.norm.", "norm."),
 )
 FREQUENCIES = re.compile(r".*\.rotary_emb\.inv_freq$")
-"""Tables of rotary angles in files of before 2023-07; they follow from config.json."""
+"""Buffers of rotary frequencies in files from before 2023-07; they follow from config.json."""
 MOST_LAYERS = 2**16
 FULL, WINDOW = LAYER_TYPES
 
@@ -56,7 +56,7 @@ SHARED = words(ROPE, """
 PLAIN: Allowed = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
 }  # fmt: skip
-"""Parts that some of them lack and their files name all the same."""
+"""Features that some of these families lack but their files mention."""
 KEYS = Keys(
     SHARED | words("attention_bias mlp_bias"),
     PLAIN | {"activation": ("swiglu",), "rope_interleaved": (False,)},
@@ -65,9 +65,9 @@ KEYS = Keys(
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     only(values, {"hidden_act": ("silu",)})
     has_bias = answered(values, "mlp_bias", False)
@@ -77,9 +77,9 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a LLaMA cannot be.
+    Raises ConfigError naming the field that LLaMA cannot express.
     """
     check_whole_heads(config, FAMILY)
     values = values_of(config, FAMILY, "LlamaForCausalLM")
@@ -93,12 +93,12 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors."""
+    """Rename Hugging Face tensors to groundup's names."""
     return renamed(without_frequencies(state), NAMES)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors."""
+    """Rename groundup's tensors to Hugging Face names."""
     return renamed(state, NAMES, to_theirs=True)
 
 
@@ -113,12 +113,11 @@ def decoder_of(
     base: float = 10_000.0,
     tied: bool = False,
 ) -> ModelConfig:
-    """The configuration of a decoder of LLaMA's kind; what differs further is changed in the copy.
+    """The configuration of a LLaMA-like decoder; families change the rest in a copy.
 
-    eps, base, tied  where config.json does not say them
+    eps, base, tied  defaults where config.json does not set them
 
-    Raises ArtifactError naming the key that is missing or no such value, ConfigError for sizes
-    that do not fit each other.
+    Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
     width = counted(values, "hidden_size", family)
     heads = counted(values, "num_attention_heads", family)
@@ -145,9 +144,9 @@ def decoder_of(
 
 
 def values_of(config: ModelConfig, family: str, architecture: str) -> dict[str, Any]:
-    """What the config.json of every family of LLaMA's kind says, to Transformers 4 and 5.
+    """The config.json keys that every LLaMA-like family writes, for Transformers 4 and 5.
 
-    Raises ConfigError for a scaling of rotary positions that no file can say.
+    Raises ConfigError for a rotary scaling that the format cannot express.
     """
     position = config.position
     rope = rope_parameters(position.base, position.scaling, family)
@@ -174,19 +173,19 @@ def values_of(config: ModelConfig, family: str, architecture: str) -> dict[str, 
 
 
 def bias_of(values: Mapping[str, Any]) -> Literal["none", "all"]:
-    """Which projections of an attention have biases: all or none."""
+    """Which attention projections have biases: all or none."""
     return "all" if answered(values, "attention_bias", False) else "none"
 
 
 def layers_of(values: Mapping[str, Any], family: str) -> int:
-    """Number of layers, few enough to list."""
+    """Number of layers, at most MOST_LAYERS, so that they can be listed."""
     return counted(values, "num_hidden_layers", family, most=MOST_LAYERS)
 
 
 def patterns_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
-    """The shortest cycle of patterns that gives each layer what `layer_types` says.
+    """The shortest cycle of attention patterns that reproduces `layer_types`.
 
-    Raises ArtifactError for types that we do not compute, or not one for each layer.
+    Raises ArtifactError for unsupported types, or if there is not one for each layer.
 
     >>> patterns_of({"layer_types": ["sliding_attention", "full_attention"] * 2,
     ...     "num_hidden_layers": 4, "sliding_window": 8}, "qwen2")[0]
@@ -198,32 +197,32 @@ def patterns_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
     is_list = isinstance(types, list) and len(types) == layers
     if not is_list or not all(kind in (FULL, WINDOW) for kind in types):
         raise ArtifactError(
-            f"config.json has layer_types={str(types)[:60]}; expected {layers} of {FULL!r} and "
-            f"{WINDOW!r}, one a layer."
+            f"config.json has layer_types={str(types)[:60]}; expected {layers} values, one per "
+            f"layer, each {FULL!r} or {WINDOW!r}."
         )
-    near = Pattern()
+    window = Pattern()
     if WINDOW in types:
-        near = Pattern("window", counted(values, "sliding_window", family))
-    return shortest_cycle(tuple(near if kind == WINDOW else Pattern() for kind in types))
+        window = Pattern("window", counted(values, "sliding_window", family))
+    return shortest_cycle(tuple(window if kind == WINDOW else Pattern() for kind in types))
 
 
 def shortest_cycle(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
-    """The shortest beginning whose repetition gives them all.
+    """The shortest prefix whose repetition gives all patterns.
 
     >>> far, near = Pattern(), Pattern("window", 4)
     >>> len(shortest_cycle((near, near, far, near, near)))
     3
     """
     for length in range(1, len(patterns)):
-        if all(found == patterns[i % length] for i, found in enumerate(patterns)):
+        if all(pattern == patterns[i % length] for i, pattern in enumerate(patterns)):
             return patterns[:length]
     return patterns
 
 
 def layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | None]:
-    """What `layer_types` and `sliding_window` say of the layers' patterns.
+    """The `layer_types` and `sliding_window` of the layers' attention patterns.
 
-    Raises ConfigError for patterns other than full, and windows of one size.
+    Raises ConfigError unless all are full or windows of one size.
     """
     patterns = [config.pattern(layer) for layer in range(config.layers)]
     windows = {pattern.window for pattern in patterns if pattern.kind == "window"}
@@ -238,17 +237,14 @@ def layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | None
 
 
 def check_whole_heads(config: ModelConfig, family: str) -> None:
-    """Refuse a width that Transformers does not open.
-
-    Raises ConfigError.
-    """
+    """Raise ConfigError if Transformers would reject the width."""
     if config.width % config.attention.heads:
         raise ConfigError(
-            f"ModelConfig.width={config.width} cannot be written as {family}, which has a "
+            f"ModelConfig.width={config.width} cannot be written as {family}, which needs a "
             f"multiple of heads={config.attention.heads}."
         )
 
 
 def without_frequencies(state: State) -> State:
-    """The tensors without tables of rotary angles."""
+    """Drop the rotary frequency buffers of old files."""
     return {name: tensor for name, tensor in state.items() if not FREQUENCIES.match(name)}

@@ -1,4 +1,4 @@
-"""Mistral's names: LLaMA's, and a window in every layer or in none.
+"""Mistral: LLaMA with a sliding window in every layer or in none.
 
 Source: transformers 5.24, models/mistral; Jiang et al. 2023, arXiv:2310.06825.
 """
@@ -21,9 +21,9 @@ DEFAULTS: dict[str, Any] = {"num_key_value_heads": 8, "sliding_window": 4096}
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
     only(values, {"hidden_act": ("silu",)})
@@ -33,14 +33,14 @@ def read(values: dict[str, Any]) -> ModelConfig:
 def window_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
     """The pattern of all layers; a `sliding_window` of null means full attention.
 
-    Raises ArtifactError if `layer_types` says that layers differ, which these families ignore.
+    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores here.
     """
     is_window = values.get("sliding_window") is not None
     types = values.get("layer_types")
     if types is not None and any((kind == WINDOW) != is_window for kind in types):
         raise ArtifactError(
-            f"config.json has layer_types={str(types)[:60]} beside sliding_window="
-            f"{values.get('sliding_window')!r}; the layers of a {family} are alike."
+            f"config.json has layer_types={str(types)[:60]} with sliding_window="
+            f"{values.get('sliding_window')!r}; all layers of {family} have the same type."
         )
     if not is_window:
         return (Pattern(),)
@@ -48,9 +48,9 @@ def window_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a Mistral cannot be.
+    Raises ConfigError naming the field that Mistral cannot express.
     """
     values = values_of(config, FAMILY, "MistralForCausalLM") | {"hidden_act": "silu"}
     values["sliding_window"] = layer_types(config, FAMILY)[1]

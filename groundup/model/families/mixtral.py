@@ -1,8 +1,8 @@
-"""Mixtral's names: a Mistral whose feed-forwards are experts.
+"""Mixtral: Mistral with experts as feed-forwards.
 
-Published files, and those that Transformers saves, hold three matrices for every expert: w1 is the
-gate, w3 the way up, w2 the way down. In memory Transformers 5 stacks experts and joins gate and up;
-such files open too. We stack all three, apart.
+Published files, and those that Transformers saves, hold three matrices for every expert: w1 is
+gate_proj, w3 up_proj, w2 down_proj. In memory Transformers 5 stacks experts and fuses gate and up;
+such files open too. groundup stacks the three separately.
 Source: transformers 5.24, models/mixtral; Jiang et al. 2024, arXiv:2401.04088.
 """
 
@@ -41,9 +41,9 @@ ROUTER = re.compile(r"(model\.layers\.\d+)\.mlp\.gate\.")
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
     only(values, {"hidden_act": ("silu",)})
@@ -58,9 +58,9 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a Mixtral cannot be.
+    Raises ConfigError naming the field that Mixtral cannot express.
     """
     experts = config.feedforward.experts
     if experts is None:
@@ -77,50 +77,46 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors, experts stacked: (E, F, D) and (E, D, F)."""
-    plain: State = {}
+    """Rename Hugging Face tensors to groundup's names; stack experts: (E, F, D) and (E, D, F)."""
+    others: State = {}
     experts: dict[str, dict[int, torch.Tensor]] = {}
     for name, tensor in without_frequencies(state).items():
-        if found := EXPERT.match(name):
-            place = f"layers.{found[1]}.experts.{PARTS[found[3]]}"
-            experts.setdefault(place, {})[int(found[2])] = tensor
-        elif found := STACKED.match(name):
-            plain |= apart(f"layers.{found[1]}.experts.", found[2], tensor)
+        if match := EXPERT.match(name):
+            target = f"layers.{match[1]}.experts.{PARTS[match[3]]}"
+            experts.setdefault(target, {})[int(match[2])] = tensor
+        elif match := STACKED.match(name):
+            others |= apart(f"layers.{match[1]}.experts.", match[2], tensor)
         else:
-            plain[ROUTER.sub(r"\1.block_sparse_moe.gate.", name)] = tensor
-    return renamed(plain, NAMES) | {name: stacked(name, them) for name, them in experts.items()}
+            others[ROUTER.sub(r"\1.block_sparse_moe.gate.", name)] = tensor
+    return renamed(others, NAMES) | {name: stacked(name, each) for name, each in experts.items()}
 
 
-def apart(place: str, kind: str, tensor: torch.Tensor) -> State:
-    """A stacked tensor of Transformers 5; gate and up are halves of one."""
+def apart(prefix: str, kind: str, tensor: torch.Tensor) -> State:
+    """Split a stacked tensor of Transformers 5, which fuses gate and up."""
     if kind == "down_proj":
-        return {f"{place}down_proj": tensor}
+        return {f"{prefix}down_proj": tensor}
     gate, up = tensor.chunk(2, dim=1)
-    return {f"{place}gate_proj": gate, f"{place}up_proj": up}
+    return {f"{prefix}gate_proj": gate, f"{prefix}up_proj": up}
 
 
 def stacked(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
-    """One tensor of all experts' matrices.
-
-    Raises ArtifactError if one is missing or of another shape.
-    """
+    """Stack the experts' matrices; raises ArtifactError if one is missing or misshapen."""
     missing = sorted(set(range(max(experts) + 1)) - experts.keys())
     if missing or len({tensor.shape for tensor in experts.values()}) > 1:
-        told = f"lack expert {missing[0]}" if missing else "are of several shapes"
-        raise ArtifactError(f"The experts' matrices of {name} {told}; copy the model again.")
+        fault = f"lack expert {missing[0]}" if missing else "have different shapes"
+        raise ArtifactError(f"The experts' matrices of {name} {fault}; copy the model again.")
     return torch.stack([experts[i] for i in range(len(experts))])
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors, one matrix an expert as published files have them."""
-    words, found = {ours: theirs for theirs, ours in PARTS.items()}, {}
+    """Rename groundup's tensors to Hugging Face names, one matrix per expert, as published."""
+    hf_names, result = {name: hf for hf, name in PARTS.items()}, {}
     for name, tensor in renamed(state, NAMES, to_theirs=True).items():
-        place, _, part = name.rpartition(".")
-        if not place.endswith(".experts") or part not in words:
-            found[name] = tensor
+        module, _, part = name.rpartition(".")
+        if not module.endswith(".experts") or part not in hf_names:
+            result[name] = tensor
             continue
-        layer = place.split(".")[1]
-        begin = f"model.layers.{layer}.block_sparse_moe.experts"
-        for i, each in enumerate(tensor):
-            found[f"{begin}.{i}.{words[part]}.weight"] = each.contiguous()
-    return found
+        prefix = f"model.layers.{module.split('.')[1]}.block_sparse_moe.experts"
+        for i, expert in enumerate(tensor):
+            result[f"{prefix}.{i}.{hf_names[part]}.weight"] = expert.contiguous()
+    return result

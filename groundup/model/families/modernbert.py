@@ -1,8 +1,8 @@
-"""ModernBERT's names: its config.json and its tensors, to ours and back.
+"""ModernBERT: an encoder with rotary positions, gated feed-forwards and local attention.
 
-An encoder with rotary positions and gates. Layers with a window see `local_attention // 2` tokens
-to each side and have a base of rotary positions of their own. Queries, keys and values are one
-matrix, gates and what they multiply another. As in BERT, the architectures tell the masked head.
+Window layers attend to `local_attention // 2` tokens on each side and have their own rotary base.
+Queries, keys and values are fused, and so are gate and up projections. As in BERT, `architectures`
+say whether there is a masked-LM head.
 Source: transformers 5.24, models/modernbert; ModernBERT: arXiv:2412.13663.
 """
 
@@ -77,17 +77,17 @@ HEAD = (
     ("decoder.", "lm_head."),
 )
 BASES = {FULL: 160_000.0, WINDOW: 10_000.0}
-"""Of rotary positions, where config.json does not say them."""
+"""Default rotary bases."""
 OLDER = {FULL: "global_rope_theta", WINDOW: "local_rope_theta"}
-"""Where older files say them."""
+"""Their keys in older files."""
 EVERY = 3
-"""One of so many layers sees all, where config.json does not say it."""
+"""Default global_attn_every_n_layers."""
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     width, heads = (counted(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
     is_masked, has_bias = has_masked_head(values), answered(values, "norm_bias", False)
@@ -120,7 +120,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def windows_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The layers' types and their window, the token itself included, as decoders' files say them.
+    """Layer types and window size, the token itself included, under the keys that decoders use.
 
     >>> windows_of({"num_hidden_layers": 2, "local_attention": 128})
     {'layer_types': ['full_attention', 'sliding_attention'], 'sliding_window': 65}
@@ -129,32 +129,31 @@ def windows_of(values: Mapping[str, Any]) -> dict[str, Any]:
     layers = range(layers_of(values, FAMILY))
     types = values.get("layer_types") or [WINDOW if i % cycle else FULL for i in layers]
     local = counted(values, "local_attention", FAMILY, 128, least=0)
-    if "sliding_window" in values:  # which sets the other one in Transformers
+    if "sliding_window" in values:  # in Transformers it sets local_attention
         local = 2 * counted(values, "sliding_window", FAMILY, least=0)
     return {"layer_types": types, "sliding_window": local // 2 + 1}
 
 
 def position_of(values: Mapping[str, Any], *, has_windows: bool) -> PositionConfig:
-    """Rotary positions, of layers with a window and of the others.
+    """Rotary positions of window layers and of the others.
 
-    Raises ArtifactError for a scaling in layers with a window, which have none here.
+    Raises ArtifactError for a scaling in window layers, which is unsupported.
     """
     bases = {kind: measured(values, OLDER[kind], base) for kind, base in BASES.items()}
     base, scaling = layer_rope_of(values, FULL, bases[FULL])
     if not has_windows:
         return PositionConfig(base=base, scaling=scaling)
-    window_base, near = layer_rope_of(values, WINDOW, bases[WINDOW])
-    if near.kind != "none":
+    window_base, window_scaling = layer_rope_of(values, WINDOW, bases[WINDOW])
+    if window_scaling.kind != "none":
         raise ArtifactError(
-            f"config.json has rope_type {near.kind!r} in layers with a window; groundup computes "
-            "default."
+            f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
+            "supports default there."
         )
     is_own = window_base != base or scaling.kind != "none"
     return PositionConfig(base=base, scaling=scaling, window_base=window_base if is_own else None)
 
 
 def masked_output(values: Mapping[str, Any]) -> OutputConfig:
-    """The masked head of a config.json."""
     return OutputConfig(
         transform="dense",
         activation=activation(values, "classifier_activation", "gelu"),
@@ -164,13 +163,13 @@ def masked_output(values: Mapping[str, Any]) -> OutputConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration, for Transformers 4.48 and later.
+    """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.48 and later.
 
-    Raises ConfigError naming what a ModernBERT cannot be.
+    Raises ConfigError naming the field that ModernBERT cannot express.
     """
     types, window = layer_types(config, FAMILY)
     position, output = config.position, config.output
-    near = position.base if position.window_base is None else position.window_base
+    window_base = position.base if position.window_base is None else position.window_base
     kind = "ForMaskedLM" if output.transform == "dense" else "Model"
     only_first = [WINDOW if i else FULL for i in range(len(config.attention.patterns))]
     is_regular = types == [only_first[i % len(only_first)] for i in range(config.layers)]
@@ -191,34 +190,34 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "layer_types": types,
         "local_attention": 2 * (window - 1) if window else 128,
         OLDER[FULL]: position.base,
-        OLDER[WINDOW]: near,
+        OLDER[WINDOW]: window_base,
         "rope_parameters": {
             FULL: rope_parameters(position.base, position.scaling, FAMILY),
-            WINDOW: {"rope_type": "default", "rope_theta": near},
+            WINDOW: {"rope_type": "default", "rope_theta": window_base},
         },
         "classifier_activation": their_activation(output.activation),
         "classifier_bias": output.dense_bias,
         "decoder_bias": output.bias,
         "tie_word_embeddings": config.tied_embeddings,
     }
-    if is_regular:  # all that older versions can say
+    if is_regular:  # older versions of Transformers can express nothing else
         values["global_attn_every_n_layers"] = len(only_first)
     unsaid(config, read(values), FAMILY)
     return values
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors, fused ones cut."""
-    kept = {name.removeprefix("model."): tensor for name, tensor in state.items()}
+    """Rename Hugging Face tensors to groundup's names; split fused ones."""
+    state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
     if config.output.transform == "none":
-        kept = without(kept, r"head\.|decoder\.")
-    found = renamed(kept, (*ENCODER, *HEAD))
-    return cut(cut(found, FUSED, QKV), GATED, GATES)
+        state = without(state, r"head\.|decoder\.")
+    state = renamed(state, (*ENCODER, *HEAD))
+    return cut(cut(state, FUSED, QKV), GATED, GATES)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors, fused where theirs are."""
-    begin = "model." if config.output.transform == "dense" else ""
-    encoder = tuple((begin + a, b) for a, b in ENCODER)
+    """Rename groundup's tensors to Hugging Face names; fuse projections."""
+    prefix = "model." if config.output.transform == "dense" else ""
+    encoder = tuple((prefix + a, b) for a, b in ENCODER)
     fused = joined(joined(state, FUSED, QKV), GATED, GATES)
     return renamed(fused, (*encoder, *HEAD), to_theirs=True)

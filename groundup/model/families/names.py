@@ -1,7 +1,7 @@
-"""Tables of words between a peer's files and ours: names of tensors and keys of config.json.
+"""Helpers that convert tensor names and config.json values between Hugging Face and groundup.
 
-A pair is the beginning of a name, theirs and ours, `{}` standing for a layer's number. Each table
-reads both ways, so what opens can be written again.
+Tensors are renamed by pairs of name prefixes, (Hugging Face, groundup), in which `{}` stands for a
+layer's number. A table of pairs works in both directions.
 """
 
 import math
@@ -29,11 +29,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
     "swish": "silu",
 }
-"""Their names of activations and ours."""
+"""Hugging Face's names of activations, and groundup's."""
 
 
 def renamed(state: Mapping[str, Tensor], pairs: Pairs, *, to_theirs: bool = False) -> State:
-    """The same tensors under the other side's names; names in no pair stay as they are.
+    """Rename tensors by prefix; names that match no pair stay as they are.
 
     >>> import torch
     >>> pairs = (("model.layers.{}.self_attn.", "layers.{}.attention."),)
@@ -45,46 +45,41 @@ def renamed(state: Mapping[str, Tensor], pairs: Pairs, *, to_theirs: bool = Fals
 
 
 def rule(begin: str) -> re.Pattern[str]:
-    """What names that begin so look like."""
+    """The pattern of names with this prefix."""
     return re.compile("^" + re.escape(begin).replace(r"\{\}", r"(\d+)"))
 
 
 def rename(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
-    """A name with its beginning replaced by the first rule that fits."""
+    """Replace the prefix of a name by the first rule that matches."""
     for pattern, other in rules:
-        if found := pattern.match(name):
-            return other.format(*found.groups()) + name[found.end() :]
+        if match := pattern.match(name):
+            return other.format(*match.groups()) + name[match.end() :]
     return name
 
 
 def edited(state: State, ending: str, edit: Callable[[Tensor], Tensor]) -> State:
-    """The state with every tensor whose name matches `ending` (a regular expression) edited."""
+    """Apply `edit` to every tensor whose name ends with `ending` (a regular expression)."""
     pattern = re.compile(ending + "$")
     return {name: edit(t) if pattern.search(name) else t for name, t in state.items()}
 
 
 def one_table(state: State, table: str, copies: Iterable[str]) -> State:
-    """The state with an embedding once, where files may hold it under several names.
+    """Keep one copy of an embedding that files may store under several names.
 
-    Raises ArtifactError if two of them differ.
+    Raises ArtifactError if the copies differ.
     """
     state = dict(state)
     for name in copies:
         copy = state.pop(name, None)
         if copy is not None and not torch.equal(copy, state.setdefault(table, copy)):
-            raise ArtifactError(
-                f"{name} is not {table}; groundup computes one embedding for both sides."
-            )
+            raise ArtifactError(f"{name} differs from {table}; groundup supports one embedding.")
     return state
 
 
 def needed(values: Mapping[str, Any], key: str, family: str) -> Any:
-    """A value of config.json that a family cannot do without.
-
-    Raises ArtifactError if it is missing.
-    """
+    """A required value of config.json; raises ArtifactError if it is missing."""
     if values.get(key) is None:
-        raise ArtifactError(f"config.json has no {key}; a {family} needs it.")
+        raise ArtifactError(f"config.json has no {key}, which {family} requires.")
     return values[key]
 
 
@@ -92,11 +87,11 @@ def counted(
     values: Mapping[str, Any], key: str, family: str, default: int | None = None, *,
     least: int = 1, most: int = 2**31,
 ) -> int:  # fmt: skip
-    """A size of config.json: a whole number from `least` on.
+    """An integer of config.json, at least `least`.
 
-    default  where the key is absent or null; None: the family needs it
+    default  used if the key is absent or null; None: the key is required
 
-    Raises ArtifactError naming the key if it is missing or no such number.
+    Raises ArtifactError naming the key if it is missing or invalid.
 
     >>> counted({"hidden_size": 64}, "hidden_size", "llama")
     64
@@ -105,15 +100,15 @@ def counted(
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ArtifactError(
-            f"config.json has {key}={value!r}; expected a whole number from {least} to {most}."
+            f"config.json has {key}={value!r}; expected an integer from {least} to {most}."
         )
     return value
 
 
 def measured(values: Mapping[str, Any], key: str, default: Default = None) -> float | Default:
-    """A positive number of config.json; `default` where the key is absent or null.
+    """A positive number of config.json; `default` if the key is absent or null.
 
-    Raises ArtifactError naming the key if it is anything else.
+    Raises ArtifactError naming the key if the value is anything else.
     """
     value = values.get(key)
     if value is None:
@@ -125,9 +120,9 @@ def measured(values: Mapping[str, Any], key: str, default: Default = None) -> fl
 
 
 def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
-    """A yes or no of config.json; `default` where the key is absent or null.
+    """A bool of config.json; `default` if the key is absent or null.
 
-    Raises ArtifactError naming the key if it is anything else.
+    Raises ArtifactError naming the key if the value is anything else.
     """
     value = values.get(key)
     value = default if value is None else value
@@ -137,67 +132,62 @@ def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
 
 
 def architectures(values: Mapping[str, Any]) -> list[str]:
-    """The peer's classes that a config.json names; none where it says nothing.
+    """The class names that a config.json lists, if any.
 
-    Raises ArtifactError for anything but a list of names.
+    Raises ArtifactError for anything but a list of strings.
     """
-    found = values.get("architectures")
-    found = [] if found is None else found
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+    names = values.get("architectures")
+    names = [] if names is None else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ArtifactError(
-            f"config.json has architectures={str(found)[:60]!r}; expected a list of names, such as "
+            f"config.json has architectures={str(names)[:60]!r}; expected a list of names, such as "
             '["BertModel"].'
         )
-    return found
+    return names
 
 
 def only(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
-    """Refuse values of config.json that ask for what we do not compute.
+    """Raise ArtifactError for unsupported values of config.json.
 
-    allowed  the values of each key that we compute; an absent key has the first
-
-    Raises ArtifactError naming the key.
+    allowed  the supported values of each key; the first is the default of an absent key
     """
     for key, good in allowed.items():
         if values.get(key, good[0]) not in good:
             raise ArtifactError(
-                f"config.json has {key}={values[key]!r}; groundup computes {key}={good[0]!r}."
+                f"config.json has {key}={values[key]!r}; groundup supports {key}={good[0]!r}."
             )
 
 
 def activation(values: Mapping[str, Any], key: str, default: str) -> Activation:
-    """Our name of an activation.
-
-    Raises ArtifactError if we do not have it.
-    """
+    """groundup's name of an activation; raises ArtifactError if it is unsupported."""
     name = values.get(key, default)
     if name not in ACTIVATIONS:
         raise ArtifactError(
-            f"config.json has {key}={name!r}; groundup computes {', '.join(ACTIVATIONS)}."
+            f"config.json has {key}={name!r}; groundup supports {', '.join(ACTIVATIONS)}."
         )
     return ACTIVATIONS[name]
 
 
 def their_activation(name: Activation, tanh: str = "gelu_pytorch_tanh") -> str:
-    """Their name of an activation; `tanh` is what the family calls GELU's approximation."""
+    """Hugging Face's name of an activation; `tanh` is the family's name of approximate GELU."""
     return tanh if name == "gelu_tanh" else name
 
 
 def unsaid(config: Any, expected: Any, family: str) -> None:
-    """Refuse to write a configuration that a family's files cannot say.
+    """Raise ConfigError naming the first field that the written file would not preserve.
 
-    expected  what reading the written file would give
+    Fields that the family's files cannot express must have the values that the family implies.
 
-    Raises ConfigError naming the first value that would be lost.
+    expected  the configuration that reading the written file gives
     """
     for name in type(config).model_fields:
-        ours, theirs = getattr(config, name), getattr(expected, name)
-        if ours != theirs:
-            if hasattr(type(ours), "model_fields") and type(ours) is type(theirs):
-                unsaid(ours, theirs, family)
+        value, implied = getattr(config, name), getattr(expected, name)
+        if value != implied:
+            if hasattr(type(value), "model_fields") and type(value) is type(implied):
+                unsaid(value, implied, family)
             raise ConfigError(
-                f"{type(config).__name__}.{name}={ours!r} cannot be written as {family}, "
-                f"which has {theirs!r}."
+                f"{type(config).__name__}.{name}={value!r} cannot be written as {family}, "
+                f"which has {implied!r}."
             )
 
 
@@ -207,15 +197,15 @@ ROPE_KEYS = frozenset("""
     mscale_all_dim original_max_position_embeddings partial_rotary_factor rope_theta rope_type
     truncate type
     """.split())  # fmt: skip
-"""What may stand in rope_parameters; each type reads a part of it."""
+"""Accepted keys of rope_parameters; each rope_type reads some of them."""
 
 
 def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, RopeScaling]:
     """Base and scaling of rotary positions, from files of any version of Transformers.
 
-    A scaling that does not say the length of the training before it means the context's, as there.
+    As in Transformers, the original length of a scaling defaults to the context length.
 
-    Raises ArtifactError for a scaling that we do not compute, or whose numbers are none.
+    Raises ArtifactError for an unsupported scaling or invalid numbers.
     """
     rope = rope_object(values, "rope_scaling") or rope_object(values, "rope_parameters")
     only(values, {"partial_rotary_factor": (1.0, None)})
@@ -223,7 +213,7 @@ def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, R
     if unknown := sorted(rope.keys() - ROPE_KEYS):
         raise ArtifactError(
             f"config.json has rotary positions with {unknown[0]}={str(rope[unknown[0]])[:60]!r}; "
-            f"groundup reads {', '.join(sorted(ROPE_KEYS))}."
+            f"groundup supports {', '.join(sorted(ROPE_KEYS))}."
         )
     kind = rope.get("rope_type", rope.get("type", "default"))
     theta = measured(rope, "rope_theta", measured(values, "rope_theta", base))
@@ -231,7 +221,7 @@ def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, R
         return theta, RopeScaling()
     if kind not in tuple(SCALING_OF):
         raise ArtifactError(
-            f"config.json has rope_type {kind!r}; groundup computes default, "
+            f"config.json has rope_type {kind!r}; groundup supports default, "
             f"{', '.join(SCALING_OF)}."
         )
     return theta, SCALING_OF[kind](values, rope)
@@ -240,14 +230,14 @@ def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, R
 def layer_rope_of(
     values: Mapping[str, Any], kind: str, base: float, *, scaled: bool = True
 ) -> tuple[float, RopeScaling]:
-    """Base and scaling in layers of one type, where `rope_parameters` has an object a type.
+    """Base and scaling of one layer type, where `rope_parameters` has an object per type.
 
-    kind    the layers' type
-    base    where the type's own object does not say it
-    scaled  whether `rope_scaling` of older files changes these layers; its words come last
+    kind    the layer type
+    base    default where the type's own object does not set it
+    scaled  whether `rope_scaling` of older files applies to these layers; it takes precedence
 
-    Raises ArtifactError as `rope_of` does, and for a YaRN that Transformers would compute otherwise
-    than the object says.
+    Raises ArtifactError as `rope_of` does, and for a YaRN that Transformers would not compute as
+    the object says.
     """
     nested = rope_object(values, "rope_parameters")
     if unknown := sorted(nested.keys() - LAYER_TYPES):
@@ -258,16 +248,13 @@ def layer_rope_of(
     own = dict(rope_object(nested, kind) or {"rope_type": "default"})
     if scaled:
         own |= rope_object(values, "rope_scaling")
-    only(own, {"truncate": (True,)})  # Transformers looks for it a level higher
-    whole = dict(values) | {"rope_parameters": own, "rope_scaling": None, "rope_theta": base}
-    return rope_of(whole, base)
+    only(own, {"truncate": (True,)})  # Transformers reads it one level higher
+    flat = dict(values) | {"rope_parameters": own, "rope_scaling": None, "rope_theta": base}
+    return rope_of(flat, base)
 
 
 def rope_object(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """What a config.json says of rotary positions under a key; empty where it says nothing.
-
-    Raises ArtifactError if that is no object.
-    """
+    """The object under a key of config.json, or an empty one; ArtifactError if it is no object."""
     rope = values.get(key) or {}
     if not isinstance(rope, Mapping):
         raise ArtifactError(f"config.json has {key}={rope!r}; expected an object.")
@@ -275,18 +262,16 @@ def rope_object(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def stretch(rope: Mapping[str, Any], key: str) -> float:
-    """A number of a scaling, which cannot do without it."""
+    """A required number of a scaling."""
     needed(rope, key, f"rope scaling of type {rope.get('rope_type', rope.get('type'))}")
     return measured(rope, key, 1.0)
 
 
 def linear_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
-    """All angles by one factor."""
     return RopeScaling(kind="linear", factor=stretch(rope, "factor"))
 
 
 def llama3_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
-    """By wavelength in three bands."""
     return RopeScaling(
         kind="llama3", factor=stretch(rope, "factor"), low=stretch(rope, "low_freq_factor"),
         high=stretch(rope, "high_freq_factor"), original_length=original_length(values, rope),
@@ -294,19 +279,19 @@ def llama3_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling
 
 
 def yarn_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
-    """By wavelength with a ramp; some files say its magnitude as a ratio of two."""
+    """YaRN; some files give its attention factor as the ratio of two scales."""
     only(rope, {"truncate": (True, False)})
     original = original_length(values, rope)
     longest = counted(values, "max_position_embeddings", "yarn rope scaling", original)
     factor = measured(rope, "factor", longest / original)
     attention = measured(rope, "attention_factor", None)
-    over, under = (
+    mscale, mscale_all_dim = (
         measured(rope, key, None) if rope.get(key) != 0 else None
         for key in ("mscale", "mscale_all_dim")
     )
-    if attention is None and over and under:
+    if attention is None and mscale and mscale_all_dim:
         log = 0.1 * math.log(max(1.0, factor))
-        attention = (over * log + 1) / (under * log + 1)
+        attention = (mscale * log + 1) / (mscale_all_dim * log + 1)
     return RopeScaling(
         kind="yarn", factor=factor, original_length=original, attention=attention,
         low=measured(rope, "beta_slow", 1.0), high=measured(rope, "beta_fast", 32.0),
@@ -318,24 +303,24 @@ SCALING_OF = {"linear": linear_of, "llama3": llama3_of, "yarn": yarn_of}
 
 
 def original_length(values: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
-    """Context of the training before a scaling, tokens; where nothing says it, the context."""
+    """Context length before the scaling, tokens; defaults to the context length."""
     key = "original_max_position_embeddings"
-    said = values if values.get(key) is not None else rope
-    if said.get(key) is None:
-        said, key = values, "max_position_embeddings"
-    return counted(said, key, "rope scaling")
+    source = values if values.get(key) is not None else rope
+    if source.get(key) is None:
+        source, key = values, "max_position_embeddings"
+    return counted(source, key, "rope scaling")
 
 
 def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str, Any]:
-    """The rope_parameters of a config.json; undoes `rope_of`.
+    """The rope_parameters of a config.json; the inverse of `rope_of`.
 
-    Raises ConfigError for what no file can say: NTK's scaling, for which the larger base does, and
-    an original length that is left to follow from the context.
+    Raises ConfigError for what the format cannot express: NTK scaling, which a larger base
+    replaces, and an original length of 0, which would follow from the context.
     """
     if scaling.kind == "ntk":
         raise ConfigError(
             f"PositionConfig.scaling.kind='ntk' cannot be written as {family}; set "
-            "position.base to base * factor^(head_dim / (head_dim - 2)), which is the same."
+            "position.base to base * factor^(head_dim / (head_dim - 2)), which is equivalent."
         )
     if scaling.kind == "none":
         return {"rope_type": "default", "rope_theta": base}
@@ -346,7 +331,7 @@ def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str,
     if not scaling.original_length:
         raise ConfigError(
             f"PositionConfig.scaling.original_length=0 cannot be written as {family}; set it to "
-            "the context of the training before it."
+            "the context length before the scaling."
         )
     values["original_max_position_embeddings"] = scaling.original_length
     if scaling.kind == "llama3":
@@ -356,18 +341,13 @@ def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str,
 
 
 def head_width(width: int, heads: int) -> int:
-    """Features of one head where heads share the model's width.
-
-    Raises ArtifactError if they do not divide it.
-    """
+    """width / heads; raises ArtifactError if heads do not divide width."""
     if width % heads:
-        raise ArtifactError(
-            f"config.json has {heads} heads of a width of {width}, which they do not divide."
-        )
+        raise ArtifactError(f"config.json has width {width}, which {heads} heads do not divide.")
     return width // heads
 
 
 def without(state: Mapping[str, Tensor], names: str) -> State:
-    """The tensors whose name does not match `names` (a regular expression) from its beginning."""
+    """Drop the tensors whose name starts with a match of `names`, a regular expression."""
     pattern = re.compile(names)
     return {name: tensor for name, tensor in state.items() if not pattern.match(name)}

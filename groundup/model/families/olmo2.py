@@ -1,4 +1,4 @@
-"""OLMo 2's names: LLaMA's, with norms after each part and of all queries and keys together.
+"""OLMo 2: LLaMA with norms after each sublayer, and of all queries and keys together.
 
 Source: transformers 5.24, models/olmo2; OLMo Team 2024, arXiv:2501.00656.
 """
@@ -23,9 +23,9 @@ NAMES = (
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     only(values, {"hidden_act": ("silu",)})
     config = decoder_of(values, FAMILY, bias=bias_of(values), qk_norm="all", eps=1e-5)
@@ -33,9 +33,9 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration, for Transformers 4.47 and later.
+    """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.47 and later.
 
-    Raises ConfigError naming what an OLMo 2 cannot be.
+    Raises ConfigError naming the field that OLMo 2 cannot express.
     """
     values = values_of(config, FAMILY, "Olmo2ForCausalLM") | {"hidden_act": "silu"}
     values["attention_bias"] = config.attention.bias == "all"
@@ -44,10 +44,10 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors."""
+    """Rename Hugging Face tensors to groundup's names."""
     return renamed(without_frequencies(state), NAMES)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors."""
+    """Rename groundup's tensors to Hugging Face names."""
     return renamed(state, NAMES, to_theirs=True)

@@ -1,7 +1,7 @@
-"""Our own files, for what no peer's can say: the configuration as it is, and our names.
+"""groundup's own model files, for models that no Transformers class can express.
 
-Transformer-XL's distances or Longformer's patterns in a decoder have no peer's class. Such a
-directory opens here alone.
+config.json holds the ModelConfig as it is, and tensors keep groundup's names. Examples are
+Transformer-XL positions, or Longformer's patterns in a decoder. Only groundup opens such files.
 """
 
 from typing import Any
@@ -19,14 +19,11 @@ KEYS = Keys(words(KEY, "groundup_head"))
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """The configuration of a config.json.
-
-    Raises ArtifactError if it is not whole.
-    """
+    """The ModelConfig of a config.json; raises ArtifactError if it is incomplete or invalid."""
     try:
         return ModelConfig(**values[KEY])
     except (KeyError, TypeError, ValidationError, ConfigError) as error:
-        raise ArtifactError(f"config.json has no whole {KEY!r} configuration ({error}).") from None
+        raise ArtifactError(f"config.json has no valid {KEY!r} configuration ({error}).") from None
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
@@ -35,7 +32,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """The tensors as they are."""
+    """Return the tensors unchanged."""
     return dict(state)
 
 

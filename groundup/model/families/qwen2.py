@@ -1,4 +1,4 @@
-"""Qwen 2's names: LLaMA's with biases of queries, keys and values, and windows in upper layers.
+"""Qwen 2: LLaMA with biases of queries, keys and values, and windows in upper layers.
 
 Source: transformers 5.24, models/qwen2; Yang et al. 2024, arXiv:2407.10671.
 """
@@ -35,9 +35,9 @@ WINDOW_DEFAULTS: dict[str, Any] = {"sliding_window": 4096, "max_window_layers": 
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
     only(values, {"hidden_act": ("silu",)})
@@ -45,14 +45,14 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def upper_windows_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
-    """Patterns by `layer_types`, or windows from layer `max_window_layers` on.
+    """Attention patterns from `layer_types`, or windows from layer `max_window_layers` on.
 
-    Raises ArtifactError for windows without their size.
+    Raises ArtifactError for windows without a size.
     """
     if not answered(values, "use_sliding_window", False):
         if WINDOW in (values.get("layer_types") or ()):
             raise ArtifactError(
-                f"config.json has {WINDOW!r} in layer_types and no use_sliding_window; set it to "
+                f"config.json has {WINDOW!r} in layer_types without use_sliding_window; set it to "
                 "true, or all layer_types to 'full_attention'."
             )
         return patterns_of(dict(values) | {"sliding_window": None}, family)
@@ -67,9 +67,9 @@ def upper_windows_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, .
 
 
 def window_values(config: ModelConfig, family: str) -> dict[str, Any]:
-    """What config.json says of windows, in words old and new.
+    """The config.json keys of windows, for old and new versions of Transformers.
 
-    Raises ConfigError for patterns that it cannot say.
+    Raises ConfigError for patterns that they cannot express.
     """
     types, window = layer_types(config, family)
     return {
@@ -81,9 +81,9 @@ def window_values(config: ModelConfig, family: str) -> dict[str, Any]:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a Qwen 2 cannot be.
+    Raises ConfigError naming the field that Qwen 2 cannot express.
     """
     values = values_of(config, FAMILY, "Qwen2ForCausalLM") | {"hidden_act": "silu"}
     values |= window_values(config, FAMILY)

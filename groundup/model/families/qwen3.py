@@ -1,6 +1,6 @@
-"""Qwen3's names: its config.json and its tensors, to ours and back.
+"""Qwen 3: LLaMA with norms of each head's queries and keys.
 
-A LLaMA whose queries and keys are normed by head. Our default model is one, and is written so.
+groundup's default model is written as this family.
 Source: transformers 5.24, models/qwen3; Qwen3: arXiv:2505.09388.
 """
 
@@ -19,9 +19,9 @@ DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32, "head_dim": 128}
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
     only(values, {"hidden_act": ("silu",)})
@@ -30,9 +30,9 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration, for Transformers 4.51 and later.
+    """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.51 and later.
 
-    Raises ConfigError naming what a Qwen3 cannot be.
+    Raises ConfigError naming the field that Qwen3 cannot express.
     """
     values = values_of(config, FAMILY, "Qwen3ForCausalLM") | {"hidden_act": "silu"}
     values["attention_bias"] = config.attention.bias == "all"

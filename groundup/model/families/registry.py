@@ -1,7 +1,7 @@
-"""Families of models by the model_type of their files: how a peer names what we compute.
+"""Model families by the `model_type` of their config.json.
 
-A model is written under the first family whose files can say all of it, and under our own name,
-`groundup`, where no peer's can.
+A model is written as the first family that can express its configuration, or with the model_type
+`groundup` if none can.
 """
 
 from collections.abc import Callable
@@ -33,20 +33,20 @@ from .names import State
 
 
 class Family(NamedTuple):
-    """How a peer's files say what we compute."""
+    """How to read and write the files of one Hugging Face model_type."""
 
     keys: Keys
-    """What stands in its config.json."""
+    """Keys of its config.json."""
     read: Callable[[dict[str, Any]], ModelConfig]
-    """From config.json; raises ArtifactError for what we do not compute."""
+    """Raises ArtifactError for unsupported values."""
     write: Callable[[ModelConfig], dict[str, Any]]
-    """To config.json; raises ConfigError for what the peer does not compute."""
+    """Raises ConfigError for what the family cannot express."""
     ours: Callable[[State, ModelConfig], State]
-    """Tensors of the files, under our names and in our layout."""
+    """Hugging Face tensors to groundup's names and layout."""
     theirs: Callable[[State, ModelConfig], State]
-    """Ours, under their names and in their layout."""
+    """The inverse."""
     packs: bool = True
-    """Whether its files can hold packed 8-bit weights; fused, transposed, stacked ones cannot."""
+    """Whether its files can hold packed int8 weights; fused, transposed or stacked ones cannot."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -79,27 +79,28 @@ FAMILIES: dict[str, Family] = {
     "openai-gpt": Family(gpt1.KEYS, gpt1.read, gpt1.write, gpt1.ours, gpt1.theirs, packs=False),
     "groundup": Family(own.KEYS, own.read, own.write, own.ours, own.theirs),
 }
-"""By model_type, in the order in which they are tried for a model of ours."""
+"""By model_type, in the order in which `family_for` tries them."""
 
 
 def family_of(config: dict[str, Any], where: str) -> Family:
-    """The family of a config.json; `where` is named in the error.
+    """The family of a config.json; raises ArtifactError for an unsupported model_type.
 
-    Raises ArtifactError if the model_type is none of ours.
+    where  named in the error
     """
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise ArtifactError(
-            f"{where} has model_type {kind!r}; groundup opens {', '.join(sorted(FAMILIES))}."
+            f"{where} has model_type {kind!r}; expected one of {', '.join(sorted(FAMILIES))}."
         )
     return FAMILIES[kind]
 
 
 def read_config(values: dict[str, Any], where: str) -> ModelConfig:
-    """Our configuration of a config.json; `where` is named in errors.
+    """Convert the values of a config.json to a ModelConfig.
 
-    Raises ArtifactError if a key is unknown, or a value is missing, cannot be, or asks for what we
-    do not compute.
+    where  named in errors
+
+    Raises ArtifactError for an unknown key, and for a missing, invalid or unsupported value.
     """
     family = family_of(values, where)
     try:
@@ -108,15 +109,15 @@ def read_config(values: dict[str, Any], where: str) -> ModelConfig:
         raise ArtifactError(f"{where}: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ArtifactError(
-            f"{where} has a value of a kind that no {values['model_type']} has "
+            f"{where} has a value that is invalid for {values['model_type']} "
             f"({type(error).__name__}: {error}); copy or make the model again."
         ) from None
 
 
 def family_for(config: ModelConfig, *, packed: bool = False) -> Family:
-    """The family whose files a model of this configuration is written as.
+    """The family to write a model of this configuration as.
 
-    packed  it has 8-bit weights
+    packed  whether the model has int8 weights
     """
     for family in FAMILIES.values():
         try:

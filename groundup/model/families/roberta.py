@@ -1,7 +1,7 @@
-"""RoBERTa's names: BERT's, with another masked head and places that begin after the padding's.
+"""RoBERTa: BERT with another masked-LM head and positions that start after the padding id.
 
-The table of positions has rows for the padding id and all before it that no token uses, so places
-count from `pad_token_id + 1`: 2 in what is published. A saved model says so by its pad_token_id.
+Position embeddings up to `pad_token_id` are unused, so positions start at `pad_token_id + 1`: 2 in
+published models.
 Source: transformers 5.24, models/roberta; RoBERTa: arXiv:1907.11692.
 """
 
@@ -32,33 +32,33 @@ WORDS = Words(
 )
 KEYS = Keys(SHARED | words("pad_token_id"), BOTH_WAYS, IDLE)
 PADDING = 1
-"""Where config.json does not say it."""
+"""Default pad_token_id."""
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     padding = values.get("pad_token_id", PADDING)
     rows = values.get("max_position_embeddings")
     if type(padding) is not int or padding < 0:
         raise ArtifactError(
-            f"config.json has pad_token_id={padding!r}; a roberta needs an id, after which its "
-            "places begin."
+            f"config.json has pad_token_id={padding!r}; roberta needs an id, after which its "
+            "positions start."
         )
     if isinstance(rows, int) and rows <= padding + 1:
         raise ArtifactError(
             f"config.json has max_position_embeddings={rows}, of which pad_token_id={padding} "
-            "leaves no place to a token."
+            "leaves no position for a token."
         )
     return read_encoder(values, "roberta", "gelu", offset=padding + 1)
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a RoBERTa cannot be.
+    Raises ConfigError naming the field that RoBERTa cannot express.
     """
     padding = max(0, config.position.offset - 1)
     values = write_encoder(config, WORDS) | {"pad_token_id": padding}
@@ -67,10 +67,10 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors."""
+    """Rename Hugging Face tensors to groundup's names."""
     return encoder_ours(state, config, WORDS)
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors."""
+    """Rename groundup's tensors to Hugging Face names."""
     return encoder_theirs(state, config, WORDS)

@@ -1,9 +1,8 @@
-"""Switch's names: a T5 in which every layer or every second one has experts.
+"""Switch: T5 with experts in every layer or every second one.
 
-In a forward pass an expert serves the first `expert_capacity` tokens of a sequence and lets the
-rest pass by the residual, in training and after it; a decoder that is fed token by token from a
-cache is never full. Our capacity factor of the training, which they lack, is kept as
-`capacity_factor`.
+In every forward pass an expert serves the first `expert_capacity` tokens of a sequence; the rest
+pass through the residual. Decoding token by token from a cache never exceeds that capacity. The
+training capacity factor, which Transformers lacks, is written as `capacity_factor`.
 Source: transformers 5.24, models/switch_transformers; Switch: arXiv:2101.03961.
 """
 
@@ -53,22 +52,22 @@ KEYS = Keys(
     words("add_router_probs router_ignore_padding_tokens"), ALIASES,
 )  # fmt: skip
 STACKS = (("encoder", "encoder.", 1), ("decoder", "", 2))
-"""Their name, what ours begins with, and their number of the feed-forward in a block."""
+"""Hugging Face's stack name, groundup's prefix, and the feed-forward's index within a block."""
 ROUTERS: Pairs = tuple(
     (
         f"{stack}.block.{{}}.layer.{part}.mlp.router.classifier.",
-        f"{ours}layers.{{}}.experts.router.",
+        f"{prefix}layers.{{}}.experts.router.",
     )
-    for stack, ours, part in STACKS
+    for stack, prefix, part in STACKS
 )
 NAMES = (*attention_names(), *ROUTERS, *feedforward_names("mlp", gated=False))
 SIDES = (("wi", "up_proj"), ("wo", "down_proj"))
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     only(values, REFUSED)
     is_tied = answered(values, "tie_word_embeddings", True)
@@ -90,7 +89,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
 
 def sparse_layers(layers: int, count: int) -> range:
-    """The layers that have experts there: the second of every layers // count, or all.
+    """The layers with experts in Transformers: the second of every layers // count, or all.
 
     >>> [[*sparse_layers(*each)] for each in ((6, 3), (6, 2), (2, 2))]
     [[1, 3, 5], [1, 4], [0, 1]]
@@ -100,45 +99,45 @@ def sparse_layers(layers: int, count: int) -> range:
 
 
 def every(values: dict[str, Any]) -> int:
-    """Of how many layers the last has experts, in both stacks.
+    """The interval n such that the last of every n layers has experts, in both stacks.
 
-    Raises ArtifactError where others have them.
+    Raises ArtifactError if no interval gives the file's expert layers.
     """
     encoder = counted(values, "num_layers", FAMILY)
     decoder = counted(values, "num_decoder_layers", FAMILY, encoder)
     sparse = [counted(values, f"num_sparse_{each}_layers", FAMILY, 3, least=0)
               for each in ("encoder", "decoder")]  # fmt: skip
     check_steps(values, {"encoder": (encoder, sparse[0]), "decoder": (decoder, sparse[1])})
-    theirs = sparse_layers(encoder, sparse[0]), sparse_layers(decoder, sparse[1])
-    for found in (1, 2):  # theirs have the first layer or the second
-        if theirs == (our_layers(encoder, found), our_layers(decoder, found)):
-            return found
+    layers = sparse_layers(encoder, sparse[0]), sparse_layers(decoder, sparse[1])
+    for interval in (1, 2):  # in Transformers the first or the second layer is always sparse
+        if layers == (our_layers(encoder, interval), our_layers(decoder, interval)):
+            return interval
     raise ArtifactError(
         f"config.json has num_sparse_encoder_layers={sparse[0]} and num_sparse_decoder_layers="
-        f"{sparse[1]}, experts in layers {told(theirs[0])} and {told(theirs[1])}; groundup "
-        "computes all or every second, alike in both stacks."
+        f"{sparse[1]}, experts in layers {told(layers[0])} and {told(layers[1])}; groundup "
+        "supports all or every second layer, the same in both stacks."
     )
 
 
 def check_steps(values: Mapping[str, Any], stacks: Mapping[str, tuple[int, int]]) -> None:
-    """Refuse steps between sparse layers that are not those of their number, which they replace."""
+    """Raise ArtifactError for sparse steps that contradict the numbers of sparse layers."""
     for stack, (layers, count) in stacks.items():
         key, step = f"{stack}_sparse_step", layers // count if count else layers
         only(values, {key: (step,)})
 
 
 def told(layers: range) -> str:
-    """The first of some layers."""
+    """The first few layers, for messages."""
     return ", ".join(map(str, layers[:4])) + (", …" if len(layers) > 4 else "")
 
 
 def our_layers(layers: int, every: int) -> range:
-    """The layers that have experts here."""
+    """The layers with experts in groundup."""
     return range(every - 1, layers, every)
 
 
 def sparse_count(layers: int, every: int) -> int:
-    """The number that gives the same layers experts there.
+    """The number of sparse layers that gives the same expert layers in Transformers.
 
     Raises ConfigError if none does.
     """
@@ -147,26 +146,24 @@ def sparse_count(layers: int, every: int) -> int:
             return count
     raise ConfigError(
         f"ExpertsConfig.every={every} of {layers} layers cannot be written as switch_transformers, "
-        "whose experts are in all layers or every second."
+        "which has experts in all layers or every second."
     )
 
 
 def limit_of(values: Mapping[str, Any]) -> int | None:
-    """Most tokens of a sequence that an expert serves; None where it is never full."""
+    """Maximum tokens of a sequence per expert; None if it cannot be exceeded."""
     limit = counted(values, "expert_capacity", FAMILY, 64)
     return None if limit >= counted(values, "n_positions", FAMILY, CONTEXT) else limit
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a Switch cannot be.
+    Raises ConfigError naming the field that Switch cannot express.
     """
     experts = config.feedforward.experts
     if experts is None:
-        raise ConfigError(
-            "FeedForwardConfig.experts=None cannot be written as switch_transformers."
-        )
+        raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {FAMILY}.")
     values = written(config) | {
         "architectures": ["SwitchTransformersForConditionalGeneration"],
         "model_type": "switch_transformers",
@@ -186,36 +183,39 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors, a layer's experts in one tensor each.
+    """Rename Hugging Face tensors to groundup's names; stack a layer's experts.
 
-    Raises ArtifactError if the stacks have embeddings of their own.
+    Raises ArtifactError if the stacks have different embeddings.
     """
     state = renamed(one_table(state, "shared.weight", COPIES), NAMES)
     experts = config.feedforward.experts
     assert experts is not None, "a Switch has experts"
-    for theirs, whole in expert_names(config):
-        parts = [state.pop(theirs.format(i), None) for i in range(experts.count)]
+    for hf_name, name in expert_names(config):
+        parts = [state.pop(hf_name.format(i), None) for i in range(experts.count)]
         if all(part is not None for part in parts):
-            state[whole] = torch.stack(parts)  # pyright: ignore[reportArgumentType]
+            state[name] = torch.stack(parts)  # pyright: ignore[reportArgumentType]
     return state
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors; with a free head nothing is tied, so the table is thrice."""
-    made = renamed(state, NAMES, to_theirs=True)
-    for theirs, whole in expert_names(config):
-        parts = made.pop(whole)
-        made |= {theirs.format(i): part.contiguous() for i, part in enumerate(parts)}
+    """Rename groundup's tensors to Hugging Face names.
+
+    With an untied head Transformers ties no embeddings, so both copies are written too.
+    """
+    result = renamed(state, NAMES, to_theirs=True)
+    for hf_name, name in expert_names(config):
+        parts = result.pop(name)
+        result |= {hf_name.format(i): part.contiguous() for i, part in enumerate(parts)}
     if not config.tied_embeddings:
-        made |= {name: made["shared.weight"].clone() for name in COPIES}
-    return made
+        result |= {name: result["shared.weight"].clone() for name in COPIES}
+    return result
 
 
 def expert_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
-    """Their name of an expert's tensor, `{}` standing for its number, and ours of all of them."""
+    """Yield the Hugging Face name of experts, `{}` for the index, and the stacked tensor's name."""
     depths = config.encoder_layers, config.layers
-    for (stack, ours, part), layers in zip(STACKS, depths, strict=True):
+    for (stack, prefix, part), layers in zip(STACKS, depths, strict=True):
         for layer in filter(config.has_experts, range(layers)):
             for side, name in SIDES:
-                begin = f"{stack}.block.{layer}.layer.{part}.mlp.experts.expert_{{}}"
-                yield f"{begin}.{side}.weight", f"{ours}layers.{layer}.experts.{name}"
+                expert = f"{stack}.block.{layer}.layer.{part}.mlp.experts.expert_{{}}"
+                yield f"{expert}.{side}.weight", f"{prefix}layers.{layer}.experts.{name}"

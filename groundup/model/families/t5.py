@@ -1,8 +1,7 @@
-"""T5's names: its config.json and its tensors, to ours and back.
+"""T5: relative position buckets, RMS pre-norms, no biases, unscaled attention scores.
 
-Buckets of distances, RMS norms before each part, no biases, scores that are not scaled. The first
-T5 ties its embeddings and scales what meets them; 1.1 and FLAN have gates, a free head and no
-scale. The context is `n_positions` of older files, though buckets would bear more.
+T5 1.0 ties its embeddings and scales the output; 1.1 and FLAN have gated feed-forwards, an untied
+head and no scale. The context length is `n_positions` of older files, though buckets allow more.
 Source: transformers 5.24, models/t5; T5: arXiv:1910.10683; gates: arXiv:2002.05202.
 """
 
@@ -39,7 +38,7 @@ from .names import (
 PROJECTIONS = (("q.", "q_proj."), ("k.", "k_proj."), ("v.", "v_proj."), ("o.", "o_proj."))
 COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
-"""In the oldest files: distances to a source mean nothing, and nobody reads them."""
+"""A tensor in the oldest files that no version uses."""
 ONLY = {"is_encoder_decoder": (True,), "is_decoder": (False, None)}
 CONTEXT = 512
 SHARED = words("""
@@ -57,50 +56,50 @@ KEYS = Keys(
 
 
 def attention_names() -> Pairs:
-    """Names of embeddings, norms and attentions of both stacks."""
+    """Names of embeddings, norms and attention of both stacks."""
     pairs: list[tuple[str, str]] = []
-    for stack, ours in (("encoder", "encoder."), ("decoder", "")):
+    for stack, prefix in (("encoder", "encoder."), ("decoder", "")):
         block = stack + ".block.{}.layer."
-        layer, last = ours + "layers.{}.", 1 if ours else 2
+        layer, last = prefix + "layers.{}.", 1 if prefix else 2
         distances = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias."
-        pairs.append((distances, f"{ours}relative."))
+        pairs.append((distances, f"{prefix}relative."))
         parts = [("0.SelfAttention.", "attention."), ("1.EncDecAttention.", "cross.")][:last]
         for part, name in parts:
             pairs += [(block + part + a, layer + name + b) for a, b in PROJECTIONS]
         norms = ("attention_norm.", "cross_norm.")[:last]
         pairs += [(block + f"{i}.layer_norm.", layer + name) for i, name in enumerate(norms)]
         pairs.append((block + f"{last}.layer_norm.", layer + "feedforward_norm."))
-        pairs.append((f"{stack}.final_layer_norm.", f"{ours}norm."))
+        pairs.append((f"{stack}.final_layer_norm.", f"{prefix}norm."))
     return (*pairs, ("shared.", "embed_tokens."))
 
 
 def feedforward_names(part: str, *, gated: bool) -> Pairs:
-    """Names of the dense feed-forwards, which they call `part`."""
+    """Names of the dense feed-forwards, which Hugging Face files call `part`."""
     up = (("wi_0.", "gate_proj."), ("wi_1.", "up_proj.")) if gated else (("wi.", "up_proj."),)
     return tuple(
-        (f"{stack}.block.{{}}.layer.{last}.{part}.{a}", f"{ours}layers.{{}}.feedforward.{b}")
-        for stack, ours, last in (("encoder", "encoder.", 1), ("decoder", "", 2))
+        (f"{stack}.block.{{}}.layer.{last}.{part}.{a}", f"{prefix}layers.{{}}.feedforward.{b}")
+        for stack, prefix, last in (("encoder", "encoder.", 1), ("decoder", "", 2))
         for a, b in (*up, ("wo.", "down_proj."))
     )
 
 
 def names(config: ModelConfig) -> Pairs:
-    """All names of a T5."""
+    """All names of T5."""
     gated = config.feedforward.gated
     return attention_names() + feedforward_names("DenseReluDense", gated=gated)
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Our configuration of a config.json.
+    """Convert a Hugging Face config.json to a ModelConfig.
 
-    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     only(values, ONLY)
     is_tied = answered(values, "tie_word_embeddings", True)
     is_scaled = answered(values, "scale_decoder_outputs", is_tied)
-    # Transformers 5 writes that every T5 is tied; whether its outputs are scaled tells the truth.
+    # Transformers 5 writes tie_word_embeddings=true for every T5; the output scale is reliable.
     is_gated, inner = feedforward_of(values.get("feed_forward_proj", "relu"))
-    if "dense_act_fn" in values:  # what the other follows from; Transformers obeys these two
+    if "dense_act_fn" in values:  # in Transformers it and is_gated_act take precedence
         inner = activation(values, "dense_act_fn", "relu")
     return shape(
         values,
@@ -117,7 +116,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
 def shape(
     values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
 ) -> ModelConfig:
-    """What T5 and Switch have alike."""
+    """The configuration that T5 and Switch share."""
     sizes = ("d_model", "num_heads", "num_layers")
     width, heads, layers = (counted(values, key, "t5") for key in sizes)
     return ModelConfig(
@@ -147,29 +146,29 @@ def shape(
 
 
 def feedforward_of(name: Any) -> tuple[bool, Activation]:
-    """Whether a `feed_forward_proj` has gates, and its activation.
+    """Whether a `feed_forward_proj` is gated, and its activation.
 
     >>> feedforward_of("gated-gelu")
     (True, 'gelu_tanh')
 
-    Raises ArtifactError if we do not have it.
+    Raises ArtifactError if it is unsupported.
     """
     is_gated = str(name).startswith("gated-")
-    theirs = str(name).removeprefix("gated-")
-    if name == "gated-gelu":  # published before the exact one had a name
+    activation = str(name).removeprefix("gated-")
+    if name == "gated-gelu":  # in T5 1.1 it means the tanh approximation
         return True, "gelu_tanh"
-    if theirs not in ACTIVATIONS:
+    if activation not in ACTIVATIONS:
         raise ArtifactError(
-            f"config.json has feed_forward_proj={name!r}; groundup computes "
-            f"{', '.join(ACTIVATIONS)}, with `gated-` before it or not."
+            f"config.json has feed_forward_proj={name!r}; groundup supports "
+            f"{', '.join(ACTIVATIONS)}, with or without the prefix `gated-`."
         )
-    return is_gated, ACTIVATIONS[theirs]
+    return is_gated, ACTIVATIONS[activation]
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of our configuration.
+    """Convert a ModelConfig to a Hugging Face config.json.
 
-    Raises ConfigError naming what a T5 cannot be.
+    Raises ConfigError naming the field that T5 cannot express.
     """
     feed = config.feedforward
     inner = their_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
@@ -184,7 +183,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 
 def written(config: ModelConfig) -> dict[str, Any]:
-    """The keys that T5 and Switch have alike."""
+    """The config.json keys that T5 and Switch share."""
     return {
         "is_encoder_decoder": True,
         "vocab_size": config.vocab_size,
@@ -205,9 +204,9 @@ def written(config: ModelConfig) -> dict[str, Any]:
 
 
 def ours(state: State, config: ModelConfig) -> State:
-    """Our names of their tensors; a free head that was written as tied becomes a copy.
+    """Rename Hugging Face tensors to groundup's names; copy the embedding to a missing untied head.
 
-    Raises ArtifactError if the stacks have embeddings of their own.
+    Raises ArtifactError if the stacks have different embeddings.
     """
     state = one_table(state, "shared.weight", COPIES)
     state.pop(UNUSED, None)
@@ -217,5 +216,5 @@ def ours(state: State, config: ModelConfig) -> State:
 
 
 def theirs(state: State, config: ModelConfig) -> State:
-    """Their names of our tensors."""
+    """Rename groundup's tensors to Hugging Face names."""
     return renamed(state, names(config), to_theirs=True)

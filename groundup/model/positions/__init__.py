@@ -1,1 +1,1 @@
-"""How does a model know the order of tokens? By turning, by adding, or by distance."""
+"""Positional encodings: rotary, absolute and relative."""

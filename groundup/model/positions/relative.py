@@ -1,9 +1,9 @@
-"""Relative positions: what attention's scores gain from the distance of query and key.
+"""Relative positions: biases of the attention scores by the distance between query and key.
 
-Three ways: a fixed penalty (ALiBi), a learnt number for each bucket of distances (T5), and a learnt
-map of the distance's sinusoid that the query meets (Transformer-XL, Gopher). Each is a bias
-(b, H, T, S) of the scores. Distances are places of keys minus those of queries: what came before
-is negative. Knows nothing of masks.
+Three kinds: a fixed penalty (ALiBi), a learned number per bucket of distances (T5), and the product
+of the query with a learned projection of the distance's sinusoid (Transformer-XL, Gopher). Each is
+a bias (b, H, T, S) of the scores. A distance is the key's position minus the query's: negative for
+earlier keys. Knows nothing of masks.
 Source: Press et al. 2021, arXiv:2108.12409; Raffel et al. 2019, arXiv:1910.10683, section 2.1;
 Dai et al. 2019, arXiv:1901.02860, section 3.3.
 """
@@ -20,28 +20,29 @@ from .absolute import sinusoids
 
 
 def distances(T: int, S: int, device: torch.device) -> Int[Tensor, "T S"]:
-    """Key's place minus query's; queries are the last T of S places.
+    """Key position minus query position; queries are the last T of S positions.
 
     >>> distances(2, 3, torch.device("cpu"))
     tensor([[-1,  0,  1],
             [-2, -1,  0]])
     """
-    places = torch.arange(S, device=device)
-    return places[None, :] - places[S - T :, None]
+    positions = torch.arange(S, device=device)
+    return positions[None, :] - positions[S - T :, None]
 
 
 def alibi_slopes(heads: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, " H"]:
-    """How fast each head's scores fall with distance: powers of two that halve evenly.
+    """Slope of each head's penalty: a geometric sequence of powers of two.
 
-    Where heads are no power of two, the rest take every second slope of twice as many heads.
+    If the number of heads is not a power of two, the remaining heads take every second slope of
+    twice as many heads.
 
     >>> alibi_slopes(4)
     tensor([0.2500, 0.0625, 0.0156, 0.0039])
     """
-    whole = 2 ** math.floor(math.log2(heads))
-    steps = torch.arange(1, whole + 1, dtype=dtype)
-    slopes = 2.0 ** (-8.0 / whole * steps)
-    between = 2.0 ** (-4.0 / whole * (2 * steps - 1))
+    power = 2 ** math.floor(math.log2(heads))
+    steps = torch.arange(1, power + 1, dtype=dtype)
+    slopes = 2.0 ** (-8.0 / power * steps)
+    between = 2.0 ** (-4.0 / power * (2 * steps - 1))
     return torch.cat([slopes, between])[:heads]
 
 
@@ -56,10 +57,10 @@ def alibi_bias(
 def bucket(
     distance: Int[Tensor, "*shape"], buckets: int, max_distance: int, *, causal: bool
 ) -> Int[Tensor, "*shape"]:
-    """Number of each distance's bucket: one each when near, then wider and wider ones.
+    """Bucket of each distance: one bucket per small distance, then exponentially wider ones.
 
     Half of the buckets (of each side, unless causal) hold one distance each; the others grow
-    exponentially up to max_distance and share the last one beyond.
+    exponentially up to max_distance. Larger distances share the last bucket.
 
     >>> bucket(torch.tensor([0, -1, -16, -500]), 32, 128, causal=True)
     tensor([ 0,  1, 16, 31])
@@ -71,14 +72,14 @@ def bucket(
         buckets //= 2
         side, apart = (distance > 0) * buckets, distance.abs()
     exact = buckets // 2
-    # float32 as in the published models: doubles would put some distances into other buckets
+    # float32 as in the published models: float64 would put some distances into other buckets
     grown = torch.log(apart.clamp(min=1).float() / exact) / math.log(max_distance / exact)
     wide = (exact + (grown * (buckets - exact)).long()).clamp(max=buckets - 1)
     return side + torch.where(apart < exact, apart, wide)
 
 
 class BucketBias(nn.Module):
-    """A learnt number for each bucket and head, shared by all layers of a stack."""
+    """A learned bias per bucket and head, shared by all layers of a stack (T5)."""
 
     def __init__(self, config: ModelConfig, *, causal: bool) -> None:
         super().__init__()
@@ -88,23 +89,23 @@ class BucketBias(nn.Module):
         self.max_distance, self.causal = config.position.max_distance, causal
 
     def forward(self, T: int, S: int) -> Float[Tensor, "1 H T S"]:
-        """The bias of the last T of S places."""
+        """The bias of the last T of S positions."""
         apart = distances(T, S, self.weight.device)
         numbers = bucket(apart, len(self.weight), self.max_distance, causal=self.causal)
         return self.weight[numbers].permute(2, 0, 1)[None]
 
 
 class Met(NamedTuple):
-    """The two parts of Transformer-XL's scores."""
+    """The inputs of attention under Transformer-XL's positions."""
 
     queries: Float[Tensor, "B H T K"]
-    """What keys are multiplied with: q + u."""
+    """q + u, which the keys are multiplied with."""
     bias: Float[Tensor, "B H T S"]
     """The scaled scores of the distances."""
 
 
 class DistanceBias(nn.Module):
-    """Transformer-XL's scores of distances: (q + v) R_{t-s} beside (q + u) k_s, in each layer."""
+    """Transformer-XL's positions in each layer: scores (q + v) R_{t-s} + (q + u) k_s."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -117,13 +118,13 @@ class DistanceBias(nn.Module):
         self.distance_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # v
 
     def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> Met:
-        """What the keys meet and what the distances add."""
+        """The queries for the keys, and the bias of the distances."""
         T = q.shape[2]
-        offsets = torch.arange(1 - T, S, device=q.device)  # of query minus key, all there are
+        offsets = torch.arange(1 - T, S, device=q.device)  # all values of query minus key
         exact = torch.promote_types(q.dtype, torch.float32)
         maps = self.r_proj(sinusoids(offsets, self.width, exact).to(q.dtype))  # (T + S - 1, H * K)
         maps = maps.unflatten(-1, (-1, self.head_dim)).transpose(0, 1)  # (H, T + S - 1, K)
-        found = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
+        scores = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
         index = T - 1 - distances(T, S, q.device)  # (T, S)
-        picked = found.gather(-1, index.expand(*found.shape[:2], T, S))
-        return Met(q + self.content_bias[:, None], picked)
+        bias = scores.gather(-1, index.expand(*scores.shape[:2], T, S))
+        return Met(q + self.content_bias[:, None], bias)

@@ -1,1 +1,1 @@
-"""Which shapes has the field published? Each by its name, as data, with its source."""
+"""Published model shapes by name, with their sources."""

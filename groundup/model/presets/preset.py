@@ -1,7 +1,7 @@
-"""A preset: a published shape, its source, and how it differs from the source.
+"""A preset: a published model shape, its source, and how it differs from the source.
 
 The shapes are data, in presets.toml. `Preset.paper` is the number of parameters as the paper prints
-it; where it does not count the same parameters as `parameters` does, `differs` says why.
+it; `differs` explains where it deviates from the number that `parameters` counts.
 """
 
 import tomllib

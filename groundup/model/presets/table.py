@@ -1,8 +1,8 @@
-"""The presets by name, and the tiny one of every family.
+"""The presets by name, and a tiny one of every family.
 
-`gpt-2` is the published shape; `gpt-2-tiny` has its every trait at sizes that a laptop trains in
-minutes. A tiny one is derived from its family's first, never written down, so it cannot differ from
-it; where a later one stretches its angles, the tiny one does too.
+`gpt-2` is the published shape; `gpt-2-tiny` has the same architecture at sizes that train on a
+laptop in minutes. A tiny preset is derived from its family's first, so it cannot diverge from it;
+if a later preset of the family scales its rotary positions, the tiny one does too.
 """
 
 import difflib
@@ -22,7 +22,7 @@ TINY = "-tiny"
 
 @functools.cache
 def presets() -> dict[str, Preset]:
-    """Every preset by name, tiny ones of each family last."""
+    """Every preset by name; the tiny ones come last."""
     published = {each.name: each for each in read_presets()}
     families: dict[str, list[Preset]] = {}
     for each in published.values():
@@ -31,18 +31,14 @@ def presets() -> dict[str, Preset]:
 
 
 def preset(name: str) -> Preset:
-    """The preset of a name.
-
-    Raises ConfigError naming the nearest ones.
-    """
-    known = presets()
-    if name not in known:
+    """The preset of a name; raises ConfigError naming the nearest ones."""
+    if name not in presets():
         raise ConfigError(f"There is no preset {name!r}; the nearest are {nearest(name)}.")
-    return known[name]
+    return presets()[name]
 
 
 def nearest(name: str) -> str:
-    """The presets whose names are most like the end of a path.
+    """The presets with names most similar to the last component of a path.
 
     >>> nearest("runs/gpt2-xl").partition(",")[0]
     'gpt-2-xl'
@@ -52,25 +48,25 @@ def nearest(name: str) -> str:
 
 
 def made_tiny(family: Sequence[Preset]) -> Preset:
-    """A family's traits at a size that trains on a laptop; its context is 256 tokens.
+    """A family's architecture at a size that trains on a laptop; its context is 256 tokens.
 
     >>> made_tiny([presets()["mistral-7b"]]).name
     'mistral-tiny'
     """
     first = family[0]
     config, differs = tiny(first.config), f"{first.name} with sizes that train on a laptop"
-    stretched = [each for each in family if each.config.position.scaling.kind != "none"]
-    if stretched and first not in stretched:
-        scaling = shortened(stretched[0].config.position.scaling)
+    scaled = [each for each in family if each.config.position.scaling.kind != "none"]
+    if scaled and first not in scaled:
+        scaling = shortened(scaled[0].config.position.scaling)
         position = config.position.model_copy(update={"scaling": scaling})
         config = config.model_copy(update={"position": position})
-        differs += f", and {stretched[0].name}'s stretched angles"
+        differs += f", and {scaled[0].name}'s scaled rotary positions"
     name = first.family.lower().replace(" ", "-") + TINY
     return first._replace(name=name, config=config, paper="", differs=differs + ".")
 
 
 def tiny(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
-    """A configuration with the same parts and small sizes."""
+    """A configuration with the same architecture and small sizes."""
     part, feed, width = config.attention, config.feedforward, config.width
     layers = max(TINY_LAYERS, len(part.patterns))
     groups = min(part.heads // part.kv_heads, TINY_HEADS)
@@ -101,7 +97,7 @@ def tiny(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
 
 
 def narrowed(scale: float, width: int) -> float:
-    """A factor at the tiny width: a root of the width, or one over it, stays one.
+    """A scale at the tiny width: sqrt(width) and 1 / sqrt(width) follow the width.
 
     >>> round(narrowed(512**-0.5, 512) ** -2), narrowed(1.0, 512)
     (128, 1.0)
@@ -113,7 +109,7 @@ def narrowed(scale: float, width: int) -> float:
 
 
 def shortened(scaling: RopeScaling) -> RopeScaling:
-    """The same stretching, up to the tiny context; linear, it has no length before."""
+    """The same scaling with an original length for the tiny context; linear scaling has none."""
     if not scaling.original_length:
         return scaling
     return scaling.model_copy(update={"original_length": round(TINY_CONTEXT / scaling.factor)})

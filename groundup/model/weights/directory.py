@@ -1,12 +1,12 @@
-"""Weights on disk: a directory that Transformers opens too.
+"""Model directories, in the format of Transformers.
 
-    config.json              under a peer's names where it has such a model (see families/)
+    config.json              in a Hugging Face family's format if one can express the model
     model.safetensors        tensors; or model.safetensors.index.json and shards
-    generation_config.json   which ids end a text
+    generation_config.json   special token ids
     tokenizer.json, …        copied from the tokenizer, with the chat template
 
-`load` takes our model artifacts, whose manifest it checks, and directories of Transformers. Every
-tensor must be known, present and of the right shape. Never pickle.
+`load` opens groundup's model artifacts, whose manifest it checks, and Hugging Face directories.
+Every tensor must be known, present and of the right shape. Pickles are never opened.
 """
 
 import json
@@ -41,11 +41,11 @@ TOKENIZER_FILES = (
     "tokenizer.model.v3", "tokenizer.model.v7", "tekken.json", "pieces.json", "chat_template.json",
 )  # fmt: skip
 SHARD = re.compile(r"[^\0\n]{1,1000}\.safetensors")
-"""What an index may call a file."""
+"""File names that an index may contain."""
 ROLES = ("bos", "eos", "pad")
 ENDS = tuple(f"{role}_token_id" for role in ROLES)
 START = "decoder_start_token_id"
-"""What a decoder with an encoder beside it reads first; others have none."""
+"""Key of the start token of an encoder–decoder."""
 DTYPES = {
     "float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -54,22 +54,22 @@ NAMED_AT_MOST = 8
 LARGEST_HEADER = 100_000_000
 """Bytes that safetensors allows."""
 PACKED_AT_MOST, SMALL = 8, 2**20
-"""Weights in one stored number; and a model that may be made to say which tensors it lacks."""
+"""Maximum weights per stored number; and a number of weights that is always allocated."""
 
 
 def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     """Open a model directory, ready for inference.
 
-    dtype  of the weights in memory; default: the one that config.json names. Int8 stays int8.
+    dtype  of the weights in memory; default: config.json's. Int8 stays int8.
 
-    Raises ArtifactError naming the file, or the tensors that are missing, unexpected or misshapen.
+    Raises ArtifactError naming the file, or the missing, unexpected and misshapen tensors.
     """
     path = Path(path)
     values = read_values(path)
     if has_head(values):
         raise ArtifactError(
-            f"{path} is a classifier, which has no logits of tokens; expected a language model or "
-            "an encoder without a head (from Python, load_with_head opens this one)."
+            f"{path} is a classifier, which has no token logits; expected a language model or an "
+            "encoder without a head (from Python, load_with_head opens this one)."
         )
     return assembled(
         path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
@@ -77,21 +77,18 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
 
 
 def load_to_train(path: Path | str) -> Transformer:
-    """Open a model directory with float32 weights; those of 8 bits as what they stand for."""
+    """Open a model directory with float32 weights; int8 weights are dequantized."""
     model = load(path, dtype=torch.float32)
-    rounded = [name for name, part in model.named_modules() if isinstance(part, Int8Linear)]
-    for name in rounded:
+    quantized = [name for name, part in model.named_modules() if isinstance(part, Int8Linear)]
+    for name in quantized:
         model.set_submodule(name, model.get_submodule(name).to_linear())  # type: ignore[operator]
-    if rounded:
-        record.say(f"{path} is quantised: training begins from its rounded weights.")
+    if quantized:
+        record.say(f"{path} is quantized: training starts from its dequantized weights.")
     return model
 
 
 def open_config(path: Path | str) -> ModelConfig:
-    """The configuration of a model directory, without its weights.
-
-    Raises ArtifactError as `load` does.
-    """
+    """The configuration of a model directory; raises ArtifactError as `load` does."""
     path = Path(path)
     return read_config(read_values(path), str(path / CONFIG))
 
@@ -103,7 +100,7 @@ def assembled(
     tensors: dict[str, Tensor],
     dtype: torch.dtype | None,
 ) -> Transformer:
-    """A model of a directory's tensors, still under the family's names."""
+    """Build a model from a directory's tensors, which still have Hugging Face names."""
     check_room(path, config, tensors)
     model = Transformer(config, seed=None).to(dtype or named_dtype(values, path))
     state = family_of(values, str(path / CONFIG)).ours(tensors, config)
@@ -114,42 +111,42 @@ def assembled(
 
 
 def check_room(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse a configuration of far more weights than there are, before room is made for them."""
-    wanted, found = at_least(config), sum(tensor.numel() for tensor in tensors.values())
-    if wanted > PACKED_AT_MOST * found + SMALL:
+    """Raise ArtifactError if a configuration has far more weights than its files."""
+    needed, stored = at_least(config), sum(tensor.numel() for tensor in tensors.values())
+    if needed > PACKED_AT_MOST * stored + SMALL:
         raise ArtifactError(
-            f"{path / CONFIG} describes a model of {wanted:,} numbers or more, and its weights are "
-            f"{found:,}: they do not belong together; copy or make the model again."
+            f"{path / CONFIG} describes a model of at least {needed:,} weights, but the files hold "
+            f"{stored:,}; copy or make the model again."
         )
 
 
 def at_least(config: ModelConfig) -> int:
-    """Numbers in a model's embeddings and in two maps of each attention and feed-forward.
+    """A lower bound of a model's weights: embeddings, and two projections of each sublayer.
 
     >>> at_least(ModelConfig(vocab_size=10, width=4, layers=1)) == 10 * 4 + 8 * (4 * 64 + 768)
     True
     """
     part, feed, experts = config.attention, config.feedforward, config.feedforward.experts
-    rows = config.vocab_size + config.context_length * (config.position.kind == "learned")
+    embeddings = config.vocab_size + config.context_length * (config.position.kind == "learned")
     inner = feed.width if experts is None else feed.width * experts.count // experts.every
     layers = config.layers + config.encoder_layers
     buckets = config.position.buckets * part.heads * (config.position.kind == "buckets")
-    return buckets + config.width * (rows + 2 * layers * (part.heads * part.head_dim + inner))
+    return buckets + config.width * (embeddings + 2 * layers * (part.heads * part.head_dim + inner))
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """The config.json of a directory; an artifact's files are checked."""
+    """The config.json of a directory; an artifact's manifest is checked."""
     if (path / "manifest.json").is_file():
         Artifact.open(path, kind="model")
     return read_json(path / CONFIG)
 
 
 def named_dtype(values: Mapping[str, Any], path: Path) -> torch.dtype:
-    """The dtype that a config.json names; float32 where it names none."""
-    named = values.get("dtype") or values.get("torch_dtype") or "float32"
-    if not isinstance(named, str) or named not in DTYPES:
-        raise ArtifactError(f"{path / CONFIG} has dtype {named!r}; expected {', '.join(DTYPES)}.")
-    return DTYPES[named]
+    """The dtype of a config.json; default float32."""
+    name = values.get("dtype") or values.get("torch_dtype") or "float32"
+    if not isinstance(name, str) or name not in DTYPES:
+        raise ArtifactError(f"{path / CONFIG} has dtype {name!r}; expected {', '.join(DTYPES)}.")
+    return DTYPES[name]
 
 
 def save(
@@ -159,13 +156,14 @@ def save(
     *,
     chat: bool | None = None,
 ) -> None:
-    """Write a model directory; files are replaced whole or not at all.
+    """Write a model directory; each file is replaced atomically.
 
     tokenizer  directory of a tokenizer or a model, whose tokenizer files are copied
-    chat       whether a turn's end ends a text too, as in a model tuned on conversations;
-               None: as the model that the tokenizer is copied from, else not
+    chat       whether the end of a turn is an end-of-text id too, as in a chat model; None: as in
+               the model that the tokenizer is copied from, otherwise not
 
-    A model that no peer's files can say is written as our own (families/own.py).
+    A model that no Hugging Face family can express is written in groundup's own format
+    (families/own.py).
     """
     family = family_for(model.config, packed=has_int8(model))
     tensors = family.theirs(own_state(model), model.config)
@@ -180,39 +178,38 @@ def write_directory(
     tokenizer: Path | str | None,
     chat: bool | None,
 ) -> None:
-    """Write config.json last, so that it is there only beside whole weights."""
+    """Write a model directory; config.json comes last, so it implies complete weights."""
     path.mkdir(parents=True, exist_ok=True)
-    ends = ends_of_text(tokenizer, chat)
-    if values.get("is_encoder_decoder") and ends["pad_token_id"] is not None:
-        ends.setdefault(START, ends["pad_token_id"])  # the end of a text, as in T5
-    values = values | {key: end for key, end in ends.items() if key not in values}
+    special_ids = ends_of_text(tokenizer, chat)
+    if values.get("is_encoder_decoder") and special_ids["pad_token_id"] is not None:
+        special_ids.setdefault(START, special_ids["pad_token_id"])  # as in T5
+    values = values | {key: id for key, id in special_ids.items() if key not in values}
     with replacing(path / WEIGHTS) as temporary:
         save_tensors(tensors, temporary)
     if tokenizer is not None:
         copy_tokenizer(Path(tokenizer), path)
-    marks = {key: values[key] for key in (*ENDS, START) if key in values}
-    write_json(path / GENERATION, marks)
+    write_json(path / GENERATION, {key: values[key] for key in (*ENDS, START) if key in values})
     write_json(path / CONFIG, values)
 
 
 def stored(model: Transformer) -> dict[str, Any]:
-    """What a config.json says of the weights: their dtype, and whether they are packed."""
+    """The config.json keys of the weights: dtype and quantization."""
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-    told = quantization_config(isinstance(model.lm_head, Int8Linear))
-    packing = {"quantization_config": told} if has_int8(model) else {}
+    quantization = quantization_config(isinstance(model.lm_head, Int8Linear))
+    packing = {"quantization_config": quantization} if has_int8(model) else {}
     return {"dtype": dtype, "torch_dtype": dtype} | packing
 
 
 def has_int8(model: Transformer) -> bool:
-    """Whether any of the model's maps is kept in 8 bits."""
+    """Whether any of the model's linear layers is int8."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file; OSError where the disk does not take it."""
+    """Write a safetensors file; raises OSError if the disk is full."""
     try:
         save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:  # the library hides the system's number in its text
+    except SafetensorError as error:  # the library has the errno in its message only
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
@@ -221,7 +218,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def own_state(model: Transformer) -> dict[str, Tensor]:
-    """The model's tensors, int8 weights packed."""
+    """The model's state, with int8 weights packed."""
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     for name, module in model.named_modules():
         if isinstance(module, Int8Linear):
@@ -231,30 +228,30 @@ def own_state(model: Transformer) -> dict[str, Tensor]:
 
 
 def ends_of_text(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:
-    """The ids that begin, end and pad a text; None each without a tokenizer."""
+    """The bos, eos and pad ids; None each without a tokenizer."""
     specials: Mapping[str, int] = {}
     if tokenizer is not None:
         generation = Path(tokenizer) / GENERATION
         if chat is None and generation.is_file():
-            found = read_json(generation)
-            start = {START: found[START]} if START in found else {}
-            return {key: found.get(key) for key in ENDS} | start
-        from groundup.tokenizer import (  # here: opening weights needs no tokenizer
+            values = read_json(generation)
+            start = {START: values[START]} if START in values else {}
+            return {key: values.get(key) for key in ENDS} | start
+        from groundup.tokenizer import (  # lazy: opening weights needs no tokenizer
             ImportedTokenizer,
             load_tokenizer,
         )
 
-        found = load_tokenizer(tokenizer)
-        if isinstance(found, ImportedTokenizer):
-            return {f"{role}_token_id": found.role_ids.get(role) for role in ROLES}
-        specials = found.specials
+        loaded = load_tokenizer(tokenizer)
+        if isinstance(loaded, ImportedTokenizer):
+            return {f"{role}_token_id": loaded.role_ids.get(role) for role in ROLES}
+        specials = loaded.specials
     end, turn = specials.get("<|endoftext|>"), specials.get("<|im_end|>")
     ends = [turn, end] if chat and turn is not None else end
     return {"bos_token_id": None, "eos_token_id": ends, "pad_token_id": end}
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy the tokenizer files that are there."""
+    """Copy the existing tokenizer files."""
     for name in TOKENIZER_FILES:
         if (source / name).is_file() and source.resolve() != target.resolve():
             with replacing(target / name) as temporary:
@@ -266,15 +263,15 @@ def fill(model: Transformer, state: dict[str, Tensor], path: Path) -> None:
     if model.lm_head is None and "lm_head.weight" in state:
         if not torch.equal(state.pop("lm_head.weight"), state.get("embed_tokens.weight", Tensor())):
             raise ArtifactError(
-                f"{path} says tie_word_embeddings, and its lm_head.weight is not the embedding."
+                f"{path} has tie_word_embeddings=true, but lm_head.weight is not the embedding."
             )
     fit(model, state, path)
 
 
 def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into a module; every one must be known, present, of the right shape and type.
+    """Copy tensors into a module; each must be known, present, and of the right shape and dtype.
 
-    Weights may be of any type that a config.json names, and become the module's.
+    Weights may have any supported float dtype and are converted to the module's.
     """
     expected = module.state_dict()
     both = expected.keys() & state.keys()
@@ -286,7 +283,7 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
             for name in both
             if state[name].shape != expected[name].shape
         }),
-        ("has, for numbers of another type,", {
+        ("has, with an unexpected dtype,", {
             f"{name} of {str(state[name].dtype).removeprefix('torch.')}"
             for name in both
             if not fits(state[name].dtype, expected[name].dtype)
@@ -294,23 +291,21 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     ]  # fmt: skip
     faults = [f"{verb} {listed(names)}" for verb, names in wrong if names]
     if faults:
-        raise ArtifactError(
-            f"{path} {'; '.join(faults)}: the weights do not belong to its configuration."
-        )
+        raise ArtifactError(f"{path} {'; '.join(faults)}: the weights do not match config.json.")
     module.load_state_dict(state)
 
 
-def fits(found: torch.dtype, expected: torch.dtype) -> bool:
-    """Whether weights of one type may be read as another: any float that has a range of its own.
+def fits(dtype: torch.dtype, expected: torch.dtype) -> bool:
+    """Whether weights of a dtype can be loaded as another: any supported float as any float.
 
     >>> fits(torch.bfloat16, torch.float32), fits(torch.int32, torch.float32)
     (True, False)
     """
-    return found == expected or (expected.is_floating_point and found in DTYPES.values())
+    return dtype == expected or (expected.is_floating_point and dtype in DTYPES.values())
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first names in order, and how many there are more.
+    """The first names in order, and the number of the others.
 
     >>> listed({"b", "a"})
     'a, b'
@@ -321,14 +316,14 @@ def listed(names: Iterable[str]) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of model.safetensors, or of the shards that its index names."""
+    """Every tensor of model.safetensors, or of the shards in the index."""
     state: dict[str, Tensor] = {}
     for file in weight_files(path):
         shard = read_safetensors(file)
         if twice := state.keys() & shard.keys():
             raise ArtifactError(
-                f"{file} has {listed(twice)}, which another shard of {path} has too: which is "
-                "meant? Copy the model again."
+                f"{file} has {listed(twice)}, which another shard of {path} has too; copy the "
+                "model again."
             )
         state |= shard
     if has_shards(path) and state.keys() != indexed(path).keys():
@@ -338,53 +333,50 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def weight_files(path: Path) -> list[Path]:
-    """model.safetensors, or the shards that its index names."""
+    """model.safetensors, or the shards in the index."""
     if not has_shards(path):
         return [path / WEIGHTS]
     return [path / name for name in sorted({Path(name).name for name in indexed(path).values()})]
 
 
 def has_shards(path: Path) -> bool:
-    """Whether a directory's weights are in shards."""
+    """Whether a directory's weights are sharded."""
     return (path / INDEX).is_file() and not (path / WEIGHTS).is_file()
 
 
 def indexed(path: Path) -> dict[str, str]:
-    """The file of each tensor, as the index says; ArtifactError if it says no such thing."""
-    found = read_json(path / INDEX).get("weight_map")
-    places = found if isinstance(found, dict) else {}
-    is_map = all(isinstance(name, str) for name in places.values())
-    wrong = [name for name in places.values() if not SHARD.fullmatch(name)] if is_map else []
+    """The shard of each tensor, from the index; ArtifactError if the index is malformed."""
+    weight_map = read_json(path / INDEX).get("weight_map")
+    shards = weight_map if isinstance(weight_map, dict) else {}
+    is_map = all(isinstance(name, str) for name in shards.values())
+    wrong = [name for name in shards.values() if not SHARD.fullmatch(name)] if is_map else []
     if wrong:
         raise ArtifactError(
-            f"{path / INDEX} names the file {wrong[0][:80]!r}; expected names that end with "
+            f"{path / INDEX} names the file {wrong[0][:80]!r}; expected names ending in "
             ".safetensors."
         )
-    if not is_map or not places:
+    if not is_map or not shards:
         raise ArtifactError(
             f"{path / INDEX} has no weight_map from tensors to files; copy or make the model again."
         )
-    return places
+    return shards
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of one file.
-
-    Raises ArtifactError if it cannot be read, or lists a tensor twice.
-    """
+    """Every tensor of one file; ArtifactError if it is unreadable or lists a tensor twice."""
     try:
         check_names(regular(path))
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
-            f"{path} cannot be read ({error}): it is missing, truncated or no safetensors file; "
-            "copy or make the model again."
+            f"{path} cannot be read ({error}): it is missing, truncated or not safetensors; copy "
+            "or make the model again."
         ) from None
 
 
 def check_names(path: Path) -> None:
-    """Refuse a header with a name twice, of which safetensors takes the last without a word."""
+    """Raise ArtifactError for a duplicate name in the header, which safetensors ignores."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = file.read(min(size, LARGEST_HEADER))
@@ -397,19 +389,19 @@ def check_names(path: Path) -> None:
 
     json.loads(header, object_pairs_hook=once)
     if twice:
-        raise ArtifactError(f"{path} has {listed(twice)} twice: which is meant? Copy it again.")
+        raise ArtifactError(f"{path} has {listed(twice)} twice; copy it again.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a model directory."""
+    """A JSON file of a model directory that holds an object."""
     content = read_any_json(path)
     if not isinstance(content, dict):
-        raise ArtifactError(f"{path} holds no JSON object; copy or make the model again.")
+        raise ArtifactError(f"{path} is not a JSON object; copy or make the model again.")
     return content
 
 
 def read_any_json(path: Path) -> Any:
-    """What a JSON file of a model directory holds."""
+    """A JSON file of a model directory."""
     try:
         return json.loads(regular(path).read_text(encoding="utf-8"))
     except OSError as error:

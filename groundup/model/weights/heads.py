@@ -1,16 +1,17 @@
-"""Heads on disk: classifiers as Transformers keeps them, vectors as sentence-transformers does.
+"""Models with heads on disk, in the formats of Transformers and sentence-transformers.
 
-    BertForTokenClassification  and the like: the model and a classifier (families/classifiers.py)
-    modules.json, 1_Pooling/    an encoder and how its states become one vector (sentences.py)
-    groundup_head               in config.json: a head that neither says, beside our own names
+    BertForTokenClassification  and others: a model and a classifier (families/classifiers.py)
+    modules.json, 1_Pooling/    an encoder and its pooling (sentences.py)
+    groundup_head               in config.json: a head that neither format can express
 
-A model with a head has no logits of tokens: its masked head or output embedding is left out.
+A model with a head has no token logits: its masked-LM head or output embedding is dropped.
 """
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
 
@@ -44,40 +45,41 @@ from .directory import (
 from .sentences import MODULES, read_sentences, write_sentences
 
 OUTPUT = r"transform\.|lm_head\.|lm_bias$"
-"""What reads tokens off the hidden states, under our names."""
+"""Tensors of the output layer, by groundup's names."""
 
 
 def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> WithHead:
-    """Open a directory of a model with a head, ready for inference; see `load`.
+    """Open the directory of a model with a head, ready for inference; see `load`.
 
-    Raises ArtifactError if it has none, or one that we do not compute.
+    Raises ArtifactError if it has no head, or an unsupported one.
     """
     path = Path(path)
-    has_steps = (path / MODULES).is_file()  # and then perhaps no config.json beside them
-    if (path / CONFIG).is_file() or not has_steps:
+    has_modules = (path / MODULES).is_file()  # then there may be no config.json at this level
+    if (path / CONFIG).is_file() or not has_modules:
         if has_head(read_values(path)):
             return load_classifier(path, dtype)
-    if not has_steps:
-        raise ArtifactError(
-            f"{path} has no head of a sequence, of tokens or of vectors; open it with load."
-        )
-    found = read_sentences(path)
-    model = load(found.encoder, dtype)
-    return WithHead(model, Head(found.head, model.config.width)).eval()
+    if not has_modules:
+        raise ArtifactError(f"{path} has no classifier or embedding head; open it with load.")
+    spec = read_sentences(path)
+    model = load(spec.encoder, dtype)
+    return WithHead(model, Head(spec.head, model.config.width)).eval()
 
 
 def load_classifier(path: Path, dtype: torch.dtype | None) -> WithHead:
     """Open a directory whose config.json describes a head."""
     values = read_values(path)
     config = without_output(read_config(values, str(path / CONFIG)))
-    head, place = read_head(values, config)
-    rules, body, top = [rule(begin) for begin, _ in place.pairs], {}, {}
+    head_config, layout = read_head(values, config)
+    patterns = [rule(prefix) for prefix, _ in layout.pairs]
+    base_state: dict[str, Tensor] = {}
+    head_state: dict[str, Tensor] = {}
     for name, tensor in read_tensors(path).items():
-        (top if any(each.match(name) for each in rules) else body)[name] = tensor
-    model = assembled(path, values, config, without(body, r"lm_head\."), dtype)
-    made = Head(head, config.width).to(model.head.dtype)
-    fit(made, renamed(top, place.pairs), path)
-    return WithHead(model, made).eval()
+        is_head = any(pattern.match(name) for pattern in patterns)
+        (head_state if is_head else base_state)[name] = tensor
+    model = assembled(path, values, config, without(base_state, r"lm_head\."), dtype)
+    head = Head(head_config, config.width).to(model.head.dtype)
+    fit(head, renamed(head_state, layout.pairs), path)
+    return WithHead(model, head).eval()
 
 
 def save_with_head(
@@ -87,34 +89,37 @@ def save_with_head(
     *,
     chat: bool | None = None,
 ) -> None:
-    """Write a directory of a model with a head; the arguments are those of `save`.
+    """Write the directory of a model with a head; the arguments are those of `save`.
 
-    Raises ConfigError for other modules than ours.
+    Raises ConfigError unless it is a Transformer with a Head.
     """
     base, head, path = model.model, model.head, Path(path)
     if not isinstance(base, Transformer) or not isinstance(head, Head):
-        raise ConfigError("Only a Transformer with a Head on it is saved with its head.")
+        raise ConfigError(
+            f"save_with_head needs a Transformer with a Head; got {type(base).__name__} with "
+            f"{type(head).__name__}."
+        )
     config = without_output(base.config)
-    values, place = described(base, head.config)
+    values, layout = described(base, head.config)
     state = family_of(values, str(path)).theirs(without(own_state(base), OUTPUT), config)
-    top = {name: tensor.detach().contiguous() for name, tensor in head.state_dict().items()}
-    tensors = {place.prefix + name: tensor for name, tensor in state.items()}
-    tensors |= renamed(top, place.pairs, to_theirs=True)
+    head_state = {name: tensor.detach().contiguous() for name, tensor in head.state_dict().items()}
+    tensors = {layout.prefix + name: tensor for name, tensor in state.items()}
+    tensors |= renamed(head_state, layout.pairs, to_theirs=True)
     write_directory(path, values | stored(base), tensors, tokenizer, chat)
     if is_pooling(head.config):
         write_sentences(path, head.config, config)
 
 
 def described(base: Transformer, head: HeadConfig) -> Written:
-    """The config.json of a model with a head: a peer's where it can say that, else our own."""
+    """The config.json of a model with a head, in a Hugging Face format if possible."""
     config = without_output(base.config)
     values: dict[str, Any] = family_for(config, packed=has_int8(base)).write(config)
     if is_pooling(head):
         return Written(values, Place())
-    ours = Written(own.write(config) | {KEY: head.plain()}, OWN)
-    return write_head(head, values, config) or ours
+    fallback = Written(own.write(config) | {KEY: head.plain()}, OWN)
+    return write_head(head, values, config) or fallback
 
 
 def is_pooling(head: HeadConfig) -> bool:
-    """Whether a head makes one vector of the states and has no weights of its own."""
+    """Whether a head only pools the states, without weights."""
     return head.kind == "embedding" and head.inner == "none"

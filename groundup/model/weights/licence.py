@@ -1,7 +1,7 @@
-"""Under which terms somebody else's model may be used: what its directory says, and nothing more.
+"""The licence of a third-party model, as its directory states it.
 
-A model card (README.md) names the licence in its head, between two lines of dashes; licences and
-notices lie beside it as files. What neither says is unknown, which is no permission.
+A model card (README.md) names the licence in its front matter; licence and notice files are next to
+it. Otherwise the licence is unknown, which is no permission.
 """
 
 import re
@@ -18,43 +18,43 @@ LARGEST_BYTES = 2**20
 
 
 class Licence(NamedTuple):
-    """The terms of a model, as far as they are told."""
+    """The licence of a model."""
 
     name: str
-    """As the card writes it, such as apache-2.0; or which file holds it; or `unknown`."""
+    """As in the card, such as apache-2.0; or which file holds it; or `unknown`."""
     link: str = ""
-    """Where the card says that its text is."""
+    """The card's link to its text."""
     files: tuple[str, ...] = ()
-    """Licences and notices that lie beside the model."""
+    """Licence and notice files in the model's directory."""
 
 
 def licence_of(directory: Path, said: str = "") -> Licence:
     """The licence of a model directory.
 
-    said  what the user knows of it, where the directory is silent
+    said  the user's statement, used if the card names none
 
     >>> licence_of(Path("nowhere"))
     Licence(name='unknown', link='', files=())
     """
     files = tuple(licence_files(directory))
-    told = dict(card_fields(directory / CARD))
-    name = told.get("license", "")
+    fields = dict(card_fields(directory / CARD))
+    name = fields.get("license", "")
     if name in ("", "other"):
-        name = told.get("license_name") or name
+        name = fields.get("license_name") or name
     first = f"see {files[0]}" if files else ""
-    return Licence(name or said or first or UNKNOWN, told.get("license_link", ""), files)
+    return Licence(name or said or first or UNKNOWN, fields.get("license_link", ""), files)
 
 
 def licence_files(directory: Path) -> list[str]:
-    """Names of the licences and notices in a directory."""
+    """Names of the licence and notice files in a directory."""
     if not directory.is_dir():
         return []
-    found = (path for path in directory.iterdir() if FILES.fullmatch(path.name))
-    return sorted(p.name for p in found if p.is_file() and p.stat().st_size <= LARGEST_BYTES)
+    files = (path for path in directory.iterdir() if FILES.fullmatch(path.name))
+    return sorted(p.name for p in files if p.is_file() and p.stat().st_size <= LARGEST_BYTES)
 
 
 def card_fields(card: Path) -> Iterator[tuple[str, str]]:
-    """Yield the fields about licences in a model card's head; of a list all items, with commas."""
+    """Yield the licence fields of a model card's front matter; lists joined by commas."""
     name, items = "", []
     for line in head(card):
         item, field = ITEM.fullmatch(line), FIELD.fullmatch(line)
@@ -69,7 +69,7 @@ def card_fields(card: Path) -> Iterator[tuple[str, str]]:
 
 
 def head(card: Path) -> list[str]:
-    """The lines between the two lines of dashes that a card begins with; none without them."""
+    """The lines of a card's front matter, if it has any."""
     if not card.is_file():
         return []
     with card.open(encoding="utf-8", errors="replace") as file:
@@ -81,7 +81,7 @@ def head(card: Path) -> list[str]:
 
 
 def plain(value: str) -> str:
-    """A scalar without its quotes, or a list in brackets without them.
+    """A YAML scalar without quotes, or a list without brackets.
 
     >>> plain("'mit'"), plain("[mit, apache-2.0]")
     ('mit', 'mit, apache-2.0')

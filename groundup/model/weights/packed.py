@@ -1,7 +1,7 @@
-"""8-bit weights in files: the `pack-quantized` layout of compressed-tensors.
+"""Int8 weights in files: the `pack-quantized` format of compressed-tensors.
 
-Four int8 values, each plus 128, stand in one int32, lowest byte first; a scale for each output
-channel and the shape stand beside them. Transformers and vLLM open such directories.
+Four int8 values, each plus 128, are packed in one int32, lowest byte first, with a scale for each
+output channel and the shape. Transformers and vLLM open such directories.
 Source: compressed-tensors 0.20, compressors/pack_quantized.
 """
 
@@ -34,34 +34,34 @@ QUANTIZATION_CONFIG: dict[str, Any] = {
         }
     },
 }  # fmt: skip
-"""What config.json says of a model whose projections are int8 and whose embeddings are not."""
+"""The quantization_config of a model with int8 projections and float embeddings."""
 HEAD = "lm_head"
 
 
 def quantization_config(has_packed_head: bool) -> dict[str, Any]:
-    """What config.json says; a head is ignored unless it is packed too."""
+    """The quantization_config of a model; an unpacked head is listed as ignored."""
     return QUANTIZATION_CONFIG | {"ignore": [] if has_packed_head else [HEAD]}
 
 
 def pack(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
-    """Put four values in a word; a row that does not fill its last word ends in zeros.
+    """Pack four values per word; rows are padded with zeros to full words.
 
     >>> pack(torch.tensor([[-128, -127, 0, 127]], dtype=torch.int8)).item() == 0xFF80_0100 - 2**32
     True
     """
-    raised = (values.to(torch.int16) + 128).to(torch.uint8)
-    raised = F.pad(raised, (0, -values.shape[1] % PER_WORD))
-    return raised.contiguous().view(torch.int32)
+    offset = (values.to(torch.int16) + 128).to(torch.uint8)
+    offset = F.pad(offset, (0, -values.shape[1] % PER_WORD))
+    return offset.contiguous().view(torch.int32)
 
 
 def unpack(words: Int32[Tensor, "O words"], width: int) -> Int8[Tensor, "O I"]:
-    """Take the first `width` values of each row out of their words; undoes `pack`."""
-    raised = words.contiguous().view(torch.uint8)[:, :width]
-    return (raised.to(torch.int16) - 128).to(torch.int8)
+    """Unpack the first `width` values of each row; the inverse of `pack`."""
+    offset = words.contiguous().view(torch.uint8)[:, :width]
+    return (offset.to(torch.int16) - 128).to(torch.int8)
 
 
 def packed_state(name: str, linear: Int8Linear) -> dict[str, Tensor]:
-    """The file's tensors of one linear map."""
+    """The tensors of one packed linear layer."""
     return {
         f"{name}.weight_packed": pack(linear.weight),
         f"{name}.weight_scale": linear.scale[:, None].contiguous(),
@@ -70,49 +70,51 @@ def packed_state(name: str, linear: Int8Linear) -> dict[str, Tensor]:
 
 
 def is_packed(config: dict[str, Any]) -> bool:
-    """Whether a config.json describes 8-bit weights of this layout.
+    """Whether a config.json describes int8 weights of this format.
 
-    Raises ArtifactError for any other quantisation.
+    Raises ArtifactError for any other quantization.
     """
-    found = config.get("quantization_config")
-    if not found:
+    quantization = config.get("quantization_config")
+    if not quantization:
         return False
-    groups = groups_of(found)
+    groups = groups_of(quantization)
     weights = [group.get("weights") or {} for group in groups]
     keys = QUANTIZATION_CONFIG["config_groups"]["group_0"]["weights"]
-    wanted = {key: keys[key] for key in ("num_bits", "type", "strategy", "symmetric")}
-    fits = len(weights) == 1 and all(weights[0].get(key) == wanted[key] for key in wanted)
-    if found.get("format") != "pack-quantized" or not fits or groups[0].get("input_activations"):
+    expected = {key: keys[key] for key in ("num_bits", "type", "strategy", "symmetric")}
+    fits = len(weights) == 1 and all(weights[0].get(key) == expected[key] for key in expected)
+    is_packed_format = quantization.get("format") == "pack-quantized"
+    if not is_packed_format or not fits or groups[0].get("input_activations"):
         raise ArtifactError(
-            f"config.json has quantization {found.get('quant_method')} {found.get('format')}; "
-            "groundup opens compressed-tensors pack-quantized with 8-bit symmetric weights and "
-            "one scale a channel: quantize the original with `groundup quantize`."
+            f"config.json has quantization {quantization.get('quant_method')} "
+            f"{quantization.get('format')}; groundup supports compressed-tensors pack-quantized "
+            "with symmetric int8 weights and one scale per channel: quantize the original with "
+            "`groundup quantize`."
         )
     return True
 
 
-def groups_of(found: Any) -> list[dict[str, Any]]:
-    """The groups of weights of a quantization_config; ArtifactError if it is no such thing."""
-    inner = found.get("config_groups", {}) if isinstance(found, dict) else None
+def groups_of(quantization: Any) -> list[dict[str, Any]]:
+    """The config_groups of a quantization_config; ArtifactError if it is malformed."""
+    inner = quantization.get("config_groups", {}) if isinstance(quantization, dict) else None
     groups: list[Any] = [*inner.values()] if isinstance(inner, dict) else [inner]
     are_groups = all(
         isinstance(group, dict) and isinstance(group.get("weights") or {}, dict) for group in groups
     )
     if not are_groups:
         raise ArtifactError(
-            f"config.json has quantization_config={str(found)[:60]!r}; expected an object as "
-            "compressed-tensors writes it, or none."
+            f"config.json has quantization_config={str(quantization)[:60]!r}; expected an object "
+            "in compressed-tensors' format."
         )
     return groups
 
 
 def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Replace the model's linear maps by int8 ones where `state` has packed weights.
+    """Replace the model's linear layers by int8 ones where `state` has packed weights.
 
     Returns the state with those weights unpacked, under the names of `Int8Linear`. A packed head
-    becomes a float matrix, since losses and scores multiply with it whole.
+    becomes a float matrix, since losses multiply with the complete matrix.
 
-    Raises ArtifactError if the model has no linear map of that name, or the shape differs.
+    Raises ArtifactError if the model has no linear layer of that name, or the shape differs.
     """
     state = dict(state)
     ending = f".{SUFFIXES[0]}"
@@ -120,7 +122,7 @@ def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         linear = dict(model.named_modules()).get(name)
         words, scale, shape = (state.pop(f"{name}.{suffix}", None) for suffix in SUFFIXES)
         if not isinstance(linear, nn.Linear) or words is None or scale is None:
-            raise ArtifactError(f"The packed weight {name} has no scale or no place in this model.")
+            raise ArtifactError(f"The packed weight {name} has no scale or is not in this model.")
         if words.dtype != torch.int32 or not scale.is_floating_point():
             raise ArtifactError(
                 f"The packed weight {name} is of {words.dtype} with a scale of {scale.dtype}; "

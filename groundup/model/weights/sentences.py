@@ -1,10 +1,10 @@
-"""Text vectors as sentence-transformers keeps them: an encoder, and how its states become one.
+"""The directory format of sentence-transformers: an encoder and its pooling.
 
-    modules.json               the steps in their order: Transformer, Pooling, perhaps Normalize
-    1_Pooling/config.json      which states: of the first or last token, or the mean of all
-    sentence_bert_config.json  most tokens of a text; what is longer is cut
+    modules.json               the modules: Transformer, Pooling, optionally Normalize
+    1_Pooling/config.json      the pooling: first token, last token, or mean
+    sentence_bert_config.json  maximum tokens of a text; longer ones are truncated
 
-So pooling is read, never guessed. Steps with weights of their own are refused by name.
+Pooling is read, never guessed. Modules with weights of their own are unsupported.
 Source: sentence-transformers 6.2; Reimers and Gurevych 2019, arXiv:1908.10084.
 """
 
@@ -20,72 +20,72 @@ from .directory import read_any_json, read_json
 MODULES, LIMITS, POOLING = "modules.json", "sentence_bert_config.json", "1_Pooling"
 STEPS = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
 POOLINGS: dict[str, Pooling] = {"cls": "first", "mean": "mean", "lasttoken": "last"}
-"""Their names of poolings, and ours."""
+"""sentence-transformers' names of poolings, and groundup's."""
 FLAGS = {
     "cls": "pooling_mode_cls_token",
     "mean": "pooling_mode_mean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
 }
-"""Where a pooling's config.json says so by a flag."""
+"""The flags that older config.json files of poolings set."""
 
 
 class Sentences(NamedTuple):
-    """What makes a vector of a text."""
+    """The parts of an embedding model."""
 
     encoder: Path
     """Directory of the encoder."""
     head: HeadConfig
     limit: int | None = None
-    """Most tokens of a text, [CLS] and [SEP] included; None: the encoder's context."""
+    """Maximum tokens of a text, [CLS] and [SEP] included; None: the encoder's context."""
     prompt: str = ""
-    """What every text begins with."""
+    """Prefix of every text."""
 
 
 def read_sentences(path: Path) -> Sentences:
-    """The steps of a directory of sentence-transformers.
+    """Read a sentence-transformers directory.
 
-    Raises ArtifactError for steps, poolings and prompts that we do not compute.
+    Raises ArtifactError for unsupported modules, poolings and prompts.
     """
     steps = read_any_json(path / MODULES)
     try:
         kinds = tuple(str(step["type"]).rpartition(".")[2] for step in steps)
-        places = [path / Path(str(step["path"])).name for step in steps]  # never outside of it
+        folders = [path / Path(str(step["path"])).name for step in steps]  # never outside `path`
     except (TypeError, KeyError):
         raise ArtifactError(
-            f"{path / MODULES} is no list of modules with a type and a path each."
+            f"{path / MODULES} is not a list of modules with a type and a path each."
         ) from None
     if kinds not in STEPS:
         raise ArtifactError(
-            f"{path / MODULES} has the steps {', '.join(kinds) or 'none'}; groundup computes "
-            "Transformer, Pooling and perhaps Normalize."
+            f"{path / MODULES} has the modules {', '.join(kinds) or 'none'}; groundup supports "
+            "Transformer, Pooling and optionally Normalize."
         )
-    pooling = read_pooling(places[1] / "config.json")
+    pooling = read_pooling(folders[1] / "config.json")
     head = HeadConfig(kind="embedding", pooling=pooling, unit=len(kinds) == 3)
-    return Sentences(places[0], head, read_limit(places[0] / LIMITS), read_prompt(path))
+    return Sentences(folders[0], head, read_limit(folders[0] / LIMITS), read_prompt(path))
 
 
 def read_pooling(file: Path) -> Pooling:
-    """Which states a pooling takes; newer files say a word, older ones set a flag.
+    """The pooling of a config.json: a name in newer files, a flag in older ones.
 
-    Raises ArtifactError for one that we do not compute, and several at once.
+    Raises ArtifactError for an unsupported pooling, and for several at once.
     """
     values = read_json(file)
     by_flag = {flag: name for name, flag in FLAGS.items()}
     flags = [key for key, is_set in values.items() if key.startswith("pooling_mode_") and is_set]
-    said = values.get("pooling_mode")
-    found = [str(said)] if said else [by_flag.get(flag, flag) for flag in flags]
-    if len(found) != 1 or found[0] not in POOLINGS:
+    mode = values.get("pooling_mode")
+    names = [str(mode)] if mode else [by_flag.get(flag, flag) for flag in flags]
+    if len(names) != 1 or names[0] not in POOLINGS:
         raise ArtifactError(
-            f"{file} has the pooling {', '.join(found) or 'none'}; groundup computes one of "
+            f"{file} has the pooling {', '.join(names) or 'none'}; groundup supports one of "
             f"{', '.join(POOLINGS)}."
         )
     if values.get("include_prompt", True) is not True:
-        raise ArtifactError(f"{file} has include_prompt=false, which groundup does not compute.")
-    return POOLINGS[found[0]]
+        raise ArtifactError(f"{file} has include_prompt=false, which groundup does not support.")
+    return POOLINGS[names[0]]
 
 
 def read_limit(file: Path) -> int | None:
-    """Most tokens of a text; None where nothing is said."""
+    """Maximum tokens of a text; None if the file is missing or sets none."""
     limit = read_json(file).get("max_seq_length") if file.is_file() else None
     if limit is not None and (type(limit) is not int or limit < 1):
         raise ArtifactError(f"{file} has max_seq_length={limit!r}; expected a number of tokens.")
@@ -93,7 +93,7 @@ def read_limit(file: Path) -> int | None:
 
 
 def read_prompt(path: Path) -> str:
-    """What every text begins with unless its user says otherwise."""
+    """The default prompt of a directory."""
     file = path / "config_sentence_transformers.json"
     values: dict[str, Any] = read_json(file) if file.is_file() else {}
     name, prompts = values.get("default_prompt_name"), values.get("prompts") or {}
@@ -105,7 +105,7 @@ def read_prompt(path: Path) -> str:
 
 
 def write_sentences(path: Path, head: HeadConfig, config: ModelConfig) -> None:
-    """Write beside a saved encoder how its states become one vector."""
+    """Write the modules and pooling of a saved encoder."""
     kinds = STEPS[head.unit]
     folders = ("", POOLING, "2_Normalize")
     steps = [
@@ -117,8 +117,8 @@ def write_sentences(path: Path, head: HeadConfig, config: ModelConfig) -> None:
         }
         for i, kind in enumerate(kinds)
     ]
-    chosen = {ours: name for name, ours in POOLINGS.items()}[head.pooling]
-    flags = {flag: name == chosen for name, flag in FLAGS.items()}
+    pooling_name = {pooling: name for name, pooling in POOLINGS.items()}[head.pooling]
+    flags = {flag: name == pooling_name for name, flag in FLAGS.items()}
     others = dict.fromkeys(("pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens"), False)
     (path / POOLING).mkdir(exist_ok=True)
     pooling = {"word_embedding_dimension": config.width} | flags | others

@@ -1,1 +1,1 @@
-"""Tokenizers that others made: every kind that people open, behind the one contract."""
+"""Imported tokenizers: all common formats behind the Tokenizer protocol."""

@@ -1,6 +1,6 @@
-"""The value of a tokenizer.json, read, or put together from parts: every format becomes one.
+"""Read or build the JSON value of a tokenizer.json, the common form of all formats.
 
-Only what decides ids and bytes is in it: truncation and padding are a batch's affair.
+It contains only what determines ids and bytes, so no truncation or padding.
 """
 
 import base64
@@ -36,7 +36,7 @@ def content(model: Content, added: Sequence[Content], steps: Mapping[str, Any]) 
 
 
 def sequence(plural: str, steps: Iterable[Content | None]) -> Content | None:
-    """Several steps as one, one as itself, none as none."""
+    """Several steps as a Sequence, one as itself, none as None."""
     found = [step for step in steps if step is not None]
     if len(found) < 2:
         return found[0] if found else None
@@ -44,15 +44,15 @@ def sequence(plural: str, steps: Iterable[Content | None]) -> Content | None:
 
 
 def added(id: int, text: str, special: bool, normalized: bool = False) -> Content:
-    """A token that is matched in the text as it is, or in the normalised one."""
+    """An added token, matched in the original or in the normalised text."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": normalized}
     return {"id": id, "content": text, **flags, "special": special}
 
 
 def added_of(pieces: Sequence[Piece], *, marked: bool = False) -> list[Content]:
-    """The added tokens among pieces: control ones are special, user-defined ones are not.
+    """The added tokens among the pieces: control pieces are special, user-defined ones are not.
 
-    `marked` says that spaces are marked in the text where user-defined ones are looked for.
+    `marked`: spaces are already marked in the text in which user-defined pieces are searched.
     """
     kinds = {CONTROL: True, UNKNOWN: True, USER_DEFINED: False}
     return [
@@ -70,7 +70,7 @@ def bpe(
     ignore_merges: bool = False,
     unk_token: str | None = None,
 ) -> Content:
-    """A model of pairs; neighbours that are unknown are one `unk_token`."""
+    """A BPE model; neighbouring unknown characters become one `unk_token`."""
     return {
         "type": "BPE", "dropout": None, "unk_token": unk_token, "fuse_unk": unk_token is not None,
         "byte_fallback": byte_fallback, "ignore_merges": ignore_merges, "vocab": dict(vocab),
@@ -79,7 +79,7 @@ def bpe(
 
 
 def framed(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> Content | None:
-    """A post-processor that puts special tokens around a text; None for none."""
+    """A post-processor that puts special tokens around a text; None if there are none."""
     if not before and not after:
         return None
 
@@ -97,7 +97,7 @@ def framed(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) 
 
 
 def byte_level(patterns: Sequence[str]) -> dict[str, Content | None]:
-    """Steps of a byte-level model that cuts text by these expressions, one after the other."""
+    """Steps of a byte-level model that splits text by these patterns, one after the other."""
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
     splits = [
         {"type": "Split", "pattern": {"Regex": each}, "behavior": "Isolated", "invert": False}
@@ -110,12 +110,12 @@ def byte_level(patterns: Sequence[str]) -> dict[str, Content | None]:
 def marked(
     *, prefix: bool, once: bool = False, charsmap: bytes = b"", squeezed: bool = False
 ) -> dict[str, Content | None]:
-    """Steps of a SentencePiece model: spaces are marked.
+    """Steps of a SentencePiece model, whose spaces are marked.
 
-    prefix    there is one more space before the text
-    once      which the caller puts there, because this step would put it after added tokens too
+    prefix    whether a space is put before the text
+    once      the caller adds that space, because this step would also add it after added tokens
     charsmap  SentencePiece's compiled normalisation; empty changes nothing
-    squeezed  spaces at the ends are left out and runs of them are one
+    squeezed  spaces at the ends are removed and runs of them collapsed
     """
     mark = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
     compiled = base64.b64encode(charsmap).decode()

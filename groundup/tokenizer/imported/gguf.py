@@ -3,9 +3,9 @@
     tokenizer.ggml.model  llama  SentencePiece's pieces with scores    gpt2  byte-level, with merges
                           t5     unigram                               bert  WordPiece
 
-Takes the metadata as a mapping; the file itself is another room's. What a GGUF calls control is
-special here, more than the maker's tokenizer.json may call so (Gemma's <unused0> for one).
-Normalisation that GGUF does not carry (Qwen's NFC) is not applied, by llama.cpp neither.
+Works on the metadata as a mapping; reading the file is groundup.model's task. Tokens that GGUF
+calls control are special here, possibly more than in the original tokenizer.json (such as Gemma's
+<unused0>). Normalisation that GGUF does not contain (Qwen's NFC) is not applied, as in llama.cpp.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ CUTS: dict[str, tuple[str, ...]] = {
         r"|\s*[\r\n]+|\s+(?!\S)|\s+",
     ),
 }
-"""Expressions by llama.cpp's name, applied one after the other."""
+"""Splitting patterns by llama.cpp's name, applied one after the other."""
 SAME = {
     "default": "gpt-2", "olmo": "gpt-2", "phi-2": "gpt-2", "mpt": "gpt-2", "jina-es": "gpt-2",
     "jina-de": "gpt-2", "roberta-bpe": "gpt-2", "llama3": "llama-bpe", "llama-v3": "llama-bpe",
@@ -56,7 +56,7 @@ SAME = {
     "llama4": "gpt-4o",
 }  # fmt: skip
 WHOLE = ("llama-bpe", "tekken", "gpt-4o")
-"""Whose tokens are taken whole where a piece of text is one, whatever its merges say."""
+"""Models whose tokens are used when a piece of text equals one, whatever the merges say."""
 NAMES = {
     "bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad", "seperator": "sep",
     "cls": "cls", "mask": "mask",
@@ -65,9 +65,9 @@ NAMES = {
 
 
 def tokenizer_of_gguf(metadata: Mapping[str, Any]) -> ImportedTokenizer:
-    """The tokenizer of a GGUF file's metadata: plain numbers, texts and sequences of them by key.
+    """Build the tokenizer from a GGUF file's metadata: numbers, texts and sequences by key.
 
-    Raises DataError if a key is missing or of a kind that is not known, naming those that are.
+    Raises DataError if a key is missing or of an unknown kind; the message lists the known ones.
     """
     kind = metadata.get("tokenizer.ggml.model")
     makers = {"llama": scored, "t5": scored, "gpt2": paired, "bert": worded}
@@ -101,7 +101,7 @@ def pieces_of(metadata: Mapping[str, Any]) -> list[Piece]:
 
 
 def settings_of(metadata: Mapping[str, Any], pieces: list[Piece]) -> dict[str, Any]:
-    """What tokenizer_config.json would say: special tokens by role, and the chat template."""
+    """Equivalent of tokenizer_config.json: special tokens by role, and the chat template."""
     settings: dict[str, Any] = {}
     for key, role in NAMES.items():
         id = get(metadata, f"{key}_token_id")
@@ -115,7 +115,7 @@ def settings_of(metadata: Mapping[str, Any], pieces: list[Piece]) -> dict[str, A
 def around(
     metadata: Mapping[str, Any], *, bos: bool, eos: bool, names: tuple[str, str] = ("bos", "eos")
 ) -> tuple[list[int], list[int]]:  # ids before a text and ids after it
-    """Ids put around a text; `bos` and `eos` are what holds where the metadata is silent."""
+    """Ids before and after a text; `bos` and `eos` are the defaults of missing flags."""
     found: list[list[int]] = []
     for name, key, default in zip(names, ("bos", "eos"), (bos, eos), strict=True):
         id = int(get(metadata, f"{name}_token_id", get(metadata, f"{key}_token_id", -1)))
@@ -124,7 +124,7 @@ def around(
 
 
 def scored(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
-    """SentencePiece's pieces: joined by score, or the likeliest cut for t5."""
+    """SentencePiece models: pieces merged by score, or the likeliest segmentation for t5."""
     is_unigram = get(metadata, "model") == "t5"
     model = Model(
         pieces,
@@ -141,14 +141,14 @@ def scored(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenize
 
 
 def with_marks(piece: Piece) -> Piece:
-    """A piece with its spaces marked: files have those of user-defined pieces bare."""
+    """A piece with marked spaces; files store user-defined pieces unmarked."""
     if piece.kind not in (NORMAL, USER_DEFINED) or " " not in piece.text:
         return piece
     return piece._replace(text=piece.text.replace(" ", SPACE))
 
 
 def paired(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
-    """Byte-level pairs."""
+    """Byte-level BPE."""
     name = str(get(metadata, "pre", "default"))
     name = SAME.get(name, name)
     if name not in CUTS:
@@ -171,7 +171,7 @@ def paired(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenize
 
 
 def worded(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
-    """WordPiece, whose tokens GGUF marks at the beginning of words instead of inside."""
+    """WordPiece, whose tokens GGUF marks at word beginnings instead of inside words."""
     tokens = [
         piece.text if piece.kind == CONTROL or SPACE in piece.text[:1] else f"##{piece.text}"
         for piece in pieces

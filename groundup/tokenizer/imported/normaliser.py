@@ -1,13 +1,13 @@
-"""SentencePiece's normalisation, written out: what happens to a text before it is cut.
+"""SentencePiece's normalisation: what happens to a text before segmentation.
 
-`tokenizers` has the same rules, and applies them to grapheme clusters first: of the ligature of
-f and i with an accent behind it, which is one cluster and in no rule, nothing is changed.
-SentencePiece reads from the left and takes the longest rule at each place. It also leaves its
-user-defined pieces as they are, of which `tokenizers` would change some to nothing and then fail.
+`tokenizers` has the same rules but applies them per grapheme cluster: a ligature fi followed by a
+combining accent is one cluster without a rule and stays unchanged. SentencePiece scans from the
+left and applies the longest rule at each position. It also leaves its user-defined pieces
+unchanged, some of which `tokenizers` would normalise to nothing and then fail.
 
-The rules are a double-array trie (Aoe 1989; github.com/s-yata/darts-clone) of UTF-8 sequences, and
-the texts that replace them: a node's child stands at the node's offset, the child's byte
-exclusive-or'd to it, and bears that byte. Source: sentencepiece, normalizer.cc.
+The rules are a double-array trie (Aoe 1989; github.com/s-yata/darts-clone) of UTF-8 sequences with
+their replacements: a child is stored at the node's offset XOR the child's byte and labelled with
+that byte. Source: sentencepiece, normalizer.cc.
 """
 
 import re
@@ -22,28 +22,28 @@ from .spelling import SPACE
 
 ASCII = range(1, 128)
 MOST, LONGEST = 2**16, 256
-"""Nodes below ASCII characters, and bytes of what a rule replaces: a trie with more is damaged."""
+"""Maximum nodes below ASCII characters, and bytes that a rule replaces, of a valid trie."""
 IS_LEAF, VALUE, LABEL = 1 << 8, 0x7FFFFFFF, 0x800000FF
-"""Parts of a trie's unit."""
+"""Bit fields of a trie unit."""
 DAMAGED = "The charsmap of a SentencePiece model is damaged ({}); get the model again."
 
 
 class Aligned(NamedTuple):
-    """A changed text, and the range in the original that every character of it came from."""
+    """A normalised text, and the original range of each of its characters."""
 
     text: str
     places: list[tuple[int, int]]
 
 
 class Step(NamedTuple):
-    """So many characters are replaced by a text."""
+    """Replace `size` characters by a text."""
 
     size: int
     shown: str
 
 
 class Rules:
-    """A compiled charsmap; DataError if it is damaged."""
+    """The rules of a compiled charsmap; DataError if it is damaged."""
 
     def __init__(self, charsmap: bytes) -> None:
         size = int.from_bytes(charsmap[:4], "little")
@@ -53,10 +53,10 @@ class Rules:
         self.texts = charsmap[4 + size :]
         self.root = offset(self.units[0]) if self.units else 0
         self.first: dict[str, tuple[str | None, int]] = {}
-        """What a character alone becomes (None: no rule) and its node, of those seen before."""
+        """Cache: result of a single character (None: no rule) and its node."""
 
     def below(self, node: int, character: str) -> tuple[str | None, int]:
-        """What a rule that ends with this character gives, and its node; -1 if there is none."""
+        """Result of a rule that ends with this character, and its node; -1 if there is none."""
         unit = 0
         for byte in character.encode():
             node ^= byte
@@ -67,7 +67,7 @@ class Rules:
         return self.text_of(node) if unit & IS_LEAF else None, node
 
     def text_of(self, node: int) -> str:
-        """The text that a rule ends in."""
+        """The replacement at which a rule ends."""
         at = self.units[node] & VALUE if node < len(self.units) else len(self.texts)
         end = self.texts.find(b"\0", at)
         if end < 0:
@@ -75,7 +75,7 @@ class Rules:
         return self.texts[at:end].decode("utf-8", "replace")
 
     def longest(self, text: str, place: int) -> Step:
-        """What happens at a place of a text: the longest rule, or the character as it is."""
+        """The longest rule at a position, or the character unchanged."""
         character = text[place]
         if (found := self.first.get(character)) is None:
             found = self.first[character] = self.below(self.root, character)
@@ -89,7 +89,7 @@ class Rules:
         return step
 
     def from_ascii(self) -> Iterator[str]:
-        """Yield what is replaced and begins with an ASCII character.
+        """Yield the replaced sequences that begin with an ASCII character.
 
         DataError if the trie is damaged.
         """
@@ -111,17 +111,17 @@ class Rules:
 
 
 def offset(unit: int) -> int:
-    """How far a node's children stand from it."""
+    """Offset of a node's children."""
     return (unit >> 10) << ((unit & 512) >> 6)
 
 
 class Normaliser:
-    """What one model does to a text.
+    """The normalisation of one model.
 
     charsmap   its rules; empty changes nothing
-    prefix     a space is put before the text
-    squeezed   spaces at the ends are left out, and runs of them are one
-    protected  user-defined pieces, which stay as they are
+    prefix     whether a space is put before the text
+    squeezed   spaces at the ends are removed and runs of them collapsed
+    protected  user-defined pieces, which stay unchanged
 
     >>> Normaliser(b"", prefix=True, squeezed=True).changed("  a  b ")
     '▁a▁b'
@@ -136,7 +136,7 @@ class Normaliser:
         self.protected = sorted(filter(None, protected), key=len, reverse=True)
         self.known = frozenset(self.protected)
         self.lengths: dict[str, list[int]] = {}
-        """How long the user-defined pieces are that begin with a character, longest first."""
+        """Lengths of the user-defined pieces by first character, longest first."""
         for first, size in dict.fromkeys((one[0], len(one)) for one in self.protected):
             self.lengths.setdefault(first, []).append(size)
         self.rules = Rules(charsmap)
@@ -146,10 +146,10 @@ class Normaliser:
         touched |= {character for one in changing for character in one[1:]} & {*map(chr, ASCII)}
         inside = "".join(map(re.escape, sorted(touched))) + r"\x00\x80-\U0010ffff"
         self.runs = re.compile(rf"[\s\S]{{0,{back}}}?[{inside}]+")
-        """Where a rule may begin: elsewhere are ASCII characters that none changes."""
+        """Where a rule may begin: elsewhere are ASCII characters that no rule changes."""
 
     def changed(self, text: str) -> str:
-        """The text as the model cuts it, its spaces marked."""
+        """The normalised text with marked spaces."""
         if self.protected:
             return self.aligned(text).text
         found = self.replaced(text) if self.charsmap else text
@@ -173,7 +173,7 @@ class Normaliser:
         return "".join([*found, text[place:]])
 
     def aligned(self, text: str) -> Aligned:
-        """The changed text, character by character, with their places."""
+        """The normalised text, character by character, with original positions."""
         steps = [*self.steps(text)]
         first = 0
         while self.squeezed and first < len(steps) and steps[first].shown == " ":
@@ -194,7 +194,7 @@ class Normaliser:
         return Aligned(found, places[: len(found)])
 
     def steps(self, text: str) -> Iterator[Step]:
-        """Yield what happens from left to right; a user-defined piece stays as it is."""
+        """Yield the steps from left to right; user-defined pieces stay unchanged."""
         place = 0
         while place < len(text):
             sizes = self.lengths.get(text[place], ())

@@ -1,4 +1,4 @@
-"""Open any tokenizer: a directory, or one file of it; and write one for everybody.
+"""Open a tokenizer of any format from a directory or file, and save it in Hugging Face's.
 
     groundup's own          FastTokenizer, in every way as it was trained
     tokenizer.json          Hugging Face; with tokenizer_config.json and special_tokens_map.json
@@ -7,7 +7,7 @@
     vocab.txt               WordPiece
     vocab.json, merges.txt  pairs, as GPT-2 and GPT-1 were published
 
-The first of these that a directory has is opened. A GGUF file's is `tokenizer_of_gguf`'s.
+The first of these found in a directory is opened. GGUF files are read by `tokenizer_of_gguf`.
 """
 
 import base64
@@ -41,14 +41,14 @@ EXPECTED = "tokenizer.json, tekken.json, a .model file, vocab.txt, or vocab.json
 
 
 def load_tokenizer(path: Path | str) -> FastTokenizer | ImportedTokenizer:
-    """Open a tokenizer of ours or of anybody: a directory, or one of the files above.
+    """Open a groundup or imported tokenizer: a directory, or one of the files above.
 
-    Raises ArtifactError if there is none or it is damaged, saying what was expected.
+    Raises ArtifactError if there is none or it is damaged; the message says what was expected.
     """
     path = Path(path)
     file = path if path.is_file() else found_in(path)
-    if file.name == "tokenizer.json" and (ours := own(file.parent)):
-        return ours
+    if file.name == "tokenizer.json" and (own_tokenizer := own(file.parent)):
+        return own_tokenizer
     settings = settings_beside(file)
     if file.stat().st_size > MOST_BYTES:
         raise ArtifactError(f"{file} has {file.stat().st_size} bytes; expected a tokenizer.")
@@ -58,17 +58,17 @@ def load_tokenizer(path: Path | str) -> FastTokenizer | ImportedTokenizer:
 
 
 def ids_needed(tokenizer: Tokenizer) -> int:
-    """How many ids a model must have for this tokenizer.
+    """Minimum vocabulary size of a model for this tokenizer.
 
-    Of another's, those that text can give: Gemma 3's text models have a special token for pictures
-    in their vocabulary, one id beyond their embeddings, that nothing ever puts in.
+    For imported tokenizers only ids that text can produce count: Gemma 3's text models have a
+    special image token one id beyond their embeddings, which is never used.
     """
     is_imported = isinstance(tokenizer, ImportedTokenizer)
     return tokenizer.text_size if is_imported else tokenizer.vocab_size
 
 
 def found_in(directory: Path) -> Path:
-    """The file of a directory that says the most."""
+    """The most informative file of a directory."""
     for name in ("tokenizer.json", "tekken.json"):
         if (directory / name).is_file():
             return directory / name
@@ -84,8 +84,8 @@ def found_in(directory: Path) -> Path:
 
 
 def opener(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
-    """How to open a file, by its name; ArtifactError lists the names."""
-    if ".model" in file.name:  # Mistral's are called tokenizer.model.v3
+    """The function that opens a file, by its name; ArtifactError lists the names."""
+    if ".model" in file.name:  # Mistral names them tokenizer.model.v3
         return open_sentencepiece
     if file.suffix == ".txt":
         return open_word_pieces
@@ -97,7 +97,7 @@ def opener(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
 
 
 def own(directory: Path) -> FastTokenizer | None:
-    """A tokenizer that groundup wrote; None if somebody else did, or it is damaged."""
+    """Open a tokenizer written by groundup; None if it is foreign or damaged."""
     try:
         return load(directory)
     except (DataError, ArtifactError, RecursionError):
@@ -105,12 +105,12 @@ def own(directory: Path) -> FastTokenizer | None:
 
 
 def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
-    """Write a tokenizer as the files that everybody opens; `load_tokenizer` gives it back.
+    """Write a tokenizer in Hugging Face's format; `load_tokenizer` restores it exactly.
 
-    What a tokenizer.json cannot say (pieces.py: equal scores; a space before the text alone;
-    normaliser.py) goes into pieces.json beside it, which only groundup reads: others then cut long
-    runs of spaces, text after matched pieces, and accents after what is normalised a little
-    differently, as transformers' own conversion does.
+    What tokenizer.json cannot express (pieces.py: equal scores; a space before the text alone;
+    normaliser.py) goes into an additional pieces.json that only groundup reads. Other libraries
+    then segment long runs of spaces, text after matched pieces, and accents after normalised
+    characters slightly differently, as transformers' own conversion does.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -136,9 +136,9 @@ def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
 
 
 def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
-    """Open a tokenizer.json, with its pieces.json if there is one; ArtifactError if it is none."""
-    content, beside = read_object(file), file.with_name(PIECES)
-    more = read_object(beside) if beside.is_file() else {}
+    """Open a tokenizer.json, and its pieces.json if present; ArtifactError if it is invalid."""
+    content, extra_file = read_object(file), file.with_name(PIECES)
+    more = read_object(extra_file) if extra_file.is_file() else {}
     try:
         pieces = [Piece(str(text), float(score), int(kind)) for text, score, kind in
                   more.get("pieces", ())]  # fmt: skip
@@ -150,7 +150,7 @@ def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
 
 
 def normaliser_in(more: Mapping[str, Any]) -> Normaliser | None:
-    """The normaliser of a pieces.json, if it has one."""
+    """The normaliser stored in a pieces.json, if any."""
     if (said := more.get("normaliser")) is None:
         return None
     return Normaliser(
@@ -162,7 +162,7 @@ def normaliser_in(more: Mapping[str, Any]) -> Normaliser | None:
 
 
 def settings_beside(file: Path) -> dict[str, Any]:
-    """What tokenizer_config.json and its neighbours say, the chat template among it."""
+    """Settings from tokenizer_config.json and its neighbours, chat template included."""
     found: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (beside := file.with_name(name)).is_file():

@@ -1,19 +1,19 @@
-"""Pieces with scores, as SentencePiece and tiktoken keep them, and the merges that say the same.
+"""Pieces with scores, as in SentencePiece and tiktoken, and the equivalent merges.
 
-SentencePiece joins the two neighbours that make the piece with the highest score, the leftmost of
-equal ones; `tokenizers` joins those whose merge stands first in a list. The list that says the
-same has, by falling score, every cut of a piece into two pieces:
+SentencePiece merges the two neighbours that form the piece with the highest score, the leftmost on
+ties; `tokenizers` merges those whose merge comes first in a list. The equivalent list has, by
+descending score, every split of a piece into two pieces:
 
     in 5   th 4   ing 3   and single characters       ->       i n   t h   in g
 
-Of the cuts of a piece only one ever applies: as long as nothing crosses the borders of a stretch
-of text, what is joined inside is what is joined in that stretch alone, so two neighbours that
-spell a piece are always the same two. The order is then that of the scores, and equals
-SentencePiece's if no two pieces that can be made have equal scores. Llama's and Mistral's runs of
-spaces have: a run longer than the longest of them is cut by `Cutter`, as is every text if a
-vocabulary was extended by hand, or has pieces that are only steps on the way (`unused`).
+Only one split of a piece ever applies: as long as nothing crosses the boundaries of a span of text,
+merging inside the span is independent of the rest, so the two halves of a piece are always the
+same. The order is then that of the scores and equals SentencePiece's if no two mergeable pieces
+have equal scores. Llama's and Mistral's runs of spaces do: a run longer than the longest of them is
+segmented by `Cutter`, as is every text if the vocabulary was extended by hand or has intermediate
+pieces (`unused`).
 
-Source: Kudo and Richardson 2018, arXiv:1808.06226. Knows nothing of files.
+Source: Kudo and Richardson 2018, arXiv:1808.06226.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -29,25 +29,25 @@ from .spelling import SPACE
 
 
 class Piece(NamedTuple):
-    """One piece of a vocabulary; its id is its place."""
+    """One piece of a vocabulary; its id is its index."""
 
     text: str
     score: float = 0.0
     kind: int = 1
-    """SentencePiece's number: one of those below."""
+    """SentencePiece's type number: one of those below."""
 
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 LONGEST = 1024
-"""Characters of a piece; a longer one is refused, as its cuts would take minutes."""
+"""Maximum characters of a piece: the splits of a longer one would take minutes."""
 LONGEST_RUN = 64
-"""Characters of a tied run whose merges are looked through."""
+"""Maximum length of a run with tied scores whose merges are checked."""
 JOINED = (NORMAL, UNUSED)
-"""Kinds that arise by joining; the rest is matched before, or never arises from text."""
+"""Types that result from merging; others are matched first or never result from text."""
 
 
 def cuts(text: str, known: Container[str]) -> list[tuple[str, str]]:
-    """Every way to cut a text into two known ones.
+    """All splits of a text into two known pieces.
 
     >>> cuts("abc", {"a", "ab", "c", "bc"})
     [('a', 'bc'), ('ab', 'c')]
@@ -57,7 +57,7 @@ def cuts(text: str, known: Container[str]) -> list[tuple[str, str]]:
 
 
 def merges_of(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """The merges that join by these scores (see the module); DataError for a giant piece.
+    """The merges equivalent to these scores (see the module); DataError for a giant piece.
 
     >>> merges_of({"a": 0, "b": 0, "c": 0, "ab": -1, "abc": -3, "bc": -2})
     [('a', 'b'), ('b', 'c'), ('a', 'bc'), ('ab', 'c')]
@@ -70,9 +70,9 @@ def merges_of(scores: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 class Cutter:
-    """SentencePiece's own rule, written out: the reference, and what encodes where merges cannot.
+    """SentencePiece's merge rule: the reference, and the fallback where merges are not equivalent.
 
-    `run` is a stretch of one character that merges get wrong; empty if any text may be one.
+    `run` is a run of one character that merges get wrong; empty if any text may be affected.
 
     >>> Cutter([Piece("a"), Piece("b"), Piece("ab", -1), Piece("ba", -1)]).cut("abab")
     ['ab', 'ab']
@@ -88,11 +88,11 @@ class Cutter:
         self.cuts_lines = is_fallback and not is_inside
 
     def is_needed(self, text: str) -> bool:
-        """Whether merges may get a text wrong, whose spaces are not marked yet."""
+        """Whether merges may get an unmarked text wrong."""
         return self.run in SPACE + text.replace(" ", SPACE)
 
     def cut(self, text: str) -> list[str]:
-        """Cut a text into pieces; characters that are none of them are put together."""
+        """Segment a text into pieces; unknown characters are grouped."""
         symbols, halves = list[str | None](text), dict[str, tuple[str, str]]()
         after, before = list(range(1, len(text) + 1)), list(range(-1, len(text) - 1))
         heap: list[tuple[float, int, str]] = []
@@ -110,7 +110,7 @@ class Cutter:
         while heap:
             _, left, joined = heappop(heap)
             right = after[left]
-            # Neighbours that were joined to something else meanwhile spell something else.
+            # The neighbours have been merged with something else in the meantime.
             if symbols[left] is None or right >= len(symbols):
                 continue
             if f"{symbols[left]}{symbols[right]}" != joined:
@@ -125,55 +125,55 @@ class Cutter:
         return self.together([part for symbol in kept for part in self.used(symbol, halves)])
 
     def used(self, symbol: str, halves: Mapping[str, tuple[str, str]]) -> list[str]:
-        """A piece, or the used pieces that it was joined from."""
+        """A piece, or the usable pieces from which it was merged."""
         if symbol not in self.unused or symbol not in halves:
             return [symbol]
         return [part for half in halves[symbol] for part in self.used(half, halves)]
 
     def together(self, symbols: Sequence[str]) -> list[str]:
-        """Neighbours that are no pieces, put together."""
-        found: list[str] = []
+        """Group neighbouring characters that are no pieces."""
+        groups: list[str] = []
         was_unknown = False
         for symbol in symbols:
             is_unknown = symbol not in self.scores
             if is_unknown and was_unknown:
-                found[-1] += symbol
+                groups[-1] += symbol
             else:
-                found.append(symbol)
+                groups.append(symbol)
             was_unknown = is_unknown
-        return found
+        return groups
 
     def pre_tokenize(self, text: Any) -> None:  # the library's class for this has no name
-        """Cut for `tokenizers`, whose model then has only to look the pieces up."""
+        """Segment for `tokenizers`, whose model then only looks pieces up."""
         text.split(self.split)
 
     def split(
         self, place: int, text: tokenizers.NormalizedString
     ) -> list[tokenizers.NormalizedString]:
-        """The pieces of one stretch between two added tokens, with their places in the text."""
+        """The pieces between two added tokens, with their offsets in the text."""
         ends = accumulate(map(len, self.stretches(str(text.normalized))), initial=0)
         slices = (text[start:end] for start, end in pairwise(ends))
         return [piece for piece in slices if piece is not None]
 
     def stretches(self, text: str) -> list[str]:
-        """Pieces where merges may be wrong, whole lines where they are right."""
+        """Split into pieces where merges may be wrong and complete lines where they are right."""
         lines = text.splitlines(keepends=True) if self.cuts_lines and "\r" not in text else [text]
-        found = [""]
+        match = [""]
         for line in lines:
             if self.run in line:
-                found += [*self.cut(line), ""]
+                match += [*self.cut(line), ""]
             else:
-                found[-1] += line
-        return [stretch for stretch in found if stretch]
+                match[-1] += line
+        return [stretch for stretch in match if stretch]
 
 
 def joined(pieces: Sequence[Piece]) -> dict[str, float]:
-    """Scores of the pieces that arise by joining."""
+    """Scores of the pieces that result from merging."""
     return {piece.text: piece.score for piece in pieces if piece.kind in JOINED}
 
 
 def cutter_of(pieces: Sequence[Piece]) -> Cutter | None:
-    """What cuts where merges cannot say what scores do; None if they always can.
+    """The segmenter where merges are not equivalent to scores; None if they always are.
 
     >>> cutter_of([Piece("a"), Piece("b"), Piece("ab", -1)]) is None
     True
@@ -192,9 +192,9 @@ def cutter_of(pieces: Sequence[Piece]) -> Cutter | None:
 
 
 def wrong_run(tied: Sequence[str], scores: Mapping[str, float]) -> str:
-    """The shortest run of a character that merges get wrong, if nothing else is tied; else "".
+    """The shortest run of a character that merges get wrong, if nothing else is tied; otherwise "".
 
-    The runs must be what is joined last, so that they never meet anything but themselves.
+    The runs must be merged last, so that they never meet other pieces.
     """
     character, longest = tied[0][0], max(map(len, tied))
     runs = {text: score for text, score in scores.items() if set(text) == {character}}
@@ -214,7 +214,7 @@ def wrong_run(tied: Sequence[str], scores: Mapping[str, float]) -> str:
 
 
 def replayed(text: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """A text joined by merges, the first of the list first and from left to right."""
+    """Apply merges to a text, earliest in the list first, from left to right."""
     symbols = list(text)
     while True:
         known = [(ranks[pair], at) for at, pair in enumerate(pairwise(symbols)) if pair in ranks]

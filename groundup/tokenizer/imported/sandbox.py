@@ -1,10 +1,10 @@
-"""Where templates of others run: jinja's sandbox, with bounds of time and of memory.
+"""A sandbox for foreign chat templates: jinja's, with additional limits on time and memory.
 
-jinja's keeps a template from the machine. It bounds a `range`, and neither loops in loops, nor a
-text that is doubled forty times, nor `'%999999999d' | format`. Here every turn of a loop or a macro
-looks at the clock, and whatever a filter, a call or an operator makes is weighed: before, where it
-could be far larger than what it is made of, and after. What is compared or written is weighed too:
-a list that holds a list twice, forty times over, is small in memory and endless as text.
+jinja's sandbox protects the machine but limits only `range`: neither nested loops, nor a text that
+is doubled forty times, nor `'%999999999d' | format`. Here every iteration of a loop or macro checks
+the time, and results of filters, calls and operators are measured: in advance where they could be
+far larger than their inputs, and afterwards. Values that are compared or written are measured, too:
+a list that contains a list twice, forty levels deep, is small in memory and endless as text.
 """
 
 import re
@@ -24,13 +24,13 @@ from groundup.core import ConfigError
 
 MOST_SECONDS = 5.0
 MOST = 2**24
-"""Characters and items that a rendering makes in all, and that one step may make."""
+"""Maximum characters and items that a rendering produces in total and in one step."""
 SHARE = 256
-"""And so many more for each character that it was given."""
+"""Additional allowance per input character."""
 MOST_COUNT = 10_000
-"""A larger number is no width, indent or count of anything in a conversation."""
+"""Larger numbers are not a plausible width, indent or count."""
 WIDE = re.compile(r"\d{5,}|\{[^{}]*\{")
-"""In a format: a width of five digits, or one that stands in a variable."""
+"""In a format string: a width of five digits, or one given by a variable."""
 FORMATS = {"format", "format_map", "%"}
 MULTIPLYING = {
     "replace",
@@ -46,30 +46,30 @@ MULTIPLYING = {
     "sum",
     "tojson",
 }
-"""What makes of two texts one that may be as long as their product."""
+"""Filters and methods whose result may be as long as the product of two texts."""
 SLOW, SLOWER = {"title", "wordwrap", "urlize", "pprint", "tojson", "sort", "unique", "groupby"}, 16
-"""What takes so many times as long as others for a character, and looks at no clock meanwhile."""
+"""Operations that take this many times longer per character and do not check the time."""
 COPIED = 32
-"""Characters that are copied in the time of one that is made."""
+"""Characters copied in the time of producing one."""
 MOST_ITEMS, ENDLESS = 2**20, 2**62
 PLAIN = {"", "default", "d"}
-"""What makes nothing of a number."""
+"""Tests and filters whose result is not measured."""
 MOST_BITS = 65_536
 GIANT = "The {} makes a number of thousands of digits."
 FAILURES = (
     TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
     RuntimeError, MemoryError,
 )  # fmt: skip
-"""What a template's own mistakes raise; a RecursionError is a RuntimeError."""
+"""Exceptions from a template's own errors; RecursionError is a RuntimeError."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment of one template, for any number of threads."""
+    """The environment of one template; thread-safe."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, extensions: Sequence[Any], kind: str = "chat template") -> None:
-        """Take jinja's extensions, and what messages call the template."""
+        """`extensions` are jinja's; `kind` names the template in messages."""
         self.kind = kind
         super().__init__(
             trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.written
@@ -82,18 +82,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def from_string(
         self, source: Any, globals: Any = None, template_class: type[Template] | None = None
     ) -> Template:
-        """Compile a template; ConfigError if it is none."""
+        """Compile a template; ConfigError if it is invalid."""
         try:
             return super().from_string(source, globals, template_class)
         except TemplateSyntaxError as error:
-            raise ConfigError(f"The {self.kind} is none: {error}, line {error.lineno}.") from None
+            raise ConfigError(
+                f"The {self.kind} is invalid: {error}, line {error.lineno}."
+            ) from None
         except (RecursionError, MemoryError, SyntaxError) as error:
             raise ConfigError(
-                f"The {self.kind} is none: it is nested too deeply ({type(error).__name__})."
+                f"The {self.kind} is invalid: it is nested too deeply ({type(error).__name__})."
             ) from None
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
-        """Raise what jinja caught: a mistake of a template that runs is a ConfigError."""
+        """Re-raise jinja's exception: an error of a running template is a ConfigError."""
         error = sys.exception()
         if isinstance(error, ConfigError | TemplateSyntaxError) or not isinstance(error, FAILURES):
             super().handle_exception(source)
@@ -102,21 +104,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         ) from None
 
     def fill(self, template: Template, values: Mapping[str, Any]) -> str:
-        """The template's text with these variables, all limits anew."""
+        """Render the template with these variables and fresh limits."""
         self.begin(weight(values))
         return template.render(values)
 
     def begin(self, given: int) -> None:
-        """Start to count for a rendering in this thread; `given` is the size of what it is of."""
+        """Start counting for a rendering in this thread; `given` is the input size."""
         self.spent.left, self.spent.until = MOST + SHARE * given, time.monotonic() + MOST_SECONDS
 
     def tick(self, size: int = 0) -> str:
-        """Count a turn of a loop that writes so many characters by itself."""
+        """Count one loop iteration that writes `size` characters."""
         self.spent.left = getattr(self.spent, "left", MOST) - size - 1
         if self.spent.left < 0:
             raise ConfigError(
-                f"The {self.kind} makes more than {MOST:,} characters and items of a small input; "
-                "it is refused."
+                f"The {self.kind} makes more than {MOST:,} characters and items of a small input."
             )
         if time.monotonic() > getattr(self.spent, "until", float("inf")):
             raise ConfigError(
@@ -125,23 +126,23 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return ""
 
     def bounded(self, value: Any) -> Any:
-        """A value that is small enough to be compared or written."""
+        """Check that a value is small enough to be compared or written."""
         if not isinstance(value, (str, int)):
             self.tick(weight(value))
         return value
 
     def written(self, value: Any) -> Any:
-        """A value that is written."""
+        """Check a value that is written."""
         self.tick(weight(value))
         return value
 
     def concatenated(self, *values: Any) -> str:
-        """What `~` makes of values."""
+        """The result of `~`."""
         self.tick(sum(map(weight, values)))
         return "".join(map(str, values))
 
     def guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter that is weighed, or a test, which has no name and makes nothing."""
+        """Wrap a filter to be measured, or a test (no name, no result)."""
 
         @wraps(function)  # with jinja's mark of whether it takes the environment first
         def weighed(*values: Any, **named: Any) -> Any:
@@ -151,14 +152,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return weighed
 
     def bounded_result(self, value: Any) -> Any:
-        """What a step made, counted."""
+        """Count the result of a step."""
         self.tick(weight(value))
         if isinstance(value, int) and value.bit_length() > MOST_BITS:
             raise ConfigError(GIANT.format(self.kind))
         return value
 
     def weigh(self, name: str, values: Sequence[Any]) -> None:
-        """Refuse a step that would make far more than it is given."""
+        """Refuse a step whose result would be far larger than its inputs."""
         sizes = [weight(value) for value in values]
         counts = values[1:] if name not in PLAIN else []
         if any(isinstance(value, int) and abs(value) > MOST_COUNT for value in counts):
@@ -174,35 +175,35 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if name == "wordwrap":
             sizes.append(wrapping(*values))
         if max(sizes, default=0) > self.room():
-            raise ConfigError(f"The {self.kind} makes too much of its texts by `{name}`.")
+            raise ConfigError(f"The {self.kind} produces too much text by `{name}`.")
 
     def room(self) -> int:
-        """What a rendering may still make."""
+        """Remaining allowance of a rendering."""
         return max(0, getattr(self.spent, "left", MOST))
 
     def call(self, context: Context, function: Any, *values: Any, **named: Any) -> Any:  # type: ignore[override]
-        """Call what a template calls."""
+        """Call a function from a template."""
         if getattr(function, "__self__", None) is self:  # what `_parse` put in
             return function(*values)
         inner = getattr(function, "__wrapped__", function)  # jinja wraps `str.format`
         if isinstance(inner, BuiltinMethodType):
             self.weigh(inner.__name__, [inner.__self__, *values, *named.values()])
         elif max(map(weight, [*values, *named.values()]), default=0) > self.room():
-            raise ConfigError(f"The {self.kind} calls a function with too much.")
+            raise ConfigError(f"The {self.kind} passes too much to a function.")
         return self.bounded_result(super().call(context, function, *values, **named))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Look up `obj.attribute`; filters do, for each item."""
+        """Look up `obj.attribute`, also for each item of a filter."""
         self.tick()
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Look up `obj[argument]`, which is hashed."""
+        """Look up `obj[argument]`, which hashes the argument."""
         self.tick()
         return super().getitem(obj, self.bounded(argument))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Work out `left operator right`."""
+        """Evaluate `left operator right`."""
         if operator == "%" and isinstance(left, str):
             self.weigh("%", [left, *(right if isinstance(right, tuple) else [right])])
         elif isinstance(left, int) and isinstance(right, int):
@@ -219,7 +220,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        """Parse a template, and put the counting in."""
+        """Parse a template and insert the counters."""
         tree = super()._parse(source, name, filename)
         for node in [*tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))]:
             own = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
@@ -235,12 +236,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def called(name: str, values: list[nodes.Expr]) -> nodes.Call:
-    """A call of the environment's own method."""
+    """A call of a method of this environment."""
     return nodes.Call(nodes.EnvironmentAttribute(name), values, [], None, None)
 
 
 def swapped(node: Any) -> Any:
-    """A tree whose `~` are calls, and whose lists, tuples and dicts are weighed."""
+    """Replace `~` by calls and measure list, tuple and dict literals."""
     for name in node.fields:
         value = getattr(node, name)
         if isinstance(value, list):
@@ -257,7 +258,7 @@ def swapped(node: Any) -> Any:
 
 
 def wrapping(text: Any, *options: Any) -> int:
-    """What `wordwrap` costs: a long word is copied once for each of its lines, down to its end.
+    """Cost of `wordwrap`: a long word is copied once per line.
 
     >>> wrapping("a" * 1_000_000, 1) > MOST + SHARE * 1_000_000
     True
@@ -268,12 +269,12 @@ def wrapping(text: Any, *options: Any) -> int:
 
 
 def wide(value: Any) -> bool:
-    """Whether a text is a format of a giant or variable width."""
+    """Whether a text is a format with a giant or variable width."""
     return isinstance(value, str) and WIDE.search(value) is not None
 
 
 def weight(value: Any) -> int:
-    """Characters and items in a value, however often the same one stands in it.
+    """Characters and items in a value, repeated ones included.
 
     >>> weight(["ab", {"c": [1, 2]}])
     8

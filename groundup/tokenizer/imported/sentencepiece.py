@@ -1,8 +1,8 @@
-"""SentencePiece's .model files: read from the wire, and made a tokenizer.
+"""Read SentencePiece's .model files and build a tokenizer.
 
-A .model is a protocol buffer: fields of a number, a wire type and a value, messages inside
-messages. Sixty lines read it; no generated code, and nothing in a file can grow what is read
-beyond the file. Field numbers: sentencepiece_model.proto.
+A .model is a protocol buffer: fields with number, wire type and value, and nested messages. Sixty
+lines read it without generated code, and memory is bounded by the file size. Field numbers:
+sentencepiece_model.proto.
 
 Source: Kudo and Richardson 2018, arXiv:1808.06226; Kudo 2018, arXiv:1804.10959 (unigram).
 """
@@ -31,30 +31,30 @@ from .spelling import parts
 from .tokenizer import ImportedTokenizer
 
 MOST_BYTES = 256 * 2**20
-"""Larger files are refused: the largest known has 5 MB."""
+"""Maximum file size; the largest known file has 5 MB."""
 KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class Model(NamedTuple):
-    """What a SentencePiece model says."""
+    """Contents of a SentencePiece model."""
 
     pieces: list[Piece]
     kind: str
     """One of KINDS."""
     prefix: bool = True
-    """A space is put before the text."""
+    """Whether a space is put before the text."""
     squeezed: bool = True
-    """Spaces at the ends are left out, and runs of them are one."""
+    """Whether spaces at the ends are removed and runs of them collapsed."""
     charsmap: bytes = b""
     bos: int = 1
-    """Ids of special tokens; -1 where there is none."""
+    """Ids of special tokens; -1 if there is none."""
     eos: int = 2
     pad: int = -1
 
 
 class Wire:
-    """A message, read from its first byte to its last; ValueError where it ends too early."""
+    """Reads a message from front to back; ValueError if it ends too early."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.place = data, 0
@@ -67,7 +67,7 @@ class Wire:
         return self.data[self.place - size : self.place]
 
     def varint(self) -> int:
-        """A number of seven bits a byte, low ones first."""
+        """A variable-length integer: seven bits per byte, low ones first."""
         value = 0
         for count in range(10):
             byte = self.take(1)[0]
@@ -98,7 +98,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
-    """The last of each field of a message that `kinds` names; ValueError for another type."""
+    """The last value of each field that `kinds` names; ValueError for another type."""
     if isinstance(data, int):
         raise ValueError("a number where a message was expected")
     found: dict[int, Any] = {}
@@ -118,7 +118,7 @@ def message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
 
 
 def parse(data: bytes) -> Model:
-    """Read a .model; ValueError says what is wrong with it."""
+    """Read a .model; ValueError if it is invalid."""
     pieces, trainer, normaliser = list[Piece](), dict[int, Any](), dict[int, Any]()
     for number, value in fields(data):
         if number == 1:
@@ -145,7 +145,7 @@ def parse(data: bytes) -> Model:
 
 
 def open_model(path: Path) -> Model:
-    """Open a .model file; ArtifactError if it cannot be read, DataError if it is none."""
+    """Open a .model file; ArtifactError if it cannot be read, DataError if it is invalid."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ArtifactError(f"{path} has over {MOST_BYTES} bytes: no SentencePiece model.")
@@ -154,17 +154,17 @@ def open_model(path: Path) -> Model:
         raise ArtifactError(f"Cannot read {path}: {error.strerror}.") from None
     except ValueError as error:
         raise ArtifactError(
-            f"{path} is no whole SentencePiece model ({error}); get it again."
+            f"{path} is no complete SentencePiece model ({error}); download it again."
         ) from None
 
 
 def protected(model: Model) -> list[str]:
-    """The user-defined pieces: matched in the text before anything is joined."""
+    """The user-defined pieces, which are matched before any merging."""
     return [piece.text for piece in model.pieces if piece.kind == USER_DEFINED]
 
 
 def normaliser_of(model: Model) -> Normaliser | None:
-    """What changes texts of this model; None if it only marks spaces, which `tokenizers` does."""
+    """The model's normaliser; None if it only marks spaces, which `tokenizers` does."""
     if not model.charsmap and not model.squeezed:
         return None
     return Normaliser(
@@ -176,18 +176,18 @@ def of_model(
     model: Model, before: Sequence[int] = (), after: Sequence[int] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> ImportedTokenizer:  # fmt: skip
-    """The tokenizer of a model; `before` and `after` are ids put around a text."""
+    """The tokenizer of a model; `before` and `after` are ids around a text."""
     made, normaliser = content_of(model, before, after), normaliser_of(model)
     cutter = cutter_of(model.pieces) if model.kind == "bpe" else None
-    # `tokenizers` would put the space after user-defined pieces too.
+    # `tokenizers` would also put the space after user-defined pieces.
     lead = " " if model.prefix and protected(model) and normaliser is None else ""
     return ImportedTokenizer(made, settings, cutter, lead=lead, normaliser=normaliser)
 
 
 def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
-    """Open a .model file; ArtifactError if it is none.
+    """Open a .model file; ArtifactError if it is invalid.
 
-    Around a text stands what the settings say; without settings bos, as Llama has it.
+    The settings determine the ids around a text; without settings it is bos, as in Llama.
     """
     model = open_model(path)
     ids = {"bos": model.bos, "eos": model.eos, "pad": model.pad}
@@ -204,9 +204,9 @@ def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) ->
 
 
 def content_of(model: Model, before: Sequence[int] = (), after: Sequence[int] = ()) -> Content:
-    """The model as a tokenizer.json; `before` and `after` are ids put around a text.
+    """The model as a tokenizer.json; `before` and `after` are ids around a text.
 
-    Raises DataError for words or characters, pieces given twice, or no piece for the unknown.
+    Raises DataError for word or character models, duplicate pieces, or a missing unknown piece.
     """
     if model.kind not in ("bpe", "unigram"):
         raise DataError(f"A SentencePiece model of kind {model.kind}; expected bpe or unigram.")

@@ -1,10 +1,10 @@
-"""Which bytes is a token? What `tokenizers` does not tell: it decodes to text, and repairs it.
+"""The exact bytes of each token, which `tokenizers` does not report: it decodes to repaired text.
 
     byte-level      Ġnaà  -> 20 6e 61 c3         a character for every byte (GPT-2, Llama 3, Qwen)
     byte fallback   ▁na   -> 20 6e 61            a mark for the space, <0xC3> for single bytes
     WordPiece       ##ive -> none of its own     words lose the white space between them
 
-Works on the value of a tokenizer.json; knows nothing of encoding.
+Works on the value of a tokenizer.json.
 """
 
 import re
@@ -19,7 +19,7 @@ SPACE = "\u2581"
 """SentencePiece's mark for a space."""
 BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 HARMLESS = ("Replace", "Prepend", "ByteLevel")
-"""Normalisers that decoding undoes."""
+"""Normalisers that decoding reverses."""
 
 
 class Spelling(NamedTuple):
@@ -27,7 +27,7 @@ class Spelling(NamedTuple):
 
     bytes_of: dict[int, bytes]
     drops_space: bool
-    """Whether encoding puts one space before a text, which decoding takes away again."""
+    """Whether encoding puts a space before a text that decoding removes."""
 
 
 def parts(content: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
@@ -51,10 +51,10 @@ def parts(content: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
 def spelling(
     content: Mapping[str, Any], tokens: Mapping[int, str], added: Mapping[int, str]
 ) -> Spelling | None:
-    """Bytes of each token, or None where a token has none of its own.
+    """Bytes of each token, or None if a token has no bytes of its own.
 
-    `tokens` are the model's by id, `added` those that are matched as they are. Of the latter only
-    a special one may hold SentencePiece's mark and mean it.
+    `tokens` are the model's by id, `added` the added ones. Of the latter only a special one may
+    contain SentencePiece's mark literally.
     """
     decoders = list(parts(content, "decoder"))
     kinds = {step["type"] for step in decoders}
@@ -74,7 +74,7 @@ def spelling(
 
 
 def level(text: str, known: Mapping[str, int]) -> bytes:
-    """Bytes of a byte-level token; characters that stand for no byte are themselves."""
+    """Bytes of a byte-level token; characters that represent no byte represent themselves."""
     try:
         return bytes(known[character] for character in text)
     except KeyError:
@@ -93,7 +93,7 @@ def unmarked(text: str, is_fallback: bool) -> bytes:
 
 
 def drops_space(decoder: Mapping[str, Any]) -> bool:
-    """Whether a step of decoding takes one space from the beginning of the text."""
+    """Whether a decoding step removes one space from the beginning of the text."""
     if decoder["type"] == "Metaspace":
         scheme = "always" if decoder.get("add_prefix_space", True) else "never"
         return decoder.get("prepend_scheme", scheme) != "never"
@@ -101,7 +101,7 @@ def drops_space(decoder: Mapping[str, Any]) -> bool:
 
 
 def loss(content: Mapping[str, Any], spelt: Spelling | None) -> Reason | None:
-    """Why some texts do not come back byte for byte, None if every text does.
+    """Why some texts are not restored byte for byte; None if every text is.
 
     >>> loss({"normalizer": {"type": "NFC"}}, Spelling({}, False)).code
     'normalised'

@@ -1,6 +1,6 @@
-"""Mistral's tekken.json: byte sequences with ranks, joined as tiktoken joins them.
+"""Mistral's tekken.json: byte sequences with ranks, merged like in tiktoken.
 
-Ranks are scores, so pieces.py has their merges. Special tokens have the first ids.
+Ranks serve as scores, so pieces.py computes the merges. Special tokens have the first ids.
 """
 
 import base64
@@ -21,11 +21,11 @@ SPECIAL = (
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]",
     "[IMG_END]",
 )  # fmt: skip
-"""Names of special tokens in files that do not give them (mistral-common)."""
+"""Names of special tokens for files without them (mistral-common)."""
 
 
 def open_tekken(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
-    """Open a tekken.json; ArtifactError if it is none."""
+    """Open a tekken.json; ArtifactError if it is invalid."""
     try:
         return of_tekken(read_object(path), settings)
     except (ValueError, LookupError, TypeError, AttributeError, DataError) as error:

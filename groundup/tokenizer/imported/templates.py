@@ -1,16 +1,16 @@
-"""Chat templates of others: text, ids and loss mask, as chat.py gives them for ours.
+"""Foreign chat templates: text, ids and loss mask, like chat.py for groundup's own.
 
-A template is a program in jinja's language; it runs in the sandbox, with what transformers gives
-it. Its ids are transformers' ids, with one difference: special tokens are those that the template
-puts in. One that somebody typed in a message is plain text and ends nothing.
+A template is a jinja program; it runs in the sandbox with the functions that transformers provides.
+The ids equal transformers', with one exception: only the template's special tokens are special. One
+typed in a message is plain text and ends nothing.
 
-The mask follows chat.py's rule: what a model has to write is trained, an assistant's words and the
-stop token after them. To find them the conversation is rendered once more with marks around every
-answer; if the marks change anything else, or do not come out again (Qwen 3 takes the thinking out
-of earlier answers), the template allows no mask for that conversation and says so. What a template
-puts between the prompt and the words is the model's to write too: Llama 2's space, Qwen 3's empty
-thinking before a last answer. `check_prompts` tells whether the ids of the prompts that a model is
-served with stand before the trained ones.
+The mask follows chat.py: what a model has to generate is trained, that is, the assistant's words
+and the following stop token. To locate them the conversation is rendered a second time with markers
+around every answer. If the markers change anything else or are not reproduced (Qwen 3 removes the
+thinking from earlier answers), the conversation has no mask and an error says so. Text that the
+template inserts between prompt and answer is generated, too: Llama 2's space, Qwen 3's empty
+thinking before a last answer. `check_prompts` verifies that the prompt ids used in serving precede
+the trained ones.
 """
 
 import json
@@ -34,25 +34,25 @@ from .tokenizer import ImportedTokenizer, named
 
 
 class Generation(Extension):
-    """`{% generation %}` … `{% endgeneration %}`, transformers' tag: its body, as it is."""
+    """transformers' tag `{% generation %}` … `{% endgeneration %}`: renders its body unchanged."""
 
     tags = {"generation"}
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
-        """The statements in between."""
+        """The statements inside the tag."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class Marks(NamedTuple):
-    """What stands before and after an answer in the second rendering."""
+    """Markers before and after an answer in the second rendering."""
 
     start: str
     end: str
 
 
 class Span(NamedTuple):
-    """An answer with its stop token in the rendered text, in characters."""
+    """Character range of an answer with its stop token in the rendered text."""
 
     start: int
     end: int
@@ -63,9 +63,9 @@ class Refused(Exception):
 
 
 class ChatTemplate:
-    """A template with the tokenizer that it belongs to.
+    """A chat template together with its tokenizer.
 
-    Raises ConfigError if the template is no template.
+    Raises ConfigError if the template is invalid.
     """
 
     def __init__(self, source: str, tokenizer: ImportedTokenizer) -> None:
@@ -102,9 +102,9 @@ class ChatTemplate:
         add_generation_prompt: bool = False,
         variables: Mapping[str, Any] | None = None,
     ) -> str:
-        """The conversation as text; `variables` are the template's own, such as enable_thinking.
+        """Render as text; `variables` are the template's own, such as enable_thinking.
 
-        Raises DataError for an empty conversation, an unknown role, or what the template refuses.
+        Raises DataError for an empty conversation, an unknown role, or a template's own refusal.
         """
         check(conversation)
         given = {"tools": None, "documents": None} | self.variables | dict(variables or {})
@@ -124,7 +124,7 @@ class ChatTemplate:
         add_generation_prompt: bool = False,
         variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """Ids of the conversation, typed special tokens as plain text."""
+        """Ids of the conversation; typed special tokens are plain text."""
         safe = self.guard(conversation)
         text = self.text(
             safe.conversation, add_generation_prompt=add_generation_prompt, variables=variables
@@ -140,8 +140,8 @@ class ChatTemplate:
     ) -> Rendered:
         """Text, ids and mask of a conversation.
 
-        A token that begins before an answer and ends in it is not trained. Raises ConfigError if
-        the template does not let the answers be found, or puts no special token after them.
+        A token that straddles the beginning of an answer is not trained. Raises ConfigError if the
+        answers cannot be located, or if no special token follows them.
         """
         safe = self.guard(conversation)
 
@@ -150,21 +150,21 @@ class ChatTemplate:
                 turns, add_generation_prompt=add_generation_prompt, variables=variables
             )
 
-        plain = show(safe.conversation)
+        unmarked = show(safe.conversation)
         marks = [Marks(secrets.token_hex(16), secrets.token_hex(16)) for _ in conversation]
         spans: list[Span] = []
         turns = zip(marks, conversation, strict=True)
-        if wanted := [pair for pair, (role, _) in turns if role == "assistant"]:
+        if trained := [pair for pair, (role, _) in turns if role == "assistant"]:
             tries = (show(mark(safe.conversation, marks, inside)) for inside in (False, True))
-            marked = next((text for text in tries if is_marked(text, plain, wanted)), None)
+            marked = next((text for text in tries if is_marked(text, unmarked, trained)), None)
             if marked is None:
                 raise ConfigError(UNMARKED)
             spans = list(self.spans(self.hidden(marked, safe.typed), marks, safe, variables))
-        found = self.tokenizer.placed(self.hidden(plain, safe.typed))
-        return Rendered(spelt(plain, safe.typed), found.ids, own(found.places, spans))
+        found = self.tokenizer.placed(self.hidden(unmarked, safe.typed))
+        return Rendered(spelt(unmarked, safe.typed), found.ids, own(found.places, spans))
 
     def guard(self, conversation: Conversation) -> "Guarded":
-        """The conversation with typed special tokens replaced by words that mean nothing."""
+        """The conversation with typed special tokens replaced by placeholders."""
         typed: dict[str, str] = {}
 
         def word(found: "re.Match[str]") -> str:
@@ -179,7 +179,7 @@ class ChatTemplate:
         return Guarded(tuple(turns), typed)
 
     def hidden(self, text: str, typed: Mapping[str, str]) -> str:
-        """Rendered text whose special tokens have their hidden names, and typed ones their own."""
+        """Replace the template's special tokens by their hidden names and restore typed ones."""
         return spelt(self.tokenizer.with_hidden(text), typed)
 
     def spans(
@@ -189,7 +189,7 @@ class ChatTemplate:
         safe: "Guarded",
         variables: Mapping[str, Any] | None,
     ) -> Iterator[Span]:
-        """Where each answer and its stop token lie in the text without marks."""
+        """Ranges of each answer and its stop token in the text without markers."""
         special = re.compile("|".join(self.tokenizer.hidden.values()) or r"(?!)")
         stop = re.compile(rf"\s*(?:{special.pattern})")
         plain = without(marked, marks)
@@ -213,9 +213,9 @@ class ChatTemplate:
     def prompt(
         self, safe: "Guarded", place: int, variables: Mapping[str, Any] | None = None
     ) -> str | None:
-        """What a model is given to write the message at a place, special tokens hidden.
+        """The prompt for the message at `place`, with hidden special tokens.
 
-        None if nothing stands before it, or the template refuses what does.
+        None if nothing precedes it, or the template refuses what does.
         """
         before = safe.conversation[:place]
         try:
@@ -225,9 +225,9 @@ class ChatTemplate:
         return self.hidden(shown, safe.typed)
 
     def check_prompts(self, conversation: Conversation, rendered: Rendered) -> None:
-        """Raise ConfigError unless each trained answer follows the very ids it is asked with.
+        """Raise ConfigError unless each trained answer follows the prompt ids of serving.
 
-        Otherwise a tuned model would be served other ids than those that it was tuned on.
+        Otherwise a fine-tuned model would be served with other ids than it was tuned on.
         """
         safe = self.guard(conversation)
         for place, (role, _) in enumerate(conversation):
@@ -262,14 +262,14 @@ PLAIN = (
     "{%- endfor -%}\n"
     "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}\n"
 )
-"""Turns in plain words, ended by the model's own end of a text: any vocabulary can say it."""
+"""Plain-text turns ended by the model's own end-of-text token: works with any vocabulary."""
 
 
 def template_of(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
-    """The chat template of a model's directory where it is another than ours; None for ours.
+    """The chat template of a model directory if it differs from groundup's; otherwise None.
 
-    None too where there is none. Raises ArtifactError if our tokenizer stands beside another's
-    template, which it does not render.
+    Also None if there is no template. Raises ArtifactError if groundup's tokenizer stands next to a
+    foreign template, which it cannot render.
     """
     if isinstance(tokenizer, ImportedTokenizer):
         if not tokenizer.settings.get("chat_template"):
@@ -280,31 +280,31 @@ def template_of(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     if path.is_file() and path.read_text("utf-8") != TEMPLATE:
         raise ArtifactError(
             f"{path} is not the chat format that groundup renders, so its model would read turns "
-            "that it was never tuned on; tune it with groundup, or put its template back."
+            "that it was never tuned on; tune it with groundup, or restore its template."
         )
     return None
 
 
 class Guarded(NamedTuple):
-    """A conversation without special tokens in its messages, and what they were."""
+    """A conversation without special tokens in its messages, and the replaced ones."""
 
     conversation: Conversation
     typed: dict[str, str]
 
 
 def check(conversation: Conversation) -> None:
-    """Raise DataError if there is nothing to render, or a role that messages cannot have."""
+    """Raise DataError for an empty conversation or an invalid role."""
     if not conversation:
-        raise DataError("A conversation needs at least one message and came empty.")
-    for place, message in enumerate(conversation):
+        raise DataError("A conversation needs at least one message; this one is empty.")
+    for index, message in enumerate(conversation):
         if message.role not in ROLES:
             raise DataError(
-                f"Message {place} has the role {message.role!r}; expected {', '.join(ROLES)}."
+                f"Message {index} has the role {message.role!r}; expected {', '.join(ROLES)}."
             )
 
 
 def mark(conversation: Conversation, marks: Sequence[Marks], inside: bool) -> Conversation:
-    """The conversation with marks around answers, or inside the white space at their ends."""
+    """The conversation with markers around answers, or inside the white space at their ends."""
     turns: list[Message] = []
     for (role, content), (start, end) in zip(conversation, marks, strict=True):
         words = content.strip() if inside else content
@@ -316,28 +316,28 @@ def mark(conversation: Conversation, marks: Sequence[Marks], inside: bool) -> Co
 
 
 def is_marked(text: str, plain: str, marks: Sequence[Marks]) -> bool:
-    """Whether a text is the plain one with each mark in it once, and in order."""
+    """Whether a text is the plain one with each marker once and in order."""
     places = [text.find(each) for pair in marks for each in pair]
     is_ordered = places == sorted(set(places)) and -1 not in places
     return is_ordered and without(text, marks) == plain
 
 
 def without(text: str, marks: Sequence[Marks]) -> str:
-    """The text with its marks taken out."""
+    """The text without its markers."""
     for start, end in marks:
         text = text.replace(start, "").replace(end, "")
     return text
 
 
 def spelt(text: str, typed: Mapping[str, str]) -> str:
-    """The text with typed special tokens as they were typed."""
+    """The text with typed special tokens restored."""
     for word, name in typed.items():
         text = text.replace(word, name)
     return text
 
 
 def own(places: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
-    """Whether each token lies in one of the spans, which are in order.
+    """Whether each token lies in one of the ordered spans.
 
     >>> own([(0, 2), (2, 4), (4, 6)], [Span(1, 4)])
     [False, True, False]
@@ -351,15 +351,15 @@ def own(places: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """A value as JSON, letters as they are: transformers' `tojson`."""
+    """JSON with unescaped letters: transformers' `tojson`."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def refuse(message: str) -> str:
-    """What templates call to refuse a conversation."""
+    """The `raise_exception` of templates."""
     raise Refused(message)
 
 
 def now(form: str) -> str:
-    """Today by a form of strftime; templates that ask for it render differently every day."""
+    """Today's date by a strftime format; such templates render differently every day."""
     return datetime.now().strftime(form)

@@ -1,13 +1,13 @@
-"""Somebody else's tokenizer behind our contract: ids by `tokenizers`, the rest ours.
+"""An imported tokenizer behind the Tokenizer protocol: ids by `tokenizers`, bytes and offsets here.
 
-`tokenizers` matches special tokens in any text. Here each has, inside the library, a random name
-that no text spells, so a `<eos>` that somebody types is plain text, and borders are ids that a
-renderer puts in (chat.py does). Tokens that the file adds without calling them special, such as
-Qwen's `<think>` or Gemma's runs of line ends, do arise from text, as they do everywhere.
+`tokenizers` matches special tokens in any text. Here each has a random internal name that no text
+contains, so a typed `<eos>` is plain text, and delimiters are ids inserted by a renderer (as in
+chat.py). Tokens that the file adds without calling them special, such as Qwen's `<think>` or
+Gemma's runs of line breaks, do result from text, as everywhere.
 
-Bytes come from spelling.py. Where the ids spell the text, offsets are sums of their lengths;
-where a text is changed on the way in (NFC, lower case) they are the places of the characters that
-a token came from: in order, inside the text, never overlapping, and only then with gaps.
+Bytes come from spelling.py. Where the ids spell the text, offsets are cumulative lengths. Where a
+text is normalised (NFC, lower case) they are the positions of each token's characters: ordered,
+inside the text, never overlapping, possibly with gaps.
 """
 
 import json
@@ -32,7 +32,7 @@ from .pieces import Cutter
 from .spelling import Spelling, loss, parts, spelling
 
 MOST_IDS = 2**24
-"""More ids than this are refused: the largest vocabulary known has 2**18."""
+"""Maximum number of ids: the largest known vocabulary has 2**18."""
 ROLES = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
 
 
@@ -52,14 +52,14 @@ class Frame(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Ids and the ranges of characters that they came from."""
+    """Ids and their character ranges."""
 
     ids: list[int]
     places: list[tuple[int, int]]
 
 
 class ImportedTokenizer:
-    """A tokenizer.json, or what another format says as one; fulfils the Tokenizer contract.
+    """A tokenizer.json, or another format converted to one; implements the Tokenizer protocol.
 
     content   value of tokenizer.json
     settings  value of tokenizer_config.json: names of special tokens, chat template
@@ -67,7 +67,7 @@ class ImportedTokenizer:
     lead      put before every text that is not empty, and taken away again by the decoder
     normaliser  changes texts instead of the content's own, which others read
 
-    Raises DataError if the content is no tokenizer.
+    Raises DataError if the content is invalid.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class ImportedTokenizer:
 
     @cached_property
     def names(self) -> dict[int, str]:
-        """Text of every id as the file has it."""
+        """Text of every id as in the file."""
         return self.tokens | self.added
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids, added and special tokens included: the highest id and one."""
+        """Number of ids, added and special tokens included: the highest id plus one."""
         return self._vocab_size
 
     @cached_property
@@ -122,12 +122,12 @@ class ImportedTokenizer:
 
     @property
     def text_size(self) -> int:
-        """The highest id that text can give, and one: special tokens are put in by templates."""
+        """The highest id that text can produce, plus one; templates insert special tokens."""
         return max(self.names.keys() - set(self.special_ids.values()), default=-1) + 1
 
     @property
     def digest(self) -> str:
-        """sha256 hex of everything that decides the ids; equal digests give equal ids."""
+        """sha256 hex of everything that determines the ids."""
         return self._digest
 
     @cached_property
@@ -139,17 +139,17 @@ class ImportedTokenizer:
 
     @cached_property
     def lossy(self) -> Reason | None:
-        """Why some texts do not come back byte for byte; None if every text does."""
+        """Why some texts are not restored byte for byte; None if every text is."""
         return loss(self.content, self.spelling)
 
     @cached_property
     def frame(self) -> Frame:
-        """What the file puts around a text, which `encode` does not."""
+        """Ids that the file puts around a text; `encode` does not add them."""
         return frame_of(self.content, self.settings, self.role_ids)
 
     @cached_property
     def role_ids(self) -> dict[str, int]:
-        """Ids by role, of the roles that there are: bos, eos, pad, unk, cls, sep, mask.
+        """Ids by role: bos, eos, pad, unk, cls, sep, mask, where defined.
 
         >>> from groundup.tokenizer.imported.vocabulary import word_pieces
         >>> word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]).role_ids["mask"]
@@ -160,14 +160,14 @@ class ImportedTokenizer:
         return {role: ids[name] for role, name in names.items() if name in ids}
 
     def special_id(self, name: str) -> int:
-        """Id of a special token; ConfigError lists those there are."""
+        """Id of a special token; ConfigError lists the existing ones."""
         if name not in self.special_ids:
             some = ", ".join(list(self.special_ids)[:20]) or "none"
             raise ConfigError(f"The tokenizer has no special token {name!r}; it has {some}.")
         return self.special_ids[name]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; special tokens spelt in it are plain text, nothing is put around it.
+        """Ids of a text without anything around it; special tokens written in it are plain text.
 
         A lone surrogate counts as U+FFFD.
         """
@@ -185,7 +185,7 @@ class ImportedTokenizer:
         return ids
 
     def encoding(self, text: str) -> tokenizers.Encoding:
-        """What the library makes of a text."""
+        """The library's encoding of a text."""
         with panics_refused():
             return self.library_for(text).encode(text, add_special_tokens=False)
 
@@ -195,12 +195,12 @@ class ImportedTokenizer:
 
     @cached_property
     def spelt(self) -> "re.Pattern[str]":
-        """Finds special tokens spelt in a text, the longest first."""
+        """Pattern of special tokens written in a text, longest first."""
         names = sorted(self.special_ids, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
     def read(self, text: str) -> list[int]:
-        """Ids of a text in which special tokens that are spelt are those tokens: a rendered chat.
+        """Ids of a rendered chat: special tokens written in the text are those tokens.
 
         >>> from groundup.tokenizer.imported.vocabulary import word_pieces
         >>> word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]).read("[CLS] cat")
@@ -209,23 +209,23 @@ class ImportedTokenizer:
         return self.placed(self.with_hidden(well_formed(text))).ids
 
     def with_hidden(self, text: str) -> str:
-        """The text with the hidden names of the special tokens that are spelt in it."""
+        """The text with special tokens replaced by their internal names."""
         return self.spelt.sub(lambda found: self.hidden[found[0]], text)
 
     def library_for(self, text: str) -> tokenizers.Tokenizer:
-        """What encodes a text: the library as it is, or with our cutter in it."""
+        """The library tokenizer for a text, with `Cutter` if it is needed."""
         if self.cutter is None or self._careful is None or not self.cutter.is_needed(text):
             return self._library
         return self._careful
 
     def changed(self, text: str) -> str:
-        """The text as the library gets it, without special tokens in it."""
+        """The normalised text for the library; the text has no special tokens."""
         if self.normaliser is not None:
             return self.normaliser.changed(text)
         return self.lead + text if text else text
 
     def encode_exactly(self, text: str) -> list[int] | Reason:
-        """Ids of a text that spell it byte for byte, or the reason why there are none."""
+        """Ids that spell a text byte for byte, or the reason why there are none."""
         text = well_formed(text)
         ids = self.encode(text)
         if self.decode_bytes(ids) == text.encode():
@@ -233,9 +233,9 @@ class ImportedTokenizer:
         return self.lossy or Reason("changed", "The tokenizer changes this text.")
 
     def placed(self, text: str) -> Placed:
-        """Ids of a text in which special tokens stand by their hidden names, and their places.
+        """Ids and character ranges of a text with internal names of special tokens.
 
-        Places are ranges of characters of that text.
+        Ranges refer to that text.
         """
         if self.normaliser is not None:
             return self.aligned(text, self.normaliser)
@@ -245,7 +245,7 @@ class ImportedTokenizer:
         return Placed(found.ids, places)
 
     def aligned(self, text: str, normaliser: Normaliser) -> Placed:
-        """The same where we normalise: each stretch between special tokens by itself."""
+        """The same with our normaliser: each span between special tokens separately."""
         shown, places, place = "", list[tuple[int, int]](), 0
         for number, part in enumerate(self._borders.split(text)):
             if number % 2:
@@ -262,23 +262,23 @@ class ImportedTokenizer:
 
     @cached_property
     def _borders(self) -> "re.Pattern[str]":
-        """Finds the hidden names of special tokens."""
+        """Pattern of the internal names of special tokens."""
         return re.compile("(" + ("|".join(self.hidden.values()) or r"(?!)") + ")")
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of the ids, special tokens spelt out; bytes that are not UTF-8 become U+FFFD."""
+        """Text of the ids, special tokens included; bytes that are not UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Bytes of the ids; DataError names an id that is not in the vocabulary.
 
-        Tokens without bytes of their own are put together as their file says.
+        Tokens without bytes of their own are decoded as the file specifies.
         """
         ids = [int(id) for id in ids]
         wrong = next((id for id in ids if id not in self.names), None)
         if wrong is not None:
             raise DataError(
-                f"id {wrong} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}; "
+                f"id {wrong} is not in the vocabulary (0 to {self.vocab_size - 1}); "
                 "were these ids made by another tokenizer?"
             )
         if self.spelling is None:
@@ -298,7 +298,7 @@ class ImportedTokenizer:
 
 
 def by_lengths(spelt: Spelling, ids: Sequence[int], size: int) -> list[tuple[int, int]]:
-    """Ranges of tokens whose bytes are a text of `size` bytes, less a space put before it."""
+    """Byte ranges of tokens that spell a text of `size` bytes, without a prepended space."""
     lengths = [len(spelt.bytes_of[id]) for id in ids]
     if lengths:
         lengths[0] -= sum(lengths) - size
@@ -306,7 +306,7 @@ def by_lengths(spelt: Spelling, ids: Sequence[int], size: int) -> list[tuple[int
 
 
 def by_characters(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Byte ranges of ranges of characters, made to be in order and not to overlap.
+    """Byte ranges of character ranges, made ordered and disjoint.
 
     >>> by_characters("aé b", [(0, 2), (1, 2), (3, 4)])
     [(0, 3), (3, 3), (4, 5)]
@@ -321,9 +321,9 @@ def by_characters(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[in
 
 
 def with_specials(content: Content, settings: Mapping[str, Any]) -> Content:
-    """The content, with the tokens that the settings name as special ones, as transformers has it.
+    """The content with the special tokens that the settings name, as in transformers.
 
-    Random dropping of merges is for training: it is switched off.
+    BPE dropout is for training and switched off.
     """
     wanted = {named(settings.get(f"{role}_token")) for role in ROLES}
     for key in ("additional_special_tokens", "extra_special_tokens"):
@@ -348,13 +348,13 @@ def with_specials(content: Content, settings: Mapping[str, Any]) -> Content:
 
 
 def named(value: Any) -> str | None:
-    """The text of a token in tokenizer_config.json, where it is a text or an object."""
+    """The text of a token in tokenizer_config.json, which is a string or an object."""
     text = value.get("content") if isinstance(value, dict) else value
     return text if isinstance(text, str) else None
 
 
 def tokens_of(model: Content) -> dict[int, str]:
-    """Token of each id of a model; ValueError for ids given twice or out of bounds."""
+    """Token of each id of a model; ValueError for duplicate or out-of-range ids."""
     vocab = model["vocab"]
     if isinstance(vocab, list):
         return {id: text for id, (text, _) in enumerate(vocab)}
@@ -367,7 +367,7 @@ def tokens_of(model: Content) -> dict[int, str]:
 
 
 def hide(content: Content, hidden: Mapping[str, str]) -> Content:
-    """The content with other names for special tokens, and without what is no part of encoding."""
+    """The content with internal names of special tokens, without steps irrelevant to ids."""
     model, without = dict(content["model"]), ("truncation", "padding", "post_processor")
     if isinstance(model["vocab"], list):
         model["vocab"] = [[hidden.get(text, text), score] for text, score in model["vocab"]]
@@ -387,9 +387,9 @@ def hide(content: Content, hidden: Mapping[str, str]) -> Content:
 
 @contextmanager
 def panics_refused() -> Iterator[None]:
-    """Context in which the library's panic, a BaseException, is a DataError.
+    """Context that converts the library's panic, a BaseException, into a DataError.
 
-    It panics where a pattern of tokenizer.json takes too many steps.
+    It panics if a pattern of tokenizer.json takes too many steps.
     """
     try:
         yield
@@ -397,16 +397,16 @@ def panics_refused() -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise DataError(
-            f"The tokenizer cannot cut a text: {str(error)[:200]}; a pattern of its tokenizer.json "
-            "does not fit texts such as this one."
+            f"The tokenizer cannot split a text: {str(error)[:200]}; a pattern of its "
+            "tokenizer.json does not fit such texts."
         ) from None
 
 
 def library(content: Content) -> tokenizers.Tokenizer:
-    """The tokenizer of `tokenizers`; ValueError if the library refuses it or gives other ids.
+    """Build the `tokenizers` tokenizer; ValueError if the library refuses it or changes ids.
 
-    It also is if an added token is looked for in normalised texts, and is nothing when normalised:
-    it would be found everywhere, and the library then fails or takes all memory.
+    Also ValueError if an added token is matched in normalised text and normalises to nothing: it
+    would match everywhere, and the library would fail or exhaust memory.
     """
     try:
         made = tokenizers.Tokenizer.from_str(json.dumps(content))
@@ -430,7 +430,7 @@ def library(content: Content) -> tokenizers.Tokenizer:
 
 
 def careful(content: Content, hidden: Mapping[str, str], cutter: Cutter) -> tokenizers.Tokenizer:
-    """The library's tokenizer with our cutter before its model, which looks whole pieces up."""
+    """The library's tokenizer with `Cutter` before its model, which then only looks pieces up."""
     content = hide(content, hidden)
     if not cutter.run:
         content["model"] |= {"merges": [], "ignore_merges": True}
@@ -440,7 +440,7 @@ def careful(content: Content, hidden: Mapping[str, str], cutter: Cutter) -> toke
 
 
 def frame_of(content: Content, settings: Mapping[str, Any], roles: Mapping[str, int]) -> Frame:
-    """What stands around a text: the post-processor's, unless the settings say add_bos_token."""
+    """Ids around a text: from the post-processor, unless the settings say add_bos_token."""
     before, after = list[int](), list[int]()
     for step in parts(content, "post_processor"):
         if step["type"] == "TemplateProcessing":

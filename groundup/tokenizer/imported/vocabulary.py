@@ -1,7 +1,7 @@
-"""Vocabularies in plain files: WordPiece's vocab.txt, and vocab.json with merges.txt.
+"""Plain vocabulary files: WordPiece's vocab.txt, and vocab.json with merges.txt.
 
-GPT-2's pairs are of bytes. GPT-1's are of characters of words in lower case, cut as BERT cuts them,
-and the last piece of a word ends with a mark.
+GPT-2's merges are of bytes. GPT-1's are of characters of lower-case words, split like BERT's, with
+a mark at the end of a word's last piece.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from .content import added, bpe, byte_level, content, framed, read_object
 from .tokenizer import ImportedTokenizer, named
 
 BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
-"""Special tokens where the settings are silent."""
+"""Default special tokens."""
 PAIR_ROLES = ("bos_token", "eos_token", "unk_token")
 WORD_END = "</w>"
 LONGEST_WORD = 100
-"""Characters; a longer word is unknown."""
+"""Maximum characters of a word; longer ones are unknown."""
 
 
 def word_pieces(
     tokens: Sequence[str], settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
-    """WordPiece of a vocabulary: the longest token from the left, `##` inside words.
+    """WordPiece with a given vocabulary: the longest token from the left, `##` inside words.
 
     Settings are those of tokenizer_config.json: do_lower_case, strip_accents (as lower case),
     tokenize_chinese_chars, and the special tokens.
@@ -34,7 +34,7 @@ def word_pieces(
     >>> tokenizer.frame.around(tokenizer.encode("Unaffable")), tokenizer.lossy.code
     ([1, 3, 4, 5, 2], 'words')
 
-    Raises DataError without a token for unknown words, or with two of one text.
+    Raises DataError for a missing unknown token, or for duplicate tokens.
     """
     settings = {f"{role}_token": name for role, name in BERT.items()} | dict(settings or {})
     ids = {token: id for id, token in enumerate(tokens)}
@@ -67,7 +67,7 @@ def word_pieces(
 
 
 def open_word_pieces(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
-    """Open a vocab.txt, one token a line; ArtifactError if it is none."""
+    """Open a vocab.txt, one token per line; ArtifactError if it is invalid."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,7 +82,7 @@ def open_word_pieces(path: Path, settings: Mapping[str, Any] | None = None) -> I
 def open_pairs(
     vocab: Path, merges: Path, settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
-    """Open GPT-2's vocab.json and merges.txt, or GPT-1's; ArtifactError if they are none."""
+    """Open GPT-2's or GPT-1's vocab.json and merges.txt; ArtifactError if they are invalid."""
     try:
         ids = read_object(vocab)
         lines = regular(merges).read_text(encoding="utf-8").split("\n")
@@ -102,9 +102,9 @@ def open_pairs(
 def pairs_of_words(
     ids: Mapping[str, int], pairs: Sequence[Sequence[str]], settings: Mapping[str, Any] | None
 ) -> ImportedTokenizer:
-    """GPT-1's pairs, as transformers' OpenAIGPTTokenizer has them.
+    """GPT-1's merges, equivalent to transformers' OpenAIGPTTokenizer.
 
-    Raises DataError for pairs of bytes that end words so, as CLIP's, and without an unknown token.
+    Raises DataError for byte merges with end-of-word marks, such as CLIP's, or no unknown token.
     """
     settings = {"unk_token": "<unk>"} | dict(settings or {})
     unknown = str(named(settings["unk_token"]))

@@ -1,7 +1,7 @@
-"""Contracts: what a run is, what decides its bits, and how two runs differ.
+"""A run's identity, its determinism contract, and how two runs differ.
 
-Of what a checkpoint belongs to, some must be the same, or going on would be nonsense: the model,
-the tokenizer, the objective, the text. Some may change, and is told: rates, the batch, the machine.
+To resume a checkpoint, the model, tokenizer, objective and text must be the same. Everything else
+(learning rates, batch size, machine) may change, and the difference is logged.
 """
 
 import os
@@ -20,41 +20,41 @@ from ..optim.adamw import is_fused
 from ..parallel.mesh import Mesh
 
 DECIDES_BITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")
-"""Variables of the environment by which libraries choose their kernels."""
+"""Environment variables that select library kernels, and so affect results bit by bit."""
 MOST_TOLD = 3
 
 
 class Identity(NamedTuple):
-    """What a run is; what is left empty is not compared."""
+    """What identifies a run; empty fields are not compared."""
 
     model: Mapping[str, Any] = {}
-    """Configuration of the model."""
+    """Model configuration."""
     tokenizer: str = ""
-    """Id of the tokenizer."""
+    """Tokenizer id."""
     objective: str = ""
     shards: Mapping[str, str] = {}
     """Hash of each shard of training text, by name (`shard_hashes`)."""
     settings: Mapping[str, Any] = {}
-    """All else that decides the run: schedule, optimizer, loader. It may change, and is told."""
+    """Other settings (schedule, optimizer, loader); may change, and changes are logged."""
     parents: Mapping[str, Artifact] = {}
-    """What the run is made of, so that a model made of a checkpoint has the same lineage."""
+    """Input artifacts, so that a model exported from a checkpoint has the same lineage."""
 
     def plain(self, folder: Path) -> dict[str, Any]:
-        """As JSON; places of parents are told from the folder of checkpoints."""
+        """As JSON; paths of parents are relative to the checkpoint folder."""
         parents = [
-            {"name": name, "path": os.path.relpath(one.path.resolve(), folder.resolve()),
-             "id": one.id}
-            for name, one in self.parents.items()
+            {"name": name, "path": os.path.relpath(parent.path.resolve(), folder.resolve()),
+             "id": parent.id}
+            for name, parent in self.parents.items()
         ]  # fmt: skip
-        kept = {name: getattr(self, name) for name in MUST}
-        return kept | {"settings": self.settings, "parents": parents}
+        required = {name: getattr(self, name) for name in MUST}
+        return required | {"settings": self.settings, "parents": parents}
 
 
 MUST = ("model", "tokenizer", "objective", "shards")
 
 
 def shard_hashes(tokens: Artifact, split: str = "train") -> dict[str, str]:
-    """sha256 of a split's ids, or of each source of a mixture, as the manifests record them."""
+    """sha256 of a split's ids, or of each source of a mixture, from the manifests."""
     own = tokens.files.get(f"{split}.bin")
     if own is not None:
         return {split: own["sha256"]}
@@ -62,63 +62,63 @@ def shard_hashes(tokens: Artifact, split: str = "train") -> dict[str, str]:
         parent.name: tokens.open_parent(parent)
         for parent in tokens.parents
         if parent.name != "tokenizer"
-    }  # one that is not in its place is an error where its text is read
+    }  # a missing one raises where its text is read
     sources = {name: source for name, source in opened.items() if source is not None}
-    found = {name: source.files.get(f"{split}.bin") for name, source in sources.items()}
-    return {name: entry["sha256"] for name, entry in found.items() if entry is not None}
+    entries = {name: source.files.get(f"{split}.bin") for name, source in sources.items()}
+    return {name: entry["sha256"] for name, entry in entries.items() if entry is not None}
 
 
 def determinism(mesh: Mesh, processes: int) -> dict[str, Any]:
-    """What must be the same for the same bits: machine, versions, threads, kernels, mesh."""
-    found = {**device.fingerprint(), "threads": torch.get_num_threads()}
-    found |= {"groundup": __version__, "numpy": metadata.version("numpy")}
-    found["kernels"] = torch.backends.cpu.get_cpu_capability()
-    found["softmax"] = "native" if has_native("cpu", torch.float32) else "torch"
-    found["states"] = "native" if has_states() else "torch"
-    found["adamw"] = "fused" if is_fused() else "plain"
-    found["matmul"] = torch.get_float32_matmul_precision()
-    found["deterministic"] = torch.are_deterministic_algorithms_enabled()
-    found["environment"] = {name: os.environ[name] for name in DECIDES_BITS if name in os.environ}
+    """What must be equal for bit-equal results: machine, versions, threads, kernels, mesh."""
+    contract = {**device.fingerprint(), "threads": torch.get_num_threads()}
+    contract |= {"groundup": __version__, "numpy": metadata.version("numpy")}
+    contract["kernels"] = torch.backends.cpu.get_cpu_capability()
+    contract["softmax"] = "native" if has_native("cpu", torch.float32) else "torch"
+    contract["states"] = "native" if has_states() else "torch"
+    contract["adamw"] = "fused" if is_fused() else "plain"
+    contract["matmul"] = torch.get_float32_matmul_precision()
+    contract["deterministic"] = torch.are_deterministic_algorithms_enabled()
+    contract["environment"] = {n: os.environ[n] for n in DECIDES_BITS if n in os.environ}
     if torch.cuda.is_available():
-        found |= {"card": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+        contract |= {"card": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     sizes = {name: mesh.size(name) for name in mesh.dimensions}
-    return found | {"mesh": sizes, "processes": processes}
+    return contract | {"mesh": sizes, "processes": processes}
 
 
 def differences(old: Any, new: Any) -> Iterator[str]:
     """How a JSON value differs from another, by dotted names.
 
     >>> list(differences({"depth": 4, "a": {"b": 1}}, {"depth": 5, "a": {"b": 1, "c": 2}}))
-    ['a.c nothing there and 2 here', 'depth 4 there and 5 here']
+    ['a.c nothing -> 2', 'depth 4 -> 5']
     """
-    for name, there, here in differing(old, new):
-        yield f"{name} {short(there)} there and {short(here)} here".strip()
+    for name, before, now in differing(old, new):
+        yield f"{name} {short(before)} -> {short(now)}".strip()
 
 
 def short(value: Any) -> str:
-    """A value as a message tells it; hashes lose their tails."""
+    """A value for a message; hashes are truncated."""
     text = "nothing" if value is None else str(value)
     return text[:12] if len(text) == 64 and text.isalnum() else text[:60]
 
 
 def listed(found: list[str]) -> str:
-    """The first of some differences."""
+    """The first differences, and how many more there are."""
     more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
     return "; ".join(found[:MOST_TOLD]) + more
 
 
 def refuse(place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise ArtifactError naming both if a checkpoint belongs to another run."""
+    """Raise ArtifactError naming the difference if a checkpoint belongs to another run."""
     for name in MUST:
         found = list(differences(old.get(name), new.get(name)))
         if found and old.get(name) and new.get(name):
-            what = "learns from other text" if name == "shards" else f"is of another {name}"
+            what = "has other training text" if name == "shards" else f"is of another {name}"
             raise ArtifactError(
-                f"The checkpoint {place} {what}: {listed(found)}; go on with what it was made "
+                f"The checkpoint {place} {what}: {listed(found)}; resume with what it was made "
                 "with, or start this run in another folder."
             )
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What may change between two runs and did."""
+    """The settings that changed, of those that may change when resuming."""
     return list(differences(old.get("settings") or {}, new.get("settings") or {}))

@@ -1,8 +1,8 @@
-"""Pieces: which part of a whole tensor each process holds, who writes it, who needs it.
+"""Tensor shards: which part of a global tensor each process has, and who writes it.
 
-A piece is a box: where it begins in the whole tensor, and how large it is. A plain tensor is the
-box of all of it; a DTensor's share follows from its placements. What several processes hold alike
-is written once, by turns, large tensors cut into rows, so that all write about as much.
+A shard is a box of the global tensor: start and size along each dimension. A plain tensor is one
+box; a DTensor's shard follows from its placements. What several processes have replicated is
+written once, large tensors split along rows, so that all processes write about the same amount.
 """
 
 import math
@@ -16,22 +16,22 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from groundup.core import ShapeError
 
 CUT_BYTES = 2**20
-"""What is smaller is not cut: a piece has a cost of its own."""
+"""Smaller tensors are not split: each piece has an overhead."""
 
 
 class Box(NamedTuple):
-    """A part of a tensor."""
+    """A box of a tensor: start and size along each dimension."""
 
     starts: tuple[int, ...]
     sizes: tuple[int, ...]
 
     @property
     def count(self) -> int:
-        """Numbers in it."""
+        """Number of elements."""
         return math.prod(self.sizes)
 
     def within(self, other: "Box") -> tuple[slice, ...]:
-        """Its place in a box that holds it.
+        """Slices of this box relative to a box that contains it.
 
         >>> Box((4, 0), (2, 8)).within(Box((3, 0), (5, 8)))
         (slice(1, 3, None), slice(0, 8, None))
@@ -40,7 +40,7 @@ class Box(NamedTuple):
         return tuple(slice(start - zero, start - zero + size) for start, size, zero in ends)
 
     def overlap(self, other: "Box") -> "Box | None":
-        """What two boxes of one tensor have in common; None if nothing.
+        """The intersection with another box; None if empty.
 
         >>> Box((0,), (5,)).overlap(Box((3,), (5,)))
         Box(starts=(3,), sizes=(2,))
@@ -52,31 +52,31 @@ class Box(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A box of a named tensor of a part, such as the optimizer's."""
+    """A box of a named tensor of a checkpointed part, such as the optimizer's."""
 
     part: str
     name: str
     dtype: str
     shape: tuple[int, ...]
-    """Of the whole tensor."""
+    """Shape of the global tensor."""
     box: Box
     item_bytes: int
 
     @property
     def bytes(self) -> int:
-        """Its size."""
+        """Size in bytes."""
         return self.box.count * self.item_bytes
 
     @property
     def key(self) -> str:
-        """Its name in a file: the tensor's, and where it begins unless it is all of it."""
+        """Name in a file: the tensor's, with the start unless it is the complete tensor."""
         if self.box.sizes == self.shape:
             return self.name
         return f"{self.name}@{','.join(map(str, self.box.starts))}"
 
 
 class Held(NamedTuple):
-    """What a process holds of a tensor."""
+    """A process's shard of a tensor, with the global shape."""
 
     local: Tensor
     shape: tuple[int, ...]
@@ -84,17 +84,17 @@ class Held(NamedTuple):
 
 
 def held(tensor: Tensor) -> Held:
-    """This process's own share of a tensor, without copying.
+    """This process's shard of a tensor, without copying.
 
-    Raises ShapeError for sums that are not yet added up, which are no state.
+    Raises ShapeError for partial sums.
     """
     tensor, shape = tensor.detach(), tuple(tensor.shape)
     if not isinstance(tensor, DTensor):
         return Held(tensor, shape, Box((0,) * tensor.ndim, shape))
     if any(placement.is_partial() for placement in tensor.placements):
         raise ShapeError(
-            f"A tensor with placements {tensor.placements} holds parts of sums; add them up with "
-            "redistribute before saving it."
+            f"A tensor with placements {tensor.placements} holds partial sums; reduce them with "
+            "redistribute before saving."
         )
     local = tensor.to_local()
     sizes, starts = compute_local_shape_and_global_offset(
@@ -104,12 +104,12 @@ def held(tensor: Tensor) -> Held:
 
 
 def pieces_of(part: str, name: str, tensor: Tensor) -> Iterator[Piece]:
-    """The piece that this process holds; none if its share is empty."""
+    """This process's piece of a tensor; none if its shard is empty."""
     local, shape, box = held(tensor)
     if local.numel() and tuple(local.shape) != box.sizes:
         raise ShapeError(
-            f"{name} has a share of {tuple(local.shape)} where {box.sizes} is expected; its "
-            "placements do not say what it holds."
+            f"{name} has a local shard of shape {tuple(local.shape)}, but its placements imply "
+            f"{box.sizes}."
         )
     if local.numel() or not math.prod(shape):
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -117,9 +117,9 @@ def pieces_of(part: str, name: str, tensor: Tensor) -> Iterator[Piece]:
 
 
 def share_out(holding: Sequence[Iterable[Piece]]) -> list[list[Piece]]:
-    """What each process writes, given what each holds: every number once, the work even.
+    """What each process writes, given what each has: every element once, bytes balanced.
 
-    Raises ShapeError if processes differ about a tensor, or do not hold all of it between them.
+    Raises ShapeError if processes disagree about a tensor, or together do not cover it.
     """
     holders: dict[Piece, list[int]] = {}
     for process, pieces in enumerate(holding):
@@ -136,7 +136,7 @@ def share_out(holding: Sequence[Iterable[Piece]]) -> list[list[Piece]]:
 
 
 def cuts(piece: Piece, most: int) -> Iterator[Piece]:
-    """A piece in runs of its rows, none below `CUT_BYTES` and so many at most."""
+    """Split a piece along rows into at most `most` pieces of at least `CUT_BYTES`."""
     rows = piece.box.sizes[0] if piece.box.sizes else 1
     count = max(1, min(most, rows, piece.bytes // CUT_BYTES))
     if count == 1:
@@ -149,24 +149,23 @@ def cuts(piece: Piece, most: int) -> Iterator[Piece]:
 
 
 def check_whole(pieces: Iterable[Piece]) -> None:
-    """Raise unless the boxes of each tensor fill it and do not overlap.
+    """Raise ShapeError unless the boxes of each tensor cover it without overlap.
 
-    Shares form a grid, so the intervals of one dimension are equal or apart.
+    Shards form a grid, so the intervals of one dimension are equal or disjoint.
     """
     tensors: dict[tuple[str, str], list[Piece]] = {}
     for piece in pieces:
         tensors.setdefault((piece.part, piece.name), []).append(piece)
     for (part, name), found in tensors.items():
         if len({(piece.dtype, piece.shape) for piece in found}) > 1:
-            told = " and ".join(sorted({f"{piece.dtype} {piece.shape}" for piece in found}))
-            raise ShapeError(f"Processes hold {name} of {part!r} as {told}; expected one of them.")
-        apart = all(map(are_apart, zip(*(intervals(piece.box) for piece in found), strict=True)))
+            kinds = " and ".join(sorted({f"{piece.dtype} {piece.shape}" for piece in found}))
+            raise ShapeError(f"Processes have {name} of {part!r} as {kinds}; expected one of them.")
+        disjoint = all(map(are_apart, zip(*(intervals(piece.box) for piece in found), strict=True)))
         total = sum(piece.box.count for piece in found)
-        if not apart or total != math.prod(found[0].shape):
+        if not disjoint or total != math.prod(found[0].shape):
             raise ShapeError(
-                f"The processes' shares of {name} of {part!r} do not make up its "
-                f"{found[0].shape}: {total:,} numbers in {len(found)} pieces"
-                f"{'' if apart else ' that overlap'}."
+                f"The shards of {name} of {part!r} do not cover its shape {found[0].shape}: "
+                f"{total:,} elements in {len(found)} pieces{'' if disjoint else ' that overlap'}."
             )
 
 
@@ -176,6 +175,6 @@ def intervals(box: Box) -> list[tuple[int, int]]:
 
 
 def are_apart(found: Iterable[tuple[int, int]]) -> bool:
-    """Whether intervals that differ do not overlap."""
-    rows = sorted(set(found))
-    return all(before[1] <= after[0] for before, after in zip(rows, rows[1:], strict=False))
+    """Whether distinct intervals do not overlap."""
+    distinct = sorted(set(found))
+    return all(a[1] <= b[0] for a, b in zip(distinct, distinct[1:], strict=False))

@@ -1,7 +1,7 @@
-"""Processes: those that train together, as far as saving needs to know them.
+"""Communication between the training processes for saving: exchange of JSON values.
 
-Each tells the others plain JSON values; what comes back is the same on all. One instance serves one
-thread: messages of two threads through one group would meet each other.
+The results are the same on all processes. Use one instance per thread: the messages of two threads
+in one group would be mixed up.
 """
 
 import json
@@ -20,12 +20,12 @@ Result = TypeVar("Result")
 
 
 class Processes:
-    """This process and the others of its mesh, with a line of their own between them."""
+    """The processes of a mesh, with a process group of their own."""
 
     def __init__(self, mesh: Mesh, limit_seconds: float) -> None:
-        """Open the line; on a mesh all must call this at the same place of the program.
+        """Create the group; a collective call on a mesh.
 
-        limit_seconds  how long the others are waited for, who may still be writing
+        limit_seconds  timeout for the other processes, which may still be writing
         """
         self.limit = timedelta(seconds=limit_seconds)
         is_alone = mesh.grid is None
@@ -39,11 +39,11 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process speaks for all."""
+        """Whether this is rank 0."""
         return self.number == 0
 
     def agree(self, value: int) -> int:
-        """The largest of all processes' numbers."""
+        """The maximum over all processes."""
         if self.group is None:
             return value
         largest = torch.tensor([int(value)])
@@ -51,39 +51,39 @@ class Processes:
         return int(largest)
 
     def exchange(self, value: Any) -> list[Any]:
-        """Every process's JSON value, by number.
+        """All-gather a JSON value; by rank.
 
-        Raises ArtifactError naming those that did not answer within the limit, where that is known.
+        Raises ArtifactError if a process did not answer within the limit, naming it where known.
         """
         if self.group is None:
             return [value]
         try:
             distributed.monitored_barrier(self.group, self.limit, wait_all_ranks=True)
             return self._gathered(json.dumps(value).encode())
-        except RuntimeError as error:  # gloo's, of a peer that is gone or late
-            said = str(error).strip().splitlines()[0][:200]
+        except RuntimeError as error:  # gloo: a peer has died or is late
+            reason = str(error).strip().splitlines()[0][:200]
             raise ArtifactError(
                 f"Not all of the {self.count} processes answered within "
-                f"{self.limit.total_seconds():.0f} s ({said}); see which of them ended, and start "
-                "all again."
+                f"{self.limit.total_seconds():.0f} s ({reason}); check which ended, and restart "
+                "all of them."
             ) from None
 
     def together(self, work: Callable[[], Result]) -> Result:
-        """What the work gives, if it succeeds on every process; else its error, on every process.
+        """Run `work` on every process; return its result, or raise on all if one failed.
 
-        The work itself must not speak to the others.
+        The work itself must not communicate.
         """
-        found, own = None, None
+        result, own = None, None
         try:
-            found = work()
+            result = work()
         except GroundupError as error:
             own = error
-        told = [text for text in self.exchange("" if own is None else str(own)) if text]
+        errors = [text for text in self.exchange("" if own is None else str(own)) if text]
         if own is not None:
             raise own
-        if told:
-            raise ArtifactError(told[0])
-        return found  # type: ignore[return-value]  # it is what work gave
+        if errors:
+            raise ArtifactError(errors[0])
+        return result  # type: ignore[return-value]  # work succeeded
 
     def _gathered(self, text: bytes) -> list[Any]:
         sizes = [torch.zeros(1, dtype=torch.long) for _ in range(self.count)]

@@ -1,14 +1,14 @@
-"""Saved checkpoints: what lies in a folder, whether it is whole, and reading slices of it.
+"""Reading saved checkpoints: finding them, verifying them, and loading slices of tensors.
 
     step-00001200/
-      model-00000.safetensors        what process 0 wrote of the part `model`
+      model-00000.safetensors        what rank 0 wrote of the part `model`
       optimizer-00000.safetensors
       random-00000.safetensors
-      checkpoint.json                written last: step, what it belongs to, determinism contract,
-                                     each tensor's shape, dtype and pieces, each file's sha256, and
-                                     at its end the sha256 of all that stands before
+      checkpoint.json                written last: step, run identity, determinism contract, each
+                                     tensor's shape, dtype and pieces, each file's sha256, and at
+                                     its end the sha256 of everything before
 
-Whoever reads takes the pieces that meet his own, whatever mesh wrote them.
+A reader loads the pieces that overlap its own shard, whatever mesh wrote them.
 """
 
 import hashlib
@@ -32,46 +32,46 @@ ABOUT = "checkpoint.json"
 FIRST_FORMAT = "state.json"
 NAME = re.compile(r"step-([0-9]{8,})")
 KEYS = {"format", "step", "identity", "contract", "tensors", "files"}
-"""Of `checkpoint.json`; checkpoints of earlier groundups have these alone, and no seal."""
+"""Keys of `checkpoint.json`; earlier groundups wrote only these, without a final hash."""
 SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n')
 
 
 class Saved(NamedTuple):
-    """A whole checkpoint."""
+    """A complete checkpoint."""
 
     path: Path
     step: int
-    """Number of steps done before it."""
+    """Number of completed steps."""
     about: dict[str, Any]
-    """What `checkpoint.json` says."""
+    """Content of `checkpoint.json`."""
 
     @property
     def bytes(self) -> int:
-        """Size of its files."""
+        """Total size of its files."""
         return sum(entry["bytes"] for entry in self.about["files"].values())
 
 
 def places(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the newest last; what has another name is someone else's."""
+    """Checkpoints in a folder, the newest last."""
     return sorted(filter(is_named, folder.glob("step-*")), key=number_of)
 
 
 def is_named(place: Path) -> bool:
-    """Whether a place has the name of a checkpoint: `step-` and eight digits, or more."""
+    """Whether a path is named as a checkpoint: `step-` and eight digits or more."""
     return NAME.fullmatch(place.name) is not None
 
 
 def place_of(folder: Path, step: int | None = None) -> Path | None:
-    """The newest checkpoint, or a step's; None if there is none at all.
+    """The newest checkpoint, or the one of a step; None if there is none at all.
 
-    Raises ArtifactError naming those that there are if the step has none.
+    Raises ArtifactError listing the available steps if `step` has no checkpoint.
     """
-    found = places(folder)
+    paths = places(folder)
     if step is None:
-        return found[-1] if found else None
+        return paths[-1] if paths else None
     wanted = folder / f"step-{step:08d}"
-    if wanted not in found:
-        steps = ", ".join(str(number_of(place)) for place in found) or "none"
+    if wanted not in paths:
+        steps = ", ".join(str(number_of(path)) for path in paths) or "none"
         raise ArtifactError(f"{folder} has no checkpoint of step {step}; it has {steps}.")
     return wanted
 
@@ -82,25 +82,25 @@ def number_of(place: Path) -> int:
 
 
 def open_saved(place: Path) -> Saved:
-    """Read what a checkpoint says of itself.
+    """Open a checkpoint by reading its `checkpoint.json`.
 
     Raises ArtifactError if it is damaged or of another format.
     """
     if (place / FIRST_FORMAT).is_file() and not (place / ABOUT).is_file():
         raise ArtifactError(
-            f"The checkpoint {place} has format 1 of an older groundup; this one reads {FORMAT}. "
-            f"Finish the run with the older one, or remove {place.parent} to begin anew."
+            f"The checkpoint {place} has format 1 of an older groundup, expected {FORMAT}; finish "
+            f"the run with the older groundup, or remove {place.parent} to start again."
         )
     try:
         about = read_about(place / ABOUT)
         if about["format"] != FORMAT:
             raise ArtifactError(
-                f"The checkpoint {place} has format {about['format']}; this groundup reads "
-                f"{FORMAT}: go on with the groundup that wrote it."
+                f"The checkpoint {place} has format {about['format']}, expected {FORMAT}; resume "
+                "with the groundup that wrote it."
             )
         return Saved(place, about["step"], about)
     except FileNotFoundError:
-        if not place.exists():  # taken away meanwhile: whoever asked may ask for the next
+        if not place.exists():  # deleted meanwhile: the caller may retry with the newest
             raise
         raise damaged(place, f"it has no {ABOUT}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -108,15 +108,15 @@ def open_saved(place: Path) -> Saved:
 
 
 def write_about(path: Path, about: dict[str, Any]) -> None:
-    """Write what a checkpoint says of itself, sealed by a hash of its text."""
+    """Write `checkpoint.json`, ending with a hash of its text."""
     text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     write_text(path, f'{text},\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n')
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself; ValueError if it is not what was written.
+    """Read `checkpoint.json`; ValueError if it differs from what was written.
 
-    Checkpoints of earlier groundups have no seal; every other key beside theirs is damage to one.
+    Earlier groundups wrote no hash; without one, any key beyond `KEYS` means a damaged hash.
     """
     content = path.read_bytes()
     about = json.loads(content)
@@ -130,16 +130,15 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def damaged(place: Path, how: str) -> ArtifactError:
-    """The error of a checkpoint that is not as it was written."""
     return ArtifactError(
-        f"The checkpoint {place} is damaged ({how}); remove it to go on from the one before."
+        f"The checkpoint {place} is damaged ({how}); remove it to resume from the previous one."
     )
 
 
 def check_files(saved: Saved, names: Iterable[str] | None = None, *, hashes: bool = True) -> None:
-    """Compare sizes, and hashes too unless told not to, with those recorded; of some files or all.
+    """Check the sizes (and hashes) of some or all files against those recorded.
 
-    Raises ArtifactError naming the file that differs, FileNotFoundError if all are gone.
+    Raises ArtifactError naming the file that differs, FileNotFoundError if the checkpoint is gone.
     """
     files = saved.about["files"]
     for name in files if names is None else names:
@@ -156,7 +155,7 @@ def check_files(saved: Saved, names: Iterable[str] | None = None, *, hashes: boo
 
 
 def contents(writes: Iterable[Iterable[Piece]]) -> dict[str, dict[str, Any]]:
-    """Each part's tensors with their pieces, for `checkpoint.json`, of what each process writes."""
+    """Each part's tensors with their pieces, for `checkpoint.json`, from what each rank writes."""
     parts: dict[str, dict[str, Any]] = {}
     for process, pieces in enumerate(writes):
         for piece in pieces:
@@ -170,7 +169,7 @@ def contents(writes: Iterable[Iterable[Piece]]) -> dict[str, dict[str, Any]]:
 
 
 def file_name(part: str, process: int) -> str:
-    """Name of the file in which a process writes its pieces of a part."""
+    """Name of the file of a process's pieces of a part."""
     return f"{part}-{process:05d}.safetensors"
 
 
@@ -181,29 +180,29 @@ class Tensors:
         self.saved, self.files, self.parts = saved, files, saved.about["tensors"]
 
     def check(self, part: str, state: dict[str, Tensor]) -> None:
-        """Raise ArtifactError unless each tensor is there with its shape and dtype."""
-        there = self.parts.get(part)
-        if there is None:
+        """Raise ArtifactError unless each tensor is stored with its shape and dtype."""
+        stored = self.parts.get(part)
+        if stored is None:
             raise ArtifactError(
                 f"The checkpoint {self.saved.path} has no part {part!r}; it has "
                 f"{', '.join(self.parts)}."
             )
-        missing = sorted(state.keys() - there.keys())
+        missing = sorted(state.keys() - stored.keys())
         if missing:
             raise self.foreign(part, ", ".join(missing[:3]) + " not in it")
         for name, tensor in state.items():
-            shape, dtype = there[name]["shape"], there[name]["dtype"]
+            shape, dtype = stored[name]["shape"], stored[name]["dtype"]
             own = str(tensor.dtype).removeprefix("torch.")
             if shape != list(tensor.shape) or dtype != own:
-                told = f"{name} is {dtype} {shape} there and {own} {list(tensor.shape)} here"
-                raise self.foreign(part, told)
+                raise self.foreign(
+                    part, f"{name} is {dtype} {shape}, expected {own} {list(tensor.shape)}"
+                )
 
     def foreign(self, part: str, how: str) -> ArtifactError:
-        """The error of a checkpoint that was made of something else."""
         return ArtifactError(f"The checkpoint {self.saved.path} is of another {part}: {how}.")
 
     def fill(self, part: str, name: str, tensor: Tensor) -> None:
-        """Write this process's share of a tensor into it, reading no more than that."""
+        """Read this process's shard of a tensor into it, and no more than that."""
         local, _, box = held(tensor)
         filled = 0
         for piece in self.parts[part][name]["pieces"]:
@@ -213,16 +212,16 @@ class Tensors:
                 continue
             file = self.files[piece["file"]]
             if common == other:
-                found = file.get_tensor(piece["key"])
+                values = file.get_tensor(piece["key"])
             else:
-                found = file.get_slice(piece["key"])[common.within(other)]
-            local[common.within(box)] = found.to(local.device)
+                values = file.get_slice(piece["key"])[common.within(other)]
+            local[common.within(box)] = values.to(local.device)
             filled += common.count
         if filled != box.count:
-            raise damaged(self.saved.path, f"{filled} of {box.count} numbers of {name} are in it")
+            raise damaged(self.saved.path, f"it has {filled} of {box.count} values of {name}")
 
     def whole(self, part: str, name: str) -> Tensor:
-        """A tensor, all of it."""
+        """Read the complete tensor."""
         entry = self.parts[part][name]
         tensor = torch.empty(entry["shape"], dtype=getattr(torch, entry["dtype"]))
         self.fill(part, name, tensor)
@@ -231,9 +230,9 @@ class Tensors:
 
 @contextmanager
 def reading(saved: Saved, parts: Iterable[str] | None = None) -> Iterator[Tensors]:
-    """Open a checkpoint's files, of all parts or some; once open, they may be taken away.
+    """Open a checkpoint's files, of all parts or some; once open, they may be deleted on disk.
 
-    Raises ArtifactError if one cannot be read, FileNotFoundError if it is there no more.
+    Raises ArtifactError if one cannot be read, FileNotFoundError if it was deleted.
     """
     wanted = saved.about["tensors"] if parts is None else parts
     names = {

@@ -1,7 +1,7 @@
-"""Verbs: what checkpoints a run has, and a model made of one, while the run goes on.
+"""Command-line verbs: list a run's checkpoints and export one as a model, while the run continues.
 
-A run that saves takes old checkpoints away; whoever reads one opens its files first, which then
-stay readable, and asks for the newest again if they were gone already. Nothing is locked.
+A running run deletes old checkpoints. A reader first opens the files, which then stay readable, and
+retries with the newest checkpoint if they were already deleted. Nothing is locked.
 """
 
 import time
@@ -38,7 +38,7 @@ from .saved import (
 
 ATTEMPTS = 5
 PREFIXES = ("", "model.", "average.", "average.model.")
-"""What may stand before the names of weights: of a model under a head, of a running mean."""
+"""Prefixes of weight names: of a model under a head, of a weight average."""
 
 
 class ExportConfig(Config):
@@ -47,13 +47,13 @@ class ExportConfig(Config):
     step: int | None = None
     """Step of the checkpoint; None: the newest."""
     weights: str = "model"
-    """Part that holds the weights: `model`, or the name of their running mean."""
+    """Part with the weights: `model`, or `average` for their moving average."""
     source_digest: str = ""
-    """Hash of the checkpoint; filled in."""
+    """Hash of the checkpoint; filled in automatically."""
 
 
 class Listed(NamedTuple):
-    """One checkpoint, as a list shows it."""
+    """One checkpoint of a list."""
 
     step: int
     bytes: int
@@ -65,11 +65,10 @@ class Listed(NamedTuple):
     """What is wrong with it; empty if nothing is."""
 
     def __str__(self) -> str:
-        """In one line."""
         mesh = ",".join(f"{name}={size}" for name, size in self.mesh.items()) or "one process"
         size, parts = record.size(self.bytes), ", ".join(self.parts)
-        found = f"step {self.step:>8}  {size:>9}  {mesh}  {parts}"
-        return f"{found}  {record.duration(self.age_seconds)} old" + (
+        line = f"step {self.step:>8}  {size:>9}  {mesh}  {parts}"
+        return f"{line}  {record.duration(self.age_seconds)} old" + (
             f"\n  {self.trouble}" if self.trouble else ""
         )
 
@@ -80,34 +79,33 @@ class Listing(NamedTuple):
     checkpoints: tuple[Listed, ...]
 
     def __str__(self) -> str:
-        """A line each."""
+        """One line each."""
         return "\n".join(map(str, self.checkpoints))
 
 
 def list_checkpoints(run: Path, *, check: bool = False) -> Listing:
-    """Tell which checkpoints a run has.
+    """List a run's checkpoints.
 
     run    directory that a training stage writes to, or a folder of checkpoints
-    check  compare every file with the hash that was recorded
+    check  check every file against its recorded hash
 
     Raises ArtifactError if there is none, and with `check` if one is damaged.
     """
-    folder, found = folder_of(run), []
+    folder, rows = folder_of(run), []
     for place in places(folder):
         try:
-            found.append(listed(place, check))
+            rows.append(listed(place, check))
         except FileNotFoundError:
-            continue  # the run took it away meanwhile
-    listing, bad = Listing(tuple(found)), sum(1 for each in found if each.trouble)
+            continue  # the run deleted it meanwhile
+    listing, bad = Listing(tuple(rows)), sum(1 for row in rows if row.trouble)
     if check and bad:
-        error = ArtifactError(f"{bad} of {len(found)} checkpoints in {folder} cannot be used.")
+        error = ArtifactError(f"{bad} of {len(rows)} checkpoints in {folder} cannot be used.")
         error.add_note(str(listing))
         raise error
     return listing
 
 
 def listed(place: Path, check: bool) -> Listed:
-    """One checkpoint of a list."""
     age = time.time() - place.stat().st_mtime
     try:
         saved = open_saved(place)
@@ -119,12 +117,12 @@ def listed(place: Path, check: bool) -> Listed:
 
 
 def export_checkpoint(config: ExportConfig, run: Path, out: Path) -> Artifact:
-    """Make a model of a run's checkpoint; the run may go on meanwhile.
+    """Export a run's checkpoint as a model; the run may continue meanwhile.
 
     run  directory that a training stage writes to, or a folder of checkpoints
 
-    Raises ArtifactError if the run is complete, has no such checkpoint, or its inputs are no longer
-    where they were; ConfigError if the checkpoint has no such weights.
+    Raises ArtifactError if the run is complete, has no such checkpoint, or its inputs have moved;
+    ConfigError if the checkpoint has no such weights.
     """
     folder = folder_of(run)
     for _ in range(ATTEMPTS):
@@ -144,8 +142,8 @@ def export_checkpoint(config: ExportConfig, run: Path, out: Path) -> Artifact:
         except FileNotFoundError:
             continue
     raise ArtifactError(
-        f"{folder} took each checkpoint away while it was read; let the run keep more of them "
-        "(keep), or name a step that stays."
+        f"Each checkpoint in {folder} was deleted while it was read; let the run keep more of them "
+        "(keep), or choose a permanent step."
     )
 
 
@@ -155,8 +153,8 @@ def exported(config: ExportConfig, saved: Saved, tensors: Tensors, out: Path) ->
     parents = {entry["name"]: opened(saved, entry) for entry in identity["parents"]}
     if not identity["model"] or "tokenizer" not in parents:
         raise ArtifactError(
-            f"{saved.path} does not say of what model and tokenizer it is; only runs that give "
-            "Checkpoints an identity can be exported."
+            f"{saved.path} has no model and tokenizer identity; only runs that pass an identity to "
+            "Checkpoints can be exported."
         )
     return produce(
         out, kind="model", stage="checkpoint", version=1, config=config, parents=parents,
@@ -167,18 +165,18 @@ def exported(config: ExportConfig, saved: Saved, tensors: Tensors, out: Path) ->
 def write_model(
     draft: Draft, config: ExportConfig, tensors: Tensors, parents: Mapping[str, Artifact]
 ) -> None:
-    """Put the weights into a model and save it; the body of the stage."""
+    """Load the weights into a model and save it."""
     model = assembled(tensors, config.weights)
     save(model, draft.path, parents.get("base", parents["tokenizer"]).path)
     saved = tensors.saved
-    kept = {name: saved.about[name] for name in ("step", "identity", "contract")}
-    write_json(draft.log / ABOUT, kept)
+    metadata = {name: saved.about[name] for name in ("step", "identity", "contract")}
+    write_json(draft.log / ABOUT, metadata)
     draft.numbers |= {"step": saved.step, "weights": config.weights, "run": str(saved.path.parent)}
     draft.numbers |= {"parameters": sum(weight.numel() for weight in model.parameters())}
 
 
 def trained_model(folder: Path, weights: str) -> Transformer:
-    """The model of a run's newest checkpoint, from the weights of one of its parts."""
+    """The model of a run's newest checkpoint, with the weights of one of its parts."""
     place = place_of(folder, None)
     assert place is not None, "a run ends with a checkpoint"
     with reading(open_saved(place), [weights]) as tensors:
@@ -186,16 +184,13 @@ def trained_model(folder: Path, weights: str) -> Transformer:
 
 
 def assembled(tensors: Tensors, weights: str) -> Transformer:
-    """A model of a checkpoint's weights.
-
-    Raises ArtifactError if they are of another one.
-    """
+    """Build the model of a checkpoint; ArtifactError if weights are missing."""
     saved = tensors.saved
     model = Transformer(ModelConfig(**saved.about["identity"]["model"]), seed=None)
-    own, there = model.state_dict(), tensors.parts[weights]
-    fitting = [prefix for prefix in PREFIXES if all(f"{prefix}{n}" in there for n in own)]
+    own, stored = model.state_dict(), tensors.parts[weights]
+    fitting = [prefix for prefix in PREFIXES if all(f"{prefix}{n}" in stored for n in own)]
     if not fitting:
-        missing = next(name for name in own if name not in there)
+        missing = next(name for name in own if name not in stored)
         raise ArtifactError(f"{weights!r} of {saved.path} lacks {missing} of the model.")
     state = {name: tensors.whole(weights, f"{fitting[0]}{name}") for name in own}
     model.load_state_dict(state, assign=True)
@@ -203,31 +198,31 @@ def assembled(tensors: Tensors, weights: str) -> Transformer:
 
 
 def opened(saved: Saved, entry: Mapping[str, Any]) -> Artifact:
-    """An input of the run, from where it was; ArtifactError if it is another one now."""
+    """Open an input artifact of the run; ArtifactError if it has changed."""
     place = (saved.path.parent / entry["path"]).resolve()
     artifact = Artifact.open(place)
     if artifact.id != entry["id"]:
         raise ArtifactError(
-            f"The run of {saved.path} was made of {entry['name']} {entry['id'][:12]}, and {place} "
-            f"is {artifact.id[:12]} now; bring the old one back."
+            f"The run of {saved.path} used {entry['name']} {entry['id'][:12]}, but {place} is now "
+            f"{artifact.id[:12]}; restore the old one."
         )
     return artifact
 
 
 def folder_of(run: Path) -> Path:
-    """Where a run's checkpoints lie."""
+    """The folder with a run's checkpoints."""
     run = Path(run)
     for folder in (run / ".scratch", run):
         if places(folder):
             return folder
     check_kind(run, "model")
     if (run / MANIFEST).is_file():
-        raise ArtifactError(f"{run} is complete: its model is in it, and checkpoints are gone.")
+        raise ArtifactError(f"{run} is complete: it has its model, and checkpoints were deleted.")
     raise ArtifactError(f"{run} has no checkpoint yet; expected step-… in it or in its .scratch.")
 
 
 def found(folder: Path, step: int | None) -> Path:
-    """The checkpoint that is asked for."""
+    """The path of a checkpoint; FileNotFoundError if there is none."""
     place = place_of(folder, step)
     if place is None:
         raise FileNotFoundError(folder)

@@ -1,8 +1,8 @@
-"""Writing: safetensors files in one pass, from copies that the next save uses again, in a thread.
+"""Writing safetensors files in one pass, from reusable staging buffers, in a thread.
 
-The format is a length, a JSON header and the numbers, so it is written here: the file is hashed as
-it goes out, nothing is copied to make it, and a full disk is an OSError. The bytes are those that
-the safetensors library writes.
+The format is a length, a JSON header and the data. It is written here rather than by the library so
+that the file is hashed while written, without a copy, and a full disk is an OSError. The bytes are
+those that the safetensors library writes.
 """
 
 import hashlib
@@ -22,37 +22,37 @@ DTYPES = {
     torch.bfloat16: "BF16", torch.int32: "I32", torch.uint32: "U32", torch.float32: "F32",
     torch.float64: "F64", torch.int64: "I64", torch.uint64: "U64",
 }  # fmt: skip
-"""Names in a header, in the library's order: wide types come first in a file."""
+"""Header names in the library's order: wide types come first in a file."""
 ORDER = list(DTYPES)
 CHUNK_BYTES = 2**23
 
 
 class Written(NamedTuple):
-    """A file that is on the disk."""
+    """Hash and size of a written file."""
 
     sha256: str
     bytes: int
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Written:
-    """Write a safetensors file and make it durable; OSError where the disk does not take it."""
-    rows = sorted(tensors.items(), key=lambda row: (-ORDER.index(row[1].dtype), row[0]))
+    """Write and fsync a safetensors file; OSError if the disk is full or fails."""
+    entries = sorted(tensors.items(), key=lambda entry: (-ORDER.index(entry[1].dtype), entry[0]))
     hashed, size = hashlib.sha256(), 0
     with open(path, "wb", buffering=0) as file:
-        for content in (header(rows), *(tensor for _, tensor in rows)):
+        for content in (header(entries), *(tensor for _, tensor in entries)):
             block = memoryview(content if isinstance(content, bytes) else raw(content))
             for start in range(0, len(block), CHUNK_BYTES):
-                part = block[start : start + CHUNK_BYTES]
-                hashed.update(part)
-                while part:  # the system may take less than it was given
-                    part = part[file.write(part) :]
+                chunk = block[start : start + CHUNK_BYTES]
+                hashed.update(chunk)
+                while chunk:  # a write may be partial
+                    chunk = chunk[file.write(chunk) :]
             size += len(block)
         os.fsync(file.fileno())
     return Written(hashed.hexdigest(), size)
 
 
 def header(rows: list[tuple[str, Tensor]]) -> bytes:
-    """A file's beginning: the header's length, and what lies where behind it."""
+    """The header's length and the JSON header with each tensor's offsets."""
     about: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, tensor in rows:
@@ -65,12 +65,12 @@ def header(rows: list[tuple[str, Tensor]]) -> bytes:
 
 
 def raw(tensor: Tensor) -> memoryview:
-    """A tensor's bytes, without copying if it lies in order in main memory."""
+    """A tensor's bytes, without copying if it is contiguous in main memory."""
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def sync(path: Path) -> None:
-    """Make a file's content, or the names in a folder, durable."""
+    """fsync a file, or a folder's entries."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -79,33 +79,33 @@ def sync(path: Path) -> None:
 
 
 class Staging:
-    """Main memory into which tensors are copied, kept from save to save."""
+    """Host buffers into which tensors are copied, reused from save to save."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Tensor] = {}
 
     @property
     def bytes(self) -> int:
-        """Memory that is held."""
+        """Allocated bytes."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.kept.values())
 
     def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Copies, which hold until the next call; what is no longer given is let go."""
-        is_on_card = any(tensor.is_cuda for tensor in tensors.values())
+        """Copies, valid until the next call; buffers of other names are freed."""
+        is_on_gpu = any(tensor.is_cuda for tensor in tensors.values())
         self.kept = {name: tensor for name, tensor in self.kept.items() if name in tensors}
         for name, tensor in tensors.items():
-            kept = self.kept.get(name)
-            if kept is None or kept.shape != tensor.shape or kept.dtype != tensor.dtype:
-                kept = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=is_on_card)
-                self.kept[name] = kept
-            kept.copy_(tensor, non_blocking=True)
-        if is_on_card:
+            buffer = self.kept.get(name)
+            if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+                buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=is_on_gpu)
+                self.kept[name] = buffer
+            buffer.copy_(tensor, non_blocking=True)
+        if is_on_gpu:
             torch.cuda.synchronize()
         return dict(self.kept)
 
 
 class Background:
-    """At most one piece of work in a thread; its error comes out where it is asked for."""
+    """At most one task in a thread; its error is raised by `wait`."""
 
     def __init__(self) -> None:
         self.thread: threading.Thread | None = None
@@ -113,25 +113,25 @@ class Background:
 
     @property
     def is_busy(self) -> bool:
-        """Whether work goes on."""
+        """Whether a task is running."""
         return self.thread is not None and self.thread.is_alive()
 
     def start(self, work: Callable[[], None]) -> None:
-        """Begin, once what was begun before has ended; raises its error."""
+        """Start a task after the previous one has ended; raises the previous one's error."""
         self.wait()
 
-        def go() -> None:
+        def run() -> None:
             try:
                 work()
             except BaseException as error:
                 self.error = error
 
-        # Whoever leaves without waiting is not held by it: what is half written is not seen.
-        self.thread = threading.Thread(target=go, name="checkpoint", daemon=True)
+        # A daemon, so that it does not block exit: a partial checkpoint is ignored.
+        self.thread = threading.Thread(target=run, name="checkpoint", daemon=True)
         self.thread.start()
 
     def wait(self) -> None:
-        """Let it end; raise its error, once."""
+        """Wait for the task; raise its error, once."""
         if self.thread is not None:
             self.thread.join()
             self.thread = None

@@ -1,6 +1,7 @@
-"""Classes of texts: one label a row, told by a head over the states of the whole text.
+"""Text classification: one label per sequence, predicted by a head.
 
-A row is one text, padded on the right. Its class is one target, so the weight stands once a row.
+A sequence is one text, padded on the right. Its class is one target, so the weight is 1 at its
+first position and 0 elsewhere.
 """
 
 from collections.abc import Sequence
@@ -16,18 +17,18 @@ from ..batches import Batch
 
 
 def class_batch(rows: Sequence[list[int]], labels: Sequence[int], *, padding: int = 0) -> Batch:
-    """Texts of one class each, padded to the longest.
+    """A batch of texts with one label each, padded to the longest.
 
     >>> batch = class_batch([[5, 6], [7]], [1, 0])
     >>> batch.documents.tolist(), batch.weights.tolist()
     ([[0, 0], [0, -1]], [[1.0, 0.0], [1.0, 0.0]])
 
-    Raises DataError if a text is empty, or texts and labels are not as many.
+    Raises DataError if a text is empty, or the numbers of texts and labels differ.
     """
     if len(rows) != len(labels) or not all(rows):
         raise DataError(
-            f"{len(rows)} texts with {len(labels)} labels, empty ones among them: "
-            f"{sum(not row for row in rows)}; every text needs a token and a label."
+            f"Got {len(rows)} texts ({sum(not row for row in rows)} of them empty) and "
+            f"{len(labels)} labels; every text needs a token and a label."
         )
     T = max(map(len, rows))
     ids = torch.tensor([[*row, *[padding] * (T - len(row))] for row in rows])
@@ -41,7 +42,7 @@ def class_batch(rows: Sequence[list[int]], labels: Sequence[int], *, padding: in
 
 
 def classes(model: WithHead, batch: Batch) -> LossSum:
-    """Cross-entropy of each row's class, in nats."""
+    """Cross-entropy of each sequence's class, in nats."""
     assert batch.labels is not None and batch.label_weights is not None, "texts have labels"
     logits = model(batch.ids, documents=batch.documents, types=batch.types)  # (B, labels)
     nats = F.cross_entropy(logits.float(), batch.labels, reduction="none")

@@ -1,12 +1,12 @@
-"""Span corruption: write the spans that were taken out, each after the sentinel that stands for it.
+"""Span corruption (T5): predict the removed spans, each after the sentinel that replaced it.
 
     Thank you for inviting me to your party last week
     source   Thank you <0> me to your party <1> week
     target   <0> for inviting <1> last <2>
 
-Of n tokens round(0.15 n) are taken out in spans of 3 in the mean: their number is that of the
-tokens divided by 3, and both the spans' lengths and the distances between them are a random
-division of what there is. A text ends with a span; its end's token is never taken out.
+Of n tokens round(0.15 n) are removed in spans of mean length 3: the number of spans is the removed
+tokens divided by 3, and the lengths of spans and of the text between them are random compositions.
+A text ends with a span; its end token is never removed.
 Source: Raffel et al. 2019, arXiv:1910.10683, section 3.1.4 with its last sentinel; how lengths
 are drawn: its code's `random_spans_noise_mask`, which ends a target by an end of text instead.
 """
@@ -23,13 +23,13 @@ from .sequences import SourceTarget, damaged_batch
 
 RATE = 0.15
 PADDED = 32
-"""Targets are padded to multiples of so many tokens."""
+"""Target lengths are padded to multiples of this."""
 LEAST = 3
-"""Tokens from which on a document's target is no longer than the document."""
+"""Shortest document that is corrupted: a shorter one's target would be longer than itself."""
 
 
 def corruption_batch(making: Making) -> Batch:
-    """Rows of documents, each with spans taken out, and what they were."""
+    """A batch of documents with removed spans, which are the targets."""
     known, noise = making.setting.known, making.setting.noise
     sentinels, end = known.sentinels, known.special(DOCUMENT_END)
 
@@ -42,7 +42,7 @@ def corruption_batch(making: Making) -> Batch:
 def corrupted(
     ids: list[int], sentinels: Sequence[int], end: int, noise: NoiseConfig, draws: Draws
 ) -> SourceTarget:
-    """One document's source and target; one of fewer than three tokens has nothing to write.
+    """One document's source and target; the target of fewer than three tokens is empty.
 
     >>> corrupted(list(range(10, 20)), [0, 1, 2], 9, NoiseConfig(rate=0.3), Draws(5))
     SourceTarget(source=[10, 11, 12, 13, 14, 15, 16, 0], target=[0, 17, 18, 19, 1])
@@ -56,20 +56,20 @@ def corrupted(
     hidden, count = sizes(len(body), noise)
     if count + 1 > len(sentinels):
         raise ConfigError(
-            f"{len(body)} tokens with {count} spans need {count + 1} sentinels; the tokenizer has "
-            f"{len(sentinels)}."
+            f"{len(body)} tokens with {count} spans need {count + 1} sentinels, but the tokenizer "
+            f"has {len(sentinels)}; shorten the sequences."
         )
-    kept, taken = draws.parts(len(body) - hidden, count), draws.parts(hidden, count)
-    source, target, place = list[int](), list[int](), 0
-    for sentinel, seen, gone in zip(sentinels, kept.tolist(), taken.tolist(), strict=False):
-        source += [*body[place : place + seen], sentinel]
-        target += [sentinel, *body[place + seen : place + seen + gone]]
-        place += seen + gone
+    gaps, spans = draws.parts(len(body) - hidden, count), draws.parts(hidden, count)
+    source, target, start = list[int](), list[int](), 0
+    for sentinel, gap, span in zip(sentinels, gaps.tolist(), spans.tolist(), strict=False):
+        source += [*body[start : start + gap], sentinel]
+        target += [sentinel, *body[start + gap : start + gap + span]]
+        start += gap + span
     return SourceTarget(source + tail, [*target, sentinels[count]])
 
 
 def sizes(length: int, noise: NoiseConfig) -> tuple[int, int]:
-    """How many of a document's tokens are taken out, and in how many spans.
+    """Number of removed tokens and of spans, for a document of a length.
 
     >>> sizes(100, NoiseConfig())
     (15, 5)
@@ -80,5 +80,5 @@ def sizes(length: int, noise: NoiseConfig) -> tuple[int, int]:
 
 
 def sentinels_needed(length: int, noise: NoiseConfig) -> int:
-    """Sentinels of a document of so many tokens, the last one included."""
+    """Number of sentinels for a document of a length, including the final one."""
     return sizes(max(length, LEAST), noise)[1] + 1

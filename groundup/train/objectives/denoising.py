@@ -1,11 +1,11 @@
-"""Denoising: write out a whole document whose sentences were shuffled and whose spans were hidden.
+"""Denoising (BART): reconstruct a document with shuffled sentences and masked spans.
 
     A b c. D e f.   ->   source   D [MASK] . A b c .      target   A b c . D e f .
 
-Spans of Poisson(3) tokens, 30 % of all, become one [MASK] each, so how much is missing must be told
-too; a span of no tokens puts a [MASK] where nothing is missing. Spans do not touch. Sentences end
-with tokens that hold a full stop.
-Source: Lewis et al. 2019, arXiv:1910.13461, section 2.2. Departs: a mask is not put in where the
+Spans of Poisson(3) tokens, 30 % of all, become one [MASK] each, so their lengths must be predicted
+too; an empty span inserts a [MASK] where nothing is missing. Spans do not touch. Sentences end with
+tokens that end in a full stop.
+Source: Lewis et al. 2019, arXiv:1910.13461, section 2.2. Departs: no mask is inserted where the
 source would become longer than its document.
 """
 
@@ -28,7 +28,7 @@ LONGEST = 30
 
 
 def denoising_batch(making: Making) -> Batch:
-    """Rows of damaged documents, and the documents."""
+    """A batch of corrupted documents, with the originals as targets."""
     known, noise = making.setting.known, making.setting.noise
 
     def damage(ids: list[int], draws: Draws) -> SourceTarget:
@@ -38,29 +38,29 @@ def denoising_batch(making: Making) -> Batch:
 
 
 def damaged(ids: list[int], known: Vocabulary, noise: NoiseConfig, draws: Draws) -> SourceTarget:
-    """One document, damaged, and as it was; its end is left alone."""
+    """One corrupted document and the original; the end token is kept."""
     has_end = ids[-1] == known.special(DOCUMENT_END)
     body, tail = (ids[:-1], ids[-1:]) if has_end else (ids, [])
     if noise.permute:
         sentences = cut(body, known)
-        body = [id for place in draws.order(len(sentences)) for id in sentences[place]]
+        body = [id for index in draws.order(len(sentences)) for id in sentences[index]]
     lengths = draw_lengths(len(body), noise, draws)
     return SourceTarget(infilled(body, lengths, known.special(MASK), draws) + tail, ids)
 
 
 def cut(ids: Sequence[int], known: Vocabulary) -> list[list[int]]:
-    """The sentences of a document; joined, they are the document."""
-    sentences, open_one = list[list[int]](), list[int]()
+    """The sentences of a document; concatenated, they are the document."""
+    sentences, current = list[list[int]](), list[int]()
     for id in ids:
-        open_one.append(id)
+        current.append(id)
         if known.ends_sentence[id]:
-            sentences.append(open_one)
-            open_one = []
-    return [*sentences, open_one] if open_one else sentences
+            sentences.append(current)
+            current = []
+    return [*sentences, current] if current else sentences
 
 
 def poisson(mean: float) -> Float64[np.ndarray, " lengths"]:
-    """Probability of each length from 0 on.
+    """Poisson probability of each length from 0 to `LONGEST`.
 
     >>> poisson(3.0)[:3].round(3).tolist()
     [0.05, 0.149, 0.224]
@@ -71,18 +71,18 @@ def poisson(mean: float) -> Float64[np.ndarray, " lengths"]:
 
 
 def draw_lengths(length: int, noise: NoiseConfig, draws: Draws) -> list[int]:
-    """Lengths of spans until a share of the tokens is hidden; the last one is shortened to fit."""
-    left, lengths = draws.rounded(length * (noise.rate or RATE)), list[int]()
+    """Span lengths that add up to the share of masked tokens; the last is shortened to fit."""
+    remaining, lengths = draws.rounded(length * (noise.rate or RATE)), list[int]()
     weights = poisson(noise.mean_length)
-    while left:
-        drawn = min(int(draws.weighted(weights, 1)[0]), left)
+    while remaining:
+        drawn = min(int(draws.weighted(weights, 1)[0]), remaining)
         lengths.append(drawn)
-        left -= drawn
+        remaining -= drawn
     return lengths
 
 
 def infilled(ids: Sequence[int], lengths: Sequence[int], mask: int, draws: Draws) -> list[int]:
-    """Ids with spans of these lengths at places of their own, each one mask.
+    """Ids with non-overlapping spans of these lengths each replaced by one mask.
 
     >>> infilled([5, 6, 7, 8], [2, 0], 1, Draws(3))
     [1, 7, 8, 1]
@@ -90,23 +90,23 @@ def infilled(ids: Sequence[int], lengths: Sequence[int], mask: int, draws: Draws
     shown = len(ids) - sum(lengths)
     lengths = fitting(lengths, shown, len(ids))
     slots = draws.places(len(lengths), shown + 1).tolist()
-    source, place, seen = list[int](), 0, 0
+    source, position, seen = list[int](), 0, 0
     for slot, length in zip(slots, lengths, strict=True):
-        source += [*ids[place : place + slot - seen], mask]
-        place, seen = place + slot - seen + length, slot
-    return source + list(ids[place:])
+        source += [*ids[position : position + slot - seen], mask]
+        position, seen = position + slot - seen + length, slot
+    return source + list(ids[position:])
 
 
 def fitting(lengths: Sequence[int], shown: int, most: int) -> list[int]:
-    """Spans that leave a source no longer than its document and do not touch.
+    """Drop empty spans and merge others until the source fits its document and spans do not touch.
 
     >>> fitting([3, 0, 0, 2], 1, 6)
     [3, 2]
     """
-    kept = list(lengths)
-    while 0 in kept and (len(kept) > shown + 1 or shown + len(kept) > most):
-        kept.remove(0)
-    while len(kept) > shown + 1:
-        first = kept.pop()
-        kept[-1] += first
-    return kept
+    spans = list(lengths)
+    while 0 in spans and (len(spans) > shown + 1 or shown + len(spans) > most):
+        spans.remove(0)
+    while len(spans) > shown + 1:
+        last = spans.pop()
+        spans[-1] += last
+    return spans

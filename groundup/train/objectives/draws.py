@@ -1,7 +1,7 @@
-"""Chance as a pure function of a key: a step can be drawn again without the steps before it.
+"""Keyed random numbers: a step can be drawn again without the steps before it.
 
-All comes from the raw stream of a counter-based generator, which numpy keeps for ever, while it
-may change what its distributions make of the stream.
+Everything derives from the raw stream of a counter-based generator (Philox), which numpy keeps
+stable, while its distributions may change between versions.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from groundup.core import digest
 
 
 class Draws:
-    """A stream of random numbers of its own for every key.
+    """A random number stream for each key.
 
     >>> Draws("seed", 0).order(4).tolist() == Draws("seed", 0).order(4).tolist()
     True
@@ -21,7 +21,7 @@ class Draws:
         self.stream = np.random.Philox(key=int(digest(list(key)), 16) % 2**128)
 
     def uniform(self, count: int) -> Float64[np.ndarray, " count"]:
-        """Numbers in [0, 1), with all 53 bits that a float has."""
+        """Numbers in [0, 1), with all 53 bits of a float's mantissa."""
         raw = np.atleast_1d(self.stream.random_raw(count))
         return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -30,11 +30,11 @@ class Draws:
         return float(self.uniform(1)[0])
 
     def below(self, limit: int) -> int:
-        """A whole number from 0 to limit - 1."""
+        """An integer from 0 to limit - 1."""
         return int(self.chance() * limit)
 
     def rounded(self, number: float) -> int:
-        """The whole number below or above, so that the mean is the number itself."""
+        """Stochastic rounding: the mean is the number itself."""
         return int(number + self.chance())
 
     def order(self, count: int) -> Int64[np.ndarray, " count"]:
@@ -42,11 +42,11 @@ class Draws:
         return np.argsort(self.uniform(count), kind="stable")
 
     def places(self, count: int, limit: int) -> Int64[np.ndarray, " count"]:
-        """So many different places from 0 to limit - 1, in order."""
+        """`count` distinct integers from 0 to limit - 1, sorted."""
         return np.sort(self.order(limit)[:count])
 
     def parts(self, total: int, count: int) -> Int64[np.ndarray, " count"]:
-        """A total cut into so many lengths of at least 1, every way equally likely.
+        """A random composition of `total` into `count` lengths of at least 1, uniformly.
 
         >>> int(Draws(1).parts(10, 3).sum())
         10
@@ -55,6 +55,6 @@ class Draws:
         return np.diff(np.concatenate([[0], cuts, [total]]))
 
     def weighted(self, weights: Float64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
-        """So many indices, each as likely as its weight."""
+        """Sample `count` indices with replacement, in proportion to the weights."""
         bounds = np.cumsum(weights) / weights.sum()
         return np.searchsorted(bounds, self.uniform(count), side="right").clip(max=len(weights) - 1)

@@ -1,8 +1,8 @@
-"""Losses: what a model loses on a batch, as functions `loss(model, batch) -> LossSum`.
+"""Losses, as functions `loss(model, batch) -> LossSum`.
 
 A loss is a sum and the weight it was summed over, never a mean: the loop divides once, by the
-weight of the whole step. Dividing earlier makes gradients depend on how a batch was split. A second
-loss of a row, its class, comes weighted in targets, so that the one division serves both.
+weight of the step; dividing earlier would make gradients depend on how a batch was split. A
+sequence-level loss, such as a class, is weighted in target tokens, so one division serves both.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from ..parallel.vocabulary import parallel_cross_entropy
 
 
 class Routing(NamedTuple):
-    """Router logits of one pass, a tensor (N, E) for each layer with experts."""
+    """Router logits of one forward pass, a tensor (N, E) for each layer with experts."""
 
     source: list[Tensor]
-    """Of the encoder beside a decoder."""
+    """Of an encoder-decoder's encoder."""
     target: list[Tensor]
 
 
@@ -42,14 +42,14 @@ def causal(model: Transformer, batch: Batch, routing: Routing | None = None) -> 
 
 
 def masked(model: Transformer, batch: Batch, routing: Routing | None = None) -> LossSum:
-    """Cross-entropy of each hidden token, in nats; logits of the others are never made."""
+    """Cross-entropy of each masked token, in nats; other positions' logits are not computed."""
     hidden = encoded(model, batch, routing)  # (B, T, D)
     chosen = batch.weights > 0
     return picked_loss(model, model.readout(hidden[chosen]), batch, chosen)
 
 
 def boundary(model: WithHead, batch: Batch, routing: Routing | None = None) -> LossSum:
-    """SpanBERT's two losses of each token of a hidden span: of its own state, and of its edges'.
+    """SpanBERT's losses of each token of a masked span: by its own state, and by the span's edges.
 
     L(x_i) = -log p(x_i | h_i) - log p(x_i | h_{s-1}, h_{e+1}, p_{i-s+1})
     """
@@ -59,13 +59,13 @@ def boundary(model: WithHead, batch: Batch, routing: Routing | None = None) -> L
     chosen = batch.weights > 0
     own = picked_loss(body, body.readout(hidden[chosen]), batch, chosen)
     row = torch.arange(len(hidden), device=hidden.device)[:, None].expand_as(chosen)[chosen]
-    left, right, place = batch.edges[chosen].unbind(-1)  # (N,) each
-    told = model.head(hidden[row, left], hidden[row, right], place)
-    return LossSum(own.total + picked_loss(body, told, batch, chosen).total, own.weight)
+    left, right, offset = batch.edges[chosen].unbind(-1)  # (N,) each
+    by_edges = model.head(hidden[row, left], hidden[row, right], offset)
+    return LossSum(own.total + picked_loss(body, by_edges, batch, chosen).total, own.weight)
 
 
 def next_sentence(model: WithHead, batch: Batch, routing: Routing | None = None) -> LossSum:
-    """BERT's two losses: of each hidden token, and of whether the second text follows the first."""
+    """BERT's two losses: each masked token, and whether the second text follows the first."""
     assert batch.labels is not None and batch.label_weights is not None, "pairs have labels"
     body = whole(model)
     hidden = encoded(body, batch, routing)  # (B, T, D)
@@ -77,11 +77,11 @@ def next_sentence(model: WithHead, batch: Batch, routing: Routing | None = None)
 
 
 def sequence(model: Transformer, batch: Batch, routing: Routing | None = None) -> LossSum:
-    """Cross-entropy of each next token of the target, given the whole source."""
+    """Sequence-to-sequence: cross-entropy of each next target token, given the source."""
     assert batch.source is not None, "an encoder–decoder's batches have a source"
-    read, wrote = (None, None) if routing is None else routing
-    source = model.encode(batch.source, documents=batch.source_documents, routing=read)
-    hidden = model(batch.ids, documents=batch.documents, encoded=source, routing=wrote)
+    encoder_routing, decoder_routing = (None, None) if routing is None else routing
+    source = model.encode(batch.source, documents=batch.source_documents, routing=encoder_routing)
+    hidden = model(batch.ids, documents=batch.documents, encoded=source, routing=decoder_routing)
     return token_loss(model, hidden, batch.targets, batch.weights)
 
 
@@ -91,7 +91,7 @@ def token_loss(
     targets: Int[Tensor, "B T"],
     weights: Float[Tensor, "B T"],
 ) -> LossSum:
-    """Cross-entropy of the tokens that a model reads off its hidden states."""
+    """Cross-entropy of target tokens from hidden states."""
     flat = weights.flatten()
     total = nats(
         model, model.readout(hidden).flatten(0, 1), targets.flatten(), flat,
@@ -108,13 +108,13 @@ def nats(
     *,
     compiled: bool = False,
 ) -> Float[Tensor, ""]:
-    """Weighted nats of tokens read off a model's output embedding, whole or divided by ids."""
+    """Weighted cross-entropy through the output embedding, which may be sharded by ids."""
     softcap = model.config.output.softcap
     terms = model.loss_terms if model.training else LossTerms()
     head, bias = model.head, model.lm_bias
     if isinstance(head, DTensor):
-        assert bias is None or isinstance(bias, DTensor), "ids are divided in both"
-        assert terms == LossTerms(), "preflight refuses terms where ids are divided"
+        assert bias is None or isinstance(bias, DTensor), "both are sharded by ids"
+        assert terms == LossTerms(), "preflight rejects loss terms with a sharded vocabulary"
         return parallel_cross_entropy(read, head, targets, weights, bias=bias, softcap=softcap)
     return cross_entropy(
         read, head, targets, weights, bias=bias, softcap=softcap, compiled=compiled, terms=terms
@@ -124,7 +124,7 @@ def nats(
 def picked_loss(
     model: Transformer, read: Float[Tensor, "N D"], batch: Batch, chosen: Tensor
 ) -> LossSum:
-    """Cross-entropy of chosen tokens, of what meets the output embedding."""
+    """Cross-entropy of chosen positions, from the inputs of the output embedding."""
     weights = batch.weights[chosen]
     total = nats(model, read, batch.targets[chosen], weights)
     return LossSum(total, weights.sum(dtype=torch.float64))
@@ -140,18 +140,18 @@ def encoded(model: Transformer, batch: Batch, routing: Routing | None) -> Float[
 
 
 def whole(model: WithHead) -> Transformer:
-    """The model under a head."""
-    assert isinstance(model.model, Transformer), "a head of an objective stands on a Transformer"
+    """The Transformer under a head."""
+    assert isinstance(model.model, Transformer), "an objective's head is on a Transformer"
     return model.model
 
 
 class RouterConfig(Config):
-    """What keeps the routers of experts useful, added to the loss of each layer that has one."""
+    """Router losses, added for each layer with experts."""
 
     balance: float = Field(default=0.01, ge=0)
-    """Factor of the loss that is least when all experts get equal work (Switch: 0.01)."""
+    """Factor of the load-balancing loss (Switch: 0.01)."""
     z: float = Field(default=0.001, ge=0)
-    """Factor of the loss that keeps the router's logits small (ST-MoE: 0.001)."""
+    """Factor of the router z-loss, which keeps logits small (ST-MoE: 0.001)."""
 
 
 def routed(
@@ -161,17 +161,17 @@ def routed(
     *,
     add: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[Transformer, Batch], LossSum]:
-    """A loss with the routers' losses added, each the mean over a micro-batch's real tokens.
+    """Add the router losses to a loss, each a mean over a micro-batch's real tokens.
 
         total + weight * sum over layers of (balance * E sum_e f_e P_e + z * mean logsumexp²)
 
-    Work is balanced within a micro-batch, as it is within a device in the papers: over a step both
-    are means over its micro-batches, weighted by their targets. Padding is part of neither.
+    Load is balanced per micro-batch, as it is per device in the papers; over a step both are means
+    over its micro-batches, weighted by their targets. Padding is excluded.
 
-    add  sums a tensor over the processes that compute a micro-batch together; None: one does
+    add  sums a tensor over the processes that share a micro-batch; None: only one process
     """
 
-    def found(model: Transformer, batch: Batch) -> LossSum:
+    def with_router_losses(model: Transformer, batch: Batch) -> LossSum:
         routing = Routing([], [])
         own = loss(model, batch, routing)
         sides = ((routing.source, batch.source_documents), (routing.target, batch.documents))
@@ -183,4 +183,4 @@ def routed(
                 extra = extra + config.z * z_loss(logits, is_real, add)
         return LossSum(own.total + own.weight.to(extra.dtype) * extra, own.weight)
 
-    return found
+    return with_router_losses

@@ -1,15 +1,15 @@
-"""Fill in the middle: a decoder learns to write what stands between two texts.
+"""Fill in the middle: a decoder learns to write the text between two texts.
 
     document   prefix middle suffix <end>
     PSM        <prefix> prefix <suffix> suffix <middle> middle <end>
     SPM        <prefix> <suffix> suffix <middle> prefix middle <end>
 
-Half of the documents are so moved, half of these in either order; the rest stay as they are. Cuts
-are drawn evenly between characters, so that a middle may begin within a token, as a user's cursor
-does. All tokens are told, the marks too. What is moved keeps its room in the row: four tokens of
-its end make way for the marks and the end, and padding follows where the new tokens are fewer.
-Source: Bavarian et al. 2022, arXiv:2207.14255, sections 3 and 3.1; the row-wise way is its
-context-level one; SPM is its variant 2, which both orders share their marks in.
+Half of the documents are transformed, half of these in either order; the rest are unchanged. Split
+points are uniform over characters, so a middle may begin within a token, as a user's cursor does.
+All tokens are targets, the markers too. A transformed document keeps its length in the sequence:
+its last four tokens make room for the markers and the end, and padding fills the rest.
+Source: Bavarian et al. 2022, arXiv:2207.14255, sections 3 and 3.1 (context-level FIM); SPM is its
+variant 2, which shares the markers of PSM.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from .ordered import causal_batch
 from .vocabulary import pieces
 
 MARKS = 4
-"""Prefix, suffix, middle, and the end of the text."""
+"""Prefix, suffix, middle and end-of-document tokens."""
 
 
 class Thirds(NamedTuple):
@@ -35,29 +35,29 @@ class Thirds(NamedTuple):
 
 
 def middle_batch(making: Making) -> Batch:
-    """Windows in which some documents' middles stand at their ends."""
+    """Windows in which some documents have their middle moved to the end."""
     rows, setting = making.rows, making.setting
     end = setting.known.special(DOCUMENT_END)
     ids, documents = rows.ids.copy(), rows.documents.copy()
     for row, numbers in enumerate(rows.documents):
         draws = making.draws(row)
-        for piece in pieces(numbers):
+        for document in pieces(numbers):
             if draws.chance() >= setting.noise.middle_rate:
                 continue
-            body = ids[row, 1 + piece.start : 1 + piece.end].tolist()
+            body = ids[row, 1 + document.start : 1 + document.end].tolist()
             moved = rearranged(body, setting, draws)
             if moved is None:
                 continue
-            stop = piece.start + len(moved)
-            ids[row, piece.start] = end  # nothing of what came before the window
-            ids[row, 1 + piece.start : 1 + piece.end] = end
-            ids[row, 1 + piece.start : 1 + stop] = moved
-            documents[row, stop : piece.end] = -1
+            stop = document.start + len(moved)
+            ids[row, document.start] = end  # hides the token before the window
+            ids[row, 1 + document.start : 1 + document.end] = end
+            ids[row, 1 + document.start : 1 + stop] = moved
+            documents[row, stop : document.end] = -1
     return causal_batch(making._replace(rows=rows._replace(ids=ids, documents=documents)))
 
 
 def rearranged(body: list[int], setting: Setting, draws: Draws) -> list[int] | None:
-    """A document with its middle last, in no more tokens than it had; None if it is too short."""
+    """A document with its middle last, in no more tokens than before; None if it is too short."""
     known = setting.known
     end = known.special(DOCUMENT_END)
     text, room = [id for id in body if id != end], len(body) - MARKS
@@ -67,7 +67,7 @@ def rearranged(body: list[int], setting: Setting, draws: Draws) -> list[int] | N
     prefix, middle, suffix = divide(text[:room], setting, draws)
     suffix = suffix[: max(0, room - len(prefix) - len(middle))]
     if len(prefix) + len(middle) > room:
-        return None  # cut anew, the text has become too many tokens
+        return None  # encoding the parts separately gave too many tokens
     first, last, between = (known.special(name) for name in (PREFIX, SUFFIX, MIDDLE))
     if draws.chance() < setting.noise.suffix_first:
         return [first, last, *suffix, between, *prefix, *middle, end]
@@ -75,14 +75,14 @@ def rearranged(body: list[int], setting: Setting, draws: Draws) -> list[int] | N
 
 
 def by_tokens(ids: list[int], setting: Setting, draws: Draws) -> Thirds:
-    """Cut between tokens; any part may be empty."""
+    """Split at token boundaries; any part may be empty."""
     low, high = sorted(draws.below(len(ids) + 1) for _ in range(2))
     return Thirds(ids[:low], ids[low:high], ids[high:])
 
 
 def by_characters(ids: list[int], setting: Setting, draws: Draws) -> Thirds:
-    """Cut between characters, and encode the parts anew."""
+    """Split at characters, and encode the parts separately."""
     tokenizer = setting.tokenizer
-    text = tokenizer.decode_bytes(ids).decode("utf-8", "ignore")  # a row's edge may cut a character
+    text = tokenizer.decode_bytes(ids).decode("utf-8", "ignore")  # a window may cut a character
     low, high = sorted(draws.below(len(text) + 1) for _ in range(2))
     return Thirds(*map(tokenizer.encode, (text[:low], text[low:high], text[high:])))

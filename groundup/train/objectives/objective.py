@@ -1,8 +1,8 @@
-"""An objective: how token rows become a batch, and what the model loses on it.
+"""A training objective: how token sequences become a batch, and the loss on it.
 
-A batch is a pure function of the rows, the seed and the step. A step belongs to one epoch, so what
-is hidden is drawn anew each time that a text is seen; `dynamic=False` draws once for each text.
-Every objective keeps packed documents apart: what it hides, moves or asks for stays in a document.
+A batch is a pure function of the sequences, the seed and the step. A step belongs to one epoch, so
+masks are drawn again each time a text is seen; `dynamic=False` draws once per text.
+Every objective respects packing: it masks, moves and predicts within one document.
 """
 
 from collections.abc import Callable
@@ -27,28 +27,28 @@ Kind = Literal["decoder", "encoder", "encoder_decoder"]
 
 
 class NoiseConfig(Config):
-    """How an objective damages text; each reads what concerns it."""
+    """How an objective masks or corrupts text; each reads the fields it needs."""
 
     rate: float | None = Field(default=None, gt=0, lt=1)
-    """Share of the tokens that are hidden; None: the paper's, 0.3 for BART and 0.15 else."""
+    """Share of the tokens that are masked; None: the paper's, 0.3 for BART and 0.15 otherwise."""
     whole_words: bool = True
-    """Masked words are hidden whole; else single tokens are."""
+    """Mask whole words, not single tokens."""
     dynamic: bool = True
-    """What is hidden is drawn anew each time that a text is seen (RoBERTa); else once for all."""
+    """Draw masks again each time a text is seen (RoBERTa), not once per text."""
     mean_length: float = Field(default=3.0, ge=1)
-    """Tokens of a span of T5 and, with Poisson's lengths, of BART."""
+    """Mean tokens per span, for T5 and (Poisson) BART."""
     permute: bool = True
-    """BART shuffles a document's sentences too."""
+    """Shuffle a document's sentences too (BART)."""
     middle_rate: float = Field(default=0.5, ge=0, le=1)
-    """Share of the documents whose middle is moved to the end."""
+    """Share of the documents transformed to fill-in-the-middle."""
     suffix_first: float = Field(default=0.5, ge=0, le=1)
-    """Share of these whose suffix comes before their prefix (SPM), else after it (PSM)."""
+    """Share of these in suffix-prefix-middle order (SPM); the others are PSM."""
     characters: bool = True
-    """Middles begin and end between characters, even within tokens; else between tokens."""
+    """Split at characters, even within tokens, not at token boundaries."""
 
 
 class Setting(NamedTuple):
-    """What the making of batches depends on besides the rows."""
+    """What batches depend on, in addition to the sequences."""
 
     known: Vocabulary
     noise: NoiseConfig
@@ -57,14 +57,14 @@ class Setting(NamedTuple):
 
 
 class Making(NamedTuple):
-    """One batch to be made."""
+    """Inputs from which to make one batch."""
 
     setting: Setting
     rows: Windows
     step: int
 
     def draws(self, row: int, purpose: str = "noise") -> Draws:
-        """The chance of one row: of its step, or of its text alone."""
+        """Random numbers of one sequence: by step, or by its text alone."""
         seed = self.setting.seed
         if self.setting.noise.dynamic:
             return Draws(seed, purpose, self.step, row)
@@ -72,29 +72,29 @@ class Making(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What to train a kind of model to do."""
+    """A training objective for one kind of model."""
 
     name: ObjectiveName
     kind: Kind
-    """Of the models that it trains."""
+    """Kind of model that it trains."""
     special: str
-    """What it asks of a model, in one line."""
+    """What the model predicts, in one line."""
     make: Callable[[Making], Batch]
     loss: Callable[..., LossSum]
-    """Takes the model (with its head, if it has one), a batch, and where routing is noted."""
+    """(model with its head, batch, optional Routing to fill) -> loss sum."""
     needs: tuple[str, ...] = ()
     """Special tokens that the tokenizer must have."""
     head: Callable[[ModelConfig], nn.Module] | None = None
-    """What is trained beside the model."""
+    """Builds the head that is trained with the model."""
     sentinels: Callable[[int, NoiseConfig], int] | None = None
-    """Number of sentinels that a document of so many tokens needs."""
+    """Number of sentinels for a document of a length."""
 
     def check(self, config: ModelConfig, setting: Setting, length: int) -> None:
-        """Raise ConfigError if the model or the tokenizer does not fit, before anything starts."""
+        """Raise ConfigError if the model or the tokenizer does not fit the objective."""
         if config.kind != self.kind:
             raise ConfigError(
-                f"The objective {self.name!r} trains a model of kind {self.kind!r}, and this one "
-                f"is of kind {config.kind!r}; take another objective or preset."
+                f"The objective {self.name!r} trains models of kind {self.kind!r}, but this one "
+                f"is of kind {config.kind!r}; choose another objective or preset."
             )
         for name in self.needs:
             setting.known.special(name)
@@ -104,20 +104,18 @@ class Objective(NamedTuple):
     def check_sentinels(
         self, needed: Callable[[int, NoiseConfig], int], setting: Setting, length: int
     ) -> None:
-        """Raise ConfigError if a document as long as a row has more spans than sentinels."""
-        wanted, there = needed(length, setting.noise), len(setting.known.sentinels)
-        if wanted <= there:
+        """Raise ConfigError if a document of `length` tokens has more spans than sentinels."""
+        wanted, available = needed(length, setting.noise), len(setting.known.sentinels)
+        if wanted <= available:
             return
-        said = (
-            f"The objective {self.name!r} needs {wanted} sentinels for rows of {length} tokens, "
-            f"and the tokenizer has {there}; "
+        problem = (
+            f"The objective {self.name!r} needs {wanted} sentinels for sequences of {length} "
+            f"tokens, but the tokenizer has {available}; "
         )
-        if there < 2:
-            raise ConfigError(said + """make it with --set 'specials=["chat", "sentinels"]'.""")
-        fitting = length * there // wanted
-        raise ConfigError(
-            said + f"shorten the rows: set length and context_length to {fitting} at most."
-        )
+        if available < 2:
+            raise ConfigError(problem + """make it with --set 'specials=["chat", "sentinels"]'.""")
+        fitting = length * available // wanted
+        raise ConfigError(problem + f"set length and context_length to at most {fitting}.")
 
     def batch(self, setting: Setting, rows: Windows, step: int) -> Batch:
         """The batch of a step."""

@@ -1,7 +1,7 @@
-"""Decoders' objectives: tell each next token, after what came before or after a prefix seen whole.
+"""Decoder objectives: predict each next token, causally or after a bidirectional prefix.
 
     causal   a b c d e           each from those before it
-    prefix   [a b c] d e         the first ones see each other both ways and are not asked for
+    prefix   [a b c] d e         the prefix attends to itself in both directions; no targets in it
 
 Source: prefix language models: Liu et al. 2018, arXiv:1801.10198; drawn as in Raffel et al. 2019,
 arXiv:1910.10683, section 3.2.1.
@@ -16,7 +16,7 @@ from .vocabulary import pieces
 
 
 def causal_batch(making: Making) -> Batch:
-    """Windows as they are: every token is a target once an epoch.
+    """Windows unchanged: every token is a target once per epoch.
 
     >>> from .table import sample
     >>> batch = causal_batch(sample(["ab"], step=0))
@@ -35,19 +35,19 @@ def causal_batch(making: Making) -> Batch:
 
 
 def prefix_batch(making: Making) -> Batch:
-    """Each document in a row cut in two: a prefix, and what is to be told after it.
+    """Each document split in two: a prefix, and the targets after it.
 
-    Of n positions the first c are the prefix, c drawn evenly from 1 to n - 1; the last of them
-    tells the first token after the prefix. A document of one position has none.
+    Of n positions the first c are the prefix, c uniform in 1 to n - 1; the last of them predicts
+    the first token after the prefix. A document of one position has no prefix.
     """
     batch, rows = causal_batch(making), making.rows
     prefix = np.zeros(rows.documents.shape, dtype=bool)
     weights = rows.weights
     for row, documents in enumerate(rows.documents):
         draws = making.draws(row)
-        for piece in pieces(documents):
-            length = piece.end - piece.start
+        for document in pieces(documents):
+            length = document.end - document.start
             cut = 1 + draws.below(length - 1) if length > 1 else 0
-            prefix[row, piece.start : piece.start + cut] = True
-            weights[row, piece.start : piece.start + max(cut - 1, 0)] = 0.0
+            prefix[row, document.start : document.start + cut] = True
+            weights[row, document.start : document.start + max(cut - 1, 0)] = 0.0
     return batch._replace(prefix=torch.from_numpy(prefix), weights=torch.from_numpy(weights))

@@ -1,12 +1,12 @@
-"""Pairs of texts: does the second follow the first? BERT's next sentence, beside its masks.
+"""Next sentence prediction (BERT), in addition to masked tokens.
 
     [CLS] the cat sat [SEP] on the mat [SEP]      is next
     [CLS] the cat sat [SEP] by law of 1871 [SEP]  is not
     types 0 0 0 0 0   1 1 1 1
 
-A "sentence" is a span of text, as in the paper. Each row's longest document is cut at a word; with
-a chance of one half what follows is taken from another document of the batch. A batch whose rows
-all lie in one document has none, and all its pairs are next: give a step several documents.
+A "sentence" is a span of text, as in the paper. Each sequence's longest document is split at a
+word; with probability 1/2 the second half comes from another document of the batch. A batch of only
+one document has no other, and all its pairs are "next": use steps of several documents.
 Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, task 2.
 """
 
@@ -28,7 +28,7 @@ MARKS = 3
 
 
 class Halves(NamedTuple):
-    """A row's longest document in two parts."""
+    """A sequence's longest document in two parts."""
 
     document: int
     first: list[int]
@@ -36,7 +36,7 @@ class Halves(NamedTuple):
 
 
 def pair_batch(making: Making) -> Batch:
-    """Rows of pairs with hidden tokens; a row's class counts as many targets as a row has."""
+    """A batch of pairs with masked tokens; a label weighs as much as a sequence's mean targets."""
     known, noise = making.setting.known, making.setting.noise
     halves = [halved(making, row) for row in range(len(making.rows.ids))]
     shape = making.rows.documents.shape
@@ -55,8 +55,8 @@ def pair_batch(making: Making) -> Batch:
         size, border = len(pair), 2 + len(own.first)
         original[row, :size], documents[row, :size] = pair, 0
         types[row, border:size] = 1
-        found = units(original[row], Span(0, size), known)
-        chosen[row] = choose(found, shape[1], noise.rate or RATE, draws)
+        candidates = units(original[row], Span(0, size), known)
+        chosen[row] = choose(candidates, shape[1], noise.rate or RATE, draws)
         ids[row] = replaced(original[row], chosen[row], known, draws)
     weights = chosen.astype(np.float32)
     each = np.full(len(labels), weights.sum() / len(labels), dtype=np.float32)
@@ -68,24 +68,24 @@ def pair_batch(making: Making) -> Batch:
 
 
 def halved(making: Making, row: int) -> Halves:
-    """The longest document of a row, cut at the start of a word, its end left out."""
+    """The longest document of a sequence, split at the start of a word, without its end token."""
     rows, known = making.rows, making.setting.known
     ids, draws = rows.ids[row, 1:], making.draws(row, "cut")
-    found = pieces(rows.documents[row])
-    if not found:
+    spans = pieces(rows.documents[row])
+    if not spans:
         return Halves(-1, [], [])
-    piece = max(found, key=lambda span: span.end - span.start)
+    longest = max(spans, key=lambda span: span.end - span.start)
     most = rows.documents.shape[1] - MARKS
-    inside = ids[piece.start : piece.end]
+    inside = ids[longest.start : longest.end]
     body = inside[~known.is_special[inside]][:most]
     starts = [word.start for word in words(body, Span(0, len(body)), known)]
     cut = starts[1 + draws.below(len(starts) - 1)] if len(starts) > 1 else len(body)
-    document = int(rows.documents[row, piece.start])
+    document = int(rows.documents[row, longest.start])
     return Halves(document, body[:cut].tolist(), body[cut:].tolist())
 
 
 def joined(first: list[int], second: list[int], known: Vocabulary, most: int) -> list[int]:
-    """[CLS] first [SEP] second [SEP], the second cut to fit."""
+    """[CLS] first [SEP] second [SEP], the second truncated to fit."""
     mark, border = known.special(FIRST), known.special(SEPARATOR)
     room = most - MARKS - len(first)
     return [mark, *first, border, *second[:room], border]

@@ -1,11 +1,11 @@
-"""Source and target: an encoder reads the one, a decoder writes the other.
+"""Source and target batches: the encoder reads the source, the decoder writes the target.
 
-    decoder reads   <start>  Guten    Tag
-    and tells        Guten    Tag    <end>
+    decoder input    <start>  Guten    Tag
+    target            Guten    Tag    <end>
 
-A row may hold several pairs: each is a document, and its target reads its own source alone.
-Padding is number -1 and weighs nothing.
-Source: shifted targets ("teacher forcing"): Sutskever et al. 2014, arXiv:1409.3215.
+A sequence may pack several pairs: each is a document, and its target attends to its own source.
+Padding has document -1 and weight 0.
+Source: shifted targets (teacher forcing): Sutskever et al. 2014, arXiv:1409.3215.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from .vocabulary import pieces
 
 
 class SourceTarget(NamedTuple):
-    """Ids of a source and of what is to be written of it, its end included."""
+    """Ids of a source and of its target, end token included."""
 
     source: list[int]
     target: list[int]
@@ -38,11 +38,11 @@ def sequence_batch(
     length: int | None = None,
     multiple: int = 1,
 ) -> Batch:
-    """A batch of rows of pairs.
+    """A batch of packed pairs.
 
-    start     id before the first token of a target; also stands in padding
-    length    tokens of a padded source, the most of a padded target; None: as many as they need
-    multiple  padded lengths are multiples of this, so that few shapes arise
+    start     id before the first token of a target; also the padding id
+    length    padded length of sources and maximum of targets; None: as long as needed
+    multiple  padded lengths are multiples of this, which limits the number of shapes
 
     >>> batch = sequence_batch([[SourceTarget([7, 8], [5, 6, 0])]], start=1)
     >>> batch.ids, batch.targets
@@ -52,7 +52,7 @@ def sequence_batch(
     """
     for number, row in enumerate(rows):
         if not all(pair.source for pair in row):
-            raise DataError(f"Row {number} has a pair without a source; leave it out.")
+            raise DataError(f"Row {number} has a pair without a source; remove the pair.")
     sources = [[pair.source for pair in row] for row in rows]
     targets = [[pair.target for pair in row] for row in rows]
     shifted = [[[start, *target[:-1]] if target else [] for target in row] for row in targets]
@@ -71,9 +71,9 @@ def sequence_batch(
 def damaged_batch(
     making: Making, damage: Callable[[list[int], Draws], SourceTarget], multiple: int
 ) -> Batch:
-    """Rows of documents, each damaged on its own, and what is to be written of them.
+    """A batch of documents, each corrupted separately.
 
-    damage    makes source and target of a document's ids
+    damage    makes source and target from a document's ids
     multiple  see `sequence_batch`
     """
     rows, pairs = making.rows, []
@@ -87,29 +87,29 @@ def damaged_batch(
 
 
 def check(longest: int, length: int) -> None:
-    """Refuse what does not fit."""
+    """Raise DataError if the longest sequence does not fit."""
     if longest > length:
         raise DataError(
-            f"A source or target has {longest} tokens, and {length} is the most; shorten it."
+            f"A source or target has {longest} tokens, more than length={length}; shorten it."
         )
 
 
 def rounded(length: int, multiple: int) -> int:
-    """The next multiple of a length, at least one."""
+    """Round up to a multiple, at least one."""
     return max(1, -(-length // multiple)) * multiple
 
 
 def longest(rows: Sequence[Sequence[list[int]]]) -> int:
-    """Tokens of the longest row."""
+    """Tokens of the longest sequence."""
     return max((sum(map(len, row)) for row in rows), default=0)
 
 
 def filled(rows: Sequence[Sequence[list[int]]], length: int, padding: int) -> Tensor:
-    """Rows of ids, padded on the right, (B, length)."""
-    flat = [[id for part in row for id in part] for row in rows]
+    """Concatenate each row's ids and pad on the right, (B, length)."""
+    flat = [[id for ids in row for id in ids] for row in rows]
     return torch.tensor([[*row, *[padding] * (length - len(row))] for row in flat])
 
 
 def numbers(rows: Sequence[Sequence[list[int]]], length: int) -> Tensor:
-    """Each token's place of its pair in the row, -1 in padding, (B, length)."""
-    return filled([[[n] * len(part) for n, part in enumerate(row)] for row in rows], length, -1)
+    """Each token's pair number within its sequence, -1 in padding, (B, length)."""
+    return filled([[[n] * len(ids) for n, ids in enumerate(row)] for row in rows], length, -1)

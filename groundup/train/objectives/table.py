@@ -1,4 +1,4 @@
-"""The objectives by name."""
+"""Registry of the objectives by name."""
 
 from collections.abc import Iterable
 
@@ -33,7 +33,7 @@ from .vocabulary import vocabulary
 
 
 def pooler(config: ModelConfig) -> nn.Module:
-    """BERT's: a dense layer with tanh over [CLS], then two classes."""
+    """BERT's pooler: a dense layer with tanh over [CLS], then two classes."""
     return Head(HeadConfig(kind="sequence", labels=2, inner="tanh"), config.width)
 
 
@@ -41,34 +41,34 @@ OBJECTIVES: dict[str, Objective] = {
     each.name: each
     for each in (
         Objective("causal", "decoder", "each next token", causal_batch, losses.causal),
-        Objective("prefix", "decoder", "each token after a prefix that is seen whole",
+        Objective("prefix", "decoder", "each token after a bidirectional prefix",
                   prefix_batch, losses.causal),
-        Objective("middle", "decoder", "what stands between two texts", middle_batch,
+        Objective("middle", "decoder", "the text between two texts", middle_batch,
                   losses.causal, (DOCUMENT_END, PREFIX, MIDDLE, SUFFIX)),
-        Objective("masked", "encoder", "hidden words", masked_batch, losses.masked, (MASK,)),
-        Objective("boundary", "encoder", "hidden spans, from within and from their edges",
+        Objective("masked", "encoder", "masked words", masked_batch, losses.masked, (MASK,)),
+        Objective("boundary", "encoder", "masked spans, from within and from their edges",
                   boundary_batch, losses.boundary, (MASK,), SpanBoundary),
-        Objective("next_sentence", "encoder", "hidden words, and whether one text follows another",
+        Objective("next_sentence", "encoder", "masked words, and whether one text follows another",
                   pair_batch, losses.next_sentence, (DOCUMENT_END, MASK, FIRST, SEPARATOR), pooler),
-        Objective("corruption", "encoder_decoder", "spans that were taken out", corruption_batch,
+        Objective("corruption", "encoder_decoder", "spans that were removed", corruption_batch,
                   losses.sequence, (DOCUMENT_END,), None, sentinels_needed),
-        Objective("denoising", "encoder_decoder", "the whole of a damaged document",
+        Objective("denoising", "encoder_decoder", "the original of a corrupted document",
                   denoising_batch, losses.sequence, (DOCUMENT_END, MASK)),
     )
 }  # fmt: skip
 
 
 def objective(name: str) -> Objective:
-    """The objective of a name; ConfigError lists those there are."""
+    """The objective of a name; ConfigError lists the valid ones."""
     if name not in OBJECTIVES:
-        raise ConfigError(f"There is no objective {name!r}; there are {', '.join(OBJECTIVES)}.")
+        raise ConfigError(f"Unknown objective {name!r}; expected one of {', '.join(OBJECTIVES)}.")
     return OBJECTIVES[name]
 
 
 def sample(
     texts: Iterable[str], *, length: int = 16, rows: int = 1, step: int = 0, seed: int = 0
 ) -> Making:
-    """A batch to be made of texts, in bytes with every special token: for trying an objective."""
+    """Batch inputs from texts, with a byte tokenizer and every special token, for examples."""
     specials = [name for names in SPECIAL_SETS.values() for name in names]
     tokenizer = FastTokenizer([], specials=specials)
     documents = [(text, tokenizer.encode(text), len(text.encode())) for text in texts]

@@ -1,7 +1,7 @@
-"""What objectives must know of tokens: which are special, where words and sentences end.
+"""Token properties that objectives need: which are special, where words and sentences end.
 
-Byte-level tokens cut words in pieces: "unbeliev|able". A piece belongs to the word before it where
-both sides of the border are letters, which is where the tokenizer's pattern would not have cut.
+Byte-level tokens split words: "unbeliev|able". A token continues the word before it if both sides
+of the boundary are letters, where the tokenizer's pattern would not have split.
 Bytes beyond ASCII count as letters: most of them are.
 """
 
@@ -25,23 +25,23 @@ class Span(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """A tokenizer's ids, seen by an objective."""
+    """Properties of a tokenizer's ids."""
 
     specials: dict[str, int]
-    """Special token text to id."""
+    """Special token to id."""
     plain: Int64[np.ndarray, " plain"]
     """Ids of all other tokens, in order."""
     is_special: Bool[np.ndarray, " V"]
     begins_inside: Bool[np.ndarray, " V"]
-    """Whether a token begins with a letter, so that it may go on with a word."""
+    """Whether a token begins with a letter, and so may continue a word."""
     ends_inside: Bool[np.ndarray, " V"]
-    """Whether it ends with one, so that its word may go on."""
+    """Whether a token ends with a letter, so that its word may continue."""
     ends_sentence: Bool[np.ndarray, " V"]
     sizes: Int64[np.ndarray, " V"]
-    """Bytes of text that a token stands for; a special one stands for none."""
+    """Bytes of text per token; 0 for special ones."""
 
     def special(self, name: str) -> int:
-        """Id of a special token; ConfigError tells how a tokenizer gets it."""
+        """Id of a special token; ConfigError says how to make a tokenizer with it."""
         if name not in self.specials:
             sets = (key for key, names in SPECIAL_SETS.items() if name in names)
             wanted = next(sets, name)
@@ -53,17 +53,17 @@ class Vocabulary(NamedTuple):
 
     @property
     def sentinels(self) -> list[int]:
-        """Ids of T5's sentinels, as many as there are in a row."""
-        found = []
+        """Ids of T5's sentinels, up to the first that is missing."""
+        ids = []
         for name in SENTINELS:
             if name not in self.specials:
                 break
-            found.append(self.specials[name])
-        return found
+            ids.append(self.specials[name])
+        return ids
 
 
 def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
-    """What objectives know of a tokenizer.
+    """Compute the token properties of a tokenizer.
 
     >>> from groundup.tokenizer import FastTokenizer
     >>> known = vocabulary(FastTokenizer([(b"a", b"b")]))
@@ -86,9 +86,9 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
 
 
 def bytes_inside(tokenizer: Tokenizer, id: int) -> bytes:
-    """Bytes of a token behind another: at a text's beginning some tokenizers take a space away.
+    """Bytes of a token inside a text (some tokenizers strip a space at the beginning).
 
-    None for an id that stands for nothing: imported vocabularies may have holes.
+    Empty for an unused id: imported vocabularies may have holes.
     """
     try:
         return tokenizer.decode_bytes([id, id])[len(tokenizer.decode_bytes([id])) :]
@@ -97,22 +97,22 @@ def bytes_inside(tokenizer: Tokenizer, id: int) -> bytes:
 
 
 def is_letter(byte: bytes) -> bool:
-    """Whether a byte is a letter of ASCII or part of a character beyond it."""
+    """Whether a byte is an ASCII letter or part of a non-ASCII character."""
     return byte.isalpha() or byte >= b"\x80"
 
 
 def ends_sentence(token: bytes) -> bool:
-    """Whether a sentence ends with a token: a full stop, or one before quotes and white space.
+    """Whether a token ends a sentence: . ! or ?, optionally before quotes and white space.
 
     >>> [ends_sentence(token) for token in (b".", b'."', b"!\\n", b".x", b"")]
     [True, True, True, False, False]
     """
-    left = token.rstrip(b" \t\r\n\"')")
-    return left[-1:] != b"" and left[-1:] in SENTENCE_ENDS
+    stripped = token.rstrip(b" \t\r\n\"')")
+    return stripped[-1:] != b"" and stripped[-1:] in SENTENCE_ENDS
 
 
 def pieces(documents: Int[np.ndarray, " T"] | Sequence[int]) -> list[Span]:
-    """Where a row's documents lie; padding is none of them.
+    """Spans of a sequence's documents, padding excluded.
 
     >>> pieces([0, 0, 4, 4, 4, -1])
     [Span(start=0, end=2), Span(start=2, end=5)]
@@ -125,10 +125,10 @@ def pieces(documents: Int[np.ndarray, " T"] | Sequence[int]) -> list[Span]:
 
 
 def words(ids: Int64[np.ndarray, " T"], piece: Span, known: Vocabulary) -> list[Span]:
-    """The words of a document, special tokens left out."""
+    """Spans of the words of a document, special tokens excluded."""
     inside = ids[piece.start : piece.end]
-    goes_on = known.ends_inside[inside[:-1]] & known.begins_inside[inside[1:]]
-    starts = np.concatenate([[True], ~goes_on]) if len(inside) else np.zeros(0, dtype=bool)
+    continues = known.ends_inside[inside[:-1]] & known.begins_inside[inside[1:]]
+    starts = np.concatenate([[True], ~continues]) if len(inside) else np.zeros(0, dtype=bool)
     bounds = [*np.flatnonzero(starts).tolist(), len(inside)]
     spans = [Span(start, end) for start, end in zip(bounds, bounds[1:], strict=False)]
     return [
@@ -139,9 +139,9 @@ def words(ids: Int64[np.ndarray, " T"], piece: Span, known: Vocabulary) -> list[
 
 
 def tokens(ids: Int64[np.ndarray, " T"], piece: Span, known: Vocabulary) -> list[Span]:
-    """The tokens of a document, each as a word of its own; special ones left out."""
+    """Spans of the single tokens of a document, special ones excluded."""
     return [
-        Span(place, place + 1)
-        for place in range(piece.start, piece.end)
-        if not known.is_special[ids[place]]
+        Span(position, position + 1)
+        for position in range(piece.start, piece.end)
+        if not known.is_special[ids[position]]
     ]

@@ -1,13 +1,13 @@
-"""Adafactor: AdamW without a mean, whose mean square is kept as one number a row and a column.
+"""Adafactor: AdamW without a mean, with a mean square factored into rows and columns.
 
-The mean square of a matrix is taken to be the product of what its rows and its columns have, so a
-matrix of R x C needs R + C numbers. The update is made no longer than an RMS of `update_clip`.
+The mean square of a matrix is approximated by the product of its row and column means, so an R x C
+matrix needs R + C numbers. The update's RMS is limited to `update_clip`.
 
     V ≈ r cᵀ / mean(r)        u = g / sqrt(V)        w -= rate · u / max(1, RMS(u) / clip)
 
 Source: Shazeer & Stern 2018, arXiv:1804.04235. Departs: the rate is absolute by default, as in
 most later use; `scale_by_size` and `relative_step` give the paper's. No momentum. A sharded
-matrix's means are those of the whole.
+matrix's means are those of the complete matrix.
 """
 
 import math
@@ -21,13 +21,13 @@ from .sharded import aligned, local, settled, whole
 from .states import kept_bytes
 
 FLOOR = 1e-30
-"""Added to squares, so that a gradient of zeros divides nothing by zero."""
+"""Added to squares to avoid dividing by zero."""
 LEAST_SIZE = 1e-3
-"""RMS that a weight is taken to have at least under `scale_by_size`: it can leave zero."""
+"""Least RMS of a weight under `scale_by_size`, so that zero weights can move."""
 
 
 class Adafactor:
-    """Adafactor over some weights; its states are float32."""
+    """Adafactor for some weights; its states are float32."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], config: OptimConfig, decay: float, state: StateDtype
@@ -44,7 +44,7 @@ class Adafactor:
         return {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
 
     def step(self, number: int, rate: float) -> None:
-        """Move the weights that have a gradient."""
+        """Update the weights that have a gradient."""
         if self.config.relative_step:
             rate = min(rate, 1 / math.sqrt(number))
         for name, weight in self.weights.items():
@@ -59,7 +59,7 @@ class Adafactor:
                 own.sub_(local(update) * (rate * size / shrink))
 
     def _update(self, name: str, gradient: Tensor, new: float) -> Tensor:
-        """The gradient over the root of its mean square; the newest square counts for `new`."""
+        """The normalised gradient, from updated states; `new` is the newest square's weight."""
         squares = gradient.square() + FLOOR
         if name in self.square:
             local(self.square[name]).lerp_(local(squares), new)
@@ -72,17 +72,17 @@ class Adafactor:
 
 
 def mean(tensor: Tensor, axis: int, keepdim: bool = False) -> Tensor:
-    """Mean along an axis of the whole tensor, whose shares may differ in length."""
+    """Mean along an axis of the complete tensor; its shards may differ in length."""
     return settled(tensor.sum(axis, keepdim=keepdim)) / tensor.shape[axis]
 
 
 def rms(tensor: Tensor) -> Tensor:
-    """Root of the mean square of the whole tensor, a plain number."""
+    """Root mean square of the complete tensor, a plain scalar."""
     return (whole(tensor.detach().square().sum()) / tensor.numel()).sqrt()
 
 
 def adafactor_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
-    """Bytes that Adafactor keeps of a whole weight: 4 (R + C) of a matrix."""
+    """Bytes of Adafactor's states of an unsharded weight: 4 (R + C) of a matrix."""
     if weight.ndim < 2:
         return kept_bytes(weight, "float32", config.state_block)
     count = weight.numel()

@@ -1,10 +1,10 @@
-"""AdamW: each number moves by its mean gradient, divided by the root of its mean square.
+"""AdamW: the mean gradient divided by the root of its mean square.
 
     m = β1 m + (1 - β1) g        v = β2 v + (1 - β2) g²
     w = (1 - rate·decay) w - rate · (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + ε)
 
 Source: Loshchilov & Hutter 2019, arXiv:1711.05101. States may be kept in bfloat16 or eight bits:
-then a weight is moved a block at a time in C++, or by the definition, some rows at a time, from
+then a weight is updated by a C++ loop in one pass, or by the definition, some rows at a time, from
 states read as float32.
 """
 
@@ -24,18 +24,18 @@ from .states import Kept, kept_bytes, parts_of
 
 
 class Move(NamedTuple):
-    """What one AdamW step is made with."""
+    """Scalars of one AdamW step."""
 
     rate: float
     number: int
-    """Steps with this one."""
+    """Step number, from 1."""
     decay: float
     beta1: float
     beta2: float
     epsilon: float
 
     def factors(self) -> Factors:
-        """The same, multiplied out."""
+        """The derived factors for the native kernel."""
         return Factors(
             1 - self.rate * self.decay, 1 - self.beta1, self.beta2, 1 - self.beta2,
             math.sqrt(1 - self.beta2**self.number), self.epsilon,
@@ -58,7 +58,7 @@ class AdamW:
         return self.mean.state() | self.square.state()
 
     def step(self, number: int, rate: float) -> None:
-        """Move the weights that have a gradient."""
+        """Update the weights that have a gradient."""
         config = self.config
         move = Move(rate, number, self.decay, config.beta1, config.beta2, config.epsilon)
         moved = [name for name, weight in self.weights.items() if weight.grad is not None]
@@ -72,25 +72,25 @@ class AdamW:
                 self._by_rows(name, move)
 
     def _tensors(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """This process's share of a weight, its gradient and its states."""
+        """This process's shards of a weight, its gradient and its states."""
         weight = self.weights[name]
-        assert weight.grad is not None, "only such are moved"
+        assert weight.grad is not None, "only weights with a gradient are updated"
         gradient = local(aligned(weight.grad, weight))
         return local(weight), gradient, self.mean.read(name), self.square.read(name)
 
     def _by_rows(self, name: str, move: Move) -> None:
-        """Move a weight whose states are not kept in float32: in one pass where it can be had."""
+        """Update a weight with low-precision states: natively in one pass if possible."""
         weight = self.weights[name]
-        assert weight.grad is not None, "only such are moved"
-        whole, gradient = local(weight), local(aligned(weight.grad, weight))
-        kept = (self.mean, self.square)
-        if is_fused() and all(fits(local(k.values[name]), whole, gradient) for k in kept):
-            mean, square = (each.stored(name, number=move.number) for each in kept)
-            move_states(whole, gradient, mean, square, move.factors())
+        assert weight.grad is not None, "only weights with a gradient are updated"
+        own, gradient = local(weight), local(aligned(weight.grad, weight))
+        states = (self.mean, self.square)
+        if is_fused() and all(fits(local(s.values[name]), own, gradient) for s in states):
+            mean, square = (state.stored(name, number=move.number) for state in states)
+            move_states(own, gradient, mean, square, move.factors())
             return
         for rows in parts_of(weight):
             mean, square = self.mean.read(name, rows), self.square.read(name, rows)
-            adamw([whole[rows]], [gradient[rows]], [mean], [square], move)
+            adamw([own[rows]], [gradient[rows]], [mean], [square], move)
             self.mean.write(name, mean, move.number, rows)
             self.square.write(name, square, move.number, rows)
 
@@ -102,14 +102,14 @@ def adamw(
     square: list[Tensor],
     move: Move,
 ) -> None:
-    """Move weights and their states in place, by torch's fused kernel where it can be had.
+    """Update weights and states in place, with torch's fused kernel where available.
 
-    On a processor that takes about half the time: a pass over each tensor instead of eight.
+    On a CPU that takes about half the time: one pass over each tensor instead of eight.
     """
-    whole = [weights, gradients, mean, square]
-    kind = weights[0].dtype
-    is_alike = all(t.is_floating_point() and t.dtype == kind for ts in whole for t in ts)
-    if not (is_alike and is_fused()):
+    lists = [weights, gradients, mean, square]
+    dtype = weights[0].dtype
+    is_uniform = all(t.is_floating_point() and t.dtype == dtype for ts in lists for t in ts)
+    if not (is_uniform and is_fused()):
         return adamw_plain(weights, gradients, mean, square, move)
     count = torch.tensor(float(move.number), device=weights[0].device)
     torch._fused_adamw_(
@@ -121,7 +121,7 @@ def adamw(
 
 
 def is_fused() -> bool:
-    """Whether torch's fused kernel is used where it can be had; GROUNDUP_ADAMW=plain says no."""
+    """Whether torch's fused kernel is used; GROUNDUP_ADAMW=plain disables it."""
     return device.switch("GROUNDUP_ADAMW", "fused", "plain") != "plain"
 
 
@@ -132,7 +132,7 @@ def adamw_plain(
     square: list[Tensor],
     move: Move,
 ) -> None:
-    """The same as a loop over lists: the reference."""
+    """Reference implementation as a loop over lists."""
     torch._foreach_lerp_(mean, gradients, 1 - move.beta1)
     torch._foreach_mul_(square, move.beta2)
     torch._foreach_addcmul_(square, gradients, gradients, 1 - move.beta2)
@@ -145,5 +145,5 @@ def adamw_plain(
 
 
 def adamw_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
-    """Bytes that AdamW keeps of a whole weight."""
+    """Bytes of AdamW's states of an unsharded weight."""
     return 2 * kept_bytes(weight, state, config.state_block)

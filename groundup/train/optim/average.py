@@ -1,10 +1,10 @@
-"""The running mean of weights: a model that lags behind, and is often the better one.
+"""Exponential moving average of the weights, which is often the better model.
 
     mean += share · (weight - mean)        share = (1 - decay) / (1 - decay^t), or 1 - decay
 
-With the first share the mean is, at every step, that of all weights so far with ages counted at
-`decay` a step: Adam's correction, without a mean that begins at zero. Without it the first weights
-count for decay^t, long after they should be forgotten; torch's AveragedModel does so.
+The first share is bias-corrected as in Adam: at every step the mean is a weighted mean of all
+weights so far, without a term from initialisation. Uncorrected, the first weights keep the factor
+decay^t, as in torch's AveragedModel.
 Source: Polyak & Juditsky 1992; the correction, Kingma & Ba 2015, arXiv:1412.6980, §3.
 """
 
@@ -20,7 +20,7 @@ from .sharded import copy, local
 
 
 class Average:
-    """The running mean of some weights, in float32; sharded as they are."""
+    """Moving average of some weights, in float32, sharded as they are."""
 
     def __init__(
         self,
@@ -29,9 +29,9 @@ class Average:
         *,
         is_corrected: bool = True,
     ) -> None:
-        """Begin with nothing: the first update takes the weights as they are.
+        """Start empty: the first update copies the weights.
 
-        decay  what stays of the mean at each update, in [0, 1)
+        decay  share of the mean that each update keeps, in [0, 1)
         """
         if not 0 <= decay < 1:
             raise ConfigError(f"decay={decay} must be at least 0 and below 1.")
@@ -44,7 +44,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights as they are now."""
+        """Add the current weights to the mean."""
         self.updates += 1
         share = 1 - self.decay
         if self.is_corrected:
@@ -58,19 +58,19 @@ class Average:
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[nn.Module]:
-        """The model with the mean in the place of its weights; afterwards they are back, exactly.
+        """The model with the mean as its weights; restores the weights exactly on exit.
 
-        Weights of the model that are not averaged stay. Where processes hold shares of weights that
-        the model has whole, it is the shares that change, and the caller settles them before and
-        after. Raises ConfigError before the first update.
+        Weights that are not averaged stay. Where processes have shards of weights that the model
+        has replicated, only the shards change, and the caller synchronises before and after.
+        Raises ConfigError before the first update.
         """
         if not self.updates:
-            raise ConfigError("The mean of the weights is of no step yet; call update() first.")
+            raise ConfigError("The weight average has no updates yet; call update() first.")
         own = {name: self.weights[name] for name, _ in model.named_parameters()
                if name in self.means}  # fmt: skip
         if not own:
-            raise ConfigError("The mean is of other weights than the model's: no name is the same.")
-        kept = {name: local(p).clone() for name, p in own.items()}
+            raise ConfigError("The weight average shares no weight name with the model.")
+        saved = {name: local(p).clone() for name, p in own.items()}
         try:
             with torch.no_grad():
                 for name, p in own.items():
@@ -79,7 +79,7 @@ class Average:
         finally:
             with torch.no_grad():
                 for name, p in own.items():
-                    local(p).copy_(kept[name])
+                    local(p).copy_(saved[name])
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name, without copying."""
@@ -88,11 +88,11 @@ class Average:
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over a state; ConfigError if it is of other weights."""
+        """Restore a state; ConfigError if it is of other weights."""
         own = self.state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[:3]
-            raise ConfigError(f"The mean of weights is of another model: {', '.join(odd)} differ.")
+            raise ConfigError(f"The weight average is of another model: {', '.join(odd)} differ.")
         for name, tensor in state.items():
             copy(own[name], tensor)
         self.updates = int(state["updates"])

@@ -1,12 +1,12 @@
-"""Eight bits a number: blocks of a row with one scale each, on an uneven grid of 256 values.
+"""Block-wise 8-bit quantization: one scale per block of a row, on a nonuniform grid of 256 values.
 
-The grid is finest where optimizer states are: seven powers of ten, between 1e-6 and 1 of the
-block's largest number, each cut into twice as many values as the one below. The square of a
-gradient is never negative and has twice the values. Blocks run along the last dimension, so codes
-have the tensor's shape and rows can be shared out among processes.
+The grid is finest where optimizer states are: seven decades between 1e-6 and 1 of the block's
+largest value, each with twice as many values as the one below. The square of a gradient is never
+negative and has twice the values. Blocks run along the last dimension, so codes have the tensor's
+shape and rows can be sharded.
 
     codes  (..., C)                    uint8
-    scales (..., ceil(C / block))      the largest size in each block
+    scales (..., ceil(C / block))      the largest absolute value in each block
 
 Source: Dettmers et al. 2022, arXiv:2110.02861, §2.1 and Appendix F.2; its grid is that of
 bitsandbytes' `create_dynamic_map`, its scales too where C is a multiple of the block.
@@ -22,20 +22,20 @@ from torch.nn import functional as F
 
 
 class Grid(NamedTuple):
-    """The values that codes stand for."""
+    """The quantization grid: the values of the 256 codes."""
 
     values: Float[Tensor, " 256"]
-    """In rising order."""
+    """In ascending order."""
     middles: Float[Tensor, " 256"]
-    """Between a value and the next; infinite after the last."""
+    """Midpoint between each value and the next; infinite after the last."""
     first: Tensor
-    """(65536,) smallest code of all float32 numbers that share their upper 16 bits."""
+    """(65536,) smallest code of all float32 numbers with the same upper 16 bits."""
     zero: int
     """Code of 0."""
 
 
 class Blocks(NamedTuple):
-    """A tensor in eight bits."""
+    """An 8-bit tensor."""
 
     codes: UInt8[Tensor, "*rows C"]
     scales: Float[Tensor, "*rows blocks"]
@@ -43,7 +43,7 @@ class Blocks(NamedTuple):
 
 @cache
 def grid(signed: bool) -> Grid:
-    """The grid for numbers of both signs, or for those that are never negative.
+    """The grid for signed or non-negative values.
 
     >>> values = grid(signed=True).values
     >>> len(values), round(float(values.min()), 3), float(values.max())
@@ -63,27 +63,27 @@ def grid(signed: bool) -> Grid:
 
 
 def nearest(values: Float[Tensor, "*shape"], signed: bool) -> Tensor:
-    """Code of the grid's nearest value, by search (int32); the reference of `code`."""
+    """Code of the nearest grid value, by search (int32); the reference of `code`."""
     middles = grid(signed).middles[:-1].to(values.device)
     return torch.bucketize(values, middles, out_int32=True)
 
 
 def code(values: Float[Tensor, "*shape"], signed: bool) -> Tensor:
-    """The same by a table, a third of the time on a processor.
+    """The same by table lookup, in a third of the time on a CPU.
 
-    Numbers that share their upper 16 bits lie closer than the grid's values between -1 and 1: at
-    most one middle lies among them.
+    Floats with the same upper 16 bits are closer together than grid values between -1 and 1, so at
+    most one midpoint is among them.
     """
     if values.device.type != "cpu":
         return nearest(values, signed)
-    found = grid(signed)
+    codebook = grid(signed)
     upper = values.contiguous().view(torch.int16).view(-1, 2)[:, 1].to(torch.int32) & 0xFFFF
-    low = found.first.index_select(0, upper).to(torch.int32)
-    return (low + (values.flatten() > found.middles.index_select(0, low))).view_as(values)
+    low = codebook.first.index_select(0, upper).to(torch.int32)
+    return (low + (values.flatten() > codebook.middles.index_select(0, low))).view_as(values)
 
 
 def encode(values: Float[Tensor, "*rows C"], block: int, signed: bool) -> Blocks:
-    """A tensor in eight bits; a block of zeros stays zero."""
+    """Quantize a tensor; a block of zeros stays zero."""
     columns = values.shape[-1]
     padded = F.pad(values.float(), (0, -columns % block)).unflatten(-1, (-1, block))
     scales = padded.abs().amax(-1)
@@ -93,9 +93,9 @@ def encode(values: Float[Tensor, "*rows C"], block: int, signed: bool) -> Blocks
 
 
 def decode(blocks: Blocks, block: int, signed: bool) -> Float[Tensor, "*rows C"]:
-    """The tensor again, float32."""
+    """Dequantize to float32."""
     codes = blocks.codes
     values = grid(signed).values.to(codes.device)
-    found = values.index_select(0, codes.flatten().to(torch.int32)).view(codes.shape)
+    decoded = values.index_select(0, codes.flatten().to(torch.int32)).view(codes.shape)
     scales = blocks.scales.repeat_interleave(block, -1)[..., : codes.shape[-1]]
-    return found.mul_(scales)
+    return decoded.mul_(scales)

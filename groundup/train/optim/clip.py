@@ -1,8 +1,8 @@
-"""Clipping: the norm of the whole gradient, and the gradient made no longer than a length.
+"""Gradient norm clipping, also of sharded gradients.
 
-On a mesh a process may hold a share of a gradient. Squares are summed over the dimensions that a
-gradient is divided along, never over those along which processes hold the same, and every process
-gets the same bits, so that all cut by the same factor.
+On a mesh a process may have a shard of a gradient. Squares are summed over the dimensions that a
+gradient is sharded along, not over those along which it is replicated, and every process gets the
+same bits, so that all clip by the same factor.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from .sharded import local
 def clip(
     parameters: Sequence[nn.Parameter], largest: float, *, scale: float = 1.0, mesh: Mesh = ALONE
 ) -> float:
-    """Divide gradients by `scale`, cut them to a norm of `largest`; return the norm before.
+    """Divide gradients by `scale` and clip them to a norm of `largest`; return the norm before.
 
-    largest  0 leaves them as long as they are
-    mesh     processes that hold other shares of the gradient, of which one norm is taken
+    largest  0: no clipping
+    mesh     processes with other shards of the gradients
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     own = [local(gradient) for gradient in gradients]
@@ -37,32 +37,32 @@ def clip(
 
 
 def norm_over(gradients: Sequence[Tensor], mesh: Mesh) -> Tensor:
-    """Norm of gradients of which each process of a mesh holds some, and shares of others.
+    """Norm of gradients of which each process of a mesh has some, or shards.
 
-    One number for each set of dimensions that gradients are divided along; along a dimension the
-    numbers of those sets are added up that it is in. Along a pipeline all are.
+    One sum of squares for each set of dimensions that gradients are sharded along; along each
+    dimension, the sums of the sets that contain it are reduced. Along a pipeline all are.
     """
     sets = [frozenset(some) for count in range(len(mesh.dimensions) + 1)
             for some in combinations(mesh.dimensions, count)]  # fmt: skip
-    found: dict[frozenset[str], list[Tensor]] = {some: [] for some in sets}
+    shards: dict[frozenset[str], list[Tensor]] = {some: [] for some in sets}
     for gradient in gradients:
         along = divided(gradient) | ({"pipeline"} & set(mesh.dimensions))
-        found[frozenset(along)].append(local(gradient))
+        shards[frozenset(along)].append(local(gradient))
     squares = mesh.numbers([
-        float(torch.stack(torch._foreach_norm(some)).double().square().sum()) if some else 0.0
-        for some in found.values()
+        float(torch.stack(torch._foreach_norm(own)).double().square().sum()) if own else 0.0
+        for own in shards.values()
     ])  # fmt: skip
     for dimension in mesh.dimensions:
-        concerned = [place for place, some in enumerate(sets) if dimension in some]
-        part = squares[concerned]
-        distributed.all_reduce(part, group=mesh.line(dimension).get_group())
-        squares[concerned] = part
+        indices = [index for index, some in enumerate(sets) if dimension in some]
+        sums = squares[indices]
+        distributed.all_reduce(sums, group=mesh.line(dimension).get_group())
+        squares[indices] = sums
     distributed.broadcast(squares, src=0)
     return squares.sum().sqrt()
 
 
 def divided(tensor: Tensor) -> set[str]:
-    """Dimensions of the mesh along which processes hold other parts of a tensor."""
+    """Dimensions of the mesh along which a tensor is sharded."""
     if not isinstance(tensor, DTensor):
         return set()
     named = zip(tensor.device_mesh.mesh_dim_names or (), tensor.placements, strict=True)

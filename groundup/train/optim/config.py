@@ -1,4 +1,4 @@
-"""How weights are moved: the settings of optimizers, rules, schedules and the batch-size ramp."""
+"""Settings of optimizers, rules, learning rate schedules and the batch size ramp."""
 
 from typing import Literal
 
@@ -12,97 +12,105 @@ Kind = Literal["matrix", "expert", "embedding", "head", "vector"]
 
 
 class RuleConfig(Config):
-    """What is different for some weights; the first rule that fits a weight counts for it."""
+    """Overrides for some weights; the first matching rule applies."""
 
     names: str = ""
-    """Regular expression that is found in the weight's name; empty: in every name."""
+    """Regular expression searched in the weight's name; empty: matches all."""
     kinds: tuple[Kind, ...] = ()
-    """Kinds of weights that it is for: a block's `matrix`, stacked `expert` matrices, `embedding`,
-    `head`, and `vector` (norms and biases); empty: all."""
+    """Kinds of weights: a block's `matrix`, stacked `expert` matrices, `embedding`, `head`, and
+    `vector` (norms and biases); empty: all.
+    """
     optimizer: OptimizerName | None = None
-    """What moves them; None: what would without the rule."""
+    """Optimizer; None: as without the rule."""
     learning_rate: float | None = Field(default=None, ge=0)
-    """Their peak step; 0 holds them still; None: as without the rule."""
+    """Peak learning rate; 0 freezes the weights; None: as without the rule."""
     weight_decay: float | None = Field(default=None, ge=0)
-    """Their decay, as a share of the step; None: as without the rule."""
+    """Weight decay, times the learning rate; None: as without the rule."""
     state: StateDtype | None = None
-    """How their states are kept; None: as all are."""
+    """Dtype of optimizer states; None: as without the rule."""
 
 
 class OptimConfig(Config):
-    """How weights are moved."""
+    """Optimizers, learning rates, schedule and clipping."""
 
     matrices: OptimizerName = "muon"
     """Optimizer of the blocks' matrices."""
     others: Literal["adamw", "adafactor", "sgd"] = "adamw"
     """Optimizer of everything else."""
     rules: tuple[RuleConfig, ...] = ()
-    """What is different for some weights, as in `[{"names": "norm", "learning_rate": 0}]`; keys:
-    names, kinds, optimizer, learning_rate, weight_decay, state."""
+    """Overrides for some weights, such as `[{"names": "norm", "learning_rate": 0}]`; keys: names,
+    kinds, optimizer, learning_rate, weight_decay, state.
+    """
     muon_learning_rate: float = Field(default=0.025, ge=0)
-    """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
+    """Peak learning rate under Muon; the RMS of an update is this times
+    sqrt(max(1, rows / columns)).
+    """
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of Muon (Nesterov's) and of SGD."""
     nesterov: bool = False
-    """Whether SGD looks ahead along its momentum, as Muon always does."""
+    """Nesterov momentum for SGD; Muon always uses it."""
     iterations: int = Field(default=3, ge=1)
-    """Newton-Schulz iterations; 5 learn no more in a short run and take a tenth of its time."""
+    """Newton-Schulz iterations; 5 are no better in a short run and take a tenth of its time."""
     learning_rate: float = Field(default=4e-3, ge=0)
-    """Peak step of everything that is not under Muon."""
+    """Peak learning rate of everything not under Muon."""
     embedding_learning_rate: float = Field(default=0.2, ge=0)
-    """Peak step under AdamW of an embedding that is input alone: its rows are seen rarely, begin
-    at size one and may move far. One that is the output too has `learning_rate`."""
+    """Peak learning rate under AdamW of an untied input embedding: its rows are seen rarely, start
+    at size one and may move far. A tied embedding uses `learning_rate`.
+    """
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """AdamW's decay of the mean gradient."""
     beta2: float = Field(default=0.95, ge=0, lt=1)
     """AdamW's decay of the mean squared gradient."""
     epsilon: float = Field(default=1e-10, gt=0)
-    """AdamW's floor of the root mean squared gradient."""
+    """AdamW's epsilon, added to the root mean squared gradient."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled decay of matrices and tables, as a share of the step."""
+    """Decoupled weight decay of matrices and tables, times the learning rate."""
     factor_power: float = Field(default=0.8, gt=0, le=1)
-    """Adafactor's mean of step t keeps 1 - t^-power of what it was."""
+    """Adafactor's decay: the mean of step t keeps 1 - t^-power of its previous value."""
     update_clip: float = Field(default=1.0, gt=0)
-    """Largest RMS of an Adafactor update before the rate."""
+    """Largest RMS of an Adafactor update, before the learning rate."""
     scale_by_size: bool = False
-    """Whether Adafactor's rate is a share of each weight's own RMS (at least 0.001)."""
+    """Scale Adafactor's learning rate by each weight's own RMS (at least 0.001)."""
     relative_step: bool = False
-    """Whether Adafactor's rate is at most 1 / sqrt(step)."""
+    """Limit Adafactor's learning rate to 1 / sqrt(step)."""
     state: StateDtype = "float32"
-    """How AdamW, Muon and SGD keep their states; vectors and weights below 4,096 numbers are kept
-    in float32 under `8bit`."""
+    """Dtype of the states of AdamW, Muon and SGD; under `8bit`, vectors and weights below 4,096
+    elements stay float32.
+    """
     state_block: int = Field(default=256, ge=8)
-    """Numbers of a row that share one scale under `8bit`."""
+    """Elements of a row that share one scale under `8bit`."""
     rounding_seed: int = 0
-    """Of the chance by which states are rounded to bfloat16."""
+    """Seed of the stochastic rounding of bfloat16 states."""
     clip: float = Field(default=1.0, ge=0)
-    """Largest norm of the whole gradient; 0 leaves it as it is."""
+    """Largest gradient norm; 0: no clipping."""
     clip_value: float = Field(default=0.0, ge=0)
-    """Largest size of a number of the gradient, cut before the norm is taken; 0: any."""
+    """Largest absolute gradient element, clipped before the norm; 0: no clipping."""
     group_norms: bool = False
-    """Whether the gradient's norm is told for each group too; it takes a pass over them."""
+    """Also compute each group's gradient norm; takes one more pass."""
     warmup: float = Field(default=0.02, ge=0, le=1)
-    """Share of the steps over which the rate rises from zero."""
+    """Share of the steps for linear warm-up."""
     warmup_steps: int | None = Field(default=None, ge=0)
-    """The same as a number of steps, in the place of the share."""
+    """Warm-up steps, instead of the share."""
     schedule: Literal["linear", "cosine", "sqrt", "constant"] = "linear"
-    """How the rate falls: linearly, along a half cosine, as 1 - sqrt, or not at all."""
+    """Decay shape: linear, half cosine, 1 - sqrt, or none."""
     decay: float = Field(default=0.5, ge=0, le=1)
-    """Share of the steps, the last ones, over which it falls; before, it holds its peak. 1: from
-    the end of the warm-up on."""
+    """Share of the steps for the final decay; before, the rate stays at its peak. 1: from the end
+    of warm-up on.
+    """
     floor: float | None = Field(default=None, ge=0, le=1)
-    """Share of the peak to which it falls; None: a tenth along a cosine, zero else."""
+    """Share of the peak at the end; None: a tenth for cosine, otherwise zero."""
 
 
 class RampConfig(Config):
-    """A batch that grows during the run."""
+    """Batch size ramp."""
 
     start: float = Field(default=1.0, gt=0, le=1)
-    """Share of the full batch that the first steps have; 1: no ramp."""
+    """Initial batch size as a share of the full one; 1: no ramp."""
     share: float = Field(default=0.2, gt=0, le=1)
-    """Share of the run's tokens over which it grows."""
+    """Share of the run's tokens over which the batch grows."""
     stages: int = Field(default=4, ge=1)
     """Sizes below the full one, each for an equal share of those tokens."""
     rate: Literal["sqrt", "linear", "none"] = "sqrt"
-    """How the learning rate follows the share of the batch: as its square root (AdamW), as it is
-    (SGD), or not."""
+    """Learning rate multiplier for smaller batches: square root of the share (AdamW), the share
+    (SGD), or none.
+    """

@@ -1,8 +1,8 @@
-"""Groups: which optimizer moves which weight, at what rate; found by rule.
+"""Parameter groups: which optimizer updates which weight, at what learning rate.
 
-What is usual follows from a weight's kind: a block's matrices are moved by `matrices`, the rest by
-`others`; a table that is input alone has a rate of its own; vectors do not decay. Rules of the
-configuration change that, by kind or by name. Weights with the same outcome are one group.
+The default follows from a weight's kind: a block's matrices use `matrices`, the rest `others`; an
+untied input embedding has its own learning rate; vectors do not decay. Configured rules override
+this by kind or name. Weights with equal settings form one group.
 """
 
 import re
@@ -17,15 +17,15 @@ from .config import Kind, OptimConfig, OptimizerName, RuleConfig, StateDtype
 
 
 class Group(NamedTuple):
-    """How some weights are moved."""
+    """Optimizer settings of a group of weights."""
 
     optimizer: OptimizerName
     rate: float
-    """Peak."""
+    """Peak learning rate."""
     decay: float
     state: StateDtype
     rule: int | None
-    """Place of the rule among the configuration's; None: what is usual."""
+    """Index of the matching rule; None: the default."""
 
 
 def groups(
@@ -34,32 +34,32 @@ def groups(
     *,
     names: Container[str] | None = None,
 ) -> dict[Group, dict[str, nn.Parameter]]:
-    """Sort weights by how they are moved, in the order of their names.
+    """Group weights by their settings, in the order of their names.
 
-    names  of the whole model, where these weights are a share of it (a pipeline's stage), in
-           which a rule may fit none
+    names  all names of the model, where `weights` are only a pipeline stage's, which a rule need
+           not match
 
-    Raises ConfigError if a rule fits no weight, if its pattern is none, or if all rates are zero.
+    Raises ConfigError if a rule matches no weight or has an invalid pattern, or all rates are zero.
     """
-    found: dict[Group, dict[str, nn.Parameter]] = {}
+    grouped: dict[Group, dict[str, nn.Parameter]] = {}
     patterns = [compiled(rule) for rule in config.rules]
     for name, weight in weights.items():
         group = group_of(name, weight, names or weights, config, patterns)
-        found.setdefault(group, {})[name] = weight
+        grouped.setdefault(group, {})[name] = weight
     for number, rule in enumerate(config.rules):
         if names is None and not any(
             fits(rule, patterns[number], n, w) for n, w in weights.items()
         ):
             raise ConfigError(
-                f"optim.rules[{number}] ({told(rule)}) fits no weight; names are such as "
-                f"{', '.join(list(weights)[:3])}; kinds matrix, expert, embedding, head, vector."
+                f"optim.rules[{number}] ({told(rule)}) matches no weight; expected names such as "
+                f"{', '.join(list(weights)[:3])} and kinds matrix, expert, embedding, head, vector."
             )
-    if names is None and found and not any(group.rate for group in found):
+    if names is None and grouped and not any(group.rate for group in grouped):
         raise ConfigError(
-            "Every learning rate is 0, so nothing would be learnt; set optim.learning_rate, or "
-            "optim.muon_learning_rate for matrices."
+            "Every learning rate is 0; set optim.learning_rate, or optim.muon_learning_rate for "
+            "matrices."
         )
-    return found
+    return grouped
 
 
 def group_of(
@@ -69,11 +69,11 @@ def group_of(
     config: OptimConfig,
     patterns: list[re.Pattern[str]],
 ) -> Group:
-    """How one weight is moved; `names` are all of the model's."""
+    """Settings of one weight; `names` are all of the model's."""
     kind = kind_of(name, weight)
     pairs = enumerate(zip(config.rules, patterns, strict=True))
-    place = next((i for i, (rule, own) in pairs if fits(rule, own, name, weight)), None)
-    rule = RuleConfig() if place is None else config.rules[place]
+    index = next((i for i, (rule, own) in pairs if fits(rule, own, name, weight)), None)
+    rule = RuleConfig() if index is None else config.rules[index]
     optimizer = rule.optimizer or (config.matrices if kind == "matrix" else config.others)
     rate = config.learning_rate
     if optimizer == "muon":
@@ -86,12 +86,12 @@ def group_of(
         rate if rule.learning_rate is None else rule.learning_rate,
         decay if rule.weight_decay is None else rule.weight_decay,
         rule.state or config.state,
-        place,
+        index,
     )
 
 
 def kind_of(name: str, weight: Tensor) -> Kind:
-    """What a weight is, from its name and its dimensions.
+    """A weight's kind, from its name and dimensions.
 
     >>> kind_of("layers.0.attention.q_proj.weight", nn.Linear(2, 3).weight)
     'matrix'
@@ -106,39 +106,39 @@ def kind_of(name: str, weight: Tensor) -> Kind:
 
 
 def is_free_table(name: str, names: Container[str]) -> bool:
-    """Whether it is the embedding of a model whose output has weights of its own.
+    """Whether this is the input embedding of a model with untied output.
 
     >>> is_free_table("embed_tokens.weight", ["lm_head.weight"])
     True
     """
-    before, found, _ = name.partition("embed_tokens.")
-    return bool(found) and f"{before}lm_head.weight" in names
+    prefix, separator, _ = name.partition("embed_tokens.")
+    return bool(separator) and f"{prefix}lm_head.weight" in names
 
 
 def fits(rule: RuleConfig, pattern: re.Pattern[str], name: str, weight: Tensor) -> bool:
-    """Whether a rule is for a weight."""
+    """Whether a rule matches a weight."""
     is_kind = not rule.kinds or kind_of(name, weight) in rule.kinds
     return is_kind and bool(pattern.search(name))
 
 
 def compiled(rule: RuleConfig) -> re.Pattern[str]:
-    """The pattern of a rule's names; ConfigError if it is none."""
+    """The compiled pattern of a rule; ConfigError if it is invalid."""
     try:
         return re.compile(rule.names)
     except re.error as error:
         raise ConfigError(
-            f"names={rule.names!r} of a rule is no regular expression: {error}."
+            f"names={rule.names!r} of a rule is not a regular expression: {error}."
         ) from None
 
 
 def told(rule: RuleConfig) -> str:
-    """What a rule is for."""
+    """A rule's selectors, for messages."""
     parts = [f"names={rule.names!r}"] if rule.names else []
     return ", ".join([*parts, *([f"kinds={list(rule.kinds)}"] if rule.kinds else [])]) or "all"
 
 
 def label(group: Group, weights: Iterable[tuple[str, Tensor]]) -> str:
-    """A group's name in metrics: optimizer, kinds, peak rate, and the rule if it is of one.
+    """A group's name in metrics: optimizer, kinds, peak rate and rule.
 
     >>> label(Group("muon", 0.02, 0.0, "float32", None), [("q_proj", nn.Linear(2, 2).weight)])
     'muon matrix at 0.02'

@@ -1,9 +1,9 @@
-"""Muon: a matrix moves by the orthogonal matrix nearest to its momentum.
+"""Muon: a matrix is updated by the orthogonal matrix nearest to its momentum.
 
-So every direction is learnt at the same speed. The nearest orthogonal matrix is found by
-Newton-Schulz iterations. Matrices of one shape are stacked and orthogonalised together: on a
-processor the calls cost more than the arithmetic. A sharded matrix's momentum stays sharded; it is
-gathered to be orthogonalised, by every process alike, and each takes its own share of the step.
+All directions are learnt at the same speed. The nearest orthogonal matrix is approximated by
+Newton-Schulz iterations. Matrices of one shape are stacked and orthogonalised together, because on
+a CPU the calls cost more than the arithmetic. A sharded matrix's momentum stays sharded; it is
+gathered and orthogonalised on every process, and each applies its own shard of the update.
 
 Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; scale by
 shape as in Liu et al. 2025, arXiv:2502.16982.
@@ -27,8 +27,8 @@ def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Te
     """Nearest matrices with singular values near 1, by Newton-Schulz iterations in bfloat16.
 
     Each iteration maps every singular value s to a*s + b*s^3 + c*s^5; the coefficients trade
-    exactness for speed: after 5 iterations values end between about 0.7 and 1.2; after 3 the
-    smallest are still small, and a step along their directions with them.
+    accuracy for speed: after 5 iterations singular values are between about 0.7 and 1.2; after 3
+    the smallest are still small, and so is the update along their directions.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -41,17 +41,17 @@ def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Te
 
 
 class Muon:
-    """Muon over some matrices, or over stacks of them such as experts'."""
+    """Muon for matrices, or for stacks of matrices such as experts'."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], config: OptimConfig, decay: float, state: StateDtype
     ) -> None:
-        """Begin at rest; ConfigError for a weight that is no matrix."""
+        """Start with zero momentum; ConfigError for a weight that is not a matrix."""
         vectors = [name for name, weight in weights.items() if weight.ndim < 2]
         if vectors:
             raise ConfigError(
-                f"Muon moves matrices, and {vectors[0]} has {weights[vectors[0]].ndim} dimensions; "
-                "give the rule kinds=['matrix'] or another optimizer."
+                f"Muon updates matrices, but {vectors[0]} has {weights[vectors[0]].ndim} dimensions"
+                "; set kinds=['matrix'] or another optimizer in the rule."
             )
         self.weights, self.config, self.decay = weights, config, decay
         self.momentum = Kept("momentum", weights, state, config)
@@ -61,7 +61,7 @@ class Muon:
         return self.momentum.state()
 
     def step(self, number: int, rate: float) -> None:
-        """Move the matrices; one without a gradient goes on by its momentum."""
+        """Update the matrices; without a gradient, the momentum still applies."""
         for names in by_shape(self.weights):
             weights = [self.weights[name] for name in names]
             ahead = self._ahead(names, number)
@@ -76,7 +76,7 @@ class Muon:
                 own.add_(share(step, weight), alpha=-scale)
 
     def _ahead(self, names: list[str], number: int) -> list[Tensor]:
-        """Bring the momenta up to date; return where they point after the next gradient."""
+        """Update the momenta; return the Nesterov look-ahead."""
         weights = [self.weights[name] for name in names]
         gradients = [
             torch.zeros_like(local(w)) if w.grad is None else local(aligned(w.grad, w))
@@ -98,5 +98,5 @@ def by_shape(weights: Mapping[str, Tensor]) -> list[list[str]]:
 
 
 def muon_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
-    """Bytes that Muon keeps of a whole weight."""
+    """Bytes of Muon's state of an unsharded weight."""
     return kept_bytes(weight, state, config.state_block)

@@ -1,7 +1,7 @@
-"""The optimizer: groups of weights, each moved in its own way, behind one object.
+"""The optimizer: groups of weights, each with its own algorithm, behind one object.
 
 Knows names and tensors, but no models: kinds follow from names. Its state is plain named tensors,
-`PART.WEIGHT`, that lie as the weights do; a checkpoint needs nothing else.
+`PART.WEIGHT`, sharded as the weights are, which is all that a checkpoint needs.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -24,14 +24,14 @@ from .sharded import copy, local
 
 
 class Method(Protocol):
-    """One optimizer over the weights of a group."""
+    """An optimizer algorithm for the weights of a group."""
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name, without copying."""
         ...
 
     def step(self, number: int, rate: float) -> None:
-        """Move the weights; `number` counts the steps with this one."""
+        """Update the weights; `number` counts steps from 1."""
         ...
 
 
@@ -40,7 +40,7 @@ BYTES = {"adamw": adamw_bytes, "muon": muon_bytes, "adafactor": adafactor_bytes,
 
 
 class Part(NamedTuple):
-    """A group at work."""
+    """A group with its weights and algorithm."""
 
     label: str
     group: Group
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 class Optimizer:
-    """What moves a model's weights; its state is plain named tensors."""
+    """Updates a model's weights; its state is plain named tensors."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class Optimizer:
         *,
         names: Container[str] | None = None,
     ) -> None:
-        """Sort trainable parameters into groups.
+        """Group the trainable parameters.
 
-        names  of the whole model's weights, where these are a share of them (a pipeline's)
+        names  all names of the model, where `parameters` are only a pipeline stage's
 
-        Raises ConfigError if nothing is trainable, and for rules that cannot be (see `groups`).
+        Raises ConfigError if nothing is trainable, and for invalid rules (see `groups`).
         """
         self.config, self.steps = config, 0
         self.weights = {name: p for name, p in parameters if p.requires_grad}
@@ -77,15 +77,15 @@ class Optimizer:
         """Gradient norm of each group before clipping, at the last step; if `group_norms`."""
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set all gradients to None."""
         for weight in self.weights.values():
             weight.grad = None
 
     @torch.no_grad()
     def clip(self, scale: float = 1.0, mesh: Mesh = ALONE) -> float:
-        """Divide the gradients by `scale` and clip them; return their norm before clipping.
+        """Divide the gradients by `scale` and clip them; return their norm before norm clipping.
 
-        Numbers are cut to `clip_value` first, and count as cut.
+        `clip_value` is applied first.
         """
         if self.config.clip_value:
             gradients = [local(w.grad) for w in self.weights.values() if w.grad is not None]
@@ -101,23 +101,23 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, multiplier: float) -> None:
-        """Move the weights by their gradients, at so large a share of the peak rates."""
+        """Update the weights; learning rates are the peak rates times `multiplier`."""
         self.steps += 1
         for part in self.parts:
             part.method.step(self.steps, part.group.rate * multiplier)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name, without copying."""
-        found = {"steps": torch.tensor(self.steps)}
+        state = {"steps": torch.tensor(self.steps)}
         for part in self.parts:
-            found |= part.method.state()
-        return found
+            state |= part.method.state()
+        return state
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over a state, of whole tensors or of such as lie as the weights do.
+        """Restore a state of complete tensors, or of tensors sharded as the weights are.
 
-        Raises ConfigError if it belongs to other weights, or was kept in another way.
+        Raises ConfigError if it belongs to other weights or was kept in another dtype.
         """
         own = self.state()
         if own.keys() != state.keys():
@@ -127,7 +127,7 @@ class Optimizer:
             if (tensor.shape, tensor.dtype) != (own[name].shape, own[name].dtype):
                 raise ConfigError(
                     f"The optimizer state's {name} is {tuple(tensor.shape)} {tensor.dtype}; "
-                    f"expected {tuple(own[name].shape)} {own[name].dtype}. Set optim as it was."
+                    f"expected {tuple(own[name].shape)} {own[name].dtype}; use the same optim."
                 )
         for name, tensor in state.items():
             copy(own[name], tensor)
@@ -135,7 +135,7 @@ class Optimizer:
 
 
 def state_bytes(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> int:
-    """Bytes of all states of a whole model, by formula; its parameters may be on `meta`.
+    """Bytes of all states of an unsharded model, by formula; parameters may be on `meta`.
 
     AdamW    2 states      Muon, SGD with momentum  1      Adafactor  4 (R + C) of a matrix
     """

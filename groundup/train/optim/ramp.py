@@ -1,8 +1,8 @@
-"""The batch-size ramp: how many tokens each step has, known before the run begins.
+"""Batch size ramp: the number of tokens of each step, known before the run begins.
 
-Early gradients agree with each other, and small batches learn as much from fewer tokens; late ones
-do not. A ramp is a list of stretches of steps of equal size, so any step's tokens and what came
-before it are a division away, and a run of N tokens has a known number of steps.
+Early gradients agree with each other, so small batches learn as much from fewer tokens; late in
+training they do not. A ramp is a list of ranges of steps of equal size, so the tokens of any step
+and before it take constant time, and a run of N tokens has a known number of steps.
 Source: Smith et al. 2018, arXiv:1711.00489; McCandlish et al. 2018, arXiv:1812.06162.
 """
 
@@ -16,18 +16,18 @@ from .schedule import Schedule
 
 
 class Stage(NamedTuple):
-    """Steps of one size."""
+    """A range of steps of one batch size."""
 
     first: int
-    """Number of its first step."""
+    """First step."""
     before: int
     """Tokens before that step."""
     tokens: int
-    """Of each step."""
+    """Tokens per step."""
 
 
 class Ramp(NamedTuple):
-    """How many tokens each step of a run has."""
+    """Tokens of each step of a run."""
 
     stages: tuple[Stage, ...]
     steps: int
@@ -42,33 +42,33 @@ class Ramp(NamedTuple):
         return self.at(step).tokens
 
     def before(self, step: int) -> int:
-        """Tokens before a step; of the number of steps, those of the whole run.
+        """Tokens before a step; for the number of steps, the total.
 
-        In rows of L tokens, a step's first row is `before(step) // L`: L divides the row that the
-        ramp was made with.
+        In sequences of L tokens, a step's first sequence is `before(step) // L`, where L divides
+        the `row` of the ramp.
         """
         stage = self.at(step)
         return stage.before + (step - stage.first) * stage.tokens
 
     def scale(self, step: int) -> float:
-        """Multiplier of the learning rate of a step, for the size of its batch."""
+        """Learning rate multiplier for a step's batch size."""
         share = self.tokens(step) / self.stages[-1].tokens
         return {"sqrt": math.sqrt(share), "linear": share, "none": 1.0}[self.rate]
 
     def scaled(self, rate: Schedule) -> Schedule:
-        """A schedule of the steps, times the multiplier for their batches."""
+        """A learning rate schedule times the multiplier for batch size."""
         return lambda step: rate(step) * self.scale(step)
 
 
 def ramp(config: RampConfig, tokens: int, batch_tokens: int, row: int = 1) -> Ramp:
-    """The steps of a run.
+    """Compute the batch size ramp of a run.
 
-    tokens        of the run; what does not fill the last step is left out
+    tokens        of the run; a remainder that does not fill a step is dropped
     batch_tokens  of a full step
-    row           tokens that a batch's size is a multiple of: the longest row of the run
+    row           batch sizes are multiples of this: the longest sequence length
 
     Sizes rise evenly from `start` of the full batch; each has an equal share of the tokens of the
-    ramp, rounded to whole steps.
+    ramp, rounded to integer steps.
 
     >>> found = ramp(RampConfig(start=0.25, share=0.5, stages=3), tokens=2400, batch_tokens=100)
     >>> [tuple(stage) for stage in found.stages], found.steps
@@ -76,12 +76,12 @@ def ramp(config: RampConfig, tokens: int, batch_tokens: int, row: int = 1) -> Ra
     >>> found.before(30), found.before(found.steps)
     (1275, 2375)
 
-    Raises ConfigError if the tokens fill no step, or a full step is no whole number of rows.
+    Raises ConfigError if the tokens do not fill a step, or a step is not a multiple of `row`.
     """
     if batch_tokens % row or tokens < batch_tokens:
         raise ConfigError(
-            f"batch_tokens={batch_tokens:,} must be a multiple of a row of {row:,} tokens and at "
-            f"most tokens={tokens:,}; try {max(row, batch_tokens // row * row):,}."
+            f"batch_tokens={batch_tokens:,} must be a multiple of the sequence length {row:,} and "
+            f"at most tokens={tokens:,}; try {max(row, batch_tokens // row * row):,}."
         )
     stages, first, before = [], 0, 0
     for number in range(config.stages if config.start < 1 else 0):

@@ -1,10 +1,10 @@
-"""Rounding by chance: a number goes to one of its two neighbours so that the mean is right.
+"""Stochastic rounding to bfloat16: up or down at random, so that the mean is exact.
 
-bfloat16 has 8 bits of precision. A mean that moves by a thousandth in a step would never move if
-it were rounded to the nearest; rounded up with a probability of how far up it lies, it moves right
-on average. The chance is a function of (key, place), no stream: the same however tensors are cut,
-and the same again after a restart.
-Source: Gupta et al. 2015, arXiv:1502.02551; the mixing of bits is MurmurHash3's last step.
+bfloat16 has 8 bits of precision. A mean that moves by a thousandth per step would never move if
+rounded to nearest; rounded up with a probability equal to the fraction, it moves correctly on
+average. The random bits are a function of (key, index), not a stream: the same however tensors are
+sharded, and after a restart.
+Source: Gupta et al. 2015, arXiv:1502.02551; the bit mixing is MurmurHash3's finaliser.
 """
 
 import torch
@@ -17,7 +17,7 @@ from groundup.core import digest
 def rounded(
     values: Float[Tensor, "*shape"], places: Int32[Tensor, "*shape"], key: int
 ) -> Float[Tensor, "*shape"]:
-    """Values as bfloat16, each up or down by the chance of its place.
+    """Values as bfloat16, rounded stochastically by index and key.
 
     >>> ones = torch.full((4000,), 1 + 2**-9)  # a quarter of the way from 1 to the next number
     >>> up = rounded(ones, torch.arange(4000, dtype=torch.int32), key=7) > 1
@@ -29,7 +29,7 @@ def rounded(
 
 
 def chance(places: Int32[Tensor, "*shape"], key: int) -> Int32[Tensor, "*shape"]:
-    """Sixteen random bits of each place."""
+    """Sixteen random bits for each index."""
     mixed = places + key
     for multiplier in (-2048144789, -1028477387):  # 0x85EBCA6B and 0xC2B2AE35
         mixed ^= (mixed >> 16) & 0xFFFF

@@ -1,4 +1,4 @@
-"""Schedules: what share of its peak the learning rate has at each step."""
+"""Learning rate schedules: a multiplier of the peak rate at each step."""
 
 import math
 from collections.abc import Callable
@@ -13,23 +13,21 @@ Schedule = Callable[[int], float]
 def schedule(config: OptimConfig, steps: int) -> Schedule:
     """Multiplier of the learning rate at each step, in (0, 1].
 
-    It rises linearly, holds its peak, and falls over the last `decay` of the steps to `floor`:
-    warm-up–stable–decay. With decay=1 it falls from the warm-up's end on.
+    Warm-up–stable–decay: rises linearly, stays at its peak, and falls over the last `decay` of the
+    steps to `floor`. With decay=1 it falls from the end of warm-up on.
 
     >>> rate = schedule(OptimConfig(warmup=0.2, decay=0.5), steps=10)
     >>> [round(rate(step), 3) for step in (0, 1, 5, 6, 9)]
     [0.5, 1.0, 1.0, 0.8, 0.2]
 
-    Raises ConfigError for a warm-up that has all the steps.
+    Raises ConfigError if warm-up takes all steps.
 
-    Source: cosine, Loshchilov & Hutter 2017, arXiv:1608.03983; holding and 1 - sqrt, Hägele et al.
-    2024, arXiv:2405.18392.
+    Source: cosine, Loshchilov & Hutter 2017, arXiv:1608.03983; stable phase and 1 - sqrt, Hägele et
+    al. 2024, arXiv:2405.18392.
     """
     warm = round(config.warmup * steps) if config.warmup_steps is None else config.warmup_steps
     if config.warmup_steps is not None and warm >= steps:
-        raise ConfigError(
-            f"warmup_steps={warm:,} of a run of {steps:,} steps never come to its rate; give fewer."
-        )
+        raise ConfigError(f"warmup_steps={warm:,} must be fewer than the run's {steps:,} steps.")
     falling = max(1, min(round(config.decay * steps), steps - warm))
     floor = config.floor
     if floor is None:
@@ -38,14 +36,14 @@ def schedule(config: OptimConfig, steps: int) -> Schedule:
     def multiplier(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
-        left = max(0.0, min(1.0, (steps - step) / falling))  # above 0 at the last step
-        return floor + (1 - floor) * height(config.schedule, left)
+        remaining = max(0.0, min(1.0, (steps - step) / falling))  # above 0 at the last step
+        return floor + (1 - floor) * height(config.schedule, remaining)
 
     return multiplier
 
 
 def height(kind: str, left: float) -> float:
-    """Height of a fall from 1 to 0 with so large a share of its steps left."""
+    """Height of a decay from 1 to 0, with a share `left` of its steps remaining."""
     if kind == "cosine":
         return (1 - math.cos(math.pi * left)) / 2
     if kind == "sqrt":

@@ -1,6 +1,6 @@
-"""SGD: each number moves by its gradient, or by a running sum of gradients.
+"""SGD, with optional (Nesterov) momentum.
 
-    b = μ b + g        w = (1 - rate·decay) w - rate · (b, or g + μ b where it looks ahead)
+    b = μ b + g        w = (1 - rate·decay) w - rate · (b, or g + μ b with Nesterov)
 
 Source: Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
 in torch's form. Departs from torch: the decay is decoupled, as AdamW's.
@@ -17,7 +17,7 @@ from .states import Kept, kept_bytes, parts_of
 
 
 class SGD:
-    """SGD over some weights; without momentum it keeps nothing."""
+    """SGD for some weights; without momentum it has no state."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], config: OptimConfig, decay: float, state: StateDtype
@@ -30,10 +30,10 @@ class SGD:
         return self.momentum.state()
 
     def step(self, number: int, rate: float) -> None:
-        """Move the weights that have a gradient."""
-        moved = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
-        for name, weight in moved.items():
-            assert weight.grad is not None, "only such are moved"
+        """Update the weights that have a gradient."""
+        for name, weight in self.weights.items():
+            if weight.grad is None:
+                continue
             own, gradient = local(weight), local(aligned(weight.grad, weight))
             if self.decay:
                 own.mul_(1 - rate * self.decay)
@@ -48,7 +48,7 @@ class SGD:
                     self.momentum.write(name, momentum, number, rows)
 
     def _sum(self, momentum: Tensor, gradient: Tensor) -> Tensor:
-        """Add a gradient to the running sum in place; return the direction of the step."""
+        """Update the momentum in place; return the direction of the step."""
         momentum.mul_(self.config.momentum).add_(gradient)
         if not self.config.nesterov:
             return momentum
@@ -56,5 +56,5 @@ class SGD:
 
 
 def sgd_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
-    """Bytes that SGD keeps of a whole weight."""
+    """Bytes of SGD's state of an unsharded weight."""
     return kept_bytes(weight, state, config.state_block) if config.momentum else 0

@@ -1,9 +1,8 @@
-"""What of a weight lies in this process: shares of sharded tensors, and tensors whole again.
+"""Local shards and complete tensors, for plain tensors and DTensors alike.
 
-A weight that is sharded (by FSDP, or by a tensor-parallel plan) is a DTensor: this process holds a
-share, and the rest lies elsewhere. What an optimizer does to each number by itself it does to the
-shares; `whole` gathers, `share` cuts this process's part out again, without a message. A plain
-tensor is its own share, so nobody asks which of the two he has.
+A sharded weight (by FSDP or a tensor-parallel plan) is a DTensor of which this process has a shard.
+Elementwise updates work on the shards; `whole` gathers, `share` extracts this process's shard
+again, without communication. A plain tensor is its own shard, so callers need not distinguish.
 """
 
 import torch
@@ -13,13 +12,13 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This process's share, without copying."""
+    """This process's shard, without copying."""
     with torch.no_grad():
         return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def aligned(gradient: Tensor, weight: Tensor) -> Tensor:
-    """A gradient that lies as its weight does; partial sums are added up."""
+    """A gradient placed as its weight is; partial sums are reduced."""
     if isinstance(gradient, DTensor) and isinstance(weight, DTensor):
         if gradient.placements != weight.placements:
             return gradient.redistribute(placements=weight.placements)
@@ -27,30 +26,30 @@ def aligned(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def like(weight: Tensor, shape: tuple[int, ...], dtype: torch.dtype, fill: int = 0) -> Tensor:
-    """A tensor full of one number, of another shape, that lies where the weight does."""
+    """A constant tensor of another shape, placed as the weight is."""
     if not isinstance(weight, DTensor):
         return torch.full(shape, fill, dtype=dtype, device=weight.device)
     mesh, placements = weight.device_mesh, weight.placements
-    made = empty(shape, dtype=dtype, device_mesh=mesh, placements=placements)
-    made.to_local().fill_(fill)
-    return made
+    tensor = empty(shape, dtype=dtype, device_mesh=mesh, placements=placements)
+    tensor.to_local().fill_(fill)
+    return tensor
 
 
 def settled(tensor: Tensor) -> Tensor:
-    """A tensor whose partial sums have been added up."""
-    if isinstance(tensor, DTensor) and any(place.is_partial() for place in tensor.placements):
-        done = [Replicate() if place.is_partial() else place for place in tensor.placements]
-        return tensor.redistribute(placements=done)
+    """A tensor with its partial sums reduced."""
+    if isinstance(tensor, DTensor) and any(each.is_partial() for each in tensor.placements):
+        reduced = [Replicate() if each.is_partial() else each for each in tensor.placements]
+        return tensor.redistribute(placements=reduced)
     return tensor
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The whole tensor, gathered if it is sharded; every process gets it."""
+    """The complete tensor, gathered on every process if it is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def gathered(part: Tensor, weight: Tensor) -> Tensor:
-    """The whole tensor of which every process holds such a part as of the weight."""
+    """The complete tensor, from shards placed as the weight is."""
     if not isinstance(weight, DTensor):
         return part
     return DTensor.from_local(
@@ -60,7 +59,7 @@ def gathered(part: Tensor, weight: Tensor) -> Tensor:
 
 
 def share(tensor: Tensor, weight: Tensor) -> Tensor:
-    """This process's part of a whole tensor that it has, as of the weight."""
+    """This process's shard of a complete tensor, placed as the weight is."""
     if not isinstance(weight, DTensor):
         return tensor
     mesh, placements = weight.device_mesh, weight.placements
@@ -68,15 +67,15 @@ def share(tensor: Tensor, weight: Tensor) -> Tensor:
 
 
 def copy(into: Tensor, given: Tensor) -> None:
-    """Fill a tensor with a whole one, or with one that is sharded as it is."""
+    """Fill a tensor from a complete one, or from one that is sharded as it is."""
     is_sharded = isinstance(given, DTensor)
     local(into).copy_(local(given) if is_sharded else share(given, into))
 
 
 def numbering(tensor: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
-    """Number of each element of this process's share in the whole tensor, modulo 2^32 (int32).
+    """Flat index of each element of this process's shard in the complete tensor, mod 2^32 (int32).
 
-    rows     of the share: along the first axis
+    rows     of the shard: along the first axis
     columns  of those: along the last one
 
     >>> numbering(torch.zeros(3, 2), slice(1, 3))
@@ -87,15 +86,15 @@ def numbering(tensor: Tensor, rows: slice = slice(None), columns: slice = slice(
     if isinstance(tensor, DTensor):
         mesh, placements = tensor.device_mesh, tensor.placements
         size, first = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
-    found = torch.zeros((), dtype=torch.int32, device=tensor.device)
+    index = torch.zeros((), dtype=torch.int32, device=tensor.device)
     stride = 1
     for axis in reversed(range(tensor.ndim)):
-        places = torch.arange(first[axis], first[axis] + size[axis], device=tensor.device)
+        along = torch.arange(first[axis], first[axis] + size[axis], device=tensor.device)
         if axis == 0:
-            places = places[rows]
+            along = along[rows]
         if axis == tensor.ndim - 1:
-            places = places[columns]
-        places = (places * stride).to(torch.int32)
-        found = found + places.view(-1, *[1] * (tensor.ndim - axis - 1))
+            along = along[columns]
+        along = (along * stride).to(torch.int32)
+        index = index + along.view(-1, *[1] * (tensor.ndim - axis - 1))
         stride *= tensor.shape[axis]
-    return found
+    return index

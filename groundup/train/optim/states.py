@@ -1,10 +1,10 @@
-"""States: what an optimizer remembers of each weight, in float32, bfloat16 or eight bits.
+"""Optimizer states in float32, bfloat16 or eight bits.
 
-A `Kept` is one state of several weights: the mean gradient, say. Its tensors lie as the weights do,
-whole or sharded; whoever updates one reads it as float32 and writes it back, some rows at a time,
-so that a float32 copy of the whole never exists. In float32 a read is the tensor itself, and what
-is done to it in place needs no writing. On processors loops in C++ read and write where they can be
-had; blocks.py and rounding.py say what they do.
+A `Kept` is one state (such as the mean gradient) of several weights. Its tensors are sharded as the
+weights are. An optimizer reads a state as float32 and writes it back, some rows at a time, so a
+complete float32 copy never exists. In float32 a read is the tensor itself, and in-place changes
+need no write. On CPUs native C++ loops read and write where available; blocks.py and rounding.py
+define what they do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,9 @@ from .rounding import key_of, rounded
 from .sharded import like, local, numbering
 
 SMALL = 4096
-"""Weights of fewer numbers are kept in float32 under `8bit`: they weigh nothing, and hurt most."""
+"""Smaller weights stay float32 under `8bit`: they need little memory and are the most sensitive."""
 PART = 1 << 17
-"""Numbers of a weight that are read at a time: three float32 copies of them fit the cache."""
+"""Elements of a weight read at a time: three float32 copies of them fit the cache."""
 
 
 class Kept:
@@ -37,12 +37,12 @@ class Kept:
         config: OptimConfig,
         signed: bool = True,
     ) -> None:
-        """Begin at zero.
+        """Start at zero.
 
         part    name of the state; its tensors are named PART.WEIGHT
-        signed  whether its numbers may be negative
+        signed  whether values may be negative
 
-        Raises ConfigError where a weight is cut along its rows within a block of eight bits.
+        Raises ConfigError where a weight's shard boundary is within an 8-bit block of a row.
         """
         self.part, self.block, self.signed = part, config.state_block, signed
         self.seed = config.rounding_seed
@@ -62,21 +62,21 @@ class Kept:
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor under a flat name, without copying."""
-        found = {}
+        state = {}
         for name, value in self.values.items():
             if name in self.scales:
-                found[f"{self.part}_codes.{name}"] = value
-                found[f"{self.part}_scales.{name}"] = self.scales[name]
+                state[f"{self.part}_codes.{name}"] = value
+                state[f"{self.part}_scales.{name}"] = self.scales[name]
             else:
-                found[f"{self.part}.{name}"] = value
-        return found
+                state[f"{self.part}.{name}"] = value
+        return state
 
     def is_exact(self, name: str) -> bool:
-        """Whether a read is the state itself."""
+        """Whether `read` returns the state itself."""
         return self.values[name].dtype not in (torch.uint8, torch.bfloat16)
 
     def read(self, name: str, rows: slice = slice(None)) -> Tensor:
-        """Some rows of this process's share, as float32; of an exact state the tensor itself."""
+        """Some rows of this process's shard as float32; of an exact state the tensor itself."""
         value = local(self.values[name])
         if self.is_exact(name):
             return value if rows == slice(None) else value[rows]
@@ -88,7 +88,7 @@ class Kept:
         return decode(blocks, self.block, self.signed)
 
     def write(self, name: str, value: Tensor, number: int, rows: slice = slice(None)) -> None:
-        """Keep what was read and changed, as of a step; does nothing to an exact state."""
+        """Write back what was read and changed; does nothing to an exact state."""
         if self.is_exact(name):
             return
         into = local(self.values[name])[rows]
@@ -99,28 +99,28 @@ class Kept:
             into.copy_(blocks.codes)
             local(self.scales[name])[rows].copy_(blocks.scales)
         else:
-            places = numbering(self.values[name], rows)
+            indices = numbering(self.values[name], rows)
             key = key_of(self.seed, number, self.part, name)
-            into.copy_(rounded(value, places, key))
+            into.copy_(rounded(value, indices, key))
 
     def stored(self, name: str, rows: slice = slice(None), number: int = 0) -> Stored:
-        """Some rows of this process's share as they are kept, for loops that read them so.
+        """Some rows of this process's shard in stored form, for native loops.
 
-        number  of the step as of which they will be written
+        number  step number, the key of stochastic rounding
         """
         value = self.values[name]
         if name in self.scales:
-            scales, known = local(self.scales[name])[rows], grid(self.signed)
-            tables = (known.values, known.middles, known.first)
+            scales, codebook = local(self.scales[name])[rows], grid(self.signed)
+            tables = (codebook.values, codebook.middles, codebook.first)
             return Stored(local(value)[rows], scales, tables, self.block)
-        is_whole = value is local(value) and rows == slice(None)
-        starts = None if is_whole else numbering(value, rows, slice(0, 1))
+        is_complete = value is local(value) and rows == slice(None)
+        starts = None if is_complete else numbering(value, rows, slice(0, 1))
         key = key_of(self.seed, number, self.part, name)
         return Stored(local(value)[rows], starts=starts, key=key)
 
 
 def parts_of(weight: Tensor) -> Iterator[slice]:
-    """Cut the rows of a weight's share into parts of about PART numbers."""
+    """Row slices of a weight's shard, of about PART elements each."""
     rows = len(local(weight))
     step = max(1, PART * rows // max(1, local(weight).numel()))
     for first in range(0, rows, step):
@@ -128,13 +128,13 @@ def parts_of(weight: Tensor) -> Iterator[slice]:
 
 
 def dtype_for(weight: Tensor, wanted: StateDtype) -> StateDtype:
-    """How a weight's state is kept where `wanted` is asked for."""
+    """Dtype of a weight's state, given the configured one."""
     is_small = weight.ndim < 2 or weight.numel() < SMALL
     return "float32" if weight.ndim == 0 or (wanted == "8bit" and is_small) else wanted
 
 
 def kept_bytes(weight: Tensor, wanted: StateDtype, block: int) -> int:
-    """Bytes of one state of a whole weight.
+    """Bytes of one state of an unsharded weight.
 
     float32  4 n        bfloat16  2 n        8bit  n + 4 n / columns * ceil(columns / block)
     """
@@ -146,11 +146,11 @@ def kept_bytes(weight: Tensor, wanted: StateDtype, block: int) -> int:
 
 
 def check_rows(name: str, weight: Tensor, block: int) -> None:
-    """Raise ConfigError if a process's share of a row does not end where a block does."""
+    """Raise ConfigError if a process's shard of a row does not end at a block boundary."""
     columns = local(weight).shape[-1]
     if columns != weight.shape[-1] and columns % block:
         raise ConfigError(
-            f"state=8bit needs shares of a row of {name} that are multiples of "
-            f"state_block={block}; this process holds {columns} of {weight.shape[-1]}. Set "
-            "state_block to a divisor of that, or keep the states of such weights in bfloat16."
+            f"state=8bit needs row shards of {name} that are multiples of state_block={block}; "
+            f"this process has {columns} of {weight.shape[-1]}. Set state_block to a divisor of "
+            "that, or use bfloat16 states for such weights."
         )

@@ -1,13 +1,13 @@
-"""Applying a mesh: from a model and a loss to what the loop trains on these processes.
+"""Parallelise a model on a mesh: what the loop trains on each process.
 
     tensor, context, expert   change the model in place
-    pipeline                  leaves this process some of its layers, and computes gradients itself
-    data, shard               sum gradients over processes that saw other targets
+    pipeline                  keeps some layers on this process, and computes gradients itself
+    data, shard               sum gradients over processes with other targets
 
-What comes out names every parameter as one process does, so that checkpoints of any mesh share
-their names. A parameter is a plain tensor where this process holds all of it, and a DTensor where
-it holds a share. Along a pipeline a parameter has one owner; who has a copy of it (the output's
-tied embedding) refreshes it in `settle`.
+Parameters keep the names of the single-process model, so checkpoints of all meshes share their
+names. A parameter is a plain tensor where it is replicated, and a DTensor where it is sharded.
+Along a pipeline a parameter has one owner; a process with a copy (the output's tied embedding)
+refreshes it in `settle`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,25 +33,26 @@ from .zero import OwnRows, Stage, shard, shard_head
 
 
 def nothing() -> None:
-    """What there is to settle when every process has moved all that it computes with."""
+    """No synchronisation needed: every process updates all weights it computes with."""
 
 
 class Parallel(NamedTuple):
-    """What one process of a mesh trains."""
+    """A parallelised model on one process."""
 
     model: nn.Module
-    """Losses and validation call it as if it were whole."""
+    """Losses and validation call it as an unsharded model."""
     parameters: dict[str, nn.Parameter]
-    """What the optimizer moves and a checkpoint keeps, under the whole model's names."""
+    """What the optimizer updates and a checkpoint saves, under the model's full names."""
     gradients: Gradients | None
-    """How the loop finds gradients; None: one micro-batch after the other."""
+    """How the loop computes gradients; None: by gradient accumulation."""
     settle: Callable[[], None] = nothing
-    """To be called when parameters were moved or loaded, before the model computes."""
+    """Called after parameters were updated or loaded, before the model computes."""
     loss: Loss | None = None
-    """For validation where the loss is not the one given; every process of a pipeline gets it."""
+    """Validation loss where it differs from the given one; valid on every pipeline process."""
     names: tuple[str, ...] | None = None
-    """Of the whole model's parameters, where this process has some of them: what an optimizer
-    decides by names it decides by all of them."""
+    """All parameter names of the model, where this process has only some: the optimizer's rules by
+    name need all.
+    """
 
 
 def parallelise(
@@ -63,14 +64,14 @@ def parallelise(
     zero: Stage = 3,
     schedule: ScheduleName = "1f1b",
 ) -> Parallel:
-    """Divide a model over the processes of a mesh; every process holds the same whole one.
+    """Parallelise a model over a mesh; every process passes the same complete model.
 
-    loss       of the model on a micro-batch, as the loop is given it
-    precision  of products; stages 2 and 3 send weights in it
-    zero       stage along the dimension `shard`: what of weights, gradients and states is divided
-    schedule   order of passes along the dimension `pipeline`
+    loss       of the model on a micro-batch, as for the loop
+    precision  compute dtype; ZeRO stages 2 and 3 communicate weights in it
+    zero       ZeRO stage along the dimension `shard`
+    schedule   pipeline schedule
 
-    Raises ConfigError for what cannot be divided so.
+    Raises ConfigError for unsupported models and combinations.
     """
     check(body_of(model).config, mesh.sizes, zero)
     if "tensor" in mesh.dimensions:
@@ -96,18 +97,18 @@ def parallelise(
 def in_pipeline(
     model: nn.Module, loss: Loss, precision: Precision, mesh: Mesh, schedule: ScheduleName
 ) -> Parallel:
-    """Some of the layers, their gradients summed over the processes that have the same ones."""
+    """A pipeline stage, with gradients summed over the processes with the same layers."""
     if not isinstance(model, Transformer):
-        raise ConfigError("Mesh dimension pipeline cuts a model, and this objective trains one "
-                          "with a head; use data or shard.")  # fmt: skip
+        raise ConfigError("Mesh dimension pipeline does not support this objective's head; use "
+                          "data or shard.")  # fmt: skip
     names = tuple(name for name, _ in model.named_parameters())
-    made = pipelined(model, loss, precision, mesh, schedule=schedule)
-    gradients = summed(made.gradients, list(made.parameters.values()), mesh)
-    return Parallel(model, made.parameters, gradients, made.settle, made.loss, names)
+    stage = pipelined(model, loss, precision, mesh, schedule=schedule)
+    gradients = summed(stage.gradients, list(stage.parameters.values()), mesh)
+    return Parallel(model, stage.parameters, gradients, stage.settle, stage.loss, names)
 
 
 def shard_all(model: nn.Module, mesh: Mesh, precision: Precision, *, keeps_weights: bool) -> None:
-    """Divide a model's weights by stage 2 or 3, whole along `data`."""
+    """Shard a model's weights by ZeRO stage 2 or 3, replicated along `data`."""
     line = mesh.line("shard", "context")
     if "data" in mesh.dimensions:
         assert mesh.grid is not None, "it has dimensions"
@@ -118,49 +119,49 @@ def shard_all(model: nn.Module, mesh: Mesh, precision: Precision, *, keeps_weigh
 
 
 def with_own_rows(model: nn.Module, accumulate: Gradients, mesh: Mesh) -> Parallel:
-    """Stage 1: gradients go to the owners of their rows, and moved rows to all."""
-    whole = dict(model.named_parameters())
-    rows = OwnRows(whole, mesh.line("shard"))
+    """ZeRO stage 1: gradients are reduced to the owners of rows, updated rows are gathered."""
+    parameters = dict(model.named_parameters())
+    rows = OwnRows(parameters, mesh.line("shard"))
     others = [name for name in mesh.dimensions if name != "shard"]
 
     def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
-        found = accumulate(micro_batches, weight)
-        sum_gradients(whole.values(), mesh, others)
+        loss_share = accumulate(micro_batches, weight)
+        sum_gradients(parameters.values(), mesh, others)
         rows.scatter()
-        return found
+        return loss_share
 
     return Parallel(model, rows.parameters, gradients, rows.gather)
 
 
 def body_of(model: nn.Module) -> Transformer:
-    """The model under a head, or the model itself."""
+    """The Transformer under a head, or the model itself."""
     body = model.model if isinstance(model, WithHead) else model
-    assert isinstance(body, Transformer), "the stages of training train Transformers"
+    assert isinstance(body, Transformer), "training stages train Transformers"
     return body
 
 
 def check(config: ModelConfig, sizes: Mapping[str, int], zero: Stage) -> None:
-    """Raise ConfigError naming what a mesh does not divide, or what it cannot be joined with.
+    """Raise ConfigError naming what a mesh does not divide, or dimensions that cannot be combined.
 
-    sizes  processes along each dimension that the mesh has, as `parse` gives them
+    sizes  processes along each dimension of the mesh, as from `parse`
     """
     if zero not in (1, 2, 3):
-        raise ConfigError(f"zero={zero} is no stage of ZeRO; expected 1, 2 or 3.")
+        raise ConfigError(f"zero={zero} is not a ZeRO stage; expected 1, 2 or 3.")
     if "tensor" in sizes:
         check_tensor(config, sizes["tensor"])
     dimensions = set(sizes)
-    apart = sorted(dimensions & {"shard", "expert", "tensor"})
-    if "pipeline" in dimensions and apart:
-        raise ConfigError(f"Mesh dimension pipeline joins with data and context, not with "
-                          f"{apart[0]}; leave one of them out.")  # fmt: skip
+    excluded = sorted(dimensions & {"shard", "expert", "tensor"})
+    if "pipeline" in dimensions and excluded:
+        raise ConfigError(f"Mesh dimension pipeline combines with data and context, not with "
+                          f"{excluded[0]}; omit one of them.")  # fmt: skip
     if "expert" in dimensions and "shard" in dimensions:
-        raise ConfigError("Mesh dimension expert joins with data and context, not with shard; "
-                          "leave one of them out.")  # fmt: skip
+        raise ConfigError("Mesh dimension expert combines with data and context, not with shard; "
+                          "omit one of them.")  # fmt: skip
     if {"shard", "tensor"} <= dimensions and zero == 1:
-        raise ConfigError("zero=1 divides whole weights, and mesh dimension tensor leaves none "
-                          "whole; use zero=2 or 3.")  # fmt: skip
+        raise ConfigError("zero=1 needs replicated weights, and mesh dimension tensor shards them; "
+                          "use zero=2 or 3.")  # fmt: skip
     if zero > 1 and {"data", "shard", "context"} <= dimensions:
-        raise ConfigError("A mesh of data, shard and context has no stage 2 or 3; leave data out, "
+        raise ConfigError("A mesh of data, shard and context has no ZeRO stage 2 or 3; omit data, "
                           "or use zero=1.")  # fmt: skip
     if "context" in dimensions:
         check_context(config)

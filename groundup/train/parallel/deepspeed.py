@@ -1,9 +1,9 @@
-"""DeepSpeed: its ZeRO configuration, written from ours.
+"""Export of a DeepSpeed ZeRO configuration from our settings.
 
-Whoever trains with DeepSpeed starts from the same settings: stage, batch, precision, clipping and
-AdamW. Two things differ and are the caller's: DeepSpeed averages gradients over processes, where
-our losses are divided by the weight of the whole step; and it has one learning rate and no schedule
-with a plateau, so that `schedule` goes to it as a LambdaLR.
+It has the same stage, batch, precision, clipping and AdamW. Two things differ and are up to the
+caller: DeepSpeed averages gradients over processes, while our losses are divided by the weight of
+the global step; and it has one learning rate and no schedule with a plateau, so `schedule` must be
+passed to it as a LambdaLR.
 Source: https://www.deepspeed.ai/docs/config-json, checked by DeepSpeed 0.19.8's own schema.
 """
 
@@ -21,10 +21,10 @@ from .mesh import Mesh
 
 
 class Work(NamedTuple):
-    """What a step computes, as DeepSpeed wants to know it."""
+    """Batch and dtype of a step."""
 
     rows: int
-    """Of a whole step."""
+    """Sequences of the global step."""
     micro_batches: int = 1
     dtype: torch.dtype = torch.float32
 
@@ -32,27 +32,27 @@ class Work(NamedTuple):
 def deepspeed_configuration(
     optim: OptimConfig, work: Work, mesh: Mesh, *, zero: int = 3
 ) -> dict[str, Any]:
-    """Settings for `deepspeed.initialize(config=…)` that train as ours on a mesh of rows alone.
+    """Settings for `deepspeed.initialize(config=…)`, for a mesh of data and shard dimensions.
 
-    zero  stage 1, 2 or 3; 0 for whole weights on every process
+    zero  stage 1, 2 or 3; 0 for replicated weights
 
-    Raises ConfigError for what DeepSpeed has no setting of: Muon as it is here, matrices, layers or
-    positions that are divided, and rows that do not divide.
+    Raises ConfigError for what DeepSpeed cannot do: our Muon, other mesh dimensions, and batches
+    that do not divide.
     """
     others = sorted(set(mesh.dimensions) - {"data", "shard"})
     if others:
-        raise ConfigError(f"DeepSpeed's ZeRO divides rows, and the mesh has {others[0]}; leave it "
-                          "out.")  # fmt: skip
+        raise ConfigError(f"DeepSpeed's ZeRO does not support mesh dimension {others[0]}; omit "
+                          "it.")  # fmt: skip
     if optim.matrices != "adamw":
         raise ConfigError(
-            f"optim.matrices={optim.matrices!r} is another rule than DeepSpeed's of that name; use "
-            "optim.matrices=adamw."
+            f"optim.matrices={optim.matrices!r} differs from DeepSpeed's optimizer of that name; "
+            "use optim.matrices=adamw."
         )
     parts = mesh.rows.parts
     if work.rows % (parts * work.micro_batches):
         raise ConfigError(
-            f"{work.rows} rows a step do not divide among {parts} processes with "
-            f"{work.micro_batches} micro-batches each; choose a multiple of "
+            f"{work.rows} sequences per step do not divide among {parts} processes with "
+            f"{work.micro_batches} micro-batches each; use a multiple of "
             f"{parts * work.micro_batches}."
         )
     return {
@@ -75,20 +75,20 @@ def deepspeed_configuration(
 
 
 def zero_settings(stage: int) -> dict[str, Any]:
-    """The part about ZeRO; sizes are counts of numbers, not bytes."""
+    """The ZeRO section; sizes are numbers of elements, not bytes."""
     numbers = BUCKET_BYTES // 4
-    found: dict[str, Any] = {"stage": stage}
+    settings: dict[str, Any] = {"stage": stage}
     if stage:
-        found |= {"reduce_scatter": True, "reduce_bucket_size": numbers, "overlap_comm": True,
-                  "contiguous_gradients": True}  # fmt: skip
+        settings |= {"reduce_scatter": True, "reduce_bucket_size": numbers, "overlap_comm": True,
+                     "contiguous_gradients": True}  # fmt: skip
     if stage == 3:
-        return found | {"stage3_prefetch_bucket_size": numbers,
-                        "stage3_param_persistence_threshold": 0}  # fmt: skip
-    return found | ({"allgather_bucket_size": numbers} if stage else {})
+        return settings | {"stage3_prefetch_bucket_size": numbers,
+                           "stage3_param_persistence_threshold": 0}  # fmt: skip
+    return settings | ({"allgather_bucket_size": numbers} if stage else {})
 
 
 def precision_settings(dtype: torch.dtype) -> dict[str, Any]:
-    """The part about precision; float16 scales its loss as precision.py does."""
+    """The precision section; float16 loss scaling as in precision.py."""
     if dtype == torch.bfloat16:
         return {"bf16": {"enabled": True}}
     if dtype == torch.float16:
@@ -101,6 +101,6 @@ def precision_settings(dtype: torch.dtype) -> dict[str, Any]:
 def write_deepspeed(
     path: Path, optim: OptimConfig, work: Work, mesh: Mesh, *, zero: int = 3
 ) -> Path:
-    """Write the settings as a JSON file, to be given to DeepSpeed by its path."""
+    """Write the settings to a JSON file for DeepSpeed."""
     write_json(path, deepspeed_configuration(optim, work, mesh, zero=zero))
     return path

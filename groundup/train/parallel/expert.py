@@ -1,14 +1,14 @@
-"""Expert parallel: experts spread over processes, to which tokens travel and come back.
+"""Expert parallelism: experts are distributed over processes, and tokens are sent to them and back.
 
-    route           each process its own rows' tokens, by a router that all have whole
-    send            rows to the processes of their experts           (all to all)
-    compute         each expert on what came from everywhere, in the order of the processes
-    bring back      results to the tokens they belong to             (all to all)
+    route           each process routes its own tokens; the router is replicated
+    dispatch        hidden states to the processes of their experts  (all to all)
+    compute         each expert on tokens from everywhere, in rank order
+    combine         results back to their tokens                     (all to all)
 
-Backward takes the same ways. An expert's gradient is whole where the expert is; all else is summed
-over processes as along `data`. No token is dropped for the sake of equal messages; an expert's
-capacity, where there is one, is counted on each process, as if its rows were a micro-batch.
-Routers are kept useful by losses over the tokens of all processes: `added` sums their statistics.
+Backward does the reverse. An expert's gradient is complete on its process; everything else is
+summed over processes as along `data`. No token is dropped to make messages equal; an expert's
+capacity, if set, is counted per process, as if its sequences were a micro-batch.
+Router losses use the tokens of all processes: `added` sums their statistics.
 Source: Lepikhin et al. 2020, arXiv:2006.16668; statistics over all processes: Qiu et al. 2025,
 arXiv:2501.11873.
 """
@@ -31,15 +31,15 @@ from groundup.model import ModelConfig, Transformer
 from .mesh import SEES_OTHER_TARGETS, Mesh
 
 DIVIDED = ("gate_proj", "up_proj", "down_proj")
-"""An expert's own weights, stacked by expert."""
+"""Expert weights, stacked by expert."""
 
 
 def check_experts(config: ModelConfig, parts: int) -> None:
-    """Raise ConfigError for a model whose experts do not divide."""
+    """Raise ConfigError for a model whose experts do not divide among the processes."""
     experts = config.feedforward.experts
     if experts is None:
         raise ConfigError(
-            f"Mesh dimension expert={parts} divides experts, and this model is dense; use data."
+            f"Mesh dimension expert={parts} needs experts, but this model is dense; use data."
         )
     if experts.count % parts:
         raise ConfigError(
@@ -49,10 +49,10 @@ def check_experts(config: ModelConfig, parts: int) -> None:
 
 
 def spread_experts(model: Transformer, line: DeviceMesh) -> None:
-    """Leave each process of a line its share of every layer's experts, in place.
+    """Keep this process's share of every layer's experts, in place.
 
-    Their weights become DTensors, divided by expert. Every process must hold the same whole model.
-    Raises ConfigError for a model whose experts do not divide.
+    Their weights become DTensors, sharded by expert. Every process must have the same complete
+    model. Raises ConfigError for a model whose experts do not divide.
     """
     check_experts(model.config, line.size())
     stacks = [model, model.encoder] if model.encoder is not None else [model]
@@ -76,36 +76,36 @@ def travelling(
     *,
     line: DeviceMesh,
 ) -> Float[Tensor, "N D"]:
-    """What `kernels.experts` gives, by experts that are spread over processes.
+    """The result of `kernels.experts`, with experts distributed over processes.
 
-    All processes of the line call it together, forward and backward, with tokens or without.
+    A collective call, forward and backward, also for processes without tokens.
     """
     group, parts = line.get_group(), line.size()
     gate = None if weights.gate is None else held(weights.gate)
     own = ExpertWeights(held(weights.up), held(weights.down), gate)
     pairs = sorted_pairs(choice, len(weights.up))
     rows = hidden[pairs.tokens]
-    if torch.is_autocast_enabled(hidden.device.type):  # as every product would round them
+    if torch.is_autocast_enabled(hidden.device.type):  # as every matrix product would do
         rows = rows.to(torch.get_autocast_dtype(hidden.device.type))
     sent = torch.tensor(pairs.counts, device=hidden.device).view(parts, -1)  # (P, E / P)
-    came = torch.empty_like(sent)
-    distributed.all_to_all_single(came, sent, group=group)
-    to, back = sent.sum(1).tolist(), came.sum(1).tolist()
-    arrived = AllToAll.apply(rows, to, back, group)  # process by process
+    received = torch.empty_like(sent)
+    distributed.all_to_all_single(received, sent, group=group)
+    to, back = sent.sum(1).tolist(), received.sum(1).tolist()
+    arrived = AllToAll.apply(rows, to, back, group)  # in rank order
     expert = torch.arange(sent.shape[1], device=hidden.device).repeat(parts)
-    order = expert.repeat_interleave(came.flatten()).argsort(stable=True)
-    results = networks(arrived[order], came.sum(0).tolist(), own, activation)
+    order = expert.repeat_interleave(received.flatten()).argsort(stable=True)
+    results = networks(arrived[order], received.sum(0).tolist(), own, activation)
     returned = AllToAll.apply(results[order.argsort()], back, to, group)
     return brought_back(returned, pairs, hidden)
 
 
 def held(weight: Tensor) -> Tensor:
-    """What this process has of the experts; gradients flow to it."""
+    """This process's experts; gradients flow to the weight."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 class AllToAll(torch.autograd.Function):
-    """Rows to all processes of a group and from all; their gradients take the way back."""
+    """Exchange rows with all processes of a group; the gradients are sent back."""
 
     @staticmethod
     def forward(
@@ -113,7 +113,7 @@ class AllToAll(torch.autograd.Function):
     ) -> Tensor:
         """Send each process its rows.
 
-        to, back  how many rows go to each process, and how many come from it
+        to, back  number of rows sent to, and received from, each process
         """
         ctx.ways = to, back, group
         return exchanged(rows, to, back, group)
@@ -126,18 +126,18 @@ class AllToAll(torch.autograd.Function):
 
 
 def exchanged(rows: Tensor, to: list[int], back: list[int], group: ProcessGroup) -> Tensor:
-    """What comes of sending each process of a group some rows."""
-    found = rows.new_empty(sum(back), rows.shape[1])
-    distributed.all_to_all_single(found, rows.contiguous(), back, to, group=group)
-    return found
+    """The rows received from all processes of a group."""
+    received = rows.new_empty(sum(back), rows.shape[1])
+    distributed.all_to_all_single(received, rows.contiguous(), back, to, group=group)
+    return received
 
 
 def added(
     mesh: Mesh, along: Collection[str] = SEES_OTHER_TARGETS
 ) -> Callable[[Tensor], Tensor] | None:
-    """Summing tensors over processes with other targets, gradients too; None if there are none.
+    """A function that sums tensors over processes with other targets, gradients too; None if alone.
 
-    A sum that enters every process's loss has the gradients of all of them: they are summed too.
+    A sum that enters every process's loss has gradients from all of them, so these are summed too.
     """
     dimensions = [name for name in mesh.dimensions if name in along]
     if not dimensions:
@@ -151,7 +151,7 @@ def added(
 
 
 class Added(torch.autograd.Function):
-    """A tensor's sum over a group, and its gradients'."""
+    """Sum over a group, with the gradient summed too."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, group: ProcessGroup) -> Tensor:
@@ -166,7 +166,6 @@ class Added(torch.autograd.Function):
 
 
 def summed(tensor: Tensor, group: ProcessGroup) -> Tensor:
-    """A tensor's sum over a group."""
-    whole = tensor.clone()
-    distributed.all_reduce(whole, group=group)
-    return whole
+    total = tensor.clone()
+    distributed.all_reduce(total, group=group)
+    return total

@@ -1,12 +1,12 @@
-"""Launching: joining the processes that torchrun started, and ending together.
+"""Launching: join the processes that torchrun started, and end together.
 
     with launched("data=2,tensor=2") as mesh:     # torchrun --nproc-per-node 4 …
         ...
 
-A process that dies says nothing, and whoever waits for it waits for long: NCCL for minutes, and
-gloo ends with a closed connection and no name. So every process has a thread that beats in the
-processes' common store and listens to the others'. Who is not heard for `patience` seconds is dead;
-who fails says why. The others stop and name it. Only the first process shows progress.
+A process that dies does not say so, and the others wait long for it: NCCL for minutes, and gloo
+ends with a closed connection and no name. So every process has a heartbeat thread that writes to
+the common store and watches the others'. A process that is silent for `patience` seconds is dead; a
+failing one reports why. The others stop and name it. Only rank 0 shows progress.
 """
 
 import json
@@ -30,19 +30,19 @@ from groundup.core import Artifact, ConfigError, Draft, ProcessLost, device, rec
 from .mesh import ALONE, Mesh, open_mesh, sizes_for
 
 PATIENCE_SECONDS = 20.0
-"""Silence after which a process counts as dead; a long save holds a thread for some seconds."""
+"""Silence after which a process counts as dead; a long save blocks a thread for seconds."""
 HURRY_SECONDS = 5.0
-"""The same once a call to the others has failed, so that one of them must be gone."""
+"""The same after a failed collective, when one process must be dead."""
 BEAT_SECONDS = 0.5
 GRACE_SECONDS = 4.0
-"""Time for the main thread to end by itself before a process that waits for the dead is ended."""
+"""Time for the main thread to end by itself before a hanging process is killed."""
 
 LOST = b"lost: "
-"""How the last word of a process begins that found another to be gone."""
+"""Prefix of the last message of a process that found another one dead."""
 
 
 class Place(NamedTuple):
-    """What torchrun tells a process of itself."""
+    """This process's ranks, from torchrun."""
 
     rank: int = 0
     world: int = 1
@@ -52,9 +52,9 @@ class Place(NamedTuple):
 
 
 def place_of(environment: Mapping[str, str]) -> Place:
-    """Read torchrun's variables; one process if there are none.
+    """Read torchrun's variables; a single process if there are none.
 
-    Raises ConfigError for half of them.
+    Raises ConfigError if some are missing.
     """
     if "WORLD_SIZE" not in environment:
         return Place()
@@ -62,8 +62,8 @@ def place_of(environment: Mapping[str, str]) -> Place:
     missing = [name for name in wanted if not environment.get(name)]
     if missing:
         raise ConfigError(
-            f"WORLD_SIZE is set and {', '.join(missing)} is not; start processes with torchrun, "
-            "which sets all of them, or unset WORLD_SIZE."
+            f"WORLD_SIZE is set but not {', '.join(missing)}; start processes with torchrun, which "
+            "sets all of them, or unset WORLD_SIZE."
         )
     rank, world = int(environment["RANK"]), int(environment["WORLD_SIZE"])
     local = int(environment.get("LOCAL_RANK", rank))
@@ -74,13 +74,13 @@ def place_of(environment: Mapping[str, str]) -> Place:
 def launched(
     mesh: str = "", *, seed: int = 0, patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[Mesh]:
-    """Join the processes that torchrun started; leave together, whatever happens to one.
+    """Join the processes that torchrun started, and end together even if one fails.
 
     mesh  such as "data=2,tensor=2"; empty: all processes along `data`
 
     Raises ConfigError if the mesh needs another number of processes, and ProcessLost, naming it,
-    when another process dies or fails. In that case no more than about 25 seconds pass, and what a
-    checkpoint has kept is whole.
+    when another process dies or fails. That takes at most about 25 seconds, and saved checkpoints
+    are complete.
     """
     place = place_of(os.environ)
     sizes = sizes_for(mesh, place.world)
@@ -100,13 +100,13 @@ def launched(
                 watch.leave(error)
             raise
     watch.stop("done")
-    distributed.barrier()  # the store lies with one of them, who must not go first
+    distributed.barrier()  # one of them hosts the store and must not exit first
     distributed.destroy_process_group()
 
 
 @contextmanager
 def answering(number: int, answer: Any) -> Iterator[None]:
-    """Answer a signal so for a while, in the main thread; others get none."""
+    """Install a signal handler for a while; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -118,7 +118,7 @@ def answering(number: int, answer: Any) -> Iterator[None]:
 
 
 def ended(number: int, frame: FrameType | None) -> None:
-    """Leave in order: torchrun ends all processes so when one has died."""
+    """Exit in order: torchrun sends SIGTERM to all processes when one has died."""
     raise SystemExit(128 + number)
 
 
@@ -126,19 +126,19 @@ def together(
     mesh: Mesh, out: Path, make: Callable[[Callable[[Draft], None]], Artifact],
     write: Callable[[Draft], None],
 ) -> Artifact:  # fmt: skip
-    """An artifact that all processes train for and the first one makes.
+    """Produce an artifact for which all processes train and which rank 0 writes.
 
-    make   makes it at `out` with the writer that it is given, unless it is there: `produce`
-    write  trains; every process runs it at once, and only the first may write into the draft
+    make   makes it at `out` with the given writer, unless it exists: `produce`
+    write  trains; every process runs it, and only rank 0 may write into the draft
 
-    What the first process finds wrong before it writes ends the others too.
+    An error of rank 0 before it writes ends the other processes too.
     """
     if mesh.grid is None:
         return make(write)
     if not mesh.is_first:
-        place = mesh.told("")
-        if place:
-            folders = {name: Path(folder) for name, folder in json.loads(place).items()}
+        draft_folders = mesh.told("")
+        if draft_folders:
+            folders = {name: Path(folder) for name, folder in json.loads(draft_folders).items()}
             write(Draft(folders["path"], folders["scratch"], folders["log"]))
         distributed.barrier()
         return Artifact.open(out)
@@ -150,29 +150,29 @@ def together(
         mesh.told(json.dumps({name: str(folder) for name, folder in folders.items()}))
         write(draft)
 
-    found = make(written)
-    if not began:  # it was there
+    artifact = make(written)
+    if not began:  # the artifact existed
         mesh.told("")
     distributed.barrier()
-    return found
+    return artifact
 
 
 def settle_in(place: Place) -> str:
-    """Pick device, threads and voice, and start the process group; return the kind of device.
+    """Set device, threads and output mode, and start the process group; return the device type.
 
-    Raises ConfigError for more processes than cards.
+    Raises ConfigError for more processes than GPUs.
     """
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda":
-        cards = torch.cuda.device_count()
-        if place.local_world > cards:
+        gpus = torch.cuda.device_count()
+        if place.local_world > gpus:
             raise ConfigError(
-                f"{place.local_world} processes were started on a machine with {cards} cards; "
-                f"start {cards} (torchrun --nproc-per-node {cards}), or hide the cards with "
-                "CUDA_VISIBLE_DEVICES= to train on processors."
+                f"{place.local_world} processes were started on a machine with {gpus} GPUs; start "
+                f"{gpus} (torchrun --nproc-per-node {gpus}), or hide the GPUs with "
+                "CUDA_VISIBLE_DEVICES= to train on the CPU."
             )
         torch.cuda.set_device(place.local_rank)
-    elif os.environ.get("OMP_NUM_THREADS", "1") == "1":  # what torchrun sets if nobody did
+    elif os.environ.get("OMP_NUM_THREADS", "1") == "1":  # torchrun's default
         torch.set_num_threads(max(1, device.cores() // place.local_world))
     if place.rank > 0:
         record.use("silent")
@@ -182,10 +182,10 @@ def settle_in(place: Place) -> str:
 
 
 class Watch(threading.Thread):
-    """Beats for its process, listens to the others, and ends its process when one is lost."""
+    """Sends heartbeats, watches the others', and ends its process when one is lost."""
 
     def __init__(self, place: Place, patience_seconds: float) -> None:
-        """Join the store by a connection of its own: the group's may be waiting for something."""
+        """Connect to the store separately: the process group's connection may be blocked."""
         super().__init__(daemon=True, name="watch")
         self.place, self.patience = place, patience_seconds
         self.store = distributed.TCPStore(
@@ -197,52 +197,51 @@ class Watch(threading.Thread):
         self.over = threading.Event()
         self.what = ""
         self.store.set(self.key(place.rank), "0")
-        distributed.barrier()  # from here on all have a key
+        distributed.barrier()  # all keys exist from here on
 
     def key(self, rank: int) -> str:
-        """Where a process beats in the store."""
+        """Store key of a process's heartbeat."""
         return f"groundup/alive/{rank}"
 
     def run(self) -> None:
-        """Beat and listen until the process ends or another is lost."""
+        """Send and check heartbeats until the process ends or another one is lost."""
         beats = 0
         while not self.over.wait(BEAT_SECONDS):
             beats += 1
             try:
                 self.store.set(self.key(self.place.rank), str(beats))
                 self.listen()
-            except RuntimeError:  # the store's own errors are
-                self.judge("The processes' meeting point is gone: process 0, or torchrun, died.")
+            except RuntimeError:  # the type of the store's errors
+                self.judge("The processes' store is lost: process 0, or torchrun, died.")
             if self.lost.is_set():
                 break
         if self.lost.is_set() and not self.over.wait(GRACE_SECONDS):
             print(f"groundup: {self.verdict}", file=sys.stderr, flush=True)
-            os._exit(1)  # the main thread waits, in a call that knows no signals, for the dead
+            os._exit(1)  # the main thread hangs in a collective that ignores signals
 
     def listen(self) -> None:
-        """Note who has beaten, and judge who has not or who says that it failed."""
+        """Check the others' heartbeats for silence and failure messages."""
         others = [rank for rank in range(self.place.world) if rank != self.place.rank]
         now = time.monotonic()
         for rank, value in zip(
             others, self.store.multi_get([self.key(rank) for rank in others]), strict=True
         ):
-            before, since = self.heard[rank]
-            if value != before:
+            previous, since = self.heard[rank]
+            if value != previous:
                 self.heard[rank] = (value, now)
             elif value != b"done" and now - since > self.patience:
-                silence = f"nothing was heard of it for {now - since:.0f} seconds"
+                silence = f"no heartbeat for {now - since:.0f} seconds"
                 self.judge(f"{self.name_of(rank)} died: {silence}.")
             if value.startswith(b"failed"):
                 self.judge(f"{self.name_of(rank)} {value.decode().rstrip('.')}.")
-            if value.startswith(LOST):  # who was first to notice tells the rest
+            if value.startswith(LOST):  # another process noticed a loss first
                 self.judge(value.removeprefix(LOST).decode())
 
     def name_of(self, rank: int) -> str:
-        """A process as people are told of it."""
         return f"Process {rank} of {self.place.world}"
 
     def judge(self, what: str) -> None:
-        """Note what happened first."""
+        """Record the first loss."""
         if not self.lost.is_set():
             self.what = what
             self.tell(LOST.decode() + what)
@@ -252,37 +251,35 @@ class Watch(threading.Thread):
     def verdict(self) -> str:
         """What happened, and what to do."""
         return (
-            f"{self.what} The others stop; start the same command again to go on from the last "
+            f"{self.what} The others stop; run the same command again to resume from the last "
             "checkpoint, or from the beginning if there is none yet."
         )
 
     def tell(self, value: str) -> None:
-        """Put a last word where this process beat."""
+        """Write a last message in place of the heartbeat."""
         try:
             self.store.set(self.key(self.place.rank), value)
         except RuntimeError:
-            pass  # there is nobody left to tell
+            pass  # no process left to inform
 
     def stop(self, last: str) -> None:
-        """End the thread; tell the others why no more is heard of this process."""
+        """End the thread; tell the others why the heartbeat ends."""
         self.over.set()
         self.join()
         self.tell(last)
 
     def leave(self, error: BaseException) -> None:
-        """End after an error: one of our own is told to the others, another's is named.
+        """End after an error: report this process's own error, or name the process that was lost.
 
-        Raises ProcessLost if this process failed because another was gone.
+        Raises ProcessLost if this process failed because another one was lost.
         """
-        if isinstance(
-            error, KeyboardInterrupt
-        ):  # all stop alike after a checkpoint, or one at once
+        if isinstance(error, KeyboardInterrupt):  # a subclass means all stop after a checkpoint
             return self.stop("failed: interrupted" if type(error) is KeyboardInterrupt else "done")
         if is_of_others(error) or isinstance(error, SystemExit):
             self.patience = min(self.patience, HURRY_SECONDS)
-            if self.lost.wait(3 * HURRY_SECONDS):  # on a busy machine beats are heard late
+            if self.lost.wait(3 * HURRY_SECONDS):  # on a busy machine heartbeats are late
                 self.stop(LOST.decode() + self.what)
-                if self.place.rank == 0:  # the store may lie here, and others have yet to read
+                if self.place.rank == 0:  # this process may host the store, which others still read
                     time.sleep(4 * BEAT_SECONDS)
                 raise ProcessLost(self.verdict) from None
         lines = str(error).splitlines() or [type(error).__name__]
@@ -290,12 +287,12 @@ class Watch(threading.Thread):
 
 
 def is_of_others(error: BaseException) -> bool:
-    """Whether an error is that of a call to other processes.
+    """Whether an error comes from a collective call.
 
     gloo's are plain RuntimeErrors that name its source file, such as `[…/gloo/transport/tcp/…]
     Connection closed by peer`.
     """
     if isinstance(error, distributed.DistError):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and ("gloo" in said or "Connection " in said)
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("gloo" in text or "Connection " in text)

@@ -1,14 +1,14 @@
-"""Layers: a model cut between its layers over a line of processes, and the plain way to train it.
+"""A model's layers split over a line of processes, with a sequential reference schedule.
 
     first process   embedding, the first layers
     others          layers
     last process    layers, norm, head and loss
 
-A process keeps its layers under their numbers in the whole model, so that names of parameters stay
-as they are. All have the rows; hidden states alone travel, and their gradients back. `in_turn` is
-the reference of pipeline.py: one process computes while the others wait. A tied embedding is
-looked up by the first process and is the head of the last: the first owns it, adds up both
-gradients and tells the last its new weights.
+A process keeps its layers under their numbers in the full model, so parameter names do not change.
+All processes have the batch; only hidden states and their gradients are sent. `in_turn` is the
+reference of pipeline.py: one process computes while the others wait. A tied embedding is the input
+of the first process and the head of the last: the first owns it, sums both gradients and sends the
+last its updated weights.
 """
 
 import math
@@ -31,7 +31,7 @@ TIED = "embed_tokens.weight"
 
 
 class Layers(nn.Module):
-    """Some layers of a model, under the numbers that they have in it."""
+    """Some layers of a model, under their numbers in it."""
 
     def __init__(self, layers: dict[int, nn.Module]) -> None:
         super().__init__()
@@ -43,33 +43,33 @@ class Layers(nn.Module):
 
 
 def parts_of(layers: int, parts: int) -> list[range]:
-    """Which layers each of a number of processes computes; earlier ones have one more.
+    """The layers of each pipeline process; earlier ones have one more.
 
-    The last has the head and the loss besides.
+    The last process also has the head and the loss.
 
     >>> parts_of(5, 2)
     [range(0, 3), range(3, 5)]
     """
-    borders = [math.ceil(layers * place / parts) for place in range(parts + 1)]
+    borders = [math.ceil(layers * rank / parts) for rank in range(parts + 1)]
     return [range(*pair) for pair in zip(borders, borders[1:], strict=False)]
 
 
 def check_layers(config: ModelConfig, parts: int) -> None:
-    """Raise ConfigError for a model that cannot be cut between its layers so often."""
+    """Raise ConfigError for a model that cannot be split into so many pipeline stages."""
     if parts > config.layers:
         raise ConfigError(
-            f"pipeline={parts} processes share the model's layers={config.layers}, and each needs "
-            f"one; choose pipeline={config.layers} at most."
+            f"pipeline={parts} needs a layer per process, but the model has layers="
+            f"{config.layers}; use at most pipeline={config.layers}."
         )
-    told = None
+    problem = None
     if config.kind == "encoder_decoder":
-        told = "a model of kind 'encoder_decoder', whose decoder reads the encoder at every layer"
+        problem = "kind='encoder_decoder', whose decoder reads the encoder at every layer"
     elif config.position.kind == "buckets":
-        told = "position.kind='buckets', one table of distances for all layers"
+        problem = "position.kind='buckets', which all layers share"
     elif config.feedforward.experts is not None:
-        told = "experts, whose routers' losses lie in every layer; use mesh dimension expert"
-    if told:
-        raise ConfigError(f"Mesh dimension pipeline cannot cut {told}.")
+        problem = "experts, which have router losses in every layer; use mesh dimension expert"
+    if problem:
+        raise ConfigError(f"Mesh dimension pipeline does not support {problem}.")
 
 
 class Stage:
@@ -78,11 +78,11 @@ class Stage:
     def __init__(
         self, model: Transformer, loss: Loss, precision: Precision, line: DeviceMesh
     ) -> None:
-        """Cut a whole model down to this process's layers, in place.
+        """Reduce a complete model to this process's layers, in place.
 
         line  the processes that share the layers
 
-        Raises ConfigError for a model that cannot be cut so.
+        Raises ConfigError for an unsupported model.
         """
         self.model, self.loss, self.precision = model, loss, precision
         self.place, self.parts, self.group = line.get_local_rank(), line.size(), line.get_group()
@@ -93,7 +93,7 @@ class Stage:
         self.cut()
 
     def cut(self) -> None:
-        """Forget what other processes have."""
+        """Drop the modules of other processes."""
         model = self.model
         own = parts_of(model.config.layers, self.parts)[self.place]
         model.layers = Layers({i: model.layers[i] for i in own})  # type: ignore[assignment]
@@ -108,21 +108,21 @@ class Stage:
 
     @property
     def owned(self) -> dict[str, nn.Parameter]:
-        """What this process moves: all that it has but a copy of the tied embedding."""
+        """Parameters that this process updates: all but a copy of the tied embedding."""
         named = dict(self.model.named_parameters())
         if self.is_tied and not self.is_first:
             named.pop(TIED, None)
         return named
 
     def room(self, batch: Batch) -> Float[Tensor, "B T D"]:
-        """Space for the hidden states of a micro-batch, or for their gradients."""
+        """A buffer for the hidden states of a micro-batch, or for their gradients."""
         shape = (*batch.ids.shape, self.model.config.width)
         return torch.empty(shape, dtype=self.dtype, device=batch.ids.device)
 
     def compute(self, batch: Batch, arrived: Tensor | None) -> Tensor | LossSum:
         """Hidden states after this process's layers; on the last process the loss.
 
-        arrived  hidden states after the layers before; None on the first process
+        arrived  hidden states from the previous process; None on the first
         """
         self.model.arrived = arrived
         try:
@@ -138,22 +138,22 @@ class Stage:
             self.model.arrived = None
 
     def share(self, found: Tensor | LossSum, weight: float) -> Tensor:
-        """What a backward pass begins with: of a loss its share of the step, scaled."""
+        """The tensor to start backward from: of a loss, its scaled share of the step."""
         if isinstance(found, LossSum):
             return found.total / weight * self.precision.scale
         return found
 
     def send(self, tensor: Tensor, step: int) -> None:
-        """Send to the process so many places behind this one, and wait."""
+        """Send to the process at a relative rank, and wait."""
         distributed.send(tensor, group=self.group, group_dst=self.place + step)
 
     def take(self, room: Tensor, step: int) -> Tensor:
-        """Wait for what the process so many places behind this one sends."""
+        """Receive from the process at a relative rank."""
         distributed.recv(room, group=self.group, group_src=self.place + step)
         return room
 
     def add_tied(self) -> None:
-        """Bring the tied embedding's gradient as an output to that of its input."""
+        """Add the tied embedding's output gradient to its input gradient."""
         if not self.is_tied or not (self.is_first or self.is_last):
             return
         weight = self.model.embed_tokens.weight
@@ -167,7 +167,7 @@ class Stage:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Tell the last process the first one's tied embedding."""
+        """Send the first process's tied embedding to the last."""
         if self.is_tied and self.is_first:
             self.send(self.model.embed_tokens.weight.detach().contiguous(), self.parts - 1)
         elif self.is_tied and self.is_last:
@@ -183,15 +183,15 @@ def in_turn(stage: Stage) -> Gradients:
             arrived = None
             if not stage.is_first:
                 arrived = stage.take(stage.room(batch), -1).requires_grad_()
-            made = stage.share(stage.compute(batch, arrived), weight)
+            output = stage.share(stage.compute(batch, arrived), weight)
             if stage.is_last:
-                total += float(made.detach()) / stage.precision.scale
-                made.backward()
+                total += float(output.detach()) / stage.precision.scale
+                output.backward()
             else:
-                stage.send(made.detach(), 1)
-                made.backward(stage.take(stage.room(batch), 1))
+                stage.send(output.detach(), 1)
+                output.backward(stage.take(stage.room(batch), 1))
             if arrived is not None:
-                assert arrived.grad is not None, "every layer adds to what arrives"
+                assert arrived.grad is not None, "every layer has a residual connection"
                 stage.send(arrived.grad.contiguous(), -1)
         stage.add_tied()
         return total

@@ -1,14 +1,14 @@
-"""Pipelines: processes with some of the layers each, at work on several micro-batches at once.
+"""Pipeline parallelism: processes with some of the layers each, on several micro-batches at once.
 
     gpipe   all forward passes, then all backward passes
     1f1b    as few forward passes as fill the pipeline, then one of each in turn
 
-Both leave a process idle for the same share of a step, (P - 1) / (M + P - 1) of P processes and M
-micro-batches; 1f1b holds the activations of at most P micro-batches where gpipe holds M. What a
-process does is a list of actions, which is a pure function; between two of them it sends what it
-made and takes what it needs next, in one batch, so that no two processes wait for each other. Own
-schedules and not torch's: ours take micro-batches of unequal rows, a loss that is a sum over the
-weight of the whole step, and leave documents and targets where every process has them anyway.
+Both have the same bubble, (P - 1) / (M + P - 1) for P processes and M micro-batches; 1f1b keeps the
+activations of at most P micro-batches where gpipe keeps M. A process's actions are a list, a pure
+function; between two actions it sends its output and receives its next input in one batched call,
+so that no two processes deadlock. These are our own schedules, not torch's, because they accept
+micro-batches of unequal sizes, a loss that is a sum over the weight of the global step, and
+documents and targets that every process has anyway.
 Gradients are those of `layers.in_turn`, bit for bit.
 Source: Huang et al. 2018, arXiv:1811.06965 (GPipe); Narayanan et al. 2021, arXiv:2104.04473 (1F1B).
 """
@@ -39,30 +39,30 @@ class Action(NamedTuple):
 
 
 def actions(schedule: ScheduleName, place: int, parts: int, micro_batches: int) -> list[Action]:
-    """What the process at a place of a pipeline does in a step, in order.
+    """The actions of one pipeline process in a step, in order.
 
     >>> [f"{kind[0]}{number}" for kind, number in actions("1f1b", 0, 2, 3)]
     ['f0', 'f1', 'b0', 'f2', 'b1', 'b2']
     """
     first = micro_batches if schedule == "gpipe" else min(parts - 1 - place, micro_batches)
-    found = [Action("forward", number) for number in range(first)]
+    plan = [Action("forward", number) for number in range(first)]
     for number in range(first, micro_batches):
-        found += [Action("forward", number), Action("backward", number - first)]
-    return found + [
+        plan += [Action("forward", number), Action("backward", number - first)]
+    return plan + [
         Action("backward", number) for number in range(micro_batches - first, micro_batches)
     ]
 
 
 def most_in_flight(done: Sequence[Action]) -> int:
-    """Largest number of micro-batches whose activations a process holds at one time.
+    """Largest number of micro-batches whose activations a process keeps at one time.
 
     >>> [most_in_flight(actions(name, 0, 4, 16)) for name in ("gpipe", "1f1b")]
     [16, 4]
     """
-    held = most = 0
+    in_flight = most = 0
     for action in done:
-        held += 1 if action.kind == "forward" else -1
-        most = max(most, held)
+        in_flight += 1 if action.kind == "forward" else -1
+        most = max(most, in_flight)
     return most
 
 
@@ -76,47 +76,47 @@ def bubble(parts: int, micro_batches: int) -> float:
 
 
 def idle_share(plans: Sequence[Sequence[Action]], forward: float = 1, backward: float = 2) -> float:
-    """The same, found by running through the actions of all processes on a clock.
+    """The same, by simulating the actions of all processes.
 
     plans              actions of each process
-    forward, backward  time that a pass takes; messages take none
+    forward, backward  time of a pass; messages take none
     """
     took = {"forward": forward, "backward": backward}
     ends: dict[tuple[int, Action], float] = {}
     clocks, nexts = [0.0] * len(plans), [0] * len(plans)
     while any(done < len(plan) for done, plan in zip(nexts, plans, strict=True)):
         before = sum(nexts)
-        for place, plan in enumerate(plans):
-            while nexts[place] < len(plan):
-                action = plan[nexts[place]]
-                needed = [(place + step, action) for step in sources(action, place, len(plans))]
+        for rank, plan in enumerate(plans):
+            while nexts[rank] < len(plan):
+                action = plan[nexts[rank]]
+                needed = [(rank + step, action) for step in sources(action, rank, len(plans))]
                 if any(each not in ends for each in needed):
                     break
-                start = max([clocks[place], *(ends[each] for each in needed)])
-                clocks[place] = ends[place, action] = start + took[action.kind]
-                nexts[place] += 1
-        assert sum(nexts) > before, "the processes wait for each other"
+                start = max([clocks[rank], *(ends[each] for each in needed)])
+                clocks[rank] = ends[rank, action] = start + took[action.kind]
+                nexts[rank] += 1
+        assert sum(nexts) > before, "the processes are deadlocked"
     busy = sum(took[action.kind] for plan in plans for action in plan)
     return 1 - busy / (max(clocks) * len(plans))
 
 
 def sources(action: Action, place: int, parts: int) -> list[int]:
-    """From where an action needs a message: -1 the process before, 1 the one behind."""
+    """Relative ranks that an action needs a message from: -1 the previous process, 1 the next."""
     if action.kind == "forward":
         return [-1] if place > 0 else []
     return [1] if place < parts - 1 else []
 
 
 class Pipeline(NamedTuple):
-    """What one process of a pipeline trains."""
+    """A pipeline stage on one process."""
 
     parameters: dict[str, nn.Parameter]
-    """Those it moves, under the whole model's names."""
+    """Those it updates, under the model's full names."""
     gradients: Gradients
     settle: Callable[[], None]
-    """To be called when parameters were moved or loaded."""
+    """Called after parameters were updated or loaded."""
     loss: Loss
-    """For validation: every process gets the whole model's loss."""
+    """For validation: every process gets the model's loss."""
 
 
 def pipelined(
@@ -127,9 +127,9 @@ def pipelined(
     *,
     schedule: ScheduleName = "1f1b",
 ) -> Pipeline:
-    """Cut a whole model to this process's layers of a pipeline, in place.
+    """Reduce a complete model to this process's pipeline stage, in place.
 
-    Raises ConfigError for a model that cannot be cut.
+    Raises ConfigError for unsupported models.
     """
     stage = Stage(model, loss, precision, mesh.line("pipeline"))
 
@@ -143,60 +143,60 @@ def pipelined(
 
 
 class StepOfStage:
-    """One step of one process: its micro-batches, and what lies between their passes."""
+    """One step of one process: its micro-batches, and the tensors between their passes."""
 
     def __init__(self, stage: Stage, micro_batches: Sequence[Batch], weight: float) -> None:
         self.stage, self.micro_batches, self.weight = stage, micro_batches, weight
         self.arrived: dict[int, Tensor] = {}
-        """Hidden states from the process before, by micro-batch, until their gradients are sent."""
+        """Inputs from the previous process, by micro-batch, until their gradients are sent."""
         self.made: dict[int, Tensor] = {}
-        """What this process made of them, until its backward pass."""
+        """Outputs of this process, until their backward pass."""
         self.gradients: dict[int, Tensor] = {}
-        """Of what was made, from the process behind."""
+        """Gradients of the outputs, from the next process."""
         self.pending: list[tuple[distributed.Work, Tensor]] = []
-        """What is being sent, and the tensor that must stay as it is until then."""
+        """Running sends, and the tensors that must not change until they finish."""
         self.total = 0.0
 
     def run(self, plan: Sequence[Action]) -> float:
-        """Do what is planned; return this process's share of the mean loss."""
+        """Run the actions; return this process's share of the mean loss."""
         self.exchange(None, None, plan[0] if plan else None)
         for action, following in zip(plan, [*plan[1:], None], strict=True):
-            made = self.forward(action) if action.kind == "forward" else self.backward(action)
-            self.exchange(action, made, following)
+            output = self.forward(action) if action.kind == "forward" else self.backward(action)
+            self.exchange(action, output, following)
         for work, _ in self.pending:
             work.wait()
         return self.total
 
     def forward(self, action: Action) -> Tensor | None:
-        """Compute a micro-batch; return what the process behind needs."""
+        """Compute a micro-batch; return what the next process needs."""
         number, stage = action.micro_batch, self.stage
         arrived = self.arrived.get(number)
         if arrived is not None:
             arrived.requires_grad_()
-        found = stage.compute(self.micro_batches[number], arrived)
-        self.made[number] = stage.share(found, self.weight)
+        output = stage.compute(self.micro_batches[number], arrived)
+        self.made[number] = stage.share(output, self.weight)
         if not stage.is_last:
             return self.made[number].detach()
         self.total += float(self.made[number].detach()) / stage.precision.scale
         return None
 
     def backward(self, action: Action) -> Tensor | None:
-        """Add a micro-batch's gradients; return what the process before needs."""
+        """Add a micro-batch's gradients; return what the previous process needs."""
         number = action.micro_batch
         self.made.pop(number).backward(self.gradients.pop(number, None))
         arrived = self.arrived.pop(number, None)
         return None if arrived is None or arrived.grad is None else arrived.grad.contiguous()
 
     def exchange(self, done: Action | None, made: Tensor | None, following: Action | None) -> None:
-        """Send what was made and wait for what is needed next."""
+        """Send an output and wait for the next input."""
         stage, moves = self.stage, []
         if following is not None:
             room = stage.room(self.micro_batches[following.micro_batch])
             for step in sources(following, stage.place, stage.parts):
                 peer = stage.place + step
                 moves.append(distributed.P2POp(distributed.irecv, room, None, stage.group, 0, peer))
-                kept = self.arrived if following.kind == "forward" else self.gradients
-                kept[following.micro_batch] = room
+                received = self.arrived if following.kind == "forward" else self.gradients
+                received[following.micro_batch] = room
         needed = len(moves)
         if done is not None and made is not None:
             peer = stage.place + (1 if done.kind == "forward" else -1)
@@ -209,18 +209,18 @@ class StepOfStage:
 
 
 def whole_loss(stage: Stage) -> Loss:
-    """The loss of a micro-batch through all processes of a pipeline, told to each; no gradients."""
+    """The loss of a micro-batch through all processes, broadcast to each; no gradients."""
 
     @torch.no_grad()
-    def found(model: Transformer, batch: Batch) -> LossSum:
+    def loss(model: Transformer, batch: Batch) -> LossSum:
         arrived = None if stage.is_first else stage.take(stage.room(batch), -1)
-        made = stage.compute(batch, arrived)
-        if isinstance(made, LossSum):
-            told = torch.stack([made.total.double(), made.weight.double()])
+        output = stage.compute(batch, arrived)
+        if isinstance(output, LossSum):
+            pair = torch.stack([output.total.double(), output.weight.double()])
         else:
-            stage.send(made, 1)
-            told = torch.empty(2, dtype=torch.float64, device=batch.ids.device)
-        distributed.broadcast(told, group=stage.group, group_src=stage.parts - 1)
-        return LossSum(told[0], told[1])
+            stage.send(output, 1)
+            pair = torch.empty(2, dtype=torch.float64, device=batch.ids.device)
+        distributed.broadcast(pair, group=stage.group, group_src=stage.parts - 1)
+        return LossSum(pair[0], pair[1])
 
-    return found
+    return loss

@@ -1,13 +1,13 @@
-"""Tensor parallel: every process computes with a share of each matrix, on the same rows.
+"""Tensor parallelism: every process has a shard of each matrix, for the same sequences.
 
-    q, k, v, gate, up   divided by outputs: a process has some heads and some inner features
-    o, down             divided by inputs: products are parts of a sum
-    embedding, head     divided by ids; the loss is taken over divided logits (vocabulary.py)
-    norms               whole, each process norming some of the positions (sequence parallel)
+    q, k, v, gate, up   sharded by outputs: a process has some heads and some inner features
+    o, down             sharded by inputs: products are partial sums
+    embedding, head     sharded by ids; the loss uses sharded logits (vocabulary.py)
+    norms               replicated, each process norming some of the positions (sequence parallel)
 
-Between blocks hidden states are divided by positions: gathered before a matrix is divided by
-outputs, added up and scattered behind one that is divided by inputs. What torch's DTensor knows of
-placements does the rest, gradients included; hidden states leave the last norm whole.
+Between blocks hidden states are sharded by positions: all-gathered before a matrix sharded by
+outputs, reduce-scattered after one sharded by inputs. torch's DTensor does the rest from the
+placements, gradients included; hidden states leave the last norm unsharded.
 Source: Shoeybi et al. 2019, arXiv:1909.08053; Korthikanti et al. 2022, arXiv:2205.05198.
 """
 
@@ -29,13 +29,13 @@ from groundup.core import ConfigError, ShapeError
 from groundup.model import ModelConfig, Transformer
 
 NORMS = ("attention_norm", "attention_out_norm", "feedforward_norm", "feedforward_out_norm")
-"""Of a block, each over whole features of some positions."""
+"""A block's norms, each over all features of some positions."""
 
 
 def split_matrices(model: Transformer, line: DeviceMesh) -> None:
-    """Divide a decoder's matrices over a line of processes, in place.
+    """Shard a decoder's matrices over a line of processes, in place.
 
-    Every process must hold the same weights. Raises ConfigError for what cannot be divided.
+    Every process must have the same weights. Raises ConfigError for unsupported models.
     """
     check(model.config, line.size())
     for block in model.layers:
@@ -50,12 +50,12 @@ def split_matrices(model: Transformer, line: DeviceMesh) -> None:
 
 
 def place(module: nn.Module, line: DeviceMesh, plan: dict[str, ParallelStyle]) -> None:
-    """Divide parts of a module as planned; all processes hold the same, so that nothing is sent."""
+    """Shard a module by a plan; processes have the same weights, so nothing is sent."""
     parallelize_module(module, line, plan, src_data_rank=None)
 
 
 def check(config: ModelConfig, parts: int) -> None:
-    """Raise ConfigError naming what does not divide, or what is not built."""
+    """Raise ConfigError naming what does not divide, or what is unsupported."""
     attention = config.attention
     sizes = {
         "attention.heads": attention.heads,
@@ -78,18 +78,20 @@ def check(config: ModelConfig, parts: int) -> None:
     for name, is_odd in odd.items():
         if is_odd:
             raise ConfigError(
-                f"Tensor parallel divides decoders with rotary, learned or no positions and dense "
-                f"layers; this model has {name}: divide it by data, shard or pipeline."
+                f"Mesh dimension tensor supports dense decoders with rotary, learned or no "
+                f"positions; this model has {name}: use data, shard or pipeline."
             )
 
 
 def block_plan(config: ModelConfig, block: nn.Module) -> dict[str, ParallelStyle]:
-    """How each part of a block is divided."""
-    whole = PrepareModuleInput(
+    """Parallel styles of a block's modules."""
+    attention = PrepareModuleInput(
         input_layouts=(Shard(1), None), desired_input_layouts=(Replicate(), None)
     )
-    widened = PrepareModuleInput(input_layouts=(Shard(1),), desired_input_layouts=(Replicate(),))
-    plan: dict[str, ParallelStyle] = {"attention": whole, "feedforward": widened}
+    feedforward = PrepareModuleInput(
+        input_layouts=(Shard(1),), desired_input_layouts=(Replicate(),)
+    )
+    plan: dict[str, ParallelStyle] = {"attention": attention, "feedforward": feedforward}
     for name in ("attention.q_proj", "attention.k_proj", "attention.v_proj",
                  "feedforward.gate_proj", "feedforward.up_proj"):  # fmt: skip
         plan[name] = ColwiseParallel()
@@ -106,7 +108,7 @@ def block_plan(config: ModelConfig, block: nn.Module) -> dict[str, ParallelStyle
 
 
 def outer_plan(model: Transformer) -> dict[str, ParallelStyle]:
-    """How what is outside the blocks is divided."""
+    """Parallel styles of the modules outside the blocks."""
     plan: dict[str, ParallelStyle] = {
         name: RowwiseParallel(
             input_layouts=Replicate(), output_layouts=Shard(1), use_local_output=False
@@ -123,38 +125,38 @@ def outer_plan(model: Transformer) -> dict[str, ParallelStyle]:
 
 
 def has_weights(module: nn.Module) -> bool:
-    """Whether it is a norm, and not the absence of one."""
+    """Whether a norm is present, not an identity."""
     return any(True for _ in module.parameters())
 
 
 class OverFeatures(ParallelStyle):
-    """A norm over all features, of which each process has some: their mean square is added up."""
+    """A norm over all features where each process has some: mean squares are all-reduced."""
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        """Divide the weights, and take and give what a process has of the features."""
+        """Shard the weights; take and return this process's features."""
         for name, parameter in list(module.named_parameters()):
             part = distribute_tensor(parameter.detach(), device_mesh, [Shard(0)],
                                      src_data_rank=None)  # fmt: skip
             module.register_parameter(name, nn.Parameter(part))
         module.register_forward_pre_hook(
-            lambda _, given: (DTensor.from_local(given[0], device_mesh, [Shard(-1)]),)
+            lambda _, args: (DTensor.from_local(args[0], device_mesh, [Shard(-1)]),)
         )
         module.register_forward_hook(
-            lambda _, given, found: found.redistribute(
-                placements=[Shard(found.ndim - 1)]
+            lambda _, args, output: output.redistribute(
+                placements=[Shard(output.ndim - 1)]
             ).to_local()
         )
         return module
 
 
 def gathered(module: nn.Module, given: Any, hidden: DTensor) -> Tensor:
-    """Hidden states of all positions; their gradient is summed over processes and divided again."""
-    whole = hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
-    return whole.clone()  # no view: fully_shard watches what a model returns for its gradient
+    """Hidden states of all positions; their gradient is reduced and sharded again."""
+    full = hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+    return full.clone()  # not a view: fully_shard hooks the gradient of a model's output
 
 
 class PositionCheck:
-    """Refuses rows whose positions do not divide among the processes."""
+    """Rejects sequences whose positions do not divide among the processes."""
 
     def __init__(self, parts: int) -> None:
         self.parts = parts
@@ -164,6 +166,6 @@ class PositionCheck:
         ids = given[0] if given else named["ids"]
         if ids.shape[1] % self.parts:
             raise ShapeError(
-                f"Rows of {ids.shape[1]} positions do not divide among mesh dimension tensor="
-                f"{self.parts}; choose length and context_length that are multiples of it."
+                f"Sequences of {ids.shape[1]} positions do not divide among mesh dimension tensor="
+                f"{self.parts}; use multiples of it for length and context_length."
             )

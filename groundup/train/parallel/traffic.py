@@ -1,6 +1,6 @@
-"""Traffic: the bytes that a process sends in a step, by formula and by counting.
+"""Communication volume: the bytes that a process sends in a step, by formula and by counting.
 
-A collective over N processes of S bytes in all, in rings, sends from each
+A ring collective over N processes of S bytes in total sends from each
 
     all-reduce        2 (N - 1) / N S        reduce, then gather
     all-gather          (N - 1) / N S
@@ -8,10 +8,10 @@ A collective over N processes of S bytes in all, in rings, sends from each
     all-to-all          (N - 1) / N S        S of one process
     send                            S
 
-`traffic` is a function of the model's shape, the mesh and the rows, for every dimension of a mesh;
-`Counted` adds up what is asked of process groups while it is on. How many rows travel to experts is
-the routers' choice: the formula takes it that all experts are chosen equally often. Numbers of a
-few bytes that are no part of gradients, such as the loss that is told, are in neither.
+`traffic` is a function of the model's shape, the mesh and the batch, for every mesh dimension;
+`Counted` adds up the calls to process groups while it is active. How many tokens are sent to
+experts depends on the router: the formula assumes a balanced load. A few bytes that are not
+gradients, such as the logged loss, are in neither.
 """
 
 import math
@@ -39,40 +39,41 @@ FLOAT = 4
 
 
 class Sent(NamedTuple):
-    """One kind of collective of a step."""
+    """One kind of collective in a step."""
 
     dimension: str
-    """Several that are made into one have commas between them."""
+    """Several flattened dimensions are separated by commas."""
     what: str
     collective: str
     processes: int
     bytes: float
-    """Of all calls of a step, of one process."""
+    """Sent by one process in all calls of a step."""
 
 
 class Load(NamedTuple):
     """What a process computes in a step."""
 
     rows: int
-    """Of one micro-batch, on this process."""
+    """Sequences of one micro-batch on this process."""
     length: int
-    """Of a whole row, however many processes share it."""
+    """Full sequence length, however many processes share it."""
     micro_batches: int = 1
     compute_bytes: int = FLOAT
-    """Of a number of matrix products: 2 in bfloat16."""
+    """Per element in matrix products: 2 in bfloat16."""
     mark_bytes: int = 4
-    """Of what goes round a ring beside a token's keys: 4 of its document's number, 0 of unpacked
-    rows; 1 more of the mark of a prefix."""
+    """Per token sent round a ring with its key: 4 for the document number, 0 for unpacked
+    sequences; 1 more for a prefix mask.
+    """
     place: int = 0
-    """Of this process in a pipeline."""
+    """This process's rank in a pipeline."""
 
     def hidden(self, config: ModelConfig, sizes: Mapping[str, int]) -> int:
-        """Numbers of a micro-batch's hidden states on this process."""
+        """Elements of a micro-batch's hidden states on this process."""
         return self.rows * self.length // sizes.get("context", 1) * config.width
 
 
 def sent(collective: str, processes: int, size: float) -> float:
-    """Bytes that one of some processes sends in a collective of so many bytes.
+    """Bytes that one process sends in a collective of a total size.
 
     >>> sent("all-reduce", 4, 1000)
     1500.0
@@ -86,14 +87,14 @@ def traffic(
     """What a process sends in a step, along every dimension of a mesh.
 
     sizes  of the mesh's dimensions
-    zero   stage along `shard`
+    zero   ZeRO stage along `shard`
 
     Queries and keys that are normed over all heads (`qk_norm="all"`) send more than this along
-    `tensor`: features of all heads, which DTensor adds up and divides again. An encoder's experts
-    are taken to read sources as long as the targets.
+    `tensor`: features of all heads, which DTensor reduces and shards again. An encoder's experts
+    are assumed to read sources as long as the targets.
     """
     shapes = own_shapes(config, sizes, load.place)
-    found = [
+    collectives = [
         *along_tensor(config, shapes, sizes, load, zero),
         *along_pipeline(config, sizes, load),
         *along_context(config, shapes, sizes, load),
@@ -101,20 +102,20 @@ def traffic(
         *along_shard(shapes, sizes, load, zero),
         *added_up(shapes, sizes, load, zero),
     ]
-    return [one for one in found if one.bytes]
+    return [each for each in collectives if each.bytes]
 
 
 def row(
     sizes: Mapping[str, int], dimensions: Sequence[str], what: str, collective: str, size: float
 ) -> Sent:
-    """What collectives of so many bytes send along some dimensions, those apart that are not."""
-    there = [name for name in dimensions if sizes.get(name, 1) > 1]
-    processes = math.prod(sizes[name] for name in there)
-    return Sent(",".join(there), what, collective, processes, sent(collective, processes, size))
+    """Bytes sent by collectives along those of some dimensions that the mesh has."""
+    used = [name for name in dimensions if sizes.get(name, 1) > 1]
+    processes = math.prod(sizes[name] for name in used)
+    return Sent(",".join(used), what, collective, processes, sent(collective, processes, size))
 
 
 def line_of(sizes: Mapping[str, int], zero: int) -> tuple[str, ...]:
-    """Dimensions over which weights are divided by rows; stages 2 and 3 take in `context`."""
+    """Dimensions over which weights are sharded by rows; stages 2 and 3 include `context`."""
     if sizes.get("shard", 1) == 1:
         return ()
     return ("shard", "context") if zero > 1 else ("shard",)
@@ -123,12 +124,12 @@ def line_of(sizes: Mapping[str, int], zero: int) -> tuple[str, ...]:
 def along_shard(
     shapes: Mapping[str, torch.Size], sizes: Mapping[str, int], load: Load, zero: int
 ) -> list[Sent]:
-    """Weights that are gathered, and gradients that are scattered."""
+    """Gathered weights and scattered gradients (ZeRO)."""
     line = line_of(sizes, zero)
     parts, times = math.prod(sizes.get(name, 1) for name in line), load.micro_batches
-    whole = {name: padded(shape, parts) for name, shape in shapes.items()}
-    inner = sum(size for name, size in whole.items() if is_inner(name))
-    outer = sum(whole.values()) - inner
+    counts = {name: padded(shape, parts) for name, shape in shapes.items()}
+    inner = sum(size for name, size in counts.items() if is_inner(name))
+    outer = sum(counts.values()) - inner
     if zero == 1:
         gathered, scattered = FLOAT * (inner + outer), FLOAT * (inner + outer)
     else:
@@ -144,17 +145,17 @@ def along_shard(
 def added_up(
     shapes: Mapping[str, torch.Size], sizes: Mapping[str, int], load: Load, zero: int
 ) -> list[Sent]:
-    """Gradients of processes that saw other targets, as far as their weights are not divided."""
+    """All-reduced gradients, of weights that are not sharded along the dimension."""
     line = line_of(sizes, zero)
-    is_early = bool(line) and zero > 1  # each micro-batch's, and only a share of them
+    is_early = bool(line) and zero > 1  # in each micro-batch, and only a shard
     parts = math.prod(sizes.get(name, 1) for name in line) if is_early else 1
-    apart: Counter[tuple[str, ...]] = Counter()
+    counts: Counter[tuple[str, ...]] = Counter()
     for name, shape in shapes.items():
         placed = {"shard", *line, *(["expert"] if is_expert(name) else [])}
         along = tuple(each for each in SEES_OTHER_TARGETS if each not in placed)
-        apart[along] += FLOAT * padded(shape, parts) // parts
+        counts[along] += FLOAT * padded(shape, parts) // parts
     times = load.micro_batches if is_early else 1
-    return [row(sizes, along, "gradients", "all-reduce", times * n) for along, n in apart.items()]
+    return [row(sizes, along, "gradients", "all-reduce", times * n) for along, n in counts.items()]
 
 
 def along_tensor(
@@ -164,16 +165,16 @@ def along_tensor(
     load: Load,
     zero: int,
 ) -> list[Sent]:
-    """Hidden states between positions and features, the loss, and whole weights' gradients."""
+    """Hidden states between positions and features, the loss, and gradients of norms."""
     hidden = load.hidden(config, sizes) * load.micro_batches
-    ends = 1 + (config.position.kind == "learned")  # tables of ids and of places
+    ends = 1 + (config.position.kind == "learned")  # token and position embeddings
     gathers, scatters = 2 * config.layers, 2 * config.layers
     # Forward gathers what a matrix reads in float32 and scatters products; backward the reverse.
     gathered = gathers * FLOAT * hidden + scatters * load.compute_bytes * hidden
     scattered = scatters * load.compute_bytes * hidden + gathers * FLOAT * hidden
     gathered += FLOAT * hidden * (1 + ends)
     scattered += FLOAT * hidden * (1 + ends)
-    # A bias of sums meets the whole gradient; a norm's weight that of some positions or heads.
+    # A bias of sums sees the complete gradient; a norm's weight only some positions or heads.
     times = load.micro_batches if line_of(sizes, zero) and zero > 1 else 1
     norms = times * FLOAT * sum(
         shape.numel() for name, shape in shapes.items()
@@ -189,10 +190,10 @@ def along_tensor(
 
 
 def along_pipeline(config: ModelConfig, sizes: Mapping[str, int], load: Load) -> list[Sent]:
-    """Hidden states to the process behind, their gradients to the one before, and tied weights.
+    """Hidden states to the next process, gradients to the previous one, and tied weights.
 
-    Hidden states between processes are float32 whatever products are in. The last process sends the
-    first one the tied embedding's gradient once a step, and gets its new weights.
+    Hidden states are sent in float32 in any precision. The last process sends the first one the
+    tied embedding's gradient once per step, and receives its updated weights.
     """
     line, last = ("pipeline",), sizes.get("pipeline", 1) - 1
     hidden = FLOAT * load.hidden(config, sizes) * load.micro_batches
@@ -208,7 +209,7 @@ def along_pipeline(config: ModelConfig, sizes: Mapping[str, int], load: Load) ->
 def along_context(
     config: ModelConfig, shapes: Mapping[str, torch.Size], sizes: Mapping[str, int], load: Load
 ) -> list[Sent]:
-    """Keys and values, and their gradients, round the rings of the layers that are here."""
+    """Keys and values, and their gradients, round the rings of this process's layers."""
     layers = sum(name.endswith("k_proj.weight") for name in shapes)
     heads = config.attention.kv_heads // sizes.get("tensor", 1)
     attention = config.attention.model_copy(update={"kv_heads": heads})
@@ -223,9 +224,9 @@ def along_context(
 def to_experts(
     config: ModelConfig, shapes: Mapping[str, torch.Size], sizes: Mapping[str, int], load: Load
 ) -> list[Sent]:
-    """Rows to their experts and back, forward and backward, and the statistics of routers' losses.
+    """Tokens to their experts and back, forward and backward, and the statistics of router losses.
 
-    A layer's statistics of E experts are 3 E + 4 numbers: choices, shares of the softmax and their
+    A layer's statistics of E experts are 3 E + 4 numbers: choices, softmax shares and their
     gradients by expert; tokens twice, the sum of squares and its gradient.
     """
     experts = config.feedforward.experts
@@ -242,31 +243,31 @@ def to_experts(
 
 
 def shapes_of(config: ModelConfig) -> dict[str, torch.Size]:
-    """Shapes of a model's parameters, of which none is made."""
+    """Shapes of a model's parameters, without allocating them."""
     with torch.device("meta"):
-        made: nn.Module = Transformer(config, seed=None)
-    return {name: parameter.shape for name, parameter in made.named_parameters()}
+        model: nn.Module = Transformer(config, seed=None)
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
 def is_inner(name: str) -> bool:
-    """Whether a parameter is a block's, which is gathered when the block computes."""
+    """Whether a parameter is in a block, and gathered when the block computes."""
     return ".layers." in f".{name}"
 
 
 def is_divided(name: str, config: ModelConfig) -> bool:
-    """Whether tensor parallel divides a parameter; norms and biases of sums stay whole."""
+    """Whether tensor parallelism shards a parameter; norms and biases of sums are replicated."""
     if "q_norm" in name or "k_norm" in name:
         return config.attention.qk_norm == "all"
     return not ("norm" in name or name.endswith(("o_proj.bias", "down_proj.bias")))
 
 
 def is_expert(name: str) -> bool:
-    """Whether a parameter is experts', stacked, of which a process holds some."""
+    """Whether a parameter is a stack of experts, of which a process has some."""
     return name.endswith(DIVIDED)
 
 
 def is_at(name: str, config: ModelConfig, parts: int, place: int) -> bool:
-    """Whether the process at a place of a pipeline owns a parameter."""
+    """Whether a pipeline process owns a parameter."""
     if is_inner(name):
         return int(name.split(".")[1]) in parts_of(config.layers, parts)[place]
     return place == (0 if name.startswith("embed_") else parts - 1)
@@ -275,27 +276,27 @@ def is_at(name: str, config: ModelConfig, parts: int, place: int) -> bool:
 def own_shapes(
     config: ModelConfig, sizes: Mapping[str, int], place: int = 0
 ) -> dict[str, torch.Size]:
-    """Shapes of what a process owns before `shard` divides it: the first of those along `tensor`.
+    """Shapes of a process's parameters before ZeRO, for the first process along `tensor`.
 
-    place  in a pipeline
+    place  rank in the pipeline
     """
-    found = shapes_of(config)
+    shapes = shapes_of(config)
     parts, stages = sizes.get("tensor", 1), sizes.get("pipeline", 1)
     if stages > 1:
-        found = {name: s for name, s in found.items() if is_at(name, config, stages, place)}
-    for name, shape in found.items():
+        shapes = {name: s for name, s in shapes.items() if is_at(name, config, stages, place)}
+    for name, shape in shapes.items():
         rows = list(shape)
         if parts > 1 and is_divided(name, config):
             along = 1 if name.endswith(("o_proj.weight", "down_proj.weight")) else 0
             rows[along] = -(-rows[along] // parts)
         if is_expert(name):
             rows[0] //= sizes.get("expert", 1)
-        found[name] = torch.Size(rows)
-    return found
+        shapes[name] = torch.Size(rows)
+    return shapes
 
 
 def padded(shape: torch.Size, parts: int) -> int:
-    """Numbers that travel of what is divided by rows: rows up to a multiple.
+    """Elements of a tensor with its rows padded to a multiple of `parts`.
 
     >>> padded(torch.Size([3, 10]), 2)
     40
@@ -313,7 +314,7 @@ KINDS = {
 
 
 class Counted(TorchDispatchMode):
-    """Adds up, by collective, the bytes that this process sends while it is on."""
+    """Counts the bytes that this process sends, by collective, while active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,24 +322,24 @@ class Counted(TorchDispatchMode):
         self.calls: dict[str, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note a collective and let it happen; a DTensor's are asked for while it computes."""
+        """Count and run a collective; a DTensor's are dispatched when it computes."""
         if any(issubclass(kind, DTensor) for kind in types):
             return NotImplemented
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         name = KINDS.get(func.overloadpacket.__name__)
         if name is not None and func.namespace in ("c10d", "_c10d_functional"):
             amount = to_others(func.overloadpacket.__name__, args)
             if amount is None:
-                tensors = [leaf for leaf in tree_leaves((args, found)) if isinstance(leaf, Tensor)]
+                tensors = [leaf for leaf in tree_leaves((args, result)) if isinstance(leaf, Tensor)]
                 size = max((tensor.nbytes for tensor in tensors), default=0)
                 amount = sent(name, processes_of(args), size)
             self.bytes[name] = self.bytes.get(name, 0.0) + amount
             self.calls[name] = self.calls.get(name, 0) + 1
-        return found
+        return result
 
 
 def to_others(name: str, given: Sequence[Any]) -> float | None:
-    """Bytes to all but itself of an exchange of unequal parts; None: equal ones, or no exchange."""
+    """Bytes sent to other processes in an uneven all-to-all; None for any other call."""
     if name != "alltoall_base_" or not given[4]:
         return None
     rows, group, parts = given[1], ProcessGroup.unbox(given[2]), given[4]
@@ -346,7 +347,7 @@ def to_others(name: str, given: Sequence[Any]) -> float | None:
 
 
 def processes_of(given: Any) -> int:
-    """Size of the group of a collective's arguments."""
+    """Group size of a collective's arguments."""
     for leaf in tree_leaves(given):
         if isinstance(leaf, str) and leaf not in ("sum", "max", "min", "avg"):
             return _resolve_process_group(cast(Any, leaf)).size()

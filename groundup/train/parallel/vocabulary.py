@@ -1,9 +1,9 @@
-"""Cross-entropy over a head whose ids are divided among processes.
+"""Cross-entropy over an output head that is sharded by ids.
 
-Each process makes the logits of its own ids, a chunk of tokens at a time, and the processes tell
-each other three numbers a token: the largest logit, the sum of exponentials and the target's logit.
-So neither all logits of a token nor all ids' logits of a chunk exist anywhere. As in
-`kernels.cross_entropy`, which it equals, gradients are made in forward.
+Each process computes the logits of its own ids, a chunk of tokens at a time, and the processes
+exchange three numbers per token: the largest logit, the sum of exponentials and the target's logit.
+So neither all logits of a token nor all tokens' logits of an id are ever in memory. As in
+`kernels.cross_entropy`, which it equals, gradients are computed in forward.
 Source: Shoeybi et al. 2019, arXiv:1909.08053, section 3 (parallel cross-entropy).
 """
 
@@ -20,7 +20,7 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from groundup.kernels import ChunkedCrossEntropy, LossPlan
 
 CHUNK = 1024
-"""Tokens whose logits exist at one time."""
+"""Tokens per chunk of logits."""
 
 
 def parallel_cross_entropy(
@@ -35,9 +35,9 @@ def parallel_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Sum over tokens of weight * -log p(target), nats, the same on every process of the head.
 
-    hidden  (N, D)  the same on every process; its gradient is each process's part of a sum
-    head    (V, D)  divided by ids along one dimension of a mesh
-    bias    (V,)    added to the logits, divided like the head
+    hidden  (N, D)  replicated; its gradient is each process's partial sum
+    head    (V, D)  sharded by ids along one dimension of a mesh
+    bias    (V,)    added to the logits, sharded like the head
 
     The rest is as in `kernels.cross_entropy`.
     """
@@ -68,7 +68,7 @@ def parallel_errors(
     ids: Ids,
     softcap: float | None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N v"]]:
-    """Weighted losses of a chunk, and their derivative by this process's products."""
+    """Weighted losses of a chunk, and their derivative with respect to this process's logits."""
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
     if bias is not None:
         logits = logits + bias.detach().to(dtype)
@@ -84,10 +84,11 @@ def parallel_errors(
     own = own.clamp(0, logits.shape[1] - 1)[:, None]  # (n, 1)
     picked = logits.gather(-1, own).squeeze(-1) * is_own
     errors = logits.exp_()
-    told = torch.stack([errors.sum(-1), picked])  # (2, n)
-    distributed.all_reduce(told, group=ids.group)
+    sums = torch.stack([errors.sum(-1), picked])  # (2, n)
+    distributed.all_reduce(sums, group=ids.group)
+    total, target_logit = sums
     weights = weights.to(exact)
-    losses = weights * (told[0].log() - told[1])
-    errors *= (weights / told[0])[:, None]
+    losses = weights * (total.log() - target_logit)
+    errors *= (weights / total)[:, None]
     errors.scatter_add_(-1, own, -(weights * is_own)[:, None])
     return losses, (errors if slope is None else errors * slope).to(dtype)

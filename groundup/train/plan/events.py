@@ -1,8 +1,7 @@
-"""Events: every tensor's memory that a piece of code takes and gives back, in order.
+"""Memory events: every allocation and release of tensor memory by some code, in order.
 
-Works on fake tensors, so that what is told of has never been there, and on real ones. Memory is
-counted by storage: views are free. What a single operation takes and gives back within itself is
-not seen.
+Works on fake tensors, whose memory is never really allocated, and on real ones. Memory is counted
+by storage: views are free. Temporary memory within a single operation is not seen.
 """
 
 import weakref
@@ -16,40 +15,40 @@ from torch.utils._pytree import tree_iter
 
 
 class Event(NamedTuple):
-    """Memory of one storage, taken or given back."""
+    """An allocation or release of one storage."""
 
     storage: int
-    """Number of the storage, counted from 0."""
+    """Number of the storage, from 0."""
     size_bytes: int
-    """Negative when it is given back."""
+    """Negative for a release."""
 
 
 class Recorder(TorchDispatchMode):
-    """Notes what is taken and given back while it is entered; later only what is given back."""
+    """Records allocations and releases while active; afterwards only releases."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Event] = []
         self.parts: list[str] = []
-        """What each storage is for, by its number."""
+        """Category of each storage, by its number."""
         self.part = "other"
-        """What storages that are made now are for."""
+        """Category of new storages."""
         self.known: dict[int, int] = {}
 
     @classmethod
     def is_infra_mode(cls) -> bool:
-        """Whether torch.compile works under it, as under fake tensors: it changes no result."""
+        """Let torch.compile work under it, as under fake tensors: it changes no result."""
         return True
 
     def __torch_dispatch__(
         self, op: Any, types: Any, inputs: Any = (), settings: Any = None
     ) -> Any:
-        """Run an operation and note the storages of its results."""
-        found = op(*inputs, **(settings or {}))
-        for each in tree_iter(found):
+        """Run an operation and record the storages of its results."""
+        result = op(*inputs, **(settings or {}))
+        for each in tree_iter(result):
             if isinstance(each, Tensor):
                 self.note(each)
-        return found
+        return result
 
     def note(self, tensor: Tensor) -> int:
         """Number of a tensor's storage; a new one is an event."""
@@ -63,16 +62,16 @@ class Recorder(TorchDispatchMode):
         return self.known[key]
 
     def forget(self, key: int, size_bytes: int) -> None:
-        """Note that a storage is gone."""
+        """Record a release."""
         self.events.append(Event(self.known.pop(key), -size_bytes))
 
     def name(self, tensor: Tensor, part: str) -> None:
-        """Say what a storage is for, whatever was being done when it was made."""
+        """Set the category of a tensor's storage."""
         self.parts[self.note(tensor)] = part
 
     @contextmanager
     def making(self, part: str) -> Iterator[None]:
-        """Context in which new storages are for `part`."""
+        """Context in which new storages have the category `part`."""
         before, self.part = self.part, part
         try:
             yield
@@ -81,21 +80,21 @@ class Recorder(TorchDispatchMode):
 
 
 class Peak(NamedTuple):
-    """The moment at which most memory was held."""
+    """The moment of the highest memory use."""
 
     total_bytes: int
     parts: dict[str, int]
-    """Bytes by what they were for."""
+    """Bytes by category."""
 
 
 def peak(recorder: Recorder, start: int = 0, end: int | None = None) -> Peak:
-    """Most memory held at one moment from one event to another, by part."""
-    held: dict[str, int] = {}
-    best, now = Peak(0, {}), 0
+    """Highest memory use between two events, by category."""
+    sizes: dict[str, int] = {}
+    best, total = Peak(0, {}), 0
     for number, event in enumerate(recorder.events[:end]):
         part = recorder.parts[event.storage]
-        held[part] = held.get(part, 0) + event.size_bytes
-        now += event.size_bytes
-        if number >= start and now > best.total_bytes:
-            best = Peak(now, {name: size for name, size in held.items() if size})
+        sizes[part] = sizes.get(part, 0) + event.size_bytes
+        total += event.size_bytes
+        if number >= start and total > best.total_bytes:
+            best = Peak(total, {name: size for name, size in sizes.items() if size})
     return best

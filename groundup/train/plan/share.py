@@ -1,11 +1,11 @@
-"""Shares: what one of many processes holds of a training step, by formula.
+"""Memory of one process of a mesh in a training step, by formula.
 
-    data      everything, for other rows; buckets in which gradients travel
-    shard     ZeRO: of the optimizer's states a share (1), of the gradients too (2), of weights (3)
-    tensor    a share of each matrix and of what is made of it
-    pipeline  some of the layers, for several micro-batches at once; ends have a table each
-    context   a share of each row's positions
-    expert    a share of the experts
+    data      everything, for other sequences; gradient buckets
+    shard     ZeRO: a shard of the optimizer states (1), of gradients too (2), of weights too (3)
+    tensor    a shard of each matrix and of its results
+    pipeline  some of the layers, for several micro-batches at once; the ends have a table each
+    context   some of each sequence's positions
+    expert    some of the experts
 
 Source: Rajbhandari et al. 2019, arXiv:1910.02054; one forward, one backward: Narayanan et al. 2021,
 arXiv:2104.04473.
@@ -21,28 +21,28 @@ from ..parallel.mesh import parse
 from .step import Ledger
 
 BUCKET_BYTES = 25 * 2**20
-"""Gradients that travel together; one bucket is filled while another is sent."""
+"""Gradient bucket; one is filled while another is sent."""
 
 Zero = Literal[1, 2, 3]
 
 
 class Place(NamedTuple):
-    """Where a process stands in a mesh, and how the mesh divides the work."""
+    """A process's coordinates in a mesh, and how the mesh divides the work."""
 
     sizes: Mapping[str, int]
-    """Processes along each dimension; 1 along those left out."""
+    """Processes along each dimension; missing ones are 1."""
     zero: int = 3
-    """Stage of ZeRO along `shard`."""
+    """ZeRO stage along `shard`."""
     stage: int = 0
-    """Place along `pipeline`, counted from 0."""
+    """Rank along `pipeline`, from 0."""
     micro_batches: int = 1
-    """Of a step: a pipeline holds several of them at once."""
+    """Per step: a pipeline has several in flight."""
     compute_bytes: int = 2
-    """Of a number of a gathered weight."""
+    """Per element of a gathered weight."""
 
     @property
     def divides(self) -> bool:
-        """Whether a process holds tensors in part."""
+        """Whether a process has sharded tensors."""
         by_zero = self.size("shard") > 1 and self.zero > 1
         return by_zero or max(self.size("tensor"), self.size("expert")) > 1
 
@@ -52,11 +52,11 @@ class Place(NamedTuple):
 
 
 def parse_mesh(text: str, devices: int | None) -> dict[str, int]:
-    """The sizes that `data=2,tensor=4` says; empty: all devices shard the model's states.
+    """Sizes of a mesh such as `data=2,tensor=4`; empty: all devices along `shard`.
 
     devices  None: as many as the mesh has, one without a mesh
 
-    Raises ConfigError if it is no mesh, or the sizes do not multiply to the devices.
+    Raises ConfigError for an invalid mesh, or if the sizes do not multiply to the devices.
 
     >>> parse_mesh("data=2, tensor=4", 8), parse_mesh("", 8)
     ({'data': 2, 'tensor': 4}, {'shard': 8})
@@ -67,13 +67,13 @@ def parse_mesh(text: str, devices: int | None) -> dict[str, int]:
     needed = math.prod(sizes.values())
     if devices is not None and needed != devices:
         raise ConfigError(
-            f"mesh={text!r} needs {needed} devices, and devices={devices}; make them equal."
+            f"mesh={text!r} needs {needed} devices, but devices={devices}; make them equal."
         )
     return sizes
 
 
 def share_of(ledger: Ledger, place: Place) -> dict[str, int]:
-    """What a process holds at its fullest moment, bytes by part."""
+    """Peak memory of a process, bytes by category."""
     own = lasting(ledger, place)
     moments = (passing(ledger, place) | own, stepping(ledger, place) | own)
     fullest = max(moments, key=lambda parts: sum(parts.values()))
@@ -81,7 +81,7 @@ def share_of(ledger: Ledger, place: Place) -> dict[str, int]:
 
 
 def lasting(ledger: Ledger, place: Place) -> dict[str, float]:
-    """Weights, gradients and states: what is there when a step begins, or will be at its end."""
+    """Weights, gradients and states: persistent memory of a step."""
     layers, tables = layers_share(ledger, place), tables_share(ledger, place)
     dense = (ledger.inner - ledger.experts) * layers + ledger.experts * layers / place.size(
         "expert"
@@ -98,45 +98,45 @@ def lasting(ledger: Ledger, place: Place) -> dict[str, float]:
 
 
 def passing(ledger: Ledger, place: Place) -> dict[str, float]:
-    """What a pass holds besides: activations, the loss's, gathered weights and buckets."""
-    held, layers = ledger.during_pass, layers_share(ledger, place)
+    """Additional memory of a pass: activations, the loss's, gathered weights and buckets."""
+    during_pass, layers = ledger.during_pass, layers_share(ledger, place)
     rows = place.size("tensor") * place.size("context")
     stages = place.size("pipeline")
     at_once = min(place.micro_batches, stages - place.stage)
     is_last = place.stage == stages - 1
-    found = {
-        "activations": held.get("activations", 0) * layers * at_once / rows,
-        "loss": held.get("loss", 0) / rows if is_last else 0.0,
-        "working": (held.get("working", 0) + held.get("other", 0)) / rows,
+    parts = {
+        "activations": during_pass.get("activations", 0) * layers * at_once / rows,
+        "loss": during_pass.get("loss", 0) / rows if is_last else 0.0,
+        "working": (during_pass.get("working", 0) + during_pass.get("other", 0)) / rows,
     }
     if place.size("shard") > 1 and place.zero >= 2:
         layer = ledger.inner / ledger.layers / place.size("tensor")
-        there = ledger.inner * layers if place.zero == 2 else 2 * layer
-        found["gathered"] = (there * place.compute_bytes / 4 + layer  # its gradient, whole
+        gathered = ledger.inner * layers if place.zero == 2 else 2 * layer
+        parts["gathered"] = (gathered * place.compute_bytes / 4 + layer  # its unsharded gradient
                              + ledger.outer * tables_share(ledger, place))  # fmt: skip
     if max(place.size("data"), place.size("context"), place.size("expert")) > 1:
-        found["buckets"] = 2 * BUCKET_BYTES
-    return found
+        parts["buckets"] = 2 * BUCKET_BYTES
+    return parts
 
 
 def stepping(ledger: Ledger, place: Place) -> dict[str, float]:
-    """What the optimizer holds besides while it moves its share of the weights."""
-    divided = place.size("shard") * place.size("tensor")
-    there = ledger.during_step.get("update", 0) * layers_share(ledger, place) / divided
-    return {"update": there}
+    """Additional memory of the optimizer step."""
+    processes = place.size("shard") * place.size("tensor")
+    update = ledger.during_step.get("update", 0) * layers_share(ledger, place)
+    return {"update": update / processes}
 
 
 def layers_share(ledger: Ledger, place: Place) -> float:
-    """Share of the layers that this stage of a pipeline has: the first ones have one more."""
+    """Share of the layers on this pipeline stage; the first stages have one more."""
     stages = place.size("pipeline")
     each, more = divmod(ledger.layers, stages)
     return (each + (place.stage < more)) / ledger.layers
 
 
 def tables_share(ledger: Ledger, place: Place) -> float:
-    """Share of the embedding and head: the ends of a pipeline have one each, tied ones both."""
+    """Share of embedding and head: the ends of a pipeline have one each, tied ones both."""
     stages = place.size("pipeline")
     if 0 < place.stage < stages - 1:
         return 0.0
-    whole = 1.0 if stages == 1 or ledger.tied else 0.5
-    return whole / place.size("tensor")
+    share = 1.0 if stages == 1 or ledger.tied else 0.5
+    return share / place.size("tensor")

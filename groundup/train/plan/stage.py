@@ -1,8 +1,8 @@
-"""Plan: what a training step takes of a device's memory, told before anything starts.
+"""Memory plan: a training step's device memory, estimated before anything starts.
 
-The step is run on tensors that are not there (step.py), divided by the mesh (share.py), and what
-the program itself, its imports and its allocator take is added. Figures are held to measured peaks
-by `benchmarks/train_memory.py`; see docs/train-memory.md.
+The step is traced on fake tensors (step.py) and divided by the mesh (share.py); the overhead of
+libraries, imports and the allocator is added. `benchmarks/train_memory.py` compares the numbers
+with measured peaks; see docs/train-memory.md.
 """
 
 import math
@@ -25,84 +25,86 @@ from .step import Tracer, Work
 
 PROGRAM_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
                  ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
-"""Of a process by device and whether it compiles, beyond torch's import: libraries at work, what
-single operations take for themselves, the compiler; on a card its context. Fitted on a processor to
-the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
+"""Overhead of a process by device and compilation, beyond torch's import: libraries in use,
+temporary memory of operations, the compiler; on a GPU its context. On a CPU fitted to the shapes
+that `benchmarks/train_memory.py` marks as fitted; for a GPU an allowance, not measured.
+"""
 DIVIDED_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
-"""Of a process whose tensors are divided (ZeRO 2 and 3, tensor, expert), besides: what PyTorch
-keeps to divide them. Fitted on a processor to one mesh, `shard=2` at depth 5."""
+"""Further overhead of a process with sharded tensors (ZeRO 2 and 3, tensor, expert), in PyTorch.
+Fitted on a CPU to one mesh, `shard=2` at depth 5.
+"""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
-"""What an allocator holds beyond tensors, as a share of these; fitted as above."""
+"""Overhead of the allocator as a share of the tensors; fitted as above."""
 VOCAB_SIZE = 8192
-"""Of a model that no tokenizer belongs to yet."""
+"""Vocabulary of a model without a tokenizer."""
 MEASURED = (0.94, 1.25)
-"""Between which shares of the plan measured peaks lay; docs/train-memory.md has them."""
+"""Range of measured peaks relative to their plans; see docs/train-memory.md."""
 BY_ROW = ("activations", "loss", "working")
-"""Parts of a step that grow with its rows."""
+"""Categories that grow with the number of sequences."""
 MOST_ROWS = 2**16
 
 
 class PlanConfig(PretrainConfig):
-    """How a model is to be trained: a whole run as `pretrain` takes it, or a micro-batch.
+    """Training settings: a run's, as for `pretrain`, or a single micro-batch.
 
     With any setting of `pretrain` that a single step does not have, such as `batch_tokens`, the
-    step of the run that takes most is planned; else `rows` and `length` say the micro-batch.
+    largest step of the run is planned; otherwise `rows` and `length` set the micro-batch.
     """
 
     rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
-    """Rows of a micro-batch on one device; None: the run's, 8 of a model without a run."""
+    """Sequences per micro-batch and device; None: the run's, or 8 without a run."""
     length: int | None = Field(default=None, ge=1)  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Tokens of a row; None: the run's, or the model's context, 1,024 at most."""
+    """Sequence length; None: the run's, or the model's context, at most 1,024."""
     compiled: bool = True
     """Whether blocks and loss are compiled."""
     zero: Zero = 3
-    """Stage of ZeRO along the mesh's dimension `shard`."""
+    """ZeRO stage along the mesh dimension `shard`."""
 
     @property
     def is_run(self) -> bool:
-        """Whether it says how a whole run is trained."""
+        """Whether settings of a complete run are given."""
         return bool(self.model_fields_set & OF_RUNS)
 
 
 OF_STEPS = {"rows", "compiled", "zero", "length", "micro_batches", "precision", "recompute",
             "optim"}  # fmt: skip
 OF_RUNS = PlanConfig.model_fields.keys() - OF_STEPS
-"""Settings that a run has and a single step has not."""
+"""Settings of a run that a single step does not have."""
 
 
 class Way(NamedTuple):
     """A change that makes a step smaller."""
 
     change: str
-    """Settings, as they are given."""
+    """Settings, as the user writes them."""
     total_bytes: int
     costs: str
 
 
 class Planned(NamedTuple):
-    """What a step takes, and what could be changed."""
+    """A step's memory, and what could be changed."""
 
     model: str
     parameters: int
     work: str
-    """Rows, length, precision and so on, in words."""
+    """Batch, length, precision and so on, in words."""
     device: str
     ranks: list[dict[str, int]]
-    """Bytes by part of each stage of a pipeline; else of any process."""
+    """Bytes by category of each pipeline stage; without a pipeline, of every process."""
     memory_bytes: int
     rows_that_fit: int
-    """Largest micro-batch that fits a device; 0 if none does."""
+    """Largest micro-batch that fits, in sequences; 0 if none does."""
     ways: list[Way]
-    """When it does not fit: what makes it fit, the cheapest first."""
+    """If it does not fit: changes that make it fit, cheapest first."""
 
     @property
     def total_bytes(self) -> int:
-        """Memory of the fullest process."""
+        """Memory of the largest process."""
         return max(sum(parts.values()) for parts in self.ranks)
 
     @property
     def fits(self) -> bool:
-        """Whether every process has the memory that it needs."""
+        """Whether every process fits."""
         return self.total_bytes <= self.memory_bytes
 
     def __str__(self) -> str:
@@ -124,7 +126,7 @@ class Planned(NamedTuple):
         lines += [f"  {way.change:<36}{way.total_bytes / 2**30:>8,.2f} GiB   {way.costs}"
                   for way in self.ways]  # fmt: skip
         if not self.fits and (not self.ways or self.ways[-1].total_bytes > self.memory_bytes):
-            lines.append("Nothing here makes it fit; take a smaller model or more memory.")
+            lines.append("No change makes it fit; use a smaller model or more memory.")
         return "\n".join(lines)
 
 
@@ -137,19 +139,19 @@ def plan(
     mesh: str = "",
     on: Literal["", "cpu", "cuda"] = "",
 ) -> Planned:
-    """Say what a training step takes of each device's memory, by part, and what fits.
+    """Estimate a training step's memory on each device, by category, and what fits.
 
-    It traces steps of three to five numbers of rows; compiled ones take some seconds each.
+    Traces steps at three to five batch sizes; compiled ones take some seconds each.
 
-    model    a model directory, a published shape such as gpt-2, or the depth of one of ours; left
-             out: the one that the settings of a run say
-    memory   of each device, such as 24GB or 16GiB; else what this machine has
-    devices  how many train together; None: as many as the mesh has, one without a mesh
-    mesh     their sizes by dimension, such as data=2,tensor=4, as pre-training takes them; else all
-             share by ZeRO
-    on       cpu or cuda; else what this machine has
+    model    a model directory, a published shape such as gpt-2, or a depth; if omitted, the model
+             of the run's settings
+    memory   of each device, such as 24GB or 16GiB; default: this machine's
+    devices  number of devices; None: as many as the mesh has, one without a mesh
+    mesh     sizes by dimension, such as data=2,tensor=4, as for pre-training; default: ZeRO over
+             all devices
+    on       cpu or cuda; default: this machine's
 
-    Raises ConfigError if there is no such model, or mesh, memory and devices do not make sense.
+    Raises ConfigError for an unknown model, or an inconsistent mesh, memory or number of devices.
     """
     place = on or ("cuda" if device.pick().type == "cuda" else "cpu")
     sizes = parse_mesh(mesh, devices)
@@ -170,12 +172,12 @@ def plan_step(
     place: Literal["cpu", "cuda"],
     room: int,
 ) -> Planned:
-    """Plan the step of a model on devices with so many bytes each."""
+    """Plan the step of a model on devices with `room` bytes each."""
     check(shape, sizes, config.zero)
     if (config.length or 0) > shape.context_length:
         raise ConfigError(
             f"length={config.length:,} exceeds the model's context_length={shape.context_length:,};"
-            " give at most that."
+            " use at most that."
         )
     with Tracer(shape) as tracer:
         asked = Asked(tracer, config, sizes, place)
@@ -192,28 +194,28 @@ def plan_step(
 
 
 def alone(config: PlanConfig, shape: ModelConfig) -> PlanConfig:
-    """A micro-batch of a model without a run, with what was not said filled in."""
+    """A micro-batch without a run, with defaults filled in."""
     precision = config.precision if "precision" in config.model_fields_set else "bfloat16"
     return with_step(config, config.rows or 8, config.length or min(shape.context_length, 1024),
                      precision=precision)  # fmt: skip
 
 
 def step_of(config: PlanConfig, shape: ModelConfig, sizes: Mapping[str, int]) -> PlanConfig:
-    """The micro-batch of a run that takes most: the largest, of equal ones the longest."""
+    """The run's micro-batch with the most tokens, or of those the longest."""
     length = config.length or PretrainConfig.model_fields["length"].default
-    parts = config.model_copy(update={"length": length}).parts()
+    stages = config.model_copy(update={"length": length}).parts()
     processes = math.prod(sizes.get(name, 1) for name in HAS_OTHER_ROWS)
-    found = []
-    for part in parts:
-        own = max(1, config.batch_tokens // part.length // processes)
+    shapes = []
+    for stage in stages:
+        own = max(1, config.batch_tokens // stage.length // processes)
         rows = -(-own // min(config.micro_batches, own))
-        found.append((config.rows or rows, min(part.length, shape.context_length)))
-    rows, length = max(found, key=lambda one: (one[0] * one[1], one[1]))
+        shapes.append((config.rows or rows, min(stage.length, shape.context_length)))
+    rows, length = max(shapes, key=lambda shape: (shape[0] * shape[1], shape[1]))
     return with_step(config, min(rows, MOST_ROWS), length, precision=config.precision)
 
 
 def with_step(config: PlanConfig, rows: int, length: int, *, precision: str) -> PlanConfig:
-    """The settings with a micro-batch and a precision that are certain."""
+    """The settings with a resolved micro-batch and precision."""
     if precision == "auto":
         dtype = precision_of("auto", device.pick()).dtype
         precision = str(dtype).removeprefix("torch.")
@@ -221,7 +223,7 @@ def with_step(config: PlanConfig, rows: int, length: int, *, precision: str) -> 
 
 
 class Asked(NamedTuple):
-    """A step that is asked about."""
+    """A step to plan."""
 
     tracer: Tracer
     config: PlanConfig
@@ -232,14 +234,14 @@ class Asked(NamedTuple):
     def work(self) -> Work:
         """What one process computes."""
         names = Work.model_fields.keys() - {"device"}
-        given = {name: getattr(self.config, name) for name in names}
-        return Work(**given, device=self.device)
+        settings = {name: getattr(self.config, name) for name in names}
+        return Work(**settings, device=self.device)
 
     def ranks(self) -> list[dict[str, int]]:
-        """Bytes by part of each stage of the pipeline."""
+        """Bytes by category of each pipeline stage."""
         ledger, config = self.tracer(self.work), self.config
         compute = 4 if config.precision == "float32" else 2
-        found = []
+        ranks = []
         for stage in range(self.sizes.get("pipeline", 1)):
             place = Place(self.sizes, config.zero, stage, config.micro_batches, compute)
             parts = share_of(ledger, place)
@@ -247,15 +249,15 @@ class Asked(NamedTuple):
             if place.divides:
                 parts["program"] += DIVIDED_BYTES[self.device]
             parts["allocator"] = round(SLACK[self.device] * sum(parts.values()))
-            found.append(parts)
-        return found
+            ranks.append(parts)
+        return ranks
 
     def total_bytes(self) -> int:
-        """Memory of the fullest process."""
+        """Memory of the largest process."""
         return max(sum(parts.values()) for parts in self.ranks())
 
     def but(self, changes: dict[str, object]) -> "Asked":
-        """The same with other settings."""
+        """The same step with changed settings."""
         return self._replace(config=self.config.model_copy(update=changes))
 
     def told(self) -> str:
@@ -271,28 +273,28 @@ class Asked(NamedTuple):
 
 
 def most_rows(asked: Asked, room: int) -> int:
-    """Rows of the largest micro-batch that fits; 0 if not even one does.
+    """Sequences of the largest micro-batch that fits; 0 if not even one does.
 
-    Memory is nearly a line over the rows. Each trace takes seconds, so the step that was asked for,
-    which is traced already, comes first: what it holds by row says how steep the line is. Then the
-    next guess lies on the line through the last two.
+    Memory is nearly linear in the number of sequences. Each trace takes seconds, so the planned
+    step, which is already traced, comes first, and its categories give the slope. Later guesses are
+    on the line through the last two traces.
     """
     low, high = 0, MOST_ROWS + 1
-    rows, before = asked.config.rows or 1, (0, 0.0)
+    rows, previous = asked.config.rows or 1, (0, 0.0)
     while high - low > 1:
         parts = max(asked.but({"rows": rows}).ranks(), key=lambda parts: sum(parts.values()))
         total = sum(parts.values())
         low, high = (rows, high) if total <= room else (low, rows)
-        rise = total - before[1] if before[0] else sum(parts.get(name, 0) for name in BY_ROW)
-        before, slope = (rows, total), max(1.0, rise / (rows - before[0]))
+        rise = total - previous[1] if previous[0] else sum(parts.get(name, 0) for name in BY_ROW)
+        previous, slope = (rows, total), max(1.0, rise / (rows - previous[0]))
         rows = min(high - 1, max(low + 1, rows + math.floor((room - total) / slope)))
     return low
 
 
 def ways(asked: Asked, room: int) -> Iterator[Way]:
-    """Changes that make a step fit, the cheapest first, each on top of those before it.
+    """Changes that make a step fit, cheapest first, each in addition to those before it.
 
-    What makes it no smaller is left out, and a mesh that pre-training refuses.
+    Skips changes that save nothing and meshes that pre-training rejects.
     """
     best = asked.total_bytes()
     for change in candidates(asked.config, asked.sizes):
@@ -308,7 +310,7 @@ def ways(asked: Asked, room: int) -> Iterator[Way]:
 
 
 def is_possible(config: ModelConfig, sizes: dict[str, int]) -> bool:
-    """Whether a model can be trained on a mesh with ZeRO's stage 3."""
+    """Whether a model can be trained on a mesh with ZeRO stage 3."""
     try:
         check(config, sizes, 3)
     except ConfigError:
@@ -323,7 +325,7 @@ class Change(NamedTuple):
     words: str
     costs: str
     sizes: dict[str, int] | None = None
-    """Of the mesh, if they change."""
+    """Sizes of the mesh, if they change."""
 
 
 def candidates(c: PlanConfig, sizes: dict[str, int]) -> Iterator[Change]:
@@ -351,22 +353,22 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|M|G|T)(i?)B", re.IGNORECASE)
 
 
 def memory_bytes(text: str) -> int:
-    """Bytes that a size says: GB are 1000^3, GiB 1024^3.
+    """Parse a size: GB are 1000^3 bytes, GiB 1024^3.
 
     >>> memory_bytes("24GB"), memory_bytes("0.5 GiB")
     (24000000000, 536870912)
     """
-    found = SIZE.fullmatch(text.strip())
-    if found is None or float(found[1]) == 0:
+    match = SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) == 0:
         raise ConfigError(f"memory={text!r} must be a size such as 24GB or 16GiB.")
-    power = ("", "k", "m", "g", "t").index(found[2].lower())
-    return round(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    power = ("", "k", "m", "g", "t").index(match[2].lower())
+    return round(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 def shape_of(model: str) -> ModelConfig:
-    """A shape by a depth, a preset's name or a directory."""
+    """A model configuration by depth, preset name or directory."""
     if model.isdecimal() and not Path(model).is_dir():
         if int(model) < 1:
-            raise ConfigError(f"model={model!r} is a depth of no layers; give 1 or more.")
+            raise ConfigError(f"model={model!r} must be a depth of at least 1.")
         return from_depth(int(model), VOCAB_SIZE, 2048).config
     return describe(Path(model)).config

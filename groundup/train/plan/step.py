@@ -1,9 +1,9 @@
-"""Step: run one training step of a model on tensors that are not there, and record its memory.
+"""Trace one training step of a model on fake tensors, and record its memory.
 
-The model, its loss and its optimizer are the real ones, so what they hold is what they will hold.
-Fake tensors have shapes and no data: a model of any size is traced on any machine, in seconds.
-What is made while they are there stays in caches, of the model and of torch, and would spoil real
-work: `Tracer` runs a process for it.
+The model, its loss and its optimizer are the real ones, so their memory is too. Fake tensors have
+shapes and no data: a model of any size is traced on any machine, in seconds. Tracing leaves fake
+tensors in caches of the model and of torch, which would break real work, so `Tracer` runs it in a
+separate process.
 """
 
 import functools
@@ -45,56 +45,56 @@ from .events import Recorder, peak
 from .fused import without_compiling
 
 IMPORTS_BYTES = 310 * 2**20
-"""Of torch and groundup once imported, on Linux."""
+"""Memory after importing torch and groundup, on Linux."""
 PICKED = 0.15
-"""Share of the tokens that an encoder's objective hides."""
+"""Share of the tokens that an encoder's objective masks."""
 
 
 class Work(Config):
     """What one process computes in a step."""
 
     rows: int = Field(default=1, ge=1)
-    """Of a micro-batch."""
+    """Sequences of a micro-batch."""
     length: int = Field(default=256, ge=1)
-    """Tokens of a row."""
+    """Sequence length, tokens."""
     micro_batches: int = Field(default=1, ge=1)
-    """Parts in which a step is computed."""
+    """Micro-batches per step."""
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """What products compute in."""
+    """Compute dtype."""
     recompute: Recompute = "none"
-    """What blocks compute again for the gradient."""
+    """Activation checkpointing."""
     compiled: bool = False
     """Whether blocks and loss are compiled."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """What it runs on: attention keeps its scores, and softmax is C++, on processors alone."""
+    """Device: on a CPU attention stores its scores and softmax is native C++."""
     optim: OptimConfig = OptimConfig()
-    """Optimizer, which decides what states there are."""
+    """Optimizer, which determines its states."""
 
 
 class Ledger(NamedTuple):
-    """What a step holds in one process that has all of the model, bytes."""
+    """Memory of a step in one process with the complete model, bytes."""
 
     inner: int
     """Weights of the blocks."""
     experts: int
-    """Those of them that are experts'."""
+    """Those of the blocks' weights that are experts'."""
     outer: int
     """Weights of embeddings, head and last norms."""
     inner_states: int
-    """States of the optimizer for the blocks."""
+    """Optimizer states of the blocks."""
     outer_states: int
     tied: bool
     layers: int
     during_pass: dict[str, int]
-    """By part, when most is held from the beginning of forward to the end of backward."""
+    """By category, at the peak between the start of forward and the end of backward."""
     during_step: dict[str, int]
-    """By part, when most is held while the optimizer moves the weights."""
+    """By category, at the peak of the optimizer step."""
     imports: int = 0
-    """Of a process that has imported torch and groundup, and done nothing yet."""
+    """Of a process that has only imported torch and groundup."""
 
 
 def recorded(config: ModelConfig, work: Work) -> Ledger:
-    """What a step takes and gives back; the process is of no other use afterwards."""
+    """Trace a step's allocations; the process cannot be used for real work afterwards."""
     with torch.device("meta"):
         model = Transformer(config, seed=None)
     for stack in filter(None, (model, model.encoder)):
@@ -106,7 +106,7 @@ def recorded(config: ModelConfig, work: Work) -> Ledger:
         stack.enter_context(nowhere())
         if is_compiled:
             stack.enter_context(without_compiling(compiled_block, compiled_once))
-        if work.device != "cpu":  # fake tensors lie on the processor, and their kernels would too
+        if work.device != "cpu":  # fake tensors are on the CPU, and would select its kernels
             stack.enter_context(mock.patch("groundup.kernels.ways.MATMUL_UP_TO", 0))
             stack.enter_context(mock.patch.dict(os.environ, GROUNDUP_SOFTMAX="torch"))
         stack.enter_context(recorder)
@@ -146,48 +146,48 @@ def ledger(model: Transformer, optimizer: Optimizer, recorder: Recorder, passed:
 
 
 def held(tensors: Any) -> int:
-    """Memory of tensors that share none."""
+    """Bytes of tensors that share no storage."""
     return sum(tensor.numel() * tensor.itemsize for tensor in tensors)
 
 
 def is_inner(name: str) -> bool:
-    """Whether a weight or a state of it is a block's."""
+    """Whether a weight, or its state, is in a block."""
     return "layers." in name
 
 
 @functools.cache
 def nowhere() -> FakeTensorMode:
-    """Where tensors have no data; one for all, since caches of the model keep what they made."""
+    """The fake tensor mode; one for all, since the model's caches keep fake tensors."""
     return FakeTensorMode()
 
 
 def take_weights(model: nn.Module, recorder: Recorder) -> None:
-    """Give a model without memory fake weights, tied ones once."""
-    made: dict[int, nn.Parameter] = {}
+    """Give a meta model fake weights; tied ones once."""
+    fakes: dict[int, nn.Parameter] = {}
     with recorder.making("weights"):
         for module in model.modules():
             for name, old in module._parameters.items():
-                if old is not None and id(old) not in made:
-                    made[id(old)] = nn.Parameter(torch.empty(old.shape, dtype=old.dtype))
+                if old is not None and id(old) not in fakes:
+                    fakes[id(old)] = nn.Parameter(torch.empty(old.shape, dtype=old.dtype))
                 if old is not None:
-                    module._parameters[name] = made[id(old)]
+                    module._parameters[name] = fakes[id(old)]
 
 
 def micro_batch(model: Transformer, work: Work, recorder: Recorder) -> None:
-    """One pass forward and back, as the loop makes it."""
+    """One forward and backward pass, as in the loop."""
     batch = rows_of(model.config, work)
     precision = Precision(getattr(torch, work.precision))
     with recorder.making("activations"), precision.autocast("cpu"), layers_apart(model, recorder):
-        found = loss_of(model, batch)
+        loss_sum = loss_of(model, batch)
     with recorder.making("working"):
-        (found.total / 2.0).backward()
+        (loss_sum.total / 2.0).backward()
     for parameter in model.parameters():
         if parameter.grad is not None:
             recorder.name(parameter.grad, "gradients")
 
 
 def rows_of(config: ModelConfig, work: Work) -> Batch:
-    """A micro-batch of full rows, each of one document."""
+    """A micro-batch of full sequences, each of one document."""
     ids = torch.zeros(work.rows, work.length, dtype=torch.long)
     documents = torch.zeros(work.rows, work.length, dtype=torch.int32)
     source: dict[str, Tensor] = {}
@@ -197,7 +197,7 @@ def rows_of(config: ModelConfig, work: Work) -> Batch:
 
 
 def loss_of(model: Transformer, batch: Batch) -> LossSum:
-    """What a model of its kind loses; of an encoder, as many tokens are hidden as usually."""
+    """The loss of a model of its kind; of an encoder, with a typical share of masked tokens."""
     if model.config.kind == "decoder":
         return causal(model, batch)
     if model.config.kind == "encoder_decoder":
@@ -209,10 +209,10 @@ def loss_of(model: Transformer, batch: Batch) -> LossSum:
 
 
 def even_experts(hidden: Tensor, weights: ExpertWeights, choice: Choice, activation: Any) -> Tensor:
-    """Experts that all get equal work: who gets which token is not known without data."""
-    places = torch.arange(choice.experts.numel())
-    counts = [len(part) for part in range_parts(len(places), len(weights.up))]
-    pairs = Pairs(places // choice.experts.shape[1], choice.weights.flatten()[places], counts)
+    """Experts with a balanced load: routing is unknown without data."""
+    indices = torch.arange(choice.experts.numel())
+    counts = [len(part) for part in range_parts(len(indices), len(weights.up))]
+    pairs = Pairs(indices // choice.experts.shape[1], choice.weights.flatten()[indices], counts)
     return brought_back(networks(hidden[pairs.tokens], counts, weights, activation), pairs, hidden)
 
 
@@ -224,7 +224,7 @@ def range_parts(total: int, parts: int) -> list[range]:
 
 @contextmanager
 def layers_apart(model: Transformer, recorder: Recorder) -> Iterator[None]:
-    """Context in which what is made after the decoder's last layer is the loss's."""
+    """Context in which allocations after the decoder's last layer count as the loss's."""
     hook = model.norm.register_forward_pre_hook(lambda *_: setattr(recorder, "part", "loss"))
     try:
         yield
@@ -233,7 +233,7 @@ def layers_apart(model: Transformer, recorder: Recorder) -> Iterator[None]:
 
 
 class Tracer:
-    """A process that records steps, asked as often as one likes; each question once."""
+    """A process that traces steps; results are cached."""
 
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.known = config, dict[str, Ledger]()
@@ -258,33 +258,33 @@ class Tracer:
         self.said.close()
 
     def __call__(self, work: Work) -> Ledger:
-        """What a step holds.
+        """Memory of a step.
 
-        Raises ConfigError if the model cannot make such a step, GroundupError if the process died.
+        Raises ConfigError if the model does not support the step, GroundupError if tracing died.
         """
-        asked = json.dumps([self.config.plain(), work.plain()])
-        if asked in self.known:
-            return self.known[asked]
+        request = json.dumps([self.config.plain(), work.plain()])
+        if request in self.known:
+            return self.known[request]
         assert self.process is not None and self.process.stdin and self.process.stdout
         try:
-            self.process.stdin.write(asked + "\n")
+            self.process.stdin.write(request + "\n")
             self.process.stdin.flush()
             answer = self.process.stdout.readline()
         except BrokenPipeError:
             answer = ""
         if not answer:
             self.said.seek(0)
-            said = self.said.read().strip().splitlines()
-            raise GroundupError(f"The step cannot be traced: {said[-1] if said else 'killed'}")
-        found = json.loads(answer)
-        if isinstance(found, str):
-            raise ConfigError(f"There is no such step: {found}")
-        self.known[asked] = Ledger(*found)
-        return self.known[asked]
+            errors = self.said.read().strip().splitlines()
+            raise GroundupError(f"The step cannot be traced: {errors[-1] if errors else 'killed'}")
+        result = json.loads(answer)
+        if isinstance(result, str):
+            raise ConfigError(f"The step is not possible: {result}")
+        self.known[request] = Ledger(*result)
+        return self.known[request]
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds; where the system does not say it, what is usual."""
+    """Resident memory of this process, or a typical value where the system does not report it."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -293,13 +293,13 @@ def resident_bytes() -> int:
 
 
 def main() -> None:
-    """Answer each line of standard input with a ledger, or with what is wrong with it."""
+    """Answer each line of standard input with a ledger, or with an error message."""
     imports = resident_bytes()
     for line in sys.stdin:
         config, work = json.loads(line)
         try:
-            found = recorded(ModelConfig(**config), Work(**work))
-            answer: Ledger | str = found._replace(imports=imports)
+            memory = recorded(ModelConfig(**config), Work(**work))
+            answer: Ledger | str = memory._replace(imports=imports)
         except GroundupError as error:
             answer = str(error)
         print(json.dumps(answer), flush=True)

@@ -1,8 +1,8 @@
-"""Preflight: a run that cannot be made is refused before its model is.
+"""Preflight checks: an impossible run is rejected before its model is built.
 
-Text, schedule, optimizer, mesh and memory are looked at with nothing but the settings. Memory is
-estimated by sums that cost nothing; only where they come near to what there is, a step is traced,
-which takes some seconds and says what would fit.
+Text, schedule, optimizer, mesh and memory are checked from the settings alone. Memory is first
+estimated by a formula; only near the limit is a step traced, which takes some seconds and tells
+what would fit.
 """
 
 import math
@@ -29,15 +29,14 @@ from .config import PretrainConfig
 from .stretches import course
 
 SAFE_SHARE = 0.5
-"""Share of the memory below which the cheap estimate is believed."""
-
+"""Share of the memory below which the cheap estimate is trusted."""
 
 TRACED_TOKENS = 2**14
-"""Of a micro-batch that is traced; what more take is a line over their rows."""
+"""Most tokens of a traced micro-batch; larger ones are extrapolated linearly."""
 
 
 class Setup(NamedTuple):
-    """On what a run is made."""
+    """Mesh and memory options of a run."""
 
     mesh: Mesh
     zero: ZeroStage = 3
@@ -47,15 +46,14 @@ class Setup(NamedTuple):
 def preflight(
     config: PretrainConfig, shape: ModelConfig, train: Reading, held_out: Reading, setup: Setup
 ) -> None:
-    """Refuse what cannot be trained.
+    """Reject a run that cannot be trained.
 
-    Raises ConfigError for settings, DataError for text that is not there, and CapacityError for a
-    step that has no room in memory, naming what would have.
+    Raises ConfigError for settings, DataError for missing text, and CapacityError for a step that
+    does not fit in memory, naming what would.
     """
     if not any(len(shard) for shard in held_out.shards):
         raise DataError(
-            "The tokens have no held-out text (split validation), by which the run is judged; make "
-            "the corpus with a larger validation_share."
+            "The tokens have no validation split; make the corpus with a larger validation_share."
         )
     run = course(config, train)
     schedule(config.optim, run.steps)
@@ -71,48 +69,48 @@ def preflight(
 
 
 def check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> None:
-    """Refuse more parts of a step than it ever has rows; say so if it has fewer at times."""
-    parts, most, fewest = config.micro_batches, max(row_counts), min(row_counts)
-    if parts > most:
+    """Reject more micro-batches than sequences per step; warn if some steps have fewer."""
+    count, most, fewest = config.micro_batches, max(row_counts), min(row_counts)
+    if count > most:
         raise ConfigError(
-            f"micro_batches={parts} cuts a step into more parts than the {most} rows that a process"
-            f" computes of it; give {most} at most, or a larger batch_tokens."
+            f"micro_batches={count} exceeds the {most} sequences per step and process; use at most "
+            f"{most}, or a larger batch_tokens."
         )
-    if parts > fewest:
+    if count > fewest:
         record.say(
-            f"Some steps have {fewest} rows a process, and are computed in so many parts in the "
-            f"place of micro_batches={parts}."
+            f"Some steps have only {fewest} sequences per process and use {fewest} micro-batches "
+            f"instead of micro_batches={count}."
         )
 
 
 def check_mesh(config: PretrainConfig, shape: ModelConfig, setup: Setup) -> None:
-    """Refuse a mesh that does not divide the model, naming shapes of ours that it divides."""
+    """Reject a mesh that does not divide the model, suggesting default shapes that it divides."""
     sizes = setup.mesh.sizes
-    apart = sorted(set(sizes) - {"data", "shard"})
+    unsupported = sorted(set(sizes) - {"data", "shard"})
     for name in ("dropout", "label_smoothing", "z_loss"):
-        if apart and getattr(config, name):
+        if unsupported and getattr(config, name):
             raise ConfigError(
-                f"{name} trains on meshes of data and shard, and this one has {apart[0]}; leave "
-                "one of them out."
+                f"{name} supports only the mesh dimensions data and shard, and this mesh has "
+                f"{unsupported[0]}; omit one of them."
             )
     try:
         check(shape, sizes, setup.zero)
     except ConfigError as error:
-        is_ours = config.preset is None and shape.layers == config.depth
-        if "tensor" not in sizes or not is_ours:
+        is_derived = config.preset is None and shape.layers == config.depth
+        if "tensor" not in sizes or not is_derived:
             raise
         fitting = [depth for depth in range(1, 65) if divides(depth, shape, sizes["tensor"])]
         near = sorted(sorted(fitting, key=lambda depth: abs(depth - config.depth))[:2])
-        told = " or ".join(f"depth={depth}" for depth in near) or "another mesh"
+        fits = " or ".join(f"depth={depth}" for depth in near) or "another mesh"
         width = next((w for w in range(shape.width, 64 * shape.width, 64)
                       if divides(config.depth, shape, sizes["tensor"], w)), None)  # fmt: skip
-        told += f", or width={width} at this depth" if width else ""
+        fits += f", or width={width} at this depth" if width else ""
         raise ConfigError(f"{str(error).removesuffix('.')}; of the default shapes it divides "
-                          f"{told}.") from None  # fmt: skip
+                          f"{fits}.") from None  # fmt: skip
 
 
 def divides(depth: int, shape: ModelConfig, tensor: int, width: int | None = None) -> bool:
-    """Whether matrices of a depth's shape divide among so many processes."""
+    """Whether the default shape of a depth supports this degree of tensor parallelism."""
     other = from_depth(depth, shape.vocab_size, shape.context_length, width=width).config
     try:
         check(other, {"tensor": tensor}, 3)
@@ -124,16 +122,16 @@ def divides(depth: int, shape: ModelConfig, tensor: int, width: int | None = Non
 def check_memory(
     config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: Setup
 ) -> None:
-    """Refuse a step that has no room; every process hears what the first found."""
-    found = memory_trouble(config, shape, model, setup) if setup.mesh.is_first else ""
-    if found := setup.mesh.told(found):
-        raise CapacityError(found)
+    """Raise CapacityError on every process if the first finds that a step does not fit."""
+    problem = memory_trouble(config, shape, model, setup) if setup.mesh.is_first else ""
+    if problem := setup.mesh.told(problem):
+        raise CapacityError(problem)
 
 
 def memory_trouble(
     config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: Setup
 ) -> str:
-    """What is wrong with a step's memory, and what would do; empty if it fits."""
+    """Why a step does not fit in memory and what would; empty if it fits."""
     settings = {name: getattr(config, name) for name in PretrainConfig.model_fields}
     sizes, room = dict(setup.mesh.sizes), room_bytes()
     settings |= {"zero": setup.zero, "compiled": bool(device.compiler())}
@@ -141,38 +139,38 @@ def memory_trouble(
     step = step_of(asked, shape, sizes)
     if estimated_bytes(step, shape, model) < SAFE_SHARE * room:
         return ""
-    record.say("Tracing a step, whether it fits this machine's memory …")
+    record.say("Tracing a step to see whether it fits in memory …")
     rows = step.rows or 1
     with Tracer(shape) as tracer:
         line = line_of(step, shape, sizes, tracer)
         if line.total(rows) <= room:
             return ""
-        # Of several parts, the second begins with gradients there.
+        # With accumulation, the second micro-batch starts with gradients allocated.
         split = line_of(step.model_copy(update={"micro_batches": 2}), shape, sizes, tracer)
     fitting = math.floor((room - split.fixed) / split.each)
-    remedy = "not even a row fits: a smaller model, recompute=all or a shorter context would"
+    remedy = "not even one sequence fits: use a smaller model, recompute=all or a shorter context"
     if fitting >= 1:
         remedy = f"micro_batches={-(-rows * step.micro_batches // fitting)} fits"
     return (
-        f"A step needs {record.size(line.total(rows))} of memory in a process, and there are "
-        f"{record.size(room)}; {remedy}. `groundup plan` takes the same settings; --ignore-memory "
-        "starts all the same."
+        f"A step needs {record.size(line.total(rows))} of memory per process, of "
+        f"{record.size(room)} available; {remedy}. `groundup plan` takes the same settings; "
+        "--ignore-memory skips this check."
     )
 
 
 class Line(NamedTuple):
-    """Memory over the rows of a micro-batch, bytes."""
+    """Memory as a linear function of the sequences in a micro-batch, bytes."""
 
     fixed: float
     each: float
 
     def total(self, rows: int) -> int:
-        """Of so many rows."""
+        """Bytes for a number of sequences."""
         return round(self.fixed + self.each * rows)
 
 
 def line_of(step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer: Tracer) -> Line:
-    """The line through a trace of few rows: a trace of many takes long."""
+    """Fit memory over batch size by tracing a small batch; a large trace would be slow."""
     rows = max(1, min(step.rows or 1, TRACED_TOKENS // (step.length or 1)))
     asked = Asked(tracer, step.model_copy(update={"rows": rows}), sizes, device_kind())
     parts = max(asked.ranks(), key=lambda parts: sum(parts.values()))
@@ -182,7 +180,7 @@ def line_of(step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer:
 
 
 def estimated_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> int:
-    """About what a step holds, rather too much: nothing is divided or computed again."""
+    """An upper estimate of a step's memory: nothing sharded, nothing recomputed."""
     weights = sum(weight.numel() for weight in model.parameters())
     part, tokens = shape.attention, (step.rows or 1) * (step.length or 1)
     numbers = 12 * shape.width + 6 * shape.feedforward.width + 6 * part.heads * part.head_dim
@@ -193,12 +191,12 @@ def estimated_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> i
 
 
 def device_kind() -> Literal["cpu", "cuda"]:
-    """What the run computes on, as a plan names it."""
+    """The device type, as a plan names it."""
     return "cuda" if device.pick().type == "cuda" else "cpu"
 
 
 def room_bytes() -> int:
-    """Memory of the card, or this process's part of the machine's."""
+    """Memory of the GPU, or this process's share of the machine's."""
     if device_kind() == "cuda":
         return torch.cuda.get_device_properties(device.pick()).total_memory
     return device.memory_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)

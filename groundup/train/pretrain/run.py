@@ -1,7 +1,7 @@
-"""A run: the loop over what the course says, on a mesh, with its services around it.
+"""A pre-training run: the training loop over a schedule of phases, on a mesh, with its services.
 
-What is decided here is only who is wrapped by whom: steps are made (rewound where the guard says
-so), written down, validated, profiled and saved, in this order from the inside out.
+This file decides the nesting of services, from the inside out: train (and rewind after spikes),
+log, validate, sample, profile, save.
 """
 
 import json
@@ -55,52 +55,51 @@ from .config import PretrainConfig
 from .stretches import Course, course, planned, shares_of
 
 PACE_EVERY = 100
-"""Steps between two comparisons of the processes' times."""
+"""Steps between two straggler checks."""
 UNCOMPILED = {"tensor", "context", "expert"}
-"""Dimensions of a mesh whose blocks send messages, which are not compiled."""
+"""Mesh dimensions whose blocks communicate, and so are not compiled."""
 
 
 class Beside(NamedTuple):
-    """How a run is run and watched; what is trained, and so the artifact, is the same."""
+    """How a run is executed and monitored; none of it changes the trained artifact."""
 
     mesh: str = ""
-    """Processes by dimension, such as "data=2,tensor=2", started by torchrun; empty: all data."""
+    """Processes per dimension, such as "data=2,tensor=2", started by torchrun; empty: all data."""
     zero: ZeroStage = 3
-    """Stage of ZeRO along `shard`: 1 divides optimizer states, 2 gradients too, 3 weights too."""
+    """ZeRO stage along `shard`: 1 shards optimizer states, 2 gradients too, 3 weights too."""
     schedule: ScheduleName = "1f1b"
-    """Order of passes along `pipeline`."""
+    """Pipeline schedule."""
     profile: int | None = None
     """First of three steps to profile; None: none."""
     tensorboard: bool = False
-    """Whether metrics are written as event files too."""
+    """Whether metrics are also written as TensorBoard event files."""
     speaker: Callable[[Transformer], LanguageModel] | None = None
-    """Makes of the model what continues prompts."""
+    """Builds the generator that continues `prompts` from the model being trained."""
     prompts: tuple[str, ...] = ()
-    """What the speaker continues at each validation; on one process, or on a mesh of data."""
+    """Prompts to continue at each validation; only on one process or a data-parallel mesh."""
     ignore_memory: bool = False
-    """Whether it starts even if a step has no room in memory by all that is known."""
+    """Start even if a step is estimated not to fit in memory."""
 
     def check(self, mesh: Mesh, config: PretrainConfig) -> None:
-        """Refuse samples of a model that is divided, and a profile of a step that does not come.
+        """Reject prompts for a sharded model and a profile of a step outside the run.
 
-        What has no effect on this mesh is told.
+        Logs options that have no effect on this mesh.
         """
-        for option, dimension, given in (
+        for option, dimension, is_set in (
             (f"--zero {self.zero}", "shard", self.zero != PLAINLY.zero),
             (f"--schedule {self.schedule}", "pipeline", self.schedule != PLAINLY.schedule),
         ):
-            if given and dimension not in mesh.dimensions:
+            if is_set and dimension not in mesh.dimensions:
                 record.say(f"{option} has no effect: the mesh has no dimension {dimension}.")
         if self.profile is not None and (steps := planned(config).steps):
             if not 0 <= self.profile < steps:
                 raise ConfigError(
-                    f"--profile {self.profile} must be the number of a step; this run has the "
-                    f"steps 0 to {steps - 1:,}."
+                    f"--profile {self.profile} must be a step of this run, 0 to {steps - 1:,}."
                 )
-        if self.prompts and (apart := [name for name in mesh.dimensions if name != "data"]):
+        if self.prompts and (sharded := [name for name in mesh.dimensions if name != "data"]):
             raise ConfigError(
-                "--prompt lets the first process speak alone, and along the mesh dimension "
-                f"{apart[0]} it cannot; leave --prompt out, or train on a mesh of data alone."
+                f"--prompt generates on the first process alone, which mesh dimension {sharded[0]} "
+                "does not allow; omit --prompt, or use a data-parallel mesh."
             )
 
 
@@ -108,7 +107,7 @@ PLAINLY = Beside()
 
 
 class Learner(NamedTuple):
-    """A model with what it is trained to do."""
+    """A model with its objective."""
 
     body: Transformer
     trained: nn.Module
@@ -117,7 +116,7 @@ class Learner(NamedTuple):
     setting: Setting
 
     def loss(self, router: RouterConfig, mesh: Mesh = ALONE) -> Callable[..., LossSum]:
-        """The objective's loss, with the routers' where there are experts."""
+        """The objective's loss, plus the router losses of a mixture of experts."""
         experts = self.body.config.feedforward.experts
         if experts is None:
             return self.objective.loss
@@ -125,7 +124,7 @@ class Learner(NamedTuple):
 
 
 class Run:
-    """One run of one process."""
+    """One process's part of a training run."""
 
     def __init__(
         self,
@@ -137,7 +136,7 @@ class Run:
         beside: Beside = PLAINLY,
         mesh: Mesh = ALONE,
     ) -> None:
-        """Divide the model, make what moves it, and load the newest checkpoint."""
+        """Parallelise the model, build its optimizer, and load the newest checkpoint."""
         self.draft, self.config, self.learner, self.beside = draft, config, learner, beside
         self.mesh, self.place, self.tokens = mesh, device.pick(), identity.parents["tokens"]
         self.course: Course = course(config, open_text(self.tokens, "train"))
@@ -170,7 +169,7 @@ class Run:
         self.resumed = self.load(None)
 
     def chosen_ways(self, earlier: Mapping[str, Any]) -> None:
-        """Choose how attention is computed, the same on every process."""
+        """Choose the attention backends, the same on every process."""
         lengths = sorted({part.length for part in self.config.parts()})
         contract = earlier.get("attention")
         if self.mesh.is_first:
@@ -183,24 +182,24 @@ class Run:
             choosing(self.learner.body, [], self.precision.dtype, tokens=1, contract=contract)
 
     def checked(self) -> tuple[bool, dict[str, list[str | int]]]:
-        """Whether blocks are compiled, and how attention is computed, so that gradients are right.
+        """Check compiled gradients; return whether blocks are compiled, and the attention backends.
 
-        The first process checks, the others do as it does.
+        The first process checks, the others adopt its result.
         """
         body, objective = self.learner.body, self.learner.objective
         if self.mesh.is_first and self.compiled:
             batches = [self.batches(each.start)[0] for each in self.course.stretches]
             run = CheckedRun(objective.loss, batches, self.precision, objective.head)
             check_compiled(body, run)
-        found = body.is_compiled, chosen_ways()
+        result = body.is_compiled, chosen_ways()
         if self.mesh.grid is not None:
-            found = json.loads(self.mesh.told(json.dumps(found)))
-            compile_as(body, found[0])
-            replay_ways(found[1])
-        return found
+            result = json.loads(self.mesh.told(json.dumps(result)))
+            compile_as(body, result[0])
+            replay_ways(result[1])
+        return result
 
     def load(self, step: int | None) -> Resumed:
-        """Load a checkpoint, the newest if none is named, and let processes share what moved."""
+        """Load a checkpoint (None: the newest) and synchronise the weights between processes."""
         resumed = self.checkpoints.resume(step)
         if resumed.step:
             check_finite(self.parallel.parameters, f"The checkpoint of step {resumed.step:,}")
@@ -209,22 +208,23 @@ class Run:
 
     def batches(self, step: int) -> list[Batch]:
         """This process's micro-batches of a step."""
-        read = self.course.rows(step)
-        whole = placed(self.learner.objective.batch(self.learner.setting, read, step), self.place)
-        own = own_positions(own_rows(whole, self.mesh), self.learner.body.config, self.mesh)
+        windows = self.course.rows(step)
+        batch = self.learner.objective.batch(self.learner.setting, windows, step)
+        rows = own_rows(placed(batch, self.place), self.mesh)
+        own = own_positions(rows, self.learner.body.config, self.mesh)
         return split(own, self.config.micro_batches)
 
     def go(self) -> None:
-        """Train to the end; afterwards the draft has the run's figures."""
-        start, whole = self.resumed.step, self.course.tokens
+        """Train to the end and write the run's numbers into the draft."""
+        start, tokens = self.resumed.step, self.course.tokens
         with ExitStack() as stack:
             metrics = bar = None
             if self.mesh.is_first:
                 metrics = stack.enter_context(measured(self.draft, self.resumed))
                 done = self.course.plan.before(start)
-                bar = stack.enter_context(record.progress("base", whole, "tokens", done))
+                bar = stack.enter_context(record.progress("base", tokens, "tokens", done))
                 if start:
-                    record.say(f"Going on after step {start:,} of {self.course.steps:,}.")
+                    record.say(f"Resuming after step {start:,} of {self.course.steps:,}.")
                 if self.beside.tensorboard:
                     stack.enter_context(board(self.draft.log / EVENTS, metrics, start))
             changes = [each.start for each in self.course.stretches[1:]]
@@ -247,7 +247,7 @@ class Run:
     def watched(
         self, dog: Watchdog, guard: Guard, metrics: record.Metrics | None
     ) -> Iterator[Step]:
-        """Steps, gone back where the guard says so, with a dog that hears where they hang."""
+        """Train with rewinding, averaging, watchdog and straggler checks around the loop."""
         own, start = Own(), self.resumed.step
         batches = own.timed(leaving_out(self.batches, guard))
         gradients = self.parallel.gradients
@@ -262,12 +262,12 @@ class Run:
         def begin(first: int) -> Iterator[Step]:
             plan = Plan(self.course.steps, first, self.precision, self.mesh)
             loss = self.learner.loss(self.config.router, self.mesh)
-            made = train(
+            steps = train(
                 self.parallel.model, batches, loss, self.optimizer, rate, plan,
                 gradients=None if gradients is None else own.timed(gradients),
                 accept=accept, settle=self.parallel.settle,
             )  # fmt: skip
-            return self.averaged(made if inner is None else inner.watching(made, first))
+            return self.averaged(steps if inner is None else inner.watching(steps, first))
 
         if self.config.spikes.policy == "rewind" and start == 0:
             self.checkpoints.save(0, wait=True)
@@ -276,14 +276,14 @@ class Run:
         return pacing(steps, own, PACE_EVERY, metrics, mesh=self.mesh)
 
     def averaged(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Take the weights of each step that was made into their mean."""
+        """Update the weight average after each applied step."""
         for step in steps:
             if self.average is not None and step.is_applied:
                 self.average.update()
             yield step
 
     def looked_at(self, steps: Iterator[Step], metrics: record.Metrics | None) -> Iterator[Step]:
-        """Steps with validation, samples and a profile."""
+        """Add validation, samples and a profile."""
         due = evenly(self.course.steps, self.config.validations)
         steps = validating(steps, self.validation(), due, metrics)
         speaker, prompts = self.beside.speaker, self.beside.prompts
@@ -294,16 +294,16 @@ class Run:
             )  # fmt: skip
         if self.beside.profile is not None and self.mesh.is_first:
             if self.beside.profile < self.resumed.step:
-                record.say(f"No profile: step {self.beside.profile} was made before this start.")
+                record.say(f"No profile: the run resumes after step {self.beside.profile}.")
             steps = profiling(steps, self.draft.log, self.beside.profile, start=self.resumed.step)
         return steps
 
     def validation(self) -> Callable[[], dict[str, float]]:
-        """Score windows of held-out text by source; each target once at most.
+        """A function that scores held-out text by source, each target at most once.
 
-        The whole weighs the sources as the run reads them. A decoder is told in bits a byte too;
-        the same is hidden from the others each time. With a mean of the weights it is what is
-        scored.
+        The total weights the sources by their share in the run. Decoders are also scored in bits
+        per byte; other models see the same masks each time. The averaged weights are scored, if
+        there are any.
         """
         config, learner = self.config, self.learner
         shards = open_text(self.tokens, "validation").shards
@@ -316,8 +316,8 @@ class Run:
         weights = shares_of(config, open_text(self.tokens, "train"))
         if weights is not None and not any(weights[name] for name in batches):
             record.say(
-                f"The loss of held-out text is that of {', '.join(batches)}, which the run does "
-                "not read: what it reads has no held-out text."
+                f"Validation loss is measured on {', '.join(batches)}, which the run does not "
+                "train on: its own sources have no held-out text."
             )
         score = scoring(
             self.parallel.model, batches, self.precision,
@@ -332,7 +332,7 @@ class Run:
 
     @contextmanager
     def with_the_mean(self) -> Iterator[None]:
-        """The mean of the weights in their place where there is one; every process must ask."""
+        """Swap in the averaged weights, if there are any; a collective call."""
         if self.average is None or not self.average.updates:
             yield
             return
@@ -342,13 +342,13 @@ class Run:
         self.parallel.settle()
 
     def held_out_batches(self, windows: Any) -> list[Batch]:
-        """A source's windows in batches of a few rows."""
-        made = self.learner.objective.batch(self.learner.setting, windows, 0)
-        own = own_positions(placed(made, self.place), self.learner.body.config, self.mesh)
+        """A source's windows in 16 batches or fewer."""
+        batch = self.learner.objective.batch(self.learner.setting, windows, 0)
+        own = own_positions(placed(batch, self.place), self.learner.body.config, self.mesh)
         return split(own, 16)
 
     def share(self) -> Callable[[Step], float]:
-        """Share of the machine's peak that a step uses."""
+        """Model FLOPs utilisation of a step."""
         processes = max(1, self.checkpoints.processes.count)
         use = Utilisation(peak(self.place, self.precision.dtype), processes)
         body = self.learner.body.config
@@ -357,16 +357,16 @@ class Run:
         )
 
     def model(self) -> Transformer:
-        """The trained model, whole: the mean of the weights where there is one."""
+        """The complete trained model, with the averaged weights if there are any."""
         part = "average" if self.average is not None else "model"
-        made = self.learner.body
+        body = self.learner.body
         if self.mesh.grid is not None or self.average is not None:
-            made = trained_model(self.draft.scratch, part)
-        check_finite(dict(made.named_parameters()), "What was trained")
-        return made
+            body = trained_model(self.draft.scratch, part)
+        check_finite(dict(body.named_parameters()), "The trained model")
+        return body
 
     def note(self) -> None:
-        """Write the run's figures into the draft."""
+        """Write the run's numbers into the draft."""
         numbers = self.draft.numbers
         numbers |= {"parameters": self.parameters}
         numbers |= {"steps": self.course.steps, "tokens": self.course.tokens}
@@ -376,26 +376,26 @@ class Run:
 
 
 def set_training(body: Transformer, config: PretrainConfig) -> None:
-    """Set what a model does in training alone."""
+    """Set what applies to training only: recomputation, dropout, loss terms."""
     body.recompute_blocks(config.recompute)
     body.drop(config.dropout)
     body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
 
 
 def check_finite(weights: Mapping[str, torch.Tensor], what: str) -> None:
-    """Raise DataError naming the first weight that holds infinities or no numbers."""
+    """Raise DataError naming the first weight with infinities or NaN."""
     for name, weight in weights.items():
         if not local(weight).isfinite().all():
             raise DataError(
-                f"{what} holds numbers in {name} that are not finite, and no model is made of it; "
-                "go on from an earlier checkpoint, or with a lower rate from the beginning."
+                f"{what} has non-finite values in {name}; resume from an earlier checkpoint, or "
+                "start again with a lower learning rate."
             )
 
 
 def chosen_precision(
     config: PretrainConfig, earlier: Mapping[str, Any], place: torch.device
 ) -> Precision:
-    """What a run that goes on computed in; for a new one, what is asked for."""
+    """The precision of a resumed run's contract; of a new run, the configured one."""
     if "dtype" in earlier and config.precision == "auto":
         return Precision(getattr(torch, earlier["dtype"].removeprefix("torch.")))
     return precision_of(config.precision, place)

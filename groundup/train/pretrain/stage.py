@@ -1,7 +1,7 @@
-"""Pre-training: a model from token shards, new or on from a base.
+"""Pre-training: a model from token shards, from scratch or continued from a base.
 
-A preset's shape is trained by its own objective; without one, a decoder of a depth by the next
-token. The learning rate runs over all stretches (stretches.py) as over one run.
+A preset is trained with its own objective, otherwise a decoder of a given depth on the next token.
+One learning rate schedule spans all phases (stretches.py).
 """
 
 from functools import partial
@@ -35,7 +35,7 @@ from .stretches import longest_of
 
 
 class Inputs(NamedTuple):
-    """What a run is made from."""
+    """Input artifacts of a run."""
 
     tokens: Artifact
     tokenizer: Artifact
@@ -43,8 +43,8 @@ class Inputs(NamedTuple):
     vectors: Artifact | None = None
 
     def parents(self) -> dict[str, Artifact]:
-        """Those that are there, by name."""
-        return {name: one for name, one in self._asdict().items() if one is not None}
+        """The given artifacts by name."""
+        return {name: each for name, each in self._asdict().items() if each is not None}
 
 
 def pretrain(
@@ -57,16 +57,16 @@ def pretrain(
     vectors: Artifact | None = None,
     beside: Beside = PLAINLY,
 ) -> Artifact:
-    """Train a base model; a run that was stopped goes on from its last checkpoint.
+    """Train a base model; a stopped run resumes from its last checkpoint.
 
     tokens     shards made by `groundup tokens`, or a mixture of such
-    tokenizer  the tokenizer that made them, or a model that carries it; it is copied into the model
-    base       a model to go on from, imported or trained here, in place of a new one
-    vectors    vectors of ids, each named by its number, with which the embedding begins
-    beside     how it is run and watched: processes, profile, samples
+    tokenizer  the tokenizer that made them, or a model that contains it; copied into the model
+    base       model to continue from, imported or trained here, instead of a new one
+    vectors    vectors named by token ids, to initialise the embedding
+    beside     execution and monitoring: processes, profile, samples
 
-    Raises ConfigError if the shards are too few or of another tokenizer, or if that lacks a special
-    token of the objective.
+    Raises ConfigError if the shards are too few or of another tokenizer, or if the tokenizer lacks
+    a special token of the objective.
     """
     inputs = Inputs(tokens, tokenizer, base, vectors)
     own = None if base is None else open_config(base.path)
@@ -98,14 +98,14 @@ def pretrain(
 
 
 class Where(NamedTuple):
-    """On which processes a run runs, and how it is watched."""
+    """Mesh and options of a run."""
 
     mesh: Mesh
     beside: Beside
 
 
 def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
-    """What a run is, so that its checkpoints are not taken for another's."""
+    """What identifies a run, so that its checkpoints are not resumed by another."""
     return Identity(
         tokenizer=inputs.tokenizer.id,
         objective=config.wanted().name,
@@ -116,28 +116,27 @@ def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
 
 
 def check_tokenizer(inputs: Inputs) -> None:
-    """Refuse a tokenizer that did not make the tokens, and a base with another one."""
+    """Reject a tokenizer that did not make the tokens, and a base with another tokenizer."""
     tokens, tokenizer = inputs.tokens, inputs.tokenizer
     tokens.require_kind("tokens")
     made_with = next(parent for parent in tokens.parents if parent.name == "tokenizer")
     if made_with.id != tokenizer.id and not is_carried(tokenizer, tokens.path / made_with.path):
         raise ConfigError(
             f"{tokens.path} was made with tokenizer {made_with.id[:12]}, not with "
-            f"{tokenizer.id[:12]} in {tokenizer.path}; give the one it was made with."
+            f"{tokenizer.id[:12]} in {tokenizer.path}; use the one it was made with."
         )
     if inputs.base is None or inputs.base.id == tokenizer.id:
         return
-    own, given = (load_tokenizer(one.path).digest for one in (inputs.base, tokenizer))
-    if own != given:
+    own, used = (load_tokenizer(each.path).digest for each in (inputs.base, tokenizer))
+    if own != used:
         raise ConfigError(
-            f"{inputs.base.path} has tokenizer {own[:12]}, and {tokens.path} was made with "
-            f"{given[:12]}; make tokens with the base's: groundup tokens --tokenizer "
-            f"{inputs.base.path}."
+            f"{inputs.base.path} has tokenizer {own[:12]}, but {tokens.path} was made with "
+            f"{used[:12]}; run: groundup tokens --tokenizer {inputs.base.path}."
         )
 
 
 def is_carried(given: Artifact, own: Path) -> bool:
-    """Whether a model carries the very tokenizer that made the tokens, if that is still there."""
+    """Whether a model contains the tokenizer at `own`; False if that is missing."""
     try:
         return load_tokenizer(given.path).digest == load_tokenizer(own).digest
     except ArtifactError:
@@ -145,9 +144,9 @@ def is_carried(given: Artifact, own: Path) -> bool:
 
 
 def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:
-    """What the objective's batches depend on besides the text."""
-    words = load_tokenizer(tokenizer.path)
-    return Setting(vocabulary(words), config.noise, words, config.seed)
+    """What the objective's batches depend on, in addition to the text."""
+    loaded = load_tokenizer(tokenizer.path)
+    return Setting(vocabulary(loaded), config.noise, loaded, config.seed)
 
 
 def write_base(
@@ -158,8 +157,8 @@ def write_base(
     where: Where,
     draft: Draft,
 ) -> None:
-    """Train and save; the body of the stage, on every process."""
-    base, vectors = (None if one is None else one.path for one in (inputs.base, inputs.vectors))
+    """Train and save; runs on every process."""
+    base, vectors = (None if each is None else each.path for each in (inputs.base, inputs.vectors))
     vocab_size = len(setting.known.sizes)
     shape = config.shape(vocab_size) if base is None else open_config(base)
     train, held_out = (open_text(inputs.tokens, split) for split in ("train", "validation"))
@@ -178,10 +177,7 @@ def write_base(
 
 
 def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Learner:
-    """The model with its objective's head, which is trained beside it and not kept.
-
-    SpanBERT's and BERT's heads serve pre-training alone.
-    """
+    """The model with its objective's head, which is trained too but not saved."""
     wanted = config.wanted()
     if wanted.head is None:
         return Learner(body, body, wanted, setting)

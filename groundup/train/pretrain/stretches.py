@@ -1,8 +1,8 @@
-"""Stretches: the parts of a run in steps, each with its own context and its own text.
+"""Phases of a run, each with its own context length and data mixture.
 
-Most tokens are spent at a short context, where attention is cheap; a last stretch at the full
-context teaches long distances. Stages say more: other lengths, and another mixture in each, such as
-the best text last. No token is read by two stretches of one epoch.
+Most tokens are spent at a short context, where attention is cheap; a last phase at the full context
+teaches long distances. Configured stages may set other lengths and mixtures, such as the best text
+last. No token is read by two phases of one epoch.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ from .config import PretrainConfig, Stage
 
 
 class Stretch(NamedTuple):
-    """A part of the run at one context length."""
+    """A range of steps at one context length."""
 
     loader: Loader
     start: int
@@ -28,27 +28,27 @@ class Stretch(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What each step of a run reads."""
+    """Which sequences each step of a run reads."""
 
     stretches: tuple[Stretch, ...]
     plan: Ramp
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Steps of the run."""
         return self.plan.steps
 
     @property
     def tokens(self) -> int:
-        """Of the whole run."""
+        """Tokens of the run."""
         return self.plan.before(self.plan.steps)
 
     def at(self, step: int) -> Stretch:
-        """The stretch of a step."""
+        """The phase of a step."""
         return next(each for each in reversed(self.stretches) if step >= each.start)
 
     def row_counts(self) -> list[int]:
-        """Rows of a step wherever they change, in order."""
+        """Sequences per step, one number for each change of length or batch size."""
         changes = {each.start for each in self.stretches}
         changes |= {each.first for each in self.plan.stages}
         return [
@@ -58,38 +58,36 @@ class Course(NamedTuple):
         ]
 
     def rows(self, step: int) -> Batch:
-        """What a step reads; a function of the step alone."""
-        now = self.at(step)
-        if len(self.plan.stages) == 1:  # rows need not fill the batch to the last token
-            return now.loader.batch(step - now.start)
-        first = (self.plan.before(step) - now.before) // now.loader.length
-        return now.loader.take(first, self.plan.tokens(step) // now.loader.length)
+        """The sequences of a step; a function of the step alone."""
+        phase = self.at(step)
+        if len(self.plan.stages) == 1:  # sequences need not fill the batch to the last token
+            return phase.loader.batch(step - phase.start)
+        first = (self.plan.before(step) - phase.before) // phase.loader.length
+        return phase.loader.take(first, self.plan.tokens(step) // phase.loader.length)
 
 
 def course(config: PretrainConfig, text: Reading) -> Course:
-    """The steps of a run; each stretch reads its own part of the text.
+    """The schedule of a run; each phase reads its own part of the text.
 
-    Raises ConfigError if the tokens do not fill one step, or a stage names a source that is not
-    there.
+    Raises ConfigError if the tokens do not fill one step, or a stage names an unknown source.
     """
     parts, longest = config.parts(), longest_of(config)
     if not longest <= config.batch_tokens <= config.tokens:
         raise ConfigError(
             f"tokens={config.tokens:,} with batch_tokens={config.batch_tokens:,} and a context of "
-            f"{longest:,} do not fill one step; expected tokens >= batch_tokens >= the longest "
-            "context."
+            f"{longest:,} do not fill one step; use tokens >= batch_tokens >= the longest context."
         )
     plan = planned(config)
-    whole = plan.before(plan.steps)
+    total = plan.before(plan.steps)
     shares = accumulate((part.share for part in parts), initial=0.0)
-    starts = [nearest(plan, share * whole) for share in shares]
-    found = []
+    starts = [nearest(plan, share * total) for share in shares]
+    phases = []
     for part, start, end in zip(parts, starts, starts[1:], strict=False):
         if end > start:
-            borders = plan.before(start) / whole, plan.before(end) / whole
-            made = loader(config, part, text, borders)
-            found.append(Stretch(made, start, plan.before(start)))
-    return Course(tuple(found), plan)
+            borders = plan.before(start) / total, plan.before(end) / total
+            reader = loader(config, part, text, borders)
+            phases.append(Stretch(reader, start, plan.before(start)))
+    return Course(tuple(phases), plan)
 
 
 def longest_of(config: PretrainConfig) -> int:
@@ -98,15 +96,15 @@ def longest_of(config: PretrainConfig) -> int:
 
 
 def planned(config: PretrainConfig) -> Ramp:
-    """Tokens of each step."""
+    """Tokens of each step: constant, or a batch size ramp."""
     if config.ramp.start < 1:
         return ramp(config.ramp, config.tokens, config.batch_tokens, longest_of(config))
-    whole = Constant(0, 0, config.batch_tokens)
-    return Ramp((whole,), config.tokens // config.batch_tokens, config.ramp.rate)
+    constant = Constant(0, 0, config.batch_tokens)
+    return Ramp((constant,), config.tokens // config.batch_tokens, config.ramp.rate)
 
 
 def nearest(plan: Ramp, tokens: float) -> int:
-    """The step before which about so many tokens are read."""
+    """The step whose start is closest to a number of tokens."""
     after = bisect_left(range(plan.steps + 1), tokens, key=plan.before)
     near = range(max(0, after - 1), min(after, plan.steps) + 1)
     return min(near, key=lambda step: abs(plan.before(step) - tokens))
@@ -115,7 +113,7 @@ def nearest(plan: Ramp, tokens: float) -> int:
 def loader(
     config: PretrainConfig, stage: Stage, text: Reading, part: tuple[float, float]
 ) -> Loader:
-    """Rows of a stage's length, of its mixture, from its part of each source."""
+    """A loader of sequences of a stage's length and mixture, from its part of each source."""
     shards, mixture = text.shards, text.mixture
     if stage.mixture is not None:
         mixture, known = stage.mixture, [shard.name for shard in shards]
@@ -123,7 +121,7 @@ def loader(
             unknown = sorted(set(mixture) - set(known)) if text.mixture is not None else mixture
             raise ConfigError(
                 f"A stage's mixture names {', '.join(unknown) or 'nothing'}; expected sources of "
-                f"mixed tokens (`groundup tokens mix`), and these have {', '.join(known)}."
+                f"mixed tokens (`groundup tokens mix`), which here are {', '.join(known)}."
             )
         shards = [shard for shard in shards if shard.name in mixture]
     rows = config.batch_tokens // stage.length
@@ -131,12 +129,12 @@ def loader(
 
 
 def shares_of(config: PretrainConfig, text: Reading) -> dict[str, float] | None:
-    """Share of each source in what the whole run reads, its stages counted; None of one text."""
+    """Share of each source in the run's tokens, over all stages; None without a mixture."""
     if text.mixture is None:
         return None
-    found = dict.fromkeys(text.mixture, 0.0)
+    shares = dict.fromkeys(text.mixture, 0.0)
     for part in config.parts():
         mixture = part.mixture or text.mixture
         for name, weight in mixture.items():
-            found[name] += part.share * weight / sum(mixture.values())
-    return found
+            shares[name] += part.share * weight / sum(mixture.values())
+    return shares

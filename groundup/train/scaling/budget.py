@@ -1,4 +1,4 @@
-"""What a budget buys: the best size and tokens, the loss to expect, the time and memory."""
+"""What a budget buys: optimal size and tokens, expected loss, time and memory."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .sweep import Told, read_sweep
 
 
 class Bought(NamedTuple):
-    """The best run of a budget."""
+    """The optimal run of a budget."""
 
     flops: float
     layers: int
@@ -27,21 +27,21 @@ class Bought(NamedTuple):
     """N, as the fit counts it."""
     tokens: int
     loss: Spread
-    """Nats, with the interval of a single run."""
+    """Nats, with the prediction interval of a single run."""
     seconds: float
-    """At the speed that the sweep measured on its machine for this size."""
+    """At the speed measured in the sweep for this size."""
     training_bytes: int
-    """Weights, gradients and AdamW's moments in float32; activations come on top."""
+    """Weights, gradients and AdamW's states in float32; without activations."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What `groundup scaling table` gives."""
+    """Result of `groundup scaling table`."""
 
     rows: tuple[Bought, ...]
 
     def __str__(self) -> str:
-        """A line a budget."""
+        """One line per budget."""
         heads = ("FLOPs", "shape", "parameters", "N", "tokens", "nats", "95 %", "time", "memory")
         cells = [heads] + [
             (f"{row.flops:.3g}", f"{row.layers}x{row.width}", f"{row.parameters:,}",
@@ -62,7 +62,7 @@ class Table:
 
 
 def table(budgets: list[float], *, fit: Artifact) -> Table:
-    """Tell for budgets of compute which model to train, on how much, and what it will lose.
+    """For compute budgets, the optimal model size and tokens, and the expected loss.
 
     budgets  FLOPs, such as 1e15; a day on a machine of 1e11 FLOP/s is 8.6e15
     fit      a fit that `groundup scaling fit` made
@@ -71,24 +71,24 @@ def table(budgets: list[float], *, fit: Artifact) -> Table:
     """
     if not budgets or not all(0 < budget < math.inf for budget in budgets):
         raise ConfigError(f"budgets={budgets} must be FLOPs above 0; try 1e15.")
-    known, told = read_fit(fit), read_sweep(parent_of(fit, "sweep"))
-    return Table(tuple(bought(known, told, budget) for budget in sorted(budgets)))
+    known, swept = read_fit(fit), read_sweep(parent_of(fit, "sweep"))
+    return Table(tuple(bought(known, swept, budget) for budget in sorted(budgets)))
 
 
 def bought(known: Fitted, told: Told, budget: float) -> Bought:
-    """The best run of one budget."""
-    made = best(told.config, told.vocab_size, budget, known)
-    count, size = weights(made.size, known), made.size
-    shape = made.config.shape(told.vocab_size)
+    """The optimal run of one budget."""
+    run = best(told.config, told.vocab_size, budget, known)
+    count, size = weights(run.size, known), run.size
+    shape = run.config.shape(told.vocab_size)
     return Bought(
-        made.flops, size.layers, size.width, size.embedding + size.computing, count,
-        made.config.tokens, forecast_of(known.parametric, count, made.config.tokens),
-        made.flops / speed(told, size.computing), describe_config(shape).training_bytes,
+        run.flops, size.layers, size.width, size.embedding + size.computing, count,
+        run.config.tokens, forecast_of(known.parametric, count, run.config.tokens),
+        run.flops / speed(told, size.computing), describe_config(shape).training_bytes,
     )  # fmt: skip
 
 
 def speed(told: Told, computing: int) -> float:
-    """FLOPs a second of a size: between those of the sweep, beyond them as the nearest."""
+    """FLOP/s of a size, interpolated between the sweep's sizes."""
     runs = sorted({run.computing for run in told.runs})
     speeds = [float(np.median([r.flops_per_second for r in told.runs if r.computing == size]))
               for size in runs]  # fmt: skip

@@ -1,8 +1,7 @@
-"""The check: what the larger run came to, held to what was foretold.
+"""Check of a forecast: the larger run's loss against the registered interval.
 
-The verdict's numbers are errors in percent of the forecast, its limits the forecast's own interval.
-A run that began before the forecast was registered, or that is not the run of the forecast, is no
-test of it and refused.
+The verdict's numbers are errors in percent of the forecast, its thresholds the forecast's interval.
+A run that began before the registration, or that is not the forecast's run, is rejected.
 """
 
 from dataclasses import dataclass
@@ -18,16 +17,16 @@ from .forecast import Forecast, read_forecast
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `groundup scaling check` gives of a run inside the interval."""
+    """Result of `groundup scaling check` for a run inside the interval."""
 
     verdict: Artifact
     forecast: Forecast
     loss: float
-    """Held-out nats of the run."""
+    """Held-out loss of the run, nats."""
 
     @property
     def error_percent(self) -> float:
-        """How far above the forecast the run ended."""
+        """Relative error of the run's loss to the forecast."""
         return error(self.loss, self.forecast)
 
     def __str__(self) -> str:
@@ -47,7 +46,7 @@ class Outcome:
 
 
 def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> Outcome:
-    """Hold a run to its forecast; exit code 3 if its loss is outside the interval.
+    """Check a run against its forecast; exit code 3 if its loss is outside the interval.
 
     run       the model that `groundup pretrain` made with the forecast's run.toml
     forecast  what `groundup scaling forecast` registered before
@@ -61,43 +60,42 @@ def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> Outcome:
     began = run.numbers.get("began")
     if began is None or began < known.when:
         raise DataError(
-            f"{run.path} began {began or 'at a time that it does not tell'}, and the forecast was "
-            f"registered {known.when}: what is known already is not foretold. Register the next "
-            "run before it begins."
+            f"{run.path} began {began or 'at an unknown time'}, but the forecast was registered "
+            f"{known.when}; register a forecast before its run begins."
         )
     loss = float(run.numbers["validation loss"])
-    made = judged(run, forecast, known, loss, out)
-    require(made)
-    return Outcome(made, known, loss)
+    result = judged(run, forecast, known, loss, out)
+    require(result)
+    return Outcome(result, known, loss)
 
 
 def refuse_another(run: Artifact, known: Forecast, forecast: Artifact) -> None:
-    """Raise DataError for a run of other settings, tokens or tokenizer than the forecast's."""
+    """Raise DataError for a run with other settings, tokens or tokenizer than the forecast's."""
     wanted = PretrainConfig(**known.run).deciding()
     differs = [name for name, value in wanted.items() if run.config.get(name) != value]
     parents = {parent.name: parent.id for parent in run.parents}
     differs += [name for name, id in known.inputs.items() if parents.get(name) != id]
     if differs:
         raise DataError(
-            f"{run.path} is not the run that {forecast.path} foretells: {', '.join(differs)} "
+            f"{run.path} is not the run of the forecast {forecast.path}: {', '.join(differs)} "
             "differ. Train it with the forecast's run.toml on the sweep's tokens."
         )
 
 
 def error(loss: float, known: Forecast) -> float:
-    """How far above the forecast a loss is, percent of the forecast."""
+    """Relative error of a loss to the forecast, percent."""
     return 100 * (loss / known.loss.estimate - 1)
 
 
 def judged(run: Artifact, forecast: Artifact, known: Forecast, loss: float, out: Path) -> Artifact:
-    """The verdict: the error between the ends of the interval, one number without an interval."""
+    """The verdict: the error against both ends of the interval."""
     value = error(loss, known)
-    found = Interval(value, value, value, 0.95, 1, 1)
-    next = "look at the residuals of the fit; a law that bends needs larger runs in its sweep"
+    interval = Interval(value, value, value, 0.95, 1, 1)
+    next = "check the residuals of the fit; a law that bends needs larger runs in its sweep"
     checks = [
-        check("error, not above", found, at_most(error(known.loss.high, known)), "estimate",
+        check("error, not above", interval, at_most(error(known.loss.high, known)), "estimate",
               unit="%", next=next),
-        check("error, not below", found, at_least(error(known.loss.low, known)), "estimate",
+        check("error, not below", interval, at_least(error(known.loss.low, known)), "estimate",
               unit="%", next=next),
     ]  # fmt: skip
     others = f", {known.others} other forecasts of this run" if known.others else ""

@@ -1,11 +1,11 @@
-"""The fit: every law and approach on one sweep, with intervals, as an artifact and a page.
+"""Fit every law and approach to one sweep, with intervals, as an artifact and a page.
 
     fit.json     the laws, exponents and frontiers; what a forecast and a table need
     index.html   isoFLOP curves, the frontier, the laws; opens from disk
 
-Which weights are N is a choice that moves exponents at small sizes (Pearce and Song 2024,
-arXiv:2406.12907): `computing` counts those that every token is multiplied with, so that compute
-is near 6 N D also where the vocabulary is most of a model.
+Which weights count as N changes exponents at small sizes (Pearce and Song 2024, arXiv:2406.12907):
+`computing` counts those that every token is multiplied with, so that compute is near 6 N D even
+where the vocabulary is most of a model.
 """
 
 import json
@@ -35,27 +35,27 @@ class FitConfig(Config):
     """How laws are fitted."""
 
     count: Count = "computing"
-    """Which weights are N: those that compute, those between embedding and output, or all."""
+    """Weights that count as N: those used in products, those without embeddings, or all."""
     resamples: int = Field(default=500, ge=50)
-    """How often the runs are drawn anew for intervals."""
+    """Bootstrap resamples for intervals."""
     seed: int = 0
-    """Of the resamples."""
+    """Seed of the resamples."""
 
 
 class Fitted(NamedTuple):
-    """A fit as read from its artifact."""
+    """A fit, read from its artifact."""
 
     config: FitConfig
     parametric: Resampled
     per_weight: float
-    """FLOPs of a weight and a token, the median of the runs."""
+    """FLOPs per weight and token, the median of the runs."""
     told: dict[str, Any]
-    """fit.json."""
+    """Content of fit.json."""
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What `groundup scaling fit` gives."""
+    """Result of `groundup scaling fit`."""
 
     artifact: Artifact
     told: dict[str, Any]
@@ -81,9 +81,9 @@ class FitReport:
 
 
 def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
-    """Fit laws of loss to a sweep: Kaplan's, and Chinchilla's by three approaches.
+    """Fit scaling laws to a sweep: Kaplan's, and Chinchilla's by three approaches.
 
-    sweep  the report that `groundup scaling sweep` wrote, its folder `sweep`
+    sweep  the report that `groundup scaling sweep` wrote into its folder `sweep`
     out    directory for the fit and its page
 
     Raises DataError if the sweep has fewer than six runs.
@@ -91,8 +91,8 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
     runs = read_sweep(sweep).runs
     if len(runs) < 6:
         raise DataError(
-            f"{sweep.path} has {len(runs)} runs; a law of five numbers needs at least 6, and three "
-            "budgets of four sizes to be worth having."
+            f"{sweep.path} has {len(runs)} runs; a law of five coefficients needs at least 6, "
+            "better three budgets of four sizes."
         )
 
     def write(draft: Draft) -> None:
@@ -101,11 +101,11 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
         write_json(draft.file(FILE), content)
         write_page(draft.file(PAGE), page(runs, drawn, content))
 
-    made = produce(
+    artifact = produce(
         out, kind="report", stage=STAGE, version=1, config=config, parents={"sweep": sweep},
         write=write,
     )  # fmt: skip
-    return FitReport(made, json.loads(made.file(FILE).read_text(encoding="utf-8")))
+    return FitReport(artifact, json.loads(artifact.file(FILE).read_text(encoding="utf-8")))
 
 
 def weights_of(run: Run, count: Count) -> int:
@@ -116,7 +116,7 @@ def weights_of(run: Run, count: Count) -> int:
 
 
 def points_of(runs: Sequence[Run], count: Count) -> Points:
-    """What the laws are fitted to."""
+    """The data that laws are fitted to."""
     return Points(
         np.array([weights_of(run, count) for run in runs], dtype=float),
         np.array([run.tokens for run in runs], dtype=float),
@@ -125,7 +125,7 @@ def points_of(runs: Sequence[Run], count: Count) -> Points:
 
 
 def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Drawn]:
-    """All that fit.json holds, and what the page draws."""
+    """The content of fit.json, and the data of the page."""
     points = points_of(runs, config.count)
     flops = np.array([run.flops for run in runs])
     budgets = np.array([run.budget for run in runs])
@@ -142,7 +142,7 @@ def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Draw
         law = fit(form, points)
         laws[form] = told_law(law, refit(law, points, found.logs))
     laws |= compute_laws(frontiers["isoflop"])
-    away = 100 * (points.loss / np.exp(found.law.log_loss(points.parameters, points.tokens)) - 1)
+    errors = 100 * (points.loss / np.exp(found.law.log_loss(points.parameters, points.tokens)) - 1)
     content = {
         "count": config.count,
         "per_weight": per_weight,
@@ -150,7 +150,7 @@ def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Draw
         "exponents": {name: told_exponents(each) for name, each in frontiers.items()},
         "frontier": {name: told_frontier(each) for name, each in frontiers.items()
                      if name != "envelope"},
-        "residuals_percent": dict(zip([run.name for run in runs], away.round(4), strict=True)),
+        "residuals_percent": dict(zip([run.name for run in runs], errors.round(4), strict=True)),
         "parametric": {
             "centre": found.law.centre, "theta": found.law.theta,
             "thetas": found.thetas.tolist(), "noise": found.noise.tolist(),
@@ -160,7 +160,7 @@ def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Draw
 
 
 def told_law(law: Law, thetas: Rows) -> dict[str, Told]:
-    """The law's numbers with their intervals."""
+    """The law's coefficients with their intervals."""
     rows = [coefficients(law.form, law.centre, theta) for theta in thetas]
     return {name: told(spread(value, np.array([row[name] for row in rows])))
             for name, value in law.coefficients().items()}  # fmt: skip
@@ -172,13 +172,13 @@ def compute_laws(best: Frontier) -> dict[str, dict[str, Told]]:
     draws = best.loss[1:, known]
     draws = np.log(draws[np.isfinite(draws).all(1)])
     points = Points(best.flops[known], np.ones(known.sum()), best.loss[0, known])
-    found = {}
+    laws = {}
     forms: tuple[FormName, ...] = ("power", "power_floor")
-    for form, fewest in zip(forms, (2, 4), strict=True):  # three points have a law of three numbers
+    for form, fewest in zip(forms, (2, 4), strict=True):  # three points fit 3 coefficients exactly
         if known.sum() >= fewest and len(draws):
             law = fit(form, points)
-            found[f"compute_{form}"] = told_law(law, refit(law, points, draws))
-    return found
+            laws[f"compute_{form}"] = told_law(law, refit(law, points, draws))
+    return laws
 
 
 def told_exponents(best: Frontier) -> dict[str, Told]:
@@ -188,7 +188,7 @@ def told_exponents(best: Frontier) -> dict[str, Told]:
 
 
 def told_frontier(best: Frontier) -> list[dict[str, Any]]:
-    """Best weights, tokens and loss of each budget with their intervals, where there are."""
+    """Optimal weights, tokens and loss of each budget with their intervals."""
     columns = {"weights": best.parameters, "tokens": best.tokens, "loss": best.loss}
 
     return [{"flops": float(flops)} | {name: told(spread(rows[0, at], rows[1:, at]))
@@ -199,12 +199,12 @@ def told_frontier(best: Frontier) -> list[dict[str, Any]]:
 def read_fit(artifact: Artifact) -> Fitted:
     """Read a fit.
 
-    Raises ConfigError if it is another report.
+    Raises ConfigError for another kind of report.
     """
     if artifact.stage != STAGE:
         raise ConfigError(
-            f"{artifact.path} is a {artifact.kind} of {artifact.stage}; expected what `groundup "
-            "scaling fit` made."
+            f"{artifact.path} is a {artifact.kind} of {artifact.stage}; expected the result of "
+            "`groundup scaling fit`."
         )
     content = json.loads(artifact.file(FILE).read_text(encoding="utf-8"))
     part = content["parametric"]
@@ -215,16 +215,15 @@ def read_fit(artifact: Artifact) -> Fitted:
 
 
 def parent_of(artifact: Artifact, name: str) -> Artifact:
-    """An input of an artifact, where it was.
+    """Open an input of an artifact.
 
-    Raises DataError if it is gone.
+    Raises DataError if it is missing.
     """
     parent = next(each for each in artifact.parents if each.name == name)
-    found = artifact.open_parent(parent)
-    if found is None:
-        place = (artifact.path / parent.path).resolve()
+    opened = artifact.open_parent(parent)
+    if opened is None:
+        path = (artifact.path / parent.path).resolve()
         raise DataError(
-            f"{name} {parent.id[:12]}, from which {artifact.path} was made, is not at {place}; "
-            "bring it back."
+            f"{name} {parent.id[:12]}, an input of {artifact.path}, is not at {path}; restore it."
         )
-    return found
+    return opened

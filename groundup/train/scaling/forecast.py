@@ -1,10 +1,10 @@
-"""The forecast: the loss of a larger run, registered before it begins.
+"""Forecast: the loss of a larger run, registered before it begins.
 
     forecast.json   loss with interval, the run's settings, what it must be trained on
     run.toml        the settings for `groundup pretrain --config`
 
-The artifact cannot be changed without its id changing; when it was made is a line of a hash chain
-in the fit's ledger, so a forecast that was written or replaced after its run began is found out.
+The artifact cannot change without its id changing, and the time of registration is a line of a
+hash chain in the fit's ledger, so a forecast written or replaced after its run began is detected.
 """
 
 import json
@@ -41,40 +41,40 @@ STAGE, FILE, SETTINGS, LEDGER = "scaling_forecast", "forecast.json", "run.toml",
 
 
 class ForecastConfig(Config):
-    """Which run is foretold."""
+    """Which run to forecast."""
 
     budget: float = Field(gt=0)
     """Compute of the run, FLOPs."""
     shape: tuple[int, int] | None = None
-    """Layers and width; None: the shape that the law says is best for the budget."""
+    """Layers and width; None: the optimal shape for the budget by the law."""
     most_half_width: float = Field(default=3.0, gt=0)
-    """Widest half of the interval that is worth registering, percent of the loss."""
+    """Largest half-width of the interval to register, percent of the loss."""
 
 
 class Forecast(NamedTuple):
-    """A forecast as read from its artifact."""
+    """A forecast, read from its artifact."""
 
     loss: Spread
     run: dict[str, Any]
     """Settings of the run, a PretrainConfig."""
     inputs: dict[str, str]
-    """Ids of the tokens and the tokenizer that the run must be made from."""
+    """Ids of the tokens and tokenizer that the run must use."""
     flops: float
     when: str
-    """When it was registered, ISO 8601, UTC."""
+    """Time of registration, ISO 8601, UTC."""
     others: int
-    """Forecasts of the same run that were registered too."""
+    """Number of other registered forecasts of the same run."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What `groundup scaling forecast` gives."""
+    """Result of `groundup scaling forecast`."""
 
     artifact: Artifact
     forecast: Forecast
 
     def __str__(self) -> str:
-        """The forecast, and how to make the run."""
+        """The forecast, and how to train the run."""
         known, run = self.forecast, self.forecast.run
         return (
             f"{run['depth']}x{run['width']}, {run['tokens']:,} tokens, {known.flops:.3g} FLOPs: "
@@ -92,66 +92,66 @@ class Registered:
 def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> Registered:
     """Register the loss of a larger run before it begins.
 
-    fit  a fit that `groundup scaling fit` made, of a sweep that is still there
+    fit  a fit that `groundup scaling fit` made, of a sweep that still exists
     out  directory for the forecast and the run's settings
 
-    Raises DataError if the interval is too wide to be worth registering, and ConfigError if the run
-    is one of the sweep's own. One that reads text twice, or is of a size beyond the sweep's, is
-    told.
+    Logs a run that repeats text, or is beyond the sweep's sizes.
+    Raises DataError if the interval is too wide to register, and ConfigError if the run is one of
+    the sweep's own.
     """
     known, swept = read_fit(fit), parent_of(fit, "sweep")
-    told = read_sweep(swept)
-    planned = plan(config, known, told)
-    if trouble := lacking(planned, told.train_tokens):
-        record.say(trouble)
-    sizes = [run.computing for run in told.runs]
+    report = read_sweep(swept)
+    planned = plan(config, known, report)
+    if problem := lacking(planned, report.train_tokens):
+        record.say(problem)
+    sizes = [run.computing for run in report.runs]
     if not min(sizes) <= planned.size.computing <= max(sizes):
         record.say(
-            f"{planned.size.name} has {planned.size.computing:,} weights that compute, the "
-            f"sweep's runs {min(sizes):,} to {max(sizes):,}: shape= asks for another."
+            f"{planned.size.name} has {planned.size.computing:,} computing weights, the sweep's "
+            f"runs {min(sizes):,} to {max(sizes):,}; set shape to choose another."
         )
     loss = forecast_of(known.parametric, weights(planned.size, known), planned.config.tokens)
     if 100 * loss.half_width > config.most_half_width:
         raise DataError(
             f"The forecast {loss.estimate:.4f} has a half-width of {100 * loss.half_width:.1f} %, "
-            f"and at most {config.most_half_width:g} % is asked for; give the sweep more runs, or "
-            "foretell a smaller one."
+            f"more than most_half_width={config.most_half_width:g} %; add runs to the sweep, or "
+            "forecast a smaller one."
         )
     inputs = {name: parent_of(swept, name).id for name in ("tokens", "tokenizer")}
 
     def write(draft: Draft) -> None:
         settings = PretrainConfig(**planned.config.plain())
         content = {"loss": loss, "run": settings.plain(), "inputs": inputs,
-                   "flops": planned.flops, "vocab_size": told.vocab_size}  # fmt: skip
+                   "flops": planned.flops, "vocab_size": report.vocab_size}  # fmt: skip
         write_json(draft.file(FILE), content)
         write_text(draft.file(SETTINGS), toml(settings))
         draft.numbers |= {"loss": loss.estimate, "low": loss.low, "high": loss.high}
 
-    made = produce(out, kind="report", stage=STAGE, version=1, config=config, write=write,
-                   parents={"fit": fit, "sweep": swept})  # fmt: skip
-    register(made, fit)
-    return Registered(made, read_forecast(made))
+    artifact = produce(out, kind="report", stage=STAGE, version=1, config=config, write=write,
+                       parents={"fit": fit, "sweep": swept})  # fmt: skip
+    register(artifact, fit)
+    return Registered(artifact, read_forecast(artifact))
 
 
 def plan(config: ForecastConfig, known: Fitted, told: Told) -> Rung:
-    """The run of a budget: of the shape given, or of the one that the law likes best."""
+    """The run of a budget: of the configured shape, or of the optimal one."""
     if config.shape is None:
-        made = best(told.config, told.vocab_size, config.budget, known)
+        planned = best(told.config, told.vocab_size, config.budget, known)
     else:
-        made = rung(told.config, config.shape, config.budget, told.vocab_size)
-    own = (made.size.layers, made.size.width, made.config.tokens)
+        planned = rung(told.config, config.shape, config.budget, told.vocab_size)
+    own = (planned.size.layers, planned.size.width, planned.config.tokens)
     for run in told.runs:
         if (run.layers, run.width, run.tokens) == own:
-            raise ConfigError(f"The run {run.name} is in the sweep: its loss is known already.")
-    return made
+            raise ConfigError(f"The run {run.name} is in the sweep, so its loss is already known.")
+    return planned
 
 
 def best(config: SweepConfig, vocab_size: int, budget: float, known: Fitted) -> Rung:
-    """The shape and tokens of a budget that the law gives the lowest loss."""
+    """The run of a budget with the lowest loss by the law."""
     law = known.parametric.law
-    made = (rung(config, shape, budget, vocab_size)
+    runs = (rung(config, shape, budget, vocab_size)
             for shape in sizes_near(config, vocab_size, budget))  # fmt: skip
-    return min(made, key=lambda each: law.loss(weights(each.size, known), each.config.tokens))
+    return min(runs, key=lambda run: law.loss(weights(run.size, known), run.config.tokens))
 
 
 def weights(size: Size, known: Fitted) -> int:
@@ -178,14 +178,14 @@ def ledger_of(fit: Artifact) -> Ledger:
 
 
 def read_forecast(artifact: Artifact) -> Forecast:
-    """Read a forecast and find when it was registered.
+    """Read a forecast and its time of registration.
 
-    Raises ConfigError if it is another report, DataError if the ledger does not know it.
+    Raises ConfigError for another kind of report, DataError if it is not in the ledger.
     """
     if artifact.stage != STAGE:
         raise ConfigError(
-            f"{artifact.path} is a {artifact.kind} of {artifact.stage}; expected what `groundup "
-            "scaling forecast` made."
+            f"{artifact.path} is a {artifact.kind} of {artifact.stage}; expected the result of "
+            "`groundup scaling forecast`."
         )
     content = json.loads(artifact.file(FILE).read_text(encoding="utf-8"))
     entries = list(ledger_of(parent_of(artifact, "fit")).read())
@@ -193,7 +193,7 @@ def read_forecast(artifact: Artifact) -> Forecast:
     if not own:
         raise DataError(
             f"The forecast {artifact.path} ({artifact.id[:12]}) is not in its fit's ledger: it was "
-            "never registered, or another one was put in its place."
+            "never registered, or was replaced."
         )
     same = {entry.content["forecast"] for entry in entries
             if entry.content["run"] == content["run"]}  # fmt: skip
@@ -202,6 +202,6 @@ def read_forecast(artifact: Artifact) -> Forecast:
 
 
 def toml(settings: PretrainConfig) -> str:
-    """The settings that differ from the defaults, for `--config`."""
+    """The settings that differ from the defaults, as TOML."""
     rows = changed(settings).items()
     return "".join(f"{key} = {toml_value(value)}\n" for key, (_, value) in rows)

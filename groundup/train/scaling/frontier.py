@@ -1,4 +1,4 @@
-"""The frontier: for a budget of compute, how many weights and tokens lose least.
+"""Compute-optimal frontier: the numbers of weights and tokens with the lowest loss for a budget.
 
 Chinchilla's three approaches, and the exponents N ~ C^a, D ~ C^b that follow from each:
 
@@ -6,7 +6,7 @@ Chinchilla's three approaches, and the exponents N ~ C^a, D ~ C^b that follow fr
     isoflop     the vertex of a parabola through the losses of one budget over log N
     parametric  the optimum of L(N, D) where C = k N D
 
-Every function takes the losses as rows of resamples, so intervals cost one call.
+All functions take losses as rows of resamples, so intervals cost one call.
 Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.
 """
 
@@ -21,15 +21,15 @@ from .resample import Resampled
 from .sweep import Run
 
 Rows = Float64[np.ndarray, "K _"]
-"""A row for each resample."""
+"""One row per resample."""
 GRID = 100
-"""Places of compute at which the envelope is read."""
+"""Points of compute at which the envelope is evaluated."""
 BEYOND = 2.0
-"""How many times outside the tried sizes a vertex may lie; further it is a guess."""
+"""A vertex beyond the tested sizes by more than this factor is rejected."""
 
 
 class Frontier(NamedTuple):
-    """Best weights and tokens at some computes; a row a resample, NaN where there is none."""
+    """Optimal weights and tokens at some budgets; one row per resample, NaN where unknown."""
 
     flops: Array
     parameters: Rows
@@ -37,27 +37,27 @@ class Frontier(NamedTuple):
     loss: Rows
 
     def exponents(self) -> tuple[Array, Array]:
-        """Slopes of log N and log D over log C, one a row."""
+        """Slopes of log N and log D over log C, one per row."""
         return slope(self.flops, self.parameters), slope(self.flops, self.tokens)
 
 
 def slope(flops: Array, values: Rows) -> Array:
-    """Slope of the logarithm of each row over that of compute, where it is known; NaN for none."""
-    found = np.full(len(values), np.nan)
+    """Slope of log values over log compute, by row; NaN with fewer than two points."""
+    slopes = np.full(len(values), np.nan)
     for number, row in enumerate(np.log(values)):
-        known = np.isfinite(row)
-        if len(set(flops[known])) > 1:
-            found[number] = np.polyfit(np.log(flops[known]), row[known], 1)[0]
-    return found
+        finite = np.isfinite(row)
+        if len(set(flops[finite])) > 1:
+            slopes[number] = np.polyfit(np.log(flops[finite]), row[finite], 1)[0]
+    return slopes
 
 
 def isoflop(points: Points, budgets: Array, logs: Rows) -> Frontier:
-    """Vertices of parabolas, one a budget of at least three sizes."""
-    kept = [c for c in np.unique(budgets) if (budgets == c).sum() >= 3]
-    parts = [vertices(points, budgets == budget, logs) for budget in kept]
+    """Vertices of parabolas, for budgets of at least three sizes."""
+    usable = [c for c in np.unique(budgets) if (budgets == c).sum() >= 3]
+    parts = [vertices(points, budgets == budget, logs) for budget in usable]
     columns = [np.stack([part[i] for part in parts], 1) if parts else np.empty((len(logs), 0))
                for i in range(3)]  # fmt: skip
-    return Frontier(np.array(kept), *columns)
+    return Frontier(np.array(usable), *columns)
 
 
 def vertices(
@@ -80,9 +80,9 @@ def vertices(
 def envelope(runs: Sequence[Run], parameters: Array, shifts: Rows) -> Frontier:
     """The run with the lowest training loss at each compute.
 
-    shifts  what a resample adds to the logarithm of each run's whole curve
+    shifts  what a resample adds to the log loss of each run's curve
 
-    Below the compute that every size has reached, only small ones have curves: it begins above.
+    Starts at the compute that every size has reached: below, only small ones have curves.
     """
     flops = [np.array(run.curve.tokens) * run.flops_per_token for run in runs]
     reached: dict[float, float] = {}
@@ -102,9 +102,9 @@ def envelope(runs: Sequence[Run], parameters: Array, shifts: Rows) -> Frontier:
 
 
 def optimum(found: Resampled, flops: Array, per_weight: float) -> Frontier:
-    """The parametric law's optimum; its first row is of the law, the others of its resamples.
+    """The parametric law's optimum; the first row is of the law, the others of its resamples.
 
-    per_weight  FLOPs of a weight and a token, near 6
+    per_weight  FLOPs per weight and token, near 6
     """
     law = found.law
     rows = [optimal(coefficients(law.form, law.centre, theta), flops / per_weight)
@@ -113,7 +113,7 @@ def optimum(found: Resampled, flops: Array, per_weight: float) -> Frontier:
 
 
 def optimal(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]:
-    """Weights, tokens and loss of the lowest E + A / N^α + B / D^β where N D is given.
+    """Weights, tokens and loss that minimise E + A / N^α + B / D^β for a given N D.
 
     >>> law = {"E": 1.0, "A": 8.0, "B": 8.0, "alpha": 0.5, "beta": 0.5}
     >>> [float(x[0]) for x in optimal(law, np.array([16.0]))]
@@ -121,8 +121,8 @@ def optimal(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]
     """
     alpha, beta = law["alpha"], law["beta"]
     if alpha <= 0 or beta <= 0:
-        nothing = np.full(len(product), np.nan)
-        return nothing, nothing, nothing
+        unknown = np.full(len(product), np.nan)
+        return unknown, unknown, unknown
     with np.errstate(over="ignore", invalid="ignore"):  # a resample may have run away
         return spent(law, product)
 

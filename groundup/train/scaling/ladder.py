@@ -1,9 +1,9 @@
-"""The ladder: which sizes are trained on how many tokens, for which compute, at which rates.
+"""The ladder of a sweep: model sizes, tokens, compute and learning rates of its runs.
 
-An isoFLOP ladder gives each size each budget of compute, so that what one size spends on weights
-another spends on tokens. Everything else is equal: text, order, length, batch, schedule's shape.
+An isoFLOP ladder trains each size for each compute budget, so larger sizes see fewer tokens.
+Everything else is equal: text, order, length, batch, shape of the schedule.
 
-    tokens = budget / (FLOPs of a token)        attention and the output counted, embedding not
+    tokens = budget / (FLOPs per token)        with attention and output, without embedding
     rate   = rate at width 256 x (width / 256) ^ power
 """
 
@@ -18,71 +18,70 @@ from groundup.model import ModelConfig, parameters, row_flops
 from ..pretrain.stage import PretrainConfig
 
 TUNED_WIDTH = 256
-"""Features of the model whose rates the defaults are."""
+"""Width for which the default learning rates were tuned."""
 
 
 class Training(PretrainConfig):
-    """How every run is trained: one context, and enough held-out text to tell small differences."""
+    """Settings of every run: one context length, and enough held-out text for small differences."""
 
     length: int = Field(default=256, ge=1)
     """Context, tokens."""
     context_length: int = Field(default=256, ge=1)
-    """Context of the last stretch; as `length`, since the laws are of one context."""
+    """Context of the last phase; equal to `length`: the laws are for one context."""
     long_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the tokens that is spent at the full context."""
+    """Share of the tokens trained at the full context."""
     validations: int = Field(default=2, ge=1)
-    """How often held-out text is scored during the run."""
+    """Number of validations during the run."""
     validation_tokens: int = Field(default=65_536, ge=1)
-    """Tokens of held-out text that are scored each time."""
+    """Held-out tokens scored at each validation."""
 
 
 class SweepConfig(Config):
-    """Sizes, budgets, and what all runs share."""
+    """Sizes, budgets, and common settings of all runs."""
 
     shapes: tuple[tuple[int, int], ...] = ((2, 128), (4, 192), (5, 256), (6, 320))
     """Layers and width of each size; the width is a multiple of 64."""
     budgets: tuple[float, ...] = (1e13, 2e13, 4e13)
-    """Compute of a run, FLOPs; each size is trained for each."""
+    """Compute of a run, FLOPs; each size is trained for each budget."""
     fewest_steps: int = Field(default=100, ge=2)
-    """Runs of fewer steps are left out: they measure the warm-up."""
+    """Runs of fewer steps are skipped: they would measure the warm-up."""
     adamw_power: float = -0.5
-    """How AdamW's rates (output, norms, embedding) change with width."""
+    """Power of width by which AdamW's rates (output, norms, embedding) scale."""
     muon_power: float = 0.0
-    """How Muon's rate changes with width; its steps are of one size whatever the width."""
+    """Power of width by which Muon's rate scales; its updates have the same RMS at any width."""
     training: Training = Training()
-    """What all runs share; depth, width and tokens are the ladder's."""
+    """Common settings; depth, width and tokens are set by the ladder."""
 
     @model_validator(mode="after")
     def check(self) -> "SweepConfig":
-        """Refuse an empty ladder, budgets out of order, and settings that are the ladder's."""
+        """Reject an empty ladder, repeated values, and settings that the ladder determines."""
         for name, values in (("shapes", self.shapes), ("budgets", self.budgets)):
             if not values or len(set(values)) < len(values):
-                raise ConfigError(f"SweepConfig.{name}={values} must hold different values.")
+                raise ConfigError(f"SweepConfig.{name}={values} must be distinct and not empty.")
         if min(self.budgets) <= 0:
             raise ConfigError(f"SweepConfig.budgets={self.budgets} must be above 0, in FLOPs.")
         own = PretrainConfig.model_fields
         for name in ("depth", "width", "tokens", "preset", "stages"):
             if getattr(self.training, name) != own[name].default:
                 raise ConfigError(
-                    f"SweepConfig.training.{name} is set, and the ladder decides it; use shapes "
-                    "and budgets."
+                    f"SweepConfig.training.{name} is set by the ladder; use shapes and budgets."
                 )
         return self
 
 
 class Size(NamedTuple):
-    """A shape, its weights counted apart, and its arithmetic."""
+    """A model shape, its weight counts, and its arithmetic."""
 
     layers: int
     width: int
     embedding: int
-    """Weights of the table on the way in, which is looked up and not multiplied."""
+    """Weights of the input embedding, which is looked up, not multiplied."""
     non_embedding: int
     """Weights between embedding and output (Kaplan et al.)."""
     output: int
-    """Weights on the way out; those of a tied table count here and in `embedding` once each."""
+    """Weights of the output; a tied table counts both here and in `embedding`."""
     flops_per_token: int
-    """Of training, in the mean over a row."""
+    """Of training, averaged over a sequence."""
 
     @property
     def computing(self) -> int:
@@ -100,7 +99,7 @@ class Rung(NamedTuple):
 
     size: Size
     budget: float
-    """FLOPs that it was given."""
+    """Nominal FLOPs."""
     config: PretrainConfig
 
     @property
@@ -110,12 +109,12 @@ class Rung(NamedTuple):
 
     @property
     def flops(self) -> float:
-        """FLOPs that its whole steps take."""
+        """FLOPs of its integer number of steps."""
         return float(self.size.flops_per_token) * self.config.tokens
 
 
 def size_of(config: ModelConfig, length: int) -> Size:
-    """Count a model's weights and the arithmetic of training it on rows of a length."""
+    """Count a model's weights and its training FLOPs at a sequence length."""
     count = parameters(config)
     output = config.vocab_size * config.width if config.tied_embeddings else count.head
     inner = count.total - count.embedding - count.head
@@ -124,20 +123,20 @@ def size_of(config: ModelConfig, length: int) -> Size:
 
 
 def rungs(config: SweepConfig, vocab_size: int) -> list[Rung]:
-    """All runs, the cheapest budget first.
+    """All runs, cheapest budget first.
 
     Raises ConfigError if no run has enough steps.
     """
-    made = [rung(config, shape, budget, vocab_size)
+    runs = [rung(config, shape, budget, vocab_size)
             for budget in sorted(config.budgets) for shape in config.shapes]  # fmt: skip
     batch = config.training.batch_tokens
-    kept = [each for each in made if each.config.tokens >= config.fewest_steps * batch]
-    if not kept:
+    usable = [run for run in runs if run.config.tokens >= config.fewest_steps * batch]
+    if not usable:
         raise ConfigError(
             f"No size has {config.fewest_steps} steps of {batch:,} tokens for "
-            f"{max(config.budgets):.3g} FLOPs; give larger budgets or smaller shapes."
+            f"{max(config.budgets):.3g} FLOPs; use larger budgets or smaller shapes."
         )
-    return kept
+    return usable
 
 
 def rung(config: SweepConfig, shape: tuple[int, int], budget: float, vocab_size: int) -> Rung:
@@ -148,7 +147,7 @@ def rung(config: SweepConfig, shape: tuple[int, int], budget: float, vocab_size:
 
 
 def settings(config: SweepConfig, shape: tuple[int, int], tokens: float) -> PretrainConfig:
-    """How a shape is trained on about so many tokens: whole steps that validations divide."""
+    """Training settings of a shape, with tokens rounded to steps that validations divide."""
     base, (layers, width) = config.training, shape
     unit = base.batch_tokens * base.validations
     optim, ratio = base.optim, width / TUNED_WIDTH
@@ -164,15 +163,15 @@ def settings(config: SweepConfig, shape: tuple[int, int], tokens: float) -> Pret
 
 
 ASPECTS = (32, 96)
-"""Fewest and most features a layer of a shape that is thought of."""
+"""Smallest and largest width per layer of candidate shapes."""
 
 
 def sizes_near(config: SweepConfig, vocab_size: int, budget: float) -> list[tuple[int, int]]:
-    """Shapes of usual proportions that a budget trains for as many steps as the ladder asks.
+    """Shapes of usual proportions that a budget trains for at least the ladder's fewest steps.
 
     Raises ConfigError if there is none.
     """
-    found, fewest = [], config.fewest_steps * config.training.batch_tokens
+    shapes, fewest = [], config.fewest_steps * config.training.batch_tokens
     for width in range(64, 64 * 65, 64):
         depths = range(-(-width // ASPECTS[1]), width // ASPECTS[0] + 1)
         enough = [
@@ -181,19 +180,19 @@ def sizes_near(config: SweepConfig, vocab_size: int, budget: float) -> list[tupl
         ]  # fmt: skip
         if not enough:
             break
-        found += enough
-    if not found:
+        shapes += enough
+    if not shapes:
         raise ConfigError(
-            f"{budget:.3g} FLOPs train no model for {config.fewest_steps} steps; give more."
+            f"{budget:.3g} FLOPs are too few to train any model for {config.fewest_steps} steps."
         )
-    return found
+    return shapes
 
 
 HEAD = ("run", "embedding", "non-emb.", "output", "tokens", "FLOPs", "steps")
 
 
 def table(ladder: Sequence[Rung], seconds: Sequence[str], head: str = "time") -> str:
-    """A line a run: weights by part, tokens, FLOPs, steps and its time."""
+    """One line per run: weights by part, tokens, FLOPs, steps and time."""
     rows = [(*HEAD, head)] + [
         (each.name, f"{each.size.embedding:,}", f"{each.size.non_embedding:,}",
          f"{each.size.output:,}", f"{each.config.tokens:,}", f"{each.flops:.3g}",

@@ -1,14 +1,13 @@
-"""Laws of loss: Kaplan's and Chinchilla's forms, fitted to runs.
+"""Scaling laws: Kaplan's and Chinchilla's forms, fitted to runs.
 
     parametric   L(N, D) = E + A / N^α + B / D^β                           (Hoffmann et al.)
     kaplan       L(N, D) = [(Nc / N)^(αN/αD) + Dc / D]^αD                  (Kaplan et al., 1.5)
     power        L(x)    = (xc / x)^α                                      (their L(C))
     …_floor      the last two with an irreducible loss E added
 
-N are weights, D tokens, L nats. All are fitted to log L by Huber's loss from a grid of starts, and
-summed, not averaged: an average makes an optimizer stop early, which is how the published fit of
-Chinchilla came to be off. Inside, logarithms are counted from their means, which keeps intercepts
-and exponents apart.
+N are weights, D tokens, L nats. All are fitted to log L with the Huber loss from a grid of starts,
+summed, not averaged: an average makes an optimizer stop early, which is why the published fit of
+Chinchilla was off. Internally logarithms are centred, which decorrelates intercepts and exponents.
 Source: Kaplan et al. 2020, arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556, approach 3;
 Besiroglu et al. 2024, arXiv:2404.10102.
 """
@@ -29,13 +28,13 @@ from .minimise import minimise
 
 FormName = Literal["parametric", "kaplan", "kaplan_floor", "power", "power_floor"]
 HUBER = 1e-3
-"""Residual of log L from which on Huber's loss grows linearly, as in Hoffmann et al."""
+"""Residual of log L above which the Huber loss is linear, as in Hoffmann et al."""
 Array = Float64[np.ndarray, " _"]
 """A column, of any length."""
 
 
 class Points(NamedTuple):
-    """What is known of runs; a law of one quantity has it as `parameters`."""
+    """Data of runs; a law of one quantity has it as `parameters`."""
 
     parameters: Array
     tokens: Array
@@ -44,14 +43,14 @@ class Points(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A family of laws: how the logarithm of the loss follows from centred logarithms."""
+    """A family of laws: log loss as a function of centred logarithms."""
 
     predict: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """Of (B, P) parameters, and x and y, the centred logarithms of N and D: (B, n)."""
+    """(B, P) parameters, and x and y, the centred logs of N and D, to (B, n) log losses."""
     levels: int
-    """How many of the parameters, the first ones, are shares of the loss, as logarithms."""
+    """Number of leading parameters that are logarithms of loss terms."""
     exponents: int
-    """How many are exponents, as they are."""
+    """Number of parameters that are exponents."""
 
 
 def parametric(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -94,7 +93,7 @@ START_LEVELS, START_EXPONENTS = (0.05, 0.25, 0.8), (0.1, 0.4, 1.0)
 """Shares of the mean loss, and exponents, of the grid of starts."""
 
 SCREENED, FINISHED = 15, 24
-"""Iterations after which the starts are compared, and how many of the best then go to the end."""
+"""Iterations before the starts are compared, and how many of the best are continued."""
 
 
 class Law(NamedTuple):
@@ -102,22 +101,22 @@ class Law(NamedTuple):
 
     form: FormName
     centre: tuple[float, float]
-    """Means of log N and log D, from which they are counted."""
+    """Means of log N and log D, which are subtracted."""
     theta: tuple[float, ...]
-    """Its parameters: levels at the centre, as logarithms, then exponents."""
+    """Parameters: levels at the centre, as logarithms, then exponents."""
 
     def log_loss(self, parameters: Array, tokens: Array) -> Array:
         """Predicted log L."""
         return predicted(self.form, self.centre, np.array([self.theta]), (parameters, tokens))[0]
 
     def loss(self, parameters: float, tokens: float = 1.0) -> float:
-        """Predicted nats at one place."""
+        """Predicted nats at one point."""
         return float(
             np.exp(self.log_loss(np.array([float(parameters)]), np.array([float(tokens)]))[0])
         )
 
     def coefficients(self) -> dict[str, float]:
-        """The law's numbers as its paper writes them."""
+        """The coefficients as the paper writes them."""
         return coefficients(self.form, self.centre, self.theta)
 
 
@@ -129,29 +128,29 @@ def fit(form: FormName, points: Points) -> Law:
     known, count = FORMS[form], len(points.loss)
     if count < known.levels + known.exponents:
         raise DataError(
-            f"The law {form!r} has {known.levels + known.exponents} parameters and there are "
-            f"{count} runs; give a sweep of more sizes or budgets."
+            f"The law {form!r} has {known.levels + known.exponents} parameters, but there are only "
+            f"{count} runs; sweep more sizes or budgets."
         )
     if not (np.isfinite(points.loss).all() and min(map(np.min, points)) > 0):
-        raise DataError("A law needs weights, tokens and losses above 0; one of the runs has none.")
+        raise DataError("A law needs weights, tokens and losses above 0 in every run.")
     centre = (float(np.log(points.parameters).mean()), float(np.log(points.tokens).mean()))
     logs = np.log(points.loss)[None]
     objective, begin = misfit(form, centre, points, logs), starts(form, float(logs.mean()))
     found = minimise(objective, begin, iterations=SCREENED)
-    kept = found.values.nan_to_num(torch.inf).argsort()[:FINISHED]
-    found = minimise(objective, found.points[kept])
+    finalists = found.values.nan_to_num(torch.inf).argsort()[:FINISHED]
+    found = minimise(objective, found.points[finalists])
     best = int(found.values.nan_to_num(torch.inf).argmin())
     return Law(form, centre, tuple(found.points[best].tolist()))
 
 
 def refit(law: Law, points: Points, logs: Float64[np.ndarray, "B n"]) -> Float64[np.ndarray, "B P"]:
-    """Fit the same form to other losses at the same places, from the law's own parameters."""
+    """Fit the same form to other losses at the same points, from the law's own parameters."""
     begin = torch.tensor([law.theta], dtype=torch.float64).repeat(len(logs), 1)
     return minimise(misfit(law.form, law.centre, points, logs), begin).points.numpy()
 
 
 def starts(form: FormName, mean: float) -> Float[Tensor, "B P"]:
-    """The grid: every combination of levels as shares of the mean loss, and of exponents."""
+    """The grid: every combination of levels, as shares of the mean loss, and exponents."""
     known = FORMS[form]
     levels = [mean + np.log(share) for share in START_LEVELS]
     axes = [levels] * known.levels + [list(START_EXPONENTS)] * known.exponents
@@ -161,19 +160,19 @@ def starts(form: FormName, mean: float) -> Float[Tensor, "B P"]:
 def misfit(
     form: FormName, centre: tuple[float, float], points: Points, logs: Float64[np.ndarray, "B n"]
 ) -> Callable[[Tensor], Tensor]:
-    """Sum of Huber's loss over the runs, in units of its bend, for each row of parameters."""
+    """Sum of Huber losses over the runs, in units of `HUBER`, for each row of parameters."""
     x, y = centred(centre, points.parameters, points.tokens)
     wanted = torch.from_numpy(logs)
 
     def objective(theta: Tensor) -> Tensor:
-        away = (FORMS[form].predict(theta, x, y) - wanted).abs() / HUBER
-        return torch.where(away <= 1, away.square() / 2, away - 0.5).sum(1)
+        residual = (FORMS[form].predict(theta, x, y) - wanted).abs() / HUBER
+        return torch.where(residual <= 1, residual.square() / 2, residual - 0.5).sum(1)
 
     return objective
 
 
 def centred(centre: tuple[float, float], parameters: Array, tokens: Array) -> tuple[Tensor, Tensor]:
-    """Logarithms counted from the centre."""
+    """Logarithms relative to the centre."""
     return (torch.from_numpy(np.log(parameters) - centre[0]),
             torch.from_numpy(np.log(tokens) - centre[1]))  # fmt: skip
 
@@ -184,14 +183,14 @@ def predicted(
     thetas: Float64[np.ndarray, "B P"],
     places: tuple[Array, Array],
 ) -> Float64[np.ndarray, "B n"]:
-    """log L of many parameter vectors at places (N, D)."""
+    """log L of many parameter vectors at points (N, D)."""
     return FORMS[form].predict(torch.from_numpy(thetas), *centred(centre, *places)).numpy()
 
 
 def coefficients(
     form: FormName, centre: tuple[float, float], theta: Sequence[float] | np.ndarray
 ) -> dict[str, float]:
-    """The numbers of a law as its paper writes them, from parameters at the centre."""
+    """The coefficients as the paper writes them, from parameters at the centre."""
     (x, y), theta = centre, [float(value) for value in theta]
     floor = {"E": finite_exp(theta[0])} if FORMS[form].levels == 3 or "floor" in form else {}
     match form:
@@ -209,10 +208,10 @@ def coefficients(
 
 
 def scale(level: float, exponent: float, centre: float) -> float:
-    """xc of (xc / x)^α that has the level at the centre; infinite where the exponent is none."""
+    """xc of (xc / x)^α with the given level at the centre; infinite without a positive exponent."""
     return finite_exp(level / exponent + centre) if exponent > 0 else math.inf
 
 
 def finite_exp(value: float) -> float:
-    """e to the value, at most 1e304: a resample may have run away."""
+    """exp(value), at most 1e304: a resample may diverge."""
     return math.exp(min(700.0, value))

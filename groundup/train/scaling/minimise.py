@@ -1,8 +1,8 @@
-"""Minima of many small problems at once: BFGS over the rows of a table.
+"""Batched BFGS: many small minimisation problems at once, one per row.
 
-Laws of scaling have three to six parameters and many valleys, so they are fitted from a grid of
-starts, and again for every resample. Each row is such a problem, whole and alone; the rows share
-only the calls. With so few parameters the whole curvature is kept, of which L-BFGS keeps a summary.
+Scaling laws have three to six parameters and many local minima, so they are fitted from a grid of
+starts, and again for every resample. Each row is an independent problem; rows only share calls.
+With so few parameters the full inverse Hessian is kept, which L-BFGS approximates.
 Source: Nocedal and Wright 2006, Numerical Optimization, algorithm 6.1 with backtracking.
 """
 
@@ -14,22 +14,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 Objective = Callable[[Float[Tensor, "B P"]], Float[Tensor, " B"]]
-"""A number for each row, which depends on that row alone."""
+"""A value for each row, which depends on that row only."""
 
 HALVINGS = 25
 SMALLEST = 1e-14
-"""Promised fall, as a share of the value, from which on rounding rules."""
+"""Expected decrease, relative to the value, below which rounding dominates."""
 ENOUGH = 1e-4
-"""Share of the fall that the slope promises which a step must bring."""
+"""Share of the linearly predicted decrease that a step must reach (Armijo's condition)."""
 
 
 class Minima(NamedTuple):
-    """Where each row ended."""
+    """Final state of each row."""
 
     points: Float[Tensor, "B P"]
     values: Float[Tensor, " B"]
     slopes: Float[Tensor, " B"]
-    """Largest component of the gradient there; 0 at a smooth minimum."""
+    """Largest absolute component of the gradient; 0 at a smooth minimum."""
 
 
 def minimise(
@@ -39,7 +39,7 @@ def minimise(
     iterations: int = 300,
     tolerance: float = 1e-9,
 ) -> Minima:
-    """Walk downhill from every start until its gradient is `tolerance` or no step helps.
+    """Minimise from every start until the gradient is below `tolerance` or no step helps.
 
     >>> found = minimise(lambda x: ((x - 3) ** 2).sum(1), torch.zeros(2, 4))
     >>> found.points[0].tolist()
@@ -87,13 +87,13 @@ def shortened(
     slopes: Float[Tensor, "B P"],
     steps: Float[Tensor, "B P"],
 ) -> Float[Tensor, "B P"]:
-    """Halve each row's step until it brings enough; 0 where none does."""
+    """Backtracking: halve each row's step until the decrease suffices; 0 where none does."""
     promised = ENOUGH * (steps * slopes).sum(1)
     share, waits = torch.ones_like(values), (steps != 0).any(1)
     for _ in range(HALVINGS):
         with torch.no_grad():
             reached = objective(points + share[:, None] * steps)
-        waits &= ~(reached <= values + share * promised)  # not a number is no fall
+        waits &= ~(reached <= values + share * promised)  # NaN is no decrease
         if not waits.any():
             break
         share[waits] /= 2
@@ -107,7 +107,7 @@ def updated(
     turns: Float[Tensor, "B P"],
     is_new: Tensor,
 ) -> Float[Tensor, "B P P"]:
-    """The inverse curvature after steps that turned the gradient so; as it was where it cannot."""
+    """BFGS update of the inverse Hessian; unchanged where the curvature condition fails."""
     met = (steps * turns).sum(1)
     sound = met > 1e-14 * steps.norm(dim=1) * turns.norm(dim=1)
     rho = torch.where(sound, 1 / met.where(sound, torch.ones_like(met)), 0)[:, None, None]

@@ -1,4 +1,4 @@
-"""The page of a fit: isoFLOP curves, the frontier by three approaches, the loss over compute."""
+"""The HTML page of a fit: isoFLOP curves, the frontier by three approaches, loss over compute."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from .sweep import Run
 
 STEPS = 40
 FURTHER = 10.0
-"""How many times the largest budget the law is drawn."""
+"""The law is drawn to this multiple of the largest budget."""
 
 
 class Drawn(NamedTuple):
-    """What the pictures show."""
+    """Data of the charts."""
 
     points: Points
     budgets: Array
@@ -29,10 +29,10 @@ class Drawn(NamedTuple):
 
 
 def page(runs: Sequence[Run], drawn: Drawn, told: Mapping[str, Any]) -> look.Html:
-    """The whole page."""
+    """The page."""
     law, exponents = told["laws"]["parametric"], told["exponents"]["isoflop"]
     sheet = look.Page(
-        "Laws of scaling",
+        "Scaling laws",
         f"{len(runs)} runs follow L = E + A / N^α + B / D^β to "
         f"{max(map(abs, told['residuals_percent'].values())):.2g} %.",
     )
@@ -43,26 +43,25 @@ def page(runs: Sequence[Run], drawn: Drawn, told: Mapping[str, Any]) -> look.Htm
         look.Figure("weights ~ C^a, isoFLOP", exponents["N"][0], "", *exponents["N"][1:]),
     ]))  # fmt: skip
     sheet.section(
-        "Equal compute", "Each curve is one budget; its lowest place is the size to train.",
+        "Equal compute", "Each curve is one budget; its minimum is the size to train.",
         isoflop_chart(drawn),
     )  # fmt: skip
     sheet.section(
-        "Best size", "On how many weights a budget is best spent, by Chinchilla's approaches.",
+        "Optimal size", "Optimal number of weights for a budget, by Chinchilla's approaches.",
         frontier_chart(drawn), exponent_table(told["exponents"]),
     )  # fmt: skip
     sheet.section(
         "Loss over compute",
-        f"The law at the best size, to {FURTHER:g} times the largest budget, and what each budget "
-        "reached.",
+        f"The law at the optimal size, up to {FURTHER:g} times the largest budget, and the runs.",
         loss_chart(drawn),
     )
-    sheet.section("Laws", "Intervals hold 95 of 100 resamples.", law_table(told["laws"]))
-    sheet.section("Runs", "What the laws were fitted to.", run_table(runs, told))
+    sheet.section("Laws", "Intervals contain 95 % of the resamples.", law_table(told["laws"]))
+    sheet.section("Runs", "The data of the fit.", run_table(runs, told))
     return sheet.render()
 
 
 def isoflop_chart(drawn: Drawn) -> look.Html:
-    """Held-out loss over weights, a parabola and its runs for each budget."""
+    """Held-out loss over weights, with a parabola, for each budget."""
     series = []
     for budget in np.unique(drawn.budgets):
         here = drawn.budgets == budget
@@ -91,7 +90,7 @@ def dotted(x: Array, y: Array) -> tuple[list[float], list[float | None]]:
 
 
 def frontier_chart(drawn: Drawn) -> look.Html:
-    """Best weights over compute by each approach, with the parametric law's interval."""
+    """Optimal weights over compute by each approach, with the parametric law's interval."""
     series = []
     for name, found in drawn.frontiers.items():
         known = np.isfinite(found.parameters[0])
@@ -105,7 +104,7 @@ def frontier_chart(drawn: Drawn) -> look.Html:
 
 
 def band(rows: Rows) -> tuple[list[float], list[float]]:
-    """Lower and upper ends of 95 of 100 resamples at each place."""
+    """Ends of the 95 % interval at each point."""
     if not rows.shape[1]:
         return [], []
     low, high = np.nanpercentile(rows, [2.5, 97.5], axis=0)
@@ -134,14 +133,14 @@ def exponent_table(exponents: Mapping[str, Mapping[str, Sequence[float | None]]]
 
 
 def law_table(laws: Mapping[str, Mapping[str, Sequence[float | None]]]) -> look.Html:
-    """Every number of every law."""
+    """Every coefficient of every law."""
     rows = [[law, name, written(value)] for law, part in laws.items()
             for name, value in part.items()]  # fmt: skip
     return look.table("Laws", ["law", "number", look.Column("value", True)], rows)
 
 
 def run_table(runs: Sequence[Run], told: Mapping[str, Any]) -> look.Html:
-    """A line a run."""
+    """One line per run."""
     heads = ["run", *(look.Column(head, True) for head in (
         "embedding", "non-embedding", "output", "tokens", "FLOPs", "nats", "bits a byte", "off law"
     ))]  # fmt: skip

@@ -1,10 +1,10 @@
-"""Resamples of a sweep: what the same ladder might have given, and what follows from that.
+"""Residual bootstrap of a sweep, for intervals.
 
-Runs are few and placed by design, so the places stay and each run's distance from the law is drawn
-anew from all of them: L* = law x exp(residual of a run drawn at random). Residuals are stretched
-by sqrt(n / (n - 2 parameters)): a fit that nearly minimises absolute distances passes through as
-many runs as it has parameters, and lies nearer to the others than to runs that it has not seen.
-How often the intervals hold, and those of other resamples: docs/LOG.md.
+Runs are few and their sizes are designed, so the points stay and residuals are resampled:
+L* = law x exp(residual of a run drawn at random). Residuals are inflated by
+sqrt(n / (n - 2 parameters)): a fit that nearly minimises absolute errors passes through as many
+runs as it has parameters, and is closer to the others than to unseen runs.
+Coverage of the intervals, and of other bootstraps: docs/LOG.md.
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 9.4.
 """
 
@@ -18,11 +18,11 @@ from .laws import Array, Law, Points, predicted, refit
 
 CONFIDENCE = 0.95
 LARGEST = 700.0
-"""Of log L, whose exponential is a number still: a resample may have run away."""
+"""Largest log L with a finite exponential: a resample may diverge."""
 
 
 class Spread(NamedTuple):
-    """An estimate and where 95 of 100 resamples lie."""
+    """An estimate and its 95 % interval."""
 
     estimate: float
     low: float
@@ -30,24 +30,24 @@ class Spread(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """Half the interval as a share of the estimate."""
+        """Half the interval relative to the estimate."""
         return (self.high - self.low) / 2 / self.estimate
 
 
 class Resampled(NamedTuple):
-    """A law with what it might have been."""
+    """A law and its bootstrap resamples."""
 
     law: Law
     thetas: Float64[np.ndarray, "K P"]
     """Parameters fitted to each resample."""
     noise: Array
-    """Stretched residuals of log L, from which those of a further run are drawn."""
+    """Inflated residuals of log L, for prediction intervals of further runs."""
     logs: Float64[np.ndarray, "K n"]
     """log L of the resamples."""
 
 
 def resampled(law: Law, points: Points, count: int, seed: int = 0) -> Resampled:
-    """Draw so many resamples of a sweep and fit the law to each."""
+    """Draw `count` resamples of a sweep and fit the law to each."""
     fitted = law.log_loss(points.parameters, points.tokens)
     noise = stretched(np.log(points.loss) - fitted, len(law.theta))
     rows = np.random.default_rng(seed).integers(len(noise), size=(count, len(noise)))
@@ -56,28 +56,28 @@ def resampled(law: Law, points: Points, count: int, seed: int = 0) -> Resampled:
 
 
 def stretched(residuals: Array, parameters: int) -> Array:
-    """Residuals as large as those of runs that the law was not fitted to; zero in the mean."""
-    left = max(1, len(residuals) - 2 * parameters)
-    return (residuals - residuals.mean()) * np.sqrt(len(residuals) / left)
+    """Residuals inflated to those of unseen runs, with zero mean."""
+    freedom = max(1, len(residuals) - 2 * parameters)
+    return (residuals - residuals.mean()) * np.sqrt(len(residuals) / freedom)
 
 
 def spread(estimate: float, draws: Array) -> Spread:
-    """An estimate with the percentiles of its resamples; those that are no number are left out."""
-    sound = draws[~np.isnan(draws)]
+    """An estimate with the percentiles of its resamples, without NaN."""
+    valid = draws[~np.isnan(draws)]
     tail = 50 * (1 - CONFIDENCE)
-    if not len(sound):
+    if not len(valid):
         return Spread(float(estimate), float("nan"), float("nan"))
-    low, high = np.percentile(sound, [tail, 100 - tail], method="nearest")  # some are infinite
+    low, high = np.percentile(valid, [tail, 100 - tail], method="nearest")  # some are infinite
     return Spread(float(estimate), float(low), float(high))
 
 
 def told(value: Spread) -> list[float | None]:
-    """An estimate and its bounds for JSON; None where there is no finite number."""
+    """An estimate and its bounds for JSON; None where not finite."""
     return [number if np.isfinite(number) else None for number in value]
 
 
 def written(value: Sequence[float | None]) -> str:
-    """What `told` gave, in four digits.
+    """Format what `told` returns, in four digits.
 
     >>> written([0.31234, 0.29, None])
     '0.3123 [0.29, –]'
@@ -88,12 +88,12 @@ def written(value: Sequence[float | None]) -> str:
 def forecast_of(
     found: Resampled, parameters: float, tokens: float, *, of_run: bool = True
 ) -> Spread:
-    """The loss of weights and tokens with its interval.
+    """The loss at a number of weights and tokens, with its interval.
 
-    of_run  of one further run, which has a residual of its own; else of the law alone
+    of_run  prediction interval of a further run, with its own residual; otherwise of the law only
     """
-    place = (np.array([float(parameters)]), np.array([float(tokens)]))
-    draws = predicted(found.law.form, found.law.centre, found.thetas, place)[:, 0]
-    if of_run:  # each resample meets each residual
+    point = (np.array([float(parameters)]), np.array([float(tokens)]))
+    draws = predicted(found.law.form, found.law.centre, found.thetas, point)[:, 0]
+    if of_run:  # every resample combined with every residual
         draws = (draws[:, None] + found.noise[None]).ravel()
     return spread(found.law.loss(parameters, tokens), np.exp(draws.clip(max=LARGEST)))

@@ -1,9 +1,9 @@
-"""The sweep: every run of a ladder through `pretrain`, and one report of what came out.
+"""Sweep: train every run of a ladder with `pretrain`, and report the results.
 
-    DIR/4x192-1e13/   a model artifact, one for each run; what is done is not done again
+    DIR/4x192-1e13/   a model artifact for each run; completed runs are not repeated
     DIR/sweep/        the report: runs.json with weights, tokens, FLOPs, losses and curves
 
-A stopped sweep goes on where it was, within a run too.
+A stopped sweep resumes, also within a run.
 """
 
 import json
@@ -35,7 +35,7 @@ from .ladder import Rung, SweepConfig, rungs, table
 
 STAGE, FILE = "scaling_sweep", "runs.json"
 UTILISATION = 0.3
-"""Share of the matrix peak that training is taken to reach until a run has measured it."""
+"""Assumed share of the peak FLOP/s until a run has been measured."""
 CURVE_POINTS = 60
 SMOOTHED = 0.05
 """Share of the steps before a point over which the training loss is averaged, at least 8."""
@@ -50,7 +50,7 @@ class Curve(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a run of a ladder was and gave."""
+    """Size, budget and results of a run."""
 
     name: str
     layers: int
@@ -63,11 +63,11 @@ class Run(NamedTuple):
     tokens: int
     flops: float
     loss: float
-    """Held-out text at the end, nats a token."""
+    """Final held-out loss, nats per token."""
     bits_per_byte: float
-    """The same in bits a byte."""
+    """The same in bits per byte."""
     flops_per_second: float
-    """Median speed of the steps."""
+    """At the median speed of the steps."""
     curve: Curve
 
     @property
@@ -78,11 +78,11 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """The plan of a sweep, or what it made."""
+    """The plan of a sweep, or its results."""
 
     ladder: tuple[Rung, ...]
     seconds: tuple[float, ...]
-    """Predicted time of each run; 0 where it is done."""
+    """Predicted time of each run; 0 for completed ones."""
     artifact: Artifact | None = None
     """The report, unless it was a dry run."""
     runs: tuple[Run, ...] = ()
@@ -90,10 +90,12 @@ class Sweep:
     def __str__(self) -> str:
         """A table: the plan, or the losses."""
         if self.artifact is None:
-            told = [record.duration(s) if s else "done" for s in self.seconds]
-            whole = sum(each.flops for each in self.ladder)
-            left = record.duration(sum(self.seconds))
-            return f"{table(self.ladder, told)}\n\n{whole:.3g} FLOPs in all, about {left} left"
+            times = [record.duration(s) if s else "done" for s in self.seconds]
+            flops = sum(each.flops for each in self.ladder)
+            remaining = record.duration(sum(self.seconds))
+            return (
+                f"{table(self.ladder, times)}\n\n{flops:.3g} FLOPs in all, about {remaining} left"
+            )
         losses = [f"{run.loss:.4f}" for run in self.runs]
         return f"{table(self.ladder, losses, 'nats')}\n\nReport: {self.artifact.path}"
 
@@ -102,52 +104,52 @@ class Sweep:
         rows = [{"name": each.name, **each.size._asdict(), "tokens": each.config.tokens,
                  "flops": each.flops, "predicted_seconds": round(seconds, 1)}
                 for each, seconds in zip(self.ladder, self.seconds, strict=True)]  # fmt: skip
-        made = None if self.artifact is None else str(self.artifact.path)
-        return {"runs": rows, "report": made, "results": [run._asdict() for run in self.runs]}
+        report = None if self.artifact is None else str(self.artifact.path)
+        return {"runs": rows, "report": report, "results": [run._asdict() for run in self.runs]}
 
 
 class Told(NamedTuple):
-    """What a sweep's report tells."""
+    """Content of a sweep's report."""
 
     config: SweepConfig
     vocab_size: int
     runs: tuple[Run, ...]
     train_tokens: float
-    """How many there are to train on; infinite in a report that does not say so."""
+    """Available training tokens; infinite in a report that does not record them."""
 
 
 def lacking(run: Rung, train_tokens: float) -> str:
-    """What to say of a run that needs more tokens than there are; empty if it does not."""
+    """The problem of a run that needs more tokens than there are; empty if it does not."""
     if run.config.tokens <= train_tokens:
         return ""
     return (
-        f"The run {run.name} needs {run.config.tokens:,} tokens, there are {train_tokens:,} to "
-        "train on, and no law here knows what text seen again is worth; take a larger shape or "
-        "a smaller budget, or give more text."
+        f"The run {run.name} needs {run.config.tokens:,} tokens, but there are {train_tokens:,}, "
+        "and the laws do not model repeated text; use a larger shape, a smaller budget, or more "
+        "text."
     )
 
 
 def sweep(
     config: SweepConfig, tokens: Artifact, tokenizer: Artifact, out: Path, *, dry_run: bool = False
 ) -> Sweep:
-    """Train a ladder of models, sizes x budgets of compute; a stopped sweep goes on.
+    """Train a ladder of models, sizes x budgets of compute; a stopped sweep resumes.
 
     tokens     shards made by `groundup tokens`, or a mixture of such
     tokenizer  the tokenizer that made them
     out        directory with a model for each run, and the report `sweep`
-    dry_run    only tell weights, tokens, FLOPs and predicted time
+    dry_run    only print weights, tokens, FLOPs and predicted time
 
-    Raises ConfigError if a run needs more tokens than there are: text seen again teaches less, and
-    no law here knows how much less.
+    Raises ConfigError if a run needs more tokens than there are: the laws do not model repeated
+    text.
     """
     vocab_size = len(vocabulary(load_tokenizer(tokenizer.path)).sizes)
     ladder = rungs(config, vocab_size)
-    there = sum(len(shard) for shard in open_text(tokens, "train").shards)
-    if trouble := lacking(max(ladder, key=lambda each: each.config.tokens), there):
-        raise ConfigError(trouble)
-    if short := len(config.shapes) * len(config.budgets) - len(ladder):
+    available = sum(len(shard) for shard in open_text(tokens, "train").shards)
+    if problem := lacking(max(ladder, key=lambda each: each.config.tokens), available):
+        raise ConfigError(problem)
+    if skipped := len(config.shapes) * len(config.budgets) - len(ladder):
         steps = f"{config.fewest_steps:,} steps (fewest_steps)"
-        record.say(f"{short} of the ladder's runs are left out: they have fewer than {steps}.")
+        record.say(f"Skipped {skipped} of the ladder's runs with fewer than {steps}.")
     seconds = predicted(ladder, out)
     if dry_run:
         return Sweep(tuple(ladder), seconds)
@@ -160,7 +162,7 @@ def sweep(
     def write(draft: Draft) -> None:
         rows = [run._asdict() | {"curve": run.curve._asdict()} for run in runs]
         write_json(
-            draft.file(FILE), {"vocab_size": vocab_size, "train_tokens": there, "runs": rows}
+            draft.file(FILE), {"vocab_size": vocab_size, "train_tokens": available, "runs": rows}
         )
         draft.numbers |= {"runs": len(runs), "flops": sum(run.flops for run in runs)}
 
@@ -172,7 +174,7 @@ def sweep(
 
 
 def predicted(ladder: Sequence[Rung], out: Path) -> tuple[float, ...]:
-    """Seconds of each run: by the speed of the done one nearest in size, else of the peak."""
+    """Seconds of each run, by the speed of the completed run nearest in size, or of the peak."""
     peak = max(device.measure().bfloat16_flops, device.measure().float32_flops)
     speeds = {each.size.computing: speed_of(read_manifest_numbers(out / each.name), each)
               for each in ladder if (out / each.name / MANIFEST).is_file()}  # fmt: skip
@@ -186,17 +188,17 @@ def predicted(ladder: Sequence[Rung], out: Path) -> tuple[float, ...]:
 
 
 def read_manifest_numbers(place: Path) -> dict[str, Any]:
-    """Figures of a run that is done."""
+    """Numbers of a completed run."""
     return Artifact.open(place, "model").numbers
 
 
 def speed_of(numbers: dict[str, Any], each: Rung) -> float:
-    """FLOPs a second of a run."""
+    """FLOP/s of a run."""
     return float(numbers["tokens per second"]) * each.size.flops_per_token
 
 
 def run_of(each: Rung, model: Artifact) -> Run:
-    """Gather what a run gave."""
+    """The results of a run."""
     numbers, size = model.numbers, each.size
     steps = record.read_metrics(model.path / "log" / METRICS)
     return Run(
@@ -209,7 +211,7 @@ def run_of(each: Rung, model: Artifact) -> Run:
 
 
 def curve(losses: Sequence[float], batch_tokens: int) -> Curve:
-    """The training loss at about evenly spaced logarithms of tokens, each a mean of steps before.
+    """Training loss at about evenly spaced logarithms of tokens, each a mean of the steps before.
 
     >>> curve([3.0] * 8 + [2.1], 100)
     Curve(tokens=[800.0, 900.0], loss=[3.0, 2.8875])
@@ -217,21 +219,21 @@ def curve(losses: Sequence[float], batch_tokens: int) -> Curve:
     first, last = min(8, len(losses)), len(losses)
     ends = sorted({round(x) for x in np.geomspace(first, last, CURVE_POINTS)})
     spans = [(max(8, round(SMOOTHED * end)), end) for end in ends]
-    found = [float(np.mean(losses[max(0, end - span) : end])) for span, end in spans]
-    return Curve([float(end * batch_tokens) for end in ends], [round(x, 6) for x in found])
+    means = [float(np.mean(losses[max(0, end - span) : end])) for span, end in spans]
+    return Curve([float(end * batch_tokens) for end in ends], [round(x, 6) for x in means])
 
 
 def read_sweep(report: Artifact) -> Told:
     """Read a sweep's report.
 
-    Raises ConfigError if it is another report.
+    Raises ConfigError for another kind of report.
     """
     if report.stage != STAGE:
         raise ConfigError(
-            f"{report.path} is a {report.kind} of {report.stage}; expected what `groundup scaling "
-            "sweep` wrote into its folder `sweep`."
+            f"{report.path} is a {report.kind} of {report.stage}; expected the folder `sweep` of a "
+            "`groundup scaling sweep`."
         )
-    told = json.loads(report.file(FILE).read_text(encoding="utf-8"))
-    runs = (Run(**(row | {"curve": Curve(**row["curve"])})) for row in told["runs"])
-    there = told.get("train_tokens", math.inf)
-    return Told(SweepConfig(**report.config), told["vocab_size"], tuple(runs), there)
+    content = json.loads(report.file(FILE).read_text(encoding="utf-8"))
+    runs = (Run(**(row | {"curve": Curve(**row["curve"])})) for row in content["runs"])
+    available = content.get("train_tokens", math.inf)
+    return Told(SweepConfig(**report.config), content["vocab_size"], tuple(runs), available)

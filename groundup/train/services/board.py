@@ -1,11 +1,11 @@
-"""TensorBoard: event files of what goes into the metrics, written by its own package's writer.
+"""TensorBoard event files of the metrics.
 
     with board(folder, metrics):
         …
 
 Numbers become scalars, samples become texts, lists of numbers become histograms; `tensorboard
---logdir runs` shows every run below a folder. The metrics file stays the record: what lies in the
-event files lies there too.
+--logdir runs` shows every run below a folder. The metrics file has the same content and remains the
+reference.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from groundup.core import MissingExtra, record
 from .samples import SAMPLES
 
 EVENTS = "tensorboard"
-"""Folder of the event files within a run's log."""
+"""Folder of the event files in a run's log."""
 
 
 @contextmanager
 def board(folder: Path, metrics: record.Metrics, start: int = 0) -> Iterator[Path]:
     """Write every row of the metrics to event files too, until the block ends.
 
-    start  first step to come: what older files tell of it and of later ones is not shown
+    start  first step to come: older events of this and later steps are hidden
 
     Raises MissingExtra if the package is not installed.
     """
@@ -35,29 +35,29 @@ def board(folder: Path, metrics: record.Metrics, start: int = 0) -> Iterator[Pat
         raise MissingExtra("tensorboard", "tensorboard") from error
     writer = SummaryWriter(str(folder), purge_step=start or None)
 
-    def draw(row: dict[str, Any]) -> None:
+    def write_row(row: dict[str, Any]) -> None:
         for name, value in row.items():
             if name != "step":
                 add(writer, name, value, row["step"])
         writer.flush()
 
-    metrics.listeners.append(draw)
+    metrics.listeners.append(write_row)
     try:
         yield folder
     finally:
-        metrics.listeners.remove(draw)
+        metrics.listeners.remove(write_row)
         writer.close()
 
 
 def add(writer: Any, name: str, value: Any, step: int) -> None:
-    """Add one figure, text or list of them under a name."""
+    """Add one number, text or list under a name."""
     if isinstance(value, bool):
         value = int(value)
     if isinstance(value, int | float):
         writer.add_scalar(name, value, step)
     elif name == SAMPLES:
-        for place, sample in enumerate(value):
-            writer.add_text(f"{name}/{place}", f"**{sample['prompt']}**{sample['text']}", step)
+        for number, sample in enumerate(value):
+            writer.add_text(f"{name}/{number}", f"**{sample['prompt']}**{sample['text']}", step)
     elif isinstance(value, str):
         writer.add_text(name, value, step)
     elif isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):

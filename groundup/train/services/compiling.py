@@ -1,10 +1,10 @@
-"""Compiling: whether a run's blocks are compiled, and whether that gives the right gradients.
+"""Compilation of a run's blocks, and a check that compiled gradients are right.
 
-A compiler may be wrong for one processor, dtype or shape and right for all others; what it does to
-a gradient is then seen late or never. So before a run with a new machine, dtype or shape, two
-layers of its shape, with its rows and its loss, go forward and back compiled and uncompiled. Where
-loss or a gradient differs by more than rounding, attention by PyTorch's flash kernel is tried, and
-then nothing is compiled. What was found is kept in the user's cache, so it is asked once.
+A compiler may be wrong for one processor, dtype or shape and right for all others, and a wrong
+gradient is noticed late or never. So before a run with a new machine, dtype or shape, two layers of
+its shape are run with its batches and loss, forward and backward, compiled and uncompiled. If loss
+or a gradient differs by more than rounding, PyTorch's flash attention is tried, and then the run is
+not compiled. The result is cached for the user, so the check runs once.
 """
 
 import json
@@ -35,12 +35,13 @@ from ..checkpoint.store import Resumed
 from ..precision import Precision
 
 TOLERANCE = {torch.float32: 1e-3}
-"""Largest difference of a gradient, as a share of its norm; rounding alone is a hundredth of it.
-Source: docs/train.md, figures of `benchmarks/compiled_gradients.py`."""
+"""Largest difference of a gradient, relative to its norm; rounding alone is a hundredth of it.
+Source: docs/train.md, figures of `benchmarks/compiled_gradients.py`.
+"""
 ROUNDED_TOLERANCE = 0.1
-"""The same where products are rounded to 16 bits."""
+"""The same for products in 16 bits."""
 FLOOR = 1e-3
-"""Share of the whole gradient's norm below which a weight's own norm does not count."""
+"""Share of the total gradient norm added to a weight's own norm in the comparison."""
 SETUPS = ("compiled", "flash", "uncompiled")
 """What is tried, in this order."""
 
@@ -48,68 +49,68 @@ Setup = Literal["compiled", "flash", "uncompiled"]
 
 
 class CheckedRun(NamedTuple):
-    """What of a run is compiled and checked."""
+    """What is compiled and checked."""
 
     loss: Callable[[Any, Batch], LossSum]
     batches: Sequence[Batch]
-    """A micro-batch of each shape that the run has."""
+    """A micro-batch of each shape of the run."""
     precision: Precision
     head: Callable[[ModelConfig], nn.Module] | None = None
-    """What is trained beside the model."""
+    """Builds the head that is trained with the model."""
 
 
 class Difference(NamedTuple):
-    """By how much compiled gradients differ from uncompiled ones, where they differ most."""
+    """The largest difference between compiled and uncompiled gradients."""
 
     weight: str
     """Name of the weight, or `the loss`."""
     share: float
-    """Of its norm; nan if the compiled one is not finite."""
+    """Relative to its norm; nan if the compiled one is not finite."""
     limit: float
 
     @property
     def is_rounding(self) -> bool:
-        """Whether it is no larger than rounding explains."""
+        """Whether rounding explains it."""
         return self.share <= self.limit
 
 
 def compiling(model: Transformer, resumed: Resumed) -> bool:
-    """Compile for training as the run that is resumed did; say so and return False if it cannot be.
+    """Compile for training as the resumed run did; log and return False if that is not possible.
 
-    GROUNDUP_COMPILE=0 turns compiling off.
+    GROUNDUP_COMPILE=0 turns compilation off.
     """
     wanted = bool(device.compiler()) and bool(resumed.contract.get("compiled", True))
     if wanted and model.compile_blocks():
         record.say("Compiling: up to a minute for a new shape, some seconds for a known one …")
         return True
-    record.say("Training runs uncompiled, slower but right: no C++ compiler, or it is turned off.")
+    record.say("Training runs uncompiled, which is slower: no C++ compiler, or it is turned off.")
     return False
 
 
 def compile_as(body: Transformer, is_compiled: bool) -> None:
-    """Let a model's blocks be compiled in training, or not."""
+    """Set whether a model's blocks run compiled."""
     body.is_compiled = is_compiled
     if body.encoder is not None:
         body.encoder.is_compiled = is_compiled
 
 
 def check_compiled(body: Transformer, run: CheckedRun) -> bool:
-    """Whether a compiled model stays compiled: only if its gradients are those of the uncompiled.
+    """Whether a compiled model stays compiled: only if its gradients match the uncompiled ones.
 
-    Else attention or all of it is set to what agrees, and the reason is said.
+    Otherwise switches attention or the model to what matches, and logs the reason.
     """
     if not body.is_compiled:
         return False
-    place, key = kept_file(), _key(body, run)
-    kept = _read(place)
-    setup, reason = kept.get(key) or (None, "")
+    path, key = kept_file(), _key(body, run)
+    cached = _read(path)
+    setup, reason = cached.get(key) or (None, "")
     if setup not in SETUPS:
         setup, reason = find_setup(body, run)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_json(place, _read(place) | {key: [setup, reason]})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, _read(path) | {key: [setup, reason]})
         except OSError:
-            pass  # an unwritable cache costs the check the next time, nothing more
+            pass  # without a writable cache the check runs again next time
     if setup == "flash":
         _use_flash(body.config, run)
     if setup == "uncompiled":
@@ -120,12 +121,12 @@ def check_compiled(body: Transformer, run: CheckedRun) -> bool:
 
 
 def kept_file() -> Path:
-    """Where this machine's answers lie, by its contract, threads and compiler."""
+    """Cache file of this machine's results, by its contract, threads and compiler."""
     return device.cache_folder() / f"compiled-{compile_folder().name}.json"
 
 
 def find_setup(body: Transformer, run: CheckedRun) -> tuple[Setup, str]:
-    """The first setup whose gradients agree with uncompiled ones, and why it is not the first."""
+    """The first setup with matching gradients, and why it is not the first one."""
     before, reason = chosen_ways(), ""
     try:
         for setup in ("compiled", "flash"):
@@ -133,13 +134,13 @@ def find_setup(body: Transformer, run: CheckedRun) -> tuple[Setup, str]:
                 _use_flash(body.config, run)
             found = compare_gradients(body, run)
             if found.is_rounding:
-                return setup, reason and f"{reason} Attention by the flash kernel agrees: used."
+                return setup, reason and f"{reason} Flash attention agrees and is used."
             if not reason:
                 reason = (
                     f"Compiled gradients are wrong here: {found.weight} differs from the uncompiled"
-                    f" one by {found.share:.2g} of its size, where rounding explains {found.limit}."
+                    f" one by {found.share:.2g} of its norm, where rounding explains {found.limit}."
                 )
-        return "uncompiled", f"{reason} The run is not compiled: slower, but right."
+        return "uncompiled", f"{reason} The run is not compiled, which is slower."
     finally:
         replay_ways(before)
 
@@ -147,8 +148,8 @@ def find_setup(body: Transformer, run: CheckedRun) -> tuple[Setup, str]:
 def compare_gradients(body: Transformer, run: CheckedRun) -> Difference:
     """The largest difference of loss and gradients, compiled and not, over a run's shapes.
 
-    Two layers (or one of each pattern) with all weights drawn: a new model's zeros would hide
-    errors. No random state moves.
+    Two layers (or one of each pattern), with all weights random: a new model's zeros would hide
+    errors. Random states do not change.
     """
     config, worst = body.config, Difference("the loss", 0.0, _limit(run))
     layers = max(2, len(config.attention.patterns))
@@ -174,8 +175,8 @@ def gradients_of(
     compile_as(body, is_compiled)
     trained.zero_grad()
     with run.precision.autocast(batch.ids.device.type):
-        found = run.loss(trained, batch)
-    loss = found.total / found.weight.clamp(min=1)
+        loss_sum = run.loss(trained, batch)
+    loss = loss_sum.total / loss_sum.weight.clamp(min=1)
     loss.backward()
     named = {name: weight.grad for name, weight in trained.named_parameters()}
     return {"the loss": loss.detach()} | {n: g for n, g in named.items() if g is not None}
@@ -184,16 +185,16 @@ def gradients_of(
 def difference(
     plain: Mapping[str, Tensor], compiled: Mapping[str, Tensor], limit: float
 ) -> Difference:
-    """The largest difference of named tensors, as a share of each one's norm.
+    """The largest difference of named tensors, relative to each one's norm.
 
-    Where the plain ones are not finite there is nothing to compare with.
+    Where the uncompiled ones are not finite, nothing is compared.
     """
-    whole = math.hypot(*(float(tensor.norm()) for tensor in plain.values()))
+    total = math.hypot(*(float(tensor.norm()) for tensor in plain.values()))
     worst = Difference("the loss", 0.0, limit)
     for name, own in plain.items():
-        apart = float((compiled[name].double() - own.double()).norm())
-        share = apart / (float(own.norm()) + FLOOR * whole or 1.0)
-        if math.isfinite(whole):
+        distance = float((compiled[name].double() - own.double()).norm())
+        share = distance / (float(own.norm()) + FLOOR * total or 1.0)
+        if math.isfinite(total):
             worst = max(worst, Difference(name, share, limit), key=_size)
     return worst
 
@@ -224,12 +225,12 @@ def _use_flash(config: ModelConfig, run: CheckedRun) -> None:
                 use_way(RowShape(*sizes), Way("flash"))
 
 
-def _read(place: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _key(body: Transformer, run: CheckedRun) -> str:

@@ -1,15 +1,15 @@
-"""Inner statistics: how large gradients, updates, activations and logits are, by layer and kind.
+"""Model statistics: size of gradients, updates, activations and logits, by layer and kind.
 
-Taken on every so many steps; on the others nothing is computed and nothing hooked. Blocks that are
-compiled stay so: what enters each is noted between them. A row of metrics has, for example,
+Computed every `every` steps; other steps have no cost and no hooks. Compiled blocks stay compiled:
+their inputs are recorded between them. A row of metrics has, for example,
 
-    gradient/layers.3.attention      norm of a part's gradient, before clipping
-    update/layers.3.attention        norm of the step that moved it, over the norm of the weights
-    activation rms/layers.3          root mean square of what enters layer 3, and its largest value
+    gradient/layers.3.attention      norm of a module's gradient, before clipping
+    update/layers.3.attention        norm of its update, over the norm of its weights
+    activation rms/layers.3          root mean square of layer 3's input, and its largest value
     activation max/layers.3
     logits rms, logits max           of some positions of the last micro-batch
 
-Knows nothing of what is healthy: see docs/train-services.md.
+See docs/train-services.md for what is healthy.
 """
 
 import math
@@ -26,11 +26,11 @@ from groundup.model import Transformer
 from ..loop import Accept, Step
 
 POSITIONS = 64
-"""Positions whose logits are looked at: all of them would be a step's largest tensor."""
+"""Positions whose logits are computed: all of them would be a step's largest tensor."""
 
 
 def part_of(name: str) -> str:
-    """The part of the model that a parameter is counted to: its layer and kind.
+    """The module that a parameter is counted to: its layer and kind.
 
     >>> part_of("layers.3.attention.query.weight"), part_of("embed_tokens.weight")
     ('layers.3.attention', 'embed_tokens')
@@ -42,7 +42,7 @@ def part_of(name: str) -> str:
 
 
 class Inner:
-    """Looks into a model on every so many steps; it is an `accept` and a service of one run."""
+    """Collects statistics every few steps; an `accept` and a service of one run."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class Inner:
         *,
         accept: Accept | None = None,
     ) -> None:
-        """Look into what is trained, and into the activations of its body.
+        """Collect statistics of a model and the activations of its body.
 
-        every    steps between two looks, the first at step 0; on one a copy of the weights is held
-        metrics  None on a process that looks along with others and writes nothing
-        accept   who decides whether a step is made; None: all are
+        every    steps between two collections, from step 0; a copy of the weights is kept for one
+        metrics  None on a process that only takes part and does not write
+        accept   decides whether a step is applied; None: always
         """
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.body, self.every, self.metrics, self.accept = body, every, metrics, accept
@@ -66,21 +66,21 @@ class Inner:
         self.states: list[Tensor] = []
 
     def __call__(self, step: int, loss: float, norm: float) -> bool:
-        """Look at a step that is due, keep its weights, and decide as `accept` does."""
-        is_made = self.accept is None or self.accept(step, loss, norm)
+        """Collect at a due step, copy its weights, and decide as `accept` does."""
+        is_accepted = self.accept is None or self.accept(step, loss, norm)
         if step % self.every == 0 and math.isfinite(norm):
             self.found = self.activations() | self.gradients(norm)
-            if is_made:
+            if is_accepted:
                 self.before = {n: p.detach().clone() for n, p in self.parameters.items()}
-        return is_made
+        return is_accepted
 
     def watching(self, steps: Iterable[Step], start: int = 0) -> Iterator[Step]:
-        """Let the steps that are due be looked at, and write what was found."""
-        number, made = start, iter(steps)
+        """Record due steps and write their statistics."""
+        number, iterator = start, iter(steps)
         while True:
             hooks = self.hooked() if number % self.every == 0 else []
             try:
-                step = next(made, None)
+                step = next(iterator, None)
             finally:
                 for hook in hooks:
                     hook.remove()
@@ -92,33 +92,33 @@ class Inner:
             yield step
 
     def write(self, step: int) -> None:
-        """Write a step's row and let go of what was held for it."""
-        found = self.found | self.updates()
+        """Write a step's row and free what was kept for it."""
+        row = self.found | self.updates()
         if self.metrics is not None:
-            self.metrics.write(step=step, **{n: float(f"{v:.5g}") for n, v in found.items()})
+            self.metrics.write(step=step, **{n: float(f"{v:.5g}") for n, v in row.items()})
         self.found, self.before, self.states = {}, {}, []
 
     def hooked(self) -> list[Any]:
-        """Let the body note its states until the hooks are removed; the last pass's are kept."""
+        """Hook the body to record its states; those of the last forward pass remain."""
 
-        def ask(module: nn.Module, given: tuple, named: dict[str, Any]) -> Any:
+        def record_states(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
             self.states = []
-            return given, {"states": self.states} | named
+            return args, {"states": self.states} | kwargs
 
-        return [self.body.register_forward_pre_hook(ask, with_kwargs=True)]
+        return [self.body.register_forward_pre_hook(record_states, with_kwargs=True)]
 
     @torch.no_grad()
     def gradients(self, norm: float) -> dict[str, float]:
-        """Norms by part; clipping, which shortened all alike, is taken back."""
+        """Gradient norms by module, rescaled to those before clipping."""
         grads = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         squares = by_part(grads)
-        whole = math.sqrt(sum(squares.values()))
-        factor = norm / whole if whole else 0.0
+        clipped = math.sqrt(sum(squares.values()))
+        factor = norm / clipped if clipped else 0.0
         return {f"gradient/{part}": factor * math.sqrt(s) for part, s in squares.items()}
 
     @torch.no_grad()
     def updates(self) -> dict[str, float]:
-        """How far each part moved, over its norm before; nothing if the step was not made."""
+        """Update norms by module, relative to the weights; empty if the step was not applied."""
         moved = {n: self.parameters[n] - old for n, old in self.before.items()}
         sizes = by_part(self.before)
         return {
@@ -129,27 +129,27 @@ class Inner:
 
     @torch.no_grad()
     def activations(self) -> dict[str, float]:
-        """Size of what enters each layer, of the output, and of some logits."""
+        """Size of each layer's input, of the output, and of some logits."""
         if not self.states:
             return {}
         names = [*(f"layers.{i}" for i in range(len(self.states) - 1)), "output"]
-        found: dict[str, float] = {}
+        row: dict[str, float] = {}
         for name, state in zip(names, self.states, strict=True):
             rms, largest = sizes_of(state)
-            found |= {f"activation rms/{name}": rms, f"activation max/{name}": largest}
+            row |= {f"activation rms/{name}": rms, f"activation max/{name}": largest}
         hidden = self.states[-1].reshape(-1, self.states[-1].shape[-1])
         chosen = hidden[:: max(1, len(hidden) // POSITIONS)][:POSITIONS]
         rms, largest = sizes_of(self.body.project(chosen.to(self.body.head.dtype)))
-        return found | {"logits rms": rms, "logits max": largest}
+        return row | {"logits rms": rms, "logits max": largest}
 
 
 def by_part(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """Sums of squares by part; of a tensor that is shared out, of the whole."""
+    """Sums of squares by module, over all shards."""
     squares: dict[str, float] = {}
     norms = torch._foreach_norm(list(tensors.values())) if tensors else ()
     for name, norm in zip(tensors, norms, strict=True):
-        whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        squares[part_of(name)] = squares.get(part_of(name), 0.0) + float(whole) ** 2
+        full = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        squares[part_of(name)] = squares.get(part_of(name), 0.0) + float(full) ** 2
     return squares
 
 

@@ -1,4 +1,4 @@
-"""Metrics: what each step was, written beside the checkpoints and kept in the artifact's log."""
+"""Metrics of each step, written next to the checkpoints and copied into the artifact's log."""
 
 import math
 import shutil
@@ -19,9 +19,9 @@ METRICS = "metrics.jsonl"
 
 @contextmanager
 def measured(draft: Draft, resumed: Resumed) -> Iterator[record.Metrics]:
-    """Metrics of a run, those before the checkpoint kept; complete, they go into its log.
+    """Metrics of a run, resumed from the checkpoint's step; copied into the log at the end.
 
-    Until then they lie beside the checkpoints, which outlive a kill.
+    Until then they are next to the checkpoints, which survive a kill.
     """
     path = draft.scratch / METRICS
     metrics = record.Metrics(path, lambda row: row["step"] < resumed.step)
@@ -39,12 +39,12 @@ def logging(
     *,
     share: Callable[[Step], float] | None = None,
 ) -> Iterator[Step]:
-    """Write each step to the metrics file and move the progress bar by its tokens.
+    """Write each step to the metrics file and advance the progress bar by its tokens.
 
-    share  share of the machine's peak that a step used, told as `mfu`
+    share  model FLOPs utilisation of a step, logged as `mfu`
 
-    A loss that is not finite is null; a step that was not made has `applied: false`. Where a run
-    goes back its numbers come again, and the bar goes back too.
+    A non-finite loss is null; a step that was not applied has `applied: false`. After a rewind
+    step numbers repeat, and the bar goes back too.
     """
     expected = None
     for step in steps:
@@ -62,7 +62,7 @@ def logging(
             row["applied"] = False
         metrics.write(step=step.number, **row)
         if bar is not None:
-            if expected is None:  # it is compiled, and tells nothing of the others' pace
+            if expected is None:  # the first step includes compilation
                 bar.skip(step.tokens)
             else:
                 bar.advance((1 + step.number - expected) * step.tokens, **shown)
@@ -71,21 +71,21 @@ def logging(
 
 
 def rounded(value: float, digits: int) -> float | None:
-    """The value rounded, or None if it is not finite, which JSON cannot tell."""
+    """The value rounded, or None if it is not finite, which JSON lacks."""
     return round(value, digits) if math.isfinite(value) else None
 
 
 def summary(metrics: Path) -> dict[str, float]:
-    """Figures of a whole run from its metrics: last losses, median speed."""
+    """Numbers of a run from its metrics: last losses, median speed."""
     rows = record.read_metrics(metrics)
     losses = [row["loss"] for row in rows if row.get("loss") is not None]
     speeds = [row["tokens_per_second"] for row in rows if "tokens_per_second" in row]
-    found = {"final loss": losses[-1]} if losses else {}
+    numbers = {"final loss": losses[-1]} if losses else {}
     if speeds:
-        found["tokens per second"] = float(statistics.median(speeds))
+        numbers["tokens per second"] = float(statistics.median(speeds))
     shares = [row["mfu"] for row in rows if "mfu" in row]
-    found |= {"mfu": float(statistics.median(shares))} if shares else {}
-    for name, told in (("validation", "validation loss"), (BITS, BITS)):
-        held_out = [row[name] for row in rows if name in row]
-        found |= {told: held_out[-1]} if held_out else {}
-    return found
+    numbers |= {"mfu": float(statistics.median(shares))} if shares else {}
+    for column, name in (("validation", "validation loss"), (BITS, BITS)):
+        values = [row[column] for row in rows if column in row]
+        numbers |= {name: values[-1]} if values else {}
+    return numbers

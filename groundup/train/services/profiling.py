@@ -1,6 +1,6 @@
 """Profiling: where the time of some steps goes, as a table and as a trace.
 
-profile.txt       the operators with the most time of their own, and their share
+profile.txt       the operators with the most self time, and their share
 trace.json.gz     every call, for chrome://tracing or https://ui.perfetto.dev
 """
 
@@ -24,9 +24,9 @@ class Operator(NamedTuple):
     name: str
     calls: int
     seconds: float
-    """Of its own, without what it calls."""
+    """Self time, without the operators it calls."""
     share: float
-    """Of all operators' own time."""
+    """Of all operators' self time."""
 
 
 def profiling(
@@ -34,39 +34,39 @@ def profiling(
 ) -> Iterator[Step]:
     """Profile `count` steps from `first` on and write the table and the trace to a folder.
 
-    start  number of the first step that comes; a run resumed after `first` profiles nothing
+    start  number of the first step to come; a run resumed after `first` profiles nothing
 
-    Profiled steps are slower than others. A run that ends in their middle tells of those that were.
+    Profiled steps are slower. If the run ends during profiling, the steps so far are reported.
     """
-    number, made, seen = start, iter(steps), 0
-    watch: profile | None = None
+    number, iterator, profiled = start, iter(steps), 0
+    profiler: profile | None = None
     try:
         while True:
             if number == first and count > 0:
-                watch = profile(activities=activities())
-                watch.start()
-            step = next(made, None)
+                profiler = profile(activities=activities())
+                profiler.start()
+            step = next(iterator, None)
             if step is None:
                 return
-            seen += watch is not None
-            if watch is not None and seen >= count:
-                write(watch, folder, seen)
-                watch = None
+            profiled += profiler is not None
+            if profiler is not None and profiled >= count:
+                write(profiler, folder, profiled)
+                profiler = None
             yield step
             number = step.number + 1
     finally:
-        if watch is not None:
-            write(watch, folder, seen)
+        if profiler is not None:
+            write(profiler, folder, profiled)
 
 
 def activities() -> list[ProfilerActivity]:
-    """What to look at: the processor, and a CUDA device where there is one."""
-    found = [ProfilerActivity.CPU]
-    return [*found, ProfilerActivity.CUDA] if torch.cuda.is_available() else found
+    """The CPU, and CUDA where available."""
+    cpu = [ProfilerActivity.CPU]
+    return [*cpu, ProfilerActivity.CUDA] if torch.cuda.is_available() else cpu
 
 
 def write(watch: profile, folder: Path, steps: int) -> None:
-    """Stop, write both files and say the three largest operators in a line."""
+    """Stop, write both files and log the three largest operators."""
     watch.stop()
     folder.mkdir(parents=True, exist_ok=True)
     found = operators(watch)
@@ -77,18 +77,18 @@ def write(watch: profile, folder: Path, steps: int) -> None:
 
 
 def operators(watch: profile) -> list[Operator]:
-    """Operators by their own time, the largest first: on the device if it was used, else here."""
+    """Operators by self time in descending order: on the device if used, otherwise on the CPU."""
     rows: list[Any] = list(watch.key_averages())
     on_device = sum(row.self_device_time_total for row in rows) > 0
     times = [row.self_device_time_total if on_device else row.self_cpu_time_total for row in rows]
-    whole = sum(times) or 1
-    made = [Operator(row.key, row.count, time / 1e6, time / whole)
-            for row, time in zip(rows, times, strict=True)]  # fmt: skip
-    return sorted(made, key=lambda each: each.seconds, reverse=True)
+    total = sum(times) or 1
+    found = [Operator(row.key, row.count, time / 1e6, time / total)
+             for row, time in zip(rows, times, strict=True)]  # fmt: skip
+    return sorted(found, key=lambda each: each.seconds, reverse=True)
 
 
 def table(found: list[Operator], steps: int, most: int = 30) -> str:
-    """The largest operators as lines."""
+    """The largest operators as a text table."""
     lines = [f"{'operator':<48} {'calls':>8} {'ms a step':>10} {'share':>6}"]
     lines += [
         f"{each.name[:48]:<48} {each.calls:>8} {1e3 * each.seconds / steps:>10.2f} "

@@ -1,12 +1,12 @@
-"""Rewinding: back to a checkpoint before a spike, and on from there without the batches around it.
+"""Rewinding: return to a checkpoint before a spike, and continue without the batches around it.
 
     guard = Guard(SpikeConfig(policy="rewind"), folder, resumed.step)
     batches = leaving_out(batches, guard)
     steps = rewinding(lambda start: train(…, plan._replace(start=start), accept=guard), guard, back)
 
-What comes out is, to the bit, the run in which those batches never were: a step's batch is the next
-one that is not left out, wherever the run went back to. Steps are counted on from the checkpoint,
-so services outside see numbers again that they have seen.
+The result is, to the bit, the run without those batches: a step's batch is the next one that is not
+skipped, however often the run was rewound. Steps are numbered from the checkpoint, so services
+outside see step numbers again.
 """
 
 import os
@@ -25,25 +25,26 @@ from ..parallel.mesh import ALONE, Mesh
 from .spikes import Guard, Rewind, Seen
 
 Back = Callable[[int], int]
-"""Goes back to the newest checkpoint of at most so many steps, to the oldest if there is none such,
-and removes those after it; returns its number of steps."""
+"""Rewinds to the newest checkpoint of at most so many steps, or else the oldest, and deletes those
+after it; returns its number of steps.
+"""
 
 
 def leaving_out(batches: Batches, guard: Guard) -> Batches:
-    """Batches without those that the guard leaves out, now or later."""
+    """Batches without those that the guard skips, now or later."""
 
-    def kept(step: int) -> Sequence[Batch]:
+    def remaining(step: int) -> Sequence[Batch]:
         return batches(guard.batch_of(step))
 
-    return kept
+    return remaining
 
 
 def rewinding(
     begin: Callable[[int], Iterator[Step]], guard: Guard, back: Back, start: int = 0
 ) -> Iterator[Step]:
-    """Yield the steps that `begin` trains from a step on; at a spike go back and begin again.
+    """Yield the steps that `begin` trains from a step on; after a spike rewind and begin again.
 
-    Raises DataError, by the guard, if the run went back too often.
+    Raises DataError, by the guard, if the run was rewound too often.
     """
     while True:
         try:
@@ -54,7 +55,7 @@ def rewinding(
 
 
 def gone_back(spike: Rewind, guard: Guard, back: Back) -> int:
-    """Go back before a spike and leave its batches out; return the step to begin at."""
+    """Rewind before a spike and skip its batches; return the step to begin at."""
     earliest = next(s for s in range(spike.step + 1) if guard.batch_of(s) >= spike.first)
     start = back(earliest)
     first = max(spike.first, guard.batch_of(start))
@@ -73,10 +74,10 @@ def stored(
     wait: Callable[[], object] | None = None,
     mesh: Mesh = ALONE,
 ) -> Back:
-    """Going back by the checkpoints of a folder.
+    """Rewinding by the checkpoints of a folder.
 
-    load  puts the checkpoint of a step into what is trained; those after it are gone by then
-    wait  lets a save that is being written end
+    load  loads the checkpoint of a step; later ones have been deleted by then
+    wait  waits for a running save
 
     Raises DataError if there is no checkpoint: one must be saved before the first step.
     """
@@ -87,16 +88,16 @@ def stored(
         numbers = {number_of(place): place for place in places(folder)}
         if not numbers:
             raise DataError(
-                f"The run is to go back, and {folder} has no checkpoint; save one at its start."
+                f"The run cannot be rewound: {folder} has no checkpoint; save one at its start."
             )
         wanted = max((n for n in numbers if n <= most), default=min(numbers))
         if mesh.grid is not None:
-            distributed.barrier()  # all have looked before the first removes
+            distributed.barrier()  # all have listed the folder before rank 0 deletes
         if mesh.is_first:
             for number, path in numbers.items():
-                if number > wanted:  # renamed first: half removed, it would look damaged
-                    os.replace(path, gone := folder / f".gone-{number:08d}")
-                    shutil.rmtree(gone, ignore_errors=True)
+                if number > wanted:  # renamed first: half deleted, it would look damaged
+                    os.replace(path, deleting := folder / f".gone-{number:08d}")
+                    shutil.rmtree(deleting, ignore_errors=True)
         if mesh.grid is not None:
             distributed.barrier()
         load(wanted)

@@ -1,7 +1,7 @@
-"""Samples: what the model says in the middle of its training, to a few prompts, always the same.
+"""Samples: the model's continuations of a few fixed prompts during training.
 
-The model is handed in as a LanguageModel that reads the weights being trained, such as an engine
-around them: this room knows how weights change, not how text is generated.
+The model is passed as a LanguageModel that reads the weights being trained, such as an engine
+around them: this room does not know how text is generated.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,14 +28,14 @@ def sampling(
     how: Sampling | None = None,
     within: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Step]:
-    """After steps that are due let the model answer each prompt, and write the answers down.
+    """After due steps, let the model answer each prompt, and write the answers to the metrics.
 
-    due     whether a step's number, from 0, is one of them
-    model   what is trained: it is put back to training; None if the speaker keeps it so
-    how     default: greedily, 48 tokens
-    within  in which it speaks, such as with the mean of the weights in their place
+    due     whether to sample after a step, by its number from 0
+    model   module to put back into training mode; None if the speaker does so
+    how     default: greedy, 48 tokens
+    within  context for generation, such as averaged weights
 
-    Random numbers of the run stay as they were, so a run with samples ends with the same bits.
+    Random states of the run do not change, so a run with samples gives the same bits.
     """
     how = how or Sampling(max_tokens=48)
     for step in steps:

@@ -1,4 +1,4 @@
-"""Saving: checkpoints now and then, and one before a polite stop."""
+"""Saving: checkpoints at intervals, and one before a requested stop."""
 
 import signal
 import time
@@ -16,25 +16,25 @@ POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C (or a polite kill) after which the state was saved; the message says how to go on."""
+    """Ctrl-C (or SIGTERM, SIGHUP) after which the state was saved."""
 
 
 class Wish(IntEnum):
-    """What a process wants after a step; on a mesh the largest wish of all is done by all."""
+    """What a process requests after a step; on a mesh the maximum over all processes is done."""
 
     NOTHING = 0
     SAVE = 1
-    """Time is up; a save that is still being written may end first."""
+    """The interval has passed; skipped while a save is still running."""
     SAVE_THIS = 2
-    """This very step is to be kept."""
+    """This step must be saved."""
     FAIL = 3
     """A save failed."""
     STOP = 4
 
 
 def saving(steps: Iterable[Step], checkpoints: Checkpoints) -> Iterator[Step]:
-    """Save a checkpoint now and then, and on a polite stop (Ctrl-C, SIGTERM, a terminal that
-    closes); then raise Interrupted.
+    """Save a checkpoint at intervals, and on a requested stop (Ctrl-C, SIGTERM, a closed terminal);
+    then raise Interrupted.
 
     Raises CapacityError or ArtifactError at the step after a save failed.
     """
@@ -53,13 +53,12 @@ def saving(steps: Iterable[Step], checkpoints: Checkpoints) -> Iterator[Step]:
             if wish == Wish.STOP:
                 checkpoints.wait()
                 raise Interrupted(
-                    f"Stopped after step {done}, saved; "
-                    "run the same command again to go on from there."
+                    f"Stopped after step {done}, saved; run the same command again to resume."
                 )
 
 
 def wished(config: CheckpointConfig, done: int, seconds: float) -> Wish:
-    """Whether to save after so many steps, so long after the last save.
+    """Whether to save after `done` steps, given the seconds since the last save.
 
     >>> wished(CheckpointConfig(every_seconds=None, every_steps=100), 200, 1.0).name
     'SAVE_THIS'
@@ -72,10 +71,10 @@ def wished(config: CheckpointConfig, done: int, seconds: float) -> Wish:
 
 @contextmanager
 def noticing_interrupts() -> Iterator[list[int]]:
-    """Collect polite signals instead of dying between two writes; a second one is not held.
+    """Collect stop signals instead of dying between two writes; a second one stops at once.
 
-    One that is ignored stays so: `nohup` lets a run outlive its terminal. Outside the main thread
-    signals cannot be caught; then nothing is collected.
+    A signal that is ignored stays so: `nohup` lets a run outlive its terminal. Outside the main
+    thread signals cannot be caught; then nothing is collected.
     """
     noticed: list[int] = []
 
@@ -95,11 +94,11 @@ def noticing_interrupts() -> Iterator[list[int]]:
     try:
         yield noticed
     except Exception as error:
-        # A terminal and torchrun send the signal to the C++ compiler too, which then fails.
+        # A terminal and torchrun signal the C++ compiler too, which then fails.
         if noticed and type(error).__name__ == "InductorError":
             raise KeyboardInterrupt(
-                "Stopped while a step was compiled; run the same command again to go on from the "
-                "last checkpoint, or from the beginning if there is none yet."
+                "Stopped during compilation; run the same command again to resume from the last "
+                "checkpoint, or from the beginning if there is none yet."
             ) from error
         raise
     finally:

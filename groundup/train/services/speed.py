@@ -1,11 +1,11 @@
-"""Speed: which share of the machine's arithmetic the training uses (MFU).
+"""Model FLOPs utilisation (MFU): the share of the machine's peak that training uses.
 
-    MFU = tokens a second x FLOPs of a token / (peak FLOPs a second x processes)
+    MFU = tokens per second x FLOPs per token / (peak FLOP/s x processes)
 
-FLOPs are those that the model needs, forward and backward, attention at the row's length: what
-checkpointing computes twice or a kernel computes of a masked half does not count. The peak of a
-processor is measured; that of a CUDA device is what its maker states for dense matrices, since no
-product measured in passing reaches it. Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
+FLOPs are those of the model, forward and backward, with attention at the sequence's length;
+recomputation and masked halves that a kernel computes do not count. A CPU's peak is measured; a
+CUDA device's is the maker's figure for dense matrices, since no quick measurement reaches it.
+Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
 """
 
 from typing import NamedTuple
@@ -38,29 +38,29 @@ MAKERS = {  # TFLOP/s, dense, 16-bit with 32-bit sums: the names' longest match 
 
 
 class Peak(NamedTuple):
-    """What a device can do at most."""
+    """Peak arithmetic of a device."""
 
     flops: float
-    """Floating-point operations a second."""
+    """FLOP/s."""
     source: str
-    """`measured`, or whose figure it is."""
+    """`measured`, or the maker."""
 
 
 def peak(place: torch.device, dtype: torch.dtype) -> Peak:
-    """Peak of matrix products in a dtype on a device: the maker's, if it is known, or measured."""
+    """Peak of matrix products in a dtype on a device: the maker's figure if known, or measured."""
     if place.type == "cpu":
         speeds = device.measure()
         is_half = dtype == torch.bfloat16
         return Peak(speeds.bfloat16_flops if is_half else speeds.float32_flops, "measured")
     if place.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
-        known = maker(torch.cuda.get_device_name(place))
-        if known is not None:
-            return known
+        stated = maker(torch.cuda.get_device_name(place))
+        if stated is not None:
+            return stated
     return Peak(measured_flops(place, dtype), "measured")
 
 
 def maker(name: str) -> Peak | None:
-    """The maker's figure for a device of a name.
+    """The maker's figure for a device name, by the longest match.
 
     >>> maker("NVIDIA H100 80GB HBM3").flops, maker("NVIDIA H100 PCIe").flops, maker("NVIDIA A2")
     (989400000000000.0, 756000000000000.0, None)
@@ -72,22 +72,22 @@ def maker(name: str) -> Peak | None:
 
 
 def measured_flops(place: torch.device, dtype: torch.dtype, size: int = 4096) -> float:
-    """Operations a second of a square product, the best of several."""
+    """FLOP/s of a square matrix product, the best of several."""
     a, b = (torch.randn(size, size, device=place, dtype=dtype) for _ in range(2))
 
     def product() -> None:
-        torch.mm(a, b)[0, 0].item()  # an answer is waited for
+        torch.mm(a, b)[0, 0].item()  # synchronises
 
     return 2 * size**3 / device.best_seconds(product)
 
 
 class Utilisation(NamedTuple):
-    """How a model's speed is told as a share of the peak."""
+    """Computes MFU."""
 
     peak: Peak
     processes: int = 1
 
     def share(self, config: ModelConfig, length: int, tokens_per_second: float) -> float:
-        """Share of the peak, 0 to 1, of training on rows of a length."""
+        """MFU, 0 to 1, of training on sequences of a length."""
         needed = row_flops(config, length).training * tokens_per_second
         return needed / (self.peak.flops * self.processes)

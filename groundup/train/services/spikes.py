@@ -1,11 +1,11 @@
-"""Spikes: steps whose loss or gradient leaps out of what the run's last steps were like.
+"""Spikes: steps with an unusually high loss or gradient norm.
 
-What is usual is a median and a spread of logarithms over a window of steps that were made; the
-spread is 1.4826 times the median distance from the median, so no spike widens it. A step is a spike
-if it lies many spreads above the median and some factor above it too: in a calm run a spread is
-tiny, in a wild one a factor is nothing. `Guard` is asked by the loop before each step is made; what
-it saw goes into a journal beside the checkpoints, from which a resumed run judges as an undisturbed
-one does. It knows nothing of models; rewinding.py goes back.
+The reference is the median and spread of the logarithms over a window of applied steps; the spread
+is 1.4826 times the median absolute deviation, so no spike widens it. A step is a spike if it is
+many spreads above the median and also above it by some factor: in a calm run a spread is tiny, in
+a noisy one a factor is nothing. The loop calls `Guard` before it applies each step; decisions go
+into a journal next to the checkpoints, from which a resumed run decides as an uninterrupted one. It
+knows nothing of models; rewinding.py rewinds.
 """
 
 import json
@@ -27,44 +27,47 @@ from ..parallel.mesh import ALONE, Mesh
 
 JOURNAL = "guard.jsonl"
 LEAST = 32
-"""Steps of a window before it judges."""
+"""Steps in a window before it is used."""
 BEGINNING = 8
-"""First steps, whose median loss is where the run began, if the very first was not lower."""
+"""First steps, whose median loss (or the very first loss, if lower) is the initial loss."""
 SHORTEST = 4
-"""Steps whose median loss is trusted at least: a run of fewer than twice as many is not judged."""
+"""Least steps for a median loss: a run of fewer than twice as many is not checked."""
 
 
 class SpikeConfig(Config):
     """What a spike is, and what is done about it."""
 
     policy: Literal["off", "warn", "skip", "rewind"] = "warn"
-    """`warn` tells of it, `skip` leaves the step out, `rewind` leaves it out if the gradient leapt
-    alone, and if the loss did goes back to a checkpoint before it and leaves out the batches around
-    it. `off` looks at nothing, not even for an exploded loss."""
+    """`warn` logs a spike; `skip` skips its step; `rewind` skips it if only the gradient spiked,
+    and if the loss did, returns to a checkpoint before it and skips the batches around it.
+    `off` checks nothing, not even an exploded loss.
+    """
     window: int = Field(default=128, ge=LEAST)
-    """Steps from which the median and the spread are taken."""
+    """Steps from which the median and the spread are computed."""
     deviations: float = Field(default=8.0, gt=0)
     """Spreads above the median from which a step is a spike."""
     loss_ratio: float = Field(default=1.1, gt=1)
-    """Multiple of the median loss that a spike exceeds, too."""
+    """Multiple of the median loss that a spike must also exceed."""
     norm_ratio: float = Field(default=3.0, gt=1)
-    """Multiple of the median gradient norm that a spike exceeds, too."""
+    """Multiple of the median gradient norm that a spike must also exceed."""
     in_a_row: int = Field(default=5, ge=1)
-    """Steps that are left out one after the other: more that are not finite end the run, more that
-    leap are no spike but the new level."""
+    """Most steps skipped in a row: more non-finite ones end the run, more spikes are taken as the
+    new level.
+    """
     margin: int = Field(default=2, ge=0)
-    """Batches left out before and after that of a spike, when the run goes back."""
+    """Batches skipped before and after a spike's batch on a rewind."""
     rewinds: int = Field(default=3, ge=1)
-    """How often a run may go back within `window` steps."""
+    """Most rewinds within `window` steps."""
     exploded: float = Field(default=1.2, gt=1)
-    """Multiple of the loss of the beginning that is an explosion, if `patience` steps exceed it."""
+    """Multiple of the initial loss that counts as an explosion, over `patience` steps."""
     patience: int = Field(default=64, ge=BEGINNING)
-    """Steps whose median loss tells of an explosion; of a run of fewer than twice as many, the
-    second half."""
+    """Steps whose median loss shows an explosion; in a run of fewer than twice as many, the second
+    half.
+    """
 
 
 class Leap(NamedTuple):
-    """How far a value lies above what is usual."""
+    """How far a value is above the reference."""
 
     what: str
     """`loss` or `gradient norm`."""
@@ -74,18 +77,18 @@ class Leap(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.what} {self.value:.4g}, {self.deviations:.0f} spreads above the usual "
+            f"{self.what} {self.value:.4g}, {self.deviations:.0f} spreads above the median "
             f"{self.usual:.4g}"
         )
 
 
 class Rewind(Exception):
-    """The run is to go back; `rewinding` hears it."""
+    """Raised to rewind the run; caught by `rewinding`."""
 
     def __init__(self, step: int, first: int, last: int, why: str) -> None:
         super().__init__(why)
         self.step, self.first, self.last, self.why = step, first, last, why
-        """The step at which it was noticed, and the batches to be left out."""
+        """The step that spiked, and the range of batches to skip."""
 
 
 class Usual:
@@ -102,11 +105,11 @@ class Usual:
         self.what, self.values = what, deque[float](maxlen=window)
 
     def add(self, value: float) -> None:
-        """Count a value as usual."""
+        """Add a value to the window."""
         self.values.append(math.log(max(value, 1e-30)))
 
     def leap(self, value: float, *, deviations: float, ratio: float) -> Leap | None:
-        """How far a value leaps out; None if it does not, or too few are known."""
+        """The outlier, or None if the value is usual, or the window too small."""
         if len(self.values) < LEAST or value <= 0:
             return None
         middle = median(self.values)
@@ -114,35 +117,35 @@ class Usual:
         above = math.log(value) - middle
         if above <= math.log(ratio) or above <= deviations * spread:
             return None
-        far = above / spread if spread else math.inf
-        return Leap(self.what, value, round(math.exp(middle), 12), far)
+        score = above / spread if spread else math.inf
+        return Leap(self.what, value, round(math.exp(middle), 12), score)
 
 
 class Seen(NamedTuple):
-    """What the guard decided on a step, or that the run went back from it."""
+    """The guard's decision on a step, or a rewind from it."""
 
     step: int
     loss: float
     norm: float
     applied: bool
     left_out: tuple[int, ...] = ()
-    """Batches that are left out since."""
+    """Batches skipped from here on."""
 
     def line(self) -> str:
-        """As a line of JSON: what is not finite is null."""
+        """As a line of JSON; non-finite values are null."""
         finite = {"loss": self.loss, "norm": self.norm}
         row = self._asdict() | {n: v if math.isfinite(v) else None for n, v in finite.items()}
         return json.dumps({n: v for n, v in row.items() if n != "left_out" or v}) + "\n"
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Seen":
-        """What `line` wrote."""
+        """Parse what `line` wrote."""
         loss, norm = (math.nan if row[n] is None else row[n] for n in ("loss", "norm"))
         return cls(row["step"], loss, norm, row["applied"], tuple(row.get("left_out", ())))
 
 
 class Guard:
-    """Judges each step before it is made; give it to `train` as `accept`."""
+    """Decides on each step before it is applied; pass it to `train` as `accept`."""
 
     def __init__(
         self,
@@ -154,12 +157,12 @@ class Guard:
         changes: Collection[int] = (),
         mesh: Mesh = ALONE,
     ) -> None:
-        """Judge from step `start` on, knowing what the run's journal tells of the steps before.
+        """Start at step `start`, with the run's journal of the steps before.
 
-        folder   where checkpoints lie; the journal is put beside them
-        steps    of the whole run: one too short for `patience` is judged by its second half
-        changes  steps from which the text or the context is another, so that all is unusual
-        mesh     processes that train together: each judges alike, the first keeps the journal
+        folder   of the checkpoints, where the journal is written too
+        steps    of the run: one too short for `patience` is checked by its second half
+        changes  steps at which the data or context changes, so that the reference restarts
+        mesh     processes that train together: each decides alike, rank 0 writes the journal
         """
         self.config, self.mesh = config, mesh
         self.path, self.changes = folder / JOURNAL, frozenset(changes)
@@ -167,15 +170,15 @@ class Guard:
         if steps is not None:
             self.patience = max(SHORTEST, min(self.patience, steps // 2))
         self.told: list[tuple[int, str]] = []
-        """Spikes since the last look, as (step, what leapt); `alarming` takes them."""
+        """Spikes since the last log, as (step, description); `alarming` takes them."""
         rows = record.read_metrics(self.path) if self.path.exists() else []
         if mesh.grid is not None:
-            distributed.barrier()  # all have read before the first writes
+            distributed.barrier()  # all have read before rank 0 writes
         self.journal: IO[str] | None = None
         self.restore([Seen.of(row) for row in rows], start)
 
     def restore(self, seen: Sequence[Seen], start: int) -> None:
-        """Become as the run was before step `start`; what is left out stays left out."""
+        """Restore the state before step `start`; skipped batches stay skipped."""
         self.usual = Usual("loss", self.config.window), Usual("gradient norm", self.config.window)
         self.first, self.last = list[float](), deque[float](maxlen=self.patience)
         self.left_out, self.went_back, self.in_a_row = set[int](), list[int](), 0
@@ -195,7 +198,7 @@ class Guard:
             self.journal.close()
 
     def note(self, seen: Seen) -> None:
-        """Count what was decided."""
+        """Record a decision in memory."""
         self.seen.append(seen)
         if seen.left_out:
             self.left_out |= set(seen.left_out)
@@ -213,23 +216,22 @@ class Guard:
         self.last.append(seen.loss)
 
     def forget(self) -> None:
-        """Take what follows for usual, whatever it is."""
+        """Restart the reference from the following steps."""
         for usual in self.usual:
             usual.values.clear()
         self.in_a_row = 0
 
     def batch_of(self, step: int) -> int:
-        """Number of the batch that a step learns from: those left out are passed over."""
+        """Number of the batch of a step, after skipped ones."""
         for each in sorted(self.left_out):
             step += each <= step
         return step
 
     def __call__(self, step: int, loss: float, norm: float) -> bool:
-        """Whether a step is to be made; one that is not finite never is.
+        """Whether to apply a step; a non-finite one is rejected.
 
-        Raises Rewind if the run is to go back, DataError if its loss has exploded. A step that is
-        not finite is left out at most `in_a_row` times; then the answer is True, and the loop tells
-        what is wrong with it.
+        Raises Rewind if the run is to be rewound, DataError if its loss has exploded. After
+        `in_a_row` non-finite steps it returns True, and the loop raises the error.
         """
         if self.config.policy == "off":
             return True
@@ -249,13 +251,13 @@ class Guard:
         return is_applied
 
     def leap(self, loss: float, norm: float) -> Leap | None:
-        """The loss's leap, else the gradient's, else None."""
+        """The loss's outlier, or the gradient norm's, or None."""
         config, (losses, norms) = self.config, self.usual
-        found = losses.leap(loss, deviations=config.deviations, ratio=config.loss_ratio)
-        return found or norms.leap(norm, deviations=config.deviations, ratio=config.norm_ratio)
+        by_loss = losses.leap(loss, deviations=config.deviations, ratio=config.loss_ratio)
+        return by_loss or norms.leap(norm, deviations=config.deviations, ratio=config.norm_ratio)
 
     def against(self, step: int, leap: Leap) -> bool:
-        """Tell of a spike and say whether its step is left out."""
+        """Report a spike and return whether its step is skipped."""
         self.told.append((step, str(leap)))
         if leap.what == "loss":
             self.go_back(step, step, str(leap))
@@ -267,7 +269,7 @@ class Guard:
         return False
 
     def decide(self, seen: Seen) -> bool:
-        """Note and write down a decision; return whether the step is made."""
+        """Record a decision in memory and in the journal; return whether the step is applied."""
         self.note(seen)
         if self.journal is not None:
             self.journal.write(seen.line())
@@ -275,40 +277,40 @@ class Guard:
         return seen.applied
 
     def go_back(self, step: int, first: int, why: str) -> None:
-        """Raise Rewind if the policy is to go back; DataError if it went back too often."""
+        """Raise Rewind if the policy is to rewind; DataError after too many rewinds."""
         if self.config.policy != "rewind":
             return
         recent = [each for each in self.went_back if each > step - self.config.window]
         if len(recent) >= self.config.rewinds:
             raise DataError(
-                f"Step {step} leaps ({why}) after the run went back {len(recent)} times; lower "
-                f"the learning rate. The last checkpoint is {last_checkpoint(self.path.parent)}."
+                f"Step {step} spikes ({why}) after {len(recent)} rewinds; lower the learning rate. "
+                f"The last checkpoint is {last_checkpoint(self.path.parent)}."
             )
         margin = self.config.margin
         bad = max(0, self.batch_of(first) - margin), self.batch_of(step) + margin
         raise Rewind(step, *bad, why)
 
     def check_exploded(self, step: int) -> None:
-        """Raise DataError if the loss has been far above where it began for long."""
+        """Raise DataError if the loss has been far above the initial loss for long."""
         if len(self.last) < self.patience or len(self.seen) < 2 * self.patience:
             return
-        began = min(self.first[0], median(self.first))  # it may explode at once
-        now = median(self.last)
-        if now > self.config.exploded * began:
+        initial = min(self.first[0], median(self.first))  # it may explode at once
+        recent = median(self.last)
+        if recent > self.config.exploded * initial:
             raise DataError(
-                f"The loss has exploded: {now:.4g} nats in the last {self.patience} steps "
-                f"up to step {step}, {began:.4g} at the beginning. Lower the learning rate, or "
-                "give it more warm-up; the last good checkpoint is "
-                f"{last_checkpoint(self.path.parent, self.turn(began))}."
+                f"The loss has exploded: {recent:.4g} nats in the last {self.patience} steps up to "
+                f"step {step}, {initial:.4g} at the beginning. Lower the learning rate, or warm up "
+                "longer; the last good checkpoint is "
+                f"{last_checkpoint(self.path.parent, self.turn(initial))}."
             )
 
     def turn(self, began: float) -> int:
-        """The step after the last whose loss was below the beginning's."""
+        """The step after the last whose loss was below the initial loss."""
         return max((each.step + 1 for each in self.seen if each.loss < began), default=0)
 
 
 def alarming(steps: Iterable[Step], guard: Guard, metrics: record.Metrics) -> Iterator[Step]:
-    """Say what the guard heard and write it to the metrics, as `spike`."""
+    """Log the guard's spikes and write them to the metrics, as `spike`."""
     for step in steps:
         for number, what in guard.told:
             metrics.write(step=number, spike=what)
@@ -319,6 +321,6 @@ def alarming(steps: Iterable[Step], guard: Guard, metrics: record.Metrics) -> It
 
 
 def last_checkpoint(folder: Path, before: int | None = None) -> str:
-    """Path of the newest checkpoint of at most so many steps, or that there is none."""
+    """Path of the newest checkpoint of at most `before` steps, or that there is none."""
     good = [each for each in places(folder) if before is None or number_of(each) <= before]
-    return str(good[-1]) if good else "none: every one was saved after that"
+    return str(good[-1]) if good else "none: all were saved after that"

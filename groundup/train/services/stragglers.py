@@ -1,8 +1,8 @@
-"""Stragglers: which of the processes that train together holds the others up.
+"""Stragglers: detect the process that slows the others down.
 
-All of them end a step together, since each waits for the slowest: what tells them apart is the time
-that each spends on its own work, making batches and gradients, before it waits. Where a plan lets
-processes wait within the gradients (sharded weights, pipelines), that part is equal on all.
+All processes end a step together, since each waits for the slowest. What differs is the time each
+spends on its own work, making batches and gradients, before it waits. Where processes wait within
+the gradients (sharded weights, pipelines), that time is equal on all.
 """
 
 import time
@@ -24,18 +24,18 @@ Made = TypeVar("Made")
 
 
 class Own:
-    """Time that this process spends on work of its own; wrap `batches` and `gradients` by it."""
+    """Time that this process spends on its own work; wrap `batches` and `gradients` with it."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock, self.seconds = clock, 0.0
 
     def timed(self, work: Callable[[*Given], Made]) -> Callable[[*Given], Made]:
-        """The same function; its time is counted."""
+        """The same function, timed."""
 
-        def timing(*given: *Given) -> Made:
+        def timing(*args: *Given) -> Made:
             started = self.clock()
             try:
-                return work(*given)
+                return work(*args)
             finally:
                 self.seconds += self.clock() - started
 
@@ -43,7 +43,7 @@ class Own:
 
 
 class Straggler(NamedTuple):
-    """The slowest process and how slow it is."""
+    """The slowest process and its time."""
 
     rank: int
     seconds: float
@@ -56,7 +56,7 @@ class Straggler(NamedTuple):
 
 
 def straggler(seconds: Sequence[float], factor: float) -> Straggler | None:
-    """The slowest of several if it is beyond a factor of the median of the others.
+    """The slowest process if it takes more than `factor` times the median of the others.
 
     >>> straggler([1.0, 1.1, 2.4, 0.9], 1.5).rank, straggler([1.0, 1.1, 0.9], 1.5)
     (2, None)
@@ -77,20 +77,20 @@ def pacing(
     factor: float = 1.5,
     mesh: Mesh = ALONE,
 ) -> Iterator[Step]:
-    """Gather the processes' own times every so many steps and name the slowest, if it is.
+    """Gather the processes' own times every `every` steps and report a straggler.
 
-    metrics  of the first process: it gets a row with the median seconds of a step by rank
+    metrics  of rank 0: gets a row with the median seconds per step by rank
 
-    A time is the median over the steps since the last gathering, so that one long step, such as a
-    compilation, makes no straggler. A process that trains alone gathers nothing.
+    A time is the median over the steps since the last gathering, so one long step, such as a
+    compilation, does not make a straggler. A single process gathers nothing.
     """
-    taken = deque[float]()
+    times = deque[float]()
     for step in steps:
-        taken.append(own.seconds)
+        times.append(own.seconds)
         own.seconds = 0.0
         if (step.number + 1) % every == 0 and mesh.grid is not None:
-            seconds = gathered(median(taken), mesh)
-            taken.clear()
+            seconds = gathered(median(times), mesh)
+            times.clear()
             if mesh.is_first:
                 tell(step.number, seconds, straggler(seconds, factor), metrics)
         yield step
@@ -98,17 +98,17 @@ def pacing(
 
 def gathered(value: float, mesh: Mesh) -> list[float]:
     """A number of every process, by rank."""
-    assert mesh.grid is not None, "there are others"
+    assert mesh.grid is not None, "called on a mesh only"
     own = torch.tensor([value], dtype=torch.float64, device=mesh.grid.device_type)
-    found = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(found, own)
-    return [float(each) for each in found]
+    values = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(values, own)
+    return [float(each) for each in values]
 
 
 def tell(
     step: int, seconds: list[float], slow: Straggler | None, metrics: record.Metrics | None
 ) -> None:
-    """Write the times by rank and say who is slow."""
+    """Write the times by rank and log a straggler."""
     if metrics is not None:
         row = {"own seconds by rank": [round(each, 5) for each in seconds]}
         metrics.write(step=step, **row, **({} if slow is None else {"straggler": slow.rank}))

@@ -1,7 +1,7 @@
-"""Validation: held-out text scored during a run, by source and as a whole.
+"""Validation: held-out text scored during a run, by source and in total.
 
-Windows are chosen once, by a seed, and none twice, so that every held-out token is scored at most
-once and each validation scores the same. The whole weighs the sources as the run reads them.
+Windows are chosen once, by a seed, without repetition, so every held-out token is scored at most
+once and each validation scores the same. The total weights sources by their share in the run.
 """
 
 import math
@@ -31,21 +31,21 @@ def validating(
     due: Callable[[int], bool],
     metrics: record.Metrics | None,
 ) -> Iterator[Step]:
-    """Call `evaluate` after the steps that are due and write what it finds.
+    """Call `evaluate` after the steps that are due and write its result.
 
-    due      whether a step's number, from 0, is one of them: `evenly`
-    metrics  None on a process that scores along with others and writes nothing
+    due      whether a step, by its number from 0, is due: `evenly`
+    metrics  None on a process that takes part in scoring and does not write
     """
     for step in steps:
         if due(step.number):
-            found = evaluate()
+            scores = evaluate()
             if metrics is not None:
-                metrics.write(step=step.number, **found)
+                metrics.write(step=step.number, **scores)
         yield step
 
 
 def evenly(steps: int, times: int) -> Callable[[int], bool]:
-    """Whether a step's number is one of `times` that lie evenly in a run, the last one with them.
+    """Select `times` evenly spaced steps of a run, including the last.
 
     >>> [step for step in range(10) if evenly(10, 4)(step)]
     [2, 4, 7, 9]
@@ -54,21 +54,21 @@ def evenly(steps: int, times: int) -> Callable[[int], bool]:
 
 
 def held_out(shards: Sequence[Shard], length: int, tokens: int, seed: int) -> dict[str, Windows]:
-    """Windows of each shard by its name, about `tokens` targets in all.
+    """Windows of each shard by its name, about `tokens` targets in total.
 
-    Each shard gets an equal part, at least one window and at most all that it has; what the small
-    ones cannot fill goes to the others.
+    Each shard gets an equal part, at least one window and at most all that it has; what small
+    shards cannot fill goes to the others.
 
     >>> shard = Shard.of("web", [("a", list(range(1, 100)), 99)], end=0)
     >>> held_out([shard], length=8, tokens=1000, seed=0)["web"].ids.shape
     (13, 9)
     """
-    found, left = dict[str, Windows](), max(len(shards), tokens // length)
-    for place, shard in enumerate(sorted(shards, key=len)):
-        rows = min(-(-len(shard) // length), max(1, left // (len(shards) - place)))
-        found[shard.name] = Loader([shard], rows, length, seed).batch(0)
-        left -= rows
-    return {shard.name: found[shard.name] for shard in shards}
+    windows, remaining = dict[str, Windows](), max(len(shards), tokens // length)
+    for number, shard in enumerate(sorted(shards, key=len)):
+        rows = min(-(-len(shard) // length), max(1, remaining // (len(shards) - number)))
+        windows[shard.name] = Loader([shard], rows, length, seed).batch(0)
+        remaining -= rows
+    return {shard.name: windows[shard.name] for shard in shards}
 
 
 class Tally(NamedTuple):
@@ -82,15 +82,15 @@ class Tally(NamedTuple):
         return Tally(*(a + b for a, b in zip(self, other, strict=True)))
 
     def times(self, factor: float) -> "Tally":
-        """As if there were so many times as much."""
+        """The sums multiplied by a factor."""
         return Tally(*(factor * each for each in self))
 
     def told(self, name: str = "") -> dict[str, float]:
-        """Nats a target and, where bytes are known, bits a byte of text."""
-        found = {f"validation{name}": round(self.nats / self.weight, 5)}
+        """Nats per target and, where bytes are known, bits per byte of text."""
+        nats = {f"validation{name}": round(self.nats / self.weight, 5)}
         if not self.bytes:
-            return found
-        return found | {f"{BITS}{name}": round(self.nats / math.log(2) / self.bytes, 5)}
+            return nats
+        return nats | {f"{BITS}{name}": round(self.nats / math.log(2) / self.bytes, 5)}
 
 
 def scoring(
@@ -103,26 +103,26 @@ def scoring(
     shares: Mapping[str, float] | None = None,
     mesh: Mesh = ALONE,
 ) -> Callable[[], dict[str, float]]:
-    """A function for `validating`: mean nats a weighted target over held-out batches.
+    """A function for `validating`: mean nats per weighted target over held-out batches.
 
-    batches  those of one text, or by source; of several each is told as `validation/NAME` too, with
-             half the width of its 95 % interval over the batches, if there are two
-    sizes    bytes of text of each id; with them the nats are told as bits a byte too
-    shares   weight of each source's tokens in the whole; None, or none of those that are scored:
-             as many as are scored
-    mesh     processes along `data` share the batches if their number divides them, else each
-             scores all; along `context` each scores the positions that it is given
+    batches  of one text, or by source; each of several is also reported as `validation/NAME`, with
+             the half width of its 95 % interval over the batches, if there are two
+    sizes    bytes of text of each id; with them bits per byte are reported too
+    shares   weight of each source's tokens in the total; None, or no scored source in it: by the
+             number of scored tokens
+    mesh     processes along `data` share the batches if their number divides them, otherwise each
+             scores all; along `context` each scores its own positions
     """
     sources = batches if isinstance(batches, Mapping) else {"": batches}
     named = [(name, batch) for name, own in sources.items() for batch in own]
-    place, ranks = named[0][1].ids.device.type, mesh.size("data")
+    device_type, ranks = named[0][1].ids.device.type, mesh.size("data")
     is_shared = len(named) % ranks == 0
 
     def tally(batch: Batch) -> Tally:
-        with precision.autocast(place):
-            part = loss(model, batch)
+        with precision.autocast(device_type):
+            loss_sum = loss(model, batch)
         size = 0.0 if sizes is None else float((sizes[batch.targets] * batch.weights).sum())
-        return Tally(float(part.total), float(part.weight), size)
+        return Tally(float(loss_sum.total), float(loss_sum.weight), size)
 
     @torch.no_grad()
     def score() -> dict[str, float]:
@@ -132,7 +132,7 @@ def scoring(
             is_own = not is_shared or number % ranks == mesh.place("data")
             tallies[name].append(tally(batch) if is_own else Tally())
         model.train()
-        along = ("data", "context") if is_shared else ("context",)  # whose targets are apart
+        along = ("data", "context") if is_shared else ("context",)  # with different targets
         if set(along) & set(mesh.dimensions):
             tallies = {name: [Tally(*(mesh.sum(each, along) for each in part))
                               for part in own] for name, own in tallies.items()}  # fmt: skip
@@ -144,32 +144,32 @@ def scoring(
 def told(
     tallies: Mapping[str, Sequence[Tally]], shares: Mapping[str, float] | None
 ) -> dict[str, float]:
-    """The figures of the whole and, of several sources, of each."""
+    """The total and, for several sources, each source's numbers."""
     sums = {name: sum(own, start=Tally()) for name, own in tallies.items()}
     sums = {name: own for name, own in sums.items() if own.weight}
     if shares is None or not any(shares[name] for name in sums):
-        whole = sum(sums.values(), start=Tally())
+        total = sum(sums.values(), start=Tally())
     else:
-        parts = (own.times(shares[name] / own.weight) for name, own in sums.items())
-        whole = sum(parts, start=Tally())
-    found = whole.told()
+        weighted = (own.times(shares[name] / own.weight) for name, own in sums.items())
+        total = sum(weighted, start=Tally())
+    scores = total.told()
     if len(tallies) > 1:
         for name, own in sums.items():
-            found |= own.told(f"/{name}")
+            scores |= own.told(f"/{name}")
             if width := half_width(tallies[name]):
-                found[f"validation half width/{name}"] = round(width, 5)
-    return found
+                scores[f"validation half width/{name}"] = round(width, 5)
+    return scores
 
 
 def half_width(tallies: Sequence[Tally]) -> float:
-    """Half of the 95 % interval of a ratio of sums, its batches taken as a sample; 0 if of one.
+    """Half of the 95 % interval of a ratio of sums, its batches taken as a sample; 0 for one batch.
 
     Source: Cochran 1977, Sampling Techniques, section 6.3.
     """
     own = [tally for tally in tallies if tally.weight]
     if len(own) < 2:
         return 0.0
-    whole = sum(own, start=Tally())
-    mean = whole.nats / whole.weight
+    total = sum(own, start=Tally())
+    mean = total.nats / total.weight
     squares = sum((tally.nats - mean * tally.weight) ** 2 for tally in own)
-    return 1.96 * math.sqrt(squares * len(own) / (len(own) - 1)) / whole.weight
+    return 1.96 * math.sqrt(squares * len(own) / (len(own) - 1)) / total.weight

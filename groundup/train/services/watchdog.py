@@ -1,14 +1,13 @@
-"""A watchdog: notices a step that hangs, shows where every thread stands, and ends the run.
+"""Watchdog: detects a hanging step, dumps every thread's stack, and ends the run.
 
-    with Watchdog(folder / "stacks.txt") as dog:
-        for step in dog.watching(train(…)):
+    with Watchdog(folder / "stacks.txt") as watchdog:
+        for step in watchdog.watching(train(…)):
             …
 
-A step hangs if it takes many times the median of those before and longer than a floor, which a
-compilation does not reach; the first steps, and what lies between two steps (validation, samples,
-saving), have the longest time allowed. A process stuck in a collective call hears no exception:
-when the limit has passed the process itself is ended, and whoever started it ends the others. What
-is lost is what came after the last checkpoint.
+A step hangs if it takes many times the median of previous steps and longer than a floor above any
+compilation; the first steps, and the time between two steps (validation, samples, saving), have
+only the final limit. A process stuck in a collective sees no exception: after the limit the process
+is killed, and its launcher ends the others. Only the work since the last checkpoint is lost.
 """
 
 import faulthandler
@@ -29,23 +28,24 @@ from groundup.core import Config, record
 from ..loop import Step
 
 KNOWN = 5
-"""Steps before which no median is trusted."""
+"""Steps before the median is trusted."""
 
 
 class WatchdogConfig(Config):
-    """When a step hangs."""
+    """When a step counts as hanging."""
 
     multiple: float = Field(default=20.0, gt=1)
-    """A step that takes so many times the median step is told of …"""
+    """A step that takes this many median steps is reported …"""
     floor_seconds: float = Field(default=120.0, ge=0)
-    """… if it takes longer than this, too."""
+    """… if it also takes longer than this."""
     limit_seconds: float = Field(default=1800.0, gt=0)
-    """A step, or what lies between two, that takes longer than this ends the run, unless `multiple`
-    median steps take longer still."""
+    """A step, or the time between two, longer than this ends the run, unless `multiple` median
+    steps take longer still.
+    """
 
 
 class Watchdog:
-    """Watches one process's steps from a thread of its own."""
+    """Watches one process's steps from a separate thread."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Watchdog:
         end: Callable[[str], object] | None = None,
         poll_seconds: float = 1.0,
     ) -> None:
-        """Write stacks to `log`; `end` is called with the error when the limit has passed."""
+        """Write stacks to `log`; `end` is called with the error after the limit."""
         self.log, self.config, self.clock = log, config or WatchdogConfig(), clock
         self.end, self.poll_seconds = end or end_process, poll_seconds
         self.times = deque[float](maxlen=128)
@@ -75,12 +75,12 @@ class Watchdog:
         self.thread.join()
 
     def watch(self) -> None:
-        """Look again and again until the run ends."""
+        """Check periodically until the run ends."""
         while not self.ended.wait(self.poll_seconds):
             self.look()
 
     def turn(self, number: int, is_in_step: bool) -> float:
-        """Begin a step or a pause; return how long what ends now took."""
+        """Begin a step or a pause; return the duration of the previous one."""
         with self.lock:
             now = self.clock()
             took, self.since = now - self.since, now
@@ -88,11 +88,11 @@ class Watchdog:
         return took
 
     def watching(self, steps: Iterable[Step], start: int = 0) -> Iterator[Step]:
-        """Watch what it takes to make each step."""
-        number, made = start, iter(steps)
+        """Watch the time of each step."""
+        number, iterator = start, iter(steps)
         while True:
             self.turn(number, True)
-            step = next(made, None)
+            step = next(iterator, None)
             took = self.turn(number, False)
             if step is None:
                 return
@@ -101,7 +101,7 @@ class Watchdog:
             number = step.number + 1
 
     def look(self) -> None:
-        """Tell of a step that hangs, once; end the run if it hangs for too long."""
+        """Report a hanging step once; end the run if it hangs for too long."""
         with self.lock:
             took, number, is_in_step = self.clock() - self.since, self.number, self.is_in_step
             usual = median(self.times) if len(self.times) >= KNOWN else None
@@ -112,18 +112,18 @@ class Watchdog:
                 self.has_told = True
             elif not is_over:
                 return
-        what = f"step {number}" if is_in_step else f"what follows step {number}"
-        normal = f"the median step {usual:.3g} s" if usual is not None else "no step was as long"
+        what = f"step {number}" if is_in_step else f"the work after step {number}"
+        normal = f"the median step {usual:.3g} s" if usual is not None else "no median step yet"
         text = f"{what} has taken {took:.0f} s, {normal}, in {who()}; stacks are in {self.log}"
         self.write_stacks(text)
         if is_over:
             self.ended.set()
-            self.end(f"The run hangs and is ended: {text}. Run the same command again to go on.")
+            self.end(f"The run hangs and is ended: {text}. Run the same command again to resume.")
         else:
             record.say(f"Hanging? {text[:1].upper()}{text[1:]}.")
 
     def write_stacks(self, text: str) -> None:
-        """Append where every thread stands to the log."""
+        """Append all threads' stacks to the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
@@ -133,13 +133,13 @@ class Watchdog:
 
 
 def who() -> str:
-    """This process, as its machine and torchrun know it."""
+    """This process's pid and host, and its rank under torchrun."""
     rank, count = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
     place = f"process {os.getpid()} on {socket.gethostname()}"
     return place if rank is None else f"rank {rank} of {count} ({place})"
 
 
 def end_process(text: str) -> None:
-    """Say the error and end this process, whatever its other threads wait for."""
+    """Print the error and end this process, whatever its other threads wait for."""
     print(f"Error: {text}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -74,9 +74,9 @@ def test_ancestors_that_are_gone_are_named_and_foreign_ones_refused(trained):
     home, made, model = trained
     shutil.rmtree(made.path)
     found = contamination([sample("1", "What?")], model)
-    assert found.unread == ("corpus ../corpus",) and "not here: corpus" in str(found)
+    assert found.unread == ("corpus ../corpus",) and "missing: corpus" in str(found)
     shutil.rmtree(home / "examples")
-    with pytest.raises(DataError, match="neither a corpus nor examples .* not here: examples"):
+    with pytest.raises(DataError, match="neither a corpus nor examples .* missing: examples"):
         contamination([sample("1", "What?")], model)
 
 
@@ -93,7 +93,7 @@ def test_damaged_examples_are_told_by_line(trained):
     home, _, model = trained
     lineage = trained_by(model)
     (home / "examples" / "train.jsonl").write_text("{}\n")
-    with pytest.raises(DataError, match="line 1 is no example"):
+    with pytest.raises(DataError, match="line 1 is not an example"):
         list(compare([], (t for s in lineage.sources for t in texts(s))).overlaps)
 
 

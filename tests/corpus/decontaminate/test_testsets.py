@@ -133,7 +133,7 @@ def test_bad_test_sets_say_so(tmp_path):
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match="line 1"):
             step(tmp_path / name, tmp_path)
-    with pytest.raises(DataError, match="no test set"):
+    with pytest.raises(DataError, match="not a test set"):
         step(tmp_path / "none", tmp_path)
 
 

@@ -60,8 +60,10 @@ def test_four_times_the_runs_are_little_more_than_four_times_the_opens_and_no_mo
     monkeypatch.setattr(module, "FAN_IN", 4)
     opened, held = [], []
     load, by_key = module.load, module.by_key
-    monkeypatch.setattr(module, "load", lambda path: opened.append(path) or load(path))
-    monkeypatch.setattr(module, "by_key", lambda rows: held.append(rows.nbytes) or by_key(rows))
+    monkeypatch.setattr(module, load.__name__, lambda path: opened.append(path) or load(path))
+    monkeypatch.setattr(
+        module, by_key.__name__, lambda rows: held.append(rows.nbytes) or by_key(rows)
+    )
     found = {}
     for runs in (16, 64, 256):
         folder = tmp_path / f"{runs}"

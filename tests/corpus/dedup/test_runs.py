@@ -100,5 +100,5 @@ def test_a_damaged_file_says_so(tmp_path):
     with pytest.raises(DataError, match="damaged"):
         load(path)
     (tmp_path / "b.parquet").write_bytes(b"no shard")
-    with pytest.raises(DataError, match="no shard of records"):
+    with pytest.raises(DataError, match="not a shard of records"):
         number_records([tmp_path / "b.parquet"], here, tmp_path / "scratch", ())

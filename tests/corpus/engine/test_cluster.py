@@ -53,7 +53,7 @@ def test_a_cluster_writes_what_a_pool_writes(tmp_path, name):
 
 
 def test_an_address_without_a_cluster_is_refused():
-    with pytest.raises(ConfigError, match="Add --runner ray"):
+    with pytest.raises(ConfigError, match="needs --runner ray"):
         with open_runner("pool", address="ray://host:10001"):
             pass
 

@@ -8,7 +8,7 @@ from groundup.corpus.engine.disk import full_disk, telling_full_disk
 
 @pytest.mark.parametrize("error", [OSError(28, "full"), OSError(122, "quota"), OSError(27, "big")])
 def test_a_full_disk_is_an_error_of_capacity(tmp_path, error):
-    with pytest.raises(CapacityError, match="every shard that is complete stays"):
+    with pytest.raises(CapacityError, match="complete shards are kept"):
         with telling_full_disk(tmp_path):
             raise error
 

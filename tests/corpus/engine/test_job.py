@@ -141,14 +141,14 @@ def test_a_map_that_does_not_cover_its_text_costs_one_record(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("where", ["link", "write_ascii"])
-def test_a_full_disk_is_told_in_a_phase_that_passes_on(tmp_path, monkeypatch, where):
+@pytest.mark.parametrize("module, function", [(job, job.link), (shards, shards.write_ascii)])
+def test_a_full_disk_is_told_in_a_phase_that_passes_on(tmp_path, monkeypatch, module, function):
     write(tmp_path, [record(1, "one")])
 
     def full(*given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(job if where == "link" else shards, where, full)
+    monkeypatch.setattr(module, function.__name__, full)
     with pytest.raises(CapacityError, match="No space left while writing"):
         do(Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept")))
 

@@ -43,6 +43,6 @@ def test_an_error_ends_all_workers():
 
 @pytest.mark.parametrize("workers, limit", [(-1, 1.0), (1, 0.0)])
 def test_numbers_that_make_no_sense_are_refused(workers, limit):
-    with pytest.raises(ConfigError, match="0 is one a core"):
+    with pytest.raises(ConfigError, match="one per core"):
         Pool(workers, limit)
     assert len(Pool(0).workers) == cores() >= 1

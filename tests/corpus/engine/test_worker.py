@@ -85,7 +85,7 @@ def test_the_time_that_a_process_took_is_known():
 
 
 def test_without_a_clock_of_its_own_the_wall_decides(one, monkeypatch):
-    monkeypatch.setattr(worker, "seconds_of", lambda pid: None)
+    monkeypatch.setattr(worker, worker.seconds_of.__name__, lambda pid: None)
     assert one(work, Item(("a", "nap")))[1] == ((1, "time limit"),)
 
 

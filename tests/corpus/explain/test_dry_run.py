@@ -59,7 +59,7 @@ def test_what_could_not_be_read_is_listed_and_sources_stay_in_order(tmp_path):
     ]
     html = dry_run_page(rows, tmp_path / "page.html").read_text()
     assert "cut off · 2: b.gz (at byte 9); c.gz (no details)" in html
-    assert "Looked at 3 of 8 files or parts of files: 1 record could be read, 2 could not." in html
+    assert "Read 3 of 8 files or parts of files: 1 record could be read, 2 could not." in html
     assert "2 more could not be read. This is a sample" in html
     assert html.index("Source z</h2>") < html.index("Source a</h2>")
 

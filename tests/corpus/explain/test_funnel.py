@@ -1,4 +1,4 @@
-"""The funnel tells what the whole corpus held, whatever part of it a step saw."""
+"""The funnel counts the complete corpus, whatever part of it a step read."""
 
 import pytest
 

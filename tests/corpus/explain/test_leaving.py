@@ -51,7 +51,7 @@ def test_a_files_path_means_all_its_records_and_a_source_may_stand_before():
     }
     assert paths(leaving(made, WithdrawConfig(documents=("forked/f.txt",)))) == paths(found)
     assert paths(leaving(corpus(), WithdrawConfig(documents=("notes/a.txt#5",)))) == {"a.txt#5"}
-    with pytest.raises(DataError, match="meant by documents a.tx; sources web; name ids"):
+    with pytest.raises(DataError, match="selected by documents a.tx; sources web; give ids"):
         leaving(made, WithdrawConfig(documents=("a.tx",), sources=("web",)))
 
 
@@ -79,7 +79,7 @@ def test_copies_are_followed_through_later_drops():
 )
 def test_where_it_cannot_be_told_withdrawal_is_refused_with_what_to_do(reason, details):
     held = {"3" * 32: Held("3" * 32, "s", "c", {})}
-    with pytest.raises(DataError, match="name them in `documents` in place of x"):
+    with pytest.raises(DataError, match="list them in `documents` instead of x"):
         list(holders_of(lost("x", reason, details), held, {}))
     earlier = lost("x", "near-duplicate of an earlier corpus", f"{'3' * 32} of old")
     assert list(holders_of(earlier, held, {})) == [], "its text is not in this corpus"
@@ -91,7 +91,7 @@ def test_any_part_of_a_licence_counts_whatever_its_case():
     assert licence_parts("MIT/Apache-2.0") == ["mit/apache-2.0", "mit", "apache-2.0"]
     assert licence_parts(["MIT", "BSD-3-Clause"]) == ["mit", "bsd-3-clause"]
     assert licence_parts(None) == licence_parts("") == licence_parts({"a": 1}) == []
-    with pytest.raises(DataError, match="no document that is meant"):
+    with pytest.raises(DataError, match="no document selected"):
         leaving(corpus(derive=True), WithdrawConfig(licences=("GPL",)))
 
 

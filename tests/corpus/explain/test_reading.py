@@ -38,7 +38,7 @@ def test_a_record_is_found_by_path_and_by_the_beginning_of_its_id():
     assert kept(corpus(), one.record.id[:8]) == kept(corpus(), "notes/a.txt#5") == [one]
     assert one.record.text == "line 5 is good" and one.record.metadata["licence"] == "Apache-2.0"
     assert kept(corpus(), "a.txt") == kept(corpus(), "other/a.txt#5") == []
-    with pytest.raises(DataError, match="never saw a record 'x'"):
+    with pytest.raises(DataError, match="has no record 'x'"):
         only([], "x", corpus())
 
 

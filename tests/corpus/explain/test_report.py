@@ -97,7 +97,7 @@ def test_files_that_are_no_documents_are_counted_apart(mixed):
     told = report(mixed)
     assert (told.documents_in, told.documents, told.files_skipped) == (7, 6, 7)
     assert str(told).startswith("6 of 7 documents are kept (86%)")
-    assert "7 files that are no documents were skipped" in str(told)
+    assert "7 files that are not documents were skipped" in str(told)
     assert told.funnel[0][1:3] == (7, 1) and told.funnel[0].documents == 6
     html = Path(told.page).read_text()
     assert "of 7 read, 7 other files skipped" in html and "1 could not be read" in html

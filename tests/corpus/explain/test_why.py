@@ -45,5 +45,5 @@ def test_a_files_path_lists_its_records_and_counts_them():
 
 
 def test_an_unknown_name_is_an_error():
-    with pytest.raises(DataError, match="never saw"):
+    with pytest.raises(DataError, match="has no record"):
         why(corpus(), "b.txt")

@@ -45,11 +45,11 @@ def test_a_document_leaves_and_what_was_made_from_it_is_named(tmp_path):
 
 
 def test_nothing_named_and_nothing_meant_are_errors(tmp_path):
-    with pytest.raises(ConfigError, match="Name what leaves"):
+    with pytest.raises(ConfigError, match="Give the documents"):
         withdraw(WithdrawConfig(), corpus(), tmp_path / "a")
-    with pytest.raises(DataError, match="no document that is meant"):
+    with pytest.raises(DataError, match="no document selected"):
         withdraw(WithdrawConfig(licences=("GPL-*",)), corpus(), tmp_path / "b")
-    with pytest.raises(DataError, match="Nothing would be left"):
+    with pytest.raises(DataError, match="Nothing would remain"):
         withdraw(WithdrawConfig(sources=("notes",)), corpus(), tmp_path / "c")
 
 
@@ -137,7 +137,7 @@ def test_each_pattern_that_means_nothing_is_named(tmp_path):
     said = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
     assert len(said.records) == 1
     assert said.unmatched == ("documents a.txt#9999", "licences GPL-2*", "sources nots")
-    assert "No document is meant by sources nots." in str(said)
+    assert "No document is selected by sources nots." in str(said)
     again = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
     assert (again.unmatched, again.records) == (said.unmatched, said.records)
     gone = next(one for one in removals(corpus()) if one.reason == "too short")

@@ -55,7 +55,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     with pytest.raises(ConfigError, match="other settings"):
         list(rewrite(third, RECORDS, RewriteConfig(model="other"), out))
     out.write_text("no json\n")
-    with pytest.raises(DataError, match="no file of answers"):
+    with pytest.raises(DataError, match="not a file of answers"):
         list(rewrite(third, RECORDS, config, out))
 
 

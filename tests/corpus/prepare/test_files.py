@@ -75,7 +75,7 @@ def test_a_run_taken_up_with_a_changed_list_is_refused(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "write", stopped)
+        patch.setattr(stage, stage.write.__name__, stopped)
         with pytest.raises(KeyboardInterrupt):
             prepare(path, tmp_path / "out", workers=1)
     listed = tmp_path / "p" / "lists" / "bad.txt"
@@ -90,6 +90,6 @@ def test_a_run_taken_up_with_a_changed_list_is_refused(tmp_path, monkeypatch):
 
 def test_a_list_that_is_not_there_is_told_before_anything_is_read(tmp_path, monkeypatch):
     path = pages(tmp_path / "p", "lists/none.txt")
-    monkeypatch.setattr(run, "do", None)
+    monkeypatch.setattr(run, run.do.__name__, None)
     with pytest.raises(ConfigError, match=r"01 web.urls: domains names .*lists/none.txt, which"):
         prepare(path, tmp_path / "out", workers=1)

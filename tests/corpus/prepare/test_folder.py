@@ -187,7 +187,7 @@ def test_wrong_splits_and_damaged_lines_are_named(tmp_path):
 
 
 def test_settings_that_cannot_work_are_refused(folder):
-    with pytest.raises(ConfigError, match="lies inside the source"):
+    with pytest.raises(ConfigError, match="is inside the source"):
         corpus(CONFIG, folder, folder / "out")
     with pytest.raises(ConfigError, match="suffixes"):
         CorpusConfig(suffixes=("md",))

@@ -44,7 +44,7 @@ def test_grounding_and_contamination_are_shown_when_asked_for(tmp_path):
     )  # fmt: skip
     shown = show_testset(testset, against=made, documents=root)
     assert "source_changed" in [finding.code for finding in shown.findings]
-    assert shown.contamination and "no sample stands in them" in str(shown)
+    assert shown.contamination and "no sample occurs in them" in str(shown)
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     (wrong / "other.md").write_text("Nothing of it.")

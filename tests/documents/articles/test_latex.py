@@ -1,4 +1,4 @@
-"""LaTeX as prose: what the printed paper says, each piece tied to its bytes."""
+"""LaTeX as prose: the text of the printed paper, mapped to its bytes."""
 
 import re
 import tracemalloc
@@ -69,20 +69,20 @@ def test_a_paper_becomes_what_is_printed():
     }
 
 
-def test_what_is_set_apart_has_reasons():
+def test_moved_parts_have_reasons():
     ruling, _ = read(PAPER)
     assert {edit.reason for edit in ruling.edits} == {
         "authors", "footnote", "caption", "table", "reference",
     }  # fmt: skip
 
 
-def test_headings_are_places_in_the_text():
+def test_headings_are_ranges_of_the_text():
     _, after = read(PAPER)
     found = [(s.value, after.text[s.start : s.end]) for s in after.spans if s.kind == "heading"]
     assert found == [("1", "On Tiny: café & “tea”"), ("2", "Tea")]
 
 
-def test_exact_pieces_are_the_bytes_of_the_source():
+def test_exact_segments_are_the_bytes_of_the_source():
     data = PAPER.encode()
     _, after = read(PAPER)
     last = 0
@@ -129,7 +129,7 @@ def test_a_bomb_of_macros_stays_small(monkeypatch):
     assert read(r"\def\x{\x\x}\x done")[1].text == "done"
 
 
-def test_nested_macros_of_a_large_source_are_bounded_and_the_rest_stays(monkeypatch):
+def test_nested_macros_of_a_large_source_are_bounded_and_the_rest_is_kept(monkeypatch):
     monkeypatch.setattr(macros, "MOST_MADE", 20_000)
     names = "abcdefgh"
     made = "".join(

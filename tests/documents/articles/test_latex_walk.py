@@ -1,4 +1,4 @@
-"""The walk over LaTeX: arguments, accents and references one by one."""
+"""Reading LaTeX: arguments, accents and references."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Before the walk: braces paired, verbatim found, labels numbered."""
+"""The first pass: braces paired, verbatim text found, labels numbered."""
 
 import re
 
@@ -46,7 +46,7 @@ def test_definitions_are_read_where_they_are_simple():
     assert defined(text, 0, layout_of(text).closes, "NewDocumentCommand") == wanted
 
 
-def test_arguments_take_their_places():
+def test_arguments_are_substituted():
     assert expanded(Macro(2, "#2 #1 #3"), ["a", "b"]) == "b a "
     assert expanded(Macro(1, "#1" * 100), ["x" * 10_000]) is None
 
@@ -87,7 +87,7 @@ def test_conditionals_lead_to_their_own_else_and_end():
         (r"\if aa", True), (r"\if ab", False),
     ],
 )  # fmt: skip
-def test_the_branch_is_the_one_that_tex_takes(condition, holds):
+def test_the_branch_is_the_one_that_tex_reads(condition, holds):
     names = Names()
     for name, body in (("mine", "x"), ("same", "x"), ("other", "y"), ("void", "")):
         names.define(name, Macro(0, body))

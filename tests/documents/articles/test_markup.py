@@ -72,7 +72,7 @@ def test_a_billion_laughs_stay_one_word():
     assert read(outside)[1].text == "a b"
 
 
-def test_exact_pieces_are_the_bytes_of_the_source():
+def test_exact_segments_are_the_bytes_of_the_source():
     data = JATS.encode()
     _, after = read(JATS)
     for piece in after.map.segments:

@@ -1,4 +1,4 @@
-"""Parts of an article without markup: certain ones go aside, doubtful ones stay."""
+"""Parts of an article without markup: certain ones are moved, doubtful ones are kept."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def read(text: str, **settings):
     return follow(record, Parts(PartsConfig(**settings))(record))
 
 
-def test_apparatus_goes_aside_and_text_stays():
+def test_apparatus_is_moved_and_text_is_kept():
     after = read(PAPER)
     assert after.text == (
         "On tea\n\nAbstract. Tea is studied.\n\nFigure 3 shows the cup. We like it.\n\n"
@@ -66,7 +66,7 @@ STYLES = {
 @pytest.mark.parametrize(
     "heading", ["References", "REFERENCES", "7 References", "Literatur", "参考文献"]
 )
-def test_references_go_without_an_empty_line_around_them(style, before, after, heading):
+def test_references_need_no_empty_line_around_them(style, before, after, heading):
     entries = [STYLES[style].format(n=n) for n in range(10, 30)]
     text = f"On rivers\n\nRivers are long [10, 11].{before}{heading}\n" + "\n".join(entries) + after
     done = read(text)
@@ -83,7 +83,7 @@ def test_a_table_of_contents_is_no_bibliography():
     assert read(text).text == text
 
 
-def test_a_heading_without_entries_stays():
+def test_a_heading_without_entries_is_kept():
     text = "On maps\n\nReferences\n\nA reference is what points somewhere else. It has no year.\n"
     assert read(text).text == text
 

@@ -19,7 +19,7 @@ def test_meanings_are_known(vocabulary):
 
 @pytest.mark.parametrize("table", vocabularies._TABLES.values(), ids=list(vocabularies._TABLES))
 def test_an_element_is_listed_once(table):
-    assert set(table) == {"given", "surname", "meanings"}
-    assert all(set(row) <= {"act", "value", "span", "elements"} for row in table["meanings"])
+    assert set(table) == {"given_name", "surname", "meanings"}
+    assert all(set(row) <= {"action", "value", "span", "elements"} for row in table["meanings"])
     names = [name for row in table["meanings"] for name in row["elements"].split()]
     assert len(set(names)) == len(names)

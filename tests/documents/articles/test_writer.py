@@ -1,4 +1,4 @@
-"""The writer: white space folds, breaks are asked for once, asides leave no holes."""
+"""The writer: white space is folded, breaks are merged, moved slices leave no gaps."""
 
 from groundup.documents import Record, SourceMap, follow
 from groundup.documents.articles.writer import BLANK_LINE, NEWLINE, Writer, in_pieces
@@ -14,7 +14,7 @@ def test_white_space_becomes_one_space_and_breaks_win():
     assert writer.text() == "one two\n\nthree"
 
 
-def test_asides_take_their_break_along():
+def test_moved_slices_include_the_break_before_them():
     source = "text|cap|more"
     writer = Writer(SourceMap.identity(source))
     writer.keep(0, 4)
@@ -30,7 +30,7 @@ def test_asides_take_their_break_along():
     assert after.metadata == {"k": 1, "aside": {"captions": ["cap"]}}
 
 
-def test_an_aside_inside_another_stays_its_own():
+def test_a_moved_slice_inside_another_is_separate():
     source = "abc"
     writer = Writer(SourceMap.identity(source))
     writer.keep(0, 1)
@@ -44,7 +44,7 @@ def test_an_aside_inside_another_stays_its_own():
     assert after.metadata["aside"] == {"figures": ["a", "c"], "captions": ["b"]}
 
 
-def test_pieces_say_the_same_as_the_whole():
+def test_split_segments_map_like_the_original():
     text = "é\n" * 5_000
     whole, pieces = SourceMap.identity(text), in_pieces(SourceMap.identity(text))
     assert len(pieces.segments) > 1

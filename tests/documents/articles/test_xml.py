@@ -1,4 +1,4 @@
-"""The reader of XML: depth costs nothing, what is malformed is read on."""
+"""The reader of XML: depth costs nothing, malformed markup is tolerated."""
 
 from groundup.documents import SourceMap
 from groundup.documents.articles.vocabularies import JATS

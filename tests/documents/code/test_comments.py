@@ -1,4 +1,4 @@
-"""Comments: the header goes aside, the interpreter's line stays, shares are judged."""
+"""Comments: the header is moved, the interpreter's line is kept, shares are checked."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def run(path: str, text: str, **settings):
         ("a.py", "", "", None),
     ],
 )  # fmt: skip
-def test_the_header_goes_aside(path, text, after, header):
+def test_the_header_is_moved(path, text, after, header):
     _, left = run(path, text)
     assert left.text == after
     kept = left.metadata.get("aside", {}).get("header")

@@ -1,4 +1,4 @@
-"""SPDX expressions: the longest that is one, and who may use it."""
+"""SPDX expressions: parsing and allow lists."""
 
 import pytest
 from hypothesis import given

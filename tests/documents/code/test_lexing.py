@@ -1,4 +1,4 @@
-"""Comments and strings: found whole, in one pass, whatever the text."""
+"""Comments and strings: found completely, in one pass, in any text."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def test_comments_of(language, text, found):
 
 
 @given(st.text(st.sampled_from("\"'`/*#-\\\n[](){}<>!=ax ;"), max_size=60))
-def test_pieces_rise_and_lie_inside_in_every_syntax(text):
+def test_comments_and_strings_ascend_inside_the_text_in_every_syntax(text):
     for language, family in tables().syntax.items():
         at = 0
         for piece in pieces(text, language) if family else ():

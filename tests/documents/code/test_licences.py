@@ -1,4 +1,4 @@
-"""Licences: tags, texts and notices, and what overlaps is said once."""
+"""Licences: tags, texts and notices; overlapping matches count once."""
 
 import gzip
 import json
@@ -88,7 +88,7 @@ def test_two_licences_are_joined_in_order_with_their_lines():
     assert first.line < last.line and first.by in ("text", "licence")
 
 
-def test_every_whole_text_of_the_data_states_itself():
+def test_every_licence_text_of_the_data_states_itself():
     # Through the word-for-word way: the data is read right, and no shorter text wins over it.
     wrong = []
     popular = {"MIT", "Apache-2.0", "BSD-3-Clause", "BSD-2-Clause", "GPL-2.0-only", "GPL-3.0-only",
@@ -127,7 +127,7 @@ def test_bad_text_states_nothing_and_ends(text):
          " LICENSE file.", "ISC"),
     ],
 )  # fmt: skip
-def test_denied_spoken_of_or_a_choice(text, expression):
+def test_denials_mentions_and_choices(text, expression):
     assert licence_of(text).expression == expression
 
 
@@ -183,7 +183,7 @@ def test_a_hundred_real_files_as_scancode_has_them():
     assert len(wrong) <= 2, wrong
 
 
-def test_a_sources_licence_stands_for_a_file_that_states_none():
+def test_a_sources_licence_applies_to_a_file_that_states_none():
     _, after = rule("int x;", {"licence": "MIT"})
     assert (after.metadata["licence"], after.metadata["licence_by"]) == ("MIT", "source")
     assert rule("int x;", {"licence": ["MIT", "BSD-3-Clause"]})[1].metadata["licence"] == (

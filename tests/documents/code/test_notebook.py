@@ -1,4 +1,4 @@
-"""Notebooks: cells with spans, every character mapped, outputs gone with a reason."""
+"""Notebooks: cells with spans, every character mapped, outputs removed with a reason."""
 
 import json
 
@@ -41,7 +41,7 @@ TEXT = (
 )
 
 
-def test_cells_become_text_and_outputs_go():
+def test_cells_become_text_and_outputs_are_removed():
     step = Notebook(NotebookConfig())
     judged = judge([Named("code.notebook", step)], [record(notebook(CELLS))])
     (kept,) = judged.kept

@@ -1,4 +1,4 @@
-"""Soundness: parse errors, names nobody binds, brackets, conflicts; hostile text ends."""
+"""Syntax checks: parse errors, undefined names, brackets, conflicts; hostile text ends."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_parsers(path, text, parses):
     assert dropped.reason == ("" if parses else "code: does not parse")
 
 
-def test_python_2_is_told():
+def test_python_2_is_reported():
     assert rule("a.py", "print 'a'\n").metadata["parse_error"].startswith("Python 2: ")
 
 
@@ -99,7 +99,7 @@ def test_python_2_is_told():
         "try:\n    f()\nexcept ValueError, os.Error:\n    g()", "lazy import json",
     ],
 )  # fmt: skip
-def test_what_a_newer_python_reads_is_not_said_to_be_broken(text):
+def test_newer_syntax_is_not_reported_as_broken(text):
     ruling = rule("a.py", "a = 1\n" + text + "\n", drop_unparsed=True)
     assert ruling.reason == "" and ruling.metadata.get("parses", True)
     assert "parses" in ruling.metadata or "(Python 3." in ruling.metadata["newer_syntax"]
@@ -110,7 +110,7 @@ def test_what_a_newer_python_reads_is_not_said_to_be_broken(text):
     ["def f(x:\n    pass", "type = [1", "x = f'{a' +", "t = 'a", "class A[: pass]x(",
      "try:\n    f()\nexcept ValueError, e:\n    g()", "print f", "lazy = import json"],
 )  # fmt: skip
-def test_what_no_python_reads_is_broken(text):
+def test_invalid_syntax_is_broken(text):
     ruling = rule("a.py", "a = 1\n" + text + "\n", drop_unparsed=True)
     assert ruling.reason == "code: does not parse" or text.startswith(("x = f", "class A["))
 

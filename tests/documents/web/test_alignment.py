@@ -1,4 +1,4 @@
-"""Every line of an extracted text leads back to bytes that hold it."""
+"""Every line of an extracted text maps to bytes that hold it."""
 
 import re
 
@@ -48,7 +48,7 @@ def test_a_line_whose_bytes_it_is_is_exact():
     assert map.line(8) == 2
 
 
-def test_what_stands_nowhere_has_an_empty_place():
+def test_text_not_in_the_page_has_an_empty_range():
     map = align("made up\nhere", "<p>here</p>", "utf-8")
     first, last = map.byte_range(0, 7)
     assert first == last
@@ -65,7 +65,7 @@ def places(text, page):
 
 
 @pytest.mark.parametrize("put", ["  • ", "{}. ", "- ", ""])
-def test_a_long_list_has_its_places(put):
+def test_a_long_list_is_aligned(put):
     items = [f"entry {n} of it" for n in range(1000)]
     page = f"<ul>{''.join(f'<li><p>{item}</p></li>' for item in items)}</ul><p>After the list.</p>"
     lines = [put.format(n) + item for n, item in enumerate(items, 1)] + ["After the list."]
@@ -79,7 +79,7 @@ def test_a_long_list_has_its_places(put):
 
 
 @pytest.mark.parametrize("bar", ["\t\t", " | "])
-def test_a_long_table_has_its_places(bar):
+def test_a_long_table_is_aligned(bar):
     rows = [(f"name {n}", f"a &amp; <i>b</i> {n}") for n in range(1000)]
     page = "".join(f"<tr><td>{a}</td>\n<td>{b}</td></tr>" for a, b in rows) + "<p>After the table."
     lines = [f"name {n}{bar}a & b {n}" for n in range(1000)] + ["After the table."]
@@ -88,7 +88,7 @@ def test_a_long_table_has_its_places(bar):
         assert not without
 
 
-def test_what_the_page_has_and_the_text_has_not_loses_nothing():
+def test_page_text_missing_from_the_extraction_loses_nothing():
     unseen = "<select>" + "<option>of no use</option>" * 5000 + "</select>"
     page = f"<p>First <b hidden>not</b> of all comes this.</p>{unseen}"
     page += f"<p>Second, and a longer line than that.</p>{unseen}<p>At last it ends, as it had to."
@@ -99,13 +99,13 @@ def test_what_the_page_has_and_the_text_has_not_loses_nothing():
     assert found == ["First <b hidden>not</b> of all comes this.", *lines[1:]]
 
 
-def test_lines_without_a_place_are_counted():
+def test_unaligned_lines_are_counted():
     map, without = aligned("made up\nhere\n• nor this", "<p>here</p>", "utf-8")
     assert without == 2 and map.byte_range(8, 12) == (3, 7)
     assert aligned("•\n1. here", "<ol><li>here", "utf-8").lines_without_place == 0
 
 
-def test_a_made_up_line_takes_no_place_behind_the_next_one():
+def test_an_invented_line_does_not_match_after_the_next_line():
     page = "<p>A line that follows.</p><p>Another one, with an x in it."
     text = "x\nA line that follows.\nAnother one, with an x in it."
     found = [(place, without) for _, place, without in places(text, page)]
@@ -132,7 +132,7 @@ def test_hostile_pages_are_aligned_in_time(page):
     assert align(text, page, "utf-8").text == text
 
 
-def test_bytes_that_are_no_characters_keep_their_places():
+def test_undecodable_bytes_keep_their_offsets():
     data = "<p>né</p>".encode() + b"\xff\xfe<p>here</p>"
     page = decode(data)
     map = align("here", page.text, page.charset, page.start)

@@ -1,4 +1,4 @@
-"""Blocks beside the text go by what they hold; those that are text stay."""
+"""Boilerplate blocks beside the text are found by their content; blocks of text are kept."""
 
 import pytest
 
@@ -18,12 +18,12 @@ def found(page: str) -> list[tuple[str, str]]:
     return [(one.kind, ANY.sub("", one.node.text)[:20]) for one in beside_text(tree.body)]
 
 
-def test_a_block_of_links_beside_the_text_goes_whatever_it_is_called():
+def test_a_block_of_links_beside_the_text_is_found_whatever_its_name():
     page = f"<div class=q1><div>Brand</div><ul>{LINKS}</ul></div>" + TEXT % ""
     assert found(page) == [("links beside the text", "BrandAnother page ab")]
 
 
-def test_a_block_of_few_links_or_inside_the_text_stays():
+def test_a_block_of_few_links_or_inside_the_text_is_kept():
     assert found("<div><a href=a>See this</a></div>" + TEXT % "") == []
     assert found(TEXT % f"<ul>{LINKS}</ul>") == []
 
@@ -37,7 +37,7 @@ def test_what_follows_with_the_copyright_is_a_footer():
 @pytest.mark.parametrize(
     "heading, kind", [("Comments (7)", "comments"), ("Related stories", "navigation")]
 )
-def test_a_heading_says_what_its_block_is(heading, kind):
+def test_a_heading_names_the_kind_of_its_block(heading, kind):
     block = f"<div><h3>{heading}</h3><p>I disagree, said a cousin.</p></div>"
     assert [k for k, _ in found(TEXT % "" + block)] == [kind]
     assert [k for k, _ in found(TEXT % block)] == [kind]
@@ -48,7 +48,7 @@ def test_headings_of_text_do_not():
         assert found(TEXT % f"<div><h3>{heading}</h3><p>A sentence of the text.</p></div>") == []
 
 
-def test_a_page_of_links_and_one_with_too_many_children_are_left_alone():
+def test_a_page_of_links_and_one_with_too_many_children_are_kept():
     assert found(f"<div><p>Few words here</p></div><ul>{LINKS}</ul>") == []
     assert found("<p>x</p>" * (MOST_CHILDREN + 1) + f"<ul>{LINKS}</ul>") == []
 

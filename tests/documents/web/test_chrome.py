@@ -1,4 +1,4 @@
-"""Names of chrome, and what is kept although it bears one."""
+"""Names of chrome, and elements that are kept despite such a name."""
 
 import pytest
 
@@ -42,14 +42,14 @@ def pruned(page: str, share: float = 0.4) -> str:
     return " ".join((tree.body.text or "").split())
 
 
-def test_an_element_with_the_title_or_most_of_the_text_stays():
+def test_an_element_with_the_title_or_most_of_the_text_is_kept():
     assert (
         pruned("<header><h1>Title</h1></header><p>text of the page</p>") == "Titletext of the page"
     )
     assert pruned("<div class=menu>a long menu that is the page</div><p>x</p>").startswith("a long")
 
 
-def test_beside_main_even_a_large_sidebar_goes():
+def test_next_to_main_even_a_large_sidebar_is_removed():
     page = (
         "<div class=sidebar>"
         + "entry " * 30
@@ -64,7 +64,7 @@ def test_values_are_quoted_for_selectors():
     assert quoted('a"b\\') == '"a\\"b\\\\"'
 
 
-def test_what_was_taken_out_is_put_back_where_it_stood():
+def test_detached_elements_are_restored_to_their_position():
     page = "<div><ul class=nav><li class=menu>a<li>b</ul>c<aside>d</aside></div><p>e <b id=ad>f</b>"
     tree = HTMLTree.parse(page)
     whole = tree.body.html
@@ -80,13 +80,13 @@ def test_chrome_inside_chrome_is_measured_within_bounds():
     assert len(prune(tree, deep, 0.4)) < MOST_MEASURED
 
 
-def test_a_link_whose_address_says_that_it_is_paid_for_goes():
+def test_a_sponsored_link_is_removed():
     assert pruned("<p>text of the page</p><p><a href='https://ads.example/1'>Buy</a></p>") == (
         "text of the page"
     )
 
 
-def test_thousands_of_elements_are_taken_in_linear_time():
+def test_thousands_of_elements_are_detached_in_linear_time():
     # One by one, resiliparse walks over all that were found for each: 4,900² steps.
     page = "<body><h1>T</h1>" + '<p class="nav">x</p>' * 4_900 + "<p>Text</p></body>"
     assert len(selected(HTMLTree.parse(page).body, ".nav")) == 4_900

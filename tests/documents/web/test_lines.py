@@ -1,4 +1,4 @@
-"""Lines: strong rules hold anywhere, weak ones want company, code is not taken for remains."""
+"""Lines: strong rules hold anywhere, weak ones need a neighbour, code is no remains."""
 
 import pytest
 from hypothesis import given
@@ -17,18 +17,18 @@ def cleaned(*lines: str, step: Lines = STEP) -> str:
     return follow(one, step(one)).text
 
 
-def test_notices_go_wherever_they_are():
+def test_strong_rules_hold_anywhere():
     text = cleaned(*PROSE[:6], "Skip to main content", "Page 3 of 12", *PROSE[6:])
     assert text.split("\n") == PROSE
 
 
-def test_a_heading_that_is_a_menu_word_stays_alone_and_goes_in_a_menu():
+def test_a_menu_word_is_kept_alone_and_removed_in_a_menu():
     assert "Search" in cleaned(*PROSE[:6], "Search", *PROSE[6:]).split("\n")
     assert "Search" not in cleaned("Home", "Search", *PROSE)
     assert "Login" not in cleaned(*PROSE[:6], "Home", "Login", *PROSE[6:])
 
 
-def test_remains_go_and_code_stays():
+def test_remains_are_removed_and_code_is_kept():
     assert "display" not in cleaned(*PROSE, ".ad{display:none}", *PROSE)
     code = [".a { color: red }", ".b { color: blue }", "}", "<b>", "</b>"]
     assert cleaned(*PROSE[:3], *code, *PROSE[3:]).split("\n") == [*PROSE[:3], *code, *PROSE[3:]]
@@ -38,19 +38,19 @@ LIKELY = ["Powered by steam", "Yes / no", "Link to the library", "First | next"]
 
 
 @pytest.mark.parametrize("line", LIKELY)
-def test_what_may_be_prose_wants_a_line_that_surely_goes_beside_it(line):
+def test_a_likely_line_needs_a_removed_neighbour(line):
     assert line in cleaned(*PROSE[:6], line, *PROSE[6:])
     assert line in cleaned(line, *PROSE)
     assert line not in cleaned(*PROSE[:6], "Back to top", line, *PROSE[6:])
     assert line not in cleaned(*PROSE, line)
 
 
-def test_lines_that_may_be_prose_do_not_vouch_for_each_other():
+def test_likely_lines_do_not_support_each_other():
     text = [*PROSE[:6], *LIKELY, *PROSE[6:]]
     assert cleaned(*text).split("\n") == text
 
 
-def test_lines_of_code_are_passed_over_by_every_rule():
+def test_lines_of_code_are_skipped_by_every_rule():
     code = ["Back to top", "});", "const sys = require('node:sys');", "a&nbsp;b ¶"]
     text = "\n".join([*PROSE[:6], *code, *PROSE[6:]])
     start, end = text.index(code[0]), text.index(PROSE[6])
@@ -60,7 +60,7 @@ def test_lines_of_code_are_passed_over_by_every_rule():
     assert follow(told, STEP(told)).text == text
 
 
-def test_remains_beside_code_stay_though_nothing_says_it_is_code():
+def test_remains_next_to_unmarked_code_are_kept():
     code = ["let x = f();", "});"]
     assert cleaned(*PROSE, *code, *PROSE).split("\n") == [*PROSE, *code, *PROSE]
 
@@ -81,7 +81,7 @@ def test_a_page_that_is_all_menu_keeps_its_weak_lines():
 
 
 @given(st.lists(st.sampled_from(["Home", "Back to top", "[edit]", "¶", "", " ", "}", PROSE[0]])))
-def test_edits_can_always_be_carried_out(lines):
+def test_edits_can_always_be_applied(lines):
     assert len(cleaned(*lines)) <= len("\n".join(lines))
 
 

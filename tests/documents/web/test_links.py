@@ -1,5 +1,5 @@
 # ruff: noqa: E501 — samples stand as they are read
-"""Lines of links: cut at the ends, kept where the text speaks of them."""
+"""Lines of links: removed at the ends, kept inside the text."""
 
 import re
 
@@ -38,11 +38,11 @@ def link(text: str) -> str:
     return START + text + END
 
 
-def test_lines_of_links_go_at_the_ends():
+def test_lines_of_links_are_removed_at_the_ends():
     assert cut(link("Home"), f"{link('A')} | {link('B')}", TEXT, link("Next chapter")) == TEXT
 
 
-def test_a_list_inside_stays_but_a_pager_goes():
+def test_a_list_inside_is_kept_but_a_pager_is_removed():
     inside = cut(TEXT, link("See also this"), link("And that"), TEXT)
     assert "See also this" in inside and START not in inside
     assert "Next" not in cut(TEXT, f"{link('Previous')} | {link('Next')}", TEXT)
@@ -70,7 +70,7 @@ def test_a_list_inside_stays_but_a_pager_goes():
         max_size=60,
     )
 )
-def test_no_mark_is_left_and_edits_rise(pieces):
+def test_no_mark_remains_and_edits_ascend(pieces):
     text, edits, _ = link_lines("".join(pieces), 0.7)
     assert not ANY.search(text)
     end = 0
@@ -79,7 +79,7 @@ def test_no_mark_is_left_and_edits_rise(pieces):
         end = edit.end
 
 
-def test_chrome_is_cut_with_its_kind_and_the_lines_of_marks_are_none():
+def test_chrome_is_removed_with_its_kind_and_lines_of_marks_are_skipped():
     marked = f"{OPEN['navigation']}\n• Home\n• Up\n{CLOSE}\n{TEXT} {OPEN['heading link']}¶{CLOSE}\nEnd of it."
     text, edits, _ = link_lines(marked, 0.7)
     assert text == f"• Home\n• Up\n{TEXT} ¶\nEnd of it."
@@ -97,7 +97,7 @@ def test_the_share_of_links_is_that_of_letters_and_digits(pieces):
     assert linked_share(raw, clean) == (linked / signs if signs else 1.0)
 
 
-def test_code_is_told_and_its_marks_are_no_text():
+def test_code_becomes_spans_and_its_marks_are_not_text():
     page = "<p>Say <code>a</code> or<pre>\nb <code>c</code>\nd</pre><p>e"
     marked = re.sub(
         "<[^>]*>", "", marked_tags(page.replace("<p", "\n<p").replace("<pre", "\n<pre"))

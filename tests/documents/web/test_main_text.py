@@ -1,5 +1,5 @@
 # ruff: noqa: E501 — samples stand as they are read
-"""Main text: what stays, what goes, and that no page breaks it."""
+"""Main text: what is kept, what is removed, and that no page breaks it."""
 
 import encodings.aliases
 
@@ -36,7 +36,7 @@ def ruled(data: bytes, step: MainText = STEP, **metadata: str) -> tuple[Ruling, 
     return ruling, "" if ruling.reason else follow(one, ruling).text
 
 
-def test_text_stays_and_chrome_goes():
+def test_text_is_kept_and_chrome_removed():
     ruling, text = ruled(PAGE.encode())
     for kept in ("Kettles", PROSE.strip(), "teapots", "Fig. 1", "pour()", "1 l", "Or not."):
         assert kept in text
@@ -64,7 +64,7 @@ def test_text_stays_and_chrome_goes():
     }  # fmt: skip
 
 
-def test_every_line_leads_back_to_its_bytes():
+def test_every_line_maps_to_its_bytes():
     data = PAGE.encode()
     made = STEP(Record("1", "s", "p", "html", data=data)).made
     at = made.map.text.index("pour()")
@@ -79,7 +79,7 @@ def test_a_page_of_links_is_a_list_that_somebody_made():
     assert "Chapter about 19" in ruled(page.encode())[1]
 
 
-def test_where_everything_is_called_a_sidebar_the_page_is_written_out_whole():
+def test_a_page_of_sidebars_only_is_kept_completely():
     page = f"<body><div class='sidebar'>{PROSE * 3}</div></body>"
     assert PROSE.strip() in ruled(page.encode())[1]
 
@@ -103,7 +103,7 @@ def test_charsets_are_found(data, charset, text):
     assert found.text.encode(charset, "surrogateescape") == data[found.start :]
 
 
-def test_what_the_server_told_comes_before_a_guess():
+def test_the_servers_charset_comes_before_detection():
     assert decode("жук".encode("koi8-r"), "koi8-r").text == "жук"
 
 
@@ -123,7 +123,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_pages_are_ruled(name):
+def test_hostile_pages_are_processed(name):
     ruling, text = ruled(HOSTILE[name])
     assert ruling.reason or text
     if PROSE.encode() in HOSTILE[name] and name != "quotes":
@@ -162,7 +162,7 @@ def test_whatever_a_page_declares_it_is_read_and_no_codec_is_run(by_server):
 
 
 @pytest.mark.parametrize("tail", [b"a", b"\x00\xd8a\x00b\x00", b"\x00\xdc", b""])
-def test_half_a_character_behind_a_mark_costs_itself_alone(tail):
+def test_half_a_character_after_a_mark_costs_only_itself(tail):
     page = "<p>" + PROSE + "</p>"
     for mark, charset in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         data = mark + page.encode(charset) + tail

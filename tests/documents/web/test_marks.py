@@ -1,4 +1,4 @@
-"""Marks stand where they are put, and only there."""
+"""Marks are only where they were added."""
 
 import re
 

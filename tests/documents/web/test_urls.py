@@ -79,16 +79,16 @@ def test_host_and_domain_are_noted():
     "url",
     [None, "", 7, "no address", "http://[::1", "http://" + "a." * 9000, "\0", "http://\ud800"],
 )
-def test_what_is_no_address_passes_or_is_refused(url):
+def test_a_record_without_an_address_is_kept_or_dropped(url):
     assert ruled(url) == ""
     if not isinstance(url, str) or not url:
         assert ruled(url, without_url=False) == "url: none"
 
 
-def test_a_missing_list_is_told():
+def test_a_missing_list_is_an_error():
     with pytest.raises(ConfigError, match="cannot be read"):
         Urls(UrlsConfig(domains=("@/nowhere",)))
 
 
-def test_nothing_listed_passes():
+def test_empty_lists_drop_nothing():
     assert Urls(UrlsConfig())(Record("1", "s", "p", "html")) == PASS

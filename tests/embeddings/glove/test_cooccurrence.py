@@ -77,5 +77,5 @@ def test_cells_are_shuffled(tmp_path, memory):
 
 def test_single_words_give_no_cells(tmp_path):
     alone = Ids(np.array([0, 1, 0], np.int32), np.array([1, 2, 3]))
-    with pytest.raises(DataError, match="No two words"):
+    with pytest.raises(DataError, match="No sentence has two words"):
         cooccurrences(alone, 2, 5, tmp_path)

@@ -61,7 +61,7 @@ def test_different_documents_or_rules_do_not_compare():
         compare_likelihood("x", scores([1.0, 2.0]), scores([1.0, 2.0, 3.0]))
     with pytest.raises(DataError, match="same documents.*'d0', 10"):
         compare_likelihood("x", scores([1.0, 2.0]), scores([1.0, 2.0], size=11))
-    with pytest.raises(DataError, match="different rules"):
+    with pytest.raises(DataError, match="different signatures"):
         compare_likelihood("x", scores([1.0, 2.0]), scores([1.0, 2.0], "document|window:9"))
 
 
@@ -108,7 +108,7 @@ def test_other_scorers_or_samples_do_not_compare():
     samples = [Sample(str(n), (), references=("a",)) for n in range(3)]
     given = [Answer("a")] * 3
     ours = score_all(similarity(), samples, given)
-    with pytest.raises(DataError, match="different rules"):
+    with pytest.raises(DataError, match="different signatures"):
         compare_scores("x", ours, score_all(similarity("words"), samples, given))
     with pytest.raises(DataError, match="same samples"):
         compare_scores("x", ours, score_all(similarity(), samples[:2], given[:2]))

@@ -39,7 +39,8 @@ def test_what_is_no_evaluation_is_told(tmp_path):
     paths = reports(tmp_path)
     compare(paths, out=tmp_path / "out")
     with pytest.raises(
-        ArtifactError, match="Expected an evaluation, got a report of the stage 'compare'"
+        ArtifactError,
+        match="Expected a report of `groundup evaluate`; got one of the stage 'compare'",
     ):
         compare([paths[0], tmp_path / "out"])
     with pytest.raises(ArtifactError, match="there is no such folder"):

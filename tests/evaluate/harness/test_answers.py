@@ -54,10 +54,10 @@ def test_a_damaged_line_is_passed_over_and_a_foreign_file_refused(tmp_path):
     with Answers(path) as answers:
         assert answers.get(KEYS[1]).tokens == 9 and len(answers) == 2
         path.write_bytes(b"x" * len(whole))
-        with pytest.raises(ArtifactError, match="was changed by something else"):
+        with pytest.raises(ArtifactError, match="was changed by another program"):
             answers.get(KEYS[0])
     path.write_text("a shopping list\n")
-    with pytest.raises(ArtifactError, match="holds no answers that can be read"):
+    with pytest.raises(ArtifactError, match="holds no readable answers"):
         Answers(path)
 
 

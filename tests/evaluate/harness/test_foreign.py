@@ -149,7 +149,7 @@ def test_models_that_cannot_be_measured_right_are_refused(tmp_path):
         open_foreign(sliding)
     assert open_foreign(sliding, reading=Reading(invariant=True)).network.context_length == 256
     state = directory(tmp_path / "state", "Mamba", {"state_size": 8})
-    with pytest.raises(ArtifactError, match="that branch or are padded"):
+    with pytest.raises(ArtifactError, match="Branched or padded sequences"):
         open_foreign(state)
     (tmp_path / "none").mkdir()
     with pytest.raises(ArtifactError, match="Transformers cannot open"):

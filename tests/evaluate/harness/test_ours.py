@@ -111,7 +111,7 @@ def test_a_template_in_the_tokenizers_settings_counts(tmp_path):
 
 def test_a_tokenizer_of_another_model_is_refused(directory, tmp_path):
     save_tokenizer(FastTokenizer([], specials=[f"<{n}>" for n in range(300)]), directory)
-    with pytest.raises(ArtifactError, match="were not made for each other"):
+    with pytest.raises(ArtifactError, match="use the tokenizer that the model was trained with"):
         open_ours(directory)
 
 

@@ -107,8 +107,8 @@ def test_damage_is_told_with_its_place(tmp_path):
     ("text", "said"),
     [
         ('{"format": 0}', "has format 0"),
-        ('{"format": 1, "subject": {}}', "damaged or no evaluation's report"),
-        ("[]", "damaged or no evaluation's report"),
+        ('{"format": 1, "subject": {}}', "damaged or not an evaluation's report"),
+        ("[]", "damaged or not an evaluation's report"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path, text, said):
@@ -121,8 +121,7 @@ def test_a_page_of_a_recipe_is_no_evaluation_and_no_old_format(tmp_path):
     with pytest.raises(ArtifactError) as raised:
         read_report(page)
     assert str(raised.value) == (
-        f"Expected an evaluation, got a report of the stage 'report' ({page.path}); make one with "
-        "`groundup evaluate`."
+        f"Expected a report of `groundup evaluate`; got one of the stage 'report' ({page.path})."
     )
 
 

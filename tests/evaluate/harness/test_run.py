@@ -163,7 +163,7 @@ def test_what_failed_is_counted_by_its_reason_and_asked_again_next_time(tmp_path
 def test_an_endpoint_that_stops_ends_the_run_and_loses_nothing(tmp_path):
     model = Lengths(fails=" 7 ", code="stopped")
     with Answers(tmp_path / "answers.jsonl") as own:
-        with pytest.raises(RunStopped, match="66 answers are kept"):
+        with pytest.raises(RunStopped, match="66 answers are stored"):
             Runner(model, Known(own)).run(Choices(), draft(tmp_path))
     again = Lengths()
     with Answers(tmp_path / "answers.jsonl") as own:

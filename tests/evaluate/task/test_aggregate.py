@@ -120,5 +120,5 @@ def test_what_has_no_interval_says_why(aggregation, values, code):
 
 
 def test_an_unknown_aggregation_names_the_known_ones():
-    with pytest.raises(DataError, match="no aggregation 'mode'; use mean, ratio"):
+    with pytest.raises(DataError, match="unknown aggregation 'mode'; use mean, ratio"):
         measured("mode", [1.0])

@@ -60,7 +60,7 @@ def test_built_in_names(monkeypatch):
         (["zzzzzz"], "no task `zzzzzz`; `groundup tasks` lists them"),
         (["nowhere.yaml"], "Cannot read the task file"),
         ([str(TASKS / "subjects" / "_default_yaml")], "There is no task"),
-        (["endings"], r"runs code of .*utils\.py; read that file"),
+        (["endings"], r"runs the code of .*utils\.py; review that file"),
     ],
 )
 def test_wrong_names_are_told(asked, said):
@@ -81,7 +81,7 @@ def test_a_task_named_alone_and_in_a_group_counts_once(tmp_path):
 
 def test_a_part_of_a_file_is_no_task(tmp_path):
     (tmp_path / "part.yaml").write_text("output_type: multiple_choice\n")
-    with pytest.raises(ConfigError, match="names no `task` and no `group`"):
+    with pytest.raises(ConfigError, match="has neither `task` nor `group`"):
         open_tasks([str(tmp_path / "part.yaml")])
     with pytest.raises(ConfigError, match="few_shot=-1 must be 0 or more"):
         open_tasks(["x"], few_shot=-1)

@@ -24,7 +24,7 @@ def test_code_is_refused_and_not_run_until_it_is_trusted(named, tmp_path):
         f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\ndef f(): return 1\n"
     )
     with pytest.raises(
-        ConfigError, match=r"runs code of .*own\.py; read that.*--set trust_code=true"
+        ConfigError, match=r"runs the code of .*own\.py; review that.*--set trust_code=true"
     ):
         trusted({"a": [function]}, False)
     assert not (tmp_path / "ran").exists()
@@ -51,7 +51,7 @@ def test_code_may_name_the_types_of_datasets(named):
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [
-        ("def f(): pass\n", "other.f", r"other\.py beside it, and there is none"),
+        ("def f(): pass\n", "other.f", r"expected FILE\.FUNCTION, and other\.py next to it"),
         ("def f(): pass\n", "f", r"expected FILE\.FUNCTION"),
         ("def f(): pass\n", "own.g", "has no function `g`"),
         ("f = 3\n", "own.f", "has no function `f`"),

@@ -44,16 +44,19 @@ def test_a_function_knows_the_file_that_names_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("include: nowhere\n", "includes 'nowhere', and there is no such file"),
+        ("include: nowhere\n", "includes 'nowhere', which does not exist"),
         ("include: ../secret.yaml\n", "which is not below its folder; pass"),
         ("include: /etc/passwd\n", "which is not below its folder; pass"),
-        ("include: t.yaml\n", "includes it in turn"),
+        ("include: t.yaml\n", "includes it again"),
         ("- a\n- b\n", "must be `key: value` lines; got list"),
-        ("a: [1\n", r"t\.yaml is no YAML"),
-        ("a: &a {b: *a}\n", "alias of what it stands in"),
+        ("a: [1\n", r"t\.yaml is not valid YAML"),
+        ("a: &a {b: *a}\n", "alias inside its own anchor"),
         (BOMB, "more than 100,000 values with its aliases"),
-        (BOMB.replace("[*", "{<<: [*").replace("]", "]}"), "is no YAML|more than 100,000 values"),
-        ("a: !!python/object/apply:os.system ['true']\n", "no YAML that a task file may hold"),
+        (
+            BOMB.replace("[*", "{<<: [*").replace("]", "]}"),
+            "is not valid YAML|more than 100,000 values",
+        ),
+        ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML for a task file"),
     ],
 )
 def test_what_is_no_task_file_is_told(tmp_path, text, said):

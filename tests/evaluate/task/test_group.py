@@ -60,7 +60,7 @@ def test_a_task_that_stands_in_the_group_itself(tmp_path):
     [
         ("group: g\ntask: [aa]\n", "no task, group or tag `aa`"),
         ("group: g\ntask: [alphq]\n", "did you mean `alpha`"),
-        ("group: g\ntask: [g]\n", "the group g holds itself"),
+        ("group: g\ntask: [g]\n", "the group g contains itself"),
         ("group: g\ntask: []\n", "has no members"),
         ("group: g\ntask: [{name: alpha}]\n", "expected a name or `task: NAME`"),
         ("group: g\ntask: alpha\naggregate_metric_list: [{metrics: acc}]\n", "no key `metrics`"),

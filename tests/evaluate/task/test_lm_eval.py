@@ -160,14 +160,14 @@ def test_errors_in_rows_name_the_file_the_field_and_the_row(folder: Path):
 
 def test_a_chat_template_needs_a_model(folder: Path):
     task = opened(folder, TEXT, chat=Chat(True))
-    with pytest.raises(ConfigError, match="no model"):
+    with pytest.raises(ConfigError, match="needs a model"):
         next(task.items(None, 1))
     assert next(task.items(Fake(), 1)).prompt == "<user>q0</user><assistant>"
 
 
 def test_filters_of_texts_need_texts(folder: Path):
     filters = [{"name": "x", "filter": [{"function": "lowercase"}, {"function": "take_first"}]}]
-    with pytest.raises(ConfigError, match="multiple_choice gives none"):
+    with pytest.raises(ConfigError, match="multiple_choice generates none"):
         opened(folder, CHOICE | {"filter_list": filters})
 
 

@@ -64,6 +64,6 @@ def test_white_space_is_not_doubled():
 
 
 def test_a_template_needs_a_model():
-    with pytest.raises(ConfigError, match="no model"):
+    with pytest.raises(ConfigError, match="needs a model"):
         rendered(TURNS, Chat(True), None)
     assert Chat(True, False).signature() == "template:one_turn|system:no"

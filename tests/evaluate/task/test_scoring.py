@@ -92,7 +92,7 @@ def test_code_that_raises_loses_its_own_sample_alone(score):
     scored = score("me", process_results=score.own("broken"), metric_list=metrics)
     assert scored.undefined["good"].code == "task_code_failed"
     assert "KeyError" in scored.undefined["good"].message
-    with pytest.raises(DataError, match="must return numbers by name"):
+    with pytest.raises(DataError, match="must return a dictionary"):
         score("me", process_results=score.own("nothing"), metric_list=metrics)
 
 

@@ -34,7 +34,7 @@ def stops(**given: Any):
         ),
         ({"class": "x"}, "`class` is a task written in Python"),
         ({"doc_to_image": ["x"]}, "`doc_to_image` shows images"),
-        ({"use_prompt": "x"}, "`use_prompt` takes prompts of promptsource"),
+        ({"use_prompt": "x"}, "`use_prompt` needs promptsource"),
         ({"unsafe_code": True}, "without a sandbox; use the built-in task humaneval"),
         ({"test_split": None}, "expected a test_split or a validation_split"),
         ({"dataset_path": None}, "expected dataset_path"),
@@ -68,7 +68,7 @@ def test_how_to_generate():
     assert stops(do_sample=True).sampling.temperature == 1.0
     found = stops(do_sample=True, temperature=0.2, top_p=0.9, top_k=40).sampling
     assert (found.temperature, found.top_p, found.top_k) == (0.2, 0.9, 40)
-    with pytest.raises(ConfigError, match="generation_kwargs has no key `num_beams`"):
+    with pytest.raises(ConfigError, match="generation_kwargs does not support `num_beams`"):
         stops(num_beams=4)
 
 

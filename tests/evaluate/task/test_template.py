@@ -75,9 +75,9 @@ def test_targets(field: Any, has_choices: bool, value: Any):
 
 
 def test_digits_that_are_no_number_are_told():
-    with pytest.raises(DataError, match="'²' is no index"):
+    with pytest.raises(DataError, match="'²' is not the index"):
         reader(True).text("²", {})
-    with pytest.raises(DataError, match="'007' is no index"):
+    with pytest.raises(DataError, match="'007' is not the index"):
         reader(True).target("007", {})
 
 
@@ -88,7 +88,7 @@ def test_options():
     assert reader().choices({"A": "x", "B": "y"}, row) == ["x", "y"]
     with pytest.raises(DataError, match="quote `yes` and `no`"):
         reader().choices([False, True], row)
-    with pytest.raises(DataError, match="must write a list"):
+    with pytest.raises(DataError, match="must give a list"):
         reader().choices("a and b", row)
 
 

@@ -35,7 +35,7 @@ def test_conversations_go_through_the_template_as_they_stand(testset):
     assert items[2].prompt == "<system>S</system><user>Who?</user><assistant>"
     assert items[0].group == "doc1" and items[0].target == ["a red cat", "the cat"]
     assert len(list(task.items(Fake(), 1))) == 1
-    with pytest.raises(ConfigError, match="a model is needed"):
+    with pytest.raises(ConfigError, match="needs a model to render"):
         next(task.items(None, None))
     plain = TestsetTask(testset, Chat(False))
     assert next(plain.items(None, None)).prompt == "What is it?"

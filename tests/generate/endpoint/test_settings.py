@@ -11,7 +11,7 @@ from groundup.generate.endpoint.settings import EndpointConfig, check_address, i
     ["localhost:8000/v1", "ftp://host/v1", "http://", "", "http://host:x/v1", "http://[::1/v1"],
 )
 def test_what_is_no_address_is_refused(url):
-    with pytest.raises(ConfigError, match="no address"):
+    with pytest.raises(ConfigError, match="not an address"):
         check_address(EndpointConfig(url=url, model="m"))
 
 

@@ -150,7 +150,7 @@ def test_only_plain_tensors_of_one_shape_go_by_address():
     assert not fits(codes, weight.bfloat16()) and not fits(codes.to("meta"))
     with FakeTensorMode():
         assert not fits(torch.zeros(6, 8, dtype=torch.uint8))
-    with pytest.raises(ShapeError, match="12 blocks of numbers have 6 scales"):
+    with pytest.raises(ShapeError, match="12 blocks have 6 scales"):
         read_state(stored(Blocks(codes, torch.zeros(6, 1)), 4, True))
 
 

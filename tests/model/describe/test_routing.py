@@ -54,14 +54,14 @@ def test_the_verb_writes_a_page_with_the_text(tmp_path):
 def test_the_least_even_layer_is_named():
     found = [Routed(3, torch.zeros(2, 1).long(), torch.tensor([1.0, 0.0])),
              Routed(1, torch.tensor([[0], [1]]), torch.tensor([0.5, 0.5]))]  # fmt: skip
-    assert "least even layer is 3" in drawn(found, ["a", "b"], "m").render()
+    assert "layer 3 is the least balanced" in drawn(found, ["a", "b"], "m").render()
     assert shape().feedforward.experts is None
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [("gpt2", "This decoder is dense"), ("t5", "encoder_decoder is dense"),
-     ("switch", "has experts but reads a source")],
+     ("switch", "Routing is shown for decoders")],
 )  # fmt: skip
 def test_what_has_no_routes_to_show_says_which_it_is(name, said):
     with pytest.raises(ConfigError, match=said):
@@ -69,8 +69,10 @@ def test_what_has_no_routes_to_show_says_which_it_is(name, said):
 
 
 def test_a_text_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="absent.txt is no file of plain text"):
+    with pytest.raises(ConfigError, match="absent.txt is not a readable plain-text file"):
         routing(tmp_path, tmp_path / "absent.txt", tmp_path / "page.html")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="pipe is no file of plain text .*no regular file"):
+    with pytest.raises(
+        ConfigError, match="pipe is not a readable plain-text file .*no regular file"
+    ):
         routing(tmp_path, tmp_path / "pipe", tmp_path / "page.html")

@@ -114,7 +114,7 @@ def test_a_masked_model_without_its_head_is_refused_and_nothing_is_made_up(tmp_p
     ({"hidden_size": "8"}, "hidden_size='8'"),
     ({"num_hidden_layers": 2**30}, "num_hidden_layers=1073741824"),
     ({"num_attention_heads": 0}, "num_attention_heads=0"),
-    ({"num_attention_heads": 3}, "3 heads of a width of 8"),
+    ({"num_attention_heads": 3}, "width 8, which 3 heads do not"),
     ({"vocab_size": None}, "no vocab_size"),
     ({"type_vocab_size": -1}, "type_vocab_size=-1"),
     ({"layer_norm_eps": "small"}, "layer_norm_eps='small'"),
@@ -139,6 +139,6 @@ def test_names_of_an_encoder_alone_have_no_prefix():
 def test_an_encoder_without_a_masked_head_has_no_logits(tmp_path):
     _, expected = opened("bert", "three_heads")
     bare = rewritten("bert", "three_heads", tmp_path, dict, architectures=["BertModel"])
-    with pytest.raises(ConfigError, match="no masked head, so it gives hidden states"):
+    with pytest.raises(ConfigError, match="no masked-LM head and so no logits"):
         bare.logits(expected["ids"])
     assert bare(expected["ids"]).shape[-1] == bare.config.width

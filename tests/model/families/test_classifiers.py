@@ -84,9 +84,9 @@ def test_two_classes_are_meant_where_nothing_is_said():
     ({"id2label": ["a"]}, "id2label="),
     ({"num_labels": 0}, "num_labels=0"),
     ({"model_type": "t5", "architectures": ["T5ForSequenceClassification"]},
-     "is of a T5ForSequenceClassification; groundup opens classifiers of bert,"),
-    ({"groundup_head": {"kind": "word"}}, "a head that cannot be: HeadConfig.kind"),
-    ({"groundup_head": 3}, "a head that cannot be"),
+     "is of a T5ForSequenceClassification; groundup supports classifiers of bert,"),
+    ({"groundup_head": {"kind": "word"}}, "an invalid head: HeadConfig.kind"),
+    ({"groundup_head": 3}, "an invalid head"),
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_is_named(changes, message):
     with pytest.raises(ArtifactError, match=message):

@@ -52,7 +52,7 @@ def test_what_a_gpt1_cannot_be_is_not_written():
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"afn": "gelu_new"}, "afn='gelu_new'; an openai-gpt has gelu, relu, silu, swish"),
+    ({"afn": "gelu_new"}, "afn='gelu_new'; openai-gpt supports gelu, relu, silu, swish"),
     ({"n_positions": -1}, "n_positions=-1"),
     ({"layer_norm_epsilon": 0}, "layer_norm_epsilon=0"),
 ])  # fmt: skip

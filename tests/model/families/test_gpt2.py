@@ -98,8 +98,8 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, edit, message):
     ({"activation_function": "mish"}, "activation_function='mish'"),
     ({"scale_attn_weights": 2}, "scale_attn_weights=2"),
     ({"n_inner": 0}, "n_inner=0"),
-    ({"n_head": 3}, "3 heads of a width of 8"),
-    ({"n_embd": None}, "no n_embd; a gpt2 needs it"),
+    ({"n_head": 3}, "width 8, which 3 heads do not"),
+    ({"n_embd": None}, "no n_embd, which gpt2 requires"),
     ({"n_layer": 2**30}, "n_layer=1073741824"),
     ({"n_layer": "2"}, "n_layer='2'"),
 ])  # fmt: skip

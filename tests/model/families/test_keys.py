@@ -65,14 +65,14 @@ def test_a_key_left_out_means_transformers_default_or_is_refused(family):
 def test_an_unknown_key_is_refused_with_its_value(family):
     values = values_of(family) if family in PEERS else FAMILIES[family].write(opened(
         values_of("bert")))  # fmt: skip
-    with pytest.raises(ArtifactError, match="attention_multiplier=0.5, which groundup does not"):
+    with pytest.raises(ArtifactError, match="attention_multiplier=0.5, which is unknown"):
         opened(values | {"attention_multiplier": 0.5})
 
 
 @pytest.mark.parametrize("family", DECODERS)
 def test_a_decoder_that_looks_both_ways_is_refused(family):
     for value in (False, None):
-        with pytest.raises(ArtifactError, match=f"is_causal={value}; groundup computes"):
+        with pytest.raises(ArtifactError, match=f"is_causal={value}; groundup supports"):
             opened(values_of(family) | {"is_causal": value})
     assert opened(values_of(family) | {"is_causal": True}) == opened(values_of(family))
 
@@ -120,7 +120,7 @@ def test_an_unknown_word_of_rotary_positions_is_refused(kind):
 def test_yes_and_no_are_no_numbers():
     keys = Keys(words("size"), {"is_square": (False, None)})
     assert checked({"size": 2, "is_square": None}, keys, "box") == {"size": 2, "is_square": None}
-    with pytest.raises(ConfigError, match="is_square=0; groundup computes a box with"):
+    with pytest.raises(ConfigError, match="is_square=0; groundup supports box only with"):
         checked({"is_square": 0}, keys, "box")
 
 

@@ -66,10 +66,10 @@ def test_published_files_of_three_ages_open():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"hidden_size": "64"}, "hidden_size='64'; expected a whole number"),
+        ({"hidden_size": "64"}, "hidden_size='64'; expected an integer"),
         ({"hidden_size": 64.0}, "hidden_size=64.0"),
         ({"hidden_size": -8}, "hidden_size=-8"),
-        ({"hidden_size": None}, "no hidden_size; a llama needs it"),
+        ({"hidden_size": None}, "no hidden_size, which llama requires"),
         ({"hidden_size": 10**30}, "hidden_size=1000"),
         ({"num_attention_heads": 0}, "num_attention_heads=0"),
         ({"num_attention_heads": True}, "num_attention_heads=True"),

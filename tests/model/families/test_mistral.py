@@ -36,7 +36,7 @@ def test_a_window_is_a_whole_number(window):
 
 def test_layers_that_differ_are_refused():
     types = ["full_attention", "sliding_attention"] * 16
-    with pytest.raises(ArtifactError, match="layers of a mistral are alike"):
+    with pytest.raises(ArtifactError, match="layers of mistral have the same type"):
         read(PUBLISHED | {"layer_types": types})
     same = ["sliding_attention"] * 32
     assert read(PUBLISHED | {"layer_types": same}) == read(PUBLISHED)

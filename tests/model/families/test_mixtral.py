@@ -59,7 +59,7 @@ def test_experts_that_are_missing_or_misshapen_are_named():
     without = {name: t for name, t in written.items() if name != EXPERT.replace(".2.", ".1.")}
     with pytest.raises(ArtifactError, match=r"layers.1.experts.gate_proj lack expert 1"):
         ours(without, CONFIG)
-    with pytest.raises(ArtifactError, match="several shapes"):
+    with pytest.raises(ArtifactError, match="different shapes"):
         ours(written | {EXPERT: torch.ones(2, 2)}, CONFIG)
 
 

@@ -102,7 +102,7 @@ STRETCHED = {"sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_t
     ({"layer_types": ["linear_attention"] * 2}, "layer_types="),
     ({"hidden_activation": "mish"}, "hidden_activation='mish'"),
     ({"norm_bias": "no"}, "norm_bias='no'"),
-    ({"hidden_size": 9}, "2 heads of a width of 9"),
+    ({"hidden_size": 9}, "width 9, which 2 heads do not"),
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):

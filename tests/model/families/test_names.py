@@ -84,7 +84,7 @@ def test_yarns_magnitude_may_be_a_ratio_and_its_factor_may_follow():
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "8", True, [8], 2**40])
 def test_sizes_are_whole_numbers_within_reason(value):
-    with pytest.raises(ArtifactError, match="width=.*whole number from 1 to"):
+    with pytest.raises(ArtifactError, match="width=.*integer from 1 to"):
         counted({"width": value}, "width", "llama")
     assert counted({"width": None}, "width", "llama", 3) == 3
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_read_or_written_names_the_key():
         rope_of({"rope_scaling": {"rope_type": "longrope"}})
     with pytest.raises(ConfigError, match="base \\* factor"):
         rope_parameters(1e4, RopeScaling(kind="ntk", factor=2.0), "llama")
-    with pytest.raises(ArtifactError, match="no hidden_size; a llama needs it"):
+    with pytest.raises(ArtifactError, match="no hidden_size, which llama requires"):
         needed({}, "hidden_size", "llama")
     with pytest.raises(ArtifactError, match="attention_bias=True"):
         only({"attention_bias": True}, {"attention_bias": (False, None)})

@@ -31,7 +31,7 @@ YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 
 
 def test_a_yarn_that_is_not_truncated_is_refused_where_transformers_truncates_it():
     nested = {"rope_parameters": {"full_attention": YARN | {"truncate": False}}}
-    with pytest.raises(ArtifactError, match="truncate=False; groundup computes truncate=True"):
+    with pytest.raises(ArtifactError, match="truncate=False; groundup supports truncate=True"):
         layer_rope_of({"max_position_embeddings": 16} | nested, "full_attention", 100.0)
     flat = {"max_position_embeddings": 16, "rope_parameters": YARN | {"truncate": False}}
     assert not rope_of(flat)[1].truncate

@@ -19,5 +19,5 @@ def test_every_configuration_goes_there_and_back_through_json(name):
 @pytest.mark.parametrize("broken", [{}, {"groundup": 3}, {"groundup": {"layers": 0}},
                                     {"groundup": {"depth": 1}}])  # fmt: skip
 def test_a_broken_configuration_says_so(broken):
-    with pytest.raises(ArtifactError, match="no whole 'groundup' configuration"):
+    with pytest.raises(ArtifactError, match="no valid 'groundup' configuration"):
         read(broken)

@@ -41,7 +41,7 @@ def test_windows_of_older_files_begin_at_a_layer():
         ({"use_sliding_window": "no"}, "use_sliding_window='no'"),
         ({"use_sliding_window": True, "max_window_layers": -1}, "max_window_layers=-1"),
         ({"use_sliding_window": True, "sliding_window": 0, "max_window_layers": 0}, "window=0"),
-        ({"layer_types": ["sliding_attention"] * 24}, "no use_sliding_window; set it to"),
+        ({"layer_types": ["sliding_attention"] * 24}, "without use_sliding_window; set it to"),
     ],
 )
 def test_windows_that_cannot_be_are_refused(changes, message):

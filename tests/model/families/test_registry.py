@@ -49,10 +49,10 @@ def test_eight_bits_are_written_where_the_files_can_hold_them():
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"groundup": None}, "no whole 'groundup' configuration"),
+    ({"groundup": None}, "no valid 'groundup' configuration"),
     ({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "architectures": 3},
      "architectures='3'; expected a list of names"),
-    ({"model_type": "gpt2", "activation_function": ["gelu"]}, "of a kind that no gpt2 has"),
+    ({"model_type": "gpt2", "activation_function": ["gelu"]}, "that is invalid for gpt2"),
 ])  # fmt: skip
 def test_a_value_of_another_kind_is_an_error_of_one_line(changes, message):
     with pytest.raises(ArtifactError, match=message) as caught:

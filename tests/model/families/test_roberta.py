@@ -66,9 +66,9 @@ def test_old_files_repeat_the_decoder(tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"pad_token_id": None}, "pad_token_id=None; a roberta needs"),
+    ({"pad_token_id": None}, "pad_token_id=None; roberta needs"),
     ({"pad_token_id": 2.5}, "pad_token_id=2.5"),
-    ({"pad_token_id": 13}, "max_position_embeddings=14.*leaves no place"),
+    ({"pad_token_id": 13}, "max_position_embeddings=14.*leaves no position"),
     ({"max_position_embeddings": "long"}, "max_position_embeddings='long'"),
 ])  # fmt: skip
 def test_padding_that_cannot_be_names_the_key(changes, message):

@@ -94,7 +94,7 @@ def test_experts_use_few_of_the_parameters():
 
 def test_presets_with_a_capacity_say_where_it_acts():
     for name in ("switch-c", "switch-tiny", "glam-27b"):
-        assert "acts in training alone" in preset(name).shared
+        assert "applies in training only" in preset(name).shared
 
 
 def test_tiny_presets_stretch_their_angles_up_to_their_own_context():

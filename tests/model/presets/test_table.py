@@ -10,7 +10,7 @@ from groundup.model import Cache, Transformer, active_parameters, parameters, pr
 from groundup.model.presets.table import TINY
 
 SCALE = {"M": 1e6, "B": 1e9, "T": 1e12}
-# Papers whose own number is not of their own shape, told in `differs`.
+# Papers whose number does not fit their shape, as `differs` says.
 WRONG = {"gpt-2", "gpt-2-medium", "gpt-2-large", "gpt-2-xl", "t5-large"}
 PUBLISHED = [each for each in presets().values() if not each.name.endswith(TINY)]
 SMALL = [each for each in presets().values() if each.name.endswith(TINY)]

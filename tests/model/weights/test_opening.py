@@ -77,7 +77,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused_with_both_numbers(s
 @pytest.mark.parametrize("size", [10**6, 2**40, 10**18])
 def test_a_huge_vocabulary_is_an_error_before_memory_is_asked_for(source, tmp_path, size):
     edit(source / "config.json", vocab_size=size)
-    told = r"describes a model of .* numbers or more, and its|expected a whole number from 1 to"
+    told = r"describes a model of at least .* weights|expected an integer from 1 to"
     with pytest.raises(ArtifactError, match=told):
         import_model(AS_IS, source, tmp_path / "base")
     assert main_fails(["import", str(source), "--out", str(tmp_path / "base")])
@@ -183,7 +183,9 @@ def test_a_classifier_keeps_its_head(tmp_path):
 def test_pickles_are_refused_with_the_reason(source, tmp_path, name):
     (source / "model.safetensors").rename(source / name)
     for given in (source, source / name):
-        with pytest.raises(ArtifactError, match=f"{name} is a pickle, which runs any code") as told:
+        with pytest.raises(
+            ArtifactError, match=f"{name} is a pickle, which can execute code"
+        ) as told:
             import_model(AS_IS, given, tmp_path / "base")
         assert "save_pretrained" in str(told.value)
     assert not (tmp_path / "base").exists()
@@ -231,16 +233,16 @@ def damage_name(source):
         (lambda at: edit(at / "config.json", architectures="LlamaForCausalLM"), "a list of names"),
         (lambda at: edit(at / "config.json", quantization_config="x"), "quantization_config='x'"),
         (lambda at: edit(at / "config.json", quantization_config={"config_groups": [1]}),
-         "as compressed-tensors writes it"),
+         "in compressed-tensors' format"),
         (damage_shape, r"has misshapen norm.weight \(3,\) for \(10,\)"),
-        (damage_values, "norm.weight has values that are infinite or no numbers in bfloat16"),
+        (damage_values, "norm.weight has infinite or NaN values in bfloat16"),
         (damage_end, "model.safetensors cannot be read"),
         (damage_index, "has no weight_map"),
         (lambda at: (at / "config.json").write_text("{"), "config.json is damaged"),
-        (lambda at: (at / "config.json").write_text("[]"), "holds no JSON object"),
+        (lambda at: (at / "config.json").write_text("[]"), "is not a JSON object"),
         (lambda at: (at / "config.json").unlink(), "has no config.json"),
         (lambda at: (at / "model.safetensors").unlink(), "safetensors"),
-        (lambda at: edit(at / "config.json", model_type="mamba"), "model_type 'mamba'; groundup"),
+        (lambda at: edit(at / "config.json", model_type="mamba"), "model_type 'mamba'; expected"),
         (lambda at: edit(at / "config.json", model_type=["llama"]), "model_type"),
         (lambda at: edit(at / "config.json", hidden_size="10"), "hidden_size='10'"),
         (lambda at: edit(at / "config.json", hidden_size=20), "has misshapen"),
@@ -270,7 +272,7 @@ def test_a_pipe_and_a_device_are_never_imported(source, tmp_path, name):
 
 
 def check_never_read(source, out, name):
-    with pytest.raises(ArtifactError, match="no regular file|has no config.json|is a link to"):
+    with pytest.raises(ArtifactError, match="no regular file|has no config.json|links to"):
         import_model(AS_IS, source, out)
     assert not out.exists()
 
@@ -294,19 +296,19 @@ def test_numbers_beyond_half_precision_are_refused(source, tmp_path):
     state = load_file(source / "model.safetensors")
     state["model.norm.weight"][0] = 1e6
     save_file(state, source / "model.safetensors")
-    with pytest.raises(ArtifactError, match="norm.weight has values .* float16"):
+    with pytest.raises(ArtifactError, match="norm.weight has infinite .* float16"):
         import_model(ImportConfig(dtype="float16"), source, tmp_path / "base")
 
 
 def test_what_is_no_directory_of_others_is_refused(source, tmp_path):
     made = import_model(AS_IS, source, tmp_path / "base")
-    with pytest.raises(ArtifactError, match="artifact of groundup already"):
+    with pytest.raises(ArtifactError, match="already a groundup artifact"):
         import_model(AS_IS, made.path, tmp_path / "again")
     with pytest.raises(ArtifactError, match="hf download Qwen/Qwen3-0.6B"):
         import_model(AS_IS, Path("Qwen/Qwen3-0.6B"), tmp_path / "again")
-    with pytest.raises(ArtifactError, match="give the directory that has it"):
+    with pytest.raises(ArtifactError, match="give its directory"):
         import_model(AS_IS, source / "config.json", tmp_path / "again")
-    with pytest.raises(ConfigError, match="lies inside the source"):
+    with pytest.raises(ConfigError, match="is inside the source"):
         import_model(AS_IS, source, source / "base")
 
 
@@ -337,7 +339,7 @@ def test_no_file_is_taken_through_a_link_out_of_the_directory(source, tmp_path, 
     (tmp_path / "mine").write_text('{"mine": 1}')
     (source / name).unlink()
     (source / name).symlink_to(tmp_path / "mine")
-    with pytest.raises(ArtifactError, match=rf"{name} is a link to .*mine, which is not of"):
+    with pytest.raises(ArtifactError, match=rf"{name} links to .*mine, outside the model"):
         import_model(AS_IS, source, tmp_path / "base")
     (source / name).unlink()
     (source / "own").write_text("{}")

@@ -24,7 +24,7 @@ def test_only_this_layout_is_opened():
     for key, value in (("num_bits", 4), ("strategy", "group"), ("symmetric", False)):
         other = copy.deepcopy(QUANTIZATION_CONFIG)
         other["config_groups"]["group_0"]["weights"][key] = value
-        with pytest.raises(ArtifactError, match="groundup opens"):
+        with pytest.raises(ArtifactError, match="groundup supports"):
             is_packed({"quantization_config": other})
     with pytest.raises(ArtifactError, match="gptq"):
         is_packed({"quantization_config": {"quant_method": "gptq"}})

@@ -64,13 +64,13 @@ STEPS = [{"type": f"a.b.{kind}", "path": ""} for kind in ("Transformer", "Poolin
 
 
 @pytest.mark.parametrize("file, content, message", [
-    ("modules.json", STEPS, "the steps Transformer, Pooling, Dense; groundup computes"),
-    ("modules.json", [], "has the steps none"),
-    ("modules.json", 3, "is no list of modules"),
-    ("modules.json", [{"type": "x"}], "is no list of modules"),
-    ("1_Pooling/config.json", [], "holds no JSON object"),
+    ("modules.json", STEPS, "the modules Transformer, Pooling, Dense; groundup supports"),
+    ("modules.json", [], "has the modules none"),
+    ("modules.json", 3, "is not a list of modules"),
+    ("modules.json", [{"type": "x"}], "is not a list of modules"),
+    ("1_Pooling/config.json", [], "is not a JSON object"),
     ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pooling_mode_max_tokens;"),
-    ("1_Pooling/config.json", {}, "has the pooling none; groundup computes one of cls, mean"),
+    ("1_Pooling/config.json", {}, "has the pooling none; groundup supports one of cls, mean"),
     ("1_Pooling/config.json", {"pooling_mode_cls_token": 1, "pooling_mode_mean_tokens": 1},
      "has the pooling cls, mean;"),
     ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, "has the pooling"),

@@ -131,8 +131,8 @@ def test_what_templates_do_is_as_it_was(source, expected):
         ("{{ 10 ** 9000 }}", "fails: ValueError"),
         ("{{ 1 // 0 }}", "fails: ZeroDivisionError"),
         ("{{ a.b.c }}", "fails: UndefinedError"),
-        ("{% for %}", "is none: .*line 1"),
-        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "is none: it is nested too deeply"),
+        ("{% for %}", "is invalid: .*line 1"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "is invalid: it is nested too deeply"),
     ],
 )
 def test_errors_are_the_sandbox_s_own(source, message):

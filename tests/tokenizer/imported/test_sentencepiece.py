@@ -110,7 +110,7 @@ def test_two_thousand_mutations_end_in_an_error_or_a_tokenizer(tmp_path: Path):
             outcomes.add(type(error).__name__)
     assert {"tokenizer", "ValueError"} <= outcomes
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ArtifactError, match="no whole SentencePiece model|no piece for unknown"):
+    with pytest.raises(ArtifactError, match="no complete SentencePiece model|no piece for unknown"):
         load_tokenizer(file)
 
 

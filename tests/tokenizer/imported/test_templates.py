@@ -118,7 +118,7 @@ def test_tags_and_functions_of_transformers_are_there():
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        ("{% for %}", ConfigError, "The chat template is none: .*line 1"),
+        ("{% for %}", ConfigError, "The chat template is invalid: .*line 1"),
         ("{{ raise_exception('no turns') }}", DataError, "refuses the conversation: no turns"),
         ("{{ messages.append(1) }}", ConfigError, "The chat template fails: SecurityError"),
         ("{{ ''.__class__.__mro__ }}", ConfigError, "The chat template fails: SecurityError"),

@@ -29,11 +29,11 @@ def test_differences_are_told_by_name_the_first_few(tmp_path):
     new = {"a": {"b": [1, 3], "c": 1}, "d": "y", "e": True}
     found = list(differences(old, new))
     assert found == [
-        "a.b [1, 2] there and [1, 3] here",
-        "d x there and y here",
-        "e nothing there and True here",
+        "a.b [1, 2] -> [1, 3]",
+        "d x -> y",
+        "e nothing -> True",
     ]
-    assert listed([*found, "more"]).endswith("True here and 1 more")
+    assert listed([*found, "more"]).endswith("True and 1 more")
     assert not list(differences(old, old))
 
 

@@ -57,7 +57,7 @@ def test_each_writes_only_what_it_holds():
 @pytest.mark.parametrize(
     "pieces, said",
     [
-        ([piece((0,), (3,), (5,))], "do not make up its .*: 3 numbers in 1 pieces"),
+        ([piece((0,), (3,), (5,))], "do not cover its .*: 3 elements in 1 pieces"),
         ([piece((0,), (3,), (5,)), piece((1,), (2,), (5,))], "2 pieces that overlap"),
         ([piece((0,), (5,), (5,)), piece((0,), (6,), (6,))], "float32 .5,. and float32 .6,."),
     ],

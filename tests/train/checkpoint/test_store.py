@@ -165,7 +165,7 @@ def test_without_a_checkpoint_a_run_starts_at_zero(tmp_path):
 def test_the_format_before_is_refused_and_named(tmp_path):
     (tmp_path / "step-00000004").mkdir()
     (tmp_path / "step-00000004" / "state.json").write_text('{"format": 1}')
-    with pytest.raises(ArtifactError, match="format 1 of an older groundup; this one reads 2"):
+    with pytest.raises(ArtifactError, match="format 1 of an older groundup, expected 2"):
         Run(tmp_path).checkpoints.resume()
 
 
@@ -194,10 +194,10 @@ IDENTITY = Identity(
 @pytest.mark.parametrize(
     "changed, said",
     [
-        ({"model": {"layers": 3}}, "of another model: layers 2 there and 3 here"),
-        ({"tokenizer": "c" * 64}, "of another tokenizer: aaaaaaaaaaaa there and cccccccccccc here"),
-        ({"objective": "masked"}, "of another objective: causal there and masked here"),
-        ({"shards": {"web": "d" * 64}}, "other text: web bbbbbbbbbbbb there and dddddddddddd"),
+        ({"model": {"layers": 3}}, "of another model: layers 2 -> 3"),
+        ({"tokenizer": "c" * 64}, "of another tokenizer: aaaaaaaaaaaa -> cccccccccccc"),
+        ({"objective": "masked"}, "of another objective: causal -> masked"),
+        ({"shards": {"web": "d" * 64}}, "other training text: web bbbbbbbbbbbb -> dddddddddddd"),
     ],
 )
 def test_what_belongs_to_another_run_is_refused_with_both_named(tmp_path, changed, said):
@@ -246,8 +246,8 @@ def test_other_settings_and_machines_are_told(tmp_path, capsys):
     finally:
         record.use("silent")
     said = capsys.readouterr().err
-    assert "other settings than step-00000001: optim.warmup 0.1 there and 0.2 here." in said
-    assert "made with another threads (threads 64 there and 1 here)" in said
+    assert "Resuming step-00000001 with changed settings: optim.warmup 0.1 -> 0.2." in said
+    assert "saved with another threads (threads 64 -> 1)" in said
     assert "not be bit-equal" in said
 
 

@@ -142,7 +142,7 @@ def test_what_cannot_be_exported_says_why(made, tmp_path):
     bare = Checkpoints(tmp_path / "bare", {"model": run.model}, identity=Identity())
     bare.save(1)
     bare.close()
-    with pytest.raises(ArtifactError, match="does not say of what model"):
+    with pytest.raises(ArtifactError, match="has no model and tokenizer identity"):
         export_checkpoint(ExportConfig(), tmp_path / "bare", tmp_path / "out")
     os.rename(made.tokenizer.path, tmp_path / "moved")
     try:
@@ -161,5 +161,5 @@ def test_a_complete_run_is_its_own_model(made, tmp_path):
     config = tiny_training(tokens=512, validations=1)
     with without_compiler():
         base = pretrain(config, made.tokens, made.tokenizer, tmp_path / "base")
-    with pytest.raises(ArtifactError, match="is complete: its model is in it"):
+    with pytest.raises(ArtifactError, match="is complete: it has its model"):
         export_checkpoint(ExportConfig(), base.path, tmp_path / "out")

@@ -35,7 +35,7 @@ def test_a_head_learns_what_it_is_shown():
 
 
 def test_an_empty_text_and_a_missing_label_are_errors():
-    with pytest.raises(DataError, match="empty ones among them: 1"):
+    with pytest.raises(DataError, match="1 of them empty"):
         class_batch([[1], []], [0, 1])
     with pytest.raises(DataError, match="2 texts with 1 labels"):
         class_batch([[1], [2]], [0])

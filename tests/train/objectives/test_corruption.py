@@ -80,7 +80,7 @@ def test_too_few_sentinels_are_an_error_before_anything_starts():
     words = FastTokenizer([], specials=["<|endoftext|>", "<extra_id_0>", "<extra_id_1>"])
     setting = Setting(vocabulary(words), NoiseConfig(), words)
     assert sentinels_needed(256, NoiseConfig()) == 14
-    with pytest.raises(ConfigError, match="needs 14 sentinels for rows of 256 tokens.*has 2"):
+    with pytest.raises(ConfigError, match="needs 14 sentinels for sequences of 256 tokens.*has 2"):
         objective("corruption").check(ENCODER_DECODERS["t5"], setting, 256)
     objective("corruption").check(ENCODER_DECODERS["t5"], setting, 16)
 

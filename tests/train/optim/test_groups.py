@@ -58,11 +58,11 @@ def test_a_rule_that_fits_nothing_is_a_mistake_but_not_in_a_share_of_a_model():
         OptimConfig(rules=(RuleConfig(names="q_prj"),)),
         dict(tiny_model().named_parameters()),
     )
-    with pytest.raises(ConfigError, match=r"rules\[0\] \(names='q_prj'\) fits no weight"):
+    with pytest.raises(ConfigError, match=r"rules\[0\] \(names='q_prj'\) matches no weight"):
         groups(named, config)
     assert groups(named, config, names=[*named, "lm_head.weight"])
 
 
 def test_a_pattern_that_is_none_is_refused():
-    with pytest.raises(ConfigError, match="no regular expression"):
+    with pytest.raises(ConfigError, match="not a regular expression"):
         by_name(OptimConfig(rules=(RuleConfig(names="("),)), tiny_model())

@@ -30,7 +30,10 @@ def refused() -> str:
 
 
 def test_rows_that_do_not_divide_are_refused():
-    assert "A batch of 7 rows does not divide among the 2 processes" in run(2, refused)[0]
+    assert (
+        "A batch of 7 sequences does not divide among 2 data-parallel processes"
+        in run(2, refused)[0]
+    )
 
 
 def test_one_process_has_all_rows():

@@ -46,7 +46,11 @@ def test_rows_are_divided_among_processes_and_micro_batches():
     ("optim", "work", "told"),
     [
         (OptimConfig(), Work(8), "optim.matrices='muon' is another rule"),
-        (ADAMW, Work(9, 2), "9 rows a step do not divide among 1 processes with 2 micro-batches"),
+        (
+            ADAMW,
+            Work(9, 2),
+            "9 sequences per step do not divide among 1 processes with 2 micro-batches",
+        ),
     ],
 )
 def test_what_deepspeed_has_no_setting_of_is_refused(optim: OptimConfig, work: Work, told: str):

@@ -95,7 +95,7 @@ def test_processes_that_all_end_leave_quietly():
 @pytest.mark.parametrize(
     ("fate", "told"),
     [
-        ("killed", "Process 1 of 3 died: nothing was heard of it"),
+        ("killed", "Process 1 of 3 died: no heartbeat"),
         ("fails", "Process 1 of 3 failed: No space left on device. The others stop"),
     ],
 )

@@ -58,7 +58,7 @@ def test_gradients_in_turn_are_those_of_the_whole_model():
 
 
 def test_what_cannot_be_cut_is_refused():
-    with pytest.raises(ConfigError, match="pipeline=6 .*layers=5.*choose pipeline=5"):
+    with pytest.raises(ConfigError, match="pipeline=6 .*layers=5.*at most pipeline=5"):
         check_layers(TIED, 6)
     for config, told in (
         (shape(kind="encoder_decoder", encoder_layers=2), "'encoder_decoder'"),

@@ -150,7 +150,7 @@ def test_schedules_give_the_gradients_of_the_reference_bit_for_bit_and_hold_what
 def test_what_a_pipeline_cannot_be_joined_with_is_refused():
     with pytest.raises(ConfigError, match="joins with data and context, not with tensor"):
         check(shape(), {"pipeline": 2, "tensor": 2}, 3)
-    with pytest.raises(ConfigError, match="objective trains one with a head"):
+    with pytest.raises(ConfigError, match="does not support this objective's head"):
         in_pipeline(torch.nn.Identity(), causal, Precision(), Mesh(), "1f1b")
 
 

@@ -71,7 +71,7 @@ def test_a_stage_that_there_is_not_is_refused():
     try:
         check(Case("").config, {}, 4)
     except ConfigError as error:
-        assert "zero=4 is no stage" in str(error)
+        assert "zero=4 is not a ZeRO stage" in str(error)
     else:
         raise AssertionError("stage 4 was taken")
 

@@ -31,7 +31,7 @@ def test_a_plan_adds_up_and_names_the_largest_micro_batch():
     assert "It fits" in str(found) and "optimizer states" in str(found)
     assert "rows=1 micro_batches" in str(more).splitlines()[-1]
     nothing = str(more._replace(memory_bytes=2**20))
-    assert "of 0.000977 GiB" in nothing and "Nothing here makes it fit" in nothing
+    assert "of 0.000977 GiB" in nothing and "No change makes it fit" in nothing
 
 
 def test_ways_come_one_on_top_of_the_other_until_it_fits():
@@ -61,7 +61,7 @@ def test_a_size_that_is_none_is_told(text):
 
 
 WRONG = [
-    ("0", {}, "no layers"),
+    ("0", {}, "depth of at least 1"),
     ("gpt-9", {}, "gpt-2"),
     ("2", {"devices": 3, "mesh": "pipeline=3"}, "at most"),
     ("2", {"devices": 2, "mesh": "data=4"}, "make them equal"),
@@ -69,9 +69,9 @@ WRONG = [
     ("2", {"devices": 0}, "devices=0 must be 1 or more"),
     ("2", {"devices": 3, "mesh": "tensor=3"}, "does not divide among mesh dimension tensor=3"),
     ("2", {"devices": 2, "mesh": "expert=2"}, "this model is dense; use data"),
-    ("2", {"devices": 4, "mesh": "pipeline=2,shard=2"}, "not with shard; leave one of them out"),
+    ("2", {"devices": 4, "mesh": "pipeline=2,shard=2"}, "not with shard; omit one of them"),
     ("t5-tiny", {"devices": 2, "mesh": "context=2"}, "'encoder_decoder': use data or shard"),
-    ("2", {"devices": 8, "mesh": "data=2,shard=2,context=2"}, "leave data out, or use zero=1"),
+    ("2", {"devices": 8, "mesh": "data=2,shard=2,context=2"}, "omit data, or use zero=1"),
 ]
 
 

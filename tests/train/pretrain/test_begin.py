@@ -77,7 +77,7 @@ def test_a_higher_base_turns_the_slowest_features_as_far_over_the_new_length():
 
 def test_what_cannot_be_longer_is_refused(tmp_path):
     learned = tiny_config().model_copy(update={"position": PositionConfig(kind="learned")})
-    with pytest.raises(ConfigError, match="learned vectors for"):
+    with pytest.raises(ConfigError, match="learned embeddings of"):
         lengthened(learned, longer(8))
     own = tiny_model().config
     twice = lengthened(own, longer(2, stretch="yarn"))
@@ -92,7 +92,7 @@ def test_a_quantised_base_goes_on_from_what_its_integers_stand_for(tmp_path, cap
     ids = torch.arange(1, 13)[None]
     record.use("plain")
     made = begin(longer(1), 32, tmp_path, None)
-    assert "is quantised: training begins from its rounded weights" in capsys.readouterr().err
+    assert "is quantized: training starts from its dequantized weights" in capsys.readouterr().err
     assert all(weight.dtype == torch.float32 for weight in made.parameters())
     assert sum(p.numel() for p in made.parameters()) == sum(
         p.numel() for p in tiny_model().parameters()

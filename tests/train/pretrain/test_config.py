@@ -14,21 +14,21 @@ from tests.train.small import tiny_training
     ("changes", "said"),
     [
         ({"preset": "bert-tiny", "objective": "causal"}, "'causal' trains.*'decoder'.*'masked'"),
-        ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*give a preset"),
+        ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*set a preset"),
         ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
         ({"objective": "mask"}, "objective"),
         ({"nonsense": 3}, "has no key `nonsense`; valid keys: depth, width, tokens,"),
         ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
-        ({"noise": {"rate": 0.2}}, "noise.rate is set, and objective='causal'.*none of them"),
+        ({"noise": {"rate": 0.2}}, "noise.rate is set, but objective='causal'.*none of them"),
         (
             {"preset": "bert-tiny", "noise": {"permute": False}},
             "noise.permute.*'masked'.*dynamic, rate, whole_words",
         ),
         ({"preset": "bert-tiny", "depth": 3}, "depth=3 came with preset='bert-tiny'.*4 layers"),
-        ({"preset": "bert-tiny", "width": 64}, "width=64 came with preset='bert-tiny'.*128 feat"),
-        ({"layers": 3}, "layers=3 changes a preset.*depth=3"),
+        ({"preset": "bert-tiny", "width": 64}, "width=64 came with preset='bert-tiny'.*width 128"),
+        ({"layers": 3}, "layers=3 overrides a preset.*depth=3"),
         ({"validations": -1}, "validations.*greater than or equal to 1"),
-        ({"steps": 3}, "steps=3 of batch_tokens=512 are 1,536 tokens, and tokens=8,192 came too"),
+        ({"steps": 3}, "steps=3 of batch_tokens=512 are 1,536 tokens, but tokens=8,192"),
         ({"dropout": 0.1, "recompute": "all"}, "dropout=0.1 came with recompute='all'"),
         ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
     ],
@@ -67,7 +67,7 @@ def test_without_stages_a_run_has_two_contexts_or_one():
 
 
 def test_stages_are_the_whole_run():
-    with pytest.raises(ConfigError, match=r"add up to 0\.7, not 1"):
+    with pytest.raises(ConfigError, match=r"add up to 0\.7; expected 1"):
         tiny_training(stages=(Stage(share=0.7, length=64),))
 
 
@@ -75,5 +75,5 @@ def test_a_run_may_be_given_by_its_steps():
     config = PretrainConfig(steps=7, batch_tokens=4096)
     assert config.tokens == 7 * 4096 and planned(config).steps == 7
     assert PretrainConfig(**config.plain()) == config
-    with pytest.raises(ConfigError, match="a batch that grows"):
+    with pytest.raises(ConfigError, match="batch size ramp"):
         PretrainConfig(steps=7, ramp=RampConfig(start=0.5))

@@ -26,12 +26,12 @@ def no_model_is_built(monkeypatch):
 
 
 WRONG = [
-    ({"optim": OptimConfig(rules=(RuleConfig(names="nowhere"),))}, "fits no weight"),
-    ({"optim": OptimConfig(rules=(RuleConfig(names="("),))}, "no regular expression"),
+    ({"optim": OptimConfig(rules=(RuleConfig(names="nowhere"),))}, "matches no weight"),
+    ({"optim": OptimConfig(rules=(RuleConfig(names="("),))}, "not a regular expression"),
     ({"optim": OptimConfig(learning_rate=0, muon_learning_rate=0, embedding_learning_rate=0)},
      "Every learning rate is 0"),
-    ({"optim": OptimConfig(warmup_steps=99)}, "never come to its rate"),
-    ({"micro_batches": 9}, "micro_batches=9 cuts a step into more parts than the 8 rows"),
+    ({"optim": OptimConfig(warmup_steps=99)}, "must be fewer than the run's"),
+    ({"micro_batches": 9}, "micro_batches=9 exceeds the 8 sequences"),
     ({"tokens": 256}, "do not fill one step"),
 ]  # fmt: skip
 
@@ -45,7 +45,7 @@ def test_settings_that_cannot_be_are_refused_first(made, tmp_path, changes, said
 def test_tokens_without_held_out_text_are_refused_first(made):
     config, train = tiny_training(), open_text(made.tokens, "train")
     empty = open_text(made.tokens, "validation")._replace(shards=[])
-    with pytest.raises(DataError, match="no held-out text.*validation_share"):
+    with pytest.raises(DataError, match="no validation split.*validation_share"):
         preflight(config, config.shape(300), train, empty, Setup(ALONE))
 
 
@@ -55,7 +55,7 @@ def test_fewer_rows_than_parts_in_some_steps_are_said(made, capsys):
         preflights.check_micro_batches(tiny_training(micro_batches=6), [8, 4])
     finally:
         record.use("silent")
-    assert "Some steps have 4 rows a process" in capsys.readouterr().err
+    assert "Some steps have only 4 sequences per process" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_killed_and_interrupted_runs_resume_to_the_same_bits(made, tmp_path):
     stopped = start(made, out)
     said = interrupt(stopped, out, signal.SIGINT)
     assert stopped.returncode == 130
-    assert "saved; run the same command again to go on" in said.splitlines()[-1]
+    assert "saved; run the same command again to resume" in said.splitlines()[-1]
     resumed = pretrain(tiny_training(**LONG), made.tokens, made.tokenizer, out)
     one, other = (each.file("model.safetensors").read_bytes() for each in (whole, resumed))
     assert one == other
@@ -128,7 +128,7 @@ def test_micro_batches_leave_the_first_loss_as_it_is(made, tmp_path):
 
 def test_a_tokenizer_that_did_not_make_the_tokens_is_named(made, tmp_path):
     other = train_tokenizer(TokenizerConfig(vocab_size=310), made.corpus, tmp_path / "other")
-    with pytest.raises(ConfigError, match=f"not with {other.id[:12]}.*give the one it was made"):
+    with pytest.raises(ConfigError, match=f"not with {other.id[:12]}.*use the one it was made"):
         pretrain(tiny_training(), made.tokens, other, tmp_path / "out")
     with pytest.raises(ArtifactError, match="Expected a tokens artifact, got a corpus"):
         pretrain(tiny_training(), made.corpus, made.tokenizer, tmp_path / "out")
@@ -225,10 +225,10 @@ EIGHT = {"tokens": 4096, "validations": 1}
 
 
 def test_what_decides_the_bits_may_not_change_when_a_run_goes_on(made, stopped):
-    said = "settings.micro_batches 1 there and 2 here.*Only checkpoints, watchdog, look_every may"
-    with pytest.raises(ArtifactError, match=f"{said} change: micro_batches alters how sums are"):
+    said = "settings.micro_batches 1 -> 2.*Only checkpoints, watchdog, look_every may"
+    with pytest.raises(ArtifactError, match=f"{said} change: micro_batches changes rounding"):
         pretrain(tiny_training(**EIGHT, micro_batches=2), made.tokens, made.tokenizer, stopped)
-    with pytest.raises(ArtifactError, match="settings.validations 1 there and 2 here"):
+    with pytest.raises(ArtifactError, match="settings.validations 1 -> 2"):
         changed = EIGHT | {"validations": 2}
         pretrain(tiny_training(**changed), made.tokens, made.tokenizer, stopped)
 
@@ -297,7 +297,7 @@ def test_a_base_of_another_tokenizer_is_refused(made, special, tmp_path):
     config = tiny_training(tokens=512, validations=1)
     first = pretrain(config, made.tokens, made.tokenizer, tmp_path / "first")
     config = PretrainConfig(tokens=512, batch_tokens=512, length=64)
-    with pytest.raises(ConfigError, match="has tokenizer .* make tokens with the base's"):
+    with pytest.raises(ConfigError, match="has tokenizer .* run: groundup tokens"):
         pretrain(config, special.tokens, special.tokenizer, tmp_path / "again", base=first)
 
 

@@ -63,7 +63,7 @@ def test_a_loss_outside_fails_on_either_side(made, ended, tmp_path, factor, name
 @pytest.mark.parametrize("began", [EARLIER, None])
 def test_a_run_that_began_before_or_does_not_tell_is_refused(made, ended, tmp_path, began):
     run = ended(made.forecast.loss.estimate, began)
-    with pytest.raises(DataError, match="what is known already is not foretold"):
+    with pytest.raises(DataError, match="register a forecast before its run begins"):
         check_forecast(run, made.artifact, tmp_path / "verdict")
     assert not (tmp_path / "verdict").exists()
 

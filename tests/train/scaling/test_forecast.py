@@ -102,7 +102,7 @@ def test_text_that_is_not_there_and_a_size_beyond_the_ladder_are_told(fit, tmp_p
     assert told.train_tokens == math.inf  # a report from before it was noted
     made = rung(told.config, (3, 192), 1.92e14, told.vocab_size)
     assert not lacking(made, made.config.tokens)
-    assert "no law here knows what text seen again" in lacking(made, made.config.tokens - 1)
+    assert "the laws do not model repeated text" in lacking(made, made.config.tokens - 1)
     record.use("plain")
     forecast(ForecastConfig(budget=1e12, shape=(1, 64), most_half_width=99), fit, tmp_path / "a")
     assert "1x64 has" in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_a_law_says_at_any_place_what_its_numbers_say():
 
 def test_too_few_runs_and_losses_that_are_none_are_told():
     few = Points(*(column[:4] for column in points()))
-    with pytest.raises(DataError, match="5 parameters and there are 4 runs"):
+    with pytest.raises(DataError, match="5 parameters, but there are only 4 runs"):
         fit("parametric", few)
     bad = points()
     bad.loss[2] = np.nan

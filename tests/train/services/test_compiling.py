@@ -45,7 +45,7 @@ def test_what_is_turned_off_is_said_and_not_done(monkeypatch, capsys):
         assert compiling(tiny()[0], Resumed(0, {})) is False
     finally:
         record.use("silent")
-    assert "uncompiled, slower but right" in capsys.readouterr().err
+    assert "uncompiled, which is slower" in capsys.readouterr().err
 
 
 def test_a_resumed_run_computes_as_the_one_before_did():

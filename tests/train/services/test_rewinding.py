@@ -131,7 +131,7 @@ def test_a_run_that_goes_back_again_and_again_ends_with_an_error(tmp_path, guard
         )
 
     steps, _, guard = begin(guarded, tmp_path, worse, 10)
-    with pytest.raises(DataError, match="went back 3 times; lower the learning rate.*step-0000004"):
+    with pytest.raises(DataError, match="after 3 rewinds; lower the learning rate.*step-0000004"):
         list(steps)
     assert len(guard.went_back) == 3
 

@@ -83,7 +83,7 @@ def test_the_loop_tells_of_the_documents_when_patience_ends(tmp_path, guarded):
     guard = guarded(SpikeConfig(in_a_row=2), tmp_path)
     steps = train(model, batches, loss, optimizer, lambda s: 1.0, Plan(9), accept=guard)
     seen = []
-    with pytest.raises(DataError, match="loss of step 5 is nan.*bad"):
+    with pytest.raises(DataError, match="Step 5 has loss nan.*bad"):
         seen.extend(step.is_applied for step in steps)
     guard.close()
     rows = record.read_metrics(tmp_path / JOURNAL)

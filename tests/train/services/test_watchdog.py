@@ -91,7 +91,7 @@ def test_the_run_is_ended_when_the_limit_has_passed(is_in_step, tmp_path, said):
     dog.turn(3, is_in_step)
     clock.now += 601
     dog.look()
-    what = "step 3" if is_in_step else "what follows step 3"
+    what = "step 3" if is_in_step else "the work after step 3"
     assert len(ended) == 1 and f"is ended: {what} has taken 601 s" in ended[0]
     assert dog.ended.is_set()
 

@@ -1,10 +1,10 @@
-"""Rights: what a work says about who may copy it, quoted with its place.
+"""Rights: what a work says about who may copy it, quoted with its position.
 
-Statements are looked for where works make them, at the beginning and the end: licence tags, names
-in eleven languages, links, full texts, dedications, copyright lines. A licence is the work's own
-only in a sentence that grants it to the work, in a licence's or badge's line, or in metadata; that
-of a part, one denied and one only named are evidence and never allow. What reserves the rights or
-restricts the use wins over a grant elsewhere. Evidence, not advice: it knows no country's law.
+Statements are searched for at the beginning and the end of a work: licence tags, names in eleven
+languages, links, full texts, dedications, copyright lines. A licence is the work's own only if a
+sentence grants it to the work, or it is on a licence or badge line, or in the metadata. Licences of
+parts, denied ones and mere mentions are reported as evidence but never allow anything. Reserved
+rights and restrictions override a grant elsewhere. This is evidence, not legal advice.
 """
 
 from .step import Rights, RightsConfig

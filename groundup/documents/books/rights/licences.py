@@ -1,7 +1,7 @@
-"""Licences: their names in eleven languages, their full texts, and what is on an allow list.
+"""Licences: patterns of their names in eleven languages and of their full texts.
 
-Tables of patterns as data, for `statements.py` to look for in text whose dashes, quotes and broken
-words have been made the same. Knows nothing of sentences.
+The patterns are data, in rights.toml. `statements.py` searches for them in text with normalised
+dashes, quotes and broken words.
 """
 
 import re
@@ -12,8 +12,10 @@ from ...patterns import expand, read_patterns
 
 
 def vocalized(name: str) -> str:
-    """A pattern for an Arabic name, its vowels written or not."""
-    return r"\s+".join("".join(f"{one}[\u064b-\u0652]*" for one in word) for word in name.split())
+    """A pattern for an Arabic name, with or without vowel marks."""
+    return r"\s+".join(
+        "".join(f"{letter}[\u064b-\u0652]*" for letter in word) for word in name.split()
+    )
 
 
 _TABLES = read_patterns(Path(__file__).with_name("rights.toml"))
@@ -32,7 +34,7 @@ TEXTS = tuple((row["pattern"], row["id"]) for row in _TABLES["texts"])
 
 
 def join_phrases(name: str) -> str:
-    """One pattern for a list of rights.toml."""
+    """Compile a pattern: case-insensitive, `.` matches line breaks."""
     return "|".join(_TABLES[name])
 
 
@@ -52,12 +54,12 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def has(pattern: str, text: str) -> bool:
-    """Whether a pattern is anywhere in a text."""
+    """Whether a pattern occurs anywhere in a text."""
     return compiled(pattern).search(text) is not None
 
 
 def creative_commons(words: str, version: str | None) -> str:
-    """SPDX identifier of a Creative Commons licence by its letters or its words.
+    """SPDX identifier of a Creative Commons licence, from its letters or its words.
 
     >>> creative_commons("Attribution - Pas d'Utilisation Commerciale", "4.0")
     'CC-BY-NC-4.0'
@@ -78,5 +80,5 @@ def creative_commons(words: str, version: str | None) -> str:
         ]
     if not letters:
         return "LicenseRef-CC"
-    order = [name for name in ELEMENTS if name in {one.upper() for one in letters}]
+    order = [name for name in ELEMENTS if name in {letter.upper() for letter in letters}]
     return "-".join(["CC", *order, *([version] if version else [])])

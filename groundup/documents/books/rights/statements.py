@@ -1,9 +1,9 @@
-"""Statements: what a sentence about copying says of the work, of a part, or of something else.
+"""Statements: does a sentence about copying concern the work, a part of it, or something else?
 
-A slice is made the same first (dashes, quotes, spaces, words broken over lines) with a map back.
-Then each name is read in its sentence: who is the subject, is there a verb that grants, is it
-denied? A badge's or a label's line and a licence in full beside a copyright line grant too. Knows
-no allow list.
+A slice is first normalised (dashes, quotes, spaces, words broken over lines), with a map back. Each
+licence name is then read in its sentence: what is the subject, is there a granting verb, is it
+denied? A badge, a label and a full licence text next to a copyright line also grant. Allow lists
+are applied in step.py.
 """
 
 import re
@@ -47,24 +47,24 @@ SAME = str.maketrans(
     | dict.fromkeys("\u2018\u2019\u02bc", "'")
 )
 LEAD, TAIL = 400, 120
-"""Characters before and behind a name in which its sentence is read."""
+"""Characters before and after a name that are examined."""
 
 
 class Statement(NamedTuple):
-    """A piece of evidence."""
+    """One statement about rights."""
 
     licence: str
     """SPDX identifier, `reserved`, or `restricted`."""
     quote: str
     start: int
     end: int
-    """Of the quote, in the text."""
+    """End offset of the quote in the text."""
     role: str
     """granted (to the work), part, denied, named, or choice (one of several, not needed)."""
 
 
 class Found(NamedTuple):
-    """A name, full text, reservation or restriction on a page."""
+    """A licence name, full text, reservation or restriction in the normalised text."""
 
     match: re.Match[str]
     kind: str
@@ -73,88 +73,94 @@ class Found(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A slice of the text with dashes, quotes, spaces and broken words made the same."""
+    """A normalised slice of the text, with a map to the original."""
 
     text: str
     marks: list[tuple[int, int]]
-    """Places in `text` and in the original, wherever their distance changes."""
+    """Offsets in `text` and in the original, wherever their difference changes."""
     sentences: list[int]
-    """Where sentences begin, and the end."""
+    """Start offsets of the sentences, and the end."""
 
     def original(self, at: int) -> int:
-        """Place in the original."""
+        """Offset in the original."""
         here, there = self.marks[bisect_right(self.marks, (at, 1 << 62)) - 1]
         return there + at - here
 
     def sentence(self, at: int) -> tuple[int, int]:
-        """Bounds of the sentence at a place."""
+        """Bounds of the sentence at an offset."""
         after = bisect_right(self.sentences, at)
         return self.sentences[after - 1], self.sentences[min(after, len(self.sentences) - 1)]
 
 
 def page_of(text: str, start: int, end: int) -> Page:
-    """A slice made the same; a word broken between small letters is one again."""
-    piece = text[start:end].translate(SAME)
+    """Normalise a slice; a lower-case word broken over two lines is joined."""
+    raw = text[start:end].translate(SAME)
     out: list[str] = []
     marks, at, size = [(0, start)], 0, 0
-    for match in SPACES.finditer(piece):
+    for match in SPACES.finditer(raw):
         gap = match.group()
         new = "" if gap[0] == "-" else "\n" * min(gap.count("\n") + gap.count("\f") * 2, 2) or " "
-        out += (piece[at : match.start()], new)
+        out += (raw[at : match.start()], new)
         size += match.start() - at + len(new)
         at = match.end()
         if len(new) != len(gap):
             marks.append((size, start + at))
-    plain = "".join(out) + piece[at:]
-    sentences = [0, *(m.end() for m in SENTENCE.finditer(plain)), len(plain)]
-    return Page(plain, marks, sentences)
+    normalised = "".join(out) + raw[at:]
+    sentences = [0, *(m.end() for m in SENTENCE.finditer(normalised)), len(normalised)]
+    return Page(normalised, marks, sentences)
 
 
 def statements(text: str, start: int, end: int) -> Iterator[Statement]:
-    """Yield what a slice says about copying, in the order of places; the longest name first."""
+    """Yield the statements of a slice in order; of overlapping names the longest."""
     page = page_of(text, start, end)
-    found: list[Found] = []
-    for match, kind in sorted(matches(page.text), key=lambda one: (one[0].start(), -one[0].end())):
-        before = found[-1] if found else None
+    hits: list[Found] = []
+    for match, kind in sorted(
+        matches(page.text), key=lambda statement: (statement[0].start(), -statement[0].end())
+    ):
+        before = hits[-1] if hits else None
         if before is None or match.start() >= before.match.end():
             role = role_of(page, match, kind, before)
-            found.append(Found(match, kind, identifier(match, kind, page), role))
+            hits.append(Found(match, kind, identifier(match, kind, page), role))
     last: Statement | None = None
-    for at, (match, _, licence, role) in enumerate(found):
+    for at, (match, _, licence, role) in enumerate(hits):
         low, high = page.sentence(match.start())
         low, high = max(low, match.start() - 200), max(match.end(), min(high, match.end() + 100))
-        places = page.original(low), page.original(high)
-        one = Statement(licence, quoted(text[slice(*places)]), *places, role)
-        if last and is_choice(page, found[at - 1], found[at]):
-            last, one = last._replace(role="choice"), last._replace(role="choice", licence=licence)
-        elif role == "granted" and is_settled(page, found, at):
-            one = one._replace(role="named")
+        bounds = page.original(low), page.original(high)
+        statement = Statement(licence, quoted(text[slice(*bounds)]), *bounds, role)
+        if last and is_choice(page, hits[at - 1], hits[at]):
+            last, statement = (
+                last._replace(role="choice"),
+                last._replace(role="choice", licence=licence),
+            )
+        elif role == "granted" and is_settled(page, hits, at):
+            statement = statement._replace(role="named")
         if last:
             yield last
-        last = one
+        last = statement
     if last:
         yield last
 
 
-def is_choice(page: Page, one: Found, other: Found) -> bool:
+def is_choice(page: Page, hit: Found, other: Found) -> bool:
     """Whether a sentence offers two licences to choose from."""
-    between = page.text[one.match.end() : other.match.start()]
+    between = page.text[hit.match.end() : other.match.start()]
     return (
-        one.role == other.role == "granted"
-        and "reserved" not in (one.kind, other.kind)
-        and page.sentence(one.match.start()) == page.sentence(other.match.start())
+        hit.role == other.role == "granted"
+        and "reserved" not in (hit.kind, other.kind)
+        and page.sentence(hit.match.start()) == page.sentence(other.match.start())
         and has(CHOICE, compiled(LATER).sub(" ", between))
     )
 
 
-def is_settled(page: Page, found: Sequence[Found], at: int) -> bool:
-    """Whether what stands beside says more: which Creative Commons licence, what is not reserved.
+def is_settled(page: Page, hits: Sequence[Found], at: int) -> bool:
+    """Whether a neighbouring statement supersedes this one.
 
-    Rights are reserved and granted again in the same sentence, by a licence in full behind it, or
-    by Gutenberg, whose books reprint the first publisher's imprint.
+    A bare "Creative Commons" gives way to the exact licence. A reservation gives way to a grant in
+    the same sentence, to a full licence text after it, and to Gutenberg's licence, because its
+    books reprint the original imprint.
     """
-    match, kind, licence, _ = found[at]
-    for other in (*found[max(0, at - 4) : at], *found[at + 1 : at + 5]):
+    match, kind, licence, _ = hits[at]
+    for other in (*hits[max(0, at - 4) : at], *hits[at + 1 : at + 5]):
         if other.role != "granted" or other.kind in ("reserved", "restricted"):
             continue
         gap = page.text[match.end() : other.match.start()]
@@ -170,24 +176,22 @@ def is_settled(page: Page, found: Sequence[Found], at: int) -> bool:
     return (
         kind == "reserved"
         and "copyrighted" not in match.group().lower()
-        and any(
-            one.licence == "LicenseRef-Gutenberg" and one.role == "granted" for one in found[:9]
-        )
+        and any(hit.licence == "LicenseRef-Gutenberg" and hit.role == "granted" for hit in hits[:9])
     )
 
 
 def matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
-    """Yield every name, full text, reservation and restriction."""
+    """Yield every match of a name, full text, reservation or restriction, with its kind."""
     for pattern, kind in LICENCES:
-        yield from ((one, kind) for one in compiled(pattern).finditer(text))
+        yield from ((match, kind) for match in compiled(pattern).finditer(text))
     for pattern, kind in TEXTS:
-        yield from ((one, f"text {kind}") for one in compiled(pattern).finditer(text))
-    yield from ((one, "reserved") for one in compiled(RESERVED).finditer(text))
-    yield from ((one, "restricted") for one in compiled(RESTRICTS).finditer(text))
+        yield from ((match, f"text {kind}") for match in compiled(pattern).finditer(text))
+    yield from ((match, "reserved") for match in compiled(RESERVED).finditer(text))
+    yield from ((match, "restricted") for match in compiled(RESTRICTS).finditer(text))
 
 
 def is_spoken(page: Page, match: re.Match[str]) -> bool:
-    """Whether somebody in the text says it: in quotes, and beside them `said the lawyer`."""
+    """Whether a match is direct speech: in quotes, next to `said the lawyer` or the like."""
     lead = page.text[max(0, match.start() - TAIL) : match.start()].rsplit("\n\n", 1)[-1]
     tail = page.text[match.end() : match.end() + TAIL].split("\n\n", 1)[0]
     opens = max(lead.rfind(mark) for mark in '"“„«')
@@ -199,7 +203,7 @@ def is_spoken(page: Page, match: re.Match[str]) -> bool:
 
 
 def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -> str:
-    """What a statement is for the work: granted, of a part, denied or only named."""
+    """Role of a statement for the work: granted, part, denied or named."""
     if is_spoken(page, match):
         return "named"
     low, high = page.sentence(match.start())
@@ -229,13 +233,13 @@ def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -
     if has(rf"^\W*(?:licen\w+\s+)?appl(?:ies|y)\s+to\s+(?:{WORK})", tail):
         return "granted"
     if kind == "LicenseRef-public-domain":
-        given = match.groupdict().get("given")
-        return given_role(lead, given) if given else domain_role(lead, match.group())
+        object_ = match.groupdict().get("given")
+        return given_role(lead, object_) if object_ else domain_role(lead, match.group())
     return granted_role(lead) if has(TERMS, lead) else plain_role(page, match, lead)
 
 
 def text_role(kind: str, above: str, lead: str) -> str:
-    """A licence in full: the work's beside its copyright line, unless it is about a part."""
+    """Role of a full licence text: the work's next to a copyright line, unless about a part."""
     if kind in ("text Latex2e", "text LicenseRef-Gutenberg"):
         return "part" if noun_of(lead) == "part" else "granted"
     last = above.rstrip()[-TAIL:]
@@ -245,7 +249,7 @@ def text_role(kind: str, above: str, lead: str) -> str:
 
 
 def domain_role(lead: str, dedication: str) -> str:
-    """Public domain: of the work, or by nobody's name behind a dedication."""
+    """Role of a public domain statement: about the work, or a dedication without a subject."""
     noun = noun_of(lead)
     if noun in ("work", "part"):
         return (
@@ -258,16 +262,16 @@ def domain_role(lead: str, dedication: str) -> str:
     return "granted" if is_bare and is_dedicated or has(r"^\W*this\s*$", lead) else "named"
 
 
-def given_role(lead: str, given: str) -> str:
-    """What somebody dedicates to the public domain: this work, a part, or something else."""
-    noun = noun_of(given + " ")
+def given_role(lead: str, object_: str) -> str:
+    """Role of a dedication by its object: this work, a part, or something else."""
+    noun = noun_of(object_ + " ")
     if noun != "work":
         return "part" if noun == "part" else "named"
     return "named" if has(MENTION, lead) else "granted"
 
 
 def granted_role(lead: str) -> str:
-    """A name behind `licensed under` and the like: whose licence?"""
+    """Role of a name after `licensed under` and the like, by the subject of the sentence."""
     noun = noun_of(lead)
     if noun == "other" or has(MENTION, lead):
         return "named"
@@ -282,7 +286,7 @@ def granted_role(lead: str) -> str:
 
 
 def plain_role(page: Page, match: re.Match[str], lead: str) -> str:
-    """A name without `under`: in a line of its own, behind a label, or said of the work."""
+    """Role of a name without `under`: on its own line, after a label, or predicated of the work."""
     left = page.text[max(0, match.start() - LEAD) : match.start()].rsplit("\n", 1)[-1]
     right = page.text[match.end() : match.end() + LEAD].split("\n", 1)[0]
     line, rest = left + match.group() + right, left + " " + right
@@ -304,7 +308,7 @@ def plain_role(page: Page, match: re.Match[str], lead: str) -> str:
 
 
 def noun_of(lead: str) -> str:
-    """Whose licence a sentence is about: work, part, other, or nothing said.
+    """Whose licence a sentence is about: work, part, other, or empty if it does not say.
 
     >>> noun_of("The examples in this book are under the"), noun_of("This book is under the")
     ('part', 'work')
@@ -315,17 +319,17 @@ def noun_of(lead: str) -> str:
     ).sub("", lead)
     lead = compiled(rf"({WORK})\s+is\s+free\s+software\b").sub(r"\1", lead)
     first = {
-        name: found.start()
+        name: match.start()
         for name, pattern in (("work", WORK), ("part", PART), ("other", OTHER))
-        if (found := compiled(pattern).search(lead))
+        if (match := compiled(pattern).search(lead))
     }
     if not first:
         return ""
-    name = min(first, key=lambda one: first[one])
+    name = min(first, key=lambda noun: first[noun])
     if name == "work" and len(first) > 1:
         verb = compiled(GRANT).search(lead, first["work"])
-        nouns = {one: at for one, at in first.items() if not verb or at < verb.start()}
-        name = max(nouns, key=lambda one: nouns[one]) if nouns else name
+        nouns = {noun: at for noun, at in first.items() if not verb or at < verb.start()}
+        name = max(nouns, key=lambda noun: nouns[noun]) if nouns else name
     return name
 
 
@@ -343,7 +347,9 @@ def identifier(match: re.Match[str], kind: str, page: Page) -> str:
     if kind == "text Latex2e" and not groups["rest"]:
         return "LicenseRef-verbatim"
     if kind == "GPL":
-        letter = next((groups[one] for one in ("gnu", "gnu2") if groups.get(one)), " ")[0].upper()
+        letter = next((groups[group] for group in ("gnu", "gnu2") if groups.get(group)), " ")[
+            0
+        ].upper()
         kind = {"L": "LGPL", "A": "AGPL"}.get(letter, "GPL")
     if kind in ("GFDL", "GPL", "LGPL", "AGPL") and version:
         return f"{kind}-{version}" if "." in version else f"{kind}-{version}.0"
@@ -351,5 +357,5 @@ def identifier(match: re.Match[str], kind: str, page: Page) -> str:
 
 
 def quoted(text: str) -> str:
-    """A statement in one line."""
+    """A statement on one line, shortened."""
     return " ".join(text.split())[:400]

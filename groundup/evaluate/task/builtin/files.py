@@ -1,6 +1,6 @@
-"""Where the files of built-in tasks lie: in the folder for data, or in a package that carries them.
+"""Finding the files of built-in tasks, in the data folder or in an installed package.
 
-Nothing is fetched. What is not there is an error that names the package and the folder.
+Nothing is downloaded; a missing file is an error that names the package.
 """
 
 import importlib.util
@@ -13,19 +13,16 @@ from groundup.core import ConfigError
 def found_file(
     data: Path | None, names: Sequence[str], package: str, inner: str, command: str
 ) -> Path:
-    """The first of a file's names, anywhere in the folder for data, then in a package.
+    """The first existing file with one of these names, below `data` or in a package.
 
-    Raises ConfigError with the command that brings it.
+    Raises ConfigError with the command that installs it.
     """
-    carried = importlib.util.find_spec(package)
-    places = [] if carried is None else [Path(p) for p in carried.submodule_search_locations or ()]
-    given = [path for name in names for path in sorted(data.rglob(name))] if data else []
-    inside = [place / inner / name for place in places for name in names]
-    for path in (*given, *inside):
+    spec = importlib.util.find_spec(package)
+    roots = [] if spec is None else [Path(p) for p in spec.submodule_search_locations or ()]
+    in_data = [path for name in names for path in sorted(data.rglob(name))] if data else []
+    in_package = [root / inner / name for root in roots for name in names]
+    for path in (*in_data, *in_package):
         if path.is_file():
             return path
-    where = f"is not in {data}" if data else "is not here"
-    raise ConfigError(
-        f"This needs {names[0]}, which {where}; run: {command}, or give the folder that holds it "
-        "as --data."
-    )
+    where = f" in {data}" if data else ""
+    raise ConfigError(f"Found no {names[0]}{where}; run: {command}, or pass its folder as --data.")

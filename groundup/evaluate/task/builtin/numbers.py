@@ -1,7 +1,7 @@
-"""Generated questions about numbers: sums, expressions, order, counting, dates, small stories.
+"""Generated questions about numbers: sums, expressions, order, counting, dates, word problems.
 
-Every family takes a level from 1 up: more digits, longer expressions, more steps. Questions never
-run out, and the same seed gives the same ones on every machine.
+Every family has levels from 1: more digits, longer expressions, more steps. Questions are
+unlimited, and equal seeds give equal questions on every machine.
 """
 
 import random
@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from .question import Question
 
 NATURAL = r"-?\d[\d,]*"
-"""A whole number in text, with or without commas."""
+"""An integer in text, with or without commas."""
 Maker = Callable[[random.Random, int], Question]
 
 WORDS = (
@@ -23,7 +23,7 @@ THINGS = ("apples", "books", "coins", "marbles", "pencils", "shells", "stamps", 
 
 
 def endless(make: Maker, level: int) -> Callable[[random.Random], Iterator[Question]]:
-    """All questions of a maker, one after the other."""
+    """An endless iterator over a maker's questions."""
 
     def draw(stream: random.Random) -> Iterator[Question]:
         while True:
@@ -40,7 +40,7 @@ def arithmetic(stream: random.Random, level: int) -> Question:
 
 
 def expression(stream: random.Random, level: int) -> Question:
-    """A nest of `level` + 1 operations with brackets, on numbers of one digit."""
+    """A nested expression of `level` + 1 operations on one-digit numbers."""
 
     def grow(operations: int) -> tuple[str, int]:
         if not operations:
@@ -90,18 +90,18 @@ def dates(stream: random.Random, level: int) -> Question:
     """The day up to 10 to the power of `level` days away, over months, years and leap days."""
     day = date(1900, 1, 1) + timedelta(days=stream.randrange(73_000))
     days = stream.randint(1, 10 ** min(level, 4))
-    way, sign = stream.choice([("after", 1), ("before", -1)])
+    direction, sign = stream.choice([("after", 1), ("before", -1)])
     plural = "s" if days > 1 else ""
-    text = f"Which date is {days} day{plural} {way} {day.isoformat()}? Answer as YYYY-MM-DD."
+    text = f"Which date is {days} day{plural} {direction} {day.isoformat()}? Answer as YYYY-MM-DD."
     return Question(text, (day + timedelta(days=sign * days)).isoformat())
 
 
 def story(stream: random.Random, level: int) -> Question:
-    """A word problem of `level` + 1 steps, none of which leaves less than nothing."""
+    """A word problem of `level` + 1 steps, without negative amounts."""
     person, other = stream.sample(PEOPLE, 2)
     things = stream.choice(THINGS)
     value = stream.randint(5, 30)
-    told = [f"{person} has {value} {things}."]
+    sentences = [f"{person} has {value} {things}."]
     for _ in range(level + 1):
         n, m = stream.randint(2, 9), stream.randint(2, 9)
         steps = [
@@ -113,5 +113,5 @@ def story(stream: random.Random, level: int) -> Question:
         steps += [(f"{person} loses half of them.", value // 2)] if value and not value % 2 else []
         steps += [(f"{person} puts all but {n} in a box and leaves it.", n)] if value > n else []
         text, value = stream.choice(steps)
-        told.append(text)
-    return Question(f"{' '.join(told)} How many {things} does {person} have now?", str(value))
+        sentences.append(text)
+    return Question(f"{' '.join(sentences)} How many {things} does {person} have now?", str(value))

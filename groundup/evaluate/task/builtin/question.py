@@ -1,8 +1,8 @@
-"""Questions with one right answer as a task, whether generated or read from a file.
+"""Questions with one correct answer as a task, generated or read from a file.
 
-A question with options is a multiple choice, asked by likelihood; one without is answered in text,
-read in two ways: `exact_match` of the first line, and `exact_match,last` of the last thing in the
-text that looks like an answer, which is fairer to a model that explains itself.
+A question with options is a multiple choice, scored by likelihood; one without is answered in text,
+which is scored twice: `exact_match` of the first line, and `exact_match,last` of the last match of
+the answer's pattern, which is fairer to a model that explains itself.
 """
 
 import random
@@ -30,7 +30,7 @@ from ..prompt import Turn, Ways, example, question, rendered
 from ..task import Asked, Item, Kind, Measure, Scored
 
 POOL = 200
-"""Questions that examples are drawn from."""
+"""Number of questions from which examples are drawn."""
 CHOICES = ("acc", "acc_norm")
 TEXTS = {
     "none": "exact_match|of:first_line|ignores:case,final_point,thousands_comma",
@@ -39,30 +39,30 @@ TEXTS = {
 
 
 class Question(NamedTuple):
-    """One question and its right answer."""
+    """One question and its correct answer."""
 
     text: str
     answer: str
     options: tuple[str, ...] = ()
-    """What a multiple choice offers, the answer among them."""
+    """Options of a multiple choice, the answer included."""
     group: str = ""
-    """What is resampled together."""
+    """Questions of one group are resampled together."""
 
 
 class Questions(NamedTuple):
-    """Where a task's questions come from and how their answers look."""
+    """A source of questions and the form of their answers."""
 
     draw: Callable[[random.Random], Iterable[Question]]
-    """All questions, from a random stream that is the task's own; it may never end."""
+    """All questions, given a random stream; may be infinite."""
     instruction: str
-    """What stands before the first question."""
+    """Text before the first question."""
     pattern: str
-    """How an answer in text looks; "" where options are offered."""
+    """Regular expression of an answer in text; "" for multiple choice."""
     common: int = 500
-    """How many are asked if nobody says."""
+    """Default number of questions."""
     is_choice: bool = False
     shots: int = 4
-    """Solved examples before a question if nobody says."""
+    """Default number of few-shot examples."""
     form: str = "Question: {}\nAnswer:"
 
 
@@ -79,17 +79,17 @@ class QuestionTask:
 
     @property
     def kind(self) -> Kind:
-        """Text or options."""
+        """multiple_choice with options, else generate_until."""
         return "multiple_choice" if self.questions.is_choice else "generate_until"
 
     @property
     def shots(self) -> int:
-        """Solved examples before a question."""
+        """Number of few-shot examples."""
         return self.questions.shots if self.ways.few_shot is None else self.ways.few_shot
 
     @property
     def signature(self) -> str:
-        """How it is asked, with a digest of the first questions, which any change moves."""
+        """Everything that affects a score, with a digest of the first questions."""
         first = digest([list(each) for each in islice(self.drawn("questions"), 50)])[:12]
         return (
             f"{self.name}|seed:{self.ways.seed}|shots:{self.shots}|"
@@ -108,23 +108,23 @@ class QuestionTask:
 
     @property
     def stops(self) -> Stops:
-        """A line is enough for an example-led answer; a chat may explain itself."""
+        """One paragraph after few-shot examples; more in a chat, which may explain itself."""
         if self.ways.chat.template:
             return Stops(Sampling(max_tokens=512))
         return Stops(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
 
     def drawn(self, purpose: str) -> Iterator[Question]:
-        """The questions, from a stream of their own for each purpose."""
+        """The questions, with a separate random stream for each purpose."""
         stream = random.Random(f"{self.ways.seed}/{self.name}/{purpose}")
         return iter(self.questions.draw(stream))
 
     @cached_property
     def pool(self) -> list[Question]:
-        """What examples are taken from."""
+        """Questions from which examples are drawn."""
         return list(islice(self.drawn("examples"), POOL))
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
-        """Yield the questions; a limit may exceed the common number where they never end."""
+        """Yield the questions; `limit` may exceed the default number of generated ones."""
         count = self.questions.common if limit is None else limit
         for number, each in enumerate(islice(self.drawn("questions"), count)):
             prompt = self.prompt(each, number, model)
@@ -135,7 +135,7 @@ class QuestionTask:
 
     @property
     def gap(self) -> str:
-        """What lies between a prompt and its answer."""
+        """Delimiter between a prompt and its answer."""
         return "" if self.ways.chat.template else " "
 
     def prompt(self, asked: Question, number: int, model: TextModel | None) -> str:
@@ -144,35 +144,35 @@ class QuestionTask:
         others = [each for each in self.pool if each.text != asked.text]
         if self.shots > len(others):
             raise ConfigError(
-                f"--few-shot {self.shots} is more than the {len(others)} examples that "
-                f"{self.name} has beside a question; give at most {len(others)}."
+                f"--few-shot {self.shots} exceeds the {len(others)} examples of {self.name}; give "
+                f"at most {len(others)}."
             )
         draw = random.Random(f"{self.ways.seed}/{self.name}/shots/{number}")
         shown = draw.sample(others, self.shots)
-        before = " ".join(part for part in (chat.system, self.questions.instruction) if part)
-        turns = [Turn("system", before, "\n\n")] if before else []
+        instruction = " ".join(part for part in (chat.system, self.questions.instruction) if part)
+        turns = [Turn("system", instruction, "\n\n")] if instruction else []
         for each in shown:
             turns += example(form.format(each.text), each.answer, None, "", " ", "\n\n")
         return rendered([*turns, *question(form.format(asked.text), "", " ")], chat, model)
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
-        """Every measure of one question; a Reason for all if an answer failed."""
+        """All measures of one question; a Reason for all if a request failed."""
         failed = next((each for each in answers if isinstance(each, Reason)), None)
         if failed is not None:
             return Scored({}, {}, {measure.key: failed for measure in self.measures})
         if self.questions.is_choice:
-            asked = [each for each in answers if isinstance(each, Likelihood)]
-            options = Options(item.document["options"], asked, item.target)
+            likelihoods = [each for each in answers if isinstance(each, Likelihood)]
+            options = Options(item.document["options"], likelihoods, item.target)
             return Scored({}, score_options(CHOICES, options), {})
         text = next(each.text for each in answers if isinstance(each, Completion))
-        found = re.findall(self.questions.pattern, text)
-        read = {"none": text.strip().partition("\n")[0], "last": found[-1] if found else ""}
+        matches = re.findall(self.questions.pattern, text)
+        read = {"none": text.strip().partition("\n")[0], "last": matches[-1] if matches else ""}
         values = {m.key: float(bare(read[m.filter]) == bare(item.target)) for m in self.measures}
-        return Scored(read, values, {}, () if found else ("last",))
+        return Scored(read, values, {}, () if matches else ("last",))
 
 
 def bare(text: str) -> str:
-    """An answer without what does not matter.
+    """Normalise an answer for comparison.
 
     >>> bare(" 1,234. "), bare("Blue"), bare("5, 7")
     ('1234', 'blue', '5 7')

@@ -1,6 +1,6 @@
-"""Generated questions of logic: truth values, syllogisms, who holds what after many swaps.
+"""Generated questions of logic: boolean expressions, syllogisms, object tracking.
 
-Each has a few possible answers, so a model that only predicts text can be asked by likelihood.
+All are multiple choice, so that a base model can be scored by likelihood.
 """
 
 import random
@@ -18,7 +18,7 @@ FORMS = ("All {0} are {1}.", "No {0} are {1}.", "Some {0} are {1}.", "Some {0} a
 
 
 def boolean(stream: random.Random, level: int) -> Question:
-    """An expression of truth values with `level` + 1 operators."""
+    """A boolean expression with `level` + 1 operators."""
 
     def grow(operators: int) -> tuple[str, bool]:
         if not operators:
@@ -37,14 +37,14 @@ def boolean(stream: random.Random, level: int) -> Question:
 
 
 class Statement(NamedTuple):
-    """A form of FORMS about two of the three kinds, by their places."""
+    """A form of FORMS about two of the three kinds, by index."""
 
     form: int
     subject: int
     predicate: int
 
     def holds(self, world: frozenset[tuple[bool, ...]]) -> bool:
-        """Whether it is true where just these combinations of kinds occur.
+        """Whether it is true in a world with exactly these combinations of kinds.
 
         >>> Statement(0, 0, 1).holds(frozenset({(True, True, False), (False, True, False)}))
         True
@@ -66,27 +66,33 @@ def syllogisms() -> dict[bool, list[tuple[Statement, Statement, Statement]]]:
     """
     regions = list(product((True, False), repeat=3))
     worlds = [frozenset(some) for n in range(len(regions) + 1) for some in combinations(regions, n)]
-    found: dict[bool, list[Any]] = {True: [], False: []}
+    by_validity: dict[bool, list[Any]] = {True: [], False: []}
     for first, second, third in product(range(4), repeat=3):
         for a, b in product([(0, 1), (1, 0)], [(1, 2), (2, 1)]):
-            one, two = Statement(first, *a), Statement(second, *b)
-            end = Statement(third, 2, 0)
-            possible = [world for world in worlds if one.holds(world) and two.holds(world)]
-            found[all(end.holds(world) for world in possible)].append((one, two, end))
-    return found
+            first_premise, second_premise = Statement(first, *a), Statement(second, *b)
+            conclusion = Statement(third, 2, 0)
+            possible = [
+                world
+                for world in worlds
+                if first_premise.holds(world) and second_premise.holds(world)
+            ]
+            by_validity[all(conclusion.holds(world) for world in possible)].append(
+                (first_premise, second_premise, conclusion)
+            )
+    return by_validity
 
 
 def syllogism(stream: random.Random, level: int) -> Question:
-    """Two premises and a conclusion, which follows half of the time, and `level` - 1 idle ones."""
+    """Two premises and a conclusion that follows half of the time, with `level` - 1 distractors."""
     follows = stream.random() < 0.5
     *premises, conclusion = stream.choice(syllogisms()[follows])
     kinds = stream.sample(KINDS, 3)
-    told = [each.told(kinds) for each in premises]
-    others = [kind for kind in KINDS if kind not in kinds]  # nothing about the three follows
-    told += [FORMS[0].format(*stream.sample(others, 2)) for _ in range(level - 1)]
-    stream.shuffle(told)
+    premise_texts = [each.told(kinds) for each in premises]
+    others = [kind for kind in KINDS if kind not in kinds]  # says nothing about the three kinds
+    premise_texts += [FORMS[0].format(*stream.sample(others, 2)) for _ in range(level - 1)]
+    stream.shuffle(premise_texts)
     end = conclusion.told(kinds).rstrip(".")
-    text = f"There may be none of a kind. {' '.join(told)} Does it follow: {end}?"
+    text = f"There may be none of a kind. {' '.join(premise_texts)} Does it follow: {end}?"
     return Question(text, "yes" if follows else "no", ("yes", "no"))
 
 
@@ -95,10 +101,14 @@ def tracking(stream: random.Random, level: int) -> Question:
     people = stream.sample(PEOPLE, min(level + 2, len(OBJECTS)))
     balls = stream.sample(OBJECTS, len(people))
     holds = dict(zip(people, balls, strict=True))
-    told = [f"{person} has the {ball}." for person, ball in holds.items()]
+    sentences = [f"{person} has the {ball}." for person, ball in holds.items()]
     for _ in range(2 * level):
         a, b = stream.sample(people, 2)
         holds[a], holds[b] = holds[b], holds[a]
-        told.append(f"{a} and {b} swap.")
-    asked = stream.choice(people)
-    return Question(f"{' '.join(told)} Which ball does {asked} have?", holds[asked], tuple(balls))
+        sentences.append(f"{a} and {b} swap.")
+    person_asked = stream.choice(people)
+    return Question(
+        f"{' '.join(sentences)} Which ball does {person_asked} have?",
+        holds[person_asked],
+        tuple(balls),
+    )

@@ -1,10 +1,10 @@
-"""What people said of words and sentences: analogies, similarity, sentiment; read from packages.
+"""Human judgements of words and sentences: analogies, similarity, sentiment; read from packages.
 
     analogies     questions-words.txt of gensim's test data (Mikolov et al. 2013, arXiv:1301.3781)
     similarity    wordsim353.tsv of the same (Finkelstein et al. 2002): which word is most related
     vader_…       the rated texts of vaderSentiment's source distribution (Hutto and Gilbert 2014)
 
-All are asked as a choice. Ratings near the middle are left out: they have no right answer.
+All are multiple choice. Ratings near the middle are excluded: they have no correct answer.
 """
 
 import random
@@ -19,13 +19,13 @@ from groundup.embeddings import read_ratings, table_rows
 from .question import Question
 
 LEAST, MARGIN = 5.0, 1.0
-"""On the raters' scale from 0 to 10: of the right word, and between it and the others."""
+"""Minimum rating (0 to 10) of the correct word, and its minimum distance from the others."""
 MIDDLE = 0.5
-"""Mean ratings nearer to 0, on a scale from -4 to 4, are neither positive nor negative."""
+"""Mean ratings (-4 to 4) closer to 0 are neither positive nor negative."""
 
 
 def number(text: str, path: Path) -> float:
-    """A rating; DataError naming the file for what is none."""
+    """Parse a rating; DataError naming the file."""
     try:
         return float(text)
     except ValueError:
@@ -34,47 +34,47 @@ def number(text: str, path: Path) -> float:
 
 def read_analogies(path: Path) -> list[Question]:
     """a is to b as c is to d, d among three others of its category; resampled by category."""
-    stream, found = random.Random(f"{path.name}/options"), []
+    stream, questions = random.Random(f"{path.name}/options"), []
     for name, four in analogy_sections(path).items():
         ends = sorted({row[3] for row in four})
         for a, b, c, d in four:
             others = [end for end in ends if end not in (d, b)]
             others = stream.sample(others, min(3, len(others)))
             options = stream.sample([d, *others], len(others) + 1)
-            found.append(Question(f"{a} is to {b} as {c} is to", d, tuple(options), name))
-    return found
+            questions.append(Question(f"{a} is to {b} as {c} is to", d, tuple(options), name))
+    return questions
 
 
 def read_similarity(path: Path) -> list[Question]:
-    """The most related of a word's rated partners, where one is clearly that."""
+    """The most related of a word's rated partners, where it is clear."""
     partners: dict[str, dict[str, float]] = defaultdict(dict)
     for a, b, rating in read_ratings(path):
         partners[a][b] = partners[b][a] = rating
-    found = []
+    questions = []
     for word, rated in partners.items():
         best, *others = sorted(rated, key=lambda other: -rated[other])
         others = [other for other in others if rated[best] - rated[other] >= MARGIN]
         if others and rated[best] >= LEAST:
             options = tuple(sorted([best, *others]))
-            found.append(
+            questions.append(
                 Question(f"The word most closely related to {word} is", best, options, word)
             )
-    return found
+    return questions
 
 
 def read_sentiment(path: Path) -> list[Question]:
-    """Texts that people found clearly positive or negative; snippets of one text together."""
-    found = []
+    """Texts rated clearly positive or negative, grouped by source text."""
+    questions = []
     for name, rating, text in table_rows(path, 3, "\t"):
         value = number(rating, path)
         if abs(value) >= MIDDLE:
             answer = "positive" if value > 0 else "negative"
-            found.append(
+            questions.append(
                 Question(text.strip(), answer, ("positive", "negative"), name.split("_")[0])
             )
-    return found
+    return questions
 
 
 def shuffled(questions: list[Question]) -> Callable[[random.Random], list[Question]]:
-    """Questions in the order of a random stream, so that the first of them are a fair part."""
+    """Questions in random order, so that the first of them are a random sample."""
     return lambda stream: stream.sample(questions, len(questions))

@@ -1,1 +1,1 @@
-"""How are models exchanged with llama.cpp? GGUF: one file of metadata, tokenizer and weights."""
+"""Models in llama.cpp's format GGUF: one file with metadata, tokenizer and weights."""

@@ -26,10 +26,10 @@ Signs = Float[np.ndarray, "*shape 8"]
 @cache
 def grid(name: str, width: int) -> Float[np.ndarray, "rows width"]:
     """The rows of a type's grid."""
-    told = json.loads(GRIDS.read_text(encoding="utf-8"))["grids"][name]
-    codes = np.frombuffer(base64.b64decode(told["codes"]), np.uint8)[None]
-    levels = np.array(told["levels"], np.float32)
-    return levels[spread(codes, told["bits"], run=1)].reshape(-1, width)
+    spec = json.loads(GRIDS.read_text(encoding="utf-8"))["grids"][name]
+    codes = np.frombuffer(base64.b64decode(spec["codes"]), np.uint8)[None]
+    levels = np.array(spec["levels"], np.float32)
+    return levels[spread(codes, spec["bits"], run=1)].reshape(-1, width)
 
 
 def signs(packed: UInt8[np.ndarray, "*shape"]) -> Signs:

@@ -11,23 +11,23 @@ from .block import TYPES, BlockType
 DECLARED = (plain, rounded, super_blocks, codebooks)
 """The files whose types are read."""
 
-BY_NAME: dict[str, BlockType] = {one.name: one for one in TYPES.values()}
+BY_NAME: dict[str, BlockType] = {type.name: type for type in TYPES.values()}
 CHUNK_VALUES = 1 << 18
 
 
 def dequantize(
     stored: UInt8[np.ndarray, " bytes"], type: BlockType
 ) -> Float[np.ndarray, " values"]:
-    """The numbers of whole blocks.
+    """Dequantize complete blocks.
 
     >>> dequantize(np.array([0x80, 0x3F, 0, 0x40], np.uint8), BY_NAME["BF16"]).tolist()
     [1.0, 2.0]
 
-    Raises DataError if the bytes are not whole blocks.
+    Raises DataError if the bytes are not complete blocks.
     """
     if stored.size % type.layout.itemsize:
         raise DataError(
-            f"{stored.size} bytes are no whole blocks of {type.name}, which have "
+            f"{stored.size} bytes are not complete blocks of {type.name}, which have "
             f"{type.layout.itemsize} bytes each."
         )
     blocks = stored.view(type.layout)

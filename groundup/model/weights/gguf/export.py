@@ -1,8 +1,8 @@
-"""A model of ours as a GGUF file that llama.cpp runs, and the verb that writes it.
+"""Export a model as a GGUF file for llama.cpp, and the verb that does so.
 
-As llama.cpp's own converter does, norms, biases, routers and tables of places stay in single
-precision; rows that are no whole blocks, in half. In Q4_0 the output embedding is Q8_0, since
-every logit passes it.
+As in llama.cpp's own converter, norms, biases, routers and position embeddings stay in float32, and
+rows that are not complete blocks are written as float16. With Q4_0 the output embedding is Q8_0,
+since it affects every logit.
 """
 
 from functools import partial
@@ -29,19 +29,19 @@ from .writing import Written, write_file
 
 StoredAs = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 FILE_TYPES: dict[StoredAs, int] = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
-"""What general.file_type calls a file that is mostly of a type."""
+"""The general.file_type of a file by its main type."""
 EXACT = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
 QUANTISER_VERSION = 2
 SOURCE = "source.json"
-"""Beside an imported model: what its files were and their licence."""
+"""In an imported model: the source files and their licence."""
 
 
 class Exported(NamedTuple):
-    """A file that was written."""
+    """The result of an export."""
 
     path: Path
     architecture: str
-    """llama.cpp's name of what the model is."""
+    """llama.cpp's name."""
     type: str
     """Of most weights."""
     tensors: int
@@ -58,69 +58,69 @@ class Exported(NamedTuple):
 def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exported:
     """Write a model as one GGUF file for llama.cpp, with its tokenizer and chat template.
 
-    gguf  the file; one that is there is replaced when the new one is whole
-    type  how weights are stored: F32, F16, BF16, Q8_0 (8.5 bits a weight) or Q4_0 (4.5 bits)
+    gguf  the file; an existing one is replaced atomically
+    type  how weights are stored: F32, F16, BF16, Q8_0 (8.5 bits per weight) or Q4_0 (4.5 bits)
 
-    Raises ConfigError for a model that llama.cpp has no architecture for, or one with 8-bit
-    weights; DataError for weights that a type does not hold.
+    Raises ConfigError for a model that llama.cpp has no architecture for, or one with int8
+    weights; DataError for weights that a type cannot represent.
     """
     if gguf.is_dir():
         raise ConfigError(f"{gguf} is a folder; name a file in it, such as {gguf / 'model.gguf'}.")
     gguf.parent.mkdir(parents=True, exist_ok=True)
-    opened = load(model.path)
-    tokenizer = tokenizer_metadata(model.path, opened.config.vocab_size)
-    about: dict[str, Value] = {"general.name": model.path.resolve().name}
-    return save_gguf(opened, gguf, type, about | licence_metadata(model.path) | tokenizer)
+    network = load(model.path)
+    tokenizer = tokenizer_metadata(model.path, network.config.vocab_size)
+    general: dict[str, Value] = {"general.name": model.path.resolve().name}
+    return save_gguf(network, gguf, type, general | licence_metadata(model.path) | tokenizer)
 
 
 def licence_metadata(directory: Path) -> dict[str, Value]:
-    """The metadata of the licence that an imported model came with."""
-    told = read_json(directory / SOURCE) if (directory / SOURCE).is_file() else {}
-    name = told.get("licence", {}).get("name", UNKNOWN)
+    """The metadata of an imported model's licence."""
+    source = read_json(directory / SOURCE) if (directory / SOURCE).is_file() else {}
+    name = source.get("licence", {}).get("name", UNKNOWN)
     return {} if name == UNKNOWN else {"general.license": name}
 
 
 def save_gguf(
     model: Transformer, path: Path, type: StoredAs, metadata: dict[str, Value] | None = None
 ) -> Exported:
-    """Write a model's weights and what it computes; `metadata` is written beside it.
+    """Write a model's weights and configuration, with additional `metadata`.
 
     Raises ConfigError and DataError as `export_gguf` does.
     """
     if has_int8(model):
         raise ConfigError(
-            "The model has 8-bit weights; export the one that it was quantized from, with --type."
+            "The model has int8 weights; export the model that it was quantized from, with --type."
         )
     state = model.state_dict()
     sketch = {name: weight.to("meta") for name, weight in state.items()}
-    found = describe_model(model.config, sketch)
-    named = theirs(state, model.config, found.architecture)
+    description = describe_model(model.config, sketch)
+    named = theirs(state, model.config, description.architecture)
     output = HEAD if HEAD in named else EMBEDDING
     tensors = [
         Written(name, stored_as(name, weight, type, name == output), tuple(weight.shape),
                 partial(numbers, weight))
         for name, weight in named.items()
     ]  # fmt: skip
-    if found.factors is not None:
-        factors = found.factors
+    if description.factors is not None:
+        factors = description.factors
         tensors.append(Written(ROPE_FACTORS, BY_NAME["F32"], factors.shape, lambda: factors))
-    about: dict[str, Value] = {
+    general: dict[str, Value] = {
         "general.type": "model",
         "general.file_type": FILE_TYPES[type],
         "general.quantization_version": QUANTISER_VERSION,
     }
-    write_file(path, found.metadata | about | (metadata or {}), tensors)
-    return Exported(path, found.architecture, type, len(tensors), path.stat().st_size)
+    write_file(path, description.metadata | general | (metadata or {}), tensors)
+    return Exported(path, description.architecture, type, len(tensors), path.stat().st_size)
 
 
 def stored_as(name: str, weight: Tensor, type: StoredAs, is_output: bool) -> BlockType:
-    """The type of a tensor in a file that is mostly of a type."""
+    """The type of a tensor in a file with this main type."""
     if weight.ndim == 1 or name.endswith(EXACT):
         return BY_NAME["F32"]
-    wanted = BY_NAME["Q8_0" if type == "Q4_0" and is_output else type]
-    return BY_NAME["F16"] if weight.shape[-1] % wanted.values else wanted
+    stored = BY_NAME["Q8_0" if type == "Q4_0" and is_output else type]
+    return BY_NAME["F16"] if weight.shape[-1] % stored.values else stored
 
 
 def numbers(weight: Tensor) -> Float[np.ndarray, "*shape"]:
-    """A tensor's numbers in single precision."""
+    """A tensor's values in float32."""
     return weight.detach().to("cpu", torch.float32).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""A GGUF file: metadata, a table of tensors, their bytes; parsed without trust, mapped, not read.
+"""Parse a GGUF file, untrusted: metadata and tensor table are read, tensor data is memory-mapped.
 
     "GGUF"  version u32  tensors u64  entries u64
     entries        key, type u32, value            strings are a length u64 and UTF-8
@@ -6,9 +6,9 @@
     padding        to a multiple of general.alignment (32)
     data           each tensor at its offset from here
 
-Every count, length and offset is compared with the bytes that are left before anything is made of
-it, and tensors may not overlap: neither time nor memory exceeds a small multiple of the file's
-size. A file that is cut, damaged or malicious is an ArtifactError.
+Every count, length and offset is checked against the remaining bytes before it is used, and tensors
+may not overlap, so that time and memory stay within a small multiple of the file's size. A
+truncated, damaged or malicious file is an ArtifactError.
 Source: ggml-org/ggml, docs/gguf.md; versions 2 and 3, little endian.
 """
 
@@ -42,44 +42,44 @@ Value = int | float | bool | str | np.ndarray | list
 
 
 class Stored(NamedTuple):
-    """Where one tensor lies."""
+    """The location of a tensor."""
 
     name: str
     type: BlockType
     shape: tuple[int, ...]
-    """As torch counts it, the fastest last; files have the fastest first."""
+    """In torch's order, the fastest dimension last; files have it first."""
     start: int
     """First byte, from the beginning of the file."""
     bytes: int
 
     @property
     def values(self) -> int:
-        """How many numbers."""
+        """Number of values."""
         return self.bytes // self.type.layout.itemsize * self.type.values
 
 
 class GgufFile(NamedTuple):
-    """An opened file: what it says, and where its tensors lie."""
+    """An opened file: its metadata, and the locations of its tensors."""
 
     path: Path
     version: int
     metadata: dict[str, Value]
     tensors: dict[str, Stored]
     content: UInt8[np.ndarray, " bytes"]
-    """The whole file, mapped."""
+    """The complete file, memory-mapped."""
 
     def blocks(self, name: str) -> UInt8[np.ndarray, " bytes"]:
-        """A tensor's bytes as they are stored; nothing is copied."""
+        """A tensor's stored bytes, without copying."""
         stored = self.stored(name)
         return self.content[stored.start : stored.start + stored.bytes]
 
     def values(self, name: str) -> Float[np.ndarray, "*shape"]:
-        """A tensor's numbers."""
+        """A tensor's values, dequantized."""
         stored = self.stored(name)
         return dequantize(self.blocks(name), stored.type).reshape(stored.shape)
 
     def stored(self, name: str) -> Stored:
-        """A tensor's entry; ArtifactError if there is none of that name."""
+        """A tensor's location; ArtifactError if there is no such tensor."""
         if name not in self.tensors:
             raise ArtifactError(f"{self.path} has no tensor {name}.")
         return self.tensors[name]
@@ -88,8 +88,8 @@ class GgufFile(NamedTuple):
 def open_gguf(path: Path | str) -> GgufFile:
     """Parse a file's header and map its tensors.
 
-    Raises ArtifactError in one line for a file that is none, is cut short or contradicts itself,
-    and for a version or a type that is not read.
+    Raises ArtifactError for a file that is not GGUF, truncated or inconsistent, and for an
+    unsupported version or type.
     """
     path = Path(path)
     try:
@@ -104,15 +104,15 @@ def open_gguf(path: Path | str) -> GgufFile:
 
 
 class Parser:
-    """A place in the bytes of a file, and what is read from there on."""
+    """A cursor over the bytes of a file."""
 
     def __init__(self, path: Path, content: UInt8[np.ndarray, " bytes"]) -> None:
         self.path, self.content, self.view, self.at = path, content, content.data, 0
 
     def parse(self) -> GgufFile:
-        """Read everything but the tensors' numbers."""
+        """Read everything but the tensors' data."""
         if bytes(self.view[:4]) != MAGIC:
-            raise ArtifactError(f"{self.path} is no GGUF file: it does not begin with GGUF.")
+            raise ArtifactError(f"{self.path} is not a GGUF file: it does not begin with GGUF.")
         self.at = len(MAGIC)
         version = self.number("<I")
         if version not in VERSIONS:
@@ -128,23 +128,22 @@ class Parser:
         alignment = self.alignment(metadata)
         named = [self.tensor() for _ in range(tensors)]
         start = -(-self.at // alignment) * alignment
-        placed = [self.placed(one, start, alignment) for one in named]
+        placed = [self.placed(tensor, start, alignment) for tensor in named]
         self.check_places(placed)
-        return GgufFile(
-            self.path, version, metadata, {one.name: one for one in placed}, self.content
-        )
+        by_name = {tensor.name: tensor for tensor in placed}
+        return GgufFile(self.path, version, metadata, by_name, self.content)
 
     def broken(self, what: str) -> ArtifactError:
-        """The error of a file that contradicts itself."""
+        """The error of a truncated or inconsistent file."""
         return ArtifactError(
-            f"{self.path} is no whole GGUF file: {what}; copy or download it again."
+            f"{self.path} is not a valid GGUF file: {what}; copy or download it again."
         )
 
     def expect(self, size: int, what: str) -> None:
-        """Raise unless so many bytes are left."""
-        left = len(self.view) - self.at
-        if size > left:
-            raise self.broken(f"{what} cannot lie in the {left:,} bytes behind byte {self.at:,}")
+        """Raise ArtifactError unless `size` bytes remain."""
+        remaining = len(self.view) - self.at
+        if size > remaining:
+            raise self.broken(f"{what} do not fit the {remaining:,} bytes after byte {self.at:,}")
 
     def take(self, size: int, what: str) -> memoryview:
         """The next bytes."""
@@ -167,14 +166,14 @@ class Parser:
             raise self.broken(f"{what} before byte {self.at:,} is not UTF-8") from None
 
     def metadata(self, entries: int) -> dict[str, Value]:
-        """All entries; a key may come once."""
-        found: dict[str, Value] = {}
+        """All entries; keys must be unique."""
+        values: dict[str, Value] = {}
         for _ in range(entries):
             key = self.text("a key", LONGEST_KEY)
-            if key in found:
-                raise self.broken(f"the key {key[:80]!r} comes twice")
-            found[key] = self.value(self.number("<I"), key)
-        return found
+            if key in values:
+                raise self.broken(f"the key {key[:80]!r} is duplicated")
+            values[key] = self.value(self.number("<I"), key)
+        return values
 
     def value(self, kind: int, key: str, depth: int = 0) -> Value:
         """The next value of a type."""
@@ -199,18 +198,18 @@ class Parser:
         what = f"{count:,} numbers of {key[:80]!r}"
         raw = np.frombuffer(self.take(count * dtype.itemsize, what), np.uint8)
         if dtype == np.bool_ and (raw > 1).any():
-            raise self.broken(f"{key[:80]!r} has a truth value that is neither 0 nor 1")
+            raise self.broken(f"{key[:80]!r} has a bool that is neither 0 nor 1")
         return raw.view(dtype)
 
     def alignment(self, metadata: dict[str, Value]) -> int:
-        """The multiple at which data begin."""
-        found = metadata.get(ALIGNMENT_KEY, ALIGNMENT)
-        if not isinstance(found, int) or found < 1 or found & (found - 1):
-            raise self.broken(f"{ALIGNMENT_KEY} is {str(found)[:40]}, which is no power of two")
-        return found
+        """The alignment of tensor data, in bytes."""
+        value = metadata.get(ALIGNMENT_KEY, ALIGNMENT)
+        if not isinstance(value, int) or value < 1 or value & (value - 1):
+            raise self.broken(f"{ALIGNMENT_KEY} is {str(value)[:40]}, which is not a power of two")
+        return value
 
     def tensor(self) -> Stored:
-        """The next tensor's entry; its start still counts from the data's beginning."""
+        """The next tensor's entry; its start is still relative to the data section."""
         name = self.text("a tensor's name", LONGEST_KEY)
         dimensions = self.number("<I")
         if not 1 <= dimensions <= MOST_DIMENSIONS:
@@ -227,36 +226,38 @@ class Parser:
             count *= size
         if count == 0 or sizes[0] % type.values:
             raise self.broken(
-                f"tensor {name[:80]!r} of sizes {sizes} has no whole rows of {type.name}, whose "
-                f"blocks hold {type.values}"
+                f"tensor {name[:80]!r} of sizes {sizes} has rows that are not complete blocks of "
+                f"{type.name}, which hold {type.values} values"
             )
         return Stored(name, type, tuple(reversed(sizes)), offset, type.size(count))
 
-    def placed(self, one: Stored, start: int, alignment: int) -> Stored:
-        """The entry with its place in the file."""
-        name = one.name[:80]
-        if one.start % alignment:
-            raise self.broken(f"tensor {name!r} lies at {one.start}, no multiple of {alignment}")
-        first = start + one.start
-        if first + one.bytes > len(self.view):
+    def placed(self, tensor: Stored, start: int, alignment: int) -> Stored:
+        """The entry with its offset in the file."""
+        name = tensor.name[:80]
+        if tensor.start % alignment:
             raise self.broken(
-                f"tensor {name!r} ends at byte {first + one.bytes:,} of {len(self.view):,}"
+                f"tensor {name!r} starts at {tensor.start}, which is not a multiple of {alignment}"
             )
-        return one._replace(start=first)
+        first = start + tensor.start
+        if first + tensor.bytes > len(self.view):
+            raise self.broken(
+                f"tensor {name!r} ends at byte {first + tensor.bytes:,} of {len(self.view):,}"
+            )
+        return tensor._replace(start=first)
 
     def check_places(self, placed: list[Stored]) -> None:
-        """Raise if two tensors share a name or bytes."""
-        if len({one.name for one in placed}) < len(placed):
-            raise self.broken("two tensors have one name")
+        """Raise ArtifactError if two tensors share a name or bytes."""
+        if len({tensor.name for tensor in placed}) < len(placed):
+            raise self.broken("two tensors have the same name")
         end = 0
-        for one in sorted(placed, key=lambda one: one.start):
-            if one.start < end:
-                raise self.broken(f"tensor {one.name[:80]!r} overlaps another")
-            end = one.start + one.bytes
+        for tensor in sorted(placed, key=lambda tensor: tensor.start):
+            if tensor.start < end:
+                raise self.broken(f"tensor {tensor.name[:80]!r} overlaps another")
+            end = tensor.start + tensor.bytes
 
 
 def python_number(number: np.generic) -> int | float | bool:
-    """A numpy number as Python's; of a single-precision one the shortest decimal that it is.
+    """A numpy number as a Python number; float32 becomes its shortest decimal.
 
     >>> python_number(np.float32(1e-6))
     1e-06

@@ -1,6 +1,6 @@
-"""A GGUF file as a directory of Transformers: weights whole, tokenizer, template, ends of texts.
+"""Convert a GGUF file to a Hugging Face directory: weights, tokenizer, template, special ids.
 
-The tokenizer becomes a tokenizer.json, with pieces.json beside it for what that cannot say.
+The tokenizer becomes a tokenizer.json, with pieces.json for what that cannot express.
 """
 
 from pathlib import Path
@@ -19,11 +19,11 @@ KIND = "tokenizer.ggml.model"
 ENDS = {
     "bos_token_id": ("bos",), "eos_token_id": ("eos", "eot", "eom"), "pad_token_id": ("padding",),
 }  # fmt: skip
-"""What begins, ends and pads a text, in generation_config.json's words and GGUF's."""
+"""Special ids by their keys in generation_config.json and in GGUF."""
 
 
 class Unpacked(NamedTuple):
-    """A model as a file has it, and what the file says of itself."""
+    """A file's model, name and licence."""
 
     model: Transformer
     name: str
@@ -32,41 +32,41 @@ class Unpacked(NamedTuple):
 
 
 def open_all(file: GgufFile, dtype: torch.dtype) -> Unpacked:
-    """Open a file's model; the weights become `dtype`, whatever they are stored as.
+    """Open a file's model; the weights are converted to `dtype`.
 
     Raises ArtifactError as `load_gguf` does.
     """
-    told = (str(file.metadata.get(f"general.{key}", "")) for key in ("name", "license"))
-    return Unpacked(load_gguf(file, dtype), *told)
+    general = (str(file.metadata.get(f"general.{key}", "")) for key in ("name", "license"))
+    return Unpacked(load_gguf(file, dtype), *general)
 
 
 def write_unpacked(file: GgufFile, model: Transformer, path: Path) -> None:
-    """Write a file's model with its tokenizer and the ends of its texts.
+    """Write a file's model with its tokenizer and special ids.
 
-    Raises DataError for a tokenizer whose ids we could not give.
+    Raises DataError for a tokenizer that cannot be reproduced.
     """
     save(model, path)
-    ends = ends_of(file)
+    special_ids = ends_of(file)
     for name in (CONFIG, GENERATION):
-        write_json(path / name, read_json(path / name) | ends)
+        write_json(path / name, read_json(path / name) | special_ids)
     if KIND in file.metadata:
         write_tokenizer(file, path)
 
 
 def ends_of(file: GgufFile) -> dict[str, Any]:
-    """The ids that begin, end and pad a text; of several a list, of none null."""
-    found: dict[str, Any] = {}
+    """The bos, eos and pad ids: a list if several, null if none."""
+    special_ids: dict[str, Any] = {}
     for key, names in ENDS.items():
-        told = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in names]
-        ids = list(dict.fromkeys(id for id in told if isinstance(id, int)))
-        found[key] = ids if len(ids) > 1 else next(iter(ids), None)
-    return found
+        values = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in names]
+        ids = list(dict.fromkeys(id for id in values if isinstance(id, int)))
+        special_ids[key] = ids if len(ids) > 1 else next(iter(ids), None)
+    return special_ids
 
 
 def write_tokenizer(file: GgufFile, path: Path) -> None:
-    """Write a file's tokenizer; `load_tokenizer` gives its ids exactly.
+    """Write a file's tokenizer, such that `load_tokenizer` gives the same ids.
 
-    Raises DataError if it is damaged or of a kind that is not known.
+    Raises DataError if it is damaged or unsupported.
     """
     from groundup.tokenizer import save_imported, tokenizer_of_gguf
 

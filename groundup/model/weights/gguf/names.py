@@ -1,8 +1,8 @@
-"""Tensors by llama.cpp's names and in its layout, and by ours.
+"""Convert tensors between llama.cpp's names and layout and groundup's.
 
-What differs besides names: a `llama` has the rows of queries and keys of each head in the order of
-interleaved pairs, where the others and we turn the first half with the second; norms that we keep
-around zero (Gemma's) have their one added; queries, keys and values of a `gpt2` are one matrix.
+Besides the names: `llama` interleaves the rotary pairs of each head's queries and keys, where other
+architectures and groundup pair the first half with the second; zero-centred norms (Gemma) are
+stored plus one; `gpt2` fuses queries, keys and values.
 Source: ggml-org/llama.cpp, convert_hf_to_gguf.py; gguf-py 0.19, gguf/tensor_mapping.py.
 """
 
@@ -44,16 +44,16 @@ AFTER_BERT: Pairs = (
 FUSED = ".attention.qkv_proj."
 TURNED = r"\.attention\.[qk]_proj\.(weight|bias)"
 ROPE_FACTORS = "rope_freqs.weight"
-"""What the frequencies of rotary positions are divided by; part of the configuration here."""
+"""Divisors of the rotary frequencies; in groundup they are part of the configuration."""
 
 
 def pairs_of(architecture: str) -> Pairs:
-    """Their names and ours in an architecture."""
+    """The name pairs (llama.cpp, groundup) of an architecture."""
     return NAMES + (AFTER_BERT if architecture == "bert" else AFTER)
 
 
 def ours(state: State, config: ModelConfig, architecture: str) -> State:
-    """Our names and layout of their tensors, in float32; some or all of a model's."""
+    """Convert llama.cpp's tensors (float32; some or all of a model) to groundup's."""
     state = cut(renamed(state, pairs_of(architecture)), FUSED, QKV)
     if architecture == "llama":
         state = edited(state, TURNED, partial(halves, head_dim=config.attention.head_dim))
@@ -63,7 +63,7 @@ def ours(state: State, config: ModelConfig, architecture: str) -> State:
 
 
 def theirs(state: State, config: ModelConfig, architecture: str) -> State:
-    """Their names and layout of our tensors; undoes `ours`."""
+    """Convert groundup's tensors to llama.cpp's; the inverse of `ours`."""
     if architecture == "llama":
         state = edited(state, TURNED, partial(pairs, head_dim=config.attention.head_dim))
     if config.norm.zero_centred:
@@ -74,7 +74,7 @@ def theirs(state: State, config: ModelConfig, architecture: str) -> State:
 
 
 def halves(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
-    """Rows of heads of interleaved pairs, first members first.
+    """Reorder each head's rows from interleaved pairs to two halves.
 
     >>> import torch
     >>> halves(torch.tensor([0, 2, 1, 3]), 4).tolist()
@@ -84,7 +84,7 @@ def halves(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *
 
 
 def pairs(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
-    """Rows of heads of two halves, members of a pair side by side; undoes `halves`.
+    """Reorder each head's rows from two halves to interleaved pairs; the inverse of `halves`.
 
     >>> import torch
     >>> pairs(torch.tensor([0, 1, 2, 3]), 4).tolist()

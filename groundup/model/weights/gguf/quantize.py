@@ -1,7 +1,7 @@
-"""Numbers to stored blocks: rounding that equals llama.cpp's reference, bit for bit.
+"""Quantization to stored blocks, equal to llama.cpp's reference bit for bit.
 
-Q8_0 stretches a block of 32 so that its largest number is 127, Q4_0 so that its number of largest
-size is -8: the one level that has no positive twin goes to where it is needed.
+Q8_0 scales a block of 32 so that its largest magnitude is 127, Q4_0 so that its value of largest
+magnitude is -8, the level without a positive counterpart.
 Source: gguf-py 0.19, gguf/quants.py (MIT, Copyright (c) 2023 Georgi Gerganov).
 """
 
@@ -20,27 +20,27 @@ SMALLEST = np.finfo(np.float32).tiny
 
 
 def quantize(values: Float[np.ndarray, "*shape"], type: BlockType) -> UInt8[np.ndarray, " bytes"]:
-    """The stored bytes of numbers whose rows are whole blocks.
+    """The stored bytes of values whose last dimension is a multiple of the block size.
 
     >>> from groundup.model.weights.gguf.dequantize import BY_NAME
     >>> quantize(np.array([1.0, -2.0], np.float32), BY_NAME["F16"]).tolist()
     [0, 60, 0, 192]
 
-    Raises DataError for a type that is not written, rows that are no whole blocks, and numbers
-    that are not finite or too large for the type.
+    Raises DataError for an unsupported type, rows that are not complete blocks, and values that
+    are not finite or too large for the type.
     """
     if type.name not in WRITERS:
         raise DataError(f"Type {type.name} is read only; write {', '.join(WRITERS)}.")
     if values.size == 0 or values.shape[-1] % type.values:
         raise DataError(
-            f"Rows of {values.shape[-1:]} numbers are no whole blocks of {type.name}, which hold "
-            f"{type.values}."
+            f"Rows of {values.shape[-1:]} values are not complete blocks of {type.name}, which "
+            f"hold {type.values}."
         )
     rows = np.ascontiguousarray(values, np.float32).reshape(-1, type.values)
     largest = max(float(rows.max()), -float(rows.min()))  # NaN stays NaN
     if not largest <= LARGEST[type.name]:
         raise DataError(
-            f"A number of size {largest:g} does not fit {type.name}; write BF16 or F32."
+            f"A value of magnitude {largest:g} does not fit {type.name}; use BF16 or F32."
         )
     with np.errstate(under="ignore"):
         return WRITERS[type.name](rows).reshape(-1)

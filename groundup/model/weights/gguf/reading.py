@@ -1,4 +1,4 @@
-"""A GGUF file as a model of ours: its configuration, and its weights made whole numbers again."""
+"""Load a GGUF file as a Transformer: its configuration, and its weights dequantized."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from .names import ROPE_FACTORS, ours
 def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -> Transformer:
     """Open the model of a GGUF file, ready for inference.
 
-    path   of the file, or the file opened already
-    dtype  of the weights in memory, whatever they are stored as
+    path   of the file, or the opened file
+    dtype  of the weights in memory
 
-    Raises ArtifactError for a file that is damaged, an architecture that we do not compute, and
-    tensors that are missing, unexpected or misshapen.
+    Raises ArtifactError for a damaged file, an unsupported architecture, and missing, unexpected
+    or misshapen tensors.
     """
     file = path if isinstance(path, GgufFile) else open_gguf(path)
     config = model_config(file)
@@ -31,23 +31,24 @@ def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -
     state: dict[str, Tensor] = {}
     for name in file.tensors.keys() - {ROPE_FACTORS}:
         tensor = torch.from_numpy(file.values(name))
-        found = ours({name: tensor}, config, str(file.metadata[ARCHITECTURE]))
-        state |= {name: part.to(dtype) for name, part in found.items()}
+        converted = ours({name: tensor}, config, str(file.metadata[ARCHITECTURE]))
+        state |= {name: part.to(dtype) for name, part in converted.items()}
     fill(model, state, file.path)
     return model.eval()
 
 
 def model_config(file: GgufFile) -> ModelConfig:
-    """What a file's model computes.
+    """The configuration of a file's model.
 
-    Raises ArtifactError as `config_of` does, and if the file has fewer numbers than such a model.
+    Raises ArtifactError as `config_of` does, and if the file has fewer values than the model.
     """
     factors = file.values(ROPE_FACTORS) if ROPE_FACTORS in file.tensors else None
-    shapes = {name: one.shape for name, one in file.tensors.items()}
+    shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
     config = config_of(file.metadata, shapes, factors, str(file.path))
-    wanted, found = parameters(config).total, sum(one.values for one in file.tensors.values())
-    if found < wanted:  # before room is made for them
+    needed = parameters(config).total
+    stored = sum(tensor.values for tensor in file.tensors.values())
+    if stored < needed:  # checked before memory is allocated
         raise ArtifactError(
-            f"{file.path} has {found:,} numbers, and its metadata describe a model of {wanted:,}."
+            f"{file.path} has {stored:,} values, but its metadata describe a model of {needed:,}."
         )
     return config

@@ -1,7 +1,7 @@
-"""A GGUF file from metadata and tensors; numbers are rounded one tensor at a time.
+"""Write a GGUF file from metadata and tensors, quantizing one tensor at a time.
 
-Python's values find their types: bool, whole numbers as unsigned 32 bits where they fit, floats in
-single precision, texts, and lists of texts; numpy's arrays keep their own.
+Python values map to GGUF types: bool, int to uint32 if it fits, float to float32, str, and lists of
+str; numpy arrays keep their types.
 Source: ggml-org/ggml, docs/gguf.md; version 3.
 """
 
@@ -24,52 +24,52 @@ CODES = {np.dtype(name): code for code, name in NUMBERS.items()}
 
 
 class Written(NamedTuple):
-    """One tensor to be written."""
+    """A tensor to write."""
 
     name: str
     type: BlockType
     shape: tuple[int, ...]
-    """As torch counts it."""
+    """In torch's order."""
     values: Callable[[], Float[np.ndarray, "*shape"]]
-    """Gives the numbers when they are due."""
+    """Returns the values when they are written."""
 
     @property
     def bytes(self) -> int:
-        """Room that it takes."""
+        """Stored size."""
         return self.type.size(int(np.prod(self.shape)))
 
 
 def write_file(path: Path, metadata: Mapping[str, Value], tensors: Iterable[Written]) -> None:
-    """Write a file, whole or not at all.
+    """Write a file atomically.
 
-    Raises DataError for values and numbers that the format does not hold; OSError for the disk.
+    Raises DataError for values that the format cannot represent, OSError for disk errors.
     """
     tensors = list(tensors)
     head = header(metadata, tensors)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(head + padding(len(head)))
-        for one in tensors:
+        for tensor in tensors:
             try:
-                stored = quantize(one.values(), one.type)
+                stored = quantize(tensor.values(), tensor.type)
             except DataError as error:
-                raise DataError(f"Tensor {one.name}: {error}") from None
+                raise DataError(f"Tensor {tensor.name}: {error}") from None
             file.write(stored.data)
             file.write(padding(stored.size))
 
 
 def header(metadata: Mapping[str, Value], tensors: list[Written]) -> bytes:
-    """All that stands before the data."""
+    """Everything before the tensor data."""
     parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
     for key, value in metadata.items():
         parts += [text(key), typed(key, value)]
     offset = 0
-    for one in tensors:
-        sizes = tuple(reversed(one.shape))
+    for tensor in tensors:
+        sizes = tuple(reversed(tensor.shape))
         if not 1 <= len(sizes) <= MOST_DIMENSIONS:
-            raise DataError(f"Tensor {one.name} has {len(sizes)} dimensions; GGUF has 1 to 4.")
-        parts += [text(one.name), struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)]
-        parts.append(struct.pack("<IQ", one.type.code, offset))
-        offset += one.bytes + len(padding(one.bytes))
+            raise DataError(f"Tensor {tensor.name} has {len(sizes)} dimensions; GGUF has 1 to 4.")
+        parts += [text(tensor.name), struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)]
+        parts.append(struct.pack("<IQ", tensor.type.code, offset))
+        offset += tensor.bytes + len(padding(tensor.bytes))
     return b"".join(parts)
 
 
@@ -85,10 +85,7 @@ def text(value: str) -> bytes:
 
 
 def typed(key: str, value: Value) -> bytes:
-    """The type of a value, and the value.
-
-    Raises DataError if the format has no such value.
-    """
+    """The type of a value and its bytes; raises DataError if GGUF cannot represent it."""
     match value:
         case bool():
             return struct.pack("<I?", CODES[np.dtype("?")], value)

@@ -96,5 +96,5 @@ def test_problems_that_are_missing_or_damaged_are_told(tmp_path: Path, box: Sand
     (tmp_path / "HumanEval.jsonl").write_text(json.dumps({**ROW, "test": None}) + "\n")
     with pytest.raises(DataError, match="problem 0 has no test"):
         list(HumanEval(Ways(tmp_path), box=box).items(None, None))
-    with pytest.raises(ConfigError, match="how many answers"):
+    with pytest.raises(ConfigError, match="number of answers"):
         human_eval(Ways(tmp_path), 0)

@@ -56,7 +56,7 @@ def test_answers_are_spread(name: str):
 def test_what_there_is_not_is_refused_with_what_to_do():
     for name, said in {
         "arithmetic.0": "from 1 to 20", "arithmetic.21": "from 1 to 20",
-        "humaneval.0": "how many answers", "vader_news.2": "no levels",
+        "humaneval.0": "number of answers", "vader_news.2": "no levels",
         "arithmetik": "did you mean `arithmetic`", "vader_news": "pip download",
         "arithmetic.x": "no task",
     }.items():  # fmt: skip

@@ -19,7 +19,7 @@ def test_the_folder_for_data_comes_before_the_package(tmp_path: Path):
 
 
 def test_what_is_nowhere_names_the_command(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"needs a\.txt, which is not here; run: pip install x"):
+    with pytest.raises(ConfigError, match=r"Found no a\.txt; run: pip install x"):
         found_file(None, ("a.txt",), "no_package", "", "pip install x")
-    with pytest.raises(ConfigError, match=r"a\.txt, which is not in .*--data"):
+    with pytest.raises(ConfigError, match=r"a\.txt in .*--data"):
         found_file(tmp_path, ("a.txt",), "groundup", "core", "pip install x")

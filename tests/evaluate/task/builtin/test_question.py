@@ -65,7 +65,7 @@ def test_no_example_is_the_question_itself():
 
 
 def test_a_chat_needs_a_model_that_renders_it():
-    with pytest.raises(ConfigError, match="no model"):
+    with pytest.raises(ConfigError, match="needs a model"):
         list(task(chat=Chat(template=True)).items(None, 1))
     assert task(chat=Chat(template=True)).stops.until == ()
     assert task().stops.until and task(chat=Chat(template=True)).gap == ""
@@ -112,5 +112,5 @@ def test_what_does_not_matter_is_gone():
 
 def test_more_examples_than_there_are_is_refused():
     """Two hundred are drawn, and the question itself is never among its examples."""
-    with pytest.raises(ConfigError, match="--few-shot 201 is more than the"):
+    with pytest.raises(ConfigError, match="--few-shot 201 exceeds the"):
         next(iter(task(few_shot=201).items(None, 1)))

@@ -57,5 +57,5 @@ def test_chunks_do_not_show():
 
 
 def test_part_of_a_block_is_refused():
-    with pytest.raises(DataError, match="33 bytes are no whole blocks of Q8_0, which have 34"):
+    with pytest.raises(DataError, match="33 bytes are not complete blocks of Q8_0, which have 34"):
         dequantize(np.zeros(33, np.uint8), BY_NAME["Q8_0"])

@@ -125,7 +125,7 @@ def test_the_licence_of_an_imported_model_travels(tmp_path):
 def test_a_model_that_the_peer_lacks_is_refused(tmp_path):
     relu = decoder(feedforward=FeedForwardConfig(width=24, activation="relu"))
     with pytest.raises(
-        ConfigError, match="No architecture of llama.cpp computes this model: .*relu"
+        ConfigError, match="No architecture of llama.cpp supports this model: .*relu"
     ):
         save_gguf(Transformer(relu), tmp_path / "a.gguf", "F32")
     assert not list(tmp_path.iterdir())
@@ -137,7 +137,7 @@ def test_weights_of_eight_bits_are_refused(tmp_path):
     model.set_submodule(
         "layers.0.attention.q_proj", Int8Linear(linear.in_features, linear.out_features)
     )
-    with pytest.raises(ConfigError, match="has 8-bit weights; export the one that it was"):
+    with pytest.raises(ConfigError, match="has int8 weights; export the model that it was"):
         save_gguf(model, tmp_path / "a.gguf", "F32")
 
 
@@ -145,6 +145,8 @@ def test_weights_that_do_not_fit_a_type_are_named(tmp_path):
     model = exact_model(decoder())
     with torch.no_grad():
         model.layers[1].attention.v_proj.weight[0, 0] = 1e6
-    with pytest.raises(DataError, match="blk.1.attn_v.weight: A number of size 1e.06 does not fit"):
+    with pytest.raises(
+        DataError, match="blk.1.attn_v.weight: A value of magnitude 1e.06 does not fit"
+    ):
         save_gguf(model, tmp_path / "a.gguf", "F16")
     assert save_gguf(model, tmp_path / "a.gguf", "BF16").type == "BF16"

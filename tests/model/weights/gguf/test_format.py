@@ -114,35 +114,35 @@ def test_the_alignment_of_the_file_counts(tmp_path):
 HUGE = 1 << 62
 LIE = {
     "begin": (b"GGML" + bytes(20), "does not begin with GGUF"),
-    "short": (b"GGUF\x03\x00", "cannot lie in the 2 bytes"),
+    "short": (b"GGUF\x03\x00", "do not fit the 2 bytes"),
     "version 1": (gguf(version=1), "version 1; groundup reads little-endian"),
     "big endian": (gguf(version=3 << 24), "of big-endian machines"),
-    "tensors": (b"GGUF" + struct.pack("<IQQ", 3, HUGE, 0), f"{HUGE} tensors cannot lie"),
-    "entries": (b"GGUF" + struct.pack("<IQQ", 3, 0, HUGE), f"{HUGE} entries of metadata cannot"),
+    "tensors": (b"GGUF" + struct.pack("<IQQ", 3, HUGE, 0), f"{HUGE} tensors do not fit"),
+    "entries": (b"GGUF" + struct.pack("<IQQ", 3, 0, HUGE), f"{HUGE} entries of metadata do not"),
     "key": (gguf([struct.pack("<Q", HUGE) + bytes(99)]), "a key has 4,611,686,018,427,387,904 byt"),
     "text": (gguf([entry(b"k", 8, struct.pack("<Q", HUGE))]), "the text of 'k' of 4,611,"),
     "utf-8": (gguf([entry(b"k", 8, string(b"\xff"))]), "the text of 'k' .* is not UTF-8"),
-    "numbers": (gguf([entry(b"k", 9, struct.pack("<IQ", 4, HUGE))]), "numbers of 'k' cannot lie"),
-    "texts": (gguf([entry(b"k", 9, struct.pack("<IQ", 8, HUGE))]), "elements of 'k' cannot lie"),
-    "lists": (gguf([entry(b"k", 9, struct.pack("<IQ", 9, HUGE))]), "elements of 'k' cannot lie"),
+    "numbers": (gguf([entry(b"k", 9, struct.pack("<IQ", 4, HUGE))]), "numbers of 'k' do not fit"),
+    "texts": (gguf([entry(b"k", 9, struct.pack("<IQ", 8, HUGE))]), "elements of 'k' do not fit"),
+    "lists": (gguf([entry(b"k", 9, struct.pack("<IQ", 9, HUGE))]), "elements of 'k' do not fit"),
     "depth": (gguf([entry(b"k", 9, struct.pack("<IQ", 9, 1) * 2000)]), "lists more than 4 deep"),
     "kind": (gguf([entry(b"k", 13, b"")]), "'k' has the unknown type 13"),
     "truth": (gguf([entry(b"k", 7, b"\x02")]), "neither 0 nor 1"),
-    "twice": (gguf([entry(b"k", 0, b"\x00")] * 2), "the key 'k' comes twice"),
-    "alignment": (gguf([entry(b"general.alignment", 4, struct.pack("<I", 24))]), "no power of two"),
-    "alignment 0": (gguf([entry(b"general.alignment", 4, bytes(4))]), "no power of two"),
-    "alignment text": (gguf([entry(b"general.alignment", 8, string(b"x"))]), "no power of two"),
+    "twice": (gguf([entry(b"k", 0, b"\x00")] * 2), "the key 'k' is duplicated"),
+    "alignment": (gguf([entry(b"general.alignment", 4, struct.pack("<I", 24))]), "not a power of"),
+    "alignment 0": (gguf([entry(b"general.alignment", 4, bytes(4))]), "not a power of two"),
+    "alignment text": (gguf([entry(b"general.alignment", 8, string(b"x"))]), "not a power of two"),
     "dimensions": (gguf((), [tensor(sizes=(1,) * 5)], data=bytes(4)), "has 5 dimensions"),
     "no dimensions": (gguf((), [tensor(sizes=())], data=bytes(64)), "has 0 dimensions"),
     "type": (gguf((), [tensor(type=9)], data=bytes(16)), "in type 9; groundup reads F32, F16"),
-    "rows": (gguf((), [tensor(sizes=(33, 32), type=8)], data=bytes(9999)), "no whole rows of Q8_0"),
-    "none": (gguf((), [tensor(sizes=(4, 0))], data=bytes(16)), "no whole rows of F32"),
+    "rows": (gguf((), [tensor(sizes=(33, 32), type=8)], data=bytes(9999)), "not complete blocks"),
+    "none": (gguf((), [tensor(sizes=(4, 0))], data=bytes(16)), "not complete blocks of F32"),
     "product": (gguf((), [tensor(sizes=(HUGE, HUGE, HUGE))], data=bytes(16)), "'t' ends at byte"),
     "wraps": (gguf((), [tensor(sizes=(1 << 32, 1 << 30))], data=bytes(16)), "'t' ends at byte"),
     "offset": (gguf((), [tensor(offset=(1 << 64) - 32)], data=bytes(16)), "'t' ends at byte"),
-    "unaligned": (gguf((), [tensor(offset=4)], data=bytes(64)), "lies at 4, no multiple of 32"),
+    "unaligned": (gguf((), [tensor(offset=4)], data=bytes(64)), "starts at 4, which is not"),
     "overlap": (gguf((), [tensor(b"a"), tensor(b"b")], data=bytes(64)), "overlaps another"),
-    "one name": (gguf((), [tensor(), tensor(offset=32)], data=bytes(64)), "have one name"),
+    "one name": (gguf((), [tensor(), tensor(offset=32)], data=bytes(64)), "have the same name"),
 }  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def test_every_cut_is_refused(whole):
     content = np.fromfile(whole, np.uint8)
     last = max(one.start + one.bytes for one in open_gguf(whole).tensors.values())
     for size in range(1, last):
-        with pytest.raises(ArtifactError, match=r"cannot lie|does not begin|ends at byte"):
+        with pytest.raises(ArtifactError, match=r"do not fit|does not begin|ends at byte"):
             Parser(whole, content[:size]).parse()
 
 

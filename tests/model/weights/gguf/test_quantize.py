@@ -44,12 +44,12 @@ def test_numbers_too_small_for_any_scale_become_zero():
 @pytest.mark.parametrize(
     ("values", "name", "said"),
     [
-        (np.full((1, 32), np.nan, np.float32), "F32", "size nan does not fit F32"),
-        (np.full((1, 32), -np.inf, np.float32), "BF16", "size inf does not fit BF16"),
-        (np.full((1, 32), 7e4, np.float32), "F16", "size 70000 does not fit F16; write BF16 or"),
+        (np.full((1, 32), np.nan, np.float32), "F32", "magnitude nan does not fit F32"),
+        (np.full((1, 32), -np.inf, np.float32), "BF16", "magnitude inf does not fit BF16"),
+        (np.full((1, 32), 7e4, np.float32), "F16", "magnitude 70000 does not fit F16; use BF16 or"),
         (np.full((1, 32), 1e7, np.float32), "Q8_0", "does not fit Q8_0"),
-        (np.ones((2, 33), np.float32), "Q8_0", "no whole blocks of Q8_0, which hold 32"),
-        (np.ones((0, 32), np.float32), "Q8_0", "no whole blocks"),
+        (np.ones((2, 33), np.float32), "Q8_0", "not complete blocks of Q8_0, which hold 32"),
+        (np.ones((0, 32), np.float32), "Q8_0", "not complete blocks"),
         (np.ones((1, 256), np.float32), "Q6_K", "Q6_K is read only; write F32, F16, BF16, Q8_0"),
     ],
 )

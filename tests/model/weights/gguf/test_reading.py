@@ -69,7 +69,7 @@ def without(name):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (without("blk.1.attn_v.weight"), "has 5,072 numbers, and its .* a model of 5,200"),
+        (without("blk.1.attn_v.weight"), "has 5,072 values, but its .* a model of 5,200"),
         (lambda t: t | {"blk.0.extra.weight": np.ones(3, np.float32)},
          "has unexpected blk.0.extra.weight"),
         (lambda t: t | {"blk.0.attn_q.weight": t["blk.0.attn_q.weight"].reshape(8, 32)},
@@ -77,7 +77,7 @@ def without(name):
         (lambda t: without("blk.0.ffn_up.weight")(t) | {"x": np.ones(999, np.float32)},
          "lacks layers.0.feedforward.up_proj.weight; has unexpected x"),
         (lambda t: t | {"rope_freqs.weight": np.linspace(1, 2, 4, dtype=np.float32)},
-         "in a way that no Llama 3 does"),
+         "which is no Llama 3 scaling"),
     ],
 )  # fmt: skip
 def test_tensors_that_are_not_the_models_are_named(llama, tmp_path, change, said):

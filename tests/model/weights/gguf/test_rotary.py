@@ -52,7 +52,7 @@ def test_factors_of_one_are_no_scaling():
     [np.linspace(1, 8, 8), np.zeros(8), np.full(8, np.nan), np.full(8, np.inf), np.full(9, 8.0)],
 )
 def test_other_factors_are_refused(factors):
-    with pytest.raises(ArtifactError, match="in a way that no Llama 3 does"):
+    with pytest.raises(ArtifactError, match="which is no Llama 3 scaling"):
         llama3_values(factors.astype(np.float32), 16, 1e4, 128)
 
 

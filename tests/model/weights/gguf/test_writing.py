@@ -24,7 +24,7 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
     write_file(path, {}, [written(np.ones(3, np.float32))])
     before = path.read_bytes()
     bad = written(np.array([np.inf], np.float32), name="bad")
-    with pytest.raises(DataError, match="Tensor bad: A number of size inf"):
+    with pytest.raises(DataError, match="Tensor bad: A value of magnitude inf"):
         write_file(path, {}, [written(np.ones(3, np.float32)), bad])
     with pytest.raises(DataError, match="5 dimensions; GGUF has 1 to 4"):
         write_file(path, {}, [written(np.ones((1,) * 5, np.float32))])

@@ -1,8 +1,8 @@
-// Byte-pair encoding as bpe.py defines it: pieces cut and counted, merges learned, texts encoded.
+// Byte-pair encoding as defined by bpe.py: split and count pieces, learn merges, encode texts.
 //
-// Texts come as UTF-8, one after the other, with where each ends; documents are spread over threads
-// and nothing depends on how. The classes of code points (letter, number, space, end of a line) are
-// handed in by Python, so that both cut by one table.
+// Texts are passed as concatenated UTF-8 with their end offsets; they are distributed over threads,
+// and the results do not depend on how. Python passes the table of character classes (letter,
+// number, space, line end), so that both sides split alike.
 
 #include <algorithm>
 #include <atomic>
@@ -27,13 +27,13 @@ struct Texts {
     int64_t start(int64_t text) const { return text ? ends[text - 1] : 0; }
 };
 
-// ---- cutting ----
+// ---- splitting ----
 
 struct Cutter {
     const Byte* classes;
     int32_t pattern;
 
-    // Class of the code point at p, and how many bytes it has.
+    // Class of the code point at p, and its number of bytes.
     Byte look(const Byte* p, int& size) const {
         if (p[0] < 0x80) { size = 1; return classes[p[0]]; }
         uint32_t c;
@@ -60,7 +60,7 @@ struct Cutter {
         return p;
     }
 
-    // 's 't 're 've 'm 'll 'd; in any case of letters for QWEN2.
+    // 's 't 're 've 'm 'll 'd; case-insensitive for QWEN2.
     const Byte* contraction(const Byte* p, const Byte* end) const {
         if (*p != '\'' || p + 1 >= end) return p;
         const Byte fold = pattern == QWEN2 ? 0x20 : 0;
@@ -184,7 +184,7 @@ struct Counter {
     }
 };
 
-// Call work(text, thread) for every text; threads take the next text as they come free.
+// Call work(text, thread) for every text; idle threads take the next text.
 template <class Work> void spread(const Texts& texts, int64_t threads, Work work) {
     threads = std::max<int64_t>(1, std::min(threads, texts.count));
     std::atomic<int64_t> next{0};
@@ -397,7 +397,7 @@ struct Encoder {
         return out + n;
     }
 
-    // A long piece: neighbours as a linked list, candidates in a heap by (rank, place).
+    // A long piece: neighbours as a linked list, candidates in a heap by (rank, position).
     int32_t* join_many(const Byte* p, int64_t size, int32_t* out, Cache& cache) const {
         struct Candidate {
             int64_t merge; int32_t place, left, right;
@@ -457,7 +457,7 @@ void counter_add(void* counter, const Byte* bytes, const int64_t* ends, int64_t 
     });
 }
 
-// Distinct pieces, and the bytes that hold them.
+// Number of distinct pieces, and their total bytes.
 void counter_sizes(void* counter, int64_t* pieces, int64_t* bytes) {
     const Table& table = static_cast<Counter*>(counter)->merged();
     *pieces = table.used;
@@ -492,7 +492,7 @@ void* encoder_new(const int32_t* byte_ids, const int32_t* pairs, const int32_t* 
 }
 void encoder_free(void* encoder) { delete static_cast<Encoder*>(encoder); }
 
-// Ids of every text from out[its first byte + 8 * its number] on, and how many there are.
+// Write the ids of text i from out[its first byte + 8 * i] on, and their number to counts[i].
 void encoder_encode(void* handle, const Byte* bytes, const int64_t* ends, int64_t count,
                     const Byte* classes, int32_t pattern, int64_t threads, int32_t* out, int64_t* counts) {
     auto& encoder = *static_cast<Encoder*>(handle);
