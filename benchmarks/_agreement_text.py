@@ -20,11 +20,11 @@ from groundup.measure import (
     Meteor,
     Rouge,
     Ter,
+    porter_stem,
     score_of_rows,
     self_bleu,
-    stem,
     synonyms,
-    units,
+    units_of_text,
 )
 from groundup.measure.text import edit, wordnet
 
@@ -93,7 +93,7 @@ def rows() -> list[Row]:
     for column in fixture()["columns"]:
         groups.setdefault(family(column), []).append(column)
     found = [compared(name, columns) for name, columns in groups.items()]
-    stems = word_row("Porter stems", "stems", stem)
+    stems = word_row("Porter stems", "stems", porter_stem)
     return [*found, self_bleu_row(), stems, word_row("WordNet synonyms", "synonyms", alike)]
 
 
@@ -166,7 +166,7 @@ def ours(column: dict[str, Any]) -> list[Any]:
     if kind in ("bleu", "chrf", "ter"):
         how, counts = measure_of(kind, options), counted(kind, json.dumps(options))
         if name == kind:
-            return [how.of(row) for row in counts]
+            return [how.from_counts(row) for row in counts]
         parts = [counts[start : start + 40] for start in range(0, len(pairs), 40)]
         return [score_of_rows(how, part) for part in parts]
     one = scorer_of(name, options)
@@ -202,10 +202,12 @@ def scorer_of(name: str, options: dict[str, Any]) -> Callable[[str, list[str]], 
     if name == "edits":
         rate = ErrorRate(unit=unit, normalise="none")
         return lambda answer, known: rate.counts(answer, known[:1])[:3]
-    function = getattr(edit, name)
+    function = getattr(edit, {"jaro": "_jaro"}.get(name, name))
     if name in ("edit_similarity", "indel_similarity"):
         return lambda answer, known: function(answer, known[0], unit)
-    return lambda answer, known: function(units(answer, unit), units(known[0], unit))
+    return lambda answer, known: function(
+        units_of_text(answer, unit), units_of_text(known[0], unit)
+    )
 
 
 def self_bleu_row() -> Row:
@@ -240,7 +242,7 @@ def word_row(name: str, key: str, told: Callable[[str], str]) -> Row:
 def known_words() -> list[str]:
     """Every word of the table of WordNet in lower case, irregular forms included."""
     found: set[str] = set()
-    for part in wordnet.parts().values():
-        found.update(part.places, part.irregular)
+    for part in wordnet._load_wordnet().values():
+        found.update(part.synset_indices, part.irregular)
         found.update(base.lower() for bases in part.irregular.values() for base in bases)
     return sorted(found)

@@ -13,10 +13,10 @@ from groundup.measure import (
     Interval,
     at_least,
     bootstrap,
-    check,
+    check_requirement,
     difference_of_rates,
     loses_at_most,
-    paired,
+    paired_difference,
     rate,
 )
 from groundup.measure.stats.agreement import cohen_kappa, krippendorff_alpha
@@ -93,7 +93,7 @@ def of_scores(random: Random, kind: str, groups: int) -> Interval:
 def of_pairs(random: Random, kind: str, groups: int) -> Interval:
     codes = np.repeat(np.arange(groups), sizes(kind, groups))
     values = 0.1 * random.normal(size=groups)[codes] + 0.2 * random.normal(size=len(codes))
-    return paired(values, np.zeros(len(values)), codes.tolist(), repeats=1000)
+    return paired_difference(values, np.zeros(len(values)), codes.tolist(), repeats=1000)
 
 
 def of_words(random: Random, kind: str, groups: int) -> Interval:
@@ -144,7 +144,7 @@ CASES: tuple[tuple[str, str, Draw, float, str, int], ...] = (
         if n != 50
     ),
     *(
-        (f"differences, {kind}", "paired", of_pairs, 0.0, kind, n)
+        (f"differences, {kind}", "paired_difference", of_pairs, 0.0, kind, n)
         for kind, n in UNEVEN
         if n != 50
     ),
@@ -165,7 +165,7 @@ def grouped(number: int, repeats: int) -> Grouped:
     found = [draw(random, kind, groups) for _ in range(repeats)]
     widths = np.array([one.high - one.low for one in found])
     held = sum(one.low <= truth <= one.high for one in found)
-    passed = sum(check("x", one, at_least(truth)).passed for one in found)
+    passed = sum(check_requirement("x", one, at_least(truth)).passed for one in found)
     return Grouped(
         name, call, groups, held / repeats, float(np.median(widths)),
         float((widths > WIDE).mean()), passed / repeats,
@@ -186,8 +186,8 @@ def jittered(number: int, repeats: int) -> Jittered:
             base = 1 - 1e-4 * random.integers(0, 7, n)
             ours = 1 - 1e-4 * random.integers(0, 7, n)
             ours[random.random(n) < margin * is_worse] = 0.0
-            found = paired(ours, base, limits=(-1, 1), repeats=400)
-            passed[is_worse] += check("kept", found, rule).passed
+            found = paired_difference(ours, base, limits=(-1, 1), repeats=400)
+            passed[is_worse] += check_requirement("kept", found, rule).passed
     return Jittered(
         "nearly equal scores", n, margin, passed[True] / repeats, passed[False] / repeats
     )

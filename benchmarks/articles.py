@@ -22,12 +22,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from groundup.documents import Record, Ruling, SourceMap, follow
-from groundup.documents.articles.latex import Latex
+from groundup.documents import Record, SourceMap, StepResult, apply_result
+from groundup.documents.articles.latex import LatexStep
 from groundup.documents.articles.latex_walk import LatexConfig
 from groundup.documents.articles.manual import Manual, ManualConfig
-from groundup.documents.articles.markup import Xml, XmlConfig
-from groundup.documents.articles.parts import Parts, PartsConfig
+from groundup.documents.articles.markup import ArticleXml, ArticleXmlConfig
+from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
 
 MARKS = Path(__file__).with_name("articles_marks.txt")
 WORDS = re.compile(r"\w+")
@@ -104,8 +104,8 @@ def latex(root: Path, half: str, show: bool) -> dict[str, object]:
     for row in halves(rows, half):
         name, title, authors, captions, references = row.split("|")
         record = record_of(root / name, "latex")
-        ruling = Latex(LatexConfig())(record)
-        if ruling.made is None:
+        ruling = LatexStep(LatexConfig())(record)
+        if ruling.extracted is None:
             print(name, ruling.reason)
             continue
         known = ruling.metadata
@@ -125,7 +125,7 @@ def latex(root: Path, half: str, show: bool) -> dict[str, object]:
         source = SourceMap.identity(decoded(record.data)).text.encode()
         theirs = run(["pandoc", "-f", "latex", "-t", "plain", "--wrap=none"], source)
         if len(theirs) > 500:
-            plain_text = Latex(LatexConfig(math="drop"))(record).made.map.text
+            plain_text = LatexStep(LatexConfig(math="drop"))(record).extracted.map.text
             scores.append((overlap(plain_text, theirs), name))
     if show:
         print(
@@ -167,12 +167,12 @@ def manual(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
     for path in halves(paths[: 2 * count], half):
         record = record_of(path, "manual")
         ruling = Manual(ManualConfig(tables=True))(record)
-        if ruling.made is None:
+        if ruling.extracted is None:
             dropped[ruling.reason] += 1
             continue
         theirs = run(["mandoc", "-Tutf8", "-O", "width=200"], record.data)
         body = "\n".join(theirs.strip().splitlines()[1:-1])  # without page head and foot
-        scores.append((overlap(ruling.made.map.text, body), path.name))
+        scores.append((overlap(ruling.extracted.map.text, body), path.name))
     if show:
         worst = sorted(scores, key=lambda one: one[0][2])[:12]
         print(*[f"{a:.3f} {b:.3f} {c:.3f} {name}" for (a, b, c), name in worst], sep="\n")
@@ -191,8 +191,8 @@ def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
     body_lost = body = 0
     for number, path in enumerate(halves(sorted(root.rglob("*.xml")), half)[:count]):
         record = record_of(path, "jats")
-        ruling = Xml(XmlConfig())(record)
-        if ruling.made is None:
+        ruling = ArticleXml(ArticleXmlConfig())(record)
+        if ruling.extracted is None:
             print(path.name, ruling.reason)
             continue
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
@@ -214,7 +214,7 @@ def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
             if not inside(one, "supplementary-material")
         ]
         captions = [one for one in captions if one.strip()]
-        after = follow(record, ruling)
+        after = apply_result(record, ruling)
         aside = after.metadata.get("aside", {})
         marked.add("captions", bag(aside.get("captions", [])), bag(captions))
         found = [one for one in aside.get("references", []) if len(words(one)) > 2]
@@ -224,7 +224,7 @@ def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
         body, body_lost = body + lost[1], body_lost + lost[0]
         if number % 6 == 0:
             theirs = run(["pandoc", "-f", "jats", "-t", "plain", "--wrap=none"], record.data)
-            whole = overlap(ruling.made.map.text, theirs)
+            whole = overlap(ruling.extracted.map.text, theirs)
             scores.append((whole, path.name))
         if show and lost[0] > 20:
             print(path.name, lost)
@@ -269,7 +269,7 @@ def plain_paper(tree) -> tuple[str, list[str]]:
 def parts(text: str, captions: list[str], references: list[str], tally: Tally) -> tuple[int, int]:
     """What `articles.parts` finds in a text without markup; returns body words lost and all."""
     record = Record("1", "bench", "plain", "text", text, SourceMap.identity(text))
-    after = follow(record, Parts(PartsConfig())(record))
+    after = apply_result(record, ArticleParts(ArticlePartsConfig())(record))
     aside = after.metadata.get("aside", {})
     tally.add("captions", bag(aside.get("captions", [])), bag(captions))
     found = Counter(n=len(aside.get("references", [])))
@@ -283,18 +283,18 @@ def speed(texlive: Path, man: Path, papers: Path) -> dict[str, str]:
     """Documents and megabytes a second of each reader, one core."""
     rows = [line for line in MARKS.read_text("utf-8").splitlines() if not line.startswith("#")]
     sets = {
-        "articles.latex": (Latex(LatexConfig()), [texlive / row.split("|")[0] for row in rows]),
+        "articles.latex": (LatexStep(LatexConfig()), [texlive / row.split("|")[0] for row in rows]),
         "articles.manual": (Manual(ManualConfig()), sorted(man.glob("man1/*.gz"))[:300]),
-        "articles.xml": (Xml(XmlConfig()), sorted(papers.rglob("*.xml"))[:40]),
+        "articles.xml": (ArticleXml(ArticleXmlConfig()), sorted(papers.rglob("*.xml"))[:40]),
     }
     table = {}
     for name, (step, paths) in sets.items():
         records = [record_of(path, name) for path in paths if path.is_file()]
         start = time.process_time()
         for record in records:
-            ruling: Ruling = step(record)
-            if ruling.made:
-                follow(record, ruling)
+            ruling: StepResult = step(record)
+            if ruling.extracted:
+                apply_result(record, ruling)
         seconds = time.process_time() - start
         size = sum(len(record.data) for record in records) / 1e6
         table[name] = f"{len(records) / seconds:.0f} documents/s, {size / seconds:.2f} MB/s"

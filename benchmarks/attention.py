@@ -26,15 +26,15 @@ from torch.nn.functional import scaled_dot_product_attention
 
 import table
 from groundup.core import device, write_text
-from groundup.core.page import Page, Series, line_chart
+from groundup.core.page import HtmlPage, Series, line_chart
 from groundup.kernels import (
+    AttentionPattern,
     Mask,
-    Pattern,
     attention,
     flash_attention,
     matmul_attention,
     sparse_attention,
-    visible,
+    visible_mask,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,8 +60,8 @@ def tensors(length: int, batch: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 def race(rounds: int) -> None:
     """Ours beside flash at 8,192 tokens; the rows go to results/attention.json."""
     q, k, v = tensors(LENGTH)
-    mask = Mask(pattern=Pattern("window", window=WINDOW))
-    seen = visible(mask, LENGTH, LENGTH, "cpu")
+    mask = Mask(pattern=AttentionPattern("window", window=WINDOW))
+    seen = visible_mask(mask, LENGTH, LENGTH, "cpu")
     sides: dict[str, Callable[[], Tensor]] = {
         "window": lambda: attention(q, k, v, mask=mask),
         "bands": lambda: sparse_attention(q, k, v, mask=mask),
@@ -149,7 +149,7 @@ def native(q: Tensor, k: Tensor, v: Tensor) -> None:
 
 def sparse(q: Tensor, k: Tensor, v: Tensor) -> None:
     """A window of 256: what lies beyond is never touched."""
-    attention(q, k, v, mask=Mask(pattern=Pattern("window", window=WINDOW)))
+    attention(q, k, v, mask=Mask(pattern=AttentionPattern("window", window=WINDOW)))
 
 
 def cached(q: Tensor, k: Tensor, v: Tensor) -> None:
@@ -221,7 +221,9 @@ def markdown(found: dict[str, list[dict[str, float]]]) -> str:
 
 def page(found: dict[str, list[dict[str, float]]], folder: Path) -> None:
     """The two charts as one page."""
-    sheet = Page("What attention costs", f"{HEADS} heads of {HEAD_DIM}, {table.machine_class()}.")
+    sheet = HtmlPage(
+        "What attention costs", f"{HEADS} heads of {HEAD_DIM}, {table.machine_class()}."
+    )
     for name, title, label, scale in (
         ("seconds", "Time of one pass over a row", "milliseconds", 1e3),
         ("bytes", "Memory on top of the row", "MiB", 2.0**-20),
@@ -245,7 +247,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path)
     parser.add_argument("--point", nargs=2)
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     if given.point:
         print(json.dumps(point(given.point[0], int(given.point[1]))))
         return

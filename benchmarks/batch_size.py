@@ -25,10 +25,18 @@ import torch
 
 import table
 from groundup.core import Artifact, device, write_text
-from groundup.core.page import Page, Series, line_chart
+from groundup.core.page import HtmlPage, Series, line_chart
 from groundup.model import Transformer, from_depth
 from groundup.tokenizer import Loader, Shard
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, train
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    Precision,
+    causal_loss,
+    train,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, DOCS = (ROOT / "benchmarks" / "results" / "batch_size.json",
@@ -41,18 +49,18 @@ SIZES = (1, 2, 4, 8, 16, 32)
 """Rows of a batch of which the speed is measured."""
 
 
-def batch(loader: Loader, step: int) -> Batch:
+def batch(loader: Loader, step: int) -> MicroBatch:
     """Rows of real text."""
     read = loader.batch(step)
     ids = torch.from_numpy(read.ids)
     weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
-    return Batch(ids[:, :-1], ids[:, 1:], weights, documents)
+    return MicroBatch(ids[:, :-1], ids[:, 1:], weights, documents)
 
 
-def gradient(model: Transformer, given: Batch) -> torch.Tensor:
+def gradient(model: Transformer, given: MicroBatch) -> torch.Tensor:
     """The whole gradient of a batch's mean loss, flat, in float32."""
     model.zero_grad()
-    loss = causal(model, given)
+    loss = causal_loss(model, given)
     (loss.total / loss.weight).backward()
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
@@ -100,9 +108,14 @@ def noises(tokens: Artifact) -> list[dict[str, Any]]:
     config, found = OptimConfig(warmup=0.0), []
     optimizer = Optimizer(model.named_parameters(), config)
     for start, end in zip((0, *POINTS), POINTS, strict=False):
-        plan = Plan(end, start, Precision(device.compute_dtype(device.pick())))
+        plan = LoopOptions(end, start, Precision(device.compute_dtype(device.default_device())))
         for _ in train(
-            model, lambda step: [batch(loader, step)], causal, optimizer, lambda step: 1.0, plan
+            model,
+            lambda step: [batch(loader, step)],
+            causal_loss,
+            optimizer,
+            lambda step: 1.0,
+            plan,
         ):
             pass
         found.append({"step": end} | noise(model, fresh, 0))
@@ -115,12 +128,14 @@ def speeds(tokens: Artifact, rounds: int) -> dict[int, float]:
     shard = Shard.open(tokens, "train")
     model = Transformer(from_depth(DEPTH, 1 + vocabulary(shard), LENGTH).config, seed=0)
     optimizer = Optimizer(model.named_parameters(), OptimConfig())
-    precision = Precision(device.compute_dtype(device.pick()))
+    precision = Precision(device.compute_dtype(device.default_device()))
 
     def once(rows: int) -> float:
         given = batch(Loader([shard], rows, LENGTH, seed=0), 0)
-        plan, started = Plan(1, precision=precision), time.process_time()
-        for _ in train(model, lambda step: [given], causal, optimizer, lambda step: 0.01, plan):
+        plan, started = LoopOptions(1, precision=precision), time.process_time()
+        for _ in train(
+            model, lambda step: [given], causal_loss, optimizer, lambda step: 0.01, plan
+        ):
             pass
         return rows * LENGTH / (time.process_time() - started)
 
@@ -135,7 +150,7 @@ def vocabulary(*shards: Shard) -> int:
 
 def page(found: dict[str, Any], folder: Path) -> None:
     """Both charts."""
-    sheet = Page("Batch size: noise and speed", "Small batches are noisy, and slow a token.")
+    sheet = HtmlPage("Batch size: noise and speed", "Small batches are noisy, and slow a token.")
     sizes = [rows * LENGTH for rows in SIZES]
     series = [
         Series(f"step {row['step']}", sizes, [row["tokens"] / size for size in sizes])

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from books import MANUALS, auc, book, pdf_text
-from groundup.documents.books.ocr import CLEAN_WORDS, Book
-from groundup.documents.books.words import vocabulary
+from groundup.documents.books.ocr import CLEAN_WORDS, BookTokens
+from groundup.documents.books.words import count_vocabulary
 from ocr_noise import noisy
 
 NAMES = (
@@ -91,10 +91,10 @@ def counted(pages: list[str]) -> dict[float, np.ndarray]:
             noisy(page, rate, 7000 + seed).text.replace("\f", " ") if rate else page
             for seed, page in enumerate(pages)
         ]
-        own = vocabulary("\f".join(spoilt)).words
+        own = count_vocabulary("\f".join(spoilt)).words
         rows = [
             [100 * one.counts[sign] / (one.words + CLEAN_WORDS) for sign in SIGNS]
-            for one in Book(own, spoilt).signs()
+            for one in BookTokens(own, spoilt).signs_by_page()
         ]
         found[rate] = np.minimum(np.array(rows), CAP)
     return found

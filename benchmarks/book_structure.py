@@ -20,18 +20,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from books import BLOCK, EDITIONS, MANUALS, PAGE, pdf_text, plain
-from groundup.documents import Record, Step, follow
+from groundup.documents import Record, Step, apply_result
 from groundup.documents.books.footnotes import Footnotes, FootnotesConfig
 from groundup.documents.books.heads import Heads, HeadsConfig
 from groundup.documents.books.hyphens import Hyphens, HyphensConfig
-from groundup.documents.books.paragraphs import Paragraphs, ParagraphsConfig
-from groundup.documents.books.publisher import Publisher, PublisherConfig
+from groundup.documents.books.paragraphs import ParagraphJoiner, ParagraphJoinerConfig
+from groundup.documents.books.publisher import FrontMatter, FrontMatterConfig
 
 RESULTS = Path(__file__).parent / "results" / "book_structure.json"
 STRUCTURE = re.compile(BLOCK.pattern.replace("results", "structure"), re.DOTALL)
 WORKS = ("R-data", "R-admin", "policy", "devref")
-ORDERS = {"documented": (Hyphens, Paragraphs), "reversed": (Paragraphs, Hyphens)}
-CONFIGS = {Hyphens: HyphensConfig(), Paragraphs: ParagraphsConfig()}
+ORDERS = {"documented": (Hyphens, ParagraphJoiner), "reversed": (ParagraphJoiner, Hyphens)}
+CONFIGS = {Hyphens: HyphensConfig(), ParagraphJoiner: ParagraphJoinerConfig()}
 WORD = re.compile(r"\w+")
 START = 6
 """Words by which a paragraph is found."""
@@ -138,7 +138,7 @@ def paragraphs(root: Path, truths: dict[str, list[str]]) -> dict[str, dict]:
 def after(record: Record, *steps: Step) -> Record:
     """A record after steps."""
     for step in steps:
-        record = follow(record, step(record))
+        record = apply_result(record, step(record))
     return record
 
 
@@ -195,7 +195,7 @@ def end_of(words: Sequence[str], start: int, wanted: Sequence[str]) -> int | Non
 
 def imprints(tales: Sequence[str]) -> dict[str, int]:
     """What of novels without imprints goes as publisher's matter, in slices near their edges."""
-    step, lost, slices = Publisher(PublisherConfig()), [], 0
+    step, lost, slices = FrontMatter(FrontMatterConfig()), [], 0
     for tale in tales:
         body = tale[2_000:]
         for at in range(0, len(body), SLICE):

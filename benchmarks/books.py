@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from groundup.documents import Record, SourceMap, Step, follow
+from groundup.documents import Record, SourceMap, Step, apply_result
 from groundup.documents.books.footnotes import Footnotes, FootnotesConfig
 from groundup.documents.books.heads import Heads, HeadsConfig
 from groundup.documents.books.hyphens import Hyphens, HyphensConfig
@@ -188,7 +188,7 @@ def after(text: str, *steps: Step) -> Record:
     """A text after steps."""
     record = plain(text)
     for step in steps:
-        record = follow(record, step(record))
+        record = apply_result(record, step(record))
     return record
 
 
@@ -219,7 +219,7 @@ def edges_found(pages: dict[int, str], marks: dict) -> Pair:
     """How the removed lines of the marked pages agree with the marks."""
     order = sorted(pages)
     text = "\f".join(pages[page].replace("\f", "") for page in order)
-    cut = [(e.start, e.end) for e in Heads(HeadsConfig())(plain(text)).edits if not e.put]
+    cut = [(e.start, e.end) for e in Heads(HeadsConfig())(plain(text)).edits if not e.replacement]
     wanted, at, counts = marked(marks), 0, Counter()
     for page in order:
         body = pages[page].replace("\f", "")
@@ -333,10 +333,10 @@ def hyphens(texts: dict[str, str], root: Path, names: Sequence[str]) -> Row:
             whole, apart = a + b in wholes, f"{a}-{b}" in pairs
             if whole == apart:
                 unclear += 1
-            elif apart == (edit.put == "-"):
+            elif apart == (edit.replacement == "-"):
                 right += 1
             else:
-                wrong.append(f"{a}{edit.put}{b}")
+                wrong.append(f"{a}{edit.replacement}{b}")
     share = right / max(right + len(wrong), 1)
     return {
         "breaks": right + len(wrong),

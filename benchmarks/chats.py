@@ -19,10 +19,10 @@ from pathlib import Path
 import yaml
 
 from conversations import body_of
-from groundup.documents import Record, Ruling, SourceMap, Span
-from groundup.documents.conversations.boilerplate import EVENT, Boilerplate, BoilerplateConfig
-from groundup.documents.conversations.quality import Quality, QualityConfig
-from groundup.documents.conversations.turns import Turns, TurnsConfig
+from groundup.documents import Record, SourceMap, StepResult, TextSpan
+from groundup.documents.conversations.boilerplate import SERVER_LINE, Boilerplate, BoilerplateConfig
+from groundup.documents.conversations.quality import ConversationQuality, ConversationQualityConfig
+from groundup.documents.conversations.turns import TurnOrder, TurnOrderConfig
 
 LOGGED = re.compile(r"(\[[^\]\n]{5,20}\]|\d{4}-\d\d-\d\dT[\d:]{8})\s+((?:\*\*\*|-->|<--) )?(.*)")
 
@@ -40,7 +40,7 @@ def irc(root: Path, is_marked: bool, show: bool) -> dict[str, object]:
             seen.add(line)
             wanted = bool(found[2])
             text = f"{found[1]} {found[2] or ''}{found[3]}" if is_marked else found[3]
-            hit = any(edit.reason == "server message" for edit in step.lines(text, set()))
+            hit = any(edit.reason == "server message" for edit in step.line_edits(text, set()))
             counts["lines"] += 1
             counts["wanted" if wanted else "said"] += 1
             counts["hits"] += hit and wanted
@@ -64,7 +64,7 @@ def mails(root: Path, show: bool) -> dict[str, object]:
         for line in body_of(path).splitlines()
         if line.strip()
     }
-    found = sorted(line for line in lines if len(line) <= 500 and EVENT.fullmatch(line))
+    found = sorted(line for line in lines if len(line) <= 500 and SERVER_LINE.fullmatch(line))
     if show:
         print(*found, sep="\n")
     return {"lines of mails, each once": len(lines), "taken for a server's": len(found)}
@@ -73,9 +73,9 @@ def mails(root: Path, show: bool) -> dict[str, object]:
 def dialogues(root: Path, language: str, show: bool) -> dict[str, object]:
     """What each step says of dialogues of one language."""
     steps = {
-        "turns": Turns(TurnsConfig()),
+        "turns": TurnOrder(TurnOrderConfig()),
         "boilerplate": Boilerplate(BoilerplateConfig()),
-        "quality": Quality(QualityConfig(min_words=1)),
+        "quality": ConversationQuality(ConversationQualityConfig(min_words=1)),
     }
     reasons: Counter[str] = Counter()
     number = 0
@@ -92,7 +92,7 @@ def dialogues(root: Path, language: str, show: bool) -> dict[str, object]:
     return {"language": language, "dialogues": number, "rulings": dict(reasons.most_common())}
 
 
-def reasons_of(ruling: Ruling) -> list[str]:
+def reasons_of(ruling: StepResult) -> list[str]:
     """Why a ruling drops the record or edits it."""
     if ruling.reason:
         return [ruling.reason]
@@ -104,7 +104,7 @@ def spoken(lines: list[str]) -> Record:
     """A conversation of a user and an assistant in turns."""
     spans, at = [], 0
     for number, line in enumerate(lines):
-        spans.append(Span("turn", at, at + len(line), ("user", "assistant")[number % 2]))
+        spans.append(TextSpan("turn", at, at + len(line), ("user", "assistant")[number % 2]))
         at += len(line) + 1
     text = "\n".join(lines)
     return Record("1", "s", "p", "conversation", text, SourceMap.identity(text), tuple(spans))

@@ -23,9 +23,9 @@ from typing import Any
 
 from code_licences import sample
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.comments import Comments, CommentsConfig
-from groundup.documents.code.language import language_of
-from groundup.documents.code.syntax import check, merge_conflicts, unbalanced
+from groundup.documents.code.comments import CommentFilter, CommentFilterConfig
+from groundup.documents.code.language import detect_code_language
+from groundup.documents.code.syntax import _check_syntax, _merge_conflicts, _unbalanced_share
 
 EACH, LEXED = 150, 400
 NODE = """
@@ -90,9 +90,9 @@ def syntax(folder: Path, peer: str, show: bool) -> None:
             kept = [path in sound for path, _ in files]
             files = [file for file, keep in zip(files, kept, strict=True) if keep]
             truths = [truth for truth, keep in zip(truths, kept, strict=True) if keep]
-            found = [(unbalanced(text, "javascript") or 0.0) > 0 for _, text in files]
+            found = [(_unbalanced_share(text, "javascript") or 0.0) > 0 for _, text in files]
         else:
-            checks = [check(text, ending[1:].replace("py", "python")) for _, text in files]
+            checks = [_check_syntax(text, ending[1:].replace("py", "python")) for _, text in files]
             found = [bool(one and one.error) for one in checks]
         rate(f"refused by its compiler, {ending}", truths, found)
         tell(show, [path for path, _ in files], truths, found)
@@ -107,11 +107,11 @@ def names(folder: Path, command: list[str], show: bool) -> None:
     files += [(f"{path} (cut)", first.sub("", text, count=1)) for path, text in files]
     truths, found, told = [], [], []
     for (path, text), (sound, said) in zip(files, answers(command, files), strict=True):
-        ours = check(text, "python")
-        if sound and said is not None and ours and not ours.newer and not ours.error:
-            for name in sorted({*said, *ours.undefined}):
+        ours = _check_syntax(text, "python")
+        if sound and said is not None and ours and not ours.newer_syntax and not ours.error:
+            for name in sorted({*said, *ours.undefined_names}):
                 truths.append(name in said)
-                found.append(name in ours.undefined)
+                found.append(name in ours.undefined_names)
                 told.append(f"{path}: {name}")
     rate("undefined names", truths, found)
     tell(show, told, truths, found)
@@ -136,7 +136,7 @@ def conflicts(folder: Path, show: bool) -> None:
             command = ["git", "merge-file", "-p", "ours", "base", "theirs"]
             done = subprocess.run(command, cwd=place, capture_output=True, check=False)
             cases.append((path, done.stdout.decode("utf-8", "replace"), done.returncode > 0))
-    found = [merge_conflicts(text) > 0 for _, text, _ in cases]
+    found = [_merge_conflicts(text) > 0 for _, text, _ in cases]
     truths = [truth for *_, truth in cases]
     rate("merge conflicts", truths, found)
     tell(show, [path for path, *_ in cases], truths, found)
@@ -144,12 +144,12 @@ def conflicts(folder: Path, show: bool) -> None:
 
 def comments(folder: Path, peer: str, show: bool) -> None:
     """Hold the share of comments against pygments' lexers."""
-    step = Comments(CommentsConfig(drop=False, headers=False))
+    step = CommentFilter(CommentFilterConfig(drop=False, headers=False))
     files, ours = [], []
     for path, text in drawn(folder, ("",), 3 * LEXED):
         record = Record("", "", path, "code", text, SourceMap.identity(text))
         share = step(record).metadata.get("comment_share")
-        if isinstance(share, float) and len(text) >= 500 and language_of(path, text).name:
+        if isinstance(share, float) and len(text) >= 500 and detect_code_language(path, text).name:
             files.append((Path(path).name, text))
             ours.append((path, share))
     said = answers([peer, str(Path(__file__).parent / "code_peers.py"), "comments"], files[:LEXED])

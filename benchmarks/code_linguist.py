@@ -17,8 +17,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.generated import Generated, GeneratedConfig
-from groundup.documents.code.language import language_of, tables
+from groundup.documents.code.generated import GeneratedFilter, GeneratedFilterConfig
+from groundup.documents.code.language import detect_code_language, language_tables
 
 EACH = 10
 # Linguist's names that are another word here, and dialects that languages.txt takes as one.
@@ -53,7 +53,7 @@ def is_final(path: str) -> bool:
 
 def languages(root: Path, half: str, show: bool) -> None:
     """Print how many samples get their language's name."""
-    names = set(tables().syntax)
+    names = set(language_tables().syntax_families)
     counts: Counter[str] = Counter()
     wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
     for folder in sorted((root / "samples").iterdir()):
@@ -65,7 +65,9 @@ def languages(root: Path, half: str, show: bool) -> None:
             path = file.relative_to(root).as_posix()
             if is_final(path) != (half == "final"):
                 continue
-            found = language_of(file.name, file.read_text(encoding="utf-8", errors="replace")).name
+            found = detect_code_language(
+                file.name, file.read_text(encoding="utf-8", errors="replace")
+            ).name
             found = {"c-header": "c"}.get(found, found)
             counts["files"] += 1
             counts["known"] += bool(said)
@@ -100,7 +102,7 @@ def told(root: Path, test: str, wanted: str) -> dict[str, bool]:
 def origin(root: Path, half: str, show: bool) -> None:
     """Print how many of linguist's own cases are decided as it decides them."""
     steps = {
-        "generated": (Generated(GeneratedConfig()), "test_generated.rb", "generated_"),
+        "generated": (GeneratedFilter(GeneratedFilterConfig()), "test_generated.rb", "generated_"),
     }
     for name, (step, test, wanted) in steps.items():
         right, alarms, missed = 0, [], []

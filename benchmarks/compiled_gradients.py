@@ -27,17 +27,17 @@ SHAPES = (
 def compared(shape: str, dtype: torch.dtype) -> tuple[str, float, float]:
     """Weight, largest difference and its limit, of one shape."""
     from groundup.model import Transformer, from_depth
-    from groundup.train import Batch, CheckedRun, Precision, causal
-    from groundup.train.services.compiling import compare_gradients
+    from groundup.train import CompilationCheck, MicroBatch, Precision, causal_loss
+    from groundup.train.services.compiling import _compare_gradients
 
     depth, width, length, rows = map(int, shape.split())
     model = Transformer(from_depth(depth, 512, length, width=width).config)
     assert model.compile_blocks(), "a C++ compiler is needed"
     ids = torch.randint(512, (rows, length), generator=torch.Generator().manual_seed(0))
     documents = (torch.arange(length) // 50).expand(rows, -1).to(torch.int32).contiguous()
-    batch = Batch(ids, ids.roll(-1, 1), torch.ones(rows, length), documents)
+    batch = MicroBatch(ids, ids.roll(-1, 1), torch.ones(rows, length), documents)
     torch.compiler.reset()
-    return compare_gradients(model, CheckedRun(causal, [batch], Precision(dtype)))
+    return _compare_gradients(model, CompilationCheck(causal_loss, [batch], Precision(dtype)))
 
 
 def main() -> int:

@@ -17,9 +17,9 @@ from email.message import Message
 from itertools import combinations
 from pathlib import Path
 
-from groundup.documents import Record, SourceMap, message_of, threads
-from groundup.documents.conversations.mail import Mail, MailConfig, is_reply, judge_lines
-from groundup.documents.conversations.threads import Place
+from groundup.documents import Record, SourceMap, build_threads, extract_message
+from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines, is_reply
+from groundup.documents.conversations.threads import ThreadPosition
 
 MARKS = Path(__file__).with_name("conversations_marks.txt")
 
@@ -61,7 +61,7 @@ def measure(root: Path, half: str, show: bool) -> dict[str, object]:
     for path, kinds in rows:
         mail = email.message_from_bytes((root / f"{path}.txt").read_bytes())
         text = text_of(mail).rstrip("\n")
-        judged = judge_lines(text, MailConfig(), is_reply(dict(mail.items())))
+        judged = classify_lines(text, MailStepConfig(), is_reply(dict(mail.items())))
         for number, line in enumerate(judged):
             said = text[line.start : line.end].strip()
             if not said:
@@ -100,7 +100,7 @@ def speed(root: Path) -> dict[str, float]:
     for path in paths:
         text = body_of(path)
         records.append(Record(path.stem, "mail", path.name, "mail", text, SourceMap.identity(text)))
-    step, start = Mail(MailConfig()), time.process_time()
+    step, start = MailStep(MailStepConfig()), time.process_time()
     for record in records:
         step(record)
     seconds = time.process_time() - start
@@ -118,15 +118,17 @@ def hidden_threads(root: Path) -> dict[str, object]:
         known = {name: str(mail[name]) for name in names if mail[name]}
         name, text = f"{path.parent.name}/{path.stem}", body_of(path)
         record = Record(name, "mail", name, "mail", text, SourceMap.identity(text), metadata=known)
-        messages.append(message_of(record))
-    bare = [one._replace(subject=0, quoted=()) for one in messages]  # headers alone are the truth
-    truth, found = threads(bare), threads(messages, use_headers=False)
+        messages.append(extract_message(record))
+    bare = [
+        one._replace(subject=0, quoted_lines=()) for one in messages
+    ]  # headers alone are the truth
+    truth, found = build_threads(bare), build_threads(messages, use_headers=False)
     linked = {name for name, place in truth.items() if place.size > 1}
     wanted, ours = pairs(truth), pairs(found)
     inside = {pair for pair in ours if set(pair) <= linked}
     same = len(wanted & inside)
     precision, recall = same / max(1, len(inside)), same / max(1, len(wanted))
-    parents = [name for name, place in truth.items() if place.by == "header"]
+    parents = [name for name, place in truth.items() if place.evidence == "header"]
     right = sum(found[name].parent == truth[name].parent for name in parents)
     return {
         "mails": len(messages), "pairs": len(wanted), "precision": round(precision, 4),
@@ -135,7 +137,7 @@ def hidden_threads(root: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
-def pairs(places: dict[str, Place]) -> set[tuple[str, str]]:
+def pairs(places: dict[str, ThreadPosition]) -> set[tuple[str, str]]:
     """Pairs of messages that share a thread."""
     by_thread: dict[str, list[str]] = {}
     for name, place in places.items():

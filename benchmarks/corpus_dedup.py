@@ -28,13 +28,25 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from groundup.core import DataError, digest
-from groundup.corpus.dedup.clusters import stars
-from groundup.corpus.dedup.minhash import MinHash, MinHashConfig, band_keys, describe, found_chance
-from groundup.corpus.dedup.runs import number_records, read_texts
-from groundup.corpus.dedup.sketch import fold_table, of_strings, sets, shared, signatures
-from groundup.corpus.engine.rulings import read_rulings
-from groundup.documents import Record, read_bytes, record_id, schema, to_batch
-from groundup.measure import wilson
+from groundup.corpus.dedup.clusters import resolve_stars
+from groundup.corpus.dedup.minhash import (
+    MinHashConfig,
+    MinHashDedup,
+    _describe_minhash,
+    band_keys,
+    candidate_probability,
+)
+from groundup.corpus.dedup.numbering import number_records, read_shard_texts
+from groundup.corpus.dedup.sketch import (
+    fold_table,
+    intersection_sizes,
+    minhash_signatures,
+    pack_strings,
+    shingle_sets,
+)
+from groundup.corpus.engine.step_results import read_step_results
+from groundup.documents import Record, read_bytes, record_id, record_schema, to_batch
+from groundup.measure import wilson_interval
 
 SHARD_RECORDS = 2_500
 
@@ -88,7 +100,7 @@ def planted(arguments: argparse.Namespace) -> None:
     """Pairs of texts of an exact similarity: the share that is found, and its interval."""
     config = MinHashConfig(ngram=1, fold_digits=False)
     table, count, size = fold_table(True, False), arguments.pairs, 200
-    print(describe(config))
+    print(_describe_minhash(config))
     for similarity in (0.7, 0.8, 0.9):
         changes = round(size * (1 - similarity) / (1 + similarity))
         exact, chance = (size - changes) / (size + changes), random.Random(arguments.seed)
@@ -97,10 +109,12 @@ def planted(arguments: argparse.Namespace) -> None:
             own = [f"{number}x{n}" for n in range(size + changes)]
             chance.shuffle(own)
             texts += [" ".join(own[:size]), " ".join(own[changes:])]
-        keys = band_keys(signatures(of_strings(texts), table, 1, 112, config.seed).minima, 14)
+        keys = band_keys(
+            minhash_signatures(pack_strings(texts), table, 1, 112, config.seed).minima, 14
+        )
         hits = int((keys[::2] == keys[1::2]).any(1).sum())
-        _, low, high, *_ = wilson(hits, count)
-        theory = found_chance(exact, 14, 8)
+        _, low, high, *_ = wilson_interval(hits, count)
+        theory = candidate_probability(exact, 14, 8)
         print(
             f"J={exact:.4f}  found {hits / count:.4f} [{low:.4f}, {high:.4f}] of {count:,}  "
             f"theory {theory:.4f}  {'holds' if low <= theory <= high else 'DOES NOT HOLD'}"
@@ -132,7 +146,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         records.append(Record(record_id(source, name), source, name, "html", text))
         if len(records) == SHARD_RECORDS or number == arguments.count:
             batch = to_batch(records).set_column(5, "map", pyarrow.array([[]] * len(records)))
-            table = pyarrow.Table.from_batches([batch]).cast(schema())
+            table = pyarrow.Table.from_batches([batch]).cast(record_schema())
             parquet.write_table(table, out / f"part-{number:06}.parquet", row_group_size=500)
             records = []
     print(f"{number:,} pages of {len({p.relative_to(root).parts[0] for p in files})} packages")
@@ -175,7 +189,7 @@ def exact_pairs(items: list[np.ndarray], threshold: float) -> tuple[np.ndarray, 
             found, waiting = np.unique(np.concatenate([found, *waiting])), []
     found = np.unique(np.concatenate([found, *waiting]))
     pairs = np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)], 1).astype(np.int64)
-    common = shared(items, pairs)
+    common = intersection_sizes(items, pairs)
     values = common / (sizes[pairs].sum(1) - common)
     return pairs[values >= threshold], values[values >= threshold]
 
@@ -189,23 +203,23 @@ def exact(arguments: argparse.Namespace) -> None:
         scratch = Path(folder)
         start = time.perf_counter()
         rulings = {}
-        for path in MinHash(config).rulings(shards, each, scratch / "minhash"):
-            rulings |= read_rulings(path)
+        for path in MinHashDedup(config).rulings(shards, each, scratch / "minhash"):
+            rulings |= read_step_results(path)
         seconds = time.perf_counter() - start
         report = json.loads((scratch / "minhash" / "report.json").read_text())
         order = number_records(shards, each, scratch / "order", config.priority)
         items, keys = [None] * len(order.ids), np.zeros((len(order.ids), 14), np.uint64)
         for shard, numbers in zip(shards, order.numbers, strict=True):
-            for known, texts in read_texts(shard, numbers):
-                made = sets(texts, table, config.ngram)
+            for known, texts in read_shard_texts(shard, numbers):
+                made = shingle_sets(texts, table, config.ngram)
                 own = np.split(made.items, made.bounds[1:-1])
                 bands = band_keys(
-                    signatures(texts, table, config.ngram, 112, config.seed).minima, 14
+                    minhash_signatures(texts, table, config.ngram, 112, config.seed).minima, 14
                 )
                 for number, one, band in zip(known.tolist(), own, bands, strict=True):
                     items[number], keys[number] = one, band
     pairs, values = exact_pairs(items, arguments.threshold)
-    wanted = stars(pairs, values)
+    wanted = resolve_stars(pairs, values)
     made = np.array(
         [bool(order.id(n) in rulings and rulings[order.id(n)].reason) for n in range(len(items))]
     )
@@ -213,7 +227,7 @@ def exact(arguments: argparse.Namespace) -> None:
     print(f"{len(items):,} records in {seconds:.1f} s; {report['candidates']:,} candidates, "
           f"{report['alike']:,} alike, {report['capped_buckets']} capped buckets")  # fmt: skip
     print(f"exact pairs {len(pairs):,}; dropped exactly {true.sum():,}, by MinHash {made.sum():,}")
-    _, low, high, *_ = wilson(int((made == true).sum()), len(true))
+    _, low, high, *_ = wilson_interval(int((made == true).sum()), len(true))
     print(f"equal decisions {(made == true).mean():.4f} [{low:.4f}, {high:.4f}]")
     both = (made & true).sum()
     print(f"of the exact drops {both / true.sum():.4f} were found")
@@ -225,7 +239,7 @@ def exact(arguments: argparse.Namespace) -> None:
     for edge in np.arange(arguments.threshold, 1.0, 0.05):
         inside = (values >= edge) & (values < edge + 0.05)
         if inside.any():
-            theory = np.mean([found_chance(j, 14, 8) for j in values[inside]])
+            theory = np.mean([candidate_probability(j, 14, 8) for j in values[inside]])
             print(
                 f"J {edge:.2f}-{edge + 0.05:.2f}: {inside.sum():,} pairs, in a bucket "
                 f"{hit[inside].mean():.4f}, theory {theory:.4f}"
@@ -246,14 +260,14 @@ def speed(arguments: argparse.Namespace) -> None:
                  "datatrove, signatures": (arguments.datatrove, DATATROVE)}  # fmt: skip
         for turn in range(arguments.rounds):
             start = time.perf_counter()
-            MinHash(MinHashConfig()).rulings(shards, each, Path(folder) / f"scratch{turn}")
+            MinHashDedup(MinHashConfig()).rulings(shards, each, Path(folder) / f"scratch{turn}")
             print(
                 f"groundup, whole survey: {count / (time.perf_counter() - start):,.0f} documents/s"
             )
             start = time.perf_counter()
             for shard in shards:
                 texts = parquet.read_table(shard, columns=["text"])["text"].to_pylist()
-                signatures(of_strings(texts), fold_table(), 5, 112)
+                minhash_signatures(pack_strings(texts), fold_table(), 5, 112)
             print(f"groundup, signatures: {count / (time.perf_counter() - start):,.0f} documents/s")
             for name, (python, code) in peers.items():
                 if python:
@@ -270,7 +284,7 @@ def memory(arguments: argparse.Namespace) -> None:
     if arguments.take:
         with tempfile.TemporaryDirectory() as folder:
             config = MinHashConfig(memory_bytes=16 * 2**20)
-            MinHash(config).rulings(shards[: arguments.take], each, Path(folder))
+            MinHashDedup(config).rulings(shards[: arguments.take], each, Path(folder))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
     for take in sorted({max(1, len(shards) // part) for part in (4, 2, 1)}):
@@ -282,20 +296,24 @@ def memory(arguments: argparse.Namespace) -> None:
 def stage(_: argparse.Namespace) -> None:
     """What `groundup corpus` does about duplicates of Python's library, compiled and in numpy."""
     from groundup.corpus.dedup import sketch
-    from groundup.corpus.prepare.folder import protect, remove_exact, split_documents
+    from groundup.corpus.prepare.folder import (
+        _remove_near_duplicates,
+        _split_documents,
+        remove_exact,
+    )
     from groundup.documents import Document
-    from groundup.recipes.library import library
+    from groundup.recipes.library import _read_library
     from groundup.recipes.tiny import CORPUS
 
-    documents = [one for one in library() if isinstance(one, Document)]
+    documents = [one for one in _read_library() if isinstance(one, Document)]
     size = sum(len(one.text.encode()) for one in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB")
-    for name, way in (("compiled", sketch.compiled), ("numpy", lambda: None)):
-        sketch.compiled = way
+    for name, way in (("compiled", sketch._sketch_library), ("numpy", lambda: None)):
+        sketch._sketch_library = way
         for _ in range(3):
             start = time.process_time()
             kept = remove_exact(documents)
-            splits, removed = protect(split_documents(kept.documents, CORPUS), CORPUS)
+            splits, removed = _remove_near_duplicates(_split_documents(kept.kept, CORPUS), CORPUS)
             seconds = time.process_time() - start
             paths = [[one.path for one in own] for own in splits.values()]
             said = digest([paths, [list(row) for row in [*kept.removed, *removed]]])

@@ -28,14 +28,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from groundup.core import Config  # noqa: E402
-from groundup.corpus.engine.cluster import open_runner  # noqa: E402
-from groundup.corpus.engine.job import Origin, Use  # noqa: E402
-from groundup.corpus.engine.run import Plan, run  # noqa: E402
+from groundup.corpus.engine.cluster import open_executor  # noqa: E402
+from groundup.corpus.engine.job import JobInput, StepSpec  # noqa: E402
+from groundup.corpus.engine.run import RunPlan, run_plan  # noqa: E402
 from groundup.documents import (  # noqa: E402
-    Edit,
     Record,
-    Ruling,
     SourceMap,
+    StepResult,
+    TextEdit,
     record_id,
 )
 
@@ -75,9 +75,9 @@ class Cut:
     def __init__(self, config: Nothing) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
-        edits = tuple(Edit(*match.span(), "marked") for match in MARKED.finditer(record.text))
-        return Ruling(edits=edits, metadata={"words": record.text.count(" ") + 1})
+    def __call__(self, record: Record) -> StepResult:
+        edits = tuple(TextEdit(*match.span(), "marked") for match in MARKED.finditer(record.text))
+        return StepResult(edits=edits, metadata={"words": record.text.count(" ") + 1})
 
 
 class Short:
@@ -86,9 +86,9 @@ class Short:
     def __init__(self, config: Nothing) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         words = record.metadata["words"]
-        return Ruling("too short", words) if words < 40 else Ruling()
+        return StepResult("too short", words) if words < 40 else StepResult()
 
 
 def write_input(root: Path, megabytes: int) -> None:
@@ -107,23 +107,25 @@ def write_input(root: Path, megabytes: int) -> None:
         (root / f"{number:05d}.txt").write_text("".join(lines))
 
 
-def plan_of(root: Path) -> Plan:
+def plan_of(root: Path) -> RunPlan:
     """The benchmark's plan over a folder."""
     parts = [Part(p.name, 0, 0, p.stat().st_size) for p in sorted(root.glob("*.txt"))]
-    reader = Use("00 read", f"{HERE}:Lines")
+    reader = StepSpec("00 read", f"{HERE}:Lines")
     origins = tuple(
-        Origin("lines", str(root), reader, tuple(parts[at : at + SHARD_FILES]))
+        JobInput("lines", str(root), reader, tuple(parts[at : at + SHARD_FILES]))
         for at in range(0, len(parts), SHARD_FILES)
     )
-    return Plan(origins, (Use("01 cut", f"{HERE}:Cut"), Use("02 short", f"{HERE}:Short")), ())
+    return RunPlan(
+        origins, (StepSpec("01 cut", f"{HERE}:Cut"), StepSpec("02 short", f"{HERE}:Short")), ()
+    )
 
 
 def child(root: str, out: str, name: str, workers: int) -> None:
     """One run, whose figures go to stdout as JSON."""
-    with open_runner(name, workers) as each:
+    with open_executor(name, workers) as each:
         each(os.path.basename, ["a"] * 2 * workers)  # workers and clusters are up before the clock
         started = time.perf_counter()
-        ran = run(plan_of(Path(root)), Path(out), each)
+        ran = run_plan(plan_of(Path(root)), Path(out), each)
         seconds = time.perf_counter() - started
     records = sum(done.counters["00 read|in"] for done in ran.jobs[0])
     digest = hashlib.sha256()

@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from groundup.core import Artifact, device, write_json  # noqa: E402
-from groundup.corpus import MixtureConfig, prepare, weights_of  # noqa: E402
+from groundup.corpus import MixtureConfig, mixture_weights, prepare  # noqa: E402
 from groundup.evaluate import score_documents  # noqa: E402
 from groundup.measure import bootstrap  # noqa: E402
 from groundup.model import load  # noqa: E402
@@ -48,10 +48,10 @@ from groundup.tokenizer import (  # noqa: E402  # noqa: E402
     TokenizerConfig,
     TokensConfig,
     load_tokenizer,
-    mix,
+    mix_tokens,
     train_tokenizer,
 )
-from groundup.tokenizer import tokens as make_tokens  # noqa: E402
+from groundup.tokenizer import encode_corpus as make_tokens  # noqa: E402
 from groundup.train import PretrainConfig, pretrain  # noqa: E402
 from regmix import weights_from_losses  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
@@ -220,7 +220,7 @@ def by_proxies(out: Path, text: Text, tokens: int) -> Proxies:
         for kind in KINDS
     }
     sizes_of = {name: one.numbers["train"]["tokens"] for name, one in sources.items()}
-    natural = weights_of(MixtureConfig(), sizes_of, tokens)
+    natural = mixture_weights(MixtureConfig(), sizes_of, tokens)
     shares = np.array(list(natural.values()))
     drawn = np.random.default_rng(0).dirichlet(10 * shares + 0.5, PROXIES)
     rows, losses = [], []
@@ -228,7 +228,7 @@ def by_proxies(out: Path, text: Text, tokens: int) -> Proxies:
         place = out / "proxies" / str(number)
         given = dict(zip(sources, np.maximum(row, 1e-6).tolist(), strict=True))
         config = MixConfig(tokens=tokens, weights=given)
-        blend = mix(config, sources, text.tokenizer, place / "tokens")
+        blend = mix_tokens(config, sources, text.tokenizer, place / "tokens")
         base = trained(place / "base", blend, text, tokens // 3, number, PROXY_DEPTH)
         read = json.loads(blend.file("mixture.json").read_text())["weights"]
         rows.append([read[name] for name in sources])
@@ -236,7 +236,7 @@ def by_proxies(out: Path, text: Text, tokens: int) -> Proxies:
         print(f"proxy {number:2} {losses[-1]:.4f} {np.round(rows[-1], 3).tolist()}", flush=True)
     found = weights_from_losses(np.array(rows), losses, shares.tolist())
     shares_found = dict(zip(sources, found.weights.tolist(), strict=True))
-    blend = mix(MixConfig(tokens=tokens, weights=shares_found), sources, text.tokenizer,
+    blend = mix_tokens(MixConfig(tokens=tokens, weights=shares_found), sources, text.tokenizer,
                 out / "found")  # fmt: skip
     told = {"natural": natural, "found": shares_found, "predicted": found.predicted,
             "rank_correlation": found.rank_correlation, "losses": losses}  # fmt: skip
@@ -309,7 +309,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1_000_000)
     parser.add_argument("--seeds", type=int, default=3, choices=sorted(STUDENT))
     arguments = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     write_json(RESULT, run(arguments) | {"date": time.strftime("%Y-%m-%d")})
 
 

@@ -29,10 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from groundup.core import write_json  # noqa: E402
-from groundup.corpus.dedup.exact import Exact, ExactConfig  # noqa: E402
-from groundup.corpus.dedup.minhash import MinHash, MinHashConfig  # noqa: E402
-from groundup.corpus.engine.pool import Pool  # noqa: E402
-from groundup.corpus.engine.unique import UniqueConfig, UniqueIds  # noqa: E402
+from groundup.corpus.dedup.exact import ExactConfig, ExactDedup  # noqa: E402
+from groundup.corpus.dedup.minhash import MinHashConfig, MinHashDedup  # noqa: E402
+from groundup.corpus.engine.pool import WorkerPool  # noqa: E402
+from groundup.corpus.engine.unique_ids import UniqueIds, UniqueIdsConfig  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
 
 RESULT = ROOT / "benchmarks/results/corpus_memory.json"
@@ -40,9 +40,9 @@ SHARD_RECORDS = 20_000
 WORDS, VOCABULARY = 16, 50_000
 SITE_RECORDS = 100
 SURVEYS = {
-    "duplicate ids": (UniqueIds, UniqueConfig),
-    "dedup.exact": (Exact, ExactConfig),
-    "dedup.minhash": (MinHash, MinHashConfig),
+    "duplicate ids": (UniqueIds, UniqueIdsConfig),
+    "dedup.exact": (ExactDedup, ExactConfig),
+    "dedup.minhash": (MinHashDedup, MinHashConfig),
     "web.site_lines": (SiteLines, SiteLinesConfig),
 }
 
@@ -111,7 +111,7 @@ class Watch:
 
 def measured(records: int, workers: int) -> dict[str, Any]:
     """Peaks of every survey over so many records, and what each found."""
-    with tempfile.TemporaryDirectory() as folder, Pool(workers) as each:
+    with tempfile.TemporaryDirectory() as folder, WorkerPool(workers) as each:
         shards = write_shards(Path(folder), records)
         watch, told = Watch(), {}
         for name, (survey, config) in SURVEYS.items():

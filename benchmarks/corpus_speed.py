@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from groundup.core import Config, write_json  # noqa: E402
-from groundup.documents import Made, Record, Ruling, Segment, SourceMap  # noqa: E402
+from groundup.documents import ExtractedText, Record, Segment, SourceMap, StepResult  # noqa: E402
 from table import machine_class  # noqa: E402
 from web_pages import PACKAGES, pages  # noqa: E402
 
@@ -82,16 +82,16 @@ class OwnMainContent:
     def __init__(self, config: Nothing) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Rule: the text."""
         from resiliparse.extract.html2text import extract_plain_text
 
         page = record.data.decode("utf-8", "replace")
         text = extract_plain_text(page, main_content=True, alt_texts=False)
         if not text.strip():
-            return Ruling("no text")
+            return StepResult("no text")
         whole = Segment(0, len(text), 0, len(record.data), 1, False)
-        return Ruling(made=Made(SourceMap(text, (whole,))))
+        return StepResult(extracted=ExtractedText(SourceMap(text, (whole,))))
 
 
 class LongEnough:
@@ -100,9 +100,13 @@ class LongEnough:
     def __init__(self, config: Nothing) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Rule by the number of characters."""
-        return Ruling() if len(record.text) >= LIGHT_CHARACTERS.start + 100 else Ruling("short")
+        return (
+            StepResult()
+            if len(record.text) >= LIGHT_CHARACTERS.start + 100
+            else StepResult("short")
+        )
 
 
 def chosen(directory: Path, count: int) -> list[tuple[str, Path]]:

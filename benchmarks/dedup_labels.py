@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import pyarrow
 import pyarrow.parquet as parquet
 
-from groundup.corpus.dedup.minhash import MinHash, MinHashConfig
+from groundup.corpus.dedup.minhash import MinHashConfig, MinHashDedup
 from groundup.corpus.dedup.substrings import Substrings, SubstringsConfig
-from groundup.corpus.engine.rulings import read_rulings
-from groundup.documents import Record, Ruling, SourceMap, schema, to_batch
-from groundup.measure import wilson
+from groundup.corpus.engine.step_results import read_step_results
+from groundup.documents import Record, SourceMap, StepResult, record_schema, to_batch
+from groundup.measure import wilson_interval
 
 STEPS = {
     "substrings": lambda priority=(): Substrings(SubstringsConfig(priority=priority)),
@@ -64,19 +64,19 @@ def each(task: Any, items: Sequence[Any]) -> list[Any]:
     return [task(item) for item in items]
 
 
-def rulings(step: Any, records: Sequence[Record]) -> dict[str, Ruling]:
+def rulings(step: Any, records: Sequence[Record]) -> dict[str, StepResult]:
     """What a survey says of records."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "records.parquet"
-        table = pyarrow.Table.from_batches([to_batch(list(records))], schema=schema())
+        table = pyarrow.Table.from_batches([to_batch(list(records))], schema=record_schema())
         parquet.write_table(table, path, row_group_size=500)
-        found: dict[str, Ruling] = {}
+        found: dict[str, StepResult] = {}
         for part in step.rulings([path], each, Path(folder) / "scratch"):
-            found |= read_rulings(part)
+            found |= read_step_results(part)
     return found
 
 
-def cuts(ruling: Ruling | None, text: str) -> list[Span]:
+def cuts(ruling: StepResult | None, text: str) -> list[Span]:
     """Where a ruling cuts; everywhere if the page goes."""
     if ruling is None:
         return []
@@ -101,7 +101,7 @@ def survivors(shards: Path) -> list[Record]:
         for row in rows
         if sum(map(str.isascii, row["text"])) > 0.97 * len(row["text"]) < 60_000
     ]
-    gone = rulings(MinHash(MinHashConfig()), read)
+    gone = rulings(MinHashDedup(MinHashConfig()), read)
     kept = [one for one in read if one.id not in gone or not gone[one.id].reason]
     return sorted(kept, key=lambda one: one.id)
 
@@ -197,7 +197,7 @@ def proven_words(ordered: Sequence[Record]) -> dict[str, set[int]]:
 
 
 def told(
-    name: str, found: dict[str, Ruling], ordered: Sequence[Record], proven: dict[str, set[int]]
+    name: str, found: dict[str, StepResult], ordered: Sequence[Record], proven: dict[str, set[int]]
 ) -> None:
     """What is cut of the pages as they are, beside what plain comparison proves."""
     both = cut = true = 0
@@ -250,7 +250,7 @@ class Tally(NamedTuple):
 
 def score(
     tally: Tally,
-    found: dict[str, Ruling],
+    found: dict[str, StepResult],
     hosts: Sequence[Record],
     places: dict[str, tuple[str, Span]],
 ) -> None:
@@ -269,7 +269,7 @@ def tell(name: str, tally: Tally) -> None:
     """A line a kind."""
     for kind, (*_, steps) in KINDS.items():
         hit, count = tally.hit[kind], tally.plants[kind]
-        low, high = wilson(hit, count)[1:3]
+        low, high = wilson_interval(hit, count)[1:3]
         wanted = "shall go" if name in steps else "shall stay"
         print(f"{name}: {kind:15} {wanted} {hit} of {count} cut [{low:.3f}, {high:.3f}], words cut "
               f"in plants {tally.inside[kind]:,}, beside {tally.beside[kind]:,}")  # fmt: skip
@@ -338,7 +338,7 @@ def rates(name: str, gone: dict[str, bool], labels: dict[str, str]) -> None:
     cut, true = sum(gone.values()), sum(labels[key] == "go" for key in gone)
     shares = []
     for what, count in (("precision", cut), ("recall", true)):
-        low, high = wilson(hit, count)[1:3] if count else (0, 1)
+        low, high = wilson_interval(hit, count)[1:3] if count else (0, 1)
         shares.append(f"{what} {hit} of {count} [{low:.3f}, {high:.3f}]")
     print(f"{name}: {', '.join(shares)}")
 

@@ -21,15 +21,21 @@ def write(folder: Path) -> None:
     import torch
 
     from groundup.train import OptimConfig
-    from groundup.train.parallel.deepspeed import Work, write_deepspeed
-    from groundup.train.parallel.mesh import ALONE
+    from groundup.train.parallel.deepspeed import DeepSpeedBatch, _write_deepspeed
+    from groundup.train.parallel.mesh import SINGLE_PROCESS
 
     folder.mkdir(parents=True, exist_ok=True)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         for zero in (0, 1, 2, 3):
             name = f"{str(dtype).removeprefix('torch.')}-{zero}.json"
-            work = Work(8, 2, dtype)
-            write_deepspeed(folder / name, OptimConfig(matrices="adamw"), work, ALONE, zero=zero)
+            work = DeepSpeedBatch(8, 2, dtype)
+            _write_deepspeed(
+                folder / name,
+                OptimConfig(matrix_optimizer="adamw"),
+                work,
+                SINGLE_PROCESS,
+                zero=zero,
+            )
 
 
 def check(folder: Path) -> None:

@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from groundup.core import record, write_json, write_text
-from groundup.core.page import Page, Series, line_chart
+from groundup.core.page import HtmlPage, Series, line_chart
 from table import machine_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,11 +103,11 @@ def compared(before: list[Curve], now: list[Curve]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def picture(before: Curve, now: Curve) -> Page:
+def picture(before: Curve, now: Curve) -> HtmlPage:
     """The curves of the last round as a page."""
     lines = [Series(name, each.seconds, each.bits_per_byte)
              for name, each in (("before", before), ("now", now))]  # fmt: skip
-    page = Page("The demo's base", "Held-out bits a byte against the time that training took.")
+    page = HtmlPage("The demo's base", "Held-out bits a byte against the time that training took.")
     page.add(line_chart("Loss", lines, x_label="seconds of steps", y_label="bits a byte"))
     return page
 

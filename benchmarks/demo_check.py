@@ -69,14 +69,14 @@ def ours(path: Path, tokens: int) -> dict[str, Any]:
     engine = Engine(load(path, dtype=torch.float32), load_tokenizer(path))
     sampling = Sampling(temperature=0.0, max_tokens=tokens)
     chats = [tuple(Message(role, content) for role, content in chat) for chat in CHATS]
-    plain = [engine.plain(prompt) for prompt in PROMPTS]
+    plain = [engine.encode_prompt(prompt) for prompt in PROMPTS]
     with torch.no_grad():
         logits = [engine.model.logits(torch.tensor([ids]))[0] for ids in plain]
     if path.name == "base":
         texts = [engine.continue_text(prompt, sampling).text for prompt in PROMPTS]
     else:
         texts = [made.text for made in engine.generate(chats, sampling)]
-    prompts = plain + [engine.prompt(chat) for chat in chats]
+    prompts = plain + [engine.prompt_ids(chat) for chat in chats]
     return {"ids": prompts, "logits": logits, "texts": texts}
 
 

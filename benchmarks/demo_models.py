@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, required=True)
     given = parser.parse_args()
     out = given.out or given.run / "evaluations"
-    device.use_cores()
+    device.set_num_threads()
     config = EvaluateConfig(dtype="bfloat16")
     test, tokens = Artifact.open(given.run / "testset"), Artifact.open(given.run / "tokens")
     places = {name: str(given.run / name) for name in MODELS} | {"peer": str(given.peer)}

@@ -24,16 +24,16 @@ from pathlib import Path
 
 import numpy as np
 
-from groundup.corpus.quality.training import auc
-from groundup.documents import Record, Ruling, SourceMap, Span
+from groundup.corpus.quality.training import _auc
+from groundup.documents import Record, SourceMap, StepResult, TextSpan
 from groundup.documents.conversations.boilerplate import (
     Boilerplate,
     BoilerplateConfig,
-    disclaimers_of,
+    _find_disclaimers,
 )
-from groundup.documents.conversations.quality import Quality, QualityConfig
-from groundup.documents.conversations.turns import Turns, TurnsConfig, turns_of
-from groundup.measure import wilson
+from groundup.documents.conversations.quality import ConversationQuality, ConversationQualityConfig
+from groundup.documents.conversations.turns import TurnOrder, TurnOrderConfig, find_turns
+from groundup.measure import wilson_interval
 
 Talk = list[tuple[str, str]]
 """Speaker and what is said, turn by turn."""
@@ -67,7 +67,7 @@ def spoken(talk: Talk) -> Record:
     """A talk as a record."""
     spans, at = [], 0
     for speaker, line in talk:
-        spans.append(Span("turn", at, at + len(line), speaker))
+        spans.append(TextSpan("turn", at, at + len(line), speaker))
         at += len(line) + 1
     text = "\n".join(line for _, line in talk) + "\n"
     return Record("1", "s", "p", "conversation", text, SourceMap.identity(text), tuple(spans))
@@ -89,17 +89,21 @@ def share(right: int, of: int) -> str:
     """A share with its interval."""
     if not of:
         return "none"
-    found = wilson(right, of)
+    found = wilson_interval(right, of)
     return f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}] ({right} of {of})"
 
 
 def reason_of(record: Record) -> tuple[str, dict[str, float]]:
     """The first reason of the three steps with their defaults, and all figures."""
-    open_ = QualityConfig(min_words=0)
-    figures = dict(Quality(open_)(record).metadata) | dict(Turns(TurnsConfig())(record).metadata)
+    open_ = ConversationQualityConfig(min_words=0)
+    figures = dict(ConversationQuality(open_)(record).metadata) | dict(
+        TurnOrder(TurnOrderConfig())(record).metadata
+    )
     steps = (
-        Turns(TurnsConfig()), Boilerplate(BoilerplateConfig()), Quality(QualityConfig()),
-    )  # fmt: skip
+        TurnOrder(TurnOrderConfig()),
+        Boilerplate(BoilerplateConfig()),
+        ConversationQuality(ConversationQualityConfig()),
+    )
     reasons = [step(record).reason for step in steps]
     return next((one for one in reasons if one), ""), figures
 
@@ -122,7 +126,7 @@ def scores(root: Path, half: str) -> None:
     for name in BOUNDS:
         values = np.array([float(figures[name]) for figures, _ in kept])
         sign = -1 if name.startswith("words") else 1
-        area = auc(sign * values, labels)
+        area = _auc(sign * values, labels)
         cut = values < BOUNDS[name] if sign < 0 else values > BOUNDS[name]
         print(f"  {name:16}AUC {area.estimate:.3f} [{area.low:.3f}, {area.high:.3f}]; "
               f"{'below' if sign < 0 else 'above'} {BOUNDS[name]}: precision "
@@ -193,12 +197,16 @@ def order(root: Path, half: str) -> None:
     """Share of planted faults that are found where they are; alarms on talks without them."""
     rng = random.Random(0)
     talks = whole(root, half)
-    strict = Turns(TurnsConfig(alternation=True, starts_with_user=True))
+    strict = TurnOrder(TurnOrderConfig(alternation=True, starts_with_user=True))
     alarms = Counter(said for talk in talks for said, _ in told(strict(spoken(talk))))
     print(f"{len(talks)} talks as they are: alarms {dict(alarms)}")
     for name, (plant, wanted) in PLANTED.items():
         # an empty turn breaks the order too, and a talk of odd length said again has no order
-        step = Turns(TurnsConfig()) if name in ("empty turn", "talk said three times") else strict
+        step = (
+            TurnOrder(TurnOrderConfig())
+            if name in ("empty turn", "talk said three times")
+            else strict
+        )
         found = elsewhere = 0
         for talk in talks:
             at = rng.randrange(1, len(talk) - 2)
@@ -211,7 +219,7 @@ def order(root: Path, half: str) -> None:
         print(f"{name:26}found {share(found, len(talks))}; other alarms {elsewhere}")
 
 
-def told(ruling: Ruling) -> list[tuple[str, int]]:
+def told(ruling: StepResult) -> list[tuple[str, int]]:
     """What a ruling says, and where; -1 of the whole talk."""
     if ruling.reason:
         return [(ruling.reason, -1)]
@@ -229,7 +237,7 @@ def disclaimers(root: Path, half: str, show: bool) -> None:
         if name not in marks or (int(name, 16) % 2 == 1) != (half == "final"):
             continue
         record = spoken([("assistant", sentence)])
-        hit = bool(disclaimers_of(record.text, turns_of(record)[0]))
+        hit = bool(_find_disclaimers(record.text, find_turns(record)[0]))
         counts[marks[name], hit] += 1
         if show and hit != (marks[name] == "y"):
             print("false " if hit else "missed", marks[name], sentence[:140])

@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tokens", type=int, default=4096)
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     torch.manual_seed(0)
     experts, dense = layers()
     rows = []

@@ -17,16 +17,22 @@ from typing import Any
 import torch
 
 from groundup.core import write_json
-from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, row_flops
+from groundup.model import (
+    AttentionConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    Transformer,
+    mean_flops_per_token,
+)
 from groundup.train import (
-    Batch,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
-    causal,
-    placed,
-    schedule,
+    batch_to_device,
+    causal_loss,
+    make_lr_schedule,
     train,
 )
 
@@ -53,18 +59,20 @@ def losses(config: ModelConfig, place: torch.device, dtype: torch.dtype) -> list
     model = Transformer(config).to(place)
     optim = OptimConfig(learning_rate=1e-3, warmup=0.0)
     optimizer = Optimizer(model.named_parameters(), optim)
-    plan, rate = Plan(STEPS, precision=Precision(dtype)), schedule(optim, STEPS)
-    batch = placed(drawn(config, 4, config.context_length), place)
-    return [step.loss for step in train(model, lambda _: [batch], causal, optimizer, rate, plan)]
+    plan, rate = LoopOptions(STEPS, precision=Precision(dtype)), make_lr_schedule(optim, STEPS)
+    batch = batch_to_device(drawn(config, 4, config.context_length), place)
+    return [
+        step.loss for step in train(model, lambda _: [batch], causal_loss, optimizer, rate, plan)
+    ]
 
 
-def drawn(config: ModelConfig, rows: int, length: int) -> Batch:
+def drawn(config: ModelConfig, rows: int, length: int) -> MicroBatch:
     """Random rows of two documents each."""
     made = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size, (rows, length + 1), generator=made)
     documents = (torch.arange(length) >= length // 2).long()[None].expand(rows, -1)
     weights = torch.ones(rows, length)
-    return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents)
+    return MicroBatch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents)
 
 
 def parity(place: torch.device) -> dict[str, float]:
@@ -108,9 +116,11 @@ def speed(place: torch.device, rows: int, length: int) -> dict[str, Any]:
     compiled = model.compile_blocks()
     optim = OptimConfig(warmup=0.0)
     optimizer = Optimizer(model.named_parameters(), optim)
-    batch = placed(drawn(config, rows, length), place)
-    plan = Plan(30, precision=Precision(torch.bfloat16))
-    steps = train(model, lambda _: [batch], causal, optimizer, schedule(optim, 30), plan)
+    batch = batch_to_device(drawn(config, rows, length), place)
+    plan = LoopOptions(30, precision=Precision(torch.bfloat16))
+    steps = train(
+        model, lambda _: [batch], causal_loss, optimizer, make_lr_schedule(optim, 30), plan
+    )
     for _ in range(10):
         next(steps)
     torch.cuda.reset_peak_memory_stats()
@@ -119,7 +129,7 @@ def speed(place: torch.device, rows: int, length: int) -> dict[str, Any]:
     return {
         "parameters": sum(p.numel() for p in model.parameters()), "rows": rows, "length": length,
         "compiled": compiled, "tokens_per_second": rate, "peak_flops": peak,
-        "mfu": rate * row_flops(config, length).training / peak,
+        "mfu": rate * mean_flops_per_token(config, length).training / peak,
         "peak_bytes": torch.cuda.max_memory_allocated(),
     }  # fmt: skip
 

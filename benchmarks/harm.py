@@ -20,8 +20,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from groundup.corpus.safety.toxicity import own_lexicon, toxicity
-from groundup.measure import wilson
+from groundup.corpus.safety.toxicity import _default_lexicon, _score_toxicity
+from groundup.measure import wilson_interval
 
 LANGUAGES = ("dutch", "french", "german", "italian", "polish", "portuguese", "spanish")
 LIMITS = (0, 5, 10, 20)
@@ -61,8 +61,8 @@ def judged(texts: list[Text], is_found: Callable[[str], bool]) -> str:
     """Precision, recall, F1 and false alarms."""
     tally = Counter((is_bad, is_found(text)) for text, is_bad in texts)
     right, false, missed = tally[True, True], tally[False, True], tally[True, False]
-    shares = (wilson(right, max(right + false, 1)), wilson(right, right + missed),
-              wilson(false, false + tally[False, False]))  # fmt: skip
+    shares = (wilson_interval(right, max(right + false, 1)), wilson_interval(right, right + missed),
+              wilson_interval(false, false + tally[False, False]))  # fmt: skip
     told = [f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in shares]
     f1 = 2 * right / max(2 * right + false + missed, 1)
     return f"precision {told[0]} recall {told[1]} F1 {f1:.3f} false alarms {told[2]}"
@@ -70,11 +70,11 @@ def judged(texts: list[Text], is_found: Callable[[str], bool]) -> str:
 
 def lists(sets: Sets, half: str, show: bool) -> None:
     """The word list on every set."""
-    lexicon = own_lexicon()
+    lexicon = _default_lexicon()
     for name, texts in sets.items():
         texts = [one for one in texts if half_of(one[0]) == half]
         print(f"{name}: {len(texts)} texts, {sum(bad for _, bad in texts)} of them bad")
-        scores = {text: toxicity(text, lexicon).score for text, _ in texts}
+        scores = {text: _score_toxicity(text, lexicon).score for text, _ in texts}
         for limit in LIMITS:
             found = {text for text, score in scores.items() if score > limit}
             print(f"  toxicity above {limit:2d}: {judged(texts, found.__contains__)}")
@@ -87,12 +87,12 @@ def clean(pages: Path, mails_of: Path) -> None:
     from web_labels import MANUALS, mails
     from web_rules import texts
 
-    lexicon = own_lexicon()
+    lexicon = _default_lexicon()
     sets: dict[str, list[str]] = {"manuals": texts(pages, MANUALS)}
     for label, text in mails(mails_of):
         sets.setdefault(label, []).append(text)
     for name, found in sets.items():
-        scores = [toxicity(text, lexicon) for text in found]
+        scores = [_score_toxicity(text, lexicon) for text in found]
         above = {limit: sum(one.score > limit for one in scores) for limit in (0, 1, *LIMITS[1:])}
         print(f"{name:10}{len(found):6d} texts; toxicity above {above}")
         seen = Counter(key for one in scores for key in one.hits)
@@ -103,18 +103,21 @@ def classifier(sets: Sets) -> None:
     """The trained judge: each set's development half trains, its final half is asked."""
     import numpy as np
 
-    from groundup.corpus.quality.training import Labelled, auc, train_classifier
+    from groundup.corpus.quality.training import LabelledText, _auc, _train_classifier
 
     for name in ("tweets, English", "tweets, German"):
         halves: dict[str, list[Text]] = {"development": [], "final": []}
         for one in sets[name]:
             halves[half_of(one[0])].append(one)
-        trained = train_classifier(
-            [Labelled(text, bad, str(at)) for at, (text, bad) in enumerate(halves["development"])]
+        trained = _train_classifier(
+            [
+                LabelledText(text, bad, str(at))
+                for at, (text, bad) in enumerate(halves["development"])
+            ]
         ).classifier
         asked = halves["final"]
-        scores = trained.scores([text for text, _ in asked])
-        area = auc(scores, np.array([bad for _, bad in asked]))
+        scores = trained.predict_texts([text for text, _ in asked])
+        area = _auc(scores, np.array([bad for _, bad in asked]))
         told = f"{area.estimate:.4f} [{area.low:.4f}, {area.high:.4f}]"
         print(f"{name}: {len(asked)} texts, AUC {told}")
         by_text = {text: score for (text, _), score in zip(asked, scores, strict=True)}

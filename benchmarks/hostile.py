@@ -21,12 +21,12 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the programs are the tests'
 
-from groundup.core import ConfigError, Limits, Sandbox, device, write_json  # noqa: E402
-from groundup.core.sandbox.sandbox import WAYS  # noqa: E402
+from groundup.core import ConfigError, Sandbox, SandboxLimits, device, write_json  # noqa: E402
+from groundup.core.sandbox.sandbox import BACKENDS  # noqa: E402
 from tests.core.sandbox.hostile import PROGRAMS, START  # noqa: E402
 from tests.core.sandbox.witness import Witness  # noqa: E402
 
-QUICK = Limits(seconds=1.0, memory_bytes=300 * 2**20, output_bytes=100_000)
+QUICK = SandboxLimits(seconds=1.0, memory_bytes=300 * 2**20, output_bytes=100_000)
 PATIENT = QUICK.model_copy(update={"seconds": 60.0})
 
 
@@ -37,7 +37,7 @@ def main() -> int:
     starts = options.parse_args().starts
     os.environ["GROUNDUP_SECRET"] = "GROUNDUP_SECRET"
     results, rows = {}, []
-    for way in WAYS:
+    for way in BACKENDS:
         try:
             box = Sandbox.open(way)
         except ConfigError as error:
@@ -62,13 +62,15 @@ def run_all(box: Sandbox) -> list[dict[str, object]]:
     for hostile in PROGRAMS:
         limits = QUICK if "timeout" in hostile.ends else PATIENT
         with tempfile.TemporaryDirectory() as folder, Witness(Path(folder)) as witness:
-            found = box.python(START + hostile.program, witness.arguments, limits=limits)
+            found = box.run_python(START + hostile.program, witness.arguments, limits=limits)
             seen = witness.saw(found.stdout)
         good = not seen and "ESCAPED" not in found.stdout and found.status in hostile.ends
-        rows.append({"way": box.way, "program": hostile.name, "status": found.status,
+        rows.append({"way": box.backend, "program": hostile.name, "status": found.status,
                      "seconds": round(found.seconds, 3), "contained": good})  # fmt: skip
         mark = " " if good else "!"
-        print(f"{mark} {box.way:<11} {hostile.name:<45} {found.status:<13} {found.message[:60]}")
+        print(
+            f"{mark} {box.backend:<11} {hostile.name:<45} {found.status:<13} {found.message[:60]}"
+        )
         if not good:
             print(found, seen)
     return rows
@@ -80,7 +82,7 @@ def start_cost(box: Sandbox, starts: int) -> dict[str, float]:
     inside: list[float] = []
     for _ in range(starts):
         bare.append(timed(lambda: subprocess.run([sys.executable, "-c", ""], check=True)))
-        inside.append(timed(lambda: box.python("")))
+        inside.append(timed(lambda: box.run_python("")))
     return {"bare_ms": round(1000 * median(bare), 1), "sandbox_ms": round(1000 * median(inside), 1)}
 
 

@@ -26,11 +26,11 @@ import torch
 
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, device, record, write_json, write_text
-from groundup.core.page import Page, Series, line_chart
+from groundup.core.page import HtmlPage, Series, line_chart
 from groundup.corpus import read_split
-from groundup.evaluate import DocumentScore, bits_per_byte, compressor, score_documents
+from groundup.evaluate import DocumentScore, bits_per_byte, score_compressor, score_documents
 from groundup.model import load
-from groundup.tokenizer import document_frame, load_tokenizer
+from groundup.tokenizer import document_special_ids, load_tokenizer
 from table import machine_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def held_out(folder: Path) -> list[Text]:
 def scored(folder: Path, texts: list[Text]) -> list[DocumentScore]:
     """A model's bits for each document, in windows of 2,048 that score each token once."""
     model, tokenizer = load(folder), load_tokenizer(folder)
-    frame = document_frame(tokenizer)
+    frame = document_special_ids(tokenizer)
     start = frame.before[0] if frame.before else frame.after[0]
     rows = (
         (text.name, [*tokenizer.encode(text.text), *frame.after], len(text.text.encode()))
@@ -132,7 +132,7 @@ def known(name: str, size: int) -> dict[str, Any]:
 
 def compressed_alone(texts: list[Text]) -> str:
     """What xz needs for documents that it sees one at a time."""
-    return str(bits_per_byte(compressor((text.name, text.text) for text in texts)))
+    return str(bits_per_byte(score_compressor((text.name, text.text) for text in texts)))
 
 
 def finish(arguments: argparse.Namespace) -> None:
@@ -179,7 +179,7 @@ def thinned(rows: list[dict[str, Any]]) -> list[dict[str, float]]:
     return found
 
 
-def picture(rows: list[dict[str, Any]]) -> Page:
+def picture(rows: list[dict[str, Any]]) -> HtmlPage:
     """The curve as a page."""
     points = thinned(rows)
     steps = [point["step"] for point in points]
@@ -187,7 +187,7 @@ def picture(rows: list[dict[str, Any]]) -> Page:
         Series(name, steps, [point[key] for point in points])
         for name, key in (("training", "training"), ("held out", "validation"))
     ]
-    page = Page("The house model", "Loss in nats a token as it was trained.")
+    page = HtmlPage("The house model", "Loss in nats a token as it was trained.")
     page.add(line_chart("Loss", lines, x_label="step", y_label="nats a token"))
     return page
 

@@ -18,8 +18,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from groundup.corpus.language import LanguageConfig, identify, windows
-from groundup.measure import wilson
+from groundup.corpus.language import IdentifyConfig, _identify, _sample_prose
+from groundup.measure import wilson_interval
 
 TEN = ("de", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "zh")
 PARAGRAPH = re.compile(r'<(?:p(?:\s[^>]*)?|div class="para")>(.*?)</(?:p|div)>', re.DOTALL)
@@ -97,23 +97,23 @@ def main() -> None:
     options = parser.parse_args()
     manuals = (untouched if options.half == "untouched" else pages)(options.folder)
     english = {run for lines in manuals["en"].values() for line in lines for run in runs(line)}
-    config = LanguageConfig()
+    config = IdentifyConfig()
     ten: list[bool] = []
     seconds = asked = 0
     for code in sorted(set(options.languages or manuals) & set(manuals)):
         manual = manuals[code]
         texts = slices(manual, set() if code == "en" else english, options.half, options.size)
         random.Random(0).shuffle(texts)
-        texts = texts[: options.each]
+        texts = texts[: options.per_sequence]
         if len(texts) < 50:
             continue
         begun = time.perf_counter()
-        found = [identify(windows(text, config.characters), config) for text in texts]
+        found = [_identify(_sample_prose(text, config.characters), config) for text in texts]
         seconds, asked = seconds + time.perf_counter() - begun, asked + len(texts)
         right = [one.language == code for one in found]
         guessed = sum(one.guess == code for one in found)
         sure = [one.language for one in found if one.language not in (code, "und")]
-        share = wilson(sum(right), len(right))
+        share = wilson_interval(sum(right), len(right))
         print(
             f"{code}  n={len(texts):4}  right {sum(right) / len(right):.4f} "
             f"[{share.low:.4f}, {share.high:.4f}]  argmax {guessed / len(right):.4f}  "
@@ -124,7 +124,7 @@ def main() -> None:
             if one.language != code and options.wrong:
                 print("   ", one, repr(text[: options.wrong]))
         ten += right if code in TEN else []
-    share = wilson(sum(ten), len(ten))
+    share = wilson_interval(sum(ten), len(ten))
     print(f"ten languages: {sum(ten)}/{len(ten)} = {sum(ten) / len(ten):.4f} "
           f"[{share.low:.4f}, {share.high:.4f}]; {asked / seconds:,.0f} slices/s")  # fmt: skip
 

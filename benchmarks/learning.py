@@ -38,18 +38,18 @@ from groundup.tokenizer import (
     load_tokenizer,
     train_tokenizer,
 )
-from groundup.tokenizer import tokens as make_tokens
+from groundup.tokenizer import encode_corpus as make_tokens
 from groundup.train import (
-    Batch,
+    MicroBatch,
     NoiseConfig,
     Objective,
+    ObjectiveContext,
     PretrainConfig,
-    Setting,
-    masked,
-    objective,
+    get_objective,
+    masked_loss,
     pretrain,
-    split,
-    vocabulary,
+    split_batch,
+    token_properties_of,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +84,7 @@ class Counts(NamedTuple):
 class Goal(NamedTuple):
     """What a model is held against: the same for all that have an objective."""
 
-    held_out: Batch
+    held_out: MicroBatch
     threshold: float
     """Nats a target."""
     counted: str
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "learning")
     parser.add_argument("--only", nargs="*", default=None, help="names of presets")
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     text, goals = prepared(given.out), dict[str, Goal]()
     for name, wanted in pairs():
         if given.only is not None and name not in given.only:
@@ -133,8 +133,8 @@ def prepared(out: Path) -> Text:
 
 def goal(wanted: str, text: Text) -> Goal:
     """Count the training split and score what is held out."""
-    task, words = objective(wanted), load_tokenizer(text.tokenizer.path)
-    setting = Setting(vocabulary(words), NoiseConfig(), words, seed=0)
+    task, words = get_objective(wanted), load_tokenizer(text.tokenizer.path)
+    setting = ObjectiveContext(token_properties_of(words), NoiseConfig(), words, seed=0)
     held_out = next(batches(task, setting, Shard.open(text.tokens, "validation"), HELD_OUT_ROWS))
     counts = counted(batches(task, setting, Shard.open(text.tokens, "train"), COUNTED_ROWS))
     kind = "unigram" if task.kind == "encoder" else "bigram"
@@ -145,7 +145,7 @@ def learned(name: str, wanted: str, goal: Goal, text: Text, out: Path) -> dict[s
     """Train a preset and compare it with counting."""
     config = training(name, wanted)
     base = pretrain(config, text.tokens, text.tokenizer, out / f"{name} {wanted}")
-    reached = nats(base.path, objective(wanted), goal.held_out)
+    reached = nats(base.path, get_objective(wanted), goal.held_out)
     return {
         "preset": name, "objective": wanted, "kind": preset(name).config.kind,
         "counted": goal.counted, "threshold": round(goal.threshold, 3),
@@ -160,11 +160,13 @@ def training(name: str, wanted: str) -> PretrainConfig:
     steps = STEPS * (MORE if wanted in FEW_TARGETS else 1)
     return PretrainConfig(
         preset=name, tokens=steps * BATCH_TOKENS, batch_tokens=BATCH_TOKENS, length=LENGTH,
-        context_length=LENGTH, long_share=0.0, objective=objective(wanted).name,
+        context_length=LENGTH, long_share=0.0, objective=get_objective(wanted).name,
     )  # fmt: skip
 
 
-def batches(task: Objective, setting: Setting, shard: Shard, rows: int) -> Iterator[Batch]:
+def batches(
+    task: Objective, setting: ObjectiveContext, shard: Shard, rows: int
+) -> Iterator[MicroBatch]:
     """Yield a split once, as the objective sees it."""
     loader = Loader([shard], rows, LENGTH, seed=0)
     windows = -(-len(shard) // LENGTH)
@@ -173,15 +175,15 @@ def batches(task: Objective, setting: Setting, shard: Shard, rows: int) -> Itera
 
 
 @torch.no_grad()
-def nats(path: Path, task: Objective, batch: Batch) -> float:
+def nats(path: Path, task: Objective, batch: MicroBatch) -> float:
     """Mean nats a target of a trained model; of two losses, that of the tokens."""
     model = load(path, dtype=torch.float32)
-    loss = masked if task.head is not None else task.loss
-    parts = [loss(model, part) for part in split(batch, 16)]
+    loss = masked_loss if task.head is not None else task.loss
+    parts = [loss(model, part) for part in split_batch(batch, 16)]
     return sum(float(part.total) for part in parts) / sum(float(part.weight) for part in parts)
 
 
-def counted(made: Iterator[Batch]) -> Counts:
+def counted(made: Iterator[MicroBatch]) -> Counts:
     """Count targets, alone and after what stands before them."""
     size = VOCABULARY.vocab_size
     flat = np.zeros(size * size, dtype=np.int64)
@@ -193,7 +195,7 @@ def counted(made: Iterator[Batch]) -> Counts:
     return Counts(after.sum(0), after)
 
 
-def entropy(counts: Counts, batch: Batch, kind: str) -> float:
+def entropy(counts: Counts, batch: MicroBatch, kind: str) -> float:
     """Mean nats that counting needs for a batch's targets.
 
     >>> batch = Batch(torch.tensor([[0]]), torch.tensor([[1]]), torch.ones(1, 1), None)

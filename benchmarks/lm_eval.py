@@ -119,14 +119,14 @@ def ours(work: dict[str, Any]) -> Ask:
     import torch
 
     from groundup.core import Draft
-    from groundup.evaluate.harness.answers import Answers
-    from groundup.evaluate.harness.ours import open_ours
+    from groundup.evaluate.harness.answer_cache import AnswerCache
+    from groundup.evaluate.harness.native import open_native
     from groundup.evaluate.harness.report import samples_file
-    from groundup.evaluate.harness.run import Known, Runner
+    from groundup.evaluate.harness.runner import AnswerCaches, TaskRunner
     from groundup.evaluate.task.catalogue import open_tasks
 
     torch.set_num_threads(work["threads"])
-    model = open_ours(Path(work["model"]), dtype=getattr(torch, work["dtype"]))
+    model = open_native(Path(work["model"]), dtype=getattr(torch, work["dtype"]))
     names = [str(Path(work["folder"]) / f"{task}.yaml") for task in TASKS]
     tasks = dict(zip(TASKS, open_tasks(names), strict=True))
 
@@ -134,8 +134,8 @@ def ours(work: dict[str, Any]) -> Ask:
         place = Path(tempfile.mkdtemp())
         draft = Draft(place, place / ".scratch", place / "log")
         started = time.perf_counter()
-        with Answers(place / "answers.jsonl") as own:
-            Runner(model, Known(own)).run(tasks[task], draft, limit)
+        with AnswerCache(place / "answers.jsonl") as own:
+            TaskRunner(model, AnswerCaches(own)).run(tasks[task], draft, limit)
         seconds = time.perf_counter() - started
         rows = (place / samples_file(f"bench_{task}")).read_text().splitlines()
         return seconds, [plain(json.loads(row)["answers"]) for row in rows]

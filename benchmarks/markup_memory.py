@@ -3,8 +3,8 @@
     python benchmarks/markup_memory.py [--megabytes 1 5]
 
 `articles.latex` and `documents.read` read texts that need a segment for nearly each of their bytes,
-in a process of its own each; `follow` carries the ruling out. Memory is what the process's peak
-grew by.
+in a process of its own each; `apply_result` carries the ruling out. Memory is what the process's
+peak grew by.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from groundup.documents import Record, SourceMap, follow  # noqa: E402
-from groundup.documents.articles.latex import Latex  # noqa: E402
+from groundup.documents import Record, SourceMap, apply_result  # noqa: E402
+from groundup.documents.articles.latex import LatexStep  # noqa: E402
 from groundup.documents.articles.latex_walk import LatexConfig  # noqa: E402
 from groundup.documents.readers.kinds import ReadMarkup, ReadMarkupConfig  # noqa: E402
 
-STEPS = {"latex": Latex(LatexConfig()), "html": ReadMarkup(ReadMarkupConfig())}
+STEPS = {"latex": LatexStep(LatexConfig()), "html": ReadMarkup(ReadMarkupConfig())}
 TEXTS = ("-\n", "a\n", "&#", "`", "a:\n", "word word\n", "\\item a\n", "<b>a</b>\n", "&lt;&gt;")
 
 
@@ -33,7 +33,7 @@ def read(kind: str, text: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.process_time()
     ruling = STEPS[kind](record)
-    after = record if ruling.reason else follow(record, ruling)
+    after = record if ruling.reason else apply_result(record, ruling)
     seconds = time.process_time() - start
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     segments = len(after.map.segments) / len(text)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.model import Preset, parameters, presets
-from groundup.model.families import family_for
+from groundup.model import Preset, count_parameters, presets
+from groundup.model.families import choose_family
 from groundup.model.families.registry import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ def results(name: str) -> dict[str, Any]:
 
 def file_kind(each: Preset) -> str:
     """The model_type under which a preset is saved."""
-    family = family_for(each.config)
+    family = choose_family(each.config)
     return next(kind for kind, known in FAMILIES.items() if known is family)
 
 
@@ -109,7 +109,7 @@ def markdown() -> str:
             is_tiny = each.name.endswith(TINY)
             cells = (
                 f"`{each.name}`", each.config.kind.replace("_", "–"),
-                counted(parameters(each.config).total), "" if is_tiny else each.paper or "–",
+                counted(count_parameters(each.config).total), "" if is_tiny else each.paper or "–",
                 parity_of(each, parity), learning_of(family, learning) if is_tiny else "",
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")

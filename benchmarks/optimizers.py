@@ -26,10 +26,19 @@ import table
 from groundup.core import Artifact, device
 from groundup.model import Transformer, from_depth
 from groundup.tokenizer import Loader, Shard
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, schedule, train
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    Precision,
+    causal_loss,
+    make_lr_schedule,
+    train,
+)
 from groundup.train.optim import adamw
 from groundup.train.optim.config import RuleConfig
-from groundup.train.optim.optimizer import state_bytes
+from groundup.train.optim.optimizer import optimizer_state_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = (ROOT / "benchmarks" / "results" / "optimizers.json",
@@ -90,7 +99,7 @@ def speeds(rounds: int) -> tuple[list[table.Row], dict[str, float]]:
     for name, settings in WAYS.items():
         optimizer = Optimizer(weights().items(), OptimConfig(**settings))
         sides[name] = timed(lambda optimizer=optimizer: optimizer.step(1e-3), count)
-    plain = Optimizer(weights().items(), OptimConfig(matrices="adamw"))
+    plain = Optimizer(weights().items(), OptimConfig(matrix_optimizer="adamw"))
     sides["AdamW, lists"] = timed(lambda: by_lists(plain), count)
     peer = torch.optim.AdamW(weights().values(), 1e-6, (0.9, 0.95), 1e-10, 0.0, fused=True)
     sides["peer"] = timed(peer.step, count)
@@ -105,11 +114,11 @@ def speeds(rounds: int) -> tuple[list[table.Row], dict[str, float]]:
 
 def by_lists(optimizer: Optimizer) -> None:
     """A step by the reference in the place of the fused kernel."""
-    fused, adamw.adamw = adamw.adamw, adamw.adamw_plain
+    fused, adamw.adamw_update = adamw.adamw_update, adamw._adamw_reference
     try:
         optimizer.step(1e-3)
     finally:
-        adamw.adamw = fused
+        adamw.adamw_update = fused
 
 
 def sizes() -> dict[str, tuple[float, float]]:
@@ -120,7 +129,7 @@ def sizes() -> dict[str, tuple[float, float]]:
         config = OptimConfig(**settings)
         state = Optimizer(named.items(), config).state()
         held = sum(t.numel() * t.element_size() for n, t in state.items() if n != "steps")
-        found[name] = (state_bytes(named.items(), config) / count, held / count)
+        found[name] = (optimizer_state_bytes(named.items(), config) / count, held / count)
     return found
 
 
@@ -131,19 +140,21 @@ def learnt(tokens: Artifact, config: OptimConfig, steps: int) -> float:
     model = Transformer(from_depth(DEPTH, size, LENGTH).config, seed=0)
     loaders = Loader([shard], ROWS, LENGTH, seed=0), Loader([held], 4 * ROWS, LENGTH, seed=0)
 
-    def batch(loader: Loader, step: int) -> Batch:
+    def batch(loader: Loader, step: int) -> MicroBatch:
         read = loader.batch(step)
         ids = torch.from_numpy(read.ids)
         weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
-        return Batch(ids[:, :-1], ids[:, 1:], weights, documents)
+        return MicroBatch(ids[:, :-1], ids[:, 1:], weights, documents)
 
     optimizer = Optimizer(model.named_parameters(), config)
-    precision = Precision(device.compute_dtype(device.pick()))
-    plan, rate = Plan(steps, precision=precision), schedule(config, steps)
-    for _ in train(model, lambda step: [batch(loaders[0], step)], causal, optimizer, rate, plan):
+    precision = Precision(device.compute_dtype(device.default_device()))
+    plan, rate = LoopOptions(steps, precision=precision), make_lr_schedule(config, steps)
+    for _ in train(
+        model, lambda step: [batch(loaders[0], step)], causal_loss, optimizer, rate, plan
+    ):
         pass
     with torch.no_grad(), precision.autocast("cpu"):
-        parts = [causal(model.eval(), batch(loaders[1], number)) for number in range(4)]
+        parts = [causal_loss(model.eval(), batch(loaders[1], number)) for number in range(4)]
     return sum(float(p.total) for p in parts) / sum(float(p.weight) for p in parts)
 
 

@@ -22,16 +22,33 @@ import table
 from groundup.core import write_json
 from groundup.kernels import LossSum
 from groundup.model import ExpertsConfig, ModelConfig, Transformer, from_depth
-from groundup.train import Batch, OptimConfig, Optimizer, Precision, RouterConfig, causal, split
+from groundup.train import (
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    Precision,
+    RouterConfig,
+    causal_loss,
+    split_batch,
+)
 from groundup.train.loop import Loss
-from groundup.train.objectives.losses import routed
+from groundup.train.objectives.losses import add_router_losses
 from groundup.train.parallel.apply import parallelise
-from groundup.train.parallel.context import own_positions
-from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.expert import added
-from groundup.train.parallel.mesh import Mesh, Share, open_mesh, parse
-from groundup.train.parallel.traffic import Counted, Load, own_shapes, traffic
-from groundup.train.parallel.zero import Held, held, storage_bytes
+from groundup.train.parallel.communication import (
+    CommunicationCounter,
+    StepWorkload,
+    _local_shapes,
+    communication_volume,
+)
+from groundup.train.parallel.context import local_positions
+from groundup.train.parallel.data import local_sequences
+from groundup.train.parallel.expert import summing_function
+from groundup.train.parallel.mesh import Mesh, RankOf, open_mesh, parse_dimensions
+from groundup.train.parallel.zero import (
+    TrainingStateBytes,
+    _local_storage_bytes,
+    _training_state_bytes,
+)
 
 IDS = 2048
 
@@ -48,7 +65,7 @@ class Plan(NamedTuple):
     def processes(self) -> int:
         """How many it needs."""
         total = 1
-        for size in parse(self.mesh).values():
+        for size in parse_dimensions(self.mesh).values():
             total *= size
         return total
 
@@ -77,7 +94,7 @@ class Size(NamedTuple):
 class Found(NamedTuple):
     """What one process held and sent."""
 
-    held: Held
+    held: TrainingStateBytes
     sent: dict[str, float]
 
 
@@ -86,7 +103,7 @@ def shape(size: Size, plan: Plan) -> ModelConfig:
     config = from_depth(size.depth, IDS, 2048).config
     part = config.attention.model_copy(update={"heads": 4, "kv_heads": 4})
     feed = config.feedforward
-    if "expert" in parse(plan.mesh):
+    if "expert" in parse_dimensions(plan.mesh):
         experts = ExpertsConfig(count=4, chosen=2)
         feed = feed.model_copy(update={"width": feed.width // 2, "experts": experts})
     return config.model_copy(update={"attention": part, "feedforward": feed})
@@ -96,40 +113,48 @@ def loss_of(config: ModelConfig, mesh: Mesh) -> Loss:
     """Of next tokens, and of routers where there are experts."""
     experts = config.feedforward.experts
     if experts is None:
-        return causal
-    return routed(causal, RouterConfig(), experts.chosen, add=added(mesh))
+        return causal_loss
+    return add_router_losses(
+        causal_loss, RouterConfig(), experts.chosen, add=summing_function(mesh)
+    )
 
 
 def measure(plan: Plan, size: Size) -> Found:
     """One step of this process."""
     config, precision = shape(size, plan), Precision(plan.dtype)
-    mesh = open_mesh(parse(plan.mesh), "cpu")
+    mesh = open_mesh(parse_dimensions(plan.mesh), "cpu")
     body, lost = Transformer(config), loss_of(config, mesh)
     weights, gradients = [0], [0]
 
-    def loss(model: nn.Module, batch: Batch) -> LossSum:
+    def loss(model: nn.Module, batch: MicroBatch) -> LossSum:
         found = lost(body, batch)
-        weights.append(storage_bytes([*body.parameters(), *made.parameters.values()]))
+        weights.append(_local_storage_bytes([*body.parameters(), *made.parameters.values()]))
         return found
 
     def noted(_: Any = None) -> None:
-        gradients.append(storage_bytes(p.grad for p in body.parameters() if p.grad is not None))
+        gradients.append(
+            _local_storage_bytes(p.grad for p in body.parameters() if p.grad is not None)
+        )
 
     if plan.zero < 2:  # before gradients go to their owners
         for parameter in body.parameters():
             parameter.register_post_accumulate_grad_hook(noted)
     made = parallelise(body, loss, precision, mesh, zero=max(1, plan.zero))
-    optimizer = Optimizer(made.parameters.items(), OptimConfig(matrices="adamw"), names=made.names)
-    rows = own_positions(own_rows(batch_of(size), mesh), config, mesh)
-    parts = split(rows, plan.micro_batches)
+    optimizer = Optimizer(
+        made.parameters.items(), OptimConfig(matrix_optimizer="adamw"), names=made.names
+    )
+    rows = local_positions(local_sequences(batch_of(size), mesh), config, mesh)
+    parts = split_batch(rows, plan.micro_batches)
     assert made.gradients is not None, "processes have gradients of their own"
-    with Counted() as counted:
+    with CommunicationCounter() as counted:
         made.gradients(parts, float(size.rows * size.length))
         noted()
-        made.settle()
-    weights.append(storage_bytes(body.parameters()))  # a pipeline's last process alone has a loss
+        made.synchronise()
+    weights.append(
+        _local_storage_bytes(body.parameters())
+    )  # a pipeline's last process alone has a loss
     states = [own(t).nbytes for name, t in optimizer.state().items() if name != "steps"]
-    return Found(Held(max(weights), max(gradients), sum(states)), counted.bytes)
+    return Found(TrainingStateBytes(max(weights), max(gradients), sum(states)), counted.bytes)
 
 
 def own(tensor: Tensor) -> Tensor:
@@ -137,25 +162,27 @@ def own(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def batch_of(size: Size) -> Batch:
+def batch_of(size: Size) -> MicroBatch:
     """The rows of a whole step."""
     ids = torch.randint(IDS, (size.rows, size.length + 1), generator=torch.Generator())
-    return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(),
+    return MicroBatch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(),
                  torch.ones(size.rows, size.length), None)  # fmt: skip
 
 
 def formula(plan: Plan, size: Size) -> Found:
     """The same of process 0, computed."""
-    sizes, config = parse(plan.mesh), shape(size, plan)
+    sizes, config = parse_dimensions(plan.mesh), shape(size, plan)
     compute = 2 if plan.dtype == torch.bfloat16 else 4
-    share = Share(0, sizes.get("shard", 1))
+    share = RankOf(0, sizes.get("shard", 1))
     others = sizes.get("data", 1) * share.parts * sizes.get("expert", 1)
     rows = size.rows // (others * plan.micro_batches)
     total: Counter[str] = Counter()
-    load = Load(rows, size.length, plan.micro_batches, compute, mark_bytes=0)
-    for one in traffic(config, sizes, load, zero=plan.zero):
+    load = StepWorkload(rows, size.length, plan.micro_batches, compute, document_bytes=0)
+    for one in communication_volume(config, sizes, load, zero=plan.zero):
         total[one.collective] += one.bytes  # type: ignore[assignment]
-    expected = held(own_shapes(config, sizes), share, plan.zero, compute_bytes=compute)
+    expected = _training_state_bytes(
+        _local_shapes(config, sizes), share, plan.zero, compute_bytes=compute
+    )
     return Found(expected, dict(total))
 
 
@@ -178,7 +205,7 @@ def run(world: int, plans: list[Plan], size: Size) -> list[Found]:
         port = free.getsockname()[1]
     results = multiprocessing.get_context("spawn").SimpleQueue()
     multiprocessing.spawn(work, (world, port, plans, size, results), nprocs=world)
-    return [Found(Held(*numbers), sent) for numbers, sent in results.get()]
+    return [Found(TrainingStateBytes(*numbers), sent) for numbers, sent in results.get()]
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from conversations import body_of
-from groundup.corpus.safety.personal import find_personal
-from groundup.measure import wilson
+from groundup.corpus.safety.personal import _find_personal
+from groundup.measure import wilson_interval
 from personal_data import trimmed
 
 ROWS = "presidio_evaluator/data_generator/raw_data/FakeNameGenerator.com_3000.csv"
@@ -55,7 +55,7 @@ def share(right: int, of: int) -> str:
     """A share with its interval."""
     if not of:
         return "    –"
-    interval = wilson(right, of)
+    interval = wilson_interval(right, of)
     return f"{right / of:.3f} [{interval.low:.3f}, {interval.high:.3f}] ({right} of {of})"
 
 
@@ -72,7 +72,7 @@ def judge(
     text: str, wanted: set[tuple[int, int]], kind: str, tally: Counter[str], show: bool
 ) -> None:
     """Count one text's places of a kind."""
-    places = find_personal(text, ("address", "name"))
+    places = _find_personal(text, ("address", "name"))
     found = {trimmed(text, a, b) for a, b, k in places if k == kind}
     wanted = {trimmed(text, a, b) for a, b in wanted}
     tally["wanted"] += len(wanted)
@@ -101,7 +101,7 @@ def addresses(root: Path, half: str, show: bool) -> None:
             judge(text, {(start, start + len(wanted))}, "address", of, show)
             of["street"] += any(
                 a <= start and b >= start + len(row["StreetAddress"])
-                for a, b, kind in find_personal(text, ("address",))
+                for a, b, kind in _find_personal(text, ("address",))
             )
     ours = sum((one for name, one in tally.items() if name in OURS), Counter())
     for name, one in [*sorted(tally.items()), ("countries of our languages", ours)]:
@@ -159,7 +159,7 @@ def alarms(root: Path, half: str, show: bool) -> None:
         page = "" if is_mails else path.read_text("utf-8", "replace")
         text = body_of(path) if is_mails else html.unescape(TAG.sub(" ", page))
         characters += len(text)
-        for a, b, kind in find_personal(text, ("name", "address")):
+        for a, b, kind in _find_personal(text, ("name", "address")):
             found[kind].append((text[a:b], text[max(0, a - 40) : b + 25]))
     print(f"{len(paths)} texts, {characters} characters")
     for kind, places in found.items():

@@ -297,15 +297,15 @@ def count_tokens(corpus: Path, tokenizer: Path) -> Counter[str]:
     """Tokens of every source over all splits, ends of documents not counted."""
     import pyarrow.parquet as parquet
 
-    from groundup.tokenizer import load
+    from groundup.tokenizer import load_bpe_tokenizer
 
-    found, encoder = Counter[str](), load(tokenizer)
+    found, encoder = Counter[str](), load_bpe_tokenizer(tokenizer)
     for shard in sorted(corpus.glob("*/[0-9]*.parquet")):
         if shard.parent.name == "removed":
             continue
         with parquet.ParquetFile(shard) as file:
             for batch in file.iter_batches(500, columns=["source", "text"]):
-                rows = encoder.encode_rows(batch["text"].to_pylist())
+                rows = encoder.encode_arrays(batch["text"].to_pylist())
                 for source, ids in zip(batch["source"].to_pylist(), rows, strict=True):
                     found[source] += len(ids)
     return found

@@ -17,8 +17,8 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from groundup.corpus.safety.personal import BY_CONTEXT, VALIDATED, find_personal
-from groundup.measure import wilson
+from groundup.corpus.safety.personal import CONTEXT_KINDS, VALIDATED_KINDS, _find_personal
+from groundup.measure import wilson_interval
 
 LANGUAGES = ("en", "de", "fr", "es", "it")
 TAG = re.compile(r"<(?:script|style)[^>]*>.*?</(?:script|style)>|<[^>]*>", re.DOTALL)
@@ -48,8 +48,8 @@ def templates(seed: int, count: int, show: int) -> None:
         shown = 0
         for text, marks in make(language, seed, count):
             wanted = {(*trimmed(text, a, b), SAME.get(k.lower(), k.lower())) for a, b, k in marks}
-            kinds = (*VALIDATED, *BY_CONTEXT)
-            found = {(*trimmed(text, a, b), k) for a, b, k in find_personal(text, kinds)}
+            kinds = (*VALIDATED_KINDS, *CONTEXT_KINDS)
+            found = {(*trimmed(text, a, b), k) for a, b, k in _find_personal(text, kinds)}
             for a, b, kind in wanted | found:
                 which = "right" if (a, b, kind) in wanted & found else (
                     "missed" if (a, b, kind) in wanted else "false")  # fmt: skip
@@ -58,8 +58,10 @@ def templates(seed: int, count: int, show: int) -> None:
                     shown += 1
                     around = text[max(0, a - 25) : b + 15]
                     print(f"    {language} {which} {kind}: {text[a:b]!r} in {around!r}")
-        tally["all validated"] = sum((tally[k] for k in VALIDATED if k in tally), Counter())
-        tally["all"] = sum((tally[k] for k in (*VALIDATED, *BY_CONTEXT) if k in tally), Counter())
+        tally["all validated"] = sum((tally[k] for k in VALIDATED_KINDS if k in tally), Counter())
+        tally["all"] = sum(
+            (tally[k] for k in (*VALIDATED_KINDS, *CONTEXT_KINDS) if k in tally), Counter()
+        )
         everything += tally["all"]
         for kind, one in sorted(tally.items()):
             print(language, kind, line(one))
@@ -71,7 +73,7 @@ def line(one: Counter[str]) -> str:
     right, missed, false = one["right"], one["missed"], one["false"]
     precision, recall = right / max(right + false, 1), right / max(right + missed, 1)
     f1 = 2 * right / max(2 * right + missed + false, 1)
-    low = wilson(right, max(right + missed, 1)).low
+    low = wilson_interval(right, max(right + missed, 1)).low
     shares = f"precision {precision:.3f} recall {recall:.3f} (≥ {low:.3f}) F1 {f1:.3f}"
     return f"n={right + missed} {shares}"
 
@@ -86,7 +88,7 @@ def manuals(folder: Path, characters: int, show: int) -> None:
     for path in paths:
         text = html.unescape(TAG.sub(" ", path.read_text(encoding="utf-8", errors="replace")))
         begun = time.perf_counter()
-        found = find_personal(text, (*VALIDATED, *BY_CONTEXT))
+        found = _find_personal(text, (*VALIDATED_KINDS, *CONTEXT_KINDS))
         seconds += time.perf_counter() - begun
         seen, pages = seen + len(text), pages + 1
         for start, end, kind in found:
@@ -97,7 +99,7 @@ def manuals(folder: Path, characters: int, show: int) -> None:
     print(
         f"{pages} pages, {seen:,} characters, {seen / seconds / 1e6:.2f} M characters/s (all kinds)"
     )
-    for kind in (*VALIDATED, *BY_CONTEXT):
+    for kind in (*VALIDATED_KINDS, *CONTEXT_KINDS):
         print(f"{kind:12} {counts[kind] * 1e6 / seen:8.2f} in 1M characters ({counts[kind]})")
         for example in random.Random(0).sample(
             sorted(examples[kind]), min(show, len(examples[kind]))

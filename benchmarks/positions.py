@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 import table
 from groundup.core import Artifact, device, write_text
-from groundup.core.page import Page, Series, line_chart
+from groundup.core.page import HtmlPage, Series, line_chart
 from groundup.model import (
     AttentionConfig,
     FeedForwardConfig,
@@ -31,7 +31,16 @@ from groundup.model import (
     Transformer,
 )
 from groundup.tokenizer import Loader, Shard
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, schedule, train
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    Precision,
+    causal_loss,
+    make_lr_schedule,
+    train,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "positions.json", ROOT / "docs" / "attention.md"
@@ -64,15 +73,17 @@ def fit(model: Transformer, training: Shard, steps: int) -> float:
     loader, optim = Loader([training], ROWS, TRAINED, seed=0), OptimConfig()
     optimizer = Optimizer(model.named_parameters(), optim)
 
-    def batches(step: int) -> list[Batch]:
+    def batches(step: int) -> list[MicroBatch]:
         read = loader.batch(step)
         ids = torch.from_numpy(read.ids)
         weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
-        return [Batch(ids[:, :-1], ids[:, 1:], weights, documents)]
+        return [MicroBatch(ids[:, :-1], ids[:, 1:], weights, documents)]
 
-    plan = Plan(steps, precision=Precision(device.compute_dtype(device.pick())))
+    plan = LoopOptions(steps, precision=Precision(device.compute_dtype(device.default_device())))
     started = time.perf_counter()
-    for _ in islice(train(model, batches, causal, optimizer, schedule(optim, steps), plan), steps):
+    for _ in islice(
+        train(model, batches, causal_loss, optimizer, make_lr_schedule(optim, steps), plan), steps
+    ):
         pass
     return time.perf_counter() - started
 
@@ -90,7 +101,7 @@ def losses(model: Transformer, documents: list[torch.Tensor]) -> torch.Tensor:
 def long_documents(shard: Shard, most: int) -> list[torch.Tensor]:
     """The first READ tokens of documents that have so many."""
     found = (
-        torch.tensor(shard.document(i)[:READ].astype("int64")) for i in range(len(shard.names))
+        torch.tensor(shard.document_ids(i)[:READ].astype("int64")) for i in range(len(shard.names))
     )
     return list(islice((ids for ids in found if len(ids) == READ), most))
 
@@ -143,7 +154,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def picture(rows: list[dict[str, Any]], folder: Path) -> None:
     """The curves as a page."""
-    sheet = Page("Past the trained length", f"Trained on {TRAINED} tokens, read at {READ:,}.")
+    sheet = HtmlPage("Past the trained length", f"Trained on {TRAINED} tokens, read at {READ:,}.")
     for title, chosen in (
         ("Kinds of positions", [row for row in rows if "," not in row["kind"]]),
         ("Rotary angles stretched", [row for row in rows if row["kind"].startswith("rope")]),
@@ -167,7 +178,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=60)
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     rows = measure(Artifact.open(given.tokens_in, "tokens"), given.steps, given.documents)
     setting = {"steps": given.steps, "rows": ROWS, "trained": TRAINED, "read": READ}
     setting |= {"documents": given.documents, "machine": table.machine_class()}

@@ -45,27 +45,29 @@ def classifier(folder: Path, split: Path, size: int) -> None:
     """Train on the handbook against the GNOME manual, print the report, write the division."""
     from groundup.corpus.quality.classifier import FeaturesConfig
     from groundup.corpus.quality.training import (
-        Labelled,
-        TrainingConfig,
-        part_of,
-        train_classifier,
+        ClassifierTrainingConfig,
+        LabelledText,
+        _split_of_group,
+        _train_classifier,
     )
 
     texts = [
-        Labelled(text, name == "handbook", page)
+        LabelledText(text, name == "handbook", page)
         for name in ("handbook", "gnome")
         for page, text in passages(folder, name, size)
     ]
-    default = TrainingConfig()
-    rows = [[part_of(one.group, default), one.text, one.is_positive] for one in texts]
+    default = ClassifierTrainingConfig()
+    rows = [[_split_of_group(one.group, default), one.text, one.is_positive] for one in texts]
     split.write_text(json.dumps(rows), encoding="utf-8")
     for l2, characters in ((1e-4, (4,)), (1e-5, (4,)), (1e-6, (4,)), (1e-5, ()), (1e-5, (3, 4, 5))):
-        config = TrainingConfig(l2=l2, features=FeaturesConfig(character_orders=characters))
+        config = ClassifierTrainingConfig(
+            l2=l2, features=FeaturesConfig(character_orders=characters)
+        )
         begun = time.process_time()
-        found = train_classifier(texts, config)
+        found = _train_classifier(texts, config)
         spent = time.process_time() - begun
         begun = time.process_time()
-        found.classifier.scores([one.text for one in texts])
+        found.classifier.predict_texts([one.text for one in texts])
         rate = len(texts) / (time.process_time() - begun)
         report = found.report
         print(f"l2={l2:g} characters={characters}: AUC {report['auc']}, calibration error "

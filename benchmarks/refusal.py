@@ -25,10 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from groundup.documents import Document, read_bytes
-from groundup.measure import wilson
-from groundup.retrieve import IndexConfig, OpenIndex, answer, index_documents, open_index
+from groundup.measure import wilson_interval
+from groundup.retrieve import IndexConfig, OpenIndex, answer_question, index_documents, open_index
 from groundup.retrieve.answer import THRESHOLD
-from groundup.retrieve.chunk import module_name
+from groundup.retrieve.chunk import _dotted_module_name
 
 QUESTIONS = Path(__file__).with_suffix(".txt")
 DERIVED = 150
@@ -72,7 +72,7 @@ def report(title: str, rows: Rows) -> None:
     """Print both error rates with their 95 % intervals."""
     for name, rate in zip(("answerable", "unanswerable"), errors(rows, THRESHOLD), strict=True):
         wrong, asked = round(rate * len(rows[name])), len(rows[name])
-        interval = wilson(wrong, asked)
+        interval = wilson_interval(wrong, asked)
         what = "refused" if name == "answerable" else "answered"
         span = f"[{interval.low:.0%}, {interval.high:.0%}]"
         print(
@@ -89,7 +89,7 @@ def errors(rows: Rows, threshold: float) -> tuple[float, float]:
 
 def scores(index: OpenIndex, questions: list[str]) -> list[tuple[float, str]]:
     """The score of each question's best quote."""
-    return [(answer(index, question).details["score"], question) for question in questions]
+    return [(answer_question(index, question).details["score"], question) for question in questions]
 
 
 def read_written() -> dict[str, list[str]]:
@@ -133,7 +133,7 @@ def functions(paths: list[Path]) -> Iterator[tuple[str, ast.FunctionDef]]:
             tree = ast.parse(path.read_bytes())
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                yield module_name(path.relative_to(LIBRARY).as_posix()), node
+                yield _dotted_module_name(path.relative_to(LIBRARY).as_posix()), node
 
 
 def by_name(paths: list[Path], but: list[Path] = []) -> list[str]:  # noqa: B006  never changed

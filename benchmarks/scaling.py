@@ -29,9 +29,9 @@ from groundup.train import OptimConfig, PretrainConfig, pretrain
 from groundup.train.scaling.check import check_forecast
 from groundup.train.scaling.fit import FitConfig, fit_sweep
 from groundup.train.scaling.forecast import ForecastConfig, forecast
-from groundup.train.scaling.ladder import Rung, SweepConfig, Training, rung
-from groundup.train.scaling.sweep import read_sweep, run_of, sweep
-from groundup.train.services.validation import BITS
+from groundup.train.scaling.ladder import LadderRun, SweepConfig, SweepTraining, make_ladder_run
+from groundup.train.scaling.sweep import _sweep_run, read_sweep, sweep
+from groundup.train.services.validation import BITS_PER_BYTE
 from table import machine_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,9 +167,9 @@ def scaled(optim: OptimConfig, factor: float) -> OptimConfig:
 def one(config: SweepConfig, shape: tuple[int, int], budget: float, data: Text, out: Path) -> dict:
     """Train one model for a budget and return its row."""
     vocab_size = Artifact.open(data.tokenizer.path).numbers["vocab_size"]
-    made = rung(config, shape, budget, vocab_size)
+    made = make_ladder_run(config, shape, budget, vocab_size)
     model = pretrain(made.config, data.tokens, data.tokenizer, out)
-    row = run_of(made, model)._asdict()
+    row = _sweep_run(made, model)._asdict()
     del row["curve"]
     return row
 
@@ -179,7 +179,7 @@ def rates(runs: Path, folder: Path) -> dict[str, Any]:
     data = text(runs, "8k")
     for shape in RATE_SHAPES:
         for factor in FACTORS:
-            training = Training(optim=scaled(OptimConfig(), factor))
+            training = SweepTraining(optim=scaled(OptimConfig(), factor))
             config = SweepConfig(adamw_power=0, muon_power=0, training=training)
             place = folder / "rates" / named(shape, factor)
             one(config, shape, RATE_BUDGET, data, place)
@@ -207,7 +207,7 @@ def named(shape: tuple[int, int], factor: float) -> str:
 def held_out(place: Path) -> dict[str, float]:
     """What a run that is done lost on held-out text."""
     numbers = json.loads((place / MANIFEST).read_text())["numbers"]
-    return {"nats": numbers["validation loss"], "bits_per_byte": numbers[BITS],
+    return {"nats": numbers["validation loss"], "bits_per_byte": numbers[BITS_PER_BYTE],
             "tokens": numbers["tokens"], "parameters": numbers["parameters"],
             "tokens_per_second": numbers["tokens per second"]}  # fmt: skip
 
@@ -229,9 +229,9 @@ def vertex(x: list[float], y: list[float]) -> float:
 def ladder_config(rule: dict[str, Any], which: Ladder = DEEP) -> SweepConfig:
     """A ladder at the rates that the rule gives."""
     return SweepConfig(
-        shapes=which.shapes, budgets=which.budgets, fewest_steps=which.fewest_steps,
+        shapes=which.shapes, budgets=which.budgets, min_steps=which.fewest_steps,
         adamw_power=rule["power"], muon_power=rule["power"],
-        training=Training(optim=scaled(OptimConfig(), rule["at_256"])),
+        training=SweepTraining(optim=scaled(OptimConfig(), rule["at_256"])),
     )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def house(runs: Path, folder: Path) -> list[dict[str, Any]]:
         config = SweepConfig(adamw_power=rule["power"], muon_power=rule["power"], training=training)
         row = one(config, each.shape, each.budget, text(runs, each.vocabulary), at(folder, name))
         rows.append(row | {"name": name, "vocabulary": each.vocabulary})
-        record.say(f"{name}: {row['bits_per_byte']:.4f} bits a byte")
+        record.log(f"{name}: {row['bits_per_byte']:.4f} bits a byte")
     return rows
 
 
@@ -270,18 +270,18 @@ def foretold(runs: Path, folder: Path, which: Ladder = DEEP) -> Artifact:
     print(fit)
     told = read_sweep(report)
     law = json.loads((fit.artifact.path / "fit.json").read_text())["laws"]["parametric"]
-    targets = {each: rung(told.config, each, which.target_budget, told.vocab_size)
+    targets = {each: make_ladder_run(told.config, each, which.target_budget, told.vocab_size)
                for each in which.targets}  # fmt: skip
     shape = min(targets, key=lambda each: lowest(targets[each], law))
     config = ForecastConfig(
-        budget=which.target_budget, shape=shape, most_half_width=which.most_half_width
+        budget=which.target_budget, shape=shape, max_half_width=which.most_half_width
     )
     made = forecast(config, fit.artifact, folder / f"{which.folder}forecast")
     print(made)
     return made.artifact
 
 
-def lowest(run: Rung, law: dict[str, list[float]]) -> float:
+def lowest(run: LadderRun, law: dict[str, list[float]]) -> float:
     """Loss that the parametric law gives a run."""
     e, a, b, alpha, beta = (value[0] for value in law.values())
     return e + a / run.size.computing**alpha + b / run.config.tokens**beta
@@ -371,10 +371,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "scaling")
     asked = parser.parse_args()
-    record.use(record.fitting_voice())
-    device.use_cores()
+    record.set_output_mode(record.choose_output_mode())
+    device.set_num_threads()
     for name in STEPS if asked.what == "all" else (asked.what,):
-        record.say(f"== {name}")
+        record.log(f"== {name}")
         STEPS[name](asked.runs, asked.folder)
 
 

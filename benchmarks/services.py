@@ -18,10 +18,18 @@ import torch
 
 from groundup.core import device, record, write_json
 from groundup.model import Transformer, from_depth
-from groundup.train import OptimConfig, Optimizer, Plan, Precision, Step, causal, train
-from groundup.train.batches import one_document
-from groundup.train.services.inner import Inner
-from groundup.train.services.spikes import Guard, SpikeConfig
+from groundup.train import (
+    LoopOptions,
+    OptimConfig,
+    Optimizer,
+    Precision,
+    TrainStep,
+    causal_loss,
+    train,
+)
+from groundup.train.batches import single_document_batch
+from groundup.train.services.model_statistics import ModelStatistics
+from groundup.train.services.spikes import SpikeConfig, SpikeDetector
 from groundup.train.services.watchdog import Watchdog
 from table import RESULTS as FOLDER
 from table import Peer, alternate, compare
@@ -36,17 +44,17 @@ def sides(depth: int) -> dict[str, Callable[[], float]]:
     rows = torch.randint(4096, (8, 257), generator=generator)
     precision = Precision(device.compute_dtype(torch.device("cpu")))
     folder = Path(tempfile.mkdtemp())
-    guard = Guard(SpikeConfig(), folder)
-    inner = Inner(model, model, 1, record.Metrics(folder / "metrics.jsonl"))
+    guard = SpikeDetector(SpikeConfig(), folder)
+    inner = ModelStatistics(model, model, 1, record.MetricsFile(folder / "metrics.jsonl"))
     dog = Watchdog(folder / "stacks.txt")
     dog.__enter__()
 
-    def steps(accept=None) -> Iterator[Step]:
-        plan = Plan(STEPS, precision=precision)
-        return train(model, lambda step: [one_document(rows)], causal, optimizer,
+    def steps(accept=None) -> Iterator[TrainStep]:
+        plan = LoopOptions(STEPS, precision=precision)
+        return train(model, lambda step: [single_document_batch(rows)], causal_loss, optimizer,
                      lambda step: 1e-3, plan, accept=accept)  # fmt: skip
 
-    def timed(made: Callable[[], Iterator[Step]]) -> Callable[[], float]:
+    def timed(made: Callable[[], Iterator[TrainStep]]) -> Callable[[], float]:
         def once() -> float:
             started = time.process_time()
             for _ in made():
@@ -57,9 +65,9 @@ def sides(depth: int) -> dict[str, Callable[[], float]]:
 
     return {
         "bare": timed(steps),
-        "look inside": timed(lambda: inner.watching(steps(inner))),
+        "look inside": timed(lambda: inner.collect_statistics(steps(inner))),
         "guard": timed(lambda: steps(guard)),
-        "watchdog": timed(lambda: dog.watching(steps())),
+        "watchdog": timed(lambda: dog.watch_steps(steps())),
     }
 
 
@@ -68,7 +76,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     found = alternate(sides(given.depth), given.rounds)
     bare = Peer("bare steps", "the same call")
     rows = [

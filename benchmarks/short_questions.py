@@ -16,7 +16,7 @@ from pathlib import Path
 
 from groundup.corpus.decontaminate.testsets import TestSets, TestSetsConfig
 from groundup.documents import Record, SourceMap
-from groundup.measure import wilson
+from groundup.measure import wilson_interval
 
 PATTERNS = {
     "What is the capital of {}?": "France Japan Canada Brazil Egypt Norway Peru Kenya India Spain",
@@ -92,7 +92,7 @@ def main() -> None:
                 hit_pages += bool(found.reason)
                 hit.update(found.details.partition(": ")[2].split(", ") if found.reason else ())
     seconds = time.perf_counter() - begun
-    low, high = wilson(hit_pages, pages)[1:3]
+    low, high = wilson_interval(hit_pages, pages)[1:3]
     print(f"{len(asked)} questions, {pages} pages, {characters / 1e6:.1f} million characters")
     print(f"{pages / seconds:.0f} pages a second")
     print(f"pages with a hit: {hit_pages}, {hit_pages / pages:.3%} [{low:.3%}, {high:.3%}]")

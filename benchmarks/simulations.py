@@ -30,21 +30,21 @@ from groundup.measure import (  # noqa: E402
     Interval,
     above,
     bootstrap,
-    check,
+    check_requirement,
     difference_of_rates,
     loses_at_most,
-    paired,
+    paired_difference,
     rate,
-    ratio,
-    standard_errors,
+    ratio_of_sums,
+    reuse_standard_errors,
 )
-from groundup.measure.gate import corrected  # noqa: E402
+from groundup.measure.gate import widen_for_reuse  # noqa: E402
 from groundup.measure.stats.distribution import normal_quantile  # noqa: E402
 from groundup.measure.stats.sequence import (  # noqa: E402
-    Moments,
-    bets,
-    log_growth,
-    mixture_capital,
+    RunningMoments,
+    _bet_sizes,
+    _log_growth,
+    _mixture_capital,
 )
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "simulations.md"
@@ -110,7 +110,7 @@ def bits_per_byte(random: Random, n: int) -> Interval:
 def against(random: Random, n: int) -> Interval:
     """Two systems on the same documents, ours at 0.9 of the other."""
     other = random.lognormal(6, 0.6, n)
-    return ratio(0.9 * other * random.gamma(40, 1 / 40, n), other)
+    return ratio_of_sums(0.9 * other * random.gamma(40, 1 / 40, n), other)
 
 
 def clustered(random: Random, n: int) -> Interval:
@@ -123,13 +123,13 @@ def clustered(random: Random, n: int) -> Interval:
 def paired_scores(random: Random, n: int) -> Interval:
     """Two systems' scores on items that are hard or easy for both."""
     hard = random.normal(size=n)
-    return paired(hard + random.gamma(1, 0.3, n), hard + random.normal(0, 0.3, n))
+    return paired_difference(hard + random.gamma(1, 0.3, n), hard + random.normal(0, 0.3, n))
 
 
 def paired_ones(random: Random, n: int) -> Interval:
     """Two systems right or wrong: 10 % gained, 5 % lost."""
     kind = random.choice(3, size=n, p=[0.10, 0.05, 0.85])
-    return paired((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
+    return paired_difference((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
 
 
 def share_of(share: float, random: Random, n: int) -> Interval:
@@ -164,10 +164,10 @@ SOURCES = (
     Source("scores from 0 to 1, most near 0", "bootstrap", 0.2 / 2.2, shares),
     Source("0 and 1, 30 % ones", "bootstrap", 0.3, ones),
     Source("ratio of sums: bits per byte", "bootstrap, weights", 1.0, bits_per_byte),
-    Source("ratio of two systems", "ratio", 0.9, against),
+    Source("ratio of two systems", "ratio_of_sums", 0.9, against),
     Source("n groups of 1 to 9 values", "bootstrap, groups", 1.0, clustered),
-    Source("paired scores", "paired", 0.3, paired_scores),
-    Source("paired 0 and 1", "paired", 0.05, paired_ones),
+    Source("paired scores", "paired_difference", 0.3, paired_scores),
+    Source("paired 0 and 1", "paired_difference", 0.05, paired_ones),
     Source("0 and 1, 30 % ones", "rate (Wilson)", 0.3, partial(share_of, 0.3)),
     Source("0 and 1, 90 % ones", "rate (Wilson)", 0.9, partial(share_of, 0.9)),
     Source("0 and 1, 5 to 95 % ones", "rate (Wilson)", 0.0, any_share),
@@ -208,16 +208,16 @@ def watched(number: int, repeats: int) -> Watched:
     for start in range(0, repeats, 500):
         rows = min(500, repeats - start)
         values = draw(random, (rows, LOOKS))
-        if call == "RateSequence":
+        if call == "RateConfidenceSequence":
             n = np.arange(1, LOOKS + 1)
-            out = mixture_capital(values.cumsum(axis=1), n, truth) >= -np.log(0.05)
+            out = _mixture_capital(values.cumsum(axis=1), n, truth) >= -np.log(0.05)
             out = out.any(axis=1)
         else:
             scaled, mean = (values + 1) / 2, (truth + 1) / 2
-            sizes, _ = bets(scaled, Moments(0, np.zeros(rows), np.zeros(rows)), 0.95)
+            sizes, _ = _bet_sizes(scaled, RunningMoments(0, np.zeros(rows), np.zeros(rows)), 0.95)
             out = np.zeros(rows, dtype=bool)
             for sign in (1, -1):
-                capital = log_growth(scaled, sizes, mean, sign).cumsum(axis=1)
+                capital = _log_growth(scaled, sizes, mean, sign).cumsum(axis=1)
                 out |= (capital >= -np.log(0.025)).any(axis=1)
         held += rows - int(out.sum())
         fixed += rows - int(strays(values, truth).sum())
@@ -233,15 +233,21 @@ def strays(values: np.ndarray, truth: float) -> np.ndarray:
 
 
 WATCHED = (
-    ("0 and 1, 50 % ones", "RateSequence", 0.5, lambda r, s: (r.random(s) < 0.5).astype(float)),
-    ("0 and 1, 10 % ones", "RateSequence", 0.1, lambda r, s: (r.random(s) < 0.1).astype(float)),
-    ("scores from 0 to 1", "RateSequence", 0.5, lambda r, s: r.beta(2, 2, s)),
     (
-        "paired 0 and 1, 10 % gained, 5 % lost", "MeanSequence(-1, 1)", 0.05,
+        "0 and 1, 50 % ones", "RateConfidenceSequence", 0.5,
+        lambda r, s: (r.random(s) < 0.5).astype(float),
+    ),
+    (
+        "0 and 1, 10 % ones", "RateConfidenceSequence", 0.1,
+        lambda r, s: (r.random(s) < 0.1).astype(float),
+    ),
+    ("scores from 0 to 1", "RateConfidenceSequence", 0.5, lambda r, s: r.beta(2, 2, s)),
+    (
+        "paired 0 and 1, 10 % gained, 5 % lost", "MeanConfidenceSequence(-1, 1)", 0.05,
         lambda r, s: r.choice([1.0, -1.0, 0.0], s, p=[0.10, 0.05, 0.85]),
     ),
     (
-        "paired scores", "MeanSequence(-1, 1)", 0.0,
+        "paired scores", "MeanConfidenceSequence(-1, 1)", 0.0,
         lambda r, s: r.beta(2, 2, s) - r.beta(2, 2, s),
     ),
 )  # fmt: skip
@@ -266,27 +272,27 @@ class Margin(NamedTuple):
 
 def scores_apart(random: Random, n: int, shift: float) -> Interval:
     """Differences of two systems' scores with a standard deviation of 0.2."""
-    return paired(random.normal(shift, 0.2, n), np.zeros(n))
+    return paired_difference(random.normal(shift, 0.2, n), np.zeros(n))
 
 
 def answers_apart(random: Random, n: int, shift: float) -> Interval:
     """Right and wrong answers, 15 % of them different."""
     gained = (0.15 + shift) / 2
     kind = random.choice(3, size=n, p=[gained, 0.15 - gained, 0.85])
-    return paired((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
+    return paired_difference((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
 
 
 def grouped_apart(random: Random, n: int, shift: float) -> Interval:
     """Scores in n / 5 documents with some effect of their own."""
     groups = np.repeat(np.arange(n // 5), 5)
     values = shift + random.normal(0, 0.1, n // 5)[groups] + random.normal(0, 0.2, n)
-    return paired(values, np.zeros(n), groups.tolist())
+    return paired_difference(values, np.zeros(n), groups.tolist())
 
 
 def rarely_apart(random: Random, n: int, shift: float) -> Interval:
     """Right and wrong answers of models that hardly differ: 0.5 % gained, as much or more lost."""
     kind = random.choice(3, size=n, p=[0.005, 0.005 - shift, 0.99 + shift])
-    return paired((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
+    return paired_difference((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
 
 
 MARGINS = (
@@ -306,8 +312,8 @@ def margins(number: int, repeats: int) -> Margin:
     name, n, margin, draw = MARGINS[number]
     random = np.random.default_rng([3, number])
     rule = loses_at_most(margin)
-    equal = [check("kept", draw(random, n, 0.0), rule) for _ in range(repeats)]
-    worse = [check("kept", draw(random, n, -margin), rule) for _ in range(repeats)]
+    equal = [check_requirement("kept", draw(random, n, 0.0), rule) for _ in range(repeats)]
+    worse = [check_requirement("kept", draw(random, n, -margin), rule) for _ in range(repeats)]
     stated = [one.power.share for one in equal if one.power]
     return Margin(
         name, n, margin, float(np.mean(stated)),
@@ -374,19 +380,19 @@ def looked(number: int, repeats: int) -> Looked:
     passed = np.zeros(4)
     for _ in range(repeats):
         baseline, *tried = (one.astype(float) for one in make(random))
-        rows = [check("better", difference(one, baseline), above(0)) for one in tried]
+        rows = [check_requirement("better", difference(one, baseline), above(0)) for one in tried]
         passed += np.any([held(row, place) for place, row in enumerate(rows, 1)], axis=0)
     return Looked(name, *(passed / repeats).tolist())
 
 
 def difference(ours: np.ndarray, baseline: np.ndarray) -> Interval:
-    return paired(ours, baseline, limits=(-1, 1), repeats=1000)
+    return paired_difference(ours, baseline, limits=(-1, 1), repeats=1000)
 
 
 def held(row: Any, place: int) -> list[bool]:
     """Whether a check passes plain, counted, and corrected for verdicts and for scores seen."""
-    counted = row.stretched(normal_quantile(0.025 / place))
-    by_rule = [corrected(row, place, seen) for seen in ("verdicts", "scores")]
+    counted = row.widened(normal_quantile(0.025 / place))
+    by_rule = [widen_for_reuse(row, place, seen) for seen in ("verdicts", "scores")]
     return [one.passed for one in (row, counted, *by_rule)]
 
 
@@ -469,7 +475,7 @@ def coverage_table(found: Sequence[Coverage]) -> str:
 def page(found: Findings, repeats: int, seconds: float) -> str:
     """docs/simulations.md."""
     errors = [
-        [k, f"{standard_errors(k, seen='verdicts'):.2f}", f"{standard_errors(k):.2f}"]
+        [k, f"{reuse_standard_errors(k, seen='verdicts'):.2f}", f"{reuse_standard_errors(k):.2f}"]
         for k in (1, 2, 3, 5, 10, 20, 50)
     ]
     return TEXT.format(
@@ -581,8 +587,9 @@ intervals, looked at in the same way from the 20th value on, are soon wrong some
 
 ## Gates with a margin
 
-`check("kept", paired(ours, base), loses_at_most(margin))` on models that are equal and on models
-that are worse by exactly the margin. The power is what the check itself states, on average.
+`check_requirement("kept", paired_difference(ours, base), loses_at_most(margin))` on models that are
+equal and on models that are worse by exactly the margin. The power is what the check itself states,
+on average.
 
 {margins}
 

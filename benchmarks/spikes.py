@@ -24,9 +24,17 @@ import torch
 
 from groundup.core import Artifact, DataError, device, record, write_json
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
-from groundup.tokenizer import Loader, open_text
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, schedule, train
-from groundup.train.services.spikes import Guard, SpikeConfig
+from groundup.tokenizer import Loader, open_shards
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    causal_loss,
+    make_lr_schedule,
+    train,
+)
+from groundup.train.services.spikes import SpikeConfig, SpikeDetector
 from table import machine_class
 
 RESULTS = Path(__file__).resolve().parent / "results" / "spikes.json"
@@ -47,11 +55,11 @@ class Text:
     """Batches of a shard, some of them planted."""
 
     def __init__(self, tokens: Artifact, seed: int) -> None:
-        self.loader = Loader(open_text(tokens, "train").shards, ROWS, LENGTH, seed)
+        self.loader = Loader(open_shards(tokens, "train").shards, ROWS, LENGTH, seed)
         self.planted: dict[int, str] = {}
         self.now = 0
 
-    def __call__(self, step: int) -> list[Batch]:
+    def __call__(self, step: int) -> list[MicroBatch]:
         rows, self.now = self.loader.batch(step), step
         ids = torch.from_numpy(rows.ids)
         kind = self.planted.get(step)
@@ -60,25 +68,32 @@ class Text:
             ids = torch.randint(int(ids.max()), ids.shape, generator=generator)
         if kind == "one id":
             ids = torch.full_like(ids, 3)
-        return [Batch(ids[:, :-1], ids[:, 1:], torch.from_numpy(rows.weights),
+        return [MicroBatch(ids[:, :-1], ids[:, 1:], torch.from_numpy(rows.weights),
                       torch.from_numpy(rows.documents), rows.names)]  # fmt: skip
 
 
-def run(text: Text, vocab_size: int, seed: int, steps: int, optim: OptimConfig) -> Guard:
+def run(text: Text, vocab_size: int, seed: int, steps: int, optim: OptimConfig) -> SpikeDetector:
     """Train with the guard looking on; return it."""
     decoder = model(vocab_size, seed)
     optimizer = Optimizer(decoder.named_parameters(), optim)
 
-    def loss(body: Any, batch: Batch) -> Any:
-        found = causal(body, batch)
+    def loss(body: Any, batch: MicroBatch) -> Any:
+        found = causal_loss(body, batch)
         large = text.planted.get(text.now) == "large gradient"
         if large:  # ten times the gradient, the loss as it is
             return found._replace(total=10 * found.total - 9 * found.total.detach())
         return found
 
-    guard = Guard(SpikeConfig(), Path(tempfile.mkdtemp()))
-    steps_of = train(decoder, text, loss, optimizer, schedule(optim, steps), Plan(steps),
-                     accept=guard)  # fmt: skip
+    guard = SpikeDetector(SpikeConfig(), Path(tempfile.mkdtemp()))
+    steps_of = train(
+        decoder,
+        text,
+        loss,
+        optimizer,
+        make_lr_schedule(optim, steps),
+        LoopOptions(steps),
+        accept=guard,
+    )
     for _ in steps_of:
         pass
     guard.close()
@@ -87,11 +102,11 @@ def run(text: Text, vocab_size: int, seed: int, steps: int, optim: OptimConfig) 
 
 def judged(rows: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
     """What the guard tells of a curve that was written down."""
-    guard = Guard(SpikeConfig(), Path(tempfile.mkdtemp()))
+    guard = SpikeDetector(SpikeConfig(), Path(tempfile.mkdtemp()))
     for row in rows:
         guard(row["step"], row["loss"], row["gradient_norm"])
     guard.close()
-    return guard.told
+    return guard.pending_reports
 
 
 def exploding(tokens: Artifact, vocab_size: int) -> dict[str, str]:
@@ -99,11 +114,15 @@ def exploding(tokens: Artifact, vocab_size: int) -> dict[str, str]:
     said = {}
     for factor in (30, 300, 3000):
         rate = 4e-3 * factor
-        fast = OptimConfig(matrices="adamw", learning_rate=rate, embedding_learning_rate=rate)
+        fast = OptimConfig(
+            matrix_optimizer="adamw", learning_rate=rate, embedding_learning_rate=rate
+        )
         try:
             guard = run(Text(tokens, 7), vocab_size, 7, 200, fast)
-            last = math.fsum(each.loss for each in guard.seen[-64:]) / 64
-            said[f"{factor} times"] = f"no error; {guard.seen[0].loss:.3f} nats, then {last:.3f}"
+            last = math.fsum(each.loss for each in guard.decisions[-64:]) / 64
+            said[f"{factor} times"] = (
+                f"no error; {guard.decisions[0].loss:.3f} nats, then {last:.3f}"
+            )
         except DataError as error:
             said[f"{factor} times"] = str(error).partition("; the last good")[0]
     return said
@@ -117,19 +136,24 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, nargs="*", default=[])
     parser.add_argument("--rates-only", action="store_true", help="leave the other results")
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     tokens = Artifact.open(given.tokens, "tokens")
-    vocab_size = Loader(open_text(tokens, "train").shards, 1, 64).shards[0].ids.max() + 1
+    vocab_size = Loader(open_shards(tokens, "train").shards, 1, 64).shards[0].ids.max() + 1
     if given.rates_only:
         found = json.loads(RESULTS.read_text())
         write_json(RESULTS, found | {"rates": exploding(tokens, int(vocab_size))})
         return
     found: dict[str, Any] = {"machine": machine_class(), "clean": [], "planted": {}}
-    for name, optim in (("muon", OptimConfig()), ("adamw", OptimConfig(matrices="adamw"))):
+    for name, optim in (("muon", OptimConfig()), ("adamw", OptimConfig(matrix_optimizer="adamw"))):
         for seed in range(given.seeds):
             guard = run(Text(tokens, seed), int(vocab_size), seed, given.steps, optim)
-            row = {"optimizer": name, "seed": seed, "steps": given.steps,
-                   "last loss": round(guard.seen[-1].loss, 3), "alarms": guard.told}  # fmt: skip
+            row = {
+                "optimizer": name,
+                "seed": seed,
+                "steps": given.steps,
+                "last loss": round(guard.decisions[-1].loss, 3),
+                "alarms": guard.pending_reports,
+            }
             found["clean"].append(row)
             print(row, flush=True)
     steps = sum(row["steps"] for row in found["clean"])
@@ -143,7 +167,7 @@ def main() -> None:
         text, draw = Text(tokens, 7), random.Random(7)
         text.planted = dict.fromkeys(sorted(draw.sample(range(100, 300), 8)), kind)
         guard = run(text, int(vocab_size), 7, 300, OptimConfig())
-        told = {step for step, _ in guard.told}
+        told = {step for step, _ in guard.pending_reports}
         hits = len(told & set(text.planted))
         found["planted"][kind] = {"heard": hits, "of": len(text.planted),
                                   "others": sorted(told - set(text.planted))}  # fmt: skip

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from groundup.corpus.quality import rules
 from groundup.documents import Record, SourceMap
-from groundup.measure import wilson
+from groundup.measure import wilson_interval
 from web_pages import visible_lines
 
 
@@ -92,8 +92,8 @@ def english(text: str) -> Record:
 
 def told(name: str, refused: list[int], good: int, bad: int) -> str:
     """Precision, recall and false alarms of what refuses bad texts."""
-    shares = (wilson(refused[1], max(sum(refused), 1)), wilson(refused[1], bad),
-              wilson(refused[0], good))  # fmt: skip
+    shares = (wilson_interval(refused[1], max(sum(refused), 1)), wilson_interval(refused[1], bad),
+              wilson_interval(refused[0], good))  # fmt: skip
     return f"{name:26}" + " ".join(
         f"{what} {one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]"
         for what, one in zip(("precision", "recall", "false alarms"), shares, strict=True)

@@ -150,10 +150,10 @@ def machine_class() -> str:
     avx512_vnni                    AVX-512 whose bfloat16 is faster than float32 (AMD since Zen 4)
     avx512_vnni, slow bfloat16     AVX-512 whose bfloat16 is slower (Intel without AMX)
     """
-    found = device.describe()
+    found = device.detect_device()
     widest = found.instruction_sets[-1] if found.instruction_sets else platform.machine()
     if widest.startswith("avx512") and not found.cuda:
-        speeds = device.measure()
+        speeds = device.measure_speeds()
         is_slow = speeds.bfloat16_flops < FAST_BFLOAT16 * speeds.float32_flops
         widest += ", slow bfloat16" if is_slow else ""
     memory = round(found.memory_bytes / 2**30)

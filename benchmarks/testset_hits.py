@@ -23,8 +23,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from groundup.corpus.decontaminate.testsets import TestSets, TestSetsConfig
-from groundup.documents import Record, Ruling, SourceMap
-from groundup.measure import wilson
+from groundup.documents import Record, SourceMap, StepResult
+from groundup.measure import wilson_interval
 
 WORD = re.compile(r"\w+")
 Way = Callable[[str, random.Random], str]
@@ -95,7 +95,7 @@ def clean_pages(shards: Path, step: TestSets) -> list[str]:
                 hit[f"{ruling.details}: {row['path']}"] += 1
             elif 200 < len(row["text"]) < 30_000:
                 clean.append(row["text"])
-    low, high = wilson(sum(hit.values()), total)[1:3]
+    low, high = wilson_interval(sum(hit.values()), total)[1:3]
     print(f"{total} pages as they are: {sum(hit.values())} hit [{low:.5f}, {high:.5f}]")
     for text in hit:
         print(f"    {text}")
@@ -132,12 +132,12 @@ def measure(step: TestSets, asked: dict[str, list[str]], clean: list[str], seed:
                 if others:
                     print(f"    beside {texts[number]!r}: {[known[one] for one in others]}")
             told(f"{name}, {way}", found, count, wanted)
-    low, high = wilson(false, tried)[1:3]
+    low, high = wilson_interval(false, tried)[1:3]
     print(f"pages with another sample than the planted one: {false} of {tried} "
           f"[{low:.5f}, {high:.5f}]")  # fmt: skip
 
 
-def samples(ruling: Ruling) -> set[str]:
+def samples(ruling: StepResult) -> set[str]:
     """The first samples that a ruling names."""
     return set(ruling.details.partition(": ")[2].split(", ")) if ruling.reason else set()
 
@@ -146,7 +146,7 @@ def told(name: str, found: Counter[str], count: Counter[str], wanted: str) -> No
     """A line a way: found by words of the question."""
     shares = []
     for group in sorted(count, key=lambda one: int(one.split()[0])):
-        low, high = wilson(found[group], count[group])[1:3]
+        low, high = wilson_interval(found[group], count[group])[1:3]
         shares.append(f"{group} words {found[group]}/{count[group]} [{low:.3f}, {high:.3f}]")
     print(f"{name}{' (a rewording: not promised)' * (wanted == 'not')}: {'; '.join(shares)}")
 

@@ -21,7 +21,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 import table
 from groundup.tokenizer import PATTERNS, FastTokenizer, compiled
-from groundup.tokenizer.bpe import byte_characters
+from groundup.tokenizer.bpe import byte_to_character
 
 
 def read(root: Path, megabytes: float) -> list[str]:
@@ -102,7 +102,7 @@ def measure(texts: list[str], given: argparse.Namespace) -> None:
     ours = FastTokenizer(merges, specials=())
     check_merges(merges, theirs)
     peer = ours._tokenizers  # the same vocabulary, so that ids can be compared
-    encoder = compiled.Encoder(ours.reference, "qwen2")
+    encoder = compiled.CompiledEncoder(ours.reference, "qwen2")
     for row, encoding in zip(encoder.encode(texts), peer.encode_batch_fast(texts), strict=True):
         assert row.tolist() == encoding.ids
     size = sum(len(text.encode()) for text in texts) / 1e6
@@ -148,7 +148,7 @@ def measure(texts: list[str], given: argparse.Namespace) -> None:
 
 def check_merges(merges: list[tuple[bytes, bytes]], theirs: Any) -> None:
     """Raise AssertionError unless both learned the same merges."""
-    letters = byte_characters()
+    letters = byte_to_character()
     spelt = [["".join(letters[byte] for byte in half) for half in pair] for pair in merges]
     found = json.loads(theirs.to_str())["model"]["merges"]
     assert [one.split(" ") if isinstance(one, str) else one for one in found] == spelt

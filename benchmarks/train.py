@@ -63,33 +63,33 @@ def our_steps(work: dict[str, Any], compiled: bool) -> Iterator[None]:
     import torch
 
     from groundup.core import device
-    from groundup.kernels import RowShape, kept_way, use_way
+    from groundup.kernels import AttentionShape, autotuned_backend, set_backend
     from groundup.model import Transformer
     from groundup.train import (
-        Batch,
+        LoopOptions,
+        MicroBatch,
         OptimConfig,
         Optimizer,
-        Plan,
         Precision,
-        causal,
-        schedule,
+        causal_loss,
+        make_lr_schedule,
         train,
     )
 
-    device.use_cores()
+    device.set_num_threads()
     model = Transformer(our_shape(work))
     if compiled:
         model.compile_blocks()
-    shape = RowShape(work["heads"], work["heads"], 64, LENGTH, False, work["dtype"])
-    if way := kept_way(shape):
-        use_way(shape, way)
-    optim = OptimConfig(matrices="adamw", learning_rate=LEARNING_RATE, warmup=0.0)
+    shape = AttentionShape(work["heads"], work["heads"], 64, LENGTH, False, work["dtype"])
+    if way := autotuned_backend(shape):
+        set_backend(shape, way)
+    optim = OptimConfig(matrix_optimizer="adamw", learning_rate=LEARNING_RATE, warmup=0.0)
     optimizer = Optimizer(model.named_parameters(), optim)
     ids = random_ids(work)
-    batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), None)
-    plan = Plan(steps=1_000_000, precision=Precision(getattr(torch, work["dtype"])))
-    rate = schedule(optim, plan.steps)
-    for _ in train(model, lambda step: [batch], causal, optimizer, rate, plan):
+    batch = MicroBatch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), None)
+    plan = LoopOptions(steps=1_000_000, precision=Precision(getattr(torch, work["dtype"])))
+    rate = make_lr_schedule(optim, plan.steps)
+    for _ in train(model, lambda step: [batch], causal_loss, optimizer, rate, plan):
         yield
 
 
@@ -301,7 +301,7 @@ def main() -> None:
               or name == "ours" or kind.who in arguments.sides}  # fmt: skip
     sides = [name for name, kind in wanted.items() if versions.get(kind.who, "ours")]
     dtype = str(device.compute_dtype()).removeprefix("torch.")
-    common = {"dtype": dtype, "threads": device.use_cores(), "allocator": device.ALLOCATOR}
+    common = {"dtype": dtype, "threads": device.set_num_threads(), "allocator": device.ALLOCATOR}
     rows, notes = [], {}
     for size in arguments.sizes:
         work = {**SIZES[size], **common}
@@ -316,7 +316,7 @@ def measured(
 ) -> tuple[list[Any], dict[str, Any]]:  # fmt: skip
     """Rows and notes of one size."""
     from groundup.core import device
-    from groundup.model import parameters, row_flops
+    from groundup.model import count_parameters, mean_flops_per_token
     from table import Peer, alternate, compare
 
     workers = {name: Side(name, work, arguments.steps) for name in sides}
@@ -324,7 +324,7 @@ def measured(
     for side in workers.values():
         side.close()
     config = our_shape(work)
-    whole = f"{parameters(config).total / 1e6:.1f} M"
+    whole = f"{count_parameters(config).total / 1e6:.1f} M"
     named = f"training {whole}, {work['rows']} x {LENGTH}, {work['dtype']}"
     rows = []
     for name in sides[1:]:
@@ -332,8 +332,8 @@ def measured(
         rows.append(compare(named, "tokens/s", speeds["ours"], speeds[name], peer))
         peaks = [[workers[each].peak / 2**20] for each in ("ours", name)]
         rows.append(compare(f"{named}, peak memory", "MiB", *peaks, peer, less_is_better=True))
-    peak = getattr(device.measure(again=True), f"{work['dtype']}_flops")
-    needed = row_flops(config, LENGTH).training
+    peak = getattr(device.measure_speeds(again=True), f"{work['dtype']}_flops")
+    needed = mean_flops_per_token(config, LENGTH).training
     shares = {name: f"{median(speeds[name]) * needed / peak:.0%}" for name in sides
               if SIDES[name].who != "nanochat"}  # fmt: skip
     cpu = {

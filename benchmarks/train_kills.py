@@ -42,20 +42,20 @@ from groundup.tokenizer import (
     Loader,
     TokenizerConfig,
     TokensConfig,
-    open_text,
-    tokens,
+    encode_corpus,
+    open_shards,
     train_tokenizer,
 )
 from groundup.train import (
-    Batch,
     CheckpointConfig,
     Checkpoints,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
-    causal,
+    causal_loss,
     list_checkpoints,
-    saving,
+    save_checkpoints,
     train,
 )
 from groundup.train.parallel.mesh import Mesh
@@ -100,7 +100,7 @@ def text(folder: Path) -> None:
                 shutil.copyfile(path, place)
     documents = corpus(CorpusConfig(), source, folder / "corpus")
     words = train_tokenizer(TokenizerConfig(vocab_size=2048), documents, folder / "tokenizer")
-    tokens(TokensConfig(), documents, words, folder / "tokens")
+    encode_corpus(TokensConfig(), documents, words, folder / "tokens")
 
 
 class Run:
@@ -217,27 +217,29 @@ def work(run: Run, number: int, port: int) -> None:
     mesh = Mesh(init_device_mesh("cpu", (count,), mesh_dim_names=("data",)))
     model = Transformer(from_depth(2, 2048, 256).config, seed=0)
     for layer in model.layers:
-        fully_shard(layer, mesh=mesh.grid)
-    fully_shard(model, mesh=mesh.grid)
+        fully_shard(layer, mesh=mesh.device_mesh)
+    fully_shard(model, mesh=mesh.device_mesh)
     for module in (model, *model.layers):
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
-    loader = Loader(open_text(Artifact.open(run.folder / "tokens"), "train").shards, 8, 256)
+    loader = Loader(open_shards(Artifact.open(run.folder / "tokens"), "train").shards, 8, 256)
 
-    def batches(step: int) -> list[Batch]:
+    def batches(step: int) -> list[MicroBatch]:
         rows = loader.batch(step)
         own = slice(8 * number // count, 8 * (number + 1) // count)
         ids = torch.from_numpy(rows.ids[own])
         weights, documents = map(torch.from_numpy, (rows.weights[own], rows.documents[own]))
-        return [Batch(ids[:, :-1], ids[:, 1:], weights, documents)]
+        return [MicroBatch(ids[:, :-1], ids[:, 1:], weights, documents)]
 
-    optimizer = Optimizer(model.named_parameters(), OptimConfig(matrices="adamw", clip=0.0))
+    optimizer = Optimizer(model.named_parameters(), OptimConfig(matrix_optimizer="adamw", clip=0.0))
     config = CheckpointConfig(every_seconds=0.0, limit_seconds=20.0)
     parts = {"model": model, "optimizer": optimizer}
     checkpoints = Checkpoints(run.out, parts, config, mesh=mesh)
     start = checkpoints.resume().step
-    plan = Plan(run.steps, start, mesh=mesh)
-    for _ in saving(train(model, batches, causal, optimizer, lambda s: 1.0, plan), checkpoints):
+    plan = LoopOptions(run.steps, start, mesh=mesh)
+    for _ in save_checkpoints(
+        train(model, batches, causal_loss, optimizer, lambda s: 1.0, plan), checkpoints
+    ):
         pass
     whole = {name: p.detach().full_tensor() for name, p in model.named_parameters()}
     if number == 0:

@@ -78,16 +78,16 @@ def train_once(wanted: dict[str, Any]) -> dict[str, float]:
 
     from groundup.model import Transformer
     from groundup.train import (
-        Batch,
+        LoopOptions,
+        MicroBatch,
         OptimConfig,
         Optimizer,
-        Plan,
         Precision,
-        causal,
-        launched,
+        causal_loss,
+        joined_processes,
         parallelise,
-        sequence,
-        split,
+        sequence_to_sequence_loss,
+        split_batch,
         train,
     )  # fmt: skip
 
@@ -105,18 +105,21 @@ def train_once(wanted: dict[str, Any]) -> dict[str, float]:
     source = {}
     if config.kind == "encoder_decoder":
         source = {"source": ids, "source_documents": documents}
-    batch = Batch(ids, ids, torch.ones(whole, length), documents, **source)
-    loss, precision = sequence if source else causal, Precision(getattr(torch, wanted["dtype"]))
-    batches = split(batch, wanted["micro_batches"])
+    batch = MicroBatch(ids, ids, torch.ones(whole, length), documents, **source)
+    loss, precision = (
+        sequence_to_sequence_loss if source else causal_loss,
+        Precision(getattr(torch, wanted["dtype"])),
+    )
+    batches = split_batch(batch, wanted["micro_batches"])
     peaks = []
-    with launched(wanted["mesh"]) as mesh:
+    with joined_processes(wanted["mesh"]) as mesh:
         made = parallelise(model, loss, precision, mesh)
         states = Optimizer(
             made.parameters.items(), OptimConfig(**wanted["optim"]), names=made.names
         )
-        plan = Plan(wanted["steps"], precision=precision, mesh=mesh)
+        plan = LoopOptions(wanted["steps"], precision=precision, mesh=mesh)
         for _ in train(made.model, lambda _: batches, loss, states, lambda _: 1e-3, plan,
-                       gradients=made.gradients, settle=made.settle):  # fmt: skip
+                       gradients=made.gradients, after_update=made.synchronise):  # fmt: skip
             peaks.append(status("VmHWM") - before)
     return {"peak": peaks[-1], "before": before, "first": peaks[0]}
 
@@ -145,7 +148,7 @@ def measured_once(wanted: dict[str, Any], python: str) -> dict[str, Any]:
 
 def processes(mesh: str) -> int:
     """How many a mesh has."""
-    from groundup.train.plan.share import parse_mesh
+    from groundup.train.plan.sharding import parse_mesh
 
     return prod(parse_mesh(mesh, None).values())
 
@@ -163,17 +166,17 @@ def wanted_of(line: str) -> dict[str, Any]:
 def planned(wanted: dict[str, Any]) -> int:
     """What `groundup plan` says of it."""
     from groundup.train import OptimConfig, PlanConfig
-    from groundup.train.plan.share import parse_mesh
-    from groundup.train.plan.stage import Asked
-    from groundup.train.plan.step import Tracer
+    from groundup.train.plan.sharding import parse_mesh
+    from groundup.train.plan.stage import PlannedStep
+    from groundup.train.plan.step import StepTracer
 
     names = ("rows", "length", "micro_batches", "recompute", "compiled")
     config = PlanConfig(
         **{name: wanted[name] for name in names}, precision=wanted["dtype"],
         optim=OptimConfig(**wanted["optim"]),
     )  # fmt: skip
-    with Tracer(config_of(wanted["model"])) as tracer:
-        return Asked(tracer, config, parse_mesh(wanted["mesh"], None), "cpu").total_bytes()
+    with StepTracer(config_of(wanted["model"])) as tracer:
+        return PlannedStep(tracer, config, parse_mesh(wanted["mesh"], None), "cpu").total_bytes()
 
 
 def compare_plans(lines: tuple[str, ...], name: str) -> bool:
@@ -248,24 +251,24 @@ def compare_kinds(depth: str = "5", rounds: int = 5) -> None:
 
     from groundup.core import write_json
     from groundup.model import Transformer
-    from groundup.train.plan.step import Tracer, Work, loss_of, rows_of
+    from groundup.train.plan.step import StepTracer, StepWork, _full_batch, _kind_loss
     from table import RESULTS, alternate
 
-    config, work = config_of(depth), Work(rows=8, length=256)
+    config, work = config_of(depth), StepWork(rows=8, length=256)
     model = Transformer(config).train()
 
     def passing(kind: str) -> float:
         model.recompute_blocks(kind)
         started = process_time()
         with torch.autocast("cpu", torch.bfloat16):
-            found = loss_of(model, rows_of(config, work))
+            found = _kind_loss(model, _full_batch(config, work))
         found.total.backward()
         return process_time() - started
 
     kinds = ("none", "selective", "all")
     times = alternate({kind: lambda kind=kind: passing(kind) for kind in kinds}, rounds)
     found: dict[str, dict[str, float]] = {}
-    with Tracer(config) as tracer:
+    with StepTracer(config) as tracer:
         for kind in kinds:
             parts = tracer(work.model_copy(update={"recompute": kind})).during_pass
             ratios = [own / none for own, none in zip(times[kind], times["none"], strict=True)]

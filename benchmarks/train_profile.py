@@ -18,13 +18,13 @@ from torch.profiler import ProfilerActivity, profile
 from groundup.core import device
 from groundup.model import Transformer
 from groundup.train import (
-    Batch,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
-    causal,
-    schedule,
+    causal_loss,
+    make_lr_schedule,
     train,
 )
 from train import LENGTH, SIZES, our_shape, random_ids
@@ -51,17 +51,19 @@ def main() -> None:
     os.environ["GROUNDUP_COMPILE_CACHE"] = "0"  # code with marks is kept for nobody
     inductor.cpp.enable_kernel_profile = True
     inductor.cpp.descriptive_names = "original_aten"
-    device.use_cores()
+    device.set_num_threads()
     work = SIZES[arguments.size]
     model = Transformer(our_shape(work))
     model.compile_blocks()
-    config = OptimConfig(matrices=arguments.matrices, learning_rate=1e-3, warmup=0.0)
+    config = OptimConfig(matrix_optimizer=arguments.matrices, learning_rate=1e-3, warmup=0.0)
     optimizer = Optimizer(model.named_parameters(), config)
     ids, half = random_ids(work), torch.arange(LENGTH) >= LENGTH // 2
     documents = half.long()[None].expand(len(ids), -1)
-    batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
-    plan = Plan(10**6, precision=Precision(device.compute_dtype()))
-    steps = train(model, lambda _: [batch], causal, optimizer, schedule(config, 10**6), plan)
+    batch = MicroBatch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
+    plan = LoopOptions(10**6, precision=Precision(device.compute_dtype()))
+    steps = train(
+        model, lambda _: [batch], causal_loss, optimizer, make_lr_schedule(config, 10**6), plan
+    )
     for _ in range(3):
         next(steps)
     with profile(activities=[ProfilerActivity.CPU]) as profiled:

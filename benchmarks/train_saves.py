@@ -170,7 +170,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="saves-", dir=arguments.out))
-    record.use("plain")
+    record.set_output_mode("plain")
     store = distributed.FileStore(str(folder / "store"), 1)
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     torch.manual_seed(0)

@@ -29,11 +29,20 @@ from groundup.tokenizer import (
     Loader,
     Shard,
     UnitTokenizer,
-    measure_cut,
+    measure_segmentation,
     train_bpe,
     train_units,
 )
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, schedule, train
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    Precision,
+    causal_loss,
+    make_lr_schedule,
+    train,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "units.json"
@@ -52,7 +61,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=4.0)
     parser.add_argument("--depth", type=int, default=3)
     given = parser.parse_args()
-    device.use_cores()
+    device.set_num_threads()
     corpus = Artifact.open(given.corpus)
     learned = list(up_to(named(corpus, "train"), given.megabytes * 1e6))
     held_out = list(named(corpus, "test"))
@@ -112,14 +121,16 @@ def measured(
     tokenizer: Tokenizer, learned: list[Named], held_out: list[Named], depth: int
 ) -> dict[str, Any]:
     """Train on what was learned, score what was held out."""
-    found = measure_cut(tokenizer, (text for _, text in held_out))
+    found = measure_segmentation(tokenizer, (text for _, text in held_out))
     training, test = shard(tokenizer, learned), shard(tokenizer, held_out)
     config = from_depth(depth, tokenizer.vocab_size, context_length=LENGTH).config
     model = Transformer(config, seed=0)
     started = time.perf_counter()
     steps = fit(model, training)
     seconds = time.perf_counter() - started
-    documents = ((name, test.document(i), int(test.bytes[i])) for i, name in enumerate(test.names))
+    documents = (
+        (name, test.document_ids(i), int(test.bytes[i])) for i, name in enumerate(test.names)
+    )
     bos = tokenizer.specials[DOCUMENT_END]
     scores = score_documents(model, documents, bos=bos, window=LENGTH)
     return {
@@ -137,7 +148,7 @@ def measured(
 def shard(tokenizer: Tokenizer, documents: list[Named]) -> Shard:
     """Documents as one row of ids."""
     rows = ((name, tokenizer.encode(text), len(text.encode())) for name, text in documents if text)
-    return Shard.of("text", rows, end=tokenizer.specials[DOCUMENT_END])
+    return Shard.from_documents("text", rows, end=tokenizer.specials[DOCUMENT_END])
 
 
 def fit(model: Transformer, training: Shard) -> int:
@@ -147,14 +158,16 @@ def fit(model: Transformer, training: Shard) -> int:
     optimizer = Optimizer(model.named_parameters(), optim)
     model.compile_blocks()
 
-    def batches(step: int) -> list[Batch]:
+    def batches(step: int) -> list[MicroBatch]:
         read = loader.batch(step)
         ids = torch.from_numpy(read.ids)
         weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
-        return [Batch(ids[:, :-1], ids[:, 1:], weights, documents)]
+        return [MicroBatch(ids[:, :-1], ids[:, 1:], weights, documents)]
 
-    plan = Plan(steps, precision=Precision(device.compute_dtype(device.pick())))
-    for _ in islice(train(model, batches, causal, optimizer, schedule(optim, steps), plan), steps):
+    plan = LoopOptions(steps, precision=Precision(device.compute_dtype(device.default_device())))
+    for _ in islice(
+        train(model, batches, causal_loss, optimizer, make_lr_schedule(optim, steps), plan), steps
+    ):
         pass
     return steps
 

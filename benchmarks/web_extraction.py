@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from groundup.documents import Record, follow  # noqa: E402
-from groundup.documents.web.lines import Lines, LinesConfig  # noqa: E402
+from groundup.documents import Record, apply_result  # noqa: E402
+from groundup.documents.web.lines import LineFilter, LineFilterConfig  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
 from web_pages import visible_lines  # noqa: E402
 
@@ -128,15 +128,15 @@ def timed(pages: Sequence[Marked], extract: Callable[[bytes], str]) -> Run:
 
 def ours(with_lines: bool) -> Callable[[bytes], str]:
     """web.main_text, and web.lines after it."""
-    main_text, lines = MainText(MainTextConfig()), Lines(LinesConfig())
+    main_text, lines = MainText(MainTextConfig()), LineFilter(LineFilterConfig())
 
     def extract(data: bytes) -> str:
         record = Record("1", "s", "p.html", "html", data=data)
         ruling = main_text(record)
         if ruling.reason:
             return ""
-        record = follow(record, ruling)
-        return follow(record, lines(record)).text if with_lines else record.text
+        record = apply_result(record, ruling)
+        return apply_result(record, lines(record)).text if with_lines else record.text
 
     return extract
 

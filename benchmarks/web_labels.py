@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from groundup.corpus.engine.rulings import read_rulings  # noqa: E402
+from groundup.corpus.engine.step_results import read_step_results  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
-from groundup.documents import Record, SourceMap, follow  # noqa: E402
-from groundup.documents.web.lines import Lines, LinesConfig, rule_of  # noqa: E402
+from groundup.documents import Record, SourceMap, apply_result  # noqa: E402
+from groundup.documents.web.lines import LineFilter, LineFilterConfig, match_line_rule  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
 from web_pages import pages, visible_lines  # noqa: E402
@@ -124,7 +124,7 @@ def judge_lines(name: str, rows: list[tuple[Labelled, dict[int, str]]]) -> None:
 
 def lines(arguments: argparse.Namespace) -> None:
     """web.lines on all visible lines of pages, nothing taken out before."""
-    step = Lines(LinesConfig())
+    step = LineFilter(LineFilterConfig())
     sets = {"marked pages": marked(arguments)}
     if arguments.shells:
         sets["shells"] = shells(arguments.shells)
@@ -159,7 +159,7 @@ class PreLines(HTMLParser):
 
 def code(arguments: argparse.Namespace) -> None:
     """web.lines after web.main_text on manuals of code: lines cut that also stand in a <pre>."""
-    main_text, step = MainText(MainTextConfig()), Lines(LinesConfig())
+    main_text, step = MainText(MainTextConfig()), LineFilter(LineFilterConfig())
     for package in ("nodejs-doc", "rust-doc"):
         found = pages(arguments.pages, package)
         random.Random(7).shuffle(found)
@@ -170,7 +170,7 @@ def code(arguments: argparse.Namespace) -> None:
             parser = PreLines()
             parser.feed(record.data.decode("utf-8", "replace"))
             lines = {line.strip() for line in "".join(parser.pieces).split("\n")}
-            record = follow(record, main_text(record))
+            record = apply_result(record, main_text(record))
             for edit in step(record).edits:
                 cuts[edit.reason] += 1
                 inside += record.text[edit.start : edit.end].strip() in lines - {""}
@@ -200,10 +200,10 @@ def sites(arguments: argparse.Namespace) -> None:
         with parquet.ParquetWriter(shard, batch.schema) as writer:
             writer.write_batch(batch)
         each = lambda work, items: [work(item) for item in items]  # noqa: E731
-        [ruled] = SiteLines(SiteLinesConfig(run=arguments.run)).rulings(
+        [ruled] = SiteLines(SiteLinesConfig(min_menu_lines=arguments.run)).rulings(
             [shard], each, Path(scratch) / "s"
         )
-        rulings = read_rulings(ruled)
+        rulings = read_step_results(ruled)
     rows = [
         (page, cut_lines(page, rulings[key].edits if key in rulings else ()))
         for key, page in by_id.items()
@@ -223,7 +223,7 @@ def mails(directory: Path) -> Iterator[tuple[str, str]]:
             if part.get_content_subtype() == "html":
                 record = Record("m", "m", path.name, "html", data=data)
                 ruling = main_text(record)
-                yield label, "" if ruling.reason else follow(record, ruling).text
+                yield label, "" if ruling.reason else apply_result(record, ruling).text
             else:
                 yield label, data.decode("utf-8", "replace").replace("\0", "")
 
@@ -255,14 +255,14 @@ def prose(arguments: argparse.Namespace) -> None:
 
 def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Counts of a language's pages, and each line that is cut or would be, with its rule."""
-    extract, step = MainText(MainTextConfig()), Lines(LinesConfig())
+    extract, step = MainText(MainTextConfig()), LineFilter(LineFilterConfig())
     lines, cut, ends, named = 0, [], 0, []
     for path in pages:
         record = Record("1", "s", path.name, "html", data=path.read_bytes())
         ruling = extract(record)
-        if ruling.made is None:
+        if ruling.extracted is None:
             continue
-        record = follow(record, ruling)
+        record = apply_result(record, ruling)
         for edit in step(record).edits:
             if edit.reason not in INSIDE:
                 cut.append((edit.reason, record.text[edit.start : edit.end].strip()))
@@ -270,7 +270,7 @@ def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
             lines += 1
             if len(line) >= 20 and line.endswith(SENTENCE_ENDS):
                 ends += 1
-                rule, _ = rule_of(line.lower())
+                rule, _ = match_line_rule(line.lower())
                 named += [(f"would go as a last line: {rule}", line)] if rule else []
     counts = {"lines": lines, "cut": len(cut), "sentences": ends, "would go last": len(named)}
     return counts, cut + named
@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("task", choices=tasks)
     parser.add_argument("pages", type=Path)
     parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")
-    parser.add_argument("--run", type=int, default=SiteLinesConfig().run)
+    parser.add_argument("--run", type=int, default=SiteLinesConfig().min_menu_lines)
     parser.add_argument("--shells", type=Path)
     parser.add_argument("--mails", type=Path)
     parser.add_argument("--show", action="store_true", help="prose: the lines that are cut")

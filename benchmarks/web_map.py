@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from groundup.documents import Record, SourceMap  # noqa: E402
-from groundup.documents.web.main_text import MainText, MainTextConfig, decode  # noqa: E402
+from groundup.documents.web.main_text import MainText, MainTextConfig, _decode_page  # noqa: E402
 from web_pages import all_pages  # noqa: E402
 
 TAG = re.compile(r"<!--.*?-->|<(?:\"[^\"]*\"|'[^']*'|[^>\"'])*>", re.DOTALL)
@@ -73,8 +73,8 @@ def main() -> None:
         ruling = step(Record("1", "s", path.name, "html", data=data))
         seconds += time.process_time() - start
         pages += 1
-        if ruling.made:
-            found = judge(ruling.made.map, data, decode(data).charset)
+        if ruling.extracted:
+            found = judge(ruling.extracted.map, data, _decode_page(data).charset)
             lines += int(ruling.metadata.get("lines_without_place", 0))
             total += found
             packages.setdefault(package, Counter()).update(found)

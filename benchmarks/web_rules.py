@@ -31,7 +31,7 @@ from groundup.corpus.quality.rules import (  # noqa: E402
     GopherRepetition,
     GopherRepetitionConfig,
 )
-from groundup.documents import Record, SourceMap, follow  # noqa: E402
+from groundup.documents import Record, SourceMap, apply_result  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
 from web_pages import PACKAGES, pages  # noqa: E402
 
@@ -62,7 +62,7 @@ def texts(directory: Path, count: int) -> list[str]:
                 record = Record("1", "pages", path.name, "html", data=path.read_bytes())
                 ruling = step(record)
                 if not ruling.reason:
-                    found.append(follow(record, ruling).text)
+                    found.append(apply_result(record, ruling).text)
     return found
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from groundup.core import Answer, Reason, Sample, write_json
 from groundup.core.sandbox.sandbox import Sandbox
-from groundup.measure import Interval, agreement, bootstrap, exact_match, paired
+from groundup.measure import Interval, agreement, bootstrap, exact_match, paired_difference
 from groundup.measure.score import bleu, chrf, meteor, rouge, similarity, token_f1
 
 HERE = Path(__file__).resolve().parent
@@ -160,7 +160,7 @@ def variants(task: dict[str, Any], sandbox: Sandbox) -> Iterator[Variant]:
     damaged = list(changed_in_one_place(reference))
     for text in [renamed, *rng.sample(damaged, min(3, len(damaged)))]:
         program = f"{text}\n{task['test']}\ncheck({task['entry_point']})\n"
-        outcome = sandbox.python(program)
+        outcome = sandbox.run_python(program)
         yield Variant(task["task_id"], text, reference, outcome.status == "ok")
 
 
@@ -303,7 +303,7 @@ def together(rng: np.random.Generator, truth: np.ndarray, machine: np.ndarray) -
         few = rng.choice(len(truth), FEW, replace=False)
         slope = np.cov(truth[few], machine[few])[0, 1] / machine[few].var(ddof=1)
         alone = bootstrap(truth[few], seed=SEED)
-        gap = paired(truth[few], slope * machine[few], seed=SEED)
+        gap = paired_difference(truth[few], slope * machine[few], seed=SEED)
         shift = slope * float(machine.mean())
         for name, low, high in (
             ("people", alone.low, alone.high),

@@ -65,9 +65,9 @@ def ours() -> None:
         TextConfig,
         Vectors,
         Word2VecConfig,
-        by_frequency,
-        number_words,
-        sentences,
+        assign_ids,
+        renumber_by_frequency,
+        tokenized_sentences,
         word2vec,
         write_word2vec,
     )
@@ -80,8 +80,8 @@ def ours() -> None:
             (folder / "kept").mkdir()
             with open(work["lines"], encoding="utf-8") as file:
                 cut = TextConfig(words="spaces", lower=False)
-                text, vocabulary = number_words(sentences(file, cut), folder)
-            known[work["lines"]] = by_frequency(text, vocabulary, 1, folder / "kept")
+                text, vocabulary = assign_ids(tokenized_sentences(file, cut), folder)
+            known[work["lines"]] = renumber_by_frequency(text, vocabulary, 1, folder / "kept")
         text, vocabulary = known[work["lines"]]
         config = Word2VecConfig(
             model=work["model"], output=work["output"], epochs=work["epochs"]
@@ -123,14 +123,19 @@ class Side:
 
 def write_lines(text: Path, out: Path, most: int | None, min_count: int = 5) -> int:
     """Write a text's words as lines, rare ones left out; return their number."""
-    from groundup.embeddings import TextConfig, by_frequency, number_words, sentences
+    from groundup.embeddings import (
+        TextConfig,
+        assign_ids,
+        renumber_by_frequency,
+        tokenized_sentences,
+    )
 
     folder = out.parent / f"{out.stem}-ids"
     (folder / "kept").mkdir(parents=True, exist_ok=True)
     with open(text, encoding="utf-8") as file:
         pieces = iter(lambda: file.read(1 << 20), "")
-        found, vocabulary = number_words(sentences(pieces, TextConfig()), folder)
-    found, vocabulary = by_frequency(found, vocabulary, min_count, folder / "kept")
+        found, vocabulary = assign_ids(tokenized_sentences(pieces, TextConfig()), folder)
+    found, vocabulary = renumber_by_frequency(found, vocabulary, min_count, folder / "kept")
     start = 0
     with open(out, "w", encoding="utf-8") as file:
         for end in found.ends.tolist():
@@ -168,8 +173,8 @@ def agreement(sides: dict[str, Side], arguments: argparse.Namespace, folder: Pat
     """Mean and spread over seeds of each test's score, by side."""
     from groundup.embeddings import (
         answer_analogies,
-        correlation,
         load_vectors,
+        rating_correlation,
         read_analogies,
         read_ratings,
     )
@@ -191,7 +196,7 @@ def agreement(sides: dict[str, Side], arguments: argparse.Namespace, folder: Pat
                 if test == "questions-words.txt":
                     score = answer_analogies(vectors, read_analogies(paths[test])).accuracy
                 else:
-                    score = correlation(vectors, read_ratings(paths[test])).spearman.estimate
+                    score = rating_correlation(vectors, read_ratings(paths[test])).spearman.estimate
                 scores[test].setdefault(name, []).append(score)
                 print(f"seed {seed}, {test}, {name}: {score:.4f}", flush=True)
     return {

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.core import Artifact, write_json
-from groundup.corpus import SPLITS, prepare, read_records
+from groundup.corpus import SPLITS, prepare, read_split_records
 from table import RESULTS, machine_class
 
 FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "yardsticks"
@@ -59,7 +59,7 @@ def corpus_digest(corpus: Artifact) -> dict[str, Any]:
     counters = json.loads(corpus.file("counters.json").read_text(encoding="utf-8"))
     found: dict[str, Any] = {"dropped": dict(sorted(counters["reasons"].items()))}
     for split in SPLITS:
-        records = list(read_records(corpus, split))
+        records = list(read_split_records(corpus, split))
         lines = sorted(f"{record.path}\0{record.text}" for record in records)
         licences = Counter(record.metadata.get("licence", "none") for record in records)
         found[split] = {

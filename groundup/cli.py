@@ -29,38 +29,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(page)
             code = 0
         else:
-            code = dispatch(words, as_json="--json" in flags, typed=typed)
+            code = _dispatch(words, as_json="--json" in flags, typed=typed)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
     except (Exception, KeyboardInterrupt) as error:
-        code = fail(error, flags)
+        code = _report_error(error, flags)
     sys.exit(code)
 
 
-def fail(error: BaseException, flags: set[str]) -> int:
+def _report_error(error: BaseException, flags: set[str]) -> int:
     """Print an error in one line, or with its traceback, and return the exit code."""
     from groundup.core import GroundupError, ProcessLost, record
 
-    message, code = in_words(error)
+    message, code = _error_message(error)
     is_own = isinstance(error, GroundupError) and not isinstance(error, ProcessLost)
     if is_own and os.environ.get("RANK", "0") != "0":
-        wait_for_first(code)
+        _wait_for_rank_zero(code)
     if "--trace" in flags:
         import traceback
 
         traceback.print_exception(error)
     if "--json" in flags:
-        record.event("error", message=message, exit_code=code)
+        record.log_event("error", message=message, exit_code=code)
     else:
         for note in getattr(error, "__notes__", ()):  # a failed gate's table is a result
-            print(record.printable(note), flush=True)
-        print(f"groundup: {record.printable(message)}", file=sys.stderr)
+            print(record.escape_controls(note), flush=True)
+        print(f"groundup: {record.escape_controls(message)}", file=sys.stderr)
     return code
 
 
-def in_words(error: BaseException) -> tuple[str, int]:
+def _error_message(error: BaseException) -> tuple[str, int]:
     """An error as one line, and its exit code."""
     from groundup.core import GroundupError
 
@@ -75,54 +75,54 @@ def in_words(error: BaseException) -> tuple[str, int]:
     return f"{message} (a defect; --trace shows where)", 1
 
 
-FIRST_SECONDS = 10.0
+RANK_ZERO_SECONDS = 10.0
 """Time for rank 0 to report an error that all ranks have."""
 
 
-def wait_for_first(code: int) -> None:
+def _wait_for_rank_zero(code: int) -> None:
     """Wait for torchrun to end this process, as it does after rank 0 has reported the error.
 
     Returns if it does not: then only this rank failed and must report the error itself.
     """
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
-    time.sleep(FIRST_SECONDS)
+    time.sleep(RANK_ZERO_SECONDS)
     signal.signal(signal.SIGTERM, before)
 
 
-def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -> int:
+def _dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -> int:
     """Find the verb, call it and print its result.
 
     `typed` is the process's own command line if it may be restarted with another allocator.
     """
     from groundup.core import device, record
 
-    from .flags import load, parse
+    from .flags import import_target, parse_command
     from .results import emit
 
-    record.use(record.fitting_voice(as_json))
-    verb, rest = find(words)
+    record.set_output_mode(record.choose_output_mode(as_json))
+    verb, rest = _find_verb(words)
     if verb.computes and typed is not None and "--help" not in rest and "-h" not in rest:
         device.restart_with_allocator()
-    function, example = load(verb.target), verb.example
+    function, example = import_target(verb.target), verb.example
     name = verb.name
     if verb.name == "run":
         if not rest or rest[0].startswith("-"):
             function()  # prints the recipes
             return 0
-        function, example = recipe(function, rest[0])
+        function, example = _load_recipe(function, rest[0])
         name, rest = f"run {rest[0]}", rest[1:]
-    call = parse(name, function, rest, example)
+    call = parse_command(name, function, rest, example)
     if call is None:
         return 0
     if verb.computes:
-        device.use_cores()
+        device.set_num_threads()
     result = call()
     if os.environ.get("RANK", "0") == "0":  # under torchrun only rank 0 prints
         emit(result, as_json)
     return 0
 
 
-def find(words: list[str]) -> tuple[Verb, list[str]]:
+def _find_verb(words: list[str]) -> tuple[Verb, list[str]]:
     """Match the longest verb; ConfigError naming the closest one."""
     for count in (2, 1):
         for verb in VERBS:
@@ -139,7 +139,7 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
     raise ConfigError(f"There is no command `{words[0]}`; {hint}")
 
 
-def recipe(run: Callable[..., Any], name: str) -> tuple[Callable[..., Any], str]:
+def _load_recipe(run: Callable[..., Any], name: str) -> tuple[Callable[..., Any], str]:
     """Find a built-in recipe or `FILE.py:function`, and its example."""
     from groundup.core import ConfigError
     from groundup.recipes import RECIPES

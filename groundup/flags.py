@@ -24,13 +24,13 @@ from typing import (
 
 from groundup.core import Artifact, Config, ConfigError, Kind, load_config
 
-from .verbs import VERBS, below, example_and_docs, table
+from .verbs import VERBS, example_and_docs, verbs_below, verbs_table
 
 if TYPE_CHECKING:
     import cyclopts
 
 COMMAND = "groundup"
-KINDS: dict[str, tuple[Kind, ...]] = {
+PARAMETER_KINDS: dict[str, tuple[Kind, ...]] = {
     "base": ("model",),
     "corpus": ("corpus",),
     "examples": ("examples",),
@@ -51,45 +51,45 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 """Kinds of artifact that a parameter accepts, by its name; empty: any."""
 
 
-def load(target: str) -> Callable[..., Any]:
+def import_target(target: str) -> Callable[..., Any]:
     """Import `module:function`."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
 
-def parse(
+def parse_command(
     name: str, function: Callable[..., Any], words: list[str], example: str = ""
 ) -> Callable[[], Any] | None:
     """Parse words into a call of the verb's function; print help and return None for --help."""
     import cyclopts
 
-    app = app_of(name, function)
+    app = _build_app(name, function)
     try:
         command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
-        raise ConfigError(f"{wrong_use(error, words)} See `groundup {name} --help`.") from None
+        raise ConfigError(f"{_usage_message(error, words)} See `groundup {name} --help`.") from None
     if command is not None and getattr(command, "__name__", "") == "help_print":
         command(*bound.args, **bound.kwargs)
-        print("\n\n".join(below_the_flags(name, function, example)))
+        print("\n\n".join(_help_footer(name, function, example)))
         return None
     return lambda: command(*bound.args, **bound.kwargs)
 
 
-def app_of(name: str, function: Callable[..., Any]) -> "cyclopts.App":
+def _build_app(name: str, function: Callable[..., Any]) -> "cyclopts.App":
     """The parser of one verb."""
     import cyclopts
 
     app = cyclopts.App(
-        name=name if name == COMMAND else f"{COMMAND} {name}", help=explained(function).prose,
-        version_flags=(), default_parameter=cyclopts.Parameter(negative_iterable=()),
-        result_action="return_value",
+        name=name if name == COMMAND else f"{COMMAND} {name}",
+        help=_parse_docstring(function).prose, version_flags=(), result_action="return_value",
+        default_parameter=cyclopts.Parameter(negative_iterable=()),
     )  # fmt: skip
     app["--help"].group = app.group_parameters
-    app.default(flags_of(function))
+    app.default(_wrap_with_flags(function))
     return app
 
 
-def wrong_use(error: "cyclopts.CycloptsError", words: list[str]) -> str:
+def _usage_message(error: "cyclopts.CycloptsError", words: list[str]) -> str:
     """A clearer message than the parser's own for missing and unused arguments."""
     import cyclopts
 
@@ -104,12 +104,12 @@ def wrong_use(error: "cyclopts.CycloptsError", words: list[str]) -> str:
     return " ".join(str(error).split())
 
 
-def below_the_flags(name: str, function: Callable[..., Any], example: str) -> Iterator[str]:
+def _help_footer(name: str, function: Callable[..., Any], example: str) -> Iterator[str]:
     """Help sections after the table of flags: subcommands, an example, the docs, the settings."""
-    if inside := below(name):
-        yield f"Commands below `groundup {name}`:\n{table(inside)}"
+    if inside := verbs_below(name):
+        yield f"Commands below `groundup {name}`:\n{verbs_table(inside)}"
     yield from example_and_docs(name, example)
-    yield from map(settings_help, configs_of(function).values())
+    yield from map(_format_settings, _config_parameters(function).values())
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
@@ -124,8 +124,10 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
     from groundup.recipes import RECIPES
 
     app = cyclopts.App(name=COMMAND, version_flags=("--version", "-V"))
-    functions = {verb.name: (verb.help, load(verb.target)) for verb in VERBS if verb.name != "run"}
-    recipes = load("groundup.recipes:run")
+    functions = {
+        verb.name: (verb.help, import_target(verb.target)) for verb in VERBS if verb.name != "run"
+    }
+    recipes = import_target("groundup.recipes:run")
     functions |= {f"run {name}": (each.about, recipes(name)) for name, each in RECIPES.items()}
     groups: dict[str, cyclopts.App] = {}
     for name in sorted(functions):  # a verb comes before its subcommands
@@ -135,14 +137,14 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
             groups[first] = cyclopts.App(name=first, help="" if second else about)
             app.command(groups[first])
         if not second:
-            groups[first].default(flags_of(function))
+            groups[first].default(_wrap_with_flags(function))
         else:
             groups[first].command(inner := cyclopts.App(name=second, help=about))
-            inner.default(flags_of(function))
+            inner.default(_wrap_with_flags(function))
     return app.generate_completion(prog_name=COMMAND, shell=shell)
 
 
-class Explained(NamedTuple):
+class ParsedDocstring(NamedTuple):
     """A docstring split into prose and parameter descriptions."""
 
     prose: str
@@ -150,7 +152,7 @@ class Explained(NamedTuple):
     """Descriptions from the aligned lines, by parameter name."""
 
 
-def explained(function: Callable[..., Any]) -> Explained:
+def _parse_docstring(function: Callable[..., Any]) -> ParsedDocstring:
     """Split a docstring into prose for the top of the help page and parameter descriptions.
 
     `Raises` sentences are for programmers and omitted.
@@ -165,14 +167,14 @@ def explained(function: Callable[..., Any]) -> Explained:
             elif name:
                 descriptions[name] += " " + line.strip()
         if not name:
-            prose.append(RAISES.sub("", paragraph).strip())
-    return Explained("\n\n".join(filter(None, prose)), descriptions)
+            prose.append(RAISES_SECTION.sub("", paragraph).strip())
+    return ParsedDocstring("\n\n".join(filter(None, prose)), descriptions)
 
 
-RAISES = re.compile(r"(?:^|(?<=\.\s))Raises [A-Z].*", re.DOTALL)
+RAISES_SECTION = re.compile(r"(?:^|(?<=\.\s))Raises [A-Z].*", re.DOTALL)
 
 
-def configs_of(function: Callable[..., Any]) -> dict[str, type[Config]]:
+def _config_parameters(function: Callable[..., Any]) -> dict[str, type[Config]]:
     """Parameters that are configurations, including optional ones, with their classes."""
     parameters = {}
     for name, hint in get_type_hints(function).items():
@@ -183,19 +185,19 @@ def configs_of(function: Callable[..., Any]) -> dict[str, type[Config]]:
     return parameters
 
 
-def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a stage so that artifacts are given as paths and configurations as file and settings."""
     import cyclopts
 
     signature, hints = inspect.signature(function), get_type_hints(function)
-    configs, help_texts = configs_of(function), {"out": OUT_HELP} | explained(function).parameters
+    configs = _config_parameters(function)
+    help_texts = {"out": OUT_HELP} | _parse_docstring(function).parameters
     parameters, artifacts = [], set()
-    others = {name: p for name, p in signature.parameters.items() if name not in configs}
-    for name, parameter in others.items():
-        hint = hints.get(name, str)
+    for name in [name for name in signature.parameters if name not in configs]:
+        parameter, hint = signature.parameters[name], hints.get(name, str)
         if hint in (Artifact, Artifact | None):
             artifacts.add(name)
-            help_texts.setdefault(name, f"directory of the {NOUNS.get(name, name)}")
+            help_texts.setdefault(name, f"directory of the {ARTIFACT_NOUNS.get(name, name)}")
             hint = Path if hint is Artifact else Path | None
         # Hide empty defaults, and the --no- flag of what is off by default.
         is_off = parameter.default == "" or parameter.default is False
@@ -217,7 +219,7 @@ def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, config in configs.items():
             bound[name] = load_config(config, file, settings or ())
         for name in {name for name in artifacts if bound.get(name) is not None}:
-            bound[name] = Artifact.open(bound[name], KINDS.get(name, ()))
+            bound[name] = Artifact.open(bound[name], PARAMETER_KINDS.get(name, ()))
         return function(**bound)
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -226,14 +228,14 @@ def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-NOUNS = {"testset": "test set"}
+ARTIFACT_NOUNS = {"testset": "test set"}
 OUT_HELP = "directory of the result; what is complete there is kept"
 SET_HELP = "one setting as key=value, listed below; may be given again"
 KEY_WIDTH = 26
 """Longer settings get a line of their own."""
 
 
-class Setting(NamedTuple):
+class ConfigSetting(NamedTuple):
     """One key of a configuration."""
 
     key: str
@@ -242,36 +244,38 @@ class Setting(NamedTuple):
     about: str
 
 
-FILLED_IN = ("source_digest",)
+INTERNAL_SETTINGS = ("source_digest",)
 """Settings that stages fill in themselves, so that the key depends on the source's content."""
 
 
-def settings_of(config: type[Config], given: Any = None, prefix: str = "") -> Iterator[Setting]:
+def _list_settings(
+    config: type[Config], nested_default: Any = None, prefix: str = ""
+) -> Iterator[ConfigSetting]:
     """Yield every dotted key that users may set; `nested_default` is a nested one's default."""
     for name, field in config.model_fields.items():
-        if name in FILLED_IN:
+        if name in INTERNAL_SETTINGS:
             continue
-        default = getattr(given, name, field.get_default(call_default_factory=True))
+        default = getattr(nested_default, name, field.get_default(call_default_factory=True))
         if inspect.isclass(field.annotation) and issubclass(field.annotation, Config):
-            yield from settings_of(field.annotation, default, f"{prefix}{name}.")
+            yield from _list_settings(field.annotation, default, f"{prefix}{name}.")
             continue
         about, choices = " ".join((field.description or "").split()), get_args(field.annotation)
         if get_origin(field.annotation) is Literal and len(choices) > 1:
             about += f" One of {', '.join(map(str, choices))}."
         text = default if isinstance(default, str) and default else None
         text = text or json.dumps(default, ensure_ascii=False, default=str)
-        required = field.is_required() and given is None
-        yield Setting(prefix + name, "VALUE (required)" if required else text, about)
+        required = field.is_required() and nested_default is None
+        yield ConfigSetting(prefix + name, "VALUE (required)" if required else text, about)
 
 
-def settings_help(config: type[Config]) -> str:
+def _format_settings(config: type[Config]) -> str:
     """Help text of the keys for --set and --config, their defaults and meanings."""
     import shutil
     import textwrap
 
     columns, indent = min(shutil.get_terminal_size().columns, 100), " " * (KEY_WIDTH + 4)
     lines = ["Settings and their defaults, for --set or as TOML in --config:", ""]
-    for key, default, about in settings_of(config):
+    for key, default, about in _list_settings(config):
         head = f"  {key}={default}"
         if len(head) > KEY_WIDTH + 2:
             lines.append(head)

@@ -17,37 +17,37 @@ def emit(result: Any, as_json: bool) -> None:
     if result is None:
         return
     if as_json:
-        print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
+        print(json.dumps(_json_ready(result), indent=1, ensure_ascii=False, default=str))
     elif isinstance(result, Artifact):
-        print(record.printable(about(result)))
+        print(record.escape_controls(about(result)))
     elif isinstance(result, Answer):
-        from groundup.retrieve import to_text
+        from groundup.retrieve import answer_to_text
 
-        print(record.printable(to_text(result)))
+        print(record.escape_controls(answer_to_text(result)))
     elif isinstance(result, str) or "__str__" in vars(type(result)):
-        print(record.printable(str(result)))
+        print(record.escape_controls(str(result)))
     else:
-        print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
+        print(json.dumps(_json_ready(result), indent=1, ensure_ascii=False, default=str))
 
 
-def json_ready(result: Any) -> Any:
+def _json_ready(result: Any) -> Any:
     """A result as plain JSON values."""
     if isinstance(result, Answer):
-        from groundup.retrieve import to_json
+        from groundup.retrieve import answer_to_json
 
-        return to_json(result)
+        return answer_to_json(result)
     if isinstance(result, Artifact):
         return {**asdict(result), "path": str(result.path)}
     if isinstance(result, Config):
-        return result.plain()
+        return result.to_dict()
     if hasattr(result, "_asdict"):
-        return {name: json_ready(value) for name, value in result._asdict().items()}
+        return {name: _json_ready(value) for name, value in result._asdict().items()}
     if is_dataclass(result) and not isinstance(result, type):
-        return {name: json_ready(getattr(result, name)) for name in result.__dataclass_fields__}
+        return {name: _json_ready(getattr(result, name)) for name in result.__dataclass_fields__}
     if isinstance(result, Mapping):
-        return {str(name): json_ready(value) for name, value in result.items()}
+        return {str(name): _json_ready(value) for name, value in result.items()}
     if isinstance(result, (list, tuple)):
-        return [json_ready(value) for value in result]
+        return [_json_ready(value) for value in result]
     return result
 
 
@@ -58,5 +58,8 @@ def about(artifact: Artifact) -> str:
         for name, value in artifact.numbers.items()
         if isinstance(value, (int, float, str))
     )
-    head = f"{artifact.kind} {artifact.id[:12]}  {record.size(artifact.bytes)}  {artifact.path}"
+    head = (
+        f"{artifact.kind} {artifact.id[:12]}  "
+        f"{record.format_bytes(artifact.bytes)}  {artifact.path}"
+    )
     return head + (f"\n  {numbers}" if numbers else "")

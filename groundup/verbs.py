@@ -63,7 +63,7 @@ GROUPS = (
     Group("Tokens", "tokenizer", (
         Verb("tokenizer", "groundup.tokenizer:train_tokenizer",
              "a byte-level vocabulary of a corpus", "--corpus corpus --out tokenizer"),
-        Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids",
+        Verb("tokens", "groundup.tokenizer:encode_corpus", "a corpus as shards of token ids",
              "--corpus corpus --tokenizer tokenizer --out tokens"),
         Verb("tokens mix", "groundup.tokenizer:mix_named", "several tokens as one, by shares",
              "t --out m --source a=t1 --source b=t2 --set tokens=1e6",
@@ -85,7 +85,7 @@ GROUPS = (
              "words nearest to a word", "vectors queen"),
         Verb("vectors analogy", "groundup.embeddings.verbs:analogy",
              "man king woman: the fourth word", "vectors man king woman"),
-        Verb("vectors similarity", "groundup.embeddings.verbs:similarity",
+        Verb("vectors similarity", "groundup.embeddings.verbs:rate_similarity",
              "vectors held to people", "vectors simlex999.txt"),
         Verb("vectors plot", "groundup.embeddings.verbs:plot",
              "words in two dimensions, as a page", "vectors words.html --near queen"),
@@ -98,7 +98,8 @@ GROUPS = (
     Group("Training", "train", (
         Verb("plan", "groundup.train:plan", "what training takes of memory, and what fits",
              "qwen3-0.6b --memory 24GiB"),
-        Verb("pretrain", "groundup.recipes.pretraining:pretrain", "a base model from tokens",
+        Verb("pretrain", "groundup.recipes.pretraining:pretrain_with_samples",
+             "a base model from tokens",
              "--tokens tokens --tokenizer tokenizer --out base", computes=True),
         Verb("checkpoints", "groundup.train:list_checkpoints",
              "a run's checkpoints; --check hashes", "base --check"),
@@ -118,7 +119,7 @@ GROUPS = (
              "fit --out forecast --set budget=1e18"),
         Verb("scaling check", "groundup.train.scaling.check:check_forecast",
              "the run held to its forecast", "base --forecast forecast --out verdict"),
-        Verb("scaling table", "groundup.train.scaling.budget:table",
+        Verb("scaling table", "groundup.train.scaling.budget:budget_table",
              "the best size for a budget", "1e18 1e19 --fit fit"),
     )),
     Group("Text from a model", "generate", (
@@ -175,9 +176,11 @@ GROUPS = (
     Group("Artifacts", "recipes", (
         Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from",
              "runs/tiny/chat --rehash"),
-        Verb("diff", "groundup.recipes.keep:diff", "how two artifacts differ", "base tuned"),
-        Verb("du", "groundup.recipes.keep:du", "the room that artifacts take, by kind", "runs"),
-        Verb("gc", "groundup.recipes.keep:gc", "what no release, report or verdict needs", "runs"),
+        Verb("diff", "groundup.recipes.artifacts:diff", "how two artifacts differ", "base tuned"),
+        Verb("du", "groundup.recipes.artifacts:du",
+             "the room that artifacts take, by kind", "runs"),
+        Verb("gc", "groundup.recipes.artifacts:gc",
+             "what no release, report or verdict needs", "runs"),
     )),
     Group("Shell", "command-line", (
         Verb("completion", "groundup.flags:completion",
@@ -205,17 +208,17 @@ Docs: docs/command-line.md in the project, and one page for each group."""
 def usage() -> str:
     """The table of contents, in the order of the work."""
     width = max(len(verb.name) for verb in VERBS)
-    blocks = (f"{group.title}\n{table(group.verbs, width)}" for group in GROUPS)
+    blocks = (f"{group.title}\n{verbs_table(group.verbs, width)}" for group in GROUPS)
     return USAGE.format(version=__version__, verbs="\n\n".join(blocks))
 
 
-def table(verbs: Sequence[Verb], width: int = 0) -> str:
+def verbs_table(verbs: Sequence[Verb], width: int = 0) -> str:
     """A line for every verb."""
     width = width or max(len(verb.name) for verb in verbs)
     return "\n".join(f"  {verb.name:<{width}}  {verb.help}" for verb in verbs)
 
 
-def below(name: str) -> list[Verb]:
+def verbs_below(name: str) -> list[Verb]:
     """The verbs that begin with a word, itself left out."""
     return [verb for verb in VERBS if verb.name.startswith(f"{name} ")]
 
@@ -227,8 +230,12 @@ def contents(words: Sequence[str]) -> str | None:
     if not words or words[0] in ("--help", "-h", "help"):
         return usage()
     is_alone = words[1:] in ([], ["--help"], ["-h"]) and words[0] not in PAGES
-    inside = below(words[0]) if is_alone else []
-    parts = [table(inside), *example_and_docs(inside[0].name, inside[0].example)] if inside else []
+    inside = verbs_below(words[0]) if is_alone else []
+    parts = (
+        [verbs_table(inside), *example_and_docs(inside[0].name, inside[0].example)]
+        if inside
+        else []
+    )
     return "\n\n".join(parts) or None
 
 
@@ -236,10 +243,10 @@ def example_and_docs(name: str, example: str) -> Iterator[str]:
     """What stands near the end of a help page."""
     if example:
         yield f"Example:\n  groundup {name} {example}"
-    yield f"Docs: {docs_address(PAGES.get(name, 'recipes'))}"  # recipes have no row of their own
+    yield f"Docs: {_docs_address(PAGES.get(name, 'recipes'))}"  # recipes have no row of their own
 
 
-def docs_address(page: str) -> str:
+def _docs_address(page: str) -> str:
     """Where a page of the docs is: its path in a checkout, else its name in the project."""
     path = Path(__file__).resolve().parents[1] / "docs" / f"{page}.md"
     if not path.is_file():

@@ -69,7 +69,7 @@ def run(capsys):
         return ended.value.code or 0, said.out, said.err
 
     yield ran
-    record.use("silent")
+    record.set_output_mode("silent")
 
 
 @pytest.fixture

@@ -25,28 +25,29 @@ BUILT = tuple(room for room in ROOMS if (PACKAGE / room / "__init__.py").is_file
 FILE_LINES, FUNCTION_LINES, ARGUED_LINES, FORWARD_LINES = 500, 40, 45, 25
 ROOM_FILES, PARAMETERS = 13, 6
 
-# Lines of Python by room, 104,400 in all. To raise one, lower another or argue it in docs/LOG.md.
-BUDGET = 104_400
+# Lines of Python by room. What stands today falls to 78,000 (docs/LOG.md, 2026-11-29), and rooms
+# to come take the rest of 120,000; a room that wants more takes it from another.
+BUDGET = 100_400
 SHARES = {
-    "core": 4_730, "measure": 9_030, "kernels": 2_510, "documents": 17_420, "corpus": 15_180,
-    "tokenizer": 4_500, "model": 10_110, "embeddings": 2_400, "adapt": 400, "train": 13_900,
-    "generate": 2_760, "prompt": 180, "align": 1_800, "compress": 700, "retrieve": 2_050,
-    "evaluate": 9_580, "redteam": 190, "monitor": 500, "serve": 600, "console": 400,
-    "recipes": 4_250, "": 800,
+    "core": 4_920, "measure": 9_260, "kernels": 2_570, "documents": 15_790, "corpus": 14_460,
+    "tokenizer": 4_670, "model": 9_720, "embeddings": 2_510, "adapt": 0, "train": 14_400,
+    "generate": 2_900, "prompt": 0, "align": 1_300, "compress": 110, "retrieve": 2_090,
+    "evaluate": 10_220, "redteam": 0, "monitor": 0, "serve": 0, "console": 0,
+    "recipes": 4_400, "": 1_100,
 }  # fmt: skip
 
 # Signatures that take any keyword because that is what they are for.
 ANY_KEYWORD = {
-    "groundup/flags.py: flags_of.call",
+    "groundup/flags.py: _wrap_with_flags.call",
     "groundup/core/config.py: Config.__init__",
-    "groundup/core/record.py: event",
-    "groundup/core/record.py: Metrics.write",
-    "groundup/core/record.py: Progress.advance",
-    "groundup/core/record.py: _Bar.advance",
-    "groundup/core/record.py: _Lines.advance",
-    "groundup/measure/code/asking.py: Remote.__call__",
-    "groundup/tokenizer/imported/sandbox.py: Sandbox.call",
-    "groundup/tokenizer/imported/sandbox.py: Sandbox.guarded.weighed",
+    "groundup/core/record.py: log_event",
+    "groundup/core/record.py: MetricsFile.write",
+    "groundup/core/record.py: ProgressReporter.advance",
+    "groundup/core/record.py: _ProgressBar.advance",
+    "groundup/core/record.py: _ProgressLines.advance",
+    "groundup/measure/code/asking.py: RemoteFunction.__call__",
+    "groundup/tokenizer/imported/sandbox.py: TemplateSandbox.call",
+    "groundup/tokenizer/imported/sandbox.py: TemplateSandbox.wrap_filter.weighed",
 }
 POOR_NAMES = re.compile(r"(?i)(^|_)(utils?|helpers?|misc|common|managers?|handlers?)($|_)")
 POOR_CLASSES = re.compile(r"(Manager|Handler|Helper|Utils?)$|^Base[A-Z]")
@@ -92,8 +93,13 @@ def sources() -> tuple[Source, ...]:
     return tuple(found)
 
 
-def imports(source: Source) -> Iterator[Import]:
-    """Yield what a file imports, anywhere in it."""
+@cache
+def imports(source: Source) -> tuple[Import, ...]:
+    """List what a file imports, anywhere in it."""
+    return tuple(_imports(source))
+
+
+def _imports(source: Source) -> Iterator[Import]:
     package = list(source.path.with_suffix("").parts[:-1])
     lazy = set(map(id, lazy_nodes(source.tree)))
     for node in ast.walk(source.tree):
@@ -115,8 +121,9 @@ def lazy_nodes(tree: ast.Module) -> Iterator[ast.AST]:
             yield from ast.walk(node)
 
 
-def functions(source: Source) -> Iterator[tuple[str, Function, bool]]:
-    """Yield every function with its qualified name and whether it is public."""
+@cache
+def functions(source: Source) -> tuple[tuple[str, Function, bool], ...]:
+    """List every function with its qualified name and whether it is public."""
 
     def visit(node: ast.AST, prefix: str, public: bool) -> Iterator[tuple[str, Function, bool]]:
         for child in ast.iter_child_nodes(node):
@@ -130,9 +137,10 @@ def functions(source: Source) -> Iterator[tuple[str, Function, bool]]:
             else:
                 yield from visit(child, prefix, public)
 
-    yield from visit(source.tree, "", True)
+    return tuple(visit(source.tree, "", True))
 
 
+@cache
 def exported(room: str) -> list[str]:
     """`__all__` of a room, from its source."""
     init = next(s for s in sources() if s.path == Path("groundup") / room / "__init__.py")
@@ -334,16 +342,62 @@ def test_the_budget_holds():
     assert not wrong, f"(lines, share) by room: {wrong}"
 
 
-def test_tests_mirror_the_package():
-    wrong = []
+def test_every_public_function_is_reached_by_a_test():
+    uses: dict[str, set[str]] = {}
+    public: dict[str, str] = {}
     for source in sources():
-        inner = source.path.relative_to("groundup")
-        if inner.name in ("__init__.py", "__main__.py"):
-            continue
-        mirror = Path("tests") / inner.with_name(f"test_{inner.name}")
-        if not (ROOT / mirror).is_file():
-            wrong.append(f"{source.path} has no {mirror}")
-    assert not wrong, "\n".join(wrong)
+        for name, node, is_public in functions(source):
+            uses.setdefault(node.name, set()).update(identifiers(node))
+            registered = {ast.unparse(d).partition("(")[0] for d in node.decorator_list} - PLAIN
+            if registered:
+                uses.setdefault("", set()).add(node.name)
+            elif is_public and "." not in name:
+                public[node.name] = f"{source.path}:{node.lineno} {name}"
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef):
+                uses.setdefault(node.name, set()).update(identifiers(node))
+        # What a module or a class runs when it is imported is reached with anything of it.
+        top = [n for n in source.tree.body if not isinstance(n, Function | ast.ClassDef)]
+        uses.setdefault("", set()).update(name for node in top for name in identifiers(node))
+    for table in PACKAGE.rglob("*.toml"):  # functions that data names
+        uses[""].update(re.findall(r'"([a-z]\w+)"', table.read_text(encoding="utf-8")))
+    todo = uses[""] | set().union(*(
+        identifiers(ast.parse(path.read_text(encoding="utf-8")))
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+    ))  # fmt: skip
+    reached: set[str] = set()
+    while todo:
+        reached |= todo
+        todo = set().union(*(uses.get(name, set()) for name in todo)) - reached
+    wrong = sorted(where for name, where in public.items() if name not in reached)
+    assert not wrong, "public functions that no test reaches:\n" + "\n".join(wrong)
+
+
+PLAIN = {
+    "cache",
+    "lru_cache",
+    "contextmanager",
+    "jaxtyped",
+    "torch.no_grad",
+    "torch.inference_mode",
+}
+"""Decorators that put a function into no table; what is in a table is reached through that."""
+
+
+def identifiers(tree: ast.AST) -> set[str]:
+    """Every name that a piece of code mentions; of strings such as "module:name" the last word."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # Strings of code: "module:name", or a program for another process.
+            names.update(re.findall(r"(?:[\w.]+:|import )(\w+)", node.value))
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.name for alias in node.names)
+    return names
 
 
 def test_folders_of_tests_are_rooms():
@@ -386,6 +440,41 @@ def test_names_say_what_things_are():
             elif isinstance(node, Function) and POOR_NAMES.search(node.name):
                 wrong.append(f"{source.path}:{node.lineno} def {node.name}")
     assert not wrong, "\n".join(wrong)
+
+
+DIALECT = set(
+    """
+    told found made ours theirs given one beside aside place places piece judge ruling follow take
+    taken held stretch course bar mends said asked wanted spared settle arrived whole plainly
+    learner
+    """.split()
+)
+"""Words that say nothing to a stranger; CONTRIBUTING has the field's."""
+
+
+def test_definitions_use_the_field_s_words():
+    wrong = []
+    for source in sources():
+        for node in ast.walk(source.tree):
+            if isinstance(node, Function | ast.ClassDef):
+                if node.name.lower().strip("_") in DIALECT:
+                    wrong.append(f"{source.path}:{node.lineno} {node.name}")
+    assert not wrong, "name these by CONTRIBUTING's glossary:\n" + "\n".join(wrong)
+
+
+SHARED = {"main", "from_hf_config", "to_hf_config", "from_hf_state_dict", "to_hf_state_dict"}
+"""What several modules offer under one name because they are one interface."""
+
+
+def test_a_name_means_one_thing():
+    homes: dict[str, set[str]] = {}
+    for source in sources():
+        public = {name for name, _, is_public in functions(source) if is_public and "." not in name}
+        classes = {node.name for node in source.tree.body if isinstance(node, ast.ClassDef)}
+        for name in public | {name for name in classes if not name.startswith("_")}:
+            homes.setdefault(name, set()).add(str(source.path))
+    wrong = {n: sorted(where) for n, where in homes.items() if len(where) > 1 and n not in SHARED}
+    assert not wrong, "\n".join(f"{name} in {paths}" for name, paths in sorted(wrong.items()))
 
 
 def test_nothing_is_ever_unpickled():

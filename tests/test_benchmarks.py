@@ -78,8 +78,8 @@ def test_rows_of_processors_with_fast_and_slow_bfloat16_do_not_mix(
 ):
     speeds = device.Speeds(1e11, bfloat16 * 1e11, 1e10)
     monkeypatch.setattr(device, "instruction_sets", lambda: sets)
-    monkeypatch.setattr(device, "measure", lambda: speeds)
-    monkeypatch.setattr(device, "cuda_name", lambda: "")
+    monkeypatch.setattr(device, "measure_speeds", lambda: speeds)
+    monkeypatch.setattr(device, "_cuda_name", lambda: "")
     assert f" {expected}, " in f" {table.machine_class()}"
 
 

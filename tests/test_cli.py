@@ -17,8 +17,8 @@ from groundup.core import (
     GateFailed,
 )
 from groundup.corpus import CorpusConfig, corpus
-from groundup.flags import load
-from groundup.measure import Interval, at_most, check, verdict
+from groundup.flags import import_target
+from groundup.measure import Interval, at_most, check_requirement, write_verdict
 from groundup.verbs import VERBS, usage
 from tests.artifacts import artifact
 
@@ -38,7 +38,7 @@ def documents(tmp_path):
 
 def test_every_verb_has_a_function_and_help(run):
     for verb in VERBS:
-        assert callable(load(verb.target)), verb.name
+        assert callable(import_target(verb.target)), verb.name
         code, out, err = run(*verb.name.split(), "--help")
         assert (code, err) == (0, ""), verb.name
         assert f"groundup {verb.name}" in out
@@ -230,8 +230,8 @@ def test_a_failed_gate_exits_with_3(run, tmp_path):
     subject = artifact(tmp_path / "subject")
     measured = Interval(2.0, 1.9, 2.1, 0.95, 9, 9)
     for limit, code in ((1.5, 3), (2.5, 0)):
-        checks = [check("bits per byte", measured, at_most(limit))]
-        judged = verdict(checks, subject, out=tmp_path / str(code))
+        checks = [check_requirement("bits per byte", measured, at_most(limit))]
+        judged = write_verdict(checks, subject, out=tmp_path / str(code))
         assert run("gate", judged.path)[0] == code
     code, out, err = run("gate", tmp_path / "3")
     assert "1 of 1 checks failed: bits per byte." in err and err.count("\n") == 1
@@ -279,6 +279,6 @@ def test_a_defect_of_another_process_is_told_at_once(run, monkeypatch, capsys):
     waited = []
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(cli, "time", SimpleNamespace(sleep=waited.append))
-    assert cli.fail(ZeroDivisionError("x"), set()) == 1
+    assert cli._report_error(ZeroDivisionError("x"), set()) == 1
     assert waited == [] and "a defect" in capsys.readouterr().err
-    assert cli.fail(GateFailed("no"), set()) == 3 and len(waited) == 1
+    assert cli._report_error(GateFailed("no"), set()) == 3 and len(waited) == 1

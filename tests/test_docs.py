@@ -149,7 +149,7 @@ def test_every_verb_is_told_in_a_page():
 
 @pytest.mark.parametrize("verb", sorted({c.verb for c in commands()} - {""}))
 def test_flags_in_pages_exist(verb, monkeypatch, capsys):
-    from groundup.cli import dispatch
+    from groundup.cli import _dispatch
 
     monkeypatch.setenv("COLUMNS", "200")
     shown = [command for command in commands() if command.verb == verb]
@@ -159,7 +159,7 @@ def test_flags_in_pages_exist(verb, monkeypatch, capsys):
         words = start.split()
         if any(word.startswith("-") or word.isupper() for word in words) or words == ["run"]:
             continue
-        dispatch([*words, "--help"], as_json=False)
+        _dispatch([*words, "--help"], as_json=False)
         offered = set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out))
         wrong = [
             f"{command.page}: groundup {start} has no {flag}"

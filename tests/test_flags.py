@@ -9,16 +9,16 @@ from typing import Literal, get_type_hints
 import pytest
 
 from groundup.core import Artifact, ArtifactError, Config, load_config
-from groundup.core.config import field_names
+from groundup.core.config import _field_names
 from groundup.flags import (
-    KINDS,
+    PARAMETER_KINDS,
+    _config_parameters,
+    _list_settings,
+    _parse_docstring,
+    _wrap_with_flags,
     completion,
-    configs_of,
-    explained,
-    flags_of,
-    load,
-    parse,
-    settings_of,
+    import_target,
+    parse_command,
 )
 from groundup.recipes import RECIPES
 from groundup.recipes import run as recipe
@@ -42,7 +42,7 @@ def test_lines_of_parameters_stand_in_the_table_and_what_it_raises_nowhere(run, 
     monkeypatch.setenv("COLUMNS", "80")
     for words, flag, said in (
         ("run tiny", "--depth", "layers of the model; width and heads follow"),
-        ("pretrain", "--tokenizer", "the tokenizer that made them; it is copied"),
+        ("pretrain", "--tokenizer", "the tokenizer that made them, or a model that has it"),
         ("chat", "--top-p", "sample from the most likely tokens that together"),
         ("ask", "--limit", "maximum number of quotes"),
         ("corpus", "--out", "directory of the result"),
@@ -71,7 +71,7 @@ def test_a_docstring_is_parted():
         so.
         """
 
-    prose, parameters = explained(stage)
+    prose, parameters = _parse_docstring(stage)
     assert prose == "Make a thing.\n\nIt has more\nlines."
     assert parameters == {"depth": "how deep, and on", "out": "where"}
 
@@ -81,26 +81,30 @@ def test_help_lists_every_setting_with_its_default_and_meaning(run, monkeypatch)
     for verb in VERBS:
         out = run(*verb.name.split(), "--help")[1]
         assert verb.name == "run" or max(map(len, out.splitlines())) <= 80, verb.name
-        for config in configs_of(load(verb.target)).values():
-            for key, default, about in settings_of(config):
+        for config in _config_parameters(import_target(verb.target)).values():
+            for key, default, about in _list_settings(config):
                 assert f"\n  {key}={default}" in out and about.split()[0] in out
-            names = [name for name in field_names(config) if name != "source_digest"]
-            assert [setting.key for setting in settings_of(config)] == names
+            names = [name for name in _field_names(config) if name != "source_digest"]
+            assert [setting.key for setting in _list_settings(config)] == names
     assert "optim.learning_rate=0.004 " in run("pretrain", "--help")[1]
     assert "optim.learning_rate=0.002 " in run("finetune", "--help")[1]  # its own default
 
 
 def test_a_default_can_be_typed_as_it_is_shown():
     for verb in VERBS:
-        for config in configs_of(load(verb.target)).values():
-            given = {key: 1 for key, default, _ in settings_of(config) if "required" in default}
-            shown = [f"{key}={given.get(key, text)}" for key, text, _ in settings_of(config)]
+        for config in _config_parameters(import_target(verb.target)).values():
+            given = {key: 1 for key, default, _ in _list_settings(config) if "required" in default}
+            shown = [f"{key}={given.get(key, text)}" for key, text, _ in _list_settings(config)]
             assert load_config(config, None, shown) == config(**given)
 
 
 def functions():
     """Every function that a command calls: name, function, example."""
-    verbs = [(verb.name, load(verb.target), verb.example) for verb in VERBS if verb.name != "run"]
+    verbs = [
+        (verb.name, import_target(verb.target), verb.example)
+        for verb in VERBS
+        if verb.name != "run"
+    ]
     return verbs + [(f"run {n}", recipe(n), each.example) for n, each in RECIPES.items()]
 
 
@@ -121,9 +125,9 @@ def test_every_help_page_has_an_example_that_parses_and_a_page_of_the_docs(run, 
         page = re.search(r"^Docs: (\S+)$", out, re.MULTILINE)
         assert page and (root / page[1]).is_file(), name
         words = shlex.split(example)
-        assert parse(name, function, words) is not None, example
+        assert parse_command(name, function, words) is not None, example
         settings = [word for flag, word in zip(words, words[1:], strict=False) if flag == "--set"]
-        for config in configs_of(function).values():
+        for config in _config_parameters(function).values():
             load_config(config, None, settings)
     assert "Example:\n  groundup run tiny" in run("run", "--help")[1]
 
@@ -156,29 +160,31 @@ INPUTS = [
 
 
 def test_every_input_says_which_kinds_it_takes():
-    assert {parameter for _, parameter in INPUTS} == set(KINDS)
+    assert {parameter for _, parameter in INPUTS} == set(PARAMETER_KINDS)
 
 
-@pytest.mark.parametrize(("name", "parameter"), [i for i in INPUTS if KINDS[i[1]]])
+@pytest.mark.parametrize(("name", "parameter"), [i for i in INPUTS if PARAMETER_KINDS[i[1]]])
 def test_an_artifact_of_another_kind_is_told_with_what_makes_the_right_one(
     name, parameter, tmp_path
 ):
-    function = load(next(verb.target for verb in VERBS if verb.name == name))
+    function = import_target(next(verb.target for verb in VERBS if verb.name == name))
     wrong = artifact(tmp_path / "wrong", "prompts")
     given = {}
-    for other in inspect.signature(flags_of(function)).parameters.values():
+    for other in inspect.signature(_wrap_with_flags(function)).parameters.values():
         if other.default is inspect.Parameter.empty:
-            kinds = KINDS.get(other.name, ())
+            kinds = PARAMETER_KINDS.get(other.name, ())
             is_input = (name, other.name) in INPUTS
             made = artifact(tmp_path / other.name, kinds[0]).path if is_input and kinds else None
             given[other.name] = made or tmp_path / f"no-{other.name}"
-    for config in configs_of(function).values():
-        needed = [s.key for s in settings_of(config) if "required" in s.default]
+    for config in _config_parameters(function).values():
+        needed = [s.key for s in _list_settings(config) if "required" in s.default]
         given |= {"set_": [f"{key}=1" for key in needed]}
     with pytest.raises(ArtifactError) as raised:
-        flags_of(function)(**given | {parameter: wrong.path})
+        _wrap_with_flags(function)(**given | {parameter: wrong.path})
     said = str(raised.value)
-    assert re.match(rf"Expected an? .*{KINDS[parameter][0]}.* artifact, got prompts \(", said)
+    assert re.match(
+        rf"Expected an? .*{PARAMETER_KINDS[parameter][0]}.* artifact, got prompts \(", said
+    )
     assert str(wrong.path) in said and "; make one with `groundup " in said
     assert not (tmp_path / "no-out").exists()
 
@@ -280,5 +286,5 @@ def test_one_choice_is_no_choice():
         two: Literal["a", "b"] = "a"
         """Letters."""
 
-    about = {setting.key: setting.about for setting in settings_of(OneConfig)}
+    about = {setting.key: setting.about for setting in _list_settings(OneConfig)}
     assert about == {"one": "Bits.", "two": "Letters. One of a, b."}

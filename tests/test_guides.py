@@ -135,7 +135,7 @@ def made(tmp_path_factory) -> Path:
             f"index {home}/handbook --out i",
         ):
             ran(line)
-        record.use("silent")
+        record.set_output_mode("silent")
     assert Path.cwd() == before
     return home
 

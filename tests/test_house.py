@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from groundup.core import Artifact, Sampling
-from groundup.evaluate import bits_per_byte, compressor, score_documents
+from groundup.evaluate import bits_per_byte, score_compressor, score_documents
 from groundup.generate import Engine
 from groundup.model import load
-from groundup.tokenizer import document_frame, load_tokenizer
+from groundup.tokenizer import document_special_ids, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models" / "house-14m"
@@ -46,11 +46,11 @@ def test_the_card_says_what_it_was_trained_on_and_is_worth():
 def test_it_knows_pages_of_ours_better_than_a_compressor(house):
     model, tokenizer = house
     pages = [(name, (ROOT / "docs" / f"{name}.md").read_text()) for name in PAGES]
-    frame = document_frame(tokenizer)
+    frame = document_special_ids(tokenizer)
     rows = [(name, [*tokenizer.encode(text), *frame.after], len(text.encode()))
             for name, text in pages]  # fmt: skip
     ours = bits_per_byte(score_documents(model, rows, bos=(*frame.before, *frame.after)[0]))
-    assert ours.estimate < 0.8 * bits_per_byte(compressor(pages)).estimate
+    assert ours.estimate < 0.8 * bits_per_byte(score_compressor(pages)).estimate
 
 
 def test_it_writes_words(house):

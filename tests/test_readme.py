@@ -22,8 +22,7 @@ from groundup.model import (
     Transformer,
 )
 from groundup.model import save as save_model
-from groundup.tokenizer import FastTokenizer, load_tokenizer
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import FastTokenizer, load_tokenizer, save_tokenizer
 from tests.handbook import write_handbook
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,12 +11,12 @@ from groundup.kernels import LossSum
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.tokenizer import FastTokenizer, render, train_bpe
 from groundup.train import (
-    Batch,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
-    causal,
-    schedule,
+    causal_loss,
+    make_lr_schedule,
     train,
 )
 
@@ -43,11 +43,11 @@ def tiny_model(vocab_size: int) -> Transformer:
     return Transformer(config, seed=0)
 
 
-def batch_of(words: FastTokenizer) -> Batch:
+def batch_of(words: FastTokenizer) -> MicroBatch:
     rendered = render(words, CHAT)
     ids = torch.tensor([rendered.ids])
     weights = torch.tensor([rendered.mask], dtype=torch.float32)
-    return Batch(ids[:, :-1], ids[:, 1:], weights[:, 1:], None, ("chat",))
+    return MicroBatch(ids[:, :-1], ids[:, 1:], weights[:, 1:], None, ("chat",))
 
 
 def test_a_model_learns_its_answer_by_heart_and_says_it():
@@ -55,8 +55,11 @@ def test_a_model_learns_its_answer_by_heart_and_says_it():
     model, batch = tiny_model(words.vocab_size), batch_of(words)
     optim = OptimConfig(warmup=0.0, learning_rate=1e-2)
     optimizer = Optimizer(model.named_parameters(), optim)
-    rate = schedule(optim, 60)
-    losses = [s.loss for s in train(model, lambda step: [batch], causal, optimizer, rate, Plan(60))]
+    rate = make_lr_schedule(optim, 60)
+    losses = [
+        s.loss
+        for s in train(model, lambda step: [batch], causal_loss, optimizer, rate, LoopOptions(60))
+    ]
     assert losses[0] > 5 > 0.1 > losses[-1]
     answer = Engine(model, words).generate([CHAT[:1]], Sampling(max_tokens=100))[0]
     assert answer.text == CHAT[1].content
@@ -66,6 +69,6 @@ def test_a_model_learns_its_answer_by_heart_and_says_it():
 def test_a_loss_is_a_sum_with_its_weight():
     words = tokenizer()
     batch = batch_of(words)
-    found = causal(tiny_model(words.vocab_size), batch)
+    found = causal_loss(tiny_model(words.vocab_size), batch)
     assert isinstance(found, LossSum)
     assert found.weight == batch.weights.sum()

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from groundup.core import MADE_BY
-from groundup.verbs import GROUPS, PAGES, VERBS, below, contents, docs_address, usage
+from groundup.core import COMMAND_OF_KIND
+from groundup.verbs import GROUPS, PAGES, VERBS, _docs_address, contents, usage, verbs_below
 
 
 @pytest.mark.parametrize("words", ["testset", "testset --help", "model -h", "examples --help"])
@@ -23,17 +23,17 @@ def test_the_page_of_a_word_that_begins_verbs_has_an_example_and_a_page_of_the_d
     group, run, root, monkeypatch
 ):
     monkeypatch.chdir(root)
-    out, first = run(group, "--help")[1], below(group)[0]
+    out, first = run(group, "--help")[1], verbs_below(group)[0]
     assert f"\n\nExample:\n  groundup {first.name} {first.example}\n\nDocs: docs/" in out
     assert (root / out.split("Docs: ")[1].strip()).is_file()
 
 
 def test_the_docs_address_is_a_path_where_the_docs_are_and_a_name_elsewhere(root, monkeypatch):
     monkeypatch.chdir(root)
-    assert docs_address("retrieve") == "docs/retrieve.md"
+    assert _docs_address("retrieve") == "docs/retrieve.md"
     monkeypatch.chdir("/")
-    assert docs_address("retrieve").endswith("docs/retrieve.md")
-    assert docs_address("nowhere") == "docs/nowhere.md in the project's repository"
+    assert _docs_address("retrieve").endswith("docs/retrieve.md")
+    assert _docs_address("nowhere") == "docs/nowhere.md in the project's repository"
 
 
 def test_the_contents_stand_in_groups_in_the_order_of_the_work_a_line_a_verb():
@@ -57,8 +57,8 @@ def test_the_table_alone_answers_help_and_version(run):
 def test_the_help_of_a_verb_lists_the_verbs_below_it(run):
     for name in ("corpus", "tokens", "checkpoints", "tasks"):
         out = run(name, "--help")[1]
-        assert below(name)
-        assert all(f"  {verb.name}  " in out and verb.help in out for verb in below(name))
+        assert verbs_below(name)
+        assert all(f"  {verb.name}  " in out and verb.help in out for verb in verbs_below(name))
     assert "Commands below" not in run("ask", "--help")[1]
 
 
@@ -69,5 +69,5 @@ def test_each_verb_s_page_is_there_and_tells_of_it(root):
 
 
 def test_errors_name_commands_that_exist():
-    named = re.findall(r"groundup ([a-z ]+)`", " ".join(MADE_BY.values()))
+    named = re.findall(r"groundup ([a-z ]+)`", " ".join(COMMAND_OF_KIND.values()))
     assert named and set(named) <= set(PAGES)

@@ -4,14 +4,14 @@
 with the trained tokens marked; `finetune` trains on them.
 """
 
-from .examples import Example, ExamplesConfig, make_examples, read_examples
+from .examples import ChatExample, ExamplesConfig, make_examples, read_examples
 from .finetune import FinetuneConfig, finetune
-from .names import REFUSAL, is_refusal
+from .names import REFUSAL_TEXT, is_refusal
 from .show import show_examples
 
 __all__ = [
-    "REFUSAL",
-    "Example",
+    "REFUSAL_TEXT",
+    "ChatExample",
     "ExamplesConfig",
     "FinetuneConfig",
     "finetune",

@@ -1,7 +1,7 @@
 """Creates conversations for fine-tuning from a corpus, split by file, including made-up names.
 
-Kinds: `explain` (code given), `docstring`, `write` (code requested), `topic` (a section's title
-given) and `name` (only a name given). Examples of a split come from that split's files only;
+Kinds: `explain` (code given), `docstring`, `write` (code requested), `topic` (a section's
+title given) and `name` (only a name given). Examples of a split come from that split's files only;
 functions of a held-out split whose code is in train too are skipped.
 
 Names are the exception, because only what was read can be known: names of every split are defined
@@ -23,19 +23,19 @@ from groundup.documents import Document
 
 from . import phrases
 from .exchanges import (
-    Naming,
-    Talk,
-    about,
-    explain,
-    name_talks,
-    named,
-    paired,
-    shuffled,
+    ConversationDraft,
+    NameQuestion,
+    ask_name,
+    ask_topic,
+    explain_code,
+    name_conversations,
+    pair_with_made_up,
+    shuffle_copy,
     write_code,
     write_docstring,
 )
-from .names import spelled_words
-from .sources import Function, functions, sections
+from .names import count_alphabetic_words
+from .sources import DocumentedFunction, documented_functions, titled_sections
 
 
 class ExamplesConfig(Config):
@@ -52,7 +52,7 @@ class ExamplesConfig(Config):
     names: int = 400
     """Known names in training, each question paired with a made-up name. Few names asked often
     teach a small model to distinguish them from others; many names asked twice do not."""
-    asks: int = 8
+    asks_per_name: int = 8
     """How often training asks each known name, in different words."""
     held_out: int = 50
     """Conversations of each kind except `name` in validation and in test."""
@@ -67,7 +67,7 @@ class ExamplesConfig(Config):
 
 
 @dataclass(frozen=True)
-class Example:
+class ChatExample:
     """A conversation for training or evaluation."""
 
     id: str
@@ -89,7 +89,7 @@ class Example:
         return json.dumps(row, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, line: str) -> "Example":
+    def from_json(cls, line: str) -> "ChatExample":
         """Parse one line; ValueError, KeyError or TypeError if it is not an example."""
         row = json.loads(line)
         messages = tuple(Message(turn["role"], turn["content"]) for turn in row.pop("messages"))
@@ -108,19 +108,19 @@ def make_examples(config: ExamplesConfig, corpus: Artifact, out: Path) -> Artifa
         version=1,
         config=config,
         parents={"corpus": corpus},
-        write=lambda draft: write_examples(
+        write=lambda draft: _write_examples(
             draft, config, {split: list(read_split(corpus, split)) for split in SPLITS}
         ),
     )
 
 
-def read_examples(artifact: Artifact, split: str) -> Iterator[Example]:
+def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
     """Yield a split's examples in order; DataError names an invalid line."""
     path = artifact.file(f"{split}.jsonl")
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield Example.from_json(line)
+                yield ChatExample.from_json(line)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(
                     f"{path} line {number}: expected an example with id, kind, group and "
@@ -128,19 +128,19 @@ def read_examples(artifact: Artifact, split: str) -> Iterator[Example]:
                 ) from None
 
 
-def write_examples(
+def _write_examples(
     draft: Draft, config: ExamplesConfig, documents: Mapping[str, Sequence[Document]]
 ) -> None:
     """Write each split's examples and count them by kind."""
-    found = {split: all_functions(documents[split]) for split in SPLITS}
+    found = {split: _documented_functions(documents[split]) for split in SPLITS}
     talks = {
         split: [
-            *code_talks(config, split, found),
-            *topic_talks(config, split, documents[split]),
+            *_code_conversations(config, split, found),
+            *_topic_conversations(config, split, documents[split]),
         ]
         for split in SPLITS
     }
-    for split, more in all_name_talks(config, found["train"], documents).items():
+    for split, more in _name_conversations(config, found["train"], documents).items():
         talks[split].extend(more)
     if not talks["train"]:
         raise DataError(
@@ -149,14 +149,14 @@ def write_examples(
         )
     for split in SPLITS:
         rng = random.Random(f"{config.seed} {split} order")
-        kept = shuffled(distinct(talks[split], config.max_chars), rng)
+        kept = shuffle_copy(_deduplicate(talks[split], config.max_chars), rng)
         with open(draft.file(f"{split}.jsonl"), "w", encoding="utf-8") as file:
             for number, talk in enumerate(kept):
-                file.write(Example(f"{split}-{number:05d}", *talk).to_json() + "\n")
-        draft.numbers[split] = count_kinds(kept)
+                file.write(ChatExample(f"{split}-{number:05d}", *talk).to_json() + "\n")
+        draft.numbers[split] = _count_kinds(kept)
 
 
-def count_kinds(talks: Sequence[Talk]) -> dict[str, int]:
+def _count_kinds(talks: Sequence[ConversationDraft]) -> dict[str, int]:
     """Numbers of conversations by kind, and of refusals."""
     counts: dict[str, int] = {}
     for kind in sorted({talk.kind for talk in talks}):
@@ -164,7 +164,7 @@ def count_kinds(talks: Sequence[Talk]) -> dict[str, int]:
     return counts | {"refusals": sum(talk.refusal for talk in talks), "all": len(talks)}
 
 
-def distinct(talks: Iterable[Talk], max_chars: int) -> Iterator[Talk]:
+def _deduplicate(talks: Iterable[ConversationDraft], max_chars: int) -> Iterator[ConversationDraft]:
     """Skip repeated and too long conversations."""
     seen: set[Conversation] = set()
     for talk in talks:
@@ -173,54 +173,58 @@ def distinct(talks: Iterable[Talk], max_chars: int) -> Iterator[Talk]:
             yield talk
 
 
-def code_talks(
-    config: ExamplesConfig, split: str, found: Mapping[str, Sequence[Function]]
-) -> Iterator[Talk]:
+def _code_conversations(
+    config: ExamplesConfig, split: str, found: Mapping[str, Sequence[DocumentedFunction]]
+) -> Iterator[ConversationDraft]:
     """Yield a split's conversations about code, without code that is in train too."""
     trained = {function.code for function in found["train"]} if split != "train" else set()
     own = [function for function in found[split] if function.code not in trained]
-    makers: dict[str, tuple[Callable[..., Talk | None], int]] = {
-        "explain": (explain, config.explain),
+    makers: dict[str, tuple[Callable[..., ConversationDraft | None], int]] = {
+        "explain": (explain_code, config.explain),
         "docstring": (write_docstring, config.docstring),
         "write": (write_code, config.write),
     }
     for kind, (make, limit) in makers.items():
         rng = random.Random(f"{config.seed} {split} {kind}")
-        conversations = (make(function, rng) for function in shuffled(own, rng))
-        fits = distinct((talk for talk in conversations if talk), config.max_chars)
-        yield from first(fits, limit if split == "train" else config.held_out)
+        conversations = (make(function, rng) for function in shuffle_copy(own, rng))
+        fits = _deduplicate((talk for talk in conversations if talk), config.max_chars)
+        yield from _first_items(fits, limit if split == "train" else config.held_out)
 
 
-def topic_talks(
+def _topic_conversations(
     config: ExamplesConfig, split: str, documents: Iterable[Document]
-) -> Iterator[Talk]:
+) -> Iterator[ConversationDraft]:
     """Yield a split's conversations about titled sections, each in every phrasing."""
     rng = random.Random(f"{config.seed} {split} topic")
     requests = [
         (section, phrase)
         for document in documents
-        for section in sections(document)
+        for section in titled_sections(document)
         for phrase in phrases.TOPIC
     ]
-    conversations = (about(section, phrase, rng) for section, phrase in shuffled(requests, rng))
-    fits = distinct((talk for talk in conversations if talk), config.max_chars)
-    yield from first(fits, config.topic if split == "train" else config.held_out)
+    conversations = (
+        ask_topic(section, phrase, rng) for section, phrase in shuffle_copy(requests, rng)
+    )
+    fits = _deduplicate((talk for talk in conversations if talk), config.max_chars)
+    yield from _first_items(fits, config.topic if split == "train" else config.held_out)
 
 
-def all_functions(documents: Iterable[Document]) -> list[Function]:
+def _documented_functions(documents: Iterable[Document]) -> list[DocumentedFunction]:
     """Every documented function of the Python documents."""
     python = (document for document in documents if document.kind == "python")
-    return [function for document in python for function in functions(document)]
+    return [function for document in python for function in documented_functions(document)]
 
 
-def first(items: Iterable[Any], limit: int) -> Iterator[Any]:
+def _first_items(items: Iterable[Any], limit: int) -> Iterator[Any]:
     """Yield at most `limit` items."""
     return (item for _, item in zip(range(limit), items, strict=False))
 
 
-def all_name_talks(
-    config: ExamplesConfig, found: Sequence[Function], documents: Mapping[str, Sequence[Document]]
-) -> dict[str, list[Talk]]:
+def _name_conversations(
+    config: ExamplesConfig,
+    found: Sequence[DocumentedFunction],
+    documents: Mapping[str, Sequence[Document]],
+) -> dict[str, list[ConversationDraft]]:
     """Create every split's conversations about train's names and made-up names.
 
     `taken` starts with every identifier of the complete corpus and grows with each made-up name,
@@ -230,47 +234,49 @@ def all_name_talks(
     taken = set(count_identifiers(every))
     pools = word_pools(function.identifier for function in found)
     rng = random.Random(f"{config.seed} names")
-    read = shuffled(askable(config, found, documents["train"]), rng)
+    read = shuffle_copy(_learnable_names(config, found, documents["train"]), rng)
     held_out = 2 * min(config.names_held_out, len(read) // 8)  # of validation and of test
     unasked, asked = read[:held_out], read[held_out : held_out + config.names]
-    reused, pairs = shuffled(asked, rng), dict[str, list[Naming]]()
+    reused, pairs = shuffle_copy(asked, rng), dict[str, list[NameQuestion]]()
     for split, i in (("validation", 0), ("test", held_out // 2)):
         held_out_slice = slice(i, i + held_out // 2)
         known = [naming._replace(exposure="read") for naming in unasked[held_out_slice]]
         known += [naming._replace(exposure="asked") for naming in reused[held_out_slice]]
-        pairs[split] = paired(known, pools, taken, rng)
-    train = paired([naming for naming in asked for _ in range(config.asks)], pools, taken, rng)
+        pairs[split] = pair_with_made_up(known, pools, taken, rng)
+    train = pair_with_made_up(
+        [naming for naming in asked for _ in range(config.asks_per_name)], pools, taken, rng
+    )
     trained = {naming.name for naming in train}
-    talks = {"train": list(name_talks(train, phrases.NAME, rng))}
+    talks = {"train": list(name_conversations(train, phrases.NAME, rng))}
     for split, namings in pairs.items():
         kept = [
             pair
             for pair in zip(namings[::2], namings[1::2], strict=True)
             if pair[0].exposure == "read" or pair[0].name in trained
         ]
-        talks[split] = [single(naming, rng) for pair in kept for naming in pair]
+        talks[split] = [_single_name_conversation(naming, rng) for pair in kept for naming in pair]
     return talks
 
 
-def single(naming: Naming, rng: random.Random) -> Talk:
+def _single_name_conversation(naming: NameQuestion, rng: random.Random) -> ConversationDraft:
     """Ask a single name in a phrasing that training does not have."""
-    return next(name_talks([naming], phrases.NAME_HELD_OUT, rng))
+    return next(name_conversations([naming], phrases.NAME_HELD_OUT, rng))
 
 
-def askable(
-    config: ExamplesConfig, found: Iterable[Function], train: Iterable[Document]
-) -> list[Naming]:
+def _learnable_names(
+    config: ExamplesConfig, found: Iterable[DocumentedFunction], train: Iterable[Document]
+) -> list[NameQuestion]:
     """Names that can be learned from train's text.
 
     They are public, have two words or more (a made-up name of one word would look like a typing
     error) and occur often enough.
     """
     counts = count_identifiers(document.text for document in train)
-    namings: dict[str, Naming] = {}
+    namings: dict[str, NameQuestion] = {}
     for function in found:
         often = counts[function.identifier] >= config.min_occurrences
-        if function.is_public and often and spelled_words(function.identifier) > 1:
-            naming = named(function, "")
+        if function.is_public and often and count_alphabetic_words(function.identifier) > 1:
+            naming = ask_name(function, "")
             if naming:
                 namings.setdefault(naming.name, naming)
     return list(namings.values())

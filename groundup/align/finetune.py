@@ -23,41 +23,43 @@ from groundup.core import (
     record,
 )
 from groundup.model import Transformer, load_to_train, save
-from groundup.tokenizer import Packed, pack_examples
+from groundup.tokenizer import PackedSequences, pack_examples
 from groundup.train import (
-    METRICS,
-    Batch,
-    CheckedRun,
+    METRICS_FILE,
     CheckpointConfig,
     Checkpoints,
+    CompilationCheck,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
-    causal,
-    check_compiled,
-    compiling,
-    evenly,
-    is_of_others,
-    logging,
-    measured,
-    optim_for,
-    saving,
-    schedule,
-    scoring,
-    split,
-    summary,
+    causal_loss,
+    enable_compilation,
+    evenly_spaced,
+    is_imported,
+    keep_compiled_if_correct,
+    log_steps,
+    make_lr_schedule,
+    merge_optim,
+    open_metrics,
+    save_checkpoints,
+    split_batch,
+    summarise_metrics,
     train,
-    validating,
+    validate_steps,
+    validation_scorer,
 )
 
 from .examples import read_examples
-from .form import Form, form_of, template_text
+from .form import ChatFormat, load_chat_format, read_template
 
-OURS = OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1)
+NATIVE_OPTIM = OptimConfig(
+    muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1
+)
 """For a model that was trained here."""
-GENTLE = OptimConfig(
-    matrices="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
+IMPORTED_OPTIM = OptimConfig(
+    matrix_optimizer="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
 )
 """For an imported model, so that it does not forget what it learned."""
 
@@ -67,7 +69,7 @@ class FinetuneConfig(Config):
 
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """Number of passes over the conversations."""
-    length: int = Field(default=512, ge=1)
+    max_length: int = Field(default=512, ge=1)
     """Tokens of a packed sequence; longer conversations are skipped and counted."""
     batch_rows: int = Field(default=6, ge=1)
     """Packed sequences per optimizer step."""
@@ -76,9 +78,9 @@ class FinetuneConfig(Config):
     template: str = ""
     """A file with a chat template, or `plain` for turns in plain words; empty: the model's own, or
     groundup's if the model has none and its vocabulary has the special tokens."""
-    optim: OptimConfig = OURS
-    """Optimizer and schedule. The defaults of an imported model are matrices=adamw and
-    learning_rate=2e-5."""
+    optim: OptimConfig = NATIVE_OPTIM
+    """Optimizer and schedule. The defaults of an imported model are
+    matrix_optimizer=adamw and learning_rate=2e-5."""
     seed: int = 0
     """Seed of the order of sequences."""
     validations: int = Field(default=2, ge=1)
@@ -98,11 +100,11 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
     """
     config = config.model_copy(
         update={
-            "template": template_text(config.template),
-            "optim": optim_for(
+            "template": read_template(config.template),
+            "optim": merge_optim(
                 config.optim,
                 "optim" in config.model_fields_set,
-                GENTLE if is_of_others(model) else OURS,
+                IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM,
             ),
         }
     )
@@ -113,21 +115,23 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
         version=2,
         config=config,
         parents={"model": model, "examples": examples},
-        write=lambda draft: write_chat(draft, config, model, examples),
+        write=lambda draft: _finetune_and_save(draft, config, model, examples),
     )
 
 
-def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
+def _finetune_and_save(
+    draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact
+) -> None:
     """Fine-tune and save."""
     if config.micro_batches > config.batch_rows:
         raise ConfigError(
             f"micro_batches={config.micro_batches} exceeds batch_rows={config.batch_rows}; give at "
             "most that."
         )
-    model = load_to_train(base.path).to(device.pick())
-    if config.length > model.config.context_length:
+    model = load_to_train(base.path).to(device.default_device())
+    if config.max_length > model.config.context_length:
         raise ConfigError(
-            f"length={config.length} exceeds the model's context_length="
+            f"max_length={config.max_length} exceeds the model's context_length="
             f"{model.config.context_length}; give at most that."
         )
     if model.config.kind != "decoder":
@@ -136,16 +140,19 @@ def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: A
         )
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
-    form = form_of(base.path, config.template)
+    form = load_chat_format(base.path, config.template)
     form.check_fit(model.config.vocab_size)
-    rows = {name: packed(examples, name, form, config.length) for name in ("train", "validation")}
+    rows = {
+        name: _pack_split(examples, name, form, config.max_length)
+        for name in ("train", "validation")
+    }
     draft.numbers |= {"rows": len(rows["train"].ids), "left out": len(rows["train"].dropped)}
-    run(draft, config, model, rows)
+    _train(draft, config, model, rows)
     save(model, draft.path, base.path, chat=True)
-    form.write(draft.path, base.path, form.stops(rows["train"]))
+    form.save(draft.path, base.path, form.stop_ids(rows["train"]))
 
 
-def packed(examples: Artifact, name: str, form: Form, length: int) -> Packed:
+def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:
     """Render a split's conversations with the chat template and pack them."""
     examples_of_split = list(read_examples(examples, name))
     if not examples_of_split:
@@ -157,45 +164,50 @@ def packed(examples: Artifact, name: str, form: Form, length: int) -> Packed:
     return pack_examples(rendered, length, too_long="drop", names=names)
 
 
-def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str, Packed]) -> None:
+def _train(
+    draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str, PackedSequences]
+) -> None:
     """Run the training loop with its services."""
-    target, text = device.pick(), rows["train"]
+    target, text = device.default_device(), rows["train"]
     steps = max(1, round(config.epochs * len(text.ids) / config.batch_rows))
     optimizer = Optimizer(model.named_parameters(), config.optim)
-    checkpoint_config = CheckpointConfig(every_seconds=config.save_seconds)
+    saved = {"model": model, "optimizer": optimizer}
     checkpoints = Checkpoints(
-        draft.scratch, {"model": model, "optimizer": optimizer}, checkpoint_config
+        draft.scratch, saved, CheckpointConfig(every_seconds=config.save_seconds)
     )
     resumed = checkpoints.resume()
-    compiling(model, resumed)
+    enable_compilation(model, resumed)
     precision = Precision(device.compute_dtype(target))
 
-    def batches(step: int) -> list[Batch]:
-        chosen = order(len(text.ids), config, step)
-        return split(batch_of(text, chosen, target), config.micro_batches)
+    def batches(step: int) -> list[MicroBatch]:
+        chosen = _sequence_order(len(text.ids), config, step)
+        return split_batch(_make_batch(text, chosen, target), config.micro_batches)
 
-    compiled = check_compiled(model, CheckedRun(causal, [batches(0)[0]], precision))
-    validation = rows["validation"]
-    validation_batch = batch_of(validation, np.arange(len(validation.ids)), target)
-    held_out = scoring(
-        model, split(validation_batch, len(validation_batch.ids) // 4 + 1), precision
+    compiled = keep_compiled_if_correct(
+        model, CompilationCheck(causal_loss, [batches(0)[0]], precision)
     )
-    validation_steps = evenly(steps, config.validations)
-    per_step = config.batch_rows * config.length
+    validation = _make_batch(rows["validation"], np.arange(len(rows["validation"].ids)), target)
+    parts = split_batch(validation, len(validation.ids) // 4 + 1)
+    held_out = validation_scorer(model, parts, precision)
+    validation_steps = evenly_spaced(steps, config.validations)
+    per_step = config.batch_rows * config.max_length
     with (
-        measured(draft, resumed) as metrics,
+        open_metrics(draft, resumed) as metrics,
         record.progress("chat", steps * per_step, "tokens") as bar,
     ):
         bar.advance(resumed.step * per_step)
-        plan, rate = Plan(steps, resumed.step, precision), schedule(config.optim, steps)
-        training = train(model, batches, causal, optimizer, rate, plan)
-        training = validating(logging(training, metrics, bar), held_out, validation_steps, metrics)
-        for _ in saving(training, checkpoints):
+        plan = LoopOptions(steps, resumed.step, precision)
+        rate = make_lr_schedule(config.optim, steps)
+        training = train(model, batches, causal_loss, optimizer, rate, plan)
+        training = log_steps(training, metrics, bar)
+        training = validate_steps(training, held_out, validation_steps, metrics)
+        for _ in save_checkpoints(training, checkpoints):
             pass
-    draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / METRICS)
+    numbers = {"steps": steps, "compiled": compiled}
+    draft.numbers |= numbers | summarise_metrics(draft.log / METRICS_FILE)
 
 
-def order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
+def _sequence_order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
     """Indices of a step's sequences; each epoch is another permutation."""
     chosen = []
     for position in range(step * config.batch_rows, (step + 1) * config.batch_rows):
@@ -205,8 +217,8 @@ def order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
     return np.array(chosen)
 
 
-def batch_of(rows: Packed, chosen: np.ndarray, target: torch.device) -> Batch:
+def _make_batch(rows: PackedSequences, chosen: np.ndarray, target: torch.device) -> MicroBatch:
     """A batch of packed sequences on a device."""
     arrays = (rows.ids, rows.targets, rows.weights, rows.documents)
     tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])).to(target) for array in arrays]
-    return Batch(*tensors, names=tuple(f"row {row}" for row in chosen))
+    return MicroBatch(*tensors, names=tuple(f"row {row}" for row in chosen))

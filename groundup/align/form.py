@@ -18,48 +18,52 @@ from groundup.core import (
     ConfigError,
     Conversation,
     DataError,
-    regular,
+    require_regular_file,
     write_json,
     write_text,
 )
 from groundup.tokenizer import (
-    PLAIN,
+    CHATML_TEMPLATE,
+    PLAIN_TEMPLATE,
     SPECIALS,
-    TEMPLATE,
     ChatTemplate,
     FastTokenizer,
     ImportedTokenizer,
-    Packed,
-    Rendered,
-    ids_needed,
+    PackedSequences,
+    RenderedChat,
+    load_chat_template,
     load_tokenizer,
     render,
-    template_of,
+    required_vocab_size,
 )
 
-FILE, GENERATION, CONFIG = "chat_template.jinja", "generation_config.json", "config.json"
+CHAT_TEMPLATE_FILE, GENERATION_CONFIG_FILE, CONFIG_FILE = (
+    "chat_template.jinja",
+    "generation_config.json",
+    "config.json",
+)
 
 
-def template_text(given: str) -> str:
+def read_template(template: str) -> str:
     """Read a template given as a file or as `plain`; empty stays empty.
 
     A text with `{` is returned as it is. Raises ConfigError if there is no such file.
     """
-    if given in ("", PLAIN) or "{" in given:
-        return given
-    if given == "plain":
-        return PLAIN
+    if template in ("", PLAIN_TEMPLATE) or "{" in template:
+        return template
+    if template == "plain":
+        return PLAIN_TEMPLATE
     try:
-        return regular(Path(given)).read_text(encoding="utf-8")
+        return require_regular_file(Path(template)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"template={given!r} cannot be read ({error}); expected a file with a chat template "
+            f"template={template!r} cannot be read ({error}); expected a file with a chat template "
             "in jinja, or `plain`."
         ) from None
 
 
 @dataclass(frozen=True)
-class Form:
+class ChatFormat:
     """The tokenizer and chat template of a model."""
 
     tokenizer: FastTokenizer | ImportedTokenizer
@@ -71,17 +75,18 @@ class Form:
     @property
     def source(self) -> str:
         """The template's text."""
-        return TEMPLATE if self.template is None else self.template.source
+        return CHATML_TEMPLATE if self.template is None else self.template.source
 
     def check_fit(self, vocab_size: int) -> None:
         """Raise ArtifactError if the tokenizer has ids beyond the model's vocabulary."""
-        if ids_needed(self.tokenizer) > vocab_size:
+        if required_vocab_size(self.tokenizer) > vocab_size:
             raise ArtifactError(
-                f"{self.path} has a tokenizer of {ids_needed(self.tokenizer)} ids and a model of "
+                f"{self.path} has a tokenizer of {required_vocab_size(self.tokenizer)} ids and a "
+                f"model of "
                 f"{vocab_size}; give a model whose vocabulary fits."
             )
 
-    def render(self, conversation: Conversation, name: str) -> Rendered:
+    def render(self, conversation: Conversation, name: str) -> RenderedChat:
         """Render to text, ids and loss mask; errors name the conversation."""
         try:
             if self.template is None:
@@ -92,70 +97,77 @@ class Form:
         except (ConfigError, DataError) as error:
             raise type(error)(f"{name}: {error}") from None
 
-    def stops(self, rows: Packed) -> list[int]:
+    def stop_ids(self, rows: PackedSequences) -> list[int]:
         """The special tokens among the trained ones, which end answers."""
         trained = np.unique(rows.targets[rows.weights > 0])
         return [id for id in trained.tolist() if id in set(self.tokenizer.specials.values())]
 
-    def write(self, path: Path, base: Path, stops: list[int]) -> None:
+    def save(self, path: Path, base: Path, stops: list[int]) -> None:
         """Write the template to the model's directory, and the stops before its end-of-text ids."""
-        if template_in(base) != self.source:
-            write_text(path / FILE, self.source)
+        if _stored_template(base) != self.source:
+            write_text(path / CHAT_TEMPLATE_FILE, self.source)
         if isinstance(self.tokenizer, FastTokenizer):
             return  # `save` has written the end-of-text ids
-        listed = next((ids for name in (GENERATION, CONFIG) if (ids := ends_in(base / name))), [])
+        listed = next(
+            (
+                ids
+                for name in (GENERATION_CONFIG_FILE, CONFIG_FILE)
+                if (ids := _eos_ids(base / name))
+            ),
+            [],
+        )
         eos_ids = list(dict.fromkeys([*stops, *listed]))
-        for name in (GENERATION, CONFIG):
-            values = read_json(path / name)
+        for name in (GENERATION_CONFIG_FILE, CONFIG_FILE):
+            values = _read_json_object(path / name)
             write_json(
                 path / name, values | {"eos_token_id": eos_ids if len(eos_ids) > 1 else eos_ids[0]}
             )
 
 
-def form_of(path: Path, template: str) -> Form:
+def load_chat_format(path: Path, template: str) -> ChatFormat:
     """The chat format of a model, with its own template or the given one.
 
     Raises ConfigError if there is no template for its vocabulary.
     """
     tokenizer = load_tokenizer(path)
-    if template in ("", TEMPLATE):
-        own = None if template else template_of(path, tokenizer)
+    if template in ("", CHATML_TEMPLATE):
+        own = None if template else load_chat_template(path, tokenizer)
         if own is None and not {*SPECIALS[1:]} <= tokenizer.specials.keys():
             raise ConfigError(
                 f"{path} has no chat template, and its vocabulary lacks "
                 f"{' and '.join(SPECIALS[1:])}; give one with --set template=FILE.jinja, or with "
                 "--set template=plain for turns in plain words."
             )
-        return Form(tokenizer, own, path)
+        return ChatFormat(tokenizer, own, path)
     if isinstance(tokenizer, FastTokenizer):
         raise ConfigError(
             f"The tokenizer of {path} is groundup's, which renders only groundup's chat format; "
             "omit template."
         )
-    if template == PLAIN and "eos" not in tokenizer.role_ids:
+    if template == PLAIN_TEMPLATE and "eos" not in tokenizer.role_ids:
         raise ConfigError(
             f"template=plain ends answers with the eos_token, and {path} has none in its "
             "tokenizer_config.json; give --set template=FILE.jinja."
         )
-    return Form(tokenizer, ChatTemplate(template, tokenizer), path)
+    return ChatFormat(tokenizer, ChatTemplate(template, tokenizer), path)
 
 
-def template_in(path: Path) -> str | None:
+def _stored_template(path: Path) -> str | None:
     """The template in a model's directory; None if it has none."""
     tokenizer = load_tokenizer(path)
     if isinstance(tokenizer, ImportedTokenizer):
         has_template = tokenizer.settings.get("chat_template")
-        return ChatTemplate.of(tokenizer).source if has_template else None
-    file = path / FILE
+        return ChatTemplate.from_tokenizer(tokenizer).source if has_template else None
+    file = path / CHAT_TEMPLATE_FILE
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def _read_json_object(file: Path) -> dict[str, Any]:
     """Read a JSON object; the file was checked when the model was opened."""
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def ends_in(file: Path) -> list[int]:
+def _eos_ids(file: Path) -> list[int]:
     """The end-of-text ids in a file of a model's directory; empty if there are none."""
-    eos = read_json(file).get("eos_token_id") if file.is_file() else None
+    eos = _read_json_object(file).get("eos_token_id") if file.is_file() else None
     return [eos] if isinstance(eos, int) else list(eos or [])

@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from types import MappingProxyType
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 NAME = (
     "What does `{name}` do?",
@@ -56,15 +56,17 @@ TOPIC = (
 TOPIC_NEXT = ("Go on.", "Tell me more.")
 
 
-def ask(phrases: tuple[str, ...], rng: random.Random, parts: Mapping[str, str] = NOTHING) -> str:
+def fill_phrasing(
+    phrases: tuple[str, ...], rng: random.Random, parts: Mapping[str, str] = NO_PARTS
+) -> str:
     """Draw a phrasing and fill in its parts.
 
-    >>> ask(("What is {name}?",), random.Random(0), {"name": "json"})
+    >>> fill_phrasing(("What is {name}?",), random.Random(0), {"name": "json"})
     'What is json?'
     """
     return rng.choice(phrases).format_map(parts)
 
 
-def block(code: str) -> str:
+def fence_code(code: str) -> str:
     """Fence code for a message."""
     return f"```python\n{code}\n```"

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from groundup.core import Artifact, ConfigError, Tokenizer
-from groundup.tokenizer import Rendered
+from groundup.tokenizer import RenderedChat
 
-from .examples import Example, read_examples
-from .form import form_of, template_text
+from .examples import ChatExample, read_examples
+from .form import load_chat_format, read_template
 
-TRAINED = "bold green"
+TRAINED_STYLE = "bold green"
 """Style on a terminal; elsewhere trained text is between ⟦ and ⟧."""
 
 
@@ -37,7 +37,7 @@ def show_examples(
     count      number of conversations
     """
     artifact = Artifact.open(path, "examples")
-    form = form_of(tokenizer, template_text(template))
+    form = load_chat_format(tokenizer, read_template(template))
     console = Console(highlight=False)
     shown = 0
     for example in read_examples(artifact, split):
@@ -46,14 +46,14 @@ def show_examples(
         if kind in ("", example.kind):
             shown += 1
             rendered = form.render(example.messages, example.id)
-            print_example(console, example, rendered, form.tokenizer)
+            _print_example(console, example, rendered, form.tokenizer)
     if not shown and count:
         kinds = ", ".join(sorted({example.kind for example in read_examples(artifact, split)}))
         raise ConfigError(f"{path} has no {split} example of kind {kind!r}; it has {kinds}.")
 
 
-def print_example(
-    console: Console, example: Example, rendered: Rendered, tokenizer: Tokenizer
+def _print_example(
+    console: Console, example: ChatExample, rendered: RenderedChat, tokenizer: Tokenizer
 ) -> None:
     """Print a conversation below a line with its id, kind, group and number of tokens."""
     trained = sum(rendered.mask)
@@ -64,15 +64,15 @@ def print_example(
         markup=False,
     )
     text = Text()
-    for segment, is_trained in runs(rendered, tokenizer):
+    for segment, is_trained in _masked_segments(rendered, tokenizer):
         if console.is_terminal:
-            text.append(segment, style=TRAINED if is_trained else "dim")
+            text.append(segment, style=TRAINED_STYLE if is_trained else "dim")
         else:
             text.append(f"⟦{segment}⟧" if is_trained else segment)
     console.print(text, soft_wrap=True)
 
 
-def runs(rendered: Rendered, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
+def _masked_segments(rendered: RenderedChat, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
     """Yield the text of each run of tokens that are all trained or all not trained."""
     for is_trained, pairs in groupby(
         zip(rendered.ids, rendered.mask, strict=True), key=lambda pair: pair[1]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from groundup.corpus import module_name
+from groundup.corpus import path_module_name
 from groundup.documents import Document
 
 UNDERLINE = re.compile(r"([*=\-~^\"+#])\1{2,}")
@@ -21,7 +21,7 @@ UNDERLINE = re.compile(r"([*=\-~^\"+#])\1{2,}")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-class Function(NamedTuple):
+class DocumentedFunction(NamedTuple):
     """A function, method or class that has a docstring."""
 
     module: str
@@ -46,7 +46,7 @@ class Function(NamedTuple):
     @property
     def summary(self) -> str:
         """The docstring's first paragraph on one line."""
-        return one_line(self.docstring.split("\n\n")[0])
+        return _join_lines(self.docstring.split("\n\n")[0])
 
     @property
     def is_public(self) -> bool:
@@ -54,7 +54,7 @@ class Function(NamedTuple):
         return not any(part.startswith("_") for part in self.name.split("."))
 
 
-class Section(NamedTuple):
+class DocumentSection(NamedTuple):
     """A title and the paragraphs under it."""
 
     module: str
@@ -63,22 +63,22 @@ class Section(NamedTuple):
     paragraphs: tuple[str, ...]
 
 
-def functions(document: Document) -> Iterator[Function]:
+def documented_functions(document: Document) -> Iterator[DocumentedFunction]:
     """Yield every documented function, method and class in order; none if it does not parse."""
-    tree = parse(document.text)
+    tree = _parse_module(document.text)
     if tree is None:
         return
-    lines, module = document.text.splitlines(keepends=True), module_name(document.path)
+    lines, module = document.text.splitlines(keepends=True), path_module_name(document.path)
     seen: set[str] = set()
-    for qualname, node in definitions(tree, ""):
+    for qualname, node in _walk_definitions(tree, ""):
         docstring = ast.get_docstring(node)
         if docstring and len(node.body) > 1 and qualname not in seen:
             seen.add(qualname)
-            code, is_class = without_docstring(lines, node), isinstance(node, ast.ClassDef)
-            yield Function(module, qualname, code, docstring.strip(), is_class)
+            code, is_class = _without_docstring(lines, node), isinstance(node, ast.ClassDef)
+            yield DocumentedFunction(module, qualname, code, docstring.strip(), is_class)
 
 
-def parse(text: str) -> ast.Module | None:
+def _parse_module(text: str) -> ast.Module | None:
     """Parse Python source; None when it is not valid for this interpreter."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other people's invalid escapes are none of our business
@@ -88,16 +88,18 @@ def parse(text: str) -> ast.Module | None:
             return None
 
 
-def definitions(node: ast.Module | ast.ClassDef, outer: str) -> Iterator[tuple[str, Definition]]:
+def _walk_definitions(
+    node: ast.Module | ast.ClassDef, outer: str
+) -> Iterator[tuple[str, Definition]]:
     """Yield (qualified name, node) of functions and classes, those inside functions left out."""
     for child in node.body:
         if isinstance(child, Definition):
             yield outer + child.name, child
         if isinstance(child, ast.ClassDef):
-            yield from definitions(child, f"{outer}{child.name}.")
+            yield from _walk_definitions(child, f"{outer}{child.name}.")
 
 
-def without_docstring(lines: list[str], node: Definition) -> str:
+def _without_docstring(lines: list[str], node: Definition) -> str:
     """Source of a definition, decorators included, its docstring's lines left out."""
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     docstring = node.body[0]
@@ -105,32 +107,32 @@ def without_docstring(lines: list[str], node: Definition) -> str:
     return textwrap.dedent("".join(kept)).strip("\n")
 
 
-def sections(document: Document) -> Iterator[Section]:
+def titled_sections(document: Document) -> Iterator[DocumentSection]:
     """Yield a text's titled sections, or a Python file's own docstring under its module's name."""
-    module = module_name(document.path)
+    module = path_module_name(document.path)
     if document.kind == "python":
-        tree = parse(document.text)
+        tree = _parse_module(document.text)
         docstring = ast.get_docstring(tree) if tree else None
         if docstring:
-            yield Section(module, f"the module {module}", paragraphs(docstring))
+            yield DocumentSection(module, f"the module {module}", _split_paragraphs(docstring))
         return
-    titles = [(h.start, h.end) for h in document.headings] or underlined_titles(document.text)
+    titles = [(h.start, h.end) for h in document.headings] or _underlined_titles(document.text)
     ends = [*(start for start, _ in titles[1:]), len(document.text)]
     for (start, stop), end in zip(titles, ends, strict=False):
-        title = one_line(document.text[start:stop]).lstrip("# ")
+        title = _join_lines(document.text[start:stop]).lstrip("# ")
         body = [
             line
             for line in document.text[stop:end].splitlines()
             if not UNDERLINE.fullmatch(line.strip())
         ]
-        if title and (under := paragraphs("\n".join(body))):
-            yield Section(module, title, under)
+        if title and (under := _split_paragraphs("\n".join(body))):
+            yield DocumentSection(module, title, under)
 
 
-def underlined_titles(text: str) -> list[tuple[int, int]]:
+def _underlined_titles(text: str) -> list[tuple[int, int]]:
     """Character ranges of lines that are underlined by about as many signs as they have letters.
 
-    >>> underlined_titles("Names\\n=====\\n\\nA name is bound.")
+    >>> _underlined_titles("Names\\n=====\\n\\nA name is bound.")
     [(0, 5)]
     """
     found, start = [], 0
@@ -144,21 +146,21 @@ def underlined_titles(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def paragraphs(text: str) -> tuple[str, ...]:
+def _split_paragraphs(text: str) -> tuple[str, ...]:
     """Split at blank lines; running text goes on one line, indented blocks stay as they are."""
     blocks = (block.strip("\n") for block in re.split(r"\n\s*\n", text))
-    return tuple(b if b.startswith((" ", "\t")) else one_line(b) for b in blocks if b.strip())
+    return tuple(b if b.startswith((" ", "\t")) else _join_lines(b) for b in blocks if b.strip())
 
 
-def one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     """Join the lines of a paragraph."""
     return re.sub(r"\s+", " ", text).strip()
 
 
-def clip(text: str, limit: int) -> str:
+def clip_sentences(text: str, limit: int) -> str:
     """Shorten to whole sentences of at most `limit` characters; empty if not even one fits.
 
-    >>> clip("Read a file. Then close it.", 20)
+    >>> clip_sentences("Read a file. Then close it.", 20)
     'Read a file.'
     """
     if len(text) <= limit:

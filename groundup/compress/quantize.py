@@ -43,15 +43,15 @@ def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
         version=1,
         config=config,
         parents={"model": model},
-        write=lambda draft: write_quantized(draft, config, model.path),
+        write=lambda draft: _write_quantized(draft, config, model.path),
     )
 
 
-def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
+def _write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
     """Load, quantise and save."""
     model = load(path)
-    before = weight_bytes(model)
-    worst = to_int8(model)
+    before = _weight_bytes(model)
+    worst = quantize_to_int8(model)
     if worst is None:
         raise ArtifactError(f"{path} has no weights left to quantize; give the original model.")
     if config.head == "8bit":
@@ -62,17 +62,17 @@ def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
         for weight in model.parameters():  # scales are buffers and keep their precision
             weight.data = weight.data.to(torch.bfloat16)
     save(model, draft.path, path)
-    after = weight_bytes(model)
+    after = _weight_bytes(model)
     draft.numbers |= {"weight_bytes_before": before, "weight_bytes": after, "error": worst}
-    record.say(f"{before / 2**20:.1f} MiB of weights became {after / 2**20:.1f} MiB.")
+    record.log(f"{before / 2**20:.1f} MiB of weights became {after / 2**20:.1f} MiB.")
 
 
-EXACT = ".router"
+UNQUANTIZED_SUFFIX = ".router"
 """Routers are kept: they are small, and rounding could select other experts."""
 
 
 @torch.no_grad()
-def to_int8(model: Transformer) -> float | None:
+def quantize_to_int8(model: Transformer) -> float | None:
     """Replace every projection of the layers except routers by its int8 version, in place.
 
     Returns the largest relative error of a matrix, |W - Ŵ| / |W| in the Frobenius norm; None if
@@ -80,16 +80,16 @@ def to_int8(model: Transformer) -> float | None:
     """
     worst = None
     for name, module in list(model.layers.named_modules(prefix="layers")):
-        if isinstance(module, nn.Linear) and not name.endswith(EXACT):
+        if isinstance(module, nn.Linear) and not name.endswith(UNQUANTIZED_SUFFIX):
             rounded = Int8Linear.from_linear(module)
             weight = module.weight.to(torch.float32)
             size = weight.norm().clamp_min(torch.finfo(torch.float32).tiny)
-            error = float((rounded.dequantized() - weight).norm() / size)
+            error = float((rounded.dequantize() - weight).norm() / size)
             worst = error if worst is None else max(worst, error)
             model.set_submodule(name, rounded)
     return worst
 
 
-def weight_bytes(model: Transformer) -> int:
+def _weight_bytes(model: Transformer) -> int:
     """Bytes of all weights and scales."""
     return sum(t.numel() * t.element_size() for t in model.state_dict().values())

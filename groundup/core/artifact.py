@@ -28,16 +28,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from .config import Config, differing, how_run
+from .config import Config, setting_differences, unhashed_fields
 from .device import fingerprint
 from .errors import ArtifactError, GroundupError, disk_error
-from .kinds import Kind, an, what_is_there, wrong_kind
+from .kinds import Kind, describe_path, kind_with_article, wrong_kind_message
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-OUTSIDE_THE_ID = ("log", "ledger", ".scratch", ".lock", MANIFEST)
+UNHASHED_NAMES = ("log", "ledger", ".scratch", ".lock", MANIFEST)
 VERIFY_UP_TO_BYTES = 256 * 2**20
-MOST_TOLD = 4
+MAX_LISTED = 4
 """Number of differing settings that an error lists."""
 
 
@@ -77,7 +77,7 @@ class Artifact:
         """
         kinds = (kind,) if isinstance(kind, str) else kind
         if kinds and not (Path(path) / MANIFEST).is_file():
-            raise ArtifactError(wrong_kind(kinds, what_is_there(Path(path)), path))
+            raise ArtifactError(wrong_kind_message(kinds, describe_path(Path(path)), path))
         artifact = read_manifest(Path(path)).require_kind(*kinds)
         artifact.check_key()
         artifact.check_sizes()
@@ -100,16 +100,16 @@ class Artifact:
     def require_kind(self, *kinds: Kind) -> "Artifact":
         """Return self if it is of one of the kinds; else ArtifactError naming a command."""
         if kinds and self.kind not in kinds:
-            raise ArtifactError(wrong_kind(kinds, an(self.kind), self.path))
+            raise ArtifactError(wrong_kind_message(kinds, kind_with_article(self.kind), self.path))
         return self
 
     def check_key(self) -> None:
         """Recompute the key from stage, version, configuration and parents and compare."""
         inputs = [(parent.name, parent.id) for parent in self.parents]
-        if artifact_key(self.stage, self.version, self.config, inputs) != self.key:
+        if _artifact_key(self.stage, self.version, self.config, inputs) != self.key:
             raise ArtifactError(
                 f"{self.path / MANIFEST} was edited: its key is not the hash of its stage, "
-                f"version, configuration and parents; {REMAKE.format(self.path)}"
+                f"version, configuration and parents; {REMAKE_HINT.format(self.path)}"
             )
 
     def check_sizes(self) -> None:
@@ -118,11 +118,11 @@ class Artifact:
             path = self.path / name
             size = path.stat().st_size if path.is_file() else None
             if size is None:
-                raise ArtifactError(f"{path} is missing; {REMAKE.format(self.path)}")
+                raise ArtifactError(f"{path} is missing; {REMAKE_HINT.format(self.path)}")
             if size != entry["bytes"]:
                 raise ArtifactError(
                     f"{path} has {size} bytes; its manifest says {entry['bytes']}: it was "
-                    f"truncated or edited; {REMAKE.format(self.path)}"
+                    f"truncated or edited; {REMAKE_HINT.format(self.path)}"
                 )
 
     def check_hashes(self) -> None:
@@ -131,12 +131,12 @@ class Artifact:
             if hash_file(self.path / name) != entry["sha256"]:
                 raise ArtifactError(
                     f"{self.path / name} does not have the content that its manifest records: "
-                    f"damaged or edited; {REMAKE.format(self.path)}"
+                    f"damaged or edited; {REMAKE_HINT.format(self.path)}"
                 )
-        if artifact_id(self.key, self.files) != self.id:
+        if _artifact_id(self.key, self.files) != self.id:
             raise ArtifactError(
                 f"{self.path / MANIFEST} was edited: its id {self.id[:12]} is not the hash of its "
-                f"key and files; {REMAKE.format(self.path)}"
+                f"key and files; {REMAKE_HINT.format(self.path)}"
             )
 
     def open_parent(self, parent: Parent) -> "Artifact | None":
@@ -154,11 +154,11 @@ def check_kind(path: Path, *kinds: Kind) -> None:
     """Raise ArtifactError if a folder is an artifact of another kind; no artifact is accepted."""
     if (path / MANIFEST).is_file():
         read_manifest(path).require_kind(*kinds)
-    elif "index" not in kinds and (came := what_is_there(path)) == an("index"):
-        raise ArtifactError(wrong_kind(kinds, came, path))
+    elif "index" not in kinds and (came := describe_path(path)) == kind_with_article("index"):
+        raise ArtifactError(wrong_kind_message(kinds, came, path))
 
 
-REMAKE = "remove {0} and make it again."
+REMAKE_HINT = "remove {0} and make it again."
 
 
 @dataclass
@@ -174,7 +174,7 @@ class Draft:
     """Figures for people and reports; not part of the id."""
 
     @property
-    def began(self) -> str:
+    def started_at(self) -> str:
         """Time when the stage first started here, before any resume: ISO 8601, UTC."""
         seconds = (self.scratch / "key").stat().st_mtime
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -205,24 +205,23 @@ def produce(
     CapacityError if the disk is full.
     """
     inputs = [(name, parent.id) for name, parent in parents.items()]
-    key = artifact_key(stage, version, config.deciding(), inputs)
-    # Before unhashed settings existed, keys covered all settings; such artifacts stay valid.
-    legacy_key = artifact_key(stage, version, config.plain(), inputs)
-    out = Path(out)
-    check_free(out)  # before locking, which would create a file in an unrelated folder
-    with locked(out):
+    key = _artifact_key(stage, version, config.hashed_values(), inputs)
+    # Keys once covered unhashed settings too, and settings had other names; both stay valid.
+    older = (config.to_dict(), config.values_by_old_name())
+    _check_output_folder(out := Path(out))  # before locking, which would create a file there
+    with lock_folder(out):
         if (out / MANIFEST).exists():
             existing = Artifact.open(out)
-            if existing.key in (key, legacy_key):
+            if existing.key in (key, *(_artifact_key(stage, version, v, inputs) for v in older)):
                 shutil.rmtree(out / ".scratch", ignore_errors=True)
                 return existing
-            differs = what_differs(existing, stage, config, parents)
+            differs = _describe_difference(existing, stage, config, parents)
             raise ArtifactError(f"{out} already holds {differs}")
-        draft = begin(out, key)
+        draft = _open_draft(out, key)
         started = time.perf_counter()
         try:
             write(draft)
-            manifest = describe(
+            manifest = _build_manifest(
                 draft, kind=kind, stage=stage, version=version, config=config,
                 parents=parents, key=key,
             )  # fmt: skip
@@ -231,44 +230,44 @@ def produce(
         except OSError as error:
             raise disk_error(out, error) from error
         except GroundupError:
-            sweep(out)
+            _remove_if_empty(out)
             raise
         shutil.rmtree(out / ".scratch", ignore_errors=True)
     return Artifact.open(out)
 
 
-def sweep(out: Path) -> None:
+def _remove_if_empty(out: Path) -> None:
     """Remove the folder of a stage that failed before it wrote anything."""
     files = [path for path in out.rglob("*") if path.is_file()]
     if all(path in (out / ".lock", out / ".scratch" / "key") for path in files):
         shutil.rmtree(out, ignore_errors=True)
 
 
-def check_free(out: Path) -> None:
+def _check_output_folder(out: Path) -> None:
     """Raise if a folder holds anything but an artifact or the files of a killed run."""
     for name in (".scratch", "log", "ledger"):
         if (out / name).is_symlink():
             raise ArtifactError(f"{out / name} is a symbolic link; remove it.")
     if not out.is_dir() or (out / MANIFEST).exists() or (out / ".scratch" / "key").is_file():
         return
-    if files := contents(out):
+    if files := _output_entries(out):
         raise ArtifactError(
             f"{out} is not empty and holds no artifact ({files[0].name} is in it); "
             "choose another --out or empty it."
         )
 
 
-def contents(out: Path) -> list[Path]:
+def _output_entries(out: Path) -> list[Path]:
     """Entries of a folder other than a run's lock and scratch folder."""
     return sorted(p for p in out.iterdir() if p.name not in (".lock", ".scratch"))
 
 
-def begin(out: Path, key: str) -> Draft:
+def _open_draft(out: Path, key: str) -> Draft:
     """Clear an unfinished run's output and return a draft; a resumed run keeps its log."""
-    check_free(out)  # again under the lock, because files are removed below
+    _check_output_folder(out)  # again under the lock, because files are removed below
     scratch, mark = out / ".scratch", out / ".scratch" / "key"
     resumes = mark.is_file() and mark.read_text() == key
-    for path in contents(out):
+    for path in _output_entries(out):
         if resumes and path.name == "log":
             continue
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -281,49 +280,49 @@ def begin(out: Path, key: str) -> Draft:
     return Draft(out, scratch, log)
 
 
-def describe(
+def _build_manifest(
     draft: Draft, *, kind: Kind, stage: str, version: int, config: Config,
     parents: Mapping[str, Artifact], key: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Hash the payload, sync it to disk and return the manifest."""
-    files = {name: entry for name, entry in sorted(payload(draft.path))}
+    files = {name: entry for name, entry in sorted(_hash_payload(draft.path))}
     for path in {path for name in files for path in (Path(name), *Path(name).parents)}:
-        sync_directory(draft.path / path)  # else a power failure could leave the manifest alone
+        fsync_path(draft.path / path)  # else a power failure could leave the manifest alone
     return {
         "format": FORMAT,
         "kind": kind,
         "stage": stage,
         "version": version,
-        "config": config.deciding(),
+        "config": config.hashed_values(),
         "parents": [
             {"name": name, "path": os.path.relpath(parent.path, draft.path), "id": parent.id}
             for name, parent in parents.items()
         ],
         "files": files,
         "key": key,
-        "id": artifact_id(key, files),
+        "id": _artifact_id(key, files),
         "numbers": draft.numbers,
         "device": fingerprint(),
-        "git": git_revision(),
+        "git": _git_revision(),
     }
 
 
-def payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _hash_payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every payload file's name with its hash and size."""
     for path in root.rglob("*"):
         name = path.relative_to(root)
-        if path.is_file() and name.parts[0] not in OUTSIDE_THE_ID:
+        if path.is_file() and name.parts[0] not in UNHASHED_NAMES:
             yield name.as_posix(), {"sha256": hash_file(path), "bytes": path.stat().st_size}
 
 
-def artifact_key(
+def _artifact_key(
     stage: str, version: int, config: Mapping[str, Any], inputs: Iterable[tuple[str, str]]
 ) -> str:
     """Hash of what determines an artifact before it is produced; inputs are parents' (name, id)."""
     return digest([stage, version, config, [list(pair) for pair in inputs]])
 
 
-def artifact_id(key: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+def _artifact_id(key: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     """Hash of the key and every payload file's name and content."""
     return digest([key, [[name, files[name]["sha256"]] for name in sorted(files)]])
 
@@ -340,11 +339,11 @@ def digest(value: Any) -> str:
 
 def hash_file(path: Path) -> str:
     """sha256 of a file's bytes, hex."""
-    with open(regular(path), "rb") as file:
+    with open(require_regular_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def regular(path: Path) -> Path:
+def require_regular_file(path: Path) -> Path:
     """Return the path; OSError if it is a pipe or a device, whose reading may never end."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OSError(errno.EINVAL, "no regular file", str(path))
@@ -375,31 +374,35 @@ def read_manifest(path: Path) -> Artifact:
         return Artifact(
             path=path,
             parents=tuple(Parent(**parent) for parent in data["parents"]),
-            **{name: data[name] for name in PLAIN_FIELDS},
+            **{name: data[name] for name in MANIFEST_FIELDS},
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{manifest} is damaged ({error}); {REMAKE.format(path)}") from None
+        raise ArtifactError(
+            f"{manifest} is damaged ({error}); {REMAKE_HINT.format(path)}"
+        ) from None
 
 
-PLAIN_FIELDS = (
+MANIFEST_FIELDS = (
     "kind", "stage", "version", "config", "files", "key", "id", "numbers", "seconds", "device",
     "git",
 )  # fmt: skip
 
 
-def what_differs(
+def _describe_difference(
     found: Artifact, stage: str, config: Config, parents: Mapping[str, Artifact]
 ) -> str:
     """How an existing artifact differs from the requested one, as the end of an error message."""
     remedy = "choose another --out, or remove it to make it anew."
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
-    hashed = {name: old for name, old in found.config.items() if name not in how_run(type(config))}
-    differs = list(differing(hashed, config.deciding()))
+    hashed = {
+        name: old for name, old in found.config.items() if name not in unhashed_fields(type(config))
+    }
+    differs = list(setting_differences(hashed, config.hashed_values()))
     if differs:
-        had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MOST_TOLD])
-        now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MOST_TOLD])
-        more = len(differs) - MOST_TOLD
+        had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MAX_LISTED])
+        now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MAX_LISTED])
+        more = len(differs) - MAX_LISTED
         now += f" and {more} other setting{'s' * (more > 1)}" if more > 0 else ""
         verb = "is" if len(differs) == 1 else "are"
         return f"a {found.kind} made with {had}, and now {now} {verb} asked for; {remedy}"
@@ -411,11 +414,11 @@ def what_differs(
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def lock_folder(out: Path) -> Iterator[None]:
     """Lock the directory for this process; the lock ends with the process."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        handle = open(out / ".lock", "a+", opener=unlinked)  # noqa: SIM115  closed below
+        handle = open(out / ".lock", "a+", opener=open_nofollow)  # noqa: SIM115  closed below
     except OSError as error:
         raise disk_error(out, error) from error
     with handle:
@@ -440,12 +443,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically and durably: a crash leaves either the old or the new content."""
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_replace(path: Path) -> Iterator[Path]:
     """Yield a temporary path that is renamed to `path` when the block ends without an error.
 
     An existing file or link at the temporary path is removed, never written through.
@@ -453,22 +456,22 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.partial")
     try:
         temporary.unlink(missing_ok=True)
-        os.close(unlinked(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.close(open_nofollow(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_directory(path.parent)
+        fsync_path(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def unlinked(path: str | Path, flags: int) -> int:
+def open_nofollow(path: str | Path, flags: int) -> int:
     """File opener that refuses symbolic links."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
-def sync_directory(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """fsync a directory (makes a rename durable) or a file."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -477,7 +480,7 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def git_revision() -> str:
+def _git_revision() -> str:
     """Git revision of the checkout that groundup runs from; empty if there is none."""
     root = Path(__file__).resolve().parents[2]
     head = root / ".git" / "HEAD"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2]
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package."""
 
 
@@ -21,11 +21,11 @@ def python_command(*arguments: str) -> list[str]:
 
 def python_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment with changes, for a child with the same import path."""
-    path = os.pathsep.join(import_path())
+    path = os.pathsep.join(_import_path())
     return {**os.environ, **(changes or {}), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
-def import_path() -> list[str]:
+def _import_path() -> list[str]:
     """Absolute `sys.path` without the working directory.
 
     The working directory stays if running code came from there: this package, or the script that
@@ -33,7 +33,7 @@ def import_path() -> list[str]:
     """
     main = sys.modules.get("__main__")
     script = None if getattr(main, "__spec__", None) else getattr(main, "__file__", None)
-    known = {str(PACKAGE), os.path.dirname(os.path.realpath(script)) if script else ""}
+    known = {str(PACKAGE_ROOT), os.path.dirname(os.path.realpath(script)) if script else ""}
     here = os.path.realpath(os.getcwd())
     entries = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
     return [each for each in entries if (real := os.path.realpath(each)) != here or real in known]

@@ -9,6 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -18,7 +19,7 @@ from .errors import ConfigError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 ChoiceType = TypeVar("ChoiceType", bound=str)
-NULL = "null"
+TOML_NULL = "null"
 """How None is written in TOML."""
 
 
@@ -29,16 +30,16 @@ class InputFile:
     A key made of the configuration must also hash that content: see corpus/engine/files.
     """
 
-    sign: str = ""
+    prefix: str = ""
     """Prefix of values that name a file; empty: every value names one."""
 
 
-File = Annotated[Path, InputFile()]
+InputPath = Annotated[Path, InputFile()]
 """Type of such a setting; use `Annotated[str, InputFile("@")]` for a word or `@FILE`."""
 
 
 @dataclass(frozen=True)
-class HowRun:
+class Unhashed:
     """Marks a setting that affects how a stage runs or is monitored, but not its result.
 
     It is not hashed into the artifact's key, so it may change when a stopped run resumes.
@@ -61,39 +62,71 @@ class Config(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(explain(type(self), error)) from None
+            raise ConfigError(_validation_message(type(self), error)) from None
 
     @model_validator(mode="before")
     @classmethod
-    def read_null(cls, values: Any) -> Any:
+    def parse_null(cls, values: Any) -> Any:
         """TOML has no null: read "null" as None for optional settings that are not text."""
         if not isinstance(values, dict):
             return values
-        words = [name for name, value in values.items() if isinstance(value, str) and value == NULL]
-        return values | dict.fromkeys(name for name in words if may_be_null(cls, name))
+        words = [
+            name for name, value in values.items() if isinstance(value, str) and value == TOML_NULL
+        ]
+        return values | dict.fromkeys(name for name in words if _is_nullable(cls, name))
 
-    def plain(self) -> dict[str, Any]:
+    @model_validator(mode="before")
+    @classmethod
+    def accept_old_names(cls, values: Any) -> Any:
+        """Read settings by their former names, so that older files and artifacts still open."""
+        if not isinstance(values, dict):
+            return values
+        new = {old: name for name, old in _old_names(cls).items() if name not in values}
+        return {new.get(name, name): value for name, value in values.items()}
+
+    def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-ready values, every field included."""
         return self.model_dump(mode="json")
 
-    def deciding(self) -> dict[str, Any]:
-        """Values that determine the result: all except those marked `HowRun`, nested ones too.
+    def values_by_old_name(self) -> dict[str, Any]:
+        """`hashed_values` by the names before renaming: what older artifacts' keys were made of."""
+        values = self.hashed_values()
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Config) and name in values:
+                values[name] = value.values_by_old_name()
+        old = _old_names(type(self))
+        return {old.get(name, name): value for name, value in values.items()}
+
+    def hashed_values(self) -> dict[str, Any]:
+        """Values that determine the result: all except those marked `Unhashed`, nested ones too.
 
         >>> class Run(Config):
         ...     steps: int = 8
-        ...     quiet: Annotated[bool, HowRun()] = False
-        >>> Run(quiet=True).deciding()
+        ...     quiet: Annotated[bool, Unhashed()] = False
+        >>> Run(quiet=True).hashed_values()
         {'steps': 8}
         """
-        values, unhashed = self.plain(), how_run(type(self))
+        values, unhashed = self.to_dict(), unhashed_fields(type(self))
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, Config):
-                values[name] = value.deciding()
+                values[name] = value.hashed_values()
         return {name: value for name, value in values.items() if name not in unhashed}
 
 
-def may_be_null(config: type[BaseModel], name: str) -> bool:
+def _old_names(config: type[BaseModel]) -> dict[str, str]:
+    """Former names of a configuration's renamed settings, by the present name."""
+    tables = [_renamed_settings().get(base.__name__, {}) for base in config.__mro__]
+    return {new: old for table in tables for old, new in table.items()}
+
+
+@cache
+def _renamed_settings() -> dict[str, dict[str, str]]:
+    return tomllib.loads(Path(__file__).with_name("renamed_settings.toml").read_text("utf-8"))
+
+
+def _is_nullable(config: type[BaseModel], name: str) -> bool:
     """Whether a setting may be None and "null" is not also a valid text or path."""
     field = config.model_fields.get(name)
     parts = get_args(field.annotation) if field is not None else ()
@@ -101,29 +134,33 @@ def may_be_null(config: type[BaseModel], name: str) -> bool:
     return type(None) in kinds and not {str, Path} & kinds
 
 
-def how_run(config: type[BaseModel]) -> list[str]:
-    """Names of the settings marked `HowRun`."""
+def unhashed_fields(config: type[BaseModel]) -> list[str]:
+    """Names of the settings marked `Unhashed`."""
     fields = config.model_fields.items()
-    return [name for name, field in fields if any(isinstance(m, HowRun) for m in field.metadata)]
+    return [name for name, field in fields if any(isinstance(m, Unhashed) for m in field.metadata)]
 
 
-def explain(config: type[BaseModel], error: ValidationError) -> str:
+def _validation_message(config: type[BaseModel], error: ValidationError) -> str:
     """One-line message for the first validation error, with the closest valid key if any."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = list(field_names(config))
-        return f"{config.__name__} has no key `{where}`; {nearest(where, known, 'valid keys')}"
+        known = list(_field_names(config))
+        return (
+            f"{config.__name__} has no key `{where}`; {_suggest_word(where, known, 'valid keys')}"
+        )
     if first["type"] == "missing":
         return f"{config.__name__}.{where} is required and was not given."
     value = json.dumps(first.get("input"), default=str)
     message = first["msg"]
     if first["type"] == "tuple_type" and where in config.model_fields:
-        message = f"Expected a list, in JSON as {list_form(config.model_fields[where].annotation)}"
+        message = (
+            f"Expected a list, in JSON as {_list_syntax(config.model_fields[where].annotation)}"
+        )
     return f"{config.__name__}.{where}: {message}; got {value[:80]}."
 
 
-def list_form(annotation: Any) -> str:
+def _list_syntax(annotation: Any) -> str:
     """How a list setting is written with --set."""
     kinds = (annotation, *get_args(annotation))  # a tuple, or a tuple and None
     item = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple), None)
@@ -131,46 +168,46 @@ def list_form(annotation: Any) -> str:
     return f"[{{{keys}}}, …]" if keys else "[…, …]" if item in (int, float) else '["…", …]'
 
 
-def nearest(given: str, known: Sequence[str], all_of_them: str) -> str:
+def _suggest_word(given: str, known: Sequence[str], all_of_them: str) -> str:
     """Hint for an unknown word: the closest known one, or all of them if none is close.
 
-    >>> nearest("higer", ["higher", "lower"], "valid"), nearest("x", ["a", "b"], "valid")
+    >>> _suggest_word("higer", ["higher", "low"], "valid"), _suggest_word("x", ["a", "b"], "valid")
     ('did you mean `higher`?', 'valid: a, b.')
     """
     near = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else f"{all_of_them}: {', '.join(known)}."
 
 
-def choice(name: str, value: ChoiceType, allowed: Iterable[str]) -> ChoiceType:
+def check_choice(name: str, value: ChoiceType, allowed: Iterable[str]) -> ChoiceType:
     """Return the value if it is one of the allowed words.
 
     Raises ConfigError naming the closest allowed word, or all of them.
 
-    >>> choice("better", "lower", ("higher", "lower"))
+    >>> check_choice("better", "lower", ("higher", "lower"))
     'lower'
     """
     known = list(allowed)
     if not isinstance(value, str) or value not in known:
         raise ConfigError(
-            f"{name}={value!r} is unknown; {nearest(str(value), known, 'give one of')}"
+            f"{name}={value!r} is unknown; {_suggest_word(str(value), known, 'give one of')}"
         )
     return value
 
 
-def field_names(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _field_names(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Yield every dotted key of a configuration, nested ones included.
 
     >>> class Optim(Config):
     ...     learning_rate: float = 1e-3
     >>> class Run(Config):
     ...     optim: Optim = Optim()
-    >>> list(field_names(Run))
+    >>> list(_field_names(Run))
     ['optim.learning_rate']
     """
     for name, field in config.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from field_names(inner, f"{prefix}{name}.")
+            yield from _field_names(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
 
@@ -202,14 +239,14 @@ def load_config(
         if any(other == key or other.startswith(f"{key}.") for other in keys):
             raise ConfigError(f"--set {setting} replaces what an earlier --set gave; give one.")
         keys.append(key)
-        assign(values, key, parse_value(text.strip()))
+        _set_nested(values, key, _parse_value(text.strip()))
     return config(**values)
 
 
-def parse_value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Parse a setting's value as JSON, or return the string if it is not JSON.
 
-    >>> parse_value("3e-4"), parse_value("true"), parse_value("adamw")
+    >>> _parse_value("3e-4"), _parse_value("true"), _parse_value("adamw")
     (0.0003, True, 'adamw')
     """
     try:
@@ -218,7 +255,7 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def assign(values: dict[str, Any], key: str, value: Any) -> None:
+def _set_nested(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key in nested dictionaries, creating intermediate ones."""
     *outer, last = key.split(".")
     for part in outer:
@@ -228,19 +265,19 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def changed(config: Config) -> Mapping[str, tuple[Any, Any]]:
+def changed_settings(config: Config) -> Mapping[str, tuple[Any, Any]]:
     """Return the dotted keys that differ from their defaults, as (default, value)."""
     changes: dict[str, tuple[Any, Any]] = {}
     for name, field in type(config).model_fields.items():
         value, default = getattr(config, name), field.get_default(call_default_factory=True)
         if isinstance(value, Config):
-            changes |= {f"{name}.{key}": pair for key, pair in changed(value).items()}
+            changes |= {f"{name}.{key}": pair for key, pair in changed_settings(value).items()}
         elif value != default:
             changes[name] = (default, value)
     return changes
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """A setting that differs between two configurations; a missing value is None."""
 
     name: str
@@ -249,28 +286,31 @@ class Difference(NamedTuple):
     new: Any
 
 
-def differing(old: Any, new: Any, name: str = "") -> Iterator[Difference]:
+def setting_differences(old: Any, new: Any, name: str = "") -> Iterator[SettingDifference]:
     """Yield the differences between two JSON values, key by key.
 
-    >>> [tuple(each) for each in differing({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})]
+    >>> old, new = {"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2}
+    >>> [tuple(each) for each in setting_differences(old, new)]
     [('a.b', 1, 3)]
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
-            yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+            yield from setting_differences(
+                old.get(key), new.get(key), f"{name}.{key}" if name else key
+            )
     elif old != new:
-        yield Difference(name, old, new)
+        yield SettingDifference(name, old, new)
 
 
-def toml_value(value: Any) -> str:
+def format_toml(value: Any) -> str:
     """Format a value as one line of TOML; None is "null", or omitted inside a table."""
     if isinstance(value, Config):
-        value = value.plain()
+        value = value.to_dict()
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(k)} = {toml_value(v)}" for k, v in value.items() if v is not None)
+        pairs = (f"{json.dumps(k)} = {format_toml(v)}" for k, v in value.items() if v is not None)
         return "{ " + ", ".join(pairs) + " }" if value else "{}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
+        return "[" + ", ".join(map(format_toml, value)) + "]"
     if value is None:
-        return json.dumps(NULL)
+        return json.dumps(TOML_NULL)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

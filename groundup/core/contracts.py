@@ -85,7 +85,7 @@ class Reason(NamedTuple):
     message: str
 
 
-class Pair(NamedTuple):
+class LoglikelihoodRequest(NamedTuple):
     """A context and the continuation whose log-likelihood is requested."""
 
     context: str
@@ -101,11 +101,11 @@ class Likelihood(NamedTuple):
     """Whether each token is the most likely one at its position."""
     tokens: int
     """Number of tokens scored."""
-    cut: int = 0
+    truncated_tokens: int = 0
     """Tokens truncated from the start of a context that was too long."""
 
 
-class Stops(NamedTuple):
+class StopCriteria(NamedTuple):
     """Sampling parameters and stop strings for a text completion."""
 
     sampling: Sampling
@@ -122,7 +122,7 @@ class Completion(NamedTuple):
     tokens: int
     """Number of tokens generated; 0 if the model does not report it."""
     prompt_tokens: int = 0
-    cut: int = 0
+    truncated_tokens: int = 0
     """Tokens truncated from the start of a prompt that was too long."""
 
 
@@ -156,7 +156,9 @@ class TextModel(Protocol):
         """
         ...
 
-    def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
+    def loglikelihood(
+        self, pairs: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[tuple[int, Likelihood | Reason]]:
         """Log-likelihood of each continuation given its context."""
         ...
 
@@ -165,7 +167,7 @@ class TextModel(Protocol):
         ...
 
     def complete(
-        self, prompts: Sequence[str], stops: Stops
+        self, prompts: Sequence[str], stops: StopCriteria
     ) -> Iterator[tuple[int, Completion | Reason]]:
         """Continue each prompt."""
         ...
@@ -330,7 +332,7 @@ class Judgement(NamedTuple):
     """Time the judge took, if measured."""
 
 
-class Stored(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record of a store with its sequence number."""
 
     sequence: int
@@ -345,6 +347,6 @@ class Store(Protocol):
         """Write one record durably; return its sequence number."""
         ...
 
-    def read(self, topic: str, after: int = 0) -> Iterator[Stored]:
+    def read(self, topic: str, after: int = 0) -> Iterator[StoredRecord]:
         """Yield the topic's records with a higher sequence number, in order."""
         ...

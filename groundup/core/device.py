@@ -62,25 +62,25 @@ class Speeds:
     """When: ISO 8601, UTC, to the minute."""
 
 
-def describe() -> Device:
+def detect_device() -> Device:
     """Detect the hardware without measuring; imports torch only if nvidia-smi exists."""
     return Device(
         processor=processor_name(),
-        cores=cores(),
+        cores=available_cores(),
         instruction_sets=instruction_sets(),
-        memory_bytes=memory_bytes(),
-        cuda=cuda_name(),
+        memory_bytes=total_memory_bytes(),
+        cuda=_cuda_name(),
         compiler=compiler(),
     )
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
-def cpu_facts() -> dict[str, str]:
+def cpu_info() -> dict[str, str]:
     """The first processor's entry of /proc/cpuinfo; empty where there is none."""
     try:
         text = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
@@ -92,21 +92,21 @@ def cpu_facts() -> dict[str, str]:
 
 def processor_name() -> str:
     """Name of the processor."""
-    return cpu_facts().get("model name") or platform.processor() or platform.machine()
+    return cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
 def instruction_sets() -> tuple[str, ...]:
     """Those of INSTRUCTION_SETS that the processor supports."""
-    flags = set((cpu_facts().get("flags") or cpu_facts().get("Features") or "").split())
+    flags = set((cpu_info().get("flags") or cpu_info().get("Features") or "").split())
     return tuple(name for name in INSTRUCTION_SETS if name in flags)
 
 
-def memory_bytes() -> int:
+def total_memory_bytes() -> int:
     """Physical memory of the machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def cuda_name() -> str:
+def _cuda_name() -> str:
     """Name of the first CUDA device, or empty."""
     if not shutil.which("nvidia-smi"):
         return ""
@@ -115,34 +115,34 @@ def cuda_name() -> str:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
-def switch(variable: str, one: str, other: str) -> str:
+def env_choice(variable: str, off: str, other: str) -> str:
     """Value of an environment variable that allows two values; empty if it is not set.
 
     Raises ConfigError for any other value.
     """
     value = os.environ.get(variable, "")
-    if value not in ("", one, other):
-        raise ConfigError(f"{variable}={value} must be {one} or {other}, or not set.")
+    if value not in ("", off, other):
+        raise ConfigError(f"{variable}={value} must be {off} or {other}, or not set.")
     return value
 
 
-def is_on(variable: str) -> bool:
+def env_flag(variable: str) -> bool:
     """Whether an environment variable enables a feature: off for 0, on for 1 or unset."""
-    return switch(variable, "0", "1") != "0"
+    return env_choice(variable, "0", "1") != "0"
 
 
 def compiler() -> str:
     """Path of the C++ compiler; empty if there is none or GROUNDUP_COMPILE=0 disables it."""
-    if not is_on("GROUNDUP_COMPILE"):
+    if not env_flag("GROUNDUP_COMPILE"):
         return ""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        if name and (found := place_of(name, os.environ.get("PATH"))):
+        if name and (found := _find_program(name, os.environ.get("PATH"))):
             return found
     return ""
 
 
 @functools.cache
-def place_of(program: str, folders: str | None) -> str | None:
+def _find_program(program: str, folders: str | None) -> str | None:
     """Path of a program in the folders of PATH, cached."""
     return shutil.which(program, path=folders)
 
@@ -151,7 +151,7 @@ def fingerprint() -> dict[str, Any]:
     """Properties of the machine that must be equal for bit-equal results."""
     return {
         "processor": processor_name(),
-        "cores": cores(),
+        "cores": available_cores(),
         "instruction_sets": list(instruction_sets()),
         "compiled": bool(compiler()),
         "python": platform.python_version(),
@@ -173,7 +173,7 @@ def package_version(name: str) -> str:
         return ""
 
 
-def pick() -> "torch.device":
+def default_device() -> "torch.device":
     """CUDA if available, else the CPU."""
     import torch
 
@@ -187,16 +187,16 @@ def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
     """
     import torch
 
-    if name := switch("GROUNDUP_DTYPE", "float32", "bfloat16"):
+    if name := env_choice("GROUNDUP_DTYPE", "float32", "bfloat16"):
         return getattr(torch, name)
-    if (device or pick()).type == "cuda":
+    if (device or default_device()).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    speeds = measure()
+    speeds = measure_speeds()
     faster = speeds.bfloat16_flops >= 1.5 * speeds.float32_flops
     return torch.bfloat16 if faster else torch.float32
 
 
-def measure(again: bool = False) -> Speeds:
+def measure_speeds(again: bool = False) -> Speeds:
     """Measure matrix peaks and read bandwidth once; later calls read the cached figures."""
     file = cache_folder() / f"device-{short_digest(fingerprint())}.json"
     if not again:
@@ -206,7 +206,7 @@ def measure(again: bool = False) -> Speeds:
         except (OSError, ValueError, TypeError):
             pass  # not measured yet, or an older groundup's figures, which have no date
     speeds = _measure_now()
-    if os.getloadavg()[0] > 2 * cores():
+    if os.getloadavg()[0] > 2 * available_cores():
         return speeds  # measured on a busy machine: do not cache
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "groundup"
 
 
-def private_cache(*names: str) -> Path:
+def private_cache_folder(*names: str) -> Path:
     """A cache folder for executable files: owned by this user and writable by nobody else.
 
     It is created if missing. Raises OSError if another user owns it or it cannot be created.
@@ -268,7 +268,7 @@ def best_seconds(work: Callable[[], object], budget_seconds: float = 0.4) -> flo
     return min(times)
 
 
-def use_cores(threads: int | None = None) -> int:
+def set_num_threads(threads: int | None = None) -> int:
     """Set torch's thread count (default: OMP_NUM_THREADS, else all cores) and return it.
 
     Raises ConfigError if it is not a positive number.
@@ -279,7 +279,7 @@ def use_cores(threads: int | None = None) -> int:
     number = levels[0].strip()
     if not number.isdecimal() and number:
         raise ConfigError(f"OMP_NUM_THREADS={number!r} must be a number of threads, such as 2.")
-    threads = threads or int(number or 0) or cores()
+    threads = threads or int(number or 0) or available_cores()
     if threads < 1:
         raise ConfigError(f"threads={threads} must be at least 1.")
     torch.set_num_threads(threads)
@@ -292,7 +292,7 @@ def allocator_settings() -> dict[str, str]:
     A user's own GLIBC_TUNABLES or LD_PRELOAD is respected; GROUNDUP_ALLOCATOR=0 disables tuning.
     """
     own = "GLIBC_TUNABLES" in os.environ or "LD_PRELOAD" in os.environ
-    if not is_on("GROUNDUP_ALLOCATOR") or own or platform.libc_ver()[0] != "glibc":
+    if not env_flag("GROUNDUP_ALLOCATOR") or own or platform.libc_ver()[0] != "glibc":
         return {}
     return {"GLIBC_TUNABLES": ALLOCATOR}
 
@@ -307,13 +307,13 @@ def restart_with_allocator() -> None:
         os.execve(command[0], command, python_environment(settings))
 
 
-def one_line() -> str:
+def device_summary() -> str:
     """One-line summary of the machine and the dtype and compiler chosen for it."""
     import torch
 
-    device, threads = describe(), torch.get_num_threads()
+    device, threads = detect_device(), torch.get_num_threads()
     dtype = str(compute_dtype()).removeprefix("torch.")
-    speeds = measure()
+    speeds = measure_speeds()
     peak = max(speeds.float32_flops, speeds.bfloat16_flops) / 1e9
     name = device.cuda or f"{device.processor}, {threads} threads"
     compiled = "compiled" if device.compiler else "not compiled (no C++ compiler)"

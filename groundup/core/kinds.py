@@ -8,7 +8,7 @@ Kind = Literal[
     "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
     "preferences", "testset", "index", "prompts", "verdict", "report",
 ]  # fmt: skip
-MADE_BY: dict[str, str] = {
+COMMAND_OF_KIND: dict[str, str] = {
     "corpus": "`groundup corpus` or `groundup prepare`",
     "tokenizer": "`groundup tokenizer`",
     "tokens": "`groundup tokens`",
@@ -23,32 +23,32 @@ MADE_BY: dict[str, str] = {
 """Command that produces an artifact of a kind."""
 
 
-def wrong_kind(kinds: Sequence[str], came: str, path: Path | str) -> str:
+def wrong_kind_message(kinds: Sequence[str], came: str, path: Path | str) -> str:
     """Error message for an artifact of the wrong kind.
 
-    >>> wrong_kind(("index",), "a corpus", "runs/corpus")
+    >>> wrong_kind_message(("index",), "a corpus", "runs/corpus")
     'Expected an index artifact, got a corpus (runs/corpus); make one with `groundup index`.'
     """
-    makers = [MADE_BY[kind] for kind in kinds if kind in MADE_BY]
+    makers = [COMMAND_OF_KIND[kind] for kind in kinds if kind in COMMAND_OF_KIND]
     remedy = f"; make one with {' or '.join(makers)}" if makers else ""
-    return f"Expected {with_article(' or '.join(kinds))} artifact, got {came} ({path}){remedy}."
+    return f"Expected {_with_article(' or '.join(kinds))} artifact, got {came} ({path}){remedy}."
 
 
-def an(kind: str) -> str:
+def kind_with_article(kind: str) -> str:
     """A kind with its article, unless it is a plural.
 
-    >>> an("index"), an("corpus"), an("tokens")
+    >>> kind_with_article("index"), kind_with_article("corpus"), kind_with_article("tokens")
     ('an index', 'a corpus', 'tokens')
     """
-    return kind if kind.endswith("s") and kind != "corpus" else with_article(kind)
+    return kind if kind.endswith("s") and kind != "corpus" else _with_article(kind)
 
 
-def with_article(noun: str) -> str:
+def _with_article(noun: str) -> str:
     """A noun with "a" or "an"."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def what_is_there(path: Path) -> str:
+def describe_path(path: Path) -> str:
     """Describe a path that has no manifest."""
     if (path / "ledger" / "current.jsonl").is_file():
         return "an index"

@@ -21,14 +21,14 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .artifact import digest, sync_directory, unlinked
+from .artifact import digest, fsync_path, open_nofollow
 from .errors import ArtifactError, DataError, disk_error
 
-FIRST = "0" * 64
+GENESIS_HASH = "0" * 64
 BLOCK_BYTES = 4096
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """One line of a ledger."""
 
     sequence: int
@@ -56,72 +56,78 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
-    def append(self, content: dict[str, Any]) -> Entry:
+    def append(self, content: dict[str, Any]) -> LedgerEntry:
         """Append one record durably and return its entry.
 
         Raises DataError if the content is not JSON, ArtifactError if the last line is damaged, and
         CapacityError if the disk is full; the ledger then stays unchanged.
         """
-        with self.writing() as file:
-            return self.add(file, content, last_entry(file, self.path))
+        with self.lock_for_append() as file:
+            return self.append_locked(file, content, _last_entry(file, self.path))
 
-    def read(self, after: int = 0) -> Iterator[Entry]:
+    def read(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries with a higher sequence number, in order, verifying the hash chain.
 
         Raises ArtifactError naming the first line that is damaged, missing or out of order.
         """
         if not self.path.exists():
             return
-        expected, previous = 1, FIRST
+        expected, previous = 1, GENESIS_HASH
         with open(self.path, "rb") as file:
-            end = sound_end(file)
+            end = _complete_end(file)
             file.seek(0)
             while file.tell() < end:
-                entry = parse(file.readline(), self.path, f"line {expected}")
+                entry = _parse_entry(file.readline(), self.path, f"line {expected}")
                 if (entry.sequence, entry.previous) != (expected, previous):
-                    raise damaged(self.path, f"line {expected} does not follow the one before")
+                    raise _damaged_error(
+                        self.path, f"line {expected} does not follow the one before"
+                    )
                 expected, previous = expected + 1, entry.hash
                 if entry.sequence > after:
                     yield entry
 
-    def last(self) -> Entry | None:
+    def last(self) -> LedgerEntry | None:
         """The last entry, read without the others; None if there is none."""
         if not self.path.exists():
             return None
         with open(self.path, "rb") as file:
-            return last_entry(file, self.path)
+            return _last_entry(file, self.path)
 
-    def torn(self) -> int:
+    def torn_bytes(self) -> int:
         """Bytes after the last complete line, left by a kill; readers skip them."""
         if not self.path.exists():
             return 0
         with open(self.path, "rb") as file:
-            if file.seek(0, os.SEEK_END) > sound_end(file):
+            if file.seek(0, os.SEEK_END) > _complete_end(file):
                 fcntl.flock(file, fcntl.LOCK_SH)  # an append in progress ends first
-            return file.seek(0, os.SEEK_END) - sound_end(file)
+            return file.seek(0, os.SEEK_END) - _complete_end(file)
 
     @contextmanager
-    def writing(self) -> Iterator[FileIO]:
+    def lock_for_append(self) -> Iterator[FileIO]:
         """Lock the ledger for appending, after truncating a torn last line."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not self.path.exists()
-            with open(self.path, "a+b", buffering=0, opener=unlinked) as file:
+            with open(self.path, "a+b", buffering=0, opener=open_nofollow) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if is_new:
-                    sync_directory(self.path.parent)
-                end = sound_end(file)
+                    fsync_path(self.path.parent)
+                end = _complete_end(file)
                 if end < file.seek(0, os.SEEK_END):
                     file.truncate(end)
                 yield file
         except OSError as error:
             raise disk_error(self.path, error) from error
 
-    def add(self, file: FileIO, content: dict[str, Any], last: Entry | None) -> Entry:
+    def append_locked(
+        self, file: FileIO, content: dict[str, Any], last: LedgerEntry | None
+    ) -> LedgerEntry:
         """Write one line after `last` while the lock is held; truncate it again on failure."""
-        sequence, previous = (last.sequence + 1, last.hash) if last else (1, FIRST)
-        when, content = now(), plain(content)
-        entry = Entry(sequence, when, content, previous, seal(sequence, when, content, previous))
+        sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS_HASH)
+        when, content = _utc_now(), _to_json_values(content)
+        entry = LedgerEntry(
+            sequence, when, content, previous, _entry_hash(sequence, when, content, previous)
+        )
         line = json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False) + "\n"
         rest, end = line.encode(), file.seek(0, os.SEEK_END)
         try:
@@ -159,8 +165,8 @@ class Pointer:
 
         Raises ArtifactError naming the current value and its author if it is not.
         """
-        with self.ledger.writing() as file:
-            last = last_entry(file, self.ledger.path)
+        with self.ledger.lock_for_append() as file:
+            last = _last_entry(file, self.ledger.path)
             current = last.content["value"] if last else None
             if current != expected:
                 who = f", set by {last.content['author']} at {last.when}" if last else ""
@@ -168,9 +174,11 @@ class Pointer:
                     f"{self.ledger.path} expected to be at {expected!r}; it is at {current!r}"
                     f"{who}; look at the new value and decide again."
                 )
-            self.ledger.add(file, {"value": value, "author": author, "reason": reason}, last)
+            self.ledger.append_locked(
+                file, {"value": value, "author": author, "reason": reason}, last
+            )
 
-    def history(self) -> list[Entry]:
+    def history(self) -> list[LedgerEntry]:
         """Every move, oldest first; content has value, author and reason."""
         return list(self.ledger.read())
 
@@ -183,7 +191,7 @@ def user_name() -> str:
         return "unknown"
 
 
-def plain(content: dict[str, Any]) -> dict[str, Any]:
+def _to_json_values(content: dict[str, Any]) -> dict[str, Any]:
     """Round-trip the content through JSON; DataError if it is not JSON."""
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
@@ -192,55 +200,55 @@ def plain(content: dict[str, Any]) -> dict[str, Any]:
         raise DataError(f"A ledger takes JSON values without NaN; got {error}.") from None
 
 
-def seal(sequence: int, when: str, content: dict[str, Any], previous: str) -> str:
+def _entry_hash(sequence: int, when: str, content: dict[str, Any], previous: str) -> str:
     """Hash of an entry's fields."""
     return digest([sequence, when, content, previous])
 
 
-def parse(line: bytes, path: Path, where: str) -> Entry:
+def _parse_entry(line: bytes, path: Path, where: str) -> LedgerEntry:
     """Parse one complete line and verify its hash."""
     try:
-        entry = Entry(**json.loads(line))
+        entry = LedgerEntry(**json.loads(line))
     except (ValueError, TypeError) as error:
-        raise damaged(path, f"{where} is no entry ({error})") from None
-    if entry.hash != seal(entry.sequence, entry.when, entry.content, entry.previous):
-        raise damaged(path, f"{where} was edited: its hash does not fit")
+        raise _damaged_error(path, f"{where} is no entry ({error})") from None
+    if entry.hash != _entry_hash(entry.sequence, entry.when, entry.content, entry.previous):
+        raise _damaged_error(path, f"{where} was edited: its hash does not fit")
     return entry
 
 
-def damaged(path: Path, what: str) -> ArtifactError:
+def _damaged_error(path: Path, what: str) -> ArtifactError:
     """Error for a ledger that was changed by something other than an append."""
     return ArtifactError(f"{path}: {what}; restore the file from a copy.")
 
 
-def is_torn(line: bytes) -> bool:
+def _is_torn(line: bytes) -> bool:
     """Whether a line was only partly written."""
     return not line.endswith(b"\n") or b"\0" in line
 
 
-def last_entry(file: FileIO | BufferedReader, path: Path) -> Entry | None:
+def _last_entry(file: FileIO | BufferedReader, path: Path) -> LedgerEntry | None:
     """The last complete entry, read backwards from the end."""
-    end = sound_end(file)
+    end = _complete_end(file)
     if end == 0:
         return None
-    start = line_start(file, end)
+    start = _line_start(file, end)
     file.seek(start)
-    return parse(file.read(end - start), path, "the last line")
+    return _parse_entry(file.read(end - start), path, "the last line")
 
 
-def sound_end(file: FileIO | BufferedReader) -> int:
+def _complete_end(file: FileIO | BufferedReader) -> int:
     """Offset after the last complete line."""
     size = file.seek(0, os.SEEK_END)
     while size:
-        start = line_start(file, size)
+        start = _line_start(file, size)
         file.seek(start)
-        if not is_torn(file.read(size - start)):
+        if not _is_torn(file.read(size - start)):
             return size
         size = start
     return 0
 
 
-def line_start(file: FileIO | BufferedReader, end: int) -> int:
+def _line_start(file: FileIO | BufferedReader, end: int) -> int:
     """Offset of the start of the line that ends at `end` (newline included)."""
     position = end - 1
     while position > 0:
@@ -253,6 +261,6 @@ def line_start(file: FileIO | BufferedReader, end: int) -> int:
     return 0
 
 
-def now() -> str:
+def _utc_now() -> str:
     """Current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,26 +14,26 @@ from pathlib import Path
 from .artifact import (
     MANIFEST,
     Artifact,
-    locked,
+    fsync_path,
+    lock_folder,
     read_manifest,
-    sync_directory,
 )
 from .errors import ArtifactError, disk_error
 from .ledger import Pointer
 
-CURRENT = Path("ledger") / "current.jsonl"
-BESIDE = 3
+CURRENT_POINTER = Path("ledger") / "current.jsonl"
+NEARBY_DEPTH = 3
 """Depth to which the parent folder is searched for artifacts."""
 
 
-def artifact_places(folder: Path) -> list[Path]:
+def artifact_paths(folder: Path) -> list[Path]:
     """The folder if it is an artifact, its current snapshot if it points to one, else nothing.
 
     Raises ArtifactError if it points outside its snapshots.
     """
     if (folder / MANIFEST).is_file():
         return [folder]
-    file = folder / CURRENT
+    file = folder / CURRENT_POINTER
     name = Pointer(file).value if file.is_file() else None
     if not isinstance(name, str):
         return []
@@ -47,11 +47,11 @@ def open_current(path: Path) -> Artifact:
 
     Raises ArtifactError if there is neither.
     """
-    paths = artifact_places(Path(path))
+    paths = artifact_paths(Path(path))
     return Artifact.open(paths[0] if paths else path)
 
 
-def artifacts_below(root: Path) -> Iterator[Artifact]:
+def find_artifacts(root: Path) -> Iterator[Artifact]:
     """Yield every complete artifact in a folder, at any depth, without following links.
 
     Only manifests are read; unrelated manifest.json files (a web page's, say) are skipped.
@@ -62,21 +62,21 @@ def artifacts_below(root: Path) -> Iterator[Artifact]:
         raise ArtifactError(f"{root} is not a folder; expected one with artifacts in it.")
     for folder, inner, files in os.walk(root):
         inner.sort()
-        if MANIFEST in files and not is_foreign(Path(folder) / MANIFEST):
+        if MANIFEST in files and not _is_unrelated_manifest(Path(folder) / MANIFEST):
             yield read_manifest(Path(folder))
 
 
-def artifacts_beside(folder: Path) -> Iterator[Artifact]:
+def find_nearby_artifacts(folder: Path) -> Iterator[Artifact]:
     """Yield the artifacts near a folder but not in it, skipping damaged ones."""
     home = Path(folder).resolve()
-    for depth in range(1, BESIDE + 1):
+    for depth in range(1, NEARBY_DEPTH + 1):
         for manifest in sorted(home.parent.glob("*/" * depth + MANIFEST)):
             if home not in manifest.parents:
                 with contextlib.suppress(ArtifactError):
                     yield read_manifest(manifest.parent)
 
 
-def is_foreign(manifest: Path) -> bool:
+def _is_unrelated_manifest(manifest: Path) -> bool:
     """Whether a manifest.json is not groundup's."""
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
@@ -89,11 +89,11 @@ def current_snapshots(root: Path) -> Iterator[Artifact]:
     """Yield the current snapshot of each folder that points to one."""
     for folder, inner, _ in os.walk(Path(root)):
         inner.sort()
-        if (Path(folder) / CURRENT).is_file() and not (Path(folder) / MANIFEST).is_file():
-            yield from map(read_manifest, artifact_places(Path(folder)))
+        if (Path(folder) / CURRENT_POINTER).is_file() and not (Path(folder) / MANIFEST).is_file():
+            yield from map(read_manifest, artifact_paths(Path(folder)))
 
 
-def needed(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
+def reachable(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
     """Ids of the roots and all their ancestors.
 
     known  artifacts by id; a parent that is not among them is included, but not its ancestors
@@ -128,13 +128,13 @@ def is_busy(path: Path) -> bool:
     if not (path / ".lock").is_file():
         return False
     try:
-        with locked(path):
+        with lock_folder(path):
             return False
     except ArtifactError:
         return True
 
 
-def remove_files(artifact: Artifact) -> None:
+def _remove_files(artifact: Artifact) -> None:
     """Remove the files that a manifest names, without following links, then empty folders.
 
     Logs and ledgers are removed if nothing else remains.
@@ -154,22 +154,22 @@ def remove_files(artifact: Artifact) -> None:
         shutil.rmtree(home)
 
 
-def erase(artifact: Artifact) -> bool:
+def delete_artifact(artifact: Artifact) -> bool:
     """Delete an artifact; False if a stage writes there, or it was replaced or forged.
 
     Files that its manifest does not name stay. The manifest is removed first, so a crash leaves an
     incomplete folder, not an artifact.
     """
     try:
-        with locked(artifact.path):
+        with lock_folder(artifact.path):
             current = read_manifest(artifact.path)
             if current.id != artifact.id:
                 return False
             current.check_key()
             current.check_sizes()
             (artifact.path / MANIFEST).unlink()
-            sync_directory(artifact.path)
-            remove_files(current)
+            fsync_path(artifact.path)
+            _remove_files(current)
     except ArtifactError:
         return False
     except OSError as error:

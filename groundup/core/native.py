@@ -22,39 +22,41 @@ from . import device, record
 from .artifact import digest
 from .errors import CapacityError
 
-FLAGS = (
+COMPILER_FLAGS = (
     "-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math",
 )  # fmt: skip
 ALIGNMENT = 64
-LANES = 16
-SECONDS = 120
+SIMD_LANES = 16
+COMPILE_TIMEOUT_SECONDS = 120
 
 
-def library(source: Path, instead: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL | None:
+def load_library(source: Path, instead: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL | None:
     """Load the compiled source; None if there is no compiler or it fails, which is logged once.
 
     instead  the caller's fallback for the log: `numpy, hundreds of times slower`; empty: no log
     flags    compiler flags in addition to FLAGS
     """
-    return load(source, device.compiler(), instead, flags)
+    return _load_cached(source, device.compiler(), instead, flags)
 
 
 @cache
-def load(
+def _load_cached(
     source: Path, compiler: str, instead: str, flags: tuple[str, ...] = ()
 ) -> ctypes.CDLL | None:
-    """`library` with the compiler as part of the cache key."""
+    """`load_library` with the compiler as part of the cache key."""
     if not compiler:
-        tell(f"No C++ compiler: {source.stem}", instead)
+        _log_fallback(f"No C++ compiler: {source.stem}", instead)
         return None
-    for folder in (lambda: device.private_cache("native"), private_folder):
+    for folder in (lambda: device.private_cache_folder("native"), private_folder):
         try:
-            return ctypes.CDLL(str(compiled(source, compiler, folder(), flags)))
+            return ctypes.CDLL(str(_compile_library(source, compiler, folder(), flags)))
         except OSError:
             continue  # the cache is not writable, or its file system is mounted noexec
         except subprocess.SubprocessError as error:
             output = (getattr(error, "stderr", None) or "").strip() or str(error)
-            tell(f"{compiler} cannot compile {source.stem} ({output.splitlines()[0]}): it", instead)
+            _log_fallback(
+                f"{compiler} cannot compile {source.stem} ({output.splitlines()[0]}): it", instead
+            )
             return None
     return None
 
@@ -67,21 +69,23 @@ def private_folder() -> Path:
     return Path(folder)
 
 
-def tell(what: str, instead: str) -> None:
+def _log_fallback(what: str, instead: str) -> None:
     """Log that a slower fallback is used, unless the caller gave none."""
     if instead:
-        record.say(f"{what} runs in {instead}.")
+        record.log(f"{what} runs in {instead}.")
 
 
-def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] = ()) -> Path:
+def _compile_library(
+    source: Path, compiler: str, folder: Path, flags: tuple[str, ...] = ()
+) -> Path:
     """Path of the compiled library; compile it if it is not cached."""
-    flags = (*FLAGS, tuned(), *flags)
+    flags = (*COMPILER_FLAGS, _native_flag(), *flags)
     headers = [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.h"))]
-    facts = device.cpu_facts()
+    facts = device.cpu_info()
     processor = [device.processor_name(), facts.get("flags") or facts.get("Features") or ""]
     key = digest([source.read_text(encoding="utf-8"), headers, flags, compiler, processor])
     target = folder / f"{source.stem}-{key[:16]}.so"
-    if target.is_file() and is_own(target):
+    if target.is_file() and _is_private_file(target):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{source.stem}-", suffix=".so")
@@ -89,8 +93,12 @@ def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] =
     try:
         subprocess.run(
             [compiler, *flags, "-o", partial, str(source)],
-            check=True, capture_output=True, text=True, errors="replace", timeout=SECONDS,
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=COMPILE_TIMEOUT_SECONDS,
+        )
         os.chmod(partial, 0o755)
         os.replace(partial, target)
     finally:
@@ -98,7 +106,7 @@ def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] =
     return target
 
 
-def is_own(file: Path) -> bool:
+def _is_private_file(file: Path) -> bool:
     """Whether a regular file belongs to this user and nobody else can write it."""
     about = file.lstat()
     return (
@@ -106,38 +114,40 @@ def is_own(file: Path) -> bool:
     )
 
 
-def tuned() -> str:
+def _native_flag() -> str:
     """Compiler flag that enables all of this processor's instructions."""
     is_arm = platform.machine().lower() in ("arm64", "aarch64")
     return "-mcpu=native" if is_arm else "-march=native"
 
 
-def padded(width: int) -> int:
+def _pad_width(width: int) -> int:
     """Round a width up to a multiple of the native loops' vector length.
 
-    >>> padded(100)
+    >>> _pad_width(100)
     112
     """
-    return -(-width // LANES) * LANES
+    return -(-width // SIMD_LANES) * SIMD_LANES
 
 
-def aligned(rows: int, width: int, dtype: type[np.floating] = np.float32) -> np.ndarray:
+def aligned_zeros(rows: int, width: int, dtype: type[np.floating] = np.float32) -> np.ndarray:
     """Zeros of shape (rows, padded width) whose rows are aligned to 64 bytes.
 
     Raises CapacityError if it does not fit into memory.
     """
     size = np.dtype(dtype).itemsize
-    count = rows * padded(width)
-    if count * size > device.memory_bytes():
+    count = rows * _pad_width(width)
+    if count * size > device.total_memory_bytes():
         raise CapacityError(
-            f"{rows:,} vectors of {width} numbers need {record.size(count * size)}, more than the "
-            f"machine's {record.size(device.memory_bytes())}; raise min_count or lower width."
+            f"{rows:,} vectors of {width} numbers need {record.format_bytes(count * size)}, more "
+            f"than the "
+            f"machine's {record.format_bytes(device.total_memory_bytes())}; raise min_count or "
+            f"lower width."
         )
     buffer = np.zeros(count + ALIGNMENT // size, dtype)
     start = (-buffer.ctypes.data % ALIGNMENT) // size
-    return buffer[start : start + count].reshape(rows, padded(width))
+    return buffer[start : start + count].reshape(rows, _pad_width(width))
 
 
-def pointer(values: np.ndarray | None) -> int | None:
+def data_pointer(values: np.ndarray | None) -> int | None:
     """Address of an array's first element; None for None."""
     return None if values is None else values.ctypes.data

@@ -21,68 +21,70 @@ from typing import IO, Any, Literal, Protocol, runtime_checkable
 
 from .artifact import write_text
 
-Voice = Literal["terminal", "plain", "json", "silent"]
+OutputMode = Literal["terminal", "plain", "json", "silent"]
 
-_voice: Voice = "silent"
+_output_mode: OutputMode = "silent"
 
 
-def use(voice: Voice) -> None:
+def set_output_mode(voice: OutputMode) -> None:
     """Set the output mode of this process."""
-    global _voice
-    _voice = voice
+    global _output_mode
+    _output_mode = voice
 
 
-def fitting_voice(as_json: bool = False) -> Voice:
+def choose_output_mode(as_json: bool = False) -> OutputMode:
     """Output mode that fits this process's stderr."""
     if as_json:
         return "json"
     return "terminal" if sys.stderr.isatty() else "plain"
 
 
-COMMANDS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+CONTROL_CHARACTERS = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)"
+)
 """Characters that control a terminal or reverse the direction of text."""
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""Escape terminal control characters, which untrusted text may contain.
 
-    >>> printable("a\x1b[2Jb")
+    >>> escape_controls("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
-    return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print one line for the user on stderr."""
-    if _voice != "json":
-        text = printable(text)
-    if _voice == "json":
-        event("say", text=text)
-    elif _voice == "terminal":
+    if _output_mode != "json":
+        text = escape_controls(text)
+    if _output_mode == "json":
+        log_event("say", text=text)
+    elif _output_mode == "terminal":
         from rich.console import Console
 
         Console(stderr=True, highlight=False).print(text, markup=False)
-    elif _voice == "plain":
+    elif _output_mode == "plain":
         print(text, file=sys.stderr, flush=True)
 
 
-def one_line(text: str) -> str:
+def single_line(text: str) -> str:
     r"""Escape control characters and collapse white space to single spaces.
 
-    >>> one_line("a\x1b[2J\nb")
+    >>> single_line("a\x1b[2J\nb")
     'a\\x1b[2J b'
     """
-    return " ".join(printable(text).split())
+    return " ".join(escape_controls(text).split())
 
 
-def event(name: str, /, **fields: Any) -> None:
+def log_event(name: str, /, **fields: Any) -> None:
     """Emit one event in JSON mode; nothing in the other modes."""
-    if _voice == "json":
+    if _output_mode == "json":
         print(json.dumps({"event": name, **fields}, default=str), file=sys.stderr, flush=True)
 
 
 @runtime_checkable
-class Progress(Protocol):
+class ProgressReporter(Protocol):
     """What `progress` yields: call `advance` as work completes."""
 
     def advance(self, amount: float, **metrics: float) -> None:
@@ -95,30 +97,32 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(stage: str, total: float, unit: str, before: float = 0.0) -> Iterator[Progress]:
+def progress(
+    stage: str, total: float, unit: str, initial: float = 0.0
+) -> Iterator[ProgressReporter]:
     """Show progress of `total` units of work under a stage's name until the block ends.
 
-    before  units completed earlier, which are excluded from the rate
+    initial  units completed earlier, which are excluded from the rate
     """
-    if _voice == "terminal":
-        with _rich_progress(stage, total, unit, before) as bar:
+    if _output_mode == "terminal":
+        with _rich_progress(stage, total, unit, initial) as bar:
             yield bar
     else:
-        yield _Lines(stage, total, unit, before)
+        yield _ProgressLines(stage, total, unit, initial)
 
 
-class _Lines:
+class _ProgressLines:
     """Progress as events or as a line every few seconds."""
 
     EVERY_SECONDS = 10.0
-    KNOWN_SHARE, KNOWN_SECONDS = 0.05, 60.0
+    MIN_ETA_SHARE, MIN_ETA_SECONDS = 0.05, 60.0
     """The time left is shown from this share, or from 1 % after so many seconds: earlier, process
     start and the first large file distort the rate."""
 
     def __init__(self, stage: str, total: float, unit: str, before: float = 0.0) -> None:
         self.stage, self.total, self.unit = stage, total, unit
         self.before, self.done, self.started = before, before, time.monotonic()
-        self.told = self.started
+        self.last_logged = self.started
 
     def skip(self, amount: float) -> None:
         """Count an amount as done and measure the rate from here on."""
@@ -129,26 +133,36 @@ class _Lines:
         """Count an amount as done and report progress and rate every few seconds."""
         self.done += amount
         now = time.monotonic()
-        if _voice == "silent" or (now - self.told < self.EVERY_SECONDS and self.done < self.total):
+        if _output_mode == "silent" or (
+            now - self.last_logged < self.EVERY_SECONDS and self.done < self.total
+        ):
             return
-        self.told = now
+        self.last_logged = now
         rate = (self.done - self.before) / max(now - self.started, 1e-9)
         measured = (self.done - self.before) / max(self.total - self.before, 1e-9)
-        is_slow = now - self.started >= self.KNOWN_SECONDS and measured >= 0.01
-        is_known = measured >= self.KNOWN_SHARE or is_slow
+        is_slow = now - self.started >= self.MIN_ETA_SECONDS and measured >= 0.01
+        is_known = measured >= self.MIN_ETA_SHARE or is_slow
         left = max(self.total - self.done, 0) / max(rate, 1e-9) if is_known else None
-        if _voice == "json":
-            event("progress", stage=self.stage, done=self.done, total=self.total, unit=self.unit,
-                  per_second=rate, left_seconds=left, **metrics)  # fmt: skip
+        if _output_mode == "json":
+            log_event(
+                "progress",
+                stage=self.stage,
+                done=self.done,
+                total=self.total,
+                unit=self.unit,
+                per_second=rate,
+                left_seconds=left,
+                **metrics,
+            )
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         share = 100 * self.done / max(self.total, 1)
         speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-        eta = f"{duration(left)} left  " if left is not None else ""
-        say(f"{self.stage:<10} {share:3.0f} %  {speed} {self.unit}/s  {eta}{numbers}".rstrip())
+        eta = f"{format_duration(left)} left  " if left is not None else ""
+        log(f"{self.stage:<10} {share:3.0f} %  {speed} {self.unit}/s  {eta}{numbers}".rstrip())
 
 
-class _Bar:
+class _ProgressBar:
     """Progress as a rich bar."""
 
     def __init__(self, bars: Any, task: Any) -> None:
@@ -164,7 +178,7 @@ class _Bar:
 
 
 @contextmanager
-def _rich_progress(stage: str, total: float, unit: str, before: float) -> Iterator[_Bar]:
+def _rich_progress(stage: str, total: float, unit: str, before: float) -> Iterator[_ProgressBar]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -179,13 +193,13 @@ def _rich_progress(stage: str, total: float, unit: str, before: float) -> Iterat
         TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bar(bars, bars.add_task(
+        yield _ProgressBar(bars, bars.add_task(
             stage, total=total, numbers="",
             completed=before,  # pyright: ignore[reportArgumentType]  # its tasks count in floats
         ))  # fmt: skip
 
 
-class Metrics:
+class MetricsFile:
     """A JSON-lines file of metrics; each line is flushed, a torn last line is dropped on reopen."""
 
     def __init__(
@@ -222,10 +236,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration.
 
-    >>> duration(7.4), duration(95), duration(7300)
+    >>> format_duration(7.4), format_duration(95), format_duration(7300)
     ('7 s', '1 min 35 s', '2 h 1 min')
     """
     if seconds < 60:
@@ -235,10 +249,10 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Format a number of bytes.
 
-    >>> size(512), size(11_400_000)
+    >>> format_bytes(512), format_bytes(11_400_000)
     ('512 B', '11.4 MB')
     """
     for unit in ("B", "kB", "MB", "GB"):

@@ -1,10 +1,10 @@
 """Corpus: which documents may be trained on, which measure, and what was left out and why?"""
 
-from .decontaminate.lineage import Contamination, contamination
+from .decontaminate.lineage import Contamination, find_contamination
 from .dedup.in_memory import (
-    Kept,
+    DedupOutcome,
     Pair,
-    Removed,
+    RemovedDocument,
     near_duplicates,
     remove_exact,
     remove_near,
@@ -12,23 +12,30 @@ from .dedup.in_memory import (
 )
 from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
-from .explain.leaving import WithdrawConfig
 from .explain.report import report
 from .explain.why import why
 from .explain.withdraw import withdraw
+from .explain.withdrawal_closure import WithdrawConfig
 from .mixture.weights import (
     MixtureConfig,
-    Turns,
-    weights_of,
+    SourceSchedule,
+    mixture_weights,
 )
 from .prepare.folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
 from .quality.training import train_classifier_folders
 from .questions.make import QuestionsConfig, make_questions
-from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words
+from .questions.names import (
+    WordPool,
+    count_identifiers,
+    identifier_words,
+    make_up_name,
+    path_module_name,
+    word_pools,
+)
 from .questions.rules import HELD_OUT_RULE, RULES, training_rules
 from .questions.show import show_testset
-from .split import SPLITS, Split, read_documents, read_records, read_split, split_paths
+from .split import SPLITS, Split, read_documents, read_split, read_split_records, split_paths
 
 __all__ = [
     "HELD_OUT_RULE",
@@ -36,28 +43,30 @@ __all__ = [
     "SPLITS",
     "Contamination",
     "CorpusConfig",
-    "Kept",
+    "DedupOutcome",
     "MixtureConfig",
     "Pair",
-    "Pool",
     "QuestionsConfig",
-    "Removed",
+    "RemovedDocument",
+    "SourceSchedule",
     "Split",
-    "Turns",
     "WithdrawConfig",
+    "WordPool",
     "compare_runs",
-    "contamination",
     "corpus",
     "count_identifiers",
     "dry_run_page",
+    "find_contamination",
+    "identifier_words",
     "make_questions",
-    "make_up",
-    "module_name",
+    "make_up_name",
+    "mixture_weights",
     "near_duplicates",
+    "path_module_name",
     "prepare",
     "read_documents",
-    "read_records",
     "read_split",
+    "read_split_records",
     "remove_exact",
     "remove_near",
     "remove_overlapping",
@@ -66,10 +75,8 @@ __all__ = [
     "split_paths",
     "train_classifier_folders",
     "training_rules",
-    "weights_of",
     "why",
     "withdraw",
     "word_pools",
-    "words",
     "write_corpus",
 ]

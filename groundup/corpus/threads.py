@@ -5,8 +5,8 @@ Workers read their shard in row groups and keep a few hashes and the date of eac
 process links them, because a reply may be in any shard. To join, every shard writes the texts of
 its replies to a file for the shard where their thread starts, and drops the records.
 The files of many shards are first partitioned by target shard in rounds, so that no task opens more
-than `FAN` of them. The joined record keeps the map of its first message; the origin of each turn is
-in the metadata.
+than `MAX_OPEN_FILES` of them. The joined record keeps the map of its first message; the origin of
+each turn is in the metadata.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ import numpy as np
 
 from groundup.core import Config
 from groundup.documents import (
-    Made,
-    Message,
-    Place,
+    ExtractedText,
     Record,
-    Ruling,
     Segment,
     SourceMap,
-    Span,
-    arrow,
-    message_of,
-    plain_json,
-    threads,
+    StepResult,
+    TextSpan,
+    ThreadMessage,
+    ThreadPosition,
+    build_threads,
+    canonical_json,
+    extract_message,
+    import_pyarrow,
 )
 
-from .engine.rulings import write_rulings
+from .engine.global_step import Executor
 from .engine.shards import read_shard
-from .engine.survey import Each
+from .engine.step_results import write_step_results
 
-BETWEEN = "\n\n"
-FAN = 64
+TURN_SEPARATOR = "\n\n"
+MAX_OPEN_FILES = 64
 """Files that a task reads or writes at once. Own choice: one round partitions 4,096 shards."""
 
 
@@ -52,22 +52,24 @@ class ThreadsConfig(Config):
     """Kinds of records that are messages; others are ignored."""
 
 
-class Threads:
+class ThreadPositions:
     """The global step `conversations.threads`: add each message's position in its thread."""
 
     def __init__(self, config: ThreadsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
+    def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard."""
         written = []
-        for number, (names, places) in enumerate(placed(shards, each, self.config)):
-            rulings = [(name, Ruling(metadata=facts_of(places[name]))) for name in names]
-            written.append(write_rulings(scratch / f"threads-{number:06d}.parquet", rulings))
+        for number, (names, places) in enumerate(_link_messages(shards, each, self.config)):
+            rulings = [
+                (name, StepResult(metadata=_position_metadata(places[name]))) for name in names
+            ]
+            written.append(write_step_results(scratch / f"threads-{number:06d}.parquet", rulings))
         return written
 
 
-class JoinConfig(ThreadsConfig):
+class JoinThreadsConfig(ThreadsConfig):
     """Which threads are merged into one record."""
 
     max_characters: int = 500_000
@@ -76,7 +78,7 @@ class JoinConfig(ThreadsConfig):
     """Metadata key of a message's speaker."""
 
 
-class Part(NamedTuple):
+class RoutedMessage(NamedTuple):
     """A reply, sent to the shard where its thread starts."""
 
     home: int
@@ -93,26 +95,26 @@ class Part(NamedTuple):
     """As JSON."""
 
 
-class Task(NamedTuple):
+class ShardTask(NamedTuple):
     """The work on one shard."""
 
     shard: Path
-    places: dict[str, Place]
+    positions: dict[str, ThreadPosition]
     """Thread positions of its messages, by record id."""
-    homes: dict[str, int]
+    start_shards: dict[str, int]
     """Thread to the shard where it starts."""
-    handed_on: Path
+    replies_file: Path
     """File for the replies that it sends."""
     number: int
     speaker: str
     out: Path
     too_long: frozenset[str] = frozenset()
     """Threads that are not joined."""
-    sources: tuple[Path, ...] = ()
+    reply_files: tuple[Path, ...] = ()
     """Files that contain the replies sent to it."""
 
 
-class Spread(NamedTuple):
+class PartitionTask(NamedTuple):
     """A task: partition the replies of files into one file per range of target shards."""
 
     files: tuple[Path, ...]
@@ -122,15 +124,15 @@ class Spread(NamedTuple):
     """Output file of each range."""
 
 
-class Join:
+class JoinThreads:
     """The global step `conversations.join`: merge each thread into one record."""
 
-    def __init__(self, config: JoinConfig) -> None:
+    def __init__(self, config: JoinThreadsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
+    def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard: joined texts of first messages, drops of replies."""
-        linked = placed(shards, each, self.config)
+        linked = _link_messages(shards, each, self.config)
         home = {name: number for number, (names, _) in enumerate(linked) for name in names}
         tasks = []
         for number, (names, places) in enumerate(linked):
@@ -139,54 +141,64 @@ class Join:
             files = (scratch / f"{name}-{number:06d}.parquet" for name in ("parts", "join"))
             part, out = files
             tasks.append(
-                Task(shards[number], threaded, homes, part, number, self.config.speaker, out)
+                ShardTask(shards[number], threaded, homes, part, number, self.config.speaker, out)
             )
         sizes: Counter[str] = Counter()
-        for lengths in each(hand_on, tasks):
+        for lengths in each(_write_replies, tasks):
             sizes.update(lengths)
         most = self.config.max_characters
-        sources = spread([task.handed_on for task in tasks], each, scratch)
+        sources = _partition_replies([task.replies_file for task in tasks], each, scratch)
         return each(
-            join,
+            _join_shard,
             [
                 task._replace(
-                    too_long=frozenset(one for one in task.homes if sizes[one] > most),
-                    sources=sources[task.number],
+                    too_long=frozenset(one for one in task.start_shards if sizes[one] > most),
+                    reply_files=sources[task.number],
                 )
                 for task in tasks
             ],
         )
 
 
-def spread(files: Sequence[Path], each: Each, scratch: Path) -> list[tuple[Path, ...]]:
-    """For each shard the files, at most `FAN`, that contain the replies sent to it."""
-    buckets, round_number = [Spread(tuple(files), (0, len(files)), ())], 0
-    while any(len(one.files) > FAN and one.bounds[-1] - one.bounds[0] > 1 for one in buckets):
-        tasks: list[Spread] = []
-        next_buckets: list[Spread] = []
+def _partition_replies(
+    files: Sequence[Path], each: Executor, scratch: Path
+) -> list[tuple[Path, ...]]:
+    """For each shard the files, at most `MAX_OPEN_FILES`, that contain the replies sent to it."""
+    buckets, round_number = [PartitionTask(tuple(files), (0, len(files)), ())], 0
+    while any(
+        len(one.files) > MAX_OPEN_FILES and one.bounds[-1] - one.bounds[0] > 1 for one in buckets
+    ):
+        tasks: list[PartitionTask] = []
+        next_buckets: list[PartitionTask] = []
         for files_here, (low, *_, high), _ in buckets:
-            ranges = min(FAN, high - low)
+            ranges = min(MAX_OPEN_FILES, high - low)
             bounds = tuple(low + (high - low) * index // ranges for index in range(ranges + 1))
             first = len(tasks)
-            for index in range(0, len(files_here), FAN):
+            for index in range(0, len(files_here), MAX_OPEN_FILES):
                 stem = f"spread-{round_number}-{len(tasks):06d}"
                 outs = tuple(scratch / f"{stem}-{to:03d}.parquet" for to in range(ranges))
-                tasks.append(Spread(files_here[index : index + FAN], bounds, outs))
+                tasks.append(
+                    PartitionTask(files_here[index : index + MAX_OPEN_FILES], bounds, outs)
+                )
             for to, ends in enumerate(zip(bounds, bounds[1:], strict=False)):
-                next_buckets.append(Spread(tuple(one.outs[to] for one in tasks[first:]), ends, ()))
-        each(write_spread, tasks)
+                next_buckets.append(
+                    PartitionTask(tuple(one.outs[to] for one in tasks[first:]), ends, ())
+                )
+        each(_write_partition, tasks)
         buckets, round_number = next_buckets, round_number + 1
     return [one.files for one in buckets for _ in range(one.bounds[0], one.bounds[-1])]
 
 
-def write_spread(task: Spread) -> None:
+def _write_partition(task: PartitionTask) -> None:
     """Write each reply to the file of the range of its target shard."""
     import pyarrow.parquet as parquet
 
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(parquet.ParquetWriter(out, columns())) for out in task.outs]
+        writers = [
+            stack.enter_context(parquet.ParquetWriter(out, _reply_schema())) for out in task.outs
+        ]
         for path in task.files:
-            with opened(path) as file:
+            with _open_replies(path) as file:
                 for batch in file.iter_batches(1_000):
                     places = np.searchsorted(batch["home"], task.bounds, "left").tolist()
                     for writer, low, high in zip(writers, places, places[1:], strict=False):
@@ -194,134 +206,138 @@ def write_spread(task: Spread) -> None:
                             writer.write_batch(batch.slice(low, high - low))
 
 
-def opened(path: Path) -> Any:
+def _open_replies(path: Path) -> Any:
     """Open a file of replies."""
     import pyarrow.parquet as parquet
 
     return parquet.ParquetFile(path)
 
 
-def columns() -> Any:
+def _reply_schema() -> Any:
     """The schema of a file of replies."""
-    kinds = [(name, arrow().int64() if kind is int else arrow().string())
-             for name, kind in Part.__annotations__.items()]  # fmt: skip
-    return arrow().schema(kinds)
+    kinds = [(name, import_pyarrow().int64() if kind is int else import_pyarrow().string())
+             for name, kind in RoutedMessage.__annotations__.items()]  # fmt: skip
+    return import_pyarrow().schema(kinds)
 
 
-def parts_for(number: int, files: Sequence[Path]) -> dict[str, list[Part]]:
+def _read_replies(number: int, files: Sequence[Path]) -> dict[str, list[RoutedMessage]]:
     """The replies sent to a shard, by thread."""
-    by_thread: dict[str, list[Part]] = {}
+    by_thread: dict[str, list[RoutedMessage]] = {}
     for path in files:
-        with opened(path) as file:
+        with _open_replies(path) as file:
             for group in range(file.num_row_groups):
                 statistics = file.metadata.row_group(group).column(0).statistics
                 if statistics is None or statistics.min <= number <= statistics.max:
                     for row in file.read_row_group(group).to_pylist():
                         if row["home"] == number:
-                            by_thread.setdefault(row["thread"], []).append(Part(**row))
+                            by_thread.setdefault(row["thread"], []).append(RoutedMessage(**row))
     return by_thread
 
 
-def placed(
-    shards: Sequence[Path], each: Each, config: ThreadsConfig
-) -> list[tuple[list[str], dict[str, Place]]]:
+def _link_messages(
+    shards: Sequence[Path], each: Executor, config: ThreadsConfig
+) -> list[tuple[list[str], dict[str, ThreadPosition]]]:
     """The message ids of every shard, and the thread positions of all messages."""
-    lists = each(messages_of, [(str(shard), config.kinds) for shard in shards])
-    parsed = [[Message(*row) for row in rows] for rows in lists]
-    places = threads((one for rows in parsed for one in rows), config.headers)
+    lists = each(_read_messages, [(str(shard), config.kinds) for shard in shards])
+    parsed = [[ThreadMessage(*row) for row in rows] for rows in lists]
+    places = build_threads((one for rows in parsed for one in rows), config.headers)
     return [([one.record for one in rows], places) for rows in parsed]
 
 
-def facts_of(place: Place) -> dict[str, Any]:
+def _position_metadata(place: ThreadPosition) -> dict[str, Any]:
     """A message's position in its thread, as metadata."""
     return {
-        "thread": place.thread, "thread_parent": place.parent, "thread_by": place.by,
+        "thread": place.thread, "thread_parent": place.parent, "thread_by": place.evidence,
         "thread_position": place.position, "thread_size": place.size,
     }  # fmt: skip
 
 
-def messages_of(task: tuple[str, tuple[str, ...]]) -> list[Message]:
+def _read_messages(task: tuple[str, tuple[str, ...]]) -> list[ThreadMessage]:
     """The messages of one shard, without their texts."""
     path, kinds = task
-    return [message_of(record) for record in read_shard(Path(path)) if record.kind in kinds]
+    return [extract_message(record) for record in read_shard(Path(path)) if record.kind in kinds]
 
 
-def hand_on(task: Task) -> dict[str, int]:
+def _write_replies(task: ShardTask) -> dict[str, int]:
     """Write a shard's replies sorted by target shard; return the characters of each thread."""
     import pyarrow.parquet as parquet
 
     sizes: Counter[str] = Counter()
     replies = []
     for record in read_shard(task.shard):
-        place = task.places.get(record.id)
+        place = task.positions.get(record.id)
         if place is None:
             continue
-        sizes[place.thread] += len(record.text) + len(BETWEEN)
+        sizes[place.thread] += len(record.text) + len(TURN_SEPARATOR)
         if place.position:
-            replies.append(part_of(record, place, task))
+            replies.append(_routed_message(record, place, task))
     replies.sort(key=lambda reply: (reply.home, reply.thread, reply.position))
     rows = [reply._asdict() for reply in replies]
-    table = arrow().Table.from_pylist(rows, schema=columns())
-    parquet.write_table(table, task.handed_on, row_group_size=1_000)
+    table = import_pyarrow().Table.from_pylist(rows, schema=_reply_schema())
+    parquet.write_table(table, task.replies_file, row_group_size=1_000)
     return dict(sizes)
 
 
-def part_of(record: Record, place: Place, task: Task) -> Part:
+def _routed_message(record: Record, place: ThreadPosition, task: ShardTask) -> RoutedMessage:
     """The parts of a message that its thread needs."""
     metadata = record.metadata
     licence = metadata.get("licence") or ""
     licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
-    return Part(
-        task.homes[place.thread], place.thread, place.position, record.id, record.source,
+    return RoutedMessage(
+        task.start_shards[place.thread], place.thread, place.position, record.id, record.source,
         record.path, licence, f"{metadata.get(task.speaker) or ''}",
-        record.text, plain_json(record.spans),
+        record.text, canonical_json(record.spans),
     )  # fmt: skip
 
 
-def join(task: Task) -> Path:
+def _join_shard(task: ShardTask) -> Path:
     """Write the results of a shard's threads."""
-    replies, rulings = parts_for(task.number, task.sources), []
+    replies, rulings = _read_replies(task.number, task.reply_files), []
     for record in read_shard(task.shard):
-        place = task.places.get(record.id)
+        place = task.positions.get(record.id)
         if place is None or place.thread in task.too_long:
             continue
         if place.position:
-            why = Ruling("joined to its thread", float(place.position), f"record {place.thread}")
+            why = StepResult(
+                "joined to its thread", float(place.position), f"record {place.thread}"
+            )
             rulings.append((record.id, why))
         else:
-            first = part_of(record, place, task)
+            first = _routed_message(record, place, task)
             turns = sorted(replies.get(record.id, []), key=lambda one: one.position)
-            rulings.append((record.id, joined(record, place, [first, *turns])))
-    return write_rulings(task.out, rulings)
+            rulings.append((record.id, _joined_result(record, place, [first, *turns])))
+    return write_step_results(task.out, rulings)
 
 
-def joined(record: Record, place: Place, turns: Sequence[Part]) -> Ruling:
+def _joined_result(
+    record: Record, place: ThreadPosition, turns: Sequence[RoutedMessage]
+) -> StepResult:
     """The result that replaces the first message's text by the thread's."""
     last = record.map.byte_range(len(record.text), len(record.text))[1]
     line = record.map.line(len(record.text))
     text, segments = record.text, list(record.map.segments)
-    spans, texts, offset = turn_spans(turns[0], 0), [text], len(text)
+    spans, texts, offset = _turn_spans(turns[0], 0), [text], len(text)
     for turn in turns[1:]:
-        start = offset + len(BETWEEN)
+        start = offset + len(TURN_SEPARATOR)
         end = start + len(turn.text)
         segments.append(
             Segment(offset, end, last, last, line, False)
         )  # the bytes are in another record's file
-        texts += [BETWEEN, turn.text]
-        spans += turn_spans(turn, start)
+        texts += [TURN_SEPARATOR, turn.text]
+        spans += _turn_spans(turn, start)
         offset = end
     sources = [
         {"id": one.id, "source": one.source, "path": one.path, "licence": one.licence}
         for one in turns
     ]
-    extracted = Made(SourceMap("".join(texts), tuple(segments)), tuple(spans))
+    extracted = ExtractedText(SourceMap("".join(texts), tuple(segments)), tuple(spans))
     metadata = {"thread": place.thread, "thread_size": place.size, "messages": sources}
-    return Ruling(metadata=metadata, made=extracted)
+    return StepResult(metadata=metadata, extracted=extracted)
 
 
-def turn_spans(turn: Part, start: int) -> list[Span]:
+def _turn_spans(turn: RoutedMessage, start: int) -> list[TextSpan]:
     """A message's spans in the thread's text; a turn around all of it if it has none."""
-    inner = [Span(*one) for one in json.loads(turn.spans)]
+    inner = [TextSpan(*one) for one in json.loads(turn.spans)]
     if all(one.kind != "turn" for one in inner):
-        inner.append(Span("turn", 0, len(turn.text), turn.speaker))
+        inner.append(TextSpan("turn", 0, len(turn.text), turn.speaker))
     return [one._replace(start=one.start + start, end=one.end + start) for one in inner]

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from groundup.core import MissingExtra
 
 from .document import SourceMap
-from .record import PASS, Edit, Record, Ruling, Span, Step, follow
+from .record import PASS, Record, Step, StepResult, TextEdit, TextSpan, apply_result
 
 if TYPE_CHECKING:
     import pyarrow
 
 EXCERPT_CHARACTERS = 2_000
-FAILED = "step failed"
+STEP_FAILED = "step failed"
 
 
-class Named(NamedTuple):
+class NamedStep(NamedTuple):
     """A step and its name in the log and the report."""
 
     name: str
     """As in the pipeline, such as `03 web.lines`."""
     step: Step
-    is_for: Callable[[Record], bool] = lambda record: True
+    applies_to: Callable[[Record], bool] = lambda record: True
     """Whether the step applies to a record; others pass unchanged."""
 
 
@@ -59,7 +59,7 @@ class Removal(NamedTuple):
     """The replacement."""
 
 
-class Judged(NamedTuple):
+class BatchResult(NamedTuple):
     """The result of a batch."""
 
     kept: list[Record]
@@ -69,7 +69,7 @@ class Judged(NamedTuple):
     `STEP|grew`: characters after the step minus characters before it."""
 
 
-def judge(steps: Sequence[Named], records: Iterable[Record]) -> Judged:
+def run_steps(steps: Sequence[NamedStep], records: Iterable[Record]) -> BatchResult:
     """Run steps on records; a record on which a step fails is rejected with the error message."""
     kept, removed = [], []
     counters: Counter[str] = Counter()
@@ -78,54 +78,57 @@ def judge(steps: Sequence[Named], records: Iterable[Record]) -> Judged:
         for named in steps:
             if current is None:
                 break
-            if named.is_for(current):
-                current = take(named, current, removed, counters)
+            if named.applies_to(current):
+                current = _apply_step(named, current, removed, counters)
         if current is not None:
             kept.append(current)
-    return Judged(kept, removed, counters)
+    return BatchResult(kept, removed, counters)
 
 
-def take(
-    named: Named, record: Record, removed: list[Removal], counters: Counter[str]
+def _apply_step(
+    named_step: NamedStep, record: Record, removed: list[Removal], counters: Counter[str]
 ) -> Record | None:
     """Apply one step to one record, logged and counted; None if the record is dropped."""
-    counters[f"{named.name}|in"] += 1
+    counters[f"{named_step.name}|in"] += 1
     try:
-        ruling = checked(named.step(record))
-        after = None if ruling.reason else follow(record, ruling)
-        log = list(removals(named.name, record, ruling))
+        ruling = _check_result(named_step.step(record))
+        after = None if ruling.reason else apply_result(record, ruling)
+        log = list(_removals_of(named_step.name, record, ruling))
     except MissingExtra:
         raise
     except Exception as error:  # one bad record must not fail the batch
         message = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        after, log = None, list(removals(named.name, record, Ruling(FAILED, details=message)))
+        after, log = (
+            None,
+            list(_removals_of(named_step.name, record, StepResult(STEP_FAILED, details=message))),
+        )
     removed += log
     for removal in log:
-        counters[f"{named.name}|{removal.what}|{removal.reason}"] += 1
+        counters[f"{named_step.name}|{removal.what}|{removal.reason}"] += 1
     if after is not None:
-        counters[f"{named.name}|out"] += 1
-        counters[f"{named.name}|characters"] += len(after.text)
+        counters[f"{named_step.name}|out"] += 1
+        counters[f"{named_step.name}|characters"] += len(after.text)
     if grew := (len(after.text) if after else 0) - len(record.text):
-        counters[f"{named.name}|grew"] += grew
+        counters[f"{named_step.name}|grew"] += grew
     return after
 
 
-def checked(ruling: Any) -> Ruling:
+def _check_result(result: Any) -> StepResult:
     """The result, if log and counters can hold it; raises TypeError or ValueError otherwise."""
-    if ruling is PASS:
-        return ruling
-    if not isinstance(ruling, Ruling):
-        raise TypeError(f"a step must return a StepResult, got {type(ruling).__name__}")
-    texts = [ruling.reason, ruling.details]
-    numbers: list[Any] = [] if ruling.value is None else [ruling.value]
-    for edit in ruling.edits:
-        if not isinstance(edit, Edit):
-            raise TypeError(f"an edit must be an Edit, got {type(edit).__name__}")
-        texts += [edit.reason, edit.put, edit.aside]
+    if result is PASS:
+        return result
+    if not isinstance(result, StepResult):
+        raise TypeError(f"a step must return a StepResult, got {type(result).__name__}")
+    texts = [result.reason, result.details]
+    numbers: list[Any] = [] if result.value is None else [result.value]
+    for edit in result.edits:
+        if not isinstance(edit, TextEdit):
+            raise TypeError(f"an edit must be a TextEdit, got {type(edit).__name__}")
+        texts += [edit.reason, edit.replacement, edit.metadata_key]
         numbers += edit[:2]
-    for span in (*ruling.spans, *(ruling.made.spans if ruling.made else ())):
-        if not isinstance(span, Span):
-            raise TypeError(f"a span must be a Span, got {type(span).__name__}")
+    for span in (*result.spans, *(result.extracted.spans if result.extracted else ())):
+        if not isinstance(span, TextSpan):
+            raise TypeError(f"a span must be a TextSpan, got {type(span).__name__}")
         texts += [span.kind, span.value]
         numbers += span[1:3]
     for text in texts:
@@ -135,38 +138,38 @@ def checked(ruling: Any) -> Ruling:
         if not isinstance(number, Real):
             raise TypeError(f"a step's result must hold a number here, got {type(number).__name__}")
         float(number)
-    (ruling.reason + "".join(edit.reason for edit in ruling.edits)).encode()
-    return ruling
+    (result.reason + "".join(edit.reason for edit in result.edits)).encode()
+    return result
 
 
-def removals(step: str, record: Record, ruling: Ruling) -> Iterator[Removal]:
+def _removals_of(step: str, record: Record, result: StepResult) -> Iterator[Removal]:
     """Yield the log entries for a step's result."""
     origin = (record.id, record.source, record.path, step)
-    if ruling.reason:
+    if result.reason:
         text = record.text or record.data[:EXCERPT_CHARACTERS].decode("utf-8", "replace")
         size = record.map.segments[-1].byte_end if record.map.segments else len(record.data)
         yield Removal(
-            *origin, "record", ruling.reason, ruling.value, ruling.details, 0, len(record.text),
+            *origin, "record", result.reason, result.value, result.details, 0, len(record.text),
             0, size, text[:EXCERPT_CHARACTERS], "",
         )  # fmt: skip
         return
-    map = record.map if ruling.made is None else ruling.made.map
-    for edit in ruling.edits:
-        if edit.start < edit.end or edit.put:
-            what = "aside" if edit.aside else "replaced" if edit.put else "removed"
+    map = record.map if result.extracted is None else result.extracted.map
+    for edit in result.edits:
+        if edit.start < edit.end or edit.replacement:
+            what = "aside" if edit.metadata_key else "replaced" if edit.replacement else "removed"
             bytes = map.byte_range(edit.start, edit.end)
             shown = min(edit.end, edit.start + (0 if edit.is_private else EXCERPT_CHARACTERS))
             text = map.text[edit.start : shown]
             yield Removal(
-                *origin, what, edit.reason, ruling.value, ruling.details, edit.start, edit.end,
-                *bytes, text, edit.put[:EXCERPT_CHARACTERS],
+                *origin, what, edit.reason, result.value, result.details, edit.start, edit.end,
+                *bytes, text, edit.replacement[:EXCERPT_CHARACTERS],
             )  # fmt: skip
 
 
 @cache
-def schema() -> "pyarrow.Schema":
+def record_schema() -> "pyarrow.Schema":
     """Columns of a shard of records."""
-    pa = arrow()
+    pa = import_pyarrow()
     span = pa.struct(
         [("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("value", pa.string())]
     )
@@ -185,7 +188,7 @@ def schema() -> "pyarrow.Schema":
 @cache
 def removal_schema() -> "pyarrow.Schema":
     """Columns of a shard of removals."""
-    pa = arrow()
+    pa = import_pyarrow()
     kinds = {"value": pa.float64(), "start": pa.int64(), "end": pa.int64(),
              "byte_start": pa.int64(), "byte_end": pa.int64()}  # fmt: skip
     return pa.schema([(name, kinds.get(name, pa.string())) for name in Removal._fields])
@@ -201,17 +204,17 @@ def to_batch(records: Sequence[Record]) -> "pyarrow.RecordBatch":
         "text": [record.text for record in records],
         "map": [record.map.to_numbers() for record in records],
         "spans": [[span._asdict() for span in record.spans] for record in records],
-        "metadata": [plain_json(record.metadata) for record in records],
+        "metadata": [canonical_json(record.metadata) for record in records],
         "data": [record.data for record in records],
     }
-    return arrow().RecordBatch.from_pydict(columns, schema=schema())
+    return import_pyarrow().RecordBatch.from_pydict(columns, schema=record_schema())
 
 
 def from_batch(batch: "pyarrow.RecordBatch") -> Iterator[Record]:
     """Yield the records of an Arrow batch."""
     for row in batch.to_pylist():
         map = SourceMap.from_numbers(row["text"], row["map"])
-        spans = tuple(Span(**span) for span in row["spans"])
+        spans = tuple(TextSpan(**span) for span in row["spans"])
         metadata = json.loads(row["metadata"])
         yield Record(**(row | {"map": map, "spans": spans, "metadata": metadata}))
 
@@ -220,17 +223,17 @@ def removals_to_batch(removed: Sequence[Removal]) -> "pyarrow.RecordBatch":
     """Removals as one Arrow batch."""
     rows = zip(*removed, strict=True) if removed else [[] for _ in Removal._fields]
     columns = {name: list(row) for name, row in zip(Removal._fields, rows, strict=True)}
-    return arrow().RecordBatch.from_pydict(columns, schema=removal_schema())
+    return import_pyarrow().RecordBatch.from_pydict(columns, schema=removal_schema())
 
 
-def plain_json(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal bytes."""
     return json.dumps(
         value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
 
 
-def arrow() -> Any:
+def import_pyarrow() -> Any:
     """pyarrow, or the command that installs it."""
     try:
         import pyarrow

@@ -4,7 +4,7 @@ A quote is evidence only if a person can find it in the file. So each document s
 character of its text, the bytes that it came from. For plain kinds (text, Markdown, Python) the
 text *is* the decoded file and the map has one segment; HTML has a segment for each run of text,
 entity and line break. Knows nothing of files on disk or of how text is extracted; see
-readers.py and markup.py.
+readers/ and markup.py.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ class Segments(Sequence[Segment]):
         for segment in segments:
             self.numbers.extend(segment)
 
-    def stretch(self, end: int, byte_end: int) -> None:
+    def extend_last(self, end: int, byte_end: int) -> None:
         """Move the end of the last segment."""
         self.numbers[-5], self.numbers[-3] = end, byte_end
 
@@ -71,14 +71,14 @@ class Segments(Sequence[Segment]):
         """Characters covered: where the next segment starts."""
         return self.numbers[-5] if self.numbers else 0
 
-    def between(self, first: int, last: int) -> Iterator[Segment]:
+    def iter_range(self, first: int, last: int) -> Iterator[Segment]:
         """Yield segments `first` to `last` - 1."""
         numbers = iter(self.numbers[6 * first : 6 * last])
         for start, end, byte_start, byte_end, line, exact in zip(*[numbers] * 6, strict=True):
             yield Segment(start, end, byte_start, byte_end, line, exact == 1)
 
     def __iter__(self) -> Iterator[Segment]:
-        return self.between(0, len(self))
+        return self.iter_range(0, len(self))
 
     def __len__(self) -> int:
         return len(self.numbers) // 6
@@ -150,26 +150,26 @@ class SourceMap:
         Exact segments give exactly those characters; an entity or a run of white space is
         indivisible. Raises DataError if the slice is not inside the text.
         """
-        self.check(start, end)
+        self.check_slice(start, end)
         if not self.segments:
             return (0, 0)
         first = self.segment_at(min(start, len(self.text) - 1))
         if start == end:
-            byte = first.byte_end if start == len(self.text) else self.place(first, start)
+            byte = first.byte_end if start == len(self.text) else self.byte_offset(first, start)
             return (byte, byte)
         last = self.segment_at(end - 1)
-        stop = self.place(last, end) if last.exact else last.byte_end
-        return (self.place(first, start), stop)
+        stop = self.byte_offset(last, end) if last.exact else last.byte_end
+        return (self.byte_offset(first, start), stop)
 
     def line(self, start: int) -> int:
         """Line of the file, counted from 1, of the character at `start`."""
-        self.check(start, start)
+        self.check_slice(start, start)
         if not self.segments:
             return 1
         segment = self.segment_at(min(start, len(self.text) - 1))
         return segment.line + (self.text.count("\n", segment.start, start) if segment.exact else 0)
 
-    def check(self, start: int, end: int) -> None:
+    def check_slice(self, start: int, end: int) -> None:
         """Raise DataError unless 0 <= start <= end <= length of the text."""
         if not 0 <= start <= end <= len(self.text):
             raise DataError(
@@ -187,15 +187,15 @@ class SourceMap:
             first = bisect_right(self.starts, start) - 1
             last = bisect_right(self.starts, end - 1)
             assert isinstance(self.segments, Segments)
-            yield from self.segments.between(first, last)
+            yield from self.segments.iter_range(first, last)
 
-    def place(self, segment: Segment, character: int) -> int:
+    def byte_offset(self, segment: Segment, character: int) -> int:
         """Byte at which a character of this segment begins."""
         if not segment.exact:
             return segment.byte_start
-        return segment.byte_start + self.width(character) - self.width(segment.start)
+        return segment.byte_start + self.utf8_length(character) - self.utf8_length(segment.start)
 
-    def width(self, character: int) -> int:
+    def utf8_length(self, character: int) -> int:
         """Number of UTF-8 bytes of `text[:character]`."""
         if self.text.isascii():
             return character

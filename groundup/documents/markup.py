@@ -28,7 +28,7 @@ from groundup.core import DataError
 
 from .document import Heading, Segment, Segments, SourceMap
 
-MARK = b"\xef\xbb\xbf"
+UTF_8_MARK = b"\xef\xbb\xbf"
 TAG = re.compile(
     rb"""<!--(?:-?>|.*?(?:--!?>|\Z))                                     # a comment
     |<(?P<end>/?)(?P<name>[a-zA-Z][^ \t\r\n\f/>]*)
@@ -38,8 +38,8 @@ TAG = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 ENTITY = rb"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[a-zA-Z][a-zA-Z0-9]{0,31};?)"
-PIECE = re.compile(ENTITY + rb"|[\t\n\r\f][ \t\n\r\f]*| [ \t\n\r\f]+")
-PREFORMATTED_PIECE = re.compile(ENTITY + rb"|[ \t\n\r\f]+")
+ENTITY_OR_SPACE = re.compile(ENTITY + rb"|[\t\n\r\f][ \t\n\r\f]*| [ \t\n\r\f]+")
+ENTITY_OR_WHITE_SPACE = re.compile(ENTITY + rb"|[ \t\n\r\f]+")
 SPACE = re.compile(rb"[ \t\n\r\f]+")
 EMPTY_LINES = re.compile(rb"(?:[ \t\f]*\r?\n)*")
 CHARSET = re.compile(
@@ -82,10 +82,10 @@ MULTI_BYTE = frozenset(
     "gb18030 big5 big5hkscs euc_jp shift_jis cp932 iso2022_jp euc_kr cp949 "
     "utf-16-le utf-16-be utf-32-le utf-32-be".split()
 )
-READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
+CHARSET_ALIASES = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
            "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
            "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
-MATHS_CHARACTERS = 20_000
+MAX_MATHML_CHARACTERS = 20_000
 """Maximum length of a formula in MathML. Own choice: twice 100 signs of some 100 bytes."""
 
 
@@ -107,40 +107,40 @@ def read_html(data: bytes) -> Markup:
     >>> page.map.text, page.map.byte_range(0, 4), page.metadata
     ('Café\\n\\nOpen now', (20, 31), {'title': 'T'})
     """
-    charset = declared_charset(data)
+    charset = _declared_charset(data)
     if charset == "utf-8":
         data.decode("utf-8")  # check all of it: runs are decoded one by one below
-        return Extraction(data).run()
+        return HtmlExtractor(data).run()
     text = data.decode(charset)
     unicode = text.encode("utf-8")
-    markup = Extraction(unicode).run()
-    return markup._replace(map=in_single_bytes(markup.map, unicode))
+    markup = HtmlExtractor(unicode).run()
+    return markup._replace(map=_map_to_single_bytes(markup.map, unicode))
 
 
-def charset_named(label: str) -> str:
+def text_charset(label: str) -> str:
     """Python's name of a text encoding; empty for other codecs.
 
     Labels are untrusted: codecs such as `unicode_escape`, `idna` or `zlib` are never run.
 
-    >>> charset_named("ISO-8859-1"), charset_named("x-sjis"), charset_named("zlib")
+    >>> text_charset("ISO-8859-1"), text_charset("x-sjis"), text_charset("zlib")
     ('cp1252', 'cp932', '')
     """
     try:
         name = codecs.lookup(label.strip().lower().removeprefix("x-")).name if label else ""
     except (LookupError, ValueError):
         return ""
-    name = READ_AS.get(name, name).replace("utf-8-sig", "utf-8")
+    name = CHARSET_ALIASES.get(name, name).replace("utf-8-sig", "utf-8")
     known = name == "utf-8" or name in MULTI_BYTE or SINGLE_BYTE.fullmatch(name)
     return name if known else ""
 
 
-def declared_charset(data: bytes) -> str:
+def _declared_charset(data: bytes) -> str:
     """Python's name of the charset that the file declares in its first 1,024 bytes, else utf-8."""
-    found = None if data.startswith(MARK) else CHARSET.search(data, 0, 1024)
+    found = None if data.startswith(UTF_8_MARK) else CHARSET.search(data, 0, 1024)
     if found is None:
         return "utf-8"
     label = (found[1] or found[2]).decode("ascii", "replace").lower()
-    name = charset_named(label)
+    name = text_charset(label)
     if name.startswith("utf-"):  # the label is ASCII, so the file is not UTF-16 or UTF-32
         return "utf-8"
     if SINGLE_BYTE.fullmatch(name):
@@ -148,7 +148,7 @@ def declared_charset(data: bytes) -> str:
     raise DataError(f"the declared charset {label} is not supported; convert the file to UTF-8")
 
 
-def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
+def _map_to_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
     """Convert a map of a file's UTF-8 form to its own encoding, one byte per character.
 
     ASCII runs stay exact; every other character becomes a segment of its own.
@@ -174,38 +174,38 @@ def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
     return SourceMap(map.text, segments)
 
 
-def tex_source(page: AnyStr, at: int) -> int:
+def find_tex_source(page: AnyStr, at: int) -> int:
     """Offset of the TeX of a formula whose MathML begins at `at`; `at` itself if it has none.
 
-    >>> tex_source("<mi>x</mi><annotation encoding='application/x-tex'>x</annotation>", 0)
+    >>> find_tex_source("<mi>x</mi><annotation encoding='application/x-tex'>x</annotation>", 0)
     10
     """
     words: Any = ("application/x-tex", "</semantics", "<annotation")
     if isinstance(page, bytes):
         words = [word.encode() for word in words]
     source, end, opening = words
-    found = page.find(source, at, at + MATHS_CHARACTERS)
+    found = page.find(source, at, at + MAX_MATHML_CHARACTERS)
     if found < 0 or page.find(end, at, found) >= 0:
         return at
     return max(at, page.rfind(opening, at, found))
 
 
-class Extraction:
+class HtmlExtractor:
     """One pass over a file: the text written so far and the open elements."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.is_xml = data[:64].lstrip(MARK).lstrip().startswith(b"<?xml")
-        self.pieces: list[str] = []
+        self.is_xml = data[:64].lstrip(UTF_8_MARK).lstrip().startswith(b"<?xml")
+        self.parts: list[str] = []
         self.segments = Segments()
         self.exact_end = -1  # byte at which the last segment ends, if it is exact
         self.length = 0
-        self.counted, self.line = 0, 1  # lines are counted up to this byte
+        self.counted_bytes, self.line = 0, 1  # lines are counted up to this byte
         self.stack: list[bytes] = []
         self.open: Counter[bytes] = Counter()
         self.dropped = 0  # depth of the element that is being dropped, or 0
-        self.wanted = 0  # the strongest line break requested since the last text
-        self.held: list[tuple[int, int]] = []  # white space to write if text follows
+        self.requested_break = 0  # the strongest line break requested since the last text
+        self.held_space: list[tuple[int, int]] = []  # white space to write if text follows
         self.level = 0  # of the heading that is open, or 0
         self.heading_start = -1
         self.headings: list[Heading] = []
@@ -213,7 +213,7 @@ class Extraction:
 
     def run(self) -> Markup:
         """Read the file to its end."""
-        place = len(MARK) if self.data.startswith(MARK) else 0
+        place = len(UTF_8_MARK) if self.data.startswith(UTF_8_MARK) else 0
         while place < len(self.data):
             tag = TAG.search(self.data, place)
             stop = tag.start() if tag else len(self.data)
@@ -223,7 +223,7 @@ class Extraction:
                 break
             place = self.read_tag(tag) if tag["name"] else tag.end()
         self.end_heading()
-        map = SourceMap("".join(self.pieces), self.segments)
+        map = SourceMap("".join(self.parts), self.segments)
         return Markup(map, tuple(self.headings), {"title": self.title} if self.title else {})
 
     def read_tag(self, tag: re.Match[bytes]) -> int:
@@ -238,7 +238,7 @@ class Extraction:
             return self.skip_raw(name, tag.end())
         if not ends_itself:
             self.start(name, attributes)
-        return tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
+        return find_tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
 
     def skip_raw(self, name: bytes, start: int) -> int:
         """Skip an element with raw text; keep the first title."""
@@ -260,7 +260,7 @@ class Extraction:
         if name in BLOCKS:
             if self.stack and self.stack[-1] == b"p":
                 self.pop()
-            self.want(BLOCKS[name])
+            self.request_break(BLOCKS[name])
             if self.heading_start >= 0 or name in LEVELS:
                 self.end_heading()
         repeats = self.dropped and name == self.stack[self.dropped - 1]
@@ -279,7 +279,7 @@ class Extraction:
             while self.pop() != name:
                 pass
         if name in BLOCKS:
-            self.want(BLOCKS[name])
+            self.request_break(BLOCKS[name])
 
     def pop(self) -> bytes:
         """Close the innermost element."""
@@ -297,67 +297,67 @@ class Extraction:
             self.headings.append(Heading(self.level, self.heading_start, self.length))
         self.level, self.heading_start = 0, -1
 
-    def want(self, strength: int) -> None:
+    def request_break(self, strength: int) -> None:
         """Request a line break before the next text."""
         if not self.dropped:
-            self.wanted = max(self.wanted, strength)
-            self.held.clear()
+            self.requested_break = max(self.requested_break, strength)
+            self.held_space.clear()
 
     def read_text(self, start: int, stop: int) -> None:
         """Write a text between two tags: plain runs, entities and white space."""
         preformatted = self.open[b"pre"] > 0
-        if preformatted and (self.wanted or not self.length):
+        if preformatted and (self.requested_break or not self.length):
             lines = EMPTY_LINES.match(self.data, start, stop)
             start = lines.end() if lines else start
-        pattern = PREFORMATTED_PIECE if preformatted else PIECE
+        pattern = ENTITY_OR_WHITE_SPACE if preformatted else ENTITY_OR_SPACE
         for piece in pattern.finditer(self.data, start, stop):
             self.write_plain(start, piece.start(), preformatted)
             start = piece.end()
             if self.data[piece.start()] == ord("&"):
                 self.write_entity(piece.start(), start, preformatted)
             else:
-                self.hold(piece.start(), start, preformatted)
+                self.hold_space(piece.start(), start, preformatted)
         self.write_plain(start, stop, preformatted)
 
     def write_plain(self, start: int, stop: int, preformatted: bool) -> None:
         """Write bytes without entities, and single spaces at their ends as white space."""
         if start < stop and self.data[start] == ord(" "):
-            self.hold(start, start + 1, preformatted)
+            self.hold_space(start, start + 1, preformatted)
             start += 1
         space = start < stop and self.data[stop - 1] == ord(" ")
         if start < stop - space:
             self.write(start, stop - space, self.data[start : stop - space].decode("utf-8"), True)
         if space:
-            self.hold(stop - 1, stop, preformatted)
+            self.hold_space(stop - 1, stop, preformatted)
 
     def write_entity(self, start: int, stop: int, preformatted: bool) -> None:
         """Write a decoded entity; an unknown one is written as it is."""
         source = self.data[start:stop].decode("ascii")
         text = html.unescape(source)
         if text in " \t\n\r\f" and text and not preformatted:
-            self.hold(start, stop, False)
+            self.hold_space(start, stop, False)
         elif text:
             self.write(start, stop, text, text == source)
 
-    def hold(self, start: int, stop: int, preformatted: bool) -> None:
+    def hold_space(self, start: int, stop: int, preformatted: bool) -> None:
         """Hold white space until text follows it; outside <pre> only the first run counts."""
         if preformatted:
-            self.held.append((start, stop))
-        elif not (self.wanted or self.held) and self.length:
-            if not self.pieces[-1][-1].isspace():
-                self.held.append((start, stop))
+            self.held_space.append((start, stop))
+        elif not (self.requested_break or self.held_space) and self.length:
+            if not self.parts[-1][-1].isspace():
+                self.held_space.append((start, stop))
 
     def write(self, start: int, stop: int, text: str, exact: bool) -> None:
         """Write a text, and the break or white space before it."""
-        if self.wanted and self.length:
-            place = self.held[0][0] if self.held else start
-            self.append(place, place, BREAKS[self.wanted], False)
-        self.wanted = 0
-        for a, b in self.held:
+        if self.requested_break and self.length:
+            place = self.held_space[0][0] if self.held_space else start
+            self.append(place, place, BREAKS[self.requested_break], False)
+        self.requested_break = 0
+        for a, b in self.held_space:
             space = self.data[a:b].decode("ascii")
             keep = self.open[b"pre"] > 0 or space == " "
             self.append(a, b, space if keep else " ", keep)
-        self.held.clear()
+        self.held_space.clear()
         if self.level and self.heading_start < 0:
             self.heading_start = self.length
         self.append(start, stop, text, exact)
@@ -365,12 +365,12 @@ class Extraction:
     def append(self, start: int, stop: int, text: str, exact: bool) -> None:
         """Add a segment, merged with the previous one if both are exact and adjacent."""
         begin, self.length = self.length, self.length + len(text)
-        self.pieces.append(text)
+        self.parts.append(text)
         follows = exact and self.exact_end == start
         self.exact_end = stop if exact else -1
         if follows:
-            self.segments.stretch(self.length, stop)
+            self.segments.extend_last(self.length, stop)
             return
-        self.line += self.data.count(b"\n", self.counted, start)
-        self.counted = start
+        self.line += self.data.count(b"\n", self.counted_bytes, start)
+        self.counted_bytes = start
         self.segments.append(Segment(begin, self.length, start, stop, self.line, exact))

@@ -31,7 +31,7 @@ def markdown_headings(text: str) -> tuple[Heading, ...]:
     headings: list[Heading] = []
     fence = ""
     above: tuple[int, str] | None = None  # the previous line, if an underline makes it a title
-    for start, line in lines(text):
+    for start, line in _iter_lines(text):
         mark = FENCE.match(line)
         if fence:
             closes = mark and mark[1].startswith(fence) and not line[mark.end() :].strip()
@@ -43,9 +43,9 @@ def markdown_headings(text: str) -> tuple[Heading, ...]:
         title, underline = ATX.match(line), SETEXT.match(line)
         if title:
             words = CLOSING_HASHES.sub("", title[2]).rstrip()
-            add(headings, len(title[1]), start + title.start(2), words)
+            _append_heading(headings, len(title[1]), start + title.start(2), words)
         elif underline and above:
-            add(headings, 1 if underline[1][0] == "=" else 2, *above)
+            _append_heading(headings, 1 if underline[1][0] == "=" else 2, *above)
         plain = not title and not underline and PARAGRAPH.match(line)
         above = (start, line) if plain else None
     return tuple(headings)
@@ -61,23 +61,23 @@ def python_headings(text: str) -> tuple[Heading, ...]:
     (Heading(level=2, start=6, end=7), Heading(level=3, start=17, end=18))
     """
     headings: list[Heading] = []
-    starts = [start for start, _ in lines(text)]
+    starts = [start for start, _ in _iter_lines(text)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return indented_headings(text)
+        return _indented_headings(text)
     title = (ast.get_docstring(module) or "").strip().split("\n")[0].strip()
     if title and (start := text.find(title)) >= 0:
-        add(headings, 1, start, title)
-    for level, line in definitions(module):
+        _append_heading(headings, 1, start, title)
+    for level, line in _iter_definitions(module):
         if match := DEFINITION.match(text, starts[line - 1]):
             headings.append(Heading(level, *match.span(1)))
     return tuple(headings)
 
 
-def definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
+def _iter_definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
     """Yield level and line of every class and function, in text order."""
     stack: list[tuple[int, ast.AST]] = [(2, module)]
     while stack:  # no recursion: code may be nested deeper than Python's stack
@@ -93,11 +93,11 @@ def definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
         stack += [(level, cast(ast.AST, child)) for child in reversed(inner)]
 
 
-def indented_headings(text: str) -> tuple[Heading, ...]:
+def _indented_headings(text: str) -> tuple[Heading, ...]:
     """Names after `class` and `def` at the beginning of lines, nested by indentation."""
     headings: list[Heading] = []
     outer: list[int] = []
-    for start, line in lines(text):
+    for start, line in _iter_lines(text):
         if match := DEFINITION.match(line):
             indent = len(line) - len(line.lstrip())
             while outer and outer[-1] >= indent:
@@ -107,13 +107,13 @@ def indented_headings(text: str) -> tuple[Heading, ...]:
     return tuple(headings)
 
 
-def lines(text: str) -> Iterator[tuple[int, str]]:
+def _iter_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the offset and the content of every line, without its line break."""
     for match in LINE.finditer(text):
         yield match.start(), match[0].rstrip("\r\n")
 
 
-def add(headings: list[Heading], level: int, start: int, words: str) -> None:
+def _append_heading(headings: list[Heading], level: int, start: int, words: str) -> None:
     """Append a stripped title, unless it is empty."""
     title = words.strip()
     if title:

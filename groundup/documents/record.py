@@ -20,7 +20,7 @@ from groundup.core import Config, DataError
 from .document import Segment, Segments, SourceMap
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """A labelled range of a record's text: moved by edits, dropped when it becomes empty."""
 
     kind: str
@@ -31,7 +31,7 @@ class Span(NamedTuple):
     """The heading's level, the page's number, the speaker's role."""
 
 
-class Edit(NamedTuple):
+class TextEdit(NamedTuple):
     """A slice of the text to remove or replace."""
 
     start: int
@@ -39,22 +39,22 @@ class Edit(NamedTuple):
     """Characters of the text that the step received; equal to `start` for an insertion."""
     reason: str
     """Short and stable: removals are counted by reason."""
-    put: str = ""
+    replacement: str = ""
     """The new text."""
-    aside: str = ""
+    metadata_key: str = ""
     """Keep the slice in the metadata, under `aside` and this key, such as footnotes."""
     is_private: bool = False
     """Log the reason and the offsets, not the slice: it is personal data or a secret."""
 
 
-class Made(NamedTuple):
+class ExtractedText(NamedTuple):
     """The text that a step extracted from a record's bytes."""
 
     map: SourceMap
-    spans: tuple[Span, ...] = ()
+    spans: tuple[TextSpan, ...] = ()
 
 
-class Ruling(NamedTuple):
+class StepResult(NamedTuple):
     """The result of a step for one record; an empty one keeps the record unchanged."""
 
     reason: str = ""
@@ -63,17 +63,17 @@ class Ruling(NamedTuple):
     """The number that decided."""
     details: str = ""
     """For people: the limit, the document that was kept instead."""
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[TextEdit, ...] = ()
     """In ascending order, without overlaps."""
     metadata: Mapping[str, Any] = {}
     """JSON values added to the record's; the report shows histograms of numbers."""
-    spans: tuple[Span, ...] = ()
+    spans: tuple[TextSpan, ...] = ()
     """Ranges of the text that the step received; the edits move them."""
-    made: Made | None = None
+    extracted: ExtractedText | None = None
     """Text that replaces the record's bytes; `edits` and `spans` then refer to it."""
 
 
-PASS = Ruling()
+PASS = StepResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Record:
     text: str = field(default="", repr=False)
     map: SourceMap = field(default=SourceMap("", ()), repr=False)
     """From the text to the bytes of the original: of the file, or of the container's record."""
-    spans: tuple[Span, ...] = field(default=(), repr=False)
+    spans: tuple[TextSpan, ...] = field(default=(), repr=False)
     metadata: dict[str, Any] = field(default_factory=dict)
     """JSON values: url, title, licence, sha256 of the bytes, scores, slices under `aside`."""
     data: bytes = field(default=b"", repr=False)
@@ -108,7 +108,7 @@ class Step(Protocol):
 
     config: Config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one record."""
         ...
 
@@ -122,39 +122,39 @@ def record_id(source: str, path: str) -> str:
     return hashlib.blake2b(f"{source}\0{path}".encode(), digest_size=16).hexdigest()
 
 
-def follow(record: Record, ruling: Ruling) -> Record:
+def apply_result(record: Record, result: StepResult) -> Record:
     """Apply a step's result that keeps the record.
 
     Raises DataError naming two edits that overlap or one that is not inside the text.
 
     >>> plain = Record("1", "s", "p", "text", "one two", SourceMap.identity("one two"))
-    >>> cut = follow(plain, Ruling(edits=(Edit(0, 4, "first word"),)))
+    >>> cut = apply_result(plain, StepResult(edits=(TextEdit(0, 4, "first word"),)))
     >>> cut.text, cut.map.byte_range(0, 3)
     ('two', (4, 7))
     """
-    if ruling == PASS:
+    if result == PASS:
         return record
-    if ruling.made is not None:
-        made = ruling.made
+    if result.extracted is not None:
+        made = result.extracted
         record = replace(record, text=made.map.text, map=made.map, spans=made.spans, data=b"")
-    spans = (*record.spans, *ruling.spans)
-    metadata = record.metadata | dict(ruling.metadata)
-    if not ruling.edits:
+    spans = (*record.spans, *result.spans)
+    metadata = record.metadata | dict(result.metadata)
+    if not result.edits:
         return replace(record, spans=spans, metadata=metadata)
-    check_edits(record, ruling.edits)
+    _check_edits(record, result.edits)
     moved_out = {key: [*slices] for key, slices in metadata.get("aside", {}).items()}
-    for edit in ruling.edits:
-        if edit.aside:
+    for edit in result.edits:
+        if edit.metadata_key:
             removed = record.text[edit.start : edit.end].strip()
-            moved_out.setdefault(edit.aside, []).append(removed)
+            moved_out.setdefault(edit.metadata_key, []).append(removed)
     if moved_out:
         metadata["aside"] = moved_out
-    map = edited_map(record.map, ruling.edits)
-    moved = edited_spans(spans, ruling.edits)
+    map = _edited_map(record.map, result.edits)
+    moved = _edited_spans(spans, result.edits)
     return replace(record, text=map.text, map=map, spans=moved, metadata=metadata)
 
 
-def check_edits(record: Record, edits: Sequence[Edit]) -> None:
+def _check_edits(record: Record, edits: Sequence[TextEdit]) -> None:
     """Raise DataError unless the edits ascend, do not overlap and lie inside the text."""
     end = 0
     for edit in edits:
@@ -166,22 +166,22 @@ def check_edits(record: Record, edits: Sequence[Edit]) -> None:
         end = edit.end
 
 
-def edited_text(text: str, edits: Iterable[Edit]) -> str:
+def edited_text(text: str, edits: Iterable[TextEdit]) -> str:
     """The text after the edits."""
     parts, at = [], 0
     for edit in edits:
-        parts += [text[at : edit.start], edit.put]
+        parts += [text[at : edit.start], edit.replacement]
         at = edit.end
     return "".join([*parts, text[at:]])
 
 
-def edited_map(map: SourceMap, edits: Sequence[Edit]) -> SourceMap:
+def _edited_map(map: SourceMap, edits: Sequence[TextEdit]) -> SourceMap:
     """The map of the text after the edits; new text maps to the bytes that it replaced."""
     offsets = sorted({offset for edit in edits for offset in (edit.start, edit.end)})
-    old = cut_segments(map, offsets)
+    old = _cut_segments(map, offsets)
     segments, start = Segments(), 0
     following, previous = next(old, None), None
-    for edit in [*edits, Edit(len(map.text), len(map.text), "")]:
+    for edit in [*edits, TextEdit(len(map.text), len(map.text), "")]:
         while following and following.end <= edit.start:
             length = following.end - following.start
             segments.append(following._replace(start=start, end=start + length))
@@ -190,15 +190,17 @@ def edited_map(map: SourceMap, edits: Sequence[Edit]) -> SourceMap:
         first, replaced = following, 0
         while following and following.end <= edit.end:
             previous, following, replaced = following, next(old, None), replaced + 1
-        if edit.put:
-            end = start + len(edit.put)
-            low, high, line = origin(map.text, first if replaced else None, previous, following)
+        if edit.replacement:
+            end = start + len(edit.replacement)
+            low, high, line = _replaced_bytes(
+                map.text, first if replaced else None, previous, following
+            )
             segments.append(Segment(start, end, low, high, line, False))
             start = end
     return SourceMap(edited_text(map.text, edits), segments)
 
 
-def cut_segments(map: SourceMap, offsets: Sequence[int]) -> Iterator[Segment]:
+def _cut_segments(map: SourceMap, offsets: Sequence[int]) -> Iterator[Segment]:
     """Yield the segments, cut at ascending offsets; each character is counted once."""
     number, is_ascii = 0, map.text.isascii()
     for segment in map.segments:
@@ -218,7 +220,7 @@ def cut_segments(map: SourceMap, offsets: Sequence[int]) -> Iterator[Segment]:
         yield segment._replace(start=at, byte_start=byte, line=line)
 
 
-def origin(
+def _replaced_bytes(
     text: str, first: Segment | None, previous: Segment | None, following: Segment | None
 ) -> tuple[int, int, int]:
     """First byte, last byte and line of a replaced slice; of an insertion if `first` is None.
@@ -235,7 +237,7 @@ def origin(
     return previous.byte_end, previous.byte_end, previous.line + lines
 
 
-def slice_of(map: SourceMap, start: int, end: int, at: int) -> Iterator[Segment]:
+def slice_segments(map: SourceMap, start: int, end: int, at: int) -> Iterator[Segment]:
     """Yield the segments of a slice of `map`, shifted so that the slice starts at `at`."""
     shift = at - start
     for segment in map.segments_in(start, end):
@@ -243,40 +245,41 @@ def slice_of(map: SourceMap, start: int, end: int, at: int) -> Iterator[Segment]
         bytes = (segment.byte_start, segment.byte_end)
         line = segment.line
         if segment.exact and (first, last) != (segment.start, segment.end):
-            bytes = (map.place(segment, first), map.place(segment, last))
+            bytes = (map.byte_offset(segment, first), map.byte_offset(segment, last))
             line += map.text.count("\n", segment.start, first)
         yield Segment(first + shift, last + shift, *bytes, line, segment.exact)
 
 
-def edited_spans(spans: Iterable[Span], edits: Sequence[Edit]) -> tuple[Span, ...]:
+def _edited_spans(spans: Iterable[TextSpan], edits: Sequence[TextEdit]) -> tuple[TextSpan, ...]:
     """The spans after the edits, without those whose text was removed."""
-    moved, shift = [], Moving(edits)
+    moved, shift = [], OffsetShift(edits)
     for span in spans:
-        start, end = shift.start(span.start), shift.end(span.end)
+        start, end = shift.shift_start(span.start), shift.shift_end(span.end)
         if start < end or span.start == span.end:
             moved.append(span._replace(start=start, end=max(start, end)))
     return tuple(moved)
 
 
-class Moving:
+class OffsetShift:
     """Maps offsets of the text before the edits to the text after them."""
 
-    def __init__(self, edits: Sequence[Edit]) -> None:
+    def __init__(self, edits: Sequence[TextEdit]) -> None:
         self.edits = edits
         self.starts = [edit.start for edit in edits]
         self.shifts = [0]
         for edit in edits:
-            self.shifts.append(self.shifts[-1] + len(edit.put) - (edit.end - edit.start))
+            self.shifts.append(self.shifts[-1] + len(edit.replacement) - (edit.end - edit.start))
 
-    def start(self, character: int) -> int:
+    def shift_start(self, character: int) -> int:
         """New offset of a span's start: of a removed slice, what follows it."""
-        return self.place(character, is_end=False)
+        return self.shift_offset(character, is_end=False)
 
-    def end(self, character: int) -> int:
+    def shift_end(self, character: int) -> int:
         """New offset of a span's end: of a removed slice, what precedes it."""
-        return self.place(character, is_end=True)
+        return self.shift_offset(character, is_end=True)
 
-    def place(self, character: int, is_end: bool) -> int:
+    def shift_offset(self, character: int, is_end: bool) -> int:
+        """New offset of a span's start or end."""
         before = (bisect_left if is_end else bisect_right)(self.starts, character)
         if before == 0:
             return character
@@ -284,4 +287,4 @@ class Moving:
         if character >= edit.end:
             return character + self.shifts[before]
         start = edit.start + self.shifts[before - 1]
-        return start + (0 if is_end and not edit.put else len(edit.put))
+        return start + (0 if is_end and not edit.replacement else len(edit.replacement))

@@ -5,19 +5,26 @@ from .files import load_vectors, read_word2vec, save_vectors, write_word2vec
 from .glove.cooccurrence import cooccurrences
 from .glove.glove import Glove, GloveConfig, glove
 from .phrases import PhrasesConfig, join_phrases
-from .picture import STYLE, pca, scatter, tsne
+from .plotting import STYLE, pca, scatter_plot, tsne
 from .similarity import (
     Analogies,
+    AnalogySection,
     Correlation,
-    Rated,
-    Section,
+    RatedPair,
     answer_analogies,
-    correlation,
+    rating_correlation,
     read_analogies,
     read_ratings,
     table_rows,
 )
-from .text import Ids, TextConfig, Vocabulary, by_frequency, number_words, sentences
+from .text import (
+    TextConfig,
+    TokenizedText,
+    WordVocabulary,
+    assign_ids,
+    renumber_by_frequency,
+    tokenized_sentences,
+)
 from .train import VectorsConfig, train_vectors
 from .vectors import Neighbour, Vectors
 from .word2vec import Word2VecConfig, word2vec
@@ -25,38 +32,38 @@ from .word2vec import Word2VecConfig, word2vec
 __all__ = [
     "STYLE",
     "Analogies",
+    "AnalogySection",
     "Correlation",
     "Glove",
     "GloveConfig",
-    "Ids",
     "Neighbour",
     "Occurrence",
     "PhrasesConfig",
-    "Rated",
-    "Section",
+    "RatedPair",
     "TextConfig",
+    "TokenizedText",
     "Vectors",
     "VectorsConfig",
-    "Vocabulary",
     "Word2VecConfig",
+    "WordVocabulary",
     "answer_analogies",
-    "by_frequency",
+    "assign_ids",
     "cooccurrences",
-    "correlation",
     "cosines",
     "glove",
     "join_phrases",
     "load_vectors",
-    "number_words",
     "occurrences",
     "pca",
+    "rating_correlation",
     "read_analogies",
     "read_ratings",
     "read_word2vec",
+    "renumber_by_frequency",
     "save_vectors",
-    "scatter",
-    "sentences",
+    "scatter_plot",
     "table_rows",
+    "tokenized_sentences",
     "train_vectors",
     "tsne",
     "word2vec",

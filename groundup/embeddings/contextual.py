@@ -48,15 +48,17 @@ def occurrences(
         matches = [match.span() for match in re.finditer(rf"(?i)\b{re.escape(word)}\b", text)]
         if not matches:
             raise DataError(f"The text {text[:60]!r} does not contain the word {word!r}.")
-        states = states_of(model, tokenizer.encode(text), layer)
+        states = _layer_states(model, tokenizer.encode(text), layer)
         spans = tokenizer.offsets(text)
         for start, stop in matches:
-            tokens = tokens_of(spans, len(text[:start].encode()), len(text[:stop].encode()))
-            results.append(Occurrence(index, start, pooled(states[tokens], pooling)))
+            tokens = _overlapping_tokens(
+                spans, len(text[:start].encode()), len(text[:stop].encode())
+            )
+            results.append(Occurrence(index, start, _pool_states(states[tokens], pooling)))
     return results
 
 
-def states_of(model: Transformer, ids: Sequence[int], layer: int) -> torch.Tensor:
+def _layer_states(model: Transformer, ids: Sequence[int], layer: int) -> torch.Tensor:
     """States (T, D) of a text after a layer, of the encoder if there is one."""
     if len(ids) > model.config.context_length:
         raise CapacityError(
@@ -78,16 +80,16 @@ def states_of(model: Transformer, ids: Sequence[int], layer: int) -> torch.Tenso
     return states[layer][0].float().cpu()
 
 
-def tokens_of(spans: Sequence[tuple[int, int]], start: int, stop: int) -> list[int]:
+def _overlapping_tokens(spans: Sequence[tuple[int, int]], start: int, stop: int) -> list[int]:
     """Indices of the tokens that overlap a byte range.
 
-    >>> tokens_of([(0, 3), (3, 8), (8, 9)], 4, 8)
+    >>> _overlapping_tokens([(0, 3), (3, 8), (8, 9)], 4, 8)
     [1]
     """
     return [i for i, (low, high) in enumerate(spans) if low < stop and high > start]
 
 
-def pooled(states: torch.Tensor, pooling: Pooling) -> np.ndarray:
+def _pool_states(states: torch.Tensor, pooling: Pooling) -> np.ndarray:
     """The vector of a word from its tokens' states."""
     picked = {"mean": states.mean(0), "first": states[0], "last": states[-1]}
     return picked[pooling].numpy()

@@ -24,15 +24,15 @@ from groundup.core import (
     ArtifactError,
     DataError,
     Draft,
-    regular,
-    replacing,
+    atomic_replace,
+    require_regular_file,
     write_json,
 )
 
 from .vectors import Vectors
 
 TENSORS, WORDS = "vectors.safetensors", "vocabulary.json"
-LONGEST_WORD = 1 << 16
+MAX_WORD_BYTES = 1 << 16
 NUMBER_BYTES = frozenset(b"0123456789+-.eEnaifNAIF \t\r\n")
 Format = Literal["binary", "text"]
 
@@ -40,7 +40,7 @@ Format = Literal["binary", "text"]
 def save_vectors(vectors: Vectors, draft: Draft) -> None:
     """Write vectors into a draft of an artifact."""
     counts = vectors.counts
-    with replacing(draft.file(TENSORS)) as temporary:
+    with atomic_replace(draft.file(TENSORS)) as temporary:
         save_file({"vectors": vectors.matrix}, temporary, metadata={"format": "np"})
     values = None if counts is None else counts.tolist()
     write_json(draft.file(WORDS), {"words": vectors.words, "counts": values})
@@ -79,7 +79,7 @@ def write_word2vec(vectors: Vectors, path: Path, form: Format = "binary") -> Non
         raise DataError(
             f"The word {wrong!r} is empty or has white space; the format allows neither."
         )
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
         file.write(f"{len(vectors)} {vectors.width}\n".encode())
         for word, row in zip(vectors.words, vectors.matrix, strict=True):
             if form == "binary":
@@ -96,33 +96,33 @@ def read_word2vec(path: Path, form: Format | None = None) -> Vectors:
     Raises DataError naming the file and what was expected.
     """
     try:
-        with open(regular(path), "rb") as file:
+        with open(require_regular_file(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            words, width = header(file, path)
+            words, width = _read_header(file, path)
             if form is None:
-                form = "text" if words == 0 else form_of(file)  # only text has no header
+                form = "text" if words == 0 else _detect_format(file)  # only text has no header
             if words == 0:
                 words = sum(1 for _ in file)
                 file.seek(0)
-            check_size(words, width, form, size - file.tell(), path)
-            read = read_binary if form == "binary" else read_text
+            _check_size(words, width, form, size - file.tell(), path)
+            read = _read_binary_vectors if form == "binary" else _read_text_vectors
             return read(file, words, width, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def header(file: IO[bytes], path: Path) -> tuple[int, int]:
+def _read_header(file: IO[bytes], path: Path) -> tuple[int, int]:
     """Number of words and width; without a header, 0 words, and the file is rewound."""
-    line = file.readline(LONGEST_WORD)
+    line = file.readline(MAX_WORD_BYTES)
     fields = line.split()
     if len(fields) == 2 and all(field.isdigit() and len(field) < 19 for field in fields):
         words, width = map(int, fields)
         if words < 1 or width < 1:
             raise DataError(f"{path}: the header has {words} words of {width} numbers.")
         return words, width
-    if len(fields) > 2 and is_number(fields[-1]):
+    if len(fields) > 2 and _is_number(fields[-1]):
         file.seek(0)
-        text = next(i for i in range(len(fields), 0, -1) if i == 1 or not is_number(fields[i - 1]))
+        text = next(i for i in range(len(fields), 0, -1) if i == 1 or not _is_number(fields[i - 1]))
         return 0, len(fields) - text  # some of GloVe's words contain spaces
     shown = line[:40].decode("utf-8", "replace").strip()
     raise DataError(
@@ -131,7 +131,7 @@ def header(file: IO[bytes], path: Path) -> tuple[int, int]:
     )
 
 
-def is_number(text: bytes) -> bool:
+def _is_number(text: bytes) -> bool:
     """Whether float() accepts it."""
     try:
         float(text)
@@ -140,10 +140,10 @@ def is_number(text: bytes) -> bool:
     return True
 
 
-def form_of(file: IO[bytes]) -> Format:
+def _detect_format(file: IO[bytes]) -> Format:
     """Detect the format from the bytes after the first word, without moving the file position."""
     position = file.tell()
-    start = file.read(LONGEST_WORD)
+    start = file.read(MAX_WORD_BYTES)
     file.seek(position)
     first = start.split(None, 1)
     numbers = first[1][:64] if len(first) > 1 else b""
@@ -151,7 +151,7 @@ def form_of(file: IO[bytes]) -> Format:
     return "text" if rest and NUMBER_BYTES >= set(rest) else "binary"
 
 
-def check_size(words: int, width: int, form: Format, size: int, path: Path) -> None:
+def _check_size(words: int, width: int, form: Format, size: int, path: Path) -> None:
     """Raise DataError, before anything is allocated, if the file is too short for its header."""
     least = words * (2 + 4 * width if form == "binary" else 1 + 2 * width) - 1
     if size < least:
@@ -161,26 +161,26 @@ def check_size(words: int, width: int, form: Format, size: int, path: Path) -> N
         )
 
 
-def read_binary(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
+def _read_binary_vectors(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
     """The words and vectors of a binary file after its header."""
     matrix, names, data = np.empty((words, width), np.float32), [], file.read()
     position = 0
     for row in range(words):
         while data[position : position + 1] in (b"\n", b"\r"):  # word2vec.c writes line ends
             position += 1
-        space = data.find(b" ", position, position + LONGEST_WORD)
+        space = data.find(b" ", position, position + MAX_WORD_BYTES)
         stop = space + 1 + 4 * width
         if space < 0 or stop > len(data):
             raise DataError(f"{path} ends in word {row + 1:,} of {words:,}; it is truncated.")
-        names.append(decoded(data[position:space], row, path))
+        names.append(_decode_word(data[position:space], row, path))
         matrix[row] = np.frombuffer(data, "<f4", width, space + 1)
         position = stop
     if data[position:].strip():
         raise DataError(f"{path} has {len(data) - position:,} bytes after its {words:,} words.")
-    return checked(names, matrix, path)
+    return _build_vectors(names, matrix, path)
 
 
-def read_text(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
+def _read_text_vectors(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
     """The words and vectors of a text file after its header."""
     matrix, names = np.empty((words, width), np.float32), []
     line = b"\n"
@@ -192,7 +192,7 @@ def read_text(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
                 f"{path}, word {row + 1:,} of {words:,}: expected a word and {width} numbers; got "
                 f"{len(fields)} fields."
             )
-        names.append(decoded(fields[0].strip(), row, path))
+        names.append(_decode_word(fields[0].strip(), row, path))
         try:
             matrix[row] = [float(field) for field in fields[1:]]
         except ValueError as error:
@@ -201,10 +201,10 @@ def read_text(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
         raise DataError(f"{path} is truncated: its last line has no line end.")
     if file.read(1 << 10).strip():
         raise DataError(f"{path} has data after its {words:,} words.")
-    return checked(names, matrix, path)
+    return _build_vectors(names, matrix, path)
 
 
-def decoded(word: bytes, row: int, path: Path) -> str:
+def _decode_word(word: bytes, row: int, path: Path) -> str:
     """A word's text; DataError if it is not UTF-8."""
     try:
         return word.decode("utf-8")
@@ -212,7 +212,7 @@ def decoded(word: bytes, row: int, path: Path) -> str:
         raise DataError(f"{path}, word {row + 1:,} is not UTF-8: {word[:40]!r}.") from None
 
 
-def checked(names: list[str], matrix: np.ndarray, path: Path) -> Vectors:
+def _build_vectors(names: list[str], matrix: np.ndarray, path: Path) -> Vectors:
     """The vectors; adds the file's name to errors."""
     try:
         return Vectors(names, matrix)

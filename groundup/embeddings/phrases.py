@@ -20,9 +20,9 @@ from pydantic import Field
 
 from groundup.core import Config
 
-from .text import Ids, Vocabulary, blocks, read_ids
+from .text import TokenizedText, WordVocabulary, id_blocks, read_ids
 
-MARK = "_"
+PHRASE_SEPARATOR = "_"
 
 
 class PhrasesConfig(Config):
@@ -39,36 +39,36 @@ class PhrasesConfig(Config):
 
 
 def join_phrases(
-    text: Ids, vocabulary: Vocabulary, config: PhrasesConfig, folder: Path
-) -> tuple[Ids, Vocabulary]:
+    text: TokenizedText, vocabulary: WordVocabulary, config: PhrasesConfig, folder: Path
+) -> tuple[TokenizedText, WordVocabulary]:
     """Join the phrases of a text; new words are appended to the vocabulary."""
     for number in range(config.passes):
         pass_folder = folder / f"pass-{number}"
         pass_folder.mkdir(exist_ok=True)
-        joined = chosen(*count_pairs(text, len(vocabulary.words)), vocabulary, config)
-        text, vocabulary = joined_text(text, vocabulary, joined, pass_folder)
+        joined = _select_pairs(*_count_pairs(text, len(vocabulary.words)), vocabulary, config)
+        text, vocabulary = _write_joined_text(text, vocabulary, joined, pass_folder)
     return text, vocabulary
 
 
-def pairs_of(ids: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
+def _pair_keys(ids: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
     """The key `a * size + b` of every word and its successor; -1 across a sentence's end."""
     keys = ids[:-1].astype(np.int64) * size + ids[1:]
     keys[ends[:-1] - 1] = -1
     return keys
 
 
-def count_pairs(text: Ids, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _count_pairs(text: TokenizedText, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Keys of the distinct neighbouring pairs, ascending, and their counts."""
     keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for ids, ends in blocks(text):
-        pairs = pairs_of(ids, ends, size)
+    for ids, ends in id_blocks(text):
+        pairs = _pair_keys(ids, ends, size)
         new, times = np.unique(pairs[pairs >= 0], return_counts=True)
         keys, inverse = np.unique(np.concatenate([keys, new]), return_inverse=True)
         counts = np.bincount(inverse, np.concatenate([counts, times]), len(keys)).astype(np.int64)
     return keys, counts
 
 
-def scores(
+def _phrase_scores(
     pair: np.ndarray, first: np.ndarray, second: np.ndarray, config: PhrasesConfig,
     *, distinct: int, words: int,
 ) -> np.ndarray:  # fmt: skip
@@ -78,7 +78,7 @@ def scores(
     words     all words of the text
 
     >>> counts = [np.array([float(n)]) for n in (10, 20, 25)]
-    >>> scores(*counts, PhrasesConfig(), distinct=1000, words=9000)
+    >>> _phrase_scores(*counts, PhrasesConfig(), distinct=1000, words=9000)
     array([10.])
     """
     if config.score == "original":
@@ -89,55 +89,59 @@ def scores(
     return np.where(pair < config.min_count, -np.inf, npmi)
 
 
-def chosen(
-    keys: np.ndarray, counts: np.ndarray, vocabulary: Vocabulary, config: PhrasesConfig
+def _select_pairs(
+    keys: np.ndarray, counts: np.ndarray, vocabulary: WordVocabulary, config: PhrasesConfig
 ) -> np.ndarray:
     """Keys of the pairs to join, ascending."""
     size = len(vocabulary.words)
     n = vocabulary.counts.astype(np.float64)
-    score = scores(
+    score = _phrase_scores(
         counts.astype(np.float64), n[keys // size], n[keys % size], config,
         distinct=size + len(keys), words=int(n.sum()),
     )  # fmt: skip
     return keys[(score > config.threshold) & (counts >= config.min_count)]
 
 
-def joined_text(
-    text: Ids, vocabulary: Vocabulary, joined: np.ndarray, folder: Path
-) -> tuple[Ids, Vocabulary]:
+def _write_joined_text(
+    text: TokenizedText, vocabulary: WordVocabulary, joined: np.ndarray, folder: Path
+) -> tuple[TokenizedText, WordVocabulary]:
     """Write the text with pairs joined, and recount its words."""
     size, done = len(vocabulary.words), 0
     counts = np.zeros(size + len(joined), np.int64)
     with open(folder / "ids", "wb") as id_file, open(folder / "ends", "wb") as end_file:
-        for ids, ends in replaced(text, joined, size):
+        for ids, ends in _join_blocks(text, joined, size):
             counts += np.bincount(ids, minlength=len(counts))
             ids.tofile(id_file)
             (ends + done).tofile(end_file)
             done += len(ids)
     words = vocabulary.words
-    names = [f"{words[key // size]}{MARK}{words[key % size]}" for key in joined.tolist()]
-    return read_ids(folder), Vocabulary([*words, *names], counts)
+    names = [
+        f"{words[key // size]}{PHRASE_SEPARATOR}{words[key % size]}" for key in joined.tolist()
+    ]
+    return read_ids(folder), WordVocabulary([*words, *names], counts)
 
 
-def replaced(text: Ids, joined: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _join_blocks(
+    text: TokenizedText, joined: np.ndarray, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each block's ids and ends with its pairs joined."""
     if not len(joined):
-        yield from blocks(text)
+        yield from id_blocks(text)
         return
-    for ids, ends in blocks(text):
-        keys = pairs_of(ids, ends, size)
+    for ids, ends in id_blocks(text):
+        keys = _pair_keys(ids, ends, size)
         index = np.minimum(np.searchsorted(joined, keys), len(joined) - 1)
-        is_joined = from_the_left(joined[index] == keys)
+        is_joined = _drop_overlaps(joined[index] == keys)
         ids[:-1][is_joined] = size + index[is_joined]
         is_kept = np.ones(len(ids), bool)
         is_kept[1:][is_joined] = False
         yield ids[is_kept], np.cumsum(is_kept)[ends - 1].astype(np.int64)
 
 
-def from_the_left(fits: np.ndarray) -> np.ndarray:
+def _drop_overlaps(fits: np.ndarray) -> np.ndarray:
     """Of consecutive overlapping pairs keep the first, the third and so on.
 
-    >>> from_the_left(np.array([True, True, True, False, True])).astype(int)
+    >>> _drop_overlaps(np.array([True, True, True, False, True])).astype(int)
     array([1, 0, 1, 0, 1])
     """
     index = np.arange(len(fits))

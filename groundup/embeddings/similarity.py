@@ -15,18 +15,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from groundup.core import DataError, Reason, regular
+from groundup.core import DataError, Reason, require_regular_file
 from groundup.measure import Interval, agreement
 
 from .vectors import AnalogyMethod, Vectors
 
-MOST_FREQUENT = 300_000
+MAX_ANSWER_WORDS = 300_000
 """Answers are searched among this many most frequent words, as in gensim."""
-LOOKED_AT = 5
+NUM_CANDIDATES = 5
 """Number of candidates; the first that is not in the question, ignoring case, is the answer."""
 
 
-class Rated(NamedTuple):
+class RatedPair(NamedTuple):
     """A pair of words with its human rating."""
 
     a: str
@@ -49,20 +49,20 @@ class Correlation(NamedTuple):
         return f"Spearman {value}, {known} of {self.asked} pairs ({self.unknown} lack a vector)"
 
 
-class Section(NamedTuple):
+class AnalogySection(NamedTuple):
     """The result on one section of analogies."""
 
     name: str
     right: int
     asked: int
     unknown: int
-    """Questions skipped because a word has no vector; not included in `asked`."""
+    """Questions skipped because a word has no vector; not included in `num_questions`."""
 
 
 class Analogies(NamedTuple):
     """Results on analogies by section."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[AnalogySection, ...]
 
     @property
     def right(self) -> int:
@@ -70,21 +70,21 @@ class Analogies(NamedTuple):
         return sum(section.right for section in self.sections)
 
     @property
-    def asked(self) -> int:
+    def num_questions(self) -> int:
         """Questions whose words all have vectors."""
         return sum(section.asked for section in self.sections)
 
     @property
     def accuracy(self) -> float | Reason:
-        """Share of `asked` that was answered correctly."""
-        if not self.asked:
+        """Share of `num_questions` that was answered correctly."""
+        if not self.num_questions:
             return Reason("none_known", "No question's four words all have vectors.")
-        return self.right / self.asked
+        return self.right / self.num_questions
 
     def __str__(self) -> str:
         """One line per section, and the total."""
         unknown = sum(section.unknown for section in self.sections)
-        rows = [*self.sections, Section("all", self.right, self.asked, unknown)]
+        rows = [*self.sections, AnalogySection("all", self.right, self.num_questions, unknown)]
         width = max(len(row.name) for row in rows)
         return "\n".join(
             f"{row.name:<{width}}  {row.right:>6,} of {row.asked:>6,} right"
@@ -100,7 +100,7 @@ def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[li
     Raises DataError naming an unreadable file, or the line with a wrong number of columns.
     """
     try:
-        with open(regular(path), encoding="utf-8", errors="replace") as file:
+        with open(require_regular_file(path), encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if line.startswith("#") or not line.strip():
                     continue
@@ -114,12 +114,12 @@ def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[li
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def read_ratings(path: Path) -> list[Rated]:
+def read_ratings(path: Path) -> list[RatedPair]:
     """Read rated pairs from tab-separated columns; DataError naming an invalid rating."""
     pairs = []
     for a, b, rating in table_rows(path, 3, "\t"):
         try:
-            pairs.append(Rated(a, b, float(rating)))
+            pairs.append(RatedPair(a, b, float(rating)))
         except ValueError:
             raise DataError(f"{path}: expected a rating; got {rating!r}.") from None
     return pairs
@@ -137,25 +137,27 @@ def read_analogies(path: Path) -> dict[str, list[list[str]]]:
     return sections
 
 
-def correlation(vectors: Vectors, pairs: Sequence[Rated]) -> Correlation:
+def rating_correlation(vectors: Vectors, pairs: Sequence[RatedPair]) -> Correlation:
     """Spearman's correlation of cosines and ratings, with a bootstrap interval.
 
     >>> points = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
-    >>> rated = [Rated("cat", "kitten", 9.0), Rated("cat", "tax", 1.0), Rated("cat", "yak", 5.0)]
-    >>> correlation(Vectors(["cat", "kitten", "tax"], points), rated).unknown
+    >>> rated = [RatedPair("cat", *pair) for pair in [("kitten", 9.0), ("tax", 1.0), ("yak", 5.0)]]
+    >>> rating_correlation(Vectors(["cat", "kitten", "tax"], points), rated).unknown
     1
     """
     known = [
-        (vectors.folded[pair.a.casefold()], vectors.folded[pair.b.casefold()], pair.rating)
+        (vectors.casefolded[pair.a.casefold()], vectors.casefolded[pair.b.casefold()], pair.rating)
         for pair in pairs
-        if pair.a.casefold() in vectors.folded and pair.b.casefold() in vectors.folded
+        if pair.a.casefold() in vectors.casefolded and pair.b.casefold() in vectors.casefolded
     ]
     unknown = len(pairs) - len(known)
     if len(known) < 2:
         reason = Reason("too_few_items", f"{len(known)} of {len(pairs)} pairs have vectors.")
         return Correlation(reason, len(pairs), unknown)
     left, right, ratings = zip(*known, strict=True)
-    cosines = np.einsum("nd,nd->n", vectors.units[list(left)], vectors.units[list(right)])
+    cosines = np.einsum(
+        "nd,nd->n", vectors.unit_vectors[list(left)], vectors.unit_vectors[list(right)]
+    )
     spearman = agreement.spearman(cosines.astype(np.float64), np.array(ratings))
     return Correlation(spearman, len(pairs), unknown)
 
@@ -164,9 +166,9 @@ def answer_analogies(
     vectors: Vectors, sections: dict[str, list[list[str]]], method: AnalogyMethod = "add"
 ) -> Analogies:
     """Answer every analogy whose words have vectors, and count correct answers by section."""
-    limit = min(MOST_FREQUENT, len(vectors))
+    limit = min(MAX_ANSWER_WORDS, len(vectors))
     words = [word.casefold() for word in vectors.words[:limit]]
-    folded = {word: row for word, row in vectors.folded.items() if row < limit}
+    folded = {word: row for word, row in vectors.casefolded.items() if row < limit}
     results = []
     for name, questions in sections.items():
         lowered = [[word.casefold() for word in row] for row in questions]
@@ -174,18 +176,18 @@ def answer_analogies(
         right = 0
         if known:
             asked = np.array([[folded[word] for word in row[:3]] for row in known])
-            best = vectors.analogies(asked, method=method, count=LOOKED_AT, limit=limit)
+            best = vectors.analogies(asked, method=method, count=NUM_CANDIDATES, limit=limit)
             for row, ids in zip(known, best.ids.tolist(), strict=True):
                 answer = next((words[id] for id in ids if words[id] not in row[:3]), "")
                 right += answer == row[3]
-        results.append(Section(name, right, len(known), len(questions) - len(known)))
+        results.append(AnalogySection(name, right, len(known), len(questions) - len(known)))
     return Analogies(tuple(results))
 
 
 TestKind = Literal["ratings", "analogies"]
 
 
-def kind_of(path: Path) -> TestKind:
+def detect_test_kind(path: Path) -> TestKind:
     """Detect from its first row whether a file holds analogies or rated pairs."""
     try:
         first = next(table_rows(path, 2))

@@ -20,7 +20,7 @@ BUCKET_BITS = 15
 Subsampling = Literal["gensim", "paper"]
 
 
-class Tree(NamedTuple):
+class HuffmanTree(NamedTuple):
     """Each word's path from the root: the inner nodes, and whether it goes right there."""
 
     points: np.ndarray
@@ -31,10 +31,10 @@ class Tree(NamedTuple):
     """(V + 1,) int64: the steps of word w are paths[w] … paths[w + 1] - 1."""
 
 
-class Draws:
+class Word2VecRandom:
     """The random number generator of a job; see the module docstring.
 
-    >>> draws = Draws(1 << 16)
+    >>> draws = Word2VecRandom(1 << 16)
     >>> draws.next(), draws.next()
     (1, 3740067437)
     """
@@ -73,16 +73,16 @@ def cumulative_shares(counts: np.ndarray, exponent: float) -> np.ndarray:
     return np.round(np.cumsum(shares) / shares.sum() * DOMAIN).astype(np.uint32)
 
 
-def buckets(cumulative: np.ndarray) -> np.ndarray:
+def search_starts(cumulative: np.ndarray) -> np.ndarray:
     """Where to start the search for a number, by its upper 16 bits: (65,536,) int32."""
     starts = np.arange(1 << (31 - BUCKET_BITS), dtype=np.int64) << BUCKET_BITS
     return np.searchsorted(cumulative, starts, "left").astype(np.int32)
 
 
-def huffman(counts: np.ndarray) -> Tree:
+def huffman_tree(counts: np.ndarray) -> HuffmanTree:
     """The Huffman tree of words with descending counts, built with two queues, as in word2vec.c.
 
-    >>> tree = huffman(np.array([5, 2, 1]))
+    >>> tree = huffman_tree(np.array([5, 2, 1]))
     >>> [tree.codes[tree.paths[w] : tree.paths[w + 1]].tolist() for w in range(3)]
     [[1], [0, 1], [0, 0]]
     """
@@ -100,10 +100,10 @@ def huffman(counts: np.ndarray) -> Tree:
             total += weights[child]
             parent[child], side[child] = node, is_right
         weights[node] = total
-    return paths_of(parent, side, size)
+    return _trace_paths(parent, side, size)
 
 
-def paths_of(parent: np.ndarray, side: np.ndarray, size: int) -> Tree:
+def _trace_paths(parent: np.ndarray, side: np.ndarray, size: int) -> HuffmanTree:
     """Every word's path from the root, from each node's parent and side."""
     root, up, down = 2 * size - 2, parent.tolist(), side.tolist()
     points: list[int] = []
@@ -118,4 +118,6 @@ def paths_of(parent: np.ndarray, side: np.ndarray, size: int) -> Tree:
         points += reversed(path)
         codes += reversed(turns)
         ends.append(len(points))
-    return Tree(np.array(points, np.int32), np.array(codes, np.uint8), np.array(ends, np.int64))
+    return HuffmanTree(
+        np.array(points, np.int32), np.array(codes, np.uint8), np.array(ends, np.int64)
+    )

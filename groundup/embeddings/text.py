@@ -16,14 +16,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from groundup.core import Artifact, Config, DataError, replacing
+from groundup.core import Artifact, Config, DataError, atomic_replace
 from groundup.corpus import read_split
 
-LONGEST_SENTENCE = 10_000
+MAX_SENTENCE_WORDS = 10_000
 """Words; longer sentences are split, as in gensim and word2vec.c."""
-BLOCK = 1 << 22
+BLOCK_IDS = 1 << 22
 """Ids in memory at a time."""
-PIECE_BYTES = 1 << 20
+READ_BYTES = 1 << 20
 
 WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*\s+|\n\s*\n")
@@ -41,7 +41,7 @@ class TextConfig(Config):
     """Split of a corpus artifact to read."""
 
 
-class Ids(NamedTuple):
+class TokenizedText(NamedTuple):
     """Concatenated sentences."""
 
     ids: np.ndarray
@@ -50,7 +50,7 @@ class Ids(NamedTuple):
     """(sentences,) int64: one past each sentence's last word."""
 
 
-class Vocabulary(NamedTuple):
+class WordVocabulary(NamedTuple):
     """Distinct words with their counts; a word's index is its id."""
 
     words: list[str]
@@ -58,7 +58,7 @@ class Vocabulary(NamedTuple):
     """(V,) int64."""
 
 
-class Numbering(dict[str, int]):
+class _IdAssigner(dict[str, int]):
     """Assigns the next id to a new word on lookup."""
 
     def __missing__(self, word: str) -> int:
@@ -66,7 +66,7 @@ class Numbering(dict[str, int]):
         return id
 
 
-def pieces(source: Artifact | Sequence[Path], config: TextConfig) -> Iterator[str]:
+def read_source_texts(source: Artifact | Sequence[Path], config: TextConfig) -> Iterator[str]:
     """Yield the texts of a corpus, or of UTF-8 files in chunks of lines of about a megabyte.
 
     Raises DataError for a file that cannot be read as UTF-8.
@@ -77,32 +77,34 @@ def pieces(source: Artifact | Sequence[Path], config: TextConfig) -> Iterator[st
     for path in source:
         try:
             with open(path, encoding="utf-8") as file:
-                while lines := file.readlines(PIECE_BYTES):
+                while lines := file.readlines(READ_BYTES):
                     yield "".join(lines)
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
 
 
-def sentences(texts: Iterable[str], config: TextConfig) -> Iterator[list[str]]:
+def tokenized_sentences(texts: Iterable[str], config: TextConfig) -> Iterator[list[str]]:
     """Yield the sentences of texts as lists of words; empty ones are skipped.
 
-    >>> list(sentences(["The cat's here. It sat!"], TextConfig()))
+    >>> list(tokenized_sentences(["The cat's here. It sat!"], TextConfig()))
     [['the', "cat's", 'here'], ['it', 'sat']]
     """
     for text in texts:
         text = text.lower() if config.lower else text
         for part in text.splitlines() if config.words == "spaces" else SENTENCE_END.split(text):
             words = part.split() if config.words == "spaces" else WORD.findall(part)
-            for start in range(0, len(words), LONGEST_SENTENCE):
-                yield words[start : start + LONGEST_SENTENCE]
+            for start in range(0, len(words), MAX_SENTENCE_WORDS):
+                yield words[start : start + MAX_SENTENCE_WORDS]
 
 
-def number_words(tokenized: Iterable[Sequence[str]], folder: Path) -> tuple[Ids, Vocabulary]:
+def assign_ids(
+    tokenized: Iterable[Sequence[str]], folder: Path
+) -> tuple[TokenizedText, WordVocabulary]:
     """Assign ids in the order of first appearance, write them, and count the words.
 
     Raises DataError if there is no word.
     """
-    numbering, counts = Numbering(), np.zeros(0, np.int64)
+    numbering, counts = _IdAssigner(), np.zeros(0, np.int64)
     block, ends, done = array("i"), array("q"), 0
     with open(folder / "ids", "wb") as id_file, open(folder / "ends", "wb") as end_file:
 
@@ -118,40 +120,40 @@ def number_words(tokenized: Iterable[Sequence[str]], folder: Path) -> tuple[Ids,
         for words in tokenized:
             block.extend(map(numbering.__getitem__, words))
             ends.append(done + len(block))
-            if len(block) >= BLOCK:
+            if len(block) >= BLOCK_IDS:
                 flush()
         if block:
             flush()
     if not numbering:
         raise DataError("The text holds no word; give a corpus or files with words in them.")
-    return read_ids(folder), Vocabulary(list(numbering), counts)
+    return read_ids(folder), WordVocabulary(list(numbering), counts)
 
 
-def read_ids(folder: Path) -> Ids:
-    """Map the files that `number_words` and `renumber` write."""
+def read_ids(folder: Path) -> TokenizedText:
+    """Map the files that `assign_ids` and `_renumber` write."""
     if (folder / "ids").stat().st_size == 0:
-        return Ids(np.zeros(0, np.int32), np.zeros(0, np.int64))
+        return TokenizedText(np.zeros(0, np.int32), np.zeros(0, np.int64))
     ids = np.memmap(folder / "ids", np.int32, "r")
-    return Ids(ids, np.memmap(folder / "ends", np.int64, "r"))
+    return TokenizedText(ids, np.memmap(folder / "ends", np.int64, "r"))
 
 
-def blocks(text: Ids) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def id_blocks(text: TokenizedText) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the sentences in blocks: ids, and ends relative to the block's first word."""
     first, start = 0, 0
     while first < len(text.ends):
-        last = int(np.searchsorted(text.ends, start + BLOCK, "right"))
+        last = int(np.searchsorted(text.ends, start + BLOCK_IDS, "right"))
         last = max(last, first + 1)
         stop = int(text.ends[last - 1])
         yield np.array(text.ids[start:stop]), text.ends[first:last] - start
         first, start = last, stop
 
 
-def renumber(text: Ids, new: np.ndarray, folder: Path) -> Ids:
+def _renumber(text: TokenizedText, new: np.ndarray, folder: Path) -> TokenizedText:
     """Write the text with ids mapped to `new[id]`; drop negative ids and empty sentences."""
     done = 0
-    with replacing(folder / "ids") as id_path, replacing(folder / "ends") as end_path:
+    with atomic_replace(folder / "ids") as id_path, atomic_replace(folder / "ends") as end_path:
         with open(id_path, "wb") as id_file, open(end_path, "wb") as end_file:
-            for ids, ends in blocks(text):
+            for ids, ends in id_blocks(text):
                 mapped = new[ids]
                 is_kept = mapped >= 0
                 mapped[is_kept].astype(np.int32).tofile(id_file)
@@ -162,9 +164,9 @@ def renumber(text: Ids, new: np.ndarray, folder: Path) -> Ids:
     return read_ids(folder)
 
 
-def by_frequency(
-    text: Ids, vocabulary: Vocabulary, min_count: int, folder: Path
-) -> tuple[Ids, Vocabulary]:
+def renumber_by_frequency(
+    text: TokenizedText, vocabulary: WordVocabulary, min_count: int, folder: Path
+) -> tuple[TokenizedText, WordVocabulary]:
     """Renumber the text and vocabulary by descending frequency, without rare words.
 
     Ties keep the order of first appearance. Raises DataError if too few words remain.
@@ -179,5 +181,5 @@ def by_frequency(
         )
     new = np.full(len(vocabulary.words), -1, np.int64)
     new[order] = np.arange(len(order))
-    frequent = Vocabulary([vocabulary.words[id] for id in order], vocabulary.counts[order])
-    return renumber(text, new, folder), frequent
+    frequent = WordVocabulary([vocabulary.words[id] for id in order], vocabulary.counts[order])
+    return _renumber(text, new, folder), frequent

@@ -17,12 +17,18 @@ from groundup.core import device as machine
 
 from .files import save_vectors
 from .glove.glove import GloveConfig, glove
-from .glove.glove import compiled as glove_loops
+from .glove.glove import glove_library as glove_loops
 from .phrases import PhrasesConfig, join_phrases
-from .text import TextConfig, by_frequency, number_words, pieces, sentences
+from .text import (
+    TextConfig,
+    assign_ids,
+    read_source_texts,
+    renumber_by_frequency,
+    tokenized_sentences,
+)
 from .vectors import Vectors
 from .word2vec import Word2VecConfig, word2vec
-from .word2vec import compiled as word2vec_loops
+from .word2vec import word2vec_library as word2vec_loops
 
 
 class VectorsConfig(Config):
@@ -73,28 +79,32 @@ def train_vectors(
     return produce(
         out, kind="vectors", stage="vectors", version=1, config=config,
         parents={"corpus": corpus} if corpus is not None else {},
-        write=lambda draft: write_vectors(draft, source, config),
+        write=lambda draft: _train_and_write(draft, source, config),
     )  # fmt: skip
 
 
-def write_vectors(draft: Draft, source: Artifact | Sequence[Path], config: VectorsConfig) -> None:
+def _train_and_write(
+    draft: Draft, source: Artifact | Sequence[Path], config: VectorsConfig
+) -> None:
     """Train and write the vectors of a text; the body of `train_vectors`."""
     folders = [draft.scratch / name for name in ("text", "phrases", "kept", "cells")]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     raw, phrased, kept, cells = folders
-    text, vocabulary = number_words(sentences(pieces(source, config.text), config.text), raw)
+    text, vocabulary = assign_ids(
+        tokenized_sentences(read_source_texts(source, config.text), config.text), raw
+    )
     total = int(vocabulary.counts.sum())
     text, vocabulary = join_phrases(text, vocabulary, config.phrases, phrased)
     joined = total - int(vocabulary.counts.sum())
-    text, vocabulary = by_frequency(text, vocabulary, config.min_count, kept)
+    text, vocabulary = renumber_by_frequency(text, vocabulary, config.min_count, kept)
     size = len(vocabulary.words)
-    record.say(f"{total:,} words; {size:,} distinct ones occur at least {config.min_count} times")
+    record.log(f"{total:,} words; {size:,} distinct ones occur at least {config.min_count} times")
     draft.numbers |= {
         "text_words": total, "trained_words": len(text.ids), "joined_words": joined, "words": size,
         "native": (glove_loops if config.method == "glove" else word2vec_loops)() is not None,
-        "threads": config.threads or machine.cores(),
+        "threads": config.threads or machine.available_cores(),
     }  # fmt: skip
     if config.method == "glove":
         fitted = glove(text, size, config.glove, cells, seed=config.seed, threads=config.threads)

@@ -22,7 +22,7 @@ AnalogyMethod = Literal["add", "multiply"]
 EPSILON = 1e-6
 BLOCK_BYTES = 1 << 28
 """Memory of a block of similarities."""
-MOST_EDITS, MOST_COMPARED = 2, 50_000
+MAX_EDITS, MAX_COMPARED = 2, 50_000
 """Maximum edits of a suggested spelling, and maximum words compared."""
 
 
@@ -33,7 +33,7 @@ class Neighbour(NamedTuple):
     score: float
 
 
-class Best(NamedTuple):
+class TopWords(NamedTuple):
     """The best words of each query, best first."""
 
     ids: np.ndarray
@@ -79,7 +79,7 @@ class Vectors:
 
     def __getitem__(self, word: str) -> np.ndarray:
         """A word's vector (width,); ConfigError for an unknown word."""
-        return self.matrix[self.id(word)]
+        return self.matrix[self.row_of(word)]
 
     @property
     def width(self) -> int:
@@ -87,30 +87,30 @@ class Vectors:
         return self.matrix.shape[1]
 
     @cached_property
-    def units(self) -> np.ndarray:
+    def unit_vectors(self) -> np.ndarray:
         """The vectors normalised to length one, (V, width); zero vectors stay zero."""
         lengths = np.linalg.norm(self.matrix, axis=1, keepdims=True)
         return self.matrix / np.maximum(lengths, np.finfo(np.float32).tiny)
 
     @cached_property
-    def folded(self) -> dict[str, int]:
+    def casefolded(self) -> dict[str, int]:
         """Case-folded words to the row of the most frequent word of that spelling."""
         return {word.casefold(): row for word, row in reversed(self.ids.items())}
 
-    def id(self, word: str) -> int:
+    def row_of(self, word: str) -> int:
         """A word's row; ConfigError with suggested spellings for an unknown word."""
         if word in self.ids:
             return self.ids[word]
-        if word.casefold() in self.folded:
+        if word.casefold() in self.casefolded:
             raise ConfigError(
                 f"There is no vector of {word!r}; did you mean "
-                f"{self.words[self.folded[word.casefold()]]!r}?"
+                f"{self.words[self.casefolded[word.casefold()]]!r}?"
             )
-        near = [self.words[row] for row in self.spelt_like(word.casefold())]
+        near = [self.words[row] for row in self.similar_spellings(word.casefold())]
         hint = f"similar words: {', '.join(near)}." if near else "no word is similar."
         raise ConfigError(f"There is no vector of {word!r} among {len(self):,} words; {hint}")
 
-    def spelt_like(self, word: str) -> list[int]:
+    def similar_spellings(self, word: str) -> list[int]:
         """Rows of at most three words with a similar spelling, ignoring case.
 
         Only words whose length and letters allow at most two edits are compared.
@@ -118,81 +118,92 @@ class Vectors:
         letters = set(word)
         candidates = [
             other
-            for other in self.folded
-            if abs(len(other) - len(word)) <= MOST_EDITS
-            and len(letters.symmetric_difference(other)) <= 2 * MOST_EDITS
+            for other in self.casefolded
+            if abs(len(other) - len(word)) <= MAX_EDITS
+            and len(letters.symmetric_difference(other)) <= 2 * MAX_EDITS
         ]
-        frequent = sorted(candidates, key=self.folded.__getitem__)[:MOST_COMPARED]
+        frequent = sorted(candidates, key=self.casefolded.__getitem__)[:MAX_COMPARED]
         near = difflib.get_close_matches(word, frequent, n=3, cutoff=0.6)
-        return [self.folded[other] for other in near]
+        return [self.casefolded[other] for other in near]
 
     def similarity(self, a: str, b: str) -> float:
         """Cosine of two words."""
-        return float(self.units[self.id(a)] @ self.units[self.id(b)])
+        return float(self.unit_vectors[self.row_of(a)] @ self.unit_vectors[self.row_of(b)])
 
     def neighbours(self, word: str, count: int = 10) -> list[Neighbour]:
         """The words with the nearest vectors, the word itself excluded."""
-        row = self.id(word)
-        return self.named(self.nearest(self.units[[row]], np.array([[row]]), count), 0)
+        row = self.row_of(word)
+        return self.to_neighbours(
+            self.nearest(self.unit_vectors[[row]], np.array([[row]]), count), 0
+        )
 
     def analogy(
         self, a: str, b: str, c: str, *, method: AnalogyMethod = "add", count: int = 10
     ) -> list[Neighbour]:
         """The words that are to c as b is to a."""
-        question = np.array([[self.id(a), self.id(b), self.id(c)]])
-        return self.named(self.analogies(question, method=method, count=count), 0)
+        question = np.array([[self.row_of(a), self.row_of(b), self.row_of(c)]])
+        return self.to_neighbours(self.analogies(question, method=method, count=count), 0)
 
     def rank(self, a: str, b: str, c: str, answer: str, method: AnalogyMethod = "add") -> int:
         """The rank of an answer among all words that are to c as b is to a; 1 is the best."""
-        question = np.array([[self.id(a), self.id(b), self.id(c)]])
+        question = np.array([[self.row_of(a), self.row_of(b), self.row_of(c)]])
         best = self.analogies(question, method=method, count=len(self))
-        return int(np.flatnonzero(best.ids[0] == self.id(answer))[0]) + 1
+        return int(np.flatnonzero(best.ids[0] == self.row_of(answer))[0]) + 1
 
-    def nearest(self, queries: np.ndarray, but: np.ndarray, count: int, limit: int = 0) -> Best:
+    def nearest(
+        self, queries: np.ndarray, exclude: np.ndarray, count: int, limit: int = 0
+    ) -> TopWords:
         """Words with the largest cosine to unit vectors.
 
         queries  (n, width)
-        but      (n, k) rows to exclude
+        exclude  (n, k) rows to exclude
         limit    only among so many most frequent words; 0: all
         """
-        candidates = self.units[: limit or None]
-        return best_of((block @ candidates.T for block in self.blocks(queries)), but, count)
+        candidates = self.unit_vectors[: limit or None]
+        return _top_columns(
+            (block @ candidates.T for block in self.blocks(queries)), exclude, count
+        )
 
     def analogies(
-        self, asked: np.ndarray, *, method: AnalogyMethod = "add", count: int = 1, limit: int = 0
-    ) -> Best:
+        self,
+        questions: np.ndarray,
+        *,
+        method: AnalogyMethod = "add",
+        count: int = 1,
+        limit: int = 0,
+    ) -> TopWords:
         """Answers to many analogies at once.
 
-        asked  (n, 3) rows of a, b, c
-        limit  only among so many most frequent words; 0: all
+        questions  (n, 3) rows of a, b, c
+        limit      only among so many most frequent words; 0: all
         """
-        a, b, c = (self.units[column] for column in asked.T)
+        a, b, c = (self.unit_vectors[column] for column in questions.T)
         if method == "add":
             target = b - a + c
             target /= np.maximum(np.linalg.norm(target, axis=1, keepdims=True), 1e-30)
-            return self.nearest(target, asked, count, limit)
-        candidates = self.units[: limit or None]
+            return self.nearest(target, questions, count, limit)
+        candidates = self.unit_vectors[: limit or None]
 
         def products() -> Iterator[np.ndarray]:
             for parts in zip(*(self.blocks(part) for part in (a, b, c)), strict=True):
                 near_a, near_b, near_c = ((1 + part @ candidates.T) / 2 for part in parts)
                 yield near_b * near_c / (near_a + EPSILON)
 
-        return best_of(products(), asked, count)
+        return _top_columns(products(), questions, count)
 
     def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Yield rows in blocks whose similarities to all words fit into BLOCK_BYTES."""
         size = max(1, BLOCK_BYTES // (4 * len(self)))
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    def named(self, best: Best, query: int) -> list[Neighbour]:
+    def to_neighbours(self, best: TopWords, query: int) -> list[Neighbour]:
         """One query's best as words."""
         pairs = zip(best.ids[query].tolist(), best.scores[query].tolist(), strict=True)
         return [Neighbour(self.words[row], score) for row, score in pairs if np.isfinite(score)]
 
 
-def best_of(scores: Iterator[np.ndarray], but: np.ndarray, count: int) -> Best:
-    """The best columns of blocks of scores; columns in `but` get a score of -inf."""
+def _top_columns(scores: Iterator[np.ndarray], but: np.ndarray, count: int) -> TopWords:
+    """The best columns of blocks of scores; columns in `exclude` get a score of -inf."""
     if count < 1:
         raise ConfigError(f"count={count} must be at least 1.")
     ids, values, done = [], [], 0
@@ -206,4 +217,4 @@ def best_of(scores: Iterator[np.ndarray], but: np.ndarray, count: int) -> Best:
         order = np.lexsort((columns, -top_scores), axis=1)
         ids.append(np.take_along_axis(columns, order, 1))
         values.append(np.take_along_axis(top_scores, order, 1))
-    return Best(np.concatenate(ids), np.concatenate(values))
+    return TopWords(np.concatenate(ids), np.concatenate(values))

@@ -12,13 +12,13 @@ from groundup.tokenizer import load_tokenizer
 
 from .contextual import Pooling, cosines, occurrences
 from .files import load_vectors, write_word2vec
-from .picture import STYLE, Projection, project, scatter
+from .plotting import STYLE, Projection, project, scatter_plot
 from .similarity import (
     Analogies,
     Correlation,
     answer_analogies,
-    correlation,
-    kind_of,
+    detect_test_kind,
+    rating_correlation,
     read_analogies,
     read_ratings,
 )
@@ -27,7 +27,7 @@ from .vectors import AnalogyMethod, Neighbour, Vectors
 SHOWN_CHARACTERS = 56
 
 
-class Found(NamedTuple):
+class QueryResult(NamedTuple):
     """Words with scores, the answer to a query."""
 
     asked: str
@@ -40,7 +40,7 @@ class Found(NamedTuple):
         return "\n".join([self.asked, *lines])
 
 
-class Tested(NamedTuple):
+class SimilarityResults(NamedTuple):
     """Results by test file."""
 
     results: dict[str, Correlation | Analogies]
@@ -56,7 +56,7 @@ class Tested(NamedTuple):
         return "\n".join(lines)
 
 
-class Written(NamedTuple):
+class WrittenVectors(NamedTuple):
     """A written file and its size."""
 
     path: str
@@ -68,7 +68,7 @@ class Written(NamedTuple):
         return f"{self.path}: {self.words:,} words, {self.width} numbers each"
 
 
-class Contexts(NamedTuple):
+class ContextComparison(NamedTuple):
     """A word's occurrences and the cosines of its vectors."""
 
     word: str
@@ -87,19 +87,19 @@ class Contexts(NamedTuple):
         return "\n".join([*rows, head, *table])
 
 
-def neighbours(vectors: Path, word: str, *, count: int = 10) -> Found:
+def neighbours(vectors: Path, word: str, *, count: int = 10) -> QueryResult:
     """Show the words with the nearest vectors.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
     word     the word
     count    how many to show
     """
-    return Found(word, load_vectors(vectors).neighbours(word, count))
+    return QueryResult(word, load_vectors(vectors).neighbours(word, count))
 
 
 def analogy(
     vectors: Path, a: str, b: str, c: str, *, method: AnalogyMethod = "add", count: int = 10
-) -> Found:
+) -> QueryResult:
     """Show the words that are to C as B is to A: `man king woman`.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
@@ -110,10 +110,12 @@ def analogy(
     count    how many to show
     """
     answers = load_vectors(vectors).analogy(a, b, c, method=method, count=count)
-    return Found(f"{a} is to {b} as {c} is to", answers)
+    return QueryResult(f"{a} is to {b} as {c} is to", answers)
 
 
-def similarity(vectors: Path, tests: list[Path], *, method: AnalogyMethod = "add") -> Tested:
+def rate_similarity(
+    vectors: Path, tests: list[Path], *, method: AnalogyMethod = "add"
+) -> SimilarityResults:
     """Evaluate vectors on human ratings of word pairs, or on analogies.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
@@ -124,11 +126,11 @@ def similarity(vectors: Path, tests: list[Path], *, method: AnalogyMethod = "add
         raise ConfigError("Give a test file, such as gensim's wordsim353.tsv.")
     loaded, results = load_vectors(vectors), {}
     for path in tests:
-        if kind_of(path) == "analogies":
+        if detect_test_kind(path) == "analogies":
             results[path.name] = answer_analogies(loaded, read_analogies(path), method)
         else:
-            results[path.name] = correlation(loaded, read_ratings(path))
-    return Tested(results)
+            results[path.name] = rating_correlation(loaded, read_ratings(path))
+    return SimilarityResults(results)
 
 
 def plot(
@@ -139,7 +141,7 @@ def plot(
     near: Sequence[str] = (),
     count: int = 20,
     by: Projection = "pca",
-) -> Written:
+) -> WrittenVectors:
     """Plot words in two dimensions as an HTML page.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
@@ -152,14 +154,16 @@ def plot(
     if out.suffix != ".html":
         raise ConfigError(f"{out} must end in .html.")
     loaded = load_vectors(vectors)
-    words, groups = chosen_words(loaded, word, near, count)
-    rows = [loaded.id(each) for each in words]
-    points = project(loaded.units[rows], by)
+    words, groups = _select_words(loaded, word, near, count)
+    rows = [loaded.row_of(each) for each in words]
+    points = project(loaded.unit_vectors[rows], by)
     title = {"pca": "Principal components", "tsne": "t-SNE"}[by]
-    sheet = page.Page("Words by their vectors", f"{len(words)} words of {vectors}.", style=STYLE)
-    sheet.section("Plot", LEADS[by], scatter(title, words, points, groups))
+    sheet = page.HtmlPage(
+        "Words by their vectors", f"{len(words)} words of {vectors}.", style=STYLE
+    )
+    sheet.section("Plot", LEADS[by], scatter_plot(title, words, points, groups))
     write_text(out, sheet.render())
-    return Written(str(out), len(words), loaded.width)
+    return WrittenVectors(str(out), len(words), loaded.width)
 
 
 LEADS = {
@@ -168,7 +172,7 @@ LEADS = {
 }
 
 
-def chosen_words(
+def _select_words(
     vectors: Vectors, words: Sequence[str], near: Sequence[str], count: int
 ) -> tuple[list[str], list[int]]:
     """The distinct words to plot, and the group of each."""
@@ -181,7 +185,7 @@ def chosen_words(
 
 def context(
     model: Path, word: str, texts: list[str], *, layer: int = -1, pooling: Pooling = "mean"
-) -> Contexts:
+) -> ContextComparison:
     """Compare a word's contextual vectors in different sentences.
 
     model    a model artifact, or a Hugging Face directory with its tokenizer
@@ -194,10 +198,12 @@ def context(
         load_model(model), load_tokenizer(model), texts, word, layer=layer, pooling=pooling
     )  # fmt: skip
     shown = [texts[each.text][:SHOWN_CHARACTERS] for each in results]
-    return Contexts(word, shown, cosines(np.stack([each.vector for each in results])).tolist())
+    return ContextComparison(
+        word, shown, cosines(np.stack([each.vector for each in results])).tolist()
+    )
 
 
-def export(vectors: Path, out: Path) -> Written:
+def export(vectors: Path, out: Path) -> WrittenVectors:
     """Write vectors as a file that gensim and word2vec.c can read.
 
     vectors  a vectors artifact, or a file in the other format
@@ -207,4 +213,4 @@ def export(vectors: Path, out: Path) -> Written:
         raise ConfigError(f"{out} must end in .bin (binary) or .txt (text).")
     loaded = load_vectors(vectors)
     write_word2vec(loaded, out, "binary" if out.suffix == ".bin" else "text")
-    return Written(str(out), len(loaded), loaded.width)
+    return WrittenVectors(str(out), len(loaded), loaded.width)

@@ -5,7 +5,7 @@
     loss        -Σ_k y_k ln σ(f_k) + (1 - y_k) ln σ(-f_k),   f_k = u_k · h
 
 The k are the centre (y = 1) and negative samples (y = 0), or with the hierarchical softmax the
-inner nodes on the centre's path in the tree (y = 1 - code). `train_job` in numpy is the reference;
+inner nodes on the centre's path in the tree (y = 1 - code). `_train_job` in numpy is the reference;
 `word2vec.cpp` draws the same random numbers and agrees with it on one thread. All f of a step are
 computed before any vector is updated. σ is exact: word2vec.c and gensim use a table of 1,000
 entries, whose σ(0) is 0.494 because 83⅓ is truncated, and gensim skips |f| ≥ 6; with their table
@@ -25,19 +25,19 @@ from pydantic import Field
 from groundup.core import Config, device, native, record
 
 from .tables import (
-    Draws,
+    HuffmanTree,
     Subsampling,
-    Tree,
-    buckets,
+    Word2VecRandom,
     cumulative_shares,
-    huffman,
+    huffman_tree,
     keep_thresholds,
+    search_starts,
 )
-from .text import Ids
+from .text import TokenizedText
 
 JOB_WORDS = 10_000
 """Words that share a learning rate and a random stream; gensim's batch_words."""
-ROUND_JOBS = 100
+JOBS_PER_UPDATE = 100
 """Jobs per thread between updates of the progress bar, when interrupts are handled."""
 
 
@@ -72,7 +72,7 @@ class Word2VecConfig(Config):
     """[min_alpha] Final learning rate."""
 
 
-class Parameters(NamedTuple):
+class Word2VecParameters(NamedTuple):
     """The trained matrices; rows are padded with zeros to full SIMD vectors."""
 
     input: np.ndarray
@@ -81,60 +81,64 @@ class Parameters(NamedTuple):
     """(V, padded width) float32: u of the words, or of the tree's inner nodes."""
 
 
-class Tables(NamedTuple):
+class SamplingTables(NamedTuple):
     """Sampling tables, constant during training."""
 
     keep: np.ndarray | None
     cumulative: np.ndarray
     buckets: np.ndarray
-    tree: Tree | None
+    tree: HuffmanTree | None
 
 
-class Job(NamedTuple):
+class TrainingJob(NamedTuple):
     """Some sentences of one epoch: [first, last)."""
 
     first: int
     last: int
     seed: int
-    rate: float
+    learning_rate: float
 
 
 Sigmoid = Callable[[np.ndarray], np.ndarray]
 
 
-def initial(words: int, width: int, seed: int) -> Parameters:
+def _initial_parameters(words: int, width: int, seed: int) -> Word2VecParameters:
     """Input vectors uniform in ±1/width, as in gensim, and zero output vectors."""
-    parameters = Parameters(native.aligned(words, width), native.aligned(words, width))
+    parameters = Word2VecParameters(
+        native.aligned_zeros(words, width), native.aligned_zeros(words, width)
+    )
     drawn = np.random.default_rng(seed).random((words, width), dtype=np.float32)
     parameters.input[:, :width] = (drawn * 2 - 1) / width
     return parameters
 
 
-def tables(counts: np.ndarray, config: Word2VecConfig) -> Tables:
+def _build_sampling_tables(counts: np.ndarray, config: Word2VecConfig) -> SamplingTables:
     """The sampling tables of the words' counts."""
     keep = keep_thresholds(counts, config.sample, config.subsampling) if config.sample else None
     cumulative = cumulative_shares(counts, config.exponent)
-    tree = huffman(counts) if config.output == "hierarchical" else None
-    return Tables(keep, cumulative, buckets(cumulative), tree)
+    tree = huffman_tree(counts) if config.output == "hierarchical" else None
+    return SamplingTables(keep, cumulative, search_starts(cumulative), tree)
 
 
-def job_bounds(text: Ids) -> np.ndarray:
+def _job_bounds(text: TokenizedText) -> np.ndarray:
     """First sentence of every job, and the number of sentences."""
     starts = np.concatenate([[0], text.ends[:-1]])
     first = np.flatnonzero(np.diff(starts // JOB_WORDS, prepend=-1))
     return np.append(first, len(text.ends)).astype(np.int64)
 
 
-def jobs_of(text: Ids, config: Word2VecConfig, seed: int) -> Iterator[list[Job]]:
+def _iterate_jobs(
+    text: TokenizedText, config: Word2VecConfig, seed: int
+) -> Iterator[list[TrainingJob]]:
     """Yield each epoch's jobs; seeds and learning rates depend on a job's position only."""
-    bounds, words = job_bounds(text), len(text.ids)
+    bounds, words = _job_bounds(text), len(text.ids)
     starts = np.concatenate([[0], text.ends])[bounds[:-1]]
     first, fall = config.learning_rate, config.learning_rate - config.last_learning_rate
     for epoch in range(config.epochs):
         rates = first - fall * (epoch + starts / words) / config.epochs
         states = np.random.SeedSequence((seed, epoch)).generate_state(len(starts), np.uint64)
         yield [
-            Job(int(a), int(b), int(state) & ((1 << 48) - 1), float(rate))
+            TrainingJob(int(a), int(b), int(state) & ((1 << 48) - 1), float(rate))
             for a, b, state, rate in zip(bounds, bounds[1:], states, rates, strict=False)
         ]
 
@@ -144,7 +148,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def step(
+def _train_step(
     hidden: np.ndarray, output: np.ndarray, rows: np.ndarray, labels: np.ndarray, rate: float,
     sigma: Sigmoid = sigmoid,
 ) -> np.ndarray:  # fmt: skip
@@ -155,27 +159,36 @@ def step(
     return moves @ chosen
 
 
-def train_job(
-    parameters: Parameters, text: Ids, job: Job, config: Word2VecConfig, known: Tables,
-    *, sigma: Sigmoid = sigmoid,
-) -> int:  # fmt: skip
+def _train_job(
+    parameters: Word2VecParameters,
+    text: TokenizedText,
+    job: TrainingJob,
+    config: Word2VecConfig,
+    sampling: SamplingTables,
+    *,
+    sigma: Sigmoid = sigmoid,
+) -> int:
     """Reference: train on a job's sentences; return the number of words after subsampling."""
-    draws, trained = Draws(job.seed), 0
+    draws, trained = Word2VecRandom(job.seed), 0
     for sentence in range(job.first, job.last):
         start = text.ends[sentence - 1] if sentence else 0
         ids = text.ids[start : text.ends[sentence]].tolist()
-        if known.keep is not None:
-            ids = [word for word in ids if draws.next() <= known.keep[word]]
+        if sampling.keep is not None:
+            ids = [word for word in ids if draws.next() <= sampling.keep[word]]
         for i, centre in enumerate(ids):
             reach = config.window - (draws.next() % config.window if config.shrink_window else 0)
             around = [*ids[max(i - reach, 0) : i], *ids[i + 1 : i + reach + 1]]
             groups = [[word] for word in around] if config.model == "skip_gram" else [around]
-            targets = [targets_of(centre, draws, config, known) for group in groups if group]
+            targets = [
+                _sample_targets(centre, draws, config, sampling) for group in groups if group
+            ]
             for group, (rows, labels) in zip(groups, targets, strict=False):
                 hidden = parameters.input[group].sum(0)
                 if config.cbow_mean:
                     hidden /= len(group)
-                update = step(hidden, parameters.output, rows, labels, job.rate, sigma)
+                update = _train_step(
+                    hidden, parameters.output, rows, labels, job.learning_rate, sigma
+                )
                 if not config.cbow_mean:
                     update /= len(group)
                 np.add.at(parameters.input, group, update)
@@ -183,21 +196,21 @@ def train_job(
     return trained
 
 
-def targets_of(
-    centre: int, draws: Draws, config: Word2VecConfig, known: Tables
+def _sample_targets(
+    centre: int, draws: Word2VecRandom, config: Word2VecConfig, sampling: SamplingTables
 ) -> tuple[np.ndarray, np.ndarray]:
     """Output rows to predict and their labels: the centre and negatives, or its tree path."""
-    if known.tree is not None:
-        path = slice(known.tree.paths[centre], known.tree.paths[centre + 1])
-        return known.tree.points[path], 1 - known.tree.codes[path].astype(np.float32)
-    last = int(known.cumulative[-1])
+    if sampling.tree is not None:
+        path = slice(sampling.tree.paths[centre], sampling.tree.paths[centre + 1])
+        return sampling.tree.points[path], 1 - sampling.tree.codes[path].astype(np.float32)
+    last = int(sampling.cumulative[-1])
     numbers = [draws.next() % last for _ in range(config.negatives)]
-    drawn = np.searchsorted(known.cumulative, numbers, "left")
+    drawn = np.searchsorted(sampling.cumulative, numbers, "left")
     rows = np.concatenate([[centre], drawn[drawn != centre]])
     return rows, (np.arange(len(rows)) == 0).astype(np.float32)
 
 
-class _Native(ctypes.Structure):
+class _Word2VecStruct(ctypes.Structure):
     """The struct Word2Vec of word2vec.cpp, field by field."""
 
     _fields_ = [
@@ -212,49 +225,75 @@ class _Native(ctypes.Structure):
     ]  # fmt: skip
 
 
-def native_model(
-    parameters: Parameters, text: Ids, config: Word2VecConfig, known: Tables
-) -> _Native:
+def _to_native(
+    parameters: Word2VecParameters,
+    text: TokenizedText,
+    config: Word2VecConfig,
+    sampling: SamplingTables,
+) -> _Word2VecStruct:
     """The arguments of the compiled code; the arrays must outlive it."""
-    tree = known.tree or Tree(*[None] * 3)  # type: ignore[arg-type]
-    return _Native(
-        *map(native.pointer, parameters), parameters.input.shape[1],
-        *map(native.pointer, (text.ids, text.ends, known.keep, known.cumulative, known.buckets)),
-        len(known.cumulative), *map(native.pointer, tree),
-        config.window, 0 if known.tree else config.negatives, config.model == "skip_gram",
-        config.shrink_window, config.cbow_mean,
-    )  # fmt: skip
+    tree = sampling.tree or HuffmanTree(*[None] * 3)  # type: ignore[arg-type]
+    return _Word2VecStruct(
+        *map(native.data_pointer, parameters),
+        parameters.input.shape[1],
+        *map(
+            native.data_pointer,
+            (text.ids, text.ends, sampling.keep, sampling.cumulative, sampling.buckets),
+        ),
+        len(sampling.cumulative),
+        *map(native.data_pointer, tree),
+        config.window,
+        0 if sampling.tree else config.negatives,
+        config.model == "skip_gram",
+        config.shrink_window,
+        config.cbow_mean,
+    )
 
 
-def compiled() -> ctypes.CDLL | None:
+def word2vec_library() -> ctypes.CDLL | None:
     """The compiled inner loops, or None without a C++ compiler."""
-    return native.library(Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower")
+    return native.load_library(
+        Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower"
+    )
 
 
-def train_jobs(
-    parameters: Parameters, text: Ids, jobs: list[Job], config: Word2VecConfig, known: Tables,
-    *, threads: int = 1,
-) -> int:  # fmt: skip
+def _train_jobs(
+    parameters: Word2VecParameters,
+    text: TokenizedText,
+    jobs: list[TrainingJob],
+    config: Word2VecConfig,
+    sampling: SamplingTables,
+    *,
+    threads: int = 1,
+) -> int:
     """Train on consecutive jobs, compiled if possible; return the number of words used."""
-    code = compiled()
+    code = word2vec_library()
     if code is None:
-        return sum(train_job(parameters, text, job, config, known) for job in jobs)
-    model = native_model(parameters, text, config, known)
+        return sum(_train_job(parameters, text, job, config, sampling) for job in jobs)
+    model = _to_native(parameters, text, config, sampling)
     bounds = np.array([*[job.first for job in jobs], jobs[-1].last], np.int64)
     seeds = np.array([job.seed for job in jobs], np.uint64)
-    rates = np.array([job.rate for job in jobs], np.float32)
+    rates = np.array([job.learning_rate for job in jobs], np.float32)
     train = code.train
     train.restype, train.argtypes = ctypes.c_int64, [
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
         ctypes.c_int64,
     ]  # fmt: skip
     return train(
-        ctypes.addressof(model), *map(native.pointer, (bounds, seeds, rates)), len(jobs), threads
+        ctypes.addressof(model),
+        *map(native.data_pointer, (bounds, seeds, rates)),
+        len(jobs),
+        threads,
     )
 
 
 def word2vec(
-    text: Ids, counts: np.ndarray, config: Word2VecConfig, *, seed: int = 1, threads: int = 0
+    text: TokenizedText,
+    counts: np.ndarray,
+    config: Word2VecConfig,
+    *,
+    seed: int = 1,
+    threads: int = 0,
 ) -> np.ndarray:
     """Train vectors (V, width) float32 of a text's words.
 
@@ -263,14 +302,17 @@ def word2vec(
 
     Raises CapacityError if the vectors do not fit into memory.
     """
-    parameters, known = initial(len(counts), config.width, seed), tables(counts, config)
-    threads = threads or device.cores()
+    parameters, known = (
+        _initial_parameters(len(counts), config.width, seed),
+        _build_sampling_tables(counts, config),
+    )
+    threads = threads or device.available_cores()
     total = len(text.ids) * config.epochs
     with record.progress("word2vec", total, "words") as bar:
-        for jobs in jobs_of(text, config, seed):
-            for start in range(0, len(jobs), ROUND_JOBS * threads):
-                part = jobs[start : start + ROUND_JOBS * threads]
-                train_jobs(parameters, text, part, config, known, threads=threads)
+        for jobs in _iterate_jobs(text, config, seed):
+            for start in range(0, len(jobs), JOBS_PER_UPDATE * threads):
+                part = jobs[start : start + JOBS_PER_UPDATE * threads]
+                _train_jobs(parameters, text, part, config, known, threads=threads)
                 first = text.ends[part[0].first - 1] if part[0].first else 0
-                bar.advance(int(text.ends[part[-1].last - 1] - first), rate=part[-1].rate)
+                bar.advance(int(text.ends[part[-1].last - 1] - first), rate=part[-1].learning_rate)
     return np.array(parameters.input[:, : config.width])

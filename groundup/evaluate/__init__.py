@@ -1,28 +1,40 @@
 """evaluate: how well does a model predict and answer held-out text, is it better than another?"""
 
-from .compare.rows import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
-from .evaluate import EvaluateConfig, Evaluated, evaluate
+from .compare.baseline import (
+    ComparisonRow,
+    bits_per_byte,
+    compare_likelihood,
+    compare_scores,
+    score_compressor,
+)
+from .evaluate import EvaluateConfig, EvaluateResult, evaluate
 from .gate import gate
-from .harness.report import MeasureReport, Report, TaskReport, read_report, read_rows
-from .likelihood import DocumentScore, ScoredModel, answer_scores, score_documents
+from .harness.report import (
+    EvaluationReport,
+    MeasureReport,
+    TaskReport,
+    read_report,
+    read_sample_rows,
+)
+from .likelihood import DocumentScore, ScoredModel, score_conversations, score_documents
 
 __all__ = [
+    "ComparisonRow",
     "DocumentScore",
     "EvaluateConfig",
-    "Evaluated",
+    "EvaluateResult",
+    "EvaluationReport",
     "MeasureReport",
-    "Report",
-    "Row",
     "ScoredModel",
     "TaskReport",
-    "answer_scores",
     "bits_per_byte",
     "compare_likelihood",
     "compare_scores",
-    "compressor",
     "evaluate",
     "gate",
     "read_report",
-    "read_rows",
+    "read_sample_rows",
+    "score_compressor",
+    "score_conversations",
     "score_documents",
 ]

@@ -8,47 +8,67 @@ if its confidence is at least the gate's.
 from groundup.core import Artifact, DataError, Reason
 from groundup.measure import CONFIDENCE, Interval
 
-from .compare.comparison import measure_of
-from .harness.report import BY_SIZE, GroupReport, MeasureReport, Report, TaskReport, read_rows
-from .task.aggregate import CORPUS, WAYS, aggregate
-from .task.group import together
-from .task.task import Measure
+from .compare.comparison import find_measure
+from .harness.report import (
+    WEIGHTED_BY_SIZE,
+    EvaluationReport,
+    GroupReport,
+    MeasureReport,
+    TaskReport,
+    read_sample_rows,
+)
+from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate
+from .task.group import mean_result
+from .task.task import TaskMeasure
 
 
-def bounds(
-    artifact: Artifact, report: Report, part: TaskReport | GroupReport, one: MeasureReport
+def gate_interval(
+    artifact: Artifact,
+    report: EvaluationReport,
+    result: TaskReport | GroupReport,
+    measure: MeasureReport,
 ) -> Interval | Reason:
     """The interval of a task's or group's measure, recomputed from the scored samples."""
-    if isinstance(part, TaskReport):
-        return of_samples(artifact, part, one)
+    if isinstance(result, TaskReport):
+        return _interval_of_task(artifact, result, measure)
     intervals = []
-    for task in (task for task in report.tasks if task.name in part.tasks):
-        task_measure = measure_of(task, one.key)
-        intervals += [of_samples(artifact, task, task_measure)] if task_measure else []
-    return together(intervals, one.aggregation == BY_SIZE, one.key)
+    for task in (task for task in report.tasks if task.name in result.tasks):
+        task_measure = find_measure(task, measure.key)
+        intervals += [_interval_of_task(artifact, task, task_measure)] if task_measure else []
+    return mean_result(intervals, measure.aggregation == WEIGHTED_BY_SIZE, measure.key)
 
 
-def of_samples(artifact: Artifact, task: TaskReport, one: MeasureReport) -> Interval | Reason:
+def _interval_of_task(
+    artifact: Artifact, task: TaskReport, measure: MeasureReport
+) -> Interval | Reason:
     """The interval of one task's measure.
 
     Raises DataError if the samples contradict the report.
     """
-    if one.aggregation not in (*WAYS, *CORPUS):
-        if isinstance(one.result, Reason) or one.result.confidence >= CONFIDENCE:
-            return one.result
+    if measure.aggregation not in (*SAMPLE_AGGREGATIONS, *CORPUS_AGGREGATIONS):
+        if isinstance(measure.result, Reason) or measure.result.confidence >= CONFIDENCE:
+            return measure.result
         return Reason(
             "other_confidence",
-            f"{one.aggregation} is the task's own code and its interval has confidence "
-            f"{one.result.confidence:g}; evaluate with confidence={CONFIDENCE:g}.",
+            f"{measure.aggregation} is the task's own code and its interval has confidence "
+            f"{measure.result.confidence:g}; evaluate with confidence={CONFIDENCE:g}.",
         )  # fmt: skip
-    rows = [row for row in read_rows(artifact, task.name) if one.key in row["scores"]]
-    values, groups = [row["scores"][one.key] for row in rows], [row["group"] for row in rows]
-    fields = (one.name, one.filter, one.better, one.unit, one.aggregation, one.signature)
-    result = aggregate(Measure(*fields), values, groups, CONFIDENCE)
-    if isinstance(result, Interval) and isinstance(one.result, Interval):
-        if abs(result.estimate - one.result.estimate) > 1e-9 * max(1.0, abs(result.estimate)):
+    rows = [row for row in read_sample_rows(artifact, task.name) if measure.key in row["scores"]]
+    values, groups = [row["scores"][measure.key] for row in rows], [row["group"] for row in rows]
+    fields = (
+        measure.name,
+        measure.filter,
+        measure.better,
+        measure.unit,
+        measure.aggregation,
+        measure.signature,
+    )
+    result = aggregate(TaskMeasure(*fields), values, groups, CONFIDENCE)
+    if isinstance(result, Interval) and isinstance(measure.result, Interval):
+        if abs(result.estimate - measure.result.estimate) > 1e-9 * max(1.0, abs(result.estimate)):
             raise DataError(
-                f"{artifact.path} reports {one.result.estimate:g} as {task.name} {one.key}, and "
+                f"{artifact.path} reports {measure.result.estimate:g} as {task.name} "
+                f"{measure.key}, and "
                 f"its samples give {result.estimate:g}; evaluate again."
             )
     return result

@@ -33,22 +33,22 @@ from groundup.core import (
     write_json,
 )
 from groundup.generate import Endpoint, EndpointConfig
-from groundup.measure import look, warn
+from groundup.measure import log_findings, record_access
 
-from .harness.answers import Answers
-from .harness.local import Reading
+from .harness.answer_cache import AnswerCache
+from .harness.local import ScoringOptions
 from .harness.report import (
-    Access,
-    Report,
+    EvaluationReport,
+    RecordedAccess,
     Subject,
     read_report,
-    remember_baseline,
-    setting_of,
-    write_report,
+    record_baseline,
+    setting_digest,
+    write_evaluation_report,
 )
-from .harness.run import Known, Runner, dry, group_reports
-from .heldout import HeldOut
-from .task.task import Group, Task
+from .harness.runner import AnswerCaches, TaskRunner, describe_requests, report_groups
+from .heldout import HeldOutTask
+from .task.task import EvaluationTask, TaskGroup
 
 VERSION = 4
 
@@ -84,11 +84,11 @@ class EvaluateConfig(Config):
     """Settings of a server; its address and model come from MODEL."""
 
 
-class Evaluated(NamedTuple):
+class EvaluateResult(NamedTuple):
     """A report and, if requested, the comparison with a baseline."""
 
     artifact: Artifact
-    report: Report
+    report: EvaluationReport
     against: Any = None
 
     def __str__(self) -> str:
@@ -98,12 +98,12 @@ class Evaluated(NamedTuple):
         return "\n\n".join(parts)
 
 
-class Asked(NamedTuple):
+class EvaluationTarget(NamedTuple):
     """A model and the tasks to evaluate it on."""
 
     model: TextModel
     kind: Literal["groundup", "transformers", "endpoint"]
-    tasks: Sequence[Task | Group]
+    tasks: Sequence[EvaluationTask | TaskGroup]
     limit: int | None
     warns: bool = True
     """Whether problems of a test set are reported; once per run is enough."""
@@ -111,9 +111,9 @@ class Asked(NamedTuple):
     """Display name in reports; empty is the model's own name."""
 
 
-def flat(tasks: Sequence[Task | Group]) -> list[Task]:
+def _unique_tasks(tasks: Sequence[EvaluationTask | TaskGroup]) -> list[EvaluationTask]:
     """Every task once, in order."""
-    inner = [each.tasks() if isinstance(each, Group) else (each,) for each in tasks]
+    inner = [each.tasks() if isinstance(each, TaskGroup) else (each,) for each in tasks]
     return list({task.name: task for some in inner for task in some}.values())
 
 
@@ -122,7 +122,7 @@ def evaluate(
     tokens: Artifact | None = None, against: str = "", out: Path | None = None,
     limit: int | None = None, few_shot: int | None = None, chat_template: bool = False,
     include: Path | None = None, data: Path | None = None, dry_run: bool = False, name: str = "",
-) -> Evaluated | str:  # fmt: skip
+) -> EvaluateResult | str:  # fmt: skip
     """Evaluate a model on tasks, a test set or held-out documents; every measure has an interval.
 
     After a kill the same command resumes and repeats no request. Test-set accesses are recorded
@@ -155,7 +155,7 @@ def evaluate(
     if tokens is not None:
         tokens.require_kind("tokens")
     names += [str(test.path)] if test else []
-    opened: list[Task | Group] = []
+    opened: list[EvaluationTask | TaskGroup] = []
     if names:
         from .task.catalogue import (
             open_tasks,
@@ -165,20 +165,28 @@ def evaluate(
             names, include=include, data=data, few_shot=few_shot, chat_template=chat_template,
             trust_code=config.trust_code, seed=config.seed, system=config.system,
         )  # fmt: skip
-    opened += [HeldOut(tokens, config.split)] if tokens else []
-    target = opened_model(model, config, opened, limit, sends=not dry_run)._replace(name=name)
+    opened += [HeldOutTask(tokens, config.split)] if tokens else []
+    target = _open_model(model, config, opened, limit, sends=not dry_run)._replace(name=name)
     if dry_run:
-        return "\n\n".join(dry(task, target.model, limit) for task in flat(target.tasks))
+        return "\n\n".join(
+            describe_requests(task, target.model, limit) for task in _unique_tasks(target.tasks)
+        )
     assert out is not None
-    baseline = opened_baseline(against, target, config)
-    artifact = reported(target, config, Path(out))
-    return Evaluated(artifact, read_report(artifact), compared(artifact, baseline, config))
+    baseline = _open_baseline(against, target, config)
+    artifact = _produce_report(target, config, Path(out))
+    return EvaluateResult(
+        artifact, read_report(artifact), _compare_with_baseline(artifact, baseline, config)
+    )
 
 
-def opened_model(
-    name: str, config: EvaluateConfig, tasks: Sequence[Task | Group], limit: int | None,
-    *, sends: bool = True,
-) -> Asked:  # fmt: skip
+def _open_model(
+    name: str,
+    config: EvaluateConfig,
+    tasks: Sequence[EvaluationTask | TaskGroup],
+    limit: int | None,
+    *,
+    sends: bool = True,
+) -> EvaluationTarget:
     """Open a model by the form of its name; `sends`: check that the server has it."""
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
@@ -189,42 +197,44 @@ def opened_model(
             )
         settings = config.endpoint.model_copy(update={"url": url, "model": model})
         server = Endpoint.open(settings) if sends else Endpoint(settings)
-        return Asked(server, "endpoint", tasks, limit)
+        return EvaluationTarget(server, "endpoint", tasks, limit)
     path = Path(name.removeprefix("hf:"))
     if not path.is_dir():
         raise ArtifactError(
             f"{path} is not a directory; expected a model, hf:DIR or http://…#NAME."
         )
-    chat = any("template:" in t.signature and "template:no" not in t.signature for t in flat(tasks))
+    signatures = [task.signature for task in _unique_tasks(tasks)]
+    chat = any("template:" in each and "template:no" not in each for each in signatures)
+    dtype, options = _torch_dtype(config), _scoring_options(config)
     if not name.startswith("hf:"):
         try:
-            from .harness.ours import open_ours
+            from .harness.native import open_native
 
-            local = open_ours(path, dtype=dtype_of(config), chat=chat, reading=reading(config))
-            return Asked(local, "groundup", tasks, limit)
+            local = open_native(path, dtype=dtype, chat=chat, options=options)
+            return EvaluationTarget(local, "groundup", tasks, limit)
         except (ArtifactError, DataError) as error:
             if (path / MANIFEST).is_file():
                 raise
-            record.say(f"Opened with Transformers: {error}")
-    from .harness.foreign import open_foreign
+            record.log(f"Opened with Transformers: {error}")
+    from .harness.hf import open_hf
 
-    foreign = open_foreign(path, dtype=dtype_of(config), reading=reading(config))
-    return Asked(foreign, "transformers", tasks, limit)
+    foreign = open_hf(path, dtype=dtype, options=options)
+    return EvaluationTarget(foreign, "transformers", tasks, limit)
 
 
-def dtype_of(config: EvaluateConfig) -> Any:
+def _torch_dtype(config: EvaluateConfig) -> Any:
     """The torch dtype; None is the saved one."""
     import torch
 
     return None if config.dtype == "as_saved" else getattr(torch, config.dtype)
 
 
-def reading(config: EvaluateConfig) -> Reading:
+def _scoring_options(config: EvaluateConfig) -> ScoringOptions:
     """The scoring options of a local model."""
-    return Reading(config.batch_tokens, config.invariant, config.window, config.stride)
+    return ScoringOptions(config.batch_tokens, config.invariant, config.window, config.stride)
 
 
-class Evaluation(Config):
+class ReportKey(Config):
     """Everything that determines a report: the config of its artifact."""
 
     model: str
@@ -241,26 +251,33 @@ class Evaluation(Config):
     """Display name of the model, if not its own."""
 
 
-def reported(asked: Asked, config: EvaluateConfig, out: Path) -> Artifact:
+def _produce_report(target: EvaluationTarget, config: EvaluateConfig, out: Path) -> Artifact:
     """The report of all tasks, reused if it exists."""
-    model = asked.model
-    tasks = flat(asked.tasks)
-    key = Evaluation(
-        model=f"{model.digest} {model.signature}", limit=asked.limit, confidence=config.confidence,
+    model = target.model
+    tasks = _unique_tasks(target.tasks)
+    key = ReportKey(
+        model=f"{model.digest} {model.signature}", limit=target.limit, confidence=config.confidence,
         tasks=[[task.name, task.version, task.signature] for task in tasks],
-        accept_failures=config.accept_failures, name=asked.name,
+        accept_failures=config.accept_failures, name=target.name,
     )  # fmt: skip
     return produce(
-        out, kind="report", stage="evaluate", version=VERSION, config=key,
-        parents=parents(asked, tasks), write=lambda draft: write(draft, asked, config),
-    )  # fmt: skip
+        out,
+        kind="report",
+        stage="evaluate",
+        version=VERSION,
+        config=key,
+        parents=_parent_artifacts(target, tasks),
+        write=lambda draft: _write_evaluation(draft, target, config),
+    )
 
 
-def parents(asked: Asked, tasks: Sequence[Task]) -> dict[str, Artifact]:
+def _parent_artifacts(
+    target: EvaluationTarget, tasks: Sequence[EvaluationTask]
+) -> dict[str, Artifact]:
     """The artifacts among a report's inputs."""
     found = {}
-    if asked.kind == "groundup" and (Path(asked.model.name) / MANIFEST).is_file():
-        found["model"] = Artifact.open(asked.model.name, "model")
+    if target.kind == "groundup" and (Path(target.model.name) / MANIFEST).is_file():
+        found["model"] = Artifact.open(target.model.name, "model")
     for task in tasks:
         for name in ("testset", "tokens"):
             if isinstance(artifact := getattr(task, name, None), Artifact):
@@ -268,31 +285,33 @@ def parents(asked: Asked, tasks: Sequence[Task]) -> dict[str, Artifact]:
     return found
 
 
-def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
+def _write_evaluation(draft: Draft, target: EvaluationTarget, config: EvaluateConfig) -> None:
     """Run the tasks and write the report (the stage's payload)."""
-    started, model = perf_counter(), asked.model
-    accesses = recorded(draft, asked)
+    started, model = perf_counter(), target.model
+    accesses = _record_accesses(draft, target)
     identity = digest([model.digest, model.signature])
     with ExitStack() as open_files:
-        own = open_files.enter_context(Answers(draft.scratch / "answers.jsonl"))
+        own = open_files.enter_context(AnswerCache(draft.scratch / "answers.jsonl"))
         shared = None
         if config.cache:
             path = Path(config.cache) / f"{identity[:32]}.jsonl"
-            shared = open_files.enter_context(Answers(path))
-        runner = Runner(model, Known(own, shared), confidence=config.confidence)
+            shared = open_files.enter_context(AnswerCache(path))
+        runner = TaskRunner(model, AnswerCaches(own, shared), confidence=config.confidence)
         try:
-            reports = [runner.run(task, draft, asked.limit) for task in flat(asked.tasks)]
+            reports = [
+                runner.run(task, draft, target.limit) for task in _unique_tasks(target.tasks)
+            ]
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"Stopped; {len(own)} answers are stored, and the same command resumes."
             ) from None
         if not config.accept_failures:
             runner.check_answered()
-    subject = Subject(asked.name or model.name, model.digest, model.signature, asked.kind)
-    groups = group_reports(asked.tasks, reports)
+    subject = Subject(target.name or model.name, model.digest, model.signature, target.kind)
+    groups = report_groups(target.tasks, reports)
     seconds = round(perf_counter() - started, 3)
-    report = Report(subject, tuple(reports), groups, runner.cost(), seconds, accesses)
-    write_report(draft, report)
+    report = EvaluationReport(subject, tuple(reports), groups, runner.cost(), seconds, accesses)
+    write_evaluation_report(draft, report)
     draft.numbers |= {"model": subject.name, "samples": sum(task.samples for task in reports)}
     for task in reports:
         for measure in task.measures[:1]:
@@ -301,30 +320,32 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
             draft.numbers[f"{task.name} {measure.key}"] = shown
 
 
-def recorded(draft: Draft, asked: Asked) -> tuple[Access, ...]:
+def _record_accesses(draft: Draft, target: EvaluationTarget) -> tuple[RecordedAccess, ...]:
     """Record the test-set accesses, once per run however often it is resumed.
 
     This precedes the first sample, because whoever stops a run has seen some. A server's weights
     are unknown, so each of its runs is a candidate of its own.
     """
-    path, model = draft.scratch / "accesses.json", asked.model
+    path, model = draft.scratch / "accesses.json", target.model
     if path.is_file():
-        return tuple(Access(**row) for row in json.loads(path.read_text(encoding="utf-8")))
-    accesses, run = [], token_hex(8) if asked.kind == "endpoint" else ""
-    for task in flat(asked.tasks):
+        return tuple(RecordedAccess(**row) for row in json.loads(path.read_text(encoding="utf-8")))
+    accesses, run = [], token_hex(8) if target.kind == "endpoint" else ""
+    for task in _unique_tasks(target.tasks):
         sealed = getattr(task, "testset", None)
         if sealed is None:
             continue
-        if asked.warns and sealed.kind == "testset":
-            warn(sealed)
-        setting = setting_of(model.signature, task.signature, asked.limit)
-        access = look(sealed, "evaluate", model.digest, setting, run=run)
-        accesses.append(Access(sealed.id, access.candidate, access.line))
+        if target.warns and sealed.kind == "testset":
+            log_findings(sealed)
+        setting = setting_digest(model.signature, task.signature, target.limit)
+        access = record_access(sealed, "evaluate", model.digest, setting, run=run)
+        accesses.append(RecordedAccess(sealed.id, access.candidate, access.entry_hash))
     write_json(path, [each._asdict() for each in accesses])
     return tuple(accesses)
 
 
-def opened_baseline(against: str, asked: Asked, config: EvaluateConfig) -> Artifact | Asked | None:
+def _open_baseline(
+    against: str, target: EvaluationTarget, config: EvaluateConfig
+) -> Artifact | EvaluationTarget | None:
     """The report or model to compare with; opened first, so that an invalid one costs no access."""
     if not against:
         return None
@@ -333,17 +354,19 @@ def opened_baseline(against: str, asked: Asked, config: EvaluateConfig) -> Artif
     if (path / MANIFEST).is_file() and (found := Artifact.open(path)).kind == "report":
         read_report(found)
         return found
-    return opened_model(against, config, asked.tasks, asked.limit)._replace(warns=False)
+    return _open_model(against, config, target.tasks, target.limit)._replace(warns=False)
 
 
-def compared(artifact: Artifact, baseline: Artifact | Asked | None, config: EvaluateConfig) -> Any:
+def _compare_with_baseline(
+    artifact: Artifact, baseline: Artifact | EvaluationTarget | None, config: EvaluateConfig
+) -> Any:
     """Compare with a report, or with a model, which is evaluated first into `OUT-against`."""
     if baseline is None:
         return None
-    if isinstance(baseline, Asked):
+    if isinstance(baseline, EvaluationTarget):
         out = artifact.path.with_name(f"{artifact.path.name}-against")
-        baseline = reported(baseline, config, out)
-    remember_baseline(artifact, baseline)
+        baseline = _produce_report(baseline, config, out)
+    record_baseline(artifact, baseline)
     from .compare.verb import compare
 
     return compare([baseline.path, artifact.path])

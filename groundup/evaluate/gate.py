@@ -21,27 +21,27 @@ from groundup.measure import (
     at_least,
     at_most,
     below,
-    check,
+    check_requirement,
     loses_at_most,
     rate,
-    verdict,
+    write_verdict,
 )
-from groundup.measure import require as passed
+from groundup.measure import require_passed as passed
 
-from .accesses import inputs, sealed
-from .bounds import bounds
-from .compare.comparison import ComparedMeasure, measure_of, task_of
-from .compare.groups import compared_groups
-from .compare.verb import Runs
-from .harness.report import MeasureReport, Report, baseline_of, read_report
+from .accesses import check_ledgers, open_inputs
+from .bounds import gate_interval
+from .compare.comparison import ComparedMeasure, find_measure, find_task
+from .compare.groups import compare_groups
+from .compare.verb import ReportSet
+from .harness.report import EvaluationReport, MeasureReport, read_report, recorded_baseline
 
-SHARE = 0.01
+DEFAULT_MARGIN = 0.01
 """Default margin: absolute for a share, else relative to the baseline. Also the maximum share of
 samples without a score, whatever the margin is."""
-SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
-PROVABLE = ((">", 0.0), ("<", 1.0), (">=", 1.0), ("<=", 0.0))
+COMPARATORS = {">=": at_least, "<=": at_most, ">": above, "<": below}
+MEANINGFUL_EXTREMES = ((">", 0.0), ("<", 1.0), (">=", 1.0), ("<=", 0.0))
 """Bounds at 0 or 1 that a share can meet or miss."""
-UNSUITED = ("no_reference", "has_reference")
+NOT_APPLICABLE = ("no_reference", "has_reference")
 """Reason codes of samples to which a measure does not apply."""
 
 
@@ -74,7 +74,7 @@ def gate(
             raise ConfigError(f"{report} is a verdict already; give a report to check again.")
         return passed(artifact)
     found = read_report(artifact)
-    against = against or (None if require else baseline_of(artifact))
+    against = against or (None if require else recorded_baseline(artifact))
     out = out or artifact.path.with_name(f"{artifact.path.name}-verdict")
     if not (against or require):
         raise ConfigError(
@@ -83,41 +83,45 @@ def gate(
     if margin is not None and against is None:
         raise ConfigError("--margin applies to a baseline; give --against too.")
     baseline = None if against is None else Artifact.open(against, "report")
-    checks = [] if baseline is None else list(no_worse(artifact, baseline, margin))
-    checks += [bound for text in require or () for bound in required(artifact, found, text)]
-    access = sealed(artifact, baseline, test, accept_unrecorded)
+    checks = [] if baseline is None else list(_non_inferiority_checks(artifact, baseline, margin))
+    checks += [bound for text in require or () for bound in _required_checks(artifact, found, text)]
+    access = check_ledgers(artifact, baseline, test, accept_unrecorded)
     guards = {each.name: each for each in checks if each.role == "guard"}  # the strictest is last
     checks = [*(each for each in checks if each.role != "guard"), *guards.values()]
-    outcome = verdict(
-        checks, scored(artifact),
-        None if baseline is None else scored(baseline), access.testset, author,
+    outcome = write_verdict(
+        checks, _scored_model(artifact),
+        None if baseline is None else _scored_model(baseline), access.testset, author,
         candidate=access.candidate, unrecorded=access.missing, out=out,
     )  # fmt: skip
     return passed(outcome)
 
 
-def no_worse(report: Artifact, baseline: Artifact, margin: float | None) -> Iterator[Check]:
+def _non_inferiority_checks(
+    report: Artifact, baseline: Artifact, margin: float | None
+) -> Iterator[Check]:
     """Yield a non-inferiority check per measure, and one where scores are missing."""
-    runs = Runs.open([baseline, report])
+    runs = ReportSet.open([baseline, report])
     before, now = runs.reports
-    tasks = [runs.compare(name).task for name in runs.tasks()]
-    for task in (*compared_groups(runs.reports, tasks), *tasks):
+    tasks = [runs.compare_task(name).task for name in runs.tasks()]
+    for task in (*compare_groups(runs.reports, tasks), *tasks):
         for measure in task.measures:
             (versus,) = measure.versus
             difference = versus.difference
-            pair = [measure_of(task_of(each, task.name), measure.key) for each in (before, now)]
-            yield check(
+            pair = [find_measure(find_task(each, task.name), measure.key) for each in (before, now)]
+            yield check_requirement(
                 f"{task.name} {measure.key} - baseline",
                 difference if isinstance(difference, Reason) else difference.interval,
-                loses_at_most(margin_of(task.name, measure, margin), measure.better),
-                unit=measure.unit, note=counts(pair[1]), role="compared",
+                loses_at_most(_allowed_loss(task.name, measure, margin), measure.better),
+                unit=measure.unit, note=_describe_unscored(pair[1]), role="compared",
                 next=f"groundup compare {baseline.path} {report.path} --out DIR shows the samples",
             )  # fmt: skip
-            if pair[0] and pair[1] and numbered(pair[1]) < numbered(pair[0]):
-                yield answered(task.name, pair[1], numbered(pair[0]) - SHARE)
+            if pair[0] and pair[1] and _scored_share(pair[1]) < _scored_share(pair[0]):
+                yield _scored_share_check(
+                    task.name, pair[1], _scored_share(pair[0]) - DEFAULT_MARGIN
+                )
 
 
-def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> float:
+def _allowed_loss(task: str, measure: ComparedMeasure, margin: float | None) -> float:
     """The allowed loss of a measure; ConfigError if the baseline is 0 and no margin is given, or if
     no share could lose so much.
     """
@@ -130,51 +134,51 @@ def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> floa
         return margin
     before = measure.cells[0].result if measure.cells[0] else None
     if measure.unit == "share" or not isinstance(before, Interval):
-        return SHARE
+        return DEFAULT_MARGIN
     if not before.estimate:
         raise ConfigError(
             f"The baseline has 0 {measure.unit} in {task} {measure.key}, which gives no relative "
             "margin; give --margin."
         )
-    return SHARE * abs(before.estimate)
+    return DEFAULT_MARGIN * abs(before.estimate)
 
 
-def answered(task: str, now: MeasureReport, least: float) -> Check:
+def _scored_share_check(task: str, measure: MeasureReport, min_share: float) -> Check:
     """The check of the share of samples with a score."""
-    missing = unnumbered(now)
+    missing = _unscored_counts(measure)
     why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
-    share = rate([1.0] * now.n_scored + [0.0] * sum(missing.values()))
-    return check(
-        f"{task} {now.key} has a number", share, at_least(least), "estimate", unit="share",
+    share = rate([1.0] * measure.n_scored + [0.0] * sum(missing.values()))
+    return check_requirement(
+        f"{task} {measure.key} has a number", share, at_least(min_share), "estimate", unit="share",
         next=f"no number: {why}", role="guard",
     )  # fmt: skip
 
 
-def numbered(one: MeasureReport) -> float:
+def _scored_share(measure: MeasureReport) -> float:
     """Share of a measure's applicable samples that have a score."""
-    total = one.n_scored + sum(unnumbered(one).values())
-    return one.n_scored / total if total else 1.0
+    total = measure.n_scored + sum(_unscored_counts(measure).values())
+    return measure.n_scored / total if total else 1.0
 
 
-def unnumbered(one: MeasureReport) -> dict[str, int]:
+def _unscored_counts(measure: MeasureReport) -> dict[str, int]:
     """Number of applicable samples without a score, by code."""
-    return {code: count for code, count in one.reasons.items() if code not in UNSUITED}
+    return {code: count for code, count in measure.reasons.items() if code not in NOT_APPLICABLE}
 
 
-def counts(one: MeasureReport | None) -> str:
+def _describe_unscored(measure: MeasureReport | None) -> str:
     """Describe the samples that a measure excludes or counts as wrong; empty if there are none."""
-    if one is None:
+    if measure is None:
         return ""
-    missing = unnumbered(one)
+    missing = _unscored_counts(measure)
     why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
-    total = one.n_scored + sum(missing.values())
+    total = measure.n_scored + sum(missing.values())
     notes = [f"{sum(missing.values()):,} of {total:,} samples have no number ({why})"] * bool(why)
-    notes += [f"{one.unanswered:,} had no answer and count as wrong"] * bool(one.unanswered)
-    notes += [f"{one.unparsed:,} could not be read and count as wrong"] * bool(one.unparsed)
+    notes += [f"{measure.unanswered:,} had no answer and count as wrong"] * bool(measure.unanswered)
+    notes += [f"{measure.unparsed:,} could not be read and count as wrong"] * bool(measure.unparsed)
     return "; ".join(notes)
 
 
-def required(artifact: Artifact, report: Report, text: str) -> Iterator[Check]:
+def _required_checks(artifact: Artifact, report: EvaluationReport, text: str) -> Iterator[Check]:
     """Yield the checks of a required bound, one for each task or group with such a measure.
 
     More than 1 % of samples without a score fail. Raises ConfigError for an invalid bound or an
@@ -186,7 +190,7 @@ def required(artifact: Artifact, report: Report, text: str) -> Iterator[Check]:
             f"--require {text!r} is not a bound; expected one such as exact_match>=0.3."
         )
     name, comparator, limit = parts[1], parts[2], float(parts[3])
-    measures = [(part, measure) for part in report.parts() for measure in part.measures]
+    measures = [(part, measure) for part in report.groups_and_tasks() for measure in part.measures]
     matches = [
         (part, measure)
         for part, measure in measures
@@ -196,21 +200,25 @@ def required(artifact: Artifact, report: Report, text: str) -> Iterator[Check]:
         names = ", ".join(dict.fromkeys(f"{part.name} {measure.key}" for part, measure in measures))
         raise ConfigError(f"--require {text!r}: the report has no measure {name}; it has {names}.")
     for part, measure in matches:
-        if measure.unit == "share" and (comparator, limit) not in PROVABLE and not 0 < limit < 1:
+        if (
+            measure.unit == "share"
+            and (comparator, limit) not in MEANINGFUL_EXTREMES
+            and not 0 < limit < 1
+        ):
             raise ConfigError(
                 f"--require {text!r}: {part.name} {measure.key} is a share, so expected a bound "
                 "between 0 and 1."
             )
         title = f"{part.name} {measure.key} {comparator} {limit:g}"
-        yield check(
-            title, bounds(artifact, report, part, measure), SENSES[comparator](limit),
-            unit=measure.unit, note=counts(measure),
+        yield check_requirement(
+            title, gate_interval(artifact, report, part, measure), COMPARATORS[comparator](limit),
+            unit=measure.unit, note=_describe_unscored(measure),
         )  # fmt: skip
-        if unnumbered(measure):
-            yield answered(part.name, measure, 1 - SHARE)
+        if _unscored_counts(measure):
+            yield _scored_share_check(part.name, measure, 1 - DEFAULT_MARGIN)
 
 
-def scored(report: Artifact) -> Artifact:
+def _scored_model(report: Artifact) -> Artifact:
     """The report's model if it is an existing artifact, else the report, since a server or a
     Transformers directory has no id."""
-    return next((artifact for name, artifact in inputs(report) if name == "model"), report)
+    return next((artifact for name, artifact in open_inputs(report) if name == "model"), report)

@@ -16,28 +16,33 @@ from groundup.core import (
     Likelihood,
     Reason,
     Sampling,
-    Stops,
+    StopCriteria,
     TextModel,
 )  # fmt: skip
 from groundup.tokenizer import (
     FastTokenizer,
-    Frame,
     ImportedTokenizer,
     Shard,
-    document_frame,
+    SpecialFrame,
+    document_special_ids,
     load_tokenizer,
 )
 
-from .task.aggregate import BITS
-from .task.task import Asked, Item, Kind, Measure, Scored
+from .task.aggregate import BITS_PER_BYTE
+from .task.task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
 
-MEASURE = Measure(
-    "bits_per_byte", "none", "lower", BITS, "ratio", "bits_per_byte|bytes:utf-8|end:not_scored"
+BITS_PER_BYTE_MEASURE = TaskMeasure(
+    "bits_per_byte",
+    "none",
+    "lower",
+    BITS_PER_BYTE,
+    "ratio",
+    "bits_per_byte|bytes:utf-8|end:not_scored",
 )
 
 
 @dataclass
-class HeldOut:
+class HeldOutTask:
     """The documents of one split; fulfils `EvaluationTask`."""
 
     tokens: Artifact
@@ -45,10 +50,10 @@ class HeldOut:
     tokenizer: FastTokenizer | ImportedTokenizer | None = None
     """The tokenizer of the tokens; None finds it through the artifact's parents."""
 
-    kind: Kind = "loglikelihood_rolling"
+    kind: RequestKind = "loglikelihood_rolling"
     repeats: int = 1
-    measures: tuple[Measure, ...] = (MEASURE,)
-    stops: Stops = Stops(Sampling())
+    measures: tuple[TaskMeasure, ...] = (BITS_PER_BYTE_MEASURE,)
+    stops: StopCriteria = StopCriteria(Sampling())
 
     @property
     def name(self) -> str:
@@ -75,21 +80,21 @@ class HeldOut:
         """The split's ids; DataError if there is no such split."""
         return Shard.open(self.tokens, self.split)
 
-    def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
+    def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the documents that are not empty, grouped by name."""
-        shard, tokenizer = self.shard, self.decoder()
-        frame, seen = document_frame(tokenizer), dict[str, int]()
+        shard, tokenizer = self.shard, self.find_tokenizer()
+        frame, seen = document_special_ids(tokenizer), dict[str, int]()
         indices = [index for index in range(len(shard.names)) if shard.bytes[index]]
         for index in indices[:limit]:
-            name, ids = shard.names[index], shard.document(index).tolist()
-            text = tokenizer.decode(within(ids, frame))
+            name, ids = shard.names[index], shard.document_ids(index).tolist()
+            text = tokenizer.decode(_strip_frame(ids, frame))
             number = seen[name] = seen.get(name, -1) + 1
-            yield Item(
+            yield TaskItem(
                 f"{name}#{number}" if number else name, name, text, (), None,
                 {"bytes": len(text.encode())},
             )  # fmt: skip
 
-    def decoder(self) -> FastTokenizer | ImportedTokenizer:
+    def find_tokenizer(self) -> FastTokenizer | ImportedTokenizer:
         """The tokenizer that made the ids; ConfigError if it was moved or changed."""
         expected = self.shard.tokenizer
         parents = (parent for parent in self.tokens.parents if parent.name == "tokenizer")
@@ -106,19 +111,22 @@ class HeldOut:
             f"{' or '.join(map(str, paths)) or 'any known path'}; restore it."
         )
 
-    def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
+    def score(self, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
         """Nats and bytes of one document."""
         answer = answers[0]
         if isinstance(answer, Likelihood):
-            return Scored({}, {MEASURE.key: [-answer.logprob, item.document["bytes"]]}, {})
+            return ItemScores(
+                {}, {BITS_PER_BYTE_MEASURE.key: [-answer.logprob, item.document["bytes"]]}, {}
+            )
         reason = answer if isinstance(answer, Reason) else Reason("no_number", "A text came back.")
-        return Scored({}, {}, {MEASURE.key: reason})
+        return ItemScores({}, {}, {BITS_PER_BYTE_MEASURE.key: reason})
 
 
-def within(ids: list[int], frame: Frame) -> list[int]:
+def _strip_frame(ids: list[int], frame: SpecialFrame) -> list[int]:
     """The ids of a document without the special ids around them.
 
-    >>> within([2, 7, 8, 1], Frame((2,), (1,))), within([7], Frame((2,), (1,)))
+    >>> frame = SpecialFrame((2,), (1,))
+    >>> _strip_frame([2, 7, 8, 1], frame), _strip_frame([7], frame)
     ([7, 8], [7])
     """
     before, after = list(frame.before), list(frame.after)

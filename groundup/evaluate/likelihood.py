@@ -12,7 +12,6 @@ Source: Gao et al. 2020 (The Pile), arXiv:2101.00027, §3.1 (bits per byte).
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from math import isfinite
@@ -24,6 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.core import ConfigError, Conversation, DataError, ShapeError, Tokenizer, record
+from groundup.generate import eval_mode
 from groundup.tokenizer import render, template_digest, well_formed
 
 CHUNK_LOGITS = 2**24
@@ -68,12 +68,12 @@ class DocumentScore(NamedTuple):
     """How it was scored; only scores with equal signatures are comparable."""
 
 
-class TokenRow(NamedTuple):
+class ScoredSequence(NamedTuple):
     """A sequence of ids and the mask of those that are scored; the first cannot be."""
 
     name: str
     ids: Tensor
-    own: Tensor
+    is_target: Tensor
     bytes: int
 
 
@@ -82,7 +82,7 @@ class Window(NamedTuple):
 
     start: int
     end: int
-    first: int
+    first_target: int
 
 
 def score_documents(
@@ -108,12 +108,12 @@ def score_documents(
         row = torch.from_numpy(np.concatenate([[bos], np.asarray(ids)]).astype(np.int64))
         if size <= 0 < len(ids):
             raise DataError(f"{name} has {len(ids)} tokens and {size} bytes; remove it.")
-        rows.append(TokenRow(name, row, torch.ones(len(row), dtype=torch.bool), size))
-    signature = f"document|first:after_bos|{rule(model, window, stride)}"
-    return score(model, rows, signature, (window, stride), batch_tokens)
+        rows.append(ScoredSequence(name, row, torch.ones(len(row), dtype=torch.bool), size))
+    signature = f"document|first:after_bos|{_window_signature(model, window, stride)}"
+    return _score_sequences(model, rows, signature, (window, stride), batch_tokens)
 
 
-def answer_scores(
+def score_conversations(
     model: ScoredModel, tokenizer: Tokenizer, conversations: Sequence[Conversation], *,
     names: Sequence[str] | None = None, window: int = 2048, batch_tokens: int = 8192,
 ) -> list[DocumentScore]:  # fmt: skip
@@ -137,11 +137,11 @@ def answer_scores(
         answer_text = "".join(well_formed(m.content) for m in conversation if m.role == "assistant")
         if not answer_text:
             raise DataError(f"In conversation {name} the assistant says nothing; remove it.")
-        rows.append(TokenRow(name, ids, own, len(answer_text.encode())))
+        rows.append(ScoredSequence(name, ids, own, len(answer_text.encode())))
     stride = check_stride(window, None)
     form = f"template:{template_digest()[:12]}|stop:not_counted"
-    signature = f"answer|{form}|{rule(model, window, stride)}"
-    return score(model, rows, signature, (window, stride), batch_tokens)
+    signature = f"answer|{form}|{_window_signature(model, window, stride)}"
+    return _score_sequences(model, rows, signature, (window, stride), batch_tokens)
 
 
 def check_stride(window: int, stride: int | None) -> int:
@@ -152,7 +152,7 @@ def check_stride(window: int, stride: int | None) -> int:
     return stride
 
 
-def rule(model: ScoredModel, window: int, stride: int) -> str:
+def _window_signature(model: ScoredModel, window: int, stride: int) -> str:
     """The part of a signature that records windows and dtype."""
     device_type, computed = model.head.device.type, model.head.dtype
     if torch.is_autocast_enabled(device_type):
@@ -161,11 +161,11 @@ def rule(model: ScoredModel, window: int, stride: int) -> str:
     return f"window:{window}|stride:{stride}|dtype:{dtype}"
 
 
-def windows(length: int, window: int, stride: int) -> Iterator[Window]:
+def sliding_windows(length: int, window: int, stride: int) -> Iterator[Window]:
     """Overlapping windows over `length` ids, so that each but the first is a target exactly once.
 
-    >>> list(windows(6, window=3, stride=2))
-    [Window(start=0, end=3, first=1), Window(start=2, end=5, first=4)]
+    >>> list(sliding_windows(6, window=3, stride=2))
+    [Window(start=0, end=3, first_target=1), Window(start=2, end=5, first_target=4)]
     """
     start, first = 0, 1
     while first < length:
@@ -174,14 +174,14 @@ def windows(length: int, window: int, stride: int) -> Iterator[Window]:
         start, first = start + stride, end + 1
 
 
-def disjoint(length: int, window: int) -> Iterator[Window]:
+def disjoint_windows(length: int, window: int) -> Iterator[Window]:
     """lm-eval's rolling windows, which score without overlap.
 
     A window's first target has one id of context, except in the last window, which extends back to
     be full.
 
-    >>> list(disjoint(7, window=4))
-    [Window(start=0, end=4, first=1), Window(start=2, end=6, first=5)]
+    >>> list(disjoint_windows(7, window=4))
+    [Window(start=0, end=4, first_target=1), Window(start=2, end=6, first_target=5)]
     """
     first = 1
     while first < length:
@@ -190,92 +190,96 @@ def disjoint(length: int, window: int) -> Iterator[Window]:
         first = end + 1
 
 
-def score(
-    model: ScoredModel, rows: Sequence[TokenRow], signature: str, cut: tuple[int, int],
+def _score_sequences(
+    model: ScoredModel,
+    sequences: Sequence[ScoredSequence],
+    signature: str,
+    window_and_stride: tuple[int, int],
     batch_tokens: int,
-) -> list[DocumentScore]:  # fmt: skip
+) -> list[DocumentScore]:
     """Score the targets of each sequence, in windows that start a stride apart."""
-    check_vocabulary(model, rows)
+    _check_vocabulary(model, sequences)
     nats: dict[int, float] = {}
-    with record.progress("score", sum(len(row.ids) for row in rows), "tokens") as bar:
-        split = partial(windows, window=cut[0], stride=cut[1])
-        for scored in row_scores(model, rows, split, batch_tokens=batch_tokens):
-            nats[scored.row] = scored.nats
-            bar.advance(len(rows[scored.row].ids))
-    return [finished(row, nats[number], signature) for number, row in enumerate(rows)]
+    with record.progress("score", sum(len(row.ids) for row in sequences), "tokens") as bar:
+        split = partial(sliding_windows, window=window_and_stride[0], stride=window_and_stride[1])
+        for scored in score_sequences(model, sequences, split, batch_tokens=batch_tokens):
+            nats[scored.sequence] = scored.nats
+            bar.advance(len(sequences[scored.sequence].ids))
+    return [_document_score(row, nats[number], signature) for number, row in enumerate(sequences)]
 
 
-class RowScore(NamedTuple):
+class SequenceScore(NamedTuple):
     """The score of a sequence's targets."""
 
-    row: int
+    sequence: int
     nats: float
     is_greedy: bool
     """Whether each target is the most likely id at its position."""
 
 
-Cut = Callable[[int], Iterator[Window]]
+WindowSplitter = Callable[[int], Iterator[Window]]
 """The windows of a sequence, given its length."""
 
 
-def row_scores(
-    model: ScoredModel, rows: Sequence[TokenRow], cut: Cut, *, batch_tokens: int
-) -> Iterator[RowScore]:
+def score_sequences(
+    model: ScoredModel,
+    sequences: Sequence[ScoredSequence],
+    split: WindowSplitter,
+    *,
+    batch_tokens: int,
+) -> Iterator[SequenceScore]:
     """Score the targets of each sequence; each is yielded once its last window is computed.
 
     Windows of similar length share a batch, across sequences. Sequences without targets come first,
     with 0 nats.
     """
-    todo = todo_of(rows, cut)
-    head = exact_head(model)
+    todo = _windows_with_targets(sequences, split)
+    head = float32_head(model)
     remaining = Counter(number for number, _ in todo)
-    nats, misses = (torch.zeros(len(rows), dtype=torch.float64) for _ in range(2))
+    nats, misses = (torch.zeros(len(sequences), dtype=torch.float64) for _ in range(2))
     yield from (
-        RowScore(number, 0.0, False) for number in range(len(rows)) if not remaining[number]
+        SequenceScore(number, 0.0, False)
+        for number in range(len(sequences))
+        if not remaining[number]
     )
-    with evaluating(model):
-        for batch in batched(todo, batch_tokens):
-            filled = fill(rows, batch)
-            scored = batch_scores(model, head, filled)
-            owners = torch.tensor(batch.rows)[:, None].expand(filled.own.shape)[filled.own]
+    with eval_mode(model):
+        for batch in _batch_windows(todo, batch_tokens):
+            filled = _pad_windows(sequences, batch)
+            scored = _score_batch(model, head, filled)
+            owners = torch.tensor(batch.sequences)[:, None].expand(filled.is_target.shape)[
+                filled.is_target
+            ]
             nats.index_add_(0, owners, scored.nats.double().cpu())
             misses.index_add_(0, owners, (~scored.is_greedy).double().cpu())
-            remaining.subtract(batch.rows)
-            for number in dict.fromkeys(batch.rows):
+            remaining.subtract(batch.sequences)
+            for number in dict.fromkeys(batch.sequences):
                 if not remaining[number]:
-                    yield RowScore(number, float(nats[number]), not misses[number])
+                    yield SequenceScore(number, float(nats[number]), not misses[number])
 
 
-def exact_head(model: ScoredModel) -> Float[Tensor, "V D"]:
+def float32_head(model: ScoredModel) -> Float[Tensor, "V D"]:
     """The head in float32 or better."""
     return model.head.detach().to(torch.promote_types(model.head.dtype, torch.float32))
 
 
 @torch.inference_mode()
-def batch_scores(model: ScoredModel, head: Float[Tensor, "V D"], filled: "Filled") -> "TokenScores":
+def _score_batch(
+    model: ScoredModel, head: Float[Tensor, "V D"], padded: "PaddedWindows"
+) -> "TargetScores":
     """Score the targets of a batch, sequence by sequence."""
     device = head.device
-    hidden = model.forward(filled.ids.to(device))[filled.own.to(device)]  # (N, D)
+    hidden = model.forward(padded.ids.to(device))[padded.is_target.to(device)]  # (N, D)
     with torch.autocast(device.type, enabled=False):
-        return token_scores(hidden.to(head.dtype), head, filled.targets[filled.own].to(device))
+        return score_targets(
+            hidden.to(head.dtype), head, padded.targets[padded.is_target].to(device)
+        )
 
 
-@contextmanager
-def evaluating(model: ScoredModel) -> Iterator[None]:
-    """Switch to evaluation mode; restore the mode on exit."""
-    was_training = model.training
-    model.train(False)
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
-def check_vocabulary(model: ScoredModel, rows: Sequence[TokenRow]) -> None:
+def _check_vocabulary(model: ScoredModel, sequences: Sequence[ScoredSequence]) -> None:
     """Raise if the head is not a float matrix, or a sequence has ids beyond it."""
     if not model.head.is_floating_point():
         raise ShapeError(f"Scoring needs a head of floats; got {model.head.dtype}.")
-    for row in rows:
+    for row in sequences:
         if len(row.ids) and int(row.ids.max()) >= len(model.head):
             raise DataError(
                 f"{row.name} has the id {int(row.ids.max())} and the model has {len(model.head)}; "
@@ -283,69 +287,80 @@ def check_vocabulary(model: ScoredModel, rows: Sequence[TokenRow]) -> None:
             )
 
 
-def finished(row: TokenRow, nats: float, signature: str) -> DocumentScore:
+def _document_score(sequence: ScoredSequence, nats: float, signature: str) -> DocumentScore:
     """The score of a sequence; DataError if it is not finite."""
     if not isfinite(nats):
         raise DataError(
-            f"{row.name} scores {nats} nats; the model's weights or activations are not finite."
+            f"{sequence.name} scores {nats} nats; the model's weights or activations are not "
+            f"finite."
         )
-    return DocumentScore(row.name, nats, row.bytes, int(row.own[1:].sum()), signature)
+    return DocumentScore(
+        sequence.name, nats, sequence.bytes, int(sequence.is_target[1:].sum()), signature
+    )
 
 
 class WindowBatch(NamedTuple):
     """Windows that are computed together, and the indices of their sequences."""
 
-    rows: list[int]
+    sequences: list[int]
     windows: list[Window]
 
 
-def todo_of(rows: Sequence[TokenRow], cut: Cut) -> list[tuple[int, Window]]:
+def _windows_with_targets(
+    sequences: Sequence[ScoredSequence], split: WindowSplitter
+) -> list[tuple[int, Window]]:
     """The windows with targets, each with its sequence's index, longest first."""
     todo = []
-    for number, row in enumerate(rows):
-        spans = list(cut(len(row.ids)))
-        targets = [target for window in spans for target in (window.first, window.end)]
+    for number, row in enumerate(sequences):
+        spans = list(split(len(row.ids)))
+        targets = [target for window in spans for target in (window.first_target, window.end)]
         assert targets == sorted(targets), "a token would be scored twice"
         todo += [
-            (number, window) for window in spans if row.own[window.first : window.end + 1].any()
+            (number, window)
+            for window in spans
+            if row.is_target[window.first_target : window.end + 1].any()
         ]
     return sorted(todo, key=lambda each: each[1].start - each[1].end)
 
 
-def batched(todo: Sequence[tuple[int, Window]], batch_tokens: int) -> Iterator[WindowBatch]:
+def _batch_windows(
+    windows_to_score: Sequence[tuple[int, Window]], batch_tokens: int
+) -> Iterator[WindowBatch]:
     """Batch windows of similar length, with little padding."""
     start = 0
-    while start < len(todo):
-        longest = todo[start][1].end - todo[start][1].start
-        batch = todo[start : start + max(1, batch_tokens // longest)]
+    while start < len(windows_to_score):
+        longest = windows_to_score[start][1].end - windows_to_score[start][1].start
+        batch = windows_to_score[start : start + max(1, batch_tokens // longest)]
         yield WindowBatch([number for number, _ in batch], [window for _, window in batch])
         start += len(batch)
 
 
-class Filled(NamedTuple):
+class PaddedWindows(NamedTuple):
     """A batch of windows, padded on the right, which causal attention ignores."""
 
     ids: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
-    own: Tensor
+    is_target: Tensor
     """bool (B, T): whether the target is scored in this window."""
 
 
-def fill(rows: Sequence[TokenRow], batch: WindowBatch) -> Filled:
+def _pad_windows(sequences: Sequence[ScoredSequence], batch: WindowBatch) -> PaddedWindows:
     """Pad the windows' ids and targets."""
     longest = max(window.end - window.start for window in batch.windows)
-    shape = (len(batch.rows), longest)
+    shape = (len(batch.sequences), longest)
     ids, targets = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
     own = torch.zeros(shape, dtype=torch.bool)
-    for i, (number, (start, end, first)) in enumerate(zip(batch.rows, batch.windows, strict=True)):
-        row, length = rows[number], end - start
+    for i, (number, (start, end, first)) in enumerate(
+        zip(batch.sequences, batch.windows, strict=True)
+    ):
+        row, length = sequences[number], end - start
         ids[i, :length] = row.ids[start:end]
         targets[i, :length] = row.ids[start + 1 : end + 1]
-        own[i, first - start - 1 : length] = row.own[first : end + 1]
-    return Filled(ids, targets, own)
+        own[i, first - start - 1 : length] = row.is_target[first : end + 1]
+    return PaddedWindows(ids, targets, own)
 
 
-class TokenScores(NamedTuple):
+class TargetScores(NamedTuple):
     """The score of each target."""
 
     nats: Float[Tensor, " N"]
@@ -354,28 +369,32 @@ class TokenScores(NamedTuple):
     """Whether no other id is more likely."""
 
 
-def token_scores(
+def score_targets(
     hidden: Float[Tensor, "M D"], head: Float[Tensor, "V D"], targets: Int[Tensor, " N"],
-    rows: Int[Tensor, " N"] | None = None,
-) -> TokenScores:  # fmt: skip
+    hidden_indices: Int[Tensor, " N"] | None = None,
+) -> TargetScores:  # fmt: skip
     """-log p of each target; logits exist for a chunk of hidden states at a time.
 
     hidden_indices  index of the hidden state that predicts each target, ascending; None is one each
 
-    >>> token_scores(torch.zeros(2, 3), torch.ones(8, 3), torch.tensor([0, 7])).nats.exp()
+    >>> score_targets(torch.zeros(2, 3), torch.ones(8, 3), torch.tensor([0, 7])).nats.exp()
     tensor([8., 8.])
     """
-    rows = torch.arange(len(targets), device=targets.device) if rows is None else rows
+    hidden_indices = (
+        torch.arange(len(targets), device=targets.device)
+        if hidden_indices is None
+        else hidden_indices
+    )
     chunk = max(1, CHUNK_LOGITS // head.shape[0])
-    starts = torch.arange(0, len(hidden) + chunk, chunk, device=rows.device)
-    bounds = torch.searchsorted(rows, starts).tolist()
+    starts = torch.arange(0, len(hidden) + chunk, chunk, device=hidden_indices.device)
+    bounds = torch.searchsorted(hidden_indices, starts).tolist()
     nats, greedy = hidden.new_empty(len(targets)), targets.new_empty(len(targets), dtype=torch.bool)
     for number, (first, end) in enumerate(pairwise(bounds)):
         start, here = number * chunk, slice(first, end)
         logits = hidden[start : start + chunk] @ head.T  # (chunk, V)
-        row = rows[here] - start
+        row = hidden_indices[here] - start
         top, target_logits = logits.amax(-1), logits[row, targets[here]]
         total = logits.sub_(top[:, None]).exp_().sum(-1).log_() + top
         nats[here] = total[row] - target_logits
         greedy[here] = target_logits >= top[row]
-    return TokenScores(nats, greedy)
+    return TargetScores(nats, greedy)

@@ -1,16 +1,16 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
-from .beam import Beam, BeamConfig, beams
-from .decoding import Frame
+from .beam import Beam, BeamConfig, beam_search
+from .decoding import SourceFrame, eval_mode
+from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
-from .endpoint.trouble import MAY_PASS, EndpointError
 from .engine import Engine
-from .sampling import candidates, choose
+from .sampling import sample_tokens, sampling_distribution
 from .talk import Continuation, chat, generate
 
 __all__ = [
-    "MAY_PASS",
+    "TRANSIENT_CODES",
     "Beam",
     "BeamConfig",
     "Continuation",
@@ -18,10 +18,11 @@ __all__ = [
     "EndpointConfig",
     "EndpointError",
     "Engine",
-    "Frame",
-    "beams",
-    "candidates",
+    "SourceFrame",
+    "beam_search",
     "chat",
-    "choose",
+    "eval_mode",
     "generate",
+    "sample_tokens",
+    "sampling_distribution",
 ]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from groundup.core import Config, ConfigError, Generation, Sampling
 
-from .decoding import Decoding, evaluating
+from .decoding import DecodingBatch, eval_mode
 from .engine import Engine
 
 
@@ -30,7 +30,7 @@ class BeamConfig(Config):
 
     width: int = Field(default=4, ge=1)
     """Sequences kept at every step."""
-    best: int = Field(default=1, ge=1)
+    num_return_sequences: int = Field(default=1, ge=1)
     """Answers returned, best first."""
     length_penalty: float = 1.0
     """0 compares sums of log-probabilities, 1 their means; larger values prefer longer answers."""
@@ -44,9 +44,10 @@ class BeamConfig(Config):
     @model_validator(mode="after")
     def check(self) -> "BeamConfig":
         """Check that no more answers are returned than beams are kept."""
-        if self.best > self.width:
+        if self.num_return_sequences > self.width:
             raise ConfigError(
-                f"BeamConfig.best={self.best} exceeds width={self.width}; raise width."
+                f"num_return_sequences={self.num_return_sequences} exceeds width={self.width}; "
+                "raise width."
             )
         return self
 
@@ -59,7 +60,7 @@ class Beam(NamedTuple):
     """Log-probability in nats / length^penalty."""
 
 
-class Ended(NamedTuple):
+class FinishedSequence(NamedTuple):
     """A finished sequence with its score."""
 
     score: float
@@ -67,7 +68,7 @@ class Ended(NamedTuple):
     logprobs: list[float]
 
 
-class Kept(NamedTuple):
+class BeamState(NamedTuple):
     """Running sequences of N sources, W of each, best first."""
 
     scores: Float[Tensor, "N W"]
@@ -77,76 +78,82 @@ class Kept(NamedTuple):
     parents: Int[Tensor, "N W"]
     """Index of the beam that each one extends."""
 
-    def at(self, places: Int[Tensor, "N w"]) -> "Kept":
+    def gather(self, indices: Int[Tensor, "N w"]) -> "BeamState":
         """The sequences at these indices of each source."""
-        wide = places[..., None].expand(-1, -1, self.ids.shape[-1])
-        return Kept(
-            self.scores.gather(1, places), self.ids.gather(1, wide),
-            self.logprobs.gather(1, wide), self.parents.gather(1, places),
+        wide = indices[..., None].expand(-1, -1, self.ids.shape[-1])
+        return BeamState(
+            self.scores.gather(1, indices), self.ids.gather(1, wide),
+            self.logprobs.gather(1, wide), self.parents.gather(1, indices),
         )  # fmt: skip
 
-    def of(self, sources: Int[Tensor, " n"]) -> "Kept":
+    def select_sources(self, sources: Int[Tensor, " n"]) -> "BeamState":
         """The sequences of these sources."""
-        return Kept(*(tensor[sources] for tensor in self))
+        return BeamState(*(tensor[sources] for tensor in self))
 
 
-def beams(engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig) -> list[list[Beam]]:
+def beam_search(
+    engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig
+) -> list[list[Beam]]:
     """The most likely answers to each prompt or source, best first.
 
     Raises CapacityError if a prompt leaves no room for an answer; see `Engine.encode_prompt`.
     """
     sampling = Sampling(max_tokens=config.max_tokens)
     for prompt in prompts:
-        engine.room(prompt, sampling)
+        engine.max_new_tokens(prompt, sampling)
     answers: dict[int, list[Beam]] = {}
-    for batch in engine.batches(prompts, config.max_tokens):
+    for batch in engine.batch_prompts(prompts, config.max_tokens):
         size = max(1, len(batch) // config.width)
         for first in range(0, len(batch), size):
             chosen = batch[first : first + size]
             for index, finished in zip(
-                chosen, searched(engine, [prompts[i] for i in chosen], config), strict=True
+                chosen, _search_batch(engine, [prompts[i] for i in chosen], config), strict=True
             ):
                 answers[index] = [
-                    Beam(engine.generation(sequence.ids, sequence.logprobs), sequence.score)
+                    Beam(engine.build_generation(sequence.ids, sequence.logprobs), sequence.score)
                     for sequence in finished
                 ]
     return [answers[i] for i in range(len(prompts))]
 
 
 @torch.inference_mode()
-def searched(
+def _search_batch(
     engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig
-) -> list[list[Ended]]:
-    limit = min(engine.room(prompt, Sampling(max_tokens=config.max_tokens)) for prompt in prompts)
-    with evaluating(engine.model):
-        finished = search(engine.decoding(prompts, limit), engine.end_ids, config, limit)
-    return [sequences[: config.best] for sequences in finished]
+) -> list[list[FinishedSequence]]:
+    limit = min(
+        engine.max_new_tokens(prompt, Sampling(max_tokens=config.max_tokens)) for prompt in prompts
+    )
+    with eval_mode(engine.model):
+        finished = _search_prefilled(engine.prefill(prompts, limit), engine.end_ids, config, limit)
+    return [sequences[: config.num_return_sequences] for sequences in finished]
 
 
-def search(
-    decoding: Decoding, ends: Sequence[int], config: BeamConfig, limit: int
-) -> list[list[Ended]]:
+def _search_prefilled(
+    decoding: DecodingBatch, end_ids: Sequence[int], config: BeamConfig, limit: int
+) -> list[list[FinishedSequence]]:
     """At most `width` finished sequences for each prompt of a prefilled batch."""
     device, num_sources = decoding.logits.device, len(decoding.logits)
-    finished: list[list[Ended]] = [[] for _ in range(num_sources)]
+    finished: list[list[FinishedSequence]] = [[] for _ in range(num_sources)]
     running = torch.arange(num_sources, device=device)
     running_beams, flat = (
-        first(num_sources, config.width, device),
+        _initial_beams(num_sources, config.width, device),
         running.repeat_interleave(config.width),
     )
-    stops = torch.tensor(ends, dtype=torch.long, device=device)
+    stops = torch.tensor(end_ids, dtype=torch.long, device=device)
     for length in range(1, limit + 1):
         decoding.select(flat)
         if length > 1:
-            decoding.write(running_beams.ids[..., -1].flatten())
-        extended = grow(running_beams, decoding.logits, most=max(2, 1 + len(ends)) * config.width)
+            decoding.append(running_beams.ids[..., -1].flatten())
+        extended = _extend_beams(
+            running_beams, decoding.logits, max_candidates=max(2, 1 + len(end_ids)) * config.width
+        )
         has_ended = torch.isin(extended.ids[..., -1], stops) | (length == limit)
         for row, source in enumerate(running.tolist()):
-            finished[source] = collect(finished[source], extended, has_ended, row, config)
+            finished[source] = _collect_finished(finished[source], extended, has_ended, row, config)
         best = extended.scores.masked_fill(has_ended, -math.inf).topk(config.width)
-        running_beams = extended.at(best.indices)._replace(scores=best.values)
+        running_beams = extended.gather(best.indices)._replace(scores=best.values)
         is_unfinished = [
-            not is_done(finished[source], score, length, config, limit)
+            not _is_done(finished[source], score, length, config, limit)
             for source, score in zip(
                 running.tolist(), running_beams.scores[:, 0].tolist(), strict=True
             )
@@ -154,31 +161,33 @@ def search(
         unfinished = torch.tensor(is_unfinished, device=device).nonzero()[:, 0]
         if len(unfinished) == 0:
             break
-        running, running_beams = running[unfinished], running_beams.of(unfinished)
+        running, running_beams = running[unfinished], running_beams.select_sources(unfinished)
         flat = (unfinished[:, None] * config.width + running_beams.parents).flatten()
     return finished
 
 
-def first(rows: int, width: int, place: torch.device) -> Kept:
+def _initial_beams(num_sources: int, width: int, device: torch.device) -> BeamState:
     """One empty sequence per source; the other beams start at -inf, or all would be equal."""
-    scores = torch.full((rows, width), -math.inf, dtype=torch.float64, device=place)
+    scores = torch.full((num_sources, width), -math.inf, dtype=torch.float64, device=device)
     scores[:, 0] = 0
-    empty = torch.zeros(rows, width, 0, device=place)
-    parents = torch.zeros(rows, width, dtype=torch.long, device=place)
-    return Kept(scores, empty.long(), empty.double(), parents)
+    empty = torch.zeros(num_sources, width, 0, device=device)
+    parents = torch.zeros(num_sources, width, dtype=torch.long, device=device)
+    return BeamState(scores, empty.long(), empty.double(), parents)
 
 
-def grow(kept: Kept, logits: Float[Tensor, "NW V"], most: int) -> Kept:
+def _extend_beams(
+    beams_state: BeamState, logits: Float[Tensor, "NW V"], max_candidates: int
+) -> BeamState:
     """The best of all one-token extensions."""
-    N, W = kept.scores.shape
+    N, W = beams_state.scores.shape
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logprobs = exact.log_softmax(-1).unflatten(0, (N, W)).double()  # (N, W, V)
-    totals = (kept.scores[..., None] + logprobs).flatten(1)  # (N, W * V)
-    best = totals.topk(min(most, totals.shape[1]))
+    totals = (beams_state.scores[..., None] + logprobs).flatten(1)  # (N, W * V)
+    best = totals.topk(min(max_candidates, totals.shape[1]))
     parents, tokens = best.indices // logprobs.shape[-1], best.indices % logprobs.shape[-1]
-    grown = kept.at(parents)
+    grown = beams_state.gather(parents)
     added = logprobs.flatten(1).gather(1, best.indices)
-    return Kept(
+    return BeamState(
         best.values,
         torch.cat([grown.ids, tokens[..., None]], dim=-1),
         torch.cat([grown.logprobs, added[..., None]], dim=-1),
@@ -186,24 +195,30 @@ def grow(kept: Kept, logits: Float[Tensor, "NW V"], most: int) -> Kept:
     )
 
 
-def collect(
-    answers: list[Ended], grown: Kept, has_ended: Bool[Tensor, "N C"], row: int, config: BeamConfig
-) -> list[Ended]:
+def _collect_finished(
+    answers: list[FinishedSequence],
+    extended: BeamState,
+    has_ended: Bool[Tensor, "N C"],
+    source: int,
+    config: BeamConfig,
+) -> list[FinishedSequence]:
     """Add the sequences that end now among the best `width`; keep the best `width` of all."""
-    ended = has_ended[row, : config.width] & grown.scores[row, : config.width].isfinite()
-    length = grown.ids.shape[-1]
+    ended = has_ended[source, : config.width] & extended.scores[source, : config.width].isfinite()
+    length = extended.ids.shape[-1]
     new = [
-        Ended(
-            float(grown.scores[row, index]) / length**config.length_penalty,
-            grown.ids[row, index].tolist(),
-            grown.logprobs[row, index].tolist(),
+        FinishedSequence(
+            float(extended.scores[source, index]) / length**config.length_penalty,
+            extended.ids[source, index].tolist(),
+            extended.logprobs[source, index].tolist(),
         )
         for index in ended.nonzero()[:, 0].tolist()
     ]
     return sorted([*answers, *new], key=lambda answer: -answer.score)[: config.width]
 
 
-def is_done(answers: list[Ended], best: float, length: int, config: BeamConfig, limit: int) -> bool:
+def _is_done(
+    answers: list[FinishedSequence], best: float, length: int, config: BeamConfig, limit: int
+) -> bool:
     """Whether no running sequence can become an answer.
 
     best  highest score of the running sequences; -inf if there are none

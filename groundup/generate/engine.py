@@ -35,35 +35,35 @@ from groundup.tokenizer import (
     DOCUMENT_END,
     ChatTemplate,
     ImportedTokenizer,
-    Rendered,
-    ids_needed,
+    RenderedChat,
+    load_chat_template,
     load_tokenizer,
     render,
-    template_of,
+    required_vocab_size,
 )
 
-from .batches import batches, right_padded
-from .decoding import Decoding, Frame, evaluating, frame_of, logprobs_of
-from .sampling import check_sampling, draw, generators_of, pick
-from .text import Pieces, text_of
+from .batches import batch_by_length, right_padded
+from .decoding import DecodingBatch, SourceFrame, eval_mode, gather_logprobs, read_source_frame
+from .sampling import check_sampling, draw_uniforms, make_generators, sample_from_uniforms
+from .text import IncrementalDetokenizer, decode_text
 
 COMPACT_BELOW = 0.75
 """Drop finished sequences once at most this share still runs: dropping copies the cache."""
 
-TOLD_FROM = 16
+PROGRESS_FROM = 16
 """Show progress from this many prompts."""
 
 
-class Step(NamedTuple):
+class DecodingStep(NamedTuple):
     """One new token of each running sequence."""
 
-    rows: Int[Tensor, " n"]
+    indices: Int[Tensor, " n"]
     """Indices into the batch's prompts."""
     ids: Int[Tensor, " n"]
     logprobs: Float[Tensor, " n"]
 
 
-class Piece(NamedTuple):
+class StreamedToken(NamedTuple):
     """One token of an answer and the text that it completes."""
 
     text: str
@@ -79,7 +79,7 @@ class Engine:
         tokenizer: Tokenizer,
         *,
         end_ids: Sequence[int] | None = None,
-        frame: Frame | None = None,
+        frame: SourceFrame | None = None,
         template: ChatTemplate | None = None,
     ) -> None:
         """Combine a model and its tokenizer.
@@ -96,9 +96,9 @@ class Engine:
                 "encoder_decoder."
             )
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
-        if ids_needed(tokenizer) > model.config.vocab_size:
+        if required_vocab_size(tokenizer) > model.config.vocab_size:
             raise ArtifactError(
-                f"The tokenizer has {ids_needed(tokenizer)} ids and the model "
+                f"The tokenizer has {required_vocab_size(tokenizer)} ids and the model "
                 f"{model.config.vocab_size}; use the tokenizer that the model was trained with."
             )
         if wrong := [end for end in ends if not 0 <= end < tokenizer.vocab_size]:
@@ -109,9 +109,9 @@ class Engine:
         self.model, self.tokenizer, self.end_ids = model, tokenizer, ends
         end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
         has_source = model.config.kind == "encoder_decoder"
-        self.frame = frame or Frame(end, after=(end,)) if has_source else None
+        self.source_frame = frame or SourceFrame(end, after=(end,)) if has_source else None
         self.template = template
-        self.before = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
+        self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
 
     @classmethod
     def open(cls, path: Path | str) -> "Engine":
@@ -121,8 +121,8 @@ class Engine:
         """
         path = Path(path)
         tokenizer = load_tokenizer(path)
-        template = template_of(path, tokenizer)
-        return cls(load_model(path), tokenizer, frame=frame_of(path), template=template)
+        template = load_chat_template(path, tokenizer)
+        return cls(load_model(path), tokenizer, frame=read_source_frame(path), template=template)
 
     @property
     def context_length(self) -> int:
@@ -139,30 +139,30 @@ class Engine:
 
         Raises CapacityError if a conversation leaves no room; see `truncate_history`.
         """
-        return self.continue_ids([self.prompt(each) for each in conversations], sampling)
+        return self.continue_ids([self.prompt_ids(each) for each in conversations], sampling)
 
     def continue_text(self, prompt: str, sampling: Sampling) -> Generation:
         """Continue a plain text; ConfigError if it is empty."""
-        return self.continue_ids([self.plain(prompt)], sampling)[0]
+        return self.continue_ids([self.encode_prompt(prompt)], sampling)[0]
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
         """Yield an answer's text as it comes; joined, it is `generate`'s text."""
-        for piece in self.pieces(self.prompt(conversation), sampling):
+        for piece in self.stream_tokens(self.prompt_ids(conversation), sampling):
             if piece.text:
                 yield piece.text
 
-    def pieces(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
+    def stream_tokens(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[StreamedToken]:
         """Yield a continuation's tokens as they come, each with the text that it completes."""
-        pieces = Pieces(self.tokenizer)
-        for step in self.steps([prompt], sampling):
+        pieces = IncrementalDetokenizer(self.tokenizer)
+        for step in self.decode_steps([prompt], sampling):
             token = int(step.ids[0])
-            yield Piece(pieces.add(token), token)
+            yield StreamedToken(pieces.add(token), token)
 
-    def prompt(self, conversation: Conversation) -> list[int]:
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
         """Ids of a conversation, ending with the generation prompt."""
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
-        if self.frame is not None:
+        if self.source_frame is not None:
             raise ConfigError(
                 "An encoder_decoder has no chat format; give it a plain text as its source."
             )
@@ -170,30 +170,33 @@ class Engine:
             return self.template.ids(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).ids
 
-    def rendered(self, conversation: Conversation) -> Rendered:
+    def render_ids(self, conversation: Conversation) -> RenderedChat:
         """Ids of a conversation and the mask of its answers."""
         if self.template is not None:
             return self.template.render(conversation)
         return render(self.tokenizer, conversation)
 
-    def plain(self, prompt: str) -> list[int]:
+    def encode_prompt(self, prompt: str) -> list[int]:
         """Ids of a prompt or source given as plain text; ConfigError if it is empty."""
         if not prompt:
             raise ConfigError("The prompt is empty; give at least one character to continue.")
         ids = self.tokenizer.encode(prompt)
-        return [*self.before, *ids] if self.frame is None else self.frame.source(ids)
+        return (
+            [*self.prefix_ids, *ids] if self.source_frame is None else self.source_frame.wrap(ids)
+        )
 
-    def recent(self, conversation: Conversation, reserve: int) -> Conversation:
+    def truncate_history(self, conversation: Conversation, reserved_tokens: int) -> Conversation:
         """Drop the oldest turns until the reserved tokens are free for the answer.
 
         The system message and the last message are kept; CapacityError if these alone do not fit.
         """
         kept = list(conversation)
         first = 1 if kept and kept[0].role == "system" else 0
-        while len(self.prompt(tuple(kept))) + reserve > self.context_length:
+        while len(self.prompt_ids(tuple(kept))) + reserved_tokens > self.context_length:
             if len(kept) <= first + 1:
                 raise CapacityError(
-                    f"The last message and {reserve} tokens for the answer exceed the context of "
+                    f"The last message and {reserved_tokens} tokens for the answer exceed the "
+                    f"context of "
                     f"{self.context_length} tokens; shorten the message."
                 )
             del kept[first]
@@ -206,13 +209,13 @@ class Engine:
     ) -> list[Generation]:
         """Continue tokenized prompts; `seeds`, one per prompt, replace `sampling.seed`."""
         for prompt in prompts:
-            self.room(prompt, sampling)
+            self.max_new_tokens(prompt, sampling)
         seeds = seeds or [sampling.seed] * len(prompts)
         answers: dict[int, Generation] = {}
         bar = record.progress("generate", len(prompts), "answers")
-        with bar if len(prompts) >= TOLD_FROM else nullcontext() as progress:
-            for indices in self.batches(prompts, sampling.max_tokens):
-                generations = self.batch(
+        with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
+            for indices in self.batch_prompts(prompts, sampling.max_tokens):
+                generations = self.generate_batch(
                     [prompts[i] for i in indices], sampling, [seeds[i] for i in indices]
                 )
                 answers.update(zip(indices, generations, strict=True))
@@ -220,50 +223,54 @@ class Engine:
                     progress.advance(len(indices))
         return [answers[i] for i in range(len(prompts))]
 
-    def batch(
+    def generate_batch(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Generation]:
         """Continue the prompts of one batch; ids become Python lists once, at the end."""
         size = (len(prompts), sampling.max_tokens)
         ids, logprobs = torch.full(size, -1), torch.zeros(size, dtype=torch.float64)
-        for t, step in enumerate(self.steps(prompts, sampling, seeds)):
-            rows = step.rows.cpu()
+        for t, step in enumerate(self.decode_steps(prompts, sampling, seeds)):
+            rows = step.indices.cpu()
             ids[rows, t] = step.ids.cpu()
             logprobs[rows, t] = step.logprobs.double().cpu()
         counts = (ids >= 0).sum(1).tolist()
         return [
-            self.generation(row[:count], numbers[:count])
+            self.build_generation(row[:count], numbers[:count])
             for row, numbers, count in zip(ids.tolist(), logprobs.tolist(), counts, strict=True)
         ]
 
-    def generation(self, ids: list[int], logprobs: list[float]) -> Generation:
+    def build_generation(self, ids: list[int], logprobs: list[float]) -> Generation:
         """Build the Generation of one answer."""
         has_end = bool(ids) and ids[-1] in self.end_ids
-        text = text_of(ids[:-1] if has_end else ids, self.tokenizer)
+        text = decode_text(ids[:-1] if has_end else ids, self.tokenizer)
         return Generation(text, tuple(ids), tuple(logprobs), "stop" if has_end else "length")
 
     @torch.inference_mode()
-    def steps(
+    def decode_steps(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
-    ) -> Iterator[Step]:
+    ) -> Iterator[DecodingStep]:
         """Yield the new tokens of one batch, step by step, until every sequence has ended.
 
         Prompts of different lengths must all leave room for `max_tokens`; see `batch_prompts`.
         """
-        limit = min(self.room(prompt, sampling) for prompt in prompts)
+        limit = min(self.max_new_tokens(prompt, sampling) for prompt in prompts)
         uniforms = None
         if sampling.temperature > 0:
             seeds = seeds or [sampling.seed] * len(prompts)
-            uniforms = draw(generators_of(seeds), limit).to(self.model.head.device)
+            uniforms = draw_uniforms(make_generators(seeds), limit).to(self.model.head.device)
         ends = torch.tensor(self.end_ids, dtype=torch.long, device=self.model.head.device)
-        with evaluating(self.model):
-            decoding = self.decoding(prompts, limit)
+        with eval_mode(self.model):
+            decoding = self.prefill(prompts, limit)
             rows = torch.arange(len(prompts), device=ends.device)
             is_running = rows >= 0
             for t in range(limit):
                 logits = decoding.logits
-                ids = pick(logits, sampling, None if uniforms is None else uniforms[rows, t])
-                yield Step(rows[is_running], ids[is_running], logprobs_of(logits, ids)[is_running])
+                ids = sample_from_uniforms(
+                    logits, sampling, None if uniforms is None else uniforms[rows, t]
+                )
+                yield DecodingStep(
+                    rows[is_running], ids[is_running], gather_logprobs(logits, ids)[is_running]
+                )
                 is_running = is_running & ~torch.isin(ids, ends)
                 num_running = int(is_running.sum())
                 if num_running == 0 or t + 1 == limit:
@@ -272,28 +279,32 @@ class Engine:
                     kept = is_running.nonzero()[:, 0]
                     decoding.select(kept)
                     rows, ids, is_running = rows[kept], ids[kept], is_running[kept]
-                decoding.write(ids)
+                decoding.append(ids)
 
-    def decoding(self, prompts: Sequence[Sequence[int]], limit: int) -> Decoding:
+    def prefill(self, prompts: Sequence[Sequence[int]], limit: int) -> DecodingBatch:
         """Prefill prompts or sources, with room for `limit` tokens after each."""
         vocab_size = self.tokenizer.vocab_size
-        if self.frame is None:
-            return Decoding.after_prompts(self.model, prompts, limit, vocab_size)
-        return Decoding.of_sources(self.model, prompts, self.frame.start, limit, vocab_size)
+        if self.source_frame is None:
+            return DecodingBatch.prefill_prompts(self.model, prompts, limit, vocab_size)
+        return DecodingBatch.prefill_sources(
+            self.model, prompts, self.source_frame.start, limit, vocab_size
+        )
 
-    def batches(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
+    def batch_prompts(
+        self, prompts: Sequence[Sequence[int]], new_tokens: int
+    ) -> Iterator[list[int]]:
         """Yield the indices of each batch's prompts; a source uses no context of the decoder."""
         lengths = [len(prompt) for prompt in prompts]
-        new = new_tokens if self.frame is None else 0
-        return batches(lengths, new, self.context_length)
+        new = new_tokens if self.source_frame is None else 0
+        return batch_by_length(lengths, new, self.context_length)
 
-    def room(self, prompt: Sequence[int], sampling: Sampling) -> int:
+    def max_new_tokens(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """Token limit of an answer: `max_tokens`, or what the context leaves."""
         check_sampling(sampling)
         if not prompt:
             raise ConfigError("The prompt has no tokens; give at least one to continue.")
-        if self.frame is not None:
-            return self.room_beside(len(prompt), sampling)
+        if self.source_frame is not None:
+            return self._max_target_tokens(len(prompt), sampling)
         left = self.context_length - len(prompt)
         if left < 1:
             raise CapacityError(
@@ -302,11 +313,12 @@ class Engine:
             )
         return min(sampling.max_tokens, left)
 
-    def room_beside(self, source: int, sampling: Sampling) -> int:
+    def _max_target_tokens(self, source_length: int, sampling: Sampling) -> int:
         """Token limit of an answer to a source: encoder and decoder each have a full context."""
-        if source > self.context_length:
+        if source_length > self.context_length:
             raise CapacityError(
-                f"The source has {source} tokens and the context {self.context_length}; split it."
+                f"The source has {source_length} tokens and the context {self.context_length}; "
+                f"split it."
             )
         return min(sampling.max_tokens, self.context_length)
 
@@ -325,19 +337,19 @@ class Engine:
             )
         sequences, positions, prompt_lengths = [], [], []
         for conversation, answer in zip(conversations, answers, strict=True):
-            rendered = self.rendered((*conversation, Message("assistant", answer)))
-            start = len(self.prompt(conversation))
+            rendered = self.render_ids((*conversation, Message("assistant", answer)))
+            start = len(self.prompt_ids(conversation))
             sequences.append(rendered.ids)
             prompt_lengths.append(start)
             positions.append([i for i in range(start, len(rendered.ids)) if rendered.mask[i]])
         logprobs: dict[int, list[float]] = {}
-        for indices, hidden in self.hidden(sequences, prompt_lengths):
+        for indices, hidden in self.hidden_batches(sequences, prompt_lengths):
             for row, i in enumerate(indices):
                 answer_positions = torch.tensor(positions[i])
                 logits = self.model.project(hidden[row, answer_positions - 1])
                 logits = logits[:, : self.tokenizer.vocab_size]
                 answer = torch.tensor(sequences[i])[answer_positions].to(logits.device)
-                logprobs[i] = logprobs_of(logits, answer).tolist()
+                logprobs[i] = gather_logprobs(logits, answer).tolist()
         return [logprobs[i] for i in range(len(sequences))]
 
     @torch.inference_mode()
@@ -348,34 +360,38 @@ class Engine:
         """
         sequences = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
         vectors = np.zeros((len(texts), self.model.config.width), dtype=np.float32)
-        for indices, hidden in self.hidden(sequences, [len(row) for row in sequences]):
+        for indices, hidden in self.hidden_batches(sequences, [len(row) for row in sequences]):
             for row, i in enumerate(indices):
                 if sequences[i]:
                     vectors[i] = hidden[row, : len(sequences[i])].mean(0).float().cpu().numpy()
         return vectors
 
-    def hidden(
-        self, rows: Sequence[Sequence[int]], read: Sequence[int]
+    def hidden_batches(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int]
     ) -> Iterator[tuple[list[int], Float[Tensor, "B T D"]]]:
         """Yield each batch's indices and hidden states, which are undefined in the padding.
 
         prompt_lengths  lengths of the prompts, to which a prefix LM attends bidirectionally
         """
-        for indices in batches([len(row) for row in rows], 0, self.context_length):
-            longest = max(len(rows[i]) for i in indices)
+        for indices in batch_by_length([len(row) for row in sequences], 0, self.context_length):
+            longest = max(len(sequences[i]) for i in indices)
             if longest > self.context_length:
                 raise CapacityError(
                     f"A text of {longest} tokens exceeds the context of {self.context_length}."
                 )
             if longest:
-                ids = right_padded([rows[i] for i in indices]).to(self.model.head.device)
-                with evaluating(self.model):
-                    hidden = self.model(ids, prefix=self.prefix(ids, [read[i] for i in indices]))
+                ids = right_padded([sequences[i] for i in indices]).to(self.model.head.device)
+                with eval_mode(self.model):
+                    hidden = self.model(
+                        ids, prefix=self.prefix_mask(ids, [prompt_lengths[i] for i in indices])
+                    )
                 yield indices, hidden
 
-    def prefix(self, ids: Int[Tensor, "B T"], read: Sequence[int]) -> Bool[Tensor, "B T"] | None:
+    def prefix_mask(
+        self, ids: Int[Tensor, "B T"], prompt_lengths: Sequence[int]
+    ) -> Bool[Tensor, "B T"] | None:
         """Mask of each sequence's prompt for a prefix LM; None for any other model."""
         if not self.model.config.prefix:
             return None
-        lengths = torch.tensor(read, device=ids.device)
+        lengths = torch.tensor(prompt_lengths, device=ids.device)
         return torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]

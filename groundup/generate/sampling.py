@@ -40,11 +40,11 @@ def check_sampling(sampling: Sampling) -> None:
             raise ConfigError(f"Sampling.{name} must be {expected}; got {value}.")
 
 
-def candidates(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
+def sampling_distribution(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
     """The distribution that sampling draws from, in float64, at a temperature above 0.
 
     >>> sampling = Sampling(temperature=1.0, top_p=0.45)
-    >>> candidates(torch.tensor([[0.1, 0.5, 0.4]]).log(), sampling).probabilities
+    >>> sampling_distribution(torch.tensor([[0.1, 0.5, 0.4]]).log(), sampling).probabilities
     tensor([[1., 0., 0.]], dtype=torch.float64)
     """
     values, ids = logits, None
@@ -63,7 +63,7 @@ def candidates(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
     return Candidates(probabilities, ids)
 
 
-def pick(
+def sample_from_uniforms(
     logits: Float[Tensor, "B V"], sampling: Sampling, uniforms: Float[Tensor, " B"] | None
 ) -> Int[Tensor, " B"]:
     """Next token of each sequence, given its uniform number in [0, 1); greedy needs none."""
@@ -71,7 +71,7 @@ def pick(
         return logits.argmax(-1)
     if uniforms is None:
         raise ConfigError(f"Sampling at temperature {sampling.temperature} needs uniform numbers.")
-    probabilities, ids = candidates(logits, sampling)
+    probabilities, ids = sampling_distribution(logits, sampling)
     sums = probabilities.cumsum(-1)
     total = sums[:, -1]
     below = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
@@ -79,7 +79,7 @@ def pick(
     return (index if ids is None else ids.gather(-1, index))[:, 0]
 
 
-def choose(
+def sample_tokens(
     logits: Float[Tensor, "B V"], sampling: Sampling, generators: Sequence[torch.Generator]
 ) -> Int[Tensor, " B"]:
     """Next token of each sequence, drawn from its own generator.
@@ -91,15 +91,21 @@ def choose(
         raise ConfigError(
             f"Expected one generator per sequence; got {len(generators)} for {logits.shape[0]}."
         )
-    return pick(logits, sampling, draw(generators, 1)[:, 0].to(logits.device))
+    return sample_from_uniforms(
+        logits, sampling, draw_uniforms(generators, 1)[:, 0].to(logits.device)
+    )
 
 
-def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
+def make_generators(seeds: Sequence[int]) -> list[torch.Generator]:
     """One generator per seed."""
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def draw(generators: Sequence[torch.Generator], count: int) -> Float[Tensor, "B count"]:
+def draw_uniforms(
+    generators: Sequence[torch.Generator], num_tokens: int
+) -> Float[Tensor, "B count"]:
     """Uniform numbers in [0, 1), one per generator and token, float64."""
-    rows = [torch.rand(count, generator=generator, dtype=torch.float64) for generator in generators]
-    return torch.stack(rows) if rows else torch.empty(0, count, dtype=torch.float64)
+    rows = [
+        torch.rand(num_tokens, generator=generator, dtype=torch.float64) for generator in generators
+    ]
+    return torch.stack(rows) if rows else torch.empty(0, num_tokens, dtype=torch.float64)

@@ -27,7 +27,7 @@ from groundup.core import (
 from . import beam
 from .engine import Engine
 
-ONE_THREAD_BELOW = 20_000_000
+SINGLE_THREAD_BELOW = 20_000_000
 """Parameters below which decoding one sequence uses one thread: on two idle cores a second
 thread gave a 6M model a tenth more tokens/s; on busy cores, waiting threads slowed a tiny model
 sixty-fold."""
@@ -82,28 +82,28 @@ def generate(
     sampling = Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
     )
-    engine = open_for_one(model)
+    engine = _open_for_one_sequence(model)
     started = time.perf_counter()
-    ids = engine.plain(prompt)  # checks that the prompt is not empty, with --ask too
+    ids = engine.encode_prompt(prompt)  # checks that the prompt is not empty, with --ask too
     if ask:
-        ids = engine.prompt((Message("user", prompt),))
+        ids = engine.prompt_ids((Message("user", prompt),))
     if beams == 1:
         generation = engine.continue_ids([ids], sampling)[0]
     else:
-        generation = likeliest(engine, ids, sampling, beams)
+        generation = _beam_search_best(engine, ids, sampling, beams)
     continuation = Continuation(generation.text)
     continuation.generation, continuation.seconds = generation, time.perf_counter() - started
     return continuation
 
 
-def likeliest(engine: Engine, ids: list[int], sampling: Sampling, width: int) -> Generation:
+def _beam_search_best(engine: Engine, ids: list[int], sampling: Sampling, width: int) -> Generation:
     """The best answer of a beam search; ConfigError if the temperature is above 0."""
     if sampling.temperature > 0:
         raise ConfigError(
             f"beams={width} needs temperature 0, since beam search does not sample; got "
             f"temperature={sampling.temperature}."
         )
-    ((best,),) = beam.beams(
+    ((best,),) = beam.beam_search(
         engine, [ids], beam.BeamConfig(width=width, max_tokens=sampling.max_tokens)
     )
     return best.generation
@@ -136,9 +136,9 @@ def chat(
     sampling = Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
     )
-    engine = open_for_one(model)
-    if not is_tuned(model, engine):
-        record.say(
+    engine = _open_for_one_sequence(model)
+    if not _is_chat_tuned(model, engine):
+        record.log(
             f"{model} was not tuned on conversations and only continues texts. To tune it: "
             "`groundup examples make`, then `groundup finetune --model "
             f"{shlex.quote(str(model))} --examples DIR --out DIR`; `groundup generate` continues."
@@ -146,20 +146,20 @@ def chat(
     begin: Conversation = (Message("system", system),) if system else ()
     conversation = begin
     if sys.stdin.isatty():
-        record.say(HELP)
-    for line in lines():
+        record.log(HELP)
+    for line in _read_input_lines():
         if line == "/quit":
             return
         if line == "/reset":
             conversation = begin
-            record.say("The conversation is forgotten.")
+            record.log("The conversation is forgotten.")
         elif line.startswith("/"):
-            record.say(f"There is no command {line}. {HELP}")
+            record.log(f"There is no command {line}. {HELP}")
         else:
-            conversation = turn(engine, (*conversation, Message("user", line)), sampling)
+            conversation = _chat_turn(engine, (*conversation, Message("user", line)), sampling)
 
 
-def is_tuned(model: Path, engine: Engine) -> bool:
+def _is_chat_tuned(model: Path, engine: Engine) -> bool:
     """Whether a model has a chat template, or `<|im_end|>` among its end tokens."""
     if engine.template is not None:
         return True
@@ -171,16 +171,16 @@ def is_tuned(model: Path, engine: Engine) -> bool:
     return turn is not None and turn in (ends if isinstance(ends, list) else [ends])
 
 
-def open_for_one(model: Path) -> Engine:
+def _open_for_one_sequence(model: Path) -> Engine:
     """Open a model for one sequence at a time; a small one gets a single thread."""
     engine = Engine.open(model)
     weights = sum(parameter.numel() for parameter in engine.model.parameters())
-    if weights < ONE_THREAD_BELOW:
+    if weights < SINGLE_THREAD_BELOW:
         torch.set_num_threads(1)
     return engine
 
 
-def lines() -> Iterator[str]:
+def _read_input_lines() -> Iterator[str]:
     """Yield the lines typed or piped; Ctrl-C at the prompt discards the line."""
     is_terminal = sys.stdin.isatty()
     if is_terminal:
@@ -197,22 +197,24 @@ def lines() -> Iterator[str]:
             yield line
 
 
-def turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conversation:
+def _chat_turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conversation:
     """Stream one answer; return the conversation with it.
 
     A message that does not fit the context is reported and dropped.
     """
     try:
-        fitting = engine.recent(conversation, min(sampling.max_tokens, engine.context_length // 4))
+        fitting = engine.truncate_history(
+            conversation, min(sampling.max_tokens, engine.context_length // 4)
+        )
     except CapacityError as error:
-        record.say(str(error))
+        record.log(str(error))
         return conversation[:-1]
     if len(fitting) < len(conversation):
-        record.say(f"The oldest {len(conversation) - len(fitting)} messages no longer fit.")
+        record.log(f"The oldest {len(conversation) - len(fitting)} messages no longer fit.")
     text, count, started = list[str](), 0, time.perf_counter()
     first = started
-    with interruptible() as stopped:
-        for piece in engine.pieces(engine.prompt(fitting), sampling):
+    with _catch_interrupt() as stopped:
+        for piece in engine.stream_tokens(engine.prompt_ids(fitting), sampling):
             if count == 0:
                 first = time.perf_counter()
             count += 1
@@ -222,13 +224,13 @@ def turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conv
                 break
     print(flush=True)
     if stopped:
-        record.say("Stopped.")
-    record.say(speed(count, first - started, time.perf_counter() - first))
+        record.log("Stopped.")
+    record.log(_format_speed(count, first - started, time.perf_counter() - first))
     return (*fitting, Message("assistant", "".join(text)))
 
 
 @contextmanager
-def interruptible() -> Iterator[list[int]]:
+def _catch_interrupt() -> Iterator[list[int]]:
     """Yield a list to which Ctrl-C appends, instead of ending the program."""
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
@@ -238,10 +240,10 @@ def interruptible() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def speed(tokens: int, first_seconds: float, rest_seconds: float) -> str:
+def _format_speed(tokens: int, first_seconds: float, rest_seconds: float) -> str:
     """Describe how fast an answer was generated.
 
-    >>> speed(101, 0.25, 2.0)
+    >>> _format_speed(101, 0.25, 2.0)
     '101 tokens, the first after 0.25 s, then 50 tokens/s'
     """
     if tokens < 2 or rest_seconds <= 0:

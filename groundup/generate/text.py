@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from groundup.core import Tokenizer
 
 
-class Pieces:
+class IncrementalDetokenizer:
     """Decodes a stream of tokens."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -30,7 +30,7 @@ class Pieces:
         return self.decoder.decode(after)
 
 
-def text_of(ids: Iterable[int], tokenizer: Tokenizer) -> str:
+def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:
     """Text of all tokens at once, equal to the joined output of `IncrementalDetokenizer`."""
     specials = frozenset(tokenizer.specials.values())
     data = tokenizer.decode_bytes([token for token in ids if token not in specials])

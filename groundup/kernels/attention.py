@@ -17,14 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from .mask import CAUSAL, Mask, check_fit, visible
-from .native.interval import interval_attention, intervals, runs_natively
-from .native.softmax import has_native, interval_softmax
-from .sparse import narrowed, skips, sparse_attention
-from .ways import CHUNK, Way, row_shape, way_of
+from .backends import QUERY_CHUNK, AttentionBackend, attention_shape, backend_for
+from .mask import CAUSAL_MASK, Mask, check_attention_shapes, visible_mask
+from .native.interval import interval_attention, key_intervals, uses_native_loop
+from .native.softmax import has_native_softmax, interval_softmax
+from .sparse import drop_unreachable_keys, is_sparse_worthwhile, sparse_attention
 
 
-class Scores(NamedTuple):
+class ScoreOptions(NamedTuple):
     """How products of queries and keys become scores, before the softmax."""
 
     scale: float | None = None
@@ -35,7 +35,7 @@ class Scores(NamedTuple):
     """Scores x become softcap * tanh(x / softcap), after the bias; None: unchanged."""
 
 
-PLAIN = Scores()
+DEFAULT_SCORES = ScoreOptions()
 
 
 def reference_attention(
@@ -43,8 +43,8 @@ def reference_attention(
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S W"],
     *,
-    mask: Mask = CAUSAL,
-    scores: Scores = PLAIN,
+    mask: Mask = CAUSAL_MASK,
+    scores: ScoreOptions = DEFAULT_SCORES,
 ) -> Float[Tensor, "B H T W"]:
     """Attention by its definition, one query at a time; slow, for tests and documentation.
 
@@ -58,7 +58,7 @@ def reference_attention(
     """
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     scale = 1 / math.sqrt(K) if scores.scale is None else scores.scale
-    seen = visible(mask, T, S, q.device).expand(B, T, S)
+    seen = visible_mask(mask, T, S, q.device).expand(B, T, S)
     out = q.new_zeros(B, H, T, v.shape[-1])
     for b in range(B):
         for h in range(H):
@@ -78,24 +78,26 @@ def attention(
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S W"],
     *,
-    mask: Mask = CAUSAL,
-    scores: Scores = PLAIN,
+    mask: Mask = CAUSAL_MASK,
+    scores: ScoreOptions = DEFAULT_SCORES,
 ) -> Float[Tensor, "B H T W"]:
     """Attention by the fastest implementation for these inputs; equal to `reference_attention`.
 
     Raises ShapeError if the shapes of queries, keys and mask do not match.
     """
-    check_fit(q, k, mask)
+    check_attention_shapes(q, k, mask)
     if scores.bias is None and scores.softcap is None:
-        seen = intervals(mask, q.shape[2], k.shape[2], q.device) if runs_natively(q) else None
+        seen = (
+            key_intervals(mask, q.shape[2], k.shape[2], q.device) if uses_native_loop(q) else None
+        )
         if seen is not None:
             return interval_attention(q, k, v, seen, scale=scores.scale)
-        if skips(mask, q.shape[2], k.shape[2]):
+        if is_sparse_worthwhile(mask, q.shape[2], k.shape[2]):
             return sparse_attention(q, k, v, mask=mask, scale=scores.scale)
-        k, v, mask = narrowed(k, v, mask, q.shape[2])
-    way = Way("flash")
+        k, v, mask = drop_unreachable_keys(k, v, mask, q.shape[2])
+    way = AttentionBackend("flash")
     if torch.is_grad_enabled() and q.device.type == "cpu":
-        way = way_of(*row_shape(q, k, mask.documents is not None))
+        way = backend_for(*attention_shape(q, k, mask.documents is not None))
     if way.kind == "matmul" or scores.softcap is not None:
         return matmul_attention(q, k, v, mask=mask, scores=scores, chunk=way.chunk)
     return flash_attention(q, k, v, mask=mask, scores=scores)
@@ -106,15 +108,15 @@ def matmul_attention(
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S W"],
     *,
-    mask: Mask = CAUSAL,
-    scores: Scores = PLAIN,
-    chunk: int = CHUNK,
+    mask: Mask = CAUSAL_MASK,
+    scores: ScoreOptions = DEFAULT_SCORES,
+    chunk: int = QUERY_CHUNK,
 ) -> Float[Tensor, "B H T W"]:
     """Attention as two matrix products, `chunk` queries at a time over the keys that they see."""
     T, S = q.shape[2], k.shape[2]
     is_plain = mask.causal and mask.prefix is None and mask.queries is None
     if T <= chunk or not is_plain:
-        return attend(q, k, v, mask, scores)
+        return _softmax_attention(q, k, v, mask, scores)
     parts = []
     for start in range(0, T, chunk):
         end = min(start + chunk, T)
@@ -122,7 +124,7 @@ def matmul_attention(
         own = None if mask.documents is None else mask.documents[:, :seen]
         bias = None if scores.bias is None else scores.bias[:, :, start:end, :seen]
         parts.append(
-            attend(
+            _softmax_attention(
                 q[:, :, start:end], k[:, :, :seen], v[:, :, :seen],
                 mask._replace(documents=own), scores._replace(bias=bias),
             )
@@ -130,12 +132,12 @@ def matmul_attention(
     return torch.cat(parts, dim=2)
 
 
-def attend(
+def _softmax_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S W"],
     mask: Mask,
-    scores: Scores,
+    scores: ScoreOptions,
 ) -> Float[Tensor, "B H T W"]:
     """Two matrix products with a softmax between them, in float32 or higher precision.
 
@@ -144,8 +146,12 @@ def attend(
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     stacked = q.reshape(B, G, H // G * T, K)
     products = stacked @ k.mT  # (B, G, H / G * T, S)
-    if scores.bias is None and scores.softcap is None and has_native(q.device.type, products.dtype):
-        seen = intervals(mask, T, S, q.device)
+    if (
+        scores.bias is None
+        and scores.softcap is None
+        and has_native_softmax(q.device.type, products.dtype)
+    ):
+        seen = key_intervals(mask, T, S, q.device)
         if seen is not None:
             scale = 1 / math.sqrt(K) if scores.scale is None else scores.scale
             weights = interval_softmax(products.view(B, H, T, S), *seen, scale)
@@ -153,7 +159,7 @@ def attend(
             return out.view(B, H, T, v.shape[-1])
     products = products.view(B, G, H // G, T, S)
     exact = torch.promote_types(products.dtype, torch.float32)
-    seen = visible(mask, T, S, q.device)[:, None, None]  # (B or 1, 1, 1, T, S)
+    seen = visible_mask(mask, T, S, q.device)[:, None, None]  # (B or 1, 1, 1, T, S)
     products = products.to(exact) * (1 / math.sqrt(K) if scores.scale is None else scores.scale)
     if scores.bias is not None:
         products = products + scores.bias.to(exact).unflatten(1, (G, H // G))
@@ -171,8 +177,8 @@ def flash_attention(
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S W"],
     *,
-    mask: Mask = CAUSAL,
-    scores: Scores = PLAIN,
+    mask: Mask = CAUSAL_MASK,
+    scores: ScoreOptions = DEFAULT_SCORES,
 ) -> Float[Tensor, "B H T W"]:
     """Attention by PyTorch's fused kernel, which never stores all scores; without softcap.
 
@@ -182,7 +188,7 @@ def flash_attention(
     is_unmasked = mask.documents is None and mask.pattern.kind == "full" and scores.bias is None
     is_grouped, scale = H != G, scores.scale
     if T == 1 and scores.bias is None:
-        seen = None if is_unmasked else visible(mask, 1, S, q.device)[:, None]
+        seen = None if is_unmasked else visible_mask(mask, 1, S, q.device)[:, None]
         folded = q.reshape(B, G, H // G, K)
         out = scaled_dot_product_attention(folded, k, v, attn_mask=seen, scale=scale)
         out = out.reshape(B, H, 1, v.shape[-1])
@@ -191,8 +197,8 @@ def flash_attention(
             q, k, v, is_causal=mask.causal, scale=scale, enable_gqa=is_grouped
         )
     else:
-        seen = visible(mask, T, S, q.device)[:, None]  # (B or 1, 1, T, S)
-        added = seen if scores.bias is None else biased(scores.bias, seen, q.dtype)
+        seen = visible_mask(mask, T, S, q.device)[:, None]  # (B or 1, 1, T, S)
+        added = seen if scores.bias is None else _masked_bias(scores.bias, seen, q.dtype)
         out = scaled_dot_product_attention(
             q, k, v, attn_mask=added, scale=scale, enable_gqa=is_grouped
         )
@@ -202,7 +208,7 @@ def flash_attention(
     return out.masked_fill(~(own >= 0)[:, None, :, None], 0.0)  # (B, 1, T, 1)
 
 
-def biased(
+def _masked_bias(
     bias: Float[Tensor, "b H T S"], seen: Tensor, dtype: torch.dtype
 ) -> Float[Tensor, "B H T S"]:
     """The bias with the lowest finite number at hidden keys."""

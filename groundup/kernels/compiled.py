@@ -24,52 +24,52 @@ import torch
 
 from groundup.core import device, native
 
-TORCHS_OWN, PREFIX = Path(tempfile.gettempdir()), "torchinductor_"
+TORCH_CACHE_ROOT, TORCH_CACHE_PREFIX = Path(tempfile.gettempdir()), "torchinductor_"
 """torch's default cache; it sets the variable to that on first access."""
-SOUND = "native -fno-tree-slp-vectorize"
+SAFE_MARCH = "native -fno-tree-slp-vectorize"
 """Replaces `native` after `-march=` on x86-64 Linux."""
 
 
 @functools.cache
 def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function, once for all callers; recompiles for a new shape."""
-    keep_compiled()
+    use_compile_cache()
     return torch.compile(function, dynamic=False)
 
 
 @functools.cache
-def keep_compiled() -> Path | None:
+def use_compile_cache() -> Path | None:
     """Point torch to the persistent cache; returns its folder, or None for torch's default.
 
     TORCHINDUCTOR_CACHE_DIR is respected; GROUNDUP_COMPILE_CACHE=0 keeps torch's default below /tmp.
     """
-    compile_soundly()
-    current = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", TORCHS_OWN / PREFIX))
-    if current.parent != TORCHS_OWN or not current.name.startswith(PREFIX):
+    _avoid_miscompilation()
+    current = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", TORCH_CACHE_ROOT / TORCH_CACHE_PREFIX))
+    if current.parent != TORCH_CACHE_ROOT or not current.name.startswith(TORCH_CACHE_PREFIX):
         return current
-    if not device.is_on("GROUNDUP_COMPILE_CACHE"):
+    if not device.env_flag("GROUNDUP_COMPILE_CACHE"):
         return None
     try:
-        folder = device.private_cache("compiled", compile_folder().name)
+        folder = device.private_cache_folder("compiled", compile_cache_folder().name)
     except OSError:
         folder = native.private_folder()  # not persistent, but /tmp may belong to another user
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     return folder
 
 
-def compile_soundly() -> None:
+def _avoid_miscompilation() -> None:
     """Disable the miscompiling pass of GCC; TORCHINDUCTOR_CPP_MARCH is respected."""
     import torch._inductor.config  # takes a second, so only when compiling
 
     settings = torch._inductor.config.cpp
     if settings.march is None and (sys.platform, platform.machine()) == ("linux", "x86_64"):
-        settings.march = SOUND
+        settings.march = SAFE_MARCH
 
 
-def compile_folder() -> Path:
+def compile_cache_folder() -> Path:
     """Cache folder for this CPU, these versions and this number of threads."""
     key = {**device.fingerprint(), "threads": torch.get_num_threads()}
-    key["march"] = os.environ.get("TORCHINDUCTOR_CPP_MARCH", SOUND)
+    key["march"] = os.environ.get("TORCHINDUCTOR_CPP_MARCH", SAFE_MARCH)
     if compiler := device.compiler():
         real = Path(compiler).resolve()
         key["compiler"] = [str(real), real.stat().st_size]  # the size identifies the version

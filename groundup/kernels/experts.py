@@ -27,7 +27,7 @@ class ExpertWeights(NamedTuple):
     gate: Float[Tensor, "*E F D"] | None = None
 
 
-class Choice(NamedTuple):
+class ExpertRouting(NamedTuple):
     """Routing: the experts of each token."""
 
     experts: Int[Tensor, "N c"]
@@ -36,14 +36,14 @@ class Choice(NamedTuple):
     """Weight of each expert's output; 0 if it is not computed."""
 
 
-def choose(
+def route_tokens(
     logits: Float[Tensor, "N E"],
-    chosen: int,
+    top_k: int,
     *,
     normalised: bool,
     capacity: int | None = None,
     is_real: Bool[Tensor, " N"] | None = None,
-) -> Choice:
+) -> ExpertRouting:
     """Top-k routing: the most probable experts of each token and their weights, at least float32.
 
     normalised  weights are a softmax over the chosen experts; else their part of a softmax over all
@@ -52,24 +52,26 @@ def choose(
                 limit
     is_real     False for padding, which is not routed and uses no capacity
 
-    >>> choose(torch.tensor([[0.0, 2.0], [0.0, 1.0]]), 1, normalised=True, capacity=1)
-    Choice(experts=tensor([[1],
+    >>> route_tokens(torch.tensor([[0.0, 2.0], [0.0, 1.0]]), 1, normalised=True, capacity=1)
+    ExpertRouting(experts=tensor([[1],
             [1]]), weights=tensor([[1.],
             [0.]]))
     """
     exact = torch.promote_types(logits.dtype, torch.float32)
     shares = logits.softmax(-1, dtype=exact)
-    weights, experts = shares.topk(chosen, dim=-1)  # (N, c)
+    weights, experts = shares.topk(top_k, dim=-1)  # (N, c)
     if normalised:
         weights = weights / weights.sum(-1, keepdim=True)
     if is_real is not None:
         weights = weights.masked_fill(~is_real[:, None], 0.0)
     if capacity is not None:
-        weights = weights.masked_fill(places(experts, logits.shape[1], is_real) >= capacity, 0.0)
-    return Choice(experts, weights)
+        weights = weights.masked_fill(
+            _queue_positions(experts, logits.shape[1], is_real) >= capacity, 0.0
+        )
+    return ExpertRouting(experts, weights)
 
 
-def places(
+def _queue_positions(
     experts: Int[Tensor, "N c"], count: int, is_real: Bool[Tensor, " N"] | None
 ) -> Int[Tensor, "N c"]:
     """Position of each choice in its expert's queue, from 0; padding is not queued."""
@@ -82,12 +84,15 @@ def places(
 
 
 def reference_experts(
-    hidden: Float[Tensor, "N D"], weights: ExpertWeights, choice: Choice, activation: Activation
+    hidden: Float[Tensor, "N D"],
+    weights: ExpertWeights,
+    routing: ExpertRouting,
+    activation: Activation,
 ) -> Float[Tensor, "N D"]:
     """Sum over a token's experts of weight * network(token), one token at a time."""
     out = torch.zeros_like(hidden)
     for n, token in enumerate(hidden):
-        for expert, weight in zip(choice.experts[n].tolist(), choice.weights[n], strict=True):
+        for expert, weight in zip(routing.experts[n].tolist(), routing.weights[n], strict=True):
             inner = weights.up[expert] @ token
             if weights.gate is None:
                 inner = activation(inner)
@@ -97,7 +102,7 @@ def reference_experts(
     return out
 
 
-class Pairs(NamedTuple):
+class TokenExpertPairs(NamedTuple):
     """The routed (token, expert) pairs sorted by expert, without pairs of weight 0."""
 
     tokens: Int[Tensor, " n"]
@@ -106,49 +111,54 @@ class Pairs(NamedTuple):
     """Number of pairs of each expert."""
 
 
-def experts(
-    hidden: Float[Tensor, "N D"], weights: ExpertWeights, choice: Choice, activation: Activation
+def mixture_of_experts(
+    hidden: Float[Tensor, "N D"],
+    weights: ExpertWeights,
+    routing: ExpertRouting,
+    activation: Activation,
 ) -> Float[Tensor, "N D"]:
     """Equal to `reference_experts`, expert by expert over sorted tokens."""
-    pairs = sorted_pairs(choice, len(weights.up))
-    results = networks(hidden[pairs.tokens], pairs.counts, weights, activation)
-    return brought_back(results, pairs, hidden)
+    pairs = sort_pairs_by_expert(routing, len(weights.up))
+    results = run_experts(hidden[pairs.tokens], pairs.counts, weights, activation)
+    return combine_expert_outputs(results, pairs, hidden)
 
 
-def sorted_pairs(choice: Choice, experts: int) -> Pairs:
+def sort_pairs_by_expert(routing: ExpertRouting, experts: int) -> TokenExpertPairs:
     """Pairs of a routing, sorted by expert, then by token."""
     served = (
-        choice.weights.flatten() != 0
+        routing.weights.flatten() != 0
     )  # (N * c); NaN weights are computed, so that they propagate
     pairs = served.nonzero().squeeze(-1)
-    order = choice.experts.flatten()[pairs].sort(stable=True)
+    order = routing.experts.flatten()[pairs].sort(stable=True)
     pairs = pairs[order.indices]
     counts = order.values.bincount(minlength=experts).tolist()
-    return Pairs(pairs // choice.experts.shape[1], choice.weights.flatten()[pairs], counts)
+    return TokenExpertPairs(
+        pairs // routing.experts.shape[1], routing.weights.flatten()[pairs], counts
+    )
 
 
-def networks(
+def run_experts(
     rows: Float[Tensor, "n D"], counts: list[int], weights: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
     """Apply each expert to its rows, which are sorted by expert."""
-    parts = apart(weights, rows.device.type)
+    parts = _unbind_experts(weights, rows.device.type)
     outputs = [
-        network(part, own, activation)
+        _run_expert(part, own, activation)
         for part, own in zip(rows.split(counts), parts, strict=True)
         if len(part)
     ]
     return torch.cat(outputs) if outputs else rows  # no rows
 
 
-def brought_back(
-    results: Float[Tensor, "n D"], pairs: Pairs, hidden: Float[Tensor, "N D"]
+def combine_expert_outputs(
+    results: Float[Tensor, "n D"], pairs: TokenExpertPairs, hidden: Float[Tensor, "N D"]
 ) -> Float[Tensor, "N D"]:
     """Sum the weighted results by token, in the tokens' dtype."""
     results = results * pairs.weights[:, None].to(results.dtype)
     return torch.zeros_like(hidden).index_add(0, pairs.tokens, results.to(hidden.dtype))
 
 
-def apart(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
+def _unbind_experts(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
     """Weights of each expert, cast to autocast's dtype once.
 
     Unbound, not indexed, so that backward stacks the experts' gradients instead of summing one
@@ -164,7 +174,7 @@ def apart(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
     ]
 
 
-def network(
+def _run_expert(
     rows: Float[Tensor, "n D"], part: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
     """Apply one expert to its tokens."""

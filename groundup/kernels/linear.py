@@ -11,10 +11,10 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LARGEST = 127
+INT8_MAX = 127
 """The symmetric range is -127..127; -128 would have no positive partner."""
 
-FUSED_UP_TO = 16
+MAX_FUSED_ROWS = 16
 """Maximum rows for which the fused product is faster than converting the weight to bfloat16.
 
 Measured at 1024 x 2048: 2.2 times the speed of bfloat16 weights at 1 row, 0.4 at 64.
@@ -24,17 +24,17 @@ FUSED_MULTIPLE = 16
 """Required multiple of input features; otherwise torch 2.13 reads beyond the weight's end."""
 
 
-def quantize_rows(weight: Float[Tensor, "O I"]) -> tuple[Int8[Tensor, "O I"], Float[Tensor, " O"]]:
+def _quantize_rows(weight: Float[Tensor, "O I"]) -> tuple[Int8[Tensor, "O I"], Float[Tensor, " O"]]:
     """Nearest int8 weight and float32 scale of each row: |W - scale * q| <= scale / 2.
 
-    >>> q, scale = quantize_rows(torch.tensor([[1.0, -2.0, 0.5]]))
+    >>> q, scale = _quantize_rows(torch.tensor([[1.0, -2.0, 0.5]]))
     >>> q, (scale * 127).round()
     (tensor([[  64, -127,   32]], dtype=torch.int8), tensor([2.]))
     """
     exact = weight.detach().to(torch.float32)
-    scale = exact.abs().amax(-1) / LARGEST
+    scale = exact.abs().amax(-1) / INT8_MAX
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a row of zeros stays zeros
-    return (exact / scale[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int8), scale
+    return (exact / scale[:, None]).round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8), scale
 
 
 class Int8Linear(nn.Module):
@@ -56,17 +56,17 @@ class Int8Linear(nn.Module):
         """Quantise a linear layer."""
         layer = cls(linear.in_features, linear.out_features)
         layer.bias = linear.bias
-        layer.weight, layer.scale = quantize_rows(linear.weight)
+        layer.weight, layer.scale = _quantize_rows(linear.weight)
         return layer
 
-    def dequantized(self) -> Float[Tensor, "O I"]:
+    def dequantize(self) -> Float[Tensor, "O I"]:
         """The dequantised weight, float32."""
         return self.weight.to(self.scale.dtype) * self.scale[:, None]
 
     def to_linear(self) -> nn.Linear:
         """A trainable linear layer with the dequantised weight."""
         layer = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
-        layer.weight = nn.Parameter(self.dequantized())
+        layer.weight = nn.Parameter(self.dequantize())
         if self.bias is not None:
             layer.bias = self.bias
         return layer
@@ -74,7 +74,7 @@ class Int8Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """x @ dequantised weightᵀ + bias; one fused product for few bfloat16 rows on CPUs."""
         rows = x.numel() // self.in_features
-        is_supported = self.in_features % FUSED_MULTIPLE == 0 and rows <= FUSED_UP_TO
+        is_supported = self.in_features % FUSED_MULTIPLE == 0 and rows <= MAX_FUSED_ROWS
         may_fuse = is_supported and x.dtype == torch.bfloat16 and x.device.type == "cpu"
         if may_fuse and not torch.is_grad_enabled():
             flat = x.reshape(-1, self.in_features)  # (N, I)

@@ -21,12 +21,12 @@ from torch import Tensor
 from groundup.core import ConfigError
 
 from .compiled import compiled_once
-from .native.softmax import has_native, native_losses_and_errors
+from .native.softmax import has_native_softmax, native_losses_and_logit_grads
 
 CHUNK_BYTES = 2**26
 """Maximum size of a chunk's logits: larger ones need memory, smaller ones accumulate the head's
 gradient too often."""
-LARGEST_CHUNK, SMALLEST_CHUNK = 2048, 128
+MAX_CHUNK_TOKENS, MIN_CHUNK_TOKENS = 2048, 128
 """Limits of the chunk in tokens; larger ones are not faster. Source: docs/LOG.md, 2026-11-28."""
 
 
@@ -99,20 +99,20 @@ def cross_entropy(
     compute = hidden.dtype
     if torch.is_autocast_enabled(hidden.device.type):
         compute = torch.get_autocast_dtype(hidden.device.type)
-    chunk = chunk or chunk_of(len(head), compute.itemsize)
-    errors = partial(chunk_errors, compiled=compiled, softcap=softcap)
+    chunk = chunk or _default_chunk(len(head), compute.itemsize)
+    errors = partial(_chunk_losses_and_grads, compiled=compiled, softcap=softcap)
     if terms != NO_TERMS:
-        errors = partial(errors_with_terms, terms=terms, softcap=softcap)
+        errors = partial(_losses_and_grads_with_terms, terms=terms, softcap=softcap)
     plan = LossPlan(chunk, compute, errors)
     return ChunkedCrossEntropy.apply(hidden, head, bias, targets, weights, plan)
 
 
-def chunk_of(vocab_size: int, item_bytes: int) -> int:
+def _default_chunk(vocab_size: int, item_bytes: int) -> int:
     """Chunk size in tokens: a power of two within `CHUNK_BYTES`.
 
     GROUNDUP_LOSS_CHUNK=TOKENS overrides it.
 
-    >>> chunk_of(8_192, 2), chunk_of(50_304, 2), chunk_of(262_144, 2)
+    >>> _default_chunk(8_192, 2), _default_chunk(50_304, 2), _default_chunk(262_144, 2)
     (2048, 512, 128)
     """
     if wanted := os.environ.get("GROUNDUP_LOSS_CHUNK"):
@@ -122,7 +122,7 @@ def chunk_of(vocab_size: int, item_bytes: int) -> int:
             )
         return int(wanted)
     fits = max(1, CHUNK_BYTES // (vocab_size * item_bytes))
-    return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, 1 << fits.bit_length() - 1))
+    return max(MIN_CHUNK_TOKENS, min(MAX_CHUNK_TOKENS, 1 << fits.bit_length() - 1))
 
 
 class LossPlan(NamedTuple):
@@ -130,7 +130,7 @@ class LossPlan(NamedTuple):
 
     chunk: int
     compute: torch.dtype
-    errors: Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor]]
+    loss_and_grad: Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor]]
     """Maps a chunk's logits, bias, targets and weights to its losses and logit gradients; another
     function where the vocabulary is sharded."""
 
@@ -154,15 +154,15 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, hidden.shape[0], plan.chunk):
                 part = slice(start, start + plan.chunk)
-                inputs = hidden[part].detach().to(plan.compute)
-                losses, errors = plan.errors(inputs @ output.T, bias, targets[part], weights[part])
+                inputs, own = hidden[part].detach().to(plan.compute), (targets[part], weights[part])
+                losses, errors = plan.loss_and_grad(inputs @ output.T, bias, *own)
                 total += losses.sum()
                 if grad_hidden is not None:
                     grad_hidden[part] = errors @ output
                 if wants_head:
-                    grad_head = added(grad_head, errors.T @ inputs, head)
+                    grad_head = _accumulate(grad_head, errors.T @ inputs, head)
                 if leaf is not None:
-                    grad_bias = added(grad_bias, errors.sum(0), leaf)
+                    grad_bias = _accumulate(grad_bias, errors.sum(0), leaf)
         ctx.gradients = (grad_hidden, grad_head, grad_bias)
         return total
 
@@ -178,12 +178,12 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return (*gradients, None, None, None)
 
 
-def added(total: Tensor | None, part: Tensor, leaf: Tensor) -> Tensor:
+def _accumulate(total: Tensor | None, part: Tensor, leaf: Tensor) -> Tensor:
     """Accumulate a chunk's gradient; the first chunk becomes the total."""
     return part.to(leaf.dtype) if total is None else total.add_(part)
 
 
-def chunk_errors(
+def _chunk_losses_and_grads(
     logits: Float[Tensor, "N V"],
     bias: Float[Tensor, " V"] | None,
     targets: Int[Tensor, " N"],
@@ -193,10 +193,12 @@ def chunk_errors(
     softcap: float | None = None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """Losses of a chunk and their gradients with respect to its logits."""
-    if has_native(logits.device.type, logits.dtype):
-        softmax = native_losses_and_errors
+    if has_native_softmax(logits.device.type, logits.dtype):
+        softmax = native_losses_and_logit_grads
     else:
-        softmax = compiled_once(fused_losses_and_errors) if compiled else losses_and_errors
+        softmax = (
+            compiled_once(_fused_losses_and_logit_grads) if compiled else _losses_and_logit_grads
+        )
     if bias is not None:
         logits = logits + bias.detach().to(logits.dtype)
     if softcap is None:
@@ -206,7 +208,7 @@ def chunk_errors(
     return losses, errors * (1 - bent * bent)
 
 
-def errors_with_terms(
+def _losses_and_grads_with_terms(
     logits: Float[Tensor, "N V"],
     bias: Float[Tensor, " V"] | None,
     targets: Int[Tensor, " N"],
@@ -234,7 +236,7 @@ def errors_with_terms(
     return losses * weights, (errors if bent is None else errors * (1 - bent * bent)).to(dtype)
 
 
-def losses_and_errors(
+def _losses_and_logit_grads(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """Weighted losses and their logit gradients: weight * (softmax - one-hot)."""
@@ -247,7 +249,7 @@ def losses_and_errors(
     return -picked.squeeze(-1) * weights, errors.to(logits.dtype)
 
 
-def fused_losses_and_errors(
+def _fused_losses_and_logit_grads(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """The same without a scatter, which the compiler cannot fuse.

@@ -19,7 +19,7 @@ from torch import Tensor
 from groundup.core import ShapeError
 
 
-class Pattern(NamedTuple):
+class AttentionPattern(NamedTuple):
     """Which positions a query sees.
 
     full     all
@@ -39,7 +39,7 @@ class Pattern(NamedTuple):
     """Tokens of a block, or of the document, that every query sees."""
 
 
-NEEDS = {
+PATTERN_SIZES = {
     "full": (),
     "window": ("window",),
     "block": ("window",),
@@ -55,7 +55,7 @@ class Mask(NamedTuple):
 
     causal: bool = True
     """Hide keys after the query."""
-    pattern: Pattern = Pattern()
+    pattern: AttentionPattern = AttentionPattern()
     documents: Int[Tensor, "B S"] | None = None
     """Document number of each key, -1 for padding; None: each sequence is one document."""
     queries: Int[Tensor, "B T"] | None = None
@@ -64,10 +64,12 @@ class Mask(NamedTuple):
     """Keys that are visible to all of their document, including earlier tokens."""
 
 
-CAUSAL = Mask()
+CAUSAL_MASK = Mask()
 
 
-def check_fit(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], mask: Mask) -> None:
+def check_attention_shapes(
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], mask: Mask
+) -> None:
     """Raise ShapeError unless the shapes of queries, keys and mask match."""
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     if k.shape[0] != B or k.shape[3] != K or H % G:
@@ -94,25 +96,27 @@ def check_fit(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], mask: Ma
         )
 
 
-def visible(mask: Mask, T: int, S: int, device: torch.device | str) -> Bool[Tensor, "b T S"]:
+def visible_mask(mask: Mask, T: int, S: int, device: torch.device | str) -> Bool[Tensor, "b T S"]:
     """Which of S keys each of T queries may see.
 
-    >>> visible(Mask(documents=torch.tensor([[-1, 0, 0, 1]])), 2, 4, "cpu").int()
+    >>> visible_mask(Mask(documents=torch.tensor([[-1, 0, 0, 1]])), 2, 4, "cpu").int()
     tensor([[[0, 1, 1, 0],
              [0, 0, 0, 1]]], dtype=torch.int32)
     """
     index = torch.arange(S, device=device)
-    seen = ordered(mask, index, T)  # (b, T, S)
+    seen = _order_mask(mask, index, T)  # (b, T, S)
     if mask.pattern.kind != "full":
-        places = index[None] if mask.documents is None else places_of(mask.documents)  # (b, S)
-        seen = seen & sees(mask.pattern, places[:, S - T :, None], places[:, None, :])
+        places = (
+            index[None] if mask.documents is None else document_positions(mask.documents)
+        )  # (b, S)
+        seen = seen & pattern_allows(mask.pattern, places[:, S - T :, None], places[:, None, :])
     if mask.documents is None:
         return seen
     own = mask.documents[:, S - T :] if mask.queries is None else mask.queries  # (B, T)
     return seen & (own[:, :, None] == mask.documents[:, None, :]) & (mask.documents >= 0)[:, None]
 
 
-def ordered(mask: Mask, index: Int[Tensor, " S"], T: int) -> Bool[Tensor, "b T S"]:
+def _order_mask(mask: Mask, index: Int[Tensor, " S"], T: int) -> Bool[Tensor, "b T S"]:
     """Which keys are at or before each query, or in a prefix."""
     S = len(index)
     if not mask.causal:
@@ -121,12 +125,13 @@ def ordered(mask: Mask, index: Int[Tensor, " S"], T: int) -> Bool[Tensor, "b T S
     return earlier if mask.prefix is None else earlier | mask.prefix[:, None, :]
 
 
-def sees(
-    pattern: Pattern, query: Int[Tensor, "*q"], key: Int[Tensor, "*k"]
+def pattern_allows(
+    pattern: AttentionPattern, query: Int[Tensor, "*q"], key: Int[Tensor, "*k"]
 ) -> Bool[Tensor, "*seen"]:
     """Whether the pattern shows a key position to a query position; the two broadcast.
 
-    >>> sees(Pattern("strided", window=2, stride=3), torch.tensor([6]), torch.arange(7)).int()
+    >>> pattern = AttentionPattern("strided", window=2, stride=3)
+    >>> pattern_allows(pattern, torch.tensor([6]), torch.arange(7)).int()
     tensor([1, 0, 0, 1, 0, 1, 1], dtype=torch.int32)
     """
     near = (query - key).abs() < pattern.window
@@ -146,10 +151,10 @@ def sees(
             return torch.ones_like(near)
 
 
-def places_of(documents: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
+def document_positions(documents: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
     """Position of each token in its document, from 0; padding counts as a document.
 
-    >>> places_of(torch.tensor([[-1, -1, 0, 0, 0, 1, 1]]))
+    >>> document_positions(torch.tensor([[-1, -1, 0, 0, 0, 1, 1]]))
     tensor([[0, 1, 0, 1, 2, 0, 1]])
     """
     index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
@@ -158,20 +163,20 @@ def places_of(documents: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
     return index - torch.where(is_first, index, 0).cummax(1).values
 
 
-def is_scattered(documents: Int[Tensor, "B S"]) -> bool:
+def has_split_document(documents: Int[Tensor, "B S"]) -> bool:
     """Whether a document may be non-contiguous: its number recurs, or follows a larger one.
 
-    >>> is_scattered(torch.tensor([[-1, 0, 0, 1]])), is_scattered(torch.tensor([[0, -1, 0, 1]]))
-    (False, True)
+    >>> [has_split_document(torch.tensor([row])) for row in ([-1, 0, 0, 1], [0, -1, 0, 1])]
+    [False, True]
     """
-    if torch.compiler.is_compiling() or has_no_numbers(documents):
+    if torch.compiler.is_compiling() or _is_fake_tensor(documents):
         return False  # training batches are packed in order; avoids a graph break
     highest = documents.cummax(1).values[:, :-1]
     begins = (documents[:, 1:] >= 0) & (documents[:, 1:] != documents[:, :-1])
     return bool((begins & (documents[:, 1:] <= highest)).any())
 
 
-def has_no_numbers(x: Tensor) -> bool:
+def _is_fake_tensor(x: Tensor) -> bool:
     """Whether a tensor is fake, as in a memory plan."""
     fakes = sys.modules.get("torch._subclasses.fake_tensor")
     return fakes is not None and isinstance(x, fakes.FakeTensor)

@@ -24,8 +24,8 @@ from torch.utils.checkpoint import (
 Recompute = Literal["none", "selective", "all"]
 
 aten: Any = torch.ops.aten
-PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}
-FUSED = {
+MATMUL_OPS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}
+ATTENTION_OPS = {
     aten._scaled_dot_product_flash_attention_for_cpu.default,
     aten._scaled_dot_product_flash_attention.default,
     aten._scaled_dot_product_efficient_attention.default,
@@ -34,7 +34,9 @@ FUSED = {
 """Fused attention: its result is small and expensive."""
 
 
-def recomputing(layer: Callable[[Tensor], Tensor], kind: Recompute) -> Callable[[Tensor], Tensor]:
+def with_recompute(
+    layer: Callable[[Tensor], Tensor], kind: Recompute
+) -> Callable[[Tensor], Tensor]:
     """Wrap a layer so that it saves only the activations that `kind` says.
 
     The layer must be deterministic and free of side effects: no dropout.
@@ -43,16 +45,16 @@ def recomputing(layer: Callable[[Tensor], Tensor], kind: Recompute) -> Callable[
         return layer
     settings: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
     if kind == "selective":
-        policy = lambda ctx, op, *inputs, **_: kept(op, inputs)  # noqa: E731
+        policy = lambda ctx, op, *inputs, **_: _checkpoint_policy(op, inputs)  # noqa: E731
         settings["context_fn"] = partial(create_selective_checkpoint_contexts, policy)
     return lambda hidden: checkpoint(layer, hidden, **settings)
 
 
-def kept(op: Any, inputs: Sequence[Any]) -> CheckpointPolicy:
+def _checkpoint_policy(op: Any, inputs: Sequence[Any]) -> CheckpointPolicy:
     """Whether an operation's result is saved: see `selective` above."""
-    if op in FUSED:
+    if op in ATTENTION_OPS:
         return CheckpointPolicy.MUST_SAVE
-    if op not in PRODUCTS:
+    if op not in MATMUL_OPS:
         return CheckpointPolicy.PREFER_RECOMPUTE
     left, right = [x for x in inputs if isinstance(x, Tensor)][-2:]
     made = left.numel() // left.shape[-1] * right.shape[-1]

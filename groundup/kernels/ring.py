@@ -21,10 +21,10 @@ from torch import Tensor, distributed
 
 from groundup.core import ConfigError, ShapeError
 
-from .attention import CHUNK, PLAIN, Scores
-from .mask import CAUSAL, Mask, Pattern, check_fit, sees
+from .attention import DEFAULT_SCORES, QUERY_CHUNK, ScoreOptions
+from .mask import CAUSAL_MASK, AttentionPattern, Mask, check_attention_shapes, pattern_allows
 
-BY_DISTANCE = ("full", "window", "strided")
+DISTANCE_PATTERNS = ("full", "window", "strided")
 """Patterns that depend only on the distance of two positions; the others need positions within a
 document, which a shard does not have."""
 
@@ -33,11 +33,11 @@ class Ring(NamedTuple):
     """The processes that share sequences, and this process's rank."""
 
     size: int = 1
-    place: int = 0
+    rank: int = 0
     group: distributed.ProcessGroup | None = None
 
 
-class Share(NamedTuple):
+class KeyValueShard(NamedTuple):
     """A shard of keys with their values and masks, which rotates."""
 
     k: Float[Tensor, "B G t K"]
@@ -46,34 +46,34 @@ class Share(NamedTuple):
     prefix: Bool[Tensor, "B t"] | None
 
 
-class Passing(NamedTuple):
+class PendingExchange(NamedTuple):
     """Tensors being received from the previous process."""
 
     tensors: tuple[Tensor | None, ...]
     works: Sequence[distributed.Work]
 
-    def arrived(self) -> tuple[Tensor | None, ...]:
+    def wait(self) -> tuple[Tensor | None, ...]:
         """Wait for the tensors."""
         for work in self.works:
             work.wait()
         return self.tensors
 
 
-class Piece(NamedTuple):
+class ScoreBlock(NamedTuple):
     """A block of queries and keys: slices of the shards, and their first positions."""
 
-    query: slice
-    key: slice
+    query_slice: slice
+    key_slice: slice
     first_query: int
     first_key: int
 
 
-def held_places(length: int, ring: Ring) -> Int[Tensor, " t"]:
+def shard_positions(length: int, ring: Ring) -> Int[Tensor, " t"]:
     """Positions of a sequence that a process has.
 
     Raises ShapeError if the length is not divisible into two chunks per process.
 
-    >>> held_places(8, Ring(2, 0)), held_places(8, Ring(2, 1))
+    >>> shard_positions(8, Ring(2, 0)), shard_positions(8, Ring(2, 1))
     (tensor([0, 1, 6, 7]), tensor([2, 3, 4, 5]))
     """
     if length % (2 * ring.size):
@@ -83,12 +83,12 @@ def held_places(length: int, ring: Ring) -> Int[Tensor, " t"]:
             f"{math.ceil(length / (2 * ring.size)) * 2 * ring.size}."
         )
     chunks = torch.arange(length).view(2 * ring.size, -1)
-    return chunks[list(chunks_of(ring.place, ring.size))].flatten()
+    return chunks[list(_chunk_indices(ring.rank, ring.size))].flatten()
 
 
-def chunks_of(place: int, size: int) -> tuple[int, int]:
+def _chunk_indices(rank: int, size: int) -> tuple[int, int]:
     """The two chunks of a sequence that a process has."""
-    return place, 2 * size - 1 - place
+    return rank, 2 * size - 1 - rank
 
 
 # As torch.compiler.disable, which would import the compiler: a second per process.
@@ -99,9 +99,9 @@ def ring_attention(
     v: Float[Tensor, "B G t W"],
     *,
     ring: Ring,
-    mask: Mask = CAUSAL,
-    scores: Scores = PLAIN,
-    chunk: int = CHUNK,
+    mask: Mask = CAUSAL_MASK,
+    scores: ScoreOptions = DEFAULT_SCORES,
+    chunk: int = QUERY_CHUNK,
 ) -> Float[Tensor, "B H t W"]:
     """`attention` of the complete sequences, at this process's positions (`shard_positions`).
 
@@ -114,15 +114,15 @@ def ring_attention(
     Raises ShapeError for mismatched shapes; ConfigError for a bias of the scores and for patterns
     that need positions within documents.
     """
-    check_fit(q, k, mask)
-    check_shares(mask, scores, q.shape[2])
+    check_attention_shapes(q, k, mask)
+    _check_supported(mask, scores, q.shape[2])
     if torch.is_autocast_enabled(q.device.type):
         dtype = torch.get_autocast_dtype(q.device.type)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-    return RingAttention.apply(q, k, v, Walk(ring, mask, scores, chunk))
+    return RingAttention.apply(q, k, v, RingSchedule(ring, mask, scores, chunk))
 
 
-def check_shares(mask: Mask, scores: Scores, length: int) -> None:
+def _check_supported(mask: Mask, scores: ScoreOptions, length: int) -> None:
     """Raise ConfigError or ShapeError for what sharded sequences do not support."""
     if length % 2:
         raise ShapeError(
@@ -134,93 +134,97 @@ def check_shares(mask: Mask, scores: Scores, length: int) -> None:
             "transformer_xl); use position.kind='rope'."
         )
     kind = mask.pattern.kind
-    if kind not in BY_DISTANCE and mask.documents is not None:
+    if kind not in DISTANCE_PATTERNS and mask.documents is not None:
         raise ConfigError(
             f"The pattern {kind!r} needs positions within documents, which sharded sequences "
-            f"(context > 1) do not have; expected one of {', '.join(BY_DISTANCE)}."
+            f"(context > 1) do not have; expected one of {', '.join(DISTANCE_PATTERNS)}."
         )
 
 
-class Walk(NamedTuple):
+class RingSchedule(NamedTuple):
     """The blocks of queries and keys, shared by forward and backward."""
 
     ring: Ring
     mask: Mask
-    scores: Scores
+    scores: ScoreOptions
     chunk: int
 
-    def pieces(self, source: int, length: int) -> Iterator[Piece]:
+    def blocks(self, source: int, length: int) -> Iterator[ScoreBlock]:
         """Yield the blocks of this process's queries with another's keys; skips hidden blocks.
 
         source  process that owns the keys
         length  tokens of a shard
         """
         half, causal = length // 2, self.mask.causal and self.mask.prefix is None
-        own = enumerate(chunks_of(self.ring.place, self.ring.size))
-        others = list(enumerate(chunks_of(source, self.ring.size)))
+        own = enumerate(_chunk_indices(self.ring.rank, self.ring.size))
+        others = list(enumerate(_chunk_indices(source, self.ring.size)))
         for (a, chunk), start in ((c, s) for c in own for s in range(0, half, self.chunk)):
             end = min(start + self.chunk, half)
             first = chunk * half + start
             for b, other in others:
                 seen = half if not causal or other < chunk else end if other == chunk else 0
                 nearest = first - (other * half + seen - 1)
-                if seen and not (causal and is_beyond(self.mask.pattern, nearest)):
-                    yield Piece(
+                if seen and not (causal and _is_out_of_window(self.mask.pattern, nearest)):
+                    yield ScoreBlock(
                         slice(a * half + start, a * half + end), slice(b * half, b * half + seen),
                         first, other * half,
                     )  # fmt: skip
 
-    def seen(self, piece: Piece, keys: Share) -> Bool[Tensor, "b 1 1 t s"] | None:
+    def block_mask(
+        self, block: ScoreBlock, keys: KeyValueShard
+    ) -> Bool[Tensor, "b 1 1 t s"] | None:
         """Mask of a block; None if all keys are visible."""
         device, mask = keys.k.device, self.mask
-        is_earlier = piece.first_key + piece.key.stop - piece.key.start <= piece.first_query + 1
+        is_earlier = (
+            block.first_key + block.key_slice.stop - block.key_slice.start <= block.first_query + 1
+        )
         is_free = mask.documents is None and mask.prefix is None and mask.pattern.kind == "full"
         if is_free and (is_earlier or not mask.causal):
             return None
-        T, S = (part.stop - part.start for part in (piece.query, piece.key))
-        query = torch.arange(T, device=device)[:, None] + piece.first_query
-        key = torch.arange(S, device=device)[None] + piece.first_key
+        T, S = (part.stop - part.start for part in (block.query_slice, block.key_slice))
+        query = torch.arange(T, device=device)[:, None] + block.first_query
+        key = torch.arange(S, device=device)[None] + block.first_key
         seen = (key <= query if mask.causal else torch.ones_like(key <= query))[None]
         if keys.prefix is not None:
-            seen = seen | keys.prefix[:, None, piece.key]
-        seen = seen & sees(mask.pattern, query, key)
+            seen = seen | keys.prefix[:, None, block.key_slice]
+        seen = seen & pattern_allows(mask.pattern, query, key)
         if keys.documents is not None and mask.documents is not None:
-            own, others = mask.documents[:, piece.query], keys.documents[:, piece.key]
+            own, others = mask.documents[:, block.query_slice], keys.documents[:, block.key_slice]
             seen = seen & (own[:, :, None] == others[:, None]) & (others >= 0)[:, None]
         return seen[:, None, None]
 
-    def products(
+    def scaled_scores(
         self, q: Float[Tensor, "B G R t K"], k: Float[Tensor, "B G s K"]
     ) -> Float[Tensor, "B G R t s"]:
         """Scores: scaled products of queries and keys with softcap, in float32 or higher
         precision."""
-        x = stacked(q) @ k.mT
+        x = _stack_heads(q) @ k.mT
         x = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(2, q.shape[2:4])
-        x = x * self.scale(q.shape[-1])
+        x = x * self.score_scale(q.shape[-1])
         if self.scores.softcap is None:
             return x
         return self.scores.softcap * torch.tanh(x / self.scores.softcap)
 
-    def scale(self, width: int) -> float:
+    def score_scale(self, width: int) -> float:
         """Scale of the products."""
         return 1 / math.sqrt(width) if self.scores.scale is None else self.scores.scale
 
 
-def is_beyond(pattern: Pattern, nearest: int) -> bool:
+def _is_out_of_window(pattern: AttentionPattern, nearest: int) -> bool:
     """Whether a causal pattern hides all keys at this distance or farther."""
     return pattern.kind == "window" and nearest >= pattern.window
 
 
-def stacked(x: Float[Tensor, "B G R t K"]) -> Float[Tensor, "B G Rt K"]:
+def _stack_heads(x: Float[Tensor, "B G R t K"]) -> Float[Tensor, "B G Rt K"]:
     """Stack the query heads of each key head, so that keys are not copied."""
     return x.flatten(2, 3)
 
 
-def passed(tensors: Sequence[Tensor | None], ring: Ring) -> Passing:
+def _send_to_next(tensors: Sequence[Tensor | None], ring: Ring) -> PendingExchange:
     """Start sending tensors to the next process and receiving those of the previous one."""
     if ring.size == 1:
-        return Passing(tuple(tensors), ())
-    after, before = (ring.place + 1) % ring.size, (ring.place - 1) % ring.size
+        return PendingExchange(tuple(tensors), ())
+    after, before = (ring.rank + 1) % ring.size, (ring.rank - 1) % ring.size
     arriving = tuple(None if x is None else torch.empty_like(x) for x in tensors)
     moves: list[distributed.P2POp] = []
     for tag, (own, buffer) in enumerate(zip(tensors, arriving, strict=True)):
@@ -228,21 +232,21 @@ def passed(tensors: Sequence[Tensor | None], ring: Ring) -> Passing:
             send, receive = distributed.isend, distributed.irecv
             moves.append(distributed.P2POp(send, own, None, ring.group, tag, after))
             moves.append(distributed.P2POp(receive, buffer, None, ring.group, tag, before))
-    return Passing(arriving, distributed.batch_isend_irecv(moves))
+    return PendingExchange(arriving, distributed.batch_isend_irecv(moves))
 
 
-def rounds(own: Share, ring: Ring) -> Iterator[tuple[int, Share]]:
+def _rotate_shards(own: KeyValueShard, ring: Ring) -> Iterator[tuple[int, KeyValueShard]]:
     """Yield (owner's rank, shard) for every shard, this process's own first."""
     current = own
     for step in range(ring.size):
         is_last = step == ring.size - 1
-        moving = None if is_last else passed(current, ring)
-        yield (ring.place - step) % ring.size, current
+        moving = None if is_last else _send_to_next(current, ring)
+        yield (ring.rank - step) % ring.size, current
         if moving is not None:
-            current = Share(*moving.arrived())  # type: ignore[arg-type]
+            current = KeyValueShard(*moving.wait())  # type: ignore[arg-type]
 
 
-class Online:
+class OnlineSoftmax:
     """Online softmax: a weighted average over blocks of scores, in float32 or higher precision.
 
     State: the maximum score m, the sum l of exp(score - m) and the sum o of exp(score - m) v; a
@@ -276,7 +280,7 @@ class Online:
         shrink = (largest - new).exp_()
         largest.copy_(new)
         total.mul_(shrink).add_(weights.sum(-1, keepdim=True))
-        block = (stacked(weights.to(v.dtype)) @ v).unflatten(2, weights.shape[2:4])
+        block = (_stack_heads(weights.to(v.dtype)) @ v).unflatten(2, weights.shape[2:4])
         out.mul_(shrink).add_(block)
 
     def average(self) -> Float[Tensor, "B G R t W"]:
@@ -292,18 +296,20 @@ class RingAttention(torch.autograd.Function):
     """Forward and backward of `ring_attention`."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, walk: Walk) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, walk: RingSchedule) -> Tensor:
         """Process every shard of keys."""
         grouped = q.unflatten(1, (k.shape[1], -1))  # (B, G, R, t, K)
-        own = Share(k.contiguous(), v.contiguous(), whole(walk.mask.documents),
-                    whole(walk.mask.prefix))  # fmt: skip
-        online = Online(grouped, v.shape[-1])
+        own = KeyValueShard(k.contiguous(), v.contiguous(), _contiguous(walk.mask.documents),
+                    _contiguous(walk.mask.prefix))  # fmt: skip
+        online = OnlineSoftmax(grouped, v.shape[-1])
         with torch.autocast(q.device.type, enabled=False):
-            for source, keys in rounds(own, walk.ring):
-                for piece in walk.pieces(source, q.shape[2]):
-                    products = walk.products(grouped[..., piece.query, :], keys.k[:, :, piece.key])
-                    online.add(piece.query, products, walk.seen(piece, keys),
-                               keys.v[:, :, piece.key])  # fmt: skip
+            for source, keys in _rotate_shards(own, walk.ring):
+                for piece in walk.blocks(source, q.shape[2]):
+                    products = walk.scaled_scores(
+                        grouped[..., piece.query_slice, :], keys.k[:, :, piece.key_slice]
+                    )
+                    online.add(piece.query_slice, products, walk.block_mask(piece, keys),
+                               keys.v[:, :, piece.key_slice])  # fmt: skip
         out = online.average().to(q.dtype)
         ctx.walk, ctx.masks = walk, own[2:]
         ctx.save_for_backward(grouped, own.k, own.v, out, online.logsumexp())
@@ -316,30 +322,30 @@ class RingAttention(torch.autograd.Function):
         walk, ring = ctx.walk, ctx.walk.ring
         grad = grad.unflatten(1, (k.shape[1], -1))
         inner = (grad.to(logsumexp.dtype) * out).sum(-1, keepdim=True)  # (B, G, R, t, 1)
-        state = Backward(walk, q, grad.to(q.dtype), logsumexp, inner)
+        state = RingBackward(walk, q, grad.to(q.dtype), logsumexp, inner)
         grad_q = torch.zeros_like(q, dtype=logsumexp.dtype)
         moving = None
         with torch.autocast(q.device.type, enabled=False):
-            for source, keys in rounds(Share(k, v, *ctx.masks), ring):
+            for source, keys in _rotate_shards(KeyValueShard(k, v, *ctx.masks), ring):
                 grads = state.gradients(source, keys, grad_q)
-                for own, others in zip(grads, moving.arrived() if moving else (), strict=False):
+                for own, others in zip(grads, moving.wait() if moving else (), strict=False):
                     own.add_(others)  # type: ignore[arg-type]
-                moving = passed(grads, ring)
+                moving = _send_to_next(grads, ring)
         assert moving is not None, "a ring has at least one process"
-        grad_k, grad_v = moving.arrived()
+        grad_k, grad_v = moving.wait()
         assert grad_k is not None and grad_v is not None, "both were sent"
         return grad_q.flatten(1, 2).to(q.dtype), grad_k.to(k.dtype), grad_v.to(v.dtype), None
 
 
-def whole(tensor: Tensor | None) -> Tensor | None:
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
     """The tensor, contiguous for communication."""
     return None if tensor is None else tensor.contiguous()
 
 
-class Backward(NamedTuple):
+class RingBackward(NamedTuple):
     """The inputs of the backward pass."""
 
-    walk: Walk
+    schedule: RingSchedule
     q: Float[Tensor, "B G R t K"]
     grad: Float[Tensor, "B G R t W"]
     logsumexp: Float[Tensor, "B G R t 1"]
@@ -347,29 +353,31 @@ class Backward(NamedTuple):
     """Dot product of each query's output and its gradient."""
 
     def gradients(
-        self, source: int, keys: Share, grad_q: Float[Tensor, "B G R t K"]
+        self, source: int, keys: KeyValueShard, grad_q: Float[Tensor, "B G R t K"]
     ) -> list[Tensor]:
         """Gradients of a shard's keys and values from this process's queries; adds to `grad_q`.
 
         p = exp(s - lse);  dv = p^T do;  ds = p (do v^T - do·o);  dq = ds k;  dk = ds^T q
         """
-        exact, cap = grad_q.dtype, self.walk.scores.softcap
+        exact, cap = grad_q.dtype, self.schedule.scores.softcap
         grad_k = torch.zeros_like(keys.k, dtype=exact)
         grad_v = torch.zeros_like(keys.v, dtype=exact)
-        for piece in self.walk.pieces(source, self.q.shape[3]):
-            q, grad = self.q[..., piece.query, :], self.grad[..., piece.query, :]
-            k, v = keys.k[:, :, piece.key], keys.v[:, :, piece.key]
-            products = self.walk.products(q, k)
-            weights = (products - self.logsumexp[..., piece.query, :]).exp_()
-            seen = self.walk.seen(piece, keys)
+        for piece in self.schedule.blocks(source, self.q.shape[3]):
+            q, grad = self.q[..., piece.query_slice, :], self.grad[..., piece.query_slice, :]
+            k, v = keys.k[:, :, piece.key_slice], keys.v[:, :, piece.key_slice]
+            products = self.schedule.scaled_scores(q, k)
+            weights = (products - self.logsumexp[..., piece.query_slice, :]).exp_()
+            seen = self.schedule.block_mask(piece, keys)
             if seen is not None:
                 weights.masked_fill_(~seen, 0.0)
-            grad_v[:, :, piece.key] += stacked(weights.to(v.dtype)).mT @ stacked(grad)
-            errors = (stacked(grad) @ v.mT).unflatten(2, grad.shape[2:4]).to(exact)
-            errors = weights * (errors - self.inner[..., piece.query, :])
+            grad_v[:, :, piece.key_slice] += _stack_heads(weights.to(v.dtype)).mT @ _stack_heads(
+                grad
+            )
+            errors = (_stack_heads(grad) @ v.mT).unflatten(2, grad.shape[2:4]).to(exact)
+            errors = weights * (errors - self.inner[..., piece.query_slice, :])
             if cap is not None:
                 errors = errors * (1 - (products / cap).square())
-            errors = stacked((errors * self.walk.scale(q.shape[-1])).to(k.dtype))
-            grad_q[..., piece.query, :] += (errors @ k).unflatten(2, grad.shape[2:4])
-            grad_k[:, :, piece.key] += errors.mT @ stacked(q)
+            errors = _stack_heads((errors * self.schedule.score_scale(q.shape[-1])).to(k.dtype))
+            grad_q[..., piece.query_slice, :] += (errors @ k).unflatten(2, grad.shape[2:4])
+            grad_k[:, :, piece.key_slice] += errors.mT @ _stack_heads(q)
         return [grad_k, grad_v]

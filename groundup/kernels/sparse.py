@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from .mask import Mask, Pattern, is_scattered, places_of, sees
+from .mask import AttentionPattern, Mask, document_positions, has_split_document, pattern_allows
 
-WORTH = 4
+MIN_SPARSITY_RATIO = 4
 """Minimum ratio of sequence length to pattern reach for which bands are used."""
 
 
-class Bands(NamedTuple):
+class BandLayout(NamedTuple):
     """Bands of `size` queries, each with `before` and `after` additional keys."""
 
     size: int
@@ -33,12 +33,12 @@ class Bands(NamedTuple):
         return self.before + self.size + self.after
 
 
-def reach(pattern: Pattern) -> int:
+def _pattern_reach(pattern: AttentionPattern) -> int:
     """Tokens that a query sees on one side, including itself, without far keys."""
     return pattern.stride if pattern.kind == "fixed" else pattern.window
 
 
-def skips(mask: Mask, T: int, S: int) -> bool:
+def is_sparse_worthwhile(mask: Mask, T: int, S: int) -> bool:
     """Whether complete sequences are long enough for their pattern to use bands.
 
     Patterns with far keys need single-document sequences, since in packed ones the far keys differ
@@ -46,21 +46,21 @@ def skips(mask: Mask, T: int, S: int) -> bool:
     """
     if mask.pattern.kind == "full" or T != S or mask.prefix is not None:
         return False
-    if T < WORTH * reach(mask.pattern):
+    if T < MIN_SPARSITY_RATIO * _pattern_reach(mask.pattern):
         return False
     if mask.documents is None:
         return True
     has_far = mask.pattern.kind in ("strided", "fixed", "global")
-    return not has_far and not is_scattered(mask.documents)
+    return not has_far and not has_split_document(mask.documents)
 
 
-def narrowed(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Tensor, Tensor, Mask]:
+def drop_unreachable_keys(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Tensor, Tensor, Mask]:
     """Drop cached keys that are outside every query's window."""
     S = k.shape[2]
     kept = T + mask.pattern.window - 1
     if mask.pattern.kind != "window" or S <= kept or mask.prefix is not None:
         return k, v, mask
-    if mask.documents is not None and is_scattered(mask.documents):
+    if mask.documents is not None and has_split_document(mask.documents):
         return k, v, mask
     documents = None if mask.documents is None else mask.documents[:, S - kept :]
     return k[:, :, S - kept :], v[:, :, S - kept :], mask._replace(documents=documents)
@@ -76,8 +76,8 @@ def sparse_attention(
 ) -> Float[Tensor, "B H T W"]:
     """Attention of complete sequences under a pattern; see `is_sparse_worthwhile`."""
     if mask.pattern.kind == "strided":
-        return strided_attention(q, k, v, mask=mask, scale=scale)
-    out = banded_attention(q, k, v, mask=mask, scale=scale)
+        return _strided_attention(q, k, v, mask=mask, scale=scale)
+    out = _banded_attention(q, k, v, mask=mask, scale=scale)
     if mask.pattern.kind == "global":  # the first tokens see everything
         first = mask.pattern.tokens
         whole = scaled_dot_product_attention(
@@ -89,7 +89,7 @@ def sparse_attention(
     return out
 
 
-def banded_attention(
+def _banded_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G T K"],
     v: Float[Tensor, "B G T W"],
@@ -99,11 +99,11 @@ def banded_attention(
 ) -> Float[Tensor, "B H T W"]:
     """Each band of queries against the keys around it and the pattern's far keys."""
     B, H, T, K = q.shape
-    bands = bands_of(mask, T)
-    rows = cut(q, bands)  # (B, H, n, size, K)
-    far = far_keys(mask.pattern, T, q.device)  # (F,)
-    keys, values = (with_far(around(x, bands), x, far) for x in (k, v))
-    seen = band_mask(mask, bands, T, far)  # (b, n, size, width + F)
+    bands = _band_layout(mask, T)
+    rows = _to_bands(q, bands)  # (B, H, n, size, K)
+    far = _far_keys(mask.pattern, T, q.device)  # (F,)
+    keys, values = (_append_far_keys(_band_keys(x, bands), x, far) for x in (k, v))
+    seen = _band_mask(mask, bands, T, far)  # (b, n, size, width + F)
     out = scaled_dot_product_attention(
         rows.transpose(1, 2).flatten(0, 1), keys.transpose(1, 2).flatten(0, 1),
         values.transpose(1, 2).flatten(0, 1),
@@ -116,26 +116,26 @@ def banded_attention(
     return out.masked_fill((mask.documents < 0)[:, None, :, None], 0.0)
 
 
-def bands_of(mask: Mask, T: int) -> Bands:
+def _band_layout(mask: Mask, T: int) -> BandLayout:
     """Bands of a quarter window: smaller ones waste fewer products, larger ones use the kernel
     better."""
-    beyond = reach(mask.pattern) - 1
+    beyond = _pattern_reach(mask.pattern) - 1
     size = min(T, max(64, (beyond + 1) // 4))
-    return Bands(size, beyond, 0 if mask.causal else beyond)
+    return BandLayout(size, beyond, 0 if mask.causal else beyond)
 
 
-def cut(x: Float[Tensor, "B H T K"], bands: Bands) -> Float[Tensor, "B H n size K"]:
+def _to_bands(x: Float[Tensor, "B H T K"], bands: BandLayout) -> Float[Tensor, "B H n size K"]:
     """Reshape a sequence into bands, zero-padded."""
     return pad(x, (0, 0, 0, -x.shape[2] % bands.size)).unflatten(2, (-1, bands.size))
 
 
-def around(x: Float[Tensor, "B G T K"], bands: Bands) -> Float[Tensor, "B G n width K"]:
+def _band_keys(x: Float[Tensor, "B G T K"], bands: BandLayout) -> Float[Tensor, "B G n width K"]:
     """Keys of every band: overlapping views, zeros beyond the sequence."""
     end = bands.after + -x.shape[2] % bands.size
     return pad(x, (0, 0, bands.before, end)).unfold(2, bands.width, bands.size).mT
 
 
-def far_keys(pattern: Pattern, T: int, device: torch.device) -> Int[Tensor, " F"]:
+def _far_keys(pattern: AttentionPattern, T: int, device: torch.device) -> Int[Tensor, " F"]:
     """Positions of the far keys, which all queries see."""
     places = torch.arange(T, device=device)
     match pattern.kind:
@@ -147,7 +147,7 @@ def far_keys(pattern: Pattern, T: int, device: torch.device) -> Int[Tensor, " F"
             return places[:0]
 
 
-def with_far(
+def _append_far_keys(
     near: Float[Tensor, "B G n width K"], x: Float[Tensor, "B G T K"], far: Int[Tensor, " F"]
 ) -> Float[Tensor, "B G n keys K"]:
     """Append the far keys to the keys of every band."""
@@ -156,8 +156,8 @@ def with_far(
     return torch.cat([near, x[:, :, None, far].expand(-1, -1, near.shape[2], -1, -1)], dim=3)
 
 
-def band_mask(
-    mask: Mask, bands: Bands, T: int, far: Int[Tensor, " F"]
+def _band_mask(
+    mask: Mask, bands: BandLayout, T: int, far: Int[Tensor, " F"]
 ) -> Bool[Tensor, "b n size keys"]:
     """Mask of every band; a far key inside the band counts once."""
     index = torch.arange(T + bands.width, dtype=torch.int32, device=far.device)  # half the memory
@@ -170,14 +170,14 @@ def band_mask(
     keys = torch.cat([near, beyond], dim=2)  # (n, 1, width + F)
     seen = torch.cat([inside, is_far], dim=2) & ((keys <= queries) | (not mask.causal))
     if mask.documents is None:
-        return (seen & sees(mask.pattern, queries, keys))[None]
-    places, numbers = places_of(mask.documents), mask.documents
+        return (seen & pattern_allows(mask.pattern, queries, keys))[None]
+    places, numbers = document_positions(mask.documents), mask.documents
     q, s = queries.clamp(max=T - 1), keys.clamp(0, T - 1)
     same = (numbers[:, q] == numbers[:, s]) & (numbers[:, s] >= 0)
-    return seen & same & sees(mask.pattern, places[:, q], places[:, s])
+    return seen & same & pattern_allows(mask.pattern, places[:, q], places[:, s])
 
 
-def strided_attention(
+def _strided_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G T K"],
     v: Float[Tensor, "B G T W"],
@@ -188,36 +188,40 @@ def strided_attention(
     """Near keys by bands and every stride-th key by columns, in one softmax."""
     H, T, K = q.shape[1:]
     G, stride = k.shape[1], mask.pattern.stride
-    bands, factor = bands_of(mask, T), 1 / math.sqrt(K) if scale is None else scale
+    bands, factor = _band_layout(mask, T), 1 / math.sqrt(K) if scale is None else scale
     exact = torch.promote_types(q.dtype, torch.float32)
     k, v = (x.repeat_interleave(H // G, dim=1) for x in (k, v))
-    window = mask._replace(pattern=Pattern("window", window=mask.pattern.window))
-    seen = band_mask(window, bands, T, torch.arange(0, device=q.device))[0]  # (n, size, width)
-    near = (cut(q, bands) @ around(k, bands).mT).to(exact) * factor
+    window = mask._replace(pattern=AttentionPattern("window", window=mask.pattern.window))
+    seen = _band_mask(window, bands, T, torch.arange(0, device=q.device))[0]  # (n, size, width)
+    near = (_to_bands(q, bands) @ _band_keys(k, bands).mT).to(exact) * factor
     near = near.masked_fill(~seen, -torch.inf).flatten(2, 3)[:, :, :T]  # (B, H, T, width)
-    far = (columns(q, stride) @ columns(k, stride).mT).to(exact) * factor  # (B, H, stride, m, m)
-    far = far.masked_fill(~column_mask(mask, T, q.device), -torch.inf)
-    far = rows_of(far, T)  # (B, H, T, m)
+    far = (_to_columns(q, stride) @ _to_columns(k, stride).mT).to(
+        exact
+    ) * factor  # (B, H, stride, m, m)
+    far = far.masked_fill(~_column_mask(mask, T, q.device), -torch.inf)
+    far = _from_columns(far, T)  # (B, H, T, m)
     weights = torch.cat([near, far], dim=-1).softmax(-1).to(v.dtype)
     near, far = weights[..., : bands.width], weights[..., bands.width :]
-    out = (cut(near, bands) @ around(v, bands)).flatten(2, 3)[:, :, :T]
-    return out + rows_of(columns(far, stride) @ columns(v, stride), T)
+    out = (_to_bands(near, bands) @ _band_keys(v, bands)).flatten(2, 3)[:, :, :T]
+    return out + _from_columns(_to_columns(far, stride) @ _to_columns(v, stride), T)
 
 
-def columns(x: Shaped[Tensor, "B H T K"], stride: int) -> Shaped[Tensor, "B H stride m K"]:
+def _to_columns(x: Shaped[Tensor, "B H T K"], stride: int) -> Shaped[Tensor, "B H stride m K"]:
     """Group tokens by position modulo the stride, zero-padded."""
     return pad(x, (0, 0, 0, -x.shape[2] % stride)).unflatten(2, (-1, stride)).transpose(2, 3)
 
 
-def rows_of(x: Float[Tensor, "B H stride m K"], T: int) -> Float[Tensor, "B H T K"]:
+def _from_columns(x: Float[Tensor, "B H stride m K"], T: int) -> Float[Tensor, "B H T K"]:
     """Inverse of `_to_columns`: restore token order."""
     return x.transpose(2, 3).flatten(2, 3)[:, :, :T]
 
 
-def column_mask(mask: Mask, T: int, device: torch.device) -> Bool[Tensor, "stride m m"]:
+def _column_mask(mask: Mask, T: int, device: torch.device) -> Bool[Tensor, "stride m m"]:
     """Which keys of its column a query sees: those outside its window."""
     stride = mask.pattern.stride
-    places = columns(torch.arange(T, device=device)[None, None, :, None] + 1, stride)[0, 0, :, :, 0]
+    places = _to_columns(torch.arange(T, device=device)[None, None, :, None] + 1, stride)[
+        0, 0, :, :, 0
+    ]
     query, key = places[:, :, None], places[:, None, :]  # 0 is padding
     seen = (key > 0) & ((query - key).abs() >= mask.pattern.window)
     return seen & (key <= query) if mask.causal else seen

@@ -20,16 +20,16 @@ from .stats.interval import z_value
 
 Severity = Literal["error", "warning", "note"]
 CONFIDENCE, POWER, DISCORDANT = 0.95, 0.8, 0.2
-FEWEST_GROUPS, FEWEST_OF_A_KIND = 20, 10
+MIN_GROUPS, MIN_PER_KIND = 20, 10
 KIND_SHARE, GROUP_SHARE, LANGUAGE_SHARE = 0.5, 0.1, 0.05
-NEAR = 0.9
+NEAR_DUPLICATE_JACCARD = 0.9
 SINGULAR = {"are": "is", "have": "has", "were": "was"}
-TOLD = 5
+MAX_NAMED_IDS = 5
 """Maximum number of ids listed in a message."""
 WORD = re.compile(r"\w+")
 CODE = re.compile(r"`[^`]+`")
-MARKS = re.compile(r"[?.!,;:'\"`“”‘’]+(?=\s|$)|(?<!\S)['\"`“”‘’]+")
-UNFINISHED = re.compile(r"(?:\.\.\.|…|[-,(\[{“‘=/]|\b(?:the|an?|of|and|or))$")
+SENTENCE_MARKS = re.compile(r"[?.!,;:'\"`“”‘’]+(?=\s|$)|(?<!\S)['\"`“”‘’]+")
+TRUNCATED_END = re.compile(r"(?:\.\.\.|…|[-,(\[{“‘=/]|\b(?:the|an?|of|and|or))$")
 STOP_WORDS = {
     "English": "the of and to is in that for it with as are this be on what which does if by from",
     "German": "der die das und ist nicht ein eine zu den von mit auf für was wie wird wenn",
@@ -44,7 +44,7 @@ SCRIPTS = (
     "THAI",
 )  # fmt: skip
 STOP_SETS = {name: frozenset(words.split()) for name, words in STOP_WORDS.items()}
-ASKING = STOP_SETS["English"] | frozenset(
+QUESTION_WORDS = STOP_SETS["English"] | frozenset(
     "a an according at can do does how happens you under when".split()
 )
 """Words that carry no topic of a question."""
@@ -67,7 +67,7 @@ class Finding(NamedTuple):
 
 
 @runtime_checkable
-class Source(Protocol):
+class SourceDocument(Protocol):
     """A source document for the grounding check."""
 
     @property
@@ -81,29 +81,29 @@ class Source(Protocol):
         ...
 
 
-def figures(samples: Sequence[Sample]) -> dict[str, Any]:
+def card_statistics(samples: Sequence[Sample]) -> dict[str, Any]:
     """Statistics of a card: counts, lengths, languages."""
-    asked = [question(sample) for sample in samples]
+    asked = [_last_user_message(sample) for sample in samples]
     replies = [reply for sample in samples for reply in sample.references]
     return {
         "samples": len(samples),
-        "groups": len({group(sample) for sample in samples}),
+        "groups": len({_sample_group(sample) for sample in samples}),
         "without_reference": sum(not sample.references for sample in samples),
         "repeated_conversations": len(samples) - len({s.conversation for s in samples}),
-        "kinds": dict(Counter(kind(sample) for sample in samples).most_common()),
-        "question_words": lengths(asked),
-        "reference_words": lengths(replies),
-        "languages": dict(Counter(map(language, asked)).most_common()),
+        "kinds": dict(Counter(_sample_kind(sample) for sample in samples).most_common()),
+        "question_words": _word_counts(asked),
+        "reference_words": _word_counts(replies),
+        "languages": dict(Counter(map(_guess_language, asked)).most_common()),
     }
 
 
-def lengths(texts: Sequence[str]) -> dict[str, float]:
+def _word_counts(texts: Sequence[str]) -> dict[str, float]:
     """Minimum, median and maximum number of words; empty without texts."""
     counts = sorted(len(text.split()) for text in texts)
     return {"least": counts[0], "median": median(counts), "most": counts[-1]} if counts else {}
 
 
-def examine(samples: Sequence[Sample], margin: float = 0.1) -> list[Finding]:
+def examine_samples(samples: Sequence[Sample], margin: float = 0.1) -> list[Finding]:
     """All findings that follow from the samples alone, errors first.
 
     margin: smallest difference of a rate that the test set should detect between two systems
@@ -111,12 +111,19 @@ def examine(samples: Sequence[Sample], margin: float = 0.1) -> list[Finding]:
     >>> from groundup.core import Message
     >>> first = Sample("1", (Message("user", "Which port?"),), ("80",))
     >>> second = Sample("2", first.conversation, ("8080",))
-    >>> [finding.code for finding in examine([first, second])]
+    >>> [finding.code for finding in examine_samples([first, second])]
     ['contradiction', 'few_groups', 'thin']
     """
-    checks = (contradictions, dirty, repeated, thin, skewed, mixed_languages)
+    checks = (
+        _find_contradictions,
+        _find_defective,
+        _find_duplicates,
+        _find_small_groups,
+        _find_skew,
+        _find_mixed_languages,
+    )
     results = [finding for check in checks for finding in check(samples)]
-    if too_thin := undetected(len(samples), margin):
+    if too_thin := _power_finding(len(samples), margin):
         results.append(too_thin)
     return worst_first(results)
 
@@ -126,33 +133,38 @@ def worst_first(found: Iterable[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: get_args(Severity).index(finding.severity))
 
 
-def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _find_contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Equal conversations with different references: a wrong label or an ambiguous question."""
     answers: dict[tuple[str, ...], list[Sample]] = defaultdict(list)
     for sample in samples:
-        if same_text(question(sample)):  # an empty question is another finding
-            code = CODE.findall(question(sample))  # `delete` and `Delete` are two names
-            answers[(*whole(sample), *code)].append(sample)
+        if _comparison_key(_last_user_message(sample)):  # an empty question is another finding
+            code = CODE.findall(_last_user_message(sample))  # `delete` and `Delete` are two names
+            answers[(*_conversation_key(sample), *code)].append(sample)
     for same in answers.values():
-        if len({frozenset(map(same_text, sample.references)) for sample in same}) > 1:
+        if len({frozenset(map(_comparison_key, sample.references)) for sample in same}) > 1:
             ids = tuple(sample.id for sample in same)
-            text = f"{len(same)} samples ask {clip(question(same[0]))!r} and have other references"
+            text = (
+                f"{len(same)} samples ask "
+                f"{_truncate_line(_last_user_message(same[0]))!r} and have other references"
+            )
             yield Finding("contradiction", "error", text, ids)
 
 
-def dirty(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _find_defective(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Samples that are empty, truncated, contain their answer or lack a reference."""
     empty, truncated, leaked, unmarked = [], [], [], []
     for sample in samples:
-        asked = question(sample)
+        asked = _last_user_message(sample)
         if not asked.strip() or any(not reply.strip() for reply in sample.references):
             empty.append(sample.id)
-        if any(UNFINISHED.search(text.strip()) for text in (asked, *sample.references)):
+        if any(TRUNCATED_END.search(text.strip()) for text in (asked, *sample.references)):
             truncated.append(sample.id)
-        padded = f" {plain(asked)} "
-        if any(reply and f" {reply} " in padded for reply in map(plain, sample.references)):
+        padded = f" {_casefolded_words(asked)} "
+        if any(
+            reply and f" {reply} " in padded for reply in map(_casefolded_words, sample.references)
+        ):
             leaked.append(sample.id)
-        if not sample.references and not says_refusal(sample):
+        if not sample.references and not _expects_refusal(sample):
             unmarked.append(sample.id)
     for code, severity, what, ids in (
         ("empty", "error", "have an empty question or reference", empty),
@@ -161,10 +173,10 @@ def dirty(samples: Sequence[Sample]) -> Iterator[Finding]:
         ("no_reference", "warning", "have no reference and are not marked to be refused", unmarked),
     ):  # fmt: skip
         if ids:
-            yield about(code, severity, what, ids)  # type: ignore[arg-type]
+            yield make_finding(code, severity, what, ids)  # type: ignore[arg-type]
 
 
-def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _find_duplicates(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Exact and near-duplicate questions, which count twice in every number.
 
     Near: most words are equal, or the answer and all topic words are.
@@ -172,68 +184,74 @@ def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
     first: dict[tuple[tuple[str, ...], frozenset[str]], str] = {}
     twice: list[str] = []
     for sample in samples:
-        key = (whole(sample), frozenset(map(same_text, sample.references)))
+        key = (_conversation_key(sample), frozenset(map(_comparison_key, sample.references)))
         if first.setdefault(key, sample.id) != sample.id:
             twice.append(sample.id)
     if twice:
-        yield about("duplicate", "warning", "repeat another question and its answer", twice)
-    asked = {sample.id: same_text(question(sample)) for sample in samples}
-    pairs = [*near_questions(samples), *same_matters(samples)]
+        yield make_finding("duplicate", "warning", "repeat another question and its answer", twice)
+    asked = {sample.id: _comparison_key(_last_user_message(sample)) for sample in samples}
+    pairs = [*_near_duplicate_pairs(samples), *_same_topic_pairs(samples)]
     near = {name for pair in pairs if asked[pair[0]] != asked[pair[1]] for name in pair}
     if near:
-        what = f"ask nearly what another does ({NEAR:.0%} of the words, or answer and topic)"
-        yield about("near_duplicate", "note", what, sorted(near))
+        what = (
+            f"ask nearly what another does ({NEAR_DUPLICATE_JACCARD:.0%} of "
+            f"the words, or answer and topic)"
+        )
+        yield make_finding("near_duplicate", "note", what, sorted(near))
 
 
-def same_matters(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
+def _same_topic_pairs(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
     """Pairs of ids with the same answer and topic words, each with the first such sample.
 
     Question words and a title between “ and ” are ignored.
     """
     first: dict[tuple[object, ...], str] = {}
     for sample in samples:
-        words = frozenset(plain(TITLE.sub(" ", question(sample))).split()) - ASKING
-        key = (kind(sample), words, frozenset(map(same_text, sample.references)))
+        words = (
+            frozenset(_casefolded_words(TITLE.sub(" ", _last_user_message(sample))).split())
+            - QUESTION_WORDS
+        )
+        key = (_sample_kind(sample), words, frozenset(map(_comparison_key, sample.references)))
         if words and sample.references and first.setdefault(key, sample.id) != sample.id:
             yield first[key], sample.id
 
 
-def near_questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
+def _near_duplicate_pairs(samples: Sequence[Sample]) -> list[tuple[str, str]]:
     """Pairs of ids whose questions' word sets have a Jaccard similarity of NEAR or more.
 
     Exact: two such sets share a word among the rarest few of each, so only those are compared.
     Source: Bayardo et al. 2007, doi:10.1145/1242572.1242591 (prefix filter).
     """
-    sets = [frozenset(plain(question(sample)).split()) for sample in samples]
+    sets = [frozenset(_casefolded_words(_last_user_message(sample)).split()) for sample in samples]
     frequency = Counter(word for words in sets for word in words)
     holders: dict[str, list[int]] = defaultdict(list)
     pairs = []
     for number, words in enumerate(sets):
         rarest = sorted(words, key=lambda word: (frequency[word], word))
-        prefix = rarest[: len(words) - ceil(NEAR * len(words)) + 1]
+        prefix = rarest[: len(words) - ceil(NEAR_DUPLICATE_JACCARD * len(words)) + 1]
         for other in sorted({index for word in prefix for index in holders[word]}):
             shared = len(words & sets[other])
-            if shared >= NEAR * (len(words) + len(sets[other]) - shared):
+            if shared >= NEAR_DUPLICATE_JACCARD * (len(words) + len(sets[other]) - shared):
                 pairs.append((samples[other].id, samples[number].id))
         for word in prefix:
             holders[word].append(number)
     return pairs
 
 
-def detectable(n: int) -> float:
+def detectable_difference(n: int) -> float:
     """Smallest difference of rates of two systems on the same n items with 80 % power.
 
     (z(0.975) + z(0.8)) · √(d / n), d = 0.2: the share of items that only one system gets right.
 
-    >>> round(detectable(200), 3)
+    >>> round(detectable_difference(200), 3)
     0.089
     """
     return (z_value(CONFIDENCE) + NormalDist().inv_cdf(POWER)) * sqrt(DISCORDANT / n)
 
 
-def undetected(n: int, margin: float) -> Finding | None:
+def _power_finding(n: int, margin: float) -> Finding | None:
     """A finding if n samples cannot detect a difference of `margin`."""
-    least = detectable(n)
+    least = detectable_difference(n)
     if least <= margin:
         return None
     needed = ceil(n * (least / margin) ** 2)
@@ -244,22 +262,25 @@ def undetected(n: int, margin: float) -> Finding | None:
     return Finding("thin", "warning", text)
 
 
-def thin(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _find_small_groups(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Too few groups for an interval, or too few samples of a kind for a separate number."""
-    groups = len({group(sample) for sample in samples})
-    if groups < FEWEST_GROUPS:
-        text = f"{groups} groups; intervals over groups are honest from about {FEWEST_GROUPS}"
+    groups = len({_sample_group(sample) for sample in samples})
+    if groups < MIN_GROUPS:
+        text = f"{groups} groups; intervals over groups are honest from about {MIN_GROUPS}"
         yield Finding("few_groups", "warning", text)
-    counts = Counter(kind(sample) for sample in samples)
-    few = [f"{name} {n}" for name, n in counts.items() if n < FEWEST_OF_A_KIND]
+    counts = Counter(_sample_kind(sample) for sample in samples)
+    few = [f"{name} {n}" for name, n in counts.items() if n < MIN_PER_KIND]
     if len(counts) > 1 and few:
-        text = f"{len(few)} kinds have fewer than {FEWEST_OF_A_KIND} samples ({', '.join(few)})"
+        text = f"{len(few)} kinds have fewer than {MIN_PER_KIND} samples ({', '.join(few)})"
         yield Finding("thin_kinds", "note", text)
 
 
-def skewed(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _find_skew(samples: Sequence[Sample]) -> Iterator[Finding]:
     """One kind or one group dominates the number."""
-    for name, key, most in (("kind", kind, KIND_SHARE), ("group", group, GROUP_SHARE)):
+    for name, key, most in (
+        ("kind", _sample_kind, KIND_SHARE),
+        ("group", _sample_group, GROUP_SHARE),
+    ):
         counts = Counter(map(key, samples))
         if len(counts) < 2 or (name == "group" and len(counts) == len(samples)):
             continue
@@ -269,24 +290,24 @@ def skewed(samples: Sequence[Sample]) -> Iterator[Finding]:
             yield Finding(f"skewed_{name}", "warning", text)
 
 
-def mixed_languages(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _find_mixed_languages(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Questions in another language than the majority, where the language is recognised."""
-    languages = {sample.id: language(question(sample)) for sample in samples}
+    languages = {sample.id: _guess_language(_last_user_message(sample)) for sample in samples}
     counts = Counter(name for name in languages.values() if name != "unknown")
     others = sum(counts.values()) - max(counts.values(), default=0)
     if others > LANGUAGE_SHARE * len(samples):
         most = counts.most_common(1)[0][0]
         ids = [name for name, spoken in languages.items() if spoken not in (most, "unknown")]
-        yield about("mixed_languages", "warning", f"are not in {most} as most are", ids)
+        yield make_finding("mixed_languages", "warning", f"are not in {most} as most are", ids)
 
 
-def language(text: str) -> str:
+def _guess_language(text: str) -> str:
     """The majority script if it is not Latin, else the language with most stop words.
 
     A cheap heuristic for cards: `unknown` with fewer than two stop words or a tie.
 
-    >>> language("What is the default of this?"), language("Что это?"), language("x = 1")
-    ('English', 'CYRILLIC', 'unknown')
+    >>> [_guess_language(text) for text in ("What is the default of this?", "Что это?", "x = 1")]
+    ['English', 'CYRILLIC', 'unknown']
     """
     letters = [unicodedata.name(letter, "") for letter in text if letter.isalpha()]
     scripts = Counter(name for letter in letters for name in SCRIPTS if letter.startswith(name))
@@ -298,7 +319,7 @@ def language(text: str) -> str:
     return best if most > max(1, second) else "unknown"
 
 
-def check_grounding(samples: Iterable[Sample], sources: Iterable[Source]) -> list[Finding]:
+def check_grounding(samples: Iterable[Sample], sources: Iterable[SourceDocument]) -> list[Finding]:
     """Check that every reference occurs in its source at the span given in its metadata.
 
     A reference is grounded if `text[start:end]` equals the quote in the metadata and contains the
@@ -317,27 +338,29 @@ def check_grounding(samples: Iterable[Sample], sources: Iterable[Source]) -> lis
             missing.append(sample.id)
         elif not quote or text[metadata.get("start", 0) : metadata.get("end", 0)] != quote:
             moved.append(sample.id)
-        elif not any(holds(quote, reply) for reply in sample.references):
+        elif not any(contains_in_order(quote, reply) for reply in sample.references):
             other.append(sample.id)
     rows = (
         ("source_missing", "are about a document that is not there", missing),
         ("source_changed", "have a quote that does not stand in its document", moved),
         ("ungrounded", "have a reference that is not what the quote says", other),
     )
-    return [about(code, "error", what, ids) for code, what, ids in rows if ids]
+    return [make_finding(code, "error", what, ids) for code, what, ids in rows if ids]
 
 
-def holds(quote: str, reply: str) -> bool:
+def contains_in_order(quote: str, reply: str) -> bool:
     """Whether the quote contains the reply's words in order.
 
-    >>> holds("a :func:`~os.stat` result", "a os.stat result"), holds("a result", "result a")
-    (True, False)
+    >>> contains_in_order("a :func:`~os.stat` result", "a os.stat result")
+    True
+    >>> contains_in_order("a result", "result a")
+    False
     """
     words = iter(WORD.findall(quote.casefold()))
     return all(word in words for word in WORD.findall(reply.casefold()))
 
 
-def suspects(
+def suspect_labels(
     samples: Sequence[Sample], scores: Mapping[str, Sequence[float | Reason]], share: float = 0.8
 ) -> list[Finding]:
     """Samples that nearly all good systems fail, which are probably mislabelled.
@@ -360,59 +383,59 @@ def suspects(
         if sum(row[number] <= 0 for row in good) >= share * len(good)
     ]
     what = f"are failed by {share:.0%} or more of {len(good)} systems that are right on most others"
-    return [about("suspect_label", "warning", what, failed)] if failed else []
+    return [make_finding("suspect_label", "warning", what, failed)] if failed else []
 
 
-def about(code: str, severity: Severity, what: str, ids: Sequence[str]) -> Finding:
+def make_finding(code: str, severity: Severity, what: str, ids: Sequence[str]) -> Finding:
     """A finding on some samples that lists the first ids; `what` begins with a plural verb."""
-    first = ", ".join(ids[:TOLD]) + (" …" if len(ids) > TOLD else "")
+    first = ", ".join(ids[:MAX_NAMED_IDS]) + (" …" if len(ids) > MAX_NAMED_IDS else "")
     verb, _, rest = what.partition(" ")
     singular = f"1 sample {SINGULAR.get(verb, f'{verb}s')} {rest}"
     sentence = f"{len(ids)} samples {what}" if len(ids) > 1 else singular
     return Finding(code, severity, f"{sentence} ({first})", tuple(ids))
 
 
-def question(sample: Sample) -> str:
+def _last_user_message(sample: Sample) -> str:
     """The last user message; empty if there is none."""
     turns = [message.content for message in sample.conversation if message.role == "user"]
     return turns[-1] if turns else ""
 
 
-def whole(sample: Sample) -> tuple[str, ...]:
+def _conversation_key(sample: Sample) -> tuple[str, ...]:
     """All turns in normalised form, for comparison."""
-    return tuple(f"{turn.role}: {same_text(turn.content)}" for turn in sample.conversation)
+    return tuple(f"{turn.role}: {_comparison_key(turn.content)}" for turn in sample.conversation)
 
 
-def kind(sample: Sample) -> str:
+def _sample_kind(sample: Sample) -> str:
     """The `kind` in the sample's metadata, `any` if it has none."""
     return str(sample.metadata.get("kind") or "any")
 
 
-def group(sample: Sample) -> str:
+def _sample_group(sample: Sample) -> str:
     """Resampling group: the sample's group, or its id."""
     return sample.group or sample.id
 
 
-def says_refusal(sample: Sample) -> bool:
+def _expects_refusal(sample: Sample) -> bool:
     """Whether the metadata mark the sample as one that should be refused."""
-    return kind(sample) == "unanswerable" or bool(sample.metadata.get("refusal"))
+    return _sample_kind(sample) == "unanswerable" or bool(sample.metadata.get("refusal"))
 
 
-def plain(text: str) -> str:
+def _casefolded_words(text: str) -> str:
     """Words alone, case folded."""
     return " ".join(WORD.findall(text.casefold()))
 
 
-def same_text(text: str) -> str:
+def _comparison_key(text: str) -> str:
     """Normalise for comparison: case, spacing and punctuation are dropped, operators stay.
 
-    >>> same_text("Is it `x + 1`?"), same_text("x - 1") == same_text("x + 1")
+    >>> _comparison_key("Is it `x + 1`?"), _comparison_key("x - 1") == _comparison_key("x + 1")
     ('is it x + 1', False)
     """
-    return " ".join(MARKS.sub(" ", text.casefold()).split())
+    return " ".join(SENTENCE_MARKS.sub(" ", text.casefold()).split())
 
 
-def clip(text: str, most: int = 60) -> str:
+def _truncate_line(text: str, most: int = 60) -> str:
     """The text on one line, truncated."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

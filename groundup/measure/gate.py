@@ -2,10 +2,10 @@
 
 The interval's bound must lie on the right side, so a small sample does not pass by luck:
 
-    check("bits per byte", interval, at_most(1.9))            upper bound <= 1.9
-    check("similarity gained", paired(ours, base), above(0))  lower bound > 0
-
-    check("quality kept", paired(ours, base), loses_at_most(0.02))    lower bound > -0.02
+    check_requirement("bits per byte", interval, at_most(1.9))            upper bound <= 1.9
+    gain = paired_difference(ours, base)
+    check_requirement("similarity gained", gain, above(0))                lower bound > 0
+    check_requirement("quality kept", gain, loses_at_most(0.02))          lower bound > -0.02
 
 A check that does not pass has failed, or is undecided: the interval contains the limit and there is
 too little data. A check that knows what an equal model would score reports its power: how often
@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from math import ceil, expm1, isfinite, log, sqrt
 from typing import Any, Literal, NamedTuple, get_args
 
-from groundup.core import ConfigError, DataError, Reason, choice
+from groundup.core import ConfigError, DataError, Reason, check_choice
 
-from .stats.distribution import normal_quantile, normal_tail, tail_of
+from .stats.distribution import normal_quantile, normal_tail, two_sided_tail
 from .stats.grouping import ROUNDING
 from .stats.interval import Interval
-from .stats.looks import Seen, standard_errors
+from .stats.reuse import SeenFeedback, reuse_standard_errors
 
 Bound = Literal["upper", "lower", "estimate"]
 Sense = Literal["<=", ">=", "<", ">"]
@@ -36,9 +36,9 @@ UNDECIDABLE = ("too_few_groups", "no_difference_of")
 """Codes of reasons that mean undecided instead of failed, because the data allow no number."""
 POWER = 0.8
 """Share of equal models that a check should pass; with less, the test set is too small."""
-PRACTICAL = 10_000_000
+MAX_PRACTICAL_N = 10_000_000
 """Largest sample size that is suggested to users."""
-NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
+BOUND_NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Requirement:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for an unknown sense or a limit that is not finite."""
-        choice("sense", self.sense, get_args(Sense))
+        check_choice("sense", self.sense, get_args(Sense))
         if not isfinite(self.limit):
             raise ConfigError(f"The limit {self.limit} must be a finite number.")
 
     @property
-    def side(self) -> Bound:
+    def decisive_bound(self) -> Bound:
         """The bound that must lie on the right side."""
         return "upper" if self.sense in ("<=", "<") else "lower"
 
@@ -110,7 +110,7 @@ def no_worse_than(baseline: Interval, margin: float, better: Better = "higher") 
     if not margin >= 0:
         raise ConfigError(f"margin={margin} must be 0 or more: what may be lost.")
     origin = f" (baseline {baseline.estimate:.4g}, margin {margin:.4g})"
-    if choice("better", better, get_args(Better)) == "higher":
+    if check_choice("better", better, get_args(Better)) == "higher":
         return Requirement(">=", baseline.estimate - margin, origin, baseline.estimate)
     return Requirement("<=", baseline.estimate + margin, origin, baseline.estimate)
 
@@ -127,12 +127,12 @@ def loses_at_most(margin: float, better: Better = "higher") -> Requirement:
     """
     if not margin > 0:
         raise ConfigError(f"margin={margin} must be above 0; to require an improvement: above(0).")
-    is_higher = choice("better", better, get_args(Better)) == "higher"
+    is_higher = check_choice("better", better, get_args(Better)) == "higher"
     sense, limit = (">", -margin) if is_higher else ("<", margin)
     return Requirement(sense, limit, f" (margin {margin:.4g})", equal=0.0)
 
 
-class Power(NamedTuple):
+class GatePower(NamedTuple):
     """How often a check passes a model as good as the baseline."""
 
     share: float
@@ -147,7 +147,7 @@ class Power(NamedTuple):
         text = f"n = {self.n:,} passes an equal model in {100 * self.share:.0f} of 100 cases"
         if self.share >= POWER:
             return text
-        if self.needed > PRACTICAL:
+        if self.needed > MAX_PRACTICAL_N:
             return f"too little data: {text}; no test set of a practical size would tell"
         return f"too little data: {text}; {100 * POWER:.0f} of 100 need n = {self.needed:,}"
 
@@ -169,9 +169,9 @@ class Check:
     role: Role = "required"
     """required: it must pass; compared: one of several measures, ignored where undecided; guard:
     it can fail but does not count as passing."""
-    errors: float | None = None
+    bound_errors: float | None = None
     """Distance of widened bounds from the estimate in standard errors; None if not widened."""
-    plain: Interval | None = None
+    unwidened: Interval | None = None
     """The interval before it was widened."""
 
     def __post_init__(self) -> None:
@@ -213,19 +213,19 @@ class Check:
             return "passed"
         if isinstance(self.interval, Reason):
             return "undecided" if self.interval.code in UNDECIDABLE else "failed"
-        is_decided = self.bound == "estimate" or self.is_wrong or self.can_decide
+        is_decided = self.bound == "estimate" or self.is_clearly_wrong or self.can_decide
         return "failed" if is_decided else "undecided"
 
     @property
-    def is_wrong(self) -> bool:
+    def is_clearly_wrong(self) -> bool:
         """Whether the entire interval lies on the wrong side of the limit, or of an equal model.
 
         Uses the interval before widening, which only guards against passing by luck.
         """
-        interval, equal = self.plain or self.interval, self.requirement.equal
+        interval, equal = self.unwidened or self.interval, self.requirement.equal
         if isinstance(interval, Reason):
             return False
-        is_low = self.requirement.side == "lower"
+        is_low = self.requirement.decisive_bound == "lower"
         best = interval.high if is_low else interval.low
         if equal is not None:
             return best < equal if is_low else best > equal
@@ -237,7 +237,7 @@ class Check:
         return self.power is not None and self.power.share >= POWER
 
     @property
-    def needed(self) -> int | None:
+    def required_n(self) -> int | None:
         """Number of values, of the same variance and grouping, that would decide; None: unknown.
 
         Where no equal model is known, it is the number for the measured estimate.
@@ -247,20 +247,24 @@ class Check:
         if self.power is not None:
             return self.power.needed
         interval, limit = self.interval, self.requirement.limit
-        narrow = self.plain or interval
-        far = narrow.high if self.requirement.side == "lower" else narrow.low
+        narrow = self.unwidened or interval
+        far = narrow.high if self.requirement.decisive_bound == "lower" else narrow.low
         bound = self.value if self.requirement.holds(interval.estimate) else far
         room = abs(interval.estimate - limit)
         distance = abs(bound - interval.estimate)
-        return ceil(interval.n * growth(interval, distance, room, self.tail)) if room else None
+        return (
+            ceil(interval.n * _sample_size_factor(interval, distance, room, self.tail))
+            if room
+            else None
+        )
 
     @property
     def required(self) -> str:
         """The requirement in words: `upper bound at most 1.9 bits`."""
-        return f"{NAMES[self.bound]} {self.requirement} {self.unit}".rstrip()
+        return f"{BOUND_NAMES[self.bound]} {self.requirement} {self.unit}".rstrip()
 
     @property
-    def power(self) -> Power | None:
+    def power(self) -> GatePower | None:
         """How often an equal model passes; None if unknown.
 
         Assumes that its estimate is distributed around `equal` with the same standard error.
@@ -274,24 +278,28 @@ class Check:
         distance = abs(self.interval.estimate - self.value)
         if not distance:
             return None  # all values are equal: the variance is unknown
-        error = standard_error(self.interval, distance, self.tail)
+        error = _observed_standard_error(self.interval, distance, self.tail)
         share = normal_tail((distance - room) / error) if error else float(distance < room)
-        times = growth(self.interval, distance, room, self.tail, -normal_quantile(POWER))
-        return Power(share, self.interval.n, ceil(self.interval.n * times))
+        times = _sample_size_factor(
+            self.interval, distance, room, self.tail, -normal_quantile(POWER)
+        )
+        return GatePower(share, self.interval.n, ceil(self.interval.n * times))
 
     @property
     def tail(self) -> float:
         """Probability that the true value lies beyond a bound."""
-        if isinstance(self.interval, Reason) or self.errors is not None:
-            return normal_tail(self.errors or 0.0)
-        return tail_of(self.interval.confidence)
+        if isinstance(self.interval, Reason) or self.bound_errors is not None:
+            return normal_tail(self.bound_errors or 0.0)
+        return two_sided_tail(self.interval.confidence)
 
-    def stretched(self, errors: float) -> "Check":
-        """The same check with bounds `errors` standard errors away from the estimate."""
+    def widened(self, errors: float) -> "Check":
+        """The same check with bounds `bound_errors` standard errors away from the estimate."""
         if isinstance(self.interval, Reason):
             return self
-        wide = self.interval.stretched(errors)
-        return replace(self, interval=wide, errors=errors, plain=self.plain or self.interval)
+        wide = self.interval.widened(errors)
+        return replace(
+            self, interval=wide, bound_errors=errors, unwidened=self.unwidened or self.interval
+        )
 
     def row(self) -> dict[str, Any]:
         """The check as JSON values, for verdict.json and reports."""
@@ -309,13 +317,13 @@ class Check:
             "interval": None if undefined else self.interval._asdict(),
             "undefined": self.interval._asdict() if undefined else None,
             "power": None if self.power is None else self.power._asdict(),
-            "needed": self.needed,
+            "needed": self.required_n,
             "note": self.note,
             "next": self.next,
         }
 
 
-def check(
+def check_requirement(
     name: str, interval: Interval | Reason, requirement: Requirement, bound: Bound | None = None,
     *, unit: str = "", next: str = "", note: str = "", role: Role = "required",
 ) -> Check:  # fmt: skip
@@ -325,50 +333,60 @@ def check(
     for at_least and above; "estimate" ignores the uncertainty. Raises ConfigError for the other
     bound, with which an uncertain number would pass.
 
-    >>> result = check("bits per byte", Interval(1.8, 1.7, 2.0, 0.95, 9, 9), at_most(1.9))
+    >>> bits = Interval(1.8, 1.7, 2.0, 0.95, 9, 9)
+    >>> result = check_requirement("bits per byte", bits, at_most(1.9))
     >>> result.passed, result.required
     (False, 'upper bound at most 1.9')
     """
-    bound = bound or requirement.side
-    choice("bound", bound, get_args(Bound))
-    if bound not in ("estimate", requirement.side):
+    bound = bound or requirement.decisive_bound
+    check_choice("bound", bound, get_args(Bound))
+    if bound not in ("estimate", requirement.decisive_bound):
         raise ConfigError(
-            f"{name}: the {NAMES[bound]} does not prove `{requirement}`; "
-            f"use bound={requirement.side!r} or 'estimate'."
+            f"{name}: the {BOUND_NAMES[bound]} does not prove `{requirement}`; "
+            f"use bound={requirement.decisive_bound!r} or 'estimate'."
         )
-    return Check(name, interval, requirement, bound, unit, next, note, choice("role", role, ROLES))
+    return Check(
+        name, interval, requirement, bound, unit, next, note, check_choice("role", role, ROLES)
+    )
 
 
-def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
+def widen_for_reuse(
+    gate_check: Check, candidate_index: int, seen: SeenFeedback, among: int = 1
+) -> Check:
     """Widen a check's interval for the candidate's index on a reused test set.
 
-    place  1 for the first candidate scored on the test set
-    among  number of checks of which one must pass (Bonferroni correction)
+    candidate_index  1 for the first candidate scored on the test set
+    among            number of checks of which one must pass (Bonferroni correction)
 
-    >>> first = check("x", Interval(0.3, 0.1, 0.5, 0.95, 900, 900), above(0))
-    >>> first.passed, corrected(first, 2, "scores").passed, corrected(first, 2, "verdicts").passed
+    >>> first = check_requirement("x", Interval(0.3, 0.1, 0.5, 0.95, 900, 900), above(0))
+    >>> first.passed, *(widen_for_reuse(first, 2, seen).passed for seen in ("scores", "verdicts"))
     (True, False, True)
     """
-    if isinstance(one.interval, Reason) or place == among == 1:
-        return one
-    return one.stretched(standard_errors(place, 1 - (1 - one.interval.confidence) / among, seen))
+    if isinstance(gate_check.interval, Reason) or candidate_index == among == 1:
+        return gate_check
+    return gate_check.widened(
+        reuse_standard_errors(
+            candidate_index, 1 - (1 - gate_check.interval.confidence) / among, seen
+        )
+    )
 
 
-def standard_error(found: Interval, distance: float, tail: float) -> float:
+def _observed_standard_error(found: Interval, distance: float, tail: float) -> float:
     """Standard error behind a bound at this distance, without the allowance for unseen values."""
-    error = distance / found.student(tail)
+    error = distance / found.student_errors(tail)
     return error if found.error is None else min(error, found.error)
 
 
-def growth(
+def _sample_size_factor(
     found: Interval, distance: float, room: float, tail: float, errors: float = 0.0
 ) -> float:
-    """Factor by which n must grow so that the bound plus `errors` standard errors fit in `room`.
+    """Factor by which n must grow so that the bound plus `bound_errors` standard errors fit in
+    `room`.
 
     A standard error shrinks as 1 / √n; the allowance for unseen values, 1 - tail^(1 / groups), as
     1 / n.
     """
-    error, far = standard_error(found, distance, tail), found.student(tail)
+    error, far = _observed_standard_error(found, distance, tail), found.student_errors(tail)
     by_error = ((far + errors) * error / room) ** 2
     if distance <= far * error * (1 + ROUNDING):
         return by_error

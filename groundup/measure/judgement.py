@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args, get_type_hints
 
-from groundup.core import DataError, Judgement, Ledger, Reason, choice
+from groundup.core import DataError, Judgement, Ledger, Reason, check_choice
 
 from .stats.agreement import cohen_kappa, krippendorff_alpha
 from .stats.interval import Interval, rate
@@ -29,36 +29,37 @@ VOTES = "ledger/votes.jsonl"
 TIE = "tie"
 WITHDRAWN = ""
 FORMS: tuple[str, ...] = get_args(get_type_hints(Judgement)["form"])
-MOST_LETTERS = 2**18
+MAX_VOTE_CHARACTERS = 2**18
 """Maximum length of value and reason: an answer fits, a file pasted by mistake does not."""
 
 
-def record(place: Path, judgement: Judgement) -> Judgement:
+def record_vote(folder: Path, judgement: Judgement) -> Judgement:
     """Append a vote durably to a folder's ledger, such as a test set's.
 
     `when` is set if it is empty. Raises DataError if the value does not fit the form.
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp())
-    >>> _ = record(place, Judgement("ana", "", "q1", "label", "accept"))
-    >>> _ = record(place, Judgement("ana", "", "q1", "label", "drop", "two right answers"))
-    >>> [vote.value for vote in votes(place)], [vote.value for vote in standing(votes(place))]
+    >>> _ = record_vote(place, Judgement("ana", "", "q1", "label", "accept"))
+    >>> _ = record_vote(place, Judgement("ana", "", "q1", "label", "drop", "two right answers"))
+    >>> votes = read_votes(place)
+    >>> [vote.value for vote in votes], [vote.value for vote in current_votes(votes)]
     (['accept', 'drop'], ['drop'])
     """
-    check(judgement)
+    _validate_vote(judgement)
     content = judgement._asdict()
     if not judgement.when:
         del content["when"]  # the ledger's entry has its own time
-    entry = Ledger(Path(place) / VOTES).append(content)
+    entry = Ledger(Path(folder) / VOTES).append(content)
     return judgement._replace(when=judgement.when or entry.when)
 
 
-def withdraw(place: Path, judgement: Judgement) -> Judgement:
+def withdraw_vote(folder: Path, judgement: Judgement) -> Judgement:
     """Withdraw a vote; it stays in the history."""
-    return record(place, judgement._replace(when="", value=WITHDRAWN, reason="taken back"))
+    return record_vote(folder, judgement._replace(when="", value=WITHDRAWN, reason="taken back"))
 
 
-def check(judgement: Judgement) -> None:
+def _validate_vote(judgement: Judgement) -> None:
     """Raise DataError unless the vote is complete and its value fits its form."""
     who, _, subject, form, value, reason, *_ = judgement
     if not who.strip() or not subject:
@@ -67,32 +68,32 @@ def check(judgement: Judgement) -> None:
         raise DataError(f"Who gave a vote is named in a line of printable characters; got {who!r}.")
     if form not in FORMS:
         raise DataError(f"A vote's form is one of {', '.join(FORMS)}; got {form!r}.")
-    if len(value) + len(reason) > MOST_LETTERS:
+    if len(value) + len(reason) > MAX_VOTE_CHARACTERS:
         length = len(value) + len(reason)
         raise DataError(
-            f"The vote on {subject} has {length:,} characters; {MOST_LETTERS:,} at most."
+            f"The vote on {subject} has {length:,} characters; {MAX_VOTE_CHARACTERS:,} at most."
         )
-    wrong = "" if value == WITHDRAWN else misfit(judgement)
+    wrong = "" if value == WITHDRAWN else _form_error(judgement)
     if wrong:
         raise DataError(f"The {form} on {subject} {wrong}; got {value[:80]!r}.")
 
 
-def misfit(judgement: Judgement) -> str:
+def _form_error(judgement: Judgement) -> str:
     """Why a value does not fit its form; empty if it does."""
     value = judgement.value
-    if judgement.form == "rating" and not is_number(value):
+    if judgement.form == "rating" and not _is_number_text(value):
         return "must be a number"
     if judgement.form == "choice" and value not in (*judgement.shown, TIE):
         return f"must be one of {', '.join(judgement.shown)} or {TIE}"
     if judgement.form == "label" and not value.strip():
         return "must be a word"
-    return misfit_of_edit(value) if judgement.form == "edit" else ""
+    return _edit_error(value) if judgement.form == "edit" else ""
 
 
-def misfit_of_edit(text: str) -> str:
+def _edit_error(text: str) -> str:
     """Why a text is no JSON object of corrected fields; empty if it is.
 
-    >>> misfit_of_edit('{"references": "Paris"}')
+    >>> _edit_error('{"references": "Paris"}')
     'must have a list of texts as references'
     """
     try:
@@ -107,7 +108,7 @@ def misfit_of_edit(text: str) -> str:
     return "" if isinstance(fields.get("question", ""), str) else "must have a text as question"
 
 
-def is_number(text: str) -> bool:
+def _is_number_text(text: str) -> bool:
     """Whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
@@ -115,33 +116,33 @@ def is_number(text: str) -> bool:
         return False
 
 
-def votes(place: Path) -> list[Judgement]:
-    """Every vote in the ledger of `place`, in the order of writing."""
+def read_votes(place: Path) -> list[Judgement]:
+    """Every vote in the ledger of `folder`, in the order of writing."""
     found = []
     for entry in Ledger(Path(place) / VOTES).read():
-        vote = from_json(entry.content)
+        vote = _vote_from_json(entry.content)
         found.append(vote._replace(when=vote.when or entry.when))
     return found
 
 
-def from_json(row: Mapping[str, object]) -> Judgement:
+def _vote_from_json(row: Mapping[str, object]) -> Judgement:
     """The judgement in a JSON object, checked; DataError if it is none."""
     try:
         filled = {"when": "", **row, "shown": tuple(row.get("shown", ()))}  # type: ignore[arg-type]
         vote = Judgement(**filled)  # type: ignore[arg-type]
-        check(vote)
+        _validate_vote(vote)
     except (TypeError, AttributeError) as error:
         raise DataError(f"A line of votes is no judgement ({error}).") from None
     return vote
 
 
-def standing(given: Iterable[Judgement]) -> list[Judgement]:
+def current_votes(judgements: Iterable[Judgement]) -> list[Judgement]:
     """The latest vote of each person, subject and form, without withdrawn ones.
 
     Latest by `when`, then by order of writing. Returned in the order of first votes.
     """
     latest: dict[tuple[str, str, str], Judgement] = {}
-    for vote in given:
+    for vote in judgements:
         key = (vote.who, vote.subject, vote.form)
         if key not in latest or vote.when >= latest[key].when:
             latest[key] = vote
@@ -185,23 +186,23 @@ class Agreement(NamedTuple):
     """Subjects on which not all agree."""
 
 
-def agreement(given: Iterable[Judgement], form: str = "label") -> Agreement:
+def rater_agreement(judgements: Iterable[Judgement], form: str = "label") -> Agreement:
     """Inter-rater agreement on the current votes.
 
     >>> given = [Judgement("ana", "1", "q1", "label", "accept"),
     ...          Judgement("ben", "1", "q1", "label", "drop")]
-    >>> agreement(given).disputed
+    >>> rater_agreement(given).disputed
     ('q1',)
     """
-    choice("form", form, FORMS)
+    check_choice("form", form, FORMS)
     table: dict[str, dict[str, str]] = {}
-    for vote in standing(given):
+    for vote in current_votes(judgements):
         if vote.form == form:
             table.setdefault(vote.subject, {})[vote.who] = vote.value
     shared = {subject: row for subject, row in table.items() if len(row) > 1}
     people = sorted({who for row in shared.values() for who in row})
     pairs = [
-        pair_agreement(a, b, shared) for i, a in enumerate(people) for b in people[i + 1 :]
+        _pair_agreement(a, b, shared) for i, a in enumerate(people) for b in people[i + 1 :]
     ]  # fmt: skip
     rows = [[row.get(who) for who in people] for row in shared.values()]
     nobody = Reason("nobody_shares", "No subject was judged by two people.")
@@ -213,7 +214,7 @@ def agreement(given: Iterable[Judgement], form: str = "label") -> Agreement:
     )
 
 
-def pair_agreement(
+def _pair_agreement(
     first: str, second: str, table: Mapping[str, Mapping[str, str]]
 ) -> PairAgreement | None:
     """Agreement of two people on the subjects that both judged; None if there are none."""

@@ -21,19 +21,19 @@ from math import comb, isfinite, log2
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args
 
-from groundup.core import ConfigError, DataError, Reason, choice
+from groundup.core import ConfigError, DataError, Reason, check_choice
 
 from .stats.interval import Interval, bootstrap
 
-HIGHEST = 1000
+MAX_GRADE = 1000
 """Largest grade; exponential gains of larger ones overflow a float."""
 Ties = Literal["stable", "average", "trec"]
 Gain = Literal["linear", "exponential"]
-Ranked = Sequence[str] | Mapping[str, float]
+RankedDocuments = Sequence[str] | Mapping[str, float]
 """Document ids, best first, or each document's score."""
 
 
-class Run(NamedTuple):
+class TiedDocuments(NamedTuple):
     """Grades of adjacent documents with tied scores."""
 
     before: int
@@ -42,10 +42,10 @@ class Run(NamedTuple):
     relevant: int
 
 
-class Judged(NamedTuple):
+class GradedRanking(NamedTuple):
     """One query's ranking as grades."""
 
-    runs: tuple[Run, ...]
+    tie_groups: tuple[TiedDocuments, ...]
     ideal: tuple[int, ...]
     """All grades above 0 of the query, best first, retrieved or not."""
     relevant: int
@@ -57,7 +57,7 @@ class RankingMeasure:
     """A ranking metric with its signature."""
 
     signature: str
-    of: Callable[[Judged], float]
+    compute: Callable[[GradedRanking], float]
 
 
 class RankingScores(NamedTuple):
@@ -91,9 +91,9 @@ class RankingScores(NamedTuple):
         return bootstrap(list(self.values.values()), names, confidence=confidence, limits=(0, 1))
 
 
-def score_rankings(
+def _score_rankings(
     measure: RankingMeasure,
-    rankings: Mapping[str, Ranked],
+    rankings: Mapping[str, RankedDocuments],
     relevance: Mapping[str, Mapping[str, int]],
     *,
     ties: Ties = "stable",
@@ -107,16 +107,16 @@ def score_rankings(
     (`no_relevant`), as are rankings of queries without judgements (`not_judged`). Raises DataError
     if a document occurs twice or a score is not finite.
 
-    >>> scores = score_rankings(mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
+    >>> scores = _score_rankings(_mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
     >>> scores.values, scores.reasons
     ({'q': 0.5}, {'no_relevant': 1})
     """
     values: dict[str, float] = {}
     undefined: dict[str, Reason] = {}
     for query, grades in relevance.items():
-        judged = judge(query, rankings.get(query, ()), grades, ties, relevant_from)
+        judged = _grade_ranking(query, rankings.get(query, ()), grades, ties, relevant_from)
         if judged.relevant:
-            values[query] = measure.of(judged)
+            values[query] = measure.compute(judged)
         else:
             undefined[query] = Reason("no_relevant", f"Query {query} has no relevant document.")
     for query in rankings.keys() - relevance.keys():
@@ -125,15 +125,15 @@ def score_rankings(
     return RankingScores(signature, values, undefined)
 
 
-def judge(
-    query: str, ranked: Ranked, grades: Mapping[str, int], ties: Ties, relevant_from: int
-) -> Judged:
+def _grade_ranking(
+    query: str, ranked: RankedDocuments, grades: Mapping[str, int], ties: Ties, relevant_from: int
+) -> GradedRanking:
     """Convert a ranking to grades in ranked order."""
-    choice("ties", ties, get_args(Ties))
+    check_choice("ties", ties, get_args(Ties))
     if not relevant_from >= 1:
         raise ConfigError(f"relevant_from={relevant_from} must be 1 or more.")
     for name, grade in grades.items():
-        if not (is_number(grade) and grade <= HIGHEST):
+        if not (_is_finite_number(grade) and grade <= MAX_GRADE):
             raise DataError(f"Query {query}: the grade of {name!r} is {grade!r}.")
     if isinstance(ranked, str):
         raise DataError(f"Query {query}: a ranking is a list of ids; got {ranked[:40]!r}.")
@@ -143,7 +143,7 @@ def judge(
         raise DataError(f"Query {query} ranks the document {twice!r} twice.")
     scores = ranked if isinstance(ranked, Mapping) else {n: -i for i, n in enumerate(names)}
     for name in names:
-        if not is_number(scores[name]):
+        if not _is_finite_number(scores[name]):
             raise DataError(f"Query {query}: the score of {name!r} is {scores[name]!r}.")
     if ties == "trec":
         names.sort(key=lambda name: name.encode(errors="surrogatepass"), reverse=True)
@@ -156,40 +156,42 @@ def judge(
     runs, before = [], 0
     for run in tied:
         gains = tuple(grades.get(name, 0) for name in run)
-        runs.append(Run(before, gains, sum(grade >= relevant_from for grade in gains)))
+        runs.append(TiedDocuments(before, gains, sum(grade >= relevant_from for grade in gains)))
         before += len(run)
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
-    return Judged(tuple(runs), tuple(ideal), sum(grade >= relevant_from for grade in ideal))
+    return GradedRanking(tuple(runs), tuple(ideal), sum(grade >= relevant_from for grade in ideal))
 
 
-def is_number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     """Whether a grade or score is a finite number."""
     return isinstance(value, Real) and isfinite(value)
 
 
 def recall(k: int) -> RankingMeasure:
     """Share of the relevant documents that are among the first k."""
-    name = at("recall", k)
-    return RankingMeasure(name, lambda query: relevant_in(query, k) / query.relevant)
+    name = _name_at_k("recall", k)
+    return RankingMeasure(name, lambda query: _expected_relevant(query, k) / query.relevant)
 
 
 def precision(k: int) -> RankingMeasure:
     """Share of the first k that is relevant; a shorter list is padded with irrelevant ones."""
-    return RankingMeasure(at("precision", k), lambda query: relevant_in(query, k) / k)
+    return RankingMeasure(
+        _name_at_k("precision", k), lambda query: _expected_relevant(query, k) / k
+    )
 
 
-def r_precision() -> RankingMeasure:
+def _r_precision() -> RankingMeasure:
     """Precision at the number of relevant documents."""
     return RankingMeasure(
-        "r_precision", lambda query: relevant_in(query, query.relevant) / query.relevant
+        "r_precision", lambda query: _expected_relevant(query, query.relevant) / query.relevant
     )
 
 
 def hit(k: int) -> RankingMeasure:
     """Whether any relevant document is among the first k."""
 
-    def chance(query: Judged) -> float:
-        for run in query.runs:
+    def chance(query: GradedRanking) -> float:
+        for run in query.tie_groups:
             room, size = k - run.before, len(run.grades)
             if run.relevant and room > 0:
                 # Runs without a relevant document cannot hit, and the first with one decides.
@@ -197,87 +199,92 @@ def hit(k: int) -> RankingMeasure:
                 return 1 - miss
         return 0.0
 
-    return RankingMeasure(at("hit", k), chance)
+    return RankingMeasure(_name_at_k("hit", k), chance)
 
 
-def mrr(k: int | None = None) -> RankingMeasure:
+def _mrr(k: int | None = None) -> RankingMeasure:
     """Reciprocal rank of the first relevant document; 0 if it is not among the first k."""
 
-    def reciprocal(query: Judged) -> float:
-        run = next((run for run in query.runs if run.relevant), None)
+    def reciprocal(query: GradedRanking) -> float:
+        run = next((run for run in query.tie_groups if run.relevant), None)
         if run is None:
             return 0.0
         size, ways = len(run.grades), comb(len(run.grades), run.relevant)
-        ranks = range(1, min(size - run.relevant + 1, limit(k) - run.before) + 1)
+        ranks = range(1, min(size - run.relevant + 1, _rank_limit(k) - run.before) + 1)
         return sum(
             comb(size - rank, run.relevant - 1) / ways / (run.before + rank) for rank in ranks
         )
 
-    return RankingMeasure(at("mrr", k), reciprocal)
+    return RankingMeasure(_name_at_k("mrr", k), reciprocal)
 
 
-def average_precision(k: int | None = None) -> RankingMeasure:
+def _average_precision(k: int | None = None) -> RankingMeasure:
     """Precision at each relevant document, averaged over all; its mean over queries is MAP.
 
-    >>> judged = judge("q", ["a", "b", "c"], {"a": 1, "c": 1}, "stable", 1)
-    >>> round(average_precision().of(judged), 4)                       # (1/1 + 2/3) / 2
+    >>> judged = _grade_ranking("q", ["a", "b", "c"], {"a": 1, "c": 1}, "stable", 1)
+    >>> round(_average_precision().compute(judged), 4)                       # (1/1 + 2/3) / 2
     0.8333
     """
 
-    def average(query: Judged) -> float:
+    def average(query: GradedRanking) -> float:
         total, above = 0.0, 0
-        for run in query.runs:
+        for run in query.tie_groups:
             size, others = len(run.grades), max(1, len(run.grades) - 1)
-            for rank in range(1, min(size, limit(k) - run.before) + 1 if run.relevant else 1):
+            for rank in range(1, min(size, _rank_limit(k) - run.before) + 1 if run.relevant else 1):
                 # Expected number of relevant documents up to this rank, if it is relevant.
                 expected = 1 + above + (rank - 1) * (run.relevant - 1) / others
                 total += run.relevant / size * expected / (run.before + rank)
             above += run.relevant
         return total / query.relevant
 
-    return RankingMeasure(at("average_precision", k), average)
+    return RankingMeasure(_name_at_k("average_precision", k), average)
 
 
-def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
+def _ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
     """Gain of each document over log2(1 + rank), as a share of the ideal order's.
 
     `linear` gains are the grades (trec_eval), `exponential` ones 2^grade - 1 (Burges).
 
-    >>> judged = judge("q", ["a", "b"], {"a": 1, "b": 2}, "stable", 1)
-    >>> round(ndcg().of(judged), 4), round(ndcg(gain="exponential").of(judged), 4)
+    >>> judged = _grade_ranking("q", ["a", "b"], {"a": 1, "b": 2}, "stable", 1)
+    >>> round(_ndcg().compute(judged), 4), round(_ndcg(gain="exponential").compute(judged), 4)
     (0.8597, 0.7967)
     """
     worth = (
-        float if choice("gain", gain, get_args(Gain)) == "linear" else lambda grade: 2.0**grade - 1
+        float
+        if check_choice("gain", gain, get_args(Gain)) == "linear"
+        else lambda grade: 2.0**grade - 1
     )
 
-    def share(query: Judged) -> float:
-        best = sum(worth(grade) / log2(2 + i) for i, grade in enumerate(query.ideal[: limit(k)]))
+    def share(query: GradedRanking) -> float:
+        best = sum(
+            worth(grade) / log2(2 + i) for i, grade in enumerate(query.ideal[: _rank_limit(k)])
+        )
         total = 0.0
-        for run in query.runs:
+        for run in query.tie_groups:
             mean = sum(worth(grade) for grade in run.grades if grade > 0) / len(run.grades)
-            last = min(run.before + len(run.grades), limit(k))
+            last = min(run.before + len(run.grades), _rank_limit(k))
             if mean:
                 total += mean * sum(1 / log2(2 + i) for i in range(run.before, last))
         return total / best
 
-    return RankingMeasure(f"{at('ndcg', k)}|gain:{gain}", share)
+    return RankingMeasure(f"{_name_at_k('ndcg', k)}|gain:{gain}", share)
 
 
-def relevant_in(query: Judged, k: int) -> float:
+def _expected_relevant(query: GradedRanking, k: int) -> float:
     """Expected number of relevant documents among the first k."""
     return sum(
-        run.relevant * max(0, min(1, (k - run.before) / len(run.grades))) for run in query.runs
+        run.relevant * max(0, min(1, (k - run.before) / len(run.grades)))
+        for run in query.tie_groups
     )
 
 
-def at(name: str, k: int | None) -> str:
+def _name_at_k(name: str, k: int | None) -> str:
     """`name@k`; ConfigError for k < 1."""
     if k is not None and k < 1:
         raise ConfigError(f"{name}@{k} looks at nothing; give k >= 1.")
     return name if k is None else f"{name}@{k}"
 
 
-def limit(k: int | None) -> int:
+def _rank_limit(k: int | None) -> int:
     """The last rank that counts."""
     return 10**9 if k is None else k

@@ -19,9 +19,9 @@ from groundup.core import (
     Artifact,
     ArtifactError,
     ConfigError,
-    Entry,
     GateFailed,
     GateUndecided,
+    LedgerEntry,
     Parent,
     Pointer,
     digest,
@@ -36,7 +36,7 @@ RELEASES = Path("releases")
 RELEASABLE = ("model", "adapter", "index", "prompts", "vectors")
 
 
-class Part(NamedTuple):
+class BundlePart(NamedTuple):
     """One artifact of a bundle."""
 
     name: str
@@ -47,14 +47,14 @@ class Part(NamedTuple):
     id: str
 
 
-class Move(NamedTuple):
+class LabelMove(NamedTuple):
     """One move of a label."""
 
     label: str
     how: Literal["release", "rollback"]
     bundle: str
     """Hash of the parts' names and ids."""
-    parts: tuple[Part, ...]
+    parts: tuple[BundlePart, ...]
     share: float
     """Share of requests that it should serve, 0 to 1."""
     verdict: dict[str, Any]
@@ -66,14 +66,14 @@ class Move(NamedTuple):
     when: str
 
     @property
-    def judged(self) -> str:
+    def verdict_phrase(self) -> str:
         """Its verdict in words: `a failed verdict`, `an undecided verdict`."""
         outcome = self.verdict.get("outcome") or ("passed" if self.verdict["passed"] else "failed")
         return f"an {outcome} verdict" if outcome == "undecided" else f"a {outcome} verdict"
 
     def __str__(self) -> str:
         """`2026-01-31T12:00:00Z  release a1b2c3d4e5f6 100 % by ana: better at dates`."""
-        against = f", against {self.judged}" if self.accepted_rejected else ""
+        against = f", against {self.verdict_phrase}" if self.accepted_rejected else ""
         return (
             f"{self.when}  {self.how} {self.bundle[:12]} {100 * self.share:g} % "
             f"by {self.author}{against}: {self.reason}"
@@ -88,14 +88,14 @@ class Bundle(NamedTuple):
     share: float
     artifacts: dict[str, Artifact]
     """Artifacts by their role."""
-    line: Move
+    last_move: LabelMove
 
 
-class History(NamedTuple):
+class LabelHistory(NamedTuple):
     """Every move of a label, oldest first, and missing parts of its current bundle."""
 
     label: str
-    lines: tuple[Move, ...]
+    lines: tuple[LabelMove, ...]
     missing: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -110,10 +110,10 @@ class History(NamedTuple):
         return "\n".join([*rows, *(f"  {line}" for line in reversed(self.lines))])
 
 
-class Labels(NamedTuple):
+class ReleaseLabels(NamedTuple):
     """All labels of a releases folder."""
 
-    labels: tuple[History, ...]
+    labels: tuple[LabelHistory, ...]
 
     def __str__(self) -> str:
         """The histories, separated by blank lines."""
@@ -125,7 +125,7 @@ def release(
     prompt: Path | None = None, as_: str = "", verdict: Path | None = None, reason: str = "",
     author: str = "", share: str = "100%", expect: str = "", accept_rejected: bool = False,
     rollback: str = "", to: str = "", releases: Path = RELEASES,
-) -> Move | Labels:  # fmt: skip
+) -> LabelMove | ReleaseLabels:  # fmt: skip
     """Move a label to a bundle on a verdict, or back; without arguments, list the labels.
 
     subject          a model, or an index that answers alone
@@ -147,11 +147,13 @@ def release(
     if rollback:
         if subject is not None or as_ or verdict is not None:
             raise ConfigError("--rollback LABEL takes a --reason and --to ID, and no bundle.")
-        return roll_back(rollback, to, author=author, reason=reason, releases=releases)
+        return roll_back_label(rollback, to, author=author, reason=reason, releases=releases)
     if subject is None:
         if as_ or verdict is not None or to:
             raise ConfigError("Expected what to release: `groundup release SUBJECT --as LABEL …`.")
-        return Labels(tuple(release_history(label, releases) for label in release_labels(releases)))
+        return ReleaseLabels(
+            tuple(release_history(label, releases) for label in release_labels(releases))
+        )
     if verdict is None:
         raise ConfigError(
             "A label moves on a verdict and none was given; make one with `groundup gate REPORT "
@@ -159,16 +161,23 @@ def release(
         )
     paths = {"subject": subject, "adapter": adapter, "index": index, "prompt": prompt}
     bundle = {name: path for name, path in paths.items() if path is not None}
-    return publish(
-        as_, bundle, verdict, author=author, reason=reason, share=share_of(share), expect=expect,
-        accept_rejected=accept_rejected, releases=releases,
-    )  # fmt: skip
+    return move_label_to_bundle(
+        as_,
+        bundle,
+        verdict,
+        author=author,
+        reason=reason,
+        share=_parse_share(share),
+        expect=expect,
+        accept_rejected=accept_rejected,
+        releases=releases,
+    )
 
 
-def publish(
+def move_label_to_bundle(
     label: str, bundle: dict[str, Path], verdict: Path, *, author: str, reason: str,
     share: float = 1.0, expect: str = "", accept_rejected: bool = False, releases: Path = RELEASES,
-) -> Move:  # fmt: skip
+) -> LabelMove:  # fmt: skip
     """Verify the hashes of a bundle's files and move the label to it.
 
     bundle  the parts' paths by role; includes `subject`, which the verdict is about
@@ -182,62 +191,62 @@ def publish(
         raise ConfigError(
             f"A bundle needs a subject, the model or index that answers; got {names}."
         )
-    pointer = pointer_of(label, releases)
+    pointer = _label_pointer(label, releases)
     seen = pointer.value
-    expected(label, seen, expect)
-    artifacts = {name: rehashed(open_current(path)) for name, path in bundle.items()}
+    _check_expected_bundle(label, seen, expect)
+    artifacts = {name: _verify_hashes(open_current(path)) for name, path in bundle.items()}
     for name, artifact in artifacts.items():
         if artifact.kind not in RELEASABLE:
             kinds = ", ".join(RELEASABLE)
             raise ArtifactError(
                 f"{artifact.path} is a {artifact.kind}; a bundle's {name} is one of {kinds}."
             )
-    source = rehashed(Artifact.open(verdict, "verdict"))
-    check_verdict(source, artifacts["subject"], accept_rejected)
-    check_current(source, label, pointer.history())
+    source = _verify_hashes(Artifact.open(verdict, "verdict"))
+    _check_verdict(source, artifacts["subject"], accept_rejected)
+    _check_baseline_is_current(source, label, pointer.history())
     for name, artifact in artifacts.items():
-        if artifact.id not in judged(source, "subject"):
-            record.say(f"The verdict says nothing of the {name} {artifact.id[:12]} by itself.")
+        if artifact.id not in _judged_ids(source, "subject"):
+            record.log(f"The verdict says nothing of the {name} {artifact.id[:12]} by itself.")
     result = read_verdict(source)
     about = {"passed": result.passed, "outcome": result.outcome}
     value = {
         "how": "release",
-        "parts": [part_of(n, a, releases)._asdict() for n, a in sorted(artifacts.items())],
+        "parts": [_to_bundle_part(n, a, releases)._asdict() for n, a in sorted(artifacts.items())],
         "share": share,
-        "verdict": {"path": near(source.path, releases), "id": source.id, **about},
+        "verdict": {"path": _relative_to_releases(source.path, releases), "id": source.id, **about},
         "accepted_rejected": not result.passed,
     }
-    return move(pointer, label, seen, value, author=author, reason=reason)
+    return _move_label(pointer, label, seen, value, author=author, reason=reason)
 
 
-def roll_back(
+def roll_back_label(
     label: str, to: str = "", *, author: str, reason: str, releases: Path = RELEASES
-) -> Move:
+) -> LabelMove:
     """Move a label back to its previous bundle, or to the one with this id.
 
     Raises ConfigError if there is none, ArtifactError if a part of it is missing or was edited.
     """
-    pointer = pointer_of(label, releases)
-    lines = list(lines_of(label, pointer))
+    pointer = _label_pointer(label, releases)
+    lines = list(_label_moves(label, pointer))
     if not lines:
         raise ConfigError(f"Nothing was released as {label} in {releases}.")
     now = lines[-1].bundle
     start = max(i for i, each in enumerate(lines) if (each.how, each.bundle) == ("release", now))
     earlier = [i for i, each in enumerate(lines[:start]) if each.bundle != now]
     if to:
-        earlier = [i for i, each in enumerate(lines) if is_id(to, each.bundle)]
+        earlier = [i for i, each in enumerate(lines) if _matches_id_prefix(to, each.bundle)]
     if not earlier or lines[earlier[-1]].bundle == now:
         names = ", ".join(dict.fromkeys(each.bundle[:12] for each in lines))
         what = f"no other bundle {to}" if to else "no earlier bundle"
         raise ConfigError(f"{label} has {what} to go back to; it held {names} (see --to).")
     old = pointer.history()[earlier[-1]].content["value"]
     for part in lines[earlier[-1]].parts:
-        rehashed(open_part(part, label, releases))
-    return move(pointer, label, pointer.value, old | {"how": "rollback"}, author=author,
+        _verify_hashes(_open_bundle_part(part, label, releases))
+    return _move_label(pointer, label, pointer.value, old | {"how": "rollback"}, author=author,
                 reason=reason)  # fmt: skip
 
 
-def resolve(
+def resolve_label(
     label: str, releases: Path = RELEASES, *, accept_rejected: bool = False, rehash: bool = False
 ) -> Bundle:
     """Open the bundle that a label points to.
@@ -247,18 +256,18 @@ def resolve(
     Raises ConfigError if nothing was released under that name, ArtifactError if the files differ
     from what was released, GateFailed if it was released against a verdict that did not pass.
     """
-    *_, line = [None, *lines_of(label, pointer_of(label, releases))]
+    *_, line = [None, *_label_moves(label, _label_pointer(label, releases))]
     if line is None:
         known = ", ".join(release_labels(releases)) or "none"
         raise ConfigError(f"Nothing is released as {label} in {releases}; it has {known}.")
     if line.accepted_rejected and not accept_rejected:
         raise GateFailed(
-            f"{label} was released by {line.author} against {line.judged} ({line.reason}); "
+            f"{label} was released by {line.author} against {line.verdict_phrase} ({line.reason}); "
             "use --accept-rejected to build on it."
         )
-    artifacts = {part.name: open_part(part, label, releases) for part in line.parts}
+    artifacts = {part.name: _open_bundle_part(part, label, releases) for part in line.parts}
     if rehash:
-        artifacts = {name: rehashed(artifact) for name, artifact in artifacts.items()}
+        artifacts = {name: _verify_hashes(artifact) for name, artifact in artifacts.items()}
     return Bundle(label, line.bundle, line.share, artifacts, line)
 
 
@@ -267,37 +276,37 @@ def release_labels(releases: Path) -> list[str]:
     return sorted(path.stem for path in Path(releases).glob("*.jsonl"))
 
 
-def release_history(label: str, releases: Path = RELEASES) -> History:
+def release_history(label: str, releases: Path = RELEASES) -> LabelHistory:
     """Every move of a label, and missing parts of its current bundle."""
-    lines = tuple(lines_of(label, pointer_of(label, releases)))
+    lines = tuple(_label_moves(label, _label_pointer(label, releases)))
     missing = []
     for part in lines[-1].parts if lines else ():
         try:
-            open_part(part, label, releases)
+            _open_bundle_part(part, label, releases)
         except ArtifactError as error:
             missing.append(str(error))
-    return History(label, lines, tuple(missing))
+    return LabelHistory(label, lines, tuple(missing))
 
 
-def lines_of(label: str, pointer: Pointer) -> Iterator[Move]:
+def _label_moves(label: str, pointer: Pointer) -> Iterator[LabelMove]:
     """Moves in a label's ledger, oldest first."""
     for entry in pointer.history():
-        yield line_of(label, entry)
+        yield _entry_to_move(label, entry)
 
 
-def line_of(label: str, entry: Entry) -> Move:
+def _entry_to_move(label: str, entry: LedgerEntry) -> LabelMove:
     """Convert a ledger entry to a move."""
     value = entry.content["value"]
-    parts = tuple(Part(**part) for part in value["parts"])
-    return Move(
-        label, value["how"], bundle_id(parts), parts, value["share"], value["verdict"],
+    parts = tuple(BundlePart(**part) for part in value["parts"])
+    return LabelMove(
+        label, value["how"], _bundle_id(parts), parts, value["share"], value["verdict"],
         value["accepted_rejected"], entry.content["author"], entry.content["reason"], entry.when,
     )  # fmt: skip
 
 
-def move(
+def _move_label(
     pointer: Pointer, label: str, seen: Any, value: dict[str, Any], *, author: str, reason: str
-) -> Move:
+) -> LabelMove:
     """Append the move unless the label was moved concurrently."""
     if not reason.strip():
         raise ConfigError("A release needs a --reason: one line for whoever reads the history.")
@@ -306,16 +315,16 @@ def move(
     except ArtifactError:
         if pointer.value == seen:
             raise
-        *_, other = lines_of(label, pointer)
+        *_, other = _label_moves(label, pointer)
         raise ArtifactError(
             f"{label} moved to {other.bundle[:12]} by {other.author} at {other.when} meanwhile "
             f"({other.reason}); look at it and decide again."
         ) from None
-    *_, line = lines_of(label, pointer)
+    *_, line = _label_moves(label, pointer)
     return line
 
 
-def pointer_of(label: str, releases: Path) -> Pointer:
+def _label_pointer(label: str, releases: Path) -> Pointer:
     """Pointer of a label; ConfigError for an invalid name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", label):
         raise ConfigError(
@@ -324,25 +333,25 @@ def pointer_of(label: str, releases: Path) -> Pointer:
     return Pointer(Path(releases) / f"{label}.jsonl")
 
 
-def expected(label: str, seen: Any, expect: str) -> None:
+def _check_expected_bundle(label: str, seen: Any, expect: str) -> None:
     """Raise if a label does not hold the expected bundle."""
-    now = bundle_id(tuple(Part(**part) for part in seen["parts"])) if seen else "none"
-    if expect and not (expect == now or is_id(expect, now)):
+    now = _bundle_id(tuple(BundlePart(**part) for part in seen["parts"])) if seen else "none"
+    if expect and not (expect == now or _matches_id_prefix(expect, now)):
         raise ArtifactError(
             f"{label} was expected to hold {expect} and holds {now[:12]}; look at it "
             "(`groundup release`) and decide again."
         )
 
 
-def is_id(prefix: str, full_id: str) -> bool:
+def _matches_id_prefix(prefix: str, full_id: str) -> bool:
     """Whether a prefix of at least six characters matches an id."""
     return len(prefix) >= 6 and full_id.startswith(prefix)
 
 
-def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -> None:
+def _check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -> None:
     """Raise unless a verdict is about the subject, its test set is intact, and it passed."""
-    if subject.id not in judged(verdict, "subject"):
-        about = ", ".join(sorted(id[:12] for id in judged(verdict, "subject"))) or "nothing"
+    if subject.id not in _judged_ids(verdict, "subject"):
+        about = ", ".join(sorted(id[:12] for id in _judged_ids(verdict, "subject"))) or "nothing"
         raise ArtifactError(
             f"{verdict.path} judges {about}, and {subject.path} is {subject.id[:12]}; evaluate and "
             "gate this one."
@@ -350,10 +359,10 @@ def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -
     for parent in verdict.parents:
         if parent.name != "testset":
             continue
-        if testset := here(verdict, parent):
-            rehashed(testset)
+        if testset := _open_unmoved_parent(verdict, parent):
+            _verify_hashes(testset)
         else:
-            record.say(f"The verdict's test set {parent.id[:12]} is not here to be checked.")
+            record.log(f"The verdict's test set {parent.id[:12]} is not here to be checked.")
     result = read_verdict(verdict)
     if not result.passed and not accept_rejected:
         is_undecided = result.outcome == "undecided"
@@ -364,10 +373,10 @@ def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -
         )
 
 
-def check_current(verdict: Artifact, label: str, entries: list[Entry]) -> None:
+def _check_baseline_is_current(verdict: Artifact, label: str, entries: list[LedgerEntry]) -> None:
     """Raise if the verdict compares with an earlier bundle of the label."""
-    compared = judged(verdict, "baseline")
-    bundles = [{part.id for part in line_of(label, entry).parts} for entry in entries]
+    compared = _judged_ids(verdict, "baseline")
+    bundles = [{part.id for part in _entry_to_move(label, entry).parts} for entry in entries]
     if any(compared & ids for ids in bundles) and not compared & bundles[-1]:
         raise ArtifactError(
             f"{verdict.path} is stale: it compares with what {label} held before, and {label} has "
@@ -375,19 +384,19 @@ def check_current(verdict: Artifact, label: str, entries: list[Entry]) -> None:
         )
 
 
-def judged(verdict: Artifact, name: str) -> set[str]:
+def _judged_ids(verdict: Artifact, name: str) -> set[str]:
     """Ids of a verdict's subject or baseline, and of the inputs if it is a report."""
     ids = set()
     for parent in verdict.parents:
         if parent.name == name:
             ids.add(parent.id)
-            artifact = here(verdict, parent)
+            artifact = _open_unmoved_parent(verdict, parent)
             if artifact is not None and artifact.kind == "report":
                 ids |= {each.id for each in artifact.parents if each.name != "testset"}
     return ids
 
 
-def here(child: Artifact, parent: Parent) -> Artifact | None:
+def _open_unmoved_parent(child: Artifact, parent: Parent) -> Artifact | None:
     """Open an input, None if missing; ArtifactError if it was edited or replaced."""
     artifact = child.open_parent(parent)
     path = (child.path / parent.path).resolve()
@@ -399,7 +408,7 @@ def here(child: Artifact, parent: Parent) -> Artifact | None:
     return artifact
 
 
-def open_part(part: Part, label: str, releases: Path) -> Artifact:
+def _open_bundle_part(part: BundlePart, label: str, releases: Path) -> Artifact:
     """Open a part of a bundle; ArtifactError if it is missing, was edited or was replaced."""
     path = Path(os.path.normpath(Path(releases) / part.path))
     if not (path / MANIFEST).is_file():
@@ -416,31 +425,33 @@ def open_part(part: Part, label: str, releases: Path) -> Artifact:
     return artifact
 
 
-def rehashed(artifact: Artifact) -> Artifact:
+def _verify_hashes(artifact: Artifact) -> Artifact:
     """Verify every file's hash and return the artifact."""
     artifact.check_hashes()
     return artifact
 
 
-def part_of(name: str, artifact: Artifact, releases: Path) -> Part:
+def _to_bundle_part(name: str, artifact: Artifact, releases: Path) -> BundlePart:
     """Describe an artifact as a part of a bundle."""
-    return Part(name, artifact.kind, near(artifact.path, releases), artifact.id)
+    return BundlePart(
+        name, artifact.kind, _relative_to_releases(artifact.path, releases), artifact.id
+    )
 
 
-def near(path: Path, releases: Path) -> str:
+def _relative_to_releases(path: Path, releases: Path) -> str:
     """A path relative to the releases folder."""
     return os.path.relpath(Path(path).resolve(), Path(releases).resolve())
 
 
-def bundle_id(parts: tuple[Part, ...]) -> str:
+def _bundle_id(parts: tuple[BundlePart, ...]) -> str:
     """Hash of the parts' roles and ids."""
     return digest([[part.name, part.id] for part in parts])
 
 
-def share_of(text: str) -> float:
+def _parse_share(text: str) -> float:
     """Parse a share given as a percentage or a fraction.
 
-    >>> share_of("10%"), share_of("0.25")
+    >>> _parse_share("10%"), _parse_share("0.25")
     (0.1, 0.25)
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())

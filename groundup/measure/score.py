@@ -3,7 +3,7 @@
     exact_match()   1 where the answer equals a reference      bleu(), chrf(), rouge(), meteor()
     similarity()    1 - edits / length                         wer(), cer()   errors / length
     token_f1()      overlap of words with a reference          refusal()      1 where it refused
-    ended()         1 where the model stopped by itself
+    natural_stop()  1 where the model stopped by itself
 
 Of several references the best counts (BLEU uses all together). A sample that cannot be scored gives
 a Reason, never NaN. An empty answer is scored as wrong; otherwise silence would raise the average.
@@ -16,18 +16,18 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import Answer, DataError, Reason, Sample, Score, choice
+from groundup.core import Answer, DataError, Reason, Sample, Score, check_choice
 
 from .text.bleu import Bleu
 from .text.chrf import Chrf
 from .text.edit import edit_similarity
 from .text.error_rate import ErrorRate
-from .text.meteor import METEOR, Meteor, Preset
-from .text.overlap import is_equal, token_overlap
+from .text.meteor import METEOR_PRESETS, Meteor, MeteorPreset
+from .text.overlap import is_equal, token_f1_score
 from .text.rouge import Rouge
-from .text.units import Normalisation, Unit, normaliser
+from .text.units import Normalisation, Unit, get_normaliser
 
-Part = Literal["precision", "recall", "f1"]
+OverlapPart = Literal["precision", "recall", "f1"]
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class AnswerScorer:
     """Scores a property of the answer that needs no reference."""
 
     signature: str
-    look: Callable[[Answer], float | Reason]
+    compute: Callable[[Answer], float | Reason]
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
         """The property as a number, or why it is unknown."""
-        value = self.look(answer)
+        value = self.compute(answer)
         return value if isinstance(value, Reason) else Score(value, self.signature)
 
 
-def best(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:
+def _best_reference(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:
     """Lift a pairwise score to the maximum over the references."""
     return lambda text, references: max(compare(text, reference) for reference in references)
 
@@ -74,9 +74,11 @@ def exact_match(normalise: Normalisation = "plain") -> ReferenceScorer:
     >>> exact_match()(sample, Answer("paris ")).value
     1.0
     """
-    normaliser(normalise)
+    get_normaliser(normalise)
     signature = f"exact_match|normalise:{normalise}|references:best"
-    return ReferenceScorer(signature, best(lambda a, b: float(is_equal(a, b, normalise))))
+    return ReferenceScorer(
+        signature, _best_reference(lambda a, b: float(is_equal(a, b, normalise)))
+    )
 
 
 def similarity(unit: Unit = "characters", *, normalise: Normalisation = "none") -> ReferenceScorer:
@@ -86,24 +88,24 @@ def similarity(unit: Unit = "characters", *, normalise: Normalisation = "none") 
     >>> similarity()(sample, Answer("x = 2")).signature
     'edit_similarity|unit:characters|normalise:none|references:best'
     """
-    choice("unit", unit, get_args(Unit))
-    prepare = normaliser(normalise)
+    check_choice("unit", unit, get_args(Unit))
+    prepare = get_normaliser(normalise)
     return ReferenceScorer(
         f"edit_similarity|unit:{unit}|normalise:{normalise}|references:best",
-        best(lambda a, b: edit_similarity(prepare(a), prepare(b), unit)),
+        _best_reference(lambda a, b: edit_similarity(prepare(a), prepare(b), unit)),
     )
 
 
 def token_f1(normalise: Normalisation = "plain") -> ReferenceScorer:
     """Scorer: F1 of the words that answer and reference share; see text/overlap.py."""
-    normaliser(normalise)
+    get_normaliser(normalise)
     signature = f"token_f1|normalise:{normalise}|references:best"
-    return ReferenceScorer(signature, best(lambda a, b: token_overlap(a, b, normalise)))
+    return ReferenceScorer(signature, _best_reference(lambda a, b: token_f1_score(a, b, normalise)))
 
 
 def bleu(how: Bleu | None = None) -> ReferenceScorer:
     """Scorer: sentence BLEU, 0 to 100, with effective order."""
-    metric = (how or Bleu()).for_sentences()
+    metric = (how or Bleu()).with_effective_order()
     return ReferenceScorer(metric.signature, metric.sentence)
 
 
@@ -113,9 +115,9 @@ def chrf(how: Chrf | None = None) -> ReferenceScorer:
     return ReferenceScorer(metric.signature, metric.sentence)
 
 
-def rouge(how: Rouge | None = None, *, part: Part = "f1") -> ReferenceScorer:
+def rouge(how: Rouge | None = None, *, part: OverlapPart = "f1") -> ReferenceScorer:
     """Scorer: precision, recall or F1 of ROUGE, by default ROUGE-L; 0 to 1."""
-    choice("part", part, get_args(Part))
+    check_choice("part", part, get_args(OverlapPart))
     metric = how or Rouge()
 
     def compare(text: str, references: Sequence[str]) -> float | Reason:
@@ -125,9 +127,11 @@ def rouge(how: Rouge | None = None, *, part: Part = "f1") -> ReferenceScorer:
     return ReferenceScorer(f"{metric.signature}|part:{part}", compare)
 
 
-def meteor(how: Meteor | Preset = "banerjee-2005") -> ReferenceScorer:
+def meteor(how: Meteor | MeteorPreset = "banerjee-2005") -> ReferenceScorer:
     """Scorer: METEOR with synonyms, 0 to 1; the preset `nltk` equals NLTK's."""
-    metric = how if isinstance(how, Meteor) else METEOR[choice("how", how, METEOR)]
+    metric = (
+        how if isinstance(how, Meteor) else METEOR_PRESETS[check_choice("how", how, METEOR_PRESETS)]
+    )
     return ReferenceScorer(metric.signature, metric.sentence)
 
 
@@ -147,7 +151,7 @@ def refusal() -> AnswerScorer:
     return AnswerScorer("refusal", lambda answer: float(answer.refused))
 
 
-def ended() -> AnswerScorer:
+def natural_stop() -> AnswerScorer:
     """Scorer: 1 if the model stopped by itself, 0 if it reached the token limit.
 
     Reads `finish_reason` of the answer's details; without it a Reason `no_finish_reason`.
@@ -161,7 +165,7 @@ def ended() -> AnswerScorer:
     return AnswerScorer("ended", has_stopped)
 
 
-class Scores(NamedTuple):
+class ScoredAnswers(NamedTuple):
     """One scorer's values for many answers, ready for the intervals of stats/interval.py."""
 
     signature: str
@@ -178,7 +182,9 @@ class Scores(NamedTuple):
 Metric = ReferenceScorer | AnswerScorer
 
 
-def score_all(scorer: Metric, samples: Sequence[Sample], answers: Sequence[Answer]) -> Scores:
+def score_all(
+    scorer: Metric, samples: Sequence[Sample], answers: Sequence[Answer]
+) -> ScoredAnswers:
     """Score each answer against the sample at the same index.
 
     Raises DataError if the numbers of answers and samples differ, or an id occurs twice.
@@ -190,7 +196,7 @@ def score_all(scorer: Metric, samples: Sequence[Sample], answers: Sequence[Answe
         raise DataError(f"{len(samples) - len(scores)} samples share an id; give each its own.")
     values = {name: score.value for name, score in scores.items() if isinstance(score, Score)}
     groups = {sample.id: sample.group or sample.id for sample in samples}
-    return Scores(
+    return ScoredAnswers(
         signature=scorer.signature,
         ids=tuple(values),
         values=np.array(list(values.values()), dtype=np.float64),

@@ -25,9 +25,9 @@ from groundup.core import (
     Config,
     DataError,
     Draft,
-    Entry,
     Judgement,
     Ledger,
+    LedgerEntry,
     Message,
     Reason,
     Sample,
@@ -38,19 +38,29 @@ from groundup.core import (
     write_text,
 )
 
-from .card import Finding, about, examine, figures, holds, suspects, worst_first
-from .judgement import standing, votes
-from .stats.interval import wilson
+from .card import (
+    Finding,
+    card_statistics,
+    contains_in_order,
+    examine_samples,
+    make_finding,
+    suspect_labels,
+    worst_first,
+)
+from .judgement import current_votes, read_votes
+from .stats.interval import wilson_interval
 
 DECISIONS = ("accept", "drop")
 """Labels that accept or drop a sample."""
-LOOKS = "ledger/looks.jsonl"
-SPAN = ("start", "end", "byte_start", "byte_end", "line", "quote", "passage", "span")
+ACCESS_LEDGER = "ledger/looks.jsonl"
+SPAN_FIELDS = ("start", "end", "byte_start", "byte_end", "line", "quote", "passage", "span")
 """Metadata fields that locate a quoted reference in its source."""
 
 
-class Card(Config):
+class TestSetCard(Config):
     """Description of a test set: source, coverage, review, licence."""
+
+    __test__ = False  # not a pytest class, despite its name
 
     name: str
     """Short name, such as `held-out questions`."""
@@ -73,14 +83,14 @@ class Card(Config):
 
 
 def make_testset(
-    card: Card, samples: Iterable[Sample], parents: Mapping[str, Artifact], out: Path
+    card: TestSetCard, samples: Iterable[Sample], parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
     """Seal samples as an artifact of kind testset.
 
     Raises DataError if there are none, an id occurs twice, or a sample is not JSON-serializable.
     """
     samples = list(samples)
-    rows = [checked_row(sample) for sample in samples]
+    rows = [_validated_row(sample) for sample in samples]
     if not rows:
         raise DataError(f"The test set {card.name} got no samples; give at least one.")
     counts = Counter(sample.id for sample in samples)
@@ -92,10 +102,10 @@ def make_testset(
     def write(draft: Draft) -> None:
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         write_text(draft.file("samples.jsonl"), "".join(lines))
-        statistics = figures(samples)
+        statistics = card_statistics(samples)
         draft.numbers |= {name: n for name, n in statistics.items() if isinstance(n, int)}
-        problems = [finding._asdict() for finding in examine(samples, card.margin)]
-        write_json(draft.file("card.json"), card.plain() | statistics | {"findings": problems})
+        problems = [finding._asdict() for finding in examine_samples(samples, card.margin)]
+        write_json(draft.file("card.json"), card.to_dict() | statistics | {"findings": problems})
 
     return produce(
         out, kind="testset", stage="testset", version=2, config=card, parents=parents, write=write
@@ -107,7 +117,7 @@ def read_samples(testset: Artifact) -> Iterator[Sample]:
     with open(testset.file("samples.jsonl"), encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield sample_from_json(json.loads(line))
+                yield _sample_from_json(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(f"{file.name}, line {number} is no sample ({error}).") from None
 
@@ -115,12 +125,12 @@ def read_samples(testset: Artifact) -> Iterator[Sample]:
 def read_card(testset: Artifact, with_votes: bool = False) -> dict[str, Any]:
     """The card's fields and statistics; optionally updated by votes cast since it was sealed."""
     card = json.loads(testset.file("card.json").read_text(encoding="utf-8"))
-    cast = votes(testset.path) if with_votes else []
-    rulings = decide(cast)
-    return card | (reviewed(cast, rulings, card["samples"]) if rulings else {})
+    cast = read_votes(testset.path) if with_votes else []
+    rulings = _decide_by_votes(cast)
+    return card | (_review_fields(cast, rulings, card["samples"]) if rulings else {})
 
 
-def findings(
+def testset_findings(
     testset: Artifact, scores: Mapping[str, Sequence[float | Reason]] | None = None
 ) -> list[Finding]:
     """Findings stored in the card, and those from votes and scores.
@@ -132,29 +142,31 @@ def findings(
     sealed = card.get("findings")
     results = [Finding(**row | {"samples": tuple(row["samples"])}) for row in sealed or ()]
     if sealed is None:  # sealed before cards had findings
-        results = examine(samples)
-    rulings = decide(votes(testset.path))
+        results = examine_samples(samples)
+    rulings = _decide_by_votes(read_votes(testset.path))
     disputed = [name for name, ruling in rulings.items() if ruling.is_disputed]
     if disputed:
-        results.append(about("disputed_label", "error", "have votes that disagree", disputed))
+        results.append(
+            make_finding("disputed_label", "error", "have votes that disagree", disputed)
+        )
     wrong = [name for name, ruling in rulings.items() if ruling.decision != "accept"]
     if wrong:
         what = "were dropped or mended by reviewers; `testset apply` keeps the mended ones"
-        results.append(about("wrong_label", "error", what, wrong))
+        results.append(make_finding("wrong_label", "error", what, wrong))
     if not rulings and not card.get("reviewed_by"):
         results.append(Finding("unreviewed", "note", "nobody has reviewed the labels"))
-    return worst_first([*results, *suspects(samples, scores or {})])
+    return worst_first([*results, *suspect_labels(samples, scores or {})])
 
 
-def warn(testset: Artifact) -> list[Finding]:
+def log_findings(testset: Artifact) -> list[Finding]:
     """Log a test set's errors and warnings; call it before scoring on the test set."""
-    problems = [finding for finding in findings(testset) if finding.severity != "note"]
+    problems = [finding for finding in testset_findings(testset) if finding.severity != "note"]
     for finding in problems:
-        record.say(f"{testset.path.name}: {finding}")
+        record.log(f"{testset.path.name}: {finding}")
     return problems
 
 
-def sample_to_json(sample: Sample) -> dict[str, Any]:
+def _sample_to_json(sample: Sample) -> dict[str, Any]:
     """A sample as JSON values."""
     return {
         "id": sample.id,
@@ -165,14 +177,14 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
     }
 
 
-def checked_row(sample: Sample) -> dict[str, Any]:
+def _validated_row(sample: Sample) -> dict[str, Any]:
     """A sample as JSON values; DataError if it would not survive the round trip."""
     is_list = isinstance(sample.references, tuple | list)
     if not is_list or not all(isinstance(text, str) for text in sample.references):
         raise DataError(
             f"Sample {sample.id!r}: references must be a tuple of texts; got {sample.references!r}."
         )
-    row = sample_to_json(sample)
+    row = _sample_to_json(sample)
     try:
         json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -180,7 +192,7 @@ def checked_row(sample: Sample) -> dict[str, Any]:
     return row
 
 
-def sample_from_json(row: Mapping[str, Any]) -> Sample:
+def _sample_from_json(row: Mapping[str, Any]) -> Sample:
     """Inverse of sample_to_json."""
     return Sample(
         id=row["id"],
@@ -191,7 +203,7 @@ def sample_from_json(row: Mapping[str, Any]) -> Sample:
     )
 
 
-class Look(NamedTuple):
+class TestSetAccess(NamedTuple):
     """One test-set access: a candidate was scored on it."""
 
     who: str
@@ -204,7 +216,7 @@ class Look(NamedTuple):
     """Digest of what else affects the answers, such as prompt and examples."""
     run: str = ""
     """Distinguishes accesses where nothing else does: a server's weights are unknown."""
-    line: str = ""
+    entry_hash: str = ""
     """Hash of its entry in the ledger."""
 
     @property
@@ -213,40 +225,46 @@ class Look(NamedTuple):
         return " ".join(filter(None, (self.subject, self.setting, self.run)))
 
 
-def look(testset: Artifact, who: str, subject: str, setting: str = "", *, run: str = "") -> Look:
+def record_access(
+    testset: Artifact, who: str, subject: str, setting: str = "", *, run: str = ""
+) -> TestSetAccess:
     """Record that `subject` is scored on the test set; call it before any sample is read.
 
     Any artifact with held-out data has such a ledger, including tokens and examples.
     """
     content = {"who": who, "subject": subject} | ({"setting": setting} if setting else {})
-    return look_of(Ledger(testset.path / LOOKS).append(content | ({"run": run} if run else {})))
+    return _entry_to_access(
+        Ledger(testset.path / ACCESS_LEDGER).append(content | ({"run": run} if run else {}))
+    )
 
 
-def look_of(entry: Entry) -> Look:
+def _entry_to_access(entry: LedgerEntry) -> TestSetAccess:
     """Convert a ledger entry to a test-set access."""
     content = entry.content
     more = (content.get("setting", ""), content.get("run", ""))
-    return Look(content["who"], content["subject"], entry.when, *more, entry.hash)
+    return TestSetAccess(content["who"], content["subject"], entry.when, *more, entry.hash)
 
 
-def looks(testset: Artifact) -> list[Look]:
+def read_accesses(testset: Artifact) -> list[TestSetAccess]:
     """All accesses to the test set and its copies, oldest first."""
-    ledgers = [list(Ledger(folder / LOOKS).read()) for folder in copies(testset)]
+    ledgers = [
+        list(Ledger(folder / ACCESS_LEDGER).read()) for folder in _copies_of_testset(testset)
+    ]
     used = [entries for entries in ledgers if entries]
     entries = list({entry.hash: entry for ledger in used for entry in ledger}.values())
     if len(used) > 1:
         entries.sort(key=lambda entry: (entry.when, entry.sequence))
-    return [look_of(entry) for entry in entries]
+    return [_entry_to_access(entry) for entry in entries]
 
 
-def copies(testset: Artifact) -> list[Path]:
+def _copies_of_testset(testset: Artifact) -> list[Path]:
     """The test set's folder, then sibling folders with a copy of it."""
     home = testset.path.resolve()
     siblings = (file.parent for file in sorted(home.parent.glob(f"*/{MANIFEST}")))
-    return [home, *(path for path in siblings if path != home and id_in(path) == testset.id)]
+    return [home, *(path for path in siblings if path != home and _manifest_id(path) == testset.id)]
 
 
-def id_in(folder: Path) -> str:
+def _manifest_id(folder: Path) -> str:
     """The id in a folder's manifest; empty if it is not groundup's."""
     try:
         data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -255,12 +273,12 @@ def id_in(folder: Path) -> str:
     return str(data.get("id", "")) if isinstance(data, dict) else ""
 
 
-def candidates(testset: Artifact) -> list[str]:
+def scored_candidates(testset: Artifact) -> list[str]:
     """Distinct candidates scored on the test set so far, in order of first access."""
-    return list(dict.fromkeys(look.candidate for look in looks(testset)))
+    return list(dict.fromkeys(look.candidate for look in read_accesses(testset)))
 
 
-class Ruling(NamedTuple):
+class ReviewDecision(NamedTuple):
     """The reviewers' joint decision on a sample."""
 
     decision: str
@@ -271,25 +289,25 @@ class Ruling(NamedTuple):
     """Whether the votes differ."""
 
 
-def decide(given: Iterable[Judgement]) -> dict[str, Ruling]:
+def _decide_by_votes(judgements: Iterable[Judgement]) -> dict[str, ReviewDecision]:
     """Majority of each person's last vote, by sample.
 
     A tie drops the sample: a disputed label measures nothing.
     """
     last: dict[str, dict[str, Judgement]] = {}
-    for vote in sorted(standing(given), key=lambda vote: vote.when):
+    for vote in sorted(current_votes(judgements), key=lambda vote: vote.when):
         if vote.form == "edit" or (vote.form == "label" and vote.value in DECISIONS):
             last.setdefault(vote.subject, {})[vote.who] = vote
-    return {subject: rule(list(people.values())) for subject, people in last.items()}
+    return {subject: _majority_decision(list(people.values())) for subject, people in last.items()}
 
 
-def rule(given: Sequence[Judgement]) -> Ruling:
+def _majority_decision(judgements: Sequence[Judgement]) -> ReviewDecision:
     """Majority decision from one vote per person, oldest first."""
-    counts = Counter("mend" if vote.form == "edit" else vote.value for vote in given)
+    counts = Counter("mend" if vote.form == "edit" else vote.value for vote in judgements)
     most = [name for name, count in counts.items() if count == max(counts.values())]
     decision = most[0] if len(most) == 1 else "drop"
-    edits = [json.loads(vote.value) for vote in given if vote.form == "edit"]
-    return Ruling(decision, edits[-1] if decision == "mend" else {}, len(counts) > 1)
+    edits = [json.loads(vote.value) for vote in judgements if vote.form == "edit"]
+    return ReviewDecision(decision, edits[-1] if decision == "mend" else {}, len(counts) > 1)
 
 
 def apply_review(testset: Artifact, out: Path) -> Artifact:
@@ -301,14 +319,14 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     Raises DataError if there are no votes, votes on other samples or with unknown labels, or no
     sample remains.
     """
-    samples, cast = list(read_samples(testset)), votes(testset.path)
-    rulings = decide(cast)
+    samples, cast = list(read_samples(testset)), read_votes(testset.path)
+    rulings = _decide_by_votes(cast)
     if not rulings:
         raise DataError(
             f"{testset.path} has no votes that accept, mend or drop; run `groundup testset review "
             f"{testset.path}` first."
         )
-    unknown = [v for v in standing(cast) if v.form == "label" and v.value not in DECISIONS]
+    unknown = [v for v in current_votes(cast) if v.form == "label" and v.value not in DECISIONS]
     if unknown:
         raise DataError(
             f"{len(unknown)} votes are neither {' nor '.join(DECISIONS)}, such as "
@@ -319,45 +337,47 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
             f"{len(foreign)} votes are on samples that {testset.path} does not have, such as "
             f"{min(foreign)!r}; its ledger belongs to another test set."
         )
-    accepted = Ruling("accept", {}, False)
+    accepted = ReviewDecision("accept", {}, False)
     remaining = [
-        mended(sample, ruling.fields)
+        _apply_corrections(sample, ruling.fields)
         for sample in samples
         if (ruling := rulings.get(sample.id, accepted)).decision != "drop"
     ]
     if not remaining:
         raise DataError(f"The votes on {testset.path} drop every sample; make another test set.")
-    card = Card(**testset.config)
-    fields = reviewed(cast, rulings, len(samples))
+    card = TestSetCard(**testset.config)
+    fields = _review_fields(cast, rulings, len(samples))
     fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
     result = make_testset(card.model_copy(update=fields), remaining, {"testset": testset}, out)
-    inherit(looks(testset), result)
-    record.say(
+    _copy_accesses(read_accesses(testset), result)
+    record.log(
         f"{out} has no votes yet; its card lists the reviewed samples and why some were changed; "
-        f"its ledger has the {len(looks(result))} accesses so far"
+        f"its ledger has the {len(read_accesses(result))} accesses so far"
     )
     return result
 
 
-def inherit(seen: Iterable[Look], derived: Artifact) -> None:
+def _copy_accesses(seen: Iterable[TestSetAccess], derived: Artifact) -> None:
     """Record a test set's accesses in a test set derived from it, each once."""
-    recorded = Counter((each.who, each.candidate) for each in looks(derived))
+    recorded = Counter((each.who, each.candidate) for each in read_accesses(derived))
     for each in seen:
         if recorded[each.who, each.candidate]:
             recorded[each.who, each.candidate] -= 1
         else:
-            look(derived, each.who, each.subject, each.setting, run=each.run)
+            record_access(derived, each.who, each.subject, each.setting, run=each.run)
 
 
-def reviewed(
-    given: Iterable[Judgement], rulings: Mapping[str, Ruling], samples: int
+def _review_fields(
+    judgements: Iterable[Judgement], rulings: Mapping[str, ReviewDecision], samples: int
 ) -> dict[str, Any]:
     """Fields of a card that follow from a review."""
-    read = {(vote.who, vote.subject) for vote in standing(given) if vote.subject in rulings}
+    read = {
+        (vote.who, vote.subject) for vote in current_votes(judgements) if vote.subject in rulings
+    }
     people = Counter(who for who, _ in read)
     counts = Counter(ruling.decision for ruling in rulings.values())
-    error = wilson(counts["mend"] + counts["drop"], len(rulings))
-    why = reasons(given)
+    error = wilson_interval(counts["mend"] + counts["drop"], len(rulings))
+    why = _review_reasons(judgements)
     changed = {
         f"{key}_samples": {
             name: why.get(name, "") for name, r in rulings.items() if r.decision == decision
@@ -379,16 +399,16 @@ def reviewed(
     }
 
 
-def reasons(given: Iterable[Judgement]) -> dict[str, str]:
+def _review_reasons(judgements: Iterable[Judgement]) -> dict[str, str]:
     """The reviewers' reasons for dropping or correcting each sample."""
     texts: dict[str, list[str]] = {}
-    for vote in standing(given):
+    for vote in current_votes(judgements):
         if vote.reason and (vote.form == "edit" or vote.value == "drop"):
             texts.setdefault(vote.subject, []).append(vote.reason)
     return {name: "; ".join(dict.fromkeys(each)) for name, each in texts.items()}
 
 
-def mended(sample: Sample, fields: Mapping[str, Any]) -> Sample:
+def _apply_corrections(sample: Sample, fields: Mapping[str, Any]) -> Sample:
     """Apply a reviewer's corrections to a sample; DataError for unknown fields."""
     if unknown := fields.keys() - {"question", "references"}:
         raise DataError(f"Only question and references can be mended; got {sorted(unknown)}.")
@@ -399,7 +419,7 @@ def mended(sample: Sample, fields: Mapping[str, Any]) -> Sample:
         last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
         turns[last:] = [Message("user", fields["question"]), *turns[last + 1 :]]
     references = tuple(fields.get("references", sample.references))
-    if not any(holds(str(metadata.get("quote", "")), reply) for reply in references):
-        metadata = {name: value for name, value in metadata.items() if name not in SPAN}
+    if not any(contains_in_order(str(metadata.get("quote", "")), reply) for reply in references):
+        metadata = {name: value for name, value in metadata.items() if name not in SPAN_FIELDS}
     metadata["mended"] = sorted(fields)
     return Sample(sample.id, tuple(turns), references, sample.group, metadata)

@@ -6,7 +6,7 @@
 
 Compared measures (is the model no worse in any?) with too little data are ignored and listed. If
 none has enough data, one that passes counts only after a Bonferroni correction for picking it. With
-a test set, bounds are widened by the number of candidates scored on it before; see stats/looks.py.
+a test set, bounds are widened by the number of candidates scored on it before; see stats/reuse.py.
 """
 
 import json
@@ -27,12 +27,12 @@ from groundup.core import (
     write_json,
 )
 
-from .gate import POWER, PRACTICAL, Check, CheckOutcome, Power, corrected
+from .gate import MAX_PRACTICAL_N, POWER, Check, CheckOutcome, GatePower, widen_for_reuse
 from .stats.interval import Interval
-from .stats.looks import Seen, standard_errors
-from .testset import candidates
+from .stats.reuse import SeenFeedback, reuse_standard_errors
+from .testset import scored_candidates
 
-MARKS = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}
+OUTCOME_MARKS = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}
 
 
 class VerdictConfig(Config):
@@ -44,15 +44,15 @@ class VerdictConfig(Config):
     """Requirement in words, by check name."""
     measured: str
     """sha256 of the checks."""
-    seen: Seen = "scores"
+    seen: SeenFeedback = "scores"
     """What developers had seen of earlier candidates' results on the test set."""
     unrecorded: tuple[str, ...] = ()
     """Test-set accesses missing in the ledgers, accepted explicitly."""
 
 
-def verdict(
+def write_verdict(
     checks: Sequence[Check], subject: Artifact, baseline: Artifact | None = None,
-    testset: Artifact | None = None, author: str = "", *, seen: Seen = "scores",
+    testset: Artifact | None = None, author: str = "", *, seen: SeenFeedback = "scores",
     candidate: str = "", unrecorded: Sequence[str] = (), out: Path,
 ) -> Artifact:  # fmt: skip
     """Record the checks of a subject as an artifact of kind verdict, passed or not.
@@ -78,9 +78,9 @@ def verdict(
     )
 
     def write(draft: Draft) -> None:
-        index = place_of(candidate or subject.id, testset)
-        adjusted = [corrected(check, index, seen) for check in checks]
-        result = decision(checks, adjusted, index, seen)
+        index = _candidate_index(candidate or subject.id, testset)
+        adjusted = [widen_for_reuse(check, index, seen) for check in checks]
+        result = _decide(checks, adjusted, index, seen)
         about = {"passed": result.outcome == "passed", "outcome": result.outcome}
         draft.numbers |= about | {"checks": len(adjusted), "candidates": index}
         write_json(draft.file("verdict.json"), {
@@ -99,7 +99,7 @@ def verdict(
     )  # fmt: skip
 
 
-class Decision(NamedTuple):
+class VerdictDecision(NamedTuple):
     """The joint outcome of all checks."""
 
     outcome: CheckOutcome
@@ -107,27 +107,27 @@ class Decision(NamedTuple):
     """Number of compared checks of which one had to pass (Bonferroni); 1: no correction."""
 
 
-def decision(
-    checks: Sequence[Check], adjusted: Sequence[Check], index: int, seen: Seen
-) -> Decision:  # fmt: skip
+def _decide(
+    checks: Sequence[Check], adjusted: Sequence[Check], index: int, seen: SeenFeedback
+) -> VerdictDecision:  # fmt: skip
     """Decide by the checks, and by the same checks adjusted for the candidate's index."""
     if any(check.outcome == "failed" for check in adjusted):
-        return Decision("failed")
+        return VerdictDecision("failed")
     if all(check.passed for check in adjusted if check.role != "guard"):
-        return Decision("passed")
+        return VerdictDecision("passed")
     if any(not check.passed for check in adjusted if check.role == "required"):
-        return Decision("undecided")
+        return VerdictDecision("undecided")
     if any(check.can_decide for check in adjusted if check.role == "compared"):
-        return Decision("passed")
+        return VerdictDecision("passed")
     compared = [check for check in checks if check.role == "compared"]
-    picked = (corrected(check, index, seen, len(compared)) for check in compared)
+    picked = (widen_for_reuse(check, index, seen, len(compared)) for check in compared)
     passed = any(check.passed for check in picked)
-    return Decision("passed" if passed else "undecided", len(compared))
+    return VerdictDecision("passed" if passed else "undecided", len(compared))
 
 
-def place_of(candidate: str, testset: Artifact | None) -> int:
+def _candidate_index(candidate: str, testset: Artifact | None) -> int:
     """A candidate's index among those scored on the test set, 1 for the first."""
-    seen = [] if testset is None else candidates(testset)
+    seen = [] if testset is None else scored_candidates(testset)
     return seen.index(candidate) + 1 if candidate in seen else len(seen) + 1
 
 
@@ -141,7 +141,7 @@ class Verdict:
     """Index among the candidates scored on the test set, by which bounds are widened."""
     checks: tuple[dict[str, Any], ...]
     """Rows of Check.row()."""
-    seen: Seen = "scores"
+    seen: SeenFeedback = "scores"
     """What developers had seen of earlier candidates' results."""
     outcome: CheckOutcome = "failed"
     picked_from: int = 1
@@ -164,17 +164,19 @@ class Verdict:
         return self.rows("undecided")
 
     @property
-    def correction(self) -> list[str]:
+    def correction_lines(self) -> list[str]:
         """Lines that explain how the bounds were widened; none for the first candidate."""
         lines = [f"UNRECORDED: {what}" for what in self.unrecorded]
         if self.candidates > 1:
-            errors = (standard_errors(place, seen=self.seen) for place in (self.candidates, 1))
+            errors = (
+                reuse_standard_errors(place, seen=self.seen) for place in (self.candidates, 1)
+            )
             lines.append(
                 "candidate {} on this test set, {} seen: bounds of {:.3g} standard errors "
                 "(a new test set asks {:.3g})".format(self.candidates, self.seen, *errors)
             )
         if self.picked_from > 1:
-            errors = standard_errors(self.candidates, 1 - 0.05 / self.picked_from, self.seen)
+            errors = reuse_standard_errors(self.candidates, 1 - 0.05 / self.picked_from, self.seen)
             lines.append(
                 f"no measure has the data to decide beforehand: one of {self.picked_from} had to "
                 f"pass with a bound of {errors:.3g} standard errors"
@@ -182,7 +184,7 @@ class Verdict:
         return lines
 
     @property
-    def head(self) -> str:
+    def summary_line(self) -> str:
         """`passed: all of 3 checks`, `FAILED: 1 of 3 checks, 1 undecided`."""
         count, failed, undecided = len(self.checks), len(self.failed), len(self.undecided)
         left = f", {undecided} undecided" if undecided else ""
@@ -196,33 +198,36 @@ class Verdict:
     def __str__(self) -> str:
         """One line per check, with remarks below."""
         author = f", thresholds by {self.author}" if self.author else ""
-        cells = [(MARKS[row["outcome"]], row["name"], measured(row)) for row in self.checks]
+        cells = [
+            (OUTCOME_MARKS[row["outcome"]], row["name"], _format_measured(row))
+            for row in self.checks
+        ]
         widths = [max(len(row[column]) for row in cells) for column in range(3)]
-        lines = [self.head + author, *self.correction, ""]
+        lines = [self.summary_line + author, *self.correction_lines, ""]
         for row, texts in zip(self.checks, cells, strict=True):
             padded = [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
-            lines.append("  ".join([*padded, requirement(row)]))
-            lines += [f"{' ' * widths[0]}  {text}" for text in remarks(row)]
+            lines.append("  ".join([*padded, _format_requirement(row)]))
+            lines += [f"{' ' * widths[0]}  {text}" for text in _check_remarks(row)]
         return "\n".join(lines)
 
 
-def remarks(row: dict[str, Any]) -> list[str]:
+def _check_remarks(row: dict[str, Any]) -> list[str]:
     """Lines below a check: its note, its power, what to try."""
     lines = [row["note"]] if row.get("note") else []
-    power = Power(**row["power"]) if row.get("power") else None
+    power = GatePower(**row["power"]) if row.get("power") else None
     if power and not (row["passed"] and power.share < POWER):
         lines.append(str(power))
     elif row["outcome"] == "undecided":
-        lines.append(f"too little data: {enough(row)}")
+        lines.append(f"too little data: {_required_n_text(row)}")
     return lines + ([f"try: {row['next']}"] if row["next"] and not row["passed"] else [])
 
 
-def enough(row: dict[str, Any]) -> str:
+def _required_n_text(row: dict[str, Any]) -> str:
     """Sample size that would decide an undecided check: `n = 49,281 would decide`."""
     needed = row.get("needed")
     if needed is None:
         return "what would decide cannot be told"
-    if needed > PRACTICAL:
+    if needed > MAX_PRACTICAL_N:
         return "no test set of a practical size would decide"
     return f"n = {needed:,} would decide"
 
@@ -231,20 +236,20 @@ def read_verdict(artifact: Artifact) -> Verdict:
     """Read a verdict artifact; ArtifactError if it is of another kind."""
     file = artifact.require_kind("verdict").file("verdict.json")
     data = json.loads(file.read_text(encoding="utf-8"))
-    rows = tuple({"outcome": by_word(row), **row} for row in data["checks"])
+    rows = tuple({"outcome": _legacy_outcome(row), **row} for row in data["checks"])
     return Verdict(
         data["passed"], data["author"], data["candidates"], rows, data.get("seen", "scores"),
-        data.get("outcome", by_word(data)), data.get("picked_from", 1),
+        data.get("outcome", _legacy_outcome(data)), data.get("picked_from", 1),
         tuple(data.get("unrecorded", ())),
     )  # fmt: skip
 
 
-def by_word(data: dict[str, Any]) -> CheckOutcome:
+def _legacy_outcome(data: dict[str, Any]) -> CheckOutcome:
     """Outcome of a check or verdict from before `outcome` existed."""
     return "passed" if data["passed"] else "failed"
 
 
-def require(artifact: Artifact) -> Verdict:
+def require_passed(artifact: Artifact) -> Verdict:
     """Show a verdict; stop if it has not passed.
 
     artifact  directory of the verdict
@@ -258,7 +263,7 @@ def require(artifact: Artifact) -> Verdict:
     author = f" (thresholds by {result.author})" if result.author else ""
     where, count = f"The verdict is in {artifact.path}.", len(result.checks)
     if result.outcome == "undecided":
-        rows = ", ".join(f"{row['name']} ({enough(row)})" for row in result.undecided)
+        rows = ", ".join(f"{row['name']} ({_required_n_text(row)})" for row in result.undecided)
         failure = GateUndecided(
             f"The data cannot decide {len(result.undecided)} of {count} checks{author}: {rows}. "
             f"{where}"
@@ -271,13 +276,13 @@ def require(artifact: Artifact) -> Verdict:
     raise failure
 
 
-def measured(row: dict[str, Any]) -> str:
+def _format_measured(row: dict[str, Any]) -> str:
     """A row's measured interval with its unit, or why it is undefined."""
     if row["undefined"]:
         return f"undefined ({row['undefined']['message']})"
     return f"{Interval(**row['interval'])} {row['unit']}".rstrip()
 
 
-def requirement(row: dict[str, Any]) -> str:
+def _format_requirement(row: dict[str, Any]) -> str:
     """A row's requirement without the unit, which is printed with the number."""
     return row["required"].removesuffix(f" {row['unit']}")

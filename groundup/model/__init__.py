@@ -1,10 +1,10 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
-from .attention import Encoded
+from .attention import EncoderOutput
 from .cache import Cache
 from .config import (
     AttentionConfig,
-    Derived,
+    DerivedConfig,
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
@@ -18,57 +18,58 @@ from .config import (
 from .describe.costs import (
     Description,
     Flops,
-    Parameters,
+    ParameterCounts,
     active_parameters,
     cache_bytes_per_token,
+    count_parameters,
     describe,
     describe_config,
     flops_per_token,
-    parameters,
-    row_flops,
+    mean_flops_per_token,
 )
 from .describe.routing import routing
 from .feedforward import balance_loss, z_loss
-from .heads import Head, HeadConfig, SpanBoundary, WithHead
+from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary
 from .presets.preset import Preset
 from .presets.table import preset, presets
 from .transformer import Transformer, compiled_block
 from .weights.directory import load, load_to_train, open_config, save, save_tensors
 from .weights.encoder import TextEncoder, load_encoder
-from .weights.gguf.export import Exported, export_gguf, save_gguf
+from .weights.gguf.export import GgufExport, export_gguf, save_gguf
 from .weights.gguf.reading import load_gguf
 from .weights.heads import load_with_head, save_with_head
-from .weights.opening import ImportConfig, import_model
+from .weights.importing import ImportConfig, import_model
 
 __all__ = [
     "AttentionConfig",
     "Cache",
-    "Derived",
+    "DerivedConfig",
     "Description",
     "EmbeddingConfig",
-    "Encoded",
+    "EncoderOutput",
     "ExpertsConfig",
-    "Exported",
     "FeedForwardConfig",
     "Flops",
+    "GgufExport",
     "Head",
     "HeadConfig",
     "ImportConfig",
     "ModelConfig",
+    "ModelWithHead",
     "NormConfig",
     "OutputConfig",
-    "Parameters",
+    "ParameterCounts",
     "PositionConfig",
     "Preset",
     "RopeScaling",
     "SpanBoundary",
     "TextEncoder",
     "Transformer",
-    "WithHead",
     "active_parameters",
     "balance_loss",
     "cache_bytes_per_token",
     "compiled_block",
+    "count_parameters",
     "describe",
     "describe_config",
     "export_gguf",
@@ -80,12 +81,11 @@ __all__ = [
     "load_gguf",
     "load_to_train",
     "load_with_head",
+    "mean_flops_per_token",
     "open_config",
-    "parameters",
     "preset",
     "presets",
     "routing",
-    "row_flops",
     "save",
     "save_gguf",
     "save_tensors",

@@ -16,22 +16,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.kernels import Mask, Scores, attention
+from groundup.kernels import Mask, ScoreOptions, attention
 
 from .cache import Cache, KeysValues
 from .config import ModelConfig
-from .norm import norm
+from .norm import build_norm
 from .positions.relative import DistanceBias
 from .positions.rotary import Rotation, rotate
 
 
-class Encoded(NamedTuple):
+class EncoderOutput(NamedTuple):
     """An encoder's output, which cross attention reads."""
 
     hidden: Float[Tensor, "B S D"]
     documents: Int[Tensor, "B S"] | None = None
     """Document index of each position, -1 for padding."""
-    queries: Int[Tensor, "B T"] | None = None
+    query_documents: Int[Tensor, "B T"] | None = None
     """Document index of each decoder token; required with `documents`."""
 
 
@@ -46,7 +46,7 @@ class Context(NamedTuple):
     bias: Float[Tensor, "1 H T S"] | None = None
     """Position bias of the scores."""
     cache: Cache | None = None
-    encoded: Encoded | None = None
+    encoded: EncoderOutput | None = None
     routing: list[Tensor] | None = None
     """Receives the router logits (N, E) of every layer with experts."""
 
@@ -54,7 +54,7 @@ class Context(NamedTuple):
 NO_CONTEXT = Context()
 
 
-def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
+def empty_linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
     """A linear layer whose weights `initialise` or `load` fills."""
     device = torch.get_default_device()
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=device)
@@ -70,34 +70,34 @@ class Projections(nn.Module):
         part, self.head_dim = config.attention, config.attention.head_dim
         inner, narrow = part.heads * self.head_dim, part.kv_heads * self.head_dim
         has_bias = part.bias != "none"
-        self.q_proj = linear(config.width, inner, has_bias)
-        self.k_proj = linear(config.width, narrow, has_bias)
-        self.v_proj = linear(config.width, narrow, has_bias)
-        self.o_proj = linear(inner, config.width, part.bias == "all")
-        self.norms_all = part.qk_norm == "all"
-        sizes = (inner, narrow) if self.norms_all else (self.head_dim, self.head_dim)
+        self.q_proj = empty_linear(config.width, inner, has_bias)
+        self.k_proj = empty_linear(config.width, narrow, has_bias)
+        self.v_proj = empty_linear(config.width, narrow, has_bias)
+        self.o_proj = empty_linear(inner, config.width, part.bias == "all")
+        self.norms_all_heads = part.qk_norm == "all"
+        sizes = (inner, narrow) if self.norms_all_heads else (self.head_dim, self.head_dim)
         has_norm = part.qk_norm != "none"
-        self.q_norm = norm(config.norm, sizes[0]) if has_norm else nn.Identity()
-        self.k_norm = norm(config.norm, sizes[1]) if has_norm else nn.Identity()
+        self.q_norm = build_norm(config.norm, sizes[0]) if has_norm else nn.Identity()
+        self.k_norm = build_norm(config.norm, sizes[1]) if has_norm else nn.Identity()
         self.scale = 1 / math.sqrt(self.head_dim) if part.scale is None else part.scale
         self.softcap = part.softcap
 
     def queries(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
         """Normed queries, split into heads."""
-        return self.normed(self.q_proj(hidden), self.q_norm)
+        return self.norm_and_split(self.q_proj(hidden), self.q_norm)
 
     def keys_values(self, hidden: Float[Tensor, "B S D"]) -> KeysValues:
         """Normed keys, and values, split into heads."""
         values = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        return KeysValues(self.normed(self.k_proj(hidden), self.k_norm), values)
+        return KeysValues(self.norm_and_split(self.k_proj(hidden), self.k_norm), values)
 
-    def normed(self, x: Float[Tensor, "B T HK"], by: nn.Module) -> Float[Tensor, "B H T K"]:
+    def norm_and_split(self, x: Float[Tensor, "B T HK"], by: nn.Module) -> Float[Tensor, "B H T K"]:
         """Norm features and split them into heads, in the configured order."""
-        if self.norms_all:
+        if self.norms_all_heads:
             return by(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         return by(x.unflatten(-1, (-1, self.head_dim))).transpose(1, 2)
 
-    def back(self, out: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T D"]:
+    def merge_heads(self, out: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T D"]:
         """Merge the heads and apply the output projection."""
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
@@ -128,8 +128,8 @@ class Attention(Projections):
         if self.distance is not None:
             q, bias = self.distance(q, k.shape[2], self.scale)
         mask = context.mask._replace(pattern=self.pattern)
-        scores = Scores(self.scale, bias, self.softcap)
-        return self.back(self.attend(q, k, v, mask=mask, scores=scores))
+        scores = ScoreOptions(self.scale, bias, self.softcap)
+        return self.merge_heads(self.attend(q, k, v, mask=mask, scores=scores))
 
 
 class CrossAttention(Projections):
@@ -148,6 +148,6 @@ class CrossAttention(Projections):
         else:
             k, v = cache.once(self.layer, lambda: self.keys_values(encoded.hidden))
         q = self.queries(hidden)
-        mask = Mask(causal=False, documents=encoded.documents, queries=encoded.queries)
-        out = attention(q, k, v, mask=mask, scores=Scores(self.scale, None, self.softcap))
-        return self.back(out)
+        mask = Mask(causal=False, documents=encoded.documents, queries=encoded.query_documents)
+        out = attention(q, k, v, mask=mask, scores=ScoreOptions(self.scale, None, self.softcap))
+        return self.merge_heads(out)

@@ -39,18 +39,18 @@ class Cache:
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
         self.values = [torch.zeros_like(keys) for keys in self.keys]
         self.length, self.capacity = 0, capacity
-        self.numbers: Tensor | None = None
-        self.read: dict[int, KeysValues] = {}
+        self.document_indices: Tensor | None = None
+        self.encoder_keys_values: dict[int, KeysValues] = {}
 
     @property
     def documents(self) -> Int[Tensor, "B S"] | None:
         """Document index of every position so far, -1 for padding; None: one document."""
-        return None if self.numbers is None else self.numbers[:, : self.length]
+        return None if self.document_indices is None else self.document_indices[:, : self.length]
 
     @property
     def bytes(self) -> int:
         """Memory of the keys and values."""
-        read = [tensor for pair in self.read.values() for tensor in pair]
+        read = [tensor for pair in self.encoder_keys_values.values() for tensor in pair]
         return sum(t.numel() * t.element_size() for t in self.keys + self.values + read)
 
     def begin(self, tokens: int, documents: Int[Tensor, "B T"] | None) -> Int[Tensor, "B S"] | None:
@@ -66,13 +66,15 @@ class Cache:
                 f"The cache has capacity for {self.capacity} tokens and {end} are needed; "
                 "increase it or shorten the prompt."
             )
-        if documents is not None and self.numbers is None:
+        if documents is not None and self.document_indices is None:
             shape = (self.keys[0].shape[0], self.capacity)
-            self.numbers = torch.zeros(shape, dtype=documents.dtype, device=documents.device)
-        if self.numbers is None:
+            self.document_indices = torch.zeros(
+                shape, dtype=documents.dtype, device=documents.device
+            )
+        if self.document_indices is None:
             return None
-        self.numbers[:, self.length : end] = 0 if documents is None else documents
-        return self.numbers[:, :end]
+        self.document_indices[:, self.length : end] = 0 if documents is None else documents
+        return self.document_indices[:, :end]
 
     def update(
         self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
@@ -85,9 +87,9 @@ class Cache:
 
     def once(self, layer: int, make: Callable[[], KeysValues]) -> KeysValues:
         """A layer's keys and values of an encoder's output; `make` runs only in the first call."""
-        if layer not in self.read:
-            self.read[layer] = make()
-        return self.read[layer]
+        if layer not in self.encoder_keys_values:
+            self.encoder_keys_values[layer] = make()
+        return self.encoder_keys_values[layer]
 
     def advance(self, tokens: int) -> None:
         """Commit a call's tokens once every layer has written them."""
@@ -101,6 +103,9 @@ class Cache:
         """Keep these sequences of the batch, in this order, such as the unfinished ones."""
         self.keys = [keys[rows] for keys in self.keys]
         self.values = [values[rows] for values in self.values]
-        self.read = {layer: KeysValues(k[rows], v[rows]) for layer, (k, v) in self.read.items()}
-        if self.numbers is not None:
-            self.numbers = self.numbers[rows]
+        self.encoder_keys_values = {
+            layer: KeysValues(k[rows], v[rows])
+            for layer, (k, v) in self.encoder_keys_values.items()
+        }
+        if self.document_indices is not None:
+            self.document_indices = self.document_indices[rows]

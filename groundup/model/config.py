@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from groundup.core import Config, ConfigError
-from groundup.kernels import NEEDS, Pattern
+from groundup.kernels import PATTERN_SIZES, AttentionPattern
 
 
 class AttentionConfig(Config):
@@ -31,14 +31,14 @@ class AttentionConfig(Config):
     """Factor of query-key products; None: 1 / sqrt(head_dim). T5 has 1."""
     softcap: float | None = Field(default=None, gt=0)
     """Scores x become softcap * tanh(x / softcap); None: unchanged."""
-    patterns: tuple[Pattern, ...] = (Pattern(),)
+    patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),)
     """Attention patterns; layer i has pattern i modulo their number."""
 
     @model_validator(mode="after")
     def check(self) -> "AttentionConfig":
         """Check that kv_heads divide heads, and the patterns' sizes."""
         if self.heads % self.kv_heads:
-            near = nearest_divisors(self.heads, self.kv_heads)
+            near = _nearest_divisors(self.heads, self.kv_heads)
             raise ConfigError(
                 f"AttentionConfig.heads={self.heads} must be a multiple of "
                 f"kv_heads={self.kv_heads}; try kv_heads={near}."
@@ -46,16 +46,16 @@ class AttentionConfig(Config):
         if not self.patterns:
             raise ConfigError("AttentionConfig.patterns is empty; give at least one.")
         for pattern in self.patterns:
-            check_pattern(pattern)
+            _check_pattern(pattern)
         return self
 
 
-def check_pattern(pattern: Pattern) -> None:
+def _check_pattern(pattern: AttentionPattern) -> None:
     """Raise ConfigError for a missing or superfluous size of a pattern."""
     for name in ("window", "stride", "tokens"):
-        value, is_needed = getattr(pattern, name), name in NEEDS[pattern.kind]
+        value, is_needed = getattr(pattern, name), name in PATTERN_SIZES[pattern.kind]
         if is_needed and value < 1 or not is_needed and value:
-            needed = " and ".join(NEEDS[pattern.kind]) or "no size"
+            needed = " and ".join(PATTERN_SIZES[pattern.kind]) or "no size"
             raise ConfigError(
                 f"An attention pattern of kind {pattern.kind!r} has {name}={value}; "
                 f"it needs {needed}, 1 or more."
@@ -136,7 +136,7 @@ class RopeScaling(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def high_of_kind(cls, values: Any) -> Any:
+    def default_high(cls, values: Any) -> Any:
         """Use YaRN's own default of `high`."""
         if isinstance(values, Mapping) and values.get("kind") == "yarn":
             return {"high": 32.0} | dict(values)
@@ -315,7 +315,7 @@ class ModelConfig(Config):
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts, which have no biases.")
-        self.check_places_of_experts()
+        self.check_expert_layers()
         self.check_output()
         self.check_positions()
         if self.parallel and self.norm.place != "pre":
@@ -354,7 +354,7 @@ class ModelConfig(Config):
                 f"OutputConfig.logits=false has kind={self.kind!r}; only encoders may lack logits."
             )
 
-    def check_places_of_experts(self) -> None:
+    def check_expert_layers(self) -> None:
         """Check that at least one layer has experts."""
         experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
         if experts is not None and experts.every > layers:
@@ -363,7 +363,7 @@ class ModelConfig(Config):
                 "would have experts; try every=1."
             )
 
-    def pattern(self, layer: int) -> Pattern:
+    def pattern(self, layer: int) -> AttentionPattern:
         """The attention pattern of a layer."""
         return self.attention.patterns[layer % len(self.attention.patterns)]
 
@@ -373,7 +373,7 @@ class ModelConfig(Config):
         return experts is not None and layer % experts.every == experts.every - 1
 
 
-class Size(NamedTuple):
+class DerivedSize(NamedTuple):
     """One derived value with the reason for it."""
 
     name: str
@@ -381,11 +381,11 @@ class Size(NamedTuple):
     reason: str
 
 
-class Derived(NamedTuple):
+class DerivedConfig(NamedTuple):
     """A configuration and the reason for each of its sizes."""
 
     config: ModelConfig
-    choices: tuple[Size, ...]
+    choices: tuple[DerivedSize, ...]
 
     def __str__(self) -> str:
         """One line per value: name, value, reason."""
@@ -398,7 +398,7 @@ HEAD_DIM = 64
 
 def from_depth(
     depth: int, vocab_size: int, context_length: int = 2048, *, width: int | None = None
-) -> Derived:
+) -> DerivedConfig:
     """Derive a model's sizes from its number of layers.
 
     width  features of a token, a multiple of 64; None: derived from the depth
@@ -421,16 +421,20 @@ def from_depth(
         heads, reason = width // HEAD_DIM, "given"
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
-        Size("layers", depth, "the dial"),
-        Size("width", width, reason),
-        Size("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
-        Size("attention.heads", heads, "width / head_dim"),
-        Size("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
-        Size("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
-        Size("vocab_size", vocab_size, "the tokenizer's"),
-        Size("context_length", context_length, "longest prompt and answer together"),
-        Size("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
-    )  # fmt: skip
+        DerivedSize("layers", depth, "the dial"),
+        DerivedSize("width", width, reason),
+        DerivedSize("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
+        DerivedSize("attention.heads", heads, "width / head_dim"),
+        DerivedSize("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
+        DerivedSize(
+            "feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"
+        ),
+        DerivedSize("vocab_size", vocab_size, "the tokenizer's"),
+        DerivedSize("context_length", context_length, "longest prompt and answer together"),
+        DerivedSize(
+            "tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"
+        ),
+    )
     config = ModelConfig(
         vocab_size=vocab_size,
         width=width,
@@ -440,7 +444,7 @@ def from_depth(
         feedforward=FeedForwardConfig(width=3 * width),
         tied_embeddings=False,
     )
-    return Derived(config, choices)
+    return DerivedConfig(config, choices)
 
 
 def largest_divisor(number: int, limit: int) -> int:
@@ -452,12 +456,12 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(d for d in range(limit, 0, -1) if number % d == 0)
 
 
-def nearest_divisors(number: int, wanted: int) -> str:
-    """The divisors of `number` nearest to `wanted`, formatted for an error message.
+def _nearest_divisors(number: int, target: int) -> str:
+    """The divisors of `number` nearest to `target`, formatted for an error message.
 
-    >>> nearest_divisors(12, 5)
+    >>> _nearest_divisors(12, 5)
     '4 or 6'
     """
-    below = largest_divisor(number, min(wanted, number))
-    above = next((d for d in range(wanted, number + 1) if number % d == 0), below)
+    below = largest_divisor(number, min(target, number))
+    above = next((d for d in range(target, number + 1) if number % d == 0), below)
     return str(below) if above == below else f"{below} or {above}"

@@ -24,9 +24,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.kernels import Choice, ExpertWeights, choose, experts
+from groundup.kernels import ExpertRouting, ExpertWeights, mixture_of_experts, route_tokens
 
-from .attention import NO_CONTEXT, Context, linear
+from .attention import NO_CONTEXT, Context, empty_linear
 from .config import Activation, ModelConfig
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -43,9 +43,9 @@ class FeedForward(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         part, width = config.feedforward, config.width
-        self.gate_proj = linear(width, part.width, part.bias) if part.gated else None
-        self.up_proj = linear(width, part.width, part.bias)
-        self.down_proj = linear(part.width, width, part.bias)
+        self.gate_proj = empty_linear(width, part.width, part.bias) if part.gated else None
+        self.up_proj = empty_linear(width, part.width, part.bias)
+        self.down_proj = empty_linear(part.width, width, part.bias)
         self.activation = ACTIVATIONS[part.activation]
 
     def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
@@ -64,14 +64,14 @@ class Experts(nn.Module):
         part = config.feedforward
         assert part.experts is not None, "a layer with experts has an ExpertsConfig"
         self.config, count = part.experts, part.experts.count
-        self.router = linear(config.width, count)
+        self.router = empty_linear(config.width, count)
         inner = (count, part.width, config.width)
         is_gated = part.gated if self.config.gated is None else self.config.gated
         self.gate_proj = nn.Parameter(torch.empty(inner)) if is_gated else None
         self.up_proj = nn.Parameter(torch.empty(inner))
         self.down_proj = nn.Parameter(torch.empty(count, config.width, part.width))
         self.activation = ACTIVATIONS[part.activation]
-        self.compute: Callable[..., Tensor] = experts
+        self.compute: Callable[..., Tensor] = mixture_of_experts
         """Runs the experts; replaced where they are sharded over processes."""
 
     def forward(
@@ -86,12 +86,14 @@ class Experts(nn.Module):
             context.routing.append(logits)
         documents = context.mask.documents
         is_real = None if documents is None else (documents[:, -hidden.shape[1] :] >= 0).flatten()
-        choice = choose(
+        choice = route_tokens(
             logits, self.config.chosen, normalised=self.config.normalised,
             capacity=self.capacity(len(flat)), is_real=is_real,
         )  # fmt: skip
         if self.config.capacity is not None:
-            choice = first_of_sequences(choice, hidden.shape[1], self.config.capacity, is_real)
+            choice = _apply_sequence_capacity(
+                choice, hidden.shape[1], self.config.capacity, is_real
+            )
         weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
         return self.compute(flat, weights, choice, self.activation).view_as(hidden)
 
@@ -103,16 +105,16 @@ class Experts(nn.Module):
         return math.ceil(self.config.capacity_factor * share)
 
 
-def first_of_sequences(
-    choice: Choice, length: int, capacity: int, is_real: Bool[Tensor, " N"] | None = None
-) -> Choice:
+def _apply_sequence_capacity(
+    choice: ExpertRouting, length: int, capacity: int, is_real: Bool[Tensor, " N"] | None = None
+) -> ExpertRouting:
     """Keep an expert's first `capacity` tokens of each sequence; set the weight of others to 0.
 
     Padding does not use capacity. In Transformers padding on the left does, so that a result there
     depends on the longest sequence of its batch.
 
-    >>> choice = Choice(torch.zeros(4, 1, dtype=torch.long), torch.ones(4, 1))
-    >>> first_of_sequences(choice, 2, 1).weights.flatten().tolist()
+    >>> choice = ExpertRouting(torch.zeros(4, 1, dtype=torch.long), torch.ones(4, 1))
+    >>> _apply_sequence_capacity(choice, 2, 1).weights.flatten().tolist()
     [1.0, 0.0, 1.0, 0.0]
     """
     assigned = F.one_hot(choice.experts).sum(1)  # (N, E)
@@ -122,7 +124,7 @@ def first_of_sequences(
     return choice._replace(weights=choice.weights.masked_fill(is_over, 0.0))
 
 
-def over_all(tensor: Tensor, add: Callable[[Tensor], Tensor] | None) -> Tensor:
+def _all_reduce(tensor: Tensor, add: Callable[[Tensor], Tensor] | None) -> Tensor:
     """The sum of a tensor over processes; without `add`, this process's tensor."""
     return tensor if add is None else add(tensor)
 
@@ -147,9 +149,9 @@ def balance_loss(
     count = logits.shape[1]
     picked = shares.topk(chosen, dim=-1).indices.flatten().bincount(minlength=count)
     tokens = real.new_full((1,), len(real))
-    totals = over_all(torch.cat([picked.to(real.dtype), tokens]), add)
+    totals = _all_reduce(torch.cat([picked.to(real.dtype), tokens]), add)
     picked, tokens = totals[:-1], totals[-1].clamp(min=1)
-    mean = over_all(shares.sum(0), add) / tokens
+    mean = _all_reduce(shares.sum(0), add) / tokens
     return count * (picked / picked.sum().clamp(min=1) * mean).sum()
 
 
@@ -166,5 +168,5 @@ def z_loss(
     0.0
     """
     real = logits if is_real is None else logits[is_real]
-    tokens = over_all(real.new_full((1,), len(real)), add).clamp(min=1)
-    return (over_all(real.logsumexp(-1).square().sum()[None], add) / tokens).sum()
+    tokens = _all_reduce(real.new_full((1,), len(real)), add).clamp(min=1)
+    return (_all_reduce(real.logsumexp(-1).square().sum()[None], add) / tokens).sum()

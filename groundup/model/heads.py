@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from groundup.core import Config, ConfigError, ShapeError
 
-from .attention import linear
+from .attention import empty_linear
 from .config import ModelConfig, NormConfig
 from .feedforward import ACTIVATIONS
-from .norm import norm
+from .norm import build_norm
 
 Pooling = Literal["first", "last", "mean"]
 
@@ -62,13 +62,13 @@ class HeadConfig(Config):
         return self
 
 
-class Transform(nn.Module):
+class OutputTransform(nn.Module):
     """A dense layer, an activation and a norm before the logits, as in BERT's masked-LM head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dense = linear(config.width, config.width, config.output.dense_bias)
-        self.norm = norm(config.norm, config.width)
+        self.dense = empty_linear(config.width, config.width, config.output.dense_bias)
+        self.norm = build_norm(config.norm, config.width)
         self.activation = ACTIVATIONS[config.output.activation]
 
     def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
@@ -76,7 +76,7 @@ class Transform(nn.Module):
         return self.norm(self.activation(self.dense(hidden)))
 
 
-def capped(x: Float[Tensor, "*shape"], softcap: float | None) -> Float[Tensor, "*shape"]:
+def apply_softcap(x: Float[Tensor, "*shape"], softcap: float | None) -> Float[Tensor, "*shape"]:
     """Soft-cap: softcap * tanh(x / softcap); None: unchanged."""
     return x if softcap is None else softcap * torch.tanh(x / softcap)
 
@@ -93,7 +93,7 @@ def pool(
     tensor([[2.]])
     """
     B, T = hidden.shape[:2]
-    check_one_text(documents)
+    _check_unpacked(documents)
     is_real = hidden.new_ones(B, T) if documents is None else (documents >= 0).to(hidden.dtype)
     if pooling == "mean":
         total = (hidden * is_real[..., None]).sum(1)
@@ -106,7 +106,7 @@ def pool(
     return hidden[torch.arange(B, device=hidden.device), index] * is_real.amax(1, keepdim=True)
 
 
-def check_one_text(documents: Int[Tensor, "B T"] | None) -> None:
+def _check_unpacked(documents: Int[Tensor, "B T"] | None) -> None:
     """Raise ShapeError for packed sequences, whose pooled state would mix documents."""
     if documents is None or not documents.numel():
         return
@@ -126,10 +126,14 @@ class Head(nn.Module):
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
         self.config = config
-        self.dense = linear(width, width, config.inner_bias) if config.inner != "none" else None
-        self.norm = norm(config.inner_norm, width) if config.inner_norm else nn.Identity()
+        self.dense = (
+            empty_linear(width, width, config.inner_bias) if config.inner != "none" else None
+        )
+        self.norm = build_norm(config.inner_norm, width) if config.inner_norm else nn.Identity()
         labels = 1 if config.kind == "number" else config.labels
-        self.classes = None if config.kind == "embedding" else linear(width, labels, config.bias)
+        self.classes = (
+            None if config.kind == "embedding" else empty_linear(width, labels, config.bias)
+        )
         self.activation: Callable[[Tensor], Tensor] = (
             torch.tanh if config.inner == "tanh" else F.gelu
         )
@@ -169,13 +173,13 @@ class SpanBoundary(nn.Module):
     release.
     """
 
-    def __init__(self, config: ModelConfig, longest: int = 10) -> None:
+    def __init__(self, config: ModelConfig, max_length: int = 10) -> None:
         super().__init__()
-        self.places = nn.Embedding(longest, config.width)
-        self.inner = linear(3 * config.width, config.width, True)
-        self.inner_norm = norm(config.norm, config.width)
-        self.outer = linear(config.width, config.width, True)
-        self.outer_norm = norm(config.norm, config.width)
+        self.places = nn.Embedding(max_length, config.width)
+        self.inner = empty_linear(3 * config.width, config.width, True)
+        self.inner_norm = build_norm(config.norm, config.width)
+        self.outer = empty_linear(config.width, config.width, True)
+        self.outer_norm = build_norm(config.norm, config.width)
         self.initialise()
 
     def initialise(self, seed: int = 0) -> None:
@@ -192,20 +196,20 @@ class SpanBoundary(nn.Module):
         self,
         left: Float[Tensor, "N D"],
         right: Float[Tensor, "N D"],
-        place: Int[Tensor, " N"],
+        offset: Int[Tensor, " N"],
     ) -> Float[Tensor, "N D"]:
         """The input of the output embedding, for each token of a span.
 
         left, right  (N, D)  states just outside the token's span
-        place        (N,)    offset in the span, from 0; offsets beyond the table share the last
+        offset       (N,)    offset in the span, from 0; offsets beyond the table share the last
         """
-        place = place.clamp(max=self.places.num_embeddings - 1)
-        inner = self.inner(torch.cat([left, right, self.places(place)], dim=-1))
+        offset = offset.clamp(max=self.places.num_embeddings - 1)
+        inner = self.inner(torch.cat([left, right, self.places(offset)], dim=-1))
         inner = self.inner_norm(F.gelu(inner))
         return self.outer_norm(F.gelu(self.outer(inner)))
 
 
-class WithHead(nn.Module):
+class ModelWithHead(nn.Module):
     """A model and a head on it, trained and saved as one."""
 
     def __init__(self, model: nn.Module, head: nn.Module) -> None:

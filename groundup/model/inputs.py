@@ -12,25 +12,27 @@ from torch import Tensor, nn
 
 from groundup.core import CapacityError, ConfigError, ShapeError
 
-from .attention import Encoded
+from .attention import EncoderOutput
 from .cache import Cache
 from .config import ModelConfig
 
-A_MASK = "one index per token, -1 for padding; from an attention mask of 0 and 1: mask.long() - 1"
+EXPECTED_DOCUMENTS = (
+    "one index per token, -1 for padding; from an attention mask of 0 and 1: mask.long() - 1"
+)
 
 
 def check_ids(ids: Tensor, documents: Tensor | None) -> None:
     """Raise ShapeError unless ids are integers (B, T) and documents have their shape."""
-    if ids.ndim != 2 or not is_whole(ids):
+    if ids.ndim != 2 or not _is_integer(ids):
         raise ShapeError(
             f"ids have shape {tuple(ids.shape)} and {ids.dtype}; expected integers (B, T): a "
             "single sequence is ids[None]."
         )
     if documents is not None:
-        check_like("documents", documents, ids, A_MASK)
+        _check_like("documents", documents, ids, EXPECTED_DOCUMENTS)
 
 
-class Given(NamedTuple):
+class ForwardInputs(NamedTuple):
     """The optional inputs of `Transformer.forward`."""
 
     positions: Tensor | None
@@ -38,31 +40,31 @@ class Given(NamedTuple):
     types: Tensor | None
     prefix: Tensor | None
     cache: Cache | None
-    encoded: Encoded | None
+    encoded: EncoderOutput | None
 
 
-def check_inputs(config: ModelConfig, ids: Tensor, given: Given) -> None:
+def check_inputs(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None:
     """Raise ShapeError, CapacityError or ConfigError as documented in `Transformer.forward`."""
     check_ids(ids, given.documents)
-    check_kind(config, ids, given)
+    _check_model_kind(config, ids, given)
     if given.positions is not None:
         expected = "one position per token; (1, T) broadcasts"
-        check_like("positions", given.positions, ids, expected, one_serves_all=True)
+        _check_like("positions", given.positions, ids, expected, broadcasts=True)
     if given.types is not None:
-        check_like("types", given.types, ids, "one type per token")
+        _check_like("types", given.types, ids, "one type per token")
         if not config.embedding.types:
             raise ConfigError("This model has EmbeddingConfig.types=0; omit types.")
     if given.prefix is not None:
-        check_prefix(config, given.prefix, ids, given.cache)
+        _check_prefix(config, given.prefix, ids, given.cache)
     if given.cache is not None:
-        check_cache(config, given.cache, len(ids))
+        _check_cache(config, given.cache, len(ids))
     if given.encoded is not None:
-        check_encoded(config, given.encoded, len(ids))
+        _check_encoded(config, given.encoded, len(ids))
 
 
-def check_kind(config: ModelConfig, ids: Tensor, given: Given) -> None:
+def _check_model_kind(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None:
     """Raise CapacityError beyond the context, ConfigError for inputs of other kinds of models."""
-    check_length(config, ids.shape[1] + (0 if given.cache is None else given.cache.length))
+    check_context_length(config, ids.shape[1] + (0 if given.cache is None else given.cache.length))
     if given.cache is not None and config.kind == "encoder":
         raise ConfigError(
             "An encoder cannot use a cache, as every token attends to later ones; use a decoder "
@@ -76,7 +78,7 @@ def check_kind(config: ModelConfig, ids: Tensor, given: Given) -> None:
         )  # fmt: skip
 
 
-def check_length(config: ModelConfig, needed: int) -> None:
+def check_context_length(config: ModelConfig, needed: int) -> None:
     """Raise CapacityError for a sequence longer than the context."""
     if needed > config.context_length:
         raise CapacityError(
@@ -85,7 +87,7 @@ def check_length(config: ModelConfig, needed: int) -> None:
         )
 
 
-def check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache | None) -> None:
+def _check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache | None) -> None:
     """Check that a prefix is a mask of the ids, in an empty cache and not in an encoder."""
     if prefix.shape != ids.shape or prefix.dtype != torch.bool:
         raise ShapeError(
@@ -101,7 +103,7 @@ def check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache 
         raise ConfigError("An encoder's attention is bidirectional anyway; omit prefix.")
 
 
-def check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
+def _check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
     """Raise ShapeError for a cache of another batch size or model."""
     shape = (len(cache.keys), *cache.keys[0].shape[:2], cache.keys[0].shape[3])
     part = config.attention
@@ -113,7 +115,7 @@ def check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
         )
 
 
-def check_encoded(config: ModelConfig, encoded: Encoded, batch: int) -> None:
+def _check_encoded(config: ModelConfig, encoded: EncoderOutput, batch: int) -> None:
     """Raise ShapeError for a source or documents of another shape."""
     shape = tuple(encoded.hidden.shape)
     is_like = len(shape) == 3 and (shape[0], shape[2]) == (batch, config.width)
@@ -125,48 +127,48 @@ def check_encoded(config: ModelConfig, encoded: Encoded, batch: int) -> None:
     documents = encoded.documents
     if documents is None:
         return
-    if tuple(documents.shape) != shape[:2] or not is_whole(documents):
+    if tuple(documents.shape) != shape[:2] or not _is_integer(documents):
         raise ShapeError(
             f"The source's documents have shape {tuple(documents.shape)} and {documents.dtype}, "
-            f"the source {shape[:2]}; expected {A_MASK}."
+            f"the source {shape[:2]}; expected {EXPECTED_DOCUMENTS}."
         )
 
 
-def check_like(
-    name: str, tensor: Tensor, ids: Tensor, expected: str, *, one_serves_all: bool = False
+def _check_like(
+    name: str, tensor: Tensor, ids: Tensor, expected: str, *, broadcasts: bool = False
 ) -> None:
     """Raise ShapeError unless a tensor holds integers of the shape of the ids."""
-    sizes = (len(ids), 1) if one_serves_all else (len(ids),)
+    sizes = (len(ids), 1) if broadcasts else (len(ids),)
     is_like = tensor.ndim == 2 and len(tensor) in sizes and tensor.shape[1] == ids.shape[1]
-    if not is_like or not is_whole(tensor):
+    if not is_like or not _is_integer(tensor):
         raise ShapeError(
             f"{name} have shape {tuple(tensor.shape)} and {tensor.dtype}; expected integers of the "
             f"ids' shape {tuple(ids.shape)}: {expected}."
         )
 
 
-def is_whole(tensor: Tensor) -> bool:
+def _is_integer(tensor: Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
-def look_up(
-    table: nn.Module, rows: Int[Tensor, "*batch"], what: str, first: int = 0
+def embedding_lookup(
+    table: nn.Module, indices: Int[Tensor, "*batch"], name: str, offset: int = 0
 ) -> Float[Tensor, "*batch D"]:
     """Embeddings of indices.
 
-    what   what the indices are, for the error
-    first  offset of index 0 in the table
+    name    what the indices are, for the error
+    offset  of index 0 in the table
 
     Raises ShapeError naming the first index out of range; accelerators report it themselves.
     """
     try:
-        vectors: Tensor = table(rows + first if first else rows)
+        vectors: Tensor = table(indices + offset if offset else indices)
         return vectors
     except IndexError:
         assert isinstance(table, nn.Embedding)
-        low, end = -first, table.num_embeddings - first
-        wrong = int(rows[(rows < low) | (rows >= end)].flatten()[0])
+        low, end = -offset, table.num_embeddings - offset
+        wrong = int(indices[(indices < low) | (indices >= end)].flatten()[0])
         raise ShapeError(
-            f"{what} {wrong} is out of range; the model has 0 to {end - 1}: check the tokenizer "
+            f"{name} {wrong} is out of range; the model has 0 to {end - 1}: check the tokenizer "
             "and context_length."
         ) from None

@@ -48,13 +48,13 @@ class LayerNorm(nn.Module):
         return F.layer_norm(exact, weight.shape, weight, bias, self.eps).to(x.dtype)
 
 
-def norm(config: NormConfig, width: int) -> nn.Module:
+def build_norm(config: NormConfig, width: int) -> nn.Module:
     """The norm that a configuration describes, over `width` features."""
     if config.kind == "layer":
         return LayerNorm(width, config.eps, has_bias=config.bias)
     return RMSNorm(width, config.eps, zero_centred=config.zero_centred)
 
 
-def norm_when(is_wanted: bool, config: ModelConfig) -> nn.Module:
+def optional_norm(is_enabled: bool, config: ModelConfig) -> nn.Module:
     """A norm over the model's width, or the identity."""
-    return norm(config.norm, config.width) if is_wanted else nn.Identity()
+    return build_norm(config.norm, config.width) if is_enabled else nn.Identity()

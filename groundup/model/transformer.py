@@ -21,18 +21,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ConfigError, device
-from groundup.kernels import LossTerms, Mask, Recompute, compiled_once, places_of, recomputing
+from groundup.kernels import (
+    LossTerms,
+    Mask,
+    Recompute,
+    compiled_once,
+    document_positions,
+    with_recompute,
+)
 
-from .attention import Attention, Context, CrossAttention, Encoded, linear
+from .attention import Attention, Context, CrossAttention, EncoderOutput, empty_linear
 from .cache import Cache
 from .config import AttentionConfig, ModelConfig, RopeScaling
 from .feedforward import Experts, FeedForward
-from .heads import Transform, capped
-from .inputs import Given, check_ids, check_inputs, check_length, look_up
-from .norm import norm_when
+from .heads import OutputTransform, apply_softcap
+from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs, embedding_lookup
+from .norm import optional_norm
 from .positions.absolute import sinusoids
 from .positions.relative import BucketBias, alibi_bias
-from .positions.rotary import Rotation, kept_frequencies, magnitude, rotation
+from .positions.rotary import Rotation, attention_factor, cached_frequencies, compute_rotation
 
 INITIAL_STD = {
     "embed_tokens": 0.02,
@@ -49,12 +56,12 @@ at one and biases at zero.
 
 A tied embedding at 0.02 makes the first loss close to log(vocab_size); an untied one, or one with a
 scaled output (T5), starts at one, the scale of the residual stream. Projections preserve the scale
-of their inputs, except queries of unscaled scores (see `query_share`). Projections into the
+of their inputs, except queries of unscaled scores (see `_query_init_scale`). Projections into the
 residual stream start at zero, so a new model of any depth is the identity.
 """
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """One layer: self-attention, cross attention if there is an encoder, feed-forward.
 
     Each sublayer has a residual connection, and norms placed as `NormConfig.place` says.
@@ -64,48 +71,54 @@ class Block(nn.Module):
         super().__init__()
         self.dropout = 0.0
         place, self.is_parallel = config.norm.place, config.parallel
-        self.is_post = place == "post"
+        self.is_post_norm = place == "post"
         before, after = place in ("pre", "sandwich"), place != "pre"
         is_normed = layer == 0 and config.embedding.norm  # by the embedding's norm
-        self.attention_norm = norm_when(before and not is_normed, config)
+        self.attention_norm = optional_norm(before and not is_normed, config)
         self.attention = Attention(config, layer)
-        self.attention_out_norm = norm_when(after, config)
-        self.cross_norm = norm_when(before and crosses, config)
+        self.attention_out_norm = optional_norm(after, config)
+        self.cross_norm = optional_norm(before and crosses, config)
         self.cross = CrossAttention(config, layer) if crosses else None
-        self.cross_out_norm = norm_when(after and crosses, config)
-        self.feedforward_norm = norm_when(before and not self.is_parallel, config)
+        self.cross_out_norm = optional_norm(after and crosses, config)
+        self.feedforward_norm = optional_norm(before and not self.is_parallel, config)
         self.experts = Experts(config) if config.has_experts(layer) else None
         self.feedforward = FeedForward(config) if self.experts is None else nn.Identity()
-        self.feedforward_out_norm = norm_when(after, config)
+        self.feedforward_out_norm = optional_norm(after, config)
 
     def forward(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
         """Return the hidden states after this layer."""
         normed = self.attention_norm(hidden)
         update = self.attention(normed, context)
         if self.is_parallel:
-            return hidden + self._dropped(update) + self._dropped(self.feed(normed, context))
-        hidden = self.add(hidden, update, self.attention_out_norm)
+            further = self.run_feedforward(normed, context)
+            return hidden + self._dropped(update) + self._dropped(further)
+        hidden = self.add_residual(hidden, update, self.attention_out_norm)
         if self.cross is not None:
             update = self.cross(self.cross_norm(hidden), context)
-            hidden = self.add(hidden, update, self.cross_out_norm)
-        update = self.feed(self.feedforward_norm(hidden), context)
-        return self.add(hidden, update, self.feedforward_out_norm)
+            hidden = self.add_residual(hidden, update, self.cross_out_norm)
+        update = self.run_feedforward(self.feedforward_norm(hidden), context)
+        return self.add_residual(hidden, update, self.feedforward_out_norm)
 
-    def within_hooks(
+    def forward_within_hooks(
         self, hidden: Float[Tensor, "B T D"], context: Context
     ) -> Float[Tensor, "B T D"]:
         """`forward`, compiled in training; replaces it where hooks must run around it."""
-        return (compiled_block() if self.training else Block.forward)(self, hidden, context)
+        forward = compiled_block() if self.training else TransformerBlock.forward
+        return forward(self, hidden, context)
 
-    def feed(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
+    def run_feedforward(
+        self, hidden: Float[Tensor, "B T D"], context: Context
+    ) -> Float[Tensor, "B T D"]:
         """The feed-forward, dense or of experts."""
         if self.experts is None:
             return self.feedforward(hidden)
         return self.experts(hidden, context)
 
-    def add(self, hidden: Tensor, update: Tensor, norm: nn.Module) -> Float[Tensor, "B T D"]:
+    def add_residual(
+        self, hidden: Tensor, update: Tensor, norm: nn.Module
+    ) -> Float[Tensor, "B T D"]:
         """The residual connection: norm the sum (post-norm) or the update."""
-        if self.is_post:
+        if self.is_post_norm:
             return norm(hidden + self._dropped(update))
         return hidden + self._dropped(norm(update))
 
@@ -119,19 +132,20 @@ class Stack(nn.Module):
     def __init__(self, config: ModelConfig, layers: int, *, causal: bool, crosses: bool) -> None:
         super().__init__()
         self.config, self.is_causal, self.is_compiled = config, causal, False
-        self.arrived: Tensor | None = None
+        self.received_hidden: Tensor | None = None
         """Hidden states (B, T, D) from the previous pipeline stage; None: embed the ids."""
         self.recompute: Recompute = "none"
         self.dropout = 0.0
         kind, width = config.position.kind, config.width
         length = config.context_length + config.position.offset
-        self.embed_positions = embedding(length, width) if kind == "learned" else None
+        self.embed_positions = _empty_embedding(length, width) if kind == "learned" else None
         types = config.embedding.types
-        self.embed_types = embedding(types, width) if types else None
-        self.embed_norm = norm_when(config.embedding.norm, config)
+        self.embed_types = _empty_embedding(types, width) if types else None
+        self.embed_norm = optional_norm(config.embedding.norm, config)
         self.relative = BucketBias(config, causal=causal) if kind == "buckets" else None
-        self.layers = nn.ModuleList(Block(config, i, crosses=crosses) for i in range(layers))
-        self.norm = norm_when(config.norm.place != "post", config)
+        blocks = (TransformerBlock(config, i, crosses=crosses) for i in range(layers))
+        self.layers = nn.ModuleList(blocks)
+        self.norm = optional_norm(config.norm.place != "post", config)
 
     def run(
         self,
@@ -147,14 +161,14 @@ class Stack(nn.Module):
         states  receives the inputs of every block and the output
         """
         T, start = hidden.shape[1], 0 if context.cache is None else context.cache.length
-        if self.arrived is None:
-            hidden = self.placed(hidden, context, positions, types, start)
+        if self.received_hidden is None:
+            hidden = self.add_positions(hidden, context, positions, types, start)
             hidden = F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
         context = self.with_positions(context, positions, start, hidden)
         for block in self.layers:
             if states is not None:
                 states.append(hidden)
-            hidden = self.through(block, hidden, context)
+            hidden = self.run_block(block, hidden, context)
         if context.cache is not None:
             context.cache.advance(T)
         hidden = self.norm(hidden)
@@ -162,7 +176,7 @@ class Stack(nn.Module):
             states.append(hidden)
         return hidden
 
-    def through(
+    def run_block(
         self, block: nn.Module, hidden: Float[Tensor, "B T D"], context: Context
     ) -> Float[Tensor, "B T D"]:
         """Run a block, in training compiled and with recomputation as configured."""
@@ -171,49 +185,43 @@ class Stack(nn.Module):
         kind = self.recompute
         if self.is_compiled:
             return compiled_block(kind)(block, hidden, context)
-        return recomputed(Block.__call__, kind, block, hidden, context)
+        return _run_checkpointed(TransformerBlock.__call__, kind, block, hidden, context)
 
-    def placed(
-        self,
-        hidden: Float[Tensor, "B T D"],
-        context: Context,
-        positions: Int[Tensor, "b T"] | None,
-        types: Int[Tensor, "B T"] | None,
-        start: int,
-    ) -> Float[Tensor, "B T D"]:
+    def add_positions(
+        self, hidden: Float[Tensor, "B T D"], context: Context,
+        positions: Int[Tensor, "b T"] | None, types: Int[Tensor, "B T"] | None, start: int,
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Add position and type embeddings to token embeddings, then apply the embedding norm."""
         kind, T = self.config.position.kind, hidden.shape[1]
         if kind in ("learned", "sinusoidal"):
             if positions is None:
-                positions = places(context.mask.documents, start, T, hidden.device)
+                positions = _document_positions(context.mask.documents, start, T, hidden.device)
             if self.embed_positions is not None:
                 offset = self.config.position.offset
-                hidden = hidden + look_up(self.embed_positions, positions, "Position", offset)
+                learned = embedding_lookup(self.embed_positions, positions, "Position", offset)
+                hidden = hidden + learned
             else:
                 exact = torch.promote_types(hidden.dtype, torch.float32)
                 hidden = hidden + sinusoids(positions, self.config.width, exact).to(hidden.dtype)
         if self.embed_types is not None:
             first = torch.zeros(1, T, dtype=torch.long, device=hidden.device)
             types = first if types is None else types
-            hidden = hidden + look_up(self.embed_types, types, "Type")
+            hidden = hidden + embedding_lookup(self.embed_types, types, "Type")
         return self.embed_norm(hidden)
 
     def with_positions(
-        self,
-        context: Context,
-        positions: Int[Tensor, "b T"] | None,
-        start: int,
+        self, context: Context, positions: Int[Tensor, "b T"] | None, start: int,
         hidden: Float[Tensor, "B T D"],
-    ) -> Context:
+    ) -> Context:  # fmt: skip
         """The context with the rotations or biases that all layers share."""
         config, T, dtype = self.config, hidden.shape[1], hidden.dtype
         match config.position.kind:
             case "rope":
                 if positions is None:  # only distances matter, so documents need no own positions
                     positions = torch.arange(start, start + T, device=hidden.device)[None]
-                rotation = window_rotation = rotation_of(config, positions, dtype)
+                rotation = window_rotation = _get_rotation(config, positions, dtype)
                 if config.position.window_base is not None:
-                    window_rotation = rotation_of(config, positions, dtype, is_window=True)
+                    window_rotation = _get_rotation(config, positions, dtype, is_window=True)
                 return context._replace(rotation=rotation, window_rotation=window_rotation)
             case "alibi":
                 heads, S = config.attention.heads, start + T
@@ -232,15 +240,15 @@ class Transformer(Stack):
         """Build the model with weights drawn from `seed`; None leaves them uninitialised."""
         crosses = config.kind == "encoder_decoder"
         super().__init__(config, config.layers, causal=config.kind != "encoder", crosses=crosses)
-        self.embed_tokens = embedding(config.vocab_size, config.width)
+        self.embed_tokens = _empty_embedding(config.vocab_size, config.width)
         self.encoder: Stack | None = None
         self.loss_terms = LossTerms()  # used in training only
         if crosses:
             self.encoder = Stack(config, config.encoder_layers, causal=False, crosses=False)
         has_transform = config.output.transform == "dense"
-        self.transform = Transform(config) if has_transform else nn.Identity()
+        self.transform = OutputTransform(config) if has_transform else nn.Identity()
         tied, bias = config.tied_embeddings, config.output.bias
-        self.lm_head = None if tied else linear(config.width, config.vocab_size)
+        self.lm_head = None if tied else empty_linear(config.width, config.vocab_size)
         self.lm_bias = nn.Parameter(torch.zeros(config.vocab_size)) if bias else None
         if seed is not None:
             self.initialise(seed)
@@ -261,7 +269,7 @@ class Transformer(Stack):
         documents: Int[Tensor, "B T"] | None = None,
         types: Int[Tensor, "B T"] | None = None,
         prefix: Bool[Tensor, "B T"] | None = None,
-        encoded: Encoded | None = None,
+        encoded: EncoderOutput | None = None,
         routing: list[Tensor] | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -284,16 +292,17 @@ class Transformer(Stack):
         each other; ConfigError for a source without an encoder, an encoder–decoder without a
         source, a cache in an encoder, and types or a prefix that this model does not support.
         """
-        given = Given(positions, documents, types, prefix, cache, encoded)
+        given = ForwardInputs(positions, documents, types, prefix, cache, encoded)
         check_inputs(self.config, ids, given)
         own = documents
         if cache is not None:
             documents = cache.begin(ids.shape[1], documents)
         if encoded is not None and encoded.documents is not None:
-            encoded = encoded._replace(queries=own if own is not None else torch.zeros_like(ids))
+            queries = torch.zeros_like(ids) if own is None else own
+            encoded = encoded._replace(query_documents=queries)
         mask = Mask(self.is_causal, documents=documents, prefix=prefix)
         context = Context(mask, cache=cache, encoded=encoded, routing=routing)
-        hidden = self.embed(ids) if self.arrived is None else self.arrived
+        hidden = self.embed(ids) if self.received_hidden is None else self.received_hidden
         return self.run(hidden, context, positions=positions, types=types, states=states)
 
     def encode(
@@ -303,7 +312,7 @@ class Transformer(Stack):
         documents: Int[Tensor, "B S"] | None = None,
         routing: list[Tensor] | None = None,
         states: list[Tensor] | None = None,
-    ) -> Encoded:
+    ) -> EncoderOutput:
         """Encode the source of an encoder–decoder; see `forward`.
 
         Raises ConfigError if there is no encoder, CapacityError if the source exceeds the context,
@@ -315,10 +324,10 @@ class Transformer(Stack):
                 "call the model itself."
             )
         check_ids(ids, documents)
-        check_length(self.config, ids.shape[1])
+        check_context_length(self.config, ids.shape[1])
         context = Context(Mask(causal=False, documents=documents), routing=routing)
         hidden = self.encoder.run(self.embed(ids), context, states=states)
-        return Encoded(hidden, documents)
+        return EncoderOutput(hidden, documents)
 
     def logits(
         self,
@@ -328,7 +337,7 @@ class Transformer(Stack):
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
         prefix: Bool[Tensor, "B T"] | None = None,
-        encoded: Encoded | None = None,
+        encoded: EncoderOutput | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "B t V"]:
         """Next-token logits at every position, or at the last one only; see `forward`."""
@@ -345,17 +354,17 @@ class Transformer(Stack):
                 "This encoder has no masked-LM head and so no logits: call the model itself for "
                 "hidden states, or open a directory whose config.json names a ...ForMaskedLM."
             )
-        out = F.linear(self.readout(hidden), self.head, self.lm_bias)
-        return capped(out, self.config.output.softcap)
+        out = F.linear(self.output_states(hidden), self.head, self.lm_bias)
+        return apply_softcap(out, self.config.output.softcap)
 
-    def readout(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    def output_states(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """The input of the output embedding: transformed and scaled hidden states."""
         scale, hidden = self.config.output.scale, self.transform(hidden)
         return hidden if scale == 1.0 else hidden * scale
 
     def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Token embeddings, scaled."""
-        scale, hidden = self.config.embedding.scale, look_up(self.embed_tokens, ids, "Id")
+        scale, hidden = self.config.embedding.scale, embedding_lookup(self.embed_tokens, ids, "Id")
         if scale == 1.0:
             return hidden
         return hidden * torch.tensor(scale, dtype=hidden.dtype)  # rounded to the weights' dtype
@@ -373,10 +382,10 @@ class Transformer(Stack):
                 else:
                     drawn = torch.randn(weight.shape, generator=generator)
                     own = name.removesuffix(".weight").rpartition(".")[2]
-                    share = query_share(self.config.attention) if own == "q_proj" else 1.0
-                    weight.copy_(drawn * self.deviation(own, weight.shape[-1]) * share)
+                    share = _query_init_scale(self.config.attention) if own == "q_proj" else 1.0
+                    weight.copy_(drawn * self.initial_std(own, weight.shape[-1]) * share)
 
-    def deviation(self, own: str, inputs: int) -> float:
+    def initial_std(self, own: str, inputs: int) -> float:
         """Initial standard deviation of a matrix by its name."""
         if own == "embed_tokens" and (self.lm_head is not None or self.config.output.scale != 1.0):
             return 1.0
@@ -391,7 +400,7 @@ class Transformer(Stack):
         never compiled; nor are experts, whose shapes depend on the router.
         """
         has_experts = self.config.feedforward.experts is not None
-        self.is_compiled = can_compile(next(self.parameters()).device) and not has_experts
+        self.is_compiled = _can_compile(next(self.parameters()).device) and not has_experts
         if self.encoder is not None:
             self.encoder.is_compiled = self.is_compiled
         return self.is_compiled
@@ -405,39 +414,39 @@ class Transformer(Stack):
         if self.encoder is not None:
             self.encoder.recompute = kind
 
-    def drop(self, share: float) -> None:
+    def set_dropout(self, rate: float) -> None:
         """Set the dropout of embeddings and residual updates in training (Vaswani et al., §5.4)."""
         for module in self.modules():
-            if isinstance(module, Block | Stack):
-                module.dropout = share
+            if isinstance(module, TransformerBlock | Stack):
+                module.dropout = rate
 
 
-def query_share(part: AttentionConfig) -> float:
+def _query_init_scale(part: AttentionConfig) -> float:
     """Factor of the initial query projection, so that scores start at unit scale (T5).
 
-    >>> query_share(AttentionConfig(head_dim=64, scale=1.0))
+    >>> _query_init_scale(AttentionConfig(head_dim=64, scale=1.0))
     0.125
     """
     return 1.0 if part.scale is None else 1 / (part.scale * math.sqrt(part.head_dim))
 
 
-def embedding(rows: int, width: int) -> nn.Embedding:
+def _empty_embedding(size: int, width: int) -> nn.Embedding:
     """An embedding table whose weights `initialise` or `load` fills."""
-    table = nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
+    table = nn.utils.skip_init(nn.Embedding, size, width, device=torch.get_default_device())
     assert isinstance(table, nn.Embedding)
     return table
 
 
-def places(
-    documents: Int[Tensor, "B S"] | None, start: int, T: int, place: torch.device
+def _document_positions(
+    documents: Int[Tensor, "B S"] | None, start: int, T: int, device: torch.device
 ) -> Int[Tensor, "b T"]:
     """Position of each of the last T tokens in its document."""
     if documents is None:
-        return torch.arange(start, start + T, device=place)[None]
-    return places_of(documents)[:, -T:]
+        return torch.arange(start, start + T, device=device)[None]
+    return document_positions(documents)[:, -T:]
 
 
-def rotation_of(
+def _get_rotation(
     config: ModelConfig,
     positions: Int[Tensor, "b T"],
     dtype: torch.dtype,
@@ -451,17 +460,14 @@ def rotation_of(
         base, scaling = part.window_base, RopeScaling()
     shape = config.attention.head_dim, base, scaling, config.context_length
     # RopeScaling is frozen and so hashable, which pyright cannot see.
-    cached = kept_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
-    return rotation(positions, cached, magnitude(scaling))
+    cached = cached_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
+    return compute_rotation(positions, cached, attention_factor(scaling))
 
 
-def recomputed(
-    forward: Callable[..., Tensor],
-    kind: Recompute,
-    block: nn.Module,
-    hidden: Tensor,
+def _run_checkpointed(
+    forward: Callable[..., Tensor], kind: Recompute, block: nn.Module, hidden: Tensor,
     context: Context,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Run a block with activation checkpointing.
 
     The recomputation records no routing: the first pass did.
@@ -471,21 +477,21 @@ def recomputed(
     def layer(hidden: Tensor) -> Tensor:
         return forward(block, hidden, first.pop() if first else context._replace(routing=None))
 
-    return recomputing(layer, kind)(hidden)
+    return with_recompute(layer, kind)(hidden)
 
 
 @functools.cache
 def compiled_block(kind: Recompute = "none") -> Callable[..., Tensor]:
     """The compiled forward of a block; one code object serves every layer of every model."""
     if kind == "none":
-        return compiled_once(Block.forward)
+        return compiled_once(TransformerBlock.forward)
 
-    def forward(block: Block, hidden: Tensor, context: Context) -> Tensor:
-        return recomputing(lambda hidden: block.forward(hidden, context), kind)(hidden)
+    def forward(block: TransformerBlock, hidden: Tensor, context: Context) -> Tensor:
+        return with_recompute(lambda hidden: block.forward(hidden, context), kind)(hidden)
 
     return compiled_once(forward)
 
 
-def can_compile(place: torch.device) -> bool:
+def _can_compile(target: torch.device) -> bool:
     """Whether torch.compile works here: on CPUs it needs a C++ compiler."""
-    return place.type != "cpu" or bool(device.compiler())
+    return target.type != "cpu" or bool(device.compiler())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from groundup.align import Example, is_refusal
+from groundup.align import ChatExample, is_refusal
 from groundup.core import (
     Answer,
     Artifact,
@@ -28,16 +28,16 @@ from groundup.core import (
 )
 from groundup.corpus import read_split
 from groundup.evaluate import (
+    ComparisonRow,
     DocumentScore,
-    Row,
-    answer_scores,
     bits_per_byte,
     compare_likelihood,
     compare_scores,
+    score_conversations,
     score_documents,
 )
 from groundup.generate import Engine
-from groundup.measure import difference_of_rates, look, rate, score_all, similarity
+from groundup.measure import difference_of_rates, rate, record_access, score_all, similarity
 from groundup.tokenizer import DOCUMENT_END, Shard
 
 from .questions import read_questions, sample
@@ -88,17 +88,17 @@ def assess(config: AssessConfig, models: Models, inputs: Inputs, out: Path) -> A
         version=1,
         config=config,
         parents=models._asdict() | inputs._asdict(),
-        write=lambda draft: write_assessment(draft, config, models, inputs),
+        write=lambda draft: _write_assessment(draft, config, models, inputs),
     )
 
 
-def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs: Inputs) -> None:
+def _write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs: Inputs) -> None:
     """Measure and write; the body of the stage."""
-    look(inputs.testset, "the tiny recipe's assessment", models.chat.id)
-    look(inputs.tokens, "the tiny recipe's assessment", models.base.id)
+    record_access(inputs.testset, "the tiny recipe's assessment", models.chat.id)
+    record_access(inputs.tokens, "the tiny recipe's assessment", models.base.id)
     text = compressed(inputs.corpus)
     engines = {name: Engine.open(artifact.path) for name, artifact in models._asdict().items()}
-    documents = score_text(engines["base"], inputs.tokens, config)
+    documents = _score_text(engines["base"], inputs.tokens, config)
     unseen = bits_per_byte(documents)
     if isinstance(unseen, Reason):
         raise DataError(f"Unseen text has no score: {unseen.message} Use a corpus of more files.")
@@ -106,11 +106,11 @@ def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs:
     asked = [each for each in examples if not each.refusal and each.kind != "name"]
     asked = asked[: config.answers]
     named = [each for each in examples if each.known is not None][: config.names]
-    likelihood = {name: score_answers(engine, asked) for name, engine in engines.items()}
+    likelihood = {name: _score_answers(engine, asked) for name, engine in engines.items()}
     parts = {"base": asked, "chat": asked, "int8": asked[: config.int8_answers]}
     spoken = {name: answer(engines[name], part, config) for name, part in parts.items()}
     recalled = answer(engines["chat"], named, config)
-    rows = compare_models(asked, likelihood, spoken)
+    rows = _compare_models(asked, likelihood, spoken)
     write_json(draft.file("assessment.json"), {
         "models": {name: artifact.id for name, artifact in models._asdict().items()},
         "xz": text,
@@ -150,11 +150,11 @@ def compressed(corpus: Artifact) -> dict[str, float]:
     return {"alone": alone * bits, "given_train": (both - train) * bits}
 
 
-def score_text(engine: Engine, tokens: Artifact, config: AssessConfig) -> list[DocumentScore]:
+def _score_text(engine: Engine, tokens: Artifact, config: AssessConfig) -> list[DocumentScore]:
     """Nats of every test document under the base model."""
     shard, place = Shard.open(tokens, "test"), engine.model.head.device
     documents = (
-        (name, shard.document(i), int(shard.bytes[i])) for i, name in enumerate(shard.names)
+        (name, shard.document_ids(i), int(shard.bytes[i])) for i, name in enumerate(shard.names)
     )
     dtype, window = device.compute_dtype(place), engine.context_length
     with torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
@@ -168,25 +168,25 @@ def score_text(engine: Engine, tokens: Artifact, config: AssessConfig) -> list[D
         )
 
 
-def score_answers(engine: Engine, examples: Sequence[Example]) -> list[DocumentScore]:
+def _score_answers(engine: Engine, examples: Sequence[ChatExample]) -> list[DocumentScore]:
     """Nats of every reference answer."""
     conversations = [example.messages for example in examples]
     names = [example.group for example in examples]
-    return answer_scores(engine.model, engine.tokenizer, conversations, names=names)
+    return score_conversations(engine.model, engine.tokenizer, conversations, names=names)
 
 
-def answer(engine: Engine, examples: Sequence[Example], config: AssessConfig) -> list[Answer]:
+def answer(engine: Engine, examples: Sequence[ChatExample], config: AssessConfig) -> list[Answer]:
     """What a model answers to each example's last question."""
     sampling = Sampling(max_tokens=config.max_tokens)
     found = engine.generate([example.messages[:-1] for example in examples], sampling)
     return [Answer(each.text, details={"finish_reason": each.finish_reason}) for each in found]
 
 
-def compare_models(
-    asked: Sequence[Example],
+def _compare_models(
+    asked: Sequence[ChatExample],
     likelihood: dict[str, list[DocumentScore]],
     spoken: dict[str, list[Answer]],
-) -> dict[str, Row]:
+) -> dict[str, ComparisonRow]:
     """Chat against base, and int8 against chat, in pairs."""
     samples = [sample(example) for example in asked]
     near = {name: score_all(similarity(), samples, spoken[name]) for name in ("base", "chat")}
@@ -201,13 +201,13 @@ def compare_models(
     }
 
 
-def ended(answers: Sequence[Answer], examples: Sequence[Example]) -> Any:
+def ended(answers: Sequence[Answer], examples: Sequence[ChatExample]) -> Any:
     """Share of answers that the model ended itself."""
     values = [float(each.details["finish_reason"] == "stop") for each in answers]
     return rate(values, [example.group for example in examples])
 
 
-def refusals(named: Sequence[Example], answers: Sequence[Answer]) -> dict[str, Any]:
+def refusals(named: Sequence[ChatExample], answers: Sequence[Answer]) -> dict[str, Any]:
     """Rates of refusal for made-up and for known names, and their difference.
 
     Known names are also told apart by `exposure`: asked in training, or only read.
@@ -225,7 +225,7 @@ def refusals(named: Sequence[Example], answers: Sequence[Answer]) -> dict[str, A
     return {name: row._asdict() for name, row in {**rates, "difference": difference}.items()}
 
 
-def shown(example: Example, answers: dict[str, Answer]) -> dict[str, Any]:
+def shown(example: ChatExample, answers: dict[str, Answer]) -> dict[str, Any]:
     """One line of answers.jsonl."""
     score, own = similarity(), sample(example)
     return {

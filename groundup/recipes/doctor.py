@@ -12,7 +12,7 @@ EXTRAS = {
 }
 
 
-class Findings(NamedTuple):
+class MachineReport(NamedTuple):
     """Properties of the machine."""
 
     machine: device.Device
@@ -31,9 +31,10 @@ class Findings(NamedTuple):
             ("instructions", ", ".join(machine.instruction_sets) or "none that matter here"),
             (
                 "memory",
-                f"{record.size(machine.memory_bytes)}, {machine.memory_bytes / 2**30:.1f} GiB",
+                f"{record.format_bytes(machine.memory_bytes)}, {machine.memory_bytes / 2**30:.1f} "
+                f"GiB",
             ),
-            ("disk here", f"{record.size(self.disk_free_bytes)} free"),
+            ("disk here", f"{record.format_bytes(self.disk_free_bytes)} free"),
             ("CUDA", machine.cuda or "none"),
             ("compiler", machine.compiler or "none: models run uncompiled, slower but equal"),
             ("float32", f"{speeds.float32_flops / 1e9:,.0f} GFLOP/s"),
@@ -41,26 +42,26 @@ class Findings(NamedTuple):
             ("memory read", f"{speeds.read_bytes_per_second / 1e9:,.0f} GB/s"),
             ("measured", f"{speeds.measured}; anew with `groundup doctor --again`"),
             ("computes in", self.compute_dtype),
-            *((name, version or remedy(name)) for name, version in self.packages.items()),
+            *((name, version or _install_hint(name)) for name, version in self.packages.items()),
         ]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def remedy(package: str) -> str:
+def _install_hint(package: str) -> str:
     """Purpose and installation of a missing package."""
     extra, use = EXTRAS[package]
     return f"absent, needed for {use}: pip install 'groundup[{extra}]'"
 
 
-def doctor(*, again: bool = False) -> Findings:
+def doctor(*, again: bool = False) -> MachineReport:
     """Describe the machine and how groundup will use it.
 
     again  measure the speeds again instead of reading cached figures
     """
-    speeds, machine = device.measure(again), device.describe()
-    device.use_cores()
-    return Findings(
+    speeds, machine = device.measure_speeds(again), device.detect_device()
+    device.set_num_threads()
+    return MachineReport(
         machine,
         speeds,
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,

@@ -15,18 +15,18 @@ from groundup.core import Artifact, Config, Draft, digest, produce, write_text
 from groundup.corpus import CorpusConfig, write_corpus
 from groundup.documents import Document, Rejected, read_bytes
 
-LEFT_OUT = frozenset(
+EXCLUDED_NAMES = frozenset(
     "__pycache__ dist-packages encodings ensurepip idle_test lib2to3 pydoc_data site-packages "
     "test tests turtledemo".split()
 )
 
 
-def library() -> Iterator[Document | Rejected]:
+def _read_library() -> Iterator[Document | Rejected]:
     """Yield the library's modules as `lib/…` and the topics as `topics/NAME.txt`, in order."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root)
-        if not LEFT_OUT & set(name.parts):
+        if not EXCLUDED_NAMES & set(name.parts):
             yield read_bytes(path.read_bytes(), f"lib/{name.as_posix()}")
     for name, text in sorted(pydoc_data.topics.topics.items()):
         yield read_bytes(text.encode("utf-8"), f"topics/{name}.txt")
@@ -34,7 +34,7 @@ def library() -> Iterator[Document | Rejected]:
 
 def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
     """The library as a corpus; its id depends on every document."""
-    documents = list(library())
+    documents = list(_read_library())
     content = [[d.path, d.sha256] for d in documents if isinstance(d, Document)]
     config = config.model_copy(update={"source_digest": digest(content)})
     return produce(
@@ -48,7 +48,7 @@ def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
     )
 
 
-class ManualConfig(Config):
+class LibraryManualConfig(Config):
     """Identity of the manual's text."""
 
     python: str = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -57,9 +57,9 @@ class ManualConfig(Config):
     """Hash of the text; filled in by the stage."""
 
 
-def library_manual(config: ManualConfig, out: Path) -> Artifact:
+def library_manual(config: LibraryManualConfig, out: Path) -> Artifact:
     """The topics and docstrings as a folder of text files, to be indexed and quoted."""
-    pages = dict(manual())
+    pages = dict(manual_pages())
     config = config.model_copy(update={"source_digest": digest(sorted(pages.items()))})
 
     def write(draft: Draft) -> None:
@@ -73,18 +73,18 @@ def library_manual(config: ManualConfig, out: Path) -> Artifact:
     )
 
 
-def manual() -> Iterator[tuple[str, str]]:
+def manual_pages() -> Iterator[tuple[str, str]]:
     """Yield (file name, text): each topic, and each module's public docstrings."""
-    for document in library():
+    for document in _read_library():
         if isinstance(document, Rejected):
             continue
         if document.path.startswith("topics/"):
             yield document.path, document.text
-        elif text := docstrings(document):
+        elif text := _collect_docstrings(document):
             yield document.path.replace("lib/", "docstrings/", 1).removesuffix(".py") + ".txt", text
 
 
-def docstrings(document: Document) -> str:
+def _collect_docstrings(document: Document) -> str:
     """The docstrings of a module and its public classes and functions, each under its name."""
     try:
         tree = ast.parse(document.text)

@@ -6,11 +6,11 @@ from typing import Literal
 from groundup.core import Artifact
 from groundup.generate import Engine
 from groundup.tokenizer import load_tokenizer
-from groundup.train import Beside, PretrainConfig
+from groundup.train import PretrainConfig, RunOptions
 from groundup.train import pretrain as stage
 
 
-def pretrain(
+def pretrain_with_samples(
     config: PretrainConfig,
     tokens: Artifact,
     tokenizer: Artifact,
@@ -30,13 +30,13 @@ def pretrain(
 
     `torchrun --nproc-per-node N -m groundup pretrain` trains on N processes.
 
-    tokens       shards made by `groundup tokens`, or a mixture of them tokenizer    the tokenizer
-    that made them, or a model that has it; it is copied into the model base         a model to
-    continue training, imported or trained here, instead of a new one vectors      initial embedding
-    vectors by token id mesh         processes by dimension, such as data=2,tensor=2; default: data
-    parallel zero         stage along the dimension shard: 1 shards optimizer states, 2 also
-    gradients, 3 also
-                 weights
+    tokens       shards made by `groundup tokens`, or a mixture of them
+    tokenizer    the tokenizer that made them, or a model that has it; it is copied into the model
+    base         a model to continue training, imported or trained here, instead of a new one
+    vectors      initial embedding vectors by token id
+    mesh         processes by dimension, such as data=2,tensor=2; default: data parallel
+    zero         stage along the dimension shard: 1 shards optimizer states, 2 also gradients,
+                 3 also weights
     schedule     schedule along the dimension pipeline
     prompt       text to continue at each validation, into the log; repeatable; with several
                  processes only for a data-parallel mesh
@@ -45,9 +45,9 @@ def pretrain(
     ignore_memory  start even if a step is estimated to exceed the memory
     """
     words = load_tokenizer(tokenizer.path) if prompt else None
-    beside = Beside(
+    beside = RunOptions(
         mesh=mesh, zero=zero, schedule=schedule, profile=profile, tensorboard=tensorboard,
-        speaker=None if words is None else lambda model: Engine(model, words),
+        make_generator=None if words is None else lambda model: Engine(model, words),
         prompts=tuple(prompt or ()), ignore_memory=ignore_memory,
     )  # fmt: skip
-    return stage(config, tokens, tokenizer, out, base=base, vectors=vectors, beside=beside)
+    return stage(config, tokens, tokenizer, out, base=base, vectors=vectors, run_options=beside)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, Parent, artifact_places, record
+from groundup.core import MANIFEST, Artifact, ArtifactError, Parent, artifact_paths, record
 
 
 class Ancestor(NamedTuple):
@@ -32,7 +32,7 @@ class Ancestor(NamedTuple):
             yield from parent.lines(indent + "  ")
 
 
-class Shown(NamedTuple):
+class ShownArtifact(NamedTuple):
     """A manifest with its artifact's lineage; complete with --json."""
 
     kind: str
@@ -55,12 +55,18 @@ class Shown(NamedTuple):
         came = "" if lineage else ", ".join(f"{p.name} {p.id[:12]}" for p in self.parents)
         rows = [
             ("path", self.path),
-            ("stage", f"{self.stage} version {self.version}, {record.duration(self.seconds)}"),
+            (
+                "stage",
+                f"{self.stage} version {self.version}, {record.format_duration(self.seconds)}",
+            ),
             ("from", came if self.parents else "no artifact"),
-            ("files", f"{len(self.files)}, {record.size(self.bytes)}"
-             + (", every hash equal" if self.rehashed else "")),
-            *((name, figure(value)) for name, value in self.numbers.items()),
-        ]  # fmt: skip
+            (
+                "files",
+                f"{len(self.files)}, {record.format_bytes(self.bytes)}"
+                + (", every hash equal" if self.rehashed else ""),
+            ),
+            *((name, _format_number(value)) for name, value in self.numbers.items()),
+        ]
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:<{width}}  {value}" for name, value in rows if value]
         if lineage and self.parents:
@@ -75,23 +81,23 @@ class Shown(NamedTuple):
 class ShownRun(NamedTuple):
     """All artifacts of a run."""
 
-    artifacts: tuple[Shown, ...]
+    artifacts: tuple[ShownArtifact, ...]
 
     def __str__(self) -> str:
         """All artifacts; their parents are among them."""
         return "\n\n".join(shown.text(lineage=False) for shown in self.artifacts)
 
 
-def show(path: Path, *, rehash: bool = False) -> Shown | ShownRun:
+def show(path: Path, *, rehash: bool = False) -> ShownArtifact | ShownRun:
     """Show an artifact and its lineage, or every artifact of a run.
 
     path    an artifact, an index, or a folder of them
     rehash  verify the hash of every file
     """
-    if own := artifact_places(path):
-        return one(own[0], rehash)
+    if own := artifact_paths(path):
+        return _read_artifact(own[0], rehash)
     inside = sorted(path.iterdir()) if path.is_dir() else []
-    places = [place for folder in inside for place in artifact_places(folder)]
+    places = [place for folder in inside for place in artifact_paths(folder)]
     if not path.exists():
         raise ArtifactError(
             f"{path} does not exist; expected an artifact or a folder of artifacts."
@@ -100,24 +106,24 @@ def show(path: Path, *, rehash: bool = False) -> Shown | ShownRun:
         raise ArtifactError(
             f"{path} has no artifact; expected a {MANIFEST} in it or in its subfolders."
         )
-    return ShownRun(tuple(one(place, rehash) for place in places))
+    return ShownRun(tuple(_read_artifact(place, rehash) for place in places))
 
 
-def one(path: Path, rehash: bool) -> Shown:
+def _read_artifact(path: Path, rehash: bool) -> ShownArtifact:
     """Read one artifact and its lineage."""
     artifact = Artifact.open(path)
     if rehash:
         artifact.check_hashes()
     seen = {artifact.id}
-    parents = tuple(ancestor(parent, path, seen) for parent in artifact.parents)
-    return Shown(
+    parents = tuple(_read_ancestor(parent, path, seen) for parent in artifact.parents)
+    return ShownArtifact(
         artifact.kind, artifact.id, str(path), artifact.stage, artifact.version, artifact.config,
         parents, artifact.files, artifact.bytes, artifact.numbers, artifact.seconds,
         artifact.device, artifact.git, rehash,
     )  # fmt: skip
 
 
-def ancestor(parent: Parent, child: Path, seen: set[str]) -> Ancestor:
+def _read_ancestor(parent: Parent, child: Path, seen: set[str]) -> Ancestor:
     """Follow the recorded path of an input; if moved or replaced, it counts as missing."""
     place = (child / parent.path).resolve()
     try:
@@ -131,11 +137,11 @@ def ancestor(parent: Parent, child: Path, seen: set[str]) -> Ancestor:
     near = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
     repeated = parent.id in seen
     seen.add(parent.id)
-    parents = () if repeated else tuple(ancestor(p, place, seen) for p in further)
+    parents = () if repeated else tuple(_read_ancestor(p, place, seen) for p in further)
     return Ancestor(parent.name, kind, parent.id, str(near), True, repeated, parents)
 
 
-def figure(value: object) -> str:
+def _format_number(value: object) -> str:
     """Format a number for people; nested values are shown only with --json."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -14,17 +14,17 @@ from groundup.align import ExamplesConfig, FinetuneConfig, finetune, make_exampl
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import MANIFEST, Artifact, Config, Draft, device, produce, record
 from groundup.corpus import CorpusConfig
-from groundup.measure import require
+from groundup.measure import require_passed
 from groundup.model import flops_per_token, from_depth
 from groundup.retrieve import index
-from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
+from groundup.tokenizer import TokenizerConfig, TokensConfig, encode_corpus, train_tokenizer
 from groundup.train import PretrainConfig, pretrain
 
 from .assess import AssessConfig, Inputs, Models, assess
-from .library import ManualConfig, library_corpus, library_manual
-from .questions import seal
+from .library import LibraryManualConfig, library_corpus, library_manual
+from .questions import seal_questions
 from .report.report import write_report
-from .report.story import judge, tell, typed
+from .report.story import gate_assessment, run_story, typed
 
 CORPUS = CorpusConfig(held_out_limit=65_536)
 """A twentieth of the files each for test and validation, the rest for training. The library's
@@ -35,7 +35,7 @@ many tokens are better than five in the same time (benchmarks/demo_base.py); aft
 conversations the model hardly distinguishes known names from made-up ones."""
 
 
-class Made(NamedTuple):
+class TinyArtifacts(NamedTuple):
     """All artifacts of a run, in order."""
 
     corpus: Artifact
@@ -71,31 +71,41 @@ def tiny(
     tuning = FinetuneConfig(epochs=epochs)
     fresh = not (out / "report" / MANIFEST).is_file()
     if fresh:
-        record.say(device.one_line())
-        record.say(forecast(tokens, depth))
-    made = make(out, training, tuning)
-    report = make_report(made, out)
-    took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
-    require(made.verdict)
-    return ending(out, report, took)
+        record.log(device.device_summary())
+        record.log(_estimate_duration(tokens, depth))
+    made = _run_stages(out, training, tuning)
+    report = _write_report(made, out)
+    took = (
+        f"Done in {record.format_duration(time.monotonic() - started)}."
+        if fresh
+        else "All is done."
+    )
+    require_passed(made.verdict)
+    return _final_message(out, report, took)
 
 
-def make(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> Made:
+def _run_stages(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> TinyArtifacts:
     """Run the stages; complete ones are skipped."""
-    corpus = told("corpus", library_corpus(CORPUS, out / "corpus"))
-    tokenizer = told("tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer"))
-    shards = told("tokens", tokens(TokensConfig(), corpus, tokenizer, out / "tokens"))
-    base = told("base", pretrain(training, shards, tokenizer, out / "base"))
-    examples = told("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
-    testset = told("testset", seal(examples, out / "testset"))
-    chat = told("chat", finetune(tuning, base, examples, out / "chat"))
-    int8 = told("int8", quantize(QuantizeConfig(), chat, out / "int8"))
-    manual = told("manual", library_manual(ManualConfig(), out / "manual"))
-    passages = told("index", index(manual.path, out / "index"))
+    corpus = _log_artifact("corpus", library_corpus(CORPUS, out / "corpus"))
+    tokenizer = _log_artifact(
+        "tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
+    )
+    shards = _log_artifact(
+        "tokens", encode_corpus(TokensConfig(), corpus, tokenizer, out / "tokens")
+    )
+    base = _log_artifact("base", pretrain(training, shards, tokenizer, out / "base"))
+    examples = _log_artifact("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
+    testset = _log_artifact("testset", seal_questions(examples, out / "testset"))
+    chat = _log_artifact("chat", finetune(tuning, base, examples, out / "chat"))
+    int8 = _log_artifact("int8", quantize(QuantizeConfig(), chat, out / "int8"))
+    manual = _log_artifact("manual", library_manual(LibraryManualConfig(), out / "manual"))
+    passages = _log_artifact("index", index(manual.path, out / "index"))
     models, inputs = Models(base, chat, int8), Inputs(corpus, shards, testset)
-    assessment = told("assessment", assess(AssessConfig(), models, inputs, out / "assessment"))
-    verdict = judge(assessment, chat, base, testset, out / "verdict")
-    return Made(
+    assessment = _log_artifact(
+        "assessment", assess(AssessConfig(), models, inputs, out / "assessment")
+    )
+    verdict = gate_assessment(assessment, chat, base, testset, out / "verdict")
+    return TinyArtifacts(
         corpus,
         tokenizer,
         shards,
@@ -111,11 +121,11 @@ def make(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> Made:
     )
 
 
-def told(name: str, artifact: Artifact) -> Artifact:
+def _log_artifact(name: str, artifact: Artifact) -> Artifact:
     """Log one line about a stage's artifact."""
-    record.event("artifact", name=name, id=artifact.id, path=str(artifact.path))
-    took = record.duration(artifact.seconds)
-    record.say(f"{name:<11} {artifact.id[:12]}  {record.size(artifact.bytes):>8}  {took}")
+    record.log_event("artifact", name=name, id=artifact.id, path=str(artifact.path))
+    took = record.format_duration(artifact.seconds)
+    record.log(f"{name:<11} {artifact.id[:12]}  {record.format_bytes(artifact.bytes):>8}  {took}")
     return artifact
 
 
@@ -123,11 +133,11 @@ class ReportConfig(Config):
     """No settings: a report depends only on its parents."""
 
 
-def make_report(made: Made, out: Path) -> Artifact:
+def _write_report(made: TinyArtifacts, out: Path) -> Artifact:
     """Write the report of a run as one page."""
 
     def write(draft: Draft) -> None:
-        write_report(draft, tell(made._asdict(), out))
+        write_report(draft, run_story(made._asdict(), out))
 
     parents = {name: artifact for name, artifact in made._asdict().items()}
     return produce(
@@ -136,22 +146,22 @@ def make_report(made: Made, out: Path) -> Artifact:
     )  # fmt: skip
 
 
-def forecast(amount: int, depth: int) -> str:
+def _estimate_duration(amount: int, depth: int) -> str:
     """Estimate the duration from the measured peak of matrix products."""
     shape = from_depth(depth, 4096).config
-    speeds = device.measure()
+    speeds = device.measure_speeds()
     peak = max(speeds.float32_flops, speeds.bfloat16_flops)
-    work = amount * flops_per_token(shape, 128).training / (USUAL_SHARE * peak)
-    return f"This will take about {record.duration(OTHER_SECONDS + work)} on this machine."
+    work = amount * flops_per_token(shape, 128).training / (USUAL_PEAK_SHARE * peak)
+    return f"This will take about {record.format_duration(OTHER_SECONDS + work)} on this machine."
 
 
-USUAL_SHARE = 0.4
+USUAL_PEAK_SHARE = 0.4
 """Typical share of the peak that training reaches at this size."""
 OTHER_SECONDS = 140
 """Time of everything except pre-training, including compilation."""
 
 
-def ending(out: Path, report: Artifact, took: str) -> str:
+def _final_message(out: Path, report: Artifact, took: str) -> str:
     """Final message: the report, and the next commands."""
     return "\n".join([
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",

@@ -1,28 +1,28 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
-from .answer import answer, ask, to_json, to_text
-from .chunk import ChunkConfig, chunk
+from .answer import answer_question, answer_to_json, answer_to_text, ask
+from .chunk import ChunkConfig, chunk_document
 from .index import IndexConfig, index, index_documents
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
-from .sentences import Sentence, sentences
-from .verify import Problem, verify_quotes
+from .sentences import Sentence, split_sentences
+from .verify import QuoteProblem, verify_quotes
 
 __all__ = [
     "ChunkConfig",
     "IndexConfig",
     "LexicalIndex",
     "OpenIndex",
-    "Problem",
+    "QuoteProblem",
     "Sentence",
-    "answer",
+    "answer_question",
+    "answer_to_json",
+    "answer_to_text",
     "ask",
-    "chunk",
+    "chunk_document",
     "index",
     "index_documents",
     "open_index",
-    "sentences",
-    "to_json",
-    "to_text",
+    "split_sentences",
     "verify_quotes",
 ]

@@ -14,16 +14,16 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 
 from .search import OpenIndex, open_index
-from .spans import Span, Wanted, best_span
-from .terms import Question, Term, read_question
+from .spans import QuoteSpan, WeightedQuestion, best_span
+from .terms import QuestionTerm, QuestionTerms, parse_question
 from .verify import changed_files
 
 THRESHOLD = 0.6
 """Minimum score of an answer. Set by benchmarks/refusal.py; see docs/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
-CANDIDATES = 60
-BM25_SHARE = 0.2
+MAX_CANDIDATES = 60
+BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
@@ -44,38 +44,38 @@ def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
             f"The question is the folder {question}: question and index are swapped; run: "
             f"groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
         )
-    return answer(open_index(index), question, limit)
+    return answer_question(open_index(index), question, limit)
 
 
-def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
+def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     """Answer a question from an open index, for many questions."""
     if not question.strip():
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
-    parsed = read_question(question)
-    spans = find_spans(index, parsed)
+    parsed = parse_question(question)
+    spans = _find_spans(index, parsed)
     best = max((span.score for span in spans), default=0.0)
     details: dict[str, Any] = {
         "score": round(best, 4),
         "threshold": THRESHOLD,
         "terms": [term.text for term in parsed.terms],
         "index": index.artifact.id,
-        "missing": [term.text for term in parsed.terms if not known(index, term)],
+        "missing": [term.text for term in parsed.terms if not _is_indexed(index, term)],
         "root": index.root,
     }
-    if parsed.cut:
-        details["cut"] = parsed.cut
+    if parsed.truncation_note:
+        details["cut"] = parsed.truncation_note
     if best < THRESHOLD:
         return Answer(NOT_FOUND, refused=True, details=details)
-    claims = tuple(claim for claim in as_claims(index, spans, limit))
+    claims = tuple(claim for claim in _claims_of(index, spans, limit))
     quotes = [quote for claim in claims for quote in claim.quotes]
-    details["files"] = {quote.path: index.sha256[quote.path] for quote in quotes}
-    details |= since_indexed(index, details["files"])
+    details["files"] = {quote.path: index.sha256_by_path[quote.path] for quote in quotes}
+    details |= _changes_since_indexing(index, details["files"])
     return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
 
 
-def since_indexed(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
+def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
     """Which of the quoted files changed since they were indexed, if the folder is known."""
     if index.root is None:
         return {}
@@ -86,33 +86,33 @@ def since_indexed(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
     if not changed:
         return {"changed": []}
     what = ", ".join(f"{path} {how}" for path, how in changed.items())
-    note = f"{what} since it was indexed; run again: {index.again}"
+    note = f"{what} since it was indexed; run again: {index.update_command}"
     return {"changed": list(changed), "since": note}
 
 
-def known(index: OpenIndex, term: Term) -> bool:
+def _is_indexed(index: OpenIndex, term: QuestionTerm) -> bool:
     """Whether a term occurs anywhere in the index."""
-    if term.name is not None and index.lexical.frequency("names", term.name):
+    if term.name is not None and index.lexical.document_frequency("names", term.name):
         return True
-    return bool(term.stems) and all(index.having(stem) for stem in term.stems)
+    return bool(term.stems) and all(index.stem_frequency(stem) for stem in term.stems)
 
 
-def find_spans(index: OpenIndex, parsed: Question) -> list[Span]:
+def _find_spans(index: OpenIndex, parsed: QuestionTerms) -> list[QuoteSpan]:
     """The best run of sentences of each found passage, best first."""
-    weighted = Wanted(parsed, [index.weight(term) for term in parsed.terms])
+    weighted = WeightedQuestion(parsed, [index.term_weight(term) for term in parsed.terms])
     if not sum(weighted.weights):
         return []
-    hits = index.lexical.find(parsed, CANDIDATES)
-    found = (best_span(hit, index.document(hit.passage.document), weighted) for hit in hits)
+    hits = index.lexical.search_terms(parsed, MAX_CANDIDATES)
+    found = (best_span(hit, index.read_document(hit.passage.document), weighted) for hit in hits)
     spans = [
-        span._replace(rank=span.rank + BM25_SHARE * span.hit.score / hits[0].score)
+        span._replace(rank=span.rank + BM25_WEIGHT * span.hit.score / hits[0].score)
         for span in found
         if span is not None
     ]
     return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))
 
 
-def as_claims(index: OpenIndex, spans: list[Span], limit: int) -> list[Claim]:
+def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Claim]:
     """The best spans as claims with one quote each; equal texts are quoted once."""
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: dict[str, Claim] = {}
@@ -120,13 +120,13 @@ def as_claims(index: OpenIndex, spans: list[Span], limit: int) -> list[Claim]:
         if len(claims) == limit or (claims and span.score < min_score):
             continue
         passage = span.hit.passage
-        document = index.document(passage.document)
+        document = index.read_document(passage.document)
         quote = document.quote(passage.start + span.start, passage.start + span.end)
         claims.setdefault(" ".join(quote.text.split()), Claim(quote.text, (quote,)))
     return list(claims.values())
 
 
-def to_json(answer: Answer) -> dict[str, Any]:
+def answer_to_json(answer: Answer) -> dict[str, Any]:
     """The answer as JSON values; start and end are bytes of the file.
 
     {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}],
@@ -156,7 +156,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def to_text(answer: Answer) -> str:
+def answer_to_text(answer: Answer) -> str:
     """The answer as text: every quote with its file, line and byte range below it.
 
     A refusal lists the words that are not in the index; a truncated question, what was read. The
@@ -169,12 +169,13 @@ def to_text(answer: Answer) -> str:
     if answer.refused or not answer.claims:
         return answer.text + (f" ({notes})" if notes else "")
     quoted = [
-        f"{indent(claim.text.strip(), '  ')}\n{sources(claim.quotes)}" for claim in answer.claims
+        f"{indent(claim.text.strip(), '  ')}\n{_quote_sources(claim.quotes)}"
+        for claim in answer.claims
     ]
     footers = [f"({notes})" if notes else "", answer.details.get("since", "")]
     return "\n\n".join([*quoted, *filter(None, footers)])
 
 
-def sources(quotes: tuple[Quote, ...]) -> str:
+def _quote_sources(quotes: tuple[Quote, ...]) -> str:
     """One line per quote: path:line and byte range."""
     return "\n".join(f"    {q.path}:{q.line} (bytes {q.start}-{q.end})" for q in quotes)

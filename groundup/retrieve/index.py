@@ -38,12 +38,14 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from .chunk import ChunkConfig, chunk
-from .lexical import LexicalIndex, settle
-from .snapshots import last_name, move, write_root
+from .chunk import ChunkConfig, chunk_document
+from .lexical import LexicalIndex, name_segments_by_content
+from .snapshots import current_name, set_current, write_root
 
 VERSION = 1
-READABLE = "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML or Python files"
+READABLE_KINDS = (
+    "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML or Python files"
+)
 
 
 class IndexConfig(Config):
@@ -55,7 +57,7 @@ class IndexConfig(Config):
     """Hash of every document's path and content; set by the stage."""
 
 
-class Place(NamedTuple):
+class DocumentEntry(NamedTuple):
     """A document of a snapshot and its position in documents.jsonl."""
 
     path: str
@@ -65,7 +67,7 @@ class Place(NamedTuple):
     length: int
 
 
-class Changes(NamedTuple):
+class SnapshotChanges(NamedTuple):
     """Numbers of files that differ from the previous snapshot."""
 
     added: int
@@ -75,11 +77,11 @@ class Changes(NamedTuple):
 
 
 @dataclass
-class Reading:
+class SpooledDocuments:
     """Documents that were read, spooled to an unnamed file to bound memory."""
 
     spool: IO[bytes]
-    places: list[Place] = field(default_factory=list)
+    entries: list[DocumentEntry] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
     def documents(self) -> Iterator[Document]:
@@ -102,32 +104,32 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     another run updated the index meanwhile.
     """
     source, out = Path(source), Path(out)
-    check_place(out)
-    fingerprints = dict(outside(fingerprint_folder(source), source, out))
-    config = with_digest(config, sorted(fingerprints.items()))
-    parents = made_by(source)
-    snapshot_id = digest([VERSION, config.plain(), *(parent.id for parent in parents.values())])[
+    _check_out_folder(out)
+    fingerprints = dict(_skip_index_files(fingerprint_folder(source), source, out))
+    config = _with_source_digest(config, sorted(fingerprints.items()))
+    parents = _parent_artifacts(source)
+    snapshot_id = digest([VERSION, config.to_dict(), *(parent.id for parent in parents.values())])[
         :16
     ]
     snapshot_path = out / "snapshots" / snapshot_id
-    before = last_name(out)
+    before = current_name(out)
     if (snapshot_path / MANIFEST).is_file():
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
-        with told_if_full(out), spool(out) as file:
-            reading = read(outside(read_folder(source), source, out), file)
-            check(reading, source, fingerprints)
-            snapshot = write_snapshot(config, reading, parents, snapshot_path)
-    changes = describe(compare(out, before, snapshot_path))
-    with told_if_full(out):
+        with _report_full_disk(out), _open_spool(out) as file:
+            reading = _spool_documents(_skip_index_files(read_folder(source), source, out), file)
+            _check_unchanged(reading, source, fingerprints)
+            snapshot = _write_snapshot(config, reading, parents, snapshot_path)
+    changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
+    with _report_full_disk(out):
         write_root(out, source)
-        move(out, before, snapshot_id, changes)
+        set_current(out, before, snapshot_id, changes)
     if not (
         snapshot_path / MANIFEST
     ).is_file():  # another run removed it before the pointer moved here
         return index(source, out, config)
     numbers = snapshot.numbers
-    record.say(
+    record.log(
         f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}, "
         f"files skipped: {numbers['rejected']}."
     )
@@ -135,7 +137,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
 
 
 @contextmanager
-def told_if_full(out: Path) -> Iterator[None]:
+def _report_full_disk(out: Path) -> Iterator[None]:
     """Report a full disk; the previous snapshot stays current."""
     try:
         yield
@@ -143,7 +145,7 @@ def told_if_full(out: Path) -> Iterator[None]:
         raise disk_error(out, error) from error
 
 
-def check_place(out: Path) -> None:
+def _check_out_folder(out: Path) -> None:
     """Raise ArtifactError if a folder contains anything but an index, complete or not."""
     found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if found and not {"ledger", "snapshots"} & set(found):
@@ -152,28 +154,30 @@ def check_place(out: Path) -> None:
         )
 
 
-def made_by(source: Path) -> dict[str, Artifact]:
+def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     """The documents artifact of a folder, as the index's parent; empty for other folders.
 
     Raises ArtifactError for an artifact of another kind.
     """
-    manifest, kind = source / MANIFEST, "index" if last_name(source) else ""
+    manifest, kind = source / MANIFEST, "index" if current_name(source) else ""
     if manifest.is_file():  # a common file name: only ours has a kind before a stage
         match = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
         kind = match[1].decode() if match else ""
     if kind not in ("", "documents"):
         raise ArtifactError(
-            f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE}."
+            f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE_KINDS}."
         )
     return {"documents": Artifact.open(source, kind="documents")} if kind else {}
 
 
-def check(reading: "Reading", source: Path, prints: Mapping[str, str]) -> None:
+def _check_unchanged(
+    reading: "SpooledDocuments", source: Path, fingerprints: Mapping[str, str]
+) -> None:
     """Raise DataError if there is nothing to index, or other content than was hashed before."""
-    if not reading.places:
-        raise DataError(nothing_found(source, reading.rejected))
-    for place in reading.places:
-        if prints.get(place.path) != place.sha256:
+    if not reading.entries:
+        raise DataError(_no_documents_error(source, reading.rejected))
+    for place in reading.entries:
+        if fingerprints.get(place.path) != place.sha256:
             raise DataError(
                 f"{source / place.path} changed while it was being indexed; run the command again."
             )
@@ -187,57 +191,59 @@ def index_documents(
     Raises DataError if there are none.
     """
     out = Path(out)
-    with told_if_full(out), spool(out.parent) as file:
-        reading = read(documents, file)
-        if not reading.places:
+    with _report_full_disk(out), _open_spool(out.parent) as file:
+        reading = _spool_documents(documents, file)
+        if not reading.entries:
             raise DataError("There is no document to index; give at least one.")
-        fingerprints = sorted((place.path, place.id, place.sha256) for place in reading.places)
-        return write_snapshot(with_digest(config, fingerprints), reading, parents, out)
+        fingerprints = sorted((place.path, place.id, place.sha256) for place in reading.entries)
+        return _write_snapshot(_with_source_digest(config, fingerprints), reading, parents, out)
 
 
-def write_snapshot(
-    config: IndexConfig, reading: Reading, parents: Mapping[str, Artifact], out: Path
+def _write_snapshot(
+    config: IndexConfig, reading: SpooledDocuments, parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
     """Write the snapshot of what was read, unless it exists."""
     return produce(
         out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
-        write=lambda draft: write_index(draft, config, reading),
+        write=lambda draft: _write_index(draft, config, reading),
     )  # fmt: skip
 
 
-def write_index(draft: Draft, config: IndexConfig, reading: Reading) -> None:
+def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -> None:
     """Write the documents, their table and the lexical index."""
     reading.spool.seek(0)
     with open(draft.file("documents.jsonl"), "wb") as file:
         while block := reading.spool.read(2**20):
             file.write(block)
-    write_json(draft.file("documents.json"), [list(place) for place in reading.places])
+    write_json(draft.file("documents.json"), [list(place) for place in reading.entries])
     write_json(draft.file("rejected.json"), [[item.path, item.reason] for item in reading.rejected])
-    passages = write_lexical(draft.file("lexical"), config, reading)
+    passages = _write_lexical(draft.file("lexical"), config, reading)
     draft.numbers |= {
-        "documents": len(reading.places),
+        "documents": len(reading.entries),
         "rejected": len(reading.rejected),
         "passages": passages,
     }
 
 
-def write_lexical(directory: Path, config: IndexConfig, reading: Reading) -> int:
+def _write_lexical(directory: Path, config: IndexConfig, reading: SpooledDocuments) -> int:
     """Write BM25 over the documents' passages; return their number."""
     lexical = LexicalIndex(directory)
-    with record.progress("index", total=len(reading.places), unit="documents") as bar:
+    with record.progress("index", total=len(reading.entries), unit="documents") as bar:
         for document in reading.documents():
-            lexical.add(chunk(document, config.chunk))
+            lexical.add(chunk_document(document, config.chunk))
             bar.advance(1)
     lexical.snapshot()
     passages = len(lexical)
     del lexical
-    settle(directory)
+    name_segments_by_content(directory)
     return passages
 
 
-def read(documents: Iterable[Document | Rejected], spool: IO[bytes]) -> Reading:
+def _spool_documents(
+    documents: Iterable[Document | Rejected], spool: IO[bytes]
+) -> SpooledDocuments:
     """Spool documents and record their positions; DataError for a repeated id."""
-    reading, start, seen = Reading(spool), 0, set()
+    reading, start, seen = SpooledDocuments(spool), 0, set()
     for item in documents:
         if isinstance(item, Rejected):
             reading.rejected.append(item)
@@ -247,12 +253,12 @@ def read(documents: Iterable[Document | Rejected], spool: IO[bytes]) -> Reading:
         seen.add(item.id)
         line = item.to_json().encode("utf-8", "surrogatepass") + b"\n"
         spool.write(line)
-        reading.places.append(Place(item.path, item.id, item.sha256, start, len(line)))
+        reading.entries.append(DocumentEntry(item.path, item.id, item.sha256, start, len(line)))
         start += len(line)
     return reading
 
 
-def spool(folder: Path) -> IO[bytes]:
+def _open_spool(folder: Path) -> IO[bytes]:
     """An unnamed temporary file on the index's disk."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -264,7 +270,7 @@ def spool(folder: Path) -> IO[bytes]:
 Item = TypeVar("Item", bound=tuple | Document)
 
 
-def outside(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
+def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
     """Skip the files of the index itself if it is inside the folder.
 
     Items are documents, or tuples that start with the path.
@@ -276,39 +282,41 @@ def outside(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
             yield item
 
 
-def with_digest(config: IndexConfig | None, fingerprints: Sequence[Sequence[str]]) -> IndexConfig:
+def _with_source_digest(
+    config: IndexConfig | None, fingerprints: Sequence[Sequence[str]]
+) -> IndexConfig:
     """The configuration with the hash of the indexed content."""
     return (config or IndexConfig()).model_copy(update={"source_digest": digest(fingerprints)})
 
 
-def nothing_found(source: Path, rejected: list[Rejected]) -> str:
+def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
     """The error for a folder without a document to index."""
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
-    return f"{source} holds {found}{first}; expected {READABLE}. The index stays as it was."
+    return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
 
 
-def compare(out: Path, before: str | None, now: Path) -> Changes:
+def _compare_snapshots(out: Path, before: str | None, now: Path) -> SnapshotChanges:
     """Compare the files of two snapshots."""
     old: dict[str, str] = {}
     table = out / "snapshots" / str(before) / "documents.json"
     if before is not None and table.is_file():
-        old = {place.path: place.sha256 for place in read_places(table)}
-    new = {place.path: place.sha256 for place in read_places(now / "documents.json")}
+        old = {place.path: place.sha256 for place in read_entries(table)}
+    new = {place.path: place.sha256 for place in read_entries(now / "documents.json")}
     same = sum(old.get(path) == sha256 for path, sha256 in new.items())
     added = len(new.keys() - old.keys())
-    return Changes(added, len(new) - added - same, len(old.keys() - new.keys()), same)
+    return SnapshotChanges(added, len(new) - added - same, len(old.keys() - new.keys()), same)
 
 
-def describe(changes: Changes) -> str:
+def _describe_changes(changes: SnapshotChanges) -> str:
     """The changes in words."""
     return ", ".join(f"{number} {name}" for name, number in changes._asdict().items() if number)
 
 
-def read_places(table: Path) -> list[Place]:
+def read_entries(table: Path) -> list[DocumentEntry]:
     """Read documents.json; ArtifactError if it is damaged."""
     try:
-        return [Place(*entry) for entry in json.loads(table.read_bytes())]
+        return [DocumentEntry(*entry) for entry in json.loads(table.read_bytes())]
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(
             f"{table} is damaged ({error}); run `groundup index` again with a new --out."

@@ -30,13 +30,13 @@ from groundup.core import (
     write_text,
 )
 
-from .sentences import labels
-from .terms import Question, analyser, names, read_question, tantivy
+from .sentences import label_lines
+from .terms import QuestionTerms, code_names, import_tantivy, parse_question, stem_analyser
 
 HEADING_BOOST = 2.0
 NAME_BOOST = 3.0
 WRITER_BYTES = 128 * 2**20
-ANALYSER = "words"
+ANALYSER_NAME = "words"
 
 
 class LexicalIndex:
@@ -47,19 +47,21 @@ class LexicalIndex:
 
         Raises MissingExtra without tantivy, and ArtifactError for a damaged index.
         """
-        engine = tantivy()
+        engine = import_tantivy()
         self.directory = Path(directory)
         self.writer: Any = None
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            path = self.directory if os.access(self.directory, os.W_OK) else self.shadow()
-            self.index = engine.Index(schema(engine), path=str(path), reuse=True)
-            self.index.register_tokenizer(ANALYSER, analyser())
-            self.refresh()
+            path = self.directory if os.access(self.directory, os.W_OK) else self._readonly_copy()
+            self.index = engine.Index(_index_schema(engine), path=str(path), reuse=True)
+            self.index.register_tokenizer(ANALYSER_NAME, stem_analyser())
+            self.reload()
         except (OSError, ValueError) as error:
-            raise full(self.directory, error) or damaged(self.directory, error) from None
+            raise _full_disk_error(self.directory, error) or _damaged_index_error(
+                self.directory, error
+            ) from None
 
-    def shadow(self) -> Path:
+    def _readonly_copy(self) -> Path:
         """A folder of links to a read-only directory, because tantivy writes a lock file."""
         copy = Path(tempfile.mkdtemp(prefix="groundup-"))
         weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
@@ -68,7 +70,7 @@ class LexicalIndex:
                 (copy / path.name).symlink_to(path.resolve())
         return copy
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Load the last snapshot."""
         self.index.reload()
         self.searcher = self.index.searcher()
@@ -77,7 +79,7 @@ class LexicalIndex:
         """Number of passages in the last snapshot."""
         return self.searcher.num_docs
 
-    def writing(self) -> Any:
+    def open_writer(self) -> Any:
         """The writer, created at the first change; one process at a time can have it."""
         if not os.access(self.directory, os.W_OK):
             raise ArtifactError(f"{self.directory} is not writable; choose another --out.")
@@ -85,46 +87,46 @@ class LexicalIndex:
             try:
                 self.writer = self.index.writer(heap_size=WRITER_BYTES, num_threads=1)
             except ValueError as error:
-                raise full(self.directory, error) or ArtifactError(
-                    f"Cannot write to the index {self.directory} ({one_line(error)}); "
+                raise _full_disk_error(self.directory, error) or ArtifactError(
+                    f"Cannot write to the index {self.directory} ({_short_message(error)}); "
                     "if another run is writing there, wait for it."
                 ) from None
         return self.writer
 
     def add(self, passages: Iterable[Passage]) -> None:
         """Add passages; a passage with the id of an existing one replaces it."""
-        writer, engine = self.writing(), tantivy()
+        writer, engine = self.open_writer(), import_tantivy()
         for passage in passages:
-            titles = " ".join((*passage.headings, *labels(passage.text), passage.path))
+            titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
             document = engine.Document(
                 id=passage.id,
                 document=passage.document,
                 body=passage.text,
                 headings=titles,
-                names=" ".join(names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
+                names=" ".join(code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
                 passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
             )
             try:  # tantivy writes in other threads: a failure is raised at a later call
                 writer.delete_documents_by_term("id", passage.id)
                 writer.add_document(document)
             except (OSError, ValueError) as error:
-                raise cannot_write(self.directory, error) from None
+                raise _write_error(self.directory, error) from None
 
     def delete(self, documents: Iterable[str]) -> None:
         """Remove every passage of these documents."""
         for document in documents:
-            self.writing().delete_documents_by_term("document", document)
+            self.open_writer().delete_documents_by_term("document", document)
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
         """The best passages, best first; ties are broken by passage id.
 
         Any text is a valid query; one without a content word finds nothing.
         """
-        return self.find(read_question(query), limit)
+        return self.search_terms(parse_question(query), limit)
 
-    def find(self, question: Question, limit: int = 10) -> list[Hit]:
+    def search_terms(self, question: QuestionTerms, limit: int = 10) -> list[Hit]:
         """The best passages for the terms of a question, like `search`."""
-        query = self.query(question)
+        query = self.build_query(question)
         if query is None or limit < 1 or not len(self):
             return []
         found, size = [], limit + 1
@@ -133,12 +135,12 @@ class LexicalIndex:
             if len(found) < size or found[-1][0] < found[limit - 1][0]:
                 break  # includes every passage that ties with the last requested one
             size *= 2
-        hits = [Hit(self.passage(address), score) for score, address in found]
+        hits = [Hit(self.read_passage(address), score) for score, address in found]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:limit]
 
-    def query(self, question: Question) -> Any:
+    def build_query(self, question: QuestionTerms) -> Any:
         """The question as a tantivy query: any term may match; titles and names are boosted."""
-        query, fields = tantivy().Query, self.index.schema
+        query, fields = import_tantivy().Query, self.index.schema
         parts = []
         for term in question.terms:
             for stem in term.stems:
@@ -148,16 +150,17 @@ class LexicalIndex:
             if term.name is not None:
                 name = query.term_query(fields, "names", term.name)
                 parts.append(query.boost_query(name, NAME_BOOST))
-        should = tantivy().Occur.Should
+        should = import_tantivy().Occur.Should
         return query.boolean_query([(should, part) for part in parts]) if parts else None
 
-    def passage(self, address: Any) -> Passage:
+    def read_passage(self, address: Any) -> Passage:
         """The stored passage at a tantivy address."""
         record = json.loads(self.searcher.doc(address).get_first("passage"))
         return Passage(**record | {"headings": tuple(record["headings"])})
 
-    def frequency(self, field: str, term: str) -> int:
-        """Number of passages that have a stem in `body` or `headings`, or a name in `names`."""
+    def document_frequency(self, field: str, term: str) -> int:
+        """Number of passages that have a stem in `body` or `headings`, or a name in
+        `code_names`."""
         return self.searcher.doc_freq(field, term)
 
     def snapshot(self) -> str:
@@ -171,19 +174,19 @@ class LexicalIndex:
                 self.writer.commit()
                 self.writer.wait_merging_threads()  # ends the writer and frees its lock
             except (OSError, ValueError) as error:
-                raise cannot_write(self.directory, error) from None
+                raise _write_error(self.directory, error) from None
             self.writer = None
-            self.refresh()
-        return digest(sorted(passage_digest(passage) for passage in self.passages()))
+            self.reload()
+        return digest(sorted(_passage_digest(passage) for passage in self.passages()))
 
     def passages(self) -> list[Passage]:
         """Every passage of the last snapshot, in no particular order."""
-        everything = tantivy().Query.all_query()
+        everything = import_tantivy().Query.all_query()
         found = self.searcher.search(everything, limit=max(1, len(self)), count=False)
-        return [self.passage(address) for _, address in found.hits]
+        return [self.read_passage(address) for _, address in found.hits]
 
 
-def settle(directory: Path) -> None:
+def name_segments_by_content(directory: Path) -> None:
     """Rename the segments of a complete index by content hash: equal indexes are equal files.
 
     tantivy names each segment and its files at random; their content does not depend on the name.
@@ -203,55 +206,57 @@ def settle(directory: Path) -> None:
     write_text(managed, json.dumps(sorted(kept)))
 
 
-def passage_digest(passage: Passage) -> str:
+def _passage_digest(passage: Passage) -> str:
     """Hash of a passage."""
     return digest(passage.__dict__ | {"headings": list(passage.headings)})
 
 
-def schema(engine: Any) -> Any:
+def _index_schema(engine: Any) -> Any:
     """The fields of the index: stemmed, exact and stored."""
     build = engine.SchemaBuilder()
     build.add_text_field("id", tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    build.add_text_field("body", tokenizer_name=ANALYSER, index_option="freq")
-    build.add_text_field("headings", tokenizer_name=ANALYSER, index_option="freq")
+    build.add_text_field("body", tokenizer_name=ANALYSER_NAME, index_option="freq")
+    build.add_text_field("headings", tokenizer_name=ANALYSER_NAME, index_option="freq")
     build.add_text_field("names", tokenizer_name="whitespace", index_option="freq")
     build.add_bytes_field("passage", stored=True)
     return build.build()
 
 
-def idf(passages: int, having: int) -> float:
-    """Inverse document frequency of a term in `having` of `passages` passages, nats; at least 0.
+def inverse_document_frequency(passages: int, containing: int) -> float:
+    """Inverse document frequency of a term in `containing` of `passages` passages, nats; at least
+    0.
 
     idf = ln(1 + (N - n + 1/2) / (n + 1/2)), as in BM25; largest for a term that occurs nowhere.
     Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", eq. 3.3, plus 1.
     """
-    return math.log1p((passages - having + 0.5) / (having + 0.5))
+    return math.log1p((passages - containing + 0.5) / (containing + 0.5))
 
 
-def full(directory: Path, error: Exception) -> Exception | None:
+def _full_disk_error(directory: Path, error: Exception) -> Exception | None:
     """The error for a full disk, which tantivy reports as text; None for other errors."""
     match = re.search(r"os error (\d+)", str(error))
     number = int(match[1]) if match else getattr(error, "errno", None)
     return disk_error(directory, OSError(number, "")) if disk_remedy(number) else None
 
 
-def cannot_write(directory: Path, error: Exception) -> Exception:
+def _write_error(directory: Path, error: Exception) -> Exception:
     """The error for an index that could not be written."""
-    return full(directory, error) or CapacityError(
-        f"Cannot write the index {directory} ({one_line(error)}); free some space and run the "
+    return _full_disk_error(directory, error) or CapacityError(
+        f"Cannot write the index {directory} ({_short_message(error)}); free some space and run "
+        f"the "
         "same command again: what is complete stays."
     )
 
 
-def damaged(directory: Path, error: Exception) -> ArtifactError:
+def _damaged_index_error(directory: Path, error: Exception) -> ArtifactError:
     """The error for a directory that tantivy cannot read."""
     return ArtifactError(
-        f"{directory} holds no index that can be read ({one_line(error)}); remove it and run "
+        f"{directory} holds no index that can be read ({_short_message(error)}); remove it and run "
         "`groundup index` again."
     )
 
 
-def one_line(error: Exception) -> str:
+def _short_message(error: Exception) -> str:
     """An error's message on one line, at most 160 characters."""
     return " ".join(str(error).split())[:160]

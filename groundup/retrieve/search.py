@@ -11,10 +11,10 @@ from pathlib import Path
 from groundup.core import MANIFEST, Artifact, ArtifactError, Hit
 from groundup.documents import Document
 
-from .index import Place, read_places
-from .lexical import LexicalIndex, idf
-from .snapshots import answering, command, read_root
-from .terms import Term
+from .index import DocumentEntry, read_entries
+from .lexical import LexicalIndex, inverse_document_frequency
+from .snapshots import current_snapshot, read_root, update_command_of
+from .terms import QuestionTerm
 
 
 @dataclass
@@ -23,11 +23,11 @@ class OpenIndex:
 
     artifact: Artifact
     lexical: LexicalIndex
-    places: dict[str, Place]
+    entries: dict[str, DocumentEntry]
     """By document id."""
     root: str | None = None
     """The indexed folder, if known."""
-    again: str = ""
+    update_command: str = ""
     """The command that indexes it again, if known."""
     cache: dict[str, Document] = field(default_factory=dict, repr=False)
 
@@ -35,10 +35,10 @@ class OpenIndex:
         """The best passages for a question, best first."""
         return self.lexical.search(question, limit)
 
-    def document(self, id: str) -> Document:
+    def read_document(self, id: str) -> Document:
         """A document of the snapshot, as it was when it was indexed."""
         if id not in self.cache:
-            place = self.places[id]
+            place = self.entries[id]
             try:
                 with open(self.artifact.file("documents.jsonl"), "rb") as file:
                     file.seek(place.start)
@@ -50,37 +50,41 @@ class OpenIndex:
                 ) from None
         return self.cache[id]
 
-    def weight(self, term: Term) -> float:
+    def term_weight(self, term: QuestionTerm) -> float:
         """The weight of a term, nats: the idf of its exact name, or of its rarest stem."""
         size = len(self.lexical)
-        if term.name is not None and (having := self.lexical.frequency("names", term.name)):
-            return idf(size, having)
-        having = min((self.having(stem) for stem in term.stems), default=0)
-        return idf(size, min(size, having))
+        if term.name is not None and (
+            having := self.lexical.document_frequency("names", term.name)
+        ):
+            return inverse_document_frequency(size, having)
+        having = min((self.stem_frequency(stem) for stem in term.stems), default=0)
+        return inverse_document_frequency(size, min(size, having))
 
-    def having(self, stem: str) -> int:
+    def stem_frequency(self, stem: str) -> int:
         """Number of passages with a stem in their text or in their titles, whichever is larger."""
-        return max(self.lexical.frequency(field, stem) for field in ("body", "headings"))
+        return max(self.lexical.document_frequency(field, stem) for field in ("body", "headings"))
 
     @cached_property
-    def sha256(self) -> dict[str, str]:
+    def sha256_by_path(self) -> dict[str, str]:
         """Hash of every indexed file, by path."""
-        return {place.path: place.sha256 for place in self.places.values()}
+        return {place.path: place.sha256 for place in self.entries.values()}
 
 
 def open_index(path: Path) -> OpenIndex:
     """Open the current snapshot of an index; ArtifactError if there is none or it is damaged."""
-    artifact = current(Path(path))
+    artifact = _open_snapshot(Path(path))
     folder = artifact.path.absolute().parent
     out = folder.parent if folder.name == "snapshots" else None
     root = read_root(out) if out else None
-    again = command(out if Path(path) == artifact.path else Path(path), root) if out else ""
-    places = read_places(artifact.file("documents.json"))
+    again = (
+        update_command_of(out if Path(path) == artifact.path else Path(path), root) if out else ""
+    )
+    places = read_entries(artifact.file("documents.json"))
     lexical = LexicalIndex(artifact.path / "lexical")
     return OpenIndex(artifact, lexical, {place.id: place for place in places}, root, again)
 
 
-def current(path: Path) -> Artifact:
+def _open_snapshot(path: Path) -> Artifact:
     """The snapshot of a path: the artifact itself, or the one that the pointer names."""
     is_snapshot = (path / MANIFEST).is_file()
-    return Artifact.open(path if is_snapshot else answering(path), kind="index")
+    return Artifact.open(path if is_snapshot else current_snapshot(path), kind="index")

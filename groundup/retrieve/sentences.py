@@ -23,10 +23,10 @@ class Sentence(NamedTuple):
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 FENCE = re.compile(r"\s*(```|~~~)")
 LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
-HASHES = re.compile(r"\s{0,3}#{1,6}\s+\S")
+HASH_HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S")
 UNDERLINE = re.compile(r"\s*([=\-~^*+#\"'`:.])\1{2,}\s*$")
 BOUNDARY = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_`]*(?=\s)|[。！？]+[」』”）]*")
-STARTS_A_SENTENCE = re.compile(r"\s+[\"'“‘(\[*_`<-]*(?:[A-Z0-9À-ÖØ-Þ]|[^\W\d_a-z])|\s*$|\s+`")
+SENTENCE_START = re.compile(r"\s+[\"'“‘(\[*_`<-]*(?:[A-Z0-9À-ÖØ-Þ]|[^\W\d_a-z])|\s*$|\s+`")
 ABBREVIATIONS = frozenset(
     """
     e.g i.e etc vs cf viz al ca approx dr mr mrs ms prof st no nos vol fig figs eq sec ch p pp ed
@@ -44,21 +44,21 @@ CODE_LINE = re.compile(
 )
 
 
-def sentences(text: str, lines_end: bool = False) -> list[Sentence]:
+def split_sentences(text: str, lines_end: bool = False) -> list[Sentence]:
     """Split a text into sentences, in order.
 
     lines_end: whether a line end outside code ends a sentence, as in the text of HTML.
 
     >>> text = "It works, e.g. Here. Next one.\\n\\n>>> f(1)\\n2"
-    >>> [text[part.start : part.end] for part in sentences(text)]
+    >>> [text[part.start : part.end] for part in split_sentences(text)]
     ['It works, e.g. Here.', 'Next one.', '>>> f(1)\\n2']
     """
     result: list[Sentence] = []
-    for start, end, kind in blocks(text):
+    for start, end, kind in text_blocks(text):
         last = result[-1] if result else None
-        if kind == "prose" and not (last and is_shown(text, last, start, end)):
-            for first, stop in split_lines(text, start, end) if lines_end else [(start, end)]:
-                result += [Sentence(*part, "prose") for part in split_prose(text, first, stop)]
+        if kind == "prose" and not (last and _is_indented_example(text, last, start, end)):
+            for first, stop in _split_lines(text, start, end) if lines_end else [(start, end)]:
+                result += [Sentence(*part, "prose") for part in _split_prose(text, first, stop)]
         elif kind == "heading":
             result.append(Sentence(start, end, kind))
         elif last and last.kind == "code" and not text[last.end : start].strip():
@@ -68,7 +68,7 @@ def sentences(text: str, lines_end: bool = False) -> list[Sentence]:
     return result
 
 
-def is_shown(text: str, last: Sentence, start: int, end: int) -> bool:
+def _is_indented_example(text: str, last: Sentence, start: int, end: int) -> bool:
     """Whether a block is indented below a colon, like an example."""
     if text[last.end - 1] != ":" or LIST_ITEM.match(text, start):
         return False
@@ -77,13 +77,13 @@ def is_shown(text: str, last: Sentence, start: int, end: int) -> bool:
     return indent >= 2 and indent > above and not text[start:end].endswith((".", "!", "?"))
 
 
-def split_lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _split_lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the lines of a paragraph without surrounding white space."""
     for match in re.finditer(r"[^\s](?:[^\r\n]*[^\s])?", text[start:end]):
         yield start + match.start(), start + match.end()
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line of a text without its line end."""
 
     start: int
@@ -93,24 +93,24 @@ class Line(NamedTuple):
     """Whether it looks like code rather than prose."""
 
 
-def lines(text: str) -> Iterator[Line]:
+def split_text_lines(text: str) -> Iterator[TextLine]:
     """Yield the lines of a text, which end with \\n, \\r or \\r\\n."""
     for match in LINE.finditer(text):
         line = match.group().rstrip("\r\n")
         if match.group():
             start = match.start()
-            yield Line(start, start + len(line), line, bool(CODE_LINE.match(line)))
+            yield TextLine(start, start + len(line), line, bool(CODE_LINE.match(line)))
 
 
-def blocks(text: str) -> Iterator[Sentence]:
+def text_blocks(text: str) -> Iterator[Sentence]:
     """Yield paragraphs, list items, headings and code blocks, without surrounding white space."""
-    group: list[Line] = []
+    group: list[TextLine] = []
     code = 0  # lines of the group that look like code
     fence = ""
-    for line in lines(text):
+    for line in split_text_lines(text):
         mark = FENCE.match(line.text)
         if mark and not fence:
-            yield from close(group)
+            yield from _group_blocks(group)
             group, code, fence = [line], 0, mark[1]
         elif mark and mark[1] == fence:
             yield Sentence(group[0].start, line.end, "code")
@@ -118,34 +118,34 @@ def blocks(text: str) -> Iterator[Sentence]:
         elif fence:
             group.append(line)
         elif not line.text.strip():
-            yield from close(group)
+            yield from _group_blocks(group)
             group, code = [], 0
         else:
             if group and LIST_ITEM.match(line.text) and code * 2 <= len(group):
-                yield from close(group)
+                yield from _group_blocks(group)
                 group, code = [], 0
             group.append(line)
             code += line.is_code
-    yield from close(group)
+    yield from _group_blocks(group)
 
 
-def close(group: list[Line]) -> Iterator[Sentence]:
+def _group_blocks(group: list[TextLine]) -> Iterator[Sentence]:
     """Yield the blocks of a group of lines without a blank line."""
     group = [line for line in group if line.text.strip()]
-    while group and (HASHES.match(group[0].text) or is_underlined(group)):
-        size = 1 if HASHES.match(group[0].text) else 2
-        yield trimmed(group[:size], "heading")
+    while group and (HASH_HEADING.match(group[0].text) or _is_underlined(group)):
+        size = 1 if HASH_HEADING.match(group[0].text) else 2
+        yield _trim_lines(group[:size], "heading")
         group = group[size:]
     if not group:
         return
-    size = code_from(group)
+    size = _first_code_line(group)
     if size:
-        yield trimmed(group[:size], "prose")
+        yield _trim_lines(group[:size], "prose")
     if size < len(group):
-        yield trimmed(group[size:], "code")
+        yield _trim_lines(group[size:], "code")
 
 
-def code_from(group: list[Line]) -> int:
+def _first_code_line(group: list[TextLine]) -> int:
     """Index of the first code line of a group: 0 if all of it is code, its length if none is.
 
     Code after prose starts below a colon or a full stop. More than half of the lines decide.
@@ -161,7 +161,7 @@ def code_from(group: list[Line]) -> int:
     return first_code
 
 
-def is_underlined(group: list[Line]) -> bool:
+def _is_underlined(group: list[TextLine]) -> bool:
     """Whether the group starts with a title underlined with punctuation."""
     if len(group) < 2 or UNDERLINE.match(group[0].text):
         return False
@@ -169,7 +169,7 @@ def is_underlined(group: list[Line]) -> bool:
     return bool(UNDERLINE.match(line)) and len(title) <= 120 and len(line) >= len(title) * 0.6
 
 
-def trimmed(group: list[Line], kind: SentenceKind) -> Sentence:
+def _trim_lines(group: list[TextLine], kind: SentenceKind) -> Sentence:
     """The slice from the first to the last visible character of lines."""
     first, last = group[0], group[-1]
     start = first.start + len(first.text) - len(first.text.lstrip())
@@ -190,13 +190,13 @@ def is_label(line: str) -> bool:
     return len(line) <= 60 and len(line.split()) <= 6 and line[-1] not in ".!?,;。！？"
 
 
-def labels(text: str) -> list[str]:
+def label_lines(text: str) -> list[str]:
     """Lines that name the sentence below them, without the arguments of signatures.
 
-    >>> labels("decorator\\n\\nA function that returns another function.")
+    >>> label_lines("decorator\\n\\nA function that returns another function.")
     ['decorator']
     """
-    shown = [line.text.strip() for line in lines(text) if line.text.strip()]
+    shown = [line.text.strip() for line in split_text_lines(text) if line.text.strip()]
     return [
         line.partition("(")[0].rstrip(":")
         for line, below in zip(shown, shown[1:], strict=False)
@@ -208,11 +208,11 @@ CALL = re.compile(r"(?:(?:async|class|def|exception|@\w+)\s+)*[\w.]+\s?\([^()]*(
                   r"(?:\s*(?:->|→).*)?:?")  # fmt: skip
 
 
-def split_prose(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _split_prose(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the sentences of one paragraph."""
     for match in BOUNDARY.finditer(text, start, end):
         stop = match.end()
-        if stop < end and not ends_here(text, start, match):
+        if stop < end and not _ends_sentence(text, start, match):
             continue
         if text[start:stop].strip():
             yield start, stop
@@ -223,11 +223,11 @@ def split_prose(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def ends_here(text: str, start: int, mark: re.Match[str]) -> bool:
+def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
     """Whether a punctuation mark within a paragraph ends a sentence."""
     if mark.group()[0] in "。！？":
         return True
-    if not STARTS_A_SENTENCE.match(text, mark.end()):
+    if not SENTENCE_START.match(text, mark.end()):
         return False
     if mark.group()[0] != ".":
         return True

@@ -20,29 +20,29 @@ from groundup.core import (
     MANIFEST,
     ArtifactError,
     Pointer,
+    open_nofollow,
     record,
-    unlinked,
     user_name,
     write_json,
 )
 
-LEDGER = "ledger/current.jsonl"
-KEPT = 2
+POINTER_LEDGER = "ledger/current.jsonl"
+KEPT_SNAPSHOTS = 2
 """Number of kept snapshots: the current one and the previous, which a reader may have open."""
-REMOVED = ".removed-"
+REMOVED_PREFIX = ".removed-"
 
 
-def pointer_of(out: Path) -> Pointer:
+def _snapshot_pointer(out: Path) -> Pointer:
     """The pointer to the current snapshot."""
-    return Pointer(out / LEDGER)
+    return Pointer(out / POINTER_LEDGER)
 
 
-def command(out: Path, source: str | None = None) -> str:
+def update_command_of(out: Path, source: str | None = None) -> str:
     """The command that updates an index."""
     return f"groundup index {quote(source) if source else 'FOLDER'} --out {quote(str(out))}"
 
 
-def answering(out: Path) -> Path:
+def current_snapshot(out: Path) -> Path:
     """The path of the current snapshot; an incomplete last line of the ledger is reported.
 
     A kill while the pointer moves leaves an incomplete last line. The snapshot that it would have
@@ -50,83 +50,87 @@ def answering(out: Path) -> Path:
 
     Raises ArtifactError, with different messages for a missing index and a damaged ledger.
     """
-    pointer, again = pointer_of(out), command(out, read_root(out))
-    torn = pointer.ledger.torn()
+    pointer, again = _snapshot_pointer(out), update_command_of(out, read_root(out))
+    torn = pointer.ledger.torn_bytes()
     try:
         name = pointer.value
     except ArtifactError as error:
         raise ArtifactError(f"{error} Or, and nothing is lost, run again: {again}") from None
-    if is_name(name):
+    if _is_snapshot_name(name):
         if torn:
-            record.say(
-                f"{out / LEDGER} ends in {torn} bytes of a line that was never finished; the "
+            record.log(
+                f"{out / POINTER_LEDGER} ends in {torn} bytes of a line that was never finished; "
+                f"the "
                 f"previous snapshot {name} is used. To update the index, run: {again}"
             )
         return out / "snapshots" / name
-    if not (out / LEDGER).exists() and not any((out / "snapshots").glob(f"*/{MANIFEST}")):
+    if not (out / POINTER_LEDGER).exists() and not any((out / "snapshots").glob(f"*/{MANIFEST}")):
         raise ArtifactError(f"{out} holds no index; make one with: {again}")
     found = f"{torn} bytes without a complete line" if torn else "none"
     raise ArtifactError(
-        f"The ledger of the index is damaged: {out / LEDGER} should have a line that names the "
+        f"The ledger of the index is damaged: {out / POINTER_LEDGER} should have a line that names "
+        f"the "
         f"current snapshot, it has {found}; run again, nothing is lost: {again}"
     )
 
 
-def is_name(value: object) -> bool:
+def _is_snapshot_name(value: object) -> bool:
     """Whether a pointer's value is a valid snapshot name."""
     return isinstance(value, str) and "/" not in value and not value.startswith(".")
 
 
-def last_name(out: Path) -> str | None:
+def current_name(out: Path) -> str | None:
     """The name of the current snapshot; None if the ledger does not name one."""
     try:
-        return pointer_of(out).value
+        return _snapshot_pointer(out).value
     except ArtifactError:
         return None
 
 
-def move(out: Path, before: str | None, name: str, reason: str) -> None:
+def set_current(out: Path, previous: str | None, name: str, reason: str) -> None:
     """Make a complete snapshot the current one, repair the ledger and delete old snapshots.
 
-    Raises ArtifactError if another run moved the pointer since it was at `before`.
+    Raises ArtifactError if another run moved the pointer since it was at `previous`.
     """
-    pointer = pointer_of(out)
+    pointer = _snapshot_pointer(out)
     try:
-        torn = pointer.ledger.torn() if pointer.value == name else 0
+        torn = pointer.ledger.torn_bytes() if pointer.value == name else 0
     except ArtifactError as error:
         renamed = pointer.ledger.path.with_name("damaged.jsonl")
         os.replace(pointer.ledger.path, renamed)
-        record.say(f"{error} A new ledger is started; the old one is now {renamed}.")
+        record.log(f"{error} A new ledger is started; the old one is now {renamed}.")
         torn = 0
-    if before != name:
-        pointer.move(before, name, author=user_name(), reason=reason)
-        prune(out)
+    if previous != name:
+        pointer.move(previous, name, author=user_name(), reason=reason)
+        _prune_snapshots(out)
     elif torn:
-        with pointer.ledger.writing():
-            record.say(f"Cut {torn} bytes of an unfinished line off {pointer.ledger.path}.")
+        with pointer.ledger.lock_for_append():
+            record.log(f"Cut {torn} bytes of an unfinished line off {pointer.ledger.path}.")
 
 
-def prune(out: Path) -> None:
+def _prune_snapshots(out: Path) -> None:
     """Delete all snapshots but the last two and those being written."""
-    pointer, folder = pointer_of(out), out / "snapshots"
-    with pointer.ledger.writing():  # so that the pointer does not move meanwhile
+    pointer, folder = _snapshot_pointer(out), out / "snapshots"
+    with pointer.ledger.lock_for_append():  # so that the pointer does not move meanwhile
         try:
             order = {move.content["value"]: move.sequence for move in pointer.history()}
         except ArtifactError:
             return  # what the ledger does not tell for sure is not removed
-        paths = [path for path in folder.iterdir() if path.is_dir() and is_name(path.name)]
+        paths = [
+            path for path in folder.iterdir() if path.is_dir() and _is_snapshot_name(path.name)
+        ]
         paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
-        for path in paths[KEPT:]:
-            if not is_busy(path):
+        for path in paths[KEPT_SNAPSHOTS:]:
+            if not _is_being_written(path):
                 # Renamed first: a kill during deletion leaves nothing that looks like a snapshot.
-                os.replace(path, folder / f"{REMOVED}{path.name}")
-    for path in folder.glob(f"{REMOVED}*"):
+                os.replace(path, folder / f"{REMOVED_PREFIX}{path.name}")
+    for path in folder.glob(f"{REMOVED_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def is_busy(path: Path) -> bool:
+def _is_being_written(path: Path) -> bool:
     """Whether another run is writing a snapshot."""
-    with open(path / ".lock", "a", opener=unlinked) as file:
+    with open(path / ".lock", "a", opener=open_nofollow) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

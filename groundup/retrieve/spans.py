@@ -14,8 +14,8 @@ from typing import NamedTuple
 from groundup.core import Hit, Passage
 from groundup.documents import Document
 
-from .sentences import Sentence, is_label, sentences
-from .terms import STOP_WORDS, Bag, Question, analyse, bag, match
+from .sentences import Sentence, is_label, split_sentences
+from .terms import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -30,10 +30,10 @@ DEFINITION_BONUS = 0.12
 FOCUS_BONUS = 0.1
 DIRECT_BONUS = 0.1
 """For terms in the sentences themselves rather than in a title."""
-LEANING_COST = 0.08
+DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
-LEANS = re.compile(
+DEPENDENT_START = re.compile(
     r"(?:this|it|its|they|these|those|such|however|thus|otherwise|therefore|also|instead|then|"
     r"in addition|but|so|and|for (?:example|instance)|note|see|if (?:it|they|this))\b",
     re.IGNORECASE,
@@ -41,26 +41,28 @@ LEANS = re.compile(
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
-IS = re.compile(r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|lets?|allows?)\b")
+DEFINING_VERB = re.compile(
+    r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|lets?|allows?)\b"
+)
 
 
-class Wanted(NamedTuple):
+class WeightedQuestion(NamedTuple):
     """A question with the weight of each term, nats."""
 
-    question: Question
+    question: QuestionTerms
     weights: list[float]
 
-    def share(self, credits: list[float]) -> float:
+    def covered_share(self, credits: list[float]) -> float:
         """The weighted share of covered terms, in [0, 1]."""
         pairs = zip(self.weights, credits, strict=True)
         return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
 
-    def found_in(self, words: Bag) -> list[float]:
+    def credits_for(self, words: TextTerms) -> list[float]:
         """The credit of each term for some words."""
-        return [match(term, words) for term in self.question.terms]
+        return [term_credit(term, words) for term in self.question.terms]
 
 
-class Span(NamedTuple):
+class QuoteSpan(NamedTuple):
     """A run of sentences of one passage, as a possible answer."""
 
     hit: Hit
@@ -73,14 +75,16 @@ class Span(NamedTuple):
     """The score plus the merits of the quote; decides the order."""
 
 
-def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
+def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that covers the question best; None if there is none."""
     passage = hit.passage
-    units = mark_titles(sentences(passage.text, document.kind == "html"), passage, document)
-    context_credits = contexts(passage, units, wanted)
-    sentence_credits = [said_in(passage.text, unit, wanted) for unit in units]
-    labels = [label(passage.text[unit.start : unit.end], wanted) for unit in units]
-    best: Span | None = None
+    units = _mark_headings(
+        split_sentences(passage.text, document.kind == "html"), passage, document
+    )
+    context_credits = _context_credits(passage, units, wanted)
+    sentence_credits = [_sentence_credits(passage.text, unit, wanted) for unit in units]
+    labels = [_label_score(passage.text[unit.start : unit.end], wanted) for unit in units]
+    best: QuoteSpan | None = None
     for first in range(len(units)):
         covered = context_credits[first]
         for last in range(first, min(first + RUN_UNITS, len(units))):
@@ -88,41 +92,45 @@ def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
             if last > first and (is_long or units[last].kind == "heading"):
                 break
             covered = [max(pair) for pair in zip(covered, sentence_credits[last], strict=True)]
-            score, run = wanted.share(covered), units[first : last + 1]
+            score, run = wanted.covered_share(covered), units[first : last + 1]
             near_labels = labels[max(0, first - 1) : first + 1]
-            rank = score + merit(passage.text, run, sentence_credits[first : last + 1], wanted)
+            rank = score + _quote_merit(
+                passage.text, run, sentence_credits[first : last + 1], wanted
+            )
             rank += LABEL_BONUS * max(near_labels)
             if best is None or rank > best.rank:
-                best = Span(hit, first, last, score, rank)
+                best = QuoteSpan(hit, first, last, score, rank)
     if best is None:
         return None
-    start, end = extend(passage.text, units, best.start, best.end)
+    start, end = _extend_quote(passage.text, units, best.start, best.end)
     return best._replace(start=start, end=end)
 
 
-def said_in(text: str, unit: Sentence, wanted: Wanted) -> list[float]:
+def _sentence_credits(text: str, unit: Sentence, wanted: WeightedQuestion) -> list[float]:
     """The credit of each term for a sentence; titles count less."""
-    credits = wanted.found_in(bag(text[unit.start : unit.end]))
+    credits = wanted.credits_for(text_terms(text[unit.start : unit.end]))
     if unit.kind == "heading":
         return [TITLE_CREDIT * credit for credit in credits]
     return credits
 
 
-def contexts(passage: Passage, units: list[Sentence], wanted: Wanted) -> list[list[float]]:
+def _context_credits(
+    passage: Passage, units: list[Sentence], wanted: WeightedQuestion
+) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each sentence."""
     titles = passage.headings
-    outer = wanted.found_in(bag(" ".join((*titles, passage.path)), ".".join(titles)))
-    whole = wanted.found_in(bag(passage.text))
+    outer = wanted.credits_for(text_terms(" ".join((*titles, passage.path)), ".".join(titles)))
+    whole = wanted.credits_for(text_terms(passage.text))
     credits, inner = [], [0.0] * len(whole)
     for unit in units:
         if unit.kind == "heading":
-            inner = wanted.found_in(bag(passage.text[unit.start : unit.end]))
+            inner = wanted.credits_for(text_terms(passage.text[unit.start : unit.end]))
         rows = zip(outer, inner, whole, strict=True)
         credits.append([max(TITLE_CREDIT * max(o, i), PASSAGE_CREDIT * w) for o, i, w in rows])
     return credits
 
 
-def mark_titles(units: list[Sentence], passage: Passage, document: Document) -> list[Sentence]:
+def _mark_headings(units: list[Sentence], passage: Passage, document: Document) -> list[Sentence]:
     """Mark sentences within a title of the document as headings."""
     if document.kind == "python":
         return units
@@ -140,7 +148,7 @@ def mark_titles(units: list[Sentence], passage: Passage, document: Document) -> 
     ]
 
 
-def label(text: str, wanted: Wanted) -> float:
+def _label_score(text: str, wanted: WeightedQuestion) -> float:
     """How well a short line names the question's subject: a title, a signature, a defined word.
 
     The share of the question in the line times the share of the line in the question, in [0, 1].
@@ -151,18 +159,20 @@ def label(text: str, wanted: Wanted) -> float:
         line = signature[1] + "()"
     elif not is_label(text):
         return 0.0
-    return named(line, wanted)
+    return _naming_score(line, wanted)
 
 
-def named(line: str, wanted: Wanted) -> float:
+def _naming_score(line: str, wanted: WeightedQuestion) -> float:
     """The share of the question in the words times the share of the words in the question."""
     question_stems = {stem for term in wanted.question.terms for stem in term.stems}
-    stems = [stem for stem in analyse(line) if stem not in STOP_WORDS]
+    stems = [stem for stem in stem_words(line) if stem not in STOP_WORDS]
     inside = sum(stem in question_stems for stem in stems)
-    return wanted.share(wanted.found_in(bag(line))) * inside / max(1, len(stems))
+    return wanted.covered_share(wanted.credits_for(text_terms(line))) * inside / max(1, len(stems))
 
 
-def merit(text: str, run: list[Sentence], credits: list[list[float]], wanted: Wanted) -> float:
+def _quote_merit(
+    text: str, run: list[Sentence], credits: list[list[float]], wanted: WeightedQuestion
+) -> float:
     """The quality of a run as a quote, apart from what it covers."""
     value = -0.03 * (len(run) - 1) - 0.05 * (run[-1].end - run[0].start) / RUN_CHARACTERS
     text_units = [unit for unit in run if unit.kind != "heading"]
@@ -180,27 +190,31 @@ def merit(text: str, run: list[Sentence], credits: list[list[float]], wanted: Wa
     first = text[prose[0].start : prose[0].end]
     words = len(first.split())
     value -= 0.1 * (words < 4) + 0.1 * first.endswith("?")
-    value -= LEANING_COST * bool(LEANS.match(first))
-    direct_share = wanted.share([max(row) for row in zip(*credits, strict=True)])
+    value -= DEPENDENT_COST * bool(DEPENDENT_START.match(first))
+    direct_share = wanted.covered_share([max(row) for row in zip(*credits, strict=True)])
     focus = min(1.0, 3.0 * sum(credits[run.index(prose[0])]) / max(words, 8))
     value += DIRECT_BONUS * direct_share + FOCUS_BONUS * direct_share * focus
-    return value + DEFINITION_BONUS * defines(first, wanted)
+    return value + DEFINITION_BONUS * _definition_score(first, wanted)
 
 
-def defines(sentence: str, wanted: Wanted) -> float:
+def _definition_score(sentence: str, wanted: WeightedQuestion) -> float:
     """How well the part of a sentence before `is`, `means` and the like names the subject."""
-    verb = IS.search(sentence)
+    verb = DEFINING_VERB.search(sentence)
     if verb is None or verb.start() > 80:
         return 0.0
-    return named(sentence[: verb.start()], wanted)
+    return _naming_score(sentence[: verb.start()], wanted)
 
 
-def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int, int]:
+def _extend_quote(text: str, units: list[Sentence], first: int, last: int) -> tuple[int, int]:
     """The quote of a run: without a leading title, with the rest of its paragraph if it fits."""
     while units[first].kind == "heading" and first + 1 < len(units):
         first += 1
     last = max(first, last)
-    if first > 0 and LEANS.match(text, units[first].start) and follows(text, units, first - 1):
+    if (
+        first > 0
+        and DEPENDENT_START.match(text, units[first].start)
+        and _same_paragraph(text, units, first - 1)
+    ):
         first -= units[first - 1].kind == "prose"
     elif first > 0 and is_label(text[units[first - 1].start : units[first - 1].end]):
         first -= units[first - 1].kind != "heading"
@@ -209,13 +223,13 @@ def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int
         if is_label(text[units[last].start : units[last].end]) or text[units[last].end - 1] == ":":
             fits = size <= QUOTE_WITH_CODE_CHARACTERS
         else:
-            fits = size <= QUOTE_CHARACTERS and follows(text, units, last)
+            fits = size <= QUOTE_CHARACTERS and _same_paragraph(text, units, last)
         if not fits:
             break
         last += 1
     return units[first].start, units[last].end
 
 
-def follows(text: str, units: list[Sentence], at: int) -> bool:
+def _same_paragraph(text: str, units: list[Sentence], at: int) -> bool:
     """Whether the sentence after `at` is in the same paragraph."""
     return not re.search(r"\n\s*\n", text[units[at].end : units[at + 1].start])

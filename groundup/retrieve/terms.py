@@ -17,8 +17,8 @@ from groundup.core import MissingExtra
 
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
-LONGEST_WORD = 60
-ENDING_CREDIT = 0.9
+MAX_WORD_CHARACTERS = 60
+SUFFIX_CREDIT = 0.9
 """Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
 SPLIT_NAME_CREDIT = 0.55
 """Credit for only the parts of an exact name, such as `path` and `join`."""
@@ -55,7 +55,7 @@ STOP_WORDS = frozenset(
 )
 
 
-class Term(NamedTuple):
+class QuestionTerm(NamedTuple):
     """A term of a question, which matches by its exact name or by all of its stems."""
 
     text: str
@@ -66,15 +66,15 @@ class Term(NamedTuple):
     """Whether the two stems must be adjacent, as in "the unless statement"."""
 
 
-class Question(NamedTuple):
+class QuestionTerms(NamedTuple):
     """The distinct terms of a question, in order."""
 
-    terms: tuple[Term, ...]
-    cut: str
+    terms: tuple[QuestionTerm, ...]
+    truncation_note: str
     """What was omitted of a too long question, in words; otherwise empty."""
 
 
-class Bag(NamedTuple):
+class TextTerms(NamedTuple):
     """The stems and exact names of a text."""
 
     stems: frozenset[str]
@@ -83,48 +83,48 @@ class Bag(NamedTuple):
     names: frozenset[str]
 
 
-def read_question(text: str) -> Question:
+def parse_question(text: str) -> QuestionTerms:
     """Extract the terms of a question: at most MAX_TERMS from its first 4,000 characters.
 
-    >>> [term.text for term in read_question("How do I open files with os.open()?").terms]
+    >>> [term.text for term in parse_question("How do I open files with os.open()?").terms]
     ['open', 'files', 'os.open']
-    >>> [term.text for term in read_question("What does the `with` statement mean?").terms]
+    >>> [term.text for term in parse_question("What does the `with` statement mean?").terms]
     ['with statement']
     """
     text = text.strip()
-    read = whole_words(text)
+    read = _truncate_at_word(text)
     emphasised = {
         word.lower() for quoted in QUOTED.findall(read) for word in re.findall(r"\w+", max(quoted))
     }
-    terms: dict[tuple[str, ...], Term] = {}
+    terms: dict[tuple[str, ...], QuestionTerm] = {}
     end = 0
     for match in NAME.finditer(read):
         if match.start() < end:
             continue  # the second word of a pair
         pair = AS_KEYWORD.match(read, match.start())
-        term = as_term(match.group(), read[match.end() :][:1] == "(", emphasised)
-        if pair and pair[1].lower() not in NO_KEYWORDS and len(analyse(pair.group())) == 2:
+        term = _make_term(match.group(), read[match.end() :][:1] == "(", emphasised)
+        if pair and pair[1].lower() not in NO_KEYWORDS and len(stem_words(pair.group())) == 2:
             words = re.findall(r"\w+", pair.group())
-            term = Term(" ".join(words), tuple(analyse(pair.group())), is_pair=True)
+            term = QuestionTerm(" ".join(words), tuple(stem_words(pair.group())), is_pair=True)
             end = pair.end()
         if term is not None:
             previous = terms.setdefault(term.stems or (term.text,), term)
             if previous.name is None and term.name is not None:
                 terms[term.stems or (term.text,)] = term
     for number in re.findall(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b", read):
-        stems = tuple(analyse(number))
-        terms.setdefault(stems, Term(number, stems))
-    return Question(tuple(terms.values())[:MAX_TERMS], what_was_cut(text, len(terms)))
+        stems = tuple(stem_words(number))
+        terms.setdefault(stems, QuestionTerm(number, stems))
+    return QuestionTerms(tuple(terms.values())[:MAX_TERMS], _truncation_note(text, len(terms)))
 
 
-def whole_words(text: str) -> str:
+def _truncate_at_word(text: str) -> str:
     """The first 4,000 characters without an incomplete last word, which would be another term."""
     if len(text) <= MAX_QUESTION_CHARACTERS:
         return text
     return text[: MAX_QUESTION_CHARACTERS + 1].rsplit(None, 1)[0][:MAX_QUESTION_CHARACTERS]
 
 
-def what_was_cut(text: str, terms: int) -> str:
+def _truncation_note(text: str, terms: int) -> str:
     """Describe the unused part of a question."""
     cuts = []
     if len(text) > MAX_QUESTION_CHARACTERS:
@@ -134,57 +134,57 @@ def what_was_cut(text: str, terms: int) -> str:
     return "; ".join(cuts)
 
 
-def as_term(word: str, is_called: bool, emphasised: set[str]) -> Term | None:
+def _make_term(word: str, is_called: bool, emphasised: set[str]) -> QuestionTerm | None:
     """Create the term of a word; None for a word without content."""
     bare = word.lstrip("-")
     if bare.lower() in STOP_WORDS and bare.lower() not in emphasised and not is_called:
         return None
-    stems = tuple(dict.fromkeys(analyse(word)))
+    stems = tuple(dict.fromkeys(stem_words(word)))
     if not stems and not bare.strip("_"):
         return None
-    return Term(word, stems, word if is_called or is_name(word) else None)
+    return QuestionTerm(word, stems, word if is_called or _is_code_name(word) else None)
 
 
-def is_name(word: str) -> bool:
+def _is_code_name(word: str) -> bool:
     """Whether a word can only be a name of code: dots, underscores, digits, inner capitals.
 
-    >>> [is_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
+    >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
     [True, True, True, False, True]
     """
     return bool(re.search(r"[._\d]|^--|[a-z][A-Z]", word))
 
 
-def names(text: str) -> Iterator[str]:
+def code_names(text: str) -> Iterator[str]:
     """Yield every exact name in a text, a dotted one with each of its suffixes.
 
-    >>> list(names("see os.path.join() or open(file)"))
+    >>> list(code_names("see os.path.join() or open(file)"))
     ['os.path.join', 'path.join', 'join', 'open']
     """
     for match in NAME.finditer(text):
         word = match.group()
-        if len(word) > LONGEST_WORD:
+        if len(word) > MAX_WORD_CHARACTERS:
             continue
         is_called = text[match.end() : match.end() + 1] == "("
-        if is_called or is_name(word):
+        if is_called or _is_code_name(word):
             parts = word.split(".")
             yield from (".".join(parts[first:]) for first in range(len(parts)))
 
 
-def bag(text: str, context: str = "") -> Bag:
+def text_terms(text: str, context: str = "") -> TextTerms:
     """Collect the stems and exact names of a text; `context` adds names that surround it."""
-    stems = analyse(text)
+    stems = stem_words(text)
     pairs = zip(stems, stems[1:], strict=False)
-    exact_names = names(f"{context} {text}" if context else text)
-    return Bag(frozenset(stems), frozenset(pairs), frozenset(exact_names))
+    exact_names = code_names(f"{context} {text}" if context else text)
+    return TextTerms(frozenset(stems), frozenset(pairs), frozenset(exact_names))
 
 
-def match(term: Term, words: Bag) -> float:
+def term_credit(term: QuestionTerm, words: TextTerms) -> float:
     """The credit of a term for a text, in [0, 1]."""
     if term.name is not None:
         if term.name in words.names:
             return 1.0
-        if any(ending in words.names for ending in endings(term.name)):
-            return ENDING_CREDIT
+        if any(ending in words.names for ending in _dotted_suffixes(term.name)):
+            return SUFFIX_CREDIT
     if not term.stems:
         return 0.0
     share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
@@ -193,32 +193,32 @@ def match(term: Term, words: Bag) -> float:
     return share * (1.0 if term.name is None else SPLIT_NAME_CREDIT)
 
 
-def endings(name: str) -> list[str]:
+def _dotted_suffixes(name: str) -> list[str]:
     """The suffixes of a dotted name that still have a dot.
 
-    >>> endings("pathlib.Path.open")
+    >>> _dotted_suffixes("pathlib.Path.open")
     ['Path.open']
     """
     parts = name.split(".")
     return [".".join(parts[first:]) for first in range(1, len(parts) - 1)]
 
 
-def analyse(text: str) -> list[str]:
+def stem_words(text: str) -> list[str]:
     """Stems of a text, in order, as in the index.
 
-    >>> analyse("Opening the files' café")
+    >>> stem_words("Opening the files' café")
     ['open', 'the', 'file', 'cafe']
     """
-    return analyser().analyze(text)
+    return stem_analyser().analyze(text)
 
 
 @cache
-def analyser() -> Any:
+def stem_analyser() -> Any:
     """The analyser of index and questions: words, lower case, no accents, stems."""
-    engine = tantivy()
+    engine = import_tantivy()
     builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
     for step in (
-        engine.Filter.remove_long(LONGEST_WORD),
+        engine.Filter.remove_long(MAX_WORD_CHARACTERS),
         engine.Filter.lowercase(),
         engine.Filter.ascii_fold(),
         engine.Filter.stemmer("english"),
@@ -227,7 +227,7 @@ def analyser() -> Any:
     return builder.build()
 
 
-def tantivy() -> Any:
+def import_tantivy() -> Any:
     """Import tantivy; MissingExtra if it is not installed."""
     try:
         import tantivy as engine

@@ -13,13 +13,13 @@ from typing import Literal, NamedTuple
 from groundup.core import Answer, DataError, Quote, hash_file
 from groundup.documents import read_bytes, read_html
 
-LARGEST_BYTES = 64 * 2**20
+MAX_FILE_BYTES = 64 * 2**20
 """Maximum file size; `groundup index` skips larger files."""
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 
 
-class Problem(NamedTuple):
+class QuoteProblem(NamedTuple):
     """Why a quote is not verified, or its file has changed."""
 
     quote: Quote
@@ -29,11 +29,11 @@ class Problem(NamedTuple):
     message: str
 
 
-def verify_quotes(answer: Answer, root: Path) -> list[Problem]:
+def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
     """Read every quoted file under `root` again; return the problems, [] if all quotes hold."""
     quotes = [quote for claim in answer.claims for quote in claim.quotes]
     indexed = answer.details.get("files", {})
-    problems = (check(quote, Path(root), indexed.get(quote.path)) for quote in quotes)
+    problems = (_check_quote(quote, Path(root), indexed.get(quote.path)) for quote in quotes)
     return [problem for problem in problems if problem is not None]
 
 
@@ -48,34 +48,34 @@ def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
             file = root / path
             if not file.is_file():
                 changed[path] = "is gone"
-            elif file.stat().st_size > LARGEST_BYTES or hash_file(file) != sha256:
+            elif file.stat().st_size > MAX_FILE_BYTES or hash_file(file) != sha256:
                 changed[path] = "has changed"
         except OSError:
             changed[path] = "cannot be read"
     return changed
 
 
-def check(quote: Quote, root: Path, indexed: str | None) -> Problem | None:
+def _check_quote(quote: Quote, root: Path, indexed: str | None) -> QuoteProblem | None:
     """The problem with one quote, if there is one."""
     path = (root / quote.path).resolve()
     if not path.is_relative_to(root.resolve()):
-        return Problem(quote, "outside", f"{quote.path} is not inside {root}.")
+        return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
     try:
         data = path.read_bytes()
     except OSError as error:
-        return Problem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
+        return QuoteProblem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
     is_same = indexed is None or hashlib.sha256(data).hexdigest() == indexed
     since = "" if is_same else " The file changed since it was indexed; index it again."
-    if not says(data, quote):
+    if not _bytes_match(data, quote):
         found = data[quote.start : quote.end].decode("utf-8", "replace")
         problem = f"bytes {quote.start}-{quote.end} of {quote.path} are not the quote"
-        return Problem(quote, "differs", f"{problem}: they are {found[:60]!r}.{since}")
+        return QuoteProblem(quote, "differs", f"{problem}: they are {found[:60]!r}.{since}")
     if not is_same:
-        return Problem(quote, "changed", f"{quote.path} still has the quote.{since}")
+        return QuoteProblem(quote, "changed", f"{quote.path} still has the quote.{since}")
     return None
 
 
-def says(data: bytes, quote: Quote) -> bool:
+def _bytes_match(data: bytes, quote: Quote) -> bool:
     """Whether the bytes at the quoted position are the quote."""
     inside = data[quote.start : quote.end]
     if not 0 <= quote.start < quote.end <= len(data):

@@ -1,21 +1,34 @@
 """Tokenizer: how do texts become ids, conversations ids and a loss mask, and corpora batches?"""
 
-from .bpe import PATTERNS, BytePairs, train_bpe, well_formed
-from .chat import TEMPLATE, Rendered, render, template_digest
+from .bpe import PATTERNS, ReferenceBPE, train_bpe, well_formed
+from .chat import CHATML_TEMPLATE, RenderedChat, render, template_digest
 from .fast import FastTokenizer
-from .files import TokenizerConfig, load, save, train_tokenizer, write_tokenizer
+from .files import (
+    TokenizerConfig,
+    load_bpe_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+    write_tokenizer,
+)
 from .imported.gguf import tokenizer_of_gguf
-from .imported.opening import ids_needed, load_tokenizer, save_imported
-from .imported.sandbox import Sandbox as TemplateSandbox
-from .imported.templates import PLAIN, ChatTemplate, template_of
-from .imported.tokenizer import Frame, ImportedTokenizer
-from .loader import Batch, Loader
-from .mixing import MixConfig, Reading, mix, mix_named, open_text
-from .packing import Packed, pack_examples
-from .shards import Shard, Text, TokensConfig, document_frame, tokens, write_tokens
+from .imported.opening import load_tokenizer, required_vocab_size, save_imported
+from .imported.sandbox import TemplateSandbox
+from .imported.templates import PLAIN_TEMPLATE, ChatTemplate, load_chat_template
+from .imported.tokenizer import ImportedTokenizer, SpecialFrame
+from .loader import Loader, TextBatch
+from .mixing import MixConfig, TokenShards, mix_named, mix_tokens, open_shards
+from .packing import PackedSequences, pack_examples
+from .shards import (
+    DocumentText,
+    Shard,
+    TokensConfig,
+    document_special_ids,
+    encode_corpus,
+    write_tokens,
+)
 from .specials import (
+    CLS,
     DOCUMENT_END,
-    FIRST,
     MASK,
     MIDDLE,
     PREFIX,
@@ -24,59 +37,59 @@ from .specials import (
     SPECIAL_SETS,
     SPECIALS,
     SUFFIX,
-    spelt_out,
+    expand_special_sets,
 )
-from .units import Cut, UnitTokenizer, measure_cut, train_units
+from .units import Segmentation, UnitTokenizer, measure_segmentation, train_units
 
 __all__ = [
+    "CHATML_TEMPLATE",
+    "CLS",
     "DOCUMENT_END",
-    "FIRST",
     "MASK",
     "MIDDLE",
     "PATTERNS",
-    "PLAIN",
+    "PLAIN_TEMPLATE",
     "PREFIX",
     "SENTINELS",
     "SEPARATOR",
     "SPECIALS",
     "SPECIAL_SETS",
     "SUFFIX",
-    "TEMPLATE",
-    "Batch",
-    "BytePairs",
     "ChatTemplate",
-    "Cut",
+    "DocumentText",
     "FastTokenizer",
-    "Frame",
     "ImportedTokenizer",
     "Loader",
     "MixConfig",
-    "Packed",
-    "Reading",
-    "Rendered",
+    "PackedSequences",
+    "ReferenceBPE",
+    "RenderedChat",
+    "Segmentation",
     "Shard",
+    "SpecialFrame",
     "TemplateSandbox",
-    "Text",
+    "TextBatch",
+    "TokenShards",
     "TokenizerConfig",
     "TokensConfig",
     "UnitTokenizer",
-    "document_frame",
-    "ids_needed",
-    "load",
+    "document_special_ids",
+    "encode_corpus",
+    "expand_special_sets",
+    "load_bpe_tokenizer",
+    "load_chat_template",
     "load_tokenizer",
-    "measure_cut",
-    "mix",
+    "measure_segmentation",
     "mix_named",
-    "open_text",
+    "mix_tokens",
+    "open_shards",
     "pack_examples",
     "render",
-    "save",
+    "required_vocab_size",
     "save_imported",
-    "spelt_out",
+    "save_tokenizer",
     "template_digest",
-    "template_of",
     "tokenizer_of_gguf",
-    "tokens",
     "train_bpe",
     "train_tokenizer",
     "train_units",

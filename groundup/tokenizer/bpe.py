@@ -37,13 +37,13 @@ PATTERNS = {
 Pair = tuple[int, int]
 
 
-def byte_characters() -> dict[int, str]:
+def byte_to_character() -> dict[int, str]:
     """Map each byte to the printable character that represents it in tokenizer files.
 
     Printable Latin-1 represents itself; the other 68 bytes follow as U+0100, U+0101, … The order of
     the map is the order of the first 256 ids.
 
-    >>> byte_characters()[ord("A")], byte_characters()[ord(" ")]
+    >>> byte_to_character()[ord("A")], byte_to_character()[ord(" ")]
     ('A', 'Ġ')
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -52,8 +52,8 @@ def byte_characters() -> dict[int, str]:
     return shown | {byte: chr(256 + index) for index, byte in enumerate(others)}
 
 
-ALPHABET = tuple(bytes([byte]) for byte in byte_characters())
-BYTE_IDS = {token[0]: place for place, token in enumerate(ALPHABET)}
+BYTE_TOKENS = tuple(bytes([byte]) for byte in byte_to_character())
+BYTE_IDS = {token[0]: place for place, token in enumerate(BYTE_TOKENS)}
 
 
 def well_formed(text: str) -> str:
@@ -69,66 +69,66 @@ def well_formed(text: str) -> str:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def splitter(pattern: str) -> "regex.Pattern[str]":
+def compile_splitter(pattern: str) -> "regex.Pattern[str]":
     """Compile a splitting pattern by name; ConfigError lists the names."""
     if pattern not in PATTERNS:
         raise ConfigError(f"pattern={pattern!r} is not known; choose {' or '.join(PATTERNS)}.")
     return regex.compile(PATTERNS[pattern])
 
 
-def count_pieces(texts: Iterable[str], pattern: str) -> dict[bytes, int]:
+def _count_pieces(texts: Iterable[str], pattern: str) -> dict[bytes, int]:
     """Count each distinct piece: BPE needs nothing else of a corpus."""
-    cut, counts = splitter(pattern), Counter[str]()
+    cut, counts = compile_splitter(pattern), Counter[str]()
     for text in texts:
         counts.update(cut.findall(well_formed(text)))
     return {piece.encode("utf-8"): count for piece, count in counts.items()}
 
 
-class Pieces(NamedTuple):
+class MergeState(NamedTuple):
     """The corpus during training: distinct pieces, pair counts and pair positions."""
 
     ids: list[list[int]]
     """Token ids of each piece so far."""
     counts: list[int]
     """Number of occurrences of each piece in the corpus."""
-    pairs: dict[Pair, int]
+    pair_counts: dict[Pair, int]
     """Number of occurrences of each adjacent pair in the corpus."""
-    places: dict[Pair, set[int]]
+    pieces_with_pair: dict[Pair, set[int]]
     """Indices of pieces in which a pair occurs, or once occurred."""
 
     @classmethod
-    def of(cls, counted: dict[bytes, int]) -> "Pieces":
+    def from_counts(cls, piece_counts: dict[bytes, int]) -> "MergeState":
         """Start from single bytes."""
         pieces = cls([], [], defaultdict(int), defaultdict(set))
-        for index, (piece, count) in enumerate(counted.items()):
+        for index, (piece, count) in enumerate(piece_counts.items()):
             pieces.ids.append([BYTE_IDS[byte] for byte in piece])
             pieces.counts.append(count)
             for pair in pairwise(pieces.ids[-1]):
-                pieces.pairs[pair] += count
-                pieces.places[pair].add(index)
+                pieces.pair_counts[pair] += count
+                pieces.pieces_with_pair[pair].add(index)
         return pieces
 
-    def join(self, pair: Pair, new: int) -> set[Pair]:
-        """Replace a pair by the id `new` everywhere; return the new pairs."""
+    def merge(self, pair: Pair, new_id: int) -> set[Pair]:
+        """Replace a pair by the id `new_id` everywhere; return the new pairs."""
         created: set[Pair] = set()
-        for index in self.places.pop(pair):
+        for index in self.pieces_with_pair.pop(pair):
             count, old = self.counts[index], self.ids[index]
-            joined = join(old, pair, new)
+            joined = _merge_pair(old, pair, new_id)
             for pair_before in pairwise(old):
-                self.pairs[pair_before] -= count
+                self.pair_counts[pair_before] -= count
             for pair_after in pairwise(joined):
-                self.pairs[pair_after] += count
-                if new in pair_after:
-                    self.places[pair_after].add(index)
+                self.pair_counts[pair_after] += count
+                if new_id in pair_after:
+                    self.pieces_with_pair[pair_after].add(index)
                     created.add(pair_after)
             self.ids[index] = joined
         return created
 
 
-def join(ids: list[int], pair: Pair, new: int) -> list[int]:
+def _merge_pair(ids: list[int], pair: Pair, new_id: int) -> list[int]:
     """Replace every occurrence of a pair, from left to right, by one id.
 
-    >>> join([1, 1, 1, 2], (1, 1), 9)
+    >>> _merge_pair([1, 1, 1, 2], (1, 1), 9)
     [9, 1, 2]
     """
     joined: list[int] = []
@@ -136,7 +136,7 @@ def join(ids: list[int], pair: Pair, new: int) -> list[int]:
     index, last = 0, len(ids) - 1
     while index <= last:
         if ids[index] == first and index < last and ids[index + 1] == second:
-            joined.append(new)
+            joined.append(new_id)
             index += 2
         else:
             joined.append(ids[index])
@@ -157,29 +157,31 @@ def train_bpe(
 
     Raises ConfigError for a size below 256 or an unknown pattern.
     """
-    if vocab_size < len(ALPHABET):
+    if vocab_size < len(BYTE_TOKENS):
         raise ConfigError(f"vocab_size={vocab_size} must be at least 256, for all bytes; try 4096.")
-    pieces = Pieces.of(count_pieces(texts, pattern))
-    tokens, merges = list(ALPHABET), list[tuple[bytes, bytes]]()
-    heap = [(-count, pair) for pair, count in pieces.pairs.items()]
+    pieces = MergeState.from_counts(_count_pieces(texts, pattern))
+    tokens, merges = list(BYTE_TOKENS), list[tuple[bytes, bytes]]()
+    heap = [(-count, pair) for pair, count in pieces.pair_counts.items()]
     heapq.heapify(heap)
     while heap and len(tokens) < vocab_size:
         count, pair = heapq.heappop(heap)
-        if -count != pieces.pairs[pair]:  # stale entry: other merges took some of its occurrences
-            if pieces.pairs[pair] > 0:
-                heapq.heappush(heap, (-pieces.pairs[pair], pair))
+        if (
+            -count != pieces.pair_counts[pair]
+        ):  # stale entry: other merges took some of its occurrences
+            if pieces.pair_counts[pair] > 0:
+                heapq.heappush(heap, (-pieces.pair_counts[pair], pair))
             continue
-        for new_pair in pieces.join(pair, len(tokens)):
-            heapq.heappush(heap, (-pieces.pairs[new_pair], new_pair))
+        for new_pair in pieces.merge(pair, len(tokens)):
+            heapq.heappush(heap, (-pieces.pair_counts[new_pair], new_pair))
         merges.append((tokens[pair[0]], tokens[pair[1]]))
         tokens.append(b"".join(merges[-1]))
     return merges
 
 
-class BytePairs:
+class ReferenceBPE:
     """Encode and decode by merges; the reference against which fast.py is tested.
 
-    >>> pairs = BytePairs([(b"a", b"a"), (b"a", b"b"), (b"aa", b"ab")])
+    >>> pairs = ReferenceBPE([(b"a", b"a"), (b"a", b"b"), (b"aa", b"ab")])
     >>> [pairs.tokens[id] for id in pairs.encode("aaabdaaabac")]
     [b'aaab', b'd', b'aaab', b'a', b'c']
     >>> pairs.decode(pairs.encode("any text ☃")).decode()
@@ -191,8 +193,8 @@ class BytePairs:
     def __init__(self, merges: Iterable[tuple[bytes, bytes]], pattern: str = "qwen2") -> None:
         self.merges = list(merges)
         self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self.cut = splitter(pattern)
-        self.ids = {token: id for id, token in enumerate(ALPHABET)}
+        self.splitter = compile_splitter(pattern)
+        self.ids = {token: id for id, token in enumerate(BYTE_TOKENS)}
         for rank, (left, right) in enumerate(self.merges):
             if left not in self.ids or right not in self.ids:
                 raise DataError(
@@ -202,7 +204,7 @@ class BytePairs:
             self.ids.setdefault(left + right, len(self.ids))
         self.tokens = list(self.ids)
 
-    def parts(self, piece: bytes, limit: int | None = None) -> list[bytes]:
+    def merge_piece(self, piece: bytes, limit: int | None = None) -> list[bytes]:
         """Apply the first `limit` merges to a piece: lowest rank first, then leftmost."""
         limit = len(self.merges) if limit is None else limit
         parts = [piece[index : index + 1] for index in range(len(piece))]
@@ -217,8 +219,10 @@ class BytePairs:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; a lone surrogate counts as U+FFFD."""
-        pieces = self.cut.findall(well_formed(text))
-        return [self.ids[part] for piece in pieces for part in self.parts(piece.encode("utf-8"))]
+        pieces = self.splitter.findall(well_formed(text))
+        return [
+            self.ids[part] for piece in pieces for part in self.merge_piece(piece.encode("utf-8"))
+        ]
 
     def decode(self, ids: Iterable[int]) -> bytes:
         """Bytes of the ids."""

@@ -20,10 +20,10 @@ from groundup.core import ConfigError, Conversation, DataError, Tokenizer
 
 from .bpe import well_formed
 
-START, END = "<|im_start|>", "<|im_end|>"
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 ROLES = ("system", "user", "assistant")
 
-TEMPLATE = (
+CHATML_TEMPLATE = (
     "{%- for message in messages -%}\n"
     "    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}\n"
     "{%- endfor -%}\n"
@@ -34,7 +34,7 @@ TEMPLATE = (
 """The same text as `render`, as a Jinja template for transformers, vLLM and llama.cpp."""
 
 
-class Rendered(NamedTuple):
+class RenderedChat(NamedTuple):
     """A rendered conversation; `ids` and `mask` have the same length."""
 
     text: str
@@ -45,7 +45,7 @@ class Rendered(NamedTuple):
 
 def render(
     tokenizer: Tokenizer, conversation: Conversation, *, add_generation_prompt: bool = False
-) -> Rendered:
+) -> RenderedChat:
     """Render a conversation; `add_generation_prompt` opens the assistant's next turn.
 
     >>> from groundup.core import Message
@@ -58,8 +58,8 @@ def render(
     Raises DataError for an empty conversation or an unknown role, ConfigError for a tokenizer
     without ChatML's special tokens.
     """
-    check(tokenizer, conversation)
-    start, end = tokenizer.specials[START], tokenizer.specials[END]
+    _check_renderable(tokenizer, conversation)
+    start, end = tokenizer.specials[TURN_START], tokenizer.specials[TURN_END]
     text, ids, mask = list[str](), list[int](), list[bool]()
 
     def put(shown: str, new: list[int], own: bool = False) -> None:
@@ -70,27 +70,27 @@ def render(
     line_end = tokenizer.encode("\n")
     for role, content in conversation:
         opening, content = f"{role}\n", well_formed(content)
-        put(START, [start])
+        put(TURN_START, [start])
         if role == "assistant":
             put(opening, tokenizer.encode(opening))
             put(content, tokenizer.encode(content), own=True)
         else:
             put(opening + content, tokenizer.encode(opening + content))
-        put(END, [end], own=role == "assistant")
+        put(TURN_END, [end], own=role == "assistant")
         put("\n", line_end)
     if add_generation_prompt:
-        put(START, [start])
+        put(TURN_START, [start])
         put("assistant\n", tokenizer.encode("assistant\n"))
-    return Rendered("".join(text), ids, mask)
+    return RenderedChat("".join(text), ids, mask)
 
 
-def check(tokenizer: Tokenizer, conversation: Conversation) -> None:
+def _check_renderable(tokenizer: Tokenizer, conversation: Conversation) -> None:
     """Raise if the conversation cannot be rendered with this tokenizer."""
-    missing = [name for name in (START, END) if name not in tokenizer.specials]
+    missing = [name for name in (TURN_START, TURN_END) if name not in tokenizer.specials]
     if missing:
         raise ConfigError(
             f"Chats need the special token {missing[0]}; the tokenizer has only "
-            f"{', '.join(tokenizer.specials) or 'none'}. Train it with {START} and {END}."
+            f"{', '.join(tokenizer.specials) or 'none'}. Train it with {TURN_START} and {TURN_END}."
         )
     if not conversation:
         raise DataError("A conversation needs at least one message; this one is empty.")
@@ -101,6 +101,6 @@ def check(tokenizer: Tokenizer, conversation: Conversation) -> None:
             )
 
 
-def template_digest(template: str = TEMPLATE) -> str:
+def template_digest(template: str = CHATML_TEMPLATE) -> str:
     """sha256 hex of a chat template, stored with a model to detect a changed template."""
     return hashlib.sha256(template.encode("utf-8")).hexdigest()

@@ -22,14 +22,14 @@ from jaxtyping import Int
 from groundup.core import ConfigError, DataError, device, digest
 
 from . import compiled
-from .bpe import PATTERNS, BytePairs, byte_characters, well_formed
+from .bpe import PATTERNS, ReferenceBPE, byte_to_character, well_formed
 from .specials import SPECIALS
 
-LEAST_COMPILED = 256
+MIN_COMPILED_CHARACTERS = 256
 """Minimum number of characters for which a call into C++ pays off."""
-LONG_SPACE = 500_000
+MAX_SPACE_RUN = 500_000
 """Maximum run of white space passed to tiktoken: its splitter panics at 999,999 characters."""
-NOT_UTF8 = re.compile("([\udc80-\udcff]+)")
+UNDECODABLE = re.compile("([\udc80-\udcff]+)")
 """Bytes that are not UTF-8, as decoded by `surrogateescape`."""
 
 
@@ -51,7 +51,7 @@ class FastTokenizer:
         pattern: str = "qwen2",
         specials: Sequence[str] = SPECIALS,
     ) -> None:
-        self.reference = BytePairs(merges, pattern)
+        self.reference = ReferenceBPE(merges, pattern)
         self.pattern = pattern
         if len(set(specials)) != len(specials) or not all(specials):
             raise ConfigError(f"specials={list(specials)} must be distinct, non-empty texts.")
@@ -90,25 +90,25 @@ class FastTokenizer:
         return digest([PATTERNS[self.pattern], merges, self.special_ids])
 
     @cached_property
-    def is_exact(self) -> bool:
+    def is_tiktoken_exact(self) -> bool:
         """Whether tiktoken gives the same ids on every text (see the module docstring)."""
         reference = self.reference
         return len(reference.tokens) == 256 + len(reference.merges) and all(
-            reference.parts(left + right, limit=rank) == [left, right]
+            reference.merge_piece(left + right, limit=rank) == [left, right]
             for rank, (left, right) in enumerate(reference.merges)
         )
 
     @cached_property
-    def _compiled(self) -> compiled.Encoder | None:
+    def _compiled(self) -> compiled.CompiledEncoder | None:
         """The C++ encoder, if available."""
-        library = compiled.library()
-        return None if library is None else compiled.Encoder(self.reference, self.pattern)
+        library = compiled.load_bpe_library()
+        return None if library is None else compiled.CompiledEncoder(self.reference, self.pattern)
 
     @cached_property
     def _tokenizers(self) -> tokenizers.Tokenizer:
         """The same tokenizer in Hugging Face's library, without special tokens."""
         return tokenizers.Tokenizer.from_str(
-            json.dumps(tokenizer_json(self) | {"added_tokens": []})
+            json.dumps(to_tokenizer_json(self) | {"added_tokens": []})
         )
 
     def special_id(self, name: str) -> int:
@@ -125,21 +125,21 @@ class FastTokenizer:
         Surrogate pairs are joined and a lone surrogate becomes U+FFFD: `decode` returns
         `well_formed(text)`.
         """
-        if self._compiled is not None and len(text) >= LEAST_COMPILED:
+        if self._compiled is not None and len(text) >= MIN_COMPILED_CHARACTERS:
             return self._compiled.encode([text])[0].tolist()
         text = well_formed(text)
-        if self.is_exact and not has_long_space(text):
+        if self.is_tiktoken_exact and not _has_long_space_run(text):
             return self._tiktoken.encode_ordinary(text)
         return self._tokenizers.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in order."""
-        return [row.tolist() for row in self.encode_rows(texts)]
+        return [row.tolist() for row in self.encode_arrays(texts)]
 
-    def encode_rows(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
+    def encode_arrays(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
         """Ids of many texts as arrays, in order, on all cores."""
         if self._compiled is not None:
-            return self._compiled.encode(texts, device.cores())
+            return self._compiled.encode(texts, device.available_cores())
         return [np.array(self.encode(text), np.int32) for text in texts]
 
     def encode_bytes(self, content: bytes) -> list[int]:
@@ -152,7 +152,7 @@ class FastTokenizer:
         b'caf\xc3\xa9 \xff\x00'
         """
         ids: list[int] = []
-        for index, part in enumerate(NOT_UTF8.split(content.decode("utf-8", "surrogateescape"))):
+        for index, part in enumerate(UNDECODABLE.split(content.decode("utf-8", "surrogateescape"))):
             if index % 2:
                 single = part.encode("utf-8", "surrogateescape")
                 ids += [self.reference.ids[single[at : at + 1]] for at in range(len(single))]
@@ -182,19 +182,19 @@ class FastTokenizer:
         return list(pairwise(accumulate(lengths, initial=0)))
 
 
-def has_long_space(text: str) -> bool:
+def _has_long_space_run(text: str) -> bool:
     """Whether a run of white space is too long for tiktoken's splitter."""
-    if len(text) < LONG_SPACE:
+    if len(text) < MAX_SPACE_RUN:
         return False
-    return any(run.end() - run.start() >= LONG_SPACE for run in re.finditer(r"\s+", text))
+    return any(run.end() - run.start() >= MAX_SPACE_RUN for run in re.finditer(r"\s+", text))
 
 
-def tokenizer_json(tokenizer: FastTokenizer) -> dict[str, object]:
+def to_tokenizer_json(tokenizer: FastTokenizer) -> dict[str, object]:
     """The tokenizer as the value of Hugging Face's `tokenizer.json`.
 
     There is no normaliser: Qwen's NFC would conflate different spellings of a text.
     """
-    shown = byte_characters()
+    shown = byte_to_character()
 
     def spell(token: bytes) -> str:
         return "".join(shown[byte] for byte in token)

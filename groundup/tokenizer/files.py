@@ -28,12 +28,12 @@ from groundup.core import (
 )
 
 from . import compiled
-from .bpe import PATTERNS, byte_characters, train_bpe
-from .chat import TEMPLATE
-from .fast import FastTokenizer, tokenizer_json
-from .specials import DOCUMENT_END, FIRST, MASK, SEPARATOR, SPECIALS, spelt_out
+from .bpe import PATTERNS, byte_to_character, train_bpe
+from .chat import CHATML_TEMPLATE
+from .fast import FastTokenizer, to_tokenizer_json
+from .specials import CLS, DOCUMENT_END, MASK, SEPARATOR, SPECIALS, expand_special_sets
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 class TokenizerConfig(Config):
@@ -49,9 +49,9 @@ class TokenizerConfig(Config):
 
     @field_validator("specials")
     @classmethod
-    def spell(cls, specials: tuple[str, ...]) -> tuple[str, ...]:
+    def expand_sets(cls, specials: tuple[str, ...]) -> tuple[str, ...]:
         """Expand the names of predefined sets."""
-        return spelt_out(specials)
+        return expand_special_sets(specials)
 
 
 def train_tokenizer(config: TokenizerConfig, corpus: Artifact, out: Path) -> Artifact:
@@ -79,34 +79,38 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, out: Path) -> Art
 def write_tokenizer(draft: Draft, config: TokenizerConfig, texts: Iterable[str]) -> None:
     """Train on texts and write the directory; the body of the stage."""
     size = config.vocab_size - len(config.specials)
-    if compiled.library() is None:
+    if compiled.load_bpe_library() is None:
         merges = train_bpe(texts, size, config.pattern)
     else:
-        merges = compiled.learn_merges(texts, size, config.pattern, device.cores())
+        merges = compiled.learn_merges(texts, size, config.pattern, device.available_cores())
     tokenizer = FastTokenizer(merges, config.pattern, config.specials)
     if tokenizer.vocab_size < config.vocab_size:
         raise DataError(
             f"The corpus fills only {tokenizer.vocab_size} of vocab_size={config.vocab_size} ids; "
             f"add text or set vocab_size={tokenizer.vocab_size}."
         )
-    save(tokenizer, draft.path)
+    save_tokenizer(tokenizer, draft.path)
     longest = max((left + right for left, right in merges), key=len, default=b"")
     draft.numbers |= {"vocab_size": tokenizer.vocab_size, "longest_bytes": len(longest)}
 
 
-def save(tokenizer: FastTokenizer, directory: Path, *, context_length: int | None = None) -> None:
+def save_tokenizer(
+    tokenizer: FastTokenizer, directory: Path, *, context_length: int | None = None
+) -> None:
     """Write the three files of a tokenizer into a directory, which is created if missing.
 
     `context_length` is the maximum input length of the directory's model, in tokens.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "tokenizer.json", tokenizer_json(tokenizer))
-    write_json(directory / "tokenizer_config.json", settings(tokenizer, context_length))
-    write_text(directory / "chat_template.jinja", TEMPLATE)
+    write_json(directory / "tokenizer.json", to_tokenizer_json(tokenizer))
+    write_json(directory / "tokenizer_config.json", _hf_tokenizer_config(tokenizer, context_length))
+    write_text(directory / "chat_template.jinja", CHATML_TEMPLATE)
 
 
-def settings(tokenizer: FastTokenizer, context_length: int | None = None) -> dict[str, Any]:
+def _hf_tokenizer_config(
+    tokenizer: FastTokenizer, context_length: int | None = None
+) -> dict[str, Any]:
     """The value of tokenizer_config.json.
 
     The class is the generic one: Qwen's would add a normaliser.
@@ -124,15 +128,15 @@ def settings(tokenizer: FastTokenizer, context_length: int | None = None) -> dic
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
     }
-    named = {"mask_token": MASK, "cls_token": FIRST, "sep_token": SEPARATOR}
+    named = {"mask_token": MASK, "cls_token": CLS, "sep_token": SEPARATOR}
     config |= {role: name for role, name in named.items() if name in tokenizer.specials}
     if context_length is not None:
         config["model_max_length"] = context_length
     return config
 
 
-def load(directory: Path | str) -> FastTokenizer:
-    """Open a tokenizer or model directory that `save` wrote into.
+def load_bpe_tokenizer(directory: Path | str) -> FastTokenizer:
+    """Open a tokenizer or model directory that `save_tokenizer` wrote into.
 
     Raises ArtifactError if there is no tokenizer.json, and DataError if the file specifies anything
     that would change the ids of FastTokenizer.
@@ -140,8 +144,8 @@ def load(directory: Path | str) -> FastTokenizer:
     path = Path(directory) / "tokenizer.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        model, pattern = content["model"], pattern_of(content["pre_tokenizer"])
-        bytes_of = {character: byte for byte, character in byte_characters().items()}
+        model, pattern = content["model"], _find_pattern(content["pre_tokenizer"])
+        bytes_of = {character: byte for byte, character in byte_to_character().items()}
         merges = [
             (bytes(map(bytes_of.__getitem__, left)), bytes(map(bytes_of.__getitem__, right)))
             for left, right in model["merges"]
@@ -157,11 +161,11 @@ def load(directory: Path | str) -> FastTokenizer:
             f"{path} is damaged or no byte-level BPE ({type(error).__name__}: {error}); "
             "recreate it with `groundup tokenizer`."
         ) from None
-    check(path, content, tokenizer)
+    _check_unchanged(path, content, tokenizer)
     return tokenizer
 
 
-def pattern_of(pre_tokenizer: dict[str, Any]) -> str:
+def _find_pattern(pre_tokenizer: dict[str, Any]) -> str:
     """Name of the splitting pattern in a tokenizer.json; DataError if it is unknown."""
     expressions = [step.get("pattern", {}).get("Regex") for step in pre_tokenizer["pretokenizers"]]
     for name, expression in PATTERNS.items():
@@ -172,21 +176,21 @@ def pattern_of(pre_tokenizer: dict[str, Any]) -> str:
     )
 
 
-def check(path: Path, content: dict[str, Any], tokenizer: FastTokenizer) -> None:
-    """Raise unless the file equals what `save` would write for this tokenizer."""
-    expected = tokenizer_json(tokenizer)
+def _check_unchanged(path: Path, content: dict[str, Any], tokenizer: FastTokenizer) -> None:
+    """Raise unless the file equals what `save_tokenizer` would write for this tokenizer."""
+    expected = to_tokenizer_json(tokenizer)
     for part in ("normalizer", "pre_tokenizer", "added_tokens", "model"):
-        if without_empty(content[part]) != without_empty(expected[part]):
+        if _drop_empty(content[part]) != _drop_empty(expected[part]):
             raise DataError(
                 f"{path}: its {part} is not groundup's (byte-level BPE, no normaliser, special "
                 "tokens last), so the ids would differ."
             )
 
 
-def without_empty(value: Any) -> Any:
+def _drop_empty(value: Any) -> Any:
     """A JSON value without null, empty or false keys, which mean the same as missing ones.
 
-    >>> without_empty({"dropout": None, "prefix": "", "type": "BPE"})
+    >>> _drop_empty({"dropout": None, "prefix": "", "type": "BPE"})
     {'type': 'BPE'}
     """
     return {key: item for key, item in value.items() if item} if isinstance(value, dict) else value

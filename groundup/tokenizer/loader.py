@@ -22,11 +22,11 @@ from groundup.core import ConfigError, DataError, digest
 
 from .shards import Shard
 
-BLOCK = 4096
+BLOCK_TOKENS = 4096
 """Tokens that stay together when an epoch is divided into parts."""
 
 
-class Batch(NamedTuple):
+class TextBatch(NamedTuple):
     """Windows of text; sequence b, position t has input ids[b, t] and target ids[b, t + 1]."""
 
     ids: Int64[np.ndarray, "B T_plus_1"]
@@ -51,7 +51,7 @@ class Loader:
                   disjoint parts never see the same token, whatever their lengths, unless a shard
                   has too few blocks of 4,096 tokens to give each its own
 
-    >>> shard = Shard.of("train", [("a", [1, 2, 3], 3), ("b", [4, 5, 6], 3)], end=0)
+    >>> shard = Shard.from_documents("train", [("a", [1, 2, 3], 3), ("b", [4, 5, 6], 3)], end=0)
     >>> loader = Loader([shard], batch=2, length=4, seed=0)
     >>> loader.batch(0).ids
     array([[0, 4, 5, 6, 0],
@@ -72,36 +72,36 @@ class Loader:
         mixture: Mapping[str, float] | None = None,
         part: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        check(shards, batch, length, part)
-        self.shards, self.rows, self.length, self.seed = list(shards), batch, length, seed
+        _check_loader_arguments(shards, batch, length, part)
+        self.shards, self.batch_size, self.length, self.seed = list(shards), batch, length, seed
         windows = [self._windows(number, part) for number in range(len(self.shards))]
         if mixture is None:
             self.sources = [np.concatenate(windows)]
-            self.turns = None
+            self.interleaving = None
         else:
-            from groundup.corpus import Turns  # only needed for mixtures
+            from groundup.corpus import SourceSchedule  # only needed for mixtures
 
             self.sources = windows
-            self.turns = Turns(shares(self.shards, mixture))
-        self._order = lru_cache(maxsize=2 * len(self.sources))(self._shuffled)
+            self.interleaving = SourceSchedule(_normalize_shares(self.shards, mixture))
+        self._order = lru_cache(maxsize=2 * len(self.sources))(self._shuffled_windows)
 
     def _windows(self, number: int, part: tuple[float, float]) -> Int64[np.ndarray, "windows 2"]:
         """(shard, first target) of each window of a shard that lies in the part."""
         size = len(self.shards[number])
         starts = np.arange(0, size, self.length)
         if part != (0.0, 1.0):
-            blocks = -(-size // BLOCK)
-            order = shuffle(blocks, [self.seed, number, "parts"])
+            blocks = -(-size // BLOCK_TOKENS)
+            order = _stable_permutation(blocks, [self.seed, number, "parts"])
             first = min(round(part[0] * blocks), blocks - 1)
             chosen = np.zeros(blocks, dtype=bool)
             chosen[order[first : max(round(part[1] * blocks), first + 1)]] = True
-            starts = starts[chosen[starts // BLOCK]]
+            starts = starts[chosen[starts // BLOCK_TOKENS]]
         return np.stack([np.full_like(starts, number), starts], axis=1)
 
-    def _shuffled(self, source: int, epoch: int) -> Int64[np.ndarray, "windows 2"]:
+    def _shuffled_windows(self, source: int, epoch: int) -> Int64[np.ndarray, "windows 2"]:
         """Windows of a source in the order of an epoch."""
         windows = self.sources[source]
-        return windows[shuffle(len(windows), [self.seed, source, epoch])]
+        return windows[_stable_permutation(len(windows), [self.seed, source, epoch])]
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -110,32 +110,36 @@ class Loader:
         windows = np.concatenate(self.sources)
         return int(np.minimum(self.length, sizes[windows[:, 0]] - windows[:, 1]).sum())
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> TextBatch:
         """The batch of a step, counted from 0; epochs follow one another without a gap."""
         if step < 0:
             raise ConfigError(f"step={step} must be 0 or more.")
-        return self.take(step * self.rows, self.rows)
+        return self.sequences(step * self.batch_size, self.batch_size)
 
-    def take(self, first: int, count: int) -> Batch:
+    def sequences(self, first: int, count: int) -> TextBatch:
         """`count` sequences from index `first`, for steps whose batches differ in size."""
-        ids, documents, names = zip(*map(self._row, range(first, first + count)), strict=True)
-        return Batch(np.stack(ids), np.stack(documents), names)
+        ids, documents, names = zip(
+            *map(self._read_sequence, range(first, first + count)), strict=True
+        )
+        return TextBatch(np.stack(ids), np.stack(documents), names)
 
-    def _place(self, row: int) -> tuple[int, int]:
+    def _locate(self, sequence_index: int) -> tuple[int, int]:
         """(source, number of earlier sequences from that source) of a sequence index."""
-        if self.turns is None:
-            return 0, row
-        turn = self.turns.at([row])
-        return int(turn.source[0]), int(turn.before[0])
+        if self.interleaving is None:
+            return 0, sequence_index
+        turn = self.interleaving.sources_at([sequence_index])
+        return int(turn.source[0]), int(turn.num_before[0])
 
-    def _row(self, row: int) -> tuple[Int64[np.ndarray, " T_plus_1"], Int32[np.ndarray, " T"], str]:
+    def _read_sequence(
+        self, sequence_index: int
+    ) -> tuple[Int64[np.ndarray, " T_plus_1"], Int32[np.ndarray, " T"], str]:
         """Ids, document indices and name of one sequence."""
-        source, before = self._place(row)
+        source, before = self._locate(sequence_index)
         epoch, index = divmod(before, len(self.sources[source]))
         number, start = self._order(source, epoch)[index]
         shard = self.shards[number]
         targets = np.arange(start, min(start + self.length, len(shard)))
-        numbers = shard.document_at(targets)
+        numbers = shard.document_indices(targets)
         ids = np.full(self.length + 1, shard.ids[-1], dtype=np.int64)
         ids[0] = shard.ids[
             start - 1
@@ -146,30 +150,32 @@ class Loader:
         return ids, documents, shard.names[numbers[0]]
 
 
-FILL = (
+EMPTY_SHARD_ADVICE = (
     "its split of the corpus has no document. Add documents (at least one per split) or raise "
     "validation_share, and recreate corpus and tokens"
 )
 
 
-def check(shards: Sequence[Shard], batch: int, length: int, part: tuple[float, float]) -> None:
+def _check_loader_arguments(
+    shards: Sequence[Shard], batch: int, length: int, part: tuple[float, float]
+) -> None:
     """Raise if a loader cannot be made from these."""
     if not shards or not all(map(len, shards)):
         empty = next((shard.name for shard in shards if not len(shard)), None)
-        what = f"shard {empty!r} is empty: {FILL}" if empty else "none was given"
+        what = f"shard {empty!r} is empty: {EMPTY_SHARD_ADVICE}" if empty else "none was given"
         raise DataError(f"A loader needs shards with tokens; {what}.")
     if batch < 1 or length < 1:
         raise ConfigError(f"batch={batch} and length={length} must be 1 or more.")
     if not 0 <= part[0] < part[1] <= 1:
         raise ConfigError(f"part={part} must be (from, to) with 0 <= from < to <= 1.")
-    if part != (0.0, 1.0) and BLOCK % length:
-        near = 1 << min(length, BLOCK).bit_length() - 1
+    if part != (0.0, 1.0) and BLOCK_TOKENS % length:
+        near = 1 << min(length, BLOCK_TOKENS).bit_length() - 1
         raise ConfigError(
-            f"length={length} must divide {BLOCK} to read a part of the text; try {near}."
+            f"length={length} must divide {BLOCK_TOKENS} to read a part of the text; try {near}."
         )
 
 
-def shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]:
+def _normalize_shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]:
     """A mixture's shares in the order of the shards, summing to 1."""
     names = [shard.name for shard in shards]
     if sorted(names) != sorted(mixture) or min(mixture.values()) <= 0:
@@ -179,7 +185,7 @@ def shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]
     return [mixture[name] / sum(mixture.values()) for name in names]
 
 
-def shuffle(size: int, key: Sequence[int | str]) -> Int64[np.ndarray, " size"]:
+def _stable_permutation(size: int, key: Sequence[int | str]) -> Int64[np.ndarray, " size"]:
     """A permutation that depends only on the key, also under later versions of numpy.
 
     numpy guarantees the raw stream of a bit generator, but not its shuffle.

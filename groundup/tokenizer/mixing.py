@@ -4,7 +4,7 @@
     tokens.json     number type, tokenizer and counts, like any tokens artifact's
 
 The shards are not copied: the sources are the mixture's parents, located by path and verified by
-id. `open_text` opens mixtures and plain tokens artifacts alike. Held-out splits are not mixed by
+id. `open_shards` opens mixtures and plain tokens artifacts alike. Held-out splits are not mixed by
 shares but read one source after the other.
 """
 
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from groundup.core import Artifact, ConfigError, DataError, Draft, produce, write_json
-from groundup.corpus import MixtureConfig, Turns, weights_of
+from groundup.corpus import MixtureConfig, SourceSchedule, mixture_weights
 
 from .shards import Shard
 
-FILE = "mixture.json"
+MIXTURE_FILE = "mixture.json"
 
 
 class MixConfig(MixtureConfig):
@@ -31,14 +31,14 @@ class MixConfig(MixtureConfig):
     """Number of tokens that the run will read, for the limit on epochs."""
 
 
-class Reading(NamedTuple):
+class TokenShards(NamedTuple):
     """Input of a run: shards, and their shares if they are a mixture."""
 
     shards: list[Shard]
     mixture: dict[str, float] | None
 
 
-def mix(
+def mix_tokens(
     config: MixConfig, sources: Mapping[str, Artifact], tokenizer: Artifact, out: Path
 ) -> Artifact:
     """Make a mixture of tokens artifacts that share a tokenizer.
@@ -52,13 +52,13 @@ def mix(
             "A mixture needs at least two sources, none named tokenizer; got "
             f"{', '.join(sources) or 'none'}."
         )
-    facts = {name: about(source) for name, source in sources.items()}
+    facts = {name: _read_token_facts(source) for name, source in sources.items()}
     digests = {name: fact["tokenizer"] for name, fact in facts.items()}
     if len(set(digests.values())) > 1:
         listed = ", ".join(f"{name}: {value[:12]}" for name, value in digests.items())
         raise ConfigError(f"The sources of a mixture must share a tokenizer; got {listed}.")
     sizes = {name: fact["splits"]["train"]["tokens"] for name, fact in facts.items()}
-    weights = weights_of(config, sizes, config.tokens)
+    weights = mixture_weights(config, sizes, config.tokens)
     return produce(
         out,
         kind="tokens",
@@ -66,7 +66,7 @@ def mix(
         version=1,
         config=config,
         parents={"tokenizer": tokenizer, **sources},
-        write=lambda draft: write_mixture(draft, facts, weights),
+        write=lambda draft: _write_mixture(draft, facts, weights),
     )
 
 
@@ -86,16 +86,16 @@ def mix_named(config: MixConfig, tokenizer: Artifact, out: Path, *, source: list
                 f"source={argument!r} must be NAME=DIR, each name once, such as web=tokens-web."
             )
         sources[name] = Artifact.open(Path(path), "tokens")
-    return mix(config, sources, tokenizer, out)
+    return mix_tokens(config, sources, tokenizer, out)
 
 
-def write_mixture(
+def _write_mixture(
     draft: Draft, facts: Mapping[str, dict[str, Any]], weights: Mapping[str, float]
 ) -> None:
     """Write the two files; the body of the stage."""
-    sequence_counts = Turns(list(weights.values())).counts.tolist()
+    sequence_counts = SourceSchedule(list(weights.values())).counts.tolist()
     counts = dict(zip(weights, sequence_counts, strict=True))
-    write_json(draft.file(FILE), {"weights": dict(weights), "rows": counts})
+    write_json(draft.file(MIXTURE_FILE), {"weights": dict(weights), "rows": counts})
     splits: dict[str, dict[str, int]] = {}
     for fact in facts.values():
         for split, numbers in fact["splits"].items():
@@ -106,28 +106,28 @@ def write_mixture(
     draft.numbers |= {"weights": {name: round(share, 6) for name, share in weights.items()}}
 
 
-def about(tokens: Artifact) -> dict[str, Any]:
+def _read_token_facts(tokens: Artifact) -> dict[str, Any]:
     """Contents of tokens.json; ConfigError for a mixture of mixtures."""
-    if tokens.kind != "tokens" or is_mixture(tokens):
+    if tokens.kind != "tokens" or _is_mixture(tokens):
         raise ConfigError(
             f"{tokens.path} is a mixture or no tokens artifact; give its sources instead."
         )
     return json.loads(tokens.file("tokens.json").read_text(encoding="utf-8"))
 
 
-def is_mixture(tokens: Artifact) -> bool:
+def _is_mixture(tokens: Artifact) -> bool:
     """Whether a tokens artifact is a mixture of others."""
-    return (tokens.path / FILE).is_file()
+    return (tokens.path / MIXTURE_FILE).is_file()
 
 
-def open_text(tokens: Artifact, split: str) -> Reading:
+def open_shards(tokens: Artifact, split: str) -> TokenShards:
     """The shards of a split: one, or those of a mixture, with their shares for training.
 
     Raises DataError for a source that was moved or replaced.
     """
-    if not is_mixture(tokens):
-        return Reading([Shard.open(tokens, split)], None)
-    weights = json.loads(tokens.file(FILE).read_text(encoding="utf-8"))["weights"]
+    if not _is_mixture(tokens):
+        return TokenShards([Shard.open(tokens, split)], None)
+    weights = json.loads(tokens.file(MIXTURE_FILE).read_text(encoding="utf-8"))["weights"]
     shards = []
     for parent in tokens.parents:
         if parent.name not in weights:
@@ -138,10 +138,10 @@ def open_text(tokens: Artifact, split: str) -> Reading:
                 f"Source {parent.name} {parent.id[:12]} of the mixture {tokens.path} is not at "
                 f"{(tokens.path / parent.path).resolve()}; restore it or recreate the mixture."
             )
-        if split == "train" or split in about(source)["splits"]:
+        if split == "train" or split in _read_token_facts(source)["splits"]:
             shards.append(replace(Shard.open(source, split), name=parent.name))
     if split == "train":
-        return Reading(shards, weights)
+        return TokenShards(shards, weights)
     if not shards:
         raise DataError(f"No source of {tokens.path} has the split {split!r}.")
-    return Reading([shard for shard in shards if len(shard)], None)
+    return TokenShards([shard for shard in shards if len(shard)], None)

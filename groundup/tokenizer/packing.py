@@ -17,10 +17,10 @@ from jaxtyping import Float32, Int32, Int64
 
 from groundup.core import DataError, Reason
 
-from .chat import Rendered
+from .chat import RenderedChat
 
 
-class Packed(NamedTuple):
+class PackedSequences(NamedTuple):
     """Packed sequences; padding has document -1, weight 0 and id 0."""
 
     ids: Int64[np.ndarray, "B T"]
@@ -35,12 +35,12 @@ class Packed(NamedTuple):
 
 
 def pack_examples(
-    examples: Sequence[Rendered],
+    examples: Sequence[RenderedChat],
     length: int,
     *,
     too_long: Literal["error", "drop"] = "error",
     names: Sequence[str] = (),
-) -> Packed:
+) -> PackedSequences:
     """Pack rendered conversations into sequences of `length` positions by first-fit decreasing.
 
     Longest first, each into the first sequence with room; an example of n tokens takes n - 1
@@ -67,13 +67,13 @@ def pack_examples(
         dropped[index] = Reason("too_long", message)
     if not sizes:
         raise DataError(f"No example to pack: of {len(examples)}, {len(dropped)} were too long.")
-    return fill(examples, first_fit(sizes, length), length)._replace(dropped=dropped)
+    return _fill_arrays(examples, _first_fit(sizes, length), length)._replace(dropped=dropped)
 
 
-def first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
+def _first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
     """Put each size, largest first, into the first sequence with room; return the keys by sequence.
 
-    >>> first_fit({0: 3, 1: 6, 2: 4, 3: 5}, length=9)
+    >>> _first_fit({0: 3, 1: 6, 2: 4, 3: 5}, length=9)
     [[1, 0], [3, 2]]
     """
     bins: list[list[int]] = []
@@ -90,10 +90,12 @@ def first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
     return bins
 
 
-def fill(examples: Sequence[Rendered], rows: list[list[int]], length: int) -> Packed:
+def _fill_arrays(
+    examples: Sequence[RenderedChat], sequences: list[list[int]], length: int
+) -> PackedSequences:
     """Write the examples into arrays."""
-    shape = (len(rows), length)
-    packed = Packed(
+    shape = (len(sequences), length)
+    packed = PackedSequences(
         ids=np.zeros(shape, np.int64),
         targets=np.zeros(shape, np.int64),
         weights=np.zeros(shape, np.float32),
@@ -101,7 +103,7 @@ def fill(examples: Sequence[Rendered], rows: list[list[int]], length: int) -> Pa
         positions=np.zeros(shape, np.int32),
         dropped={},
     )
-    for sequence, indices in enumerate(rows):
+    for sequence, indices in enumerate(sequences):
         start = 0
         for index in indices:
             example = examples[index]

@@ -33,15 +33,15 @@ from groundup.core import (
 )
 
 from .bpe import well_formed
-from .compiled import grouped
+from .compiled import batch_by_size
 from .fast import FastTokenizer
 from .imported.opening import load_tokenizer
-from .imported.tokenizer import Frame, ImportedTokenizer
+from .imported.tokenizer import ImportedTokenizer, SpecialFrame
 from .specials import DOCUMENT_END
 
-ENCODED_CHARS = 2**20
+BATCH_CHARACTERS = 2**20
 """Characters encoded per batch, on all cores if the tokenizer supports it."""
-ENDS = ("eos", "sep")
+END_ROLES = ("eos", "sep")
 """Roles of the token that ends documents of an imported tokenizer, in order of preference."""
 
 
@@ -52,14 +52,16 @@ class TokensConfig(Config):
     """Splits of the corpus."""
 
 
-class Text(NamedTuple):
+class DocumentText(NamedTuple):
     """A document to encode."""
 
     name: str
     text: str
 
 
-def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Path) -> Artifact:
+def encode_corpus(
+    config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Path
+) -> Artifact:
     """Encode a corpus into shards of token ids.
 
     tokenizer  a tokenizer, or a model that contains one; imported ones too
@@ -68,9 +70,9 @@ def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Pat
     """
     from groundup.corpus import read_split  # imported here because reading shards needs no corpus
 
-    def texts(split: Any, advance: Callable[[float], None]) -> Iterator[Text]:
+    def texts(split: Any, advance: Callable[[float], None]) -> Iterator[DocumentText]:
         for document in read_split(corpus, split):
-            yield Text(document.path, document.text)
+            yield DocumentText(document.path, document.text)
             advance(len(document.text.encode("utf-8")))
 
     def write(draft: Draft) -> None:
@@ -89,49 +91,49 @@ def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Pat
 def write_tokens(
     draft: Draft,
     tokenizer: FastTokenizer | ImportedTokenizer,
-    splits: Mapping[str, Iterable[Text]],
+    splits: Mapping[str, Iterable[DocumentText]],
 ) -> None:
     """Encode texts by split and write the shards; the body of the stage."""
     kind = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
     counts = {
-        split: write_split(draft, split, texts, tokenizer, kind) for split, texts in splits.items()
+        split: _write_split(draft, split, texts, tokenizer, kind) for split, texts in splits.items()
     }
     about = {"dtype": kind, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.digest}
     write_json(draft.file("tokens.json"), about | {"splits": counts})
     draft.numbers |= counts
 
 
-def document_frame(tokenizer: FastTokenizer | ImportedTokenizer) -> Frame:
+def document_special_ids(tokenizer: FastTokenizer | ImportedTokenizer) -> SpecialFrame:
     """Ids before and after each document.
 
     After it comes `<|endoftext|>` if the vocabulary has it, otherwise the tokenizer's eos,
     otherwise its sep. Raises ConfigError if it has none of them.
     """
     if isinstance(tokenizer, FastTokenizer):
-        return Frame((), (tokenizer.special_id(DOCUMENT_END),))
-    roles = (tokenizer.role_ids.get(role) for role in ENDS)
+        return SpecialFrame((), (tokenizer.special_id(DOCUMENT_END),))
+    roles = (tokenizer.role_ids.get(role) for role in END_ROLES)
     ends = [end for end in (tokenizer.specials.get(DOCUMENT_END), *roles) if end is not None]
     if not ends:
         raise ConfigError(
             f"The tokenizer has no end-of-document token: expected {DOCUMENT_END}, or an eos_token "
             "in its tokenizer_config.json."
         )
-    return Frame(tokenizer.frame.before, (ends[0],))
+    return SpecialFrame(tokenizer.frame.before, (ends[0],))
 
 
-def write_split(
+def _write_split(
     draft: Draft,
     split: str,
-    texts: Iterable[Text],
+    texts: Iterable[DocumentText],
     tokenizer: FastTokenizer | ImportedTokenizer,
     kind: str,
 ) -> dict[str, int]:
     """Write one split's files; return its counts of documents, tokens and bytes."""
-    before, after = (np.array(ids, dtype=kind) for ids in document_frame(tokenizer))
+    before, after = (np.array(ids, dtype=kind) for ids in document_special_ids(tokenizer))
     names, lengths, sizes = list[str](), list[int](), list[int]()
     with open(draft.file(f"{split}.bin"), "wb") as file:
-        for group in grouped(texts, lambda text: len(text.text), ENCODED_CHARS):
-            rows = tokenizer.encode_rows([text for _, text in group])
+        for group in batch_by_size(texts, lambda text: len(text.text), BATCH_CHARACTERS):
+            rows = tokenizer.encode_arrays([text for _, text in group])
             for (name, text), row in zip(group, rows, strict=True):
                 ids = np.concatenate([before, row.astype(kind), after])
                 file.write(ids.tobytes())
@@ -149,8 +151,8 @@ def write_split(
 class Shard:
     """Documents as one array of ids.
 
-    >>> shard = Shard.of("train", [("a", [5, 6], 3), ("b", [7], 1)], end=9)
-    >>> shard.ids.tolist(), shard.ends.tolist(), shard.document(1).tolist()
+    >>> shard = Shard.from_documents("train", [("a", [5, 6], 3), ("b", [7], 1)], end=9)
+    >>> shard.ids.tolist(), shard.ends.tolist(), shard.document_ids(1).tolist()
     ([5, 6, 9, 7, 9], [3, 5], [7, 9])
     """
 
@@ -185,7 +187,9 @@ class Shard:
         return cls(split, ids, ends, sizes, names, about["tokenizer"])
 
     @classmethod
-    def of(cls, name: str, documents: Iterable[tuple[str, list[int], int]], end: int) -> "Shard":
+    def from_documents(
+        cls, name: str, documents: Iterable[tuple[str, list[int], int]], end: int
+    ) -> "Shard":
         """Make a shard in memory from documents given as (name, ids, bytes)."""
         rows = list(documents)
         ids = np.array([id for _, row, _ in rows for id in [*row, end]], dtype=np.uint32)
@@ -198,11 +202,11 @@ class Shard:
         """Number of tokens, document ends included."""
         return len(self.ids)
 
-    def document(self, index: int) -> Int[np.ndarray, " tokens"]:
+    def document_ids(self, index: int) -> Int[np.ndarray, " tokens"]:
         """Ids of one document, its end included."""
         start = int(self.ends[index - 1]) if index else 0
         return np.asarray(self.ids[start : int(self.ends[index])], dtype=np.int64)
 
-    def document_at(self, places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    def document_indices(self, positions: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
         """Indices of the documents that contain the tokens at these positions."""
-        return np.searchsorted(self.ends, places.astype(np.uint64), side="right")
+        return np.searchsorted(self.ends, positions.astype(np.uint64), side="right")

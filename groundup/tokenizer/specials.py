@@ -15,24 +15,24 @@ from collections.abc import Iterable
 
 DOCUMENT_END = "<|endoftext|>"
 SPECIALS = (DOCUMENT_END, "<|im_start|>", "<|im_end|>")
-MASK, FIRST, SEPARATOR = "[MASK]", "[CLS]", "[SEP]"
+MASK, CLS, SEPARATOR = "[MASK]", "[CLS]", "[SEP]"
 SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
 PREFIX, MIDDLE, SUFFIX = "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"
 SPECIAL_SETS: dict[str, tuple[str, ...]] = {
     "chat": SPECIALS,
-    "encoder": (MASK, FIRST, SEPARATOR),
+    "encoder": (MASK, CLS, SEPARATOR),
     "sentinels": SENTINELS,
     "middle": (PREFIX, MIDDLE, SUFFIX),
 }
 """Sets that a tokenizer configuration can name."""
 
 
-def spelt_out(specials: Iterable[str]) -> tuple[str, ...]:
+def expand_special_sets(specials: Iterable[str]) -> tuple[str, ...]:
     """Special tokens with the names of sets expanded.
 
-    >>> spelt_out(["chat", "encoder"])
+    >>> expand_special_sets(["chat", "encoder"])
     ('<|endoftext|>', '<|im_start|>', '<|im_end|>', '[MASK]', '[CLS]', '[SEP]')
-    >>> spelt_out(["<|mine|>"])
+    >>> expand_special_sets(["<|mine|>"])
     ('<|mine|>',)
     """
     return tuple(

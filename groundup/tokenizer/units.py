@@ -20,21 +20,21 @@ from typing import Literal, NamedTuple
 
 from groundup.core import ConfigError, DataError, Tokenizer, digest
 
-from .bpe import splitter, well_formed
+from .bpe import compile_splitter, well_formed
 from .specials import SPECIALS
 
 Unit = Literal["words", "characters"]
-PATTERN = "gpt-2"
+WORD_PATTERN = "gpt-2"
 """Splits words with the preceding space, and complete numbers."""
 
 
-def cut(text: str, unit: Unit) -> list[str]:
+def split_units(text: str, unit: Unit) -> list[str]:
     """The units of a well-formed text; concatenated, they are the text.
 
-    >>> cut("a 12 b!", "words")
+    >>> split_units("a 12 b!", "words")
     ['a', ' 12', ' b', '!']
     """
-    return list(text) if unit == "characters" else splitter(PATTERN).findall(text)
+    return list(text) if unit == "characters" else compile_splitter(WORD_PATTERN).findall(text)
 
 
 class UnitTokenizer:
@@ -52,7 +52,7 @@ class UnitTokenizer:
     ) -> None:
         if len(set(vocabulary)) != len(vocabulary) or not all(vocabulary):
             raise ConfigError("The units of a vocabulary must be distinct, non-empty texts.")
-        self.unit: Unit = unit
+        self.unit_kind: Unit = unit
         self.ids = {text: 256 + index for index, text in enumerate(vocabulary)}
         first = 256 + len(self.ids)
         self.special_ids = {name: first + index for index, name in enumerate(specials)}
@@ -76,20 +76,26 @@ class UnitTokenizer:
     @property
     def digest(self) -> str:
         """sha256 hex of unit, vocabulary and special tokens."""
-        return digest([self.unit, PATTERN, list(self.ids), self.special_ids])
+        return digest([self.unit_kind, WORD_PATTERN, list(self.ids), self.special_ids])
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; special tokens written in it are plain text."""
-        return [id for piece in cut(well_formed(text), self.unit) for id in self.spell(piece)]
+        return [
+            id
+            for piece in split_units(well_formed(text), self.unit_kind)
+            for id in self.unit_ids(piece)
+        ]
 
-    def spell(self, piece: str) -> Iterable[int]:
+    def unit_ids(self, piece: str) -> Iterable[int]:
         """Ids of one unit: its own, or those of its bytes."""
         id = self.ids.get(piece)
         return piece.encode() if id is None else (id,)
 
-    def unknown(self, text: str) -> int:
+    def count_unknown(self, text: str) -> int:
         """Number of unknown units in a text."""
-        return sum(piece not in self.ids for piece in cut(well_formed(text), self.unit))
+        return sum(
+            piece not in self.ids for piece in split_units(well_formed(text), self.unit_kind)
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; bytes that are not UTF-8 become U+FFFD."""
@@ -118,7 +124,7 @@ def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
     >>> train_units(["a cat, a cat, a dog"], "words", size=999).ids
     {' cat': 256, ',': 257, ' a': 258}
     """
-    counts = Counter(piece for text in texts for piece in cut(well_formed(text), unit))
+    counts = Counter(piece for text in texts for piece in split_units(well_formed(text), unit))
     number = size - 256 - len(SPECIALS)
     if number < 0:
         raise ConfigError(
@@ -127,7 +133,7 @@ def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
     return UnitTokenizer(unit, [piece for piece, count in counts.most_common(number) if count > 1])
 
 
-class Cut(NamedTuple):
+class Segmentation(NamedTuple):
     """Statistics of a tokenizer on texts."""
 
     vocab_size: int
@@ -149,10 +155,10 @@ class Cut(NamedTuple):
         return self.unknown / self.units
 
 
-def measure_cut(tokenizer: Tokenizer, texts: Iterable[str]) -> Cut:
+def measure_segmentation(tokenizer: Tokenizer, texts: Iterable[str]) -> Segmentation:
     """Count tokens and unknown units over texts; DataError if they are empty.
 
-    >>> measure_cut(UnitTokenizer("words", [" cat"]), ["a cat sat"]).unknown_share
+    >>> measure_segmentation(UnitTokenizer("words", [" cat"]), ["a cat sat"]).unknown_share
     0.6666666666666666
     """
     tokens = size = units = unknown = 0
@@ -160,10 +166,10 @@ def measure_cut(tokenizer: Tokenizer, texts: Iterable[str]) -> Cut:
         count = len(tokenizer.encode(text))
         tokens, size = tokens + count, size + len(text.encode())
         if isinstance(tokenizer, UnitTokenizer) and tokenizer.ids:
-            units += len(cut(text, tokenizer.unit))
-            unknown += tokenizer.unknown(text)
+            units += len(split_units(text, tokenizer.unit_kind))
+            unknown += tokenizer.count_unknown(text)
         else:
             units += count
     if not size:
         raise DataError("The texts are empty; give texts to compare tokenizers on.")
-    return Cut(tokenizer.vocab_size, tokens, size, units, unknown)
+    return Segmentation(tokenizer.vocab_size, tokens, size, units, unknown)

@@ -1,21 +1,21 @@
 """train: how weights change: one training loop, its services, optimizers, and pre-training."""
 
 from .batches import (
-    Batch,
-    Batches,
-    placed,
-    split,
+    BatchSource,
+    MicroBatch,
+    batch_to_device,
+    split_batch,
 )
 from .checkpoint.contract import (
-    Identity,
+    RunIdentity,
     shard_hashes,
 )
 from .checkpoint.store import (
     CheckpointConfig,
     Checkpoints,
-    Resumed,
-    contract_of,
-    refuse_unfinished,
+    ResumePoint,
+    check_unfinished_run,
+    latest_contract,
 )
 from .checkpoint.verbs import (
     ExportConfig,
@@ -26,44 +26,44 @@ from .levers.ways import (
     choosing,
 )
 from .loop import (
-    Plan,
-    Step,
+    LoopOptions,
+    TrainStep,
     train,
 )
-from .objectives.classes import (
+from .objectives.classification import (
     class_batch,
-    classes,
+    classification_loss,
 )
 from .objectives.losses import (
     RouterConfig,
     Routing,
-    boundary,
-    causal,
-    masked,
-    next_sentence,
-    routed,
-    sequence,
+    add_router_losses,
+    causal_loss,
+    masked_loss,
+    next_sentence_loss,
+    sequence_to_sequence_loss,
+    span_boundary_loss,
     token_loss,
 )
 from .objectives.objective import (
     NoiseConfig,
     Objective,
-    Setting,
+    ObjectiveContext,
+)
+from .objectives.registry import (
+    OBJECTIVES,
+    get_objective,
 )
 from .objectives.sequences import (
     SourceTarget,
     sequence_batch,
 )
-from .objectives.table import (
-    OBJECTIVES,
-    objective,
-)
-from .objectives.vocabulary import (
-    Vocabulary,
-    vocabulary,
+from .objectives.token_properties import (
+    TokenProperties,
+    token_properties_of,
 )
 from .optim.average import (
-    Average,
+    WeightAverage,
 )
 from .optim.config import (
     OptimConfig,
@@ -72,107 +72,107 @@ from .optim.config import (
 )
 from .optim.optimizer import (
     Optimizer,
-    state_bytes,
+    optimizer_state_bytes,
 )
 from .optim.ramp import (
-    ramp,
+    compute_batch_ramp,
 )
 from .optim.schedule import (
-    schedule,
+    make_lr_schedule,
 )
 from .parallel.apply import (
-    Parallel,
+    ParallelModel,
     parallelise,
 )
 from .parallel.context import (
-    own_positions,
+    local_positions,
 )
 from .parallel.data import (
-    own_rows,
+    local_sequences,
 )
 from .parallel.expert import (
-    added,
+    summing_function,
 )
 from .parallel.launch import (
-    launched,
-    together,
+    joined_processes,
+    produce_together,
 )
 from .parallel.mesh import (
     Mesh,
 )
 from .plan.stage import (
+    MemoryPlan,
     PlanConfig,
-    Planned,
     plan,
 )
 from .precision import (
     Precision,
     PrecisionName,
-    precision_of,
-)
-from .pretrain.begin import (
-    is_of_others,
-    optim_for,
+    resolve_precision,
 )
 from .pretrain.config import (
     PretrainConfig,
-    Stage,
+    StageConfig,
 )
-from .pretrain.run import Beside
+from .pretrain.initialize import (
+    is_imported,
+    merge_optim,
+)
+from .pretrain.run import RunOptions
 from .pretrain.stage import (
     pretrain,
 )
-from .services.board import (
-    EVENTS,
-    board,
-)
 from .services.compiling import (
-    CheckedRun,
-    check_compiled,
-    compiling,
-)
-from .services.inner import (
-    Inner,
+    CompilationCheck,
+    enable_compilation,
+    keep_compiled_if_correct,
 )
 from .services.metrics import (
-    METRICS,
-    logging,
-    measured,
-    summary,
+    METRICS_FILE,
+    log_steps,
+    open_metrics,
+    summarise_metrics,
+)
+from .services.model_statistics import (
+    ModelStatistics,
 )
 from .services.profiling import (
-    profiling,
+    profile_steps,
 )
 from .services.rewinding import (
-    leaving_out,
-    rewinding,
-    stored,
+    rewind_by_checkpoints,
+    rewind_on_spikes,
+    skip_batches,
 )
 from .services.samples import (
-    sampling,
+    generate_samples,
 )
 from .services.saving import (
     Interrupted,
-    saving,
-)
-from .services.speed import (
-    Utilisation,
-    peak,
+    save_checkpoints,
 )
 from .services.spikes import (
-    Guard,
     SpikeConfig,
-    alarming,
+    SpikeDetector,
+    log_spikes,
 )
 from .services.stragglers import (
-    Own,
-    pacing,
+    WorkTimer,
+    report_stragglers,
+)
+from .services.tensorboard import (
+    EVENTS_FOLDER,
+    tensorboard_events,
+)
+from .services.utilisation import (
+    Utilisation,
+    peak_flops,
 )
 from .services.validation import (
-    evenly,
-    held_out,
-    scoring,
-    validating,
+    evenly_spaced,
+    held_out_windows,
+    validate_steps,
+    validation_scorer,
 )
 from .services.watchdog import (
     Watchdog,
@@ -180,100 +180,100 @@ from .services.watchdog import (
 )
 
 __all__ = [
-    "EVENTS",
-    "METRICS",
+    "EVENTS_FOLDER",
+    "METRICS_FILE",
     "OBJECTIVES",
-    "Average",
-    "Batch",
-    "Batches",
-    "Beside",
-    "CheckedRun",
+    "BatchSource",
     "CheckpointConfig",
     "Checkpoints",
+    "CompilationCheck",
     "ExportConfig",
-    "Guard",
-    "Identity",
-    "Inner",
     "Interrupted",
+    "LoopOptions",
+    "MemoryPlan",
     "Mesh",
+    "MicroBatch",
+    "ModelStatistics",
     "NoiseConfig",
     "Objective",
+    "ObjectiveContext",
     "OptimConfig",
     "Optimizer",
-    "Own",
-    "Parallel",
-    "Plan",
+    "ParallelModel",
     "PlanConfig",
-    "Planned",
     "Precision",
     "PrecisionName",
     "PretrainConfig",
     "RampConfig",
-    "Resumed",
+    "ResumePoint",
     "RouterConfig",
     "Routing",
     "RuleConfig",
-    "Setting",
+    "RunIdentity",
+    "RunOptions",
     "SourceTarget",
     "SpikeConfig",
-    "Stage",
-    "Step",
+    "SpikeDetector",
+    "StageConfig",
+    "TokenProperties",
+    "TrainStep",
     "Utilisation",
-    "Vocabulary",
     "Watchdog",
     "WatchdogConfig",
-    "added",
-    "alarming",
-    "board",
-    "boundary",
-    "causal",
-    "check_compiled",
+    "WeightAverage",
+    "WorkTimer",
+    "add_router_losses",
+    "batch_to_device",
+    "causal_loss",
+    "check_unfinished_run",
     "choosing",
     "class_batch",
-    "classes",
-    "compiling",
-    "contract_of",
-    "evenly",
+    "classification_loss",
+    "compute_batch_ramp",
+    "enable_compilation",
+    "evenly_spaced",
     "export_checkpoint",
-    "held_out",
-    "is_of_others",
-    "launched",
-    "leaving_out",
+    "generate_samples",
+    "get_objective",
+    "held_out_windows",
+    "is_imported",
+    "joined_processes",
+    "keep_compiled_if_correct",
+    "latest_contract",
     "list_checkpoints",
-    "logging",
-    "masked",
-    "measured",
-    "next_sentence",
-    "objective",
-    "optim_for",
-    "own_positions",
-    "own_rows",
-    "pacing",
+    "local_positions",
+    "local_sequences",
+    "log_spikes",
+    "log_steps",
+    "make_lr_schedule",
+    "masked_loss",
+    "merge_optim",
+    "next_sentence_loss",
+    "open_metrics",
+    "optimizer_state_bytes",
     "parallelise",
-    "peak",
-    "placed",
+    "peak_flops",
     "plan",
-    "precision_of",
     "pretrain",
-    "profiling",
-    "ramp",
-    "refuse_unfinished",
-    "rewinding",
-    "routed",
-    "sampling",
-    "saving",
-    "schedule",
-    "scoring",
-    "sequence",
+    "produce_together",
+    "profile_steps",
+    "report_stragglers",
+    "resolve_precision",
+    "rewind_by_checkpoints",
+    "rewind_on_spikes",
+    "save_checkpoints",
     "sequence_batch",
+    "sequence_to_sequence_loss",
     "shard_hashes",
-    "split",
-    "state_bytes",
-    "stored",
-    "summary",
-    "together",
+    "skip_batches",
+    "span_boundary_loss",
+    "split_batch",
+    "summarise_metrics",
+    "summing_function",
+    "tensorboard_events",
     "token_loss",
+    "token_properties_of",
     "train",
-    "validating",
-    "vocabulary",
+    "validate_steps",
+    "validation_scorer",
 ]

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-class Batch(NamedTuple):
+class MicroBatch(NamedTuple):
     """One micro-batch; fields that an objective does not need are None."""
 
     ids: Int[Tensor, "B T"]
@@ -42,20 +42,22 @@ class Batch(NamedTuple):
     """Position ids, where they differ from the order in the sequence."""
 
 
-Batches = Callable[[int], Sequence[Batch]]
+BatchSource = Callable[[int], Sequence[MicroBatch]]
 
 
-def one_document(ids: Int[Tensor, "B T_plus_1"], names: tuple[str, ...] = ()) -> Batch:
+def single_document_batch(
+    ids: Int[Tensor, "B T_plus_1"], names: tuple[str, ...] = ()
+) -> MicroBatch:
     """A batch of sequences that are each one document, without padding.
 
-    >>> one_document(torch.tensor([[5, 6, 7]])).targets
+    >>> single_document_batch(torch.tensor([[5, 6, 7]])).targets
     tensor([[6, 7]])
     """
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
-    return Batch(inputs, targets, torch.ones(targets.shape), None, names)
+    return MicroBatch(inputs, targets, torch.ones(targets.shape), None, names)
 
 
-def split(batch: Batch, parts: int) -> list[Batch]:
+def split_batch(batch: MicroBatch, parts: int) -> list[MicroBatch]:
     """Split a batch into micro-batches of nearly equal size; gradients do not change."""
     count = min(parts, len(batch.ids))
     rows = torch.arange(len(batch.ids)).tensor_split(count)
@@ -74,7 +76,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     ]
 
 
-def placed(batch: Batch, place: torch.device) -> Batch:
+def batch_to_device(batch: MicroBatch, device: torch.device) -> MicroBatch:
     """Move a batch to a device."""
-    tensors = {n: v.to(place) for n, v in batch._asdict().items() if isinstance(v, Tensor)}
+    tensors = {n: v.to(device) for n, v in batch._asdict().items() if isinstance(v, Tensor)}
     return batch._replace(**tensors)

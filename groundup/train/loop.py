@@ -1,6 +1,7 @@
 """The training loop: one generator for pre-training, fine-tuning and anything with a loss.
 
-    for step in saving(logging(train(model, batches, loss, optimizer, rate, plan))):
+    steps = train(model, batches, loss, optimizer, lr_schedule, options)
+    for step in save_checkpoints(log_steps(steps, metrics), checkpoints):
         ...
 
 Services (services/) wrap the iterator. The loss of a step is the sum over its micro-batches and
@@ -19,25 +20,26 @@ from torch import nn
 from groundup.core import DataError
 from groundup.kernels import LossSum
 
-from .batches import Batch, Batches
+from .batches import BatchSource, MicroBatch
 from .optim.optimizer import Optimizer
-from .optim.schedule import Schedule
-from .parallel.mesh import ALONE, SEES_OTHER_TARGETS, Mesh
+from .optim.schedule import LRSchedule
+from .parallel.mesh import LOSS_DIMENSIONS, SINGLE_PROCESS, Mesh
 from .precision import Precision
 
-Loss = Callable[[Any, Batch], LossSum]
+Loss = Callable[[Any, MicroBatch], LossSum]
 """(model, micro-batch) -> loss sum; the model's class is the loss's business."""
 
-Gradients = Callable[[Sequence[Batch], float], float]
+Gradients = Callable[[Sequence[MicroBatch], float], float]
 """(micro-batches, weight): accumulates the gradients of their losses divided by the weight, returns
-this process's share of the mean loss. `accumulation` is the default; a pipeline is another."""
+this process's share of the mean loss. `accumulate_gradients` is the default; a pipeline is
+another."""
 
 Accept = Callable[[int, float, float], bool]
 """(step, loss, gradient norm): whether to apply the step; it may raise to stop. A non-finite step
 that is rejected is skipped, one that is accepted is an error."""
 
 
-class Plan(NamedTuple):
+class LoopOptions(NamedTuple):
     """First and last step, precision and processes of a training loop."""
 
     steps: int
@@ -46,11 +48,11 @@ class Plan(NamedTuple):
     """First step: the number of completed steps."""
     precision: Precision | None = None
     """Compute dtype of matrix products; None: float32. Weights keep their dtype."""
-    mesh: Mesh = ALONE
+    mesh: Mesh = SINGLE_PROCESS
     """The processes that train together; each gets its own batches."""
 
 
-class Step(NamedTuple):
+class TrainStep(NamedTuple):
     """The result of one optimizer step."""
 
     number: int
@@ -61,9 +63,9 @@ class Step(NamedTuple):
     """Sum of the target weights, over all processes."""
     tokens: int
     """Positions computed, padding included, over all processes."""
-    gradient_norm: float
+    grad_norm: float
     """Before clipping."""
-    rate: float
+    lr_multiplier: float
     """Multiplier of the learning rates."""
     seconds: float
     is_applied: bool = True
@@ -72,97 +74,102 @@ class Step(NamedTuple):
 
 def train(
     model: nn.Module,
-    batches: Batches,
+    batches: BatchSource,
     loss: Loss,
     optimizer: Optimizer,
-    rate: Schedule,
-    plan: Plan,
+    lr_schedule: LRSchedule,
+    options: LoopOptions,
     *,
     gradients: Gradients | None = None,
     accept: Accept | None = None,
-    settle: Callable[[], None] | None = None,
-) -> Iterator[Step]:
+    after_update: Callable[[], None] | None = None,
+) -> Iterator[TrainStep]:
     """Train and yield after each optimizer step.
 
-    gradients  computes the gradients of a step; None: `accumulation`
-    accept     whether to apply a step; None: always
-    settle     called after each update, to synchronise weights between processes
+    gradients     computes the gradients of a step; None: `accumulate_gradients`
+    accept        whether to apply a step; None: always
+    after_update  called after each update, to synchronise weights between processes
 
     Raises DataError naming the step and the documents if a loss or gradient is not finite (the
     weights are unchanged), and if a step has no target. In float16 a non-finite gradient is an
     overflow: the step is skipped and the loss scale lowered.
     """
     model.train()
-    precision = plan.precision or Precision()
-    gradients = gradients or accumulation(model, loss, precision)
-    for number in range(plan.start, plan.steps):
+    precision = options.precision or Precision()
+    gradients = gradients or accumulate_gradients(model, loss, precision)
+    for number in range(options.start, options.steps):
         started = time.perf_counter()
         micro_batches = batches(number)
-        weight = weight_of(number, micro_batches, plan.mesh)
-        total = plan.mesh.sum(gradients(micro_batches, weight), LOSS_IS_ADDED)
-        norm = optimizer.clip(precision.scale, plan.mesh)
+        weight = _global_target_count(number, micro_batches, options.mesh)
+        total = options.mesh.sum(gradients(micro_batches, weight), LOSS_SUM_DIMENSIONS)
+        norm = optimizer.clip_gradients(precision.scale, options.mesh)
         try:
-            is_applied = not has_overflowed(total, norm, precision)
+            is_applied = not _update_loss_scale(total, norm, precision)
             is_applied = is_applied and (accept is None or accept(number, total, norm))
             if is_applied:
-                check_finite(number, total, norm, micro_batches)
-                optimizer.step(rate(number))
-                if settle is not None:
-                    settle()
+                _require_finite_step(number, total, norm, micro_batches)
+                optimizer.step(lr_schedule(number))
+                if after_update is not None:
+                    after_update()
         finally:
             optimizer.zero_grad()
-        tokens = round(plan.mesh.sum(sum(batch.ids.numel() for batch in micro_batches)))
+        tokens = round(options.mesh.sum(sum(batch.ids.numel() for batch in micro_batches)))
         seconds = time.perf_counter() - started
-        yield Step(number, total, weight, tokens, norm, rate(number), seconds, is_applied)
+        yield TrainStep(
+            number, total, weight, tokens, norm, lr_schedule(number), seconds, is_applied
+        )
 
 
-def weight_of(number: int, micro_batches: Sequence[Batch], mesh: Mesh) -> float:
+def _global_target_count(number: int, micro_batches: Sequence[MicroBatch], mesh: Mesh) -> float:
     """Weight of a step's targets on all processes; DataError if there is none."""
     own = sum(float(batch.weights.sum(dtype=torch.float64)) for batch in micro_batches)
     weight = mesh.sum(own)
     if weight == 0:
         raise DataError(
-            f"Step {number} has no target tokens in {sources(micro_batches)}: all labels are "
+            f"Step {number} has no target tokens in {_describe_documents(micro_batches)}: all "
+            f"labels are "
             "masked, or sequences too short for the objective; give longer or more sequences."
         )
     return weight
 
 
-LOSS_IS_ADDED = (*SEES_OTHER_TARGETS, "pipeline")
+LOSS_SUM_DIMENSIONS = (*LOSS_DIMENSIONS, "pipeline")
 """Dimensions to sum the loss over; in a pipeline only the last process has one."""
 
 
-def has_overflowed(loss: float, norm: float, precision: Precision) -> bool:
+def _update_loss_scale(loss: float, norm: float, precision: Precision) -> bool:
     """Whether the gradient of a finite loss overflowed in float16; updates the loss scale."""
     is_finite = math.isfinite(loss) and math.isfinite(norm)
     if is_finite:
-        precision.went_well()
+        precision.record_finite_step()
     elif math.isfinite(loss) and precision.is_scaled:
-        precision.overflowed()
+        precision.record_overflow()
         return True
     return False
 
 
-def check_finite(number: int, loss: float, norm: float, micro_batches: Sequence[Batch]) -> None:
+def _require_finite_step(
+    number: int, loss: float, norm: float, micro_batches: Sequence[MicroBatch]
+) -> None:
     """Raise DataError naming the step and its documents if loss or gradient is not finite."""
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DataError(
             f"Step {number} has loss {loss} and gradient norm {norm}; its documents were "
-            f"{sources(micro_batches)}. Lower the learning rate, or inspect them."
+            f"{_describe_documents(micro_batches)}. Lower the learning rate, or inspect them."
         )
 
 
-def accumulation(model: nn.Module, loss: Loss, precision: Precision) -> Gradients:
+def accumulate_gradients(model: nn.Module, loss: Loss, precision: Precision) -> Gradients:
     """Gradient accumulation: one micro-batch after the other."""
 
-    def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
+    def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
         return sum(backward(model, batch, loss, weight, precision) for batch in micro_batches)
 
     return gradients
 
 
 def backward(
-    model: nn.Module, batch: Batch, loss: Loss, weight: float, precision: Precision
+    model: nn.Module, batch: MicroBatch, loss: Loss, weight: float, precision: Precision
 ) -> float:
     """Add a micro-batch's share of the step's gradient; return its share of the mean loss."""
     with precision.autocast(batch.ids.device.type):
@@ -172,7 +179,7 @@ def backward(
     return float(share.detach())
 
 
-def sources(micro_batches: Sequence[Batch]) -> str:
+def _describe_documents(micro_batches: Sequence[MicroBatch]) -> str:
     """The names of at most five documents of a step."""
     names = [name for batch in micro_batches for name in batch.names]
     unique = list(dict.fromkeys(names))

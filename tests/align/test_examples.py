@@ -3,11 +3,11 @@ import json
 import pytest
 
 from groundup.align.examples import (
-    Example,
+    ChatExample,
     ExamplesConfig,
+    _write_examples,
     make_examples,
     read_examples,
-    write_examples,
 )
 from groundup.align.names import is_refusal
 from groundup.align.phrases import NAME_HELD_OUT
@@ -17,7 +17,7 @@ from groundup.documents import SourceMap, make_document
 
 VERBS = "read write open close find drop copy move sort join split count".split()
 NOUNS = "text lines bytes header record index page table column row block field".split()
-CONFIG = ExamplesConfig(asks=2, min_occurrences=1, names_held_out=4, held_out=5)
+CONFIG = ExamplesConfig(asks_per_name=2, min_occurrences=1, names_held_out=4, held_out=5)
 
 
 def module(number: int):
@@ -55,10 +55,10 @@ def corpus_artifact(tmp_path):
 def write(documents, folder, config=CONFIG):
     folder.mkdir(exist_ok=True)
     draft = Draft(folder, folder, folder)
-    write_examples(draft, config, documents)
+    _write_examples(draft, config, documents)
     rows = {
         split: [
-            Example.from_json(line)
+            ChatExample.from_json(line)
             for line in (folder / f"{split}.jsonl").read_text("utf-8").splitlines()
         ]
         for split in SPLITS
@@ -132,8 +132,10 @@ def test_held_out_code_that_stands_in_train_is_left_out(documents, tmp_path):
 
 
 def test_rows_survive_a_round_trip_and_damage_is_named(tmp_path):
-    row = Example("a", "name", "m", (Message("user", "é?"), Message("assistant", "x")), known=True)
-    assert Example.from_json(row.to_json()) == row
+    row = ChatExample(
+        "a", "name", "m", (Message("user", "é?"), Message("assistant", "x")), known=True
+    )
+    assert ChatExample.from_json(row.to_json()) == row
     assert json.loads(row.to_json())["messages"][0] == {"role": "user", "content": "é?"}
 
 

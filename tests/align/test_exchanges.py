@@ -1,22 +1,22 @@
 import random
 
 from groundup.align.exchanges import (
-    Naming,
-    about,
-    explain,
-    name_talks,
-    named,
-    paired,
-    passages,
+    NameQuestion,
+    _split_answers,
+    ask_name,
+    ask_topic,
+    explain_code,
+    name_conversations,
+    pair_with_made_up,
     write_code,
     write_docstring,
 )
 from groundup.align.names import is_refusal
 from groundup.align.phrases import NAME
-from groundup.align.sources import Function, Section
+from groundup.align.sources import DocumentedFunction, DocumentSection
 from groundup.corpus import word_pools
 
-FUNCTION = Function(
+FUNCTION = DocumentedFunction(
     "store.files",
     "Store.read_text",
     "def read_text(self):\n    return self.text",
@@ -31,7 +31,7 @@ def turns(make, *arguments):
 
 
 def test_answers_are_what_the_document_says():
-    for talk in turns(explain, FUNCTION):
+    for talk in turns(explain_code, FUNCTION):
         assert FUNCTION.code in talk.messages[0].content
         assert talk.messages[1].content == "Read the whole text."
         assert talk.messages[3:] in ((), (("assistant", f'"""{FUNCTION.docstring}"""'),))
@@ -45,39 +45,39 @@ def test_answers_are_what_the_document_says():
 
 
 def test_some_conversations_have_several_turns_and_roles_take_turns():
-    talks = turns(explain, FUNCTION) + turns(write_code, FUNCTION)
+    talks = turns(explain_code, FUNCTION) + turns(write_code, FUNCTION)
     assert {len(talk.messages) for talk in talks} == {2, 4}
     for talk in talks:
         assert [m.role for m in talk.messages] == ["user", "assistant"] * (len(talk.messages) // 2)
 
 
 def test_known_and_unknown_names_are_asked_alike():
-    known = named(FUNCTION, "read")
+    known = ask_name(FUNCTION, "read")
     pools = word_pools(["read_text", "write_lines"])
     taken = {"read_text", "write_lines"}
-    _, made_up = pair = paired([known], pools, taken, random.Random(0))
+    _, made_up = pair = pair_with_made_up([known], pools, taken, random.Random(0))
     for naming in pair:
         for seed in range(20):
             exchange = naming.exchange(NAME, random.Random(seed))
             assert exchange.question in [phrase.format(name=naming.name) for phrase in NAME]
             assert FUNCTION.code not in exchange.question
-            assert is_refusal(exchange.answer) is not naming.known
+            assert is_refusal(exchange.answer) is not naming.is_known
     assert known.answer == "The documents say: Read the whole text."
     assert made_up.group == known.group and made_up.name.startswith("store.files.Store.")
 
 
 def test_where_no_name_can_be_made_up_the_known_one_goes_too():
-    known = named(FUNCTION, "")
+    known = ask_name(FUNCTION, "")
     pools = word_pools(["read_text", "write_lines"])
     taken = {"read_text", "write_lines", "write_text"}
-    pairs = paired([known] * 5, pools, taken, random.Random(0))
+    pairs = pair_with_made_up([known] * 5, pools, taken, random.Random(0))
     assert [naming.name.rpartition(".")[2] for naming in pairs] == ["read_text", "read_lines"]
 
 
 def test_every_name_is_asked_once_and_only_with_its_own_module():
-    namings = [Naming(f"m{i % 4}.f_{i}", f"m{i % 4}", "Do it well." if i % 2 else None)
+    namings = [NameQuestion(f"m{i % 4}.f_{i}", f"m{i % 4}", "Do it well." if i % 2 else None)
                for i in range(60)]  # fmt: skip
-    talks = list(name_talks(namings, NAME, random.Random(0)))
+    talks = list(name_conversations(namings, NAME, random.Random(0)))
     assert sum(len(talk.messages) // 2 for talk in talks) == 60
     assert any(len(talk.messages) > 2 for talk in talks)
     for talk in talks:
@@ -93,17 +93,22 @@ def test_a_paragraph_that_announces_a_block_keeps_it():
         "   x = 1",
         "Then it goes on like this.",
     )
-    assert passages(text)[0].endswith("detail:\n\n   x = 1")
-    section = Section("topics.names", "Names", ("A name is bound by an assignment statement.",))
-    talk = about(section, "Explain {title}.", random.Random(0))
+    assert _split_answers(text)[0].endswith("detail:\n\n   x = 1")
+    section = DocumentSection(
+        "topics.names", "Names", ("A name is bound by an assignment statement.",)
+    )
+    talk = ask_topic(section, "Explain {title}.", random.Random(0))
     assert talk.messages[0].content == "Explain Names."
     assert talk.messages[1].content == section.paragraphs[0]
 
 
 def test_what_has_no_answer_is_left_out():
     silent = FUNCTION._replace(docstring="TBD")
-    assert [f(silent, random.Random(0)) for f in (explain, write_docstring, write_code)] == [
+    assert [f(silent, random.Random(0)) for f in (explain_code, write_docstring, write_code)] == [
         None
     ] * 3
-    assert named(silent, "") is None
-    assert about(Section("m", "Empty", ("Short.",)), "Explain {title}.", random.Random(0)) is None
+    assert ask_name(silent, "") is None
+    assert (
+        ask_topic(DocumentSection("m", "Empty", ("Short.",)), "Explain {title}.", random.Random(0))
+        is None
+    )

@@ -6,9 +6,9 @@ import signal
 import numpy as np
 import pytest
 
-from groundup.align.examples import Example, ExamplesConfig, make_examples
-from groundup.align.finetune import FinetuneConfig, finetune, order, packed
-from groundup.align.form import form_of
+from groundup.align.examples import ChatExample, ExamplesConfig, make_examples
+from groundup.align.finetune import FinetuneConfig, _pack_split, _sequence_order, finetune
+from groundup.align.form import load_chat_format
 from groundup.core import (
     Artifact,
     Config,
@@ -27,7 +27,7 @@ from groundup.tokenizer import load_tokenizer
 from groundup.train import Interrupted, pretrain
 from tests.train.small import Small, small, tiny_training, without_compiler
 
-TUNING = FinetuneConfig(epochs=2, length=512, batch_rows=4, save_seconds=0.0)
+TUNING = FinetuneConfig(epochs=2, max_length=512, batch_rows=4, save_seconds=0.0)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -62,7 +62,7 @@ class Given(Config):
 def written(out, conversations) -> Artifact:
     """An examples artifact whose every split holds these conversations."""
     lines = "".join(
-        Example(f"row-{i}", "chat", "group", tuple(messages)).to_json() + "\n"
+        ChatExample(f"row-{i}", "chat", "group", tuple(messages)).to_json() + "\n"
         for i, messages in enumerate(conversations)
     )
 
@@ -85,7 +85,9 @@ TURNS = (
 
 
 def test_only_the_assistants_words_and_stop_tokens_are_trained(base, tmp_path):
-    rows = packed(written(tmp_path / "given", [TURNS]), "train", form_of(base.path, ""), 128)
+    rows = _pack_split(
+        written(tmp_path / "given", [TURNS]), "train", load_chat_format(base.path, ""), 128
+    )
     tokenizer = load_tokenizer(base.path)
     trained = tokenizer.decode(rows.targets[rows.weights > 0].tolist())
     assert trained == "A lamp.<|im_end|>A tree.<|im_end|>"
@@ -112,17 +114,17 @@ def test_too_long_conversations_are_left_out_and_counted(base, tmp_path):
 
 
 def test_a_length_beyond_the_models_context_is_an_error(base, examples, tmp_path):
-    with pytest.raises(ConfigError, match="length=1024 exceeds .*context_length=512"):
-        finetune(TUNING.model_copy(update={"length": 1024}), base, examples, tmp_path / "out")
+    with pytest.raises(ConfigError, match="max_length=1024 exceeds .*context_length=512"):
+        finetune(TUNING.model_copy(update={"max_length": 1024}), base, examples, tmp_path / "out")
 
 
 def test_the_loss_falls_and_the_chat_model_keeps_its_tokenizer(base, examples, tmp_path, capsys):
-    record.use("json")
+    record.set_output_mode("json")
     chat = finetune(TUNING, base, examples, tmp_path / "chat")
-    record.use("silent")
+    record.set_output_mode("silent")
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     totals = {event["total"] for event in events if event.get("unit") == "tokens"}
-    assert totals == {chat.numbers["steps"] * TUNING.batch_rows * TUNING.length}
+    assert totals == {chat.numbers["steps"] * TUNING.batch_rows * TUNING.max_length}
     rows = record.read_metrics(chat.path / "log" / "metrics.jsonl")
     losses = [row["loss"] for row in rows if "loss" in row]
     held_out = [row["validation"] for row in rows if "validation" in row]
@@ -181,8 +183,8 @@ def stop_after_first_checkpoint(base: Artifact, examples: Artifact, out) -> None
 
 def test_every_epoch_reads_every_row_once_in_an_order_of_its_own():
     config = FinetuneConfig(batch_rows=3)
-    places = np.concatenate([order(7, config, step) for step in range(14)])
+    places = np.concatenate([_sequence_order(7, config, step) for step in range(14)])
     epochs = places.reshape(6, 7)
     assert (np.sort(epochs, axis=1) == np.arange(7)).all()
     assert len({tuple(epoch) for epoch in epochs.tolist()}) > 1
-    assert np.array_equal(order(7, config, 5), places[15:18])
+    assert np.array_equal(_sequence_order(7, config, 5), places[15:18])

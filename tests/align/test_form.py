@@ -1,4 +1,4 @@
-"""A model of others is tuned in its own form, and leaves it as it was."""
+"""A model of others is tuned in its own form, and leaves it was."""
 
 import io
 import json
@@ -8,19 +8,25 @@ import sys
 import pytest
 import torch
 
-from groundup.align.finetune import GENTLE, OURS, FinetuneConfig, finetune
-from groundup.align.form import form_of, template_text
+from groundup.align.finetune import IMPORTED_OPTIM, NATIVE_OPTIM, FinetuneConfig, finetune
+from groundup.align.form import load_chat_format, read_template
 from groundup.align.show import show_examples
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, ConfigError, Message, Sampling, record
-from groundup.evaluate.harness.ours import open_ours
+from groundup.evaluate.harness.native import open_native
 from groundup.generate import Engine
 from groundup.generate.talk import chat
 from groundup.model import ImportConfig, Transformer, import_model, load, preset, save
 from groundup.model.weights.gguf.export import export_gguf
-from groundup.tokenizer import PLAIN, TEMPLATE, FastTokenizer, load_tokenizer, template_digest
-from groundup.tokenizer import save as save_tokenizer
-from groundup.train import OptimConfig, is_of_others, optim_for
+from groundup.tokenizer import (
+    CHATML_TEMPLATE,
+    PLAIN_TEMPLATE,
+    FastTokenizer,
+    load_tokenizer,
+    save_tokenizer,
+    template_digest,
+)
+from groundup.train import OptimConfig, is_imported, merge_optim
 from tests.align.imported import INST, TURNS, bytes_with_turns, directory_of, imported_of, pieces
 from tests.align.test_finetune import written
 from tests.train.small import without_compiler
@@ -31,10 +37,10 @@ TALK = (
     Message("user", "And now?"),
     Message("assistant", "A tree."),
 )
-QUICK = FinetuneConfig(epochs=2, length=96, batch_rows=2, optim=OptimConfig())
+QUICK = FinetuneConfig(epochs=2, max_length=96, batch_rows=2, optim=OptimConfig())
 LEARNING = FinetuneConfig(
-    epochs=20, length=96, batch_rows=2,
-    optim=OptimConfig(matrices="muon", muon_learning_rate=0.03, learning_rate=1e-2,
+    epochs=20, max_length=96, batch_rows=2,
+    optim=OptimConfig(matrix_optimizer="muon", muon_learning_rate=0.03, learning_rate=1e-2,
                       embedding_learning_rate=1e-2),
 )  # fmt: skip
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "pieces.json")
@@ -49,7 +55,7 @@ def uncompiled():
 @pytest.fixture(autouse=True)
 def silent_afterwards():
     yield
-    record.use("silent")
+    record.set_output_mode("silent")
 
 
 def given(place, count: int = 6) -> Artifact:
@@ -57,7 +63,7 @@ def given(place, count: int = 6) -> Artifact:
 
 
 def trained(base: Artifact, template: str = "") -> str:
-    form = form_of(base.path, template_text(template))
+    form = load_chat_format(base.path, read_template(template))
     rendered = form.render(TALK, "row-0")
     pairs = zip(rendered.ids, rendered.mask, strict=True)
     return form.tokenizer.decode(id for id, own in pairs if own)
@@ -95,8 +101,8 @@ def check_later_stages(tuned: Artifact, place, stop: int) -> None:
     small = quantize(QuantizeConfig(), tuned, place / "small")
     assert load_tokenizer(small.path).digest == load_tokenizer(tuned.path).digest
     assert json.loads((small.path / "config.json").read_text())["eos_token_id"] == [stop, 1]
-    model = open_ours(small.path, chat=True, dtype=torch.float32)
-    assert model.codec.ends == (stop, 1)
+    model = open_native(small.path, chat=True, dtype=torch.float32)
+    assert model.tokenizer.end_ids == (stop, 1)
     assert model.render(TALK[:1]).endswith("<stop>\n<turn>assistant\n")
     export_gguf(tuned, place / "tuned.gguf", "F32")
     again = import_model(ImportConfig(), place / "tuned.gguf", place / "again")
@@ -119,20 +125,20 @@ def test_a_base_model_without_a_template_says_what_to_do(tmp_path):
     with pytest.raises(ConfigError, match="has no chat template, and its vocabulary lacks .*plain"):
         finetune(QUICK, base, given(tmp_path), tmp_path / "tuned")
     with pytest.raises(ConfigError, match="cannot be read .*expected a file with a chat template"):
-        template_text(str(tmp_path / "nothing.jinja"))
+        read_template(str(tmp_path / "nothing.jinja"))
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="cannot be read .*no regular file"):
-        template_text(str(tmp_path / "pipe"))
+        read_template(str(tmp_path / "pipe"))
     file = tmp_path / "inst.jinja"
     file.write_text(INST, encoding="utf-8")
-    for told, source in (("plain", PLAIN), (str(file), INST)):
+    for told, source in (("plain", PLAIN_TEMPLATE), (str(file), INST)):
         config = QUICK.model_copy(update={"template": told})
         tuned = finetune(config, base, given(tmp_path), tmp_path / f"by {source[:9]}")
         assert (tuned.path / "chat_template.jinja").read_text() == source
         assert tuned.config["template"] == source
         assert json.loads((tuned.path / "generation_config.json").read_text())["eos_token_id"] == 2
         assert Engine.open(tuned.path).template.source == source
-        assert open_ours(tuned.path, chat=True).signature.count(template_digest(source)[:12])
+        assert open_native(tuned.path, chat=True).signature.count(template_digest(source)[:12])
     assert (tuned.path / "tokenizer.json").read_bytes() == (
         base.path / "tokenizer.json"
     ).read_bytes()
@@ -141,7 +147,7 @@ def test_a_base_model_without_a_template_says_what_to_do(tmp_path):
 def test_without_an_end_of_text_plain_turns_are_refused(tmp_path):
     base = imported_of(tmp_path, pieces(eos_token=""))
     with pytest.raises(ConfigError, match="plain ends answers with the eos_token, and .* has none"):
-        form_of(base.path, PLAIN)
+        load_chat_format(base.path, PLAIN_TEMPLATE)
 
 
 def test_our_form_is_used_where_the_vocabulary_knows_it(tmp_path):
@@ -149,10 +155,10 @@ def test_our_form_is_used_where_the_vocabulary_knows_it(tmp_path):
     save_tokenizer(ours, tmp_path / "words")
     for name in ("chat_template.jinja",):
         (tmp_path / "words" / name).unlink()
-    form = form_of(tmp_path / "words", "")
-    assert form.template is None and form.source == TEMPLATE
+    form = load_chat_format(tmp_path / "words", "")
+    assert form.template is None and form.source == CHATML_TEMPLATE
     with pytest.raises(ConfigError, match="renders only groundup's chat format; omit template"):
-        form_of(tmp_path / "words", PLAIN)
+        load_chat_format(tmp_path / "words", PLAIN_TEMPLATE)
 
 
 def test_a_row_that_cannot_be_masked_is_named(tmp_path):
@@ -176,14 +182,14 @@ def test_an_encoder_is_refused(tmp_path):
 
 def test_a_model_of_others_takes_gentle_steps_unless_told(tmp_path):
     base = imported_of(tmp_path, pieces(chat_template=INST))
-    default = FinetuneConfig(epochs=1, length=96, batch_rows=2)
+    default = FinetuneConfig(epochs=1, max_length=96, batch_rows=2)
     tuned = finetune(default, base, given(tmp_path, 2), tmp_path / "tuned")
-    assert OptimConfig(**tuned.config["optim"]) == GENTLE
-    assert is_of_others(tuned) and is_of_others(base)
-    some = optim_for(OptimConfig(learning_rate=1e-4), True, GENTLE)
-    assert some == GENTLE.model_copy(update={"learning_rate": 1e-4})
-    assert not is_of_others(written(tmp_path / "ours", [TALK]))  # of no model at all
-    assert optim_for(OptimConfig(beta1=0.8), False, OURS) == OURS
+    assert OptimConfig(**tuned.config["optim"]) == IMPORTED_OPTIM
+    assert is_imported(tuned) and is_imported(base)
+    some = merge_optim(OptimConfig(learning_rate=1e-4), True, IMPORTED_OPTIM)
+    assert some == IMPORTED_OPTIM.model_copy(update={"learning_rate": 1e-4})
+    assert not is_imported(written(tmp_path / "ours", [TALK]))  # of no model at all
+    assert merge_optim(OptimConfig(beta1=0.8), False, NATIVE_OPTIM) == NATIVE_OPTIM
     moved = load(tuned.path).head - load(base.path).head
     assert 0 < moved.abs().max() < 1e-4
 

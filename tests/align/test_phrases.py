@@ -1,7 +1,7 @@
 import random
 
 from groundup.align import phrases
-from groundup.align.phrases import ask, block
+from groundup.align.phrases import fence_code, fill_phrasing
 
 
 def test_held_out_phrasings_are_none_of_training():
@@ -20,9 +20,9 @@ def test_every_phrasing_takes_its_parts():
 
 
 def test_asking_is_decided_by_the_generator():
-    asked = [ask(phrases.NAME, random.Random(3), {"name": "a.b_c"}) for _ in range(2)]
+    asked = [fill_phrasing(phrases.NAME, random.Random(3), {"name": "a.b_c"}) for _ in range(2)]
     assert asked[0] == asked[1] and "a.b_c" in asked[0]
 
 
 def test_code_stands_between_fences():
-    assert block("x = 1") == "```python\nx = 1\n```"
+    assert fence_code("x = 1") == "```python\nx = 1\n```"

@@ -3,10 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from groundup.align.examples import Example
-from groundup.align.show import print_example, runs, show_examples
+from groundup.align.examples import ChatExample
+from groundup.align.show import _masked_segments, _print_example, show_examples
 from groundup.core import Config, ConfigError, Message, produce
-from groundup.tokenizer import FastTokenizer, render, save
+from groundup.tokenizer import FastTokenizer, render, save_tokenizer
 
 TALK = (
     Message("user", "Is [bold]é[/bold] shown?"),
@@ -14,13 +14,13 @@ TALK = (
     Message("user", "Sure?"),
     Message("assistant", "Sure."),
 )
-EXAMPLE = Example("train-00000", "topic", "m", TALK)
+EXAMPLE = ChatExample("train-00000", "topic", "m", TALK)
 
 
 def test_what_is_marked_is_what_is_trained():
     tokenizer = FastTokenizer([])
     rendered = render(tokenizer, TALK)
-    pieces = list(runs(rendered, tokenizer))
+    pieces = list(_masked_segments(rendered, tokenizer))
     assert "".join(piece for piece, _ in pieces) == rendered.text
     assert [piece for piece, is_trained in pieces if is_trained] == [
         "Yes, ⟨é⟩.<|im_end|>",
@@ -31,7 +31,7 @@ def test_what_is_marked_is_what_is_trained():
 def printed(is_terminal: bool) -> str:
     tokenizer, screen = FastTokenizer([]), io.StringIO()
     console = Console(file=screen, force_terminal=is_terminal, width=80, no_color=False)
-    print_example(console, EXAMPLE, render(tokenizer, TALK), tokenizer)
+    _print_example(console, EXAMPLE, render(tokenizer, TALK), tokenizer)
     return screen.getvalue()
 
 
@@ -48,7 +48,7 @@ def examples(tmp_path):
     def write(draft):
         draft.file("train.jsonl").write_text(EXAMPLE.to_json() + "\n" + EXAMPLE.to_json() + "\n")
 
-    save(FastTokenizer([]), tmp_path / "tokenizer")
+    save_tokenizer(FastTokenizer([]), tmp_path / "tokenizer")
     return produce(
         tmp_path / "examples", kind="examples", stage="examples", version=1, config=Config(),
         parents={}, write=write,

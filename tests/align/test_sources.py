@@ -1,4 +1,9 @@
-from groundup.align.sources import clip, functions, module_name, sections
+from groundup.align.sources import (
+    clip_sentences,
+    documented_functions,
+    path_module_name,
+    titled_sections,
+)
 from groundup.documents import SourceMap, make_document
 
 CODE = '''"""Read and write settings.
@@ -32,7 +37,7 @@ def document(text: str, path: str = "lib/store/__init__.py", kind: str = "python
 
 
 def test_code_never_holds_its_own_docstring():
-    found = list(functions(document(CODE)))
+    found = list(documented_functions(document(CODE)))
     assert [f.name for f in found] == ["store.load", "store.Store", "store.Store.size"]
     load, store, size = found
     assert load.code == "def load(path):\n    return open(path).read()"
@@ -42,34 +47,36 @@ def test_code_never_holds_its_own_docstring():
 
 
 def test_what_does_not_parse_offers_nothing():
-    assert list(functions(document("def broken(:\n"))) == []
-    assert list(sections(document("def broken(:\n"))) == []
+    assert list(documented_functions(document("def broken(:\n"))) == []
+    assert list(titled_sections(document("def broken(:\n"))) == []
 
 
 def test_private_is_any_part_that_begins_with_an_underscore():
     text = 'def _inner():\n    """Do it."""\n    return 1\n'
-    assert not next(functions(document(text))).is_public
-    assert not next(functions(document(text.replace("_inner", "f"), "lib/_store.py"))).is_public
+    assert not next(documented_functions(document(text))).is_public
+    assert not next(
+        documented_functions(document(text.replace("_inner", "f"), "lib/_store.py"))
+    ).is_public
 
 
 def test_sections_are_titles_with_what_stands_under_them():
     text = "Names\n*****\n\nA name\nis bound.\n\n   x = 1\n\nMore\n====\n\nThe rest.\n"
-    first, second = sections(document(text, "topics/names.txt", "text"))
+    first, second = titled_sections(document(text, "topics/names.txt", "text"))
     assert first == ("topics.names", "Names", ("A name is bound.", "   x = 1"))
     assert second.title == "More" and second.paragraphs == ("The rest.",)
 
 
 def test_a_python_file_is_a_section_of_its_own():
-    (section,) = sections(document(CODE))
+    (section,) = titled_sections(document(CODE))
     assert section.title == "the module store"
     assert section.paragraphs[0] == "Read and write settings."
 
 
 def test_paths_become_dotted_names():
-    assert module_name("src/a b/c.py") == "a b.c"
-    assert module_name("lib/__init__.py") == "__init__"
+    assert path_module_name("src/a b/c.py") == "a b.c"
+    assert path_module_name("lib/__init__.py") == "__init__"
 
 
 def test_clip_keeps_whole_sentences():
-    assert clip("One two. Three four.", 12) == "One two."
-    assert clip("One two three.", 5) == ""
+    assert clip_sentences("One two. Three four.", 12) == "One two."
+    assert clip_sentences("One two three.", 5) == ""

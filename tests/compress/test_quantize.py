@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from groundup.compress import QuantizeConfig, quantize, to_int8
+from groundup.compress import QuantizeConfig, quantize, quantize_to_int8
 from groundup.core import ArtifactError, Config, ConfigError, produce
 from groundup.kernels import Int8Linear
 from groundup.model import (
@@ -19,8 +19,7 @@ from groundup.model import (
     load,
     save,
 )
-from groundup.tokenizer import FastTokenizer
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import FastTokenizer, save_tokenizer
 
 CONFIG = ModelConfig(
     vocab_size=300, width=32, layers=2, context_length=64,
@@ -49,16 +48,16 @@ def original(tmp_path):
 def test_every_weight_stays_within_half_a_step():
     model = random_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    worst = to_int8(model)
+    worst = quantize_to_int8(model)
     rounded = {n: m for n, m in model.named_modules() if isinstance(m, Int8Linear)}
     assert len(rounded) == 7 * CONFIG.layers
     errors = [
-        float((m.dequantized() - before[f"{n}.weight"]).norm() / before[f"{n}.weight"].norm())
+        float((m.dequantize() - before[f"{n}.weight"]).norm() / before[f"{n}.weight"].norm())
         for n, m in rounded.items()
     ]
     assert 0 < min(errors) < max(errors) < 0.02 and worst == pytest.approx(max(errors))
     for name, module in rounded.items():
-        error = (module.dequantized() - before[f"{name}.weight"]).abs()
+        error = (module.dequantize() - before[f"{name}.weight"]).abs()
         assert (error <= module.scale[:, None] * 0.5001).all(), name
     assert not any(isinstance(m, nn.Linear) for m in model.layers.modules())
     for name in before.keys() & model.state_dict().keys():
@@ -71,7 +70,7 @@ def test_the_artifact_opens_here_with_the_same_logits_and_its_tokenizer(original
     made = quantize(QuantizeConfig(), original, tmp_path / "int8")
     model, ids = load(original.path), torch.randint(300, (2, 20))
     exact = model.logits(ids)
-    to_int8(model)
+    quantize_to_int8(model)
     found = load(made.path).logits(ids)
     assert torch.equal(found, model.logits(ids))
     assert_close(found.softmax(-1), exact.softmax(-1), atol=0.02, rtol=0.1)
@@ -146,7 +145,7 @@ def test_routers_stay_exact_so_that_every_token_keeps_its_experts(tmp_path):
         weight += 0.1 * torch.randn_like(weight)
     ids, before, after = torch.arange(40)[None], [], []
     model(ids, routing=before)
-    to_int8(model)
+    quantize_to_int8(model)
     assert isinstance(model.layers[0].attention.q_proj, Int8Linear)
     hidden = model(ids, routing=after)
     assert_close(after[0], before[0], atol=0.1, rtol=0.1)

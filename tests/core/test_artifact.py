@@ -18,15 +18,15 @@ from groundup.core import (
     Config,
     DataError,
     Draft,
-    HowRun,
     Ledger,
+    Unhashed,
     check_kind,
     hash_file,
     produce,
-    regular,
+    require_regular_file,
     write_text,
 )
-from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key, replacing
+from groundup.core.artifact import MANIFEST, Parent, _artifact_id, _artifact_key, atomic_replace
 
 
 class Ink(Config):
@@ -41,7 +41,7 @@ class Words(Config):
     """What to write."""
     ink: Ink = Ink()
     """With what."""
-    patience: Annotated[int, HowRun()] = 1
+    patience: Annotated[int, Unhashed()] = 1
     """How long to wait; nothing of what is written."""
 
 
@@ -105,9 +105,9 @@ def test_how_a_stage_is_run_is_no_part_of_what_it_makes(tmp_path):
 def test_an_artifact_of_all_settings_is_still_the_one_that_is_asked_for(tmp_path):
     made = make(tmp_path / "a")
     manifest = json.loads((made.path / MANIFEST).read_text())
-    manifest["config"] = Words().plain()
-    manifest["key"] = artifact_key("words", 1, manifest["config"], [])
-    manifest["id"] = artifact_id(manifest["key"], made.files)
+    manifest["config"] = Words().to_dict()
+    manifest["key"] = _artifact_key("words", 1, manifest["config"], [])
+    manifest["id"] = _artifact_id(manifest["key"], made.files)
     (made.path / MANIFEST).write_text(json.dumps(manifest))
     again = make(tmp_path / "a", write=lambda draft: pytest.fail("it ran again"))
     assert again.id == manifest["id"]
@@ -198,11 +198,11 @@ def test_a_draft_tells_when_its_stage_first_began_through_kills(tmp_path):
     began = []
 
     def stops(draft: Draft) -> None:
-        began.append(draft.began)
+        began.append(draft.started_at)
         key = draft.scratch / "key"
         if len(began) == 1:  # an hour ago
             os.utime(key, (key.stat().st_mtime - 3600,) * 2)
-            began.append(draft.began)
+            began.append(draft.started_at)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -312,7 +312,7 @@ def test_nothing_is_written_through_a_planted_link(tmp_path, planted):
     (tmp_path / "out").mkdir()
     target = tmp_path / "mine" / "file" if planted == ".lock" else tmp_path / "mine"
     (tmp_path / "out" / planted).symlink_to(target)
-    with pytest.raises(ArtifactError, match=rf"{planted} is a link"):
+    with pytest.raises(ArtifactError, match=rf"{planted} is a symbolic link"):
         make(tmp_path / "out")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["key"]
     assert (tmp_path / "mine" / "key").read_text() == "mine"
@@ -330,23 +330,23 @@ def test_a_file_is_not_replaced_through_a_planted_link(tmp_path):
 def test_a_ledger_is_not_appended_to_through_a_planted_link(tmp_path):
     (tmp_path / "mine").write_text("no line")
     (tmp_path / "looks.jsonl").symlink_to(tmp_path / "mine")
-    with pytest.raises(ArtifactError, match=r"looks\.jsonl is a link"):
+    with pytest.raises(ArtifactError, match=r"looks\.jsonl is a symbolic link"):
         Ledger(tmp_path / "looks.jsonl").append({"who": "ana"})
     assert (tmp_path / "mine").read_text() == "no line"
 
 
 def test_an_id_knows_which_content_has_which_name():
     one, other = {"sha256": "1" * 64, "bytes": 1}, {"sha256": "2" * 64, "bytes": 1}
-    known = artifact_id("key", {"a": one, "b": other})
-    assert known == artifact_id("key", {"b": other, "a": one})
+    known = _artifact_id("key", {"a": one, "b": other})
+    assert known == _artifact_id("key", {"b": other, "a": one})
     for files in ({"a": other, "b": one}, {"a": one, "c": other}, {"a": one}):
-        assert artifact_id("key", files) != known
-    assert artifact_id("other", {"a": one, "b": other}) != known
+        assert _artifact_id("key", files) != known
+    assert _artifact_id("other", {"a": one, "b": other}) != known
 
 
 def test_what_could_not_be_written_leaves_no_half(tmp_path):
     (tmp_path / "kept").write_text("old")
-    with pytest.raises(OSError), replacing(tmp_path / "kept") as temporary:
+    with pytest.raises(OSError), atomic_replace(tmp_path / "kept") as temporary:
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
@@ -365,7 +365,10 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero")):
-        for take in (regular, hash_file):
+        for take in (require_regular_file, hash_file):
             with pytest.raises(OSError, match="no regular file"):
                 take(path)
-    assert regular(tmp_path) == tmp_path and regular(tmp_path / "none") == tmp_path / "none"
+    assert (
+        require_regular_file(tmp_path) == tmp_path
+        and require_regular_file(tmp_path / "none") == tmp_path / "none"
+    )

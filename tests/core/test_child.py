@@ -96,11 +96,11 @@ def test_the_path_keeps_what_runs_already(tmp_path):
     """A script still finds the modules next to it, and a checkout itself in its own folder."""
     (tmp_path / "steps.py").write_text("")
     (tmp_path / "mine.py").write_text(
-        "import json; from groundup.core import child; print(json.dumps(child.import_path()))"
+        "import json; from groundup.core import child; print(json.dumps(child._import_path()))"
     )
     done = run(tmp_path, sys.executable, "mine.py", PYTHONPATH=str(ROOT))
     assert str(tmp_path) in json.loads(done.stdout), done.stderr
-    show = "import json; from groundup.core import child; print(json.dumps(child.import_path()))"
+    show = "import json; from groundup.core import child; print(json.dumps(child._import_path()))"
     assert str(ROOT) in json.loads(run(ROOT, sys.executable, "-c", show).stdout)
     assert str(tmp_path) not in run(tmp_path, sys.executable, "-c", show, PYTHONPATH=ROOT).stdout
 

@@ -1,11 +1,29 @@
 """A misspelt key is an error that names the nearest one."""
 
+import importlib
+import json
 import os
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from groundup.core import Config, ConfigError, changed, choice, load_config, toml_value
+import groundup
+from groundup.core import (
+    Config,
+    ConfigError,
+    changed_settings,
+    check_choice,
+    format_toml,
+    load_config,
+    produce,
+    write_text,
+)
+from groundup.core.artifact import _artifact_id, _artifact_key
+from groundup.train import OptimConfig, PretrainConfig
 from tests.checking import unchecked
+
+RENAMED = Path(groundup.__file__).parent / "core" / "renamed_settings.toml"
 
 
 class Optim(Config):
@@ -39,7 +57,7 @@ def test_values_come_from_defaults_then_the_file_then_settings(tmp_path):
     file.write_text("steps = 20\n[optim]\nlearning_rate = 0.1\n")
     found = load_config(Run, file, ["optim.learning_rate=0.2"])
     assert (found.steps, found.optim.learning_rate) == (20, 0.2)
-    assert changed(found) == {"steps": (10, 20), "optim.learning_rate": (1e-3, 0.2)}
+    assert changed_settings(found) == {"steps": (10, 20), "optim.learning_rate": (1e-3, 0.2)}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +113,7 @@ class Wait(Config):
 
 def test_null_in_a_file_is_none_where_it_can_mean_nothing_else(tmp_path):
     file = tmp_path / "run.toml"
-    file.write_text(f'seconds = {toml_value(None)}\nname = "null"\n')
+    file.write_text(f'seconds = {format_toml(None)}\nname = "null"\n')
     assert load_config(Wait, file) == Wait(seconds=None, name="null")
     assert load_config(Wait, settings=["seconds=null"]).seconds is None
     with pytest.raises(ConfigError, match='steps.*got "null"'):
@@ -126,9 +144,9 @@ def test_a_config_cannot_be_changed():
 )
 def test_an_unknown_word_names_the_nearest_known_one(value, told):
     with unchecked(), pytest.raises(ConfigError, match="method=") as failure:
-        choice("method", value, ("exact", "mid-p"))
+        check_choice("method", value, ("exact", "mid-p"))
     assert told in str(failure.value)
-    assert choice("method", "exact", ("exact", "mid-p")) == "exact"
+    assert check_choice("method", "exact", ("exact", "mid-p")) == "exact"
 
 
 @pytest.mark.parametrize(
@@ -148,3 +166,62 @@ def test_a_pipe_is_no_configuration_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="pipe is no regular file"):
         load_config(Config, tmp_path / "pipe")
+
+
+def configurations() -> dict[str, type[Config]]:
+    """Every configuration of the package, by name."""
+    for path in Path(groundup.__file__).parent.rglob("*.py"):
+        if "Config" in path.read_text(encoding="utf-8") and path.name != "__main__.py":
+            parts = path.relative_to(Path(groundup.__file__).parents[1]).with_suffix("").parts
+            importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    known, todo = {}, [Config]
+    while todo:
+        for config in todo.pop().__subclasses__():
+            if config.__module__.startswith("groundup."):
+                known[config.__name__] = config
+                todo.append(config)
+    return known
+
+
+def test_renamed_settings_are_settings_of_configurations_that_exist():
+    tables, known = tomllib.loads(RENAMED.read_text(encoding="utf-8")), configurations()
+    assert sorted(tables.keys() - known.keys()) == []
+    for name, table in tables.items():
+        fields = known[name].model_fields
+        assert set(table.values()) <= set(fields), name
+        assert len(set(table.values())) == len(table) and not set(table) & set(fields), name
+
+
+def test_a_setting_is_read_by_its_former_name_but_not_by_both(tmp_path):
+    old = {"matrices": "adamw", "iterations": 5, "learning_rate": 0.01}
+    new = OptimConfig(matrix_optimizer="adamw", newton_schulz_steps=5, learning_rate=0.01)
+    assert OptimConfig(**old) == new and old.items() <= new.values_by_old_name().items()
+    (tmp_path / "a.toml").write_text('[optim]\nmatrices = "adamw"\niterations = 5\n')
+    config = load_config(PretrainConfig, tmp_path / "a.toml", ["optim.learning_rate=0.01"])
+    assert config.optim == new
+    assert (
+        load_config(PretrainConfig, settings=["optim.matrices=sgd"]).optim.matrix_optimizer == "sgd"
+    )
+    with pytest.raises(ConfigError, match="OptimConfig has no key `matrices`"):
+        OptimConfig(matrices="adamw", matrix_optimizer="sgd")
+
+
+def test_an_artifact_made_by_former_names_is_complete(tmp_path):
+    config = PretrainConfig(optim=OptimConfig(matrix_optimizer="adamw"))
+    values = config.values_by_old_name()
+    assert values["optim"]["matrices"] == "adamw" and "matrix_optimizer" not in values["optim"]
+
+    def make(out):
+        return produce(out, kind="report", stage="s", version=1, config=config, parents={},
+                       write=lambda draft: write_text(draft.file("a.txt"), "a"))  # fmt: skip
+
+    first = make(tmp_path / "a")
+    manifest = json.loads((first.path / "manifest.json").read_text())
+    manifest["config"] = values
+    manifest["key"] = _artifact_key("s", 1, values, [])
+    manifest["id"] = _artifact_id(manifest["key"], first.files)
+    (first.path / "manifest.json").write_text(json.dumps(manifest))
+    before = (first.path / "manifest.json").stat().st_mtime_ns
+    again = make(tmp_path / "a")
+    assert again.key == manifest["key"] != first.key and PretrainConfig(**again.config) == config
+    assert (first.path / "manifest.json").stat().st_mtime_ns == before

@@ -10,7 +10,7 @@ from groundup.core import ConfigError, device
 
 
 def test_the_description_is_of_this_machine():
-    found = device.describe()
+    found = device.detect_device()
     assert found.cores >= 1 and found.memory_bytes > 2**27
     assert set(found.instruction_sets) <= set(device.INSTRUCTION_SETS)
 
@@ -18,31 +18,31 @@ def test_the_description_is_of_this_machine():
 def test_speeds_are_measured_once_and_then_read(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(device.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
-    first = device.measure()
+    first = device.measure_speeds()
     assert first.float32_flops > 1e8 and first.read_bytes_per_second > 1e8
-    assert device.measure() == first
+    assert device.measure_speeds() == first
 
 
 def test_speeds_of_a_busy_machine_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(device.os, "getloadavg", lambda: (2.1 * device.cores(), 0.0, 0.0))
-    assert device.measure().float32_flops > 1e8
+    monkeypatch.setattr(device.os, "getloadavg", lambda: (2.1 * device.available_cores(), 0.0, 0.0))
+    assert device.measure_speeds().float32_flops > 1e8
     assert not (tmp_path / "groundup").exists()
 
 
 def test_a_damaged_cache_is_measured_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(device.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
-    device.measure()
+    device.measure_speeds()
     for path in (tmp_path / "groundup").iterdir():
         path.write_text("{")
-    assert device.measure().float32_flops > 1e8
+    assert device.measure_speeds().float32_flops > 1e8
 
 
 def test_the_dtype_follows_the_measurement(monkeypatch):
     for ratio, wanted in ((1.0, torch.float32), (4.0, torch.bfloat16)):
         speeds = device.Speeds(1e11, ratio * 1e11, 1e10)
-        monkeypatch.setattr(device, "measure", lambda speeds=speeds: speeds)
+        monkeypatch.setattr(device, "measure_speeds", lambda speeds=speeds: speeds)
         assert device.compute_dtype(torch.device("cpu")) == wanted
 
 
@@ -87,7 +87,7 @@ def test_compilation_can_be_turned_off(monkeypatch):
 def test_levers_are_on_or_off_and_nothing_else(monkeypatch):
     for wanted, is_on in (("", True), ("1", True), ("0", False)):
         monkeypatch.setenv("GROUNDUP_COMPILE", wanted)
-        assert device.is_on("GROUNDUP_COMPILE") is is_on
+        assert device.env_flag("GROUNDUP_COMPILE") is is_on
     for name, asked in (
         ("GROUNDUP_COMPILE", device.compiler), ("GROUNDUP_ALLOCATOR", device.allocator_settings)
     ):  # fmt: skip
@@ -100,11 +100,11 @@ def test_levers_are_on_or_off_and_nothing_else(monkeypatch):
 def test_threads_that_are_no_number_are_an_error_that_says_where(wanted, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", wanted)
     with pytest.raises(ConfigError, match="OMP_NUM_THREADS="):
-        device.use_cores()
+        device.set_num_threads()
 
 
 def test_threads_may_be_said_by_level_of_nesting(monkeypatch):
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
-    assert device.use_cores() == 1
+    assert device.set_num_threads() == 1
     torch.set_num_threads(before)

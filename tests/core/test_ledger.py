@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, DataError
-from groundup.core.ledger import Ledger, Pointer, seal, user_name
+from groundup.core.ledger import Ledger, Pointer, _entry_hash, user_name
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def test_a_cut_anywhere_in_the_last_line_leaves_the_lines_before(ledger):
 
 
 def test_a_torn_end_is_told_in_bytes_and_cut_by_the_next_writer(ledger):
-    assert ledger.torn() == Ledger(ledger.path.with_name("none.jsonl")).torn() == 0
+    assert ledger.torn_bytes() == Ledger(ledger.path.with_name("none.jsonl")).torn_bytes() == 0
     with open(ledger.path, "ab") as file:
         file.write(b'{"sequence": 4')
-    assert ledger.torn() == 14 and numbers(ledger) == [0, 1, 2]
-    with ledger.writing():
+    assert ledger.torn_bytes() == 14 and numbers(ledger) == [0, 1, 2]
+    with ledger.lock_for_append():
         pass
-    assert ledger.torn() == 0
+    assert ledger.torn_bytes() == 0
 
 
 def test_a_last_line_of_nuls_is_torn(ledger):
@@ -178,7 +178,7 @@ class Full(io.FileIO):
 
 def test_a_disk_that_takes_little_at_a_time_gets_the_whole_line(ledger):
     with Full(ledger.path, "a+") as file:
-        ledger.add(file, {"number": 3}, ledger.last())
+        ledger.append_locked(file, {"number": 3}, ledger.last())
     assert numbers(ledger) == [0, 1, 2, 3]
 
 
@@ -187,8 +187,8 @@ def test_a_line_that_the_disk_does_not_take_leaves_the_ledger_as_it_was(ledger):
     with Full(ledger.path, "a+") as file:
         file.room = 40
         with pytest.raises(OSError, match="No space"):
-            ledger.add(file, {"number": 3}, ledger.last())
-    assert ledger.path.read_bytes() == before and ledger.torn() == 0
+            ledger.append_locked(file, {"number": 3}, ledger.last())
+    assert ledger.path.read_bytes() == before and ledger.torn_bytes() == 0
 
 
 def test_a_writer_waits_for_the_one_before(ledger):
@@ -199,7 +199,7 @@ def test_a_writer_waits_for_the_one_before(ledger):
         ledger.append({"number": 3})
 
     with ThreadPoolExecutor(1) as pool:
-        with ledger.writing():
+        with ledger.lock_for_append():
             waiting = pool.submit(append)
             assert started.wait(30)
             with pytest.raises(TimeoutError):
@@ -213,7 +213,7 @@ def test_a_line_in_anothers_place_is_found_though_it_is_sound_itself(ledger):
     second = json.loads(lines[1])
     second["content"]["number"] = 7
     fields = [second[name] for name in ("sequence", "when", "content", "previous")]
-    lines[1] = json.dumps({**second, "hash": seal(*fields)}) + "\n"
+    lines[1] = json.dumps({**second, "hash": _entry_hash(*fields)}) + "\n"
     ledger.path.write_text("".join(lines))
     with pytest.raises(ArtifactError, match="line 3 does not follow"):
         numbers(ledger)

@@ -12,12 +12,12 @@ import pytest
 
 from groundup.core import CapacityError, device, record
 from groundup.core.native import (
-    aligned,
-    compiled,
-    library,
-    load,
-    padded,
-    pointer,
+    _compile_library,
+    _load_cached,
+    _pad_width,
+    aligned_zeros,
+    data_pointer,
+    load_library,
     private_folder,
 )
 
@@ -34,30 +34,33 @@ def source(tmp_path):
 
 @needs_compiler
 def test_what_is_compiled_is_kept(source, tmp_path):
-    first = compiled(source, device.compiler(), tmp_path / "cache")
+    first = _compile_library(source, device.compiler(), tmp_path / "cache")
     made = first.stat().st_mtime_ns
-    assert compiled(source, device.compiler(), tmp_path / "cache") == first
+    assert _compile_library(source, device.compiler(), tmp_path / "cache") == first
     assert first.stat().st_mtime_ns == made
     source.write_text(SOURCE.replace("42", "43"))
-    assert compiled(source, device.compiler(), tmp_path / "cache") != first
+    assert _compile_library(source, device.compiler(), tmp_path / "cache") != first
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".so", ".so"]
 
 
 @needs_compiler
 def test_all_that_makes_other_code_makes_another_file(source, tmp_path):
-    known = compiled(source, device.compiler(), tmp_path / "cache")
-    assert compiled(source, device.compiler(), tmp_path / "cache", ("-DODD",)) != known
+    known = _compile_library(source, device.compiler(), tmp_path / "cache")
+    assert _compile_library(source, device.compiler(), tmp_path / "cache", ("-DODD",)) != known
     (tmp_path / "near.h").write_text("// included by nobody yet\n")
-    beside = compiled(source, device.compiler(), tmp_path / "cache")
+    beside = _compile_library(source, device.compiler(), tmp_path / "cache")
     (tmp_path / "near.h").write_text("// other words\n")
-    assert len({known, beside, compiled(source, device.compiler(), tmp_path / "cache")}) == 3
+    assert (
+        len({known, beside, _compile_library(source, device.compiler(), tmp_path / "cache")}) == 3
+    )
 
 
 @needs_compiler
 def test_runs_that_start_together_do_not_meet(source, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         runs = [
-            pool.submit(compiled, source, device.compiler(), tmp_path / "cache") for _ in range(4)
+            pool.submit(_compile_library, source, device.compiler(), tmp_path / "cache")
+            for _ in range(4)
         ]
     found = {run.result() for run in runs}
     assert len(found) == 1 and set((tmp_path / "cache").iterdir()) == found
@@ -70,9 +73,9 @@ def test_a_failing_compiler_is_told_and_done_without(source, tmp_path, monkeypat
     broken.write_text("#!/bin/sh\necho 'no such flag' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(record, "say", print)
-    load.cache_clear()
-    assert load(source, str(broken), "numpy") is None
+    monkeypatch.setattr(record, "log", print)
+    _load_cached.cache_clear()
+    assert _load_cached(source, str(broken), "numpy") is None
     assert "cannot compile small (no such flag)" in capsys.readouterr().out
     assert not list((tmp_path / "cache" / "groundup" / "native").iterdir())
 
@@ -86,16 +89,16 @@ def test_a_cache_that_cannot_be_written_is_done_without(source, tmp_path, monkey
     with pytest.raises(OSError):
         (folder / "cache").mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    load.cache_clear()
-    assert library(source, "numpy") is not None
+    _load_cached.cache_clear()
+    assert load_library(source, "numpy") is not None
 
 
 @needs_compiler
 def test_a_cache_that_is_a_file_is_done_without(source, tmp_path, monkeypatch):
     (tmp_path / "groundup").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    load.cache_clear()
-    assert library(source, "numpy") is not None
+    _load_cached.cache_clear()
+    assert load_library(source, "numpy") is not None
 
 
 @pytest.mark.parametrize("said", ["  ", "\\377 is no letter"], ids=["blank", "bytes"])
@@ -104,9 +107,9 @@ def test_a_compiler_may_fail_in_any_words(source, tmp_path, monkeypatch, capsys,
     broken.write_text(f"#!/bin/sh\nprintf '{said}' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(record, "say", print)
-    load.cache_clear()
-    assert load(source, str(broken), "numpy") is None
+    monkeypatch.setattr(record, "log", print)
+    _load_cached.cache_clear()
+    assert _load_cached(source, str(broken), "numpy") is None
     assert "cannot compile small" in capsys.readouterr().out
 
 
@@ -115,25 +118,25 @@ def test_what_lies_in_a_shared_folder_is_not_loaded(source, tmp_path, monkeypatc
     (tmp_path / "groundup").write_text("")  # the cache cannot be used
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    planted = compiled(source, device.compiler(), tmp_path)
+    planted = _compile_library(source, device.compiler(), tmp_path)
     planted.write_bytes(b"not ours")
     private_folder.cache_clear()
-    assert library(source, "numpy").answer() == 42
+    assert load_library(source, "numpy").answer() == 42
     assert stat.S_IMODE(private_folder().stat().st_mode) == 0o700
     private_folder.cache_clear()
 
 
 @needs_compiler
 def test_a_library_that_another_may_have_written_is_made_anew(source, tmp_path):
-    planted = compiled(source, device.compiler(), tmp_path)
+    planted = _compile_library(source, device.compiler(), tmp_path)
     planted.write_bytes(b"not ours")
     planted.chmod(0o777)
-    assert ctypes.CDLL(str(compiled(source, device.compiler(), tmp_path))).answer() == 42
+    assert ctypes.CDLL(str(_compile_library(source, device.compiler(), tmp_path))).answer() == 42
     outside = tmp_path / "elsewhere.so"
     outside.write_bytes(b"not ours")
     planted.unlink()
     planted.symlink_to(outside)
-    assert ctypes.CDLL(str(compiled(source, device.compiler(), tmp_path))).answer() == 42
+    assert ctypes.CDLL(str(_compile_library(source, device.compiler(), tmp_path))).answer() == 42
     assert outside.read_bytes() == b"not ours" and not planted.is_symlink()
 
 
@@ -141,26 +144,26 @@ def test_the_cache_of_what_is_run_is_the_user_s_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "groundup" / "native").mkdir(parents=True, mode=0o777)
     (tmp_path / "groundup").chmod(0o777)
-    place = device.private_cache("native")
+    place = device.private_cache_folder("native")
     assert [stat.S_IMODE(p.stat().st_mode) for p in (place, place.parent)] == [0o700, 0o700]
     monkeypatch.setattr(os, "geteuid", lambda: place.stat().st_uid + 1)
     with pytest.raises(PermissionError, match="another user's"):
-        device.private_cache("native")
+        device.private_cache_folder("native")
 
 
 def test_without_a_compiler_there_is_no_library(source, monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
-    assert library(source, "numpy") is None
+    assert load_library(source, "numpy") is None
 
 
 def test_rows_are_whole_vectors_at_even_places():
     for width in (1, 16, 17, 100):
-        rows = aligned(5, width)
-        assert rows.shape == (5, padded(width)) and rows.dtype == np.float32
-        assert pointer(rows) % 64 == 0 and rows.flags.c_contiguous and not rows.any()
-    assert pointer(None) is None
+        rows = aligned_zeros(5, width)
+        assert rows.shape == (5, _pad_width(width)) and rows.dtype == np.float32
+        assert data_pointer(rows) % 64 == 0 and rows.flags.c_contiguous and not rows.any()
+    assert data_pointer(None) is None
 
 
 def test_more_than_the_memory_is_refused():
     with pytest.raises(CapacityError, match="raise min_count or lower width"):
-        aligned(10**9, 4096)
+        aligned_zeros(10**9, 4096)

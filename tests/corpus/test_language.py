@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from groundup.core import ConfigError
 from groundup.corpus import language
 from groundup.corpus.language import (
-    Identify,
-    LanguageConfig,
-    Paragraphs,
-    ParagraphsConfig,
-    identify,
-    prose,
-    windows,
+    IdentifyConfig,
+    IdentifyLanguage,
+    LanguageParagraphs,
+    LanguageParagraphsConfig,
+    _identify,
+    _sample_prose,
+    _strip_code,
 )
-from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
 
 SENTENCES = {
     "de": "Die Einstellungen werden gespeichert, sobald das Fenster geschlossen wird.",
@@ -42,44 +42,46 @@ LONG = "When you close the window, your settings are saved, and you can find the
 COMMANDS = "$ sudo apt-get install --yes debian-handbook\n# systemctl restart apache2.service\n"
 
 
-def record(text: str, spans: tuple[Span, ...] = ()) -> Record:
+def record(text: str, spans: tuple[TextSpan, ...] = ()) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
 @pytest.mark.parametrize("code", sorted(SENTENCES))
 def test_a_sentence_is_recognised_alone_and_amid_commands(code):
-    config = LanguageConfig()
+    config = IdentifyConfig()
     for text in (SENTENCES[code], COMMANDS * 3 + SENTENCES[code] + "\n" + COMMANDS * 3):
-        assert identify(windows(text, config.characters), config).language == code
+        assert _identify(_sample_prose(text, config.characters), config).language == code
 
 
 def test_policy_keeps_drops_and_says_why():
-    step = Identify(LanguageConfig(keep=("en", "de")))
+    step = IdentifyLanguage(IdentifyConfig(keep=("en", "de")))
     assert step(record(SENTENCES["de"])).metadata["language"] == "de"
     ruling = step(record(SENTENCES["fr"]))
     assert (ruling.reason, ruling.details) == ("language: not kept", "fr; kept: en, de")
     assert step(record("12 34")).reason == "language: undetermined"
-    lenient = Identify(LanguageConfig(keep=("en",), unknown="keep"))
+    lenient = IdentifyLanguage(IdentifyConfig(keep=("en",), unknown="keep"))
     assert lenient(record("12 34")).metadata == {"language": "und", "language_score": 0.0}
 
 
 def test_voters_who_disagree_leave_it_undetermined(monkeypatch):
-    monkeypatch.setattr(language, "fasttext_votes", lambda text: [("da", 0.95)])
-    monkeypatch.setattr(language, "naive_bayes_votes", lambda text: [("nb", 0.99)])
-    found = identify("Vi kan ikke si hvilket språk dette er uten videre", LanguageConfig())
+    monkeypatch.setattr(language, "_fasttext_top5", lambda text: [("da", 0.95)])
+    monkeypatch.setattr(language, "_langid_top5", lambda text: [("nb", 0.99)])
+    found = _identify("Vi kan ikke si hvilket språk dette er uten videre", IdentifyConfig())
     assert (found.language, found.guess) == ("und", "no")
     assert found.score == pytest.approx(0.495)
-    monkeypatch.setattr(language, "fasttext_votes", lambda text: [("no", 0.95)])
-    assert identify("Vi kan ikke si hvilket språk", LanguageConfig()).language == "no"
+    monkeypatch.setattr(language, "_fasttext_top5", lambda text: [("no", 0.95)])
+    assert _identify("Vi kan ikke si hvilket språk", IdentifyConfig()).language == "no"
 
 
 def test_foreign_paragraphs_are_marked_and_cut_by_policy():
     text = f"{LONG}\n\n{SENTENCES['fr']} \n \n\n{LONG}\n\nOK\n"
-    marked = follow(record(text), Paragraphs(ParagraphsConfig())(record(text)))
+    marked = apply_result(
+        record(text), LanguageParagraphs(LanguageParagraphsConfig())(record(text))
+    )
     assert [span.value for span in marked.spans] == ["en", "fr", "en"]
     assert marked.text[slice(*marked.spans[1][1:3])].strip() == SENTENCES["fr"]
-    ruling = Paragraphs(ParagraphsConfig(keep=("en",), cut=True))(record(text))
-    cut = follow(record(text), ruling)
+    ruling = LanguageParagraphs(LanguageParagraphsConfig(keep=("en",), cut=True))(record(text))
+    cut = apply_result(record(text), ruling)
     assert cut.text == f"{LONG}\n\n{LONG}\n\nOK\n"
     assert [edit.reason for edit in ruling.edits] == ["language: fr"]
     assert set(cut.metadata["language_shares"]) == {"en", "fr"}
@@ -88,22 +90,22 @@ def test_foreign_paragraphs_are_marked_and_cut_by_policy():
 def test_turns_are_judged_where_a_conversation_has_them():
     text = LONG + "\n" + SENTENCES["ru"]
     middle = len(LONG) + 1
-    turns = (Span("turn", 0, middle, "user"), Span("turn", middle, len(text), "assistant"))
-    ruling = Paragraphs(ParagraphsConfig())(record(text, turns))
+    turns = (TextSpan("turn", 0, middle, "user"), TextSpan("turn", middle, len(text), "assistant"))
+    ruling = LanguageParagraphs(LanguageParagraphsConfig())(record(text, turns))
     assert [(span.start, span.value) for span in ruling.spans] == [(0, "en"), (middle, "ru")]
 
 
 def test_code_is_set_aside_unless_nothing_else_is_there():
-    assert re.findall(r"\w+", prose("Siehe /etc/fstab und --help.")) == ["Siehe", "und"]
-    assert prose("$ ls /etc") == "$ ls /etc"
-    assert "Verzeichnis" in prose("#include <a.h>\nDas Verzeichnis")
+    assert re.findall(r"\w+", _strip_code("Siehe /etc/fstab und --help.")) == ["Siehe", "und"]
+    assert _strip_code("$ ls /etc") == "$ ls /etc"
+    assert "Verzeichnis" in _strip_code("#include <a.h>\nDas Verzeichnis")
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_any_text_has_a_ruling(text):
-    assert not Identify(LanguageConfig())(record_of(text)).reason
-    Paragraphs(ParagraphsConfig(keep=("en",), cut=True))(record_of(text))
+    assert not IdentifyLanguage(IdentifyConfig())(record_of(text)).reason
+    LanguageParagraphs(LanguageParagraphsConfig(keep=("en",), cut=True))(record_of(text))
 
 
 def record_of(text: str) -> Record:
@@ -122,13 +124,13 @@ def record_of(text: str) -> Record:
     ],
 )
 def test_hostile_text_is_linear(hostile):
-    Identify(LanguageConfig())(record_of(hostile))
-    Paragraphs(ParagraphsConfig())(record_of(hostile))
-    prose(hostile[:100_000])
+    IdentifyLanguage(IdentifyConfig())(record_of(hostile))
+    LanguageParagraphs(LanguageParagraphsConfig())(record_of(hostile))
+    _strip_code(hostile[:100_000])
 
 
 def test_the_older_word_for_unknown_is_read():
-    assert LanguageConfig(keep_undetermined=True) == LanguageConfig(unknown="keep")
-    assert LanguageConfig(keep_undetermined=False) == LanguageConfig()
+    assert IdentifyConfig(keep_undetermined=True) == IdentifyConfig(unknown="keep")
+    assert IdentifyConfig(keep_undetermined=False) == IdentifyConfig()
     with pytest.raises(ConfigError, match="keep_undetermined"):
-        LanguageConfig(keep_undetermined=3)
+        IdentifyConfig(keep_undetermined=3)

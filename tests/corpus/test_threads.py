@@ -9,9 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from groundup.corpus import threads as module
-from groundup.corpus.engine.rulings import read_rulings
-from groundup.corpus.threads import Join, JoinConfig, Threads, ThreadsConfig
-from groundup.documents import Record, Ruling, SourceMap, Span, follow, from_batch, to_batch
+from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.threads import JoinThreads, JoinThreadsConfig, ThreadPositions, ThreadsConfig
+from groundup.documents import (
+    Record,
+    SourceMap,
+    StepResult,
+    TextSpan,
+    apply_result,
+    from_batch,
+    to_batch,
+)
 
 
 def mail(number: int) -> Record:
@@ -41,37 +49,37 @@ def test_threads_across_shards(tmp_path):
             parquet.write_table(pa.Table.from_batches([to_batch(group)]), shards[-1])
         scratch = tmp_path / name
         scratch.mkdir()
-        files = Threads(ThreadsConfig()).rulings(shards, each, scratch)
+        files = ThreadPositions(ThreadsConfig()).rulings(shards, each, scratch)
         assert len(files) == len(shards)
-        seen.append({key: one for file in files for key, one in read_rulings(file).items()})
+        seen.append({key: one for file in files for key, one in read_step_results(file).items()})
     assert seen[0] == seen[1]
     facts = [seen[0][record.id].metadata for record in records]
     assert [one["thread_position"] for one in facts] == [0, 1, 2] * 3
     assert len({one["thread"] for one in facts}) == 3 and facts[1]["thread_by"] == "header"
 
 
-def survey_all(config: JoinConfig, groups, folder):
+def survey_all(config: JoinThreadsConfig, groups, folder):
     """The records of all shards after the survey's rulings, and the rulings."""
     folder.mkdir()
     shards = []
     for number, group in enumerate(groups):
         shards.append(folder / f"{number}.parquet")
         parquet.write_table(pa.Table.from_batches([to_batch(group)]), shards[-1])
-    files = Join(config).rulings(shards, each, folder)
-    rulings = {key: one for file in files for key, one in read_rulings(file).items()}
+    files = JoinThreads(config).rulings(shards, each, folder)
+    rulings = {key: one for file in files for key, one in read_step_results(file).items()}
     left = [
-        follow(record, rulings.get(record.id, Ruling()))
+        apply_result(record, rulings.get(record.id, StepResult()))
         for group in groups
         for record in group
-        if not rulings.get(record.id, Ruling()).reason
+        if not rulings.get(record.id, StepResult()).reason
     ]
     return sorted(left, key=lambda one: one.id), rulings
 
 
 def test_a_thread_becomes_one_record_wherever_its_messages_stand(tmp_path):
     records = [mail(number) for number in range(9)]
-    one, rulings = survey_all(JoinConfig(), [records], tmp_path / "one")
-    two, _ = survey_all(JoinConfig(), [records[1::2], records[::-2]], tmp_path / "two")
+    one, rulings = survey_all(JoinThreadsConfig(), [records], tmp_path / "one")
+    two, _ = survey_all(JoinThreadsConfig(), [records[1::2], records[::-2]], tmp_path / "two")
     assert one == two and [record.id for record in one] == [r.id for r in records[::3]]
     first = one[0]
     assert first.text == "Message number 0.\n\n\nMessage number 1.\n\n\nMessage number 2.\n"
@@ -92,17 +100,17 @@ def from_batch_again(record: Record) -> Record:
 
 def test_single_and_too_long_threads_stay(tmp_path):
     records = [mail(number) for number in range(4)]
-    left, rulings = survey_all(JoinConfig(max_characters=30), [records], tmp_path / "a")
+    left, rulings = survey_all(JoinThreadsConfig(max_characters=30), [records], tmp_path / "a")
     assert left == records and not rulings
-    left, rulings = survey_all(JoinConfig(), [records[:1], []], tmp_path / "b")
+    left, rulings = survey_all(JoinThreadsConfig(), [records[:1], []], tmp_path / "b")
     assert left == records[:1] and not rulings
 
 
 def test_turns_and_other_places_of_messages_stay(tmp_path):
     records = [mail(0), mail(1)]
-    spans = (Span("turn", 0, 7, "Bo"), Span("heading", 8, 14, "1"))
+    spans = (TextSpan("turn", 0, 7, "Bo"), TextSpan("heading", 8, 14, "1"))
     records[1] = replace(records[1], spans=spans, metadata=records[1].metadata | {"from": "Cy"})
-    left, _ = survey_all(JoinConfig(), [records], tmp_path / "a")
+    left, _ = survey_all(JoinThreadsConfig(), [records], tmp_path / "a")
     found = [(s.kind, left[0].text[s.start : s.end], s.value) for s in left[0].spans]
     assert found == [
         ("turn", "Message number 0.\n", ""), ("turn", "Message", "Bo"), ("heading", "number", "1"),
@@ -111,25 +119,27 @@ def test_turns_and_other_places_of_messages_stay(tmp_path):
 
 @pytest.mark.parametrize("shards", [3, 5, 17, 70])
 def test_many_shards_give_the_threads_of_one(tmp_path, monkeypatch, shards):
-    monkeypatch.setattr(module, "FAN", 4)
+    monkeypatch.setattr(module, "MAX_OPEN_FILES", 4)
     records = [mail(number) for number in range(28)]
-    one, _ = survey_all(JoinConfig(), [records], tmp_path / "one")
+    one, _ = survey_all(JoinThreadsConfig(), [records], tmp_path / "one")
     spread = [records[at::shards] for at in range(shards)]
-    many, _ = survey_all(JoinConfig(), spread, tmp_path / "many")
+    many, _ = survey_all(JoinThreadsConfig(), spread, tmp_path / "many")
     assert many == one
 
 
 def test_four_times_the_shards_are_little_more_than_four_times_the_opens(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "FAN", 4)
+    monkeypatch.setattr(module, "MAX_OPEN_FILES", 4)
     files = []
-    opened = module.opened
-    monkeypatch.setattr(module, "opened", lambda path: files.append(path) or opened(path))
+    opened = module._open_replies
+    monkeypatch.setattr(module, "_open_replies", lambda path: files.append(path) or opened(path))
     counts = []
     for shards in (4, 16, 64):
         records = [mail(number) for number in range(2 * shards)]
         files.clear()
         survey_all(
-            JoinConfig(), [records[at::shards] for at in range(shards)], tmp_path / f"{shards}"
+            JoinThreadsConfig(),
+            [records[at::shards] for at in range(shards)],
+            tmp_path / f"{shards}",
         )
         counts.append(len(files))
     assert counts[1] <= 6 * counts[0] and counts[2] <= 6 * counts[1], counts

@@ -103,10 +103,10 @@ def test_segments_read_like_a_tuple_of_them():
     assert packed == Segments(rows) != Segments(rows[1:]) and repr(packed) == repr(rows)
     assert (packed[0], packed[-1], packed[2:4]) == (rows[0], rows[-1], rows[2:4])
     assert packed[0].exact is True and packed[1].exact is False and packed.length == 9
-    assert tuple(packed.between(3, 5)) == rows[3:5] and rows[4] in packed
+    assert tuple(packed.iter_range(3, 5)) == rows[3:5] and rows[4] in packed
     with pytest.raises(IndexError):
         packed[9]
-    packed.stretch(12, 30)
+    packed.extend_last(12, 30)
     assert packed[-1][:4] == (8, 12, 24, 30)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from groundup.core import DataError
 from groundup.documents import read_html
-from groundup.documents.markup import charset_named
+from groundup.documents.markup import text_charset
 
 WORDS = st.sampled_from(
     ["tea", "Straße ", " 世界", "&amp;", "&eacute;", "&#x1F388;", "&nbsp;", "&bogus;", "AT&T", "&",
@@ -226,11 +226,11 @@ def test_markup_that_needs_a_segment_a_byte_stays_small(text):
 
 def test_labels_that_are_no_charset_are_not_run():
     for label in ("zlib", "rot13", "unicode_escape", "punycode", "idna", "utf-7", "\0", "é" * 99):
-        assert charset_named(label) == ""
+        assert text_charset(label) == ""
         if label.isascii() and label.isprintable():
             with pytest.raises(DataError, match="charset"):
                 read_html(f"<meta charset={label}>a".encode())
-    assert charset_named("ibm850") == "cp850" and charset_named("latin1") == "cp1252"
+    assert text_charset("ibm850") == "cp850" and text_charset("latin1") == "cp1252"
 
 
 KATEX = (

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import DataError
-from groundup.documents import PASS, Edit, Made, Record, Ruling, SourceMap, Span, follow, record_id
+from groundup.documents import (
+    PASS,
+    ExtractedText,
+    Record,
+    SourceMap,
+    StepResult,
+    TextEdit,
+    TextSpan,
+    apply_result,
+    record_id,
+)
 
 
 def plain(text: str) -> Record:
@@ -13,18 +23,18 @@ def plain(text: str) -> Record:
 
 
 @st.composite
-def texts_and_edits(draw: st.DrawFn) -> tuple[str, tuple[Edit, ...]]:
+def texts_and_edits(draw: st.DrawFn) -> tuple[str, tuple[TextEdit, ...]]:
     text = draw(st.text(st.characters(codec="utf-8"), max_size=40))
     places = sorted(draw(st.lists(st.integers(0, len(text)), max_size=8)))
     puts = st.sampled_from(["", "", "x", "é\n"])
     pairs = zip(places[::2], places[1::2], strict=False)
-    return text, tuple(Edit(start, end, "why", draw(puts)) for start, end in pairs)
+    return text, tuple(TextEdit(start, end, "why", draw(puts)) for start, end in pairs)
 
 
 @given(texts_and_edits())
 def test_every_kept_character_keeps_its_bytes(given):
     text, edits = given
-    after = follow(plain(text), Ruling(edits=edits))
+    after = apply_result(plain(text), StepResult(edits=edits))
     data = text.encode()
     inside = [range(edit.start, edit.end) for edit in edits]
     kept = [i for i in range(len(text)) if not any(i in one for one in inside)]
@@ -43,7 +53,9 @@ def test_spans_move_with_their_text(given, data):
     text, edits = given
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    after = follow(plain(text), Ruling(edits=edits, spans=(Span("heading", start, end),)))
+    after = apply_result(
+        plain(text), StepResult(edits=edits, spans=(TextSpan("heading", start, end),))
+    )
     kept = [
         text[i] for i in range(start, end) if not any(edit.start <= i < edit.end for edit in edits)
     ]
@@ -56,24 +68,26 @@ def test_spans_move_with_their_text(given, data):
 
 
 def test_a_map_survives_its_numbers_after_edits():
-    after = follow(plain("one two\nthree"), Ruling(edits=(Edit(0, 4, "a"), Edit(7, 8, "b", " "))))
+    after = apply_result(
+        plain("one two\nthree"), StepResult(edits=(TextEdit(0, 4, "a"), TextEdit(7, 8, "b", " ")))
+    )
     assert after.text == "two three"
     assert SourceMap.from_numbers(after.text, after.map.to_numbers()) == after.map
 
 
 def test_moved_slices_are_in_the_metadata():
-    edits = (Edit(4, 9, "footnote", aside="footnotes"),)
-    after = follow(plain("body* note"), Ruling(edits=edits, metadata={"score": 0.5}))
+    edits = (TextEdit(4, 9, "footnote", metadata_key="footnotes"),)
+    after = apply_result(plain("body* note"), StepResult(edits=edits, metadata={"score": 0.5}))
     assert after.text == "bodye"[:4] + "e"
     assert after.metadata == {"score": 0.5, "aside": {"footnotes": ["* not"]}}
 
 
 def test_many_moved_slices_leave_the_original_record_unchanged():
     record = plain("ab" * 1_000)
-    edits = tuple(Edit(at, at + 1, "note", aside="notes") for at in range(0, 2_000, 2))
-    after = follow(record, Ruling(edits=edits))
+    edits = tuple(TextEdit(at, at + 1, "note", metadata_key="notes") for at in range(0, 2_000, 2))
+    after = apply_result(record, StepResult(edits=edits))
     assert after.text == "b" * 1_000 and after.metadata["aside"] == {"notes": ["a"] * 1_000}
-    more = follow(after, Ruling(edits=(Edit(0, 1, "note", aside="notes"),)))
+    more = apply_result(after, StepResult(edits=(TextEdit(0, 1, "note", metadata_key="notes"),)))
     assert more.metadata["aside"]["notes"][-2:] == ["a", "b"]
     assert len(after.metadata["aside"]["notes"]) == 1_000
 
@@ -81,18 +95,21 @@ def test_many_moved_slices_leave_the_original_record_unchanged():
 def test_bytes_become_text_once_and_are_dropped():
     record = Record("1", "s", "p", "html", data=b"<b>hi</b> you")
     map = SourceMap.identity("hi you", 3)
-    after = follow(record, Ruling(made=Made(map), edits=(Edit(2, 6, "tail"),)))
+    after = apply_result(
+        record, StepResult(extracted=ExtractedText(map), edits=(TextEdit(2, 6, "tail"),))
+    )
     assert (after.text, after.data) == ("hi", b"")
 
 
 def test_an_empty_result_changes_nothing():
     record = plain("same")
-    assert follow(record, PASS) is record
+    assert apply_result(record, PASS) is record
 
 
 @pytest.mark.parametrize(
-    "edits", [(Edit(2, 4, "a"), Edit(3, 5, "b")), (Edit(3, 2, "a"),), (Edit(0, 9, "a"),)]
+    "edits",
+    [(TextEdit(2, 4, "a"), TextEdit(3, 5, "b")), (TextEdit(3, 2, "a"),), (TextEdit(0, 9, "a"),)],
 )
 def test_edits_that_overlap_or_leave_the_text_are_errors(edits):
     with pytest.raises(DataError, match="where the previous one ends"):
-        follow(plain("abcdef"), Ruling(edits=edits))
+        apply_result(plain("abcdef"), StepResult(edits=edits))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from groundup.core import CapacityError, ConfigError, DataError
-from groundup.embeddings.contextual import cosines, occurrences, states_of, tokens_of
+from groundup.embeddings.contextual import _layer_states, _overlapping_tokens, cosines, occurrences
 from groundup.model import ModelConfig, Transformer
 from groundup.tokenizer import FastTokenizer, train_bpe
 
@@ -46,9 +46,9 @@ def test_the_embedding_knows_no_sentence(model, tokenizer):
 
 def test_a_vector_is_that_of_the_words_tokens(model, tokenizer):
     text = TEXTS[1]
-    tokens = tokens_of(tokenizer.offsets(text), 6, 12)
+    tokens = _overlapping_tokens(tokenizer.offsets(text), 6, 12)
     assert tokenizer.decode([tokenizer.encode(text)[t] for t in tokens]).strip() == "naïve"
-    states = states_of(model, tokenizer.encode(text), 1)[tokens].numpy()
+    states = _layer_states(model, tokenizer.encode(text), 1)[tokens].numpy()
     for pooling, wanted in (("mean", states.mean(0)), ("first", states[0]), ("last", states[-1])):
         [found] = occurrences(model, tokenizer, [text], "NAÏVE", layer=1, pooling=pooling)
         np.testing.assert_allclose(found.vector, wanted, atol=1e-6)

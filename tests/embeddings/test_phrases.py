@@ -7,13 +7,13 @@ import pytest
 
 from groundup.embeddings.phrases import (
     PhrasesConfig,
-    chosen,
-    count_pairs,
-    from_the_left,
+    _count_pairs,
+    _drop_overlaps,
+    _phrase_scores,
+    _select_pairs,
     join_phrases,
-    scores,
 )
-from groundup.embeddings.text import number_words
+from groundup.embeddings.text import assign_ids
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def test_phrases_are_gensims(expected, tmp_path, score):
     config = PhrasesConfig(
         passes=1, score=score, threshold=theirs["threshold"], min_count=3
     )  # fmt: skip
-    text, vocabulary = number_words(expected["text"], tmp_path)
+    text, vocabulary = assign_ids(expected["text"], tmp_path)
     size = len(vocabulary.words)
-    keys, counts = count_pairs(text, size)
-    picked = chosen(keys, counts, vocabulary, config)
+    keys, counts = _count_pairs(text, size)
+    picked = _select_pairs(keys, counts, vocabulary, config)
     n = vocabulary.counts.astype(float)
     pairs = counts[np.searchsorted(keys, picked)].astype(float)
-    found = scores(
+    found = _phrase_scores(
         pairs, n[picked // size], n[picked % size], config,
         distinct=size + len(keys), words=int(n.sum()),
     )  # fmt: skip
@@ -53,7 +53,7 @@ def test_phrases_are_gensims(expected, tmp_path, score):
 
 def test_two_passes_make_longer_phrases(tmp_path):
     given = [["new", "york", "times", f"x{n}"] for n in range(20)] + [["times", "new"]]
-    text, vocabulary = number_words(given, tmp_path)
+    text, vocabulary = assign_ids(given, tmp_path)
     config = PhrasesConfig(passes=2, threshold=1.0, min_count=2)
     joined, words = join_phrases(text, vocabulary, config, tmp_path)
     assert spelt(joined, words)[0] == ["new_york_times", "x0"]
@@ -61,13 +61,13 @@ def test_two_passes_make_longer_phrases(tmp_path):
 
 
 def test_no_pass_changes_nothing(tmp_path):
-    text, vocabulary = number_words([["a", "b"]] * 9, tmp_path)
+    text, vocabulary = assign_ids([["a", "b"]] * 9, tmp_path)
     assert join_phrases(text, vocabulary, PhrasesConfig(), tmp_path) == (text, vocabulary)
 
 
 def test_no_pair_crosses_a_sentences_end(tmp_path):
-    text, vocabulary = number_words([["a", "b"], ["c", "a"], ["b"]], tmp_path)
-    keys, counts = count_pairs(text, 3)
+    text, vocabulary = assign_ids([["a", "b"], ["c", "a"], ["b"]], tmp_path)
+    keys, counts = _count_pairs(text, 3)
     assert keys.tolist() == [0 * 3 + 1, 2 * 3 + 0] and counts.tolist() == [1, 1]
 
 
@@ -78,4 +78,4 @@ def test_joining_goes_from_the_left():
         for fit in fits:
             taken = bool(fit) and not taken
             wanted.append(taken)
-        assert from_the_left(fits).tolist() == wanted
+        assert _drop_overlaps(fits).tolist() == wanted

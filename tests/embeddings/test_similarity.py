@@ -9,10 +9,10 @@ from groundup.core import DataError, Reason
 from groundup.embeddings.files import read_word2vec
 from groundup.embeddings.similarity import (
     Analogies,
-    Rated,
+    RatedPair,
     answer_analogies,
-    correlation,
-    kind_of,
+    detect_test_kind,
+    rating_correlation,
     read_analogies,
     read_ratings,
 )
@@ -34,8 +34,8 @@ def test_ratings_correlate_as_in_gensim(known, asked, tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text(asked["pairs"])
     pairs = read_ratings(path)
-    assert kind_of(path) == "ratings" and pairs[0] == Rated("W0", "w1", 9.0)
-    found = correlation(known, pairs)
+    assert detect_test_kind(path) == "ratings" and pairs[0] == RatedPair("W0", "w1", 9.0)
+    found = rating_correlation(known, pairs)
     assert isinstance(found.spearman, Interval)
     assert found.spearman.estimate == pytest.approx(asked["spearman"], abs=1e-9)
     assert found.spearman.low < found.spearman.estimate < found.spearman.high
@@ -47,7 +47,7 @@ def test_analogies_are_answered_as_in_gensim(known, asked, tmp_path):
     path = tmp_path / "questions.txt"
     path.write_text(asked["questions"])
     sections = read_analogies(path)
-    assert kind_of(path) == "analogies" and list(sections) == ["first kind", "second"]
+    assert detect_test_kind(path) == "analogies" and list(sections) == ["first kind", "second"]
     found = answer_analogies(known, sections)
     theirs = {name: tuple(counts) for name, counts in asked["sections"].items()}
     for section in found.sections:
@@ -66,7 +66,7 @@ def test_a_parallelogram_is_found(method):
 
 
 def test_nothing_known_is_a_reason(known):
-    found = correlation(known, [Rated("x", "y", 1.0)] * 3)
+    found = rating_correlation(known, [RatedPair("x", "y", 1.0)] * 3)
     assert isinstance(found.spearman, Reason) and found.unknown == 3
     none = answer_analogies(known, {"a": [["p", "q", "r", "s"]]})
     assert isinstance(none.accuracy, Reason) and "1 unknown" in str(none)
@@ -89,6 +89,6 @@ def test_wrong_analogies_are_told(tmp_path):
         read_analogies(tmp_path / "t")
     (tmp_path / "t").write_text("# only a comment\n")
     with pytest.raises(DataError, match="is empty"):
-        kind_of(tmp_path / "t")
+        detect_test_kind(tmp_path / "t")
     with pytest.raises(DataError, match="cannot be read"):
         read_ratings(tmp_path / "absent")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from groundup.embeddings.tables import (
-    Draws,
-    buckets,
+    Word2VecRandom,
     cumulative_shares,
-    huffman,
+    huffman_tree,
     keep_thresholds,
+    search_starts,
 )
 
 
@@ -37,7 +37,7 @@ def test_the_papers_formula_keeps_fewer():
 
 def test_buckets_lead_to_the_word_of_a_number():
     cumulative = cumulative_shares(np.random.default_rng(0).integers(1, 9000, 700), 0.75)
-    starts, draws = buckets(cumulative), Draws(3)
+    starts, draws = search_starts(cumulative), Word2VecRandom(3)
     for _ in range(2000):
         number = draws.next() % int(cumulative[-1])
         word = int(starts[number >> 15])
@@ -53,7 +53,7 @@ def code_of(tree, word):
 @pytest.mark.parametrize("size", [2, 3, 10, 257])
 def test_the_trees_codes_are_shortest_and_tell_words_apart(size):
     counts = np.sort(np.random.default_rng(size).integers(1, 1000, size))[::-1]
-    tree = huffman(counts)
+    tree = huffman_tree(counts)
     cost = sum(int(n) * len(code_of(tree, word)) for word, n in enumerate(counts))
     heap = counts.tolist()
     heapq.heapify(heap)

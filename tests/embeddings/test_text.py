@@ -8,13 +8,13 @@ import pytest
 from groundup.core import DataError
 from groundup.embeddings import text as module
 from groundup.embeddings.text import (
-    LONGEST_SENTENCE,
+    MAX_SENTENCE_WORDS,
     TextConfig,
-    blocks,
-    by_frequency,
-    number_words,
-    pieces,
-    sentences,
+    assign_ids,
+    id_blocks,
+    read_source_texts,
+    renumber_by_frequency,
+    tokenized_sentences,
 )
 
 LETTERS, SPACES = TextConfig(), TextConfig(words="spaces", lower=False)
@@ -28,57 +28,57 @@ def spelt(text, vocabulary):
 
 def test_letters_make_words_and_marks_end_sentences():
     text = "The well-known cat’s 9 lives! (It sat.) Then\nslept\n\nA head, no stop\n\n42"
-    assert list(sentences([text], LETTERS)) == [
+    assert list(tokenized_sentences([text], LETTERS)) == [
         ["the", "well-known", "cat’s", "lives"], ["it", "sat"], ["then", "slept"],
         ["a", "head", "no", "stop"],
     ]  # fmt: skip
 
 
 def test_cut_text_stays_as_it_is():
-    assert list(sentences(["New_York is_big .\n\nYes !"], SPACES)) == [
+    assert list(tokenized_sentences(["New_York is_big .\n\nYes !"], SPACES)) == [
         ["New_York", "is_big", "."], ["Yes", "!"],
     ]  # fmt: skip
 
 
 def test_a_sentence_without_end_is_cut():
-    found = list(sentences(["a " * (LONGEST_SENTENCE + 5)], SPACES))
-    assert [len(one) for one in found] == [LONGEST_SENTENCE, 5]
+    found = list(tokenized_sentences(["a " * (MAX_SENTENCE_WORDS + 5)], SPACES))
+    assert [len(one) for one in found] == [MAX_SENTENCE_WORDS, 5]
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 22])
 def test_counts_and_order_do_not_depend_on_blocks(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "BLOCK_IDS", block)
     stream = np.random.default_rng(0)
     given = [[f"w{w}" for w in stream.zipf(1.6, 9) % 50] for _ in range(40)]
     (tmp_path / "raw").mkdir()
     (tmp_path / "kept").mkdir()
-    text, vocabulary = number_words(given, tmp_path / "raw")
+    text, vocabulary = assign_ids(given, tmp_path / "raw")
     assert spelt(text, vocabulary) == given
     assert dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)) == Counter(
         word for one in given for word in one
     )
-    text, kept = by_frequency(text, vocabulary, 3, tmp_path / "kept")
+    text, kept = renumber_by_frequency(text, vocabulary, 3, tmp_path / "kept")
     common = set(kept.words)
     left = [[word for word in one if word in common] for one in given]
     assert spelt(text, kept) == [one for one in left if one]
     assert (np.diff(kept.counts) <= 0).all() and kept.counts.min() >= 3
     assert np.array_equal(np.bincount(text.ids), kept.counts)
-    assert np.array_equal(np.concatenate([ids for ids, _ in blocks(text)]), text.ids)
+    assert np.array_equal(np.concatenate([ids for ids, _ in id_blocks(text)]), text.ids)
 
 
 def test_what_holds_too_few_words_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no word"):
-        number_words([[], []], tmp_path)
-    text, vocabulary = number_words([["a", "b", "b"]], tmp_path)
+        assign_ids([[], []], tmp_path)
+    text, vocabulary = assign_ids([["a", "b", "b"]], tmp_path)
     (tmp_path / "kept").mkdir()
     with pytest.raises(DataError, match="1 of 2 words occur min_count=2 times .*most frequent 2"):
-        by_frequency(text, vocabulary, 2, tmp_path / "kept")
+        renumber_by_frequency(text, vocabulary, 2, tmp_path / "kept")
 
 
 def test_files_are_read_by_whole_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PIECE_BYTES", 5)
+    monkeypatch.setattr(module, "READ_BYTES", 5)
     (tmp_path / "a.txt").write_text("one two\nthree\nfour five\n")
-    found = list(pieces([tmp_path / "a.txt"], SPACES))
+    found = list(read_source_texts([tmp_path / "a.txt"], SPACES))
     assert "".join(found) == "one two\nthree\nfour five\n" and len(found) > 1
     assert all(piece.endswith("\n") for piece in found)
 
@@ -88,4 +88,4 @@ def test_files_that_are_no_text_are_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.txt cannot be read as UTF-8"):
-        list(pieces([tmp_path / "a.txt"], LETTERS))
+        list(read_source_texts([tmp_path / "a.txt"], LETTERS))

@@ -58,7 +58,7 @@ def test_tests_by_their_kind(capsys, file, asked, tmp_path):
     assert code == 0 and lines[0].startswith("pairs.tsv: Spearman")
     assert lines[1] == "questions.txt:" and len(lines) == 5
     with pytest.raises(ConfigError, match="Give a test file"):
-        verbs.similarity(file, [])
+        verbs.rate_similarity(file, [])
 
 
 @pytest.mark.parametrize("by", ["pca", "tsne"])
@@ -94,8 +94,7 @@ def test_one_word_in_two_sentences(tiny_model, capsys):
 @pytest.fixture
 def tiny_model(tmp_path):
     from groundup.model import Transformer, from_depth, save
-    from groundup.tokenizer import FastTokenizer, train_bpe
-    from groundup.tokenizer import save as save_tokenizer
+    from groundup.tokenizer import FastTokenizer, save_tokenizer, train_bpe
 
     tokenizer = FastTokenizer(train_bpe(["the bank lends the river money"] * 9, vocab_size=280))
     save_tokenizer(tokenizer, tmp_path / "tokenizer")

@@ -8,22 +8,22 @@ import pytest
 from safetensors.numpy import load_file
 
 from groundup.core import ConfigError, device
-from groundup.core.native import aligned
-from groundup.embeddings.tables import Tree
-from groundup.embeddings.text import Ids, number_words
+from groundup.core.native import aligned_zeros
+from groundup.embeddings.tables import HuffmanTree
+from groundup.embeddings.text import TokenizedText, assign_ids
 from groundup.embeddings.word2vec import (
-    Job,
-    Parameters,
-    Tables,
+    SamplingTables,
+    TrainingJob,
     Word2VecConfig,
-    compiled,
-    initial,
-    job_bounds,
-    jobs_of,
-    tables,
-    train_job,
-    train_jobs,
+    Word2VecParameters,
+    _build_sampling_tables,
+    _initial_parameters,
+    _iterate_jobs,
+    _job_bounds,
+    _train_job,
+    _train_jobs,
     word2vec,
+    word2vec_library,
 )
 
 WAYS = (
@@ -47,7 +47,7 @@ def text_of(seed=0, words=60, length=2000, sentence=20):
     order = np.argsort(-counts, kind="stable")
     new = np.argsort(order)
     ends = np.append(np.arange(sentence, length, sentence), length).astype(np.int64)
-    return Ids(new[ids].astype(np.int32), ends), counts[order]
+    return TokenizedText(new[ids].astype(np.int32), ends), counts[order]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -57,23 +57,23 @@ def test_vectors_are_gensims(root, way):
     told, arrays = expected["training"][way], load_file(folder / "training.safetensors")
     place = {word: number for number, word in enumerate(told["words"])}
     ids = np.array([place[word] for one in expected["text"] for word in one], np.int32)
-    text = Ids(ids, np.cumsum([len(one) for one in expected["text"]]).astype(np.int64))
+    text = TokenizedText(ids, np.cumsum([len(one) for one in expected["text"]]).astype(np.int64))
     model, output, *others = way.split("-")
     config = Word2VecConfig(
         model=model, output=output, width=12, window=3, shrink_window=False, sample=0,
         cbow_mean="sum" not in others, epochs=1, negatives=5 if "five" in others else 1,
     )  # fmt: skip
-    known = tables(np.array(told["counts"]), config)
+    known = _build_sampling_tables(np.array(told["counts"]), config)
     if output == "hierarchical":  # gensim parts equal counts otherwise, so its own tree is taken
         points = np.concatenate([node["point"] for node in told["tree"]]).astype(np.int32)
         codes = np.concatenate([node["code"] for node in told["tree"]]).astype(np.uint8)
         paths = np.cumsum([0, *(len(node["code"]) for node in told["tree"])]).astype(np.int64)
-        known = known._replace(tree=Tree(points, codes, paths))
+        known = known._replace(tree=HuffmanTree(points, codes, paths))
     first = arrays[f"{way}.first"]
-    ours = Parameters(aligned(*first.shape), aligned(*first.shape))
+    ours = Word2VecParameters(aligned_zeros(*first.shape), aligned_zeros(*first.shape))
     ours.input[:, :12] = first
-    job = Job(0, len(text.ends), told["seed"], 0.05)
-    train_job(ours, text, job, config, known, sigma=looked_up)
+    job = TrainingJob(0, len(text.ends), told["seed"], 0.05)
+    _train_job(ours, text, job, config, known, sigma=looked_up)
     # Of words drawn twice in one step gensim sees the second after the first has moved.
     near = 2e-6 if config.negatives == 1 or known.tree else 0.05
     output = arrays[f"{way}.output"]
@@ -89,16 +89,19 @@ def test_vectors_are_gensims(root, way):
 )  # fmt: skip
 @pytest.mark.parametrize("width", [5, 100, 350])
 def test_the_compiled_loops_are_the_definition(model, output, mean, shrink, width):
-    assert compiled() is not None
+    assert word2vec_library() is not None
     text, counts = text_of(length=700)
     config = Word2VecConfig(
         model=model, output=output, cbow_mean=mean, shrink_window=shrink, width=width, epochs=1
     )
-    known = tables(counts, config)
-    slow, fast = initial(len(counts), width, 1), initial(len(counts), width, 1)
-    [jobs] = jobs_of(text, config, 1)
-    words = sum(train_job(slow, text, job, config, known) for job in jobs)
-    assert train_jobs(fast, text, jobs, config, known) == words
+    known = _build_sampling_tables(counts, config)
+    slow, fast = (
+        _initial_parameters(len(counts), width, 1),
+        _initial_parameters(len(counts), width, 1),
+    )
+    [jobs] = _iterate_jobs(text, config, 1)
+    words = sum(_train_job(slow, text, job, config, known) for job in jobs)
+    assert _train_jobs(fast, text, jobs, config, known) == words
     np.testing.assert_allclose(slow.input, fast.input, atol=5e-7)
     np.testing.assert_allclose(slow.output, fast.output, atol=5e-7)
     assert not fast.input[:, width:].any() and not fast.output[:, width:].any()
@@ -128,20 +131,20 @@ def test_without_a_compiler_the_definition_runs(monkeypatch):
 def test_jobs_cover_the_text_and_rates_fall_in_a_line():
     text, _ = text_of(length=45_000, sentence=130)
     config = Word2VecConfig(epochs=3)
-    epochs = list(jobs_of(text, config, seed=1))
+    epochs = list(_iterate_jobs(text, config, seed=1))
     for jobs in epochs:
         assert [job.first for job in jobs[1:]] == [job.last for job in jobs[:-1]]
         assert jobs[0].first == 0 and jobs[-1].last == len(text.ends)
         assert len(jobs) == 5
-    rates = [job.rate for jobs in epochs for job in jobs]
+    rates = [job.learning_rate for jobs in epochs for job in jobs]
     assert rates[0] == 0.025 and (np.diff(rates) < 0).all() and rates[-1] > 1e-4
     assert rates[5] == pytest.approx(0.025 - (0.025 - 1e-4) / 3)
     assert len({job.seed for jobs in epochs for job in jobs}) == 15
 
 
 def test_a_long_sentence_is_one_job():
-    text = Ids(np.zeros(30_000, np.int32), np.array([3, 25_000, 30_000]))
-    assert job_bounds(text).tolist() == [0, 2, 3]
+    text = TokenizedText(np.zeros(30_000, np.int32), np.array([3, 25_000, 30_000]))
+    assert _job_bounds(text).tolist() == [0, 2, 3]
 
 
 @needs_compiler
@@ -151,7 +154,7 @@ def test_words_of_like_use_become_alike(tmp_path, model, output):
     stream = np.random.default_rng(0)
     kinds = [[f"{kind}{n}" for n in range(6)] for kind in "abcd"]
     given = [list(stream.choice(kinds[n % 4], 8)) for n in range(4000)]
-    text, vocabulary = number_words(given, tmp_path)
+    text, vocabulary = assign_ids(given, tmp_path)
     config = Word2VecConfig(model=model, output=output, width=16, sample=0, epochs=5)
     found = word2vec(text, vocabulary.counts, config, threads=1)
     units = found / np.linalg.norm(found, axis=1, keepdims=True)
@@ -171,11 +174,11 @@ def test_settings_that_cannot_work_are_refused(wrong):
 
 def test_tables_hold_what_the_way_needs():
     _, counts = text_of()
-    none = tables(counts, Word2VecConfig(sample=0))
-    assert isinstance(none, Tables) and none.keep is None and none.tree is None
-    assert tables(counts, Word2VecConfig(output="hierarchical")).tree is not None
+    none = _build_sampling_tables(counts, Word2VecConfig(sample=0))
+    assert isinstance(none, SamplingTables) and none.keep is None and none.tree is None
+    assert _build_sampling_tables(counts, Word2VecConfig(output="hierarchical")).tree is not None
 
 
 def test_vectors_begin_small_and_to_both_sides():
-    began = initial(500, 20, seed=0).input[:, :20]
+    began = _initial_parameters(500, 20, seed=0).input[:, :20]
     assert abs(began).max() <= 1 / 20 and began.min() < -0.04 and abs(began.mean()) < 0.002

@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Artifact, ArtifactError, GateFailed, GroundupError, Message, Sample
-from groundup.evaluate import EvaluateConfig, evaluate, read_report, read_rows
+from groundup.evaluate import EvaluateConfig, evaluate, read_report, read_sample_rows
 from groundup.evaluate.gate import gate
-from groundup.measure import Card, candidates, look, looks, make_testset, read_verdict
-from groundup.measure.testset import LOOKS
+from groundup.measure import (
+    TestSetCard,
+    make_testset,
+    read_accesses,
+    read_verdict,
+    record_access,
+    scored_candidates,
+)
+from groundup.measure.testset import ACCESS_LEDGER
 from tests.evaluate.test_evaluate import model_of
 from tests.generate.endpoint.peer import MODEL, Answering, Peer, good, status
 
@@ -53,7 +60,7 @@ def server():
 def testset(tmp_path):
     samples = [Sample(str(n), (Message("user", f"What is {n}?"),), ("4",)) for n in range(40)]
     (tmp_path / "sets").mkdir()
-    return make_testset(Card(name="fours"), samples, {}, tmp_path / "sets" / "t")
+    return make_testset(TestSetCard(name="fours"), samples, {}, tmp_path / "sets" / "t")
 
 
 def scored(server: Peer, testset, out: Path, **more):
@@ -66,7 +73,7 @@ def test_a_servers_and_a_directorys_own_first_look_is_place_one(tmp_path, server
     bare = model_of(tmp_path / "model").path
     (bare / "manifest.json").unlink()  # a directory of others has no id of its own
     samples = [Sample(str(n), (Message("user", "Say."),), (str(n),)) for n in range(5)]
-    other = make_testset(Card(name="other"), samples, {}, tmp_path / "other")
+    other = make_testset(TestSetCard(name="other"), samples, {}, tmp_path / "other")
     made = evaluate(str(bare), config=EvaluateConfig(), test=other, out=tmp_path / "d")
     with pytest.raises(GateFailed):
         gate(made.artifact.path, require=["exact_match>0.9"], out=tmp_path / "v")
@@ -87,11 +94,13 @@ def test_every_look_at_a_server_and_every_limit_is_a_candidate(tmp_path, server,
         places.append(verdict_in(tmp_path / f"{name}-verdict").candidates)
     assert places == [1, 2, 3, 4]
     scored(server, testset, tmp_path / "a")  # it is there already: nothing is asked
-    assert len(candidates(testset)) == 4
+    assert len(scored_candidates(testset)) == 4
     model = str(model_of(tmp_path / "model").path)
     for name, limit in (("m", 3), ("n", 4), ("o", 4)):
         evaluate(model, config=CONFIG, test=testset, out=tmp_path / name, limit=limit)
-    assert len(candidates(testset)) == 6, "two limits of known weights, of which one came twice"
+    assert len(scored_candidates(testset)) == 6, (
+        "two limits of known weights, of which one came twice"
+    )
 
 
 def test_a_look_is_recorded_before_the_first_sample_is_read(tmp_path, server, testset):
@@ -99,17 +108,17 @@ def test_a_look_is_recorded_before_the_first_sample_is_read(tmp_path, server, te
     with pytest.raises(GroundupError, match="39 of 40|1 of 40"):
         scored(server, testset, tmp_path / "r")
     assert list((tmp_path / "r" / "samples").iterdir()), "what was scored can be read"
-    assert len(looks(testset)) == 1
+    assert len(read_accesses(testset)) == 1
     made = scored(server, testset, tmp_path / "r")  # taken up again: the same look
-    assert len(looks(testset)) == 1
-    assert [each.line for each in made.report.accesses] == [looks(testset)[0].line]
+    assert len(read_accesses(testset)) == 1
+    assert [each.line for each in made.report.accesses] == [read_accesses(testset)[0].entry_hash]
 
 
 @pytest.mark.parametrize("how", ["deleted", "emptied", "cut", "left out of a copy"])
 def test_a_report_whose_own_look_is_missing_is_refused(tmp_path, server, testset, how):
-    look(testset, "ana", "someone else")
+    record_access(testset, "ana", "someone else")
     report = scored(server, testset, tmp_path / "r").artifact.path
-    ledger, test = testset.path / LOOKS, None
+    ledger, test = testset.path / ACCESS_LEDGER, None
     if how == "deleted":
         ledger.unlink()
     elif how == "emptied":
@@ -135,7 +144,7 @@ def test_a_test_set_that_is_gone_is_missed(tmp_path, server, testset):
 
 def test_the_baselines_look_must_be_there_too(tmp_path, server, testset):
     base = scored(server, testset, tmp_path / "base").artifact.path
-    ledger = testset.path / LOOKS
+    ledger = testset.path / ACCESS_LEDGER
     ledger.unlink()
     report = scored(server, testset, tmp_path / "r").artifact.path
     with pytest.raises(ArtifactError, match="lacks the access of .*base"):
@@ -153,19 +162,19 @@ def test_copies_beside_each_other_count_as_one_test_set(tmp_path, server, testse
     stranger = testset.path.with_name("stranger")
     stranger.mkdir()
     (stranger / "manifest.json").write_text("[1]")
-    assert len(looks(testset)) == 2
+    assert len(read_accesses(testset)) == 2
 
 
 def test_silence_counts_as_wrong_and_is_named(tmp_path, server):
     samples = [Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),)) for n in range(40)]
-    testset = make_testset(Card(name="numbers"), samples, {}, tmp_path / "t")
+    testset = make_testset(TestSetCard(name="numbers"), samples, {}, tmp_path / "t")
     server.always = by_question
     made = scored(server, testset, tmp_path / "r")
     (task,) = made.report.tasks
     right = task.measures[0]
     assert (right.result.estimate, right.n_scored, right.unanswered) == (0.5, 40, 20)
     assert "unanswered" in str(made) and right.n_undefined == 0
-    rows = list(read_rows(made.artifact, "numbers"))
+    rows = list(read_sample_rows(made.artifact, "numbers"))
     assert rows[1]["answers"][0]["code"] == "no_text" and rows[1]["scores"]["exact_match"] == 0.0
     with pytest.raises(GateFailed) as caught:
         gate(made.artifact.path, require=["exact_match>=0.8"])
@@ -244,7 +253,7 @@ def test_the_readmes_line_decides_where_the_data_can(tmp_path, server):
         Sample(str(n), (Message("user", f"What is {n}?"),), (f"It is {n} and so it goes on",))
         for n in range(100)
     ]
-    testset = make_testset(Card(name="numbers"), samples, {}, tmp_path / "t")
+    testset = make_testset(TestSetCard(name="numbers"), samples, {}, tmp_path / "t")
 
     def by_model(peer: Answering) -> None:
         is_base = peer.body is not None and peer.body["model"] == "tiny-large"

@@ -20,11 +20,10 @@ from groundup.core import (
     Sample,
     produce,
 )
-from groundup.evaluate import EvaluateConfig, evaluate, read_report, read_rows
-from groundup.measure import Card, candidates, make_testset
+from groundup.evaluate import EvaluateConfig, evaluate, read_report, read_sample_rows
+from groundup.measure import TestSetCard, make_testset, scored_candidates
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, save
-from groundup.tokenizer import FastTokenizer, Text, write_tokens
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import DocumentText, FastTokenizer, save_tokenizer, write_tokens
 from tests.artifacts import artifact
 from tests.generate.endpoint.peer import MODEL, Answering, Peer, good, status
 
@@ -72,7 +71,7 @@ def model(tmp_path) -> Artifact:
 
 @pytest.fixture
 def tokens(tmp_path, model) -> Artifact:
-    rows = [Text(f"{n}.md", f"document number {n} " * (n + 1)) for n in range(5)]
+    rows = [DocumentText(f"{n}.md", f"document number {n} " * (n + 1)) for n in range(5)]
     tokenizer = produce(
         tmp_path / "tokenizer", kind="tokenizer", stage="tokenizer", version=1, config=Seed(),
         parents={}, write=lambda draft: save_tokenizer(TOKENIZER, draft.path),
@@ -90,7 +89,7 @@ def testset(tmp_path) -> Artifact:
         Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),), f"g{n % 3}")
         for n in range(6)
     ]
-    return make_testset(Card(name="numbers"), samples, {}, tmp_path / "testset")
+    return make_testset(TestSetCard(name="numbers"), samples, {}, tmp_path / "testset")
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ def test_documents_a_test_set_and_a_task_in_one_report(tmp_path, model, tokens, 
     assert report.subject.digest == model.id and report.subject.kind == "groundup"
     assert "specials:read" in report.subject.signature  # a test set is asked through the template
     assert {parent.id for parent in found.artifact.parents} == {model.id, testset.id, tokens.id}
-    rows = list(read_rows(found.artifact, "numbers"))
+    rows = list(read_sample_rows(found.artifact, "numbers"))
     assert rows[2]["prompt"].startswith("<|im_start|>user\nWhat is 2?<|im_end|>")
     bits = report.task("documents-test").measures[0]
     assert bits.unit == "bits per byte" and bits.result.estimate == pytest.approx(8, abs=0.2)
@@ -128,16 +127,18 @@ def test_tokens_must_be_tokens_before_anything_is_opened(tmp_path, model, testse
 def test_a_look_is_recorded_once_and_again_asks_nothing(tmp_path, model, tokens, testset):
     for _ in range(2):
         evaluate(str(model.path), config=PLAIN, test=testset, tokens=tokens, out=tmp_path / "r")
-    (on_testset,), (on_tokens,) = candidates(testset), candidates(tokens)
+    (on_testset,), (on_tokens,) = scored_candidates(testset), scored_candidates(tokens)
     assert on_testset.startswith(model.id) and on_tokens.startswith(model.id)
     validation = EvaluateConfig(split="validation")
     other = model_of(tmp_path / "other", seed=1)
     evaluate(str(other.path), config=validation, tokens=tokens, out=tmp_path / "v")
-    assert candidates(tokens) == [on_tokens]
+    assert scored_candidates(tokens) == [on_tokens]
     prompted = EvaluateConfig(system="Be brief.", dtype="float32")
     evaluate(str(model.path), config=prompted, test=testset, out=tmp_path / "s")
-    assert len(candidates(testset)) == 2 and candidates(testset)[1].startswith(model.id)
-    assert next(read_rows(Artifact.open(tmp_path / "s"), "numbers"))["prompt"].startswith(
+    assert len(scored_candidates(testset)) == 2 and scored_candidates(testset)[1].startswith(
+        model.id
+    )
+    assert next(read_sample_rows(Artifact.open(tmp_path / "s"), "numbers"))["prompt"].startswith(
         "<|im_start|>system\nBe brief.<|im_end|>"
     )
 
@@ -168,7 +169,7 @@ def test_a_wrong_baseline_is_told_before_the_first_sample(tmp_path, model, tests
                 out=tmp_path / "r",
             )  # fmt: skip
         assert said in str(raised.value) and str(against) in str(raised.value)
-    assert candidates(testset) == [] and not (tmp_path / "r").exists()
+    assert scored_candidates(testset) == [] and not (tmp_path / "r").exists()
 
 
 def test_runs_share_answers_where_asked(tmp_path, model, tokens):
@@ -183,7 +184,7 @@ def test_runs_share_answers_where_asked(tmp_path, model, tokens):
 def test_a_dry_run_shows_prompts_and_leaves_nothing(tmp_path, model, testset):
     said = evaluate(str(model.path), config=PLAIN, test=testset, dry_run=True)
     assert "numbers: 6 samples, 6 requests" in said and "<|im_start|>user\nWhat is 0?" in said
-    assert candidates(testset) == []
+    assert scored_candidates(testset) == []
 
 
 def test_a_dry_run_sends_nothing_to_a_server():
@@ -264,7 +265,7 @@ def test_interrupting_keeps_the_answers_and_the_same_command_goes_on(tmp_path, m
     long = [
         Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),), f"g{n}") for n in range(400)
     ]
-    testset = make_testset(Card(name="many"), long, {}, tmp_path / "many")
+    testset = make_testset(TestSetCard(name="many"), long, {}, tmp_path / "many")
     out = tmp_path / "r"
     command = [sys.executable, "-m", "groundup", "evaluate", str(model.path), "--test",
                str(testset.path), "--out", str(out)]  # fmt: skip

@@ -14,18 +14,18 @@ from groundup.core import (
     Sample,
     produce,
 )
-from groundup.evaluate.accesses import sealed
-from groundup.evaluate.gate import gate, required, scored
+from groundup.evaluate.accesses import check_ledgers
+from groundup.evaluate.gate import _required_checks, _scored_model, gate
 from groundup.evaluate.harness.report import (
-    Report,
+    EvaluationReport,
     Subject,
     read_report,
-    remember_baseline,
+    record_baseline,
     samples_file,
-    setting_of,
-    write_report,
+    setting_digest,
+    write_evaluation_report,
 )
-from groundup.measure import Card, look, make_testset, read_verdict
+from groundup.measure import TestSetCard, make_testset, read_verdict, record_access
 from tests.evaluate.compare.reports import (
     Handmade,
     arithmetic,
@@ -160,7 +160,7 @@ def test_bounds_hold_without_a_baseline(place):
 def test_a_bound_that_says_nothing_is_refused(place, text, match):
     ours = report(place, "ours", choices([True]))
     with pytest.raises(ConfigError, match=match):
-        list(required(Artifact.open(ours), read_report(Artifact.open(ours)), text))
+        list(_required_checks(Artifact.open(ours), read_report(Artifact.open(ours)), text))
 
 
 def test_words_that_do_not_fit_together(place):
@@ -180,18 +180,18 @@ def test_words_that_do_not_fit_together(place):
 
 def house(place: Path) -> tuple[Artifact, Artifact, Artifact]:
     """A model and a test set, and a report made of both."""
-    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, place / "testset")
+    testset = make_testset(TestSetCard(name="t"), [Sample("1", ())], {}, place / "testset")
     model = produce(
         place / "model", kind="model", stage="test", version=1, config=Handmade(name="model"),
         parents={}, write=lambda draft: draft.file("w.bin").write_text("w") and None,
     )  # fmt: skip
     task = arithmetic(RIGHT)
-    whole = Report(Subject("model", model.id, "", "groundup"), (task_report(task),))
+    whole = EvaluationReport(Subject("model", model.id, "", "groundup"), (task_report(task),))
 
     def write(draft):
         lines = "".join(json.dumps(each) + "\n" for each in task.rows)
         draft.file(samples_file(task.name)).write_text(lines)
-        write_report(draft, whole)
+        write_evaluation_report(draft, whole)
 
     made = produce(
         place / "report", kind="report", stage="evaluate", version=1, config=Handmade(name="r"),
@@ -203,18 +203,18 @@ def house(place: Path) -> tuple[Artifact, Artifact, Artifact]:
 def test_a_verdict_is_on_the_model_and_counts_the_test_sets_candidates(place):
     model, testset, made = house(place)
     report = read_report(made)
-    setting = setting_of(report.subject.signature, report.tasks[0].signature)
+    setting = setting_digest(report.subject.signature, report.tasks[0].signature)
     for name, under in (("one", ""), (model.id, "another prompt"), (model.id, setting)):
-        look(testset, "evaluate", name, under)
-    assert scored(made).id == model.id and sealed(made).testset.id == testset.id
+        record_access(testset, "evaluate", name, under)
+    assert _scored_model(made).id == model.id and check_ledgers(made).testset.id == testset.id
     found = gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
     assert found.candidates == 3
     ids = {parent.name: parent.id for parent in Artifact.open(place / "v").parents}
     assert ids == {"subject": model.id, "testset": testset.id}
-    assert sealed(made, test=testset.path).testset.id == testset.id
-    other = make_testset(Card(name="o"), [Sample("2", ())], {}, place / "other")
+    assert check_ledgers(made, test=testset.path).testset.id == testset.id
+    other = make_testset(TestSetCard(name="o"), [Sample("2", ())], {}, place / "other")
     with pytest.raises(ConfigError, match="did not use"):
-        sealed(made, test=other.path)
+        check_ledgers(made, test=other.path)
 
 
 def test_a_model_that_changed_since_is_told(place):
@@ -228,8 +228,8 @@ def test_a_report_remembers_what_it_was_compared_with(place):
     base, ours = report(place, "base", arithmetic(RIGHT)), report(place, "ours", arithmetic(RIGHT))
     with pytest.raises(ConfigError, match="has no recorded baseline"):
         gate(ours)
-    remember_baseline(Artifact.open(ours), Artifact.open(base))
-    remember_baseline(Artifact.open(ours), Artifact.open(base))  # told once
+    record_baseline(Artifact.open(ours), Artifact.open(base))
+    record_baseline(Artifact.open(ours), Artifact.open(base))  # told once
     assert gate(ours, margin=0.05).passed
     made = Artifact.open(place / "ours-verdict", "verdict")
     assert made.parents[1].id == Artifact.open(base).id

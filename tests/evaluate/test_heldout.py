@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Artifact, Config, ConfigError, DataError, Likelihood, Reason, produce
-from groundup.evaluate.heldout import HeldOut
+from groundup.evaluate.heldout import HeldOutTask
 from groundup.evaluate.task.aggregate import aggregate
-from groundup.evaluate.task.task import Task
-from groundup.tokenizer import FastTokenizer, Text, save_imported, write_tokens
-from groundup.tokenizer import save as save_tokenizer
+from groundup.evaluate.task.task import EvaluationTask
+from groundup.tokenizer import (
+    DocumentText,
+    FastTokenizer,
+    save_imported,
+    save_tokenizer,
+    write_tokens,
+)
 from tests.tokenizer.imported.fixtures import small
 
 TEXTS = ("naïve ✓ " * 9, "short", "", "another one\n" * 3)
@@ -32,7 +37,9 @@ def tokens(tmp_path: Path) -> Artifact:
     made = artifact(
         tmp_path / "tokenizer", "tokenizer", {}, lambda d: save_tokenizer(tokenizer, d.path)
     )
-    rows = [Text("twice.md" if n in (1, 3) else f"{n}.md", text) for n, text in enumerate(TEXTS)]
+    rows = [
+        DocumentText("twice.md" if n in (1, 3) else f"{n}.md", text) for n, text in enumerate(TEXTS)
+    ]
     splits = {"train": rows[:1], "test": rows}
     return artifact(
         tmp_path / "tokens", "tokens", {"tokenizer": made},
@@ -41,19 +48,19 @@ def tokens(tmp_path: Path) -> Artifact:
 
 
 def test_the_documents_come_as_they_were_each_with_its_bytes(tokens):
-    task = HeldOut(tokens)
+    task = HeldOutTask(tokens)
     items = list(task.items(None, None))
-    assert isinstance(task, Task) and task.testset == tokens
+    assert isinstance(task, EvaluationTask) and task.testset == tokens
     assert [item.prompt for item in items] == [TEXTS[0], TEXTS[1], TEXTS[3]]
     assert [item.id for item in items] == ["0.md", "twice.md", "twice.md#1"]
     assert [item.group for item in items] == ["0.md", "twice.md", "twice.md"]
     assert items[0].document == {"bytes": len(TEXTS[0].encode())}
     assert len(list(task.items(None, 2))) == 2
-    assert HeldOut(tokens, "train").testset is None
+    assert HeldOutTask(tokens, "train").testset is None
 
 
 def test_nats_become_bits_per_byte(tokens):
-    task = HeldOut(tokens)
+    task = HeldOutTask(tokens)
     items = list(task.items(None, None))
     scores = [
         task.score(item, [Likelihood(-item.document["bytes"] * math.log(2) * 3, False, 9)])
@@ -69,21 +76,23 @@ def test_nats_become_bits_per_byte(tokens):
 def test_a_tokenizer_that_is_gone_or_another_is_told(tokens, tmp_path):
     (tmp_path / "tokenizer" / "tokenizer.json").unlink()
     with pytest.raises(ConfigError, match="made with tokenizer .* restore it"):
-        list(HeldOut(tokens).items(None, None))
-    same = HeldOut(tokens, tokenizer=FastTokenizer([(b"a", b"n")]))
+        list(HeldOutTask(tokens).items(None, None))
+    same = HeldOutTask(tokens, tokenizer=FastTokenizer([(b"a", b"n")]))
     assert len(list(same.items(None, None))) == 3
     with pytest.raises(ConfigError, match="restore it"):
-        list(HeldOut(tokens, tokenizer=FastTokenizer([])).items(None, None))
+        list(HeldOutTask(tokens, tokenizer=FastTokenizer([])).items(None, None))
     with pytest.raises(DataError, match="no split 'dev'"):
-        list(HeldOut(tokens, "dev").items(None, None))
+        list(HeldOutTask(tokens, "dev").items(None, None))
 
 
 def test_documents_of_an_imported_tokenizer_come_without_its_frame(tmp_path):
     theirs = small("pairs")
     made = artifact(tmp_path / "model", "model", {}, lambda d: save_imported(theirs, d.path))
-    rows = [Text(f"{n}.md", text) for n, text in enumerate(TEXTS)]
+    rows = [DocumentText(f"{n}.md", text) for n, text in enumerate(TEXTS)]
     tokens = artifact(
         tmp_path / "tokens", "tokens", {"tokenizer": made},
         lambda draft: write_tokens(draft, theirs, {"test": rows}),
     )  # fmt: skip
-    assert [item.prompt for item in HeldOut(tokens).items(None, None)] == [t for t in TEXTS if t]
+    assert [item.prompt for item in HeldOutTask(tokens).items(None, None)] == [
+        t for t in TEXTS if t
+    ]

@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from groundup.core import ConfigError, DataError, Message
-from groundup.evaluate import answer_scores, likelihood, score_documents
-from groundup.evaluate.likelihood import ScoredModel, disjoint, token_scores, windows
+from groundup.evaluate import likelihood, score_conversations, score_documents
+from groundup.evaluate.likelihood import (
+    ScoredModel,
+    disjoint_windows,
+    score_targets,
+    sliding_windows,
+)
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.tokenizer import FastTokenizer, render
 
@@ -48,7 +53,7 @@ def naive(model: Transformer, ids: list[int], window: int, stride: int, bos: int
 def test_windows_reach_each_token_exactly_once(length, window, data):
     stride = data.draw(st.integers(1, window))
     targets, context = [], []
-    for start, end, first in windows(length, window, stride):
+    for start, end, first in sliding_windows(length, window, stride):
         assert end - start <= window
         targets += range(first, end + 1)
         context += [target - start for target in range(first, end + 1)]
@@ -137,7 +142,7 @@ def test_token_scores_are_log_softmax_and_argmax_in_any_chunk(monkeypatch):
         monkeypatch.setattr(likelihood, "CHUNK_LOGITS", limit)
         for rows in (None, torch.tensor([0, 0, 0, 1, 4, 4, 7, 7, 9, 10, 10])):
             logits = (hidden @ head.T)[torch.arange(11) if rows is None else rows]
-            found = token_scores(hidden, head, targets, rows)
+            found = score_targets(hidden, head, targets, rows)
             assert_close(found.nats, -logits.log_softmax(-1)[torch.arange(11), targets])
             assert found.is_greedy.tolist() == (logits.argmax(-1) == targets).tolist()
             assert found.is_greedy[4]
@@ -145,8 +150,10 @@ def test_token_scores_are_log_softmax_and_argmax_in_any_chunk(monkeypatch):
 
 @given(st.integers(1, 60), st.integers(1, 20))
 def test_disjoint_windows_reach_each_token_exactly_once_and_the_last_is_full(length, window):
-    parts = list(disjoint(length, window))
-    assert [t for part in parts for t in range(part.first, part.end + 1)] == list(range(1, length))
+    parts = list(disjoint_windows(length, window))
+    assert [t for part in parts for t in range(part.first_target, part.end + 1)] == list(
+        range(1, length)
+    )
     assert all(part.end - part.start <= window for part in parts)
     if length > window:
         assert parts[-1].end - parts[-1].start == window
@@ -160,7 +167,7 @@ CHAT = (Message("user", "sum?"), Message("assistant", "naïve: 4"), Message("use
 def test_answers_are_scored_on_the_assistants_words_alone():
     tokenizer = FastTokenizer([])
     model = tiny(tokenizer.vocab_size)
-    (score,) = answer_scores(model, tokenizer, [CHAT], names=["module"])
+    (score,) = score_conversations(model, tokenizer, [CHAT], names=["module"])
     rendered = render(tokenizer, CHAT)
     ends = tokenizer.specials["<|im_end|>"]
     logprobs = model.logits(torch.tensor([rendered.ids]))[0].log_softmax(-1)
@@ -174,7 +181,7 @@ def test_answers_are_scored_on_the_assistants_words_alone():
 def test_long_conversations_are_windowed():
     tokenizer = FastTokenizer([])
     long = (Message("user", "x" * 300), Message("assistant", "y" * 400))
-    (score,) = answer_scores(tiny(tokenizer.vocab_size), tokenizer, [long], window=128)
+    (score,) = score_conversations(tiny(tokenizer.vocab_size), tokenizer, [long], window=128)
     assert score.tokens == 400
 
 
@@ -183,7 +190,7 @@ def test_an_answer_without_words_is_refused(prompt):
     tokenizer = FastTokenizer([])
     silent = (Message("user", prompt), Message("assistant", ""))
     with pytest.raises(DataError, match="conversation 1 the assistant says nothing"):
-        answer_scores(tiny(tokenizer.vocab_size), tokenizer, [CHAT, silent])
+        score_conversations(tiny(tokenizer.vocab_size), tokenizer, [CHAT, silent])
 
 
 def test_what_cannot_be_scored_says_why():

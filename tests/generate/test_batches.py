@@ -2,12 +2,12 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from groundup.generate import batches as module
-from groundup.generate.batches import batches, left_padded, right_padded
+from groundup.generate.batches import batch_by_length, left_padded, right_padded
 
 
 @given(st.lists(st.integers(1, 60), max_size=40), st.integers(0, 40))
 def test_every_request_runs_once_and_no_neighbour_cuts_an_answer(lengths, new_tokens):
-    found = list(batches(lengths, new_tokens, context_length=60))
+    found = list(batch_by_length(lengths, new_tokens, context_length=60))
     assert sorted(i for chosen in found for i in chosen) == list(range(len(lengths)))
     for chosen in found:
         longest = max(lengths[i] for i in chosen)
@@ -16,9 +16,9 @@ def test_every_request_runs_once_and_no_neighbour_cuts_an_answer(lengths, new_to
 
 
 def test_a_batch_stays_in_its_bounds(monkeypatch):
-    monkeypatch.setattr(module, "BATCH_TOKENS", 100)
-    monkeypatch.setattr(module, "BATCH_ROWS", 4)
-    found = list(batches([10] * 10 + [200], 15, context_length=1000))
+    monkeypatch.setattr(module, "MAX_BATCH_TOKENS", 100)
+    monkeypatch.setattr(module, "MAX_BATCH_SIZE", 4)
+    found = list(batch_by_length([10] * 10 + [200], 15, context_length=1000))
     assert [len(chosen) for chosen in found] == [1, 4, 4, 2]
 
 

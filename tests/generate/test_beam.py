@@ -8,9 +8,9 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import CapacityError, ConfigError, Sampling
-from groundup.generate import BeamConfig, Engine, beams
-from groundup.generate.beam import Ended, is_done, search
-from groundup.generate.decoding import Decoding
+from groundup.generate import BeamConfig, Engine, beam_search
+from groundup.generate.beam import FinishedSequence, _is_done, _search_prefilled
+from groundup.generate.decoding import DecodingBatch
 from groundup.tokenizer import FastTokenizer
 from tests.generate.sources import (
     ENDS,
@@ -36,8 +36,10 @@ def test_four_beams_are_transformers(family, name):
     for stop, penalty in PENALTIES.items():
         config = BeamConfig(width=4, length_penalty=penalty, stop=stop)
         with torch.no_grad():
-            decoding = Decoding.of_sources(peer.model, sources_of(peer), START, LIMIT, VOCAB)
-            found = search(decoding, ENDS, config, LIMIT)
+            decoding = DecodingBatch.prefill_sources(
+                peer.model, sources_of(peer), START, LIMIT, VOCAB
+            )
+            found = _search_prefilled(decoding, ENDS, config, LIMIT)
         ids = [until_end(row) for row in peer.expected[f"{stop}.ids"].tolist()]
         assert [each.ids for row in found for each in row] == ids
         scores = torch.tensor([each.score for row in found for each in row])
@@ -76,11 +78,11 @@ def test_as_wide_as_all_sequences_it_finds_the_best(kind, penalty):
     model = tiny_model(shape.model_copy(update=shapes))
     with torch.no_grad():
         if source is None:
-            decoding = Decoding.after_prompts(model, [[3]], LONGEST, TINY)
+            decoding = DecodingBatch.prefill_prompts(model, [[3]], LONGEST, TINY)
         else:
-            decoding = Decoding.of_sources(model, [source], 1, LONGEST, TINY)
+            decoding = DecodingBatch.prefill_sources(model, [source], 1, LONGEST, TINY)
         config = BeamConfig(width=TINY**LONGEST, length_penalty=penalty, stop="bound")
-        (found,) = search(decoding, [END], config, LONGEST)
+        (found,) = _search_prefilled(decoding, [END], config, LONGEST)
         expected = every_answer(model, source, 3 if source is None else 1, penalty)
     assert len(found) == len(expected) == 1 + 3 + 9 + 27 * 4
     assert [tuple(each.ids) for each in found] == [ids for _, ids in expected]
@@ -89,9 +91,9 @@ def test_as_wide_as_all_sequences_it_finds_the_best(kind, penalty):
 
 @pytest.mark.parametrize("engine", [tiny_engine(), tiny_reader()], ids=["decoder", "reader"])
 def test_one_beam_is_greedy(engine):
-    prompts = [engine.plain(text) for text in SOURCES]
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
     greedy = engine.continue_ids(prompts, Sampling(max_tokens=15))
-    found = beams(engine, prompts, BeamConfig(width=1, max_tokens=15, length_penalty=0))
+    found = beam_search(engine, prompts, BeamConfig(width=1, max_tokens=15, length_penalty=0))
     for expected, (beam,) in zip(greedy, found, strict=True):
         assert beam.generation.ids == expected.ids and beam.generation.text == expected.text
         assert beam.generation.finish_reason == expected.finish_reason
@@ -102,12 +104,12 @@ def test_one_beam_is_greedy(engine):
 @pytest.mark.parametrize("engine", [tiny_engine(), tiny_reader("bart")], ids=["decoder", "reader"])
 def test_company_moves_nothing(engine):
     engine.end_ids = tuple(range(0, 259, 4))
-    config = BeamConfig(width=3, best=3, max_tokens=10)
-    prompts = [engine.plain(text) for text in SOURCES]
-    together = beams(engine, prompts, config)
+    config = BeamConfig(width=3, num_return_sequences=3, max_tokens=10)
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
+    together = beam_search(engine, prompts, config)
     assert len({len(beam.generation.ids) for found in together for beam in found}) > 1
     for prompt, found in zip(prompts, together, strict=True):
-        (alone,) = beams(engine, [prompt], config)
+        (alone,) = beam_search(engine, [prompt], config)
         assert [b.generation.ids for b in alone] == [b.generation.ids for b in found]
         assert [b.score for b in found] == sorted((b.score for b in found), reverse=True)
         assert len({b.generation.ids for b in found}) == len(found)
@@ -116,36 +118,36 @@ def test_company_moves_nothing(engine):
 def test_more_beams_find_nothing_less_likely():
     engine = tiny_reader()
     engine.end_ids = tuple(range(0, 259, 4))
-    prompts = [engine.plain(text) for text in SOURCES]
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
     scores = []
     for width in (1, 8):
         config = BeamConfig(width=width, max_tokens=8, length_penalty=0, stop="bound")
-        scores.append(sum(found[0].score for found in beams(engine, prompts, config)))
+        scores.append(sum(found[0].score for found in beam_search(engine, prompts, config)))
     assert scores[1] > scores[0]
 
 
 def test_when_to_stop():
-    ended = [Ended(-1.0, [1], [-1.0]), Ended(-2.0, [2], [-2.0])]
+    ended = [FinishedSequence(-1.0, [1], [-1.0]), FinishedSequence(-2.0, [2], [-2.0])]
     full = BeamConfig(width=2, stop="full")
-    assert is_done(ended, -1.0, 3, full, 10)
-    assert not is_done(ended[:1], -1.0, 3, full, 10)
-    assert is_done(ended[:1], -math.inf, 3, full, 10)
+    assert _is_done(ended, -1.0, 3, full, 10)
+    assert not _is_done(ended[:1], -1.0, 3, full, 10)
+    assert _is_done(ended[:1], -math.inf, 3, full, 10)
     estimate = BeamConfig(width=2)
-    assert not is_done(ended, -5.9, 3, estimate, 10)  # -5.9 / 3 beats -2
-    assert is_done(ended, -6.1, 3, estimate, 10)
+    assert not _is_done(ended, -5.9, 3, estimate, 10)  # -5.9 / 3 beats -2
+    assert _is_done(ended, -6.1, 3, estimate, 10)
     bound = BeamConfig(width=2, stop="bound")
-    assert not is_done(ended, -19.9, 3, bound, 10)  # it could yet be 10 long
-    assert is_done(ended, -20.1, 3, bound, 10)
+    assert not _is_done(ended, -19.9, 3, bound, 10)  # it could yet be 10 long
+    assert _is_done(ended, -20.1, 3, bound, 10)
 
 
 def test_what_cannot_be_searched_says_so():
-    with pytest.raises(ConfigError, match="best=5 exceeds width=4"):
-        BeamConfig(best=5)
+    with pytest.raises(ConfigError, match="num_return_sequences=5 exceeds width=4"):
+        BeamConfig(num_return_sequences=5)
     with pytest.raises(CapacityError, match="which leaves none"):
-        beams(tiny_engine(), [[5] * CONTEXT], BeamConfig())
+        beam_search(tiny_engine(), [[5] * CONTEXT], BeamConfig())
     with pytest.raises(ConfigError, match="no tokens"):
-        beams(tiny_reader(), [[]], BeamConfig())
-    assert beams(tiny_reader(), [], BeamConfig()) == []
+        beam_search(tiny_reader(), [[]], BeamConfig())
+    assert beam_search(tiny_reader(), [], BeamConfig()) == []
     with pytest.raises(ConfigError, match="An encoder cannot generate"):
         Engine(tiny_model(DECODERS["gpt2"].model_copy(update={"kind": "encoder"})),
                FastTokenizer([]))  # fmt: skip

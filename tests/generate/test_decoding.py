@@ -7,13 +7,12 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling, write_json
-from groundup.generate import Engine, Frame
+from groundup.generate import Engine, SourceFrame
 from groundup.generate import engine as module
-from groundup.generate.beam import BeamConfig, beams
-from groundup.generate.decoding import Decoding, frame_of
+from groundup.generate.beam import BeamConfig, beam_search
+from groundup.generate.decoding import DecodingBatch, read_source_frame
 from groundup.model import save as save_model
-from groundup.tokenizer import FastTokenizer
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.generate.sources import (
     ENDS,
     LIMIT,
@@ -37,13 +36,15 @@ SAMPLINGS = [Sampling(max_tokens=12), Sampling(temperature=1.0, top_p=0.95, max_
 def test_greedy_continuations_are_transformers(family, name):
     peer = Peer(family, name)
     with torch.no_grad():
-        decoding = Decoding.of_sources(peer.model, sources_of(peer), START, LIMIT + 1, VOCAB)
+        decoding = DecodingBatch.prefill_sources(
+            peer.model, sources_of(peer), START, LIMIT + 1, VOCAB
+        )
         written: list[list[int]] = [[], []]
         for _ in range(LIMIT):
             best = decoding.logits.argmax(-1)
             for row, id in zip(written, best.tolist(), strict=True):
                 row.append(id)
-            decoding.write(best)
+            decoding.append(best)
     for found, expected in zip(written, peer.expected["greedy"].tolist(), strict=True):
         ids = until_end(expected)
         assert found[: len(ids)] == ids
@@ -51,10 +52,10 @@ def test_greedy_continuations_are_transformers(family, name):
 
 def full_forward(engine: Engine, source: str, ids: tuple[int, ...]) -> torch.Tensor:
     """Log-probabilities of every written token by one pass without a cache."""
-    assert engine.frame is not None
+    assert engine.source_frame is not None
     with torch.no_grad():
-        encoded = engine.model.encode(torch.tensor([engine.plain(source)]))
-        read = torch.tensor([[engine.frame.start, *ids[:-1]]])
+        encoded = engine.model.encode(torch.tensor([engine.encode_prompt(source)]))
+        read = torch.tensor([[engine.source_frame.start, *ids[:-1]]])
         logits = engine.model.logits(read, encoded=encoded)[0, :, : engine.tokenizer.vocab_size]
     return logits.log_softmax(-1)[torch.arange(len(ids)), torch.tensor(ids)]
 
@@ -63,7 +64,7 @@ def full_forward(engine: Engine, source: str, ids: tuple[int, ...]) -> torch.Ten
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
 def test_batched_is_single_is_the_full_forward_pass(kind, sampling):
     engine = tiny_reader(kind)
-    prompts = [engine.plain(text) for text in SOURCES]
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
     together = engine.continue_ids(prompts, sampling)
     for text, found in zip(SOURCES, together, strict=True):
         alone = engine.continue_text(text, sampling)
@@ -76,7 +77,7 @@ def test_batched_is_single_is_the_full_forward_pass(kind, sampling):
 def test_rows_that_end_leave_without_moving_the_others(monkeypatch):
     engine = tiny_reader()
     engine.end_ids = tuple(range(0, 259, 5))
-    prompts = [engine.plain(text) for text in SOURCES]
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
     sampling = Sampling(temperature=1.0, max_tokens=30, seed=1)
     monkeypatch.setattr(module, "COMPACT_BELOW", 0.0)
     kept = engine.continue_ids(prompts, sampling)
@@ -119,22 +120,22 @@ def test_what_cannot_generate_says_so_in_a_line():
 
 
 def test_a_frame_is_read_from_the_directory(tmp_path):
-    assert frame_of(tmp_path) is None
+    assert read_source_frame(tmp_path) is None
     write_json(tmp_path / "config.json", {"eos_token_id": 1, "decoder_start_token_id": None})
-    assert frame_of(tmp_path) is None
+    assert read_source_frame(tmp_path) is None
     write_json(
         tmp_path / "generation_config.json",
         {"decoder_start_token_id": 0, "bos_token_id": 3, "eos_token_id": [5, 1]},
     )
-    frame = frame_of(tmp_path)
-    assert frame == Frame(0, (3,), (5,))
-    assert frame.source([8, 9]) == [3, 8, 9, 5]
+    frame = read_source_frame(tmp_path)
+    assert frame == SourceFrame(0, (3,), (5,))
+    assert frame.wrap([8, 9]) == [3, 8, 9, 5]
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(ArtifactError, match="holds no JSON object"):
-        frame_of(tmp_path)
+        read_source_frame(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ArtifactError, match="cannot be read"):
-        frame_of(tmp_path)
+        read_source_frame(tmp_path)
 
 
 def test_ends_of_the_fixtures_are_reached():
@@ -151,7 +152,11 @@ def test_a_directory_opens_with_the_start_that_it_was_saved_with(tmp_path):
     save_model(reader.model, tmp_path / "again", tmp_path / "model")
     end = reader.tokenizer.specials["<|endoftext|>"]
     for name in ("model", "again"):
-        assert frame_of(tmp_path / name) == Frame(end, (), (end,)) == reader.frame
+        assert (
+            read_source_frame(tmp_path / name)
+            == SourceFrame(end, (), (end,))
+            == reader.source_frame
+        )
         opened = Engine.open(tmp_path / name)
         sampling = Sampling(max_tokens=6)
         assert opened.continue_text("abc", sampling) == reader.continue_text("abc", sampling)
@@ -168,4 +173,4 @@ def test_logits_that_are_not_finite_are_an_error_and_no_answer(bad, temperature)
     with pytest.raises(ArtifactError, match="logits are not finite"):
         engine.continue_ids(prompts, sampling)
     with pytest.raises(ArtifactError, match="logits are not finite"):
-        beams(engine, prompts, BeamConfig(max_tokens=3))
+        beam_search(engine, prompts, BeamConfig(max_tokens=3))

@@ -60,11 +60,11 @@ def test_a_model_of_prefixes_reads_its_prompt_both_ways_and_writes_in_order():
     for conversation, answer, other in zip(
         QUESTIONS, found, tiny_engine().generate(QUESTIONS, sampling), strict=True
     ):
-        expected = read_whole(engine, engine.prompt(conversation), list(answer.ids))
+        expected = read_whole(engine, engine.prompt_ids(conversation), list(answer.ids))
         assert_close(list(answer.logprobs), expected, rtol=0, atol=1e-12)
         assert abs(answer.logprobs[0] - other.logprobs[0]) > 1e-6
-    prompt = engine.prompt(QUESTIONS[0])
-    whole = engine.rendered((*QUESTIONS[0], Message("assistant", "so")))
+    prompt = engine.prompt_ids(QUESTIONS[0])
+    whole = engine.render_ids((*QUESTIONS[0], Message("assistant", "so")))
     (scored,) = engine.logprobs([QUESTIONS[0]], ["so"])
     expected = read_whole(engine, prompt, whole.ids[len(prompt) :])
     assert_close(scored, expected[: len(scored)], rtol=0, atol=1e-12)
@@ -78,20 +78,20 @@ def test_batched_is_single_is_the_full_forward_pass(engine, sampling):
         assert found.ids == alone.ids and found.text == alone.text
         assert found.finish_reason == alone.finish_reason
         assert_close(found.logprobs, alone.logprobs, rtol=0, atol=1e-12)
-        expected = full_forward(engine, engine.prompt(conversation), found.ids)
+        expected = full_forward(engine, engine.prompt_ids(conversation), found.ids)
         assert_close(torch.tensor(found.logprobs).double(), expected, rtol=0, atol=1e-6)
         assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
 
 
 def test_logits_of_padded_rows_are_those_of_rows_alone(engine):
-    prompts = [engine.prompt(conversation) for conversation in QUESTIONS]
+    prompts = [engine.prompt_ids(conversation) for conversation in QUESTIONS]
     sampling = Sampling(max_tokens=8)
     rows = {i: [] for i in range(len(prompts))}
-    for step in engine.steps(prompts, sampling):
-        for row, value in zip(step.rows.tolist(), step.logprobs.tolist(), strict=True):
+    for step in engine.decode_steps(prompts, sampling):
+        for row, value in zip(step.indices.tolist(), step.logprobs.tolist(), strict=True):
             rows[row].append(value)
     for i, prompt in enumerate(prompts):
-        alone = [step.logprobs.item() for step in engine.steps([prompt], sampling)]
+        alone = [step.logprobs.item() for step in engine.decode_steps([prompt], sampling)]
         assert_close(rows[i], alone, rtol=0, atol=1e-12)
 
 
@@ -118,7 +118,7 @@ def test_the_answer_is_the_same_in_any_company_and_order(engine):
 
 
 def test_seeds_of_their_own_give_answers_of_their_own(engine):
-    prompt = engine.prompt(QUESTIONS[0])
+    prompt = engine.prompt_ids(QUESTIONS[0])
     sampling = Sampling(temperature=1.0, max_tokens=12)
     several = engine.continue_ids([prompt] * 3, sampling, seeds=[0, 1, 0])
     assert several[0].ids == several[2].ids != several[1].ids
@@ -136,7 +136,7 @@ def test_an_answer_ends_where_the_context_ends_whatever_its_neighbours(engine):
     sampling = Sampling(max_tokens=60)
     engine = Engine(engine.model, engine.tokenizer, end_ids=())
     together = engine.generate([long, short], sampling)
-    left = CONTEXT - len(engine.prompt(long))
+    left = CONTEXT - len(engine.prompt_ids(long))
     assert [len(g.ids) for g in together] == [left, 60]
     assert [g.finish_reason for g in together] == ["length", "length"]
 
@@ -155,11 +155,11 @@ def test_the_oldest_turns_leave_first_and_the_system_message_stays(engine):
         Message("assistant", "two"),
         Message("user", "third"),
     )
-    assert engine.recent(conversation, 30) == (conversation[0], *conversation[3:])
-    assert engine.recent(conversation, 50) == (conversation[0], conversation[-1])
-    assert engine.recent(conversation[-1:], 30) == conversation[-1:]
+    assert engine.truncate_history(conversation, 30) == (conversation[0], *conversation[3:])
+    assert engine.truncate_history(conversation, 50) == (conversation[0], conversation[-1])
+    assert engine.truncate_history(conversation[-1:], 30) == conversation[-1:]
     with pytest.raises(CapacityError, match="shorten the message"):
-        engine.recent(user("x" * CONTEXT), 10)
+        engine.truncate_history(user("x" * CONTEXT), 10)
 
 
 def test_logprobs_are_those_of_generating(engine):
@@ -168,7 +168,7 @@ def test_logprobs_are_those_of_generating(engine):
     end = engine.tokenizer.special_id("<|im_end|>")
     for conversation, answer, values in zip(QUESTIONS, answers, found, strict=False):
         ids = (*engine.tokenizer.encode(answer), end)
-        expected = full_forward(engine, engine.prompt(conversation), ids)
+        expected = full_forward(engine, engine.prompt_ids(conversation), ids)
         assert_close(values, expected.tolist(), rtol=0, atol=1e-12)
     whole = render(engine.tokenizer, (*QUESTIONS[0], Message("assistant", "yes")))
     assert len(found[0]) == sum(whole.mask)
@@ -179,7 +179,7 @@ def test_logprobs_are_those_of_generating(engine):
 def test_greedy_answers_score_their_own_logprobs(engine):
     (found,) = engine.generate(QUESTIONS[:1], Sampling(max_tokens=5))
     ids = list(found.ids)
-    expected = full_forward(engine, engine.prompt(QUESTIONS[0]), tuple(ids))
+    expected = full_forward(engine, engine.prompt_ids(QUESTIONS[0]), tuple(ids))
     assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
 
 
@@ -242,8 +242,8 @@ def test_an_imported_tokenizer_begins_texts_as_its_maker_does_and_renders_by_its
                             tokenizer)  # fmt: skip
     config = shapes.tiny_config().model_copy(update={"vocab_size": tokenizer.vocab_size})
     engine = Engine(shapes.tiny_model(config), tokenizer, end_ids=(2,), template=template)
-    assert engine.plain("Hello")[: len(begins)] == list(begins)
-    assert engine.plain("Hello")[len(begins) :] == tokenizer.encode("Hello")
+    assert engine.encode_prompt("Hello")[: len(begins)] == list(begins)
+    assert engine.encode_prompt("Hello")[len(begins) :] == tokenizer.encode("Hello")
     (talk,) = QUESTIONS[:1]
-    assert engine.prompt(talk) == template.ids(talk, add_generation_prompt=True)
+    assert engine.prompt_ids(talk) == template.ids(talk, add_generation_prompt=True)
     assert engine.generate([talk], Sampling(max_tokens=3))[0].ids

@@ -9,12 +9,12 @@ from torch.testing import assert_close
 
 from groundup.core import ConfigError, Sampling
 from groundup.generate.sampling import (
-    candidates,
     check_sampling,
-    choose,
-    draw,
-    generators_of,
-    pick,
+    draw_uniforms,
+    make_generators,
+    sample_from_uniforms,
+    sample_tokens,
+    sampling_distribution,
 )
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, 0.0, 1.5, -3.0]])
@@ -36,8 +36,8 @@ def reference(logits: list[float], sampling: Sampling) -> list[float]:
 
 
 def dense(logits, sampling) -> torch.Tensor:
-    """Probability of every token by `candidates`."""
-    probabilities, ids = candidates(logits, sampling)
+    """Probability of every token by `sampling_distribution`."""
+    probabilities, ids = sampling_distribution(logits, sampling)
     if ids is None:
         return probabilities
     return torch.zeros(logits.shape, dtype=torch.float64).scatter(1, ids, probabilities)
@@ -55,8 +55,8 @@ def dense(logits, sampling) -> torch.Tensor:
 )
 def test_draws_follow_the_distribution_that_the_definition_gives(sampling):
     expected, count = reference(LOGITS[0].tolist(), sampling), 20_000
-    uniforms = draw(generators_of([0]), count)[0]
-    drawn = pick(LOGITS.expand(count, -1), sampling, uniforms)
+    uniforms = draw_uniforms(make_generators([0]), count)[0]
+    drawn = sample_from_uniforms(LOGITS.expand(count, -1), sampling, uniforms)
     seen = torch.bincount(drawn, minlength=6).tolist()
     possible = [i for i, p in enumerate(expected) if p > 0]
     assert sum(seen[i] for i in possible) == count
@@ -88,25 +88,31 @@ def test_the_token_that_crosses_top_p_is_kept():
 def test_neighbours_do_not_move_a_row():
     sampling = Sampling(temperature=1.0, top_p=0.9)
     logits = torch.randn(3, 6)
-    alone = [choose(logits[i : i + 1], sampling, generators_of([i])).item() for i in range(3)]
-    assert choose(logits, sampling, generators_of([0, 1, 2])).tolist() == alone
+    alone = [
+        sample_tokens(logits[i : i + 1], sampling, make_generators([i])).item() for i in range(3)
+    ]
+    assert sample_tokens(logits, sampling, make_generators([0, 1, 2])).tolist() == alone
 
 
 def test_greedy_takes_the_likeliest_and_asks_no_generator():
-    generators = generators_of([0])
-    assert pick(LOGITS, Sampling(), None).tolist() == [0]
-    assert choose(LOGITS, Sampling(), generators).tolist() == [0]
+    generators = make_generators([0])
+    assert sample_from_uniforms(LOGITS, Sampling(), None).tolist() == [0]
+    assert sample_tokens(LOGITS, Sampling(), generators).tolist() == [0]
 
 
 def test_a_temperature_near_zero_is_greedy_and_not_nan():
-    assert pick(LOGITS, Sampling(temperature=1e-300), torch.tensor([0.999])).tolist() == [0]
+    assert sample_from_uniforms(
+        LOGITS, Sampling(temperature=1e-300), torch.tensor([0.999])
+    ).tolist() == [0]
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
 def test_no_uniform_number_reaches_an_impossible_token(uniform):
     logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]])
     for sampling in (Sampling(temperature=1.0), Sampling(temperature=1.0, top_k=2)):
-        chosen = pick(logits, sampling, torch.tensor([uniform], dtype=torch.float64))
+        chosen = sample_from_uniforms(
+            logits, sampling, torch.tensor([uniform], dtype=torch.float64)
+        )
         assert chosen.item() in (1, 2)
 
 
@@ -121,9 +127,9 @@ def test_impossible_settings_are_named(setting, value):
 
 def test_rows_and_generators_must_be_equal_in_number():
     with pytest.raises(ConfigError, match="got 2 for 1"):
-        choose(LOGITS, Sampling(temperature=1.0), generators_of([0, 1]))
+        sample_tokens(LOGITS, Sampling(temperature=1.0), make_generators([0, 1]))
     with pytest.raises(ConfigError, match="needs uniform numbers"):
-        pick(LOGITS, Sampling(temperature=1.0), None)
+        sample_from_uniforms(LOGITS, Sampling(temperature=1.0), None)
 
 
 def test_what_top_p_reaches_exactly_is_the_last_that_is_kept():

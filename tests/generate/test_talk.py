@@ -8,10 +8,9 @@ import torch
 
 from groundup.core import ConfigError, Message, Sampling, record
 from groundup.generate import Engine, chat, generate
-from groundup.generate.talk import interruptible, speed, turn
+from groundup.generate.talk import _catch_interrupt, _chat_turn, _format_speed
 from groundup.model import save as save_model
-from groundup.tokenizer import FastTokenizer
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.generate.tiny import tiny_directory, tiny_engine, tiny_model, user
 
 
@@ -22,9 +21,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def plain_voice():
-    record.use("plain")
+    record.set_output_mode("plain")
     yield
-    record.use("silent")
+    record.set_output_mode("silent")
 
 
 def talk(model, words: str, monkeypatch, capsys) -> tuple[str, str]:
@@ -35,7 +34,11 @@ def talk(model, words: str, monkeypatch, capsys) -> tuple[str, str]:
 
 
 def test_an_answer_of_one_moment_has_no_speed():
-    assert speed(3, 0.1, 0.0) == speed(3, 0.1, -1.0) == "3 tokens, the first after 0.10 s"
+    assert (
+        _format_speed(3, 0.1, 0.0)
+        == _format_speed(3, 0.1, -1.0)
+        == "3 tokens, the first after 0.10 s"
+    )
 
 
 def test_piped_lines_get_one_answer_each_on_stdout_and_the_rest_on_stderr(
@@ -52,7 +55,7 @@ def test_earlier_turns_are_part_of_the_conversation(model, monkeypatch, capsys):
     engine, sampling = Engine.open(model), Sampling(max_tokens=8)
     (first,) = engine.generate([user("a")], sampling)
     longer = (*user("a"), Message("assistant", first.text), Message("user", "b"))
-    (second,) = engine.generate([engine.recent(longer, 8)], sampling)
+    (second,) = engine.generate([engine.truncate_history(longer, 8)], sampling)
     out, _ = talk(model, "a\nb\n", monkeypatch, capsys)
     assert out == f"{first.text}\n{second.text}\n"
 
@@ -88,7 +91,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(sys, "stdout", Interrupting())
     engine = tiny_engine()
-    found = turn(engine, user("a"), Sampling(max_tokens=30))
+    found = _chat_turn(engine, user("a"), Sampling(max_tokens=30))
     (whole,) = engine.generate([user("a")], Sampling(max_tokens=30))
     assert found[-1].role == "assistant" and len(found[-1].content) < len(whole.text)
     assert "Stopped." in capsys.readouterr().err
@@ -96,7 +99,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(monkeypatch, capsys):
 
 
 def test_ctrl_c_is_kept_until_it_is_looked_at():
-    with interruptible() as stopped:
+    with _catch_interrupt() as stopped:
         signal.raise_signal(signal.SIGINT)
         assert stopped == [signal.SIGINT]
 

@@ -13,7 +13,7 @@ from groundup.model import (
     Transformer,
 )
 from groundup.model import save as save_model
-from groundup.tokenizer import FastTokenizer, save
+from groundup.tokenizer import FastTokenizer, save_tokenizer
 
 CONTEXT = 96
 
@@ -48,7 +48,7 @@ def tiny_engine(**values) -> Engine:
 def tiny_directory(path: Path) -> Path:
     """The model in float32 and its tokenizer as a model directory."""
     save_model(tiny_model(torch.float32), path)
-    save(FastTokenizer([]), path)
+    save_tokenizer(FastTokenizer([]), path)
     return path
 
 

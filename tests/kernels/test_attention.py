@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from groundup.kernels import (
+    AttentionPattern,
     Mask,
-    Pattern,
-    Scores,
+    ScoreOptions,
     attention,
     flash_attention,
     matmul_attention,
@@ -90,8 +90,8 @@ def test_bfloat16_is_close(way):
 def test_biases_scales_and_patterns_are_those_of_the_definition(way, causal, has_documents):
     q, k, v = tensors(3, 4, 2, 7, 7)
     documents = packed(7) if has_documents else None
-    mask = Mask(causal, Pattern("global", window=2, tokens=1), documents)
-    scores = Scores(0.7, torch.randn(1, 4, 7, 7, dtype=torch.float64))
+    mask = Mask(causal, AttentionPattern("global", window=2, tokens=1), documents)
+    scores = ScoreOptions(0.7, torch.randn(1, 4, 7, 7, dtype=torch.float64))
     expected = reference_attention(q, k, v, mask=mask, scores=scores)
     assert_close(way(q, k, v, mask=mask, scores=scores), expected, atol=1e-12, rtol=0)
 
@@ -99,7 +99,7 @@ def test_biases_scales_and_patterns_are_those_of_the_definition(way, causal, has
 @pytest.mark.parametrize("way", [matmul_attention, attention])
 def test_capped_scores_are_those_of_the_definition(way):
     q, k, v = tensors(2, 4, 2, 3, 7)
-    scores = Scores(2.0, torch.randn(2, 4, 3, 7, dtype=torch.float64), softcap=1.5)
+    scores = ScoreOptions(2.0, torch.randn(2, 4, 3, 7, dtype=torch.float64), softcap=1.5)
     expected = reference_attention(q, k, v, scores=scores)
     assert_close(way(q, k, v, scores=scores), expected, atol=1e-12, rtol=0)
 

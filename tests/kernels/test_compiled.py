@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from groundup.core import device
-from groundup.kernels.compiled import compile_folder, compiled_once, keep_compiled
+from groundup.kernels.compiled import compile_cache_folder, compiled_once, use_compile_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,58 +32,58 @@ print(json.dumps({"sum": float(found), "counters": kept}))
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    keep_compiled.cache_clear()
+    use_compile_cache.cache_clear()
     yield
-    keep_compiled.cache_clear()
+    use_compile_cache.cache_clear()
 
 
 def test_the_folder_is_the_user_s_alone_and_torch_is_told():
-    place = keep_compiled()
-    assert place == compile_folder() == Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    place = use_compile_cache()
+    assert place == compile_cache_folder() == Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     assert place.stat().st_mode & 0o077 == 0
 
 
 def test_another_processor_or_number_of_threads_has_another_folder(monkeypatch):
-    own, threads = compile_folder(), torch.get_num_threads()
+    own, threads = compile_cache_folder(), torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
-        assert compile_folder() != own
+        assert compile_cache_folder() != own
     finally:
         torch.set_num_threads(threads)
     monkeypatch.setattr(device, "instruction_sets", lambda: ("avx2",))
-    assert compile_folder() != own
+    assert compile_cache_folder() != own
 
 
 def test_a_folder_of_the_user_s_choice_is_respected(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "mine"))
-    assert keep_compiled() == tmp_path / "mine"
+    assert use_compile_cache() == tmp_path / "mine"
 
 
 def test_the_place_that_torch_wrote_down_by_itself_is_not_the_user_s(monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_someone")
-    assert keep_compiled() == compile_folder()
+    assert use_compile_cache() == compile_cache_folder()
 
 
 def test_it_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE_CACHE", "0")
-    assert keep_compiled() is None
+    assert use_compile_cache() is None
     assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert (place := keep_compiled()) is not None and place.stat().st_mode & 0o077 == 0
+    assert (place := use_compile_cache()) is not None and place.stat().st_mode & 0o077 == 0
 
 
 def test_pickles_in_another_s_folder_are_not_read(tmp_path, monkeypatch):
-    planted = device.private_cache("compiled", compile_folder().name)
+    planted = device.private_cache_folder("compiled", compile_cache_folder().name)
     planted.chmod(0o777)
-    assert keep_compiled() == planted and planted.stat().st_mode & 0o077 == 0
-    keep_compiled.cache_clear()
+    assert use_compile_cache() == planted and planted.stat().st_mode & 0o077 == 0
+    use_compile_cache.cache_clear()
     monkeypatch.setattr(os, "geteuid", lambda: planted.stat().st_uid + 1)
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
-    assert (place := keep_compiled()) is not None and tmp_path not in place.parents
+    assert (place := use_compile_cache()) is not None and tmp_path not in place.parents
 
 
 def compiled_in_a_process(cache: Path) -> dict:

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import gelu, silu
 from torch.testing import assert_close
 
-from groundup.kernels import ExpertWeights, choose, experts, reference_experts
+from groundup.kernels import ExpertWeights, mixture_of_experts, reference_experts, route_tokens
 
 
 def example(tokens=13, width=6, inner=9, count=4, gated=True):
@@ -23,10 +23,10 @@ def test_value_and_gradients_equal_the_loop(gated, chosen, capacity):
     leaves = [x for x in (hidden, *weights, logits) if x is not None]
     activation = silu if gated else gelu
     found = []
-    for way in (experts, reference_experts):
+    for way in (mixture_of_experts, reference_experts):
         for leaf in leaves:
             leaf.requires_grad_().grad = None
-        choice = choose(logits, chosen, normalised=False, capacity=capacity)
+        choice = route_tokens(logits, chosen, normalised=False, capacity=capacity)
         out = way(hidden, weights, choice, activation)
         out.square().sum().backward()
         found.append([out.detach(), *(leaf.grad for leaf in leaves)])
@@ -36,7 +36,7 @@ def test_value_and_gradients_equal_the_loop(gated, chosen, capacity):
 
 def test_first_choices_come_first_and_the_rest_is_dropped():
     logits = torch.tensor([[3.0, 2.0, 0.0], [0.0, 3.0, 2.0], [3.0, 0.0, 2.0]])
-    choice = choose(logits, 2, normalised=True, capacity=1)
+    choice = route_tokens(logits, 2, normalised=True, capacity=1)
     assert choice.experts.tolist() == [[0, 1], [1, 2], [0, 2]]
     # 0 is full after token 0; 1 after token 1's first choice; 2 takes token 1's second choice.
     assert (choice.weights > 0).tolist() == [[True, False], [True, True], [False, False]]
@@ -45,31 +45,31 @@ def test_first_choices_come_first_and_the_rest_is_dropped():
 def test_padding_is_served_by_nobody_and_takes_no_room():
     _, _, logits = example()
     is_real = torch.arange(13) >= 5
-    choice = choose(logits, 2, normalised=True, capacity=4, is_real=is_real)
-    alone = choose(logits[5:], 2, normalised=True, capacity=4)
+    choice = route_tokens(logits, 2, normalised=True, capacity=4, is_real=is_real)
+    alone = route_tokens(logits[5:], 2, normalised=True, capacity=4)
     assert not choice.weights[:5].any()
     assert_close(choice.weights[5:], alone.weights)
 
 
 def test_weights_of_the_chosen_sum_to_one_or_to_their_share():
     _, _, logits = example()
-    assert_close(choose(logits, 2, normalised=True).weights.sum(-1), torch.ones(13).double())
-    shares = choose(logits, 2, normalised=False).weights
+    assert_close(route_tokens(logits, 2, normalised=True).weights.sum(-1), torch.ones(13).double())
+    shares = route_tokens(logits, 2, normalised=False).weights
     assert_close(shares, logits.softmax(-1).topk(2).values)
 
 
 def test_no_token_at_all_gives_nothing():
     hidden, weights, logits = example(tokens=3)
-    choice = choose(logits, 1, normalised=True, is_real=torch.zeros(3, dtype=torch.bool))
-    assert not experts(hidden, weights, choice, silu).any()
+    choice = route_tokens(logits, 1, normalised=True, is_real=torch.zeros(3, dtype=torch.bool))
+    assert not mixture_of_experts(hidden, weights, choice, silu).any()
 
 
 @pytest.mark.parametrize("normalised", [True, False])
 def test_a_router_that_is_not_finite_is_seen_in_what_comes_out(normalised):
     hidden, weights, logits = example()
     logits[3] = torch.nan
-    choice = choose(logits, 2, normalised=normalised)
-    out = experts(hidden, weights, choice, silu)
+    choice = route_tokens(logits, 2, normalised=normalised)
+    out = mixture_of_experts(hidden, weights, choice, silu)
     assert out[3].isnan().all()
     assert_close(out, reference_experts(hidden, weights, choice, silu), equal_nan=True)
     assert out[:3].isfinite().all() and out[4:].isfinite().all()

@@ -8,27 +8,27 @@ from torch import nn
 from torch.testing import assert_close
 
 from groundup.kernels import Int8Linear
-from groundup.kernels.linear import FUSED_UP_TO, quantize_rows
+from groundup.kernels.linear import MAX_FUSED_ROWS, _quantize_rows
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**31), st.floats(1e-6, 1e6))
 def test_no_weight_moves_by_more_than_half_a_step(seed, size):
     weight = torch.randn(5, 9, generator=torch.Generator().manual_seed(seed)) * size
-    integers, scale = quantize_rows(weight)
+    integers, scale = _quantize_rows(weight)
     error = (weight.double() - integers.double() * scale.double()[:, None]).abs()
     assert (error <= scale.double()[:, None] * (0.5 + 1e-5)).all()
     assert integers.abs().amax(-1).eq(127).all()
 
 
 def test_a_row_of_zeros_stays_zeros():
-    integers, scale = quantize_rows(torch.zeros(2, 3))
+    integers, scale = _quantize_rows(torch.zeros(2, 3))
     assert not integers.any()
     assert scale.isfinite().all()
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
-@pytest.mark.parametrize("rows", [1, FUSED_UP_TO, FUSED_UP_TO + 1])
+@pytest.mark.parametrize("rows", [1, MAX_FUSED_ROWS, MAX_FUSED_ROWS + 1])
 @pytest.mark.parametrize(
     "dtype, tolerance", [(torch.float64, 1e-6), (torch.float32, 1e-5), (torch.bfloat16, 0.04)]
 )
@@ -39,7 +39,7 @@ def test_the_product_is_that_of_the_dequantized_weight(rows, dtype, tolerance, h
     with torch.no_grad():
         found = rounded(x)
     assert found.dtype == dtype
-    expected = x.double() @ rounded.dequantized().double().T
+    expected = x.double() @ rounded.dequantize().double().T
     if has_bias:
         expected = expected + linear.bias.double()
     assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
@@ -51,7 +51,7 @@ def test_rows_that_do_not_fill_a_vector_are_multiplied_whole(width):
     x = torch.randn(3, width, dtype=torch.bfloat16)
     with torch.no_grad():
         found = rounded(x).double()
-    expected = x.double() @ rounded.dequantized().double().T
+    expected = x.double() @ rounded.dequantize().double().T
     assert_close(found, expected, atol=0.04, rtol=0.04)
 
 
@@ -59,4 +59,4 @@ def test_gradients_flow_through_to_the_input():
     rounded = Int8Linear.from_linear(nn.Linear(8, 6, bias=False))
     x = torch.randn(2, 3, 8, requires_grad=True)
     rounded(x).sum().backward()
-    assert_close(x.grad, rounded.dequantized().sum(0).expand(2, 3, 8))
+    assert_close(x.grad, rounded.dequantize().sum(0).expand(2, 3, 8))

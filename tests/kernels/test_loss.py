@@ -10,7 +10,11 @@ from torch.testing import assert_close
 
 from groundup.core import ConfigError
 from groundup.kernels import LossTerms, cross_entropy, reference_cross_entropy
-from groundup.kernels.loss import chunk_of, fused_losses_and_errors, losses_and_errors
+from groundup.kernels.loss import (
+    _default_chunk,
+    _fused_losses_and_logit_grads,
+    _losses_and_logit_grads,
+)
 
 
 def example(tokens=23, width=12, vocab=37, dtype=torch.float64):
@@ -135,8 +139,10 @@ def test_a_bias_and_capped_logits_have_the_plain_gradients(softcap):
 def test_the_softmax_without_a_scatter_has_the_same_bits(dtype):
     logits, targets = torch.randn(9, 21).to(dtype), torch.randint(21, (9,))
     weights = torch.rand(9)
-    plain = losses_and_errors(logits.clone(), targets, weights)
-    for one, other in zip(plain, fused_losses_and_errors(logits, targets, weights), strict=True):
+    plain = _losses_and_logit_grads(logits.clone(), targets, weights)
+    for one, other in zip(
+        plain, _fused_losses_and_logit_grads(logits, targets, weights), strict=True
+    ):
         assert_close(one, other, atol=0, rtol=0)
 
 
@@ -149,11 +155,11 @@ def test_the_gradients_are_given_once():
 
 
 def test_chunks_keep_logits_within_their_bytes(monkeypatch):
-    assert chunk_of(4096, 2) == 2048
-    assert chunk_of(50_304, 2) * 50_304 * 2 <= 2**26
-    assert chunk_of(2**20, 4) == 128
+    assert _default_chunk(4096, 2) == 2048
+    assert _default_chunk(50_304, 2) * 50_304 * 2 <= 2**26
+    assert _default_chunk(2**20, 4) == 128
     monkeypatch.setenv("GROUNDUP_LOSS_CHUNK", "7")
-    assert chunk_of(4096, 2) == 7
+    assert _default_chunk(4096, 2) == 7
 
 
 @pytest.mark.parametrize("wanted", ["-1", "0", "many", "1.5"])
@@ -162,4 +168,4 @@ def test_a_chunk_that_cannot_be_is_refused(wanted, monkeypatch):
     with pytest.raises(
         ConfigError, match=f"GROUNDUP_LOSS_CHUNK={wanted} must be a positive number of tok"
     ):
-        chunk_of(300, 4)
+        _default_chunk(300, 4)

@@ -4,38 +4,40 @@ import pytest
 import torch
 
 from groundup.core import ShapeError
-from groundup.kernels import Mask, Pattern, attention, places_of, visible
+from groundup.kernels import AttentionPattern, Mask, attention, document_positions, visible_mask
 from tests.checking import unchecked
 
 
 def seen(mask, queries, keys):
-    return visible(mask, queries, keys, "cpu").int().tolist()
+    return visible_mask(mask, queries, keys, "cpu").int().tolist()
 
 
 def test_patterns_are_what_their_papers_draw():
     rows = {
-        Pattern("window", window=2): [0, 0, 0, 0, 1, 1],
-        Pattern("block", window=4): [0, 0, 0, 0, 1, 1],
-        Pattern("strided", window=2, stride=3): [0, 0, 1, 0, 1, 1],
-        Pattern("fixed", stride=4, tokens=1): [0, 0, 0, 1, 1, 1],
-        Pattern("global", window=2, tokens=1): [1, 0, 0, 0, 1, 1],
+        AttentionPattern("window", window=2): [0, 0, 0, 0, 1, 1],
+        AttentionPattern("block", window=4): [0, 0, 0, 0, 1, 1],
+        AttentionPattern("strided", window=2, stride=3): [0, 0, 1, 0, 1, 1],
+        AttentionPattern("fixed", stride=4, tokens=1): [0, 0, 0, 1, 1, 1],
+        AttentionPattern("global", window=2, tokens=1): [1, 0, 0, 0, 1, 1],
     }
     for pattern, row in rows.items():
         assert seen(Mask(pattern=pattern), 1, 6) == [[row]], pattern
 
 
 def test_without_order_a_window_has_two_sides():
-    mask = Mask(causal=False, pattern=Pattern("window", window=2))
+    mask = Mask(causal=False, pattern=AttentionPattern("window", window=2))
     assert seen(mask, 4, 4)[0] == [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]]
 
 
 def test_a_pattern_starts_anew_with_every_document():
-    mask = Mask(pattern=Pattern("block", window=2), documents=torch.tensor([[0, 0, 0, 1, 1, 1]]))
+    mask = Mask(
+        pattern=AttentionPattern("block", window=2), documents=torch.tensor([[0, 0, 0, 1, 1, 1]])
+    )
     assert seen(mask, 6, 6)[0][3:] == [[0, 0, 0, 1, 0, 0], [0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 1]]
 
 
 def test_places_start_anew_even_if_a_number_comes_back():
-    assert places_of(torch.tensor([[4, 4, 7, 4, 4]])).tolist() == [[0, 1, 0, 0, 1]]
+    assert document_positions(torch.tensor([[4, 4, 7, 4, 4]])).tolist() == [[0, 1, 0, 0, 1]]
 
 
 def test_a_prefix_stays_within_its_document():

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from groundup.kernels import matmul_attention, recomputing
-from groundup.train.plan.events import Recorder
+from groundup.kernels import matmul_attention, with_recompute
+from groundup.train.plan.events import MemoryRecorder
 
 KINDS = ("none", "selective", "all")
 WIDTH = 32
@@ -41,9 +41,9 @@ def layer(hidden: Tensor, maps: list[Tensor]) -> Tensor:
 def passes(kind: str, length: int = 128):
     maps, generator = weights(), torch.Generator().manual_seed(1)
     hidden = torch.randn(2, length, WIDTH, generator=generator).requires_grad_()
-    recorder = Recorder()
+    recorder = MemoryRecorder()
     with recorder:
-        out = recomputing(lambda given: layer(given, maps), kind)(hidden)
+        out = with_recompute(lambda given: layer(given, maps), kind)(hidden)
         held = sum(event.size_bytes for event in recorder.events)
     with Counting() as counting:
         out.square().sum().backward()
@@ -81,4 +81,4 @@ def test_scores_that_are_small_are_kept():
 
 def test_without_gradients_nothing_changes():
     with torch.no_grad():
-        assert recomputing(layer, "all") is layer
+        assert with_recompute(layer, "all") is layer

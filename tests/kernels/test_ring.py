@@ -9,13 +9,13 @@ from torch import Tensor, distributed
 
 from groundup.core import ConfigError, ShapeError
 from groundup.kernels import (
+    AttentionPattern,
     Mask,
-    Pattern,
     Ring,
-    Scores,
-    held_places,
+    ScoreOptions,
     reference_attention,
     ring_attention,
+    shard_positions,
 )
 from tests.train.parallel.processes import run
 
@@ -26,7 +26,7 @@ class Case(NamedTuple):
     """What attention is asked."""
 
     mask: Mask = Mask()
-    scores: Scores = Scores()
+    scores: ScoreOptions = ScoreOptions()
     dtype: torch.dtype = torch.float64
     chunk: int = 512
     bfloat16: bool = False
@@ -53,10 +53,10 @@ CASES = {
     "documents": Case(Mask(documents=packed())),
     "documents of an encoder": Case(Mask(causal=False, documents=packed())),
     "prefixes": Case(Mask(documents=packed(), prefix=prefixes())),
-    "window": Case(Mask(pattern=Pattern("window", window=3), documents=packed())),
-    "strided": Case(Mask(pattern=Pattern("strided", window=2, stride=3))),
-    "blocks": Case(Mask(pattern=Pattern("block", window=5))),
-    "softcap and scale": Case(Mask(documents=packed()), Scores(0.7, None, 1.5)),
+    "window": Case(Mask(pattern=AttentionPattern("window", window=3), documents=packed())),
+    "strided": Case(Mask(pattern=AttentionPattern("strided", window=2, stride=3))),
+    "blocks": Case(Mask(pattern=AttentionPattern("block", window=5))),
+    "softcap and scale": Case(Mask(documents=packed()), ScoreOptions(0.7, None, 1.5)),
     "bfloat16": Case(Mask(documents=packed()), dtype=torch.float32, bfloat16=True),
     "float32": Case(Mask(documents=packed()), dtype=torch.float32),
     "many pieces": Case(Mask(documents=packed()), chunk=1),
@@ -75,7 +75,7 @@ def inputs(case: Case) -> list[Tensor]:
 
 def shared(tensor: Tensor | None, ring: Ring, dim: int) -> Tensor | None:
     """A process's places of whole rows."""
-    return None if tensor is None else tensor.index_select(dim, held_places(LENGTH, ring))
+    return None if tensor is None else tensor.index_select(dim, shard_positions(LENGTH, ring))
 
 
 def every_case(size: int) -> dict[str, list[Any]]:
@@ -118,7 +118,7 @@ def alone(case: Case, attend) -> list[Tensor]:
 def together(size: int, name: str) -> list[Tensor]:
     """Whole rows of what the processes found."""
     parts = [found[name] for found in found_by(size)]
-    order = torch.cat([held_places(LENGTH, Ring(len(parts), r)) for r in range(len(parts))])
+    order = torch.cat([shard_positions(LENGTH, Ring(len(parts), r)) for r in range(len(parts))])
     return [
         torch.cat([torch.from_numpy(x) for x in each], dim=2)[:, :, order.argsort()]
         for each in zip(*parts, strict=True)
@@ -145,22 +145,26 @@ def test_bfloat16_products_are_as_near_as_bfloat16_allows():
 def test_a_ring_of_one_is_plain_attention():
     for case in (CASES["documents"], CASES["prefixes"], CASES["window"]):
         mine = alone(case, lambda *given, **kept: ring_attention(*given, ring=Ring(), **kept))
-        places = held_places(LENGTH, Ring())
+        places = shard_positions(LENGTH, Ring())
         assert places.tolist() == list(range(16))
         for one, two in zip(mine, alone(case, reference_attention), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10)
 
 
 def test_every_process_meets_equally_many_keys():
-    from groundup.kernels.ring import Walk
+    from groundup.kernels.ring import RingSchedule
 
     for size in (2, 4):
         work = []
         for place in range(size):
-            walk = Walk(Ring(size, place), Mask(), Scores(), 512)
-            pieces = [p for source in range(size) for p in walk.pieces(source, 8)]
+            walk = RingSchedule(Ring(size, place), Mask(), ScoreOptions(), 512)
+            pieces = [p for source in range(size) for p in walk.blocks(source, 8)]
             work.append(
-                sum((p.query.stop - p.query.start) * (p.key.stop - p.key.start) for p in pieces)
+                sum(
+                    (p.query_slice.stop - p.query_slice.start)
+                    * (p.key_slice.stop - p.key_slice.start)
+                    for p in pieces
+                )
             )
         assert len(set(work)) == 1 and work[0] < (8 * size) * 8  # and skips what is later
 
@@ -168,12 +172,16 @@ def test_every_process_meets_equally_many_keys():
 def test_what_shares_of_rows_cannot_say_is_refused():
     q, k, v, _ = inputs(Case())
     for mask, scores, told in (
-        (Mask(), Scores(bias=torch.zeros(1, 4, 16, 16)), "position.kind='rope'"),
-        (Mask(pattern=Pattern("block", window=4), documents=packed()), Scores(), "'block'.*window"),
+        (Mask(), ScoreOptions(bias=torch.zeros(1, 4, 16, 16)), "position.kind='rope'"),
+        (
+            Mask(pattern=AttentionPattern("block", window=4), documents=packed()),
+            ScoreOptions(),
+            "'block'.*window",
+        ),
     ):
         with pytest.raises(ConfigError, match=told):
             ring_attention(q, k, v, ring=Ring(2, 0), mask=mask, scores=scores)
     with pytest.raises(ShapeError, match="shard has 15 tokens.*even"):
         ring_attention(q[:, :, :15], k[:, :, :15], v[:, :, :15], ring=Ring(2, 0))
     with pytest.raises(ShapeError, match="18 tokens.*multiple of 4, such as 20"):
-        held_places(18, Ring(2, 0))
+        shard_positions(18, Ring(2, 0))

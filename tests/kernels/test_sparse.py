@@ -4,17 +4,23 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.kernels import Mask, Pattern, attention, reference_attention, sparse_attention
-from groundup.kernels.sparse import narrowed, skips
+from groundup.kernels import (
+    AttentionPattern,
+    Mask,
+    attention,
+    reference_attention,
+    sparse_attention,
+)
+from groundup.kernels.sparse import drop_unreachable_keys, is_sparse_worthwhile
 
 PATTERNS = [
-    Pattern("window", window=5),
-    Pattern("window", window=70),
-    Pattern("block", window=33),
-    Pattern("strided", window=3, stride=14),
-    Pattern("strided", window=14, stride=14),
-    Pattern("fixed", stride=17, tokens=2),
-    Pattern("global", window=9, tokens=3),
+    AttentionPattern("window", window=5),
+    AttentionPattern("window", window=70),
+    AttentionPattern("block", window=33),
+    AttentionPattern("strided", window=3, stride=14),
+    AttentionPattern("strided", window=14, stride=14),
+    AttentionPattern("fixed", stride=17, tokens=2),
+    AttentionPattern("global", window=9, tokens=3),
 ]
 LOCAL = [pattern for pattern in PATTERNS if pattern.kind in ("window", "block")]
 
@@ -72,17 +78,19 @@ def test_later_keys_are_not_read(pattern):
 def test_short_rows_and_far_keys_of_packed_rows_are_masked_instead():
     documents = torch.zeros(1, 400, dtype=torch.long)
     for pattern in PATTERNS:
-        assert not skips(Mask(pattern=pattern), 10, 10) or pattern.window < 3
-        assert not skips(Mask(pattern=pattern), 1, 400)
+        assert not is_sparse_worthwhile(Mask(pattern=pattern), 10, 10) or pattern.window < 3
+        assert not is_sparse_worthwhile(Mask(pattern=pattern), 1, 400)
         is_local = pattern in LOCAL
-        assert skips(Mask(pattern=pattern, documents=documents), 400, 400) is is_local
-    assert not skips(Mask(), 400, 400)
+        assert (
+            is_sparse_worthwhile(Mask(pattern=pattern, documents=documents), 400, 400) is is_local
+        )
+    assert not is_sparse_worthwhile(Mask(), 400, 400)
 
 
 def test_cached_keys_behind_a_window_are_left_out():
     q, k, v = tensors(50)
-    mask = Mask(pattern=Pattern("window", window=5), documents=torch.zeros(1, 50).long())
-    kept, _, narrow = narrowed(k, v, mask, 2)
+    mask = Mask(pattern=AttentionPattern("window", window=5), documents=torch.zeros(1, 50).long())
+    kept, _, narrow = drop_unreachable_keys(k, v, mask, 2)
     assert kept.shape[2] == 6
     assert narrow.documents.shape == (1, 6)
     found = attention(q[:, :, -2:], k, v, mask=mask)
@@ -92,8 +100,8 @@ def test_cached_keys_behind_a_window_are_left_out():
 def test_a_document_that_comes_again_is_masked_instead():
     q, k, v = tensors(400)
     documents = torch.tensor([[0] * 100 + [1] * 200 + [0] * 100])
-    mask = Mask(pattern=Pattern("window", window=5), documents=documents)
-    assert not skips(mask, 400, 400)
+    mask = Mask(pattern=AttentionPattern("window", window=5), documents=documents)
+    assert not is_sparse_worthwhile(mask, 400, 400)
     for T in (400, 10):
         expected = reference_attention(q[:, :, -T:], k, v, mask=mask)
         assert_close(attention(q[:, :, -T:], k, v, mask=mask), expected, atol=1e-12, rtol=0)

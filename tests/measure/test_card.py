@@ -8,20 +8,20 @@ import pytest
 
 from groundup.core import Message, Reason, Sample
 from groundup.measure.card import (
-    FEWEST_GROUPS,
-    NEAR,
+    MIN_GROUPS,
+    NEAR_DUPLICATE_JACCARD,
+    _casefolded_words,
+    _find_contradictions,
+    _guess_language,
+    _last_user_message,
+    _near_duplicate_pairs,
+    _power_finding,
+    card_statistics,
     check_grounding,
-    contradictions,
-    detectable,
-    examine,
-    figures,
-    holds,
-    language,
-    near_questions,
-    plain,
-    question,
-    suspects,
-    undetected,
+    contains_in_order,
+    detectable_difference,
+    examine_samples,
+    suspect_labels,
 )
 from groundup.measure.stats.interval import z_value
 
@@ -44,7 +44,7 @@ def sound(number=400):
 
 
 def codes(samples, **options):
-    return [finding.code for finding in examine(samples, **options)]
+    return [finding.code for finding in examine_samples(samples, **options)]
 
 
 def test_a_sound_test_set_has_no_findings():
@@ -66,7 +66,7 @@ def test_a_sound_test_set_has_no_findings():
     ],
 )
 def test_each_flaw_is_found_with_its_sample(code, severity, bad):
-    found = [finding for finding in examine([*sound(), bad]) if finding.code == code]
+    found = [finding for finding in examine_samples([*sound(), bad]) if finding.code == code]
     if severity is None:  # one in four hundred is no mixture
         assert not found
         return
@@ -90,7 +90,7 @@ def test_skew_and_thinness_are_told():
         "few_groups", "skewed_group",
     ]  # fmt: skip
     assert codes(sound(), margin=0.05) == ["thin"]
-    for groups, is_few in ((FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)):
+    for groups, is_few in ((MIN_GROUPS - 1, True), (MIN_GROUPS, False)):
         grouped = [replace(s, group=f"g{n % groups}") for n, s in enumerate(sound())]
         assert ("few_groups" in codes(grouped)) == is_few
 
@@ -101,7 +101,7 @@ def test_another_language_is_told_when_it_is_more_than_a_few():
         for n in range(30)
     ]
     assert "mixed_languages" in codes([*sound(), *german])
-    assert figures([*sound(3), *german[:2]])["languages"] == {"English": 3, "German": 2}
+    assert card_statistics([*sound(3), *german[:2]])["languages"] == {"English": 3, "German": 2}
 
 
 @pytest.mark.parametrize(
@@ -117,31 +117,33 @@ def test_another_language_is_told_when_it_is_more_than_a_few():
     ],
 )
 def test_languages(text, expected):
-    assert language(text) == expected
+    assert _guess_language(text) == expected
 
 
 def test_the_detectable_difference_is_that_of_the_normal_approximation():
     n = 157
-    assert detectable(n) < 0.1 < detectable(n - 1)
-    assert undetected(n, 0.1) is None
-    finding = undetected(50, 0.1)
+    assert detectable_difference(n) < 0.1 < detectable_difference(n - 1)
+    assert _power_finding(n, 0.1) is None
+    finding = _power_finding(50, 0.1)
     assert finding and str(n) in finding.message and "17.8 points" in finding.message
-    assert detectable(400) == pytest.approx(detectable(100) / 2)
+    assert detectable_difference(400) == pytest.approx(detectable_difference(100) / 2)
     assert z_value(0.95) == pytest.approx(1.96, abs=0.001)
 
 
 def test_near_questions_are_all_pairs_that_a_slow_search_finds():
     samples = sound(120) + [
-        replace(s, id=f"{s.id}b", conversation=(Message("user", question(s) + " Please."),))
+        replace(
+            s, id=f"{s.id}b", conversation=(Message("user", _last_user_message(s) + " Please."),)
+        )
         for s in sound(120)[::3]
     ]
-    sets = {s.id: set(plain(question(s)).split()) for s in samples}
+    sets = {s.id: set(_casefolded_words(_last_user_message(s)).split()) for s in samples}
     slow = {
         (a, b)
         for a, b in combinations(sets, 2)
-        if len(sets[a] & sets[b]) >= NEAR * len(sets[a] | sets[b])
+        if len(sets[a] & sets[b]) >= NEAR_DUPLICATE_JACCARD * len(sets[a] | sets[b])
     }
-    assert set(near_questions(samples)) == slow and len(slow) > 20
+    assert set(_near_duplicate_pairs(samples)) == slow and len(slow) > 20
 
 
 class Page(NamedTuple):
@@ -178,19 +180,19 @@ def test_answers_are_looked_up_in_their_source():
 
 
 def test_words_must_stand_in_their_order():
-    assert holds("The **quick** :ref:`fox`", "the quick fox")
-    assert not holds("The quick fox", "fox quick") and not holds("", "a")
+    assert contains_in_order("The **quick** :ref:`fox`", "the quick fox")
+    assert not contains_in_order("The quick fox", "fox quick") and not contains_in_order("", "a")
 
 
 def test_labels_that_good_systems_fail_are_suspect():
     samples = sound(10)
     good, better = [1.0] * 9 + [0.0], [1.0] * 8 + [0.0, 0.0]
     poor = [0.0] * 9 + [1.0]
-    (finding,) = suspects(samples, {"a": good, "b": better, "c": poor})
+    (finding,) = suspect_labels(samples, {"a": good, "b": better, "c": poor})
     assert finding.samples == ("s9",) and "2 systems" in finding.message
-    assert suspects(samples, {"a": good, "c": poor}) == []
+    assert suspect_labels(samples, {"a": good, "c": poor}) == []
     failed = [Reason("empty_answer", "Nothing came.")] * 10
-    assert suspects(samples, {"a": failed, "b": failed}) == []
+    assert suspect_labels(samples, {"a": failed, "b": failed}) == []
 
 
 def test_questions_on_one_matter_with_one_answer_are_both_near_duplicates():
@@ -201,14 +203,16 @@ def test_questions_on_one_matter_with_one_answer_are_both_near_duplicates():
         ask("three", "What is the default of the parameter `distinct` of `JSONBAgg`?", "False"),
         ask("four", "What is the default of the parameter `distinct` of `ArrayAgg`?", "False"),
     ]  # fmt: skip
-    (found,) = [finding for finding in examine(same) if finding.code == "near_duplicate"]
+    (found,) = [finding for finding in examine_samples(same) if finding.code == "near_duplicate"]
     assert found.samples == ("one", "two") and "2 samples ask nearly" in found.message
 
 
 def test_messages_are_grammatical_and_their_numbers_differ():
-    (found,) = [f for f in examine([ask("x", "Where is it…", "in")]) if f.code == "truncated"]
+    (found,) = [
+        f for f in examine_samples([ask("x", "Where is it…", "in")]) if f.code == "truncated"
+    ]
     assert found.message == "1 sample ends in the middle of a sentence (x)"
-    thin = undetected(150, 0.1)
+    thin = _power_finding(150, 0.1)
     assert thin and "150 samples show a difference of 10.3 points" in thin.message
 
 
@@ -218,14 +222,14 @@ def test_the_last_turn_alone_is_no_contradiction():
         return Sample(first + reference, said, (reference,), first)
 
     apart = [talk("Tell me of ports.", "80"), talk("Tell me of colours.", "red")]
-    assert not list(contradictions(apart))
-    (found,) = contradictions([*apart, talk("Tell me of ports.", "8080")])
+    assert not list(_find_contradictions(apart))
+    (found,) = _find_contradictions([*apart, talk("Tell me of ports.", "8080")])
     assert found.message.startswith("2 samples ask 'Go on.'") and len(found.samples) == 2
 
 
 def test_names_in_code_marks_that_differ_in_case_are_two_questions():
     two = [ask("a", "Where is `sql.delete` described?", "1"),
            ask("b", "Where is `sql.Delete` described?", "2")]  # fmt: skip
-    assert not list(contradictions(two))
+    assert not list(_find_contradictions(two))
     same = [two[0], ask("c", "where is `sql.delete` described", "2")]
-    assert [finding.samples for finding in contradictions(same)] == [("a", "c")]
+    assert [finding.samples for finding in _find_contradictions(same)] == [("a", "c")]

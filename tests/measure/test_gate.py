@@ -21,14 +21,14 @@ from groundup.measure.gate import (
     at_least,
     at_most,
     below,
-    check,
-    corrected,
+    check_requirement,
     loses_at_most,
     no_worse_than,
+    widen_for_reuse,
 )
-from groundup.measure.stats.interval import Interval, bootstrap, paired
-from groundup.measure.testset import Card, candidates, look, make_testset
-from groundup.measure.verdict import read_verdict, require, verdict
+from groundup.measure.stats.interval import Interval, bootstrap, paired_difference
+from groundup.measure.testset import TestSetCard, make_testset, record_access, scored_candidates
+from groundup.measure.verdict import read_verdict, require_passed, write_verdict
 from tests.checking import unchecked
 
 FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
@@ -36,7 +36,7 @@ FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
 
 @pytest.fixture
 def subject(tmp_path: Path) -> Artifact:
-    return make_testset(Card(name="subject"), [Sample("1", ())], {}, tmp_path / "subject")
+    return make_testset(TestSetCard(name="subject"), [Sample("1", ())], {}, tmp_path / "subject")
 
 
 @pytest.mark.parametrize(
@@ -57,35 +57,35 @@ def subject(tmp_path: Path) -> Artifact:
     ],
 )
 def test_the_bound_must_lie_on_the_right_side(requirement, bound, passed):
-    assert check("x", FOUND, requirement, bound).passed is passed
+    assert check_requirement("x", FOUND, requirement, bound).passed is passed
 
 
 def test_a_small_sample_does_not_pass_by_luck():
     few, many = bootstrap([1.0, 2.0, 1.4]), bootstrap([1.0, 2.0, 1.4] * 60)
     assert few.estimate == pytest.approx(many.estimate)
-    assert not check("x", few, at_most(1.6)).passed
-    assert check("x", many, at_most(1.6)).passed
+    assert not check_requirement("x", few, at_most(1.6)).passed
+    assert check_requirement("x", many, at_most(1.6)).passed
 
 
 def test_the_wrong_bound_is_refused():
     with pytest.raises(ConfigError, match="lower bound does not prove `at most 1`"):
-        check("x", FOUND, at_most(1), "lower")
+        check_requirement("x", FOUND, at_most(1), "lower")
 
 
 def test_an_undefined_number_fails_with_its_reason(subject, tmp_path):
-    row = check("x", Reason("no_reference", "There is none."), at_most(1))
+    row = check_requirement("x", Reason("no_reference", "There is none."), at_most(1))
     assert not row.passed and row.value is None
-    found = verdict([row], subject, out=tmp_path / "v")
+    found = write_verdict([row], subject, out=tmp_path / "v")
     with pytest.raises(GateFailed, match="undefined \\(There is none.\\)"):
-        require(found)
+        require_passed(found)
 
 
 def test_a_verdict_carries_all_that_a_report_shows(subject, tmp_path):
     rows = [
-        check("ratio to xz", FOUND, at_most(0.85), "estimate", unit="bits/bits"),
-        check("turns ended", FOUND, at_least(0.95), unit="share", next="train longer"),
+        check_requirement("ratio to xz", FOUND, at_most(0.85), "estimate", unit="bits/bits"),
+        check_requirement("turns ended", FOUND, at_least(0.95), unit="share", next="train longer"),
     ]
-    found = verdict(rows, subject, author="ana", out=tmp_path / "v")
+    found = write_verdict(rows, subject, author="ana", out=tmp_path / "v")
     assert (found.kind, [parent.name for parent in found.parents]) == ("verdict", ["subject"])
     read = read_verdict(Artifact.open(found.path))
     assert (read.passed, read.author, read.candidates) == (False, "ana", 1)
@@ -97,27 +97,29 @@ def test_a_verdict_carries_all_that_a_report_shows(subject, tmp_path):
 
 def test_a_failed_verdict_stops_with_rows_author_and_advice(subject, tmp_path):
     rows = [
-        check("good", FOUND, at_most(1)),
-        check("turns ended", FOUND, at_least(0.95), next="train longer"),
+        check_requirement("good", FOUND, at_most(1)),
+        check_requirement("turns ended", FOUND, at_least(0.95), next="train longer"),
     ]
-    found = verdict(rows, subject, author="ana", out=tmp_path / "v")
+    found = write_verdict(rows, subject, author="ana", out=tmp_path / "v")
     with pytest.raises(GateFailed) as failure:
-        require(found)
+        require_passed(found)
     told = str(failure.value)
     assert "1 of 2 checks failed (thresholds by ana): turns ended. The verdict" in told
     assert "try: train longer" in failure.value.__notes__[0]
     assert "\n" not in told and failure.value.exit_code == 3
-    assert require(verdict(rows[:1], subject, out=tmp_path / "w")).passed
+    assert require_passed(write_verdict(rows[:1], subject, out=tmp_path / "w")).passed
 
 
 def test_a_verdict_is_a_table_with_a_line_a_check(subject, tmp_path):
     rows = [
-        check("ratio to xz", FOUND, at_most(0.85), "estimate", unit="x xz", next="more text"),
-        check("turns ended", FOUND, at_least(0.95), next="train longer"),
-        check("length", Reason("none", "There is none."), at_most(1)),
+        check_requirement(
+            "ratio to xz", FOUND, at_most(0.85), "estimate", unit="x xz", next="more text"
+        ),
+        check_requirement("turns ended", FOUND, at_least(0.95), next="train longer"),
+        check_requirement("length", Reason("none", "There is none."), at_most(1)),
     ]
     with pytest.raises(GateFailed) as failure:
-        require(verdict(rows, subject, author="ana", out=tmp_path / "v"))
+        require_passed(write_verdict(rows, subject, author="ana", out=tmp_path / "v"))
     assert failure.value.__notes__[0].splitlines() == [
         "FAILED: 2 of 3 checks, thresholds by ana",
         "",
@@ -126,33 +128,38 @@ def test_a_verdict_is_a_table_with_a_line_a_check(subject, tmp_path):
         "        try: train longer",
         "FAILED  length       undefined (There is none.)  upper bound at most 1",
     ]
-    found = require(verdict(rows[:1], subject, out=tmp_path / "w"))
+    found = require_passed(write_verdict(rows[:1], subject, out=tmp_path / "w"))
     assert str(found).startswith("passed: all of 1 checks\n\npassed  ratio to xz")
 
 
 def test_more_candidates_need_more_certainty(subject, tmp_path):
-    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
-    rows = [check("x", FOUND, at_most(0.92))]
-    alone = verdict(rows, subject, testset=testset, out=tmp_path / "alone")
+    testset = make_testset(TestSetCard(name="t"), [Sample("1", ())], {}, tmp_path / "t")
+    rows = [check_requirement("x", FOUND, at_most(0.92))]
+    alone = write_verdict(rows, subject, testset=testset, out=tmp_path / "alone")
     assert read_verdict(alone).passed
-    look(testset, "ana", "candidate 1")
-    second = verdict(rows, subject, testset=testset, seen="verdicts", out=tmp_path / "second")
+    record_access(testset, "ana", "candidate 1")
+    second = write_verdict(rows, subject, testset=testset, seen="verdicts", out=tmp_path / "second")
     found = read_verdict(second)
     assert (found.passed, found.candidates, found.seen) == (False, 2, "verdicts")
     spent = found.checks[0]["interval"]["high"]
     assert 0.92 < spent < 0.93
-    seen = read_verdict(verdict(rows, subject, testset=testset, out=tmp_path / "seen"))
+    seen = read_verdict(write_verdict(rows, subject, testset=testset, out=tmp_path / "seen"))
     assert seen.seen == "scores" and seen.checks[0]["interval"]["high"] > spent + 0.02
     assert "candidate 2 on this test set, scores seen: bounds of 2.94 standard errors" in str(seen)
 
 
 def test_a_candidate_keeps_its_place_whatever_comes_later(subject, tmp_path):
-    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
-    look(testset, "ana", subject.id)
+    testset = make_testset(TestSetCard(name="t"), [Sample("1", ())], {}, tmp_path / "t")
+    record_access(testset, "ana", subject.id)
     for number in range(9):
-        look(testset, "ana", f"candidate {number}")
+        record_access(testset, "ana", f"candidate {number}")
     found = read_verdict(
-        verdict([check("x", FOUND, at_most(1))], subject, testset=testset, out=tmp_path / "v")
+        write_verdict(
+            [check_requirement("x", FOUND, at_most(1))],
+            subject,
+            testset=testset,
+            out=tmp_path / "v",
+        )
     )
     assert found.candidates == 1 and found.checks[0]["interval"]["high"] == FOUND.high
 
@@ -160,15 +167,15 @@ def test_a_candidate_keeps_its_place_whatever_comes_later(subject, tmp_path):
 @pytest.mark.parametrize("better", ["higher", "lower"])
 def test_a_margin_tells_its_power(better):
     ours, base = np.random.default_rng(5).normal(0, 0.3, (2, 400))
-    difference = paired(ours, base)
-    found = check("quality kept", difference, loses_at_most(0.05, better)).power
+    difference = paired_difference(ours, base)
+    found = check_requirement("quality kept", difference, loses_at_most(0.05, better)).power
     error = np.std(ours - base, ddof=1) / 20
     assert found.share == pytest.approx(scipy.stats.norm.cdf(0.05 / error - 1.96), abs=0.05)
     assert found.n == 400
     assert found.needed == pytest.approx(400 * (2.8016 * error / 0.05) ** 2, rel=0.1)
     assert str(found).startswith("too little data: n = 400 passes an equal model in 6")
     assert "80 of 100 need n = " in str(found)
-    large = check("quality kept", difference, loses_at_most(0.2, better)).power
+    large = check_requirement("quality kept", difference, loses_at_most(0.2, better)).power
     assert str(large) == "n = 400 passes an equal model in 100 of 100 cases"
 
 
@@ -176,37 +183,42 @@ def test_the_number_that_is_needed_decides_and_one_less_does_not():
     """Of equal systems: what is left for the unseen shrinks as 1 / n, not as 1 / sqrt(n)."""
 
     def of(n: int):
-        equal = paired([0.0] * n, [0.0] * n, [i // 2 for i in range(n)], limits=(-1, 1))
-        return check("kept", equal, loses_at_most(0.01))
+        equal = paired_difference([0.0] * n, [0.0] * n, [i // 2 for i in range(n)], limits=(-1, 1))
+        return check_requirement("kept", equal, loses_at_most(0.01))
 
     for n in (18, 100, 370):
-        needed = of(n).needed
+        needed = of(n).required_n
         assert of(needed + 10).passed, n
         assert of(int(0.9 * needed)).outcome == "undecided", n
         assert of(n).power.share == 0
 
 
 def test_power_is_told_only_where_it_is_known(subject, tmp_path):
-    assert check("x", FOUND, above(0)).power is None
-    assert check("x", FOUND, no_worse_than(FOUND, 0.1), "estimate").power is None
-    assert check("x", Reason("none", "None."), loses_at_most(0.1)).power is None
-    assert check("x", Interval(0.0, 0.0, 0.0, 0.95, 9, 9), loses_at_most(0.1)).power is None
-    few = check("x", paired([1.0] * 9, [1.0] * 9, limits=(-1, 1)), loses_at_most(0.1))
+    assert check_requirement("x", FOUND, above(0)).power is None
+    assert check_requirement("x", FOUND, no_worse_than(FOUND, 0.1), "estimate").power is None
+    assert check_requirement("x", Reason("none", "None."), loses_at_most(0.1)).power is None
+    assert (
+        check_requirement("x", Interval(0.0, 0.0, 0.0, 0.95, 9, 9), loses_at_most(0.1)).power
+        is None
+    )
+    few = check_requirement(
+        "x", paired_difference([1.0] * 9, [1.0] * 9, limits=(-1, 1)), loses_at_most(0.1)
+    )
     assert not few.passed and str(few.power).startswith("too little data: n = 9")
-    kept = check("kept", no_better(0.0), loses_at_most(0.2), next="more data")
-    found = read_verdict(verdict([kept], subject, out=tmp_path / "v"))
+    kept = check_requirement("kept", no_better(0.0), loses_at_most(0.2), next="more data")
+    found = read_verdict(write_verdict([kept], subject, out=tmp_path / "v"))
     assert found.checks[0]["power"]["share"] == pytest.approx(0.97, abs=0.02)
     assert str(found).splitlines()[3] == f"        {kept.power}"
 
 
 def test_more_candidates_leave_less_power():
-    row = check("kept", no_better(0.0), loses_at_most(0.2))
-    assert corrected(row, 1, "scores") == row
-    powers = [corrected(row, place, "scores").power.share for place in (1, 2, 5)]
+    row = check_requirement("kept", no_better(0.0), loses_at_most(0.2))
+    assert widen_for_reuse(row, 1, "scores") == row
+    powers = [widen_for_reuse(row, place, "scores").power.share for place in (1, 2, 5)]
     assert powers == sorted(powers, reverse=True) and powers[2] < 0.5
-    assert corrected(row, 5, "verdicts").power.share > powers[2]
-    undefined = check("x", Reason("none", "None."), at_most(1))
-    assert corrected(undefined, 5, "scores") == undefined
+    assert widen_for_reuse(row, 5, "verdicts").power.share > powers[2]
+    undefined = check_requirement("x", Reason("none", "None."), at_most(1))
+    assert widen_for_reuse(undefined, 5, "scores") == undefined
 
 
 def no_better(estimate: float) -> Interval:
@@ -221,19 +233,19 @@ def test_a_margin_of_nothing_is_refused():
 
 
 def test_other_numbers_are_another_verdict(subject, tmp_path):
-    verdict([check("x", FOUND, at_most(1))], subject, out=tmp_path / "v")
+    write_verdict([check_requirement("x", FOUND, at_most(1))], subject, out=tmp_path / "v")
     other = FOUND._replace(estimate=0.81)
     with pytest.raises(ArtifactError, match="measured"):
-        verdict([check("x", other, at_most(1))], subject, out=tmp_path / "v")
+        write_verdict([check_requirement("x", other, at_most(1))], subject, out=tmp_path / "v")
 
 
 def test_a_verdict_without_checks_or_with_a_name_twice_is_refused(subject, tmp_path):
-    row = check("x", FOUND, at_most(1))
+    row = check_requirement("x", FOUND, at_most(1))
     for rows in ([], [row, row]):
         with pytest.raises(ConfigError, match="different names"):
-            verdict(rows, subject, out=tmp_path / "v")
+            write_verdict(rows, subject, out=tmp_path / "v")
     with pytest.raises(ArtifactError, match="Expected a verdict artifact"):
-        require(subject)
+        require_passed(subject)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +263,7 @@ def test_a_verdict_without_checks_or_with_a_name_twice_is_refused(subject, tmp_p
         (lambda: at_least(float("-inf")), "limit -inf must be a finite"),
         (lambda: below(float("nan")), "limit nan must be a finite"),
         (lambda: above(float("nan")), "limit nan must be a finite"),
-        (lambda: check("x", FOUND, at_most(1), "middle"), "bound='middle' is unknown"),
+        (lambda: check_requirement("x", FOUND, at_most(1), "middle"), "bound='middle' is unknown"),
     ],
 )
 def test_a_requirement_that_says_something_else_is_refused(call, told):
@@ -263,11 +275,11 @@ def test_a_requirement_that_says_something_else_is_refused(call, told):
 def test_an_interval_that_is_not_finite_is_no_measured_number(wrong):
     for name in ("estimate", "low", "high"):
         with pytest.raises(DataError, match="x: the interval .* is not finite"):
-            check("x", FOUND._replace(**{name: wrong}), at_most(1))
+            check_requirement("x", FOUND._replace(**{name: wrong}), at_most(1))
 
 
 def test_without_a_margin_no_power_is_told():
-    assert check("x", FOUND, no_worse_than(FOUND, 0)).power is None
+    assert check_requirement("x", FOUND, no_worse_than(FOUND, 0)).power is None
 
 
 @pytest.mark.parametrize(
@@ -279,18 +291,18 @@ def test_a_model_worse_by_the_margin_seldom_passes_even_where_losses_are_rare(n,
     for _ in range(400):
         draw = rng.random(n)
         apart = np.where(draw < lost, -1.0, np.where(draw < lost + gained, 1.0, 0.0))
-        found = paired(apart, np.zeros(n), limits=(-1, 1))
-        passed += check("kept", found, loses_at_most(margin)).passed
+        found = paired_difference(apart, np.zeros(n), limits=(-1, 1))
+        passed += check_requirement("kept", found, loses_at_most(margin)).passed
     assert passed <= 20
 
 
 def test_a_candidate_is_a_model_under_one_prompt(subject, tmp_path):
-    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
+    testset = make_testset(TestSetCard(name="t"), [Sample("1", ())], {}, tmp_path / "t")
     for setting in ("a", "b", "a", "c"):
-        look(testset, "evaluate", subject.id, setting)
-    assert len(candidates(testset)) == 3
+        record_access(testset, "evaluate", subject.id, setting)
+    assert len(scored_candidates(testset)) == 3
     found = read_verdict(
-        verdict([check("x", FOUND, above(0))], subject, testset=testset,
+        write_verdict([check_requirement("x", FOUND, above(0))], subject, testset=testset,
                 candidate=f"{subject.id} c", out=tmp_path / "v")
     )  # fmt: skip
     assert found.candidates == 3
@@ -305,6 +317,8 @@ def test_losses_alone_pass_exactly_as_seldom_as_promised(n, margin):
     for lost in range(16):
         apart = np.zeros(n)
         apart[:lost] = -1
-        if check("kept", paired(apart, np.zeros(n), limits=(-1, 1)), loses_at_most(margin)).passed:
+        if check_requirement(
+            "kept", paired_difference(apart, np.zeros(n), limits=(-1, 1)), loses_at_most(margin)
+        ).passed:
             passing += scipy.stats.binom.pmf(lost, n, margin)
     assert passing <= 0.025

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from groundup.core import ConfigError, DataError, Judgement, Ledger, Reason
 from groundup.measure.judgement import (
     VOTES,
-    agreement,
     blind_order,
-    record,
-    standing,
-    votes,
-    withdraw,
+    current_votes,
+    rater_agreement,
+    read_votes,
+    record_vote,
+    withdraw_vote,
 )
 
 
@@ -25,34 +25,34 @@ def label(who: str, subject: str, value: str, when: str = "2026-01-31T12:00:00Z"
 
 def test_votes_come_back_as_they_were_given(tmp_path):
     one = Judgement("ana", "", "q1", "choice", "ours", "shorter", ("theirs", "ours"), 4.5)
-    made = record(tmp_path, one)
+    made = record_vote(tmp_path, one)
     assert made.when and made == one._replace(when=made.when)
-    assert votes(tmp_path) == [made]
+    assert read_votes(tmp_path) == [made]
     assert (tmp_path / VOTES).is_file()
 
 
 def test_the_latest_vote_of_a_person_stands_in_each_form(tmp_path):
-    record(tmp_path, label("ana", "q1", "accept", ""))
-    record(tmp_path, label("ben", "q1", "accept", ""))
-    record(tmp_path, Judgement("ana", "", "q1", "rating", "4"))
-    record(tmp_path, label("ana", "q1", "drop", ""))
-    now = {(v.who, v.form): v.value for v in standing(votes(tmp_path))}
+    record_vote(tmp_path, label("ana", "q1", "accept", ""))
+    record_vote(tmp_path, label("ben", "q1", "accept", ""))
+    record_vote(tmp_path, Judgement("ana", "", "q1", "rating", "4"))
+    record_vote(tmp_path, label("ana", "q1", "drop", ""))
+    now = {(v.who, v.form): v.value for v in current_votes(read_votes(tmp_path))}
     expected = {("ana", "label"): "drop", ("ben", "label"): "accept", ("ana", "rating"): "4"}
     assert now == expected
-    assert len(votes(tmp_path)) == 4
+    assert len(read_votes(tmp_path)) == 4
 
 
 def test_a_vote_taken_back_is_history(tmp_path):
-    withdraw(tmp_path, record(tmp_path, label("ana", "q1", "accept", "")))
-    assert standing(votes(tmp_path)) == [] and len(votes(tmp_path)) == 2
-    record(tmp_path, label("ana", "q1", "drop", ""))
-    assert [vote.value for vote in standing(votes(tmp_path))] == ["drop"]
+    withdraw_vote(tmp_path, record_vote(tmp_path, label("ana", "q1", "accept", "")))
+    assert current_votes(read_votes(tmp_path)) == [] and len(read_votes(tmp_path)) == 2
+    record_vote(tmp_path, label("ana", "q1", "drop", ""))
+    assert [vote.value for vote in current_votes(read_votes(tmp_path))] == ["drop"]
 
 
 @given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]))
 def test_the_newest_time_stands_whatever_the_order_of_writing(order):
     given_ = [label("ana", "q", value, f"2026-01-0{day}T00:00:00Z") for value, day in order]
-    assert [vote.value for vote in standing(given_)] == ["c"]
+    assert [vote.value for vote in current_votes(given_)] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -72,30 +72,30 @@ def test_the_newest_time_stands_whatever_the_order_of_writing(order):
 )
 def test_a_vote_that_makes_no_sense_is_refused_and_not_written(tmp_path, wrong, says):
     with pytest.raises(DataError, match=says):
-        record(tmp_path, wrong)
-    assert votes(tmp_path) == []
+        record_vote(tmp_path, wrong)
+    assert read_votes(tmp_path) == []
 
 
 def test_many_hands_at_once_lose_nothing(tmp_path):
     def work(who: str) -> None:
         for number in range(25):
-            record(tmp_path, label(who, f"q{number}", "accept", ""))
+            record_vote(tmp_path, label(who, f"q{number}", "accept", ""))
 
     threads = [threading.Thread(target=work, args=(f"person {n}",)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(standing(votes(tmp_path))) == 100
+    assert len(current_votes(read_votes(tmp_path))) == 100
 
 
 def test_a_torn_last_line_is_passed_over(tmp_path):
-    record(tmp_path, label("ana", "q1", "accept", ""))
+    record_vote(tmp_path, label("ana", "q1", "accept", ""))
     with open(tmp_path / VOTES, "a") as file:
         file.write('{"sequence": 2, "when"')
-    assert len(votes(tmp_path)) == 1
-    record(tmp_path, label("ana", "q2", "accept", ""))
-    assert len(votes(tmp_path)) == 2
+    assert len(read_votes(tmp_path)) == 1
+    record_vote(tmp_path, label("ana", "q2", "accept", ""))
+    assert len(read_votes(tmp_path)) == 2
 
 
 def test_blind_orders_are_stable_and_fair():
@@ -110,7 +110,7 @@ def test_blind_orders_are_stable_and_fair():
 def test_agreement_is_what_two_people_share():
     ana = [label("ana", f"q{n}", "accept" if n < 8 else "drop") for n in range(10)]
     ben = [label("ben", f"q{n}", "accept" if n < 7 else "drop") for n in range(10)]
-    found = agreement([*ana, *ben, label("cleo", "q99", "drop")])
+    found = rater_agreement([*ana, *ben, label("cleo", "q99", "drop")])
     (pair,) = found.pairs
     assert (pair.first, pair.second, pair.subjects) == ("ana", "ben", 10)
     assert pair.share.estimate == 0.9 and pair.share.low < 0.9
@@ -122,7 +122,7 @@ def test_agreement_is_what_two_people_share():
 
 
 def test_without_a_shared_subject_there_is_a_reason():
-    found = agreement([label("ana", "q1", "accept"), label("ben", "q2", "accept")])
+    found = rater_agreement([label("ana", "q1", "accept"), label("ben", "q2", "accept")])
     assert found.pairs == () and found.disputed == ()
     assert isinstance(found.alpha, Reason) and found.alpha.code == "nobody_shares"
 
@@ -140,12 +140,12 @@ def test_without_a_shared_subject_there_is_a_reason():
 )
 def test_votes_that_could_not_be_applied_are_neither_written_nor_read(vote, told, tmp_path):
     with pytest.raises(DataError, match=told):
-        record(tmp_path, vote)
+        record_vote(tmp_path, vote)
     Ledger(tmp_path / VOTES).append(vote._asdict())
     with pytest.raises(DataError, match=told):
-        votes(tmp_path)
+        read_votes(tmp_path)
 
 
 def test_agreement_in_an_unknown_form_is_refused():
     with pytest.raises(ConfigError, match="form='labels' is unknown; did you mean `label`"):
-        agreement([], "labels")
+        rater_agreement([], "labels")

@@ -17,11 +17,18 @@ from groundup.core import (
     Sample,
     produce,
 )
-from groundup.measure.gate import at_least, check
-from groundup.measure.release import publish, release, release_labels, resolve, roll_back, share_of
+from groundup.measure.gate import at_least, check_requirement
+from groundup.measure.release import (
+    _parse_share,
+    move_label_to_bundle,
+    release,
+    release_labels,
+    resolve_label,
+    roll_back_label,
+)
 from groundup.measure.stats.interval import Interval
-from groundup.measure.testset import Card, make_testset
-from groundup.measure.verdict import verdict
+from groundup.measure.testset import TestSetCard, make_testset
+from groundup.measure.verdict import write_verdict
 
 GOOD, BAD = Interval(0.8, 0.7, 0.9, 0.95, 50, 40), Interval(0.3, 0.2, 0.4, 0.95, 50, 40)
 
@@ -47,15 +54,15 @@ class House:
 
     def __init__(self, root: Path) -> None:
         self.root, self.releases = root, root / "releases"
-        self.testset = make_testset(Card(name="t"), [Sample("1", ())], {}, root / "testset")
+        self.testset = make_testset(TestSetCard(name="t"), [Sample("1", ())], {}, root / "testset")
 
     def model(self, name: str) -> Artifact:
         return make(self.root / name)
 
     def verdict(self, name: str, subject: Artifact, found=GOOD, **more) -> Path:
-        rows = [check("right", found, at_least(0.5))]
+        rows = [check_requirement("right", found, at_least(0.5))]
         given = {"testset": self.testset} | more
-        return verdict(rows, subject, out=self.root / name, **given).path
+        return write_verdict(rows, subject, out=self.root / name, **given).path
 
     def release(self, subject: Artifact, judged: Path | None = None, **more):
         judged = judged or self.verdict(f"verdict-{subject.path.name}", subject)
@@ -71,14 +78,14 @@ def house(tmp_path):
 @pytest.mark.parametrize("bundle", [{}, {"adapter": Path("adapter")}])
 def test_a_bundle_without_a_subject_is_refused(bundle, tmp_path):
     with pytest.raises(ConfigError, match="needs a subject"):
-        publish("p", bundle, tmp_path, author="a", reason="r", releases=tmp_path)
+        move_label_to_bundle("p", bundle, tmp_path, author="a", reason="r", releases=tmp_path)
 
 
 def test_a_label_stands_for_what_was_released(house):
     model, index = house.model("model"), make(house.root / "index", "index")
     line = house.release(model, index=index.path, share="10%")
-    bundle = resolve("production", house.releases, rehash=True)
-    assert (bundle.id, bundle.share, bundle.line) == (line.bundle, 0.1, line)
+    bundle = resolve_label("production", house.releases, rehash=True)
+    assert (bundle.id, bundle.share, bundle.last_move) == (line.bundle, 0.1, line)
     found = {name: artifact.id for name, artifact in bundle.artifacts.items()}
     assert found == {"subject": model.id, "index": index.id}
     listed = str(release(releases=house.releases))
@@ -94,7 +101,7 @@ def test_an_index_stands_for_its_current_snapshot_and_stays_there(house):
     house.release(model, index=index)
     make(index / "snapshots" / "b", "index", before=first)
     pointer.move("a", "b", author="test", reason="second")
-    assert resolve("production", house.releases).artifacts["index"].id == first.id
+    assert resolve_label("production", house.releases).artifacts["index"].id == first.id
 
 
 def test_without_a_verdict_nothing_moves(house):
@@ -114,8 +121,8 @@ def test_a_failed_verdict_is_refused_unless_accepted_which_is_recorded(house):
     line = house.release(model, failed, accept_rejected=True)
     assert line.accepted_rejected and "against a failed verdict" in str(line)
     with pytest.raises(GateFailed, match="against a failed verdict"):
-        resolve("production", house.releases)
-    assert resolve("production", house.releases, accept_rejected=True).id == line.bundle
+        resolve_label("production", house.releases)
+    assert resolve_label("production", house.releases, accept_rejected=True).id == line.bundle
 
 
 def test_accepting_what_has_passed_records_nothing_bad(house):
@@ -154,7 +161,7 @@ def test_a_verdict_on_a_test_set_made_anew_is_refused(house):
     model = house.model("model")
     found = house.verdict("v", model)
     shutil.rmtree(house.testset.path)
-    make_testset(Card(name="t"), [Sample("2", ())], {}, house.testset.path)
+    make_testset(TestSetCard(name="t"), [Sample("2", ())], {}, house.testset.path)
     with pytest.raises(ArtifactError, match="was made from testset"):
         house.release(model, found)
 
@@ -182,12 +189,12 @@ def test_a_rollback_restores_exactly_and_is_a_line(house):
     back = release(rollback="production", reason="c is slow", releases=house.releases)
     assert (back.how, back.bundle, back.parts) == ("rollback", lines[1].bundle, lines[1].parts)
     assert back.verdict == lines[1].verdict
-    assert resolve("production", house.releases).artifacts["subject"].id == b.id
-    again = roll_back("production", author="ben", reason="b too", releases=house.releases)
+    assert resolve_label("production", house.releases).artifacts["subject"].id == b.id
+    again = roll_back_label("production", author="ben", reason="b too", releases=house.releases)
     assert again.bundle == lines[0].bundle
     with pytest.raises(ConfigError, match="no earlier bundle"):
-        roll_back("production", author="ben", reason="a too", releases=house.releases)
-    forward = roll_back(
+        roll_back_label("production", author="ben", reason="a too", releases=house.releases)
+    forward = roll_back_label(
         "production", lines[2].bundle[:8], author="ben", reason="c", releases=house.releases
     )
     assert forward.bundle == lines[2].bundle
@@ -205,7 +212,7 @@ def test_a_rollback_to_what_is_not_there_is_told(house):
     shutil.rmtree(a.path)
     with pytest.raises(ArtifactError, match="moved or erased"):
         release(rollback="production", reason="x", releases=house.releases)
-    assert resolve("production", house.releases).artifacts["subject"].id == b.id
+    assert resolve_label("production", house.releases).artifacts["subject"].id == b.id
 
 
 def test_what_was_erased_or_replaced_since_is_told(house):
@@ -213,18 +220,18 @@ def test_what_was_erased_or_replaced_since_is_told(house):
     house.release(model)
     shutil.rmtree(model.path)
     with pytest.raises(ArtifactError, match="moved or erased"):
-        resolve("production", house.releases)
+        resolve_label("production", house.releases)
     assert "MISSING" in str(release(releases=house.releases))
     shutil.copytree(house.model("other").path, model.path)
     with pytest.raises(ArtifactError, match="was released as"):
-        resolve("production", house.releases)
+        resolve_label("production", house.releases)
 
 
 def test_the_house_can_move_as_a_whole(house):
     house.release(house.model("model"))
     moved = house.root.with_name("moved")
     house.root.rename(moved)
-    assert resolve("production", moved / "releases").artifacts["subject"].path.is_dir()
+    assert resolve_label("production", moved / "releases").artifacts["subject"].path.is_dir()
 
 
 def test_of_two_releases_at_once_one_wins_and_the_other_is_told(house):
@@ -246,7 +253,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_is_told(house):
         thread.join()
     assert len(won) == 1 and len(told) == 3
     assert all("meanwhile" in text or "expected to hold none" in text for text in told)
-    assert resolve("production", house.releases).id == won[0].bundle
+    assert resolve_label("production", house.releases).id == won[0].bundle
 
 
 def test_a_mover_may_say_what_it_expects(house):
@@ -266,7 +273,7 @@ def test_a_label_is_a_plain_name(house, label):
 @pytest.mark.parametrize("share", ["0%", "110%", "2", "-1", "ten", "", "nan"])
 def test_a_share_is_a_share(house, share):
     with pytest.raises(ConfigError, match="--share"):
-        share_of(share)
+        _parse_share(share)
 
 
 def test_a_release_has_a_reason_and_words_that_fit_together(house):
@@ -279,7 +286,7 @@ def test_a_release_has_a_reason_and_words_that_fit_together(house):
         release(model.path, rollback="production", releases=house.releases)
     assert str(release(releases=house.releases)) == "Nothing is released here."
     with pytest.raises(ConfigError, match="it has none"):
-        resolve("production", house.releases)
+        resolve_label("production", house.releases)
 
 
 def test_an_edited_ledger_is_noticed(house):
@@ -287,13 +294,13 @@ def test_an_edited_ledger_is_noticed(house):
     path = house.releases / "production.jsonl"
     path.write_text(path.read_text().replace('"ana"', '"eve"'))
     with pytest.raises(ArtifactError, match="edited"):
-        resolve("production", house.releases)
+        resolve_label("production", house.releases)
 
 
 def test_a_release_is_plain_json_in_its_ledger(house):
     model = house.model("model")
     found = house.verdict("v", model)
-    publish(
+    move_label_to_bundle(
         "candidate", {"subject": model.path}, found, author="ana", reason="a\nb",
         releases=house.releases,
     )  # fmt: skip

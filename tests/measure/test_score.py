@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from groundup.core import Answer, ConfigError, DataError, Reason, Sample, Score, Scorer
 from groundup.measure.score import (
-    ended,
     exact_match,
     meteor,
+    natural_stop,
     refusal,
     rouge,
     score_all,
@@ -18,7 +18,7 @@ from groundup.measure.score import (
 from tests.checking import unchecked
 
 FACTORIES = [exact_match(), exact_match("none"), similarity(), similarity("words"),
-             token_f1(), refusal(), ended()]  # fmt: skip
+             token_f1(), refusal(), natural_stop()]  # fmt: skip
 
 
 def sample(*references: str, name: str = "s1", group: str = "") -> Sample:
@@ -74,8 +74,8 @@ def test_refused_and_ended_read_the_answer():
     stopped, cut = Answer("x", details={"finish_reason": "stop"}), Answer(
         "x", details={"finish_reason": "length"}
     )  # fmt: skip
-    assert [ended()(sample(), answer).value for answer in (stopped, cut)] == [1, 0]
-    assert ended()(sample(), Answer("x")).code == "no_finish_reason"
+    assert [natural_stop()(sample(), answer).value for answer in (stopped, cut)] == [1, 0]
+    assert natural_stop()(sample(), Answer("x")).code == "no_finish_reason"
     assert refusal()(sample(), Answer("", refused=True)).value == 1
 
 

@@ -5,22 +5,24 @@ import json
 import pytest
 
 from groundup.core import Artifact, DataError, Judgement, Message, Sample, record
-from groundup.measure.judgement import record as vote
+from groundup.measure.judgement import record_vote as vote
 from groundup.measure.testset import (
-    Card,
+    TestSetCard,
     apply_review,
-    candidates,
-    findings,
-    look,
-    looks,
+    log_findings,
     make_testset,
+    read_accesses,
     read_card,
     read_samples,
-    warn,
+    record_access,
+    scored_candidates,
+)
+from groundup.measure.testset import (
+    testset_findings as find_problems,  # pytest would collect the name
 )
 from tests.checking import unchecked
 
-CARD = Card(name="questions", source="modules kept out by file", reviewed_by="ana, all")
+CARD = TestSetCard(name="questions", source="modules kept out by file", reviewed_by="ana, all")
 
 
 def samples() -> list[Sample]:
@@ -39,16 +41,16 @@ def test_samples_come_back_as_they_were(tmp_path):
 
 def test_looks_change_neither_id_nor_seal(tmp_path):
     made = make_testset(CARD, samples(), {}, tmp_path / "t")
-    assert looks(made) == [] and candidates(made) == []
+    assert read_accesses(made) == [] and scored_candidates(made) == []
     for subject in ("m1", "m2", "m1"):
-        look(made, "ana", subject)
+        record_access(made, "ana", subject)
     assert Artifact.open(made.path).id == made.id
-    assert [(one.who, one.subject) for one in looks(made)] == [
+    assert [(one.who, one.subject) for one in read_accesses(made)] == [
         ("ana", "m1"), ("ana", "m2"), ("ana", "m1"),
     ]  # fmt: skip
-    assert candidates(made) == ["m1", "m2"]
+    assert scored_candidates(made) == ["m1", "m2"]
     assert make_testset(CARD, samples(), {}, tmp_path / "t").id == made.id
-    assert len(looks(made)) == 3
+    assert len(read_accesses(made)) == 3
 
 
 def test_other_samples_are_another_test_set(tmp_path):
@@ -83,7 +85,7 @@ def questions(number=10) -> list[Sample]:
 
 @pytest.fixture
 def testset(tmp_path):
-    return make_testset(Card(name="towers"), questions(), {}, tmp_path / "t")
+    return make_testset(TestSetCard(name="towers"), questions(), {}, tmp_path / "t")
 
 
 def judge(testset, who, subject, value, form="label"):
@@ -138,8 +140,8 @@ def test_the_last_vote_of_each_person_counts_and_most_decide(testset, tmp_path):
         judge(testset, who, "q2", value)  # a tie
     judge(testset, "ana", "q3", {"question": "Old?"}, "edit")
     judge(testset, "ana", "q3", "")  # taken back as a label changes nothing of the edit
-    found = {finding.code: finding.samples for finding in findings(testset)}
-    severities = [finding.severity for finding in findings(testset)]
+    found = {finding.code: finding.samples for finding in find_problems(testset)}
+    severities = [finding.severity for finding in find_problems(testset)]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert found["disputed_label"] == ("q1", "q2") and found["wrong_label"] == ("q2", "q3")
     kept = {sample.id: sample for sample in read_samples(apply_review(testset, tmp_path / "t2"))}
@@ -159,7 +161,7 @@ def test_reviews_that_cannot_be_applied_are_refused(testset, tmp_path):
     judge(testset, "ana", "stranger", "accept")
     with pytest.raises(DataError, match="1 votes are on samples .* 'stranger'"):
         apply_review(testset, tmp_path / "t2")
-    other = make_testset(Card(name="small"), questions(1), {}, tmp_path / "s")
+    other = make_testset(TestSetCard(name="small"), questions(1), {}, tmp_path / "s")
     judge(other, "ana", "q0", "drop")
     with pytest.raises(DataError, match="drop every sample"):
         apply_review(other, tmp_path / "t2")
@@ -169,12 +171,12 @@ def test_reviews_that_cannot_be_applied_are_refused(testset, tmp_path):
 def test_findings_are_sealed_in_the_card_and_told_before_use(testset, tmp_path, capsys):
     sealed = [row["code"] for row in read_card(testset)["findings"]]
     assert sealed == ["few_groups", "thin"]
-    assert [finding.code for finding in findings(testset)] == [*sealed, "unreviewed"]
-    record.use("plain")
+    assert [finding.code for finding in find_problems(testset)] == [*sealed, "unreviewed"]
+    record.set_output_mode("plain")
     try:
-        assert [finding.code for finding in warn(testset)] == sealed
+        assert [finding.code for finding in log_findings(testset)] == sealed
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
     told = capsys.readouterr().err.splitlines()
     assert told[1].startswith("t: warning thin: 10 samples show a difference of 39.7 points")
     assert len(told) == 2
@@ -184,13 +186,17 @@ def test_findings_of_a_test_set_that_was_sealed_without_them_are_made(testset, m
     card = read_card(testset)
     del card["findings"]
     monkeypatch.setattr("groundup.measure.testset.read_card", lambda _: card)
-    assert [finding.code for finding in findings(testset)] == ["few_groups", "thin", "unreviewed"]
+    assert [finding.code for finding in find_problems(testset)] == [
+        "few_groups",
+        "thin",
+        "unreviewed",
+    ]
 
 
 def test_scores_that_speak_against_a_label_are_told(testset):
     right = [1.0] * 9 + [0.0]
     (suspect,) = [
-        f for f in findings(testset, {"a": right, "b": right}) if f.code == "suspect_label"
+        f for f in find_problems(testset, {"a": right, "b": right}) if f.code == "suspect_label"
     ]
     assert suspect.samples == ("q9",)
 
@@ -207,7 +213,7 @@ def test_scores_that_speak_against_a_label_are_told(testset):
 )
 def test_a_sample_that_would_not_be_read_back_is_named(fields, told, tmp_path):
     with unchecked(), pytest.raises(DataError, match=told):
-        make_testset(Card(name="x"), [Sample("q1", (), **fields)], {}, tmp_path / "x")
+        make_testset(TestSetCard(name="x"), [Sample("q1", (), **fields)], {}, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -219,13 +225,13 @@ def test_a_label_that_decides_nothing_is_refused_at_apply(testset, tmp_path):
 
 
 def test_what_was_seen_of_a_test_set_counts_for_the_one_its_review_makes(testset, tmp_path):
-    look(testset, "evaluate", "model", "prompt")
+    record_access(testset, "evaluate", "model", "prompt")
     judge(testset, "ana", "q0", "accept")
     for _ in range(2):
         made = apply_review(testset, tmp_path / "t2")
-    assert candidates(made) == candidates(testset) == ["model prompt"]
-    assert len(looks(made)) == 1
-    look(testset, "evaluate", "another")
-    look(made, "evaluate", "third")
+    assert scored_candidates(made) == scored_candidates(testset) == ["model prompt"]
+    assert len(read_accesses(made)) == 1
+    record_access(testset, "evaluate", "another")
+    record_access(made, "evaluate", "third")
     apply_review(testset, tmp_path / "t2")
-    assert candidates(made) == ["model prompt", "third", "another"]
+    assert scored_candidates(made) == ["model prompt", "third", "another"]

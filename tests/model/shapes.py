@@ -2,7 +2,7 @@
 
 import torch
 
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
     EmbeddingConfig,
@@ -55,11 +55,15 @@ BUCKETS = PositionConfig(kind="buckets", buckets=8, max_distance=16)
 
 DECODERS = {
     "gpt1": shape(
-        attention=heads(bias="all"), feedforward=PLAIN_FEED,
-        norm=NormConfig(kind="layer", place="post"), position=PositionConfig(kind="learned"),
+        attention=heads(bias="all"),
+        feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"),
+        position=PositionConfig(kind="learned"),
     ),
     "gpt2": shape(
-        attention=heads(bias="all"), feedforward=PLAIN_FEED, norm=LAYER_NORM,
+        attention=heads(bias="all"),
+        feedforward=PLAIN_FEED,
+        norm=LAYER_NORM,
         position=PositionConfig(kind="learned"),
     ),
     "gopher": shape(
@@ -73,43 +77,64 @@ DECODERS = {
     "grouped": shape(attention=heads(kv_heads=2, qk_norm="head", bias="qkv")),
     "multi-query": shape(attention=heads(kv_heads=1), parallel=True, tied_embeddings=False),
     "gemma3": shape(
-        attention=heads(kv_heads=1, qk_norm="head", patterns=(Pattern("window", 4), Pattern())),
+        attention=heads(
+            kv_heads=1, qk_norm="head", patterns=(AttentionPattern("window", 4), AttentionPattern())
+        ),
         feedforward=FeedForwardConfig(width=20, activation="gelu_tanh"),
-        position=PositionConfig(base=1e6, window_base=100.0), norm=NormConfig(place="sandwich"),
-        embedding=EmbeddingConfig(scale=4.0), output=OutputConfig(softcap=3.0),
+        position=PositionConfig(base=1e6, window_base=100.0),
+        norm=NormConfig(place="sandwich"),
+        embedding=EmbeddingConfig(scale=4.0),
+        output=OutputConfig(softcap=3.0),
     ),
     "olmo2": shape(attention=heads(kv_heads=2, qk_norm="all"), norm=NormConfig(place="output")),
     "mixtral": shape(feedforward=FeedForwardConfig(width=20, experts=ExpertsConfig(count=4))),
     "glam": shape(
-        layers=4, position=PositionConfig(kind="transformer_xl"),
+        layers=4,
+        position=PositionConfig(kind="transformer_xl"),
         feedforward=FeedForwardConfig(
             width=20, activation="gelu", experts=ExpertsConfig(count=4, every=2)
         ),
     ),
     "sparse": shape(
         layers=5,
-        attention=heads(patterns=(
-            Pattern(), Pattern("strided", 3, 4), Pattern("fixed", 0, 5, 2),
-            Pattern("global", 3, 0, 2), Pattern("block", 4),
-        )),
+        attention=heads(
+            patterns=(
+                AttentionPattern(),
+                AttentionPattern("strided", 3, 4),
+                AttentionPattern("fixed", 0, 5, 2),
+                AttentionPattern("global", 3, 0, 2),
+                AttentionPattern("block", 4),
+            )
+        ),
     ),
     "capped": shape(attention=heads(softcap=2.0)),
-}  # fmt: skip
+}
 ENCODERS = {
     "bert": shape(
-        kind="encoder", attention=heads(bias="all"), feedforward=PLAIN_FEED,
-        norm=NormConfig(kind="layer", place="post"), position=PositionConfig(kind="learned"),
+        kind="encoder",
+        attention=heads(bias="all"),
+        feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"),
+        position=PositionConfig(kind="learned"),
         embedding=EmbeddingConfig(norm=True, types=2),
         output=OutputConfig(transform="dense", bias=True),
     ),
     "modernbert": shape(
-        kind="encoder", norm=NormConfig(kind="layer", bias=False),
-        attention=heads(patterns=(Pattern(), Pattern("window", 4), Pattern("window", 4))),
+        kind="encoder",
+        norm=NormConfig(kind="layer", bias=False),
+        attention=heads(
+            patterns=(
+                AttentionPattern(),
+                AttentionPattern("window", 4),
+                AttentionPattern("window", 4),
+            )
+        ),
         feedforward=FeedForwardConfig(width=20, activation="gelu"),
-        position=PositionConfig(base=16e4, window_base=1e4), embedding=EmbeddingConfig(norm=True),
+        position=PositionConfig(base=16e4, window_base=1e4),
+        embedding=EmbeddingConfig(norm=True),
         output=OutputConfig(transform="dense", dense_bias=False, bias=True),
     ),
-}  # fmt: skip
+}
 ENCODER_DECODERS = {
     "t5": shape(
         kind="encoder_decoder", encoder_layers=2, attention=heads(scale=1.0), position=BUCKETS,

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import CapacityError, ConfigError
-from groundup.model import Cache, Transformer, active_parameters, parameters
+from groundup.model import Cache, Transformer, active_parameters, count_parameters
 from tests.model.shapes import (
     ALL,
     DECODERS,
@@ -140,11 +140,11 @@ def test_text_beyond_the_context_is_an_error(name):
 @pytest.mark.parametrize("name", ALL)
 def test_described_parameters_are_those_of_the_model(name):
     model = Transformer(ALL[name], seed=None)
-    assert parameters(ALL[name]).total == sum(p.numel() for p in model.parameters())
+    assert count_parameters(ALL[name]).total == sum(p.numel() for p in model.parameters())
     if ALL[name].feedforward.experts is None:
-        assert active_parameters(ALL[name]) == parameters(ALL[name]).total
+        assert active_parameters(ALL[name]) == count_parameters(ALL[name]).total
     else:
-        assert active_parameters(ALL[name]) < parameters(ALL[name]).total
+        assert active_parameters(ALL[name]) < count_parameters(ALL[name]).total
 
 
 def test_states_are_the_inputs_of_every_block_and_the_output():

@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from groundup.model.attention import Attention, Context
-from groundup.model.positions.rotary import frequencies, rotation
+from groundup.model.positions.rotary import compute_rotation, rope_frequencies
 from tests.model.shapes import tiny_config, tiny_model
 
 
@@ -14,7 +14,7 @@ def layer(**config) -> Attention:
 
 def run(attention, hidden, first=0):
     positions = torch.arange(first, first + hidden.shape[1])[None]
-    by = rotation(positions, frequencies(6, dtype=torch.float64))
+    by = compute_rotation(positions, rope_frequencies(6, dtype=torch.float64))
     return attention(hidden, Context(rotation=by))
 
 

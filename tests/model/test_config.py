@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import ConfigError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
     ExpertsConfig,
@@ -12,8 +12,8 @@ from groundup.model import (
     NormConfig,
     PositionConfig,
     RopeScaling,
+    count_parameters,
     from_depth,
-    parameters,
 )
 
 
@@ -30,11 +30,11 @@ def test_heads_that_do_not_fit_name_the_nearest_that_do():
 
 def test_a_configuration_survives_json():
     config = from_depth(5, 1000).config
-    assert ModelConfig(**config.plain()) == config
+    assert ModelConfig(**config.to_dict()) == config
 
 
 def test_depth_alone_derives_growing_models_that_work():
-    sizes = [parameters(from_depth(depth, 4096).config).total for depth in range(1, 25)]
+    sizes = [count_parameters(from_depth(depth, 4096).config).total for depth in range(1, 25)]
     assert sizes == sorted(set(sizes))
     assert sizes[4] == 6_032_768
     with pytest.raises(ConfigError, match="depth=0"):
@@ -62,9 +62,18 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        (lambda: AttentionConfig(patterns=(Pattern("window"),)), "window=0; it needs window"),
-        (lambda: AttentionConfig(patterns=(Pattern("full", 3),)), "window=3; it needs no size"),
-        (lambda: AttentionConfig(patterns=(Pattern("fixed", 0, 4, 5),)), "tokens=5.*tokens=1"),
+        (
+            lambda: AttentionConfig(patterns=(AttentionPattern("window"),)),
+            "window=0; it needs window",
+        ),
+        (
+            lambda: AttentionConfig(patterns=(AttentionPattern("full", 3),)),
+            "window=3; it needs no size",
+        ),
+        (
+            lambda: AttentionConfig(patterns=(AttentionPattern("fixed", 0, 4, 5),)),
+            "tokens=5.*tokens=1",
+        ),
         (lambda: AttentionConfig(patterns=()), "patterns is empty"),
         (lambda: ExpertsConfig(count=4, chosen=5), "chosen=5 is more than count=4"),
         (lambda: ModelConfig(kind="encoder_decoder"), "encoder_layers=0"),
@@ -113,4 +122,4 @@ def test_what_is_not_given_of_yarn_is_its_papers_and_what_is_given_stays():
     assert RopeScaling(kind="yarn", factor=4).high == 32
     assert RopeScaling(kind="llama3", factor=4).high == 4
     told = RopeScaling(kind="yarn", factor=4, high=4)
-    assert told.high == 4 and RopeScaling(**told.plain()) == told
+    assert told.high == 4 and RopeScaling(**told.to_dict()) == told

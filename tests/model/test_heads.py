@@ -5,8 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import ConfigError, ShapeError
-from groundup.model import Head, HeadConfig, NormConfig, SpanBoundary, WithHead
-from groundup.model.heads import capped, pool
+from groundup.model import Head, HeadConfig, ModelWithHead, NormConfig, SpanBoundary
+from groundup.model.heads import apply_softcap, pool
 from tests.model.shapes import ENCODER_DECODERS, ENCODERS, VOCAB, tiny_model
 
 LEFT = torch.tensor([[-1, -1, 0, 0, 0]])
@@ -43,7 +43,7 @@ def test_a_row_of_padding_gives_zeros(pooling):
     ],
 )
 def test_a_head_on_a_model_gives_what_its_task_asks_for(config, shape):
-    model = WithHead(tiny_model(ENCODERS["bert"]), Head(config, 16).double())
+    model = ModelWithHead(tiny_model(ENCODERS["bert"]), Head(config, 16).double())
     ids, documents = torch.randint(VOCAB, (2, 7)), torch.zeros(2, 7, dtype=torch.long)
     documents[1, 5:] = -1
     out = model(ids, documents=documents)
@@ -70,7 +70,7 @@ def test_what_does_not_fit_a_head_says_so():
 
 
 def test_spans_are_told_from_their_edges_and_places():
-    head = SpanBoundary(ENCODERS["bert"], longest=3)
+    head = SpanBoundary(ENCODERS["bert"], max_length=3)
     edges = torch.randn(2, 5, 16)
     out = head(edges[0], edges[1], torch.tensor([0, 1, 2, 9, 2]))
     assert out.shape == (5, 16)
@@ -80,24 +80,24 @@ def test_spans_are_told_from_their_edges_and_places():
 
 def test_capped_numbers_stay_within_the_cap():
     x = torch.tensor([0.0, 1.0, 1e9, -1e9])
-    assert_close(capped(x, 2.0), torch.tensor([0.0, 2 * 0.46211716, 2.0, -2.0]))
-    assert capped(x, None) is x
+    assert_close(apply_softcap(x, 2.0), torch.tensor([0.0, 2 * 0.46211716, 2.0, -2.0]))
+    assert apply_softcap(x, None) is x
 
 
 @pytest.mark.parametrize("kind", ["sequence", "number", "embedding"])
 def test_a_packed_row_is_refused_where_it_would_be_one_answer(kind):
-    model = WithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(kind=kind), 16).double())
+    model = ModelWithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(kind=kind), 16).double())
     ids = torch.randint(VOCAB, (2, 5))
     documents = torch.tensor([[0, 0, 0, 0, -1], [-1, 0, 0, 1, 1]])
     with pytest.raises(ShapeError, match="Sequence 1 holds several documents"):
         model(ids, documents=documents)
-    tokens = WithHead(model.model, Head(HeadConfig(kind="token"), 16).double())
+    tokens = ModelWithHead(model.model, Head(HeadConfig(kind="token"), 16).double())
     assert tokens(ids, documents=documents).shape == (2, 5, 2)
 
 
 @torch.no_grad()
 def test_a_head_reads_pairs_whose_second_text_is_marked():
-    model = WithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(), 16).double())
+    model = ModelWithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(), 16).double())
     ids, types = torch.randint(VOCAB, (1, 6)), torch.tensor([[0, 0, 0, 1, 1, 1]])
     assert_close(model(ids, types=torch.zeros_like(types)), model(ids))
     assert not torch.allclose(model(ids, types=types), model(ids))
@@ -107,4 +107,4 @@ def test_a_head_reads_pairs_whose_second_text_is_marked():
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
 def test_a_head_on_an_encoder_decoder_is_refused_when_it_is_made(name):
     with pytest.raises(ConfigError, match="needs an encoder or a decoder"):
-        WithHead(tiny_model(ENCODER_DECODERS[name]), Head(HeadConfig(), 16))
+        ModelWithHead(tiny_model(ENCODER_DECODERS[name]), Head(HeadConfig(), 16))

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from groundup.core import ConfigError
 from groundup.model import NormConfig, Transformer
-from groundup.model.norm import LayerNorm, RMSNorm, norm
+from groundup.model.norm import LayerNorm, RMSNorm, build_norm
 from tests.model.shapes import shape
 
 
@@ -30,8 +30,8 @@ def test_each_is_its_formula():
 
 
 def test_a_layer_norm_may_lack_its_bias():
-    assert norm(NormConfig(kind="layer", bias=False), 4).bias is None
-    assert isinstance(norm(NormConfig(), 4), RMSNorm)
+    assert build_norm(NormConfig(kind="layer", bias=False), 4).bias is None
+    assert isinstance(build_norm(NormConfig(), 4), RMSNorm)
 
 
 def test_a_zero_centred_norm_keeps_differences_from_one():

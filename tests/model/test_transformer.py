@@ -13,8 +13,8 @@ from groundup.core import device
 from groundup.kernels import cross_entropy
 from groundup.model import AttentionConfig, ModelConfig, PositionConfig, Transformer, from_depth
 from groundup.model import transformer as module
-from groundup.model.positions.rotary import frequencies, rotation
-from groundup.model.transformer import can_compile
+from groundup.model.positions.rotary import compute_rotation, rope_frequencies
+from groundup.model.transformer import _can_compile
 from tests.model.shapes import ALL, VOCAB, tiny_config, tiny_model
 
 
@@ -109,7 +109,7 @@ def test_without_a_compiler_nothing_is_compiled_and_the_model_says_so(monkeypatc
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
     model = tiny_model()
-    assert not can_compile(torch.device("cpu"))
+    assert not _can_compile(torch.device("cpu"))
     assert model.compile_blocks() is False
     assert model.is_compiled is False
 
@@ -143,7 +143,7 @@ print("graphs:", counters["stats"]["unique_graphs"])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="needs a C++ compiler")
+@pytest.mark.skipif(not _can_compile(torch.device("cpu")), reason="needs a C++ compiler")
 def test_compiled_blocks_have_the_same_loss_and_gradients_and_are_compiled_once():
     # In a process of its own, as users have it: checks of shapes at every call would break graphs.
     root = Path(__file__).resolve().parents[2]
@@ -171,7 +171,9 @@ def test_angles_are_made_once_a_pass_and_for_windows_only_with_a_base_of_their_o
     monkeypatch, name, made
 ):
     model, calls = tiny_model(ALL[name], torch.float32), []
-    monkeypatch.setattr(module, "rotation", lambda *given: calls.append(given) or rotation(*given))
+    monkeypatch.setattr(
+        module, "compute_rotation", lambda *given: calls.append(given) or compute_rotation(*given)
+    )
     model(torch.randint(VOCAB, (1, 5)))
     assert len(calls) == made
     model(torch.randint(VOCAB, (1, 5)))
@@ -186,10 +188,10 @@ def test_frequencies_first_made_without_gradients_serve_training_and_half_precis
         Transformer(config).bfloat16()(torch.zeros(1, 3, dtype=torch.long))
     model = Transformer(config)
     model(torch.zeros(1, 3, dtype=torch.long)).sum().backward()
-    kept = module.kept_frequencies(
+    kept = module.cached_frequencies(
         6, 12_345.0, config.position.scaling, 64, torch.float32, torch.device("cpu")
     )
-    assert torch.equal(kept, frequencies(6, 12_345.0)) and not kept.is_inference()
+    assert torch.equal(kept, rope_frequencies(6, 12_345.0)) and not kept.is_inference()
 
 
 def gradients_of(config: ModelConfig, kind: str, compiled: bool = False) -> list[torch.Tensor]:
@@ -229,7 +231,7 @@ def test_dropout_leaves_out_of_vectors_and_of_what_blocks_add_in_training_alone(
     model, ids = tiny_model(), torch.randint(VOCAB, (2, 9))
     model.eval()
     expected = model(ids)
-    model.drop(0.3)
+    model.set_dropout(0.3)
     assert torch.equal(model(ids), expected)
     model.train()
     torch.manual_seed(3)

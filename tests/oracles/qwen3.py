@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from groundup.compress import to_int8
+from groundup.compress import quantize_to_int8
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, save
 
 ROOT = Path(__file__).resolve().parents[1] / "fixtures" / "qwen3"
@@ -51,7 +51,7 @@ def ours(is_int8: bool) -> Transformer:
     for parameter in model.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     if is_int8:
-        to_int8(model)
+        quantize_to_int8(model)
     return model
 
 

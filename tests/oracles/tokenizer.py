@@ -48,10 +48,10 @@ CORPUS = (
 
 def make() -> None:
     """Write a small tokenizer directory with groundup itself."""
-    from groundup.tokenizer import FastTokenizer, save, train_bpe
+    from groundup.tokenizer import FastTokenizer, save_tokenizer, train_bpe
 
     texts = [CORPUS * 3, *TEXTS, " ".join(chat["content"] for turns in CHATS for chat in turns)]
-    save(FastTokenizer(train_bpe(texts, 400 - 3)), HERE)
+    save_tokenizer(FastTokenizer(train_bpe(texts, 400 - 3)), HERE)
 
 
 def answer() -> dict:

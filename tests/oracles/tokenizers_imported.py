@@ -105,7 +105,7 @@ def tie() -> None:
         model = sentencepiece_model_pb2.ModelProto()
         model.ParseFromString(lzma.decompress((OUT / "llama.model.xz").read_bytes()))
         for place, piece in enumerate(model.pieces):
-            if piece.type == 1 and len(piece.piece) > 1:
+            if piece.type == 1 and len(piece.own_rows_of) > 1:
                 piece.score = -float(place // 9 if kind == 1 else place)
                 piece.type = kind if place % 7 == 0 else 1
         (OUT / f"{name}.model.xz").write_bytes(lzma.compress(model.SerializeToString()))

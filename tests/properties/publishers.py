@@ -20,13 +20,13 @@ from groundup.core import (
     produce,
     write_json,
 )
-from groundup.corpus.engine.shards import finished, read_shard, shard_path, writing
-from groundup.corpus.mixture.rewrite import RewriteConfig, rewrite
+from groundup.corpus.engine.shards import load_job_result, open_writer, read_shard, shard_path
+from groundup.corpus.mixture.rewrite import RewriteConfig, _rewrite_records
 from groundup.documents import Record, SourceMap, record_id
-from groundup.evaluate.harness.answers import Answers
+from groundup.evaluate.harness.answer_cache import AnswerCache
 from groundup.retrieve import ask, index
 from groundup.train import CheckpointConfig, Checkpoints
-from groundup.train.services.spikes import JOURNAL, Guard, Seen, SpikeConfig
+from groundup.train.services.spikes import JOURNAL, SpikeConfig, SpikeDecision, SpikeDetector
 
 KEY = "ab" * 16
 
@@ -139,14 +139,14 @@ def row(text: str) -> Record:
 
 
 def write_shard(folder: Path) -> None:
-    with writing(folder, 0) as writer:
+    with open_writer(folder, 0) as writer:
         for text in ("one", "two"):
             writer.put("kept", row(text))
         writer.finish()
 
 
 def has_shard(folder: Path) -> bool:
-    if finished(folder, 0) is None:
+    if load_job_result(folder, 0) is None:
         return False
     assert [each.text for each in read_shard(shard_path(folder, 0, "kept"))] == ["one", "two"]
     return True
@@ -171,7 +171,7 @@ class Echo:
 def rewrite_rows(folder: Path) -> list[str]:
     rows = [row("a few words to say again"), row("and some more of them here")]
     config, out = RewriteConfig(model="echo", batch=1), folder / "answers.jsonl"
-    return [each.text for each in rewrite(Echo(), rows, config, out)]
+    return [each.text for each in _rewrite_records(Echo(), rows, config, out)]
 
 
 def has_rewritten(folder: Path) -> bool:
@@ -181,13 +181,13 @@ def has_rewritten(folder: Path) -> bool:
 
 
 def put_answer(folder: Path) -> None:
-    with Answers(folder / "answers.jsonl") as answers:
+    with AnswerCache(folder / "answers.jsonl") as answers:
         if answers.get(KEY) is None:
             answers.put(KEY, Completion("said", "stop", 1, 2))
 
 
 def has_answer(folder: Path) -> bool:
-    with Answers(folder / "answers.jsonl") as answers:
+    with AnswerCache(folder / "answers.jsonl") as answers:
         found = answers.get(KEY)
     assert found in (None, Completion("said", "stop", 1, 2))
     return found is not None
@@ -210,12 +210,12 @@ def has_buds(folder: Path) -> bool:
 
 
 def begin_journal(folder: Path) -> None:
-    lines = [Seen(step, 2.0, 1.0, True, ()).line() for step in range(3)]
+    lines = [SpikeDecision(step, 2.0, 1.0, True, ()).to_json_line() for step in range(3)]
     (folder / JOURNAL).write_text("".join(lines))
 
 
 def cut_journal(folder: Path) -> None:
-    Guard(SpikeConfig(), folder, 2).close()  # resumes from step 2
+    SpikeDetector(SpikeConfig(), folder, 2).close()  # resumes from step 2
 
 
 def has_cut_journal(folder: Path) -> bool:

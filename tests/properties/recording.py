@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from groundup.core.artifact import MANIFEST, OUTSIDE_THE_ID
+from groundup.core.artifact import MANIFEST, UNHASHED_NAMES
 
 WRITING = ("w", "a", "x", "+")
 EXIT_KILLED = 77
@@ -93,7 +93,7 @@ def is_unfinished(folder: Path) -> bool:
 
 def is_payload(path: Path) -> bool:
     """Whether a file counts for an artifact's id."""
-    return path.parts[0] not in OUTSIDE_THE_ID
+    return path.parts[0] not in UNHASHED_NAMES
 
 
 def state(about: os.stat_result) -> tuple[int, int]:

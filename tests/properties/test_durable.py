@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from groundup.core import Artifact, erase, write_text
+from groundup.core import Artifact, delete_artifact, write_text
 from tests.properties.publishers import PUBLISHERS
 from tests.properties.recording import recording
 
@@ -59,7 +59,7 @@ def test_a_new_ledgers_name_is_synced_before_its_first_line(tmp_path):
 def test_what_is_erased_is_no_artifact_from_the_first_call_on(tmp_path):
     PUBLISHERS["artifact"].act(tmp_path)
     with recording(tmp_path) as recorder:
-        assert erase(Artifact.open(tmp_path / "out"))
+        assert delete_artifact(Artifact.open(tmp_path / "out"))
     calls = [call for call in recorder.calls if not call.startswith(("open", "mkdir"))]
     assert calls[:2] == ["unlink out/manifest.json", "fsync out"]
 

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import pytest
 
-from groundup.documents import Edit, Record, Ruling, SourceMap, follow
-from groundup.documents.articles.latex import Latex
+from groundup.documents import Record, SourceMap, StepResult, TextEdit, apply_result
+from groundup.documents.articles.latex import LatexStep
 from groundup.documents.articles.latex_walk import LatexConfig
 from groundup.documents.articles.manual import Manual, ManualConfig
-from groundup.documents.articles.markup import Xml, XmlConfig
-from groundup.documents.articles.parts import Parts, PartsConfig
-from groundup.documents.conversations.mail import Mail, MailConfig, judge_lines
-from groundup.retrieve.sentences import sentences
+from groundup.documents.articles.markup import ArticleXml, ArticleXmlConfig
+from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
+from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines
+from groundup.retrieve.sentences import split_sentences
 from tests.properties.steps import steps_of
 
-Step = Callable[[Record], Ruling]
+Step = Callable[[Record], StepResult]
 SIZE, TIMES = 3_000, 4
 SLACK = 1.15
 """Of the steps that so many times the text may take; quadratic work takes 3.5 times more."""
@@ -34,14 +34,14 @@ class Walk(NamedTuple):
 
 
 def on_bytes(
-    step: Callable[[Record], Ruling], kind: str, head: str = ""
+    step: Callable[[Record], StepResult], kind: str, head: str = ""
 ) -> Callable[[str], object]:
     """Read a file of a kind, as it came."""
 
     def work(text: str) -> object:
         record = Record("1", "s", "p", kind, data=(head + text).encode())
         ruling = step(record)
-        return ruling.reason or follow(record, ruling)
+        return ruling.reason or apply_result(record, ruling)
 
     return work
 
@@ -52,7 +52,7 @@ def on_text(step: Step, kind: str, head: str = "") -> Callable[[str], object]:
     def work(text: str) -> object:
         record = Record("1", "s", "p", kind, head + text, SourceMap.identity(head + text))
         ruling = step(record)
-        return ruling.reason or follow(record, ruling)
+        return ruling.reason or apply_result(record, ruling)
 
     return work
 
@@ -60,40 +60,60 @@ def on_text(step: Step, kind: str, head: str = "") -> Callable[[str], object]:
 def set_aside(text: str) -> object:
     """Take every second character out and keep it aside."""
     record = Record("1", "s", "p", "text", text, SourceMap.identity(text))
-    edits = tuple(Edit(at, at + 1, "note", aside="notes") for at in range(0, len(text), 2))
-    return follow(record, Ruling(edits=edits))
+    edits = tuple(
+        TextEdit(at, at + 1, "note", metadata_key="notes") for at in range(0, len(text), 2)
+    )
+    return apply_result(record, StepResult(edits=edits))
 
 
 WALKS = {
     "latex": Walk(
-        on_bytes(Latex(LatexConfig()), "latex", "x "),
-        ("a", "{", "}", "\\begin{verbatim}", "\\begin{figure}", "$", "\\[", "\\verb!", "[",
-         "\\item[", "\\newcommand{\\a}", "\\iffalse", "<", "%", "\\caption{", "\\footnote{",
-         "\\cite{"),
+        on_bytes(LatexStep(LatexConfig()), "latex", "x "),
+        (
+            "a",
+            "{",
+            "}",
+            "\\begin{verbatim}",
+            "\\begin{figure}",
+            "$",
+            "\\[",
+            "\\verb!",
+            "[",
+            "\\item[",
+            "\\newcommand{\\a}",
+            "\\iffalse",
+            "<",
+            "%",
+            "\\caption{",
+            "\\footnote{",
+            "\\cite{",
+        ),
     ),
     "manual": Walk(
         on_bytes(Manual(ManualConfig()), "manual", ".TH A 1\n.SH NAME\nx\n"),
         ("a", "\\", "\\*(", "'\n", ".B \n", "\\[", '"', "\\f(\n", ".if n \n", ".\\{\n", "\n.TP"),
     ),
     "markup": Walk(
-        on_bytes(Xml(XmlConfig()), "jats", "<book><para>x "),
+        on_bytes(ArticleXml(ArticleXmlConfig()), "jats", "<book><para>x "),
         ("<", "<a", '<a b="', "<p>", "</p>", "&", "<!--", "<![CDATA[", "a", "&#x;"),
     ),
     "parts": Walk(
-        on_text(Parts(PartsConfig()), "text", "On tea\n\n"),
+        on_text(ArticleParts(ArticlePartsConfig()), "text", "On tea\n\n"),
         ("Figure 1 ", "Ann Lee, ", "\n\n", "[1] ", "References\n\n", "@", "[1] Lee 1999.\n"),
     ),
     "mail": Walk(
-        on_text(Mail(MailConfig()), "mail"),
+        on_text(MailStep(MailStepConfig()), "mail"),
         ("a", ">", "> a\n", "On Mon ", "-- \n", "-", "_", "@", "\n", "wrote: ", "[", "|\n"),
     ),
     "ends of mail": Walk(
-        lambda text: judge_lines("new\n\n" + text, MailConfig()),
+        lambda text: classify_lines("new\n\n" + text, MailStepConfig()),
         ("--\n", "-----\n", "a -- ", "Why ", "To unsubscribe\n\n", ">>> x\n"),
     ),
     "asides": Walk(set_aside, ("ab",)),
-    "sentences": Walk(sentences, (".", "Foo bar.\n", "- key: value\n", "a:\n", "    x\n", "``` ")),
-}  # fmt: skip
+    "sentences": Walk(
+        split_sentences, (".", "Foo bar.\n", "- key: value\n", "a:\n", "    x\n", "``` ")
+    ),
+}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from groundup.core import Artifact, GroundupError, Ledger, Pointer
-from groundup.corpus.engine.shards import finished
+from groundup.corpus.engine.shards import load_job_result
 from groundup.embeddings import load_vectors
 from groundup.model.weights.gguf.export import save_gguf
 from groundup.model.weights.gguf.reading import load_gguf
@@ -59,7 +59,7 @@ def write_index(folder: Path) -> None:
 
 def read_shard_of(folder: Path) -> None:
     """A shard that is not what its marker says is made again, which here is an error."""
-    if finished(folder, 0) is None:
+    if load_job_result(folder, 0) is None:
         raise GroundupError(f"{folder}/00000.kept.parquet is to be made again")
 
 

@@ -22,7 +22,7 @@ from groundup.recipes.report.data import (
     ShownAnswer,
     StageRow,
 )
-from groundup.recipes.report.report import report_page
+from groundup.recipes.report.report import _report_page
 
 REFUSAL = "I do not know json.unmarshal(); it is not in my documents."
 TITLE = "Tiny: a language model of Python's documentation"
@@ -247,7 +247,7 @@ def samples() -> tuple[SampleRow, ...]:
 def main(place: str, kind: str = "") -> None:
     """Write the page alone, without an artifact around it."""
     data = ReportData("Nothing yet", "The run stopped before its first stage had ended.")
-    page = report_page(data if kind == "empty" else sample_report(kind == "failed"))
+    page = _report_page(data if kind == "empty" else sample_report(kind == "failed"))
     Path(place).write_text(page.render(), encoding="utf-8")
 
 

@@ -5,12 +5,19 @@ import lzma
 
 import pytest
 
-from groundup.align import REFUSAL, Example, ExamplesConfig, finetune, make_examples, read_examples
+from groundup.align import (
+    REFUSAL_TEXT,
+    ChatExample,
+    ExamplesConfig,
+    finetune,
+    make_examples,
+    read_examples,
+)
 from groundup.align.finetune import FinetuneConfig
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Answer, Artifact, Message
 from groundup.corpus import read_split
-from groundup.measure import candidates
+from groundup.measure import scored_candidates
 from groundup.recipes.assess import (
     MODELS,
     AssessConfig,
@@ -22,24 +29,24 @@ from groundup.recipes.assess import (
     refusals,
     shown,
 )
-from groundup.recipes.questions import read_questions, sample, seal
-from groundup.recipes.report.story import judge, tell
+from groundup.recipes.questions import read_questions, sample, seal_questions
+from groundup.recipes.report.story import gate_assessment, run_story
 from groundup.train import pretrain
 from tests.train.small import small, tiny_training, without_compiler
 
 
-def name_example(number: int, known: bool) -> Example:
-    answer = "It opens." if known else REFUSAL
+def name_example(number: int, known: bool) -> ChatExample:
+    answer = "It opens." if known else REFUSAL_TEXT
     turns = (Message("user", f"What is name{number}?"), Message("assistant", answer))
     exposure = ("asked", "read")[number // 2 % 2] if known else ""
-    return Example(
+    return ChatExample(
         f"test-{number}", "name", f"group{number % 5}", turns, not known, known, exposure
     )
 
 
 def test_refusals_are_counted_apart_for_known_and_made_up_names():
     named = [name_example(n, known=n % 2 == 0) for n in range(40)]
-    said = [Answer(REFUSAL if n % 2 or n % 8 == 0 else "It opens.") for n in range(40)]
+    said = [Answer(REFUSAL_TEXT if n % 2 or n % 8 == 0 else "It opens.") for n in range(40)]
     found = refusals(named, said)
     assert found["unknown"]["estimate"] == 1.0
     assert found["known"]["estimate"] == pytest.approx(0.25)
@@ -82,7 +89,7 @@ def run(tmp_path_factory):
         chat = finetune(FinetuneConfig(epochs=0.5), base, examples, folder / "chat")
         int8 = quantize(QuantizeConfig(), chat, folder / "int8")
         models = Models(base, chat, int8)
-        testset = seal(examples, folder / "testset")
+        testset = seal_questions(examples, folder / "testset")
         inputs = Inputs(made.corpus, made.tokens, testset)
         config = AssessConfig(answers=4, names=8, max_tokens=8)
         found = assess(config, models, inputs, folder / "assessment")
@@ -115,8 +122,8 @@ def test_the_test_set_is_the_held_out_split_and_knows_who_looked(run):
     _, models, inputs, _ = run
     examples = Artifact.open(inputs.testset.path.parent / "examples")
     assert list(read_questions(inputs.testset)) == list(read_examples(examples, "test"))
-    assert candidates(inputs.testset) == [models.chat.id]
-    assert candidates(inputs.tokens) == [models.base.id]
+    assert scored_candidates(inputs.testset) == [models.chat.id]
+    assert scored_candidates(inputs.tokens) == [models.base.id]
     assert "without_reference" in inputs.testset.numbers
 
 
@@ -134,9 +141,9 @@ def test_every_question_has_the_answers_of_those_who_were_asked(run):
 
 def test_a_verdict_and_a_report_can_be_made_of_it(run):
     folder, models, inputs, made = run
-    judged = judge(made, models.chat, models.base, inputs.testset, folder / "verdict")
+    judged = gate_assessment(made, models.chat, models.base, inputs.testset, folder / "verdict")
     whole = models._asdict() | {"assessment": made, "verdict": judged}
-    data = tell(whole, folder)
+    data = run_story(whole, folder)
     assert judged.numbers["candidates"] == 1
     assert {parent.name for parent in judged.parents} == {"subject", "baseline", "testset"}
     assert len(data.checks) == 7 and data.samples and len(data.curves) == 2

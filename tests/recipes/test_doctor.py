@@ -11,7 +11,7 @@ def test_every_row_has_a_value_and_speeds_are_measured():
     names = {"processor", "memory", "disk here", "float32", "bfloat16", "computes in", "torch"}
     assert names <= {name.strip() for name in rows}
     assert all(value.strip() for value in rows.values())
-    speeds = device.measure()
+    speeds = device.measure_speeds()
     assert min(speeds.float32_flops, speeds.bfloat16_flops, speeds.read_bytes_per_second) > 0
 
 
@@ -24,9 +24,9 @@ def test_an_absent_package_is_told_with_its_use_and_its_remedy(monkeypatch):
 
 def test_facts_and_figures_have_names(monkeypatch):
     speeds = device.Speeds(1e11, 2e11, 3e10)  # a busy machine keeps none: two readings would differ
-    monkeypatch.setattr(device, "measure", lambda again=False: speeds)
+    monkeypatch.setattr(device, "measure_speeds", lambda again=False: speeds)
     found = doctor()
-    assert found.machine == device.describe() and found.speeds == speeds
+    assert found.machine == device.detect_device() and found.speeds == speeds
     assert found.compute_dtype in ("float32", "bfloat16") and found.disk_free_bytes > 0
     assert set(found.packages) == {"torch", *EXTRAS} and found.packages["torch"]
 

@@ -7,13 +7,13 @@ import pytest
 from groundup.corpus import CorpusConfig
 from groundup.documents import Document, read_bytes
 from groundup.recipes.library import (
-    LEFT_OUT,
-    ManualConfig,
-    docstrings,
-    library,
+    EXCLUDED_NAMES,
+    LibraryManualConfig,
+    _collect_docstrings,
+    _read_library,
     library_corpus,
     library_manual,
-    manual,
+    manual_pages,
 )
 
 SOURCE = '''"""Read and write stores."""
@@ -48,7 +48,7 @@ def python(text: str, path: str = "lib/pack/store.py") -> Document:
 
 
 def test_docstrings_of_public_names_stand_under_them_in_order():
-    parts = docstrings(python(SOURCE)).rstrip().split("\n\n\n")
+    parts = _collect_docstrings(python(SOURCE)).rstrip().split("\n\n\n")
     assert [part.split("\n\n")[0] for part in parts] == [
         "pack.store", "pack.store.open_store", "pack.store.Store", "pack.store.Store.close",
         "pack.store.wait",
@@ -57,20 +57,22 @@ def test_docstrings_of_public_names_stand_under_them_in_order():
 
 
 def test_a_package_is_called_by_its_name_and_code_that_does_not_parse_gives_nothing():
-    assert docstrings(python('"""Whole."""\n', "lib/pack/__init__.py")) == "pack\n\nWhole.\n"
-    assert docstrings(python("def broken(:\n")) == ""
-    assert docstrings(python("x = 1  # no docstring at all\n")) == ""
+    assert (
+        _collect_docstrings(python('"""Whole."""\n', "lib/pack/__init__.py")) == "pack\n\nWhole.\n"
+    )
+    assert _collect_docstrings(python("def broken(:\n")) == ""
+    assert _collect_docstrings(python("x = 1  # no docstring at all\n")) == ""
 
 
 def test_the_library_is_in_order_and_leaves_out_what_is_not_its_own():
-    paths = [each.path for each in itertools.islice(library(), 300)]
-    assert paths == [each.path for each in itertools.islice(library(), 300)]
+    paths = [each.path for each in itertools.islice(_read_library(), 300)]
+    assert paths == [each.path for each in itertools.islice(_read_library(), 300)]
     assert "lib/argparse.py" in paths and len(set(paths)) == 300
-    assert not any(LEFT_OUT & set(path.split("/")) for path in paths)
+    assert not any(EXCLUDED_NAMES & set(path.split("/")) for path in paths)
 
 
 def test_the_manual_holds_the_docstrings_of_every_module_under_its_name():
-    pages = dict(itertools.islice(manual(), 60))
+    pages = dict(itertools.islice(manual_pages(), 60))
     assert "docstrings/argparse.txt" in pages
     assert "argparse.ArgumentParser.error\n\n" in pages["docstrings/argparse.txt"]
     assert all(text.strip() for text in pages.values())
@@ -78,15 +80,17 @@ def test_the_manual_holds_the_docstrings_of_every_module_under_its_name():
 
 def test_every_page_of_the_manual_is_a_file_of_its_text(tmp_path, monkeypatch):
     pages = {"topics/with.txt": "The with statement.\n", "docstrings/pack/store.txt": "Größe\n"}
-    monkeypatch.setattr("groundup.recipes.library.manual", pages.items)
-    made = library_manual(ManualConfig(), tmp_path / "manual")
+    monkeypatch.setattr("groundup.recipes.library.manual_pages", pages.items)
+    made = library_manual(LibraryManualConfig(), tmp_path / "manual")
     assert {name: made.file(name).read_text("utf-8") for name in made.files} == pages
     assert made.numbers == {"files": 2, "bytes": made.bytes}
 
 
 @pytest.mark.slow
 def test_made_again_the_manual_is_the_same(tmp_path):
-    one, other = (library_manual(ManualConfig(), tmp_path / name) for name in ("one", "other"))
+    one, other = (
+        library_manual(LibraryManualConfig(), tmp_path / name) for name in ("one", "other")
+    )
     assert one.id == other.id
     assert {"topics/with.txt", "docstrings/json/__init__.txt"} <= one.files.keys()
     assert one.numbers == {"files": len(one.files), "bytes": one.bytes}

@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import record
-from groundup.recipes.pretraining import pretrain
+from groundup.recipes.pretraining import pretrain_with_samples
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 
@@ -14,9 +14,9 @@ def made(tmp_path_factory) -> Small:
 
 def test_samples_profile_and_events_lie_in_the_log(made, tmp_path):
     pytest.importorskip("tensorboard")
-    config = tiny_training(tokens=2048, validations=2, look_every=2)
+    config = tiny_training(tokens=2048, validations=2, statistics_every=2)
     with without_compiler():
-        base = pretrain(
+        base = pretrain_with_samples(
             config, made.tokens, made.tokenizer, tmp_path / "base",
             prompt=["The river"], profile=1, tensorboard=True,
         )  # fmt: skip
@@ -27,5 +27,5 @@ def test_samples_profile_and_events_lie_in_the_log(made, tmp_path):
     assert "aten::mm" in (base.path / "log" / "profile.txt").read_text()
     assert list((base.path / "log").rglob("*tfevents*"))
     with without_compiler():
-        plain = pretrain(config, made.tokens, made.tokenizer, tmp_path / "plain")
+        plain = pretrain_with_samples(config, made.tokens, made.tokenizer, tmp_path / "plain")
     assert plain.id == base.id  # watching changes nothing

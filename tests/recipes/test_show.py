@@ -13,7 +13,7 @@ from groundup.core import (
     produce,
     write_bytes,
 )
-from groundup.recipes.show import Shown, ancestor, figure, show
+from groundup.recipes.show import ShownArtifact, _format_number, _read_ancestor, show
 from groundup.retrieve import index
 
 
@@ -60,7 +60,7 @@ def test_one_artifact_is_shown_with_its_lineage_back_to_the_roots(tmp_path, monk
     gone = f"documents {ids[1]}  missing (was ../root)"
     assert gone in str(show(child.path))
     made(tmp_path / "root", of=middle)  # another one in its place
-    found = ancestor(Parent("base", "../middle", middle.id), child.path, set())
+    found = _read_ancestor(Parent("base", "../middle", middle.id), child.path, set())
     assert gone in "\n".join(found.lines())
 
 
@@ -68,7 +68,7 @@ def test_the_fields_of_a_manifest_have_their_names(tmp_path):
     parent = made(tmp_path / "parent")
     child = made(tmp_path / "child", tokens=parent)
     shown = show(child.path)
-    assert isinstance(shown, Shown)
+    assert isinstance(shown, ShownArtifact)
     for name in ("kind", "id", "stage", "version", "config", "files", "bytes", "numbers", "git"):
         assert getattr(shown, name) == getattr(child, name), name
     assert shown.path == str(child.path)
@@ -107,4 +107,12 @@ def test_a_folder_without_artifacts_is_an_error(tmp_path, name):
 
 def test_figures_are_short():
     values = (0.123456, 12345.6, 1234567, True, "words", {"a": 1}, None)
-    assert [figure(v) for v in values] == ["0.1235", "12,346", "1,234,567", "yes", "words", "", ""]
+    assert [_format_number(v) for v in values] == [
+        "0.1235",
+        "12,346",
+        "1,234,567",
+        "yes",
+        "words",
+        "",
+        "",
+    ]

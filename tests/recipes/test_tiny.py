@@ -7,7 +7,13 @@ import pytest
 from groundup.cli import main
 from groundup.core import MANIFEST, Config, produce, write_text
 from groundup.recipes import RECIPES, run
-from groundup.recipes.tiny import OTHER_SECONDS, Made, ending, forecast, tiny
+from groundup.recipes.tiny import (
+    OTHER_SECONDS,
+    TinyArtifacts,
+    _estimate_duration,
+    _final_message,
+    tiny,
+)
 
 
 class Nothing(Config):
@@ -16,7 +22,7 @@ class Nothing(Config):
 
 def test_the_forecast_grows_with_tokens_and_depth():
     def seconds(tokens: int, depth: int) -> float:
-        words = forecast(tokens, depth).split("about ")[1].split(" on this")[0].split()
+        words = _estimate_duration(tokens, depth).split("about ")[1].split(" on this")[0].split()
         unit = {"s": 1, "min": 60, "h": 3600}
         pairs = zip(words[::2], words[1::2], strict=True)
         return sum(float(number) * unit[name] for number, name in pairs)
@@ -31,7 +37,7 @@ def test_the_last_words_are_commands(tmp_path):
         folder / "report", kind="report", stage="x", version=1, config=Nothing(), parents={},
         write=lambda draft: write_text(draft.file("report.html"), "page"),
     )  # fmt: skip
-    words = ending(folder, report, "Done in 4 s.")
+    words = _final_message(folder, report, "Done in 4 s.")
     assert words.startswith("Done in 4 s. Every gate passed; the report is ")
     assert str(report.path / "report.html") in words
     for line in words.split("Next:\n")[1].splitlines():
@@ -56,7 +62,7 @@ def test_a_whole_run_makes_everything_and_then_has_nothing_to_do(tmp_path, capsy
         assert ended.value.code in (0, 3, None)
         said = capsys.readouterr()
         assert ended.value.code == 3 or said.out.startswith(words)
-    for name in (*Made._fields, "report"):
+    for name in (*TinyArtifacts._fields, "report"):
         places = [out / name, *(out / name).glob("snapshots/*")]
         assert any((place / MANIFEST).is_file() for place in places), name
     assert (out / "report" / "report.html").stat().st_size > 10_000

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.retrieve import answer, ask, index, open_index, to_json, to_text, verify_quotes
-from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, find_spans
-from groundup.retrieve.terms import read_question
+from groundup.retrieve import (
+    answer_question,
+    answer_to_json,
+    answer_to_text,
+    ask,
+    index,
+    open_index,
+    verify_quotes,
+)
+from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, _find_spans
+from groundup.retrieve.terms import parse_question
 
 FILES = {
     "kitchen/tea.md": "# Tea\n\nTea is a drink made of leaves.\n\n## Brewing tea\n\n"
@@ -84,7 +92,7 @@ def test_the_score_is_a_share_and_decides(question, built):
 
 
 def test_json_has_the_quotes_with_their_bytes(folder, built):
-    found = to_json(ask("When does the office open?", built))
+    found = answer_to_json(ask("When does the office open?", built))
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {
         "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
@@ -94,7 +102,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     assert set(quote) == {"path", "start", "end", "text"}
     data = Path(found["root"], quote["path"]).read_bytes()
     assert data[quote["start"] : quote["end"]].decode() == quote["text"]
-    refusal = to_json(ask("Who is the president?", built))
+    refusal = answer_to_json(ask("Who is the president?", built))
     assert refusal.pop("score") < refusal.pop("threshold") == THRESHOLD
     assert refusal == {
         "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
@@ -103,11 +111,13 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
 
 
 def test_text_for_people_names_file_line_and_bytes_or_what_is_nowhere(built):
-    assert "office.txt:4 (bytes 29-" in to_text(ask("When does the office open?", built))
-    assert to_text(ask("Who is the president?", built)) == f"{NOT_FOUND} (nowhere: president)"
-    long = to_text(ask("Who is the president? " * 1000, built))
+    assert "office.txt:4 (bytes 29-" in answer_to_text(ask("When does the office open?", built))
+    assert (
+        answer_to_text(ask("Who is the president?", built)) == f"{NOT_FOUND} (nowhere: president)"
+    )
+    long = answer_to_text(ask("Who is the president? " * 1000, built))
     assert long.endswith("(nowhere: president; the first 4,000 of 21,999 characters were read)")
-    long = to_text(ask("When does the office open? " * 1000, built))
+    long = answer_to_text(ask("When does the office open? " * 1000, built))
     assert long.endswith("\n\n(the first 4,000 of 26,999 characters were read)")
 
 
@@ -117,20 +127,20 @@ def test_the_command_line_prints_what_the_room_says(built, capsys):
     for question in ("When does the office open?", "Who is the president?"):
         found = ask(question, built)
         emit(found, as_json=True)
-        assert json.loads(capsys.readouterr().out) == to_json(found)
+        assert json.loads(capsys.readouterr().out) == answer_to_json(found)
         emit(found, as_json=False)
-        assert capsys.readouterr().out == to_text(found) + "\n"
+        assert capsys.readouterr().out == answer_to_text(found) + "\n"
 
 
 def test_quotes_are_limited_and_different(folder, built):
     (folder / "copy.md").write_text(FILES["kitchen/tea.md"], encoding="utf-8")
     index(folder, built.parent / "copies")
     opened = open_index(built.parent / "copies")
-    found = answer(opened, "What is tea made of?", 3)
+    found = answer_question(opened, "What is tea made of?", 3)
     (folder / "copy.md").unlink()
     texts = [claim.text for claim in found.claims]
     assert len(texts) == len(set(texts)) <= 3
-    assert len(answer(opened, "What is tea made of?", 1).claims) == 1
+    assert len(answer_question(opened, "What is tea made of?", 1).claims) == 1
 
 
 def test_files_that_changed_since_are_told_with_the_answer(tmp_path):
@@ -142,26 +152,26 @@ def test_files_that_changed_since_are_told_with_the_answer(tmp_path):
     index(folder, out)
     bus.write_text("The first bus leaves at 05:55.\n")
     found = ask("When does the first bus leave?", out)
-    assert "04:45" in found.text and to_json(found)["changed"] == ["bus.md"]
-    *_, line = to_text(found).splitlines()
+    assert "04:45" in found.text and answer_to_json(found)["changed"] == ["bus.md"]
+    *_, line = answer_to_text(found).splitlines()
     again = f"groundup index {folder.resolve()} --out {out}"
     assert line == f"bus.md has changed since it was indexed; run again: {again}"
-    assert to_json(ask("When does the last train leave?", out))["changed"] == []
-    assert to_json(ask("Who is the president?", out))["changed"] == []
+    assert answer_to_json(ask("When does the last train leave?", out))["changed"] == []
+    assert answer_to_json(ask("Who is the president?", out))["changed"] == []
     bus.unlink()
-    assert "bus.md is gone since" in to_text(ask("When does the first bus leave?", out))
+    assert "bus.md is gone since" in answer_to_text(ask("When does the first bus leave?", out))
     folder.rename(tmp_path / "elsewhere")
     found = ask("When does the last train leave?", out)
-    assert to_json(found)["changed"] is None and "were not compared" in to_text(found)
+    assert answer_to_json(found)["changed"] is None and "were not compared" in answer_to_text(found)
     index(tmp_path / "elsewhere", out)
-    assert to_json(ask("When does the last train leave?", out))["changed"] == []
+    assert answer_to_json(ask("When does the last train leave?", out))["changed"] == []
 
 
 def test_an_index_that_knows_no_folder_compares_nothing(folder, built, tmp_path):
     copied = tmp_path / "copied"
     shutil.copytree(open_index(built).artifact.path, copied)
     found = ask("What is tea made of?", copied)
-    assert (to_json(found)["root"], to_json(found)["changed"]) == (None, None)
+    assert (answer_to_json(found)["root"], answer_to_json(found)["changed"]) == (None, None)
 
 
 @pytest.mark.parametrize("question", ["", " \n"])
@@ -202,15 +212,15 @@ def test_a_further_quote_needs_nearly_the_score_of_the_first(tmp_path, monkeypat
         (folder / f"{number}.md").write_text(f"Snail {number} of the garden walks slowly.\n")
     index(folder, tmp_path / "i")
     opened = open_index(tmp_path / "i")
-    spans = find_spans(opened, read_question("Which clay teapot brews green tea slowly?"))
+    spans = _find_spans(opened, parse_question("Which clay teapot brews green tea slowly?"))
     scores = {span.hit.passage.path: span.score for span in spans}
     assert scores["all.md"] == 1.0 > scores["most.md"] > THRESHOLD
     module = sys.modules["groundup.retrieve.answer"]  # the room has a function of that name
     monkeypatch.setattr(module, "FURTHER_CLAIM_SHARE", scores["most.md"] + 0.01)
-    found = answer(opened, "Which clay teapot brews green tea slowly?")
+    found = answer_question(opened, "Which clay teapot brews green tea slowly?")
     assert [claim.quotes[0].path for claim in found.claims] == ["all.md"]
     monkeypatch.setattr(module, "FURTHER_CLAIM_SHARE", scores["most.md"] - 0.01)
-    assert len(answer(opened, "Which clay teapot brews green tea slowly?").claims) == 2
+    assert len(answer_question(opened, "Which clay teapot brews green tea slowly?").claims) == 2
 
 
 def test_a_question_and_an_index_in_each_other_s_place_are_told_with_the_right_command(built):
@@ -224,7 +234,7 @@ def test_a_question_and_an_index_in_each_other_s_place_are_told_with_the_right_c
 
 
 def test_scripts_see_the_score_its_threshold_and_the_words_that_are_nowhere(built):
-    found = to_json(ask("When does the office open?", built))
+    found = answer_to_json(ask("When does the office open?", built))
     assert found["threshold"] <= found["score"] <= 1 and found["missing"] == []
-    refused = to_json(ask("Who is the president?", built))
+    refused = answer_to_json(ask("Who is the president?", built))
     assert refused["score"] < refused["threshold"] and refused["missing"] == ["president"]

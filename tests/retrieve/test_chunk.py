@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import Document, read_bytes
-from groundup.retrieve import ChunkConfig, chunk
+from groundup.retrieve import ChunkConfig, chunk_document
 
 PIECES = st.lists(
     st.sampled_from(
@@ -21,7 +21,7 @@ PIECES = st.lists(
 def test_passages_are_bounded_slices_that_hold_all_that_is_visible(pieces, path):
     document = read_bytes("".join(pieces).encode(), path)
     end = 0
-    for passage in chunk(document, ChunkConfig(max_characters=120, min_characters=40)):
+    for passage in chunk_document(document, ChunkConfig(max_characters=120, min_characters=40)):
         assert passage.text == document.text[passage.start : passage.end]
         assert passage.text == passage.text.strip() and len(passage.text) <= 120
         assert not document.text[end : passage.start].strip()
@@ -33,7 +33,7 @@ def test_passages_are_bounded_slices_that_hold_all_that_is_visible(pieces, path)
 
 def titles(document: Document) -> dict[str, tuple[str, ...]]:
     config = ChunkConfig(min_characters=0)
-    return {passage.text: passage.headings for passage in chunk(document, config)}
+    return {passage.text: passage.headings for passage in chunk_document(document, config)}
 
 
 def test_markdown_passages_know_the_titles_above_them():
@@ -56,7 +56,7 @@ def test_underlined_titles_of_plain_text_count():
 def test_html_passages_quote_the_bytes_between_the_tags():
     data = b"<title>T</title><h1>Tea</h1><p>Hot &amp; <b>dry</b>.</p>"
     document = read_bytes(data, "tea.html")
-    passage = chunk(document)[-1]
+    passage = chunk_document(document)[-1]
     assert passage.text.endswith("Hot & dry.") and "Tea" in passage.headings
     quote = document.quote(passage.end - len("Hot & dry."), passage.end)
     assert data[quote.start : quote.end] == b"Hot &amp; <b>dry</b>."
@@ -89,16 +89,16 @@ x = 1
 
 
 def test_source_that_does_not_parse_is_still_found():
-    assert "def f(:" in chunk(read_bytes(b"def f(:\n  'x'\n", "broken.py"))[0].text
+    assert "def f(:" in chunk_document(read_bytes(b"def f(:\n  'x'\n", "broken.py"))[0].text
 
 
 def test_a_signature_goes_with_the_sentence_below_it():
     text = "Words here.\n\n" * 6 + "join(a, b)\n\nReturn both, joined by a sign.\n"
     document = read_bytes(text.encode(), "a.txt")
-    found = [p.text for p in chunk(document, ChunkConfig(max_characters=100))]
+    found = [p.text for p in chunk_document(document, ChunkConfig(max_characters=100))]
     assert any("join(a, b)\n\nReturn both" in text for text in found)
 
 
 @pytest.mark.parametrize("data", [b"", b" \n\t\n"])
 def test_a_document_without_text_has_no_passages(data):
-    assert chunk(read_bytes(data, "empty.txt")) == []
+    assert chunk_document(read_bytes(data, "empty.txt")) == []

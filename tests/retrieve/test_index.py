@@ -21,9 +21,14 @@ from groundup.core import (
     produce,
     write_text,
 )
-from groundup.documents import KINDS, fingerprint_folder, read_bytes
+from groundup.documents import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes
 from groundup.retrieve import ChunkConfig, IndexConfig, ask, index, index_documents, open_index
-from groundup.retrieve.index import READABLE, Place, Reading, check
+from groundup.retrieve.index import (
+    READABLE_KINDS,
+    DocumentEntry,
+    SpooledDocuments,
+    _check_unchanged,
+)
 from tests.artifacts import artifact
 
 
@@ -39,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def documents(snapshot: Artifact) -> set[str]:
-    return {place.path for place in open_index(snapshot.path).places.values()}
+    return {place.path for place in open_index(snapshot.path).entries.values()}
 
 
 def test_a_changed_folder_is_answered_from_its_new_text(folder, tmp_path):
@@ -167,8 +172,10 @@ def test_an_artifact_of_another_kind_is_no_folder_of_documents(folder, tmp_path)
 
 
 def test_errors_and_help_name_every_kind_of_file_that_is_read(tmp_path):
-    for ending in (ending for ending, kind in KINDS.items() if kind == "text" and ending):
-        assert ending in READABLE and ending in (index.__doc__ or "")
+    for ending in (
+        ending for ending, kind in DOCUMENT_KIND_BY_SUFFIX.items() if kind == "text" and ending
+    ):
+        assert ending in READABLE_KINDS and ending in (index.__doc__ or "")
 
 
 def test_a_folder_that_holds_something_else_does_not_become_an_index(folder, tmp_path):
@@ -202,12 +209,12 @@ def test_unknown_settings_are_told():
 
 def test_a_file_that_changes_while_it_is_read_stops_the_run(folder, tmp_path):
     prints = dict(fingerprint_folder(folder))
-    place = Place("tea.md", "id", prints["tea.md"], 0, 1)
+    place = DocumentEntry("tea.md", "id", prints["tea.md"], 0, 1)
     spool = tempfile.TemporaryFile()
-    check(Reading(spool, [place]), folder, prints)
+    _check_unchanged(SpooledDocuments(spool, [place]), folder, prints)
     for other in (place._replace(sha256="0" * 64), place._replace(path="new.md")):
         with pytest.raises(DataError, match="changed while it was being indexed"):
-            check(Reading(spool, [place, other]), folder, prints)
+            _check_unchanged(SpooledDocuments(spool, [place, other]), folder, prints)
     spool.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from groundup.core import ArtifactError, Passage, Retriever
 from groundup.retrieve import LexicalIndex
-from groundup.retrieve.lexical import idf, settle
+from groundup.retrieve.lexical import inverse_document_frequency, name_segments_by_content
 
 
 def passage(document: str, text: str, headings: tuple[str, ...] = (), start: int = 0) -> Passage:
@@ -115,13 +115,13 @@ def test_a_damaged_index_is_one_line(tmp_path, index):
 
 
 def test_rarer_terms_weigh_more_and_absent_ones_most():
-    weights = [idf(100, having) for having in (0, 1, 10, 100)]
+    weights = [inverse_document_frequency(100, having) for having in (0, 1, 10, 100)]
     assert weights == sorted(weights, reverse=True) and weights[-1] > 0
-    assert idf(1, 0) > idf(1, 1)
+    assert inverse_document_frequency(1, 0) > inverse_document_frequency(1, 1)
 
 
 def test_an_index_that_may_only_be_read_is_opened_through_links(index):
-    linked = LexicalIndex(index.shadow())
+    linked = LexicalIndex(index._readonly_copy())
     assert linked.search("leaves") == index.search("leaves")
 
 
@@ -132,7 +132,7 @@ def test_equal_indexes_are_equal_files(tmp_path):
         index.add([TEA, COFFEE, PATHS])
         index.snapshot()
         del index
-        settle(tmp_path / name)
+        name_segments_by_content(tmp_path / name)
         files = (path for path in (tmp_path / name).iterdir() if path.is_file())
         contents.append({path.name: path.read_bytes() for path in files})
         assert found(LexicalIndex(tmp_path / name), "leaves") == ["tea"]

@@ -4,7 +4,7 @@ import pytest
 
 from groundup.core import ArtifactError
 from groundup.retrieve import index, open_index
-from groundup.retrieve.terms import Term, read_question
+from groundup.retrieve.terms import QuestionTerm, parse_question
 
 
 @pytest.fixture
@@ -28,18 +28,20 @@ def test_an_open_index_stays_while_the_pointer_moves(folder, tmp_path):
 def test_passages_are_slices_of_the_stored_documents(folder, tmp_path):
     opened = open_index(index(folder, tmp_path / "i").path)
     for hit in opened.search("note"):
-        document = opened.document(hit.passage.document)
+        document = opened.read_document(hit.passage.document)
         assert document.text[hit.passage.start : hit.passage.end] == hit.passage.text
-        assert document.sha256 == opened.sha256[hit.passage.path]
+        assert document.sha256 == opened.sha256_by_path[hit.passage.path]
 
 
 def test_a_term_weighs_by_its_rarity(folder, tmp_path):
     index(folder, tmp_path / "i")
     opened = open_index(tmp_path / "i")
-    weights = [opened.weight(Term(word, (word,))) for word in ("nowher", "quark", "note")]
+    weights = [
+        opened.term_weight(QuestionTerm(word, (word,))) for word in ("nowher", "quark", "note")
+    ]
     assert weights == sorted(weights, reverse=True) and weights[0] > weights[1] > weights[2]
-    (name,) = read_question("os.walk").terms
-    assert opened.weight(name) == opened.weight(Term("quark", ("quark",)))
+    (name,) = parse_question("os.walk").terms
+    assert opened.term_weight(name) == opened.term_weight(QuestionTerm("quark", ("quark",)))
 
 
 def test_a_pointer_that_names_no_snapshot_is_told(folder, tmp_path):
@@ -52,6 +54,6 @@ def test_a_pointer_that_names_no_snapshot_is_told(folder, tmp_path):
 def test_a_term_of_two_stems_weighs_as_the_rarer_one(folder, tmp_path):
     index(folder, tmp_path / "i")
     opened = open_index(tmp_path / "i")
-    rare, common = (opened.weight(Term(word, (word,))) for word in ("quark", "note"))
+    rare, common = (opened.term_weight(QuestionTerm(word, (word,))) for word in ("quark", "note"))
     assert rare > common
-    assert opened.weight(Term("note quark", ("note", "quark"), is_pair=True)) == rare
+    assert opened.term_weight(QuestionTerm("note quark", ("note", "quark"), is_pair=True)) == rare

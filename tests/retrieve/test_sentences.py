@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.retrieve import sentences
-from groundup.retrieve.sentences import is_label, labels
+from groundup.retrieve import split_sentences
+from groundup.retrieve.sentences import is_label, label_lines
 
 TEXT = st.text(
     st.one_of(st.sampled_from(" \n\t.!?:;-=#*`>()\"'“”…。a1Ab"), st.characters(codec="utf-8")),
@@ -15,7 +15,7 @@ TEXT = st.text(
 
 @given(TEXT, st.booleans())
 def test_sentences_are_slices_in_order_that_hold_all_that_is_visible(text, lines_end):
-    parts = sentences(text, lines_end)
+    parts = split_sentences(text, lines_end)
     end = 0
     for part in parts:
         assert end <= part.start < part.end <= len(text)
@@ -26,7 +26,7 @@ def test_sentences_are_slices_in_order_that_hold_all_that_is_visible(text, lines
 
 
 def cut(text: str, lines_end: bool = False) -> list[str]:
-    return [text[part.start : part.end] for part in sentences(text, lines_end)]
+    return [text[part.start : part.end] for part in split_sentences(text, lines_end)]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_full_width_stops_need_no_space():
 def test_code_stays_whole_and_apart_from_prose():
     text = "Do this:\n\n    x = 1\n\n    y = 2\n\nThen rest. And go."
     assert cut(text) == ["Do this:", "x = 1\n\n    y = 2", "Then rest.", "And go."]
-    assert [part.kind for part in sentences(text)] == ["prose", "code", "prose", "prose"]
+    assert [part.kind for part in split_sentences(text)] == ["prose", "code", "prose", "prose"]
 
 
 def test_a_fence_keeps_everything_inside_it():
@@ -73,20 +73,20 @@ def test_lines_end_sentences_where_asked():
 
 def test_labels_name_what_follows():
     assert is_label("os.path.join(path, *paths)") and not is_label("It is so.")
-    assert labels("join(a, b)\nReturn both of them, one after the other.") == ["join"]
-    assert labels("one\ntwo\nthree") == []
+    assert label_lines("join(a, b)\nReturn both of them, one after the other.") == ["join"]
+    assert label_lines("one\ntwo\nthree") == []
 
 
 def test_a_line_end_ends_no_sentence_unless_lines_are_units():
     text = "It goes on\nin the next line."
-    assert cut(text) == [text] == [text[s.start : s.end] for s in sentences(text)]
+    assert cut(text) == [text] == [text[s.start : s.end] for s in split_sentences(text)]
     assert cut(text, True) == ["It goes on", "in the next line."]
 
 
 def test_what_begins_with_a_prompt_is_code_to_its_end():
-    assert [part.kind for part in sentences(">>> brew(tea)\nIt is green and hot and good now")] == [
-        "code"
-    ]
+    assert [
+        part.kind for part in split_sentences(">>> brew(tea)\nIt is green and hot and good now")
+    ] == ["code"]
 
 
 def test_a_label_has_six_words_at_most():

@@ -8,7 +8,7 @@ import pytest
 
 from groundup.core import Artifact, ArtifactError, Pointer, record
 from groundup.retrieve import ask, index, open_index
-from groundup.retrieve.snapshots import KEPT, LEDGER, prune
+from groundup.retrieve.snapshots import KEPT_SNAPSHOTS, POINTER_LEDGER, _prune_snapshots
 
 ASKED = "What is tea made of?"
 
@@ -23,9 +23,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def heard(capsys):
     """What is said on the terminal."""
-    record.use("plain")
+    record.set_output_mode("plain")
     yield lambda: capsys.readouterr().err
-    record.use("silent")
+    record.set_output_mode("silent")
 
 
 def grow(folder: Path, what: str, out: Path) -> Artifact:
@@ -38,7 +38,7 @@ def grow(folder: Path, what: str, out: Path) -> Artifact:
 def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(folder, tmp_path, left):
     out = tmp_path / "i"
     made = grow(folder, "leaves", out)
-    (out / LEDGER).unlink() if left is None else os.truncate(out / LEDGER, left)
+    (out / POINTER_LEDGER).unlink() if left is None else os.truncate(out / POINTER_LEDGER, left)
     with pytest.raises(ArtifactError, match=r"ledger of the index is damaged.*it has") as error:
         ask(ASKED, out)
     assert f"groundup index {folder.resolve()} --out {out}" in str(error.value)
@@ -50,7 +50,9 @@ def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(fold
 def test_an_edited_ledger_is_told_and_laid_aside_by_the_next_run(folder, tmp_path, heard):
     out = tmp_path / "i"
     made = grow(folder, "leaves", out)
-    (out / LEDGER).write_text((out / LEDGER).read_text().replace("1 added", "9 added"))
+    (out / POINTER_LEDGER).write_text(
+        (out / POINTER_LEDGER).read_text().replace("1 added", "9 added")
+    )
     with pytest.raises(ArtifactError, match="was edited.*nothing is lost, run again: groundup"):
         ask(ASKED, out)
     heard()
@@ -63,7 +65,7 @@ def test_a_torn_last_line_answers_from_the_line_before_and_says_so(folder, tmp_p
     out = tmp_path / "i"
     grow(folder, "leaves", out)
     grow(folder, "buds", out)
-    os.truncate(out / LEDGER, (out / LEDGER).stat().st_size - 9)
+    os.truncate(out / POINTER_LEDGER, (out / POINTER_LEDGER).stat().st_size - 9)
     heard()
     assert "leaves" in ask(ASKED, out).text
     said = heard()
@@ -76,11 +78,11 @@ def test_a_torn_last_line_answers_from_the_line_before_and_says_so(folder, tmp_p
 def test_a_torn_line_after_the_current_snapshot_is_cut_by_the_next_run(folder, tmp_path, heard):
     out = tmp_path / "i"
     grow(folder, "leaves", out)
-    with open(out / LEDGER, "a") as file:
+    with open(out / POINTER_LEDGER, "a") as file:
         file.write('{"sequence": 2')
     index(folder, out)
     assert "Cut 14 bytes" in heard()
-    assert len(Pointer(out / LEDGER).history()) == 1
+    assert len(Pointer(out / POINTER_LEDGER).history()) == 1
     assert "leaves" in ask(ASKED, out).text and heard() == ""
 
 
@@ -88,7 +90,7 @@ def test_the_newest_two_snapshots_stay(folder, tmp_path):
     out = tmp_path / "i"
     made = [grow(folder, what, out) for what in ("leaves", "buds", "stems", "roots")]
     assert {path.name for path in (out / "snapshots").iterdir()} == {
-        snapshot.path.name for snapshot in made[-KEPT:]
+        snapshot.path.name for snapshot in made[-KEPT_SNAPSHOTS:]
     }
     assert "stems" in ask(ASKED, made[2].path).text
     grow(folder, "stems", out)
@@ -105,9 +107,9 @@ def test_a_snapshot_that_is_being_written_stays(folder, tmp_path):
     writing.mkdir()
     with open(writing / ".lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        prune(out)
+        _prune_snapshots(out)
         assert writing.is_dir()
-    prune(out)
+    _prune_snapshots(out)
     assert not writing.exists()
 
 
@@ -118,7 +120,7 @@ def test_a_reader_left_behind_twice_is_told(folder, tmp_path):
     grow(folder, "buds", out)
     grow(folder, "stems", out)
     with pytest.raises(ArtifactError, match="open the index again"):
-        opened.document(next(iter(opened.places)))
+        opened.read_document(next(iter(opened.entries)))
 
 
 def test_nothing_is_removed_by_a_ledger_that_is_damaged(folder, tmp_path):
@@ -126,6 +128,8 @@ def test_nothing_is_removed_by_a_ledger_that_is_damaged(folder, tmp_path):
     for what in ("leaves", "buds"):
         grow(folder, what, out)
     (more := out / "snapshots" / "0123456789abcdef").mkdir()
-    (out / LEDGER).write_text((out / LEDGER).read_text().replace("1 added", "9 added"))
-    prune(out)
-    assert more.is_dir() and len(list((out / "snapshots").iterdir())) == KEPT + 1
+    (out / POINTER_LEDGER).write_text(
+        (out / POINTER_LEDGER).read_text().replace("1 added", "9 added")
+    )
+    _prune_snapshots(out)
+    assert more.is_dir() and len(list((out / "snapshots").iterdir())) == KEPT_SNAPSHOTS + 1

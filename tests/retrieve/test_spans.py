@@ -4,20 +4,27 @@ import pytest
 
 from groundup.core import Hit
 from groundup.documents import read_bytes
-from groundup.retrieve import chunk
-from groundup.retrieve.sentences import sentences
-from groundup.retrieve.spans import Wanted, best_span, defines, extend, follows, label
-from groundup.retrieve.terms import read_question
+from groundup.retrieve import chunk_document
+from groundup.retrieve.sentences import split_sentences
+from groundup.retrieve.spans import (
+    WeightedQuestion,
+    _definition_score,
+    _extend_quote,
+    _label_score,
+    _same_paragraph,
+    best_span,
+)
+from groundup.retrieve.terms import parse_question
 
 
-def wanted(question: str) -> Wanted:
-    asked = read_question(question)
-    return Wanted(asked, [1.0] * len(asked.terms))
+def wanted(question: str) -> WeightedQuestion:
+    asked = parse_question(question)
+    return WeightedQuestion(asked, [1.0] * len(asked.terms))
 
 
 def quoted(text: str, question: str, path: str = "a.md") -> tuple[str, float]:
     document = read_bytes(text.encode(), path)
-    (passage,) = chunk(document)
+    (passage,) = chunk_document(document)
     span = best_span(Hit(passage, 1.0), document, wanted(question))
     return passage.text[span.start : span.end], span.score
 
@@ -63,16 +70,16 @@ def test_a_title_alone_is_no_quote():
 
 
 def test_a_definition_and_a_signature_name_what_is_asked():
-    assert defines("A kettle is a pot.", wanted("What is a kettle?")) == 1.0
-    assert defines("The lid of a kettle is hot.", wanted("What is a kettle?")) == 0.5
-    assert label("os.walk(top, topdown=True)", wanted("What does os.walk do?")) == 1.0
-    assert label("Some sentence about os.walk here.", wanted("What does os.walk do?")) == 0.0
+    assert _definition_score("A kettle is a pot.", wanted("What is a kettle?")) == 1.0
+    assert _definition_score("The lid of a kettle is hot.", wanted("What is a kettle?")) == 0.5
+    assert _label_score("os.walk(top, topdown=True)", wanted("What does os.walk do?")) == 1.0
+    assert _label_score("Some sentence about os.walk here.", wanted("What does os.walk do?")) == 0.0
 
 
 def test_a_function_is_quoted_with_its_signature():
     source = 'def fill(pot):\n    """Fill the pot with water."""\n    return pot\n'
     document = read_bytes(source.encode(), "tea.py")
-    hits = [Hit(passage, 1.0) for passage in chunk(document)]
+    hits = [Hit(passage, 1.0) for passage in chunk_document(document)]
     spans = [best_span(hit, document, wanted("What does tea.fill do?")) for hit in hits]
     best = max(spans, key=lambda span: span.rank)
     assert "Fill the pot with water" in best.hit.passage.text[best.start : best.end]
@@ -80,12 +87,12 @@ def test_a_function_is_quoted_with_its_signature():
 
 def test_titles_alone_are_a_quote_of_the_last_one():
     text = "# Tea\n\n## Brewing\n"
-    units = sentences(text)
+    units = split_sentences(text)
     assert {unit.kind for unit in units} == {"heading"}
-    start, end = extend(text, units, 0, 0)
+    start, end = _extend_quote(text, units, 0, 0)
     assert text[start:end] == "## Brewing"
 
 
 def test_a_paragraph_ends_at_an_empty_line():
     text = "One stands here. Two stands beside it.\n\nThree stands alone."
-    assert [follows(text, sentences(text), at) for at in (0, 1)] == [True, False]
+    assert [_same_paragraph(text, split_sentences(text), at) for at in (0, 1)] == [True, False]

@@ -8,7 +8,7 @@ import pytest
 from groundup.core import Answer, Claim, Quote, hash_file
 from groundup.documents import read_bytes
 from groundup.retrieve import ask, index, verify_quotes
-from groundup.retrieve.verify import LARGEST_BYTES, changed_files
+from groundup.retrieve.verify import MAX_FILE_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
 CONTENT = {
@@ -99,7 +99,7 @@ def test_files_are_compared_with_what_was_indexed_and_huge_ones_not_read(tmp_pat
         (tmp_path / name).write_text(name)
     indexed = {name: hash_file(tmp_path / name) for name in ("same.txt", "edited.txt", "huge.txt")}
     (tmp_path / "edited.txt").write_text("other")
-    os.truncate(tmp_path / "huge.txt", LARGEST_BYTES + 1)
+    os.truncate(tmp_path / "huge.txt", MAX_FILE_BYTES + 1)
     assert changed_files(indexed | {"gone.txt": ""}, tmp_path) == {
         "edited.txt": "has changed", "huge.txt": "has changed", "gone.txt": "is gone",
     }  # fmt: skip

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers, trainers
 
 from groundup.core import ConfigError, DataError
-from groundup.tokenizer import PATTERNS, BytePairs, train_bpe, well_formed
-from groundup.tokenizer.bpe import byte_characters
+from groundup.tokenizer import PATTERNS, ReferenceBPE, train_bpe, well_formed
+from groundup.tokenizer.bpe import byte_to_character
 from tests.tokenizer.corpora import CORPORA, HOSTILE, texts
 
 
@@ -41,13 +41,13 @@ def peer_model(corpus: list[str], vocab_size: int, pattern: str) -> dict:
 def assert_same_as_peer(corpus: list[str], vocab_size: int, pattern: str) -> None:
     merges = train_bpe(corpus, vocab_size, pattern)
     theirs = peer_model(corpus, vocab_size, pattern)
-    shown = byte_characters()
+    shown = byte_to_character()
 
     def spell(token: bytes) -> str:
         return "".join(shown[byte] for byte in token)
 
     assert [[spell(left), spell(right)] for left, right in merges] == theirs["merges"]
-    ids = {spell(token): id for token, id in BytePairs(merges, pattern).ids.items()}
+    ids = {spell(token): id for token, id in ReferenceBPE(merges, pattern).ids.items()}
     assert ids == theirs["vocab"]
 
 
@@ -69,7 +69,7 @@ def test_classes_of_characters_are_those_of_the_peer():
         # One piece per class: white space, letters, numbers and the rest never share a piece.
         sample = [c for c in known if ord(c) < 0x3000]
         text = "\n".join("a" + c + "a" for c in sample if c.isprintable() or c.isspace())
-        cut[name] = BytePairs([], name).cut.findall(text)
+        cut[name] = ReferenceBPE([], name).splitter.findall(text)
         parts = peer(name).pre_tokenizer.pre_tokenize_str(text)
         assert [text[start:end] for _, (start, end) in parts] == cut[name]
 
@@ -77,27 +77,27 @@ def test_classes_of_characters_are_those_of_the_peer():
 def test_worked_example():
     merges = train_bpe(["aaabdaaabac"], 259)
     assert merges == [(b"a", b"a"), (b"a", b"b"), (b"aa", b"ab")]
-    pairs = BytePairs(merges)
+    pairs = ReferenceBPE(merges)
     assert [pairs.tokens[id] for id in pairs.encode("aaabdaaabac")] == [
         b"aaab", b"d", b"aaab", b"a", b"c",
     ]  # fmt: skip
 
 
 def test_first_ids_are_the_bytes_in_the_usual_order():
-    assert BytePairs([]).tokens[:3] == [b"!", b'"', b"#"]
-    assert sorted(BytePairs([]).tokens) == [bytes([byte]) for byte in range(256)]
-    assert byte_characters()[ord(" ")] == "Ġ" and byte_characters()[ord("\n")] == "Ċ"
+    assert ReferenceBPE([]).tokens[:3] == [b"!", b'"', b"#"]
+    assert sorted(ReferenceBPE([]).tokens) == [bytes([byte]) for byte in range(256)]
+    assert byte_to_character()[ord(" ")] == "Ġ" and byte_to_character()[ord("\n")] == "Ċ"
 
 
 @given(texts)
 def test_decode_gives_the_text_back(text):
-    pairs = BytePairs(train_bpe(CORPORA["runs"] + CORPORA["scripts"], 400))
+    pairs = ReferenceBPE(train_bpe(CORPORA["runs"] + CORPORA["scripts"], 400))
     assert pairs.decode(pairs.encode(text)) == text.encode("utf-8")
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:9]))
 def test_pieces_of_hostile_text_join_to_the_text(text):
-    assert "".join(BytePairs([]).cut.findall(text)) == text
+    assert "".join(ReferenceBPE([]).splitter.findall(text)) == text
 
 
 def test_surrogates_become_text():
@@ -120,4 +120,4 @@ def test_errors_say_what_to_do():
     with pytest.raises(ConfigError, match="pattern='qwen' is not known; choose qwen2 or gpt-2"):
         train_bpe(["a"], 300, "qwen")
     with pytest.raises(DataError, match="merge 0 joins b'ab' and b'c'"):
-        BytePairs([(b"ab", b"c")])
+        ReferenceBPE([(b"ab", b"c")])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from groundup.core import ConfigError, DataError, Message
-from groundup.tokenizer import TEMPLATE, FastTokenizer, render, template_digest
+from groundup.tokenizer import CHATML_TEMPLATE, FastTokenizer, render, template_digest
 from tests.tokenizer.corpora import texts, tokenizer
 
 TRAINED = tokenizer()
@@ -23,7 +23,7 @@ def by_template(conversation, add_generation_prompt: bool) -> str:
     """Render as transformers does (utils/chat_template_utils.py, 5.24)."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.undefined = jinja2.StrictUndefined
-    return environment.from_string(TEMPLATE).render(
+    return environment.from_string(CHATML_TEMPLATE).render(
         messages=[message._asdict() for message in conversation],
         add_generation_prompt=add_generation_prompt,
     )
@@ -102,14 +102,14 @@ def test_lone_surrogates_are_replaced_in_text_and_ids():
 def test_digest_of_the_template_is_pinned():
     # Whoever changes the template changes what every model made before was trained on.
     assert template_digest() == "86126e693e0845c97e8cb1306f0eb45e1584232421b2d9a21c6dadfb642113ff"
-    assert template_digest(TEMPLATE + " ") != template_digest()
+    assert template_digest(CHATML_TEMPLATE + " ") != template_digest()
 
 
 def test_template_is_the_one_that_directories_carry(tmp_path: Path):
-    from groundup.tokenizer import save
+    from groundup.tokenizer import save_tokenizer
 
-    save(TRAINED, tmp_path)
-    assert (tmp_path / "chat_template.jinja").read_text(encoding="utf-8") == TEMPLATE
+    save_tokenizer(TRAINED, tmp_path)
+    assert (tmp_path / "chat_template.jinja").read_text(encoding="utf-8") == CHATML_TEMPLATE
 
 
 def test_errors_say_what_to_do():

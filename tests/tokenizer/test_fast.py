@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError, Tokenizer
-from groundup.tokenizer import BytePairs, FastTokenizer, well_formed
-from groundup.tokenizer.fast import tokenizer_json
+from groundup.tokenizer import FastTokenizer, ReferenceBPE, well_formed
+from groundup.tokenizer.fast import to_tokenizer_json
 from tests.core.contracts.tokenizer import TokenizerContract
 from tests.tokenizer.corpora import CORPORA, HOSTILE, texts, tokenizer
 
@@ -27,7 +27,7 @@ class TestTheFastTokenizerIsATokenizer(TokenizerContract):
 
 def peer(ours: FastTokenizer) -> tokenizers.Tokenizer:
     """The same tokenizer in Hugging Face's library; special tokens in a text stay text."""
-    made = tokenizers.Tokenizer.from_str(json.dumps(tokenizer_json(ours)))
+    made = tokenizers.Tokenizer.from_str(json.dumps(to_tokenizer_json(ours)))
     made.encode_special_tokens = True
     return made
 
@@ -40,7 +40,7 @@ def test_ids_are_those_of_the_reference_and_of_the_peer(text):
     ids = TRAINED.encode(text)
     assert ids == THEIRS.encode(text).ids
     if len(text) < 2000:
-        assert ids == BytePairs(TRAINED.merges).encode(text)
+        assert ids == ReferenceBPE(TRAINED.merges).encode(text)
 
 
 @given(texts)
@@ -50,7 +50,7 @@ def test_ids_are_those_of_the_peer_on_any_text(text):
 
 @given(st.text("abcx ", max_size=30))
 def test_a_token_that_two_merges_make_gets_the_ids_of_the_peer(text):
-    assert not TWO_WAYS.is_exact
+    assert not TWO_WAYS.is_tiktoken_exact
     assert TWO_WAYS.encode(text) == THEIR_TWO_WAYS.encode(text).ids
     assert TWO_WAYS.encode(text) == TWO_WAYS.reference.encode(text)
 
@@ -58,7 +58,7 @@ def test_a_token_that_two_merges_make_gets_the_ids_of_the_peer(text):
 def test_merges_in_an_order_that_tiktoken_would_not_follow_are_noticed():
     # (a, bc) cannot be reached from "abc", because (a, b) goes first; tiktoken would reach it.
     ours = FastTokenizer([(b"a", b"b"), (b"b", b"c"), (b"a", b"bc")])
-    assert not ours.is_exact
+    assert not ours.is_tiktoken_exact
     assert ours.encode("abc") == peer(ours).encode("abc").ids == ours.reference.encode("abc")
     assert ours._tiktoken.encode_ordinary("abc") != ours.encode("abc")
 
@@ -67,7 +67,7 @@ def test_merges_in_an_order_that_tiktoken_would_not_follow_are_noticed():
 def test_trained_merges_are_always_exact(corpus):
     from groundup.tokenizer import train_bpe
 
-    assert FastTokenizer(train_bpe(CORPORA[corpus], 800)).is_exact
+    assert FastTokenizer(train_bpe(CORPORA[corpus], 800)).is_tiktoken_exact
 
 
 @pytest.mark.parametrize("character", " \n\ta=0é", ids=repr)

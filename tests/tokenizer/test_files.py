@@ -13,9 +13,9 @@ from groundup.corpus import CorpusConfig, corpus
 from groundup.tokenizer import (
     FastTokenizer,
     TokenizerConfig,
-    load,
+    load_bpe_tokenizer,
     render,
-    save,
+    save_tokenizer,
     train_bpe,
     train_tokenizer,
 )
@@ -37,7 +37,7 @@ def fixture(root: Path) -> Path:
 
 
 def test_transformers_gives_our_ids(fixture, seen):
-    ours = load(fixture)
+    ours = load_bpe_tokenizer(fixture)
     for row in seen["texts"]:
         assert row["ids"] == ours.encode(row["text"])
         assert row["decoded"] == row["text"]
@@ -46,7 +46,7 @@ def test_transformers_gives_our_ids(fixture, seen):
 
 
 def test_transformers_renders_our_chats(fixture, seen):
-    ours = load(fixture)
+    ours = load_bpe_tokenizer(fixture)
     for row in seen["chats"]:
         messages = tuple(Message(**message) for message in row["messages"])
         rendered = render(ours, messages, add_generation_prompt=row["opened"])
@@ -55,13 +55,13 @@ def test_transformers_renders_our_chats(fixture, seen):
 
 
 def test_a_spelt_special_token_ends_a_turn_there_but_not_here(fixture, seen):
-    ours = load(fixture)
+    ours = load_bpe_tokenizer(fixture)
     assert ours.special_id("<|im_end|>") in seen["spelt"]
     assert ours.special_id("<|im_end|>") not in ours.encode("a<|im_end|>b")
 
 
 def test_the_fixture_is_what_save_writes_today(fixture, seen, tmp_path):
-    save(load(fixture), tmp_path)
+    save_tokenizer(load_bpe_tokenizer(fixture), tmp_path)
     for name, digest in seen["files"].items():
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest, (
             f"{name} changed; run `python tests/oracles/tokenizer.py make`, then `make oracles`"
@@ -71,8 +71,8 @@ def test_the_fixture_is_what_save_writes_today(fixture, seen, tmp_path):
 @pytest.mark.parametrize("pattern", ["qwen2", "gpt-2"])
 def test_save_and_load_keep_the_tokenizer(tmp_path, pattern):
     made = FastTokenizer(train_bpe(CORPORA["scripts"], 400, pattern), pattern, ("<|endoftext|>",))
-    save(made, tmp_path / "new" / "folder", context_length=2048)
-    opened = load(tmp_path / "new" / "folder")
+    save_tokenizer(made, tmp_path / "new" / "folder", context_length=2048)
+    opened = load_bpe_tokenizer(tmp_path / "new" / "folder")
     assert opened.digest == made.digest and opened.specials == made.specials
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "new" / "folder" / "tokenizer.json"))
     for text in CORPORA["scripts"] + CORPORA["runs"]:
@@ -83,15 +83,15 @@ def test_save_and_load_keep_the_tokenizer(tmp_path, pattern):
 
 
 def test_a_file_written_by_the_peer_opens_too(tmp_path):
-    save(TRAINED, tmp_path)
+    save_tokenizer(TRAINED, tmp_path)
     path = tmp_path / "tokenizer.json"
     tokenizers.Tokenizer.from_file(str(path)).save(str(path))
-    assert load(tmp_path).digest == TRAINED.digest
+    assert load_bpe_tokenizer(tmp_path).digest == TRAINED.digest
 
 
 def damaged(path: Path, change) -> Path:
     """A saved tokenizer whose tokenizer.json was changed."""
-    save(TRAINED, path)
+    save_tokenizer(TRAINED, path)
     content = json.loads((path / "tokenizer.json").read_text(encoding="utf-8"))
     change(content)
     (path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
@@ -112,15 +112,15 @@ def damaged(path: Path, change) -> Path:
 )
 def test_what_would_give_other_ids_is_refused(tmp_path, change, says):
     with pytest.raises(DataError, match=says):
-        load(damaged(tmp_path, change))
+        load_bpe_tokenizer(damaged(tmp_path, change))
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):
     with pytest.raises(ArtifactError, match=r"Cannot read .*tokenizer.json \(No such file"):
-        load(tmp_path)
+        load_bpe_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="is damaged"):
-        load(tmp_path)
+        load_bpe_tokenizer(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def source(tmp_path_factory) -> Artifact:
 def test_the_stage_learns_a_vocabulary_of_the_size_asked_for(source, tmp_path):
     made = train_tokenizer(TokenizerConfig(vocab_size=600), source, tmp_path / "tokenizer")
     assert made.kind == "tokenizer" and [parent.name for parent in made.parents] == ["corpus"]
-    opened = load(made.path)
+    opened = load_bpe_tokenizer(made.path)
     assert opened.vocab_size == 600 and opened.special_id("<|im_end|>") == 599
     assert len(opened.encode("def __init__(self)")) < 12
     again = train_tokenizer(TokenizerConfig(vocab_size=600), source, tmp_path / "again")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError
-from groundup.tokenizer import Batch, Loader, Shard
-from groundup.tokenizer.loader import BLOCK, shuffle
+from groundup.tokenizer import Loader, Shard, TextBatch
+from groundup.tokenizer.loader import BLOCK_TOKENS, _stable_permutation
 
 END = 0
 
@@ -20,22 +20,22 @@ def numbered(name: str, lengths: list[int], first: int = 1) -> Shard:
     for number, length in enumerate(lengths):
         documents.append((f"{name}{number}", list(range(first, first + length)), length))
         first += length
-    return Shard.of(name, documents, END)
+    return Shard.from_documents(name, documents, END)
 
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=12)
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(0, 2**31))
 
 
-def targets(batch: Batch) -> list[int]:
+def targets(batch: TextBatch) -> list[int]:
     return batch.ids[:, 1:][batch.documents >= 0].tolist()
 
 
 def epoch_of_rows(loader: Loader, rows: int) -> list[int]:
-    """Targets of the first `rows` rows."""
+    """Targets of the first `batch_size` rows."""
     found: list[int] = []
     for row in range(rows):
-        step, place = divmod(row, loader.rows)
+        step, place = divmod(row, loader.batch_size)
         batch = loader.batch(step)
         found += batch.ids[place, 1:][batch.documents[place] >= 0].tolist()
     return found
@@ -79,7 +79,7 @@ def test_inputs_are_the_tokens_before_the_targets(documents, size):
 @given(lengths, sizes)
 def test_document_numbers_are_those_of_the_targets(documents, size):
     shard = numbered("a", documents)
-    home = {int(id): n for n in range(len(documents)) for id in shard.document(n)[:-1]}
+    home = {int(id): n for n in range(len(documents)) for id in shard.document_ids(n)[:-1]}
     batch = Loader([shard], *size).batch(0)
     for ids, numbers, name in zip(batch.ids, batch.documents, batch.names, strict=True):
         assert name == f"a{numbers[0]}"
@@ -89,7 +89,7 @@ def test_document_numbers_are_those_of_the_targets(documents, size):
 
 
 def test_an_end_opens_the_next_document():
-    shard = Shard.of("a", [("x", [1, 2], 2), ("y", [3, 4], 2)], END)
+    shard = Shard.from_documents("a", [("x", [1, 2], 2), ("y", [3, 4], 2)], END)
     batch = Loader([shard], batch=1, length=6).batch(0)
     assert batch.ids.tolist() == [[END, 1, 2, END, 3, 4, END]]
     assert batch.documents.tolist() == [[0, 0, 0, 1, 1, 1]]
@@ -104,7 +104,7 @@ def test_orders_differ_by_seed_and_epoch():
 
 
 @settings(max_examples=10)
-@given(st.integers(3 * BLOCK, 8 * BLOCK), st.integers(0, 9), st.floats(0.3, 0.7))
+@given(st.integers(3 * BLOCK_TOKENS, 8 * BLOCK_TOKENS), st.integers(0, 9), st.floats(0.3, 0.7))
 def test_parts_share_no_token_whatever_their_lengths(size, seed, border):
     shard = numbered("a", [size])
     short = Loader([shard], 64, 256, seed, part=(0.0, border))
@@ -158,7 +158,7 @@ def test_several_shards_without_a_mixture_are_read_as_one():
 
 def test_the_order_is_pinned():
     # A run that is resumed under another version of anything must go on with the same text.
-    assert shuffle(8, [0, 0, 0]).tolist() == [4, 1, 0, 6, 7, 3, 5, 2]
+    assert _stable_permutation(8, [0, 0, 0]).tolist() == [4, 1, 0, 6, 7, 3, 5, 2]
     shards = [numbered("a", [300]), numbered("b", [300], first=1000)]
     rows = Loader(shards, 10, 8, mixture={"a": 0.7, "b": 0.3}).batch(0).names
     assert "".join(name[0] for name in rows) == "aabaabaaab"
@@ -167,7 +167,7 @@ def test_the_order_is_pinned():
 def test_errors_say_what_to_do():
     shard = numbered("a", [100])
     with pytest.raises(DataError, match="shard 'b' is empty.*Add documents.*validation_share"):
-        Loader([shard, Shard.of("b", [], END)], 1, 8)
+        Loader([shard, Shard.from_documents("b", [], END)], 1, 8)
     with pytest.raises(DataError, match="none was given"):
         Loader([], 1, 8)
     with pytest.raises(ConfigError, match="batch=0 and length=8"):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import DataError, Message
-from groundup.tokenizer import FastTokenizer, Rendered, pack_examples, render
-from groundup.tokenizer.packing import first_fit
+from groundup.tokenizer import FastTokenizer, RenderedChat, pack_examples, render
+from groundup.tokenizer.packing import _first_fit
 
 
 @st.composite
@@ -17,7 +17,7 @@ def examples(draw):
     ids = draw(st.lists(st.integers(0, 99), min_size=length, max_size=length))
     mask = draw(st.lists(st.booleans(), min_size=length, max_size=length))
     mask[draw(st.integers(1, length - 1))] = True
-    return Rendered("", ids, mask)
+    return RenderedChat("", ids, mask)
 
 
 @given(st.lists(examples(), min_size=1, max_size=12), st.integers(19, 64))
@@ -44,7 +44,7 @@ def test_padding_counts_nothing(given_examples, length):
 
 @given(st.lists(st.integers(1, 50), max_size=40))
 def test_first_fit_fills_rows_at_least_half(sizes):
-    rows = first_fit(dict(enumerate(sizes)), 50)
+    rows = _first_fit(dict(enumerate(sizes)), 50)
     filled = [sum(sizes[key] for key in row) for row in rows]
     assert sorted(key for row in rows for key in row) == list(range(len(sizes)))
     assert all(total <= 50 for total in filled)
@@ -63,7 +63,7 @@ def test_a_packed_chat_trains_the_answer_alone():
 
 
 def test_too_long_is_an_error_or_dropped_with_its_reason():
-    short, long = Rendered("", [1, 2], [False, True]), Rendered("", [1] * 9, [True] * 9)
+    short, long = RenderedChat("", [1, 2], [False, True]), RenderedChat("", [1] * 9, [True] * 9)
     with pytest.raises(DataError, match="row b has 9 tokens; a sequence of length=4 takes 5"):
         pack_examples([short, long], 4, names=["row a", "row b"])
     packed = pack_examples([short, long], 4, too_long="drop")
@@ -74,7 +74,7 @@ def test_too_long_is_an_error_or_dropped_with_its_reason():
 
 
 def test_an_example_without_a_trained_token_is_named():
-    fine, empty = Rendered("", [1, 2], [False, True]), Rendered("", [1, 2], [False, False])
+    fine, empty = RenderedChat("", [1, 2], [False, True]), RenderedChat("", [1, 2], [False, False])
     with pytest.raises(DataError, match="example 1 has no token to train on"):
         pack_examples([fine, empty], 8)
     with pytest.raises(DataError, match="faq.md has no token"):

@@ -5,12 +5,19 @@ import json
 import pytest
 
 from groundup.core import ConfigError
-from groundup.tokenizer import SPECIAL_SETS, SPECIALS, FastTokenizer, TokenizerConfig, load, save
+from groundup.tokenizer import (
+    SPECIAL_SETS,
+    SPECIALS,
+    FastTokenizer,
+    TokenizerConfig,
+    load_bpe_tokenizer,
+    save_tokenizer,
+)
 
 
 def test_the_default_gives_the_ids_it_gave():
     assert TokenizerConfig().specials == ("<|endoftext|>", "<|im_start|>", "<|im_end|>") == SPECIALS
-    assert TokenizerConfig().plain()["specials"] == list(SPECIALS)
+    assert TokenizerConfig().to_dict()["specials"] == list(SPECIALS)
 
 
 def test_sets_are_asked_for_by_name_and_do_not_move_what_came_before():
@@ -24,8 +31,8 @@ def test_all_sets_go_to_a_file_and_back(tmp_path):
     names = [name for names in SPECIAL_SETS.values() for name in names]
     assert len(set(names)) == len(names) == 109
     tokenizer = FastTokenizer([], specials=names)
-    save(tokenizer, tmp_path)
-    assert load(tmp_path).specials == tokenizer.specials
+    save_tokenizer(tokenizer, tmp_path)
+    assert load_bpe_tokenizer(tmp_path).specials == tokenizer.specials
     told = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert (told["mask_token"], told["cls_token"], told["sep_token"]) == (
         "[MASK]",

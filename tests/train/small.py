@@ -10,7 +10,7 @@ import pytest
 
 from groundup.core import Artifact
 from groundup.corpus import CorpusConfig, corpus
-from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
+from groundup.tokenizer import TokenizerConfig, TokensConfig, encode_corpus, train_tokenizer
 from groundup.train import OptimConfig, PretrainConfig
 
 THINGS = "river mountain ledger window garden engine letter bridge harbour lantern".split()
@@ -69,7 +69,9 @@ def small(folder: Path) -> Small:
     config = CorpusConfig(validation_share=0.1, test_share=0.2, near_duplicate_threshold=0, seed=1)
     documents = corpus(config, source, folder / "corpus")
     words = train_tokenizer(TokenizerConfig(vocab_size=300), documents, folder / "tokenizer")
-    return Small(documents, words, tokens(TokensConfig(), documents, words, folder / "tokens"))
+    return Small(
+        documents, words, encode_corpus(TokensConfig(), documents, words, folder / "tokens")
+    )
 
 
 def tiny_training(**changes: Any) -> PretrainConfig:

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from groundup.train.batches import one_document, split
+from groundup.train.batches import single_document_batch, split_batch
 from tests.train.test_loop import ragged_batch
 
 
 @pytest.mark.parametrize("parts", [1, 3, 8, 20])
 def test_parts_hold_every_row_once(parts: int):
     batch = ragged_batch()
-    pieces = split(batch, parts)
+    pieces = split_batch(batch, parts)
     assert torch.equal(torch.cat([piece.ids for piece in pieces]), batch.ids)
     assert torch.equal(torch.cat([piece.weights for piece in pieces]), batch.weights)
     assert sum((piece.names for piece in pieces), ()) == batch.names
@@ -18,6 +18,6 @@ def test_parts_hold_every_row_once(parts: int):
 
 
 def test_documents_may_be_absent():
-    batch = one_document(torch.arange(20).reshape(4, 5))
-    assert all(piece.documents is None for piece in split(batch, 2))
+    batch = single_document_batch(torch.arange(20).reshape(4, 5))
+    assert all(piece.documents is None for piece in split_batch(batch, 2))
     assert torch.equal(batch.targets, batch.ids + 1)

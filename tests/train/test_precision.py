@@ -17,44 +17,44 @@ from groundup.model import (
     Transformer,
 )
 from groundup.train import (
+    LoopOptions,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
     RouterConfig,
-    causal,
-    precision_of,
-    routed,
+    add_router_losses,
+    causal_loss,
+    resolve_precision,
     train,
 )
-from groundup.train.precision import FIRST_SCALE, PATIENCE
+from groundup.train.precision import GROWTH_INTERVAL, INITIAL_SCALE
 from tests.train.test_loop import ragged_batch, tiny_model
 
 
 def test_only_float16_scales_the_loss():
     assert Precision(torch.bfloat16).scale == Precision().scale == 1.0
-    assert Precision(torch.float16).scale == FIRST_SCALE
+    assert Precision(torch.float16).scale == INITIAL_SCALE
 
 
 def test_the_scale_halves_on_overflow_and_doubles_after_many_calm_steps():
     precision = Precision(torch.float16, 1024.0)
-    precision.overflowed()
+    precision.record_overflow()
     assert precision.scale == 512
-    for _ in range(PATIENCE):
-        precision.went_well()
+    for _ in range(GROWTH_INTERVAL):
+        precision.record_finite_step()
     assert precision.scale == 1024
 
 
 def test_at_a_scale_of_one_an_overflow_is_an_error():
     with pytest.raises(DataError, match="at any loss scale"):
-        Precision(torch.float16, 1.0).overflowed()
+        Precision(torch.float16, 1.0).record_overflow()
 
 
 def test_state_goes_out_and_in():
     precision, again = Precision(torch.float16, 64.0), Precision(torch.float16)
-    precision.went_well()
+    precision.record_finite_step()
     again.load_state(precision.state())
-    assert (again.scale, again.calm) == (64.0, 1)
+    assert (again.scale, again.steps_since_overflow) == (64.0, 1)
 
 
 def test_a_scaled_loss_gives_the_gradient_of_an_unscaled_one():
@@ -63,9 +63,13 @@ def test_a_scaled_loss_gives_the_gradient_of_an_unscaled_one():
         weights.append(model := tiny_model())
         if len(weights) == 2:
             precision.scale = 4096.0  # float32 with float16's scale: a power of two, so exact
-        optimizer = Optimizer(model.named_parameters(), OptimConfig(matrices="adamw"))
-        plan = Plan(3, precision=precision)
-        list(train(model, lambda s: [ragged_batch(seed=s)], causal, optimizer, lambda s: 1.0, plan))
+        optimizer = Optimizer(model.named_parameters(), OptimConfig(matrix_optimizer="adamw"))
+        plan = LoopOptions(3, precision=precision)
+        list(
+            train(
+                model, lambda s: [ragged_batch(seed=s)], causal_loss, optimizer, lambda s: 1.0, plan
+            )
+        )
     plain, scaled = (list(model.parameters()) for model in weights)
     assert all(torch.equal(a, b) for a, b in zip(plain, scaled, strict=True))
 
@@ -75,8 +79,8 @@ def test_steps_that_overflow_are_left_out_and_the_run_goes_on():
     optimizer = Optimizer(model.named_parameters(), OptimConfig())
     precision = Precision(torch.float16, 2.0**40)
     batches = lambda step: [ragged_batch(seed=0)]  # noqa: E731
-    plan = Plan(60, precision=precision)
-    steps = list(train(model, batches, causal, optimizer, lambda s: 1.0, plan))
+    plan = LoopOptions(60, precision=precision)
+    steps = list(train(model, batches, causal_loss, optimizer, lambda s: 1.0, plan))
     assert not steps[0].is_applied and steps[-1].is_applied
     assert steps[-1].loss < 0.6 * steps[0].loss
 
@@ -84,7 +88,7 @@ def test_steps_that_overflow_are_left_out_and_the_run_goes_on():
 @pytest.mark.parametrize("seed", range(4))
 def test_the_scale_moves_as_torchs_own(seed: int, monkeypatch):
     """Oracle: torch.amp.GradScaler over the same planted overflows."""
-    monkeypatch.setattr("groundup.train.precision.PATIENCE", 3)
+    monkeypatch.setattr("groundup.train.precision.GROWTH_INTERVAL", 3)
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=0.0)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12, growth_interval=3)
@@ -96,18 +100,18 @@ def test_the_scale_moves_as_torchs_own(seed: int, monkeypatch):
         scaler.unscale_(optimizer)
         scaler.step(optimizer)
         scaler.update()
-        own.overflowed() if overflow else own.went_well()
+        own.record_overflow() if overflow else own.record_finite_step()
         assert own.scale == scaler.get_scale()
     assert overflows.any()
 
 
 def test_a_precision_has_a_name_and_auto_is_measured(monkeypatch):
     place = torch.device("cpu")
-    assert precision_of("float16", place).dtype == torch.float16
-    assert precision_of("float32", place).dtype == torch.float32
+    assert resolve_precision("float16", place).dtype == torch.float16
+    assert resolve_precision("float32", place).dtype == torch.float32
     for measured in (torch.float32, torch.bfloat16):
         monkeypatch.setattr("groundup.core.device.compute_dtype", lambda _: measured)  # noqa: B023
-        assert precision_of("auto", place).dtype == measured
+        assert resolve_precision("auto", place).dtype == measured
 
 
 class Seeing(TorchDispatchMode):
@@ -139,8 +143,11 @@ PRODUCTS = {"addmm", "bmm"}
 def test_what_stays_float32_is_what_is_said_to(dtype: torch.dtype, monkeypatch):
     monkeypatch.setenv("GROUNDUP_SOFTMAX", "torch")  # the loops in C++ have tests of their own
     model = tiny_with_experts()
-    optimizer = Optimizer(model.named_parameters(), OptimConfig(matrices="adamw"))
-    loss, plan = routed(causal, RouterConfig(), 2), Plan(1, precision=Precision(dtype, 256.0))
+    optimizer = Optimizer(model.named_parameters(), OptimConfig(matrix_optimizer="adamw"))
+    loss, plan = (
+        add_router_losses(causal_loss, RouterConfig(), 2),
+        LoopOptions(1, precision=Precision(dtype, 256.0)),
+    )
     with Seeing() as seeing:
         list(train(model, lambda s: [ragged_batch()], loss, optimizer, lambda s: 1.0, plan))
     seen = {name: dtypes for name, dtypes in seeing.seen.items() if dtypes}
@@ -172,7 +179,7 @@ def test_gradients_and_the_residual_are_float32():
         for layer in model.layers
     ]
     with Precision(torch.bfloat16).autocast("cpu"):
-        found = causal(model, ragged_batch())
+        found = causal_loss(model, ragged_batch())
     found.total.backward()
     assert kept == [torch.float32] * 2 and found.total.dtype == torch.float32 and len(hooks) == 2
     assert all(p.grad.dtype == torch.float32 for p in model.parameters())

@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from .html import Html, element, join
-from .number import compact, number, powers, ticks
-from .parts import Column, details, spoken, table
+from .html import Html, element, join_html
+from .number import format_compact, format_number, log_ticks, ticks
+from .parts import TableColumn, details, screen_reader_text, table_element
 
 WIDTH, HEIGHT = 1000.0, 220.0
 LABEL_GAP = 18.0
-MOST_POINTS = 400
-MOST_ROWS = 12
+MAX_POINTS = 400
+MAX_ROWS = 12
 COLOURS = 6
 NEAR_ZERO = 0.05
 """An axis starts at zero if its first value is below this share of its last."""
@@ -39,14 +39,14 @@ class Baseline(NamedTuple):
     value: float
 
 
-class Point(NamedTuple):
+class ChartPoint(NamedTuple):
     """A point in data units."""
 
     x: float
     y: float
 
 
-class Frame(NamedTuple):
+class ChartFrame(NamedTuple):
     """The visible range, in units of its scale."""
 
     left: float
@@ -64,15 +64,17 @@ class Frame(NamedTuple):
         """Pixels from the plot's top."""
         return (self.top - self.scale(value)) / (self.top - self.bottom) * HEIGHT
 
-    def marks(self, low: float, high: float, count: int = 5) -> Sequence[float]:
+    def tick_values(self, low: float, high: float, count: int = 5) -> Sequence[float]:
         """Tick values between two ends of an axis."""
-        return ticks(low, high, count) if self.scale is float else powers(10**low, 10**high, count)
+        return (
+            ticks(low, high, count) if self.scale is float else log_ticks(10**low, 10**high, count)
+        )
 
 
-class Label(NamedTuple):
+class LineLabel(NamedTuple):
     """Text at the right of the plot and the height in pixels of its line's end."""
 
-    at: float
+    y: float
     text: str
     colour: str
 
@@ -98,77 +100,77 @@ def line_chart(
     head = element("figcaption", element("strong", title))
     if not points:
         return element("figure.chart", head, element("p.empty", "No points were recorded."))
-    frame = frame_of(points, bands(series), baselines, math.log10 if logarithmic else float)
+    frame = _fit_frame(points, _band_ends(series), baselines, math.log10 if logarithmic else float)
     return element(
         "figure.chart",
         head,
         element("p.y-label", y_label),
-        spoken(summary(title, curves, baselines, x_label, y_label)),
+        screen_reader_text(_chart_as_text(title, curves, baselines, x_label, y_label)),
         element(
             "div.plot",
-            y_axis(frame),
-            drawing(frame, curves, baselines),
-            end_labels(labels(frame, curves, baselines)),
-            x_axis(frame),
+            _draw_y_axis(frame),
+            _draw_plot(frame, curves, baselines),
+            _draw_labels(_line_labels(frame, curves, baselines)),
+            _draw_x_axis(frame),
             element("p.x-label", x_label),
         ),
-        details("Rows behind this chart", rows(title, series, x_label)),
+        details("Rows behind this chart", _data_tables(title, series, x_label)),
     )
 
 
 def segments(
     x: Sequence[float], y: Sequence[float | None], least: float = -math.inf
-) -> list[list[Point]]:
+) -> list[list[ChartPoint]]:
     """Runs of finite points above `least`; a missing value ends a run."""
-    runs: list[list[Point]] = [[]]
+    runs: list[list[ChartPoint]] = [[]]
     for across, up in zip(x, y, strict=True):
         if up is None or not least < min(across, up) or not math.isfinite(across + up):
             runs.append([])
         else:
-            runs[-1].append(Point(float(across), float(up)))
+            runs[-1].append(ChartPoint(float(across), float(up)))
     return [run for run in runs if run]
 
 
-def bands(series: Iterable[Series]) -> list[float]:
+def _band_ends(series: Iterable[Series]) -> list[float]:
     """Every finite end of a band."""
     ends = [value for line in series for value in (*line.low, *line.high)]
     return [float(value) for value in ends if value is not None and math.isfinite(value)]
 
 
-def frame_of(
-    points: Sequence[Point],
+def _fit_frame(
+    points: Sequence[ChartPoint],
     ends: Sequence[float],
     baselines: Sequence[Baseline],
     scale: Callable[[float], float] = float,
-) -> Frame:
+) -> ChartFrame:
     """The range that covers all data, with a margin above and below."""
     across = [scale(point.x) for point in points]
     up = [*(point.y for point in points), *ends, *(float(line.value) for line in baselines)]
     up = [scale(value) for value in up]
     first, last = min(across), max(across)
     is_near_zero = scale is float and 0 < first < NEAR_ZERO * last
-    left, right = widened(0.0 if is_near_zero else first, last, 0.0)
-    bottom, top = widened(min(up), max(up), 0.06)
-    return Frame(left, right, bottom, top, scale)
+    left, right = _add_margin(0.0 if is_near_zero else first, last, 0.0)
+    bottom, top = _add_margin(min(up), max(up), 0.06)
+    return ChartFrame(left, right, bottom, top, scale)
 
 
-def widened(low: float, high: float, share: float) -> tuple[float, float]:
+def _add_margin(low: float, high: float, share: float) -> tuple[float, float]:
     """Add a margin to a range, also to one of zero width."""
     if high == low:
         return low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
     return low - share * (high - low), high + share * (high - low)
 
 
-def thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
-    """Downsample to about `most` points: the extremes of equal chunks, and both ends.
+def _downsample(points: Sequence[ChartPoint], max_points: int = MAX_POINTS) -> Sequence[ChartPoint]:
+    """Downsample to about `max_points` points: the extremes of equal chunks, and both ends.
 
-    >>> spike = [Point(x, 9.0 if x == 777 else 1.0) for x in range(2000)]
-    >>> len(thin(spike)) <= 402, max(point.y for point in thin(spike))
+    >>> spike = [ChartPoint(x, 9.0 if x == 777 else 1.0) for x in range(2000)]
+    >>> len(_downsample(spike)) <= 402, max(point.y for point in _downsample(spike))
     (True, 9.0)
     """
-    if len(points) <= most:
+    if len(points) <= max_points:
         return points
-    size = math.ceil(len(points) / (most // 2))
+    size = math.ceil(len(points) / (max_points // 2))
     thinned = [points[0]]
     for start in range(0, len(points), size):
         run = points[start : start + size]
@@ -177,39 +179,42 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
     return [*thinned, points[-1]]
 
 
-def path(frame: Frame, points: Sequence[Point]) -> str:
+def _svg_path(frame: ChartFrame, points: Sequence[ChartPoint]) -> str:
     """SVG path through the points."""
-    pairs = [f"{frame.x(point.x):.1f} {frame.y(point.y):.1f}" for point in thin(points)]
+    pairs = [f"{frame.x(point.x):.1f} {frame.y(point.y):.1f}" for point in _downsample(points)]
     return "M" + "L".join(pairs) + ("h0.01" if len(pairs) == 1 else "")
 
 
-def band_path(frame: Frame, line: Series) -> str:
+def _band_path(frame: ChartFrame, line: Series) -> str:
     """SVG path around a series' band; empty if it has none."""
     absent = [None] * len(line.x)
     lower = [point for run in segments(line.x, line.low or absent) for point in run]
     upper = [point for run in segments(line.x, line.high or absent) for point in run]
     if not lower or not upper:
         return ""
-    back = path(frame, list(reversed(thin(lower)))).removeprefix("M")
-    return f"{path(frame, upper)}L{back}Z"
+    back = _svg_path(frame, list(reversed(_downsample(lower)))).removeprefix("M")
+    return f"{_svg_path(frame, upper)}L{back}Z"
 
 
-def drawing(
-    frame: Frame,
-    curves: Sequence[tuple[Series, list[list[Point]]]],
+def _draw_plot(
+    frame: ChartFrame,
+    curves: Sequence[tuple[Series, list[list[ChartPoint]]]],
     baselines: Sequence[Baseline],
 ) -> Html:
     """The plot itself: grid, bands, baselines, lines."""
-    grid = [level("grid", frame.y(value)) for value in frame.marks(frame.bottom, frame.top)]
-    dashed = [level("baseline", frame.y(line.value)) for line in baselines]
+    grid = [
+        _horizontal_line("grid", frame.y(value))
+        for value in frame.tick_values(frame.bottom, frame.top)
+    ]
+    dashed = [_horizontal_line("baseline", frame.y(line.value)) for line in baselines]
     shapes, lines = [], []
     for index, (curve, runs) in enumerate(curves):
         colour = f"series-{index % COLOURS + 1}"
-        if shape := band_path(frame, curve):
+        if shape := _band_path(frame, curve):
             shapes.append(element(f"path.band.{colour}", attributes={"d": shape}))
         for run in runs:
             kind = "dot" if len(run) == 1 else "line"
-            lines.append(element(f"path.{kind}.{colour}", attributes={"d": path(frame, run)}))
+            lines.append(element(f"path.{kind}.{colour}", attributes={"d": _svg_path(frame, run)}))
     attributes = {
         "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
         "preserveAspectRatio": "none",
@@ -218,15 +223,17 @@ def drawing(
     return element("svg", *grid, *shapes, *dashed, *lines, attributes=attributes)
 
 
-def level(name: str, at: float) -> Html:
+def _horizontal_line(name: str, at: float) -> Html:
     """A horizontal line over the whole width."""
     attributes = {"x1": 0, "x2": f"{WIDTH:g}", "y1": f"{at:.1f}", "y2": f"{at:.1f}"}
     return element(f"line.{name}", attributes=attributes)
 
 
-def y_axis(frame: Frame) -> Html:
+def _draw_y_axis(frame: ChartFrame) -> Html:
     """Values at the left of the plot."""
-    values = [(value, compact(value)) for value in frame.marks(frame.bottom, frame.top)]
+    values = [
+        (value, format_compact(value)) for value in frame.tick_values(frame.bottom, frame.top)
+    ]
     marks = [
         element("span", text, attributes={"style": f"top:{frame.y(value):.1f}px"})
         for value, text in values
@@ -236,36 +243,42 @@ def y_axis(frame: Frame) -> Html:
     return element("div.y-axis", *marks, attributes=attributes)
 
 
-def x_axis(frame: Frame) -> Html:
+def _draw_x_axis(frame: ChartFrame) -> Html:
     """Values under the plot."""
     marks = [
-        element("span", compact(value), attributes={"style": f"left:{frame.x(value) / 10:.2f}%"})
-        for value in frame.marks(frame.left, frame.right, 4)
+        element(
+            "span", format_compact(value), attributes={"style": f"left:{frame.x(value) / 10:.2f}%"}
+        )
+        for value in frame.tick_values(frame.left, frame.right, 4)
     ]
     return element("div.x-axis", *marks, attributes={"aria-hidden": "true"})
 
 
-def labels(
-    frame: Frame,
-    curves: Sequence[tuple[Series, list[list[Point]]]],
+def _line_labels(
+    frame: ChartFrame,
+    curves: Sequence[tuple[Series, list[list[ChartPoint]]]],
     baselines: Sequence[Baseline],
-) -> list[Label]:
+) -> list[LineLabel]:
     """Name and last value of every line, at the height where it ends."""
     texts = []
     for index, (curve, runs) in enumerate(curves):
         if runs:
             last = runs[-1][-1].y
-            text = f"{curve.name} {number(last)}"
-            texts.append(Label(frame.y(last), text, f"series-{index % COLOURS + 1}"))
+            text = f"{curve.name} {format_number(last)}"
+            texts.append(LineLabel(frame.y(last), text, f"series-{index % COLOURS + 1}"))
     for line in baselines:
-        texts.append(Label(frame.y(line.value), f"{line.name} {number(line.value)}", "baseline"))
+        texts.append(
+            LineLabel(frame.y(line.value), f"{line.name} {format_number(line.value)}", "baseline")
+        )
     return texts
 
 
-def spread(heights: Sequence[float], gap: float = LABEL_GAP, height: float = HEIGHT) -> list[float]:
+def _spread_labels(
+    heights: Sequence[float], gap: float = LABEL_GAP, height: float = HEIGHT
+) -> list[float]:
     """Move sorted heights apart to at least `gap`, within the plot's height if possible.
 
-    >>> spread([100.0, 101.0, 219.0])
+    >>> _spread_labels([100.0, 101.0, 219.0])
     [100.0, 118.0, 219.0]
     """
     moved: list[float] = []
@@ -278,10 +291,10 @@ def spread(heights: Sequence[float], gap: float = LABEL_GAP, height: float = HEI
     return moved
 
 
-def end_labels(texts: Sequence[Label]) -> Html:
+def _draw_labels(texts: Sequence[LineLabel]) -> Html:
     """The direct labels, moved apart, each tied to its line's end by a short stroke."""
     ordered = sorted(texts)
-    heights = spread([label.at for label in ordered])
+    heights = _spread_labels([label.y for label in ordered])
     words, strokes = [], []
     for label, at in zip(ordered, heights, strict=True):
         words.append(
@@ -291,7 +304,7 @@ def end_labels(texts: Sequence[Label]) -> Html:
                 attributes={"style": f"top:{at:.1f}px", "title": label.text},
             )
         )
-        line = {"d": f"M0 {label.at:.1f}L16 {at:.1f}"}
+        line = {"d": f"M0 {label.y:.1f}L16 {at:.1f}"}
         strokes.append(element(f"path.tie.{label.colour}", attributes=line))
     svg = {"viewBox": f"0 0 16 {HEIGHT:g}", "width": 16, "height": f"{HEIGHT:g}"}
     width = max((len(label.text) for label in texts), default=0)
@@ -301,9 +314,9 @@ def end_labels(texts: Sequence[Label]) -> Html:
     )
 
 
-def summary(
+def _chart_as_text(
     title: str,
-    curves: Sequence[tuple[Series, list[list[Point]]]],
+    curves: Sequence[tuple[Series, list[list[ChartPoint]]]],
     baselines: Sequence[Baseline],
     x_label: str,
     y_label: str,
@@ -317,22 +330,23 @@ def summary(
             continue
         lowest = min(points, key=lambda point: point.y)
         sentences.append(
-            f"{curve.name} goes from {number(points[0].y)} at {compact(points[0].x)} to "
-            f"{number(points[-1].y)} at {compact(points[-1].x)}; "
-            f"its lowest is {number(lowest.y)} at {compact(lowest.x)}."
+            f"{curve.name} goes from {format_number(points[0].y)} at {format_compact(points[0].x)} "
+            f"to "
+            f"{format_number(points[-1].y)} at {format_compact(points[-1].x)}; "
+            f"its lowest is {format_number(lowest.y)} at {format_compact(lowest.x)}."
         )
-    sentences.extend(f"Baseline {line.name}: {number(line.value)}." for line in baselines)
+    sentences.extend(f"Baseline {line.name}: {format_number(line.value)}." for line in baselines)
     return " ".join(sentences)
 
 
-def rows(title: str, series: Sequence[Series], x_label: str) -> Html:
+def _data_tables(title: str, series: Sequence[Series], x_label: str) -> Html:
     """Some of the points as one table per series, ends included."""
     tables = []
     for line in series:
         points = list(zip(line.x, line.y, strict=True))
-        step = max(1, math.ceil((len(points) - 1) / (MOST_ROWS - 1))) if points else 1
+        step = max(1, math.ceil((len(points) - 1) / (MAX_ROWS - 1))) if points else 1
         shown = points[::step] + (points[-1:] if points and (len(points) - 1) % step else [])
-        columns = [Column(x_label, True), Column(line.name, True)]
-        cells = [[compact(x), number(y)] for x, y in shown]
-        tables.append(table(f"{title}: {line.name}", columns, cells))
-    return element("div.tables", join(tables))
+        columns = [TableColumn(x_label, True), TableColumn(line.name, True)]
+        cells = [[format_compact(x), format_number(y)] for x, y in shown]
+        tables.append(table_element(f"{title}: {line.name}", columns, cells))
+    return element("div.tables", join_html(tables))

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from .html import Html, anchor, element
-from .number import compact, interval, with_unit
-from .parts import State, chip, measured
+from .number import format_compact, format_interval, with_unit
+from .parts import ChipState, chip, format_measurement
 
 WIDTH, HEIGHT = 1000.0, 32.0
-AIR = 1.25
+EXTENT_FACTOR = 1.25
 """Half width of a row, relative to the farthest end of the interval."""
-DOT = " · the dot decides"
+ESTIMATE_NOTE = " · the dot decides"
 
 
 class Gate(NamedTuple):
@@ -39,7 +39,7 @@ class Gate(NamedTuple):
     """Whether it did not pass for lack of data."""
 
     @property
-    def result(self) -> tuple[str, State]:
+    def result(self) -> tuple[str, ChipState]:
         """The outcome in a word, and the state of its chip."""
         if self.has_passed:
             return "passed", "good"
@@ -50,25 +50,25 @@ def forest_plot(gates: Sequence[Gate], empty: str = "No gates were set.") -> Htm
     """One row per gate: its meaning, the plot, the number, the result."""
     if not gates:
         return element("p.empty", empty)
-    return element("ul.gates.card", *[gate_row(gate) for gate in gates])
+    return element("ul.gates.card", *[_gate_row(gate) for gate in gates])
 
 
-def gate_row(gate: Gate) -> Html:
+def _gate_row(gate: Gate) -> Html:
     words = element(
         "div.words",
         element("h3", gate.name),
         element("p", gate.requirement),
-        hint(gate),
+        _hint_element(gate),
     )
-    range_ = interval(gate.low, gate.high)
+    range_ = format_interval(gate.low, gate.high)
     numbers = element(
         "div.numbers",
-        element("p.estimate", measured(gate.estimate, gate.unit, gate.low, gate.high)),
+        element("p.estimate", format_measurement(gate.estimate, gate.unit, gate.low, gate.high)),
         element("p.small", f"interval {range_}" if range_ else "no interval"),
     )
     result = chip(*gate.result)
     attributes = {"id": gate_anchor(gate.name)}
-    return element("li.gate", words, picture(gate), numbers, result, attributes=attributes)
+    return element("li.gate", words, _draw_interval(gate), numbers, result, attributes=attributes)
 
 
 def gate_anchor(name: str) -> str:
@@ -76,16 +76,16 @@ def gate_anchor(name: str) -> str:
     return f"gate-{anchor(name)}"
 
 
-def hint(gate: Gate) -> str:
+def _hint_element(gate: Gate) -> str:
     """What to try next; empty if the gate passed."""
     if gate.has_passed or not gate.hint:
         return ""
     return element("p.hint", element("strong", "To try next: "), gate.hint)
 
 
-def picture(gate: Gate) -> Html:
+def _draw_interval(gate: Gate) -> Html:
     """SVG with bar, dot and threshold; hidden from screen readers, which read the numbers."""
-    limit = with_unit(compact(gate.threshold), gate.unit)
+    limit = with_unit(format_compact(gate.threshold), gate.unit)
     side = "at most" if gate.better == "lower" else "at least"
     attributes = {
         "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
@@ -94,12 +94,12 @@ def picture(gate: Gate) -> Html:
     }
     return element(
         "div.forest",
-        element("svg", *shapes(gate), attributes=attributes),
-        element("p.limit", f"{side} {limit}{DOT if gate.decides == 'estimate' else ''}"),
+        element("svg", *_interval_shapes(gate), attributes=attributes),
+        element("p.limit", f"{side} {limit}{ESTIMATE_NOTE if gate.decides == 'estimate' else ''}"),
     )
 
 
-def shapes(gate: Gate) -> list[Html]:
+def _interval_shapes(gate: Gate) -> list[Html]:
     """Shapes of the plot from back to front."""
     _, state = gate.result
     middle, half = WIDTH / 2, HEIGHT / 2
@@ -109,7 +109,9 @@ def shapes(gate: Gate) -> list[Html]:
         element("path.threshold", attributes={"d": f"M{middle:g} 0V{HEIGHT:g}"}),
     ]
     ends = [value for value in (gate.estimate, gate.low, gate.high) if value is not None]
-    extent = AIR * max((abs(value - gate.threshold) for value in ends), default=0.0) or 1.0
+    extent = (
+        EXTENT_FACTOR * max((abs(value - gate.threshold) for value in ends), default=0.0) or 1.0
+    )
 
     def to_x(value: float) -> float:
         return middle + (value - gate.threshold) / extent * middle

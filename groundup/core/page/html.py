@@ -13,11 +13,15 @@ from ..errors import DataError
 
 Attribute = str | float | bool | None
 
-NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]*")
-VOID = frozenset({"br", "hr", "input", "meta"})
-REFUSED = frozenset({"script", "style", "iframe", "object", "embed", "link", "base", "img", "form"})
-NEAR = re.compile(r"#.*|(\.\./)?(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.html(?:#.*)?", re.DOTALL)
-CONTROLS = {n: "\ufffd" for n in (*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000))}
+TAG_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]*")
+VOID_ELEMENTS = frozenset({"br", "hr", "input", "meta"})
+FORBIDDEN_ELEMENTS = frozenset(
+    {"script", "style", "iframe", "object", "embed", "link", "base", "img", "form"}
+)
+LOCAL_HREF = re.compile(r"#.*|(\.\./)?(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.html(?:#.*)?", re.DOTALL)
+CONTROL_REPLACEMENTS = {
+    n: "\ufffd" for n in (*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000))
+}
 
 
 class Html(str):
@@ -34,10 +38,10 @@ def escape(value: str) -> Html:
     """
     if isinstance(value, Html):
         return value
-    return Html(html.escape(value.translate(CONTROLS), quote=True))
+    return Html(html.escape(value.translate(CONTROL_REPLACEMENTS), quote=True))
 
 
-def join(parts: Iterable[str], separator: str = "") -> Html:
+def join_html(parts: Iterable[str], separator: str = "") -> Html:
     """Concatenate fragments, escaping those that are plain text."""
     return Html(escape(separator).join(escape(part) for part in parts))
 
@@ -53,31 +57,31 @@ def element(name: str, *children: str, attributes: Mapping[str, Attribute] | Non
     '<p class="note" id="sum" hidden>2 &lt; 3</p>'
     """
     name, *classes = name.split(".")
-    if not NAME.fullmatch(name) or name.lower() in REFUSED:
+    if not TAG_NAME.fullmatch(name) or name.lower() in FORBIDDEN_ELEMENTS:
         raise DataError(f"A page cannot hold the element {name!r}; use text, tables and charts.")
     items = {"class": " ".join(classes) or None, **(attributes or {})}.items()
-    opening = Html(f"<{name}{''.join(attribute(*item) for item in items)}>")
-    if name in VOID:
+    opening = Html(f"<{name}{''.join(_format_attribute(*item) for item in items)}>")
+    if name in VOID_ELEMENTS:
         return opening
-    return Html(f"{opening}{join(children)}</{name}>")
+    return Html(f"{opening}{join_html(children)}</{name}>")
 
 
-def attribute(name: str, value: Attribute) -> str:
+def _format_attribute(name: str, value: Attribute) -> str:
     """One attribute with its leading space; an empty string for None or False."""
-    if not NAME.fullmatch(name) or name.lower().startswith("on") or name.lower() == "src":
+    if not TAG_NAME.fullmatch(name) or name.lower().startswith("on") or name.lower() == "src":
         raise DataError(f"A page cannot hold the attribute {name!r}.")
     if value is None or value is False:
         return ""
     if value is True:
         return f" {name}"
-    if name.lower() == "href" and not NEAR.fullmatch(str(value)):
+    if name.lower() == "href" and not LOCAL_HREF.fullmatch(str(value)):
         raise DataError(
             "A page links only to itself and to pages in its folder; expected "
             f"href='#…' or href='folder/page.html', got {value!r}."
         )
     if name == "style" and "url" in str(value).lower():
         raise DataError(f"A page loads nothing from elsewhere; got style {value!r}.")
-    return f' {name}="{html.escape(str(value).translate(CONTROLS), quote=True)}"'
+    return f' {name}="{html.escape(str(value).translate(CONTROL_REPLACEMENTS), quote=True)}"'
 
 
 def anchor(text: str) -> str:

@@ -11,17 +11,17 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from ..errors import DataError
-from .html import Html, element, join
-from .parts import scrolling, spoken
+from .html import Html, element, join_html
+from .parts import screen_reader_text, scroll_box
 
 BOX_HEIGHT, SLOT_HEIGHT, ROW_GAP, COLUMN_GAP, EDGE = 80.0, 10.0, 16.0, 36.0, 2.0
-LETTER, SMALL_LETTER, LEAST_WIDTH, MOST_LETTERS = 8.6, 7.0, 112.0, 20
+CHARACTER_WIDTH, SMALL_CHARACTER_WIDTH, MIN_BOX_WIDTH, MAX_NAME_CHARACTERS = 8.6, 7.0, 112.0, 20
 SWEEPS = 4
-LEAST_SCALE = 0.85
+MIN_SCALE = 0.85
 """Smallest scale before the graph scrolls instead of shrinking further."""
 
 
-class Node(NamedTuple):
+class LineageNode(NamedTuple):
     """A box of the graph."""
 
     name: str
@@ -34,7 +34,7 @@ class Node(NamedTuple):
     """Anchor of the row with details, with its `#`."""
 
 
-class Place(NamedTuple):
+class SlotPosition(NamedTuple):
     """Upper left corner and height of a box or slot, pixels."""
 
     x: float
@@ -46,33 +46,33 @@ Slot = tuple[str, ...]
 """(name,) is the box itself; (parent, child, layer) is a slot that an edge passes through."""
 
 
-def lineage(nodes: Sequence[Node], label: str = "Lineage") -> Html:
+def lineage_graph(nodes: Sequence[LineageNode], label: str = "Lineage") -> Html:
     """Draw the graph; it scrolls within its card if it is wider.
 
     Raises DataError if a name occurs twice, a parent is unknown, or there is a cycle.
     """
     if not nodes:
         return element("p.empty", "Nothing was made yet.")
-    layers, edges = arrange(nodes)
-    width = box_width(nodes)
-    layout = positions(layers, edges, width)
-    boxes = [box(node, layout[(node.name,)], width) for node in nodes]
-    lines = [edge_path(edge, layout, width) for edge in edges]
+    layers, edges = _assign_layers(nodes)
+    width = _box_width(nodes)
+    layout = _position_slots(layers, edges, width)
+    boxes = [_draw_box(node, layout[(node.name,)], width) for node in nodes]
+    lines = [_edge_path(edge, layout, width) for edge in edges]
     right = max(rect.x for rect in layout.values()) + width + EDGE
     bottom = max(rect.y + rect.height for rect in layout.values()) + EDGE
     size = {
         "viewBox": f"0 0 {right:.0f} {bottom:.0f}",
-        "style": f"max-width:{right:.0f}px;min-width:{right * LEAST_SCALE:.0f}px",
+        "style": f"max-width:{right:.0f}px;min-width:{right * MIN_SCALE:.0f}px",
         "role": "group",
         "aria-label": label,
     }
     drawing = element("svg.lineage", *lines, *boxes, attributes=size)
-    return join([spoken(summary(nodes)), scrolling(drawing, label)])
+    return join_html([screen_reader_text(_graph_as_text(nodes)), scroll_box(drawing, label)])
 
 
-def arrange(nodes: Sequence[Node]) -> tuple[list[list[Slot]], list[list[Slot]]]:
+def _assign_layers(nodes: Sequence[LineageNode]) -> tuple[list[list[Slot]], list[list[Slot]]]:
     """Assign nodes to layers; return the layers' slots and each edge as a list of slots."""
-    depth = depths(nodes)
+    depth = _node_depths(nodes)
     layers: list[list[Slot]] = [[] for _ in range(max(depth.values()) + 1)]
     edges: list[list[Slot]] = []
     for node in nodes:
@@ -87,7 +87,7 @@ def arrange(nodes: Sequence[Node]) -> tuple[list[list[Slot]], list[list[Slot]]]:
     return layers, edges
 
 
-def depths(nodes: Sequence[Node]) -> dict[str, int]:
+def _node_depths(nodes: Sequence[LineageNode]) -> dict[str, int]:
     """Length of the longest path from a source to each node."""
     known = {node.name: node for node in nodes}
     if len(known) != len(nodes):
@@ -109,9 +109,9 @@ def depths(nodes: Sequence[Node]) -> dict[str, int]:
     return depth
 
 
-def positions(
+def _position_slots(
     layers: Sequence[list[Slot]], edges: Sequence[list[Slot]], width: float
-) -> dict[Slot, Place]:
+) -> dict[Slot, SlotPosition]:
     """Order every layer by its neighbours' mean heights, then stack it around the middle line."""
     before: dict[Slot, list[Slot]] = {}
     after: dict[Slot, list[Slot]] = {}
@@ -119,59 +119,59 @@ def positions(
         for source, target in zip(edge, edge[1:], strict=False):
             after.setdefault(source, []).append(target)
             before.setdefault(target, []).append(source)
-    layout = stacked(layers, width)
+    layout = _stack_layers(layers, width)
     for sweep in range(SWEEPS):
         neighbours = before if sweep % 2 == 0 else after
         layers = [
-            sorted(layer, key=lambda s: mean_height(s, neighbours, layout)) for layer in layers
+            sorted(layer, key=lambda s: _mean_height(s, neighbours, layout)) for layer in layers
         ]
-        layout = stacked(layers, width)
+        layout = _stack_layers(layers, width)
     return layout
 
 
-def mean_height(
-    slot: Slot, neighbours: Mapping[Slot, Sequence[Slot]], layout: Mapping[Slot, Place]
+def _mean_height(
+    slot: Slot, neighbours: Mapping[Slot, Sequence[Slot]], layout: Mapping[Slot, SlotPosition]
 ) -> float:
     """Mean of the neighbours' middles; a slot without neighbours keeps its own."""
     others = neighbours.get(slot) or [slot]
     return sum(layout[o].y + layout[o].height / 2 for o in others) / len(others)
 
 
-def stacked(layers: Sequence[Sequence[Slot]], width: float) -> dict[Slot, Place]:
+def _stack_layers(layers: Sequence[Sequence[Slot]], width: float) -> dict[Slot, SlotPosition]:
     """Stack every layer in its column, vertically centred."""
-    heights = [sum(slot_height(s) + ROW_GAP for s in layer) - ROW_GAP for layer in layers]
-    layout: dict[Slot, Place] = {}
+    heights = [sum(_slot_height(s) + ROW_GAP for s in layer) - ROW_GAP for layer in layers]
+    layout: dict[Slot, SlotPosition] = {}
     for index, layer in enumerate(layers):
         y = EDGE + (max(heights) - heights[index]) / 2
         for slot in layer:
-            layout[slot] = Place(EDGE + index * (width + COLUMN_GAP), y, slot_height(slot))
-            y += slot_height(slot) + ROW_GAP
+            layout[slot] = SlotPosition(EDGE + index * (width + COLUMN_GAP), y, _slot_height(slot))
+            y += _slot_height(slot) + ROW_GAP
     return layout
 
 
-def slot_height(slot: Slot) -> float:
+def _slot_height(slot: Slot) -> float:
     """Height of a box, or of a slot that an edge passes through."""
     return BOX_HEIGHT if len(slot) == 1 else SLOT_HEIGHT
 
 
-def box_width(nodes: Sequence[Node]) -> float:
+def _box_width(nodes: Sequence[LineageNode]) -> float:
     """Width that fits the longest line of any box."""
-    names = max(len(shortened(node.name)) for node in nodes)
-    kinds = max(len(kind_line(node)) for node in nodes)
-    return max(LEAST_WIDTH, 24 + LETTER * names, 24 + SMALL_LETTER * kinds)
+    names = max(len(_truncate_name(node.name)) for node in nodes)
+    kinds = max(len(_kind_line(node)) for node in nodes)
+    return max(MIN_BOX_WIDTH, 24 + CHARACTER_WIDTH * names, 24 + SMALL_CHARACTER_WIDTH * kinds)
 
 
-def kind_line(node: Node) -> str:
+def _kind_line(node: LineageNode) -> str:
     """Second line of a box."""
     return f"{node.kind} · rejected" if node.is_rejected else node.kind
 
 
-def shortened(text: str) -> str:
+def _truncate_name(text: str) -> str:
     """Truncate a name to fit a box."""
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+    return text if len(text) <= MAX_NAME_CHARACTERS else text[: MAX_NAME_CHARACTERS - 1] + "…"
 
 
-def edge_path(edge: Sequence[Slot], layout: Mapping[Slot, Place], width: float) -> Html:
+def _edge_path(edge: Sequence[Slot], layout: Mapping[Slot, SlotPosition], width: float) -> Html:
     """A smooth line from the right of the parent to the left of the child."""
     start = layout[edge[0]]
     commands = [f"M{start.x + width:.1f} {start.y + start.height / 2:.1f}"]
@@ -188,13 +188,13 @@ def edge_path(edge: Sequence[Slot], layout: Mapping[Slot, Place], width: float) 
     return element("path.edge", attributes={"d": "".join(commands)})
 
 
-def box(node: Node, rect: Place, width: float) -> Html:
+def _draw_box(node: LineageNode, rect: SlotPosition, width: float) -> Html:
     """One artifact: its name, its kind, its size and short id."""
     state = "rejected" if node.is_rejected else "kept"
-    kind = kind_line(node)
+    kind = _kind_line(node)
     shape = {"x": rect.x, "y": rect.y, "width": f"{width:.1f}", "height": rect.height, "rx": 8}
     lines = [
-        ("name", shortened(node.name)),
+        ("name", _truncate_name(node.name)),
         ("kind", kind),
         ("size", node.size),
         ("id", node.id[:8]),
@@ -204,19 +204,21 @@ def box(node: Node, rect: Place, width: float) -> Html:
         for index, (name, text) in enumerate(lines)
     ]
     title = element("title", f"{node.name}: {kind}, {node.size}, id {node.id}")
-    drawn = join([title, element("rect", attributes=shape), *texts])
+    drawn = join_html([title, element("rect", attributes=shape), *texts])
     if node.href:
         return element(f"a.box.{state}", drawn, attributes={"href": node.href})
     return element(f"g.box.{state}", drawn)
 
 
-def summary(nodes: Sequence[Node]) -> str:
+def _graph_as_text(nodes: Sequence[LineageNode]) -> str:
     """The graph in words, for screen readers."""
     text = ["Lineage graph."]
     for node in nodes:
         origin = f"made from {' and '.join(node.parents)}" if node.parents else "a source"
-        text.append(f"{node.name} ({node.kind}) is {origin}{REJECTED if node.is_rejected else ''}.")
+        text.append(
+            f"{node.name} ({node.kind}) is {origin}{REJECTED_NOTE if node.is_rejected else ''}."
+        )
     return " ".join(text)
 
 
-REJECTED = " and was rejected by its gates"
+REJECTED_NOTE = " and was rejected by its gates"

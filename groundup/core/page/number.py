@@ -13,10 +13,10 @@ ABSENT = "not measured"
 STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
-def number(value: float | None, decimals: int | None = None) -> str:
+def format_number(value: float | None, decimals: int | None = None) -> str:
     """Format a number; None is "not measured" and a value that is not finite "undefined".
 
-    >>> number(1.4123), number(0.03128), number(4096), number(123456.7)
+    >>> format_number(1.4123), format_number(0.03128), format_number(4096), format_number(123456.7)
     ('1.41', '0.031', '4,096', '123,457')
     """
     if value is None:
@@ -24,13 +24,13 @@ def number(value: float | None, decimals: int | None = None) -> str:
     if not math.isfinite(value):
         return "undefined"
     if decimals is None:
-        decimals = 0 if isinstance(value, int) else usual_decimals(abs(value))
+        decimals = 0 if isinstance(value, int) else _default_decimals(abs(value))
     text = f"{abs(value):,.{decimals}f}"
     is_zero = not text.strip("0.,")
     return (MINUS if value < 0 and not is_zero else "") + text
 
 
-def usual_decimals(size: float) -> int:
+def _default_decimals(size: float) -> int:
     """Decimals for a number of this size whose uncertainty is unknown."""
     if size == 0 or size >= 1000:
         return 0
@@ -39,13 +39,13 @@ def usual_decimals(size: float) -> int:
     return min(8, 3 if size >= 0.01 else 1 - math.floor(math.log10(size)))
 
 
-def signed(value: float | None, decimals: int | None = None) -> str:
+def format_signed(value: float | None, decimals: int | None = None) -> str:
     """Format a difference with its sign.
 
-    >>> signed(0.25), signed(-0.25)
+    >>> format_signed(0.25), format_signed(-0.25)
     ('+0.250', '−0.250')
     """
-    text = number(value, decimals)
+    text = format_number(value, decimals)
     return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
 
 
@@ -63,16 +63,16 @@ def interval_decimals(low: float | None, high: float | None) -> int | None:
     return min(6, max(0, math.ceil(math.log10(5 / width))))
 
 
-def interval(low: float | None, high: float | None) -> str:
+def format_interval(low: float | None, high: float | None) -> str:
     """Format an interval as "low to high"; an empty string if it was not measured.
 
-    >>> interval(1.398, 1.426)
+    >>> format_interval(1.398, 1.426)
     '1.398 to 1.426'
     """
     if low is None or high is None:
         return ""
     decimals = interval_decimals(low, high)
-    return f"{number(low, decimals)} to {number(high, decimals)}"
+    return f"{format_number(low, decimals)} to {format_number(high, decimals)}"
 
 
 def with_unit(text: str, unit: str) -> str:
@@ -80,14 +80,14 @@ def with_unit(text: str, unit: str) -> str:
     return f"{text}{SPACE}{unit}" if unit and text != ABSENT else text
 
 
-def compact(value: float) -> str:
+def format_compact(value: float) -> str:
     """Format a number briefly, for axes and small boxes.
 
-    >>> [compact(v).replace(SPACE, " ") for v in (0.5, 2500, 40_000_000)]
+    >>> [format_compact(v).replace(SPACE, " ") for v in (0.5, 2500, 40_000_000)]
     ['0.5', '2.5 k', '40 M']
     """
     if not math.isfinite(value):
-        return number(value)
+        return format_number(value)
     for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return with_unit(f"{value / size:.3g}".replace("-", MINUS), suffix)
@@ -107,12 +107,12 @@ def ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
-def powers(low: float, high: float, count: int = 5) -> Sequence[float]:
+def log_ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
     """Ticks of a logarithmic axis: about `count` powers of ten, or of two on a shorter range.
 
     An axis of less than two octaves gets linear ticks instead.
 
-    >>> powers(200, 20_000), powers(0.002, 30), powers(3.0, 6.0)
+    >>> log_ticks(200, 20_000), log_ticks(0.002, 30), log_ticks(3.0, 6.0)
     ([256.0, 1024.0, 4096.0, 16384.0], [0.01, 0.1, 1.0, 10.0], [3.0, 4.0, 5.0, 6.0])
     """
     if high / low < 4:

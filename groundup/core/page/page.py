@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from .html import Html, anchor, element, join
-from .parts import definitions
+from .html import Html, anchor, element, join_html
+from .parts import definition_list
 
-KEYS = (
+PAGE_SHORTCUTS = (
     ("?", "show or hide this list"),
     ("n / p", "next or previous section"),
     ("e", "open or close everything that is collapsed"),
@@ -23,7 +23,7 @@ KEYS = (
 
 
 @dataclass
-class Page:
+class HtmlPage:
     """A page being built: elements at the top, then sections."""
 
     title: str
@@ -35,7 +35,7 @@ class Page:
     """Additional CSS, after look.css."""
     script: str = ""
     """Additional JavaScript, after look.js."""
-    keys: tuple[tuple[str, str], ...] = ()
+    shortcuts: tuple[tuple[str, str], ...] = ()
     """The script's keyboard shortcuts and their meanings."""
     is_served: bool = False
     """Whether the script may talk to the server that the page came from."""
@@ -56,7 +56,7 @@ class Page:
 
     def render(self) -> Html:
         """The complete document."""
-        script = resource(__file__, "look.js") + self.script
+        script = read_resource(__file__, "look.js") + self.script
         digest = hashlib.sha256(script.encode()).digest()
         policy = (
             "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -64,14 +64,14 @@ class Page:
             + ("; connect-src 'self'" if self.is_served else "")
         )
         meta = {"http-equiv": "Content-Security-Policy", "content": policy}
-        head = join(
+        head = join_html(
             [
                 element("meta", attributes={"charset": "utf-8"}),
                 element("meta", attributes=meta),
                 element("meta", attributes=VIEWPORT),
                 element("meta", attributes={"name": "color-scheme", "content": "light dark"}),
                 element("title", self.title),
-                Html(f"<style>{resource(__file__, 'look.css')}{self.style}</style>"),
+                Html(f"<style>{read_resource(__file__, 'look.css')}{self.style}</style>"),
             ]
         )
         return Html(
@@ -91,7 +91,7 @@ class Page:
             ),
         )
         title = element("header", element("h1", self.title), element("p.verdict", self.lead))
-        return join(
+        return join_html(
             [
                 element("a.skip", "Skip to the answer", attributes={"href": "#main"}),
                 bar,
@@ -106,9 +106,9 @@ class Page:
                 element(
                     "footer",
                     element("p", "Made by groundup. This page loads nothing from elsewhere."),
-                    element("button", "Keys (?)", attributes=KEYS_BUTTON),
+                    element("button", "Keys (?)", attributes=SHORTCUTS_BUTTON),
                 ),
-                keys_dialog((*self.keys, *KEYS)),
+                _shortcuts_dialog((*self.shortcuts, *PAGE_SHORTCUTS)),
             ]
         )
 
@@ -124,12 +124,12 @@ class Page:
 
 
 VIEWPORT = {"name": "viewport", "content": "width=device-width, initial-scale=1"}
-KEYS_BUTTON = {"type": "button", "id": "keys-open", "hidden": True}
+SHORTCUTS_BUTTON = {"type": "button", "id": "keys-open", "hidden": True}
 
 
-def keys_dialog(keys: Iterable[tuple[str, str]]) -> Html:
+def _shortcuts_dialog(keys: Iterable[tuple[str, str]]) -> Html:
     """The list of keyboard shortcuts, shown by `?`."""
-    rows = definitions(keys, "dl.keys")
+    rows = definition_list(keys, "dl.keys")
     title = element("h2", "Keys", attributes={"id": "keys-title"})
     close = element("button", "Close", attributes={"type": "button", "id": "keys-close"})
     attributes = {"id": "keys", "aria-labelledby": "keys-title"}
@@ -137,6 +137,6 @@ def keys_dialog(keys: Iterable[tuple[str, str]]) -> Html:
 
 
 @cache
-def resource(beside: str, name: str) -> str:
-    """Text of a file in the same folder: `resource(__file__, "look.css")`."""
-    return Path(beside).with_name(name).read_text(encoding="utf-8")
+def read_resource(module_file: str, name: str) -> str:
+    """Text of a file in the same folder: `read_resource(__file__, "look.css")`."""
+    return Path(module_file).with_name(name).read_text(encoding="utf-8")

@@ -6,14 +6,14 @@ Each function takes plain values and returns `Html`; none depends on models, sta
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from .html import Html, element, escape, join
-from .number import interval, interval_decimals, number, with_unit
+from .html import Html, element, escape, join_html
+from .number import format_interval, format_number, interval_decimals, with_unit
 
-State = Literal["good", "bad", "plain"]
-MARKS: dict[State, str] = {"good": "✓", "bad": "✗", "plain": ""}
+ChipState = Literal["good", "bad", "plain"]
+STATE_MARKS: dict[ChipState, str] = {"good": "✓", "bad": "✗", "plain": ""}
 
 
-class Figure(NamedTuple):
+class HeadlineFigure(NamedTuple):
     """A headline number with its uncertainty."""
 
     label: str
@@ -27,14 +27,14 @@ class Figure(NamedTuple):
     """Anchor of the number's source, with its `#`."""
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of a table; numeric ones are right-aligned."""
 
     title: str
     is_numeric: bool = False
 
 
-class Attempt(NamedTuple):
+class ModelAnswer(NamedTuple):
     """One model's answer in a side-by-side comparison."""
 
     model: str
@@ -43,18 +43,18 @@ class Attempt(NamedTuple):
     """The score with its name, such as `exact match 1.00`."""
 
 
-Cell = str | float | None
+TableCell = str | float | None
 
 
-def card(*parts: str, name: str = "div.card") -> Html:
+def card_element(*parts: str, name: str = "div.card") -> Html:
     """A bordered box."""
     return element(name, *parts)
 
 
-def chip(text: str, state: State = "plain", href: str = "") -> Html:
+def chip(text: str, state: ChipState = "plain", href: str = "") -> Html:
     """A short word in a pill; good and bad have a mark too, so colour is not the only sign."""
-    mark = element("span.mark", MARKS[state], attributes={"aria-hidden": "true"})
-    words = join([mark if MARKS[state] else "", escape(text)])
+    mark = element("span.mark", STATE_MARKS[state], attributes={"aria-hidden": "true"})
+    words = join_html([mark if STATE_MARKS[state] else "", escape(text)])
     if href:
         return element(f"a.chip.{state}", words, attributes={"href": href})
     return element(f"span.chip.{state}", words)
@@ -66,70 +66,75 @@ def chips(items: Iterable[Html], label: str) -> Html:
     return element("ul.chips", *rows, attributes={"aria-label": label})
 
 
-def headline(figures: Sequence[Figure]) -> Html:
+def headline_figures(figures: Sequence[HeadlineFigure]) -> Html:
     """A row of headline numbers, the first one largest."""
-    return element("div.figures", *[figure_card(figure) for figure in figures])
+    return element("div.figures", *[_figure_card(figure) for figure in figures])
 
 
-def figure_card(figure: Figure) -> Html:
+def _figure_card(figure: HeadlineFigure) -> Html:
     decimals = interval_decimals(figure.low, figure.high)
-    shown = element("span.value", number(figure.value, decimals))
+    shown = element("span.value", format_number(figure.value, decimals))
     unit = element("span.unit", figure.unit) if figure.unit and figure.value is not None else ""
     linked = element("a", shown, attributes={"href": figure.href}) if figure.href else shown
-    spread = interval(figure.low, figure.high)
+    spread = format_interval(figure.low, figure.high)
     return element(
         "div.card.figure",
         element("p.label", figure.label),
-        element("p.number", join([linked, " ", unit])),
+        element("p.number", join_html([linked, " ", unit])),
         element("p.interval", f"interval {spread}") if spread else "",
         element("p.small", figure.note) if figure.note else "",
     )
 
 
-def table(
-    caption: str, columns: Sequence[Column | str], rows: Sequence[Sequence[Cell]], empty: str = ""
+def table_element(
+    caption: str,
+    columns: Sequence[TableColumn | str],
+    rows: Sequence[Sequence[TableCell]],
+    empty: str = "",
 ) -> Html:
     """A table that scrolls within its card; the first cell of a row is its header.
 
-    Numbers are formatted by `number`; text and `Html` stay unchanged. Without rows it is the
+    Numbers are formatted by `format_number`; text and `Html` stay unchanged. Without rows it is the
     sentence `empty`.
     """
     if not rows:
         return element("p.empty", empty or f"{caption}: nothing was recorded.")
-    heads = [c if isinstance(c, Column) else Column(c) for c in columns]
+    heads = [c if isinstance(c, TableColumn) else TableColumn(c) for c in columns]
     top = [
-        element(classed("th", head.is_numeric), head.title, attributes={"scope": "col"})
+        element(_numeric_class("th", head.is_numeric), head.title, attributes={"scope": "col"})
         for head in heads
     ]
-    body = [element("tr", *table_row(heads, row)) for row in rows]
+    body = [element("tr", *_table_row(heads, row)) for row in rows]
     inner = element(
         "table",
         element("caption", caption),
         element("thead", element("tr", *top)),
         element("tbody", *body),
     )
-    return scrolling(inner, caption)
+    return scroll_box(inner, caption)
 
 
-def table_row(columns: Sequence[Column], row: Sequence[Cell]) -> list[Html]:
+def _table_row(columns: Sequence[TableColumn], row: Sequence[TableCell]) -> list[Html]:
     """The cells of one row; the first is its header."""
     first, *others = zip(columns, row, strict=True)
     name, value = first
-    head = element(classed("th", name.is_numeric), written(value), attributes={"scope": "row"})
-    return [head, *(element(classed("td", c.is_numeric), written(v)) for c, v in others)]
+    head = element(
+        _numeric_class("th", name.is_numeric), _cell_text(value), attributes={"scope": "row"}
+    )
+    return [head, *(element(_numeric_class("td", c.is_numeric), _cell_text(v)) for c, v in others)]
 
 
-def classed(name: str, is_numeric: bool) -> str:
+def _numeric_class(name: str, is_numeric: bool) -> str:
     """Element name, with the class of numeric cells if it is one."""
     return f"{name}.numeric" if is_numeric else name
 
 
-def written(value: Cell) -> str:
+def _cell_text(value: TableCell) -> str:
     """Text of a cell."""
-    return value if isinstance(value, str) else number(value)
+    return value if isinstance(value, str) else format_number(value)
 
 
-def scrolling(content: Html, label: str) -> Html:
+def scroll_box(content: Html, label: str) -> Html:
     """A box that scrolls sideways and is reachable by keyboard."""
     attributes = {"tabindex": 0, "role": "region", "aria-label": label}
     return element("div.scroll", content, attributes=attributes)
@@ -141,7 +146,7 @@ def details(title: str, *parts: str, is_open: bool = False) -> Html:
     return element("details", element("summary", title), inner, attributes={"open": is_open})
 
 
-def command(line: str, what: str = "") -> Html:
+def command_box(line: str, what: str = "") -> Html:
     """A command with a copy button; `what` describes it."""
     copy = {"type": "button", "data-copy": line, "aria-label": f"Copy: {line}", "hidden": True}
     return element(
@@ -155,13 +160,13 @@ def command(line: str, what: str = "") -> Html:
     )
 
 
-def definitions(pairs: Iterable[tuple[str, str]], name: str = "dl.facts") -> Html:
+def definition_list(pairs: Iterable[tuple[str, str]], name: str = "dl.facts") -> Html:
     """Names and their values or meanings."""
     rows = [element("div", element("dt", term), element("dd", text)) for term, text in pairs]
     return element(name, *rows)
 
 
-def side_by_side(prompt: str, reference: str, attempts: Sequence[Attempt]) -> Html:
+def side_by_side(prompt: str, reference: str, attempts: Sequence[ModelAnswer]) -> Html:
     """One sample: the prompt, the reference and every model's answer."""
     answers = [
         element(
@@ -183,11 +188,13 @@ def side_by_side(prompt: str, reference: str, attempts: Sequence[Attempt]) -> Ht
     )
 
 
-def spoken(text: str) -> Html:
+def screen_reader_text(text: str) -> Html:
     """Text for screen readers only, such as the summary of a figure."""
     return element("p.spoken", text)
 
 
-def measured(value: float | None, unit: str, low: float | None, high: float | None) -> str:
+def format_measurement(
+    value: float | None, unit: str, low: float | None, high: float | None
+) -> str:
     """A number with its unit, with as many decimals as its interval justifies."""
-    return with_unit(number(value, interval_decimals(low, high)), unit)
+    return with_unit(format_number(value, interval_decimals(low, high)), unit)

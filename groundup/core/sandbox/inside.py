@@ -1,8 +1,8 @@
 """First process inside the sandbox: drops all privileges, then executes the program.
 
-    build_root   without bubblewrap: read-only mounts and an own root
-    place        writes the program's files to the private folder, whose handle goes to the parent
-    confine      identity, capabilities, limits, no new privileges, a seccomp filter
+    _build_root       without bubblewrap: read-only mounts and an own root
+    _write_program    writes files to the private folder, whose handle goes to the parent
+    _drop_privileges  identity, capabilities, limits, no new privileges, a seccomp filter
 
 sandbox.py runs it as a script, `inside.py SPECIFICATION CONTROL` (two file descriptors), with only
 the standard library. It sends "ready" and the folder's handle, or an error, on CONTROL.
@@ -20,7 +20,7 @@ import struct
 import sys
 from typing import Any
 
-Table = dict[str, dict[str, list[int | None]]]
+SyscallTable = dict[str, dict[str, list[int | None]]]
 FOLDER = "/sandbox"
 """The only folder that the program can write to."""
 ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -53,19 +53,19 @@ DUMPABLE, SET_FILTER, DROP_BOUNDING, NO_NEW_PRIVILEGES, AMBIENT = 4, 22, 24, 38,
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def call(name: str, *arguments: Any) -> None:
+def _libc_call(name: str, *arguments: Any) -> None:
     """Call a libc function; OSError naming it if it fails."""
     if getattr(LIBC, name)(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
-def step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
+def _bpf_instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
     """One BPF instruction; a comparison skips `yes` or `no` instructions."""
     return struct.pack("HBBI", code, yes, no, value)
 
 
-def system_call_filter(machine: str, denied: Table) -> bytes:
+def _system_call_filter(machine: str, denied: SyscallTable) -> bytes:
     """Seccomp filter as BPF bytecode, 8 bytes per instruction; `denied` as in denied.json.
 
     Raises OSError on an architecture without a table of system calls.
@@ -73,25 +73,31 @@ def system_call_filter(machine: str, denied: Table) -> bytes:
     if machine not in ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"there is no table of system calls for {machine}")
     audit, column = ARCHITECTURES[machine]
-    deny, allow = step(RETURN, DENY), step(RETURN, ALLOW)
+    deny, allow = _bpf_instruction(RETURN, DENY), _bpf_instruction(RETURN, ALLOW)
 
     def when(number: int, body: list[bytes]) -> list[bytes]:
-        return [step(EQUAL, number, 0, len(body)), *body]
+        return [_bpf_instruction(EQUAL, number, 0, len(body)), *body]
 
-    code = [step(LOAD, ARCHITECTURE), step(EQUAL, audit, 1), step(RETURN, KILL), step(LOAD, NUMBER)]
+    code = [
+        _bpf_instruction(LOAD, ARCHITECTURE),
+        _bpf_instruction(EQUAL, audit, 1),
+        _bpf_instruction(RETURN, KILL),
+        _bpf_instruction(LOAD, NUMBER),
+    ]
     if machine == "x86_64":  # the x32 ABI has its own call numbers
-        code += [step(AT_LEAST, 0x4000_0000, 0, 1), step(RETURN, KILL)]
+        code += [_bpf_instruction(AT_LEAST, 0x4000_0000, 0, 1), _bpf_instruction(RETURN, KILL)]
     for numbers in (each for group in denied.values() for each in group.values()):
         code += [] if (number := numbers[column]) is None else when(number, [deny])
     # clone3's flags are in memory, which a filter cannot read; C libraries fall back to clone.
-    code += when(CLONE3[column], [step(RETURN, FAIL | errno.ENOSYS)])
-    for numbers, body in argued(deny, allow).items():
+    code += when(CLONE3[column], [_bpf_instruction(RETURN, FAIL | errno.ENOSYS)])
+    for numbers, body in _argument_filters(deny, allow).items():
         code += when(numbers[column], body)
     return b"".join([*code, allow])
 
 
-def argued(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
+def _argument_filters(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
     """Filter code for system calls that depend on their arguments, by call numbers."""
+    step = _bpf_instruction
 
     def unless(offset: int, values: tuple[int, ...], *change: bytes) -> list[bytes]:
         """Deny an argument that is none of the values."""
@@ -120,7 +126,7 @@ def argued(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
     }  # fmt: skip
 
 
-def confine(identity: int, limits: dict[str, int], denied: Table) -> None:
+def _drop_privileges(identity: int, limits: dict[str, int], denied: SyscallTable) -> None:
     """Irrevocably drop identity (0 keeps it), capabilities and system calls, and set limits."""
     for capability in range(64):
         LIBC.prctl(DROP_BOUNDING, capability, 0, 0, 0)  # fails past the last one
@@ -129,32 +135,32 @@ def confine(identity: int, limits: dict[str, int], denied: Table) -> None:
         os.setresgid(identity, identity, identity)
         os.setresuid(identity, identity, identity)
     LIBC.prctl(AMBIENT, 4, 0, 0, 0)
-    call("capset", struct.pack("Ii", 0x2008_0522, 0), bytes(24))
+    _libc_call("capset", struct.pack("Ii", 0x2008_0522, 0), bytes(24))
     for name, value in limits.items():
         slack = name == "RLIMIT_CPU"  # one second between SIGXCPU, which tells why, and SIGKILL
         resource.setrlimit(getattr(resource, name), (value, value + slack))
-    code = system_call_filter(os.uname().machine, denied)
+    code = _system_call_filter(os.uname().machine, denied)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HP", len(code) // 8, ctypes.addressof(buffer))
-    call("prctl", DUMPABLE, 0, 0, 0, 0)  # so that the program cannot trace this, its parent
-    call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    call("prctl", SET_FILTER, 2, program, 0, 0)
+    _libc_call("prctl", DUMPABLE, 0, 0, 0, 0)  # so that the program cannot trace this, its parent
+    _libc_call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    _libc_call("prctl", SET_FILTER, 2, program, 0, 0)
 
 
-def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+def _mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     """Mount, as mount(2)."""
-    call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
+    _libc_call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
 
 
-def read_only(target: str, flags: int) -> None:
+def _make_read_only(target: str, flags: int) -> None:
     """Make a mount read-only and without setuid programs; `flags` may be RECURSIVE."""
     change = struct.pack("QQQQ", READ_ONLY | NO_SETUID, 0, 0, 0)
-    call("syscall", MOUNT_SETATTR, -100, target.encode(), flags, change, len(change))
+    _libc_call("syscall", MOUNT_SETATTR, -100, target.encode(), flags, change, len(change))
 
 
-def build_root(root: str, mounts: list[list[str]], folder_bytes: int) -> None:
+def _build_root(root: str, mounts: list[list[str]], folder_bytes: int) -> None:
     """Make an empty folder the root, with `mounts` in it: (kind, source, target path)."""
-    mount("tmpfs", root, "tmpfs", NO_SETUID | NO_DEVICES, "mode=755,size=1m")
+    _mount("tmpfs", root, "tmpfs", NO_SETUID | NO_DEVICES, "mode=755,size=1m")
     for kind, source, path in mounts:
         target, is_folder = root + path, kind != "link" and os.path.isdir(source)
         os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
@@ -163,22 +169,22 @@ def build_root(root: str, mounts: list[list[str]], folder_bytes: int) -> None:
             continue
         if not is_folder:
             os.close(os.open(target, os.O_CREAT))
-        mount(source, target, flags=BIND)
+        _mount(source, target, flags=BIND)
         if kind == "read":
-            read_only(target, RECURSIVE)
+            _make_read_only(target, RECURSIVE)
     for name in ("/proc", FOLDER):
         os.makedirs(root + name)
-    mount("proc", f"{root}/proc", "proc", NO_SETUID | NO_DEVICES | NO_PROGRAMS)
+    _mount("proc", f"{root}/proc", "proc", NO_SETUID | NO_DEVICES | NO_PROGRAMS)
     size = f"mode=1777,size={folder_bytes}"
-    mount("tmpfs", root + FOLDER, "tmpfs", NO_SETUID | NO_DEVICES, size)
+    _mount("tmpfs", root + FOLDER, "tmpfs", NO_SETUID | NO_DEVICES, size)
     os.chdir(root)
-    call("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")
-    call("umount2", b".", DETACH)
+    _libc_call("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")
+    _libc_call("umount2", b".", DETACH)
     os.chdir("/")
-    read_only("/", 0)
+    _make_read_only("/", 0)
 
 
-def place(files: dict[str, str]) -> int:
+def _write_program(files: dict[str, str]) -> int:
     """Write the program's files into the private folder; return the folder's handle."""
     os.chdir(FOLDER)
     for name, text in files.items():
@@ -188,7 +194,7 @@ def place(files: dict[str, str]) -> int:
     return os.open(FOLDER, os.O_RDONLY)
 
 
-def watch_over(program: int, control: _socket.socket) -> None:
+def _reap_until_exit(program: int, control: _socket.socket) -> None:
     """Reap orphans as the namespace's init process; exit with the program's code.
 
     The namespace dies with this process, which also exits when the sandbox's caller does.
@@ -217,12 +223,14 @@ def main() -> None:
             specification = json.load(file)
         os.umask(0o022)
         if root := specification["root"]:
-            build_root(root, specification["mounts"], specification["folder_bytes"])
-        confine(specification["identity"], specification["limits"], specification["denied"])
+            _build_root(root, specification["mounts"], specification["folder_bytes"])
+        _drop_privileges(
+            specification["identity"], specification["limits"], specification["denied"]
+        )
         if program := os.fork():
-            watch_over(program, control)
+            _reap_until_exit(program, control)
         os.setsid()  # leave the process group of the process that made the namespaces
-        folder = struct.pack("i", place(specification["files"]))
+        folder = struct.pack("i", _write_program(specification["files"]))
         control.sendmsg([b"ready"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, folder)])
         if not control.recv(2):
             os._exit(125)  # the monitor is gone

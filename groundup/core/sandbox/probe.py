@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 
-def went_through(attempt: Callable[[], object]) -> bool:
+def _succeeds(attempt: Callable[[], object]) -> bool:
     """Whether an attempt succeeded."""
     try:
         attempt()
@@ -20,17 +20,17 @@ def went_through(attempt: Callable[[], object]) -> bool:
     return True
 
 
-def fork_bomb(allowed: int) -> int:
+def _count_forks(allowed: int) -> int:
     """Number of processes that could be started; attempts a few more than allowed."""
     children: list[int] = []
-    while len(children) <= allowed + 4 and went_through(lambda: children.append(fork())):
+    while len(children) <= allowed + 4 and _succeeds(lambda: children.append(_fork_idle())):
         pass
     for child in children:
         os.kill(child, signal.SIGKILL)
     return len(children)
 
 
-def fork() -> int:
+def _fork_idle() -> int:
     """Start a process that waits; return its pid."""
     child = os.fork()
     if not child:
@@ -38,7 +38,7 @@ def fork() -> int:
     return child
 
 
-def leaks(file: str, port: int, processes: int) -> list[str]:
+def _find_leaks(file: str, port: int, processes: int) -> list[str]:
     """What this process can do but must not be able to."""
     with open("/proc/self/status") as text:
         status = {name: value.strip() for name, _, value in (row.partition(":") for row in text)}
@@ -46,12 +46,12 @@ def leaks(file: str, port: int, processes: int) -> list[str]:
         devices = {line.split(":")[0].strip() for line in text if ":" in line}
     attempts = {
         "sees processes of the machine": sum(name.isdigit() for name in os.listdir("/proc")) > 4,
-        "reads a file of the caller": went_through(lambda: os.stat(file)),
-        "writes to the system": went_through(lambda: os.mkdir("/usr/probe")),
-        "writes to the root": went_through(lambda: os.mkdir("/probe")),
-        "reaches a port": went_through(lambda: socket.create_connection(("127.0.0.1", port), 1)),
+        "reads a file of the caller": _succeeds(lambda: os.stat(file)),
+        "writes to the system": _succeeds(lambda: os.mkdir("/usr/probe")),
+        "writes to the root": _succeeds(lambda: os.mkdir("/probe")),
+        "reaches a port": _succeeds(lambda: socket.create_connection(("127.0.0.1", port), 1)),
         f"has network devices {devices}": devices != {"lo"},
-        f"starts more than {processes} processes": fork_bomb(processes) > processes,
+        f"starts more than {processes} processes": _count_forks(processes) > processes,
         "keeps capabilities": int(status["CapPrm"], 16) | int(status["CapBnd"], 16) != 0,
         "may gain privileges": status["NoNewPrivs"] != "1",
         "has no filter of system calls": status["Seccomp"] != "2",
@@ -60,4 +60,4 @@ def leaks(file: str, port: int, processes: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(leaks(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    print("\n".join(_find_leaks(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

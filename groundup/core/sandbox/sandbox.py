@@ -1,8 +1,8 @@
 """Run untrusted code in isolation, and report how it ended.
 
     box = Sandbox.open()                            raises if the machine cannot isolate it
-    box.python("print(6 * 7)").stdout               '42\\n'
-    box.run(["/usr/bin/env"], limits=Limits(seconds=2)).status
+    box.run_python("print(6 * 7)").stdout           '42\\n'
+    box.run(["/usr/bin/env"], limits=SandboxLimits(seconds=2)).status
 
 Two backends, bubblewrap first, then util-linux's unshare. Both give a program its own namespaces
 (no network, no other processes), read-only system folders and interpreter, one private folder,
@@ -27,10 +27,10 @@ from typing import IO, Any, Literal
 
 from ..errors import ConfigError
 from .inside import FOLDER
-from .watch import Limits, Outcome, Watch
+from .watch import ProcessMonitor, SandboxLimits, SandboxResult
 
-Way = Literal["bubblewrap", "namespaces"]
-WAYS: tuple[Way, ...] = ("bubblewrap", "namespaces")
+SandboxBackend = Literal["bubblewrap", "namespaces"]
+BACKENDS: tuple[SandboxBackend, ...] = ("bubblewrap", "namespaces")
 
 HERE = Path(__file__).parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache")
@@ -48,13 +48,15 @@ SETUP_SECONDS = 30.0
 class Sandbox:
     """A sandbox backend that passed the self-test on this machine."""
 
-    def __init__(self, way: Way, readable: tuple[str, ...] = ()) -> None:
+    def __init__(self, backend: SandboxBackend, readable: tuple[str, ...] = ()) -> None:
         """Use a backend without the self-test; prefer `open`."""
-        self.way: Way = way
+        self.backend: SandboxBackend = backend
         self.mounts = list(mounts(readable))
 
     @classmethod
-    def open(cls, way: Way | None = None, readable: Sequence[Path] = ()) -> "Sandbox":
+    def open(
+        cls, backend: SandboxBackend | None = None, readable: Sequence[Path] = ()
+    ) -> "Sandbox":
         """The first backend that passes the self-test, or the given one.
 
         readable  folders that programs may read
@@ -62,12 +64,14 @@ class Sandbox:
         Raises ConfigError, with every reason, if none passes (nothing runs unprotected), and for a
         readable folder that is missing or contains a socket, pipe or device.
         """
-        if way not in (None, *WAYS):
-            raise ConfigError(f"The ways into a sandbox are {' and '.join(WAYS)}; got {way!r}.")
-        shown = tuple(str(checked_folder(Path(path))) for path in readable)
+        if backend not in (None, *BACKENDS):
+            raise ConfigError(
+                f"The ways into a sandbox are {' and '.join(BACKENDS)}; got {backend!r}."
+            )
+        shown = tuple(str(_resolve_readable(Path(path))) for path in readable)
         refusals = []
-        for each in (way,) if way else WAYS:
-            if not (refusal := why_not(each)):
+        for each in (backend,) if backend else BACKENDS:
+            if not (refusal := _self_test(each)):
                 return cls(each, shown)
             refusals.append(f"{each}: {refusal}")
         raise ConfigError(
@@ -75,20 +79,20 @@ class Sandbox:
             "(apt-get install bubblewrap) and allow user namespaces, or use another machine."
         )
 
-    def python(
+    def run_python(
         self,
         program: str,
         arguments: Sequence[str] = (),
         *,
         files: Mapping[str, str] | None = None,
         stdin: bytes = b"",
-        passed: Sequence[int] = (),
-        limits: Limits | None = None,
-    ) -> Outcome:
+        pass_fds: Sequence[int] = (),
+        limits: SandboxLimits | None = None,
+    ) -> SandboxResult:
         """Run a Python program with this interpreter; see `run`."""
         files = {**(files or {}), "main.py": program}
         command = [sys.executable, "-B", "-s", "main.py", *arguments]
-        return self.run(command, files=files, stdin=stdin, passed=passed, limits=limits)
+        return self.run(command, files=files, stdin=stdin, pass_fds=pass_fds, limits=limits)
 
     def run(
         self,
@@ -96,40 +100,41 @@ class Sandbox:
         *,
         files: Mapping[str, str] | None = None,
         stdin: bytes = b"",
-        passed: Sequence[int] = (),
-        limits: Limits | None = None,
-    ) -> Outcome:
+        pass_fds: Sequence[int] = (),
+        limits: SandboxLimits | None = None,
+    ) -> SandboxResult:
         """Run a command until it ends, and kill every process that it started.
 
         command    absolute path of the program, and arguments
         files      text by relative name, written into the working folder before the start
-        passed     file descriptors of this process that the program inherits, same numbers
+        pass_fds   file descriptors of this process that the program inherits, same numbers
 
         Raises ConfigError if the sandbox cannot be set up or the command cannot be started.
         """
-        limits = limits or Limits()
-        check_call(command, files or {}, passed)
+        limits = limits or SandboxLimits()
+        _check_arguments(command, files or {}, pass_fds)
         with contextlib.ExitStack() as stack:
             control, remote = socket.socketpair()
             stack.enter_context(control)
             stack.enter_context(remote)
             content = json.dumps(self._specification(command, files or {}, limits)).encode()
-            specification = stack.enter_context(temporary(content))
+            specification = stack.enter_context(_temporary_file(content))
             numbers = (specification.fileno(), remote.fileno())
             process = subprocess.Popen(
-                [*self._entrance(limits), *inside(self.way), *map(str, numbers)],
-                stdin=stack.enter_context(temporary(stdin)) if stdin else subprocess.DEVNULL,
+                [*self._namespace_command(limits), *_inside_command(self.backend),
+                 *map(str, numbers)],
+                stdin=stack.enter_context(_temporary_file(stdin)) if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={},
-                pass_fds=(*numbers, *passed), start_new_session=True,
+                pass_fds=(*numbers, *pass_fds), start_new_session=True,
             )  # fmt: skip
             stack.enter_context(process)
             stack.callback(process.kill)
             remote.close()
-            folder = self._ready(control, process)
+            folder = self._wait_until_ready(control, process)
             stack.callback(os.close, folder)
-            watch = Watch(process, folder, limits)
+            watch = ProcessMonitor(process, folder, limits)
             control.send(b"go")
-            outcome = watch.outcome()
+            outcome = watch.wait()
             # Only inside.py can write here: its end is closed on exec.
             with contextlib.suppress(BlockingIOError, ConnectionResetError):
                 if reply := control.recv(1_000, socket.MSG_DONTWAIT):
@@ -138,7 +143,7 @@ class Sandbox:
             return outcome
 
     def _specification(
-        self, command: Sequence[str], files: Mapping[str, str], limits: Limits
+        self, command: Sequence[str], files: Mapping[str, str], limits: SandboxLimits
     ) -> dict[str, Any]:
         """Instructions for inside.py."""
         kernel = {
@@ -152,21 +157,21 @@ class Sandbox:
             "environment": ENVIRONMENT,
             "files": dict(files),
             "limits": kernel,
-            "identity": stranger() if os.geteuid() == 0 else 0,
+            "identity": _unused_user_id() if os.geteuid() == 0 else 0,
             # Any existing folder can hold the new root; only the program's mount namespace sees it.
-            "root": "/proc" if self.way == "namespaces" else "",
+            "root": "/proc" if self.backend == "namespaces" else "",
             "mounts": self.mounts,
             "denied": DENIED,
             "folder_bytes": limits.folder_bytes,
         }
 
-    def _entrance(self, limits: Limits) -> list[str]:
+    def _namespace_command(self, limits: SandboxLimits) -> list[str]:
         """Command prefix that creates the namespaces and runs the rest inside them."""
         is_root = os.geteuid() == 0
-        if self.way == "namespaces":
+        if self.backend == "namespaces":
             user = [] if is_root else ["--user", "--map-root-user"]
             spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-            return [find("unshare"), *user, *spaces]
+            return [_require_program("unshare"), *user, *spaces]
         flags = {"read": "--ro-bind", "device": "--dev-bind", "link": "--symlink"}
         parents = sorted({str(up) for *_, path in self.mounts for up in Path(path).parents})
         binds = [text for up in parents[1:] for text in ("--dir", up)]
@@ -175,7 +180,7 @@ class Sandbox:
         capabilities = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP") if is_root else ()
         user = [] if is_root else ["--unshare-user", "--uid", "65534", "--gid", "65534"]
         return [
-            find("bwrap"), *user, "--unshare-pid", "--unshare-net", "--unshare-ipc",
+            _require_program("bwrap"), *user, "--unshare-pid", "--unshare-net", "--unshare-ipc",
             "--unshare-uts", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL",
             *(text for name in capabilities for text in ("--cap-add", name)), *binds,
             "--ro-bind", str(HERE / "inside.py"), "/inside.py", "--proc", "/proc",
@@ -183,7 +188,7 @@ class Sandbox:
             "--remount-ro", "/", "--",
         ]  # fmt: skip
 
-    def _ready(self, control: socket.socket, process: subprocess.Popen[bytes]) -> int:
+    def _wait_until_ready(self, control: socket.socket, process: subprocess.Popen[bytes]) -> int:
         """Wait until the program starts; return a file descriptor of its folder."""
         control.settimeout(SETUP_SECONDS)
         try:
@@ -197,20 +202,20 @@ class Sandbox:
         raise ConfigError(f"The sandbox could not be set up: {message}")
 
 
-def inside(way: Way) -> list[str]:
+def _inside_command(backend: SandboxBackend) -> list[str]:
     """Command that runs inside.py."""
-    script = "/inside.py" if way == "bubblewrap" else str(HERE / "inside.py")
+    script = "/inside.py" if backend == "bubblewrap" else str(HERE / "inside.py")
     return [sys.executable, "-I", "-S", "-B", script]
 
 
-def find(program: str) -> str:
+def _require_program(program: str) -> str:
     """Absolute path of a program; ConfigError if it is not installed."""
     if path := shutil.which(program):
         return path
     raise ConfigError(f"{program} is not installed")
 
 
-def stranger() -> int:
+def _unused_user_id() -> int:
     """A random unused user id, so that the kernel's process limit counts this program alone."""
     *_, last = Path("/proc/self/uid_map").read_text().splitlines()
     first, _, count = map(int, last.split())
@@ -235,7 +240,7 @@ def mounts(readable: Sequence[str]) -> Iterator[list[str]]:
     yield from (["link", target, path] for path, target in LINKS.items())
 
 
-def checked_folder(path: Path) -> Path:
+def _resolve_readable(path: Path) -> Path:
     """Resolve a readable folder or file.
 
     Raises ConfigError if it is missing, cannot be read completely, or contains sockets, pipes or
@@ -258,7 +263,9 @@ def checked_folder(path: Path) -> Path:
     return folder
 
 
-def check_call(command: Sequence[str], files: Mapping[str, str], passed: Sequence[int]) -> None:
+def _check_arguments(
+    command: Sequence[str], files: Mapping[str, str], passed: Sequence[int]
+) -> None:
     """Raise ConfigError for an invalid command, file name or file descriptor."""
     if not command or isinstance(command, str):
         raise ConfigError(f"Expected a command as a list, ['/bin/ls', …]; got {command!r}.")
@@ -276,10 +283,10 @@ def check_call(command: Sequence[str], files: Mapping[str, str], passed: Sequenc
         try:
             os.fstat(number)
         except (OSError, OverflowError):
-            raise ConfigError(f"passed={number} is no open file of this process.") from None
+            raise ConfigError(f"pass_fds={number} is no open file of this process.") from None
 
 
-def temporary(content: bytes) -> IO[bytes]:
+def _temporary_file(content: bytes) -> IO[bytes]:
     """An anonymous temporary file with this content."""
     file = tempfile.TemporaryFile()
     file.write(content)
@@ -288,14 +295,14 @@ def temporary(content: bytes) -> IO[bytes]:
 
 
 @functools.cache
-def why_not(way: Way) -> str:
+def _self_test(backend: SandboxBackend) -> str:
     """Self-test of a backend, cached: empty if it isolates, else what is missing or leaks."""
-    limits = Limits(processes=8, seconds=60.0)
+    limits = SandboxLimits(processes=8, seconds=60.0)
     with tempfile.NamedTemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as server:
         arguments = [file.name, str(server.getsockname()[1]), str(limits.processes)]
         try:
             program = (HERE / "probe.py").read_text()
-            ended = Sandbox(way).python(program, arguments, limits=limits)
+            ended = Sandbox(backend).run_python(program, arguments, limits=limits)
         except (ConfigError, OSError) as error:
             return str(error)
     if ended.status != "ok":

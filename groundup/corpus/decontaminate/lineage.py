@@ -21,30 +21,30 @@ import numpy as np
 from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document
 
-from ..dedup.in_memory import SHINGLE, Shared
-from ..dedup.sketch import grams, of_strings, sets
+from ..dedup.in_memory import SHINGLE_TOKENS, SetIndex
+from ..dedup.sketch import ngram_hashes, pack_strings, shingle_sets
 from ..split import read_split
-from .matching import GRAM, index_of, seen_table, seen_tokens, texts_of
+from .matching import NGRAM_WORDS, build_ngram_index, match_fold_table, match_tokens, sample_texts
 
-NEAR = 0.8
-TOLD = {
+NEAR_THRESHOLD = 0.8
+OVERLAP_KINDS = {
     "document": "about a training document",
-    "copied": f"{GRAM} consecutive words, or all of a shorter text, occur in training texts",
+    "copied": f"{NGRAM_WORDS} consecutive words, or all of a shorter text, occur in training texts",
     "near": "near-duplicate of a training message",
 }
 
 
-class Trained(NamedTuple):
+class TrainingText(NamedTuple):
     """A training text."""
 
-    where: str
+    origin: str
     """Artifact, and path of the document or line number."""
     text: str
     document: Document | None = None
     """None for a message of a training example."""
 
 
-class Lineage(NamedTuple):
+class TrainingLineage(NamedTuple):
     """The artifacts that hold an artifact's training texts."""
 
     sources: tuple[Artifact, ...]
@@ -53,11 +53,11 @@ class Lineage(NamedTuple):
     """Names and recorded paths of missing ancestors."""
 
 
-class Overlap(NamedTuple):
+class SampleOverlap(NamedTuple):
     """A sample that overlaps with the training texts."""
 
     sample: str
-    how: str
+    kind: str
     """document, copied or near."""
     where: str
     """The training text."""
@@ -66,7 +66,7 @@ class Overlap(NamedTuple):
 class Contamination(NamedTuple):
     """Overlaps of a test set with the training texts of an artifact."""
 
-    overlaps: tuple[Overlap, ...]
+    overlaps: tuple[SampleOverlap, ...]
     texts: int
     """Number of training texts read."""
     unread: tuple[str, ...]
@@ -77,8 +77,8 @@ class Contamination(NamedTuple):
     def __str__(self) -> str:
         """One line per kind of overlap with the first samples, then what could not be checked."""
         lines = [f"{self.texts:,} training texts read"]
-        for how, meaning in TOLD.items():
-            rows = [overlap for overlap in self.overlaps if overlap.how == how]
+        for how, meaning in OVERLAP_KINDS.items():
+            rows = [overlap for overlap in self.overlaps if overlap.kind == how]
             first = ", ".join(f"{row.sample} ({row.where})" for row in rows[:3])
             if rows:
                 lines.append(f"{len(rows)} samples: {meaning}: {first}{' …' * (len(rows) > 3)}")
@@ -89,23 +89,23 @@ class Contamination(NamedTuple):
         return "\n".join(lines + [f"not checked, missing: {path}" for path in self.unread])
 
 
-def contamination(samples: Sequence[Sample], against: Artifact) -> Contamination:
+def find_contamination(samples: Sequence[Sample], against: Artifact) -> Contamination:
     """Compare samples with all training texts of an artifact and its ancestors.
 
     Raises DataError if there are none.
     """
-    lineage = trained_by(against)
+    lineage = _training_sources(against)
     if not lineage.sources:
         missing = f"; missing: {', '.join(lineage.missing)}" if lineage.missing else ""
         raise DataError(
             f"{against.path} has neither a corpus nor examples in its lineage{missing}; pass a "
             "corpus, examples, or a model made from them."
         )
-    texts = (text for source in lineage.sources for text in training_texts(source))
-    return compare(samples, texts, lineage.missing)
+    texts = (text for source in lineage.sources for text in _read_training_texts(source))
+    return _compare_samples(samples, texts, lineage.missing)
 
 
-def trained_by(artifact: Artifact) -> Lineage:
+def _training_sources(artifact: Artifact) -> TrainingLineage:
     """The distinct corpora and examples among an artifact and its ancestors, nearest first."""
     waiting, seen = [artifact], {artifact.id}
     sources: list[Artifact] = []
@@ -121,15 +121,15 @@ def trained_by(artifact: Artifact) -> Lineage:
                 waiting.append(opened)
             else:
                 missing.append(f"{parent.name} {parent.path}")
-    return Lineage(tuple(sources), tuple(missing))
+    return TrainingLineage(tuple(sources), tuple(missing))
 
 
-def training_texts(source: Artifact) -> Iterator[Trained]:
+def _read_training_texts(source: Artifact) -> Iterator[TrainingText]:
     """Yield the train split of a corpus or of examples, text by text."""
     name = source.path.name
     if source.kind == "corpus":
         for document in read_split(source, "train"):
-            yield Trained(f"{name}: {document.path}", document.text, document)
+            yield TrainingText(f"{name}: {document.path}", document.text, document)
         return
     path = source.file("train.jsonl")
     with open(path, encoding="utf-8", newline="\n") as file:
@@ -139,46 +139,51 @@ def training_texts(source: Artifact) -> Iterator[Trained]:
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{path}, line {number} is not an example ({error}).") from None
             for content in contents:
-                yield Trained(f"{name}: line {number}", content)
+                yield TrainingText(f"{name}: line {number}", content)
 
 
-def compare(
-    samples: Sequence[Sample], texts: Iterable[Trained], missing: Sequence[str] = ()
+def _compare_samples(
+    samples: Sequence[Sample], texts: Iterable[TrainingText], missing: Sequence[str] = ()
 ) -> Contamination:
     """Compare samples with training texts, one at a time.
 
     >>> from groundup.core import Message
     >>> message = Message("user", "In which year did the first ship of the line leave the harbour?")
     >>> text = "Tell in which year did the first ship of the line leave the harbour, and why."
-    >>> found = compare([Sample("1", (message,))], [Trained("notes", text)])
-    >>> [(overlap.sample, overlap.how) for overlap in found.overlaps]
+    >>> found = _compare_samples([Sample("1", (message,))], [TrainingText("notes", text)])
+    >>> [(overlap.sample, overlap.kind) for overlap in found.overlaps]
     [('1', 'copied')]
     """
-    index = index_of(("", sample.id, texts_of(sample)) for sample in samples)
-    questions = Shared(sets(of_strings(map(question, samples)), seen_table(), SHINGLE))
+    index = build_ngram_index(("", sample.id, sample_texts(sample)) for sample in samples)
+    questions = SetIndex(
+        shingle_sets(pack_strings(map(_last_message, samples)), match_fold_table(), SHINGLE_TOKENS)
+    )
     about: dict[tuple[str, str], list[str]] = defaultdict(list)
     for sample in samples:
         if sample.references:
             path, sha256 = (sample.metadata.get(name) for name in ("document", "sha256"))
             about[str(path), str(sha256)].append(sample.id)
-    overlaps: dict[tuple[str, str], Overlap] = {}
+    overlaps: dict[tuple[str, str], SampleOverlap] = {}
     read = 0
     for text in texts:
         read += 1
-        words = seen_tokens(text.text)
-        found = [(match.item.sample, "copied") for match in index.repeated(text.text, words)]
+        words = match_tokens(text.text)
+        found = [(match.item.sample, "copied") for match in index.find_matches(text.text, words)]
         if text.document is None:
-            near = questions.jaccards(np.unique(grams(words.hashes, SHINGLE))) >= NEAR
+            near = (
+                questions.jaccards(np.unique(ngram_hashes(words.hashes, SHINGLE_TOKENS)))
+                >= NEAR_THRESHOLD
+            )
             found += [(samples[number].id, "near") for number in np.flatnonzero(near).tolist()]
         else:
             key = text.document.path, text.document.sha256
             found += [(name, "document") for name in about.get(key, ())]
         for name, how in found:
-            overlaps.setdefault((name, how), Overlap(name, how, text.where))
+            overlaps.setdefault((name, how), SampleOverlap(name, how, text.origin))
     too_short = sum(index.too_short.values())
     return Contamination(tuple(overlaps.values()), read, tuple(missing), too_short)
 
 
-def question(sample: Sample) -> str:
+def _last_message(sample: Sample) -> str:
     """The last message of a sample's conversation."""
     return sample.conversation[-1].content if sample.conversation else ""

@@ -2,7 +2,7 @@
 
 matching.py defines a match. The hashes of all samples are in index files named by their content,
 built once and memory-mapped by every worker. Reasons name the test set, so the log of removals is
-the report of hits; see `count_hits`. To check a finished model, see lineage.py.
+the report of hits; see `_count_hits`. To check a finished model, see lineage.py.
 Source: Brown et al. 2020, arXiv:2005.14165, appendix C (200 characters, ten pieces).
 """
 
@@ -20,21 +20,30 @@ from groundup.core import (
     Artifact,
     Config,
     DataError,
-    File,
+    InputPath,
+    atomic_replace,
     device,
     digest,
     hash_file,
-    replacing,
     write_json,
 )
-from groundup.documents import PASS, Edit, Record, Removal, Ruling
+from groundup.documents import PASS, Record, Removal, StepResult, TextEdit
 from groundup.measure import read_samples
 
-from ..dedup.sketch import Tokens, characters
-from .matching import FEWEST, GRAM, Index, Item, Place, index_of, seen_tokens, texts_of
+from ..dedup.sketch import HashedTokens, char_offsets
+from .matching import (
+    MIN_WORDS_ANYWHERE,
+    NGRAM_WORDS,
+    NgramIndex,
+    SampleMatch,
+    SampleText,
+    build_ngram_index,
+    match_tokens,
+    sample_texts,
+)
 
 VERSION = 3
-PARTS = ("keys", "owners", "filter")
+INDEX_ARRAYS = ("keys", "owners", "filter")
 REASON = "test set"
 
 
@@ -43,11 +52,11 @@ class TestSetsConfig(Config):
 
     __test__ = False  # not a test, whatever pytest thinks of its name
 
-    testsets: tuple[File, ...] = Field(min_length=1)
+    testsets: tuple[InputPath, ...] = Field(min_length=1)
     """Artifacts of kind testset, or files of JSON lines."""
     fields: tuple[str, ...] = ("question", "prompt", "input", "problem", "text", "answer")
     """Text fields of JSON lines; the first one present is the question."""
-    gram: int = Field(default=GRAM, ge=FEWEST)
+    gram: int = Field(default=NGRAM_WORDS, ge=MIN_WORDS_ANYWHERE)
     """Words of an n-gram [13: GPT-3; 8: PaLM]."""
     share: float = Field(default=0.0, ge=0, le=1)
     """Minimum share of a text's n-grams in a record; 0: a single one [0 with 13: GPT-3; 0.7 with 8:
@@ -69,18 +78,19 @@ class TestSets:
 
     def __init__(self, config: TestSetsConfig) -> None:
         self.config = config
-        folder = build_index(config)
+        folder = _build_testset_index(config)
         about = json.loads((folder / "items.json").read_text(encoding="utf-8"))
         keys, owners, bits = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in PARTS
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in INDEX_ARRAYS
         )
-        items = [Item(*row) for row in about.pop("items")]
-        self.index = Index(keys, owners, bits, items, **about)
+        items = [SampleText(*row) for row in about.pop("items")]
+        self.index = NgramIndex(keys, owners, bits, items, **about)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Decide on one record."""
-        words = seen_tokens(record.text)
-        matches = self.index.repeated(record.text, words, self.config.share)
+        words = match_tokens(record.text)
+        matches = self.index.find_matches(record.text, words, self.config.share)
         if not matches:
             return PASS
         first = matches[0].item
@@ -92,50 +102,52 @@ class TestSets:
         reason = f"{REASON} {first.testset}"
         value, metadata = float(len(samples)), {"testset_samples": named}
         if self.config.action == "document":
-            return Ruling(reason, value, details)
-        edits = self.cuts(record.text, words, matches)
-        if len(edits) >= self.config.max_pieces or covers(edits, len(record.text)):
-            return Ruling(reason, value, f"{details}; little would be left")
-        return Ruling(value=value, details=details, edits=edits, metadata=metadata)
+            return StepResult(reason, value, details)
+        edits = self.cut_edits(record.text, words, matches)
+        if len(edits) >= self.config.max_pieces or _covers_text(edits, len(record.text)):
+            return StepResult(reason, value, f"{details}; little would be left")
+        return StepResult(value=value, details=details, edits=edits, metadata=metadata)
 
-    def cuts(self, text: str, found: Tokens, places: Sequence[Place]) -> tuple[Edit, ...]:
+    def cut_edits(
+        self, text: str, tokens: HashedTokens, matches: Sequence[SampleMatch]
+    ) -> tuple[TextEdit, ...]:
         """Edits of the matches with their margins, merged where they touch."""
         data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-        starts = characters(data, found.starts[[match.start for match in places]])
-        ends = characters(data, found.ends[[match.end - 1 for match in places]])
-        edits: list[Edit] = []
-        for start, end, match in zip(starts.tolist(), ends.tolist(), places, strict=True):
+        starts = char_offsets(data, tokens.starts[[match.start for match in matches]])
+        ends = char_offsets(data, tokens.ends[[match.end - 1 for match in matches]])
+        edits: list[TextEdit] = []
+        for start, end, match in zip(starts.tolist(), ends.tolist(), matches, strict=True):
             start = max(0, start - self.config.margin)
             end = min(len(text), end + self.config.margin)
             if edits and start <= edits[-1].end:
                 edits[-1] = edits[-1]._replace(end=max(end, edits[-1].end))
             else:
-                edits.append(Edit(start, end, f"{REASON} {match.item.testset}"))
+                edits.append(TextEdit(start, end, f"{REASON} {match.item.testset}"))
         return tuple(edits)
 
 
-def covers(edits: Sequence[Edit], length: int) -> bool:
+def _covers_text(edits: Sequence[TextEdit], length: int) -> bool:
     """Whether the edits cover the complete text."""
     return sum(edit.end - edit.start for edit in edits) >= length
 
 
-def build_index(config: TestSetsConfig) -> Path:
+def _build_testset_index(config: TestSetsConfig) -> Path:
     """The index folder of these test sets, built if missing.
 
     Workers that start together each build it in a temporary folder; the first rename wins.
     """
-    paths = [sample_file(path) for path in config.testsets]
+    paths = [_samples_path(path) for path in config.testsets]
     content = [[path.parent.name, path.stem, hash_file(path)] for path in paths]
     name = digest([VERSION, content, list(config.fields), config.gram])[:24]
     root = Path(config.index) if config.index else device.cache_folder() / "decontaminate"
     folder = root / name
     if folder.is_dir():
         return folder
-    index = index_of(
+    index = build_ngram_index(
         (
             (path.stem, *sample)
             for path in config.testsets
-            for sample in read_texts(path, config.fields)
+            for sample in _read_sample_texts(path, config.fields)
         ),
         config.gram,
     )
@@ -143,8 +155,8 @@ def build_index(config: TestSetsConfig) -> Path:
     with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as scratch:
         own = Path(scratch) / name
         own.mkdir()
-        for part in PARTS:
-            with replacing(own / f"{part}.npy") as temporary, open(temporary, "wb") as file:
+        for part in INDEX_ARRAYS:
+            with atomic_replace(own / f"{part}.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, getattr(index, part))
         about = {"items": index.items, "lengths": index.lengths, "too_short": index.too_short}
         write_json(own / "items.json", about)
@@ -156,7 +168,7 @@ def build_index(config: TestSetsConfig) -> Path:
     return folder
 
 
-def sample_file(path: Path) -> Path:
+def _samples_path(path: Path) -> Path:
     """The file of a test set's samples; DataError if missing."""
     file = path / "samples.jsonl" if path.is_dir() else path
     if not file.is_file():
@@ -166,17 +178,17 @@ def sample_file(path: Path) -> Path:
     return file
 
 
-def read_texts(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def _read_sample_texts(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield id and texts of every sample, the question first."""
     if path.is_dir():
         for sample in read_samples(Artifact.open(path)):
-            yield sample.id, texts_of(sample)
+            yield sample.id, sample_texts(sample)
         return
     with open(path, encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
-                texts = [text for field in fields for text in strings_in(row.get(field))]
+                texts = [text for field in fields for text in _as_strings(row.get(field))]
             except (ValueError, AttributeError) as error:
                 raise DataError(f"{path}, line {number} is not a sample ({error}).") from None
             if not texts:
@@ -187,13 +199,13 @@ def read_texts(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, list[st
             yield str(row.get("id", number)), texts
 
 
-def strings_in(value: Any) -> list[str]:
+def _as_strings(value: Any) -> list[str]:
     """The strings of a field: itself, or those in a list."""
     values = value if isinstance(value, list) else [value]
     return [text for text in values if isinstance(text, str)]
 
 
-class Hits(NamedTuple):
+class TestSetHits(NamedTuple):
     """Hits of one test set."""
 
     testset: str
@@ -205,14 +217,14 @@ class Hits(NamedTuple):
     """Path, samples and start of the text; at most three."""
 
 
-def hits(removed: Iterable[Removal]) -> list[Hits]:
+def _count_hits(removed: Iterable[Removal]) -> list[TestSetHits]:
     """Count hits by test set in a log of removals; other steps' rows are ignored."""
     found: dict[str, list[Removal]] = defaultdict(list)
     for removal in removed:
         if removal.reason.startswith(f"{REASON} "):
             found[removal.reason.removeprefix(f"{REASON} ")].append(removal)
     return [
-        Hits(
+        TestSetHits(
             name,
             sum(row.what == "record" for row in rows),
             sum(row.what != "record" for row in rows),

@@ -16,31 +16,31 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, DataError, File, replacing, write_json
-from groundup.documents import PASS, Record, Ruling
+from groundup.core import Config, ConfigError, DataError, InputPath, atomic_replace, write_json
+from groundup.documents import PASS, Record, StepResult
 
-from ..engine.survey import Each
-from .minhash import ROW, MinHashConfig, Sketching, band_keys, band_run, sketching
-from .ranges import key_ranges, read_slice
-from .runs import load, number_records, read_texts, save
-from .sketch import fold_table, of_strings, signatures
+from ..engine.global_step import Executor
+from .minhash import BAND_ROW, MinHashConfig, SketchTask, band_keys, sketch_tasks, write_bands
+from .numbering import load_array, number_records, read_shard_texts, save_array
+from .sketch import fold_table, minhash_signatures, pack_strings
+from .sorted_runs import key_ranges, read_range
 
-SETTINGS = ("ngram", "bands", "rows", "fold_digits", "seed")
+SIGNATURE_FIELDS = ("ngram", "bands", "rows", "fold_digits", "seed")
 """Fields of MinHashConfig that determine the signatures."""
 REASON = "near-duplicate of an earlier corpus"
 
 
-class EarlierConfig(Config):
+class EarlierCorpusConfig(Config):
     """The indexes and the threshold."""
 
-    index: tuple[File, ...] = Field(min_length=1)
+    index: tuple[InputPath, ...] = Field(min_length=1)
     """Folders written by `build_signature_index`; all are searched."""
     threshold: float = Field(default=0.8, gt=0, le=1)
     """Minimum estimated similarity of a duplicate. Our own: two standard errors above
     dedup.minhash's 0.7, since it is not verified."""
 
 
-class Index:
+class SignatureIndex:
     """Signatures of an earlier corpus, memory-mapped."""
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class Index:
         values = json.loads((path / "index.json").read_text(encoding="utf-8"))
         self.settings = MinHashConfig(**values)
         self.bands, self.minima, self.ids = (
-            load(path / f"{name}.npy") for name in ("bands", "minima", "ids")
+            load_array(path / f"{name}.npy") for name in ("bands", "minima", "ids")
         )
         self.keys = self.bands["key"]
         self.table = fold_table(True, self.settings.fold_digits)
@@ -60,8 +60,8 @@ class Index:
     def nearest(self, text: str) -> tuple[float, str]:
         """Estimated similarity and id of the most similar record with an equal band; 0 if none."""
         own = self.settings
-        sketch = signatures(
-            of_strings([text]), self.table, own.ngram, own.bands * own.rows, own.seed
+        sketch = minhash_signatures(
+            pack_strings([text]), self.table, own.ngram, own.bands * own.rows, own.seed
         )
         if not sketch.shingles[0]:
             return 0.0, ""
@@ -78,24 +78,24 @@ class Index:
         return float(shares[best]), self.ids[int(numbers[best])].decode()
 
 
-class Earlier:
+class EarlierCorpus:
     """Drop near-duplicates of an earlier corpus."""
 
-    def __init__(self, config: EarlierConfig) -> None:
+    def __init__(self, config: EarlierCorpusConfig) -> None:
         self.config = config
-        self.indexes = [Index(path) for path in config.index]
+        self.indexes = [SignatureIndex(path) for path in config.index]
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Decide on one record."""
         for index in self.indexes:
             similarity, name = index.nearest(record.text)
             if similarity >= self.config.threshold:
-                return Ruling(REASON, similarity, f"{name} of {index.name}")
+                return StepResult(REASON, similarity, f"{name} of {index.name}")
         return PASS
 
 
-def build_index(
-    config: MinHashConfig, shards: Sequence[Path], each: Each, scratch: Path, out: Path
+def build_signature_index(
+    config: MinHashConfig, shards: Sequence[Path], executor: Executor, scratch: Path, out: Path
 ) -> Path:
     """Write the index of a corpus's shards in bounded memory.
 
@@ -104,34 +104,34 @@ def build_index(
     if out.exists() and not (out / "index.json").is_file() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty and not an index; choose a new folder.")
     out.mkdir(parents=True, exist_ok=True)
-    order = number_records(shards, each, scratch, config.priority)
-    runs = each(band_run, sketching(shards, order, scratch, "bands", config))
-    total = sum(len(load(run)) for run in runs)
-    with replacing(out / "bands.npy") as temporary:
-        bands = np.lib.format.open_memmap(temporary, "w+", ROW, (total,))
+    order = number_records(shards, executor, scratch, config.priority)
+    runs = executor(write_bands, sketch_tasks(shards, order, scratch, "bands", config))
+    total = sum(len(load_array(run)) for run in runs)
+    with atomic_replace(out / "bands.npy") as temporary:
+        bands = np.lib.format.open_memmap(temporary, "w+", BAND_ROW, (total,))
         at = 0
-        for part in key_ranges(runs, each, scratch, config.memory_bytes):
-            rows = read_slice(part)
+        for part in key_ranges(runs, executor, scratch, config.memory_bytes):
+            rows = read_range(part)
             bands[at : at + len(rows)] = rows
             at += len(rows)
         bands.flush()
     shape = (len(order.ids), config.bands * config.rows)
-    with replacing(out / "minima.npy") as temporary:
+    with atomic_replace(out / "minima.npy") as temporary:
         minima = np.lib.format.open_memmap(temporary, "w+", np.uint32, shape)
-        tasks = sketching(shards, order, scratch, "minima", config)
-        for task, path in zip(tasks, each(minima_file, tasks), strict=True):
-            minima[load(task.numbers)] = load(path)
+        tasks = sketch_tasks(shards, order, scratch, "minima", config)
+        for task, path in zip(tasks, executor(_write_signatures, tasks), strict=True):
+            minima[load_array(task.numbers)] = load_array(path)
         minima.flush()
-    save(out / "ids.npy", order.ids)
-    write_json(out / "index.json", {name: config.plain()[name] for name in SETTINGS})
+    save_array(out / "ids.npy", order.ids)
+    write_json(out / "index.json", {name: config.to_dict()[name] for name in SIGNATURE_FIELDS})
     return out
 
 
-def minima_file(task: Sketching) -> Path:
+def _write_signatures(task: SketchTask) -> Path:
     """Write the signatures of a shard's records, in row order."""
     config, table = task.config, fold_table(True, task.config.fold_digits)
     hashes = config.bands * config.rows
     parts = [np.zeros((0, hashes), np.uint32)]
-    for _, texts in read_texts(task.shard, task.numbers):
-        parts.append(signatures(texts, table, config.ngram, hashes, config.seed).minima)
-    return save(task.out, np.concatenate(parts))
+    for _, texts in read_shard_texts(task.shard, task.numbers):
+        parts.append(minhash_signatures(texts, table, config.ngram, hashes, config.seed).minima)
+    return save_array(task.out, np.concatenate(parts))

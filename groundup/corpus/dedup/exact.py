@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.rulings import write_rulings
-from ..engine.survey import Each
-from .clusters import rulings_of, verdicts, write_report
-from .ranges import Slice, groups, key_ranges, read_slice, write_run
-from .runs import DedupConfig, number_records, read_texts, save
-from .sketch import strings
+from ..engine.global_step import Executor
+from ..engine.step_results import write_step_results
+from .clusters import make_decision, shard_results, write_cluster_report
+from .numbering import DedupConfig, number_records, read_shard_texts, save_array
+from .sketch import unpack_strings
+from .sorted_runs import KeyRange, equal_groups, key_ranges, read_range, write_run
 
-ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("number", "<u4")])
+HASH_ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("number", "<u4")])
 REASON = "exact duplicate"
 
 
@@ -26,29 +26,29 @@ class ExactConfig(DedupConfig):
     """See DedupConfig."""
 
 
-class Exact:
+class ExactDedup:
     """Drop exact duplicates; kept records get the size of their cluster."""
 
     def __init__(self, config: ExactConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
+    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
         """See `GlobalStep`. `scratch/report.json` lists the largest clusters."""
-        order = number_records(shards, each, scratch, self.config.priority)
+        order = number_records(shards, executor, scratch, self.config.priority)
         tasks = [
             (shard, numbers, scratch / f"hashes-{at:06}.npy")
             for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
         ]
-        runs = each(hash_shard, tasks)
-        slices = key_ranges(runs, each, scratch, self.config.memory_bytes)
-        parts = [np.load(path, allow_pickle=False) for path in each(equal_pairs, slices)]
+        runs = executor(_hash_shard, tasks)
+        slices = key_ranges(runs, executor, scratch, self.config.memory_bytes)
+        parts = [np.load(path, allow_pickle=False) for path in executor(_equal_pairs, slices)]
         kept, dropped = np.concatenate([np.zeros((0, 2), np.uint32), *parts]).T
-        decided = verdicts(dropped, kept, np.full(len(dropped), np.nan))
-        write_report(scratch / "report.json", order, decided, {})
+        decided = make_decision(dropped, kept, np.full(len(dropped), np.nan))
+        write_cluster_report(scratch / "report.json", order, decided, {})
         return [
-            write_rulings(
+            write_step_results(
                 scratch / f"rulings-{at:06}.parquet",
-                rulings_of(decided, order, numbers, REASON, "exact_copies"),
+                shard_results(decided, order, numbers, REASON, "exact_copies"),
             )
             for at, numbers in enumerate(order.numbers)
         ]
@@ -66,21 +66,21 @@ def content_hash(text: str) -> bytes:
     )
 
 
-def hash_shard(task: tuple[Path, Path, Path]) -> Path:
+def _hash_shard(task: tuple[Path, Path, Path]) -> Path:
     """Write the sorted run of a shard's content hashes."""
     shard, numbers, out = task
     rows = []
-    for own, texts in read_texts(shard, numbers):
-        for number, text in zip(own.tolist(), strings(texts), strict=True):
+    for own, texts in read_shard_texts(shard, numbers):
+        for number, text in zip(own.tolist(), unpack_strings(texts), strict=True):
             if content := content_hash(text):
                 rows.append((*np.frombuffer(content, "<u8").tolist(), number))
-    return write_run(out, np.array(rows, ROW))
+    return write_run(out, np.array(rows, HASH_ROW))
 
 
-def equal_pairs(part: Slice) -> Path:
+def _equal_pairs(part: KeyRange) -> Path:
     """Write (kept, duplicate) pairs of every group of equal hashes in a key range."""
-    rows = read_slice(part)
-    numbers, equal = rows["number"], groups(rows, "key", "rest")
+    rows = read_range(part)
+    numbers, equal = rows["number"], equal_groups(rows, "key", "rest")
     later = [numbers[low + 1 : high] for low, high in equal]
     first = np.repeat(numbers[equal[:, 0]], equal[:, 1] - equal[:, 0] - 1)
-    return save(part.out, np.stack([first, np.concatenate([numbers[:0], *later])], 1))
+    return save_array(part.out, np.stack([first, np.concatenate([numbers[:0], *later])], 1))

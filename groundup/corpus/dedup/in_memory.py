@@ -16,20 +16,27 @@ import numpy as np
 
 from groundup.documents import Document
 
-from .clusters import stars
+from .clusters import resolve_stars
 from .exact import REASON as EXACT
 from .exact import content_hash
 from .minhash import REASON as NEAR
-from .minhash import MinHashConfig, banded, both, found_chance, jaccards, pairs_in
-from .ranges import by_key
-from .sketch import Sets, fold_table, of_strings, sets
+from .minhash import (
+    MinHashConfig,
+    band_rows,
+    bucket_pairs,
+    candidate_probability,
+    jaccards,
+    unpack_pairs,
+)
+from .sketch import ShingleSets, fold_table, pack_strings, shingle_sets
+from .sorted_runs import sort_by_key
 
-SHINGLE = 5
+SHINGLE_TOKENS = 5
 PERMUTATIONS = 128
-MISSED_AT_THRESHOLD = 1e-3
+MAX_MISS_RATE = 1e-3
 BUCKET_CAP = 1_000
 """Half a million pairs, a second's work; see MinHashConfig."""
-FEWEST_SHINGLES = 32
+MIN_SHINGLES = 32
 """Shorter texts, such as a licence line, may be contained in another by convention."""
 
 
@@ -41,7 +48,7 @@ class Pair(NamedTuple):
     jaccard: float
 
 
-class Removed(NamedTuple):
+class RemovedDocument(NamedTuple):
     """A removed document and the reason."""
 
     path: str
@@ -52,17 +59,17 @@ class Removed(NamedTuple):
     details: str = ""
 
 
-class Kept(NamedTuple):
+class DedupOutcome(NamedTuple):
     """Documents kept and removed."""
 
-    documents: list[Document]
-    removed: list[Removed]
+    kept: list[Document]
+    removed: list[RemovedDocument]
 
 
-class Shared:
+class SetIndex:
     """Inverted index of sets, to intersect another set with all of them."""
 
-    def __init__(self, made: Sets) -> None:
+    def __init__(self, made: ShingleSets) -> None:
         self.sizes = np.diff(made.bounds)
         order = np.argsort(made.items, kind="stable")
         self.items, self.owners = (
@@ -70,7 +77,7 @@ class Shared:
             np.repeat(np.arange(len(self.sizes)), self.sizes)[order],
         )
 
-    def counts(self, items: np.ndarray) -> np.ndarray:
+    def intersection_sizes(self, items: np.ndarray) -> np.ndarray:
         """Size of the intersection with each set, int64 (sets,); `items` are distinct."""
         lows, highs = (np.searchsorted(self.items, items, side) for side in ("left", "right"))
         sizes = highs - lows
@@ -79,29 +86,29 @@ class Shared:
 
     def jaccards(self, items: np.ndarray) -> np.ndarray:
         """Jaccard similarity with each set."""
-        common = self.counts(items)
+        common = self.intersection_sizes(items)
         return common / np.maximum(self.sizes + len(items) - common, 1)
 
 
-def word_table() -> np.ndarray:
+def _word_fold_table() -> np.ndarray:
     """Fold table of words: case and accents are ignored, digits are distinguished."""
     return fold_table(True, False)
 
 
-def settings(threshold: float, seed: int = 0) -> MinHashConfig:
+def _minhash_settings(threshold: float, seed: int = 0) -> MinHashConfig:
     """The most rows per band that miss at most 1 in 1,000 pairs at the threshold.
 
-    >>> settings(0.8).rows, settings(0.5).rows
+    >>> _minhash_settings(0.8).rows, _minhash_settings(0.5).rows
     (4, 2)
     """
     fitting = [
         rows
         for rows in (1, 2, 4, 8, 16, 32)
-        if 1 - found_chance(threshold, PERMUTATIONS // rows, rows) <= MISSED_AT_THRESHOLD
+        if 1 - candidate_probability(threshold, PERMUTATIONS // rows, rows) <= MAX_MISS_RATE
     ]
     rows = max(fitting, default=1)
     return MinHashConfig(
-        ngram=SHINGLE, bands=PERMUTATIONS // rows, rows=rows, threshold=threshold,
+        ngram=SHINGLE_TOKENS, bands=PERMUTATIONS // rows, rows=rows, threshold=threshold,
         bucket_cap=BUCKET_CAP, fold_digits=False, seed=seed,
     )  # fmt: skip
 
@@ -116,34 +123,36 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8, seed: int = 0)
     >>> near_duplicates([text, "another text", text + " home"], threshold=0.8)
     [Pair(i=0, j=2, jaccard=0.8888888888888888)]
     """
-    pairs, values = alike(texts, threshold, seed)
+    pairs, values = _similar_pairs(texts, threshold, seed)
     both = zip(pairs.tolist(), values.tolist(), strict=True)
     return [Pair(first, second, value) for (first, second), value in both]
 
 
-def alike(texts: Sequence[str], threshold: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _similar_pairs(
+    texts: Sequence[str], threshold: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs at or above the threshold, (n, 2) ascending, and their similarities."""
-    config, laid = settings(threshold, seed), of_strings(texts)
-    rows = by_key(banded(np.arange(len(texts), dtype=np.uint32), laid, config))
-    pairs = both(pairs_in(rows, config.bucket_cap)[0])
-    values = jaccards(by_set(sets(laid, word_table(), SHINGLE)), pairs)
+    config, laid = _minhash_settings(threshold, seed), pack_strings(texts)
+    rows = sort_by_key(band_rows(np.arange(len(texts), dtype=np.uint32), laid, config))
+    pairs = unpack_pairs(bucket_pairs(rows, config.bucket_cap)[0])
+    values = jaccards(_split_sets(shingle_sets(laid, _word_fold_table(), SHINGLE_TOKENS)), pairs)
     return pairs[values >= threshold], values[values >= threshold]
 
 
-def remove_exact(documents: Iterable[Document]) -> Kept:
+def remove_exact(documents: Iterable[Document]) -> DedupOutcome:
     """Keep the first document by path of each content.
 
     As in `dedup.exact`, white space and Unicode normalisation are ignored.
     """
     survivors: dict[bytes, Document] = {}
     kept, removed = [], []
-    for document in in_order(documents):
+    for document in _sort_documents(documents):
         content = content_hash(document.text)
         if content and (first := survivors.setdefault(content, document)) is not document:
-            removed.append(Removed(document.path, EXACT, first.path))
+            removed.append(RemovedDocument(document.path, EXACT, first.path))
         else:
             kept.append(document)
-    return Kept(kept, removed)
+    return DedupOutcome(kept, removed)
 
 
 def remove_near(
@@ -151,68 +160,74 @@ def remove_near(
     held_out: Iterable[Document] = (),
     threshold: float = 0.8,
     seed: int = 0,
-) -> Kept:
+) -> DedupOutcome:
     """Drop near-duplicates of held-out documents and of kept documents before them.
 
     Held-out documents are never dropped, so that none is trained on. Of the others, the first by
     path is kept. The result is in path order.
     """
-    names = in_order(held_out)
+    names = _sort_documents(held_out)
     fixed = len(names)
-    names += in_order(documents)
-    pairs, values = alike([document.text for document in names], threshold, seed)
+    names += _sort_documents(documents)
+    pairs, values = _similar_pairs([document.text for document in names], threshold, seed)
     is_droppable = pairs[:, 1] >= fixed
-    decided = stars(pairs[is_droppable], values[is_droppable])
-    dropped = decided.gone.tolist()
+    decided = resolve_stars(pairs[is_droppable], values[is_droppable])
+    dropped = decided.dropped.tolist()
     removed = [
-        Removed(
+        RemovedDocument(
             names[number].path,
             f"{NEAR} of held-out" if of < fixed else NEAR,
             names[of].path,
             f"Jaccard similarity {value:.3f}",
         )
         for number, of, value in zip(
-            dropped, decided.kept.tolist(), decided.value.tolist(), strict=True
+            dropped, decided.kept.tolist(), decided.similarity.tolist(), strict=True
         )
     ]
     is_dropped = set(dropped)
-    return Kept([names[n] for n in range(fixed, len(names)) if n not in is_dropped], removed)
+    return DedupOutcome(
+        [names[n] for n in range(fixed, len(names)) if n not in is_dropped], removed
+    )
 
 
 def remove_overlapping(
     documents: Iterable[Document], held_out: Iterable[Document], threshold: float = 0.5
-) -> Kept:
+) -> DedupOutcome:
     """Drop documents largely contained in a held-out document, or containing one.
 
     The Jaccard similarity of a page and a book that contains it is low, yet training on the book
     leaks the page. So the shared 5-grams of every pair are divided by those of the shorter text.
     Texts of fewer than 32 shingles are never considered contained. The result is in path order.
     """
-    names, rest = in_order(held_out), in_order(documents)
+    names, rest = _sort_documents(held_out), _sort_documents(documents)
     if not names:
-        return Kept(rest, [])
+        return DedupOutcome(rest, [])
     held_out_sets, own = (
-        sets(of_strings(document.text for document in group), word_table(), SHINGLE)
+        shingle_sets(
+            pack_strings(document.text for document in group), _word_fold_table(), SHINGLE_TOKENS
+        )
         for group in (names, rest)
     )
-    index, kept, removed = Shared(held_out_sets), [], []
-    for document, items in zip(rest, by_set(own), strict=True):
+    index, kept, removed = SetIndex(held_out_sets), [], []
+    for document, items in zip(rest, _split_sets(own), strict=True):
         shorter = np.minimum(index.sizes, len(items))
-        share = index.counts(items) / np.maximum(shorter, 1) * (shorter >= FEWEST_SHINGLES)
+        share = index.intersection_sizes(items) / np.maximum(shorter, 1) * (shorter >= MIN_SHINGLES)
         most = int(share.argmax())
         if share[most] < threshold:
             kept.append(document)
             continue
         details = f"{share[most]:.3f} of the shorter text's 5-grams are shared"
-        removed.append(Removed(document.path, "overlaps held-out", names[most].path, details))
-    return Kept(kept, removed)
+        removed.append(
+            RemovedDocument(document.path, "overlaps held-out", names[most].path, details)
+        )
+    return DedupOutcome(kept, removed)
 
 
-def by_set(made: Sets) -> list[np.ndarray]:
+def _split_sets(made: ShingleSets) -> list[np.ndarray]:
     """Shingles of each text."""
     return np.split(made.items, made.bounds[1:-1]) if len(made.bounds) > 1 else []
 
 
-def in_order(documents: Iterable[Document]) -> list[Document]:
+def _sort_documents(documents: Iterable[Document]) -> list[Document]:
     """Documents in order of preference: by path, then by content."""
     return sorted(documents, key=lambda document: (document.path, document.sha256))

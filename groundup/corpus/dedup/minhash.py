@@ -18,28 +18,36 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from groundup.core import ConfigError, record, replacing
+from groundup.core import ConfigError, atomic_replace, record
 
-from ..engine.rulings import write_rulings
-from ..engine.survey import Each
-from .clusters import components, rulings_of, stars, write_report
-from .ranges import Slice, groups, key_ranges, read_slice, write_run
-from .runs import (
-    RECORDS,
-    Arrays,
+from ..engine.global_step import Executor
+from ..engine.step_results import write_step_results
+from .clusters import resolve_components, resolve_stars, shard_results, write_cluster_report
+from .numbering import (
+    MERGE_ROWS,
+    ArrayStore,
     DedupConfig,
-    Order,
-    even_slices,
-    load,
+    RecordOrder,
+    load_array,
     number_records,
-    read_texts,
-    save,
+    quantile_slices,
+    read_shard_texts,
+    save_array,
     write_arrays,
 )
-from .sketch import FACTOR, Texts, fold_table, mix, sets, shared, signatures
+from .sketch import (
+    HASH_FACTOR,
+    PackedTexts,
+    fold_table,
+    intersection_sizes,
+    minhash_signatures,
+    mix64,
+    shingle_sets,
+)
+from .sorted_runs import KeyRange, equal_groups, key_ranges, read_range, write_run
 
-ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
-PAIRS = 10_000
+BAND_ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
+PAIRS_PER_TASK = 10_000
 """Pairs per task, whose sets of shingles are in memory: 8 bytes per word of text."""
 REASON = "near-duplicate"
 
@@ -80,19 +88,19 @@ class MinHashConfig(DedupConfig):
         return self
 
 
-def found_chance(similarity: float, bands: int, rows: int) -> float:
+def candidate_probability(similarity: float, bands: int, rows: int) -> float:
     """Probability that a pair of this Jaccard similarity becomes a candidate.
 
-    >>> [round(found_chance(j, 14, 8), 3) for j in (0.7, 0.75, 0.8, 0.9)]
+    >>> [round(candidate_probability(j, 14, 8), 3) for j in (0.7, 0.75, 0.8, 0.9)]
     [0.565, 0.772, 0.924, 1.0]
     """
     return 1 - (1 - similarity**rows) ** bands
 
 
-def describe(config: MinHashConfig) -> str:
+def _describe_minhash(config: MinHashConfig) -> str:
     """The settings in one line, with the S-curve, which reveals swapped b and r."""
     curve = "  ".join(
-        f"{j:.2f}→{found_chance(j, config.bands, config.rows):.3f}"
+        f"{j:.2f}→{candidate_probability(j, config.bands, config.rows):.3f}"
         for j in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
     )
     return (
@@ -101,7 +109,7 @@ def describe(config: MinHashConfig) -> str:
     )
 
 
-class Found(NamedTuple):
+class CandidatePairs(NamedTuple):
     """Candidate pairs of a key range."""
 
     pairs: Path
@@ -109,7 +117,7 @@ class Found(NamedTuple):
     """Buckets above the cap."""
 
 
-class Sketching(NamedTuple):
+class SketchTask(NamedTuple):
     """Task over a shard."""
 
     shard: Path
@@ -118,16 +126,16 @@ class Sketching(NamedTuple):
     config: MinHashConfig
 
 
-class Comparing(NamedTuple):
+class CompareTask(NamedTuple):
     """Task over some pairs."""
 
     pairs: Path
     first: int
-    sets: Arrays
+    sets: ArrayStore
     out: Path
 
 
-class Compared(NamedTuple):
+class SimilarPairs(NamedTuple):
     """Pairs and their similarities."""
 
     pairs: np.ndarray
@@ -135,50 +143,52 @@ class Compared(NamedTuple):
     values: np.ndarray
 
 
-class MinHash:
+class MinHashDedup:
     """Drop near-duplicates of kept records."""
 
     def __init__(self, config: MinHashConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
+    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
         """See `GlobalStep`. `scratch/report.json` has counts and the largest clusters."""
         config = self.config
-        record.say(describe(config))
-        order = number_records(shards, each, scratch, config.priority)
-        runs = each(band_run, sketching(shards, order, scratch, "bands", config))
-        ranges = [(part, config) for part in key_ranges(runs, each, scratch, config.memory_bytes)]
-        buckets: list[Found] = each(candidates, ranges)
-        pairs = joined([part.pairs for part in buckets], scratch)
-        values = similarities(pairs, shards, order, each, scratch, config)
-        alike = [compared(path, config.threshold) for path in values]
-        resolve = stars if config.clusters == "stars" else components
+        record.log(_describe_minhash(config))
+        order = number_records(shards, executor, scratch, config.priority)
+        runs = executor(write_bands, sketch_tasks(shards, order, scratch, "bands", config))
+        ranges = [
+            (part, config) for part in key_ranges(runs, executor, scratch, config.memory_bytes)
+        ]
+        buckets: list[CandidatePairs] = executor(_find_candidates, ranges)
+        pairs = _merge_pairs([part.pairs for part in buckets], scratch)
+        values = _compare_candidates(pairs, shards, order, executor, scratch, config)
+        alike = [_read_similar_pairs(path, config.threshold) for path in values]
+        resolve = resolve_stars if config.clusters == "stars" else resolve_components
         verdicts = resolve(
             np.concatenate([np.zeros((0, 2), np.uint32), *(part.pairs for part in alike)]),
             np.concatenate([np.zeros(0), *(part.values for part in alike)]),
         )
         figures = {
-            "settings": describe(config),
+            "settings": _describe_minhash(config),
             "candidates": len(pairs),
             "alike": sum(len(part.values) for part in alike),
             "capped_buckets": sum(part.capped for part in buckets),
         }
-        write_report(scratch / "report.json", order, verdicts, figures)
+        write_cluster_report(scratch / "report.json", order, verdicts, figures)
         return [
-            write_rulings(
+            write_step_results(
                 scratch / f"rulings-{at:06}.parquet",
-                rulings_of(verdicts, order, numbers, REASON, "near_copies"),
+                shard_results(verdicts, order, numbers, REASON, "near_copies"),
             )
             for at, numbers in enumerate(order.numbers)
         ]
 
 
-def sketching(
-    shards: Sequence[Path], order: Order, scratch: Path, name: str, config: MinHashConfig
-) -> list[Sketching]:
+def sketch_tasks(
+    shards: Sequence[Path], order: RecordOrder, scratch: Path, name: str, config: MinHashConfig
+) -> list[SketchTask]:
     """One task per shard."""
     return [
-        Sketching(shard, numbers, scratch / f"{name}-{at:06}.npy", config)
+        SketchTask(shard, numbers, scratch / f"{name}-{at:06}.npy", config)
         for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
     ]
 
@@ -188,42 +198,42 @@ def band_keys(minima: np.ndarray, bands: int) -> np.ndarray:
     rows = minima.reshape(len(minima), bands, minima.shape[1] // bands).astype(np.uint64)
     keys = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64), rows.shape[:2])
     for column in range(rows.shape[2]):
-        keys = mix(keys * FACTOR + rows[:, :, column])
+        keys = mix64(keys * HASH_FACTOR + rows[:, :, column])
     return keys
 
 
-def banded(numbers: np.ndarray, texts: Texts, config: MinHashConfig) -> np.ndarray:
+def band_rows(numbers: np.ndarray, texts: PackedTexts, config: MinHashConfig) -> np.ndarray:
     """Key and number of every band of some texts, dtype ROW; none for texts without shingles."""
     table = fold_table(True, config.fold_digits)
-    sketch = signatures(texts, table, config.ngram, config.bands * config.rows, config.seed)
+    sketch = minhash_signatures(texts, table, config.ngram, config.bands * config.rows, config.seed)
     has_any = sketch.shingles > 0
     keys = band_keys(sketch.minima[has_any], config.bands)
-    rows = np.empty(keys.size, ROW)
+    rows = np.empty(keys.size, BAND_ROW)
     rows["key"], rows["number"] = keys.ravel(), np.repeat(numbers[has_any], config.bands)
     return rows
 
 
-def band_run(task: Sketching) -> Path:
+def write_bands(task: SketchTask) -> Path:
     """Write the sorted run of a shard's bands."""
-    parts = [banded(*batch, task.config) for batch in read_texts(task.shard, task.numbers)]
-    return write_run(task.out, np.concatenate([np.empty(0, ROW), *parts]))
+    parts = [band_rows(*batch, task.config) for batch in read_shard_texts(task.shard, task.numbers)]
+    return write_run(task.out, np.concatenate([np.empty(0, BAND_ROW), *parts]))
 
 
-def candidates(task: tuple[Slice, MinHashConfig]) -> Found:
+def _find_candidates(task: tuple[KeyRange, MinHashConfig]) -> CandidatePairs:
     """Write the pairs of records with an equal band in a key range."""
     part, config = task
-    pairs, capped = pairs_in(read_slice(part), config.bucket_cap)
-    return Found(save(part.out, pairs), capped)
+    pairs, capped = bucket_pairs(read_range(part), config.bucket_cap)
+    return CandidatePairs(save_array(part.out, pairs), capped)
 
 
-def pairs_in(rows: np.ndarray, bucket_cap: int) -> tuple[np.ndarray, int]:
+def bucket_pairs(rows: np.ndarray, bucket_cap: int) -> tuple[np.ndarray, int]:
     """Distinct pairs with an equal key, as smaller << 32 | larger, and the number of capped
     buckets.
 
     rows  sorted, dtype ROW
     """
     numbers = rows["number"].astype(np.uint64)
-    buckets, capped, pairs = groups(rows, "key"), 0, [np.zeros(0, np.uint64)]
+    buckets, capped, pairs = equal_groups(rows, "key"), 0, [np.zeros(0, np.uint64)]
     sizes = buckets[:, 1] - buckets[:, 0]
     for size in np.unique(sizes[sizes <= bucket_cap]):  # all buckets of a size at once
         first, second = np.triu_indices(size, 1)
@@ -235,72 +245,78 @@ def pairs_in(rows: np.ndarray, bucket_cap: int) -> tuple[np.ndarray, int]:
     return np.unique(np.concatenate(pairs)), capped
 
 
-def joined(paths: Sequence[Path], scratch: Path) -> np.ndarray:
+def _merge_pairs(paths: Sequence[Path], scratch: Path) -> np.ndarray:
     """Distinct pairs as smaller << 32 | larger, ascending; memory-mapped."""
     out, size = scratch / "pairs", 0
     with open(out, "wb") as file:
-        for slices in even_slices(paths, RECORDS):
-            parts = [np.array(load(path)[rows]) for path, rows in zip(paths, slices, strict=True)]
+        for slices in quantile_slices(paths, MERGE_ROWS):
+            parts = [
+                np.array(load_array(path)[rows]) for path, rows in zip(paths, slices, strict=True)
+            ]
             distinct = np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
             file.write(distinct.tobytes())
             size += len(distinct)
     return np.memmap(out, np.uint64, "r") if size else np.zeros(0, np.uint64)
 
 
-def similarities(
-    pairs: np.ndarray, shards: Sequence[Path], order: Order, each: Each, scratch: Path,
+def _compare_candidates(
+    pairs: np.ndarray,
+    shards: Sequence[Path],
+    order: RecordOrder,
+    executor: Executor,
+    scratch: Path,
     config: MinHashConfig,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Files of pairs and similarities; sets are computed only for records in a pair."""
     is_wanted = np.zeros(len(order.ids), bool)
-    for at in range(0, len(pairs), PAIRS):
-        is_wanted[both(pairs[at : at + PAIRS])] = True
-    wanted = save(scratch / "wanted.npy", np.flatnonzero(is_wanted).astype(np.uint32))
-    tasks = sketching(shards, order, scratch, "sets", config)
-    files = each(set_file, [(task, wanted) for task in tasks])
-    arrays = Arrays.gathered(files, [task.out for task in tasks], scratch)
-    return each(
-        compare,
+    for at in range(0, len(pairs), PAIRS_PER_TASK):
+        is_wanted[unpack_pairs(pairs[at : at + PAIRS_PER_TASK])] = True
+    wanted = save_array(scratch / "wanted.npy", np.flatnonzero(is_wanted).astype(np.uint32))
+    tasks = sketch_tasks(shards, order, scratch, "sets", config)
+    files = executor(_write_sets, [(task, wanted) for task in tasks])
+    arrays = ArrayStore.from_files(files, [task.out for task in tasks], scratch)
+    return executor(
+        _compare_pairs,
         [
-            Comparing(scratch / "pairs", at, arrays, scratch / f"values-{at:09}.npz")
-            for at in range(0, len(pairs), PAIRS)
+            CompareTask(scratch / "pairs", at, arrays, scratch / f"values-{at:09}.npz")
+            for at in range(0, len(pairs), PAIRS_PER_TASK)
         ],
     )
 
 
-def both(pairs: np.ndarray) -> np.ndarray:
+def unpack_pairs(pairs: np.ndarray) -> np.ndarray:
     """Smaller and larger number of each pair, uint32 (n, 2)."""
     return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
 
 
-def compared(path: Path, threshold: float) -> Compared:
+def _read_similar_pairs(path: Path, threshold: float) -> SimilarPairs:
     """The pairs of a file at or above the threshold."""
     with np.load(path, allow_pickle=False) as file:
         is_similar = file["values"] >= threshold
-        return Compared(file["pairs"][is_similar], file["values"][is_similar])
+        return SimilarPairs(file["pairs"][is_similar], file["values"][is_similar])
 
 
-def set_file(given: tuple[Sketching, Path]) -> Path:
+def _write_sets(given: tuple[SketchTask, Path]) -> Path:
     """Write the sets of a shard's records whose numbers are in the second file."""
-    task, wanted = given[0], load(given[1])
+    task, wanted = given[0], load_array(given[1])
     config, table = task.config, fold_table(True, task.config.fold_digits)
     return write_arrays(
         task.out,
         (
-            (numbers[row], sets(text, table, config.ngram).items)
-            for numbers, texts in read_texts(task.shard, task.numbers)
+            (numbers[row], shingle_sets(text, table, config.ngram).items)
+            for numbers, texts in read_shard_texts(task.shard, task.numbers)
             for row in np.flatnonzero(np.isin(numbers, wanted))
             for text in [texts._replace(starts=texts.starts[row : row + 2])]
         ),
     )
 
 
-def compare(task: Comparing) -> Path:
+def _compare_pairs(task: CompareTask) -> Path:
     """Write the task's pairs and their Jaccard similarities."""
-    pairs = both(np.fromfile(task.pairs, np.uint64, PAIRS, offset=task.first * 8))
+    pairs = unpack_pairs(np.fromfile(task.pairs, np.uint64, PAIRS_PER_TASK, offset=task.first * 8))
     needed, local = np.unique(pairs, return_inverse=True)
-    values = jaccards(task.sets.rows(needed), local.reshape(-1, 2))
-    with replacing(task.out) as temporary, open(temporary, "wb") as file:
+    values = jaccards(task.sets.read_arrays(needed), local.reshape(-1, 2))
+    with atomic_replace(task.out) as temporary, open(temporary, "wb") as file:
         np.savez(file, pairs=pairs, values=values)
     return task.out
 
@@ -312,6 +328,6 @@ def jaccards(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
     >>> jaccards(rows, np.array([[0, 1]]))
     array([0.5])
     """
-    common = shared(rows, pairs)
+    common = intersection_sizes(rows, pairs)
     sizes = np.array([len(row) for row in rows], np.int64)[pairs].sum(1)
     return common / np.maximum(sizes - common, 1)

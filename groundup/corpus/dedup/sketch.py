@@ -22,19 +22,19 @@ from groundup.core import native
 if TYPE_CHECKING:
     import pyarrow
 
-FACTOR = np.uint64(0x9E3779B97F4A7C15)
-SKIP, ALONE = 0xFFFFFFFF, 0x80000000
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+SKIP_CODE, SINGLE_TOKEN_FLAG = 0xFFFFFFFF, 0x80000000
 """Codes of a fold table: ignored (accents); flag of a single-character token. 0 is a separator."""
-POINTS = 0x40000
+TABLE_CODE_POINTS = 0x40000
 """Code points in a fold table; higher ones are separators."""
-UNSPACED = (
+UNSPACED_RANGES = (
     (0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x3400, 0x4DC0),
     (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000),
 )  # fmt: skip
 """Thai and Lao, Burmese, Khmer, kana, and Chinese characters."""
 
 
-class Texts(NamedTuple):
+class PackedTexts(NamedTuple):
     """Concatenated UTF-8 texts."""
 
     data: np.ndarray
@@ -43,7 +43,7 @@ class Texts(NamedTuple):
     """int64 (n + 1,) offsets: text i is data[starts[i] : starts[i + 1]]."""
 
 
-class Tokens(NamedTuple):
+class HashedTokens(NamedTuple):
     """Hashed tokens of some texts."""
 
     hashes: np.ndarray
@@ -56,7 +56,7 @@ class Tokens(NamedTuple):
     """(n + 1,) offsets: text i has tokens bounds[i] : bounds[i + 1]."""
 
 
-class Sets(NamedTuple):
+class ShingleSets(NamedTuple):
     """Sorted distinct shingles of each text."""
 
     items: np.ndarray
@@ -65,7 +65,7 @@ class Sets(NamedTuple):
     """(n + 1,) offsets by text"""
 
 
-class Signatures(NamedTuple):
+class MinHashSignatures(NamedTuple):
     """MinHash signatures: minima of each text's shingles under each permutation."""
 
     minima: np.ndarray
@@ -74,24 +74,24 @@ class Signatures(NamedTuple):
     """Number of shingles of each text, duplicates included."""
 
 
-def of_strings(texts: Iterable[str]) -> Texts:
+def pack_strings(texts: Iterable[str]) -> PackedTexts:
     """Pack strings; a lone surrogate becomes a question mark."""
     encoded = [text.encode("utf-8", "replace") for text in texts]
     starts = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=starts[1:])
-    return Texts(np.frombuffer(b"".join(encoded), np.uint8), starts)
+    return PackedTexts(np.frombuffer(b"".join(encoded), np.uint8), starts)
 
 
-def of_arrow(column: "pyarrow.Array") -> Texts:
+def pack_arrow(column: "pyarrow.Array") -> PackedTexts:
     """Texts of an Arrow column without copying; null is an empty text."""
     if column.null_count:
         column = column.fill_null("")
     _, offsets, data = column.buffers()
     size = len(column) + 1
     if not len(column) or data is None:
-        return Texts(np.zeros(0, np.uint8), np.zeros(size, np.int64))
+        return PackedTexts(np.zeros(0, np.uint8), np.zeros(size, np.int64))
     starts = np.frombuffer(offsets, np.int32)[column.offset : column.offset + size]
-    return Texts(np.frombuffer(data, np.uint8), starts.astype(np.int64))
+    return PackedTexts(np.frombuffer(data, np.uint8), starts.astype(np.int64))
 
 
 @cache
@@ -101,14 +101,14 @@ def fold_table(fold: bool = True, fold_digits: bool = True) -> np.ndarray:
     fold         fold to lower case without accents
     fold_digits  fold every digit to 0
     """
-    table = np.zeros(POINTS, np.uint32)
+    table = np.zeros(TABLE_CODE_POINTS, np.uint32)
     for point in range(0x20000):
         letter = chr(point)
         kind = unicodedata.category(letter)
         if kind[0] not in "LNM":
             continue
         if 0x300 <= point < 0x370:
-            table[point] = SKIP if fold else point
+            table[point] = SKIP_CODE if fold else point
         elif kind == "Nd" and fold_digits:
             table[point] = ord("0")
         else:
@@ -116,26 +116,26 @@ def fold_table(fold: bool = True, fold_digits: bool = True) -> np.ndarray:
                 ord(unicodedata.normalize("NFKD", letter.casefold())[0]) if fold else point
             )
     table[ord("_")] = ord("_")
-    for start, end in UNSPACED:
+    for start, end in UNSPACED_RANGES:
         points = np.arange(start, end, dtype=np.uint32)
         own = np.where(table[start:end] > 0, table[start:end], points * np.uint32(start >= 0x20000))
         own = np.where(own == ord("0"), 0x0E50, own)  # a digit of such a script remains a token
-        table[start:end] = np.where(own > 0, own | np.uint32(ALONE), 0)
+        table[start:end] = np.where(own > 0, own | np.uint32(SINGLE_TOKEN_FLAG), 0)
     return table
 
 
-def mix(x: np.ndarray) -> np.ndarray:
+def mix64(x: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64: each input bit affects all 64 output bits."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-def tokens(texts: Texts, table: np.ndarray) -> Tokens:
+def hash_tokens(texts: PackedTexts, table: np.ndarray) -> HashedTokens:
     """Hash the tokens of texts, with their byte offsets."""
-    code, count = compiled(), len(texts.starts) - 1
+    code, count = _sketch_library(), len(texts.starts) - 1
     if code is None:
-        by_string = [tokens_in_numpy(text, table) for text in strings(texts)]
+        by_string = [_hash_tokens_numpy(text, table) for text in unpack_strings(texts)]
         sizes = np.array([0, *(len(own.hashes) for own in by_string)])
         parts = zip(*(own[:3] for own in by_string), strict=True) if by_string else ([], [], [])
         dtypes = (np.uint64, np.int64, np.int64)
@@ -143,7 +143,7 @@ def tokens(texts: Texts, table: np.ndarray) -> Tokens:
             np.concatenate(part) if len(part) else np.zeros(0, dtype)
             for part, dtype in zip(parts, dtypes, strict=True)
         ]
-        return Tokens(joined[0], joined[1], joined[2], np.cumsum(sizes))
+        return HashedTokens(joined[0], joined[1], joined[2], np.cumsum(sizes))
     most = int(texts.starts[-1] - texts.starts[0]) // 2 + count  # two tokens are two bytes apart
     hashes, starts, ends = (
         np.empty(most, np.uint64),
@@ -152,147 +152,161 @@ def tokens(texts: Texts, table: np.ndarray) -> Tokens:
     )
     bounds = np.zeros(count + 1, np.int64)
     size = code.tokens(
-        *given(texts, table), *map(native.pointer, (hashes, starts, ends, bounds[1:]))
+        *_ctypes_arguments(texts, table),
+        *map(native.data_pointer, (hashes, starts, ends, bounds[1:])),
     )
-    return Tokens(hashes[:size].copy(), starts[:size].copy(), ends[:size].copy(), bounds)
+    return HashedTokens(hashes[:size].copy(), starts[:size].copy(), ends[:size].copy(), bounds)
 
 
-def sets(texts: Texts, table: np.ndarray, length: int) -> Sets:
+def shingle_sets(texts: PackedTexts, table: np.ndarray, length: int) -> ShingleSets:
     """Sets of shingles of `length` tokens; empty for shorter texts.
 
-    >>> sets(of_strings(["one two three four", "one"]), fold_table(), 3).bounds.tolist()
+    >>> shingle_sets(pack_strings(["one two three four", "one"]), fold_table(), 3).bounds.tolist()
     [0, 2, 2]
     """
-    code, count = compiled(), len(texts.starts) - 1
+    code, count = _sketch_library(), len(texts.starts) - 1
     if code is None:
-        shingles = [np.unique(grams(own, length)) for own in by_text(tokens(texts, table))]
+        shingles = [
+            np.unique(ngram_hashes(own, length))
+            for own in _split_by_text(hash_tokens(texts, table))
+        ]
         bounds = np.cumsum([0, *map(len, shingles)])
-        return Sets(np.concatenate([np.zeros(0, np.uint64), *shingles]), bounds)
+        return ShingleSets(np.concatenate([np.zeros(0, np.uint64), *shingles]), bounds)
     items = np.empty(int(texts.starts[-1] - texts.starts[0]), np.uint64)
     bounds = np.zeros(count + 1, np.int64)
-    size = code.sets(*given(texts, table), length, *map(native.pointer, (items, bounds[1:])))
-    return Sets(items[:size].copy(), bounds)
+    size = code.sets(
+        *_ctypes_arguments(texts, table), length, *map(native.data_pointer, (items, bounds[1:]))
+    )
+    return ShingleSets(items[:size].copy(), bounds)
 
 
-def signatures(
-    texts: Texts, table: np.ndarray, length: int, hashes: int, seed: int = 1
-) -> Signatures:
+def minhash_signatures(
+    texts: PackedTexts, table: np.ndarray, length: int, hashes: int, seed: int = 1
+) -> MinHashSignatures:
     """MinHash under permutations x → (a·x + b) mod 2³² with odd a.
 
     The share of equal columns of two rows estimates the Jaccard similarity of the two sets.
     """
-    factors, offsets = permutations(hashes, seed)
-    code, count = compiled(), len(texts.starts) - 1
-    minima, shingles = np.full((count, hashes), SKIP, np.uint32), np.zeros(count, np.int64)
+    factors, offsets = _hash_permutations(hashes, seed)
+    code, count = _sketch_library(), len(texts.starts) - 1
+    minima, shingles = np.full((count, hashes), SKIP_CODE, np.uint32), np.zeros(count, np.int64)
     if code is not None:
-        arrays = map(native.pointer, (factors, offsets))
+        arrays = map(native.data_pointer, (factors, offsets))
         code.signatures(
-            *given(texts, table), length, *arrays, hashes, *map(native.pointer, (minima, shingles))
+            *_ctypes_arguments(texts, table),
+            length,
+            *arrays,
+            hashes,
+            *map(native.data_pointer, (minima, shingles)),
         )
-        return Signatures(minima, shingles)
-    for row, own in enumerate(by_text(tokens(texts, table))):
-        short = (grams(own, length) >> np.uint64(32)).astype(np.uint32)
+        return MinHashSignatures(minima, shingles)
+    for row, own in enumerate(_split_by_text(hash_tokens(texts, table))):
+        short = (ngram_hashes(own, length) >> np.uint64(32)).astype(np.uint32)
         shingles[row] = len(short)
         for number in range(hashes if len(short) else 0):
             minima[row, number] = (short * factors[number] + offsets[number]).min()
-    return Signatures(minima, shingles)
+    return MinHashSignatures(minima, shingles)
 
 
 @cache
-def permutations(hashes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _hash_permutations(hashes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Odd factors and offsets, uint32: from Philox's raw stream, which numpy guarantees stable."""
     raw = np.random.Philox(key=seed).random_raw(2 * hashes)
     short = (raw >> np.uint64(32)).astype(np.uint32)
     return short[:hashes] | np.uint32(1), short[hashes:]
 
 
-def shared(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
+def intersection_sizes(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
     """Size of the intersection of the two rows of each pair.
 
     rows   sorted distinct uint64
     pairs  (n, 2) int64, indices into `rows`
     """
-    code = compiled()
+    code = _sketch_library()
     if code is None:
         common = [len(np.intersect1d(rows[a], rows[b], assume_unique=True)) for a, b in pairs]
         return np.array(common, np.int64)
     addresses = np.array([row.ctypes.data for row in rows], np.uint64)
     sizes = np.array([len(row) for row in rows], np.int64)
     pairs, counts = np.ascontiguousarray(pairs, np.int64), np.zeros(len(pairs), np.int64)
-    code.shared(*map(native.pointer, (addresses, sizes, pairs)), len(pairs), native.pointer(counts))
+    code.shared(
+        *map(native.data_pointer, (addresses, sizes, pairs)),
+        len(pairs),
+        native.data_pointer(counts),
+    )
     return counts
 
 
-def tokens_in_numpy(text: str, table: np.ndarray) -> Tokens:
+def _hash_tokens_numpy(text: str, table: np.ndarray) -> HashedTokens:
     """Hash the tokens of one text: the reference."""
     points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     widths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
     stops = np.cumsum(widths)
     codes = np.where(points < len(table), table[np.minimum(points, len(table) - 1)], 0)
     index = np.arange(len(codes))
-    real = np.maximum.accumulate(np.where(codes != SKIP, index, -1))  # the last non-accent
+    real = np.maximum.accumulate(np.where(codes != SKIP_CODE, index, -1))  # the last non-accent
     state = np.where(real >= 0, codes[np.maximum(real, 0)], 0)
-    is_alone = (codes & ALONE > 0) & (codes != SKIP)
-    is_word = (state > 0) & (state & ALONE == 0)
+    is_alone = (codes & SINGLE_TOKEN_FLAG > 0) & (codes != SKIP_CODE)
+    is_word = (state > 0) & (state & SINGLE_TOKEN_FLAG == 0)
     begins = (is_word & ~np.concatenate([[False], is_word[:-1]])) | is_alone
     inside = is_word | is_alone
     number = np.cumsum(begins)[inside] - 1
     own, size = index[inside], int(begins.sum())
-    is_letter = codes[own] != SKIP
+    is_letter = codes[own] != SKIP_CODE
     letters, number_of = codes[own[is_letter]].astype(np.uint64), number[is_letter]
     counts = np.bincount(number_of, minlength=size)
     within = np.arange(len(letters)) - np.repeat(np.cumsum(counts) - counts, counts)
-    mixed = mix(letters + (within.astype(np.uint64) << np.uint64(32)))
+    mixed = mix64(letters + (within.astype(np.uint64) << np.uint64(32)))
     sums = np.add.reduceat(mixed, np.cumsum(counts) - counts) if size else mixed
-    hashes = mix(sums + counts.astype(np.uint64))
+    hashes = mix64(sums + counts.astype(np.uint64))
     starts = (stops - widths)[begins]
     last = np.zeros(size, np.int64)
     last[number] = own  # the last assignment wins
-    return Tokens(hashes, starts, stops[last] if size else starts, np.array([0, size]))
+    return HashedTokens(hashes, starts, stops[last] if size else starts, np.array([0, size]))
 
 
-def grams(hashes: np.ndarray, length: int) -> np.ndarray:
+def ngram_hashes(hashes: np.ndarray, length: int) -> np.ndarray:
     """Hashes of all n-grams of `length` tokens, in order."""
     count = len(hashes) - length + 1
     if count < 1:
         return np.zeros(0, np.uint64)
     sums = np.zeros(count, np.uint64)
     for shift in range(length):
-        sums = sums * FACTOR + hashes[shift : shift + count]
-    return mix(sums)
+        sums = sums * HASH_FACTOR + hashes[shift : shift + count]
+    return mix64(sums)
 
 
-def by_text(found: Tokens) -> list[np.ndarray]:
+def _split_by_text(found: HashedTokens) -> list[np.ndarray]:
     """Token hashes of each text."""
     return np.split(found.hashes, found.bounds[1:-1]) if len(found.bounds) > 1 else []
 
 
-def characters(text: np.ndarray, places: np.ndarray) -> np.ndarray:
+def char_offsets(text: np.ndarray, byte_offsets: np.ndarray) -> np.ndarray:
     """Character offsets of byte offsets in a UTF-8 text.
 
-    >>> characters(np.frombuffer("né!".encode(), np.uint8), np.array([0, 3, 4])).tolist()
+    >>> char_offsets(np.frombuffer("né!".encode(), np.uint8), np.array([0, 3, 4])).tolist()
     [0, 2, 3]
     """
     before = np.zeros(len(text) + 1, np.int64)
     np.cumsum((text & 0xC0) != 0x80, out=before[1:])
-    return before[places]
+    return before[byte_offsets]
 
 
-def strings(texts: Texts) -> list[str]:
+def unpack_strings(texts: PackedTexts) -> list[str]:
     """Unpack texts into strings."""
     data = texts.data.tobytes()
     bounds = texts.starts.tolist()
     return [data[a:b].decode("utf-8") for a, b in zip(bounds, bounds[1:], strict=False)]
 
 
-def given(texts: Texts, table: np.ndarray) -> tuple[int | None, ...]:
+def _ctypes_arguments(texts: PackedTexts, table: np.ndarray) -> tuple[int | None, ...]:
     """Texts and table as C arguments; the arrays must outlive the call."""
-    arrays = map(native.pointer, (texts.data, texts.starts))
-    return *arrays, len(texts.starts) - 1, native.pointer(table), len(table)
+    arrays = map(native.data_pointer, (texts.data, texts.starts))
+    return *arrays, len(texts.starts) - 1, native.data_pointer(table), len(table)
 
 
 @cache
-def typed(code: ctypes.CDLL) -> ctypes.CDLL:
+def _declare_types(code: ctypes.CDLL) -> ctypes.CDLL:
     """Declare the argument types of the library's functions."""
     P, N = ctypes.c_void_p, ctypes.c_int64
     texts = [P, P, N, P, N]
@@ -303,7 +317,7 @@ def typed(code: ctypes.CDLL) -> ctypes.CDLL:
     return code
 
 
-def compiled() -> ctypes.CDLL | None:
+def _sketch_library() -> ctypes.CDLL | None:
     """The C++ loops, or None without a compiler."""
-    code = native.library(Path(__file__).with_suffix(".cpp"), "numpy, tens of times slower")
-    return None if code is None else typed(code)
+    code = native.load_library(Path(__file__).with_suffix(".cpp"), "numpy, tens of times slower")
+    return None if code is None else _declare_types(code)

@@ -18,27 +18,27 @@ import numpy as np
 from pydantic import Field
 
 from groundup.core import write_json
-from groundup.documents import Edit, Ruling
+from groundup.documents import StepResult, TextEdit
 
-from ..engine.rulings import write_rulings
-from ..engine.survey import Each
-from .ranges import Slice, groups, key_ranges, read_slice, write_run
-from .runs import (
-    Arrays,
+from ..engine.global_step import Executor
+from ..engine.step_results import write_step_results
+from .numbering import (
+    ArrayReader,
+    ArrayStore,
     DedupConfig,
-    Reader,
-    by_shard,
-    load,
+    load_array,
     number_records,
-    read_texts,
-    save,
+    read_shard_texts,
+    save_array,
+    split_by_shard,
     write_arrays,
 )
-from .sketch import Tokens, characters, fold_table, grams, tokens
+from .sketch import HashedTokens, char_offsets, fold_table, hash_tokens, ngram_hashes
+from .sorted_runs import KeyRange, equal_groups, key_ranges, read_range, write_run
 
-ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
+HASH_ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
 MATCH = np.dtype([("number", "<u4"), ("at", "<u4"), ("of", "<u4"), ("of_at", "<u4")])
-LEFT = 1_000
+MAX_LEFT_TOKENS = 1_000
 """Maximum extension to the left of a match, which avoids quadratic cost."""
 REASON, EMPTIED = "substring seen before", "nothing but substrings seen before"
 
@@ -55,7 +55,7 @@ class SubstringsConfig(DedupConfig):
     """Drop the record if fewer tokens are left. Our own: the shortest text of dedup.minhash."""
 
 
-class Winnowing(NamedTuple):
+class WinnowTask(NamedTuple):
     """First and second task of a shard: winnowed hashes, tokens."""
 
     shard: Path
@@ -64,19 +64,19 @@ class Winnowing(NamedTuple):
     config: SubstringsConfig
 
 
-class Matching(NamedTuple):
+class VerifyTask(NamedTuple):
     """Third task of a shard: verification and results."""
 
     shard: Path
     numbers: Path
     matches: Path
-    sources: Arrays
+    sources: ArrayStore
     ids: Path
     out: Path
     config: SubstringsConfig
 
 
-class Interval(NamedTuple):
+class RepeatedSpan(NamedTuple):
     """A repetition: token range of the later occurrence, and number of the record it repeats."""
 
     start: int
@@ -90,46 +90,46 @@ class Substrings:
     def __init__(self, config: SubstringsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
+    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
         """See `GlobalStep`. `scratch/report.json` has counts."""
         config = self.config
-        order = number_records(shards, each, scratch, config.priority)
+        order = number_records(shards, executor, scratch, config.priority)
         both = list(zip(shards, order.numbers, strict=True))
-        runs = each(
-            winnowed,
+        runs = executor(
+            _write_winnowed_hashes,
             [
-                Winnowing(*pair, scratch / f"prints-{at:06}.npy", config)
+                WinnowTask(*pair, scratch / f"prints-{at:06}.npy", config)
                 for at, pair in enumerate(both)
             ],
         )
-        paths = each(equal_prints, key_ranges(runs, each, scratch, config.memory_bytes))
+        paths = executor(_match_hashes, key_ranges(runs, executor, scratch, config.memory_bytes))
         parts = [np.load(path, allow_pickle=False) for path in paths]
         matches = np.unique(np.concatenate(parts)) if parts else np.empty(0, MATCH)
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))
-        wanted = save(scratch / "wanted.npy", numbers)
+        wanted = save_array(scratch / "wanted.npy", numbers)
         tasks = [
-            Winnowing(*pair, scratch / f"tokens-{at:06}.npy", config)
+            WinnowTask(*pair, scratch / f"tokens-{at:06}.npy", config)
             for at, pair in enumerate(both)
         ]
-        files = each(token_file, [(task, wanted) for task in tasks])
-        sources = Arrays.gathered(files, [task.out for task in tasks], scratch)
+        files = executor(_write_tokens, [(task, wanted) for task in tasks])
+        sources = ArrayStore.from_files(files, [task.out for task in tasks], scratch)
         ids = scratch / "ids.npy"  # of number_records
         tasks = [
-            Matching(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
+            VerifyTask(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
             for at, (pair, path) in enumerate(
-                zip(both, by_shard(order, matches, scratch, "matches"), strict=True)
+                zip(both, split_by_shard(order, matches, scratch, "matches"), strict=True)
             )
         ]
-        cut = each(rule, tasks)
+        cut = executor(_write_results, tasks)
         figures = {"records": len(order.ids), "matches": len(matches), "tokens_cut": sum(cut)}
         write_json(scratch / "report.json", figures)
         return [task.out for task in tasks]
 
 
-def winnow(hashes: np.ndarray, window: int) -> np.ndarray:
+def _winnow(hashes: np.ndarray, window: int) -> np.ndarray:
     """Distinct indices, ascending, of the (first) minimum of every window of hashes.
 
-    >>> winnow(np.array([5, 3, 9, 4, 8]), 3).tolist()
+    >>> _winnow(np.array([5, 3, 9, 4, 8]), 3).tolist()
     [1, 3]
     """
     if len(hashes) < window:
@@ -138,42 +138,42 @@ def winnow(hashes: np.ndarray, window: int) -> np.ndarray:
     return np.unique(views.argmin(axis=1) + np.arange(len(views)))
 
 
-def winnowed(task: Winnowing) -> Path:
+def _write_winnowed_hashes(task: WinnowTask) -> Path:
     """Write the sorted run of a shard's winnowed hashes."""
     length = task.config.min_tokens // 2
     window = task.config.min_tokens - length + 1
-    parts = [np.empty(0, ROW)]
-    for number, own, _ in records_of(task.shard, task.numbers, task.config):
-        hashes = grams(own.hashes, length)
-        chosen = winnow(hashes, window)
-        rows = np.empty(len(chosen), ROW)
+    parts = [np.empty(0, HASH_ROW)]
+    for number, own, _ in _read_tokens(task.shard, task.numbers, task.config):
+        hashes = ngram_hashes(own.hashes, length)
+        chosen = _winnow(hashes, window)
+        rows = np.empty(len(chosen), HASH_ROW)
         rows["key"], rows["number"], rows["at"] = hashes[chosen], number, chosen
         parts.append(rows)
     return write_run(task.out, np.concatenate(parts))
 
 
-def records_of(
+def _read_tokens(
     shard: Path, numbers: Path, config: SubstringsConfig, wanted: np.ndarray | None = None
-) -> Iterator[tuple[int, Tokens, np.ndarray]]:
+) -> Iterator[tuple[int, HashedTokens, np.ndarray]]:
     """Yield number, tokens and bytes of a shard's records, optionally of `wanted` numbers only."""
     table = fold_table(config.fold, False)
-    for own, texts in read_texts(shard, numbers):
+    for own, texts in read_shard_texts(shard, numbers):
         chosen = range(len(own)) if wanted is None else np.flatnonzero(np.isin(own, wanted))
         for row in chosen:
             bounds = texts.starts[row : row + 2]
             yield (
                 int(own[row]),
-                tokens(texts._replace(starts=bounds), table),
+                hash_tokens(texts._replace(starts=bounds), table),
                 texts.data[bounds[0] : bounds[1]],
             )
 
 
-def equal_prints(part: Slice) -> Path:
+def _match_hashes(part: KeyRange) -> Path:
     """Write later occurrences of a range's hashes, each with the first and the preceding one."""
-    rows = read_slice(part)
-    equal = groups(rows, "key")
+    rows = read_range(part)
+    equal = equal_groups(rows, "key")
     if not len(equal):
-        return save(part.out, np.empty(0, MATCH))
+        return save_array(part.out, np.empty(0, MATCH))
     sizes = equal[:, 1] - equal[:, 0]
     first = np.repeat(equal[:, 0], sizes - 1)
     later = (
@@ -183,17 +183,17 @@ def equal_prints(part: Slice) -> Path:
     both["number"], both["at"] = (np.tile(rows[name][later], 2) for name in ("number", "at"))
     source = np.concatenate([first, later - 1])
     both["of"], both["of_at"] = rows["number"][source], rows["at"][source]
-    return save(part.out, np.unique(both))
+    return save_array(part.out, np.unique(both))
 
 
-def token_file(given: tuple[Winnowing, Path]) -> Path:
+def _write_tokens(task_and_numbers: tuple[WinnowTask, Path]) -> Path:
     """Write the token hashes of a shard's records whose numbers are in the second file."""
-    task, wanted = given[0], load(given[1])
-    records = records_of(task.shard, task.numbers, task.config, wanted)
+    task, wanted = task_and_numbers[0], load_array(task_and_numbers[1])
+    records = _read_tokens(task.shard, task.numbers, task.config, wanted)
     return write_arrays(task.out, ((number, own.hashes) for number, own, _ in records))
 
 
-def agreeing(a: np.ndarray, b: np.ndarray) -> int:
+def _prefix_length(a: np.ndarray, b: np.ndarray) -> int:
     """Length of the common prefix of two arrays."""
     most, at, block = min(len(a), len(b)), 0, 64
     a, b = a[:most], b[:most]
@@ -205,31 +205,33 @@ def agreeing(a: np.ndarray, b: np.ndarray) -> int:
     return most
 
 
-def repetitions(
-    number: int, own: np.ndarray, matches: np.ndarray, sources: Reader, min_tokens: int
-) -> list[Interval]:
+def _verify_repetitions(
+    number: int, own: np.ndarray, matches: np.ndarray, sources: ArrayReader, min_tokens: int
+) -> list[RepeatedSpan]:
     """Verified repetitions in a record, from the matches of its hashes."""
     found, covered, reached = [], dict[tuple[int, int], int](), 0
     for _, at, of, of_at in matches.tolist():
         if at < reached - min_tokens or at < covered.get((of, at - of_at), 0):
             continue  # inside a verified repetition; a longer one has a later match
         other = own if of == number else sources(of)
-        left = agreeing(own[:at][: -LEFT - 1 : -1], other[:of_at][: -LEFT - 1 : -1])
-        start, end = at - left, at + agreeing(own[at:], other[of_at:])
+        left = _prefix_length(
+            own[:at][: -MAX_LEFT_TOKENS - 1 : -1], other[:of_at][: -MAX_LEFT_TOKENS - 1 : -1]
+        )
+        start, end = at - left, at + _prefix_length(own[at:], other[of_at:])
         covered[(of, at - of_at)] = end
         if end - start < min_tokens:
             continue
         if of == number:  # of a repeating short period, one passage is kept
             start = max(start, of_at - left + min_tokens)
         if start < end:
-            found.append(Interval(start, end, of))
+            found.append(RepeatedSpan(start, end, of))
             reached = max(reached, end)
     return found
 
 
-def united(found: Sequence[Interval]) -> list[Interval]:
+def _merge_overlaps(found: Sequence[RepeatedSpan]) -> list[RepeatedSpan]:
     """Merge overlapping repetitions, ascending."""
-    merged: list[Interval] = []
+    merged: list[RepeatedSpan] = []
     for interval in sorted(found):
         if merged and interval.start <= merged[-1].end:
             merged[-1] = merged[-1]._replace(end=max(merged[-1].end, interval.end))
@@ -238,15 +240,17 @@ def united(found: Sequence[Interval]) -> list[Interval]:
     return merged
 
 
-def rule(task: Matching) -> int:
+def _write_results(task: VerifyTask) -> int:
     """Write the results of a shard; returns the number of tokens cut."""
-    config, matches, ids = task.config, load(task.matches), load(task.ids)
+    config, matches, ids = task.config, load_array(task.matches), load_array(task.ids)
     sources, cut, rulings = task.sources.reader(), 0, []
-    for number, own, text in records_of(
+    for number, own, text in _read_tokens(
         task.shard, task.numbers, config, np.unique(matches["number"])
     ):
         rows = np.sort(matches[matches["number"] == number], order=("at", "of", "of_at"))
-        repeats = united(repetitions(number, own.hashes, rows, sources, config.min_tokens))
+        repeats = _merge_overlaps(
+            _verify_repetitions(number, own.hashes, rows, sources, config.min_tokens)
+        )
         if not repeats:
             continue
         length = sum(repeat.end - repeat.start for repeat in repeats)
@@ -254,11 +258,11 @@ def rule(task: Matching) -> int:
         details = f"first of {ids[repeats[0].of].decode()}"
         name = ids[number].decode()
         if len(own.hashes) - length < config.min_left:
-            rulings.append((name, Ruling(EMPTIED, float(length), details)))
+            rulings.append((name, StepResult(EMPTIED, float(length), details)))
             continue
-        starts = characters(text, own.starts[[repeat.start for repeat in repeats]])
-        ends = characters(text, own.ends[[repeat.end - 1 for repeat in repeats]])
-        edits = tuple(Edit(int(a), int(b), REASON) for a, b in zip(starts, ends, strict=True))
-        rulings.append((name, Ruling(value=float(length), details=details, edits=edits)))
-    write_rulings(task.out, rulings)
+        starts = char_offsets(text, own.starts[[repeat.start for repeat in repeats]])
+        ends = char_offsets(text, own.ends[[repeat.end - 1 for repeat in repeats]])
+        edits = tuple(TextEdit(int(a), int(b), REASON) for a, b in zip(starts, ends, strict=True))
+        rulings.append((name, StepResult(value=float(length), details=details, edits=edits)))
+    write_step_results(task.out, rulings)
     return cut

@@ -17,42 +17,45 @@ from typing import Any, Literal
 
 from groundup.core import ConfigError, GroundupError, MissingExtra, child
 
-from .pool import LIMIT_SECONDS, Pool
-from .survey import Each
-from .worker import Worker, error_of
+from .global_step import Executor
+from .pool import RECORD_LIMIT_SECONDS, WorkerPool
+from .worker import Worker, rebuild_error
 
 RunnerName = Literal["pool", "daft", "ray"]
-TELLS_NOBODY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+NO_TELEMETRY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Disables telemetry, which both send by default."""
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's switch, on every system, to bind the head's ports to 127.0.0.1."""
-KNOCK_SECONDS = 10.0
-CLIENT = "ray://"
+CONNECT_SECONDS = 10.0
+RAY_CLIENT_SCHEME = "ray://"
 unpack: Callable[[bytes], Any] = ForkingPickler.loads  # pyright: ignore[reportAttributeAccessIssue]
 """A static method, which type checkers take for an instance method."""
 
 
 @contextlib.contextmanager
-def open_runner(
-    name: RunnerName, workers: int = 0, limit_seconds: float = LIMIT_SECONDS, address: str = ""
-) -> Iterator[Each]:
+def open_executor(
+    name: RunnerName,
+    workers: int = 0,
+    limit_seconds: float = RECORD_LIMIT_SECONDS,
+    address: str = "",
+) -> Iterator[Executor]:
     """An executor: a local pool, local Daft, or Daft on the Ray cluster at `address`."""
     if address and name != "ray":
         raise ConfigError(f"--address={address} needs --runner ray, but --runner is {name}.")
     with (
-        Pool(workers, limit_seconds)
+        WorkerPool(workers, limit_seconds)
         if name == "pool"
-        else Daft(name, workers, limit_seconds, address) as each
+        else DaftExecutor(name, workers, limit_seconds, address) as each
     ):
         yield each
 
 
-class Daft:
+class DaftExecutor:
     """An `Executor` over Daft."""
 
     def __init__(self, name: str, workers: int, limit_seconds: float, address: str) -> None:
         """Start Daft's runner; ConfigError if this process already runs another."""
-        os.environ.update(TELLS_NOBODY)
+        os.environ.update(NO_TELEMETRY)
         try:
             import daft
         except ImportError:
@@ -62,7 +65,7 @@ class Daft:
             if name == "daft":
                 daft.set_runner_native(num_threads=workers or None)
             else:
-                start_ray(workers, address)
+                _start_ray(workers, address)
                 daft.set_runner_ray(address or None, noop_if_initialized=True)
         except GroundupError:
             raise
@@ -73,7 +76,7 @@ class Daft:
         self,
         task: Callable[[Any], Any],
         items: Sequence[Any],
-        done: Callable[[Any], None] = lambda result: None,
+        on_result: Callable[[Any], None] = lambda result: None,
     ) -> list[Any]:
         """Results of `task` for every item, in the items' order."""
         import daft
@@ -84,7 +87,7 @@ class Daft:
 
         @daft.func(return_dtype=daft.DataType.binary(), use_process=False)
         def carry_out(packed: bytes) -> bytes:
-            return answer(packed, limit, folder)
+            return _run_packed_task(packed, limit, folder)
 
         packed = [bytes(ForkingPickler.dumps((task, item))) for item in items]
         frame = daft.from_pydict({"number": list(range(len(items))), "item": packed})
@@ -95,32 +98,32 @@ class Daft:
         for row in frame.select("number", carry_out(column).alias("reply")).iter_rows():
             is_done, *reply = unpack(row["reply"])
             if not is_done:
-                raise error_of(*reply)
+                raise rebuild_error(*reply)
             results[row["number"]] = reply[0]
-            done(reply[0])
+            on_result(reply[0])
         return results
 
-    def __enter__(self) -> "Daft":
+    def __enter__(self) -> "DaftExecutor":
         return self
 
     def __exit__(self, *error: object) -> None:
-        while idle:
-            idle.pop().end()
+        while idle_workers:
+            idle_workers.pop().end()
 
 
-def start_ray(workers: int, address: str) -> None:
+def _start_ray(workers: int, address: str) -> None:
     """Join a Ray cluster, or start one on the loopback interface, with this process's import path.
 
     Ray's ports accept code from anybody who can connect: there is no authentication.
     """
     if not address:
-        os.environ.update(LOOPBACK)
+        os.environ.update(LOOPBACK_ONLY)
     try:
         import ray
     except ImportError:
         raise MissingExtra("ray", "scale") from None
     if not ray.is_initialized():
-        check_address(address)
+        _check_ray_address(address)
         local: dict[str, Any] = {
             "num_cpus": workers or None,
             "include_dashboard": False,
@@ -139,26 +142,26 @@ def start_ray(workers: int, address: str) -> None:
             )
         if not address and (ip := ray.util.get_node_ip_address()) != "127.0.0.1":
             ray.shutdown()  # Ray reads its environment only when it is imported
-            (switch,) = LOOPBACK
+            (switch,) = LOOPBACK_ONLY
             raise ConfigError(
                 f"Ray listens on {ip}, expected 127.0.0.1: it was imported before {switch}=0 was "
                 "set; set that in the environment, or give an address."
             )
 
 
-def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
+def _check_ray_address(address: str, seconds: float = CONNECT_SECONDS) -> None:
     """Raise ConfigError unless the address accepts connections: Ray itself would wait for minutes.
 
     `auto` and `local` are Ray's own keywords and not checked.
     """
     if address in ("", "auto", "local"):
         return
-    host, colon, port = address.removeprefix(CLIENT).rpartition(":")
+    host, colon, port = address.removeprefix(RAY_CLIENT_SCHEME).rpartition(":")
     if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigError(
             f"--address must be host:port of a Ray head, such as 10.0.0.1:6379; got {address}."
         )
-    if address.startswith(CLIENT) and importlib.util.find_spec("grpc") is None:
+    if address.startswith(RAY_CLIENT_SCHEME) and importlib.util.find_spec("grpc") is None:
         raise ConfigError(
             f"{address} needs the Ray Client: pip install 'ray[client]'. On a machine of the "
             f"cluster give the head's address instead, --address {host}:6379."
@@ -172,22 +175,22 @@ def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
         ) from None
 
 
-idle: list[Worker] = []
+idle_workers: list[Worker] = []
 """Workers of this process that have no task."""
-lock = threading.Lock()
+idle_lock = threading.Lock()
 
 
-def answer(packed: bytes, limit_seconds: float, here: str) -> bytes:
+def _run_packed_task(packed: bytes, limit_seconds: float, folder: str) -> bytes:
     """Run one pickled task in a worker, in a folder; errors are returned as text."""
     with contextlib.suppress(OSError):  # a machine of the cluster may lack it
-        os.chdir(here)
+        os.chdir(folder)
     task, item = unpack(packed)
-    with lock:
-        worker = idle.pop() if idle else Worker(limit_seconds)
+    with idle_lock:
+        worker = idle_workers.pop() if idle_workers else Worker(limit_seconds)
     try:
         reply: tuple[Any, ...] = (True, worker(task, item))
     except Exception as error:
         reply = (False, type(error).__name__, str(error), "")
-    with lock:
-        idle.append(worker)
+    with idle_lock:
+        idle_workers.append(worker)
     return bytes(ForkingPickler.dumps(reply))

@@ -3,7 +3,7 @@
 Records come from input splits of a source or from an earlier shard, pass a global step's results
 and the steps, and are written to streams: kept records, and removals with their reasons. The output
 is a pure function of the job, independent of worker, time and concurrency. A record that hung or
-killed a worker is rejected by a `Skip` and counted under its reason.
+killed a worker is rejected by a `SkippedRecord` and counted under its reason.
 """
 
 import hashlib
@@ -20,42 +20,42 @@ from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 from groundup.core import Config, ConfigError, DataError, MissingExtra, digest
 from groundup.documents import (
     PASS,
-    Named,
+    NamedStep,
     Record,
     Rejected,
     Removal,
-    Ruling,
     Step,
-    judge,
-    printable,
+    StepResult,
+    printable_path,
     record_id,
+    run_steps,
 )
 
-from .disk import telling_full_disk
-from .rulings import read_rulings
+from .disk import catch_full_disk
 from .shards import (
-    REMOVED,
-    Done,
-    Writer,
-    link,
-    mark,
-    measured,
+    REMOVED_STREAM,
+    JobResult,
+    ShardWriter,
+    describe_file,
+    link_file,
+    open_writer,
     read_shard,
     shard_path,
-    writing,
+    write_job_marker,
 )
-from .worker import READING, Place, at, at_step, load, nowhere
+from .step_results import read_step_results
+from .worker import READING, RecordPosition, clear_mark, import_object, mark_record, mark_step
 
-KEPT = "kept"
-READ = "00 read"
-ENGINE = "engine"
-LICENCES = ("licence", "license", "spdx")
+KEPT_STREAM = "kept"
+READ_STEP = "00 read"
+ENGINE_STEP = "engine"
+LICENCE_KEYS = ("licence", "license", "spdx")
 """Metadata keys in which records state their licence."""
-SKIPS_OF_A_SHARD = 100
+MAX_SKIPS_PER_SHARD = 100
 """Workers that one shard may lose before the run stops: by then it is not a single bad record."""
 
 
-class Use(NamedTuple):
+class StepSpec(NamedTuple):
     """Class and settings of a step, global step or reader; workers instantiate it."""
 
     name: str
@@ -69,36 +69,36 @@ class Use(NamedTuple):
     kinds: tuple[str, ...] = ()
     """Kinds of record that it applies to; empty means all."""
 
-    def concerns(self, record: Record) -> bool:
+    def applies_to(self, record: Record) -> bool:
         """Whether the step applies to this record."""
         return (not self.sources or record.source in self.sources) and (
             not self.kinds or record.kind in self.kinds
         )
 
 
-class Origin(NamedTuple):
+class JobInput(NamedTuple):
     """Input splits of one source that one job reads."""
 
     source: str
     root: str
-    reader: Use
-    parts: tuple[Any, ...]
+    reader: StepSpec
+    input_splits: tuple[Any, ...]
     """Input splits as the reader planned them: see groundup.documents.readers."""
     licence: str = ""
     """Licence of records that state none."""
-    states: tuple[str, ...] = ()
+    file_states: tuple[str, ...] = ()
     """`file_state` of each split's file when it was hashed; empty if files were not hashed."""
 
 
-class Skip(NamedTuple):
+class SkippedRecord(NamedTuple):
     """A record to reject unprocessed."""
 
-    place: Place
+    position: RecordPosition
     reason: str
 
 
 @runtime_checkable
-class Ending(Protocol):
+class Sink(Protocol):
     """Chooses the streams to which the last phase writes a record; may update counters."""
 
     def __call__(self, record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
@@ -106,132 +106,141 @@ class Ending(Protocol):
         ...
 
 
-class Job(NamedTuple):
+class CorpusJob(NamedTuple):
     """The work on one shard in one phase."""
 
     number: int
     folder: Path
     """Output folder."""
-    origin: Origin | None = None
+    origin: JobInput | None = None
     """Input of the first phase."""
     shard: Path | None = None
     """Input of later phases."""
     source: str = ""
-    rulings: tuple[tuple[Use, Path], ...] = ()
+    rulings: tuple[tuple[StepSpec, Path], ...] = ()
     """Global steps and the files of their results for this shard, applied before the steps."""
-    steps: tuple[Use, ...] = ()
-    ending: Use | None = None
-    skips: tuple[Skip, ...] = ()
+    steps: tuple[StepSpec, ...] = ()
+    ending: StepSpec | None = None
+    skips: tuple[SkippedRecord, ...] = ()
 
-    def without(self, place: Place, reason: str) -> "Job":
-        """The same job with the record at `place` rejected; DataError after too many."""
-        if len(self.skips) >= SKIPS_OF_A_SHARD:
+    def without(self, position: RecordPosition, reason: str) -> "CorpusJob":
+        """The same job with the record at `position` rejected; DataError after too many."""
+        if len(self.skips) >= MAX_SKIPS_PER_SHARD:
             raise DataError(
-                f"Shard {self.number} of {self.folder.name}: {SKIPS_OF_A_SHARD} records hung or "
+                f"Shard {self.number} of {self.folder.name}: {MAX_SKIPS_PER_SHARD} records hung or "
                 "killed their worker; check the log, then raise --limit-seconds or remove the step."
             )
-        return self._replace(skips=(*self.skips, Skip(place, reason)))
+        return self._replace(skips=(*self.skips, SkippedRecord(position, reason)))
 
 
-def do(job: Job) -> Done:
+def run_job(job: CorpusJob) -> JobResult:
     """Run a job; the task that every executor gives to its workers."""
-    with telling_full_disk(job.folder):
-        return carried_out(job)
+    with catch_full_disk(job.folder):
+        return _process_shard(job)
 
 
-def carried_out(job: Job) -> Done:
+def _process_shard(job: CorpusJob) -> JobResult:
     """Write the job's files, or link the input shard if nothing changes it."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    rulings = [(use, read_rulings(path)) for use, path in job.rulings]
+    rulings = [(use, read_step_results(path)) for use, path in job.rulings]
     if (
         job.shard
         and not job.steps
         and not job.ending
         and not any(results for _, results in rulings)
     ):
-        return pass_on(job.shard, job)
-    steps = [Named(use.name, Ruled(results), use.concerns) for use, results in rulings]
-    steps += [watched(number, use) for number, use in enumerate(job.steps)]
-    end: Ending = made(job.ending) if job.ending else keep
+        return _link_shard(job.shard, job)
+    steps = [
+        NamedStep(use.name, PrecomputedStep(results), use.applies_to) for use, results in rulings
+    ]
+    steps += [_tracked_step(number, use) for number, use in enumerate(job.steps)]
+    end: Sink = instantiate(job.ending) if job.ending else _keep_record
     seen: set[str] = set()
-    with writing(job.folder, job.number) as writer:
+    with open_writer(job.folder, job.number) as writer:
         if job.ending is None:
-            writer.open(KEPT)
-        for record in found(job, writer):
-            for kept in through(steps, record, writer):
+            writer.open(KEPT_STREAM)
+        for record in read_records(job, writer):
+            for kept in _apply_steps(steps, record, writer):
                 if job.origin and kept.id in seen:
-                    set_aside(kept, "duplicate id", "an earlier record has it", writer)
+                    _reject_record(kept, "duplicate id", "an earlier record has it", writer)
                     continue
                 seen.add(kept.id)
                 for stream, row in end(kept, writer.counters):
                     writer.put(stream, row)
-        nowhere()
+        clear_mark()
         return writer.finish()
 
 
-def keep(record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
+def _keep_record(record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
     """The sink of all phases but the last."""
-    return ((KEPT, record),)
+    return ((KEPT_STREAM, record),)
 
 
-def through(steps: Sequence[Named], record: Record, writer: Writer) -> Sequence[Record]:
+def _apply_steps(
+    steps: Sequence[NamedStep], record: Record, writer: ShardWriter
+) -> Sequence[Record]:
     """The record after the steps, if kept; removals are written and counted."""
     if not steps:
         return (record,)
-    judged = judge(steps, (record,))
+    judged = run_steps(steps, (record,))
     writer.counters.update(judged.counters)
     for removal in judged.removed:
-        writer.put(REMOVED, removal)
+        writer.put(REMOVED_STREAM, removal)
     return judged.kept
 
 
-def set_aside(record: Record, reason: str, details: str, writer: Writer) -> None:
+def _reject_record(record: Record, reason: str, details: str, writer: ShardWriter) -> None:
     """Reject a record for a reason of the engine, not of a step."""
-    through((Named(ENGINE, Drop(Ruling(reason, details=details))),), record, writer)
+    _apply_steps(
+        (NamedStep(ENGINE_STEP, DropRecord(StepResult(reason, details=details))),), record, writer
+    )
 
 
-def found(job: Job, writer: Writer) -> Iterator[Record]:
+def read_records(job: CorpusJob, writer: ShardWriter) -> Iterator[Record]:
     """Yield the records that the job's steps process; unreadable ones are counted as removals."""
-    skips = {(*skip.place[:2], skip.place.is_reading): skip for skip in job.skips}
+    skips = {(*skip.position[:2], skip.position.is_reading): skip for skip in job.skips}
     if job.origin:
-        pairs = originals(job.origin, skips)
+        pairs = read_source_records(job.origin, skips)
     else:
         assert job.shard is not None, "a job without an origin has a shard"
-        pairs = stored(job.shard)
+        pairs = _read_shard_records(job.shard)
     last: Rejected | None = None
     for place, item in pairs:
         before, last = last, None if isinstance(item, Record) else item
         if last is not None and last == before:
             continue  # adjacent splits may report the same damage twice
         if job.origin:
-            writer.counters[f"{READ}|in"] += 1
+            writer.counters[f"{READ_STEP}|in"] += 1
         if not isinstance(item, Record):
-            writer.counters[f"{READ}|record|{item.reason}"] += 1
-            writer.put(REMOVED, rejected(job.source, item.path, item.reason, item.details))
+            writer.counters[f"{READ_STEP}|record|{item.reason}"] += 1
+            writer.put(
+                REMOVED_STREAM,
+                _rejected_input_removal(job.source, item.path, item.reason, item.details),
+            )
             continue
         if job.origin:
-            item = complete(item, job.origin)
-            writer.counters[f"{READ}|out"] += 1
-            writer.counters[f"{READ}|characters"] += len(item.text)
+            item = add_provenance(item, job.origin)
+            writer.counters[f"{READ_STEP}|out"] += 1
+            writer.counters[f"{READ_STEP}|characters"] += len(item.text)
             size = len(item.data) or len(item.text.encode("utf-8", "replace"))
-            writer.counters[f"{READ}|bytes"] += size
+            writer.counters[f"{READ_STEP}|bytes"] += size
         if skip := skips.get((*place[:2], False)):
-            step = job.steps[skip.place.step].name if skip.place.step < len(job.steps) else ""
-            set_aside(item, skip.reason, f"in {step}" if step else "", writer)
+            step = job.steps[skip.position.step].name if skip.position.step < len(job.steps) else ""
+            _reject_record(item, skip.reason, f"in {step}" if step else "", writer)
             continue
         yield item
 
 
-def originals(
-    origin: Origin, skips: Mapping[tuple[int, int, bool], Skip]
-) -> Iterator[tuple[Place, Any]]:
+def read_source_records(
+    origin: JobInput, skips: Mapping[tuple[int, int, bool], SkippedRecord]
+) -> Iterator[tuple[RecordPosition, Any]]:
     """Yield positions and records of a source's splits; a failing split loses only its own rest."""
-    reader = made(origin.reader)
-    for number, part in enumerate(origin.parts):
+    reader = instantiate(origin.reader)
+    for number, part in enumerate(origin.input_splits):
         records = iter(reader.read(Path(origin.root), part, origin.source))
         for count in itertools.count():
-            at(number, count)
-            place = Place(number, count, READING)
+            mark_record(number, count)
+            place = RecordPosition(number, count, READING)
             if skip := skips.get((number, count, True)):
                 details = f"from byte or record {part.start}, the rest after {count} was not read"
                 yield place, Rejected(part.path, skip.reason, details)
@@ -245,40 +254,41 @@ def originals(
                 yield place, Rejected(part.path, "reading failed", details)
                 break
             if item is None:
-                if count == 0 and is_whole(Path(origin.root), part):
+                if count == 0 and _covers_file(Path(origin.root), part):
                     yield place, Rejected(part.path, "empty", "nothing in it is a document")
                 break
-            at_step(0)
+            mark_step(0)
             yield place, item
-        if origin.states:
-            check_unchanged(origin, part.path, origin.states[number])
+        if origin.file_states:
+            _check_unchanged(origin, part.path, origin.file_states[number])
 
 
-def state_of(path: Path) -> str:
+def file_state(path: Path) -> str:
     """Sizes and modification times of a file, or of all files of a folder, to detect changes."""
     try:
         if path.is_symlink():
             return f"link to {os.readlink(path)!a}"
         if path.is_dir():
             inner = sorted(p for p in path.rglob("*") if not p.is_symlink() and not p.is_dir())
-            return digest([[ascii(str(p.relative_to(path))), state_of(p)] for p in inner])
+            return digest([[ascii(str(p.relative_to(path))), file_state(p)] for p in inner])
         info = path.stat()
         return f"{info.st_size}:{info.st_mtime_ns}"
     except OSError as error:
         return f"unreadable: {error.errno}"
 
 
-def check_unchanged(origin: Origin, path: str, state: str) -> None:
+def _check_unchanged(origin: JobInput, path: str, state: str) -> None:
     """Raise DataError if a file changed after it was hashed; the job then stays incomplete."""
     root = Path(origin.root)
-    if state_of(root if root.is_file() else root / path) != state:
+    if file_state(root if root.is_file() else root / path) != state:
         raise DataError(
-            f"Source {origin.source}: {printable(path)} changed while it was read, so its hash is "
+            f"Source {origin.source}: {printable_path(path)} changed while it was read, so its "
+            f"hash is "
             "stale; wait until it is final, remove the unfinished --out and run again."
         )
 
 
-def is_whole(root: Path, part: Any) -> bool:
+def _covers_file(root: Path, part: Any) -> bool:
     """Whether a split covers its file: a byte range may contain no record start, a file may not."""
     if part.start or not part.end:
         return not part.start  # no end: the split is the complete file
@@ -286,27 +296,27 @@ def is_whole(root: Path, part: Any) -> bool:
     return not file.is_file() or file.stat().st_size <= max(part.bytes, part.end)
 
 
-def stored(shard: Path) -> Iterator[tuple[Place, Record]]:
+def _read_shard_records(shard: Path) -> Iterator[tuple[RecordPosition, Record]]:
     """Yield positions and records of a shard."""
     for number, record in enumerate(read_shard(shard)):
-        at(0, number, 0)
-        yield Place(0, number, 0), record
+        mark_record(0, number, 0)
+        yield RecordPosition(0, number, 0), record
 
 
-def rejected(source: str, path: str, reason: str, details: str) -> Removal:
+def _rejected_input_removal(source: str, path: str, reason: str, details: str) -> Removal:
     """The removal entry of an input that a reader rejected."""
-    path = printable(path)
+    path = printable_path(path)
     return Removal(
-        record_id(source, path), source, path, READ, "record", reason, None, details,
+        record_id(source, path), source, path, READ_STEP, "record", reason, None, details,
         0, 0, 0, 0, "", "",
     )  # fmt: skip
 
 
-def complete(record: Record, origin: Origin) -> Record:
+def add_provenance(record: Record, origin: JobInput) -> Record:
     """The record with the metadata that withdrawal needs: its source's licence and a sha256."""
     metadata = record.metadata
     missing: dict[str, Any] = {}
-    if origin.licence and not any(metadata.get(name) for name in LICENCES):
+    if origin.licence and not any(metadata.get(name) for name in LICENCE_KEYS):
         missing["licence"] = origin.licence
     if "sha256" not in metadata:
         data = record.data or record.text.encode("utf-8", "backslashreplace")
@@ -314,7 +324,7 @@ def complete(record: Record, origin: Origin) -> Record:
     return replace(record, metadata=metadata | missing) if missing else record
 
 
-def pass_on(shard: Path, job: Job) -> Done:
+def _link_shard(shard: Path, job: CorpusJob) -> JobResult:
     """Hard-link the input shard as output, where no step changes it."""
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
@@ -329,67 +339,69 @@ def pass_on(shard: Path, job: Job) -> Done:
     for use, _ in job.rulings:
         counters |= {f"{use.name}|in": rows, f"{use.name}|out": rows}
         counters[f"{use.name}|characters"] = made_of["characters"]
-    target = shard_path(job.folder, job.number, KEPT)
-    link(shard, target)
-    return mark(job.folder, job.number, {KEPT: measured(target, rows)}, counters)
+    target = shard_path(job.folder, job.number, KEPT_STREAM)
+    link_file(shard, target)
+    return write_job_marker(
+        job.folder, job.number, {KEPT_STREAM: describe_file(target, rows)}, counters
+    )
 
 
-class Drop:
+class DropRecord:
     """A step that drops every record with a fixed result."""
 
     config = Config()
 
-    def __init__(self, ruling: Ruling) -> None:
-        self.ruling = ruling
+    def __init__(self, ruling: StepResult) -> None:
+        self.result = ruling
 
-    def __call__(self, record: Record) -> Ruling:
-        return self.ruling
+    def __call__(self, record: Record) -> StepResult:
+        return self.result
 
 
-class Ruled:
+class PrecomputedStep:
     """A global step's results for one shard, as a step that looks them up by record id."""
 
     config = Config()
 
-    def __init__(self, rulings: Mapping[str, Ruling]) -> None:
-        self.rulings = rulings
+    def __init__(self, rulings: Mapping[str, StepResult]) -> None:
+        self.results = rulings
 
-    def __call__(self, record: Record) -> Ruling:
-        return self.rulings.get(record.id, PASS)
+    def __call__(self, record: Record) -> StepResult:
+        return self.results.get(record.id, PASS)
 
 
-class Watched:
+class TrackedStep:
     """A step that marks its start, so that a hang is attributed to it."""
 
     def __init__(self, number: int, step: Step) -> None:
         self.number, self.step, self.config = number, step, step.config
 
-    def __call__(self, record: Record) -> Ruling:
-        at_step(self.number)
+    def __call__(self, record: Record) -> StepResult:
+        mark_step(self.number)
         return self.step(record)
 
 
-def watched(number: int, use: Use) -> Named:
+def _tracked_step(number: int, use: StepSpec) -> NamedStep:
     """A step under its name, instantiated and tracked."""
-    return Named(use.name, Watched(number, made(use)), use.concerns)
+    return NamedStep(use.name, TrackedStep(number, instantiate(use)), use.applies_to)
 
 
 @cache
-def made(use: Use) -> Any:
+def instantiate(spec: StepSpec) -> Any:
     """The object that a spec describes; one per process."""
-    return load(use.target)(configured(use))
+    return import_object(spec.target)(step_config(spec))
 
 
-def configured(use: Use) -> Config:
+def step_config(spec: StepSpec) -> Config:
     """The configuration of a spec; ConfigError if its settings do not fit its class."""
     try:
-        config = get_type_hints(load(use.target).__init__)["config"]
+        config = get_type_hints(import_object(spec.target).__init__)["config"]
     except (ImportError, AttributeError, KeyError, ValueError) as error:
         raise ConfigError(
-            f"{use.name}: {use.target} cannot be used ({error}); expected `module:Class` whose "
+            f"{spec.name}: {spec.target} cannot be used ({error}); expected `module:Class` whose "
             "__init__ takes `config`, a Config."
         ) from None
     try:
-        return config(**json.loads(use.settings))
+        return config(**json.loads(spec.settings))
     except ConfigError as error:
-        raise ConfigError(f"{use.name}: {error}") from None
+        raise ConfigError(f"{spec.name}: {error}") from None

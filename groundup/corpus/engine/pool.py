@@ -4,23 +4,22 @@ Tasks are not queued: a worker gets its next task when the last one is done, so 
 with the number of tasks. An error or Ctrl-C ends every worker before it is raised.
 """
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, device
 
-from .worker import Stopped, Worker
+from .worker import Worker, WorkerStopped
 
-LIMIT_SECONDS = 60.0
+RECORD_LIMIT_SECONDS = 60.0
 """Default CPU time of one record. Own choice: a hundred times what our slowest step takes for a
 megabyte."""
 
 
-class Report(NamedTuple):
+class TaskOutcome(NamedTuple):
     """Outcome of a task."""
 
     number: int
@@ -28,29 +27,31 @@ class Report(NamedTuple):
     error: BaseException | None
 
 
-class Pool:
+class WorkerPool:
     """An `Executor` over processes of this machine; a context manager."""
 
-    def __init__(self, workers: int = 0, limit_seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(self, workers: int = 0, limit_seconds: float = RECORD_LIMIT_SECONDS) -> None:
         """Prepare `workers` processes, one per core if 0; ConfigError for invalid numbers."""
         if workers < 0 or limit_seconds <= 0:
             raise ConfigError(
                 f"workers={workers}, limit_seconds={limit_seconds}: workers must be 0 (one per "
                 "core) or more, and the limit above 0."
             )
-        self.workers = [Worker(limit_seconds) for _ in range(workers or cores())]
+        self.workers = [Worker(limit_seconds) for _ in range(workers or device.available_cores())]
 
     def __call__(
         self,
         task: Callable[[Any], Any],
         items: Sequence[Any],
-        done: Callable[[Any], None] = lambda result: None,
+        on_result: Callable[[Any], None] = lambda result: None,
     ) -> list[Any]:
         """Results of `task` in the items' order; the callback gets each as it arrives."""
         results: list[Any] = [None] * len(items)
-        todo, lock, reports = iter(enumerate(items)), threading.Lock(), SimpleQueue[Report]()
+        todo, lock, reports = iter(enumerate(items)), threading.Lock(), SimpleQueue[TaskOutcome]()
         threads = [
-            threading.Thread(target=drive, args=(worker, task, todo, lock, reports), daemon=True)
+            threading.Thread(
+                target=_feed_worker, args=(worker, task, todo, lock, reports), daemon=True
+            )
             for worker in self.workers[: len(items)]
         ]
         try:
@@ -61,7 +62,7 @@ class Pool:
                 if report.error is not None:
                     raise report.error
                 results[report.number] = report.result
-                done(report.result)
+                on_result(report.result)
         except BaseException:
             self.close()
             raise
@@ -77,7 +78,7 @@ class Pool:
             if (process := worker.process) is not None:
                 process.kill()
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -86,12 +87,12 @@ class Pool:
             worker.end()
 
 
-def drive(
+def _feed_worker(
     worker: Worker,
     task: Callable[[Any], Any],
     todo: Iterator[tuple[int, Any]],
     lock: threading.Lock,
-    reports: SimpleQueue[Report],
+    reports: SimpleQueue[TaskOutcome],
 ) -> None:
     """Feed a worker tasks until none is left, one fails or it is stopped."""
     # Ctrl-C must reach the main thread; workers started here inherit the mask.
@@ -102,15 +103,9 @@ def drive(
         if number < 0:
             return
         try:
-            reports.put(Report(number, worker(task, item), None))
-        except Stopped:
+            reports.put(TaskOutcome(number, worker(task, item), None))
+        except WorkerStopped:
             return
         except BaseException as error:
-            reports.put(Report(number, None, error))
+            reports.put(TaskOutcome(number, None, error))
             return
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

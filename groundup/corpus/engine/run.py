@@ -17,70 +17,79 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import ConfigError, DataError, record
-from groundup.documents import arrow
+from groundup.documents import import_pyarrow
 
-from .disk import telling_full_disk
-from .files import unplaced
-from .job import ENGINE, KEPT, Job, Origin, Use, configured, do, made
-from .shards import Done, File, finished, shard_path, write_ascii
-from .survey import Each, Survey
-from .unique import UniqueIds
+from .disk import catch_full_disk
+from .global_step import Executor, GlobalStep
+from .job import (
+    ENGINE_STEP,
+    KEPT_STREAM,
+    CorpusJob,
+    JobInput,
+    StepSpec,
+    instantiate,
+    run_job,
+    step_config,
+)
+from .setting_files import with_file_names_only
+from .shards import JobResult, ShardFile, load_job_result, shard_path, write_ascii_json
+from .unique_ids import UniqueIds
 
 
-class Plan(NamedTuple):
+class RunPlan(NamedTuple):
     """A run's specification: it determines every byte of the result."""
 
-    origins: tuple[Origin, ...]
+    inputs: tuple[JobInput, ...]
     """One per shard, in the order of the result."""
-    uses: tuple[Use, ...]
+    steps: tuple[StepSpec, ...]
     """Steps and global steps in their order."""
-    surveys: tuple[Use, ...]
+    global_steps: tuple[StepSpec, ...]
     """The global steps among them."""
-    ending: Use | None = None
+    sink: StepSpec | None = None
     """Sink of the last phase."""
-    small: int = 0
+    small_run_records: int = 0
     """Up to this many records, the sink is chosen once all kept records are known."""
 
 
-class Phase(NamedTuple):
+class RunPhase(NamedTuple):
     """A map over shards, at the beginning or after a global step."""
 
-    survey: Use | None
-    steps: tuple[Use, ...]
+    global_step: StepSpec | None
+    steps: tuple[StepSpec, ...]
 
 
-class Ran(NamedTuple):
+class RunResult(NamedTuple):
     """A complete run."""
 
     folders: tuple[Path, ...]
     """Folders of the phases; the last has the streams of the result."""
-    jobs: tuple[tuple[Done, ...], ...]
+    jobs: tuple[tuple[JobResult, ...], ...]
     """Job results by phase, in shard order."""
     sources: tuple[str, ...]
     """Source of each shard."""
 
 
-UNIQUE = Use(ENGINE, f"{UniqueIds.__module__}:{UniqueIds.__name__}")
+UNIQUE_IDS = StepSpec(ENGINE_STEP, f"{UniqueIds.__module__}:{UniqueIds.__name__}")
 
 
-def phases(plan: Plan) -> list[Phase]:
+def _plan_phases(plan: RunPlan) -> list[RunPhase]:
     """Group steps into phases; each but the first begins with a global step."""
-    groups: list[tuple[Use | None, list[Use]]] = [(None, [])]
-    for use in plan.uses:
-        if use in plan.surveys:
+    groups: list[tuple[StepSpec | None, list[StepSpec]]] = [(None, [])]
+    for use in plan.steps:
+        if use in plan.global_steps:
             groups.append((use, []))
         else:
             groups[-1][1].append(use)
-    first, *later = [Phase(survey, tuple(steps)) for survey, steps in groups]
-    return [first, Phase(UNIQUE, ()), *later]
+    first, *later = [RunPhase(survey, tuple(steps)) for survey, steps in groups]
+    return [first, RunPhase(UNIQUE_IDS, ()), *later]
 
 
-def run(
-    plan: Plan,
+def run_plan(
+    plan: RunPlan,
     folder: Path,
-    each: Each,
-    choose: Callable[[Sequence[Path]], Use | None] = lambda shards: None,
-) -> Ran:
+    executor: Executor,
+    choose: Callable[[Sequence[Path]], StepSpec | None] = lambda shards: None,
+) -> RunResult:
     """Run a plan in its own folder, resuming what is incomplete.
 
     For a small run, `choose` may return another sink from the contents of the final shards.
@@ -88,98 +97,107 @@ def run(
     Raises ConfigError if the folder holds a run of another plan, DataError if there is nothing to
     read, CapacityError if the disk is full; complete shards are kept and not redone.
     """
-    arrow()
-    if not plan.origins:
+    import_pyarrow()
+    if not plan.inputs:
         raise DataError("The sources have nothing to read; check their paths and readers.")
-    with telling_full_disk(folder):
-        claim(plan, folder)
-        return phase_by_phase(plan, folder, each, choose)
+    with catch_full_disk(folder):
+        _reserve_folder(plan, folder)
+        return _run_phases(plan, folder, executor, choose)
 
 
-def phase_by_phase(
-    plan: Plan, folder: Path, each: Each, choose: Callable[[Sequence[Path]], Use | None]
-) -> Ran:
+def _run_phases(
+    plan: RunPlan,
+    folder: Path,
+    executor: Executor,
+    choose: Callable[[Sequence[Path]], StepSpec | None],
+) -> RunResult:
     """Run the incomplete phases in order."""
-    maps, ending, before = phases(plan), plan.ending, None
-    done: list[tuple[Done, ...]] = []
+    maps, ending, before = _plan_phases(plan), plan.sink, None
+    done: list[tuple[JobResult, ...]] = []
     for number, phase in enumerate(maps):  # a small run appends one more phase
         place, label = folder / f"{number + 1:02d}", f"{number + 1}/{len(maps)}"
-        jobs = complete(place)
+        jobs = _read_phase_results(place)
         if jobs is None:
-            todo = list(plan_jobs(plan, phase, place, before))
-            if phase.survey is not None:
-                todo = surveyed(phase.survey, todo, place / "survey", each, label)
+            todo = list(_plan_jobs(plan, phase, place, before))
+            if phase.global_step is not None:
+                todo = _run_global_step(phase.global_step, todo, place / "survey", executor, label)
             if number == len(maps) - 1 and number:
-                if 0 < rows_kept(done[0]) <= plan.small:
+                if 0 < _count_kept(done[0]) <= plan.small_run_records:
                     ending = choose([job.shard for job in todo if job.shard]) or ending
                 todo = [job._replace(ending=ending) for job in todo]
-            jobs = map_shards(todo, each, label, done[-1] if done else None)
+            jobs = _run_jobs(todo, executor, label, done[-1] if done else None)
             rows = [[job.number, job.files, job.counters] for job in jobs]
-            write_ascii(place / "phase.done", rows)
-        if number == 0 and 0 < rows_kept(jobs) <= plan.small:
-            maps.append(Phase(None, ()))
+            write_ascii_json(place / "phase.done", rows)
+        if number == 0 and 0 < _count_kept(jobs) <= plan.small_run_records:
+            maps.append(RunPhase(None, ()))
         if before is not None:
-            forget(before)
+            _delete_kept_shards(before)
         done.append(jobs)
         before = place
     folders = tuple(folder / f"{number + 1:02d}" for number in range(len(maps)))
-    return Ran(folders, tuple(done), tuple(origin.source for origin in plan.origins))
+    return RunResult(folders, tuple(done), tuple(origin.source for origin in plan.inputs))
 
 
-def rows_kept(jobs: Sequence[Done]) -> int:
+def _count_kept(jobs: Sequence[JobResult]) -> int:
     """Number of records that a phase kept."""
-    return sum(job.files[KEPT].rows for job in jobs)
+    return sum(job.files[KEPT_STREAM].rows for job in jobs)
 
 
-def complete(place: Path) -> tuple[Done, ...] | None:
+def _read_phase_results(place: Path) -> tuple[JobResult, ...] | None:
     """Job results of a phase that is complete; None if it is not."""
     try:
         rows = json.loads((place / "phase.done").read_text())
     except OSError:
         return None
     return tuple(
-        Done(number, {name: File(*file) for name, file in files.items()}, Counter(counters))
+        JobResult(
+            number, {name: ShardFile(*file) for name, file in files.items()}, Counter(counters)
+        )
         for number, files, counters in rows
     )
 
 
-def plan_jobs(plan: Plan, phase: Phase, place: Path, before: Path | None) -> Iterator[Job]:
+def _plan_jobs(
+    plan: RunPlan, phase: RunPhase, place: Path, before: Path | None
+) -> Iterator[CorpusJob]:
     """Yield the jobs of a phase."""
-    for number, origin in enumerate(plan.origins):
-        shard = None if before is None else shard_path(before, number, KEPT)
+    for number, origin in enumerate(plan.inputs):
+        shard = None if before is None else shard_path(before, number, KEPT_STREAM)
         read = origin if before is None else None
-        yield Job(number, place, read, shard, origin.source, steps=phase.steps)
+        yield CorpusJob(number, place, read, shard, origin.source, steps=phase.steps)
 
 
-def map_shards(
-    jobs: Sequence[Job], each: Each, label: str, before: Sequence[Done] | None
-) -> tuple[Done, ...]:
+def _run_jobs(
+    jobs: Sequence[CorpusJob], executor: Executor, label: str, before: Sequence[JobResult] | None
+) -> tuple[JobResult, ...]:
     """Run the incomplete jobs, with a progress bar."""
-    old = {job.number: finished(job.folder, job.number) for job in jobs}
+    old = {job.number: load_job_result(job.folder, job.number) for job in jobs}
     todo = [job for job in jobs if old[job.number] is None]
-    sizes = {job.number: weight(job, before) for job in jobs}
+    sizes = {job.number: _job_size(job, before) for job in jobs}
     unit = "documents" if before else "MB"
     with record.progress(label, sum(sizes.values()), unit) as bar:
         bar.advance(sum(sizes[job.number] for job in jobs if old[job.number] is not None))
-        new = each(do, todo, lambda done: bar.advance(sizes[done.number]))
+        new = executor(run_job, todo, lambda done: bar.advance(sizes[done.number]))
     results = {done.number: done for done in [*new, *filter(None, old.values())]}
     return tuple(results[job.number] for job in jobs)
 
 
-def weight(job: Job, before: Sequence[Done] | None) -> float:
+def _job_size(job: CorpusJob, before: Sequence[JobResult] | None) -> float:
     """Size of a job for the progress bar: records, or MB of input."""
     if before is not None:
-        return before[job.number].files[KEPT].rows
-    return sum(part.bytes for part in job.origin.parts) / 1e6 if job.origin else 0
+        return before[job.number].files[KEPT_STREAM].rows
+    return sum(part.bytes for part in job.origin.input_splits) / 1e6 if job.origin else 0
 
 
-def forget(folder: Path) -> None:
+def _delete_kept_shards(folder: Path) -> None:
     """Delete the kept records of a consumed phase; its removals are part of the result."""
-    for path in folder.glob(f"*.{KEPT}.parquet"):
+    for path in folder.glob(f"*.{KEPT_STREAM}.parquet"):
         path.unlink()
 
 
-def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -> list[Job]:
+def _run_global_step(
+    use: StepSpec, jobs: list[CorpusJob], scratch: Path, executor: Executor, label: str
+) -> list[CorpusJob]:
     """Run a global step over the jobs' shards, unless done before; the jobs with its results."""
     concerned = [job for job in jobs if not use.sources or job.source in use.sources]
     shards = [job.shard for job in concerned if job.shard is not None]
@@ -187,17 +205,17 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
     if marker.exists():
         rulings = [scratch / name for name in json.loads(marker.read_text())]
     else:
-        record.say(f"{label} {use.name}: {len(shards)} shards")
+        record.log(f"{label} {use.name}: {len(shards)} shards")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        survey: Survey = made(use)
-        rulings = list(survey.rulings(shards, each, scratch)) if shards else []
+        survey: GlobalStep = instantiate(use)
+        rulings = list(survey.rulings(shards, executor, scratch)) if shards else []
         if len(rulings) != len(shards):
             raise ConfigError(
                 f"{use.name} returned {len(rulings)} files of results for {len(shards)} shards; "
                 "expected one per shard, in their order."
             )
-        write_ascii(marker, [str(path.relative_to(scratch)) for path in rulings])
+        write_ascii_json(marker, [str(path.relative_to(scratch)) for path in rulings])
     by_number = dict(zip((job.number for job in concerned), rulings, strict=True))
     return [
         job._replace(rulings=((use, by_number[job.number]),)) if job.number in by_number else job
@@ -205,40 +223,40 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
     ]
 
 
-def claim(plan: Plan, folder: Path) -> None:
+def _reserve_folder(plan: RunPlan, folder: Path) -> None:
     """Reserve a folder for a plan; ConfigError naming the difference if it holds another's run.
 
     A run that stopped before its first complete shard is overwritten.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    new, file = json.loads(json.dumps(described(plan))), folder / "plan.json"
+    new, file = json.loads(json.dumps(_plan_json(plan))), folder / "plan.json"
     try:
         old = json.loads(file.read_text())
     except FileNotFoundError:
         old = None
-    if old is None or (old != new and not is_begun(folder)):
+    if old is None or (old != new and not has_complete_shard(folder)):
         for path in folder.glob("[0-9][0-9]"):
             shutil.rmtree(path)
-        write_ascii(file, new)
+        write_ascii_json(file, new)
     elif old != new:
         raise ConfigError(
-            f"{folder} holds an unfinished run of another plan: {difference(old, new)}; "
+            f"{folder} holds an unfinished run of another plan: {first_difference(old, new)}; "
             "choose another --out, or remove it to start again."
         )
 
 
-def portable(use: Use) -> Use:
+def _portable_spec(use: StepSpec) -> StepSpec:
     """A spec whose file settings are reduced to names, without this machine's folders."""
-    settings = unplaced(type(configured(use)), json.loads(use.settings))
+    settings = with_file_names_only(type(step_config(use)), json.loads(use.settings))
     return use._replace(settings=json.dumps(settings, sort_keys=True))
 
 
-def is_begun(folder: Path) -> bool:
+def has_complete_shard(folder: Path) -> bool:
     """Whether any shard of the run in this folder is complete."""
     return any(folder.glob("[0-9]*/*.done"))
 
 
-def described(plan: Plan) -> dict[str, Any]:
+def _plan_json(plan: RunPlan) -> dict[str, Any]:
     """A plan as JSON, without the paths of its sources."""
     return {
         "shards": [
@@ -247,20 +265,20 @@ def described(plan: Plan) -> dict[str, Any]:
                 origin.reader.target,
                 origin.reader.settings,
                 origin.licence,
-                origin.parts,
+                origin.input_splits,
             ]
-            for origin in plan.origins
+            for origin in plan.inputs
         ],
-        "steps": [list(portable(use)) for use in plan.uses],
-        "surveys": [use.name for use in plan.surveys],
-        "ending": list(plan.ending) if plan.ending else None,
+        "steps": [list(_portable_spec(use)) for use in plan.steps],
+        "surveys": [use.name for use in plan.global_steps],
+        "ending": list(plan.sink) if plan.sink else None,
     }
 
 
-def difference(old: Any, new: Any, where: str = "") -> str:
+def first_difference(old: Any, new: Any, where: str = "") -> str:
     """Describe the first difference of two JSON values.
 
-    >>> difference({"steps": [["02 web.lines", 3]]}, {"steps": [["02 web.lines", 4]]})
+    >>> first_difference({"steps": [["02 web.lines", 3]]}, {"steps": [["02 web.lines", 4]]})
     'steps.0.1 was 3 and now is 4'
     """
     if isinstance(old, str) and isinstance(new, str) and {old[:1], new[:1]} == {"{"}:
@@ -273,17 +291,17 @@ def difference(old: Any, new: Any, where: str = "") -> str:
             return f"{where} had {len(old)} entries and now has {len(new)}"
         pairs = [(str(at), *pair) for at, pair in enumerate(zip(old, new, strict=True))]
     else:
-        return f"{where} was {short(old)} and now is {short(new)}"
+        return f"{where} was {_truncated_json(old)} and now is {_truncated_json(new)}"
     for key, before, after in pairs:
         if before != after:
-            return difference(before, after, f"{where}.{key}".lstrip("."))
+            return first_difference(before, after, f"{where}.{key}".lstrip("."))
     return f"{where} is the same"
 
 
-def short(value: Any) -> str:
+def _truncated_json(value: Any) -> str:
     """A value as JSON, truncated to 60 characters.
 
-    >>> short("a" * 100)[-5:]
+    >>> _truncated_json("a" * 100)[-5:]
     'aaaa…'
     """
     text = json.dumps(value, ensure_ascii=False)

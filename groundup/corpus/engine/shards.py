@@ -22,24 +22,31 @@ from groundup.documents import (
     Record,
     Removal,
     from_batch,
+    record_schema,
     removal_schema,
     removals_to_batch,
-    schema,
     to_batch,
 )
 
-from .disk import full_disk
+from .disk import as_capacity_error
 
-GROUP_BYTES = 8 * 2**20
-GROUP_ROWS = 1_000
+ROW_GROUP_BYTES = 8 * 2**20
+ROW_GROUP_ROWS = 1_000
 """Limits of a row group, which bound a worker's memory except for a single large record."""
 COMPRESSION = "zstd"
-REMOVED = "removed"
+REMOVED_STREAM = "removed"
 UNSTORABLE = "cannot be stored"
-UNFIT = (ValueError, TypeError, RecursionError, AttributeError, OverflowError, DataError)
+CONVERSION_ERRORS = (
+    ValueError,
+    TypeError,
+    RecursionError,
+    AttributeError,
+    OverflowError,
+    DataError,
+)
 
 
-class File(NamedTuple):
+class ShardFile(NamedTuple):
     """One file of a finished job."""
 
     rows: int
@@ -47,11 +54,11 @@ class File(NamedTuple):
     sha256: str
 
 
-class Done(NamedTuple):
+class JobResult(NamedTuple):
     """Output of a finished job."""
 
     number: int
-    files: dict[str, File]
+    files: dict[str, ShardFile]
     """By stream name."""
     counters: Counter[str]
 
@@ -61,16 +68,16 @@ def shard_path(folder: Path, number: int, stream: str) -> Path:
     return folder / f"{number:05d}.{stream}.parquet"
 
 
-def finished(folder: Path, number: int) -> Done | None:
+def load_job_result(folder: Path, number: int) -> JobResult | None:
     """The result of a finished job if every file matches its marker, else None."""
     try:
         marker = json.loads((folder / f"{number:05d}.done").read_text())
-        files = {stream: File(*file) for stream, file in marker["files"].items()}
+        files = {stream: ShardFile(*file) for stream, file in marker["files"].items()}
         for stream, file in files.items():
             path = shard_path(folder, number, stream)
             if path.stat().st_size != file.bytes or hash_file(path) != file.sha256:
                 return None
-        return Done(number, files, Counter(marker["counters"]))
+        return JobResult(number, files, Counter(marker["counters"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -85,55 +92,57 @@ def read_shard(path: Path) -> Iterator[Record]:
                 yield from from_batch(batch)
 
 
-class Writer:
+class ShardWriter:
     """Writes the streams of one job; `finish` publishes them."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
         self.counters: Counter[str] = Counter()
-        self.streams: dict[str, Stream] = {}
+        self.streams: dict[str, ShardStream] = {}
 
     def put(self, stream: str, row: Record | Removal) -> None:
         """Append a row; at most one row group per stream is buffered."""
         into = self.open(stream)
         into.rows.append(row)
         into.size += len(row.text) + (len(row.data) if isinstance(row, Record) else 200)
-        if into.size >= GROUP_BYTES or len(into.rows) >= GROUP_ROWS:
+        if into.size >= ROW_GROUP_BYTES or len(into.rows) >= ROW_GROUP_ROWS:
             self.flush(into)
 
-    def open(self, name: str) -> "Stream":
+    def open(self, name: str) -> "ShardStream":
         """The stream of this name, created if new: one without rows becomes a file as well."""
         if name not in self.streams:
-            self.streams[name] = Stream(shard_path(self.folder, self.number, name), name)
+            self.streams[name] = ShardStream(shard_path(self.folder, self.number, name), name)
         return self.streams[name]
 
-    def flush(self, stream: "Stream") -> None:
+    def flush(self, stream: "ShardStream") -> None:
         """Write the buffer as one row group; records that cannot be stored become removals."""
         rows, stream.rows, stream.size = stream.rows, [], 0
         try:
             stream.write(rows)
             return
-        except UNFIT:
+        except CONVERSION_ERRORS:
             pass
         kept = []
         for row in rows:
-            if stream.is_fit(row):
+            if stream.is_storable(row):
                 kept.append(row)
             elif isinstance(row, Record):
-                self.put(REMOVED, unstorable(row))
+                self.put(REMOVED_STREAM, _unstorable_removal(row))
                 self.counters.update(["engine|in", f"engine|record|{UNSTORABLE}"])
             else:
-                kept.append(ascii_row(row))
+                kept.append(_escape_surrogates(row))
         stream.write(kept)
 
-    def finish(self) -> Done:
+    def finish(self) -> JobResult:
         """Flush, sync and rename all files, then write the marker."""
-        for stream in sorted(self.streams.values(), key=lambda stream: stream.name == REMOVED):
+        for stream in sorted(
+            self.streams.values(), key=lambda stream: stream.name == REMOVED_STREAM
+        ):
             self.flush(stream)
-        if REMOVED in self.streams:
-            self.flush(self.streams[REMOVED])
+        if REMOVED_STREAM in self.streams:
+            self.flush(self.streams[REMOVED_STREAM])
         files = {name: self.streams[name].close() for name in sorted(self.streams)}
-        return mark(self.folder, self.number, files, self.counters)
+        return write_job_marker(self.folder, self.number, files, self.counters)
 
     def abandon(self) -> None:
         """Delete the temporary files."""
@@ -141,7 +150,7 @@ class Writer:
             stream.abandon()
 
 
-class Stream:
+class ShardStream:
     """One Parquet file being written."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -152,7 +161,7 @@ class Stream:
         self.rows: list[Any] = []
         self.size = self.count = 0
         self.file: IO[bytes] = open(self.temporary, "wb")  # noqa: SIM115  closed by close()
-        columns = removal_schema() if name == REMOVED else schema()
+        columns = removal_schema() if name == REMOVED_STREAM else record_schema()
         self.parquet = parquet.ParquetWriter(self.file, columns, compression=COMPRESSION)
 
     def write(self, rows: list[Any]) -> None:
@@ -163,27 +172,27 @@ class Stream:
 
     def batch(self, rows: list[Any]) -> Any:
         """Rows as an Arrow batch."""
-        if self.name == REMOVED:
+        if self.name == REMOVED_STREAM:
             return removals_to_batch(rows)
         for row in rows:
-            check_map(row)
+            _check_map(row)
         return to_batch(rows)
 
-    def is_fit(self, row: Record | Removal) -> bool:
+    def is_storable(self, row: Record | Removal) -> bool:
         """Whether a row survives conversion to Arrow."""
         try:
             self.batch([row])
-        except UNFIT:
+        except CONVERSION_ERRORS:
             return False
         return True
 
-    def close(self) -> File:
+    def close(self) -> ShardFile:
         """Finish, sync and rename the file."""
         self.parquet.close()
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        file = measured(self.temporary, self.count)
+        file = describe_file(self.temporary, self.count)
         os.replace(self.temporary, self.path)
         return file
 
@@ -196,31 +205,33 @@ class Stream:
         self.temporary.unlink(missing_ok=True)
 
 
-def check_map(row: Record) -> None:
+def _check_map(row: Record) -> None:
     """Raise DataError unless the source map covers the record's text: it could not be restored."""
     covered = sum(segment.end - segment.start for segment in row.map.segments)
     if covered != len(row.text) or row.map.text != row.text:
         raise DataError(f"{row.path}: its map covers {covered} of {len(row.text)} characters.")
 
 
-def measured(path: Path, rows: int) -> File:
+def describe_file(path: Path, rows: int) -> ShardFile:
     """Rows, size and hash of a file."""
-    return File(rows, path.stat().st_size, hash_file(path))
+    return ShardFile(rows, path.stat().st_size, hash_file(path))
 
 
-def mark(folder: Path, number: int, files: dict[str, File], counters: Counter[str]) -> Done:
+def write_job_marker(
+    folder: Path, number: int, files: dict[str, ShardFile], counters: Counter[str]
+) -> JobResult:
     """Write the marker of a finished job."""
     counted = dict(sorted(counters.items()))
-    write_ascii(folder / f"{number:05d}.done", {"files": files, "counters": counted})
-    return Done(number, files, Counter(counted))
+    write_ascii_json(folder / f"{number:05d}.done", {"files": files, "counters": counted})
+    return JobResult(number, files, Counter(counted))
 
 
-def write_ascii(path: Path, value: Any) -> None:
+def write_ascii_json(path: Path, value: Any) -> None:
     """Write ASCII JSON atomically and durably; non-UTF-8 file names round-trip as escapes."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
     """Hard-link a file atomically; copy it where the file system has no links."""
     temporary = target.with_name(target.name + ".tmp")
     temporary.unlink(missing_ok=True)
@@ -233,20 +244,20 @@ def link(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(folder: Path, number: int) -> Iterator[Writer]:
+def open_writer(folder: Path, number: int) -> Iterator[ShardWriter]:
     """A writer for a job; deletes its files if the block fails; a full disk is a CapacityError."""
-    writer = Writer(folder, number)
+    writer = ShardWriter(folder, number)
     try:
         yield writer
     except OSError as error:
         writer.abandon()
-        raise full_disk(folder, error) from error
+        raise as_capacity_error(folder, error) from error
     except BaseException:
         writer.abandon()
         raise
 
 
-def unstorable(record: Record) -> Removal:
+def _unstorable_removal(record: Record) -> Removal:
     """The removal of a record that cannot be stored."""
     row = Removal(
         record.id, record.source, record.path, "engine", "record", UNSTORABLE, None,
@@ -254,10 +265,10 @@ def unstorable(record: Record) -> Removal:
         "cover the text",
         0, len(record.text), 0, 0, record.text[:2_000], "",
     )  # fmt: skip
-    return ascii_row(row)
+    return _escape_surrogates(row)
 
 
-def ascii_row(row: Removal) -> Removal:
+def _escape_surrogates(row: Removal) -> Removal:
     """The removal with lone surrogates escaped."""
     return Removal._make(
         value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -28,28 +28,28 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import CapacityError, GroundupError, child
 
-from .disk import full_disk
+from .disk import as_capacity_error
 
-TICK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 """Interval at which the parent polls the status page: the accuracy of the time limit."""
-DEATHS_OF_A_RECORD = 2
+MAX_DEATHS_PER_RECORD = 2
 """Deaths after which a record is rejected; the first may be due to another program's memory."""
-DEATHS_OF_A_TASK = 6
+MAX_DEATHS_PER_TASK = 6
 """Deaths outside any record after which the task fails: the machine is at fault."""
-PATIENCE = 10
+WALL_CLOCK_LIMITS = 10
 """Wall-clock limit of a record in time limits: for one that sleeps, waits for another program, or
 whose worker gets less than a tenth of a core."""
-OVERTIME = PATIENCE + 2
+WATCHDOG_LIMITS = WALL_CLOCK_LIMITS + 2
 """Time limits after which a worker exits by itself, in case its parent cannot kill it."""
-GROWTH, LEAST_BYTES = 1.5, 300_000_000
+MAX_MEMORY_GROWTH, MIN_RECYCLE_BYTES = 1.5, 300_000_000
 """A worker is recycled between tasks once its memory is this multiple of that after its first task,
 and at least so many bytes: this releases its caches and the allocator's free lists."""
-NOTE = struct.Struct("<qqqdd")
-NOWHERE = -1
-TIME_LIMIT, DIED = "time limit", "worker died"
+STATUS = struct.Struct("<qqqdd")
+NO_RECORD = -1
+TIME_LIMIT, WORKER_DIED = "time limit", "worker died"
 
 
-class Place(NamedTuple):
+class RecordPosition(NamedTuple):
     """The record of its task that a worker is processing."""
 
     part: int
@@ -62,66 +62,68 @@ class Place(NamedTuple):
     @property
     def is_reading(self) -> bool:
         """Whether the record was still being read."""
-        return self.step == NOWHERE
+        return self.step == NO_RECORD
 
 
-READING = NOWHERE
+READING = NO_RECORD
 
 
 @runtime_checkable
-class Sparing(Protocol):
+class Skippable(Protocol):
     """A work item that can be processed without one of its records."""
 
-    def without(self, place: Place, reason: str) -> "Sparing":
+    def without(self, position: RecordPosition, reason: str) -> "Skippable":
         """The same work with the record at `place` rejected for `reason`."""
         ...
 
 
-class Died(NamedTuple):
+class WorkerDeath(NamedTuple):
     """How a worker ended before its task was done."""
 
-    place: Place | None
+    position: RecordPosition | None
     """The record it was processing, if any."""
     reason: str
     """`time limit`, or `worker died`."""
 
 
-class Stopped(Exception):
+class WorkerStopped(Exception):
     """Raised in the thread of a worker that was stopped."""
 
 
-_page: mmap.mmap | None = None
-_armed = [0.0, 0.0]
+_status_page: mmap.mmap | None = None
+_watchdog = [0.0, 0.0]
 """When to rearm the watchdog, and the time limit."""
 
 
-def at(part: int, record: int, step: int = READING) -> None:
+def mark_record(split: int, record: int, step: int = READING) -> None:
     """Publish the record that this process works on; no effect outside a worker."""
-    if _page is not None:
+    if _status_page is not None:
         now = time.monotonic()
-        NOTE.pack_into(_page, 0, part, record, step, now, time.process_time())
-        if now > _armed[0]:
-            arm(now)
+        STATUS.pack_into(_status_page, 0, split, record, step, now, time.process_time())
+        if now > _watchdog[0]:
+            _arm_watchdog(now)
 
 
-def at_step(step: int) -> None:
+def mark_step(step: int) -> None:
     """Publish the step that the record is in; its clock keeps running."""
-    if _page is not None:
-        struct.pack_into("<q", _page, 16, step)
+    if _status_page is not None:
+        struct.pack_into("<q", _status_page, 16, step)
 
 
-def nowhere() -> None:
+def clear_mark() -> None:
     """Publish that no record is being processed."""
-    if _page is not None:
-        NOTE.pack_into(_page, 0, NOWHERE, NOWHERE, NOWHERE, 0.0, 0.0)
+    if _status_page is not None:
+        STATUS.pack_into(_status_page, 0, NO_RECORD, NO_RECORD, NO_RECORD, 0.0, 0.0)
         faulthandler.cancel_dump_traceback_later()
-        _armed[0] = 0.0
+        _watchdog[0] = 0.0
 
 
-def arm(now: float) -> None:
+def _arm_watchdog(now: float) -> None:
     """Rearm the watchdog, at most once a second; it ends this process even if the GIL is held."""
-    _armed[0] = now + 1.0
-    faulthandler.dump_traceback_later(OVERTIME * _armed[1] + 2, exit=True, file=sys.stderr)
+    _watchdog[0] = now + 1.0
+    faulthandler.dump_traceback_later(
+        WATCHDOG_LIMITS * _watchdog[1] + 2, exit=True, file=sys.stderr
+    )
 
 
 class Worker:
@@ -131,58 +133,58 @@ class Worker:
         self.limit_seconds = limit_seconds
         self.stopping = threading.Event()
         self.process: subprocess.Popen[bytes] | None = None
-        self.first_bytes: int | None = None
+        self.baseline_bytes: int | None = None
         """Memory after its first task."""
 
     def __call__(self, task: Callable[[Any], Any], item: Any) -> Any:
         """Run `task(item)` in the worker and return its result; its errors are raised here."""
-        deaths: Counter[Place | None] = Counter()
+        deaths: Counter[RecordPosition | None] = Counter()
         while True:
-            outcome = self.once(task, item)
-            if not isinstance(outcome, Died):
+            outcome = self.run_once(task, item)
+            if not isinstance(outcome, WorkerDeath):
                 return outcome
-            item = spared(item, outcome, deaths)
+            item = _retry_without(item, outcome, deaths)
 
-    def once(self, task: Callable[[Any], Any], item: Any) -> Any:
+    def run_once(self, task: Callable[[Any], Any], item: Any) -> Any:
         """The result of one attempt, or the worker's death."""
         try:
             if self.stopping.is_set():
-                raise Stopped
+                raise WorkerStopped
             if self.process is None or self.process.poll() is not None:
                 self.start()
             self.pipe.send((task, item))
-            while not self.pipe.poll(TICK_SECONDS):
+            while not self.pipe.poll(POLL_SECONDS):
                 if self.stopping.is_set():
-                    raise Stopped
-                if died := self.overdue():
+                    raise WorkerStopped
+                if died := self.kill_if_overdue():
                     return died
             is_done, *reply = self.pipe.recv()
         except (EOFError, ConnectionError):
             self.end()
-            return Died(self.place(), DIED)
+            return WorkerDeath(self.current_position(), WORKER_DIED)
         except BaseException:
             self.end()
             raise
         if not is_done:
-            raise error_of(*reply)
-        self.renew()
+            raise rebuild_error(*reply)
+        self.recycle_if_grown()
         return reply[0]
 
-    def renew(self) -> None:
+    def recycle_if_grown(self) -> None:
         """End the process if its memory has grown; the next task starts another."""
-        if self.process is None or (now := bytes_of(self.process.pid)) is None:
+        if self.process is None or (now := _resident_bytes(self.process.pid)) is None:
             return
-        if self.first_bytes is None:
-            self.first_bytes = now
-        elif now > max(LEAST_BYTES, GROWTH * self.first_bytes):
+        if self.baseline_bytes is None:
+            self.baseline_bytes = now
+        elif now > max(MIN_RECYCLE_BYTES, MAX_MEMORY_GROWTH * self.baseline_bytes):
             self.end()
 
     def start(self) -> None:
         """Start the process with a status page and a pipe."""
         self.end()
         with tempfile.TemporaryFile() as file:
-            file.truncate(NOTE.size)
-            self.page = mmap.mmap(file.fileno(), NOTE.size)
+            file.truncate(STATUS.size)
+            self.status_page = mmap.mmap(file.fileno(), STATUS.size)
             self.pipe, child_end = Pipe()
             inherited = (child_end.fileno(), file.fileno())
             arguments = f"{inherited}, {self.limit_seconds!r}, {os.getpid()}"
@@ -193,25 +195,27 @@ class Worker:
             )  # fmt: skip
             child_end.close()
 
-    def place(self) -> Place | None:
+    def current_position(self) -> RecordPosition | None:
         """The record on the status page."""
-        *place, since, _ = NOTE.unpack_from(self.page, 0)
-        return Place(*place) if since else None
+        *place, since, _ = STATUS.unpack_from(self.status_page, 0)
+        return RecordPosition(*place) if since else None
 
-    def overdue(self) -> Died | None:
+    def kill_if_overdue(self) -> WorkerDeath | None:
         """Kill the worker if its record exceeds the limit; returns the record."""
-        *place, since, spent = NOTE.unpack_from(self.page, 0)
+        *place, since, spent = STATUS.unpack_from(self.status_page, 0)
         waited, limit = time.monotonic() - since, self.limit_seconds
         if not since or waited < limit or self.process is None:
             return None
-        if waited < PATIENCE * limit:
-            now = seconds_of(self.process.pid)
+        if waited < WALL_CLOCK_LIMITS * limit:
+            now = _cpu_seconds(self.process.pid)
             if now is not None and now - spent < limit:
                 return None
         self.end()
         # It may have moved to the next record before it was killed; then no record is at fault.
-        *after, still, _ = NOTE.unpack_from(self.page, 0)
-        return Died(Place(*after) if (place[:2], since) == (after[:2], still) else None, TIME_LIMIT)
+        *after, still, _ = STATUS.unpack_from(self.status_page, 0)
+        return WorkerDeath(
+            RecordPosition(*after) if (place[:2], since) == (after[:2], still) else None, TIME_LIMIT
+        )
 
     def end(self) -> None:
         """Kill the process, if running, and wait for its exit."""
@@ -219,10 +223,10 @@ class Worker:
             self.process.kill()
             self.process.wait()
             self.pipe.close()
-            self.process = self.first_bytes = None
+            self.process = self.baseline_bytes = None
 
 
-def seconds_of(pid: int) -> float | None:
+def _cpu_seconds(pid: int) -> float | None:
     """CPU time of a process; None where /proc is missing."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -232,7 +236,7 @@ def seconds_of(pid: int) -> float | None:
         return None
 
 
-def bytes_of(pid: int) -> int | None:
+def _resident_bytes(pid: int) -> int | None:
     """Resident memory of a process; None where /proc is missing."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
@@ -241,18 +245,18 @@ def bytes_of(pid: int) -> int | None:
         return None
 
 
-def spared(item: Any, died: Died, deaths: Counter[Place | None]) -> Any:
+def _retry_without(item: Any, died: WorkerDeath, deaths: Counter[RecordPosition | None]) -> Any:
     """The item to retry, without the offending record; CapacityError if no record explains it."""
-    place = died.place and died.place._replace(step=min(died.place.step, 0))
+    place = died.position and died.position._replace(step=min(died.position.step, 0))
     deaths[place] += 1
-    if died.place is None:
-        if deaths[None] < DEATHS_OF_A_TASK:
+    if died.position is None:
+        if deaths[None] < MAX_DEATHS_PER_TASK:
             return item
-    elif not isinstance(item, Sparing):
-        if died.reason == DIED and deaths[place] < DEATHS_OF_A_RECORD:
+    elif not isinstance(item, Skippable):
+        if died.reason == WORKER_DIED and deaths[place] < MAX_DEATHS_PER_RECORD:
             return item
-    elif died.reason == TIME_LIMIT or deaths[place] >= DEATHS_OF_A_RECORD:
-        return item.without(died.place, died.reason)
+    elif died.reason == TIME_LIMIT or deaths[place] >= MAX_DEATHS_PER_RECORD:
+        return item.without(died.position, died.reason)
     else:
         return item
     raise CapacityError(
@@ -261,7 +265,7 @@ def spared(item: Any, died: Died, deaths: Counter[Place | None]) -> Any:
     )
 
 
-def error_of(name: str, text: str, trace: str) -> Exception:
+def rebuild_error(name: str, text: str, trace: str) -> Exception:
     """The error that a worker reported; a GroundupError keeps its class."""
     kinds = [GroundupError]
     for kind in kinds:
@@ -276,47 +280,47 @@ def error_of(name: str, text: str, trace: str) -> Exception:
 
 def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None:
     """Run tasks until the parent exits; the main loop of a worker process."""
-    global _page
+    global _status_page
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and kills us
-    pipe, _armed[1] = Connection(inherited[0]), limit_seconds
-    _page = mmap.mmap(inherited[1], NOTE.size)
+    pipe, _watchdog[1] = Connection(inherited[0]), limit_seconds
+    _status_page = mmap.mmap(inherited[1], STATUS.size)
     os.close(inherited[1])
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     while True:
         try:
             task, item = pipe.recv()
         except (EOFError, ConnectionError):
             return
         except Exception as error:  # the item's class cannot be imported here
-            pipe.send(told(error))
+            pipe.send(_error_reply(error))
             continue
-        nowhere()
+        clear_mark()
         try:
             answer = (True, task(item))
         except Exception as error:
-            answer = told(error)
-        nowhere()
+            answer = _error_reply(error)
+        clear_mark()
         try:
             pipe.send(answer)
         except (AttributeError, TypeError, ValueError) as error:
-            pipe.send(told(error))
+            pipe.send(_error_reply(error))
 
 
-def told(error: Exception) -> tuple[bool, str, str, str]:
+def _error_reply(error: Exception) -> tuple[bool, str, str, str]:
     """An error as a reply to the parent."""
     if isinstance(error, OSError):
-        error = full_disk(error.filename or "the run's folder", error)
+        error = as_capacity_error(error.filename or "the run's folder", error)
     return (False, type(error).__name__, str(error), traceback.format_exc())
 
 
-def end_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     """Exit soon after the parent does: an orphan gets another parent id."""
     while os.getppid() == parent:
-        time.sleep(TICK_SECONDS)
+        time.sleep(POLL_SECONDS)
     os._exit(1)
 
 
-def load(target: str) -> Any:
+def import_object(target: str) -> Any:
     """Import the object at `module:name`."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

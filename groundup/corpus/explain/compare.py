@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 from groundup.core import Artifact
 
-from .leaving import WithdrawConfig, meaning
-from .reading import counters, identities, records, removals
+from .reading import read_counters, read_record_infos, read_removals, splits_by_id
+from .withdrawal_closure import WithdrawConfig, describe_selection
 
-SHOWN = 20
-WITHDRAW = "withdraw"
+MAX_SHOWN = 20
+WITHDRAW_STAGE = "withdraw"
 """The stage that removes documents from a corpus."""
 
 
-class Change(NamedTuple):
+class DocumentChange(NamedTuple):
     """A document that is in only one of the runs."""
 
     id: str
@@ -27,16 +27,16 @@ class Change(NamedTuple):
     """Why the other run dropped it; empty if it never read it."""
 
 
-class Runs(NamedTuple):
+class RunComparison(NamedTuple):
     """How two runs differ."""
 
     settings: tuple[tuple[str, Any, Any], ...]
     """Name, and its value in either run; None where it is missing."""
     counts: tuple[tuple[str, int, int], ...]
     """`step: what: reason`, and its count in either run."""
-    gone: tuple[Change, ...]
+    gone: tuple[DocumentChange, ...]
     """Documents only in the first run."""
-    came: tuple[Change, ...]
+    came: tuple[DocumentChange, ...]
     """Documents only in the second run."""
     moved: int
     """Number of documents that are in both runs in different splits."""
@@ -50,12 +50,12 @@ class Runs(NamedTuple):
         for title, rows in (("gone", self.gone), ("new", self.came)):
             reasons = Counter(row.reason or "never seen by the other" for row in rows)
             lines += [f"  {count:,} {title}: {reason}" for reason, count in reasons.most_common()]
-            lines += [f"    {row.id[:12]}  {row.path}" for row in rows[:SHOWN]]
+            lines += [f"    {row.id[:12]}  {row.path}" for row in rows[:MAX_SHOWN]]
         lines += [f"  {self.moved:,} documents in another split"] * bool(self.moved)
         return "\n".join(lines) or "Nothing differs."
 
 
-def compare_runs(first: Artifact, second: Artifact) -> Runs:
+def compare_runs(first: Artifact, second: Artifact) -> RunComparison:
     """Compare two corpora of `groundup prepare`: settings, counts, documents.
 
     first   the corpus to compare with
@@ -63,54 +63,59 @@ def compare_runs(first: Artifact, second: Artifact) -> Runs:
 
     Raises ConfigError for an artifact that `prepare` did not make.
     """
-    old, new = identities(first), identities(second)
-    old_counts, new_counts = counters(first), counters(second)
-    pipelines = [settings(first, old_counts), settings(second, new_counts)]
-    return Runs(
-        tuple(differing(*map(flat, pipelines))) if all(pipelines) else (),
+    old, new = splits_by_id(first), splits_by_id(second)
+    old_counts, new_counts = read_counters(first), read_counters(second)
+    pipelines = [_pipeline_of(first, old_counts), _pipeline_of(second, new_counts)]
+    return RunComparison(
+        tuple(_differing_items(*map(_flatten, pipelines))) if all(pipelines) else (),
         tuple(
-            (name, a or 0, b or 0) for name, a, b in differing(taken(old_counts), taken(new_counts))
+            (name, a or 0, b or 0)
+            for name, a, b in _differing_items(_flat_counts(old_counts), _flat_counts(new_counts))
         ),
-        changes(old.keys() - new.keys(), first, second),
-        changes(new.keys() - old.keys(), second, first),
+        _document_changes(old.keys() - new.keys(), first, second),
+        _document_changes(new.keys() - old.keys(), second, first),
         sum(new.get(id, split) != split for id, split in old.items()),
-        tuple(withdrawn(first, old_counts)) + tuple(withdrawn(second, new_counts)),
+        tuple(_withdrawal_sentences(first, old_counts))
+        + tuple(_withdrawal_sentences(second, new_counts)),
     )
 
 
-def settings(corpus: Artifact, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+def _pipeline_of(corpus: Artifact, counts: Mapping[str, Any]) -> Mapping[str, Any]:
     """The pipeline of a corpus, or of its origin if a withdrawal made it."""
-    return (counts.get("pipeline") or {}) if corpus.stage == WITHDRAW else corpus.config
+    return (counts.get("pipeline") or {}) if corpus.stage == WITHDRAW_STAGE else corpus.config
 
 
-def withdrawn(corpus: Artifact, counts: Mapping[str, Any]) -> Iterator[str]:
+def _withdrawal_sentences(corpus: Artifact, counts: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for a corpus that a withdrawal made."""
-    if corpus.stage == WITHDRAW:
+    if corpus.stage == WITHDRAW_STAGE:
         config = WithdrawConfig(**corpus.config)
         reason = f" ({config.reason})" if config.reason else ""
         origins = ", from ".join(id[:12] for id in reversed(counts.get("withdrawn_from", ())))
-        yield f"{corpus.path} is withdrawn from {origins or '?'}: {meaning(config)}{reason}"
+        yield (
+            f"{corpus.path} is withdrawn from {origins or '?'}: "
+            f"{describe_selection(config)}{reason}"
+        )
 
 
-def changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[Change, ...]:
+def _document_changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[DocumentChange, ...]:
     """The documents with these ids, and why the other corpus does not have them."""
     if not ids:
         return ()
     columns = ("id", "what", "reason")
     reasons = {
         one.id: one.reason
-        for one in removals(there, columns)
+        for one in read_removals(there, columns)
         if one.what == "record" and one.id in ids
     }
     documents = [
-        Change(one.id, one.path, reasons.get(one.id, ""))
-        for _, one in records(here, ("id", "path"))
+        DocumentChange(one.id, one.path, reasons.get(one.id, ""))
+        for _, one in read_record_infos(here, ("id", "path"))
         if one.id in ids
     ]
     return tuple(sorted(documents, key=lambda one: (one.path, one.id)))
 
 
-def taken(run: Mapping[str, Any]) -> dict[str, int]:
+def _flat_counts(run: Mapping[str, Any]) -> dict[str, int]:
     """Counts of a run by step, kind and reason, and of what remains, by split."""
     removed = {
         f"{step['name']}: {what}: {reason}": count
@@ -125,10 +130,10 @@ def taken(run: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
     """Flatten a nested value to dotted names and leaves.
 
-    >>> flat({"a": {"b": 1}, "c": [2]})
+    >>> _flatten({"a": {"b": 1}, "c": [2]})
     {'a.b': 1, 'c.0': 2}
     """
     if isinstance(value, Mapping):
@@ -139,11 +144,11 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
         return {name: value}
     leaves: dict[str, Any] = {}
     for key, inner in items:
-        leaves |= flat(inner, f"{name}.{key}" if name else str(key))
+        leaves |= _flatten(inner, f"{name}.{key}" if name else str(key))
     return leaves
 
 
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _differing_items(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield the names whose values differ, in the order of the first, then of the second."""
     for name in dict.fromkeys([*a, *b]):
         if a.get(name) != b.get(name):

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import page, record, write_text
-from groundup.documents import NO_DOCUMENTS
+from groundup.documents import NOT_DOCUMENT_REASONS
 
-from ..engine.job import READ
-from ..prepare.sample import Shown
-from .reading import counted
+from ..engine.job import READ_STEP
+from ..prepare.dry_run import DryRunRow
+from .reading import format_count
 
 SHOWN_CHARACTERS = 6_000
-EDGE = 400
+FOLD_CHARACTERS = 400
 """Characters shown at either end of a folded segment."""
-EXAMPLES = 4
-MOST_BYTES = 4 * 2**20
+MAX_EXAMPLES = 4
+MAX_PAGE_BYTES = 4 * 2**20
 STYLE = """
 .pair{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px 16px;align-items:start}
 @media(max-width:720px){.pair{grid-template-columns:minmax(0,1fr)}}
@@ -32,7 +32,7 @@ max-height:420px;overflow:auto;margin:4px 0 0;padding:8px;background:var(--paper
 """
 
 
-class Piece(NamedTuple):
+class TextSegment(NamedTuple):
     """A segment of a text at a step."""
 
     text: str
@@ -43,37 +43,44 @@ class Piece(NamedTuple):
     """Why it was removed or inserted; empty if unchanged."""
 
 
-def dry_run_page(rows: Sequence[Shown], out: Path) -> Path:
+def dry_run_page(rows: Sequence[DryRunRow], out: Path) -> Path:
     """Write the page of a dry run and return its path.
 
     A record's unchanged steps are listed in one line; of a long text the start is shown.
     """
-    steps = [row for row in rows if row.step != READ]
-    unread = sum(row.step == READ and bool(row.reason) for row in rows)
-    sheet = page.Page("Dry run", lead(steps, unread), style=STYLE)
-    sheet.add(page.headline([
-        page.Figure("records", len({row.id for row in steps})),
-        page.Figure("dropped", sum(bool(row.reason) for row in steps)),
-        page.Figure("could not be read", unread, note="in this sample"),
+    steps = [row for row in rows if row.step != READ_STEP]
+    unread = sum(row.step == READ_STEP and bool(row.reason) for row in rows)
+    sheet = page.HtmlPage("Dry run", _summary(steps, unread), style=STYLE)
+    sheet.add(page.headline_figures([
+        page.HeadlineFigure("records", len({row.id for row in steps})),
+        page.HeadlineFigure("dropped", sum(bool(row.reason) for row in steps)),
+        page.HeadlineFigure("could not be read", unread, note="in this sample"),
     ]))  # fmt: skip
-    budget = MOST_BYTES
+    budget = MAX_PAGE_BYTES
     for source in dict.fromkeys(row.source for row in rows):
         source_rows = [row for row in rows if row.source == source]
-        blocks = list(unread_block([row for row in source_rows if row.step == READ and row.reason]))
-        for record_rows in by_record(row for row in source_rows if row.step != READ):
-            blocks.append(record_block(record_rows) if budget > 0 else left_out(record_rows[0]))
+        blocks = list(
+            _unread_block([row for row in source_rows if row.step == READ_STEP and row.reason])
+        )
+        for record_rows in _group_by_record(row for row in source_rows if row.step != READ_STEP):
+            blocks.append(
+                _record_block(record_rows) if budget > 0 else _omitted_record(record_rows[0])
+            )
             budget -= len(blocks[-1])
-        read = next((row.metadata for row in source_rows if row.step == READ and not row.id), None)
-        sheet.section(f"Source {source}", looked_at(read) if read else "", *blocks)
+        read = next(
+            (row.metadata for row in source_rows if row.step == READ_STEP and not row.id), None
+        )
+        sheet.section(f"Source {source}", _coverage(read) if read else "", *blocks)
     write_text(out, sheet.render())
     return out
 
 
-def lead(steps: Sequence[Shown], unread: int) -> str:
+def _summary(steps: Sequence[DryRunRow], unread: int) -> str:
     """Summary of the sample, and what a sample cannot show."""
-    records, changed = len({row.id for row in steps}), sum(map(is_changed, steps))
+    records, changed = len({row.id for row in steps}), sum(map(_is_changed, steps))
     summary = (
-        f"{counted(records, 'record')} through {counted(len({row.step for row in steps}), 'step')}:"
+        f"{format_count(records, 'record')} through "
+        f"{format_count(len({row.step for row in steps}), 'step')}:"
         f" {sum(bool(row.reason) for row in steps):,} dropped, {changed:,} times changed"
     )
     summary += f"; {unread:,} more could not be read" * bool(unread)
@@ -83,81 +90,84 @@ def lead(steps: Sequence[Shown], unread: int) -> str:
     )
 
 
-def looked_at(counts: dict[str, int]) -> str:
+def _coverage(counts: dict[str, int]) -> str:
     """How much of a source the sample read.
 
-    >>> looked_at({"parts": 10, "of": 47, "records": 12, "unread": 1})
+    >>> _coverage({"parts": 10, "of": 47, "records": 12, "unread": 1})
     'Read 10 of 47 files or parts of files: 12 records could be read, 1 could not.'
     """
     return (
-        f"Read {counts['parts']:,} of {counted(counts['of'], 'file')} or parts of files: "
-        f"{counted(counts['records'], 'record')} could be read, {counts['unread']:,} could not."
+        f"Read {counts['parts']:,} of {format_count(counts['of'], 'file')} or parts of files: "
+        f"{format_count(counts['records'], 'record')} could be read, {counts['unread']:,} could "
+        f"not."
     )
 
 
-def unread_block(rows: Sequence[Shown]) -> Iterator[page.Html]:
+def _unread_block(rows: Sequence[DryRunRow]) -> Iterator[page.Html]:
     """Yield a source's unreadable files by reason, with examples, if there are any."""
     reasons = Counter(row.reason for row in rows)
     lines = []
     for reason, count in reasons.most_common():
-        examples = [row for row in rows if row.reason == reason][:EXAMPLES]
+        examples = [row for row in rows if row.reason == reason][:MAX_EXAMPLES]
         listed = "; ".join(
             f"{row.path} ({row.metadata['details'] or 'no details'})" for row in examples
         )
         more = f"; and {count - len(examples):,} more" if count > len(examples) else ""
         lines.append(page.element("p.unread", f"{reason} · {count:,}: {listed}{more}"))
     if rows:
-        skipped = sum(count for reason, count in reasons.items() if reason in NO_DOCUMENTS)
+        skipped = sum(count for reason, count in reasons.items() if reason in NOT_DOCUMENT_REASONS)
         title = f"{len(rows) - skipped:,} could not be read"
-        title += f", {counted(skipped, 'file')} skipped that are not documents" * bool(skipped)
+        title += f", {format_count(skipped, 'file')} skipped that are not documents" * bool(skipped)
         yield page.details(title, *lines, is_open=True)
 
 
-def left_out(row: Shown) -> page.Html:
+def _omitted_record(row: DryRunRow) -> page.Html:
     """A line for a record that does not fit on the page."""
     return page.element("p.small", f"{row.path} is in dry-run.jsonl; it does not fit on the page.")
 
 
-def by_record(rows: Iterable[Shown]) -> list[list[Shown]]:
+def _group_by_record(rows: Iterable[DryRunRow]) -> list[list[DryRunRow]]:
     """Group rows by record, in the order of their first rows."""
-    groups: dict[str, list[Shown]] = {}
+    groups: dict[str, list[DryRunRow]] = {}
     for row in rows:
         groups.setdefault(row.id, []).append(row)
     return list(groups.values())
 
 
-def is_changed(row: Shown) -> bool:
+def _is_changed(row: DryRunRow) -> bool:
     """Whether a step changed a record that it kept, or extracted its text."""
     return not row.reason and (row.before != row.after or row.made_of > 0)
 
 
-def record_block(rows: Sequence[Shown]) -> page.Html:
+def _record_block(rows: Sequence[DryRunRow]) -> page.Html:
     """One record with the effect of every step."""
     last = rows[-1]
-    kept = f"kept, {counted(len(last.after), 'character')}"
+    kept = f"kept, {format_count(len(last.after), 'character')}"
     outcome = f"dropped: {last.reason}" if last.reason else kept
-    unchanged = [row.step for row in rows if not is_changed(row) and not row.reason]
-    changed = [step_block(row) for row in rows if is_changed(row) or row.reason]
+    unchanged = [row.step for row in rows if not _is_changed(row) and not row.reason]
+    changed = [_step_block(row) for row in rows if _is_changed(row) or row.reason]
     rest = (
         page.element("p.small.rest", f"Unchanged by {', '.join(unchanged)}.") if unchanged else ""
     )
     return page.details(f"{last.path} · {outcome}", *changed, rest, is_open=bool(changed))
 
 
-def step_block(row: Shown) -> page.Html:
+def _step_block(row: DryRunRow) -> page.Html:
     """One step: the text before with removals struck out; the text after, or why there is none."""
-    why = f"dropped: {row.reason}" if row.reason else reasons(row)
-    made = f"before: all text in {record.size(row.made_of)} of {row.kind}"
-    parts = pieces(row)
+    why = f"dropped: {row.reason}" if row.reason else _reason_counts(row)
+    made = f"before: all text in {record.format_bytes(row.made_of)} of {row.kind}"
+    parts = _split_segments(row)
     is_long = len(row.before) > SHOWN_CHARACTERS and any(part.reason for part in parts)
-    edge = EDGE if is_long else SHOWN_CHARACTERS // 2
+    edge = FOLD_CHARACTERS if is_long else SHOWN_CHARACTERS // 2
     if row.reason:
         details = next((one["details"] for one in row.removed if one["what"] == "record"), "")
         after = page.element("p", " · ".join(filter(None, (why, details))))
     else:
-        after = page.element("pre", *drawn([part for part in parts if part.is_after], edge))
+        after = page.element(
+            "pre", *_render_segments([part for part in parts if part.is_after], edge)
+        )
     before = page.element(
-        "pre", *drawn([part for part in parts if part.is_before or part.reason], edge)
+        "pre", *_render_segments([part for part in parts if part.is_before or part.reason], edge)
     )
     return page.element(
         "div",
@@ -171,56 +181,58 @@ def step_block(row: Shown) -> page.Html:
     )  # fmt: skip
 
 
-def reasons(row: Shown) -> str:
+def _reason_counts(row: DryRunRow) -> str:
     """Counts of a step's reasons."""
     counts = Counter(one["reason"] for one in row.removed)
     return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "text made"
 
 
-def pieces(row: Shown) -> list[Piece]:
+def _split_segments(row: DryRunRow) -> list[TextSegment]:
     """Split a step's text where it was edited; both texts if it was replaced as a whole."""
     edits = [edit for edit in row.removed if edit["what"] != "record"]
     if not edits:
         same = not row.reason and row.before == row.after
-        both = [Piece(row.before, True, same), Piece(row.after, False, True)]
+        both = [TextSegment(row.before, True, same), TextSegment(row.after, False, True)]
         return both[:1] if same or row.reason else both
     position, segments = 0, []
     for edit in edits:
         if edit["start"] < position or edit["start"] > len(row.before):
             continue  # beyond the stored part of a long text
-        segments.append(Piece(row.before[position : edit["start"]]))
-        segments.append(Piece(row.before[edit["start"] : edit["end"]], True, False, edit["reason"]))
-        segments.append(Piece(edit["put"], False, True, edit["reason"]))
+        segments.append(TextSegment(row.before[position : edit["start"]]))
+        segments.append(
+            TextSegment(row.before[edit["start"] : edit["end"]], True, False, edit["reason"])
+        )
+        segments.append(TextSegment(edit["put"], False, True, edit["reason"]))
         position = edit["end"]
-    return [segment for segment in (*segments, Piece(row.before[position:])) if segment.text]
+    return [segment for segment in (*segments, TextSegment(row.before[position:])) if segment.text]
 
 
-def drawn(segments: Sequence[Piece], edge: int) -> Iterator[page.Html]:
+def _render_segments(segments: Sequence[TextSegment], edge: int) -> Iterator[page.Html]:
     """Yield segments as shown, up to a limit, and the number of omitted characters."""
     remaining = SHOWN_CHARACTERS
     for number, segment in enumerate(segments):
         if remaining <= 0:
-            yield gap(sum(len(rest.text) for rest in segments[number:]))
+            yield _omission(sum(len(rest.text) for rest in segments[number:]))
             return
         remaining -= min(len(segment.text), 2 * edge)
         if not segment.reason:
-            yield page.join(folded(segment.text, edge))
+            yield page.join_html(_fold(segment.text, edge))
         elif segment.is_after:
-            yield page.element("ins", *folded(segment.text, edge))
+            yield page.element("ins", *_fold(segment.text, edge))
         else:
             text = segment.text.rstrip()
-            yield page.element("del", *folded(text, edge))
+            yield page.element("del", *_fold(text, edge))
             yield page.element("span.why", f" {segment.reason} ")
             yield page.escape(segment.text[len(text) :])
 
 
-def folded(text: str, edge: int) -> list[str]:
+def _fold(text: str, edge: int) -> list[str]:
     """A text without its middle if it is long."""
     if len(text) <= 3 * edge:
         return [text]
-    return [text[:edge], gap(len(text) - 2 * edge), text[-edge:]]
+    return [text[:edge], _omission(len(text) - 2 * edge), text[-edge:]]
 
 
-def gap(count: int) -> page.Html:
+def _omission(count: int) -> page.Html:
     """The mark for characters that are not shown."""
-    return page.element("span.gap", f" … {counted(count, 'character')} not shown … ")
+    return page.element("span.gap", f" … {format_count(count, 'character')} not shown … ")

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 from groundup.core import page, record
 
-from ..engine.job import ENGINE, READ
-from ..prepare.write import HAS_TEXT, skipped
-from .reading import WITHDRAWN
+from ..engine.job import ENGINE_STEP, READ_STEP
+from ..prepare.write import HAS_TEXT, count_non_documents
+from .reading import WITHDRAWN_REASON
 
 TITLES = {
-    READ: "read",
+    READ_STEP: "read",
     HAS_TEXT.name: "end: is there text?",
-    ENGINE: "set aside: failed, hung, same id",
+    ENGINE_STEP: "set aside: failed, hung, same id",
 }
 """Titles of the stages that are not steps of the pipeline."""
-HIDDEN = {"aria-hidden": "true"}
+ARIA_HIDDEN = {"aria-hidden": "true"}
 STYLE = """
 .share{display:block;height:8px;background:var(--line);border-radius:4px;min-width:80px}
 .share>i{display:block;height:8px;background:var(--accent);border-radius:4px}
@@ -34,7 +34,7 @@ color:var(--ink-2)}.funnel .bar-cell::before{content:none}}
 """
 
 
-class Station(NamedTuple):
+class FunnelStage(NamedTuple):
     """A step, or a stage before or after the steps, and the size of the corpus after it."""
 
     name: str
@@ -53,35 +53,47 @@ class Station(NamedTuple):
     """Bytes read."""
 
 
-def funnel(counts: Mapping[str, Any]) -> tuple[Station, ...]:
+def build_funnel(counts: Mapping[str, Any]) -> tuple[FunnelStage, ...]:
     """Every stage of a run in order, with running totals of the complete corpus."""
-    stages: list[Station] = []
+    stages: list[FunnelStage] = []
     is_over = False
     for step in counts["steps"]:
         dropped = sum(step["taken"].get("record", {}).values())
         slices = sum(sum(n.values()) for what, n in step["taken"].items() if what != "record")
         name = step["name"]
-        if name == ENGINE and not dropped:
+        if name == ENGINE_STEP and not dropped:
             continue  # nothing was rejected
         if not stages:
-            skipped_files = skipped(counts["steps"])
+            skipped_files = count_non_documents(counts["steps"])
             saw, dropped = (step["in"] or step["out"]) - skipped_files, dropped - skipped_files
-            stages.append(Station(name, saw, dropped, slices, 0, step["out"], step["characters"],
-                                 step.get("bytes", 0)))  # fmt: skip
+            stages.append(
+                FunnelStage(
+                    name,
+                    saw,
+                    dropped,
+                    slices,
+                    0,
+                    step["out"],
+                    step["characters"],
+                    step.get("bytes", 0),
+                )
+            )
             continue
         documents, characters = stages[-1].documents, stages[-1].characters
-        if is_over and name != ENGINE and not name.startswith(WITHDRAWN):
+        if is_over and name != ENGINE_STEP and not name.startswith(WITHDRAWN_REASON):
             documents, derived = documents + step["out"], step["out"]
             characters = None if characters is None else characters + step["characters"]
-            stages.append(Station(name, step["in"], 0, slices, derived, documents, characters))
+            stages.append(FunnelStage(name, step["in"], 0, slices, derived, documents, characters))
             continue
         is_over = is_over or name == HAS_TEXT.name
-        after = characters_after(step, documents, characters)
-        stages.append(Station(name, step["in"], dropped, slices, 0, documents - dropped, after))
+        after = _characters_after(step, documents, characters)
+        stages.append(FunnelStage(name, step["in"], dropped, slices, 0, documents - dropped, after))
     return tuple(stages)
 
 
-def characters_after(step: Mapping[str, Any], documents: int, characters: int | None) -> int | None:
+def _characters_after(
+    step: Mapping[str, Any], documents: int, characters: int | None
+) -> int | None:
     """Characters of the complete corpus after a step that read some or all of its documents."""
     if step["in"] == documents:
         return step["characters"]
@@ -90,7 +102,7 @@ def characters_after(step: Mapping[str, Any], documents: int, characters: int | 
     return characters + step["grew"]
 
 
-def funnel_table(stations: tuple[Station, ...]) -> page.Html:
+def funnel_table(stations: tuple[FunnelStage, ...]) -> page.Html:
     """One row per stage, with a bar of the documents that remain; on a narrow screen each row is a
     block."""
     labels = ("saw", "dropped", "slices changed", "documents left", "characters left")
@@ -101,7 +113,7 @@ def funnel_table(stations: tuple[Station, ...]) -> page.Html:
     rows = []
     for one in stations:
         cells = [
-            f"{one.saw:,}" + f" ({record.size(one.bytes)})" * bool(one.bytes),
+            f"{one.saw:,}" + f" ({record.format_bytes(one.bytes)})" * bool(one.bytes),
             f"+{one.derived:,} derived" if one.derived else f"{one.dropped:,}",
             f"{one.slices:,}",
             f"{one.documents:,}",
@@ -113,14 +125,14 @@ def funnel_table(stations: tuple[Station, ...]) -> page.Html:
             page.element("th", title, attributes={"scope": "row"}),
             *(page.element(name, cell, attributes={"data-label": label})
               for name, cell, label in zip(kinds, cells, labels, strict=True)),
-            page.element("td.bar-cell", share(one.documents / max(most, 1))),
+            page.element("td.bar-cell", _share_bar(one.documents / max(most, 1))),
         ))  # fmt: skip
     caption = page.element("caption", "Left: in the whole corpus, after the step")
     head, body = page.element("thead", page.element("tr", *top)), page.element("tbody", *rows)
-    return page.scrolling(page.element("table.funnel", caption, head, body), "Funnel")
+    return page.scroll_box(page.element("table.funnel", caption, head, body), "Funnel")
 
 
-def share(fraction: float) -> page.Html:
+def _share_bar(fraction: float) -> page.Html:
     """A bar filled to a fraction."""
     width = {"style": f"width:{100 * min(max(fraction, 0), 1):.1f}%"}
-    return page.element("span.share", page.element("i", attributes=width), attributes=HIDDEN)
+    return page.element("span.share", page.element("i", attributes=width), attributes=ARIA_HIDDEN)

@@ -11,21 +11,21 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, ConfigError, DataError
 from groundup.documents import Record, Removal, from_batch
 
-from ..split import COUNTERS, SPLITS
+from ..split import COUNTERS_FILE, SPLITS
 
 BATCH_ROWS = 4096
-WITHDRAWN = "withdrawn"
+WITHDRAWN_REASON = "withdrawn"
 """The reason, and the step, of withdrawn records."""
 
 
-class Kept(NamedTuple):
+class SplitRecord(NamedTuple):
     """A record of the corpus and its split."""
 
     split: str
     record: Record
 
 
-class Held(NamedTuple):
+class RecordInfo(NamedTuple):
     """A record of the corpus without its text."""
 
     id: str
@@ -34,7 +34,7 @@ class Held(NamedTuple):
     metadata: dict[str, Any]
 
 
-def counters(corpus: Artifact) -> dict[str, Any]:
+def read_counters(corpus: Artifact) -> dict[str, Any]:
     """Read the counters of a run.
 
     Raises ConfigError for an artifact that `prepare` did not create.
@@ -44,10 +44,10 @@ def counters(corpus: Artifact) -> dict[str, Any]:
             f"{corpus.path} was made by the stage {corpus.stage}, which keeps no log of its steps; "
             "expected a corpus of `groundup prepare`."
         )
-    return json.loads(corpus.file(COUNTERS).read_text(encoding="utf-8"))
+    return json.loads(corpus.file(COUNTERS_FILE).read_text(encoding="utf-8"))
 
 
-def removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iterator[Removal]:
+def read_removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iterator[Removal]:
     """Yield the rows of the log of removals, in the order of phases and shards.
 
     columns  the columns to read; the other fields are empty
@@ -63,12 +63,12 @@ def removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iter
                     yield empty._replace(**row)
 
 
-def is_named(name: str, one: Any) -> bool:
+def matches_name(name: str, one: Any) -> bool:
     """Whether a name refers to this record: its id or a prefix of it, or its path with or without
     its source's name.
 
-    >>> one = Held("d6a3f4afb29b", "notes", "a.md", {})
-    >>> [is_named(name, one) for name in ("d6a3f4", "a.md", "notes/a.md", "d6a3", "b/a.md")]
+    >>> one = RecordInfo("d6a3f4afb29b", "notes", "a.md", {})
+    >>> [matches_name(name, one) for name in ("d6a3f4", "a.md", "notes/a.md", "d6a3", "b/a.md")]
     [True, True, True, False, False]
     """
     if name in (one.path, f"{one.source}/{one.path}"):
@@ -76,16 +76,16 @@ def is_named(name: str, one: Any) -> bool:
     return len(name) >= 6 and one.id.startswith(name)
 
 
-def is_inside(name: str, one: Any) -> bool:
+def is_in_file(name: str, one: Any) -> bool:
     """Whether a record is in the file of that path, with or without its source's name.
 
-    >>> is_inside("a.jsonl", Held("1", "rows", "a.jsonl#7", {}))
+    >>> is_in_file("a.jsonl", RecordInfo("1", "rows", "a.jsonl#7", {}))
     True
     """
     return one.path.startswith(f"{name}#") or f"{one.source}/{one.path}".startswith(f"{name}#")
 
 
-def kept(corpus: Artifact, name: str) -> list[Kept]:
+def find_records(corpus: Artifact, name: str) -> list[SplitRecord]:
     """The corpus's records of that id or path; no other texts are read."""
     import pyarrow.parquet as parquet
 
@@ -95,27 +95,31 @@ def kept(corpus: Artifact, name: str) -> list[Kept]:
             for group in range(file.num_row_groups):
                 names = file.read_row_group(group, columns=["id", "source", "path"]).to_pylist()
                 rows = [
-                    n for n, row in enumerate(names) if is_named(name, Held(**row, metadata={}))
+                    n
+                    for n, row in enumerate(names)
+                    if matches_name(name, RecordInfo(**row, metadata={}))
                 ]
                 if rows:
                     table = file.read_row_group(group).take(rows)
                     batches = table.combine_chunks().to_batches()
                     matches += [
-                        Kept(shard.partition("/")[0], record)
+                        SplitRecord(shard.partition("/")[0], record)
                         for batch in batches
                         for record in from_batch(batch)
                     ]
     return matches
 
 
-def records(corpus: Artifact, columns: Sequence[str] = Held._fields) -> Iterator[tuple[str, Held]]:
+def read_record_infos(
+    corpus: Artifact, columns: Sequence[str] = RecordInfo._fields
+) -> Iterator[tuple[str, RecordInfo]]:
     """Yield the split of every record, and the record without its text.
 
     columns  the columns to read; the other fields are empty
     """
     import pyarrow.parquet as parquet
 
-    empty = Held("", "", "", {})
+    empty = RecordInfo("", "", "", {})
     for name in record_shards(corpus):
         with parquet.ParquetFile(corpus.file(name)) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
@@ -135,31 +139,31 @@ def record_shards(corpus: Artifact) -> list[str]:
     ]
 
 
-def names_of(corpus: Artifact, ids: Collection[str]) -> dict[str, str]:
+def record_names(corpus: Artifact, ids: Collection[str]) -> dict[str, str]:
     """`SOURCE/PATH` of records by id, kept or dropped."""
     wanted, columns = set(ids), ("id", "source", "path")
     if not wanted:
         return {}
-    dropped = (one for one in removals(corpus, columns) if one.id in wanted)
-    present = (one for _, one in records(corpus, columns) if one.id in wanted)
+    dropped = (one for one in read_removals(corpus, columns) if one.id in wanted)
+    present = (one for _, one in read_record_infos(corpus, columns) if one.id in wanted)
     return {one.id: f"{one.source}/{one.path}" for rows in (dropped, present) for one in rows}
 
 
-def counted(count: int, name: str) -> str:
+def format_count(count: int, name: str) -> str:
     """A number and its noun, in the singular or plural.
 
-    >>> counted(1, "document"), counted(1200, "document")
+    >>> format_count(1, "document"), format_count(1200, "document")
     ('1 document', '1,200 documents')
     """
     return f"{count:,} {name}{'s' * (count != 1)}"
 
 
-def identities(corpus: Artifact) -> dict[str, str]:
+def splits_by_id(corpus: Artifact) -> dict[str, str]:
     """The split of every record, by id."""
-    return {one.id: split for split, one in records(corpus, ("id",))}
+    return {one.id: split for split, one in read_record_infos(corpus, ("id",))}
 
 
-def only(found: Sequence[Any], name: str, corpus: Artifact) -> None:
+def require_found(found: Sequence[Any], name: str, corpus: Artifact) -> None:
     """Raise DataError if nothing was found."""
     if not found:
         raise DataError(

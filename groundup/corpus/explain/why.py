@@ -15,14 +15,24 @@ from typing import NamedTuple
 from groundup.core import Artifact
 from groundup.documents import Removal
 
-from .leaving import ID
-from .reading import Kept, counted, is_inside, is_named, kept, names_of, only, records, removals
+from .reading import (
+    SplitRecord,
+    find_records,
+    format_count,
+    is_in_file,
+    matches_name,
+    read_record_infos,
+    read_removals,
+    record_names,
+    require_found,
+)
+from .withdrawal_closure import RECORD_ID
 
 SHOWN_CHARACTERS = 60
-LISTED = 20
+MAX_LISTED_RECORDS = 20
 
 
-class Story(NamedTuple):
+class RecordHistory(NamedTuple):
     """The history of one record."""
 
     id: str
@@ -45,14 +55,14 @@ class Story(NamedTuple):
         width = max((len(one.step) for one in self.removed), default=0)
         for one in self.removed:
             what = "dropped" if one.what == "record" else one.what
-            explanation = told(one, self.names)
+            explanation = _explain_removal(one, self.names)
             lines.append(f"  {one.step:<{width}}  {what:<8}  {one.reason:<24}  {explanation}")
         if self.split:
-            lines.append(f"  kept, in {self.split}: {counted(len(self.text), 'character')}")
+            lines.append(f"  kept, in {self.split}: {format_count(len(self.text), 'character')}")
         return "\n".join(lines)
 
 
-class Inside(NamedTuple):
+class FileRecord(NamedTuple):
     """One of a file's records and its outcome."""
 
     id: str
@@ -61,7 +71,7 @@ class Inside(NamedTuple):
     """`kept, in SPLIT`, or `dropped: REASON`."""
 
 
-class File(NamedTuple):
+class FileHistory(NamedTuple):
     """A file of many records."""
 
     path: str
@@ -69,13 +79,13 @@ class File(NamedTuple):
     kept: int
     dropped: dict[str, int]
     """Number of dropped records by reason."""
-    records: tuple[Inside, ...]
+    records: tuple[FileRecord, ...]
     """The first records."""
 
     def __str__(self) -> str:
         """The numbers kept and dropped with reasons, and the first records."""
         gone = sum(self.dropped.values())
-        every = counted(self.kept + gone, "record")
+        every = format_count(self.kept + gone, "record")
         why = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
         lines = [f"{self.path}  of {self.source}: {every}, {self.kept:,} kept, {gone:,} dropped"]
         lines[0] += f" ({why})" * bool(why)
@@ -84,7 +94,7 @@ class File(NamedTuple):
         return "\n".join(lines + [f"  … and {more:,} more"] * bool(more))
 
 
-class Stories(tuple[Story | File, ...]):
+class Histories(tuple[RecordHistory | FileHistory, ...]):
     """The records and files that a name refers to."""
 
     def __str__(self) -> str:
@@ -92,7 +102,7 @@ class Stories(tuple[Story | File, ...]):
         return "\n\n".join(map(str, self))
 
 
-def why(corpus: Artifact, name: str) -> Stories:
+def why(corpus: Artifact, name: str) -> Histories:
     """Explain what became of a record: which step removed what of it, and why.
 
     name  its id or at least six digits of it, or its path with or without its source's name; or
@@ -100,58 +110,62 @@ def why(corpus: Artifact, name: str) -> Stories:
 
     Raises DataError if the corpus has no such record.
     """
-    removed = [one for one in removals(corpus) if is_named(name, one)]
-    present = kept(corpus, name)
-    files = inside(corpus, name)
-    only([*removed, *present, *files], name, corpus)
-    names = names_of(corpus, {id for one in removed for id in ID.findall(one.details)})
+    removed = [one for one in read_removals(corpus) if matches_name(name, one)]
+    present = find_records(corpus, name)
+    files = _file_histories(corpus, name)
+    require_found([*removed, *present, *files], name, corpus)
+    names = record_names(corpus, {id for one in removed for id in RECORD_ID.findall(one.details)})
     ids = dict.fromkeys([one.id for one in removed] + [one.record.id for one in present])
-    return Stories([*(story(id, removed, present, names) for id in ids), *files])
+    return Histories([*(_record_history(id, removed, present, names) for id in ids), *files])
 
 
-def inside(corpus: Artifact, name: str) -> list[File]:
+def _file_histories(corpus: Artifact, name: str) -> list[FileHistory]:
     """The files of that path, one per source; derived records are not counted."""
     kept, dropped = Counter[str](), dict[str, Counter[str]]()
-    first: dict[str, list[Inside]] = {}
+    first: dict[str, list[FileRecord]] = {}
 
-    def add(source: str, one: Inside) -> None:
+    def add(source: str, one: FileRecord) -> None:
         rows = first.setdefault(source, [])
-        if len(rows) < LISTED:
+        if len(rows) < MAX_LISTED_RECORDS:
             rows.append(one)
 
-    for split, one in records(corpus):
-        if is_inside(name, one) and not one.metadata.get("synthetic"):
+    for split, one in read_record_infos(corpus):
+        if is_in_file(name, one) and not one.metadata.get("synthetic"):
             kept[one.source] += 1
-            add(one.source, Inside(one.id, one.path, f"kept, in {split}"))
-    for removal in removals(corpus, ("id", "source", "path", "what", "reason")):
-        if removal.what == "record" and is_inside(name, removal):
+            add(one.source, FileRecord(one.id, one.path, f"kept, in {split}"))
+    for removal in read_removals(corpus, ("id", "source", "path", "what", "reason")):
+        if removal.what == "record" and is_in_file(name, removal):
             dropped.setdefault(removal.source, Counter())[removal.reason] += 1
-            add(removal.source, Inside(removal.id, removal.path, f"dropped: {removal.reason}"))
+            add(removal.source, FileRecord(removal.id, removal.path, f"dropped: {removal.reason}"))
     return [
-        File(name.removeprefix(f"{source}/"), source, kept[source],
+        FileHistory(name.removeprefix(f"{source}/"), source, kept[source],
              dict(dropped.get(source, Counter()).most_common()), tuple(rows))
         for source, rows in first.items()
     ]  # fmt: skip
 
 
-def story(
-    id: str, lost: Sequence[Removal], stayed: Sequence[Kept], names: Mapping[str, str]
-) -> Story:
+def _record_history(
+    id: str, lost: Sequence[Removal], stayed: Sequence[SplitRecord], names: Mapping[str, str]
+) -> RecordHistory:
     """The history of the record with this id."""
     own = tuple(one for one in lost if one.id == id)
     others = {
-        other: names[other] for one in own for other in ID.findall(one.details) if other in names
+        other: names[other]
+        for one in own
+        for other in RECORD_ID.findall(one.details)
+        if other in names
     }
     for split, record in stayed:
         if record.id == id:
-            return Story(id, record.source, record.path, split, own, record.metadata, record.text,
-                         others)  # fmt: skip
-    return Story(id, own[0].source, own[0].path, "", own, {}, "", others)
+            return RecordHistory(
+                id, record.source, record.path, split, own, record.metadata, record.text, others
+            )
+    return RecordHistory(id, own[0].source, own[0].path, "", own, {}, "", others)
 
 
-def told(removal: Removal, names: Mapping[str, str]) -> str:
+def _explain_removal(removal: Removal, names: Mapping[str, str]) -> str:
     """Format a removal: the number that decided, details, bytes, the slice."""
-    details = ID.sub(
+    details = RECORD_ID.sub(
         lambda match: f"{names[match[0]]} ({match[0][:12]})" if match[0] in names else match[0],
         removal.details,
     )

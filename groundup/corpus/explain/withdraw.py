@@ -19,12 +19,12 @@ from groundup.core import (
     DataError,
     Draft,
     Ledger,
-    artifacts_below,
-    artifacts_beside,
-    needed,
+    atomic_replace,
+    find_artifacts,
+    find_nearby_artifacts,
     produce,
+    reachable,
     record,
-    replacing,
     user_name,
     write_json,
     write_text,
@@ -32,15 +32,22 @@ from groundup.core import (
 from groundup.documents import Removal, removal_schema, removals_to_batch
 
 from ..engine.shards import COMPRESSION
-from ..prepare.write import PIPELINE, Size, count_document, histograms, licences, splits
-from ..split import COUNTERS, SPLITS
-from .leaving import ID, Leaving, WithdrawConfig, leaving
-from .reading import WITHDRAWN, counted, counters, record_shards
+from ..prepare.write import (
+    PIPELINE_TOML,
+    TextSize,
+    count_document,
+    histograms,
+    licence_counts,
+    split_sizes,
+)
+from ..split import COUNTERS_FILE, SPLITS
+from .reading import WITHDRAWN_REASON, format_count, read_counters, record_shards
+from .withdrawal_closure import RECORD_ID, WithdrawalClosure, WithdrawConfig, withdrawal_closure
 
-WITHDRAWALS = Path("ledger") / "withdrawn.jsonl"
+WITHDRAWALS_LEDGER = Path("ledger") / "withdrawn.jsonl"
 
 
-class Touched(NamedTuple):
+class AffectedArtifact(NamedTuple):
     """An artifact that was made from withdrawn records."""
 
     kind: str
@@ -48,21 +55,21 @@ class Touched(NamedTuple):
     id: str
 
 
-class Withdrawal(NamedTuple):
+class WithdrawalResult(NamedTuple):
     """The result of a withdrawal."""
 
     corpus: str
     """Path of the corpus without the records."""
     records: tuple[str, ...]
     """Ids of the removed records."""
-    touched: tuple[Touched, ...]
+    touched: tuple[AffectedArtifact, ...]
     """Artifacts that still contain them, including the old corpus: rebuild or delete them."""
     unmatched: tuple[str, ...] = ()
     """Patterns that select no document, such as `licences GPL-*`."""
 
     def __str__(self) -> str:
         """The number of removed records, and one line per artifact that still contains them."""
-        said = f"{counted(len(self.records), 'document')} withdrawn"
+        said = f"{format_count(len(self.records), 'document')} withdrawn"
         lines = [f"{said}; without {'it' if len(self.records) == 1 else 'them'}: {self.corpus}"]
         lines += [f"No document is selected by {one}." for one in self.unmatched]
         if self.touched:
@@ -73,7 +80,7 @@ class Withdrawal(NamedTuple):
 
 def withdraw(
     config: WithdrawConfig, corpus: Artifact, out: Path, *, among: Path | None = None
-) -> Withdrawal:
+) -> WithdrawalResult:
     """Write a corpus without some documents and list every artifact that was made from them.
 
     among  folder whose artifacts are searched; by default those near the corpus
@@ -82,54 +89,70 @@ def withdraw(
     """
     if not (config.documents or config.licences or config.sources):
         raise ConfigError("Give the documents, licences or sources to withdraw.")
-    counts, results = counters(corpus), list[Leaving]()
-    artifacts = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
+    counts, results = read_counters(corpus), list[WithdrawalClosure]()
+    artifacts = list(find_artifacts(among) if among else find_nearby_artifacts(corpus.path))
     produce(
         out, kind="corpus", stage="withdraw", version=3, config=config,
         parents={"corpus": corpus},
-        write=lambda draft: results.append(write(draft, config, corpus)),
+        write=lambda draft: results.append(_write_corpus_without(draft, config, corpus)),
     )  # fmt: skip
-    closure = results[0] if results else leaving(corpus, config)  # the new corpus existed already
+    closure = (
+        results[0] if results else withdrawal_closure(corpus, config)
+    )  # the new corpus existed already
     removed = sorted(closure.kept)
-    ledger = Ledger(corpus.path / WITHDRAWALS)
-    entry = {"who": user_name(), "what": config.plain(), "records": len(removed)}
+    ledger = Ledger(corpus.path / WITHDRAWALS_LEDGER)
+    entry = {"who": user_name(), "what": config.to_dict(), "records": len(removed)}
     if all(old.content.get("what") != entry["what"] for old in ledger.read()):
         ledger.append(entry | {"of": sum(one["documents"] for one in counts["splits"].values())})
     made = [
-        one for one in touched(corpus, artifacts) if Path(one.path).resolve() != Path(out).resolve()
+        one
+        for one in _affected_artifacts(corpus, artifacts)
+        if Path(one.path).resolve() != Path(out).resolve()
     ]
-    return Withdrawal(str(out), tuple(removed), tuple(made), closure.unmatched)
+    return WithdrawalResult(str(out), tuple(removed), tuple(made), closure.unmatched)
 
 
-def touched(corpus: Artifact, artifacts: Iterable[Artifact]) -> Iterator[Touched]:
+def _affected_artifacts(
+    corpus: Artifact, artifacts: Iterable[Artifact]
+) -> Iterator[AffectedArtifact]:
     """Yield the artifacts that descend from the corpus, and the corpus itself."""
     known = {one.id: one for one in artifacts} | {corpus.id: corpus}
     for one in known.values():
-        if corpus.id in needed([one.id], known):
-            yield Touched(one.kind, str(one.path), one.id)
+        if corpus.id in reachable([one.id], known):
+            yield AffectedArtifact(one.kind, str(one.path), one.id)
 
 
-def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> Leaving:
+def _write_corpus_without(
+    draft: Draft, config: WithdrawConfig, corpus: Artifact
+) -> WithdrawalClosure:
     """Write the corpus without the removed records; return them."""
-    closure, counts_before = leaving(corpus, config), counters(corpus)
+    closure, counts_before = withdrawal_closure(corpus, config), read_counters(corpus)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name in record_shards(corpus):
-        write_shard(corpus.file(name), draft.file(name), closure, counts)
+        _write_shard(corpus.file(name), draft.file(name), closure, counts)
     total = sum(counts.values(), Counter[str]())
-    split = splits(total)
+    split = split_sizes(total)
     if not split["train"]["documents"]:
         raise DataError("Nothing would remain to train on; remove the corpus instead.")
     remaining = sum(one["documents"] for one in split.values())
-    record.say(f"Removed {counted(len(closure.kept), 'document')}; {remaining:,} remain.")
-    step = f"{WITHDRAWN} {number}" if (number := withdrawals(counts_before) + 1) > 1 else WITHDRAWN
-    write_log(draft, corpus, closure, step)
+    record.log(f"Removed {format_count(len(closure.kept), 'document')}; {remaining:,} remain.")
+    step = (
+        f"{WITHDRAWN_REASON} {number}"
+        if (number := _count_withdrawals(counts_before) + 1) > 1
+        else WITHDRAWN_REASON
+    )
+    _write_removals(draft, corpus, closure, step)
     origin = {
         "pipeline": corpus.config if corpus.stage == "prepare" else counts_before.get("pipeline"),
         "withdrawn_from": [*counts_before.get("withdrawn_from", ()), corpus.id],
     }
-    write_json(draft.file(COUNTERS), after(counts_before, closure, counts, step) | origin)
-    if PIPELINE in corpus.files:
-        write_text(draft.file(PIPELINE), corpus.file(PIPELINE).read_text(encoding="utf-8"))
+    write_json(
+        draft.file(COUNTERS_FILE), _updated_counters(counts_before, closure, counts, step) | origin
+    )
+    if PIPELINE_TOML in corpus.files:
+        write_text(
+            draft.file(PIPELINE_TOML), corpus.file(PIPELINE_TOML).read_text(encoding="utf-8")
+        )
     removed = sorted(closure.kept)
     write_json(draft.file("withdrawn.json"), removed)
     draft.numbers |= {
@@ -140,25 +163,25 @@ def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> Leaving:
     return closure
 
 
-def withdrawals(counts: Mapping[str, Any]) -> int:
+def _count_withdrawals(counts: Mapping[str, Any]) -> int:
     """Number of earlier withdrawals."""
-    return sum(step["name"].startswith(WITHDRAWN) for step in counts["steps"])
+    return sum(step["name"].startswith(WITHDRAWN_REASON) for step in counts["steps"])
 
 
 @contextmanager
-def parquet_at(path: Path, columns: Any) -> Iterator[Any]:
+def _parquet_writer(path: Path, columns: Any) -> Iterator[Any]:
     """The writer of a Parquet file that appears only when complete."""
     import pyarrow.parquet as parquet
 
     with (
-        replacing(path) as temporary,
+        atomic_replace(path) as temporary,
         parquet.ParquetWriter(temporary, columns, compression=COMPRESSION) as writer,
     ):
         yield writer
 
 
-def write_shard(
-    source: Path, target: Path, closure: Leaving, counts: dict[str, Counter[str]]
+def _write_shard(
+    source: Path, target: Path, closure: WithdrawalClosure, counts: dict[str, Counter[str]]
 ) -> None:
     """Write a shard without the removed records, by row group; count the rest by source."""
     import pyarrow as arrow
@@ -169,20 +192,20 @@ def write_shard(
         value_set=arrow.array(list(closure.kept), arrow.string())
     )
     split, rows = target.parent.name, 0
-    with parquet.ParquetFile(source) as file, parquet_at(target, file.schema_arrow) as writer:
+    with parquet.ParquetFile(source) as file, _parquet_writer(target, file.schema_arrow) as writer:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             is_gone = compute.call_function("is_in", [table["id"]], removed_ids)
             table = table.filter(compute.call_function("invert", [is_gone]))
             rows += len(table)
-            count(table, split, counts)
+            _count_table(table, split, counts)
             if len(table):
                 writer.write_table(table)
     if not rows:
         target.unlink()
 
 
-def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
+def _count_table(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
     """Count documents, sizes and measurements by source, as a run's sink does."""
     import pyarrow.compute as compute
 
@@ -193,10 +216,10 @@ def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
     for source, characters, size, stated in rows:
         metadata, own = json.loads(stated), counts[source]
         is_derived = bool(metadata.get("synthetic"))
-        count_document(split, Size(characters, size), metadata, own, is_derived=is_derived)
+        count_document(split, TextSize(characters, size), metadata, own, is_derived=is_derived)
 
 
-def write_log(draft: Draft, corpus: Artifact, closure: Leaving, step: str) -> None:
+def _write_removals(draft: Draft, corpus: Artifact, closure: WithdrawalClosure, step: str) -> None:
     """Copy the log of removals without the texts of removed records, and add those records."""
     import pyarrow.parquet as parquet
 
@@ -204,57 +227,65 @@ def write_log(draft: Draft, corpus: Artifact, closure: Leaving, step: str) -> No
         if name.startswith("removed/"):
             with (
                 parquet.ParquetFile(corpus.file(name)) as file,
-                parquet_at(draft.file(name), removal_schema()) as writer,
+                _parquet_writer(draft.file(name), removal_schema()) as writer,
             ):
                 for batch in file.iter_batches():
                     rows = [Removal(**row) for row in batch.to_pylist()]
-                    cleared = [blank(one) if closure.concerns(one) else one for one in rows]
+                    cleared = [
+                        _clear_text(one) if closure.contains_text(one) else one for one in rows
+                    ]
                     writer.write_batch(removals_to_batch(cleared))
     rows = [
-        Removal(*one[:3], step, "record", WITHDRAWN, None, "", 0, 0, 0, 0, "", "")
+        Removal(*one[:3], step, "record", WITHDRAWN_REASON, None, "", 0, 0, 0, 0, "", "")
         for one in closure.kept.values()
     ]  # fmt: skip
     name = f"removed/99-{step.replace(' ', '-')}.parquet"
-    with parquet_at(draft.file(name), removal_schema()) as writer:
+    with _parquet_writer(draft.file(name), removal_schema()) as writer:
         writer.write_batch(removals_to_batch(rows))
 
 
-def blank(one: Removal) -> Removal:
+def _clear_text(one: Removal) -> Removal:
     """Clear a row's text; step, reason, position and the id of its copy remain."""
-    details = one.details if ID.search(one.details) else ""
+    details = one.details if RECORD_ID.search(one.details) else ""
     return one._replace(text="", put="", details=details)
 
 
-def after(
-    before: Mapping[str, Any], closure: Leaving, counts: Mapping[str, Counter[str]], step: str
+def _updated_counters(
+    before: Mapping[str, Any],
+    closure: WithdrawalClosure,
+    counts: Mapping[str, Counter[str]],
+    step: str,
 ) -> dict[str, Any]:
     """The counters with the withdrawal as the last step."""
     total = sum(counts.values(), Counter[str]())
     by_source = Counter(one.source for one in closure.kept.values())
     sources = {
         name: source
-        | {"splits": splits(counts.get(name, {})), "licences": licences(counts.get(name, {}))}
-        | {"steps": [*source["steps"], funnel_row(step, by_source[name], counts.get(name, {}))]}
+        | {
+            "splits": split_sizes(counts.get(name, {})),
+            "licences": licence_counts(counts.get(name, {})),
+        }
+        | {"steps": [*source["steps"], _funnel_step(step, by_source[name], counts.get(name, {}))]}
         for name, source in before["sources"].items()
     }
     return {
         **before,
-        "steps": [*before["steps"], funnel_row(step, len(closure.kept), total)],
+        "steps": [*before["steps"], _funnel_step(step, len(closure.kept), total)],
         "sources": sources,
-        "splits": splits(total),
-        "licences": licences(total),
-        "reasons": Counter(before["reasons"]) + Counter({WITHDRAWN: len(closure.kept)}),
+        "splits": split_sizes(total),
+        "licences": licence_counts(total),
+        "reasons": Counter(before["reasons"]) + Counter({WITHDRAWN_REASON: len(closure.kept)}),
         "histograms": histograms(total),
-        WITHDRAWN: len(closure.kept) + before.get(WITHDRAWN, 0),
+        WITHDRAWN_REASON: len(closure.kept) + before.get(WITHDRAWN_REASON, 0),
     }
 
 
-def funnel_row(name: str, removed: int, counts: Mapping[str, int]) -> dict[str, Any]:
+def _funnel_step(name: str, removed: int, counts: Mapping[str, int]) -> dict[str, Any]:
     """A withdrawal as a step of the funnel."""
     remaining = {unit: sum(counts.get(f"split|{split}|{unit}", 0) for split in SPLITS)
             for unit in ("documents", "characters")}  # fmt: skip
     return {
         "name": name, "in": removed + remaining["documents"], "out": remaining["documents"],
         "characters": remaining["characters"],
-        "taken": {"record": {WITHDRAWN: removed}} if removed else {},
+        "taken": {"record": {WITHDRAWN_REASON: removed}} if removed else {},
     }  # fmt: skip

@@ -1,8 +1,8 @@
 """The derivation `augment.fim`: a new record whose middle stands at its end, between marks.
 
-A Derive (see engine/derive.py), thus a pure function of a record and a seed, for corpora that other
-trainers read. Our own pre-training moves middles by token ids (objective="middle"), because there
-the marks are tokens that no text can spell.
+A Deriver (see engine/derive.py), thus a pure function of a record and a seed, for corpora that
+other trainers read. Our own pre-training moves middles by token ids (objective="middle"), because
+there the marks are tokens that no text can spell.
 Source: Bavarian et al. 2022, arXiv:2207.14255 (rate 0.5, either order half of the time).
 """
 
@@ -14,21 +14,21 @@ from pydantic import Field
 from groundup.core import Config
 from groundup.documents import Record
 
-from ..engine.derive import derived
+from ..engine.derive import make_derived
 
-DERIVES: dict[str, str] = {
-    "augment.fim": "groundup.corpus.mixture.augment:Middles",
+DERIVATIONS: dict[str, str] = {
+    "augment.fim": "groundup.corpus.mixture.augment:FillInTheMiddle",
 }
 """Name in a pipeline to `module:Class`."""
 
 
-def chance_of(record: Record, seed: int, what: str) -> random.Random:
+def _record_random(record: Record, seed: int, what: str) -> random.Random:
     """A generator seeded by the record, so that results do not depend on workers or order."""
     digest = hashlib.blake2b(f"{seed}\0{what}\0{record.id}".encode(), digest_size=8).digest()
     return random.Random(int.from_bytes(digest, "little"))
 
 
-class MiddlesConfig(Config):
+class FillInTheMiddleConfig(Config):
     """How middles are moved (fill-in-the-middle)."""
 
     rate: float = Field(default=0.5, ge=0, le=1)
@@ -44,31 +44,31 @@ class MiddlesConfig(Config):
     """Seed of the choice of records and cuts."""
 
 
-class Middles:
+class FillInTheMiddle:
     """The derivation `augment.fim`."""
 
-    def __init__(self, config: MiddlesConfig) -> None:
+    def __init__(self, config: FillInTheMiddleConfig) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> list[Record]:
         """One record or none; none for a text that contains a sentinel."""
         config, text = self.config, record.text
-        random_source = chance_of(record, config.seed, "fim")
+        random_source = _record_random(record, config.seed, "fim")
         has_mark = any(mark in text for mark in config.marks)
         if len(text) < config.min_characters or random_source.random() >= config.rate or has_mark:
             return []
         low, high = sorted(random_source.randrange(len(text) + 1) for _ in range(2))
         is_spm = random_source.random() < config.suffix_first
-        moved_text = moved(text, low, high, config.marks, is_spm)
+        moved_text = _move_middle(text, low, high, config.marks, is_spm)
         metadata = {"fim": "spm" if is_spm else "psm", "middle": [low, high]}
-        return [derived(record, moved_text, "fim", metadata=metadata)]
+        return [make_derived(record, moved_text, "fim", metadata=metadata)]
 
 
-def moved(text: str, low: int, high: int, marks: tuple[str, str, str], is_spm: bool) -> str:
+def _move_middle(text: str, low: int, high: int, marks: tuple[str, str, str], is_spm: bool) -> str:
     """Move `text[low:high]` to the end.
 
-    >>> moved("abcdef", 2, 4, ("P", "S", "M"), False), moved("abcdef", 2, 4, ("P", "S", "M"), True)
-    ('PabSefMcd', 'PSefMabcd')
+    >>> [_move_middle("abcdef", 2, 4, ("P", "S", "M"), is_spm) for is_spm in (False, True)]
+    ['PabSefMcd', 'PSefMabcd']
     """
     before, after, between = marks
     prefix, middle, suffix = text[:low], text[low:high], text[high:]

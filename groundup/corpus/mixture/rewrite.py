@@ -27,7 +27,7 @@ from groundup.core import (
 )
 from groundup.documents import Record
 
-from ..engine.derive import derived
+from ..engine.derive import make_derived
 
 PARAPHRASE = (
     "Say the following text in other words. Keep every fact, name, number and piece of code. "
@@ -44,11 +44,11 @@ class RewriteConfig(Config):
 
     model: str
     """Name of the model, stored in every new record."""
-    how: Literal["paraphrase", "back_translation"] = "paraphrase"
+    method: Literal["paraphrase", "back_translation"] = "paraphrase"
     """Paraphrase, or translate into another language and back."""
     language: str = "English"
     """Language of the records."""
-    through: str = "German"
+    pivot_language: str = "German"
     """Intermediate language of a back-translation."""
     batch: int = Field(default=8, ge=1)
     """Records per request."""
@@ -66,7 +66,7 @@ class RewriteConfig(Config):
     """Seed of the model's sampling."""
 
 
-class Rewritten(NamedTuple):
+class RewriteAnswer(NamedTuple):
     """An answer to a rewriting request."""
 
     id: str
@@ -76,7 +76,7 @@ class Rewritten(NamedTuple):
     """Why it does not become a record; empty if it does."""
 
 
-def rewrite(
+def _rewrite_records(
     model: LanguageModel, records: Iterable[Record], config: RewriteConfig, out: Path
 ) -> Iterator[Record]:
     """Yield a new record for each accepted answer, in order.
@@ -86,7 +86,7 @@ def rewrite(
 
     Raises ConfigError if the file has other settings.
     """
-    answered = opened(out, config)
+    answered = _open_answers(out, config)
     eligible = (
         record
         for record in records
@@ -97,46 +97,48 @@ def rewrite(
     while group := list(islice(eligible, config.batch)):
         unanswered = [record for record in group if record.id not in answered]
         if unanswered:
-            answers = ask(model, unanswered, config)
-            write(out, answers)
+            answers = _request_rewrites(model, unanswered, config)
+            _append_answers(out, answers)
             answered |= {answer.id: answer for answer in answers}
         for record in group:
             answer = answered[record.id]
             if not answer.reason:
                 metadata = {"model": config.model}
-                yield derived(record, answer.text, config.how, metadata=metadata)
+                yield make_derived(record, answer.text, config.method, metadata=metadata)
 
 
-def ask(model: LanguageModel, records: Sequence[Record], config: RewriteConfig) -> list[Rewritten]:
+def _request_rewrites(
+    model: LanguageModel, records: Sequence[Record], config: RewriteConfig
+) -> list[RewriteAnswer]:
     """Run the prompts in turn, each on the answer to the one before."""
     prompts = [PARAPHRASE]
-    if config.how == "back_translation":
+    if config.method == "back_translation":
         prompts = [
             TRANSLATE.replace("{language}", language)
-            for language in (config.through, config.language)
+            for language in (config.pivot_language, config.language)
         ]
     sampling = Sampling(
         max_tokens=config.max_tokens, temperature=config.temperature, seed=config.seed
     )
-    results = {record.id: Rewritten(record.id, record.text) for record in records}
+    results = {record.id: RewriteAnswer(record.id, record.text) for record in records}
     for prompt in prompts:
         pending = [result for result in results.values() if not result.reason]
         if not pending:
             break
         requests = [(Message("user", prompt.replace("{text}", result.text)),) for result in pending]
         for result, answer in zip(pending, model.generate(requests, sampling), strict=True):
-            results[result.id] = taken(result, answer)
-    return [checked(record, results[record.id], config) for record in records]
+            results[result.id] = _read_answer(result, answer)
+    return [_check_answer(record, results[record.id], config) for record in records]
 
 
-def taken(previous: Rewritten, answer: Generation) -> Rewritten:
+def _read_answer(previous: RewriteAnswer, answer: Generation) -> RewriteAnswer:
     """The text of an answer, or why there is none."""
     text = answer.text.strip()
     reason = "cut off" if answer.finish_reason == "length" else "" if text else "empty"
-    return Rewritten(previous.id, text, reason)
+    return RewriteAnswer(previous.id, text, reason)
 
 
-def checked(record: Record, answer: Rewritten, config: RewriteConfig) -> Rewritten:
+def _check_answer(record: Record, answer: RewriteAnswer, config: RewriteConfig) -> RewriteAnswer:
     """The answer, with the reason if it is rejected."""
     if answer.reason:
         return answer
@@ -148,9 +150,9 @@ def checked(record: Record, answer: Rewritten, config: RewriteConfig) -> Rewritt
     return answer
 
 
-def opened(out: Path, config: RewriteConfig) -> dict[str, Rewritten]:
+def _open_answers(out: Path, config: RewriteConfig) -> dict[str, RewriteAnswer]:
     """Read the answers of a file, or create it; an incomplete last line is removed."""
-    name = digest(config.plain())
+    name = digest(config.to_dict())
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, json.dumps({"settings": name}) + "\n")
@@ -164,12 +166,12 @@ def opened(out: Path, config: RewriteConfig) -> dict[str, Rewritten]:
         header, *rows = (json.loads(line) for line in complete.splitlines())
         if header["settings"] != name:
             raise ConfigError(f"{out} was made with other settings; give another file.")
-        return {row["id"]: Rewritten(**row) for row in rows}
+        return {row["id"]: RewriteAnswer(**row) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{out} is not a file of answers ({error}); give another one.") from None
 
 
-def write(out: Path, answers: Sequence[Rewritten]) -> None:
+def _append_answers(out: Path, answers: Sequence[RewriteAnswer]) -> None:
     """Append answers to the file and sync it."""
     with open(out, "a", encoding="utf-8", newline="\n") as file:
         file.writelines(json.dumps(answer._asdict()) + "\n" for answer in answers)

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from groundup.core import Config, ConfigError
 
-Numbers = Sequence[float] | np.ndarray
+FloatArrayLike = Sequence[float] | np.ndarray
 
-CYCLE = 10_000
+CYCLE_LENGTH = 10_000
 """Sequences after which the order repeats: shares are exact to a hundredth of a percent."""
 
 
@@ -40,44 +40,44 @@ class MixtureConfig(Config):
     """Factor on the size of a source whose name ends in `/NAME`, such as high: 3, low: 0.3."""
 
 
-class Turn(NamedTuple):
+class SequenceSource(NamedTuple):
     """The sources of sequences."""
 
     source: np.ndarray
     """Index of the source in the list of weights."""
-    before: np.ndarray
+    num_before: np.ndarray
     """Number of its sequences before this one."""
 
 
-class Turns:
+class SourceSchedule:
     """The source of any sequence: a function of the weights and the sequence's index alone.
 
-    >>> turns = Turns([0.5, 0.3, 0.2])
-    >>> turns.at(range(10)).source.tolist()
+    >>> turns = SourceSchedule([0.5, 0.3, 0.2])
+    >>> turns.sources_at(range(10)).source.tolist()
     [0, 1, 0, 2, 0, 1, 0, 1, 0, 2]
-    >>> turns.at([10_000_000]).before.tolist()
+    >>> turns.sources_at([10_000_000]).num_before.tolist()
     [5000000]
     """
 
-    def __init__(self, weights: Numbers, length: int = CYCLE) -> None:
-        self.counts = row_counts(weights, length)
-        self.cycle = interleaved(self.counts)
+    def __init__(self, weights: FloatArrayLike, length: int = CYCLE_LENGTH) -> None:
+        self.counts = sequence_counts(weights, length)
+        self.cycle = _interleave(self.counts)
         order = np.argsort(self.cycle, kind="stable")
         starts = np.cumsum(self.counts) - self.counts
-        self.earlier = np.empty(length, np.int64)
-        self.earlier[order] = np.arange(length) - np.repeat(starts, self.counts)
+        self.before_in_cycle = np.empty(length, np.int64)
+        self.before_in_cycle[order] = np.arange(length) - np.repeat(starts, self.counts)
 
-    def at(self, rows: Numbers) -> Turn:
+    def sources_at(self, rows: FloatArrayLike) -> SequenceSource:
         """Source of each sequence, by index, and how many of its sequences came before."""
         cycles, place = np.divmod(np.asarray(rows, np.int64), len(self.cycle))
         source = self.cycle[place]
-        return Turn(source, cycles * self.counts[source] + self.earlier[place])
+        return SequenceSource(source, cycles * self.counts[source] + self.before_in_cycle[place])
 
 
-def row_counts(weights: Numbers, length: int = CYCLE) -> np.ndarray:
+def sequence_counts(weights: FloatArrayLike, length: int = CYCLE_LENGTH) -> np.ndarray:
     """Sequences of each source in a cycle: shares by largest remainder, at least one.
 
-    >>> row_counts([2, 1, 1e-9], 10).tolist()
+    >>> sequence_counts([2, 1, 1e-9], 10).tolist()
     [6, 3, 1]
     """
     shares = np.array(weights, np.float64)
@@ -93,7 +93,7 @@ def row_counts(weights: Numbers, length: int = CYCLE) -> np.ndarray:
     return counts
 
 
-def interleaved(counts: np.ndarray) -> np.ndarray:
+def _interleave(counts: np.ndarray) -> np.ndarray:
     """A cycle in which no prefix deviates from any share by a full sequence.
 
     Sequence j of a source with c of C may be at positions ⌊j·C/c⌋ to ⌈(j + 1)·C/c⌉ - 1; of those
@@ -121,7 +121,7 @@ def interleaved(counts: np.ndarray) -> np.ndarray:
     return cycle
 
 
-def weights_of(
+def mixture_weights(
     config: MixtureConfig, sizes: Mapping[str, float], budget: float
 ) -> dict[str, float]:
     """Share of each source, summing to 1.
@@ -147,14 +147,14 @@ def weights_of(
         scaled = np.array(list(sizes.values())) * factors
         raw = (scaled / scaled.max()) ** (1 / config.temperature)
     caps = np.array(list(sizes.values())) * config.max_epochs
-    shares = capped(raw / raw.sum(), caps / budget)
+    shares = _cap_shares(raw / raw.sum(), caps / budget)
     return dict(zip(sizes, shares.tolist(), strict=True))
 
 
-def capped(shares: np.ndarray, caps: np.ndarray) -> np.ndarray:
+def _cap_shares(shares: np.ndarray, caps: np.ndarray) -> np.ndarray:
     """Shares below their caps; the excess goes to the other sources in proportion to their shares.
 
-    >>> capped(np.array([0.5, 0.25, 0.25]), np.array([0.2, 1.0, 1.0])).tolist()
+    >>> _cap_shares(np.array([0.5, 0.25, 0.25]), np.array([0.2, 1.0, 1.0])).tolist()
     [0.2, 0.4, 0.4]
     """
     if caps.sum() < 1 - 1e-12:

@@ -23,14 +23,20 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
+    atomic_replace,
     digest,
     produce,
     record,
-    replacing,
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from ..dedup.in_memory import Kept, Removed, remove_exact, remove_near, remove_overlapping
+from ..dedup.in_memory import (
+    DedupOutcome,
+    RemovedDocument,
+    remove_exact,
+    remove_near,
+    remove_overlapping,
+)
 from ..split import SPLITS, Split, split_paths
 
 
@@ -72,7 +78,7 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     suffixes = config.suffixes or None
     hashes = list(fingerprint_folder(source, suffixes=suffixes))
     config = config.model_copy(update={"source_digest": digest(hashes)})
-    documents = as_hashed(read_folder(source, suffixes=suffixes), dict(hashes))
+    documents = _verify_hashes(read_folder(source, suffixes=suffixes), dict(hashes))
     return produce(
         out,
         kind="corpus",
@@ -84,7 +90,7 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     )
 
 
-def as_hashed(
+def _verify_hashes(
     documents: Iterable[Document | Rejected], hashes: Mapping[str, str]
 ) -> Iterator[Document | Rejected]:
     """Yield documents; DataError naming a file that changed after it was hashed."""
@@ -92,13 +98,13 @@ def as_hashed(
     for one in documents:
         was = missing.pop(one.path, "")
         if not was or isinstance(one, Document) and one.sha256 != was:
-            raise DataError(changed(one.path))
+            raise DataError(_changed_message(one.path))
         yield one
     for path in missing:
-        raise DataError(changed(path))
+        raise DataError(_changed_message(path))
 
 
-def changed(path: str) -> str:
+def _changed_message(path: str) -> str:
     """Error message for a file that changed between hashing and reading."""
     return (
         f"{path} changed while the corpus was made from it; wait until it is final and run again."
@@ -113,29 +119,30 @@ def write_corpus(
     Sets the draft's numbers: documents and bytes of text (UTF-8) by split, removals by reason.
     Raises DataError if no document is left.
     """
-    found, removed = sift(documents, config.min_chars)
+    found, removed = _filter_documents(documents, config.min_chars)
     kept = remove_exact(found)
     removed += kept.removed
-    if not kept.documents:
-        raise DataError(nothing_left(removed))
-    splits = split_documents(kept.documents, config)
+    if not kept.kept:
+        raise DataError(_empty_corpus_message(removed))
+    splits = _split_documents(kept.kept, config)
     if config.near_duplicate_threshold > 0:
-        splits, near = protect(splits, config)
+        splits, near = _remove_near_duplicates(splits, config)
         removed += near
     if not splits["train"]:
         raise DataError(
             f"No document is left to train on ({len(splits['validation'])} validation, "
-            f"{len(splits['test'])} test, removed: {tally(removed)}); add documents, or lower "
+            f"{len(splits['test'])} test, removed: {_count_reasons(removed)}); add documents, or "
+            f"lower "
             "validation_share and test_share."
         )
     for name in SPLITS:
-        write_lines(draft.file(f"{name}.jsonl"), (d.to_json() for d in splits[name]))
+        _write_lines(draft.file(f"{name}.jsonl"), (d.to_json() for d in splits[name]))
     rows = sorted(removed)
-    write_lines(
+    _write_lines(
         draft.file("removed.jsonl"),
         (json.dumps(row._asdict(), ensure_ascii=False) for row in rows),
     )
-    tell(splits, rows)
+    _log_summary(splits, rows)
     draft.numbers |= {
         "documents": {name: len(splits[name]) for name in SPLITS},
         "bytes": {name: sum(len(d.text.encode()) for d in splits[name]) for name in SPLITS},
@@ -143,14 +150,16 @@ def write_corpus(
     }
 
 
-def tell(splits: Mapping[Split, Sequence[Document]], removed: Sequence[Removed]) -> None:
+def _log_summary(
+    splits: Mapping[Split, Sequence[Document]], removed: Sequence[RemovedDocument]
+) -> None:
     """Log what the corpus contains and what was removed."""
-    record.say(", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + " documents")
+    record.log(", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + " documents")
     if removed:
-        record.say(f"removed: {tally(removed)} (listed in removed.jsonl)")
+        record.log(f"removed: {_count_reasons(removed)} (listed in removed.jsonl)")
 
 
-def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
+def _filter_documents(documents: Iterable[Document | Rejected], min_chars: int) -> DedupOutcome:
     """Separate usable documents from rejected files and short documents.
 
     Raises DataError if two different documents have the same path.
@@ -158,7 +167,9 @@ def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
     found, removed, seen = [], [], {}
     for document in documents:
         if isinstance(document, Rejected):
-            removed.append(Removed(document.path, document.reason, details=document.details))
+            removed.append(
+                RemovedDocument(document.path, document.reason, details=document.details)
+            )
             continue
         if seen.setdefault(document.path, document.sha256) != document.sha256:
             raise DataError(
@@ -167,13 +178,13 @@ def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
         length = len(document.text.strip())
         if length < min_chars:
             details = f"{length} characters; min_chars={min_chars}"
-            removed.append(Removed(document.path, "too short", details=details))
+            removed.append(RemovedDocument(document.path, "too short", details=details))
         else:
             found.append(document)
-    return Kept(found, removed)
+    return DedupOutcome(found, removed)
 
 
-def split_documents(
+def _split_documents(
     documents: Sequence[Document], config: CorpusConfig
 ) -> dict[Split, list[Document]]:
     """Documents by split, each in path order."""
@@ -183,23 +194,23 @@ def split_documents(
     return {name: [d for d in documents if place.get(d.path, "train") == name] for name in SPLITS}
 
 
-def protect(
+def _remove_near_duplicates(
     splits: Mapping[Split, Sequence[Document]], config: CorpusConfig
-) -> tuple[dict[Split, list[Document]], list[Removed]]:
+) -> tuple[dict[Split, list[Document]], list[RemovedDocument]]:
     """Remove near-duplicates within splits and across them: test first, then validation, train."""
     held_out: list[Document] = []
     left: dict[Split, list[Document]] = {}
-    removed: list[Removed] = []
+    removed: list[RemovedDocument] = []
     for name in ("test", "validation", "train"):
         near = remove_near(splits[name], held_out, config.near_duplicate_threshold, config.seed)
-        kept = remove_overlapping(near.documents, held_out, config.overlap_threshold)
-        left[name] = kept.documents
+        kept = remove_overlapping(near.kept, held_out, config.overlap_threshold)
+        left[name] = kept.kept
         removed += [*near.removed, *kept.removed]
-        held_out += kept.documents
+        held_out += kept.kept
     return left, removed
 
 
-def nothing_left(removed: Sequence[Removed]) -> str:
+def _empty_corpus_message(removed: Sequence[RemovedDocument]) -> str:
     """Error message for a corpus without documents."""
     if not removed:
         return (
@@ -208,23 +219,25 @@ def nothing_left(removed: Sequence[Removed]) -> str:
         )
     first = removed[0]
     return (
-        f"None of the source's {len(removed)} files can be used: {tally(removed)}; the first is "
+        f"None of the source's {len(removed)} files can be used: {_count_reasons(removed)}; the "
+        f"first is "
         f"{first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML or Python."
     )
 
 
-def tally(removed: Sequence[Removed]) -> str:
+def _count_reasons(removed: Sequence[RemovedDocument]) -> str:
     """Count removals by reason, the most frequent first.
 
-    >>> tally([Removed("a", "empty"), Removed("b", "binary"), Removed("c", "empty")])
+    >>> reasons = {"a": "empty", "b": "binary", "c": "empty"}
+    >>> _count_reasons([RemovedDocument(*row) for row in reasons.items()])
     '2 empty, 1 binary'
     """
     counts = Counter(row.reason for row in removed).most_common()
     return ", ".join(f"{count} {reason}" for reason, count in counts) or "nothing"
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines with a final newline each, atomically."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
         for line in lines:
             file.write(line.encode("utf-8") + b"\n")

@@ -18,21 +18,21 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, load_config, toml_value
+from groundup.core import Config, ConfigError, format_toml, load_config
 
-from ..engine.files import file_digests, placed, unplaced
-from ..engine.job import READ, Use, configured
-from .steps import is_derivation, is_survey, reader_target, step_target
+from ..engine.job import READ_STEP, StepSpec, step_config
+from ..engine.setting_files import file_digests, with_absolute_paths, with_file_names_only
+from .steps import is_deriver, is_global_step, reader_target, step_target
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 DEFAULT_STEPS = ("documents.read", "dedup.exact", "dedup.minhash")
 """Steps of `prepare FOLDER`: extract text, then remove duplicates."""
 
 
-class Source(Config):
+class PipelineSource(Config):
     """A source of documents."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME_PATTERN)
     """Name in logs and reports."""
     path: str
     """A folder, a file or a pattern such as `pages/**/*.html`, relative to the pipeline's file."""
@@ -49,7 +49,7 @@ class Source(Config):
     """Hash of the files' paths and contents; filled in by the stage."""
 
 
-class Only(Config):
+class StepScope(Config):
     """Which records a step applies to."""
 
     sources: tuple[str, ...] = ()
@@ -58,14 +58,14 @@ class Only(Config):
     """Kinds such as html or code; empty means all."""
 
 
-class StepUse(Config):
+class PipelineStep(Config):
     """A step of the pipeline."""
 
     use: str
     """Name of the step, or `module:Class`."""
     name: str = Field(default="", pattern=r"^[^|]*$")
     """Name in logs and reports, after its number; default: the step's own name."""
-    only: Only = Only()
+    only: StepScope = StepScope()
     """Records that it applies to; others pass unchanged."""
     settings: dict[str, Any] = {}
     """Settings of the step; file names are relative to the pipeline's file."""
@@ -73,7 +73,7 @@ class StepUse(Config):
     """Content hash of each file that the settings name; filled in by the stage."""
 
 
-class Shares(Config):
+class SplitShares(Config):
     """Held-out shares."""
 
     validation_share: float = Field(default=0.05, ge=0, lt=1)
@@ -82,16 +82,16 @@ class Shares(Config):
     """Share of documents for the final test."""
 
 
-class Pipeline(Config):
+class CorpusPipeline(Config):
     """Everything that determines a corpus."""
 
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[PipelineSource, ...] = Field(min_length=1)
     """Sources, in the order of the result."""
-    steps: tuple[StepUse, ...] = ()
+    steps: tuple[PipelineStep, ...] = ()
     """Steps, in order of application."""
-    derive: tuple[StepUse, ...] = ()
+    derive: tuple[PipelineStep, ...] = ()
     """Derivers of further training records: see engine/derive.py."""
-    split: Shares = Shares()
+    split: SplitShares = SplitShares()
     """Shares of the held-out splits."""
     seed: int = 0
     """Seed of the split."""
@@ -100,33 +100,37 @@ class Pipeline(Config):
     small files (Daft issue 6126)."""
 
 
-def read_pipeline(path: Path) -> Pipeline:
+def read_pipeline(path: Path) -> CorpusPipeline:
     """The validated pipeline of a TOML file, or the default pipeline for a folder."""
     if path.is_dir():
-        steps = tuple(StepUse(use=name) for name in DEFAULT_STEPS if is_known(name))
+        steps = tuple(PipelineStep(use=name) for name in DEFAULT_STEPS if _is_known_step(name))
         name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.resolve().name)
-        source = Source(name=name.strip("-") or "folder", path=os.fspath(path.resolve()))
-        return checked(Pipeline(sources=(source,), steps=steps))
+        source = PipelineSource(name=name.strip("-") or "folder", path=os.fspath(path.resolve()))
+        return _validate_pipeline(CorpusPipeline(sources=(source,), steps=steps))
     home = path.parent
-    return with_steps(
-        checked(load_config(Pipeline, path)),
-        lambda step, use: {"settings": placed(type(configured(use)), step.settings, home)},
+    return _update_steps(
+        _validate_pipeline(load_config(CorpusPipeline, path)),
+        lambda step, use: {
+            "settings": with_absolute_paths(type(step_config(use)), step.settings, home)
+        },
     )
 
 
-def with_steps(pipeline: Pipeline, change: Callable[[StepUse, Use], dict[str, Any]]) -> Pipeline:
+def _update_steps(
+    pipeline: CorpusPipeline, update: Callable[[PipelineStep, StepSpec], dict[str, Any]]
+) -> CorpusPipeline:
     """The pipeline with some fields of its steps and derivers changed."""
     rows = {
         table: tuple(
-            step.model_copy(update=change(step, use))
-            for step, use in zip(steps, uses(steps), strict=True)
+            step.model_copy(update=update(step, use))
+            for step, use in zip(steps, step_specs(steps), strict=True)
         )
         for table, steps in (("steps", pipeline.steps), ("derive", pipeline.derive))
     }
     return pipeline.model_copy(update=rows)
 
 
-def is_known(name: str) -> bool:
+def _is_known_step(name: str) -> bool:
     """Whether the step is in a table."""
     try:
         return bool(step_target(name))
@@ -134,7 +138,7 @@ def is_known(name: str) -> bool:
         return False
 
 
-def checked(pipeline: Pipeline) -> Pipeline:
+def _validate_pipeline(pipeline: CorpusPipeline) -> CorpusPipeline:
     """The pipeline itself; ConfigError for an invalid name or setting."""
     names = [source.name for source in pipeline.sources]
     for name in names:
@@ -142,7 +146,7 @@ def checked(pipeline: Pipeline) -> Pipeline:
             raise ConfigError(f"Two sources have the name {name}; names must be unique.")
     if pipeline.split.validation_share + pipeline.split.test_share >= 1:
         raise ConfigError("validation_share + test_share must be less than 1.")
-    check_tables(pipeline)
+    _check_tables(pipeline)
     for step in (*pipeline.steps, *pipeline.derive):
         for name in step.only.sources:
             if name not in names:
@@ -150,30 +154,34 @@ def checked(pipeline: Pipeline) -> Pipeline:
                     f"{step.use}: only.sources has {name}, which is not a source; expected one of "
                     f"{', '.join(names)}."
                 )
-    for use in (*uses(pipeline.steps), *uses(pipeline.derive), *map(reader_use, pipeline.sources)):
-        configured(use)
+    for use in (
+        *step_specs(pipeline.steps),
+        *step_specs(pipeline.derive),
+        *map(reader_spec, pipeline.sources),
+    ):
+        step_config(use)
     return pipeline
 
 
-def check_tables(pipeline: Pipeline) -> None:
+def _check_tables(pipeline: CorpusPipeline) -> None:
     """Raise ConfigError for a deriver under [[steps]] or a step under [[derive]]."""
     for step in pipeline.steps:
-        if is_derivation(step.use):
+        if is_deriver(step.use):
             raise ConfigError(
                 f"{step.use} derives new training records; write it under [[derive]], not under "
                 "[[steps]]."
             )
     for step in pipeline.derive:
-        if ":" not in step.use and is_known(step.use) and not is_derivation(step.use):
+        if ":" not in step.use and _is_known_step(step.use) and not is_deriver(step.use):
             raise ConfigError(
                 f"{step.use} derives no records; write it under [[steps]], not under [[derive]]."
             )
 
 
-def uses(steps: Sequence[StepUse]) -> tuple[Use, ...]:
+def step_specs(steps: Sequence[PipelineStep]) -> tuple[StepSpec, ...]:
     """Specs of the steps, numbered from 01."""
     return tuple(
-        Use(
+        StepSpec(
             f"{number:02d} {step.name or step.use}",
             step_target(step.use),
             json.dumps(step.settings, sort_keys=True),
@@ -184,17 +192,19 @@ def uses(steps: Sequence[StepUse]) -> tuple[Use, ...]:
     )
 
 
-def surveys(found: Sequence[Use]) -> tuple[Use, ...]:
+def global_steps_of(specs: Sequence[StepSpec]) -> tuple[StepSpec, ...]:
     """The global steps among them."""
-    return tuple(use for use in found if is_survey(use.target))
+    return tuple(use for use in specs if is_global_step(use.target))
 
 
-def reader_use(source: Source) -> Use:
+def reader_spec(source: PipelineSource) -> StepSpec:
     """Spec of a source's reader."""
-    return Use(READ, reader_target(source.reader), json.dumps(source.settings, sort_keys=True))
+    return StepSpec(
+        READ_STEP, reader_target(source.reader), json.dumps(source.settings, sort_keys=True)
+    )
 
 
-def portable(pipeline: Pipeline) -> Pipeline:
+def portable_pipeline(pipeline: CorpusPipeline) -> CorpusPipeline:
     """The pipeline without absolute paths, with content hashes of the files that settings name.
 
     Raises ConfigError for a missing file.
@@ -205,30 +215,30 @@ def portable(pipeline: Pipeline) -> Pipeline:
         else source
         for source in pipeline.sources
     )
-    return with_steps(
+    return _update_steps(
         pipeline.model_copy(update={"sources": tuple(sources)}),
         lambda step, use: {
-            "settings": unplaced(kind := type(configured(use)), step.settings),
+            "settings": with_file_names_only(kind := type(step_config(use)), step.settings),
             "digests": file_digests(use.name, kind, step.settings),
         },
     )
 
 
-def to_toml(pipeline: Pipeline) -> str:
+def pipeline_toml(pipeline: CorpusPipeline) -> str:
     """The pipeline as TOML, including every default.
 
-    >>> print(to_toml(Pipeline(sources=(Source(name="a", path="a"),)))[:41])
+    >>> print(pipeline_toml(CorpusPipeline(sources=(PipelineSource(name="a", path="a"),)))[:41])
     seed = 0
     shard_bytes = 134217728
     <BLANKLINE>
     [split]
     """
-    plain = pipeline.plain()
-    lines = [f"{key} = {toml_value(plain[key])}" for key in ("seed", "shard_bytes")]
-    lines += ["", "[split]", *(f"{k} = {toml_value(v)}" for k, v in plain["split"].items())]
+    plain = pipeline.to_dict()
+    lines = [f"{key} = {format_toml(plain[key])}" for key in ("seed", "shard_bytes")]
+    lines += ["", "[split]", *(f"{k} = {format_toml(v)}" for k, v in plain["split"].items())]
     for table in ("sources", "steps", "derive"):
         for row in plain[table]:
             row.pop("digest", None)
             row.pop("digests", None)
-            lines += ["", f"[[{table}]]", *(f"{k} = {toml_value(v)}" for k, v in row.items())]
+            lines += ["", f"[[{table}]]", *(f"{k} = {format_toml(v)}" for k, v in row.items())]
     return "\n".join(lines) + "\n"

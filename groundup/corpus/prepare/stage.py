@@ -20,25 +20,31 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import NO_DOCUMENTS, UNREAD, arrow
+from groundup.documents import NOT_DOCUMENT_REASONS, UNREAD_LICENCE_KEYS, import_pyarrow
 
-from ..engine.cluster import RunnerName, open_runner
-from ..engine.disk import telling_full_disk
-from ..engine.job import Use, made
-from ..engine.pool import LIMIT_SECONDS, Pool
-from ..engine.run import Plan, difference, is_begun, run
-from ..engine.survey import Each
-from ..split import COUNTERS, split_paths
-from .inputs import Found, Hashed, fingerprints, look, origins
-from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
-from .sample import SAMPLE_FILE, read_sample, sample
-from .spread import in_small_parts
-from .write import HAS_TEXT, ending, skipped, split_name, write
+from ..engine.cluster import RunnerName, open_executor
+from ..engine.disk import catch_full_disk
+from ..engine.global_step import Executor
+from ..engine.job import StepSpec, instantiate
+from ..engine.pool import RECORD_LIMIT_SECONDS, WorkerPool
+from ..engine.run import RunPlan, first_difference, has_complete_shard, run_plan
+from ..split import COUNTERS_FILE, Split, split_paths
+from .dry_run import DRY_RUN_FILE, dry_run_steps, read_dry_run
+from .inputs import (
+    SourceFingerprint,
+    SourceListing,
+    fingerprint_sources,
+    list_sources,
+    plan_job_inputs,
+)
+from .pipeline import CorpusPipeline, global_steps_of, portable_pipeline, read_pipeline, step_specs
+from .sampling import with_small_splits
+from .write import HAS_TEXT, count_non_documents, split_key, split_sink, write_corpus_files
 
-SMALL = 10_000
+SMALL_CORPUS_DOCUMENTS = 10_000
 """Up to this many documents, every held-out split gets at least one."""
 TOP_REASONS, TOP_UNREAD = 3, 8
-UNFINISHED, PHASES = ".scratch/pipeline.json", ".scratch/phases"
+PIPELINE_FILE, PHASES_FOLDER = ".scratch/pipeline.json", ".scratch/phases"
 
 
 def prepare(
@@ -48,7 +54,7 @@ def prepare(
     workers: int = 0,
     runner: RunnerName = "pool",
     address: str = "",
-    limit_seconds: float = LIMIT_SECONDS,
+    limit_seconds: float = RECORD_LIMIT_SECONDS,
     dry_run: bool = False,
     samples: int = 20,
 ) -> Artifact | str:
@@ -65,46 +71,46 @@ def prepare(
     Raises ConfigError for an invalid pipeline, ArtifactError if `out` holds another corpus,
     complete or not (for a dry run: any artifact), CapacityError if the disk is full.
     """
-    arrow()
+    import_pyarrow()
     pipeline, out = Path(pipeline), Path(out)
     config = read_pipeline(pipeline)
     home = pipeline.parent
-    found = look(in_small_parts(config) if dry_run else config, home)
+    found = list_sources(with_small_splits(config) if dry_run else config, home)
     for source in found:
         if out.resolve().is_relative_to(source.root.resolve()):
             raise ConfigError(f"{out} is inside the source {source.root}; choose another --out.")
-    named = portable(config)  # before any hashing: raises for a file that is missing or a pipe
+    named = portable_pipeline(config)  # before hashing: raises if a file is missing or a pipe
     if dry_run:
         if (out / MANIFEST).exists():
             raise ArtifactError(f"{out} holds an artifact; choose another --out for a dry run.")
-        with Pool(workers, limit_seconds) as each:
-            return shown(sample(config, found, out, samples, each))
-    with open_runner(runner, workers, limit_seconds, address) as each:
-        hashed = fingerprints(found, each)
-        named = with_digests(named, [source.digest for source in hashed])
-        refuse_other(out, named)
+        with WorkerPool(workers, limit_seconds) as each:
+            return _write_dry_run_page(dry_run_steps(config, found, out, samples, each))
+    with open_executor(runner, workers, limit_seconds, address) as each:
+        hashed = fingerprint_sources(found, each)
+        named = _with_digests(named, [source.digest for source in hashed])
+        _check_output(out, named)
         for suffix in (".jsonl", ".html"):  # from an earlier dry run
-            (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
-        with telling_full_disk(out):
+            (out / DRY_RUN_FILE).with_suffix(suffix).unlink(missing_ok=True)
+        with catch_full_disk(out):
             made = produce(
                 out, kind="corpus", stage="prepare", version=4, config=named, parents={},
-                write=lambda draft: carry_out(
-                    draft, named, config, plan_of(config, found, hashed), each
+                write=lambda draft: _run_pipeline(
+                    draft, named, config, _make_plan(config, found, hashed), each
                 ),
             )  # fmt: skip
-    record.say(ended(json.loads(made.file(COUNTERS).read_text(encoding="utf-8")), out))
+    record.log(_run_summary(json.loads(made.file(COUNTERS_FILE).read_text(encoding="utf-8")), out))
     return made
 
 
-def ended(told: dict[str, Any], out: Path) -> str:
+def _run_summary(counters: dict[str, Any], out: Path) -> str:
     """Summary of a run: documents read, kept and dropped, warnings, and the next command."""
-    first, splits = told["steps"][0], told["splits"]
+    first, splits = counters["steps"][0], counters["splits"]
     derived = sum(split["derived"] for split in splits.values())
     own = sum(split["documents"] for split in splits.values()) - derived
     by_split = ", ".join(f"{split['documents']:,} {name}" for name, split in splits.items())
-    reasons = [pair for pair in told["reasons"].items() if pair[0] not in NO_DOCUMENTS]
+    reasons = [pair for pair in counters["reasons"].items() if pair[0] not in NOT_DOCUMENT_REASONS]
     kept = f"{own:,} kept" + f" + {derived:,} derived" * bool(derived)
-    dropped, others = sum(count for _, count in reasons), skipped(told["steps"])
+    dropped, others = sum(count for _, count in reasons), count_non_documents(counters["steps"])
     lines = [f"{first['in'] - others:,} documents read: {kept} ({by_split}), {dropped:,} dropped"]
     if others:
         lines.append(f"  {others:,} files skipped that are no documents (pictures, links, …)")
@@ -114,19 +120,19 @@ def ended(told: dict[str, Any], out: Path) -> str:
     lines += [
         f"  Warning: {key} is not read as a licence ({count:,} documents); "
         "state it as `licence`, or the source's counts"
-        for key, count in list(told.get(UNREAD, {}).items())[:TOP_UNREAD]
+        for key, count in list(counters.get(UNREAD_LICENCE_KEYS, {}).items())[:TOP_UNREAD]
     ]
     return "\n".join([*lines, f"  what went and why: groundup corpus report {out}"])
 
 
-def shown(lines: Path) -> str:
+def _write_dry_run_page(lines: Path) -> str:
     """Write the HTML page of a dry run next to its lines; returns its path."""
     from ..explain.dry_run import dry_run_page
 
-    return str(dry_run_page(list(read_sample(lines)), lines.with_suffix(".html")))
+    return str(dry_run_page(list(read_dry_run(lines)), lines.with_suffix(".html")))
 
 
-def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:
+def _with_digests(config: CorpusPipeline, digests: list[str]) -> CorpusPipeline:
     """The pipeline with the content hashes of its sources."""
     sources = (
         source.model_copy(update={"digest": value})
@@ -135,29 +141,29 @@ def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:
     return config.model_copy(update={"sources": tuple(sources)})
 
 
-def refuse_other(out: Path, config: Pipeline) -> None:
+def _check_output(out: Path, config: CorpusPipeline) -> None:
     """Raise ArtifactError if `out` holds a different corpus or an unfinished run of one."""
     existing = [(out / MANIFEST, "a corpus")]
-    if is_begun(out / PHASES):
-        existing.append((out / UNFINISHED, "an unfinished run"))
+    if has_complete_shard(out / PHASES_FOLDER):
+        existing.append((out / PIPELINE_FILE, "an unfinished run"))
     for file, what in existing:
         try:
             old = json.loads(file.read_text())
         except (OSError, ValueError):
             continue
-        old, new = old.get("config", old), config.plain()
+        old, new = old.get("config", old), config.to_dict()
         for before, now in zip(old.get("sources", ()), new["sources"], strict=False):
             if before | {"digest": ""} == now | {"digest": ""} and before != now:
                 change = f"the files of source {now['name']} have changed since"
                 raise ArtifactError(f"{out} holds {what}, and {change}; {REMEDY}")
-        if changed := changed_file(old, new):
+        if changed := _changed_file(old, new):
             raise ArtifactError(f"{out} holds {what}, and {changed} has changed since; {REMEDY}")
         if old != new and "sources" in old:
-            change = difference(old, new)
+            change = first_difference(old, new)
             raise ArtifactError(f"{out} holds {what} of another pipeline: {change}; {REMEDY}")
 
 
-def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
+def _changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The first file of a step's settings whose contents changed; empty if none did."""
     for table in ("steps", "derive"):
         for before, now in zip(old.get(table, ()), new[table], strict=False):
@@ -171,37 +177,48 @@ def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
 REMEDY = "choose another --out, or remove it to start again."
 
 
-def plan_of(config: Pipeline, found: Sequence[Found], hashed: Sequence[Hashed]) -> Plan:
+def _make_plan(
+    config: CorpusPipeline, found: Sequence[SourceListing], hashed: Sequence[SourceFingerprint]
+) -> RunPlan:
     """The engine's plan for a pipeline."""
-    found_uses = (*uses(config.steps), HAS_TEXT)
-    return Plan(
-        tuple(origins(found, config.shard_bytes, hashed)),
+    found_uses = (*step_specs(config.steps), HAS_TEXT)
+    return RunPlan(
+        tuple(plan_job_inputs(found, config.shard_bytes, hashed)),
         found_uses,
-        surveys(found_uses),
-        ending(config),
-        SMALL,
+        global_steps_of(found_uses),
+        split_sink(config),
+        SMALL_CORPUS_DOCUMENTS,
     )
 
 
-def carry_out(draft: Draft, named: Pipeline, config: Pipeline, plan: Plan, each: Each) -> None:
+def _run_pipeline(
+    draft: Draft, named: CorpusPipeline, config: CorpusPipeline, plan: RunPlan, executor: Executor
+) -> None:
     """Run the plan and write the corpus into the draft."""
-    write_json(draft.path / UNFINISHED, named.plain())
-    ran = run(plan, draft.path / PHASES, each, lambda shards: chosen_ending(config, shards))
-    write(draft, ran, named)
+    write_json(draft.path / PIPELINE_FILE, named.to_dict())
+    ran = run_plan(
+        plan,
+        draft.path / PHASES_FOLDER,
+        executor,
+        lambda shards: _small_corpus_sink(config, shards),
+    )
+    write_corpus_files(draft, ran, named)
 
 
-def chosen_ending(config: Pipeline, shards: Sequence[Path]) -> Use:
+def _small_corpus_sink(config: CorpusPipeline, shards: Sequence[Path]) -> StepSpec:
     """The sink of a small collection, in which every requested split gets a document."""
     whole = [source.name for source in config.sources if source.whole_files]
-    names = [split_name(*pair, whole) for shard in shards for pair in names_of(shard)]
+    names = [split_key(*pair, whole) for shard in shards for pair in _read_sources_and_paths(shard)]
     shares = config.split
     wanted = split_paths(names, shares.validation_share, shares.test_share, config.seed)
-    plain = made(ending(config))
-    changed = {name: split for name, split in wanted.items() if plain.split(name) != split}
-    return ending(config, changed)
+    plain = instantiate(split_sink(config))
+    changed: dict[str, Split] = {
+        name: split for name, split in wanted.items() if plain.split(name) != split
+    }
+    return split_sink(config, changed)
 
 
-def names_of(shard: Path) -> list[tuple[str, str]]:
+def _read_sources_and_paths(shard: Path) -> list[tuple[str, str]]:
     """(source, path) of every record of a shard."""
     import pyarrow.parquet as parquet
 

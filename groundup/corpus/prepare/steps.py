@@ -6,32 +6,32 @@ imported only when named, so unused ones cost nothing.
 
 from collections.abc import Mapping
 
-from groundup.core import ConfigError, choice
+from groundup.core import ConfigError, check_choice
 from groundup.documents import READERS, STEPS
 from groundup.documents import REMOVED as REMOVED_DOCUMENT_STEPS
 
 from .. import decontaminate, dedup
-from ..engine.worker import load
+from ..engine.worker import import_object
 from ..mixture import augment
 
 CORPUS_STEPS: dict[str, str] = {
     **dedup.STEPS,
     **dedup.SURVEYS,
     **decontaminate.STEPS,
-    **augment.DERIVES,
+    **augment.DERIVATIONS,
     "code.folder_licences": "groundup.corpus.prepare.folder_licences:FolderLicences",
-    "conversations.join": "groundup.corpus.threads:Join",
-    "conversations.threads": "groundup.corpus.threads:Threads",
-    "language.identify": "groundup.corpus.language:Identify",
-    "language.paragraphs": "groundup.corpus.language:Paragraphs",
+    "conversations.join": "groundup.corpus.threads:JoinThreads",
+    "conversations.threads": "groundup.corpus.threads:ThreadPositions",
+    "language.identify": "groundup.corpus.language:IdentifyLanguage",
+    "language.paragraphs": "groundup.corpus.language:LanguageParagraphs",
     "quality.c4": "groundup.corpus.quality.rules:C4",
     "quality.classifier": "groundup.corpus.quality.classifier:ClassifierStep",
     "quality.fineweb": "groundup.corpus.quality.rules:FineWeb",
     "quality.gopher": "groundup.corpus.quality.rules:Gopher",
     "quality.gopher_repetition": "groundup.corpus.quality.rules:GopherRepetition",
     "quality.scorer": "groundup.corpus.quality.scorer:ScorerStep",
-    "safety.personal": "groundup.corpus.safety.personal:Personal",
-    "safety.secrets": "groundup.corpus.safety.secrets:Secrets",
+    "safety.personal": "groundup.corpus.safety.personal:ReplacePersonal",
+    "safety.secrets": "groundup.corpus.safety.secrets:ReplaceSecrets",
     "safety.toxicity": "groundup.corpus.safety.toxicity:ToxicityStep",
     "web.site_lines": "groundup.corpus.quality.sites:SiteLines",
 }
@@ -52,24 +52,24 @@ def step_target(name: str) -> str:
     """`module:Class` of a step; ConfigError suggests the nearest name or the replacement."""
     if name in REMOVED:
         raise ConfigError(f"use={name!r} was removed; {REMOVED[name]}")
-    return target(name, STEPS | CORPUS_STEPS, "use")
+    return _look_up(name, STEPS | CORPUS_STEPS, "use")
 
 
 def reader_target(name: str) -> str:
     """`module:Class` of a reader; ConfigError suggests the nearest name."""
-    return target(name, READERS, "reader")
+    return _look_up(name, READERS, "reader")
 
 
-def target(name: str, table: Mapping[str, str], what: str) -> str:
+def _look_up(name: str, table: Mapping[str, str], what: str) -> str:
     """Look up a name in a table."""
-    return name if ":" in name else table[choice(what, name, sorted(table))]
+    return name if ":" in name else table[check_choice(what, name, sorted(table))]
 
 
-def is_derivation(name: str) -> bool:
+def is_deriver(name: str) -> bool:
     """Whether a name or target is in the table of derivers."""
-    return name in augment.DERIVES or name in augment.DERIVES.values()
+    return name in augment.DERIVATIONS or name in augment.DERIVATIONS.values()
 
 
-def is_survey(place: str) -> bool:
+def is_global_step(target: str) -> bool:
     """Whether a class is a global step."""
-    return callable(getattr(load(place), "rulings", None))
+    return callable(getattr(import_object(target), "rulings", None))

@@ -17,32 +17,39 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
-from groundup.documents import NO_DOCUMENTS, PASS, UNREAD, Record, Ruling, printable
+from groundup.documents import (
+    NOT_DOCUMENT_REASONS,
+    PASS,
+    UNREAD_LICENCE_KEYS,
+    Record,
+    StepResult,
+    printable_path,
+)
 
-from ..engine.job import ENGINE, LICENCES, READ, Use, made
-from ..engine.run import Ran
-from ..engine.shards import REMOVED, link, shard_path
-from ..split import COUNTERS, SPLITS, Split, place
-from .pipeline import Pipeline, to_toml, uses
+from ..engine.job import ENGINE_STEP, LICENCE_KEYS, READ_STEP, StepSpec, instantiate
+from ..engine.run import RunResult
+from ..engine.shards import REMOVED_STREAM, link_file, shard_path
+from ..split import COUNTERS_FILE, SPLITS, Split, hash_fraction
+from .pipeline import CorpusPipeline, pipeline_toml, step_specs
 
-PIPELINE = "pipeline.toml"
-BINS_OF_ONE = 20
+PIPELINE_TOML = "pipeline.toml"
+UNIT_BINS = 20
 """Bins between 0 and 1; beyond, bins start at 1, 2 and 5 times powers of ten."""
-HISTOGRAMS = 200
+MAX_HISTOGRAMS = 200
 """Maximum number of histograms, the most frequent ones: sources may have any metadata."""
-MOST_LICENCES, LICENCE_CHARACTERS = 200, 100
+MAX_LICENCES, MAX_LICENCE_CHARACTERS = 200, 100
 """Maximum number and length of licences, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
 
 
-class Size(NamedTuple):
+class TextSize(NamedTuple):
     """Size of a text."""
 
     characters: int
     bytes: int
 
 
-class EndingConfig(Config):
+class SplitSinkConfig(Config):
     """How records are split."""
 
     seed: int = 0
@@ -53,44 +60,46 @@ class EndingConfig(Config):
     """Share of documents for the test."""
     whole_files: tuple[str, ...] = ()
     """Sources whose files are not divided among splits."""
-    chosen: dict[str, Split] = {}
-    """Explicit splits by `split_name`, so that a small collection has a document in each."""
+    explicit_splits: dict[str, Split] = {}
+    """Explicit splits by `split_key`, so that a small collection has a document in each."""
     derive: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = ()
     """Derivers of further training records, as fields of `StepSpec`."""
 
 
-class SplitEnding:
+class SplitSink:
     """The sink of the last phase: records go to their splits, derived ones to train."""
 
-    def __init__(self, config: EndingConfig) -> None:
+    def __init__(self, config: SplitSinkConfig) -> None:
         self.config = config
-        self.derive = [(use, made(use)) for use in (Use(*fields) for fields in config.derive)]
+        self.derive = [
+            (use, instantiate(use)) for use in (StepSpec(*fields) for fields in config.derive)
+        ]
 
     def __call__(self, record: Record, counters: Counter[str]) -> Iterator[tuple[str, Record]]:
         """The record with its split and, for train, the records derived from it."""
-        split = self.split(split_name(record.source, record.path, self.config.whole_files))
+        split = self.split(split_key(record.source, record.path, self.config.whole_files))
         rows = [record]
         if split == "train":
             for use, derive in self.derive:
-                if use.concerns(record):
-                    rows += derived(use.name, derive, record, counters)
+                if use.applies_to(record):
+                    rows += _derive_records(use.name, derive, record, counters)
         for row in rows:
-            size = Size(len(row.text), len(row.text.encode("utf-8", "replace")))
+            size = TextSize(len(row.text), len(row.text.encode("utf-8", "replace")))
             count_document(split, size, row.metadata, counters, is_derived=row is not record)
             yield split, row
 
     def split(self, name: str) -> Split:
-        """The split of a document, by its `split_name`."""
-        if name in self.config.chosen:
-            return self.config.chosen[name]
-        number = place(name, self.config.seed)
+        """The split of a document, by its `split_key`."""
+        if name in self.config.explicit_splits:
+            return self.config.explicit_splits[name]
+        number = hash_fraction(name, self.config.seed)
         if number < self.config.test_share:
             return "test"
         is_validation = number < self.config.test_share + self.config.validation_share
         return "validation" if is_validation else "train"
 
 
-def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> list[Record]:
+def _derive_records(name: str, derive: Any, record: Record, counters: Counter[str]) -> list[Record]:
     """Derive records from one; a failure loses only the derived ones."""
     counters[f"{name}|in"] += 1
     try:
@@ -103,13 +112,18 @@ def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> l
     return rows
 
 
-def split_name(source: str, path: str, whole_files: Sequence[str]) -> str:
+def split_key(source: str, path: str, whole_files: Sequence[str]) -> str:
     """The key that determines a record's split: source and path of the record or of its file."""
     return f"{source}/{path.partition('#')[0] if source in whole_files else path}"
 
 
 def count_document(
-    split: str, size: Size, metadata: Mapping[str, Any], counters: Counter[str], *, is_derived: bool
+    split: str,
+    size: TextSize,
+    metadata: Mapping[str, Any],
+    counters: Counter[str],
+    *,
+    is_derived: bool,
 ) -> None:
     """Count a document of a split: size, licence and numbers."""
     counters[f"split|{split}|documents"] += 1
@@ -117,39 +131,39 @@ def count_document(
         counters[f"split|{split}|derived"] += 1
     counters[f"split|{split}|characters"] += size.characters
     counters[f"split|{split}|bytes"] += size.bytes
-    count_licence(metadata, size.characters, counters)
-    count_numbers(metadata, counters)
+    _count_licence(metadata, size.characters, counters)
+    _count_numbers(metadata, counters)
 
 
-def count_licence(metadata: Mapping[str, Any], characters: int, counters: Counter[str]) -> None:
+def _count_licence(metadata: Mapping[str, Any], characters: int, counters: Counter[str]) -> None:
     """Count a record and its characters under its licence; under "" if it states none."""
-    stated = next((metadata[name] for name in LICENCES if metadata.get(name)), "")
+    stated = next((metadata[name] for name in LICENCE_KEYS if metadata.get(name)), "")
     every = stated if isinstance(stated, list) else [stated]
-    name = printable(", ".join(map(str, every)))[:LICENCE_CHARACTERS].replace("|", "/")
+    name = printable_path(", ".join(map(str, every)))[:MAX_LICENCE_CHARACTERS].replace("|", "/")
     counters[f"licence|documents|{name}"] += 1
     counters[f"licence|characters|{name}"] += characters
-    for key in metadata.get(UNREAD, ()):
-        counters[f"unread licence|{printable(key)}"] += 1
+    for key in metadata.get(UNREAD_LICENCE_KEYS, ()):
+        counters[f"unread licence|{printable_path(key)}"] += 1
 
 
-def count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
+def _count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
     """Count each number of the metadata in its bin; nested ones as `outer.inner`."""
     for name, value in metadata.items():
         inner = value.items() if isinstance(value, dict) else ()
         for key, number in ((name, value), *((f"{name}.{k}", v) for k, v in inner)):
             if isinstance(number, int | float) and not isinstance(number, bool):
                 if NUMBER_NAME.match(key):
-                    counters[f"number|{key}|{bin_of(number):g}"] += 1
+                    counters[f"number|{key}|{_bin_start(number):g}"] += 1
 
 
-def bin_of(number: float) -> float:
+def _bin_start(number: float) -> float:
     """Start of a number's bin.
 
-    >>> [bin_of(number) for number in (0.07, 1, 37, -37, 0)]
+    >>> [_bin_start(number) for number in (0.07, 1, 37, -37, 0)]
     [0.05, 1.0, 20.0, -50.0, 0.0]
     """
     if 0 <= number < 1:
-        return math.floor(number * BINS_OF_ONE) / BINS_OF_ONE
+        return math.floor(number * UNIT_BINS) / UNIT_BINS
     size = abs(number)
     if not 1e-9 <= size <= 1e300:
         return math.copysign(1e300, number) if size > 1 else 0.0
@@ -170,49 +184,51 @@ class HasText:
     def __init__(self, config: HasTextConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Drop a record of white space, or of bytes from which no step extracted text."""
         if record.text.strip():
             return PASS
-        return Ruling("no step made text of it" if record.data else "no text")
+        return StepResult("no step made text of it" if record.data else "no text")
 
 
-HAS_TEXT = Use("99 text", f"{__name__}:HasText")
+HAS_TEXT = StepSpec("99 text", f"{__name__}:HasText")
 
 
-def ending(pipeline: Pipeline, chosen: Mapping[str, Split] = {}) -> Use:
+def split_sink(pipeline: CorpusPipeline, explicit_splits: Mapping[str, Split] = {}) -> StepSpec:
     """The sink of a pipeline."""
-    config = EndingConfig(
+    config = SplitSinkConfig(
         seed=pipeline.seed,
         validation_share=pipeline.split.validation_share,
         test_share=pipeline.split.test_share,
         whole_files=tuple(s.name for s in pipeline.sources if s.whole_files),
-        chosen=dict(chosen),
-        derive=tuple(uses(pipeline.derive)),
+        explicit_splits=dict(explicit_splits),
+        derive=tuple(step_specs(pipeline.derive)),
     )
-    return Use("98 split", f"{__name__}:SplitEnding", json.dumps(config.plain(), sort_keys=True))
+    return StepSpec(
+        "98 split", f"{__name__}:SplitSink", json.dumps(config.to_dict(), sort_keys=True)
+    )
 
 
-def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
+def write_corpus_files(draft: Draft, result: RunResult, pipeline: CorpusPipeline) -> None:
     """Write the corpus of a complete run; DataError if no training document is left."""
-    last = ran.folders[-1]
+    last = result.folders[-1]
     documents: Counter[str] = Counter()
-    for done in ran.jobs[-1]:
+    for done in result.jobs[-1]:
         for split in SPLITS:
             if split in done.files and done.files[split].rows:
                 documents[split] += done.files[split].rows
                 name = f"{split}/{done.number:05d}.parquet"
-                link(shard_path(last, done.number, split), draft.file(name))
-    for number, (folder, jobs) in enumerate(zip(ran.folders, ran.jobs, strict=True), start=1):
+                link_file(shard_path(last, done.number, split), draft.file(name))
+    for number, (folder, jobs) in enumerate(zip(result.folders, result.jobs, strict=True), start=1):
         for done in jobs:
-            if REMOVED in done.files and done.files[REMOVED].rows:
+            if REMOVED_STREAM in done.files and done.files[REMOVED_STREAM].rows:
                 name = f"removed/{number:02d}-{done.number:05d}.parquet"
-                link(shard_path(folder, done.number, REMOVED), draft.file(name))
-    counters = summary(ran, pipeline)
+                link_file(shard_path(folder, done.number, REMOVED_STREAM), draft.file(name))
+    counters = _summarize_counters(result, pipeline)
     if not documents["train"]:
-        raise DataError(f"No document is left to train on: {why_none(counters)}.")
-    write_json(draft.file(COUNTERS), counters)
-    write_text(draft.file(PIPELINE), to_toml(pipeline))
+        raise DataError(f"No document is left to train on: {_explain_empty_train(counters)}.")
+    write_json(draft.file(COUNTERS_FILE), counters)
+    write_text(draft.file(PIPELINE_TOML), pipeline_toml(pipeline))
     draft.numbers |= {
         "documents": {split: documents[split] for split in SPLITS},
         "bytes": {split: counters["splits"][split]["bytes"] for split in SPLITS},
@@ -220,43 +236,43 @@ def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
     }
 
 
-def summary(ran: Ran, pipeline: Pipeline) -> dict[str, Any]:
+def _summarize_counters(result: RunResult, pipeline: CorpusPipeline) -> dict[str, Any]:
     """The contents of counters.json."""
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
-    for jobs in ran.jobs:
-        for done, source in zip(jobs, ran.sources, strict=True):
+    for jobs in result.jobs:
+        for done, source in zip(jobs, result.sources, strict=True):
             by_source[source].update(done.counters)
     every: Counter[str] = Counter()
     for counters in by_source.values():
         every.update(counters)
-    names = [READ, *(use.name for use in uses(pipeline.steps)), HAS_TEXT.name]
-    names += [*(use.name for use in uses(pipeline.derive)), ENGINE]
+    names = [READ_STEP, *(use.name for use in step_specs(pipeline.steps)), HAS_TEXT.name]
+    names += [*(use.name for use in step_specs(pipeline.derive)), ENGINE_STEP]
     reasons: Counter[str] = Counter()
     for key, count in every.items():
         if "|record|" in key:
             reasons[key.split("|record|", 1)[1]] += count
     first = "unread licence|"
     unread = {key.removeprefix(first): n for key, n in every.items() if key.startswith(first)}
-    return ({UNREAD: dict(sorted(unread.items()))} if unread else {}) | {
-        "steps": funnel(every, names),
+    return ({UNREAD_LICENCE_KEYS: dict(sorted(unread.items()))} if unread else {}) | {
+        "steps": _step_funnel(every, names),
         "sources": {
             source.name: {
                 "licence": source.licence,
                 "reader": source.reader,
-                "steps": funnel(by_source[source.name], names),
-                "splits": splits(by_source[source.name]),
-                "licences": licences(by_source[source.name]),
+                "steps": _step_funnel(by_source[source.name], names),
+                "splits": split_sizes(by_source[source.name]),
+                "licences": licence_counts(by_source[source.name]),
             }
             for source in pipeline.sources
         },
-        "splits": splits(every),
-        "licences": licences(every),
+        "splits": split_sizes(every),
+        "licences": licence_counts(every),
         "reasons": dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))),
         "histograms": histograms(every),
     }
 
 
-def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, Any]]:
+def _step_funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, Any]]:
     """Counts of each step: records in and out, removals by kind and reason, characters after it,
     and the characters that it added."""
     rows: dict[str, dict[str, Any]] = {}
@@ -270,13 +286,13 @@ def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, 
     return [{"name": name, **rows[name]} for name in names if name in rows]
 
 
-def skipped(steps: Sequence[Mapping[str, Any]]) -> int:
+def count_non_documents(steps: Sequence[Mapping[str, Any]]) -> int:
     """Number of files that are not documents, such as pictures and links."""
-    taken = steps[0]["taken"].get("record", {}) if steps and steps[0]["name"] == READ else {}
-    return sum(count for reason, count in taken.items() if reason in NO_DOCUMENTS)
+    taken = steps[0]["taken"].get("record", {}) if steps and steps[0]["name"] == READ_STEP else {}
+    return sum(count for reason, count in taken.items() if reason in NOT_DOCUMENT_REASONS)
 
 
-def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
+def split_sizes(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """Documents, derived documents, characters and bytes by split."""
     units = ("documents", "derived", "characters", "bytes")
     return {
@@ -285,14 +301,14 @@ def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
     }
 
 
-def licences(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
+def licence_counts(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """Documents and characters by licence, the most frequent first."""
     units = ("documents", "characters")
     first = f"licence|{units[0]}|"
     names = [key.removeprefix(first) for key in counters if key.startswith(first)]
     rows = {name: {unit: counters[f"licence|{unit}|{name}"] for unit in units} for name in names}
     order = sorted(rows, key=lambda name: (-rows[name]["documents"], name))
-    return {name: rows[name] for name in order[:MOST_LICENCES]}
+    return {name: rows[name] for name in order[:MAX_LICENCES]}
 
 
 def histograms(counters: Mapping[str, int]) -> dict[str, list[tuple[float, int]]]:
@@ -302,17 +318,17 @@ def histograms(counters: Mapping[str, int]) -> dict[str, list[tuple[float, int]]
         if key.startswith("number|"):
             _, name, start = key.split("|")
             bins[name].append((float(start), count))
-    most = sorted(bins, key=lambda name: (-sum(n for _, n in bins[name]), name))[:HISTOGRAMS]
+    most = sorted(bins, key=lambda name: (-sum(n for _, n in bins[name]), name))[:MAX_HISTOGRAMS]
     return {name: sorted(bins[name]) for name in sorted(most)}
 
 
-def why_none(told: Mapping[str, Any]) -> str:
+def _explain_empty_train(counters: Mapping[str, Any]) -> str:
     """One line that explains a corpus without training documents."""
-    reasons = [f"{count} {reason}" for reason, count in list(told["reasons"].items())[:5]]
-    held_out = sum(split["documents"] for split in told["splits"].values())
+    reasons = [f"{count} {reason}" for reason, count in list(counters["reasons"].items())[:5]]
+    held_out = sum(split["documents"] for split in counters["splits"].values())
     counts = [f"{held_out} are held out"] if held_out else []
     why = ", ".join([*counts, *reasons]) or "nothing was read"
-    is_other = "another kind of file" in told["reasons"]
+    is_other = "another kind of file" in counters["reasons"]
     return (
         why
         + is_other * '; set `reader` for a source that is not a folder of documents ("jsonl", …)'

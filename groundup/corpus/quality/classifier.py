@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from groundup.core import ArtifactError, Config, ConfigError, File, hash_file, write_json
-from groundup.documents import Record, Ruling
+from groundup.core import ArtifactError, Config, ConfigError, InputPath, hash_file, write_json
+from groundup.documents import Record, StepResult
 
-from .hashing import character_runs, extended, mixed, words
+from .hashing import character_ngrams, extend_ngrams, hash_words, mix_bits
 
-NAME = "classifier.safetensors"
+WEIGHTS_FILE = "classifier.safetensors"
 
 
 class FeaturesConfig(Config):
@@ -38,61 +38,61 @@ class FeaturesConfig(Config):
     """Characters of a text that are used, from the start."""
 
 
-class Features(NamedTuple):
+class SparseFeatures(NamedTuple):
     """Features of a batch of texts, one sparse row each."""
 
     columns: np.ndarray
     """(N,) int64: indices in the table."""
     values: np.ndarray
     """(N,) float32; each row has length 1."""
-    sizes: np.ndarray
+    row_sizes: np.ndarray
     """(B,) number of features of each row."""
 
 
-def features_of(texts: Sequence[str], config: FeaturesConfig) -> Features:
+def extract_features(texts: Sequence[str], config: FeaturesConfig) -> SparseFeatures:
     """The hashed features of texts; a text without words has none."""
     shift = np.uint64(64 - config.bits)
     columns, values, sizes = [], [], []
     for text in texts:
-        keys = [*word_runs(text, config), *character_runs(
+        keys = [*_word_ngrams(text, config), *character_ngrams(
             text, config.character_orders, config.characters)]  # fmt: skip
         flat = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
-        buckets, counts = np.unique(mixed(flat) >> shift, return_counts=True)
+        buckets, counts = np.unique(mix_bits(flat) >> shift, return_counts=True)
         weights = np.log1p(counts).astype(np.float32)
         columns.append(buckets.astype(np.int64))
         values.append(weights / max(float(np.linalg.norm(weights)), 1e-12))
         sizes.append(len(buckets))
     empty = np.zeros(0, np.int64)
-    return Features(
+    return SparseFeatures(
         np.concatenate([empty, *columns]),
         np.concatenate([empty.astype(np.float32), *values]),
         np.array(sizes, np.int64),
     )
 
 
-def word_runs(text: str, config: FeaturesConfig) -> list[np.ndarray]:
+def _word_ngrams(text: str, config: FeaturesConfig) -> list[np.ndarray]:
     """Keys of a text's word n-grams, salted so that none equals a character n-gram."""
-    hashes = words(text[: config.characters]).hashes ^ np.uint64(1)
+    hashes = hash_words(text[: config.characters]).hashes ^ np.uint64(1)
     selected, keys = [], hashes
     for order in range(1, max(config.word_orders, default=0) + 1):
         if order > len(hashes):
             break
-        keys = hashes if order == 1 else extended(keys, hashes, order)
+        keys = hashes if order == 1 else extend_ngrams(keys, hashes, order)
         if order in config.word_orders:
             selected.append(keys)
     return selected
 
 
-def margins(features: Features, weights: np.ndarray, bias: float) -> np.ndarray:
+def decision_values(features: SparseFeatures, weights: np.ndarray, bias: float) -> np.ndarray:
     """w · x + b of every row."""
     products = features.values * weights[features.columns]
     ends = np.concatenate([[0.0], np.cumsum(products, dtype=np.float64)])
-    offsets = np.concatenate([[0], np.cumsum(features.sizes)])
+    offsets = np.concatenate([[0], np.cumsum(features.row_sizes)])
     return ends[offsets[1:]] - ends[offsets[:-1]] + bias
 
 
 @dataclass(frozen=True)
-class Classifier:
+class TextClassifier:
     """A trained classifier."""
 
     features: FeaturesConfig
@@ -103,13 +103,13 @@ class Classifier:
     offset: float = 0.0
     """c of the calibration."""
 
-    def scores(self, texts: Sequence[str]) -> np.ndarray:
+    def predict_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Probability that each text is of the positive kind."""
-        return self.probabilities(features_of(texts, self.features))
+        return self.predict_proba(extract_features(texts, self.features))
 
-    def probabilities(self, features: Features) -> np.ndarray:
+    def predict_proba(self, features: SparseFeatures) -> np.ndarray:
         """Probability that each row is of the positive kind."""
-        logits = self.scale * margins(features, self.weights, self.bias) + self.offset
+        logits = self.scale * decision_values(features, self.weights, self.bias) + self.offset
         return 1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500)))
 
     def save(self, folder: Path, report: dict[str, Any] | None = None) -> None:
@@ -117,15 +117,15 @@ class Classifier:
         from safetensors.numpy import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({"weights": self.weights.astype(np.float32)}, folder / NAME)
+        save_file({"weights": self.weights.astype(np.float32)}, folder / WEIGHTS_FILE)
         saved = {
-            "format": 1, "features": self.features.plain(), "bias": self.bias,
+            "format": 1, "features": self.features.to_dict(), "bias": self.bias,
             "scale": self.scale, "offset": self.offset, "report": report or {},
         }  # fmt: skip
         write_json(folder / "classifier.json", saved)
 
     @classmethod
-    def load(cls, folder: Path) -> "Classifier":
+    def load(cls, folder: Path) -> "TextClassifier":
         """Read a classifier; ArtifactError if there is none or it is damaged."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -133,7 +133,7 @@ class Classifier:
         try:
             saved = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
             config = FeaturesConfig(**saved["features"])
-            weights = load_file(folder / NAME)["weights"]
+            weights = load_file(folder / WEIGHTS_FILE)["weights"]
             parameters = [float(saved[name]) for name in ("bias", "scale", "offset")]
             if weights.shape != (2**config.bits,):
                 raise ValueError(f"{weights.shape} weights for {config.bits} bits")
@@ -147,15 +147,15 @@ class Classifier:
 class ClassifierConfig(Config):
     """Which classifier scores records, and which are dropped."""
 
-    model: File
+    model: InputPath
     """Folder of a classifier; see `train_classifier`."""
     sha256: str = ""
     """Expected hash of the safetensors file; empty: not checked. It is in the corpus id anyway."""
     name: str = "quality"
     """Metadata key of the score."""
-    least: float | None = Field(default=None, ge=0, le=1)
+    min_score: float | None = Field(default=None, ge=0, le=1)
     """Probability below which a record is dropped; None: no limit. Choose it from the report."""
-    most: float | None = Field(default=None, ge=0, le=1)
+    max_score: float | None = Field(default=None, ge=0, le=1)
     """Probability above which a record is dropped, for classifiers of unwanted text."""
 
 
@@ -164,16 +164,20 @@ class ClassifierStep:
 
     def __init__(self, config: ClassifierConfig) -> None:
         self.config = config
-        self.model = Classifier.load(config.model)
-        if config.sha256 and hash_file(config.model / NAME) != config.sha256:
+        self.model = TextClassifier.load(config.model)
+        if config.sha256 and hash_file(config.model / WEIGHTS_FILE) != config.sha256:
             raise ConfigError(f"{config.model} is not the model with sha256={config.sha256}.")
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Score one record."""
         config = self.config
-        score = round(float(self.model.scores([record.text])[0]), 4)
-        if config.least is not None and score < config.least:
-            return Ruling(f"classifier: {config.name} low", score, f"at least {config.least}")
-        if config.most is not None and score > config.most:
-            return Ruling(f"classifier: {config.name} high", score, f"at most {config.most}")
-        return Ruling(metadata={config.name: score})
+        score = round(float(self.model.predict_texts([record.text])[0]), 4)
+        if config.min_score is not None and score < config.min_score:
+            return StepResult(
+                f"classifier: {config.name} low", score, f"at least {config.min_score}"
+            )
+        if config.max_score is not None and score > config.max_score:
+            return StepResult(
+                f"classifier: {config.name} high", score, f"at most {config.max_score}"
+            )
+        return StepResult(metadata={config.name: score})

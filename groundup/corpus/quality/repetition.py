@@ -16,14 +16,14 @@ BASE = np.uint64(0x9E3779B97F4A7C15)
 INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 
 
-class Again(NamedTuple):
+class RepeatedItems(NamedTuple):
     """Count and characters of items that occurred before."""
 
     count: int
     characters: int
 
 
-class Spans:
+class WordSpans:
     """Words of a text joined without spaces, and hashes of any n-gram of them."""
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -41,27 +41,27 @@ class Spans:
         inverse = np.cumprod(np.full(len(signs) + 1, INVERSE))
         return np.concatenate([np.zeros(1, np.uint64), np.cumsum(signs * powers)]), inverse
 
-    def ngrams(self, n: int) -> np.ndarray:
+    def ngram_hashes(self, n: int) -> np.ndarray:
         """A hash of each n-gram; equal joined strings have equal hashes."""
         sums, inverse = self.hashes
         starts = self.starts[: len(self.words) - n + 1]
         return (sums[self.ends[n - 1 :]] - sums[starts]) * inverse[starts]
 
 
-def duplicates(items: Sequence[str]) -> Again:
+def count_repeated(items: Sequence[str]) -> RepeatedItems:
     """Number and characters of items that occurred before.
 
-    >>> duplicates(["a", "bb", "a", "bb", "bb"])
-    Again(count=3, characters=5)
+    >>> count_repeated(["a", "bb", "a", "bb", "bb"])
+    RepeatedItems(count=3, characters=5)
     """
     distinct = Counter(items)
     if len(distinct) == len(items):
-        return Again(0, 0)
+        return RepeatedItems(0, 0)
     characters = sum(len(item) * (times - 1) for item, times in distinct.items() if times > 1)
-    return Again(len(items) - len(distinct), characters)
+    return RepeatedItems(len(items) - len(distinct), characters)
 
 
-def top_characters(spans: Spans, n: int, enough: float) -> int:
+def top_ngram_characters(spans: WordSpans, n: int, enough: float) -> int:
     """Characters of the most frequent n-gram, including spaces between words, times its frequency.
 
     Of equally frequent ones the first in the text counts. If an upper bound is at most `enough`,
@@ -69,7 +69,7 @@ def top_characters(spans: Spans, n: int, enough: float) -> int:
     """
     if len(spans.words) < n:
         return 0
-    hashes = np.sort(spans.ngrams(n))
+    hashes = np.sort(spans.ngram_hashes(n))
     edges = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]]))
     most = int(np.diff(edges).max())
     widest = int((spans.ends[n - 1 :] - spans.starts[: len(spans.words) - n + 1]).max()) + n - 1
@@ -80,14 +80,14 @@ def top_characters(spans: Spans, n: int, enough: float) -> int:
     return (sum(map(len, top)) + n - 1) * times
 
 
-def repeated_characters(spans: Spans, n: int, enough: float) -> int:
+def duplicate_ngram_characters(spans: WordSpans, n: int, enough: float) -> int:
     """Characters of n-grams that occurred before, taken from left to right without overlap.
 
     If an upper bound is at most `enough`, the bound is returned instead.
     """
     if len(spans.words) < n:
         return 0
-    hashes = spans.ngrams(n)
+    hashes = spans.ngram_hashes(n)
     ordered = np.sort(hashes)
     repeats = ordered[1:] == ordered[:-1]
     if not repeats.any():
@@ -98,10 +98,10 @@ def repeated_characters(spans: Spans, n: int, enough: float) -> int:
     positions = np.flatnonzero(is_repeated)
     starts, ends = spans.starts[positions], spans.ends[positions + n - 1]
     covered = int((ends - np.maximum(starts, np.concatenate([[0], ends[:-1]]))).sum())
-    return covered if covered <= enough else walk(spans, hashes.tolist(), n)
+    return covered if covered <= enough else _count_exactly(spans, hashes.tolist(), n)
 
 
-def walk(spans: Spans, hashes: list[int], n: int) -> int:
+def _count_exactly(spans: WordSpans, hashes: list[int], n: int) -> int:
     """The exact count, one n-gram after the other."""
     seen: set[int] = set()
     starts, ends = spans.starts.tolist(), spans.ends.tolist()

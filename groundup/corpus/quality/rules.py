@@ -15,20 +15,20 @@ from collections import Counter
 from pydantic import field_validator
 
 from groundup.core import Config
-from groundup.documents import PASS, Edit, Record, Ruling
+from groundup.documents import PASS, Record, StepResult, TextEdit
 
-from .repetition import Spans, duplicates, repeated_characters, top_characters
-from .words import count_sentences, has_letter, is_symbol, split_words, tables
+from .repetition import WordSpans, count_repeated, duplicate_ngram_characters, top_ngram_characters
+from .words import count_sentences, english_rules, has_letter, is_symbol, split_words
 
 PARAGRAPHS = re.compile(r"\n{2,}")
 LINES = re.compile(r"\n+")
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
-POLICY = (
+POLICY_PHRASES = (
     "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies",
     "use cookies",
 )  # fmt: skip
-TERMINAL = (".", "?", "!", '"', "'")
-BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|\\Z")
+TERMINAL_PUNCTUATION = (".", "?", "!", '"', "'")
+LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|\\Z")
 
 
 class GopherRepetitionConfig(Config):
@@ -56,16 +56,16 @@ class GopherRepetition:
     def __init__(self, config: GopherRepetitionConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Drop a record for the first share that is too large."""
         text, config = record.text, self.config
         if not text:
-            return Ruling("gopher_repetition: empty", 0.0)
+            return StepResult("gopher_repetition: empty", 0.0)
         paragraphs = PARAGRAPHS.split(text.strip())
-        repeated = duplicates(paragraphs)
+        repeated = count_repeated(paragraphs)
         most, most_characters = config.duplicate_lines, config.duplicate_line_characters
         lines = LINES.split(text)
-        repeated_lines = duplicates(lines)
+        repeated_lines = count_repeated(lines)
         shares = (
             ("dup_para_frac", repeated.count / len(paragraphs), config.duplicate_paragraphs),
             ("dup_para_char_frac", repeated.characters / len(text),
@@ -75,26 +75,26 @@ class GopherRepetition:
         )  # fmt: skip
         for name, share, limit in shares:
             if share > limit:
-                return Ruling(f"gopher_repetition: {name}", share, f"at most {limit}")
-        return self.ngrams(text)
+                return StepResult(f"gopher_repetition: {name}", share, f"at most {limit}")
+        return self.check_ngrams(text)
 
-    def ngrams(self, text: str) -> Ruling:
+    def check_ngrams(self, text: str) -> StepResult:
         """Drop a text for its word n-grams."""
-        spans = Spans(split_words(text))
+        spans = WordSpans(split_words(text))
         for n, most in self.config.top_ngrams:
-            share = top_characters(spans, n, most * len(text)) / len(text)
+            share = top_ngram_characters(spans, n, most * len(text)) / len(text)
             if share > most:
-                return Ruling(f"gopher_repetition: top_{n}_gram", share, f"at most {most}")
+                return StepResult(f"gopher_repetition: top_{n}_gram", share, f"at most {most}")
         for n, most in self.config.duplicate_ngrams:
-            share = repeated_characters(spans, n, most * len(text)) / len(text)
+            share = duplicate_ngram_characters(spans, n, most * len(text)) / len(text)
             if share > most:
-                return Ruling(
+                return StepResult(
                     f"gopher_repetition: duplicated_{n}_n_grams", share, f"at most {most}"
                 )
         return PASS
 
 
-class ForLanguages(Config):
+class LanguageScopedConfig(Config):
     """The languages that a rule applies to."""
 
     languages: tuple[str, ...] | None = ("en",)
@@ -104,11 +104,11 @@ class ForLanguages(Config):
 
     @field_validator("languages", mode="before")
     @classmethod
-    def every_language(cls, value: object) -> object:
+    def parse_all(cls, value: object) -> object:
         """Read "all" as None, which TOML cannot express."""
         return None if value == "all" else value
 
-    def passed(self, record: Record, rule: str) -> Ruling | None:
+    def skip_other_language(self, record: Record, rule: str) -> StepResult | None:
         """The result for a record in another language; None if the rule applies to it."""
         metadata = record.metadata
         # A language without a score is what the page declares, which is often wrong.
@@ -116,29 +116,29 @@ class ForLanguages(Config):
         if self.languages is None or language in (None, "", "und", *self.languages):
             return None
         before = metadata.get("rules_not_asked", ())
-        return Ruling(metadata={"rules_not_asked": [*before, rule]})
+        return StepResult(metadata={"rules_not_asked": [*before, rule]})
 
 
-class GopherConfig(ForLanguages):
+class GopherConfig(LanguageScopedConfig):
     """Limits of text that is made of words: Gopher, appendix A.1.1."""
 
-    fewest_words: int = 50
+    min_words: int = 50
     """Words that are not signs alone. Source: Gopher, A.1.1."""
-    most_words: int = 100_000
+    max_words: int = 100_000
     """Words that are not signs alone. Source: Gopher, A.1.1."""
-    shortest_mean: float = 3.0
+    min_mean_word_length: float = 3.0
     """Mean characters of a word. Source: Gopher, A.1.1."""
-    longest_mean: float = 10.0
+    max_mean_word_length: float = 10.0
     """Mean characters of a word. Source: Gopher, A.1.1."""
-    most_symbols: float = 0.1
+    max_symbol_ratio: float = 0.1
     """Ratio of `#`, and of `…`, to words. Source: Gopher, A.1.1."""
-    most_bullets: float = 0.9
+    max_bullet_lines_ratio: float = 0.9
     """Share of lines that begin with a bullet. Source: Gopher, A.1.1."""
-    most_ellipses: float = 0.3
+    max_ellipsis_lines_ratio: float = 0.3
     """Share of lines that end with an ellipsis. Source: Gopher, A.1.1."""
-    fewest_alphabetic: float = 0.8
+    min_alphabetic_ratio: float = 0.8
     """Share of words with a letter. Source: Gopher, A.1.1."""
-    fewest_stop_words: int = 2
+    min_stop_words: int = 2
     """Distinct stop words in the text. Source: Gopher, A.1.1."""
     stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
     """English; replace them for another language. Source: Gopher, A.1.1."""
@@ -151,54 +151,53 @@ class Gopher:
         self.config = config
         self.stop_words = frozenset(config.stop_words)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Drop a record for the first test that fails."""
         text, config = record.text, self.config
-        if (passed := config.passed(record, "gopher")) is not None:
+        if (passed := config.skip_other_language(record, "gopher")) is not None:
             return passed
         words = split_words(text)
         distinct = Counter(words)
         solid = [(word, times) for word, times in distinct.items() if not is_symbol(word)]
         count = sum(times for _, times in solid)
-        if count < max(config.fewest_words, 1):
-            return Ruling("gopher: short_doc", count, f"at least {config.fewest_words} words")
-        if count > config.most_words:
-            return Ruling("gopher: long_doc", count, f"at most {config.most_words} words")
+        if count < max(config.min_words, 1):
+            return StepResult("gopher: short_doc", count, f"at least {config.min_words} words")
+        if count > config.max_words:
+            return StepResult("gopher: long_doc", count, f"at most {config.max_words} words")
         mean = sum(len(word) * times for word, times in solid) / count
         lines = [line.strip() for line in text.splitlines()]
-        letters = sum(times for word, times in distinct.items() if has_letter(word))
+        letters = sum(n for word, n in distinct.items() if has_letter(word)) / len(words)
         stops = len(self.stop_words & distinct.keys())
         hashes = text.count("#") / len(words)
         ellipses = (text.count("...") + text.count("…")) / len(words)
-        bullets = sum(line.startswith(("•", "-")) for line in lines)
-        ends = sum(line.endswith(("...", "…")) for line in lines)
+        bullets = sum(line.startswith(("•", "-")) for line in lines) / len(lines)
+        ends = sum(line.endswith(("...", "…")) for line in lines) / len(lines)
         tests = (
-            ("below_avg_threshold", mean, mean < config.shortest_mean),
-            ("above_avg_threshold", mean, mean > config.longest_mean),
-            ("too_many_hashes", hashes, hashes > config.most_symbols),
-            ("too_many_ellipsis", ellipses, ellipses > config.most_symbols),
-            ("too_many_bullets", bullets / len(lines), bullets / len(lines) > config.most_bullets),
-            ("too_many_end_ellipsis", ends / len(lines), ends / len(lines) > config.most_ellipses),
-            ("below_alpha_threshold", letters / len(words),
-             letters / len(words) < config.fewest_alphabetic),
-            ("enough_stop_words", stops, stops < config.fewest_stop_words),
-        )  # fmt: skip
+            ("below_avg_threshold", mean, mean < config.min_mean_word_length),
+            ("above_avg_threshold", mean, mean > config.max_mean_word_length),
+            ("too_many_hashes", hashes, hashes > config.max_symbol_ratio),
+            ("too_many_ellipsis", ellipses, ellipses > config.max_symbol_ratio),
+            ("too_many_bullets", bullets, bullets > config.max_bullet_lines_ratio),
+            ("too_many_end_ellipsis", ends, ends > config.max_ellipsis_lines_ratio),
+            ("below_alpha_threshold", letters, letters < config.min_alphabetic_ratio),
+            ("enough_stop_words", stops, stops < config.min_stop_words),
+        )
         for name, value, fails in tests:
             if fails:
-                return Ruling(f"gopher: {name}", value)
+                return StepResult(f"gopher: {name}", value)
         return PASS
 
 
-class C4Config(ForLanguages):
+class C4Config(LanguageScopedConfig):
     """Which lines are kept, and what a page must not contain: C4, section 2.2."""
 
     terminal_punctuation: bool = True
     """Keep only lines that end a sentence. Source: C4; FineWeb turns it off."""
-    fewest_sentences: int = 5
+    min_sentences: int = 5
     """Sentences that remain in a page; -1 for any number. Source: C4."""
-    fewest_words: int = 3
+    min_words_per_line: int = 3
     """Words of a line that is kept; -1 for any number. Source: C4."""
-    longest_word: int = 1_000
+    max_word_length: int = 1_000
     """Characters of a word; -1 for any number. Source: C4's code."""
     citations: bool = True
     """Cut [1], [edit] and [citation needed]. Source: C4's code."""
@@ -218,46 +217,50 @@ class C4:
     def __init__(self, config: C4Config) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Return edits of the lines, or the reason to drop the page."""
         config, edits, sentences = self.config, [], 0
-        if (passed := config.passed(record, "c4")) is not None:
+        if (passed := config.skip_other_language(record, "c4")) is not None:
             return passed
         start = 0
         text = record.text
-        for mark in BREAK.finditer(text):
+        for mark in LINE_BREAK.finditer(text):
             if start == len(text):
                 break
             line = text[start : mark.start()]
-            reason, drops, kept = self.line(line)
+            reason, drops, kept = self.check_line(line)
             if drops:
-                return Ruling(f"c4: {reason}", details=line.strip()[:200])
+                return StepResult(f"c4: {reason}", details=line.strip()[:200])
             if reason:
-                edits.append(Edit(start, mark.end(), f"c4: {reason}"))
+                edits.append(TextEdit(start, mark.end(), f"c4: {reason}"))
             else:
-                if sentences < config.fewest_sentences:
+                if sentences < config.min_sentences:
                     sentences += count_sentences(kept)
-                edits += trims(line, start, config.citations)
+                edits += _trim_edits(line, start, config.citations)
                 if mark[0] not in ("\n", ""):
-                    edits.append(Edit(*mark.span(), "c4: line break", put="\n"))
+                    edits.append(TextEdit(*mark.span(), "c4: line break", replacement="\n"))
             start = mark.end()
-        if sentences < config.fewest_sentences:
-            return Ruling("c4: too_few_sentences", sentences, f"at least {config.fewest_sentences}")
-        return Ruling(edits=tuple(edits)) if edits else PASS
+        if sentences < config.min_sentences:
+            return StepResult(
+                "c4: too_few_sentences", sentences, f"at least {config.min_sentences}"
+            )
+        return StepResult(edits=tuple(edits)) if edits else PASS
 
-    def line(self, line: str) -> tuple[str, bool, str]:
+    def check_line(self, line: str) -> tuple[str, bool, str]:
         """Why a line is cut, whether its page is dropped with it, and the line as it is kept."""
         config = self.config
         line = line.strip()
         words = line.split()
-        if config.longest_word != -1 and len(line) > config.longest_word:
-            if any(len(word) > config.longest_word for word in words):
+        if config.max_word_length != -1 and len(line) > config.max_word_length:
+            if any(len(word) > config.max_word_length for word in words):
                 return "too_long_word", False, ""
         if config.citations and "[" in line:
             line = CITATION.sub("", line)
-        if config.terminal_punctuation and (not line.endswith(TERMINAL) or line.endswith("...")):
+        if config.terminal_punctuation and (
+            not line.endswith(TERMINAL_PUNCTUATION) or line.endswith("...")
+        ):
             return "no_terminal_punc", False, ""
-        if len(words) < config.fewest_words:
+        if len(words) < config.min_words_per_line:
             return "too_few_words", False, ""
         lower = line.lower()
         if config.lorem_ipsum and "lorem ipsum" in lower:
@@ -266,26 +269,26 @@ class C4:
             return "javascript", False, ""
         if config.curly_bracket and "{" in line:
             return "curly_bracket", True, ""
-        if config.policy and any(phrase in lower for phrase in POLICY):
+        if config.policy and any(phrase in lower for phrase in POLICY_PHRASES):
             return "policy", False, ""
         return "", False, line
 
 
-def trims(line: str, start: int, has_citations: bool) -> list[Edit]:
+def _trim_edits(line: str, start: int, has_citations: bool) -> list[TextEdit]:
     """Edits that remove white space around a line, and its citations."""
     stripped = line.strip()
     if len(stripped) == len(line) and "[" not in line:
         return []
     first = start + len(line) - len(line.lstrip())
     last = first + len(stripped)
-    edits = [Edit(start, first, "c4: white space")] if first > start else []
+    edits = [TextEdit(start, first, "c4: white space")] if first > start else []
     if has_citations:
         edits += [
-            Edit(first + mark.start(), first + mark.end(), "c4: citation")
+            TextEdit(first + mark.start(), first + mark.end(), "c4: citation")
             for mark in CITATION.finditer(stripped)
         ]
     if last < start + len(line):
-        edits.append(Edit(last, start + len(line), "c4: white space"))
+        edits.append(TextEdit(last, start + len(line), "c4: white space"))
     return edits
 
 
@@ -312,24 +315,26 @@ class FineWeb:
     def __init__(self, config: FineWebConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Drop a record for the first test that fails."""
         text, config = record.text, self.config
         lines = [line for line in text.split("\n") if line.strip()]
         if not lines:
-            return Ruling("fineweb: empty", 0.0)
-        ends = sum(line.endswith(tables().terminal) for line in lines) / len(lines)
+            return StepResult("fineweb: empty", 0.0)
+        ends = sum(line.endswith(english_rules().terminal) for line in lines) / len(lines)
         if ends < config.punctuated_lines and not (ends == 0 and config.pass_without_punctuation):
-            return Ruling("fineweb: line_punct_ratio", ends, f"at least {config.punctuated_lines}")
+            return StepResult(
+                "fineweb: line_punct_ratio", ends, f"at least {config.punctuated_lines}"
+            )
         short = sum(len(line) <= config.short_line_characters for line in lines) / len(lines)
         if short > config.short_lines:
-            return Ruling("fineweb: short_line_ratio", short, f"at most {config.short_lines}")
+            return StepResult("fineweb: short_line_ratio", short, f"at most {config.short_lines}")
         breaks = text.count("\n")
-        repeated = duplicates(lines).characters / (len(text) - breaks)
+        repeated = count_repeated(lines).characters / (len(text) - breaks)
         if repeated > config.duplicate_line_characters:
             most = config.duplicate_line_characters
-            return Ruling("fineweb: char_dup_ratio", repeated, f"at most {most}")
+            return StepResult("fineweb: char_dup_ratio", repeated, f"at most {most}")
         ratio = breaks / len(split_words(text))
         if ratio > config.line_breaks:
-            return Ruling("fineweb: list_ratio", ratio, f"at most {config.line_breaks}")
+            return StepResult("fineweb: list_ratio", ratio, f"at most {config.line_breaks}")
         return PASS

@@ -9,8 +9,8 @@ import json
 
 from pydantic import Field
 
-from groundup.core import Answer, Config, ConfigError, File, Reason, Sample, Scorer
-from groundup.documents import Record, Ruling
+from groundup.core import Answer, Config, ConfigError, InputPath, Reason, Sample, Scorer
+from groundup.documents import Record, StepResult
 
 
 class ScorerConfig(Config):
@@ -20,14 +20,14 @@ class ScorerConfig(Config):
     """`module:name` of a Scorer, or of a class or function that creates one from `settings`."""
     settings: str = ""
     """JSON object of keyword arguments for the class or function; empty: the name is a Scorer."""
-    reads: tuple[File, ...] = ()
+    reads: tuple[InputPath, ...] = ()
     """Files and folders that the scorer reads; the corpus id depends on their content. Their names
     replace `{0}`, `{1}` … in `settings`."""
     name: str = "score"
     """Metadata key of the score."""
-    least: float | None = None
+    min_score: float | None = None
     """Score below which a record is dropped; None: no limit."""
-    most: float | None = None
+    max_score: float | None = None
     """Score above which a record is dropped; None: no limit."""
     characters: int = Field(default=50_000, ge=1)
     """Characters that are scored, from the start. Own choice."""
@@ -38,24 +38,26 @@ class ScorerStep:
 
     def __init__(self, config: ScorerConfig) -> None:
         self.config = config
-        self.scorer = scorer_of(config)
+        self.scorer = _load_scorer(config)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Score one record."""
         config = self.config
         sample = Sample(record.id, (), group=record.path, metadata=dict(record.metadata))
         result = self.scorer(sample, Answer(record.text[: config.characters]))
         if isinstance(result, Reason):
-            return Ruling(metadata={f"{config.name}_missing": result.code})
+            return StepResult(metadata={f"{config.name}_missing": result.code})
         value = float(result.value)
-        if config.least is not None and value < config.least:
-            return Ruling(f"scorer: {config.name} low", value, result.signature)
-        if config.most is not None and value > config.most:
-            return Ruling(f"scorer: {config.name} high", value, result.signature)
-        return Ruling(metadata={config.name: value, f"{config.name}_signature": result.signature})
+        if config.min_score is not None and value < config.min_score:
+            return StepResult(f"scorer: {config.name} low", value, result.signature)
+        if config.max_score is not None and value > config.max_score:
+            return StepResult(f"scorer: {config.name} high", value, result.signature)
+        return StepResult(
+            metadata={config.name: value, f"{config.name}_signature": result.signature}
+        )
 
 
-def scorer_of(config: ScorerConfig) -> Scorer:
+def _load_scorer(config: ScorerConfig) -> Scorer:
     """Load the configured scorer; ConfigError if the name is wrong."""
     module, colon, name = config.scorer.partition(":")
     if not (module and colon and name):

@@ -6,8 +6,8 @@ last of its page, or in a run of recurring lines; alone in the middle it is kept
 recurs on every page of a manual and is not a menu. Lines that differ only in numbers count as the
 same, so that page counts and dates are cut; but a heading or title that differs between pages, if
 only in its number (`Chapter 3`), is the page's own and is kept. Lines and sites are 64-bit hashes;
-counts are sorted runs on disk, merged by key ranges (dedup/ranges.py), so memory depends on the
-range and not on the crawl. Knows nothing of the markup of single pages; see documents/web.
+counts are sorted runs on disk, merged by key ranges (dedup/sorted_runs.py), so memory depends on
+the range and not on the crawl. Knows nothing of the markup of single pages; see documents/web.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from groundup.core import Config
-from groundup.documents import Edit, Ruling
+from groundup.documents import StepResult, TextEdit
 
-from ..dedup.ranges import Slice, key_ranges, read_slice, write_run
-from ..dedup.runs import load, save
-from ..engine.rulings import write_rulings
-from ..engine.survey import Each
+from ..dedup.numbering import load_array, save_array
+from ..dedup.sorted_runs import KeyRange, key_ranges, read_range, write_run
+from ..engine.global_step import Executor
+from ..engine.step_results import write_step_results
 
-SITE = np.dtype([("key", "<u8"), ("pages", "<u8")])
-LINE = np.dtype([("key", "<u8"), ("site", "<u8"), ("pages", "<u8")])
+SITE_DTYPE = np.dtype([("key", "<u8"), ("pages", "<u8")])
+LINE_DTYPE = np.dtype([("key", "<u8"), ("site", "<u8"), ("pages", "<u8")])
 ENTRY_BYTES = 160
 """Memory of a counted line, as Python objects."""
 DIGITS = re.compile(r"\d+")
-TITLE_PARTS = re.compile(r"\s[-–—|·»:]+\s")
+TITLE_SEPARATOR = re.compile(r"\s[-–—|·»:]+\s")
 """Separator between a page's title and its site's name."""
-NUMBERED = re.compile(
+NUMBERED_TITLE = re.compile(
     r"(?!page|seite|p[aá]gina|strona|sida|pagina|стр)[^\W\d][^\d:]{0,80}\d[\d.]{0,12}"
 )
 """A title that ends in its number; not page counts, nor text that ends in a colon and a number."""
-COUNTED = re.compile(
+DATE_OR_COUNTER = re.compile(
     r"(?:19|20)\d\d\.?$|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [\d.]+$"
     r"|\b(?:views|comments|replies|likes|votes|shares|hits|posts|results|visitors) [\d.]+$"
 )
@@ -50,25 +50,25 @@ COUNTED = re.compile(
 class SiteLinesConfig(Config):
     """Which lines are recurring, and where they are cut."""
 
-    share: float = 0.3
+    min_page_share: float = 0.3
     """Smallest share of its site's pages on which a recurring line occurs. Own choice."""
-    fewest_pages: int = 5
+    min_pages: int = 5
     """Pages of a site below which nothing is cut. Own choice."""
     folder_levels: int = 2
     """Leading folders of a path that define the site of a record without a host. Own choice."""
-    longest_line: int = 500
+    max_line_length: int = 500
     """Characters; longer lines are never cut. Own choice."""
-    run: int = 6
+    min_menu_lines: int = 6
     """Consecutive recurring lines that form a menu inside a page. Source: 60 labelled pages
     (web_labels.py)."""
-    most_cut: float = 0.6
+    max_cut_share: float = 0.6
     """Share of a page's characters above which nothing is cut: a copied page is not a menu. Own
     choice."""
-    most_entries: int = 500_000
+    max_entries: int = 500_000
     """Lines counted in memory before they are spilled to disk, and merged at once: about 80 MB. Own
     choice."""
     parts: int = 16
-    """Ignored; kept because older pipelines set it."""
+    """Ignored; kept because older pipelines set it. Own choice."""
 
 
 class SiteLines:
@@ -77,27 +77,29 @@ class SiteLines:
     def __init__(self, config: SiteLinesConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
+    def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write the results of each shard: edits with the reasons header, footer and menu."""
         scratch.mkdir(parents=True, exist_ok=True)
-        counts = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
+        counts = each(partial(_count_shard, self.config, scratch), list(enumerate(shards)))
         sites, lines = scratch / "sites", scratch / "lines"
         sites.mkdir(exist_ok=True)
         lines.mkdir(exist_ok=True)
-        memory = self.config.most_entries * ENTRY_BYTES
-        sum_files = each(pages_of_sites, key_ranges([c.sites for c in counts], each, sites, memory))
-        site_pages = save(
+        memory = self.config.max_entries * ENTRY_BYTES
+        sum_files = each(
+            _sum_site_pages, key_ranges([c.sites for c in counts], each, sites, memory)
+        )
+        site_pages = save_array(
             scratch / "sites.npy", np.concatenate([np.load(path) for path in sum_files])
         )
         files = [path for one in counts for path in one.lines]
         tasks = key_ranges(files, each, lines, memory)
-        key_files = each(partial(recurring_lines, self.config, site_pages), tasks)
+        key_files = each(partial(_recurring_lines, self.config, site_pages), tasks)
         recurring = scratch / "recurring.npy"  # sorted, because ranges and the keys in each are
-        save(recurring, np.concatenate([np.load(path) for path in key_files]))
-        return each(partial(judge_shard, self.config, scratch, recurring), list(enumerate(shards)))
+        save_array(recurring, np.concatenate([np.load(path) for path in key_files]))
+        return each(partial(_edit_shard, self.config, scratch, recurring), list(enumerate(shards)))
 
 
-class Counted(NamedTuple):
+class CountRuns(NamedTuple):
     """Sorted runs of a shard's counts."""
 
     sites: Path
@@ -106,7 +108,7 @@ class Counted(NamedTuple):
     """Runs of pages per line."""
 
 
-class Row(NamedTuple):
+class SitePage(NamedTuple):
     """The fields of a record that this step needs."""
 
     id: str
@@ -117,7 +119,7 @@ class Row(NamedTuple):
     """Start and end in the text."""
 
 
-def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
+def _read_pages(shard: Path, config: SiteLinesConfig) -> Iterator[SitePage]:
     """Yield the records of a shard, reading a batch of rows at a time."""
     import pyarrow.parquet as parquet
 
@@ -133,17 +135,17 @@ def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
             headings = tuple(
                 (span["start"], span["end"]) for span in row["spans"] if span["kind"] == "heading"
             )
-            yield Row(row["id"], hashed(site), row["text"] or "", title, headings)
+            yield SitePage(row["id"], _hash64(site), row["text"] or "", title, headings)
 
 
-def hashed(text: str) -> int:
+def _hash64(text: str) -> int:
     """64-bit hash of a text."""
     return int.from_bytes(
         hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big"
     )
 
 
-def line_places(text: str) -> list[tuple[int, int]]:
+def _line_bounds(text: str) -> list[tuple[int, int]]:
     """Start and end of the lines that are not empty."""
     positions, offset = [], 0
     for line in text.split("\n"):
@@ -153,7 +155,7 @@ def line_places(text: str) -> list[tuple[int, int]]:
     return positions
 
 
-class Line(NamedTuple):
+class SiteLine(NamedTuple):
     """A line of a page that is short enough to be recurring."""
 
     exact: int
@@ -166,32 +168,32 @@ class Line(NamedTuple):
     """Whether it could be a title that ends in its number."""
 
 
-def lines_of(row: Row, config: SiteLinesConfig) -> dict[tuple[int, int], Line]:
+def _page_lines(row: SitePage, config: SiteLinesConfig) -> dict[tuple[int, int], SiteLine]:
     """The lines that are short enough, by their start and end."""
     found, heading = {}, 0
-    parts = (row.title, *TITLE_PARTS.split(row.title), *row.title.split(": "))
-    titles = {plain(part) for part in parts}
-    for start, end in line_places(row.text):
+    parts = (row.title, *TITLE_SEPARATOR.split(row.title), *row.title.split(": "))
+    titles = {_normalise_line(part) for part in parts}
+    for start, end in _line_bounds(row.text):
         while heading < len(row.headings) and row.headings[heading][1] <= start:
             heading += 1
-        if end - start > config.longest_line:
+        if end - start > config.max_line_length:
             continue
-        line = plain(row.text[start:end])
-        exact = folded = hashed(f"{row.site}\0{line}")
+        line = _normalise_line(row.text[start:end])
+        exact = folded = _hash64(f"{row.site}\0{line}")
         if (numbers_folded := DIGITS.sub("#", line)) != line:
-            folded = hashed(f"{row.site}\0{numbers_folded}")
+            folded = _hash64(f"{row.site}\0{numbers_folded}")
         is_heading = heading < len(row.headings) and row.headings[heading][0] < end
-        is_numbered = bool(NUMBERED.fullmatch(line)) and not COUNTED.search(line)
-        found[start, end] = Line(exact, folded, is_heading or line in titles, is_numbered)
+        is_numbered = bool(NUMBERED_TITLE.fullmatch(line)) and not DATE_OR_COUNTER.search(line)
+        found[start, end] = SiteLine(exact, folded, is_heading or line in titles, is_numbered)
     return found
 
 
-def plain(line: str) -> str:
+def _normalise_line(line: str) -> str:
     """A line with case folded and runs of white space as one space."""
     return " ".join(line.split()).casefold()
 
 
-def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> Counted:
+def _count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> CountRuns:
     """Count the pages of a shard on which each line occurs, into sorted runs."""
     number, shard = item
     pages: Counter[int] = Counter()
@@ -201,62 +203,64 @@ def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) 
     def spill() -> None:
         entries = [(key, site, n) for (key, site), n in counts.items()]
         path = scratch / f"lines-{number:06d}-{len(files):04d}.npy"
-        files.append(write_run(path, np.array(entries, LINE)))
+        files.append(write_run(path, np.array(entries, LINE_DTYPE)))
         counts.clear()
 
-    for row in rows(shard, config):
+    for row in _read_pages(shard, config):
         pages[row.site] += 1
-        keys = {key for line in lines_of(row, config).values() for key in line[:2]}
+        keys = {key for line in _page_lines(row, config).values() for key in line[:2]}
         counts.update((key, row.site) for key in keys)
-        if len(counts) > config.most_entries:
+        if len(counts) > config.max_entries:
             spill()
     spill()
-    sites = np.array(list(pages.items()), SITE)
-    return Counted(write_run(scratch / f"sites-{number:06d}.npy", sites), files)
+    sites = np.array(list(pages.items()), SITE_DTYPE)
+    return CountRuns(write_run(scratch / f"sites-{number:06d}.npy", sites), files)
 
 
-def pages_of_sites(part: Slice) -> Path:
+def _sum_site_pages(part: KeyRange) -> Path:
     """Sum the pages of each site of a key range over all shards."""
-    table = read_slice(part)
+    table = read_range(part)
     keys, inverse = np.unique(table["key"], return_inverse=True)
-    every = np.zeros(len(keys), SITE)
+    every = np.zeros(len(keys), SITE_DTYPE)
     every["key"] = keys
     np.add.at(every["pages"], inverse, table["pages"])
-    return save(part.out, every)
+    return save_array(part.out, every)
 
 
-def recurring_lines(config: SiteLinesConfig, sites: Path, part: Slice) -> Path:
+def _recurring_lines(config: SiteLinesConfig, sites: Path, part: KeyRange) -> Path:
     """Keys of a range's lines that occur on enough pages of their site."""
-    table, site_table = read_slice(part), load(sites)
+    table, site_table = read_range(part), load_array(sites)
     keys, first, inverse = np.unique(table["key"], return_index=True, return_inverse=True)
     pages = np.zeros(len(keys), np.uint64)
     np.add.at(pages, inverse, table["pages"])
     site_pages = site_table["pages"][np.searchsorted(site_table["key"], table["site"][first])]
-    return save(part.out, keys[pages >= np.maximum(config.fewest_pages, config.share * site_pages)])
+    return save_array(
+        part.out, keys[pages >= np.maximum(config.min_pages, config.min_page_share * site_pages)]
+    )
 
 
-def judge_shard(
+def _edit_shard(
     config: SiteLinesConfig, scratch: Path, recurring: Path, item: tuple[int, Path]
 ) -> Path:
     """Write the results of a shard: edits of its recurring lines."""
     number, shard = item
     known = np.load(recurring, mmap_mode="r", allow_pickle=False)
-    results: list[tuple[str, Ruling]] = []
-    for row in rows(shard, config) if len(known) else ():
-        edits = recurring_edits(row, known, config)
+    results: list[tuple[str, StepResult]] = []
+    for row in _read_pages(shard, config) if len(known) else ():
+        edits = _recurring_edits(row, known, config)
         if edits:
-            results.append((row.id, Ruling(edits=tuple(edits))))
-    return write_rulings(scratch / f"site-lines-{number:06d}.parquet", results)
+            results.append((row.id, StepResult(edits=tuple(edits))))
+    return write_step_results(scratch / f"site-lines-{number:06d}.parquet", results)
 
 
-def recurring_edits(row: Row, known: np.ndarray, config: SiteLinesConfig) -> list[Edit]:
+def _recurring_edits(row: SitePage, known: np.ndarray, config: SiteLinesConfig) -> list[TextEdit]:
     """Edits that cut the recurring lines of a page.
 
     known  sorted keys of all recurring lines; memory-mapped, because every worker reads them
     """
-    lines = lines_of(row, config)
-    recurring_keys = keys_among(known, {key for line in lines.values() for key in line[:2]})
-    bounds = line_places(row.text)
+    lines = _page_lines(row, config)
+    recurring_keys = _select_known(known, {key for line in lines.values() for key in line[:2]})
+    bounds = _line_bounds(row.text)
     is_recurring = [
         span in lines and not recurring_keys.isdisjoint(lines[span][:2]) for span in bounds
     ]
@@ -267,30 +271,30 @@ def recurring_edits(row: Row, known: np.ndarray, config: SiteLinesConfig) -> lis
             if is_recurring[start]:
                 runs.append((start, at_line))
             start = at_line
-    edits: list[Edit] = []
+    edits: list[TextEdit] = []
     for first, last in runs:
         is_head, is_foot = first == 0, last == len(bounds)
-        if is_head or is_foot or last - first >= config.run:
+        if is_head or is_foot or last - first >= config.min_menu_lines:
             reason = "header" if is_head else "footer" if is_foot else "menu"
-            titles = titles_among(bounds[first:last], lines, recurring_keys, is_head)
+            titles = _own_titles(bounds[first:last], lines, recurring_keys, is_head)
             edits += [
-                Edit(start, min(end + 1, len(row.text)), reason)
+                TextEdit(start, min(end + 1, len(row.text)), reason)
                 for start, end in bounds[first:last]
                 if (start, end) not in titles
             ]
-    return edits if cut_length(edits) <= config.most_cut * len(row.text) else []
+    return edits if _removed_characters(edits) <= config.max_cut_share * len(row.text) else []
 
 
-def keys_among(known: np.ndarray, keys: set[int]) -> frozenset[int]:
+def _select_known(known: np.ndarray, keys: set[int]) -> frozenset[int]:
     """The keys that are in `known`, which is sorted and not empty."""
     candidates = np.array(sorted(keys), np.uint64)
     indices = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
     return frozenset(candidates[known[indices] == candidates].tolist())
 
 
-def titles_among(
+def _own_titles(
     bounds: Sequence[tuple[int, int]],
-    lines: dict[tuple[int, int], Line],
+    lines: dict[tuple[int, int], SiteLine],
     recurring_keys: frozenset[int],
     is_head: bool,
 ) -> set[tuple[int, int]]:
@@ -305,6 +309,6 @@ def titles_among(
     return titles
 
 
-def cut_length(edits: Sequence[Any]) -> int:
+def _removed_characters(edits: Sequence[Any]) -> int:
     """Characters that edits remove."""
     return sum(edit.end - edit.start for edit in edits)

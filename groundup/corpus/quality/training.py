@@ -18,12 +18,18 @@ from pydantic import Field
 from groundup.core import Config, DataError
 from groundup.documents import Rejected, read_folder
 
-from .classifier import Classifier, Features, FeaturesConfig, features_of, margins
+from .classifier import (
+    FeaturesConfig,
+    SparseFeatures,
+    TextClassifier,
+    decision_values,
+    extract_features,
+)
 
-Part = Literal["train", "calibrate", "test"]
+TrainingSplit = Literal["train", "calibrate", "test"]
 
 
-class TrainingConfig(Config):
+class ClassifierTrainingConfig(Config):
     """How a classifier is trained."""
 
     features: FeaturesConfig = FeaturesConfig()
@@ -42,7 +48,7 @@ class TrainingConfig(Config):
     """Seed of the split into groups."""
 
 
-class Labelled(NamedTuple):
+class LabelledText(NamedTuple):
     """A text with its label."""
 
     text: str
@@ -51,7 +57,7 @@ class Labelled(NamedTuple):
     """Never divided by the split: the document that the text is from."""
 
 
-class Threshold(NamedTuple):
+class ThresholdMetrics(NamedTuple):
     """Metrics at one probability threshold on held-out texts, with 95 % intervals."""
 
     at: float
@@ -65,44 +71,50 @@ class Threshold(NamedTuple):
     """Share of negatives scored above the threshold."""
 
 
-class Trained(NamedTuple):
+class TrainedClassifier(NamedTuple):
     """A classifier and its report."""
 
-    classifier: Classifier
+    classifier: TextClassifier
     report: dict[str, Any]
 
 
-def train_classifier(texts: Sequence[Labelled], config: TrainingConfig | None = None) -> Trained:
+def _train_classifier(
+    texts: Sequence[LabelledText], config: ClassifierTrainingConfig | None = None
+) -> TrainedClassifier:
     """Train, calibrate and test a classifier.
 
     Raises DataError if a split lacks one of the classes.
     """
-    config = config or TrainingConfig()
-    splits = [part_of(row.group, config) for row in texts]
-    by_split = {name: divided(texts, splits, name) for name in ("train", "calibrate", "test")}
-    features = {name: features_of([row.text for row in rows], config.features)
+    config = config or ClassifierTrainingConfig()
+    splits = [_split_of_group(row.group, config) for row in texts]
+    by_split = {
+        name: _texts_of_split(texts, splits, name) for name in ("train", "calibrate", "test")
+    }
+    features = {name: extract_features([row.text for row in rows], config.features)
             for name, rows in by_split.items()}  # fmt: skip
     labels = {name: np.array([row.is_positive for row in rows]) for name, rows in by_split.items()}
-    weights, bias = fitted(features["train"], labels["train"], config)
-    uncalibrated = Classifier(config.features, weights, bias)
-    held_out = margins(features["calibrate"], weights, bias)
-    classifier = Classifier(config.features, weights, bias, *platt(held_out, labels["calibrate"]))
-    scores = classifier.probabilities(features["test"])
+    weights, bias = _fit_lbfgs(features["train"], labels["train"], config)
+    uncalibrated = TextClassifier(config.features, weights, bias)
+    held_out = decision_values(features["calibrate"], weights, bias)
+    classifier = TextClassifier(
+        config.features, weights, bias, *_platt_scaling(held_out, labels["calibrate"])
+    )
+    scores = classifier.predict_proba(features["test"])
     report = {
         "texts": {name: len(rows) for name, rows in by_split.items()},
         "positives": {name: int(labels[name].sum()) for name in labels},
         "groups": {name: len({row.group for row in rows}) for name, rows in by_split.items()},
-        "auc": auc(scores, labels["test"])._asdict(),
-        "calibration_error": round(expected_error(scores, labels["test"]), 4),
+        "auc": _auc(scores, labels["test"])._asdict(),
+        "calibration_error": round(_calibration_error(scores, labels["test"]), 4),
         "uncalibrated_error": round(
-            expected_error(uncalibrated.probabilities(features["test"]), labels["test"]), 4
+            _calibration_error(uncalibrated.predict_proba(features["test"]), labels["test"]), 4
         ),
-        "thresholds": [row._asdict() for row in thresholds(scores, labels["test"])],
+        "thresholds": [row._asdict() for row in _threshold_metrics(scores, labels["test"])],
     }
-    return Trained(classifier, report)
+    return TrainedClassifier(classifier, report)
 
 
-def part_of(group: str, config: TrainingConfig) -> Part:
+def _split_of_group(group: str, config: ClassifierTrainingConfig) -> TrainingSplit:
     """The split of a group: a function of its name and the seed."""
     digest = hashlib.blake2b(f"{config.seed}\0{group}".encode("utf-8", "replace"), digest_size=8)
     position = int.from_bytes(digest.digest(), "big") / 2**64
@@ -111,24 +123,28 @@ def part_of(group: str, config: TrainingConfig) -> Part:
     return "calibrate" if position < config.test + config.calibrate else "train"
 
 
-def divided(texts: Sequence[Labelled], parts: Sequence[str], part: str) -> list[Labelled]:
+def _texts_of_split(
+    texts: Sequence[LabelledText], parts: Sequence[str], split: str
+) -> list[LabelledText]:
     """The texts of one split; DataError if one of the classes is missing."""
-    selected = [text for text, own in zip(texts, parts, strict=True) if own == part]
+    selected = [text for text, own in zip(texts, parts, strict=True) if own == split]
     for kind in (True, False):
         if not any(text.is_positive is kind for text in selected):
             raise DataError(
-                f"The split `{part}` has no {'positive' if kind else 'negative'} text; give more "
+                f"The split `{split}` has no {'positive' if kind else 'negative'} text; give more "
                 f"groups than {len({text.group for text in texts})}; texts are split by group."
             )
     return selected
 
 
-def fitted(rows: Features, labels: np.ndarray, config: TrainingConfig) -> tuple[np.ndarray, float]:
+def _fit_lbfgs(
+    rows: SparseFeatures, labels: np.ndarray, config: ClassifierTrainingConfig
+) -> tuple[np.ndarray, float]:
     """Fit w and b by L-BFGS; only the weights of features that occur are optimised."""
     import torch
 
     occurring, columns = np.unique(rows.columns, return_inverse=True)
-    row_of = torch.from_numpy(np.repeat(np.arange(len(labels)), rows.sizes))
+    row_of = torch.from_numpy(np.repeat(np.arange(len(labels)), rows.row_sizes))
     columns, values = torch.from_numpy(columns), torch.from_numpy(rows.values).double()
     signs = torch.from_numpy(np.where(labels, 1.0, -1.0))
     share = labels.mean()
@@ -163,7 +179,7 @@ def fitted(rows: Features, labels: np.ndarray, config: TrainingConfig) -> tuple[
     return weights, float(solution[-1])
 
 
-def platt(margin: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+def _platt_scaling(margin: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Slope and offset of the margins' logits by Newton's method, with Platt's soft labels."""
     positives, negatives = int(labels.sum()), int((~labels).sum())
     soft = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -180,7 +196,7 @@ def platt(margin: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     return float(parameters[0]), float(parameters[1])
 
 
-class Area(NamedTuple):
+class AucInterval(NamedTuple):
     """Area under the ROC curve with its 95 % interval."""
 
     estimate: float
@@ -188,7 +204,7 @@ class Area(NamedTuple):
     high: float
 
 
-def auc(scores: np.ndarray, labels: np.ndarray) -> Area:
+def _auc(scores: np.ndarray, labels: np.ndarray) -> AucInterval:
     """Probability that a positive scores above a negative, ties counting half.
 
     The interval of Hanley and McNeil 1982 assumes independent texts, which passages of one document
@@ -202,10 +218,10 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> Area:
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)
     half = 1.96 * max(variance, 0.0) ** 0.5
-    return Area(round(area, 5), round(max(area - half, 0), 5), round(min(area + half, 1), 5))
+    return AucInterval(round(area, 5), round(max(area - half, 0), 5), round(min(area + half, 1), 5))
 
 
-def expected_error(scores: np.ndarray, labels: np.ndarray) -> float:
+def _calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """Expected calibration error over ten bins of equal size."""
     order = np.argsort(scores, kind="stable")
     bins = [part for part in np.array_split(order, 10) if len(part)]
@@ -213,27 +229,29 @@ def expected_error(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(sum(gaps) / len(scores))
 
 
-def thresholds(
+def _threshold_metrics(
     scores: np.ndarray, labels: np.ndarray, cuts: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9)
-) -> list[Threshold]:
+) -> list[ThresholdMetrics]:
     """Metrics at each threshold."""
-    from groundup.measure import wilson  # not at the top: it would slow the start of every worker
+    from groundup.measure import (
+        wilson_interval,  # not at the top: it would slow the start of every worker
+    )
 
     results = []
     for at in cuts:
         kept = scores >= at
         right, positives = int((kept & labels).sum()), int(labels.sum())
-        precision = wilson(right, max(int(kept.sum()), 1))
-        recall = wilson(right, positives)
+        precision = wilson_interval(right, max(int(kept.sum()), 1))
+        recall = wilson_interval(right, positives)
         false_alarms = float((kept & ~labels).sum() / (~labels).sum())
         numbers = (precision.estimate, precision.low, precision.high,
                    recall.estimate, recall.low, recall.high, false_alarms)  # fmt: skip
-        results.append(Threshold(at, *(round(float(number), 4) for number in numbers)))
+        results.append(ThresholdMetrics(at, *(round(float(number), 4) for number in numbers)))
     return results
 
 
 def train_classifier_folders(
-    *, positive: Path, negative: Path, out: Path, config: TrainingConfig | None = None
+    *, positive: Path, negative: Path, out: Path, config: ClassifierTrainingConfig | None = None
 ) -> dict[str, Any]:
     """Train a classifier on two folders of files, save it and return the report.
 
@@ -244,11 +262,11 @@ def train_classifier_folders(
     Each file is a group. Raises DataError if a folder has too few files.
     """
     texts = [
-        Labelled(document.text, is_positive, f"{is_positive}/{document.path}")
+        LabelledText(document.text, is_positive, f"{is_positive}/{document.path}")
         for folder, is_positive in ((positive, True), (negative, False))
         for document in read_folder(folder)
         if not isinstance(document, Rejected)
     ]
-    trained = train_classifier(texts, config)
+    trained = _train_classifier(texts, config)
     trained.classifier.save(out, trained.report)
     return trained.report

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category
 
-LONGEST = 1_000
+MAX_CHUNK_CHARACTERS = 1_000
 """A longer chunk stays one word, because splitting is quadratic."""
-REMEMBERED = 50_000
+CACHE_SIZE = 50_000
 """Distinct chunks in the cache, some 10 MB; a full cache is cleared."""
 OTHER_SPACE = re.compile(r"^\s|\s\s|[^\S ]")
-PIECE = re.compile(r"\s+|\S+")
+SPACE_OR_CHUNK = re.compile(r"\s+|\S+")
 
 
-class Tables(NamedTuple):
+class EnglishRules(NamedTuple):
     """Rules of the tokenizer, and punctuation that the filters know."""
 
     prefix: re.Pattern[str]
@@ -38,7 +38,7 @@ class Tables(NamedTuple):
 
 
 @cache
-def tables() -> Tables:
+def english_rules() -> EnglishRules:
     """Read words_en.json.gz."""
     packed = Path(__file__).with_name("words_en.json.gz").read_bytes()
     data = json.loads(gzip.decompress(packed))
@@ -46,34 +46,36 @@ def tables() -> Tables:
     prefix, suffix, infix, url = (re.compile(data[name]) for name in names)
     ends, punctuation = (frozenset(data[name]) for name in ("sentence_ends", "punctuation"))
     terminal = tuple(data["terminal"])
-    return Tables(prefix, suffix, infix, url, data["special"], ends, punctuation, terminal)
+    return EnglishRules(prefix, suffix, infix, url, data["special"], ends, punctuation, terminal)
 
 
-class Chunks(dict[str, tuple[str, ...]]):
+class WordCache(dict[str, tuple[str, ...]]):
     """A cache of the words of each chunk."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rules = tables()
+        self.rules = english_rules()
         self.phrases: dict[str, list[tuple[tuple[str, ...], list[str]]]] = {}
         rules = self.rules
         for text, words in rules.special.items():
             if rules.prefix.search(text) or rules.infix.search(text) or rules.suffix.search(text):
-                cut = tuple(self.cut(text, has_special=False))
+                cut = tuple(self.split_chunk(text, has_special=False))
                 self.phrases.setdefault(cut[0], []).append((cut, words))
         for found in self.phrases.values():
             found.sort(key=lambda phrase: -len(phrase[0]))
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
         """Split a chunk and cache its words."""
-        if len(self) > REMEMBERED:
+        if len(self) > CACHE_SIZE:
             self.clear()
         words = self[chunk] = (
-            (chunk,) if len(chunk) > LONGEST else tuple(self.put_special(self.cut(chunk)))
+            (chunk,)
+            if len(chunk) > MAX_CHUNK_CHARACTERS
+            else tuple(self.replace_special(self.split_chunk(chunk)))
         )
         return words
 
-    def cut(self, chunk: str, has_special: bool = True) -> list[str]:
+    def split_chunk(self, chunk: str, has_special: bool = True) -> list[str]:
         """Strip affixes, then split at infixes; special cases stay whole."""
         rules, special = self.rules, self.rules.special if has_special else {}
         before: list[str] = []
@@ -105,10 +107,10 @@ class Chunks(dict[str, tuple[str, ...]]):
         elif chunk and rules.url.match(chunk):
             before.append(chunk)
         else:
-            before += self.cut_infixes(chunk)
+            before += self.split_infixes(chunk)
         return before + after[::-1]
 
-    def cut_infixes(self, chunk: str) -> list[str]:
+    def split_infixes(self, chunk: str) -> list[str]:
         """Split a chunk without affixes at its infixes."""
         words, start = [], 0
         for match in self.rules.infix.finditer(chunk):
@@ -119,7 +121,7 @@ class Chunks(dict[str, tuple[str, ...]]):
         words.append(chunk[start:])
         return [word for word in words if word]
 
-    def put_special(self, words: list[str]) -> list[str]:
+    def replace_special(self, words: list[str]) -> list[str]:
         """Replace the parts of a special case by its words, longest first."""
         if not any(word in self.phrases for word in words):
             return words
@@ -145,9 +147,9 @@ class Chunks(dict[str, tuple[str, ...]]):
 
 
 @cache
-def chunks() -> Chunks:
+def _word_cache() -> WordCache:
     """The process-wide cache; its content depends on the tables alone."""
-    return Chunks()
+    return WordCache()
 
 
 @lru_cache(maxsize=4)
@@ -157,7 +159,7 @@ def split_words(text: str) -> list[str]:
     >>> split_words("Don't stop (now)!")
     ['Do', "n't", 'stop', '(', 'now', ')', '!']
     """
-    return list(chain.from_iterable(map(chunks().__getitem__, text.split())))
+    return list(chain.from_iterable(map(_word_cache().__getitem__, text.split())))
 
 
 def count_sentences(line: str) -> int:
@@ -170,36 +172,36 @@ def count_sentences(line: str) -> int:
         return 0
     if OTHER_SPACE.search(line):
         words: list[str] = []
-        for piece in PIECE.findall(line):
+        for piece in SPACE_OR_CHUNK.findall(line):
             if not piece.isspace():
-                words += chunks()[piece]
+                words += _word_cache()[piece]
             elif not words or piece != " ":  # the space after a word belongs to it
                 words.append(piece)
     else:
-        words = list(chain.from_iterable(map(chunks().__getitem__, line.split())))
-    ends = tables().sentence_ends
+        words = list(chain.from_iterable(map(_word_cache().__getitem__, line.split())))
+    ends = english_rules().sentence_ends
     count, has_ended = 1, False
     for word in words:
         if word in ends:
             has_ended = True
-        elif has_ended and not is_punctuation(word):
+        elif has_ended and not _is_punctuation(word):
             count, has_ended = count + 1, False
     return count
 
 
-@lru_cache(maxsize=REMEMBERED)
-def is_punctuation(word: str) -> bool:
+@lru_cache(maxsize=CACHE_SIZE)
+def _is_punctuation(word: str) -> bool:
     """Whether a word consists of punctuation."""
     return all(category(sign)[0] == "P" for sign in word)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def is_symbol(word: str) -> bool:
     """Whether a word consists of what the filters count as punctuation."""
-    return tables().punctuation.issuperset(word)
+    return english_rules().punctuation.issuperset(word)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def has_letter(word: str) -> bool:
     """Whether a word contains a letter."""
     return any(map(str.isalpha, word))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from groundup.documents import Document
 
-from .verbs import is_deed
+from .verbs import is_action
 
 NAME = r"[A-Za-z_]\w*(?:\.\w+)*"
 CALL = re.compile(
@@ -19,7 +19,9 @@ CALL = re.compile(
     rf"(?:(?:[A-Za-z_]\w*[ *]+){{1,4}})?(?P<name>{NAME})\((?P<arguments>.*)\)"
     r"(?:\s*(?:→|->)\s*[\w.\[\], |]+)?:?\s*[#¶]?"
 )
-BARE = re.compile(rf"(?P<what>class|exception)\s+(?P<name>{NAME})|(?P<value>[a-z_]\w*(?:\.\w+)+)")
+BARE_NAME = re.compile(
+    rf"(?P<what>class|exception)\s+(?P<name>{NAME})|(?P<value>[a-z_]\w*(?:\.\w+)+)"
+)
 ARGUMENT = re.compile(
     r"\*{0,2}[A-Za-z_][\w.]*(?:(?:\s|\s?\*+)\s?\*?[A-Za-z_]\w*)*(?:\[\])?(?::\s?[^=]+?)?"
     r"(?:\s?=\s?.+)?|/|\*|\.\.\.|…"
@@ -33,7 +35,7 @@ SETTING = re.compile(
 TERM = re.compile(r"\w[\w-]*(?:::)?|[A-Za-z][a-z-]*(?: [A-Za-z][a-z-]*){1,3}(?:::)?")
 ADMONITION = re.compile(r"(?:Note|Warning|Tip|Caution|Important|See also|Example|Danger)\b.{0,3}$")
 DEFAULT_LINE = re.compile(r"\**[Dd]efault\**:\** \S")
-EXAMPLE = re.compile(
+INTRODUCES_EXAMPLE = re.compile(
     r".*\b[Ee]xamples?\b.*:$|(?!.*\b(?:following|functions?|methods?|class(?:es)?|exceptions?|objects?|"
     r"attributes?|constants?|members?|operations?|defines?|provides?|includes?|are)\b).*:$"
 )
@@ -63,7 +65,7 @@ DESCRIBES = re.compile(
 )
 
 
-class Block(NamedTuple):
+class LineBlock(NamedTuple):
     """Consecutive lines that are not empty."""
 
     start: int
@@ -73,7 +75,7 @@ class Block(NamedTuple):
     """Stripped."""
 
 
-def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]:
+def split_line_blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[LineBlock]:
     """Yield the blocks of `text[start:end]`, each list item alone, no fenced code or comments."""
     bare = FENCED.sub(lambda fence: re.sub(r"[^\n]", " ", fence[0]), text[start:end])
     for found in BLOCK.finditer(bare):
@@ -81,10 +83,10 @@ def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]
         first = found.start() + len(whole) - len(whole.lstrip())
         indent = first - (bare.rfind("\n", 0, first) + 1)
         lines = tuple(line.strip() for line in whole.strip().split("\n"))
-        yield Block(start + first, start + found.start() + len(whole.rstrip()), indent, lines)
+        yield LineBlock(start + first, start + found.start() + len(whole.rstrip()), indent, lines)
 
 
-def is_prose(block: Block, kind: str) -> bool:
+def is_prose_block(block: LineBlock, kind: str) -> bool:
     """Whether a block is a paragraph of sentences."""
     first, last = block.lines[0], block.lines[-1]
     if VERSION_DIRECTIVE.match(first):
@@ -94,16 +96,22 @@ def is_prose(block: Block, kind: str) -> bool:
     is_whole = kind != "html" or len(block.lines) == 1  # a page's paragraph stands on one line
     begins = SENTENCE.match(first) or re.match(r"[A-Z0-9“\"‘(`*:]", first)
     ends = last.endswith((".", ")", ":", "!", "?", "”"))
-    return bool(is_whole and begins and ends and len(first.split()) > 2 and not signature(first))
+    return bool(
+        is_whole and begins and ends and len(first.split()) > 2 and not match_signature(first)
+    )
 
 
-def signature(line: str) -> re.Match[str] | None:
+def match_signature(line: str) -> re.Match[str] | None:
     """The match of CALL if a line declares, and does not call, a function or class."""
     found = CALL.fullmatch(line)
-    return found if found and all(map(ARGUMENT.fullmatch, parameters(found["arguments"]))) else None
+    return (
+        found
+        if found and all(map(ARGUMENT.fullmatch, signature_parameters(found["arguments"])))
+        else None
+    )
 
 
-def parameters(arguments: str) -> list[str]:
+def signature_parameters(arguments: str) -> list[str]:
     """The parameters of a signature, without the brackets of optional ones."""
     bare = re.sub(r"\[(?=,|\w+[\],])|(?<=\w)\]+(?=[,\[\]]|$)", "", arguments)
     parts, depth, start = [], 0, 0
@@ -121,12 +129,12 @@ def option_name(head: str) -> str:
     return max(names, key=lambda name: (not name.startswith("--no-"), len(name)), default="")
 
 
-def describes(line: str) -> bool:
+def is_description(line: str) -> bool:
     """Whether a line describes a function or class, like the first one under a signature."""
-    return bool(DESCRIBES.match(line)) or is_deed(line)
+    return bool(DESCRIBES.match(line)) or is_action(line)
 
 
-def is_preformatted(document: Document, block: Block) -> bool:
+def is_preformatted_block(document: Document, block: LineBlock) -> bool:
     """Whether a block of an HTML page is preformatted: its line ends are in the file."""
     text, first = document.text, max(block.start - 1, 0)
     breaks = [at for at in range(first, block.end + 1) if text[at : at + 1] == "\n"]
@@ -134,7 +142,7 @@ def is_preformatted(document: Document, block: Block) -> bool:
     return document.kind == "html" and any(document.map.segment_at(at).exact for at in breaks)
 
 
-def may_be_head(block: Block) -> bool:
+def may_be_entry_head(block: LineBlock) -> bool:
     """Whether a block could be a name that the following text explains."""
     line = block.lines[0]
     return len(block.lines) == 1 and len(line) < 120 and not re.search(r"[.:,;!?»>]$|^[>$#|]", line)

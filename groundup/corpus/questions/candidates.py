@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from groundup.documents import Document
 
-from .checks import fault
+from .checks import rejection_reason
 from .definitions import python_entries
-from .entries import Entry, page_entries, page_title
-from .rules import RULES, Found, Rule, named
+from .entries import DocumentedEntry, page_entries, page_title
+from .rules import RULES, FoundQuestion, QuestionRule, entry_names
 
 SCOPES = ("According to “{title}”, ", "In “{title}”, ")
-AROUND = 1200  # most characters of a passage before and after an answer
+MAX_CONTEXT_CHARACTERS = 1200  # most characters of a passage before and after an answer
 GENERATED = re.compile(
     r"(?:^|/)(?:_(?:modules|static|sources)/|(?:genindex|(?:py-)?modindex|search)\b[\w-]*\.\w+$)"
 )
@@ -29,7 +29,7 @@ CODE = re.compile(
 )
 
 
-class Candidate(NamedTuple):
+class QuestionCandidate(NamedTuple):
     """A question that could be asked."""
 
     rule: str
@@ -42,7 +42,7 @@ class Candidate(NamedTuple):
     question: str
     answer: str
     """Without markup; white space as single spaces."""
-    place: dict[str, Any]
+    answer_location: dict[str, Any]
     """Where the answer stands: characters, bytes, line, quote, the document's sha256."""
     section: str
 
@@ -53,35 +53,37 @@ class Candidate(NamedTuple):
         return f"{self.rule}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
-class Collection:
+class DocumentCollection:
     """Documents with what they explain: entries by path, titles, and which names are unique."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = {document.path: document for document in documents}
         self.entries = {
-            document.path: () if is_generated(document) else tuple(entries(document))
+            document.path: () if is_generated(document) else tuple(_document_entries(document))
             for document in documents
         }
-        self.titles = titles(documents)
+        self.titles = _unique_titles(documents)
         self.explained = Counter(
             (entry.owner, entry.name) for found in self.entries.values() for entry in found
         )
 
-    def askable(self, path: str) -> Iterator[Entry]:
+    def unambiguous_entries(self, path: str) -> Iterator[DocumentedEntry]:
         """Yield running text and the names that the document explains once."""
         found, text = self.entries[path], self.documents[path].text
         here = Counter((entry.owner, entry.name) for entry in found)
         for entry in found:
-            is_word = entry.kind == "function" and not is_code(entry.name)
+            is_word = entry.kind == "function" and not _is_code_identifier(entry.name)
             if not entry.name or here[entry.owner, entry.name] == 1:
-                if not (is_word and is_said_elsewhere(entry, text)):
+                if not (is_word and _occurs_elsewhere(entry, text)):
                     yield entry
 
-    def needs_title(self, entry: Entry) -> bool:
+    def needs_title(self, entry: DocumentedEntry) -> bool:
         """Whether the name alone could mean something else, too."""
         if entry.owner:
-            return self.explained[entry.owner, entry.name] > 1 or not is_code(entry.owner)
-        is_sure = self.explained["", entry.name] == 1 and is_code(entry.name)
+            return self.explained[entry.owner, entry.name] > 1 or not _is_code_identifier(
+                entry.owner
+            )
+        is_sure = self.explained["", entry.name] == 1 and _is_code_identifier(entry.name)
         is_part = entry.name.isalpha() if entry.kind == "setting" else "." not in entry.name
         return not is_sure or is_part and entry.kind in ("option", "function", "setting")
 
@@ -91,29 +93,29 @@ def is_generated(document: Document) -> bool:
     return GENERATED.search(document.path) is not None
 
 
-def is_said_elsewhere(entry: Entry, text: str) -> bool:
+def _occurs_elsewhere(entry: DocumentedEntry, text: str) -> bool:
     """Whether a page says a name that is a word also outside its entry, maybe of something else."""
     inside = sum(len(re.findall(rf"\b{entry.name}\b", x.text)) for x in (entry.head, *entry.body))
     return len(re.findall(rf"\b{re.escape(entry.name)}\b", text)) > inside
 
 
-def is_placed_once(entry: Entry, text: str) -> bool:
+def _has_one_signature(entry: DocumentedEntry, text: str) -> bool:
     """Whether a page has a name's signature under one heading alone."""
     line = rf"^\W*(?:class |exception |method )?{re.escape(entry.name)}(?:\([^\n]*)?$"
     return len(re.findall(line, text, re.MULTILINE)) < 2
 
 
-def entries(document: Document) -> Iterator[Entry]:
+def _document_entries(document: Document) -> Iterator[DocumentedEntry]:
     """Yield the entries of a document of any kind."""
     return python_entries(document) if document.kind == "python" else page_entries(document)
 
 
-def is_code(name: str) -> bool:
+def _is_code_identifier(name: str) -> bool:
     """Whether a name is spelt as no word of prose is."""
     return CODE.fullmatch(name) is not None
 
 
-def titles(documents: Sequence[Document]) -> dict[str, str]:
+def _unique_titles(documents: Sequence[Document]) -> dict[str, str]:
     """What each document is called, without what most titles end with; two never the same."""
     names = {d.path: TITLE_SIGNS.sub("", page_title(d)).strip() or d.path for d in documents}
     ends = Counter(parts[-1] for name in names.values() if (parts := TITLE_PARTS.split(name))[1:])
@@ -125,32 +127,32 @@ def titles(documents: Sequence[Document]) -> dict[str, str]:
     return {path: t if often[t] == 1 else f"{t} ({path})" for path, t in names.items()}
 
 
-def candidates(
-    collection: Collection, asked: Iterable[str], rules: Sequence[str], max_words: int
-) -> Iterator[Candidate]:
+def question_candidates(
+    collection: DocumentCollection, asked: Iterable[str], rules: Sequence[str], max_words: int
+) -> Iterator[QuestionCandidate]:
     """Yield every question about the asked documents that is fit and has one answer."""
-    from groundup.measure import holds  # not at the top: see make.py
+    from groundup.measure import contains_in_order  # not at the top: see make.py
 
-    by_question: dict[str, list[tuple[Candidate, tuple[str, ...]]]] = defaultdict(list)
+    by_question: dict[str, list[tuple[QuestionCandidate, tuple[str, ...]]]] = defaultdict(list)
     answers: dict[tuple[str, ...], set[str]] = defaultdict(set)
     asked_once: set[tuple[str, ...]] = set()
     used = [rule for rule in RULES if not rules or rule.name in rules]
     for path in sorted(asked):
         slices: set[tuple[int, int]] = set()
-        for entry in collection.askable(path):
+        for entry in collection.unambiguous_entries(path):
             for rule in used:
-                if rule.name == "section" and not is_placed_once(
+                if rule.name == "section" and not _has_one_signature(
                     entry, collection.documents[path].text
                 ):
                     continue
                 for found in rule.find(entry):
-                    one = candidate(collection, path, entry, rule, found)
-                    span = one.place["start"], one.place["end"]
-                    is_there = holds(one.place["quote"], one.answer)
-                    if fault(one.question, one.answer, max_words) or not is_there:
+                    one = _make_candidate(collection, path, entry, rule, found)
+                    span = one.answer_location["start"], one.answer_location["end"]
+                    is_there = contains_in_order(one.answer_location["quote"], one.answer)
+                    if rejection_reason(one.question, one.answer, max_words) or not is_there:
                         continue
-                    answers[path, *matter(one, entry, found)].add(one.answer)
-                    said = *matter(one, entry, found), one.answer
+                    answers[path, *_question_key(one, entry, found)].add(one.answer)
+                    said = *_question_key(one, entry, found), one.answer
                     if span not in slices and said not in asked_once:
                         slices.add(span)
                         asked_once.add(said)
@@ -161,42 +163,52 @@ def candidates(
             yield one
 
 
-def matter(one: Candidate, entry: Entry, found: Found) -> tuple[str, ...]:
+def _question_key(
+    one: QuestionCandidate, entry: DocumentedEntry, found: FoundQuestion
+) -> tuple[str, ...]:
     """What a question asks, in whatever words."""
     parts = (re.sub(r"^(?:[Ii]f|[Ww]hen) ", "", part) for part in found.parts.values())
     return one.rule, entry.owner, entry.name, *parts
 
 
-def surroundings(text: str, entry: Entry, start: int, end: int) -> dict[str, Any]:
+def _answer_context(text: str, entry: DocumentedEntry, start: int, end: int) -> dict[str, Any]:
     """The passage around an answer for who checks it: whole paragraphs, from the name on if near.
 
     Where the answer is a heading, it and the entry.
     """
-    starts = [each.places[0] for each in (entry.section, entry.head) if each.text]
-    near = [place for place in starts if start - AROUND < place <= start]
-    first = min([*near, max(text.rfind("\n\n", 0, start) + 2, start - AROUND)])
-    head = entry.head.places[0] if entry.head.text else start
-    passage = text[first : paragraphs_end(text, end)]
+    starts = [each.positions[0] for each in (entry.section, entry.head) if each.text]
+    near = [place for place in starts if start - MAX_CONTEXT_CHARACTERS < place <= start]
+    first = min([*near, max(text.rfind("\n\n", 0, start) + 2, start - MAX_CONTEXT_CHARACTERS)])
+    head = entry.head.positions[0] if entry.head.text else start
+    passage = text[first : _following_paragraph_end(text, end)]
     if head > end:
         gap = "\n\n[…]\n\n" if head > end + 2 else text[end:head]
-        passage = text[first:end] + gap + text[head : paragraphs_end(text, entry.head.places[-1])]
+        passage = (
+            text[first:end]
+            + gap
+            + text[head : _following_paragraph_end(text, entry.head.positions[-1])]
+        )
     return {"passage": passage, "span": [start - first, end - first]}
 
 
-def paragraphs_end(text: str, place: int) -> int:
+def _following_paragraph_end(text: str, place: int) -> int:
     """Where the paragraph after that of a place ends, or less if they are long."""
     after = text.find("\n\n", max(text.find("\n\n", place), place) + 2)
-    return min(len(text) if after < 0 else after, place + AROUND)
+    return min(len(text) if after < 0 else after, place + MAX_CONTEXT_CHARACTERS)
 
 
-def candidate(
-    collection: Collection, path: str, entry: Entry, rule: Rule, found: Found
-) -> Candidate:
+def _make_candidate(
+    collection: DocumentCollection,
+    path: str,
+    entry: DocumentedEntry,
+    rule: QuestionRule,
+    found: FoundQuestion,
+) -> QuestionCandidate:
     """Put a question in words, always the same for the same slice."""
     document = collection.documents[path]
     start, end = found.answer.span(0, len(found.answer.text))
     quote = document.quote(start, end)
-    parts = named(entry) | found.parts
+    parts = entry_names(entry) | found.parts
     draw = hashlib.sha256(f"{path} {start} {end} {rule.name}".encode()).digest()
     question = rule.phrasings[draw[0] % len(rule.phrasings)].format_map(parts)
     title = collection.titles[path]
@@ -212,8 +224,15 @@ def candidate(
         "sha256": document.sha256, "start": start, "end": end,
         "byte_start": quote.start, "byte_end": quote.end, "line": quote.line, "quote": quote.text,
     }  # fmt: skip
-    where |= surroundings(document.text, entry, start, end)
+    where |= _answer_context(document.text, entry, start, end)
     name = entry.owner or entry.name or parts["thing"]
-    return Candidate(
-        rule.name, path, name, is_code(name), question, found.answer.text, where, entry.section.text
+    return QuestionCandidate(
+        rule.name,
+        path,
+        name,
+        _is_code_identifier(name),
+        question,
+        found.answer.text,
+        where,
+        entry.section.text,
     )

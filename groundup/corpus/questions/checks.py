@@ -30,11 +30,11 @@ COMMON = frozenset(
     "a an and are as at be by can do does for from how if in is it its of on or that the this to "
     "used using was what when where which will with you your value".split()
 )
-PAIRS = ("()", "[]", "{}", "“”", "‘’", "<>")
-GIVEN_AWAY = 0.6
+BRACKET_PAIRS = ("()", "[]", "{}", "“”", "‘’", "<>")
+MAX_REVEALED_SHARE = 0.6
 
 
-def fault(question: str, answer: str, max_words: int = 25) -> str:
+def rejection_reason(question: str, answer: str, max_words: int = 25) -> str:
     """Why a question is rejected; empty if it is accepted."""
     words = WORD.findall(answer)
     if not words and len(answer) > 6 or not answer:
@@ -43,31 +43,31 @@ def fault(question: str, answer: str, max_words: int = 25) -> str:
         return "too long"
     prose = len(words) > 1
     said = answer if prose else ""
-    if POINTS_ELSEWHERE.search(said) or POINTS_ELSEWHERE.search(asked(question)):
+    if POINTS_ELSEWHERE.search(said) or POINTS_ELSEWHERE.search(_without_title(question)):
         return "points elsewhere"
     if words and BEGINS_BADLY.match(answer):
         return "begins with a pronoun"
-    if ENDS_BADLY.search(said) or not (is_balanced(said) and is_balanced(question)):
+    if ENDS_BADLY.search(said) or not (_is_balanced(said) and _is_balanced(question)):
         return "cut off"
     if MARKUP.search(said) or MARKUP.search(question.replace("`", "")):
         return "markup"
-    return "given away" if gives_away(question, answer) else ""
+    return "given away" if _reveals_answer(question, answer) else ""
 
 
-def asked(question: str) -> str:
+def _without_title(question: str) -> str:
     """A question without the document's title in it."""
     return re.sub(r"“[^”]*”", "", question)
 
 
-def is_balanced(text: str) -> bool:
+def _is_balanced(text: str) -> bool:
     """Whether every bracket and quote that opens is closed."""
     bare = re.sub(r"[<>-]=|[-=]>|\s[<>]\s", " ", text)
-    return all(bare.count(opens) == bare.count(closes) for opens, closes in PAIRS) and (
+    return all(bare.count(opens) == bare.count(closes) for opens, closes in BRACKET_PAIRS) and (
         bare.count('"') % 2 == 0
     )
 
 
-def gives_away(question: str, answer: str) -> bool:
+def _reveals_answer(question: str, answer: str) -> bool:
     """Whether the question contains its answer, or most of its content words."""
     there = WORD.findall(question.casefold())
     said = WORD.findall(answer.casefold())
@@ -76,4 +76,4 @@ def gives_away(question: str, answer: str) -> bool:
     matter = {word for word in said if word not in COMMON}
     if matter and not matter - {*there, "object", "class", "instance", "function", "method"}:
         return True  # a Semaphore is a semaphore object
-    return len(matter) > 2 and len(matter & set(there)) > GIVEN_AWAY * len(matter)
+    return len(matter) > 2 and len(matter & set(there)) > MAX_REVEALED_SHARE * len(matter)

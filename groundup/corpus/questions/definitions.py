@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from groundup.documents import Document
 
-from .blocks import Block, blocks, is_prose
-from .entries import Entry
-from .names import module_name
-from .plain import Plain, plain
+from .blocks import LineBlock, is_prose_block, split_line_blocks
+from .entries import DocumentedEntry
+from .names import path_module_name
+from .plain import PlainText, strip_markup
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 OPENING = re.compile(r"[rRuU]{0,2}(\"\"\"|'''|\"|')")
@@ -32,14 +32,14 @@ INDENTED = re.compile(r"^([ \t]+)(?=\S)", re.MULTILINE)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-class Named(NamedTuple):
+class QualifiedDefinition(NamedTuple):
     """A definition with its whole name."""
 
     name: str
     node: Definition
 
 
-def python_entries(document: Document) -> Iterator[Entry]:
+def python_entries(document: Document) -> Iterator[DocumentedEntry]:
     """Yield public functions and classes with docstrings, and their parameters, in order."""
     try:
         with warnings.catch_warnings():
@@ -48,29 +48,31 @@ def python_entries(document: Document) -> Iterator[Entry]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     lines = [0, *(end.end() for end in LINE_END.finditer(document.text))]
-    for name, node in public(module, module_name(document.path)):
-        span = docstring_span(document.text, lines, node)
+    for name, node in _public_definitions(module, path_module_name(document.path)):
+        span = _docstring_range(document.text, lines, node)
         if span:
-            yield from entries_of(document, Named(name, node), lines, span)
+            yield from _definition_entries(document, QualifiedDefinition(name, node), lines, span)
 
 
-def public(node: ast.Module | ast.ClassDef, outer: str) -> Iterator[Named]:
+def _public_definitions(
+    node: ast.Module | ast.ClassDef, outer: str
+) -> Iterator[QualifiedDefinition]:
     """Yield definitions whose names do not begin with an underscore, classes' own ones too."""
     for child in node.body:
         if isinstance(child, Definition) and not child.name.startswith(("_", "test")):
-            yield Named(f"{outer}.{child.name}", child)
+            yield QualifiedDefinition(f"{outer}.{child.name}", child)
             if isinstance(child, ast.ClassDef):
-                yield from public(child, f"{outer}.{child.name}")
+                yield from _public_definitions(child, f"{outer}.{child.name}")
 
 
-def docstring_span(text: str, lines: list[int], node: Definition) -> tuple[int, int] | None:
+def _docstring_range(text: str, lines: list[int], node: Definition) -> tuple[int, int] | None:
     """Characters of a docstring without its quotes; None if there is none or it has escapes."""
     if ast.get_docstring(node, clean=False) is None:
         return None
     value = node.body[0].value  # type: ignore[attr-defined]
     start, end = (
-        place(text, lines, value.lineno, value.col_offset),
-        place(text, lines, value.end_lineno, value.end_col_offset),
+        _character_offset(text, lines, value.lineno, value.col_offset),
+        _character_offset(text, lines, value.end_lineno, value.end_col_offset),
     )
     opening = OPENING.match(text, start)
     if opening is None or ("\\" in text[start:end] and "r" not in opening[0].lower()):
@@ -78,7 +80,7 @@ def docstring_span(text: str, lines: list[int], node: Definition) -> tuple[int, 
     return opening.end(), end - len(opening[1])
 
 
-def place(text: str, lines: list[int], line: int, column: int) -> int:
+def _character_offset(text: str, lines: list[int], line: int, column: int) -> int:
     """Character at a line, counted from 1, and a column in UTF-8 bytes."""
     start = lines[line - 1]
     if text[start : start + column].isascii():
@@ -86,43 +88,50 @@ def place(text: str, lines: list[int], line: int, column: int) -> int:
     return start + len(text[start : start + column].encode()[:column].decode(errors="ignore"))
 
 
-def entries_of(
-    document: Document, named: Named, lines: list[int], span: tuple[int, int]
-) -> Iterator[Entry]:
+def _definition_entries(
+    document: Document, named: QualifiedDefinition, lines: list[int], span: tuple[int, int]
+) -> Iterator[DocumentedEntry]:
     """Yield a definition's entry, then those of the parameters that its docstring explains."""
     text, node = document.text, named.node
-    body: list[Plain] = []
-    parameters: list[Entry] = []
-    for block in blocks(text, *span):
+    body: list[PlainText] = []
+    parameters: list[DocumentedEntry] = []
+    for block in split_line_blocks(text, *span):
         if not FIELD.match(block.lines[0]) and (
-            is_prose(block, "python") or RESULT.match(block.lines[0])
+            is_prose_block(block, "python") or RESULT.match(block.lines[0])
         ):
-            body.append(plain(text, block.start, block.end, kind="python"))
-        for head, said in (*fields(text, block), *items(text, block)):
+            body.append(strip_markup(text, block.start, block.end, kind="python"))
+        for head, said in (*_docstring_fields(text, block), *_args_items(text, block)):
             name = head.text.split("(")[0].rstrip(": ").split()[-1].lstrip("*")
             if head.text.startswith((":raise", ":return")):
-                body.append(plain(text, head.places[0], said.places[-1], kind="python"))
+                body.append(
+                    strip_markup(text, head.positions[0], said.positions[-1], kind="python")
+                )
             else:
-                parameters.append(Entry(name, "parameter", head, (said,), owner=named.name))
+                parameters.append(
+                    DocumentedEntry(name, "parameter", head, (said,), owner=named.name)
+                )
     is_class = isinstance(node, ast.ClassDef)
-    keyword = KEYWORD.match(text, place(text, lines, node.lineno, node.col_offset))
+    keyword = KEYWORD.match(text, _character_offset(text, lines, node.lineno, node.col_offset))
     start = text.index(node.name, keyword.end() if keyword else 0)
     first = node.body[0]
-    end = text.rfind(":", start, place(text, lines, first.lineno, first.col_offset))
-    head = plain(text, start, start + len(node.name) if is_class else end, kind="html")
-    yield Entry(named.name, "class" if is_class else "function", head, tuple(body))
+    end = text.rfind(":", start, _character_offset(text, lines, first.lineno, first.col_offset))
+    head = strip_markup(text, start, start + len(node.name) if is_class else end, kind="html")
+    yield DocumentedEntry(named.name, "class" if is_class else "function", head, tuple(body))
     yield from parameters
 
 
-def fields(text: str, block: Block) -> Iterator[tuple[Plain, Plain]]:
+def _docstring_fields(text: str, block: LineBlock) -> Iterator[tuple[PlainText, PlainText]]:
     """Yield head and text of each field, such as `:param path:` or `:raises ValueError:`."""
     found = list(FIELD.finditer(text, block.start, block.end))
     ends = [*(field.start() for field in found[1:]), block.end]
     for field, end in zip(found, ends, strict=False):
-        yield plain(text, *field.span(), kind="html"), plain(text, field.end(), end, kind="python")
+        yield (
+            strip_markup(text, *field.span(), kind="html"),
+            strip_markup(text, field.end(), end, kind="python"),
+        )
 
 
-def items(text: str, block: Block) -> Iterator[tuple[Plain, Plain]]:
+def _args_items(text: str, block: LineBlock) -> Iterator[tuple[PlainText, PlainText]]:
     """Yield head and text of each parameter of an `Args:` section."""
     if len(block.lines) < 2 or not ARGUMENTS.match(block.lines[0]):
         return
@@ -132,6 +141,6 @@ def items(text: str, block: Block) -> Iterator[tuple[Plain, Plain]]:
     for start, end in zip(tops, [*tops[1:], block.end], strict=False):
         if item := ARGUMENT.match(text, start, end):
             yield (
-                plain(text, *item.span(), kind="html"),
-                plain(text, item.end(), end, kind="python"),
+                strip_markup(text, *item.span(), kind="html"),
+                strip_markup(text, item.end(), end, kind="python"),
             )

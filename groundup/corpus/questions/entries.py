@@ -15,16 +15,18 @@ from typing import Literal, NamedTuple
 from groundup.documents import Document
 
 from . import blocks as b
-from .blocks import NAME, Block, blocks, is_prose
+from .blocks import NAME, LineBlock, is_prose_block, split_line_blocks
 from .patterns import NOTE
-from .plain import Plain, plain
+from .plain import PlainText, strip_markup
 
 EntryKind = Literal["function", "class", "value", "option", "setting", "parameter", "term", "text"]
 ITEM = re.compile(
     rf"(?:[-*+•]\s+)?(?:`+(?P<code>[^`\s]+)`+|\*\*`*(?P<bold>{NAME})`*\*\*|(?P<word>[a-z_]\w*))"
     r"(?:\s\([\w ,=.`*]*\))?(?:: | [-–—]{1,2} )(?=\S)"
 )
-FIELDS = frozenset("default type note notes example examples returns raises yields warning".split())
+FIELD_WORDS = frozenset(
+    "default type note notes example examples returns raises yields warning".split()
+)
 """Words that a list explains without their being names."""
 DIRECTIVE = re.compile(
     r"\.\. (?:[a-z]+:)?(?P<what>function|method|classmethod|staticmethod|class|exception|"
@@ -39,42 +41,42 @@ TABLE_LINE = re.compile(r"\|?[ :|-]+\|[ :|-]*")
 CELL = re.compile(r"\|?[ \t]*((?:`[^`\n]*`|[^|\n])*?)[ \t]*(?=\||$)", re.MULTILINE)
 NAME_CELL = re.compile(r"`(--?[a-zA-Z][\w-]*|[A-Za-z_][\w.-]*)(?: [^`]*)?`")
 DESCRIPTIONS = frozenset("description meaning purpose about effect does explanation".split())
-NOTHING = Plain("", (0,))
+EMPTY_TEXT = PlainText("", (0,))
 
 
-class Entry(NamedTuple):
+class DocumentedEntry(NamedTuple):
     """A named thing and what is written under it."""
 
     name: str
     """As a person would write it, such as `shutil.copy` or `--quiet`; empty for running text."""
     kind: EntryKind
-    head: Plain = NOTHING
+    head: PlainText = EMPTY_TEXT
     """The signature as it stands; empty for running text."""
-    body: tuple[Plain, ...] = ()
+    body: tuple[PlainText, ...] = ()
     """Paragraphs, without boilerplate and code."""
-    section: Plain = NOTHING
+    section: PlainText = EMPTY_TEXT
     """The heading above; empty if there is none."""
     owner: str = ""
     """Of a parameter: the function that takes it."""
-    whole: bool = True
+    is_complete: bool = True
     """Whether the end of the body is sure: a page's text does not tell where a class ends, so what
     follows its last method may speak of the class."""
 
 
-def page_entries(document: Document) -> Iterator[Entry]:
+def page_entries(document: Document) -> Iterator[DocumentedEntry]:
     """Yield the entries of a page and its running text, in order."""
-    page = Page(document)
-    found: list[Entry] = []
-    for block, following in pairwise([*blocks(document.text), None]):
+    page = PageReader(document)
+    found: list[DocumentedEntry] = []
+    for block, following in pairwise([*split_line_blocks(document.text), None]):
         if block:
-            found += page.read(block, following.lines[0] if following else "")
+            found += page.read_block(block, following.lines[0] if following else "")
     found += page.close()
     module = str(document.metadata.get("title", "")).partition(" ")[0]
     for entry, following in pairwise([*found, None]):
         if document.kind == "html" and entry:
             is_next = following is not None and following.kind == entry.kind
-            after = outer(following.name) if following and is_next else None
-            yield entry._replace(whole=outer(entry.name) in (module, after))
+            after = _enclosing_name(following.name) if following and is_next else None
+            yield entry._replace(is_complete=_enclosing_name(entry.name) in (module, after))
         elif entry:
             yield entry
 
@@ -83,69 +85,73 @@ def page_title(document: Document) -> str:
     """What a page calls itself; empty if it does not."""
     if title := document.metadata.get("title"):
         return str(title)
-    page = Page(document)
-    first = next(blocks(document.text), None)
+    page = PageReader(document)
+    first = next(split_line_blocks(document.text), None)
     span = page.title(first) if first else None
-    return page.plain(*span).text if span else ""
+    return page.plain_text(*span).text if span else ""
 
 
-def outer(name: str) -> str:
+def _enclosing_name(name: str) -> str:
     """What a dotted name stands in."""
     return name.rpartition(".")[0]
 
 
-class Page:
+class PageReader:
     """A page as it is read block by block: where we are, and what is open."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.titles = {heading.start: heading for heading in document.headings}
         self.is_glossary = "glossary" in str(document.metadata.get("title", "")).lower()
-        self.section = NOTHING
+        self.section = EMPTY_TEXT
         self.module = ""
-        self.owner = Entry("", "text")
+        self.owner = DocumentedEntry("", "text")
         self.classes: list[tuple[int, str]] = []
-        self.entry, self.indent = Entry("", "text"), -1
-        self.body: list[Plain] = []
+        self.entry, self.indent = DocumentedEntry("", "text"), -1
+        self.body: list[PlainText] = []
         self.is_example, self.are_defaults = False, False
 
-    def plain(self, start: int, end: int) -> Plain:
+    def plain_text(self, start: int, end: int) -> PlainText:
         """A slice of the page without markup."""
-        return plain(self.document.text, start, end, kind=self.document.kind)
+        return strip_markup(self.document.text, start, end, kind=self.document.kind)
 
-    def read(self, block: Block, explained: str) -> Iterator[Entry]:
+    def read_block(self, block: LineBlock, explained: str) -> Iterator[DocumentedEntry]:
         """Take one block in, knowing how the next one begins; yield what it ends."""
         kind, first = self.document.kind, block.lines[0]
-        is_example, self.is_example = self.is_example, b.EXAMPLE.match(first)
-        if b.is_preformatted(self.document, block):
+        is_example, self.is_example = self.is_example, b.INTRODUCES_EXAMPLE.match(first)
+        if b.is_preformatted_block(self.document, block):
             return
         if named := MODULE.match(first):
             self.module = named[1]
         if title := self.title(block):
             yield from self.close()
-            self.section, self.owner = self.plain(*title), Entry("", "text")
+            self.section, self.owner = self.plain_text(*title), DocumentedEntry("", "text")
             self.are_defaults = False
-            self.section = self.section.part(0, len(self.section.text.rstrip("#¶§ ")))
+            self.section = self.section.slice_text(0, len(self.section.text.rstrip("#¶§ ")))
         elif self.entry.name and block.indent <= self.indent and kind == "text":
             yield from self.close()  # no longer inside the directive
-        entry = self.titled(title, explained) if title else self.recognise(block, explained)
+        entry = (
+            self.entry_of_heading(title, explained)
+            if title
+            else self.recognise_entry(block, explained)
+        )
         if is_example and kind == "html" and entry and entry.kind == "function":
             return  # a call
         if b.DEFAULT_LINE.match(first):
-            self.body.append(self.plain(block.start, block.end))
+            self.body.append(self.plain_text(block.start, block.end))
         elif kind == "markdown" and len(block.lines) > 2 and TABLE_LINE.fullmatch(block.lines[1]):
             yield from self.close()
             yield from self.rows(block)
         elif entry:
             yield from self.close()
             self.open(entry, block)
-        elif not title and is_prose(block, kind):
-            self.body.append(self.plain(block.start, block.end))
+        elif not title and is_prose_block(block, kind):
+            self.body.append(self.plain_text(block.start, block.end))
             self.are_defaults = bool(b.DEFAULTS_FOLLOW.search(" ".join(block.lines)))
-        elif kind == "html" and not title and b.may_be_head(block):
+        elif kind == "html" and not title and b.may_be_entry_head(block):
             yield from self.close()  # of something that is not understood
 
-    def open(self, entry: Entry, block: Block) -> None:
+    def open(self, entry: DocumentedEntry, block: LineBlock) -> None:
         """Begin an entry."""
         name, owner = self.qualified(entry.name, entry.kind, block.indent), ""
         if entry.kind == "parameter":
@@ -156,11 +162,11 @@ class Page:
         self.entry = entry._replace(name=name, owner=owner)
         self.indent, self.body = block.indent, list(entry.body)
 
-    def close(self) -> Iterator[Entry]:
+    def close(self) -> Iterator[DocumentedEntry]:
         """Yield what is open and go back to running text."""
         if self.entry.name or self.body:
             yield self.entry._replace(body=tuple(self.body), section=self.section)
-        self.entry, self.indent, self.body = Entry("", "text"), -1, []
+        self.entry, self.indent, self.body = DocumentedEntry("", "text"), -1, []
 
     def qualified(self, name: str, kind: EntryKind, indent: int) -> str:
         """A directive's name with its module and class, as indentation nests them."""
@@ -174,7 +180,7 @@ class Page:
             self.classes.append((indent, whole))
         return whole
 
-    def title(self, block: Block) -> tuple[int, int] | None:
+    def title(self, block: LineBlock) -> tuple[int, int] | None:
         """Characters of the heading that a block begins with, if it does."""
         for start in range(block.start, block.start + 8):
             if start in self.titles and not b.ADMONITION.match(block.lines[0]):
@@ -187,97 +193,102 @@ class Page:
                     return start, start + len(line)
         return None
 
-    def titled(self, title: tuple[int, int], explained: str) -> Entry | None:
+    def entry_of_heading(self, title: tuple[int, int], explained: str) -> DocumentedEntry | None:
         """The entry of a heading that is one name of code: a setting of a reference."""
-        head = self.plain(*title)
+        head = self.plain_text(*title)
         name, bracket, _ = head.text.partition("(")
         if self.document.kind == "html" and b.DEFAULT_LINE.match(explained):
-            return Entry(name, "setting", head) if re.fullmatch(NAME, name) else None
+            return DocumentedEntry(name, "setting", head) if re.fullmatch(NAME, name) else None
         if self.document.kind != "markdown" or " " in name:
             return None
         if b.OPTION_NAME.fullmatch(name):
-            return Entry(name, "option", head)
+            return DocumentedEntry(name, "option", head)
         is_marked = "`" in self.document.text[slice(*title)]
         if re.fullmatch(NAME, name) and ("_" in name or "." in name or is_marked):
-            return Entry(name, "function" if bracket else "setting", head)
+            return DocumentedEntry(name, "function" if bracket else "setting", head)
         return None
 
-    def recognise(self, block: Block, explained: str) -> Entry | None:
+    def recognise_entry(self, block: LineBlock, explained: str) -> DocumentedEntry | None:
         """The entry that a block begins, if it begins one."""
         first, is_alone = block.lines[0], len(block.lines) == 1
         if found := DIRECTIVE.match(first):
             return self.directive(block, found)
         if len(first) > 200 or first.endswith(("!", "?", ";")):
             return None
-        head = plain(self.document.text, block.start, block.start + len(first), kind="html")
+        head = strip_markup(self.document.text, block.start, block.start + len(first), kind="html")
         is_help = re.search(r"\S\s{2,}\S", first) or (  # what a program prints, quoted by a page
             self.document.kind == "html" and not all(map(b.OPTION.fullmatch, block.lines))
         )
         name = b.option_name(" ".join(block.lines))
         if name and b.OPTION.fullmatch(first) and not is_help:
-            return Entry(name, "option", head, self.rest(block))
+            return DocumentedEntry(name, "option", head, self.option_text(block))
         if found := b.SETTING.fullmatch(first):
-            return Entry(found["name"], "setting", head)
-        found = b.signature(first)
+            return DocumentedEntry(found["name"], "setting", head)
+        found = b.match_signature(first)
         notes = tuple(line for line in block.lines[1:] if NOTE.match(line))
         others = all(
             b.CALL.fullmatch(x) or b.BOILERPLATE.match(x) or x in notes for x in block.lines[1:]
         )
-        if found and others and b.describes(explained) and not found["name"].startswith("_"):
+        if found and others and b.is_description(explained) and not found["name"].startswith("_"):
             is_class = found["what"] in ("class", "exception", "type")
             starts = [self.document.text.index(note, block.start) for note in notes]
-            body = tuple(self.plain(at, at + len(x)) for at, x in zip(starts, notes, strict=True))
-            return Entry(found["name"], "class" if is_class else "function", head, body)
-        if is_alone and b.SENTENCE.match(explained) and (found := b.BARE.fullmatch(first)):
+            body = tuple(
+                self.plain_text(at, at + len(x)) for at, x in zip(starts, notes, strict=True)
+            )
+            return DocumentedEntry(found["name"], "class" if is_class else "function", head, body)
+        if is_alone and b.SENTENCE.match(explained) and (found := b.BARE_NAME.fullmatch(first)):
             kind = "class" if found["what"] else "value"
-            return Entry(found["name"] or found["value"], kind, head)
+            return DocumentedEntry(found["name"] or found["value"], kind, head)
         if found := ITEM.match(first):
             return self.item(block, found)
         is_term = b.TERM.fullmatch(first) and (self.is_glossary or " " not in first)
         is_marked = self.document.kind == "html" or first.endswith("::")
-        is_term = is_term and head.text.lower() not in FIELDS and self.is_one_word(block)
+        is_term = is_term and head.text.lower() not in FIELD_WORDS and self.is_one_word(block)
         if is_term and is_marked and is_alone and not b.ADMONITION.match(first):
-            return Entry(first.rstrip(":"), "term", head) if b.EXPLAINS.match(explained) else None
+            is_explained = b.EXPLAINS.match(explained)
+            return DocumentedEntry(first.rstrip(":"), "term", head) if is_explained else None
         return None
 
-    def is_one_word(self, block: Block) -> bool:
+    def is_one_word(self, block: LineBlock) -> bool:
         """Whether no tag stands inside a line: `<b>y</b><i>ndarray</i>` reads as one word."""
         start, end = self.document.map.byte_range(block.start, block.end)
         return end - start == len(self.document.text[block.start : block.end].encode())
 
-    def rest(self, block: Block) -> tuple[Plain, ...]:
+    def option_text(self, block: LineBlock) -> tuple[PlainText, ...]:
         """The lines that follow an option without an empty line: AsciiDoc's indented text."""
         start = block.start
         for line in block.lines[1:]:
             start = self.document.text.index(line, start + 1)
             if not b.OPTION.fullmatch(line) and not line.endswith("::"):
                 is_text = b.SENTENCE.match(line) or line is not block.lines[-1]
-                return (self.plain(start, block.end),) if is_text else ()
+                return (self.plain_text(start, block.end),) if is_text else ()
         return ()
 
-    def directive(self, block: Block, found: re.Match[str]) -> Entry | None:
+    def directive(self, block: LineBlock, found: re.Match[str]) -> DocumentedEntry | None:
         """The entry of a reStructuredText directive."""
         what, signature = found["what"], found["rest"].rstrip()
         at = self.document.text.index(signature, block.start)
-        head = plain(self.document.text, at, at + len(signature), kind="html")
+        head = strip_markup(self.document.text, at, at + len(signature), kind="html")
         if what in ("option", "cmdoption"):
             option = b.option_name(signature)
-            return Entry(option, "option", head) if option else None
+            return DocumentedEntry(option, "option", head) if option else None
         call = b.CALL.fullmatch(signature)  # in C the type stands before the name
         name = re.match(NAME, call["name"] if call else signature)
-        return Entry(name[0], DIRECTIVES.get(what, "function"), head) if name else None
+        return DocumentedEntry(name[0], DIRECTIVES.get(what, "function"), head) if name else None
 
-    def item(self, block: Block, found: re.Match[str]) -> Entry | None:
+    def item(self, block: LineBlock, found: re.Match[str]) -> DocumentedEntry | None:
         """The entry of a list's item: a name, a colon or dash, what it is."""
         name = found["code"] or found["bold"] or found["word"]
-        is_name = re.fullmatch(rf"{NAME}|--?\w[\w-]*", name) and name.lower() not in FIELDS
+        is_name = re.fullmatch(rf"{NAME}|--?\w[\w-]*", name) and name.lower() not in FIELD_WORDS
         if not is_name or len(block.lines) > 4 or any(map(ITEM.match, block.lines[1:])):
             return None
         start = block.start + found.end()
-        head, body = self.plain(block.start, start), self.plain(start, block.end)
-        return Entry(name, "option" if name.startswith("-") else "parameter", head, (body,))
+        head, body = self.plain_text(block.start, start), self.plain_text(start, block.end)
+        return DocumentedEntry(
+            name, "option" if name.startswith("-") else "parameter", head, (body,)
+        )
 
-    def rows(self, block: Block) -> Iterator[Entry]:
+    def rows(self, block: LineBlock) -> Iterator[DocumentedEntry]:
         """Yield the rows of a table that has a column of names and one that describes them."""
         titles = [cell.strip().lower() for cell in block.lines[0].strip("|").split("|")]
         column = next((i for i, title in enumerate(titles) if title in DESCRIPTIONS), 0)
@@ -287,6 +298,6 @@ class Page:
             cells = list(CELL.finditer(self.document.text, start, start + len(line)))
             name = NAME_CELL.fullmatch(cells[0][1]) if len(cells) > column else None
             if name:
-                head, body = (self.plain(*cells[i].span(1)) for i in (0, column))
+                head, body = (self.plain_text(*cells[i].span(1)) for i in (0, column))
                 kind = "option" if name[1].startswith("-") else "setting"
-                yield Entry(name[1], kind, head, (body,), self.section)
+                yield DocumentedEntry(name[1], kind, head, (body,), self.section)

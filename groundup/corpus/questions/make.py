@@ -28,18 +28,29 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, read_folder
 
-from ..split import SPLITS, place, read_split
-from .candidates import Candidate, Collection, candidates, is_generated
-from .names import count_identifiers, make_up, style, word_pools, words
+from ..split import SPLITS, hash_fraction, read_split
+from .candidates import DocumentCollection, QuestionCandidate, is_generated, question_candidates
+from .names import count_identifiers, identifier_style, identifier_words, make_up_name, word_pools
 from .rules import RULES
 
 if TYPE_CHECKING:  # a fifth of what the room takes to import, and workers import the room
-    from groundup.measure import Card
+    from groundup.measure import TestSetCard
 
-TWINS = ("purpose", "option", "definition", "default", "returns", "added", "values", "parameter")
+RULES_FOR_MADE_UP = (
+    "purpose",
+    "option",
+    "definition",
+    "default",
+    "returns",
+    "added",
+    "values",
+    "parameter",
+)
 """Rules whose questions a made-up name can take over: nothing but the name tells what is asked."""
 UNANSWERABLE = "unanswerable"
-ABOUT = {rule.name: rule.about for rule in RULES} | {UNANSWERABLE: "names that do not exist"}
+RULE_DESCRIPTIONS = {rule.name: rule.about for rule in RULES} | {
+    UNANSWERABLE: "names that do not exist"
+}
 
 
 class QuestionsConfig(Config):
@@ -65,14 +76,14 @@ class QuestionsConfig(Config):
     """Decides every draw."""
 
 
-class Source(NamedTuple):
+class QuestionDocuments(NamedTuple):
     """The documents to ask about, and all that are read."""
 
     documents: list[Document]
-    asked: set[str]
+    question_paths: set[str]
     """Paths of those that questions may be about."""
     parents: dict[str, Artifact]
-    set_aside: Counter[str]
+    rejected: Counter[str]
     """Files that were not read, by reason."""
 
 
@@ -93,35 +104,41 @@ def make_questions(
     Raises DataError if the documents give none, or fewer where the number is `exact`, telling how
     many of which rule, and ConfigError if there is no rule of a name.
     """
-    check(config, questions)
-    found = read_source(Path(source), config)
-    collection = Collection(found.documents)
-    pool = list(candidates(collection, found.asked, config.rules, config.max_words))
+    _check_config(config, questions)
+    found = _read_source(Path(source), config)
+    collection = DocumentCollection(found.documents)
+    rules, limit = config.rules, config.max_words
+    pool = list(question_candidates(collection, found.question_paths, rules, limit))
     if not pool and not exact and "corpus" not in found.parents:
-        found, config = widened(collection, found, config)
-        pool = list(candidates(collection, found.asked, config.rules, config.max_words))
+        found, config = _widen_share(collection, found, config)
+        pool = list(question_candidates(collection, found.question_paths, rules, limit))
     without = round(questions * config.unanswerable)
-    chosen = choose(pool, questions - without, config)
+    chosen = _choose_in_turns(pool, questions - without, config)
     share = config.unanswerable / (1 - config.unanswerable)
     without = min(without, round(len(chosen) * share))
-    unknown = made_up(chosen, pool, found.documents, without, config)
-    chosen = choose(pool, questions - len(unknown), config) + unknown
+    unknown = _unanswerable_questions(chosen, pool, found.documents, without, config)
+    chosen = _choose_in_turns(pool, questions - len(unknown), config) + unknown
     if len(unknown) < without:
-        record.say(
+        record.log(
             f"{len(unknown)} of {without} unanswerable questions: too few names to make others of"
         )
     if len(chosen) < questions:
-        message = too_few(chosen, found, questions) + advice(collection, found, questions, config)
+        message = _too_few_text(chosen, found, questions) + _advice_text(
+            collection, found, questions, config
+        )
         if not chosen or exact:
             raise DataError(message)
-        record.say(f"Warning: {message}")
+        record.log(f"Warning: {message}")
     from groundup.measure import make_testset
 
-    samples = [sample(one) for one in sorted(chosen, key=lambda one: place(one.id, config.seed))]
-    return make_testset(card(config, found, samples), samples, found.parents, out)
+    samples = [
+        _testset_sample(one)
+        for one in sorted(chosen, key=lambda one: hash_fraction(one.id, config.seed))
+    ]
+    return make_testset(_testset_card(config, found, samples), samples, found.parents, out)
 
 
-def check(config: QuestionsConfig, questions: int) -> None:
+def _check_config(config: QuestionsConfig, questions: int) -> None:
     """Raise ConfigError for rules that do not exist or no questions at all."""
     names = [rule.name for rule in RULES]
     if unknown := sorted(set(config.rules) - set(names)):
@@ -130,7 +147,7 @@ def check(config: QuestionsConfig, questions: int) -> None:
         raise ConfigError(f"--questions {questions} must be at least 1.")
 
 
-def read_source(source: Path, config: QuestionsConfig) -> Source:
+def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
     """Read a folder's documents or a corpus; split off what may be asked about."""
     parents: dict[str, Artifact] = {}
     made = Artifact.open(source) if (source / MANIFEST).is_file() else None
@@ -141,7 +158,7 @@ def read_source(source: Path, config: QuestionsConfig) -> Source:
         splits = {split: list(read_split(made, split)) for split in SPLITS}
         documents = [document for split in SPLITS for document in splits[split]]
         asked = {document.path for document in splits["test"] if not is_generated(document)}
-        return Source(documents, asked, {"corpus": made}, Counter())
+        return QuestionDocuments(documents, asked, {"corpus": made}, Counter())
     documents, set_aside = [], Counter[str]()
     for read in read_folder(source, suffixes=config.suffixes or None):
         if isinstance(read, Rejected):
@@ -149,29 +166,32 @@ def read_source(source: Path, config: QuestionsConfig) -> Source:
         else:
             documents.append(read)
     if set_aside:
-        record.say(f"set aside {set_aside.total()} files: {tally(set_aside)}")
+        record.log(f"set aside {set_aside.total()} files: {_format_tally(set_aside)}")
     if not documents:
         raise DataError(
-            f"{source} has no documents to ask about ({tally(set_aside) or 'it is empty'}); "
+            f"{source} has no documents to ask about "
+            f"({_format_tally(set_aside) or 'it is empty'}); "
             "expected text, Markdown, HTML or Python files in UTF-8."
         )
-    order = sorted(documents, key=lambda document: place(document.path, config.seed))
-    return Source(documents, shared(order, config.share), parents, set_aside)
+    order = sorted(documents, key=lambda document: hash_fraction(document.path, config.seed))
+    return QuestionDocuments(documents, _paths_of_share(order, config.share), parents, set_aside)
 
 
-def shared(order: Sequence[Document], share: float) -> set[str]:
+def _paths_of_share(order: Sequence[Document], share: float) -> set[str]:
     """Paths of the documents that a share of them takes, those that explain nothing left out."""
     taken = order[: max(1, round(share * len(order)))]
     return {document.path for document in taken if not is_generated(document)}
 
 
-def choose(pool: Sequence[Candidate], limit: int, config: QuestionsConfig) -> list[Candidate]:
+def _choose_in_turns(
+    pool: Sequence[QuestionCandidate], limit: int, config: QuestionsConfig
+) -> list[QuestionCandidate]:
     """Choose by turns: the rule asked least, then the name and the document asked least."""
-    left: dict[str, list[Candidate]] = {}
-    for one in sorted(pool, key=lambda one: place(one.id, config.seed)):
+    left: dict[str, list[QuestionCandidate]] = {}
+    for one in sorted(pool, key=lambda one: hash_fraction(one.id, config.seed)):
         left.setdefault(one.rule, []).append(one)
     rules, names, documents = Counter[str](), Counter[str](), Counter[str]()
-    chosen: list[Candidate] = []
+    chosen: list[QuestionCandidate] = []
     while left and len(chosen) < limit:
         rule = min(left, key=lambda name: (rules[name], name))
         left[rule] = [one for one in left[rule] if documents[one.path] < config.per_document]
@@ -187,114 +207,138 @@ def choose(pool: Sequence[Candidate], limit: int, config: QuestionsConfig) -> li
     return chosen
 
 
-def made_up(
-    chosen: Sequence[Candidate],
-    pool: Iterable[Candidate],
+def _unanswerable_questions(
+    chosen: Sequence[QuestionCandidate],
+    pool: Iterable[QuestionCandidate],
     documents: Sequence[Document],
     limit: int,
     config: QuestionsConfig,
-) -> list[Candidate]:
+) -> list[QuestionCandidate]:
     """Ask names that no document has, in the words of questions about names that exist."""
     taken = set(count_identifiers(document.text for document in documents)) if limit else set()
     shapes: dict[tuple[str, bool, bool], set[str]] = {}
     for one in pool:
         if one.is_code:
-            shapes.setdefault(shape(one.name), set()).add(one.name.rpartition(".")[2])
+            shapes.setdefault(_name_shape(one.name), set()).add(one.name.rpartition(".")[2])
     rng = random.Random(f"{config.seed} made up")
-    made: list[Candidate] = []
+    made: list[QuestionCandidate] = []
     for one in chosen:
         last = one.name.rpartition(".")[2]
-        spelled = sum(word.isalpha() for word in words(last))
-        if len(made) == limit or one.rule not in TWINS or spelled < 2 or not one.is_code:
+        spelled = sum(word.isalpha() for word in identifier_words(last))
+        if (
+            len(made) == limit
+            or one.rule not in RULES_FOR_MADE_UP
+            or spelled < 2
+            or not one.is_code
+        ):
             continue
         if f"`{one.name}`" not in one.question:
             continue  # a topic of running text
-        name = make_up(one.name, word_pools(sorted(shapes[shape(one.name)])), taken, rng)
+        name = make_up_name(one.name, word_pools(sorted(shapes[_name_shape(one.name)])), taken, rng)
         if name:
             question = one.question.replace(f"`{one.name}`", f"`{name}`")
             made.append(one._replace(rule=UNANSWERABLE, question=question, answer="", name=name))
     return made
 
 
-def shape(name: str) -> tuple[str, bool, bool]:
+def _name_shape(name: str) -> tuple[str, bool, bool]:
     """How a name's last part is spelt; a made-up one of another shape would give itself away."""
     last = name.rpartition(".")[2]
-    return style(last), "_" in last, last.isupper()
+    return identifier_style(last), "_" in last, last.isupper()
 
 
-def widened(
-    collection: Collection, found: Source, config: QuestionsConfig
-) -> tuple[Source, QuestionsConfig]:  # fmt: skip
+def _widen_share(
+    collection: DocumentCollection, found: QuestionDocuments, config: QuestionsConfig
+) -> tuple[QuestionDocuments, QuestionsConfig]:  # fmt: skip
     """The least share of a small folder in which there is a question, where its own has none."""
-    order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
-    every = list(candidates(collection, shared(order, 1), config.rules, config.max_words))
+    order = sorted(found.documents, key=lambda document: hash_fraction(document.path, config.seed))
+    every = list(
+        question_candidates(collection, _paths_of_share(order, 1), config.rules, config.max_words)
+    )
     for step in range(int(20 * config.share) + 1, 21):
-        asked = shared(order, step / 20)
+        asked = _paths_of_share(order, step / 20)
         if any(one.path in asked for one in every):
-            record.say(
-                f"Warning: nothing to ask in {len(found.asked)} of {len(order)} documents, so "
+            record.log(
+                f"Warning: nothing to ask in {len(found.question_paths)} of {len(order)} "
+                f"documents, so "
                 f"{len(asked)} are asked (share={step / 20:g}); a corpus to train on needs a "
                 "test_share as large"
             )
-            return found._replace(asked=asked), config.model_copy(update={"share": step / 20})
+            return found._replace(question_paths=asked), config.model_copy(
+                update={"share": step / 20}
+            )
     return found, config
 
 
-def too_few(chosen: Sequence[Candidate], found: Source, questions: int) -> str:
+def _too_few_text(
+    chosen: Sequence[QuestionCandidate], found: QuestionDocuments, questions: int
+) -> str:
     """What there is, in one line."""
     counts = Counter(one.rule for one in chosen)
-    rules = f" ({tally(counts)})" if counts else ""
+    rules = f" ({_format_tally(counts)})" if counts else ""
     return (
-        f"Found {len(chosen)} of {questions} questions{rules} in {len(found.asked)} of "
+        f"Found {len(chosen)} of {questions} questions{rules} in {len(found.question_paths)} of "
         f"{len(found.documents)} documents; "
     )
 
 
-def advice(collection: Collection, found: Source, questions: int, config: QuestionsConfig) -> str:
+def _advice_text(
+    collection: DocumentCollection,
+    found: QuestionDocuments,
+    questions: int,
+    config: QuestionsConfig,
+) -> str:
     """What would give enough: the least share that does, in steps of 0.05, if one does."""
     if "corpus" in found.parents:
         return "a corpus with a larger test_share gives more."
-    order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
-    pool = list(candidates(collection, shared(order, 1), config.rules, config.max_words))
+    order = sorted(found.documents, key=lambda document: hash_fraction(document.path, config.seed))
+    pool = list(
+        question_candidates(collection, _paths_of_share(order, 1), config.rules, config.max_words)
+    )
     if not pool:
         return "they are prose: questions are made of entries, options, defaults and definitions."
     wanted = questions - round(questions * config.unanswerable)
     for step in range(int(20 * config.share) + 1, 21):
-        asked = shared(order, step / 20)
-        if len(choose([one for one in pool if one.path in asked], wanted, config)) == wanted:
+        asked = _paths_of_share(order, step / 20)
+        if (
+            len(_choose_in_turns([one for one in pool if one.path in asked], wanted, config))
+            == wanted
+        ):
             return f"--set share={step / 20:g} would do."
     return "the whole collection has too few: --set per_document=N takes more of each document."
 
 
-def tally(counts: Mapping[str, int]) -> str:
+def _format_tally(counts: Mapping[str, int]) -> str:
     """Counts in words, the largest first."""
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
     return ", ".join(f"{name} {count}" for name, count in rows)
 
 
-def sample(one: Candidate) -> Sample:
+def _testset_sample(one: QuestionCandidate) -> Sample:
     """A candidate as a test set keeps it; a made-up name has neither reference nor place."""
     metadata: dict[str, Any] = {"kind": one.rule, "document": one.path, "name": one.name}
     if one.rule != UNANSWERABLE:
-        source = f"{one.path}, line {one.place['line']}"
-        metadata |= one.place | {"section": one.section, "source": source}
+        source = f"{one.path}, line {one.answer_location['line']}"
+        metadata |= one.answer_location | {"section": one.section, "source": source}
     references = (one.answer,) if one.answer else ()
     return Sample(one.id, (Message("user", one.question),), references, one.path, metadata)
 
 
-def card(config: QuestionsConfig, found: Source, samples: Sequence[Sample]) -> "Card":
+def _testset_card(
+    config: QuestionsConfig, found: QuestionDocuments, samples: Sequence[Sample]
+) -> "TestSetCard":
     """The card of the test set."""
-    from groundup.measure import Card
+    from groundup.measure import TestSetCard
 
     kinds = {sample.metadata["kind"] for sample in samples}
     source = digest({document.path: document.sha256 for document in found.documents})
-    usual = QuestionsConfig().plain()
-    unusual = {name: value for name, value in config.plain().items() if value != usual[name]}
-    return Card(
+    usual = QuestionsConfig().to_dict()
+    unusual = {name: value for name, value in config.to_dict().items() if value != usual[name]}
+    return TestSetCard(
         name=config.name,
-        source=f"{len(found.asked)} of {len(found.documents)} documents, split by path; questions "
-        "made by rules, each answer a slice of its document",
-        coverage="; ".join(about for name, about in ABOUT.items() if name in kinds),
+        source=f"{len(found.question_paths)} of {len(found.documents)} documents, split by path; "
+        "questions made by rules, each answer a slice of its document",
+        coverage="; ".join(about for name, about in RULE_DESCRIPTIONS.items() if name in kinds),
         licence=config.licence,
         made={"stage": "questions", "version": 2, "documents": source} | unusual,
     )

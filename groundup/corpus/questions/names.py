@@ -19,17 +19,17 @@ ROOTS = ("lib", "src")
 STYLES = ("snake", "camel", "capital", "option")
 
 
-class Pool(NamedTuple):
+class WordPool(NamedTuple):
     """First and later words of the identifiers of one style, repeated as often as they occur."""
 
     first: list[str]
     later: list[str]
 
 
-def module_name(path: str) -> str:
+def path_module_name(path: str) -> str:
     """Dotted name of a document's path.
 
-    >>> module_name("lib/json/decoder.py"), module_name("lib/json/__init__.py")
+    >>> path_module_name("lib/json/decoder.py"), path_module_name("lib/json/__init__.py")
     ('json.decoder', 'json')
     """
     parts = path.rpartition(".")[0].split("/") if "." in path else path.split("/")
@@ -40,12 +40,12 @@ def module_name(path: str) -> str:
     return ".".join(parts)
 
 
-def words(identifier: str) -> list[str]:
+def identifier_words(identifier: str) -> list[str]:
     """Split an identifier into its words, their case kept."""
     return WORD.findall(identifier)
 
 
-def style(identifier: str) -> str:
+def identifier_style(identifier: str) -> str:
     """Name how an identifier joins its words: `snake`, `camel`, `capital` or `option`."""
     if identifier.startswith("-"):
         return "option"
@@ -63,25 +63,25 @@ def count_identifiers(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def word_pools(identifiers: Iterable[str]) -> dict[str, Pool]:
+def word_pools(identifiers: Iterable[str]) -> dict[str, WordPool]:
     """Collect the words of identifiers by style and place."""
-    pools = {name: Pool([], []) for name in STYLES}
+    pools = {name: WordPool([], []) for name in STYLES}
     for identifier in identifiers:
-        parts = words(identifier)
+        parts = identifier_words(identifier)
         if len(parts) > 1:
-            pool = pools[style(identifier)]
+            pool = pools[identifier_style(identifier)]
             pool.first.append(parts[0])
             pool.later.extend(parts[1:])
     return pools
 
 
-def make_up(name: str, pools: dict[str, Pool], taken: set[str], rng: random.Random) -> str:
+def make_up_name(name: str, pools: dict[str, WordPool], taken: set[str], rng: random.Random) -> str:
     """Replace a name's last identifier by one that does not exist; it is added to `taken`.
 
     As many words, joined in the same style. Empty when the words seem to allow no new one.
     """
     outer, dot, identifier = name.rpartition(".")
-    kind, count = style(identifier), len(words(identifier))
+    kind, count = identifier_style(identifier), len(identifier_words(identifier))
     pool = pools[kind]
     joint = "-" if kind == "option" else "_" if "_" in identifier or kind == "snake" else ""
     for _ in range(ATTEMPTS if pool.first else 0):

@@ -33,43 +33,43 @@ ABBREVIATION = re.compile(
 )
 
 
-class Plain(NamedTuple):
+class PlainText(NamedTuple):
     """A text without markup."""
 
     text: str
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
     """Position in the document of each character, and one past the last."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The document's slice of `text[start:end]`, which must not be empty."""
-        return self.places[start], self.places[end - 1] + 1
+        return self.positions[start], self.positions[end - 1] + 1
 
-    def part(self, start: int, end: int) -> "Plain":
+    def slice_text(self, start: int, end: int) -> "PlainText":
         """The slice `text[start:end]` without surrounding white space."""
         piece = self.text[start:end]
         start += len(piece) - len(piece.lstrip())
         end = max(start, end - (len(piece) - len(piece.rstrip())))
-        return Plain(self.text[start:end], self.places[start : end + 1])
+        return PlainText(self.text[start:end], self.positions[start : end + 1])
 
-    def sentences(self) -> "Iterator[Plain]":
+    def sentences(self) -> "Iterator[PlainText]":
         """Yield the sentences in order.
 
-        >>> [one.text for one in plain("Use a, e.g. b. Then stop.", kind="text").sentences()]
+        >>> [one.text for one in strip_markup("Use a, e.g. b. Then stop.", kind="text").sentences()]
         ['Use a, e.g. b.', 'Then stop.']
         """
         start = 0
         for end in SENTENCE_END.finditer(self.text):
             if not ABBREVIATION.search(self.text, start, end.start()):
-                yield self.part(start, end.start())
+                yield self.slice_text(start, end.start())
                 start = end.end()
         if start < len(self.text):
-            yield self.part(start, len(self.text))
+            yield self.slice_text(start, len(self.text))
 
 
-def plain(text: str, start: int = 0, end: int | None = None, *, kind: str) -> Plain:
+def strip_markup(text: str, start: int = 0, end: int | None = None, *, kind: str) -> PlainText:
     """Remove the markup of `text[start:end]` in a document of this kind.
 
-    >>> read = plain("See :func:`~os.stat` and\\n  **two** marks.", kind="text")
+    >>> read = strip_markup("See :func:`~os.stat` and\\n  **two** marks.", kind="text")
     >>> read.text, read.span(4, 11)
     ('See os.stat and two marks.', (12, 19))
     """
@@ -91,5 +91,5 @@ def plain(text: str, start: int = 0, end: int | None = None, *, kind: str) -> Pl
             places += range(mark.start(name), mark.end(name))
     letters += text[at:end]
     places += range(at, end)
-    whole = Plain("".join(letters), (*places, end))
-    return whole.part(0, len(whole.text))
+    whole = PlainText("".join(letters), (*places, end))
+    return whole.slice_text(0, len(whole.text))

@@ -13,212 +13,231 @@ from typing import NamedTuple
 
 from ..tables import Tables
 from . import patterns
-from .blocks import DEFAULT_LINE, parameters
-from .entries import Entry
-from .plain import Plain
-from .verbs import is_deed, is_verb
+from .blocks import DEFAULT_LINE, signature_parameters
+from .entries import DocumentedEntry
+from .plain import PlainText
+from .verbs import is_action, is_verb
 
-NOT_SAID = ("None", "...", "…")  # defaults that say nothing
+MEANINGLESS_DEFAULTS = ("None", "...", "…")  # defaults that say nothing
 
 
-class Found(NamedTuple):
+class FoundQuestion(NamedTuple):
     """A question's parts and the slice of an entry's text that answers it."""
 
     parts: dict[str, str]
-    answer: Plain
+    answer: PlainText
 
 
-class Rule(NamedTuple):
+class QuestionRule(NamedTuple):
     """A kind of question."""
 
     name: str
-    find: Callable[[Entry], Iterator[Found]]
+    find: Callable[[DocumentedEntry], Iterator[FoundQuestion]]
     phrasings: tuple[str, ...]
     about: str
     """What it asks, for people."""
 
 
-def purpose(entry: Entry) -> Iterator[Found]:
+def _find_purpose(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a function does: its first sentence, if it begins with a verb."""
     if entry.kind == "function":
-        yield from deed(entry)
+        yield from _first_verb_sentence(entry)
 
 
-def option(entry: Entry) -> Iterator[Found]:
+def _find_option(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What an option or a setting does."""
     if entry.kind in ("option", "setting"):
-        yield from deed(entry)
+        yield from _first_verb_sentence(entry)
 
 
-def deed(entry: Entry) -> Iterator[Found]:
+def _first_verb_sentence(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """A first sentence that begins with a verb other than `return`."""
-    first = opening(entry)
-    if first and is_deed(first.text) and not first.text.startswith("Return"):
+    first = _opening_sentence(entry)
+    if first and is_action(first.text) and not first.text.startswith("Return"):
         if f"{entry.name.rpartition('.')[2]}()" not in first.text:  # Use the close() method when …
-            yield Found({}, first)
+            yield FoundQuestion({}, first)
 
 
-def definition(entry: Entry) -> Iterator[Found]:
+def _find_definition(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a class, a value or a term is, or the topic of a section of running text."""
-    if entry.kind in ("class", "value", "term", "setting") and (first := opening(entry)):
+    if entry.kind in ("class", "value", "term", "setting") and (first := _opening_sentence(entry)):
         articles = r"An? " if entry.kind == "term" else r"(?:An?|The) "
-        if len(entry.name) > 2 and re.match(articles, first.text) and is_nominal(first.text):
-            yield Found({}, first)
+        if len(entry.name) > 2 and re.match(articles, first.text) and _is_nominal(first.text):
+            yield FoundQuestion({}, first)
     for paragraph in entry.body:
         sentence = next(paragraph.sentences())
         found = patterns.IS_A.match(sentence.text)
-        if not found or patterns.POINTING.match(sentence.text) or sentence.text.endswith(":"):
+        if (
+            not found
+            or patterns.REFERRING_SUBJECT.match(sentence.text)
+            or sentence.text.endswith(":")
+        ):
             continue
-        answer = sentence.part(*found.span("value"))
-        if entry.kind == "text" and is_topic(found["what"], entry.section.text):
-            yield Found({"be": found["be"], "thing": thing(found["what"], entry)}, answer)
-        elif entry.kind != "text" and same(found["what"], entry.name):
-            yield Found({}, answer)
+        answer = sentence.slice_text(*found.span("value"))
+        if entry.kind == "text" and _is_topic(found["what"], entry.section.text):
+            yield FoundQuestion(
+                {"be": found["be"], "thing": _question_subject(found["what"], entry)}, answer
+            )
+        elif entry.kind != "text" and _is_entry_name(found["what"], entry.name):
+            yield FoundQuestion({}, answer)
 
 
-def default(entry: Entry) -> Iterator[Found]:
+def _find_default(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """The default of a parameter in a signature, or of an option, setting or parameter in words."""
     if entry.kind in ("function", "class"):
         inside = entry.head.text.partition("(")[2].rpartition(")")[0]
-        for one in parameters(inside):
+        for one in signature_parameters(inside):
             declared, _, value = one.partition("=")
             name, value = declared.partition(":")[0].strip(" *"), value.strip()
-            if not value or value in NOT_SAID or value[0] == "<" or not name.isidentifier():
+            if (
+                not value
+                or value in MEANINGLESS_DEFAULTS
+                or value[0] == "<"
+                or not name.isidentifier()
+            ):
                 continue
             given = re.compile(rf"\b{name}\b[^=,]*= ?(?P<value>{re.escape(value)})")
-            for _, answer in said([entry.head], [given]):
-                yield Found({"of": f"the parameter `{name}` of `{entry.name}`"}, answer)
+            for _, answer in _match_texts([entry.head], [given]):
+                yield FoundQuestion({"of": f"the parameter `{name}` of `{entry.name}`"}, answer)
     elif entry.kind in ("option", "setting", "parameter"):
-        yield from first_of(said(sentences(entry, 2), patterns.DEFAULT))
+        yield from _first_found(_match_texts(_entry_sentences(entry, 2), patterns.DEFAULT))
 
 
-def returns(entry: Entry) -> Iterator[Found]:
+def _find_returns(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a function returns, if one sentence alone tells it."""
     if entry.kind == "function":
-        found = list(said(sentences(entry, 8), patterns.RETURNS))
+        found = list(_match_texts(_entry_sentences(entry, 8), patterns.RETURNS))
         if len(found) == 1:
-            yield Found({}, without_end(found[0][1]))
+            yield FoundQuestion({}, _without_final_stop(found[0][1]))
 
 
-def raises(entry: Entry) -> Iterator[Found]:
+def _find_raises(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """Which exception a function raises under a condition."""
-    for condition, exception in raisings(entry):
-        yield Found({"condition": lower(condition.text)}, exception)
+    for condition, exception in _exception_conditions(entry):
+        yield FoundQuestion({"condition": _lower_first(condition.text)}, exception)
 
 
-def raises_when(entry: Entry) -> Iterator[Found]:
+def _find_raises_when(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """Under which condition a function raises an exception; only one that is named once."""
-    for condition, exception in raisings(entry):
+    for condition, exception in _exception_conditions(entry):
         if sum(paragraph.text.count(exception.text) for paragraph in entry.body) == 1:
-            yield Found({"exception": f"`{exception.text}`"}, condition)
+            yield FoundQuestion({"exception": f"`{exception.text}`"}, condition)
 
 
-def raisings(entry: Entry) -> Iterator[tuple[Plain, Plain]]:
+def _exception_conditions(entry: DocumentedEntry) -> Iterator[tuple[PlainText, PlainText]]:
     """Yield condition and exception of every sentence that tells both."""
     if entry.kind == "function":
-        for sentence in sentences(entry, 12, True):
-            for found, _ in said([sentence], patterns.RAISES, "exception"):
+        for sentence in _entry_sentences(entry, 12, True):
+            for found, _ in _match_texts([sentence], patterns.RAISES, "exception"):
                 if not patterns.UNSURE.search(found["condition"]):
                     yield (
-                        sentence.part(*found.span("condition")),
-                        sentence.part(*found.span("exception")),
+                        sentence.slice_text(*found.span("condition")),
+                        sentence.slice_text(*found.span("exception")),
                     )
 
 
-def added(entry: Entry) -> Iterator[Found]:
+def _find_added(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """The version that brought a name."""
-    yield from first_of(said(notes(entry, patterns.ADDED), [patterns.ADDED], "version"))
+    yield from _first_found(
+        _match_texts(_version_notes(entry, patterns.ADDED), [patterns.ADDED], "version")
+    )
 
 
-def changed(entry: Entry) -> Iterator[Found]:
+def _find_changed(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a version changed, if one sentence tells it."""
     changes = [
-        (found["version"], list(note.part(found.end(), len(note.text)).sentences()))
-        for note in notes(entry, patterns.CHANGED)
+        (found["version"], list(note.slice_text(found.end(), len(note.text)).sentences()))
+        for note in _version_notes(entry, patterns.CHANGED)
         if (found := patterns.CHANGED.match(note.text))
     ]
     versions = [version for version, _ in changes]
     for version, told in changes:
         if versions.count(version) == 1 and len(told) == 1:
-            yield Found({"version": version}, without_end(told[0]))
+            yield FoundQuestion({"version": version}, _without_final_stop(told[0]))
 
 
-def replacement(entry: Entry) -> Iterator[Found]:
+def _find_replacement(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What to use instead of a deprecated name."""
     itself = patterns.ITSELF.replace("{name}", re.escape(entry.name.rpartition(".")[2]))
     wanted = re.compile(patterns.DEPRECATED.pattern + itself)
-    yield from first_of(said(notes(entry, wanted), patterns.INSTEAD))
+    yield from _first_found(_match_texts(_version_notes(entry, wanted), patterns.INSTEAD))
 
 
-def values(entry: Entry) -> Iterator[Found]:
+def _find_values(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """Which values something takes."""
     if entry.kind in ("option", "setting", "parameter"):
-        yield from first_of(said(sentences(entry, 6), patterns.VALUES))
+        yield from _first_found(_match_texts(_entry_sentences(entry, 6), patterns.VALUES))
 
 
-def limit(entry: Entry) -> Iterator[Found]:
+def _find_limit(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """The smallest or largest value of an option or setting."""
     if entry.kind in ("option", "setting", "parameter"):
         for bound, pattern in patterns.LIMITS.items():
-            for _, answer in said(sentences(entry, 8), [pattern]):
-                yield Found({"bound": bound}, answer)
+            for _, answer in _match_texts(_entry_sentences(entry, 8), [pattern]):
+                yield FoundQuestion({"bound": bound}, answer)
 
 
-def parameter(entry: Entry) -> Iterator[Found]:
+def _find_parameter(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a parameter of a function is for."""
-    if entry.kind == "parameter" and entry.owner and (first := opening(entry)):
-        is_empty = same(first.text, entry.name) or patterns.TYPE_ALONE.match(first.text)
+    if entry.kind == "parameter" and entry.owner and (first := _opening_sentence(entry)):
+        is_empty = _is_entry_name(first.text, entry.name) or patterns.TYPE_ALONE.match(first.text)
         if not is_empty and not first.text.startswith("Value returned by"):
-            yield Found({}, first)
+            yield FoundQuestion({}, first)
 
 
-def condition(entry: Entry) -> Iterator[Found]:
+def _find_condition(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What happens under a condition."""
-    if entry.kind in ("option", "setting", "text") or entry.kind == "function" and entry.whole:
-        for found, answer in said(sentences(entry, 10, True), [patterns.HAPPENS]):
+    if (
+        entry.kind in ("option", "setting", "text")
+        or entry.kind == "function"
+        and entry.is_complete
+    ):
+        for found, answer in _match_texts(_entry_sentences(entry, 10, True), [patterns.HAPPENS]):
             asked, is_order = found["condition"], is_verb(answer.text.split()[0])
             is_other = is_order or patterns.OTHER.search(answer.text)
             is_clause = patterns.CLAUSE.match(asked) and not patterns.UNSURE.search(asked)
             if is_clause and not is_other:
-                yield Found({"condition": lower(asked), "Condition": asked}, answer)
+                yield FoundQuestion({"condition": _lower_first(asked), "Condition": asked}, answer)
 
 
-def section(entry: Entry) -> Iterator[Found]:
+def _find_section(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """Under which heading a name is described."""
     if entry.kind in ("function", "class", "option", "setting") and entry.section.text:
         inner = entry.name.rpartition(".")[2].strip("-").casefold()
         title = entry.section.text.casefold()
         if inner not in title and len(title) > 3 and not patterns.GENERIC.search(title):
-            yield Found({}, entry.section)
+            yield FoundQuestion({}, entry.section)
 
 
-def how(entry: Entry) -> Iterator[Found]:
+def _how_to(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """How to do something."""
-    for sentence in sentences(entry, len(entry.body)):
-        for found, answer in said([sentence], [patterns.HOW]):
+    for sentence in _entry_sentences(entry, len(entry.body)):
+        for found, answer in _match_texts([sentence], [patterns.HOW]):
             if not patterns.LEANS.search(sentence.text):
-                yield Found({"what": found["what"]}, answer)
+                yield FoundQuestion({"what": found["what"]}, answer)
 
 
-def said(
-    texts: Iterable[Plain], wanted: Iterable[re.Pattern[str]], name: str = "value"
-) -> Iterator[tuple[re.Match[str], Plain]]:
+def _match_texts(
+    texts: Iterable[PlainText], wanted: Iterable[re.Pattern[str]], name: str = "value"
+) -> Iterator[tuple[re.Match[str], PlainText]]:
     """Yield, of each text that one of the patterns finds something in, the match and its slice."""
     wanted = list(wanted)
     for text in texts:
         found = next((found for one in wanted if (found := one.search(text.text))), None)
         if found:
-            yield found, text.part(*found.span(name))
+            yield found, text.slice_text(*found.span(name))
 
 
-def first_of(found: Iterable[tuple[re.Match[str], Plain]]) -> Iterator[Found]:
+def _first_found(found: Iterable[tuple[re.Match[str], PlainText]]) -> Iterator[FoundQuestion]:
     """The first of what was said, as the answer."""
     for _, answer in found:
-        yield Found({}, answer)
+        yield FoundQuestion({}, answer)
         return
 
 
-def sentences(entry: Entry, paragraphs: int, alone: bool = False) -> Iterator[Plain]:
+def _entry_sentences(
+    entry: DocumentedEntry, paragraphs: int, alone: bool = False
+) -> Iterator[PlainText]:
     """The sentences of the first paragraphs, no notes; `alone`: not just after one on `this`."""
     told = [one for one in entry.body if not patterns.NOTE.match(one.text)]
     for paragraph in told[:paragraphs]:
@@ -229,63 +248,69 @@ def sentences(entry: Entry, paragraphs: int, alone: bool = False) -> Iterator[Pl
             leans = one.text.startswith(("This ", "That ", "If this "))
 
 
-def opening(entry: Entry) -> Plain | None:
+def _opening_sentence(entry: DocumentedEntry) -> PlainText | None:
     """The first sentence under a name, without its full stop; None if it leans on another."""
-    told = (one for one in sentences(entry, 2) if not DEFAULT_LINE.match(one.text))
+    told = (one for one in _entry_sentences(entry, 2) if not DEFAULT_LINE.match(one.text))
     first = next(told, None)
-    if first is None or patterns.POINTING.match(first.text) or not first.text[0].isupper():
+    if first is None or patterns.REFERRING_SUBJECT.match(first.text) or not first.text[0].isupper():
         return None
-    return without_end(first)
+    return _without_final_stop(first)
 
 
-def without_end(sentence: Plain) -> Plain:
+def _without_final_stop(sentence: PlainText) -> PlainText:
     """A sentence without what ends it."""
-    return sentence.part(0, len(sentence.text.rstrip(".: ")))
+    return sentence.slice_text(0, len(sentence.text.rstrip(".: ")))
 
 
-def lower(text: str) -> str:
+def _lower_first(text: str) -> str:
     """The text with a small first letter."""
     return text[0].lower() + text[1:]
 
 
-def notes(entry: Entry, wanted: re.Pattern[str]) -> list[Plain]:
+def _version_notes(entry: DocumentedEntry, wanted: re.Pattern[str]) -> list[PlainText]:
     """The notes on versions that begin as wanted; none where they may speak of something else."""
-    is_sure = entry.whole and entry.kind in ("function", "class", "value", "option", "setting")
+    is_sure = entry.is_complete and entry.kind in (
+        "function",
+        "class",
+        "value",
+        "option",
+        "setting",
+    )
     return [note for note in entry.body if is_sure and wanted.match(note.text)]
 
 
-def thing(what: str, entry: Entry) -> str:
+def _question_subject(what: str, entry: DocumentedEntry) -> str:
     """A sentence's subject inside a question: small where it is a word, bare where it is code."""
     first, _, rest = what.partition(" ")
     if first in ("The", "An", "A"):
-        return rest if patterns.CODE_WORD.fullmatch(rest) else lower(what)
-    small = re.compile(rf"(?<![\w.-]){re.escape(lower(first))}(?![\w.-])")
+        return rest if patterns.CODE_WORD.fullmatch(rest) else _lower_first(what)
+    small = re.compile(rf"(?<![\w.-]){re.escape(_lower_first(first))}(?![\w.-])")
     is_word = first[1:].islower() and any(small.search(each.text) for each in entry.body)
     is_word = is_word or first.endswith(("ing", "ity", "ness"))
-    return lower(what) if is_word else what
+    return _lower_first(what) if is_word else what
 
 
-def same(words: str, name: str) -> bool:
+def _is_entry_name(words: str, name: str) -> bool:
     """Whether a sentence's subject is the entry."""
     return words.rstrip("()").casefold() in (name.casefold(), name.rpartition(".")[2].casefold())
 
 
-def is_topic(what: str, heading: str) -> bool:
+def _is_topic(what: str, heading: str) -> bool:
     """Whether a sentence's subject is what its section is about, or a name of code."""
     bare = re.sub(r"^(?:The|An?) ", "", what)
-    if patterns.GENERIC.search(bare.casefold()) or patterns.POINTING.match(bare):
+    if patterns.GENERIC.search(bare.casefold()) or patterns.REFERRING_SUBJECT.match(bare):
         return False
     return bare.casefold() in heading.casefold() or bool(patterns.CODE_WORD.fullmatch(bare))
 
 
-def is_nominal(text: str) -> bool:
+def _is_nominal(text: str) -> bool:
     """Whether a text is a noun phrase: a short head without a verb, then perhaps what it is for."""
     head = patterns.NOUN_ENDS.split(text, maxsplit=1)[0]
-    has_verb = patterns.VERB_IN_HEAD.search(head) or patterns.NEWS.search(text)
+    has_verb = patterns.VERB_IN_HEAD.search(head) or patterns.REPORTS_CHANGE.search(text)
     return len(head.split()) < 7 and not has_verb
 
 
-def named(entry: Entry) -> dict[str, str]:
+def entry_names(entry: DocumentedEntry) -> dict[str, str]:
     """What a question calls an entry: by name, with its kind, as a thing to define, as a place."""
     name = f"`{entry.name}`"
     of = f"the {entry.kind} {name}" if entry.kind in ("option", "parameter") else name
@@ -294,15 +319,27 @@ def named(entry: Entry) -> dict[str, str]:
     return {"name": name, "of": of, "thing": name, "be": "is", "around": around}
 
 
-FINDERS: dict[str, Callable[[Entry], Iterator[Found]]] = {
-    "purpose": purpose, "option": option, "definition": definition, "default": default,
-    "returns": returns, "raises": raises, "raises_when": raises_when, "added": added, "changed":
-    changed, "replacement": replacement, "values": values, "limit": limit, "parameter":
-    parameter, "section": section, "condition": condition, "how": how,
-}  # fmt: skip
+FINDERS: dict[str, Callable[[DocumentedEntry], Iterator[FoundQuestion]]] = {
+    "purpose": _find_purpose,
+    "option": _find_option,
+    "definition": _find_definition,
+    "default": _find_default,
+    "returns": _find_returns,
+    "raises": _find_raises,
+    "raises_when": _find_raises_when,
+    "added": _find_added,
+    "changed": _find_changed,
+    "replacement": _find_replacement,
+    "values": _find_values,
+    "limit": _find_limit,
+    "parameter": _find_parameter,
+    "section": _find_section,
+    "condition": _find_condition,
+    "how": _how_to,
+}
 PHRASINGS = Tables(Path(__file__).with_name("rules.toml")).data
-RULES: tuple[Rule, ...] = tuple(
-    Rule(name, find, tuple(PHRASINGS[name]["phrasings"]), PHRASINGS[name]["about"])
+RULES: tuple[QuestionRule, ...] = tuple(
+    QuestionRule(name, find, tuple(PHRASINGS[name]["phrasings"]), PHRASINGS[name]["about"])
     for name, find in FINDERS.items()
 )
 
@@ -311,6 +348,6 @@ HELD_OUT_RULE = "condition"
 so a score on them distinguishes reading from learned phrasings."""
 
 
-def training_rules() -> tuple[Rule, ...]:
+def training_rules() -> tuple[QuestionRule, ...]:
     """The rules that training examples may be made by: all but the one held out."""
     return tuple(rule for rule in RULES if rule.name != HELD_OUT_RULE)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document, read_folder
 
-from ..decontaminate.lineage import Contamination, contamination
+from ..decontaminate.lineage import Contamination, find_contamination
 
 if TYPE_CHECKING:
     from groundup.measure import Finding
 
-FIELDS = ("source", "coverage", "licence", "reviewed_by")
+CARD_FIELDS = ("source", "coverage", "licence", "reviewed_by")
 
 
 class ShownTestset(NamedTuple):
@@ -40,14 +40,14 @@ class ShownTestset(NamedTuple):
         if self.contamination:
             lines += ["", *(f"  {line}" for line in str(self.contamination).splitlines())]
         for sample in self.samples:
-            lines += ["", *told(sample)]
+            lines += ["", *_format_sample(sample)]
         return "\n".join(lines)
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Label and text of every line of the card."""
         card = self.card
         yield "samples", f"{card['samples']} in {card['groups']} groups, {self.looks} looks so far"
-        for field in FIELDS:
+        for field in CARD_FIELDS:
             if card.get(field):
                 yield field.replace("_", " "), str(card[field])
         for field in ("kinds", "languages"):
@@ -57,10 +57,10 @@ class ShownTestset(NamedTuple):
             if spread := card.get(field):
                 yield label, "{least} to {most:g} words, half up to {median:g}".format_map(spread)
         if review := card.get("review"):
-            yield "errors", error_rate(review)
+            yield "errors", _format_error_rate(review)
 
 
-def error_rate(review: Mapping[str, Any]) -> str:
+def _format_error_rate(review: Mapping[str, Any]) -> str:
     """What a review found, in words."""
     rate = {name: 100 * review["error_rate"][name] for name in ("estimate", "low", "high")}
     found = "{estimate:.1f} % [{low:.1f}, {high:.1f}]".format_map(rate)
@@ -70,7 +70,7 @@ def error_rate(review: Mapping[str, Any]) -> str:
     )
 
 
-def told(sample: Sample) -> list[str]:
+def _format_sample(sample: Sample) -> list[str]:
     """A sample in a few lines."""
     lines = [f"  {sample.id}  {sample.metadata.get('source') or sample.group}"]
     lines += [f"    {turn.role}: {turn.content}" for turn in sample.conversation]
@@ -90,10 +90,16 @@ def show_testset(
     documents: the folder that the questions were made from; every answer is looked up in it
     samples: show so many samples, too
     """
-    from groundup.measure import check_grounding, findings, looks, read_card, read_samples
+    from groundup.measure import (
+        check_grounding,
+        read_accesses,
+        read_card,
+        read_samples,
+        testset_findings,
+    )
 
     read = list(read_samples(testset))
-    found = findings(testset)
+    found = testset_findings(testset)
     if documents is not None:
         sources = [one for one in read_folder(documents) if isinstance(one, Document)]
         quoted = {str(one.metadata["document"]) for one in read if "document" in one.metadata}
@@ -106,6 +112,6 @@ def show_testset(
     card = read_card(testset, with_votes=True)
     return ShownTestset(
         str(card.get("name") or testset.path.name), str(testset.path), testset.id, card,
-        tuple(found), len(looks(testset)),
-        contamination(read, against) if against else None, tuple(read[:samples]),
+        tuple(found), len(read_accesses(testset)),
+        find_contamination(read, against) if against else None, tuple(read[:samples]),
     )  # fmt: skip

@@ -32,16 +32,16 @@ VERBS = frozenset(
     upload use validate verify visit wait wake walk warn watch wrap write yield
     """.split()
 )
-NOUN = re.compile(
+NOUN_PHRASE = re.compile(
     r"\w+ (?!(?:if|whether|what|when|that|how|which|where|all|and|or)\b)\w+ "
     r"(?:can|may|must|will|should|is|are|was|were|has|have)\b"
 )
 """A first word that is part of a subject: `Lookup registration can also be done`."""
 
 
-def is_deed(text: str) -> bool:
+def is_action(text: str) -> bool:
     """Whether a sentence states what something does, like `Copies the file`."""
-    return is_verb(text.partition(" ")[0]) and not NOUN.match(text)
+    return is_verb(text.partition(" ")[0]) and not NOUN_PHRASE.match(text)
 
 
 def is_verb(word: str) -> bool:

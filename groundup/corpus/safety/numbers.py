@@ -29,14 +29,14 @@ CARD_PREFIXES = (
 )
 """Prefixes and lengths: Visa, Mastercard (2), American Express, Discover, Diners, JCB, UnionPay."""
 
-DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
-CF_ODD = dict(zip(
+DNI_CHECK_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
+CODICE_FISCALE_ODD_VALUES = dict(zip(
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6,
      8, 12, 14, 16, 10, 22, 25, 24, 23),
     strict=True,
 ))  # fmt: skip
-CF_MONTHS = "ABCDEHLMPRST"
+CODICE_FISCALE_MONTHS = "ABCDEHLMPRST"
 
 
 def is_card(digits: str) -> bool:
@@ -48,10 +48,10 @@ def is_card(digits: str) -> bool:
     has_prefix = any(
         digits.startswith(begin) and len(digits) in sizes for begin, sizes in CARD_PREFIXES
     )
-    return has_prefix and luhn(digits) and len(set(digits)) > 1
+    return has_prefix and _passes_luhn(digits) and len(set(digits)) > 1
 
 
-def luhn(digits: str) -> bool:
+def _passes_luhn(digits: str) -> bool:
     """The Luhn check: with every second digit from the right doubled, the sum ends in 0."""
     doubled = [sum(divmod(2 * int(d), 10)) for d in digits[-2::-2]]
     return (sum(doubled) + sum(int(d) for d in digits[::-2])) % 10 == 0
@@ -101,14 +101,14 @@ def is_nir(code: str) -> bool:
 def is_dni(code: str) -> bool:
     """Spain: eight digits, or X, Y, Z and seven, and a letter by the remainder of 23."""
     number = code[:-1].replace("X", "0").replace("Y", "1").replace("Z", "2")
-    return DNI_LETTERS[int(number) % 23] == code[-1]
+    return DNI_CHECK_LETTERS[int(number) % 23] == code[-1]
 
 
 def is_codice_fiscale(code: str) -> bool:
     """Italy: letters of the names, year, month, day, place, and a letter by a table."""
-    if code[8] not in CF_MONTHS or not 1 <= int(code[9:11]) % 40 <= 31:
+    if code[8] not in CODICE_FISCALE_MONTHS or not 1 <= int(code[9:11]) % 40 <= 31:
         return False
-    total = sum(CF_ODD[c] for c in code[0:15:2])
+    total = sum(CODICE_FISCALE_ODD_VALUES[c] for c in code[0:15:2])
     total += sum(int(c, 36) - 10 if c.isalpha() else int(c) for c in code[1:15:2])
     return chr(ord("A") + total % 26) == code[15]
 

@@ -15,23 +15,23 @@ import regex
 from . import numbers, phones
 from .tables import PERSONAL
 
-Place = tuple[int, int]
-Check = Callable[[str, "regex.Match[str]"], Place | None]
+TextRange = tuple[int, int]
+Check = Callable[[str, "regex.Match[str]"], TextRange | None]
 
 TOP_LEVEL = frozenset(PERSONAL.data["words"]["top_level"].split())
-NOBODY = frozenset(PERSONAL.data["words"]["nobody"].split())
-RESERVED = ("example.com", "example.org", "example.net", "example.edu")
+NOT_NAMES = frozenset(PERSONAL.data["words"]["nobody"].split())
+RESERVED_DOMAINS = ("example.com", "example.org", "example.net", "example.edu")
 """RFC 2606: reserved names, in addition to those under test, example, invalid and localhost."""
-REPOSITORIES = frozenset(("git", "hg", "svn"))
+REPOSITORY_USERS = frozenset(("git", "hg", "svn"))
 """Users of code servers, as in `git@github.com:name/project.git`."""
 HIDDEN_AT = regex.compile(r"(?i)\s?[(\[{<]\s?(?:at|@)\s?[)\]}>]\s?")
 HIDDEN_DOT = regex.compile(r"(?i)\s?[(\[{<]\s?(?:dot|\.)\s?[)\]}>]\s?")
-STRING_OPENS = regex.compile(r"(?i)(?:br|rb|[bruf])'")
-SCRIPTS = frozenset(("py", "sh", "so", "pl", "rs", "md", "cc", "js"))
+STRING_PREFIX = regex.compile(r"(?i)(?:br|rb|[bruf])'")
+FILE_EXTENSION_DOMAINS = frozenset(("py", "sh", "so", "pl", "rs", "md", "cc", "js"))
 """Country domains that after an @ are mostly file endings."""
 
 
-class Pattern(NamedTuple):
+class PersonalPattern(NamedTuple):
     """A pattern of a kind of personal data."""
 
     kind: str
@@ -41,26 +41,26 @@ class Pattern(NamedTuple):
     """A character without which the pattern cannot match, for a fast rejection."""
 
 
-def whole(text: str, match: "regex.Match[str]") -> Place:
+def accept(text: str, match: "regex.Match[str]") -> TextRange:
     """Accept the match, or its group `it` if there is one."""
     return match.span("it") if "it" in match.re.groupindex else match.span()
 
 
-def email(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_email(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A mail address that can exist; `git@host` is a repository."""
     written = HIDDEN_DOT.sub(".", HIDDEN_AT.sub("@", match.group()))
     local, _, domain = written.partition("@")
     ending = domain.rpartition(".")[2].lower()
-    is_real_domain = ending in TOP_LEVEL or (ending not in SCRIPTS and (
+    is_real_domain = ending in TOP_LEVEL or (ending not in FILE_EXTENSION_DOMAINS and (
         ending.isalpha() and (len(ending) == 2 or len(ending) > 2 and not ending.isascii())
         or ending.startswith("xn--")
     ))  # fmt: skip
     domain_lower = domain.lower()
-    if not is_real_domain or ".." in written or local.lower() in REPOSITORIES or any(
-        domain_lower == name or domain_lower.endswith("." + name) for name in RESERVED
+    if not is_real_domain or ".." in written or local.lower() in REPOSITORY_USERS or any(
+        domain_lower == name or domain_lower.endswith("." + name) for name in RESERVED_DOMAINS
     ):  # fmt: skip
         return None
-    prefix = STRING_OPENS.match(match.group())  # b'jo@acme.com' in code
+    prefix = STRING_PREFIX.match(match.group())  # b'jo@acme.com' in code
     start = match.start() + (prefix.end() if prefix else 0)
     return (start, match.end()) if not local.endswith((".", "'")) else None
 
@@ -69,7 +69,7 @@ IP_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["word"]))
 VERSION_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["version"]))
 
 
-def ipv4(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_ipv4(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A global address; four small numbers are a version unless a word such as `host` precedes."""
     try:
         if not ipaddress.IPv4Address(match.group()).is_global:
@@ -84,7 +84,7 @@ def ipv4(text: str, match: "regex.Match[str]") -> Place | None:
     return match.span() if not is_small or IP_WORD.search(before) else None
 
 
-def ipv6(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_ipv6(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A global unicast address: all that are in use are in 2000::/3."""
     written = match.group()
     try:
@@ -95,25 +95,25 @@ def ipv6(text: str, match: "regex.Match[str]") -> Place | None:
     return match.span() if is_unicast and (written.count(":") == 7 or "::" in written) else None
 
 
-MADE_UP_MACS = ("000000000000", "ffffffffffff", "001122334455", "0123456789ab", "aabbccddeeff",
+EXAMPLE_MACS = ("000000000000", "ffffffffffff", "001122334455", "0123456789ab", "aabbccddeeff",
                 "112233445566", "123456789abc", "00005e0053")  # fmt: skip
 
 
-def mac(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_mac(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A MAC address, except those common in documentation (the last is reserved by RFC 7042)."""
     hex_digits = match.group().replace(":", "").replace("-", "").replace(".", "").lower()
     if "." in match.group() and (hex_digits.isalpha() or hex_digits.isdigit()):
         return None  # dead.beef.cafe, 1234.5678.9012
-    return None if hex_digits.startswith(MADE_UP_MACS) else match.span()
+    return None if hex_digits.startswith(EXAMPLE_MACS) else match.span()
 
 
-def card(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_card(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A payment card number, by prefix, length and check digit."""
     digits = "".join(c for c in match.group() if c.isdigit())
     return match.span() if numbers.is_card(digits) else None
 
 
-def iban(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_iban(text: str, match: "regex.Match[str]") -> TextRange | None:
     """An IBAN, cut at its country's length."""
     size = numbers.IBAN_LENGTHS.get(match.group()[:2].upper())
     if size is None:
@@ -129,19 +129,21 @@ def iban(text: str, match: "regex.Match[str]") -> Place | None:
     return (match.start(), at) if is_whole and numbers.is_iban(code.upper()) else None
 
 
-def national(valid: Callable[[str], bool], word: str = "", bare: str = "") -> Check:
+def _national_id_check(
+    valid: Callable[[str], bool], word: str = "", require_word: str = ""
+) -> Check:
     """Create the check of a national number.
 
-    valid  whether a number without separators can be one
-    word   pattern of the words of which one must precede it
-    bare   "always" to require the word always; otherwise only for a number without separators
+    valid         whether a number without separators can be one
+    word          pattern of the words of which one must precede it
+    require_word  "always" to require the word always; else only for a number without separators
     """
     nearby = regex.compile(rf"(?i)(?:{word})[^\n]{{0,40}}$") if word else None
 
-    def check(text: str, match: "regex.Match[str]") -> Place | None:
+    def check(text: str, match: "regex.Match[str]") -> TextRange | None:
         written = match.group()
         code = "".join(c for c in written if c.isalnum()).upper()
-        is_bare = bare == "always" or len(code) == len(written)
+        is_bare = require_word == "always" or len(code) == len(written)
         if (
             nearby
             and is_bare
@@ -153,49 +155,57 @@ def national(valid: Callable[[str], bool], word: str = "", bare: str = "") -> Ch
     return check
 
 
-def phone(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_phone(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A telephone number."""
     return phones.find_phone(text, match.start(), match.end())
 
 
-PLACE_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["coordinates"]["word"]))
+COORDINATES_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["coordinates"]["word"]))
 
 
-def coordinates(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_coordinates(text: str, match: "regex.Match[str]") -> TextRange | None:
     """Latitude and longitude to ten metres; decimals need a word, as they are common in tables."""
     latitude, longitude = float(match["lat"]), float(match["lon"])
     if abs(latitude) > 90 or abs(longitude) > 180:
         return None
     before = text[max(0, match.start() - 50) : match.start()]
-    return match.span() if PLACE_WORD.search(before) else None
+    return match.span() if COORDINATES_WORD.search(before) else None
 
 
-def name(text: str, match: "regex.Match[str]") -> Place | None:
+def _check_name(text: str, match: "regex.Match[str]") -> TextRange | None:
     """A name after a salutation, unless its first word addresses anybody, as in `Dear customer`."""
     start, end = match.span("it")
     first = regex.search(r"\p{Lu}[^ -]*", text[start:end])
     assert first is not None, "the pattern demands a capital"
     word = first.group()
-    return None if word.lower() in NOBODY or word.isupper() else (start, end)
+    return None if word.lower() in NOT_NAMES or word.isupper() else (start, end)
 
 
 CHECKS: dict[str, Check] = {
-    "card": card, "coordinates": coordinates, "email": email, "iban": iban, "ipv4": ipv4,
-    "ipv6": ipv6, "mac": mac, "name": name, "phone": phone, "whole": whole,
-}  # fmt: skip
-"""By name in personal.toml; the functions of numbers.py are wrapped by `national`."""
+    "card": _check_card,
+    "coordinates": _check_coordinates,
+    "email": _check_email,
+    "iban": _check_iban,
+    "ipv4": _check_ipv4,
+    "ipv6": _check_ipv6,
+    "mac": _check_mac,
+    "name": _check_name,
+    "phone": _check_phone,
+    "whole": accept,
+}
+"""By name in personal.toml; the functions of numbers.py are wrapped by `_national_id_check`."""
 
 
-def read_patterns() -> tuple[Pattern, ...]:
+def _load_patterns() -> tuple[PersonalPattern, ...]:
     """The patterns of personal.toml, the most reliable first."""
     patterns = []
     for row in PERSONAL.data["patterns"]:
-        check = CHECKS.get(row["check"]) or national(
+        check = CHECKS.get(row["check"]) or _national_id_check(
             getattr(numbers, row["check"]), row.get("word", ""), row.get("require", "")
         )
         compiled = regex.compile(PERSONAL.expand(row["pattern"]))
-        patterns.append(Pattern(row["kind"], compiled, check, row.get("needs", "")))
+        patterns.append(PersonalPattern(row["kind"], compiled, check, row.get("needs", "")))
     return tuple(patterns)
 
 
-PATTERNS = read_patterns()
+PATTERNS = _load_patterns()

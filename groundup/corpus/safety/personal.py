@@ -12,34 +12,34 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, File
-from groundup.documents import Edit, Record, Ruling
+from groundup.core import Config, ConfigError, InputPath
+from groundup.documents import Record, StepResult, TextEdit
 
 from .patterns import PATTERNS
-from .phones import plans
-from .placeholders import Placeholders, Style, read_key
+from .phones import import_phonenumbers
+from .placeholders import Placeholders, PlaceholderStyle, read_placeholder_key
 
-VALIDATED = ("iban", "email", "card", "ip", "mac", "national_id", "phone", "coordinates")
-BY_CONTEXT = ("address", "name")
+VALIDATED_KINDS = ("iban", "email", "card", "ip", "mac", "national_id", "phone", "coordinates")
+CONTEXT_KINDS = ("address", "name")
 
 
 class PersonalConfig(Config):
     """Which personal data is replaced, and by what."""
 
-    kinds: tuple[str, ...] = VALIDATED
+    kinds: tuple[str, ...] = VALIDATED_KINDS
     """Any of iban, email, card, ip, mac, national_id, phone, coordinates; and name, address, which
     only context shows. Source of the first, fourth and fifth: datatrove's PII formatter."""
-    placeholders: Style = "numbered"
+    placeholders: PlaceholderStyle = "numbered"
     """`numbered` (<EMAIL_1>, within a record), `keyed` (<EMAIL_9f3c21>, in the whole corpus) or
     `shaped` (user9f3c21@example.com, likewise)."""
-    key_file: File | None = None
+    key_file: InputPath | None = None
     """File with the key of keyed and shaped placeholders: 16 random bytes or more. Not copied;
     only its hash is part of the corpus id."""
-    most: int | None = Field(default=None, ge=0)
+    max_values: int | None = Field(default=None, ge=0)
     """Number of values above which a record is dropped, such as a directory; None: no limit."""
 
 
-class Found(NamedTuple):
+class PersonalValue(NamedTuple):
     """A value and its position."""
 
     start: int
@@ -47,61 +47,62 @@ class Found(NamedTuple):
     kind: str
 
 
-class Personal:
+class ReplacePersonal:
     """The step `safety.personal`: replace personal data in a record."""
 
     def __init__(self, config: PersonalConfig) -> None:
-        unknown = sorted(set(config.kinds) - {*VALIDATED, *BY_CONTEXT})
+        unknown = sorted(set(config.kinds) - {*VALIDATED_KINDS, *CONTEXT_KINDS})
         if unknown:
             raise ConfigError(
-                f"kinds={unknown} are unknown; there are {', '.join((*VALIDATED, *BY_CONTEXT))}."
+                f"kinds={unknown} are unknown; there are "
+                f"{', '.join((*VALIDATED_KINDS, *CONTEXT_KINDS))}."
             )
         if "phone" in config.kinds:
-            plans()
+            import_phonenumbers()
         self.config = config
-        self.key = read_key(config.key_file, config.placeholders)
+        self.key = read_placeholder_key(config.key_file, config.placeholders)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Replace the personal data of one record."""
-        values = find_personal(record.text, self.config.kinds)
+        values = _find_personal(record.text, self.config.kinds)
         if not values:
-            return Ruling()
+            return StepResult()
         counts = Counter(value.kind for value in values)
         summary = ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts))
-        if self.config.most is not None and len(values) > self.config.most:
-            return Ruling("personal: too much", float(len(values)), summary)
+        if self.config.max_values is not None and len(values) > self.config.max_values:
+            return StepResult("personal: too much", float(len(values)), summary)
         placeholders = Placeholders(self.config.placeholders, self.key)
         edits = []
         for start, end, kind in values:
-            placeholder = placeholders.stand_in(kind, record.text[start:end])
-            edits.append(Edit(start, end, f"personal: {kind}", placeholder, is_private=True))
-        return Ruling(edits=tuple(edits), metadata={"personal": dict(sorted(counts.items()))})
+            placeholder = placeholders.placeholder_for(kind, record.text[start:end])
+            edits.append(TextEdit(start, end, f"personal: {kind}", placeholder, is_private=True))
+        return StepResult(edits=tuple(edits), metadata={"personal": dict(sorted(counts.items()))})
 
 
-def find_personal(text: str, kinds: Iterable[str] = VALIDATED) -> list[Found]:
+def _find_personal(text: str, kinds: Iterable[str] = VALIDATED_KINDS) -> list[PersonalValue]:
     """Find personal data in a text, in order and without overlaps.
 
-    >>> find_personal("Mail jo@uni-mainz.de, card 4111 1111 1111 1111, version 1.2.3.4")
-    [Found(start=5, end=20, kind='email'), Found(start=27, end=46, kind='card')]
+    >>> _find_personal("Mail jo@uni-mainz.de, card 4111 1111 1111 1111, version 1.2.3.4")
+    [PersonalValue(start=5, end=20, kind='email'), PersonalValue(start=27, end=46, kind='card')]
     """
     enabled = set(kinds)
     taken: list[tuple[int, int]] = []
-    found: list[Found] = []
+    found: list[PersonalValue] = []
     for pattern in PATTERNS:
         if pattern.kind not in enabled or pattern.needs not in text:
             continue
         fresh = []
         for match in pattern.pattern.finditer(text):
             span = pattern.check(text, match)
-            if span is not None and is_free(taken, *span):
+            if span is not None and _is_unclaimed(taken, *span):
                 fresh.append(span)
-                found.append(Found(*span, pattern.kind))
+                found.append(PersonalValue(*span, pattern.kind))
         if fresh:
             taken = sorted([*taken, *fresh])
     return sorted(found)
 
 
-def is_free(taken: list[tuple[int, int]], start: int, end: int) -> bool:
+def _is_unclaimed(taken: list[tuple[int, int]], start: int, end: int) -> bool:
     """Whether a range overlaps none of `taken`, which are sorted and do not overlap."""
     index = bisect_right(taken, (start, end))
     return (index == 0 or taken[index - 1][1] <= start) and (

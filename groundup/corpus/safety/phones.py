@@ -16,33 +16,37 @@ from groundup.core import MissingExtra
 
 from .tables import PERSONAL
 
-CODES: dict[str, tuple[int, int]] = {
+COUNTRY_CODE_LENGTHS: dict[str, tuple[int, int]] = {
     code: (int(least), int(most))
     for code, least, most in re.findall(r"(\d+):(\d+)-(\d+)", PERSONAL.data["phone"]["codes"])
 }
 """Country code to the least and the most digits after it."""
 
-PLAIN = str.maketrans({"\uff0b": "+", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u202f": " "}
-                      | dict.fromkeys(range(0x2000, 0x200C), " ")
-                      | dict.fromkeys([0xAD, 0x2212, *range(0x2010, 0x2016)], "-"))  # fmt: skip
+NORMALISED_CHARACTERS = str.maketrans(
+    {"\uff0b": "+", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u202f": " "}
+    | dict.fromkeys(range(0x2000, 0x200C), " ")
+    | dict.fromkeys([0xAD, 0x2212, *range(0x2010, 0x2016)], "-")
+)
 """Normalises spaces, dashes and the full-width + to those of the patterns."""
 
-TELLING = tuple(regex.compile(grouping) for grouping in PERSONAL.data["phone"]["groupings"])
+COUNTRY_GROUPINGS = tuple(
+    regex.compile(grouping) for grouping in PERSONAL.data["phone"]["groupings"]
+)
 """Groupings that are telephone numbers in some country and hardly anything else."""
-WORD = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["word"]))
+PHONE_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["word"]))
 NOT_A_PHONE = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["other"]))
-YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
+YEAR_LIST = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
 THOUSANDS = regex.compile(PERSONAL.expand(r"\d{1,3}(?:[ <SPACES>]\d{3}){3,}"))
 POSTCODE = regex.compile(r"\d{5}-\d{4}")
 """A US ZIP+4 code; German numbers are written alike and then need a word before them."""
-MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")
+FILE_MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")
 """Octal file modes."""
 DATE = regex.compile(
     r"\d{1,2}([-./ ])\d{1,2}\1\d{4}|[12]\d{3}([-./ ])\d{1,2}\2\d{1,2}(?: \d.*)?|\d{4}(?:\.\d{4}){2}"
 )
 
 
-MOST_CUT = 3
+MAX_TRIMMED_DIGITS = 3
 """Maximum digits at either end that may belong to another number."""
 
 
@@ -52,50 +56,62 @@ def find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
     Candidates are shortened at spaces only, the longest first, and only by short numbers: `room 12`
     and `2 times`, but not the inside of an account number.
     """
-    if THOUSANDS.fullmatch(text, start, end) and not WORD.search(text[max(0, start - 48) : start]):
+    if THOUSANDS.fullmatch(text, start, end) and not PHONE_WORD.search(
+        text[max(0, start - 48) : start]
+    ):
         return None
-    breaks = [at for at in range(start, end) if text[at].translate(PLAIN) == " "]
-    firsts = [at + 1 for at in breaks[:2] if at - start <= MOST_CUT]
-    lasts = [at for at in breaks[-2:] if end - at - 1 <= MOST_CUT]
+    breaks = [at for at in range(start, end) if text[at].translate(NORMALISED_CHARACTERS) == " "]
+    firsts = [at + 1 for at in breaks[:2] if at - start <= MAX_TRIMMED_DIGITS]
+    lasts = [at for at in breaks[-2:] if end - at - 1 <= MAX_TRIMMED_DIGITS]
     for first in [start, *firsts]:
         before = text[max(0, first - 48) : first]
         for last in [end, *reversed(lasts)]:
-            if last - first >= 7 and is_phone(text[first:last], before):
+            if last - first >= 7 and _is_phone(text[first:last], before):
                 return first, last
     return None
 
 
-def is_phone(number: str, before: str) -> bool:
+def _is_phone(number: str, before: str) -> bool:
     """Whether a candidate is a telephone number, given the text before it.
 
-    >>> is_phone("+49 30 901820", ""), is_phone("01.02.2003", ""), is_phone("612 345 678", "Tel. ")
-    (True, False, True)
+    >>> _is_phone("+49 30 901820", ""), _is_phone("01.02.2003", "")
+    (True, False)
+    >>> _is_phone("612 345 678", "Tel. ")
+    True
     """
-    number = number.translate(PLAIN)
+    number = number.translate(NORMALISED_CHARACTERS)
     digits = "".join(c for c in number if c.isdigit())
     if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or DATE.fullmatch(number):
         return False
-    if YEARS.fullmatch(number) or MODES.fullmatch(number) or is_counting(number):
+    if (
+        YEAR_LIST.fullmatch(number)
+        or FILE_MODES.fullmatch(number)
+        or _is_arithmetic_sequence(number)
+    ):
         return False
-    if POSTCODE.fullmatch(number) and not WORD.search(before):
+    if POSTCODE.fullmatch(number) and not PHONE_WORD.search(before):
         return False
     if number.lstrip("(").startswith("+"):
-        return has_code(digits) or is_assigned(number)
+        return _has_country_code(digits) or _is_valid_in_plan(number)
     if NOT_A_PHONE.search(before):
         return False
     if digits.startswith("00") and number[2:3] in " 1234567890":
         abroad = number[2:].lstrip(" ")
-        if has_code(digits[2:].lstrip("0")) or abroad[:1] != "0" and is_assigned(f"+{abroad}"):
-            return len(number) > len(digits) or bool(WORD.search(before))
-    if any(pattern.fullmatch(number) for pattern in TELLING):
+        if (
+            _has_country_code(digits[2:].lstrip("0"))
+            or abroad[:1] != "0"
+            and _is_valid_in_plan(f"+{abroad}")
+        ):
+            return len(number) > len(digits) or bool(PHONE_WORD.search(before))
+    if any(pattern.fullmatch(number) for pattern in COUNTRY_GROUPINGS):
         return True
-    return bool(WORD.search(before))
+    return bool(PHONE_WORD.search(before))
 
 
-def is_counting(number: str) -> bool:
+def _is_arithmetic_sequence(number: str) -> bool:
     """Whether four or more groups increase by equal steps, as in a table.
 
-    >>> is_counting("01 02 03 04 05"), is_counting("01 42 68 53 00")
+    >>> _is_arithmetic_sequence("01 02 03 04 05"), _is_arithmetic_sequence("01 42 68 53 00")
     (True, False)
     """
     groups = [int(group) for group in regex.findall(r"\d+", number)]
@@ -103,7 +119,7 @@ def is_counting(number: str) -> bool:
     return len(groups) >= 4 and len(steps) == 1
 
 
-def plans() -> Any:
+def import_phonenumbers() -> Any:
     """Import phonenumbers; MissingExtra with the command that installs it."""
     try:
         import phonenumbers
@@ -112,26 +128,26 @@ def plans() -> Any:
     return phonenumbers
 
 
-def is_assigned(number: str) -> bool:
+def _is_valid_in_plan(number: str) -> bool:
     """Whether a number with a `+` is valid in its country's numbering plan.
 
-    >>> is_assigned("+880 1812-345678"), is_assigned("+880 1812-3456")
+    >>> _is_valid_in_plan("+880 1812-345678"), _is_valid_in_plan("+880 1812-3456")
     (True, False)
     """
-    phonenumbers = plans()
+    phonenumbers = import_phonenumbers()
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(number))
     except phonenumbers.NumberParseException:
         return False
 
 
-def has_code(digits: str) -> bool:
+def _has_country_code(digits: str) -> bool:
     """Whether digits start with a country code and have a length that occurs there.
 
     A 0 after the code, as in +49 (0)30, is allowed.
     """
     for size in (1, 2, 3):
-        limits = CODES.get(digits[:size])
+        limits = COUNTRY_CODE_LENGTHS.get(digits[:size])
         if limits:
             rest = digits[size:]
             return limits[0] <= len(rest.removeprefix("0")) and len(rest) <= limits[1] + 1

@@ -16,30 +16,31 @@ from typing import Literal
 
 from groundup.core import ConfigError
 
-Style = Literal["numbered", "keyed", "shaped"]
-KEY_BYTES = 16
-DIGITS = 6
-FOLDED = ("email", "iban", "mac", "ip", "national_id", "name", "address")
+PlaceholderStyle = Literal["numbered", "keyed", "shaped"]
+MIN_KEY_BYTES = 16
+CODE_DIGITS = 6
+CASE_INSENSITIVE_KINDS = ("email", "iban", "mac", "ip", "national_id", "name", "address")
 """Kinds whose values are compared without case."""
 
 
 class Placeholders:
     """The placeholders of one record; numbers start again with each."""
 
-    def __init__(self, style: Style, key: bytes) -> None:
+    def __init__(self, style: PlaceholderStyle, key: bytes) -> None:
         self.style = style
         self.key = key
         self.numbers: dict[tuple[str, str], int] = {}
         self.counts: dict[str, int] = {}
 
-    def stand_in(self, kind: str, value: str) -> str:
+    def placeholder_for(self, kind: str, value: str) -> str:
         """The placeholder of a value.
 
-        >>> placeholders = Placeholders("numbered", b"")
-        >>> [placeholders.stand_in("phone", text) for text in ("030 12 34", "555 6677", "030-1234")]
+        >>> numbered = Placeholders("numbered", b"")
+        >>> phones = ("030 12 34", "555 6677", "030-1234")
+        >>> [numbered.placeholder_for("phone", phone) for phone in phones]
         ['<PHONE_1>', '<PHONE_2>', '<PHONE_1>']
         """
-        normal_form = normalised(kind, value)
+        normal_form = _normalise_value(kind, value)
         if self.style == "numbered":
             if (kind, normal_form) not in self.numbers:
                 self.counts[kind] = self.counts.get(kind, 0) + 1
@@ -47,24 +48,24 @@ class Placeholders:
             return f"<{kind.upper()}_{self.numbers[kind, normal_form]}>"
         data = f"{kind}\0{normal_form}".encode("utf-8", "surrogatepass")
         code = hashlib.blake2b(data, key=self.key, digest_size=16).hexdigest()
-        if self.style == "shaped" and (reserved := shaped(kind, value, code)):
+        if self.style == "shaped" and (reserved := _reserved_value(kind, value, code)):
             return reserved
-        return f"<{kind.upper()}_{code[:DIGITS]}>"
+        return f"<{kind.upper()}_{code[:CODE_DIGITS]}>"
 
 
-def normalised(kind: str, value: str) -> str:
+def _normalise_value(kind: str, value: str) -> str:
     """Normalise the spelling of a value."""
     if kind in ("phone", "card", "iban", "mac", "national_id"):
         value = "".join(c for c in value if c.isalnum())
     value = " ".join(value.split())
-    return value.casefold() if kind in FOLDED else value
+    return value.casefold() if kind in CASE_INSENSITIVE_KINDS else value
 
 
-def shaped(kind: str, value: str, code: str) -> str:
+def _reserved_value(kind: str, value: str, code: str) -> str:
     """A reserved value of the same kind; empty for kinds without reserved values."""
     number = int(code, 16)
     if kind == "email":
-        return f"user{code[:DIGITS]}@example.com"
+        return f"user{code[:CODE_DIGITS]}@example.com"
     if kind == "ip" and ":" in value:
         return f"2001:db8:{code[:4]}:{code[4:8]}::{code[8:12]}"
     if kind == "ip":
@@ -77,18 +78,20 @@ def shaped(kind: str, value: str, code: str) -> str:
     return ""
 
 
-def read_key(path: Path | None, style: Style) -> bytes:
+def read_placeholder_key(path: Path | None, style: PlaceholderStyle) -> bytes:
     """Read the key; empty for numbered placeholders. ConfigError if it is missing or too short."""
     if style == "numbered":
         return b""
     if path is None:
         raise ConfigError(
-            f"placeholders={style!r} needs key_file, a file of {KEY_BYTES} random bytes."
+            f"placeholders={style!r} needs key_file, a file of {MIN_KEY_BYTES} random bytes."
         )
     try:
         key = path.read_bytes().strip()
     except OSError as error:
         raise ConfigError(f"Cannot read key_file={str(path)!r}: {error.strerror}.") from None
-    if len(key) < KEY_BYTES:
-        raise ConfigError(f"key_file has {len(key)} bytes; give at least {KEY_BYTES} random ones.")
+    if len(key) < MIN_KEY_BYTES:
+        raise ConfigError(
+            f"key_file has {len(key)} bytes; give at least {MIN_KEY_BYTES} random ones."
+        )
     return key[:64]

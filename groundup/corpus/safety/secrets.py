@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
-from groundup.documents import Edit, Record, Ruling
+from groundup.documents import Record, StepResult, TextEdit
 
 END = r"(?![A-Za-z0-9_+/=-])"
 START = r"(?<![A-Za-z0-9_+/-])"
 
-NAME = (
+SECRET_NAME = (
     r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|auth[_-]?key|access[_-]?key"
     r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|client[_-]?secret|credentials?|creds|passwor[td]|kennwort|contraseña|mot_?de_?passe|senha|wachtwoord|hasło"
     r"|пароль|parola|密码|密碼|パスワード|비밀번호)"
 )
 
 
-class Provider(NamedTuple):
+class SecretForm(NamedTuple):
     """A provider's form of a secret: a line of secrets.txt."""
 
     kind: str
@@ -38,7 +38,7 @@ class Provider(NamedTuple):
     pattern: re.Pattern[str]
 
 
-def read_providers() -> tuple[Provider, ...]:
+def _read_providers() -> tuple[SecretForm, ...]:
     """Read secrets.txt."""
     providers = []
     text = (Path(__file__).parent / "secrets.txt").read_text(encoding="utf-8")
@@ -46,25 +46,25 @@ def read_providers() -> tuple[Provider, ...]:
         if not line.startswith("#"):
             kind, needs, pattern = line.split("\t")
             pattern = pattern.replace("<START>", START).replace("<END>", END)
-            pattern = pattern.replace("<NAME>", NAME)
-            providers.append(Provider(kind, tuple(needs.split()), re.compile(pattern)))
+            pattern = pattern.replace("<NAME>", SECRET_NAME)
+            providers.append(SecretForm(kind, tuple(needs.split()), re.compile(pattern)))
     return tuple(providers)
 
 
-PROVIDERS = read_providers()
-LITERALS = sorted({need for provider in PROVIDERS for need in provider.needs})
+PROVIDERS = _read_providers()
+REQUIRED_WORDS = sorted({need for provider in PROVIDERS for need in provider.needs})
 # Forms that a word or a hash can also have: the value must look random.
-LOOSE = frozenset({
+AMBIGUOUS_KINDS = frozenset({
     "aws_secret_key", "twilio_token", "discord_token", "bearer_token", "basic_auth", "notion_token",
     "aws_session_token", "crates_token", "django_secret_key",
 })  # fmt: skip
 # Contexts of any value: it must look random and not like code.
-PLACES = frozenset({"defined", "element", "command_password", "session_cookie"})
+ANY_VALUE_KINDS = frozenset({"defined", "element", "command_password", "session_cookie"})
 # Contexts of passwords and nothing else.
-PROVED = frozenset({"url_password", "netrc", "pgpass"})
+PASSWORD_KINDS = frozenset({"url_password", "netrc", "pgpass"})
 
 ASSIGNED = re.compile(
-    rf"(?<![^\W_])([\w.-]{{0,40}}?{NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
+    rf"(?<![^\W_])([\w.-]{{0,40}}?{SECRET_NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
     r"[ \t]{0,8}(?:=>|:=|=|:)(?!=)[ \t]{0,8}"
     r"(?:[bruBRU]{0,2}([\"'`])([^\"'`\s]{8,200})\2"
     r"|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200}?)"
@@ -93,17 +93,17 @@ URL_PLACEHOLDER = re.compile(
     r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+"
     r"|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
 )
-CODE = re.compile(
+LOOKS_LIKE_CODE = re.compile(
     r"\\[ux]|[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
 )
-HEX_ENTROPY = 2.7  # bits a character; of 14 random hexadecimal digits 5 in 100 have less. Own.
-ODD = frozenset("!@#$%^&*+=~?")
-MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+MIN_HEX_ENTROPY = 2.7  # bits a character; of 14 random hexadecimal digits 5 in 100 have less. Own.
+SPECIAL_CHARACTERS = frozenset("!@#$%^&*+=~?")
+MEMBER_ACCESS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 UUID_NAME = re.compile(r"(?i)secret|api[_-]?key|access|auth")
 # Letter pairs frequent in English words and identifiers and rare in random text. Own choice, not
 # counted; the limit on their share was set with them.
-PAIRS = frozenset((
+COMMON_LETTER_PAIRS = frozenset((
     " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io"
     " le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho"
     " pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt"
@@ -129,7 +129,7 @@ class SecretsConfig(Config):
     """Replacement; equal secrets of a record have equal numbers."""
 
 
-class Secret(NamedTuple):
+class SecretSpan(NamedTuple):
     """A secret in a text."""
 
     start: int
@@ -137,17 +137,17 @@ class Secret(NamedTuple):
     kind: str
 
 
-class Secrets:
+class ReplaceSecrets:
     """The step `safety.secrets`: replace secrets by placeholders."""
 
     def __init__(self, config: SecretsConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Replace the secrets of one record."""
-        secrets = secrets_in(record.text, self.config)
+        secrets = _find_secrets(record.text, self.config)
         if not secrets:
-            return Ruling()
+            return StepResult()
         numbers: dict[bytes, int] = {}
         edits, counts = [], Counter()
         for secret in secrets:
@@ -156,77 +156,77 @@ class Secrets:
             number = numbers.setdefault(digest, len(numbers) + 1)
             placeholder = self.config.placeholder.format(kind=secret.kind, number=number)
             reason = f"secret: {secret.kind}"
-            edits.append(Edit(secret.start, secret.end, reason, placeholder, is_private=True))
+            edits.append(TextEdit(secret.start, secret.end, reason, placeholder, is_private=True))
             counts[secret.kind] += 1
-        return Ruling(edits=tuple(edits), metadata={"secrets": dict(sorted(counts.items()))})
+        return StepResult(edits=tuple(edits), metadata={"secrets": dict(sorted(counts.items()))})
 
 
-def secrets_in(text: str, config: SecretsConfig) -> list[Secret]:
+def _find_secrets(text: str, config: SecretsConfig) -> list[SecretSpan]:
     """Find the secrets of a text, in order and without overlaps.
 
-    >>> [s.kind for s in secrets_in("key = 'ghp_" + "q7Xw9" * 7 + "Z'", SecretsConfig())]
+    >>> [s.kind for s in _find_secrets("key = 'ghp_" + "q7Xw9" * 7 + "Z'", SecretsConfig())]
     ['github_token']
     """
-    ordered = sorted(candidates(text, config), key=lambda s: (s.start, -s.end))
-    kept: list[Secret] = []
+    ordered = sorted(_secret_candidates(text, config), key=lambda s: (s.start, -s.end))
+    kept: list[SecretSpan] = []
     for secret in ordered:
         if not kept or secret.start >= kept[-1].end:
             kept.append(secret)
     return kept
 
 
-def candidates(text: str, config: SecretsConfig) -> Iterator[Secret]:
+def _secret_candidates(text: str, config: SecretsConfig) -> Iterator[SecretSpan]:
     """Yield matches of any pattern that look like a secret."""
     lower = text.lower()
-    present = {literal for literal in LITERALS if literal in lower}
+    present = {literal for literal in REQUIRED_WORDS if literal in lower}
     if len(lower) != len(text):  # a few letters change length in lower case; then try every pattern
-        present = set(LITERALS)
+        present = set(REQUIRED_WORDS)
     for kind, needs, pattern in PROVIDERS:
         if present.isdisjoint(needs):
             continue
         for match in pattern.finditer(text):
             group = next((at for at in range(1, pattern.groups + 1) if match[at]), 0)
-            if is_secret(kind, match[group], config):
-                yield Secret(*match.span(group), kind)
+            if _is_secret(kind, match[group], config):
+                yield SecretSpan(*match.span(group), kind)
     if config.assignments and ASSIGNED_NEEDS.search(text):
         for match in ASSIGNED.finditer(text):
             group = 3 if match[3] else 4
-            is_code = group == 4 and MEMBER.fullmatch(match[4])
-            if not is_code and is_assigned(match[1], match[group], config):
-                yield Secret(*match.span(group), "assigned")
+            is_code = group == 4 and MEMBER_ACCESS.fullmatch(match[4])
+            if not is_code and _is_assigned_secret(match[1], match[group], config):
+                yield SecretSpan(*match.span(group), "assigned")
 
 
-def is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
+def _is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
     """Whether a match of a provider's form is a secret and not an example."""
-    if kind in PROVED:
+    if kind in PASSWORD_KINDS:
         return not URL_PLACEHOLDER.match(value) and not value.startswith("$")
-    if kind in PLACES:
-        return looks_random(value, config)
+    if kind in ANY_VALUE_KINDS:
+        return _looks_random(value, config)
     if kind == "docker_auth":
-        return holds_login(value)
-    if kind in LOOSE and not is_random(value.removeprefix("django-insecure-"), config):
+        return _is_docker_login(value)
+    if kind in AMBIGUOUS_KINDS and not _is_random(value.removeprefix("django-insecure-"), config):
         return False
     if STRONG_PLACEHOLDER.search(value if kind != "private_key" else value[:200]):
         return False
     return kind == "private_key" or len(set(value)) >= 8
 
 
-def is_assigned(name: str, value: str, config: SecretsConfig) -> bool:
+def _is_assigned_secret(name: str, value: str, config: SecretsConfig) -> bool:
     """Whether a value assigned to a name is a secret; UUIDs need a more specific name than token.
 
     >>> said = "550e8400-e29b-41d4-a716-446655440000"
-    >>> [is_assigned(name, said, SecretsConfig()) for name in ("token", "heroku_api_key")]
+    >>> [_is_assigned_secret(name, said, SecretsConfig()) for name in ("token", "heroku_api_key")]
     [False, True]
     """
     if UUID.fullmatch(value) and not UUID_NAME.search(name):
         return False
-    return looks_random(value, config) and not is_public(name)
+    return _looks_random(value, config) and not _is_harmless_name(name)
 
 
-def holds_login(value: str) -> bool:
+def _is_docker_login(value: str) -> bool:
     """Whether base64 decodes to a user and a password, as in Docker's configuration.
 
-    >>> holds_login("Ym9iOmhaOXgyTHFQMHZU"), holds_login("aGVsbG8gd29ybGQh")
+    >>> _is_docker_login("Ym9iOmhaOXgyTHFQMHZU"), _is_docker_login("aGVsbG8gd29ybGQh")
     (True, False)
     """
     try:
@@ -236,11 +236,11 @@ def holds_login(value: str) -> bool:
     return bool(user and colon and password.isprintable() and not URL_PLACEHOLDER.match(password))
 
 
-def is_public(name: str) -> bool:
+def _is_harmless_name(name: str) -> bool:
     """Whether a name only sounds secret.
 
-    >>> is_public("public_key"), is_public("token_type"), is_public("api_key")
-    (True, True, False)
+    >>> [_is_harmless_name(name) for name in ("public_key", "token_type", "api_key")]
+    [True, True, False]
     """
     return bool(re.search(
         r"(?i)public|_type|_name|_id$|_url|_uri|path|file|_field|_label|keyword|_len|_size|regex"
@@ -252,18 +252,18 @@ def is_public(name: str) -> bool:
     ))  # fmt: skip
 
 
-def looks_random(value: str, config: SecretsConfig) -> bool:
+def _looks_random(value: str, config: SecretsConfig) -> bool:
     """Whether a value looks generated rather than written by a person.
 
-    >>> [looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
+    >>> [_looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
     [True, False]
     """
-    if len(value) < 12 or PLACEHOLDER.search(value) or CODE.search(value):
+    if len(value) < 12 or PLACEHOLDER.search(value) or LOOKS_LIKE_CODE.search(value):
         return False
-    return is_random(value, config)
+    return _is_random(value, config)
 
 
-def is_random(value: str, config: SecretsConfig) -> bool:
+def _is_random(value: str, config: SecretsConfig) -> bool:
     """Whether characters look random, by entropy, letter pairs, case and digits."""
     if not value.isascii():  # generated secrets are ASCII; the rest are words of other languages
         return False
@@ -272,30 +272,34 @@ def is_random(value: str, config: SecretsConfig) -> bool:
     # A short value has at most log2 of its length.
     least = min(config.min_entropy, 0.78 * math.log2(len(value)))
     if hexadecimal:  # words of a to f have no digits, numbers no letters
-        return len(value) >= 14 and 0 < digits < len(value) and entropy(value) >= HEX_ENTROPY
-    if digits == len(value) or entropy(value) < least:
+        return (
+            len(value) >= 14
+            and 0 < digits < len(value)
+            and _character_entropy(value) >= MIN_HEX_ENTROPY
+        )
+    if digits == len(value) or _character_entropy(value) < least:
         return False
     if not digits:  # letters alone: both cases or odd signs, and unlike words or CamelCase
         mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
-        is_mixed = mixed * 6 >= len(value) or not ODD.isdisjoint(value)
-        return is_mixed and pairs_share(value) <= config.max_pairs * 0.7
+        is_mixed = mixed * 6 >= len(value) or not SPECIAL_CHARACTERS.isdisjoint(value)
+        return is_mixed and _pair_share(value) <= config.max_pairs * 0.7
     kinds = (
         (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
     )
-    return pairs_share(value) <= config.max_pairs + (0.2 if kinds >= 3 else 0.0)
+    return _pair_share(value) <= config.max_pairs + (0.2 if kinds >= 3 else 0.0)
 
 
-def entropy(value: str) -> float:
+def _character_entropy(value: str) -> float:
     """Bits per character by the value's own counts; at most log2 of the length."""
     size = len(value)
     return -sum(n / size * math.log2(n / size) for n in Counter(value).values())
 
 
-def pairs_share(value: str) -> float:
+def _pair_share(value: str) -> float:
     """Share of adjacent letter pairs that are frequent in words."""
     pairs = [a + b for a, b in zip(value, value[1:], strict=False) if a.isalpha() and b.isalpha()]
     if len(pairs) < 3:
         return 0.0
     # A change from lower to upper case does not occur within words, so such a pair does not count.
     words = [pair for pair in pairs if pair[0].isupper() or pair[1].islower()]
-    return sum(pair.lower() in PAIRS for pair in words) / len(pairs)
+    return sum(pair.lower() in COMMON_LETTER_PAIRS for pair in words) / len(pairs)

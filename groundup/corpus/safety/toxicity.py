@@ -18,19 +18,19 @@ from typing import NamedTuple
 import regex
 from pydantic import Field
 
-from groundup.core import Config, File
-from groundup.documents import Record, Ruling
+from groundup.core import Config, InputPath
+from groundup.documents import Record, StepResult
 
-from ..quality.classifier import Classifier
+from ..quality.classifier import TextClassifier
 
 ENDINGS = ("", "s", "es", "ed", "er", "ers", "ing", "y")
-AIMED, MENTIONED = 2.0, 0.25
-NEARBY = 60
+AIMED_FACTOR, MENTIONED_FACTOR = 2.0, 0.25
+CONTEXT_CHARACTERS = 60
 """Characters of context on each side of a hit."""
-LEAST_WORDS = 100
+MIN_WORDS = 100
 """Minimum number of words to divide by, so that one word does not dominate a short text."""
 
-YOU = regex.compile(r"(?i)\b(?:you|your|you're|ur|u)\b")
+SECOND_PERSON = regex.compile(r"(?i)\b(?:you|your|you're|ur|u)\b")
 MENTION = regex.compile(
     r"(?i)\b(?:the (?:word|term|phrase|expression)|the insult|slurs?|profanit\w+|swear ?words?"
     r"|offensive|derogatory|pejorative|vulgar|obscene|etymolog\w+|insult|hate speech|harassment"
@@ -41,20 +41,20 @@ MENTION = regex.compile(
 class ToxicityConfig(Config):
     """How toxicity is scored, and what is dropped."""
 
-    most: float | None = Field(default=None, ge=0)
+    max_score: float | None = Field(default=None, ge=0)
     """Lexicon score above which a record is dropped; None: no limit. docs/corpus-safety.md shows
     what 5, 10 and 20 drop."""
-    classifier: File | None = None
+    classifier: InputPath | None = None
     """Folder of a classifier whose positive class is toxic text; None: lexicon alone."""
-    most_probability: float | None = Field(default=None, ge=0, le=1)
+    max_probability: float | None = Field(default=None, ge=0, le=1)
     """Classifier probability above which a record is dropped; None: no limit."""
-    lexicon: File | None = None
+    lexicon: InputPath | None = None
     """A lexicon in the format of toxicity.txt; None: that one."""
     characters: int = Field(default=200_000, ge=1)
     """Characters that are scored, from the start. Own choice."""
 
 
-class Lexicon(NamedTuple):
+class ToxicityLexicon(NamedTuple):
     """A compiled lexicon."""
 
     pattern: "regex.Pattern[str]"
@@ -62,7 +62,7 @@ class Lexicon(NamedTuple):
     """Lower-case entry to category and weight."""
 
 
-class Toxicity(NamedTuple):
+class ToxicityScore(NamedTuple):
     """A toxicity score and its hits."""
 
     score: float
@@ -75,58 +75,60 @@ class ToxicityStep:
 
     def __init__(self, config: ToxicityConfig) -> None:
         self.config = config
-        self.lexicon = own_lexicon() if config.lexicon is None else read_lexicon(
+        self.lexicon = _default_lexicon() if config.lexicon is None else _parse_lexicon(
             config.lexicon.read_text(encoding="utf-8"))  # fmt: skip
-        self.classifier = Classifier.load(config.classifier) if config.classifier else None
+        self.classifier = TextClassifier.load(config.classifier) if config.classifier else None
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Score one record."""
         config, text = self.config, record.text[: self.config.characters]
-        result = toxicity(text, self.lexicon)
+        result = _score_toxicity(text, self.lexicon)
         summary = ", ".join(f"{number} {name}" for name, number in result.hits.items())
         metadata: dict[str, object] = {"toxicity": result.score}
         if result.hits:
             metadata["toxicity_hits"] = result.hits
-        if config.most is not None and result.score > config.most:
-            return Ruling("toxicity: lexicon", result.score, summary)
+        if config.max_score is not None and result.score > config.max_score:
+            return StepResult("toxicity: lexicon", result.score, summary)
         if self.classifier is not None:
-            probability = round(float(self.classifier.scores([text])[0]), 4)
+            probability = round(float(self.classifier.predict_texts([text])[0]), 4)
             metadata["toxicity_probability"] = probability
-            if config.most_probability is not None and probability > config.most_probability:
-                return Ruling("toxicity: classifier", probability, summary)
-        return Ruling(metadata=metadata)
+            if config.max_probability is not None and probability > config.max_probability:
+                return StepResult("toxicity: classifier", probability, summary)
+        return StepResult(metadata=metadata)
 
 
-def toxicity(text: str, lexicon: Lexicon) -> Toxicity:
+def _score_toxicity(text: str, lexicon: ToxicityLexicon) -> ToxicityScore:
     """Score a text by weighted hits per 1,000 words."""
     hits: Counter[str] = Counter()
     total = 0.0
     for match in lexicon.pattern.finditer(text):
         category, weight = lexicon.entries[" ".join(match.group().lower().split())]
-        context = text[max(0, match.start() - NEARBY) : match.end() + NEARBY]
+        context = text[
+            max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS
+        ]
         if MENTION.search(context):
-            weight *= MENTIONED
-        elif YOU.search(context):
-            weight *= AIMED
+            weight *= MENTIONED_FACTOR
+        elif SECOND_PERSON.search(context):
+            weight *= AIMED_FACTOR
         hits[category] += 1
         total += weight
     if not hits:
-        return Toxicity(0.0, {})
-    words = max(len(text.split()), LEAST_WORDS)
-    return Toxicity(round(1000 * total / words, 3), dict(sorted(hits.items())))
+        return ToxicityScore(0.0, {})
+    words = max(len(text.split()), MIN_WORDS)
+    return ToxicityScore(round(1000 * total / words, 3), dict(sorted(hits.items())))
 
 
 @cache
-def own_lexicon() -> Lexicon:
+def _default_lexicon() -> ToxicityLexicon:
     """The lexicon of this package, toxicity.txt."""
     file = Path(__file__).with_name("toxicity.txt")
-    return read_lexicon(file.read_text(encoding="utf-8"))
+    return _parse_lexicon(file.read_text(encoding="utf-8"))
 
 
-def read_lexicon(written: str) -> Lexicon:
+def _parse_lexicon(written: str) -> ToxicityLexicon:
     """Parse a lexicon in the format of toxicity.txt.
 
-    >>> list(read_lexicon("[insult 1]\\nidiot*\\n").entries)[:3]
+    >>> list(_parse_lexicon("[insult 1]\\nidiot*\\n").entries)[:3]
     ['idiot', 'idiots', 'idiotes']
     """
     entries: dict[str, tuple[str, float]] = {}
@@ -144,4 +146,4 @@ def read_lexicon(written: str) -> Lexicon:
         entries |= {stem + ending: (category, weight) for ending in forms}
     # regex looks a named list up as a set, so thousands of entries cost as much as one.
     pattern = regex.compile(r"(?i)(?<!\w)\L<entries>(?!\w)", entries=list(entries))
-    return Lexicon(pattern, entries)
+    return ToxicityLexicon(pattern, entries)

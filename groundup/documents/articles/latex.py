@@ -5,29 +5,29 @@ Knows nothing of commands; see latex_walk.py for the walk and commands.py for th
 
 import re
 
-from ..record import Record, Ruling, Span
-from .latex_walk import LatexConfig, Walk
-from .writer import source_of
+from ..record import Record, StepResult, TextSpan
+from .latex_walk import LatexConfig, LatexReader
+from .writer import record_source
 
 
-class Latex:
+class LatexStep:
     """Step `articles.latex`: the prose of a record of kind latex."""
 
     def __init__(self, config: LatexConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Extract the text; a record without prose is dropped."""
-        walk = Walk(source_of(record), self.config)
-        walk.document()
+        walk = LatexReader(record_source(record), self.config)
+        walk.read_document()
         if not walk.writer.length:
-            return Ruling("latex: no prose", details=f"{len(walk.text)} characters of source")
-        ruling = walk.writer.ruling({})
-        assert ruling.made is not None
-        return ruling._replace(metadata=facts_of(ruling.made.map.text, walk))
+            return StepResult("latex: no prose", details=f"{len(walk.text)} characters of source")
+        ruling = walk.writer.to_result({})
+        assert ruling.extracted is not None
+        return ruling._replace(metadata=_metadata_of(ruling.extracted.map.text, walk))
 
 
-def facts_of(text: str, walk: Walk) -> dict[str, object]:
+def _metadata_of(text: str, walk: LatexReader) -> dict[str, object]:
     """Title, authors, abstract and counts."""
     spans = walk.writer.spans
     facts: dict[str, object] = {}
@@ -35,21 +35,21 @@ def facts_of(text: str, walk: Walk) -> dict[str, object]:
     title = " ".join(text[span.start : span.end] for span in titles if span)
     if title.strip():
         facts["title"] = " ".join(title.split())
-    if names := names_in(text, spans):
+    if names := _author_names(text, spans):
         facts["authors"] = names
     abstract = next((s for s in spans if s.kind == "abstract"), None)
     if abstract:
         facts["abstract"] = text[abstract.start : abstract.end].strip()
     for kind in ("reference", "caption", "formula"):
         facts[f"{kind}s"] = sum(span.kind == kind for span in spans)
-    if walk.expansion.refused:
-        facts["macros_not_expanded"] = walk.expansion.refused
+    if walk.expansion.refused_calls:
+        facts["macros_not_expanded"] = walk.expansion.refused_calls
     if walk.inputs:
         facts["inputs"] = walk.inputs[:100]
     return facts
 
 
-def names_in(text: str, spans: list[Span]) -> list[str]:
+def _author_names(text: str, spans: list[TextSpan]) -> list[str]:
     """Author names: the first line of every block of an author span, split at commas and `and`."""
     names = []
     for span in spans:

@@ -18,17 +18,17 @@ from groundup.core import Config
 from ..document import SourceMap
 from . import commands
 from .macros import (
-    GAP,
-    Expansion,
+    SKIPPED_SPACE,
+    Definitions,
+    ExpansionBudget,
     Macro,
-    Names,
-    defined,
-    expanded,
-    layout_of,
-    numbers_of_labels,
-    optional,
+    expand_macro_body,
+    label_numbers,
+    optional_argument,
+    read_definition,
+    read_layout,
 )
-from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, Writer
+from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, MappedWriter
 
 TOKEN = re.compile(
     r"\\(?P<name>[A-Za-z@]+)(?P<star>\*?)|\\(?P<sign>[^A-Za-z@])|(?P<comment>%[^\n]*\n?[ \t]*)"
@@ -40,8 +40,8 @@ DOLLAR = re.compile(r"(?:[^$\\]|\\.){0,5000}", re.DOTALL)
 MACRO_IN_MATH = re.compile(r"\\([A-Za-z]+)(?![A-Za-z@])")
 NEW_FLAG = re.compile(r"\s*\{?\s*\\if([A-Za-z@]+)\s*\}?")
 LABEL_IN_MATH = re.compile(r"\\label\{[^{}\n]{0,100}\}|\\(?:nonumber|notag)(?![A-Za-z])")
-FRONT = frozenset(("title", "author", "subtitle", "icmltitle", "authors"))
-DEEP, DEEP_GROUPS = 8, 200
+FRONT_COMMANDS = frozenset(("title", "author", "subtitle", "icmltitle", "authors"))
+MAX_MACRO_DEPTH, MAX_OPEN_GROUPS = 8, 200
 
 
 class LatexConfig(Config):
@@ -61,14 +61,14 @@ class LatexConfig(Config):
     text. The names are in the metadata in both cases."""
 
 
-class Closing(NamedTuple):
+class PendingAction(NamedTuple):
     """An action to run when the walk reaches an offset."""
 
-    place: int
-    act: Callable[[], None]
+    offset: int
+    action: Callable[[], None]
 
 
-class Environment(NamedTuple):
+class OpenEnvironment(NamedTuple):
     """An open environment."""
 
     name: str
@@ -76,249 +76,251 @@ class Environment(NamedTuple):
     """Offset of its text."""
 
 
-class Walk:
+class LatexReader:
     """Reads one LaTeX source."""
 
     def __init__(
-        self, source: SourceMap, config: LatexConfig, names: Names | None = None, depth: int = 0
-    ) -> None:
+        self, source: SourceMap, config: LatexConfig, definitions: Definitions | None = None,
+        depth: int = 0,
+    ) -> None:  # fmt: skip
         self.text, self.config, self.depth = source.text, config, depth
-        self.writer = Writer(source)
-        self.closes, self.verbatims, self.jumps = layout_of(self.text)
-        self.names = names or Names()
-        self.labels = {} if depth else numbers_of_labels(self.text)
-        self.cited: dict[str, int] = {}
-        self.closing: list[Closing] = []
-        self.environments: list[Environment] = []
-        self.entry = -1  # offset of the open bibliography entry
-        self.is_naming = False  # inside \author
+        self.writer = MappedWriter(source)
+        self.closing_braces, self.verbatim_blocks, self.branch_jumps = read_layout(self.text)
+        self.definitions = definitions or Definitions()
+        self.labels = {} if depth else label_numbers(self.text)
+        self.citation_numbers: dict[str, int] = {}
+        self.pending: list[PendingAction] = []
+        self.environments: list[OpenEnvironment] = []
+        self.entry_start = -1  # offset of the open bibliography entry
+        self.is_author = False  # inside \author
         self.is_preamble = False
         self.inputs: list[str] = []
-        self.endless: set[str] = set()  # unclosed environments: not searched again
-        self.expansion = Expansion(len(self.text))
+        self.unclosed: set[str] = set()  # unclosed environments: not searched again
+        self.expansion = ExpansionBudget(len(self.text))
 
-    def document(self) -> None:
+    def read_document(self) -> None:
         """Read a file: the preamble for its title and macros, then the body."""
         begin = self.text.find("\\begin{document}")
         if begin >= 0:
             self.is_preamble = True
-            self.walk(0, begin)
+            self.read_slice(0, begin)
             self.is_preamble = False
             begin += len("\\begin{document}")
         begin = max(begin, 0)
         end = self.text.rfind("\\end{document}", begin)  # earlier ones may be quoted
-        self.walk(begin, len(self.text) if end < 0 else end)
+        self.read_slice(begin, len(self.text) if end < 0 else end)
 
-    def walk(self, at: int, end: int) -> None:
+    def read_slice(self, at: int, end: int) -> None:
         """Read a slice of the source."""
         while at < end:
             token = TOKEN.search(self.text, at, end)
             stop = token.start() if token else end
-            self.close(at)
+            self.run_pending(at)
             if stop > at and not self.is_preamble:
-                self.writer.keep(at, stop)
-            self.close(stop)
-            at = end if token is None else max(self.take(token), stop + 1)  # always advance
-        self.close(end)
+                self.writer.write_slice(at, stop)
+            self.run_pending(stop)
+            at = end if token is None else max(self.read_token(token), stop + 1)  # always advance
+        self.run_pending(end)
 
-    def close(self, place: int) -> None:
+    def run_pending(self, offset: int) -> None:
         """Run the actions due at this offset."""
-        while self.closing and self.closing[-1].place <= place:
-            self.closing.pop().act()
+        while self.pending and self.pending[-1].offset <= offset:
+            self.pending.pop().action()
 
-    def take(self, token: re.Match[str]) -> int:
+    def read_token(self, token: re.Match[str]) -> int:
         """Read one token; returns the offset to continue at."""
         start, end, kind = token.start(), token.end(), token.lastgroup
-        if start in self.verbatims:
-            return self.verbatim(start)
+        if start in self.verbatim_blocks:
+            return self.write_verbatim(start)
         if kind == "star":
-            return self.command(token["name"], start, end)
+            return self.read_command(token["name"], start, end)
         if self.is_preamble:
-            closing = self.closes.get(start, -1) if token[0] == "{" else -1
+            closing = self.closing_braces.get(start, -1) if token[0] == "{" else -1
             return closing if closing > 0 else end
         if kind == "sign":
-            return self.sign(token["sign"], start, end)
+            return self.read_sign(token["sign"], start, end)
         if kind == "math":
-            return self.dollars(start, end)
+            return self.read_dollar_math(start, end)
         if kind == "blank" or (kind == "comment" and self.text.startswith("\n", end)):
-            self.writer.want(BLANK_LINE)
+            self.writer.request_break(BLANK_LINE)
         elif kind == "cell":
-            self.writer.want(TAB)
+            self.writer.request_break(TAB)
         elif kind == "ligature":
-            self.writer.put(start, end, commands.LIGATURES[token[0]])
+            self.writer.write_replacement(start, end, commands.LIGATURES[token[0]])
         return end
 
-    def command(self, name: str, start: int, end: int) -> int:
+    def read_command(self, name: str, start: int, end: int) -> int:
         """Read a command with its arguments."""
         if name in commands.DEFINITIONS:
-            macro_name, macro, end = defined(self.text, end, self.closes, name)
-            if name != "providecommand" or macro_name not in self.names.others:
-                self.names.define(macro_name, macro)
+            macro_name, macro, end = read_definition(self.text, end, self.closing_braces, name)
+            if name != "providecommand" or macro_name not in self.definitions.defined_names:
+                self.definitions.define(macro_name, macro)
             return end
-        if start in self.jumps:
-            return self.conditional(name, start, end)
+        if start in self.branch_jumps:
+            return self.read_conditional(name, start, end)
         if name in ("begin", "end"):
-            return self.environment(name, start, end)
+            return self.read_environment(name, start, end)
         if name == "newif" and (flag := NEW_FLAG.match(self.text, end)):
-            self.names.flags[flag[1]] = False
+            self.definitions.flags[flag[1]] = False
             return flag.end()
-        if self.names.is_flag(name):
+        if self.definitions.set_flag(name):
             return end
-        if name in FRONT:
-            return self.front(name, end)
+        if name in FRONT_COMMANDS:
+            return self.read_front_matter(name, end)
         if self.is_preamble:
-            return self.skip(commands.ARGUMENTS.get(name, "om"), end)
-        if name in self.names.macros and name not in commands.HEADINGS:
-            return self.macro(self.names.macros[name], start, end)
-        return self.printed(name, start, end)
+            return self.skip_arguments(commands.ARGUMENTS.get(name, "om"), end)
+        if name in self.definitions.macros and name not in commands.HEADINGS:
+            return self.expand_call(self.definitions.macros[name], start, end)
+        return self.read_body_command(name, start, end)
 
-    def conditional(self, name: str, start: int, end: int) -> int:
+    def read_conditional(self, name: str, start: int, end: int) -> int:
         """Continue in the branch that is read."""
-        begin = self.names.branch(self.text, name, end) if name.startswith("if") else None
-        return self.jumps[start] if begin is None else begin
+        is_if = name.startswith("if")
+        begin = self.definitions.branch_start(self.text, name, end) if is_if else None
+        return self.branch_jumps[start] if begin is None else begin
 
-    def printed(self, name: str, start: int, end: int) -> int:
+    def read_body_command(self, name: str, start: int, end: int) -> int:
         """Read a command of the body that is neither a macro nor an environment."""
         if name in commands.SYMBOLS or name in commands.BREAKING or name in commands.ACCENTS:
-            return self.character(name, start, end)
+            return self.write_character(name, start, end)
         if name in commands.HEADINGS:
-            return self.heading(name, end)
+            return self.read_heading(name, end)
         if name == "caption" or name in commands.NOTES:
-            return self.note(name, end)
+            return self.read_note(name, end)
         if name in commands.AFFILIATIONS:
-            return self.set_aside("affiliations", self.skip("o", end), "affiliation")
+            return self.move_argument("affiliations", self.skip_arguments("o", end), "affiliation")
         if name in ("input", "include"):
-            group = self.group(end)
+            group = self.read_argument(end)
             self.inputs.append(self.text[group[0] : group[1]])
         if "cite" in name.lower() and name not in commands.NOT_CITATIONS:
-            return self.citation(start, end)
+            return self.read_citation(start, end)
         if name in commands.REFERENCES:
-            inside = self.group(end)
+            inside = self.read_argument(end)
             key = self.text[inside[0] : inside[1]]
-            self.writer.put(start, inside[2], self.labels.get(key, ""))
+            self.writer.write_replacement(start, inside[2], self.labels.get(key, ""))
             return inside[2]
         if name == "bibitem":
             self.end_entry()
-            end = self.skip("om", end)
-            self.writer.want(BLANK_LINE)
-            self.entry = self.writer.here()
+            end = self.skip_arguments("om", end)
+            self.writer.request_break(BLANK_LINE)
+            self.entry_start = self.writer.next_offset()
             return end
         if name in ("(", "["):
             return end
-        return self.skip(commands.ARGUMENTS.get(name, "o"), end)
+        return self.skip_arguments(commands.ARGUMENTS.get(name, "o"), end)
 
-    def character(self, name: str, start: int, end: int) -> int:
+    def write_character(self, name: str, start: int, end: int) -> int:
         """Write a symbol, an accented letter or a break."""
         if name in commands.SYMBOLS:
-            self.writer.put(start, end, commands.SYMBOLS[name])
-            after = GAP.match(self.text, end)
+            self.writer.write_replacement(start, end, commands.SYMBOLS[name])
             if self.text.startswith("{}", end):
                 return end + 2
             is_word = self.text[end : end + 1] in (" ", "\n")
-            return (
-                after.end() if after and is_word else end
-            )  # TeX skips white space after a command word
+            after = SKIPPED_SPACE.match(self.text, end) if is_word else None
+            return after.end() if after else end  # TeX skips white space after a command word
         if name in commands.BREAKING:
-            self.writer.want(commands.BREAKING[name])
+            self.writer.request_break(commands.BREAKING[name])
             if name == "item":
-                self.writer.bullet(start, end)
-            return self.skip("m" if name == "hskip" else "", end)
-        return self.accent(name, start, end)
+                self.writer.write_bullet(start, end)
+            return self.skip_arguments("m" if name == "hskip" else "", end)
+        return self.write_accent(name, start, end)
 
-    def sign(self, sign: str, start: int, end: int) -> int:
+    def read_sign(self, sign: str, start: int, end: int) -> int:
         """Read a command of one character that is no letter."""
         if sign == "\\":
-            self.writer.want(NEWLINE)
-            return self.skip("o", end)
+            self.writer.request_break(NEWLINE)
+            return self.skip_arguments("o", end)
         if sign in "([":
             closer = self.text.find("\\)" if sign == "(" else "\\]", end, end + 5_000)
             if closer >= 0:
-                self.math(start, closer + 2, end, closer, sign == "[")
+                self.write_math(start, closer + 2, end, closer, sign == "[")
                 return closer + 2
         if sign in commands.ACCENTS:
-            return self.accent(sign, start, end)
-        self.writer.put(start, end, commands.SIGNS.get(sign, ""))
+            return self.write_accent(sign, start, end)
+        self.writer.write_replacement(start, end, commands.SIGNS.get(sign, ""))
         return end
 
-    def accent(self, name: str, start: int, end: int) -> int:
+    def write_accent(self, name: str, start: int, end: int) -> int:
         """Write the next letter with its accent."""
-        inside = self.group(end)
+        inside = self.read_argument(end)
         base = self.text[inside[0] : inside[1]].strip()
         base = {"\\i": "i", "\\j": "j"}.get(base, base)
         if not base or len(base) > 2 or "\\" in base:
             return end
         letter = unicodedata.normalize("NFC", base[0] + commands.ACCENTS[name]) + base[1:]
-        self.writer.put(start, inside[2], letter)
+        self.writer.write_replacement(start, inside[2], letter)
         return inside[2]
 
-    def heading(self, name: str, end: int) -> int:
+    def read_heading(self, name: str, end: int) -> int:
         """Read a heading: a paragraph of its own."""
-        inside = self.group(self.skip("o", end))
-        self.writer.want(BLANK_LINE)
-        act = partial(self.end_heading, name, self.writer.here())
-        self.closing.append(Closing(inside[1], act))
+        inside = self.read_argument(self.skip_arguments("o", end))
+        self.writer.request_break(BLANK_LINE)
+        act = partial(self.end_heading, name, self.writer.next_offset())
+        self.pending.append(PendingAction(inside[1], act))
         return inside[0]
 
     def end_heading(self, name: str, start: int) -> None:
-        self.writer.span("heading", start, str(commands.HEADINGS[name]))
-        self.writer.want(SPACE if name in ("paragraph", "subparagraph") else BLANK_LINE)
+        """Mark what was written since `start` as a heading."""
+        self.writer.add_span("heading", start, str(commands.HEADINGS[name]))
+        self.writer.request_break(SPACE if name in ("paragraph", "subparagraph") else BLANK_LINE)
 
-    def note(self, name: str, end: int) -> int:
+    def read_note(self, name: str, end: int) -> int:
         """Read a caption or a footnote."""
-        end = self.skip("o", end)
+        end = self.skip_arguments("o", end)
         if name == "caption":
-            self.writer.want(BLANK_LINE)
-            return self.set_aside("captions", end, "caption", "caption")
-        if self.is_naming or name == "thanks":
-            return self.group(end)[2]
+            self.writer.request_break(BLANK_LINE)
+            return self.move_argument("captions", end, "caption", "caption")
+        if self.is_author or name == "thanks":
+            return self.read_argument(end)[2]
         if self.config.footnotes == "keep":
             return end
-        return self.set_aside("footnotes", end, "footnote")
+        return self.move_argument("footnotes", end, "footnote")
 
-    def set_aside(self, name: str, end: int, reason: str, span: str = "") -> int:
+    def move_argument(self, name: str, end: int, reason: str, span: str = "") -> int:
         """Move the next argument to the metadata."""
-        inside = self.group(end)
+        inside = self.read_argument(end)
         if name == "affiliations":
-            self.writer.want(NEWLINE)
-        if len(self.closing) < DEEP_GROUPS:
-            act = partial(self.end_aside, name, self.writer.here(), reason, span)
-            self.closing.append(Closing(inside[1], act))
+            self.writer.request_break(NEWLINE)
+        if len(self.pending) < MAX_OPEN_GROUPS:
+            act = partial(self.end_moved_argument, name, self.writer.next_offset(), reason, span)
+            self.pending.append(PendingAction(inside[1], act))
         return inside[0]
 
-    def end_aside(self, name: str, start: int, reason: str, span: str) -> None:
+    def end_moved_argument(self, name: str, start: int, reason: str, span: str) -> None:
+        """Mark what was written since `start` as moved to the metadata."""
         if span:
-            self.writer.span(span, start)
-            self.writer.want(BLANK_LINE)
+            self.writer.add_span(span, start)
+            self.writer.request_break(BLANK_LINE)
         if name != "affiliations" or self.config.authors == "aside":
-            self.writer.aside(name, start, reason)
+            self.writer.mark_for_metadata(name, start, reason)
 
-    def front(self, name: str, end: int) -> int:
+    def read_front_matter(self, name: str, end: int) -> int:
         """Read title and authors, in the preamble or the body, and walk their argument."""
-        inside = self.group(self.skip("o", end))
+        inside = self.read_argument(self.skip_arguments("o", end))
         kind = "author" if name.startswith("author") else "title"
         was_preamble, self.is_preamble = self.is_preamble, False
-        self.writer.want(BLANK_LINE)
-        start = self.writer.here()
-        self.is_naming = kind == "author"
-        outer, self.closing = self.closing, []
-        self.walk(inside[0], inside[1])
-        self.closing, self.is_naming = outer, False
+        self.writer.request_break(BLANK_LINE)
+        start = self.writer.next_offset()
+        self.is_author = kind == "author"
+        outer, self.pending = self.pending, []
+        self.read_slice(inside[0], inside[1])
+        self.pending, self.is_author = outer, False
         self.is_preamble = was_preamble
         if kind == "author":
-            self.writer.span("author", start)
+            self.writer.add_span("author", start)
             if self.config.authors == "aside":
-                self.writer.aside("authors", start, "authors")
+                self.writer.mark_for_metadata("authors", start, "authors")
         elif name == "subtitle":
-            self.writer.span("subtitle", start)
+            self.writer.add_span("subtitle", start)
         else:
-            self.writer.span("heading", start, "1")
-            self.writer.span("title", start)
-        self.writer.want(BLANK_LINE)
+            self.writer.add_span("heading", start, "1")
+            self.writer.add_span("title", start)
+        self.writer.request_break(BLANK_LINE)
         return max(inside[2], end)
 
-    def environment(self, edge: str, start: int, end: int) -> int:
+    def read_environment(self, edge: str, start: int, end: int) -> int:
         """Open or close an environment."""
-        inside = self.group(end)
+        inside = self.read_argument(end)
         name = self.text[inside[0] : inside[1]].strip()
         after, plain = inside[2], name.rstrip("*")
         if edge == "end":
@@ -327,18 +329,18 @@ class Walk:
         if self.is_preamble:
             return after
         if plain in commands.MATHS or plain in commands.DROPPED:
-            closer = -1 if name in self.endless else self.text.find(f"\\end{{{name}}}", after)
+            closer = -1 if name in self.unclosed else self.text.find(f"\\end{{{name}}}", after)
             if closer < 0:
-                self.endless.add(name)
+                self.unclosed.add(name)
             else:
                 stop = closer + len(name) + 6
                 if plain in commands.MATHS:
-                    self.math(start, stop, start, stop, True)
+                    self.write_math(start, stop, start, stop, True)
                 return stop
-        after = self.skip(commands.ENVIRONMENT_ARGUMENTS.get(plain, "o"), after)
+        after = self.skip_arguments(commands.ENVIRONMENT_ARGUMENTS.get(plain, "o"), after)
         if plain not in ("minipage", "center", "scope"):
-            self.writer.want(BLANK_LINE)
-        self.environments.append(Environment(plain, self.writer.here()))
+            self.writer.request_break(BLANK_LINE)
+        self.environments.append(OpenEnvironment(plain, self.writer.next_offset()))
         return after
 
     def end_environment(self, name: str) -> None:
@@ -354,78 +356,79 @@ class Walk:
         if name == "thebibliography":
             self.end_entry()
         elif name == "abstract":
-            self.writer.span("abstract", start)
+            self.writer.add_span("abstract", start)
         kind = commands.FLOATS.get(name) or ("tables" if name in commands.TABLES else "")
         if kind:
-            self.writer.span(kind[:-1], start)
-            self.writer.aside(kind, start, kind[:-1])
-        self.writer.want(BLANK_LINE)
+            self.writer.add_span(kind[:-1], start)
+            self.writer.mark_for_metadata(kind, start, kind[:-1])
+        self.writer.request_break(BLANK_LINE)
 
     def end_entry(self) -> None:
         """Close the open bibliography entry."""
-        if self.entry >= 0:
-            self.writer.span("reference", self.entry)
-            self.writer.aside("references", self.entry, "reference")
-            self.entry = -1
+        if self.entry_start >= 0:
+            self.writer.add_span("reference", self.entry_start)
+            self.writer.mark_for_metadata("references", self.entry_start, "reference")
+            self.entry_start = -1
 
-    def citation(self, start: int, end: int) -> int:
+    def read_citation(self, start: int, end: int) -> int:
         """Read a citation: numbers by first appearance."""
-        after = self.skip("oo", end)
-        inside = self.group(after)
+        after = self.skip_arguments("oo", end)
+        inside = self.read_argument(after)
         keys = [key.strip() for key in self.text[inside[0] : inside[1]].split(",") if key.strip()]
         if inside[2] - inside[0] > 2_000 or not keys:
             return after
         if self.config.citations == "number":
-            numbers = [self.cited.setdefault(key, len(self.cited) + 1) for key in keys]
-            self.writer.put(start, inside[2], f"[{', '.join(map(str, numbers))}]")
+            cited = self.citation_numbers
+            numbers = [cited.setdefault(key, len(cited) + 1) for key in keys]
+            self.writer.write_replacement(start, inside[2], f"[{', '.join(map(str, numbers))}]")
         return inside[2]
 
-    def dollars(self, start: int, end: int) -> int:
+    def read_dollar_math(self, start: int, end: int) -> int:
         """Read a formula between dollars; a single dollar is dropped."""
         sign = self.text[start:end]
         body = DOLLAR.match(self.text, end)
         stop = body.end() if body else end
         if not self.text.startswith(sign, stop) or "\n\n" in self.text[end:stop]:
             return start + 1
-        self.math(start, stop + len(sign), end, stop, sign == "$$")
+        self.write_math(start, stop + len(sign), end, stop, sign == "$$")
         return stop + len(sign)
 
-    def math(self, start: int, stop: int, inner: int, end: int, is_display: bool) -> None:
+    def write_math(self, start: int, stop: int, inner: int, end: int, is_display: bool) -> None:
         """Write a formula as configured."""
         if is_display:
-            self.writer.want(NEWLINE)
+            self.writer.request_break(NEWLINE)
         if self.config.math == "placeholder":
-            self.writer.put(start, stop, "[MATH]")
+            self.writer.write_replacement(start, stop, "[MATH]")
         elif self.config.math == "source":
             source = self.text[inner:end]
-            changed = LABEL_IN_MATH.sub("", MACRO_IN_MATH.sub(self.in_math, source))
-            begins = self.writer.here()
+            changed = LABEL_IN_MATH.sub("", MACRO_IN_MATH.sub(self.expand_in_math, source))
+            begins = self.writer.next_offset()
             if changed == source:
-                self.writer.keep(start, stop)
+                self.writer.write_slice(start, stop)
             else:
                 before, after = self.text[start:inner], self.text[end:stop]
-                self.writer.put(start, stop, before + changed + after)
-            self.writer.span("formula", begins)
+                self.writer.write_replacement(start, stop, before + changed + after)
+            self.writer.add_span("formula", begins)
         if is_display:
-            self.writer.want(NEWLINE)
+            self.writer.request_break(NEWLINE)
 
-    def in_math(self, match: re.Match[str]) -> str:
+    def expand_in_math(self, match: re.Match[str]) -> str:
         """Expand a macro without parameters inside a formula."""
-        macro = self.names.macros.get(match[1])
+        macro = self.definitions.macros.get(match[1])
         if macro is None or macro.parameters or len(macro.body) > 200:
             return match[0]
         return f"{{{macro.body}}}" if len(macro.body) > 1 else macro.body
 
-    def verbatim(self, start: int) -> int:
+    def write_verbatim(self, start: int) -> int:
         """Write verbatim text unchanged."""
-        block = self.verbatims[start]
+        block = self.verbatim_blocks[start]
         if self.is_preamble or block.name.startswith(("comment", "filecontents")):
             return block.after
         if block.name == "verb":
-            self.writer.exactly(block.start, block.end)
+            self.writer.write_exact(block.start, block.end)
             return block.after
-        self.writer.want(BLANK_LINE)
-        begins = self.writer.here()
+        self.writer.request_break(BLANK_LINE)
+        begins = self.writer.next_offset()
         first = block.start
         while first < block.end and self.text[first] in "[{" and first == block.start:
             line = self.text.find("\n", first, block.end)
@@ -433,47 +436,48 @@ class Walk:
         while first < block.end and self.text[first] in "\r\n":
             first += 1
         last = len(self.text[first : block.end].rstrip()) + first
-        self.writer.exactly(first, last)
-        self.writer.span("code", begins)
+        self.writer.write_exact(first, last)
+        self.writer.add_span("code", begins)
         if self.config.code == "aside":
-            self.writer.aside("code", begins, "code")
-        self.writer.want(BLANK_LINE)
+            self.writer.mark_for_metadata("code", begins, "code")
+        self.writer.request_break(BLANK_LINE)
         return block.after
 
-    def macro(self, macro: Macro, start: int, end: int) -> int:
+    def expand_call(self, macro: Macro, start: int, end: int) -> int:
         """Write the expansion of a macro, or the command itself if the expansion is too large."""
         arguments, after_name = [], end
         if macro.default is not None:
-            bracket = optional(self.text, end, self.closes)
+            bracket = optional_argument(self.text, end, self.closing_braces)
             arguments.append(self.text[bracket[0] : bracket[1]] if bracket else macro.default)
             end = bracket[2] if bracket else end
         for _ in range(macro.parameters - len(arguments)):
-            inside = self.group(end)
+            inside = self.read_argument(end)
             arguments.append(self.text[inside[0] : inside[1]])
             end = inside[2]
-        body = expanded(macro, arguments)
-        if self.depth >= DEEP:
-            self.expansion.refuse()
+        body = expand_macro_body(macro, arguments)
+        if self.depth >= MAX_MACRO_DEPTH:
+            self.expansion.count_refusal()
             return end
-        if body is None or not self.expansion.allows(len(body)):
-            self.expansion.refused += body is None
-            self.writer.keep(start, after_name)
+        if body is None or not self.expansion.try_spend(len(body)):
+            self.expansion.refused_calls += body is None
+            self.writer.write_slice(start, after_name)
             return after_name
-        inner = Walk(SourceMap.identity(body), self.config, self.names, self.depth + 1)
-        inner.expansion, inner.labels, inner.cited = self.expansion, self.labels, self.cited
-        inner.walk(0, len(body))
+        inner = LatexReader(SourceMap.identity(body), self.config, self.definitions, self.depth + 1)
+        inner.expansion, inner.labels = self.expansion, self.labels
+        inner.citation_numbers = self.citation_numbers
+        inner.read_slice(0, len(body))
         text = inner.writer.text()
-        if inner.writer.wanted == SPACE or body[-1:].isspace():
+        if inner.writer.requested_break == SPACE or body[-1:].isspace():
             text += " "
-        self.writer.put(start, end, text)
+        self.writer.write_replacement(start, end, text)
         return end
 
-    def group(self, at: int) -> tuple[int, int, int]:
+    def read_argument(self, at: int) -> tuple[int, int, int]:
         """The argument at an offset: start and end of its text, and the offset after it."""
-        gap = GAP.match(self.text, at)
+        gap = SKIPPED_SPACE.match(self.text, at)
         begin = gap.end() if gap else at
         if self.text.startswith("{", begin):
-            end = self.closes.get(begin, -1)
+            end = self.closing_braces.get(begin, -1)
             return (begin + 1, end, end + 1) if end >= 0 else (begin + 1, begin + 1, begin + 1)
         token = TOKEN.match(self.text, begin)
         if token is not None and token.lastgroup in ("star", "sign"):
@@ -483,14 +487,14 @@ class Walk:
             return (at, at, at)
         return (begin, stop, stop)
 
-    def skip(self, arguments: str, at: int) -> int:
+    def skip_arguments(self, arguments: str, at: int) -> int:
         """Skip dropped arguments, up to the first that is kept."""
         for argument in arguments:
             if argument == "k":
                 return at
             if argument == "o":
-                bracket = optional(self.text, at, self.closes)
+                bracket = optional_argument(self.text, at, self.closing_braces)
                 at = bracket[2] if bracket else at
-            elif self.text.startswith("{", GAP.match(self.text, at).end()):  # type: ignore[union-attr]
-                at = self.group(at)[2]
+            elif self.text.startswith("{", SKIPPED_SPACE.match(self.text, at).end()):  # type: ignore[union-attr]
+                at = self.read_argument(at)[2]
         return at

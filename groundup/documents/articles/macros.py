@@ -38,10 +38,12 @@ PARAMETER = re.compile(r"#([1-9])")
 NAME = re.compile(r"\s*\{?\s*\\([A-Za-z@]+)\s*\}?[ \t]*")
 PLAIN_PARAMETERS = re.compile(r"(?:#[1-9]){0,9}")
 COUNT = re.compile(r"\s*\[([1-9])\]")
-SPEC = re.compile(r"\s*\{\s*(?:O\{(?P<default>[^{}]*)\}\s*)?(?P<plain>(?:[mr]\s*){0,9})\}")
+DOCUMENT_COMMAND_SPEC = re.compile(
+    r"\s*\{\s*(?:O\{(?P<default>[^{}]*)\}\s*)?(?P<plain>(?:[mr]\s*){0,9})\}"
+)
 """A simple argument specification of `\\NewDocumentCommand`."""
 BRACKET = re.compile(r"[\]{]")
-GAP = re.compile(r"(?:[ \t]|%[^\n]*\n|\n(?![ \t]*\n))*")
+SKIPPED_SPACE = re.compile(r"(?:[ \t]|%[^\n]*\n|\n(?![ \t]*\n))*")
 SIGN = r"(?:\\[A-Za-z@]+[ \t]*\n?|\\.|[^\s{}\\])"
 VALUE = r"\s*(?:[-+]?[\d.]+[ \t]*(?:[a-z]{2}\b)?|\\[A-Za-z@]+(?:\{[^{}]*\}|\d+)?)[ \t]?"
 CONDITIONS = {
@@ -56,19 +58,30 @@ CONDITIONS = {
     for name in names.split()
 }
 """Conditional -> pattern of its condition; the others have none."""
-NEVER = frozenset("iffalse ifvoid ifhbox ifvbox ifeof ifmmode ifinner ifxetex ifluatex".split())
-KNOWN = frozenset((*ARGUMENTS, *SYMBOLS, *BREAKING, *HEADINGS, *DEFINITIONS, *NOTES))
-UNDEFINED = frozenset(("undefined", "@undefined", "XeTeXversion", "XeTeXrevision", "luatexversion",
-                       "directlua", "HCode"))  # fmt: skip
+ALWAYS_FALSE = frozenset(
+    "iffalse ifvoid ifhbox ifvbox ifeof ifmmode ifinner ifxetex ifluatex".split()
+)
+KNOWN_COMMANDS = frozenset((*ARGUMENTS, *SYMBOLS, *BREAKING, *HEADINGS, *DEFINITIONS, *NOTES))
+UNDEFINED_NAMES = frozenset(
+    (
+        "undefined",
+        "@undefined",
+        "XeTeXversion",
+        "XeTeXrevision",
+        "luatexversion",
+        "directlua",
+        "HCode",
+    )
+)
 """Names that pdfTeX, which most papers are written for, does not define."""
-MANY_CHARACTERS = 20_000
-LEAST_MADE, MOST_MADE = 500_000, 2_000_000
-CALL_CHARACTERS = 50
+MAX_EXPANSION = 20_000
+MIN_BUDGET, MAX_BUDGET = 500_000, 2_000_000
+MIN_CALL_COST = 50
 """Minimum cost of a call in characters. Own judgement, measured: 5 MB of calls of nested macros
 take 3.3 s of CPU, 5 MB of unknown commands 3.7 s, of plain text 2.1 s."""
 
 
-class Verbatim(NamedTuple):
+class VerbatimBlock(NamedTuple):
     """Verbatim text: `text[start:end]`; the source continues at `after`."""
 
     name: str
@@ -86,23 +99,23 @@ class Macro(NamedTuple):
     """Of the first argument, which is then optional and in brackets."""
 
 
-class Names:
+class Definitions:
     """The definitions of a source up to the current offset."""
 
     def __init__(self) -> None:
         self.macros: dict[str, Macro] = {}
-        self.others: set[str] = set()
+        self.defined_names: set[str] = set()
         """All defined names, also those whose definition is not understood."""
         self.flags: dict[str, bool] = {}
         """Values of flags made by `\\newif`."""
 
     def define(self, name: str, macro: Macro | None) -> None:
         """Record a macro, or only that the name is defined."""
-        self.others.add(name)
+        self.defined_names.add(name)
         if macro:
             self.macros[name] = macro
 
-    def is_flag(self, name: str) -> bool:
+    def set_flag(self, name: str) -> bool:
         """Whether a command sets a flag, such as `\\drafttrue`; if so, sets it."""
         flag, value = (name[:-4], True) if name.endswith("true") else (name[:-5], False)
         if flag not in self.flags or name not in (f"{flag}true", f"{flag}false"):
@@ -110,7 +123,7 @@ class Names:
         self.flags[flag] = value
         return True
 
-    def meaning(self, token: str) -> object:
+    def ifx_value(self, token: str) -> object:
         """The value that `\\ifx` compares: a macro, a letter, a known name, or an empty string."""
         token = token.strip()
         if len(token) < 2 or token[0] != "\\":
@@ -120,28 +133,33 @@ class Names:
             return Macro(0, "")
         if name in self.macros:
             return self.macros[name]
-        is_known = name in self.others or name in KNOWN or "@" in name or name.startswith("pdf")
-        return token if is_known and name not in UNDEFINED else ""
+        is_known = (
+            name in self.defined_names
+            or name in KNOWN_COMMANDS
+            or "@" in name
+            or name.startswith("pdf")
+        )
+        return token if is_known and name not in UNDEFINED_NAMES else ""
 
-    def branch(self, text: str, name: str, at: int) -> int | None:
+    def branch_start(self, text: str, name: str, at: int) -> int | None:
         """Offset of the branch if the condition at `at` holds; None otherwise."""
         condition = CONDITIONS[name].match(text, at) if name in CONDITIONS else None
-        if not self.holds(name, condition):
+        if not self.is_condition_true(name, condition):
             return None
         return condition.end() if condition else at
 
-    def holds(self, name: str, condition: re.Match[str] | None) -> bool:
+    def is_condition_true(self, name: str, condition: re.Match[str] | None) -> bool:
         """Whether a condition holds; true if only TeX could decide."""
         if name[2:] in self.flags:
             return self.flags[name[2:]]
-        if name in NEVER:
+        if name in ALWAYS_FALSE:
             return False
         if condition is None:
             return True
         if name in ("ifx", "if"):
-            return self.meaning(condition["a"]) == self.meaning(condition["b"])
+            return self.ifx_value(condition["a"]) == self.ifx_value(condition["b"])
         if name in ("ifdefined", "ifcsname"):
-            return self.meaning("\\" + condition["a"].removeprefix("\\")) != ""
+            return self.ifx_value("\\" + condition["a"].removeprefix("\\")) != ""
         if name == "ifnum":
             try:
                 a, b = int(condition["a"]), int(condition["b"])
@@ -151,44 +169,44 @@ class Names:
         return True
 
 
-class Expansion:
+class ExpansionBudget:
     """Budget for macro expansion: the length of the source plus 500,000 characters, 2,000,000 at
     most."""
 
     def __init__(self, source_characters: int) -> None:
-        self.left = min(LEAST_MADE + source_characters, MOST_MADE)
-        self.refused = 0
+        self.remaining = min(MIN_BUDGET + source_characters, MAX_BUDGET)
+        self.refused_calls = 0
         """Calls that are not expanded: over the budget, or endless recursion."""
 
-    def allows(self, characters: int) -> bool:
+    def try_spend(self, characters: int) -> bool:
         """Whether the budget allows an expansion; if so, subtracts it."""
-        cost = max(characters, CALL_CHARACTERS)
-        if cost > self.left:
-            return self.refuse()
-        self.left -= cost
+        cost = max(characters, MIN_CALL_COST)
+        if cost > self.remaining:
+            return self.count_refusal()
+        self.remaining -= cost
         return True
 
-    def refuse(self) -> bool:
+    def count_refusal(self) -> bool:
         """Count a call that is not expanded."""
-        self.refused += 1
+        self.refused_calls += 1
         return False
 
 
-class Layout(NamedTuple):
+class SourceLayout(NamedTuple):
     """Matching braces, verbatim text and branches of a source."""
 
-    closes: dict[int, int]
+    closing_braces: dict[int, int]
     """Opening brace to closing brace."""
-    verbatims: dict[int, Verbatim]
+    verbatim_blocks: dict[int, VerbatimBlock]
     """By the offset of the command that begins them."""
-    jumps: dict[int, int]
+    branch_jumps: dict[int, int]
     """Where to continue from a false conditional, and from an `\\else` after a true branch."""
 
 
-def layout_of(text: str) -> Layout:
+def read_layout(text: str) -> SourceLayout:
     """Pair the braces, and find verbatim text and branches."""
     closes: dict[int, int] = {}
-    verbatims: dict[int, Verbatim] = {}
+    verbatims: dict[int, VerbatimBlock] = {}
     open_braces: list[int] = []
     endless: set[str] = set()  # unclosed environments: not searched again
     jumps: dict[int, int] = {}
@@ -210,10 +228,10 @@ def layout_of(text: str) -> Layout:
             elif open_conditionals and name != "fi":
                 open_conditionals[-1] += match.span()
             elif open_conditionals:
-                jump(open_conditionals.pop(), match.start(), at, jumps)
+                _record_jumps(open_conditionals.pop(), match.start(), at, jumps)
         elif match["code"] is not None:
             start, end = match.span("code")
-            verbatims[match.start()] = Verbatim("verb", start, end, at)
+            verbatims[match.start()] = VerbatimBlock("verb", start, end, at)
         elif (name := match["environment"]) and name not in endless:
             end = text.find(f"\\end{{{name}", at)
             if end < 0:
@@ -221,12 +239,12 @@ def layout_of(text: str) -> Layout:
                 continue
             after = text.find("}", end)
             after = len(text) if after < 0 else after + 1
-            verbatims[match.start()] = Verbatim(name, at, end, after)
+            verbatims[match.start()] = VerbatimBlock(name, at, end, after)
             at = after
-    return Layout(closes, verbatims, jumps)
+    return SourceLayout(closes, verbatims, jumps)
 
 
-def jump(offsets: list[int], fi: int, after: int, jumps: dict[int, int]) -> None:
+def _record_jumps(offsets: list[int], fi: int, after: int, jumps: dict[int, int]) -> None:
     """Record where to continue from a conditional and from each of its `\\else` or `\\or`."""
     begin, *others = offsets
     jumps[begin] = others[1] if others else after
@@ -234,9 +252,9 @@ def jump(offsets: list[int], fi: int, after: int, jumps: dict[int, int]) -> None
     jumps[fi] = after
 
 
-def optional(text: str, at: int, closes: dict[int, int]) -> tuple[int, int, int] | None:
+def optional_argument(text: str, at: int, closes: dict[int, int]) -> tuple[int, int, int] | None:
     """Start and end of an optional argument's text, and the offset after it; None if absent."""
-    gap = GAP.match(text, at)
+    gap = SKIPPED_SPACE.match(text, at)
     begin = gap.end() if gap else at
     if not text.startswith("[", begin):
         return None
@@ -249,7 +267,7 @@ def optional(text: str, at: int, closes: dict[int, int]) -> tuple[int, int, int]
     return begin + 1, begin + 1, begin + 1
 
 
-def defined(
+def read_definition(
     text: str, at: int, closes: dict[int, int], command: str
 ) -> tuple[str, Macro | None, int]:
     """Name and macro of a definition at `at` (after the command), and the offset after it."""
@@ -262,7 +280,7 @@ def defined(
         parameters = len(plain[0]) // 2 if plain else 0
         at += 2 * parameters
     elif command.endswith("DocumentCommand"):
-        if (spec := SPEC.match(text, at)) is None:
+        if (spec := DOCUMENT_COMMAND_SPEC.match(text, at)) is None:
             first = text.find("{", at, at + 200)
             at = text.find("{", closes.get(first, at), closes.get(first, at) + 200)
             return name[1], None, closes.get(at, at) + 1
@@ -270,7 +288,7 @@ def defined(
         parameters = len(spec["plain"].split()) + (default is not None)
     elif count := COUNT.match(text, at):
         parameters, at = int(count[1]), count.end()
-        if bracket := optional(text, at, closes):
+        if bracket := optional_argument(text, at, closes):
             default, at = text[bracket[0] : bracket[1]], bracket[2]
     brace = text.find("{", at, at + 200)
     end = closes.get(brace, -1)
@@ -283,16 +301,16 @@ def defined(
     return name[1], Macro(parameters, body, default), end + 1
 
 
-def expanded(macro: Macro, arguments: list[str]) -> str | None:
+def expand_macro_body(macro: Macro, arguments: list[str]) -> str | None:
     """A macro's body with its arguments; None if it is too large."""
     size = len(macro.body) + sum(map(len, arguments)) * (macro.body.count("#") + 1)
-    if size > MANY_CHARACTERS:
+    if size > MAX_EXPANSION:
         return None
     values = dict(enumerate(arguments, 1))
     return PARAMETER.sub(lambda match: values.get(int(match[1]), ""), macro.body)
 
 
-def numbers_of_labels(text: str) -> dict[str, str]:
+def label_numbers(text: str) -> dict[str, str]:
     """The number that `\\ref` prints for every label of a section, figure, table or equation."""
     counts: dict[str, int] = dict.fromkeys((*LEVELS, "figure", "table", "equation"), 0)
     labels: dict[str, str] = {}

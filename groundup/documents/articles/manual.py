@@ -12,9 +12,9 @@ from collections.abc import Callable
 from groundup.core import Config
 
 from ..document import SourceMap
-from ..record import Record, Ruling
+from ..record import Record, StepResult
 from .roff import BREAKS, CHARACTERS, FONTS, IGNORED, MDOC, MDOC_WORDS, SKIPPED
-from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, Writer, source_of
+from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, MappedWriter, record_source
 
 LINE = re.compile(r"[^\n]*\n?")
 REQUEST = re.compile(r"[.'][ \t]*(?:([A-Za-z%]{1,12}|\\\")|$)")
@@ -55,17 +55,17 @@ class Manual:
         self.config = config
         self.asides = frozenset(title.upper() for title in config.aside)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Make the text; a page that only points to another one is dropped."""
-        page = Page(source_of(record), self.asides, self.config.tables)
+        page = Page(record_source(record), self.asides, self.config.tables)
         page.run()
         if page.target and page.writer.length < MAX_TRIVIAL:
-            return Ruling("manual: points to another page", details=page.target)
+            return StepResult("manual: points to another page", details=page.target)
         if not page.is_manual:
-            return Ruling("manual: not a manual page", details=page.text[:80])
+            return StepResult("manual: not a manual page", details=page.text[:80])
         if not page.writer.length:
-            return Ruling("manual: no prose")
-        return page.writer.ruling(dict(page.facts))
+            return StepResult("manual: no prose")
+        return page.writer.to_result(dict(page.facts))
 
 
 class Page:
@@ -73,7 +73,7 @@ class Page:
 
     def __init__(self, source: SourceMap, asides: frozenset[str], keeps_tables: bool) -> None:
         self.text, self.asides, self.keeps_tables = source.text, asides, keeps_tables
-        self.writer = Writer(source)
+        self.writer = MappedWriter(source)
         self.facts: dict[str, str] = {}
         self.name = self.target = ""
         self.is_manual = False
@@ -121,40 +121,40 @@ class Page:
         elif request and self.text[start] in ".'":
             self.request(name, start, request.end(), end)
         elif not self.text[start:end].strip():
-            self.writer.want(BLANK_LINE)
+            self.writer.request_break(BLANK_LINE)
         else:
             self.prose(start, end)
 
     def prose(self, start: int, end: int) -> None:
         """A line of text."""
         if not self.is_filled or self.text[start] in " \t":
-            self.writer.want(NEWLINE)
-            self.escaped(start, end, self.writer.exactly)
-            self.writer.want(NEWLINE)
+            self.writer.request_break(NEWLINE)
+            self.escaped(start, end, self.writer.write_exact)
+            self.writer.request_break(NEWLINE)
         else:
             self.join_or_space()
-            self.escaped(start, end, self.writer.keep)
+            self.escaped(start, end, self.writer.write_slice)
         self.ended(start, end)
 
     def join_or_space(self) -> None:
         """A space before the line, unless the one before said that it goes on."""
         if not self.is_joined:
-            self.writer.want(SPACE)
+            self.writer.request_break(SPACE)
         self.is_joined = False
 
     def ended(self, start: int, end: int) -> None:
         """A line that writes has ended: so do a tag and a title on the line after."""
         self.is_joined = self.text.endswith("\\c", start, end)
         if self.is_joined:
-            self.writer.wanted = 0
+            self.writer.requested_break = 0
         else:
-            self.writer.want(SPACE)
+            self.writer.request_break(SPACE)
         if self.heading:
             self.end_heading(*self.heading)
         if self.hanging:
             self.hanging -= 1
             if not self.hanging:
-                self.writer.want(NEWLINE)
+                self.writer.request_break(NEWLINE)
 
     def escaped(self, start: int, end: int, write: Callable[[int, int], None]) -> None:
         """Write a slice with its escapes read."""
@@ -162,8 +162,8 @@ class Page:
         for escape in ESCAPE.finditer(self.text, start, end):
             write(at, escape.start())
             at = escape.end()
-            if put := escape_text(escape):
-                self.writer.put(escape.start(), at, put)
+            if put := _escape_text(escape):
+                self.writer.write_replacement(escape.start(), at, put)
         write(at, end)
 
     def request(self, name: str, start: int, at: int, end: int) -> None:
@@ -180,18 +180,18 @@ class Page:
                 self.defined.add(said.split(" ")[0])
             self.until = SKIPPED[name]
         elif name == "TS":
-            self.writer.want(BLANK_LINE)
-            self.table, self.in_format = self.writer.here(), True
+            self.writer.request_break(BLANK_LINE)
+            self.table, self.in_format = self.writer.next_offset(), True
         elif name in ("nf", "EX", "Vb", "fi", "EE", "Ve", "Bd", "Ed"):
             self.is_filled = name in ("fi", "EE", "Ve", "Ed")
-            self.writer.want(BLANK_LINE if name in ("EX", "EE", "Bd", "Ed") else NEWLINE)
+            self.writer.request_break(BLANK_LINE if name in ("EX", "EE", "Bd", "Ed") else NEWLINE)
         elif name in BREAKS:
-            self.writer.want(BREAKS[name])
+            self.writer.request_break(BREAKS[name])
             if name in ("TP", "TQ"):
                 self.hanging = 1
             elif name in ("IP", "HP", "OP", "SY"):
                 self.words(at, end, 1)
-                self.writer.want(NEWLINE if name == "IP" else SPACE)
+                self.writer.request_break(NEWLINE if name == "IP" else SPACE)
         elif name in FONTS:
             self.fonts(name, at, end)
         elif name in ("if", "ie", "el", "while"):
@@ -214,11 +214,11 @@ class Page:
 
     def open_heading(self, name: str, at: int, end: int) -> None:
         """A section begins, its title here or on the next line."""
-        self.writer.want(BLANK_LINE)
+        self.writer.request_break(BLANK_LINE)
         self.is_filled, self.hanging = True, 0
         if name in ("SH", "Sh"):
             self.end_section()
-        start = self.writer.here()
+        start = self.writer.next_offset()
         self.heading = ("2" if name in ("SH", "Sh") else "3", start)
         if self.text[at:end].strip():
             self.words(at, end, 40)
@@ -227,8 +227,8 @@ class Page:
     def end_heading(self, level: str, start: int) -> None:
         """The title has been written."""
         self.heading = None
-        self.writer.span("heading", start, level)
-        self.writer.want(BLANK_LINE)
+        self.writer.add_span("heading", start, level)
+        self.writer.request_break(BLANK_LINE)
         title = self.plain_since(start).upper()
         if level == "2" and title in self.asides:
             self.section_aside = start
@@ -236,14 +236,14 @@ class Page:
     def plain_since(self, start: int) -> str:
         """What was written since a place that is not far back."""
         text = ""
-        for a, b, put in self.writer.pieces.last(50):
+        for a, b, put in self.writer.parts.last_parts(50):
             text = (self.writer.source.text[a:b] if put is None else put) + text
         return text[len(text) - (self.writer.length - start) :].strip()
 
     def end_section(self) -> None:
         """The section that was to go aside is complete."""
         if self.section_aside >= 0:
-            self.writer.aside("sections", self.section_aside, "apparatus section")
+            self.writer.mark_for_metadata("sections", self.section_aside, "apparatus section")
         self.section_aside = -1
 
     def split(self, at: int, end: int) -> list[tuple[int, int]]:
@@ -257,13 +257,13 @@ class Page:
 
     def plain(self, start: int, end: int) -> str:
         """A slice with its escapes read."""
-        return ESCAPE.sub(escape_text, self.text[start:end]).replace('""', '"').strip()
+        return ESCAPE.sub(_escape_text, self.text[start:end]).replace('""', '"').strip()
 
     def words(self, at: int, end: int, limit: int) -> None:
         """Write words with spaces between."""
         for start, stop in self.split(at, end)[:limit]:
-            self.escaped(start, stop, self.writer.keep)
-            self.writer.want(SPACE)
+            self.escaped(start, stop, self.writer.write_slice)
+            self.writer.request_break(SPACE)
 
     def fonts(self, name: str, at: int, end: int) -> None:
         """A font macro: words apart, or joined when fonts alternate."""
@@ -272,15 +272,15 @@ class Page:
         if self.is_filled or self.is_joined:
             self.join_or_space()
         else:
-            self.writer.want(NEWLINE)
+            self.writer.request_break(NEWLINE)
         for start, stop in spans:
-            self.escaped(start, stop, self.writer.keep)
+            self.escaped(start, stop, self.writer.write_slice)
             if not joined:
-                self.writer.want(SPACE)
+                self.writer.request_break(SPACE)
         if not spans:
             return
         if not self.is_filled:
-            self.writer.want(NEWLINE)
+            self.writer.request_break(NEWLINE)
         self.ended(at, end)
 
     def conditional(self, name: str, at: int, end: int) -> None:
@@ -304,10 +304,10 @@ class Page:
         """A line of a table."""
         if name == "TE":
             if not self.keeps_tables:
-                self.writer.aside("tables", self.table, "table")
-            self.writer.span("table", self.table)
+                self.writer.mark_for_metadata("tables", self.table, "table")
+            self.writer.add_span("table", self.table)
             self.table = -1
-            self.writer.want(BLANK_LINE)
+            self.writer.request_break(BLANK_LINE)
         elif self.in_format:
             self.in_format = not self.text[start:end].rstrip().endswith(".")
         elif not name and self.text[start : start + 1] not in (".", "'", "_", "="):
@@ -315,24 +315,24 @@ class Page:
             while at <= end:
                 stop = self.text.find("\t", at, end)
                 stop = end if stop < 0 else stop
-                self.escaped(at, stop, self.writer.keep)
-                self.writer.want(TAB)
+                self.escaped(at, stop, self.writer.write_slice)
+                self.writer.request_break(TAB)
                 at = stop + 1
-            self.writer.wanted = NEWLINE
+            self.writer.requested_break = NEWLINE
 
     def mdoc(self, name: str, start: int, at: int, end: int) -> None:
         """A line of mdoc: its words, with macros among them."""
         if name in MDOC and MDOC[name] is not None:
             strength = MDOC[name]
             if strength:
-                self.writer.want(strength)
+                self.writer.request_break(strength)
             if name in ("Bl", "El", "Pp", "Lp", "Rs", "Re"):
                 return
         closers: list[str] = []
         calls = [(start, at, name)]
         calls += [(a, b, self.text[a:b]) for a, b in self.split(at, end)]
         self.no_space = False
-        self.writer.want(SPACE)
+        self.writer.request_break(SPACE)
         is_listing = name in ("It", "Bl")
         for number, (a, b, word) in enumerate(calls):
             macro = MDOC_WORDS.get(word) if len(word) in (2, 3) else None
@@ -350,7 +350,7 @@ class Page:
         for closer in reversed(closers):
             self.close_mark(end, closer)
         if is_listing:
-            self.writer.want(NEWLINE)
+            self.writer.request_break(NEWLINE)
         self.ended(start, end)
 
     def cross_reference(self, start: int, end: int, word: str, is_name: bool) -> None:
@@ -358,9 +358,9 @@ class Page:
         if is_name or not re.fullmatch(r"\d\w{0,9}", word):
             self.mdoc_word(start, end, word)
             return
-        self.writer.wanted = 0
-        self.writer.put(start, end, f"({word})")
-        self.writer.want(SPACE)
+        self.writer.requested_break = 0
+        self.writer.write_replacement(start, end, f"({word})")
+        self.writer.request_break(SPACE)
 
     def followed(self, calls: list[tuple[int, int, str]], number: int) -> bool:
         """Whether a macro has a word of its own after it."""
@@ -372,16 +372,16 @@ class Page:
     def mdoc_word(self, start: int, end: int, word: str) -> None:
         """A word of mdoc; closing punctuation joins the word before."""
         if word in (".", ",", ";", ":", ")", "]", "?", "!"):
-            self.writer.wanted = 0
-            self.escaped(start, end, self.writer.keep)
-            self.writer.want(SPACE)
+            self.writer.requested_break = 0
+            self.escaped(start, end, self.writer.write_slice)
+            self.writer.request_break(SPACE)
             return
         if self.no_space:
-            self.writer.wanted = min(self.writer.wanted, 0)
+            self.writer.requested_break = min(self.writer.requested_break, 0)
         self.no_space = word in ("(", "[")
-        self.escaped(start, end, self.writer.keep)
+        self.escaped(start, end, self.writer.write_slice)
         if not self.no_space:
-            self.writer.want(SPACE)
+            self.writer.request_break(SPACE)
 
     def mdoc_call(
         self, word: str, macro: tuple[str, str], place: tuple[int, int], closers: list[str]
@@ -389,7 +389,7 @@ class Page:
         """A macro of mdoc: what it puts before and after its words."""
         before, after = macro
         if word == "Ns":
-            self.writer.wanted = 0
+            self.writer.requested_break = 0
             self.no_space = True
             return
         if word in ("Oc", "Xc", "Dc", "Pc", "Qc", "Sc", "Bc", "Ac", "Brc", "Fc"):
@@ -404,21 +404,21 @@ class Page:
     def put(self, start: int, end: int, text: str) -> None:
         """Write a text for a macro."""
         if self.no_space:
-            self.writer.wanted = 0
+            self.writer.requested_break = 0
             self.no_space = False
-        self.writer.put(start, start, text)
+        self.writer.write_replacement(start, start, text)
         if not text.endswith(("[", "(", "“", "‘", "<", "-", '"')):
-            self.writer.want(SPACE)
+            self.writer.request_break(SPACE)
 
     def close_mark(self, place: int, mark: str) -> None:
         """Write a closing mark next to the word before."""
-        self.writer.wanted = 0
-        at = self.writer.pieces.end
-        self.writer.put(at, at, mark)
-        self.writer.want(SPACE)
+        self.writer.requested_break = 0
+        at = self.writer.parts.end
+        self.writer.write_replacement(at, at, mark)
+        self.writer.request_break(SPACE)
 
 
-def escape_text(escape: re.Match[str]) -> str:
+def _escape_text(escape: re.Match[str]) -> str:
     """What an escape prints."""
     name = escape["long"] or escape["pair"]
     if name:

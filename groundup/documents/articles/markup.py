@@ -8,14 +8,14 @@ from typing import Literal
 
 from groundup.core import Config
 
-from ..record import Record, Ruling
+from ..record import Record, StepResult
 from .vocabularies import DOCBOOK, JATS
-from .writer import source_of
-from .xml import Vocabulary, read_xml
+from .writer import record_source
+from .xml import XmlVocabulary, read_xml
 
-VOCABULARIES: dict[str, Vocabulary] = {"jats": JATS, "docbook": DOCBOOK}
+VOCABULARIES: dict[str, XmlVocabulary] = {"jats": JATS, "docbook": DOCBOOK}
 ROOT = re.compile(r"<(?![?!])(?:[\w-]+:)?([A-Za-z][\w.-]*)([^>]{0,2000})")
-ROOTS = {
+VOCABULARY_BY_ROOT = {
     "book": "docbook", "chapter": "docbook", "refentry": "docbook",
     "sect1": "docbook", "section": "docbook", "preface": "docbook", "appendix": "docbook",
     "part": "docbook", "refsect1": "docbook", "set": "docbook", "pmc-articleset": "jats",
@@ -23,33 +23,33 @@ ROOTS = {
 }  # fmt: skip
 
 
-class XmlConfig(Config):
+class ArticleXmlConfig(Config):
     """Settings of `articles.xml`."""
 
     vocabulary: Literal["auto", "jats", "docbook"] = "auto"
     """The vocabulary of the elements; `auto` decides by the root element."""
 
 
-class Xml:
+class ArticleXml:
     """Step `articles.xml`: the prose of a record of kind jats or docbook."""
 
-    def __init__(self, config: XmlConfig) -> None:
+    def __init__(self, config: ArticleXmlConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Extract the text; XML of another kind, or without prose, is dropped."""
-        source = source_of(record)
+        source = record_source(record)
         name = self.config.vocabulary
         if name == "auto":
-            name = vocabulary_of(source.text)
+            name = _detect_vocabulary(source.text)
             if name == "auto":
-                return Ruling("xml: not an article", details=source.text[:80])
+                return StepResult("xml: not an article", details=source.text[:80])
         writer, facts = read_xml(source, VOCABULARIES[name])
         if not writer.length:
-            return Ruling("xml: no prose", details=f"{len(source.text)} characters of source")
-        ruling = writer.ruling({})
-        assert ruling.made is not None
-        text, spans = ruling.made.map.text, ruling.made.spans
+            return StepResult("xml: no prose", details=f"{len(source.text)} characters of source")
+        ruling = writer.to_result({})
+        assert ruling.extracted is not None
+        text, spans = ruling.extracted.map.text, ruling.extracted.spans
         metadata: dict[str, object] = {"vocabulary": name}
         for kind in ("title", "abstract"):
             first = next((span for span in spans if span.kind == kind), None)
@@ -63,10 +63,10 @@ class Xml:
         return ruling._replace(metadata=metadata)
 
 
-def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook"]:
+def _detect_vocabulary(text: str) -> Literal["auto", "jats", "docbook"]:
     """The vocabulary of the root element; `auto` if it belongs to none.
 
-    >>> vocabulary_of("<article><front><journal-meta/>"), vocabulary_of("<book>")
+    >>> _detect_vocabulary("<article><front><journal-meta/>"), _detect_vocabulary("<book>")
     ('jats', 'docbook')
     """
     head = text[:20_000]
@@ -79,4 +79,4 @@ def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook"]:
             r"<front>|<article-meta|<journal-meta|article-type=|JATS|NLM//DTD", head
         )
         return "jats" if is_jats else "docbook"
-    return ROOTS.get(name, "auto")  # type: ignore[return-value]
+    return VOCABULARY_BY_ROOT.get(name, "auto")  # type: ignore[return-value]

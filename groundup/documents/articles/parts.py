@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling, Span
+from ..record import PASS, Record, StepResult, TextEdit, TextSpan
 
 PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![ \t]*\n)[^\n]+)*")
 FIGURE = (
@@ -26,7 +26,7 @@ CAPTION = re.compile(
     r"(?:[.:|—–)]\s|[ \t]*\n|\s[-–—|]\s|\. ?$|$|\s(?=[A-Z(]))",
     re.IGNORECASE,
 )
-RUNNING_ON = re.compile(
+SENTENCE_CONTINUATION = re.compile(
     r"^\W*(?:shows?|showed|illustrates?|presents?|depicts?|gives?|lists?|summari[sz]es?|is|are|was|"
     r"were|and|in|of|demonstrates?|displays?|reports?|provides?|compares?|contains?|plots?|also|to|"
     r"below|above|reveals?|indicates?|has|describes?|can|further|we|for)\b",
@@ -50,22 +50,22 @@ ENTRY = re.compile(
 YEAR = re.compile(
     r"\b(?:1[5-9]|20)\d\d[a-z]?\b|\bin press\b|\bforthcoming\b|\bdoi\b|https?://", re.IGNORECASE
 )
-LABELS = (
+ENTRY_LABELS = (
     re.compile(r"[ \t]{0,8}\[\w[\w+ .,:&-]{0,40}\]"),
     re.compile(r"[ \t]{0,8}\(?\d{1,3}[.)]\s"),
     re.compile(r"[ \t]{0,8}\d{1,3}\s{1,4}(?=[A-Z])"),
 )
 """Styles of labels; the entries of one list share a style."""
-APPENDED = re.compile(
+TEXT_AFTER_ENTRIES = re.compile(
     r"[ \t]{0,20}(?:[A-Z]\.?[ \t]{1,3})?(?:Append(?:ix|ices)|Supplement\w*|Acknowledge?ments?"
     r"|Author contributions|Anhang|Annexe|Ap[ée]ndice)\b.{0,60}"
 )
-AFTER = re.compile(
+SECTION_AFTER_REFERENCES = re.compile(
     r"[ \t]{0,20}(?:(?:Appendix|Appendices|Supplement\w*|Supporting information|Figure legends?|"
     r"Tables?|Figures?|Acknowledge?ments?|Author contributions|Index|Anhang|Annexe|Ap[ée]ndice)\b"
     r".{0,60}|[A-Z]\.?[ \t]{1,3}[A-Z]\w.{0,60})"
 )
-PUBLISHERS_LINES = (
+PUBLISHER_LINES = (
     r"arXiv:\d{4}\.\d{4,5}(?:v\d{1,2})?(?: +\[[\w.-]{2,20}\])?.{0,40}",
     r"arXiv:[a-z.-]{2,20}/\d{7}.{0,40}",
     r"Downloaded (?:from|by|on) .{3,120}",
@@ -85,7 +85,7 @@ PUBLISHERS_LINES = (
     r"\| ?\d{1,4} ?\|",
     r"- ?\d{1,4} ?-",
 )
-FURNITURE = re.compile(rf"[ \t]{{0,80}}(?:{'|'.join(PUBLISHERS_LINES)})[ \t]*", re.IGNORECASE)
+FURNITURE = re.compile(rf"[ \t]{{0,80}}(?:{'|'.join(PUBLISHER_LINES)})[ \t]*", re.IGNORECASE)
 CAPITAL = "[A-ZÀ-ÞŁŚŠŽ]"
 INITIALS = r"(?:[A-Z]\.[ -]?)"
 NAME = (
@@ -93,10 +93,10 @@ NAME = (
     rf"(?:{INITIALS}{{0,3}}|(?:[a-z]{{2,3}} ){{0,2}}|{CAPITAL}[\w'’-]{{1,20}} )"
     rf"(?:(?:van|von|der|de|da|di|del|la|le|ten|bin|el) ){{0,3}}{CAPITAL}[\w'’-]{{1,24}}"
 )
-MARKED = rf"{NAME}[\d*†‡§¶, \t]{{0,12}}"
+NAME_WITH_MARKS = rf"{NAME}[\d*†‡§¶, \t]{{0,12}}"
 AUTHORS = re.compile(
-    rf"[ \t]{{0,60}}(?:by[ \t]{{1,3}})?{MARKED}"
-    rf"(?:(?:,|;|&|\band\b|·|•|\n|,? and\b)[ \t\n]{{0,12}}{MARKED}){{0,60}}[.]?[ \t]*"
+    rf"[ \t]{{0,60}}(?:by[ \t]{{1,3}})?{NAME_WITH_MARKS}"
+    rf"(?:(?:,|;|&|\band\b|·|•|\n|,? and\b)[ \t\n]{{0,12}}{NAME_WITH_MARKS}){{0,60}}[.]?[ \t]*"
 )
 AFFILIATION = re.compile(
     r"\b(?:Universit\w+|Institut\w*|Department|Dept\.|Laborator\w+|School of|Faculty|College|"
@@ -106,7 +106,7 @@ AFFILIATION = re.compile(
 HEAD_PARAGRAPHS = 8
 
 
-class PartsConfig(Config):
+class ArticlePartsConfig(Config):
     """Which parts to remove from the text; all but furniture move to the metadata."""
 
     authors: bool = True
@@ -122,7 +122,7 @@ class PartsConfig(Config):
     """Lines of the publisher: identifiers, page numbers, dates of receipt, downloads."""
 
 
-class Paragraph(NamedTuple):
+class ArticleParagraph(NamedTuple):
     """A paragraph of the text."""
 
     start: int
@@ -130,45 +130,51 @@ class Paragraph(NamedTuple):
     text: str
 
 
-class Parts:
+class ArticleParts:
     """Step `articles.parts`: separates authors, references and captions from the prose."""
 
-    def __init__(self, config: PartsConfig) -> None:
+    def __init__(self, config: ArticlePartsConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one article."""
-        blocks = list(paragraphs(record.text))
-        edits: list[Edit] = []
-        spans: list[Span] = []
+        blocks = list(_split_article_paragraphs(record.text))
+        edits: list[TextEdit] = []
+        spans: list[TextSpan] = []
         facts: dict[str, object] = {}
         first, last = (
-            self.bibliography(blocks) if self.config.references else (len(blocks), len(blocks))
+            self.find_bibliography(blocks) if self.config.references else (len(blocks), len(blocks))
         )
         if first < last:
             entries = blocks[first + 1 : last]
-            edits.append(Edit(blocks[first].start, blocks[first].end, "references heading"))
-            edits += [Edit(e.start, e.end, "reference", aside="references") for e in entries]
+            edits.append(TextEdit(blocks[first].start, blocks[first].end, "references heading"))
+            edits += [
+                TextEdit(e.start, e.end, "reference", metadata_key="references") for e in entries
+            ]
             facts["references"] = len(entries)
         body = [*range(min(first, len(blocks))), *range(last, len(blocks))]
-        head = self.head(blocks[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
-        edits += [Edit(block.start, block.end, "authors", aside="authors") for block in head]
+        head = self.find_head(blocks[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
+        edits += [
+            TextEdit(block.start, block.end, "authors", metadata_key="authors") for block in head
+        ]
         head_starts = {block.start for block in head}
         for number in body:
             block = blocks[number]
             if block.start in head_starts:
                 continue
-            if self.config.captions and is_caption(block.text):
-                edits.append(Edit(block.start, block.end, "caption", aside="captions"))
+            if self.config.captions and _is_caption(block.text):
+                edits.append(TextEdit(block.start, block.end, "caption", metadata_key="captions"))
             elif self.config.furniture:
-                edits += furniture(block)
-        edits = [with_break(record.text, edit) for edit in sorted(edits, key=lambda e: e.start)]
-        facts["captions"] = sum(edit.aside == "captions" for edit in edits)
+                edits += _furniture_edits(block)
+        edits = [
+            _extend_over_breaks(record.text, edit) for edit in sorted(edits, key=lambda e: e.start)
+        ]
+        facts["captions"] = sum(edit.metadata_key == "captions" for edit in edits)
         if not edits:
             return PASS
-        return Ruling(edits=tuple(edits), metadata=facts, spans=tuple(spans))
+        return StepResult(edits=tuple(edits), metadata=facts, spans=tuple(spans))
 
-    def bibliography(self, blocks: list[Paragraph]) -> tuple[int, int]:
+    def find_bibliography(self, blocks: list[ArticleParagraph]) -> tuple[int, int]:
         """Index of the last references heading with entries, and one past its last entry."""
         for first in range(len(blocks) - 1, -1, -1):
             if len(blocks[first].text) > 60 or not REFERENCES.fullmatch(blocks[first].text):
@@ -176,7 +182,7 @@ class Parts:
             last, doubtful, entries, lines = first + 1, 0, 0, 0
             for number in range(first + 1, len(blocks)):
                 text = blocks[number].text
-                if AFTER.fullmatch(text) and not YEAR.search(text):
+                if SECTION_AFTER_REFERENCES.fullmatch(text) and not YEAR.search(text):
                     break
                 is_entry = bool(ENTRY.match(text)) and bool(YEAR.search(text[:2_000]))
                 is_entry = is_entry or bool(YEAR.search(text[:600]) and len(text) < 600)
@@ -190,7 +196,7 @@ class Parts:
                 return first, last
         return len(blocks), len(blocks)
 
-    def head(self, blocks: list[Paragraph]) -> list[Paragraph]:
+    def find_head(self, blocks: list[ArticleParagraph]) -> list[ArticleParagraph]:
         """Author and affiliation paragraphs between the title and the text."""
         head = []
         for block in blocks[1:]:
@@ -206,63 +212,66 @@ class Parts:
         return head
 
 
-def paragraphs(text: str) -> Iterator[Paragraph]:
+def _split_article_paragraphs(text: str) -> Iterator[ArticleParagraph]:
     """Yield a text's paragraphs; a bibliography inside one is split into its entries.
 
-    >>> [block.text for block in paragraphs("End.\\nReferences\\n[1] Lee.\\n1999.\\n[2] Ng. 2001.")]
+    >>> text = "End.\\nReferences\\n[1] Lee.\\n1999.\\n[2] Ng. 2001."
+    >>> [paragraph.text for paragraph in _split_article_paragraphs(text)]
     ['End.', 'References', '[1] Lee.\\n1999.', '[2] Ng. 2001.']
     """
     for match in PARAGRAPH.finditer(text):
         lines = match[0].split("\n")
-        heads = [n for n, line in enumerate(lines[:-1]) if is_heading(line, lines[n + 1])]
+        heads = [
+            n for n, line in enumerate(lines[:-1]) if _is_references_heading(line, lines[n + 1])
+        ]
         starts = {0}
         if heads:
-            starts |= {heads[-1], heads[-1] + 1, *entry_starts(lines, heads[-1] + 1)}
+            starts |= {heads[-1], heads[-1] + 1, *_entry_starts(lines, heads[-1] + 1)}
         at, first = match.start(), 0
         for stop in [*sorted(starts - {0}), len(lines)]:
             part = "\n".join(lines[first:stop])
-            yield Paragraph(at, at + len(part), part)
+            yield ArticleParagraph(at, at + len(part), part)
             at, first = at + len(part) + 1, stop
 
 
-def is_heading(line: str, after: str) -> bool:
+def _is_references_heading(line: str, following: str) -> bool:
     """Whether a line inside a paragraph is the heading of a bibliography."""
-    return len(line) <= 60 and bool(REFERENCES.fullmatch(line)) and bool(ENTRY.match(after))
+    return len(line) <= 60 and bool(REFERENCES.fullmatch(line)) and bool(ENTRY.match(following))
 
 
-def entry_starts(lines: list[str], first: int) -> Iterator[int]:
+def _entry_starts(lines: list[str], first: int) -> Iterator[int]:
     """Yield the line numbers of labelled entries, and of the text that follows the list."""
-    label = next((label for label in LABELS if label.match(lines[first])), None)
+    label = next((label for label in ENTRY_LABELS if label.match(lines[first])), None)
     for number in range(first + 1, len(lines)):
-        if APPENDED.fullmatch(lines[number]) and not YEAR.search(lines[number]):
+        if TEXT_AFTER_ENTRIES.fullmatch(lines[number]) and not YEAR.search(lines[number]):
             yield number
             return
         if label and label.match(lines[number]):
             yield number
 
 
-def is_caption(text: str) -> bool:
+def _is_caption(text: str) -> bool:
     """Whether a paragraph is a caption.
 
-    >>> is_caption("Figure 3: The tube."), is_caption("Figure 3 shows the tube.")
+    >>> _is_caption("Figure 3: The tube."), _is_caption("Figure 3 shows the tube.")
     (True, False)
     """
     label = CAPTION.match(text)
     if label is None or len(text) > 6_000:
         return False
-    return not RUNNING_ON.match(text[label.end() : label.end() + 40])
+    return not SENTENCE_CONTINUATION.match(text[label.end() : label.end() + 40])
 
 
-def furniture(block: Paragraph) -> Iterator[Edit]:
+def _furniture_edits(block: ArticleParagraph) -> Iterator[TextEdit]:
     """Yield edits that remove the publisher's lines of a paragraph."""
     at = block.start
     for line in block.text.split("\n"):
         if len(line) <= 300 and FURNITURE.fullmatch(line):
-            yield Edit(at, at + len(line), "page furniture")
+            yield TextEdit(at, at + len(line), "page furniture")
         at += len(line) + 1
 
 
-def with_break(text: str, edit: Edit) -> Edit:
+def _extend_over_breaks(text: str, edit: TextEdit) -> TextEdit:
     """Extend an edit to the line breaks after it, so that no empty line remains."""
     end = edit.end
     while end < len(text) and text[end] in "\r\n":

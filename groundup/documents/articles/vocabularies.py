@@ -3,19 +3,19 @@
 import tomllib
 from pathlib import Path
 
-from .xml import Means, Vocabulary
+from .xml import ElementMeaning, XmlVocabulary
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
-def _vocabulary(name: str) -> Vocabulary:
+def _vocabulary(name: str) -> XmlVocabulary:
     table = _TABLES[name]
     elements = {
-        element: Means(row["action"], row.get("value", ""), row.get("span", ""))
+        element: ElementMeaning(row["action"], row.get("value", ""), row.get("span", ""))
         for row in table["meanings"]
         for element in row["elements"].split()
     }
-    return Vocabulary(elements, table["given_name"], table["surname"])
+    return XmlVocabulary(elements, table["given_name"], table["surname"])
 
 
 JATS = _vocabulary("jats")

@@ -13,178 +13,194 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..document import Segment, Segments, SourceMap
-from ..record import Edit, Made, Record, Ruling, Span, slice_of
+from ..record import ExtractedText, Record, StepResult, TextEdit, TextSpan, slice_segments
 
 SPACES = re.compile(r"[ \t\r\n\f\v]+")
 BREAKS = ("", " ", "\t", "\n", "\n\n")
 SPACE, TAB, NEWLINE, BLANK_LINE = 1, 2, 3, 4
-PIECE_CHARACTERS = 2_048
+MAX_SEGMENT_CHARACTERS = 2_048
 
 
-class Aside(NamedTuple):
+class MarkedSlice(NamedTuple):
     """A slice of the written text to move to the metadata."""
 
-    name: str
+    metadata_key: str
     start: int
     end: int
     reason: str
 
 
-class Written:
+class TextParts:
     """Parts of a text: for each, a slice of the source, and the text that replaces it, if any.
 
     Offsets are in an array, since a source may have a part for each of its characters.
     """
 
     def __init__(self) -> None:
-        self.places = array("q")
-        self.puts: list[str | None] = []
+        self.offsets = array("q")
+        self.replacements: list[str | None] = []
 
-    def add(self, start: int, end: int, put: str | None) -> None:
+    def add(self, start: int, end: int, replacement: str | None) -> None:
         """Add a part, merged with the previous one if both are adjacent slices of the source."""
-        if put is None and self.puts and self.puts[-1] is None and self.places[-1] == start:
-            self.places[-1] = end
+        if (
+            replacement is None
+            and self.replacements
+            and self.replacements[-1] is None
+            and self.offsets[-1] == start
+        ):
+            self.offsets[-1] = end
             return
-        self.places.extend((start, end))
-        self.puts.append(put)
+        self.offsets.extend((start, end))
+        self.replacements.append(replacement)
 
     @property
     def end(self) -> int:
         """Offset in the source at the end of the last part; 0 if there is none."""
-        return self.places[-1] if self.places else 0
+        return self.offsets[-1] if self.offsets else 0
 
     def __iter__(self) -> Iterator[tuple[int, int, str | None]]:
-        offsets = iter(self.places)
-        return zip(offsets, offsets, self.puts, strict=True)
+        offsets = iter(self.offsets)
+        return zip(offsets, offsets, self.replacements, strict=True)
 
-    def last(self, most: int) -> list[tuple[int, int, str | None]]:
+    def last_parts(self, max_parts: int) -> list[tuple[int, int, str | None]]:
         """The last parts, in reverse order."""
-        ends = range(len(self.puts), max(0, len(self.puts) - most), -1)
-        return [(self.places[2 * n - 2], self.places[2 * n - 1], self.puts[n - 1]) for n in ends]
+        ends = range(len(self.replacements), max(0, len(self.replacements) - max_parts), -1)
+        return [
+            (self.offsets[2 * n - 2], self.offsets[2 * n - 1], self.replacements[n - 1])
+            for n in ends
+        ]
 
 
-class Writer:
+class MappedWriter:
     """Collects the written text, its spans and the slices for the metadata."""
 
     def __init__(self, source: SourceMap) -> None:
-        self.source = in_pieces(source)
-        self.pieces = Written()
+        self.source = _split_segments(source)
+        self.parts = TextParts()
         self.length = 0
-        self.wanted = 0  # the strongest break requested since the last character
+        self.requested_break = 0  # the strongest break requested since the last character
         self.ends_in_space = True
-        self.spans: list[Span] = []
-        self.asides: list[Aside] = []
-        self.covered: list[tuple[int, int]] = []  # by `asides`, ascending and disjoint
+        self.spans: list[TextSpan] = []
+        self.marked_slices: list[MarkedSlice] = []
+        self.covered_ranges: list[
+            tuple[int, int]
+        ] = []  # by `marked_slices`, ascending and disjoint
         self.is_first = True
         self.is_bullet = False
 
-    def want(self, strength: int) -> None:
+    def request_break(self, strength: int) -> None:
         """Request a break before the next text."""
-        self.wanted = max(self.wanted, min(strength, SPACE) if self.is_bullet else strength)
+        self.requested_break = max(
+            self.requested_break, min(strength, SPACE) if self.is_bullet else strength
+        )
 
-    def bullet(self, start: int, end: int) -> None:
+    def write_bullet(self, start: int, end: int) -> None:
         """Write the dash of a list item; the next text stays on its line."""
-        self.put(start, end, "-")
-        self.wanted, self.is_bullet = SPACE, True
+        self.write_replacement(start, end, "-")
+        self.requested_break, self.is_bullet = SPACE, True
 
-    def keep(self, start: int, end: int) -> None:
+    def write_slice(self, start: int, end: int) -> None:
         """Write a slice of the source with runs of white space as one space."""
         text = self.source.text
         at = start
         for run in SPACES.finditer(text, start, end):
             if run.start() > at:
-                self.exactly(at, run.start())
-            self.want(SPACE)
+                self.write_exact(at, run.start())
+            self.request_break(SPACE)
             at = run.end()
         if at < end:
-            self.exactly(at, end)
+            self.write_exact(at, end)
 
-    def exactly(self, start: int, end: int) -> None:
+    def write_exact(self, start: int, end: int) -> None:
         """Write a slice of the source unchanged, line breaks included."""
         if start < end:
-            before = self.pieces.end if not self.is_first else start
-            if self.wanted == SPACE and not self.ends_in_space and before < start:
+            before = self.parts.end if not self.is_first else start
+            if self.requested_break == SPACE and not self.ends_in_space and before < start:
                 if self.source.text[start - 1] == " ":  # the source's own space, so it is exact
-                    start, self.wanted = start - 1, 0
-            self.settle(start)
-            self.append(start, end, None)
+                    start, self.requested_break = start - 1, 0
+            self.write_break(start)
+            self.append_part(start, end, None)
 
-    def put(self, start: int, end: int, text: str) -> None:
+    def write_replacement(self, start: int, end: int, text: str) -> None:
         """Write a text in place of a slice of the source; runs of white space become one space."""
         words = SPACES.sub(" ", text)
         if words.startswith(" "):
-            self.want(SPACE)
+            self.request_break(SPACE)
         if words.strip():
-            self.settle(start)
-            self.append(start, end, words.strip())
+            self.write_break(start)
+            self.append_part(start, end, words.strip())
         if words.endswith(" "):
-            self.want(SPACE)
+            self.request_break(SPACE)
 
-    def settle(self, offset: int) -> None:
+    def write_break(self, offset: int) -> None:
         """Write the requested break."""
-        wanted, self.wanted, self.is_bullet = self.wanted, 0, False
+        wanted, self.requested_break, self.is_bullet = self.requested_break, 0, False
         if wanted == SPACE and self.ends_in_space:
             return
         if wanted and not self.is_first:
-            self.append(offset, offset, BREAKS[wanted])
+            self.append_part(offset, offset, BREAKS[wanted])
 
-    def append(self, start: int, end: int, text: str | None) -> None:
+    def append_part(self, start: int, end: int, text: str | None) -> None:
         """Add a part, merged with the previous one if both are adjacent slices of the source."""
         last = self.source.text[end - 1] if text is None else text[-1]
         self.ends_in_space = last in " \t\n"
         self.is_first = False
         self.length += end - start if text is None else len(text)
-        self.pieces.add(start, end, text)
+        self.parts.add(start, end, text)
 
-    def here(self) -> int:
+    def next_offset(self) -> int:
         """Offset of the next character, after the requested break."""
-        if self.is_first or (self.wanted == SPACE and self.ends_in_space):
+        if self.is_first or (self.requested_break == SPACE and self.ends_in_space):
             return self.length
-        return self.length + len(BREAKS[self.wanted])
+        return self.length + len(BREAKS[self.requested_break])
 
-    def span(self, kind: str, start: int, value: str = "") -> None:
+    def add_span(self, kind: str, start: int, value: str = "") -> None:
         """Mark the text written since `start`."""
         if start < self.length:
-            self.spans.append(Span(kind, start, self.length, value))
+            self.spans.append(TextSpan(kind, start, self.length, value))
 
-    def aside(self, name: str, start: int, reason: str) -> None:
+    def mark_for_metadata(self, name: str, start: int, reason: str) -> None:
         """Mark the text since `start` for the metadata, except slices that are already marked."""
         stop = self.length
-        while self.covered and self.covered[-1][0] >= start:  # from the last inner slice backwards
-            inner_start, inner_end = self.covered.pop()
+        while (
+            self.covered_ranges and self.covered_ranges[-1][0] >= start
+        ):  # from the last inner slice backwards
+            inner_start, inner_end = self.covered_ranges.pop()
             if inner_end < stop:
-                self.asides.append(Aside(name, inner_end, stop, reason))
+                self.marked_slices.append(MarkedSlice(name, inner_end, stop, reason))
             stop = inner_start
         if start < stop:
-            self.asides.append(Aside(name, start, stop, reason))
-        self.covered.append((start, self.length))
+            self.marked_slices.append(MarkedSlice(name, start, stop, reason))
+        self.covered_ranges.append((start, self.length))
 
     def text(self, start: int = 0) -> str:
         """The text written since `start`."""
-        return edited(self.source.text, self.pieces)[start:]
+        return _join_parts(self.source.text, self.parts)[start:]
 
-    def ruling(self, metadata: dict[str, object]) -> Ruling:
+    def to_result(self, metadata: dict[str, object]) -> StepResult:
         """The step's result: the text, edits for the marked slices, and metadata."""
         segments = Segments()
-        for start, end, text in self.pieces:
+        for start, end, text in self.parts:
             at = segments.length
             if text is None:
-                segments.extend(slice_of(self.source, start, end, at))
+                segments.extend(slice_segments(self.source, start, end, at))
             else:
                 first, last = self.source.byte_range(start, end)
                 line = self.source.line(start)
                 segments.append(Segment(at, at + len(text), first, last, line, False))
-        map = SourceMap(edited(self.source.text, self.pieces), segments)
-        edits = tuple(edits_of(map.text, self.asides))
-        return Ruling(edits=edits, metadata=metadata, made=Made(map, tuple(self.spans)))
+        map = SourceMap(_join_parts(self.source.text, self.parts), segments)
+        edits = tuple(_metadata_edits(map.text, self.marked_slices))
+        return StepResult(
+            edits=edits, metadata=metadata, extracted=ExtractedText(map, tuple(self.spans))
+        )
 
 
-def edited(source: str, pieces: Iterable[tuple[int, int, str | None]]) -> str:
+def _join_parts(source: str, pieces: Iterable[tuple[int, int, str | None]]) -> str:
     """The text of the parts."""
     return "".join(source[a:b] if put is None else put for a, b, put in pieces)
 
 
-def edits_of(text: str, asides: list[Aside]) -> Iterator[Edit]:
+def _metadata_edits(text: str, asides: list[MarkedSlice]) -> Iterator[TextEdit]:
     """Yield edits for marked slices, each with the break before it, so that no gap remains."""
     before = 0
     ascending = sorted(asides, key=lambda marked: marked.start)
@@ -200,20 +216,20 @@ def edits_of(text: str, asides: list[Aside]) -> Iterator[Edit]:
                 end += 1
         elif first < start and end not in starts and not text[end : end + 1].isspace():
             first = start if end < len(text) else first  # the next text needs the break
-        yield Edit(first, end, reason, aside=name)
+        yield TextEdit(first, end, reason, metadata_key=name)
         before = end
 
 
-def in_pieces(map: SourceMap) -> SourceMap:
+def _split_segments(map: SourceMap) -> SourceMap:
     """Split exact segments to a limited length, so that a look-up never scans a file."""
     segments = Segments()
     for segment in map.segments:
-        if not segment.exact or segment.end - segment.start <= PIECE_CHARACTERS:
+        if not segment.exact or segment.end - segment.start <= MAX_SEGMENT_CHARACTERS:
             segments.append(segment)
             continue
         byte, line = segment.byte_start, segment.line
-        for start in range(segment.start, segment.end, PIECE_CHARACTERS):
-            end = min(start + PIECE_CHARACTERS, segment.end)
+        for start in range(segment.start, segment.end, MAX_SEGMENT_CHARACTERS):
+            end = min(start + MAX_SEGMENT_CHARACTERS, segment.end)
             text = map.text[start:end]
             size = len(text.encode("utf-8"))
             segments.append(Segment(start, end, byte, byte + size, line, True))
@@ -221,7 +237,7 @@ def in_pieces(map: SourceMap) -> SourceMap:
     return SourceMap(map.text, segments)
 
 
-def source_of(record: Record) -> SourceMap:
+def record_source(record: Record) -> SourceMap:
     """A record's text before its markup is read: the reader's text, or its decoded bytes.
 
     UTF-16 is detected by its byte order mark, or by a zero byte next to the first `<`. Other bytes
@@ -232,14 +248,14 @@ def source_of(record: Record) -> SourceMap:
         return record.map
     if (charset := UTF_16.get(record.data[:2])) and len(record.data) % 2 == 0:
         try:
-            return in_words(record.data.decode(charset))
+            return _map_utf16(record.data.decode(charset))
         except UnicodeDecodeError:
             pass  # not a byte order mark
     skip = 3 if record.data.startswith(b"\xef\xbb\xbf") else 0
     try:
         return SourceMap.identity(record.data[skip:].decode("utf-8"), skip)
     except UnicodeDecodeError:
-        text = "".join(WINDOWS[byte] for byte in record.data)
+        text = "".join(WINDOWS_1252[byte] for byte in record.data)
     segments, line = Segments(), 1
     for run in re.finditer(r"[\x00-\x7f]+|[^\x00-\x7f]", text):
         a, b = run.span()
@@ -253,10 +269,10 @@ UTF_16 = {
 }  # fmt: skip
 
 
-def in_words(text: str) -> SourceMap:
+def _map_utf16(text: str) -> SourceMap:
     """Map of a text decoded from UTF-16; a segment per word, since its bytes are not UTF-8.
 
-    >>> in_words("\ufeff<p>Ä b").byte_range(3, 4)
+    >>> _map_utf16("\ufeff<p>Ä b").byte_range(3, 4)
     (8, 10)
     """
     mark = text.startswith("\ufeff")
@@ -269,7 +285,7 @@ def in_words(text: str) -> SourceMap:
     return SourceMap(text, segments)
 
 
-WINDOWS = [
+WINDOWS_1252 = [
     bytes([byte]).decode("cp1252", "ignore") or bytes([byte]).decode("latin-1")
     for byte in range(256)
 ]

@@ -11,22 +11,24 @@ from collections.abc import Iterator, Sequence
 
 from groundup.core import Config
 
-from ..record import PASS, Record, Ruling, Span
-from .pages import Line, lines_of, roman_value
+from ..record import PASS, Record, StepResult, TextSpan
+from .pages import BookLine, parse_roman, split_into_lines
 
-NAMED = re.compile(
+NAMED_TITLE = re.compile(
     r"^(?:chapter|part|book|section|appendix|letter|act|scene|canto|kapitel|teil|chapitre|partie|"
     r"capítulo|parte|capitolo|hoofdstuk|deel)\s+([0-9]{1,3}|[ivxlc]{1,8}|[a-z]{1,12})\b[.:—–-]?\s*(.{0,100})$",
     re.IGNORECASE,
 )
-NUMBERED = re.compile(r"^([0-9]{1,3}|[IVXLC]{1,8})(?:[.)]\s+|\s+|$)([^\W\d_a-zß-öø-ÿ].{0,90})?$")
-ALONE = re.compile(
+NUMBERED_TITLE = re.compile(
+    r"^([0-9]{1,3}|[IVXLC]{1,8})(?:[.)]\s+|\s+|$)([^\W\d_a-zß-öø-ÿ].{0,90})?$"
+)
+UNNUMBERED_TITLE = re.compile(
     r"^(?:preface|foreword|introduction|prologue|epilogue|conclusion|afterword|acknowledge?ments|"
     r"bibliography|references|glossary|index|vorwort|einleitung|préface|introducción)$",
     re.IGNORECASE,
 )
-LEADERS = re.compile(r"(?:[.·…] ?){3,}|\s{3,}[0-9ivxlc]+\s*$")
-SPELT = tuple(
+DOT_LEADERS = re.compile(r"(?:[.·…] ?){3,}|\s{3,}[0-9ivxlc]+\s*$")
+NUMBER_WORDS = tuple(
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty".split()
 )
@@ -35,9 +37,9 @@ SPELT = tuple(
 class ChaptersConfig(Config):
     """What a chapter's title looks like."""
 
-    least: int = 2
+    min_titles: int = 2
     """Minimum number of titles with increasing numbers. Source: own."""
-    least_characters: int = 500
+    min_characters: int = 500
     """Minimum number of characters between two titles: less is a list. Source: own."""
 
 
@@ -47,84 +49,91 @@ class Chapters:
     def __init__(self, config: ChaptersConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Return a span from each title to the next."""
         if any(span.kind == "chapter" for span in record.spans):
             return PASS
-        starts = self.marked(record) or list(self.found(record.text))
-        if len(starts) < self.config.least:
+        starts = self.chapters_from_headings(record) or list(self.chapters_from_text(record.text))
+        if len(starts) < self.config.min_titles:
             return PASS
         ends = [start for start, _ in starts[1:]] + [len(record.text)]
         spans = tuple(
-            Span("chapter", start, end, title)
+            TextSpan("chapter", start, end, title)
             for (start, title), end in zip(starts, ends, strict=True)
         )
-        return Ruling(spans=spans, metadata={"chapters": len(spans)})
+        return StepResult(spans=spans, metadata={"chapters": len(spans)})
 
-    def marked(self, record: Record) -> list[tuple[int, str]]:
-        """Start and title of each heading on the outermost level with at least `least` headings."""
+    def chapters_from_headings(self, record: Record) -> list[tuple[int, str]]:
+        """Start and title of each heading on the outermost level with at least `min_titles`
+        headings."""
         headings = [span for span in record.spans if span.kind == "heading"]
         for level in sorted({span.value for span in headings}):
             starts = [(s.start, record.text[s.start : s.end]) for s in headings if s.value == level]
-            if len(starts) >= self.config.least:
+            if len(starts) >= self.config.min_titles:
                 return [(start, " ".join(title.split())[:120]) for start, title in sorted(starts)]
         return []
 
-    def found(self, text: str) -> Iterator[tuple[int, str]]:
+    def chapters_from_text(self, text: str) -> Iterator[tuple[int, str]]:
         """Yield start and title of chapters found in the text, in the style that finds more of
         them.
         """
-        lines = lines_of(text)
+        lines = split_into_lines(text)
         best: list[tuple[int, str]] = []
-        for style in (NAMED, NUMBERED):
-            titles = self.counted(list(titles_of(lines, style)))
-            if len(titles) > len(best) + (style is NUMBERED):
+        for style in (NAMED_TITLE, NUMBERED_TITLE):
+            titles = self.with_increasing_numbers(list(_find_titles(lines, style)))
+            if len(titles) > len(best) + (style is NUMBERED_TITLE):
                 best = titles
-        extra = titles_of(lines, ALONE) if len(best) >= self.config.least else ()
+        extra = _find_titles(lines, UNNUMBERED_TITLE) if len(best) >= self.config.min_titles else ()
         titles_by_start = dict(best) | {start: title for start, _, title in extra}
-        yield from self.apart(sorted(titles_by_start.items()), len(text))
+        yield from self.with_enough_text(sorted(titles_by_start.items()), len(text))
 
-    def counted(self, titles: Sequence[tuple[int, int, str]]) -> list[tuple[int, str]]:
+    def with_increasing_numbers(
+        self, titles: Sequence[tuple[int, int, str]]
+    ) -> list[tuple[int, str]]:
         """Titles whose numbers increase by one or two, or restart at 1, without a list's items."""
         chapters: list[tuple[int, str]] = []
-        last, at = 0, -self.config.least_characters
+        last, at = 0, -self.config.min_characters
         for start, number, title in titles:
             if number in (last + 1, last + 2) or number == 1:
-                if start - at < self.config.least_characters and chapters:
+                if start - at < self.config.min_characters and chapters:
                     chapters.pop()
                 chapters.append((start, title))
                 last, at = number, start
         return chapters
 
-    def apart(self, titles: Sequence[tuple[int, str]], end: int) -> Iterator[tuple[int, str]]:
+    def with_enough_text(
+        self, titles: Sequence[tuple[int, str]], end: int
+    ) -> Iterator[tuple[int, str]]:
         """Yield the titles that are followed by a chapter's worth of text."""
         for at, (start, title) in enumerate(titles):
             following = titles[at + 1][0] if at + 1 < len(titles) else end
-            if following - start >= self.config.least_characters or at + 1 == len(titles):
+            if following - start >= self.config.min_characters or at + 1 == len(titles):
                 yield start, title
 
 
-def titles_of(lines: Sequence[Line], style: re.Pattern[str]) -> Iterator[tuple[int, int, str]]:
+def _find_titles(
+    lines: Sequence[BookLine], style: re.Pattern[str]
+) -> Iterator[tuple[int, int, str]]:
     """Yield start, number (0 without one) and text of the lines that look like titles."""
     for at, line in enumerate(lines):
         stripped = line.text.strip()
-        if not 0 < len(stripped) <= 120 or LEADERS.search(stripped):
+        if not 0 < len(stripped) <= 120 or DOT_LEADERS.search(stripped):
             continue
         match = style.match(stripped)
         before = at == 0 or not lines[at - 1].text.strip()
         if match and before:
-            number = number_of(match.group(1)) if match.groups() else 0
+            number = _parse_chapter_number(match.group(1)) if match.groups() else 0
             if number is not None:
                 yield line.start, number, " ".join(stripped.split())
 
 
-def number_of(word: str) -> int | None:
+def _parse_chapter_number(word: str) -> int | None:
     """Value of an arabic, roman or spelled-out number or a single letter; None otherwise."""
     if word.isdecimal():
         return int(word)
-    if word.lower() in SPELT:
-        return SPELT.index(word.lower()) + 1
-    value = roman_value(word)
+    if word.lower() in NUMBER_WORDS:
+        return NUMBER_WORDS.index(word.lower()) + 1
+    value = parse_roman(word)
     if value is None and len(word) == 1 and word.isascii() and word.isupper():
         return ord(word) - 64
     return value

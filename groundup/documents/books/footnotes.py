@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling, Span
-from .pages import Line, Page, lines_of, pages_of
+from ..record import PASS, Record, StepResult, TextEdit, TextSpan
+from .pages import BookLine, BookPage, find_pages, split_into_lines
 
-SIGNS = r"\*{1,3}|[†‡§¶]{1,2}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3}|\[\d{1,3}\]|\d{1,3}"
-OPENS = re.compile(rf"^\s{{0,12}}({SIGNS})(?:\s+(?=[^\W\d_]|[“‘\"(])|(?=[A-Z“‘\"])|\s*$)")
-BEHIND = (
+MARKER = r"\*{1,3}|[†‡§¶]{1,2}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3}|\[\d{1,3}\]|\d{1,3}"
+NOTE_START = re.compile(rf"^\s{{0,12}}({MARKER})(?:\s+(?=[^\W\d_]|[“‘\"(])|(?=[A-Z“‘\"])|\s*$)")
+AFTER_WORD = (
     r"(?:(?<=[^\W\d_]{2})|(?<=[^\W\d_][.,;:!?)’”\"»])|(?<=[)’”\"»][.,;:!?)’”\"»])"
     r"|(?<=(?<!\d)1[0-9]\d\d[.,;:])|(?<=(?<!\d)20\d\d[.,;:]))"
 )
 """A marker follows a word of two letters or more, the punctuation after it, a closing quote or
 bracket, or a year with its punctuation."""
-RAISED = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
+FROM_SUPERSCRIPT = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
 RULE = re.compile(r"^\s*[_—–-]{5,}\s*$")
 SENTENCE_ENDS = re.compile(r"[.!?)\]”\"'»]$")
 
@@ -43,9 +43,9 @@ class Note(NamedTuple):
     marker: str
     start: int
     end: int
-    place: int
-    """Start of its marker in the text; the end is `place_end`."""
-    place_end: int
+    marker_start: int
+    """Start of its marker in the text; the end is `marker_end`."""
+    marker_end: int
 
 
 class Footnotes:
@@ -54,27 +54,29 @@ class Footnotes:
     def __init__(self, config: FootnotesConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Remove the notes and their markers and mark the positions."""
-        paged = pages_of(record)
+        paged = find_pages(record)
         if paged.source == "none":
             return PASS
-        edits: list[Edit] = []
-        spans: list[Span] = []
+        edits: list[TextEdit] = []
+        spans: list[TextSpan] = []
         shelf = len(record.metadata.get("aside", {}).get("footnotes", ()))
         is_open, last_marker = False, "0"
         for page in paged.pages:
-            lines = lines_of(record.text, page.start, page.end)
-            notes = self.notes(record.text, lines, last_marker)
+            lines = split_into_lines(record.text, page.start, page.end)
+            notes = self.notes_on_page(record.text, lines, last_marker)
             last_marker = notes[-1].marker if notes else last_marker
-            continuation = self.rest(lines, notes, page) if is_open else None
+            continuation = self.continuation(lines, notes, page) if is_open else None
             if continuation:
-                edits.append(Edit(*continuation, "footnote, continued", aside="footnotes"))
+                edits.append(
+                    TextEdit(*continuation, "footnote, continued", metadata_key="footnotes")
+                )
                 shelf += 1
             for note in notes:
-                edits.append(Edit(note.place, note.place_end, "footnote marker"))
-                edits.append(Edit(note.start, note.end, "footnote", aside="footnotes"))
-                spans.append(Span("footnote", note.place, note.place, str(shelf)))
+                edits.append(TextEdit(note.marker_start, note.marker_end, "footnote marker"))
+                edits.append(TextEdit(note.start, note.end, "footnote", metadata_key="footnotes"))
+                spans.append(TextSpan("footnote", note.marker_start, note.marker_start, str(shelf)))
                 shelf += 1
             if notes or continuation:
                 last = record.text[page.start : notes[-1].end if notes else page.end].rstrip()
@@ -83,31 +85,33 @@ class Footnotes:
                 is_open = False
         if not edits:
             return PASS
-        return Ruling(
+        return StepResult(
             edits=tuple(sorted(edits)), spans=tuple(spans), metadata={"footnotes": len(spans)}
         )
 
-    def notes(self, text: str, lines: Sequence[Line], before: str) -> list[Note]:
+    def notes_on_page(
+        self, text: str, lines: Sequence[BookLine], previous_marker: str
+    ) -> list[Note]:
         """Notes of a page, searched upwards from its end while the markers decrease.
 
         The first must be number 1 or follow the book's previous note.
         """
         filled = [line for line in lines if line.text.strip()]
         lower = filled[int(len(filled) * (1 - self.config.share)) :]
-        chain: list[tuple[Line, str]] = []
+        chain: list[tuple[BookLine, str]] = []
         for line in reversed(lower):
-            match = OPENS.match(line.text)
-            marker = match.group(1).translate(RAISED) if match else ""
-            if marker and (not chain or precedes(marker, chain[0][1])):
+            match = NOTE_START.match(line.text)
+            marker = match.group(1).translate(FROM_SUPERSCRIPT) if match else ""
+            if marker and (not chain or _may_precede(marker, chain[0][1])):
                 chain.insert(0, (line, marker))
         while chain:
             body = text[lines[0].start : chain[0][0].start]
-            markers = [marker_place(body, marker) for _, marker in chain]
+            markers = [_find_marker(body, marker) for _, marker in chain]
             if all(marker_match is not None for marker_match in markers) or len(chain) == 1:
                 break
             missing = max(n for n, marker_match in enumerate(markers) if marker_match is None)
             chain = chain[missing + 1 :] or chain[:missing]
-        while chain and not is_next(chain[0][1], before):
+        while chain and not _may_start_page(chain[0][1], previous_marker):
             chain, markers = chain[1:], markers[1:]
         ends = [start.start for start, _ in chain[1:]] + [lines[-1].end] if chain else []
         return [
@@ -124,8 +128,8 @@ class Footnotes:
             if marker_match is not None
         ]
 
-    def rest(
-        self, lines: Sequence[Line], notes: Sequence[Note], page: Page
+    def continuation(
+        self, lines: Sequence[BookLine], notes: Sequence[Note], page: BookPage
     ) -> tuple[int, int] | None:
         """Start and end of the text that continues the previous page's note.
 
@@ -147,10 +151,10 @@ class Footnotes:
         return (above[block].start, stop) if block and few and first[:1].islower() else None
 
 
-def precedes(marker: str, following: str) -> bool:
+def _may_precede(marker: str, following: str) -> bool:
     """Whether a note may stand directly above another, judged by their markers.
 
-    >>> precedes("2", "3"), precedes("7", "3"), precedes("*", "†")
+    >>> _may_precede("2", "3"), _may_precede("7", "3"), _may_precede("*", "†")
     (True, False, True)
     """
     above, below = marker.strip("[]"), following.strip("[]")
@@ -161,18 +165,18 @@ def precedes(marker: str, following: str) -> bool:
     return above.isdecimal() == below.isdecimal() and above != below
 
 
-def is_next(marker: str, before: str) -> bool:
+def _may_start_page(marker: str, previous: str) -> bool:
     """Whether the first note of a page may have this marker after the book's previous one."""
-    value, last = marker.strip("[]"), before.strip("[]")
+    value, last = marker.strip("[]"), previous.strip("[]")
     if not value.isdecimal():
         return True
     return int(value) == 1 or last.isdecimal() and 0 < int(value) - int(last) <= 2
 
 
-def marker_place(body: str, marker: str) -> re.Match[str] | None:
+def _find_marker(body: str, marker: str) -> re.Match[str] | None:
     """Last occurrence of a marker in a page's text, in the form that the note uses."""
     raised = marker.translate(str.maketrans("1234567890", "¹²³⁴⁵⁶⁷⁸⁹⁰"))
     signs = [marker] if marker.startswith("[") else dict.fromkeys((raised, marker))
     either = "|".join(map(re.escape, signs))
-    pattern = rf"{BEHIND}({either})(?=[\s.;:!?)’”—–]|,\s|$)"
+    pattern = rf"{AFTER_WORD}({either})(?=[\s.;:!?)’”—–]|,\s|$)"
     return max(re.finditer(pattern, body), key=re.Match.start, default=None)

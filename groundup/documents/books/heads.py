@@ -13,15 +13,23 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling
-from .pages import Line, Page, folded, lines_of, page_spans, pages_of, roman_value
+from ..record import PASS, Record, StepResult, TextEdit
+from .pages import (
+    BookLine,
+    BookPage,
+    find_pages,
+    normalize_line,
+    page_spans,
+    parse_roman,
+    split_into_lines,
+)
 
-CONFUSED = str.maketrans(
+OCR_DIGITS = str.maketrans(
     {"O": "0", "o": "0", "l": "1", "I": "1", "i": "1", "|": "1", "S": "5", "B": "8", "Z": "2"}
 )
 EDGE_WORD = re.compile(r"^\W{0,3}(?:page\s+)?([\w|]+(?:[-–][\w|]+)*)\W{0,3}$", re.IGNORECASE)
 
-OF_ALL = re.compile(r"\b(\d{1,5}) ?/ ?\d{1,5}$")
+NUMBER_OF_TOTAL = re.compile(r"\b(\d{1,5}) ?/ ?\d{1,5}$")
 """A page number with the total, such as `16/102`."""
 
 
@@ -48,20 +56,20 @@ class HeadsConfig(Config):
     """Minimum share of the window's pages with consistent numbers. Source: own."""
 
 
-class Edge(NamedTuple):
+class EdgeLine(NamedTuple):
     """A line near a page edge with the features by which it is compared."""
 
     page: int
     is_top: bool
-    slot: int
+    depth: int
     """0 for the outermost line."""
-    line: Line
+    line: BookLine
     key: str
-    pairs: frozenset[str]
+    bigrams: frozenset[str]
     """Bigrams of the key without a short first or last word, which may be a misread number."""
-    short: tuple[bool, bool]
+    has_short_ends: tuple[bool, bool]
     """Whether the first word is short, and whether the last is."""
-    first_is_number: bool
+    is_first_word_number: bool
     """Whether only its first word may be the page number."""
     offsets: tuple[int, ...]
     """Page number minus page count, for each number at the line's beginning or end."""
@@ -73,20 +81,22 @@ class Heads:
     def __init__(self, config: HeadsConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Remove the edge lines that recur or count with the pages."""
-        paged = pages_of(record)
+        paged = find_pages(record)
         if len(paged.pages) < 3:
             return PASS
-        edges = [edge for n, page in enumerate(paged.pages) for edge in self.edges(record, n, page)]
-        reasons = self.judged(edges, len(paged.pages), inside(record.text, edges))
-        reasons += Strays(self.config, record.text, paged.pages, reasons).all()
+        edges = [
+            edge for n, page in enumerate(paged.pages) for edge in self.edge_lines(record, n, page)
+        ]
+        reasons = self.select_removals(edges, len(paged.pages), _count_inside(record.text, edges))
+        reasons += LostHeads(self.config, record.text, paged.pages, reasons).find_all()
         reasons.sort(key=lambda item: item[0].line.start)
         edits = [
-            Edit(edge.line.start, min(edge.line.end + 1, paged.pages[edge.page].end), reason)
+            TextEdit(edge.line.start, min(edge.line.end + 1, paged.pages[edge.page].end), reason)
             for edge, reason in reasons
         ]
-        edits += self.feeds(record, edits)
+        edits += self.replace_form_feeds(record, edits)
         numbered = sum(reason == NUMBER for _, reason in reasons)
         metadata = {
             "pages": len(paged.pages),
@@ -94,34 +104,36 @@ class Heads:
             "running_heads": len(reasons) - numbered,
             "page_numbers": numbered,
         }
-        return Ruling(edits=tuple(sorted(edits)), metadata=metadata, spans=page_spans(paged))
+        return StepResult(edits=tuple(sorted(edits)), metadata=metadata, spans=page_spans(paged))
 
-    def feeds(self, record: Record, edits: Sequence[Edit]) -> list[Edit]:
+    def replace_form_feeds(self, record: Record, edits: Sequence[TextEdit]) -> list[TextEdit]:
         """Edits that replace form feeds by line breaks, except those already removed."""
         cut = {edit.end - 1 for edit in edits}
         feeds = (match.start() for match in re.finditer("\f", record.text))
-        return [Edit(at, at + 1, "form feed", "\n") for at in feeds if at not in cut]
+        return [TextEdit(at, at + 1, "form feed", "\n") for at in feeds if at not in cut]
 
-    def edges(self, record: Record, number: int, page: Page) -> list[Edge]:
+    def edge_lines(self, record: Record, number: int, page: BookPage) -> list[EdgeLine]:
         """The outer lines of a page, top and bottom, each once."""
         lines = [
             line
-            for line in lines_of(record.text, page.start, page.end)
-            if line.text.strip() and not is_speck(line.text.strip())
+            for line in split_into_lines(record.text, page.start, page.end)
+            if line.text.strip() and not _is_speck(line.text.strip())
         ]
         reach = min(self.config.lines, (len(lines) + 1) // 2)
-        tops = [edge(number, True, slot, line) for slot, line in enumerate(lines[:reach])]
+        tops = [_make_edge_line(number, True, n, line) for n, line in enumerate(lines[:reach])]
         bottom = lines[reach:][-self.config.lines :]
-        return tops + [edge(number, False, n, line) for n, line in enumerate(reversed(bottom))]
+        return tops + [
+            _make_edge_line(number, False, n, line) for n, line in enumerate(reversed(bottom))
+        ]
 
-    def judged(
-        self, edges: Sequence[Edge], pages: int, inner: Counter[str]
-    ) -> list[tuple[Edge, str]]:
+    def select_removals(
+        self, edges: Sequence[EdgeLine], pages: int, inside_counts: Counter[str]
+    ) -> list[tuple[EdgeLine, str]]:
         """The lines to remove, each with its reason, from the outermost line inwards.
 
-        `inner` counts normalised lines inside pages: a line as frequent there is text.
+        `inside_counts` counts normalised lines inside pages: a line as frequent there is text.
         """
-        sides: dict[tuple[int, bool], list[Edge]] = {}
+        sides: dict[tuple[int, bool], list[EdgeLine]] = {}
         for edge in edges:
             sides.setdefault((edge.page, edge.is_top), []).append(edge)
         frequent = Counter(edge.key for edge in {(e.page, e.key): e for e in edges}.values())
@@ -129,19 +141,21 @@ class Heads:
         for side in sides.values():
             numbered = False
             for edge in side:
-                near = self.near(edge, sides)
-                is_text = inner[edge.key] * 2 > frequent[edge.key]
+                near = self.neighbors(edge, sides)
+                is_text = inside_counts[edge.key] * 2 > frequent[edge.key]
                 share = frequent[edge.key] / pages
-                reason = "" if numbered else self.number(edge, near)
+                reason = "" if numbered else self.page_number_reason(edge, near)
                 numbered = numbered or bool(reason)  # a page has one number
                 if not reason and not is_text:
-                    reason = self.head(edge, near, share, numbered)
+                    reason = self.running_head_reason(edge, near, share, numbered)
                 if not reason:
                     break
                 removed.append((edge, reason))
         return removed
 
-    def near(self, edge: Edge, sides: dict[tuple[int, bool], list[Edge]]) -> list[Edge]:
+    def neighbors(
+        self, edge: EdgeLine, sides: dict[tuple[int, bool], list[EdgeLine]]
+    ) -> list[EdgeLine]:
         """Lines at the same edge and within one slot on the neighbouring pages."""
         pages = range(edge.page - self.config.window, edge.page + self.config.window + 1)
         return [
@@ -149,10 +163,10 @@ class Heads:
             for page in pages
             if page != edge.page
             for other in sides.get((page, edge.is_top), ())
-            if abs(other.slot - edge.slot) <= 1
+            if abs(other.depth - edge.depth) <= 1
         ]
 
-    def number(self, edge: Edge, near: Sequence[Edge]) -> str:
+    def page_number_reason(self, edge: EdgeLine, near: Sequence[EdgeLine]) -> str:
         """Reason if a line is or contains the page number, else empty.
 
         Enough neighbouring pages must have a number at the same offset. If a reader lost a page,
@@ -170,33 +184,39 @@ class Heads:
             }
             if len(exact) >= needed or len(loose) >= (needed if alone else 2 * needed):
                 best = NUMBER if alone else NUMBERED
-        if best == NUMBERED and edge.first_is_number:
-            alike = [other for other in near if similar(edge, other, config.similarity)]
-            best = best if alike and not is_title(edge, alike, False) else ""  # `1 Introduction`
+        if best == NUMBERED and edge.is_first_word_number:
+            alike = [other for other in near if _are_similar_lines(edge, other, config.similarity)]
+            if not alike or _is_chapter_title(edge, alike, False):  # `1 Introduction`
+                best = ""
         return best or (NUMBER if self.is_misread(edge, near) else "")
 
-    def is_misread(self, edge: Edge, near: Sequence[Edge]) -> bool:
+    def is_misread(self, edge: EdgeLine, near: Sequence[EdgeLine]) -> bool:
         """Whether the outermost line is a scrap where neighbouring pages have their number."""
-        if edge.slot or not len("".join(edge.line.text.split())) <= SHORT:
+        if edge.depth or not len("".join(edge.line.text.split())) <= MAX_NUMBER_LENGTH:
             return False
-        alone = [other for other in near if not other.slot and len(other.key.split()) == 1]
+        alone = [other for other in near if not other.depth and len(other.key.split()) == 1]
         offsets = Counter(offset for other in alone for offset in other.offsets)
         return bool(offsets) and offsets.most_common(1)[0][1] >= 2 * self.config.numbers
 
-    def head(self, edge: Edge, near: Sequence[Edge], share: float, numbered: bool) -> str:
-        """Reason if a line is a running head, else empty; `numbered`: a line further out has the
-        number.
+    def running_head_reason(
+        self, edge: EdgeLine, near: Sequence[EdgeLine], share: float, has_number: bool
+    ) -> str:
+        """Reason if a line is a running head, else empty.
+
+        `has_number`: a line further out has the number.
         """
         letters = sum(map(str.isalpha, edge.key))
         if letters >= 3 and share >= self.config.book_share:
             return HEAD
-        alike = [other for other in near if similar(edge, other, self.config.similarity)]
-        alike += [other for other in near if other not in alike and is_sibling(edge, other)]
+        alike = [other for other in near if _are_similar_lines(edge, other, self.config.similarity)]
+        alike += [
+            other for other in near if other not in alike and _are_numbered_siblings(edge, other)
+        ]
         enough = letters >= 5 and len({o.page for o in alike}) >= self.config.recurrences
-        return HEAD if enough and not is_title(edge, alike, numbered) else ""
+        return HEAD if enough and not _is_chapter_title(edge, alike, has_number) else ""
 
 
-class Strays:
+class LostHeads:
     """Heads that OCR placed inside a page, behind specks, or split into two pieces.
 
     A page without a head is searched if neighbouring pages, one before it included, share one: a
@@ -209,111 +229,118 @@ class Strays:
         self,
         config: HeadsConfig,
         text: str,
-        pages: Sequence[Page],
-        found: Sequence[tuple[Edge, str]],
+        pages: Sequence[BookPage],
+        removed_lines: Sequence[tuple[EdgeLine, str]],
     ) -> None:
         self.config, self.text, self.pages = config, text, pages
-        self.gone = {edge.line.start for edge, _ in found}
-        cores = {edge.page: core(edge.key) for edge, why in found if why != NUMBER}
-        self.worded = {page: words for page, words in cores.items() if is_worded(words)}
-        self.numbered = {edge.page: edge for edge, _ in found if edge.offsets}
+        self.removed_starts = {edge.line.start for edge, _ in removed_lines}
+        cores = {e.page: _strip_numbers(e.key) for e, why in removed_lines if why != NUMBER}
+        self.heads_by_page = {page: words for page, words in cores.items() if _has_words(words)}
+        self.numbers_by_page = {edge.page: edge for edge, _ in removed_lines if edge.offsets}
 
-    def all(self) -> list[tuple[Edge, str]]:
+    def find_all(self) -> list[tuple[EdgeLine, str]]:
         """Lost heads and numbers of all pages, with their reasons."""
-        strays: list[tuple[Edge, str]] = []
+        strays: list[tuple[EdgeLine, str]] = []
         for page in range(len(self.pages)):
-            heads, due = self.expected(page), self.due(page)
+            heads, due = self.missing_heads(page), self.missing_number(page)
             if heads or due is not None:
-                strays += self.on_page(page, heads, due)
-        texts = self.inside({core(stray.key) for stray, why in strays if why != NUMBER})
-        families = Counter(self.worded.values())
+                strays += self.find_on_page(page, heads, due)
+        texts = self.count_inside_pages(
+            {_strip_numbers(stray.key) for stray, why in strays if why != NUMBER}
+        )
+        families = Counter(self.heads_by_page.values())
         return [
             (stray, why)
             for stray, why in strays
-            if why == NUMBER or texts[core(stray.key)] * 10 <= families.total()
+            if why == NUMBER or texts[_strip_numbers(stray.key)] * 10 <= families.total()
         ]
 
-    def around(self, page: int) -> Iterator[int]:
+    def window_pages(self, page: int) -> Iterator[int]:
         """Yield the page indices of the window, without the page itself."""
         first = max(0, page - self.config.window)
         last = min(len(self.pages), page + self.config.window + 1)
         return (other for other in range(first, last) if other != page)
 
-    def expected(self, page: int) -> list[str]:
+    def missing_heads(self, page: int) -> list[str]:
         """Heads, without numbers, that this page lacks although its neighbours have them."""
-        if page in self.worded:
+        if page in self.heads_by_page:
             return []
-        near = [(other, self.worded[other]) for other in self.around(page) if other in self.worded]
+        heads, others = self.heads_by_page, self.window_pages(page)
+        near = [(other, heads[other]) for other in others if other in heads]
         times = Counter(words for _, words in near)
         before = {words for other, words in near if other < page}
         return [w for w, n in times.items() if n >= self.config.recurrences and w in before]
 
-    def due(self, page: int) -> int | None:
+    def missing_number(self, page: int) -> int | None:
         """The number that this page should have, if it lacks one."""
-        if page in self.numbered:
+        if page in self.numbers_by_page:
             return None
-        near = [self.numbered[other] for other in self.around(page) if other in self.numbered]
+        numbers, others = self.numbers_by_page, self.window_pages(page)
+        near = [numbers[other] for other in others if other in numbers]
         offsets = Counter(offset for edge in near for offset in edge.offsets)
         if not offsets:
             return None
         offset, times = offsets.most_common(1)[0]
         return page + offset if times >= 2 * self.config.numbers else None
 
-    def on_page(
-        self, page: int, heads: Sequence[str], due: int | None
-    ) -> Iterator[tuple[Edge, str]]:
+    def find_on_page(
+        self, page: int, heads: Sequence[str], missing_number: int | None
+    ) -> Iterator[tuple[EdgeLine, str]]:
         """Yield the single line that matches a lost head, and the line that is the lost number."""
         bounds = self.pages[page]
         lines = [
             line
-            for line in lines_of(self.text, bounds.start, bounds.end)
-            if line.text.strip() and line.start not in self.gone
+            for line in split_into_lines(self.text, bounds.start, bounds.end)
+            if line.text.strip() and line.start not in self.removed_starts
         ]
         last, head = len(lines) - 1, None
         matching = [
-            at for at, line in enumerate(lines) if self.is_like(line, heads, at in (0, last))
+            at for at, line in enumerate(lines) if self.matches_head(line, heads, at in (0, last))
         ]
         if len(matching) == 1:
             head = matching[0]
-            yield edge(page, head == 0, 0, lines[head]), HEAD
+            yield _make_edge_line(page, head == 0, 0, lines[head]), HEAD
         beside = {0, last} if head is None else {0, last, head - 1, head + 1}
-        for at in sorted(beside - {head}):
-            if 0 <= at <= last and due is not None and is_number(lines[at].text, due):
-                yield edge(page, at == 0, 0, lines[at]), NUMBER
+        beside = {at for at in beside - {head} if 0 <= at <= last}
+        for at in sorted(beside):
+            number = missing_number
+            if number is not None and _is_expected_number(lines[at].text, number):
+                yield _make_edge_line(page, at == 0, 0, lines[at]), NUMBER
                 return
 
-    def is_like(self, line: Line, heads: Sequence[str], is_edge: bool) -> bool:
+    def matches_head(self, line: BookLine, heads: Sequence[str], is_edge: bool) -> bool:
         """Whether a line matches a lost head; at the page edge its number may be misread."""
         stripped = line.text.strip()
         if not heads or len(stripped) > 2 * max(map(len, heads)) + 12:
             return False
-        key = folded(stripped)
-        bare = core(key)
+        key = normalize_line(stripped)
+        bare = _strip_numbers(key)
         words = bare.split()
         forms = {bare}
         if is_edge and len(words) > 1:
-            forms |= {" ".join(words[1:])} if len(words[0]) <= SHORT else set()
-            forms |= {" ".join(words[:-1])} if len(words[-1]) <= SHORT else set()
-        return any(alike(form, head, self.config.similarity) for form in forms for head in heads)
+            forms |= {" ".join(words[1:])} if len(words[0]) <= MAX_NUMBER_LENGTH else set()
+            forms |= {" ".join(words[:-1])} if len(words[-1]) <= MAX_NUMBER_LENGTH else set()
+        limit = self.config.similarity
+        return any(_are_similar_cores(form, head, limit) for form in forms for head in heads)
 
-    def inside(self, cores: set[str]) -> Counter[str]:
+    def count_inside_pages(self, cores: set[str]) -> Counter[str]:
         """How often such lines occur in the text of pages that have their head."""
         counts: Counter[str] = Counter()
         longest = 2 * max(map(len, cores), default=0) + 12
-        for page in self.worded if cores else ():
+        for page in self.heads_by_page if cores else ():
             bounds = self.pages[page]
-            for line in lines_of(self.text, bounds.start, bounds.end):
+            for line in split_into_lines(self.text, bounds.start, bounds.end):
                 stripped = line.text.strip()
-                if 0 < len(stripped) <= longest and line.start not in self.gone:
-                    counts[core(folded(stripped))] += 1
+                if 0 < len(stripped) <= longest and line.start not in self.removed_starts:
+                    counts[_strip_numbers(normalize_line(stripped))] += 1
         return counts
 
 
-def core(key: str) -> str:
+def _strip_numbers(key: str) -> str:
     """A normalised line without numbers and punctuation at its ends.
 
-    >>> core("# gri"), core("chapter #: lists #"), core("auto multiple choice # / #")
-    ('gri', 'chapter #: lists', 'auto multiple choice')
+    >>> _strip_numbers("chapter #: lists #"), _strip_numbers("auto multiple choice # / #")
+    ('chapter #: lists', 'auto multiple choice')
     """
     words = key.split()
     while words and not any(map(str.isalpha, words[-1])):
@@ -322,75 +349,81 @@ def core(key: str) -> str:
     return " ".join(words[first:])
 
 
-def is_worded(words: str) -> bool:
+def _has_words(words: str) -> bool:
     """Whether at least three letters remain: more than a misread number."""
     return sum(map(str.isalpha, words)) >= 3
 
 
-def alike(core: str, other: str, limit: float) -> bool:
+def _are_similar_cores(core: str, other: str, limit: float) -> bool:
     """Whether two cores are similar; short ones must be equal."""
     if core == other:
-        return is_worded(core)
+        return _has_words(core)
     if min(len(core), len(other)) < 8 or not 0.6 < len(core) / len(other) < 1.6:
         return False
     a, b = ({text[at : at + 2] for at in range(len(text) - 1)} for text in (core, other))
     return len(a & b) / len(a | b) >= limit
 
 
-def is_number(line: str, due: int) -> bool:
+def _is_expected_number(line: str, expected_number: int) -> bool:
     """Whether a line is the expected page number, perhaps misread or as `16 / 102`.
 
-    >>> is_number(" 16 / 102", 16), is_number("Page il", 11), is_number("16 eggs", 16)
-    (True, True, False)
+    >>> [_is_expected_number(line, 16) for line in (" 16 / 102", "Page l6", "16 eggs")]
+    [True, True, False]
     """
-    words = OF_ALL.sub(r"\1", line[:60].strip()).split()
+    words = NUMBER_OF_TOTAL.sub(r"\1", line[:60].strip()).split()
     bare = [word for word in words if any(map(str.isalnum, word)) and word.lower() != "page"]
     if len(bare) != 1:
         return False
     word = bare[0].strip("-–—[]().")
-    return number_value(word) == due or word.translate(CONFUSED) == str(due)
+    return _parse_page_number(word) == expected_number or word.translate(OCR_DIGITS) == str(
+        expected_number
+    )
 
 
-SHORT = 3
+MAX_NUMBER_LENGTH = 3
 """Maximum length of a word that may be a misread page number."""
 NUMBER, NUMBERED, HEAD = "page number", "running head with page number", "running head"
 
 
-def inside(text: str, edges: Sequence[Edge]) -> Counter[str]:
+def _count_inside(text: str, edges: Sequence[EdgeLine]) -> Counter[str]:
     """How often the edge lines also occur inside pages, digits normalised."""
     keys = {edge.key for edge in edges}
     starts = {edge.line.start for edge in edges}
     lengths = {len(edge.line.text.strip()) for edge in edges}
     near = {length + step for length in lengths for step in (-2, -1, 0, 1, 2)}
     counts: Counter[str] = Counter()
-    for line in lines_of(text):
+    for line in split_into_lines(text):
         stripped = line.text.strip()
         if stripped and len(stripped) in near and line.start not in starts:
-            key = folded(stripped[:200])
+            key = normalize_line(stripped[:200])
             if key in keys:
                 counts[key] += 1
     return counts
 
 
-def edge(number: int, is_top: bool, slot: int, line: Line) -> Edge:
+def _make_edge_line(number: int, is_top: bool, slot: int, line: BookLine) -> EdgeLine:
     """Compute the features of a line."""
-    key = folded(line.text.strip()[:200])
+    key = normalize_line(line.text.strip()[:200])
     words = key.split()
-    short = (len(words[0]) <= SHORT, len(words[-1]) <= SHORT) if words else (False, False)
+    short = (
+        (len(words[0]) <= MAX_NUMBER_LENGTH, len(words[-1]) <= MAX_NUMBER_LENGTH)
+        if words
+        else (False, False)
+    )
     core = " ".join(words[short[0] : len(words) - short[1]])
     pairs = frozenset(core[at : at + 2] for at in range(len(core) - 1))
-    offsets = tuple(value - number for value in numbers_of(line.text.strip()))
+    offsets = tuple(value - number for value in _page_number_candidates(line.text.strip()))
     first = len(words) > 1 and words[0] == "#" and "#" not in words[-1]
-    return Edge(number, is_top, slot, line, key, pairs, short, first, offsets)
+    return EdgeLine(number, is_top, slot, line, key, pairs, short, first, offsets)
 
 
-def numbers_of(line: str) -> list[int]:
+def _page_number_candidates(line: str) -> list[int]:
     """Numbers that may be the page's: the first and the last word of a line.
 
-    >>> numbers_of("12  Chapter 3. Lists"), numbers_of("- xiv -"), numbers_of("Index   1O1")
-    ([12], [14], [101])
+    >>> [_page_number_candidates(line) for line in ("12  Lists", "- xiv -", "Index   1O1")]
+    [[12], [14], [101]]
     """
-    words = OF_ALL.sub(r"\1", line).split() if len(line) <= 200 else []
+    words = NUMBER_OF_TOTAL.sub(r"\1", line).split() if len(line) <= 200 else []
     if len(words) == 3 and not words[0].isalnum():
         words = words[1:2]
     numbers = []
@@ -398,40 +431,40 @@ def numbers_of(line: str) -> list[int]:
         match = EDGE_WORD.match(word)
         if match:
             last = re.split(r"[-–]", match.group(1))[-1]
-            value = number_value(last)
+            value = _parse_page_number(last)
             numbers += [] if value is None else [value]
     return numbers
 
 
-def number_value(word: str) -> int | None:
+def _parse_page_number(word: str) -> int | None:
     """Value of an arabic or roman number, misread digits included; None otherwise."""
     if len(word) > 6:
         return None
     if word.isascii() and word.isdecimal():
         return int(word)
-    digits = word.translate(CONFUSED)
+    digits = word.translate(OCR_DIGITS)
     if digits.isascii() and digits.isdecimal() and any(map(str.isdecimal, word)):
         return int(digits)
-    return roman_value(word)
+    return parse_roman(word)
 
 
-def similar(edge: Edge, other: Edge, limit: float) -> bool:
+def _are_similar_lines(edge: EdgeLine, other: EdgeLine, limit: float) -> bool:
     """Whether two lines are the same head, up to single letters and misread numbers."""
     if edge.key == other.key:
         return True
-    union = len(edge.pairs | other.pairs)
-    return union > 0 and len(edge.pairs & other.pairs) / union >= limit
+    union = len(edge.bigrams | other.bigrams)
+    return union > 0 and len(edge.bigrams & other.bigrams) / union >= limit
 
 
-def is_sibling(edge: Edge, other: Edge) -> bool:
+def _are_numbered_siblings(edge: EdgeLine, other: EdgeLine) -> bool:
     """Whether two lines begin with the same numbered word and end with a page number.
 
     `Chapter 3: Lists 27` and `Chapter 4: Trees 3l` do.
     """
     begins = edge.key.split()[:2]
     return (
-        edge.short[1]
-        and other.short[1]
+        edge.has_short_ends[1]
+        and other.has_short_ends[1]
         and "#" in other.key.split()[-1]
         and len(begins) == 2
         and "#" in begins[1]
@@ -439,20 +472,22 @@ def is_sibling(edge: Edge, other: Edge) -> bool:
     )
 
 
-def is_speck(line: str) -> bool:
+def _is_speck(line: str) -> bool:
     """Whether a line is a speck: at most three characters, no letter or digit."""
     return len(line) <= 3 and not any(map(str.isalnum, line))
 
 
-def is_title(edge: Edge, alike: Sequence[Edge], numbered: bool) -> bool:
+def _is_chapter_title(edge: EdgeLine, alike: Sequence[EdgeLine], has_number: bool) -> bool:
     """Whether a line is the chapter title that the following running heads repeat.
 
     The heads have a page number at one end where the title has none; without numbers, the title
     comes first and is typeset differently.
     """
-    ends, times = Counter(other.short for other in alike).most_common(1)[0]
+    ends, times = Counter(other.has_short_ends for other in alike).most_common(1)[0]
     if times * 2 >= len(alike) and any(ends):
-        return numbered or any(end and not own for end, own in zip(ends, edge.short, strict=True))
+        return has_number or any(
+            end and not own for end, own in zip(ends, edge.has_short_ends, strict=True)
+        )
     first = all(other.page > edge.page for other in alike)
     text = " ".join(edge.line.text.split())
     return first and all(" ".join(other.line.text.split()) != text for other in alike)

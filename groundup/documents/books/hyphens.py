@@ -17,41 +17,41 @@ from typing import NamedTuple
 from groundup.core import Config
 
 from ..patterns import read_patterns
-from ..record import PASS, Edit, Record, Ruling
-from .words import Vocabulary, english, is_english, vocabulary
+from ..record import PASS, Record, StepResult, TextEdit
+from .words import BookVocabulary, count_vocabulary, english_words, is_english_word
 
-AT_END = re.compile(
+LINE_END_HYPHEN = re.compile(
     r"(?<![\w\-‐’'])(?P<left>[^\W\d_]+(?:[-‐’'][^\W\d_]+)*)"
     r"(?P<hyphen>[-‐¬\u00ad])(?P<gap>[ \t]*[\n\f]\s*)"
     r"(?P<right>[^\W\d_]+(?:[’'][^\W\d_]+)*)(?P<after>[-‐]?)"
 )
 BLANK = re.compile(r"[ \t]+|[\n\f]")
 _WORDS = read_patterns(Path(__file__).with_name("hyphens.toml"))
-PREFIXES = tuple(_WORDS["hyphenated_prefixes"])
-PRODUCTIVE = tuple(_WORDS["optional_prefixes"])
+HYPHENATED_PREFIXES = tuple(_WORDS["hyphenated_prefixes"])
+OPTIONAL_PREFIXES = tuple(_WORDS["optional_prefixes"])
 ENDINGS = tuple(_WORDS["endings"])
-COINED = 3
+MAX_COINED_LOG2 = 3
 """Maximum log2 frequency of a prefixed word that an author may have coined. Source: own, set on R's
 manuals."""
 FUNCTION_WORDS: dict[str, str] = _WORDS["function_words"]
-SUSPENDED = frozenset(_WORDS["suspended"])
-INVERTED = frozenset(_WORDS["inverted"])
-BEHIND_VERB = re.compile(
+SUSPENSION_WORDS = frozenset(_WORDS["suspended"])
+INVERTED_PRONOUNS = frozenset(_WORDS["inverted"])
+AFTER_VERB = re.compile(
     r"(?:.*[td])-(?:il|elle|on)|(?:.*['’])?(?:est|sont|était|fut|sera)-ce|ce.*-(?:ci|là)"
 )
 """French pronouns after the verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
-ONE_WORD = re.compile("|".join(_WORDS["ex_words"]))
+EX_WORD = re.compile("|".join(_WORDS["ex_words"]))
 
 
 class HyphensConfig(Config):
     """How much evidence joins two halves of a word."""
 
-    is_table_used: bool = True
+    use_word_table: bool = True
     """Whether to use the English word table. Source: own; switching it off for other languages
     changes little, because the book's own words come first."""
-    blank_lines: int = 3
+    max_blank_lines: int = 3
     """Maximum number of empty lines between the halves, as at a page break. Source: own."""
-    least_left: int = 2
+    min_letters_before: int = 2
     """Minimum number of letters before a break inside a word. Source: plain TeX, \\lefthyphenmin =
     2."""
     common: int = 4
@@ -62,13 +62,13 @@ class HyphensConfig(Config):
     before the table. Source: own, set on R's manuals."""
 
 
-class Joint(NamedTuple):
+class HyphenDecision(NamedTuple):
     """Decision on one line-end hyphen, with its evidence."""
 
-    keeps: bool
+    is_kept: bool
     """The hyphen stays and only the line break is removed."""
-    why: str
-    space: str = ""
+    reason: str
+    separator: str = ""
     """Text between a kept hyphen and the next word."""
 
 
@@ -78,154 +78,185 @@ class Hyphens:
     def __init__(self, config: HyphensConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Return one edit for every break that the evidence decides."""
         text = record.text
-        breaks = list(AT_END.finditer(text)) if "-" in text or not text.isascii() else []
-        own = vocabulary(text) if breaks else None
-        language = language_of(own) if own else "en"
-        if language != "en" and self.config.is_table_used:
-            without_table = Hyphens(self.config.model_copy(update={"is_table_used": False}))
-            return without_table.ruled(record, breaks, own, language)
-        return self.ruled(record, breaks, own, language)
+        breaks = list(LINE_END_HYPHEN.finditer(text)) if "-" in text or not text.isascii() else []
+        own = count_vocabulary(text) if breaks else None
+        language = _guess_language(own) if own else "en"
+        if language != "en" and self.config.use_word_table:
+            without_table = Hyphens(self.config.model_copy(update={"use_word_table": False}))
+            return without_table.edit_breaks(record, breaks, own, language)
+        return self.edit_breaks(record, breaks, own, language)
 
-    def ruled(
-        self, record: Record, breaks: Sequence[re.Match[str]], own: Vocabulary | None, language: str
-    ) -> Ruling:
+    def edit_breaks(
+        self,
+        record: Record,
+        breaks: Sequence[re.Match[str]],
+        book_words: BookVocabulary | None,
+        language: str,
+    ) -> StepResult:
         """Edits for the breaks, given the book's vocabulary and language."""
         text = record.text
-        habits = set_apart(own) if own and self.config.is_table_used else frozenset()
+        words = book_words if self.config.use_word_table else None
+        habits = _author_hyphenated_prefixes(words) if words else frozenset()
         edits, kept_count = [], 0
         is_wrapped = "wrapped_lines" not in record.metadata  # books.paragraphs has not run
         for match in breaks:
-            if own is None or match.group("gap").count("\n") > self.config.blank_lines + 1:
+            if (
+                book_words is None
+                or match.group("gap").count("\n") > self.config.max_blank_lines + 1
+            ):
                 continue
-            joint = by_grammar(match, own, language) or self.joint(match, own, habits)
-            kept_count += joint.keeps
+            joint = _decide_by_grammar(match, book_words, language) or self.decide(
+                match, book_words, habits
+            )
+            kept_count += joint.is_kept
             start, end = match.start("hyphen"), match.start("right")
-            put = "-" + joint.space if joint.keeps else ""
-            edits.append(Edit(start, end, f"line break in a word: {joint.why}", put))
-            if is_wrapped and not joint.space:
-                edits += moved_break(text, match)
+            put = "-" + joint.separator if joint.is_kept else ""
+            edits.append(TextEdit(start, end, f"line break in a word: {joint.reason}", put))
+            if is_wrapped and not joint.separator:
+                edits += _move_line_break(text, match)
         covered = {edit.start for edit in edits}
         edits += [
-            Edit(m.start(), m.end(), "soft hyphen")
+            TextEdit(m.start(), m.end(), "soft hyphen")
             for m in re.finditer("\u00ad", text)
             if m.start() not in covered
         ]
         if not edits:
             return PASS
-        return Ruling(
+        return StepResult(
             edits=tuple(sorted(edits)),
             metadata={"hyphens_joined": len(edits) - kept_count, "hyphens_kept": kept_count},
         )
 
-    def joint(self, match: re.Match[str], own: Vocabulary, habits: frozenset[str]) -> Joint:
-        """Decide one break; `habits` are the prefixes that the author hyphenates."""
+    def decide(
+        self, match: re.Match[str], book_words: BookVocabulary, hyphenated_prefixes: frozenset[str]
+    ) -> HyphenDecision:
+        """Decide one break; `hyphenated_prefixes` are the prefixes that the author hyphenates."""
         left, right = match.group("left"), match.group("right")
         if match.group("hyphen") == "\u00ad":
-            return Joint(False, "soft hyphen")
+            return HyphenDecision(False, "soft hyphen")
         if match.group("after") or not re.fullmatch(r"[^\W\d_]+", left):
-            return self.compound(left.lower(), right.lower(), own)
+            return self.decide_in_compound(left.lower(), right.lower(), book_words)
         low, follow = left.lower(), right.lower()
-        joined, hyphened = own.words[low + follow], own.hyphenated[f"{low}-{follow}"]
+        joined, hyphened = book_words.words[low + follow], book_words.hyphenated[f"{low}-{follow}"]
         if left.isupper() and right.isupper() and (hyphened or len(right) <= 2):
-            return Joint(True, "two acronyms")  # `riscv` of `riscv64` is no evidence about `RISC-V`
+            return HyphenDecision(
+                True, "two acronyms"
+            )  # `riscv` of `riscv64` is no evidence about `RISC-V`
         if hyphened == joined:
-            joined = sum(own.words[low + form] for form in inflected(follow))
-            hyphened = sum(own.hyphenated[f"{low}-{form}"] for form in inflected(follow))
+            joined = sum(book_words.words[low + form] for form in _inflections(follow))
+            hyphened = sum(book_words.hyphenated[f"{low}-{form}"] for form in _inflections(follow))
         if hyphened != joined:
-            return Joint(hyphened > joined, "the book's own words")
+            return HyphenDecision(hyphened > joined, "the book's own words")
         if right[0].isupper() and (not left.isupper() or len(left) == 1 and right[1:].islower()):
-            return Joint(True, "a capital follows")
-        if self.config.is_table_used and is_english(low + follow):
-            is_rare = english().get(low + follow, 0) <= self.config.rare
-            keeps = is_rare and low in habits and is_english(follow)
-            return Joint(keeps, "the author's habit" if keeps else "table of words")
-        if len(left) < self.config.least_left:
-            return Joint(True, "one letter before it")
+            return HyphenDecision(True, "a capital follows")
+        if self.config.use_word_table and is_english_word(low + follow):
+            is_rare = english_words().get(low + follow, 0) <= self.config.rare
+            keeps = is_rare and low in hyphenated_prefixes and is_english_word(follow)
+            return HyphenDecision(keeps, "the author's habit" if keeps else "table of words")
+        if len(left) < self.config.min_letters_before:
+            return HyphenDecision(True, "one letter before it")
         if left.isupper() and right.isupper() and len(right) <= 3:
-            return Joint(True, "two acronyms")
+            return HyphenDecision(True, "two acronyms")
         if len(left) > 1 and left.isupper() and right.islower():
-            return Joint(True, "an acronym before it")
-        return self.by_halves(low, follow, own)
+            return HyphenDecision(True, "an acronym before it")
+        return self.decide_by_halves(low, follow, book_words)
 
-    def compound(self, left: str, right: str, own: Vocabulary) -> Joint:
+    def decide_in_compound(
+        self, left: str, right: str, book_words: BookVocabulary
+    ) -> HyphenDecision:
         """Decide a break next to another hyphen, as in `state-of-the-` or `line-break-` before
         `ing`.
         """
         last = re.split(r"[-‐]", left)[-1]
         joined = last + right
-        if own.words[joined] or self.config.is_table_used and joined in english():
-            is_word = own.words[last] or last in english()
-            return Joint(bool(is_word and own.words[right] > own.words[joined]), "in a compound")
-        is_whole_word = right in own.words or self.config.is_table_used and right in english()
-        return Joint(is_whole_word or self.by_halves(last, right, own).keeps, "in a compound")
+        if book_words.words[joined] or self.config.use_word_table and joined in english_words():
+            is_word = book_words.words[last] or last in english_words()
+            return HyphenDecision(
+                bool(is_word and book_words.words[right] > book_words.words[joined]),
+                "in a compound",
+            )
+        is_whole_word = (
+            right in book_words.words or self.config.use_word_table and right in english_words()
+        )
+        return HyphenDecision(
+            is_whole_word or self.decide_by_halves(last, right, book_words).is_kept, "in a compound"
+        )
 
-    def by_halves(self, left: str, right: str, own: Vocabulary) -> Joint:
+    def decide_by_halves(self, left: str, right: str, book_words: BookVocabulary) -> HyphenDecision:
         """Keep the hyphen if both halves are words (a compound), otherwise join them."""
-        if left in PREFIXES and self.config.is_table_used:
-            return Joint(True, "a prefix that takes a hyphen")
+        if left in HYPHENATED_PREFIXES and self.config.use_word_table:
+            return HyphenDecision(True, "a prefix that takes a hyphen")
 
         def is_word(half: str) -> bool:
-            size = english().get(half, 0) if self.config.is_table_used else 0
-            derived = self.config.is_table_used and len(half) > 5 and is_english(half)
-            return len(half) > 1 and (own.words[half] > 1 or derived or size >= self.config.common)
+            size = english_words().get(half, 0) if self.config.use_word_table else 0
+            derived = self.config.use_word_table and len(half) > 5 and is_english_word(half)
+            return len(half) > 1 and (
+                book_words.words[half] > 1 or derived or size >= self.config.common
+            )
 
         if is_word(left) and is_word(right):
-            return Joint(True, "both halves are words")
-        return Joint(False, "a half is no word")
+            return HyphenDecision(True, "both halves are words")
+        return HyphenDecision(False, "a half is no word")
 
 
-def moved_break(text: str, match: re.Match[str]) -> Iterator[Edit]:
+def _move_line_break(text: str, match: re.Match[str]) -> Iterator[TextEdit]:
     """Yield the edit that puts the line break behind the word, if the line continues."""
     at = BLANK.search(text, match.end())
     if at and at.group()[0] in " \t" and text[at.end() : at.end() + 1] not in "\n\f":
         gap = match.group("gap")
         indent = gap.rpartition("\n")[2] if gap.count("\n") == 1 and "\f" not in gap else ""
-        yield Edit(at.start(), at.end(), "line break put behind its word", "\n" + indent)
+        yield TextEdit(at.start(), at.end(), "line break put behind its word", "\n" + indent)
 
 
-def language_of(own: Vocabulary) -> str:
+def _guess_language(book_words: BookVocabulary) -> str:
     """Language with the most function words; English if there are none.
 
-    >>> language_of(vocabulary("Der Hund und die Katze")), language_of(vocabulary("Page"))
-    ('de', 'en')
+    >>> [_guess_language(count_vocabulary(text)) for text in ("Der Hund und die Katze", "Page")]
+    ['de', 'en']
     """
     counts = {
-        name: sum(own.words[word] for word in words.split())
+        name: sum(book_words.words[word] for word in words.split())
         for name, words in FUNCTION_WORDS.items()
     }
     return max(counts, key=lambda name: counts[name])
 
 
-def by_grammar(match: re.Match[str], own: Vocabulary, language: str) -> Joint | None:
+def _decide_by_grammar(
+    match: re.Match[str], book_words: BookVocabulary, language: str
+) -> HyphenDecision | None:
     """Decision by grammar rules; None if no rule applies or the book has the joined word."""
     left, right = match.group("left").lower(), match.group("right").lower()
     bare = re.split(r"['’]", left)[-1]
     joined = bare + right
-    if match.group("hyphen") in "\u00ad¬" or own.words[joined] or own.words[left + right]:
+    if (
+        match.group("hyphen") in "\u00ad¬"
+        or book_words.words[joined]
+        or book_words.words[left + right]
+    ):
         return None
-    if right in SUSPENDED and not match.group("after"):
-        if language != "en" or not is_english(joined):
-            return Joint(True, "a suspended hyphen", " ")
+    if right in SUSPENSION_WORDS and not match.group("after"):
+        if language != "en" or not is_english_word(joined):
+            return HyphenDecision(True, "a suspended hyphen", " ")
     if language == "fr":
         is_liaison = right == "t" and bool(match.group("after")) or re.search(r"[-‐]t$", left)
-        if is_liaison or right in INVERTED or BEHIND_VERB.fullmatch(f"{left}-{right}"):
-            return Joint(True, "a pronoun behind its verb")
+        if is_liaison or right in INVERTED_PRONOUNS or AFTER_VERB.fullmatch(f"{left}-{right}"):
+            return HyphenDecision(True, "a pronoun behind its verb")
         if bare == "ex":
-            return Joint(not ONE_WORD.match(right), "ex- of French")
+            return HyphenDecision(not EX_WORD.match(right), "ex- of French")
     is_plain = bare == left and len(left) > 1 and not match.group("left").isupper()
     if language == "de" and is_plain and match.group("right")[0].islower():
-        apart = own.hyphenated[f"{left}-{right}"]
-        return Joint(apart > 0, "a small letter follows in German")
+        apart = book_words.hyphenated[f"{left}-{right}"]
+        return HyphenDecision(apart > 0, "a small letter follows in German")
     return None
 
 
-def inflected(word: str) -> set[str]:
+def _inflections(word: str) -> set[str]:
     """The word with other endings: `create` and `creating` for `created`.
 
-    >>> {"create", "creates", "creating"} <= inflected("created")
+    >>> {"create", "creates", "creating"} <= _inflections("created")
     True
     """
     stems = {word.removesuffix(ending) for ending in ENDINGS} if len(word) > 3 else {word}
@@ -233,20 +264,22 @@ def inflected(word: str) -> set[str]:
     return {word} | {stem + ending for stem in stems for ending in ENDINGS}
 
 
-def set_apart(own: Vocabulary) -> frozenset[str]:
+def _author_hyphenated_prefixes(book_words: BookVocabulary) -> frozenset[str]:
     """Prefixes that this author hyphenates, as in `re-create` and `re-encode`.
 
     At least two hyphenated words are required, and at least as many as joined words that are rare
     in the table: the spelling of `return` is no choice.
     """
     apart: Counter[str] = Counter()
-    for word in own.hyphenated:
+    for word in book_words.hyphenated:
         first, _, rest = word.partition("-")
-        apart[first] += first in PRODUCTIVE and is_english(rest)
+        apart[first] += first in OPTIONAL_PREFIXES and is_english_word(rest)
     joined: Counter[str] = Counter()
-    for word in own.words:
-        if word.startswith(PRODUCTIVE) and english().get(word, 0) <= COINED:
-            for first in PRODUCTIVE:
+    for word in book_words.words:
+        if word.startswith(OPTIONAL_PREFIXES) and english_words().get(word, 0) <= MAX_COINED_LOG2:
+            for first in OPTIONAL_PREFIXES:
                 rest = word.removeprefix(first)
-                joined[first] += len(word) > len(rest) > 3 and english().get(rest, 0) > COINED
+                joined[first] += (
+                    len(word) > len(rest) > 3 and english_words().get(rest, 0) > MAX_COINED_LOG2
+                )
     return frozenset(prefix for prefix, n in apart.items() if n >= 2 and n >= joined[prefix])

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling
-from .damage import EDGES, Reader, confused
-from .pages import Page, pages_of
-from .words import english, is_english, vocabulary
+from ..record import PASS, Record, StepResult, TextEdit
+from .damage import STRIPPED_EDGES, DamageDetector, apply_confusions
+from .pages import BookPage, find_pages
+from .words import count_vocabulary, english_words, is_english_word
 
-BROKEN = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
-DAMAGED = ("confused", "garbled", "mixed", "holed")
+LINE_END_HYPHENATION = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
+UNREADABLE_SIGNS = ("confused", "garbled", "mixed", "holed")
 """Signs of a word that is unreadable."""
 WEIGHTS = {
     "confused": 1.0, "strange neighbours": 0.55, "holed": 0.47, "split": 0.26,
@@ -49,111 +49,119 @@ class OcrConfig(Config):
     """Size in characters of the pieces that are scored where no pages are marked. Source: own."""
 
 
-class PageScore(NamedTuple):
+class PageDamage(NamedTuple):
     """Damage of one page."""
 
-    page: Page
+    page: BookPage
     score: float
     """Weighted signs of damage per word."""
-    damaged: float
+    unreadable_share: float
     """Share of unreadable words."""
     words: int
 
 
-class Signs(NamedTuple):
+class DamageSigns(NamedTuple):
     """Counts of damage signs on a page."""
 
     counts: Counter[str]
     words: int
 
 
-class Book:
+class BookTokens:
     """Tokenised pages with the counts of words, tokens and bigrams of the book."""
 
-    def __init__(self, own: Counter[str], pages: Sequence[str]) -> None:
-        self.tokens = [BROKEN.sub("", page).split() for page in pages]
+    def __init__(self, word_counts: Counter[str], pages: Sequence[str]) -> None:
+        self.tokens = [LINE_END_HYPHENATION.sub("", page).split() for page in pages]
         tokens = Counter(token for page in self.tokens for token in page)
-        bare = {token: token.strip(EDGES).lower() for token in tokens}
-        self.bare = [[bare[token] for token in page] for page in self.tokens]
-        self.uses = Counter(word for page in self.bare for word in page)
-        self.pairs = Counter(pair for page in self.bare for pair in pairwise(page))
-        self.reader = Reader(own, tokens)
+        bare = {token: token.strip(STRIPPED_EDGES).lower() for token in tokens}
+        self.stripped = [[bare[token] for token in page] for page in self.tokens]
+        self.word_counts = Counter(word for page in self.stripped for word in page)
+        self.bigram_counts = Counter(pair for page in self.stripped for pair in pairwise(page))
+        self.detector = DamageDetector(word_counts, tokens)
 
-    def signs(self) -> Iterator[Signs]:
+    def signs_by_page(self) -> Iterator[DamageSigns]:
         """Yield the signs of each page; each distinct word, token and bigram is classified once."""
         rivals = {
-            word: candidates for word in self.uses if word and (candidates := self.rivals(word))
+            word: candidates
+            for word in self.word_counts
+            if word and (candidates := self.frequent_rivals(word))
         }
-        split = {pair for pair in self.pairs if all(pair) and self.is_split(*pair)}
-        marks = {token for token in self.reader.tokens if is_mark(token)}
-        for tokens, bare in zip(self.tokens, self.bare, strict=True):
+        split = {pair for pair in self.bigram_counts if all(pair) and self.is_split_word(*pair)}
+        marks = {token for token in self.detector.token_counts if _is_punctuation_mark(token)}
+        for tokens, bare in zip(self.tokens, self.stripped, strict=True):
             counts: Counter[str] = Counter()
             words = 0
             for token, times in Counter(tokens).items():
-                words += times * (self.reader.looks(token) != "none")
-                for sign in self.reader.signs(token):
+                words += times * (self.detector.classify(token) != "none")
+                for sign in self.detector.damage_signs(token):
                     counts[sign] += times
             around = zip(["", *bare], bare, [*bare[1:], ""], strict=False)
             counts["strange neighbours"] = sum(
-                self.is_strange(word, before, after, rivals[word])
+                self.has_strange_neighbors(word, before, after, rivals[word])
                 for before, word, after in around
                 if word in rivals
             )
             counts["split"] = sum(pair in split for pair in pairwise(bare))
             counts["leader"] = sum(
-                is_leader(before, token, after)
+                _is_misread_leader_dot(before, token, after)
                 for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
                 if token in marks
             )
-            yield Signs(counts, words)
+            yield DamageSigns(counts, words)
 
-    def rivals(self, word: str) -> list[str]:
+    def frequent_rivals(self, word: str) -> list[str]:
         """Words one confusion away that the book uses eight times as often."""
         if not word.isascii() or len(word) >= 12:
             return []
-        least = 8 * max(self.uses[word], 1)
+        least = 8 * max(self.word_counts[word], 1)
         return [
             candidate
-            for candidate in set(confused(word))
-            if candidate.isalpha() and self.uses[candidate] >= least
+            for candidate in set(apply_confusions(word))
+            if candidate.isalpha() and self.word_counts[candidate] >= least
         ]
 
-    def is_strange(self, word: str, before: str, after: str, rivals: Sequence[str]) -> bool:
+    def has_strange_neighbors(
+        self, word: str, before: str, after: str, rivals: Sequence[str]
+    ) -> bool:
         """Whether the neighbours of a word usually occur with one of its rivals instead."""
-        if max(self.pairs[before, word], self.pairs[word, after]) > 1:
+        if max(self.bigram_counts[before, word], self.bigram_counts[word, after]) > 1:
             return False
         return any(
-            max(self.pairs[before, rival], self.pairs[rival, after]) >= 3 for rival in rivals
+            max(self.bigram_counts[before, rival], self.bigram_counts[rival, after]) >= 3
+            for rival in rivals
         )
 
-    def is_split(self, a: str, b: str) -> bool:
+    def is_split_word(self, a: str, b: str) -> bool:
         """Whether two neighbours are one English word with a space inserted, as in `w ith`."""
         joined = a + b
-        if english().get(joined, 0) < 5 or self.reader.own[a] >= 3 + self.reader.own[joined]:
+        if (
+            english_words().get(joined, 0) < 5
+            or self.detector.word_counts[a] >= 3 + self.detector.word_counts[joined]
+        ):
             return False
         if len(a) == 1 or len(b) == 1:
             return True
-        is_word = is_english(a) and is_english(b)
-        return not is_word and not (self.reader.is_known(a) and self.reader.is_known(b))
+        is_word = is_english_word(a) and is_english_word(b)
+        return not is_word and not (self.detector.is_known(a) and self.detector.is_known(b))
 
 
-def is_mark(token: str) -> bool:
+def _is_punctuation_mark(token: str) -> bool:
     """Whether a token is one to three punctuation characters other than a dot."""
     return token != "." and len(token) <= 3 and not any(map(str.isalnum, token))
 
 
-def is_leader(before: str, token: str, after: str) -> bool:
+def _is_misread_leader_dot(before: str, token: str, after: str) -> bool:
     """Whether a mark replaces a dot in a dot leader."""
     dots = (before == ".") + (after == ".")
     return dots == 2 or dots == 1 and token in LEADER_MARKS
 
 
-def scored(page: Page, signs: Signs) -> PageScore:
+def _score_page(page: BookPage, signs: DamageSigns) -> PageDamage:
     """Weighted signs per word, and the share of unreadable words."""
     weight = sum(WEIGHTS.get(sign, 0.0) * n for sign, n in signs.counts.items())
-    damaged = sum(signs.counts[sign] for sign in DAMAGED)
+    damaged = sum(signs.counts[sign] for sign in UNREADABLE_SIGNS)
     score = weight / (signs.words + CLEAN_WORDS)
-    return PageScore(page, score, damaged / max(signs.words, 1), signs.words)
+    return PageDamage(page, score, damaged / max(signs.words, 1), signs.words)
 
 
 class Ocr:
@@ -162,25 +170,28 @@ class Ocr:
     def __init__(self, config: OcrConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Score all pages against the book's own vocabulary."""
-        own = vocabulary(record.text).words
+        own = count_vocabulary(record.text).words
         total = sum(own.values())
         if not total:
             return PASS
-        english_share = sum(n for word, n in own.items() if is_english(word)) / total
+        english_share = sum(n for word, n in own.items() if is_english_word(word)) / total
         if english_share < self.config.english_share:
-            return Ruling(metadata={"ocr_english_share": round(english_share, 3)})
-        pages = self.pages(record)
-        book = Book(own, [record.text[page.start : page.end] for page in pages])
-        scores = [scored(page, signs) for page, signs in zip(pages, book.signs(), strict=True)]
+            return StepResult(metadata={"ocr_english_share": round(english_share, 3)})
+        pages = self.pages_or_pieces(record)
+        book = BookTokens(own, [record.text[page.start : page.end] for page in pages])
+        scores = [
+            _score_page(page, signs)
+            for page, signs in zip(pages, book.signs_by_page(), strict=True)
+        ]
         words = sum(page.words for page in scores) or 1
         overall = sum(page.score * page.words for page in scores) / words
-        edits: list[Edit] = []
+        edits: list[TextEdit] = []
         for page in scores:
-            if page.damaged >= self.config.beyond_repair and page.words >= 20:
-                edits.append(Edit(page.page.start, page.page.end, "page beyond repair", "\n"))
-        return Ruling(
+            if page.unreadable_share >= self.config.beyond_repair and page.words >= 20:
+                edits.append(TextEdit(page.page.start, page.page.end, "page beyond repair", "\n"))
+        return StepResult(
             edits=tuple(edits),
             metadata={
                 "ocr_score": round(overall, 4),
@@ -190,14 +201,14 @@ class Ocr:
             },
         )
 
-    def pages(self, record: Record) -> list[Page]:
+    def pages_or_pieces(self, record: Record) -> list[BookPage]:
         """The pages; without any, pieces of similar size that end with a line."""
-        paged = pages_of(record)
+        paged = find_pages(record)
         if paged.source != "none":
             return list(paged.pages)
         pieces, start, text = [], 0, record.text
         while start < len(text):
             end = text.find("\n", start + self.config.page_characters) + 1 or len(text)
-            pieces.append(Page(start, end))
+            pieces.append(BookPage(start, end))
             start = end
         return pieces

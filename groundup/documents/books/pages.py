@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from ..record import Record, Span
+from ..record import Record, TextSpan
 
-LINES_A_PAGE = (15, 100)
+PAGE_LINES_RANGE = (15, 100)
 """Minimum and maximum number of lines between two inferred page edges."""
 NUMBER_ALONE = re.compile(r"^\W{0,3}(?:page )?([0-9]{1,4}|[ivxlc]{1,8})\W{0,3}$", re.IGNORECASE)
 ROMAN = re.compile(r"^m{0,3}(cm|cd|d?c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})$", re.IGNORECASE)
 ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100, "d": 500, "m": 1000}
 
 
-class Line(NamedTuple):
+class BookLine(NamedTuple):
     """A line `text[start:end]`, without its line break."""
 
     start: int
@@ -27,71 +27,71 @@ class Line(NamedTuple):
     text: str
 
 
-class Page(NamedTuple):
+class BookPage(NamedTuple):
     """A page: `text[start:end]`."""
 
     start: int
     end: int
-    value: str = ""
+    number: str = ""
     """The page number that the reader reported."""
 
 
-class Pages(NamedTuple):
+class BookPages(NamedTuple):
     """The pages of a record and how they were determined."""
 
-    pages: tuple[Page, ...]
+    pages: tuple[BookPage, ...]
     source: str
     """`spans`, `form feeds`, `period`, or `none` (the text is one page)."""
 
 
-def pages_of(record: Record) -> Pages:
+def find_pages(record: Record) -> BookPages:
     """Pages of a record: from spans, form feeds or recurring lines; otherwise one page."""
     text = record.text
     spans = sorted((s.start, s.end, s.value) for s in record.spans if s.kind == "page")
     if spans:
-        return Pages(tuple(Page(*span) for span in spans), "spans")
+        return BookPages(tuple(BookPage(*span) for span in spans), "spans")
     if "\f" in text:
-        return Pages(
-            tuple(between(text, [m.start() for m in re.finditer("\f", text)])), "form feeds"
+        return BookPages(
+            tuple(_pages_between(text, [m.start() for m in re.finditer("\f", text)])), "form feeds"
         )
-    edges = inferred_edges(lines_of(text))
+    edges = _infer_page_edges(split_into_lines(text))
     if edges:
-        return Pages(tuple(between(text, edges)), "period")
-    return Pages((Page(0, len(text)),), "none")
+        return BookPages(tuple(_pages_between(text, edges)), "period")
+    return BookPages((BookPage(0, len(text)),), "none")
 
 
-def page_spans(pages: Pages) -> tuple[Span, ...]:
+def page_spans(pages: BookPages) -> tuple[TextSpan, ...]:
     """Spans for pages that the reader did not mark, so that later steps still have them."""
     if pages.source in ("spans", "none"):
         return ()
     return tuple(
-        Span("page", page.start, page.end, page.value or str(number))
+        TextSpan("page", page.start, page.end, page.number or str(number))
         for number, page in enumerate(pages.pages, 1)
     )
 
 
-def between(text: str, edges: Sequence[int]) -> Iterator[Page]:
+def _pages_between(text: str, edges: Sequence[int]) -> Iterator[BookPage]:
     """Yield the pages between edges, empty ones omitted."""
     starts = [0, *(edge for edge in edges if edge > 0)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         if text[start:end].strip("\f\n "):
-            yield Page(start, end)
+            yield BookPage(start, end)
 
 
-def lines_of(text: str, start: int = 0, end: int | None = None) -> list[Line]:
+def split_into_lines(text: str, start: int = 0, end: int | None = None) -> list[BookLine]:
     """Lines of a slice with their offsets; a form feed also ends a line."""
     end = len(text) if end is None else end
     lines, at = [], start
     for line in re.split(r"[\n\f]", text[start:end]):
-        lines.append(Line(at, at + len(line), line))
+        lines.append(BookLine(at, at + len(line), line))
         at += len(line) + 1
     return lines
 
 
-def folded(line: str) -> str:
+def normalize_line(line: str) -> str:
     """Normalise a line for comparison: lower case, single spaces, `#` for numbers.
 
-    >>> folded("Chapter 12:  Lists      iv")
+    >>> normalize_line("Chapter 12:  Lists      iv")
     'chapter #: lists #'
     """
     words = [
@@ -101,10 +101,10 @@ def folded(line: str) -> str:
     return " ".join(words)
 
 
-def roman_value(word: str) -> int | None:
+def parse_roman(word: str) -> int | None:
     """Value of a roman number; None if the word is none.
 
-    >>> roman_value("xiv"), roman_value("mix"), roman_value("iix")
+    >>> parse_roman("xiv"), parse_roman("mix"), parse_roman("iix")
     (14, 1009, None)
     """
     if not word or len(word) > 15 or not ROMAN.match(word):
@@ -114,7 +114,7 @@ def roman_value(word: str) -> int | None:
     return sum(-a if a < b else a for a, b in zip(digits, following, strict=True))
 
 
-def inferred_edges(lines: Sequence[Line]) -> list[int]:
+def _infer_page_edges(lines: Sequence[BookLine]) -> list[int]:
     """Start offsets of pages, inferred from lines that recur periodically; empty if none do.
 
     A family is the set of positions of one normalised line. It counts if it has five positions and
@@ -123,42 +123,42 @@ def inferred_edges(lines: Sequence[Line]) -> list[int]:
     families: dict[str, list[int]] = defaultdict(list)
     for at, line in enumerate(lines):
         stripped = line.text.strip()
-        if 0 < len(stripped) <= 90 and stands_apart(lines, at):
-            families[folded(stripped)].append(at)
+        if 0 < len(stripped) <= 90 and _has_blank_neighbor(lines, at):
+            families[normalize_line(stripped)].append(at)
     best: list[int] = []
     for key, indices in families.items():
         number = key.strip("-[]()*. ") == "#"
-        indices = rising_numbers(lines, indices) if number else indices
-        if len(indices) > len(best) and is_periodic(indices):
+        indices = _increasing_numbers(lines, indices) if number else indices
+        if len(indices) > len(best) and _is_periodic(indices):
             best = indices
     return [lines[at].start for at in best]
 
 
-def stands_apart(lines: Sequence[Line], at: int) -> bool:
+def _has_blank_neighbor(lines: Sequence[BookLine], at: int) -> bool:
     """Whether an empty line precedes or follows a line."""
     before = at == 0 or not lines[at - 1].text.strip()
     return before or at + 1 == len(lines) or not lines[at + 1].text.strip()
 
 
-def rising_numbers(lines: Sequence[Line], indices: Sequence[int]) -> list[int]:
+def _increasing_numbers(lines: Sequence[BookLine], indices: Sequence[int]) -> list[int]:
     """Positions of lone numbers that increase by one or two."""
     rising: list[int] = []
     last = None
     for at in indices:
         match = NUMBER_ALONE.match(lines[at].text.strip())
         word = match.group(1) if match else ""
-        value = int(word) if word.isdecimal() else roman_value(word)
+        value = int(word) if word.isdecimal() else parse_roman(word)
         if value is not None and (last is None or 0 < value - last <= 2 or value == 1):
             rising.append(at)
             last = value
     return rising
 
 
-def is_periodic(indices: Sequence[int]) -> bool:
+def _is_periodic(indices: Sequence[int]) -> bool:
     """Whether positions recur at about one page's distance."""
     if len(indices) < 5:
         return False
     gaps = [b - a for a, b in zip(indices, indices[1:], strict=False)]
     middle = median(gaps)
     near = sum(abs(gap - middle) <= middle / 4 for gap in gaps)
-    return LINES_A_PAGE[0] <= middle <= LINES_A_PAGE[1] and near >= len(gaps) / 2
+    return PAGE_LINES_RANGE[0] <= middle <= PAGE_LINES_RANGE[1] and near >= len(gaps) / 2

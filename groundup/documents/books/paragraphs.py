@@ -15,26 +15,26 @@ from statistics import median
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling
-from .pages import Line, lines_of
+from ..record import PASS, Record, StepResult, TextEdit
+from .pages import BookLine, split_into_lines
 
-ITEM = re.compile(r"\s*(?:[-*•‣◦–—+]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)])\s")
-COLUMNS = re.compile(r"\S(?: {3,}|\t| ?\|)\s*\S|(?:[.·] ?){4,}|^\s*[-=+|_]{4,}\s*$")
-CODE = re.compile(
+LIST_ITEM = re.compile(r"\s*(?:[-*•‣◦–—+]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)])\s")
+TABLE_COLUMNS = re.compile(r"\S(?: {3,}|\t| ?\|)\s*\S|(?:[.·] ?){4,}|^\s*[-=+|_]{4,}\s*$")
+CODE_LINE = re.compile(
     r"^\s*(?:[>$#%] |//|/\*|\.\w|\\|<[/\w])|[;{}]\s*$|^\s*[\w.]+\(.*\)\s*;?$|:=|<-|=="
 )
-ENDS = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]」』）]*$")
-WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
+SENTENCE_END = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]」』）]*$")
+WIDE_CHARACTER = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
 """Characters that are written without spaces and are two columns wide; Korean has spaces."""
-BROKEN = re.compile(r"[^\W\d_]{2}[-‐¬\u00ad]\s*$")
+BROKEN_WORD = re.compile(r"[^\W\d_]{2}[-‐¬\u00ad]\s*$")
 """A word that continues in the next line; left to `books.hyphens`, which may run later."""
-NEAR = 0.8
+NEAR_WIDTH = 0.8
 """Share of a width from which a line is close to it. Source: own."""
-STRETCH = 20
+WIDTH_WINDOW = 20
 """Number of lines before and after that determine the local width. Source: own."""
 
 
-class ParagraphsConfig(Config):
+class ParagraphJoinerConfig(Config):
     """When a line continues in the next."""
 
     fullness: float = 0.72
@@ -45,51 +45,54 @@ class ParagraphsConfig(Config):
     Source: own."""
     verse_capitals: float = 0.8
     """Minimum share of capitalised lines in verse; prose has about one in ten. Source: own."""
-    least_width: int = 30
+    min_width: int = 30
     """Minimum length in characters of the longest line of wrapped prose. Source: own."""
 
 
-class Paragraphs:
+class ParagraphJoiner:
     """Joins wrapped lines; leaves verse, tables, lists and code alone."""
 
-    def __init__(self, config: ParagraphsConfig) -> None:
+    def __init__(self, config: ParagraphJoinerConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Return one edit for every line break that only wraps."""
         text = record.text
         page_ends = [span.end for span in record.spans if span.kind == "page"]
-        blocks = list(blocks_of(lines_of(text)))
-        width = page_width(blocks)
-        usual = column([columns_of(line.text.rstrip()) for block in blocks for line in block])
-        edits: list[Edit] = []
+        blocks = list(split_into_blocks(split_into_lines(text)))
+        width = _page_width(blocks)
+        usual = _column_width(
+            [_display_width(line.text.rstrip()) for block in blocks for line in block]
+        )
+        edits: list[TextEdit] = []
         verses = 0
-        before: Sequence[Line] = ()
+        before: Sequence[BookLine] = ()
         for block in blocks:
             if self.is_verse(block, width):
                 verses, before = verses + 1, ()
                 continue
             if (
                 before
-                and turned(before[-1], block[0], page_ends)
-                and self.goes_over(before, block, usual)
+                and _is_page_break_between(before[-1], block[0], page_ends)
+                and self.continues_after_page(before, block, usual)
             ):
-                put = between(before[-1], block[0])
-                edits.append(Edit(before[-1].end, first_letter(block[0]), "page turned", put))
-            edits += self.unwrapped(block, usual)
+                put = _separator(before[-1], block[0])
+                edits.append(TextEdit(before[-1].end, _text_start(block[0]), "page turned", put))
+            edits += self.join_lines(block, usual)
             before = block if self.is_prose(block) else ()
         metadata = {"verses": verses, "wrapped_lines": len(edits)}
-        return Ruling(edits=tuple(edits), metadata=metadata) if edits else PASS
+        return StepResult(edits=tuple(edits), metadata=metadata) if edits else PASS
 
-    def is_prose(self, block: Sequence[Line]) -> bool:
+    def is_prose(self, block: Sequence[BookLine]) -> bool:
         """Whether a block is wide enough and not a table or code."""
         layout_lines = sum(
-            bool(COLUMNS.search(line.text[:400]) or CODE.search(line.text[:400])) for line in block
+            bool(TABLE_COLUMNS.search(line.text[:400]) or CODE_LINE.search(line.text[:400]))
+            for line in block
         )
-        wide = max(columns_of(line.text.strip()) for line in block)
-        return wide >= self.config.least_width and layout_lines * 3 <= len(block)
+        wide = max(_display_width(line.text.strip()) for line in block)
+        return wide >= self.config.min_width and layout_lines * 3 <= len(block)
 
-    def is_verse(self, block: Sequence[Line], width: float) -> bool:
+    def is_verse(self, block: Sequence[BookLine], width: float) -> bool:
         """Whether a block of four lines or more is verse."""
         lengths = [len(line.text.strip()) for line in block]
         capitals = sum(line.text.lstrip("\"'“‘« \t")[:1].isupper() for line in block)
@@ -99,45 +102,57 @@ class Paragraphs:
             and capitals >= self.config.verse_capitals * len(block)
         )
 
-    def unwrapped(self, block: Sequence[Line], usual: int) -> Iterator[Edit]:
+    def join_lines(self, block: Sequence[BookLine], usual_width: int) -> Iterator[TextEdit]:
         """Yield an edit for every line of a block that continues in the next."""
         if not self.is_prose(block):
             return
-        widths = [columns_of(line.text.rstrip()) for line in block]
-        columns = local_widths(widths, usual)
+        widths = [_display_width(line.text.rstrip()) for line in block]
+        columns = _local_widths(widths, usual_width)
         for at, (line, following) in enumerate(pairwise(block)):
-            is_broken = BROKEN.search(line.text[-40:]) and following.text.lstrip()[:1].islower()
+            is_broken = (
+                BROKEN_WORD.search(line.text[-40:]) and following.text.lstrip()[:1].islower()
+            )
             if (
-                self.is_full(widths[at], columns[at], following)
-                and follows(line, following)
+                self.fills_column(widths[at], columns[at], following)
+                and _may_continue(line, following)
                 and not is_broken
             ):
-                start, put = line.start + len(line.text.rstrip()), between(line, following)
-                yield Edit(start, first_letter(following), "wrapped line", put)
+                start, put = line.start + len(line.text.rstrip()), _separator(line, following)
+                yield TextEdit(start, _text_start(following), "wrapped line", put)
 
-    def is_full(self, wide: int, column: int, following: Line) -> bool:
+    def fills_column(self, line_width: int, column: int, following: BookLine) -> bool:
         """Whether a line fills its column, or the next word did not fit."""
-        word = columns_of(following.text.split()[0])
-        return wide >= self.config.fullness * column or column < wide + 1 + word <= 2 * column
+        word = _display_width(following.text.split()[0])
+        return (
+            line_width >= self.config.fullness * column
+            or column < line_width + 1 + word <= 2 * column
+        )
 
-    def goes_over(self, before: Sequence[Line], block: Sequence[Line], usual: int) -> bool:
+    def continues_after_page(
+        self, previous: Sequence[BookLine], block: Sequence[BookLine], usual_width: int
+    ) -> bool:
         """Whether a paragraph continues after a page break."""
         start = block[0].text.strip()
-        open_end = not ENDS.search(before[-1].text.rstrip())
-        widths = [columns_of(line.text.rstrip()) for line in before]
-        full = self.is_full(widths[-1], local_widths(widths, usual)[-1], block[0])
+        open_end = not SENTENCE_END.search(previous[-1].text.rstrip())
+        widths = [_display_width(line.text.rstrip()) for line in previous]
+        full = self.fills_column(widths[-1], _local_widths(widths, usual_width)[-1], block[0])
         return (
             open_end
             and full
             and self.is_prose(block)
-            and (start[0].islower() or start[0] in '("“‘' or WIDE.match(start) or len(block) > 1)
+            and (
+                start[0].islower()
+                or start[0] in '("“‘'
+                or WIDE_CHARACTER.match(start)
+                or len(block) > 1
+            )
             and not block[0].text.startswith("\u3000")
         )
 
 
-def blocks_of(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+def split_into_blocks(lines: Sequence[BookLine]) -> Iterator[Sequence[BookLine]]:
     """Yield the runs of lines between empty lines."""
-    block: list[Line] = []
+    block: list[BookLine] = []
     for line in lines:
         if line.text.strip():
             block.append(line)
@@ -148,28 +163,28 @@ def blocks_of(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
         yield block
 
 
-def page_width(blocks: Sequence[Sequence[Line]]) -> float:
+def _page_width(blocks: Sequence[Sequence[BookLine]]) -> float:
     """Width of the book's column: the 90th percentile of its line lengths."""
     lengths = sorted(len(line.text.strip()) for block in blocks for line in block)
     return lengths[int(len(lengths) * 0.9)] if lengths else 0
 
 
-def column(widths: Sequence[int]) -> int:
+def _column_width(widths: Sequence[int]) -> int:
     """Width that the lines were wrapped to: near the maximum, and close to a quarter of the lines.
 
     A line longer than its neighbours (an address, two lines that another step joined) is not it.
-    >>> column([61, 64, 20, 62, 130, 63]), column([40])
+    >>> _column_width([61, 64, 20, 62, 130, 63]), _column_width([40])
     (63, 40)
     """
     ordered = sorted(widths)
     for at in range(len(ordered) - 1, -1, -1):
-        first = bisect_left(ordered, NEAR * ordered[at])
+        first = bisect_left(ordered, NEAR_WIDTH * ordered[at])
         if (at + 1 - first) * 4 >= len(ordered):
             return ordered[(first + at + 1) // 2]
     return 0
 
 
-def local_widths(widths: Sequence[int], usual: int) -> list[int]:
+def _local_widths(widths: Sequence[int], usual_width: int) -> list[int]:
     """Column width at each line of a block, given the book's usual width.
 
     It is the smaller of the widths before and after the line, because a book without empty lines is
@@ -178,46 +193,49 @@ def local_widths(widths: Sequence[int], usual: int) -> list[int]:
     known_widths = widths[:-1] or widths
     columns: list[int] = []
     for at in range(len(known_widths)):
-        first, end = max(0, at + 1 - STRETCH), min(len(known_widths), at + STRETCH)
-        sides = known_widths[first : first + STRETCH], known_widths[max(0, end - STRETCH) : end]
-        columns.append(min(column(likely(side, usual)) for side in sides))
+        first, end = max(0, at + 1 - WIDTH_WINDOW), min(len(known_widths), at + WIDTH_WINDOW)
+        sides = (
+            known_widths[first : first + WIDTH_WINDOW],
+            known_widths[max(0, end - WIDTH_WINDOW) : end],
+        )
+        columns.append(min(_column_width(_without_outliers(side, usual_width)) for side in sides))
     return columns + columns[-1:] * (len(widths) - len(known_widths))
 
 
-def likely(widths: Sequence[int], usual: int) -> Sequence[int]:
+def _without_outliers(widths: Sequence[int], usual_width: int) -> Sequence[int]:
     """Widths without outliers above the usual one, unless most are above it."""
-    usual_widths = [width for width in widths if width <= usual / NEAR]
+    usual_widths = [width for width in widths if width <= usual_width / NEAR_WIDTH]
     return usual_widths if len(usual_widths) * 2 >= len(widths) else widths
 
 
-def follows(line: Line, following: Line) -> bool:
+def _may_continue(line: BookLine, following: BookLine) -> bool:
     """Whether two neighbouring lines give no sign that the second begins something new."""
     indent = len(following.text) - len(following.text.lstrip())
     before = len(line.text) - len(line.text.lstrip())
     is_new = following.text.startswith("\u3000") and not line.text.startswith("\u3000\u3000")
-    deeper = (is_new or indent > before + 1) and not ITEM.match(line.text)
-    columns = COLUMNS.search(line.text[:400]) or COLUMNS.search(following.text[:400])
-    code = CODE.search(line.text[:400]) or CODE.search(following.text[:400])
-    return not (deeper or columns or code or ITEM.match(following.text))
+    deeper = (is_new or indent > before + 1) and not LIST_ITEM.match(line.text)
+    columns = TABLE_COLUMNS.search(line.text[:400]) or TABLE_COLUMNS.search(following.text[:400])
+    code = CODE_LINE.search(line.text[:400]) or CODE_LINE.search(following.text[:400])
+    return not (deeper or columns or code or LIST_ITEM.match(following.text))
 
 
-def columns_of(text: str) -> int:
+def _display_width(text: str) -> int:
     """Width in columns; Chinese and Japanese characters count two."""
-    return len(text) if text.isascii() else len(text) + len(WIDE.findall(text))
+    return len(text) if text.isascii() else len(text) + len(WIDE_CHARACTER.findall(text))
 
 
-def between(line: Line, following: Line) -> str:
+def _separator(line: BookLine, following: BookLine) -> str:
     """Separator of two joined lines: a space, or nothing between Chinese or Japanese characters."""
     last, first = line.text.rstrip()[-1:], following.text.lstrip()[:1]
-    return "" if WIDE.match(last) and WIDE.match(first) else " "
+    return "" if WIDE_CHARACTER.match(last) and WIDE_CHARACTER.match(first) else " "
 
 
-def first_letter(line: Line) -> int:
+def _text_start(line: BookLine) -> int:
     """Offset of the first non-space character."""
     return line.end - len(line.text.lstrip())
 
 
-def turned(before: Line, line: Line, page_ends: Sequence[int]) -> bool:
+def _is_page_break_between(before: BookLine, line: BookLine, page_ends: Sequence[int]) -> bool:
     """Whether a page ends between two lines."""
     at = bisect_left(page_ends, before.end)
     return at < len(page_ends) and page_ends[at] <= line.start + 1

@@ -14,52 +14,54 @@ from typing import NamedTuple
 from groundup.core import Config
 
 from ..patterns import read_patterns
-from ..record import PASS, Edit, Record, Ruling
-from .pages import Line, lines_of, roman_value
-from .paragraphs import blocks_of
+from ..record import PASS, Record, StepResult, TextEdit
+from .pages import BookLine, parse_roman, split_into_lines
+from .paragraphs import split_into_blocks
 
-START = re.compile(
+GUTENBERG_START = re.compile(
     r"^[ \t]*\*{2,3}\s?START OF (?:THE|THIS) PROJECT GUTENBERG[^\n]*\n?", re.M | re.I
 )
-END = re.compile(
+GUTENBERG_END = re.compile(
     r"^[ \t]*(?:\*{2,3}\s?END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg)",
     re.M | re.I,
 )
 SMALL_PRINT = re.compile(r"\*END\*?THE SMALL PRINT[^\n]*\n", re.I)
 QUOTES = "\"“„«‘‹'"
 _PATTERNS = read_patterns(Path(__file__).with_name("publisher.toml"))
-STRONG = {"ISBN", "cataloguing", "rights", "copyright", "printing"}
+STRONG_EVIDENCE = {"ISBN", "cataloguing", "rights", "copyright", "printing"}
 
 
-def any_of(patterns: Sequence[str], *, is_whole: bool = False) -> re.Pattern[str]:
+def _compile_alternatives(patterns: Sequence[str], *, is_whole: bool = False) -> re.Pattern[str]:
     """One case-insensitive pattern for all alternatives, optionally for complete lines."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
     return re.compile(rf"^\s*(?:{joined})\s*$" if is_whole else joined, re.I | re.M)
 
 
-COMPILED = {name: any_of(patterns) for name, patterns in _PATTERNS["evidence"].items()}
-ENTRY = re.compile(
+EVIDENCE = {
+    name: _compile_alternatives(patterns) for name, patterns in _PATTERNS["evidence"].items()
+}
+CONTENTS_ENTRY = re.compile(
     r"^(?P<title>.*?\S)(?:\s*(?:[.·…_] ?){2,}\s*|\s+)(?P<page>\d{1,4}|[ivxlc]{1,7})$", re.I
 )
-LEADER = re.compile(r"(?:[.·…] ?){5,}\s*(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.I)
-CONTENTS = any_of(_PATTERNS["contents_titles"], is_whole=True)
-INDEX = any_of(_PATTERNS["index_titles"], is_whole=True)
-TERM = any_of(_PATTERNS["index_entries"], is_whole=True)
-SELLS = any_of(_PATTERNS["offers"])
-PRICE = any_of(_PATTERNS["prices"])
-BARE_CHAPTER = any_of(_PATTERNS["chapter_headings"], is_whole=True)
-NARRATES = re.compile(
+DOT_LEADER = re.compile(r"(?:[.·…] ?){5,}\s*(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.I)
+CONTENTS_TITLE = _compile_alternatives(_PATTERNS["contents_titles"], is_whole=True)
+INDEX_TITLE = _compile_alternatives(_PATTERNS["index_titles"], is_whole=True)
+INDEX_ENTRY = _compile_alternatives(_PATTERNS["index_entries"], is_whole=True)
+OFFER = _compile_alternatives(_PATTERNS["offers"])
+PRICE = _compile_alternatives(_PATTERNS["prices"])
+CHAPTER_HEADING = _compile_alternatives(_PATTERNS["chapter_headings"], is_whole=True)
+NARRATIVE = re.compile(
     r"\b(?:[Hh]e|[Ss]he|[Tt]hey|I|[Ii]t)\s+(?!is\b|has\b)[a-z]{2,}"
     r"|[\"”’'],?\s+(?:\w+\s+){0,3}?(?:said|asked|cried|replied|answered|wrote|shouted|whispered)\b"
     r"|\b(?:was|were|had)\s+(?!first|originally|published|printed|set|typeset|designed|produced|made)"
     r"|\b(?:said|asked|cried|replied|answered)\s+(?:the|he|she|they|I|[A-Z])"
 )
 """Narrative: a person who acts, or somebody who speaks."""
-FIRM = f"(?:{'|'.join(_PATTERNS['firm_words'])})"
+PUBLISHER_NAME = f"(?:{'|'.join(_PATTERNS['firm_words'])})"
 YEAR = r"(?:1[4-9]\d\d|20[0-4]\d|M[DCLXVI]{3,14})"
 TITLE_PAGE = (
     re.compile(
-        rf"(?=.*\b{FIRM}\b)[^a-zß-öø-ÿ\n]{{3,60}}(?:\n[^a-zß-öø-ÿ\n]{{3,60}}){{0,4}}\n\W*{YEAR}\W*",
+        rf"(?=.*\b{PUBLISHER_NAME}\b)[^a-zß-öø-ÿ\n]{{3,60}}(?:\n[^a-zß-öø-ÿ\n]{{3,60}}){{0,4}}\n\W*{YEAR}\W*",
         re.S,
     ),
     re.compile(rf"[A-Z][\w .]{{2,30}}(?: and [A-Z]\w+)?:\s+[A-Z][^\n.!?]{{2,60}}[,.]\s+{YEAR}\.?"),
@@ -68,132 +70,152 @@ TITLE_PAGE = (
 TITLE_PAGE_ENDS = 3_000
 """Characters from the start within which a title page ends. Source: own."""
 FIRST_PERSON = re.compile(r"\b(?:I|[Ww]e|[Mm]y|me|[Oo]ur|us|ich|wir|je|nous)\b")
-CERTAIN = {"ISBN", "rights"}
+CERTAIN_EVIDENCE = {"ISBN", "rights"}
 """Evidence that does not occur in an author's sentences."""
 PROSE_WORDS = 25
 """Words of a sentence block from which it is prose even in the third person. Source: own."""
-SMALL = re.compile(r"\b(?:the|of|and|to|in|is|was|that|for|it|with|as|on|by|this|had|who|which)\b")
-LINE = 300
+FUNCTION_WORD = re.compile(
+    r"\b(?:the|of|and|to|in|is|was|that|for|it|with|as|on|by|this|had|who|which)\b"
+)
+MAX_LINE_LENGTH = 300
 """Characters of a line that are examined: longer lines are no entries."""
 
 
-class PublisherConfig(Config):
+class FrontMatterConfig(Config):
     """How much evidence removes a block, and where blocks are searched."""
 
     edge: float = 0.12
     """Share of the book, from either end, that is searched for imprints. Source: own."""
     edge_characters: int = 6_000
     """Minimum characters from either end that are searched. Source: own."""
-    evidence: int = 2
+    min_evidence: int = 2
     """Kinds of evidence required in a block and its neighbours. Source: own."""
-    entries: int = 5
+    min_entries: int = 5
     """Minimum number of lines with page numbers in a table of contents or an index. Source: own."""
-    titled_entries: int = 2
+    min_titled_entries: int = 2
     """The same directly below a title of contents, for lines with dot leaders. Source: own."""
-    entry_share: float = 0.6
+    min_entry_share: float = 0.6
     """Minimum share of such lines from the first to the last. Source: own."""
-    is_kept_aside: bool = True
+    keep_in_metadata: bool = True
     """Whether removed text is kept in the metadata, as `publisher`, `contents` and `index`."""
 
 
-class Part(NamedTuple):
+class MatterSlice(NamedTuple):
     """A slice that is not the author's text."""
 
     start: int
     end: int
     reason: str
-    shelf: str
+    metadata_key: str
 
 
-class Publisher:
+class FrontMatter:
     """Removes front and back matter, tables of contents, indexes and advertisements."""
 
-    def __init__(self, config: PublisherConfig) -> None:
+    def __init__(self, config: FrontMatterConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Return one edit per slice; overlapping slices are merged."""
         text = record.text
-        first, last, parts = body_of(text)
-        lines = lines_of(text, first, last)
-        parts += self.listings(lines, first, last)
-        parts += self.imprints(text, lines, first, last)
-        parts += self.advertisements(text, lines, last)
+        first, last, parts = _gutenberg_body(text)
+        lines = split_into_lines(text, first, last)
+        parts += self.find_listings(lines, first, last)
+        parts += self.find_imprints(text, lines, first, last)
+        parts += self.find_advertisements(text, lines, last)
         edits = [
-            Edit(p.start, p.end, p.reason, aside=p.shelf if self.config.is_kept_aside else "")
-            for p in merged(parts)
+            TextEdit(
+                p.start,
+                p.end,
+                p.reason,
+                metadata_key=p.metadata_key if self.config.keep_in_metadata else "",
+            )
+            for p in _without_overlaps(parts)
         ]
         if not edits:
             return PASS
         share = sum(edit.end - edit.start for edit in edits) / len(text)
-        return Ruling(edits=tuple(edits), metadata={"publisher_share": round(share, 4)})
+        return StepResult(edits=tuple(edits), metadata={"publisher_share": round(share, 4)})
 
-    def listings(self, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
+    def find_listings(
+        self, lines: Sequence[BookLine], first: int, last: int
+    ) -> Iterator[MatterSlice]:
         """Yield contents and indexes: runs of entries below such a title or with dot leaders."""
         half = first + (last - first) // 2
         at = 0
         while at < len(lines):
-            line = lines[at].text[:LINE]
-            is_index = bool(INDEX.match(line)) and lines[at].start > half
-            if is_index or CONTENTS.match(line) or LEADER.search(line):
-                end = self.run(lines, at, TERM if is_index else None)
+            line = lines[at].text[:MAX_LINE_LENGTH]
+            is_index = bool(INDEX_TITLE.match(line)) and lines[at].start > half
+            if is_index or CONTENTS_TITLE.match(line) or DOT_LEADER.search(line):
+                end = self.end_of_entries(lines, at, INDEX_ENTRY if is_index else None)
                 if end > at:
                     shelf = "index" if is_index else "contents"
                     name = "index" if is_index else "table of contents"
-                    yield Part(lines[at].start, lines[end - 1].end, name, shelf)
+                    yield MatterSlice(lines[at].start, lines[end - 1].end, name, shelf)
                     at = end
                     continue
             at += 1
 
-    def run(self, lines: Sequence[Line], at: int, term: re.Pattern[str] | None) -> int:
+    def end_of_entries(
+        self, lines: Sequence[BookLine], at: int, term: re.Pattern[str] | None
+    ) -> int:
         """End of the run of entries that begins at line `at`; `at` itself if there is none."""
         entries = filled = leaders = 0
         end, misses, last_page = at, 0, -1
-        for here in range(at + (not LEADER.search(lines[at].text[:LINE])), len(lines)):
-            stripped = lines[here].text.strip()[:LINE]
+        for here in range(
+            at + (not DOT_LEADER.search(lines[at].text[:MAX_LINE_LENGTH])), len(lines)
+        ):
+            stripped = lines[here].text.strip()[:MAX_LINE_LENGTH]
             if not stripped:
                 continue
-            if not term and BARE_CHAPTER.match(stripped):
+            if not term and CHAPTER_HEADING.match(stripped):
                 continue  # a chapter heading, of the contents or already of the text
             filled += 1
-            is_entry = bool(term.match(stripped)) if term else is_contents_entry(stripped)
+            is_entry = bool(term.match(stripped)) if term else _is_contents_entry(stripped)
             if is_entry and not term:
-                page, last_page = last_page, page_at(stripped)
-                is_entry = last_page >= page or last_page < 0 or bool(LEADER.search(stripped))
-            leaders += bool(LEADER.search(stripped))
+                page, last_page = last_page, _entry_page(stripped)
+                is_entry = last_page >= page or last_page < 0 or bool(DOT_LEADER.search(stripped))
+            leaders += bool(DOT_LEADER.search(stripped))
             entries, misses = entries + is_entry, 0 if is_entry else misses + 1
             if is_entry:
                 end = here + 1
             if misses > (6 if term else 4) or len(stripped) > 150 and not is_entry:
                 break
-        enough = entries >= self.config.entries or (
-            CONTENTS.match(lines[at].text) and entries == leaders >= self.config.titled_entries
+        enough = entries >= self.config.min_entries or (
+            CONTENTS_TITLE.match(lines[at].text)
+            and entries == leaders >= self.config.min_titled_entries
         )
-        return end if enough and entries >= self.config.entry_share * (filled - misses) else at
+        return end if enough and entries >= self.config.min_entry_share * (filled - misses) else at
 
-    def imprints(self, text: str, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
+    def find_imprints(
+        self, text: str, lines: Sequence[BookLine], first: int, last: int
+    ) -> Iterator[MatterSlice]:
         """Yield blocks near the ends with enough kinds of evidence."""
         reach = max(int((last - first) * self.config.edge), self.config.edge_characters)
         blocks = [
-            b for b in blocks_of(lines) if b[0].start < first + reach or b[-1].end > last - reach
+            b
+            for b in split_into_blocks(lines)
+            if b[0].start < first + reach or b[-1].end > last - reach
         ]
-        evidence = [imprint_evidence(text[b[0].start : b[-1].end]) for b in blocks]
+        evidence = [_imprint_evidence(text[b[0].start : b[-1].end]) for b in blocks]
         for at, (block, kinds) in enumerate(zip(blocks, evidence, strict=True)):
             around = set().union(*evidence[max(0, at - 2) : at + 3])
-            strong = kinds & STRONG
+            strong = kinds & STRONG_EVIDENCE
             size = block[-1].end - block[0].start
             content = text[block[0].start : block[-1].end].strip()
-            is_title = block[-1].end < first + TITLE_PAGE_ENDS and is_title_page(content)
-            if is_title or strong and len(around) >= self.config.evidence and size < 3_000:
+            is_title = block[-1].end < first + TITLE_PAGE_ENDS and _is_title_page(content)
+            if is_title or strong and len(around) >= self.config.min_evidence and size < 3_000:
                 why = "publisher and year" if is_title else ", ".join(sorted(kinds))
-                yield Part(block[0].start, block[-1].end, f"imprint: {why}", "publisher")
+                yield MatterSlice(block[0].start, block[-1].end, f"imprint: {why}", "publisher")
 
-    def advertisements(self, text: str, lines: Sequence[Line], last: int) -> Iterator[Part]:
+    def find_advertisements(
+        self, text: str, lines: Sequence[BookLine], last: int
+    ) -> Iterator[MatterSlice]:
         """Yield lists of other titles: an offer followed by prices or by three short lines."""
-        blocks = list(blocks_of(lines))
+        blocks = list(split_into_blocks(lines))
         for at, block in enumerate(blocks):
             head = block[0].text
-            if len(head) > 120 or not SELLS.search(head):
+            if len(head) > 120 or not OFFER.search(head):
                 continue
             listed = block[1:] or (blocks[at + 1] if at + 1 < len(blocks) else [])
             short = [line for line in listed if len(line.text.strip()) < 90]
@@ -204,83 +226,85 @@ class Publisher:
             )
             if is_offer and len(short) == len(listed):
                 end = (listed[-1]).end
-                yield Part(block[0].start, end, "advertisement: other titles", "publisher")
+                yield MatterSlice(block[0].start, end, "advertisement: other titles", "publisher")
         tail = [
             b for b in blocks if b[0].start > last - max(last // 8, self.config.edge_characters)
         ]
         for block in tail:
-            prices = sum(bool(PRICE.search(line.text[:LINE])) for line in block)
+            prices = sum(bool(PRICE.search(line.text[:MAX_LINE_LENGTH])) for line in block)
             if prices >= 3 and prices * 3 >= len(block):
-                yield Part(block[0].start, block[-1].end, "advertisement: prices", "publisher")
+                yield MatterSlice(
+                    block[0].start, block[-1].end, "advertisement: prices", "publisher"
+                )
 
 
-def body_of(text: str) -> tuple[int, int, list[Part]]:
+def _gutenberg_body(text: str) -> tuple[int, int, list[MatterSlice]]:
     """Bounds of the text between Gutenberg's markers, and the slices outside them."""
-    parts: list[Part] = []
+    parts: list[MatterSlice] = []
     first, last = 0, len(text)
-    begin = START.search(text) or SMALL_PRINT.search(text)
+    begin = GUTENBERG_START.search(text) or SMALL_PRINT.search(text)
     if begin:
         first = begin.end()
-        parts.append(Part(0, first, "Gutenberg header", "publisher"))
-    over = next((m for m in END.finditer(text, first)), None)
+        parts.append(MatterSlice(0, first, "Gutenberg header", "publisher"))
+    over = next((m for m in GUTENBERG_END.finditer(text, first)), None)
     if over:
         last = over.start()
-        parts.append(Part(last, len(text), "Gutenberg licence", "publisher"))
+        parts.append(MatterSlice(last, len(text), "Gutenberg licence", "publisher"))
     return first, last, parts
 
 
-def is_contents_entry(line: str) -> bool:
+def _is_contents_entry(line: str) -> bool:
     """Whether a line is a title with its page number, with or without a dot leader."""
-    match = ENTRY.match(line)
+    match = CONTENTS_ENTRY.match(line)
     if not match:
-        return bool(LEADER.search(line))
+        return bool(DOT_LEADER.search(line))
     page = match.group("page")
-    return page.isdecimal() or roman_value(page) is not None
+    return page.isdecimal() or parse_roman(page) is not None
 
 
-def page_at(line: str) -> int:
+def _entry_page(line: str) -> int:
     """Page number at the end of an entry; -1 for none or a roman one.
 
-    >>> page_at("The Storm ..... 12"), page_at("Preface ix")
+    >>> _entry_page("The Storm ..... 12"), _entry_page("Preface ix")
     (12, -1)
     """
     digits = re.search(r"\d{1,4}$", line)
     return int(digits.group()) if digits else -1
 
 
-def imprint_evidence(block: str) -> set[str]:
+def _imprint_evidence(block: str) -> set[str]:
     """Kinds of evidence in a block; empty for an author's sentences about printing."""
-    kinds = evidence_in(block)
+    kinds = _find_evidence(block)
     if not kinds or "©" in block:
         return kinds
-    if block.lstrip()[:1] in QUOTES or len(kinds) < 3 and NARRATES.search(block):
+    if block.lstrip()[:1] in QUOTES or len(kinds) < 3 and NARRATIVE.search(block):
         return set()
-    if kinds & CERTAIN:
+    if kinds & CERTAIN_EVIDENCE:
         return kinds
     words = len(block.split())
     is_sentence = bool(re.search(r"[.!?…][\"'”’)]*\s*$", block)) and words >= 8
-    is_long = words >= PROSE_WORDS and len(SMALL.findall(block)) * 4 >= words
+    is_long = words >= PROSE_WORDS and len(FUNCTION_WORD.findall(block)) * 4 >= words
     is_prose = is_sentence and (is_long or bool(FIRST_PERSON.search(block)))
     return set() if is_prose else kinds
 
 
-def is_title_page(block: str) -> bool:
+def _is_title_page(block: str) -> bool:
     """Whether a block is a publisher with a year, in capitals or on one line.
 
-    >>> is_title_page("LONDON\\nCHAPMAN AND HALL\\n1893"), is_title_page("LONDON\\nMay 3\\n1893")
+    >>> _is_title_page("LONDON\\nCHAPMAN AND HALL\\n1893"), _is_title_page("LONDON\\nMay 3\\n1893")
     (True, False)
     """
     lines = "\n".join(line.strip() for line in block.split("\n"))
     return len(lines) < 300 and any(pattern.fullmatch(lines) for pattern in TITLE_PAGE)
 
 
-def evidence_in(text: str) -> set[str]:
+def _find_evidence(text: str) -> set[str]:
     """Kinds of evidence in a block."""
     start = text[:3_000]
-    return {name for name, pattern in COMPILED.items() if pattern.search(start)}
+    return {name for name, pattern in EVIDENCE.items() if pattern.search(start)}
 
 
-def merged(parts: Sequence[Part]) -> Iterator[Part]:
+def _without_overlaps(parts: Sequence[MatterSlice]) -> Iterator[MatterSlice]:
     """Yield the slices in order, without overlaps."""
     end = 0
     for part in sorted(parts):

@@ -15,34 +15,37 @@ from typing import NamedTuple
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 """A word: letters, with apostrophes inside."""
-BREAK = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[-‐¬\u00ad][ \t]*[\n\f]\s*([^\W\d_]+)")
+LINE_BREAK_HYPHEN = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[-‐¬\u00ad][ \t]*[\n\f]\s*([^\W\d_]+)")
 HYPHENATED = re.compile(r"(?<!\w)[^\W\d_]+(?:[-‐][^\W\d_]+)+")
 SUFFIXES = ("s", "es", "ed", "d", "ing", "ly", "er", "ers", "ness", "able", "al", "ally", "ment")
 ALPHABET = 27
 
 
-class Letters(NamedTuple):
+class LetterModel(NamedTuple):
     """Letter trigram model: log-probabilities, in nats, of a letter given the two before it."""
 
-    logs: dict[str, float]
-    unseen: float
+    logprobs: dict[str, float]
+    unseen_logprob: float
 
-    def score(self, word: str) -> float:
+    def mean_logprob(self, word: str) -> float:
         """Mean log-probability per letter of the word, its end included.
 
-        >>> letters().score("reading") > letters().score("rcadiug")
+        >>> letter_model().mean_logprob("reading") > letter_model().mean_logprob("rcadiug")
         True
         """
         padded = f"  {word.lower()} "
-        logs = [self.logs.get(padded[at : at + 3], self.unseen) for at in range(len(padded) - 2)]
+        logs = [
+            self.logprobs.get(padded[at : at + 3], self.unseen_logprob)
+            for at in range(len(padded) - 2)
+        ]
         return sum(logs) / len(logs)
 
 
 @cache
-def english() -> dict[str, int]:
+def english_words() -> dict[str, int]:
     """English words and their log2 frequency class, 0 if only listed.
 
-    >>> english()["the"] > english()["zebra"], "tbe" in english()
+    >>> english_words()["the"] > english_words()["zebra"], "tbe" in english_words()
     (True, False)
     """
     packed = Path(__file__).with_name("words.txt.xz").read_bytes()
@@ -54,11 +57,11 @@ def english() -> dict[str, int]:
 
 
 @cache
-def letters() -> Letters:
+def letter_model() -> LetterModel:
     """Letter model of the table: trigrams with add-one smoothing over 27 symbols."""
     counts: Counter[str] = Counter()
     before: Counter[str] = Counter()
-    for word, size in english().items():
+    for word, size in english_words().items():
         padded, weight = f"  {word} ", 1 + size
         for at in range(len(padded) - 2):
             counts[padded[at : at + 3]] += weight
@@ -66,10 +69,10 @@ def letters() -> Letters:
     logs = {
         three: math.log((n + 1) / (before[three[:2]] + ALPHABET)) for three, n in counts.items()
     }
-    return Letters(logs, math.log(1 / (2 * ALPHABET * ALPHABET)))
+    return LetterModel(logs, math.log(1 / (2 * ALPHABET * ALPHABET)))
 
 
-class Vocabulary(NamedTuple):
+class BookVocabulary(NamedTuple):
     """Counts of the words of one book, lower case."""
 
     words: Counter[str]
@@ -78,22 +81,22 @@ class Vocabulary(NamedTuple):
     """Words with a hyphen inside a line."""
 
 
-def vocabulary(text: str) -> Vocabulary:
+def count_vocabulary(text: str) -> BookVocabulary:
     """The book's own words, without those broken over two lines."""
-    lowered = BREAK.sub("\n", text).lower()
-    return Vocabulary(Counter(WORD.findall(lowered)), Counter(HYPHENATED.findall(lowered)))
+    lowered = LINE_BREAK_HYPHEN.sub("\n", text).lower()
+    return BookVocabulary(Counter(WORD.findall(lowered)), Counter(HYPHENATED.findall(lowered)))
 
 
-def is_english(word: str) -> bool:
+def is_english_word(word: str) -> bool:
     """Whether the table has a word, with or without an English ending.
 
-    >>> is_english("books"), is_english("l'eau"), is_english("it's")
+    >>> is_english_word("books"), is_english_word("l'eau"), is_english_word("it's")
     (True, False, True)
     """
     word = word.lower().replace("’", "'")
     for ending in ("'s", "n't", "'ll", "'ve", "'re", "'d", "'m"):
         word = word.removesuffix(ending)
-    table = english()
+    table = english_words()
     if word in table:
         return True
     for suffix in SUFFIXES:

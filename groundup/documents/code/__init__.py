@@ -4,17 +4,17 @@ Each file is one idea: language, lexing, generated code, comments, licences and 
 syntax, notebook, quality. The steps are listed in ../steps.py.
 """
 
-from .expressions import allowed, join_all, read_expression
-from .language import language_of
-from .lexing import pieces
+from .expressions import is_licence_allowed, join_expressions, read_expression
+from .language import detect_code_language
+from .lexing import comments_and_strings
 from .licences import PERMISSIVE, licence_of
 
 __all__ = [
     "PERMISSIVE",
-    "allowed",
-    "join_all",
-    "language_of",
+    "comments_and_strings",
+    "detect_code_language",
+    "is_licence_allowed",
+    "join_expressions",
     "licence_of",
-    "pieces",
     "read_expression",
 ]

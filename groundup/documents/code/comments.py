@@ -10,25 +10,25 @@ import re
 
 from groundup.core import Config
 
-from ..record import Edit, Record, Ruling
-from .language import named_language, tables
-from .lexing import Piece, comments
+from ..record import Record, StepResult, TextEdit
+from .language import code_language_of, language_tables
+from .lexing import CommentOrString, find_comments
 
 LEGAL = re.compile(
     r"copyright|\(c\)[ ]?(?:19|20)\d\d|©|licen[sc]e|SPDX-|all rights reserved|redistribut"
     r"|without warranty|public domain",
     re.IGNORECASE,
 )
-KEPT_FIRST = re.compile(r"#!|#[^\n]{0,80}coding[:=]|#[^\n]{0,20}-\*-|<\?")
+INTERPRETER_LINE = re.compile(r"#!|#[^\n]{0,80}coding[:=]|#[^\n]{0,20}-\*-|<\?")
 HEADER_CHARACTERS = 20_000
 # Languages in which most files have no comments.
-MARKUP = frozenset({
+UNCOMMENTED_LANGUAGES = frozenset({
     "css", "html", "ini", "json", "markdown", "protobuf", "svg", "toml", "vue", "xml", "yaml",
     "diff", "gettext", "go-module", "latex",
 })  # fmt: skip
 
 
-class CommentsConfig(Config):
+class CommentFilterConfig(Config):
     """Limits on the share of comments, and whether headers are moved."""
 
     min_share: float = 0.01
@@ -43,70 +43,76 @@ class CommentsConfig(Config):
     """Move licence headers to the metadata."""
 
 
-class Comments:
+class CommentFilter:
     """Step `code.comments`: checks the share of comments, moves the licence header."""
 
-    def __init__(self, config: CommentsConfig) -> None:
+    def __init__(self, config: CommentFilterConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one record."""
-        language, text = named_language(record), record.text
-        all_comments = comments(text, language)
-        header = header_of(text, all_comments) if self.config.headers else ()
-        if not tables().syntax.get(language):
-            return Ruling()
+        language, text = code_language_of(record), record.text
+        all_comments = find_comments(text, language)
+        header = _licence_header_edits(text, all_comments) if self.config.headers else ()
+        if not language_tables().syntax_families.get(language):
+            return StepResult()
         moved = {(edit.start, edit.end) for edit in header}
         rest = [c for c in all_comments if not any(s <= c.start < e for s, e in moved)]
-        size = filled(text) - sum(filled(text[start:end]) for start, end in moved)
-        share = sum(filled(text[c.start : c.end]) for c in rest) / max(1, size)
+        size = _count_non_space(text) - sum(
+            _count_non_space(text[start:end]) for start, end in moved
+        )
+        share = sum(_count_non_space(text[c.start : c.end]) for c in rest) / max(1, size)
         metadata = {"comment_share": round(share, 4)}
         if self.config.drop and size >= self.config.min_characters:
             if share > self.config.max_share:
-                return Ruling("code: mostly comments", share, metadata=metadata)
-            if share < self.config.min_share and not header and language not in MARKUP:
-                return Ruling("code: no comments", share, metadata=metadata)
-        return Ruling(edits=header, metadata=metadata)
+                return StepResult("code: mostly comments", share, metadata=metadata)
+            if (
+                share < self.config.min_share
+                and not header
+                and language not in UNCOMMENTED_LANGUAGES
+            ):
+                return StepResult("code: no comments", share, metadata=metadata)
+        return StepResult(edits=header, metadata=metadata)
 
 
-def header_of(text: str, comments: list[Piece]) -> tuple[Edit, ...]:
+def _licence_header_edits(text: str, comments: list[CommentOrString]) -> tuple[TextEdit, ...]:
     """The edits that move a file's licence header to the metadata.
 
     Consecutive line comments without an empty line between them are one block; each block before
     the first code is moved if it mentions copyright or licence.
     """
     edits, at = [], 0
-    for start, end in blocks(text, comments):
+    for start, end in _comment_blocks(text, comments):
         if text[at:start].strip() or start > HEADER_CHARACTERS:
             break
         at = end
         if LEGAL.search(text, start, end):
             stop = end + len(text[end : end + 100]) - len(text[end : end + 100].lstrip(" \t\r"))
             stop += text.startswith("\n", stop)
-            edits.append(Edit(start, stop, "code: licence header", aside="header"))
+            edits.append(TextEdit(start, stop, "code: licence header", metadata_key="header"))
     return tuple(edits)
 
 
-def blocks(text: str, comments: list[Piece]) -> list[tuple[int, int]]:
+def _comment_blocks(text: str, comments: list[CommentOrString]) -> list[tuple[int, int]]:
     """Comments before `HEADER_CHARACTERS`, with those on consecutive lines merged."""
     merged: list[tuple[int, int]] = []
     for comment in comments:
         if comment.start > HEADER_CHARACTERS:
             break
         start = comment.start
-        if start == 0 and KEPT_FIRST.match(text):
+        if start == 0 and INTERPRETER_LINE.match(text):
             merged.append((start, comment.end))  # a line for the interpreter is its own block
             continue
         between = text[merged[-1][1] : start] if merged else "x"
         first = text[merged[-1][0] : merged[-1][0] + 2] if merged else ""
         joins = not between.strip() and between.count("\n") <= 1 and not first.startswith("#!")
-        if joins and not KEPT_FIRST.match(text[merged[-1][0] : merged[-1][1]]):
+        if joins and not INTERPRETER_LINE.match(text[merged[-1][0] : merged[-1][1]]):
             merged[-1] = (merged[-1][0], comment.end)
         else:
             merged.append((start, comment.end))
     return merged
 
 
-def filled(text: str) -> int:
+def _count_non_space(text: str) -> int:
     """Number of characters that are not white space."""
     return len(text) - sum(map(text.count, " \t\r\n"))

@@ -12,7 +12,7 @@ from groundup.core import ConfigError
 
 TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][\w.+-]*|[^\s]")
 # Ids that SPDX has renamed: old -> new.
-RENAMED = {
+RENAMED_IDS = {
     f"{family}-{version}{old}": f"{family}-{version}{new}"
     for family, versions in {
         "GPL": "1.0 2.0 3.0", "LGPL": "2.0 2.1 3.0", "AGPL": "1.0 3.0", "GFDL": "1.1 1.2 1.3",
@@ -33,17 +33,17 @@ def read_expression(text: str) -> str:
     ('GPL-2.0-or-later OR mit', '')
     """
     tokens = TOKEN.findall(text[:1_000])[:MAX_TOKENS]
-    end = expression_end(tokens)
+    end = _expression_end(tokens)
     if end == 0:
         return ""
-    ids = [RENAMED.get(token, token) for token in tokens[:end]]
+    ids = [RENAMED_IDS.get(token, token) for token in tokens[:end]]
     ids = [token.upper() if token.upper() in ("AND", "OR", "WITH") else token for token in ids]
     joined = " ".join(ids).replace("( ", "(").replace(" )", ")")
     is_wrapped = joined.startswith("(") and joined.endswith(")") and joined.count("(") == 1
     return joined[1:-1] if is_wrapped else joined
 
 
-def expression_end(tokens: list[str]) -> int:
+def _expression_end(tokens: list[str]) -> int:
     """Number of tokens of the longest expression at the start."""
     depth, end, wants_id = 0, 0, True
     for at, token in enumerate(tokens):
@@ -63,10 +63,10 @@ def expression_end(tokens: list[str]) -> int:
     return end
 
 
-def join_all(expressions: Iterable[str]) -> str:
+def join_expressions(expressions: Iterable[str]) -> str:
     """Join expressions by AND, without repetitions.
 
-    >>> join_all(["MIT", "Apache-2.0 OR MIT", "MIT"])
+    >>> join_expressions(["MIT", "Apache-2.0 OR MIT", "MIT"])
     'MIT AND (Apache-2.0 OR MIT)'
     """
     unique = list(dict.fromkeys(filter(None, expressions)))
@@ -75,7 +75,7 @@ def join_all(expressions: Iterable[str]) -> str:
     return " AND ".join(f"({each})" if " OR " in each else each for each in unique)
 
 
-def checked(names: Sequence[str]) -> None:
+def check_allow_list(names: Sequence[str]) -> None:
     """Raise ConfigError for a name on an allow list that matches no licence."""
     for name in names:
         if not NAME.fullmatch(name) or name.upper() in ("AND", "OR", "WITH"):
@@ -85,10 +85,10 @@ def checked(names: Sequence[str]) -> None:
             )
 
 
-def covers(name: str, licence: str) -> bool:
+def _matches_licence(name: str, licence: str) -> bool:
     """Whether a name on an allow list matches a licence; a star does not match NC or ND.
 
-    >>> [covers("CC-BY-*", id) for id in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
+    >>> [_matches_licence("CC-BY-*", id) for id in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
     [True, False, True]
     """
     name, licence = name.lower(), licence.lower()
@@ -98,10 +98,10 @@ def covers(name: str, licence: str) -> bool:
     return licence.startswith(stem) and VERSION.fullmatch(licence[len(stem) :]) is not None
 
 
-def allowed(expression: str, names: Collection[str]) -> bool:
+def is_licence_allowed(expression: str, names: Collection[str]) -> bool:
     """Whether an expression is satisfied by the allowed ids.
 
-    >>> allowed("GPL-2.0-only OR (MIT AND BSD-3-Clause)", {"MIT", "BSD-3-Clause"})
+    >>> is_licence_allowed("GPL-2.0-only OR (MIT AND BSD-3-Clause)", {"MIT", "BSD-3-Clause"})
     True
     """
     exact = {name.lower() for name in names if not name.endswith("*")}
@@ -128,7 +128,8 @@ def allowed(expression: str, names: Collection[str]) -> bool:
                 apply()
             operators.append(token)
         elif token != "WITH" and before != "WITH":
-            values.append(token.lower() in exact or any(covers(name, token) for name in stars))
+            is_star = any(_matches_licence(name, token) for name in stars)
+            values.append(is_star or token.lower() in exact)
     while operators and len(values) > 1:
         apply()
     return bool(values) and values[0]

@@ -15,9 +15,9 @@ from pydantic import model_validator
 
 from groundup.core import Config
 
-from ..record import Record, Ruling
+from ..record import Record, StepResult
 
-LOOKED_AT = 20_000
+INSPECTED_CHARACTERS = 20_000
 
 SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(?:\S*/)?([A-Za-z]+)")
 MODELINE = re.compile(
@@ -26,7 +26,7 @@ MODELINE = re.compile(
 MODES = {"sh": "bash", "shell-script": "bash", "cperl": "perl", "js2": "javascript", "cpp": "c++"}
 
 # Decides extensions that several languages share: extension, pattern, language; the first wins.
-SETTLED = tuple(
+SHARED_EXTENSIONS = tuple(
     (ending, re.compile(pattern, re.MULTILINE), language)
     for ending, pattern, language in (
         (".h", r"^[ \t]*(?:@interface|@protocol|#import)\b", "objective-c"),
@@ -58,7 +58,7 @@ SETTLED = tuple(
     )
 )  # fmt: skip
 # Beginnings of files whose name decides nothing.
-OPENINGS = tuple(
+CONTENT_BEGINNINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), language)
     for pattern, language in (
         (r"<\?php", "php"),
@@ -73,7 +73,7 @@ OPENINGS = tuple(
 )
 
 
-class LanguageConfig(Config):
+class CodeLanguageConfig(Config):
     """Which languages to keep."""
 
     keep: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class LanguageConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def read_older(cls, values: Any) -> Any:
+    def accept_drop_unknown(cls, values: Any) -> Any:
         """Accept the old setting `drop_unknown`."""
         if isinstance(values, dict) and isinstance(old := values.get("drop_unknown"), bool):
             rest = {name: value for name, value in values.items() if name != "drop_unknown"}
@@ -92,7 +92,7 @@ class LanguageConfig(Config):
         return values
 
 
-class Known(NamedTuple):
+class DetectedLanguage(NamedTuple):
     """A language and the evidence for it."""
 
     name: str
@@ -100,92 +100,98 @@ class Known(NamedTuple):
     by: Literal["name", "first line", "content", ""]
 
 
-class Tables(NamedTuple):
+class LanguageTables(NamedTuple):
     """languages.txt as look-up tables."""
 
-    endings: dict[str, str]
-    names: dict[str, str]
+    extensions: dict[str, str]
+    file_names: dict[str, str]
     interpreters: dict[str, str]
-    syntax: dict[str, str]
+    syntax_families: dict[str, str]
 
 
-class Language:
+class CodeLanguage:
     """Step `code.language`: records the language of a file as `code_language`."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: CodeLanguageConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one record."""
-        found = language_of(record.path, record.text)
+        found = detect_code_language(record.path, record.text)
         if not found.name and self.config.unknown == "drop":
-            return Ruling("code: unknown language")
+            return StepResult("code: unknown language")
         if self.config.keep and found.name not in self.config.keep:
-            return Ruling("code: another language", details=found.name or "unknown")
-        return Ruling(metadata={"code_language": found.name, "code_language_by": found.by})
+            return StepResult("code: another language", details=found.name or "unknown")
+        return StepResult(metadata={"code_language": found.name, "code_language_by": found.by})
 
 
 @cache
-def tables() -> Tables:
+def language_tables() -> LanguageTables:
     """Read languages.txt."""
-    result = Tables({}, {}, {}, {})
+    result = LanguageTables({}, {}, {}, {})
     text = (Path(__file__).parent / "languages.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         if line.startswith("#"):
             continue
         language, names, interpreters, syntax = line.split("|")
-        result.syntax[language] = syntax
+        result.syntax_families[language] = syntax
         for name in names.split():
             is_name = not name.startswith(".") or name in (".bashrc", ".profile", ".clang-format")
-            (result.names if is_name else result.endings).setdefault(name, language)
+            (result.file_names if is_name else result.extensions).setdefault(name, language)
         result.interpreters.update(dict.fromkeys(interpreters.split(), language))
     return result
 
 
-def language_of(path: str, text: str) -> Known:
+def detect_code_language(path: str, text: str) -> DetectedLanguage:
     """The language of a file.
 
-    >>> language_of("a/setup.PY", "").name, language_of("run", "#!/usr/bin/env python3\\n").name
-    ('python', 'python')
-    >>> language_of("list.h", "template <class T> struct List;").name
+    >>> detect_code_language("a/setup.PY", "").name
+    'python'
+    >>> detect_code_language("run", "#!/usr/bin/env python3\\n").name
+    'python'
+    >>> detect_code_language("list.h", "template <class T> struct List;").name
     'c++'
     """
-    table, name = tables(), PurePosixPath(path).name.lower()
+    table, name = language_tables(), PurePosixPath(path).name.lower()
     ending = PurePosixPath(name).suffix
-    start = text[:LOOKED_AT]
-    if name in table.names:
-        return Known(table.names[name], "name")
-    for shared, pattern, language in SETTLED:
+    start = text[:INSPECTED_CHARACTERS]
+    if name in table.file_names:
+        return DetectedLanguage(table.file_names[name], "name")
+    for shared, pattern, language in SHARED_EXTENSIONS:
         if ending == shared and pattern.search(start):
-            return Known(language, "content")
-    if ending in table.endings:
-        return Known(table.endings[ending], "name")
+            return DetectedLanguage(language, "content")
+    if ending in table.extensions:
+        return DetectedLanguage(table.extensions[ending], "name")
     stem = name.partition(".")[0]
     if stem in ("dockerfile", "makefile", "readme", "license", "licence", "copying", "changelog"):
-        return Known(table.names[stem], "name")
-    return by_content(start)
+        return DetectedLanguage(table.file_names[stem], "name")
+    return _detect_by_content(start)
 
 
-def by_content(start: str) -> Known:
+def _detect_by_content(start: str) -> DetectedLanguage:
     """The language by the first line, an editor's mode line or the beginning."""
-    table = tables()
+    table = language_tables()
     if match := SHEBANG.match(start):
         interpreter = match[1].lower()
         if interpreter in table.interpreters:
-            return Known(table.interpreters[interpreter], "first line")
+            return DetectedLanguage(table.interpreters[interpreter], "first line")
     if match := MODELINE.search(start[:1_000]):
         mode = (match[1] or match[2]).lower()
         mode = MODES.get(mode, mode)
-        if mode in table.syntax:
-            return Known(mode, "first line")
+        if mode in table.syntax_families:
+            return DetectedLanguage(mode, "first line")
     opening = start.lstrip()[:500]
-    for pattern, language in OPENINGS:
+    for pattern, language in CONTENT_BEGINNINGS:
         if pattern.match(opening):
-            return Known(language, "content")
-    return Known("", "")
+            return DetectedLanguage(language, "content")
+    return DetectedLanguage("", "")
 
 
-def named_language(record: Record) -> str:
+def code_language_of(record: Record) -> str:
     """The language that `code.language` recorded, else that of path and text."""
     language = record.metadata.get("code_language")
-    return language if isinstance(language, str) else language_of(record.path, record.text).name
+    return (
+        language
+        if isinstance(language, str)
+        else detect_code_language(record.path, record.text).name
+    )

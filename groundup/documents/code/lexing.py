@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from .language import tables
+from .language import language_tables
 
 DOUBLE = r'"[^"\\\n]*(?:\\[\s\S][^"\\\n]*)*"?'
 SINGLE = r"'[^'\\\n]*(?:\\[\s\S][^'\\\n]*)*'?"
@@ -30,7 +30,7 @@ JS_PATTERN = (
 )
 
 # Family -> pattern of comments, pattern of strings.
-FAMILIES = {
+SYNTAX_FAMILIES = {
     "c": (f"{BLOCK}|{LINE}", f'R"\\([\\s\\S]*?(?:\\)"|\\Z)|{DOUBLE}|{CHARACTER}'),
     "go": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{CHARACTER}|`[^`]*`?"),
     "javascript": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{SINGLE}|{BACKTICK}|{JS_PATTERN}"),
@@ -62,7 +62,7 @@ FAMILIES = {
 }  # fmt: skip
 
 
-class Piece(NamedTuple):
+class CommentOrString(NamedTuple):
     """A comment or a string literal, with its delimiters."""
 
     is_comment: bool
@@ -71,35 +71,35 @@ class Piece(NamedTuple):
 
 
 @cache
-def family_pattern(family: str) -> re.Pattern[str]:
+def _family_pattern(family: str) -> re.Pattern[str]:
     """The pattern of a family; the group `comment` matches comments."""
-    comments, strings = FAMILIES[family]
+    comments, strings = SYNTAX_FAMILIES[family]
     if "\\1" in comments:  # the group `comment` comes first
         comments = comments.replace("\\1", "\\2")
     return re.compile(f"(?P<comment>{comments})|{strings}", re.MULTILINE)
 
 
-def pieces(text: str, language: str) -> Iterator[Piece]:
+def comments_and_strings(text: str, language: str) -> Iterator[CommentOrString]:
     """Yield the comments and strings of a file in order; none if the syntax is unknown.
 
     >>> source = "x = '#no'  # yes"
-    >>> [(p.is_comment, source[p.start : p.end]) for p in pieces(source, "python")]
+    >>> [(p.is_comment, source[p.start : p.end]) for p in comments_and_strings(source, "python")]
     [(False, "'#no'"), (True, '# yes')]
     """
-    family = tables().syntax.get(language, "")
+    family = language_tables().syntax_families.get(language, "")
     if not family:
         return
-    for match in family_pattern(family).finditer(text):
+    for match in _family_pattern(family).finditer(text):
         if match.end() > match.start():
-            yield Piece(match["comment"] is not None, match.start(), match.end())
+            yield CommentOrString(match["comment"] is not None, match.start(), match.end())
 
 
-def comments(text: str, language: str) -> list[Piece]:
+def find_comments(text: str, language: str) -> list[CommentOrString]:
     """The comments of a file."""
-    return [piece for piece in pieces(text, language) if piece.is_comment]
+    return [piece for piece in comments_and_strings(text, language) if piece.is_comment]
 
 
-def without(text: str, removed: list[Piece]) -> str:
+def blank_out(text: str, removed: list[CommentOrString]) -> str:
     """The text with each of these comments or strings replaced by a space."""
     kept, at = [], 0
     for piece in removed:

@@ -20,13 +20,19 @@ import numpy as np
 
 from groundup.core import Config
 
-from ..record import Record, Ruling
-from .expressions import RENAMED, allowed, checked, join_all, read_expression
-from .language import named_language, tables
-from .lexing import pieces
+from ..record import Record, StepResult
+from .expressions import (
+    RENAMED_IDS,
+    check_allow_list,
+    is_licence_allowed,
+    join_expressions,
+    read_expression,
+)
+from .language import code_language_of, language_tables
+from .lexing import comments_and_strings
 
 WORD = re.compile(r"[^\W_]+\+?")
-GATE = re.compile(
+LICENCE_WORDS = re.compile(
     r"licen[cs]|copying|copyright|redistribut|permission|warrant|public domain|spdx|gpl|copyleft"
     r"|unlicense|wtfpl|\bmit\b|\bbsd\b|gnu|free software",
     re.IGNORECASE,
@@ -34,7 +40,7 @@ GATE = re.compile(
 TAG = re.compile(
     r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
 )
-MARKS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
+COMMENT_COMMANDS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
 # Before a short statement in its sentence: the licence is denied or only mentioned.
 DENIED = re.compile(
     r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
@@ -42,7 +48,7 @@ DENIED = re.compile(
     re.IGNORECASE,
 )
 SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
-SHORT_WORDS, BEFORE = 25, 120
+MAX_DENIABLE_WORDS, DENIAL_WINDOW = 25, 120
 # Words between two licences that are alternatives.
 CHOICE = re.compile(r"(?:at your option )?or (?:(?:at your option|under|the|terms|of|a|an|any) )*")
 # Before a string that names a licence: a manifest's field or a classifier.
@@ -54,23 +60,23 @@ TAG_LINES = 20
 ONE_WORD = re.compile(r"(?:gnu)?[la]?gplv?\d+(?:\+|plus)?")
 VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
 ID = re.compile(r"[A-Za-z0-9][\w.+-]*")
-RUN = 5
-GAP = 40
+RUN_WORDS = 5
+MAX_RUN_GAP = 40
 MIN_COPY_WORDS = 15
-WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
+MIN_PHRASE_COVERAGE, MIN_PHRASE_WORDS = 0.7, 25
 # Names of licences: a short notice that matches in part must name the same ones as the file.
-NAMES: frozenset[str] = frozenset(
+LICENCE_NAMES: frozenset[str] = frozenset(
     "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
     " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
 )
-SHORT_COPY = 60
+SHORT_TEXT_WORDS = 60
 # The GPL's name alone: any version. Ignored where a version is stated.
 VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
-NAMED = ("reference", "tag")
-TRIED, FAILED = 3, 0.1
-NEAR = 0.4
+MENTION_KINDS = ("reference", "tag")
+MAX_TRIES, FAILED_TRY_COST = 3, 0.1
+MIN_NEAR_COVERAGE = 0.4
 MAX_CHARACTERS = 1_000_000
-TAG_WORDS = 10_000
+TAG_WEIGHT = 10_000
 
 # Licences whose texts a permissive corpus may hold. Source: The Stack v1's list of permissive
 # licences (Blue Oak Council's ratings of model to lead), cut to those known here.
@@ -88,7 +94,7 @@ PERMISSIVE = (
 )  # fmt: skip
 
 
-class LicenceConfig(Config):
+class LicenceFilterConfig(Config):
     """Which licences to allow."""
 
     allow: tuple[str, ...] = PERMISSIVE
@@ -103,7 +109,7 @@ class LicenceConfig(Config):
     1,000 files compared with scancode (benchmarks/code_licences.py)."""
 
 
-class Evidence(NamedTuple):
+class LicenceEvidence(NamedTuple):
     """One statement of a licence in a file."""
 
     expression: str
@@ -116,15 +122,15 @@ class Evidence(NamedTuple):
     """Number of matching words."""
 
 
-class Stated(NamedTuple):
+class StatedLicence(NamedTuple):
     """The licence that a file states."""
 
     expression: str
     """SPDX; empty if it states none."""
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[LicenceEvidence, ...]
 
 
-class Found(NamedTuple):
+class LicenceMatch(NamedTuple):
     """A match in the words of a file."""
 
     weight: float
@@ -134,7 +140,7 @@ class Found(NamedTuple):
     by: str
 
 
-class Copy(NamedTuple):
+class PartialMatch(NamedTuple):
     """A partial match of a licence text."""
 
     weight: float
@@ -145,36 +151,36 @@ class Copy(NamedTuple):
     """Share of the text's words that match."""
 
 
-class Phrases(NamedTuple):
+class LicencePhrases(NamedTuple):
     """The phrases of licences.txt.xz, indexed."""
 
-    spelt: dict[str, str]
+    canonical_words: dict[str, str]
     """Word -> its canonical spelling (licenses -> licence); empty for words to skip (a)."""
-    exact: dict[str, list[tuple[str, str, str]]]
+    exact_phrases: dict[str, list[tuple[str, str, str]]]
     """First two words, or the only one -> phrases with that beginning, the longest first: words,
     expression, kind."""
     vocabulary: dict[str, int]
-    labels: list[tuple[str, list[str], frozenset[str]]]
+    text_labels: list[tuple[str, list[str], frozenset[str]]]
     """For each text: its expression, the phrases that it requires, the names in it."""
-    sizes: np.ndarray
+    text_sizes: np.ndarray
     """Words of each text."""
-    runs: np.ndarray
+    run_hashes: np.ndarray
     """Hashes of runs of five words, sorted."""
-    owners: np.ndarray
+    run_owners: np.ndarray
     """The text of each run."""
 
 
-class Licence:
+class LicenceFilter:
     """Step `code.licence`: records the licence of a file, and drops licences not allowed."""
 
-    def __init__(self, config: LicenceConfig) -> None:
-        checked(config.allow)
+    def __init__(self, config: LicenceFilterConfig) -> None:
+        check_allow_list(config.allow)
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one record."""
         headers = record.metadata.get("aside", {}).get("header", [])  # moved there by code.comments
-        text = without_strings(record.text, named_language(record))
+        text = _blank_strings(record.text, code_language_of(record))
         stated = licence_of("\n".join([*headers, text]), self.config.min_coverage)
         expression, by = stated.expression, "file"
         if not expression and (inherited := record.metadata.get("repository_licence")):
@@ -182,24 +188,24 @@ class Licence:
         evidence = [[e.expression, e.by, e.line] for e in stated.evidence[:10]]
         metadata = {"licence": expression, "licence_by": by, "licence_evidence": evidence}
         if not expression:
-            return self.unstated(record)
-        if not allowed(expression, self.config.allow):
-            return Ruling("code: licence not allowed", details=expression, metadata=metadata)
-        return Ruling(metadata=metadata)
+            return self.decide_unstated(record)
+        if not is_licence_allowed(expression, self.config.allow):
+            return StepResult("code: licence not allowed", details=expression, metadata=metadata)
+        return StepResult(metadata=metadata)
 
-    def unstated(self, record: Record) -> Ruling:
+    def decide_unstated(self, record: Record) -> StepResult:
         """Decide about a file that states and inherits no licence, by its row's or its source's."""
         licence = record.metadata.get("licence") or ""
-        licence = join_all(map(str, licence)) if isinstance(licence, list) else str(licence)
-        if allowed(licence, self.config.allow):
-            return Ruling(metadata={"licence": licence, "licence_by": "source"})
+        licence = join_expressions(map(str, licence)) if isinstance(licence, list) else str(licence)
+        if is_licence_allowed(licence, self.config.allow):
+            return StepResult(metadata={"licence": licence, "licence_by": "source"})
         drop = self.config.unknown == "drop"
         reason = "code: no licence stated" if drop else ""
-        return Ruling(reason, details=licence, metadata={} if licence else {"licence": ""})
+        return StepResult(reason, details=licence, metadata={} if licence else {"licence": ""})
 
 
 @cache
-def phrases() -> Phrases:
+def _load_phrases() -> LicencePhrases:
     """Read licences.txt.xz; takes about a second, once per process."""
     data = (Path(__file__).parent / "licences.txt.xz").read_bytes()
     exact: dict[str, list[tuple[str, str, str]]] = {}
@@ -213,7 +219,7 @@ def phrases() -> Phrases:
             spelt[words] = expression
             continue
         first = words.split(" ", 2)
-        if len(first) > 1 or (kind in NAMED and ONE_WORD.fullmatch(words)):
+        if len(first) > 1 or (kind in MENTION_KINDS and ONE_WORD.fullmatch(words)):
             begin = " ".join(first[:2])
             exact.setdefault(begin, []).append((words + " ", expression, kind))
         if kind in ("licence", "text", "notice") and words.count(" ") >= MIN_COPY_WORDS:
@@ -226,29 +232,29 @@ def phrases() -> Phrases:
     hashed, owners, sizes = [], [], []
     for owner, (_, _, words) in enumerate(texts):
         ids = [vocabulary.setdefault(word, len(vocabulary) + 1) for word in words.split()]
-        runs = np.unique(runs_of(ids))
+        runs = np.unique(_hash_runs(ids))
         hashed.append(runs)
         owners.append(np.full(len(runs), owner, np.int32))
         sizes.append(len(ids))
     runs, owner_of = np.concatenate(hashed), np.concatenate(owners)
     order = np.argsort(runs, kind="stable")
-    labels = [(label, needed, NAMES & set(words.split())) for label, needed, words in texts]
+    labels = [(label, needed, LICENCE_NAMES & set(words.split())) for label, needed, words in texts]
     sizes = np.array(sizes)
-    return Phrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
+    return LicencePhrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
 
 
-def runs_of(ids: list[int]) -> np.ndarray:
+def _hash_runs(ids: list[int]) -> np.ndarray:
     """A hash of each run of five words."""
     numbers = np.array(ids, np.uint64)
-    size = max(0, len(ids) - RUN + 1)
+    size = max(0, len(ids) - RUN_WORDS + 1)
     total = np.zeros(size, np.uint64)
-    for at in range(RUN):
+    for at in range(RUN_WORDS):
         total = (total + numbers[at : at + size]) * np.uint64(0x9E3779B97F4A7C15)
         total ^= total >> np.uint64(29)
     return total
 
 
-def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
+def licence_of(text: str, min_coverage: float = 0.85) -> StatedLicence:
     """The licence that a text states.
 
     >>> licence_of("// SPDX-License-Identifier: (MIT OR Apache-2.0)").expression
@@ -257,37 +263,47 @@ def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
     'Apache-2.0'
     """
     text = text[:MAX_CHARACTERS]
-    if not GATE.search(text):
-        return Stated("", ())
-    starts, words, spelt = [], [], phrases().spelt
-    for match in WORD.finditer(MARKS.sub(lambda mark: " " * len(mark[0]), text)):
+    if not LICENCE_WORDS.search(text):
+        return StatedLicence("", ())
+    starts, words, spelt = [], [], _load_phrases().canonical_words
+    for match in WORD.finditer(COMMENT_COMMANDS.sub(lambda mark: " " * len(mark[0]), text)):
         word = match[0].lower()
         if word := spelt.get(word, word):
             starts.append(match.start())
             words.append(word)
-    matches = [*tags(text, starts), *notices(words), *copies(words, min_coverage)]
-    kept = [m for m in specific(longest(matches)) if not is_denied(text, starts, m)]
+    matches = [
+        *_tag_matches(text, starts),
+        *_notice_matches(words),
+        *_text_matches(words, min_coverage),
+    ]
+    kept = [
+        m for m in _drop_versionless(_select_heaviest(matches)) if not _is_denied(text, starts, m)
+    ]
     evidence = tuple(
-        Evidence(m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start)
+        LicenceEvidence(
+            m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start
+        )
         for m in kept
         if m.expression
     )
-    return Stated(join_all(choices([m for m in kept if m.expression], words)), evidence)
+    return StatedLicence(
+        join_expressions(_join_choices([m for m in kept if m.expression], words)), evidence
+    )
 
 
-def without_strings(text: str, language: str) -> str:
+def _blank_strings(text: str, language: str) -> str:
     """Blank the strings of a file or, if its language has no comments, tags after the first lines.
 
-    >>> without_strings('X = "SPDX-License-Identifier: MIT"  # a', "python").split()
+    >>> _blank_strings('X = "SPDX-License-Identifier: MIT"  # a', "python").split()
     ['X', '=', '#', 'a']
     """
-    if not GATE.search(text):
+    if not LICENCE_WORDS.search(text):
         return text
-    if not tables().syntax.get(language) or language in MANIFESTS:
+    if not language_tables().syntax_families.get(language) or language in MANIFESTS:
         top = "\n".join(text.split("\n", TAG_LINES)[:TAG_LINES])
         return top + TAG.sub(lambda tag: " " * len(tag[0]), text[len(top) :])
     kept, at = [], 0
-    for piece in pieces(text, language):
+    for piece in comments_and_strings(text, language):
         literal = text[piece.start : piece.end]
         is_field = len(literal) <= MAX_FIELD and (
             FIELD.search(text[max(0, piece.start - 30) : piece.start]) or literal[1:9] == "License "
@@ -298,15 +314,15 @@ def without_strings(text: str, language: str) -> str:
     return "".join([*kept, text[at:]])
 
 
-def is_denied(text: str, starts: list[int], match: Found) -> bool:
+def _is_denied(text: str, starts: list[int], match: LicenceMatch) -> bool:
     """Whether a short statement is denied or only mentioned in its sentence."""
-    if match.by == "tag" or match.end - match.start >= SHORT_WORDS:
+    if match.by == "tag" or match.end - match.start >= MAX_DENIABLE_WORDS:
         return False
     at = starts[match.start]
-    return DENIED.search(SENTENCE.split(text[max(0, at - BEFORE) : at])[-1]) is not None
+    return DENIED.search(SENTENCE.split(text[max(0, at - DENIAL_WINDOW) : at])[-1]) is not None
 
 
-def choices(kept: list[Found], words: list[str]) -> list[str]:
+def _join_choices(kept: list[LicenceMatch], words: list[str]) -> list[str]:
     """The expressions in order, those with only `or` between them joined by OR.
 
     >>> licence_of("either the GPL v2 or the MIT license, at your option").expression
@@ -322,98 +338,111 @@ def choices(kept: list[Found], words: list[str]) -> list[str]:
     return [" OR ".join(dict.fromkeys(group)) for group in groups]
 
 
-def tags(text: str, starts: list[int]) -> list[Found]:
+def _tag_matches(text: str, starts: list[int]) -> list[LicenceMatch]:
     """Matches of SPDX tags."""
     matches = []
     for match in TAG.finditer(text):
         if expression := read_expression(match[1]):
             start = bisect_left(starts, match.start())
             end = bisect_left(starts, match.start(1) + len(expression))
-            expression = ID.sub(lambda id: ids().get(id[0].lower(), id[0]), expression)
-            matches.append(Found(TAG_WORDS, start, max(start + 1, end), expression, "tag"))
+            expression = ID.sub(lambda id: _canonical_ids().get(id[0].lower(), id[0]), expression)
+            matches.append(LicenceMatch(TAG_WEIGHT, start, max(start + 1, end), expression, "tag"))
     return matches
 
 
 @cache
-def ids() -> dict[str, str]:
+def _canonical_ids() -> dict[str, str]:
     """Known SPDX ids by their lower case, since people write `mit`."""
-    canonical = {*PERMISSIVE, *(id for label, *_ in phrases().labels for id in ID.findall(label))}
+    canonical = {
+        *PERMISSIVE,
+        *(id for label, *_ in _load_phrases().text_labels for id in ID.findall(label)),
+    }
     by_lower = {id.lower(): id for id in sorted(canonical)}
-    return by_lower | {old.lower(): new for old, new in RENAMED.items()}
+    return by_lower | {old.lower(): new for old, new in RENAMED_IDS.items()}
 
 
-def notices(words: list[str]) -> list[Found]:
+def _notice_matches(words: list[str]) -> list[LicenceMatch]:
     """Exact matches of known notices and references; the longest at each word."""
-    exact, matches = phrases().exact, []
+    exact, matches = _load_phrases().exact_phrases, []
     joined, at = " ".join(words) + " ", 0
     for start, word in enumerate(words):
         begin = f"{word} {words[start + 1]}" if start + 1 < len(words) else word
         for phrase, expression, kind in (*exact.get(begin, ()), *exact.get(word, ())):
             if joined.startswith(phrase, at):
                 size = phrase.count(" ")
-                matches.append(Found(size, start, start + size, expression, kind))
+                matches.append(LicenceMatch(size, start, start + size, expression, kind))
                 break
         at += len(word) + 1
     return matches
 
 
-def copies(words: list[str], min_coverage: float) -> list[Found]:
+def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
     """Licence texts of which enough runs of five words are close together."""
-    data = phrases()
-    runs = runs_of([data.vocabulary.get(word, 0) for word in words])
-    first = np.searchsorted(data.runs, runs, "left")
-    count = np.searchsorted(data.runs, runs, "right") - first
+    data = _load_phrases()
+    runs = _hash_runs([data.vocabulary.get(word, 0) for word in words])
+    first = np.searchsorted(data.run_hashes, runs, "left")
+    count = np.searchsorted(data.run_hashes, runs, "right") - first
     positions = np.repeat(np.arange(len(runs)), count)
     offsets = np.arange(len(positions)) - np.repeat(np.cumsum(count) - count, count)
-    owners = data.owners[np.repeat(first, count) + offsets]
-    total = np.bincount(owners, minlength=len(data.sizes)) if len(owners) else data.sizes * 0
-    near = np.flatnonzero(total >= NEAR * data.sizes)
+    owners = data.run_owners[np.repeat(first, count) + offsets]
+    total = (
+        np.bincount(owners, minlength=len(data.text_sizes)) if len(owners) else data.text_sizes * 0
+    )
+    near = np.flatnonzero(total >= MIN_NEAR_COVERAGE * data.text_sizes)
     order = np.argsort(owners, kind="stable")
     ends = np.cumsum(total)
     # A notice has hundreds of variants: the best few of each licence are enough.
     tried: dict[str, float] = defaultdict(float)
     matches = []
-    for owner in near[np.argsort(-(total[near] ** 2 / data.sizes[near]), kind="stable")]:
-        expression = data.labels[owner][0]
-        if tried[expression] < TRIED:
+    for owner in near[np.argsort(-(total[near] ** 2 / data.text_sizes[near]), kind="stable")]:
+        expression = data.text_labels[owner][0]
+        if tried[expression] < MAX_TRIES:
             at = positions[order[ends[owner] - total[owner] : ends[owner]]]
-            more = copies_of(int(owner), words, runs, at)
-            tried[expression] += 1 if more else FAILED
+            more = _partial_matches(int(owner), words, runs, at)
+            tried[expression] += 1 if more else FAILED_TRY_COST
             matches += [copy for copy in more if copy.coverage >= min_coverage]
-    return [Found(c.weight, c.start, c.end, c.expression, "text") for c in matches]
+    return [LicenceMatch(c.weight, c.start, c.end, c.expression, "text") for c in matches]
 
 
-def copies_of(owner: int, words: list[str], runs: np.ndarray, at: np.ndarray) -> list[Copy]:
+def _partial_matches(
+    owner: int, words: list[str], runs: np.ndarray, at: np.ndarray
+) -> list[PartialMatch]:
     """Where one text's runs are close together, with the phrases that it requires."""
-    data, matches = phrases(), []
-    expression, required, names = data.labels[owner]
-    for group in np.split(at, np.flatnonzero(np.diff(at) > GAP) + 1):
+    data, matches = _load_phrases(), []
+    expression, required, names = data.text_labels[owner]
+    for group in np.split(at, np.flatnonzero(np.diff(at) > MAX_RUN_GAP) + 1):
         _, first = np.unique(runs[group], return_index=True)
         once = group[np.sort(first)]
-        matched = RUN + int(np.minimum(np.diff(once), RUN).sum())
-        coverage = min(1.0, matched / data.sizes[owner])
-        start, end = int(group[0]), int(group[-1]) + RUN
-        if coverage >= NEAR:
+        matched = RUN_WORDS + int(np.minimum(np.diff(once), RUN_WORDS).sum())
+        coverage = min(1.0, matched / data.text_sizes[owner])
+        start, end = int(group[0]), int(group[-1]) + RUN_WORDS
+        if coverage >= MIN_NEAR_COVERAGE:
             text = " ".join(words[start:end])
-            is_other = data.sizes[owner] < SHORT_COPY and names != NAMES & set(words[start:end])
+            is_other = data.text_sizes[owner] < SHORT_TEXT_WORDS and names != LICENCE_NAMES & set(
+                words[start:end]
+            )
             if not is_other and all(phrase in text for phrase in required):
                 # Inserted words cost more than a missing end, such as Apache's appendix.
                 weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
-                is_sure = required and matched >= MIN_PHRASE_WORDS and coverage >= WITH_PHRASE
+                is_sure = (
+                    required and matched >= MIN_PHRASE_WORDS and coverage >= MIN_PHRASE_COVERAGE
+                )
                 coverage = 1.0 if is_sure else coverage
-                matches.append(Copy(weight, start, end, expression, coverage))
+                matches.append(PartialMatch(weight, start, end, expression, coverage))
     return matches
 
 
-def specific(kept: list[Found]) -> list[Found]:
+def _drop_versionless(kept: list[LicenceMatch]) -> list[LicenceMatch]:
     """Drop mere names of the GPL if another match states its version."""
     versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
-    return [m for m in kept if not (m.expression in VERSIONLESS and m.by in NAMED and versions)]
+    return [
+        m for m in kept if not (m.expression in VERSIONLESS and m.by in MENTION_KINDS and versions)
+    ]
 
 
-def longest(matches: list[Found]) -> list[Found]:
+def _select_heaviest(matches: list[LicenceMatch]) -> list[LicenceMatch]:
     """The matches with the largest weight among those that overlap them, in order."""
-    kept: list[Found] = []
+    kept: list[LicenceMatch] = []
     for match in sorted(matches, key=lambda m: (-m.weight, m.start, m.expression)):
         at = bisect_left(kept, match.start, key=lambda m: m.start)
         free_before = at == 0 or kept[at - 1].end <= match.start

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from groundup.core import Config, DataError
 
 from ..document import Segment, SourceMap
-from ..record import Edit, Made, Record, Ruling, Span
+from ..record import ExtractedText, Record, StepResult, TextEdit, TextSpan
 
 TOKEN = re.compile(
     rb'[ \t\r\n]*(?:("[^"\\]*(?:\\.[^"\\]*)*")|([{}\[\],:])|([^\s{}\[\],:"]+))', re.DOTALL
@@ -38,7 +38,7 @@ class NotebookConfig(Config):
     """Keep raw cells, which are meant for exporters. Source: own."""
 
 
-class Value(NamedTuple):
+class JsonValue(NamedTuple):
     """A JSON value: its path in the document and its bytes in the file."""
 
     path: tuple[str | int, ...]
@@ -52,114 +52,120 @@ class Notebook:
     def __init__(self, config: NotebookConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one record."""
         data = record.data or record.text.encode("utf-8", "surrogatepass")
         if not (record.kind == "notebook" or record.path.endswith(".ipynb")):
-            return Ruling()
+            return StepResult()
         try:
             notebook = json.loads(data.decode("utf-8-sig"))
-            cells = cells_of(notebook)
+            cells = _notebook_cells(notebook)
         except (ValueError, RecursionError, DataError) as error:
-            return Ruling("notebook: not readable", details=str(error)[:200])
-        language = language_of_kernel(notebook)
-        builder = Maker(data, self.config, language)
-        builder.make(cells, list(values(data)))
-        text = "".join(builder.pieces)
+            return StepResult("notebook: not readable", details=str(error)[:200])
+        language = _kernel_language(notebook)
+        builder = NotebookBuilder(data, self.config, language)
+        builder.add_cells(cells, list(_find_cell_values(data)))
+        text = "".join(builder.parts)
         if not text.strip():
-            return Ruling("notebook: no cells")
+            return StepResult("notebook: no cells")
         source = SourceMap(text, tuple(builder.segments))
-        return Ruling(
-            made=Made(source, tuple(builder.spans)),
+        return StepResult(
+            extracted=ExtractedText(source, tuple(builder.spans)),
             edits=tuple(sorted(builder.edits)),
             metadata={"notebook_language": language, "cells": len(cells)},
         )
 
 
-class Maker:
+class NotebookBuilder:
     """Builds the text, its segments and spans, and the edits that remove outputs."""
 
     def __init__(self, data: bytes, config: NotebookConfig, language: str) -> None:
         self.data, self.config, self.language = data, config, language
-        self.pieces: list[str] = []
+        self.parts: list[str] = []
         self.segments: list[Segment] = []
-        self.spans: list[Span] = []
-        self.edits: list[Edit] = []
+        self.spans: list[TextSpan] = []
+        self.edits: list[TextEdit] = []
         self.size, self.byte, self.line = 0, 0, 1
 
-    def make(self, cells: list[dict[str, Any]], values: list[Value]) -> None:
+    def add_cells(self, cells: list[dict[str, Any]], values: list[JsonValue]) -> None:
         """Add all cells in order, with their outputs as slices to remove."""
-        by_cell: dict[int, list[Value]] = {}
+        by_cell: dict[int, list[JsonValue]] = {}
         for value in values:
             index = value.path[1] if value.path[0] == "cells" else value.path[3]
             by_cell.setdefault(int(index), []).append(value)
         for index, cell in enumerate(cells):
-            self.cell(cell, by_cell.get(index, []))
+            self.add_cell(cell, by_cell.get(index, []))
 
-    def cell(self, cell: dict[str, Any], values: list[Value]) -> None:
+    def add_cell(self, cell: dict[str, Any], values: list[JsonValue]) -> None:
         """Add one cell, its values in file order."""
         kind = str(cell.get("cell_type", ""))
         is_kept = kind in ("markdown", "heading") or kind == "code" or self.config.keep_raw
         for value in sorted(values, key=lambda v: v.start):
             key = next(part for part in reversed(value.path) if isinstance(part, str))
             if key in ("source", "input"):
-                self.source(cell, kind, value, is_kept)
+                self.add_source(cell, kind, value, is_kept)
             else:
-                self.cut(value, f"notebook: {'image' if key == 'attachments' else 'output'}")
+                self.add_removed(
+                    value, f"notebook: {'image' if key == 'attachments' else 'output'}"
+                )
 
-    def source(self, cell: dict[str, Any], kind: str, value: Value, is_kept: bool) -> None:
+    def add_source(self, cell: dict[str, Any], kind: str, value: JsonValue, is_kept: bool) -> None:
         """Add a cell's source, in fences if it is code."""
-        literals = list(literals_in(self.data, value))
+        literals = list(_string_ranges(self.data, value))
         text = "".join(json.loads(self.data[a:b]) for a, b in literals)
         if not text.strip():
             return
-        language = cell_language(cell, text, self.language)
+        language = _cell_language(cell, text, self.language)
         first = self.size
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
         fenced = kind == "code" and self.config.fences
         if fenced:
-            self.put(f"{fence}{language}\n", literals[0][0])
+            self.insert_text(f"{fence}{language}\n", literals[0][0])
         start = self.size
         for literal in literals:
-            self.literal(*literal)
+            self.add_literal(*literal)
         end = self.size
-        self.put("" if text.endswith("\n") else "\n", literals[-1][1])
-        self.put(f"{fence}\n\n" if fenced else "\n", literals[-1][1])
+        self.insert_text("" if text.endswith("\n") else "\n", literals[-1][1])
+        self.insert_text(f"{fence}\n\n" if fenced else "\n", literals[-1][1])
         if not is_kept:
-            self.edits.append(Edit(first, self.size, f"notebook: {kind or 'unknown'} cell"))
+            self.edits.append(TextEdit(first, self.size, f"notebook: {kind or 'unknown'} cell"))
             return
         label = f"code {language}".strip() if kind == "code" else kind
-        self.spans.append(Span("cell", start, end, label))
+        self.spans.append(TextSpan("cell", start, end, label))
         for image in IMAGE.finditer(text):
-            self.edits.append(Edit(start + image.start(), start + image.end(), "notebook: image"))
+            self.edits.append(
+                TextEdit(start + image.start(), start + image.end(), "notebook: image")
+            )
 
-    def literal(self, start: int, end: int) -> None:
+    def add_literal(self, start: int, end: int) -> None:
         """Add a JSON string: runs unchanged, each escape as one segment."""
         raw = self.data[start + 1 : end - 1].decode("utf-8")
         at, byte = 0, start + 1
         for escape in [*ESCAPE.finditer(raw), None]:
             stop = escape.start() if escape else len(raw)
             run = raw[at:stop]
-            self.add(run, byte, byte + len(run.encode("utf-8")), True)
+            self.append_text(run, byte, byte + len(run.encode("utf-8")), True)
             byte += len(run.encode("utf-8"))
             if escape:
                 character = json.loads(f'"{escape[0]}"').encode("utf-16", "surrogatepass")
-                self.add(character.decode("utf-16", "replace"), byte, byte + len(escape[0]), False)
+                self.append_text(
+                    character.decode("utf-16", "replace"), byte, byte + len(escape[0]), False
+                )
                 byte, at = byte + len(escape[0]), escape.end()
 
-    def cut(self, value: Value, reason: str) -> None:
+    def add_removed(self, value: JsonValue, reason: str) -> None:
         """Add a JSON value unchanged, and an edit that removes it."""
         start = self.size
         raw = self.data[value.start : value.end].decode("utf-8")
         if raw not in ("[]", "{}", "null"):
-            self.add(raw, value.start, value.end, True)
-            self.edits.append(Edit(start, self.size, reason))
+            self.append_text(raw, value.start, value.end, True)
+            self.edits.append(TextEdit(start, self.size, reason))
 
-    def put(self, text: str, byte: int) -> None:
+    def insert_text(self, text: str, byte: int) -> None:
         """Add text that is not in the file."""
-        self.add(text, max(byte, self.byte), max(byte, self.byte), False)
+        self.append_text(text, max(byte, self.byte), max(byte, self.byte), False)
 
-    def add(self, text: str, start: int, end: int, exact: bool) -> None:
+    def append_text(self, text: str, start: int, end: int, exact: bool) -> None:
         """Add text with the bytes that it came from."""
         if not text:
             return
@@ -168,11 +174,11 @@ class Maker:
         self.byte = max(self.byte, start)
         size = self.size + len(text)
         self.segments.append(Segment(self.size, size, start, end, self.line, exact))
-        self.pieces.append(text)
+        self.parts.append(text)
         self.size = size
 
 
-def cells_of(notebook: Any) -> list[dict[str, Any]]:
+def _notebook_cells(notebook: Any) -> list[dict[str, Any]]:
     """The cells of a notebook of format 4, or of 3's first worksheet."""
     if isinstance(notebook, dict):
         cells = notebook.get("cells")
@@ -183,7 +189,7 @@ def cells_of(notebook: Any) -> list[dict[str, Any]]:
     raise DataError("no list of cells")
 
 
-def language_of_kernel(notebook: dict[str, Any]) -> str:
+def _kernel_language(notebook: dict[str, Any]) -> str:
     """The language that the notebook's metadata names."""
     metadata = notebook.get("metadata")
     for name, key in (("language_info", "name"), ("kernelspec", "language")):
@@ -193,10 +199,10 @@ def language_of_kernel(notebook: dict[str, Any]) -> str:
     return ""
 
 
-def cell_language(cell: dict[str, Any], text: str, language: str) -> str:
+def _cell_language(cell: dict[str, Any], text: str, language: str) -> str:
     """The language of a cell: by its magic, its own metadata or the notebook's.
 
-    >>> cell_language({}, "%%bash\\nls", "python")
+    >>> _cell_language({}, "%%bash\\nls", "python")
     'bash'
     """
     magic = re.match(
@@ -208,7 +214,7 @@ def cell_language(cell: dict[str, Any], text: str, language: str) -> str:
     return own if isinstance(own, str) and re.fullmatch(r"[\w+#-]{1,30}", own) else language
 
 
-def values(data: bytes) -> Iterator[Value]:
+def _find_cell_values(data: bytes) -> Iterator[JsonValue]:
     """Yield the sources, outputs and attachments of all cells with their bytes in the file."""
     path: list[str | int] = []
     opened: list[tuple[bytes, int]] = []
@@ -227,7 +233,7 @@ def values(data: bytes) -> Iterator[Value]:
             if opened and opened[-1][0] == b"[":
                 path[-1] = int(path[-1]) + 1
         elif token in (b"{", b"["):
-            if open_value is None and is_wanted(path):
+            if open_value is None and _is_wanted(path):
                 open_value = (len(path), start)
             opened.append((token, start))
             path.append(0 if token == b"[" else "")
@@ -239,19 +245,19 @@ def values(data: bytes) -> Iterator[Value]:
             path.pop()
             key = "seen"
             if open_value and open_value[0] == len(path):
-                yield Value(tuple(path), open_value[1], at)
+                yield JsonValue(tuple(path), open_value[1], at)
                 open_value = None
-        elif open_value is None and is_wanted(path):
-            yield Value(tuple(path), start, at)
+        elif open_value is None and _is_wanted(path):
+            yield JsonValue(tuple(path), start, at)
 
 
-def is_wanted(path: list[str | int]) -> bool:
+def _is_wanted(path: list[str | int]) -> bool:
     """Whether the value at a path is a cell's source, outputs or attachments."""
     inner = path[2:] if path[:1] == ["cells"] else path[4:] if path[:1] == ["worksheets"] else []
     return len(inner) == 1 and inner[0] in ("source", "input", "outputs", "attachments")
 
 
-def literals_in(data: bytes, value: Value) -> Iterator[tuple[int, int]]:
+def _string_ranges(data: bytes, value: JsonValue) -> Iterator[tuple[int, int]]:
     """Yield start and end of the strings of a source: one, or a list of lines."""
     at = value.start
     while at < value.end and (match := TOKEN.match(data, at)):

@@ -21,9 +21,9 @@ from xml.parsers import expat
 
 from groundup.core import Config
 
-from ..record import Record, Ruling
-from .language import named_language
-from .lexing import pieces, without
+from ..record import Record, StepResult
+from .language import code_language_of
+from .lexing import blank_out, comments_and_strings
 
 CONFLICT = re.compile(
     r"(?<![^\n\r])(?:<{7}(?: [^\n\r]*)?|={7}|>{7}(?: [^\n\r]*)?)(?![^\n\r])"
@@ -31,23 +31,23 @@ CONFLICT = re.compile(
 BRACKETS = re.compile(r"[()\[\]{}]")
 OPENS = {")": "(", "]": "[", "}": "{"}
 # Names that Python or a tool defines.
-GIVEN = frozenset(dir(builtins)) | {
+PREDEFINED_NAMES = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__path__", "__package__", "__spec__", "__loader__",
     "__builtins__", "__annotations__", "__debug__", "__class__", "WindowsError", "reveal_type",
     "get_ipython", "display", "__module__", "__qualname__", "__classdict__",
 }  # fmt: skip
 # Languages whose brackets balance; a shell's `case` and templates leave some open.
-BALANCED = frozenset({
+BALANCED_LANGUAGES = frozenset({
     "javascript", "typescript", "java", "c", "c++", "c#", "go", "rust", "kotlin", "scala", "swift",
     "css", "php", "lua", "r", "dart", "protobuf", "julia", "emacs-lisp", "common-lisp", "scheme",
 })  # fmt: skip
-MAX_PARSED = 2_000_000
-PRINT = re.compile(
+MAX_PARSED_CHARACTERS = 2_000_000
+PYTHON_2_STATEMENT = re.compile(
     r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*[a-z_]\w*:)",
     re.MULTILINE,
 )
 # Syntax of newer Pythons, which an older interpreter rejects.
-NEWER = (
+NEWER_SYNTAX = (
     ((3, 12), "type parameters", r"\s*(?:type\s+\w+\s*[\[=]|(?:async\s+def|def|class)\s+\w+\s*\[)"),
     ((3, 14), "template strings", r".*\b(?:[rR]?[tT]|[tT][rR])[\"']"),
     ((3, 14), "except without parentheses",
@@ -56,7 +56,7 @@ NEWER = (
 )  # fmt: skip
 # By quote: fields of f-strings that any Python parses, and those that only 3.12 does (with that
 # quote, a backslash, a comment or a newline inside).
-FIELDS = {
+F_STRING_FIELDS = {
     quote: (
         re.compile(rf"\{{[^{{}}{quote}\\#]*\}}"),
         re.compile(
@@ -68,7 +68,7 @@ FIELDS = {
 }
 
 
-class SyntaxConfig(Config):
+class SyntaxCheckConfig(Config):
     """Which files to drop."""
 
     drop_conflicts: bool = False
@@ -82,53 +82,55 @@ class SyntaxConfig(Config):
     error nodes, DeepSeek-Coder and others use .01."""
 
 
-class Checked(NamedTuple):
+class ParseResult(NamedTuple):
     """The result of a parser."""
 
     error: str = ""
     """Empty if the file parses."""
-    undefined: tuple[str, ...] = ()
-    newer: str = ""
+    undefined_names: tuple[str, ...] = ()
+    newer_syntax: str = ""
     """Syntax that only a newer Python parses; the file was not checked."""
 
 
-class Syntax:
+class SyntaxCheck:
     """Step `code.syntax`: records syntax errors, and drops files if configured."""
 
-    def __init__(self, config: SyntaxConfig) -> None:
+    def __init__(self, config: SyntaxCheckConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one record."""
-        text, language, config = record.text, named_language(record), self.config
-        conflicts = merge_conflicts(text)
+        text, language, config = record.text, code_language_of(record), self.config
+        conflicts = _merge_conflicts(text)
         metadata: dict[str, object] = {"merge_conflicts": conflicts}
-        checked = check(text, language)
-        if checked is not None and checked.newer:
-            metadata |= {"newer_syntax": checked.newer}
+        checked = _check_syntax(text, language)
+        if checked is not None and checked.newer_syntax:
+            metadata |= {"newer_syntax": checked.newer_syntax}
         elif checked is not None:
             metadata |= {"parses": not checked.error, "parse_error": checked.error}
             if language == "python" and not checked.error:
-                metadata |= {"undefined_names": list(checked.undefined[:20])}
-        share = unbalanced(text, language)
+                metadata |= {"undefined_names": list(checked.undefined_names[:20])}
+        share = _unbalanced_share(text, language)
         if share is not None:
             metadata["unbalanced_share"] = round(share, 4)
         if conflicts and config.drop_conflicts:
-            return Ruling("code: merge conflict", conflicts, metadata=metadata)
+            return StepResult("code: merge conflict", conflicts, metadata=metadata)
         if checked and checked.error and config.drop_unparsed:
-            return Ruling("code: does not parse", details=checked.error, metadata=metadata)
-        if checked and 0 <= config.max_undefined < len(checked.undefined):
-            names = ", ".join(checked.undefined[:10])
-            return Ruling("code: undefined names", len(checked.undefined), names, metadata=metadata)
+            return StepResult("code: does not parse", details=checked.error, metadata=metadata)
+        if checked and 0 <= config.max_undefined < len(checked.undefined_names):
+            names = ", ".join(checked.undefined_names[:10])
+            return StepResult(
+                "code: undefined names", len(checked.undefined_names), names, metadata=metadata
+            )
         if share is not None and share > config.max_unbalanced:
-            return Ruling("code: unbalanced brackets", share, metadata=metadata)
-        return Ruling(metadata=metadata)
+            return StepResult("code: unbalanced brackets", share, metadata=metadata)
+        return StepResult(metadata=metadata)
 
 
-def merge_conflicts(text: str) -> int:
+def _merge_conflicts(text: str) -> int:
     """Number of merge conflicts: the three markers in order, since a single row of signs is none.
 
-    >>> merge_conflicts("<<<<<<< HEAD\\na\\n=======\\nb\\n>>>>>>> theirs\\n")
+    >>> _merge_conflicts("<<<<<<< HEAD\\na\\n=======\\nb\\n>>>>>>> theirs\\n")
     1
     """
     if "<<<<<<<" not in text or ">>>>>>>" not in text:
@@ -137,51 +139,54 @@ def merge_conflicts(text: str) -> int:
     return len(re.findall("<=>", marks))
 
 
-def check(text: str, language: str) -> Checked | None:
+def _check_syntax(text: str, language: str) -> ParseResult | None:
     """Parse a file with its language's parser; None if there is no parser."""
-    if language not in ("python", "json", "toml", "xml", "svg") or len(text) > MAX_PARSED:
+    if (
+        language not in ("python", "json", "toml", "xml", "svg")
+        or len(text) > MAX_PARSED_CHARACTERS
+    ):
         return None
     try:
         if language == "python":
-            return Checked(undefined=tuple(undefined_names(text)))
+            return ParseResult(undefined_names=tuple(_undefined_names(text)))
         if language == "json":
-            json.loads(text, parse_constant=refuse_constant)
+            json.loads(text, parse_constant=_reject_constant)
         elif language == "toml":
             tomllib.loads(text)
         else:
-            parse_xml(text)
+            _parse_xml(text)
     except (SyntaxError, ValueError, expat.ExpatError) as error:
-        if isinstance(error, SyntaxError) and (newer := newer_syntax(text, error)):
-            return Checked(newer=newer)
-        old = language == "python" and PRINT.search(text)
-        return Checked(f"{'Python 2: ' if old else ''}{error}"[:200])
+        if isinstance(error, SyntaxError) and (newer := _newer_syntax(text, error)):
+            return ParseResult(newer_syntax=newer)
+        old = language == "python" and PYTHON_2_STATEMENT.search(text)
+        return ParseResult(f"{'Python 2: ' if old else ''}{error}"[:200])
     except (RecursionError, MemoryError):
-        return Checked("nested too deep")
-    return Checked()
+        return ParseResult("nested too deep")
+    return ParseResult()
 
 
-def newer_syntax(text: str, error: SyntaxError) -> str:
+def _newer_syntax(text: str, error: SyntaxError) -> str:
     """The newer Python syntax at a syntax error; empty if there is none.
 
-    >>> newer_syntax("x = 1", SyntaxError("", ("", 1, 1, "")))
+    >>> _newer_syntax("x = 1", SyntaxError("", ("", 1, 1, "")))
     ''
     """
     lines = text.split("\n")
     number = error.lineno or 0
     line = lines[number - 1][:2_000] if 0 < number <= len(lines) else ""
-    for since, name, written in NEWER:
+    for since, name, written in NEWER_SYNTAX:
         if sys.version_info < since and re.match(written, line):
             return f"{name} (Python {since[0]}.{since[1]})"
-    nested = any(new.search(plain.sub("", line)) for plain, new in FIELDS.values())
+    nested = any(new.search(plain.sub("", line)) for plain, new in F_STRING_FIELDS.values())
     return "f-strings (Python 3.12)" if nested and sys.version_info < (3, 12) else ""
 
 
-def refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     """Raise ValueError: Python accepts NaN and Infinity, RFC 8259 does not."""
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_xml(text: str) -> None:
+def _parse_xml(text: str) -> None:
     """Check well-formedness; a file that declares entities is rejected."""
     parser = expat.ParserCreate()
     parser.UseForeignDTD(False)
@@ -193,10 +198,10 @@ def parse_xml(text: str) -> None:
     parser.Parse(text.encode("utf-8", "surrogatepass"), True)
 
 
-def undefined_names(text: str) -> list[str]:
+def _undefined_names(text: str) -> list[str]:
     """Undefined names of a Python file, sorted.
 
-    >>> undefined_names("import os\\ndef f(a):\\n    return a + os.sep + b")
+    >>> _undefined_names("import os\\ndef f(a):\\n    return a + os.sep + b")
     ['b']
     """
     with warnings.catch_warnings():
@@ -205,22 +210,24 @@ def undefined_names(text: str) -> list[str]:
         if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree)):
             return []
         top = symtable.symtable(text, "file", "exec")
-    tables = list(scopes(top))
+    tables = list(_iter_scopes(top))
     bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
     for table in tables:
         bound |= {s.get_name() for s in table.get_symbols() if s.is_declared_global()}
         bound |= {s.get_name() for s in top.get_symbols() if s.is_namespace()}
-    guarded = guarded_names(tree)
+    guarded = _guarded_names(tree)
     missing = set()
     for table in tables:
         for symbol in table.get_symbols():
             name = symbol.get_name()
             if symbol.is_referenced() and symbol.is_global() and name not in bound:
                 missing.add(name)
-    return sorted((missing | unknown_annotations(tree, tables)) - GIVEN - guarded)
+    return sorted(
+        (missing | _undefined_annotation_names(tree, tables)) - PREDEFINED_NAMES - guarded
+    )
 
 
-def unknown_annotations(tree: ast.AST, tables: list[symtable.SymbolTable]) -> set[str]:
+def _undefined_annotation_names(tree: ast.AST, tables: list[symtable.SymbolTable]) -> set[str]:
     """Undefined names in annotations that `from __future__` hides from symtable."""
     imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     futures = {a.name for n in imports if n.module == "__future__" for a in n.names}
@@ -236,7 +243,7 @@ def unknown_annotations(tree: ast.AST, tables: list[symtable.SymbolTable]) -> se
     return used - bound
 
 
-def scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+def _iter_scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     """Yield a scope and all scopes inside it, without recursion."""
     stack = [top]
     while stack:
@@ -245,7 +252,7 @@ def scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         stack += table.get_children()
 
 
-def guarded_names(tree: ast.AST) -> set[str]:
+def _guarded_names(tree: ast.AST) -> set[str]:
     """Names used under `except NameError`, which are not mistakes."""
     names = set()
     for node in ast.walk(tree):
@@ -258,15 +265,15 @@ def guarded_names(tree: ast.AST) -> set[str]:
     return names
 
 
-def unbalanced(text: str, language: str) -> float | None:
+def _unbalanced_share(text: str, language: str) -> float | None:
     """Share of brackets without a partner, outside comments and strings.
 
-    >>> unbalanced("f(a[0]) { /* ( */", "c")
+    >>> _unbalanced_share("f(a[0]) { /* ( */", "c")
     0.2
     """
-    if language not in BALANCED:
+    if language not in BALANCED_LANGUAGES:
         return None
-    code = without(text, list(pieces(text, language)))
+    code = blank_out(text, list(comments_and_strings(text, language)))
     brackets, open, unmatched = BRACKETS.findall(code), [], 0
     for bracket in brackets:
         if bracket not in OPENS:

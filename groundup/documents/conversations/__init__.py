@@ -1,5 +1,10 @@
 """Conversations: who said what to whom, without quotes, signatures and bots?"""
 
-from .threads import Message, Place, message_of, threads
+from .threads import ThreadMessage, ThreadPosition, build_threads, extract_message
 
-__all__ = ["Message", "Place", "message_of", "threads"]
+__all__ = [
+    "ThreadMessage",
+    "ThreadPosition",
+    "build_threads",
+    "extract_message",
+]

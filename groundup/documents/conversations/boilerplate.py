@@ -15,8 +15,8 @@ from typing import Literal
 from groundup.core import Config
 
 from ..patterns import read_patterns
-from ..record import Edit, Record, Ruling
-from .turns import Turn, content, turns_of
+from ..record import Record, StepResult, TextEdit
+from .turns import ConversationTurn, find_turns, turn_text
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
 _PATTERNS = read_patterns(Path(__file__).with_name("boilerplate.toml"))
@@ -26,10 +26,10 @@ _LEAD_INS = "|".join(_PATTERNS["lead_ins"])
 _SELF_STATEMENTS = "|".join(_PATTERNS["self_statements"])
 _GREETINGS = "|".join(_PATTERNS["greetings"])
 TIME = rf"{CLOCK}?"
-MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
+CLIENT_MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
 """Lines that a client marks, after a timestamp, as not written by a participant."""
-EVENT = re.compile(rf"(?:{TIME}(?:{_SERVER_LINES})|{MARKED})[ \t\r]*", re.IGNORECASE)
-GONE = re.compile(
+SERVER_LINE = re.compile(rf"(?:{TIME}(?:{_SERVER_LINES})|{CLIENT_MARKED})[ \t\r]*", re.IGNORECASE)
+COME_OR_GO = re.compile(
     rf"(?P<clock>{CLOCK})?{STARS}(?P<who>\S{{1,40}}) (?:has )?(?:quit|joined|left|parted)[ \t\r]*"
 )
 """A server line that names no channel; requires a timestamp or a known nick."""
@@ -40,13 +40,13 @@ DISCLAIMER = re.compile(
     r"[^.!?。！？\n]{0,300}[.!?。！？]?",
     re.IGNORECASE,
 )
-CITED = re.compile(
+QUOTATION = re.compile(
     r"\"[^\"\n]{1,2000}\"|“[^”]{1,2000}”|„[^“”]{1,2000}[“”]|«[^»]{1,2000}»|「[^」]{1,2000}」|"
     r"```.{1,9000}?```",
     re.DOTALL,
 )
-WHOM = "(?: (?:there|all|everyone|guys|so much|very much|a lot|folks))?"
-GREETING = re.compile(rf"(?:(?:{_GREETINGS}){WHOM}[\s,.!?:;)(-]{{0,8}}){{1,4}}", re.IGNORECASE)
+GREETED = "(?: (?:there|all|everyone|guys|so much|very much|a lot|folks))?"
+GREETING = re.compile(rf"(?:(?:{_GREETINGS}){GREETED}[\s,.!?:;)(-]{{0,8}}){{1,4}}", re.IGNORECASE)
 
 
 class BoilerplateConfig(Config):
@@ -78,51 +78,53 @@ class Boilerplate:
         self.config = config
         self.bots = frozenset(name.lower() for name in config.bots)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one conversation."""
-        turns = turns_of(record)
-        contents = [content(record.text, turn) for turn in turns]
+        turns = find_turns(record)
+        contents = [turn_text(record.text, turn) for turn in turns]
         spoken = [text for text in contents if text]
-        if self.config.drop_greetings and spoken and all(map(is_greeting, spoken)):
-            return Ruling("boilerplate: only greetings", float(len(spoken)))
-        edits = [Edit(turn.start, turn.end, "bot") for turn in turns if self.is_bot(turn)]
+        if self.config.drop_greetings and spoken and all(map(_is_greeting, spoken)):
+            return StepResult("boilerplate: only greetings", float(len(spoken)))
+        edits = [TextEdit(turn.start, turn.end, "bot") for turn in turns if self.is_bot(turn)]
         if record.metadata.get("format") == "irc":  # the IRC reader calls the server `system`
             servers = [turn for turn in turns if turn.speaker == "system"]
-            edits += [Edit(turn.start, turn.end, "server message") for turn in servers]
-        edits += self.lines(record.text, {turn.speaker for turn in turns})
+            edits += [TextEdit(turn.start, turn.end, "server message") for turn in servers]
+        edits += self.line_edits(record.text, {turn.speaker for turn in turns})
         disclaimers = 0
         for turn in turns:
             if turn.role != "assistant":
                 continue
-            for edit in disclaimers_of(record.text, turn):
+            for edit in _find_disclaimers(record.text, turn):
                 disclaimers += 1
                 if self.config.disclaimers == "cut":
                     edits.append(edit)
         if disclaimers and self.config.disclaimers == "drop":
-            return Ruling("boilerplate: assistant speaks of itself", float(disclaimers))
-        edits = apart(edits)
+            return StepResult("boilerplate: assistant speaks of itself", float(disclaimers))
+        edits = _without_overlaps(edits)
         removed = sum(edit.end - edit.start for edit in edits)
         if record.text and len(record.text.strip()) <= removed:
-            return Ruling("boilerplate: nothing else", details=f"{len(edits)} pieces")
-        return Ruling(edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {})
+            return StepResult("boilerplate: nothing else", details=f"{len(edits)} pieces")
+        return StepResult(
+            edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {}
+        )
 
-    def is_bot(self, turn: Turn) -> bool:
+    def is_bot(self, turn: ConversationTurn) -> bool:
         """Whether a turn's speaker is one of the bots."""
         return turn.speaker.lower() in self.bots
 
-    def lines(self, text: str, speakers: set[str]) -> list[Edit]:
+    def line_edits(self, text: str, speakers: set[str]) -> list[TextEdit]:
         """Edits for server lines and for repeated lines."""
         edits, counts = [], Counter[str]()
         for line in LINE.finditer(text):
             content = line[0].rstrip("\r\n")
             if len(content) > 500:
                 continue
-            if EVENT.fullmatch(content) or is_gone(content, speakers):
-                edits.append(Edit(*line.span(), "server message"))
+            if SERVER_LINE.fullmatch(content) or _is_come_or_go(content, speakers):
+                edits.append(TextEdit(*line.span(), "server message"))
             elif len(content) >= 40:
                 counts[content] += 1
                 if counts[content] >= 2:
-                    edits.append(Edit(*line.span(), "said again"))
+                    edits.append(TextEdit(*line.span(), "said again"))
         forms = {content for content, count in counts.items() if count >= self.config.min_repeats}
         return [
             edit for edit in edits
@@ -130,13 +132,13 @@ class Boilerplate:
         ]  # fmt: skip
 
 
-def is_gone(line: str, speakers: set[str]) -> bool:
+def _is_come_or_go(line: str, speakers: set[str]) -> bool:
     """Whether a server line reports that somebody came or went, without naming a channel.
 
-    >>> is_gone("alice has quit", set()), is_gone("He has quit", set()), is_gone("Bo left", {"Bo"})
-    (True, False, False)
+    >>> [_is_come_or_go(line, {"Bo"}) for line in ("alice has quit", "He has quit", "Bo left")]
+    [True, False, False]
     """
-    match = GONE.fullmatch(line)
+    match = COME_OR_GO.fullmatch(line)
     if match is None or match["who"].lower() in NOT_NICKS:
         return False
     who = match["who"]
@@ -145,32 +147,32 @@ def is_gone(line: str, speakers: set[str]) -> bool:
     return is_nick and not is_said and not who.endswith((":", ">", ","))
 
 
-def disclaimers_of(text: str, turn: Turn) -> list[Edit]:
+def _find_disclaimers(text: str, turn: ConversationTurn) -> list[TextEdit]:
     """Sentences in which an assistant states what it is, except inside quotations."""
-    words = content(text, turn)
+    words = turn_text(text, turn)
     start = text.find(words, turn.start)
-    cited = [match.span() for match in CITED.finditer(words)]
+    cited = [match.span() for match in QUOTATION.finditer(words)]
     edits = []
     for match in DISCLAIMER.finditer(words):
         before = bisect_right(cited, match.start(), key=lambda cited_span: cited_span[0])
         if not before or cited[before - 1][1] <= match.start():
             bounds = (start + match.start(), start + match.end())
-            edits.append(Edit(*bounds, "assistant speaks of itself"))
+            edits.append(TextEdit(*bounds, "assistant speaks of itself"))
     return edits
 
 
-def is_greeting(text: str) -> bool:
+def _is_greeting(text: str) -> bool:
     """Whether a turn only greets or thanks.
 
-    >>> is_greeting("Hi there!"), is_greeting("Hi, my disk is full")
+    >>> _is_greeting("Hi there!"), _is_greeting("Hi, my disk is full")
     (True, False)
     """
     return len(text) <= 80 and GREETING.fullmatch(text) is not None
 
 
-def apart(edits: list[Edit]) -> list[Edit]:
+def _without_overlaps(edits: list[TextEdit]) -> list[TextEdit]:
     """Edits in ascending order, without those that overlap the previous one."""
-    kept: list[Edit] = []
+    kept: list[TextEdit] = []
     for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
         if edit.start < edit.end and (not kept or edit.start >= kept[-1].end):
             kept.append(edit)

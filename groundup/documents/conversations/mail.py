@@ -11,37 +11,37 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling
+from ..record import PASS, Record, StepResult, TextEdit
 from .mail_ends import mark_footers, mark_signatures, mark_unmarked_signature
 from .mail_lines import (
     ADDRESS,
     ATTRIBUTION,
-    BAR,
-    BRACKETED,
-    CITED,
+    ATTRIBUTION_START,
+    ATTRIBUTION_VERBS,
+    BAR_PREFIX,
+    BRACKETED_NAME,
     DASHES,
     DELIMITER,
-    ENDED,
+    ELLIPSIS,
     FORWARDED,
     HEADER,
+    LINE_PREFIX,
     LONG_LINE,
-    MARK,
+    NAMED_QUOTE_PREFIX,
+    ORIGINAL_END,
     ORIGINAL_HEADER,
     PGP,
-    PROMPT,
-    PROMPTED,
-    QUOTED,
-    REPLY,
+    POSSIBLE_PYTHON_INPUT,
+    PYTHON_INPUT,
+    QUOTE_PREFIX,
+    REPLY_PREFIX,
     RULE,
-    SNIPPED,
-    STARTS,
-    SUPERCITED,
-    VERBS,
+    SUPERCITE_START,
 )
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-FULL_LINE, SHORT_REST, MAX_HEADERS = 60, 25, 15
-WORDS_OF = {
+FULL_LINE_LENGTH, MAX_REMAINDER_LENGTH, MAX_HEADERS = 60, 25, 15
+KIND_REASONS = {
     "a": "attribution",
     "q": "quoted text",
     "s": "signature",
@@ -50,7 +50,7 @@ WORDS_OF = {
 }
 
 
-class MailConfig(Config):
+class MailStepConfig(Config):
     """What is separated from a mail's text."""
 
     quotes: Literal["aside", "remove", "keep"] = "aside"
@@ -66,36 +66,36 @@ class MailConfig(Config):
     """Drop a mail without any new text."""
 
 
-class Judged(NamedTuple):
-    """A line and its kind: `a`, `q`, `s`, `f`, `p` (see WORDS_OF), or empty for text."""
+class ClassifiedLine(NamedTuple):
+    """A line and its kind: `a`, `q`, `s`, `f`, `p` (see KIND_REASONS), or empty for text."""
 
     start: int
     end: int
     kind: str
 
 
-class Mail:
+class MailStep:
     """Step `conversations.mail`: keep what the mail's author wrote."""
 
-    def __init__(self, config: MailConfig) -> None:
+    def __init__(self, config: MailStepConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Separate what was not written for this mail."""
-        lines = judge_lines(record.text, self.config, is_reply(record.metadata))
-        edits = tuple(self.edits(lines))
+        lines = classify_lines(record.text, self.config, is_reply(record.metadata))
+        edits = tuple(self.edits_by_run(lines))
         if not edits:
             return PASS
         removed = sum(edit.end - edit.start for edit in edits)
         remaining = [record.text[line.start : line.end] for line in lines if not line.kind]
         if self.config.drop_empty and not "".join(remaining).strip():
-            return Ruling(
+            return StepResult(
                 "mail: nothing new written", details=f"{removed} characters quoted or signed"
             )
         share = removed / max(1, len(record.text))
-        return Ruling(edits=edits, metadata={"quoted_share": round(share, 4)})
+        return StepResult(edits=edits, metadata={"quoted_share": round(share, 4)})
 
-    def edits(self, lines: list[Judged]) -> Iterator[Edit]:
+    def edits_by_run(self, lines: list[ClassifiedLine]) -> Iterator[TextEdit]:
         """Yield one edit for every run of lines of the same kind."""
         fates = {
             "a": self.config.quotes, "q": self.config.quotes, "s": self.config.signatures,
@@ -110,7 +110,9 @@ class Mail:
             fate = fates.get(kind, "keep")
             if fate != "keep":
                 shelf = shelves[kind] if fate == "aside" else ""
-                yield Edit(lines[first].start, lines[at - 1].end, WORDS_OF[kind], aside=shelf)
+                yield TextEdit(
+                    lines[first].start, lines[at - 1].end, KIND_REASONS[kind], metadata_key=shelf
+                )
 
 
 def is_reply(metadata: Mapping[str, Any]) -> bool:
@@ -124,53 +126,61 @@ def is_reply(metadata: Mapping[str, Any]) -> bool:
     headers = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
     if headers.get("in_reply_to") or headers.get("references"):
         return True
-    subject = subject_of(headers)
-    while (match := REPLY.match(subject)) and "]" in match[0] and ":" not in match[0]:
+    subject = mail_subject(headers)
+    while (match := REPLY_PREFIX.match(subject)) and "]" in match[0] and ":" not in match[0]:
         subject = subject[match.end() :]  # the list's name
     return match is not None
 
 
-def subject_of(headers: Mapping[str, Any]) -> str:
+def mail_subject(headers: Mapping[str, Any]) -> str:
     """A mail's subject; the mail reader stores it as `title`."""
     title = headers.get("title") if headers.get("format") == "mail" else ""
     return f"{headers.get('subject') or title or ''}"
 
 
-def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[Judged]:
+def classify_lines(
+    text: str, config: MailStepConfig, is_reply: bool = False
+) -> list[ClassifiedLine]:
     """Classify each line of a mail; a reply may quote without prefixes."""
     bounds = [match.span() for match in LINE.finditer(text)]
     lines = [text[start:end].rstrip("\r\n") for start, end in bounds]
     kinds = [""] * len(lines)
-    mark_pgp(lines, kinds)
-    mark_quotes(without_prompts(lines), kinds)
+    _mark_pgp(lines, kinds)
+    _mark_quotes(_mask_python_prompts(lines), kinds)
     mark_signatures(lines, kinds, config.max_signature_lines)
     mark_footers(lines, kinds, config.max_footer_lines)
     mark_unmarked_signature(lines, kinds)
     if is_reply:
-        mark_below_rule(lines, kinds)
-    fill_blanks(lines, kinds)
-    return [Judged(*span, kind) for span, kind in zip(bounds, kinds, strict=True)]
+        _mark_quote_below_rule(lines, kinds)
+    _fill_blank_lines(lines, kinds)
+    return [ClassifiedLine(*span, kind) for span, kind in zip(bounds, kinds, strict=True)]
 
 
-def without_prompts(lines: list[str]) -> list[str]:
+def _mask_python_prompts(lines: list[str]) -> list[str]:
     """Replace lines of Python sessions, whose `>>>` is no quote prefix, by `$`.
 
-    >>> without_prompts(["See:", ">>> import os", ">>> os"]), without_prompts([">>> I think so"])
-    (['See:', '$', '$'], ['>>> I think so'])
+    >>> _mask_python_prompts(["See:", ">>> import os", ">>> os"])
+    ['See:', '$', '$']
+    >>> _mask_python_prompts([">>> I think so"])
+    ['>>> I think so']
     """
     shown, at = list(lines), 0
     while at < len(lines):
         first = at
-        while at < len(lines) and (QUOTED.match(lines[at]) or PROMPT.match(lines[at][:LONG_LINE])):
+        while at < len(lines) and (
+            QUOTE_PREFIX.match(lines[at]) or PYTHON_INPUT.match(lines[at][:LONG_LINE])
+        ):
             at += 1
         run = [line[:LONG_LINE] for line in lines[first:at]]
-        if any(map(PROMPT.match, run)) and all(PROMPT.match(x) or PROMPTED.match(x) for x in run):
+        if any(map(PYTHON_INPUT.match, run)) and all(
+            PYTHON_INPUT.match(x) or POSSIBLE_PYTHON_INPUT.match(x) for x in run
+        ):
             shown[first:at] = ["$"] * len(run)
         at = max(at, first + 1)
     return shown
 
 
-def mark_pgp(lines: list[str], kinds: list[str]) -> None:
+def _mark_pgp(lines: list[str], kinds: list[str]) -> None:
     """Mark signatures, keys and the header lines of signed messages."""
     closer = ""
     for at, line in enumerate(lines):
@@ -192,29 +202,32 @@ def mark_pgp(lines: list[str], kinds: list[str]) -> None:
             kinds[at] = "" if kinds[at] == "p" else kinds[at]
 
 
-def mark_quotes(lines: list[str], kinds: list[str]) -> None:
+def _mark_quotes(lines: list[str], kinds: list[str]) -> None:
     """Mark quoted lines, then the attribution above each block."""
-    cites = any(SUPERCITED.match(line[:LONG_LINE]) for line in lines)
+    cites = any(SUPERCITE_START.match(line[:LONG_LINE]) for line in lines)
     for at, line in enumerate(lines):
-        if not kinds[at] and (QUOTED.match(line) or cites and CITED.match(line)):
-            kinds[at] = "a" if SUPERCITED.match(line[:LONG_LINE]) else "q"
+        if not kinds[at] and (QUOTE_PREFIX.match(line) or cites and NAMED_QUOTE_PREFIX.match(line)):
+            kinds[at] = "a" if SUPERCITE_START.match(line[:LONG_LINE]) else "q"
     for at in range(1, len(lines) - 1):  # the remainder of a quoted line that was wrapped
-        if kinds[at - 1 : at + 2] == ["q", "", "q"] and 0 < len(lines[at].strip()) <= SHORT_REST:
-            kinds[at] = "q" if len(lines[at - 1]) >= FULL_LINE else ""
-    bars = [bool(BAR.match(line[:LONG_LINE])) for line in lines]
+        if (
+            kinds[at - 1 : at + 2] == ["q", "", "q"]
+            and 0 < len(lines[at].strip()) <= MAX_REMAINDER_LENGTH
+        ):
+            kinds[at] = "q" if len(lines[at - 1]) >= FULL_LINE_LENGTH else ""
+    bars = [bool(BAR_PREFIX.match(line[:LONG_LINE])) for line in lines]
     for at in range(len(lines) - 2):
         if bars[at] and bars[at + 1] and bars[at + 2]:
             for index in range(at, at + 3):
                 kinds[index] = kinds[index] or "q"
     for at in range(len(lines)):
         if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
-            mark_forwarded(lines, kinds, at)
-    mark_unannounced(lines, kinds)
-    mark_attributions(lines, kinds)
-    mark_snips(lines, kinds)
+            _mark_forwarded(lines, kinds, at)
+    _mark_unannounced_originals(lines, kinds)
+    _mark_attributions(lines, kinds)
+    _mark_ellipses(lines, kinds)
 
 
-def mark_attributions(lines: list[str], kinds: list[str]) -> None:
+def _mark_attributions(lines: list[str], kinds: list[str]) -> None:
     """Mark the line above each quote; a prefix that it introduces marks further lines as quotes."""
     marks = set()
     for at in range(len(lines)):
@@ -223,33 +236,37 @@ def mark_attributions(lines: list[str], kinds: list[str]) -> None:
         )
         if kinds[at] or not following or not lines[at].strip():
             continue
-        if mark_headers(lines, kinds, at, following) or is_attribution(lines, at, following, kinds):
+        if _mark_headers(lines, kinds, at, following) or _is_attribution(
+            lines, at, following, kinds
+        ):
             kinds[at] = "a"
             before = lines[at - 1] if at else ""
-            short = not STARTS.match(lines[at].lstrip())
+            short = not ATTRIBUTION_START.match(lines[at].lstrip())
             if (
                 at
                 and short
                 and not kinds[at - 1]
-                and STARTS.match(before)
+                and ATTRIBUTION_START.match(before)
                 and len(before) < LONG_LINE
             ):
                 kinds[at - 1] = "a"
-            if not kinds[following] and (mark := MARK.match(lines[following])):
+            if not kinds[following] and (mark := LINE_PREFIX.match(lines[following])):
                 marks.add(mark[0].strip())
     if marks:
         for at, line in enumerate(lines):
-            match = MARK.match(line)
+            match = LINE_PREFIX.match(line)
             if not kinds[at] and match and match[0].strip() in marks:
                 kinds[at] = "q"
 
 
-def mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -> bool:
+def _mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -> bool:
     """Mark two or more headers directly above a quote; returns whether the last is at `at`."""
-    if not is_header(lines[at]) or not (kinds[following] == "q" or MARK.match(lines[following])):
+    if not _is_header(lines[at]) or not (
+        kinds[following] == "q" or LINE_PREFIX.match(lines[following])
+    ):
         return False
     first = at
-    while first > max(0, at - MAX_HEADERS) and is_header(lines[first - 1]):
+    while first > max(0, at - MAX_HEADERS) and _is_header(lines[first - 1]):
         first -= 1
     if first == at or not any(line.lstrip().startswith("From:") for line in lines[first : at + 1]):
         return False
@@ -257,22 +274,22 @@ def mark_headers(lines: list[str], kinds: list[str], at: int, following: int) ->
     return True
 
 
-def is_header(line: str) -> bool:
+def _is_header(line: str) -> bool:
     """Whether a line is a header, possibly indented."""
     return HEADER.match(line[:LONG_LINE].lstrip()) is not None
 
 
-def mark_snips(lines: list[str], kinds: list[str]) -> None:
+def _mark_ellipses(lines: list[str], kinds: list[str]) -> None:
     """Mark lines such as `[snip]` next to a quote as quoted."""
     filled = [at for at, line in enumerate(lines) if line.strip()]
     for number, at in enumerate(filled):
-        if not kinds[at] and SNIPPED.match(lines[at][:LONG_LINE]):
+        if not kinds[at] and ELLIPSIS.match(lines[at][:LONG_LINE]):
             near = filled[max(0, number - 1) : number + 2]
             if any(kinds[index] == "q" and abs(index - at) <= 2 for index in near):
                 kinds[at] = "q"
 
 
-def mark_below_rule(lines: list[str], kinds: list[str]) -> None:
+def _mark_quote_below_rule(lines: list[str], kinds: list[str]) -> None:
     """In a reply without quote marks, everything below a line of dashes is a quote."""
     if "q" in kinds or "a" in kinds:
         return
@@ -286,17 +303,17 @@ def mark_below_rule(lines: list[str], kinds: list[str]) -> None:
             kinds[at] = "q"
 
 
-def mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
+def _mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
     """Mark the original below an announcement; without prefixes it extends to the end."""
     body = at + 1
     while body < len(lines) and not lines[body].strip():
         body += 1
-    end = headers_end(lines, body)
+    end = _headers_end(lines, body)
     if end > body:
-        mark_original(lines, kinds, at, end, end - body)
+        _mark_original(lines, kinds, at, end, end - body)
 
 
-def headers_end(lines: list[str], at: int) -> int:
+def _headers_end(lines: list[str], at: int) -> int:
     """Index after a block of headers and their continuation lines; `at` if there is none."""
     end = at
     while end < len(lines) and (
@@ -306,18 +323,18 @@ def headers_end(lines: list[str], at: int) -> int:
     return end
 
 
-def mark_unannounced(lines: list[str], kinds: list[str]) -> None:
+def _mark_unannounced_originals(lines: list[str], kinds: list[str]) -> None:
     """Mark originals that begin with a paragraph of headers, without an announcement."""
     at = 0
     while at < len(lines):
-        end = originals_end(lines, at)
+        end = _original_headers_end(lines, at)
         is_alone = at == 0 or not lines[at - 1].strip() or RULE.match(lines[at - 1][:LONG_LINE])
         if end > at and is_alone and not kinds[at] and end < len(lines):
-            mark_original(lines, kinds, at, end, 3)
+            _mark_original(lines, kinds, at, end, 3)
         at = max(end, at + 1)
 
 
-def originals_end(lines: list[str], at: int) -> int:
+def _original_headers_end(lines: list[str], at: int) -> int:
     """Index after the headers of an original, in any known language; `at` if there are none.
 
     Required are author and date, and recipient or subject.
@@ -337,10 +354,10 @@ def originals_end(lines: list[str], at: int) -> int:
     return end if roles[0] == "from" or is_whole else at
 
 
-def mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
+def _mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
     """Mark headers as attribution and what follows as quoted."""
     kinds[at:body] = ["a"] * (body - at)
-    end = next((index for index in range(body, len(lines)) if ENDED.match(lines[index])), -1)
+    end = next((index for index in range(body, len(lines)) if ORIGINAL_END.match(lines[index])), -1)
     following = next((index for index in range(body, len(lines)) if lines[index].strip()), body)
     if end < 0 and following < len(lines) and kinds[following] == "q":
         return  # its lines carry prefixes
@@ -350,27 +367,29 @@ def mark_original(lines: list[str], kinds: list[str], at: int, body: int, header
         kinds[index] = kinds[index] or "q"
 
 
-def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:
+def _is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:
     """Whether a line attributes the quote below it."""
     line = lines[at].strip()
     if len(line) > LONG_LINE:
         return False
     marked = kinds[following] == "q"
-    if not marked and not (MARK.match(lines[following]) and following <= at + 2):
+    if not marked and not (LINE_PREFIX.match(lines[following]) and following <= at + 2):
         return False
     if line.startswith(("[", "* ")):
-        return marked and bool(BRACKETED.match(line))
-    if line[-1] not in ":;," and not (marked and re.search(rf"\b(?:{VERBS})\b", line[-40:])):
-        return bool(re.search(ADDRESS, line)) and marked and bool(STARTS.match(line))
-    verb = re.search(rf"\b(?:{VERBS})\b", line)
+        return marked and bool(BRACKETED_NAME.match(line))
+    if line[-1] not in ":;," and not (
+        marked and re.search(rf"\b(?:{ATTRIBUTION_VERBS})\b", line[-40:])
+    ):
+        return bool(re.search(ADDRESS, line)) and marked and bool(ATTRIBUTION_START.match(line))
+    verb = re.search(rf"\b(?:{ATTRIBUTION_VERBS})\b", line)
     return (
         bool(ATTRIBUTION.match(line))
         and (line[-1] != "," or bool(verb))
-        and (marked or bool(verb) or bool(STARTS.match(line)))
+        and (marked or bool(verb) or bool(ATTRIBUTION_START.match(line)))
     )
 
 
-def fill_blanks(lines: list[str], kinds: list[str]) -> None:
+def _fill_blank_lines(lines: list[str], kinds: list[str]) -> None:
     """Give empty lines between two lines of a kind the same kind; also those after a footer."""
     before, blanks = "", []
     for at, line in enumerate(lines):

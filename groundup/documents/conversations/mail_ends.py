@@ -8,31 +8,31 @@ author's own last paragraph in exactly that form is taken for a footer.
 """
 
 from .mail_lines import (
-    ASKED,
     CONFIDENTIAL,
+    CONTACT,
     DELIMITER,
+    DIRECT_QUESTION,
     DISCLAIMER,
+    FIRST_PERSON,
     FOOTER,
+    FOOTER_START,
     LONG_LINE,
-    MEANT,
-    NAMED,
+    LOWERCASE_SENTENCE,
+    NAME_ALONE,
     PHONE,
-    PLACE,
+    REFERS_TO_MAIL,
     RULE,
-    SENTENCE,
+    SENTENCE_START,
     SHORT_RULE,
-    SIGNED,
-    STATED,
+    SIGNATURE_NAME,
     TITLED_RULE,
-    TOLD,
-    UNMARKED,
+    UNMARKED_SIGNATURE,
     URL_ONLY,
-    VOICE,
 )
 
-RULES = (RULE, SHORT_RULE, TITLED_RULE)
-SIGNATURE_WIDTH, CITING = 100, " \t\"'“«"
-EXACT = ("-- ", "- -- ")
+ANY_RULE = (RULE, SHORT_RULE, TITLED_RULE)
+SIGNATURE_WIDTH, QUOTE_STARTS = 100, " \t\"'“«"
+EXACT_DELIMITERS = ("-- ", "- -- ")
 """Delimiters of RFC 3676; the second with PGP's dash-escaping."""
 
 
@@ -42,14 +42,15 @@ def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
     for number, start in enumerate(starts):
         end = starts[number + 1] if number + 1 < len(starts) else len(lines)
         end = next((at for at in range(start, end) if kinds[at]), end)
-        end = next((at for at in range(start + 1, end) if is_rule_of_footer(lines, at)), end)
+        end = next((at for at in range(start + 1, end) if _is_footer_rule(lines, at)), end)
         content = [line for line in lines[start + 1 : end] if line.strip()]
         if len(content) > max_lines or any(len(line) > SIGNATURE_WIDTH for line in content):
             continue
-        if is_stated(content, is_announced=True):
+        if _has_footer_form(content, has_rule=True):
             kind = "f"
-        elif lines[start] in EXACT or (
-            content and (not is_prose(content) or NAMED.match(lines[max(0, start - 1)]))
+        elif lines[start] in EXACT_DELIMITERS or (
+            content
+            and (not _begins_like_prose(content) or NAME_ALONE.match(lines[max(0, start - 1)]))
         ):
             kind = "s"
         else:
@@ -58,12 +59,14 @@ def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
             kinds[at] = kind
 
 
-def is_prose(content: list[str]) -> bool:
+def _begins_like_prose(content: list[str]) -> bool:
     """Whether lines begin with a sentence or the first person; quoted and indented lines do not
     count.
     """
-    own = [line[:LONG_LINE] for line in content if line[:1] not in CITING]
-    return bool(own) and (TOLD.search(content[0][:LONG_LINE]) is not None or is_voiced(own[:1]))
+    own = [line[:LONG_LINE] for line in content if line[:1] not in QUOTE_STARTS]
+    return bool(own) and (
+        SENTENCE_START.search(content[0][:LONG_LINE]) is not None or _is_personal(own[:1])
+    )
 
 
 def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
@@ -74,42 +77,42 @@ def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
     start = end
     while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
         start -= 1
-    start = signature_start(lines, start, end)
+    start = _signature_start(lines, start, end)
     block = lines[start:end]
     is_short = all(len(line) <= 80 for line in block)
-    if is_short and any(PLACE.search(line) or PHONE.search(line) for line in block):
+    if is_short and any(CONTACT.search(line) or PHONE.search(line) for line in block):
         for at in range(start, end):
             kinds[at] = "s"
 
 
-def signature_start(lines: list[str], start: int, end: int) -> int:
+def _signature_start(lines: list[str], start: int, end: int) -> int:
     """Line at which a signature may begin in the last paragraph; `end` if none."""
     for at in range(max(start, end - 9), end):
         line = lines[at][:LONG_LINE]
         if RULE.match(line) or SHORT_RULE.match(line):
             content = [other for other in lines[at + 1 : end] if other.strip()]
-            return end if content and SHORT_RULE.match(line) and is_prose(content) else at
-    if end - start <= 5 and start < end and UNMARKED.match(lines[start]):
-        is_list = sum(UNMARKED.match(line) is not None for line in lines[start:end]) > 1
-        return end if is_list or SENTENCE.search(lines[start][:LONG_LINE]) else start
+            return end if content and SHORT_RULE.match(line) and _begins_like_prose(content) else at
+    if end - start <= 5 and start < end and UNMARKED_SIGNATURE.match(lines[start]):
+        is_list = sum(UNMARKED_SIGNATURE.match(line) is not None for line in lines[start:end]) > 1
+        return end if is_list or LOWERCASE_SENTENCE.search(lines[start][:LONG_LINE]) else start
     for at in range(max(start, end - 8), end - 1):
-        if SIGNED.match(lines[at][:LONG_LINE]):
-            prose = any(SENTENCE.search(line[:LONG_LINE]) for line in lines[at:end])
+        if SIGNATURE_NAME.match(lines[at][:LONG_LINE]):
+            prose = any(LOWERCASE_SENTENCE.search(line[:LONG_LINE]) for line in lines[at:end])
             return end if prose else at
     return end
 
 
-def is_rule_of_footer(lines: list[str], at: int) -> bool:
+def _is_footer_rule(lines: list[str], at: int) -> bool:
     """Whether a rule opens the footer of a list or an advertiser."""
     line = lines[at][:LONG_LINE]
-    if not any(rule.match(line) for rule in RULES):
+    if not any(rule.match(line) for rule in ANY_RULE):
         return False
-    return is_stated(lines[at : at + 4], is_announced=True)
+    return _has_footer_form(lines[at : at + 4], has_rule=True)
 
 
 def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
     """Mark final paragraphs about lists, advertisements or confidentiality."""
-    mark_disclaimer(lines, kinds)
+    _mark_disclaimer(lines, kinds)
     end = len(lines)
     first_said = next((at for at in range(end) if lines[at].strip() and not kinds[at]), end)
     while end > 0:
@@ -118,15 +121,15 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
         start = end
         while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
             start -= 1
-            if is_rule_of_footer(lines, start):
+            if _is_footer_rule(lines, start):
                 break
         block = lines[start:end]
-        rules = (is_rule_of_footer(lines, at) for at in range(max(0, end - max_lines), end))
+        rules = (_is_footer_rule(lines, at) for at in range(max(0, end - max_lines), end))
         is_above_one, is_short = "f" in kinds[end:], len(block) <= max_lines
         if not block:
             break
-        if not is_short or not is_footer(block, any(rules), is_above_one, start > first_said):
-            if len(block) == 1 or not is_list_address(block[-1]):
+        if not is_short or not _is_footer(block, any(rules), is_above_one, start > first_said):
+            if len(block) == 1 or not _is_list_address(block[-1]):
                 break
             start = end - 1  # the list's URL directly below the author's text
         for at in range(start, end):
@@ -136,7 +139,7 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
         end = start
 
 
-def mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
+def _mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
     """Mark from a title such as `E-mail disclaimer:` or `Confidentiality notice` to the end."""
     for at in range(max(0, len(lines) - 60), len(lines)):
         if kinds[at] or not DISCLAIMER.match(lines[at][:LONG_LINE]):
@@ -145,7 +148,7 @@ def mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
         if above.strip() and not RULE.match(above):
             continue
         end = next((index for index in range(at, len(lines)) if kinds[index]), len(lines))
-        if is_disclaimer(lines[at:end]):
+        if _is_disclaimer(lines[at:end]):
             rules = [
                 index for index in range(max(0, at - 2), at) if RULE.match(lines[index][:LONG_LINE])
             ]
@@ -154,39 +157,39 @@ def mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
             return
 
 
-def is_footer(block: list[str], is_announced: bool, is_above_one: bool, is_last: bool) -> bool:
+def _is_footer(block: list[str], has_rule: bool, is_above_footer: bool, is_last: bool) -> bool:
     """Whether a paragraph at the end is a footer."""
-    if is_above_one and len(block) == 1 and (URL_ONLY.match(block[0]) or RULE.match(block[0])):
+    if is_above_footer and len(block) == 1 and (URL_ONLY.match(block[0]) or RULE.match(block[0])):
         return True
-    if not is_announced and not is_last and not is_list_address(block[0]):
+    if not has_rule and not is_last and not _is_list_address(block[0]):
         return False
-    return is_disclaimer(block) or is_stated(block, is_announced)
+    return _is_disclaimer(block) or _has_footer_form(block, has_rule)
 
 
-def is_stated(block: list[str], is_announced: bool) -> bool:
+def _has_footer_form(block: list[str], has_rule: bool) -> bool:
     """Whether lines have the form of a footer; below a rule or delimiter one footer phrase
     suffices.
     """
-    if is_voiced(block):
+    if _is_personal(block):
         return False
-    if is_announced:
+    if has_rule:
         return any(FOOTER.search(line[:LONG_LINE]) for line in block)
-    return STATED.match(" ".join(line[:LONG_LINE].strip() for line in block)) is not None
+    return FOOTER_START.match(" ".join(line[:LONG_LINE].strip() for line in block)) is not None
 
 
-def is_disclaimer(block: list[str]) -> bool:
+def _is_disclaimer(block: list[str]) -> bool:
     """Whether lines state for whom a mail is intended."""
     text = " ".join(line[:LONG_LINE] for line in block)
     words = {phrase.lower() for phrase in CONFIDENTIAL.findall(text)}
-    return len(words) >= 3 and MEANT.search(text) is not None and not is_voiced(block)
+    return len(words) >= 3 and REFERS_TO_MAIL.search(text) is not None and not _is_personal(block)
 
 
-def is_voiced(block: list[str]) -> bool:
+def _is_personal(block: list[str]) -> bool:
     """Whether lines ask something or use the first person, so that a person wrote them."""
     text = " ".join(line[:LONG_LINE].strip() for line in block)
-    return VOICE.search(text) is not None or ASKED.search(text) is not None
+    return FIRST_PERSON.search(text) is not None or DIRECT_QUESTION.search(text) is not None
 
 
-def is_list_address(line: str) -> bool:
+def _is_list_address(line: str) -> bool:
     """Whether a line is only the URL of a mailing list."""
     return URL_ONLY.match(line) is not None and FOOTER.search(line[:LONG_LINE]) is not None

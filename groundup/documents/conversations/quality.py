@@ -8,8 +8,8 @@ from collections import Counter
 
 from groundup.core import Config
 
-from ..record import PASS, Record, Ruling
-from .turns import Turn, content, turns_of
+from ..record import PASS, Record, StepResult
+from .turns import ConversationTurn, find_turns, turn_text
 
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -21,7 +21,7 @@ WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")
 QUESTION = re.compile(r"[?？؟][\s\"')\]*_]{0,10}$")
 
 
-class QualityConfig(Config):
+class ConversationQualityConfig(Config):
     """Thresholds. Source of all: own choice, to be set from the histograms of the report."""
 
     min_words: int = 5
@@ -34,18 +34,18 @@ class QualityConfig(Config):
     judgement."""
 
 
-class Quality:
+class ConversationQuality:
     """Step `conversations.quality`: figures of a conversation and thresholds on them."""
 
-    def __init__(self, config: QualityConfig) -> None:
+    def __init__(self, config: ConversationQualityConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Measure one conversation; a record without turns passes."""
-        turns = turns_of(record)
+        turns = find_turns(record)
         if not turns:
             return PASS
-        texts = [content(record.text, turn) for turn in turns]
+        texts = [turn_text(record.text, turn) for turn in turns]
         words = [WORD.findall(text.lower()) for text in texts]
         total = sum(map(len, words))
         spoken: Counter[str] = Counter()
@@ -55,22 +55,22 @@ class Quality:
             "words": total,
             "words_a_turn": round(total / len(turns), 2),
             "monologue": round(max(spoken.values()) / max(1, total), 4),
-            "unanswered": round(unanswered(turns, texts), 4),
+            "unanswered": round(_unanswered_share(turns, texts), 4),
         }
         for reason, key, bound in (
             ("monologue", "monologue", self.config.max_monologue),
             ("unanswered questions", "unanswered", self.config.max_unanswered),
         ):
             if facts[key] > bound:
-                return Ruling(f"conversation: {reason}", facts[key], f"at most {bound}")
+                return StepResult(f"conversation: {reason}", facts[key], f"at most {bound}")
         if total < self.config.min_words:
-            return Ruling(
+            return StepResult(
                 "conversation: too short", float(total), f"at least {self.config.min_words}"
             )
-        return Ruling(metadata=facts)
+        return StepResult(metadata=facts)
 
 
-def unanswered(turns: list[Turn], texts: list[str]) -> float:
+def _unanswered_share(turns: list[ConversationTurn], texts: list[str]) -> float:
     """Share of questions after which no other speaker speaks; a tool's turn counts as an answer."""
     last: dict[str, int] = {turn.role: at for at, turn in enumerate(turns)}
     questions = [at for at, text in enumerate(texts) if QUESTION.search(text[-40:])]

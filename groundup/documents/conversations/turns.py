@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling
+from ..record import PASS, Record, StepResult, TextEdit
 
 ROLES = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user", "question": "user",
@@ -23,7 +23,7 @@ ROLES = {
 """Names of roles in published logs: OpenAI messages, ShareGPT, OpenAssistant, Llama, Gemini."""
 
 
-class Turn(NamedTuple):
+class ConversationTurn(NamedTuple):
     """One turn of a conversation."""
 
     start: int
@@ -34,7 +34,7 @@ class Turn(NamedTuple):
     """user, assistant, system or tool; any other speaker keeps the name."""
 
 
-class TurnsConfig(Config):
+class TurnOrderConfig(Config):
     """Requirements on a conversation."""
 
     min_turns: int = 2
@@ -48,41 +48,43 @@ class TurnsConfig(Config):
     were cut in the middle begin so."""
 
 
-class Turns:
+class TurnOrder:
     """Step `conversations.turns`: check the order of turns, remove empty and duplicate ones."""
 
-    def __init__(self, config: TurnsConfig) -> None:
+    def __init__(self, config: TurnOrderConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Process one conversation; a record without turns passes."""
-        turns = turns_of(record)
+        turns = find_turns(record)
         if not turns:
             return PASS
-        filled = [turn for turn in turns if content(record.text, turn)]
+        filled = [turn for turn in turns if turn_text(record.text, turn)]
         if len(filled) < self.config.min_turns:
-            return Ruling("turns: too few", float(len(filled)), f"at least {self.config.min_turns}")
+            return StepResult(
+                "turns: too few", float(len(filled)), f"at least {self.config.min_turns}"
+            )
         edits, remaining, before = [], [], ("", "")
         for turn in turns:
-            key = (turn.role, " ".join(content(record.text, turn).split()))
+            key = (turn.role, " ".join(turn_text(record.text, turn).split()))
             if not key[1]:
-                edits.append(Edit(turn.start, turn.end, "empty turn"))
+                edits.append(TextEdit(turn.start, turn.end, "empty turn"))
                 continue
             if key == before:
-                edits.append(Edit(turn.start, turn.end, "turn said twice"))
+                edits.append(TextEdit(turn.start, turn.end, "turn said twice"))
             else:
                 remaining.append(turn)
             before = key
-        if reason := self.order(
+        if reason := self.order_fault(
             remaining
         ):  # a duplicate turn has been removed: it is no fault of order
-            return Ruling(reason)
+            return StepResult(reason)
         roles = [turn.role for turn in filled]
         facts = {"turns": len(filled), "speakers": len(set(roles))}
         edits = [edit for edit in edits if edit.start < edit.end]
-        return Ruling(edits=tuple(edits), metadata=facts)
+        return StepResult(edits=tuple(edits), metadata=facts)
 
-    def order(self, turns: list[Turn]) -> str:
+    def order_fault(self, turns: list[ConversationTurn]) -> str:
         """What is wrong with the order; empty if nothing is."""
         roles = [turn.role for turn in turns]
         first = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
@@ -99,33 +101,36 @@ class Turns:
         return ""
 
 
-def role_of(value: str) -> str:
+def _normalize_role(value: str) -> str:
     """The role for a speaker label of a log.
 
-    >>> role_of("GPT"), role_of("Human"), role_of("alice")
+    >>> _normalize_role("GPT"), _normalize_role("Human"), _normalize_role("alice")
     ('assistant', 'user', 'alice')
     """
     return ROLES.get(value.strip().lower(), value.strip())
 
 
-def turns_of(record: Record) -> list[Turn]:
+def find_turns(record: Record) -> list[ConversationTurn]:
     """The turns of a record, in order."""
     spans = sorted(
         (span for span in record.spans if span.kind == "turn"), key=lambda span: span.start
     )
-    return [Turn(span.start, span.end, span.value, role_of(span.value)) for span in spans]
+    return [
+        ConversationTurn(span.start, span.end, span.value, _normalize_role(span.value))
+        for span in spans
+    ]
 
 
-def content(text: str, turn: Turn) -> str:
+def turn_text(text: str, turn: ConversationTurn) -> str:
     """A turn's text without the speaker's name in front."""
-    return said(text[turn.start : turn.end], turn.speaker)
+    return _without_speaker(text[turn.start : turn.end], turn.speaker)
 
 
-def said(text: str, speaker: str) -> str:
+def _without_speaker(text: str, speaker: str) -> str:
     """A turn's text without the speaker's name in front.
 
-    >>> said("<ann> hello", "ann"), said("ann: hello", "ann"), said("annual report", "ann")
-    ('hello', 'hello', 'annual report')
+    >>> [_without_speaker(text, "ann") for text in ("<ann> hello", "ann: hello", "annual report")]
+    ['hello', 'hello', 'annual report']
     """
     stripped = text.strip()
     for before, after in (("<", ">"), ("", ":"), ("[", "]"), ("**", ":**")):

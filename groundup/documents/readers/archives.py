@@ -21,29 +21,29 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ..record import Record
-from .kinds import KIND_BY_ENDING, kind_of_file, make_record
+from .kinds import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
-    open_part,
+    open_split,
     plan_files,
-    printable,
+    printable_path,
     suffix_of,
 )
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-SINGLES = (".gz", ".bz2", ".xz")
-ENDINGS = (*TARS, ".zip", *SINGLES)
-BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError,
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
+ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip", *COMPRESSED_SUFFIXES)
+UNPACK_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError,
           zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
 """Exceptions that unpacking a damaged or hostile archive may raise."""
-XZ_MEMORY = 256 * 2**20
-LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
+MAX_XZ_MEMORY = 256 * 2**20
+MEMORY_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
                 tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 """Entries whose content tarfile reads into memory."""
-LONGEST_HEADER = 2**20
+MAX_HEADER_BYTES = 2**20
 CHUNK = 2**16
 
 
@@ -61,7 +61,7 @@ class ArchiveConfig(ReaderConfig):
     """Kinds to read, such as latex; others are rejected. Empty: all known kinds."""
 
 
-class Member(NamedTuple):
+class ArchiveMember(NamedTuple):
     """A file in an archive."""
 
     path: str
@@ -74,64 +74,70 @@ class Archive:
     def __init__(self, config: ArchiveConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Return one split per archive."""
-        return plan_files(root, ENDINGS)
+        return plan_files(root, ARCHIVE_SUFFIXES)
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the members of an archive as records."""
         config = self.config
         try:
-            with open_part(root, part.path) as file:
-                for member in members(file, part, config):
+            with open_split(root, input_split.path) as file:
+                for member in _iterate_members(file, input_split, config):
                     if isinstance(member, Rejected):
                         yield member
                         continue
                     kind = kind_of_file(member.path, member.data)
-                    path = f"{part.path}#{member.path}"
+                    path = f"{input_split.path}#{member.path}"
                     if not kind or (config.kinds and kind not in config.kinds):
                         yield Rejected(path, "another kind of file", kind or member.path[-40:])
                     else:
                         yield make_record(source, path, kind, member.data, {}, config.repair)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
-        except BROKEN as error:
-            yield Rejected(printable(part.path), "broken archive", str(error)[:200])
+            yield refused.reject(printable_path(input_split.path))
+        except UNPACK_ERRORS as error:
+            yield Rejected(printable_path(input_split.path), "broken archive", str(error)[:200])
 
 
-def members(file: Any, part: Part, config: ArchiveConfig) -> Iterator[Member | Rejected]:
+def _iterate_members(
+    file: Any, input_split: InputSplit, config: ArchiveConfig
+) -> Iterator[ArchiveMember | Rejected]:
     """Yield the files of an archive of any type."""
-    name = part.path.lower()
+    name = input_split.path.lower()
     if name.endswith(".zip"):
-        yield from zip_members(file, part.path, config)
+        yield from _iterate_zip(file, input_split.path, config)
         return
-    limited = Limited(unpacking(file, suffix_of(name)), part.bytes, config)
-    if name.endswith(TARS):
-        yield from tar_members(limited, io.BufferedReader(limited, CHUNK), part.path, config)
+    limited = LimitedStream(_open_decompressed(file, suffix_of(name)), input_split.bytes, config)
+    if name.endswith(TAR_SUFFIXES):
+        yield from _iterate_tar(
+            limited, io.BufferedReader(limited, CHUNK), input_split.path, config
+        )
         return
-    if is_tar(buffered := io.BufferedReader(limited, CHUNK)):  # arXiv names compressed tars .gz
-        yield from tar_members(limited, buffered, part.path, config)
+    if _is_tar(buffered := io.BufferedReader(limited, CHUNK)):  # arXiv names compressed tars .gz
+        yield from _iterate_tar(limited, buffered, input_split.path, config)
         return
-    inner = PurePosixPath(part.path).stem
+    inner = PurePosixPath(input_split.path).stem
     data = buffered.read(config.max_bytes + 1)
-    if limited.broken is not None:
-        raise limited.broken
+    if limited.error is not None:
+        raise limited.error
     if len(data) > config.max_bytes:
-        yield Rejected(f"{part.path}#{inner}", "too large", f"more than {config.max_bytes} bytes")
+        yield Rejected(
+            f"{input_split.path}#{inner}", "too large", f"more than {config.max_bytes} bytes"
+        )
     elif (
         not kind_of_file(inner, data) and data.lstrip()[:1] in (b"\\", b"%") and b"\\begin" in data
     ):
-        yield Member(inner + ".tex", data)  # arXiv's single files have no suffix
+        yield ArchiveMember(inner + ".tex", data)  # arXiv's single files have no suffix
     else:
-        yield Member(inner, data)
+        yield ArchiveMember(inner, data)
 
 
-def is_tar(file: io.BufferedReader) -> bool:
+def _is_tar(file: io.BufferedReader) -> bool:
     """Whether a stream begins like a tar; consumes nothing."""
     return file.peek(512)[257:262] == b"ustar"
 
 
-def unpacking(file: Any, suffix: str) -> Any:
+def _open_decompressed(file: Any, suffix: str) -> Any:
     """The file, decompressed while it is read."""
     if suffix in (".gz", ".tgz"):
         return gzip.GzipFile(fileobj=file)
@@ -147,7 +153,7 @@ class XzFile:
 
     def __init__(self, file: Any) -> None:
         self.file = file
-        self.unpacker = lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+        self.unpacker = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
 
     def read(self, size: int) -> bytes:
         """Read at most `size` bytes, and at least one unless the file has ended."""
@@ -160,18 +166,18 @@ class XzFile:
         return b""
 
 
-class Limited(io.RawIOBase):
+class LimitedStream(io.RawIOBase):
     """A stream that raises Refused when it exceeds the archive's limit of unpacked bytes.
 
-    If decompression fails the stream ends, so that earlier data is kept, and `broken` has the
+    If decompression fails the stream ends, so that earlier data is kept, and `error` has the
     error.
     """
 
     def __init__(self, file: Any, packed: int, config: ArchiveConfig) -> None:
         # On an error, `read` of gzip and bzip2 files loses the data already read; `read1` does not.
-        self.take = getattr(file, "read1", file.read)
-        self.broken: Exception | None = None
-        self.given = 0
+        self.read_some = getattr(file, "read1", file.read)
+        self.error: Exception | None = None
+        self.unpacked_bytes = 0
         ratio_bytes = int(max(2**20, packed * config.max_ratio))
         self.limit = min(config.max_total_bytes, ratio_bytes)
 
@@ -182,52 +188,52 @@ class Limited(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer."""
         try:
-            data = b"" if self.broken else self.take(min(len(buffer), CHUNK))
-        except BROKEN as error:
-            self.broken, data = error, b""
-        self.given += len(data)
-        if self.given > self.limit:
+            data = b"" if self.error else self.read_some(min(len(buffer), CHUNK))
+        except UNPACK_ERRORS as error:
+            self.error, data = error, b""
+        self.unpacked_bytes += len(data)
+        if self.unpacked_bytes > self.limit:
             raise Refused("bomb", f"it unpacks to more than {self.limit} bytes")
         buffer[: len(data)] = data
         return len(data)
 
 
-def tar_members(
-    limited: Limited, file: Any, path: str, config: ArchiveConfig
-) -> Iterator[Member | Rejected]:
+def _iterate_tar(
+    limited: LimitedStream, file: Any, path: str, config: ArchiveConfig
+) -> Iterator[ArchiveMember | Rejected]:
     """Yield the files of a tar in order; raises an error at the end if the tar is truncated."""
-    header = watched_header()
+    header = _recording_tarinfo()
     try:
         with tarfile.open(fileobj=file, mode="r|", tarinfo=header) as archive:
             for count, entry in enumerate(archive):
                 if count >= config.max_members:
                     raise Refused("too many members", f"more than {config.max_members}")
-                if not (entry.isdir() or is_hidden(entry.name)):
-                    yield tar_member(archive, entry, path, config)
-    except BROKEN as error:
-        raise limited.broken or error from None
-    if limited.broken is not None:
-        raise limited.broken
+                if not (entry.isdir() or _is_hidden(entry.name)):
+                    yield _read_tar_member(archive, entry, path, config)
+    except UNPACK_ERRORS as error:
+        raise limited.error or error from None
+    if limited.error is not None:
+        raise limited.error
     if header.said is not tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue]
         raise EOFError("it ends, or a header is damaged, before the end-of-archive mark")
 
 
-def tar_member(
+def _read_tar_member(
     archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str, config: ArchiveConfig
-) -> Member | Rejected:
+) -> ArchiveMember | Rejected:
     """One file of a tar; raises the decompression error if it is truncated."""
-    member_path = f"{path}#{shown(entry.name)}"
-    if problem := unsafe(entry.name):
+    member_path = f"{path}#{_valid_name(entry.name)}"
+    if problem := _refusal_reason(entry.name):
         return Rejected(member_path, problem, entry.name.encode(errors="replace").decode()[:200])
     if not entry.isreg() or entry.issparse():
         return Rejected(member_path, "not a regular file", f"type {entry.type!r}")
     if entry.size > config.max_bytes:
         return Rejected(member_path, "too large", f"{entry.size} bytes")
     source = archive.extractfile(entry)
-    return Member(shown(entry.name), source.read() if source else b"")
+    return ArchiveMember(_valid_name(entry.name), source.read() if source else b"")
 
 
-def watched_header() -> Any:
+def _recording_tarinfo() -> Any:
     """A TarInfo class that records why the last header was invalid; tarfile ends silently.
 
     It also limits the headers of long names, which tarfile reads into memory.
@@ -244,32 +250,32 @@ def watched_header() -> Any:
             except tarfile.HeaderError as error:
                 cls.said = type(error)
                 raise
-            if header.type in LONG_HEADERS and header.size > LONGEST_HEADER:
+            if header.type in MEMORY_HEADERS and header.size > MAX_HEADER_BYTES:
                 raise Refused("bomb", f"a header of {header.size} bytes")
             return header
 
     return Header
 
 
-def zip_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
+def _iterate_zip(file: Any, path: str, config: ArchiveConfig) -> Iterator[ArchiveMember | Rejected]:
     """Yield the files of a zip in directory order; without a directory, in file order."""
     try:
         archive = zipfile.ZipFile(file)
-    except BROKEN as error:
-        yield from headed_members(file, path, config)
+    except UNPACK_ERRORS as error:
+        yield from _iterate_local_headers(file, path, config)
         yield Rejected(path, "broken archive", f"no directory: {error}"[:200])
         return
     with archive:
         entries = checked_entries(archive, config)
         for entry in entries:
-            if entry.is_dir() or is_hidden(entry.filename):
+            if entry.is_dir() or _is_hidden(entry.filename):
                 continue
-            member_path = f"{path}#{shown(entry.filename)}"
+            member_path = f"{path}#{_valid_name(entry.filename)}"
             try:
-                yield Member(shown(entry.filename), read_entry(archive, entry, config))
+                yield ArchiveMember(_valid_name(entry.filename), read_entry(archive, entry, config))
             except Refused as refused:
                 yield refused.reject(member_path)
-            except BROKEN as error:
+            except UNPACK_ERRORS as error:
                 yield Rejected(member_path, "broken archive", str(error)[:200])
 
 
@@ -291,7 +297,7 @@ def checked_entries(archive: zipfile.ZipFile, config: ArchiveConfig) -> list[zip
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, config: ArchiveConfig) -> bytes:
     """The bytes of a zip member; Refused if its name, type, size or ratio is unacceptable."""
-    if problem := unsafe(entry.filename):
+    if problem := _refusal_reason(entry.filename):
         raise Refused(problem, entry.filename[:200].encode(errors="replace").decode())
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise Refused("not a regular file", "a link")
@@ -305,7 +311,9 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, config: Archive
         return file.read(config.max_bytes + 1)  # zipfile stops at the size that was checked
 
 
-def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
+def _iterate_local_headers(
+    file: Any, path: str, config: ArchiveConfig
+) -> Iterator[ArchiveMember | Rejected]:
     """Yield the members of a zip without directory, from local header to local header."""
     at, total = 0, 0
     for _ in range(config.max_members):
@@ -316,11 +324,11 @@ def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Memb
         flags, method, crc, packed, name_bytes, extra = struct.unpack("<6xHH4xII4xHH", head)
         raw = file.read(name_bytes)
         name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
-        start, member_path = at + 30 + name_bytes + extra, f"{path}#{shown(name)}"
+        start, member_path = at + 30 + name_bytes + extra, f"{path}#{_valid_name(name)}"
         file.seek(start)
-        entry = Headed(name, flags, method, crc, packed)
+        entry = LocalHeader(name, flags, method, crc, packed)
         try:
-            data, taken = read_headed(file, entry, config, config.max_total_bytes - total)
+            data, taken = _read_local_member(file, entry, config, config.max_total_bytes - total)
         except Refused as refused:
             yield refused.reject(member_path)
             if flags & 8 or refused.reason == "cut off":
@@ -328,41 +336,45 @@ def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Memb
             at = start + packed
             continue
         total += len(data)
-        if not name.endswith("/") and not is_hidden(name):
-            yield Member(shown(name), data)
+        if not name.endswith("/") and not _is_hidden(name):
+            yield ArchiveMember(_valid_name(name), data)
         at = start + taken
     raise Refused("too many members", f"more than {config.max_members}")
 
 
-class Headed(NamedTuple):
+class LocalHeader(NamedTuple):
     """The local header of a zip member."""
 
     name: str
     flags: int
     method: int
     crc: int
-    packed: int
+    compressed_bytes: int
     """Compressed bytes; 0 if sizes and CRC follow the member (flag 8)."""
 
 
-def read_headed(
-    file: Any, entry: Headed, config: ArchiveConfig, remaining: int
+def _read_local_member(
+    file: Any, entry: LocalHeader, config: ArchiveConfig, remaining: int
 ) -> tuple[bytes, int]:
     """A member's bytes, and the number of bytes in the file up to the next header.
 
     Raises Refused like `read_entry`; `left` is what the archive may still unpack to.
     """
     follows = bool(entry.flags & 8)
-    if problem := unsafe(entry.name):
+    if problem := _refusal_reason(entry.name):
         raise Refused(problem, entry.name[:200])
     if entry.flags & 1:
         raise Refused("encrypted")
-    if entry.method not in (0, 8) or (follows and entry.method == 0) or entry.packed == 2**32 - 1:
+    if (
+        entry.method not in (0, 8)
+        or (follows and entry.method == 0)
+        or entry.compressed_bytes == 2**32 - 1
+    ):
         raise Refused("broken archive", f"method {entry.method}, its length only in the directory")
     unpacker = zlib.decompressobj(-15)
-    pieces = list(unpack_headed(file, entry, unpacker, (config, remaining)))
+    pieces = list(_unpack_local_member(file, entry, unpacker, (config, remaining)))
     data = b"".join(pieces)
-    crc, taken = entry.crc, entry.packed
+    crc, taken = entry.crc, entry.compressed_bytes
     if follows:
         tail = (unpacker.unused_data + file.read(16))[:16]
         skip = 4 * tail.startswith(b"PK\x07\x08")
@@ -373,15 +385,15 @@ def read_headed(
     return data, taken
 
 
-def unpack_headed(
-    file: Any, entry: Headed, unpacker: Any, bounds: tuple[ArchiveConfig, int]
+def _unpack_local_member(
+    file: Any, entry: LocalHeader, unpacker: Any, bounds: tuple[ArchiveConfig, int]
 ) -> Iterator[bytes]:
     """Yield a member's bytes; Refused if they end early or exceed a limit."""
     config, remaining = bounds
     most = min(config.max_bytes, remaining)
     unpacked = taken = 0
-    while not unpacker.eof if entry.method else taken < entry.packed:
-        chunk_size = CHUNK if entry.flags & 8 else entry.packed - taken
+    while not unpacker.eof if entry.method else taken < entry.compressed_bytes:
+        chunk_size = CHUNK if entry.flags & 8 else entry.compressed_bytes - taken
         packed = file.read(min(CHUNK, chunk_size))
         if not packed:
             raise Refused("cut off", f"{unpacked} bytes are there")
@@ -398,27 +410,27 @@ def unpack_headed(
         yield chunk
 
 
-def is_hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     """Whether a member is skipped as a hidden file."""
     return PurePosixPath(name).name.startswith(".") and ".." not in name
 
 
-def unsafe(name: str) -> str:
+def _refusal_reason(name: str) -> str:
     """Why a member's name is refused, or an empty string.
 
-    >>> unsafe("a/b.txt"), unsafe("../b"), unsafe("C:\\\\x"), unsafe("x.zip")
-    ('', 'name leads out of the archive', 'name leads out of the archive', 'archive in an archive')
+    >>> [_refusal_reason(name) for name in ("a/b.txt", "../b", "x.zip")]
+    ['', 'name leads out of the archive', 'archive in an archive']
     """
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or not parts[0] or ":" in parts[0] or "\0" in name:
         return "name leads out of the archive"
-    if name.lower().endswith((*ENDINGS, ".7z", ".rar", ".zst")) and suffix_of(name) not in (
-        KIND_BY_ENDING
-    ):
+    if name.lower().endswith((*ARCHIVE_SUFFIXES, ".7z", ".rar", ".zst")) and suffix_of(
+        name
+    ) not in (KIND_BY_SUFFIX):
         return "archive in an archive"
     return ""
 
 
-def shown(name: str) -> str:
+def _valid_name(name: str) -> str:
     """A member's name in valid UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode().removeprefix("./")

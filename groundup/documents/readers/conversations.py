@@ -12,30 +12,39 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..document import SourceMap
-from ..record import Record, Span
-from .encodings import Decoded, Pieces, decode
-from .jsonl import ENDINGS as LINE_ENDINGS
-from .jsonl import PACKED, Line, Located, add_located, lines, located_json, plain, unicode_line
+from ..record import Record, TextSpan
+from .encodings import DecodedText, SourceMapBuilder, decode
+from .jsonl import (
+    COMPRESSED_SUFFIXES,
+    JsonLine,
+    LocatedString,
+    append_located,
+    decode_line,
+    iterate_lines,
+    parse_located_json,
+    without_location,
+)
+from .jsonl import JSONL_SUFFIXES as LINE_ENDINGS
 from .reader import (
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     plan_files,
-    printable,
-    read_all,
-    split,
+    printable_path,
+    read_file_bytes,
+    select_with_licence,
+    split_by_bytes,
     suffix_of,
     text_record,
-    with_licence,
 )
 
-LOGS = (".log", ".irc", ".txt", ".weechatlog")
+LOG_SUFFIXES = (".log", ".irc", ".txt", ".weechatlog")
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant",
          "bard": "assistant", "claude": "assistant", "model": "assistant", "bot": "assistant",
          "prompter": "user", "function": "tool", "observation": "tool",
          "developer": "system"}  # fmt: skip
-IRC = re.compile(
+IRC_LINE = re.compile(
     r"""(?:\[?(?P<time>(?:\d{1,2}[ ][^\W\d_]{3,9}\.?[ ])?\d[\dT:./ -]{3,24}Z?)\]?[ \t]+)?
         (?:<[ @+%&~!]?(?P<nick>[^<>\s!]{1,64})(?:![^<>\s]{1,190})?>[ ]?
           |\*[ ](?P<actor>[^\s*]{1,64})(?=\s)[ ]?
@@ -44,7 +53,7 @@ IRC = re.compile(
         (?P<said>[^\r\n]*)""",
     re.VERBOSE,
 )
-FORMATS = "openai, sharegpt, slack, discord, telegram, irc"
+KNOWN_FORMATS = "openai, sharegpt, slack, discord, telegram, irc"
 
 
 class ConversationsConfig(ReaderConfig):
@@ -56,20 +65,20 @@ class ConversationsConfig(ReaderConfig):
     """Minimum share of lines that must look like IRC for a file to be a log. Own choice."""
 
 
-class Turn(NamedTuple):
+class ParsedTurn(NamedTuple):
     """One turn."""
 
     speaker: str
-    texts: list[Located]
+    texts: list[LocatedString]
     """Parts of the turn's text, located in the file."""
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     """Time, id and parent, where known."""
 
 
-class Talk(NamedTuple):
+class ParsedConversation(NamedTuple):
     """A parsed conversation before it becomes text."""
 
-    turns: list[Turn]
+    turns: list[ParsedTurn]
     metadata: dict[str, Any]
 
 
@@ -79,254 +88,277 @@ class Conversations:
     def __init__(self, config: ConversationsConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Byte ranges of files with a conversation per line, and one split for every other file."""
         splits = []
-        for file_split in plan_files(root, (*LINE_ENDINGS, ".json", *LOGS)):
-            is_unsplittable = suffix_of(file_split.path) in PACKED or not is_lines(file_split.path)
-            splits += [file_split] if is_unsplittable else split(file_split, self.config.part_bytes)
+        for file_split in plan_files(root, (*LINE_ENDINGS, ".json", *LOG_SUFFIXES)):
+            is_unsplittable = suffix_of(
+                file_split.path
+            ) in COMPRESSED_SUFFIXES or not _has_conversation_per_line(file_split.path)
+            splits += (
+                [file_split]
+                if is_unsplittable
+                else split_by_bytes(file_split, self.config.part_bytes)
+            )
         return splits
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the conversations of a split."""
-        if is_lines(part.path):
-            for line in lines(root, part, self.config.max_bytes):
-                yield self.one_line(line, part.path, source)
+        if _has_conversation_per_line(input_split.path):
+            for line in iterate_lines(root, input_split, self.config.max_bytes):
+                yield self.read_line(line, input_split.path, source)
             return
         try:
-            data = read_all(root, part.path, self.config.max_bytes)
+            data = read_file_bytes(root, input_split.path, self.config.max_bytes)
             if not data.strip():
                 raise Refused("empty", f"{len(data)} bytes")
-            if suffix_of(part.path) == ".json":
-                yield from self.export(data, part.path, source)
+            if suffix_of(input_split.path) == ".json":
+                yield from self.read_export(data, input_split.path, source)
             else:
-                yield self.log(data, part.path, source)
+                yield self.read_log(data, input_split.path, source)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
+            yield refused.reject(printable_path(input_split.path))
 
-    def one_line(self, line: Line | Rejected, path: str, source: str) -> Record | Rejected:
+    def read_line(self, line: JsonLine | Rejected, path: str, source: str) -> Record | Rejected:
         """Parse the conversation on one line."""
         if isinstance(line, Rejected):
             return line
         record_path = f"{path}#{line.offset}"
         try:
-            text = unicode_line(line.data)
-            return self.record(text, talk_of(located_json(text)), record_path, source)
+            text = decode_line(line.data)
+            return self.make_record(
+                text, _parse_conversation(parse_located_json(text)), record_path, source
+            )
         except Refused as refused:
             return refused.reject(record_path)
 
-    def export(self, data: bytes, path: str, source: str) -> Iterator[Record | Rejected]:
+    def read_export(self, data: bytes, path: str, source: str) -> Iterator[Record | Rejected]:
         """Yield the conversations of a JSON file: one, or each of a list."""
-        text = unicode_line(data.removeprefix(b"\xef\xbb\xbf"))
+        text = decode_line(data.removeprefix(b"\xef\xbb\xbf"))
         shift = len(data) - len(data.removeprefix(b"\xef\xbb\xbf"))
-        for number, value in enumerate(listed := conversations_in(located_json(text))):
+        for number, value in enumerate(listed := _split_conversations(parse_located_json(text))):
             record_path = f"{path}#{number}" if len(listed) > 1 else path
             try:
-                yield self.record(text, talk_of(value), record_path, source, shift)
+                yield self.make_record(text, _parse_conversation(value), record_path, source, shift)
             except Refused as refused:
                 yield refused.reject(record_path)
 
-    def record(
-        self, text: str, talk: Talk, path: str, source: str, shift: int = 0
+    def make_record(
+        self, text: str, conversation: ParsedConversation, path: str, source: str, shift: int = 0
     ) -> Record | Rejected:
         """Build the record of a conversation whose turns are located in `text`."""
-        pieces, spans = Pieces(), []
+        pieces, spans = SourceMapBuilder(), []
         identity = SourceMap.identity(text)
-        for turn in talk.turns:
-            first = identity.width(turn.texts[0].start) if turn.texts else None
-            introduce(pieces, turn.speaker, None if first is None else first + shift)
+        for turn in conversation.turns:
+            first = identity.utf8_length(turn.texts[0].start) if turn.texts else None
+            _insert_speaker(pieces, turn.speaker, None if first is None else first + shift)
             start = pieces.length
             for located in turn.texts:
-                add_located(pieces, text, located, identity.width(located.start) + shift, 1)
-            spans.append(Span("turn", start, pieces.length, turn.speaker))
-        return finished(pieces, spans, talk, path, source, line_breaks(text, shift))
+                append_located(
+                    pieces, text, located, identity.utf8_length(located.start) + shift, 1
+                )
+            spans.append(TextSpan("turn", start, pieces.length, turn.speaker))
+        return _build_record(
+            pieces, spans, conversation, path, source, _line_break_offsets(text, shift)
+        )
 
-    def log(self, data: bytes, path: str, source: str) -> Record | Rejected:
+    def read_log(self, data: bytes, path: str, source: str) -> Record | Rejected:
         """Parse an IRC log."""
         read = decode(data, "", self.config.repair)
-        pieces, spans, turns = Pieces(), [], []
+        pieces, spans, turns = SourceMapBuilder(), [], []
         count = 0
         for match in re.finditer(r"[^\r\n]+", read.map.text):
             count += 1
-            line = IRC.match(read.map.text, match.start(), match.end())
+            line = IRC_LINE.match(read.map.text, match.start(), match.end())
             if line is None:
                 continue
             speaker = line["nick"] or line["actor"] or line["column"] or "system"
-            introduce(pieces, speaker, read.map.byte_range(line.start("said"), line.end())[0])
+            _insert_speaker(pieces, speaker, read.map.byte_range(line.start("said"), line.end())[0])
             start = pieces.length
-            pieces.take(read.map, *line.span("said"))
-            spans.append(Span("turn", start, pieces.length, speaker))
-            turns.append(Turn(speaker, [], {"time": line["time"]} if line["time"] else {}))
+            pieces.append_slice(read.map, *line.span("said"))
+            spans.append(TextSpan("turn", start, pieces.length, speaker))
+            turns.append(ParsedTurn(speaker, [], {"time": line["time"]} if line["time"] else {}))
         if len(turns) < max(count * self.config.min_share, 1):
             raise Refused("no conversation", f"{len(turns)} of {count} lines look like IRC")
-        talk = Talk(turns, about_log(read, count - len(turns)))
-        return finished(pieces, spans, talk, path, source, [])
+        talk = ParsedConversation(turns, _log_metadata(read, count - len(turns)))
+        return _build_record(pieces, spans, talk, path, source, [])
 
 
-def is_lines(path: str) -> bool:
+def _has_conversation_per_line(path: str) -> bool:
     """Whether a file has one conversation per line."""
     return path.lower().endswith(LINE_ENDINGS)
 
 
-def introduce(pieces: Pieces, speaker: str, byte: int | None) -> None:
+def _insert_speaker(builder: SourceMapBuilder, speaker: str, byte: int | None) -> None:
     """Put the speaker's name in front of a turn."""
-    gap = "\n\n" if pieces.length else ""
-    pieces.put(f"{gap}{speaker}: ", -1 if byte is None else byte)
+    gap = "\n\n" if builder.length else ""
+    builder.append_inserted(f"{gap}{speaker}: ", -1 if byte is None else byte)
 
 
-def finished(
-    pieces: Pieces, spans: list[Span], talk: Talk, path: str, source: str, breaks: list[int]
+def _build_record(
+    builder: SourceMapBuilder,
+    spans: list[TextSpan],
+    conversation: ParsedConversation,
+    path: str,
+    source: str,
+    breaks: list[int],
 ) -> Record | Rejected:
     """Build the record; line numbers of the map are recomputed from the file's line breaks."""
     from bisect import bisect_left
 
-    map = pieces.map()
+    map = builder.build()
     if breaks:
         moved = [s._replace(line=bisect_left(breaks, s.byte_start) + 1) for s in map.segments]
         map = SourceMap(map.text, tuple(moved))
-    metadata = talk.metadata | {"participants": len({turn.speaker for turn in talk.turns})}
-    if any(turn.about for turn in talk.turns):
-        metadata["turns"] = [turn.about for turn in talk.turns]
+    metadata = conversation.metadata | {
+        "participants": len({turn.speaker for turn in conversation.turns})
+    }
+    if any(turn.metadata for turn in conversation.turns):
+        metadata["turns"] = [turn.metadata for turn in conversation.turns]
     return text_record(source, path, "conversation", map, metadata, spans)
 
 
-def line_breaks(text: str, shift: int) -> list[int]:
+def _line_break_offsets(text: str, shift: int) -> list[int]:
     """Byte offsets of the line breaks of a text."""
     data = text.encode("utf-8")
     return [match.start() + shift for match in re.finditer(b"\n", data)]
 
 
-def about_log(read: Decoded, passed: int) -> dict[str, Any]:
+def _log_metadata(read: DecodedText, skipped: int) -> dict[str, Any]:
     """Metadata of a log."""
     charset = "" if read.charset == "utf-8" else read.charset
-    return {"format": "irc", "charset": charset, "lines_passed_over": passed or None}
+    return {"format": "irc", "charset": charset, "lines_passed_over": skipped or None}
 
 
-def conversations_in(value: Any) -> list[Any]:
+def _split_conversations(value: Any) -> list[Any]:
     """Conversations of a JSON file: Telegram lists chats, others are a list or a single one."""
     chats = value.get("chats") if isinstance(value, dict) else None
     if isinstance(chats, dict) and isinstance(chats.get("list"), list):
         return chats["list"]
-    if isinstance(value, list) and value and all(is_talk(item) for item in value[:10]):
+    if isinstance(value, list) and value and all(_is_conversation(item) for item in value[:10]):
         return value
     return [value]
 
 
-def is_talk(value: Any) -> bool:
+def _is_conversation(value: Any) -> bool:
     """Whether a value is a conversation, not a turn."""
     return isinstance(value, dict) and any(
         isinstance(value.get(key), list) for key in ("messages", "conversations", "conversation")
     )
 
 
-def talk_of(value: Any) -> Talk:
+def _parse_conversation(value: Any) -> ParsedConversation:
     """Parse a conversation in any known format; Refused if there is none."""
     if isinstance(value, list):
-        return Talk(turns_of(value, slack_turn), {"format": "slack"})
+        return ParsedConversation(_parse_turns(value, _parse_slack_turn), {"format": "slack"})
     if not isinstance(value, dict):
-        raise Refused("no conversation", f"a {type(value).__name__}; known: {FORMATS}")
+        raise Refused("no conversation", f"a {type(value).__name__}; known: {KNOWN_FORMATS}")
     about = {
-        name: plain(value[key])
+        name: without_location(value[key])
         for name, key in (("id", "id"), ("title", "title"), ("title", "name"), ("url", "url"),
                           ("language", "language"))
         if isinstance(value.get(key), str | int) and value[key] != ""
     }  # fmt: skip
-    about |= with_licence({}, value)
-    for key, turn, name in (("conversations", sharegpt_turn, "sharegpt"),
-                            ("conversation", sharegpt_turn, "sharegpt"),
-                            ("messages", message_turn, "openai")):  # fmt: skip
+    about |= select_with_licence({}, value)
+    for key, turn, name in (("conversations", _parse_sharegpt_turn, "sharegpt"),
+                            ("conversation", _parse_sharegpt_turn, "sharegpt"),
+                            ("messages", _parse_message_turn, "openai")):  # fmt: skip
         if isinstance(value.get(key), list):
-            turns = turns_of(value[key], turn)
+            turns = _parse_turns(value[key], turn)
             if name == "openai" and (channel := value.get("channel") or value.get("guild")):
                 name = "discord"
-                about |= {"title": plain(channel.get("name"))} if isinstance(channel, dict) else {}
+                about |= (
+                    {"title": without_location(channel.get("name"))}
+                    if isinstance(channel, dict)
+                    else {}
+                )
             elif name == "openai" and any(
-                "from" in turn_value for turn_value in value[key] if is_map(turn_value)
+                "from" in turn_value for turn_value in value[key] if _is_object(turn_value)
             ):
                 name = "telegram"
-            return Talk(turns, about | {"format": name})
-    raise Refused("no conversation", f"none of its keys is known; known formats: {FORMATS}")
+            return ParsedConversation(turns, about | {"format": name})
+    raise Refused("no conversation", f"none of its keys is known; known formats: {KNOWN_FORMATS}")
 
 
-def is_map(value: Any) -> bool:
+def _is_object(value: Any) -> bool:
     """Whether a JSON value is an object."""
     return isinstance(value, dict)
 
 
-def turns_of(values: Iterable[Any], make: Any) -> list[Turn]:
+def _parse_turns(values: Iterable[Any], parse_turn: Any) -> list[ParsedTurn]:
     """Parse the turns of a list; Refused if one has no speaker."""
     turns = []
     for number, value in enumerate(values, 1):
-        turn = make(value) if isinstance(value, dict) else None
+        turn = parse_turn(value) if isinstance(value, dict) else None
         if turn is None or not isinstance(turn.speaker, str) or not turn.speaker:
             raise Refused("no conversation", f"turn {number} names no speaker")
-        turns.append(turn._replace(speaker=clean_name(turn.speaker)))
+        turns.append(turn._replace(speaker=_normalize_speaker(turn.speaker)))
     if not turns:
         raise Refused("empty", "no turns")
     return turns
 
 
-def clean_name(speaker: str) -> str:
+def _normalize_speaker(speaker: str) -> str:
     """A speaker's name on one line in valid UTF-8; known roles are normalised."""
     name = " ".join(str(speaker).encode("utf-8", "replace").decode().split())[:100] or "unknown"
     return ROLES.get(name, name).replace("\0", "")
 
 
-def texts_of(content: Any) -> list[Located]:
+def _content_texts(content: Any) -> list[LocatedString]:
     """The strings of a turn's content: one, or the text parts of a list."""
-    if isinstance(content, Located):
+    if isinstance(content, LocatedString):
         return [content]
-    texts: list[Located] = []
+    texts: list[LocatedString] = []
     for item in content if isinstance(content, list) else ():
         text = item.get("text") if isinstance(item, dict) else item
-        if isinstance(text, Located):
+        if isinstance(text, LocatedString):
             texts.append(text)
     return texts
 
 
-def kept(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+def _select_fields(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Known fields of a turn under standard names."""
     return {
-        name: plain(value[key])
+        name: without_location(value[key])
         for key, name in names.items()
         if isinstance(value.get(key), str | int | float) and value[key] != ""
     }
 
 
-def sharegpt_turn(value: dict[str, Any]) -> Turn:
+def _parse_sharegpt_turn(value: dict[str, Any]) -> ParsedTurn:
     """A turn of ShareGPT: from and value, or role and content in newer data sets."""
     content = value.get("value", value.get("content"))
-    return Turn(value.get("from", value.get("role", "")), texts_of(content), {})
+    return ParsedTurn(value.get("from", value.get("role", "")), _content_texts(content), {})
 
 
-def message_turn(value: dict[str, Any]) -> Turn:
+def _parse_message_turn(value: dict[str, Any]) -> ParsedTurn:
     """A turn of OpenAI, Discord or Telegram, distinguished by its keys."""
     author = value.get("author")
     if isinstance(author, dict):  # Discord
         parent = value.get("reference")
-        about = kept(value, {"id": "id", "timestamp": "time"})
+        about = _select_fields(value, {"id": "id", "timestamp": "time"})
         if isinstance(parent, dict):
-            about |= kept(parent, {"messageId": "parent"})
+            about |= _select_fields(parent, {"messageId": "parent"})
         speaker = author.get("nickname") or author.get("name", "")
-        return Turn(speaker, texts_of(value.get("content")), about)
+        return ParsedTurn(speaker, _content_texts(value.get("content")), about)
     if "role" in value:
         tools = value.get("tool_calls")
         about = {"tool_calls": len(tools)} if isinstance(tools, list) and tools else {}
-        return Turn(value["role"], texts_of(value.get("content")), about)
-    about = kept(value, {"id": "id", "date": "time", "reply_to_message_id": "parent"})
+        return ParsedTurn(value["role"], _content_texts(value.get("content")), about)
+    about = _select_fields(value, {"id": "id", "date": "time", "reply_to_message_id": "parent"})
     if value.get("type") == "service":
-        return Turn("system", texts_of(value.get("text")), about)
-    return Turn(value.get("from") or value.get("from_id") or "unknown",
-                texts_of(value.get("text")), about)  # fmt: skip
+        return ParsedTurn("system", _content_texts(value.get("text")), about)
+    return ParsedTurn(value.get("from") or value.get("from_id") or "unknown",
+                _content_texts(value.get("text")), about)  # fmt: skip
 
 
-def slack_turn(value: dict[str, Any]) -> Turn | None:
+def _parse_slack_turn(value: dict[str, Any]) -> ParsedTurn | None:
     """A turn of a Slack export; None if it is no message."""
     if "ts" not in value:
         return None
-    about = kept(value, {"ts": "time", "client_msg_id": "id", "thread_ts": "parent"})
+    about = _select_fields(value, {"ts": "time", "client_msg_id": "id", "thread_ts": "parent"})
     if "subtype" in value and value["subtype"] != "bot_message":
         speaker: Any = "system"
     else:
         speaker = value.get("user") or value.get("username") or value.get("bot_id") or "unknown"
-    return Turn(speaker, texts_of(value.get("text")), about)
+    return ParsedTurn(speaker, _content_texts(value.get("text")), about)

@@ -2,7 +2,8 @@
 
 A byte order mark decides, then the charset declared by the file or server, then UTF-8, then a guess
 from the bytes. UTF-8 is one exact segment; single-byte charsets keep exact positions; others are
-mapped line by line. `Pieces` builds a text from slices of the original together with their map.
+mapped line by line. `SourceMapBuilder` builds a text from slices of the original together with
+their map.
 Source of the order, and of reading Latin-1 as Windows-1252: WHATWG Encoding Standard, §§ 4.2, 6.
 """
 
@@ -14,18 +15,18 @@ import numpy as np
 from groundup.core import MissingExtra
 
 from ..document import Segment, Segments, SourceMap
-from ..markup import MULTI_BYTE, charset_named
-from ..record import slice_of
+from ..markup import MULTI_BYTE, text_charset
+from ..record import slice_segments
 from .reader import Refused
 
-MARKS = (
+BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32-le"),
     (b"\x00\x00\xfe\xff", "utf-32-be"),
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-GUESSED = (
+GUESSABLE_CHARSETS = (
     "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r iso8859_2 iso8859_5 cp866 "
     "gb18030 big5 euc_jp cp932 cp949"
 ).split()
@@ -38,18 +39,18 @@ ALPHABETS = {
 }
 """Letters other than a–z of the languages written in each Latin charset, likeliest charset first.
 """
-ALPHABET_SHARE = 0.9
+MIN_ALPHABET_SHARE = 0.9
 """Minimum share of the letters other than a–z that are in one alphabet; the rest are names. Own
 choice."""
 SAMPLE_BYTES = 32 * 2**10
 """Bytes from which a charset is guessed. Own choice: some thousand letters."""
-EXACT_CHARACTERS = 200_000
+MAX_EXACT_CHARACTERS = 200_000
 """Up to this number of non-ASCII characters each has its own segment; beyond, each line has."""
-BAD_SHARE = 0.001
+MAX_INVALID_SHARE = 0.001
 """Up to this share of bytes that are not UTF-8, a text counts as damaged UTF-8."""
 
 
-class Decoded(NamedTuple):
+class DecodedText(NamedTuple):
     """A decoded text with its map, and how it was read."""
 
     map: SourceMap
@@ -58,7 +59,7 @@ class Decoded(NamedTuple):
     """Number of undecodable bytes that became U+FFFD."""
 
 
-def decode(data: bytes, declared: str = "", repair: bool = True) -> Decoded:
+def decode(data: bytes, declared: str = "", repair: bool = True) -> DecodedText:
     """Decode bytes; Refused if they are binary or in no known charset.
 
     Without `repair` only UTF-8 is accepted. A declared charset that does not fit is ignored.
@@ -67,24 +68,26 @@ def decode(data: bytes, declared: str = "", repair: bool = True) -> Decoded:
     >>> read.map.text, read.charset, read.map.byte_range(9, 10)
     ('naïve café', 'cp1252', (9, 10))
     """
-    for mark, charset in MARKS:
+    for mark, charset in BYTE_ORDER_MARKS:
         if data.startswith(mark) and (repair or charset == "utf-8"):
-            return in_charset(data, charset, len(mark)) or refuse(data)
+            return _decode_as(data, charset, len(mark)) or _raise_refused(data)
     if (at := data.find(b"\0")) >= 0:
         raise Refused("binary", f"a zero byte at {at}")
-    charset = charset_named(declared)
+    charset = text_charset(declared)
     declared_charsets = [charset] if charset and repair and not charset.startswith("utf-16") else []
     for name in [*declared_charsets, "utf-8"]:
-        if decoded := in_charset(data, name, 0):
+        if decoded := _decode_as(data, name, 0):
             return decoded
     if not repair:
-        refuse(data)
-    if decoded := damaged_utf8(data, limit=0.01 if charset == "utf-8" else BAD_SHARE):
+        _raise_refused(data)
+    if decoded := _decode_damaged_utf8(
+        data, limit=0.01 if charset == "utf-8" else MAX_INVALID_SHARE
+    ):
         return decoded
-    return guessed(data)
+    return _decode_guessed(data)
 
 
-def refuse(data: bytes) -> Decoded:
+def _raise_refused(data: bytes) -> DecodedText:
     """Raise Refused with the first byte that is not UTF-8."""
     try:
         data.decode("utf-8")
@@ -94,23 +97,23 @@ def refuse(data: bytes) -> Decoded:
     raise Refused("wrong charset", "the bytes are not in the charset of their byte order mark")
 
 
-def in_charset(data: bytes, charset: str, skip: int) -> Decoded | None:
+def _decode_as(data: bytes, charset: str, skip: int) -> DecodedText | None:
     """Decode `data[skip:]` in a charset; None if it is invalid there."""
     try:
         text = data[skip:].decode(charset)
     except UnicodeDecodeError:
         return None
     if charset == "utf-8":
-        return Decoded(SourceMap.identity(text, skip), charset)
+        return DecodedText(SourceMap.identity(text, skip), charset)
     if charset.startswith("utf-") or charset in MULTI_BYTE:
-        return Decoded(by_line(data, text, charset, skip), charset)
-    return Decoded(by_character(text, skip), charset)
+        return DecodedText(_map_by_line(data, text, charset, skip), charset)
+    return DecodedText(_map_by_character(text, skip), charset)
 
 
-def by_character(text: str, skip: int) -> SourceMap:
+def _map_by_character(text: str, skip: int) -> SourceMap:
     """Map of a single-byte text: ASCII runs are exact, other characters one segment each."""
     runs = r"[\x00-\x7f]+|[^\x00-\x7f]"
-    if len(text) - len(text.encode("ascii", "ignore")) > EXACT_CHARACTERS:
+    if len(text) - len(text.encode("ascii", "ignore")) > MAX_EXACT_CHARACTERS:
         runs = r"[^\n]*\n|[^\n]+"
     segments, line = Segments(), 1
     for run in re.finditer(runs, text):
@@ -121,12 +124,12 @@ def by_character(text: str, skip: int) -> SourceMap:
     return SourceMap(text, segments)
 
 
-def by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
+def _map_by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
     """Map of a multi-byte text: one segment per line, or a single one if that fails."""
     segments = Segments()
     start, byte = 0, skip
     newline = "\n".encode(charset)
-    for number, line in enumerate(lines_of(text), 1):
+    for number, line in enumerate(split_keeping_newlines(text), 1):
         if charset.startswith("utf-"):
             stop = byte + len(line.encode(charset))
         else:
@@ -146,12 +149,12 @@ def by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
     return SourceMap(text, segments)
 
 
-def lines_of(text: str) -> list[str]:
+def split_keeping_newlines(text: str) -> list[str]:
     """The lines of a text, each with its newline."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def damaged_utf8(data: bytes, limit: float) -> Decoded | None:
+def _decode_damaged_utf8(data: bytes, limit: float) -> DecodedText | None:
     """Decode UTF-8 with some invalid bytes, each run replaced by U+FFFD; None if there are too
     many.
 
@@ -162,20 +165,20 @@ def damaged_utf8(data: bytes, limit: float) -> Decoded | None:
     valid = sum(len(run) for run in re.findall("[^\x00-\x7f\udc80-\udcff]+", escaped))
     if invalid > max(limit * len(data), 1) or valid <= invalid:
         return None
-    pieces = Pieces()
+    pieces = SourceMapBuilder()
     byte = 0
     for run in re.finditer("[\udc80-\udcff]+|[^\udc80-\udcff]+", escaped):
         if "\udc80" <= run[0][0] <= "\udcff":
-            pieces.add("\ufffd", byte, byte + len(run[0]), exact=False)
+            pieces.append("\ufffd", byte, byte + len(run[0]), exact=False)
             byte += len(run[0])
         else:
             size = len(run[0].encode("utf-8"))
-            pieces.add(run[0], byte, byte + size)
+            pieces.append(run[0], byte, byte + size)
             byte += size
-    return Decoded(pieces.map(), "utf-8", invalid)
+    return DecodedText(pieces.build(), "utf-8", invalid)
 
 
-def guessed(data: bytes) -> Decoded:
+def _decode_guessed(data: bytes) -> DecodedText:
     """Decode in the charset that fits the bytes best; Refused if none does."""
     try:
         import charset_normalizer
@@ -183,18 +186,18 @@ def guessed(data: bytes) -> Decoded:
         raise MissingExtra("charset-normalizer", "corpus") from None
     cut = data.rfind(b"\n", 0, SAMPLE_BYTES) + 1 if len(data) > SAMPLE_BYTES else 0
     sample = data[: cut or SAMPLE_BYTES]
-    matches = charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED))
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSABLE_CHARSETS))
     names = [match.encoding for match in matches]
     if not names or names[0] in ALPHABETS:
-        names = [*latin_charsets(sample), *names]
+        names = [*_plausible_latin_charsets(sample), *names]
     for name in names:
-        charset = charset_named(name)
-        if charset and (decoded := in_charset(data, charset, 0)):
+        charset = text_charset(name)
+        if charset and (decoded := _decode_as(data, charset, 0)):
             return decoded
     raise Refused("unknown charset", "neither UTF-8 nor a charset that fits its bytes")
 
 
-def latin_charsets(sample: bytes) -> list[str]:
+def _plausible_latin_charsets(sample: bytes) -> list[str]:
     """Latin charsets in which almost all letters belong to one language's alphabet, best first.
 
     Byte frequencies distinguish scripts but not these charsets; the alphabets do.
@@ -207,11 +210,11 @@ def latin_charsets(sample: bytes) -> list[str]:
             sum(letter in letters for letter in letters_found) for letters in alphabets.split()
         )
         shares[charset] = inside / len(letters_found) if letters_found else 0.0
-    plausible = [charset for charset, share in shares.items() if share >= ALPHABET_SHARE]
+    plausible = [charset for charset, share in shares.items() if share >= MIN_ALPHABET_SHARE]
     return sorted(plausible, key=lambda charset: -shares[charset])  # stable: likeliest first
 
 
-class Pieces:
+class SourceMapBuilder:
     """Builds a text piece by piece, with the map to the bytes of each piece."""
 
     def __init__(self) -> None:
@@ -219,7 +222,7 @@ class Pieces:
         self.segments = Segments()
         self.length = 0
 
-    def add(self, text: str, start: int, end: int, line: int = 0, exact: bool = True) -> None:
+    def append(self, text: str, start: int, end: int, line: int = 0, exact: bool = True) -> None:
         """Append text that corresponds to these bytes; line 0 continues from the previous piece."""
         if not text:
             return
@@ -229,7 +232,7 @@ class Pieces:
         self.texts.append(text)
         self.segments.append(Segment(begin, self.length, start, end, line, exact))
 
-    def run(self, text: str, start: int, line: int) -> int:
+    def append_utf8(self, text: str, start: int, line: int) -> int:
         """Append text that is these bytes in UTF-8; returns the end offset in bytes."""
         end = start + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
         begin, self.length = self.length, self.length + len(text)
@@ -238,7 +241,7 @@ class Pieces:
             self.segments.append(Segment(begin, self.length, start, end, line, True))
         return end
 
-    def whole(self, text: str, start: int, size: int, line: int) -> int:
+    def append_unit(self, text: str, start: int, size: int, line: int) -> int:
         """Append text that corresponds to `size` bytes as a unit; returns the end offset."""
         begin, self.length = self.length, self.length + len(text)
         self.texts.append(text)
@@ -251,15 +254,17 @@ class Pieces:
             return 1
         return self.segments[-1].line + self.texts[-1].count("\n")
 
-    def put(self, text: str, byte: int = -1, line: int = 0) -> None:
+    def append_inserted(self, text: str, byte: int = -1, line: int = 0) -> None:
         """Append text without bytes of its own, such as a line break; by default at the end."""
         if byte < 0:
             byte = self.segments[-1].byte_end if self.segments else 0
-        self.add(text, byte, byte, line, exact=False)
+        self.append(text, byte, byte, line, exact=False)
 
-    def take(self, map: SourceMap, start: int, end: int, shift: int = 0, lines: int = 0) -> None:
+    def append_slice(
+        self, map: SourceMap, start: int, end: int, shift: int = 0, lines: int = 0
+    ) -> None:
         """Append a slice of another map's text, with its bytes and lines shifted."""
-        for segment in slice_of(map, start, end, self.segments.length):
+        for segment in slice_segments(map, start, end, self.segments.length):
             self.segments.append(
                 segment._replace(
                     byte_start=segment.byte_start + shift,
@@ -270,27 +275,27 @@ class Pieces:
         self.texts.append(map.text[start:end])
         self.length += end - start
 
-    def map(self) -> SourceMap:
+    def build(self) -> SourceMap:
         """The text and its map."""
         return SourceMap("".join(self.texts), self.segments)
 
 
-def through(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceMap:
+def compose_maps(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceMap:
     """Compose a map to the UTF-8 form of a text with the map of the decoding."""
     if original.segments and original.segments[0].exact and len(original.segments) == 1:
         shift = original.segments[0].byte_start
         if not shift:
             return map
-        pieces = Pieces()
-        pieces.take(map, 0, len(map.text), shift)
-        return pieces.map()
+        pieces = SourceMapBuilder()
+        pieces.append_slice(map, 0, len(map.text), shift)
+        return pieces.build()
     begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
     before = np.concatenate([[0], np.cumsum(begins)])  # number of characters before each byte
     segments = Segments()
     for segment in map.segments:
         first, last = int(before[segment.byte_start]), int(before[segment.byte_end])
         if segment.exact:
-            segments.extend(slice_of(original, first, last, segments.length))
+            segments.extend(slice_segments(original, first, last, segments.length))
         else:
             byte_range = original.byte_range(first, last)
             segments.append(

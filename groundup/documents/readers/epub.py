@@ -16,18 +16,26 @@ from urllib.parse import unquote
 
 from groundup.core import MissingExtra
 
-from ..record import Made, Record, Span
-from .archives import BROKEN, ArchiveConfig, checked_entries, read_entry
-from .encodings import Pieces
-from .kinds import heading_spans, read_page
-from .reader import Part, Refused, Rejected, plan_files, printable, read_all, text_record
+from ..record import ExtractedText, Record, TextSpan
+from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
+from .encodings import SourceMapBuilder
+from .kinds import heading_spans, parse_html
+from .reader import (
+    InputSplit,
+    Refused,
+    Rejected,
+    plan_files,
+    printable_path,
+    read_file_bytes,
+    text_record,
+)
 
-PACKAGE_BYTES = 4 * 2**20
+MAX_PACKAGE_BYTES = 4 * 2**20
 """Maximum bytes of the package file; a large book's has some hundred KiB. Own choice."""
 DUBLIN_CORE = {"title": "title", "creator": "author", "language": "language", "rights": "rights",
                "date": "date", "publisher": "publisher", "identifier": "identifier"}  # fmt: skip
 
-RIGHTS = {"dcterms:rights", "dcterms:license", "dcterms:accessRights", "cc:license"}
+RIGHTS_PROPERTIES = {"dcterms:rights", "dcterms:license", "dcterms:accessRights", "cc:license"}
 """Names of rights statements in an EPUB 3 `meta` or `link`."""
 
 
@@ -53,110 +61,114 @@ class Epub:
     def __init__(self, config: EpubConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Return one split per book."""
         return plan_files(root, (".epub",))
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield a book, or its chapters, and a reject for each chapter that cannot be read."""
         config = self.config
         try:
-            data = read_all(root, part.path, config.max_total_bytes)
-            metadata, chapters = open_book(data, config)
+            data = read_file_bytes(root, input_split.path, config.max_total_bytes)
+            metadata, chapters = _open_book(data, config)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
+            yield refused.reject(printable_path(input_split.path))
             return
         readable = []
         for number, chapter in enumerate(chapters, 1):
-            path = f"{part.path}#{number}-{getattr(chapter, 'name', '')}"
+            path = f"{input_split.path}#{number}-{getattr(chapter, 'name', '')}"
             if isinstance(chapter, Refused):
                 yield chapter.reject(path)
             elif config.whole:
                 readable.append(chapter)
             else:
-                yield self.one(chapter, path, source, metadata | {"chapter": number})
+                yield self.chapter_record(chapter, path, source, metadata | {"chapter": number})
         if config.whole:
-            joined = join_chapters(readable)
-            yield text_record(source, part.path, "epub", joined.map, metadata, joined.spans)
+            joined = _join_chapters(readable)
+            yield text_record(source, input_split.path, "epub", joined.map, metadata, joined.spans)
 
-    def one(
+    def chapter_record(
         self, chapter: Chapter, path: str, source: str, metadata: dict[str, Any]
     ) -> Record | Rejected:
         """The record of a chapter."""
         try:
-            joined = join_chapters([chapter])
+            joined = _join_chapters([chapter])
         except Refused as refused:
             return refused.reject(path)
         return text_record(source, path, "epub", joined.map, metadata, joined.spans)
 
 
-def read_book(data: bytes, max_bytes: int) -> tuple[Made, dict[str, Any]]:
+def read_book(data: bytes, max_bytes: int) -> tuple[ExtractedText, dict[str, Any]]:
     """Text and metadata of a book, its chapters joined."""
-    metadata, chapters = open_book(data, EpubConfig(max_total_bytes=max(max_bytes, 1)))
+    metadata, chapters = _open_book(data, EpubConfig(max_total_bytes=max(max_bytes, 1)))
     readable = [chapter for chapter in chapters if isinstance(chapter, Chapter)]
     lost = len(chapters) - len(readable)
-    return join_chapters(readable), metadata | ({"chapters_lost": lost} if lost else {})
+    return _join_chapters(readable), metadata | ({"chapters_lost": lost} if lost else {})
 
 
-def join_chapters(chapters: list[Chapter]) -> Made:
+def _join_chapters(chapters: list[Chapter]) -> ExtractedText:
     """Join chapters with blank lines; byte offsets count through all of them."""
-    pieces, spans, shift, lines = Pieces(), [], 0, 0
+    pieces, spans, shift, lines = SourceMapBuilder(), [], 0, 0
     for chapter in chapters:
-        page, _ = read_page(chapter.data)
+        page, _ = parse_html(chapter.data)
         if page.map.text.strip():
             if pieces.length:
-                pieces.put("\n\n")
+                pieces.append_inserted("\n\n")
             start = pieces.length
-            pieces.take(page.map, 0, len(page.map.text), shift, lines)
+            pieces.append_slice(page.map, 0, len(page.map.text), shift, lines)
             title = page.metadata.get("title", "")
-            spans.append(Span("chapter", start, pieces.length, title))
+            spans.append(TextSpan("chapter", start, pieces.length, title))
             spans += [
                 span._replace(start=span.start + start, end=span.end + start)
                 for span in heading_spans(page.headings)
             ]
         shift += len(chapter.data)
         lines += chapter.data.count(b"\n")
-    return Made(pieces.map(), tuple(spans))
+    return ExtractedText(pieces.build(), tuple(spans))
 
 
-def open_book(data: bytes, config: ArchiveConfig) -> tuple[dict[str, Any], list[Chapter | Refused]]:
+def _open_book(
+    data: bytes, config: ArchiveConfig
+) -> tuple[dict[str, Any], list[Chapter | Refused]]:
     """Metadata and chapters of a book; Refused if it cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {entry.filename: entry for entry in checked_entries(archive, config)}
-            if "META-INF/encryption.xml" in entries and is_locked(archive):
+            if "META-INF/encryption.xml" in entries and _has_drm(archive):
                 raise Refused("encrypted", "its chapters are under digital rights management")
-            package_file = package_path(member(archive, entries, "META-INF/container.xml", config))
-            package = parse_xml(member(archive, entries, package_file, config))
-            names = spine(package, posixpath.dirname(package_file))
-            chapters = [chapter(archive, entries, name, config) for name in names]
-    except BROKEN as error:
+            package_file = _package_path(
+                _read_member(archive, entries, "META-INF/container.xml", config)
+            )
+            package = _parse_xml(_read_member(archive, entries, package_file, config))
+            names = _spine_members(package, posixpath.dirname(package_file))
+            chapters = [_read_chapter(archive, entries, name, config) for name in names]
+    except UNPACK_ERRORS as error:
         raise Refused("broken file", str(error)[:200]) from None
     if not chapters:
         raise Refused("no chapters", "its spine is empty")
-    return about(package), chapters
+    return _package_metadata(package), chapters
 
 
-def is_locked(archive: zipfile.ZipFile) -> bool:
+def _has_drm(archive: zipfile.ZipFile) -> bool:
     """Whether anything other than fonts is encrypted."""
     with archive.open("META-INF/encryption.xml") as file:
-        encryption = file.read(PACKAGE_BYTES)
+        encryption = file.read(MAX_PACKAGE_BYTES)
     return b"html" in encryption.lower()
 
 
-def chapter(
+def _read_chapter(
     archive: zipfile.ZipFile, entries: dict[str, Any], name: str, config: ArchiveConfig
 ) -> Chapter | Refused:
     """One file of the spine, or why it cannot be read."""
     try:
-        return Chapter(name, member(archive, entries, name, config))
+        return Chapter(name, _read_member(archive, entries, name, config))
     except Refused as refused:
         return refused
-    except BROKEN as error:
+    except UNPACK_ERRORS as error:
         return Refused("broken archive", str(error)[:200])
 
 
-def member(
+def _read_member(
     archive: zipfile.ZipFile, entries: dict[str, Any], name: str, config: ArchiveConfig
 ) -> bytes:
     """The bytes of a member by name; Refused if it does not exist."""
@@ -165,13 +177,13 @@ def member(
     return read_entry(archive, entries[name], config)
 
 
-def parse_xml(data: bytes) -> Any:
+def _parse_xml(data: bytes) -> Any:
     """Parse XML without resolving entities; Refused if it is not well formed."""
     try:
         import lxml.etree as etree
     except ImportError:
         raise MissingExtra("lxml", "corpus") from None
-    if len(data) > PACKAGE_BYTES:
+    if len(data) > MAX_PACKAGE_BYTES:
         raise Refused("too large", f"a list of chapters of {len(data)} bytes")
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, recover=False
@@ -182,15 +194,15 @@ def parse_xml(data: bytes) -> Any:
         raise Refused("broken file", f"XML: {error}"[:200]) from None
 
 
-def package_path(container: bytes) -> str:
+def _package_path(container: bytes) -> str:
     """Path of the package file, from the container file."""
-    for rootfile in parse_xml(container).iter("{*}rootfile"):
+    for rootfile in _parse_xml(container).iter("{*}rootfile"):
         if path := rootfile.get("full-path"):
             return path
     raise Refused("broken file", "its container names no package")
 
 
-def spine(package: Any, folder: str) -> list[str]:
+def _spine_members(package: Any, folder: str) -> list[str]:
     """Member names of the chapters in reading order, without duplicates and other types."""
     items = {item.get("id"): item for item in package.iter("{*}item")}
     names = []
@@ -203,7 +215,7 @@ def spine(package: Any, folder: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def about(package: Any) -> dict[str, Any]:
+def _package_metadata(package: Any) -> dict[str, Any]:
     """Title, author, language, rights and more from the package metadata."""
     metadata: dict[str, Any] = {}
     for tag, name in DUBLIN_CORE.items():
@@ -215,7 +227,7 @@ def about(package: Any) -> dict[str, Any]:
     terms = [
         (element.text or element.get("href") or "").strip()[:2_000]
         for element in package.iter("{*}meta", "{*}link")
-        if {element.get("property"), element.get("rel")} & RIGHTS
+        if {element.get("property"), element.get("rel")} & RIGHTS_PROPERTIES
     ]
     every = metadata.get("rights", [])
     every = list(dict.fromkeys([*(every if isinstance(every, list) else [every]), *terms]))

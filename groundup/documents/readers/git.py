@@ -19,37 +19,37 @@ from typing import NamedTuple
 from groundup.core import DataError
 
 from ..record import Record
-from .kinds import KIND_BY_ENDING, kind_of_file, make_record
+from .kinds import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
     SKIPPED_FOLDERS,
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
-    printable,
+    printable_path,
     suffix_of,
 )
 
-SAFE = {
+SAFE_ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_ATTR_NOSYSTEM": "1",
     "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C", "HOME": os.devnull,
 }  # fmt: skip
-FLAGS = ("--no-pager", "--no-replace-objects", "-c", "safe.directory=*",
+SAFE_FLAGS = ("--no-pager", "--no-replace-objects", "-c", "safe.directory=*",
          "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}",
          "-c", "protocol.allow=never", "-c", f"core.attributesFile={os.devnull}")  # fmt: skip
 LICENCE_NAMES = ("license", "licence", "copying", "copyright", "unlicense", "notice")
-MODES = {b"120000": "a link", b"160000": "a submodule"}
-LOOKED_INTO = ("", ".txt", ".xml")
-SECONDS = 600
+REJECTED_MODES = {b"120000": "a link", b"160000": "a submodule"}
+CONTENT_DECIDES_SUFFIXES = ("", ".txt", ".xml")
+TIMEOUT_SECONDS = 600
 """Timeout of a listing; a repository that takes longer is rejected."""
 MOST_FILES, MOST_BYTES = 500_000, 128 * 2**20
 """Maximum files of a tree, and bytes of their list: trees that contain trees ten times over are
 small on disk. Linux has 90,000 files, Chromium some 450,000."""
-MOST_ENTRIES = 2_000_000
+MAX_FOLDER_ENTRIES = 2_000_000
 """Maximum number of files in the repository folder itself."""
-NOT_READ = ("hooks", "modules", "worktrees", "lfs", "annex", "logs")
+UNREAD_FOLDERS = ("hooks", "modules", "worktrees", "lfs", "annex", "logs")
 """Subfolders of a repository that none of the commands opens."""
 
 
@@ -88,42 +88,51 @@ class Git:
     def __init__(self, config: GitConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Ranges of the files of every repository, in path order."""
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"Expected a repository or a folder of them; {root} is missing.")
         splits = []
-        for path in repositories(root, self.config.depth):
+        for path in _find_repositories(root, self.config.depth):
             try:
-                blobs = look(root / path).blobs
+                blobs = _read_head(root / path).blobs
             except Refused:
-                splits.append(Part(path, 0, 0, 0))  # `read` will report the reason
+                splits.append(InputSplit(path, 0, 0, 0))  # `read` will report the reason
                 continue
-            splits += ranges(path, blobs, self.config.part_bytes)
+            splits += _split_blobs(path, blobs, self.config.part_bytes)
         return splits
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the files of a range as records."""
-        name = part.path if part.path != "." else Path(root).resolve().name.removesuffix(".git")
+        name = (
+            input_split.path
+            if input_split.path != "."
+            else Path(root).resolve().name.removesuffix(".git")
+        )
         try:
-            where = Path(root) / part.path
-            repository = look(where)
-            yield from self.files(where, repository, part, name, source)
+            where = Path(root) / input_split.path
+            repository = _read_head(where)
+            yield from self.read_files(where, repository, input_split, name, source)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
+            yield refused.reject(printable_path(input_split.path))
 
-    def files(
-        self, where: Path, found: Repository, part: Part, name: str, source: str
+    def read_files(
+        self,
+        repository_folder: Path,
+        head: Repository,
+        input_split: InputSplit,
+        name: str,
+        source: str,
     ) -> Iterator[Record | Rejected]:
         """Yield the records of a range of files."""
-        about = {"repository": name, "commit": found.commit, "commit_date": found.date,
-                 "licence_files": found.licences}  # fmt: skip
-        with Objects(where) as objects:
-            for blob in found.blobs[part.start : part.end]:
+        about = {"repository": name, "commit": head.commit, "commit_date": head.date,
+                 "licence_files": head.licences}  # fmt: skip
+        with ObjectReader(repository_folder) as objects:
+            for blob in head.blobs[input_split.start : input_split.end]:
                 path = f"{name}/{blob.path}"
                 try:
-                    kind = self.wanted(blob)
+                    kind = self.kind_by_name(blob)
                     data = objects.get(blob)
                     kind = kind or kind_of_file(blob.path, data)
                     if self.config.kinds and kind not in self.config.kinds:
@@ -134,33 +143,37 @@ class Git:
                     metadata = about | {"blob": blob.sha, "file": blob.path}
                     yield make_record(source, path, kind, data, metadata, self.config.repair)
 
-    def wanted(self, blob: Blob) -> str:
+    def kind_by_name(self, blob: Blob) -> str:
         """Kind of a file as far as its name determines it; Refused if it is not to be read."""
-        if blob.mode in MODES:
-            raise Refused("not a regular file", MODES[blob.mode])
+        if blob.mode in REJECTED_MODES:
+            raise Refused("not a regular file", REJECTED_MODES[blob.mode])
         if blob.bytes > self.config.max_bytes:
             raise Refused("too large", f"{blob.bytes} bytes")
         suffix = suffix_of(blob.path)
-        kind = kind_of_file(blob.path, b"", KIND_BY_ENDING)
+        kind = kind_of_file(blob.path, b"", KIND_BY_SUFFIX)
         if not kind:
             raise Refused("another kind of file", f"its ending is {suffix}")
-        if suffix in LOOKED_INTO:  # the content decides, too
+        if suffix in CONTENT_DECIDES_SUFFIXES:  # the content decides, too
             return ""
         if self.config.kinds and kind not in self.config.kinds:
             raise Refused("another kind of file", kind)
         return kind
 
 
-class Objects:
+class ObjectReader:
     """A `git cat-file --batch` process that returns one object at a time."""
 
     def __init__(self, where: Path) -> None:
         self.process = subprocess.Popen(
-            command(where, "cat-file", "--batch"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=environment(), cwd="/",
-        )  # fmt: skip
+            _git_command(where, "cat-file", "--batch"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_git_environment(),
+            cwd="/",
+        )
 
-    def __enter__(self) -> "Objects":
+    def __enter__(self) -> "ObjectReader":
         """Itself."""
         return self
 
@@ -194,13 +207,13 @@ class Objects:
         return data
 
 
-def repositories(root: Path, depth: int) -> list[str]:
+def _find_repositories(root: Path, depth: int) -> list[str]:
     """Paths under the root of every repository; the root itself is `.`."""
     paths, pending = [], [("", 0)]
     while pending:
         folder, level = pending.pop()
         where = root / folder
-        if git_folder(where):
+        if _object_folder(where):
             paths.append(folder or ".")
             continue
         if level < depth:
@@ -216,7 +229,7 @@ def repositories(root: Path, depth: int) -> list[str]:
     return sorted(paths)
 
 
-def git_folder(where: Path) -> Path | None:
+def _object_folder(where: Path) -> Path | None:
     """The folder with a repository's objects: `.git`, or the folder itself if it is bare.
 
     A `.git` that is a link or a file points elsewhere and is no repository of its own.
@@ -228,7 +241,7 @@ def git_folder(where: Path) -> Path | None:
     return None
 
 
-def check_folder(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     """Raise Refused if git would follow a link in the repository folder or block on a pipe."""
     pending, count = [folder], 0
     while pending:
@@ -237,35 +250,37 @@ def check_folder(folder: Path) -> None:
                 count += 1
                 mode = entry.stat(follow_symlinks=False).st_mode
                 if stat.S_ISDIR(mode):
-                    pending += [Path(entry.path)] if entry.name not in NOT_READ else []
+                    pending += [Path(entry.path)] if entry.name not in UNREAD_FOLDERS else []
                 elif not (stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
-                    inner = printable(os.path.relpath(entry.path, folder))
+                    inner = printable_path(os.path.relpath(entry.path, folder))
                     raise Refused("broken repository", f"{inner} in it is a link, pipe or device")
-                if count > MOST_ENTRIES:
-                    raise Refused("too large", f"more than {MOST_ENTRIES} files below its folder")
+                if count > MAX_FOLDER_ENTRIES:
+                    raise Refused(
+                        "too large", f"more than {MAX_FOLDER_ENTRIES} files below its folder"
+                    )
 
 
-def command(where: Path, *words: str) -> list[str]:
+def _git_command(where: Path, *words: str) -> list[str]:
     """A git command line with everything disabled that could run a program."""
-    folder = git_folder(where)
+    folder = _object_folder(where)
     if folder is None:
         raise Refused("not a repository")
-    return ["git", *FLAGS, f"--git-dir={folder.resolve()}", *words]
+    return ["git", *SAFE_FLAGS, f"--git-dir={folder.resolve()}", *words]
 
 
-def environment() -> dict[str, str]:
+def _git_environment() -> dict[str, str]:
     """Environment of git: PATH and the safe settings."""
-    return {"PATH": os.environ.get("PATH", os.defpath)} | SAFE
+    return {"PATH": os.environ.get("PATH", os.defpath)} | SAFE_ENVIRONMENT
 
 
-def run(where: Path, *words: str) -> bytes:
+def _run_git(where: Path, *words: str) -> bytes:
     """Output of a git command, up to MOST_BYTES; Refused if it fails."""
     try:
         with tempfile.TemporaryFile() as errors, subprocess.Popen(
-            command(where, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=errors, env=environment(), cwd="/",
+            _git_command(where, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=errors, env=_git_environment(), cwd="/",
         ) as process:  # fmt: skip
-            clock = threading.Timer(SECONDS, process.kill)
+            clock = threading.Timer(TIMEOUT_SECONDS, process.kill)
             clock.start()
             assert process.stdout is not None
             output = process.stdout.read(MOST_BYTES + 1)
@@ -278,7 +293,7 @@ def run(where: Path, *words: str) -> bytes:
     except FileNotFoundError:
         raise DataError("The reader git needs the program git; install it.") from None
     if is_late:
-        raise Refused("broken repository", f"git took more than {SECONDS} s")
+        raise Refused("broken repository", f"git took more than {TIMEOUT_SECONDS} s")
     if len(output) > MOST_BYTES:
         raise Refused("too large", f"the list of its files has more than {MOST_BYTES} bytes")
     if code:
@@ -286,19 +301,19 @@ def run(where: Path, *words: str) -> bytes:
     return output
 
 
-def look(where: Path) -> Repository:
+def _read_head(where: Path) -> Repository:
     """The commit at HEAD and its files; Refused if there is none."""
-    folder = git_folder(where)
+    folder = _object_folder(where)
     elsewhere = ("objects/info/alternates", "objects/info/http-alternates", "commondir")
     if folder is not None and any((folder / name).exists() for name in elsewhere):
         raise Refused("broken repository", "its objects are in another repository")
     if folder is not None:
-        check_folder(folder)
-    header = run(where, "cat-file", "commit", "HEAD").partition(b"\n\n")[0]
-    commit = run(where, "rev-parse", "--verify", "--end-of-options", "HEAD").decode().strip()
+        _check_folder(folder)
+    header = _run_git(where, "cat-file", "commit", "HEAD").partition(b"\n\n")[0]
+    commit = _run_git(where, "rev-parse", "--verify", "--end-of-options", "HEAD").decode().strip()
     date = next((line for line in header.split(b"\n") if line.startswith(b"committer ")), b"")
     blobs = []
-    listing = run(where, "ls-tree", "-r", "-z", "-l", "--full-tree", "HEAD")
+    listing = _run_git(where, "ls-tree", "-r", "-z", "-l", "--full-tree", "HEAD")
     if (count := listing.count(b"\0")) > MOST_FILES:
         raise Refused("too large", f"{count} files; at most {MOST_FILES} are read")
     for entry in listing.split(b"\0"):
@@ -308,10 +323,10 @@ def look(where: Path) -> Repository:
             number = int(size) if size.isdigit() else 0
             name = path.decode("utf-8", "backslashreplace")
             blobs.append(Blob(mode, sha.decode(), number, name))
-    return Repository(commit, seconds_to_date(date), blobs, licences(blobs))
+    return Repository(commit, _committer_date(date), blobs, _licence_paths(blobs))
 
 
-def seconds_to_date(committer: bytes) -> str:
+def _committer_date(committer: bytes) -> str:
     """UTC date of a committer line; empty if it has none."""
     from datetime import datetime
 
@@ -322,7 +337,7 @@ def seconds_to_date(committer: bytes) -> str:
         return ""
 
 
-def licences(blobs: list[Blob]) -> list[str]:
+def _licence_paths(blobs: list[Blob]) -> list[str]:
     """Paths of licence files, recognised by name, outermost first."""
     paths = [
         blob.path
@@ -333,13 +348,13 @@ def licences(blobs: list[Blob]) -> list[str]:
     return sorted(paths, key=lambda path: (path.count("/"), path))[:100]
 
 
-def ranges(path: str, blobs: list[Blob], part_bytes: int) -> list[Part]:
+def _split_blobs(path: str, blobs: list[Blob], part_bytes: int) -> list[InputSplit]:
     """Ranges of a tree's files of about `part_bytes` each."""
-    splits: list[Part] = []
+    splits: list[InputSplit] = []
     start = total = 0
     for number, blob in enumerate(blobs, 1):
         total += blob.bytes
         if total >= part_bytes or number == len(blobs):
-            splits.append(Part(path, start, number, total))
+            splits.append(InputSplit(path, start, number, total))
             start, total = number, 0
-    return splits or [Part(path, 0, 0, 0)]
+    return splits or [InputSplit(path, 0, 0, 0)]

@@ -21,29 +21,40 @@ from typing import IO, Any, NamedTuple
 
 from ..document import SourceMap
 from ..record import Record, record_id
-from .encodings import Pieces
+from .encodings import SourceMapBuilder
 from .reader import (
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     data_record,
-    open_part,
+    open_split,
     plan_files,
-    printable,
-    split,
+    printable_path,
+    select_with_licence,
+    split_by_bytes,
     suffix_of,
     text_record,
-    with_licence,
 )
 
-ENDINGS = (".jsonl", ".ndjson", ".jsonlines", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zst",
-           ".json.gz", ".json.zst", ".ndjson.gz", ".ndjson.zst")  # fmt: skip
-PACKED = (".gz", ".bz2", ".xz", ".zst")
+JSONL_SUFFIXES = (
+    ".jsonl",
+    ".ndjson",
+    ".jsonlines",
+    ".jsonl.gz",
+    ".jsonl.bz2",
+    ".jsonl.xz",
+    ".jsonl.zst",
+    ".json.gz",
+    ".json.zst",
+    ".ndjson.gz",
+    ".ndjson.zst",
+)
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 ESCAPES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.")
-SHORT = {"\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\\\": "\\", "\\/": "/"}
-CHUNK = 2**20
-BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+SHORT_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\\\": "\\", "\\/": "/"}
+CHUNK_BYTES = 2**20
+DECOMPRESSION_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 """Exceptions that decompressing a damaged file may raise."""
 
 
@@ -66,7 +77,7 @@ class JsonLinesConfig(ReaderConfig):
     U+FFFD."""
 
 
-class Located(str):
+class LocatedString(str):
     """A JSON string value that knows its position in the JSON text."""
 
     start: int
@@ -75,7 +86,7 @@ class Located(str):
     """Index of the closing quote."""
 
 
-class Line(NamedTuple):
+class JsonLine(NamedTuple):
     """A line of a file."""
 
     offset: int
@@ -86,28 +97,28 @@ class Line(NamedTuple):
     """Bytes, line break included."""
 
 
-def located_string(text: str, at: int, strict: bool = True) -> tuple[Located, int]:
+def _parse_located_string(text: str, at: int, strict: bool = True) -> tuple[LocatedString, int]:
     """Parse a JSON string after its opening quote; replaces json.scanner's function."""
     value, end = scanstring(text, at, strict)
-    located = Located(value)
+    located = LocatedString(value)
     located.start, located.end = at, end - 1
     return located, end
 
 
-def refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     """Reject NaN and infinities, which are not JSON."""
     raise ValueError(f"{name} is not JSON")
 
 
-def located_json(text: str) -> Any:
+def parse_located_json(text: str) -> Any:
     """Parse JSON and record the position of every string value; Refused if it is not JSON.
 
-    >>> value = located_json('{"text": "a\\\\nb"}')["text"]
+    >>> value = parse_located_json('{"text": "a\\\\nb"}')["text"]
     >>> str(value), value.start, value.end
     ('a\\nb', 10, 14)
     """
-    decoder: Any = json.JSONDecoder(parse_constant=refuse_constant)
-    decoder.parse_string = located_string
+    decoder: Any = json.JSONDecoder(parse_constant=_reject_constant)
+    decoder.parse_string = _parse_located_string
     decoder.scan_once = py_make_scanner(decoder)
     try:
         return decoder.decode(text)
@@ -117,42 +128,46 @@ def located_json(text: str) -> Any:
         raise Refused("not JSON", str(error)[:200]) from None
 
 
-def add_located(pieces: Pieces, text: str, value: Located, byte: int = 0, line: int = 0) -> int:
+def append_located(
+    builder: SourceMapBuilder, text: str, value: LocatedString, byte: int = 0, line: int = 0
+) -> int:
     """Append a parsed string, each escape mapped to its bytes; returns the end offset in bytes.
 
     `byte` is the offset of the string in the bytes that `text` was decoded from.
     """
-    line = line or pieces.next_line()
+    line = line or builder.next_line()
     raw = text[value.start : value.end]
     if len(raw) == len(value):  # an escape is longer than its character
-        return pieces.run(raw, byte, line)
+        return builder.append_utf8(raw, byte, line)
     at = 0
     for escape in ESCAPES.finditer(raw):
         start, stop = escape.span()
         if start > at:
-            byte = pieces.run(raw[at:start], byte, line)
+            byte = builder.append_utf8(raw[at:start], byte, line)
         code = raw[start:stop]
-        character = SHORT.get(code) or unescaped(code)
-        byte = pieces.whole(character, byte, stop - start, line)  # escapes are ASCII
+        character = SHORT_ESCAPES.get(code) or _unescape(code)
+        byte = builder.append_unit(character, byte, stop - start, line)  # escapes are ASCII
         at = stop
-    return pieces.run(raw[at:], byte, line) if at < len(raw) else byte
+    return builder.append_utf8(raw[at:], byte, line) if at < len(raw) else byte
 
 
-def unescaped(code: str) -> str:
+def _unescape(code: str) -> str:
     """The character that an escape encodes.
 
-    >>> unescaped("\\\\u00e9"), unescaped("\\\\ud83d\\\\ude00")
+    >>> _unescape("\\\\u00e9"), _unescape("\\\\ud83d\\\\ude00")
     ('é', '😀')
     """
     return chr(int(code[2:], 16)) if len(code) == 6 else json.loads(f'"{code}"')
 
 
-def map_of(text: str, value: Located) -> SourceMap:
+def _map_string(text: str, value: LocatedString) -> SourceMap:
     """The map from a parsed string to the bytes of its line."""
-    pieces = Pieces()
+    pieces = SourceMapBuilder()
     before = text[: value.start]
-    add_located(pieces, text, value, len(before) if before.isascii() else len(before.encode()), 1)
-    return pieces.map()
+    append_located(
+        pieces, text, value, len(before) if before.isascii() else len(before.encode()), 1
+    )
+    return pieces.build()
 
 
 class JsonLines:
@@ -161,57 +176,57 @@ class JsonLines:
     def __init__(self, config: JsonLinesConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Byte ranges of every file; a compressed file is one split."""
         splits = []
-        for file_split in plan_files(root, ENDINGS):
-            packed = suffix_of(file_split.path) in PACKED
-            splits += [file_split] if packed else split(file_split, self.config.part_bytes)
+        for file_split in plan_files(root, JSONL_SUFFIXES):
+            packed = suffix_of(file_split.path) in COMPRESSED_SUFFIXES
+            splits += [file_split] if packed else split_by_bytes(file_split, self.config.part_bytes)
         return splits
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the records of the lines that begin in the range."""
-        for line in lines(root, part, self.config.max_bytes):
+        for line in iterate_lines(root, input_split, self.config.max_bytes):
             if isinstance(line, Rejected):
                 yield line
                 continue
-            path = f"{part.path}#{line.offset}"
+            path = f"{input_split.path}#{line.offset}"
             try:
-                yield self.record(line, path, source)
+                yield self.read_line(line, path, source)
             except Refused as refused:
                 yield refused.reject(path)
 
-    def record(self, line: Line, path: str, source: str) -> Record | Rejected:
+    def read_line(self, line: JsonLine, path: str, source: str) -> Record | Rejected:
         """The record of one line; Refused if it has none."""
         config = self.config
-        text = unicode_line(line.data)
-        row = located_json(text)
-        value = look_up(row, config.text_key)
-        if not isinstance(value, Located):
+        text = decode_line(line.data)
+        row = parse_located_json(text)
+        value = _get_nested(row, config.text_key)
+        if not isinstance(value, LocatedString):
             raise Refused("no text", f"{config.text_key} is {type(value).__name__}")
-        values = {key: plain(look_up(row, key)) for key in config.metadata_keys}
-        metadata = with_licence(values, row)
-        name = plain(look_up(row, config.id_key)) if config.id_key else None
+        values = {key: without_location(_get_nested(row, key)) for key in config.metadata_keys}
+        metadata = select_with_licence(values, row)
+        name = without_location(_get_nested(row, config.id_key)) if config.id_key else None
         metadata |= {"id": name} if name is not None else {}
-        record = self.make(source, path, text, value, metadata)
+        record = self.make_record(source, path, text, value, metadata)
         if name is None or isinstance(record, Rejected):
             return record
         return replace(record, id=record_id(source, ascii(name)))
 
-    def make(
-        self, source: str, path: str, text: str, value: Located, metadata: dict[str, Any]
+    def make_record(
+        self, source: str, path: str, text: str, value: LocatedString, metadata: dict[str, Any]
     ) -> Record | Rejected:
         """The record of a line's text."""
         if self.config.kind == "html":
             return data_record(source, path, "html", value.encode("utf-8", "replace"), metadata)
-        map = map_of(text, value)
-        if self.config.surrogates == "replace" and not encodable(map.text):
+        map = _map_string(text, value)
+        if self.config.surrogates == "replace" and not _is_encodable(map.text):
             replaced = re.sub("[\ud800-\udfff]", "\ufffd", map.text)
             map = SourceMap(replaced, tuple(s._replace(exact=False) for s in map.segments))
         return text_record(source, path, self.config.kind, map, metadata)
 
 
-def encodable(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     """Whether a text has no lone surrogates."""
     try:
         text.encode("utf-8")
@@ -220,7 +235,7 @@ def encodable(text: str) -> bool:
     return True
 
 
-def unicode_line(data: bytes) -> str:
+def decode_line(data: bytes) -> str:
     """Decode a line; Refused if it is not UTF-8."""
     try:
         return data.decode("utf-8")
@@ -229,7 +244,7 @@ def unicode_line(data: bytes) -> str:
         raise Refused("not UTF-8", f"byte 0x{byte:02x} at {error.start} of the line") from None
 
 
-def look_up(row: Any, key: str) -> Any:
+def _get_nested(row: Any, key: str) -> Any:
     """The value of a dotted key, or None; a key whose name contains dots is found, too."""
     if isinstance(row, dict) and key in row:
         return row[key]
@@ -238,61 +253,66 @@ def look_up(row: Any, key: str) -> Any:
     return row
 
 
-def plain(value: Any) -> Any:
+def without_location(value: Any) -> Any:
     """A parsed value without string positions."""
-    return str(value) if isinstance(value, Located) else value
+    return str(value) if isinstance(value, LocatedString) else value
 
 
-def lines(root: Path, part: Part, max_bytes: int) -> Iterator[Line | Rejected]:
+def iterate_lines(
+    root: Path, input_split: InputSplit, max_bytes: int
+) -> Iterator[JsonLine | Rejected]:
     """Yield the lines that begin in a split's byte range, without blank ones.
 
     A line longer than `max_bytes` is skipped without being stored; a truncated compressed file
     yields what precedes the damage.
     """
-    at = part.start
+    at = input_split.start
     try:
-        with open_part(root, part.path) as raw, unpacked(raw, part.path) as file:
-            if part.start:
-                file.seek(part.start - 1)
-                at = part.start - 1 + skip_line(file)
-            while at < part.end or suffix_of(part.path) in PACKED:
-                line = next_line(file, at, max_bytes)
+        with (
+            open_split(root, input_split.path) as raw,
+            open_decompressed(raw, input_split.path) as file,
+        ):
+            if input_split.start:
+                file.seek(input_split.start - 1)
+                at = input_split.start - 1 + _skip_line(file)
+            while at < input_split.end or suffix_of(input_split.path) in COMPRESSED_SUFFIXES:
+                line = _read_line(file, at, max_bytes)
                 if not line.size:
                     break
                 if not at and line.data.startswith(BOM_UTF8):
-                    line = Line(3, line.data[3:] or b" ", line.size)
+                    line = JsonLine(3, line.data[3:] or b" ", line.size)
                 if not line.data:
                     reason = f"a line of {line.size} bytes"
-                    yield Rejected(f"{part.path}#{at}", "too large", reason)
+                    yield Rejected(f"{input_split.path}#{at}", "too large", reason)
                 elif line.data.strip():
                     yield line
                 at += line.size
     except Refused as refused:
-        yield refused.reject(printable(part.path))
-    except BROKEN as error:
-        yield Rejected(f"{part.path}#{at}", "broken archive", str(error)[:200])
+        yield refused.reject(printable_path(input_split.path))
+    except DECOMPRESSION_ERRORS as error:
+        yield Rejected(f"{input_split.path}#{at}", "broken archive", str(error)[:200])
 
 
-def next_line(file: io.BufferedIOBase, offset: int, max_bytes: int) -> Line:
+def _read_line(file: io.BufferedIOBase, offset: int, max_bytes: int) -> JsonLine:
     """Read the next line; one that is too long is counted but not stored."""
     data = file.readline(max_bytes + 2)
     if data.endswith(b"\n") or len(data) <= max_bytes:
         size = len(data)
-        return Line(offset, data.rstrip(b"\r\n") or b" " * bool(size), size)
-    return Line(offset, b"", len(data) + skip_line(file))
+        return JsonLine(offset, data.rstrip(b"\r\n") or b" " * bool(size), size)
+    return JsonLine(offset, b"", len(data) + _skip_line(file))
 
 
-def skip_line(file: io.BufferedIOBase) -> int:
+def _skip_line(file: io.BufferedIOBase) -> int:
     """Skip to after the next newline; returns the number of bytes."""
     size = 0
-    while chunk := file.readline(CHUNK):
+    while chunk := file.readline(CHUNK_BYTES):
         size += len(chunk)
         if chunk.endswith(b"\n"):
             break
     return size
 
 
-def unpacked(raw: IO[bytes], path: str) -> Any:
+def open_decompressed(raw: IO[bytes], path: str) -> Any:
     """The file, decompressed while it is read if its suffix says so."""
     suffix = suffix_of(path)
     if suffix == ".gz":
@@ -308,7 +328,7 @@ def unpacked(raw: IO[bytes], path: str) -> Any:
 
         return lzma.LZMAFile(raw)
     if suffix == ".zst":
-        from ..batch import arrow
+        from ..batch import import_pyarrow
 
-        return io.BufferedReader(arrow().CompressedInputStream(raw, "zstd"), CHUNK)
+        return io.BufferedReader(import_pyarrow().CompressedInputStream(raw, "zstd"), CHUNK_BYTES)
     return raw

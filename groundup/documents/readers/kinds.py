@@ -13,13 +13,13 @@ from typing import Any
 from groundup.core import Config
 
 from ..document import Heading
-from ..markup import CHARSET, Extraction, Markup
+from ..markup import CHARSET, HtmlExtractor, Markup
 from ..outline import markdown_headings, python_headings, rst_headings
-from ..record import Made, Record, Ruling, Span
-from .encodings import Decoded, decode, through
+from ..record import ExtractedText, Record, StepResult, TextSpan
+from .encodings import DecodedText, compose_maps, decode
 from .reader import Refused, Rejected, data_record, suffix_of, text_record
 
-KIND_BY_ENDING: dict[str, str] = {
+KIND_BY_SUFFIX: dict[str, str] = {
     ending: kind
     for kind, endings in {
         "text": ".txt .text .adoc .org",
@@ -40,13 +40,15 @@ KIND_BY_ENDING: dict[str, str] = {
     }.items()
     for ending in endings.split()
 }
-NAMED_CODE = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
-AS_BYTES = frozenset({"html", "pdf", "epub"})
-JATS = re.compile(rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)")
-CODING = re.compile(rb"[ \t\f]*#[^\n]{0,200}?coding[:=][ \t]*([-\w.]{1,40})")
+CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
+BYTE_KINDS = frozenset({"html", "pdf", "epub"})
+JATS_START = re.compile(
+    rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)"
+)
+CODING_COMMENT = re.compile(rb"[ \t\f]*#[^\n]{0,200}?coding[:=][ \t]*([-\w.]{1,40})")
 
 
-def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_ENDING) -> str:
+def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX) -> str:
     """Kind of a record by its file's suffix, then by its first bytes; empty if unknown.
 
     >>> kind_of_file("a.rst", b""), kind_of_file("page", b"<html>"), kind_of_file("x.bin", b"")
@@ -54,12 +56,12 @@ def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_ENDING)
     """
     suffix = suffix_of(path)
     kind = known.get(suffix, "")
-    if PurePosixPath(path).name.lower() in NAMED_CODE:
+    if PurePosixPath(path).name.lower() in CODE_FILE_NAMES:
         return "code"
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if kind in ("", "text") and start[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "html"
-    if suffix == ".xml" and JATS.search(start):
+    if suffix == ".xml" and JATS_START.search(start):
         return "jats"
     if not suffix and not kind:
         return "pdf" if start.startswith(b"%PDF-") else "text"
@@ -73,25 +75,29 @@ def make_record(
     metadata = metadata | {"sha256": hashlib.sha256(data).hexdigest()}
     if not data:
         return Rejected(path, "empty", "0 bytes")
-    if kind in AS_BYTES:
+    if kind in BYTE_KINDS:
         return data_record(source, path, kind, data, metadata)
     try:
-        read = decode(data, metadata.get("charset", "") or declared_in(kind, data), repair)
+        read = decode(data, metadata.get("charset", "") or _declared_charset(kind, data), repair)
     except Refused as refused:
         return refused.reject(path)
-    spans, title = outline(kind, read.map.text)
-    extracted = {"title": title, "charset": unless_plain(read), "replaced_bytes": read.replaced}
+    spans, title = _heading_outline(kind, read.map.text)
+    extracted = {
+        "title": title,
+        "charset": _noteworthy_charset(read),
+        "replaced_bytes": read.replaced,
+    }
     extracted = {key: value for key, value in extracted.items() if value}
     metadata.pop("charset", None)
     return text_record(source, path, kind, read.map, extracted | metadata, spans)
 
 
-def unless_plain(read: Decoded) -> str:
+def _noteworthy_charset(read: DecodedText) -> str:
     """The charset unless it is UTF-8, for the metadata."""
     return "" if read.charset == "utf-8" else read.charset
 
 
-def declared_in(kind: str, data: bytes) -> str:
+def _declared_charset(kind: str, data: bytes) -> str:
     """The charset that the bytes themselves declare; empty if none."""
     if kind in ("html", "jats", "code"):
         match = CHARSET.search(data, 0, 1024)
@@ -101,12 +107,12 @@ def declared_in(kind: str, data: bytes) -> str:
         return label.decode("ascii", "replace")
     if kind == "python":
         for line in data[:400].split(b"\n")[:2]:  # PEP 263
-            if match := CODING.match(line):
+            if match := CODING_COMMENT.match(line):
                 return match[1].decode("ascii")
     return ""
 
 
-def outline(kind: str, text: str) -> tuple[tuple[Span, ...], str]:
+def _heading_outline(kind: str, text: str) -> tuple[tuple[TextSpan, ...], str]:
     """Heading spans of a text, and its title."""
     makers = {
         "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
@@ -116,22 +122,22 @@ def outline(kind: str, text: str) -> tuple[tuple[Span, ...], str]:
     return heading_spans(headings), text[first.start : first.end] if first else ""
 
 
-def heading_spans(headings: "tuple[Heading, ...] | list[Heading]") -> tuple[Span, ...]:
+def heading_spans(headings: "tuple[Heading, ...] | list[Heading]") -> tuple[TextSpan, ...]:
     """Headings as spans with the level as value."""
-    return tuple(Span("heading", h.start, h.end, str(h.level)) for h in headings)
+    return tuple(TextSpan("heading", h.start, h.end, str(h.level)) for h in headings)
 
 
-def read_page(data: bytes, declared: str = "", repair: bool = True) -> tuple[Markup, str]:
+def parse_html(data: bytes, declared: str = "", repair: bool = True) -> tuple[Markup, str]:
     """Parse HTML in any charset, mapped to its own bytes; also returns the charset.
 
-    >>> page, charset = read_page("<p>über".encode("utf-16"))
+    >>> page, charset = parse_html("<p>über".encode("utf-16"))
     >>> page.map.text, charset
     ('über', 'utf-16-le')
     """
-    read = decode(data, declared or declared_in("html", data), repair)
+    read = decode(data, declared or _declared_charset("html", data), repair)
     unicode = read.map.text.encode("utf-8")
-    markup = Extraction(unicode).run()
-    return markup._replace(map=through(markup.map, unicode, read.map)), read.charset
+    markup = HtmlExtractor(unicode).run()
+    return markup._replace(map=compose_maps(markup.map, unicode, read.map)), read.charset
 
 
 class ReadMarkupConfig(Config):
@@ -151,19 +157,19 @@ class ReadMarkup:
     def __init__(self, config: ReadMarkupConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Extract text if the record still has bytes."""
         if not record.data:
-            return Ruling()
+            return StepResult()
         try:
-            made, metadata = self.make(record)
+            made, metadata = self.extract(record)
         except Refused as refused:
-            return Ruling(reason=refused.reason, details=refused.details)
+            return StepResult(reason=refused.reason, details=refused.details)
         if not made.map.text.strip():
-            return Ruling(reason="no text in the markup", details=f"{len(record.data)} bytes")
-        return Ruling(made=made, metadata=metadata)
+            return StepResult(reason="no text in the markup", details=f"{len(record.data)} bytes")
+        return StepResult(extracted=made, metadata=metadata)
 
-    def make(self, record: Record) -> tuple[Made, dict[str, Any]]:
+    def extract(self, record: Record) -> tuple[ExtractedText, dict[str, Any]]:
         """Text and metadata extracted from the bytes."""
         if record.kind == "pdf":
             from .pdf import PdfLimits, read_pdf
@@ -175,12 +181,12 @@ class ReadMarkup:
             return read_book(record.data, self.config.max_bytes)
         declared = str(record.metadata.get("charset", ""))
         if record.kind == "html":
-            page, charset = read_page(record.data, declared, self.config.repair)
+            page, charset = parse_html(record.data, declared, self.config.repair)
             metadata = {"charset": charset} | page.metadata
-            return Made(page.map, heading_spans(page.headings)), metadata
-        declared = declared or declared_in(record.kind, record.data)
+            return ExtractedText(page.map, heading_spans(page.headings)), metadata
+        declared = declared or _declared_charset(record.kind, record.data)
         read = decode(record.data, declared, self.config.repair)
-        spans, title = outline(record.kind, read.map.text)
-        return Made(read.map, spans), {"charset": read.charset} | (
+        spans, title = _heading_outline(record.kind, read.map.text)
+        return ExtractedText(read.map, spans), {"charset": read.charset} | (
             {"title": title} if title else {}
         )

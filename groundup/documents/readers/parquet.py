@@ -13,27 +13,27 @@ from groundup.core import MissingExtra
 
 from ..document import SourceMap
 from ..record import Record, record_id
-from .kinds import AS_BYTES, make_record
+from .kinds import BYTE_KINDS, make_record
 from .reader import (
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     data_record,
     licence_fields,
-    open_part,
+    open_split,
     plan_files,
-    printable,
+    printable_path,
+    select_with_licence,
     text_record,
-    with_licence,
 )
 
 if TYPE_CHECKING:
     import pyarrow
     import pyarrow.parquet
 
-ENDINGS = (".parquet",)
-ROWS = 256
+PARQUET_SUFFIXES = (".parquet",)
+BATCH_ROWS = 256
 """Rows in memory at a time."""
 
 
@@ -53,11 +53,11 @@ class ParquetConfig(ReaderConfig):
     """Kind of the records; html, pdf and epub stay bytes."""
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """A row group of a file."""
 
-    number: int
-    first: int
+    index: int
+    first_row: int
     """Index in the file of its first row."""
     rows: int
     bytes: int
@@ -69,47 +69,47 @@ class Parquet:
     def __init__(self, config: ParquetConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Row ranges of complete row groups; a file that cannot be opened is one split."""
-        splits: list[Part] = []
-        for file_split in plan_files(root, ENDINGS):
+        splits: list[InputSplit] = []
+        for file_split in plan_files(root, PARQUET_SUFFIXES):
             try:
-                with open_part(root, file_split.path) as file:
-                    groups = groups_of(opened(file))
+                with open_split(root, file_split.path) as file:
+                    groups = _row_groups(_open_parquet(file))
             except Refused:
                 splits.append(file_split._replace(start=0, end=0))
                 continue
-            splits += ranges(file_split.path, groups, self.config.part_bytes)
+            splits += _merge_row_groups(file_split.path, groups, self.config.part_bytes)
         return splits
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the records of the rows in the range."""
         try:
-            with open_part(root, part.path) as file:
-                yield from self.rows(opened(file), part, source)
+            with open_split(root, input_split.path) as file:
+                yield from self.read_rows(_open_parquet(file), input_split, source)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
+            yield refused.reject(printable_path(input_split.path))
 
-    def rows(
-        self, file: "pyarrow.parquet.ParquetFile", part: Part, source: str
+    def read_rows(
+        self, file: "pyarrow.parquet.ParquetFile", input_split: InputSplit, source: str
     ) -> Iterator[Record | Rejected]:
         """Yield the records of a range of rows; a damaged row group is one reject."""
         names = self.columns(file)
-        for group in groups_of(file):
-            if not part.start <= group.first < part.end:
+        for group in _row_groups(file):
+            if not input_split.start <= group.first_row < input_split.end:
                 continue
-            number = group.first
+            number = group.first_row
             try:
-                batches = file.iter_batches(ROWS, [group.number], names, use_threads=False)
+                batches = file.iter_batches(BATCH_ROWS, [group.index], names, use_threads=False)
                 for batch in batches:
                     for row in batch.to_pylist():
-                        yield self.record(row, f"{part.path}#{number}", source)
+                        yield self.read_row(row, f"{input_split.path}#{number}", source)
                         number += 1
             except (OSError, ValueError) as error:  # includes Arrow's errors
                 yield Rejected(
-                    f"{part.path}#{number}",
+                    f"{input_split.path}#{number}",
                     "broken file",
-                    f"row group {group.number}: {error}"[:300],
+                    f"row group {group.index}: {error}"[:300],
                 )
 
     def columns(self, file: "pyarrow.parquet.ParquetFile") -> list[str]:
@@ -127,10 +127,10 @@ class Parquet:
             raise Refused("no text column", f"{config.text_column} is {kind}")
         configured = (config.text_column, config.id_column, *config.metadata_columns)
         names = [name for name in dict.fromkeys(configured) if name in schema.names]
-        fields = {column.name: dict.fromkeys(inner_names(column.type)) for column in schema}
+        fields = {column.name: dict.fromkeys(_struct_field_names(column.type)) for column in schema}
         return list(dict.fromkeys([*names, *(name for name, _ in licence_fields(fields))]))
 
-    def record(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
+    def read_row(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
         """The record of one row."""
         config = self.config
         value = row[config.text_column]
@@ -138,20 +138,22 @@ class Parquet:
             return Rejected(path, "no text", f"{config.text_column} is null")
         if len(value) > config.max_bytes:
             return Rejected(path, "too large", f"{len(value)}; {config.max_bytes} at most")
-        metadata = with_licence({name: row.get(name) for name in config.metadata_columns}, row)
+        metadata = select_with_licence(
+            {name: row.get(name) for name in config.metadata_columns}, row
+        )
         name = row.get(config.id_column) if config.id_column else None
         metadata |= {"id": name} if name is not None else {}
-        record = self.make(value, path, source, metadata)
+        record = self.make_record(value, path, source, metadata)
         if name is None or isinstance(record, Rejected):
             return record
         return replace(record, id=record_id(source, ascii(name)))
 
-    def make(
+    def make_record(
         self, value: str | bytes, path: str, source: str, metadata: dict[str, Any]
     ) -> Record | Rejected:
         """The record of one value."""
         kind = self.config.kind
-        if kind in AS_BYTES:
+        if kind in BYTE_KINDS:
             data = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
             return data_record(source, path, kind, data, metadata)
         if isinstance(value, bytes):
@@ -159,7 +161,7 @@ class Parquet:
         return text_record(source, path, kind, SourceMap.identity(value), metadata)
 
 
-def opened(file: Any) -> "pyarrow.parquet.ParquetFile":
+def _open_parquet(file: Any) -> "pyarrow.parquet.ParquetFile":
     """Open a Parquet file by its footer; Refused if it is none."""
     try:
         import pyarrow.parquet as parquet
@@ -171,7 +173,7 @@ def opened(file: Any) -> "pyarrow.parquet.ParquetFile":
         raise Refused("broken file", str(error)[:200]) from None
 
 
-def inner_names(kind: "pyarrow.DataType") -> list[str]:
+def _struct_field_names(kind: "pyarrow.DataType") -> list[str]:
     """Field names of a struct type; empty for other types."""
     import pyarrow as pa
 
@@ -179,24 +181,24 @@ def inner_names(kind: "pyarrow.DataType") -> list[str]:
     return [kind.field(at).name for at in range(count)]
 
 
-def groups_of(file: "pyarrow.parquet.ParquetFile") -> list[Group]:
+def _row_groups(file: "pyarrow.parquet.ParquetFile") -> list[RowGroup]:
     """The row groups of a file."""
     groups, first = [], 0
     for number in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(number)
-        groups.append(Group(number, first, group.num_rows, group.total_byte_size))
+        groups.append(RowGroup(number, first, group.num_rows, group.total_byte_size))
         first += group.num_rows
     return groups
 
 
-def ranges(path: str, groups: list[Group], part_bytes: int) -> list[Part]:
+def _merge_row_groups(path: str, groups: list[RowGroup], part_bytes: int) -> list[InputSplit]:
     """Merge row groups into ranges of at least `part_bytes`."""
-    splits: list[Part] = []
+    splits: list[InputSplit] = []
     start = bytes = 0
     for group in groups:
         bytes += group.bytes
-        end = group.first + group.rows
+        end = group.first_row + group.rows
         if bytes >= part_bytes or group is groups[-1]:
-            splits.append(Part(path, start, end, bytes))
+            splits.append(InputSplit(path, start, end, bytes))
             start, bytes = end, 0
-    return splits or [Part(path, 0, 0, 0)]
+    return splits or [InputSplit(path, 0, 0, 0)]

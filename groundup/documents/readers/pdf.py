@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 from groundup.core import MissingExtra
 
 from ..document import Segment, SourceMap
-from ..record import Made, Record, Span
+from ..record import ExtractedText, Record, TextSpan
 from .reader import (
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     plan_files,
-    printable,
-    read_all,
+    printable_path,
+    read_file_bytes,
     text_record,
 )
 
@@ -42,7 +42,7 @@ class PdfLimits(NamedTuple):
     characters: int = 64 * 2**20
 
 
-WHOLE = PdfLimits()
+DEFAULT_LIMITS = PdfLimits()
 
 
 class PdfConfig(ReaderConfig):
@@ -58,41 +58,45 @@ class Pdf:
     def __init__(self, config: PdfConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Return one split per file."""
         return plan_files(root, (".pdf",))
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the record of a file."""
         limits = PdfLimits(self.config.max_pages, self.config.max_bytes)
         try:
-            data = read_all(root, part.path, self.config.max_bytes)
+            data = read_file_bytes(root, input_split.path, self.config.max_bytes)
             if not data:
                 raise Refused("empty", "0 bytes")
             extracted, metadata = read_pdf(data, limits)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
+            yield refused.reject(printable_path(input_split.path))
         else:
             metadata |= {"sha256": hashlib.sha256(data).hexdigest()}
-            yield text_record(source, part.path, "pdf", extracted.map, metadata, extracted.spans)
+            yield text_record(
+                source, input_split.path, "pdf", extracted.map, metadata, extracted.spans
+            )
 
 
-class Stopped(Exception):
+class PageTooLong(Exception):
     """Raised inside pypdf to stop a page that takes too long."""
 
 
-def read_pdf(data: bytes, limits: PdfLimits = WHOLE) -> tuple[Made, dict[str, Any]]:
+def read_pdf(
+    data: bytes, limits: PdfLimits = DEFAULT_LIMITS
+) -> tuple[ExtractedText, dict[str, Any]]:
     """Text of a PDF with `page` spans, and its metadata.
 
     A page that cannot be read is empty and listed under `pages_failed`. Raises Refused if the file
     is encrypted, broken or exceeds the limits.
     """
-    reader = opened(data)
+    reader = _open_pdf(data)
     texts, failed = [], []
     length = 0
-    for number, page in enumerate(pages_of(reader, limits.pages), 1):
+    for number, page in enumerate(_list_pages(reader, limits.pages), 1):
         try:
-            text = text_of(page)
+            text = _page_text(page)
         except Exception:  # too long, or broken: pypdf only notices when an object is used
             failed.append(number)
             text = ""
@@ -102,11 +106,15 @@ def read_pdf(data: bytes, limits: PdfLimits = WHOLE) -> tuple[Made, dict[str, An
         texts.append(text)
     if failed and not any(texts):
         raise Refused("broken file", f"none of {len(texts)} pages can be read")
-    metadata = about(reader) | {"pages": len(texts)} | ({"pages_failed": failed} if failed else {})
-    return put_together(texts, len(data)), metadata
+    metadata = (
+        _document_metadata(reader)
+        | {"pages": len(texts)}
+        | ({"pages_failed": failed} if failed else {})
+    )
+    return _join_pages(texts, len(data)), metadata
 
 
-def opened(data: bytes) -> Any:
+def _open_pdf(data: bytes) -> Any:
     """Open a file with pypdf; Refused if it is encrypted or broken."""
     try:
         import pypdf
@@ -127,7 +135,7 @@ def opened(data: bytes) -> Any:
         raise Refused("broken file", f"{name}: {error}"[:200]) from None
 
 
-def pages_of(reader: Any, limit: int) -> list[Any]:
+def _list_pages(reader: Any, limit: int) -> list[Any]:
     """The pages of a file; Refused if they cannot be listed or are too many."""
     try:
         count = len(reader.pages)
@@ -140,7 +148,7 @@ def pages_of(reader: Any, limit: int) -> list[Any]:
         raise Refused("broken file", f"{type(error).__name__}: {error}"[:200]) from None
 
 
-def text_of(page: Any) -> str:
+def _page_text(page: Any) -> str:
     """Text of one page; Stopped if drawing it takes too long."""
     done = 0
 
@@ -148,27 +156,27 @@ def text_of(page: Any) -> str:
         nonlocal done
         done += FORM_OPERATIONS if operator == b"Do" else 1
         if done > MAX_OPERATIONS:
-            raise Stopped
+            raise PageTooLong
 
     text = page.extract_text(visitor_operand_before=count)
     if done > MAX_OPERATIONS:  # pypdf tolerates exceptions inside a form
-        raise Stopped
+        raise PageTooLong
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
-def put_together(texts: list[str], size: int) -> Made:
+def _join_pages(texts: list[str], size: int) -> ExtractedText:
     """Join pages with form feeds, each mapped to the complete file."""
     shown = [text.replace("\f", "\n") for text in texts]
     spans, start = [], 0
     for number, text in enumerate(shown, 1):
-        spans.append(Span("page", start, start + len(text), str(number)))
+        spans.append(TextSpan("page", start, start + len(text), str(number)))
         start += len(text) + 1
     joined = "\f".join(shown)
     segments = (Segment(0, len(joined), 0, size, 1, False),) if joined else ()
-    return Made(SourceMap(joined, segments), tuple(spans))
+    return ExtractedText(SourceMap(joined, segments), tuple(spans))
 
 
-def about(reader: Any) -> dict[str, Any]:
+def _document_metadata(reader: Any) -> dict[str, Any]:
     """Title, author and date from the file's metadata, as far as they can be read."""
     metadata = {}
     try:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError
 
-from ..batch import plain_json
+from ..batch import canonical_json
 from ..document import SourceMap
-from ..record import Record, Span, record_id
+from ..record import Record, TextSpan, record_id
 
 READERS: dict[str, str] = {
     name: f"groundup.documents.readers.{target}"
@@ -37,9 +37,9 @@ READERS: dict[str, str] = {
 """Name in a pipeline, to `module:Class`; the class is constructed from its configuration."""
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
-EMPTY = (None, "", [], {})
+EMPTY_VALUES = (None, "", [], {})
 """Metadata values without information."""
-OF_LICENCE = re.compile("licen[cs]|spdx", re.IGNORECASE)
+LICENCE_HINT = re.compile("licen[cs]|spdx", re.IGNORECASE)
 LICENCE_KEY = re.compile(
     r"[\w:-]*(?:licen[cs]es?|spdx)(?:[_-]?(?:spdx|id|identifier|expression|key|name))?",
     re.IGNORECASE,
@@ -47,17 +47,17 @@ LICENCE_KEY = re.compile(
 """Keys whose value is a licence, such as `License`, `spdx_id` and `max_stars_repo_licenses`."""
 LICENCE_NAMES = ("spdx", "spdx_id", "spdxid", "id", "key", "name")
 """Keys of a licence object, the most exact first."""
-UNREAD = "unread_licence_keys"
-MOST_KEYS, MOST_OF_A_KEY = 8, 60
+UNREAD_LICENCE_KEYS = "unread_licence_keys"
+MAX_UNREAD_KEYS, MAX_KEY_LENGTH = 8, 60
 
-NO_DOCUMENTS = frozenset(
+NOT_DOCUMENT_REASONS = frozenset(
     ("another kind of file", "another kind of content", "skipped by its path", "not a regular file",
      "link inside the folder", "link out of the folder", "not HTTP")
 )  # fmt: skip
 """Reasons for what is not a document: images next to pages, links, HTTP requests."""
 
 
-class Part(NamedTuple):
+class InputSplit(NamedTuple):
     """What one task can read independently."""
 
     path: str
@@ -98,11 +98,11 @@ class Reader(Protocol):
 
     config: Config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Splits in path order; DataError if the root does not exist."""
         ...
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the records of a split in order, and the rejects."""
         ...
 
@@ -119,7 +119,7 @@ class Refused(Exception):
         return Rejected(path, self.reason, self.details)
 
 
-def plan_files(root: Path, endings: Collection[str] = ()) -> list[Part]:
+def plan_files(root: Path, endings: Collection[str] = ()) -> list[InputSplit]:
     """One split for every visible file under the root whose name ends in one of `endings`.
 
     Irregular files are included with 0 bytes: reading reports why they are rejected. Raises
@@ -127,20 +127,20 @@ def plan_files(root: Path, endings: Collection[str] = ()) -> list[Part]:
     """
     root = Path(root)
     if root.is_file():
-        return [Part(root.name, 0, size := root.stat().st_size, size)]
+        return [InputSplit(root.name, 0, size := root.stat().st_size, size)]
     if not root.is_dir():
         raise DataError(f"Expected a folder or file of documents; {root} is missing.")
     suffixes = tuple(ending.lower() for ending in endings)
     splits = []
-    for path in walk(os.fspath(root)):
-        if not suffixes or printable(path).lower().endswith(suffixes):
+    for path in _walk_files(os.fspath(root)):
+        if not suffixes or printable_path(path).lower().endswith(suffixes):
             info = os.lstat(root / path)
             size = info.st_size if stat.S_ISREG(info.st_mode) else 0
-            splits.append(Part(path, 0, size, size))
+            splits.append(InputSplit(path, 0, size, size))
     return sorted(splits)
 
 
-def walk(root: str) -> Iterator[str]:
+def _walk_files(root: str) -> Iterator[str]:
     """Yield the path of every visible entry under `root` that is not a readable folder."""
     folders = [""]
     while folders:
@@ -160,31 +160,31 @@ def walk(root: str) -> Iterator[str]:
                 yield path
 
 
-def split(part: Part, part_bytes: int) -> list[Part]:
+def split_by_bytes(file_split: InputSplit, part_bytes: int) -> list[InputSplit]:
     """Split a file into ranges of about `part_bytes` bytes."""
-    count = max(1, round(part.bytes / max(1, part_bytes)))
-    cuts = [part.bytes * at // count for at in range(count + 1)]
+    count = max(1, round(file_split.bytes / max(1, part_bytes)))
+    cuts = [file_split.bytes * at // count for at in range(count + 1)]
     ranges = zip(cuts, cuts[1:], strict=False)
-    return [Part(part.path, start, end, end - start) for start, end in ranges]
+    return [InputSplit(file_split.path, start, end, end - start) for start, end in ranges]
 
 
-def open_part(root: Path, path: str) -> Any:
+def open_split(root: Path, path: str) -> Any:
     """Open the file of a split for reading bytes; Refused if it is a link or unreadable."""
-    file = located(root, path)
+    file = resolve_path(root, path)
     try:
-        return open(file, "rb", opener=open_regular)
+        return open(file, "rb", opener=_open_regular)
     except IsADirectoryError:
         raise Refused("not a regular file") from None
     except OSError as error:
         raise Refused("unreadable", error.strerror or str(error)) from None
 
 
-def located(root: Path, path: str) -> Path:
+def resolve_path(root: Path, path: str) -> Path:
     """Path of a split's file; Refused if the name is not UTF-8 or the path contains a link."""
     root = Path(root)
     if root.is_file():
         return root
-    if printable(path) != path:
+    if printable_path(path) != path:
         raise Refused("name not UTF-8", "rename the file")
     if ".." in path.split("/") or path.startswith("/"):
         raise Refused("out of the folder")
@@ -198,16 +198,16 @@ def located(root: Path, path: str) -> Path:
     return root / path
 
 
-def read_all(root: Path, path: str, max_bytes: int) -> bytes:
+def read_file_bytes(root: Path, path: str, max_bytes: int) -> bytes:
     """The bytes of a complete file; Refused if there are more than `max_bytes`."""
-    with open_part(root, path) as file:
+    with open_split(root, path) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise Refused("too large", f"more than {max_bytes} bytes")
     return data
 
 
-def open_regular(path: str, flags: int) -> int:
+def _open_regular(path: str, flags: int) -> int:
     """Open without blocking (on a pipe) and refuse what is not a regular file."""
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -216,7 +216,7 @@ def open_regular(path: str, flags: int) -> int:
     return handle
 
 
-def printable(path: str) -> str:
+def printable_path(path: str) -> str:
     """The path with non-UTF-8 bytes escaped, as in caf\\xe9."""
     try:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -230,7 +230,7 @@ def text_record(
     kind: str,
     map: SourceMap,
     metadata: dict[str, Any],
-    spans: Sequence[Span] = (),
+    spans: Sequence[TextSpan] = (),
 ) -> Record | Rejected:
     """A record of a text and its map, or a reject if it is empty, binary or not encodable."""
     text = map.text
@@ -242,7 +242,7 @@ def text_record(
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         return Rejected(path, "lone surrogate", f"half a character at {error.start}")
-    cleaned = plain_metadata(metadata)
+    cleaned = _clean_metadata(metadata)
     return Record(record_id(source, path), source, path, kind, text, map, tuple(spans), cleaned)
 
 
@@ -252,24 +252,24 @@ def data_record(
     """A record of bytes from which a later step extracts the text."""
     if not data:
         return Rejected(path, "empty")
-    cleaned = plain_metadata(metadata)
+    cleaned = _clean_metadata(metadata)
     return Record(record_id(source, path), source, path, kind, metadata=cleaned, data=data)
 
 
-def plain_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+def _clean_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Metadata without empty values; what JSON or UTF-8 cannot represent becomes ASCII text."""
-    cleaned = {key: value for key, value in metadata.items() if value not in EMPTY}
+    cleaned = {key: value for key, value in metadata.items() if value not in EMPTY_VALUES}
     try:
-        plain_json(cleaned).encode("utf-8")
+        canonical_json(cleaned).encode("utf-8")
     except (ValueError, TypeError, RecursionError):
-        return {ascii(key)[1:-1]: plain_value(value) for key, value in cleaned.items()}
+        return {ascii(key)[1:-1]: _json_safe(value) for key, value in cleaned.items()}
     return cleaned
 
 
-def plain_value(value: Any) -> Any:
+def _json_safe(value: Any) -> Any:
     """The value if JSON can represent it, otherwise its ASCII repr."""
     try:
-        plain_json(value).encode("utf-8")
+        canonical_json(value).encode("utf-8")
     except (ValueError, TypeError):
         return ascii(value)[:1_000]
     except RecursionError:
@@ -277,44 +277,51 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def with_licence(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def select_with_licence(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     """Selected values of a row and, as `licence`, every licence that the row states.
 
     Keys that look like a licence but are neither read nor kept are listed, for a warning.
 
-    >>> with_licence({"license": None}, {"spdx": "MIT", "metadata": {"License": ["MIT", "Zlib"]}})
+    >>> raw = {"spdx": "MIT", "metadata": {"License": ["MIT", "Zlib"]}}
+    >>> select_with_licence({"license": None}, raw)
     {'licence': ['MIT', 'Zlib']}
-    >>> with_licence({}, {"license_url": "http://a/", "max_stars_repo_licenses": ["MIT"]})
+    >>> select_with_licence({}, {"license_url": "http://a/", "max_stars_repo_licenses": ["MIT"]})
     {'licence': 'MIT', 'unread_licence_keys': ['license_url']}
     """
     kept, stated, unread = {}, [], []
     for name, value in (dict(values) | dict(licence_fields(row))).items():
         last = name.rpartition(".")[2]
         if LICENCE_KEY.fullmatch(last):
-            stated += licences_in(value)
-        elif name not in values and licences_in(value):
-            unread.append(name[:MOST_OF_A_KEY])
-        if name in values and value not in EMPTY and last.lower() not in ("licence", "license"):
+            stated += find_licences(value)
+        elif name not in values and find_licences(value):
+            unread.append(name[:MAX_KEY_LENGTH])
+        if (
+            name in values
+            and value not in EMPTY_VALUES
+            and last.lower() not in ("licence", "license")
+        ):
             kept[name] = value
     stated = list(dict.fromkeys(stated))
     kept |= {"licence": stated[0] if len(stated) == 1 else stated} if stated else {}
-    return kept | ({UNREAD: unread[:MOST_KEYS]} if unread else {})
+    return kept | ({UNREAD_LICENCE_KEYS: unread[:MAX_UNREAD_KEYS]} if unread else {})
 
 
 def licence_fields(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the fields whose key concerns a licence, also those in `metadata` and `meta`."""
     for key, value in row.items():
-        if OF_LICENCE.search(key):
+        if LICENCE_HINT.search(key):
             yield key, value
         elif key.lower() in ("metadata", "meta") and isinstance(value, dict):
             inner = value.items()
-            yield from ((f"{key}.{name}", item) for name, item in inner if OF_LICENCE.search(name))
+            yield from (
+                (f"{key}.{name}", item) for name, item in inner if LICENCE_HINT.search(name)
+            )
 
 
-def licences_in(value: Any) -> list[Any]:
+def find_licences(value: Any) -> list[Any]:
     """The licences in a value: a string, those in a list, or an object's SPDX id or name.
 
-    >>> licences_in(["MIT", {"key": "gpl-3.0", "spdx_id": "GPL-3.0-only"}])
+    >>> find_licences(["MIT", {"key": "gpl-3.0", "spdx_id": "GPL-3.0-only"}])
     ['MIT', 'GPL-3.0-only']
     """
     licences, pending = [], [value]
@@ -330,7 +337,7 @@ def licences_in(value: Any) -> list[Any]:
             pending += reversed(current)
         elif not isinstance(current, bool):
             licences.append(current.strip() if isinstance(current, str) else current)
-    return [current for current in licences if current not in EMPTY]
+    return [current for current in licences if current not in EMPTY_VALUES]
 
 
 def suffix_of(path: str) -> str:

@@ -20,29 +20,29 @@ from ..record import Record
 from .encodings import decode
 from .kinds import make_record
 from .reader import (
-    Part,
+    InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     data_record,
-    open_part,
+    open_split,
     plan_files,
-    printable,
-    split,
+    printable_path,
+    split_by_bytes,
     suffix_of,
     text_record,
 )
 
-ENDINGS = (".warc", ".warc.gz", ".wet", ".wet.gz", ".warc.wet.gz")
-MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
-START = re.compile(rb"WARC/[01]\.\d")
-PLAIN_START = re.compile(rb"(?:\r?\n){2}(WARC/[01]\.\d\r?\n)")
-WINDOW = 2**20
-HEADER_BYTES = 64 * 2**10
-STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})[^\n]{0,1000}\n")
+WARC_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz", ".warc.wet.gz")
+GZIP_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
+WARC_START = re.compile(rb"WARC/[01]\.\d")
+UNCOMPRESSED_START = re.compile(rb"(?:\r?\n){2}(WARC/[01]\.\d\r?\n)")
+WINDOW_BYTES = 2**20
+MAX_HEADER_BYTES = 64 * 2**10
+HTTP_STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})[^\n]{0,1000}\n")
 HEADERS_END = re.compile(rb"(?<=\n)\r?\n")
-DAMAGED = ("broken archive", "cut off")
-LENGTH = re.compile(rb"(?i)\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n")
+DAMAGE_REASONS = ("broken archive", "cut off")
+CONTENT_LENGTH = re.compile(rb"(?i)\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n")
 
 
 class WarcConfig(ReaderConfig):
@@ -57,7 +57,7 @@ class WarcConfig(ReaderConfig):
     """Content types that are read; text/plain and application/pdf can be added."""
 
 
-class Body(NamedTuple):
+class ResponseBody(NamedTuple):
     """A server's response body."""
 
     data: bytes
@@ -71,117 +71,130 @@ class Warc:
     def __init__(self, config: WarcConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[Part]:
+    def plan(self, root: Path) -> list[InputSplit]:
         """Byte ranges of every archive."""
         splits = []
-        for file_split in plan_files(root, ENDINGS):
+        for file_split in plan_files(root, WARC_SUFFIXES):
             try:
-                splits += self.ranges(root, file_split)
+                splits += self.split_archive(root, file_split)
             except Refused:  # `read` will report the reason
                 splits.append(file_split)
         return splits
 
-    def ranges(self, root: Path, part: Part) -> list[Part]:
+    def split_archive(self, root: Path, archive_split: InputSplit) -> list[InputSplit]:
         """Byte ranges of one archive."""
         part_bytes = self.config.part_bytes
-        if part.bytes <= part_bytes:
-            return [part]
-        with open_part(root, part.path) as file:
-            if suffix_of(part.path) == ".gz":
-                has_members = next_member(file, 1, part.bytes // 2 + part_bytes) is not None
-                return split(part, part_bytes) if has_members else [part]
-            cuts = plain_cuts(file, part.bytes, part_bytes)
+        if archive_split.bytes <= part_bytes:
+            return [archive_split]
+        with open_split(root, archive_split.path) as file:
+            if suffix_of(archive_split.path) == ".gz":
+                has_members = (
+                    _find_member(file, 1, archive_split.bytes // 2 + part_bytes) is not None
+                )
+                return split_by_bytes(archive_split, part_bytes) if has_members else [archive_split]
+            cuts = _uncompressed_split_points(file, archive_split.bytes, part_bytes)
         ranges = zip(cuts, cuts[1:], strict=False)
-        return [Part(part.path, start, end, end - start) for start, end in ranges]
+        return [InputSplit(archive_split.path, start, end, end - start) for start, end in ranges]
 
-    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the records that begin in the range."""
         try:
-            with open_part(root, part.path) as file:
-                yield from self.read_range(file, part, source)
+            with open_split(root, input_split.path) as file:
+                yield from self.read_range(file, input_split, source)
         except Refused as refused:
-            yield refused.reject(printable(part.path))
+            yield refused.reject(printable_path(input_split.path))
 
-    def read_range(self, file: Any, part: Part, source: str) -> Iterator[Record | Rejected]:
+    def read_range(
+        self, file: Any, input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
         """Yield what begins in the range, resuming after damage."""
-        is_packed = suffix_of(part.path) == ".gz"
-        find, end_of = (next_member, member_end) if is_packed else (next_plain, record_end)
+        is_packed = suffix_of(input_split.path) == ".gz"
+        find, end_of = (
+            (_find_member, _member_end) if is_packed else (_find_uncompressed, _record_end)
+        )
         size = os.fstat(file.fileno()).st_size
-        at, result = find(file, part.start, part.end), None
-        if at != part.start == 0 and part.end:
-            yield Rejected(part.path, "not an archive", "it does not begin with a WARC record")
+        at, result = find(file, input_split.start, input_split.end), None
+        if at != input_split.start == 0 and input_split.end:
+            yield Rejected(
+                input_split.path, "not an archive", "it does not begin with a WARC record"
+            )
         while at is not None:
             count, broken = 0, ""  # records that begin at `at`
             file.seek(at)
             try:
-                for position, record in numbered(archive(file)):
-                    if record.stream_pos >= part.end and part.end < size:
+                for position, record in _with_positions(_warc_iterator(file)):
+                    if record.stream_pos >= input_split.end and input_split.end < size:
                         return
                     count = count + 1 if record.stream_pos == at else 1
                     at = record.stream_pos
-                    result = self.look_at(record, f"{part.path}#{position}", source)
+                    result = self.read_record(record, f"{input_split.path}#{position}", source)
                     if result is not None:
                         yield result
             except OSError as error:
                 broken = str(error)[:200]
             end = end_of(file, at) if count else None
             if not count:
-                yield Rejected(f"{part.path}#{at}", "broken archive", broken or "ends within")
-            elif isinstance(result, Rejected) and result.reason in DAMAGED:
+                yield Rejected(
+                    f"{input_split.path}#{at}", "broken archive", broken or "ends within"
+                )
+            elif isinstance(result, Rejected) and result.reason in DAMAGE_REASONS:
                 end = None  # its length cannot be trusted
             elif end is None and broken:  # inside a member of which some records were read
-                yield Rejected(f"{part.path}#{at}.{count}", "broken archive", broken)
-            elif end is not None and (lost := unread(file, end, part)):
+                yield Rejected(f"{input_split.path}#{at}.{count}", "broken archive", broken)
+            elif end is not None and (lost := _unread_remainder(file, end, input_split)):
                 yield lost._replace(details=broken or lost.details)
-            at = find(file, (end or at) + 1, part.end)
+            at = find(file, (end or at) + 1, input_split.end)
 
-    def look_at(self, record: Any, path: str, source: str) -> Record | Rejected | None:
+    def read_record(self, record: Any, path: str, source: str) -> Record | Rejected | None:
         """The record of a WARC record, if its type has content."""
         type = record.headers.get("WARC-Type", "").lower()
         try:
             if type == "conversion":
-                return self.converted(record, path, source)
+                return self.conversion_record(record, path, source)
             if type in ("response", "resource"):
-                return self.page(record, path, source)
+                return self.page_record(record, path, source)
         except Refused as refused:
             return refused.reject(path)
         return None
 
-    def converted(self, record: Any, path: str, source: str) -> Record | Rejected:
+    def conversion_record(self, record: Any, path: str, source: str) -> Record | Rejected:
         """The text that the archive's producer extracted from a page."""
         data = self.payload(record)
         read = decode(data, "utf-8", self.config.repair)
         language = record.headers.get("WARC-Identified-Content-Language")
-        metadata = about(record) | {"language": language, "replaced_bytes": read.replaced or None}
+        metadata = _warc_metadata(record) | {
+            "language": language,
+            "replaced_bytes": read.replaced or None,
+        }
         return text_record(source, path, "text", read.map, metadata)
 
-    def page(self, record: Any, path: str, source: str) -> Record | Rejected:
+    def page_record(self, record: Any, path: str, source: str) -> Record | Rejected:
         """A page as sent by its server; Refused if it is none."""
-        body = self.body(record)
+        body = self.response_body(record)
         if body.type not in self.config.types:
             raise Refused("another kind of content", body.type or "no content type")
-        metadata = about(record) | {"charset": body.charset}
+        metadata = _warc_metadata(record) | {"charset": body.charset}
         if body.type.startswith("text/plain"):
             return make_record(source, path, "text", body.data, metadata, self.config.repair)
         kind = "pdf" if body.type == "application/pdf" else "html"
         return data_record(source, path, kind, body.data, metadata)
 
-    def body(self, record: Any) -> Body:
+    def response_body(self, record: Any) -> ResponseBody:
         """The body of a response or resource, with transfer and content encoding removed."""
         if not record.is_http:
             label = record.headers.get("Content-Type", "")
-            return Body(self.payload(record), *content_type(label))
-        head, data = split_http(self.payload(record, HEADER_BYTES))
-        type, charset = content_type(head.get("content-type", ""))
+            return ResponseBody(self.payload(record), *_parse_content_type(label))
+        head, data = _split_http(self.payload(record, MAX_HEADER_BYTES))
+        type, charset = _parse_content_type(head.get("content-type", ""))
         first, last = self.config.statuses
         if not first <= int(head["status"]) <= last:
             raise Refused("not delivered", f"status {head['status']}")
         if type not in self.config.types:
-            return Body(b"", type, charset)
+            return ResponseBody(b"", type, charset)
         if "chunked" in head.get("transfer-encoding", "").lower():
-            data = unchunked(data)
+            data = _decode_chunked(data)
         packed = head.get("content-encoding", "").strip().lower()
-        return Body(unpacked(data, packed, self.config.max_bytes), type, charset)
+        return ResponseBody(_decode_content(data, packed, self.config.max_bytes), type, charset)
 
     def payload(self, record: Any, extra: int = 0) -> bytes:
         """The bytes of a WARC record; Refused if they are too many or truncated."""
@@ -197,17 +210,17 @@ class Warc:
         return data
 
 
-def split_http(block: bytes) -> tuple[dict[str, str], bytes]:
+def _split_http(block: bytes) -> tuple[dict[str, str], bytes]:
     """Headers (with `status`) and body of an HTTP response; Refused if it is none.
 
-    >>> split_http(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\n\\r\\n<p>")
+    >>> _split_http(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\n\\r\\n<p>")
     ({'status': '200', 'content-type': 'text/html'}, b'<p>')
     """
-    status = STATUS.match(block)
+    status = HTTP_STATUS.match(block)
     if status is None:
         raise Refused("not HTTP", "no status line")
-    end = HEADERS_END.search(block, 0, HEADER_BYTES)
-    stop = end.start() if end else min(len(block), HEADER_BYTES)
+    end = HEADERS_END.search(block, 0, MAX_HEADER_BYTES)
+    stop = end.start() if end else min(len(block), MAX_HEADER_BYTES)
     headers = {"status": status[1].decode("ascii")}
     for line in block[status.end() : stop].split(b"\n"):
         name, colon, value = line.decode("latin-1").partition(":")
@@ -216,7 +229,7 @@ def split_http(block: bytes) -> tuple[dict[str, str], bytes]:
     return headers, block[end.end() :] if end else b""
 
 
-def numbered(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _with_positions(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Yield records with their position: byte offset of the gzip member, and an index within it."""
     last, count = -1, 0
     for record in records:
@@ -225,7 +238,7 @@ def numbered(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         yield f"{last}.{count}" if count else f"{last}", record
 
 
-def archive(file: Any) -> Any:
+def _warc_iterator(file: Any) -> Any:
     """FastWARC's iterator from the file's current position."""
     try:
         from fastwarc.warc import ArchiveIterator
@@ -234,7 +247,7 @@ def archive(file: Any) -> Any:
     return ArchiveIterator(file, parse_http=False)
 
 
-def about(record: Any) -> dict[str, Any]:
+def _warc_metadata(record: Any) -> dict[str, Any]:
     """Metadata from the WARC headers."""
     headers = record.headers
     return {
@@ -245,10 +258,10 @@ def about(record: Any) -> dict[str, Any]:
     }
 
 
-def content_type(label: str) -> tuple[str, str]:
+def _parse_content_type(label: str) -> tuple[str, str]:
     """Type and charset of a Content-Type header.
 
-    >>> content_type('Text/HTML; Charset="ISO-8859-1"')
+    >>> _parse_content_type('Text/HTML; Charset="ISO-8859-1"')
     ('text/html', 'ISO-8859-1')
     """
     type, _, rest = label.partition(";")
@@ -256,7 +269,7 @@ def content_type(label: str) -> tuple[str, str]:
     return type.strip().lower(), charset[1] if charset else ""
 
 
-def unchunked(data: bytes) -> bytes:
+def _decode_chunked(data: bytes) -> bytes:
     """Decode chunked transfer encoding; unchanged if there are no chunks."""
     pieces, at = [], 0
     while at < len(data):
@@ -275,18 +288,18 @@ def unchunked(data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def unpacked(data: bytes, packed: str, max_bytes: int) -> bytes:
+def _decode_content(data: bytes, packed: str, max_bytes: int) -> bytes:
     """Remove the Content-Encoding; many archives store unpacked bodies with the old header."""
     if packed in ("gzip", "x-gzip") and data.startswith(b"\x1f\x8b"):
-        return inflated(data, 31, max_bytes)
+        return _inflate(data, 31, max_bytes)
     if packed == "deflate" and data[:1] == b"\x78":
-        return inflated(data, 15, max_bytes)
+        return _inflate(data, 15, max_bytes)
     if packed in ("br", "zstd") and not data[:512].lstrip().startswith(b"<"):
         raise Refused("another compression", packed)
     return data
 
 
-def inflated(data: bytes, window: int, max_bytes: int) -> bytes:
+def _inflate(data: bytes, window: int, max_bytes: int) -> bytes:
     """Decompress at most `max_bytes`; Refused if there is more or the data is broken."""
     unpacker = zlib.decompressobj(window)
     try:
@@ -300,31 +313,31 @@ def inflated(data: bytes, window: int, max_bytes: int) -> bytes:
     return unpacked_data
 
 
-def next_member(file: Any, start: int, end: int) -> int | None:
+def _find_member(file: Any, start: int, end: int) -> int | None:
     """Offset of the first gzip member in [start, end) that contains a WARC record."""
     while start < end:
         file.seek(start)
-        window = file.read(WINDOW)
-        for match in MEMBER.finditer(window):
+        window = file.read(WINDOW_BYTES)
+        for match in GZIP_MEMBER.finditer(window):
             at = start + match.start()
             if at >= end:
                 return None
-            if begins_record(file, at):
+            if _begins_record(file, at):
                 return at
-        if len(window) < WINDOW:
+        if len(window) < WINDOW_BYTES:
             return None
-        start += WINDOW - 3
+        start += WINDOW_BYTES - 3
     return None
 
 
-def member_end(file: Any, at: int) -> int | None:
+def _member_end(file: Any, at: int) -> int | None:
     """End offset of the gzip member at `at`; None if it is damaged or truncated."""
     unpacker = zlib.decompressobj(31)
     file.seek(at)
     while not unpacker.eof:
-        packed = unpacker.unconsumed_tail or file.read(WINDOW)
+        packed = unpacker.unconsumed_tail or file.read(WINDOW_BYTES)
         try:
-            unpacker.decompress(packed, WINDOW)
+            unpacker.decompress(packed, WINDOW_BYTES)
         except zlib.error:
             return None
         if not packed:
@@ -332,13 +345,13 @@ def member_end(file: Any, at: int) -> int | None:
     return file.tell() - len(unpacker.unused_data)
 
 
-def record_end(file: Any, at: int) -> int | None:
+def _record_end(file: Any, at: int) -> int | None:
     """End offset of the record at `at` in an uncompressed archive, from its Content-Length."""
     file.seek(at)
-    head = file.read(HEADER_BYTES)
+    head = file.read(MAX_HEADER_BYTES)
     stop = re.search(rb"\r?\n\r?\n", head)
-    length_match = LENGTH.search(head, 0, stop.end()) if stop else None
-    if not START.match(head) or stop is None or length_match is None:
+    length_match = CONTENT_LENGTH.search(head, 0, stop.end()) if stop else None
+    if not WARC_START.match(head) or stop is None or length_match is None:
         return None
     at += stop.end() + int(length_match[1])
     file.seek(at)
@@ -346,7 +359,7 @@ def record_end(file: Any, at: int) -> int | None:
     return at + len(rest) - len(rest.lstrip(b"\r\n"))
 
 
-def unread(file: Any, end: int, part: Part) -> Rejected | None:
+def _unread_remainder(file: Any, end: int, input_split: InputSplit) -> Rejected | None:
     """The reject for data after the last record that was read, padding ignored.
 
     A truncation within the first bytes of a member leaves nothing to unpack, so no parser reports
@@ -354,52 +367,54 @@ def unread(file: Any, end: int, part: Part) -> Rejected | None:
     """
     size = os.fstat(file.fileno()).st_size
     file.seek(end)
-    rest = file.read(WINDOW)
+    rest = file.read(WINDOW_BYTES)
     if not rest.strip(b"\0\r\n ") and end + len(rest) >= size:
         return None
-    if part.end <= end and begins_record(file, end):
+    if input_split.end <= end and _begins_record(file, end):
         return None  # the reader of the next range reports it
     begins = rest.startswith((b"\x1f", b"WARC"[: len(rest)]))
     reason = "cut off" if begins else "broken archive"
-    return Rejected(f"{part.path}#{end}", reason, f"no record begins here, {size - end} bytes left")
+    return Rejected(
+        f"{input_split.path}#{end}", reason, f"no record begins here, {size - end} bytes left"
+    )
 
 
-def begins_record(file: Any, at: int) -> bool:
+def _begins_record(file: Any, at: int) -> bool:
     """Whether the gzip member at this offset decompresses to the beginning of a WARC record."""
     file.seek(at)
     try:
         head = zlib.decompressobj(31).decompress(file.read(4096), 64)
     except zlib.error:
         return False
-    return START.match(head) is not None
+    return WARC_START.match(head) is not None
 
 
-def next_plain(file: Any, start: int, end: int) -> int | None:
+def _find_uncompressed(file: Any, start: int, end: int) -> int | None:
     """Offset of the first record of an uncompressed archive in a range."""
     if start == 0:
         file.seek(0)
-        if START.match(file.read(16)):
+        if WARC_START.match(file.read(16)):
             return 0
     at = max(start - 4, 0)
     while at < end:
         file.seek(at)
-        window = file.read(WINDOW)
-        for match in PLAIN_START.finditer(window):
+        window = file.read(WINDOW_BYTES)
+        for match in UNCOMPRESSED_START.finditer(window):
             if start <= at + match.start(1) < end:
                 return at + match.start(1)
-        if len(window) < WINDOW:
+        if len(window) < WINDOW_BYTES:
             return None
-        at += WINDOW - 32
+        at += WINDOW_BYTES - 32
     return None
 
 
-def plain_cuts(file: Any, size: int, part_bytes: int) -> list[int]:
+def _uncompressed_split_points(file: Any, size: int, part_bytes: int) -> list[int]:
     """Split points of an uncompressed archive, found by walking from record to record.
 
     Searching for record headers would be unsafe: a page may contain one as text.
     """
     cuts, at = [0], 0
-    while at < size and (end := record_end(file, at)) is not None:
+    while at < size and (end := _record_end(file, at)) is not None:
         at = end
         if at - cuts[-1] >= part_bytes and at < size:
             cuts.append(at)

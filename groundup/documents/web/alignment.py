@@ -25,25 +25,25 @@ MARKUP = re.compile(
     r"|(?P<entity>&#?[a-zA-Z0-9]{1,32};?)",
     re.DOTALL | re.IGNORECASE,
 )
-PUT = re.compile(r"\s*(?:(?:[•|*+-]|\d{1,9}\.)(?:\s+|\Z))*")
+INSERTED_PREFIX = re.compile(r"\s*(?:(?:[•|*+-]|\d{1,9}\.)(?:\s+|\Z))*")
 """What an extractor inserts before list items and table rows, and a line's indent."""
-BARS = frozenset("•|*+-")
+CELL_SEPARATORS = frozenset("•|*+-")
 """What an extractor inserts between the cells of a row."""
-MARKED = re.compile(r"[&<]|\s\Z")
-SOLID = re.compile(r"\S+")
-KEY = 12
+HAS_MARKUP = re.compile(r"[&<]|\s\Z")
+NON_SPACE = re.compile(r"\S+")
+KEY_LENGTH = 12
 """Squeezed characters by which a line is searched; enough to rule out a chance match."""
-NEAR = 3_000
+NEAR_WINDOW = 3_000
 """Squeezed characters within which a match of a short line is accepted."""
-LONG = 24
+MIN_DISTINCTIVE = 24
 """Squeezed characters from which a line is unlikely to match by chance."""
-CANDIDATES = 8
+MAX_CANDIDATES = 8
 """Positions with the same beginning that are compared."""
-CLOSE = 500
+WORD_WINDOW = 500
 """Squeezed characters within which the next words of a broken line are searched."""
 
 
-class Run(NamedTuple):
+class TextRun(NamedTuple):
     """A run of the page's text between two tags."""
 
     squeezed_start: int
@@ -54,43 +54,48 @@ class Run(NamedTuple):
     """Written as several characters, decoded to one; maps to all of them."""
 
 
-class Piece(NamedTuple):
+class AlignedRange(NamedTuple):
     """A range of the text and its range in the squeezed page."""
 
     start: int
     end: int
-    first: int
-    last: int
+    squeezed_start: int
+    squeezed_end: int
 
 
-class Aligned(NamedTuple):
+class AlignedText(NamedTuple):
     """The map of a text, and the number of lines with a word that was not found."""
 
     map: SourceMap
-    lines_without_place: int
+    unaligned_lines: int
 
 
-class Page:
+class SqueezedPage:
     """A page's own text without tags and white space, and the offset of each run."""
 
     def __init__(self, page: str) -> None:
         self.page = page
-        self.runs: list[Run] = []
+        self.runs: list[TextRun] = []
         parts: list[str] = []
         length = at = 0
         for markup in MARKUP.finditer(page):
             stop, end = markup.span()
             if stop > at:
-                length = self.add(page[at:stop], at, length, parts)
+                length = self.add_run(page[at:stop], at, length, parts)
             if markup[2]:
-                length = self.add(markup[2], stop, length, parts, is_entity=True)
+                length = self.add_run(markup[2], stop, length, parts, is_entity=True)
             at = end
-        self.add(page[at:], at, length, parts)
+        self.add_run(page[at:], at, length, parts)
         self.squeezed = "".join(parts)
         self.starts = [run.squeezed_start for run in self.runs]
-        self.walked = (-1, 0, 0, 0)  # run, start and end of its current word, characters before it
+        self.scan_state = (
+            -1,
+            0,
+            0,
+            0,
+        )  # run, start and end of its current word, characters before it
 
-    def add(
+    def add_run(
         self, run: str, start: int, length: int, parts: list[str], is_entity: bool = False
     ) -> int:
         """Add a run of text; returns the squeezed length so far."""
@@ -98,24 +103,24 @@ class Page:
             return length
         squeezed = "".join((html.unescape(run) if is_entity else run).split())
         if squeezed:
-            self.runs.append(Run(length, start, run, is_entity))
+            self.runs.append(TextRun(length, start, run, is_entity))
             parts.append(squeezed)
         return length + len(squeezed)
 
     @cached_property
-    def beginnings(self) -> dict[str, list[int]]:
+    def offsets_by_prefix(self) -> dict[str, list[int]]:
         """Squeezed offsets at which a run, or a line of one, begins, by their first characters."""
         beginnings: dict[str, list[int]] = {}
         for run in self.runs:
             at = run.squeezed_start
             for line in run.text.split("\n") if "\n" in run.text and not run.is_entity else ("",):
-                offsets = beginnings.setdefault(self.squeezed[at : at + KEY], [])
+                offsets = beginnings.setdefault(self.squeezed[at : at + KEY_LENGTH], [])
                 if not offsets or offsets[-1] < at:
                     offsets.append(at)
                 at += len("".join(line.split()))
         return beginnings
 
-    def character(self, squeezed_offset: int, is_end: bool) -> int:
+    def page_offset(self, squeezed_offset: int, is_end: bool) -> int:
         """Offset in the page of an offset of its squeezed text; of an end, one past its character.
 
         Offsets are requested in ascending order, so the words of a long run are scanned once.
@@ -124,113 +129,117 @@ class Page:
         run = self.runs[number]
         if run.is_entity:
             return run.start + (len(run.text) if is_end else 0)
-        if number != self.walked[0]:
-            self.walked = (number, 0, 0, 0)
-        _, first, last, before = self.walked
+        if number != self.scan_state[0]:
+            self.scan_state = (number, 0, 0, 0)
+        _, first, last, before = self.scan_state
         target = squeezed_offset - run.squeezed_start
         while target >= before + last - first + is_end or first == last:
-            word = SOLID.search(run.text, last)
+            word = NON_SPACE.search(run.text, last)
             if word is None:
                 return run.start + len(run.text)
             before += last - first
             first, last = word.span()
-            self.walked = (number, first, last, before)
+            self.scan_state = (number, first, last, before)
         return run.start + first + max(0, target - before)
 
 
-def text_start(line: str) -> int:
+def _content_start(line: str) -> int:
     """Where a line begins after the prefix that an extractor inserted."""
-    match = PUT.match(line)
+    match = INSERTED_PREFIX.match(line)
     assert match is not None, "it may be empty"
     return match.end()
 
 
-class Walk:
+class LineAligner:
     """A cursor that advances through a page's squeezed text as the lines of a text are found."""
 
-    def __init__(self, text: str, page: Page) -> None:
+    def __init__(self, text: str, page: SqueezedPage) -> None:
         self.page = page
         self.squeezed = page.squeezed
         self.lines = text.split("\n")
         self.cursor = 0
-        self.without = 0
+        self.unaligned_lines = 0
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[AlignedRange]:
         """Yield the matches in ascending order of both texts."""
         at = 0
         for number, line in enumerate(self.lines):
             squeezed = "".join(line.split())
             if squeezed and self.squeezed.startswith(squeezed, self.cursor):
                 begin, self.cursor = self.cursor, self.cursor + len(squeezed)
-                yield Piece(at, at + len(line), begin, self.cursor)
+                yield AlignedRange(at, at + len(line), begin, self.cursor)
             elif squeezed:
-                yield from self.find(number, at, squeezed)
+                yield from self.align_line(number, at, squeezed)
             at += len(line) + 1
 
-    def find(self, number: int, offset: int, squeezed: str) -> Iterator[Piece]:
+    def align_line(self, number: int, offset: int, squeezed: str) -> Iterator[AlignedRange]:
         """Yield the matches of a line that is not at the cursor."""
         line = self.lines[number]
-        start = text_start(line)
+        start = _content_start(line)
         body = "".join(line[start:].split())
         if not body:
             return
         prefix = squeezed[: len(squeezed) - len(body)]
-        at = self.look_up(body, number)
+        at = self.find_line(body, number)
         if at < 0:
-            yield from self.broken(line, start, offset)
+            yield from self.align_words(line, start, offset)
             return
         floor, begin, self.cursor = self.cursor, at, at + len(body)
         if prefix and at - len(prefix) >= floor and self.squeezed.endswith(prefix, 0, at):
             start, begin = 0, at - len(prefix)
-        yield Piece(offset + start, offset + len(line), begin, self.cursor)
+        yield AlignedRange(offset + start, offset + len(line), begin, self.cursor)
 
-    def look_up(self, body: str, number: int) -> int:
+    def find_line(self, body: str, number: int) -> int:
         """Offset of a squeezed line at or after the cursor, or -1."""
         at = self.cursor
         if self.squeezed.startswith(body, at):
             return at
-        after = self.following(number)
-        for target in (body + after, body if len(body) >= LONG else ""):
-            near = self.squeezed.find(target, at, at + NEAR + len(target)) if target else -1
+        after = self.following_prefix(number)
+        for target in (body + after, body if len(body) >= MIN_DISTINCTIVE else ""):
+            near = self.squeezed.find(target, at, at + NEAR_WINDOW + len(target)) if target else -1
             if near >= 0:
                 return near
-        offsets = self.page.beginnings.get((body + after)[:KEY], [])
+        offsets = self.page.offsets_by_prefix.get((body + after)[:KEY_LENGTH], [])
         low = bisect_left(offsets, at)
         far = -1
-        for offset in offsets[low : low + CANDIDATES]:
+        for offset in offsets[low : low + MAX_CANDIDATES]:
             if self.squeezed.startswith(body + after, offset):
                 return offset
-            if far < 0 and len(body) >= LONG and self.squeezed.startswith(body, offset):
+            if far < 0 and len(body) >= MIN_DISTINCTIVE and self.squeezed.startswith(body, offset):
                 far = offset
         if far >= 0:
             return far
-        match = self.squeezed.find(body, at, at + NEAR + len(body))
+        match = self.squeezed.find(body, at, at + NEAR_WINDOW + len(body))
         # A match after the text that follows the line is a chance match.
-        is_chance = after and self.squeezed.find(after[:KEY], at, max(at, match)) >= 0
+        is_chance = after and self.squeezed.find(after[:KEY_LENGTH], at, max(at, match)) >= 0
         return -1 if is_chance else match
 
-    def following(self, number: int) -> str:
+    def following_prefix(self, number: int) -> str:
         """The squeezed beginning of the lines after line `number`."""
         after = ""
         for line in self.lines[number + 1 : number + 4]:
-            after += "".join(line[text_start(line) :][:200].split())
-        return after[: 2 * LONG]
+            after += "".join(line[_content_start(line) :][:200].split())
+        return after[: 2 * MIN_DISTINCTIVE]
 
-    def broken(self, line: str, start: int, offset: int) -> Iterator[Piece]:
+    def align_words(self, line: str, start: int, offset: int) -> Iterator[AlignedRange]:
         """Yield the matches of a line that the page interrupts or holds in part."""
-        words = [(word.start(), word.end()) for word in SOLID.finditer(line, start)]
+        words = [(word.start(), word.end()) for word in NON_SPACE.finditer(line, start)]
         texts = [line[a:b] for a, b in words]
         number, is_complete = 0, True
         while number < len(words):
             at, target = self.cursor, texts[number]
             if not self.squeezed.startswith(target, at):
                 more = number + 1
-                while len(target) < KEY and more < len(words):
+                while len(target) < KEY_LENGTH and more < len(words):
                     target += texts[more]
                     more += 1
-                at = self.squeezed.find(target, at, at + CLOSE) if len(target) >= KEY else -1
+                at = (
+                    self.squeezed.find(target, at, at + WORD_WINDOW)
+                    if len(target) >= KEY_LENGTH
+                    else -1
+                )
             if at < 0:
-                is_complete &= texts[number] in BARS
+                is_complete &= texts[number] in CELL_SEPARATORS
                 number += 1
                 continue
             begin, first = words[number][0], at
@@ -238,18 +247,18 @@ class Walk:
                 at += len(texts[number])
                 number += 1
             self.cursor = at
-            yield Piece(offset + begin, offset + words[number - 1][1], first, at)
-        self.without += not is_complete
+            yield AlignedRange(offset + begin, offset + words[number - 1][1], first, at)
+        self.unaligned_lines += not is_complete
 
 
-class Bytes:
+class ByteCounter:
     """Counts the bytes and lines before characters of the page, in ascending order."""
 
     def __init__(self, page: str, charset: str, start: int) -> None:
         self.page, self.charset = page, charset
         self.at, self.byte, self.line = 0, start, 1
 
-    def move(self, character: int) -> int:
+    def advance_to(self, character: int) -> int:
         """Byte at which a character begins; never before the previous result."""
         if character > self.at:
             piece = self.page[self.at : character]
@@ -265,60 +274,66 @@ class Bytes:
 ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
 
 
-class Placing:
+class SegmentBuilder:
     """Builds the segments of a text from its matches in the page."""
 
-    def __init__(self, text: str, page: Page, place: Bytes) -> None:
-        self.text, self.page, self.place = text, page, place
-        self.made = Segments()
+    def __init__(self, text: str, page: SqueezedPage, byte_counter: ByteCounter) -> None:
+        self.text, self.page, self.byte_counter = text, page, byte_counter
+        self.segments = Segments()
         self.end = 0
 
-    def found(self, piece: Piece) -> None:
+    def add_match(self, aligned: AlignedRange) -> None:
         """Add the segment of a match."""
-        first = self.page.character(piece.first, is_end=False)
-        if piece.start > self.end:
-            self.between(piece.start, first)
-        line = self.text[piece.start : piece.end]
-        is_same = self.page.page.startswith(line, first) and not MARKED.search(line)
-        last = first + len(line) if is_same else self.page.character(piece.last, is_end=True)
-        start = self.place.move(first)
-        row = self.place.line
-        stop = self.place.move(last)
+        first = self.page.page_offset(aligned.squeezed_start, is_end=False)
+        if aligned.start > self.end:
+            self.add_unmatched(aligned.start, first)
+        line = self.text[aligned.start : aligned.end]
+        is_same = self.page.page.startswith(line, first) and not HAS_MARKUP.search(line)
+        last = (
+            first + len(line)
+            if is_same
+            else self.page.page_offset(aligned.squeezed_end, is_end=True)
+        )
+        start = self.byte_counter.advance_to(first)
+        row = self.byte_counter.line
+        stop = self.byte_counter.advance_to(last)
         is_same = is_same or self.page.page[first:last] == line
-        is_exact = is_same and self.place.charset == "utf-8"
-        self.made.append(Segment(piece.start, piece.end, start, stop, row, is_exact))
-        self.end = piece.end
+        is_exact = is_same and self.byte_counter.charset == "utf-8"
+        self.segments.append(Segment(aligned.start, aligned.end, start, stop, row, is_exact))
+        self.end = aligned.end
 
-    def between(self, end: int, before: int) -> None:
+    def add_unmatched(self, end: int, before: int) -> None:
         """Add segments for unmatched text, then for a prefix that the extractor inserted."""
         if self.text[self.end : end].isspace():
-            self.nowhere(end)
+            self.add_missing(end)
             return
         prefix = self.text.rfind("\n", self.end, end) + 1 or self.end
         if prefix > self.end:
-            self.nowhere(prefix)
-        if prefix < end and PUT.fullmatch(self.text, prefix, end):
-            page, at = self.page.page, self.place.at
+            self.add_missing(prefix)
+        if prefix < end and INSERTED_PREFIX.fullmatch(self.text, prefix, end):
+            page, at = self.page.page, self.byte_counter.at
             tag = max(page.rfind("<li", at, before), page.rfind("<LI", at, before))
             if tag >= 0:
-                start, row = self.place.move(tag), self.place.line
-                self.made.append(Segment(prefix, end, start, self.place.move(before), row, False))
+                start, row = self.byte_counter.advance_to(tag), self.byte_counter.line
+                self.segments.append(
+                    Segment(prefix, end, start, self.byte_counter.advance_to(before), row, False)
+                )
                 self.end = end
         if self.end < end:
-            self.nowhere(end)
+            self.add_missing(end)
 
-    def nowhere(self, end: int) -> None:
+    def add_missing(self, end: int) -> None:
         """Add text that is not in the page: an empty byte range after the previous match."""
-        last = self.made[-1] if self.made else None
+        last = self.segments[-1] if self.segments else None
         if last and not last.exact and self.text[self.end : end].isspace():
-            self.made.stretch(end, last.byte_end)
+            self.segments.extend_last(end, last.byte_end)
         else:
-            byte = self.place.byte
-            self.made.append(Segment(self.end, end, byte, byte, self.place.line, False))
+            byte = self.byte_counter.byte
+            self.segments.append(Segment(self.end, end, byte, byte, self.byte_counter.line, False))
         self.end = end
 
 
-def align(text: str, page: str, charset: str, start: int = 0) -> Aligned:
+def align(text: str, page: str, charset: str, start: int = 0) -> AlignedText:
     """Map of an extracted text to the bytes of the page that it came from.
 
     `page` is the bytes from `start` (after a byte order mark) on, decoded with `surrogateescape`.
@@ -326,11 +341,11 @@ def align(text: str, page: str, charset: str, start: int = 0) -> Aligned:
     >>> align("a b\\nc", "<p>a <b>b</b><p>c", "utf-8").map.segments[0][:4]
     (0, 4, 3, 9)
     """
-    squeezed = Page(page)
-    walk = Walk(text, squeezed)
-    placing = Placing(text, squeezed, Bytes(page, charset, start))
+    squeezed = SqueezedPage(page)
+    walk = LineAligner(text, squeezed)
+    placing = SegmentBuilder(text, squeezed, ByteCounter(page, charset, start))
     for piece in walk:
-        placing.found(piece)
+        placing.add_match(piece)
     if placing.end < len(text):
-        placing.nowhere(len(text))
-    return Aligned(SourceMap(text, placing.made), walk.without)
+        placing.add_missing(len(text))
+    return AlignedText(SourceMap(text, placing.segments), walk.unaligned_lines)

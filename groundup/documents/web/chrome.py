@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .blocks import beside_text
-from .marks import CLOSE, OPEN
+from .blocks import find_side_elements
+from .marks import CHROME_END, CHROME_START
 
-KINDS = {
+CHROME_WORDS = {
     "navigation": "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
     "navlinks navlist topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
     "dropdown breadcrumb breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
@@ -42,10 +42,10 @@ KINDS = {
     "hidden": "hidden visuallyhidden invisible noprint out-of-band sr-only screen-reader-text",
 }
 """Kind of chrome -> words of classes and ids; the kind is the reason of the edit."""
-WHOLE = frozenset("anchor aside bar ft hd".split())
+COMPLETE_NAMES = frozenset("anchor aside bar ft hd".split())
 """Words that count only as a complete class or id."""
-KIND_OF = {word: kind for kind, words in KINDS.items() for word in words.split()}
-KEPT = frozenset(
+KIND_BY_WORD = {word: kind for kind, words in CHROME_WORDS.items() for word in words.split()}
+CONTENT_WORDS = frozenset(
     "main content body article post entry text document maincontent bodywrapper documentwrapper "
     "bodycontent pagebody wrapper page container layout root app html admonition".split()
 )
@@ -59,41 +59,41 @@ TAGS = {
     "aside": "sidebar", "dialog": "notice", "form": "controls", "button": "controls",
 }  # fmt: skip
 ROLE_KINDS = {"banner": "header", "contentinfo": "footer", "complementary": "sidebar"}
-ADVERTISED = (
+AD_SELECTOR = (
     'a[rel~="sponsored"], a[href*="//ads."], a[href*="//ad."], a[href*="//adserver."], '
     'a[href*=".doubleclick.net"], a[href*="/adclick"], a[href*="googlesyndication."]'
 )
 """Links whose address says that they are paid for."""
-INSIDE = frozenset("li dt dd tr td th tbody thead".split())
+MARKED_INSIDE = frozenset("li dt dd tr td th tbody thead".split())
 """Elements next to which a mark would become a line or an item of its own."""
-MAIN = "main, article, [role=main]"
-TEXT = frozenset(
+MAIN_SELECTOR = "main, article, [role=main]"
+TEXT_WORDS = frozenset(
     "footnote footnotes endnotes admonition note tip warning topic doc example".split()
 )
 """Words of an element that is text although its tag suggests otherwise."""
-HIDDEN = (
+HIDDEN_SELECTOR = (
     '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"], '
     '[style*="visibility:hidden"], [style*="visibility: hidden"]'
 )
-NAMED = re.compile(
+NAME_ATTRIBUTE = re.compile(
     r"""\b(class|id|role)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
 )
-UNNAMED = frozenset("html body main article h1 h2 h3 h4 pre code span em b i a td tr".split())
+IGNORED_TAGS = frozenset("html body main article h1 h2 h3 h4 pre code span em b i a td tr".split())
 """Elements whose class is ignored: highlighted code and headings have arbitrary classes."""
-LINKS_TO_ITSELF = "a.headerlink, a.copiable-link, a.id_link, a.doc-anchor, a.anchor"
+HEADING_LINK_SELECTOR = "a.headerlink, a.copiable-link, a.id_link, a.doc-anchor, a.anchor"
 WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
-LARGEST_BESIDE_MAIN = 0.9
-MOST_NAMED = 5_000
+MAX_SHARE_WITH_MAIN = 0.9
+MAX_SELECTED = 5_000
 """Elements named like chrome above which a page is hostile and kept as it is."""
-MOST_VALUES = 200
+MAX_NAME_VALUES = 200
 """Distinct classes and ids of chrome that are searched."""
-MOST_READ = 20
+MAX_TEXT_FACTOR = 20
 """Maximum of text that is measured, as a multiple of the page's text."""
-MOST_MEASURED = 500
+MAX_MEASURED_ELEMENTS = 500
 """Maximum of elements that are measured; a page with more named `nav` is hostile."""
 
 
-class Cut(NamedTuple):
+class DetachedElement(NamedTuple):
     """A detached element and its former position."""
 
     node: Any
@@ -102,7 +102,7 @@ class Cut(NamedTuple):
     kind: str
 
 
-def prune(tree: Any, page: str, largest_share: float) -> list[Cut]:
+def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedElement]:
     """Detach the chrome of a page's tree; returns the detached elements in order.
 
     An element that holds more than `largest_share` of the body's text, a <main>, an <article> or
@@ -111,46 +111,46 @@ def prune(tree: Any, page: str, largest_share: float) -> list[Cut]:
     body, cuts = tree.body, []
     if body is None:
         return cuts
-    for node in selected(body, HIDDEN):
+    for node in _select_elements(body, HIDDEN_SELECTOR):
         detach(node, "hidden", cuts)
     length = len(body.text or "")
     if not length:
         return cuts
-    for node in selected(body, LINKS_TO_ITSELF):
+    for node in _select_elements(body, HEADING_LINK_SELECTOR):
         detach(node, "heading link", cuts)
-    title = only_heading(body)
-    if title is not None or body.query_selector(MAIN) is not None:
-        largest_share = max(largest_share, LARGEST_BESIDE_MAIN)
-    budget = MOST_READ * (length + 1000)
-    named = [*selected(body, ", ".join(TAGS)), *named_elements(body, page)]
-    for node in named[:MOST_MEASURED]:
+    title = _single_heading(body)
+    if title is not None or body.query_selector(MAIN_SELECTOR) is not None:
+        largest_share = max(largest_share, MAX_SHARE_WITH_MAIN)
+    budget = MAX_TEXT_FACTOR * (length + 1000)
+    named = [*_select_elements(body, ", ".join(TAGS)), *_named_elements(body, page)]
+    for node in named[:MAX_MEASURED_ELEMENTS]:
         size = len(node.text or "")
         budget -= size
         if budget < 0:
             break  # hostile: nested elements that are all named `nav`
-        if size <= largest_share * length and not says_text(node) and not holds_main(node, title):
-            detach(node, kind_of(node), cuts)
-    for node in selected(body, ADVERTISED):
+        if size <= largest_share * length and not _is_note(node) and not _holds_main(node, title):
+            detach(node, _element_kind(node), cuts)
+    for node in _select_elements(body, AD_SELECTOR):
         detach(node, "advertisement", cuts)
-    for block in beside_text(body):
+    for block in find_side_elements(body):
         detach(block.node, block.kind, cuts)
     return cuts
 
 
-def restore(tree: Any, cuts: Sequence[Cut]) -> None:
+def restore_chrome(tree: Any, cuts: Sequence[DetachedElement]) -> None:
     """Restore the detached elements, each between two marks that the extracted text will show."""
     for node, parent, next, kind in reversed(cuts):
-        first, last = tree.create_text_node(OPEN[kind]), tree.create_text_node(CLOSE)
-        place(parent, node, next)
-        if node.tag in INSIDE:
-            place(node, first, node.first_child)
+        first, last = tree.create_text_node(CHROME_START[kind]), tree.create_text_node(CHROME_END)
+        _insert_node(parent, node, next)
+        if node.tag in MARKED_INSIDE:
+            _insert_node(node, first, node.first_child)
             node.append_child(last)
         else:
-            place(parent, first, node)
-            place(parent, last, next)
+            _insert_node(parent, first, node)
+            _insert_node(parent, last, next)
 
 
-def place(parent: Any, node: Any, next: Any) -> None:
+def _insert_node(parent: Any, node: Any, next: Any) -> None:
     """Insert a node into a parent before another, or at its end."""
     if next is None:
         parent.append_child(node)
@@ -158,82 +158,87 @@ def place(parent: Any, node: Any, next: Any) -> None:
         parent.insert_before(node, next)
 
 
-def named_elements(body: Any, page: str) -> list[Any]:
+def _named_elements(body: Any, page: str) -> list[Any]:
     """Elements whose class, id or role names chrome.
 
     The few dozen distinct values of a page are classified once and searched together.
     """
-    values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in NAMED.finditer(page)}
+    values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in NAME_ATTRIBUTE.finditer(page)}
     selectors = [
-        f"[{name}={quoted(value)}]"
+        f"[{name}={_css_string(value)}]"
         for name, value in sorted(values)
-        if len(value) < 300 and (value.lower() in ROLES if name == "role" else chrome_kind(value))
+        if len(value) < 300
+        and (value.lower() in ROLES if name == "role" else _kind_by_names(value))
     ]
     nodes: list[Any] = []
-    for at in range(0, min(len(selectors), MOST_VALUES), 50):
-        nodes += selected(body, ", ".join(selectors[at : at + 50]))
-    return [node for node in nodes if node.tag not in UNNAMED]
+    for at in range(0, min(len(selectors), MAX_NAME_VALUES), 50):
+        nodes += _select_elements(body, ", ".join(selectors[at : at + 50]))
+    return [node for node in nodes if node.tag not in IGNORED_TAGS]
 
 
-def selected(body: Any, selector: str) -> list[Any]:
+def _select_elements(body: Any, selector: str) -> list[Any]:
     """Elements that match a selector; none if they are so many that the page is hostile."""
     nodes = body.query_selector_all(selector)
     # A slice: indexing a single item makes resiliparse traverse all of them.
-    return list(nodes[:]) if len(nodes) <= MOST_NAMED else []
+    return list(nodes[:]) if len(nodes) <= MAX_SELECTED else []
 
 
-def quoted(value: str) -> str:
+def _css_string(value: str) -> str:
     """A value as a CSS string."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ") + '"'
 
 
-def says_text(node: Any) -> bool:
+def _is_note(node: Any) -> bool:
     """Whether an element with a name of chrome is a note of the text, by class or role."""
     named = f"{node.getattr('class') or ''} {node.getattr('role') or ''}"
-    return bool(TEXT.intersection(word.lower() for word in WORD.findall(named[:300])))
+    return bool(TEXT_WORDS.intersection(word.lower() for word in WORD.findall(named[:300])))
 
 
 @lru_cache(maxsize=20_000)
-def chrome_kind(named: str) -> str:
+def _kind_by_names(names: str) -> str:
     """The kind of chrome that classes or ids name; empty if none.
 
-    >>> chrome_kind("cookie-banner"), chrome_kind("main-with-sidebar"), chrome_kind("navBar")
-    ('notice', '', 'navigation')
+    >>> [_kind_by_names(names) for names in ("cookie-banner", "main-with-sidebar", "navBar")]
+    ['notice', '', 'navigation']
     """
-    words = [word.lower() for word in WORD.findall(named)]
-    if not KEPT.isdisjoint(words):
+    words = [word.lower() for word in WORD.findall(names)]
+    if not CONTENT_WORDS.isdisjoint(words):
         return ""
-    kinds = [KIND_OF[word] for word in words if word in KIND_OF and word not in WHOLE]
-    return (kinds or [KIND_OF[word] for word in named.lower().split() if word in KIND_OF] or [""])[
-        0
+    kinds = [
+        KIND_BY_WORD[word] for word in words if word in KIND_BY_WORD and word not in COMPLETE_NAMES
     ]
+    return (
+        kinds
+        or [KIND_BY_WORD[word] for word in names.lower().split() if word in KIND_BY_WORD]
+        or [""]
+    )[0]
 
 
-def kind_of(node: Any) -> str:
+def _element_kind(node: Any) -> str:
     """The kind of a removed element, by tag, role, class and id."""
     if node.tag in TAGS:
         return TAGS[node.tag]
-    named = (chrome_kind((node.getattr(name) or "")[:300]) for name in ("class", "id"))
+    named = (_kind_by_names((node.getattr(name) or "")[:300]) for name in ("class", "id"))
     role = ROLE_KINDS.get((node.getattr("role") or "").lower(), "navigation")
     return next((kind for kind in named if kind), role)
 
 
-def only_heading(body: Any) -> Any:
+def _single_heading(body: Any) -> Any:
     """The page's <h1> if there is exactly one."""
     headings = body.query_selector_all("h1")
     return headings[0] if len(headings) == 1 else None
 
 
-def holds_main(node: Any, only_title: Any) -> bool:
+def _holds_main(node: Any, single_heading: Any) -> bool:
     """Whether an element holds the page's main part or its title."""
-    if only_title is not None and node.query_selector("h1") is not None:
+    if single_heading is not None and node.query_selector("h1") is not None:
         return True
-    return node.query_selector(MAIN) is not None
+    return node.query_selector(MAIN_SELECTOR) is not None
 
 
-def detach(node: Any, kind: str, cuts: list[Cut]) -> None:
+def detach(node: Any, kind: str, cuts: list[DetachedElement]) -> None:
     """Detach an element from its tree, if it is in one; the tree still owns its memory."""
     parent = node.parent
     if parent is not None:
-        cuts.append(Cut(node, parent, node.next, kind))
+        cuts.append(DetachedElement(node, parent, node.next, kind))
         parent.remove_child(node)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from groundup.core import Config
 
 from ..patterns import read_patterns
-from ..record import PASS, Edit, Record, Ruling, Span
+from ..record import PASS, Record, StepResult, TextEdit, TextSpan
 
-INLINE = re.compile(
+INLINE_MARKS = re.compile(
     r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"
     r"|[ \t]{0,4}[¶§](?=[ \t]{0,4}(?:\n|\Z))|&nbsp;?",
     re.IGNORECASE,
@@ -31,32 +31,32 @@ RULES = read_patterns(Path(__file__).with_name("line_rules.toml"))
 """Level -> rule -> alternative patterns."""
 
 
-def compiled(level: str) -> re.Pattern[str]:
+def _compile_level(level: str) -> re.Pattern[str]:
     """One pattern with a group for each rule of a level."""
     rules = enumerate(map("|".join, RULES[level].values()))
     return re.compile("|".join(f"(?P<r{number}>{rule})" for number, rule in rules))
 
 
 LEVELS = ("strong", "weak", "likely")
-PATTERNS = {level: compiled(level) for level in (*LEVELS, "remains", "heading")}
-CODE = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")
+PATTERNS = {level: _compile_level(level) for level in (*LEVELS, "remains", "heading")}
+CODE_SIGN = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")
 
 
-class LinesConfig(Config):
+class LineFilterConfig(Config):
     """Limits of `web.lines`, and rules that are off."""
 
-    longest_line: int = 400
+    max_line_length: int = 400
     """Characters; longer lines are text. Source: own judgement; of the chrome lines of 120 marked
     pages two are longer (460, 490; web_labels.py)."""
-    most_remains: float = 0.1
+    max_code_share: float = 0.1
     """Share of lines with signs of code from which a page is about code. Source: own judgement."""
-    most_cut: float = 0.5
+    max_removed_share: float = 0.5
     """Share of a page above which weak and likely rules are ignored. Source: own judgement."""
-    off: tuple[str, ...] = ()
+    disabled_rules: tuple[str, ...] = ()
     """Names of rules to disable, such as `menu`."""
 
 
-class Found(NamedTuple):
+class MatchedLine(NamedTuple):
     """A line that a rule matches."""
 
     number: int
@@ -67,69 +67,73 @@ class Found(NamedTuple):
     """strong, weak or likely."""
 
 
-class Lines:
+class LineFilter:
     """Step `web.lines`: removes lines that are not text, with the rule's name as reason."""
 
-    def __init__(self, config: LinesConfig) -> None:
+    def __init__(self, config: LineFilterConfig) -> None:
         self.config = config
-        self.off = frozenset(config.off)
+        self.disabled_rules = frozenset(config.disabled_rules)
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Return an edit per removed line."""
         text = record.text
-        lines = spans(text)
-        coded = in_code(lines, record.spans)
-        chosen = self.chosen(self.find(text, lines, coded), len(lines), len(text))
-        edits = [Edit(line.start, min(line.end + 1, len(text)), line.reason) for line in chosen]
-        if not edits and not INLINE.search(text):
+        lines = _line_ranges(text)
+        coded = _code_line_numbers(lines, record.spans)
+        chosen = self.select_removed(self.match_lines(text, lines, coded), len(lines), len(text))
+        edits = [TextEdit(line.start, min(line.end + 1, len(text)), line.reason) for line in chosen]
+        if not edits and not INLINE_MARKS.search(text):
             return PASS
-        return Ruling(edits=tuple(with_inline(record, edits, self.off)))
+        return StepResult(edits=tuple(_add_inline_edits(record, edits, self.disabled_rules)))
 
-    def chosen(self, matched: list[Found], lines: int, size: int) -> list[Found]:
+    def select_removed(
+        self, matched: list[MatchedLine], lines: int, size: int
+    ) -> list[MatchedLine]:
         """The matched lines that are removed."""
         strong = [line for line in matched if line.level == "strong"]
-        near = beside([line for line in matched if line.level != "likely"])
+        near = _adjacent_numbers([line for line in matched if line.level != "likely"])
         weak = [
             line
             for line in matched
             if line.level == "weak"
             and (line.number in near or line.number < ENDS or line.number >= lines - ENDS)
         ]
-        near = beside(strong + weak)
+        near = _adjacent_numbers(strong + weak)
         likely = [
             line
             for line in matched
             if line.level == "likely" and (line.number in near or line.number >= lines - ENDS)
         ]
         uncertain = weak + likely
-        if sum(line.end - line.start for line in uncertain) > self.config.most_cut * size:
+        if sum(line.end - line.start for line in uncertain) > self.config.max_removed_share * size:
             uncertain = []
         return sorted(strong + uncertain)
 
-    def find(self, text: str, lines: list[tuple[int, int]], coded: set[int]) -> list[Found]:
+    def match_lines(
+        self, text: str, lines: list[tuple[int, int]], code_lines: set[int]
+    ) -> list[MatchedLine]:
         """Lines that a rule matches."""
-        matched: list[Found] = []
-        remains: list[Found] = []
-        code = set(coded)
+        matched: list[MatchedLine] = []
+        remains: list[MatchedLine] = []
+        code = set(code_lines)
         for number, (start, end) in enumerate(lines):
             line = text[start:end].strip()
-            if number in coded:
+            if number in code_lines:
                 continue
-            if len(line) > self.config.longest_line:
+            if len(line) > self.config.max_line_length:
                 if len(line) < 3000 and "{" in line:
                     code.add(number)
                 continue
             lower = line.lower()
-            if CODE.search(line):
+            if CODE_SIGN.search(line):
                 code.add(number)
-            reason, level = rule_of(lower)
-            if reason and reason not in self.off:
-                matched.append(Found(number, start, end, reason, level))
-            elif not reason and (remnant := rule_of(lower, ("remains",))[0]):
+            reason, level = match_line_rule(lower)
+            if reason and reason not in self.disabled_rules:
+                matched.append(MatchedLine(number, start, end, reason, level))
+            elif not reason and (remnant := match_line_rule(lower, ("remains",))[0]):
                 kind = f"{remnant} remains"
-                if kind not in self.off:
-                    remains.append(Found(number, start, end, kind, "strong"))
-        if len(code) <= max(2, self.config.most_remains * len(lines)):
+                if kind not in self.disabled_rules:
+                    remains.append(MatchedLine(number, start, end, kind, "strong"))
+        if len(code) <= max(2, self.config.max_code_share * len(lines)):
             code |= {line.number for line in remains}
             matched += [
                 line for line in remains if code.isdisjoint({line.number - 1, line.number + 1})
@@ -137,12 +141,12 @@ class Lines:
         return sorted(matched)
 
 
-def beside(lines: list[Found]) -> set[int]:
+def _adjacent_numbers(lines: list[MatchedLine]) -> set[int]:
     """Numbers of the lines before and after each line."""
     return {line.number + step for line in lines for step in (-1, 1)}
 
 
-def in_code(lines: list[tuple[int, int]], spans: Sequence[Span]) -> set[int]:
+def _code_line_numbers(lines: list[tuple[int, int]], spans: Sequence[TextSpan]) -> set[int]:
     """Numbers of the lines in spans of code."""
     starts = [start for start, _ in lines]
     numbers: set[int] = set()
@@ -157,11 +161,11 @@ def in_code(lines: list[tuple[int, int]], spans: Sequence[Span]) -> set[int]:
     return numbers
 
 
-def rule_of(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str]:
+def match_line_rule(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str]:
     """Name and level of the first rule that a line in lower case matches; else two empty strings.
 
-    >>> rule_of("skip to main content"), rule_of("next"), rule_of("the next day it rained")
-    (('skip link', 'strong'), ('pager', 'weak'), ('', ''))
+    >>> [match_line_rule(line) for line in ("skip to main content", "next", "the next day rained")]
+    [('skip link', 'strong'), ('pager', 'weak'), ('', '')]
     """
     for level in levels:
         if match := PATTERNS[level].fullmatch(line):
@@ -170,7 +174,7 @@ def rule_of(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str]:
     return "", ""
 
 
-def spans(text: str) -> list[tuple[int, int]]:
+def _line_ranges(text: str) -> list[tuple[int, int]]:
     """Start and end of the lines that are not empty."""
     ranges, at = [], 0
     for line in text.split("\n"):
@@ -180,11 +184,13 @@ def spans(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def with_inline(record: Record, edits: list[Edit], off: frozenset[str]) -> list[Edit]:
+def _add_inline_edits(
+    record: Record, edits: list[TextEdit], disabled_rules: frozenset[str]
+) -> list[TextEdit]:
     """Add the edits inside kept lines: edit markers, links to headings, entities."""
     merged, at = [], 0
     code = sorted((end, start) for kind, start, end, _ in record.spans if kind == "code")
-    for mark in INLINE.finditer(record.text):
+    for mark in INLINE_MARKS.finditer(record.text):
         index = bisect_left(code, (mark.start() + 1,))
         if index < len(code) and code[index][1] < mark.end():
             continue
@@ -192,7 +198,7 @@ def with_inline(record: Record, edits: list[Edit], off: frozenset[str]) -> list[
             merged.append(edits[at])
             at += 1
         reason = INLINE_REASONS.get(mark[0].strip()[:1], "heading link")
-        if reason in off or (at < len(edits) and edits[at].start < mark.end()):
+        if reason in disabled_rules or (at < len(edits) and edits[at].start < mark.end()):
             continue
-        merged.append(Edit(*mark.span(), reason, put=" " if reason == "entity" else ""))
+        merged.append(TextEdit(*mark.span(), reason, replacement=" " if reason == "entity" else ""))
     return merged + edits[at:]

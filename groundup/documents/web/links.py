@@ -10,11 +10,23 @@ edits and spans. Knows nothing of trees or bytes.
 import re
 from typing import NamedTuple
 
-from ..record import Edit, Span
-from .marks import ANY, CLOSE, CODE, CODE_END, END, KIND, LINK, OF_PLACES, PRE, PRE_END, START
+from ..record import TextEdit, TextSpan
+from .marks import (
+    ANY_MARK,
+    CHROME_END,
+    CODE_END,
+    CODE_START,
+    KIND_BY_MARK,
+    LINK_END,
+    LINK_START,
+    LINK_TEXT,
+    PRE_END,
+    PRE_START,
+    RANGE_MARK,
+)
 
-SIGNS = re.compile(r"[\W_]+")
-SIGN = re.compile(r"[^\W_]")
+NON_ALPHANUMERIC = re.compile(r"[\W_]+")
+ALPHANUMERIC = re.compile(r"[^\W_]")
 PAGER = re.compile(
     r"[\W_]*(?:(?:prev(?:ious)?|next|up|home|top|contents?|index|back|forward|first"
     r"|last|table of contents"
@@ -23,112 +35,114 @@ PAGER = re.compile(
     r"(?: page| post| topic| chapter| section| article)?[\W_]*)+",
     re.IGNORECASE,
 )
-MOST_LINKS = 0.6
+MAX_LINK_SHARE = 0.6
 """Share of a page's characters in lines of links above which they are its content."""
 
 
-class Lines(NamedTuple):
+class CleanedText(NamedTuple):
     """Text of a page, the edits that remove its chrome, and its spans of code."""
 
     text: str
-    edits: tuple[Edit, ...]
-    code: tuple[Span, ...]
+    edits: tuple[TextEdit, ...]
+    code_spans: tuple[TextSpan, ...]
 
 
-class Line(NamedTuple):
+class MeasuredLine(NamedTuple):
     """A line of the text and its share of links."""
 
     start: int
     end: int
-    share: float
+    link_share: float
     is_pager: bool
 
 
-def link_lines(marked: str, link_share: float) -> Lines:
+def clean_marked_text(marked: str, link_share: float) -> CleanedText:
     """Remove the marks from a text; list its chrome, pagers and lines of links at both ends.
 
     >>> marked = "\\ufdd0Home\\ufdd1 | \\ufdd0Up\\ufdd1\\nWhat this page says, in words."
-    >>> text, edits, code = link_lines(marked, 0.8)
+    >>> text, edits, code = clean_marked_text(marked, 0.8)
     >>> text, [(edit.start, edit.end) for edit in edits]
     ('Home | Up\\nWhat this page says, in words.', [(0, 10)])
     """
-    reading = Reading()
+    reading = MarkedTextParser()
     for raw in marked.split("\n"):
-        reading.read(raw)
+        reading.read_line(raw)
     text, chrome = "\n".join(reading.pieces), reading.edits
     reading.end_code(len(text) if reading.is_pre else -1)
     if reading.depth:
-        chrome.append(Edit(reading.begin, len(text), reading.kind))
-    chrome = [widened(text, edit) for edit in chrome]
+        chrome.append(TextEdit(reading.chrome_start, len(text), reading.kind))
+    chrome = [_widen_edit(text, edit) for edit in chrome]
     blank = len(text) - len(text.lstrip())
     if chrome and chrome[0].start == blank:
         chrome[0] = chrome[0]._replace(start=0)
-    code = (span for span in reading.code if text[span.start : span.end].strip())
-    return Lines(text, merged(chrome, cut(text, reading.lines, link_share)), tuple(code))
+    code = (span for span in reading.code_spans if text[span.start : span.end].strip())
+    return CleanedText(
+        text, _merge_edits(chrome, _link_edits(text, reading.lines, link_share)), tuple(code)
+    )
 
 
-class Reading:
+class MarkedTextParser:
     """Parses a marked text into clean lines, chrome as edits and code as spans."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
-        self.lines: list[Line] = []
-        self.edits: list[Edit] = []
-        self.at = self.depth = self.begin = 0
+        self.lines: list[MeasuredLine] = []
+        self.edits: list[TextEdit] = []
+        self.offset = self.depth = self.chrome_start = 0
         self.kind = ""
-        self.code: list[Span] = []
-        self.code_begin, self.is_pre = -1, False
+        self.code_spans: list[TextSpan] = []
+        self.code_start, self.is_pre = -1, False
 
-    def read(self, raw: str) -> None:
+    def read_line(self, raw: str) -> None:
         """Read a line; a line of marks only is skipped."""
-        parts, clean = OF_PLACES.split(raw), ANY.sub("", raw)
+        parts, clean = RANGE_MARK.split(raw), ANY_MARK.sub("", raw)
         is_line = len(parts) == 1 or clean.strip() not in ("", "•")
         outside, length = [], 0
         for number, part in enumerate(parts):
             if number % 2:
-                self.pass_mark(part, self.at + length)
+                self.handle_mark(part, self.offset + length)
             elif is_line:
-                length += len(ANY.sub("", part))
+                length += len(ANY_MARK.sub("", part))
                 if not self.depth:
                     outside.append(part)
         if not is_line:
             return
         self.pieces.append(clean)
         own = "".join(outside)
-        if own.strip(" •\t" + START + END):
-            clean = ANY.sub("", own)
+        if own.strip(" •\t" + LINK_START + LINK_END):
+            clean = ANY_MARK.sub("", own)
             is_pager = bool(PAGER.fullmatch(clean.strip()[:200]))
-            share = linked_share(own, clean)
-            self.lines.append(Line(self.at, self.at + length, share, is_pager))
-        self.at += length + 1
+            share = _linked_share(own, clean)
+            self.lines.append(MeasuredLine(self.offset, self.offset + length, share, is_pager))
+        self.offset += length + 1
 
-    def pass_mark(self, mark: str, offset: int) -> None:
+    def handle_mark(self, mark: str, offset: int) -> None:
         """Begin or end chrome or code; chrome inside chrome is part of the outer."""
-        if mark in (CODE, PRE):
-            self.is_pre |= mark == PRE
-            self.code_begin = offset if self.code_begin < 0 else self.code_begin
+        if mark in (CODE_START, PRE_START):
+            self.is_pre |= mark == PRE_START
+            self.code_start = offset if self.code_start < 0 else self.code_start
         elif mark == PRE_END or (mark == CODE_END and not self.is_pre):
             self.end_code(offset)
         elif mark == CODE_END:
             pass
-        elif mark == CLOSE:
+        elif mark == CHROME_END:
             self.depth = max(0, self.depth - 1)
-            if not self.depth and self.begin < offset:
-                self.edits.append(Edit(self.begin, offset, self.kind))
-                self.begin = offset
+            if not self.depth and self.chrome_start < offset:
+                self.edits.append(TextEdit(self.chrome_start, offset, self.kind))
+                self.chrome_start = offset
         else:
             if not self.depth:
-                self.begin, self.kind = offset, KIND.get(mark, "navigation")
+                self.chrome_start, self.kind = offset, KIND_BY_MARK.get(mark, "navigation")
             self.depth += 1
 
     def end_code(self, offset: int) -> None:
         """End the code, if any has begun; an unclosed <code> is none."""
-        if 0 <= self.code_begin < offset:
-            self.code.append(Span("code", self.code_begin, offset))
-        self.code_begin, self.is_pre = -1, False
+        if 0 <= self.code_start < offset:
+            self.code_spans.append(TextSpan("code", self.code_start, offset))
+        self.code_start, self.is_pre = -1, False
 
 
-def widened(text: str, edit: Edit) -> Edit:
+def _widen_edit(text: str, edit: TextEdit) -> TextEdit:
     """Extend an edit to the bullet, blanks or empty lines that it would leave."""
     start, end = min(edit.start, len(text)), min(edit.end, len(text))
     line = text.rfind("\n", 0, start) + 1
@@ -140,9 +154,9 @@ def widened(text: str, edit: Edit) -> Edit:
     return edit._replace(start=start, end=end)
 
 
-def merged(chrome: list[Edit], links: list[Edit]) -> tuple[Edit, ...]:
+def _merge_edits(chrome: list[TextEdit], links: list[TextEdit]) -> tuple[TextEdit, ...]:
     """Both kinds of edits in ascending order, without overlaps."""
-    edits: list[Edit] = []
+    edits: list[TextEdit] = []
     for edit in sorted([*chrome, *links]):
         if edits and edit.start < edits[-1].end:
             if edit.end <= edits[-1].end:
@@ -153,25 +167,25 @@ def merged(chrome: list[Edit], links: list[Edit]) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def linked_share(raw: str, clean: str) -> float:
+def _linked_share(raw: str, clean: str) -> float:
     """Share of a line's letters and digits that are in links; 1 if it has none."""
-    if START not in raw:
-        return 0.0 if SIGN.search(clean) else 1.0
-    signs = len(SIGNS.sub("", clean))
-    linked = sum(len(SIGNS.sub("", text)) for text in LINK.findall(raw))
+    if LINK_START not in raw:
+        return 0.0 if ALPHANUMERIC.search(clean) else 1.0
+    signs = len(NON_ALPHANUMERIC.sub("", clean))
+    linked = sum(len(NON_ALPHANUMERIC.sub("", text)) for text in LINK_TEXT.findall(raw))
     return linked / signs if signs else 1.0
 
 
-def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
+def _link_edits(text: str, lines: list[MeasuredLine], link_share: float) -> list[TextEdit]:
     """Edits for the lines of links."""
-    linked = [line.share >= link_share or line.is_pager for line in lines]
+    linked = [line.link_share >= link_share or line.is_pager for line in lines]
     first = next((n for n, yes in enumerate(linked) if not yes), len(lines))
     last = next((n for n in range(len(lines) - 1, -1, -1) if not linked[n]), -1)
     if last < 0:
         return []  # a page of links only is a list of links on purpose
     pairs = zip(lines, linked, strict=True)
     linked_signs = sum(line.end - line.start for line, is_linked in pairs if is_linked)
-    if linked_signs > MOST_LINKS * (lines[-1].end - lines[0].start):
+    if linked_signs > MAX_LINK_SHARE * (lines[-1].end - lines[0].start):
         linked = [line.is_pager for line in lines]  # the links are the content
     edits = []
     run: list[int] = []
@@ -179,7 +193,7 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
         if number >= 0 and linked[number]:
             run.append(number)
             continue
-        if run and (run[0] < first or run[-1] > last or is_menu(run, lines)):
+        if run and (run[0] < first or run[-1] > last or _is_menu(run, lines)):
             reason = (
                 "links at the top"
                 if run[0] < first
@@ -189,11 +203,11 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
             )
             for n in run:
                 end = min(lines[n].end + 1, len(text))
-                edits.append(Edit(lines[n].start, end, reason))
+                edits.append(TextEdit(lines[n].start, end, reason))
         run = []
     return edits
 
 
-def is_menu(run: list[int], lines: list[Line]) -> bool:
+def _is_menu(run: list[int], lines: list[MeasuredLine]) -> bool:
     """Whether a run of lines of links in the middle of a page is a menu, not text."""
     return all(lines[n].is_pager for n in run)

@@ -15,14 +15,14 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config, MissingExtra
 
-from ..markup import charset_named, tex_source
-from ..record import Made, Record, Ruling, edited_text
+from ..markup import find_tex_source, text_charset
+from ..record import ExtractedText, Record, StepResult, edited_text
 from .alignment import align
-from .chrome import prune, restore
-from .links import Lines, link_lines
-from .marks import CHROME, marked_tags
+from .chrome import detach_chrome, restore_chrome
+from .links import CleanedText, clean_marked_text
+from .marks import CHROME_KINDS, mark_tags
 
-MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -51,11 +51,11 @@ class MainTextConfig(Config):
 
     extractor: Literal["resiliparse", "trafilatura"] = "resiliparse"
     """The extractor. trafilatura (Apache-2.0) is at least ten times slower."""
-    most_bytes: int = 5_000_000
+    max_bytes: int = 5_000_000
     """Larger pages are dropped. Source: data_and_retrieval 5.1, cap of 2 to 5 MB."""
-    largest_share: float = 0.4
+    max_element_share: float = 0.4
     """An element that holds more of the page's text is kept. Source: tuned on 60 marked pages."""
-    fewest_characters: int = 25
+    min_characters: int = 25
     """If fewer remain, links are kept, and chrome too if it is half of it. Source: as above."""
     link_share: float = 0.7
     """Share of a line's characters in links from which it is a line of links. Source: as above."""
@@ -63,7 +63,7 @@ class MainTextConfig(Config):
     """Write • and numbers before list items."""
 
 
-class Decoded(NamedTuple):
+class DecodedPage(NamedTuple):
     """A page's characters; an undecodable byte is a lone surrogate."""
 
     text: str
@@ -78,39 +78,39 @@ class MainText:
     def __init__(self, config: MainTextConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Extract the text, title, language, canonical address and date."""
         size = len(record.data)
-        if size > self.config.most_bytes:
-            return Ruling("page too large", size, f"at most {self.config.most_bytes} bytes")
-        page = decode(record.data, str(record.metadata.get("charset", "")))
+        if size > self.config.max_bytes:
+            return StepResult("page too large", size, f"at most {self.config.max_bytes} bytes")
+        page = _decode_page(record.data, str(record.metadata.get("charset", "")))
         readable = SURROGATE.sub("\ufffd", page.text).replace("\0", "\ufffd")
-        metadata: dict[str, str | int] = {**page_metadata(readable)}
+        metadata: dict[str, str | int] = {**_page_metadata(readable)}
         if self.config.extractor == "trafilatura":
-            text, edits, code = with_trafilatura(readable), (), ()
+            text, edits, code = _extract_with_trafilatura(readable), (), ()
         else:
-            text, edits, code = self.extract(flat_lists(tex_only(readable)))
+            text, edits, code = self.extract(_flatten_lists(_drop_mathml(readable)))
         if not text.strip():
-            return Ruling("no text", 0.0)
+            return StepResult("no text", 0.0)
         map, unaligned = align(text, page.text, page.charset, page.start)
         if unaligned:
             metadata["lines_without_place"] = unaligned
-        return Ruling(made=Made(map, code), edits=edits, metadata=metadata)
+        return StepResult(extracted=ExtractedText(map, code), edits=edits, metadata=metadata)
 
-    def extract(self, page: str) -> Lines:
+    def extract(self, page: str) -> CleanedText:
         """All text of a page, edits that remove chrome and lines of links, and spans of code."""
-        marked = marked_tags(FIGURE.sub(r"<\1div", page))
-        tree = parse(marked)
-        restore(tree, prune(tree, marked, self.config.largest_share))
-        lines = link_lines(self.write(tree), self.config.link_share)
+        marked = mark_tags(FIGURE.sub(r"<\1div", page))
+        tree = _parse_html_tree(marked)
+        restore_chrome(tree, detach_chrome(tree, marked, self.config.max_element_share))
+        lines = clean_marked_text(self.to_text(tree), self.config.link_share)
         text, edits = lines.text, lines.edits
-        if len(edited_text(text, edits).strip()) >= self.config.fewest_characters:
+        if len(edited_text(text, edits).strip()) >= self.config.min_characters:
             return lines
-        chrome = tuple(edit for edit in edits if edit.reason in CHROME)
+        chrome = tuple(edit for edit in edits if edit.reason in CHROME_KINDS)
         remaining = len(edited_text(text, chrome).strip())
         return lines._replace(edits=chrome if remaining * 2 > len(text.strip()) else ())
 
-    def write(self, tree: Any) -> str:
+    def to_text(self, tree: Any) -> str:
         """The tree as text."""
         from resiliparse.extract.html2text import extract_plain_text
 
@@ -120,7 +120,7 @@ class MainText:
         return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
-def parse(page: str) -> Any:
+def _parse_html_tree(page: str) -> Any:
     """The page's tree."""
     try:
         from resiliparse.parse.html import HTMLTree
@@ -129,7 +129,7 @@ def parse(page: str) -> Any:
     return HTMLTree.parse(page)
 
 
-def with_trafilatura(page: str) -> str:
+def _extract_with_trafilatura(page: str) -> str:
     """Main text by trafilatura."""
     try:
         from trafilatura import extract
@@ -138,7 +138,7 @@ def with_trafilatura(page: str) -> str:
     return extract(page, include_comments=False, deduplicate=False) or ""
 
 
-def flat_lists(page: str, deepest: int = 30) -> str:
+def _flatten_lists(page: str, max_depth: int = 30) -> str:
     """Replace the lists of a page if they nest deeper than those of any real text.
 
     Items are written with an indent per level, so a hostile page's text would grow quadratically.
@@ -147,61 +147,61 @@ def flat_lists(page: str, deepest: int = 30) -> str:
     for tag in LIST.finditer(page):
         depth = max(0, depth - 1) if tag[1] else depth + 1
         most = max(most, depth)
-    return LIST.sub("<p>", page) if most > deepest else page
+    return LIST.sub("<p>", page) if most > max_depth else page
 
 
-def tex_only(page: str) -> str:
+def _drop_mathml(page: str) -> str:
     """Remove the MathML of formulas that have a TeX source.
 
-    >>> tex_only("<semantics><mi>x</mi><annotation encoding='application/x-tex'>x</annotation>")
+    >>> _drop_mathml("<semantics><mi>x</mi><annotation encoding='application/x-tex'>x</annotation>")
     "<semantics><annotation encoding='application/x-tex'>x</annotation>"
     """
     parts, at = [], 0
     for tag in FORMULA.finditer(page):
         if tag.start() >= at:
             parts.append(page[at : tag.end()])
-            at = tex_source(page, tag.end())
+            at = find_tex_source(page, tag.end())
     return "".join([*parts, page[at:]])
 
 
-def decode(data: bytes, declared: str = "") -> Decoded:
+def _decode_page(data: bytes, declared: str = "") -> DecodedPage:
     """Decode a page by its byte order mark, the server's charset, its declaration, or detection.
 
-    >>> decode(b"\\xef\\xbb\\xbfa"), decode(b"caf\\xe9").text
-    (Decoded(text='a', charset='utf-8', start=3), 'café')
+    >>> _decode_page(b"\\xef\\xbb\\xbfa"), _decode_page(b"caf\\xe9").text
+    (DecodedPage(text='a', charset='utf-8', start=3), 'café')
     """
-    for mark, charset in MARKS:
+    for mark, charset in BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return Decoded(marked(data[len(mark) :], charset), charset, len(mark))
+            return DecodedPage(_decode_after_mark(data[len(mark) :], charset), charset, len(mark))
     match = DECLARED.search(data, 0, 4096)
     in_page = (match[1] or match[2]).decode("ascii", "replace") if match else ""
     for label in (declared, in_page):
-        charset = charset_name(label)
+        charset = _charset_name(label)
         if charset:
             try:
-                return Decoded(data.decode(charset), charset, 0)
+                return DecodedPage(data.decode(charset), charset, 0)
             except UnicodeDecodeError:
                 continue  # the label is wrong: UTF-8 is often declared as Latin-1, and vice versa
     try:
-        return Decoded(data.decode("utf-8"), "utf-8", 0)
+        return DecodedPage(data.decode("utf-8"), "utf-8", 0)
     except UnicodeDecodeError:
-        return Decoded(*guessed(data))
+        return DecodedPage(*_decode_detected(data))
 
 
-def marked(data: bytes, charset: str) -> str:
+def _decode_after_mark(data: bytes, charset: str) -> str:
     """Decode data after a byte order mark; invalid UTF-16 becomes U+FFFD."""
     if charset == "utf-8":
         return data.decode(charset, "surrogateescape")
     return data[: len(data) // 2 * 2].decode(charset, "replace")
 
 
-def guessed(data: bytes) -> tuple[str, str, int]:
+def _decode_detected(data: bytes) -> tuple[str, str, int]:
     """Decode bytes that are neither UTF-8 nor in a charset that they declare."""
     try:
         from resiliparse.parse.encoding import detect_encoding
     except ImportError:
         raise MissingExtra("resiliparse", "corpus") from None
-    charset = charset_name(detect_encoding(data) or "") or "utf-8"
+    charset = _charset_name(detect_encoding(data) or "") or "utf-8"
     for name in (charset, "utf-8"):
         try:
             text = data.decode(name, "surrogateescape")
@@ -212,19 +212,19 @@ def guessed(data: bytes) -> tuple[str, str, int]:
     return data.decode("latin-1"), "latin-1", 0
 
 
-def charset_name(label: str) -> str:
+def _charset_name(label: str) -> str:
     """Python's name of a charset, cp1252 for Latin-1; empty if it is no text encoding."""
     if label.strip().lower() in ("ascii", "us-ascii"):
         return "utf-8"  # a page that declares ASCII and is not ASCII is usually UTF-8
-    name = charset_named(label)
+    name = text_charset(label)
     # The label was readable as ASCII, so the page is neither UTF-16 nor UTF-32.
     return "utf-8" if name.startswith("utf-") else name
 
 
-def page_metadata(page: str) -> dict[str, str]:
+def _page_metadata(page: str) -> dict[str, str]:
     """Title, language, canonical address and date from the page's head.
 
-    >>> page_metadata('<html lang="en"><title> A &amp; B </title>')
+    >>> _page_metadata('<html lang="en"><title> A &amp; B </title>')
     {'title': 'A & B', 'page_language': 'en'}
     """
     head = page[:HEAD_CHARACTERS]

@@ -16,16 +16,16 @@ import numpy as np
 
 from groundup.core import DataError, record
 
-from ..text import Ids
+from ..text import TokenizedText
 
 CELL = np.dtype([("word", "<i4"), ("context", "<i4"), ("count", "<f8")])
 PAIR_BYTES = 64
 """Maximum memory of one collected pair while a run is sorted."""
-SAMPLED = 1000
+SAMPLE_EVERY = 1000
 """Every SAMPLED-th key of a run is sampled to choose the ranges."""
 
 
-class Run(NamedTuple):
+class CooccurrenceRun(NamedTuple):
     """Distinct keys `word * V + context`, ascending, with their counts."""
 
     keys: np.ndarray
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 
 
 def cooccurrences(
-    text: Ids, words: int, window: int, folder: Path, *, is_symmetric: bool = True,
+    text: TokenizedText, words: int, window: int, folder: Path, *, is_symmetric: bool = True,
     by_distance: bool = True, memory_bytes: int = 1 << 29, seed: int = 1,
 ) -> np.ndarray:  # fmt: skip
     """Count a text's co-occurrences; return them memory-mapped and shuffled: (cells,) CELL.
@@ -47,8 +47,8 @@ def cooccurrences(
     """
     most = max(memory_bytes // PAIR_BYTES, 1 << 12)
     runs = []
-    for number, run in enumerate(counted(text, words, window, most, is_symmetric, by_distance)):
-        runs.append(stored(run, folder / f"run-{number}"))
+    for number, run in enumerate(_count_runs(text, words, window, most, is_symmetric, by_distance)):
+        runs.append(_store_run(run, folder / f"run-{number}"))
     total = sum(len(run.keys) for run in runs)
     if not total:
         raise DataError("No sentence has two words; give longer sentences.")
@@ -56,17 +56,17 @@ def cooccurrences(
     stream = np.random.default_rng(seed)
     files = [open(folder / f"bucket-{number}", "wb") for number in range(buckets)]  # noqa: SIM115
     try:
-        for run in merged(runs, most):
-            scatter(cells_of(run, words, is_symmetric), files, stream)
+        for run in _merge_runs(runs, most):
+            _scatter_cells(_to_cells(run, words, is_symmetric), files, stream)
     finally:
         for file in files:
             file.close()
-    return shuffled([Path(file.name) for file in files], folder / "cells", stream)
+    return _shuffle_buckets([Path(file.name) for file in files], folder / "cells", stream)
 
 
-def counted(
-    text: Ids, words: int, window: int, most: int, is_symmetric: bool, by_distance: bool
-) -> Iterator[Run]:  # fmt: skip
+def _count_runs(
+    text: TokenizedText, words: int, window: int, most: int, is_symmetric: bool, by_distance: bool
+) -> Iterator[CooccurrenceRun]:  # fmt: skip
     """Yield runs of at most about `most` pairs each."""
     length, size = len(text.ids), max(most // window, 1)
     with record.progress("pairs", length, "words") as bar:
@@ -82,23 +82,25 @@ def counted(
                     a, b = np.minimum(a, b), np.maximum(a, b)
                 keys.append(a * words + b)
                 counts.append(np.full(len(left), 1 / distance if by_distance else 1.0))
-            yield summed(np.concatenate(keys), np.concatenate(counts))
+            yield _sum_by_key(np.concatenate(keys), np.concatenate(counts))
             bar.advance(len(positions))
 
 
-def summed(keys: np.ndarray, counts: np.ndarray) -> Run:
+def _sum_by_key(keys: np.ndarray, counts: np.ndarray) -> CooccurrenceRun:
     """Sort by key and sum the counts of equal keys.
 
-    >>> summed(np.array([7, 3, 7]), np.array([1.0, 1.0, 0.5]))
-    Run(keys=array([3, 7]), counts=array([1. , 1.5]))
+    >>> _sum_by_key(np.array([7, 3, 7]), np.array([1.0, 1.0, 0.5]))
+    CooccurrenceRun(keys=array([3, 7]), counts=array([1. , 1.5]))
     """
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     first = np.flatnonzero(np.diff(keys, prepend=-1))
-    return Run(keys[first], np.add.reduceat(counts[order], first) if len(keys) else counts)
+    return CooccurrenceRun(
+        keys[first], np.add.reduceat(counts[order], first) if len(keys) else counts
+    )
 
 
-def stored(run: Run, path: Path) -> Run:
+def _store_run(run: CooccurrenceRun, path: Path) -> CooccurrenceRun:
     """Write a run and memory-map it."""
     if not len(run.keys):
         return run
@@ -107,13 +109,13 @@ def stored(run: Run, path: Path) -> Run:
         file = path.with_name(f"{path.name}-{name}")
         values.tofile(file)
         parts.append(np.memmap(file, values.dtype, "r"))
-    return Run(*parts)
+    return CooccurrenceRun(*parts)
 
 
-def merged(runs: list[Run], most: int) -> Iterator[Run]:
+def _merge_runs(runs: list[CooccurrenceRun], most: int) -> Iterator[CooccurrenceRun]:
     """Merge runs; yields one run per range of keys, each of about `most` entries."""
     total = sum(len(run.keys) for run in runs)
-    sample = np.sort(np.concatenate([run.keys[::SAMPLED] for run in runs]))
+    sample = np.sort(np.concatenate([run.keys[::SAMPLE_EVERY] for run in runs]))
     parts = -(-total // most)
     inner = sample[np.arange(1, parts) * len(sample) // parts]
     bounds = [-1, *np.unique(inner).tolist(), np.iinfo(np.int64).max]
@@ -122,10 +124,10 @@ def merged(runs: list[Run], most: int) -> Iterator[Run]:
         pairs = list(zip(runs, ranges, strict=True))
         keys = np.concatenate([run.keys[part] for run, part in pairs])
         if len(keys):
-            yield summed(keys, np.concatenate([run.counts[part] for run, part in pairs]))
+            yield _sum_by_key(keys, np.concatenate([run.counts[part] for run, part in pairs]))
 
 
-def cells_of(run: Run, words: int, is_symmetric: bool) -> np.ndarray:
+def _to_cells(run: CooccurrenceRun, words: int, is_symmetric: bool) -> np.ndarray:
     """The cells of a run; if symmetric, in both directions, with the diagonal doubled."""
     cells = np.empty(len(run.keys), CELL)
     cells["word"], cells["context"] = run.keys // words, run.keys % words
@@ -139,14 +141,14 @@ def cells_of(run: Run, words: int, is_symmetric: bool) -> np.ndarray:
     return np.concatenate([cells, other])
 
 
-def scatter(cells: np.ndarray, files: list, stream: np.random.Generator) -> None:
+def _scatter_cells(cells: np.ndarray, files: list, stream: np.random.Generator) -> None:
     """Append each cell to a random bucket."""
     bucket = stream.integers(len(files), size=len(cells))
     for number, file in enumerate(files):
         cells[bucket == number].tofile(file)
 
 
-def shuffled(buckets: list[Path], path: Path, stream: np.random.Generator) -> np.ndarray:
+def _shuffle_buckets(buckets: list[Path], path: Path, stream: np.random.Generator) -> np.ndarray:
     """Shuffle each bucket, concatenate them and memory-map the result."""
     with open(path, "wb") as file:
         for bucket in buckets:

@@ -3,7 +3,7 @@
     loss   ½ Σ_ij f(x_ij) (w_i · c_j + a_i + b_j - ln x_ij)²,      f(x) = min(1, (x / x_max)^alpha)
 
 Cells are visited in random order, with one AdaGrad step per cell; the sums of squares start at one.
-A word's vector is w + c. `train_cells` in numpy is the reference and `glove.cpp` agrees with it.
+A word's vector is w + c. `_train_cells` in numpy is the reference and `glove.cpp` agrees with it.
 The original computes in float64, this in float32 with the loss in float64.
 Source: Pennington et al. 2014, https://aclanthology.org/D14-1162; glove.c 1.2's defaults.
 """
@@ -17,10 +17,10 @@ from pydantic import Field
 
 from groundup.core import Config, device, native, record
 
-from ..text import Ids
+from ..text import TokenizedText
 from .cooccurrence import cooccurrences
 
-BLOCK_CELLS = 1 << 20
+CELLS_PER_UPDATE = 1 << 20
 """Cells per thread between updates of the progress bar, when interrupts are handled."""
 
 
@@ -51,7 +51,7 @@ class GloveConfig(Config):
     """[memory] Memory for counting; the rest is kept on disk."""
 
 
-class Side(NamedTuple):
+class SideParameters(NamedTuple):
     """The parameters of words or contexts: vectors, biases, and AdaGrad's sums of squares."""
 
     vectors: np.ndarray
@@ -69,22 +69,26 @@ class Glove(NamedTuple):
     """Mean loss per cell of each epoch."""
 
 
-def initial(words: int, width: int, seed: int) -> tuple[Side, Side]:
+def _initial_sides(words: int, width: int, seed: int) -> tuple[SideParameters, SideParameters]:
     """Initial words and contexts, uniform in ±0.5 / (width + 1), as in glove.c."""
     stream, sides = np.random.default_rng(seed), []
     for _ in range(2):
         drawn = ((stream.random((words, width + 1)) - 0.5) / (width + 1)).astype(np.float32)
-        side = Side(
-            native.aligned(words, width), drawn[:, width].copy(), native.aligned(words, width),
+        side = SideParameters(
+            native.aligned_zeros(words, width),
+            drawn[:, width].copy(),
+            native.aligned_zeros(words, width),
             np.ones(words, np.float32),
-        )  # fmt: skip
+        )
         side.vectors[:, :width] = drawn[:, :width]
         side.vector_squares[:] = 1
         sides.append(side)
     return sides[0], sides[1]
 
 
-def train_cells(words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig) -> float:
+def _train_cells(
+    words: SideParameters, contexts: SideParameters, cells: np.ndarray, config: GloveConfig
+) -> float:
     """Reference: one step per cell, in order; return the sum of the losses."""
     loss = 0.0
     for i, j, count in cells.tolist():
@@ -103,7 +107,7 @@ def train_cells(words: Side, contexts: Side, cells: np.ndarray, config: GloveCon
     return float(loss)
 
 
-class _Native(ctypes.Structure):
+class _GloveStruct(ctypes.Structure):
     """The struct Glove of glove.cpp, field by field."""
 
     _fields_ = [
@@ -116,53 +120,65 @@ class _Native(ctypes.Structure):
     ]  # fmt: skip
 
 
-def compiled() -> ctypes.CDLL | None:
+def glove_library() -> ctypes.CDLL | None:
     """The compiled inner loops, or None without a C++ compiler."""
-    return native.library(Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower")
+    return native.load_library(
+        Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower"
+    )
 
 
-def train_block(
-    words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig, threads: int = 1
+def _train_block(
+    words: SideParameters,
+    contexts: SideParameters,
+    cells: np.ndarray,
+    config: GloveConfig,
+    threads: int = 1,
 ) -> float:
     """Train on cells, compiled if possible; return the sum of the losses."""
-    code = compiled()
+    code = glove_library()
     if code is None:
-        return train_cells(words, contexts, cells, config)
+        return _train_cells(words, contexts, cells, config)
     arrays = (
         words.vectors, contexts.vectors, words.vector_squares, contexts.vector_squares,
         words.bias, contexts.bias, words.bias_squares, contexts.bias_squares,
     )  # fmt: skip
-    model = _Native(
-        *map(native.pointer, arrays), words.vectors.shape[1], config.x_max, config.alpha,
+    model = _GloveStruct(
+        *map(native.data_pointer, arrays), words.vectors.shape[1], config.x_max, config.alpha,
         config.learning_rate, config.bias_learning_rate, config.clip,
     )  # fmt: skip
     run = code.glove
     run.restype, run.argtypes = ctypes.c_double, [
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
     ]  # fmt: skip
-    return run(ctypes.addressof(model), native.pointer(cells), len(cells), threads)
+    return run(ctypes.addressof(model), native.data_pointer(cells), len(cells), threads)
 
 
-def fit(
+def _fit_cells(
     cells: np.ndarray, words: int, config: GloveConfig, *, seed: int = 1, threads: int = 0
 ) -> Glove:
     """Train on co-occurrence cells; see `glove`."""
-    threads = threads or device.cores()
-    left, right = initial(words, config.width, seed)
+    threads = threads or device.available_cores()
+    left, right = _initial_sides(words, config.width, seed)
     losses = []
     with record.progress("glove", len(cells) * config.epochs, "cells") as bar:
         for _ in range(config.epochs):
             loss = 0.0
-            for start in range(0, len(cells), BLOCK_CELLS * threads):
-                block = cells[start : start + BLOCK_CELLS * threads]
-                loss += train_block(left, right, block, config, threads)
+            for start in range(0, len(cells), CELLS_PER_UPDATE * threads):
+                block = cells[start : start + CELLS_PER_UPDATE * threads]
+                loss += _train_block(left, right, block, config, threads)
                 bar.advance(len(block), loss=loss / (start + len(block)))
             losses.append(loss / len(cells))
     return Glove((left.vectors + right.vectors)[:, : config.width].copy(), losses)
 
 
 def glove(
-    text: Ids, words: int, config: GloveConfig, folder: Path, *, seed: int = 1, threads: int = 0
+    text: TokenizedText,
+    words: int,
+    config: GloveConfig,
+    folder: Path,
+    *,
+    seed: int = 1,
+    threads: int = 0,
 ) -> Glove:
     """Count a text's co-occurrences and train vectors of its words.
 
@@ -174,4 +190,4 @@ def glove(
         text, words, config.window, folder, is_symmetric=config.symmetric,
         by_distance=config.by_distance, memory_bytes=config.memory_bytes, seed=seed,
     )  # fmt: skip
-    return fit(cells, words, config, seed=seed, threads=threads)
+    return _fit_cells(cells, words, config, seed=seed, threads=threads)

@@ -14,18 +14,18 @@ import numpy as np
 from groundup.core import Artifact, ArtifactError, ConfigError, Reason
 from groundup.measure import Interval, significance
 
-from ..harness.report import MeasureReport, Report, TaskReport, read_rows
+from ..harness.report import EvaluationReport, MeasureReport, TaskReport, read_sample_rows
 from ..task.task import Better
-from .difference import Column, Difference, difference
+from .difference import PairedDifference, ScoreColumn, compare_columns
 
-LEVEL = 0.05
-LETTERS = "ABCDEF"
+SIGNIFICANCE_LEVEL = 0.05
+RUN_LETTERS = "ABCDEF"
 
 Verdict = Literal["better", "worse", "not told apart", "not compared"]
-WORDS: tuple[Verdict, ...] = get_args(Verdict)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
-class Run(NamedTuple):
+class ComparedRun(NamedTuple):
     """One of the compared reports."""
 
     letter: str
@@ -35,7 +35,7 @@ class Run(NamedTuple):
     signature: str
 
 
-class Cell(NamedTuple):
+class RunMeasure(NamedTuple):
     """A run's result in one measure."""
 
     result: Interval | Reason
@@ -45,11 +45,11 @@ class Cell(NamedTuple):
     unparsed: int
 
 
-class Versus(NamedTuple):
+class BaselineComparison(NamedTuple):
     """A run against the first one in one measure."""
 
     letter: str
-    difference: Difference | Reason
+    difference: PairedDifference | Reason
     """The run minus the first."""
     p: float | None
     """Corrected by Holm over all comparisons."""
@@ -63,9 +63,9 @@ class ComparedMeasure(NamedTuple):
     unit: str
     better: Better
     aggregation: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[RunMeasure | None, ...]
     """One per run; None where the run lacks the measure."""
-    versus: tuple[Versus, ...]
+    versus: tuple[BaselineComparison, ...]
 
 
 class ComparedTask(NamedTuple):
@@ -82,12 +82,14 @@ class ComparedTask(NamedTuple):
 class Comparison(NamedTuple):
     """All runs and their comparisons."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[ComparedRun, ...]
     tasks: tuple[ComparedTask, ...]
     comparisons: int
     """Number of p-values that were corrected together."""
 
-    def verdicts(self, word: Verdict) -> list[tuple[ComparedTask, ComparedMeasure, Versus]]:
+    def verdicts(
+        self, word: Verdict
+    ) -> list[tuple[ComparedTask, ComparedMeasure, BaselineComparison]]:
         """All comparisons with this verdict."""
         return [
             (task, measure, versus)
@@ -97,9 +99,9 @@ class Comparison(NamedTuple):
             if versus.verdict == word
         ]
 
-    def lead(self) -> str:
+    def headline(self) -> str:
         """The outcome in one sentence: `Of 10 comparisons 3 are better, none worse, 7 …`."""
-        counts = {word: len(self.verdicts(word)) for word in WORDS}
+        counts = {word: len(self.verdicts(word)) for word in VERDICTS}
         better, worse, *others = (f"{count or 'none'} {word}" for word, count in counts.items())
         nonzero = [text for text in others if not text.startswith("none ")]
         outcome = ", ".join([better.replace(" ", " is " if counts["better"] == 1 else " are ", 1),
@@ -108,7 +110,7 @@ class Comparison(NamedTuple):
         return f"Of {total} comparison{'s' * (total != 1)} with {self.runs[0].name}, {outcome}."
 
 
-class Aligned(NamedTuple):
+class AlignedSample(NamedTuple):
     """One sample of several runs."""
 
     number: int
@@ -116,25 +118,27 @@ class Aligned(NamedTuple):
     rows: tuple[dict[str, Any], ...]
 
 
-def run_names(reports: Sequence[Report], artifacts: Sequence[Artifact]) -> tuple[Run, ...]:
+def label_runs(
+    reports: Sequence[EvaluationReport], artifacts: Sequence[Artifact]
+) -> tuple[ComparedRun, ...]:
     """Letters and names; a duplicate name gets its report's folder.
 
     Raises ConfigError for fewer than two or more than six reports.
     """
-    if not 2 <= len(reports) <= len(LETTERS):
-        raise ConfigError(f"Compare 2 to {len(LETTERS)} reports; got {len(reports)}.")
+    if not 2 <= len(reports) <= len(RUN_LETTERS):
+        raise ConfigError(f"Compare 2 to {len(RUN_LETTERS)} reports; got {len(reports)}.")
     names = [report.subject.name for report in reports]
     labels = [
         f"{name} ({artifact.path.name})" if names.count(name) > 1 else name
         for name, artifact in zip(names, artifacts, strict=True)
     ]
     return tuple(
-        Run(letter, name, r.subject.kind, r.subject.digest, r.subject.signature)
-        for letter, name, r in zip(LETTERS, labels, reports, strict=False)
+        ComparedRun(letter, name, r.subject.kind, r.subject.digest, r.subject.signature)
+        for letter, name, r in zip(RUN_LETTERS, labels, reports, strict=False)
     )
 
 
-def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
+def mismatch_reason(first: TaskReport, other: TaskReport | None) -> Reason | None:
     """Why two runs of a task are not comparable; None if they are."""
     if other is None:
         return Reason("not_measured", "The run has no such task.")
@@ -153,22 +157,22 @@ def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
     return None
 
 
-def measure_of(task: TaskReport | None, key: str) -> MeasureReport | None:
+def find_measure(task: TaskReport | None, key: str) -> MeasureReport | None:
     """The measure with this key, or None."""
     return next((each for each in task.measures if each.key == key), None) if task else None
 
 
-def task_of(report: Report, name: str) -> TaskReport | None:
+def find_task(report: EvaluationReport, name: str) -> TaskReport | None:
     """The task of this name, or None."""
     return next((task for task in report.tasks if task.name == name), None)
 
 
-def aligned(artifacts: Sequence[Artifact], task: str) -> Iterator[Aligned]:
+def align_samples(artifacts: Sequence[Artifact], task: str) -> Iterator[AlignedSample]:
     """Yield the runs' rows of each sample of a task.
 
     Raises ArtifactError if the ids differ although the reports claim equal samples.
     """
-    streams = [read_rows(artifact, task) for artifact in artifacts]
+    streams = [read_sample_rows(artifact, task) for artifact in artifacts]
     for number, rows in enumerate(zip_longest(*streams)):
         if None in rows:
             raise ArtifactError(f"The reports have different numbers of samples of {task}.")
@@ -178,18 +182,18 @@ def aligned(artifacts: Sequence[Artifact], task: str) -> Iterator[Aligned]:
                 f"Sample {number + 1} of {task} has different ids: {sorted(map(str, ids))}; create "
                 "the reports again."
             )
-        yield Aligned(number, rows)
+        yield AlignedSample(number, rows)
 
 
-class Gathered:
+class TaskScores:
     """The scores of one task, collected from its samples."""
 
     def __init__(self, measures: Sequence[MeasureReport], runs: int) -> None:
-        self.columns = {m.key: [Column(m.aggregation) for _ in range(runs)] for m in measures}
+        self.columns = {m.key: [ScoreColumn(m.aggregation) for _ in range(runs)] for m in measures}
         self.groups: dict[str, int] = {}
         self.codes: list[int] = []
 
-    def take(self, sample: Aligned) -> None:
+    def add(self, sample: AlignedSample) -> None:
         """Add one sample."""
         group = sample.rows[0].get("group") or f"\0{sample.number}"
         self.codes.append(self.groups.setdefault(group, len(self.groups)))
@@ -197,36 +201,38 @@ class Gathered:
             for column, row in zip(columns, sample.rows, strict=True):
                 column.append(row["scores"].get(key))
 
-    def difference(self, measure: MeasureReport, place: int) -> Difference | Reason:
+    def difference(self, measure: MeasureReport, place: int) -> PairedDifference | Reason:
         """The run at this index minus the first."""
         first, *_ = columns = self.columns[measure.key]
-        return difference(measure, first, columns[place], np.array(self.codes, dtype=np.int64))
+        return compare_columns(measure, first, columns[place], np.array(self.codes, dtype=np.int64))
 
 
-def compared_task(
-    task: TaskReport, reports: Sequence[Report], gathered: Gathered, runs: Sequence[int]
+def compare_task_runs(
+    task: TaskReport, reports: Sequence[EvaluationReport], scores: TaskScores, runs: Sequence[int]
 ) -> ComparedTask:
     """One task of all runs, before verdicts."""
-    others = [task_of(report, task.name) for report in reports]
+    others = [find_task(report, task.name) for report in reports]
     base = others[0]
     measures = []
     for measure in task.measures:
-        measures_of_runs = [measure_of(other, measure.key) for other in others]
-        cells = tuple(None if each is None else cell(each) for each in measures_of_runs)
+        measures_of_runs = [find_measure(other, measure.key) for other in others]
+        cells = tuple(None if each is None else measure_cell(each) for each in measures_of_runs)
         versus = []
         for index in range(1, len(reports)):
             reason = (
-                not_alike(task, others[index]) or measure_reason(measure, measures_of_runs[index])
-                if base else Reason("not_measured", f"{LETTERS[0]} has no such task.")
-            )  # fmt: skip
-            outcome = reason or gathered.difference(measure, list(runs).index(index))
-            versus.append(Versus(LETTERS[index], outcome, None, "not compared"))
+                mismatch_reason(task, others[index])
+                or _measure_mismatch(measure, measures_of_runs[index])
+                if base
+                else Reason("not_measured", f"{RUN_LETTERS[0]} has no such task.")
+            )
+            outcome = reason or scores.difference(measure, list(runs).index(index))
+            versus.append(BaselineComparison(RUN_LETTERS[index], outcome, None, "not compared"))
         fields = (measure.key, measure.unit, measure.better, measure.aggregation)
         measures.append(ComparedMeasure(*fields, cells, tuple(versus)))
     return ComparedTask(task.name, task.kind, task.samples, tuple(runs), tuple(measures))
 
 
-def measure_reason(first: MeasureReport, other: MeasureReport | None) -> Reason | None:
+def _measure_mismatch(first: MeasureReport, other: MeasureReport | None) -> Reason | None:
     """Why a measure of two runs is not comparable; None if it is."""
     if other is None:
         return Reason("not_measured", "The run has no such measure.")
@@ -237,29 +243,31 @@ def measure_reason(first: MeasureReport, other: MeasureReport | None) -> Reason 
     return None
 
 
-def cell(measure: MeasureReport) -> Cell:
+def measure_cell(measure: MeasureReport) -> RunMeasure:
     """The cell of a run's measure."""
-    return Cell(
+    return RunMeasure(
         measure.result, measure.n_scored, measure.n_undefined, measure.reasons, measure.unparsed
     )
 
 
-def judged(runs: tuple[Run, ...], tasks: Sequence[ComparedTask]) -> Comparison:
+def assign_verdicts(runs: tuple[ComparedRun, ...], tasks: Sequence[ComparedTask]) -> Comparison:
     """Correct all p-values together and assign the verdicts."""
     all_versus = [v for task in tasks for measure in task.measures for v in measure.versus]
-    tested = [v.difference.p for v in all_versus if isinstance(v.difference, Difference)]
-    corrected = iter(significance.adjusted(tested, "holm") if tested else [])
+    tested = [v.difference.p for v in all_versus if isinstance(v.difference, PairedDifference)]
+    corrected = iter(significance.adjust_p_values(tested, "holm") if tested else [])
     with_verdicts = []
     for task in tasks:
         measures = []
         for measure in task.measures:
-            versus = tuple(with_verdict(v, measure.better, corrected) for v in measure.versus)
+            versus = tuple(_with_verdict(v, measure.better, corrected) for v in measure.versus)
             measures.append(measure._replace(versus=versus))
         with_verdicts.append(task._replace(measures=tuple(measures)))
     return Comparison(runs, tuple(with_verdicts), len(tested))
 
 
-def with_verdict(versus: Versus, better: Better, corrected: Iterator[float]) -> Versus:
+def _with_verdict(
+    versus: BaselineComparison, better: Better, corrected: Iterator[float]
+) -> BaselineComparison:
     """A comparison with its corrected p-value and verdict."""
     found = versus.difference
     if isinstance(found, Reason):
@@ -267,6 +275,6 @@ def with_verdict(versus: Versus, better: Better, corrected: Iterator[float]) -> 
     p = next(corrected)
     word: Verdict = "not told apart"
     holds_zero = found.interval.low <= 0 <= found.interval.high  # wider than the p-value implies
-    if p < LEVEL and not holds_zero:
+    if p < SIGNIFICANCE_LEVEL and not holds_zero:
         word = "better" if (found.interval.estimate > 0) == (better == "higher") else "worse"
     return versus._replace(p=p, verdict=word)

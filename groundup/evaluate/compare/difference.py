@@ -14,22 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from groundup.core import DataError, Reason
-from groundup.measure import Interval, paired, power, redrawn, significance
+from groundup.measure import Interval, paired_difference, percentile_interval, power, significance
 
 from ..harness.report import MeasureReport
-from ..task.aggregate import BITS, CORPUS, F1, Mcc, label
+from ..task.aggregate import BITS_PER_BYTE, CORPUS_AGGREGATIONS, F1, Mcc, label_text
 
-REPEATS = 1000
-FUNCTIONS = {**CORPUS, "f1": F1}
-MANY = 2000
+NUM_RESAMPLES = 1000
+COUNT_MEASURES = {**CORPUS_AGGREGATIONS, "f1": F1}
+MAX_SIGN_FLIP_GROUPS = 2000
 """With more groups than this the sign-flip distribution is approximated as normal."""
-MOST_CELLS = 2 * 10**7
+MAX_LABEL_CELLS = 2 * 10**7
 """Maximum cells of all samples' label tables together."""
 
-Of = Callable[[Sequence[float]], Any]
+CorpusFunction = Callable[[Sequence[float]], Any]
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """One run minus the first, on the samples that both score."""
 
     interval: Interval
@@ -40,17 +40,19 @@ class Difference(NamedTuple):
     """Samples needed to detect a difference of this size with 80 % power; None if it is 0."""
 
 
-class Column:
+class ScoreColumn:
     """The scores of one run in one measure, as numbers.
 
-    >>> column = Column("mean")
+    >>> column = ScoreColumn("mean")
     >>> column.append(1.0); column.append(None)
     >>> column.table().tolist(), column.present().tolist()
     ([[1.0, 1.0], [0.0, 0.0]], [True, False])
     """
 
     def __init__(self, aggregation: str) -> None:
-        self.counts = FUNCTIONS[aggregation]().counts if aggregation in FUNCTIONS else None
+        self.counts = (
+            COUNT_MEASURES[aggregation]().counts if aggregation in COUNT_MEASURES else None
+        )
         self.is_mean, self.is_f1 = aggregation == "mean", aggregation == "f1"
         self.is_labels = aggregation == "mcc"
         self.labels: dict[str, int] = {}
@@ -59,7 +61,7 @@ class Column:
 
     def append(self, score: Any) -> None:
         """Append the next sample's score; None if it has none."""
-        row = None if score is None else self.row(score)
+        row = None if score is None else self.to_numbers(score)
         if row is None:
             self.missing.append(self.n)
         elif len(row) != self.width:
@@ -70,7 +72,7 @@ class Column:
         self.numbers.extend([0.0] * self.width if row is None else row)
         self.n += 1
 
-    def row(self, score: Any) -> Sequence[float] | None:
+    def to_numbers(self, score: Any) -> Sequence[float] | None:
         """One score as numbers; None if it is undefined."""
         if self.is_mean:
             return float(score), 1.0
@@ -79,10 +81,10 @@ class Column:
             return float(total), float(weight)
         right, answer = score
         if self.is_labels:
-            codes = (self.labels.setdefault(label(each), len(self.labels)) for each in score)
+            codes = (self.labels.setdefault(label_text(each), len(self.labels)) for each in score)
             return [float(code) for code in codes]
         if self.is_f1:
-            right, answer = label(right), label(answer)
+            right, answer = label_text(right), label_text(answer)
         found = self.counts(answer, right if isinstance(right, list) else [right])  # type: ignore[misc]
         return None if isinstance(found, Reason) else found
 
@@ -97,10 +99,10 @@ class Column:
         return found
 
 
-def difference(
-    measure: MeasureReport, first: Column, other: Column, groups: np.ndarray,
+def compare_columns(
+    measure: MeasureReport, first: ScoreColumn, other: ScoreColumn, groups: np.ndarray,
     confidence: float = 0.95,
-) -> Difference | Reason:  # fmt: skip
+) -> PairedDifference | Reason:  # fmt: skip
     """The difference of `other` from `first`.
 
     groups  int (samples,): samples with equal values are resampled together
@@ -112,54 +114,58 @@ def difference(
     try:
         if measure.aggregation == "mean":
             limits = (-1.0, 1.0) if measure.unit == "share" else (-inf, inf)
-            return of_means(b[:, 0], a[:, 0], kept, None, confidence, limits=limits)
+            return _difference_of_means(b[:, 0], a[:, 0], kept, None, confidence, limits=limits)
         if measure.aggregation == "ratio" and np.array_equal(a[:, 1], b[:, 1]):
-            unit = log(2) if measure.unit == BITS else 1.0
-            return of_means(b[:, 0] / unit, a[:, 0] / unit, kept, a[:, 1], confidence)
-        function = function_of(measure, first, other)
+            unit = log(2) if measure.unit == BITS_PER_BYTE else 1.0
+            return _difference_of_means(b[:, 0] / unit, a[:, 0] / unit, kept, a[:, 1], confidence)
+        function = _corpus_function(measure, first, other)
         if isinstance(function, Reason):
             return function
         if measure.aggregation == "mcc":
-            a, b = (one_hot(table, column, first) for table, column in ((a, first), (b, other)))
-        return of_functions(function, b, a, kept, confidence)
+            a, b = (
+                _one_hot_labels(table, column, first) for table, column in ((a, first), (b, other))
+            )
+        return _difference_of_functions(function, b, a, kept, confidence)
     except DataError as error:
         code = "too_few_groups" if len(set(kept.tolist())) < 2 else "no_interval"
         return Reason(code, str(error))
 
 
-def of_means(
-    ours: np.ndarray, base: np.ndarray, groups: np.ndarray, weights: np.ndarray | None,
+def _difference_of_means(
+    other: np.ndarray, base: np.ndarray, groups: np.ndarray, weights: np.ndarray | None,
     confidence: float, *, limits: tuple[float, float] = (-inf, inf),
-) -> Difference:  # fmt: skip
+) -> PairedDifference:  # fmt: skip
     """Difference of means, or of ratios with the same weights."""
-    interval = paired(
-        ours, base, groups.tolist(), weights=weights, confidence=confidence, limits=limits
+    interval = paired_difference(
+        other, base, groups.tolist(), weights=weights, confidence=confidence, limits=limits
     )  # fmt: skip
-    test = tested(ours, base, groups)
+    test = _test_difference(other, base, groups)
     p, method = (1.0, "equal") if isinstance(test, Reason) else (test.p, test.method)
-    return Difference(interval, p, method, samples_needed(interval))
+    return PairedDifference(interval, p, method, _samples_needed(interval))
 
 
-def tested(
-    ours: np.ndarray, base: np.ndarray, groups: np.ndarray
+def _test_difference(
+    other: np.ndarray, base: np.ndarray, groups: np.ndarray
 ) -> significance.Significance | Reason:
     """McNemar's test for independent binary scores, else a sign-flip test over groups."""
-    sums = np.bincount(groups, ours - base)
-    is_binary = np.isin(ours, (0, 1)).all() and np.isin(base, (0, 1)).all()
+    sums = np.bincount(groups, other - base)
+    is_binary = np.isin(other, (0, 1)).all() and np.isin(base, (0, 1)).all()
     if is_binary and len(np.unique(groups)) == len(groups):
-        return significance.mcnemar(ours, base)
-    if len(sums) <= MANY or not sums.any():
-        return significance.sign_flip(ours, base, groups.tolist())
+        return significance.mcnemar_test(other, base)
+    if len(sums) <= MAX_SIGN_FLIP_GROUPS or not sums.any():
+        return significance.sign_flip_test(other, base, groups.tolist())
     z = abs(float(sums.sum())) / sqrt(float((sums**2).sum()))
-    mean = float(sums.sum()) / len(ours)
-    return significance.Significance(erfc(z / sqrt(2)), mean, len(ours), "sign_flip|normal")
+    mean = float(sums.sum()) / len(other)
+    return significance.Significance(erfc(z / sqrt(2)), mean, len(other), "sign_flip|normal")
 
 
-def function_of(measure: MeasureReport, first: Column, other: Column) -> Of | Reason:
+def _corpus_function(
+    measure: MeasureReport, first: ScoreColumn, other: ScoreColumn
+) -> CorpusFunction | Reason:
     """The function from summed counts to the measure's value."""
-    name, unit = measure.aggregation, log(2) if measure.unit == BITS else 1.0
-    if name in FUNCTIONS:
-        return FUNCTIONS[name]().of
+    name, unit = measure.aggregation, log(2) if measure.unit == BITS_PER_BYTE else 1.0
+    if name in COUNT_MEASURES:
+        return COUNT_MEASURES[name]().from_counts
     if name == "ratio":
         return lambda row: row[0] / row[1] / unit
     if name == "perplexity":
@@ -167,17 +173,17 @@ def function_of(measure: MeasureReport, first: Column, other: Column) -> Of | Re
     if name == "mcc":
         for each in other.labels:
             first.labels.setdefault(each, len(first.labels))
-        if len(first.labels) ** 2 * first.n > MOST_CELLS:
+        if len(first.labels) ** 2 * first.n > MAX_LABEL_CELLS:
             return Reason(
                 "too_many_labels", f"{len(first.labels)} labels are too many to resample."
             )
-        return Mcc(list(first.labels)).of
+        return Mcc(list(first.labels)).from_counts
     return Reason(
         "no_difference_of", f"Differences of {name} are not supported; compare the intervals."
     )
 
 
-def one_hot(table: np.ndarray, column: Column, known: Column) -> np.ndarray:
+def _one_hot_labels(table: np.ndarray, column: ScoreColumn, known: ScoreColumn) -> np.ndarray:
     """Pairs of labels as one-hot cells of the label table, flat (samples, labels²)."""
     codes = np.array([known.labels[each] for each in column.labels])
     size = len(known.labels)
@@ -185,55 +191,74 @@ def one_hot(table: np.ndarray, column: Column, known: Column) -> np.ndarray:
     return np.eye(size * size)[cells]
 
 
-def of_functions(
-    of: Of, ours: np.ndarray, base: np.ndarray, groups: np.ndarray, confidence: float
-) -> Difference | Reason:
+def _difference_of_functions(
+    corpus_function: CorpusFunction,
+    other: np.ndarray,
+    base: np.ndarray,
+    groups: np.ndarray,
+    confidence: float,
+) -> PairedDifference | Reason:
     """Difference of a corpus-level function: bootstrap interval, randomisation test.
 
     Source: Koehn 2004 (paired bootstrap); Riezler and Maxwell 2005 (approximate randomisation).
     """
     names, codes = np.unique(groups, return_inverse=True)
-    sums = [np.zeros((len(names), table.shape[1])) for table in (ours, base)]
-    for total, table in zip(sums, (ours, base), strict=True):
+    sums = [np.zeros((len(names), table.shape[1])) for table in (other, base)]
+    for total, table in zip(sums, (other, base), strict=True):
         np.add.at(total, codes, table)
     (left, right), number = sums, len(names)
-    observed = apart(of, left.sum(axis=0), right.sum(axis=0))
+    observed = _function_difference(corpus_function, left.sum(axis=0), right.sum(axis=0))
     if observed is None:
         return Reason("no_interval", "The function has no value for one of the two.")
-    interval = redrawn(
-        observed, lambda counts: [apart(of, row @ left, row @ right) for row in counts],
-        len(ours), number, confidence=confidence, repeats=REPEATS,
-    )  # fmt: skip
+    interval = percentile_interval(
+        observed,
+        lambda counts: [
+            _function_difference(corpus_function, row @ left, row @ right) for row in counts
+        ],
+        len(other),
+        number,
+        confidence=confidence,
+        repeats=NUM_RESAMPLES,
+    )
     if isinstance(interval, Reason):
         return interval
-    flips = np.random.default_rng(0).integers(2, size=(REPEATS, number)).astype(np.float64)
+    flips = np.random.default_rng(0).integers(2, size=(NUM_RESAMPLES, number)).astype(np.float64)
     moved = flips @ (left - right)
-    swapped = [apart(of, left.sum(axis=0) - row, right.sum(axis=0) + row) for row in moved]
+    swapped = [
+        _function_difference(corpus_function, left.sum(axis=0) - row, right.sum(axis=0) + row)
+        for row in moved
+    ]
     num_extreme = sum(
         value is None or abs(value) >= abs(observed) * (1 - 1e-9) for value in swapped
     )
-    p = (num_extreme + 1) / (REPEATS + 1)
-    return Difference(interval, p, f"swap|{REPEATS} draws", samples_needed(interval))
+    p = (num_extreme + 1) / (NUM_RESAMPLES + 1)
+    return PairedDifference(interval, p, f"swap|{NUM_RESAMPLES} draws", _samples_needed(interval))
 
 
-def apart(of: Of, ours: np.ndarray, base: np.ndarray) -> float | None:
+def _function_difference(
+    corpus_function: CorpusFunction, other: np.ndarray, base: np.ndarray
+) -> float | None:
     """The function of one corpus minus that of the other; None if either is undefined."""
     try:
-        a, b = of(ours.tolist()), of(base.tolist())
+        a, b = corpus_function(other.tolist()), corpus_function(base.tolist())
     except (ZeroDivisionError, OverflowError):
         return None
     return None if isinstance(a, Reason) or isinstance(b, Reason) else float(a) - float(b)
 
 
-def samples_needed(found: Interval) -> int | None:
+def _samples_needed(interval: Interval) -> int | None:
     """Samples needed to detect a difference of the observed size with 80 % power.
 
-    >>> samples_needed(Interval(0.02, -0.0216, 0.0616, 0.95, 200, 200))
+    >>> _samples_needed(Interval(0.02, -0.0216, 0.0616, 0.95, 200, 200))
     1768
     """
-    error = (found.high - found.low) / 2 / 1.959964 if found.error is None else found.error
-    deviation = error * sqrt(found.n)
-    if not found.estimate or not deviation:
+    error = (
+        (interval.high - interval.low) / 2 / 1.959964 if interval.error is None else interval.error
+    )
+    deviation = error * sqrt(interval.n)
+    if not interval.estimate or not deviation:
         return None
-    count = power.needed(lambda n: power.power_of_mean(n, abs(found.estimate), deviation))
+    count = power.required_sample_size(
+        lambda n: power.power_of_mean(n, abs(interval.estimate), deviation)
+    )
     return None if isinstance(count, Reason) else count

@@ -6,14 +6,21 @@ from urllib.parse import quote
 
 from groundup.core import Reason, page
 
-from .comparison import Cell, ComparedMeasure, ComparedTask, Comparison, Verdict, Versus
-from .formats import correction, verdict_text
+from .comparison import (
+    BaselineComparison,
+    ComparedMeasure,
+    ComparedTask,
+    Comparison,
+    RunMeasure,
+    Verdict,
+)
+from .formats import correction_note, verdict_text
 
-Links = Mapping[str, str]
+SamplePages = Mapping[str, str]
 """First page of samples by task; missing for tasks without comparable samples."""
 
 
-class Unparsed(NamedTuple):
+class UnparsedAnswer(NamedTuple):
     """An answer that a filter could not parse."""
 
     task: str
@@ -27,88 +34,96 @@ class Unparsed(NamedTuple):
 
 
 def index_page(
-    comparison: Comparison, links: Links, unparsed: Sequence[Unparsed], costs: Sequence[str]
+    comparison: Comparison,
+    links: SamplePages,
+    unparsed: Sequence[UnparsedAnswer],
+    costs: Sequence[str],
 ) -> page.Html:
     """The comparison's first page.
 
     unparsed  some of the answers that a filter could not parse
     costs     requests and tokens of each run, in a line
     """
-    sheet = page.Page(
-        title(comparison), comparison.lead(), style=page.resource(__file__, "page.css")
+    sheet = page.HtmlPage(
+        _page_title(comparison),
+        comparison.headline(),
+        style=page.read_resource(__file__, "page.css"),
     )
-    sheet.add(verdict_chips(comparison), facts(comparison, costs))
+    sheet.add(_verdict_chips(comparison), _runs_table(comparison, costs))
     for task in comparison.tasks:
-        sheet.section(task.name, about(task), task_table(task, comparison, links))
+        sheet.section(task.name, _task_summary(task), _task_table(task, comparison, links))
     sheet.section(
         "Without a number",
         "Samples without a score are excluded from averages. Their number and reason, by run.",
-        undefined_table(comparison, links),
+        _undefined_table(comparison, links),
     )
     sheet.section(
         "Answers that could not be read",
         "Texts in which a filter found no answer: some of them, then all counts.",
-        unparsed_table(unparsed),
-        unparsed_counts(comparison, links),
+        _unparsed_table(unparsed),
+        _unparsed_counts(comparison, links),
     )
-    sheet.section("How to read this", "", reading(comparison))
+    sheet.section("How to read this", "", _glossary(comparison))
     return sheet.render()
 
 
-def title(comparison: Comparison) -> str:
+def _page_title(comparison: Comparison) -> str:
     """`tuned against base`."""
     first, *others = (run.name for run in comparison.runs)
     return f"{', '.join(others)} against {first}"
 
 
-def about(task: ComparedTask) -> str:
+def _task_summary(task: ComparedTask) -> str:
     """Kind and size of a task."""
     return f"{task.kind.replace('_', ' ')}, {task.samples:,} samples"
 
 
-FOUND: tuple[tuple[Verdict, page.parts.State], ...] = (("worse", "bad"), ("better", "good"))
+VERDICT_STATES: tuple[tuple[Verdict, page.parts.ChipState], ...] = (
+    ("worse", "bad"),
+    ("better", "good"),
+)
 
 
-def verdict_chips(comparison: Comparison) -> page.Html:
+def _verdict_chips(comparison: Comparison) -> page.Html:
     """Chips of everything that is better or worse."""
     shown = [
         page.chip(
             f"{versus.letter}: {task.name} {measure.key}", state, f"#{page.anchor(task.name)}"
         )
-        for word, state in FOUND
+        for word, state in VERDICT_STATES
         for task, measure, versus in comparison.verdicts(word)
     ]
-    return page.chips(shown[:24], "Differences found") if shown else page.join([])
+    return page.chips(shown[:24], "Differences found") if shown else page.join_html([])
 
 
-def facts(comparison: Comparison, costs: Sequence[str]) -> page.Html:
+def _runs_table(comparison: Comparison, costs: Sequence[str]) -> page.Html:
     """The runs, their letters and what they cost."""
     table_rows = [
         [page.element("strong", run.letter), run.name, run.kind, run.digest[:12], cost]
         for run, cost in zip(comparison.runs, costs, strict=True)
     ]
     columns = ["", "run", "kind", "digest", "asked for"]
-    return page.element("div.runs", page.table("Runs; the others are compared with A",
+    return page.element("div.runs", page.table_element("Runs; the others are compared with A",
                                                columns, table_rows))  # fmt: skip
 
 
-def task_table(task: ComparedTask, comparison: Comparison, links: Links) -> page.Html:
+def _task_table(task: ComparedTask, comparison: Comparison, links: SamplePages) -> page.Html:
     """A row per measure and run: result, interval, difference, verdict."""
     columns = [
-        page.Column("measure"), page.Column("run"), page.Column("value", True),
-        page.Column("95 % interval", True), page.Column("difference to A", True),
-        page.Column("95 % interval", True), page.Column("verdict"),
+        page.TableColumn("measure"), page.TableColumn("run"), page.TableColumn("value", True),
+        page.TableColumn("95 % interval", True), page.TableColumn("difference to A", True),
+        page.TableColumn("95 % interval", True), page.TableColumn("verdict"),
     ]  # fmt: skip
     table_rows = [
         row
         for measure in task.measures
-        for row in measure_rows(task, measure, comparison, links.get(task.name, ""))
+        for row in _measure_rows(task, measure, comparison, links.get(task.name, ""))
     ]
-    table = page.table(f"{task.name}: all measures of all runs", columns, table_rows)
+    table = page.table_element(f"{task.name}: all measures of all runs", columns, table_rows)
     return page.element("div.task", table)
 
 
-def measure_rows(
+def _measure_rows(
     task: ComparedTask, measure: ComparedMeasure, comparison: Comparison, href: str
 ) -> list[list[str]]:
     """One row per run."""
@@ -116,30 +131,32 @@ def measure_rows(
     arrow = "↑" if measure.better == "higher" else "↓"
     table_rows = []
     for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
-        name = page.join([measure.key, page.element("span.unit", f" {measure.unit} {arrow}")])
+        name = page.join_html([measure.key, page.element("span.unit", f" {measure.unit} {arrow}")])
         head = name if index == 0 else page.element("span.spoken", measure.key)
         samples = href if index in task.runs else ""
-        value, spread = value_cells(cell, measure.key, samples)
+        value, spread = _value_cells(cell, measure.key, samples)
         table_rows.append([
             head, page.element("span", run.letter, attributes={"title": run.name}), value, spread,
-            *difference_cells(versus.get(run.letter), measure.key, samples),
+            *_difference_cells(versus.get(run.letter), measure.key, samples),
         ])  # fmt: skip
     return table_rows
 
 
-def value_cells(cell: Cell | None, key: str, href: str) -> tuple[str, str]:
+def _value_cells(cell: RunMeasure | None, key: str, href: str) -> tuple[str, str]:
     """A run's result and its interval."""
     if cell is None:
         return "not measured", ""
     result = cell.result
     if isinstance(result, Reason):
-        return linked(f"undefined: {result.code}", href, key, "undefined"), ""
+        return _sample_link(f"undefined: {result.code}", href, key, "undefined"), ""
     decimals = page.interval_decimals(result.low, result.high)
-    text = page.number(result.estimate, decimals)
-    return linked(text, href, key, "all"), page.interval(result.low, result.high)
+    text = page.format_number(result.estimate, decimals)
+    return _sample_link(text, href, key, "all"), page.format_interval(result.low, result.high)
 
 
-def difference_cells(versus: Versus | None, key: str, href: str) -> tuple[str, str, str]:
+def _difference_cells(
+    versus: BaselineComparison | None, key: str, href: str
+) -> tuple[str, str, str]:
     """The difference to the first run, its interval and the verdict."""
     if versus is None:
         return "", "", ""
@@ -148,12 +165,15 @@ def difference_cells(versus: Versus | None, key: str, href: str) -> tuple[str, s
         return "", "", verdict_text(versus)
     interval = difference.interval
     decimals = page.interval_decimals(interval.low, interval.high)
-    text = linked(page.signed(interval.estimate, decimals), href, key, "differ")
-    spread = f"{page.signed(interval.low, decimals)} to {page.signed(interval.high, decimals)}"
-    return text, spread, verdict(versus)
+    text = _sample_link(page.format_signed(interval.estimate, decimals), href, key, "differ")
+    spread = (
+        f"{page.format_signed(interval.low, decimals)} to "
+        f"{page.format_signed(interval.high, decimals)}"
+    )
+    return text, spread, _verdict_html(versus)
 
 
-def verdict(versus: Versus) -> page.Html:
+def _verdict_html(versus: BaselineComparison) -> page.Html:
     """The verdict as a chip, or as text with the samples needed."""
     if versus.verdict == "better":
         return page.chip("better", "good")
@@ -162,52 +182,60 @@ def verdict(versus: Versus) -> page.Html:
     return page.element("span.quiet", verdict_text(versus).replace("would)", "samples would)"))
 
 
-def linked(text: str, href: str, key: str, show: str) -> str:
+def _sample_link(text: str, href: str, key: str, filter_name: str) -> str:
     """A number that links to its samples, where they are shown."""
     if not href:
         return text
-    target = f"{href}#show={show}&by={quote(key)}&jump=1"
+    target = f"{href}#show={filter_name}&by={quote(key)}&jump=1"
     return page.element("a", text, attributes={"href": target})
 
 
-def undefined_table(comparison: Comparison, links: Links) -> page.Html:
+def _undefined_table(comparison: Comparison, links: SamplePages) -> page.Html:
     """Samples without a score, by reason."""
     columns = [
-        page.Column("task"), page.Column("measure"), page.Column("run"), page.Column("reason"),
-        page.Column("samples", True), page.Column("of", True),
-    ]  # fmt: skip
+        page.TableColumn("task"),
+        page.TableColumn("measure"),
+        page.TableColumn("run"),
+        page.TableColumn("reason"),
+        page.TableColumn("samples", True),
+        page.TableColumn("of", True),
+    ]
     table_rows = []
     for task in comparison.tasks:
         for measure in task.measures:
             for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
                 href = links.get(task.name, "") if index in task.runs else ""
                 for code, count in sorted((cell.reasons if cell else {}).items()):
-                    number = linked(f"{count:,}", href, measure.key, "undefined")
+                    number = _sample_link(f"{count:,}", href, measure.key, "undefined")
                     table_rows.append([task.name, measure.key, run.letter, code, number,
                                   f"{task.samples:,}"])  # fmt: skip
-    return page.table(
+    return page.table_element(
         "Samples without a score", columns, table_rows, "Every sample has every score."
     )
 
 
-def unparsed_counts(comparison: Comparison, links: Links) -> page.Html:
+def _unparsed_counts(comparison: Comparison, links: SamplePages) -> page.Html:
     """Number of answers that each filter could not parse."""
-    columns = [page.Column("task"), page.Column("measure"), page.Column("run"),
-               page.Column("samples", True), page.Column("of", True)]  # fmt: skip
+    columns = [page.TableColumn("task"), page.TableColumn("measure"), page.TableColumn("run"),
+               page.TableColumn("samples", True), page.TableColumn("of", True)]  # fmt: skip
     table_rows = []
     for task in comparison.tasks:
         for measure in task.measures:
             for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
                 if cell and cell.unparsed:
                     href = links.get(task.name, "") if index in task.runs else ""
-                    number = linked(f"{cell.unparsed:,}", href, measure.key, "unparsed")
+                    number = _sample_link(f"{cell.unparsed:,}", href, measure.key, "unparsed")
                     table_rows.append(
                         [task.name, measure.key, run.letter, number, f"{task.samples:,}"]
                     )
-    return page.table("Unread answers", columns, table_rows) if table_rows else page.join([])
+    return (
+        page.table_element("Unread answers", columns, table_rows)
+        if table_rows
+        else page.join_html([])
+    )
 
 
-def unparsed_table(unparsed: Sequence[Unparsed]) -> page.Html:
+def _unparsed_table(unparsed: Sequence[UnparsedAnswer]) -> page.Html:
     """Some of the answers that a filter could not parse."""
     columns = ["sample", "task", "run", "filter", "answer"]
     table_rows = []
@@ -216,21 +244,33 @@ def unparsed_table(unparsed: Sequence[Unparsed]) -> page.Html:
         link = page.element("a", name, attributes={"href": each.href}) if each.href else name
         table_rows.append([link, each.task, each.run, each.filter, each.answer or "(empty)"])
     caption = f"The first {len(unparsed)}" if len(unparsed) > 1 else "The first"
-    return page.table(caption, columns, table_rows, "Every answer could be read.")
+    return page.table_element(caption, columns, table_rows, "Every answer could be read.")
 
 
-def reading(comparison: Comparison) -> page.Html:
+def _glossary(comparison: Comparison) -> page.Html:
     """The glossary of the page."""
-    return page.definitions(
+    return page.definition_list(
         (
-            ("Interval", "Where the true number lies with 95 % confidence, given these samples; "
-             "samples of one group are counted together."),
-            ("Difference", "The run minus A, over the samples that both score. What makes a "
-             "sample hard cancels out, so it can be significant where intervals overlap."),
-            ("Verdict", correction(comparison) + " An interval of a difference is not corrected, "
-             "so it may leave out 0 where the verdict is not told apart."),
-            ("Samples that would tell", "With this many samples, a difference of the observed size "
-             "would be detected in 80 of 100 cases."),
+            (
+                "Interval",
+                "Where the true number lies with 95 % confidence, given these samples; "
+                "samples of one group are counted together.",
+            ),
+            (
+                "Difference",
+                "The run minus A, over the samples that both score. What makes a "
+                "sample hard cancels out, so it can be significant where intervals overlap.",
+            ),
+            (
+                "Verdict",
+                correction_note(comparison) + " An interval of a difference is not corrected, "
+                "so it may leave out 0 where the verdict is not told apart.",
+            ),
+            (
+                "Samples that would tell",
+                "With this many samples, a difference of the observed size "
+                "would be detected in 80 of 100 cases.",
+            ),
         ),
         "dl.glossary",
-    )  # fmt: skip
+    )

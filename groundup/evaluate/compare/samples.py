@@ -17,40 +17,40 @@ from groundup.core import page, write_text
 
 from ..harness.report import TaskReport
 from ..task.prompt import prompt_text
-from .comparison import Aligned, Run
+from .comparison import AlignedSample, ComparedRun
 
-PAGE_BYTES = 800_000
-PAGE_SAMPLES = 100
-LETTERS_A_SAMPLE = 24_000
+MAX_PAGE_BYTES = 800_000
+MAX_PAGE_SAMPLES = 100
+MAX_SAMPLE_CHARS = 24_000
 """Maximum characters of answers per sample; longer ones are truncated with a note."""
-LETTERS_A_PROMPT = 8_000
-MOST_ANSWERS = 8
+MAX_PROMPT_CHARS = 8_000
+MAX_ANSWERS_SHOWN = 8
 """Maximum repeated answers of one run that are shown."""
-KEYS = (
+KEY_BINDINGS = (
     ("f", "next filter"),
     ("← →", "page before or after that has samples of the filter"),
 )
 
 
-class Filter(NamedTuple):
+class SampleFilter(NamedTuple):
     """A subset of samples that the page can show."""
 
     name: str
     title: str
 
 
-class Spool:
+class SampleSpool:
     """Rendered samples of one task in a file, with their offsets and filter masks."""
 
-    def __init__(self, file: BinaryIO, task: TaskReport, runs: Sequence[Run]) -> None:
+    def __init__(self, file: BinaryIO, task: TaskReport, runs: Sequence[ComparedRun]) -> None:
         self.file, self.task, self.runs = file, task, runs
-        self.filters = filters_of([run.letter for run in runs])
+        self.filters = _sample_filters([run.letter for run in runs])
         self.ends, self.masks = array("Q", [0]), array("L")
 
-    def take(self, sample: Aligned) -> None:
+    def add(self, sample: AlignedSample) -> None:
         """Render one sample."""
-        masks = [mask(sample, m.key, m.better, self.filters) for m in self.task.measures]
-        text = article(sample, self.runs, self.task, masks).encode()
+        masks = [_filter_mask(sample, m.key, m.better, self.filters) for m in self.task.measures]
+        text = _render_sample(sample, self.runs, self.task, masks).encode()
         self.file.write(text)
         self.ends.append(self.ends[-1] + len(text))
         self.masks.extend(masks)
@@ -59,8 +59,8 @@ class Spool:
         """The samples of each page; at least one page."""
         pages, start = [], 0
         for index in range(len(self.ends) - 1):
-            is_full = self.ends[index + 1] - self.ends[start] > PAGE_BYTES
-            if index > start and (is_full or index - start >= PAGE_SAMPLES):
+            is_full = self.ends[index + 1] - self.ends[start] > MAX_PAGE_BYTES
+            if index > start and (is_full or index - start >= MAX_PAGE_SAMPLES):
                 pages.append(range(start, index))
                 start = index
         return [*pages, range(start, len(self.ends) - 1)]
@@ -83,31 +83,33 @@ class Spool:
         ]
 
 
-def filters_of(letters: Sequence[str]) -> list[Filter]:
+def _sample_filters(letters: Sequence[str]) -> list[SampleFilter]:
     """Filters in bit order; A is the first run."""
     pairs = [
         each
         for letter in letters[1:]
         for each in (
-            Filter(f"A-{letter}", f"A right, {letter} wrong"),
-            Filter(f"{letter}-A", f"{letter} right, A wrong"),
+            SampleFilter(f"A-{letter}", f"A right, {letter} wrong"),
+            SampleFilter(f"{letter}-A", f"{letter} right, A wrong"),
         )
     ]
     return [
-        Filter("all", "all"), Filter("differ", "differ"), *pairs,
-        Filter("unparsed", "unparsed"), Filter("undefined", "undefined"),
+        SampleFilter("all", "all"), SampleFilter("differ", "differ"), *pairs,
+        SampleFilter("unparsed", "unparsed"), SampleFilter("undefined", "undefined"),
     ]  # fmt: skip
 
 
-def mask(sample: Aligned, key: str, better: str, filters: Sequence[Filter]) -> int:
+def _filter_mask(
+    sample: AlignedSample, key: str, better: str, filters: Sequence[SampleFilter]
+) -> int:
     """Bit mask of the filters that a sample matches in one measure."""
     scores = [row["scores"].get(key) for row in sample.rows]
     names = {"all"}
     if any(score != scores[0] for score in scores[1:]):
         names.add("differ")
-    first = amount(scores[0])
+    first = _score_value(scores[0])
     letters = [f.name[2:] for f in filters if f.name.startswith("A-")]
-    for letter, score in zip(letters, map(amount, scores[1:]), strict=True):
+    for letter, score in zip(letters, map(_score_value, scores[1:]), strict=True):
         if first is None or score is None or score == first:
             continue
         first_wins = (first > score) == (better == "higher")
@@ -120,7 +122,7 @@ def mask(sample: Aligned, key: str, better: str, filters: Sequence[Filter]) -> i
     return sum(1 << bit for bit, each in enumerate(filters) if each.name in names)
 
 
-def amount(score: Any) -> float | None:
+def _score_value(score: Any) -> float | None:
     """A score as one comparable number, if possible; the quotient of a ratio."""
     match score:
         case bool() | int() | float():
@@ -130,17 +132,21 @@ def amount(score: Any) -> float | None:
     return None
 
 
-def article(sample: Aligned, runs: Sequence[Run], task: TaskReport, masks: Sequence[int]) -> str:
+def _render_sample(
+    sample: AlignedSample, runs: Sequence[ComparedRun], task: TaskReport, masks: Sequence[int]
+) -> str:
     """One sample as escaped HTML."""
     row = sample.rows[0]
-    room = LETTERS_A_SAMPLE // len(sample.rows)
-    prompt = cut(prompt_text(row.get("prompt") or ""), LETTERS_A_PROMPT)
-    target = cut(target_text(row), LETTERS_A_PROMPT // 4)
-    name = cut(str(row.get("id")), 200) + (f" · {row['group']}" if row.get("group") else "")
+    room = MAX_SAMPLE_CHARS // len(sample.rows)
+    prompt = truncate_text(prompt_text(row.get("prompt") or ""), MAX_PROMPT_CHARS)
+    target = truncate_text(_target_text(row), MAX_PROMPT_CHARS // 4)
+    name = truncate_text(str(row.get("id")), 200) + (
+        f" · {row['group']}" if row.get("group") else ""
+    )
     answers = "".join(
         f'<div class="answer"><p class="label"><span>{run.letter} · {page.escape(run.name)}</span>'
-        f'<span class="score">{page.escape(scores_text(each, task))}</span></p>'
-        f"{''.join(answer_parts(each, room))}</div>"
+        f'<span class="score">{page.escape(_scores_text(each, task))}</span></p>'
+        f"{''.join(_answer_parts(each, room))}</div>"
         for run, each in zip(runs, sample.rows, strict=True)
     )
     return (
@@ -153,7 +159,7 @@ def article(sample: Aligned, runs: Sequence[Run], task: TaskReport, masks: Seque
     )
 
 
-def target_text(row: dict[str, Any]) -> str:
+def _target_text(row: dict[str, Any]) -> str:
     """The target as text: an option's text instead of its index."""
     target, options = row.get("target"), row.get("options") or []
     if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(options):
@@ -165,39 +171,39 @@ def target_text(row: dict[str, Any]) -> str:
     return "" if target is None else json.dumps(target, ensure_ascii=False)
 
 
-def scores_text(row: dict[str, Any], task: TaskReport) -> str:
+def _scores_text(row: dict[str, Any], task: TaskReport) -> str:
     """A run's scores of one sample: `acc 1 · bits 0.83`."""
     parts = []
     for measure in task.measures:
         if (undefined := row["undefined"].get(measure.key)) is not None:
             parts.append(f"{measure.key} undefined: {undefined.get('code')}")
-        elif (value := amount(row["scores"].get(measure.key))) is not None:
+        elif (value := _score_value(row["scores"].get(measure.key))) is not None:
             parts.append(f"{measure.key} {value:.4g}")
     return " · ".join(parts)
 
 
-def answer_parts(row: dict[str, Any], room: int) -> Iterator[str]:
+def _answer_parts(row: dict[str, Any], max_chars: int) -> Iterator[str]:
     """A run's answers: its texts, or the log-probability of each option."""
     answers, options = row["answers"], row.get("options") or []
     if options and all("logprob" in answer for answer in answers):
-        yield from option_parts(answers, options, room)
+        yield from _option_parts(answers, options, max_chars)
     else:
-        room //= max(1, min(len(answers), MOST_ANSWERS))
-        for answer in answers[:MOST_ANSWERS]:
-            yield answer_part(answer, room)
-        if len(answers) > MOST_ANSWERS:
-            yield f'<p class="none">… and {len(answers) - MOST_ANSWERS} more answers</p>'
+        max_chars //= max(1, min(len(answers), MAX_ANSWERS_SHOWN))
+        for answer in answers[:MAX_ANSWERS_SHOWN]:
+            yield _answer_part(answer, max_chars)
+        if len(answers) > MAX_ANSWERS_SHOWN:
+            yield f'<p class="none">… and {len(answers) - MAX_ANSWERS_SHOWN} more answers</p>'
     for name, value in row["filtered"].items():
         texts = value if isinstance(value, list) else [value]
-        read = cut(" | ".join(map(str, texts)), 300)
+        read = truncate_text(" | ".join(map(str, texts)), 300)
         if name != "none" and texts != [answer.get("text") for answer in answers]:
             yield f'<p class="read">{page.escape(name)} read: {page.escape(read)}</p>'
     for name in row["unparsed"]:
         yield f'<p class="read bad-text">{page.escape(name)} found no answer</p>'
 
 
-def option_parts(
-    answers: Sequence[dict[str, Any]], options: Sequence[Any], room: int
+def _option_parts(
+    answers: Sequence[dict[str, Any]], options: Sequence[Any], max_chars: int
 ) -> Iterator[str]:
     """The options with their log-probabilities, the most likely marked."""
     shown = list(zip(options, answers, strict=False))
@@ -205,7 +211,7 @@ def option_parts(
     for option, answer in shown:
         is_best = answer["logprob"] == best
         mark = "▸ " if is_best else ""
-        text = f"{mark}{cut(str(option), room // max(1, len(shown)))}"
+        text = f"{mark}{truncate_text(str(option), max_chars // max(1, len(shown)))}"
         kind = "option best" if is_best else "option"
         yield (
             f'<p class="{kind}"><span>{page.escape(text)}</span>'
@@ -213,11 +219,11 @@ def option_parts(
         )
 
 
-def answer_part(answer: dict[str, Any], room: int) -> str:
+def _answer_part(answer: dict[str, Any], max_chars: int) -> str:
     """One answer: a text, a likelihood, or why there is none."""
     if "code" in answer:
         message = f"{answer['code']}: {answer.get('message', '')}"
-        return f'<p class="text bad-text">{page.escape(cut(message, room))}</p>'
+        return f'<p class="text bad-text">{page.escape(truncate_text(message, max_chars))}</p>'
     if "logprob" in answer:
         greedy = ", greedy" if answer.get("is_greedy") else ""
         likelihood = f"{answer['logprob']:.3f} nats over {answer.get('tokens')} tokens{greedy}"
@@ -228,33 +234,33 @@ def answer_part(answer: dict[str, Any], room: int) -> str:
     end = '<p class="none">(cut at the limit of tokens)</p>' * (
         answer.get("finish_reason") == "length"
     )  # fmt: skip
-    return f'<p class="text">{page.escape(cut(text, room))}</p>{end}'
+    return f'<p class="text">{page.escape(truncate_text(text, max_chars))}</p>{end}'
 
 
-def cut(text: str, room: int) -> str:
+def truncate_text(text: str, max_chars: int) -> str:
     """Truncate a long text, with a note of its length.
 
-    >>> cut("a" * 500, 100)[-30:]
+    >>> truncate_text("a" * 500, 100)[-30:]
     'aaaaaaa … (100 of 500 letters)'
     """
-    if len(text) <= room:
+    if len(text) <= max_chars:
         return text
-    return f"{text[:room]} … ({room:,} of {len(text):,} letters)"
+    return f"{text[:max_chars]} … ({max_chars:,} of {len(text):,} letters)"
 
 
-def page_name(place: int, task: str, number: int) -> str:
+def _page_name(task_index: int, task: str, number: int) -> str:
     """File name of a task's page, numbered from 1.
 
-    >>> page_name(0, "arithmetic/add", 2)
+    >>> _page_name(0, "arithmetic/add", 2)
     '01-arithmetic-add-2.html'
     """
-    return f"{place + 1:02d}-{page.anchor(task)[:60].strip('-')}-{number}.html"
+    return f"{task_index + 1:02d}-{page.anchor(task)[:60].strip('-')}-{number}.html"
 
 
-def write_pages(spool: Spool, place: int, folder: Path) -> list[str]:
+def write_sample_pages(spool: SampleSpool, task_index: int, folder: Path) -> list[str]:
     """Split the spooled samples into pages; return their names."""
     pages = spool.pages()
-    names = [page_name(place, spool.task.name, n + 1) for n in range(len(pages))]
+    names = [_page_name(task_index, spool.task.name, n + 1) for n in range(len(pages))]
     index = json.dumps({
         "names": names,
         "measures": [measure.key for measure in spool.task.measures],
@@ -265,36 +271,41 @@ def write_pages(spool: Spool, place: int, folder: Path) -> list[str]:
         start, end = spool.ends[samples.start], spool.ends[samples.stop]
         spool.file.seek(start)
         body = page.Html(spool.file.read(end - start).decode())
-        write_text(folder / names[number], sample_page(spool, number, names, samples, body, index))
+        write_text(folder / names[number], _sample_page(spool, number, names, samples, body, index))
     return names
 
 
-def sample_page(
-    spool: Spool, number: int, names: Sequence[str], samples: range, body: page.Html, index: str
+def _sample_page(
+    spool: SampleSpool,
+    number: int,
+    names: Sequence[str],
+    samples: range,
+    body: page.Html,
+    index: str,
 ) -> page.Html:
     """One page of samples."""
     total = len(spool.ends) - 1
-    sheet = page.Page(
+    sheet = page.HtmlPage(
         spool.task.name,
         f"Samples {samples.start + 1:,} to {samples.stop:,} of {total:,}." if total else
         "The task has no samples.",
-        style=page.resource(__file__, "samples.css"),
-        script=page.resource(__file__, "samples.js"), keys=KEYS,
+        style=page.read_resource(__file__, "samples.css"),
+        script=page.read_resource(__file__, "samples.js"), shortcuts=KEY_BINDINGS,
     )  # fmt: skip
     back = page.element("a", "← All numbers", attributes={"href": "../index.html"})
     data = {"id": "index", "data-index": index, "data-page": number, "hidden": True}
     sheet.add(
         page.element("p.back", back),
-        controls(spool),
+        _filter_controls(spool),
         page.element("div", attributes=data),
         page.element("p.empty", attributes={"id": "nothing", "hidden": True, "role": "status"}),
         page.element("div.samples", body, attributes={"id": "samples"}),
-        pager(number, names),
+        _pager(number, names),
     )
     return sheet.render()
 
 
-def controls(spool: Spool) -> page.Html:
+def _filter_controls(spool: SampleSpool) -> page.Html:
     """Buttons of the filters; the script fills in counts and measures."""
     buttons = [
         page.element(
@@ -316,19 +327,19 @@ def controls(spool: Spool) -> page.Html:
     )
 
 
-def pager(number: int, names: Sequence[str]) -> page.Html:
+def _pager(number: int, names: Sequence[str]) -> page.Html:
     """Links to the previous and next page, and this page's number."""
     before = names[number - 1] if number else ""
     after = names[number + 1] if number + 1 < len(names) else ""
     return page.element(
         "div.pager",
-        link("before", "← Before", before),
+        _pager_link("before", "← Before", before),
         page.element("span", f"Page {number + 1:,} of {len(names):,}", attributes={"id": "at"}),
-        link("after", "After →", after),
+        _pager_link("after", "After →", after),
     )
 
 
-def link(name: str, text: str, href: str) -> page.Html:
+def _pager_link(name: str, text: str, href: str) -> page.Html:
     """A link of the pager, hidden without a target."""
     attributes = {"id": name, "href": href or "#", "hidden": not href}
     return page.element("a", text, attributes=attributes)

@@ -16,27 +16,32 @@ from typing import NamedTuple
 
 from groundup.core import Artifact, Config, Draft, produce, write_json, write_text
 
-from ..harness.report import Report, TaskReport, read_report
+from ..harness.report import EvaluationReport, TaskReport, read_report
 from .comparison import (
-    LETTERS,
-    Aligned,
+    RUN_LETTERS,
+    AlignedSample,
+    ComparedRun,
     ComparedTask,
     Comparison,
-    Gathered,
-    Run,
-    aligned,
-    compared_task,
-    judged,
-    not_alike,
-    run_names,
-    task_of,
+    TaskScores,
+    align_samples,
+    assign_verdicts,
+    compare_task_runs,
+    find_task,
+    label_runs,
+    mismatch_reason,
 )
-from .formats import to_json, to_junit, to_markdown, to_text
-from .groups import compared_groups
-from .page import Unparsed, index_page
-from .samples import Spool, cut, write_pages
+from .formats import (
+    comparison_to_json,
+    comparison_to_junit,
+    comparison_to_markdown,
+    comparison_to_text,
+)
+from .groups import compare_groups
+from .page import UnparsedAnswer, index_page
+from .samples import SampleSpool, truncate_text, write_sample_pages
 
-MOST_UNPARSED = 20
+MAX_UNPARSED_SHOWN = 20
 """Maximum unparsed answers on the first page."""
 
 
@@ -45,7 +50,7 @@ class CompareConfig(Config):
 
 
 @dataclass(frozen=True)
-class Compared:
+class CompareResult:
     """The result of `groundup compare`."""
 
     comparison: Comparison
@@ -55,139 +60,156 @@ class Compared:
     def __str__(self) -> str:
         """The table, and where the page is."""
         where = f"\n\nPage: {self.page}" if self.page else ""
-        return to_text(self.comparison) + where
+        return comparison_to_text(self.comparison) + where
 
     def _asdict(self) -> dict[str, object]:
         """What `--json` prints: the same as compare.json."""
-        return to_json(self.comparison)
+        return comparison_to_json(self.comparison)
 
 
-def compare(reports: list[Path], *, out: Path | None = None) -> Compared:
+def compare(reports: list[Path], *, out: Path | None = None) -> CompareResult:
     """Compare evaluations with the first: better, worse or not told apart.
 
     reports  reports of `groundup evaluate`; the first is the baseline
     out      directory for the page, its samples, JSON, Markdown and JUnit XML
     """
-    runs = Runs.open([Artifact.open(path, "report") for path in reports])
+    runs = ReportSet.open([Artifact.open(path, "report") for path in reports])
     if out is None:
-        return Compared(runs.judged([runs.compare(name).task for name in runs.tasks()]), None)
+        return CompareResult(
+            runs.with_verdicts([runs.compare_task(name).task for name in runs.tasks()]), None
+        )
     written: list[Comparison] = []
     produce(
         out, kind="report", stage="compare", version=1, config=CompareConfig(),
-        parents=dict(zip(LETTERS, runs.artifacts, strict=False)),
-        write=lambda draft: written.append(write(draft, runs)),
+        parents=dict(zip(RUN_LETTERS, runs.artifacts, strict=False)),
+        write=lambda draft: written.append(_write_comparison(draft, runs)),
     )  # fmt: skip
-    again = [] if written else [runs.compare(name).task for name in runs.tasks()]
-    return Compared(written[0] if written else runs.judged(again), out / "index.html")
+    again = [] if written else [runs.compare_task(name).task for name in runs.tasks()]
+    return CompareResult(written[0] if written else runs.with_verdicts(again), out / "index.html")
 
 
-class Behind(NamedTuple):
+class ComparedTaskPages(NamedTuple):
     """A compared task with the pages of its samples."""
 
     task: ComparedTask
     pages: list[str]
     """Names of the pages of its samples."""
-    unparsed: list[Unparsed]
+    unparsed: list[UnparsedAnswer]
 
 
-class Runs(NamedTuple):
+class ReportSet(NamedTuple):
     """The reports that are compared."""
 
     artifacts: tuple[Artifact, ...]
-    reports: tuple[Report, ...]
-    known: tuple[Run, ...]
+    reports: tuple[EvaluationReport, ...]
+    runs: tuple[ComparedRun, ...]
 
     @classmethod
-    def open(cls, artifacts: Sequence[Artifact]) -> "Runs":
+    def open(cls, artifacts: Sequence[Artifact]) -> "ReportSet":
         """Read the reports; ConfigError for fewer than two or more than six."""
         reports = [read_report(artifact) for artifact in artifacts]
-        return cls(tuple(artifacts), tuple(reports), run_names(reports, artifacts))
+        return cls(tuple(artifacts), tuple(reports), label_runs(reports, artifacts))
 
     def tasks(self) -> list[str]:
         """Names of all tasks, those of the first run first."""
         return list(dict.fromkeys(task.name for report in self.reports for task in report.tasks))
 
-    def judged(self, tasks: Sequence[ComparedTask]) -> Comparison:
+    def with_verdicts(self, tasks: Sequence[ComparedTask]) -> Comparison:
         """All groups and tasks with their verdicts."""
-        return judged(self.known, [*compared_groups(self.reports, tasks), *tasks])
+        return assign_verdicts(self.runs, [*compare_groups(self.reports, tasks), *tasks])
 
-    def alike(self, name: str) -> tuple[int, ...]:
+    def comparable_runs(self, name: str) -> tuple[int, ...]:
         """Indices of the runs with the first run's samples; empty if it lacks the task."""
-        first = task_of(self.reports[0], name)
+        first = find_task(self.reports[0], name)
         if first is None:
             return ()
-        others = [task_of(report, name) for report in self.reports]
-        return tuple(at for at, other in enumerate(others) if not not_alike(first, other))
+        others = [find_task(report, name) for report in self.reports]
+        return tuple(at for at, other in enumerate(others) if not mismatch_reason(first, other))
 
-    def compare(self, name: str, draft: Draft | None = None, place: int = 0) -> Behind:
+    def compare_task(
+        self, name: str, draft: Draft | None = None, task_index: int = 0
+    ) -> ComparedTaskPages:
         """Compare one task; with a draft, write the pages of its samples."""
-        indices = self.alike(name)
-        task = next(found for each in self.reports if (found := task_of(each, name)))
+        indices = self.comparable_runs(name)
+        task = next(found for each in self.reports if (found := find_task(each, name)))
         gathered, runs = (
-            Gathered(task.measures, len(indices)),
-            [self.known[each] for each in indices],
+            TaskScores(task.measures, len(indices)),
+            [self.runs[each] for each in indices],
         )
         failed: list[tuple[int, str, str, str]] = []
-        with spooled(draft, task, runs) as spool:
-            for sample in aligned([self.artifacts[each] for each in indices], name):
-                gathered.take(sample)
+        with _open_spool(draft, task, runs) as spool:
+            for sample in align_samples([self.artifacts[each] for each in indices], name):
+                gathered.add(sample)
                 if spool is not None:
-                    spool.take(sample)
-                    failed += unparsed(sample, runs)[: MOST_UNPARSED - len(failed)]
-            pages = [] if spool is None or draft is None or not indices else write_pages(
-                spool, place, draft.file("samples/index").parent
+                    spool.add(sample)
+                    failed += _unparsed_answers(sample, runs)[: MAX_UNPARSED_SHOWN - len(failed)]
+            pages = [] if spool is None or draft is None or not indices else write_sample_pages(
+                spool, task_index, draft.file("samples/index").parent
             )  # fmt: skip
             shown = [
-                Unparsed(name, run, filter_name, spool.href(pages, number), number + 1, answer)
+                UnparsedAnswer(
+                    name, run, filter_name, spool.href(pages, number), number + 1, answer
+                )
                 for number, run, filter_name, answer in failed
                 if spool is not None
             ]
-        return Behind(compared_task(task, self.reports, gathered, indices), pages, shown)
+        return ComparedTaskPages(
+            compare_task_runs(task, self.reports, gathered, indices), pages, shown
+        )
 
 
 @contextmanager
-def spooled(draft: Draft | None, task: TaskReport, runs: Sequence[Run]) -> Iterator[Spool | None]:
+def _open_spool(
+    draft: Draft | None, task: TaskReport, runs: Sequence[ComparedRun]
+) -> Iterator[SampleSpool | None]:
     """A scratch file for a task's samples; None without a draft."""
     if draft is None:
         yield None
         return
     path = draft.scratch / "samples"
     with open(path, "w+b") as file:
-        yield Spool(file, task, runs)
+        yield SampleSpool(file, task, runs)
     path.unlink()
 
 
-def unparsed(sample: Aligned, runs: Sequence[Run]) -> list[tuple[int, str, str, str]]:
+def _unparsed_answers(
+    sample: AlignedSample, runs: Sequence[ComparedRun]
+) -> list[tuple[int, str, str, str]]:
     """Unparsed answers of a sample: its number, the run, the filter and the answer."""
     return [
-        (sample.number, run.letter, name, cut(" | ".join(texts_of(row["answers"])), 200))
+        (
+            sample.number,
+            run.letter,
+            name,
+            truncate_text(" | ".join(_answer_texts(row["answers"])), 200),
+        )
         for run, row in zip(runs, sample.rows, strict=True)
         for name in row["unparsed"]
     ]
 
 
-def texts_of(answers: Sequence[dict[str, object]]) -> list[str]:
+def _answer_texts(answers: Sequence[dict[str, object]]) -> list[str]:
     """The answers' texts, or the codes of their reasons."""
     return [str(answer.get("text", answer.get("code", ""))) for answer in answers]
 
 
-def write(draft: Draft, runs: Runs) -> Comparison:
+def _write_comparison(draft: Draft, runs: ReportSet) -> Comparison:
     """Compare and write all files (the stage's payload)."""
-    compared = [runs.compare(name, draft, place) for place, name in enumerate(runs.tasks())]
-    comparison = runs.judged([each.task for each in compared])
+    compared = [runs.compare_task(name, draft, place) for place, name in enumerate(runs.tasks())]
+    comparison = runs.with_verdicts([each.task for each in compared])
     links = {each.task.name: f"samples/{each.pages[0]}" for each in compared if each.pages}
-    failed = [answer for each in compared for answer in each.unparsed][:MOST_UNPARSED]
-    costs = [cost_text(report) for report in runs.reports]
+    failed = [answer for each in compared for answer in each.unparsed][:MAX_UNPARSED_SHOWN]
+    costs = [_cost_text(report) for report in runs.reports]
     write_text(draft.file("index.html"), index_page(comparison, links, failed, costs))
-    write_json(draft.file("compare.json"), to_json(comparison))
-    write_text(draft.file("compare.md"), to_markdown(comparison))
-    write_text(draft.file("compare.xml"), to_junit(comparison))
+    write_json(draft.file("compare.json"), comparison_to_json(comparison))
+    write_text(draft.file("compare.md"), comparison_to_markdown(comparison))
+    write_text(draft.file("compare.xml"), comparison_to_junit(comparison))
     counts = {word: len(comparison.verdicts(word)) for word in ("better", "worse")}
-    draft.numbers |= {"runs": len(runs.known), "comparisons": comparison.comparisons} | counts
+    draft.numbers |= {"runs": len(runs.runs), "comparisons": comparison.comparisons} | counts
     return comparison
 
 
-def cost_text(report: Report) -> str:
+def _cost_text(report: EvaluationReport) -> str:
     """The cost of a run: `1,200 requests, 34,000 tokens, 12 s`."""
     cost = report.cost
     price = "" if cost.price is None else f", {cost.price:.4g} paid"

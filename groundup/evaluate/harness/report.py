@@ -27,11 +27,11 @@ from groundup.core import (
 from groundup.measure import Interval
 
 FORMAT = 1
-BY_SIZE, EACH_ONCE = "mean of tasks by size", "mean of tasks"
+WEIGHTED_BY_SIZE, EQUALLY_WEIGHTED = "mean of tasks by size", "mean of tasks"
 """Aggregations of a group: tasks weighted by their number of samples, or equally."""
-BASELINE = "ledger/baseline.jsonl"
-HEAD = ("task", "measure", "result", "unit", "n", "undefined", "unparsed", "unanswered")
-RIGHT = ("n", "undefined", "unparsed", "unanswered")
+BASELINE_POINTER = "ledger/baseline.jsonl"
+TABLE_HEADER = ("task", "measure", "result", "unit", "n", "undefined", "unparsed", "unanswered")
+RIGHT_ALIGNED = ("n", "undefined", "unparsed", "unanswered")
 
 
 class Subject(NamedTuple):
@@ -82,7 +82,7 @@ class TaskReport(NamedTuple):
     measures: tuple[MeasureReport, ...]
 
 
-def setting_of(subject: str, task: str, limit: int | None = None) -> str:
+def setting_digest(subject: str, task: str, limit: int | None = None) -> str:
     """Digest of what determines the answers to a task in addition to the weights.
 
     The subject's signature has format, prompt and precision, the task's has examples, filters and
@@ -91,7 +91,7 @@ def setting_of(subject: str, task: str, limit: int | None = None) -> str:
     return digest([subject, task] if limit is None else [subject, task, limit])[:16]
 
 
-class Access(NamedTuple):
+class RecordedAccess(NamedTuple):
     """The line that this evaluation added to a test set's ledger."""
 
     testset: str
@@ -110,7 +110,7 @@ class GroupReport(NamedTuple):
     measures: tuple[MeasureReport, ...]
 
 
-class Cost(NamedTuple):
+class EvaluationCost(NamedTuple):
     """Requests and tokens of an evaluation."""
 
     requests: int = 0
@@ -124,15 +124,15 @@ class Cost(NamedTuple):
     """In the currency of the endpoint's prices; None without them."""
 
 
-class Report(NamedTuple):
+class EvaluationReport(NamedTuple):
     """A complete evaluation, without its samples."""
 
     subject: Subject
     tasks: tuple[TaskReport, ...]
     groups: tuple[GroupReport, ...] = ()
-    cost: Cost = Cost()
+    cost: EvaluationCost = EvaluationCost()
     seconds: float = 0.0
-    accesses: tuple[Access, ...] = ()
+    accesses: tuple[RecordedAccess, ...] = ()
     """Its test-set accesses, as recorded."""
 
     def task(self, name: str) -> TaskReport:
@@ -148,8 +148,8 @@ class Report(NamedTuple):
         return {
             "format": FORMAT,
             "subject": self.subject._asdict(),
-            "tasks": [plain(task) for task in self.tasks],
-            "groups": [plain(group) for group in self.groups],
+            "tasks": [_result_to_json(task) for task in self.tasks],
+            "groups": [_result_to_json(group) for group in self.groups],
             "cost": self.cost._asdict(),
             "seconds": self.seconds,
             "accesses": [each._asdict() for each in self.accesses],
@@ -157,35 +157,44 @@ class Report(NamedTuple):
 
     def __str__(self) -> str:
         """An aligned table with one line per measure."""
-        return table(
-            [HEAD, *(cells(part, each) for part in self.parts() for each in part.measures)]
+        return _aligned_table(
+            [
+                TABLE_HEADER,
+                *(
+                    _measure_cells(part, each)
+                    for part in self.groups_and_tasks()
+                    for each in part.measures
+                ),
+            ]
         )
 
-    def parts(self) -> tuple[TaskReport | GroupReport, ...]:
+    def groups_and_tasks(self) -> tuple[TaskReport | GroupReport, ...]:
         """The groups, then the tasks."""
         return (*self.groups, *self.tasks)
 
 
-def cells(part: TaskReport | GroupReport, one: MeasureReport) -> tuple[str, ...]:
+def _measure_cells(part: TaskReport | GroupReport, measure: MeasureReport) -> tuple[str, ...]:
     """A measure as text, one cell per column of HEAD."""
-    result = one.result
-    text = f"undefined: {why(one, result)}" if isinstance(result, Reason) else str(result)
-    counts = (one.n_scored, one.n_undefined, one.unparsed, one.unanswered)
-    return (part.name, one.key, text, one.unit, *map(str, counts))
+    result = measure.result
+    text = (
+        f"undefined: {_reason_code(measure, result)}" if isinstance(result, Reason) else str(result)
+    )
+    counts = (measure.n_scored, measure.n_undefined, measure.unparsed, measure.unanswered)
+    return (part.name, measure.key, text, measure.unit, *map(str, counts))
 
 
-def why(one: MeasureReport, result: Reason) -> str:
+def _reason_code(measure: MeasureReport, result: Reason) -> str:
     """Code of a reason; where no sample has a score, the most frequent one: `too_long (40)`."""
-    if one.n_scored or not one.reasons:
+    if measure.n_scored or not measure.reasons:
         return result.code
-    code = max(one.reasons, key=lambda each: one.reasons[each])
-    return f"{code} ({one.reasons[code]:,})"
+    code = max(measure.reasons, key=lambda each: measure.reasons[each])
+    return f"{code} ({measure.reasons[code]:,})"
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def _aligned_table(rows: list[tuple[str, ...]]) -> str:
     """Format rows in aligned columns; the first is the header.
 
-    >>> print(table([("task", "n"), ("sums", "10")]))
+    >>> print(_aligned_table([("task", "n"), ("sums", "10")]))
     task   n
     sums  10
     """
@@ -193,19 +202,19 @@ def table(rows: list[tuple[str, ...]]) -> str:
     lines = []
     for row in rows:
         padded = (
-            text.rjust(width) if head in RIGHT else text.ljust(width)
+            text.rjust(width) if head in RIGHT_ALIGNED else text.ljust(width)
             for text, width, head in zip(row, widths, rows[0], strict=True)
         )  # fmt: skip
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
-def plain(part: TaskReport | GroupReport) -> dict[str, Any]:
+def _result_to_json(part: TaskReport | GroupReport) -> dict[str, Any]:
     """A task or group as JSON values."""
-    return {**part._asdict(), "measures": [plain_measure(each) for each in part.measures]}
+    return {**part._asdict(), "measures": [_measure_to_json(each) for each in part.measures]}
 
 
-def plain_measure(measure: MeasureReport) -> dict[str, Any]:
+def _measure_to_json(measure: MeasureReport) -> dict[str, Any]:
     """A measure as JSON values: its result under `interval` or `undefined`, the other is null."""
     fields, result = measure._asdict(), measure.result
     del fields["result"]
@@ -215,12 +224,12 @@ def plain_measure(measure: MeasureReport) -> dict[str, Any]:
     return fields
 
 
-def write_report(draft: Draft, report: Report) -> None:
+def write_evaluation_report(draft: Draft, report: EvaluationReport) -> None:
     """Write report.json; samples are written as they are scored."""
     write_json(draft.file("report.json"), report.plain())
 
 
-def read_report(artifact: Artifact) -> Report:
+def read_report(artifact: Artifact) -> EvaluationReport:
     """Read a report of `groundup evaluate`.
 
     Raises ArtifactError for another kind of report or format.
@@ -238,27 +247,27 @@ def read_report(artifact: Artifact) -> Report:
                 f"{path} has format {data.get('format')}; this groundup reads {FORMAT}: "
                 "run `groundup evaluate` again."
             )
-        return Report(
+        return EvaluationReport(
             subject=Subject(**data["subject"]),
-            tasks=tuple(TaskReport(**measured(each)) for each in data["tasks"]),
+            tasks=tuple(TaskReport(**_result_fields(each)) for each in data["tasks"]),
             groups=tuple(
-                GroupReport(**measured(each | {"tasks": tuple(each["tasks"])}))
+                GroupReport(**_result_fields(each | {"tasks": tuple(each["tasks"])}))
                 for each in data["groups"]
             ),
-            cost=Cost(**data["cost"]),
+            cost=EvaluationCost(**data["cost"]),
             seconds=data["seconds"],
-            accesses=tuple(Access(**each) for each in data.get("accesses", ())),
+            accesses=tuple(RecordedAccess(**each) for each in data.get("accesses", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged or not an evaluation's report ({error}).") from None
 
 
-def measured(part: dict[str, Any]) -> dict[str, Any]:
+def _result_fields(part: dict[str, Any]) -> dict[str, Any]:
     """The fields of a task or group, its measures made from JSON."""
-    return part | {"measures": tuple(measure_from(each) for each in part["measures"])}
+    return part | {"measures": tuple(_measure_from_json(each) for each in part["measures"])}
 
 
-def measure_from(row: dict[str, Any]) -> MeasureReport:
+def _measure_from_json(row: dict[str, Any]) -> MeasureReport:
     """A measure from its JSON values."""
     fields = {name: value for name, value in row.items() if name not in ("interval", "undefined")}
     has_reason = row["interval"] is None
@@ -266,16 +275,19 @@ def measure_from(row: dict[str, Any]) -> MeasureReport:
     return MeasureReport(**fields, result=result)
 
 
-def remember_baseline(report: Artifact, baseline: Artifact) -> None:
+def record_baseline(report: Artifact, baseline: Artifact) -> None:
     """Record the baseline of a report, which `groundup gate` then uses by default."""
-    pointer, path = Pointer(report.path / BASELINE), os.path.relpath(baseline.path, report.path)
+    pointer, path = (
+        Pointer(report.path / BASELINE_POINTER),
+        os.path.relpath(baseline.path, report.path),
+    )
     if pointer.value != path:
         pointer.move(pointer.value, path, author=user_name(), reason="evaluate --against")
 
 
-def baseline_of(report: Artifact) -> Path | None:
+def recorded_baseline(report: Artifact) -> Path | None:
     """The recorded baseline of a report, if any."""
-    path = Pointer(report.path / BASELINE).value
+    path = Pointer(report.path / BASELINE_POINTER).value
     return None if path is None else Path(os.path.normpath(report.path / path))
 
 
@@ -288,7 +300,7 @@ def samples_file(task: str) -> str:
     return f"samples/{quote(task, safe=' ')}.jsonl"
 
 
-def read_rows(artifact: Artifact, task: str) -> Iterator[dict[str, Any]]:
+def read_sample_rows(artifact: Artifact, task: str) -> Iterator[dict[str, Any]]:
     """Yield the scored samples of a task in order.
 
     Raises ArtifactError naming a damaged line.

@@ -24,24 +24,24 @@ from groundup.measure import (
     Interval,
     Ter,
     bootstrap,
+    corpus_counts,
     corpus_interval,
-    corpus_rows,
+    percentile_interval,
     rate,
-    redrawn,
 )
 
-from .task import Measure
+from .task import TaskMeasure
 
-BITS = "bits per byte"
+BITS_PER_BYTE = "bits per byte"
 """The unit whose ratios are computed in nats and reported in bits."""
-REPEATS = 1000
+NUM_RESAMPLES = 1000
 """Bootstrap resamples of a median or a function of the task's own code."""
 
 Statistic = Callable[[list[Any]], float]
 
 
 def aggregate(
-    measure: Measure, values: Sequence[Any], groups: Sequence[str], confidence: float = 0.95,
+    measure: TaskMeasure, values: Sequence[Any], groups: Sequence[str], confidence: float = 0.95,
     functions: Mapping[str, Statistic] | None = None,
 ) -> Interval | Reason:  # fmt: skip
     """A measure's result over all samples that have a value.
@@ -49,7 +49,7 @@ def aggregate(
     groups      samples with equal groups are resampled together; "" is a group of its own
     functions   aggregations of the task's own code by name; see YamlTask.functions
 
-    >>> acc = Measure("acc", "none", "higher", "share", "mean", "acc")
+    >>> acc = TaskMeasure("acc", "none", "higher", "share", "mean", "acc")
     >>> print(aggregate(acc, [1.0, 1.0, 1.0, 0.0], [""] * 4))
     0.75 [0.3006, 0.9544]
     >>> aggregate(acc, [], []).code
@@ -61,12 +61,14 @@ def aggregate(
     function = (functions or {}).get(measure.aggregation)
     try:
         if function is not None:
-            return of_function(function, values, named, confidence)
-        if measure.aggregation in CORPUS:
-            return of_texts(CORPUS[measure.aggregation](), values, named, confidence)
-        return WAYS[measure.aggregation](measure, values, named, confidence)
+            return _function_interval(function, values, named, confidence)
+        if measure.aggregation in CORPUS_AGGREGATIONS:
+            return _corpus_score_interval(
+                CORPUS_AGGREGATIONS[measure.aggregation](), values, named, confidence
+            )
+        return SAMPLE_AGGREGATIONS[measure.aggregation](measure, values, named, confidence)
     except KeyError:
-        names = ", ".join([*WAYS, *CORPUS])
+        names = ", ".join([*SAMPLE_AGGREGATIONS, *CORPUS_AGGREGATIONS])
         raise DataError(
             f"{measure.key}: unknown aggregation {measure.aggregation!r}; use {names}."
         ) from None
@@ -75,8 +77,8 @@ def aggregate(
         return Reason(code, str(error))
 
 
-def mean(
-    measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
+def _mean_interval(
+    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """The mean; of zeros and ones as a rate, whose interval never has zero width."""
     if all(value in (0, 1) for value in values):
@@ -88,51 +90,51 @@ def mean(
     return bootstrap(values, groups, confidence=confidence, limits=limits)
 
 
-def ratio(
-    measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
+def _ratio_interval(
+    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """Sum of totals over sum of weights.
 
-    >>> bits = Measure("bits_per_byte", "none", "lower", BITS, "ratio", "")
+    >>> bits = TaskMeasure("bits_per_byte", "none", "lower", BITS_PER_BYTE, "ratio", "")
     >>> round(aggregate(bits, [[log(2) * 3, 2], [log(2) * 5, 2]], ["", ""]).estimate, 6)
     2.0
     """
     table = np.asarray(values, dtype=np.float64)  # (samples, 2)
     if table.ndim != 2 or table.shape[1] != 2:
         raise DataError(f"{measure.key}: a ratio needs [total, weight] per sample.")
-    totals = table[:, 0] / (log(2) if measure.unit == BITS else 1.0)
+    totals = table[:, 0] / (log(2) if measure.unit == BITS_PER_BYTE else 1.0)
     limits = (0.0 if (totals >= 0).all() else -np.inf, np.inf)
     return bootstrap(
         totals, groups, weights=table[:, 1], confidence=confidence, limits=limits
     )  # fmt: skip
 
 
-def perplexity(
-    measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
+def _perplexity_interval(
+    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """exp of the ratio of nats to words, bytes or samples."""
-    interval = ratio(measure, values, groups, confidence)
+    interval = _ratio_interval(measure, values, groups, confidence)
     if isinstance(interval, Reason):
         return interval
-    if interval.high > MOST_NATS:
+    if interval.high > MAX_NATS:
         return Reason("overflow", f"The perplexity exp({interval.high:.0f}) overflows.")
     return interval._replace(
         estimate=exp(interval.estimate), low=exp(interval.low), high=exp(interval.high)
     )
 
 
-MOST_NATS = 700.0
+MAX_NATS = 700.0
 """exp of a larger value overflows a float."""
 
 
-def median(
-    measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
+def _median_interval(
+    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """The upper median, a value that occurs."""
-    return of_function(lambda some: sorted(some)[len(some) // 2], values, groups, confidence)
+    return _function_interval(lambda some: sorted(some)[len(some) // 2], values, groups, confidence)
 
 
-def of_function(
+def _function_interval(
     function: Statistic, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """Any function of the values, with a bootstrap interval over groups."""
@@ -149,19 +151,21 @@ def of_function(
         estimate = float(function(list(values)))
         if not isfinite(estimate):
             return Reason("not_finite", f"The aggregation is {estimate}.")
-        return redrawn(estimate, scores, *size, confidence=confidence, repeats=REPEATS)
+        return percentile_interval(
+            estimate, scores, *size, confidence=confidence, repeats=NUM_RESAMPLES
+        )
     except Exception as error:  # the task's own code may raise anything
-        message = record.one_line(f"{type(error).__name__}: {error}")
+        message = record.single_line(f"{type(error).__name__}: {error}")
         return Reason("aggregation_failed", message)
 
 
-def of_texts(
+def _corpus_score_interval(
     measure: CorpusMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """A corpus score of [target, answer] pairs, with one or several targets."""
     golds = [right if isinstance(right, list) else [right] for right, _ in values]
-    rows = corpus_rows(measure, [answer for _, answer in values], golds)
-    kept_groups = [groups[place] for place in rows.places]
+    rows = corpus_counts(measure, [answer for _, answer in values], golds)
+    kept_groups = [groups[place] for place in rows.indices]
     if not kept_groups:
         return next(iter(rows.undefined.values()))
     return corpus_interval(measure, rows.rows, kept_groups, confidence=confidence)
@@ -170,7 +174,7 @@ def of_texts(
 class F1:
     """F1 of the label 1, from labels 0 and 1; 0 where 1 never occurs.
 
-    >>> F1().of([3, 8])                                   # 3 hits; 8 ones on both sides together
+    >>> F1().from_counts([3, 8])                         # 3 hits; 8 ones on both sides together
     0.75
     """
 
@@ -183,7 +187,7 @@ class F1:
             return Reason("not_binary", f"F1 needs labels 0 and 1; got {', '.join(both)}.")
         return (float(both == ["1", "1"]), float(both.count("1")))
 
-    def of(self, counts: Sequence[float]) -> float:
+    def from_counts(self, counts: Sequence[float]) -> float:
         """2 · hits / ones."""
         return 2 * counts[0] / counts[1] if counts[1] else 0.0
 
@@ -194,7 +198,7 @@ class Mcc:
     0 where it is undefined because one side has only one label. Source: Gorodkin 2004,
     doi:10.1016/j.compbiolchem.2004.09.006.
 
-    >>> round(Mcc(["a", "b"]).of([2, 0, 0, 3]), 6)
+    >>> round(Mcc(["a", "b"]).from_counts([2, 0, 0, 3]), 6)
     1.0
     """
 
@@ -202,57 +206,59 @@ class Mcc:
 
     def __init__(self, labels: Sequence[str]) -> None:
         """Take all labels that occur."""
-        self.places = {label: place for place, label in enumerate(labels)}
+        self.indices = {label: place for place, label in enumerate(labels)}
 
     def counts(self, candidate: str, references: Sequence[str]) -> Sequence[float]:
         """One cell of the confusion matrix, targets in rows, flattened."""
-        row = [0.0] * len(self.places) ** 2
-        row[self.places[references[0]] * len(self.places) + self.places[candidate]] = 1.0
+        row = [0.0] * len(self.indices) ** 2
+        row[self.indices[references[0]] * len(self.indices) + self.indices[candidate]] = 1.0
         return row
 
-    def of(self, counts: Sequence[float]) -> float:
+    def from_counts(self, counts: Sequence[float]) -> float:
         """The correlation of a summed confusion matrix."""
-        table = np.asarray(counts).reshape(len(self.places), -1)
+        table = np.asarray(counts).reshape(len(self.indices), -1)
         total, hits = table.sum(), np.trace(table)
         right, chosen = table.sum(axis=1), table.sum(axis=0)
         spread = sqrt(total**2 - (right**2).sum()) * sqrt(total**2 - (chosen**2).sum())
         return float((hits * total - right @ chosen) / spread) if spread else 0.0
 
 
-def label(value: Any) -> str:
+def label_text(value: Any) -> str:
     """A label as text; integers are equal whether written as 1, 1.0 or true.
 
-    >>> label(1.0), label(True), label("yes")
+    >>> label_text(1.0), label_text(True), label_text("yes")
     ('1', '1', 'yes')
     """
     return str(int(value)) if isinstance(value, int | float) and value == int(value) else str(value)
 
 
-def f1(
-    measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
+def _f1_interval(
+    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """F1 of [target, chosen] labels."""
-    return of_texts(F1(), [[label(a), label(b)] for a, b in values], groups, confidence)
+    return _corpus_score_interval(
+        F1(), [[label_text(a), label_text(b)] for a, b in values], groups, confidence
+    )
 
 
-def mcc(
-    measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
+def _mcc_interval(
+    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """Matthews correlation of [target, chosen] labels."""
-    pairs = [[label(a), label(b)] for a, b in values]
+    pairs = [[label_text(a), label_text(b)] for a, b in values]
     labels = list(dict.fromkeys(each for pair in pairs for each in pair))
-    return of_texts(Mcc(labels), pairs, groups, confidence)
+    return _corpus_score_interval(Mcc(labels), pairs, groups, confidence)
 
 
-WAYS: dict[str, Callable[..., Interval | Reason]] = {
-    "mean": mean,
-    "ratio": ratio,
-    "perplexity": perplexity,
-    "median": median,
-    "f1": f1,
-    "mcc": mcc,
+SAMPLE_AGGREGATIONS: dict[str, Callable[..., Interval | Reason]] = {
+    "mean": _mean_interval,
+    "ratio": _ratio_interval,
+    "perplexity": _perplexity_interval,
+    "median": _median_interval,
+    "f1": _f1_interval,
+    "mcc": _mcc_interval,
 }
-CORPUS: dict[str, Callable[[], CorpusMeasure]] = {
+CORPUS_AGGREGATIONS: dict[str, Callable[[], CorpusMeasure]] = {
     "bleu": Bleu,
     "chrf": Chrf,
     "chrf++": lambda: Chrf(word_order=2),

@@ -4,7 +4,7 @@
 
 Such code has all rights of the user, so a file that needs it is rejected without `trust_code`. Most
 of it imports `datasets` only for a type annotation; where that package is missing, a stub module
-with Dataset = Rows replaces it during the import.
+with Dataset = DatasetRows replaces it during the import.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from typing import Any
 
 from groundup.core import ConfigError, DataError, record
 
-from .rows import Rows
+from .dataset import DatasetRows
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionReference:
     """A `!function` of a YAML file, not yet loaded."""
 
     file: Path
@@ -33,7 +33,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Code:
+class TaskCode:
     """A loaded function of a task's own code."""
 
     name: str
@@ -46,21 +46,21 @@ class Code:
         return f"{self.name}@{self.digest}"
 
 
-def trusted(value: Any, trust_code: bool) -> Any:
-    """The value with every Function in it loaded as Code.
+def load_code(value: Any, trust_code: bool) -> Any:
+    """The value with every FunctionReference in it loaded as TaskCode.
 
     Raises ConfigError naming the file if code is not trusted or cannot be loaded.
     """
-    if isinstance(value, Function):
-        return read(value, trust_code)
+    if isinstance(value, FunctionReference):
+        return _load_function(value, trust_code)
     if isinstance(value, dict):
-        return {key: trusted(inner, trust_code) for key, inner in value.items()}
+        return {key: load_code(inner, trust_code) for key, inner in value.items()}
     if isinstance(value, list):
-        return [trusted(inner, trust_code) for inner in value]
+        return [load_code(inner, trust_code) for inner in value]
     return value
 
 
-def read(function: Function, trust_code: bool) -> Code:
+def _load_function(function: FunctionReference, trust_code: bool) -> TaskCode:
     """Import the Python file and return its function."""
     module_name, _, name = function.name.rpartition(".")
     path = (function.file.parent / f"{module_name.replace('.', '/')}.py").resolve()
@@ -75,22 +75,22 @@ def read(function: Function, trust_code: bool) -> Code:
             "--set trust_code=true."
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    function_object = getattr(module(path, digest), name, None)
+    function_object = getattr(_import_module(path, digest), name, None)
     if not callable(function_object):
         raise ConfigError(f"{path} has no function `{name}`, which {function.file} names.")
-    return Code(function.name, digest, function_object)
+    return TaskCode(function.name, digest, function_object)
 
 
-def run(code: Code, file: Path, on: str, call: Callable[[], Any]) -> Any:
+def call_code(code: TaskCode, file: Path, subject: str, call: Callable[[], Any]) -> Any:
     """Call a task's own code; any exception becomes a DataError that names it."""
     try:
         return call()
     except Exception as error:
-        message = record.one_line(f"{type(error).__name__}: {error}")
-        raise DataError(f"{file}: {code.name} failed on {on} ({message}).") from error
+        message = record.single_line(f"{type(error).__name__}: {error}")
+        raise DataError(f"{file}: {code.name} failed on {subject} ({message}).") from error
 
 
-def module(path: Path, digest: str) -> types.ModuleType:
+def _import_module(path: Path, digest: str) -> types.ModuleType:
     """Import a Python file; equal files are imported once."""
     name = f"groundup_task_code_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{digest}"
     if name in sys.modules:
@@ -100,7 +100,7 @@ def module(path: Path, digest: str) -> types.ModuleType:
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded
     try:
-        with datasets_stand_in():
+        with _datasets_stub():
             spec.loader.exec_module(loaded)
     except Exception as error:
         del sys.modules[name]
@@ -112,13 +112,13 @@ def module(path: Path, digest: str) -> types.ModuleType:
 
 
 @contextmanager
-def datasets_stand_in() -> Iterator[None]:
+def _datasets_stub() -> Iterator[None]:
     """Make `import datasets` work during the import of task code, if the package is missing."""
     if "datasets" in sys.modules or importlib.util.find_spec("datasets") is not None:
         yield
         return
     stand_in = types.ModuleType("datasets")
-    stand_in.Dataset = Rows  # type: ignore[attr-defined]
+    stand_in.Dataset = DatasetRows  # type: ignore[attr-defined]
     sys.modules["datasets"] = stand_in
     try:
         yield

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError, DataError, MissingExtra, is_within, regular
+from groundup.core import ConfigError, DataError, MissingExtra, is_within, require_regular_file
 
-from .rows import Row, Rows
+from .dataset import DatasetRows, Row
 
 FORMATS = {
     "json": ("jsonl", "json", "jsonl.gz", "json.gz"),
@@ -28,19 +28,19 @@ FORMATS = {
     "parquet": ("parquet",),
     "text": ("txt", "txt.gz"),
 }
-SUFFIXES = {suffix: kind for kind, suffixes in FORMATS.items() for suffix in suffixes}
-OPTIONS = ("data_files", "data_dir", "field", "sep", "delimiter", "names", "sample_by",
+FORMAT_BY_SUFFIX = {suffix: kind for kind, suffixes in FORMATS.items() for suffix in suffixes}
+DATASET_OPTIONS = ("data_files", "data_dir", "field", "sep", "delimiter", "names", "sample_by",
            "keep_linebreaks")  # fmt: skip
-WITHOUT_EFFECT = ("trust_remote_code", "cache_dir", "download_mode", "verification_mode", "token")
+IGNORED_OPTIONS = ("trust_remote_code", "cache_dir", "download_mode", "verification_mode", "token")
 """Options of downloads, which are ignored."""
-NOT_A_VALUE = frozenset(
+MISSING_VALUES = frozenset(
     "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,"
     "null,".split(",")
 )
 """Cells of a CSV file that are missing values, as in pandas."""
 
 
-class Source(NamedTuple):
+class DatasetSource(NamedTuple):
     """A data set as named by a task file."""
 
     task: str
@@ -53,45 +53,47 @@ class Source(NamedTuple):
     """Local folder in place of the hub."""
 
 
-def read_split(source: Source, split: str) -> Rows:
+def read_dataset_split(source: DatasetSource, split: str) -> DatasetRows:
     """Read all rows of one split.
 
     Raises DataError naming the searched paths, or the file and line that is damaged.
     """
-    check_options(source)
-    files = files_of(source, split)
+    _check_dataset_kwargs(source)
+    files = _find_split_files(source, split)
     for file in files:
-        if not any(is_within(file, base) for base in bases(source)):
+        if not any(is_within(file, base) for base in _base_folders(source)):
             raise DataError(
                 f"{source.file} names {file}, which is neither below its folder nor below --data; "
                 "pass its folder as --data if the task may read it."
             )
-    rows = [row for path in files for row in read_file(path, source)]
+    rows = [row for path in files for row in _read_rows(path, source)]
     if not rows:
         raise DataError(f"{', '.join(map(str, files))}: no rows in the split `{split}`.")
-    return Rows(rows)
+    return DatasetRows(rows)
 
 
-def check_options(source: Source) -> None:
+def _check_dataset_kwargs(source: DatasetSource) -> None:
     """Raise ConfigError for an unsupported key of dataset_kwargs."""
     for key in source.options:
-        if key not in OPTIONS + WITHOUT_EFFECT:
+        if key not in DATASET_OPTIONS + IGNORED_OPTIONS:
             raise ConfigError(
                 f"{source.file}: dataset_kwargs does not support the key `{key}`; it takes "
-                f"{', '.join(OPTIONS)}."
+                f"{', '.join(DATASET_OPTIONS)}."
             )
 
 
-def files_of(source: Source, split: str) -> list[Path]:
+def _find_split_files(source: DatasetSource, split: str) -> list[Path]:
     """The files of a split, in order."""
     named = source.options.get("data_files")
     if named is not None:
-        return named_files(source, named, split)
-    searched = list(folders(source))
+        return _resolve_data_files(source, named, split)
+    searched = list(_candidate_folders(source))
     for folder in searched:
-        if found := split_files(folder, split):
+        if found := _split_files(folder, split):
             return found
-    allowed = [each for each in searched if any(is_within(each, base) for base in bases(source))]
+    allowed = [
+        each for each in searched if any(is_within(each, base) for base in _base_folders(source))
+    ]
     names = sorted({p.name for folder in allowed if folder.is_dir() for p in folder.iterdir()})
     existing = f" Found there: {', '.join(names[:8])}." if names else ""
     paths = ", ".join(f"{folder}/{split}.*" for folder in searched)
@@ -102,9 +104,9 @@ def files_of(source: Source, split: str) -> list[Path]:
     )
 
 
-def named_files(source: Source, named: Any, split: str) -> list[Path]:
+def _resolve_data_files(source: DatasetSource, data_files: Any, split: str) -> list[Path]:
     """The files that `data_files` names for a split; a list or a name alone means `train`."""
-    by_split = named if isinstance(named, dict) else {"train": named}
+    by_split = data_files if isinstance(data_files, dict) else {"train": data_files}
     if split not in by_split:
         raise ConfigError(
             f"{source.file}: data_files has no split `{split}`; it has {', '.join(by_split)}."
@@ -115,8 +117,8 @@ def named_files(source: Source, named: Any, split: str) -> list[Path]:
         # A URL is replaced by its file name: nothing is downloaded.
         local = pattern.rpartition("/")[2] if "://" in pattern else pattern
         inner = Path(source.options.get("data_dir") or "") / local
-        paths = [base / inner for base in bases(source)]
-        matches = next((m for p in paths if (m := matching(p))), None)
+        paths = [base / inner for base in _base_folders(source)]
+        matches = next((m for p in paths if (m := _glob_files(p))), None)
         if matches is None:
             raise DataError(
                 f"{source.file}: no file {pattern}; searched {', '.join(map(str, paths))}."
@@ -125,13 +127,13 @@ def named_files(source: Source, named: Any, split: str) -> list[Path]:
     return files
 
 
-def bases(source: Source) -> list[Path]:
+def _base_folders(source: DatasetSource) -> list[Path]:
     """Base folders of relative paths: `data`, then the task file's folder."""
     given = [] if source.data is None else [source.data]
     return list(dict.fromkeys([*given, source.file.parent]))
 
 
-def matching(pattern: Path) -> list[Path]:
+def _glob_files(pattern: Path) -> list[Path]:
     """Files that match a path with wildcards, sorted."""
     if pattern.is_file():
         return [pattern]
@@ -141,7 +143,7 @@ def matching(pattern: Path) -> list[Path]:
     return sorted(path for path in fixed.glob(str(pattern.relative_to(fixed))) if path.is_file())
 
 
-def folders(source: Source) -> Iterator[Path]:
+def _candidate_folders(source: DatasetSource) -> Iterator[Path]:
     """Folders that may hold the files of a split, in order of preference."""
     inner = [part for part in (source.name, source.options.get("data_dir")) if part]
     if source.data is not None:
@@ -153,34 +155,36 @@ def folders(source: Source) -> Iterator[Path]:
         yield base.joinpath(source.path, *inner)
 
 
-def split_files(folder: Path, split: str) -> list[Path]:
+def _split_files(folder: Path, split: str) -> list[Path]:
     """Files of a split in a folder: `test.jsonl`, `test-00000-of-00002.parquet`, `test/….csv`."""
-    for suffix in SUFFIXES:
+    for suffix in FORMAT_BY_SUFFIX:
         for pattern in (f"{split}.{suffix}", f"{split}-*.{suffix}", f"{split}/*.{suffix}"):
             if found := sorted(folder.glob(pattern)):
                 return found
     return []
 
 
-def read_file(path: Path, source: Source) -> Iterable[Row]:
+def _read_rows(path: Path, source: DatasetSource) -> Iterable[Row]:
     """Read one file in the format that the task names, else by its extension."""
-    ending = next((kind for end, kind in SUFFIXES.items() if path.name.endswith(f".{end}")), None)
+    ending = next(
+        (kind for end, kind in FORMAT_BY_SUFFIX.items() if path.name.endswith(f".{end}")), None
+    )
     kind = source.path if source.path in FORMATS else ending
     if kind == "parquet":
-        return read_parquet(path)
+        return _read_parquet(path)
     try:
-        data = regular(path).read_bytes()
+        data = require_regular_file(path).read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
     if kind == "csv":
-        return read_csv(path, text, source.options)
+        return _read_csv(path, text, source.options)
     if kind == "text":
-        return read_text(text, source.options)
-    return read_json(path, text, source.options.get("field"))
+        return _read_text_rows(text, source.options)
+    return _read_json_rows(path, text, source.options.get("field"))
 
 
-def read_json(path: Path, text: str, field: str | None) -> list[Row]:
+def _read_json_rows(path: Path, text: str, field: str | None) -> list[Row]:
     """Rows of a JSON file: an object per line, a list of objects, or an object of columns."""
     data: Any = None
     try:
@@ -193,7 +197,7 @@ def read_json(path: Path, text: str, field: str | None) -> list[Row]:
         if isinstance(data, dict) and all(isinstance(v, list) for v in data.values()):
             data = [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]
     if data is None and field is None:
-        data = json_lines(path, text)
+        data = _read_json_lines(path, text)
     rows = [data] if isinstance(data, dict) else data
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(
@@ -202,7 +206,7 @@ def read_json(path: Path, text: str, field: str | None) -> list[Row]:
     return rows
 
 
-def json_lines(path: Path, text: str) -> list[Row]:
+def _read_json_lines(path: Path, text: str) -> list[Row]:
     """One object per line; empty lines are skipped."""
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -215,7 +219,7 @@ def json_lines(path: Path, text: str) -> list[Row]:
     return rows
 
 
-def read_csv(path: Path, text: str, options: Mapping[str, Any]) -> list[Row]:
+def _read_csv(path: Path, text: str, options: Mapping[str, Any]) -> list[Row]:
     """Rows of a table with a header; column types are inferred as in pandas."""
     delimiter = options.get("sep") or options.get("delimiter")
     delimiter = delimiter or ("\t" if ".tsv" in path.name else ",")
@@ -225,17 +229,17 @@ def read_csv(path: Path, text: str, options: Mapping[str, Any]) -> list[Row]:
     for number, line in enumerate(lines, start=1):
         if len(line) != len(names):
             raise DataError(f"{path}, row {number} has {len(line)} cells for {len(names)} columns.")
-    columns = [typed(list(column)) for column in zip(*lines, strict=True)]
+    columns = [_infer_types(list(column)) for column in zip(*lines, strict=True)]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def typed(cells: list[str]) -> list[Any]:
+def _infer_types(cells: list[str]) -> list[Any]:
     """Convert a column of texts to integers, floats or booleans if all its cells are.
 
-    >>> typed(["1", "2"]), typed(["1", ""]), typed(["True", "False"]), typed(["1", "x"])
-    ([1, 2], [1.0, None], [True, False], ['1', 'x'])
+    >>> [_infer_types(cells) for cells in (["1", "2"], ["1", ""], ["True", "False"], ["1", "x"])]
+    [[1, 2], [1.0, None], [True, False], ['1', 'x']]
     """
-    values = [None if cell in NOT_A_VALUE else cell for cell in cells]
+    values = [None if cell in MISSING_VALUES else cell for cell in cells]
     present = [value for value in values if value is not None]
     booleans = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False,
               "false": False}  # fmt: skip
@@ -253,7 +257,7 @@ def typed(cells: list[str]) -> list[Any]:
     return values
 
 
-def read_text(text: str, options: Mapping[str, Any]) -> list[Row]:
+def _read_text_rows(text: str, options: Mapping[str, Any]) -> list[Row]:
     """Rows with the column `text`: a line, a paragraph or the complete document each."""
     by = options.get("sample_by", "line")
     if by == "document":
@@ -264,13 +268,13 @@ def read_text(text: str, options: Mapping[str, Any]) -> list[Row]:
     return [{"text": line.removesuffix(end)} for line in io.StringIO(text, newline=None)]
 
 
-def read_parquet(path: Path) -> list[Row]:
+def _read_parquet(path: Path) -> list[Row]:
     """Rows of a Parquet file."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:
         raise MissingExtra("pyarrow", "corpus") from None
     try:
-        return parquet.read_table(regular(path)).to_pylist()
+        return parquet.read_table(require_regular_file(path)).to_pylist()
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a Parquet file ({error}).") from None

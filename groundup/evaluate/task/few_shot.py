@@ -13,11 +13,11 @@ from typing import Literal
 
 from groundup.core import ConfigError
 
-from .rows import Row
+from .dataset import Row
 
 
 @dataclass
-class Examples:
+class FewShotSampler:
     """A source of examples with its random stream; create one per pass over the questions."""
 
     task: str
@@ -33,33 +33,35 @@ class Examples:
         """Seed the random stream."""
         self.stream = random.Random(self.seed)
 
-    def of(self, question: Row) -> list[Row]:
+    def sample(self, question: Row) -> list[Row]:
         """The examples of the next question; ConfigError if there are too few rows.
 
         >>> pool = [{"q": n} for n in range(9)]
-        >>> [row["q"] for row in Examples("t", pool, 3).of({"q": 9})]
+        >>> [row["q"] for row in FewShotSampler("t", pool, 3).sample({"q": 9})]
         [7, 1, 0]
-        >>> [row["q"] for row in Examples("t", pool, 2, "first_n", 0, True).of({"q": 0})]
+        >>> [row["q"] for row in FewShotSampler("t", pool, 2, "first_n", 0, True).sample({"q": 0})]
         [1, 2]
         """
         if not self.count:
             return []
         if self.sampler == "first_n":
-            others = self.others(question) if self.may_hold_question else self.rows
-            return list(self.enough(list(islice(others, self.count))))
+            others = self.without_question(question) if self.may_hold_question else self.rows
+            return list(self.check_enough(list(islice(others, self.count))))
         if not self.may_hold_question or not question:
-            return self.stream.sample(self.enough(self.rows), self.count)
-        drawn = self.stream.sample(self.enough(self.rows, spare=1), self.count + 1)
+            return self.stream.sample(self.check_enough(self.rows), self.count)
+        drawn = self.stream.sample(self.check_enough(self.rows, spare=1), self.count + 1)
         examples = [row for row in drawn if row != question][: self.count]
         if len(examples) < self.count:
-            examples = self.stream.sample(self.enough(list(self.others(question))), self.count)
+            examples = self.stream.sample(
+                self.check_enough(list(self.without_question(question))), self.count
+            )
         return examples
 
-    def others(self, question: Row) -> Iterator[Row]:
+    def without_question(self, question: Row) -> Iterator[Row]:
         """The rows that are not the question."""
         return (row for row in self.rows if row != question)
 
-    def enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
+    def check_enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
         """The rows; ConfigError if there are too few."""
         if len(rows) < self.count + spare:
             raise ConfigError(

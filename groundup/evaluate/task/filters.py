@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 
 from groundup.core import ConfigError, digest
 
-from .files import nearest
+from .yaml_files import did_you_mean
 
-NUMBER = r"#### (\-?[0-9\.\,]+)"
+NUMBER_PATTERN = r"#### (\-?[0-9\.\,]+)"
 """The number after four hashes, as in GSM8K's answers."""
-FALLBACK = "[invalid]"
+DEFAULT_FALLBACK = "[invalid]"
 """Default replacement of an answer that was not found."""
 
 
-class Found(NamedTuple):
+class ExtractedAnswer(NamedTuple):
     """An answer inside a pipeline."""
 
     value: Any
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     """Whether every filter so far found a match."""
 
 
-class Filtered(NamedTuple):
+class FilterOutput(NamedTuple):
     """The output of a pipeline for one question."""
 
     value: Any
@@ -47,38 +47,42 @@ class Filtered(NamedTuple):
     """Whether an answer was found in any of the texts."""
 
 
-Step = Callable[[Sequence[Found], Mapping[str, Any]], list[Found]]
+FilterStep = Callable[[Sequence[ExtractedAnswer], Mapping[str, Any]], list[ExtractedAnswer]]
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class FilterPipeline:
     """A sequence of filters."""
 
     name: str
-    steps: tuple[Step, ...]
-    takes_one: bool
+    steps: tuple[FilterStep, ...]
+    takes_first: bool
     signature: str = ""
 
-    def __call__(self, texts: Sequence[str], row: Mapping[str, Any]) -> Filtered:
+    def __call__(self, texts: Sequence[str], row: Mapping[str, Any]) -> FilterOutput:
         """Filter all answers to one question, of which `row` is the document."""
-        answers = [Found(text) for text in texts]
+        answers = [ExtractedAnswer(text) for text in texts]
         for step in self.steps:
             answers = step(answers, row)
         values = [each.value for each in answers]
-        return Filtered(values[0] if self.takes_one else values, any(f.parsed for f in answers))
+        return FilterOutput(
+            values[0] if self.takes_first else values, any(f.parsed for f in answers)
+        )
 
 
-AS_IT_CAME = Pipeline("none", (), takes_one=True)
+UNFILTERED = FilterPipeline("none", (), takes_first=True)
 
 
-def read_filters(entries: Sequence[Mapping[str, Any]] | None, file: Path) -> tuple[Pipeline, ...]:
+def read_filters(
+    entries: Sequence[Mapping[str, Any]] | None, file: Path
+) -> tuple[FilterPipeline, ...]:
     """The pipelines of a filter_list; without one, the first answer unfiltered.
 
     Raises ConfigError naming the file and the filter.
     """
     if not entries:
-        return (AS_IT_CAME,)
-    pipelines = tuple(read_pipeline(entry, file) for entry in entries)
+        return (UNFILTERED,)
+    pipelines = tuple(_read_filter_pipeline(entry, file) for entry in entries)
     names = [pipeline.name for pipeline in pipelines]
     if len(set(names)) < len(names):
         raise ConfigError(
@@ -87,7 +91,7 @@ def read_filters(entries: Sequence[Mapping[str, Any]] | None, file: Path) -> tup
     return pipelines
 
 
-def read_pipeline(entry: Mapping[str, Any], file: Path) -> Pipeline:
+def _read_filter_pipeline(entry: Mapping[str, Any], file: Path) -> FilterPipeline:
     """Parse one entry of a filter_list."""
     if set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
         raise ConfigError(
@@ -101,18 +105,20 @@ def read_pipeline(entry: Mapping[str, Any], file: Path) -> Pipeline:
             f"{file}: in filter {entry['name']}, `take_first` must be last; later "
             "filters would get one text in place of a list."
         )
-    steps = tuple(read_step(step, file) for step in entry["filter"][: len(functions) - takes_one])
+    steps = tuple(
+        _read_filter_step(step, file) for step in entry["filter"][: len(functions) - takes_one]
+    )
     plain = [{key: str(value) for key, value in step.items()} for step in entry["filter"]]
-    return Pipeline(str(entry["name"]), steps, takes_one, f"filter:{digest(plain)[:8]}")
+    return FilterPipeline(str(entry["name"]), steps, takes_one, f"filter:{digest(plain)[:8]}")
 
 
-def read_step(step: Mapping[str, Any], file: Path) -> Step:
+def _read_filter_step(step: Mapping[str, Any], file: Path) -> FilterStep:
     """Parse one filter with its options."""
     name, options = step.get("function"), {k: v for k, v in step.items() if k != "function"}
     if not isinstance(name, str) or name in ("custom", "decontaminate"):
         raise ConfigError(f"{file}: custom filters are not supported; use {', '.join(FILTERS)}.")
     if name not in FILTERS:
-        hint = nearest(name, FILTERS) or f"; use {', '.join(FILTERS)}."
+        hint = did_you_mean(name, FILTERS) or f"; use {', '.join(FILTERS)}."
         raise ConfigError(f"{file}: there is no filter `{name}`{hint}")
     make, known = FILTERS[name]
     for key in options:
@@ -127,33 +133,35 @@ def read_step(step: Mapping[str, Any], file: Path) -> Step:
         raise ConfigError(f"{file}: the filter {name} is invalid ({error}).") from None
 
 
-def each(change: Callable[[str], str]) -> Step:
+def _map_text(function: Callable[[str], str]) -> FilterStep:
     """A filter that changes each text; other values, from `map`, stay unchanged."""
     return lambda found, row: [
-        f._replace(value=change(f.value)) if isinstance(f.value, str) else f for f in found
+        f._replace(value=function(f.value)) if isinstance(f.value, str) else f for f in found
     ]
 
 
-def regex(regex_pattern: str = NUMBER, group_select: int = 0, fallback: str = FALLBACK) -> Step:
+def _regex(
+    regex_pattern: str = NUMBER_PATTERN, group_select: int = 0, fallback: str = DEFAULT_FALLBACK
+) -> FilterStep:
     """A filter: the `group_select`th match of a pattern (its first filled group), else `fallback`.
 
-    >>> step = regex("([0-9]+)", group_select=-1)
-    >>> step([Found("6 or 7"), Found("six")], {})
-    [Found(value='7', parsed=True), Found(value='[invalid]', parsed=False)]
+    >>> step = _regex("([0-9]+)", group_select=-1)
+    >>> step([ExtractedAnswer("6 or 7"), ExtractedAnswer("six")], {})
+    [ExtractedAnswer(value='7', parsed=True), ExtractedAnswer(value='[invalid]', parsed=False)]
     """
     pattern = re.compile(regex_pattern)
 
-    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
-        values = [match(pattern, each.value, group_select) for each in found]
+    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
+        values = [_select_match(pattern, each.value, group_select) for each in found]
         return [
-            Found(fallback, False) if value is None else each._replace(value=value)
+            ExtractedAnswer(fallback, False) if value is None else each._replace(value=value)
             for each, value in zip(found, values, strict=True)
         ]
 
     return apply
 
 
-def match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
+def _select_match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
     """The selected match, stripped; None if there is none."""
     matches = pattern.findall(text if isinstance(text, str) else "")
     if not -len(matches) <= select < len(matches):
@@ -163,11 +171,11 @@ def match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
     return filled[0].strip() if filled else None
 
 
-def multi_choice_regex(
-    regex_pattern: str = NUMBER, group_select: int = 0, fallback: str = FALLBACK, *,
+def _multi_choice_regex(
+    regex_pattern: str = NUMBER_PATTERN, group_select: int = 0, fallback: str = DEFAULT_FALLBACK, *,
     ignore_case: bool = False, ignore_punctuation: bool = False,
     regexes_to_ignore: Sequence[str] | None = None,
-) -> Step:  # fmt: skip
+) -> FilterStep:  # fmt: skip
     """A filter: the letter `(B)` of an option of the row's `choices`.
 
     Looks for the pattern, then for the text of an option, then for `: B`; later ones only where
@@ -175,11 +183,11 @@ def multi_choice_regex(
     """
     pattern = re.compile(regex_pattern)
     clean = partial(
-        without, regexes=tuple(regexes_to_ignore or ()), case=ignore_case,
+        _strip_ignored, regexes=tuple(regexes_to_ignore or ()), case=ignore_case,
         punctuation=ignore_punctuation,
     )  # fmt: skip
 
-    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
         letters = {chr(ord("A") + n): f"({chr(ord('A') + n)})" for n in range(len(row["choices"]))}
         named = {clean(c.strip()): f"({letter})"
                  for c, letter in zip(row["choices"], letters, strict=True)}  # fmt: skip
@@ -188,52 +196,56 @@ def multi_choice_regex(
 
         def letter(text: Any) -> str | None:
             text = text if isinstance(text, str) else ""
-            if value := match(pattern, text, group_select):
+            if value := _select_match(pattern, text, group_select):
                 return value
-            if value := match(re.compile(of_text), clean(text), group_select):
+            if value := _select_match(re.compile(of_text), clean(text), group_select):
                 return named.get(value, value)
-            value = match(re.compile(of_letter), text, group_select)
+            value = _select_match(re.compile(of_letter), text, group_select)
             return letters.get(value, value) if value else None
 
         values = [letter(each.value) for each in found]
-        return [Found(fallback, False) if v is None else f._replace(value=v)
+        return [ExtractedAnswer(fallback, False) if v is None else f._replace(value=v)
                 for f, v in zip(found, values, strict=True)]  # fmt: skip
 
     return apply
 
 
-def without(text: str, regexes: Sequence[str], case: bool, punctuation: bool) -> str:
+def _strip_ignored(text: str, regexes: Sequence[str], case: bool, punctuation: bool) -> str:
     """The text without the ignored parts."""
     for expression in regexes:
         text = re.sub(expression, "", text)
     text = text.lower() if case else text
-    return text.translate(all_punctuation()) if punctuation else text
+    return text.translate(_punctuation_table()) if punctuation else text
 
 
 @cache
-def all_punctuation() -> dict[int, None]:
+def _punctuation_table() -> dict[int, None]:
     """A translation table that deletes all Unicode punctuation."""
     signs = (n for n in range(0x110000) if unicodedata.category(chr(n)).startswith("P"))
     return dict.fromkeys(signs)
 
 
-def mapping(mapping_dict: Mapping[Any, Any] | None = None, default_value: Any = None) -> Step:
+def _map_values(
+    mapping_dict: Mapping[Any, Any] | None = None, default_value: Any = None
+) -> FilterStep:
     """A filter: the text's value in a table, else `default_value`."""
     table = dict(mapping_dict or {})
 
-    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
         return [
-            f._replace(value=table[f.value]) if f.value in table else Found(default_value, False)
+            f._replace(value=table[f.value])
+            if f.value in table
+            else ExtractedAnswer(default_value, False)
             for f in found
         ]
 
     return apply
 
 
-def take_first_k(k: int) -> Step:
+def _take_first_k(k: int) -> FilterStep:
     """A filter: the first k answers."""
 
-    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
         if len(found) < k:
             raise ConfigError(f"take_first_k needs {k} answers; got {len(found)}: set `repeats`.")
         return list(found[:k])
@@ -241,33 +253,33 @@ def take_first_k(k: int) -> Step:
     return apply
 
 
-def majority_vote() -> Step:
+def _majority_vote() -> FilterStep:
     """A filter: the most frequent answer, the earliest of equally frequent ones.
 
-    >>> majority_vote()([Found("a"), Found("b"), Found("b")], {})
-    [Found(value='b', parsed=True)]
+    >>> _majority_vote()([ExtractedAnswer("a"), ExtractedAnswer("b"), ExtractedAnswer("b")], {})
+    [ExtractedAnswer(value='b', parsed=True)]
     """
 
-    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
         winner = Counter(f.value for f in found).most_common(1)[0][0]
         return [next(f for f in found if f.value == winner)]
 
     return apply
 
 
-FILTERS: dict[str, tuple[Callable[..., Step], tuple[str, ...]]] = {
-    "regex": (regex, ("regex_pattern", "group_select", "fallback")),
+FILTERS: dict[str, tuple[Callable[..., FilterStep], tuple[str, ...]]] = {
+    "regex": (_regex, ("regex_pattern", "group_select", "fallback")),
     "multi_choice_regex": (
-        multi_choice_regex,
+        _multi_choice_regex,
         ("regex_pattern", "group_select", "fallback", "ignore_case", "ignore_punctuation",
          "regexes_to_ignore"),
     ),
-    "remove_whitespace": (lambda: each(str.strip), ()),
-    "lowercase": (lambda: each(str.lower), ()),
-    "uppercase": (lambda: each(str.upper), ()),
-    "map": (mapping, ("mapping_dict", "default_value")),
-    "majority_vote": (majority_vote, ()),
-    "take_first_k": (take_first_k, ("k",)),
-    "take_first": (lambda: each(str), ()),
+    "remove_whitespace": (lambda: _map_text(str.strip), ()),
+    "lowercase": (lambda: _map_text(str.lower), ()),
+    "uppercase": (lambda: _map_text(str.upper), ()),
+    "map": (_map_values, ("mapping_dict", "default_value")),
+    "majority_vote": (_majority_vote, ()),
+    "take_first_k": (_take_first_k, ("k",)),
+    "take_first": (lambda: _map_text(str), ()),
 }  # fmt: skip
 """Filters by lm-eval's names, with their options; the pipeline handles take_first."""

@@ -17,25 +17,35 @@ from typing import Any, NamedTuple
 from groundup.core import ConfigError, Reason
 from groundup.measure import Interval
 
-from .files import Defined, Index, Plain, nearest
-from .lm_eval import open_yaml
-from .prompt import Ways
-from .task import Group, GroupMeasure, Task, score_key
+from .lm_eval import open_yaml_task
+from .prompt import TaskOptions
+from .task import EvaluationTask, GroupMeasure, TaskGroup, score_key
+from .yaml_files import TaskDefinition, TaskIndex, YamlMapping, did_you_mean
 
-FIELDS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag", "task_list")
+GROUP_FIELDS = (
+    "group",
+    "group_alias",
+    "task",
+    "aggregate_metric_list",
+    "metadata",
+    "tag",
+    "task_list",
+)
 """Fields of a group; all others are set in its members."""
 MEASURE_FIELDS = ("metric", "filter_list", "weight_by_size", "aggregation")
 
 
-class Opener(NamedTuple):
+class TaskOpener(NamedTuple):
     """Opens names of an index, and detects circular groups."""
 
-    index: Index
-    ways: Ways
+    index: TaskIndex
+    options: TaskOptions
     inside: tuple[str, ...] = ()
     """Groups that are being opened: meeting one again is a circle."""
 
-    def open(self, name: str, overrides: Mapping[str, Any], file: Path) -> list[Task | Group]:
+    def open(
+        self, name: str, overrides: Mapping[str, Any], file: Path
+    ) -> list[EvaluationTask | TaskGroup]:
         """The task or group of this name, or every task with this tag.
 
         Raises ConfigError with the most similar name.
@@ -44,15 +54,16 @@ class Opener(NamedTuple):
             return [self.group(self.index.groups[name], overrides)]
         if name in self.index.tasks:
             found = self.index.tasks[name]
-            return [open_yaml({**found.settings, **overrides}, found.file, self.ways)]
+            return [open_yaml_task({**found.settings, **overrides}, found.file, self.options)]
         if name in self.index.tags:
             names = self.index.tags[name]
             return [task for inner in names for task in self.open(inner, overrides, file)]
         raise ConfigError(
-            f"{file}: there is no task, group or tag `{name}`{nearest(name, self.index.names())}"
+            f"{file}: there is no task, group or tag "
+            f"`{name}`{did_you_mean(name, self.index.names())}"
         )
 
-    def group(self, defined: Defined, overrides: Mapping[str, Any]) -> Group:
+    def group(self, defined: TaskDefinition, overrides: Mapping[str, Any]) -> TaskGroup:
         """A group with its members."""
         file, given = defined
         name, members = given["group"], given.get("task") or []
@@ -61,19 +72,19 @@ class Opener(NamedTuple):
                 f"{file}: the group {name} contains itself through {self.inside[-1]}."
             )
         inner = self._replace(inside=(*self.inside, name))
-        passed = {key: v for key, v in given.items() if key not in FIELDS} | dict(overrides)
+        passed = {key: v for key, v in given.items() if key not in GROUP_FIELDS} | dict(overrides)
         members = [members] if isinstance(members, str | dict) else members
         opened = [task for member in members for task in inner.member(member, passed, defined)]
         if not opened:
             raise ConfigError(f"{file}: the group {name} has no members; list them under `task`.")
-        return Group(
-            name, tuple(opened), read_group_measures(given, file), given.get("group_alias") or "",
+        return TaskGroup(
+            name, tuple(opened), _read_group_measures(given, file), given.get("group_alias") or "",
             str((given.get("metadata") or {}).get("version", "")),
         )  # fmt: skip
 
     def member(
-        self, member: str | Plain, passed: Mapping[str, Any], defined: Defined
-    ) -> list[Task | Group]:
+        self, member: str | YamlMapping, passed: Mapping[str, Any], defined: TaskDefinition
+    ) -> list[EvaluationTask | TaskGroup]:
         """One entry of a group's `task` list: a name, or a name with fields of its own."""
         file, owner = defined.file, defined.settings["group"]
         if isinstance(member, str):
@@ -85,15 +96,15 @@ class Opener(NamedTuple):
             own = {key: value for key, value in member.items() if key != "group"}
             if name in self.index.groups:
                 return self.open(name, {**passed, **own}, file)
-            return [self.group(Defined(file, {**own, "group": f"{owner}::{name}"}), passed)]
+            return [self.group(TaskDefinition(file, {**own, "group": f"{owner}::{name}"}), passed)]
         name, fields = member["task"], {**passed, **member}
         if name in self.index.names():
             own = {key: value for key, value in fields.items() if key != "task"}
             return self.open(name, own, file)
-        return [open_yaml({**fields, "task": f"{owner}::{name}"}, file, self.ways)]
+        return [open_yaml_task({**fields, "task": f"{owner}::{name}"}, file, self.options)]
 
 
-def read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMeasure, ...]:
+def _read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMeasure, ...]:
     """aggregate_metric_list, checked."""
     entries = given.get("aggregate_metric_list") or []
     found = []
@@ -125,17 +136,17 @@ class GroupResult(NamedTuple):
     weight_by_size: bool
 
 
-def summarise(
-    group: Group, results: Mapping[str, Mapping[str, Interval | Reason]]
+def aggregate_groups(
+    group: TaskGroup, results: Mapping[str, Mapping[str, Interval | Reason]]
 ) -> list[GroupResult]:
-    """Aggregate a group from its tasks' results, given by task and Measure.key."""
+    """Aggregate a group from its tasks' results, given by task and TaskMeasure.key."""
     names = [task.name for task in group.tasks()]
     summaries = []
     for measure in group.measures:
-        for filter_name in measure.filters or filters_of(group, measure.name):
+        for filter_name in measure.filters or _group_filters(group, measure.name):
             key = score_key(measure.name, filter_name)
             by_task = {name: results[name][key] for name in names if key in results.get(name, {})}
-            result = together(list(by_task.values()), measure.weight_by_size, key)
+            result = mean_result(list(by_task.values()), measure.weight_by_size, key)
             summaries.append(
                 GroupResult(
                     measure.name, filter_name, result, tuple(by_task), measure.weight_by_size
@@ -144,12 +155,12 @@ def summarise(
     return summaries
 
 
-def filters_of(group: Group, measure: str) -> list[str]:
+def _group_filters(group: TaskGroup, measure: str) -> list[str]:
     """Filters with which the group's tasks report a measure, sorted."""
     return sorted({m.filter for task in group.tasks() for m in task.measures if m.name == measure})
 
 
-def together(
+def mean_result(
     results: Sequence[Interval | Reason], weight_by_size: bool, key: str
 ) -> Interval | Reason:
     """The mean of the tasks' results; a Reason if one is undefined."""
@@ -159,17 +170,17 @@ def together(
     if len(intervals) < len(results):
         num_undefined = len(results) - len(intervals)
         return Reason("undefined_task", f"{num_undefined} of {len(results)} tasks have no {key}.")
-    return mean_of(intervals, [each.n if weight_by_size else 1 for each in intervals])
+    return weighted_mean(intervals, [each.n if weight_by_size else 1 for each in intervals])
 
 
-def mean_of(results: Sequence[Interval], weights: Sequence[float]) -> Interval:
+def weighted_mean(results: Sequence[Interval], weights: Sequence[float]) -> Interval:
     """Weighted mean of independent results; the errors of each side add in squares.
 
     Source: Zou and Donner 2008, doi:10.1002/sim.3095 (MOVER).
 
     >>> a = Interval(0.5, 0.4, 0.6, 0.95, 100, 100)
     >>> b = Interval(0.8, 0.7, 0.9, 0.95, 300, 300)
-    >>> print(mean_of([a, b], [100, 300]))
+    >>> print(weighted_mean([a, b], [100, 300]))
     0.725 [0.6459, 0.8041]
     """
     shares = [weight / sum(weights) for weight in weights]

@@ -14,14 +14,14 @@ import numpy as np
 
 from groundup.core import Likelihood, Reason
 
-from .rows import jsonable
-from .task import Better, Kind
+from .dataset import to_json_values
+from .task import Better, RequestKind
 
 
-class Known(NamedTuple):
+class MetricSpec(NamedTuple):
     """Properties of a built-in metric."""
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[RequestKind, ...]
     better: Better
     aggregation: str
     """lm-eval's name; AGGREGATIONS maps it to one of aggregate.py."""
@@ -29,31 +29,39 @@ class Known(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-IGNORES = ("regexes_to_ignore", "ignore_case", "ignore_punctuation", "ignore_numbers")
-CHOICE: tuple[Kind, ...] = ("multiple_choice",)
-ROLLING: tuple[Kind, ...] = ("loglikelihood_rolling",)
-TEXT: tuple[Kind, ...] = ("generate_until",)
+EXACT_MATCH_OPTIONS = ("regexes_to_ignore", "ignore_case", "ignore_punctuation", "ignore_numbers")
+CHOICE_KINDS: tuple[RequestKind, ...] = ("multiple_choice",)
+ROLLING_KINDS: tuple[RequestKind, ...] = ("loglikelihood_rolling",)
+TEXT_KINDS: tuple[RequestKind, ...] = ("generate_until",)
 
-METRICS: dict[str, Known] = {
-    "acc": Known(("loglikelihood", "multiple_choice"), "higher", "mean"),
-    "acc_norm": Known(CHOICE, "higher", "mean"),
-    "acc_bytes": Known(CHOICE, "higher", "mean"),
-    "acc_mutual_info": Known(CHOICE, "higher", "mean"),
-    "exact_match": Known(("multiple_choice", "generate_until"), "higher", "mean", options=IGNORES),
-    "brier_score": Known(CHOICE, "lower", "mean", "squared error"),
-    "f1": Known((*CHOICE, "generate_until"), "higher", "f1", "F1"),
-    "mcc": Known((*CHOICE, "generate_until"), "higher", "matthews_corrcoef", "correlation"),
-    "likelihood": Known(CHOICE, "higher", "", "nats"),
-    "perplexity": Known(("loglikelihood",), "lower", "perplexity", "perplexity of an answer"),
-    "word_perplexity": Known(ROLLING, "lower", "weighted_perplexity", "perplexity of a word"),
-    "byte_perplexity": Known(ROLLING, "lower", "weighted_perplexity", "perplexity of a byte"),
-    "bits_per_byte": Known(ROLLING, "lower", "bits_per_byte", "bits per byte"),
-    "bleu": Known(TEXT, "higher", "bleu", "BLEU"),
-    "chrf": Known(TEXT, "higher", "chrf", "chrF"),
-    "chrf++": Known(TEXT, "higher", "chrf++", "chrF++"),
-    "ter": Known(TEXT, "lower", "ter", "TER"),
+METRICS: dict[str, MetricSpec] = {
+    "acc": MetricSpec(("loglikelihood", "multiple_choice"), "higher", "mean"),
+    "acc_norm": MetricSpec(CHOICE_KINDS, "higher", "mean"),
+    "acc_bytes": MetricSpec(CHOICE_KINDS, "higher", "mean"),
+    "acc_mutual_info": MetricSpec(CHOICE_KINDS, "higher", "mean"),
+    "exact_match": MetricSpec(
+        ("multiple_choice", "generate_until"), "higher", "mean", options=EXACT_MATCH_OPTIONS
+    ),
+    "brier_score": MetricSpec(CHOICE_KINDS, "lower", "mean", "squared error"),
+    "f1": MetricSpec((*CHOICE_KINDS, "generate_until"), "higher", "f1", "F1"),
+    "mcc": MetricSpec(
+        (*CHOICE_KINDS, "generate_until"), "higher", "matthews_corrcoef", "correlation"
+    ),
+    "likelihood": MetricSpec(CHOICE_KINDS, "higher", "", "nats"),
+    "perplexity": MetricSpec(("loglikelihood",), "lower", "perplexity", "perplexity of an answer"),
+    "word_perplexity": MetricSpec(
+        ROLLING_KINDS, "lower", "weighted_perplexity", "perplexity of a word"
+    ),
+    "byte_perplexity": MetricSpec(
+        ROLLING_KINDS, "lower", "weighted_perplexity", "perplexity of a byte"
+    ),
+    "bits_per_byte": MetricSpec(ROLLING_KINDS, "lower", "bits_per_byte", "bits per byte"),
+    "bleu": MetricSpec(TEXT_KINDS, "higher", "bleu", "BLEU"),
+    "chrf": MetricSpec(TEXT_KINDS, "higher", "chrf", "chrF"),
+    "chrf++": MetricSpec(TEXT_KINDS, "higher", "chrf++", "chrF++"),
+    "ter": MetricSpec(TEXT_KINDS, "lower", "ter", "TER"),
 }
-DEFAULTS: dict[Kind, tuple[str, ...]] = {
+DEFAULT_METRICS: dict[RequestKind, tuple[str, ...]] = {
     "loglikelihood": ("perplexity", "acc"),
     "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),
     "multiple_choice": ("acc", "acc_norm"),
@@ -78,30 +86,30 @@ AGGREGATIONS = {
 }
 """lm-eval's aggregations to those of aggregate.py; nanmean is mean, as there is no NaN here."""
 
-Values = dict[str, Any]
+MetricValues = dict[str, Any]
 """Metric names to values, or to Reasons."""
 
 
-class Options(NamedTuple):
+class ScoredOptions(NamedTuple):
     """The options of one question with their likelihoods and the correct index."""
 
     texts: Sequence[str]
-    asked: Sequence[Likelihood]
+    likelihoods: Sequence[Likelihood]
     """One per option; then one per option without context, for acc_mutual_info."""
     gold: int | tuple[int, ...]
     """The correct index, or all correct ones."""
 
 
-def right_options(gold: Any, texts: Sequence[str]) -> int | tuple[int, ...] | Reason:
+def correct_options(gold: Any, texts: Sequence[str]) -> int | tuple[int, ...] | Reason:
     """The index or indices of the correct options, given as numbers or as an option's text.
 
-    >>> right_options("no", ["yes", "no"]), right_options([0, 1], ["yes", "no"])
+    >>> correct_options("no", ["yes", "no"]), correct_options([0, 1], ["yes", "no"])
     (1, (0, 1))
-    >>> right_options(-1, ["yes", "no"]).code
+    >>> correct_options(-1, ["yes", "no"]).code
     'target_out_of_range'
     """
     if isinstance(gold, list):
-        indices = [right_options(each, texts) for each in gold]
+        indices = [correct_options(each, texts) for each in gold]
         bad = next((each for each in indices if isinstance(each, Reason)), None)
         return bad or tuple(each for each in indices if isinstance(each, int))
     if isinstance(gold, str) and gold in texts:
@@ -113,15 +121,15 @@ def right_options(gold: Any, texts: Sequence[str]) -> int | tuple[int, ...] | Re
     )
 
 
-def score_options(names: Sequence[str], options: Options) -> Values:
+def score_options(names: Sequence[str], options: ScoredOptions) -> MetricValues:
     """The metrics of a multiple choice; those for a single correct option take the first.
 
     >>> asked = [Likelihood(-6.0, False, 3), Likelihood(-4.0, True, 1)]
-    >>> score_options(["acc", "acc_norm"], Options(["orange", "fig"], asked, 1))
+    >>> score_options(["acc", "acc_norm"], ScoredOptions(["orange", "fig"], asked, 1))
     {'acc': 1.0, 'acc_norm': 0.0}
     """
     count = len(options.texts)
-    logs = np.array([each.logprob for each in options.asked])  # (options,) or (2 options,)
+    logs = np.array([each.logprob for each in options.likelihoods])  # (options,) or (2 options,)
     logs, unconditional = logs[:count], logs[count:]
     right = (options.gold,) if isinstance(options.gold, int) else options.gold
     best = int(np.argmax(logs))
@@ -139,8 +147,8 @@ def score_options(names: Sequence[str], options: Options) -> Values:
         "acc_norm": lambda: per([len(text) for text in options.texts]),
         "acc_bytes": lambda: per([len(text.encode()) for text in options.texts]),
         "acc_mutual_info": lambda: hit(logs - unconditional),
-        "exact_match": lambda: float(any(options.asked[index].is_greedy for index in right)),
-        "brier_score": lambda: brier(logs, right),
+        "exact_match": lambda: float(any(options.likelihoods[index].is_greedy for index in right)),
+        "brier_score": lambda: _brier_score(logs, right),
         "f1": lambda: [right[0], best],
         "mcc": lambda: [right[0], best],
         "likelihood": lambda: [right[0], logs.tolist()],
@@ -148,7 +156,7 @@ def score_options(names: Sequence[str], options: Options) -> Values:
     return {name: metrics[name]() for name in names}
 
 
-def brier(logs: np.ndarray, right: tuple[int, ...]) -> float:
+def _brier_score(logs: np.ndarray, right: tuple[int, ...]) -> float:
     """Squared distance of the options' normalised probabilities from the one-hot target."""
     chances = np.exp(logs - logs.max())
     chances /= chances.sum()
@@ -157,13 +165,13 @@ def brier(logs: np.ndarray, right: tuple[int, ...]) -> float:
     return float(((chances - truth) ** 2).sum())
 
 
-def score_likelihood(names: Sequence[str], asked: Likelihood) -> Values:
+def score_likelihood(names: Sequence[str], likelihood: Likelihood) -> MetricValues:
     """The metrics of one continuation."""
-    metrics = {"acc": float(asked.is_greedy), "perplexity": [-asked.logprob, 1]}
+    metrics = {"acc": float(likelihood.is_greedy), "perplexity": [-likelihood.logprob, 1]}
     return {name: metrics[name] for name in names}
 
 
-def score_rolling(names: Sequence[str], asked: Likelihood, text: str) -> Values:
+def score_rolling(names: Sequence[str], likelihood: Likelihood, text: str) -> MetricValues:
     """The metrics of a complete text: nats and their divisor.
 
     >>> score_rolling(["word_perplexity"], Likelihood(-9.0, False, 3), "It is so")
@@ -173,10 +181,12 @@ def score_rolling(names: Sequence[str], asked: Likelihood, text: str) -> Values:
     if not size:
         return dict.fromkeys(names, Reason("empty_text", "The text has no bytes to divide by."))
     words = len(re.split(r"\s+", text))
-    return {name: [-asked.logprob, words if name == "word_perplexity" else size] for name in names}
+    return {
+        name: [-likelihood.logprob, words if name == "word_perplexity" else size] for name in names
+    }
 
 
-def score_text(name: str, answer: Any, gold: Any, options: Mapping[str, Any]) -> Any:
+def score_generated(name: str, answer: Any, gold: Any, options: Mapping[str, Any]) -> Any:
     """One metric of a generated answer: exact match, or the pair for a corpus metric.
 
     With several targets any match counts. Several answers without `take_first` give their share of
@@ -190,24 +200,24 @@ def score_text(name: str, answer: Any, gold: Any, options: Mapping[str, Any]) ->
         return Reason("no_reference", "There is no target to compare with.")
     if not answers:
         return 0.0  # the filters removed all answers
-    hits = [[same(said, right, options) for right in golds] for said in answers]
+    hits = [[_is_equal(said, right, options) for right in golds] for said in answers]
     if isinstance(gold, list):
         return float(any(any(row) for row in hits))
     return float(np.mean([row[0] for row in hits]))
 
 
-def same(said: Any, right: Any, options: Mapping[str, Any]) -> bool:
+def _is_equal(answer: Any, expected: Any, options: Mapping[str, Any]) -> bool:
     """Whether two answers are equal after the ignored parts are removed.
 
-    >>> same("The Cat!", "the cat", {"ignore_case": True, "ignore_punctuation": True})
+    >>> _is_equal("The Cat!", "the cat", {"ignore_case": True, "ignore_punctuation": True})
     True
     """
-    if not isinstance(said, str) or not isinstance(right, str):
-        return said == right
-    return bare(said, options) == bare(right, options)
+    if not isinstance(answer, str) or not isinstance(expected, str):
+        return answer == expected
+    return _strip_for_match(answer, options) == _strip_for_match(expected, options)
 
 
-def bare(text: str, options: Mapping[str, Any]) -> str:
+def _strip_for_match(text: str, options: Mapping[str, Any]) -> str:
     """Remove what exact_match ignores, in lm-eval's order."""
     for expression in options.get("regexes_to_ignore") or ():
         text = re.sub(expression, "", text)
@@ -221,22 +231,22 @@ def bare(text: str, options: Mapping[str, Any]) -> str:
     )  # lm-eval compares NumPy's fixed-width strings, which drop trailing NULs
 
 
-def converted(value: Any, aggregation: str) -> Any:
+def convert_value(value: Any, aggregation: str) -> Any:
     """A value of a task's own code in the form that aggregate.py expects; Reason if invalid.
 
     Log-likelihoods, alone or with a weight, become nats as [total, weight].
     """
-    value = jsonable(value)
+    value = to_json_values(value)
     try:
         if aggregation in ("perplexity", "ratio"):
             total, weight = value if isinstance(value, list) else (value, 1)
-            return finite([-float(total), float(weight)])
-        return finite(float(value)) if aggregation in ("mean", "median") else value
+            return _finite_or_reason([-float(total), float(weight)])
+        return _finite_or_reason(float(value)) if aggregation in ("mean", "median") else value
     except (TypeError, ValueError):
         return Reason("no_number", f"The task's code gave {str(value)[:60]!r}; expected a number.")
 
 
-def finite(value: Any) -> Any:
+def _finite_or_reason(value: Any) -> Any:
     """The value, or a Reason if it is not finite."""
     if np.isfinite(np.asarray(value, dtype=np.float64)).all():
         return value

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Artifact, Message, Sample, TextModel
-from groundup.corpus import Contamination, contamination
+from groundup.corpus import Contamination, find_contamination
 
-from .catalogue import leaves, open_tasks
+from .catalogue import expand_groups, open_tasks
 from .lm_eval import YamlTask
-from .task import Item, Task
+from .task import EvaluationTask, TaskItem
 
 
 class TaskOverlap(NamedTuple):
@@ -21,15 +21,18 @@ class TaskOverlap(NamedTuple):
 
     task: str
     samples: int
-    found: Contamination
+    contamination_found: Contamination
 
     def __str__(self) -> str:
         """The number of samples, then how and which."""
-        hit = len({overlap.sample for overlap in self.found.overlaps})
-        return f"{self.task}: {hit} of {self.samples} samples were trained on\n{self.found}"
+        hit = len({overlap.sample for overlap in self.contamination_found.overlaps})
+        return (
+            f"{self.task}: {hit} of {self.samples} samples were trained "
+            f"on\n{self.contamination_found}"
+        )
 
 
-class Overlaps(NamedTuple):
+class TaskOverlaps(NamedTuple):
     """The contamination of several tasks."""
 
     tasks: tuple[TaskOverlap, ...]
@@ -42,7 +45,7 @@ class Overlaps(NamedTuple):
 def overlap(
     names: list[str], *, against: Artifact, include: Path | None = None, data: Path | None = None,
     trust_code: bool = False, limit: int | None = None,
-) -> Overlaps:  # fmt: skip
+) -> TaskOverlaps:  # fmt: skip
     """Count the questions of tasks that are in the training data of a model or its ancestors.
 
     names       names of tasks, as for `evaluate`
@@ -53,21 +56,26 @@ def overlap(
     limit       maximum questions of each task
     """
     opened = open_tasks(names, include=include, data=data, few_shot=0, trust_code=trust_code)
-    return Overlaps(tuple(overlap_of(task, against, None, limit) for task in leaves(opened)))
+    return TaskOverlaps(
+        tuple(_task_overlap(task, against, None, limit) for task in expand_groups(opened))
+    )
 
 
-def overlap_of(
-    task: Task, against: Artifact, model: TextModel | None = None, limit: int | None = None
+def _task_overlap(
+    task: EvaluationTask,
+    against: Artifact,
+    model: TextModel | None = None,
+    limit: int | None = None,
 ) -> TaskOverlap:
     """The contamination of one task; `model` renders the chat template if the task uses one."""
     samples = [
-        Sample(item.id, (Message("user", text_of(task, item)),))
+        Sample(item.id, (Message("user", _question_text(task, item)),))
         for item in task.items(model, limit)
     ]
-    return TaskOverlap(task.name, len(samples), contamination(samples, against))
+    return TaskOverlap(task.name, len(samples), find_contamination(samples, against))
 
 
-def text_of(task: Task, item: Item) -> str:
+def _question_text(task: EvaluationTask, item: TaskItem) -> str:
     """The text to search for."""
-    query = task.query(item.document) if isinstance(task, YamlTask) else None
+    query = task.decontamination_query(item.document) if isinstance(task, YamlTask) else None
     return query or item.prompt

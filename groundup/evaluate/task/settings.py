@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, InstanceOf
 
-from groundup.core import Config, ConfigError, Sampling, Stops, digest
+from groundup.core import Config, ConfigError, Sampling, StopCriteria, digest
 
-from .code import Code
-from .task import Kind
+from .code import TaskCode
+from .task import RequestKind
 
-Written = str | int | InstanceOf[Code]
+FieldExpression = str | int | InstanceOf[TaskCode]
 """A column's name, a template, a number, or a function of the row."""
 
-REFUSED = {
+UNSUPPORTED_FIELDS = {
     "class": "is a task written in Python against lm-eval's classes; write it as YAML",
     "use_prompt": "needs promptsource; write doc_to_text and doc_to_target out",
     "doc_to_image": "shows images, and models here read text",
@@ -26,9 +26,9 @@ REFUSED = {
 }
 """Unsupported fields of lm-eval, and why."""
 
-LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+MAX_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Names of the token limit in task files, in order of precedence."""
-DEFAULT_LENGTH = 256
+DEFAULT_MAX_TOKENS = 256
 
 
 class FewShotSettings(Config):
@@ -40,15 +40,15 @@ class FewShotSettings(Config):
     """`default` samples with the seed, `first_n` takes the first rows."""
     split: str | None = None
     """Split of the examples; default: the task's fewshot_split."""
-    samples: list[dict[str, Any]] | InstanceOf[Code] | None = None
+    samples: list[dict[str, Any]] | InstanceOf[TaskCode] | None = None
     """The examples themselves."""
-    process_docs: InstanceOf[Code] | None = None
+    process_docs: InstanceOf[TaskCode] | None = None
     """Changes the rows of the examples' split."""
-    doc_to_text: Written | None = None
+    doc_to_text: FieldExpression | None = None
     """The question of an example."""
-    doc_to_target: Written | list[Any] | None = None
+    doc_to_target: FieldExpression | list[Any] | None = None
     """The answer of an example."""
-    doc_to_choice: str | list[Any] | dict[str, Any] | InstanceOf[Code] | None = None
+    doc_to_choice: str | list[Any] | dict[str, Any] | InstanceOf[TaskCode] | None = None
     """The options of an example."""
     gen_prefix: str | None = None
     """How the answer of an example starts."""
@@ -73,7 +73,7 @@ class TaskSettings(Config):
     """Configuration of the data set."""
     dataset_kwargs: dict[str, Any] = {}
     """Options of the file reader, such as data_files."""
-    custom_dataset: InstanceOf[Code] | None = None
+    custom_dataset: InstanceOf[TaskCode] | None = None
     """A function that returns rows by split."""
     training_split: str | None = None
     """Split of the examples."""
@@ -83,17 +83,17 @@ class TaskSettings(Config):
     """Split that is evaluated."""
     fewshot_split: str | None = None
     """Split of the examples, preferred to the training split."""
-    process_docs: InstanceOf[Code] | None = None
+    process_docs: InstanceOf[TaskCode] | None = None
     """Changes the rows of a split."""
-    doc_to_text: Written | None = None
+    doc_to_text: FieldExpression | None = None
     """The question; the index of the correct option where options are contexts (winogrande)."""
-    doc_to_target: Written | list[Any] | None = None
+    doc_to_target: FieldExpression | list[Any] | None = None
     """The target: a text, several texts, or the index of the correct option."""
-    doc_to_choice: str | list[Any] | dict[str, Any] | InstanceOf[Code] | None = None
+    doc_to_choice: str | list[Any] | dict[str, Any] | InstanceOf[TaskCode] | None = None
     """The options."""
     unsafe_code: bool = False
     """Whether scoring executes generated code."""
-    process_results: InstanceOf[Code] | None = None
+    process_results: InstanceOf[TaskCode] | None = None
     """Computes a row's scores from the answers."""
     description: str = ""
     """Text at the start of the prompt."""
@@ -107,7 +107,7 @@ class TaskSettings(Config):
     """Number of examples; an explicit 0 cannot be overridden."""
     metric_list: list[dict[str, Any]] | None = None
     """The metrics; defaults depend on output_type."""
-    output_type: Kind = "generate_until"
+    output_type: RequestKind = "generate_until"
     """The kind of request."""
     generation_kwargs: dict[str, Any] | None = None
     """Sampling and stop strings."""
@@ -117,7 +117,7 @@ class TaskSettings(Config):
     """Pipelines that extract the answer from the text."""
     should_decontaminate: bool = False
     """Whether the task has a text to search for in training data."""
-    doc_to_decontamination_query: str | InstanceOf[Code] | None = None
+    doc_to_decontamination_query: str | InstanceOf[TaskCode] | None = None
     """That text; default: the question."""
     gen_prefix: str | None = None
     """How the answer starts."""
@@ -125,7 +125,7 @@ class TaskSettings(Config):
     """The author's notes; `version` and `silence` are read."""
 
     @property
-    def shots(self) -> FewShotSettings:
+    def few_shot_settings(self) -> FewShotSettings:
         """fewshot_config with the task's values as defaults."""
         names = ("process_docs", "doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix",
                  "target_delimiter", "fewshot_delimiter")  # fmt: skip
@@ -136,18 +136,18 @@ class TaskSettings(Config):
         return overrides.model_copy(update=defaults)
 
     @property
-    def asked_split(self) -> str:
+    def evaluated_split(self) -> str:
         """The split that is evaluated."""
         return self.test_split or self.validation_split or ""
 
 
-def read_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
+def read_task_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
     """Validate a task file's fields.
 
     Raises ConfigError naming the file, the key and the most similar known key.
     """
     values = {key: value for key, value in values.items() if value is not None}
-    for key, why in REFUSED.items():
+    for key, why in UNSUPPORTED_FIELDS.items():
         if key in values:
             raise ConfigError(f"{file}: `{key}` {why}.")
     try:
@@ -159,7 +159,7 @@ def read_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
             f"{file}: `unsafe_code` would run generated code without a sandbox; use the built-in "
             "task humaneval."
         )
-    if not settings.asked_split:
+    if not settings.evaluated_split:
         raise ConfigError(f"{file}: expected a test_split or a validation_split.")
     if settings.dataset_path is None and settings.custom_dataset is None:
         raise ConfigError(f"{file}: expected dataset_path (such as `json`) or custom_dataset.")
@@ -172,10 +172,10 @@ def read_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
     return settings
 
 
-def stops_of(settings: TaskSettings, file: Path) -> Stops:
+def read_stop_criteria(settings: TaskSettings, file: Path) -> StopCriteria:
     """The stop criteria of generation_kwargs; ConfigError for an unsupported key."""
     kwargs = {"until": settings.fewshot_delimiter} | (settings.generation_kwargs or {})
-    known = ("until", "do_sample", "temperature", "top_p", "top_k", *LENGTHS)
+    known = ("until", "do_sample", "temperature", "top_p", "top_k", *MAX_TOKENS_KEYS)
     for key in kwargs:
         if key not in known:
             raise ConfigError(
@@ -189,29 +189,41 @@ def stops_of(settings: TaskSettings, file: Path) -> Stops:
         temperature=temperature if kwargs.get("do_sample", True) else 0.0,
         top_k=int(kwargs.get("top_k") or 0),
         top_p=float(kwargs.get("top_p", 1.0)),
-        max_tokens=int(next((kwargs[name] for name in LENGTHS if name in kwargs), DEFAULT_LENGTH)),
+        max_tokens=int(
+            next((kwargs[name] for name in MAX_TOKENS_KEYS if name in kwargs), DEFAULT_MAX_TOKENS)
+        ),
     )
-    return Stops(sampling, tuple(str(text) for text in until if text))
+    return StopCriteria(sampling, tuple(str(text) for text in until if text))
 
 
-def plain(value: Any) -> Any:
+def _digest_values(value: Any) -> Any:
     """Settings as JSON values for a digest, code as its name and digest."""
-    if isinstance(value, Code):
+    if isinstance(value, TaskCode):
         return str(value)
     if isinstance(value, Config):
-        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        return {name: _digest_values(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): _digest_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
+        return [_digest_values(inner) for inner in value]
     return value
 
 
-SILENT = ("task", "task_alias", "metadata", "metric_list", "should_decontaminate", "num_fewshot",
-          "doc_to_decontamination_query", "dataset_kwargs")  # fmt: skip
+NOT_IN_DIGEST = (
+    "task",
+    "task_alias",
+    "metadata",
+    "metric_list",
+    "should_decontaminate",
+    "num_fewshot",
+    "doc_to_decontamination_query",
+    "dataset_kwargs",
+)
 
 
 def prompt_digest(settings: TaskSettings) -> str:
     """Twelve hex digits that change with the questions, their form or their source."""
-    fields = {name: value for name, value in plain(settings).items() if name not in SILENT}
+    fields = {
+        name: value for name, value in _digest_values(settings).items() if name not in NOT_IN_DIGEST
+    }
     return digest(fields)[:12]

@@ -13,16 +13,23 @@ Reason under the same key.
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from groundup.core import Completion, Likelihood, Pair, Reason, Stops, TextModel
+from groundup.core import (
+    Completion,
+    Likelihood,
+    LoglikelihoodRequest,
+    Reason,
+    StopCriteria,
+    TextModel,
+)
 
-Kind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until", "multiple_choice"]
+RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until", "multiple_choice"]
 Better = Literal["higher", "lower"]
 
-Asked = Likelihood | Completion | Reason
+Response = Likelihood | Completion | Reason
 """The response to one request."""
 
 
-class Item(NamedTuple):
+class TaskItem(NamedTuple):
     """One question of a task."""
 
     id: str
@@ -31,7 +38,7 @@ class Item(NamedTuple):
     """Items of one group are resampled together; "" is a group of its own."""
     prompt: str
     """The context (generate_until), the complete text (rolling), a context for display (others)."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[LoglikelihoodRequest, ...]
     """Loglikelihood requests: the options, then those without context if a measure needs it."""
     target: Any
     """JSON: the correct answer, answers or index."""
@@ -39,7 +46,7 @@ class Item(NamedTuple):
     """The row that it was built from."""
 
 
-class Measure(NamedTuple):
+class TaskMeasure(NamedTuple):
     """A measure that a task reports."""
 
     name: str
@@ -56,17 +63,17 @@ class Measure(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Key of its value in `Scored.scores`."""
+        """Key of its value in `ItemScores.scores`."""
         return score_key(self.name, self.filter)
 
 
-class Scored(NamedTuple):
+class ItemScores(NamedTuple):
     """The scores of one item."""
 
     filtered: dict[str, str | list[str]]
     """The output of each filter."""
     scores: dict[str, Any]
-    """By Measure.key: a float, [total, weight] for a ratio, JSON for a corpus-level function."""
+    """By TaskMeasure.key: a float, [total, weight] of a ratio, JSON for a corpus-level measure."""
     undefined: dict[str, Reason]
     """Why the other keys have no value."""
     unparsed: tuple[str, ...] = ()
@@ -74,7 +81,7 @@ class Scored(NamedTuple):
 
 
 @runtime_checkable
-class Task(Protocol):
+class EvaluationTask(Protocol):
     """Items and how their answers are scored; see open_tasks."""
 
     @property
@@ -83,7 +90,7 @@ class Task(Protocol):
         ...
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RequestKind:
         """The kind of request."""
         ...
 
@@ -98,12 +105,12 @@ class Task(Protocol):
         ...
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[TaskMeasure, ...]:
         """Its measures, the main one first."""
         ...
 
     @property
-    def stops(self) -> Stops:
+    def stops(self) -> StopCriteria:
         """How generate_until continues a prompt."""
         ...
 
@@ -112,14 +119,14 @@ class Task(Protocol):
         """Number of answers to each prompt of generate_until; 1 for every other kind."""
         ...
 
-    def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
+    def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the first `limit` items; the model renders the chat template.
 
         Raises DataError naming file and row of invalid data.
         """
         ...
 
-    def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
+    def score(self, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
         """Score one item, given one answer per pair, per repeat, or one for rolling."""
         ...
 
@@ -134,22 +141,22 @@ class GroupMeasure(NamedTuple):
     """Whether tasks are weighted by their number of samples, else equally."""
 
 
-class Group(NamedTuple):
+class TaskGroup(NamedTuple):
     """Tasks and groups reported under one name."""
 
     name: str
-    members: tuple["Task | Group", ...]
+    members: tuple["EvaluationTask | TaskGroup", ...]
     measures: tuple[GroupMeasure, ...] = ()
     """Empty: the group is only a heading."""
     title: str = ""
     """Display name, if it differs."""
     version: str = ""
 
-    def tasks(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[EvaluationTask]:
         """Yield the tasks below, each once, in order."""
         seen: set[str] = set()
         for member in self.members:
-            for task in member.tasks() if isinstance(member, Group) else (member,):
+            for task in member.tasks() if isinstance(member, TaskGroup) else (member,):
                 if task.name not in seen:
                     seen.add(task.name)
                     yield task

@@ -17,14 +17,14 @@ import regex
 
 from groundup.core import ConfigError, DataError
 
-from .code import Code, run
+from .code import TaskCode, call_code
 
 REGEX_SECONDS = 2.0
 """Time limit of one `regex_replace`, against catastrophic backtracking."""
 
 
 @cache
-def environment() -> Any:
+def _jinja_environment() -> Any:
     """Sandboxed jinja with lm-eval's options."""
     from jinja2 import StrictUndefined
 
@@ -33,7 +33,7 @@ def environment() -> Any:
     sandbox = TemplateSandbox((), "task template")
     sandbox.undefined, sandbox.keep_trailing_newline = StrictUndefined, True
     sandbox.trim_blocks = sandbox.lstrip_blocks = False
-    sandbox.filters["regex_replace"] = sandbox.guarded("regex_replace", regex_replace)
+    sandbox.filters["regex_replace"] = sandbox.wrap_filter("regex_replace", regex_replace)
     return sandbox
 
 
@@ -50,22 +50,22 @@ def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> 
 
 
 @cache
-def compiled(template: str) -> Any:
+def _compile_template(template: str) -> Any:
     """Compile a template, with a cache."""
-    return environment().from_string(template)
+    return _jinja_environment().from_string(template)
 
 
-def fill(template: str, row: Mapping[str, Any]) -> str:
+def _fill_template(template: str, row: Mapping[str, Any]) -> str:
     r"""Fill a template with the row's columns.
 
-    >>> fill("Q: {{q|trim}}\nA:\n", {"q": " 1+1? "})
+    >>> _fill_template("Q: {{q|trim}}\nA:\n", {"q": " 1+1? "})
     'Q: 1+1?\nA:\n'
     """
-    return environment().fill(compiled(template), row)
+    return _jinja_environment().render(_compile_template(template), row)
 
 
 @dataclass(frozen=True)
-class Reader:
+class FieldReader:
     """Evaluates a task file's fields on rows."""
 
     file: Path
@@ -124,8 +124,8 @@ class Reader:
 
     def value(self, name: str, field: Any, row: Mapping[str, Any]) -> Any:
         """The value of a field for a row, before conversion."""
-        if isinstance(field, Code):
-            return run(field, self.file, "a row", lambda: field.call(deepcopy(row)))
+        if isinstance(field, TaskCode):
+            return call_code(field, self.file, "a row", lambda: field.call(deepcopy(row)))
         if not isinstance(field, str):
             return field
         return row[field] if field in self.columns else self.filled(name, field, row)
@@ -146,11 +146,11 @@ class Reader:
     def filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
         """Fill a template; DataError naming the file and field if the row lacks a column."""
         try:
-            compiled(template)
+            _compile_template(template)
         except ConfigError as error:
             raise ConfigError(f"{self.file}: {name}: {error}") from None
         try:
-            return fill(template, row)
+            return _fill_template(template, row)
         except Exception as error:
             raise DataError(
                 f"{self.file}: {name} cannot be filled in ({error}); the row has the columns "

@@ -23,7 +23,7 @@ from groundup.core import (
     Sample,
     Sampling,
     Score,
-    Stops,
+    StopCriteria,
     TextModel,
 )
 from groundup.measure import (
@@ -36,35 +36,37 @@ from groundup.measure import (
     token_f1,
 )
 
-from .prompt import Chat
-from .task import Asked, Item, Kind, Measure, Scored
+from .prompt import ChatOptions
+from .task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
 
-REFUSED = "refused|by:beginning_of_the_refusal"
+REFUSAL_SIGNATURE = "refused|by:beginning_of_the_refusal"
 Scorer = Callable[[Sample, Answer], Score | Reason]
 
 
-def refused(sample: Sample, answer: Answer) -> Score | Reason:
+def _score_refusal(sample: Sample, answer: Answer) -> Score | Reason:
     """1 if a question without an answer was refused, else 0."""
     if sample.references:
         return Reason("has_reference", "The sample has an answer, so it should not be refused.")
-    return Score(float(answer.refused), REFUSED)
+    return Score(float(answer.refused), REFUSAL_SIGNATURE)
 
 
-COMPARED = {
+REFERENCE_SCORERS = {
     "exact_match": exact_match(),
     "token_f1": token_f1(),
     "similarity": similarity(),
     "rouge_l": rouge(Rouge(kind="L", tokeniser="words")),
 }
 """Scorers that need references."""
-SCORERS: dict[str, Scorer] = {**COMPARED, "refused": refused}
-SIGNATURES = {name: scorer.signature for name, scorer in COMPARED.items()} | {"refused": REFUSED}
+SCORERS: dict[str, Scorer] = {**REFERENCE_SCORERS, "refused": _score_refusal}
+SCORER_SIGNATURES = {name: scorer.signature for name, scorer in REFERENCE_SCORERS.items()} | {
+    "refused": REFUSAL_SIGNATURE
+}
 
 
-def with_system(conversation: Conversation, system: str) -> Conversation:
+def _prepend_system(conversation: Conversation, system: str) -> Conversation:
     """Prepend a system text, before the conversation's own system messages.
 
-    >>> with_system((Message("user", "Hi"),), "Be brief.")[0].content
+    >>> _prepend_system((Message("user", "Hi"),), "Be brief.")[0].content
     'Be brief.'
     """
     if not system:
@@ -81,11 +83,11 @@ class TestsetTask:
     __test__ = False  # not a pytest class, despite its name
 
     testset: Artifact
-    chat: Chat = Chat(template=True)
+    chat: ChatOptions = ChatOptions(apply_template=True)
     max_tokens: int = 256
     """Maximum tokens of an answer."""
 
-    kind: Kind = "generate_until"
+    kind: RequestKind = "generate_until"
     repeats: int = 1
 
     def __post_init__(self) -> None:
@@ -119,39 +121,39 @@ class TestsetTask:
         return f"testset:{self.version}|{how}|temperature:0|max_tokens:{self.max_tokens}"
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[TaskMeasure, ...]:
         """The measures that apply to at least one sample."""
         has_reference = [bool(sample.references) for sample in self.samples]
-        applicable = list(COMPARED) if any(has_reference) else []
+        applicable = list(REFERENCE_SCORERS) if any(has_reference) else []
         applicable += [] if all(has_reference) else ["refused"]
         return tuple(
-            Measure(name, "none", "higher", "share", "mean", SIGNATURES[name])
+            TaskMeasure(name, "none", "higher", "share", "mean", SCORER_SIGNATURES[name])
             for name in applicable
         )
 
     @property
-    def stops(self) -> Stops:
+    def stops(self) -> StopCriteria:
         """Greedy, until the model's end token."""
-        return Stops(Sampling(max_tokens=self.max_tokens))
+        return StopCriteria(Sampling(max_tokens=self.max_tokens))
 
-    def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
+    def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the samples as prompts; ConfigError if there is no model to render them."""
         for sample in self.samples[:limit]:
-            yield Item(
+            yield TaskItem(
                 sample.id, sample.group, self.prompt(sample, model), (), list(sample.references),
                 {"references": list(sample.references), **sample.metadata},
             )  # fmt: skip
 
     def prompt(self, sample: Sample, model: TextModel | None) -> str:
         """A conversation in the model's chat template, else its turns separated by blank lines."""
-        conversation = with_system(sample.conversation, self.chat.system)
-        if not self.chat.template:
+        conversation = _prepend_system(sample.conversation, self.chat.system)
+        if not self.chat.apply_template:
             return "\n\n".join(message.content for message in conversation)
         if model is None:
             raise ConfigError("A test set needs a model to render the chat template; got none.")
         return model.render(conversation)
 
-    def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
+    def score(self, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
         """Every measure of one answer."""
         response = answers[0]
         names = [measure.name for measure in self.measures]
@@ -161,11 +163,11 @@ class TestsetTask:
                 if isinstance(response, Reason)
                 else Reason("no_text", "No text came back.")
             )
-            return Scored({}, {}, dict.fromkeys(names, reason))
+            return ItemScores({}, {}, dict.fromkeys(names, reason))
         sample = Sample(item.id, (), tuple(item.target), item.group)
         answer = Answer(response.text.strip(), refused=is_refusal(response.text))
         values: dict[str, Any] = {name: SCORERS[name](sample, answer) for name in names}
-        return Scored(
+        return ItemScores(
             {"none": answer.text},
             {name: value.value for name, value in values.items() if isinstance(value, Score)},
             {name: value for name, value in values.items() if isinstance(value, Reason)},

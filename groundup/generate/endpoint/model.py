@@ -26,21 +26,28 @@ from groundup.core import (
     DataError,
     Generation,
     Likelihood,
+    LoglikelihoodRequest,
     Message,
-    Pair,
     Reason,
     Sampling,
-    Stops,
+    StopCriteria,
     digest,
     record,
 )
 
 from ..sampling import check_sampling
-from .answers import Scored, completion, generation, likelihood, prompt_logprobs, vectors
-from .server import Call, Server
+from .errors import EndpointError
+from .limits import EndpointCost, estimate_usage
+from .responses import (
+    PromptLogprobs,
+    parse_completion,
+    parse_embeddings,
+    parse_generation,
+    parse_likelihood,
+    parse_prompt_logprobs,
+)
+from .server import EndpointCall, EndpointClient
 from .settings import EndpointConfig
-from .spending import Cost, guess
-from .trouble import EndpointError
 
 T = TypeVar("T")
 
@@ -53,9 +60,9 @@ class Endpoint:
 
         Raises ConfigError if the address or the key cannot be used.
         """
-        self.config, self.server = config, Server(config)
+        self.config, self.server = config, EndpointClient(config)
         self.lacks_logprobs: Reason | None = None
-        self.tells_tokens, self.has_scored = True, False
+        self.returns_logprobs, self.has_scored = True, False
 
     @classmethod
     def open(cls, config: EndpointConfig) -> "Endpoint":
@@ -65,8 +72,10 @@ class Endpoint:
         or rejects the key. A server that does not list its models is assumed to have this one.
         """
         endpoint = cls(config)
-        call = Call("models", {}, lambda body: body.get("data"), absent="no_list")
-        ((_, rows),) = endpoint.server.ask([(0, call)])
+        call = EndpointCall(
+            "models", {}, lambda body: body.get("data"), missing_route_code="no_list"
+        )
+        ((_, rows),) = endpoint.server.send([(0, call)])
         if isinstance(rows, Reason):
             if rows.code in ("no_list", "refused", "bad_answer"):
                 return endpoint
@@ -100,7 +109,7 @@ class Endpoint:
         return "|".join(parts)
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> EndpointCost:
         """Requests answered so far, with their tokens and price."""
         return self.server.spending.cost
 
@@ -115,51 +124,63 @@ class Endpoint:
             )
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
-        return rendered([message._asdict() for message in conversation])
+        return _messages_to_json([message._asdict() for message in conversation])
 
     def complete(
-        self, prompts: Sequence[str], stops: Stops
+        self, prompts: Sequence[str], stops: StopCriteria
     ) -> Iterator[tuple[int, Completion | Reason]]:
         """Continue each prompt, or answer it (`api=chat`)."""
         check_sampling(stops.sampling)
-        calls = ((i, self.completing(prompt, stops)) for i, prompt in enumerate(prompts))
-        yield from self.server.ask(calls)
+        calls = ((i, self.completion_call(prompt, stops)) for i, prompt in enumerate(prompts))
+        yield from self.server.send(calls)
 
-    def completing(self, prompt: str, stops: Stops) -> Call[Completion] | Reason:
+    def completion_call(
+        self, prompt: str, stops: StopCriteria
+    ) -> EndpointCall[Completion] | Reason:
         """The request that continues a prompt."""
-        read = partial(completion, until=stops.until)
+        read = partial(parse_completion, until=stops.until)
         is_chat = self.config.api == "chat" and prompt
-        body = {"messages": messages_of(prompt)} if is_chat else {"prompt": prompt}
-        return self.call(body, read, prompt, stops)
+        body = {"messages": _messages_from_prompt(prompt)} if is_chat else {"prompt": prompt}
+        return self.generation_call(body, read, prompt, stops)
 
-    def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
+    def loglikelihood(
+        self, pairs: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[tuple[int, Likelihood | Reason]]:
         """Likelihood of each continuation; a token across the boundary counts towards it.
 
         A server that gives none is not asked again, which is logged once.
         """
-        calls = ((i, self.scoring(pair)) for i, pair in enumerate(pairs))
-        for index, answer in self.server.ask(calls):
+        calls = ((i, self.likelihood_call(pair)) for i, pair in enumerate(pairs))
+        for index, answer in self.server.send(calls):
             if isinstance(answer, Likelihood):
                 self.has_scored = True
-            elif is_lack(answer) and not self.has_scored and not self.lacks_logprobs:
+            elif _is_missing_logprobs(answer) and not self.has_scored and not self.lacks_logprobs:
                 self.lacks_logprobs = answer
-                record.say(f"No likelihoods from this server, each is undefined: {answer.message}")
+                record.log(f"No likelihoods from this server, each is undefined: {answer.message}")
             yield index, answer
 
     def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
         """Likelihood of complete texts, each in one request; they must fit the server's context."""
-        yield from self.loglikelihood([Pair("", text) for text in texts])
+        yield from self.loglikelihood([LoglikelihoodRequest("", text) for text in texts])
 
-    def scoring(self, pair: Pair) -> Call[Likelihood] | Reason:
+    def likelihood_call(self, pair: LoglikelihoodRequest) -> EndpointCall[Likelihood] | Reason:
         """The request that scores a pair."""
         if self.lacks_logprobs:
             return self.lacks_logprobs
         prompt = (pair.context or self.config.prefix) + pair.continuation
-        if wrong := unsendable(prompt, "prompt") or unsendable(pair.continuation, "continuation"):
+        if wrong := _reason_unsendable(prompt, "prompt") or _reason_unsendable(
+            pair.continuation, "continuation"
+        ):
             return wrong
         body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        read = partial(likelihood, prompt=prompt, continuation=pair.continuation)
-        return Call("completions", self.body(body), read, guess(prompt, 1), absent="no_logprobs")
+        read = partial(parse_likelihood, prompt=prompt, continuation=pair.continuation)
+        return EndpointCall(
+            "completions",
+            self.body(body),
+            read,
+            estimate_usage(prompt, 1),
+            missing_route_code="no_logprobs",
+        )
 
     def generate(
         self, conversations: Sequence[Conversation], sampling: Sampling
@@ -173,23 +194,29 @@ class Endpoint:
         answers: dict[int, Generation | Reason] = {}
         pending = list(range(len(conversations)))
         for _ in range(2):  # again without log-probabilities where the server refuses them
-            body, stops = {"logprobs": True} if self.tells_tokens else {}, Stops(sampling)
-            calls = [(i, self.talking(conversations[i], body, generation, stops)) for i in pending]
-            answers |= dict(self.server.ask(calls))
-            pending = [i for i in pending if is_lack(answers[i])]
-            if not pending or not self.tells_tokens:
+            body, stops = (
+                {"logprobs": True} if self.returns_logprobs else {},
+                StopCriteria(sampling),
+            )
+            calls = [
+                (i, self.chat_call(conversations[i], body, parse_generation, stops))
+                for i in pending
+            ]
+            answers |= dict(self.server.send(calls))
+            pending = [i for i in pending if _is_missing_logprobs(answers[i])]
+            if not pending or not self.returns_logprobs:
                 break
-            self.tells_tokens = False
-        return [self.or_raise(i, answers[i]) for i in range(len(conversations))]
+            self.returns_logprobs = False
+        return [self.unwrap(i, answers[i]) for i in range(len(conversations))]
 
-    def talking(
+    def chat_call(
         self, conversation: Conversation, body: dict[str, Any],
-        read: Callable[[dict[str, Any]], T], stops: Stops,
-    ) -> Call[T] | Reason:  # fmt: skip
+        read: Callable[[dict[str, Any]], T], stops: StopCriteria,
+    ) -> EndpointCall[T] | Reason:  # fmt: skip
         """A request with the messages of a conversation."""
         messages = [message._asdict() for message in conversation]
         text = "\n".join(message.content for message in conversation)
-        return self.call({"messages": messages, **body}, read, text, stops)
+        return self.generation_call({"messages": messages, **body}, read, text, stops)
 
     def logprobs(
         self, conversations: Sequence[Conversation], answers: Sequence[str]
@@ -205,23 +232,36 @@ class Endpoint:
         calls = []
         for conversation, answer in zip(conversations, answers, strict=True):
             answered = (*conversation, Message("assistant", answer))
-            calls += [self.looking(conversation, True), self.looking(answered, False)]
-        responses = dict(self.server.ask(enumerate(calls)))
-        scored = [self.or_raise(i // 2, responses[i]) for i in range(len(calls))]
-        return [self.rest(i, *scored[2 * i : 2 * i + 2]) for i in range(len(answers))]
+            calls += [
+                self.prompt_logprobs_call(conversation, True),
+                self.prompt_logprobs_call(answered, False),
+            ]
+        responses = dict(self.server.send(enumerate(calls)))
+        scored = [self.unwrap(i // 2, responses[i]) for i in range(len(calls))]
+        return [self.answer_logprobs(i, *scored[2 * i : 2 * i + 2]) for i in range(len(answers))]
 
-    def looking(self, conversation: Conversation, asks: bool) -> Call[Scored] | Reason:
+    def prompt_logprobs_call(
+        self, conversation: Conversation, add_generation_prompt: bool
+    ) -> EndpointCall[PromptLogprobs] | Reason:
         """The request for a conversation's log-probabilities."""
-        body = {"prompt_logprobs": 0, "add_generation_prompt": asks, "stream": False}
-        return self.talking(conversation, body, prompt_logprobs, Stops(Sampling(max_tokens=1)))
+        body = {
+            "prompt_logprobs": 0,
+            "add_generation_prompt": add_generation_prompt,
+            "stream": False,
+        }
+        return self.chat_call(
+            conversation, body, parse_prompt_logprobs, StopCriteria(Sampling(max_tokens=1))
+        )
 
-    def rest(self, place: int, asked: Scored, whole: Scored) -> list[float]:
+    def answer_logprobs(
+        self, index: int, prompt: PromptLogprobs, answered: PromptLogprobs
+    ) -> list[float]:
         """The log-probabilities that the answer adds to the conversation before it."""
-        start = len(asked.ids)
-        values = whole.logprobs[start:]
-        if whole.ids[:start] != asked.ids or not values:
+        start = len(prompt.ids)
+        values = answered.logprobs[start:]
+        if answered.ids[:start] != prompt.ids or not values:
             raise EndpointError(
-                f"{self.name}, conversation {place}: the server's template renders it differently "
+                f"{self.name}, conversation {index}: the server's template renders it differently "
                 "once it is answered, so the answer's tokens cannot be identified."
             )
         return [value for value in values if value is not None]
@@ -230,28 +270,37 @@ class Endpoint:
         """One vector per text, float32 (texts, width); EndpointError if the server gives none."""
         size = self.config.embed_batch
         groups = [texts[i : i + size] for i in range(0, len(texts), size)]
-        calls = [(i, self.embedding(group)) for i, group in enumerate(groups)]
-        responses = dict(self.server.ask(calls))
-        vectors_of_groups = [self.or_raise(i * size, responses[i]) for i in range(len(groups))]
+        calls = [(i, self.embedding_call(group)) for i, group in enumerate(groups)]
+        responses = dict(self.server.send(calls))
+        vectors_of_groups = [self.unwrap(i * size, responses[i]) for i in range(len(groups))]
         return (
             np.concatenate(vectors_of_groups)
             if vectors_of_groups
             else np.zeros((0, 0), dtype=np.float32)
         )
 
-    def embedding(self, texts: Sequence[str]) -> Call[np.ndarray] | Reason:
+    def embedding_call(self, texts: Sequence[str]) -> EndpointCall[np.ndarray] | Reason:
         """The request for the vectors of some texts."""
         whole = "\n".join(texts)
-        if wrong := unsendable(whole or " ", "prompt"):
+        if wrong := _reason_unsendable(whole or " ", "prompt"):
             return wrong
         body = self.body({"input": list(texts), "encoding_format": "float"})
-        return Call("embeddings", body, partial(vectors, count=len(texts)), guess(whole, 0))
+        return EndpointCall(
+            "embeddings",
+            body,
+            partial(parse_embeddings, count=len(texts)),
+            estimate_usage(whole, 0),
+        )
 
-    def call(
-        self, body: dict[str, Any], read: Callable[[dict[str, Any]], T], prompt: str, stops: Stops
-    ) -> Call[T] | Reason:  # fmt: skip
+    def generation_call(
+        self,
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any]], T],
+        prompt: str,
+        stops: StopCriteria,
+    ) -> EndpointCall[T] | Reason:
         """A generation request with its sampling and stop strings."""
-        if wrong := unsendable(prompt, "prompt"):
+        if wrong := _reason_unsendable(prompt, "prompt"):
             return wrong
         sampling, config, is_chat = stops.sampling, self.config, "messages" in body
         limit = config.max_tokens_key if is_chat else "max_tokens"
@@ -266,26 +315,28 @@ class Endpoint:
         if config.stream and "stream" not in body:
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
         route = "chat/completions" if is_chat else "completions"
-        return Call(route, self.body(fields | body), read, guess(prompt, sampling.max_tokens))
+        return EndpointCall(
+            route, self.body(fields | body), read, estimate_usage(prompt, sampling.max_tokens)
+        )
 
     def body(self, fields: dict[str, Any]) -> dict[str, Any]:
         """A body with the model's name and the configured fields."""
         values = {"model": self.config.model, **fields, **self.config.extra}
         return {name: value for name, value in values.items() if name not in self.config.omit}
 
-    def or_raise(self, place: int, found: T | Reason) -> T:
+    def unwrap(self, index: int, answer: T | Reason) -> T:
         """The answer; EndpointError if there is none."""
-        if isinstance(found, Reason):
-            raise EndpointError(f"Request {place} of {self.config.model}: {found.message}")
-        return found
+        if isinstance(answer, Reason):
+            raise EndpointError(f"Request {index} of {self.config.model}: {answer.message}")
+        return answer
 
 
-def is_lack(found: Any) -> bool:
+def _is_missing_logprobs(answer: Any) -> bool:
     """Whether a server gave no log-probabilities."""
-    return isinstance(found, Reason) and found.code == "no_logprobs"
+    return isinstance(answer, Reason) and answer.code == "no_logprobs"
 
 
-def unsendable(text: str, what: str) -> Reason | None:
+def _reason_unsendable(text: str, what: str) -> Reason | None:
     """Why a text cannot be sent; None if it can."""
     if not text:
         return Reason(f"empty_{what}", f"The {what} is empty; give at least one character.")
@@ -296,17 +347,17 @@ def unsendable(text: str, what: str) -> Reason | None:
     return None
 
 
-def rendered(messages: list[dict[str, str]]) -> str:
+def _messages_to_json(messages: list[dict[str, str]]) -> str:
     """Messages as canonical JSON text."""
     return json.dumps({"messages": messages}, ensure_ascii=False)
 
 
-def messages_of(prompt: str) -> list[dict[str, str]]:
+def _messages_from_prompt(prompt: str) -> list[dict[str, str]]:
     """The messages of a rendered conversation; any other text becomes one user message.
 
-    >>> messages_of(rendered([{"role": "system", "content": "Be brief."}]))
+    >>> _messages_from_prompt(_messages_to_json([{"role": "system", "content": "Be brief."}]))
     [{'role': 'system', 'content': 'Be brief.'}]
-    >>> messages_of("Why?")
+    >>> _messages_from_prompt("Why?")
     [{'role': 'user', 'content': 'Why?'}]
     """
     user_message = [{"role": "user", "content": prompt}]
@@ -318,4 +369,6 @@ def messages_of(prompt: str) -> list[dict[str, str]]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return user_message
     valid_roles = set(get_args(Message.__annotations__["role"]))
-    return messages if roles <= valid_roles and rendered(messages) == prompt else user_message
+    return (
+        messages if roles <= valid_roles and _messages_to_json(messages) == prompt else user_message
+    )

@@ -16,35 +16,43 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from groundup.core import MissingExtra, Reason
 
-from .flight import Flight
-from .settings import EndpointConfig, check_address, is_here, read_key
-from .spending import Breaker, Pace, Spending, Usage, usage_of
-from .stream import assemble, read_json
-from .trouble import KEY, OWN_SAMPLE, Trouble, one_line, refusal, told, without
+from .concurrency import ConcurrentRun
+from .errors import (
+    REQUEST_KEY,
+    SAMPLE_CODES,
+    RequestFailure,
+    failure_from_status,
+    parse_error,
+    quote_message,
+    secret_remover,
+)
+from .limits import CircuitBreaker, CostTracker, RateLimiter, Usage, parse_usage
+from .settings import EndpointConfig, check_endpoint_address, is_loopback, read_api_key
+from .stream import assemble_stream, parse_json_object
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
 
-MOST_ERROR_BYTES = 2**16
+MAX_ERROR_BYTES = 2**16
 
 
 @dataclass(frozen=True)
-class Call(Generic[T]):
+class EndpointCall(Generic[T]):
     """One request."""
 
     route: str
     """Below the base address, such as `chat/completions`."""
     body: dict[str, Any]
-    read: Callable[[dict[str, Any]], T]
+    parse: Callable[[dict[str, Any]], T]
     """Parses the response; raises RequestFailure if it cannot."""
-    guessed: Usage = Usage(0, 0)
-    absent: str = ""
+    estimated_usage: Usage = Usage(0, 0)
+    missing_route_code: str = ""
     """Reason code if the server has no such route."""
 
 
-class Server:
+class EndpointClient:
     """A server's address with its spending, rate limits and failures so far."""
 
     def __init__(self, config: EndpointConfig) -> None:
@@ -52,129 +60,143 @@ class Server:
 
         Raises ConfigError if the address or the key cannot be used.
         """
-        check_address(config)
-        self.config, self.key = config, read_key(config)
-        self.spending, self.pace = Spending(config.prices), Pace(config.rates)
-        self.breaker = Breaker(config.retries)
-        self.blot = without(self.key)
-        self.trust: Any = None
+        check_endpoint_address(config)
+        self.config, self.key = config, read_api_key(config)
+        self.spending, self.pace = CostTracker(config.prices), RateLimiter(config.rates)
+        self.breaker = CircuitBreaker(config.retries)
+        self.redact = secret_remover(self.key)
+        self.ssl_context: Any = None
 
-    def ask(
-        self, calls: Iterable[tuple[int, Call[T] | Reason]]
+    def send(
+        self, calls: Iterable[tuple[int, EndpointCall[T] | Reason]]
     ) -> Iterator[tuple[int, T | Reason]]:
         """Yield (index, answer) as answers come; a failed request gives a Reason."""
-        self.breaker.again()
-        flight = Flight(self.session, calls, self.config.concurrency)
+        self.breaker.allow_trial()
+        flight = ConcurrentRun(self.session, calls, self.config.concurrency)
         yield from flight.results()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Callable[..., Awaitable[tuple[int, Any]]]]:
         """Open the connections for a run of requests."""
-        httpx = import_httpx()
-        config, local = self.config, is_here(self.config)
-        self.trust = self.trust or httpx.create_ssl_context(trust_env=not local)
+        httpx = _import_httpx()
+        config, local = self.config, is_loopback(self.config)
+        self.ssl_context = self.ssl_context or httpx.create_ssl_context(trust_env=not local)
         headers = {"Accept-Encoding": "identity", "User-Agent": "groundup"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         idle = config.timeouts.idle
         async with httpx.AsyncClient(
-            base_url=config.url.rstrip("/") + "/", headers=headers, verify=self.trust,
+            base_url=config.url.rstrip("/") + "/", headers=headers, verify=self.ssl_context,
             timeout=httpx.Timeout(idle, connect=config.timeouts.connect, pool=None),
             limits=httpx.Limits(max_connections=config.concurrency),
             follow_redirects=False, trust_env=not local,
         ) as client:  # fmt: skip
-            yield partial(self.settle, client)
+            yield partial(self.complete_call, client)
 
-    async def settle(
-        self, client: "httpx.AsyncClient", item: tuple[int, Call[T] | Reason]
+    async def complete_call(
+        self, client: "httpx.AsyncClient", indexed_call: tuple[int, EndpointCall[T] | Reason]
     ) -> tuple[int, T | Reason]:
         """Complete one request: an answer or the reason why there is none."""
-        place, call = item
-        KEY.set(self.key)
+        place, call = indexed_call
+        REQUEST_KEY.set(self.key)
         if isinstance(call, Reason):
             return place, call
         if self.breaker.is_open:
-            count, last = self.breaker.in_a_row, self.breaker.last
+            count, last = self.breaker.consecutive_failures, self.breaker.last
             stopped = f"not sent: {count} requests failed in a row, the last with: {last}"
             return place, Reason("stopped", stopped)
-        if not self.spending.reserve(call.guessed):
+        if not self.spending.reserve(call.estimated_usage):
             budget = f"not sent: it could exceed the budget of {self.config.prices.budget:g}"
             return place, Reason("budget", budget)
         try:
-            answer = await self.persist(client, place, call)
-            self.breaker.answered()
-        except Trouble as trouble:
-            answer = self.failed(trouble, call)
+            answer = await self.send_with_retries(client, place, call)
+            self.breaker.record_success()
+        except RequestFailure as trouble:
+            answer = self.record_failure(trouble, call)
         finally:
-            self.spending.release(call.guessed)
+            self.spending.release(call.estimated_usage)
         return place, answer
 
-    def failed(self, trouble: Trouble, call: Call[Any]) -> Reason:
+    def record_failure(self, trouble: RequestFailure, call: EndpointCall[Any]) -> Reason:
         """Count a failed request and return its Reason, without the key."""
-        message = self.blot(f"{self.config.url}: {trouble.message}")
-        code = call.absent if call.absent and trouble.code == "not_found" else trouble.code
-        if code not in OWN_SAMPLE:
-            self.breaker.failed(message, trouble.for_good)
+        message = self.redact(f"{self.config.url}: {trouble.message}")
+        code = (
+            call.missing_route_code
+            if call.missing_route_code and trouble.code == "not_found"
+            else trouble.code
+        )
+        if code not in SAMPLE_CODES:
+            self.breaker.record_failure(message, trouble.is_permanent)
         return Reason(code, message)
 
-    async def persist(self, client: "httpx.AsyncClient", place: int, call: Call[T]) -> T:
+    async def send_with_retries(
+        self, client: "httpx.AsyncClient", index: int, call: EndpointCall[T]
+    ) -> T:
         """Retry until an answer comes, the attempts or the time run out, or a retry cannot help."""
         retries, clock = self.config.retries, asyncio.get_running_loop().time
-        await self.pace.turn()
-        last, number = Trouble("timeout", "not tried"), 0
+        await self.pace.acquire()
+        last, number = RequestFailure("timeout", "not tried"), 0
         end = clock() + self.config.timeouts.request
         for number in range(1, retries.attempts + 1):
             try:
                 return await self.attempt(client, call, max(end - clock(), 0))
-            except Trouble as trouble:
+            except RequestFailure as trouble:
                 last = trouble
             if number == retries.attempts or not last.retry or self.breaker.is_open:
                 break
-            wait = last.wait if last.wait is not None else self.backoff(place, number)
+            wait = last.wait if last.wait is not None else self.backoff(index, number)
             if clock() + wait >= end:
                 last.message += f"; the next attempt, {wait:.0f} s later, would come too late"
                 break
             if last.wait is not None:
-                self.pace.hold(last.wait)
+                self.pace.pause(last.wait)
             else:
                 await asyncio.sleep(wait)
-            await self.pace.turn()
+            await self.pace.acquire()
         if last.retry:
             last.message += f" (attempt {number} of {retries.attempts})"
         raise last
 
-    def backoff(self, place: int, number: int) -> float:
+    def backoff(self, index: int, attempt_number: int) -> float:
         """Seconds to wait after an attempt, counted from 1."""
         retries = self.config.retries
-        share = random.Random(f"{retries.seed}:{place}:{number}").uniform(0.5, 1.0)
-        return min(retries.first_wait * 2 ** (number - 1), retries.longest_wait) * share
+        share = random.Random(f"{retries.seed}:{index}:{attempt_number}").uniform(0.5, 1.0)
+        return min(retries.first_wait * 2 ** (attempt_number - 1), retries.max_wait) * share
 
-    async def attempt(self, client: "httpx.AsyncClient", call: Call[T], left: float) -> T:
+    async def attempt(
+        self, client: "httpx.AsyncClient", call: EndpointCall[T], seconds_left: float
+    ) -> T:
         """Send once and read the answer; every failure raises RequestFailure."""
-        httpx = import_httpx()
-        limit = min(self.config.timeouts.attempt, left)
+        httpx = _import_httpx()
+        limit = min(self.config.timeouts.attempt, seconds_left)
         try:
             async with asyncio.timeout(limit):
-                body = await self.exchange(client, call)
-            used = usage_of(body, call.guessed)
-            self.spending.count(used)
-            self.pace.used(used.prompt_tokens + used.tokens)
-            return call.read(body)
+                body = await self.send_request(client, call)
+            used = parse_usage(body, call.estimated_usage)
+            self.spending.record_usage(used)
+            self.pace.record_tokens(used.prompt_tokens + used.tokens)
+            return call.parse(body)
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             shape = f"the answer has an unknown shape ({type(error).__name__}: {error})"
-            raise Trouble("bad_answer", one_line(shape), retry=True) from None
+            raise RequestFailure("bad_answer", quote_message(shape), retry=True) from None
         except TimeoutError:
-            raise Trouble("timeout", f"no complete answer within {limit:g} s", retry=True) from None
+            raise RequestFailure(
+                "timeout", f"no complete answer within {limit:g} s", retry=True
+            ) from None
         except httpx.TimeoutException as error:
             silent = f"the server was silent too long ({type(error).__name__})"
-            raise Trouble("timeout", silent, retry=True) from None
+            raise RequestFailure("timeout", silent, retry=True) from None
         except httpx.ConnectError as error:
-            raise unreachable(str(error)) from None
+            raise _connection_failure(str(error)) from None
         except httpx.HTTPError as error:
-            said = one_line(str(error)) or type(error).__name__
-            raise Trouble("disconnected", f"the connection broke: {said}", retry=True) from None
+            said = quote_message(str(error)) or type(error).__name__
+            raise RequestFailure(
+                "disconnected", f"the connection broke: {said}", retry=True
+            ) from None
 
-    async def exchange(self, client: "httpx.AsyncClient", call: Call[T]) -> dict[str, Any]:
+    async def send_request(
+        self, client: "httpx.AsyncClient", call: EndpointCall[T]
+    ) -> dict[str, Any]:
         """Send one request and return the body of its answer."""
         content = json.dumps(call.body, allow_nan=False).encode()
         headers = {"Content-Type": "application/json"}
@@ -184,57 +206,61 @@ class Server:
         ) as response:
             kind = response.headers.get("content-type", "")
             if not response.is_success:
-                raise refused(response, await beginning(response))
+                raise _failure_from_response(response, await _read_error_body(response))
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise Trouble("bad_answer", "the server compressed its answer unasked")
-            chunks = bounded(response, self.config.max_body_bytes)
+                raise RequestFailure("bad_answer", "the server compressed its answer unasked")
+            chunks = _read_limited(response, self.config.max_body_bytes)
             if kind.startswith("text/event-stream"):
-                return await assemble(chunks)
-            return read_json(b"".join([chunk async for chunk in chunks]), kind)
+                return await assemble_stream(chunks)
+            return parse_json_object(b"".join([chunk async for chunk in chunks]), kind)
 
 
-async def bounded(response: "httpx.Response", most: int) -> AsyncGenerator[bytes, None]:
+async def _read_limited(response: "httpx.Response", max_bytes: int) -> AsyncGenerator[bytes, None]:
     """Yield a body's bytes; RequestFailure if there are too many, or if the connection breaks."""
-    httpx, size = import_httpx(), 0
+    httpx, size = _import_httpx(), 0
     try:
         async for chunk in response.aiter_raw():
             size += len(chunk)
-            if size > most:
-                raise Trouble("too_large", f"the answer exceeds {most} bytes (max_body_bytes)")
+            if size > max_bytes:
+                raise RequestFailure(
+                    "too_large", f"the answer exceeds {max_bytes} bytes (max_body_bytes)"
+                )
             yield chunk
     except (httpx.RemoteProtocolError, httpx.ReadError):
         broke = f"the connection broke after {size} bytes of the answer"
-        raise Trouble("disconnected", broke, retry=True) from None
+        raise RequestFailure("disconnected", broke, retry=True) from None
 
 
-async def beginning(response: "httpx.Response") -> bytes:
+async def _read_error_body(response: "httpx.Response") -> bytes:
     """The first bytes of an error response."""
     content = b""
-    async with aclosing(bounded(response, MOST_ERROR_BYTES)) as chunks:
-        with suppress(Trouble):
+    async with aclosing(_read_limited(response, MAX_ERROR_BYTES)) as chunks:
+        with suppress(RequestFailure):
             async for chunk in chunks:
                 content += chunk
     return content
 
 
-def refused(response: "httpx.Response", content: bytes) -> Trouble:
+def _failure_from_response(response: "httpx.Response", content: bytes) -> RequestFailure:
     """RequestFailure of an error response, quoting the server's message."""
     try:
-        body = read_json(content)
-        words, code = told(body.get("error") or body)
-    except Trouble:
-        words, code = one_line(content.decode("utf-8", "replace")), ""
-    return refusal(response.status_code, response.headers, words, code)
+        body = parse_json_object(content)
+        words, code = parse_error(body.get("error") or body)
+    except RequestFailure:
+        words, code = quote_message(content.decode("utf-8", "replace")), ""
+    return failure_from_status(response.status_code, response.headers, words, code)
 
 
-def unreachable(said: str) -> Trouble:
+def _connection_failure(message: str) -> RequestFailure:
     """RequestFailure of a failed connection: retried unless the certificate is at fault."""
-    if "CERTIFICATE" in said.upper():
-        return Trouble("tls", f"the server's certificate: {one_line(said)}", for_good=True)
-    return Trouble("unreachable", f"no connection: {one_line(said)}", retry=True)
+    if "CERTIFICATE" in message.upper():
+        return RequestFailure(
+            "tls", f"the server's certificate: {quote_message(message)}", is_permanent=True
+        )
+    return RequestFailure("unreachable", f"no connection: {quote_message(message)}", retry=True)
 
 
-def import_httpx() -> Any:
+def _import_httpx() -> Any:
     """Import httpx; MissingExtra if it is not installed."""
     try:
         import httpx

@@ -36,7 +36,7 @@ class Retries(Config):
     """Maximum attempts for one request."""
     first_wait: float = Field(default=0.5, ge=0)
     """Seconds before the second attempt; doubled for each further one, with random jitter."""
-    longest_wait: float = Field(default=30.0, ge=0)
+    max_wait: float = Field(default=30.0, ge=0)
     """Maximum seconds of such a wait; a Retry-After of the server is not limited."""
     seed: int = 0
     """Seed of the jitter."""
@@ -102,7 +102,7 @@ class EndpointConfig(Config):
     prices: Prices = Prices()
 
 
-def check_address(config: EndpointConfig) -> None:
+def check_endpoint_address(config: EndpointConfig) -> None:
     """Raise ConfigError if the address is invalid, or holds a secret, which is not repeated."""
     try:
         parts = urlsplit(config.url)
@@ -122,7 +122,7 @@ def check_address(config: EndpointConfig) -> None:
         raise ConfigError("model is empty; expected the model's name on the server.")
 
 
-def read_key(config: EndpointConfig) -> str:
+def read_api_key(config: EndpointConfig) -> str:
     """The API key, or an empty string; no error repeats it.
 
     Raises ConfigError if key_env is not a variable's name or not set, or if the key is not one word
@@ -143,7 +143,7 @@ def read_key(config: EndpointConfig) -> str:
         )
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigError(f"The key in {config.key_env} must be one word of ASCII characters.")
-    is_plain = config.url.startswith("http:") and not is_here(config)
+    is_plain = config.url.startswith("http:") and not is_loopback(config)
     if is_plain and not config.allow_plain_key:
         raise ConfigError(
             f"The key in {config.key_env} would be sent unencrypted; use https, or set "
@@ -152,6 +152,6 @@ def read_key(config: EndpointConfig) -> str:
     return key
 
 
-def is_here(config: EndpointConfig) -> bool:
+def is_loopback(config: EndpointConfig) -> bool:
     """Whether the server runs on this machine, so that no proxy is involved."""
     return urlsplit(config.url).hostname in LOOPBACK

@@ -9,37 +9,39 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from .trouble import Trouble, one_line, refusal, told
+from .errors import RequestFailure, failure_from_status, parse_error, quote_message
 
-MOST_LINE_BYTES = 2**22
+MAX_LINE_BYTES = 2**22
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+async def _sse_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """Yield the data of each event; comments and other fields are ignored."""
     pending, data = b"", []
     async for chunk in chunks:
         *lines, pending = (pending + chunk).split(b"\n")
-        if len(pending) > MOST_LINE_BYTES:
-            raise Trouble("too_large", f"a line of the stream exceeds {MOST_LINE_BYTES} bytes")
+        if len(pending) > MAX_LINE_BYTES:
+            raise RequestFailure(
+                "too_large", f"a line of the stream exceeds {MAX_LINE_BYTES} bytes"
+            )
         for line in lines:
             line = line.removesuffix(b"\r")
             if line.startswith(b"data:"):
                 data.append(line[5:].removeprefix(b" "))
             elif not line and data:
-                yield decoded(b"\n".join(data))
+                yield _decode_event(b"\n".join(data))
                 data = []
     if b"[DONE]" in (*data, pending.strip().removeprefix(b"data:").strip()):
         yield "[DONE]"
 
 
-def decoded(data: bytes) -> str:
+def _decode_event(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise Trouble("bad_answer", "the stream is not UTF-8", retry=True) from None
+        raise RequestFailure("bad_answer", "the stream is not UTF-8", retry=True) from None
 
 
-class Assembly:
+class StreamedAnswer:
     """An answer assembled from its events."""
 
     def __init__(self) -> None:
@@ -48,12 +50,12 @@ class Assembly:
         self.finish_reason: Any = None
         self.usage: Any = None
 
-    def add(self, part: dict[str, Any]) -> None:
+    def add(self, event: dict[str, Any]) -> None:
         """Add one event's part of the first choice."""
-        if part.get("error"):
-            raise refusal(500, {}, *told(part["error"]))
-        self.usage = part.get("usage") or self.usage
-        choices = part.get("choices")
+        if event.get("error"):
+            raise failure_from_status(500, {}, *parse_error(event["error"]))
+        self.usage = event.get("usage") or self.usage
+        choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict) or choice.get("index", 0) != 0:
                 continue
@@ -66,7 +68,7 @@ class Assembly:
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
     @property
-    def reply(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """The body of the complete answer, for chats and for plain completions."""
         text = "".join(self.text)
         choice = {
@@ -78,42 +80,42 @@ class Assembly:
         return {"choices": [choice], "usage": self.usage}
 
 
-async def assemble(chunks: AsyncIterator[bytes]) -> dict[str, Any]:
+async def assemble_stream(chunks: AsyncIterator[bytes]) -> dict[str, Any]:
     """Read a stream to its end; RequestFailure `half_stream` if it is incomplete."""
-    assembly = Assembly()
+    assembly = StreamedAnswer()
     try:
-        async with aclosing(events(chunks)) as stream:
+        async with aclosing(_sse_events(chunks)) as stream:
             async for data in stream:
                 if data == "[DONE]":
                     break
-                assembly.add(read_json(data))
-    except Trouble as trouble:
+                assembly.add(parse_json_object(data))
+    except RequestFailure as trouble:
         if trouble.code != "disconnected":
             raise
     if assembly.finish_reason is None:
         count = sum(map(len, assembly.text))
-        raise Trouble(
+        raise RequestFailure(
             "half_stream",
             f"the stream ended after {count} characters without a finish_reason",
             retry=True,
         )
-    return assembly.reply
+    return assembly.body
 
 
-def read_json(text: str | bytes, kind: str = "") -> dict[str, Any]:
+def parse_json_object(text: str | bytes, kind: str = "") -> dict[str, Any]:
     """Parse a JSON object without NaN; RequestFailure `bad_answer` quotes anything else."""
     try:
-        value = json.loads(text, parse_constant=refuse_constant)
+        value = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        got = f"{kind or 'text'} {one_line(shown)!r}" if shown else "nothing"
-        raise Trouble("bad_answer", f"expected JSON, got {got}", retry=True) from None
+        got = f"{kind or 'text'} {quote_message(shown)!r}" if shown else "nothing"
+        raise RequestFailure("bad_answer", f"expected JSON, got {got}", retry=True) from None
     if not isinstance(value, dict):
-        raise Trouble(
-            "bad_answer", f"expected a JSON object, got {one_line(str(value))}", retry=True
+        raise RequestFailure(
+            "bad_answer", f"expected a JSON object, got {quote_message(str(value))}", retry=True
         )
     return value
 
 
-def refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(name)

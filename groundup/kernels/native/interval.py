@@ -17,15 +17,15 @@ from torch import Tensor
 
 from groundup.core import ShapeError, native
 
-from ..mask import Mask, check_fit, is_scattered, places_of
+from ..mask import Mask, check_attention_shapes, document_positions, has_split_document
 
-LEAST = 32
+MIN_QUERIES = 32
 """Minimum number of queries to be faster than torch's kernel."""
-PATTERNS = ("full", "window", "block")
+INTERVAL_PATTERNS = ("full", "window", "block")
 """Patterns with one key interval per query."""
 
 
-class Intervals(NamedTuple):
+class KeyIntervals(NamedTuple):
     """The keys low <= s < high that each query sees."""
 
     low: Int[Tensor, "b T"]
@@ -51,25 +51,29 @@ class _Work(ctypes.Structure):
     ]  # fmt: skip
 
 
-def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | None:
+def key_intervals(mask: Mask, T: int, S: int, device: torch.device) -> KeyIntervals | None:
     """The key interval of each query, or None if a query's keys are not contiguous.
 
-    >>> intervals(Mask(), 2, 3, torch.device("cpu")).high
+    >>> key_intervals(Mask(), 2, 3, torch.device("cpu")).high
     tensor([[2, 3]], dtype=torch.int32)
     """
-    if mask.pattern.kind not in PATTERNS or mask.prefix is not None or mask.queries is not None:
+    if (
+        mask.pattern.kind not in INTERVAL_PATTERNS
+        or mask.prefix is not None
+        or mask.queries is not None
+    ):
         return None
     if not mask.causal and mask.pattern.kind == "full" and mask.documents is None:
         low = torch.zeros(1, T, dtype=torch.int32, device=device)  # T may exceed S
-        return Intervals(low, low + S)
+        return KeyIntervals(low, low + S)
     index = torch.arange(S, device=device)[None]
     low, high = torch.zeros_like(index), torch.full_like(index, S)
     if mask.documents is not None:
-        if is_scattered(mask.documents):
+        if has_split_document(mask.documents):
             return None
-        own = places_of(mask.documents)
+        own = document_positions(mask.documents)
         low = index - own
-        high = S - (index - places_of(mask.documents.flip(1))).flip(1)
+        high = S - (index - document_positions(mask.documents.flip(1))).flip(1)
         high = torch.where(mask.documents < 0, low, high)
     size, start = mask.pattern.window, low
     match mask.pattern.kind:
@@ -82,28 +86,28 @@ def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | N
         high = high.minimum(index + 1)
     if mask.documents is not None:
         high = torch.where(mask.documents < 0, low, high)
-    return Intervals(*(bound[:, S - T :].int().contiguous() for bound in (low, high)))
+    return KeyIntervals(*(bound[:, S - T :].int().contiguous() for bound in (low, high)))
 
 
-def runs_natively(q: Float[Tensor, "B H T K"]) -> bool:
+def uses_native_loop(q: Float[Tensor, "B H T K"]) -> bool:
     """Whether the native loop is available and fast for these queries."""
     return (
         q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16)
-        and q.shape[2] >= LEAST and not torch.is_grad_enabled()
-        and not torch.compiler.is_compiling() and compiled() is not None
+        and q.shape[2] >= MIN_QUERIES and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling() and _interval_library() is not None
     )  # fmt: skip
 
 
-def compiled() -> ctypes.CDLL | None:
+def _interval_library() -> ctypes.CDLL | None:
     """The C++ loop, or None without a compiler."""
-    return native.library(Path(__file__).with_suffix(".cpp"), "")
+    return native.load_library(Path(__file__).with_suffix(".cpp"), "")
 
 
 def interval_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S W"],
-    seen: Intervals,
+    seen: KeyIntervals,
     *,
     scale: float | None = None,
 ) -> Float[Tensor, "B H T W"]:
@@ -112,12 +116,12 @@ def interval_attention(
     16-bit inputs are computed in float32. Requires a compiler. Raises ShapeError if queries, keys,
     values and intervals do not match, so no memory beyond them is read.
     """
-    code = compiled()
+    code = _interval_library()
     assert code is not None, "called without a compiler"
-    check_fit(q, k, Mask(causal=False))
+    check_attention_shapes(q, k, Mask(causal=False))
     (B, H, T, K), G = q.shape, k.shape[1]
-    check_intervals(seen, (B, T), k, v)
-    dtype, (q, k, v) = q.dtype, (floats(x) for x in (q, k, v))
+    _check_intervals(seen, (B, T), k, v)
+    dtype, (q, k, v) = q.dtype, (_as_float32(x) for x in (q, k, v))
     out = q.new_empty(B, T, H, v.shape[3]).transpose(1, 2)
     work = _Work(
         *(_Rows(x.data_ptr(), *x.stride()[:3]) for x in (q, k, v, out)),
@@ -128,7 +132,7 @@ def interval_attention(
     return out.to(dtype)
 
 
-def check_intervals(seen: Intervals, shape: tuple[int, int], k: Tensor, v: Tensor) -> None:
+def _check_intervals(seen: KeyIntervals, shape: tuple[int, int], k: Tensor, v: Tensor) -> None:
     """Raise ShapeError if values do not match keys, or an interval exceeds them."""
     if v.shape[:3] != k.shape[:3]:
         raise ShapeError(f"Keys have the shape {tuple(k.shape)} and values {tuple(v.shape)}.")
@@ -145,7 +149,7 @@ def check_intervals(seen: Intervals, shape: tuple[int, int], k: Tensor, v: Tenso
         raise ShapeError(f"Intervals reach beyond the {k.shape[2]} keys.")
 
 
-def floats(x: Tensor) -> Tensor:
+def _as_float32(x: Tensor) -> Tensor:
     """The tensor as float32 with a contiguous last dimension."""
     x = x.float()
     return x if x.stride(-1) == 1 else x.contiguous()

@@ -39,22 +39,22 @@ class _Loss(ctypes.Structure):
     ]
 
 
-def code() -> ctypes.CDLL | None:
+def _softmax_library() -> ctypes.CDLL | None:
     """The C++ loops, or None without a compiler."""
-    return native.library(Path(__file__).with_suffix(".cpp"), "", FLAGS)
+    return native.load_library(Path(__file__).with_suffix(".cpp"), "", FLAGS)
 
 
-def has_native(place: str, dtype: torch.dtype) -> bool:
+def has_native_softmax(device_type: str, dtype: torch.dtype) -> bool:
     """Whether the native loops are available for a device type and dtype.
 
     GROUNDUP_SOFTMAX=torch disables them.
     """
-    is_wanted = device.switch("GROUNDUP_SOFTMAX", "native", "torch") != "torch"
-    return is_wanted and place == "cpu" and dtype in DTYPES and code() is not None
+    is_wanted = device.env_choice("GROUNDUP_SOFTMAX", "native", "torch") != "torch"
+    return is_wanted and device_type == "cpu" and dtype in DTYPES and _softmax_library() is not None
 
 
 # As in ways.py: compiled blocks hold the answer.
-has_native._dynamo_marked_constant = True  # type: ignore[attr-defined]
+has_native_softmax._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @torch.library.custom_op("groundup::interval_softmax", mutates_args=())
@@ -64,18 +64,18 @@ def interval_softmax(scores: Tensor, low: Tensor, high: Tensor, scale: float) ->
     scores     (B, H, T, S)  float32 or bfloat16; those outside the interval are not read
     low, high  (b, T)        int32, within 0..S; see `key_intervals`
     """
-    return run("softmax_forward", scores, None, low, high, scale)
+    return _call_loop("softmax_forward", scores, None, low, high, scale)
 
 
 @torch.library.custom_op("groundup::interval_softmax_back", mutates_args=())
-def interval_softmax_back(
+def _interval_softmax_backward(
     weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float
 ) -> Tensor:
     """Gradient of the scores from the weights and their gradient."""
-    return run("softmax_backward", weights, slope.contiguous(), low, high, scale)
+    return _call_loop("softmax_backward", weights, slope.contiguous(), low, high, scale)
 
 
-def run(
+def _call_loop(
     name: str,
     values: Float[Tensor, "B H T S"],
     slope: Float[Tensor, "B H T S"] | None,
@@ -86,7 +86,7 @@ def run(
     """Call a loop of softmax.cpp."""
     values, low, high = values.contiguous(), low.contiguous(), high.contiguous()
     B, H, T, S = values.shape
-    out, library = torch.empty_like(values), code()
+    out, library = torch.empty_like(values), _softmax_library()
     assert library is not None, "called without a compiler"
     work = _Softmax(
         values.data_ptr(), None if slope is None else slope.data_ptr(), out.data_ptr(),
@@ -102,30 +102,30 @@ def _(scores: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
     return torch.empty_like(scores, memory_format=torch.contiguous_format)
 
 
-@interval_softmax_back.register_fake
+@_interval_softmax_backward.register_fake
 def _(weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
     return torch.empty_like(weights, memory_format=torch.contiguous_format)
 
 
-def keep(ctx, inputs, output) -> None:
+def _save_for_backward(ctx, inputs, output) -> None:
     """Save the weights for backward."""
     _, low, high, ctx.scale = inputs
     ctx.save_for_backward(output, low, high)
 
 
-def back(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
+def _softmax_backward(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
     """Gradient of the scores."""
     weights, low, high = ctx.saved_tensors
-    return interval_softmax_back(weights, slope, low, high, ctx.scale), None, None, None
+    return _interval_softmax_backward(weights, slope, low, high, ctx.scale), None, None, None
 
 
-interval_softmax.register_autograd(back, setup_context=keep)
+interval_softmax.register_autograd(_softmax_backward, setup_context=_save_for_backward)
 
 
 @torch.library.custom_op("groundup::loss_rows", mutates_args=("logits",))
-def loss_rows(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def _cross_entropy_rows(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Losses (N,) of logits (N, V), which are overwritten with their gradients."""
-    library = code()
+    library = _softmax_library()
     assert library is not None, "called without a compiler"
     losses = weights.new_empty(len(logits))
     work = _Loss(*(x.data_ptr() for x in (logits, targets, weights, losses, logits)), *logits.shape)
@@ -134,15 +134,17 @@ def loss_rows(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return losses
 
 
-@loss_rows.register_fake
+@_cross_entropy_rows.register_fake
 def _(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return weights.new_empty(len(logits))
 
 
-def native_losses_and_errors(
+def native_losses_and_logit_grads(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """`losses_and_logit_grads` of loss.py in C++; overwrites the logits with their gradients."""
     logits = logits.contiguous()
-    losses = loss_rows(logits, targets.contiguous(), weights.to(torch.float32).contiguous())
+    losses = _cross_entropy_rows(
+        logits, targets.contiguous(), weights.to(torch.float32).contiguous()
+    )
     return losses, logits

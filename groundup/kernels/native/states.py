@@ -17,18 +17,18 @@ from groundup.core import ShapeError, device, native
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = ("-fopenmp", "-ffp-contract=off")
-STRETCH = 256
+BFLOAT16_BLOCK = 256
 """bfloat16 numbers per block."""
 
 
-class Stored(NamedTuple):
+class StoredState(NamedTuple):
     """Rows of a stored state: 8-bit codes with scales, or bfloat16."""
 
     numbers: Tensor
     scales: Tensor | None = None
     tables: tuple[Tensor, ...] = ()
-    """For 8 bits: values, midpoints and first codes, see `Grid` of the optimizers' blocks.py."""
-    block: int = STRETCH
+    """For 8 bits: values, midpoints and first codes, see `QuantizationGrid` of the optimizers."""
+    block: int = BFLOAT16_BLOCK
     """Numbers per scale."""
     starts: Tensor | None = None
     """For bfloat16: offset of each row in the unsharded weight (int32), for stochastic rounding;
@@ -37,7 +37,7 @@ class Stored(NamedTuple):
     """Key of the stochastic rounding."""
 
 
-class Factors(NamedTuple):
+class AdamWFactors(NamedTuple):
     """Factors of an AdamW step, in the order of the struct Move of states.cpp."""
 
     decay: float
@@ -69,65 +69,72 @@ class _Move(ctypes.Structure):
 
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ("weights", "gradients")],
-        *[(name, ctypes.c_float) for name in Factors._fields],
+        *[(name, ctypes.c_float) for name in AdamWFactors._fields],
     ]
 
 
-def code() -> ctypes.CDLL | None:
+def _states_library() -> ctypes.CDLL | None:
     """The C++ loops, or None without a compiler."""
-    return native.library(SOURCE, "", FLAGS)
+    return native.load_library(SOURCE, "", FLAGS)
 
 
-def has_states() -> bool:
+def has_native_states() -> bool:
     """Whether the native loops are available; GROUNDUP_STATES=torch disables them."""
-    return device.switch("GROUNDUP_STATES", "native", "torch") != "torch" and code() is not None
+    return (
+        device.env_choice("GROUNDUP_STATES", "native", "torch") != "torch"
+        and _states_library() is not None
+    )
 
 
-def fits(numbers: Tensor, *others: Tensor) -> bool:
+def fits_native_states(numbers: Tensor, *others: Tensor) -> bool:
     """Whether the native loops support a state and float32 tensors of its shape.
 
     They access memory directly, so all must be contiguous CPU tensors.
     """
     return (
-        is_plain(numbers)
-        and all(is_plain(t) and t.dtype == torch.float32 for t in others)
+        _is_plain_cpu_tensor(numbers)
+        and all(_is_plain_cpu_tensor(t) and t.dtype == torch.float32 for t in others)
         and all(t.shape == numbers.shape for t in others)
-        and has_states()
+        and has_native_states()
     )
 
 
-def is_plain(tensor: Tensor) -> bool:
+def _is_plain_cpu_tensor(tensor: Tensor) -> bool:
     """Whether a tensor is a contiguous CPU tensor and not a subclass."""
     is_real = type(tensor) in (Tensor, nn.Parameter)
     return is_real and tensor.device.type == "cpu" and tensor.is_contiguous()
 
 
-def move_states(
+def adamw_update(
     weights: Float[Tensor, "*rows C"],
     gradients: Float[Tensor, "*rows C"],
-    mean: Stored,
-    square: Stored,
-    factors: Factors,
+    mean: StoredState,
+    square: StoredState,
+    factors: AdamWFactors,
 ) -> None:
     """One AdamW step of a weight and its states in place; see `fits_native_states`."""
     move = _Move(weights.data_ptr(), gradients.data_ptr(), *factors)
-    run("adamw_states", *map(ctypes.byref, (struct(mean), struct(square), move)))
+    _call_loop(
+        "adamw_states", *map(ctypes.byref, (_state_struct(mean), _state_struct(square), move))
+    )
     torch.autograd.graph.increment_version(weights)
 
 
-def read_state(stored: Stored) -> Float[Tensor, "*rows C"]:
+def decode_state(stored: StoredState) -> Float[Tensor, "*rows C"]:
     """Decode an 8-bit state to float32; see `fits_native_states`."""
     out = torch.empty(stored.numbers.shape)
-    run("read_codes", ctypes.byref(struct(stored)), ctypes.c_void_p(out.data_ptr()))
+    _call_loop("read_codes", ctypes.byref(_state_struct(stored)), ctypes.c_void_p(out.data_ptr()))
     return out
 
 
-def write_state(stored: Stored, values: Float[Tensor, "*rows C"]) -> None:
+def encode_state(stored: StoredState, values: Float[Tensor, "*rows C"]) -> None:
     """Encode float32 numbers into a state; see `fits_native_states`."""
-    run("write_state", ctypes.byref(struct(stored)), ctypes.c_void_p(values.data_ptr()))
+    _call_loop(
+        "write_state", ctypes.byref(_state_struct(stored)), ctypes.c_void_p(values.data_ptr())
+    )
 
 
-def struct(stored: Stored) -> _State:
+def _state_struct(stored: StoredState) -> _State:
     """The state's C struct, with addresses of its tensors, which must outlive it.
 
     Raises ShapeError unless there is one scale per block.
@@ -145,8 +152,8 @@ def struct(stored: Stored) -> _State:
     return _State(address, scales, *tables, starts, rows, columns, stored.block, stored.key)
 
 
-def run(name: str, *given: object) -> None:
+def _call_loop(name: str, *given: object) -> None:
     """Call a loop of states.cpp."""
-    library = code()
+    library = _states_library()
     assert library is not None, "called without a compiler"
     getattr(library, name)(*given, ctypes.c_int64(torch.get_num_threads()))

@@ -10,17 +10,17 @@ import sys
 import types
 from typing import Any
 
-from .values import from_json, to_json
+from .values import decode_value, encode_value
 
 ANSWER = "answer"
 
 
-def told(error: BaseException) -> dict[str, Any]:
+def _exception_to_json(error: BaseException) -> dict[str, Any]:
     """An exception as its type's name and message."""
     return {"raised": type(error).__name__, "message": str(error)[:500]}
 
 
-def load(path: str) -> tuple[types.ModuleType, dict[str, Any]]:
+def _load_answer(path: str) -> tuple[types.ModuleType, dict[str, Any]]:
     """Run the code as a module; return it with the callable names, or with the exception."""
     module = types.ModuleType(ANSWER)
     sys.modules[ANSWER] = module
@@ -28,19 +28,19 @@ def load(path: str) -> tuple[types.ModuleType, dict[str, Any]]:
         with open(path, encoding="utf-8") as file:
             exec(compile(file.read(), path, "exec"), module.__dict__)
     except BaseException as error:
-        return module, told(error)
+        return module, _exception_to_json(error)
     return module, {"names": [name for name, value in vars(module).items() if callable(value)]}
 
 
-def answer(module: types.ModuleType, question: dict[str, Any]) -> dict[str, Any]:
+def _answer_call(module: types.ModuleType, question: dict[str, Any]) -> dict[str, Any]:
     """Call the requested function; arguments are returned too, as the code may mutate them."""
-    arguments = [from_json(value) for value in question["arguments"]]
-    named = {name: from_json(value) for name, value in question["named"].items()}
+    arguments = [decode_value(value) for value in question["arguments"]]
+    named = {name: decode_value(value) for name, value in question["named"].items()}
     try:
-        value = to_json(vars(module)[question["name"]](*arguments, **named))
-        return {"value": value, "arguments": [to_json(argument) for argument in arguments]}
+        value = encode_value(vars(module)[question["name"]](*arguments, **named))
+        return {"value": value, "arguments": [encode_value(argument) for argument in arguments]}
     except BaseException as error:
-        return told(error)
+        return _exception_to_json(error)
 
 
 def main() -> None:
@@ -48,8 +48,8 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.set_int_max_str_digits(0)
     with open(int(sys.argv[1])) as questions, open(int(sys.argv[2]), "w") as answers:
-        module, start = load(f"{ANSWER}.py")
+        module, start = _load_answer(f"{ANSWER}.py")
         print(json.dumps(start), file=answers, flush=True)
         for question in questions:
-            print(json.dumps(answer(module, json.loads(question))), file=answers, flush=True)
+            print(json.dumps(_answer_call(module, json.loads(question))), file=answers, flush=True)
     os._exit(0)  # skips threads and atexit functions of the code

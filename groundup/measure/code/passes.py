@@ -5,7 +5,7 @@ only plain values cross (values.py). So the code reaches neither the tests nor t
 early, patching `assert`, printing a verdict or returning an object that equals everything fails.
 The tests cannot inspect the code's classes.
 
-    check_code(box, "def add(a, b): return a + b", "assert add(1, 2) == 3").passed          True
+    run_code_tests(box, "def add(a, b): return a + b", "assert add(1, 2) == 3").passed      True
 """
 
 import contextlib
@@ -17,18 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import Answer, ConfigError, Limits, Outcome, Reason, Sample, Sandbox, Score
+from groundup.core import (
+    Answer,
+    ConfigError,
+    Reason,
+    Sample,
+    Sandbox,
+    SandboxLimits,
+    SandboxResult,
+    Score,
+)
 
 HERE = Path(__file__).parent
 SIGNATURE = "passes|tests:apart|values:plain|code:fenced_or_raw"
 
 
-class CheckedCode(NamedTuple):
+class CodeTestResult(NamedTuple):
     """Result of running tests against code."""
 
     passed: bool
     status: str
-    """`passed`, `wrong` (a test failed), `no_call`, or what ended it as in Outcome."""
+    """`passed`, `wrong` (a test failed), `no_call`, or what ended it as in SandboxResult."""
     message: str
     """Why it did not pass, in one line."""
     calls: int
@@ -36,10 +45,10 @@ class CheckedCode(NamedTuple):
     seconds: float
 
 
-def check_code(
+def run_code_tests(
     box: Sandbox, code: str, tests: str, entry_point: str = "", context: str = "",
-    limits: Limits | None = None,
-) -> CheckedCode:  # fmt: skip
+    limits: SandboxLimits | None = None,
+) -> CodeTestResult:  # fmt: skip
     """Run tests against code.
 
     tests         statements that raise if the code is wrong; with `entry_point` they may define
@@ -48,46 +57,46 @@ def check_code(
     context       code of the question, for functions that the tests use
     """
     seal = secrets.token_hex(16)
-    ends = Ends(*os.pipe(), *os.pipe())
-    results: list[Outcome] = []
+    ends = PipeEnds(*os.pipe(), *os.pipe())
+    results: list[SandboxResult] = []
 
     def answer() -> None:
         passed = (ends.read_questions, ends.write_answers)
         try:
-            results.append(run(box, "answering", passed, (), {"answer.py": code}, limits))
+            results.append(_run_side(box, "answering", passed, (), {"answer.py": code}, limits))
         finally:
-            close(passed)  # so that the tests see end of file
+            _close_descriptors(passed)  # so that the tests see end of file
 
     answering = threading.Thread(target=answer)
     answering.start()
     passed = (ends.write_questions, ends.read_answers)
-    files = {"context.py": stub(context), "tests.py": tests}
+    files = {"context.py": _make_runnable(context), "tests.py": tests}
     try:
-        asked = run(box, "asking", passed, (entry_point, seal), files, limits)
+        asked = _run_side(box, "asking", passed, (entry_point, seal), files, limits)
     finally:
-        close(passed)  # so that the code sees end of file
+        _close_descriptors(passed)  # so that the code sees end of file
         answering.join()
     if not results:
         raise ConfigError("The sandbox of the tests could be set up, but not that of the code.")
-    return verdict(asked, results[0], seal)
+    return _combine_outcomes(asked, results[0], seal)
 
 
-def run(
-    box: Sandbox, side: str, passed: tuple[int, int], words: tuple[str, ...],
-    files: dict[str, str], limits: Limits | None,
-) -> Outcome:  # fmt: skip
+def _run_side(
+    box: Sandbox, side: str, pass_fds: tuple[int, int], words: tuple[str, ...],
+    files: dict[str, str], limits: SandboxLimits | None,
+) -> SandboxResult:  # fmt: skip
     """Run one side in a sandbox, with this folder's modules as the package `apart`."""
     modules = {f"apart/{name}.py": (HERE / f"{name}.py").read_text() for name in ("values", side)}
-    return box.python(
+    return box.run_python(
         f"from apart.{side} import main\nmain()",
-        [*map(str, passed), *words],
+        [*map(str, pass_fds), *words],
         files={**modules, **files},
-        passed=passed,
+        pass_fds=pass_fds,
         limits=limits,
     )
 
 
-class Ends(NamedTuple):
+class PipeEnds(NamedTuple):
     """Both ends of both pipes."""
 
     read_questions: int
@@ -96,13 +105,13 @@ class Ends(NamedTuple):
     write_answers: int
 
 
-def close(numbers: tuple[int, ...]) -> None:
+def _close_descriptors(numbers: tuple[int, ...]) -> None:
     """Close file descriptors."""
     for number in numbers:
         os.close(number)
 
 
-def verdict(asked: Outcome, answered: Outcome, seal: str) -> CheckedCode:
+def _combine_outcomes(asked: SandboxResult, answered: SandboxResult, seal: str) -> CodeTestResult:
     """Combine both outcomes; only tests that ran to completion print the seal."""
     sealed = re.search(rf"^{seal} (\d+)\n\Z", asked.stdout, re.MULTILINE)
     calls = int(sealed[1]) if sealed else 0
@@ -114,12 +123,12 @@ def verdict(asked: Outcome, answered: Outcome, seal: str) -> CheckedCode:
         status, message = broken[0].status, broken[0].message
     else:
         status, message = "wrong", asked.message or "the tests stopped before their end"
-    return CheckedCode(
+    return CodeTestResult(
         status == "passed", status, message, calls, max(asked.seconds, answered.seconds)
     )
 
 
-def stub(context: str) -> str:
+def _make_runnable(context: str) -> str:
     """A question's code made runnable: an unfinished last function gets `pass`, else empty."""
     with contextlib.suppress(SyntaxError, ValueError):
         compile(context, "context.py", "exec")
@@ -130,29 +139,29 @@ def stub(context: str) -> str:
     return ""
 
 
-def whole_program(context: str, text: str, entry_point: str = "") -> str:
+def assemble_program(context: str, text: str, entry_point: str = "") -> str:
     r"""Assemble a program from the question's code and the answer's.
 
     Of an answer with fenced blocks, the first block is used. If it defines the function itself,
     that definition replaces the question's unfinished one.
 
-    >>> whole_program("def f(x):\n", "    return x\n", "f")
+    >>> assemble_program("def f(x):\n", "    return x\n", "f")
     'def f(x):\n    return x\n'
     """
     fenced = re.search(r"^```[\w+-]*[ \t]*\n(.*?)(?:^```|\Z)", text, re.MULTILINE | re.DOTALL)
     code = fenced[1] if fenced else text
     if entry_point and re.search(rf"^(async )?def {re.escape(entry_point)}\b", code, re.MULTILINE):
-        return f"{stub(context)}\n{code}"
+        return f"{_make_runnable(context)}\n{code}"
     return context + code
 
 
 @dataclass(frozen=True)
-class Passes:
+class CodeTestScorer:
     """Scores an answer by running it: 1 if it passes its tests, else 0."""
 
     box: Sandbox
     tests: str = ""
-    limits: Limits | None = None
+    limits: SandboxLimits | None = None
     signature: str = SIGNATURE
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
@@ -161,14 +170,16 @@ class Passes:
         tests = str(sample.metadata.get("tests", self.tests))
         if not tests.strip():
             return Reason("no_tests", f"Sample {sample.id} has no tests in its metadata.")
-        code = whole_program(options["context"], answer.text, options["entry_point"])
-        result = check_code(self.box, code, tests, **options, limits=self.limits)
+        code = assemble_program(options["context"], answer.text, options["entry_point"])
+        result = run_code_tests(self.box, code, tests, **options, limits=self.limits)
         if result.status == "no_call":
             return Reason("no_call", f"Sample {sample.id}: {result.message}.")
         return Score(float(result.passed), self.signature)
 
 
-def passes(tests: str = "", *, limits: Limits | None = None, box: Sandbox | None = None) -> Passes:
+def passes_tests(
+    tests: str = "", *, limits: SandboxLimits | None = None, box: Sandbox | None = None
+) -> CodeTestScorer:
     """Scorer: 1 if code passes its tests, else 0.
 
     tests   for every sample; or each has its own in `metadata["tests"]`, with `entry_point` and
@@ -177,4 +188,4 @@ def passes(tests: str = "", *, limits: Limits | None = None, box: Sandbox | None
 
     Raises ConfigError if the machine cannot isolate untrusted code.
     """
-    return Passes(box or Sandbox.open(), tests, limits)
+    return CodeTestScorer(box or Sandbox.open(), tests, limits)

@@ -5,19 +5,19 @@ Decoded values have only plain types, so an object with a malicious `__eq__` can
     None, bool, int, float, str, bytes, complex, list, tuple, set, frozenset, dict   as they are
     their subclasses (Counter, namedtuple)     as the plain type
     other numbers (Fraction, numpy's)          int or float
-    other iterables (generator, range, deque)  Foreign: iterates over their items, equals nothing
-    all else                                   Foreign without items
+    other iterables (generator, range, deque)  ForeignValue: iterates over the items, equals nothing
+    all else                                   ForeignValue without items
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-MOST_ITEMS = 100_000
+MAX_ITEMS = 100_000
 """Limit for iterables, which may be infinite."""
 
 
-class Foreign:
+class ForeignValue:
     """Stand-in for a value that is not of a plain type."""
 
     def __init__(self, kind: str, items: list[Any] | None) -> None:
@@ -35,10 +35,10 @@ class Foreign:
         return f"<{self.kind}>"
 
 
-def to_json(value: Any) -> Any:
+def encode_value(value: Any) -> Any:
     """A value as JSON.
 
-    >>> to_json((1, {2: b"a"}))
+    >>> encode_value((1, {2: b"a"}))
     {'tuple': [1, {'dict': [[2, {'bytes': '61'}]]}]}
     """
     if value is None or isinstance(value, bool):
@@ -51,23 +51,23 @@ def to_json(value: Any) -> Any:
     if isinstance(value, complex):
         return {"complex": [value.real, value.imag]}
     if isinstance(value, Mapping):
-        return {"dict": [[to_json(key), to_json(inner)] for key, inner in value.items()]}
+        return {"dict": [[encode_value(key), encode_value(inner)] for key, inner in value.items()]}
     for plain in (list, tuple, set, frozenset):
         if isinstance(value, plain):
-            return {plain.__name__: [to_json(item) for item in value]}
+            return {plain.__name__: [encode_value(item) for item in value]}
     for name, plain in (("__index__", int), ("__float__", float)):
         if hasattr(value, name) and not hasattr(value, "__iter__"):
             return plain(value)
     items = None
     if isinstance(value, Iterable):
-        items = [to_json(item) for item in islice(value, MOST_ITEMS)]
+        items = [encode_value(item) for item in islice(value, MAX_ITEMS)]
     return {"foreign": [type(value).__name__, items]}
 
 
-def from_json(data: Any) -> Any:
-    """Inverse of `to_json`.
+def decode_value(data: Any) -> Any:
+    """Inverse of `encode_value`.
 
-    >>> from_json(to_json({"a": [1.5, (None, {2, 3})]}))
+    >>> decode_value(encode_value({"a": [1.5, (None, {2, 3})]}))
     {'a': [1.5, (None, {2, 3})]}
     """
     if not isinstance(data, dict):
@@ -78,10 +78,12 @@ def from_json(data: Any) -> Any:
     if kind == "complex":
         return complex(*inner)
     if kind == "dict":
-        return {from_json(key): from_json(value) for key, value in inner}
+        return {decode_value(key): decode_value(value) for key, value in inner}
     if kind == "foreign":
         name, items = inner
-        return Foreign(str(name), None if items is None else [from_json(item) for item in items])
+        return ForeignValue(
+            str(name), None if items is None else [decode_value(item) for item in items]
+        )
     return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](
-        from_json(item) for item in inner
+        decode_value(item) for item in inner
     )

@@ -6,9 +6,9 @@ inserted as text, so nothing in a sample can run.
 
 from groundup.core import page
 
-from .sheet import NAME_LETTERS, REASONS
+from .sheet import DROP_REASONS, MAX_REVIEWER_NAME
 
-KEYS = (
+REVIEW_SHORTCUTS = (
     ("a", "accept the sample as it is"),
     ("m", "mend question or answer; Ctrl+Enter saves, Escape goes back"),
     ("d", "drop the sample; then 1 to 5 or words, and Enter"),
@@ -22,29 +22,29 @@ SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("mend", "Mend", "m"), ("drop", "Dr
 CHOICE_BUTTONS = (
     ("A", "First is better", "1"), ("B", "Second is better", "2"), ("tie", "Neither", "="),
 )  # fmt: skip
-MOVES = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
+NAVIGATION_BUTTONS = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
 
 
 def review_page(name: str) -> page.Html:
     """The document for the review of `name`."""
-    sheet = page.Page(
+    sheet = page.HtmlPage(
         f"Review {name}".strip(),
         "",
-        style=page.resource(__file__, "review.css"),
-        script=page.resource(__file__, "review.js"),
-        keys=KEYS,
+        style=page.read_resource(__file__, "review.css"),
+        script=page.read_resource(__file__, "review.js"),
+        shortcuts=REVIEW_SHORTCUTS,
         is_served=True,
     )
-    sheet.add(status(), item(), decisions(), ending())
+    sheet.add(_status_bar(), _item_containers(), _decision_controls(), _completion_message())
     return sheet.render()
 
 
-def status() -> page.Html:
+def _status_bar() -> page.Html:
     """Reviewer, progress, and whether the server can be reached."""
     bar = page.element(
         "progress", attributes={"id": "bar", "max": 1, "value": 0, "aria-label": "done"}
     )
-    name = {"id": "who", "maxlength": NAME_LETTERS, "autocomplete": "off"}
+    name = {"id": "who", "maxlength": MAX_REVIEWER_NAME, "autocomplete": "off"}
     who = page.element("label.who", "Reviewer ", page.element("input", attributes=name))
     alert = page.element("p.alert", attributes={"id": "alert", "role": "alert", "hidden": True})
     message = {"id": "told", "role": "status"}
@@ -56,7 +56,7 @@ def status() -> page.Html:
     )
 
 
-def item() -> page.Html:
+def _item_containers() -> page.Html:
     """Empty containers for the conversation, the answers and the source."""
     return page.element(
         "article.item",
@@ -67,38 +67,44 @@ def item() -> page.Html:
     )
 
 
-def decisions() -> page.Html:
+def _decision_controls() -> page.Html:
     """Buttons with their keys, the form for corrections and the one for a reason."""
     rows = [
-        page.element("div.buttons.sample-only", *[button(*each) for each in SAMPLE_BUTTONS]),
-        page.element("div.buttons.choice-only", *[button(*each) for each in CHOICE_BUTTONS]),
-        page.element("div.buttons.moves", *[button(*each) for each in MOVES]),
+        page.element(
+            "div.buttons.sample-only", *[_shortcut_button(*each) for each in SAMPLE_BUTTONS]
+        ),
+        page.element(
+            "div.buttons.choice-only", *[_shortcut_button(*each) for each in CHOICE_BUTTONS]
+        ),
+        page.element(
+            "div.buttons.moves", *[_shortcut_button(*each) for each in NAVIGATION_BUTTONS]
+        ),
     ]
     return page.element(
         "div.decide.card",
         page.element("div.row", *rows, attributes={"id": "buttons"}),
         page.element("div.mending", attributes={"id": "mending", "hidden": True}),
-        reason_form(),
+        _reason_form(),
         attributes={"id": "decide", "hidden": True},
     )
 
 
-def button(action: str, text: str, key: str) -> page.Html:
+def _shortcut_button(action: str, text: str, key: str) -> page.Html:
     """A button that shows its keyboard shortcut."""
     key_hint = page.element("kbd", key, attributes={"aria-hidden": "true"})
     attributes = {"type": "button", "data-action": action, "aria-keyshortcuts": key}
     return page.element(f"button.to-{action.lower()}", text, " ", key_hint, attributes=attributes)
 
 
-def reason_form() -> page.Html:
+def _reason_form() -> page.Html:
     """A field for the reason, with buttons for the usual ones."""
     usual = [
         page.element(
             "button",
-            page.join([page.element("kbd", str(number)), " ", reason]),
+            page.join_html([page.element("kbd", str(number)), " ", reason]),
             attributes={"type": "button", "data-reason": reason},
         )
-        for number, reason in enumerate(REASONS, start=1)
+        for number, reason in enumerate(DROP_REASONS, start=1)
     ]
     field = {"id": "reason", "maxlength": 1000, "autocomplete": "off"}
     return page.element(
@@ -112,12 +118,12 @@ def reason_form() -> page.Html:
     )
 
 
-def ending() -> page.Html:
+def _completion_message() -> page.Html:
     """Message shown when everything is decided."""
     return page.element(
         "div.card.ending",
         page.element("p.verdict", attributes={"id": "summary"}),
         page.element("p", "Every decision is on disk; you may close this page."),
-        page.element("div.buttons", button("undo", "Undo", "u")),
+        page.element("div.buttons", _shortcut_button("undo", "Undo", "u")),
         attributes={"id": "ending", "hidden": True},
     )

@@ -22,14 +22,14 @@ from urllib.parse import parse_qs, urlsplit
 from groundup.core import ConfigError, DataError, GroundupError
 
 from .page import review_page
-from .sheet import Item, Sheet, reviewer_name
+from .sheet import ReviewItem, ReviewSheet, reviewer_name
 
-MOST_BYTES = 2**20
+MAX_BODY_BYTES = 2**20
 """Largest request body."""
 IDLE_SECONDS = 30.0
 """Idle connections are closed after this time."""
-MOST_REVIEWERS = 100
-HEADERS = {
+MAX_REVIEWERS = 100
+RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -39,7 +39,7 @@ HEADERS = {
 }
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """A rejected request, with its HTTP status and the reason."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
@@ -55,7 +55,7 @@ class ReviewServer(ThreadingHTTPServer):
     """A page sends many requests at once; with the default of 5 some wait for seconds."""
 
     def __init__(
-        self, name: str, open_sheet: Callable[[str], Sheet], who: str, port: int = 0
+        self, name: str, open_sheet: Callable[[str], ReviewSheet], who: str, port: int = 0
     ) -> None:
         """Bind the port, 0 for a free one; `who` is the default reviewer.
 
@@ -63,10 +63,10 @@ class ReviewServer(ThreadingHTTPServer):
         """
         self.secret = secrets.token_urlsafe(24)
         self.title, self.who, self.open_sheet = name, who, open_sheet
-        self.sheets: dict[str, Sheet] = {}
+        self.sheets: dict[str, ReviewSheet] = {}
         self.lock = Lock()
         try:
-            super().__init__(("127.0.0.1", port), Requests)
+            super().__init__(("127.0.0.1", port), ReviewRequests)
         except (OSError, OverflowError) as error:
             raise ConfigError(
                 f"Port {port} of 127.0.0.1 cannot be used ({error}); choose another --port or 0."
@@ -82,17 +82,17 @@ class ReviewServer(ThreadingHTTPServer):
         """Accepted values of the Host header."""
         return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
 
-    def sheet(self, who: str) -> Sheet:
+    def sheet(self, who: str) -> ReviewSheet:
         """The reviewer's sheet, opened at first use."""
         who = reviewer_name(who.strip() or self.who)
         if who not in self.sheets:
-            if len(self.sheets) >= MOST_REVIEWERS:
-                raise DataError(f"{MOST_REVIEWERS} reviewers are here already; restart the server.")
+            if len(self.sheets) >= MAX_REVIEWERS:
+                raise DataError(f"{MAX_REVIEWERS} reviewers are here already; restart the server.")
             self.sheets[who] = self.open_sheet(who)
         return self.sheets[who]
 
 
-def state(sheet: Sheet) -> dict[str, Any]:
+def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
     """What the page shows next, without the names behind a choice."""
     item, progress = sheet.current, sheet.progress
     return {
@@ -100,11 +100,11 @@ def state(sheet: Sheet) -> dict[str, Any]:
         "done": progress.done,
         "total": progress.total,
         "summary": str(sheet.summary()) if item is None else "",
-        "item": None if item is None else shown(item),
+        "item": None if item is None else _item_to_json(item),
     }
 
 
-def shown(item: Item) -> dict[str, Any]:
+def _item_to_json(item: ReviewItem) -> dict[str, Any]:
     """An item as sent to the page."""
     return {
         "subject": item.subject, "kind": item.kind, "form": item.form, "question": item.question,
@@ -113,7 +113,7 @@ def shown(item: Item) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def text_of(body: Mapping[str, Any], name: str) -> str:
+def _text_field(body: Mapping[str, Any], name: str) -> str:
     """A text field of a request; DataError if it is not a string."""
     value = body.get(name, "")
     if not isinstance(value, str):
@@ -121,27 +121,27 @@ def text_of(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def vote(sheet: Sheet, body: Mapping[str, Any]) -> None:
+def _record_decision(sheet: ReviewSheet, body: Mapping[str, Any]) -> None:
     """Record a decision sent by the page."""
     fields = body.get("fields")
     if fields is not None and not isinstance(fields, dict):
         raise DataError(f"'fields' must be an object; got {type(fields).__name__}.")
     sheet.decide(
-        text_of(body, "subject"),
-        text_of(body, "action"),
-        reason=text_of(body, "reason"),
+        _text_field(body, "subject"),
+        _text_field(body, "action"),
+        reason=_text_field(body, "reason"),
         fields=fields,
     )
 
 
-POSTS: Mapping[str, Callable[[Sheet, Mapping[str, Any]], object]] = {
-    "vote": vote,
-    "skip": lambda sheet, body: sheet.skip(text_of(body, "subject")),
+POST_ACTIONS: Mapping[str, Callable[[ReviewSheet, Mapping[str, Any]], object]] = {
+    "vote": _record_decision,
+    "skip": lambda sheet, body: sheet.skip(_text_field(body, "subject")),
     "undo": lambda sheet, body: sheet.undo(),
 }
 
 
-class Requests(BaseHTTPRequestHandler):
+class ReviewRequests(BaseHTTPRequestHandler):
     """Handles one request over HTTP/1.0, so the connection ends with it."""
 
     server: ReviewServer  # type: ignore[assignment]
@@ -162,39 +162,39 @@ class Requests(BaseHTTPRequestHandler):
         if route == "":
             return "text/html", review_page(self.server.title).encode()
         if route != "state":
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
+            raise RequestRejected(HTTPStatus.NOT_FOUND, "There is no such page here.")
         with self.server.lock:
-            return as_json(state(self.server.sheet(query.get("who", [""])[0])))
+            return _json_response(_review_state(self.server.sheet(query.get("who", [""])[0])))
 
     def post(self) -> tuple[str, bytes]:
         """Content type and body for a POST."""
         route, _ = self.route()
-        if route not in POSTS:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
+        if route not in POST_ACTIONS:
+            raise RequestRejected(HTTPStatus.NOT_FOUND, "There is no such page here.")
         body = self.body()
         with self.server.lock:
-            sheet = self.server.sheet(text_of(body, "who"))
-            POSTS[route](sheet, body)
-            return as_json(state(sheet))
+            sheet = self.server.sheet(_text_field(body, "who"))
+            POST_ACTIONS[route](sheet, body)
+            return _json_response(_review_state(sheet))
 
     def answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
         """Send what `make` returns, or its error."""
         try:
             kind, content = make()
             self.send(HTTPStatus.OK, kind, content)
-        except Refused as error:
-            self.send(error.status, *as_json({"error": str(error)}))
+        except RequestRejected as error:
+            self.send(error.status, *_json_response({"error": str(error)}))
         except GroundupError as error:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             if isinstance(error, DataError):
                 status = HTTPStatus.UNPROCESSABLE_ENTITY
-            self.send(status, *as_json({"error": str(error)}))
+            self.send(status, *_json_response({"error": str(error)}))
 
     def send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         """Write one response, ignoring closed connections."""
         try:
             self.send_response(status)
-            for name, value in HEADERS.items():
+            for name, value in RESPONSE_HEADERS.items():
                 self.send_header(name, value)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
@@ -206,37 +206,39 @@ class Requests(BaseHTTPRequestHandler):
     def route(self) -> tuple[str, dict[str, list[str]]]:
         """Path after the secret, and the query; Refused if Host, Origin or secret are wrong."""
         if self.headers.get("Host") not in self.server.hosts:
-            raise Refused(HTTPStatus.FORBIDDEN, "This server answers to its own name only.")
+            raise RequestRejected(HTTPStatus.FORBIDDEN, "This server answers to its own name only.")
         origin = self.headers.get("Origin")
         if origin is not None and origin not in [f"http://{host}" for host in self.server.hosts]:
-            raise Refused(HTTPStatus.FORBIDDEN, "Only the review's own page may ask.")
+            raise RequestRejected(HTTPStatus.FORBIDDEN, "Only the review's own page may ask.")
         parts = urlsplit(self.path)
         _, secret, *rest = [*parts.path.split("/", 2), ""]
         if not compare_digest(secret.encode(errors="replace"), self.server.secret.encode()):
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
+            raise RequestRejected(HTTPStatus.NOT_FOUND, "There is no such page here.")
         return rest[0], parse_qs(parts.query)
 
     def body(self) -> dict[str, Any]:
         """The request's JSON object; Refused if it is too large or invalid."""
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
+            raise RequestRejected(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdecimal():
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
-        if len(length) > 12 or int(length) > MOST_BYTES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MOST_BYTES:,} bytes.")
+            raise RequestRejected(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
+        if len(length) > 12 or int(length) > MAX_BODY_BYTES:
+            raise RequestRejected(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MAX_BODY_BYTES:,} bytes."
+            )
         try:
             value = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"That is no JSON ({error}).") from None
+            raise RequestRejected(HTTPStatus.BAD_REQUEST, f"That is no JSON ({error}).") from None
         if not isinstance(value, dict):
-            raise Refused(HTTPStatus.BAD_REQUEST, "Send a JSON object.")
+            raise RequestRejected(HTTPStatus.BAD_REQUEST, "Send a JSON object.")
         return value
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing, because URLs contain the secret."""
 
 
-def as_json(value: dict[str, Any]) -> tuple[str, bytes]:
+def _json_response(value: dict[str, Any]) -> tuple[str, bytes]:
     """Content type and body of a JSON response."""
     return "application/json", json.dumps(value).encode()

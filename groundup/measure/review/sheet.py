@@ -16,13 +16,13 @@ import numpy as np
 
 from groundup.core import Conversation, DataError, Judgement, Reason, Sample, digest
 
-from ..judgement import TIE, blind_order, record, standing, votes, withdraw
-from ..stats.interval import Interval, wilson
+from ..judgement import TIE, blind_order, current_votes, read_votes, record_vote, withdraw_vote
+from ..stats.interval import Interval, wilson_interval
 
-Form = Literal["sample", "choice"]
-NAME_LETTERS = 100
+ItemForm = Literal["sample", "choice"]
+MAX_REVIEWER_NAME = 100
 SAMPLE_ACTIONS = ("accept", "mend", "drop")
-REASONS = (
+DROP_REASONS = (
     "the answer is wrong",
     "more than one answer is right",
     "the source does not say it",
@@ -32,7 +32,7 @@ REASONS = (
 """Common reasons for dropping a sample, one key each."""
 
 
-class Item(NamedTuple):
+class ReviewItem(NamedTuple):
     """One item to review, as it is shown."""
 
     subject: str
@@ -53,7 +53,7 @@ class Item(NamedTuple):
     """For a choice: the system behind each answer; recorded with the vote, never shown."""
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ItemForm:
         """Whether a sample is reviewed or an answer is chosen."""
         return "choice" if self.names else "sample"
 
@@ -64,14 +64,14 @@ class Item(NamedTuple):
         return turns[-1] if turns else ""
 
 
-class Progress(NamedTuple):
+class ReviewProgress(NamedTuple):
     """Number of decided items, and of all items."""
 
     done: int
     total: int
 
 
-class Summary(NamedTuple):
+class ReviewSummary(NamedTuple):
     """Results of one reviewer."""
 
     who: str
@@ -96,36 +96,36 @@ class Summary(NamedTuple):
         )
         if isinstance(self.error, Reason):
             return f"{head}\n{self.error.message}"
-        return f"{head}\nNot right as they stood: {percent(self.error)} of the samples read."
+        return f"{head}\nNot right as they stood: {format_share(self.error)} of the samples read."
 
 
-def percent(share: Interval) -> str:
+def format_share(share: Interval) -> str:
     """Format a share and its interval in percent.
 
-    >>> percent(wilson(2, 25))
+    >>> format_share(wilson_interval(2, 25))
     '8.0 % [2.2, 25.0]'
     """
     estimate, low, high = (100 * abs(round(number, 6)) for number in share[:3])
     return f"{estimate:.1f} % [{low:.1f}, {high:.1f}]"
 
 
-def sample_item(sample: Sample) -> Item:
+def sample_item(sample: Sample) -> ReviewItem:
     """Convert a test set's sample to an item; other metadata are not shown."""
     data = sample.metadata
     passage = data.get("passage")
     passage = passage if isinstance(passage, str) else ""
-    return Item(
+    return ReviewItem(
         subject=sample.id,
         kind=str(data.get("kind") or ""),
         conversation=sample.conversation,
         answers=sample.references,
         passage=passage,
-        span=span_in(passage, data.get("span")),
+        span=_valid_span(passage, data.get("span")),
         source=str(data.get("source") or ""),
     )
 
 
-def span_in(passage: str, span: object) -> tuple[int, int] | None:
+def _valid_span(passage: str, span: object) -> tuple[int, int] | None:
     """The span if it is valid in the passage, else None."""
     match span:
         case [int(start), int(end)] if 0 <= start < end <= len(passage):
@@ -133,17 +133,19 @@ def span_in(passage: str, span: object) -> tuple[int, int] | None:
     return None
 
 
-def choice_item(
+def _choice_item(
     subject: str, conversation: Conversation, answers: Mapping[str, str], *, seed: int = 0
-) -> Item:
+) -> ReviewItem:
     """Two systems' answers to one conversation, in a blind order from seed and subject."""
     if len(answers) != 2:
         raise DataError(f"A choice is between 2 answers; {subject} has {len(answers)}.")
     names = blind_order(subject, tuple(answers), seed)
-    return Item(subject, "", conversation, tuple(answers[name] for name in names), names=names)
+    return ReviewItem(
+        subject, "", conversation, tuple(answers[name] for name in names), names=names
+    )
 
 
-def drawn(items: Sequence[Item], number: int, seed: int = 0) -> list[Item]:
+def sample_items(items: Sequence[ReviewItem], number: int, seed: int = 0) -> list[ReviewItem]:
     """Stratified sample of the items by kind, the same for every reviewer.
 
     0, or more than there are, returns all. Quotas are rounded by largest remainder, but a kind is
@@ -166,7 +168,7 @@ def drawn(items: Sequence[Item], number: int, seed: int = 0) -> list[Item]:
     return [items[index] for index in sorted(chosen)]
 
 
-def shuffled(items: Iterable[Item], who: str, salt: str) -> list[Item]:
+def _shuffle_items(items: Iterable[ReviewItem], who: str, salt: str) -> list[ReviewItem]:
     """The items in a reviewer-specific, reproducible order."""
     return sorted(items, key=lambda item: digest([who, salt, item.subject]))
 
@@ -174,48 +176,49 @@ def shuffled(items: Iterable[Item], who: str, salt: str) -> list[Item]:
 def reviewer_name(text: str) -> str:
     """Strip and validate a reviewer's name; DataError if it is invalid."""
     name = text.strip()
-    if not name or not name.isprintable() or len(name) > NAME_LETTERS:
+    if not name or not name.isprintable() or len(name) > MAX_REVIEWER_NAME:
         raise DataError(
-            f"A reviewer's name has 1 to {NAME_LETTERS} printable characters; got {name[:40]!r}."
+            f"A reviewer's name has 1 to {MAX_REVIEWER_NAME} printable characters; got "
+            f"{name[:40]!r}."
         )
     return name
 
 
-class Sheet:
+class ReviewSheet:
     """One reviewer's items and votes, stored in the ledger of a folder."""
 
-    def __init__(self, place: Path, items: Sequence[Item], who: str, salt: str = "") -> None:
+    def __init__(self, folder: Path, items: Sequence[ReviewItem], who: str, salt: str = "") -> None:
         """Read the reviewer's earlier votes; `salt`, such as a test set's id, varies the order."""
-        self.place, self.who = Path(place), who
+        self.folder, self.who = Path(folder), who
         self.is_timed = True  # False if decisions come from a file
         self.skipped: set[str] = set()
-        self.items = {item.subject: item for item in shuffled(items, who, salt)}
+        self.items = {item.subject: item for item in _shuffle_items(items, who, salt)}
         self.decided: dict[str, Judgement] = {}
-        for vote in standing(votes(self.place)):
+        for vote in current_votes(read_votes(self.folder)):
             if vote.who == who and vote.subject in self.items:
-                self.keep(vote)
+                self.store_latest(vote)
         self.queue = [subject for subject in self.items if subject not in self.decided]
-        self.shown, self.since = "", 0.0
+        self.shown, self.shown_at = "", 0.0
 
-    def keep(self, vote: Judgement) -> None:
+    def store_latest(self, vote: Judgement) -> None:
         """Store a vote as the latest one."""
         self.decided.pop(vote.subject, None)
         self.decided[vote.subject] = vote
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReviewProgress:
         """Number of decided items, and of all items."""
-        return Progress(len(self.decided), len(self.items))
+        return ReviewProgress(len(self.decided), len(self.items))
 
     @property
-    def current(self) -> Item | None:
+    def current(self) -> ReviewItem | None:
         """The next item; None if all are decided."""
         subject = self.queue[0] if self.queue else ""
         if subject != self.shown:
-            self.shown, self.since = subject, time.monotonic()
+            self.shown, self.shown_at = subject, time.monotonic()
         return self.items.get(subject)
 
-    def item(self, subject: str) -> Item:
+    def item(self, subject: str) -> ReviewItem:
         """The item with this id; DataError if it is not on the sheet."""
         if subject not in self.items:
             raise DataError(f"There is nothing with the id {subject!r} on this sheet.")
@@ -231,17 +234,17 @@ class Sheet:
         Raises DataError, recording nothing, if the action does not fit the item.
         """
         item = self.item(subject)
-        vote = choice_vote(item, action) if item.form == "choice" else sample_vote(
+        vote = _choice_vote(item, action) if item.form == "choice" else _sample_vote(
             item, action, reason, fields or {}
         )  # fmt: skip
         is_seen = self.is_timed and subject == self.shown
-        seconds = round(time.monotonic() - self.since, 1) if is_seen else None
+        seconds = round(time.monotonic() - self.shown_at, 1) if is_seen else None
         vote = vote._replace(who=self.who, reason=reason.strip(), seconds=seconds)
         before = self.decided.get(subject)
         if before is not None and before.form != vote.form:
-            withdraw(self.place, before)
-        vote = record(self.place, vote)
-        self.keep(vote)
+            withdraw_vote(self.folder, before)
+        vote = record_vote(self.folder, vote)
+        self.store_latest(vote)
         self.queue = [other for other in self.queue if other != subject]
         self.skipped.discard(subject)
         return vote
@@ -254,29 +257,29 @@ class Sheet:
             self.queue.append(subject)
             self.skipped.add(subject)
 
-    def undo(self) -> Item | None:
+    def undo(self) -> ReviewItem | None:
         """Withdraw the latest decision and return its item; None if there is none."""
         if not self.decided:
             return None
         subject, vote = self.decided.popitem()
-        withdraw(self.place, vote)
+        withdraw_vote(self.folder, vote)
         self.queue.insert(0, subject)
         return self.items[subject]
 
-    def summary(self) -> Summary:
+    def summary(self) -> ReviewSummary:
         """The results so far."""
         kinds = [vote.value if vote.form == "label" else vote.form for vote in
                  self.decided.values()]  # fmt: skip
         accepted, mended, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
         none = Reason("nothing_reviewed", "No sample was reviewed yet.")
         judged = accepted + mended + dropped
-        error = wilson(mended + dropped, judged) if judged else none
-        return Summary(
+        error = wilson_interval(mended + dropped, judged) if judged else none
+        return ReviewSummary(
             self.who, len(kinds), len(self.items), accepted, mended, dropped, chosen, error
         )
 
 
-def choice_vote(item: Item, action: str) -> Judgement:
+def _choice_vote(item: ReviewItem, action: str) -> Judgement:
     """The vote for one of two answers, by its system's name."""
     if action not in ("A", "B", TIE):
         raise DataError(f"Choose A, B or {TIE}; got {action!r}.")
@@ -284,8 +287,8 @@ def choice_vote(item: Item, action: str) -> Judgement:
     return Judgement("", "", item.subject, "choice", value, shown=item.names)
 
 
-def sample_vote(
-    item: Item, action: str, reason: str, fields: Mapping[str, object]
+def _sample_vote(
+    item: ReviewItem, action: str, reason: str, fields: Mapping[str, object]
 ) -> Judgement:  # fmt: skip
     """The vote on a sample: a label, or its corrected fields."""
     if action not in SAMPLE_ACTIONS:
@@ -294,11 +297,11 @@ def sample_vote(
         raise DataError("Dropping a sample needs a reason.")
     if action != "mend":
         return Judgement("", "", item.subject, "label", action)
-    value = json.dumps(mended(item, fields), ensure_ascii=False)
+    value = json.dumps(_changed_fields(item, fields), ensure_ascii=False)
     return Judgement("", "", item.subject, "edit", value)
 
 
-def mended(item: Item, fields: Mapping[str, object]) -> dict[str, object]:
+def _changed_fields(item: ReviewItem, fields: Mapping[str, object]) -> dict[str, object]:
     """The fields that differ from the item's: question and references.
 
     Raises DataError if nothing differs, a text is empty, or a field is unknown.

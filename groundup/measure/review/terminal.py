@@ -27,27 +27,27 @@ from rich.text import Text
 from groundup.core import ConfigError, DataError
 
 from ..judgement import TIE
-from .sheet import REASONS, Item, Sheet
+from .sheet import DROP_REASONS, ReviewItem, ReviewSheet
 
-MOST_COLUMNS = 80
-CONTEXT = 1500
+MAX_COLUMNS = 80
+CONTEXT_CHARACTERS = 1500
 """Characters of a passage that are shown around the answer's span."""
 SAMPLE_KEYS = "a accept   m mend   d drop   s skip   u undo   h help   q quit"
 CHOICE_KEYS = "1 first   2 second   = neither   s skip   u undo   h help   q quit"
 SAMPLE_HELP = (
-    "a accepts it as it is; m mends question or answer; d drops it, with a reason; s skips it, it "
+    "a accepts it is; m mends question or answer; d drops it, with a reason; s skips it, it "
     "comes again at the end; u takes the last decision back; q ends, all decided is kept. In a "
     "file each line is one of them: `d REASON`, `m question=TEXT answer=TEXT`."
 )
 CHOICE_HELP = "1 or 2: this answer is better; = neither is; s skips; u takes the last back; q ends."
 FIELD = re.compile(r"(?:^|(?<=\s))(question|answer)=")
 CHOICES = {"1": "A", "2": "B", "=": TIE}
-BAR = 20
-KEPT = "\n\t\u200c\u200d"
+BAR_WIDTH = 20
+ALLOWED_CONTROLS = "\n\t\u200c\u200d"
 """Non-printable characters that are legitimate in text: line ends, tabs, joiners."""
 
 
-class Command(NamedTuple):
+class ReviewCommand(NamedTuple):
     """A reviewer's command."""
 
     key: str
@@ -55,26 +55,26 @@ class Command(NamedTuple):
     """Its argument: a reason, or the corrected fields."""
 
 
-class Lines:
+class LineInput:
     """Input from the lines of a stream."""
 
     def __init__(self, stream: Iterable[str]) -> None:
         self.stream, self.number, self.text = iter(stream), 0, ""
 
-    def ask(self) -> Command | None:
+    def read_command(self) -> ReviewCommand | None:
         """The next line that is not empty, split into key and text."""
         for line in self.stream:
             self.number += 1
             if line.strip():
                 key, _, self.text = line.strip().partition(" ")
-                return Command(key, self.text.strip())
+                return ReviewCommand(key, self.text.strip())
         return None
 
-    def reason(self) -> str:
+    def read_reason(self) -> str:
         """The text after the key."""
         return self.text.strip()
 
-    def mend(self, item: Item) -> dict[str, object]:
+    def read_correction(self, item: ReviewItem) -> dict[str, object]:
         """Parse `question=…`, `answer=…` or both."""
         before, *rest = FIELD.split(self.text.strip())
         fields = dict(zip(rest[::2], rest[1::2], strict=True))
@@ -88,35 +88,35 @@ class Lines:
         return changed
 
 
-class Keys:
+class KeyInput:
     """Input from single keys of a terminal."""
 
-    def ask(self) -> Command | None:
+    def read_command(self) -> ReviewCommand | None:
         """Read one key."""
-        return Command(pressed())
+        return ReviewCommand(_read_key())
 
-    def reason(self) -> str:
+    def read_reason(self) -> str:
         """Read a reason: a number of the usual ones, or text."""
         print()
-        for number, reason in enumerate(REASONS, start=1):
+        for number, reason in enumerate(DROP_REASONS, start=1):
             print(f"  {number}  {reason}")
         typed = input("reason (number or words; empty goes back): ").strip()
-        if typed.isdecimal() and 1 <= int(typed) <= len(REASONS):
-            return REASONS[int(typed) - 1]
+        if typed.isdecimal() and 1 <= int(typed) <= len(DROP_REASONS):
+            return DROP_REASONS[int(typed) - 1]
         return typed
 
-    def mend(self, item: Item) -> dict[str, object]:
+    def read_correction(self, item: ReviewItem) -> dict[str, object]:
         """Let the user change the fields in $VISUAL or $EDITOR, else by prompts."""
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if editor:
-            return edited(item, editor)
+            return _edit_in_editor(item, editor)
         print()
-        question = typed_over("question", item.question)
-        answers = [typed_over("answer", answer) for answer in item.answers or ("",)]
+        question = _prompt_with_default("question", item.question)
+        answers = [_prompt_with_default("answer", answer) for answer in item.answers or ("",)]
         return {"question": question, "references": [answer for answer in answers if answer]}
 
 
-def pressed() -> str:
+def _read_key() -> str:
     """Read one key from the terminal; Ctrl-C interrupts, Ctrl-D is q."""
     import termios
     import tty
@@ -131,23 +131,23 @@ def pressed() -> str:
     return "q" if key in ("", "\x04", "\0") else key  # end of input
 
 
-def typed_over(name: str, text: str) -> str:
+def _prompt_with_default(name: str, text: str) -> str:
     """Prompt for a line; Return alone keeps the old text."""
     return input(f"{name} [{text}]: ").strip() or text
 
 
-HEADS = ("# Question", "# Answer")
-FORM = """{question_head}
+FORM_HEADINGS = ("# Question", "# Answer")
+EDIT_FORM = """{question_head}
 {question}
 
 {answers}
 """
 
 
-def edited(item: Item, editor: str) -> dict[str, object]:
+def _edit_in_editor(item: ReviewItem, editor: str) -> dict[str, object]:
     """Edit question and answers in an editor; DataError if the form is invalid."""
-    answers = "\n\n".join(f"{HEADS[1]}\n{answer}" for answer in item.answers or ("",))
-    text = FORM.format(question_head=HEADS[0], question=item.question, answers=answers)
+    answers = "\n\n".join(f"{FORM_HEADINGS[1]}\n{answer}" for answer in item.answers or ("",))
+    text = EDIT_FORM.format(question_head=FORM_HEADINGS[0], question=item.question, answers=answers)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sample.md"
         file.write_text(text, encoding="utf-8")
@@ -157,67 +157,73 @@ def edited(item: Item, editor: str) -> dict[str, object]:
             raise ConfigError(f"The editor {editor!r} did not start ({error}).") from None
         if done.returncode:
             raise DataError(f"The editor {editor!r} ended with {done.returncode}; nothing mended.")
-        return fields_of(file.read_text(encoding="utf-8"))
+        return _parse_form(file.read_text(encoding="utf-8"))
 
 
-def fields_of(text: str) -> dict[str, object]:
+def _parse_form(text: str) -> dict[str, object]:
     """Parse question and answers from an edited form.
 
-    >>> fields_of("# Question\\nWhy?\\n\\n# Answer\\nSo.\\n")
+    >>> _parse_form("# Question\\nWhy?\\n\\n# Answer\\nSo.\\n")
     {'question': 'Why?', 'references': ['So.']}
     """
     parts: list[tuple[str, list[str]]] = []
     for line in text.splitlines():
-        if line.strip() in HEADS:
+        if line.strip() in FORM_HEADINGS:
             parts.append((line.strip(), []))
         elif parts:
             parts[-1][1].append(line)
         elif line.strip():
-            raise DataError(f"Expected {HEADS[0]!r} at the top of the form; got {line[:40]!r}.")
-    questions = ["\n".join(lines).strip() for head, lines in parts if head == HEADS[0]]
-    references = ["\n".join(lines).strip() for head, lines in parts if head == HEADS[1]]
+            raise DataError(
+                f"Expected {FORM_HEADINGS[0]!r} at the top of the form; got {line[:40]!r}."
+            )
+    questions = ["\n".join(lines).strip() for head, lines in parts if head == FORM_HEADINGS[0]]
+    references = ["\n".join(lines).strip() for head, lines in parts if head == FORM_HEADINGS[1]]
     if len(questions) != 1:
-        raise DataError(f"The form needs one line {HEADS[0]!r}; it has {len(questions)}.")
+        raise DataError(f"The form needs one line {FORM_HEADINGS[0]!r}; it has {len(questions)}.")
     return {"question": questions[0], "references": [text for text in references if text]}
 
 
-def review_in_terminal(sheet: Sheet) -> None:
+def review_in_terminal(sheet: ReviewSheet) -> None:
     """Show the items and record decisions until all are done or the reviewer quits.
 
     A wrong key is reported and asked again; a wrong line of a file raises DataError, because the
     following lines would apply to the wrong samples. Earlier decisions are kept.
     """
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    keyboard = Keys() if is_terminal else Lines(sys.stdin)
-    columns = min(MOST_COLUMNS, get_terminal_size().columns)
+    keyboard = KeyInput() if is_terminal else LineInput(sys.stdin)
+    columns = min(MAX_COLUMNS, get_terminal_size().columns)
     console = Console(width=columns, highlight=False, soft_wrap=False)
     sheet.is_timed = is_terminal
     note = ""
     while item := sheet.current:
         if is_terminal:
             console.clear()
-        put(console, *screen(sheet, item), *[f"\n{note}"] * bool(note and is_terminal))
-        command = keyboard.ask()
+        _print_elements(
+            console, *_item_screen(sheet, item), *[f"\n{note}"] * bool(note and is_terminal)
+        )
+        command = keyboard.read_command()
         if command is None or command.key == "q":
             return
         try:
-            note = apply(sheet, item, command, keyboard)
+            note = _apply_command(sheet, item, command, keyboard)
         except (DataError, ConfigError) as error:
-            if isinstance(keyboard, Lines):
+            if isinstance(keyboard, LineInput):
                 raise DataError(f"Line {keyboard.number}: {error}") from None
             note = str(error)
         if not is_terminal:
-            put(console, note)
+            _print_elements(console, note)
 
 
-def put(console: Console, *parts: RenderableType) -> None:
+def _print_elements(console: Console, *parts: RenderableType) -> None:
     """Print elements below each other, without trailing blanks."""
     with console.capture() as output:
         console.print(*parts, sep="\n", markup=False)
     print("\n".join(line.rstrip() for line in output.get().splitlines()), flush=True)
 
 
-def apply(sheet: Sheet, item: Item, command: Command, keyboard: Keys | Lines) -> str:
+def _apply_command(
+    sheet: ReviewSheet, item: ReviewItem, command: ReviewCommand, keyboard: KeyInput | LineInput
+) -> str:
     """Carry out one command and return a message; DataError if it is invalid."""
     key, is_choice = command.key, item.form == "choice"
     if key in ("h", "?"):
@@ -234,46 +240,49 @@ def apply(sheet: Sheet, item: Item, command: Command, keyboard: Keys | Lines) ->
         sheet.decide(item.subject, "accept", reason=command.text)
         return "Accepted."
     if not is_choice and key == "d":
-        sheet.decide(item.subject, "drop", reason=keyboard.reason())
+        sheet.decide(item.subject, "drop", reason=keyboard.read_reason())
         return "Dropped."
     if not is_choice and key == "m":
-        sheet.decide(item.subject, "mend", fields=keyboard.mend(item))
+        sheet.decide(item.subject, "mend", fields=keyboard.read_correction(item))
         return "Mended."
     raise DataError(f"There is no key {key!r}; keys: {CHOICE_KEYS if is_choice else SAMPLE_KEYS}")
 
 
-def screen(sheet: Sheet, item: Item) -> Iterator[RenderableType]:
+def _item_screen(sheet: ReviewSheet, item: ReviewItem) -> Iterator[RenderableType]:
     """The elements of an item's screen, from the progress bar to the keys."""
     done, total = sheet.progress
-    bar = "█" * (done * BAR // max(total, 1))
-    kind = f"   {printable(item.kind)}" if item.kind else ""
+    bar = "█" * (done * BAR_WIDTH // max(total, 1))
+    kind = f"   {_replace_controls(item.kind)}" if item.kind else ""
     skipped = f"   {len(sheet.skipped)} skipped" if sheet.skipped else ""
-    yield Text(f"{done + 1} of {total}  {bar:·<{BAR}}{kind}{skipped}", style="dim")
+    yield Text(f"{done + 1} of {total}  {bar:·<{BAR_WIDTH}}{kind}{skipped}", style="dim")
     for turn in item.conversation:
-        yield from part("Question" if turn.role == "user" else turn.role, turn.content)
+        yield from _titled_text("Question" if turn.role == "user" else turn.role, turn.content)
     for number, answer in enumerate(item.answers, start=1):
-        yield from part("Answer" if len(item.answers) == 1 else f"Answer {number}", answer)
+        yield from _titled_text("Answer" if len(item.answers) == 1 else f"Answer {number}", answer)
     if not item.answers:
-        yield from part("Answer", "(none: it should be refused)")
+        yield from _titled_text("Answer", "(none: it should be refused)")
     if item.passage:
-        yield from part(f"Source  {item.source}".rstrip(), marked(item))
+        yield from _titled_text(f"Source  {item.source}".rstrip(), _highlight_answer(item))
     yield ""
     yield Text(CHOICE_KEYS if item.form == "choice" else SAMPLE_KEYS, style="dim")
 
 
-def part(name: str, text: str | Text) -> Iterator[RenderableType]:
+def _titled_text(name: str, text: str | Text) -> Iterator[RenderableType]:
     """A titled text, indented."""
     yield ""
-    yield Text(printable(name), style="bold")
-    yield Padding(text if isinstance(text, Text) else Text(printable(text)), (0, 0, 0, 2))
+    yield Text(_replace_controls(name), style="bold")
+    yield Padding(text if isinstance(text, Text) else Text(_replace_controls(text)), (0, 0, 0, 2))
 
 
-def marked(item: Item) -> Text:
+def _highlight_answer(item: ReviewItem) -> Text:
     """The passage around the answer, with the answer between « and »."""
     start, end = item.span or (0, 0)
-    first, last = max(0, start - CONTEXT), min(len(item.passage), end + CONTEXT)
+    first, last = (
+        max(0, start - CONTEXT_CHARACTERS),
+        min(len(item.passage), end + CONTEXT_CHARACTERS),
+    )
     before, inside, after = (
-        printable(item.passage[slice(*bounds)])
+        _replace_controls(item.passage[slice(*bounds)])
         for bounds in ((first, start), (start, end), (end, last))
     )
     return Text.assemble(
@@ -283,10 +292,12 @@ def marked(item: Item) -> Text:
     )  # fmt: skip
 
 
-def printable(text: str) -> str:
+def _replace_controls(text: str) -> str:
     r"""Replace characters that control a terminal or hide or reverse text.
 
-    >>> printable("a\x1b[2Jb")
+    >>> _replace_controls("a\x1b[2Jb")
     'a�[2Jb'
     """
-    return "".join(c if c.isprintable() or c in KEPT else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in ALLOWED_CONTROLS else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

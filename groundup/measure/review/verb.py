@@ -12,17 +12,25 @@ from typing import NamedTuple
 
 from groundup.core import Artifact, ConfigError, Judgement, Reason, record, user_name
 
-from ..judgement import Agreement, agreement, standing, votes
+from ..judgement import Agreement, current_votes, rater_agreement, read_votes
 from ..testset import read_card, read_samples
 from .server import ReviewServer
-from .sheet import Item, Sheet, Summary, drawn, percent, reviewer_name, sample_item
+from .sheet import (
+    ReviewItem,
+    ReviewSheet,
+    ReviewSummary,
+    format_share,
+    reviewer_name,
+    sample_item,
+    sample_items,
+)
 from .terminal import review_in_terminal
 
 
 def review_testset(
     testset: Artifact, *, who: str = "", sample: int = 0, seed: int = 0, disputed: bool = False,
     page: bool = False, port: int = 0, results: bool = False,
-) -> "Summary | Results":  # fmt: skip
+) -> "ReviewSummary | ReviewResults":  # fmt: skip
     """Accept, mend or drop the samples of a test set, blind and one at a time.
 
     If stdin is no terminal, each of its lines decides one sample: `a` accepts it, `d REASON` drops
@@ -41,49 +49,53 @@ def review_testset(
         raise ConfigError(f"--sample {sample} must be 0 for all samples, or how many to review.")
     items = [sample_item(each) for each in read_samples(testset)]
     if results:
-        return results_of(testset, items)
+        return _collect_results(testset, items)
     if disputed:
-        subjects = set(agreement(decisions(votes(testset.path))).disputed)
+        subjects = set(rater_agreement(_votes_as_labels(read_votes(testset.path))).disputed)
         items = [item for item in items if item.subject in subjects]
     read = set(read_card(testset).get("review", {}).get("read_samples", ()))
-    items, who = drawn_unread(items, read, sample, seed), reviewer(who)
+    items, who = _sample_unreviewed_first(items, read, sample, seed), _resolve_reviewer(who)
 
-    def sheet_of(name: str) -> Sheet:
-        return Sheet(testset.path, items, name, testset.id)
+    def sheet_of(name: str) -> ReviewSheet:
+        return ReviewSheet(testset.path, items, name, testset.id)
 
     with suppress(KeyboardInterrupt):
         if page:
             title = str(read_card(testset).get("name", ""))
-            serve(ReviewServer(title, sheet_of, who, port))
+            _serve_until_interrupted(ReviewServer(title, sheet_of, who, port))
         else:
             review_in_terminal(sheet_of(who))
     return sheet_of(who).summary()
 
 
-def drawn_unread(items: list[Item], read: set[str], number: int, seed: int) -> list[Item]:
+def _sample_unreviewed_first(
+    items: list[ReviewItem], read: set[str], number: int, seed: int
+) -> list[ReviewItem]:
     """Sample unreviewed items first, then reviewed ones if there are too few."""
     fresh = [item for item in items if item.subject not in read]
     if not 0 < number < len(items) or not fresh:
-        return drawn(items, number, seed)
+        return sample_items(items, number, seed)
     rest = [item for item in items if item.subject in read]
     missing = max(0, number - len(fresh))
-    return drawn(fresh, number, seed) + (drawn(rest, missing, seed) if missing else [])
+    return sample_items(fresh, number, seed) + (
+        sample_items(rest, missing, seed) if missing else []
+    )
 
 
-def serve(server: ReviewServer) -> None:
+def _serve_until_interrupted(server: ReviewServer) -> None:
     """Serve until Ctrl-C."""
-    record.say(f"Review at {server.url}")
-    record.say("Keep the address secret. Ctrl-C ends; every vote is on disk at once.")
+    record.log(f"Review at {server.url}")
+    record.log("Keep the address secret. Ctrl-C ends; every vote is on disk at once.")
     with server, suppress(KeyboardInterrupt):
         server.serve_forever()
 
 
-def reviewer(name: str) -> str:
+def _resolve_reviewer(name: str) -> str:
     """The reviewer's name, by default git's or the system user's; DataError if it is invalid."""
-    return reviewer_name(name.strip() or git_name() or user_name())
+    return reviewer_name(name.strip() or _git_name() or user_name())
 
 
-def git_name() -> str:
+def _git_name() -> str:
     """`user.name` of git's configuration; empty without git or a name."""
     try:
         result = subprocess.run(
@@ -94,10 +106,10 @@ def git_name() -> str:
     return result.stdout.strip()
 
 
-class Results(NamedTuple):
+class ReviewResults(NamedTuple):
     """Results of all reviewers."""
 
-    reviewers: tuple[Summary, ...]
+    reviewers: tuple[ReviewSummary, ...]
     agreement: Agreement
     """On accept, mend and drop."""
     changed: tuple[Judgement, ...] = ()
@@ -116,15 +128,15 @@ class Results(NamedTuple):
                 else f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}]"
             )
             lines.append(
-                f"{pair.first} and {pair.second} agree on {percent(pair.share)} of the "
+                f"{pair.first} and {pair.second} agree on {format_share(pair.share)} of the "
                 f"{pair.subjects} that both read; kappa {value}"
             )
         if self.agreement.disputed:
             lines.append(f"Disputed: {', '.join(self.agreement.disputed)} (--disputed shows them)")
-        return "\n".join([*lines, *map(change, self.changed)])
+        return "\n".join([*lines, *map(_format_change, self.changed)])
 
 
-def change(vote: Judgement) -> str:
+def _format_change(vote: Judgement) -> str:
     """One line for a vote that dropped or mended a sample."""
     if vote.form == "edit":
         edits = ", ".join(f"{name}: {new}" for name, new in json.loads(vote.value).items())
@@ -133,22 +145,24 @@ def change(vote: Judgement) -> str:
     return f"{vote.who} dropped {vote.subject}: {vote.reason or 'no reason given'}"
 
 
-def results_of(testset: Artifact, items: list[Item]) -> Results:
+def _collect_results(testset: Artifact, items: list[ReviewItem]) -> ReviewResults:
     """Every reviewer's summary, and their agreement."""
-    decided = decisions(votes(testset.path))
+    decided = _votes_as_labels(read_votes(testset.path))
     people = list(dict.fromkeys(vote.who for vote in decided))
-    sheets = [Sheet(testset.path, items, who, testset.id) for who in people]
+    sheets = [ReviewSheet(testset.path, items, who, testset.id) for who in people]
     changed = [
-        vote for vote in standing(votes(testset.path))
+        vote for vote in current_votes(read_votes(testset.path))
         if vote.form == "edit" or (vote.form, vote.value) == ("label", "drop")
     ]  # fmt: skip
-    return Results(tuple(sheet.summary() for sheet in sheets), agreement(decided), tuple(changed))
+    return ReviewResults(
+        tuple(sheet.summary() for sheet in sheets), rater_agreement(decided), tuple(changed)
+    )
 
 
-def decisions(given: Iterable[Judgement]) -> list[Judgement]:
+def _votes_as_labels(given: Iterable[Judgement]) -> list[Judgement]:
     """Current votes on samples as labels: accept, mend or drop."""
     return [
         vote._replace(form="label", value="mend") if vote.form == "edit" else vote
-        for vote in standing(given)
+        for vote in current_votes(given)
         if vote.form in ("label", "edit")
     ]

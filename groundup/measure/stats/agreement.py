@@ -19,31 +19,31 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from groundup.core import DataError, Reason, choice
+from groundup.core import DataError, Reason, check_choice
 
-from .grouping import Groups, Values, column, group_codes
-from .interval import Interval, check_draws, tail_share
-from .sums import Of, weighed
+from .grouping import Groups, Values, as_float_column, group_codes
+from .interval import Interval, check_resampling, expanded_tail
+from .sums import SumFunction, bayesian_bootstrap_sums
 
 REPEATS = 1000
-SOME = 4
+EXTREME_LABELS = 4
 """Number of most and of least frequent labels from which an unseen item is built."""
-Level = Literal["nominal", "ordinal", "interval"]
-Weights = Literal["none", "linear", "quadratic"]
-Measured = Callable[[np.ndarray], float | None]
+MeasurementLevel = Literal["nominal", "ordinal", "interval"]
+KappaWeights = Literal["none", "linear", "quadratic"]
+RowStatistic = Callable[[np.ndarray], float | None]
 
 
-def pearson(
+def _pearson(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
 ) -> Interval | Reason:
     """Linear correlation.
 
-    >>> pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).estimate
+    >>> _pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).estimate
     1.0
     """
-    left, right = columns(a, b)
-    return measured(
-        lambda rows: correlation(left[rows], right[rows]), len(left), groups, confidence, repeats
+    left, right = _paired_columns(a, b)
+    return _bootstrap_statistic(
+        lambda rows: _pearson_r(left[rows], right[rows]), len(left), groups, confidence, repeats
     )
 
 
@@ -55,31 +55,31 @@ def spearman(
     >>> spearman([1.0, 2.0, 3.0], [1.0, 10.0, 100.0]).estimate
     1.0
     """
-    left, right = columns(a, b)
+    left, right = _paired_columns(a, b)
 
     def rho(rows: np.ndarray) -> float | None:
-        return correlation(ranks(left[rows]), ranks(right[rows]))
+        return _pearson_r(_mean_ranks(left[rows]), _mean_ranks(right[rows]))
 
-    return measured(rho, len(left), groups, confidence, repeats)
+    return _bootstrap_statistic(rho, len(left), groups, confidence, repeats)
 
 
-def kendall(
+def _kendall(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
 ) -> Interval | Reason:
     """Kendall's tau-b: concordant minus discordant pairs, relative to those without ties.
 
-    >>> kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
+    >>> _kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
     0.6666666666666666
     """
-    left, right = columns(a, b)
-    return measured(
-        lambda rows: tau(left[rows], right[rows]), len(left), groups, confidence, repeats
+    left, right = _paired_columns(a, b)
+    return _bootstrap_statistic(
+        lambda rows: _kendall_tau_b(left[rows], right[rows]), len(left), groups, confidence, repeats
     )
 
 
 def cohen_kappa(
     a: Sequence[Hashable], b: Sequence[Hashable], groups: Groups = None, *,
-    weights: Weights = "none", order: Sequence[Hashable] = (), confidence: float = 0.95,
+    weights: KappaWeights = "none", order: Sequence[Hashable] = (), confidence: float = 0.95,
     repeats: int = REPEATS,
 ) -> Interval | Reason:  # fmt: skip
     """Agreement of two raters beyond chance.
@@ -90,10 +90,10 @@ def cohen_kappa(
     >>> cohen_kappa("yyyynnnn", "yyynnnny").estimate
     0.5
     """
-    choice("weights", weights, get_args(Weights))
+    check_choice("weights", weights, get_args(KappaWeights))
     if len(a) != len(b):
         raise DataError(f"{len(a)} labels need as many from the other rater; got {len(b)}.")
-    labels = scale({*a, *b}, order, weights != "none")
+    labels = _label_scale({*a, *b}, order, weights != "none")
     codes = {label: code for code, label in enumerate(labels)}
     sides = [np.eye(len(labels))[[codes[label] for label in side]] for side in (a, b)]
     apart = np.abs(np.arange(len(labels))[:, None] - np.arange(len(labels)))
@@ -106,20 +106,20 @@ def cohen_kappa(
         left, right = sums[1 : 1 + len(labels)], sums[1 + len(labels) :]
         number = left.sum()
         chance = float(left @ costs @ right) / number**2
-        return less_than_chance(float(sums[0]) / number, chance)
+        return _chance_corrected(float(sums[0]) / number, chance)
 
-    first, second = label_pairs(sides[0].sum(axis=0) + sides[1].sum(axis=0)) if a else sides
+    first, second = _label_pairs(sides[0].sum(axis=0) + sides[1].sum(axis=0)) if a else sides
     unseen = (rows(first, second) + rows(second, first)) / 2
-    return agreed(kappa, rows(*sides), unseen, groups, confidence, repeats)
+    return _interval_with_unseen(kappa, rows(*sides), unseen, groups, confidence, repeats)
 
 
-def fleiss_kappa(
+def _fleiss_kappa(
     ratings: Sequence[Sequence[Hashable]], groups: Groups = None, *, confidence: float = 0.95,
     repeats: int = REPEATS,
 ) -> Interval | Reason:  # fmt: skip
     """Agreement of raters beyond chance; one row of labels per item, all of equal length.
 
-    >>> fleiss_kappa(["aab", "bbb", "aaa", "bba"]).estimate
+    >>> _fleiss_kappa(["aab", "bbb", "aaa", "bba"]).estimate
     0.33333333333333326
     """
     raters = len(ratings[0]) if ratings else 0
@@ -127,7 +127,7 @@ def fleiss_kappa(
         raise DataError("Items differ in their number of ratings; use krippendorff_alpha.")
     if ratings and raters < 2:
         return Reason("too_few_raters", f"Agreement needs 2 raters; got {raters}.")
-    counts, _ = label_counts(ratings, is_sorted=False)
+    counts, _ = _label_counts(ratings, is_sorted=False)
 
     def rows(counts: np.ndarray) -> np.ndarray:
         alike = (counts * (counts - 1)).sum(axis=1) / (raters * (raters - 1))
@@ -136,17 +136,22 @@ def fleiss_kappa(
     def kappa(sums: np.ndarray) -> float | None:
         number = sums[1:].sum()
         shares = sums[1:] / number
-        return less_than_chance(float(sums[0]) / number, 1 - float((shares**2).sum()))
+        return _chance_corrected(float(sums[0]) / number, 1 - float((shares**2).sum()))
 
-    first, second = label_pairs(counts.sum(axis=0)) if ratings else (counts, counts)
+    first, second = _label_pairs(counts.sum(axis=0)) if ratings else (counts, counts)
     unseen = rows(raters / 2 * (first + second))
-    return agreed(kappa, rows(counts), unseen, groups, confidence, repeats)
+    return _interval_with_unseen(kappa, rows(counts), unseen, groups, confidence, repeats)
 
 
 def krippendorff_alpha(
-    ratings: Sequence[Sequence[Hashable]], level: Level = "nominal", groups: Groups = None, *,
-    order: Sequence[Hashable] = (), confidence: float = 0.95, repeats: int = REPEATS,
-) -> Interval | Reason:  # fmt: skip
+    ratings: Sequence[Sequence[Hashable]],
+    level: MeasurementLevel = "nominal",
+    groups: Groups = None,
+    *,
+    order: Sequence[Hashable] = (),
+    confidence: float = 0.95,
+    repeats: int = REPEATS,
+) -> Interval | Reason:
     """Agreement beyond chance of any number of raters; one row per item, None if missing.
 
     Items with fewer than two ratings are ignored. `order` lists the labels of an ordinal scale from
@@ -155,17 +160,16 @@ def krippendorff_alpha(
     >>> krippendorff_alpha([[1, 1], [2, 2], [3, None], [1, 2]], "interval").estimate
     0.4444444444444444
     """
-    choice("level", level, get_args(Level))
+    check_choice("level", level, get_args(MeasurementLevel))
     present = [tuple(label for label in row if label is not None) for row in ratings]
     chosen = [index for index, row in enumerate(present) if len(row) > 1]
-    counts, labels = label_counts([present[i] for i in chosen], level != "nominal", order)
+    counts, labels = _label_counts([present[i] for i in chosen], level != "nominal", order)
     if level == "interval" and not all(isinstance(label, int | float) for label in labels):
         raise DataError(f"Ratings of an interval scale must be numbers; got {labels[-1]!r}.")
     values = np.array(labels if level == "interval" else range(len(labels)), dtype=np.float64)
     if groups is not None and len(groups) != len(ratings):
         raise DataError(f"{len(ratings)} items need as many groups; got {len(groups)}.")
     chosen_groups = None if groups is None else [groups[index] for index in chosen]
-
     size = len(labels)
 
     def rows(counts: np.ndarray) -> np.ndarray:
@@ -173,35 +177,37 @@ def krippendorff_alpha(
         if level == "ordinal":  # ordinal distances depend on the totals, known only from the sums
             pairs = counts[:, :, None] * weighted[:, None] * (1 - np.eye(size))
             return np.column_stack([counts, pairs.reshape(len(counts), size**2)])
-        apart = squared_distances(level, values, values)
+        apart = _squared_distances(level, values, values)
         return np.column_stack([counts, ((counts @ apart) * weighted).sum(axis=1)])
 
     def alpha(sums: np.ndarray) -> float | None:
         totals, number = sums[:size], sums[:size].sum()
-        costs = squared_distances(level, values, totals)
+        costs = _squared_distances(level, values, totals)
         chance = float(totals @ costs @ totals) / (number - 1)
         seen = sums[size:] @ costs.ravel() if level == "ordinal" else sums[size]
-        return less_than_chance(float(seen), chance)
+        return _chance_corrected(float(seen), chance)
 
     usual = counts.sum() / max(1, len(counts))
-    first, second = label_pairs(counts.sum(axis=0)) if chosen else (counts, counts)
+    first, second = _label_pairs(counts.sum(axis=0)) if chosen else (counts, counts)
     unseen = rows(first + second) * usual / 2
-    return agreed(alpha, rows(counts), unseen, chosen_groups, confidence, repeats)
+    return _interval_with_unseen(alpha, rows(counts), unseen, chosen_groups, confidence, repeats)
 
 
-def label_pairs(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _label_pairs(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Candidate label pairs of two raters for an unseen item, each one-hot (pairs, labels).
 
     Combines the labels at both ends of the scale and the most and least frequent ones.
     """
     ranked = np.argsort(-totals, kind="stable")
     ends = {0, len(totals) - 1}
-    some = sorted({*ends, *ranked[:SOME].tolist(), *ranked[-SOME:].tolist()})
+    some = sorted({*ends, *ranked[:EXTREME_LABELS].tolist(), *ranked[-EXTREME_LABELS:].tolist()})
     pairs = np.array([(x, y) for x in some for y in some if x <= y])
     return np.eye(len(totals))[pairs[:, 0]], np.eye(len(totals))[pairs[:, 1]]
 
 
-def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> np.ndarray:
+def _squared_distances(
+    level: MeasurementLevel, values: np.ndarray, totals: np.ndarray
+) -> np.ndarray:
     """Squared distance of each pair of labels (labels, labels); ordinal uses mean ranks."""
     if level == "nominal":
         return 1.0 - np.eye(len(values))
@@ -210,16 +216,16 @@ def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> n
     return (values[:, None] - values) ** 2
 
 
-def less_than_chance(disagreement: float, by_chance: float) -> float | None:
+def _chance_corrected(disagreement: float, by_chance: float) -> float | None:
     """1 - disagreement / expected disagreement; None if the latter is 0."""
     return float(1 - disagreement / by_chance) if by_chance > 0 else None
 
 
-def label_counts(
+def _label_counts(
     ratings: Sequence[Sequence[Hashable]], is_sorted: bool, order: Sequence[Hashable] = ()
 ) -> tuple[np.ndarray, list[Hashable]]:
     """How often each item got each label (items, labels), and the labels."""
-    labels = scale({label for row in ratings for label in row}, order, is_sorted)
+    labels = _label_scale({label for row in ratings for label in row}, order, is_sorted)
     codes = {label: code for code, label in enumerate(labels)}
     counts = np.zeros((len(ratings), len(labels)))
     for item, row in enumerate(ratings):
@@ -228,7 +234,7 @@ def label_counts(
     return counts, labels
 
 
-def scale(labels: set, order: Sequence[Hashable], is_sorted: bool) -> list[Hashable]:
+def _label_scale(labels: set, order: Sequence[Hashable], is_sorted: bool) -> list[Hashable]:
     """All labels from first to last: those of `order`, or those that occur, sorted."""
     if None in labels or any(isinstance(label, float) and label != label for label in labels):
         raise DataError("A rating is missing (None or NaN); use krippendorff_alpha, with None.")
@@ -245,28 +251,35 @@ def scale(labels: set, order: Sequence[Hashable], is_sorted: bool) -> list[Hasha
         return sorted(labels, key=repr)
 
 
-def columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
+def _paired_columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
     """Validate two columns of equal length; return float64 (N,)."""
-    left = column("a", a, len(a))
-    return left, column("b", b, len(left))
+    left = as_float_column("a", a, len(a))
+    return left, as_float_column("b", b, len(left))
 
 
-def agreed(
-    of: Of, rows: np.ndarray, unseen: np.ndarray, groups: Groups, confidence: float, repeats: int
+def _interval_with_unseen(
+    of: SumFunction,
+    rows: np.ndarray,
+    unseen: np.ndarray,
+    groups: Groups,
+    confidence: float,
+    repeats: int,
 ) -> Interval | Reason:
     """A function of the items' sums with an interval that allows for one `unseen` item."""
-    check_draws(repeats)
-    if missing := too_few(len(rows), groups):
+    check_resampling(repeats)
+    if missing := _too_few_reason(len(rows), groups):
         return missing
     codes = group_codes(groups, len(rows), "items")
-    interval = weighed(of, rows, unseen, codes, confidence=confidence, repeats=repeats)
+    interval = bayesian_bootstrap_sums(
+        of, rows, unseen, codes, confidence=confidence, repeats=repeats
+    )
     return interval or Reason(*CONSTANT)
 
 
 CONSTANT = "constant", "All ratings of a side are equal: agreement is undefined."
 
 
-def too_few(n: int, groups: Groups) -> Reason | None:
+def _too_few_reason(n: int, groups: Groups) -> Reason | None:
     """Reason why there are too few items or groups for an interval; None if there are enough."""
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
@@ -276,17 +289,17 @@ def too_few(n: int, groups: Groups) -> Reason | None:
     return None
 
 
-def measured(
-    statistic: Measured, n: int, groups: Groups, confidence: float, repeats: int
+def _bootstrap_statistic(
+    statistic: RowStatistic, n: int, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
     """A statistic of row indices with its bootstrap interval; the statistic may return None."""
-    check_draws(repeats)
+    check_resampling(repeats)
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
     codes, estimate = group_codes(groups, n, "items"), statistic(np.arange(n))
     if estimate is None:
         return Reason(*CONSTANT)
-    if missing := too_few(n, groups):
+    if missing := _too_few_reason(n, groups):
         return missing
     sizes = np.bincount(codes)
     rows, number = np.split(np.argsort(codes, kind="stable"), sizes.cumsum()[:-1]), len(sizes)
@@ -296,12 +309,12 @@ def measured(
         value = statistic(drawn if groups is None else np.concatenate([rows[i] for i in drawn]))
         if value is not None:
             estimates.append(value)
-    tail = tail_share(confidence, max(2.0, n**2 / float((sizes**2).sum())))
+    tail = expanded_tail(confidence, max(2.0, n**2 / float((sizes**2).sum())))
     low, high = np.quantile(estimates or [estimate], [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence, n, number)
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+def _pearson_r(a: np.ndarray, b: np.ndarray) -> float | None:
     """Pearson's r; None if a side is constant."""
     if (a == a[0]).all() or (b == b[0]).all():
         return None
@@ -311,43 +324,43 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     return max(-1.0, min(1.0, r))
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1; tied values share their mean rank.
 
-    >>> ranks(np.array([5.0, 1.0, 5.0])).tolist()
+    >>> _mean_ranks(np.array([5.0, 1.0, 5.0])).tolist()
     [2.5, 1.0, 2.5]
     """
     _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (counts.cumsum() - (counts - 1) / 2)[codes]
 
 
-def tau(a: np.ndarray, b: np.ndarray) -> float | None:
+def _kendall_tau_b(a: np.ndarray, b: np.ndarray) -> float | None:
     """Kendall's tau-b; None if a side is constant."""
     left, right = (np.unique(side, return_inverse=True)[1] for side in (a, b))
     n, width = len(a), int(right.max()) + 1
     joint = left * width + right
-    ties_left, ties_right, ties_both = (tied_pairs(side) for side in (left, right, joint))
+    ties_left, ties_right, ties_both = (_count_tied_pairs(side) for side in (left, right, joint))
     pairs = n * (n - 1) // 2
     if ties_left == pairs or ties_right == pairs:
         return None
-    discordant = inversions(right[np.argsort(joint, kind="stable")])
+    discordant = _count_inversions(right[np.argsort(joint, kind="stable")])
     score = pairs - ties_left - ties_right + ties_both - 2 * discordant
     return score / float(np.sqrt(float(pairs - ties_left) * float(pairs - ties_right)))
 
 
-def tied_pairs(codes: np.ndarray) -> int:
+def _count_tied_pairs(codes: np.ndarray) -> int:
     """Number of pairs with equal codes."""
     counts = np.unique(codes, return_counts=True)[1].astype(np.int64)
     return int((counts * (counts - 1) // 2).sum())
 
 
-def inversions(codes: np.ndarray) -> int:
+def _count_inversions(codes: np.ndarray) -> int:
     """Number of inversions, by a bottom-up merge sort; codes from 0.
 
     An offset separates the runs, so that one search counts, for every element of the second run of
     each pair, how many of the first are larger.
 
-    >>> inversions(np.array([2, 0, 1, 0]))
+    >>> _count_inversions(np.array([2, 0, 1, 0]))
     4
     """
     width, length, total = int(codes.max()) + 1, 1, 0

@@ -2,8 +2,8 @@
 
     reliability         predicted and observed frequency per bin, with its interval
     calibration_error   mean distance of the two (ECE), and its value for a calibrated model
-    brier               Brier score and its decomposition
-    picture             reliability diagram for a page
+    brier_score         Brier score and its decomposition
+    reliability_diagram for a page
 
 Bins have equal width, or equal mass (the same number of predictions), and include their upper edge.
 A finite sample's ECE is never 0, and larger with fewer predictions per bin: so it comes with the
@@ -17,23 +17,23 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError, choice, page
+from groundup.core import ConfigError, DataError, check_choice, page
 
-from .grouping import Values, column
-from .interval import Interval, wilson
+from .grouping import Values, as_float_column
+from .interval import Interval, wilson_interval
 
-Bins = Literal["width", "mass"]
+BinEdges = Literal["width", "mass"]
 DRAWS = 1000
 
 
-class Bin(NamedTuple):
+class CalibrationBin(NamedTuple):
     """The predictions in one bin."""
 
     low: float
     high: float
     """Inclusive."""
     n: int
-    stated: float
+    predicted: float
     """Mean predicted probability."""
     observed: Interval
     """Observed frequency."""
@@ -57,7 +57,7 @@ class CalibrationError(NamedTuple):
         return f"{self.value:.4g}, {self.by_chance:.4g} by chance (p = {self.p:.2g})"
 
 
-class Brier(NamedTuple):
+class BrierScore(NamedTuple):
     """Brier score (mean squared error of probabilities) and its decomposition.
 
     score = reliability - resolution + uncertainty + within
@@ -74,29 +74,36 @@ class Brier(NamedTuple):
     """Within-bin remainder; 0 if all probabilities of a bin are equal."""
 
 
-def reliability(
-    probabilities: Values, outcomes: Values, *, bins: int = 10, by: Bins = "width",
+def _reliability(
+    probabilities: Values, outcomes: Values, *, bins: int = 10, by: BinEdges = "width",
     confidence: float = 0.95,
-) -> list[Bin]:  # fmt: skip
+) -> list[CalibrationBin]:  # fmt: skip
     """Predicted and observed frequency of each non-empty bin.
 
-    >>> [(b.n, b.stated, b.observed.estimate) for b in reliability([0.2, 0.2, 0.9], [0, 1, 1])]
+    >>> [(b.n, b.predicted, b.observed.estimate) for b in _reliability([0.2, 0.2, 0.9], [0, 1, 1])]
     [(2, 0.2, 0.5), (1, 0.9, 1.0)]
     """
-    predicted, observed = forecasts(probabilities, outcomes)
-    edges, indices = cut(predicted, bins, by)
+    predicted, observed = _validate_predictions(probabilities, outcomes)
+    edges, indices = _assign_bins(predicted, bins, by)
     table = []
     for index in np.unique(indices):
         inside = indices == index
         n, ones = int(inside.sum()), float(observed[inside].sum())
         low, high = float(edges[index]), float(edges[index + 1])
         mean = float(predicted[inside].mean())
-        table.append(Bin(low, high, n, mean, wilson(ones, n, confidence=confidence)))
+        table.append(
+            CalibrationBin(low, high, n, mean, wilson_interval(ones, n, confidence=confidence))
+        )
     return table
 
 
 def calibration_error(
-    probabilities: Values, outcomes: Values, *, bins: int = 15, by: Bins = "width", seed: int = 0
+    probabilities: Values,
+    outcomes: Values,
+    *,
+    bins: int = 15,
+    by: BinEdges = "width",
+    seed: int = 0,
 ) -> CalibrationError:
     """Expected calibration error, and its value for a perfectly calibrated model.
 
@@ -105,48 +112,52 @@ def calibration_error(
     >>> print(calibration_error([0.75] * 40, [1, 1, 0, 1] * 10).value)
     0.0
     """
-    predicted, observed = forecasts(probabilities, outcomes)
-    _, indices = cut(predicted, bins, by)
-    value = float(distances(predicted, observed[None], indices)[0])
+    predicted, observed = _validate_predictions(probabilities, outcomes)
+    _, indices = _assign_bins(predicted, bins, by)
+    value = float(_calibration_errors(predicted, observed[None], indices)[0])
     random, n = np.random.default_rng(seed), len(predicted)
     size = max(1, 2**20 // n)
     batches = [
-        distances(predicted, random.random((min(size, DRAWS - start), n)) < predicted, indices)
+        _calibration_errors(
+            predicted, random.random((min(size, DRAWS - start), n)) < predicted, indices
+        )
         for start in range(0, DRAWS, size)
     ]
     null = np.concatenate(batches)
     p = float((1 + (null >= value - 1e-12).sum()) / (DRAWS + 1))
     signature = f"ece|bins:{bins}|by:{by}"
-    square = debiased_square(predicted, observed, indices)
+    square = _debiased_square(predicted, observed, indices)
     return CalibrationError(value, float(null.mean()), p, square, signature)
 
 
-def brier(probabilities: Values, outcomes: Values, *, bins: int = 10, by: Bins = "width") -> Brier:
+def _brier_score(
+    probabilities: Values, outcomes: Values, *, bins: int = 10, by: BinEdges = "width"
+) -> BrierScore:
     """Brier score and its decomposition.
 
-    >>> brier([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 1]).score
+    >>> _brier_score([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 1]).score
     0.25
     """
-    predicted, observed = forecasts(probabilities, outcomes)
-    _, indices = cut(predicted, bins, by)
-    sizes, means, shares = by_bin(predicted, observed, indices)
+    predicted, observed = _validate_predictions(probabilities, outcomes)
+    _, indices = _assign_bins(predicted, bins, by)
+    sizes, means, shares = _bin_means(predicted, observed, indices)
     score, base = float(((predicted - observed) ** 2).mean()), float(observed.mean())
     n = len(predicted)
     reliable = float((sizes * (means - shares) ** 2).sum() / n)
     resolved = float((sizes * (shares - base) ** 2).sum() / n)
     uncertain = base * (1 - base)
     within = score - (reliable - resolved + uncertain)
-    return Brier(score, reliable, resolved, uncertain, within)
+    return BrierScore(score, reliable, resolved, uncertain, within)
 
 
-def picture(title: str, table: Sequence[Bin]) -> page.Html:
+def _reliability_diagram(title: str, table: Sequence[CalibrationBin]) -> page.Html:
     """Reliability diagram: observed over predicted frequency, with intervals and the diagonal."""
     return page.line_chart(
         title,
         [
             page.Series(
                 "observed",
-                [bin.stated for bin in table],
+                [bin.predicted for bin in table],
                 [bin.observed.estimate for bin in table],
                 [bin.observed.low for bin in table],
                 [bin.observed.high for bin in table],
@@ -158,10 +169,10 @@ def picture(title: str, table: Sequence[Bin]) -> page.Html:
     )
 
 
-def forecasts(probabilities: Values, outcomes: Values) -> tuple[np.ndarray, np.ndarray]:
+def _validate_predictions(probabilities: Values, outcomes: Values) -> tuple[np.ndarray, np.ndarray]:
     """Validate non-empty probabilities (0 to 1) and outcomes (0 or 1); return float64 (N,)."""
-    predicted = column("probabilities", probabilities, len(probabilities))
-    observed = column("outcomes", outcomes, len(predicted))
+    predicted = as_float_column("probabilities", probabilities, len(probabilities))
+    observed = as_float_column("outcomes", outcomes, len(predicted))
     if not len(predicted):
         raise DataError("Calibration needs predictions; got none.")
     if predicted.min() < 0 or predicted.max() > 1:
@@ -173,17 +184,17 @@ def forecasts(probabilities: Values, outcomes: Values) -> tuple[np.ndarray, np.n
     return predicted, observed
 
 
-def cut(predicted: np.ndarray, bins: int, by: Bins) -> tuple[np.ndarray, np.ndarray]:
+def _assign_bins(predicted: np.ndarray, bins: int, by: BinEdges) -> tuple[np.ndarray, np.ndarray]:
     """Edges of the bins (bins + 1,), and the bin index of each probability (N,)."""
     if bins < 1:
         raise ConfigError(f"bins={bins} must be 1 or more.")
     edges = np.linspace(0, 1, bins + 1)
-    if choice("by", by, get_args(Bins)) == "mass":
+    if check_choice("by", by, get_args(BinEdges)) == "mass":
         edges = np.quantile(predicted, edges)
     return edges, np.searchsorted(edges[1:-1], predicted, side="left")
 
 
-def by_bin(
+def _bin_means(
     predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sizes, mean probabilities and observed frequencies of the non-empty bins."""
@@ -193,7 +204,9 @@ def by_bin(
     return sizes[full], means, np.bincount(indices, observed)[full] / sizes[full]
 
 
-def distances(predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def _calibration_errors(
+    predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray
+) -> np.ndarray:
     """ECE of each row of outcomes (R, N): a bin counts |Σ (predicted - observed)| / N."""
     order = np.argsort(indices, kind="stable")
     starts = np.flatnonzero(np.diff(indices[order], prepend=-1))
@@ -201,9 +214,9 @@ def distances(predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray) 
     return np.abs(gaps).sum(axis=1) / len(predicted)
 
 
-def debiased_square(predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray) -> float:
+def _debiased_square(predicted: np.ndarray, observed: np.ndarray, indices: np.ndarray) -> float:
     """Mean squared distance minus the bias from the outcomes' variance; skips bins of one."""
-    sizes, means, shares = by_bin(predicted, observed, indices)
+    sizes, means, shares = _bin_means(predicted, observed, indices)
     several = sizes > 1
     sizes, means, shares = sizes[several], means[several], shares[several]
     bias = shares * (1 - shares) / np.maximum(sizes - 1, 1)

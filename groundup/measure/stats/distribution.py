@@ -16,7 +16,7 @@ TINY = 1e-300
 STEPS = 200
 
 
-def tail_of(confidence: float) -> float:
+def two_sided_tail(confidence: float) -> float:
     """Probability outside a two-sided interval at each end: 0.025 for 0.95."""
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={confidence} must lie between 0 and 1, such as 0.95.")
@@ -25,7 +25,7 @@ def tail_of(confidence: float) -> float:
 
 def z_value(confidence: float) -> float:
     """Two-sided normal quantile: 1.96 for 0.95."""
-    return normal_quantile(tail_of(confidence))
+    return normal_quantile(two_sided_tail(confidence))
 
 
 def normal_tail(z: float) -> float:
@@ -42,10 +42,10 @@ def normal_quantile(tail: float) -> float:
     return -NormalDist().inv_cdf(tail)
 
 
-def student_tail(t: float, degrees: float) -> float:
+def _student_tail(t: float, degrees: float) -> float:
     """P(T > t) of Student's distribution.
 
-    >>> round(student_tail(2.776445, 4), 6)
+    >>> round(_student_tail(2.776445, 4), 6)
     0.025
     """
     share = beta_tail(degrees / 2, 0.5, degrees / (degrees + t * t)) / 2
@@ -61,7 +61,7 @@ def student_quantile(tail: float, degrees: float) -> float:
     """
     if degrees == inf:
         return normal_quantile(tail)
-    return falling(lambda t: student_tail(t, degrees), tail)
+    return solve_decreasing(lambda t: _student_tail(t, degrees), tail)
 
 
 def chi_square_tail(x: float, degrees: int) -> float:
@@ -122,7 +122,7 @@ def beta_tail(a: float, b: float, x: float) -> float:
     return front * product
 
 
-def falling(function: Callable[[float], float], target: float, high: float = 1.0) -> float:
+def solve_decreasing(function: Callable[[float], float], target: float, high: float = 1.0) -> float:
     """Solve function(x) = target for a decreasing function of x >= 0; inf if there is no x."""
     low = 0.0
     while function(high) > target:

@@ -24,18 +24,18 @@ from groundup.core import DataError
 
 from .distribution import student_quantile
 
-LARGEST = 1e100
-TAIL = 0.025
+MAX_VALUE = 1e100
+COMPARISON_TAIL = 0.025
 """Tail at which uneven groups are compared with the same number of even ones."""
 ROUNDING = 1e-12
-MANY = 10**5
+NORMAL_DEGREES = 10**5
 """Degrees of freedom from which Student's distribution is treated as normal."""
 
 Values = Sequence[float] | np.ndarray
 Groups = Sequence[Hashable] | None
 
 
-class Grouped(NamedTuple):
+class GroupedValues(NamedTuple):
     """Values with weights and group indices, without groups of zero weight."""
 
     values: np.ndarray
@@ -56,13 +56,13 @@ class Grouped(NamedTuple):
         return np.bincount(self.codes, self.weights)
 
 
-def grouped(values: Values, groups: Groups, weights: Values | None = None) -> Grouped:
+def group_values(values: Values, groups: Groups, weights: Values | None = None) -> GroupedValues:
     """Validate values, weights (default 1) and groups (None: each value its own)."""
     number = len(values)
     if number == 0:
         raise DataError("An interval needs values; got none.")
-    amounts = column("values", values, number)
-    masses = np.ones(number) if weights is None else column("weights", weights, number)
+    amounts = as_float_column("values", values, number)
+    masses = np.ones(number) if weights is None else as_float_column("weights", weights, number)
     if (masses < 0).any():
         raise DataError(f"weights[{int(np.argmax(masses < 0))}] is below zero.")
     codes = group_codes(groups, number)
@@ -71,7 +71,7 @@ def grouped(values: Values, groups: Groups, weights: Values | None = None) -> Gr
         raise DataError("A group has a value but no weight: its ratio is undefined; leave it out.")
     has_weight = by_group[codes] > 0
     renumbered = (by_group > 0).cumsum() - 1
-    return Grouped(amounts[has_weight], masses[has_weight], renumbered[codes[has_weight]])
+    return GroupedValues(amounts[has_weight], masses[has_weight], renumbered[codes[has_weight]])
 
 
 def group_codes(groups: Groups, number: int, what: str = "values") -> np.ndarray:
@@ -89,11 +89,11 @@ def group_codes(groups: Groups, number: int, what: str = "values") -> np.ndarray
 
 def group_sums(values: Values, groups: Groups, weights: Values) -> tuple[np.ndarray, np.ndarray]:
     """Sums of values and weights per group, without groups of zero weight."""
-    data = grouped(values, groups, weights)
+    data = group_values(values, groups, weights)
     return data.totals, data.masses
 
 
-class Spread(NamedTuple):
+class VarianceEstimate(NamedTuple):
     """Estimated variance of a mean, or of a ratio of sums, over groups."""
 
     variance: float
@@ -118,10 +118,16 @@ class Spread(NamedTuple):
         0 stands for so many that Student's distribution is normal.
         """
         excess = 1 - self.trials / n
-        return coarse(self.degrees / excess**2) if excess**2 * MANY > self.degrees else 0.0
+        return (
+            _round_degrees(self.degrees / excess**2)
+            if excess**2 * NORMAL_DEGREES > self.degrees
+            else 0.0
+        )
 
 
-def spread_of(residuals: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> Spread:
+def estimate_variance(
+    residuals: np.ndarray, weights: np.ndarray, codes: np.ndarray
+) -> VarianceEstimate:
     """Variance of sum(values) / sum(weights) from the values' residuals.
 
     residuals  (N,) value minus the ratio times its weight; their sum is 0
@@ -131,27 +137,29 @@ def spread_of(residuals: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> 
     masses, sums = np.bincount(codes, weights), np.bincount(codes, residuals)
     number, mass = len(masses), float(masses.sum())
     if number == len(residuals):
-        return spread_of_single(sums / mass, masses / mass)
+        return _variance_of_singletons(sums / mass, masses / mass)
     shares, means = masses / mass, sums / masses
     heavy = float((shares**2).sum())
     inside = residuals - weights * means[codes]
     squares = np.divide(inside**2, weights, out=np.zeros_like(inside), where=weights > 0)
     within = float(squares.sum()) / (len(residuals) - number)
     seen = float((shares * means**2).sum())
-    degrees = degrees_between(shares)
+    degrees = _satterthwaite_degrees(shares)
     noise = (number - 1) * within / mass
     own = number / (number - 1) * float(((shares * means) ** 2).sum())
     # Few groups may underestimate the variance: scale it up before subtracting the noise.
-    scale = (student_quantile(TAIL, degrees) / student_quantile(TAIL, number - 1)) ** 2
+    scale = (
+        student_quantile(COMPARISON_TAIL, degrees) / student_quantile(COMPARISON_TAIL, number - 1)
+    ) ** 2
     between = max(0.0, (scale * seen - noise) / (1 - heavy))
-    alone = lone(shares, means, within / mass)
+    alone = _largest_group_variance(shares, means, within / mass)
     variance = max(own, between * heavy + within / mass, alone + within / mass)
     of_one = max(between + within, float((residuals**2).sum()) / mass)
     trials = min(mass, of_one / variance) if variance > 0 else float(number)
-    return Spread(variance, degrees, number, 1 / heavy, trials)
+    return VarianceEstimate(variance, degrees, number, 1 / heavy, trials)
 
 
-def lone(shares: np.ndarray, means: np.ndarray, noise: float) -> float:
+def _largest_group_variance(shares: np.ndarray, means: np.ndarray, noise: float) -> float:
     """Variance due to the largest group's effect, from its distance to the mean of all others.
 
     Guards against twenty similar small groups hiding one large group that differs.
@@ -163,25 +171,26 @@ def lone(shares: np.ndarray, means: np.ndarray, noise: float) -> float:
     return share**2 * max(0.0, apart**2 - noise / (share * (1 - share))) / (1 + others)
 
 
-def degrees_between(shares: np.ndarray) -> float:
+def _satterthwaite_degrees(shares: np.ndarray) -> float:
     """Satterthwaite's degrees of freedom of the weighted variance between groups.
 
     For equal sizes it is the number of groups minus one.
 
-    >>> degrees_between(np.full(20, 0.05)), round(degrees_between(np.array([0.5] + [0.05] * 10)), 1)
-    (19.0, 5.4)
+    >>> sizes = np.full(20, 0.05), np.array([0.5] + [0.05] * 10)
+    >>> [round(_satterthwaite_degrees(shares), 1) for shares in sizes]
+    [19.0, 5.4]
     """
     two, three = float((shares**2).sum()), float((shares**3).sum())
     degrees = (1 - two) ** 2 / (two - 2 * three + two**2)
-    return min(len(shares) - 1.0, max(1.0, coarse(degrees)))
+    return min(len(shares) - 1.0, max(1.0, _round_degrees(degrees)))
 
 
-def coarse(degrees: float) -> float:
+def _round_degrees(degrees: float) -> float:
     """Round to tenths, from 20 on to integers, so that cached quantiles are reused."""
     return float(round(degrees, 1 if degrees < 20 else 0))
 
 
-def spread_of_single(sums: np.ndarray, shares: np.ndarray) -> Spread:
+def _variance_of_singletons(sums: np.ndarray, shares: np.ndarray) -> VarianceEstimate:
     """Variance if each value is its own group, so noise and group effects are not separable.
 
     The tighter of two estimates: effects independent of size, pooled over all groups; and each
@@ -189,20 +198,20 @@ def spread_of_single(sums: np.ndarray, shares: np.ndarray) -> Spread:
     """
     number, heavy = len(shares), float((shares**2).sum())
     means = sums / shares
-    pooled = heavy * float((shares * means**2).sum()) / (1 - heavy), degrees_between(shares)
+    pooled = heavy * float((shares * means**2).sum()) / (1 - heavy), _satterthwaite_degrees(shares)
     scaled = shares**2 / (1 - 2 * shares + heavy)
     zero, one, two = (float((scaled * shares**k).sum()) for k in range(3))
     cross = heavy**2 * zero**2 + 2 * zero * two + 2 * one**2 - 4 * heavy * zero * one
     twice = scaled**2 * ((1 - 2 * shares + heavy) ** 2 - (heavy - 2 * shares) ** 2)
     effective = heavy**2 / (cross + float(twice.sum()))
-    own = float((scaled * means**2).sum()), min(number - 1.0, max(1.0, coarse(effective)))
+    own = float((scaled * means**2).sum()), min(number - 1.0, max(1.0, _round_degrees(effective)))
     variance, degrees = min(
-        (pooled, own), key=lambda each: student_quantile(TAIL, each[1]) * each[0] ** 0.5
+        (pooled, own), key=lambda each: student_quantile(COMPARISON_TAIL, each[1]) * each[0] ** 0.5
     )
-    return Spread(variance, degrees, number, 1 / heavy, 1 / heavy)
+    return VarianceEstimate(variance, degrees, number, 1 / heavy, 1 / heavy)
 
 
-def column(name: str, values: Values, number: int) -> np.ndarray:
+def as_float_column(name: str, values: Values, number: int) -> np.ndarray:
     """Convert to float64 (N,); DataError for a wrong length, a non-finite or too large value."""
     try:
         if np.iscomplexobj(values):
@@ -215,7 +224,7 @@ def column(name: str, values: Values, number: int) -> np.ndarray:
     if not np.isfinite(array).all():
         index = int(np.argmin(np.isfinite(array)))
         raise DataError(f"{name}[{index}] is {array[index]}; leave undefined scores out.")
-    if number and np.abs(array).max() > LARGEST:  # squares must not overflow
+    if number and np.abs(array).max() > MAX_VALUE:  # squares must not overflow
         index = int(np.argmax(np.abs(array)))
-        raise DataError(f"{name}[{index}] is {array[index]:g}; give values up to {LARGEST:g}.")
+        raise DataError(f"{name}[{index}] is {array[index]:g}; give values up to {MAX_VALUE:g}.")
     return array

@@ -3,9 +3,12 @@
 Dependent values are resampled together: tokens of one document, questions on one module. Every
 function takes `groups`, the group of each value; None makes each value its own group.
 
-    bootstrap     mean, or ratio of sums      paired    difference of two systems on the same items
-    ratio         sum(a) / sum(b)             rate      share of successes
-    wilson        successes of n              difference_of_rates   of two sets of items
+    bootstrap            mean, or ratio of sums
+    paired_difference    of two systems on the same items
+    ratio_of_sums        sum(a) / sum(b)
+    rate                 share of successes
+    wilson_interval      successes of n
+    difference_of_rates  of two sets of items
 
 Bootstrap intervals are studentised on a variance-stabilised scale. That handles skew better than
 percentiles, with about equal errors on both sides, as gates need. If many resamples have zero
@@ -27,18 +30,25 @@ import numpy as np
 
 from groundup.core import ConfigError, DataError
 
-from .distribution import beta_tail, falling, normal_tail, student_quantile, tail_of, z_value
-from .grouping import ROUNDING, Groups, Values, column, grouped, spread_of
+from .distribution import (
+    beta_tail,
+    normal_tail,
+    solve_decreasing,
+    student_quantile,
+    two_sided_tail,
+    z_value,
+)
+from .grouping import ROUNDING, Groups, Values, as_float_column, estimate_variance, group_values
 
 REPEATS = 2000
 DRAWS_AT_ONCE = 2**20
-STEEPEST = 0.25
+SCALE_END = 0.25
 """End of the stabilising scale; limits the widening of a bound to 1.85 times its distance."""
-RARE = 16
+MIN_DEVIATING_GROUPS = 16
 """With fewer groups than this that differ from the rest, resamples miss rare values."""
-SMALLEST = 1e-300
+MIN_TAIL = 1e-300
 """Smallest tail, so that its logarithm is finite."""
-FLAT = 1e-3
+MAX_FLAT_SHARE = 1e-3
 """Student's bounds are used if more than this share of the resamples has zero variance."""
 
 
@@ -67,20 +77,20 @@ class Interval(NamedTuple):
         """The estimate and its bounds in four digits: `0.812 [0.7905, 0.8351]`."""
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
-    def stretched(self, errors: float) -> "Interval":
+    def widened(self, errors: float) -> "Interval":
         """Widen the bounds to `errors` standard errors of a normal distribution.
 
         With few groups the equivalent Student quantile is used; Wilson's interval is recomputed.
         `confidence` is unchanged: use it to correct for multiple comparisons.
 
-        >>> print(Interval(0.8, 0.7, 0.9, 0.95, 500, 500).stretched(2 * 1.959964))
+        >>> print(Interval(0.8, 0.7, 0.9, 0.95, 500, 500).widened(2 * 1.959964))
         0.8 [0.5988, 1.001]
         """
-        tails = tail_of(self.confidence), max(normal_tail(errors), SMALLEST)
-        now, then = map(self.student, tails)
+        tails = two_sided_tail(self.confidence), max(normal_tail(errors), MIN_TAIL)
+        now, then = map(self.student_errors, tails)
         if self.trials:
-            narrow = wilson_bounds(self.estimate, self.trials, now)
-            wide = wilson_bounds(self.estimate, self.trials, then)
+            narrow = _wilson_bounds(self.estimate, self.trials, now)
+            wide = _wilson_bounds(self.estimate, self.trials, then)
             more = [then / now * abs(a - b) for a, b in zip(narrow, self[1:3], strict=True)]
             return self._replace(low=max(0.0, wide[0] - more[0]), high=min(1.0, wide[1] + more[1]))
         by_error = then / now
@@ -94,22 +104,22 @@ class Interval(NamedTuple):
         least, most = self.limits or (-inf, inf)
         return self._replace(low=max(ends[0], least), high=min(ends[1], most))
 
-    def student(self, tail: float) -> float:
+    def student_errors(self, tail: float) -> float:
         """Distance in standard errors from the estimate to the bound with this tail."""
         degrees = self.degrees or (inf if self.trials else max(1, self.groups - 1))
         return student_quantile(tail, degrees)
 
     @property
-    def unseen(self) -> float:
+    def largest_unseen_share(self) -> float:
         """Largest share of groups of a kind that a sample of this size may contain none of.
 
         About 3.7 / groups at 95 %. Bounds of values with limits allow for it; without limits the
         effect of such groups on the mean is unknown.
 
-        >>> round(Interval(0.8, 0.7, 0.9, 0.95, 100, 100).unseen, 4)
+        >>> round(Interval(0.8, 0.7, 0.9, 0.95, 100, 100).largest_unseen_share, 4)
         0.0362
         """
-        return largest_share(0.0, self.groups, tail_of(self.confidence))
+        return _upper_share_bound(0.0, self.groups, two_sided_tail(self.confidence))
 
 
 def bootstrap(
@@ -130,30 +140,32 @@ def bootstrap(
     >>> bootstrap([8.0, 2.0], weights=[4.0, 1.0]).low       # both groups have the ratio 2
     2.0
     """
-    tail = tail_of(confidence)
-    check_draws(repeats, seed, tail)
+    tail = two_sided_tail(confidence)
+    check_resampling(repeats, seed, tail)
     if not limits[0] < limits[1]:
         raise ConfigError(f"limits={limits} must be the lowest and the highest value.")
-    data = grouped(values, groups, weights)
+    data = group_values(values, groups, weights)
     totals, masses = data.totals, data.masses
     number = len(totals)
     if number < 2:
         raise DataError(f"An interval needs at least 2 groups with weight; got {number}.")
-    check_limits(totals / masses, limits)
+    _check_limits(totals / masses, limits)
     estimate = float(totals.sum() / masses.sum())
     residuals = totals - estimate * masses
-    bounds, degrees, error = Bounds(estimate, estimate), 0.0, None
+    bounds, degrees, error = ConfidenceBounds(estimate, estimate), 0.0, None
     if np.abs(residuals).max() > ROUNDING * np.abs(totals).max():
-        bounds = resampled(estimate, residuals, masses, tail, repeats, seed)
-        spread = spread_of(data.values - estimate * data.weights, data.weights, data.codes)
+        bounds = _studentised_bounds(estimate, residuals, masses, tail, repeats, seed)
+        spread = estimate_variance(data.values - estimate * data.weights, data.weights, data.codes)
         if spread.is_uneven:
             room = student_quantile(tail, spread.degrees) * sqrt(spread.variance)
-            bounds, degrees = bounds.around(estimate - room, estimate + room), spread.degrees
+            bounds, degrees = bounds.extended(estimate - room, estimate + room), spread.degrees
     if np.isfinite(limits).all():
         seen = bounds
-        bounds = bounds.around(*with_unseen(totals, masses, tail, limits))
+        bounds = bounds.extended(*bounds_with_unseen(totals, masses, tail, limits))
         if bounds != seen:
-            error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
+            error = float(
+                ratio_standard_error(float((residuals**2).sum()), float(masses.sum()), number)
+            )
     low, high = (float(end) for end in np.clip(bounds, *limits))
     return Interval(
         estimate, low, high, confidence, len(values), number, degrees=degrees, error=error,
@@ -161,48 +173,50 @@ def bootstrap(
     )  # fmt: skip
 
 
-def check_limits(means: np.ndarray, limits: tuple[float, float]) -> None:
+def _check_limits(means: np.ndarray, limits: tuple[float, float]) -> None:
     """Raise DataError if a group's mean lies outside."""
     slack = ROUNDING * max(1.0, np.abs(means).max())
     if outside := means[(means < limits[0] - slack) | (means > limits[1] + slack)].tolist():
         raise DataError(f"Expected values within the limits {limits}; got {outside[0]:g}.")
 
 
-class Bounds(NamedTuple):
+class ConfidenceBounds(NamedTuple):
     """Lower and upper confidence bound."""
 
     low: float
     high: float
 
-    def around(self, low: float, high: float) -> "Bounds":
+    def extended(self, low: float, high: float) -> "ConfidenceBounds":
         """Extend the bounds to include others."""
-        return Bounds(min(self.low, low), max(self.high, high))
+        return ConfidenceBounds(min(self.low, low), max(self.high, high))
 
 
-def resampled(
+def _studentised_bounds(
     estimate: float, residuals: np.ndarray, masses: np.ndarray, tail: float, repeats: int, seed: int
-) -> Bounds:
+) -> ConfidenceBounds:
     """Studentised bounds of a ratio of sums, Student's if resamples have zero variance."""
     number = len(masses)
-    error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
-    draws = redrawn(residuals / error, masses, repeats, seed)
-    return by_spreads(estimate, error, number, draws, tail)
+    error = float(ratio_standard_error(float((residuals**2).sum()), float(masses.sum()), number))
+    draws = _studentise_resamples(residuals / error, masses, repeats, seed)
+    return bounds_from_resamples(estimate, error, number, draws, tail)
 
 
-def by_spreads(estimate: float, error: float, number: int, draws: "Redrawn", tail: float) -> Bounds:
+def bounds_from_resamples(
+    estimate: float, error: float, number: int, draws: "ResampleStatistics", tail: float
+) -> ConfidenceBounds:
     """Bounds from resamples of `number` groups."""
-    defined = np.isfinite(draws.spreads)
-    if defined.mean() < 1 - FLAT:
+    defined = np.isfinite(draws.errors)
+    if defined.mean() < 1 - MAX_FLAT_SHARE:
         up = student_quantile(tail, number - 1)
         down = -up
     else:
-        down, up = stabilised(draws.shifts[defined], draws.spreads[defined], tail)
-    return Bounds(estimate + down * error, estimate + up * error)
+        down, up = _stabilised_errors(draws.shifts[defined], draws.errors[defined], tail)
+    return ConfidenceBounds(estimate + down * error, estimate + up * error)
 
 
-def with_unseen(
+def bounds_with_unseen(
     totals: np.ndarray, masses: np.ndarray, tail: float, limits: tuple[float, float]
-) -> Bounds:
+) -> ConfidenceBounds:
     """Bounds that allow for values too rare to occur in the sample.
 
     On each side, groups that deviate from the median are counted: 1 for one at the limit, others by
@@ -221,16 +235,20 @@ def with_unseen(
     for side, limit in enumerate(limits):
         room = limit - usual
         counts = np.clip((means - usual) / room, 0, 1) ** 3 if room else np.zeros(number)
-        if counts.sum() < RARE:
+        if counts.sum() < MIN_DEVIATING_GROUPS:
             share = float(shares @ counts)
-            bounds[side] += (largest_share(share, worth, tail) - share) * room
-    wide = Bounds(*bounds)
-    return wide.around(*two_more(totals, masses, tail, limits)) if differ < RARE else wide
+            bounds[side] += (_upper_share_bound(share, worth, tail) - share) * room
+    wide = ConfidenceBounds(*bounds)
+    return (
+        wide.extended(*_bounds_with_extra_groups(totals, masses, tail, limits))
+        if differ < MIN_DEVIATING_GROUPS
+        else wide
+    )
 
 
-def two_more(
+def _bounds_with_extra_groups(
     totals: np.ndarray, masses: np.ndarray, tail: float, limits: tuple[float, float]
-) -> Bounds:
+) -> ConfidenceBounds:
     """Student's bounds with two extra groups of average size, one at each limit."""
     worth = float(masses.sum() ** 2 / (masses**2).sum())
     size = float((masses**2).sum() / masses.sum())
@@ -238,15 +256,15 @@ def two_more(
     weights = np.append(masses, [size, size])
     centre = float(more.sum() / weights.sum())
     squares = float(((more - centre * weights) ** 2).sum())
-    error = float(standard_error(squares, float(weights.sum()), len(weights)))
+    error = float(ratio_standard_error(squares, float(weights.sum()), len(weights)))
     room = student_quantile(tail, max(1.0, worth + 1)) * error
-    return Bounds(centre - room, centre + room)
+    return ConfidenceBounds(centre - room, centre + room)
 
 
-def largest_share(share: float, trials: float, tail: float) -> float:
+def _upper_share_bound(share: float, trials: float, tail: float) -> float:
     """Exact (Clopper-Pearson) upper bound of an observed share.
 
-    >>> round(largest_share(0.0, 100, 0.025), 4)
+    >>> round(_upper_share_bound(0.0, 100, 0.025), 4)
     0.0362
 
     Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404.
@@ -254,10 +272,10 @@ def largest_share(share: float, trials: float, tail: float) -> float:
     seen = share * trials
     if seen >= trials:
         return 1.0
-    return falling(lambda share: 1 - beta_tail(seen + 1, trials - seen, share), tail)
+    return solve_decreasing(lambda share: 1 - beta_tail(seen + 1, trials - seen, share), tail)
 
 
-def check_draws(repeats: int, seed: int = 0, tail: float = 1.0) -> None:
+def check_resampling(repeats: int, seed: int = 0, tail: float = 1.0) -> None:
     """Raise ConfigError for too few draws to reach the tail, or a negative seed."""
     least = ceil(1 / tail - ROUNDING)
     if repeats < least:
@@ -266,33 +284,35 @@ def check_draws(repeats: int, seed: int = 0, tail: float = 1.0) -> None:
         raise ConfigError(f"seed={seed} must be 0 or more.")
 
 
-class Redrawn(NamedTuple):
+class ResampleStatistics(NamedTuple):
     """Statistics of the resamples, in standard errors of the sample."""
 
     shifts: np.ndarray
     """Difference of each resample's ratio from the sample's."""
-    spreads: np.ndarray
+    errors: np.ndarray
     """Standard error of each resample; nan if its variance is zero."""
 
 
-def redrawn(residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int) -> Redrawn:
+def _studentise_resamples(
+    residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int
+) -> ResampleStatistics:
     """Resample the groups.
 
     residuals  (N,) sums of values minus the sample's ratio times the masses, in standard errors
     """
     number, shifts, spreads = len(masses), [], []
     powers = np.stack([residuals, masses, residuals**2, residuals * masses, masses**2], axis=1)
-    for counts in resamples(number, repeats, seed):
+    for counts in iterate_resamples(number, repeats, seed):
         sums, mass, squares, products, mass_squares = (counts @ powers).T
         shift = sums / mass
         spread = squares - 2 * shift * products + shift**2 * mass_squares
         is_flat = spread <= ROUNDING * squares
         shifts.append(shift)
-        spreads.append(standard_error(np.where(is_flat, np.nan, spread), mass, number))
-    return Redrawn(np.concatenate(shifts), np.concatenate(spreads))
+        spreads.append(ratio_standard_error(np.where(is_flat, np.nan, spread), mass, number))
+    return ResampleStatistics(np.concatenate(shifts), np.concatenate(spreads))
 
 
-def stabilised(shifts: np.ndarray, spreads: np.ndarray, tail: float) -> tuple[float, float]:
+def _stabilised_errors(shifts: np.ndarray, spreads: np.ndarray, tail: float) -> tuple[float, float]:
     """Variance-stabilised studentised bounds, in standard errors from the estimate.
 
     For skewed values the standard error grows with the mean: log(spread) = slope * shift. On the
@@ -303,33 +323,33 @@ def stabilised(shifts: np.ndarray, spreads: np.ndarray, tail: float) -> tuple[fl
     slope = slope if abs(slope) > ROUNDING else ROUNDING
     errors = np.expm1(slope * shifts) / (slope * spreads)
     upper, lower = np.quantile(errors, [1 - tail, tail])
-    down, up = (-np.log1p(max(slope * end, STEEPEST - 1)) / slope for end in (upper, lower))
+    down, up = (-np.log1p(max(slope * end, SCALE_END - 1)) / slope for end in (upper, lower))
     return float(down), float(up)
 
 
-def standard_error(
+def ratio_standard_error(
     squares: float | np.ndarray, masses: float | np.ndarray, number: int
 ) -> float | np.ndarray:
     """Standard error of a ratio of sums, from the sum of squared residuals over the groups."""
     return np.sqrt(squares * (number / (number - 1))) / masses
 
 
-def resamples(number: int, repeats: int, seed: int) -> Iterable[np.ndarray]:
+def iterate_resamples(number: int, repeats: int, seed: int) -> Iterable[np.ndarray]:
     """Yield draw counts of the groups, (resamples, number) per batch.
 
     Small ones are cached, because many metrics have the same number of groups.
     """
     is_small = number * repeats <= DRAWS_AT_ONCE
-    return kept(number, repeats, seed) if is_small else drawn(number, repeats, seed)
+    return _cached_draws(number, repeats, seed) if is_small else _draw_counts(number, repeats, seed)
 
 
 @lru_cache(maxsize=2)
-def kept(number: int, repeats: int, seed: int) -> tuple[np.ndarray, ...]:
+def _cached_draws(number: int, repeats: int, seed: int) -> tuple[np.ndarray, ...]:
     """The cached draws, 8 MiB at most."""
-    return tuple(drawn(number, repeats, seed))
+    return tuple(_draw_counts(number, repeats, seed))
 
 
-def drawn(number: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
+def _draw_counts(number: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
     """Draw `number` groups with replacement, `repeats` times."""
     generator, rows = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // number)
     for start in range(0, repeats, rows):
@@ -340,7 +360,7 @@ def drawn(number: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
         yield counts.reshape(size, number).astype(np.float64)
 
 
-def paired(
+def paired_difference(
     a: Values, b: Values, groups: Groups = None, *, weights: Values | None = None,
     confidence: float = 0.95, limits: tuple[float, float] = (-inf, inf),
     repeats: int = REPEATS, seed: int = 0,
@@ -350,43 +370,43 @@ def paired(
     Both use the same resamples, so the difficulty of an item cancels out. `limits` are those of the
     difference: (-1, 1) for shares.
 
-    >>> paired([2.0, 5.0, 9.0], [1.0, 4.0, 8.0])[:3]
+    >>> paired_difference([2.0, 5.0, 9.0], [1.0, 4.0, 8.0])[:3]
     (1.0, 1.0, 1.0)
     """
-    left, right = column("a", a, len(a)), column("b", b, len(a))
+    left, right = as_float_column("a", a, len(a)), as_float_column("b", b, len(a))
     return bootstrap(
         left - right, groups, weights=weights, confidence=confidence, limits=limits,
         repeats=repeats, seed=seed,
     )  # fmt: skip
 
 
-def ratio(
+def ratio_of_sums(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
     """sum(a) / sum(b) of two systems on the same items; b must not be negative.
 
-    >>> ratio([1.0, 2.0], [2.0, 4.0])[:3]
+    >>> ratio_of_sums([1.0, 2.0], [2.0, 4.0])[:3]
     (0.5, 0.5, 0.5)
     """
     return bootstrap(a, groups, weights=b, confidence=confidence, seed=seed)
 
 
-def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Interval:
+def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> Interval:
     """Share of successes among n independent trials; never of width zero.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     Raises DataError if n is not positive and finite or successes lie outside 0..n.
 
-    >>> print(wilson(98, 100))
+    >>> print(wilson_interval(98, 100))
     0.98 [0.93, 0.9945]
     """
     if not (0 <= successes <= n and 0 < n < inf):
         raise DataError(f"Expected successes between 0 and a finite n > 0; got {successes} of {n}.")
-    low, high = wilson_bounds(successes / n, n, z_value(confidence))
+    low, high = _wilson_bounds(successes / n, n, z_value(confidence))
     return Interval(successes / n, low, high, confidence, round(n), round(n), float(n))
 
 
-def wilson_bounds(share: float, n: float, errors: float) -> tuple[float, float]:
+def _wilson_bounds(share: float, n: float, errors: float) -> tuple[float, float]:
     """Wilson's bounds at a distance of `errors` standard errors."""
     square = errors * errors / n
     centre = (share + square / 2) / (1 + square)
@@ -407,23 +427,23 @@ def rate(values: Values, groups: Groups = None, *, confidence: float = 0.95) -> 
     >>> print(rate([1, 1, 1, 0], ["a", "a", "b", "b"]))
     0.75 [0.3006, 0.9544]
     """
-    ones = column("values", values, len(values))
+    ones = as_float_column("values", values, len(values))
     if not np.isin(ones, (0.0, 1.0)).all():
         raise DataError(
             "A rate needs values that are 0 or 1; use bootstrap for the mean of others."
         )
-    data, tail = grouped(ones, groups), tail_of(confidence)
+    data, tail = group_values(ones, groups), two_sided_tail(confidence)
     masses, n, share = data.masses, len(ones), float(ones.mean())
     number, trials, degrees = len(masses), float(len(masses)), 0.0
     if 0 < share < 1 and 1 < number < n:
-        spread = spread_of(ones - share, data.weights, data.codes)
+        spread = estimate_variance(ones - share, data.weights, data.codes)
         trials, degrees = spread.trials, spread.trial_degrees(n)
     errors = student_quantile(tail, degrees or inf)
-    low, high = wilson_bounds(share, trials, errors)
+    low, high = _wilson_bounds(share, trials, errors)
     if uneven := float(masses.max() / n - 1 / number) * (0 < share < 1):
         worth = trials * (z_value(confidence) / errors) ** 2
-        low += uneven * min(0.0, 1 - largest_share(1 - share, worth, tail) - low)
-        high += uneven * max(0.0, largest_share(share, worth, tail) - high)
+        low += uneven * min(0.0, 1 - _upper_share_bound(1 - share, worth, tail) - low)
+        high += uneven * max(0.0, _upper_share_bound(share, worth, tail) - high)
     return Interval(share, low, high, confidence, n, number, trials, degrees)
 
 
@@ -453,14 +473,14 @@ def difference_of_rates(
     )  # fmt: skip
 
 
-def tail_share(confidence: float, groups: float) -> float:
+def expanded_tail(confidence: float, groups: float) -> float:
     """Tail of an expanded percentile bootstrap for this number of groups.
 
     Φ(-t √(n / (n - 1))) with Student's t of n - 1 degrees, because percentiles are too narrow for
     few groups. For statistics without a standard error. Source: Hesterberg 2015, arXiv:1411.5279.
 
-    >>> round(tail_share(0.95, 10**6), 4), round(tail_share(0.95, 20), 4)
+    >>> round(expanded_tail(0.95, 10**6), 4), round(expanded_tail(0.95, 20), 4)
     (0.025, 0.0159)
     """
-    t = student_quantile(tail_of(confidence), groups - 1)
+    t = student_quantile(two_sided_tail(confidence), groups - 1)
     return normal_tail(t * sqrt(groups / (groups - 1)))

@@ -3,7 +3,8 @@
     power_of_mean            a mean, such as of a paired difference, with known standard deviation
     power_of_rates           two different sets of items
     power_of_paired_rates    two systems right or wrong on the same items (McNemar)
-    needed, too_little       the number of items for a power, and a Reason if there are fewer
+    required_sample_size     the number of items for a power
+    insufficient_data        a Reason if there are fewer
 
 `margin` tests non-inferiority: the difference must be shown to lie above -margin, so the power at
 difference 0 is how often an equal model passes. Grouped items count less: for a rate,
@@ -19,8 +20,8 @@ from groundup.core import ConfigError, Reason
 
 from .distribution import binomial_below, log_binomial, normal_quantile, normal_tail
 
-MOST = 10**8
-LARGE = 10_000
+MAX_SAMPLE_SIZE = 10**8
+MAX_EXACT_DISCORDANT = 10_000
 """With more discordant items, McNemar's test is approximated as normal, to 0.001 of the power."""
 NEGLIGIBLE = 1e-12
 
@@ -38,36 +39,38 @@ def power_of_mean(
     >>> round(power_of_mean(200, difference=0.0, deviation=0.3, margin=0.05), 2)
     0.65
     """
-    check_plan(n, level, sides, margin)
+    _check_plan(n, level, sides, margin)
     if not (0 < deviation < inf and isfinite(difference)):
         raise ConfigError(
             "Expected a finite difference and a deviation above 0; "
             f"got {difference} and {deviation}."
         )
-    return detected((difference + margin) / (deviation / sqrt(n)), level, sides, margin)
+    return _detection_probability(
+        (difference + margin) / (deviation / sqrt(n)), level, sides, margin
+    )
 
 
-def power_of_rates(
+def _power_of_rates(
     n: int, a: float, b: float, *, margin: float = 0.0, level: float = 0.05, sides: int = 2
 ) -> float:
     """Power to show that rates a and b differ, with n items in each of two sets.
 
-    >>> round(power_of_rates(200, 0.80, 0.90), 2)
+    >>> round(_power_of_rates(200, 0.80, 0.90), 2)
     0.8
     """
-    check_plan(n, level, sides, margin)
+    _check_plan(n, level, sides, margin)
     if not (0 < a < 1 and 0 < b < 1):
         raise ConfigError(f"Expected rates between 0 and 1, both excluded; got {a} and {b}.")
     pooled, error = (a + b) / 2, sqrt((a * (1 - a) + b * (1 - b)) / n)
     if margin:
-        return detected((a - b + margin) / error, level, sides, margin)
+        return _detection_probability((a - b + margin) / error, level, sides, margin)
     z, null = normal_quantile(level / sides), sqrt(2 * pooled * (1 - pooled) / n)
     upper = normal_tail((z * null - (a - b)) / error)
     lower = normal_tail((z * null + (a - b)) / error)
     return upper + lower if sides == 2 else max(upper, lower)
 
 
-def power_of_paired_rates(
+def _power_of_paired_rates(
     n: int, gained: float, lost: float, *, level: float = 0.05, mid_p: bool = True
 ) -> float:
     """Power of McNemar's test for two systems on the same n items.
@@ -76,16 +79,16 @@ def power_of_paired_rates(
 
     gained, lost  share of the items that only the one and only the other gets right
 
-    >>> round(power_of_paired_rates(200, gained=0.12, lost=0.04), 2)
+    >>> round(_power_of_paired_rates(200, gained=0.12, lost=0.04), 2)
     0.82
     """
-    check_plan(n, level, 2, 0.0)
+    _check_plan(n, level, 2, 0.0)
     if gained < 0 or lost < 0 or not 0 < gained + lost <= 1:
         raise ConfigError(
             f"Expected shares of 0 or more, 1 at most together; got {gained} and {lost}."
         )
     differ, share, power = gained + lost, gained / (gained + lost), 0.0
-    if n * differ > LARGE:
+    if n * differ > MAX_EXACT_DISCORDANT:
         z, error = normal_quantile(level / 2) * sqrt(differ), sqrt(differ - (gained - lost) ** 2)
         ends = [z - sqrt(n) * (gained - lost), z + sqrt(n) * (gained - lost)]
         return sum(normal_tail(end / error) if error else float(end < 0) for end in ends)
@@ -95,13 +98,13 @@ def power_of_paired_rates(
             weight = exp(log_binomial(count, n, differ)) if differ < 1 else float(count == n)
             if weight < NEGLIGIBLE:
                 break
-            most = critical(count, level, mid_p)
+            most = _critical_count(count, level, mid_p)
             detected = binomial_below(most, count, share) + binomial_below(most, count, 1 - share)
             power += weight * detected
     return min(1.0, power)
 
 
-def critical(differ: int, level: float, mid_p: bool) -> int:
+def _critical_count(differ: int, level: float, mid_p: bool) -> int:
     """Largest significant number of discordant items won by the weaker system; -1 if none."""
     low, high = -1, (differ - 1) // 2
     while low < high:
@@ -111,14 +114,14 @@ def critical(differ: int, level: float, mid_p: bool) -> int:
     return low
 
 
-def detected(shift: float, level: float, sides: int, margin: float) -> float:
+def _detection_probability(shift: float, level: float, sides: int, margin: float) -> float:
     """Probability that a normal test statistic with this mean is significant."""
     z = normal_quantile(level / sides)
     upper = normal_tail(z - shift)
     return upper if margin or sides == 1 else upper + normal_tail(z + shift)
 
 
-def check_plan(n: int, level: float, sides: int, margin: float) -> None:
+def _check_plan(n: int, level: float, sides: int, margin: float) -> None:
     """Raise ConfigError for invalid parameters."""
     if n < 1 or not 0 < level < 1 or sides not in (1, 2) or not margin >= 0:
         raise ConfigError(
@@ -127,28 +130,30 @@ def check_plan(n: int, level: float, sides: int, margin: float) -> None:
         )
 
 
-def needed(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
+def required_sample_size(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
     """Smallest number of items with which the power reaches the target; Reason if none does.
 
     Raises ConfigError if the function returns a value outside 0 to 1.
 
-    >>> needed(lambda n: power_of_mean(n, difference=0.02, deviation=0.3))
+    >>> required_sample_size(lambda n: power_of_mean(n, difference=0.02, deviation=0.3))
     1766
     """
     if not 0 < target < 1:
         raise ConfigError(f"target={target} must lie between 0 and 1, such as 0.8.")
     low, high = 1, 2
-    while chance(power, high) < target:
+    while _checked_power(power, high) < target:
         low, high = high, high * 2
-        if high > MOST:
-            return Reason("never_enough", f"Not even {MOST:,} items reach a power of {target:g}.")
+        if high > MAX_SAMPLE_SIZE:
+            return Reason(
+                "never_enough", f"Not even {MAX_SAMPLE_SIZE:,} items reach a power of {target:g}."
+            )
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if chance(power, middle) >= target else (middle, high)
+        low, high = (low, middle) if _checked_power(power, middle) >= target else (middle, high)
     return high
 
 
-def chance(power: Callable[[int], float], n: int) -> float:
+def _checked_power(power: Callable[[int], float], n: int) -> float:
     """The power with n items; ConfigError if it is outside 0 to 1."""
     value = power(n)
     if not -NEGLIGIBLE <= value <= 1 + NEGLIGIBLE:
@@ -156,16 +161,16 @@ def chance(power: Callable[[int], float], n: int) -> float:
     return value
 
 
-def too_little(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
+def _insufficient_data(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
     """Reason with the required number of items if n is too small; None if it suffices.
 
-    >>> too_little(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
+    >>> _insufficient_data(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
     'With n = 200 it is found in 16 of 100 cases; for 80 of 100 you need n = 1,766.'
     """
-    value = chance(power, n)
+    value = _checked_power(power, n)
     if value >= target:
         return None
-    required = needed(power, target)
+    required = required_sample_size(power, target)
     if isinstance(required, Reason):
         return required
     return Reason(

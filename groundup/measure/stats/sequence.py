@@ -4,9 +4,9 @@ A fixed-sample interval is valid at one size chosen beforehand; checked after ev
 wrong at some size. These bounds are valid at all sizes simultaneously, so a measurement may stop as
 soon as it is decided.
 
-    RateSequence    values from 0 to 1: a mixture of bets, cheap
-    MeanSequence    values in any range, such as paired differences in [-1, 1]: bets scaled by the
-                    observed variance, so tighter if most differences are 0
+    RateConfidenceSequence    values from 0 to 1: a mixture of bets, cheap
+    MeanConfidenceSequence    values in any range, such as paired differences in [-1, 1]: bets
+                              scaled by the observed variance, so tighter if most are 0
 
 Items must be independent and in an order unrelated to their scores (shuffle them); give one value
 per group for grouped items.
@@ -21,28 +21,28 @@ import numpy as np
 
 from groundup.core import ConfigError, DataError
 
-from .distribution import tail_of
-from .grouping import Values, column
+from .distribution import two_sided_tail
+from .grouping import Values, as_float_column
 from .interval import Interval
 
-POINTS = 2001
+GRID_POINTS = 2001
 """Grid of candidate means across the range; bounds are conservative by at most one step."""
-STAKE = 0.5
+MAX_STAKE = 0.5
 """Largest share of the capital that one bet may lose."""
-HALVINGS = 50
+BISECTIONS = 50
 VALUES_AT_ONCE = 500
 
 log_gamma = np.frompyfunc(lgamma, 1, 1)
 
 
-class RateSequence:
+class RateConfidenceSequence:
     """Confidence sequence for a share of ones, or for a mean of values from 0 to 1.
 
     The capital of a bet against a share p is the likelihood ratio of a mixture of shares to p.
     Under the true share it stays below 1 / (1 - confidence) forever with probability `confidence`,
     so shares whose capital reached that limit are excluded.
 
-    >>> sequence = RateSequence()
+    >>> sequence = RateConfidenceSequence()
     >>> for result in [1, 1, 0, 1] * 25:
     ...     interval = sequence.update([result])
     >>> print(interval)
@@ -50,41 +50,41 @@ class RateSequence:
     """
 
     def __init__(self, confidence: float = 0.95) -> None:
-        self.confidence, self.limit = confidence, -log(2 * tail_of(confidence))
+        self.confidence, self.limit = confidence, -log(2 * two_sided_tail(confidence))
         self.n, self.successes = 0, 0.0
         self.low, self.high = 0.0, 1.0
 
     def update(self, values: Values) -> Interval:
         """Add values and return the bounds so far, which never widen."""
-        array = within(column("values", values, len(values)), 0.0, 1.0)
+        array = _check_range(as_float_column("values", values, len(values)), 0.0, 1.0)
         self.n, self.successes = self.n + len(array), self.successes + float(array.sum())
         share = self.successes / self.n if self.n else 0.5
-        self.low = max(self.low, self.crossing(0.0, share))
-        self.high = min(self.high, self.crossing(1.0, share))
+        self.low = max(self.low, self.find_bound(0.0, share))
+        self.high = min(self.high, self.find_bound(1.0, share))
         return Interval(share, self.low, self.high, self.confidence, self.n, self.n)
 
-    def crossing(self, out: float, inside: float) -> float:
+    def find_bound(self, out: float, inside: float) -> float:
         """Bisect for the share between an end and the estimate where the capital is the limit."""
-        if not self.is_out(out):
+        if not self.is_excluded(out):
             return out
-        for _ in range(HALVINGS):
+        for _ in range(BISECTIONS):
             middle = (out + inside) / 2
-            out, inside = (middle, inside) if self.is_out(middle) else (out, middle)
+            out, inside = (middle, inside) if self.is_excluded(middle) else (out, middle)
         return out
 
-    def is_out(self, share: float) -> bool:
+    def is_excluded(self, share: float) -> bool:
         """Whether the capital against this share has reached the limit."""
-        return bool(mixture_capital(self.successes, self.n, share) >= self.limit)
+        return bool(_mixture_capital(self.successes, self.n, share) >= self.limit)
 
 
-def mixture_capital(
+def _mixture_capital(
     successes: float | np.ndarray, n: int | np.ndarray, share: float
 ) -> float | np.ndarray:
     """Log capital of the mixture of bets against a share; arrays give one value per step.
 
     log B(s + 1/2, f + 1/2) / B(1/2, 1/2) - s log p - f log(1 - p), with f = n - s
 
-    >>> round(float(mixture_capital(1.0, 1, 0.25)), 4)        # one success: (1/2) / (1/4)
+    >>> round(float(_mixture_capital(1.0, 1, 0.25)), 4)        # one success: (1/2) / (1/4)
     0.6931
     """
     failures = n - successes
@@ -98,7 +98,7 @@ def mixture_capital(
     return capital
 
 
-class Moments(NamedTuple):
+class RunningMoments(NamedTuple):
     """Running moments of the values so far, on which the next bet may depend."""
 
     n: int
@@ -107,14 +107,14 @@ class Moments(NamedTuple):
     """Sum of squared distances from the running means."""
 
 
-class MeanSequence:
+class MeanConfidenceSequence:
     """Confidence sequence for the mean of values in a range.
 
     For each candidate mean, one bet is on the mean being higher and one on it being lower; stakes
     grow as the variance shrinks. A candidate is excluded once either capital reaches
     2 / (1 - confidence).
 
-    >>> sequence = MeanSequence(-1, 1)                # paired differences of values from 0 to 1
+    >>> sequence = MeanConfidenceSequence(-1, 1)    # paired differences of values from 0 to 1
     >>> print(sequence.update([0, 0, 1, 0, 0, 0, 0, 0, 0, 0] * 40))
     0.1 [0.058, 0.154]
     """
@@ -123,29 +123,31 @@ class MeanSequence:
         if not (lowest < highest and isfinite(highest - lowest)):
             raise ConfigError(f"Expected a range of values; got {lowest} to {highest}.")
         self.lowest, self.width = float(lowest), float(highest - lowest)
-        self.confidence, self.limit = confidence, -log(tail_of(confidence))
-        self.seen = Moments(0, np.zeros(()), np.zeros(()))
-        self.grid = np.linspace(0, 1, POINTS)
-        self.capital = np.zeros((2, POINTS))
-        self.is_out = np.zeros((2, POINTS), dtype=bool)
+        self.confidence, self.limit = confidence, -log(two_sided_tail(confidence))
+        self.seen = RunningMoments(0, np.zeros(()), np.zeros(()))
+        self.grid = np.linspace(0, 1, GRID_POINTS)
+        self.capital = np.zeros((2, GRID_POINTS))
+        self.is_excluded = np.zeros((2, GRID_POINTS), dtype=bool)
 
     def update(self, values: Values) -> Interval:
         """Add values and return the bounds so far, which never widen."""
-        array = column("values", values, len(values))
-        array = (within(array, self.lowest, self.lowest + self.width) - self.lowest) / self.width
+        array = as_float_column("values", values, len(values))
+        array = (
+            _check_range(array, self.lowest, self.lowest + self.width) - self.lowest
+        ) / self.width
         for start in range(0, len(array), VALUES_AT_ONCE):
             chunk = array[start : start + VALUES_AT_ONCE]
-            sizes, self.seen = bets(chunk, self.seen, self.confidence)
+            sizes, self.seen = _bet_sizes(chunk, self.seen, self.confidence)
             for side, sign in enumerate((1, -1)):
-                growth = log_growth(chunk[:, None], sizes[:, None], self.grid, sign)
+                growth = _log_growth(chunk[:, None], sizes[:, None], self.grid, sign)
                 capital = self.capital[side] + growth.cumsum(axis=0)
-                self.is_out[side] |= (capital >= self.limit).any(axis=0)
+                self.is_excluded[side] |= (capital >= self.limit).any(axis=0)
                 self.capital[side] = capital[-1]
         return self.interval()
 
     def interval(self) -> Interval:
         """The interval between the excluded candidates on both sides."""
-        below, above = self.is_out
+        below, above = self.is_excluded
         low = self.grid[below][-1] if below.any() else 0.0
         high = self.grid[above][0] if above.any() else 1.0
         mean = float(self.seen.total) / self.seen.n if self.seen.n else 0.5
@@ -153,7 +155,9 @@ class MeanSequence:
         return Interval(mean, low, high, self.confidence, self.seen.n, self.seen.n)
 
 
-def bets(values: np.ndarray, seen: Moments, confidence: float) -> tuple[np.ndarray, Moments]:
+def _bet_sizes(
+    values: np.ndarray, seen: RunningMoments, confidence: float
+) -> tuple[np.ndarray, RunningMoments]:
     """Size of the bet on each value, from earlier values only, and the updated moments.
 
     values  (..., T) from 0 to 1      returns  (..., T)
@@ -164,20 +168,20 @@ def bets(values: np.ndarray, seen: Moments, confidence: float) -> tuple[np.ndarr
     squares = seen.squares[..., None] + ((values - centres) ** 2).cumsum(axis=-1)
     before = np.concatenate([seen.squares[..., None], squares[..., :-1]], axis=-1)
     variance = (0.25 + before) / count
-    sizes = np.sqrt(-2 * log(tail_of(confidence)) / (variance * count * np.log1p(count)))
-    return sizes, Moments(int(count[-1]), totals[..., -1], squares[..., -1])
+    sizes = np.sqrt(-2 * log(two_sided_tail(confidence)) / (variance * count * np.log1p(count)))
+    return sizes, RunningMoments(int(count[-1]), totals[..., -1], squares[..., -1])
 
 
-def log_growth(
+def _log_growth(
     values: np.ndarray, sizes: np.ndarray, means: np.ndarray | float, sign: int
 ) -> np.ndarray:
     """Log growth of the capital per value, betting that the mean is above (1) or below (-1)."""
     room = np.asarray(means if sign == 1 else 1 - means, dtype=np.float64)
-    most = np.divide(STAKE, room, out=np.full_like(room, inf), where=room > 0)
+    most = np.divide(MAX_STAKE, room, out=np.full_like(room, inf), where=room > 0)
     return np.log1p(sign * np.minimum(sizes, most) * (values - means))
 
 
-def within(values: np.ndarray, lowest: float, highest: float) -> np.ndarray:
+def _check_range(values: np.ndarray, lowest: float, highest: float) -> np.ndarray:
     """Return the values; DataError if one lies outside the range."""
     outside = (values < lowest) | (values > highest)
     if outside.any():

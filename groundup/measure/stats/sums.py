@@ -21,25 +21,25 @@ from math import inf, sqrt
 
 import numpy as np
 
-from .distribution import student_quantile, tail_of, z_value
-from .grouping import Spread, spread_of
+from .distribution import student_quantile, two_sided_tail, z_value
+from .grouping import VarianceEstimate, estimate_variance
 from .interval import (
     DRAWS_AT_ONCE,
-    Bounds,
+    ConfidenceBounds,
     Interval,
-    Redrawn,
-    by_spreads,
-    resamples,
-    standard_error,
+    ResampleStatistics,
+    bounds_from_resamples,
+    iterate_resamples,
+    ratio_standard_error,
 )
 
-STEP = 1e-4
+GRADIENT_STEP = 1e-4
 """Relative step of the numerical gradient."""
 
-Of = Callable[[np.ndarray], float | None]
+SumFunction = Callable[[np.ndarray], float | None]
 
 
-def slopes(of: Of, sums: np.ndarray) -> np.ndarray | None:
+def _gradient(of: SumFunction, sums: np.ndarray) -> np.ndarray | None:
     """Numerical gradient of the function at the sums; None if it is undefined.
 
     One-sided at sums of 0, and 0 if undefined there.
@@ -47,7 +47,7 @@ def slopes(of: Of, sums: np.ndarray) -> np.ndarray | None:
     gradient, usual = np.zeros(len(sums)), float(np.abs(sums).max())
     for index, value in enumerate(sums):
         step = np.zeros(len(sums))
-        step[index] = STEP * (abs(value) or usual)
+        step[index] = GRADIENT_STEP * (abs(value) or usual)
         up, down = of(sums + step), of(sums - step if value else sums)
         if up is not None and down is not None:
             gradient[index] = (up - down) / (step[index] * (2 if value else 1))
@@ -56,10 +56,10 @@ def slopes(of: Of, sums: np.ndarray) -> np.ndarray | None:
     return gradient if np.isfinite(gradient).all() else None
 
 
-def studentised(
-    of: Of, rows: np.ndarray, masses: np.ndarray, codes: np.ndarray, *, confidence: float,
+def studentised_sums(
+    of: SumFunction, rows: np.ndarray, masses: np.ndarray, codes: np.ndarray, *, confidence: float,
     repeats: int, seed: int,
-) -> tuple[Bounds, Spread] | None:  # fmt: skip
+) -> tuple[ConfidenceBounds, VarianceEstimate] | None:  # fmt: skip
     """Studentised bounds, at least Student's if groups are uneven; None if undefined.
 
     rows    (N, counts)
@@ -68,37 +68,39 @@ def studentised(
     """
     sums = np.stack([np.bincount(codes, column) for column in rows.T], axis=1)
     weights, estimate = np.bincount(codes, masses) / masses.sum(), of(rows.sum(axis=0))
-    slope = slopes(of, rows.sum(axis=0))
+    slope = _gradient(of, rows.sum(axis=0))
     if slope is None or estimate is None:
         return None
-    moves, number, tail = rows @ slope, len(sums), tail_of(confidence)
+    moves, number, tail = rows @ slope, len(sums), two_sided_tail(confidence)
     moves -= moves.sum() * masses / masses.sum()
     residuals = np.bincount(codes, moves)
-    error = float(standard_error(float((residuals**2).sum()), 1.0, number))
-    if error <= STEP**2 * abs(estimate):
-        return Bounds(estimate, estimate), Spread(0.0, number - 1.0, number, number, number)
+    error = float(ratio_standard_error(float((residuals**2).sum()), 1.0, number))
+    if error <= GRADIENT_STEP**2 * abs(estimate):
+        return ConfidenceBounds(estimate, estimate), VarianceEstimate(
+            0.0, number - 1.0, number, number, number
+        )
     shifts, spreads = [], []
-    for counts in resamples(number, repeats, seed):
+    for counts in iterate_resamples(number, repeats, seed):
         values = [of(row) for row in counts @ sums]
         if None in values:
             return None
         shift = (np.array(values) - estimate) / error
         mass = counts @ weights
         squares = (counts * (residuals / error - shift[:, None] * weights) ** 2).sum(axis=1)
-        is_flat = squares <= STEP**2 * mass
-        spreads.append(standard_error(np.where(is_flat, np.nan, squares), mass, number))
+        is_flat = squares <= GRADIENT_STEP**2 * mass
+        spreads.append(ratio_standard_error(np.where(is_flat, np.nan, squares), mass, number))
         shifts.append(shift)
-    redrawn = Redrawn(np.concatenate(shifts), np.concatenate(spreads))
-    bounds = by_spreads(estimate, error, number, redrawn, tail)
-    spread = spread_of(moves * masses.sum(), masses, codes)
+    redrawn = ResampleStatistics(np.concatenate(shifts), np.concatenate(spreads))
+    bounds = bounds_from_resamples(estimate, error, number, redrawn, tail)
+    spread = estimate_variance(moves * masses.sum(), masses, codes)
     if spread.is_uneven:
         room = student_quantile(tail, spread.degrees) * sqrt(spread.variance)
-        bounds = bounds.around(estimate - room, estimate + room)
+        bounds = bounds.extended(estimate - room, estimate + room)
     return bounds, spread
 
 
-def weighed(
-    of: Of, rows: np.ndarray, unseen: np.ndarray, codes: np.ndarray, *, confidence: float,
+def bayesian_bootstrap_sums(
+    of: SumFunction, rows: np.ndarray, unseen: np.ndarray, codes: np.ndarray, *, confidence: float,
     repeats: int,
 ) -> Interval | None:  # fmt: skip
     """Bayesian-bootstrap interval with one unseen item; None if undefined.
@@ -107,13 +109,13 @@ def weighed(
     unseen  (M, counts) possible unseen items, of which the worst and the best are used
     codes   (N,) index of each item's group, of at least two groups
     """
-    estimate, slope = of(rows.sum(axis=0)), slopes(of, rows.sum(axis=0))
+    estimate, slope = of(rows.sum(axis=0)), _gradient(of, rows.sum(axis=0))
     if estimate is None or slope is None:
         return None
-    number, groups, tail = len(rows), int(codes.max()) + 1, tail_of(confidence)
+    number, groups, tail = len(rows), int(codes.max()) + 1, two_sided_tail(confidence)
     trials, degrees, moves = float(number), 0.0, rows @ slope
     if groups < number:
-        spread = spread_of(moves - moves.mean(), np.ones(number), codes)
+        spread = estimate_variance(moves - moves.mean(), np.ones(number), codes)
         trials, degrees = spread.trials, spread.trial_degrees(number)
     worth = trials * (z_value(confidence) / student_quantile(tail, degrees or inf)) ** 2
     more = unseen[[(unseen @ slope).argmin(), (unseen @ slope).argmax()]]

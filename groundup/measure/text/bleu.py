@@ -21,7 +21,7 @@ from pydantic import Field
 from groundup.core import Config, Reason
 
 from .tokenisers import TOKENISERS, TokeniserName
-from .units import ngrams, no_reference
+from .units import missing_reference, ngrams
 
 Smoothing = Literal["none", "floor", "add-k", "exp"]
 SMOOTHING_VALUE: dict[Smoothing, float] = {"none": 0.0, "floor": 0.1, "add-k": 1.0, "exp": 0.0}
@@ -54,7 +54,7 @@ class Bleu(Config):
     @property
     def signature(self) -> str:
         """All settings that affect the score."""
-        value = "" if self.smoothing in ("none", "exp") else f"[{self.added:g}]"
+        value = "" if self.smoothing in ("none", "exp") else f"[{self.smoothing_amount:g}]"
         return (
             f"bleu|tokeniser:{self.tokeniser}|case:{'lower' if self.lowercase else 'mixed'}"
             f"|smoothing:{self.smoothing}{value}|order:{self.order}"
@@ -63,7 +63,7 @@ class Bleu(Config):
         )
 
     @property
-    def added(self) -> float:
+    def smoothing_amount(self) -> float:
         """The smoothing amount."""
         usual = SMOOTHING_VALUE[self.smoothing]
         return usual if self.smoothing_value is None else self.smoothing_value
@@ -77,15 +77,15 @@ class Bleu(Config):
 
         The reference length is the one closest to the answer's, the shorter of two.
         """
-        if missing := no_reference("BLEU", references):
+        if missing := missing_reference("BLEU", references):
             return missing
         tokens, expected = self.tokens(candidate), [self.tokens(text) for text in references]
         nearest = min(map(len, expected), key=lambda length: (abs(length - len(tokens)), length))
         orders = range(1, self.order + 1)
-        matches = [clipped_matches(tokens, expected, n) for n in orders]
+        matches = [_clipped_matches(tokens, expected, n) for n in orders]
         return (len(tokens), nearest, *matches, *(max(0, len(tokens) - n + 1) for n in orders))
 
-    def of(self, counts: Sequence[float]) -> float | Reason:
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """BLEU of counts or of their sums; Reason `empty_reference` if the reference is empty."""
         length, reference = counts[:2]
         matches, totals = list(counts[2 : 2 + self.order]), list(counts[2 + self.order :])
@@ -107,7 +107,7 @@ class Bleu(Config):
         halved = 1
         for n, (hit, total) in enumerate(zip(matches, totals, strict=True)):
             if self.smoothing == "add-k" and n > 0:
-                hit, total = hit + self.added, total + self.added
+                hit, total = hit + self.smoothing_amount, total + self.smoothing_amount
             if not total:
                 break
             if hit:
@@ -117,7 +117,7 @@ class Bleu(Config):
                 logs.append(log(100 / (halved * total)))
             else:
                 floored = self.smoothing == "floor"
-                logs.append(log(100 * self.added / total) if floored else None)
+                logs.append(log(100 * self.smoothing_amount / total) if floored else None)
         return logs
 
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
@@ -127,14 +127,18 @@ class Bleu(Config):
         (100.00000000000004, 0.0)
         """
         counts = self.counts(candidate, references)
-        return counts if isinstance(counts, Reason) else self.for_sentences().of(counts)
+        return (
+            counts
+            if isinstance(counts, Reason)
+            else self.with_effective_order().from_counts(counts)
+        )
 
-    def for_sentences(self) -> "Bleu":
+    def with_effective_order(self) -> "Bleu":
         """A copy with effective order."""
         return self if self.effective_order else self.model_copy(update={"effective_order": True})
 
 
-def clipped_matches(tokens: list[str], references: Sequence[list[str]], n: int) -> int:
+def _clipped_matches(tokens: list[str], references: Sequence[list[str]], n: int) -> int:
     """Clipped n-gram matches: each counts at most as often as in one reference."""
     counts, limits = Counter(ngrams(tokens, n)), Counter(ngrams(references[0], n))
     for others in references[1:]:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from groundup.core import Config, Reason
 
-from .units import PUNCTUATION, ngrams, no_reference
+from .units import PUNCTUATION, missing_reference, ngrams
 
 TINY = 1e-16
 
@@ -54,26 +54,26 @@ class Chrf(Config):
             "|references:best|scale:100|version:1"
         )
 
-    def bags(self, text: str) -> Iterator[Counter]:
+    def ngram_counts(self, text: str) -> Iterator[Counter]:
         """Yield the n-grams of each order, characters first."""
         text = text.lower() if self.lowercase else text
         line = text if self.whitespace else "".join(text.split())
         for n in range(1, self.character_order + 1):
             yield Counter([line[start : start + n] for start in range(len(line) - n + 1)])
         if self.word_order:
-            words = marks_apart(text)
+            words = _split_punctuation(text)
             for n in range(1, self.word_order + 1):
                 yield Counter(ngrams(words, n))
 
     def counts(self, candidate: str, references: Sequence[str]) -> tuple[int, ...] | Reason:
         """(n-grams of the answer, of the best reference, of both) for each order in turn."""
-        if missing := no_reference("chrF", references):
+        if missing := missing_reference("chrF", references):
             return missing
-        bags = list(self.bags(candidate))
-        rows = [count_row(bags, self.bags(text)) for text in references]
+        bags = list(self.ngram_counts(candidate))
+        rows = [_count_matches(bags, self.ngram_counts(text)) for text in references]
         return max(rows, key=self.f_score) if len(rows) > 1 else rows[0]
 
-    def of(self, counts: Sequence[float]) -> float | Reason:
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """chrF of counts or of their sums; Reason `empty_reference` if the reference is empty."""
         if not any(counts[1::3]):
             return Reason("empty_reference", "The references have no character to compare with.")
@@ -101,10 +101,10 @@ class Chrf(Config):
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
         """chrF of one answer."""
         counts = self.counts(candidate, references)
-        return counts if isinstance(counts, Reason) else self.of(counts)
+        return counts if isinstance(counts, Reason) else self.from_counts(counts)
 
 
-def count_row(answer: Sequence[Counter], reference: Iterator[Counter]) -> tuple[int, ...]:
+def _count_matches(answer: Sequence[Counter], reference: Iterator[Counter]) -> tuple[int, ...]:
     """Counts against one reference; orders that the reference lacks count 0 for the answer."""
     row: list[int] = []
     for left, right in zip(answer, reference, strict=True):
@@ -113,10 +113,10 @@ def count_row(answer: Sequence[Counter], reference: Iterator[Counter]) -> tuple[
     return tuple(row)
 
 
-def marks_apart(text: str) -> list[str]:
+def _split_punctuation(text: str) -> list[str]:
     """Split at white space, and split off one final or else one initial punctuation mark.
 
-    >>> marks_apart('(so) "it" goes.')
+    >>> _split_punctuation('(so) "it" goes.')
     ['(so', ')', '"it', '"', 'goes', '.']
     """
     tokens: list[str] = []

@@ -13,10 +13,17 @@ import numpy as np
 
 from groundup.core import DataError, Reason
 
-from ..stats.distribution import tail_of
+from ..stats.distribution import two_sided_tail
 from ..stats.grouping import Groups, group_codes
-from ..stats.interval import REPEATS, Interval, check_draws, resamples, tail_share, with_unseen
-from ..stats.sums import studentised
+from ..stats.interval import (
+    REPEATS,
+    Interval,
+    bounds_with_unseen,
+    check_resampling,
+    expanded_tail,
+    iterate_resamples,
+)
+from ..stats.sums import studentised_sums
 
 
 @runtime_checkable
@@ -32,13 +39,13 @@ class CorpusMeasure(Protocol):
         """One answer's row of counts; a Reason if it cannot be counted."""
         ...
 
-    def of(self, counts: Sequence[float]) -> float | Reason:
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """The score of a row or of a sum of rows."""
         ...
 
 
 @runtime_checkable
-class Limited(Protocol):
+class BoundedMeasure(Protocol):
     """A metric whose score is a length-weighted mean of its answers' scores, within limits."""
 
     @property
@@ -47,20 +54,20 @@ class Limited(Protocol):
         ...
 
 
-class CorpusRows(NamedTuple):
+class CorpusCounts(NamedTuple):
     """Counts of all answers of a corpus."""
 
     rows: np.ndarray
     """float64 (answers that can be counted, counts)."""
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     """Index of each row's answer in the input."""
     undefined: dict[int, Reason]
     """Why the other answers have no row, by index."""
 
 
-def corpus_rows(
+def corpus_counts(
     measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
-) -> CorpusRows:
+) -> CorpusCounts:
     """Count every answer against its references.
 
     `references[i]` are those of `candidates[i]` (sacrebleu uses the transposed layout).
@@ -75,19 +82,19 @@ def corpus_rows(
     counted = {index: row for index, row in results if not isinstance(row, Reason)}
     undefined = {index: row for index, row in results if isinstance(row, Reason)}
     rows = np.array(list(counted.values()), dtype=np.float64)
-    return CorpusRows(rows, tuple(counted), undefined)
+    return CorpusCounts(rows, tuple(counted), undefined)
 
 
 def corpus_score(
     measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
 ) -> float | Reason:
-    """The score of a corpus, without answers that cannot be counted (see corpus_rows).
+    """The score of a corpus, without answers that cannot be counted (see corpus_counts).
 
     >>> from groundup.measure.text.error_rate import ErrorRate
     >>> corpus_score(ErrorRate(), ["a b", "c"], [["a b c"], ["d"]])          # 2 edits of 4 words
     0.5
     """
-    return score_of_rows(measure, corpus_rows(measure, candidates, references).rows)
+    return score_of_rows(measure, corpus_counts(measure, candidates, references).rows)
 
 
 def score_of_rows(
@@ -97,7 +104,7 @@ def score_of_rows(
     table = np.asarray(list(rows), dtype=np.float64)
     if not table.size:
         return Reason("no_samples", "No answer could be counted, so the corpus has no score.")
-    return measure.of(table.sum(axis=0).tolist())
+    return measure.from_counts(table.sum(axis=0).tolist())
 
 
 def corpus_interval(
@@ -108,13 +115,13 @@ def corpus_interval(
 
     Studentised, at least Student's bounds if groups have uneven size, and with an allowance for
     unseen answers if the metric has `limits`; see stats/sums.py. Falls back to percentiles if the
-    score has no gradient. Returns the same Reasons as `redrawn`.
+    score has no gradient. Returns the same Reasons as `percentile_interval`.
 
     >>> from groundup.measure.text.error_rate import ErrorRate
     >>> print(corpus_interval(ErrorRate(), np.array([[1, 0, 0, 4], [0, 1, 0, 4], [1, 0, 1, 4]])))
     0.3333 [0, 0.8708]
     """
-    check_draws(repeats, seed, tail_of(confidence))
+    check_resampling(repeats, seed, two_sided_tail(confidence))
     estimate = score_of_rows(measure, rows)
     if isinstance(estimate, Reason):
         return estimate
@@ -122,34 +129,34 @@ def corpus_interval(
     masses = np.maximum(table[:, table.sum(axis=0).argmax()], 1.0)
 
     def of(sums: np.ndarray) -> float | None:
-        score = measure.of(sums.tolist())
+        score = measure.from_counts(sums.tolist())
         return score if isinstance(score, float) and isfinite(score) else None
 
     number = int(codes.max()) + 1
-    result = None if number < 2 else studentised(
+    result = None if number < 2 else studentised_sums(
         of, table, masses, codes, confidence=confidence, repeats=repeats, seed=seed
     )  # fmt: skip
     if result is None:
-        sums = sum_by_group(table, groups)
-        return redrawn(
-            estimate, lambda counts: [measure.of(row) for row in (counts @ sums).tolist()],
+        sums = _sum_by_group(table, groups)
+        return percentile_interval(
+            estimate, lambda counts: [measure.from_counts(row) for row in (counts @ sums).tolist()],
             len(rows), number, confidence=confidence, repeats=repeats, seed=seed,
         )  # fmt: skip
     bounds, spread = result
     degrees = spread.degrees if spread.is_uneven else 0.0
-    if isinstance(measure, Limited):
-        scores = [measure.of(row) for row in sum_by_group(table, groups).tolist()]
+    if isinstance(measure, BoundedMeasure):
+        scores = [measure.from_counts(row) for row in _sum_by_group(table, groups).tolist()]
         means = np.array([score if isinstance(score, float) else 0.0 for score in scores])
         by_group = np.bincount(codes, masses)
         limits = (measure.limits[0], max(measure.limits[1], float(means.max())))
-        wide = with_unseen(means * by_group, by_group, tail_of(confidence), limits)
+        wide = bounds_with_unseen(means * by_group, by_group, two_sided_tail(confidence), limits)
         low = min(bounds.low, estimate + wide.low - float(means @ by_group / by_group.sum()))
-        bounds = bounds.around(low, wide.high)
+        bounds = bounds.extended(low, wide.high)
         bounds = bounds._replace(low=max(bounds.low, limits[0]))
     return Interval(estimate, *bounds, confidence, len(rows), number, degrees=degrees)
 
 
-def redrawn(
+def percentile_interval(
     estimate: float, scores: Callable[[np.ndarray], Sequence[float | Reason | None]],
     samples: int, groups: int, *, confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
 ) -> Interval | Reason:  # fmt: skip
@@ -162,19 +169,21 @@ def redrawn(
     A Reason `no_interval` if a resampled corpus has no finite score, `too_few_groups` if there are
     fewer than two.
     """
-    check_draws(repeats, seed, tail_of(confidence))
+    check_resampling(repeats, seed, two_sided_tail(confidence))
     if groups < 2:
         return Reason("too_few_groups", f"An interval needs at least 2 groups; got {groups}.")
-    results = [score for counts in resamples(groups, repeats, seed) for score in scores(counts)]
+    results = [
+        score for counts in iterate_resamples(groups, repeats, seed) for score in scores(counts)
+    ]
     defined = [score for score in results if isinstance(score, float) and isfinite(score)]
     if lost := len(results) - len(defined):
         return Reason("no_interval", f"{lost} of {repeats} redrawn corpora have no score.")
-    tail = tail_share(confidence, groups)
+    tail = expanded_tail(confidence, groups)
     low, high = np.quantile(defined, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence, samples, groups)
 
 
-def sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
+def _sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
     """Sums of the rows of each group, in order of first appearance."""
     table = np.asarray(rows, dtype=np.float64)
     if groups is None:

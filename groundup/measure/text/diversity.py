@@ -1,7 +1,7 @@
 """Diversity of a model's answers: a model that always answers the same can score well by chance.
 
-    distinct     distinct n-grams / all n-grams; falls with more text
-    self_bleu    mean BLEU of each answer against all others; 100 means all are equal
+    distinct_ngrams  distinct n-grams / all n-grams; falls with more text
+    self_bleu        mean BLEU of each answer against all others; 100 means all are equal
 
 Compare only sets of equal number and similar length: both metrics depend on these.
 Source: Li et al. 2016, arXiv:1510.03055; Zhu et al. 2018, arXiv:1802.01886.
@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from groundup.core import Reason
 
 from .bleu import Bleu
-from .tokenisers import lower_words
+from .tokenisers import tokenise_lowercase
 from .units import ngrams
 
 
-def distinct(texts: Sequence[str], n: int = 2) -> float | Reason:
+def distinct_ngrams(texts: Sequence[str], n: int = 2) -> float | Reason:
     """distinct-n: number of distinct n-grams of lower-case words over all n-grams, 0 to 1.
 
-    >>> distinct(["a b c", "a b d"])
+    >>> distinct_ngrams(["a b c", "a b d"])
     0.75
     """
-    runs = [run for text in texts for run in ngrams(lower_words(text), n)]
+    runs = [run for text in texts for run in ngrams(tokenise_lowercase(text), n)]
     if not runs:
         return Reason("short_candidate", f"No text has {n} words, so there is no run to count.")
     return len(set(runs)) / len(runs)
@@ -41,24 +41,26 @@ def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
     """
     if len(texts) < 2:
         return Reason("too_few_candidates", f"Self-BLEU needs at least 2 texts; got {len(texts)}.")
-    bleu = (how or Bleu()).for_sentences()
+    bleu = (how or Bleu()).with_effective_order()
     tokens = [bleu.tokens(text) for text in texts]
     orders = range(1, bleu.order + 1)
     bags = [[Counter(ngrams(words, n)) for n in orders] for words in tokens]
-    first, second = highest_counts([gram for bag in bags for gram in bag])
+    first, second = _highest_counts([gram for bag in bags for gram in bag])
     lengths = sorted(map(len, tokens))
     total = 0.0
     for words, bag in zip(tokens, bags, strict=True):
-        matches = [clipped(gram, first, second) for gram in bag]
+        matches = [_clipped_by_others(gram, first, second) for gram in bag]
         totals = [gram.total() for gram in bag]
-        score = bleu.of((len(words), nearest_other(lengths, len(words)), *matches, *totals))
+        score = bleu.from_counts(
+            (len(words), _closest_other_length(lengths, len(words)), *matches, *totals)
+        )
         if isinstance(score, Reason):
             return score
         total += score
     return total / len(texts)
 
 
-def highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
+def _highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
     """For every n-gram the highest count in one text, and the highest in any other text."""
     first, second = Counter(), Counter()
     for bag in bags:
@@ -70,7 +72,7 @@ def highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
     return first, second
 
 
-def clipped(bag: Counter, first: Counter, second: Counter) -> int:
+def _clipped_by_others(bag: Counter, first: Counter, second: Counter) -> int:
     """Clipped matches of a text's n-grams with all other texts."""
     # If this text has the highest count itself, the others have at most the second.
     return sum(
@@ -79,7 +81,7 @@ def clipped(bag: Counter, first: Counter, second: Counter) -> int:
     )
 
 
-def nearest_other(lengths: Sequence[int], length: int) -> int:
+def _closest_other_length(lengths: Sequence[int], length: int) -> int:
     """Length of the other text closest in length, the shorter of two; `lengths` are sorted."""
     index = bisect_left(lengths, length)
     others = [*lengths[max(0, index - 1) : index], *lengths[index + 1 : index + 2]]

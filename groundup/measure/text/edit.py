@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from groundup.core import CapacityError, DataError
 
-from .units import Unit, units
+from .units import Unit, units_of_text
 
 try:
     from rapidfuzz.distance import OSA as rapidfuzz_osa
@@ -23,12 +23,12 @@ try:
 except ImportError:
     rapidfuzz = rapidfuzz_osa = None
 
-CELLS = 10**10
+MAX_CELLS = 10**10
 """Largest table to compute: 100,000 by 100,000 words, some seconds."""
 State = TypeVar("State")
 
 
-class Table(Generic[State]):
+class CheckpointedColumns(Generic[State]):
     """Dynamic-programming columns for backtracking, with √n checkpoints and √n cached columns.
 
     Other columns are recomputed from the previous checkpoint: twice the time, and memory for 2√n
@@ -42,31 +42,32 @@ class Table(Generic[State]):
         compute: Callable[[Sequence[str], State | None], Iterator[State]],
     ) -> None:  # fmt: skip
         """Compute all columns once, storing the checkpoints."""
-        if rows * len(units) > CELLS:
+        if rows * len(units) > MAX_CELLS:
             raise CapacityError(
-                f"Aligning {rows} with {len(units)} units takes a table of more than {CELLS:.0e} "
+                f"Aligning {rows} with {len(units)} units takes a table of more than "
+                f"{MAX_CELLS:.0e} "
                 "cells; align sentence by sentence, or take only the distance."
             )
         self.units, self.compute, self.size = units, compute, isqrt(len(units)) + 1
-        self.kept: list[State | None] = [None]
+        self.checkpoints: list[State | None] = [None]
         for start in range(0, len(units), self.size):
-            last = deque(compute(units[start : start + self.size], self.kept[-1]), maxlen=1)
-            self.kept.append(last[0])
-        self.known: dict[int, list[State]] = {}
+            last = deque(compute(units[start : start + self.size], self.checkpoints[-1]), maxlen=1)
+            self.checkpoints.append(last[0])
+        self.cached: dict[int, list[State]] = {}
 
     def __getitem__(self, index: int) -> State:
         """The column of the unit at an index."""
         block, offset = divmod(index, self.size)
-        if block not in self.known:
-            if len(self.known) == 2:  # at a boundary, adjacent columns of two blocks alternate
-                del self.known[max(self.known)]
+        if block not in self.cached:
+            if len(self.cached) == 2:  # at a boundary, adjacent columns of two blocks alternate
+                del self.cached[max(self.cached)]
             start = block * self.size
-            columns = self.compute(self.units[start : start + self.size], self.kept[block])
-            self.known[block] = list(columns)
-        return self.known[block][offset]
+            columns = self.compute(self.units[start : start + self.size], self.checkpoints[block])
+            self.cached[block] = list(columns)
+        return self.cached[block][offset]
 
 
-def reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
+def _reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
     """Levenshtein distance by the textbook recurrence.
 
     distance[i][j] = min(distance[i-1][j] + 1,                     delete a[i]
@@ -76,7 +77,7 @@ def reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
     One row at a time, so len(a) * len(b) steps and len(b) cells.
     Source: Wagner and Fischer 1974, doi:10.1145/321796.321811.
 
-    >>> reference_levenshtein("kitten", "sitting")
+    >>> _reference_levenshtein("kitten", "sitting")
     3
     """
     above = list(range(len(b) + 1))
@@ -94,26 +95,26 @@ def levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
     >>> levenshtein("flaw", "lawn"), levenshtein(["a", "b"], ["b"])
     (2, 1)
     """
-    return rapidfuzz.distance(a, b) if rapidfuzz else bitwise_levenshtein(a, b)
+    return rapidfuzz.distance(a, b) if rapidfuzz else _bitwise_levenshtein(a, b)
 
 
-def bitwise_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
+def _bitwise_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
     """Bit-parallel Levenshtein distance: one column per step, as the bits of one integer.
 
     The distance in the last row changes by at most one from column to column.
 
-    >>> bitwise_levenshtein("kitten", "sitting")
+    >>> _bitwise_levenshtein("kitten", "sitting")
     3
     """
     if not a:
         return len(b)
     distance, foot = len(a), 1 << (len(a) - 1)
-    for column in columns(a, b):
+    for column in bit_columns(a, b):
         distance += bool(column.grows & foot) - bool(column.shrinks & foot)
     return distance
 
 
-class Column(NamedTuple):
+class BitColumn(NamedTuple):
     """Differences between adjacent cells of one column of the table; bit i is row i + 1."""
 
     up: int
@@ -126,20 +127,20 @@ class Column(NamedTuple):
     """Rows that are one less than in the previous column."""
 
 
-def columns(
+def bit_columns(
     a: Sequence[str], b: Sequence[str], where: dict[str, int] | None = None,
-    after: Column | None = None,
-) -> Iterator[Column]:  # fmt: skip
+    after: BitColumn | None = None,
+) -> Iterator[BitColumn]:  # fmt: skip
     """Yield the columns of the table of `a` (rows) and `b` (columns), one for each unit of `b`.
 
-    where  places(a), if already computed
+    where  position_masks(a), if already computed
     after  the previous column; default: the table's edge
 
     The carry of an addition propagates along the diagonal of matches, so one column costs a few
     operations on integers of len(a) bits.
     Source: Myers 1999, doi:10.1145/316542.316550, as Hyyrö 2003 states it.
     """
-    everywhere, where = (1 << len(a)) - 1, places(a) if where is None else where
+    everywhere, where = (1 << len(a)) - 1, position_masks(a) if where is None else where
     up, down = (after.up, after.down) if after else (everywhere, 0)
     for unit in b:
         equal = where.get(unit, 0)
@@ -148,10 +149,10 @@ def columns(
         shrinks = diagonal & up
         right, left = (grows << 1) | 1, shrinks << 1
         up, down = (left | ~(diagonal | right)) & everywhere, right & diagonal & everywhere
-        yield Column(up, down, grows, shrinks)
+        yield BitColumn(up, down, grows, shrinks)
 
 
-def places(a: Sequence[str]) -> dict[str, int]:
+def position_masks(a: Sequence[str]) -> dict[str, int]:
     """For each unit of `a` an integer whose bits are its positions."""
     masks: dict[str, int] = {}
     for position, unit in enumerate(a):
@@ -168,10 +169,10 @@ def osa(a: Sequence[str], b: Sequence[str]) -> int:
     >>> osa("form", "from"), levenshtein("form", "from")
     (1, 2)
     """
-    return rapidfuzz_osa.distance(a, b) if rapidfuzz_osa else reference_osa(a, b)
+    return rapidfuzz_osa.distance(a, b) if rapidfuzz_osa else _reference_osa(a, b)
 
 
-def reference_osa(a: Sequence[str], b: Sequence[str]) -> int:
+def _reference_osa(a: Sequence[str], b: Sequence[str]) -> int:
     """`osa` by its recurrence: Levenshtein's, and two rows up for a transposition."""
     before, above = [0] * (len(b) + 1), list(range(len(b) + 1))
     for i, left in enumerate(a, start=1):
@@ -198,14 +199,14 @@ def hamming(a: Sequence[str], b: Sequence[str]) -> int:
     return sum(left != right for left, right in zip(a, b, strict=True))
 
 
-def jaro(a: Sequence[str], b: Sequence[str]) -> float:
+def _jaro(a: Sequence[str], b: Sequence[str]) -> float:
     """Jaro similarity: units shared at nearby positions, reduced for transpositions; 0 to 1.
 
     (m / |a| + m / |b| + (m - t) / m) / 3, where m units match within half the longer length and
     t is half the number of matched units in a different order.
     Source: Jaro 1989, doi:10.1080/01621459.1989.10478785.
 
-    >>> round(jaro("martha", "marhta"), 4)
+    >>> round(_jaro("martha", "marhta"), 4)
     0.9444
     """
     if not a or not b:
@@ -230,7 +231,7 @@ def jaro(a: Sequence[str], b: Sequence[str]) -> float:
 
 
 def jaro_winkler(a: Sequence[str], b: Sequence[str], prefix_weight: float = 0.1) -> float:
-    """Jaro-Winkler: `jaro` raised for up to four equal units at the start if it is above 0.7.
+    """Jaro-Winkler: `_jaro` raised for up to four equal units at the start if it is above 0.7.
 
     Designed for names of people, not for sentences.
     Source: Winkler 1990.
@@ -238,7 +239,7 @@ def jaro_winkler(a: Sequence[str], b: Sequence[str], prefix_weight: float = 0.1)
     >>> round(jaro_winkler("martha", "marhta"), 4)
     0.9611
     """
-    near = jaro(a, b)
+    near = _jaro(a, b)
     if near <= 0.7:
         return near
     prefix = 0
@@ -265,11 +266,11 @@ def subsequence_rows(
 ) -> Iterator[int]:  # fmt: skip
     """Yield, for each unit of `b`, the table's row as bits: 0 where the length grows by one.
 
-    `where` and `after` as in `columns`. The longest common subsequence of a[:i] and b[:j] is the
-    number of zeros among the lowest i bits of the j-th row.
+    `where` and `after` as in `bit_columns`. The longest common subsequence of a[:i] and b[:j] is
+    the number of zeros among the lowest i bits of the j-th row.
     Source: Hyyrö 2004, Bit-parallel LCS-length computation revisited.
     """
-    where, everywhere = places(a) if where is None else where, (1 << len(a)) - 1
+    where, everywhere = position_masks(a) if where is None else where, (1 << len(a)) - 1
     row = everywhere if after is None else after
     for unit in b:
         both = row & where.get(unit, 0)
@@ -294,7 +295,7 @@ def edit_similarity(a: str, b: str, unit: Unit = "characters") -> float:
     >>> edit_similarity("abcd", "abce")
     0.75
     """
-    left, right = units(a, unit), units(b, unit)
+    left, right = units_of_text(a, unit), units_of_text(b, unit)
     longest = max(len(left), len(right))
     return 1 - levenshtein(left, right) / longest if longest else 1.0
 
@@ -305,6 +306,6 @@ def indel_similarity(a: str, b: str, unit: Unit = "characters") -> float:
     >>> round(indel_similarity("abcd", "abce"), 2)
     0.75
     """
-    left, right = units(a, unit), units(b, unit)
+    left, right = units_of_text(a, unit), units_of_text(b, unit)
     total = len(left) + len(right)
     return 1 - indel(left, right) / total if total else 1.0

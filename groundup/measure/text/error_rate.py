@@ -12,23 +12,23 @@ from typing import Literal, NamedTuple
 
 from groundup.core import CapacityError, Config, Reason
 
-from .edit import Column, Table, columns, places
-from .units import Normalisation, Unit, no_reference, normaliser, units
+from .edit import BitColumn, CheckpointedColumns, bit_columns, position_masks
+from .units import Normalisation, Unit, get_normaliser, missing_reference, units_of_text
 
-Kind = Literal["keep", "replace", "delete", "insert"]
+EditKind = Literal["keep", "replace", "delete", "insert"]
 
 
-class Edit(NamedTuple):
+class EditStep(NamedTuple):
     """One step of an alignment."""
 
-    kind: Kind
+    kind: EditKind
     source: int
     """Index in the first sequence; for an insertion the index before which it goes."""
     target: int
     """Index in the second sequence; for a deletion the index where the unit would be."""
 
 
-def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
+def align_edits(a: Sequence[str], b: Sequence[str]) -> list[EditStep]:
     """A minimal alignment that turns `a` into `b`, in order, including kept units.
 
     Ties are broken as in rapidfuzz: common ends are kept first; from the end, deletions come before
@@ -36,34 +36,34 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
 
     Raises CapacityError if the table would be too large, see edit.Table.
 
-    >>> [edit.kind for edit in alignment("abcx", "bcdx")]
+    >>> [edit.kind for edit in align_edits("abcx", "bcdx")]
     ['delete', 'keep', 'keep', 'insert', 'keep']
     """
-    head = equal_start(a, b)
-    tail = equal_start(a[head:][::-1], b[head:][::-1])
+    head = _prefix_length(a, b)
+    tail = _prefix_length(a[head:][::-1], b[head:][::-1])
     i, j = len(a) - tail, len(b) - tail
     rows = a[head:i]
-    where = places(rows)
-    table: Table[Column] = Table(
-        len(rows), b[head:j], lambda units, after: columns(rows, units, where, after)
+    where = position_masks(rows)
+    table: CheckpointedColumns[BitColumn] = CheckpointedColumns(
+        len(rows), b[head:j], lambda units, after: bit_columns(rows, units, where, after)
     )
-    steps = [Edit("keep", i + k, j + k) for k in reversed(range(tail))]
+    steps = [EditStep("keep", i + k, j + k) for k in reversed(range(tail))]
     while i > head or j > head:
         bit, width = (1 << (i - head - 1) if i > head else 0), j - head
         if not width or table[width - 1].up & bit:
             i -= 1
-            steps.append(Edit("delete", i, j))
+            steps.append(EditStep("delete", i, j))
         elif i == head or (width > 1 and table[width - 2].down & bit):
             j -= 1
-            steps.append(Edit("insert", i, j))
+            steps.append(EditStep("insert", i, j))
         else:
             i, j = i - 1, j - 1
-            steps.append(Edit("keep" if a[i] == b[j] else "replace", i, j))
-    steps += [Edit("keep", k, k) for k in reversed(range(head))]
+            steps.append(EditStep("keep" if a[i] == b[j] else "replace", i, j))
+    steps += [EditStep("keep", k, k) for k in reversed(range(head))]
     return steps[::-1]
 
 
-def equal_start(a: Sequence[str], b: Sequence[str]) -> int:
+def _prefix_length(a: Sequence[str], b: Sequence[str]) -> int:
     """Number of equal units at the start of both."""
     for index, (left, right) in enumerate(zip(a, b, strict=False)):
         if left != right:
@@ -113,17 +113,19 @@ class ErrorRate(Config):
 
         Reason `no_reference`, or `too_long` for an alignment in memory.
         """
-        if missing := no_reference("An error rate", references):
+        if missing := missing_reference("An error rate", references):
             return missing
-        prepare = normaliser(self.normalise)
-        answer = units(prepare(candidate), self.unit)
+        prepare = get_normaliser(self.normalise)
+        answer = units_of_text(prepare(candidate), self.unit)
         try:
-            rows = [count_edits(units(prepare(text), self.unit), answer) for text in references]
+            rows = [
+                _count_edits(units_of_text(prepare(text), self.unit), answer) for text in references
+            ]
         except CapacityError as error:
             return Reason("too_long", str(error))
         return min(rows, key=lambda c: (sum(c[:3]) / c[3] if c[3] else float("inf"), sum(c[:3])))
 
-    def of(self, counts: Sequence[float]) -> float | Reason:
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """The rate of counts or of their sums; Reason `empty_reference` for empty references."""
         *edits, length = counts
         if not length:
@@ -133,12 +135,12 @@ class ErrorRate(Config):
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
         """The rate of one answer: 0 is equal, above 1 is possible."""
         counts = self.counts(candidate, references)
-        return counts if isinstance(counts, Reason) else self.of(counts)
+        return counts if isinstance(counts, Reason) else self.from_counts(counts)
 
 
-def count_edits(reference: Sequence[str], answer: Sequence[str]) -> ErrorCounts:
+def _count_edits(reference: Sequence[str], answer: Sequence[str]) -> ErrorCounts:
     """Edits by kind of the alignment of a reference with an answer."""
-    kinds = [edit.kind for edit in alignment(reference, answer)]
+    kinds = [edit.kind for edit in align_edits(reference, answer)]
     return ErrorCounts(
         kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(reference)
     )

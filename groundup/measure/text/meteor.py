@@ -25,20 +25,20 @@ from pydantic import Field
 
 from groundup.core import Config, Reason
 
-from .stem import stem
+from .stem import porter_stem
 from .tokenisers import TOKENISERS, TokeniserName
-from .units import no_reference
-from .wordnet import senses, synonyms
+from .units import missing_reference
+from .wordnet import synonyms, synset_ids
 
-Preset = Literal["nltk", "banerjee-2005", "lavie-2007"]
-Match = tuple[int, int]
+MeteorPreset = Literal["nltk", "banerjee-2005", "lavie-2007"]
+WordMatch = tuple[int, int]
 """Index in the answer, index in the reference."""
 
 
 class Meteor(Config):
     """METEOR with all settings that affect it; scores lie between 0 and 1.
 
-    >>> meteor = METEOR["banerjee-2005"]
+    >>> meteor = METEOR_PRESETS["banerjee-2005"]
     >>> round(meteor.sentence("the cars were sold", ["the automobiles were sold"]), 4)
     0.9922
     >>> round(meteor.sentence("sold were the cars", ["the automobiles were sold"]), 4)
@@ -67,7 +67,7 @@ class Meteor(Config):
 
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
         """METEOR of a text against its best reference."""
-        if missing := no_reference("METEOR", references):
+        if missing := missing_reference("METEOR", references):
             return missing
         tokenise = TOKENISERS[self.tokeniser]
         return self.tokens(tokenise(candidate), [tokenise(text) for text in references])
@@ -87,24 +87,24 @@ class Meteor(Config):
 
     def score(self, answer: Sequence[str], reference: Sequence[str]) -> float:
         """METEOR of one answer and one reference in lower-case tokens."""
-        align = last_first if self.alignment == "nltk" else fewest_chunks
+        align = _align_as_nltk if self.alignment == "nltk" else _align_fewest_chunks
         matches = align(answer, reference)
         if not matches:
             return 0.0
         precision, recall = len(matches) / len(answer), len(matches) / len(reference)
         mean = precision * recall / (self.alpha * precision + (1 - self.alpha) * recall)
-        penalty = self.gamma * (count_chunks(matches) / len(matches)) ** self.beta
+        penalty = self.gamma * (_count_chunks(matches) / len(matches)) ** self.beta
         return (1 - penalty) * mean
 
 
-METEOR: dict[str, Meteor] = {
+METEOR_PRESETS: dict[str, Meteor] = {
     "nltk": Meteor(alignment="nltk"),
     "banerjee-2005": Meteor(),
     "lavie-2007": Meteor(alpha=0.81, beta=0.83, gamma=0.28),
 }
 
 
-def count_chunks(matches: Sequence[Match]) -> int:
+def _count_chunks(matches: Sequence[WordMatch]) -> int:
     """Number of runs of matches that are adjacent in both texts; matches in the answer's order."""
     starts = sum(
         (i + 1, j + 1) != following for (i, j), following in zip(matches, matches[1:], strict=False)
@@ -112,17 +112,17 @@ def count_chunks(matches: Sequence[Match]) -> int:
     return starts + bool(matches)
 
 
-def last_first(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
+def _align_as_nltk(answer: Sequence[str], reference: Sequence[str]) -> list[WordMatch]:
     """NLTK's alignment: per stage, from the answer's last word, the last free matching word.
 
     The third stage looks up synonyms of stems, because the second replaced the words by stems.
 
-    >>> last_first(["the", "cat"], ["the", "old", "the", "cat"])
+    >>> _align_as_nltk(["the", "cat"], ["the", "old", "the", "cat"])
     [(0, 2), (1, 3)]
     """
-    matches: list[Match] = []
+    matches: list[WordMatch] = []
     left, right = dict(enumerate(answer)), dict(enumerate(reference))
-    for prepare, related in ((None, None), (stem, None), (None, synonyms)):
+    for prepare, related in ((None, None), (porter_stem, None), (None, synonyms)):
         if prepare:
             left = {i: prepare(word) for i, word in left.items()}
             right = {j: prepare(word) for j, word in right.items()}
@@ -140,7 +140,7 @@ def last_first(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
     return sorted(matches)
 
 
-class Partial(NamedTuple):
+class PartialAlignment(NamedTuple):
     """A partial alignment of the answer's first words; greater is better."""
 
     stages: tuple[int, int, int]
@@ -155,29 +155,29 @@ class Partial(NamedTuple):
     """Linked list of matches, last one first."""
 
 
-BEAM, WAYS = 64, 8
+BEAM_WIDTH, MAX_BRANCHES = 64, 8
 
 
-def fewest_chunks(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
+def _align_fewest_chunks(answer: Sequence[str], reference: Sequence[str]) -> list[WordMatch]:
     """Most exact, then stem, then synonym matches, in the fewest chunks, by beam search.
 
     Each of the BEAM best partial alignments continues its chunk or branches to the WAYS free
     positions with the longest possible chunk. Exact unless frequent words exceed these limits; the
     problem is NP-hard.
 
-    >>> fewest_chunks(["the", "cat"], ["the", "cat", "the"])
+    >>> _align_fewest_chunks(["the", "cat"], ["the", "cat", "the"])
     [(0, 0), (1, 1)]
     """
-    options = possible(answer, reference)
-    beam = [Partial((0, 0, 0), 0, 0, -2, None)]
+    options = _match_options(answer, reference)
+    beam = [PartialAlignment((0, 0, 0), 0, 0, -2, None)]
     for i in range(len(answer)):
-        reached: dict[tuple[int, int], Partial] = {}
+        reached: dict[tuple[int, int], PartialAlignment] = {}
         for partial in beam:
-            for following in continued(partial, i, options[i]):
+            for following in _extend_alignment(partial, i, options[i]):
                 state = (following.used, following.last)
                 if state not in reached or following[:2] > reached[state][:2]:
                     reached[state] = following
-        beam = sorted(reached.values(), key=lambda partial: partial[:2], reverse=True)[:BEAM]
+        beam = sorted(reached.values(), key=lambda partial: partial[:2], reverse=True)[:BEAM_WIDTH]
     path, matches = [], max(beam, key=lambda partial: partial[:2]).matches
     while matches:
         matches, match = matches
@@ -185,17 +185,19 @@ def fewest_chunks(answer: Sequence[str], reference: Sequence[str]) -> list[Match
     return path[::-1]
 
 
-def continued(partial: Partial, i: int, options: Sequence[tuple[int, int]]) -> Iterable[Partial]:
+def _extend_alignment(
+    partial: PartialAlignment, i: int, options: Sequence[tuple[int, int]]
+) -> Iterable[PartialAlignment]:
     """Extend the alignment by each possible match of the answer's word i, and by none."""
     yield partial._replace(last=-2)
     branches = 0
     for stage, j in options:
         continues = j == partial.last + 1
-        if not partial.used >> j & 1 and (continues or branches < WAYS):
+        if not partial.used >> j & 1 and (continues or branches < MAX_BRANCHES):
             branches += not continues
             stages = list(partial.stages)
             stages[stage] += 1
-            yield Partial(
+            yield PartialAlignment(
                 (stages[0], stages[1], stages[2]),
                 partial.chunks - (not continues),
                 partial.used | 1 << j,
@@ -204,20 +206,20 @@ def continued(partial: Partial, i: int, options: Sequence[tuple[int, int]]) -> I
             )
 
 
-def possible(answer: Sequence[str], reference: Sequence[str]) -> list[list[tuple[int, int]]]:
+def _match_options(answer: Sequence[str], reference: Sequence[str]) -> list[list[tuple[int, int]]]:
     """For each word of the answer: (first stage that allows it, position in the reference).
 
     Those with the longest possible chunk come first.
     """
     positions: dict[Hashable, list[int]] = defaultdict(list)
     for j, word in enumerate(reference):
-        for key in (word, ("stem", stem(word)), *senses(word)):
+        for key in (word, ("stem", porter_stem(word)), *synset_ids(word)):
             positions[key].append(j)
     options: list[list[tuple[int, int]]] = []
     chunk: dict[int, int] = {}
     for word in reversed(answer):
         stages: dict[int, int] = {}
-        for stage, keys in enumerate(([word], [("stem", stem(word))], senses(word))):
+        for stage, keys in enumerate(([word], [("stem", porter_stem(word))], synset_ids(word))):
             for key in keys:
                 stages.update((j, stage) for j in positions.get(key, ()) if j not in stages)
         chunk = {j: 1 + chunk.get(j + 1, 0) for j in sorted(stages)}

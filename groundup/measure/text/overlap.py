@@ -8,10 +8,10 @@ none    tokens are words; everything counts
 from collections import Counter
 from typing import NamedTuple
 
-from .units import Normalisation, normaliser, words
+from .units import Normalisation, extract_words, get_normaliser
 
 
-class Overlap(NamedTuple):
+class TokenOverlap(NamedTuple):
     """Precision, recall and F1 of shared tokens."""
 
     precision: float
@@ -22,15 +22,15 @@ class Overlap(NamedTuple):
     """Harmonic mean of both."""
 
 
-def overlap(shared: float, answer: float, reference: float) -> Overlap:
+def precision_recall_f1(shared: float, answer: float, reference: float) -> TokenOverlap:
     """Precision, recall and F1 from numbers of shared, answer and reference tokens.
 
-    >>> overlap(2, 4, 2).f1
+    >>> precision_recall_f1(2, 4, 2).f1
     0.6666666666666666
     """
     precision, recall = shared / max(answer, 1), shared / max(reference, 1)
     both = precision + recall
-    return Overlap(precision, recall, 2 * precision * recall / both if both else 0.0)
+    return TokenOverlap(precision, recall, 2 * precision * recall / both if both else 0.0)
 
 
 def is_equal(a: str, b: str, normalisation: Normalisation = "plain") -> bool:
@@ -39,23 +39,23 @@ def is_equal(a: str, b: str, normalisation: Normalisation = "plain") -> bool:
     >>> is_equal("PARIS ", "paris"), is_equal("A b.", "a b"), is_equal("A b.", "b", "squad")
     (True, False, True)
     """
-    prepare = normaliser(normalisation)
+    prepare = get_normaliser(normalisation)
     return prepare(a) == prepare(b)
 
 
-def token_overlap(a: str, b: str, normalisation: Normalisation = "none") -> float:
+def token_f1_score(a: str, b: str, normalisation: Normalisation = "none") -> float:
     """F1 of the tokens that two texts share, each counted as often as it occurs in both; 0 to 1.
 
     1 if both have no tokens, 0 if only one has none.
     Source: Rajpurkar et al. 2016, arXiv:1606.05250. Departs: only `squad` removes articles.
 
-    >>> token_overlap("the cat sat", "the cat")
+    >>> token_f1_score("the cat sat", "the cat")
     0.8
-    >>> round(token_overlap("The cat, sat.", "a cat", "squad"), 3)
+    >>> round(token_f1_score("The cat, sat.", "a cat", "squad"), 3)
     0.667
     """
-    tokenise = str.split if normalisation == "squad" else words
-    left, right = (tokenise(normaliser(normalisation)(text)) for text in (a, b))
+    tokenise = str.split if normalisation == "squad" else extract_words
+    left, right = (tokenise(get_normaliser(normalisation)(text)) for text in (a, b))
     if not left or not right:
         return float(left == right)
     shared = (Counter(left) & Counter(right)).total()

@@ -17,25 +17,25 @@ from typing import Literal
 
 from groundup.core import CapacityError, Config, Reason
 
-from .edit import Table, places, subsequence_length, subsequence_rows
-from .overlap import Overlap, overlap
-from .stem import stem
+from .edit import CheckpointedColumns, position_masks, subsequence_length, subsequence_rows
+from .overlap import TokenOverlap, precision_recall_f1
+from .stem import porter_stem
 from .tokenisers import TOKENISERS
-from .units import ngrams, no_reference, sentences
+from .units import missing_reference, ngrams, rule_sentences
 
-Kind = Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "L", "Lsum"]
+RougeKind = Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "L", "Lsum"]
 
 
 class Rouge(Config):
     """One ROUGE metric with all settings that affect it.
 
     >>> Rouge(kind="1").sentence("the cat sat", ["the cat sat down"])
-    Overlap(precision=1.0, recall=0.75, f1=0.8571428571428571)
+    TokenOverlap(precision=1.0, recall=0.75, f1=0.8571428571428571)
     >>> Rouge(kind="2").sentence("yes", ["yes"]).code
     'short_reference'
     """
 
-    kind: Kind = "L"
+    kind: RougeKind = "L"
     """n-gram order, L or Lsum."""
     stemmer: bool = False
     """Whether words of more than three letters are reduced to their Porter stem; English only."""
@@ -56,24 +56,31 @@ class Rouge(Config):
     def tokens(self, text: str) -> list[str]:
         """The text's tokens, stemmed if `stemmer` is set."""
         words = TOKENISERS[self.tokeniser](text)
-        return [stem(word) if len(word) > 3 else word for word in words] if self.stemmer else words
+        return (
+            [porter_stem(word) if len(word) > 3 else word for word in words]
+            if self.stemmer
+            else words
+        )
 
-    def parts(self, text: str) -> list[list[str]]:
+    def tokenised_parts(self, text: str) -> list[list[str]]:
         """Tokens per sentence for Lsum, else one list for the complete text."""
         if self.kind != "Lsum":
             return [self.tokens(text)]
-        split = text.split("\n") if self.sentences == "lines" else sentences(text)
+        split = text.split("\n") if self.sentences == "lines" else rule_sentences(text)
         return [self.tokens(sentence) for sentence in split]
 
-    def sentence(self, candidate: str, references: Sequence[str]) -> Overlap | Reason:
+    def sentence(self, candidate: str, references: Sequence[str]) -> TokenOverlap | Reason:
         """Precision, recall and F1 against the reference with the highest F1, the first of equals.
 
-        Reason `no_reference`; `empty_reference` if none has a token; `short_reference` if none has
-        an n-gram; `too_long` for Lsum of huge sentences.
+        Reason `no_reference`; `empty_reference` if none has a token; `short_reference` if
+        none has an n-gram; `too_long` for Lsum of huge sentences.
         """
-        if missing := no_reference("ROUGE", references):
+        if missing := missing_reference("ROUGE", references):
             return missing
-        answer, expected = self.parts(candidate), [self.parts(text) for text in references]
+        answer, expected = (
+            self.tokenised_parts(candidate),
+            [self.tokenised_parts(text) for text in references],
+        )
         longest = max(sum(map(len, parts)) for parts in expected)
         if not longest:
             problem = f"The tokeniser {self.tokeniser} finds no token in the reference"
@@ -92,24 +99,25 @@ class Rouge(Config):
             return Reason("too_long", str(error))
         return max(scores, key=lambda overlap: overlap.f1)
 
-    def compare(self, answer: list[list[str]], reference: list[list[str]]) -> Overlap:
-        """Precision, recall and F1 of one answer and one reference, both as returned by `parts`."""
+    def compare(self, answer: list[list[str]], reference: list[list[str]]) -> TokenOverlap:
+        """Precision, recall and F1 of one answer and one reference, both as returned by
+        `tokenised_parts`."""
         if self.kind.isdigit():
-            return run_overlap(answer[0], reference[0], int(self.kind))
+            return _ngram_overlap(answer[0], reference[0], int(self.kind))
         length, expected = sum(map(len, answer)), sum(map(len, reference))
         if self.kind == "Lsum":
-            return overlap(union_length(answer, reference), length, expected)
-        return overlap(subsequence_length(answer[0], reference[0]), length, expected)
+            return precision_recall_f1(_union_lcs_length(answer, reference), length, expected)
+        return precision_recall_f1(subsequence_length(answer[0], reference[0]), length, expected)
 
 
-def run_overlap(answer: list[str], reference: list[str], n: int) -> Overlap:
+def _ngram_overlap(answer: list[str], reference: list[str], n: int) -> TokenOverlap:
     """Overlap of n-grams, each counted as often as it occurs in both."""
     left, right = Counter(ngrams(answer, n)), Counter(ngrams(reference, n))
     shared = sum([min(count, left[gram]) for gram, count in right.items() if gram in left])
-    return overlap(shared, left.total(), right.total())
+    return precision_recall_f1(shared, left.total(), right.total())
 
 
-def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
+def _union_lcs_length(answer: list[list[str]], reference: list[list[str]]) -> int:
     """Number of reference words on a common subsequence with any of the answer's sentences.
 
     No word counts more often than either text has it.
@@ -118,7 +126,7 @@ def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
     right = Counter(word for sentence in reference for word in sentence)
     hits = 0
     for sentence in reference:
-        for index in sorted(set().union(*(subsequence_places(sentence, s) for s in answer))):
+        for index in sorted(set().union(*(_subsequence_indices(sentence, s) for s in answer))):
             word = sentence[index]
             if left[word] > 0 and right[word] > 0:
                 hits += 1
@@ -127,14 +135,14 @@ def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
     return hits
 
 
-def subsequence_places(a: list[str], b: list[str]) -> Iterable[int]:
+def _subsequence_indices(a: list[str], b: list[str]) -> Iterable[int]:
     """Indices in `a` of one longest common subsequence with `b`, last one first.
 
     Ties: from the end, equal words are always matched; otherwise `a` is skipped unless skipping in
     `b` loses less. Raises CapacityError if the table would be too large, see edit.Table.
     """
-    where, edge = places(a), (1 << len(a)) - 1
-    rows: Table[int] = Table(
+    where, edge = position_masks(a), (1 << len(a)) - 1
+    rows: CheckpointedColumns[int] = CheckpointedColumns(
         len(a), b, lambda units, after: subsequence_rows(a, units, where, after)
     )
     i, j = len(a), len(b)
@@ -142,12 +150,12 @@ def subsequence_places(a: list[str], b: list[str]) -> Iterable[int]:
         if a[i - 1] == b[j - 1]:
             i, j = i - 1, j - 1
             yield i
-        elif zeros(rows[j - 2] if j > 1 else edge, i) > zeros(rows[j - 1], i - 1):
+        elif _count_zeros(rows[j - 2] if j > 1 else edge, i) > _count_zeros(rows[j - 1], i - 1):
             j -= 1
         else:
             i -= 1
 
 
-def zeros(row: int, below: int) -> int:
+def _count_zeros(row: int, below: int) -> int:
     """Number of zeros among the lowest bits of a row."""
     return below - (row & ((1 << below) - 1)).bit_count()

@@ -3,7 +3,7 @@
     coverage      share of the summary's words that are in a fragment copied from the source
     density       mean length of the fragment that a word of the summary belongs to
     compression   words of the source per word of the summary
-    novelty(n)    share of the summary's n-grams that do not occur in the source
+    novel_ngrams  share of the summary's n-grams that do not occur in the source
 
 None measures quality or truth: copying sentences gives coverage 1 and novelty 0, inventing gives
 the opposite.
@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from groundup.core import Reason
 
-from .tokenisers import lower_words
+from .tokenisers import tokenise_lowercase
 from .units import ngrams
 
 
-class Fragment(NamedTuple):
+class CopiedFragment(NamedTuple):
     """A fragment of a summary that was copied from its source."""
 
     start: int
@@ -30,7 +30,7 @@ class Fragment(NamedTuple):
     length: int
 
 
-class Extraction(NamedTuple):
+class Extractiveness(NamedTuple):
     """Extractiveness of a summary, in lower-case words."""
 
     coverage: float
@@ -38,20 +38,20 @@ class Extraction(NamedTuple):
     compression: float
 
 
-def fragments(summary: Sequence[str], source: Sequence[str]) -> list[Fragment]:
+def copied_fragments(summary: Sequence[str], source: Sequence[str]) -> list[CopiedFragment]:
     """Split a summary greedily, from the left, into the longest fragments found in its source.
 
     Of equally long occurrences the first is used; words missing in the source are in no fragment.
 
-    >>> fragments("a new b c d".split(), "b c a b c d".split())
-    [Fragment(start=0, source=2, length=1), Fragment(start=2, source=3, length=3)]
+    >>> copied_fragments("a new b c d".split(), "b c a b c d".split())
+    [CopiedFragment(start=0, source=2, length=1), CopiedFragment(start=2, source=3, length=3)]
     """
     positions: dict[str, list[int]] = defaultdict(list)
     for index, word in enumerate(source):
         positions[word].append(index)
     copied, start = [], 0
     while start < len(summary):
-        best = Fragment(start, 0, 0)
+        best = CopiedFragment(start, 0, 0)
         for index in positions.get(summary[start], ()):
             # Compare word by word only if the fragment is longer than the best.
             last = index + best.length
@@ -59,14 +59,14 @@ def fragments(summary: Sequence[str], source: Sequence[str]) -> list[Fragment]:
                 last < len(source)
                 and summary[start : start + best.length + 1] == (source[index : last + 1])
             ):
-                best = Fragment(start, index, shared_length(summary, source, start, index))
+                best = CopiedFragment(start, index, _shared_length(summary, source, start, index))
         if best.length:
             copied.append(best)
         start += max(1, best.length)
     return copied
 
 
-def shared_length(a: Sequence[str], b: Sequence[str], i: int, j: int) -> int:
+def _shared_length(a: Sequence[str], b: Sequence[str], i: int, j: int) -> int:
     """Number of equal words from index i of `a` and index j of `b` on."""
     length = 0
     while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
@@ -74,32 +74,32 @@ def shared_length(a: Sequence[str], b: Sequence[str], i: int, j: int) -> int:
     return length
 
 
-def extraction(summary: str, source: str) -> Extraction | Reason:
+def measure_extractiveness(summary: str, source: str) -> Extractiveness | Reason:
     """Coverage, density and compression of a summary's words in lower case.
 
-    >>> extraction("The cat sat. It was new.", "On the mat the cat sat.")
-    Extraction(coverage=0.5, density=1.5, compression=1.0)
+    >>> measure_extractiveness("The cat sat. It was new.", "On the mat the cat sat.")
+    Extractiveness(coverage=0.5, density=1.5, compression=1.0)
     """
-    words, original = lower_words(summary), lower_words(source)
+    words, original = tokenise_lowercase(summary), tokenise_lowercase(source)
     if not words:
         return Reason("empty_candidate", "The summary has no word; nothing can be said of it.")
     if not original:
         return Reason("empty_source", "The source has no word that a summary could copy.")
-    lengths = [fragment.length for fragment in fragments(words, original)]
-    return Extraction(
+    lengths = [fragment.length for fragment in copied_fragments(words, original)]
+    return Extractiveness(
         coverage=sum(lengths) / len(words),
         density=sum(length**2 for length in lengths) / len(words),
         compression=len(original) / len(words),
     )
 
 
-def novelty(summary: str, source: str, n: int = 2) -> float | Reason:
+def novel_ngrams(summary: str, source: str, n: int = 2) -> float | Reason:
     """Share of a summary's distinct n-grams that its source lacks, 0 to 1.
 
-    >>> novelty("the cat slept", "the cat sat")
+    >>> novel_ngrams("the cat slept", "the cat sat")
     0.5
     """
-    grams = set(ngrams(lower_words(summary), n))
+    grams = set(ngrams(tokenise_lowercase(summary), n))
     if not grams:
         return Reason("short_candidate", f"The summary has fewer than {n} words.")
-    return len(grams - set(ngrams(lower_words(source), n))) / len(grams)
+    return len(grams - set(ngrams(tokenise_lowercase(source), n))) / len(grams)

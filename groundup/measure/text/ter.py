@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from groundup.core import Config, Reason
 
-from .edit import columns, levenshtein
-from .tokenisers import MARKS_APART, unescaped
-from .units import no_reference
+from .edit import bit_columns, levenshtein
+from .tokenisers import PUNCTUATION_RULES, unescape_entities
+from .units import missing_reference
 
-LONGEST_RUN, FARTHEST, MOST_TRIED = 10, 50, 1000
-MOST_CELLS = 10**8
+MAX_SHIFT_LENGTH, MAX_SHIFT_DISTANCE, MAX_SHIFTS_TRIED = 10, 50, 1000
+MAX_SEARCH_CELLS = 10**8
 """Limit of words times words of the reference: seconds of search."""
 
 
@@ -55,20 +55,22 @@ class Ter(Config):
         """The text's words."""
         text = text.rstrip() if self.case_sensitive else text.rstrip().lower()
         if self.normalised:
-            text = tercom(text)
+            text = _tercom_normalise(text)
         return (text if self.punctuation else re.sub(r'[.,?:;!"()]', "", text)).split()
 
     def counts(self, candidate: str, references: Sequence[str]) -> tuple[int, float] | Reason:
         """(edits to the closest reference, mean length of the references)."""
-        if missing := no_reference("TER", references):
+        if missing := missing_reference("TER", references):
             return missing
         words, expected = self.tokens(candidate), [self.tokens(text) for text in references]
         lengths = list(map(len, expected))
-        if len(words) * max(lengths) > MOST_CELLS:
+        if len(words) * max(lengths) > MAX_SEARCH_CELLS:
             return Reason("too_long", f"{len(words)} words are too many to search for shifts.")
-        return min(edits(words, text) for text in expected), sum(lengths) / len(lengths)
+        return min(_count_edits_with_shifts(words, text) for text in expected), sum(lengths) / len(
+            lengths
+        )
 
-    def of(self, counts: Sequence[float]) -> float | Reason:
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """TER of counts or of their sums; Reason `empty_reference` if the references are empty."""
         number, length = counts
         if not length:
@@ -78,28 +80,28 @@ class Ter(Config):
     def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
         """TER of one answer."""
         counts = self.counts(candidate, references)
-        return counts if isinstance(counts, Reason) else self.of(counts)
+        return counts if isinstance(counts, Reason) else self.from_counts(counts)
 
 
-def tercom(text: str) -> str:
+def _tercom_normalise(text: str) -> str:
     """Tercom's normalisation: unescape entities, split off punctuation and the possessive 's."""
-    text = unescaped(text.replace("\n-", "").replace("\n", " "))
-    (marks, around), *others = MARKS_APART
+    text = unescape_entities(text.replace("\n-", "").replace("\n", " "))
+    (marks, around), *others = PUNCTUATION_RULES
     text = marks.sub(around, f" {text} ").replace("'s ", " 's ")
     for pattern, replacement in others:
         text = pattern.sub(replacement, text)
     return text
 
 
-def edits(words: Sequence[str], reference: Sequence[str]) -> int:
+def _count_edits_with_shifts(words: Sequence[str], reference: Sequence[str]) -> int:
     """Number of shifts plus the remaining Levenshtein distance."""
     if not reference:
         return len(words)
     words, shifts, tried = list(words), 0, 0
     while True:
-        shift = best_shift(words, reference, tried)
+        shift = _best_shift(words, reference, tried)
         tried += shift.tried
-        if tried >= MOST_TRIED or shift.gain <= 0:
+        if tried >= MAX_SHIFTS_TRIED or shift.gain <= 0:
             return shifts + levenshtein(words, reference)
         words, shifts = shift.words, shifts + 1
 
@@ -121,51 +123,49 @@ class Shift(NamedTuple):
     """Number of shifts evaluated."""
 
 
-def best_shift(words: list[str], reference: Sequence[str], tried: int) -> Shift:
+def _best_shift(words: list[str], reference: Sequence[str], tried: int) -> Shift:
     """The shift that saves most edits, among the candidates."""
-    path = Path(words, reference)
+    path = AlignmentPath(words, reference)
     best, evaluated = Shift(0, 0, 0, 0, words), 0
-    for start, index, length in runs_elsewhere(words, reference):
+    for start, index, length in _movable_runs(words, reference):
         is_right = not any(path.wrong_word[start : start + length])
-        is_covered = not any(path.wrong_place[index : index + length])
+        is_covered = not any(path.uncovered[index : index + length])
         if is_right or is_covered or start <= path.partner[index] < start + length:
             continue
         for target in dict.fromkeys(path.targets(index, length)):
-            moved = shifted(words, start, length, target)
+            moved = _apply_shift(words, start, length, target)
             gain = path.distance - levenshtein(moved, reference)
             evaluated += 1
             candidate = Shift(gain, length, -start, -target, moved)
             if not best.length or candidate > best:
                 best = candidate
-        if tried + evaluated >= MOST_TRIED:
+        if tried + evaluated >= MAX_SHIFTS_TRIED:
             break
     return best._replace(tried=evaluated)
 
 
-def runs_elsewhere(
-    words: Sequence[str], reference: Sequence[str]
-) -> Iterator[tuple[int, int, int]]:
+def _movable_runs(words: Sequence[str], reference: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """Yield (start, reference index, length) of every run of words shared with the reference."""
     positions: dict[str, list[int]] = {}
     for index, word in enumerate(reference):
         positions.setdefault(word, []).append(index)
     for start, word in enumerate(words):
         for index in positions.get(word, ()):
-            if abs(index - start) > FARTHEST:
+            if abs(index - start) > MAX_SHIFT_DISTANCE:
                 continue
-            most = min(LONGEST_RUN, len(words) - start, len(reference) - index)
+            most = min(MAX_SHIFT_LENGTH, len(words) - start, len(reference) - index)
             for length in range(1, most + 1):
                 if words[start + length - 1] != reference[index + length - 1]:
                     break
                 yield start, index, length
 
 
-def shifted(words: list[str], start: int, length: int, target: int) -> list[str]:
+def _apply_shift(words: list[str], start: int, length: int, target: int) -> list[str]:
     """Move a run of words before `target`, an index into the original words.
 
     A target inside the run, or just after it, is an index into the remaining words.
 
-    >>> shifted(["a", "b", "c", "d"], 2, 2, 0), shifted(["a", "b", "c", "d"], 0, 1, 3)
+    >>> _apply_shift(["a", "b", "c", "d"], 2, 2, 0), _apply_shift(["a", "b", "c", "d"], 0, 1, 3)
     (['c', 'd', 'a', 'b'], ['b', 'c', 'a', 'd'])
     """
     run, rest = words[start : start + length], words[:start] + words[start + length :]
@@ -173,21 +173,21 @@ def shifted(words: list[str], start: int, length: int, target: int) -> list[str]
     return rest[:index] + run + rest[index:]
 
 
-class Path:
+class AlignmentPath:
     """The alignment of words with a reference, used to select shifts."""
 
     def __init__(self, words: Sequence[str], reference: Sequence[str]) -> None:
         self.distance = levenshtein(words, reference)
         self.wrong_word = [True] * len(words)
         """Words that are replaced or deleted."""
-        self.wrong_place = [True] * len(reference)
+        self.uncovered = [True] * len(reference)
         """Positions of the reference whose word is missing."""
         self.partner = [-1] * len(reference)
         """For each reference position the index of its aligned word, or of the last word before."""
         for j, is_paired, i in self.walk(words, reference):
             self.partner[j] = i - (0 if is_paired else 1)
             if is_paired and words[i] == reference[j]:
-                self.wrong_word[i] = self.wrong_place[j] = False
+                self.wrong_word[i] = self.uncovered[j] = False
 
     def walk(
         self, words: Sequence[str], reference: Sequence[str]
@@ -196,7 +196,7 @@ class Path:
 
         Ties: pairing comes before deleting a word.
         """
-        table = list(columns(words, reference))
+        table = list(bit_columns(words, reference))
         i, j = len(words), len(reference)
         while j:
             column, bit = table[j - 1], 1 << (i - 1) if i else 0

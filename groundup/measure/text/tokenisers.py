@@ -17,17 +17,17 @@ from typing import Literal
 
 import regex
 
-from .units import words
+from .units import extract_words
 
 TokeniserName = Literal["13a", "intl", "zh", "char", "none", "ascii", "words"]
 
-MARKS_APART = (
+PUNCTUATION_RULES = (
     (re.compile(r"([!-&(-+:-@/\[-`{-~])"), r" \1 "),
     (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
     (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
     (re.compile(r"([0-9])(-)"), r"\1 \2 "),
 )
-SYMBOLS_APART = (
+SYMBOL_RULES = (
     (regex.compile(r"(\P{N})(\p{P})"), r"\1 \2 "),
     (regex.compile(r"(\p{P})(\P{N})"), r" \1 \2"),
     (regex.compile(r"(\p{S})"), r" \1 "),
@@ -41,75 +41,75 @@ CHINESE = re.compile(
 )
 
 
-def western(text: str) -> list[str]:
+def _tokenise_western(text: str) -> list[str]:
     """Tokens of mteval-v13a's language-dependent part."""
-    for pattern, replacement in MARKS_APART:
+    for pattern, replacement in PUNCTUATION_RULES:
         text = pattern.sub(replacement, text)
     return text.split()
 
 
-def unescaped(text: str) -> str:
+def unescape_entities(text: str) -> str:
     """Unescape the four entities of old test sets; &amp; before &lt; and &gt;, as the tools do."""
     for escaped, plain in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
         text = text.replace(escaped, plain)
     return text
 
 
-def mteval_13a(text: str) -> list[str]:
+def _tokenise_13a(text: str) -> list[str]:
     """Tokens of mteval-v13a, the default of published BLEU scores.
 
-    >>> mteval_13a("It costs 1,000.50 (or so), &quot;maybe&quot; 5-6.")
+    >>> _tokenise_13a("It costs 1,000.50 (or so), &quot;maybe&quot; 5-6.")
     ['It', 'costs', '1,000.50', '(', 'or', 'so', ')', ',', '"', 'maybe', '"', '5', '-', '6', '.']
     """
     text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
-    return western(f" {unescaped(text)} ")
+    return _tokenise_western(f" {unescape_entities(text)} ")
 
 
-def mteval_14(text: str) -> list[str]:
+def _tokenise_intl(text: str) -> list[str]:
     """Tokens of mteval-v14's international part; a mark before a digit at the start is not split.
 
-    >>> mteval_14("«1,5 €» — it’s")
+    >>> _tokenise_intl("«1,5 €» — it’s")
     ['«1,5', '€', '»', '—', 'it', '’', 's']
     """
-    for pattern, replacement in SYMBOLS_APART:
+    for pattern, replacement in SYMBOL_RULES:
         text = pattern.sub(replacement, text)
     return text.split()
 
 
-def chinese(text: str) -> list[str]:
+def _tokenise_chinese(text: str) -> list[str]:
     """Split Chinese characters, the rest as mteval-v13a.
 
-    >>> chinese("用Python写的。")
+    >>> _tokenise_chinese("用Python写的。")
     ['用', 'Python', '写', '的', '。']
     """
-    return western(CHINESE.sub(r" \1 ", text.strip()))
+    return _tokenise_western(CHINESE.sub(r" \1 ", text.strip()))
 
 
-def characters(text: str) -> list[str]:
+def _split_characters(text: str) -> list[str]:
     """Every character that is not white space."""
     return list("".join(text.split()))
 
 
-def ascii_words(text: str) -> list[str]:
+def _tokenise_ascii(text: str) -> list[str]:
     """ROUGE's tokens: runs of a-z and 0-9 in lower case.
 
-    >>> ascii_words("Naïve U.S. model_2")
+    >>> _tokenise_ascii("Naïve U.S. model_2")
     ['na', 've', 'u', 's', 'model', '2']
     """
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
-def lower_words(text: str) -> list[str]:
+def tokenise_lowercase(text: str) -> list[str]:
     """Words of any script in lower case."""
-    return words(text.lower())
+    return extract_words(text.lower())
 
 
 TOKENISERS: dict[TokeniserName, Callable[[str], list[str]]] = {
-    "13a": mteval_13a,
-    "intl": mteval_14,
-    "zh": chinese,
-    "char": characters,
+    "13a": _tokenise_13a,
+    "intl": _tokenise_intl,
+    "zh": _tokenise_chinese,
+    "char": _split_characters,
     "none": str.split,
-    "ascii": ascii_words,
-    "words": lower_words,
+    "ascii": _tokenise_ascii,
+    "words": tokenise_lowercase,
 }

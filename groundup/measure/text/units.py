@@ -13,14 +13,14 @@ from typing import Literal, get_args
 
 import regex
 
-from groundup.core import DataError, Reason, choice
+from groundup.core import DataError, Reason, check_choice
 
 Unit = Literal["characters", "graphemes", "words", "spaced"]
 """characters: code points; graphemes: user-perceived characters; words: runs of letters, digits
 and underscores; spaced: tokens between white space, including punctuation."""
 
 Normalisation = Literal["none", "plain", "squad"]
-"""none: unchanged; plain: `normalise`; squad: `normalise_squad`."""
+"""none: unchanged; plain: `normalise_text`; squad: `normalise_squad`."""
 
 ABBREVIATIONS = frozenset(
     "al approx ca cf co corp dept dr e.g ed eds eq etc fig figs gen i.e inc jr ltd mr mrs ms no "
@@ -31,13 +31,13 @@ CLOSING = "\"'”’»)\\]」』"
 SENTENCE_END = regex.compile(rf"[.!?…؟।][{CLOSING}]*(?=\s)|[。！？][{CLOSING}]*|\n")
 
 
-def normalise(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Remove differences of width, case and white space.
 
     NFKC, case folded, white space collapsed and stripped. Punctuation and articles stay, because
     they carry meaning in code and most languages.
 
-    >>> normalise("  The\\nＡｎｓｗｅｒ ")
+    >>> normalise_text("  The\\nＡｎｓｗｅｒ ")
     'the answer'
     """
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
@@ -58,21 +58,21 @@ def normalise_squad(text: str) -> str:
 
 NORMALISE: dict[str, Callable[[str], str]] = {
     "none": str,
-    "plain": normalise,
+    "plain": normalise_text,
     "squad": normalise_squad,
 }
 
 
-def normaliser(name: str) -> Callable[[str], str]:
+def get_normaliser(name: str) -> Callable[[str], str]:
     """Look up a normalisation function; ConfigError for an unknown name.
 
-    >>> normaliser("plain")("A  b")
+    >>> get_normaliser("plain")("A  b")
     'a b'
     """
-    return NORMALISE[choice("normalisation", name, NORMALISE)]
+    return NORMALISE[check_choice("normalisation", name, NORMALISE)]
 
 
-def no_reference(measure: str, references: Sequence[str]) -> Reason | None:
+def missing_reference(measure: str, references: Sequence[str]) -> Reason | None:
     """Reason `no_reference` if there are no references, else None.
 
     Raises DataError for a single string, whose characters would be taken as references.
@@ -83,32 +83,32 @@ def no_reference(measure: str, references: Sequence[str]) -> Reason | None:
     return None if references else Reason("no_reference", message)
 
 
-def words(text: str) -> list[str]:
+def extract_words(text: str) -> list[str]:
     """Split a text into words: runs of letters, digits and underscores.
 
-    >>> words("os.path.join(a, b)")
+    >>> extract_words("os.path.join(a, b)")
     ['os', 'path', 'join', 'a', 'b']
     """
     return re.findall(r"\w+", text)
 
 
-def graphemes(text: str) -> list[str]:
+def split_graphemes(text: str) -> list[str]:
     """Split a text into user-perceived characters: extended grapheme clusters (UAX 29).
 
-    >>> len("👩‍👩‍👧é"), len(graphemes("👩‍👩‍👧é"))
+    >>> len("👩‍👩‍👧é"), len(split_graphemes("👩‍👩‍👧é"))
     (6, 2)
     """
     return regex.findall(r"\X", text)
 
 
-def units(text: str, unit: Unit) -> Sequence[str]:
+def units_of_text(text: str, unit: Unit) -> Sequence[str]:
     """Split a text into units; ConfigError for an unknown unit."""
-    choice("unit", unit, get_args(Unit))
+    check_choice("unit", unit, get_args(Unit))
     if unit == "characters":
         return text
     if unit == "spaced":
         return text.split()
-    return words(text) if unit == "words" else graphemes(text)
+    return extract_words(text) if unit == "words" else split_graphemes(text)
 
 
 def ngrams(items: Sequence[str], n: int) -> list[tuple[str, ...]]:
@@ -120,28 +120,28 @@ def ngrams(items: Sequence[str], n: int) -> list[tuple[str, ...]]:
     return list(zip(*(items[start:] for start in range(n)), strict=False))
 
 
-def sentences(text: str) -> list[str]:
+def rule_sentences(text: str) -> list[str]:
     """Split a text into sentences, by rules.
 
     A sentence ends at a line break; after 。！？; and after . ! ? … ؟ । with any closing quotes or
     brackets, before white space not followed by a lower-case letter. A full stop after an initial
     or one of ABBREVIATIONS does not end a sentence. Surrounding white space is stripped.
 
-    >>> sentences("Dr. No is e.g. Bond's foe. He lost! (Of course.) So… it ends")
+    >>> rule_sentences("Dr. No is e.g. Bond's foe. He lost! (Of course.) So… it ends")
     ["Dr. No is e.g. Bond's foe.", 'He lost!', '(Of course.)', 'So… it ends']
     """
     pieces, start = [], 0
     for match in SENTENCE_END.finditer(text):
-        if match[0] == "\n" or match[0][0] in "。！？" or ends_sentence(text, match):
+        if match[0] == "\n" or match[0][0] in "。！？" or _ends_sentence(text, match):
             pieces.append(text[start : match.end()].strip())
             start = match.end()
     pieces.append(text[start:].strip())
     return [sentence for sentence in pieces if sentence]
 
 
-def ends_sentence(text: str, match: regex.Match[str]) -> bool:
+def _ends_sentence(text: str, match: regex.Match[str]) -> bool:
     """Whether the mark at `match`, before white space, ends a sentence."""
-    after = NEXT.match(text, match.end())
+    after = NEXT_LETTER.match(text, match.end())
     if after and after[1].islower():
         return False
     before = LAST_WORD.search(text, max(0, match.start() - 16), match.start())
@@ -149,5 +149,5 @@ def ends_sentence(text: str, match: regex.Match[str]) -> bool:
     return not (match[0] == "." and is_short)
 
 
-NEXT = re.compile(r"[^\S\n]+(\S)")
+NEXT_LETTER = re.compile(r"[^\S\n]+(\S)")
 LAST_WORD = re.compile(r"[^\W\d_]+(\.[^\W\d_]+)*$")

@@ -11,8 +11,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-TABLE = Path(__file__).with_name("wordnet.xz")
-PARTS = ("noun", "verb", "adj", "adv")
+TABLE_FILE = Path(__file__).with_name("wordnet.xz")
+PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
 ENDINGS = {
     "noun": (
         ("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z"), ("ches", "ch"),
@@ -27,22 +27,22 @@ ENDINGS = {
 }  # fmt: skip
 
 
-class Part(NamedTuple):
+class WordNetPart(NamedTuple):
     """The synsets of one part of speech."""
 
-    sets: list[tuple[str, ...]]
+    synsets: list[tuple[str, ...]]
     """Synsets, in WordNet's spelling."""
-    places: dict[str, list[int]]
-    """Lower-case word to its indices in `sets`."""
+    synset_indices: dict[str, list[int]]
+    """Lower-case word to its indices in `synsets`."""
     irregular: dict[str, list[str]]
     """Irregular form to its base forms."""
 
 
 @cache
-def parts() -> dict[str, Part]:
+def _load_wordnet() -> dict[str, WordNetPart]:
     """The table by part of speech, read once, in about 0.1 s."""
-    result: dict[str, Part] = {}
-    for block in lzma.decompress(TABLE.read_bytes()).decode().split("\n\n"):
+    result: dict[str, WordNetPart] = {}
+    for block in lzma.decompress(TABLE_FILE.read_bytes()).decode().split("\n\n"):
         name, *lines = block.splitlines()
         kind, part = name.split()
         if kind == "irregular":
@@ -54,36 +54,36 @@ def parts() -> dict[str, Part]:
         for index, synonyms in enumerate(sets):
             for word in synonyms:
                 indices[word.lower()].append(index)
-        result[part] = Part(sets, dict(indices), {})
+        result[part] = WordNetPart(sets, dict(indices), {})
     return result
 
 
-def bases(word: str, part: str) -> list[str]:
+def _base_forms(word: str, part: str) -> list[str]:
     """The word and its base forms that exist in this part of speech.
 
-    >>> bases("leaves", "noun"), bases("mice", "noun"), bases("was", "verb")
+    >>> _base_forms("leaves", "noun"), _base_forms("mice", "noun"), _base_forms("was", "verb")
     (['leaf', 'leave'], ['mouse'], ['be'])
     """
-    known = parts()[part]
+    known = _load_wordnet()[part]
     forms = known.irregular.get(word)
     if forms is None:
         endings = ENDINGS[part]
         forms = [word[: -len(old)] + new for old, new in endings if word.endswith(old)]
-    return [form for form in dict.fromkeys([word, *forms]) if form in known.places]
+    return [form for form in dict.fromkeys([word, *forms]) if form in known.synset_indices]
 
 
 @lru_cache(maxsize=2**16)
-def senses(word: str) -> frozenset[tuple[str, int]]:
+def synset_ids(word: str) -> frozenset[tuple[str, int]]:
     """Synsets of the word's base forms, as (part of speech, index).
 
-    >>> senses("Cars").isdisjoint(senses("automobile")), senses("xyzzy")
+    >>> synset_ids("Cars").isdisjoint(synset_ids("automobile")), synset_ids("xyzzy")
     (False, frozenset())
     """
     return frozenset(
         (name, index)
-        for name, part in parts().items()
-        for base in bases(word.lower(), name)
-        for index in part.places[base]
+        for name, part in _load_wordnet().items()
+        for base in _base_forms(word.lower(), name)
+        for index in part.synset_indices[base]
     )
 
 
@@ -96,7 +96,7 @@ def synonyms(word: str) -> frozenset[str]:
     >>> sorted(synonyms("cars"))[:4], sorted(synonyms("xyzzy"))
     (['auto', 'automobile', 'car', 'cars'], ['xyzzy'])
     """
-    result, tables = {word}, parts()
-    for name, index in senses(word):
-        result.update(other for other in tables[name].sets[index] if "_" not in other)
+    result, tables = {word}, _load_wordnet()
+    for name, index in synset_ids(word):
+        result.update(other for other in tables[name].synsets[index] if "_" not in other)
     return frozenset(result)

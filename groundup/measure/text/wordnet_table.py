@@ -15,7 +15,7 @@ from pathlib import Path
 
 from groundup.core import DataError
 
-from .wordnet import PARTS, TABLE
+from .wordnet import PARTS_OF_SPEECH, TABLE_FILE
 
 NUMBERED = re.compile(r" +\d+ (.*)")
 NOTICE = """\
@@ -25,30 +25,30 @@ irregular forms, made by groundup/measure/text/wordnet_table.py. WordNet's licen
 """
 
 
-def make(source: Path, table: Path = TABLE) -> None:
+def _build_table(source: Path, table: Path = TABLE_FILE) -> None:
     """Write the table and its notice from WordNet's files; DataError if one is missing."""
     blocks = []
-    for part in PARTS:
-        blocks.append("\n".join([f"sets {part}", *sorted(set_lines(source, part))]))
-        forms = irregular_forms(source, part)
+    for part in PARTS_OF_SPEECH:
+        blocks.append("\n".join([f"sets {part}", *sorted(_synset_lines(source, part))]))
+        forms = _irregular_forms(source, part)
         lines = [" ".join([form, *others]) for form, others in forms.items()]
         blocks.append("\n".join([f"irregular {part}", *lines]))
     text = "\n\n".join(blocks).encode()
     table.write_bytes(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
-    heading = (NUMBERED.match(line) for line in lines_of(source / "data.noun"))
+    heading = (NUMBERED.match(line) for line in _read_lines(source / "data.noun"))
     notice = "\n".join(match[1].rstrip() for match in heading if match)
     table.with_suffix(".txt").write_text(f"{NOTICE}{notice.strip()}\n")
 
 
-def set_lines(source: Path, part: str) -> set[str]:
+def _synset_lines(source: Path, part: str) -> set[str]:
     """One line per synset: its single words, and multi-word bases of irregular forms.
 
     Only synsets with a lower-case word are kept, because texts are compared in lower case. A synset
     of one word only records that the word exists, so it is dropped if another one has the word.
     """
-    bases = {base for others in irregular_forms(source, part).values() for base in others}
+    bases = {base for others in _irregular_forms(source, part).values() for base in others}
     several, single = set(), set()
-    for line in lines_of(source / f"data.{part}"):
+    for line in _read_lines(source / f"data.{part}"):
         if line[:1].isdigit():
             fields = line.split()
             names = (name.partition("(")[0] for name in fields[4 : 4 + 2 * int(fields[3], 16) : 2])
@@ -58,13 +58,13 @@ def set_lines(source: Path, part: str) -> set[str]:
     return several | (single - {word for line in several for word in line.split()})
 
 
-def irregular_forms(source: Path, part: str) -> dict[str, list[str]]:
+def _irregular_forms(source: Path, part: str) -> dict[str, list[str]]:
     """Single-word irregular forms and their bases; of several lines for a form the last counts."""
-    rows = (line.split() for line in lines_of(source / f"{part}.exc"))
+    rows = (line.split() for line in _read_lines(source / f"{part}.exc"))
     return {form: others for form, *others in rows if "_" not in form}
 
 
-def lines_of(path: Path) -> Iterator[str]:
+def _read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of one of WordNet's files."""
     try:
         yield from path.read_text(encoding="utf-8").splitlines()
@@ -75,4 +75,4 @@ def lines_of(path: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1] if len(sys.argv) > 1 else "/usr/share/wordnet"))
+    _build_table(Path(sys.argv[1] if len(sys.argv) > 1 else "/usr/share/wordnet"))

@@ -11,19 +11,19 @@ from typing import NamedTuple
 import torch
 
 from groundup.core import ConfigError, check_kind
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 
 from ..config import ExpertsConfig, ModelConfig
 from ..families.registry import read_config
 from ..presets.preset import Preset
-from ..presets.table import nearest, preset, presets
-from ..weights.directory import CONFIG, read_json
+from ..presets.table import nearest_presets, preset, presets
+from ..weights.directory import CONFIG, read_json_object
 
-TRAINED_BYTES = 16
+TRAINING_BYTES_PER_PARAMETER = 16
 """Bytes per parameter in training: float32 weight and gradient, and AdamW's two float32 moments."""
 
 
-class Parameters(NamedTuple):
+class ParameterCounts(NamedTuple):
     """Numbers of parameters by component."""
 
     embedding: int
@@ -54,39 +54,39 @@ class Flops(NamedTuple):
     """Three times inference: the gradients of weights and of inputs cost as much as the forward."""
 
 
-def parameters(config: ModelConfig) -> Parameters:
+def count_parameters(config: ModelConfig) -> ParameterCounts:
     """Count the parameters.
 
-    >>> parameters(ModelConfig()).total
+    >>> count_parameters(ModelConfig()).total
     5771264
     """
     width, table = config.width, config.vocab_size * config.width
     layers, stacks = config.layers + config.encoder_layers, 2 if config.encoder_layers else 1
-    sparse = len(layers_with_experts(config))
+    sparse = len(_expert_layers(config))
     transform, is_layer_norm = config.output.transform == "dense", config.norm.kind == "layer"
     norm = width * (2 if is_layer_norm and config.norm.bias else 1)
     head = 0 if config.tied_embeddings else table
     head += config.vocab_size if config.output.bias else 0
     head += width * width + width * config.output.dense_bias + norm if transform else 0
-    return Parameters(
+    return ParameterCounts(
         embedding=table + stacks * config.embedding.types * width,
-        positions=of_positions(config),
-        attention=layers * of_attention(config),
-        cross=config.layers * of_attention(config) if config.encoder_layers else 0,
-        feedforward=(layers - sparse) * of_feedforward(config),
-        experts=sparse * of_experts(config, config.feedforward.experts),
-        norms=of_norms(config, norm),
+        positions=_position_parameters(config),
+        attention=layers * _attention_parameters(config),
+        cross=config.layers * _attention_parameters(config) if config.encoder_layers else 0,
+        feedforward=(layers - sparse) * _feedforward_parameters(config),
+        experts=sparse * _experts_parameters(config, config.feedforward.experts),
+        norms=_norm_parameters(config, norm),
         head=head,
     )
 
 
-def layers_with_experts(config: ModelConfig) -> list[int]:
+def _expert_layers(config: ModelConfig) -> list[int]:
     """Index of every layer with experts, the encoder's layers first."""
     return [i for n in (config.encoder_layers, config.layers)
             for i in range(n) if config.has_experts(i)]  # fmt: skip
 
 
-def of_attention(config: ModelConfig) -> int:
+def _attention_parameters(config: ModelConfig) -> int:
     """Parameters of one attention: four projections, their biases, norms of queries and keys."""
     part = config.attention
     inner, narrow = part.heads * part.head_dim, part.kv_heads * part.head_dim
@@ -97,7 +97,7 @@ def of_attention(config: ModelConfig) -> int:
     return count + normed * (2 if config.norm.kind == "layer" and config.norm.bias else 1)
 
 
-def of_positions(config: ModelConfig) -> int:
+def _position_parameters(config: ModelConfig) -> int:
     """Parameters of positional encodings."""
     part, stacks = config.position, 2 if config.encoder_layers else 1
     inner = config.attention.heads * config.attention.head_dim
@@ -112,7 +112,7 @@ def of_positions(config: ModelConfig) -> int:
             return 0
 
 
-def of_feedforward(config: ModelConfig) -> int:
+def _feedforward_parameters(config: ModelConfig) -> int:
     """Parameters of one dense feed-forward."""
     part = config.feedforward
     maps = 2 if part.gated else 1
@@ -120,20 +120,20 @@ def of_feedforward(config: ModelConfig) -> int:
     return count + (maps * part.width + config.width if part.bias else 0)
 
 
-def of_experts(config: ModelConfig, experts: ExpertsConfig | None) -> int:
+def _experts_parameters(config: ModelConfig, experts: ExpertsConfig | None) -> int:
     """Parameters of one layer's experts and router."""
     if experts is None:
         return 0
-    return experts.count * (of_expert(config, experts) + config.width)
+    return experts.count * (_expert_parameters(config, experts) + config.width)
 
 
-def of_expert(config: ModelConfig, experts: ExpertsConfig) -> int:
+def _expert_parameters(config: ModelConfig, experts: ExpertsConfig) -> int:
     """Parameters of one expert."""
     is_gated = config.feedforward.gated if experts.gated is None else experts.gated
     return (3 if is_gated else 2) * config.width * config.feedforward.width
 
 
-def of_norms(config: ModelConfig, norm: int) -> int:
+def _norm_parameters(config: ModelConfig, norm: int) -> int:
     """Parameters of all norms of hidden states; `norm` is those of one."""
     place = config.norm.place
     each = {"pre": 1 if config.parallel else 2, "post": 2, "output": 2, "sandwich": 4}[place]
@@ -149,25 +149,26 @@ def of_norms(config: ModelConfig, norm: int) -> int:
 def active_parameters(config: ModelConfig) -> int:
     """Parameters that are used for one token: of the experts only the chosen ones.
 
-    >>> active_parameters(ModelConfig()) == parameters(ModelConfig()).total
+    >>> active_parameters(ModelConfig()) == count_parameters(ModelConfig()).total
     True
     """
-    experts, count = config.feedforward.experts, parameters(config)
+    experts, count = config.feedforward.experts, count_parameters(config)
     if experts is None:
         return count.total
-    inactive = (experts.count - experts.chosen) * of_expert(config, experts)
-    return count.total - len(layers_with_experts(config)) * inactive
+    inactive = (experts.count - experts.chosen) * _expert_parameters(config, experts)
+    return count.total - len(_expert_layers(config)) * inactive
 
 
-def seen(pattern: Pattern, context: int, *, both_ways: bool = False) -> int:
+def _visible_keys(pattern: AttentionPattern, context: int, *, bidirectional: bool = False) -> int:
     """Approximate number of keys, out of `context`, that a token attends to under a pattern.
 
-    both_ways  in an encoder, where a window extends to both sides; otherwise the token is the last
+    bidirectional  in an encoder, where a window extends to both sides; else the token is the last
 
-    >>> seen(Pattern("window", 4), 100), seen(Pattern("window", 4), 100, both_ways=True)
+    >>> near = AttentionPattern("window", 4)
+    >>> _visible_keys(near, 100), _visible_keys(near, 100, bidirectional=True)
     (4, 7)
     """
-    near = 2 * pattern.window - 1 if both_ways else pattern.window
+    near = 2 * pattern.window - 1 if bidirectional else pattern.window
     match pattern.kind:
         case "full":
             return context
@@ -182,16 +183,17 @@ def seen(pattern: Pattern, context: int, *, both_ways: bool = False) -> int:
             return min(context, near + pattern.tokens)
 
 
-def seen_in_order(pattern: Pattern, length: int) -> float:
+def _mean_visible_keys(pattern: AttentionPattern, length: int) -> float:
     """Approximate mean number of keys that a token of a causal sequence attends to.
 
-    >>> seen_in_order(Pattern(), 9), seen_in_order(Pattern("window", 1), 9)
+    >>> far, near = AttentionPattern(), AttentionPattern("window", 1)
+    >>> _mean_visible_keys(far, 9), _mean_visible_keys(near, 9)
     (5.0, 1.0)
     """
-    most = seen(pattern, length)
+    most = _visible_keys(pattern, length)
     match pattern.kind:
         case "strided" | "fixed":  # grows with the position: take the middle
-            return float(seen(pattern, (length + 1) // 2))
+            return float(_visible_keys(pattern, (length + 1) // 2))
         case "block":
             return (most + 1) / 2
         case _:
@@ -201,42 +203,43 @@ def seen_in_order(pattern: Pattern, length: int) -> float:
 def flops_per_token(config: ModelConfig, context: int) -> Flops:
     """FLOPs of one token that attends to `context` tokens, itself included.
 
-    For an encoder–decoder: of one source token and one target token together. See `row_flops` for
-    the mean over a sequence.
+    For an encoder–decoder: of one source token and one target token together. See
+    `mean_flops_per_token` for the mean over a sequence.
     """
-    own = sum(seen(config.pattern(i), context, both_ways=config.kind == "encoder")
+    own = sum(_visible_keys(config.pattern(i), context, bidirectional=config.kind == "encoder")
               for i in range(config.layers))  # fmt: skip
-    return flops_of(config, own + keys_of_source(config, context))
+    return _flops_for_keys(config, own + _source_keys(config, context))
 
 
-def row_flops(config: ModelConfig, length: int) -> Flops:
+def mean_flops_per_token(config: ModelConfig, length: int) -> Flops:
     """Mean FLOPs per token over a sequence of a length.
 
     A causal token attends to (length + 1) / 2 tokens in the mean. Kernels that also compute the
     masked half do more work, which is not counted.
 
-    >>> full = flops_per_token(ModelConfig(), 2048).training
-    >>> flops_per_token(ModelConfig(), 0).training < row_flops(ModelConfig(), 2048).training < full
+    >>> config = ModelConfig()
+    >>> none, full = (flops_per_token(config, length).training for length in (0, 2048))
+    >>> none < mean_flops_per_token(config, 2048).training < full
     True
     """
     if config.kind == "encoder":
         return flops_per_token(config, length)
-    own = sum(seen_in_order(config.pattern(i), length) for i in range(config.layers))
-    return flops_of(config, own + keys_of_source(config, length))
+    own = sum(_mean_visible_keys(config.pattern(i), length) for i in range(config.layers))
+    return _flops_for_keys(config, own + _source_keys(config, length))
 
 
-def keys_of_source(config: ModelConfig, length: int) -> int:
+def _source_keys(config: ModelConfig, length: int) -> int:
     """Keys of the source that a source and a target token attend to; 0 without an encoder."""
     if not config.encoder_layers:
         return 0
-    within = sum(seen(config.pattern(i), length, both_ways=True)
+    within = sum(_visible_keys(config.pattern(i), length, bidirectional=True)
                  for i in range(config.encoder_layers))  # fmt: skip
     return within + config.layers * length
 
 
-def flops_of(config: ModelConfig, keys: float) -> Flops:
+def _flops_for_keys(config: ModelConfig, keys: float) -> Flops:
     """FLOPs of a token that attends to `keys` keys over all layers."""
-    count, part = parameters(config), config.attention
+    count, part = count_parameters(config), config.attention
     tables = count.embedding + count.norms
     tables += count.positions if config.position.kind != "transformer_xl" else 0
     matrices = active_parameters(config) - tables
@@ -261,7 +264,7 @@ class Description(NamedTuple):
     """A model's shape and costs."""
 
     config: ModelConfig
-    parameters: Parameters
+    parameters: ParameterCounts
     active: int
     """Parameters used for one token."""
     flops_of: str
@@ -282,24 +285,27 @@ class Description(NamedTuple):
     def __str__(self) -> str:
         """A short table."""
         config, count = self.config, self.parameters
-        share = (f"{name} {number / count.total:.0%}" for name, number in by_part(count).items())
+        share = (
+            f"{name} {number / count.total:.0%}" for name, number in _nonzero_counts(count).items()
+        )
         full = self.cache_bytes_per_token * config.context_length
         rows = {
-            "shape": shape_of(config),
+            "shape": _format_shape(config),
             "vocabulary": f"{config.vocab_size:,} ids",
             "context": f"{config.context_length:,} tokens",
             "parameters": f"{count.total:,} ({', '.join(share)})",
             "active": f"{self.active:,} per token",
-            "inference": f"{flop(self.flops.inference)} for {self.flops_of} at full context",
-            "training": f"{flop(self.row_flops.training)} for {self.flops_of}, mean over a full "
-            "context",
+            "inference": f"{_format_flops(self.flops.inference)} for {self.flops_of} "
+            "at full context",
+            "training": f"{_format_flops(self.row_flops.training)} for {self.flops_of}, "
+            "mean over a full context",
             "cache": f"{self.cache_bytes_per_token:,} bytes per token in bfloat16, "
-            f"{memory(full)} at full context",
-            "to train": f"{memory(self.training_bytes)} for weights, gradients and AdamW's moments "
-            "in float32, plus activations",
-            "to serve": f"{memory(self.serving_bytes)} in bfloat16 with one full cache",
+            f"{_format_memory(full)} at full context",
+            "to train": f"{_format_memory(self.training_bytes)} for weights, gradients and "
+            "AdamW's moments in float32, plus activations",
+            "to serve": f"{_format_memory(self.serving_bytes)} in bfloat16 with one full cache",
         }
-        rows |= told(self.preset)
+        rows |= _preset_rows(self.preset)
         if self.active == count.total:
             del rows["active"]
         if not self.cache_bytes_per_token:
@@ -307,25 +313,25 @@ class Description(NamedTuple):
         return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
 
 
-def flop(count: float) -> str:
+def _format_flops(count: float) -> str:
     """Format FLOPs with the largest fitting unit.
 
-    >>> flop(512), flop(40_100_000_000)
+    >>> _format_flops(512), _format_flops(40_100_000_000)
     ('512 FLOP', '40.1 GFLOP')
     """
-    return in_units(count, 1000, ("FLOP", "KFLOP", "MFLOP", "GFLOP", "TFLOP"))
+    return _format_units(count, 1000, ("FLOP", "KFLOP", "MFLOP", "GFLOP", "TFLOP"))
 
 
-def memory(count: float) -> str:
+def _format_memory(count: float) -> str:
     """Format bytes with the largest fitting unit.
 
-    >>> memory(1000), memory(6 * 2**20)
+    >>> _format_memory(1000), _format_memory(6 * 2**20)
     ('1,000 B', '6.0 MiB')
     """
-    return in_units(count, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+    return _format_units(count, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
 
 
-def in_units(count: float, step: int, units: tuple[str, ...]) -> str:
+def _format_units(count: float, step: int, units: tuple[str, ...]) -> str:
     """Format a number with the largest fitting unit; without decimals in the first."""
     power = 0
     while count >= step and power + 1 < len(units):
@@ -333,7 +339,7 @@ def in_units(count: float, step: int, units: tuple[str, ...]) -> str:
     return f"{count:,.{min(power, 1)}f} {units[power]}"
 
 
-def told(preset: Preset | None) -> dict[str, str]:
+def _preset_rows(preset: Preset | None) -> dict[str, str]:
     """The rows of a preset's source."""
     if preset is None:
         return {}
@@ -344,7 +350,7 @@ def told(preset: Preset | None) -> dict[str, str]:
     return {name: text for name, text in rows.items() if text}
 
 
-def shape_of(config: ModelConfig) -> str:
+def _format_shape(config: ModelConfig) -> str:
     """Kind, layers, width and heads in one line."""
     part, experts = config.attention, config.feedforward.experts
     layers = f"{config.layers} layers"
@@ -361,7 +367,7 @@ def shape_of(config: ModelConfig) -> str:
     return text
 
 
-def by_part(count: Parameters) -> dict[str, int]:
+def _nonzero_counts(count: ParameterCounts) -> dict[str, int]:
     """The components that have parameters."""
     return {name: number for name, number in count._asdict().items() if number}
 
@@ -376,33 +382,33 @@ def describe(model: Path) -> Description:
     path = Path(model)
     if path.is_file():
         from ..weights.gguf.format import open_gguf  # lazy: reading GGUF imports this file
-        from ..weights.gguf.reading import model_config
+        from ..weights.gguf.reading import read_gguf_config
 
-        return describe_config(model_config(open_gguf(path)))
+        return describe_config(read_gguf_config(open_gguf(path)))
     if not path.is_dir():
         if str(model) not in presets():
             raise ConfigError(
                 f"There is no directory, .gguf file or preset {str(model)!r}; the nearest presets "
-                f"are {nearest(str(model))}."
+                f"are {nearest_presets(str(model))}."
             )
         published = preset(str(model))
         return describe_config(published.config)._replace(preset=published)
     check_kind(path, "model")
-    config = read_json(path / CONFIG)
+    config = read_json_object(path / CONFIG)
     return describe_config(read_config(config, str(path / CONFIG)))
 
 
 def describe_config(config: ModelConfig) -> Description:
     """The shape and costs of a configuration."""
-    total, cache = parameters(config).total, cache_bytes_per_token(config, torch.bfloat16)
+    total, cache = count_parameters(config).total, cache_bytes_per_token(config, torch.bfloat16)
     return Description(
         config,
-        parameters(config),
+        count_parameters(config),
         active_parameters(config),
         "a source and a target token together" if config.encoder_layers else "a token",
         flops_per_token(config, config.context_length),
-        row_flops(config, config.context_length),
+        mean_flops_per_token(config, config.context_length),
         cache,
-        training_bytes=TRAINED_BYTES * total,
+        training_bytes=TRAINING_BYTES_PER_PARAMETER * total,
         serving_bytes=2 * total + cache * config.context_length,
     )

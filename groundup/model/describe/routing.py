@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import ConfigError, page, regular, write_text
+from groundup.core import ConfigError, page, require_regular_file, write_text
 
 from ..transformer import Transformer
 from ..weights.directory import load
 
 COLOURS = 6
 """Series colours of the page style; further experts reuse them."""
-LONGEST = 2000
+MAX_SHOWN_TOKENS = 2000
 """Maximum tokens shown."""
 STYLE = """
 .routed { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
@@ -31,7 +31,7 @@ STYLE = """
 )
 
 
-class Routed(NamedTuple):
+class LayerRouting(NamedTuple):
     """The routing of one layer."""
 
     layer: int
@@ -45,7 +45,7 @@ class Routed(NamedTuple):
     def balance(self) -> float:
         """Normalised entropy of the shares: 1 is equal load, 0 a single expert.
 
-        >>> Routed(0, torch.zeros(1, 1).long(), torch.tensor([0.5, 0.5])).balance
+        >>> LayerRouting(0, torch.zeros(1, 1).long(), torch.tensor([0.5, 0.5])).balance
         1.0
         """
         nats = -torch.special.xlogy(self.shares, self.shares).sum()
@@ -53,7 +53,7 @@ class Routed(NamedTuple):
 
 
 @torch.inference_mode()
-def routes(model: Transformer, ids: Int[Tensor, "1 T"]) -> list[Routed]:
+def _route_text(model: Transformer, ids: Int[Tensor, "1 T"]) -> list[LayerRouting]:
     """The routing of these ids in every layer of a decoder or encoder.
 
     Raises ConfigError if the model has no experts or is an encoder–decoder.
@@ -70,11 +70,11 @@ def routes(model: Transformer, ids: Int[Tensor, "1 T"]) -> list[Routed]:
     for layer, each in zip(layers, logits, strict=True):
         chosen = each.topk(experts.chosen, dim=-1).indices
         counts = chosen.flatten().bincount(minlength=experts.count)
-        routed.append(Routed(layer, chosen, counts / counts.sum()))
+        routed.append(LayerRouting(layer, chosen, counts / counts.sum()))
     return routed
 
 
-class Shares(NamedTuple):
+class RoutingSummary(NamedTuple):
     """The result of `groundup model routing`."""
 
     page: Path
@@ -92,7 +92,7 @@ class Shares(NamedTuple):
         return "\n".join([*lines, f"wrote {self.page}"])
 
 
-def routing(model: Path, text: Path, out: Path) -> Shares:
+def routing(model: Path, text: Path, out: Path) -> RoutingSummary:
     """Show which expert computes which token of a text.
 
     model  a model directory with experts
@@ -103,55 +103,57 @@ def routing(model: Path, text: Path, out: Path) -> Shares:
     """
     from groundup.tokenizer import load_tokenizer  # lazy: shapes and costs need no tokenizer
 
-    content = read_text(text)
+    content = _read_text_file(text)
     network, tokenizer = load(model), load_tokenizer(model)
-    limit = min(LONGEST, network.config.context_length)
+    limit = min(MAX_SHOWN_TOKENS, network.config.context_length)
     ids = tokenizer.encode(content)[:limit]
     if not ids:
         raise ConfigError(f"{text} has no token to route; give a file with text.")
-    routed = routes(network, torch.tensor([ids]))
+    routed = _route_text(network, torch.tensor([ids]))
     tokens = [tokenizer.decode([id]) for id in ids]
-    write_text(out, drawn(routed, tokens, Path(model).name).render())
-    return Shares(
+    write_text(out, _routing_page(routed, tokens, Path(model).name).render())
+    return RoutingSummary(
         Path(out), tuple(each.layer for each in routed),
         tuple(tuple(each.shares.tolist()) for each in routed),
         tuple(each.balance for each in routed),
     )  # fmt: skip
 
 
-def read_text(path: Path) -> str:
+def _read_text_file(path: Path) -> str:
     """A file's text; ConfigError if it cannot be read as UTF-8."""
     try:
-        return regular(Path(path)).read_text(encoding="utf-8")
+        return require_regular_file(Path(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a readable plain-text file ({error}).") from None
 
 
-def drawn(routed: Sequence[Routed], tokens: Sequence[str], name: str) -> page.Page:
+def _routing_page(
+    routed: Sequence[LayerRouting], tokens: Sequence[str], name: str
+) -> page.HtmlPage:
     """The page of a text's routing."""
     least = min(routed, key=lambda each: each.balance)
-    sheet = page.Page(
+    sheet = page.HtmlPage(
         f"Routes of {name}",
         f"{len(tokens):,} tokens; layer {least.layer} is the least balanced, with "
         f"{least.balance:.2f} of 1.",
         style=STYLE,
     )
-    columns = [page.Column("layer")]
-    columns += [page.Column(f"expert {i}", True) for i in range(len(routed[0].shares))]
-    columns += [page.Column("balance", True)]
+    columns = [page.TableColumn("layer")]
+    columns += [page.TableColumn(f"expert {i}", True) for i in range(len(routed[0].shares))]
+    columns += [page.TableColumn("balance", True)]
     rows = [
         [str(each.layer), *(f"{share:.0%}" for share in each.shares), f"{each.balance:.2f}"]
         for each in routed
     ]
     lead = "Share of a layer's choices that fell on each expert; a balance of 1 is equal load."
-    sheet.section("Load", lead, page.table("Share of the choices by layer", columns, rows))
+    sheet.section("Load", lead, page.table_element("Share of the choices by layer", columns, rows))
     for each in routed:
         lead = "Each token is underlined in the colour of its likeliest expert."
-        sheet.section(f"Layer {each.layer}", lead, coloured(each, tokens))
+        sheet.section(f"Layer {each.layer}", lead, _colour_tokens(each, tokens))
     return sheet
 
 
-def coloured(routed: Routed, tokens: Sequence[str]) -> page.Html:
+def _colour_tokens(routed: LayerRouting, tokens: Sequence[str]) -> page.Html:
     """The text with every token in the colour of its expert."""
     first = routed.experts[:, 0].tolist()
     spans = [

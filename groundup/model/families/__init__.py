@@ -1,5 +1,11 @@
 """Hugging Face model families that groundup reads and writes: one file each, and their registry."""
 
-from .registry import FAMILIES, Family, family_for, family_of, read_config
+from .registry import FAMILIES, Family, choose_family, get_family, read_config
 
-__all__ = ["FAMILIES", "Family", "family_for", "family_of", "read_config"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "choose_family",
+    "get_family",
+    "read_config",
+]

@@ -21,22 +21,22 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .keys import Keys, words
+from .keys import ConfigKeys, word_set
 from .names import (
-    State,
-    activation,
-    answered,
-    counted,
-    one_table,
-    only,
-    renamed,
-    their_activation,
-    unsaid,
+    StateDict,
+    get_activation,
+    get_bool,
+    get_int,
+    hf_activation,
+    merge_tied_embeddings,
+    rename_tensors,
+    require_defaults,
+    require_supported,
 )
 
 ATTENTION = (("q_proj.", "q_proj."), ("k_proj.", "k_proj."), ("v_proj.", "v_proj."),
              ("out_proj.", "o_proj."))  # fmt: skip
-PARTS = (
+LAYER_NAMES = (
     ("self_attn_layer_norm.", "attention_out_norm."),
     ("encoder_attn_layer_norm.", "cross_out_norm."),
     ("final_layer_norm.", "feedforward_out_norm."),
@@ -47,16 +47,16 @@ PARTS = (
 )
 STACKS = (("model.encoder.", "encoder."), ("model.decoder.", ""))
 NAMES = (
-    *((a + "layers.{}." + p, b + "layers.{}." + q) for a, b in STACKS for p, q in PARTS),
+    *((a + "layers.{}." + p, b + "layers.{}." + q) for a, b in STACKS for p, q in LAYER_NAMES),
     *((a + "embed_positions.", b + "embed_positions.") for a, b in STACKS),
     *((a + "layernorm_embedding.", b + "embed_norm.") for a, b in STACKS),
     ("model.shared.", "embed_tokens."),
     ("final_logits_bias", "lm_bias"),
 )
-COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
+EMBEDDING_COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
 
-KEYS = Keys(
-    words("""
+KEYS = ConfigKeys(
+    word_set("""
     activation_function d_model decoder_attention_heads decoder_ffn_dim decoder_layers
     encoder_attention_heads encoder_ffn_dim encoder_layers is_encoder_decoder
     max_position_embeddings scale_embedding tie_word_embeddings vocab_size
@@ -64,11 +64,11 @@ KEYS = Keys(
     """),
     {"add_bias_logits": (False,), "do_blenderbot_90_layernorm": (False,),
      "extra_pos_embeddings": (2,), "is_causal": (True,)},
-    words("replacing_rate save_step student_decoder_layers student_encoder_layers"),
+    word_set("replacing_rate save_step student_decoder_layers student_encoder_layers"),
     {"hidden_size": "d_model", "num_attention_heads": "encoder_attention_heads",
      "num_hidden_layers": "encoder_layers"},
 )  # fmt: skip
-ONLY = {
+SUPPORTED_VALUES = {
     "is_encoder_decoder": (True,),
     "normalize_before": (False, None),
     "add_final_layer_norm": (False, None),
@@ -78,13 +78,13 @@ ONLY = {
 OFFSET, EPS = 2, 1e-5
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    only(values, ONLY)
-    width, heads = counted(values, "d_model", "bart"), alike(values, "attention_heads")
+    require_supported(values, SUPPORTED_VALUES)
+    width, heads = get_int(values, "d_model", "bart"), _get_shared_size(values, "attention_heads")
     if width % heads:
         raise ArtifactError(
             f"config.json has d_model={width}, which is not a multiple of "
@@ -92,34 +92,34 @@ def read(values: dict[str, Any]) -> ModelConfig:
         )
     return ModelConfig(
         kind="encoder_decoder",
-        vocab_size=counted(values, "vocab_size", "bart"),
+        vocab_size=get_int(values, "vocab_size", "bart"),
         width=width,
-        layers=counted(values, "decoder_layers", "bart"),
-        encoder_layers=counted(values, "encoder_layers", "bart"),
-        context_length=counted(values, "max_position_embeddings", "bart"),
+        layers=get_int(values, "decoder_layers", "bart"),
+        encoder_layers=get_int(values, "encoder_layers", "bart"),
+        context_length=get_int(values, "max_position_embeddings", "bart"),
         attention=AttentionConfig(
             heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm="none", bias="all"
         ),
         feedforward=FeedForwardConfig(
-            width=alike(values, "ffn_dim"),
-            activation=activation(values, "activation_function", "gelu"),
+            width=_get_shared_size(values, "ffn_dim"),
+            activation=get_activation(values, "activation_function", "gelu"),
             gated=False,
             bias=True,
         ),
         position=PositionConfig(kind="learned", offset=OFFSET),
         norm=NormConfig(kind="layer", eps=EPS, place="post"),
         embedding=EmbeddingConfig(
-            scale=math.sqrt(width) if answered(values, "scale_embedding", False) else 1.0, norm=True
+            scale=math.sqrt(width) if get_bool(values, "scale_embedding", False) else 1.0, norm=True
         ),
         output=OutputConfig(bias=True),
-        tied_embeddings=answered(values, "tie_word_embeddings", True),
+        tied_embeddings=get_bool(values, "tie_word_embeddings", True),
     )
 
 
-def alike(values: dict[str, Any], name: str) -> int:
+def _get_shared_size(values: dict[str, Any], name: str) -> int:
     """A size that encoder and decoder must share; raises ArtifactError if they differ."""
     encoder, decoder = (
-        counted(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder")
+        get_int(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder")
     )
     if encoder != decoder:
         raise ArtifactError(
@@ -129,7 +129,7 @@ def alike(values: dict[str, Any], name: str) -> int:
     return encoder
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that BART cannot express.
@@ -148,7 +148,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "encoder_ffn_dim": inner,
         "decoder_ffn_dim": inner,
         "max_position_embeddings": config.context_length,
-        "activation_function": their_activation(config.feedforward.activation),
+        "activation_function": hf_activation(config.feedforward.activation),
         "scale_embedding": config.embedding.scale != 1.0,
         "dropout": 0.0,
         "attention_dropout": 0.0,
@@ -157,27 +157,27 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "tie_word_embeddings": config.tied_embeddings,
         "use_cache": True,
     }
-    unsaid(config, read(values), "bart")
+    require_defaults(config, from_hf_config(values), "bart")
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names.
 
     Raises ArtifactError if the stacks have different embeddings.
     """
-    state = one_table(state, "model.shared.weight", COPIES)
+    state = merge_tied_embeddings(state, "model.shared.weight", EMBEDDING_COPIES)
     bias = state.pop("final_logits_bias", torch.zeros(config.vocab_size))
-    return renamed(state, NAMES) | {"lm_bias": bias.flatten()}
+    return rename_tensors(state, NAMES) | {"lm_bias": bias.flatten()}
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names.
 
     With an untied head Transformers 5 ties no embeddings, so both copies are written too.
     """
-    result = renamed(state, NAMES, to_theirs=True)
+    result = rename_tensors(state, NAMES, to_hf=True)
     result["final_logits_bias"] = result["final_logits_bias"][None]
     if not config.tied_embeddings:
-        result |= {name: result["model.shared.weight"].clone() for name in COPIES}
+        result |= {name: result["model.shared.weight"].clone() for name in EMBEDDING_COPIES}
     return result

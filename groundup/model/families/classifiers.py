@@ -17,23 +17,23 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig, OutputConfig
 from ..heads import HeadConfig, Pooling
-from .names import Pairs, answered, architectures, counted, only
+from .names import NamePairs, get_architectures, get_bool, get_int, require_supported
 
-KEY = "groundup_head"
-CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
+HEAD_KEY = "groundup_head"
+CLASSIFIER_SUFFIXES = ("ForSequenceClassification", "ForTokenClassification")
 """Suffixes of the names of classes with a head."""
-HEADLESS = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "Model")
+BASE_SUFFIXES = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "Model")
 """Suffixes of the names of classes without one."""
 POOLINGS: dict[str, Pooling] = {"cls": "first", "mean": "mean"}
 """ModernBERT's names of poolings, and groundup's."""
 
 
-class Place(NamedTuple):
+class HeadLayout(NamedTuple):
     """How a family's files store a head."""
 
-    pairs: Pairs = ()
+    pairs: NamePairs = ()
     """Prefixes of its tensors' names, Hugging Face's and groundup's."""
-    parts: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     """Fields of HeadConfig that every such head has."""
     prefix: str = ""
     """Prefix of the base model's tensors in a model with a head."""
@@ -44,112 +44,119 @@ SCORE = (("score.", "classes."),)
 POOLED = (("bert.pooler.dense.", "dense."), *CLASSES)
 DENSE = (("classifier.dense.", "dense."), ("classifier.out_proj.", "classes."))
 NORMED = (("head.dense.", "dense."), ("head.norm.", "norm."), *CLASSES)
-LAST = {"pooling": "last", "bias": False}
+LAST_TOKEN = {"pooling": "last", "bias": False}
 
-PLACES: dict[tuple[str, str], Place] = {
-    ("bert", "sequence"): Place(POOLED, {"inner": "tanh"}, "bert."),
-    ("bert", "token"): Place(CLASSES, prefix="bert."),
-    ("roberta", "sequence"): Place(DENSE, {"inner": "tanh"}, "roberta."),
-    ("roberta", "token"): Place(CLASSES, prefix="roberta."),
-    ("modernbert", "sequence"): Place(NORMED, {"inner": "gelu"}, "model."),
-    ("modernbert", "token"): Place(NORMED, {"inner": "gelu"}, "model."),
-    ("gpt2", "sequence"): Place(SCORE, LAST),
-    ("gpt2", "token"): Place(CLASSES),
-    ("openai-gpt", "sequence"): Place(SCORE, LAST),
-    ("olmo2", "sequence"): Place(SCORE, LAST),
+HEAD_LAYOUTS: dict[tuple[str, str], HeadLayout] = {
+    ("bert", "sequence"): HeadLayout(POOLED, {"inner": "tanh"}, "bert."),
+    ("bert", "token"): HeadLayout(CLASSES, prefix="bert."),
+    ("roberta", "sequence"): HeadLayout(DENSE, {"inner": "tanh"}, "roberta."),
+    ("roberta", "token"): HeadLayout(CLASSES, prefix="roberta."),
+    ("modernbert", "sequence"): HeadLayout(NORMED, {"inner": "gelu"}, "model."),
+    ("modernbert", "token"): HeadLayout(NORMED, {"inner": "gelu"}, "model."),
+    ("gpt2", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
+    ("gpt2", "token"): HeadLayout(CLASSES),
+    ("openai-gpt", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
+    ("olmo2", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
 }
 """By model_type and what is classified: the sequence, or each of its tokens."""
 for _family in ("qwen3", "qwen2", "llama", "mistral", "mixtral"):
-    PLACES[_family, "sequence"], PLACES[_family, "token"] = Place(SCORE, LAST), Place(SCORE)
-OWN = Place((("head.", ""),))
+    HEAD_LAYOUTS[_family, "sequence"], HEAD_LAYOUTS[_family, "token"] = (
+        HeadLayout(SCORE, LAST_TOKEN),
+        HeadLayout(SCORE),
+    )
+OWN_HEAD_LAYOUT = HeadLayout((("head.", ""),))
 
 
-class Placed(NamedTuple):
+class ParsedHead(NamedTuple):
     """A head and how its tensors are stored."""
 
     head: HeadConfig
-    place: Place
+    layout: HeadLayout
 
 
-class Written(NamedTuple):
+class HeadFiles(NamedTuple):
     """The config.json of a model with a head, and how the head's tensors are stored."""
 
     values: dict[str, Any]
-    place: Place
+    layout: HeadLayout
 
 
-def without_output(config: ModelConfig) -> ModelConfig:
+def drop_output_layer(config: ModelConfig) -> ModelConfig:
     """The configuration without the output layer: heads read hidden states only."""
     output = OutputConfig(logits=config.kind != "encoder")
     return config.model_copy(update={"output": output, "tied_embeddings": True})
 
 
-def class_of(values: Mapping[str, Any]) -> str | None:
+def _classification_kind(values: Mapping[str, Any]) -> str | None:
     """What a config.json classifies: `sequence` or `token`; None if it is no classifier.
 
-    >>> class_of({"architectures": ["BertForTokenClassification"]})
+    >>> _classification_kind({"architectures": ["BertForTokenClassification"]})
     'token'
     """
-    names = architectures(values)
-    suffixes = (end for end in CLASSIFIERS for name in names if name.endswith(end))
+    names = get_architectures(values)
+    suffixes = (end for end in CLASSIFIER_SUFFIXES for name in names if name.endswith(end))
     suffix = next(suffixes, None)
     return suffix and suffix.removeprefix("For").removesuffix("Classification").lower()
 
 
 def has_head(values: Mapping[str, Any]) -> bool:
     """Whether a config.json describes a head."""
-    return KEY in values or class_of(values) is not None
+    return HEAD_KEY in values or _classification_kind(values) is not None
 
 
-def read_head(values: Mapping[str, Any], config: ModelConfig) -> Placed:
+def read_head(values: Mapping[str, Any], config: ModelConfig) -> ParsedHead:
     """The head that a config.json describes; `config` is its base model's.
 
     Raises ArtifactError for an unsupported head.
     """
     try:
-        if KEY in values:
-            return Placed(HeadConfig(**values[KEY]), OWN)
-        family, kind = str(values["model_type"]), class_of(values)
-        layout = PLACES.get((family, str(kind)))
+        if HEAD_KEY in values:
+            return ParsedHead(HeadConfig(**values[HEAD_KEY]), OWN_HEAD_LAYOUT)
+        family, kind = str(values["model_type"]), _classification_kind(values)
+        layout = HEAD_LAYOUTS.get((family, str(kind)))
         if layout is None:
             raise ArtifactError(
                 f"config.json is of a {values['architectures'][0]}; groundup supports classifiers "
-                f"of {', '.join(sorted({each for each, _ in PLACES}))}."
+                f"of {', '.join(sorted({each for each, _ in HEAD_LAYOUTS}))}."
             )
-        names = labels_of(values)
-        parts = layout.parts | (modernbert_parts(values, config) if family == "modernbert" else {})
+        names = _parse_label_names(values)
+        parts = layout.fields | (
+            _modernbert_fields(values, config) if family == "modernbert" else {}
+        )
         parts["kind"] = "number" if len(names) == 1 and kind == "sequence" else kind
-        parts["names"] = () if names == plain_names(len(names)) else names
-        return Placed(HeadConfig(labels=len(names), **parts), layout)
+        parts["names"] = () if names == _default_label_names(len(names)) else names
+        return ParsedHead(HeadConfig(labels=len(names), **parts), layout)
     except (ConfigError, TypeError) as error:
         raise ArtifactError(f"config.json has an invalid head: {error}") from None
 
 
-def modernbert_parts(values: Mapping[str, Any], config: ModelConfig) -> dict[str, Any]:
+def _modernbert_fields(values: Mapping[str, Any], config: ModelConfig) -> dict[str, Any]:
     """HeadConfig's fields from a ModernBERT config.json.
 
     Raises ArtifactError for an unsupported pooling or activation.
     """
-    only(values, {"classifier_pooling": (*POOLINGS,), "classifier_activation": ("gelu",)})
-    has_bias = answered(values, "classifier_bias", False)
+    require_supported(
+        values, {"classifier_pooling": (*POOLINGS,), "classifier_activation": ("gelu",)}
+    )
+    has_bias = get_bool(values, "classifier_bias", False)
     parts = {"inner_bias": has_bias, "inner_norm": config.norm}
-    is_token = class_of(values) == "token"
+    is_token = _classification_kind(values) == "token"
     return parts | (
         {} if is_token else {"pooling": POOLINGS[values.get("classifier_pooling", "cls")]}
     )
 
 
-def labels_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+def _parse_label_names(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The class names of a config.json in the order of their ids; two classes by default.
 
-    >>> labels_of({"id2label": {"0": "bad", "1": "good"}})
+    >>> _parse_label_names({"id2label": {"0": "bad", "1": "good"}})
     ('bad', 'good')
 
     Raises ArtifactError for ids that do not count from 0, and for names that are not strings.
     """
     labels = values.get("id2label")
     if labels is None:
-        return plain_names(counted(values, "num_labels", "classifier", 2, most=100_000))
+        return _default_label_names(get_int(values, "num_labels", "classifier", 2, maximum=100_000))
     names = [labels.get(str(i)) for i in range(len(labels))] if isinstance(labels, Mapping) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise ArtifactError(
@@ -158,24 +165,24 @@ def labels_of(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def plain_names(count: int) -> tuple[str, ...]:
+def _default_label_names(count: int) -> tuple[str, ...]:
     return tuple(f"LABEL_{i}" for i in range(count))
 
 
-def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) -> Written | None:
+def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) -> HeadFiles | None:
     """The config.json of a model with a head; None if its family cannot express it.
 
     values  the config.json of the base model
     config  the base model's configuration
     """
     kind = "sequence" if head.kind == "number" else head.kind
-    layout = PLACES.get((values["model_type"], kind))
+    layout = HEAD_LAYOUTS.get((values["model_type"], kind))
     if layout is None:
         return None
     title = values["architectures"][0]
-    for suffix in HEADLESS:
+    for suffix in BASE_SUFFIXES:
         title = title.removesuffix(suffix)
-    names = head.names or plain_names(1 if head.kind == "number" else head.labels)
+    names = head.names or _default_label_names(1 if head.kind == "number" else head.labels)
     written = values | {
         "architectures": [f"{title}For{kind.title()}Classification"],
         "id2label": {str(i): name for i, name in enumerate(names)},
@@ -186,15 +193,17 @@ def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) ->
         written["classifier_pooling"] = hf_names[head.pooling]
         written |= {"classifier_activation": "gelu", "classifier_bias": head.inner_bias}
     read_back = read_head(written, config).head
-    return Written(written, layout) if essence(read_back) == essence(head) else None
+    return (
+        HeadFiles(written, layout) if _canonical_head(read_back) == _canonical_head(head) else None
+    )
 
 
-def essence(head: HeadConfig) -> HeadConfig:
+def _canonical_head(head: HeadConfig) -> HeadConfig:
     """The head with every field that does not affect its kind reset to the default."""
     default = HeadConfig()
     unused = [] if head.kind == "embedding" else ["unit"]
     unused += ["pooling"] if head.kind == "token" else []
     unused += ["inner_bias"] if head.inner == "none" else []
     unused += ["labels"] if head.kind in ("number", "embedding") else []
-    unused += ["names"] if head.names == plain_names(head.labels) else []
+    unused += ["names"] if head.names == _default_label_names(head.labels) else []
     return head.model_copy(update={name: getattr(default, name) for name in unused})

@@ -13,21 +13,30 @@ from typing import Any
 from groundup.core import ArtifactError
 
 from ..config import EmbeddingConfig, ModelConfig, OutputConfig, PositionConfig
-from .keys import CAUSAL, Keys, checked, words
+from .keys import CAUSAL, ConfigKeys, validate_keys, word_set
 from .llama import (
     FULL,
-    SHARED,
+    SHARED_KEYS,
     WINDOW,
-    bias_of,
-    check_whole_heads,
-    decoder_of,
-    layer_types,
-    layers_of,
-    patterns_of,
-    values_of,
-    without_frequencies,
+    check_heads_divide_width,
+    decoder_from_hf_config,
+    decoder_to_hf_config,
+    drop_rotary_buffers,
+    get_attention_bias,
+    get_layers,
+    parse_layer_types,
+    to_layer_types,
 )
-from .names import State, answered, counted, layer_rope_of, measured, only, renamed, unsaid
+from .names import (
+    StateDict,
+    get_bool,
+    get_float,
+    get_int,
+    parse_layer_rope,
+    rename_tensors,
+    require_defaults,
+    require_supported,
+)
 
 FAMILY = "gemma3_text"
 DEFAULTS: dict[str, Any] = {
@@ -47,24 +56,24 @@ NAMES = (
     ("model.embed_tokens.", "embed_tokens."),
     ("model.norm.", "norm."),
 )
-PICTURES = re.compile(r"(model\.)?(vision_tower|multi_modal_projector)\.")
-TEXT = re.compile(r"(?:model\.language_model\.|language_model\.model\.)")
-KEYS = Keys(
-    SHARED - {"hidden_act", "original_max_position_embeddings"} | words("""
+VISION_TENSORS = re.compile(r"(model\.)?(vision_tower|multi_modal_projector)\.")
+TEXT_PREFIX = re.compile(r"(?:model\.language_model\.|language_model\.model\.)")
+KEYS = ConfigKeys(
+    SHARED_KEYS - {"hidden_act", "original_max_position_embeddings"} | word_set("""
     attention_bias attn_logit_softcapping final_logit_softcapping hidden_activation layer_types
     query_pre_attn_scalar rope_local_base_freq sliding_window sliding_window_pattern
     use_bidirectional_attention
     """),
-    CAUSAL | {"mlp_bias": (False, None)}, words("_sliding_window_pattern"),
+    CAUSAL | {"mlp_bias": (False, None)}, word_set("_sliding_window_pattern"),
 )  # fmt: skip
-WITH_PICTURES = Keys(
-    words("text_config tie_word_embeddings"), CAUSAL, words("""
+MULTIMODAL_KEYS = ConfigKeys(
+    word_set("text_config tie_word_embeddings"), CAUSAL, word_set("""
     boi_token_id boi_token_index eoi_token_id eoi_token_index image_token_id image_token_index
     mm_tokens_per_image vision_config
     """),
 )  # fmt: skip
 """Keys of the multimodal config.json, which holds the text model's."""
-ONLY = {
+SUPPORTED_VALUES = {
     "hidden_activation": ("gelu_pytorch_tanh",),
     "attn_logit_softcapping": (None,),
     "use_bidirectional_attention": (False, None),
@@ -72,32 +81,36 @@ ONLY = {
 """Transformers reads attn_logit_softcapping but never applies it, so it must be null."""
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json, or the text part of a multimodal one, to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    values = DEFAULTS | text_of(values)
-    only(values, ONLY)
-    values["layer_types"] = values.get("layer_types") or every_sixth(values)
-    config = decoder_of(
-        values | {"rope_parameters": None, "rope_scaling": None}, FAMILY, bias=bias_of(values),
-        qk_norm="head", patterns=patterns_of(values, FAMILY), tied=True,
-    )  # fmt: skip
-    scalar = counted(values, "query_pre_attn_scalar", FAMILY)
+    values = DEFAULTS | _get_text_config(values)
+    require_supported(values, SUPPORTED_VALUES)
+    values["layer_types"] = values.get("layer_types") or _default_layer_types(values)
+    config = decoder_from_hf_config(
+        values | {"rope_parameters": None, "rope_scaling": None},
+        FAMILY,
+        bias=get_attention_bias(values),
+        qk_norm="head",
+        patterns=parse_layer_types(values, FAMILY),
+        tied=True,
+    )
+    scalar = get_int(values, "query_pre_attn_scalar", FAMILY)
     scale = None if scalar == config.attention.head_dim else scalar**-0.5
     parts = {
         "attention": config.attention.model_copy(update={"scale": scale}),
         "feedforward": config.feedforward.model_copy(update={"activation": "gelu_tanh"}),
-        "position": position_of(values),
+        "position": _parse_position(values),
         "norm": config.norm.model_copy(update={"place": "sandwich", "zero_centred": True}),
         "embedding": EmbeddingConfig(scale=config.width**0.5),
-        "output": OutputConfig(softcap=measured(values, "final_logit_softcapping", None)),
+        "output": OutputConfig(softcap=get_float(values, "final_logit_softcapping", None)),
     }
     return config.model_copy(update=parts)
 
 
-def text_of(values: dict[str, Any]) -> dict[str, Any]:
+def _get_text_config(values: dict[str, Any]) -> dict[str, Any]:
     """The text model's values of a config.json.
 
     Raises ArtifactError if there are none, or if they cap the logits.
@@ -107,25 +120,27 @@ def text_of(values: dict[str, Any]) -> dict[str, Any]:
     text = values.get("text_config")
     if not isinstance(text, dict):
         raise ArtifactError(f"config.json has text_config={text!r}; gemma3 needs an object.")
-    only(text, {"final_logit_softcapping": (None,)})  # Transformers would not apply it here
-    text = checked({"model_type": FAMILY} | text, KEYS, FAMILY)
-    return text | {"tie_word_embeddings": answered(values, "tie_word_embeddings", True)}
+    require_supported(
+        text, {"final_logit_softcapping": (None,)}
+    )  # Transformers would not apply it here
+    text = validate_keys({"model_type": FAMILY} | text, KEYS, FAMILY)
+    return text | {"tie_word_embeddings": get_bool(values, "tie_word_embeddings", True)}
 
 
-def every_sixth(values: Mapping[str, Any]) -> list[str]:
+def _default_layer_types(values: Mapping[str, Any]) -> list[str]:
     """Layer types where config.json does not list them: the last of every cycle is full."""
-    cycle = counted(values, "sliding_window_pattern", FAMILY)
-    return [WINDOW if (i + 1) % cycle else FULL for i in range(layers_of(values, FAMILY))]
+    cycle = get_int(values, "sliding_window_pattern", FAMILY)
+    return [WINDOW if (i + 1) % cycle else FULL for i in range(get_layers(values, FAMILY))]
 
 
-def position_of(values: Mapping[str, Any]) -> PositionConfig:
+def _parse_position(values: Mapping[str, Any]) -> PositionConfig:
     """Rotary positions of window layers and of the others.
 
     Raises ArtifactError for a scaling in window layers, which is unsupported.
     """
-    local_base = measured(values, "rope_local_base_freq", 10_000.0)
-    base, scaling = layer_rope_of(values, FULL, measured(values, "rope_theta", 1_000_000.0))
-    window_base, window_scaling = layer_rope_of(values, WINDOW, local_base, scaled=False)
+    local_base = get_float(values, "rope_local_base_freq", 10_000.0)
+    base, scaling = parse_layer_rope(values, FULL, get_float(values, "rope_theta", 1_000_000.0))
+    window_base, window_scaling = parse_layer_rope(values, WINDOW, local_base, scaled=False)
     if window_scaling.kind != "none":
         raise ArtifactError(
             f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
@@ -134,15 +149,15 @@ def position_of(values: Mapping[str, Any]) -> PositionConfig:
     return PositionConfig(base=base, scaling=scaling, window_base=window_base)
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.50 and later.
 
     Raises ConfigError naming the field that Gemma 3 cannot express.
     """
-    check_whole_heads(config, FAMILY)
-    types, window = layer_types(config, FAMILY)
+    check_heads_divide_width(config, FAMILY)
+    types, window = to_layer_types(config, FAMILY)
     window_base, scale = config.position.window_base, config.attention.scale
-    values = values_of(config, FAMILY, "Gemma3ForCausalLM")
+    values = decoder_to_hf_config(config, FAMILY, "Gemma3ForCausalLM")
     values |= {
         "hidden_activation": "gelu_pytorch_tanh",
         "attention_bias": config.attention.bias == "all",
@@ -157,19 +172,19 @@ def write(config: ModelConfig) -> dict[str, Any]:
             WINDOW: {"rope_type": "default", "rope_theta": window_base},
         },
     }
-    unsaid(config, read(values), FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; drop the vision tower's."""
-    text = {name: tensor for name, tensor in state.items() if not PICTURES.match(name)}
-    text = {TEXT.sub("model.", name): tensor for name, tensor in text.items()}
+    text = {name: tensor for name, tensor in state.items() if not VISION_TENSORS.match(name)}
+    text = {TEXT_PREFIX.sub("model.", name): tensor for name, tensor in text.items()}
     head = text.pop("language_model.lm_head.weight", None)
     text |= {} if head is None else {"lm_head.weight": head}
-    return renamed(without_frequencies(text), NAMES)
+    return rename_tensors(drop_rotary_buffers(text), NAMES)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names."""
-    return renamed(state, NAMES, to_theirs=True)
+    return rename_tensors(state, NAMES, to_hf=True)

@@ -9,20 +9,32 @@ from typing import Any
 from groundup.core import ArtifactError
 
 from ..config import Activation, ModelConfig
-from .gpt2 import ALIASES, IDLE, PARTS, SHARED, gpt_ours, gpt_theirs, read_gpt, write_gpt
-from .keys import CAUSAL, Keys, words
-from .names import State, unsaid
+from .gpt2 import (
+    ALIASES,
+    LAYER_NAMES,
+    SHARED_KEYS,
+    UNUSED_KEYS,
+    gpt_from_hf_config,
+    gpt_from_hf_state_dict,
+    gpt_to_hf_config,
+    gpt_to_hf_state_dict,
+)
+from .keys import CAUSAL, ConfigKeys, word_set
+from .names import StateDict, require_defaults
 
 NAMES = (
-    *PARTS,
+    *LAYER_NAMES,
     ("h.{}.ln_1.", "layers.{}.attention_out_norm."),
     ("h.{}.ln_2.", "layers.{}.feedforward_out_norm."),
     ("tokens_embed.", "embed_tokens."),
     ("positions_embed.", "embed_positions."),
 )
 
-KEYS = Keys(
-    SHARED | words("afn"), CAUSAL, IDLE | words("n_special predict_special_tokens"), ALIASES
+KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("afn"),
+    CAUSAL,
+    UNUSED_KEYS | word_set("n_special predict_special_tokens"),
+    ALIASES,
 )
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -34,7 +46,7 @@ ACTIVATIONS: dict[str, Activation] = {
 """Values of `afn`."""
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
@@ -44,10 +56,10 @@ def read(values: dict[str, Any]) -> ModelConfig:
         raise ArtifactError(
             f"config.json has afn={inner!r}; openai-gpt supports {', '.join(ACTIVATIONS)}."
         )
-    return read_gpt(values, "openai-gpt", ACTIVATIONS[inner])
+    return gpt_from_hf_config(values, "openai-gpt", ACTIVATIONS[inner])
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that GPT-1 cannot express.
@@ -56,18 +68,18 @@ def write(config: ModelConfig) -> dict[str, Any]:
     values = {
         "architectures": ["OpenAIGPTLMHeadModel"],
         "model_type": "openai-gpt",
-        **write_gpt(config),
+        **gpt_to_hf_config(config),
         "afn": "gelu" if inner == "gelu_tanh" else inner,
     }
-    unsaid(config, read(values), "openai-gpt")
+    require_defaults(config, from_hf_config(values), "openai-gpt")
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; transpose and split matrices."""
-    return gpt_ours(state, NAMES)
+    return gpt_from_hf_state_dict(state, NAMES)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names; fuse and transpose matrices."""
-    return gpt_theirs(state, NAMES)
+    return gpt_to_hf_state_dict(state, NAMES)

@@ -14,39 +14,39 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
-from .keys import CAUSAL, Keys, words
-from .layout import QKV, cut, joined, turned
-from .llama import MOST_LAYERS
+from .keys import CAUSAL, ConfigKeys, word_set
+from .layout import QKV, fuse_parts, split_fused, transpose_matrix
+from .llama import MAX_LAYERS
 from .names import (
-    Pairs,
-    State,
-    activation,
-    answered,
-    counted,
-    edited,
-    head_width,
-    measured,
-    only,
-    renamed,
-    their_activation,
-    unsaid,
-    without,
+    NamePairs,
+    StateDict,
+    drop_tensors,
+    get_activation,
+    get_bool,
+    get_float,
+    get_head_dim,
+    get_int,
+    hf_activation,
+    map_tensors,
+    rename_tensors,
+    require_defaults,
+    require_supported,
 )
 
 PREFIX = "transformer."
 FUSED = ".attention.qkv_proj."
 MATRICES = r"\.(attention|feedforward)\.\w+\.weight"
-LEFT_OUT = r"h\.\d+\.attn\.(bias|masked_bias)$|position_ids$"
+DROPPED_TENSORS = r"h\.\d+\.attn\.(bias|masked_bias)$|position_ids$"
 """Buffers of older files: the causal mask, its fill value, and position ids."""
 
-PARTS = (
+LAYER_NAMES = (
     ("h.{}.attn.c_attn.", "layers.{}.attention.qkv_proj."),
     ("h.{}.attn.c_proj.", "layers.{}.attention.o_proj."),
     ("h.{}.mlp.c_fc.", "layers.{}.feedforward.up_proj."),
     ("h.{}.mlp.c_proj.", "layers.{}.feedforward.down_proj."),
 )
 NAMES = (
-    *PARTS,
+    *LAYER_NAMES,
     ("h.{}.ln_1.", "layers.{}.attention_norm."),
     ("h.{}.ln_2.", "layers.{}.feedforward_norm."),
     ("wte.", "embed_tokens."),
@@ -54,10 +54,10 @@ NAMES = (
     ("ln_f.", "norm."),
 )
 
-SHARED = words(
+SHARED_KEYS = word_set(
     "layer_norm_epsilon n_embd n_head n_layer n_positions tie_word_embeddings vocab_size"
 )
-IDLE = words("""
+UNUSED_KEYS = word_set("""
     n_ctx summary_activation summary_first_dropout summary_proj_to_labels summary_type
     summary_use_proj
     """)  # fmt: skip
@@ -65,26 +65,28 @@ ALIASES = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions",
     "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
 }  # fmt: skip
-KEYS = Keys(
-    SHARED | words("activation_function add_cross_attention n_inner scale_attn_weights"
+KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("activation_function add_cross_attention n_inner scale_attn_weights"
                    " scale_attn_by_inverse_layer_idx"),
-    CAUSAL, IDLE | words("reorder_and_upcast_attn"), ALIASES,
+    CAUSAL, UNUSED_KEYS | word_set("reorder_and_upcast_attn"), ALIASES,
 )  # fmt: skip
-ONLY = {
+SUPPORTED_VALUES = {
     "scale_attn_by_inverse_layer_idx": (False, None),
     "add_cross_attention": (False, None),
 }
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    only(values, ONLY)
-    config = read_gpt(values, "gpt2", activation(values, "activation_function", "gelu_new"))
-    inner = counted(values, "n_inner", "gpt2", config.feedforward.width)
-    scale = None if answered(values, "scale_attn_weights", True) else 1.0
+    require_supported(values, SUPPORTED_VALUES)
+    config = gpt_from_hf_config(
+        values, "gpt2", get_activation(values, "activation_function", "gelu_new")
+    )
+    inner = get_int(values, "n_inner", "gpt2", config.feedforward.width)
+    scale = None if get_bool(values, "scale_attn_weights", True) else 1.0
     return config.model_copy(
         update={
             "feedforward": config.feedforward.model_copy(update={"width": inner}),
@@ -94,31 +96,31 @@ def read(values: dict[str, Any]) -> ModelConfig:
     )
 
 
-def read_gpt(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
+def gpt_from_hf_config(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
     """The configuration that GPT-1 and GPT-2 share; the norms are GPT-1's post-norms."""
-    width, heads = (counted(values, key, family) for key in ("n_embd", "n_head"))
+    width, heads = (get_int(values, key, family) for key in ("n_embd", "n_head"))
     return ModelConfig(
-        vocab_size=counted(values, "vocab_size", family),
+        vocab_size=get_int(values, "vocab_size", family),
         width=width,
-        layers=counted(values, "n_layer", family, most=MOST_LAYERS),
-        context_length=counted(values, "n_positions", family),
+        layers=get_int(values, "n_layer", family, maximum=MAX_LAYERS),
+        context_length=get_int(values, "n_positions", family),
         attention=AttentionConfig(
             heads=heads,
             kv_heads=heads,
-            head_dim=head_width(width, heads),
+            head_dim=get_head_dim(width, heads),
             qk_norm="none",
             bias="all",
         ),
         feedforward=FeedForwardConfig(width=4 * width, activation=inner, gated=False, bias=True),
         position=PositionConfig(kind="learned"),
         norm=NormConfig(
-            kind="layer", eps=measured(values, "layer_norm_epsilon") or 1e-5, place="post"
+            kind="layer", eps=get_float(values, "layer_norm_epsilon") or 1e-5, place="post"
         ),
-        tied_embeddings=answered(values, "tie_word_embeddings", True),
+        tied_embeddings=get_bool(values, "tie_word_embeddings", True),
     )
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that GPT-2 cannot express.
@@ -126,16 +128,16 @@ def write(config: ModelConfig) -> dict[str, Any]:
     values = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        **write_gpt(config),
+        **gpt_to_hf_config(config),
         "n_inner": config.feedforward.width,
-        "activation_function": their_activation(config.feedforward.activation, "gelu_new"),
+        "activation_function": hf_activation(config.feedforward.activation, "gelu_new"),
         "scale_attn_weights": config.attention.scale is None,
     }
-    unsaid(config, read(values), "gpt2")
+    require_defaults(config, from_hf_config(values), "gpt2")
     return values
 
 
-def write_gpt(config: ModelConfig) -> dict[str, Any]:
+def gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """The config.json keys that GPT-1 and GPT-2 share."""
     return {
         "vocab_size": config.vocab_size,
@@ -148,25 +150,27 @@ def write_gpt(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; transpose and split matrices."""
-    return gpt_ours(state, NAMES)
+    return gpt_from_hf_state_dict(state, NAMES)
 
 
-def gpt_ours(state: State, names: Pairs) -> State:
+def gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
     """Convert the tensors of GPT-1 or GPT-2 to groundup's names and layout."""
     state = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
-    state = edited(renamed(without(state, LEFT_OUT), names), MATRICES, turned)
-    return cut(state, FUSED, QKV)
+    state = map_tensors(
+        rename_tensors(drop_tensors(state, DROPPED_TENSORS), names), MATRICES, transpose_matrix
+    )
+    return split_fused(state, FUSED, QKV)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names; fuse and transpose matrices."""
-    return gpt_theirs(state, NAMES)
+    return gpt_to_hf_state_dict(state, NAMES)
 
 
-def gpt_theirs(state: State, names: Pairs) -> State:
+def gpt_to_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
     """Convert groundup's tensors to the names and layout of GPT-1 or GPT-2."""
-    state = edited(joined(state, FUSED, QKV), MATRICES, turned)
+    state = map_tensors(fuse_parts(state, FUSED, QKV), MATRICES, transpose_matrix)
     prefixed = tuple((PREFIX + hf_name, name) for hf_name, name in names)
-    return renamed(state, prefixed, to_theirs=True)
+    return rename_tensors(state, prefixed, to_hf=True)

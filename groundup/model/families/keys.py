@@ -42,7 +42,7 @@ METADATA = frozenset("""
 """Names and purpose. `architectures`, dtype, quantization and labels are read elsewhere; `auto_map`
 names remote code, which is never run."""
 
-RUNNING = frozenset("""
+RUNTIME = frozenset("""
     _attn_implementation _attn_implementation_autoset _attn_implementation_internal
     _experts_implementation _experts_implementation_internal _flash_attn_2_enabled
     _pre_quantization_dtype attn_implementation chunk_size_feed_forward experts_implementation
@@ -60,12 +60,12 @@ TRAINING = frozenset("""
     """.split())  # fmt: skip
 """Dropout, initialisation and losses: no effect at inference."""
 
-HARMLESS = GENERATION | TOKENS | METADATA | RUNNING | TRAINING
+IGNORED_KEYS = GENERATION | TOKENS | METADATA | RUNTIME | TRAINING
 """Keys that affect no family's logits."""
 
-Allowed = dict[str, tuple[Any, ...]]
+AllowedValues = dict[str, tuple[Any, ...]]
 
-FIXED: Allowed = {
+FIXED: AllowedValues = {
     "add_cross_attention": (False, None),
     "cross_attention_hidden_size": (None,),
     "is_decoder": (False, None),
@@ -75,21 +75,21 @@ FIXED: Allowed = {
     "tie_encoder_decoder": (False, None),
 }
 """Keys of every family, with their supported values."""
-CAUSAL: Allowed = {"is_causal": (True,)}
+CAUSAL: AllowedValues = {"is_causal": (True,)}
 """Of decoders; null makes attention in Transformers bidirectional."""
 
 ROPE = frozenset(("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"))
-"""Keys that `rope_of` reads."""
+"""Keys that `parse_rope` reads."""
 
 
-class Keys(NamedTuple):
+class ConfigKeys(NamedTuple):
     """How a family treats the keys of a config.json; all others are errors."""
 
-    read: frozenset[str]
+    used: frozenset[str]
     """Keys that the family's reader uses or checks."""
-    fixed: Allowed = {}
+    fixed: AllowedValues = {}
     """Keys that must have one of these values, in addition to FIXED."""
-    idle: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
     """Keys that do not affect the logits, in addition to HARMLESS."""
     aliases: Mapping[str, str] = {}
     """Alternative names of keys; Transformers accepts them in any file."""
@@ -97,13 +97,13 @@ class Keys(NamedTuple):
     @property
     def known(self) -> frozenset[str]:
         """Every accepted key."""
-        return HARMLESS.union(self.read, FIXED, self.fixed, self.idle, self.aliases)
+        return IGNORED_KEYS.union(self.used, FIXED, self.fixed, self.ignored, self.aliases)
 
 
-def words(*lists: str | Iterable[str]) -> frozenset[str]:
+def word_set(*lists: str | Iterable[str]) -> frozenset[str]:
     """The set of words in strings (separated by spaces) and lists.
 
-    >>> sorted(words("b c", ["a"]))
+    >>> sorted(word_set("b c", ["a"]))
     ['a', 'b', 'c']
     """
     return frozenset(
@@ -111,10 +111,10 @@ def words(*lists: str | Iterable[str]) -> frozenset[str]:
     )
 
 
-def checked(values: Mapping[str, Any], keys: Keys, family: str) -> dict[str, Any]:
+def validate_keys(values: Mapping[str, Any], keys: ConfigKeys, family: str) -> dict[str, Any]:
     """Check the keys of a config.json and replace aliases by the keys' own names.
 
-    >>> checked({"num_hidden_layers": 2}, Keys(words("n_layer"),
+    >>> validate_keys({"num_hidden_layers": 2}, ConfigKeys(word_set("n_layer"),
     ...     aliases={"num_hidden_layers": "n_layer"}), "gpt2")
     {'n_layer': 2}
 
@@ -128,14 +128,16 @@ def checked(values: Mapping[str, Any], keys: Keys, family: str) -> dict[str, Any
                 "may change what the model computes. Delete the key if it does not."
             )
     for key, allowed in {**FIXED, **keys.fixed}.items():
-        if key not in keys.read and key in values and not is_one_of(values[key], allowed):
+        if key not in keys.used and key in values and not _is_one_of(values[key], allowed):
             raise ConfigError(
                 f"config.json has {key}={repr(values[key])[:60]}; groundup supports {family} "
                 f"only with {key}={allowed[0]!r}."
             )
     named = {key: value for key, value in values.items() if key not in keys.aliases}
     for alias, key in keys.aliases.items():
-        if alias in values and not same(named.setdefault(key, values[alias]), values[alias]):
+        if alias in values and not _equal_strict(
+            named.setdefault(key, values[alias]), values[alias]
+        ):
             raise ConfigError(
                 f"config.json has {alias}={values[alias]!r} and {key}={named[key]!r}, two names of "
                 f"the same {family} value; delete the wrong one."
@@ -143,15 +145,15 @@ def checked(values: Mapping[str, Any], keys: Keys, family: str) -> dict[str, Any
     return named
 
 
-def is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
+def _is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
     """Whether a value equals one of these without confusing 1 and true.
 
-    >>> is_one_of(0, (False, None)), is_one_of(False, (False, None))
+    >>> _is_one_of(0, (False, None)), _is_one_of(False, (False, None))
     (False, True)
     """
-    return any(same(value, each) for each in allowed)
+    return any(_equal_strict(value, each) for each in allowed)
 
 
-def same(a: Any, b: Any) -> bool:
+def _equal_strict(a: Any, b: Any) -> bool:
     """Whether two values are equal, and both or neither are bools."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 
 from ..config import (
     AttentionConfig,
@@ -19,18 +19,18 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
-from .keys import CAUSAL, ROPE, Allowed, Keys, words
+from .keys import CAUSAL, ROPE, AllowedValues, ConfigKeys, word_set
 from .names import (
     LAYER_TYPES,
-    State,
-    answered,
-    counted,
-    measured,
-    only,
-    renamed,
-    rope_of,
-    rope_parameters,
-    unsaid,
+    StateDict,
+    get_bool,
+    get_float,
+    get_int,
+    parse_rope,
+    rename_tensors,
+    require_defaults,
+    require_supported,
+    to_rope_parameters,
 )
 
 FAMILY = "llama"
@@ -42,73 +42,73 @@ NAMES = (
     ("model.embed_tokens.", "embed_tokens."),
     ("model.norm.", "norm."),
 )
-FREQUENCIES = re.compile(r".*\.rotary_emb\.inv_freq$")
+ROTARY_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq$")
 """Buffers of rotary frequencies in files from before 2023-07; they follow from config.json."""
-MOST_LAYERS = 2**16
+MAX_LAYERS = 2**16
 FULL, WINDOW = LAYER_TYPES
 
-SHARED = words(ROPE, """
+SHARED_KEYS = word_set(ROPE, """
     head_dim hidden_act hidden_size intermediate_size max_position_embeddings num_attention_heads
     num_hidden_layers num_key_value_heads original_max_position_embeddings rms_norm_eps
     tie_word_embeddings vocab_size
     """)  # fmt: skip
 """Keys that every decoder of this kind reads."""
-PLAIN: Allowed = CAUSAL | {
+UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
 }  # fmt: skip
 """Features that some of these families lack but their files mention."""
-KEYS = Keys(
-    SHARED | words("attention_bias mlp_bias"),
-    PLAIN | {"activation": ("swiglu",), "rope_interleaved": (False,)},
-    words("is_llama_config max_sequence_length"),
+KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("attention_bias mlp_bias"),
+    UNUSED_FEATURES | {"activation": ("swiglu",), "rope_interleaved": (False,)},
+    word_set("is_llama_config max_sequence_length"),
 )
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    only(values, {"hidden_act": ("silu",)})
-    has_bias = answered(values, "mlp_bias", False)
-    config = decoder_of(values, FAMILY, bias=bias_of(values))
+    require_supported(values, {"hidden_act": ("silu",)})
+    has_bias = get_bool(values, "mlp_bias", False)
+    config = decoder_from_hf_config(values, FAMILY, bias=get_attention_bias(values))
     feedforward = config.feedforward.model_copy(update={"bias": has_bias})
     return config.model_copy(update={"feedforward": feedforward})
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that LLaMA cannot express.
     """
-    check_whole_heads(config, FAMILY)
-    values = values_of(config, FAMILY, "LlamaForCausalLM")
+    check_heads_divide_width(config, FAMILY)
+    values = decoder_to_hf_config(config, FAMILY, "LlamaForCausalLM")
     values |= {
         "hidden_act": "silu",
         "attention_bias": config.attention.bias == "all",
         "mlp_bias": config.feedforward.bias,
     }
-    unsaid(config, read(values), FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names."""
-    return renamed(without_frequencies(state), NAMES)
+    return rename_tensors(drop_rotary_buffers(state), NAMES)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names."""
-    return renamed(state, NAMES, to_theirs=True)
+    return rename_tensors(state, NAMES, to_hf=True)
 
 
-def decoder_of(
+def decoder_from_hf_config(
     values: Mapping[str, Any],
     family: str,
     *,
     bias: Literal["none", "qkv", "all"] = "none",
     qk_norm: Literal["none", "head", "all"] = "none",
-    patterns: tuple[Pattern, ...] = (Pattern(),),
+    patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),),
     eps: float = 1e-6,
     base: float = 10_000.0,
     tied: bool = False,
@@ -119,37 +119,37 @@ def decoder_of(
 
     Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
-    width = counted(values, "hidden_size", family)
-    heads = counted(values, "num_attention_heads", family)
-    theta, scaling = rope_of(values, base)
+    width = get_int(values, "hidden_size", family)
+    heads = get_int(values, "num_attention_heads", family)
+    theta, scaling = parse_rope(values, base)
     attention = AttentionConfig(
         heads=heads,
-        kv_heads=counted(values, "num_key_value_heads", family, heads),
-        head_dim=counted(values, "head_dim", family, max(1, width // heads)),
+        kv_heads=get_int(values, "num_key_value_heads", family, heads),
+        head_dim=get_int(values, "head_dim", family, max(1, width // heads)),
         qk_norm=qk_norm,
         bias=bias,
         patterns=patterns,
     )
     return ModelConfig(
-        vocab_size=counted(values, "vocab_size", family),
+        vocab_size=get_int(values, "vocab_size", family),
         width=width,
-        layers=layers_of(values, family),
-        context_length=counted(values, "max_position_embeddings", family),
+        layers=get_layers(values, family),
+        context_length=get_int(values, "max_position_embeddings", family),
         attention=attention,
-        feedforward=FeedForwardConfig(width=counted(values, "intermediate_size", family)),
+        feedforward=FeedForwardConfig(width=get_int(values, "intermediate_size", family)),
         position=PositionConfig(base=theta, scaling=scaling),
-        norm=NormConfig(eps=measured(values, "rms_norm_eps", eps)),
-        tied_embeddings=answered(values, "tie_word_embeddings", tied),
+        norm=NormConfig(eps=get_float(values, "rms_norm_eps", eps)),
+        tied_embeddings=get_bool(values, "tie_word_embeddings", tied),
     )
 
 
-def values_of(config: ModelConfig, family: str, architecture: str) -> dict[str, Any]:
+def decoder_to_hf_config(config: ModelConfig, family: str, architecture: str) -> dict[str, Any]:
     """The config.json keys that every LLaMA-like family writes, for Transformers 4 and 5.
 
     Raises ConfigError for a rotary scaling that the format cannot express.
     """
     position = config.position
-    rope = rope_parameters(position.base, position.scaling, family)
+    rope = to_rope_parameters(position.base, position.scaling, family)
     scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
     return {
         "architectures": [architecture],
@@ -172,45 +172,47 @@ def values_of(config: ModelConfig, family: str, architecture: str) -> dict[str, 
     }
 
 
-def bias_of(values: Mapping[str, Any]) -> Literal["none", "all"]:
+def get_attention_bias(values: Mapping[str, Any]) -> Literal["none", "all"]:
     """Which attention projections have biases: all or none."""
-    return "all" if answered(values, "attention_bias", False) else "none"
+    return "all" if get_bool(values, "attention_bias", False) else "none"
 
 
-def layers_of(values: Mapping[str, Any], family: str) -> int:
-    """Number of layers, at most MOST_LAYERS, so that they can be listed."""
-    return counted(values, "num_hidden_layers", family, most=MOST_LAYERS)
+def get_layers(values: Mapping[str, Any], family: str) -> int:
+    """Number of layers, at most MAX_LAYERS, so that they can be listed."""
+    return get_int(values, "num_hidden_layers", family, maximum=MAX_LAYERS)
 
 
-def patterns_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
+def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
     """The shortest cycle of attention patterns that reproduces `layer_types`.
 
     Raises ArtifactError for unsupported types, or if there is not one for each layer.
 
-    >>> patterns_of({"layer_types": ["sliding_attention", "full_attention"] * 2,
+    >>> parse_layer_types({"layer_types": ["sliding_attention", "full_attention"] * 2,
     ...     "num_hidden_layers": 4, "sliding_window": 8}, "qwen2")[0]
-    Pattern(kind='window', window=8, stride=0, tokens=0)
+    AttentionPattern(kind='window', window=8, stride=0, tokens=0)
     """
-    types, layers = values.get("layer_types"), layers_of(values, family)
+    types, layers = values.get("layer_types"), get_layers(values, family)
     if types is None:
-        return (Pattern(),)
+        return (AttentionPattern(),)
     is_list = isinstance(types, list) and len(types) == layers
     if not is_list or not all(kind in (FULL, WINDOW) for kind in types):
         raise ArtifactError(
             f"config.json has layer_types={str(types)[:60]}; expected {layers} values, one per "
             f"layer, each {FULL!r} or {WINDOW!r}."
         )
-    window = Pattern()
+    window = AttentionPattern()
     if WINDOW in types:
-        window = Pattern("window", counted(values, "sliding_window", family))
-    return shortest_cycle(tuple(window if kind == WINDOW else Pattern() for kind in types))
+        window = AttentionPattern("window", get_int(values, "sliding_window", family))
+    return _shortest_cycle(
+        tuple(window if kind == WINDOW else AttentionPattern() for kind in types)
+    )
 
 
-def shortest_cycle(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+def _shortest_cycle(patterns: tuple[AttentionPattern, ...]) -> tuple[AttentionPattern, ...]:
     """The shortest prefix whose repetition gives all patterns.
 
-    >>> far, near = Pattern(), Pattern("window", 4)
-    >>> len(shortest_cycle((near, near, far, near, near)))
+    >>> far, near = AttentionPattern(), AttentionPattern("window", 4)
+    >>> len(_shortest_cycle((near, near, far, near, near)))
     3
     """
     for length in range(1, len(patterns)):
@@ -219,7 +221,7 @@ def shortest_cycle(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
     return patterns
 
 
-def layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | None]:
+def to_layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | None]:
     """The `layer_types` and `sliding_window` of the layers' attention patterns.
 
     Raises ConfigError unless all are full or windows of one size.
@@ -236,7 +238,7 @@ def layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | None
     return types, windows.pop() if windows else None
 
 
-def check_whole_heads(config: ModelConfig, family: str) -> None:
+def check_heads_divide_width(config: ModelConfig, family: str) -> None:
     """Raise ConfigError if Transformers would reject the width."""
     if config.width % config.attention.heads:
         raise ConfigError(
@@ -245,6 +247,6 @@ def check_whole_heads(config: ModelConfig, family: str) -> None:
         )
 
 
-def without_frequencies(state: State) -> State:
+def drop_rotary_buffers(state: StateDict) -> StateDict:
     """Drop the rotary frequency buffers of old files."""
-    return {name: tensor for name, tensor in state.items() if not FREQUENCIES.match(name)}
+    return {name: tensor for name, tensor in state.items() if not ROTARY_BUFFERS.match(name)}

@@ -7,33 +7,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from groundup.core import ArtifactError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 
 from ..config import ModelConfig
 from . import llama
-from .keys import Keys, words
-from .llama import PLAIN, SHARED, WINDOW, decoder_of, layer_types, values_of
-from .names import counted, only, unsaid
+from .keys import ConfigKeys, word_set
+from .llama import (
+    SHARED_KEYS,
+    UNUSED_FEATURES,
+    WINDOW,
+    decoder_from_hf_config,
+    decoder_to_hf_config,
+    to_layer_types,
+)
+from .names import get_int, require_defaults, require_supported
 
 FAMILY = "mistral"
-KEYS = Keys(SHARED | words("layer_types sliding_window"), PLAIN, words("max_sequence_length"))
+KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("layer_types sliding_window"),
+    UNUSED_FEATURES,
+    word_set("max_sequence_length"),
+)
 DEFAULTS: dict[str, Any] = {"num_key_value_heads": 8, "sliding_window": 4096}
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
-    only(values, {"hidden_act": ("silu",)})
-    return decoder_of(values, FAMILY, patterns=window_of(values, FAMILY))
+    require_supported(values, {"hidden_act": ("silu",)})
+    return decoder_from_hf_config(values, FAMILY, patterns=parse_sliding_window(values, FAMILY))
 
 
-def window_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
+def parse_sliding_window(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
     """The pattern of all layers; a `sliding_window` of null means full attention.
 
-    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores here.
+    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores
+    here.
     """
     is_window = values.get("sliding_window") is not None
     types = values.get("layer_types")
@@ -43,19 +55,19 @@ def window_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
             f"{values.get('sliding_window')!r}; all layers of {family} have the same type."
         )
     if not is_window:
-        return (Pattern(),)
-    return (Pattern("window", counted(values, "sliding_window", family)),)
+        return (AttentionPattern(),)
+    return (AttentionPattern("window", get_int(values, "sliding_window", family)),)
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that Mistral cannot express.
     """
-    values = values_of(config, FAMILY, "MistralForCausalLM") | {"hidden_act": "silu"}
-    values["sliding_window"] = layer_types(config, FAMILY)[1]
-    unsaid(config, read(values), FAMILY)
+    values = decoder_to_hf_config(config, FAMILY, "MistralForCausalLM") | {"hidden_act": "silu"}
+    values["sliding_window"] = to_layer_types(config, FAMILY)[1]
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-ours, theirs = llama.ours, llama.theirs
+from_hf_state_dict, to_hf_state_dict = llama.from_hf_state_dict, llama.to_hf_state_dict

@@ -15,16 +15,25 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import ExpertsConfig, ModelConfig
 from . import llama
-from .keys import Keys, words
-from .llama import PLAIN, SHARED, decoder_of, layer_types, values_of, without_frequencies
-from .mistral import window_of
-from .names import State, counted, only, renamed, unsaid
+from .keys import ConfigKeys, word_set
+from .llama import (
+    SHARED_KEYS,
+    UNUSED_FEATURES,
+    decoder_from_hf_config,
+    decoder_to_hf_config,
+    drop_rotary_buffers,
+    to_layer_types,
+)
+from .mistral import parse_sliding_window
+from .names import StateDict, get_int, rename_tensors, require_defaults, require_supported
 
 FAMILY = "mixtral"
-KEYS = Keys(
-    SHARED | words("layer_types num_experts_per_tok num_local_experts sliding_window"), PLAIN,
-    words("max_sequence_length"), {"num_experts": "num_local_experts"},
-)  # fmt: skip
+KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("layer_types num_experts_per_tok num_local_experts sliding_window"),
+    UNUSED_FEATURES,
+    word_set("max_sequence_length"),
+    {"num_experts": "num_local_experts"},
+)
 DEFAULTS: dict[str, Any] = {
     "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
 }  # fmt: skip
@@ -32,7 +41,7 @@ NAMES = (
     ("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."),
     *llama.NAMES,
 )
-PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+EXPERT_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 EXPERT = re.compile(
     r"model\.layers\.(\d+)\.(?:block_sparse_moe|mlp)\.experts\.(\d+)\.(w[123])\.weight$"
 )
@@ -40,24 +49,24 @@ STACKED = re.compile(r"model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_pr
 ROUTER = re.compile(r"(model\.layers\.\d+)\.mlp\.gate\.")
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
-    only(values, {"hidden_act": ("silu",)})
-    patterns = window_of(values, FAMILY)
-    config = decoder_of(values, FAMILY, patterns=patterns, eps=1e-5, base=1_000_000.0)
+    require_supported(values, {"hidden_act": ("silu",)})
+    patterns = parse_sliding_window(values, FAMILY)
+    config = decoder_from_hf_config(values, FAMILY, patterns=patterns, eps=1e-5, base=1_000_000.0)
     experts = ExpertsConfig(
-        count=counted(values, "num_local_experts", FAMILY),
-        chosen=counted(values, "num_experts_per_tok", FAMILY),
+        count=get_int(values, "num_local_experts", FAMILY),
+        chosen=get_int(values, "num_experts_per_tok", FAMILY),
     )
     feedforward = config.feedforward.model_copy(update={"experts": experts})
     return config.model_copy(update={"feedforward": feedforward})
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that Mixtral cannot express.
@@ -65,33 +74,35 @@ def write(config: ModelConfig) -> dict[str, Any]:
     experts = config.feedforward.experts
     if experts is None:
         raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {FAMILY}.")
-    values = values_of(config, FAMILY, "MixtralForCausalLM")
+    values = decoder_to_hf_config(config, FAMILY, "MixtralForCausalLM")
     values |= {
         "hidden_act": "silu",
-        "sliding_window": layer_types(config, FAMILY)[1],
+        "sliding_window": to_layer_types(config, FAMILY)[1],
         "num_local_experts": experts.count,
         "num_experts_per_tok": experts.chosen,
     }
-    unsaid(config, read(values), FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; stack experts: (E, F, D) and (E, D, F)."""
-    others: State = {}
+    others: StateDict = {}
     experts: dict[str, dict[int, torch.Tensor]] = {}
-    for name, tensor in without_frequencies(state).items():
+    for name, tensor in drop_rotary_buffers(state).items():
         if match := EXPERT.match(name):
-            target = f"layers.{match[1]}.experts.{PARTS[match[3]]}"
+            target = f"layers.{match[1]}.experts.{EXPERT_NAMES[match[3]]}"
             experts.setdefault(target, {})[int(match[2])] = tensor
         elif match := STACKED.match(name):
-            others |= apart(f"layers.{match[1]}.experts.", match[2], tensor)
+            others |= _split_stacked(f"layers.{match[1]}.experts.", match[2], tensor)
         else:
             others[ROUTER.sub(r"\1.block_sparse_moe.gate.", name)] = tensor
-    return renamed(others, NAMES) | {name: stacked(name, each) for name, each in experts.items()}
+    return rename_tensors(others, NAMES) | {
+        name: _stack_experts(name, each) for name, each in experts.items()
+    }
 
 
-def apart(prefix: str, kind: str, tensor: torch.Tensor) -> State:
+def _split_stacked(prefix: str, kind: str, tensor: torch.Tensor) -> StateDict:
     """Split a stacked tensor of Transformers 5, which fuses gate and up."""
     if kind == "down_proj":
         return {f"{prefix}down_proj": tensor}
@@ -99,7 +110,7 @@ def apart(prefix: str, kind: str, tensor: torch.Tensor) -> State:
     return {f"{prefix}gate_proj": gate, f"{prefix}up_proj": up}
 
 
-def stacked(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
+def _stack_experts(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
     """Stack the experts' matrices; raises ArtifactError if one is missing or misshapen."""
     missing = sorted(set(range(max(experts) + 1)) - experts.keys())
     if missing or len({tensor.shape for tensor in experts.values()}) > 1:
@@ -108,10 +119,10 @@ def stacked(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
     return torch.stack([experts[i] for i in range(len(experts))])
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names, one matrix per expert, as published."""
-    hf_names, result = {name: hf for hf, name in PARTS.items()}, {}
-    for name, tensor in renamed(state, NAMES, to_theirs=True).items():
+    hf_names, result = {name: hf for hf, name in EXPERT_NAMES.items()}, {}
+    for name, tensor in rename_tensors(state, NAMES, to_hf=True).items():
         module, _, part = name.rpartition(".")
         if not module.endswith(".experts") or part not in hf_names:
             result[name] = tensor

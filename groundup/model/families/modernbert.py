@@ -20,43 +20,43 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .bert import BOTH_WAYS, has_masked_head
-from .keys import Keys, words
-from .layout import QKV, cut, joined
-from .llama import FULL, WINDOW, bias_of, layer_types, layers_of, patterns_of
+from .bert import BIDIRECTIONAL, has_mlm_head
+from .keys import ConfigKeys, word_set
+from .layout import QKV, fuse_parts, split_fused
+from .llama import FULL, WINDOW, get_attention_bias, get_layers, parse_layer_types, to_layer_types
 from .names import (
-    State,
-    activation,
-    answered,
-    counted,
-    head_width,
-    layer_rope_of,
-    measured,
-    renamed,
-    rope_parameters,
-    their_activation,
-    unsaid,
-    without,
+    StateDict,
+    drop_tensors,
+    get_activation,
+    get_bool,
+    get_float,
+    get_head_dim,
+    get_int,
+    hf_activation,
+    parse_layer_rope,
+    rename_tensors,
+    require_defaults,
+    to_rope_parameters,
 )
 
 FAMILY = "modernbert"
-KEYS = Keys(
-    words("""
+KEYS = ConfigKeys(
+    word_set("""
     attention_bias classifier_activation classifier_bias classifier_pooling decoder_bias
     global_attn_every_n_layers global_rope_theta hidden_activation hidden_size intermediate_size
     layer_types local_attention local_rope_theta max_position_embeddings mlp_bias norm_bias norm_eps
     num_attention_heads num_hidden_layers partial_rotary_factor rope_parameters rope_scaling
     sliding_window tie_word_embeddings vocab_size
     """),
-    BOTH_WAYS | {"causal_mask": (False,), "position_embedding_type": ("absolute",)},
-    words("""
+    BIDIRECTIONAL | {"causal_mask": (False,), "position_embedding_type": ("absolute",)},
+    word_set("""
     compile deterministic_flash_attn layer_norm_eps reference_compile repad_logits_with_grad
     sparse_pred_ignore_index sparse_prediction
     """),
 )
-FUSED, GATED = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
-GATES = (".feedforward.gate_proj.", ".feedforward.up_proj.")
-PARTS = (
+FUSED_QKV, FUSED_GATE_UP = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
+GATE_UP = (".feedforward.gate_proj.", ".feedforward.up_proj.")
+LAYER_NAMES = (
     ("attn.Wqkv.", "attention.qkv_proj."),
     ("attn.Wo.", "attention.o_proj."),
     ("attn_norm.", "attention_norm."),
@@ -64,86 +64,89 @@ PARTS = (
     ("mlp.Wo.", "feedforward.down_proj."),
     ("mlp_norm.", "feedforward_norm."),
 )
-ENCODER = (
+ENCODER_NAMES = (
     ("embeddings.tok_embeddings.", "embed_tokens."),
     ("embeddings.norm.", "embed_norm."),
     ("final_norm.", "norm."),
-    *(("layers.{}." + a, "layers.{}." + b) for a, b in PARTS),
+    *(("layers.{}." + a, "layers.{}." + b) for a, b in LAYER_NAMES),
 )
-HEAD = (
+HEAD_NAMES = (
     ("head.dense.", "transform.dense."),
     ("head.norm.", "transform.norm."),
     ("decoder.bias", "lm_bias"),
     ("decoder.", "lm_head."),
 )
-BASES = {FULL: 160_000.0, WINDOW: 10_000.0}
+DEFAULT_BASES = {FULL: 160_000.0, WINDOW: 10_000.0}
 """Default rotary bases."""
-OLDER = {FULL: "global_rope_theta", WINDOW: "local_rope_theta"}
+LEGACY_BASE_KEYS = {FULL: "global_rope_theta", WINDOW: "local_rope_theta"}
 """Their keys in older files."""
-EVERY = 3
+DEFAULT_CYCLE = 3
 """Default global_attn_every_n_layers."""
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    width, heads = (counted(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
-    is_masked, has_bias = has_masked_head(values), answered(values, "norm_bias", False)
-    patterns = patterns_of(dict(values) | windows_of(values), FAMILY)
+    width, heads = (get_int(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
+    is_masked, has_bias = has_mlm_head(values), get_bool(values, "norm_bias", False)
+    patterns = parse_layer_types(dict(values) | _parse_windows(values), FAMILY)
     return ModelConfig(
         kind="encoder",
-        vocab_size=counted(values, "vocab_size", FAMILY),
+        vocab_size=get_int(values, "vocab_size", FAMILY),
         width=width,
-        layers=layers_of(values, FAMILY),
-        context_length=counted(values, "max_position_embeddings", FAMILY),
+        layers=get_layers(values, FAMILY),
+        context_length=get_int(values, "max_position_embeddings", FAMILY),
         attention=AttentionConfig(
             heads=heads,
             kv_heads=heads,
-            head_dim=head_width(width, heads),
+            head_dim=get_head_dim(width, heads),
             qk_norm="none",
-            bias=bias_of(values),
+            bias=get_attention_bias(values),
             patterns=patterns,
         ),
         feedforward=FeedForwardConfig(
-            width=counted(values, "intermediate_size", FAMILY),
-            activation=activation(values, "hidden_activation", "gelu"),
-            bias=answered(values, "mlp_bias", False),
+            width=get_int(values, "intermediate_size", FAMILY),
+            activation=get_activation(values, "hidden_activation", "gelu"),
+            bias=get_bool(values, "mlp_bias", False),
         ),
-        position=position_of(values, has_windows=any(p.kind == "window" for p in patterns)),
-        norm=NormConfig(kind="layer", eps=measured(values, "norm_eps") or 1e-5, bias=has_bias),
+        position=_parse_position(values, has_windows=any(p.kind == "window" for p in patterns)),
+        norm=NormConfig(kind="layer", eps=get_float(values, "norm_eps") or 1e-5, bias=has_bias),
         embedding=EmbeddingConfig(norm=True),
-        output=masked_output(values) if is_masked else OutputConfig(logits=False),
-        tied_embeddings=not is_masked or answered(values, "tie_word_embeddings", True),
+        output=_parse_mlm_output(values) if is_masked else OutputConfig(logits=False),
+        tied_embeddings=not is_masked or get_bool(values, "tie_word_embeddings", True),
     )
 
 
-def windows_of(values: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
     """Layer types and window size, the token itself included, under the keys that decoders use.
 
-    >>> windows_of({"num_hidden_layers": 2, "local_attention": 128})
+    >>> _parse_windows({"num_hidden_layers": 2, "local_attention": 128})
     {'layer_types': ['full_attention', 'sliding_attention'], 'sliding_window': 65}
     """
-    cycle = counted(values, "global_attn_every_n_layers", FAMILY, EVERY)
-    layers = range(layers_of(values, FAMILY))
+    cycle = get_int(values, "global_attn_every_n_layers", FAMILY, DEFAULT_CYCLE)
+    layers = range(get_layers(values, FAMILY))
     types = values.get("layer_types") or [WINDOW if i % cycle else FULL for i in layers]
-    local = counted(values, "local_attention", FAMILY, 128, least=0)
+    local = get_int(values, "local_attention", FAMILY, 128, minimum=0)
     if "sliding_window" in values:  # in Transformers it sets local_attention
-        local = 2 * counted(values, "sliding_window", FAMILY, least=0)
+        local = 2 * get_int(values, "sliding_window", FAMILY, minimum=0)
     return {"layer_types": types, "sliding_window": local // 2 + 1}
 
 
-def position_of(values: Mapping[str, Any], *, has_windows: bool) -> PositionConfig:
+def _parse_position(values: Mapping[str, Any], *, has_windows: bool) -> PositionConfig:
     """Rotary positions of window layers and of the others.
 
     Raises ArtifactError for a scaling in window layers, which is unsupported.
     """
-    bases = {kind: measured(values, OLDER[kind], base) for kind, base in BASES.items()}
-    base, scaling = layer_rope_of(values, FULL, bases[FULL])
+    bases = {
+        kind: get_float(values, LEGACY_BASE_KEYS[kind], base)
+        for kind, base in DEFAULT_BASES.items()
+    }
+    base, scaling = parse_layer_rope(values, FULL, bases[FULL])
     if not has_windows:
         return PositionConfig(base=base, scaling=scaling)
-    window_base, window_scaling = layer_rope_of(values, WINDOW, bases[WINDOW])
+    window_base, window_scaling = parse_layer_rope(values, WINDOW, bases[WINDOW])
     if window_scaling.kind != "none":
         raise ArtifactError(
             f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
@@ -153,21 +156,21 @@ def position_of(values: Mapping[str, Any], *, has_windows: bool) -> PositionConf
     return PositionConfig(base=base, scaling=scaling, window_base=window_base if is_own else None)
 
 
-def masked_output(values: Mapping[str, Any]) -> OutputConfig:
+def _parse_mlm_output(values: Mapping[str, Any]) -> OutputConfig:
     return OutputConfig(
         transform="dense",
-        activation=activation(values, "classifier_activation", "gelu"),
-        dense_bias=answered(values, "classifier_bias", False),
-        bias=answered(values, "decoder_bias", True),
+        activation=get_activation(values, "classifier_activation", "gelu"),
+        dense_bias=get_bool(values, "classifier_bias", False),
+        bias=get_bool(values, "decoder_bias", True),
     )
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.48 and later.
 
     Raises ConfigError naming the field that ModernBERT cannot express.
     """
-    types, window = layer_types(config, FAMILY)
+    types, window = to_layer_types(config, FAMILY)
     position, output = config.position, config.output
     window_base = position.base if position.window_base is None else position.window_base
     kind = "ForMaskedLM" if output.transform == "dense" else "Model"
@@ -182,42 +185,42 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "max_position_embeddings": config.context_length,
         "num_attention_heads": config.attention.heads,
         "intermediate_size": config.feedforward.width,
-        "hidden_activation": their_activation(config.feedforward.activation),
+        "hidden_activation": hf_activation(config.feedforward.activation),
         "attention_bias": config.attention.bias == "all",
         "mlp_bias": config.feedforward.bias,
         "norm_bias": config.norm.bias,
         "norm_eps": config.norm.eps,
         "layer_types": types,
         "local_attention": 2 * (window - 1) if window else 128,
-        OLDER[FULL]: position.base,
-        OLDER[WINDOW]: window_base,
+        LEGACY_BASE_KEYS[FULL]: position.base,
+        LEGACY_BASE_KEYS[WINDOW]: window_base,
         "rope_parameters": {
-            FULL: rope_parameters(position.base, position.scaling, FAMILY),
+            FULL: to_rope_parameters(position.base, position.scaling, FAMILY),
             WINDOW: {"rope_type": "default", "rope_theta": window_base},
         },
-        "classifier_activation": their_activation(output.activation),
+        "classifier_activation": hf_activation(output.activation),
         "classifier_bias": output.dense_bias,
         "decoder_bias": output.bias,
         "tie_word_embeddings": config.tied_embeddings,
     }
     if is_regular:  # older versions of Transformers can express nothing else
         values["global_attn_every_n_layers"] = len(only_first)
-    unsaid(config, read(values), FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; split fused ones."""
     state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
     if config.output.transform == "none":
-        state = without(state, r"head\.|decoder\.")
-    state = renamed(state, (*ENCODER, *HEAD))
-    return cut(cut(state, FUSED, QKV), GATED, GATES)
+        state = drop_tensors(state, r"head\.|decoder\.")
+    state = rename_tensors(state, (*ENCODER_NAMES, *HEAD_NAMES))
+    return split_fused(split_fused(state, FUSED_QKV, QKV), FUSED_GATE_UP, GATE_UP)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names; fuse projections."""
     prefix = "model." if config.output.transform == "dense" else ""
-    encoder = tuple((prefix + a, b) for a, b in ENCODER)
-    fused = joined(joined(state, FUSED, QKV), GATED, GATES)
-    return renamed(fused, (*encoder, *HEAD), to_theirs=True)
+    encoder = tuple((prefix + a, b) for a, b in ENCODER_NAMES)
+    fused = fuse_parts(fuse_parts(state, FUSED_QKV, QKV), FUSED_GATE_UP, GATE_UP)
+    return rename_tensors(fused, (*encoder, *HEAD_NAMES), to_hf=True)

@@ -16,8 +16,8 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import Activation, RopeScaling
 
-Pairs = tuple[tuple[str, str], ...]
-State = dict[str, Tensor]
+NamePairs = tuple[tuple[str, str], ...]
+StateDict = dict[str, Tensor]
 Default = TypeVar("Default", float, None)
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -32,24 +32,26 @@ ACTIVATIONS: dict[str, Activation] = {
 """Hugging Face's names of activations, and groundup's."""
 
 
-def renamed(state: Mapping[str, Tensor], pairs: Pairs, *, to_theirs: bool = False) -> State:
+def rename_tensors(
+    state: Mapping[str, Tensor], pairs: NamePairs, *, to_hf: bool = False
+) -> StateDict:
     """Rename tensors by prefix; names that match no pair stay as they are.
 
     >>> import torch
     >>> pairs = (("model.layers.{}.self_attn.", "layers.{}.attention."),)
-    >>> list(renamed({"model.layers.7.self_attn.q_proj.weight": torch.ones(1)}, pairs))
+    >>> list(rename_tensors({"model.layers.7.self_attn.q_proj.weight": torch.ones(1)}, pairs))
     ['layers.7.attention.q_proj.weight']
     """
-    rules = [(rule(b), a) if to_theirs else (rule(a), b) for a, b in pairs]
-    return {rename(name, rules): tensor for name, tensor in state.items()}
+    rules = [(prefix_pattern(b), a) if to_hf else (prefix_pattern(a), b) for a, b in pairs]
+    return {_rename_key(name, rules): tensor for name, tensor in state.items()}
 
 
-def rule(begin: str) -> re.Pattern[str]:
+def prefix_pattern(begin: str) -> re.Pattern[str]:
     """The pattern of names with this prefix."""
     return re.compile("^" + re.escape(begin).replace(r"\{\}", r"(\d+)"))
 
 
-def rename(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
+def _rename_key(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
     """Replace the prefix of a name by the first rule that matches."""
     for pattern, other in rules:
         if match := pattern.match(name):
@@ -57,13 +59,13 @@ def rename(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
     return name
 
 
-def edited(state: State, ending: str, edit: Callable[[Tensor], Tensor]) -> State:
+def map_tensors(state: StateDict, ending: str, edit: Callable[[Tensor], Tensor]) -> StateDict:
     """Apply `edit` to every tensor whose name ends with `ending` (a regular expression)."""
     pattern = re.compile(ending + "$")
     return {name: edit(t) if pattern.search(name) else t for name, t in state.items()}
 
 
-def one_table(state: State, table: str, copies: Iterable[str]) -> State:
+def merge_tied_embeddings(state: StateDict, table: str, copies: Iterable[str]) -> StateDict:
     """Keep one copy of an embedding that files may store under several names.
 
     Raises ArtifactError if the copies differ.
@@ -76,36 +78,36 @@ def one_table(state: State, table: str, copies: Iterable[str]) -> State:
     return state
 
 
-def needed(values: Mapping[str, Any], key: str, family: str) -> Any:
+def _get_required(values: Mapping[str, Any], key: str, family: str) -> Any:
     """A required value of config.json; raises ArtifactError if it is missing."""
     if values.get(key) is None:
         raise ArtifactError(f"config.json has no {key}, which {family} requires.")
     return values[key]
 
 
-def counted(
+def get_int(
     values: Mapping[str, Any], key: str, family: str, default: int | None = None, *,
-    least: int = 1, most: int = 2**31,
+    minimum: int = 1, maximum: int = 2**31,
 ) -> int:  # fmt: skip
-    """An integer of config.json, at least `least`.
+    """An integer of config.json, at least `minimum`.
 
     default  used if the key is absent or null; None: the key is required
 
     Raises ArtifactError naming the key if it is missing or invalid.
 
-    >>> counted({"hidden_size": 64}, "hidden_size", "llama")
+    >>> get_int({"hidden_size": 64}, "hidden_size", "llama")
     64
     """
-    value = needed(values, key, family) if default is None else values.get(key)
+    value = _get_required(values, key, family) if default is None else values.get(key)
     value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
         raise ArtifactError(
-            f"config.json has {key}={value!r}; expected an integer from {least} to {most}."
+            f"config.json has {key}={value!r}; expected an integer from {minimum} to {maximum}."
         )
     return value
 
 
-def measured(values: Mapping[str, Any], key: str, default: Default = None) -> float | Default:
+def get_float(values: Mapping[str, Any], key: str, default: Default = None) -> float | Default:
     """A positive number of config.json; `default` if the key is absent or null.
 
     Raises ArtifactError naming the key if the value is anything else.
@@ -119,7 +121,7 @@ def measured(values: Mapping[str, Any], key: str, default: Default = None) -> fl
     return float(value)
 
 
-def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
+def get_bool(values: Mapping[str, Any], key: str, default: bool) -> bool:
     """A bool of config.json; `default` if the key is absent or null.
 
     Raises ArtifactError naming the key if the value is anything else.
@@ -131,7 +133,7 @@ def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
     return value
 
 
-def architectures(values: Mapping[str, Any]) -> list[str]:
+def get_architectures(values: Mapping[str, Any]) -> list[str]:
     """The class names that a config.json lists, if any.
 
     Raises ArtifactError for anything but a list of strings.
@@ -146,7 +148,7 @@ def architectures(values: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def only(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
+def require_supported(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
     """Raise ArtifactError for unsupported values of config.json.
 
     allowed  the supported values of each key; the first is the default of an absent key
@@ -158,7 +160,7 @@ def only(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> N
             )
 
 
-def activation(values: Mapping[str, Any], key: str, default: str) -> Activation:
+def get_activation(values: Mapping[str, Any], key: str, default: str) -> Activation:
     """groundup's name of an activation; raises ArtifactError if it is unsupported."""
     name = values.get(key, default)
     if name not in ACTIVATIONS:
@@ -168,12 +170,12 @@ def activation(values: Mapping[str, Any], key: str, default: str) -> Activation:
     return ACTIVATIONS[name]
 
 
-def their_activation(name: Activation, tanh: str = "gelu_pytorch_tanh") -> str:
+def hf_activation(name: Activation, tanh: str = "gelu_pytorch_tanh") -> str:
     """Hugging Face's name of an activation; `tanh` is the family's name of approximate GELU."""
     return tanh if name == "gelu_tanh" else name
 
 
-def unsaid(config: Any, expected: Any, family: str) -> None:
+def require_defaults(config: Any, expected: Any, family: str) -> None:
     """Raise ConfigError naming the first field that the written file would not preserve.
 
     Fields that the family's files cannot express must have the values that the family implies.
@@ -184,7 +186,7 @@ def unsaid(config: Any, expected: Any, family: str) -> None:
         value, implied = getattr(config, name), getattr(expected, name)
         if value != implied:
             if hasattr(type(value), "model_fields") and type(value) is type(implied):
-                unsaid(value, implied, family)
+                require_defaults(value, implied, family)
             raise ConfigError(
                 f"{type(config).__name__}.{name}={value!r} cannot be written as {family}, "
                 f"which has {implied!r}."
@@ -200,34 +202,34 @@ ROPE_KEYS = frozenset("""
 """Accepted keys of rope_parameters; each rope_type reads some of them."""
 
 
-def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, RopeScaling]:
+def parse_rope(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, RopeScaling]:
     """Base and scaling of rotary positions, from files of any version of Transformers.
 
     As in Transformers, the original length of a scaling defaults to the context length.
 
     Raises ArtifactError for an unsupported scaling or invalid numbers.
     """
-    rope = rope_object(values, "rope_scaling") or rope_object(values, "rope_parameters")
-    only(values, {"partial_rotary_factor": (1.0, None)})
-    only(rope, {"partial_rotary_factor": (1.0, None)})
+    rope = _get_rope_dict(values, "rope_scaling") or _get_rope_dict(values, "rope_parameters")
+    require_supported(values, {"partial_rotary_factor": (1.0, None)})
+    require_supported(rope, {"partial_rotary_factor": (1.0, None)})
     if unknown := sorted(rope.keys() - ROPE_KEYS):
         raise ArtifactError(
             f"config.json has rotary positions with {unknown[0]}={str(rope[unknown[0]])[:60]!r}; "
             f"groundup supports {', '.join(sorted(ROPE_KEYS))}."
         )
     kind = rope.get("rope_type", rope.get("type", "default"))
-    theta = measured(rope, "rope_theta", measured(values, "rope_theta", base))
+    theta = get_float(rope, "rope_theta", get_float(values, "rope_theta", base))
     if kind == "default":
         return theta, RopeScaling()
-    if kind not in tuple(SCALING_OF):
+    if kind not in tuple(SCALING_PARSERS):
         raise ArtifactError(
             f"config.json has rope_type {kind!r}; groundup supports default, "
-            f"{', '.join(SCALING_OF)}."
+            f"{', '.join(SCALING_PARSERS)}."
         )
-    return theta, SCALING_OF[kind](values, rope)
+    return theta, SCALING_PARSERS[kind](values, rope)
 
 
-def layer_rope_of(
+def parse_layer_rope(
     values: Mapping[str, Any], kind: str, base: float, *, scaled: bool = True
 ) -> tuple[float, RopeScaling]:
     """Base and scaling of one layer type, where `rope_parameters` has an object per type.
@@ -236,24 +238,24 @@ def layer_rope_of(
     base    default where the type's own object does not set it
     scaled  whether `rope_scaling` of older files applies to these layers; it takes precedence
 
-    Raises ArtifactError as `rope_of` does, and for a YaRN that Transformers would not compute as
+    Raises ArtifactError as `parse_rope` does, and for a YaRN that Transformers would not compute as
     the object says.
     """
-    nested = rope_object(values, "rope_parameters")
+    nested = _get_rope_dict(values, "rope_parameters")
     if unknown := sorted(nested.keys() - LAYER_TYPES):
         raise ArtifactError(
             f"config.json has rope_parameters with {unknown[0]}={str(nested[unknown[0]])[:60]!r}; "
             f"expected an object for each of {', '.join(LAYER_TYPES)}."
         )
-    own = dict(rope_object(nested, kind) or {"rope_type": "default"})
+    own = dict(_get_rope_dict(nested, kind) or {"rope_type": "default"})
     if scaled:
-        own |= rope_object(values, "rope_scaling")
-    only(own, {"truncate": (True,)})  # Transformers reads it one level higher
+        own |= _get_rope_dict(values, "rope_scaling")
+    require_supported(own, {"truncate": (True,)})  # Transformers reads it one level higher
     flat = dict(values) | {"rope_parameters": own, "rope_scaling": None, "rope_theta": base}
-    return rope_of(flat, base)
+    return parse_rope(flat, base)
 
 
-def rope_object(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _get_rope_dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The object under a key of config.json, or an empty one; ArtifactError if it is no object."""
     rope = values.get(key) or {}
     if not isinstance(rope, Mapping):
@@ -261,32 +263,35 @@ def rope_object(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return rope
 
 
-def stretch(rope: Mapping[str, Any], key: str) -> float:
+def _get_scaling_float(rope: Mapping[str, Any], key: str) -> float:
     """A required number of a scaling."""
-    needed(rope, key, f"rope scaling of type {rope.get('rope_type', rope.get('type'))}")
-    return measured(rope, key, 1.0)
+    _get_required(rope, key, f"rope scaling of type {rope.get('rope_type', rope.get('type'))}")
+    return get_float(rope, key, 1.0)
 
 
-def linear_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
-    return RopeScaling(kind="linear", factor=stretch(rope, "factor"))
+def _parse_linear(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+    return RopeScaling(kind="linear", factor=_get_scaling_float(rope, "factor"))
 
 
-def llama3_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+def _parse_llama3(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
     return RopeScaling(
-        kind="llama3", factor=stretch(rope, "factor"), low=stretch(rope, "low_freq_factor"),
-        high=stretch(rope, "high_freq_factor"), original_length=original_length(values, rope),
-    )  # fmt: skip
+        kind="llama3",
+        factor=_get_scaling_float(rope, "factor"),
+        low=_get_scaling_float(rope, "low_freq_factor"),
+        high=_get_scaling_float(rope, "high_freq_factor"),
+        original_length=_get_original_length(values, rope),
+    )
 
 
-def yarn_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+def _parse_yarn(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
     """YaRN; some files give its attention factor as the ratio of two scales."""
-    only(rope, {"truncate": (True, False)})
-    original = original_length(values, rope)
-    longest = counted(values, "max_position_embeddings", "yarn rope scaling", original)
-    factor = measured(rope, "factor", longest / original)
-    attention = measured(rope, "attention_factor", None)
+    require_supported(rope, {"truncate": (True, False)})
+    original = _get_original_length(values, rope)
+    longest = get_int(values, "max_position_embeddings", "yarn rope scaling", original)
+    factor = get_float(rope, "factor", longest / original)
+    attention = get_float(rope, "attention_factor", None)
     mscale, mscale_all_dim = (
-        measured(rope, key, None) if rope.get(key) != 0 else None
+        get_float(rope, key, None) if rope.get(key) != 0 else None
         for key in ("mscale", "mscale_all_dim")
     )
     if attention is None and mscale and mscale_all_dim:
@@ -294,25 +299,25 @@ def yarn_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
         attention = (mscale * log + 1) / (mscale_all_dim * log + 1)
     return RopeScaling(
         kind="yarn", factor=factor, original_length=original, attention=attention,
-        low=measured(rope, "beta_slow", 1.0), high=measured(rope, "beta_fast", 32.0),
-        truncate=answered(rope, "truncate", True),
+        low=get_float(rope, "beta_slow", 1.0), high=get_float(rope, "beta_fast", 32.0),
+        truncate=get_bool(rope, "truncate", True),
     )  # fmt: skip
 
 
-SCALING_OF = {"linear": linear_of, "llama3": llama3_of, "yarn": yarn_of}
+SCALING_PARSERS = {"linear": _parse_linear, "llama3": _parse_llama3, "yarn": _parse_yarn}
 
 
-def original_length(values: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
+def _get_original_length(values: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
     """Context length before the scaling, tokens; defaults to the context length."""
     key = "original_max_position_embeddings"
     source = values if values.get(key) is not None else rope
     if source.get(key) is None:
         source, key = values, "max_position_embeddings"
-    return counted(source, key, "rope scaling")
+    return get_int(source, key, "rope scaling")
 
 
-def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str, Any]:
-    """The rope_parameters of a config.json; the inverse of `rope_of`.
+def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str, Any]:
+    """The rope_parameters of a config.json; the inverse of `parse_rope`.
 
     Raises ConfigError for what the format cannot express: NTK scaling, which a larger base
     replaces, and an original length of 0, which would follow from the context.
@@ -340,14 +345,14 @@ def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str,
     return values if scaling.attention is None else values | {"attention_factor": scaling.attention}
 
 
-def head_width(width: int, heads: int) -> int:
+def get_head_dim(width: int, heads: int) -> int:
     """width / heads; raises ArtifactError if heads do not divide width."""
     if width % heads:
         raise ArtifactError(f"config.json has width {width}, which {heads} heads do not divide.")
     return width // heads
 
 
-def without(state: Mapping[str, Tensor], names: str) -> State:
+def drop_tensors(state: Mapping[str, Tensor], names: str) -> StateDict:
     """Drop the tensors whose name starts with a match of `names`, a regular expression."""
     pattern = re.compile(names)
     return {name: tensor for name, tensor in state.items() if not pattern.match(name)}

@@ -6,12 +6,19 @@ Source: transformers 5.24, models/olmo2; OLMo Team 2024, arXiv:2501.00656.
 from typing import Any
 
 from ..config import ModelConfig
-from .keys import Keys, words
-from .llama import PLAIN, SHARED, bias_of, decoder_of, values_of, without_frequencies
-from .names import State, only, renamed, unsaid
+from .keys import ConfigKeys, word_set
+from .llama import (
+    SHARED_KEYS,
+    UNUSED_FEATURES,
+    decoder_from_hf_config,
+    decoder_to_hf_config,
+    drop_rotary_buffers,
+    get_attention_bias,
+)
+from .names import StateDict, rename_tensors, require_defaults, require_supported
 
 FAMILY = "olmo2"
-KEYS = Keys(SHARED | words("attention_bias"), PLAIN)
+KEYS = ConfigKeys(SHARED_KEYS | word_set("attention_bias"), UNUSED_FEATURES)
 NAMES = (
     ("model.layers.{}.self_attn.", "layers.{}.attention."),
     ("model.layers.{}.mlp.", "layers.{}.feedforward."),
@@ -22,32 +29,34 @@ NAMES = (
 )
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    only(values, {"hidden_act": ("silu",)})
-    config = decoder_of(values, FAMILY, bias=bias_of(values), qk_norm="all", eps=1e-5)
+    require_supported(values, {"hidden_act": ("silu",)})
+    config = decoder_from_hf_config(
+        values, FAMILY, bias=get_attention_bias(values), qk_norm="all", eps=1e-5
+    )
     return config.model_copy(update={"norm": config.norm.model_copy(update={"place": "output"})})
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.47 and later.
 
     Raises ConfigError naming the field that OLMo 2 cannot express.
     """
-    values = values_of(config, FAMILY, "Olmo2ForCausalLM") | {"hidden_act": "silu"}
+    values = decoder_to_hf_config(config, FAMILY, "Olmo2ForCausalLM") | {"hidden_act": "silu"}
     values["attention_bias"] = config.attention.bias == "all"
-    unsaid(config, read(values), FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names."""
-    return renamed(without_frequencies(state), NAMES)
+    return rename_tensors(drop_rotary_buffers(state), NAMES)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names."""
-    return renamed(state, NAMES, to_theirs=True)
+    return rename_tensors(state, NAMES, to_hf=True)

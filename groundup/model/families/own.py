@@ -11,29 +11,35 @@ from pydantic import ValidationError
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig
-from .keys import Keys, words
-from .names import State
+from .keys import ConfigKeys, word_set
+from .names import StateDict
 
-KEY = "groundup"
-KEYS = Keys(words(KEY, "groundup_head"))
+CONFIG_KEY = "groundup"
+KEYS = ConfigKeys(word_set(CONFIG_KEY, "groundup_head"))
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """The ModelConfig of a config.json; raises ArtifactError if it is incomplete or invalid."""
     try:
-        return ModelConfig(**values[KEY])
+        return ModelConfig(**values[CONFIG_KEY])
     except (KeyError, TypeError, ValidationError, ConfigError) as error:
-        raise ArtifactError(f"config.json has no valid {KEY!r} configuration ({error}).") from None
+        raise ArtifactError(
+            f"config.json has no valid {CONFIG_KEY!r} configuration ({error})."
+        ) from None
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """The config.json of a configuration."""
-    return {"architectures": ["Groundup"], "model_type": "groundup", KEY: config.model_dump()}
+    return {
+        "architectures": ["Groundup"],
+        "model_type": "groundup",
+        CONFIG_KEY: config.model_dump(),
+    }
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Return the tensors unchanged."""
     return dict(state)
 
 
-theirs = ours
+to_hf_state_dict = from_hf_state_dict

@@ -7,71 +7,73 @@ from collections.abc import Mapping
 from typing import Any
 
 from groundup.core import ArtifactError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 
 from ..config import ModelConfig
 from . import llama
-from .keys import Keys, words
+from .keys import ConfigKeys, word_set
 from .llama import (
     FULL,
-    PLAIN,
-    SHARED,
+    SHARED_KEYS,
+    UNUSED_FEATURES,
     WINDOW,
-    decoder_of,
-    layer_types,
-    layers_of,
-    patterns_of,
-    values_of,
+    decoder_from_hf_config,
+    decoder_to_hf_config,
+    get_layers,
+    parse_layer_types,
+    to_layer_types,
 )
-from .names import answered, only, unsaid
+from .names import get_bool, require_defaults, require_supported
 
 FAMILY = "qwen2"
-WINDOWS = words("layer_types max_window_layers sliding_window use_sliding_window")
-KEYS = Keys(
-    SHARED | WINDOWS, PLAIN | {"attention_bias": (True,), "use_mrope": (False,)},
+WINDOW_KEYS = word_set("layer_types max_window_layers sliding_window use_sliding_window")
+KEYS = ConfigKeys(
+    SHARED_KEYS | WINDOW_KEYS, UNUSED_FEATURES | {"attention_bias": (True,), "use_mrope": (False,)},
 )  # fmt: skip
 DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32}
 WINDOW_DEFAULTS: dict[str, Any] = {"sliding_window": 4096, "max_window_layers": 28}
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
-    only(values, {"hidden_act": ("silu",)})
-    return decoder_of(values, FAMILY, bias="qkv", patterns=upper_windows_of(values, FAMILY))
+    require_supported(values, {"hidden_act": ("silu",)})
+    return decoder_from_hf_config(
+        values, FAMILY, bias="qkv", patterns=parse_upper_windows(values, FAMILY)
+    )
 
 
-def upper_windows_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, ...]:
+def parse_upper_windows(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
     """Attention patterns from `layer_types`, or windows from layer `max_window_layers` on.
 
     Raises ArtifactError for windows without a size.
     """
-    if not answered(values, "use_sliding_window", False):
+    if not get_bool(values, "use_sliding_window", False):
         if WINDOW in (values.get("layer_types") or ()):
             raise ArtifactError(
                 f"config.json has {WINDOW!r} in layer_types without use_sliding_window; set it to "
                 "true, or all layer_types to 'full_attention'."
             )
-        return patterns_of(dict(values) | {"sliding_window": None}, family)
+        return parse_layer_types(dict(values) | {"sliding_window": None}, family)
     values = WINDOW_DEFAULTS | dict(values)
     if values.get("layer_types") is not None or values["sliding_window"] is None:
-        return patterns_of(values, family)
-    first, layers = values["max_window_layers"], layers_of(values, family)
+        return parse_layer_types(values, family)
+    first, layers = values["max_window_layers"], get_layers(values, family)
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise ArtifactError(f"config.json has max_window_layers={first!r}; expected 0 or more.")
     types = [WINDOW if layer >= first else FULL for layer in range(layers)]
-    return patterns_of(values | {"layer_types": types}, family)
+    return parse_layer_types(values | {"layer_types": types}, family)
 
 
-def window_values(config: ModelConfig, family: str) -> dict[str, Any]:
+def to_window_keys(config: ModelConfig, family: str) -> dict[str, Any]:
     """The config.json keys of windows, for old and new versions of Transformers.
 
     Raises ConfigError for patterns that they cannot express.
     """
-    types, window = layer_types(config, family)
+    types, window = to_layer_types(config, family)
     return {
         "use_sliding_window": window is not None,
         "sliding_window": window,
@@ -80,15 +82,15 @@ def window_values(config: ModelConfig, family: str) -> dict[str, Any]:
     }
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that Qwen 2 cannot express.
     """
-    values = values_of(config, FAMILY, "Qwen2ForCausalLM") | {"hidden_act": "silu"}
-    values |= window_values(config, FAMILY)
-    unsaid(config, read(values), FAMILY)
+    values = decoder_to_hf_config(config, FAMILY, "Qwen2ForCausalLM") | {"hidden_act": "silu"}
+    values |= to_window_keys(config, FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-ours, theirs = llama.ours, llama.theirs
+from_hf_state_dict, to_hf_state_dict = llama.from_hf_state_dict, llama.to_hf_state_dict

@@ -8,37 +8,45 @@ from typing import Any
 
 from ..config import ModelConfig
 from . import llama
-from .keys import Keys, words
-from .llama import PLAIN, SHARED, bias_of, decoder_of, values_of
-from .names import only, unsaid
-from .qwen2 import WINDOWS, upper_windows_of, window_values
+from .keys import ConfigKeys, word_set
+from .llama import (
+    SHARED_KEYS,
+    UNUSED_FEATURES,
+    decoder_from_hf_config,
+    decoder_to_hf_config,
+    get_attention_bias,
+)
+from .names import require_defaults, require_supported
+from .qwen2 import WINDOW_KEYS, parse_upper_windows, to_window_keys
 
 FAMILY = "qwen3"
-KEYS = Keys(SHARED | WINDOWS | words("attention_bias"), PLAIN)
+KEYS = ConfigKeys(SHARED_KEYS | WINDOW_KEYS | word_set("attention_bias"), UNUSED_FEATURES)
 DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32, "head_dim": 128}
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
     values = DEFAULTS | values
-    only(values, {"hidden_act": ("silu",)})
-    patterns = upper_windows_of(values, FAMILY)
-    return decoder_of(values, FAMILY, bias=bias_of(values), qk_norm="head", patterns=patterns)
+    require_supported(values, {"hidden_act": ("silu",)})
+    patterns = parse_upper_windows(values, FAMILY)
+    return decoder_from_hf_config(
+        values, FAMILY, bias=get_attention_bias(values), qk_norm="head", patterns=patterns
+    )
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.51 and later.
 
     Raises ConfigError naming the field that Qwen3 cannot express.
     """
-    values = values_of(config, FAMILY, "Qwen3ForCausalLM") | {"hidden_act": "silu"}
+    values = decoder_to_hf_config(config, FAMILY, "Qwen3ForCausalLM") | {"hidden_act": "silu"}
     values["attention_bias"] = config.attention.bias == "all"
-    values |= window_values(config, FAMILY)
-    unsaid(config, read(values), FAMILY)
+    values |= to_window_keys(config, FAMILY)
+    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-ours, theirs = llama.ours, llama.theirs
+from_hf_state_dict, to_hf_state_dict = llama.from_hf_state_dict, llama.to_hf_state_dict

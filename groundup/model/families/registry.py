@@ -28,61 +28,148 @@ from . import (
     switch,
     t5,
 )
-from .keys import Keys, checked
-from .names import State
+from .keys import ConfigKeys, validate_keys
+from .names import StateDict
 
 
 class Family(NamedTuple):
     """How to read and write the files of one Hugging Face model_type."""
 
-    keys: Keys
+    keys: ConfigKeys
     """Keys of its config.json."""
-    read: Callable[[dict[str, Any]], ModelConfig]
+    from_hf_config: Callable[[dict[str, Any]], ModelConfig]
     """Raises ArtifactError for unsupported values."""
-    write: Callable[[ModelConfig], dict[str, Any]]
+    to_hf_config: Callable[[ModelConfig], dict[str, Any]]
     """Raises ConfigError for what the family cannot express."""
-    ours: Callable[[State, ModelConfig], State]
+    from_hf_state_dict: Callable[[StateDict, ModelConfig], StateDict]
     """Hugging Face tensors to groundup's names and layout."""
-    theirs: Callable[[State, ModelConfig], State]
+    to_hf_state_dict: Callable[[StateDict, ModelConfig], StateDict]
     """The inverse."""
-    packs: bool = True
+    supports_int8: bool = True
     """Whether its files can hold packed int8 weights; fused, transposed or stacked ones cannot."""
 
 
 FAMILIES: dict[str, Family] = {
-    "qwen3": Family(qwen3.KEYS, qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
-    "llama": Family(llama.KEYS, llama.read, llama.write, llama.ours, llama.theirs),
-    "mistral": Family(mistral.KEYS, mistral.read, mistral.write, mistral.ours, mistral.theirs),
+    "qwen3": Family(
+        qwen3.KEYS,
+        qwen3.from_hf_config,
+        qwen3.to_hf_config,
+        qwen3.from_hf_state_dict,
+        qwen3.to_hf_state_dict,
+    ),
+    "llama": Family(
+        llama.KEYS,
+        llama.from_hf_config,
+        llama.to_hf_config,
+        llama.from_hf_state_dict,
+        llama.to_hf_state_dict,
+    ),
+    "mistral": Family(
+        mistral.KEYS,
+        mistral.from_hf_config,
+        mistral.to_hf_config,
+        mistral.from_hf_state_dict,
+        mistral.to_hf_state_dict,
+    ),
     "mixtral": Family(
-        mixtral.KEYS, mixtral.read, mixtral.write, mixtral.ours, mixtral.theirs, packs=False
+        mixtral.KEYS,
+        mixtral.from_hf_config,
+        mixtral.to_hf_config,
+        mixtral.from_hf_state_dict,
+        mixtral.to_hf_state_dict,
+        supports_int8=False,
     ),
-    "qwen2": Family(qwen2.KEYS, qwen2.read, qwen2.write, qwen2.ours, qwen2.theirs),
-    "gemma3_text": Family(gemma3.KEYS, gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
-    "gemma3": Family(gemma3.WITH_PICTURES, gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
-    "olmo2": Family(olmo2.KEYS, olmo2.read, olmo2.write, olmo2.ours, olmo2.theirs),
-    "t5": Family(t5.KEYS, t5.read, t5.write, t5.ours, t5.theirs),
-    "bart": Family(bart.KEYS, bart.read, bart.write, bart.ours, bart.theirs),
+    "qwen2": Family(
+        qwen2.KEYS,
+        qwen2.from_hf_config,
+        qwen2.to_hf_config,
+        qwen2.from_hf_state_dict,
+        qwen2.to_hf_state_dict,
+    ),
+    "gemma3_text": Family(
+        gemma3.KEYS,
+        gemma3.from_hf_config,
+        gemma3.to_hf_config,
+        gemma3.from_hf_state_dict,
+        gemma3.to_hf_state_dict,
+    ),
+    "gemma3": Family(
+        gemma3.MULTIMODAL_KEYS,
+        gemma3.from_hf_config,
+        gemma3.to_hf_config,
+        gemma3.from_hf_state_dict,
+        gemma3.to_hf_state_dict,
+    ),
+    "olmo2": Family(
+        olmo2.KEYS,
+        olmo2.from_hf_config,
+        olmo2.to_hf_config,
+        olmo2.from_hf_state_dict,
+        olmo2.to_hf_state_dict,
+    ),
+    "t5": Family(
+        t5.KEYS, t5.from_hf_config, t5.to_hf_config, t5.from_hf_state_dict, t5.to_hf_state_dict
+    ),
+    "bart": Family(
+        bart.KEYS,
+        bart.from_hf_config,
+        bart.to_hf_config,
+        bart.from_hf_state_dict,
+        bart.to_hf_state_dict,
+    ),
     "switch_transformers": Family(
-        switch.KEYS, switch.read, switch.write, switch.ours, switch.theirs
+        switch.KEYS,
+        switch.from_hf_config,
+        switch.to_hf_config,
+        switch.from_hf_state_dict,
+        switch.to_hf_state_dict,
     ),
-    "bert": Family(bert.KEYS, bert.read, bert.write, bert.ours, bert.theirs),
-    "roberta": Family(roberta.KEYS, roberta.read, roberta.write, roberta.ours, roberta.theirs),
+    "bert": Family(
+        bert.KEYS,
+        bert.from_hf_config,
+        bert.to_hf_config,
+        bert.from_hf_state_dict,
+        bert.to_hf_state_dict,
+    ),
+    "roberta": Family(
+        roberta.KEYS,
+        roberta.from_hf_config,
+        roberta.to_hf_config,
+        roberta.from_hf_state_dict,
+        roberta.to_hf_state_dict,
+    ),
     "modernbert": Family(
         modernbert.KEYS,
-        modernbert.read,
-        modernbert.write,
-        modernbert.ours,
-        modernbert.theirs,
-        packs=False,
+        modernbert.from_hf_config,
+        modernbert.to_hf_config,
+        modernbert.from_hf_state_dict,
+        modernbert.to_hf_state_dict,
+        supports_int8=False,
     ),
-    "gpt2": Family(gpt2.KEYS, gpt2.read, gpt2.write, gpt2.ours, gpt2.theirs, packs=False),
-    "openai-gpt": Family(gpt1.KEYS, gpt1.read, gpt1.write, gpt1.ours, gpt1.theirs, packs=False),
-    "groundup": Family(own.KEYS, own.read, own.write, own.ours, own.theirs),
+    "gpt2": Family(
+        gpt2.KEYS,
+        gpt2.from_hf_config,
+        gpt2.to_hf_config,
+        gpt2.from_hf_state_dict,
+        gpt2.to_hf_state_dict,
+        supports_int8=False,
+    ),
+    "openai-gpt": Family(
+        gpt1.KEYS,
+        gpt1.from_hf_config,
+        gpt1.to_hf_config,
+        gpt1.from_hf_state_dict,
+        gpt1.to_hf_state_dict,
+        supports_int8=False,
+    ),
+    "groundup": Family(
+        own.KEYS, own.from_hf_config, own.to_hf_config, own.from_hf_state_dict, own.to_hf_state_dict
+    ),
 }
-"""By model_type, in the order in which `family_for` tries them."""
+"""By model_type, in the order in which `choose_family` tries them."""
 
 
-def family_of(config: dict[str, Any], where: str) -> Family:
+def get_family(config: dict[str, Any], where: str) -> Family:
     """The family of a config.json; raises ArtifactError for an unsupported model_type.
 
     where  named in the error
@@ -102,9 +189,9 @@ def read_config(values: dict[str, Any], where: str) -> ModelConfig:
 
     Raises ArtifactError for an unknown key, and for a missing, invalid or unsupported value.
     """
-    family = family_of(values, where)
+    family = get_family(values, where)
     try:
-        return family.read(checked(values, family.keys, str(values["model_type"])))
+        return family.from_hf_config(validate_keys(values, family.keys, str(values["model_type"])))
     except ConfigError as error:
         raise ArtifactError(f"{where}: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -114,14 +201,16 @@ def read_config(values: dict[str, Any], where: str) -> ModelConfig:
         ) from None
 
 
-def family_for(config: ModelConfig, *, packed: bool = False) -> Family:
+def choose_family(config: ModelConfig, *, packed: bool = False) -> Family:
     """The family to write a model of this configuration as.
 
     packed  whether the model has int8 weights
     """
     for family in FAMILIES.values():
         try:
-            if (family.packs or not packed) and family.read(family.write(config)) == config:
+            if (family.supports_int8 or not packed) and family.from_hf_config(
+                family.to_hf_config(config)
+            ) == config:
                 return family
         except (ConfigError, ArtifactError):
             continue

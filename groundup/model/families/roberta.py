@@ -11,36 +11,36 @@ from groundup.core import ArtifactError
 
 from ..config import ModelConfig
 from .bert import (
-    BOTH_WAYS,
-    IDLE,
-    SHARED,
-    Words,
-    encoder_ours,
-    encoder_theirs,
-    read_encoder,
-    write_encoder,
+    BIDIRECTIONAL,
+    SHARED_KEYS,
+    UNUSED_KEYS,
+    BertNames,
+    encoder_from_hf_config,
+    encoder_from_hf_state_dict,
+    encoder_to_hf_config,
+    encoder_to_hf_state_dict,
 )
-from .keys import Keys, words
-from .names import State, unsaid
+from .keys import ConfigKeys, word_set
+from .names import StateDict, require_defaults
 
-WORDS = Words(
+ROBERTA_NAMES = BertNames(
     "roberta",
     "Roberta",
     (("lm_head.dense.", "transform.dense."), ("lm_head.layer_norm.", "transform.norm.")),
     bias="lm_head.bias",
     decoder="lm_head.decoder",
 )
-KEYS = Keys(SHARED | words("pad_token_id"), BOTH_WAYS, IDLE)
-PADDING = 1
+KEYS = ConfigKeys(SHARED_KEYS | word_set("pad_token_id"), BIDIRECTIONAL, UNUSED_KEYS)
+DEFAULT_PADDING = 1
 """Default pad_token_id."""
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    padding = values.get("pad_token_id", PADDING)
+    padding = values.get("pad_token_id", DEFAULT_PADDING)
     rows = values.get("max_position_embeddings")
     if type(padding) is not int or padding < 0:
         raise ArtifactError(
@@ -52,25 +52,25 @@ def read(values: dict[str, Any]) -> ModelConfig:
             f"config.json has max_position_embeddings={rows}, of which pad_token_id={padding} "
             "leaves no position for a token."
         )
-    return read_encoder(values, "roberta", "gelu", offset=padding + 1)
+    return encoder_from_hf_config(values, "roberta", "gelu", offset=padding + 1)
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that RoBERTa cannot express.
     """
     padding = max(0, config.position.offset - 1)
-    values = write_encoder(config, WORDS) | {"pad_token_id": padding}
-    unsaid(config, read(values), "roberta")
+    values = encoder_to_hf_config(config, ROBERTA_NAMES) | {"pad_token_id": padding}
+    require_defaults(config, from_hf_config(values), "roberta")
     return values
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names."""
-    return encoder_ours(state, config, WORDS)
+    return encoder_from_hf_state_dict(state, config, ROBERTA_NAMES)
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names."""
-    return encoder_theirs(state, config, WORDS)
+    return encoder_to_hf_state_dict(state, config, ROBERTA_NAMES)

@@ -19,29 +19,29 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .keys import Keys, words
+from .keys import ConfigKeys, word_set
 from .names import (
     ACTIVATIONS,
-    Pairs,
-    State,
-    activation,
-    answered,
-    counted,
-    measured,
-    one_table,
-    only,
-    renamed,
-    their_activation,
-    unsaid,
+    NamePairs,
+    StateDict,
+    get_activation,
+    get_bool,
+    get_float,
+    get_int,
+    hf_activation,
+    merge_tied_embeddings,
+    rename_tensors,
+    require_defaults,
+    require_supported,
 )
 
 PROJECTIONS = (("q.", "q_proj."), ("k.", "k_proj."), ("v.", "v_proj."), ("o.", "o_proj."))
-COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+EMBEDDING_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+UNUSED_TENSOR = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 """A tensor in the oldest files that no version uses."""
-ONLY = {"is_encoder_decoder": (True,), "is_decoder": (False, None)}
-CONTEXT = 512
-SHARED = words("""
+SUPPORTED_VALUES = {"is_encoder_decoder": (True,), "is_decoder": (False, None)}
+DEFAULT_CONTEXT = 512
+SHARED_KEYS = word_set("""
     d_ff d_kv d_model dense_act_fn is_decoder is_encoder_decoder layer_norm_epsilon n_positions
     num_decoder_layers num_heads num_layers relative_attention_max_distance
     relative_attention_num_buckets tie_word_embeddings vocab_size
@@ -49,13 +49,13 @@ SHARED = words("""
 ALIASES = {
     "hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers",
 }  # fmt: skip
-KEYS = Keys(
-    SHARED | words("feed_forward_proj is_gated_act scale_decoder_outputs"),
+KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("feed_forward_proj is_gated_act scale_decoder_outputs"),
     {"is_causal": (True,)}, aliases=ALIASES | {"head_dim": "d_kv"},
 )  # fmt: skip
 
 
-def attention_names() -> Pairs:
+def attention_names() -> NamePairs:
     """Names of embeddings, norms and attention of both stacks."""
     pairs: list[tuple[str, str]] = []
     for stack, prefix in (("encoder", "encoder."), ("decoder", "")):
@@ -73,7 +73,7 @@ def attention_names() -> Pairs:
     return (*pairs, ("shared.", "embed_tokens."))
 
 
-def feedforward_names(part: str, *, gated: bool) -> Pairs:
+def feedforward_names(part: str, *, gated: bool) -> NamePairs:
     """Names of the dense feed-forwards, which Hugging Face files call `part`."""
     up = (("wi_0.", "gate_proj."), ("wi_1.", "up_proj.")) if gated else (("wi.", "up_proj."),)
     return tuple(
@@ -83,72 +83,72 @@ def feedforward_names(part: str, *, gated: bool) -> Pairs:
     )
 
 
-def names(config: ModelConfig) -> Pairs:
+def _tensor_names(config: ModelConfig) -> NamePairs:
     """All names of T5."""
     gated = config.feedforward.gated
     return attention_names() + feedforward_names("DenseReluDense", gated=gated)
 
 
-def read(values: dict[str, Any]) -> ModelConfig:
+def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
     """
-    only(values, ONLY)
-    is_tied = answered(values, "tie_word_embeddings", True)
-    is_scaled = answered(values, "scale_decoder_outputs", is_tied)
+    require_supported(values, SUPPORTED_VALUES)
+    is_tied = get_bool(values, "tie_word_embeddings", True)
+    is_scaled = get_bool(values, "scale_decoder_outputs", is_tied)
     # Transformers 5 writes tie_word_embeddings=true for every T5; the output scale is reliable.
-    is_gated, inner = feedforward_of(values.get("feed_forward_proj", "relu"))
+    is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", "relu"))
     if "dense_act_fn" in values:  # in Transformers it and is_gated_act take precedence
-        inner = activation(values, "dense_act_fn", "relu")
-    return shape(
+        inner = get_activation(values, "dense_act_fn", "relu")
+    return t5_from_hf_config(
         values,
         FeedForwardConfig(
-            width=counted(values, "d_ff", "t5"),
+            width=get_int(values, "d_ff", "t5"),
             activation=inner,
-            gated=answered(values, "is_gated_act", is_gated),
+            gated=get_bool(values, "is_gated_act", is_gated),
         ),  # fmt: skip
         is_tied=is_tied and is_scaled,
         is_scaled=is_scaled,
     )
 
 
-def shape(
+def t5_from_hf_config(
     values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
 ) -> ModelConfig:
     """The configuration that T5 and Switch share."""
     sizes = ("d_model", "num_heads", "num_layers")
-    width, heads, layers = (counted(values, key, "t5") for key in sizes)
+    width, heads, layers = (get_int(values, key, "t5") for key in sizes)
     return ModelConfig(
         kind="encoder_decoder",
-        vocab_size=counted(values, "vocab_size", "t5"),
+        vocab_size=get_int(values, "vocab_size", "t5"),
         width=width,
-        layers=counted(values, "num_decoder_layers", "t5", layers),
+        layers=get_int(values, "num_decoder_layers", "t5", layers),
         encoder_layers=layers,
-        context_length=counted(values, "n_positions", "t5", CONTEXT),
+        context_length=get_int(values, "n_positions", "t5", DEFAULT_CONTEXT),
         attention=AttentionConfig(
             heads=heads,
             kv_heads=heads,
-            head_dim=counted(values, "d_kv", "t5"),
+            head_dim=get_int(values, "d_kv", "t5"),
             qk_norm="none",
             scale=1.0,
         ),
         feedforward=feedforward,
         position=PositionConfig(
             kind="buckets",
-            buckets=counted(values, "relative_attention_num_buckets", "t5", 32),
-            max_distance=counted(values, "relative_attention_max_distance", "t5", 128),
+            buckets=get_int(values, "relative_attention_num_buckets", "t5", 32),
+            max_distance=get_int(values, "relative_attention_max_distance", "t5", 128),
         ),
-        norm=NormConfig(eps=measured(values, "layer_norm_epsilon", 1e-6)),
+        norm=NormConfig(eps=get_float(values, "layer_norm_epsilon", 1e-6)),
         output=OutputConfig(scale=1 / math.sqrt(width) if is_scaled else 1.0),
         tied_embeddings=is_tied,
     )
 
 
-def feedforward_of(name: Any) -> tuple[bool, Activation]:
+def _parse_feed_forward_proj(name: Any) -> tuple[bool, Activation]:
     """Whether a `feed_forward_proj` is gated, and its activation.
 
-    >>> feedforward_of("gated-gelu")
+    >>> _parse_feed_forward_proj("gated-gelu")
     (True, 'gelu_tanh')
 
     Raises ArtifactError if it is unsupported.
@@ -165,24 +165,24 @@ def feedforward_of(name: Any) -> tuple[bool, Activation]:
     return is_gated, ACTIVATIONS[activation]
 
 
-def write(config: ModelConfig) -> dict[str, Any]:
+def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """Convert a ModelConfig to a Hugging Face config.json.
 
     Raises ConfigError naming the field that T5 cannot express.
     """
     feed = config.feedforward
-    inner = their_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
-    values = written(config) | {
+    inner = hf_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
+    values = t5_to_hf_config(config) | {
         "architectures": ["T5ForConditionalGeneration"],
         "model_type": "t5",
         "feed_forward_proj": f"gated-{inner}" if feed.gated else inner,
         "scale_decoder_outputs": config.output.scale != 1.0,
     }
-    unsaid(config, read(values), "t5")
+    require_defaults(config, from_hf_config(values), "t5")
     return values
 
 
-def written(config: ModelConfig) -> dict[str, Any]:
+def t5_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     """The config.json keys that T5 and Switch share."""
     return {
         "is_encoder_decoder": True,
@@ -203,18 +203,18 @@ def written(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def ours(state: State, config: ModelConfig) -> State:
+def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; copy the embedding to a missing untied head.
 
     Raises ArtifactError if the stacks have different embeddings.
     """
-    state = one_table(state, "shared.weight", COPIES)
-    state.pop(UNUSED, None)
+    state = merge_tied_embeddings(state, "shared.weight", EMBEDDING_COPIES)
+    state.pop(UNUSED_TENSOR, None)
     if not config.tied_embeddings and "shared.weight" in state:
         state.setdefault("lm_head.weight", state["shared.weight"].clone())
-    return renamed(state, names(config))
+    return rename_tensors(state, _tensor_names(config))
 
 
-def theirs(state: State, config: ModelConfig) -> State:
+def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names."""
-    return renamed(state, names(config), to_theirs=True)
+    return rename_tensors(state, _tensor_names(config), to_hf=True)

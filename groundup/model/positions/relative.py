@@ -19,10 +19,10 @@ from ..config import ModelConfig
 from .absolute import sinusoids
 
 
-def distances(T: int, S: int, device: torch.device) -> Int[Tensor, "T S"]:
+def _distances(T: int, S: int, device: torch.device) -> Int[Tensor, "T S"]:
     """Key position minus query position; queries are the last T of S positions.
 
-    >>> distances(2, 3, torch.device("cpu"))
+    >>> _distances(2, 3, torch.device("cpu"))
     tensor([[-1,  0,  1],
             [-2, -1,  0]])
     """
@@ -30,13 +30,13 @@ def distances(T: int, S: int, device: torch.device) -> Int[Tensor, "T S"]:
     return positions[None, :] - positions[S - T :, None]
 
 
-def alibi_slopes(heads: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, " H"]:
+def _alibi_slopes(heads: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, " H"]:
     """Slope of each head's penalty: a geometric sequence of powers of two.
 
     If the number of heads is not a power of two, the remaining heads take every second slope of
     twice as many heads.
 
-    >>> alibi_slopes(4)
+    >>> _alibi_slopes(4)
     tensor([0.2500, 0.0625, 0.0156, 0.0039])
     """
     power = 2 ** math.floor(math.log2(heads))
@@ -50,11 +50,11 @@ def alibi_bias(
     heads: int, T: int, S: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, "1 H T S"]:
     """The penalty of each head: -slope * |distance|."""
-    slopes = alibi_slopes(heads, torch.promote_types(dtype, torch.float32)).to(device)
-    return (-slopes[:, None, None] * distances(T, S, device).abs())[None].to(dtype)
+    slopes = _alibi_slopes(heads, torch.promote_types(dtype, torch.float32)).to(device)
+    return (-slopes[:, None, None] * _distances(T, S, device).abs())[None].to(dtype)
 
 
-def bucket(
+def _distance_bucket(
     distance: Int[Tensor, "*shape"], buckets: int, max_distance: int, *, causal: bool
 ) -> Int[Tensor, "*shape"]:
     """Bucket of each distance: one bucket per small distance, then exponentially wider ones.
@@ -62,7 +62,7 @@ def bucket(
     Half of the buckets (of each side, unless causal) hold one distance each; the others grow
     exponentially up to max_distance. Larger distances share the last bucket.
 
-    >>> bucket(torch.tensor([0, -1, -16, -500]), 32, 128, causal=True)
+    >>> _distance_bucket(torch.tensor([0, -1, -16, -500]), 32, 128, causal=True)
     tensor([ 0,  1, 16, 31])
     """
     side = torch.zeros_like(distance)
@@ -90,12 +90,12 @@ class BucketBias(nn.Module):
 
     def forward(self, T: int, S: int) -> Float[Tensor, "1 H T S"]:
         """The bias of the last T of S positions."""
-        apart = distances(T, S, self.weight.device)
-        numbers = bucket(apart, len(self.weight), self.max_distance, causal=self.causal)
+        apart = _distances(T, S, self.weight.device)
+        numbers = _distance_bucket(apart, len(self.weight), self.max_distance, causal=self.causal)
         return self.weight[numbers].permute(2, 0, 1)[None]
 
 
-class Met(NamedTuple):
+class DistanceScores(NamedTuple):
     """The inputs of attention under Transformer-XL's positions."""
 
     queries: Float[Tensor, "B H T K"]
@@ -117,7 +117,7 @@ class DistanceBias(nn.Module):
         self.content_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # u
         self.distance_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # v
 
-    def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> Met:
+    def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> DistanceScores:
         """The queries for the keys, and the bias of the distances."""
         T = q.shape[2]
         offsets = torch.arange(1 - T, S, device=q.device)  # all values of query minus key
@@ -125,6 +125,6 @@ class DistanceBias(nn.Module):
         maps = self.r_proj(sinusoids(offsets, self.width, exact).to(q.dtype))  # (T + S - 1, H * K)
         maps = maps.unflatten(-1, (-1, self.head_dim)).transpose(0, 1)  # (H, T + S - 1, K)
         scores = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
-        index = T - 1 - distances(T, S, q.device)  # (T, S)
+        index = T - 1 - _distances(T, S, q.device)  # (T, S)
         bias = scores.gather(-1, index.expand(*scores.shape[:2], T, S))
-        return Met(q + self.content_bias[:, None], bias)
+        return DistanceScores(q + self.content_bias[:, None], bias)

@@ -29,7 +29,7 @@ class Rotation(NamedTuple):
     sin: Float[Tensor, "B 1 T half"]
 
 
-def frequencies(
+def rope_frequencies(
     head_dim: int,
     base: float = 10_000.0,
     scaling: RopeScaling | None = None,
@@ -60,24 +60,24 @@ def frequencies(
         turns = original * unscaled / (2 * math.pi)
         share = ((turns - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)
     else:
-        share = 1 - yarn_ramp(head_dim, base, scaling, original, dtype)
+        share = 1 - _yarn_ramp(head_dim, base, scaling, original, dtype)
     return unscaled * share + slow * (1 - share)
 
 
 @functools.lru_cache(maxsize=64)
-def kept_frequencies(
+def cached_frequencies(
     head_dim: int, base: float, scaling: RopeScaling, context_length: int,
-    dtype: torch.dtype, place: torch.device,
+    dtype: torch.dtype, device: torch.device,
 ) -> Float[Tensor, " half"]:  # fmt: skip
-    """`frequencies` on a device, cached for all models.
+    """`rope_frequencies` on a device, cached for all models.
 
     Not a buffer of the model, as `model.to(dtype)` would round it.
     """
     with torch.inference_mode(mode=False):  # so that passes with gradients can use it
-        return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
+        return rope_frequencies(head_dim, base, scaling, context_length, dtype).to(device)
 
 
-def yarn_ramp(
+def _yarn_ramp(
     head_dim: int, base: float, scaling: RopeScaling, original: float, dtype: torch.dtype
 ) -> Float[Tensor, " half"]:
     """0 for pairs with more than `high` turns over the original length, 1 for fewer than `low`."""
@@ -94,7 +94,7 @@ def yarn_ramp(
     return ((torch.arange(head_dim // 2, dtype=dtype) - first) / span).clamp(0, 1)
 
 
-def magnitude(scaling: RopeScaling) -> float:
+def attention_factor(scaling: RopeScaling) -> float:
     """Factor of rotated queries and keys: YaRN's correction for the softmax of longer contexts."""
     if scaling.attention is not None:
         return scaling.attention
@@ -102,16 +102,18 @@ def magnitude(scaling: RopeScaling) -> float:
     return 0.1 * math.log(scaling.factor) + 1 if is_yarn else 1.0
 
 
-def rotation(
-    positions: Int[Tensor, "B T"], by: Float[Tensor, " half"], size: float = 1.0
+def compute_rotation(
+    positions: Int[Tensor, "B T"], radians: Float[Tensor, " half"], factor: float = 1.0
 ) -> Rotation:
     """The rotation of these positions; a leading size of 1 broadcasts over the batch.
 
-    by    (half,)  radians per token, see `frequencies`
-    size           factor of the rotated features, see `magnitude`
+    radians  (half,)  per token, see `rope_frequencies`
+    factor            of the rotated features, see `attention_factor`
     """
-    angles = (positions[..., None] * by.to(positions.device))[:, None]  # (B, 1, T, head_dim / 2)
-    return Rotation(angles.cos() * size, angles.sin() * size)
+    angles = (positions[..., None] * radians.to(positions.device))[
+        :, None
+    ]  # (B, 1, T, head_dim / 2)
+    return Rotation(angles.cos() * factor, angles.sin() * factor)
 
 
 def rotate(x: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"]:

@@ -17,7 +17,7 @@ from .preset import Preset, read_presets
 
 TINY_WIDTH, TINY_HEADS, TINY_LAYERS, TINY_CONTEXT, TINY_WINDOW = 128, 4, 4, 256, 32
 TINY_VOCABULARY, TINY_EXPERTS = 4096, 4
-TINY = "-tiny"
+TINY_SUFFIX = "-tiny"
 
 
 @functools.cache
@@ -27,45 +27,48 @@ def presets() -> dict[str, Preset]:
     families: dict[str, list[Preset]] = {}
     for each in published.values():
         families.setdefault(each.family, []).append(each)
-    return published | {each.name: each for each in map(made_tiny, families.values())}
+    return published | {each.name: each for each in map(_make_tiny_preset, families.values())}
 
 
 def preset(name: str) -> Preset:
     """The preset of a name; raises ConfigError naming the nearest ones."""
     if name not in presets():
-        raise ConfigError(f"There is no preset {name!r}; the nearest are {nearest(name)}.")
+        raise ConfigError(f"There is no preset {name!r}; the nearest are {nearest_presets(name)}.")
     return presets()[name]
 
 
-def nearest(name: str) -> str:
+def nearest_presets(name: str) -> str:
     """The presets with names most similar to the last component of a path.
 
-    >>> nearest("runs/gpt2-xl").partition(",")[0]
+    >>> nearest_presets("runs/gpt2-xl").partition(",")[0]
     'gpt-2-xl'
     """
     end = name.rpartition("/")[2].lower()
     return ", ".join(difflib.get_close_matches(end, presets(), n=4, cutoff=0.0))
 
 
-def made_tiny(family: Sequence[Preset]) -> Preset:
+def _make_tiny_preset(family: Sequence[Preset]) -> Preset:
     """A family's architecture at a size that trains on a laptop; its context is 256 tokens.
 
-    >>> made_tiny([presets()["mistral-7b"]]).name
+    >>> _make_tiny_preset([presets()["mistral-7b"]]).name
     'mistral-tiny'
     """
     first = family[0]
-    config, differs = tiny(first.config), f"{first.name} with sizes that train on a laptop"
+    config, differs = (
+        _shrink_config(first.config),
+        f"{first.name} with sizes that train on a laptop",
+    )
     scaled = [each for each in family if each.config.position.scaling.kind != "none"]
     if scaled and first not in scaled:
-        scaling = shortened(scaled[0].config.position.scaling)
+        scaling = _shorten_scaling(scaled[0].config.position.scaling)
         position = config.position.model_copy(update={"scaling": scaling})
         config = config.model_copy(update={"position": position})
         differs += f", and {scaled[0].name}'s scaled rotary positions"
-    name = first.family.lower().replace(" ", "-") + TINY
+    name = first.family.lower().replace(" ", "-") + TINY_SUFFIX
     return first._replace(name=name, config=config, paper="", differs=differs + ".")
 
 
-def tiny(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
+def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
     """A configuration with the same architecture and small sizes."""
     part, feed, width = config.attention, config.feedforward, config.width
     layers = max(TINY_LAYERS, len(part.patterns))
@@ -89,17 +92,17 @@ def tiny(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
         "attention": part.model_copy(update=attention),
         "feedforward": feed.model_copy(update=feedforward),
         "embedding": config.embedding.model_copy(
-            update={"scale": narrowed(config.embedding.scale, width)}
+            update={"scale": _rescale(config.embedding.scale, width)}
         ),
-        "output": config.output.model_copy(update={"scale": narrowed(config.output.scale, width)}),
+        "output": config.output.model_copy(update={"scale": _rescale(config.output.scale, width)}),
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
 
 
-def narrowed(scale: float, width: int) -> float:
+def _rescale(scale: float, width: int) -> float:
     """A scale at the tiny width: sqrt(width) and 1 / sqrt(width) follow the width.
 
-    >>> round(narrowed(512**-0.5, 512) ** -2), narrowed(1.0, 512)
+    >>> round(_rescale(512**-0.5, 512) ** -2), _rescale(1.0, 512)
     (128, 1.0)
     """
     root, tiny_root = math.sqrt(width), math.sqrt(TINY_WIDTH)
@@ -108,7 +111,7 @@ def narrowed(scale: float, width: int) -> float:
     return 1 / tiny_root if math.isclose(scale, 1 / root) else scale
 
 
-def shortened(scaling: RopeScaling) -> RopeScaling:
+def _shorten_scaling(scaling: RopeScaling) -> RopeScaling:
     """The same scaling with an original length for the tiny context; linear scaling has none."""
     if not scaling.original_length:
         return scaling

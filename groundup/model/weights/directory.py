@@ -23,14 +23,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.core import Artifact, ArtifactError, record, regular, replacing, write_json
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    atomic_replace,
+    record,
+    require_regular_file,
+    write_json,
+)
 from groundup.kernels import Int8Linear
 
 from ..config import ModelConfig
 from ..families.classifiers import has_head
-from ..families.registry import family_for, family_of, read_config
+from ..families.registry import choose_family, get_family, read_config
 from ..transformer import Transformer
-from .packed import is_packed, packed_state, quantization_config, unpack_all
+from .packed import install_packed_weights, is_packed, quantization_config, to_packed_state
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 GENERATION = "generation_config.json"
@@ -43,17 +50,17 @@ TOKENIZER_FILES = (
 SHARD = re.compile(r"[^\0\n]{1,1000}\.safetensors")
 """File names that an index may contain."""
 ROLES = ("bos", "eos", "pad")
-ENDS = tuple(f"{role}_token_id" for role in ROLES)
-START = "decoder_start_token_id"
+SPECIAL_ID_KEYS = tuple(f"{role}_token_id" for role in ROLES)
+START_ID_KEY = "decoder_start_token_id"
 """Key of the start token of an encoder–decoder."""
 DTYPES = {
     "float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }  # fmt: skip
-NAMED_AT_MOST = 8
-LARGEST_HEADER = 100_000_000
+MAX_LISTED_TENSORS = 8
+MAX_HEADER_BYTES = 100_000_000
 """Bytes that safetensors allows."""
-PACKED_AT_MOST, SMALL = 8, 2**20
+MAX_WEIGHTS_PER_VALUE, MIN_CHECKED_WEIGHTS = 8, 2**20
 """Maximum weights per stored number; and a number of weights that is always allocated."""
 
 
@@ -65,13 +72,13 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     Raises ArtifactError naming the file, or the missing, unexpected and misshapen tensors.
     """
     path = Path(path)
-    values = read_values(path)
+    values = read_config_values(path)
     if has_head(values):
         raise ArtifactError(
             f"{path} is a classifier, which has no token logits; expected a language model or an "
             "encoder without a head (from Python, load_with_head opens this one)."
         )
-    return assembled(
+    return build_from_tensors(
         path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
     )
 
@@ -83,17 +90,17 @@ def load_to_train(path: Path | str) -> Transformer:
     for name in quantized:
         model.set_submodule(name, model.get_submodule(name).to_linear())  # type: ignore[operator]
     if quantized:
-        record.say(f"{path} is quantized: training starts from its dequantized weights.")
+        record.log(f"{path} is quantized: training starts from its dequantized weights.")
     return model
 
 
 def open_config(path: Path | str) -> ModelConfig:
     """The configuration of a model directory; raises ArtifactError as `load` does."""
     path = Path(path)
-    return read_config(read_values(path), str(path / CONFIG))
+    return read_config(read_config_values(path), str(path / CONFIG))
 
 
-def assembled(
+def build_from_tensors(
     path: Path,
     values: dict[str, Any],
     config: ModelConfig,
@@ -101,29 +108,29 @@ def assembled(
     dtype: torch.dtype | None,
 ) -> Transformer:
     """Build a model from a directory's tensors, which still have Hugging Face names."""
-    check_room(path, config, tensors)
-    model = Transformer(config, seed=None).to(dtype or named_dtype(values, path))
-    state = family_of(values, str(path / CONFIG)).ours(tensors, config)
+    _check_size(path, config, tensors)
+    model = Transformer(config, seed=None).to(dtype or _parse_dtype(values, path))
+    state = get_family(values, str(path / CONFIG)).from_hf_state_dict(tensors, config)
     if is_packed(values):
-        state = unpack_all(model, state)
-    fill(model, state, path)
+        state = install_packed_weights(model, state)
+    load_model_state(model, state, path)
     return model.eval()
 
 
-def check_room(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+def _check_size(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
     """Raise ArtifactError if a configuration has far more weights than its files."""
-    needed, stored = at_least(config), sum(tensor.numel() for tensor in tensors.values())
-    if needed > PACKED_AT_MOST * stored + SMALL:
+    needed, stored = _min_weights(config), sum(tensor.numel() for tensor in tensors.values())
+    if needed > MAX_WEIGHTS_PER_VALUE * stored + MIN_CHECKED_WEIGHTS:
         raise ArtifactError(
             f"{path / CONFIG} describes a model of at least {needed:,} weights, but the files hold "
             f"{stored:,}; copy or make the model again."
         )
 
 
-def at_least(config: ModelConfig) -> int:
+def _min_weights(config: ModelConfig) -> int:
     """A lower bound of a model's weights: embeddings, and two projections of each sublayer.
 
-    >>> at_least(ModelConfig(vocab_size=10, width=4, layers=1)) == 10 * 4 + 8 * (4 * 64 + 768)
+    >>> _min_weights(ModelConfig(vocab_size=10, width=4, layers=1)) == 10 * 4 + 8 * (4 * 64 + 768)
     True
     """
     part, feed, experts = config.attention, config.feedforward, config.feedforward.experts
@@ -134,14 +141,14 @@ def at_least(config: ModelConfig) -> int:
     return buckets + config.width * (embeddings + 2 * layers * (part.heads * part.head_dim + inner))
 
 
-def read_values(path: Path) -> dict[str, Any]:
+def read_config_values(path: Path) -> dict[str, Any]:
     """The config.json of a directory; an artifact's manifest is checked."""
     if (path / "manifest.json").is_file():
         Artifact.open(path, kind="model")
-    return read_json(path / CONFIG)
+    return read_json_object(path / CONFIG)
 
 
-def named_dtype(values: Mapping[str, Any], path: Path) -> torch.dtype:
+def _parse_dtype(values: Mapping[str, Any], path: Path) -> torch.dtype:
     """The dtype of a config.json; default float32."""
     name = values.get("dtype") or values.get("torch_dtype") or "float32"
     if not isinstance(name, str) or name not in DTYPES:
@@ -165,9 +172,9 @@ def save(
     A model that no Hugging Face family can express is written in groundup's own format
     (families/own.py).
     """
-    family = family_for(model.config, packed=has_int8(model))
-    tensors = family.theirs(own_state(model), model.config)
-    values = family.write(model.config) | stored(model)
+    family = choose_family(model.config, packed=has_int8(model))
+    tensors = family.to_hf_state_dict(packed_state_dict(model), model.config)
+    values = family.to_hf_config(model.config) | weight_config(model)
     write_directory(Path(path), values, tensors, tokenizer, chat)
 
 
@@ -180,19 +187,22 @@ def write_directory(
 ) -> None:
     """Write a model directory; config.json comes last, so it implies complete weights."""
     path.mkdir(parents=True, exist_ok=True)
-    special_ids = ends_of_text(tokenizer, chat)
+    special_ids = _special_token_ids(tokenizer, chat)
     if values.get("is_encoder_decoder") and special_ids["pad_token_id"] is not None:
-        special_ids.setdefault(START, special_ids["pad_token_id"])  # as in T5
+        special_ids.setdefault(START_ID_KEY, special_ids["pad_token_id"])  # as in T5
     values = values | {key: id for key, id in special_ids.items() if key not in values}
-    with replacing(path / WEIGHTS) as temporary:
+    with atomic_replace(path / WEIGHTS) as temporary:
         save_tensors(tensors, temporary)
     if tokenizer is not None:
-        copy_tokenizer(Path(tokenizer), path)
-    write_json(path / GENERATION, {key: values[key] for key in (*ENDS, START) if key in values})
+        _copy_tokenizer(Path(tokenizer), path)
+    write_json(
+        path / GENERATION,
+        {key: values[key] for key in (*SPECIAL_ID_KEYS, START_ID_KEY) if key in values},
+    )
     write_json(path / CONFIG, values)
 
 
-def stored(model: Transformer) -> dict[str, Any]:
+def weight_config(model: Transformer) -> dict[str, Any]:
     """The config.json keys of the weights: dtype and quantization."""
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
     quantization = quantization_config(isinstance(model.lm_head, Int8Linear))
@@ -217,25 +227,25 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def own_state(model: Transformer) -> dict[str, Tensor]:
+def packed_state_dict(model: Transformer) -> dict[str, Tensor]:
     """The model's state, with int8 weights packed."""
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     for name, module in model.named_modules():
         if isinstance(module, Int8Linear):
             del state[f"{name}.weight"], state[f"{name}.scale"]
-            state |= packed_state(name, module)
+            state |= to_packed_state(name, module)
     return state
 
 
-def ends_of_text(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:
+def _special_token_ids(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:
     """The bos, eos and pad ids; None each without a tokenizer."""
     specials: Mapping[str, int] = {}
     if tokenizer is not None:
         generation = Path(tokenizer) / GENERATION
         if chat is None and generation.is_file():
-            values = read_json(generation)
-            start = {START: values[START]} if START in values else {}
-            return {key: values.get(key) for key in ENDS} | start
+            values = read_json_object(generation)
+            start = {START_ID_KEY: values[START_ID_KEY]} if START_ID_KEY in values else {}
+            return {key: values.get(key) for key in SPECIAL_ID_KEYS} | start
         from groundup.tokenizer import (  # lazy: opening weights needs no tokenizer
             ImportedTokenizer,
             load_tokenizer,
@@ -250,25 +260,25 @@ def ends_of_text(tokenizer: Path | str | None, chat: bool | None) -> dict[str, A
     return {"bos_token_id": None, "eos_token_id": ends, "pad_token_id": end}
 
 
-def copy_tokenizer(source: Path, target: Path) -> None:
+def _copy_tokenizer(source: Path, target: Path) -> None:
     """Copy the existing tokenizer files."""
     for name in TOKENIZER_FILES:
         if (source / name).is_file() and source.resolve() != target.resolve():
-            with replacing(target / name) as temporary:
+            with atomic_replace(target / name) as temporary:
                 shutil.copyfile(source / name, temporary)
 
 
-def fill(model: Transformer, state: dict[str, Tensor], path: Path) -> None:
+def load_model_state(model: Transformer, state: dict[str, Tensor], path: Path) -> None:
     """Copy tensors into the model; a tied head may repeat the embedding."""
     if model.lm_head is None and "lm_head.weight" in state:
         if not torch.equal(state.pop("lm_head.weight"), state.get("embed_tokens.weight", Tensor())):
             raise ArtifactError(
                 f"{path} has tie_word_embeddings=true, but lm_head.weight is not the embedding."
             )
-    fit(model, state, path)
+    load_module_state(model, state, path)
 
 
-def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def load_module_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Copy tensors into a module; each must be known, present, and of the right shape and dtype.
 
     Weights may have any supported float dtype and are converted to the module's.
@@ -286,48 +296,49 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         ("has, with an unexpected dtype,", {
             f"{name} of {str(state[name].dtype).removeprefix('torch.')}"
             for name in both
-            if not fits(state[name].dtype, expected[name].dtype)
+            if not _is_compatible_dtype(state[name].dtype, expected[name].dtype)
         }),
     ]  # fmt: skip
-    faults = [f"{verb} {listed(names)}" for verb, names in wrong if names]
+    faults = [f"{verb} {_format_tensor_names(names)}" for verb, names in wrong if names]
     if faults:
         raise ArtifactError(f"{path} {'; '.join(faults)}: the weights do not match config.json.")
     module.load_state_dict(state)
 
 
-def fits(dtype: torch.dtype, expected: torch.dtype) -> bool:
+def _is_compatible_dtype(dtype: torch.dtype, expected: torch.dtype) -> bool:
     """Whether weights of a dtype can be loaded as another: any supported float as any float.
 
-    >>> fits(torch.bfloat16, torch.float32), fits(torch.int32, torch.float32)
-    (True, False)
+    >>> [_is_compatible_dtype(each, torch.float32) for each in (torch.bfloat16, torch.int32)]
+    [True, False]
     """
     return dtype == expected or (expected.is_floating_point and dtype in DTYPES.values())
 
 
-def listed(names: Iterable[str]) -> str:
+def _format_tensor_names(names: Iterable[str]) -> str:
     """The first names in order, and the number of the others.
 
-    >>> listed({"b", "a"})
+    >>> _format_tensor_names({"b", "a"})
     'a, b'
     """
     ordered = sorted(names)
-    more = len(ordered) - NAMED_AT_MOST
-    return ", ".join(ordered[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(ordered) - MAX_LISTED_TENSORS
+    return ", ".join(ordered[:MAX_LISTED_TENSORS]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of model.safetensors, or of the shards in the index."""
     state: dict[str, Tensor] = {}
     for file in weight_files(path):
-        shard = read_safetensors(file)
+        shard = _read_safetensors(file)
         if twice := state.keys() & shard.keys():
             raise ArtifactError(
-                f"{file} has {listed(twice)}, which another shard of {path} has too; copy the "
+                f"{file} has {_format_tensor_names(twice)}, which another shard of {path} has too; "
+                f"copy the "
                 "model again."
             )
         state |= shard
-    if has_shards(path) and state.keys() != indexed(path).keys():
-        different = listed(state.keys() ^ indexed(path).keys())
+    if has_shards(path) and state.keys() != _read_index(path).keys():
+        different = _format_tensor_names(state.keys() ^ _read_index(path).keys())
         raise ArtifactError(f"{path / INDEX} and its shards differ in {different}.")
     return state
 
@@ -336,7 +347,9 @@ def weight_files(path: Path) -> list[Path]:
     """model.safetensors, or the shards in the index."""
     if not has_shards(path):
         return [path / WEIGHTS]
-    return [path / name for name in sorted({Path(name).name for name in indexed(path).values()})]
+    return [
+        path / name for name in sorted({Path(name).name for name in _read_index(path).values()})
+    ]
 
 
 def has_shards(path: Path) -> bool:
@@ -344,9 +357,9 @@ def has_shards(path: Path) -> bool:
     return (path / INDEX).is_file() and not (path / WEIGHTS).is_file()
 
 
-def indexed(path: Path) -> dict[str, str]:
+def _read_index(path: Path) -> dict[str, str]:
     """The shard of each tensor, from the index; ArtifactError if the index is malformed."""
-    weight_map = read_json(path / INDEX).get("weight_map")
+    weight_map = read_json_object(path / INDEX).get("weight_map")
     shards = weight_map if isinstance(weight_map, dict) else {}
     is_map = all(isinstance(name, str) for name in shards.values())
     wrong = [name for name in shards.values() if not SHARD.fullmatch(name)] if is_map else []
@@ -362,10 +375,10 @@ def indexed(path: Path) -> dict[str, str]:
     return shards
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of one file; ArtifactError if it is unreadable or lists a tensor twice."""
     try:
-        check_names(regular(path))
+        _check_unique_names(require_regular_file(path))
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
@@ -375,11 +388,11 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def check_names(path: Path) -> None:
+def _check_unique_names(path: Path) -> None:
     """Raise ArtifactError for a duplicate name in the header, which safetensors ignores."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = file.read(min(size, LARGEST_HEADER))
+        header = file.read(min(size, MAX_HEADER_BYTES))
     twice: list[str] = []
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -389,21 +402,21 @@ def check_names(path: Path) -> None:
 
     json.loads(header, object_pairs_hook=once)
     if twice:
-        raise ArtifactError(f"{path} has {listed(twice)} twice; copy it again.")
+        raise ArtifactError(f"{path} has {_format_tensor_names(twice)} twice; copy it again.")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file of a model directory that holds an object."""
-    content = read_any_json(path)
+    content = read_model_json(path)
     if not isinstance(content, dict):
         raise ArtifactError(f"{path} is not a JSON object; copy or make the model again.")
     return content
 
 
-def read_any_json(path: Path) -> Any:
+def read_model_json(path: Path) -> Any:
     """A JSON file of a model directory."""
     try:
-        return json.loads(regular(path).read_text(encoding="utf-8"))
+        return json.loads(require_regular_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be read ({error.strerror}); expected a model directory."

@@ -15,9 +15,9 @@ import torch
 
 from groundup.core import ArtifactError
 
-from ..heads import Head, HeadConfig, WithHead
+from ..heads import Head, HeadConfig, ModelWithHead
 from .directory import load
-from .sentences import MODULES, Sentences, read_sentences
+from .sentences import MODULES, SentenceEncoderSpec, read_sentence_encoder
 
 BATCH = 32
 
@@ -27,7 +27,7 @@ class TextEncoder:
 
     def __init__(
         self,
-        model: WithHead,
+        model: ModelWithHead,
         encode: Callable[[str], list[int]],
         limit: int,
         *,
@@ -46,44 +46,44 @@ class TextEncoder:
         """
         self.model, self.encode, self.prompt = model, encode, prompt
         self.before, self.after = list(before), list(after)
-        self.room = limit - len(self.before) - len(self.after)
-        if self.room < 1:
+        self.max_tokens = limit - len(self.before) - len(self.after)
+        if self.max_tokens < 1:
             raise ArtifactError(
-                f"A limit of {limit} ids leaves no room for text besides {limit - self.room} "
+                f"A limit of {limit} ids leaves no room for text besides {limit - self.max_tokens} "
                 "special tokens."
             )
 
-    def ids(self, text: str) -> list[int]:
+    def input_ids(self, text: str) -> list[int]:
         """The model's input ids of a text, truncated."""
-        inner = self.encode(self.prompt + text)[: self.room]
+        inner = self.encode(self.prompt + text)[: self.max_tokens]
         return [*self.before, *inner, *self.after]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """One vector per text, float32 (texts, width)."""
-        rows = [self.ids(text) for text in texts]
+        rows = [self.input_ids(text) for text in texts]
         width = next(self.model.parameters()).shape[-1]
         vectors = np.zeros((len(rows), width), dtype=np.float32)
-        for chosen in batches([len(row) for row in rows]):
-            vectors[chosen] = self.vectors([rows[i] for i in chosen])
+        for chosen in _length_batches([len(row) for row in rows]):
+            vectors[chosen] = self.embed_batch([rows[i] for i in chosen])
         return vectors
 
     @torch.inference_mode()
-    def vectors(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+    def embed_batch(self, sequences: Sequence[Sequence[int]]) -> np.ndarray:
         """Vectors of one batch of ids, padded on the right."""
         device = next(self.model.parameters()).device
-        longest = max(1, *(len(row) for row in rows))
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        longest = max(1, *(len(row) for row in sequences))
+        ids = torch.zeros(len(sequences), longest, dtype=torch.long)
         documents = torch.full_like(ids, -1)
-        for i, row in enumerate(rows):
+        for i, row in enumerate(sequences):
             ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
             documents[i, : len(row)] = 0
         return self.model(ids.to(device), documents=documents.to(device)).float().cpu().numpy()
 
 
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def _length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Indices of texts grouped by similar lengths, to minimise padding.
 
-    >>> list(batches([5, 1, 4]))
+    >>> list(_length_batches([5, 1, 4]))
     [[1, 2, 0]]
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
@@ -108,13 +108,13 @@ def load_encoder(
         )
     from groundup.tokenizer import ImportedTokenizer, load_tokenizer  # lazy: only needed here
 
-    spec = read_sentences(path) if head is None else Sentences(path, head)
+    spec = read_sentence_encoder(path) if head is None else SentenceEncoderSpec(path, head)
     model, tokenizer = load(spec.encoder, dtype), load_tokenizer(spec.encoder)
     before, after = (), ()
     if isinstance(tokenizer, ImportedTokenizer):
         before, after = tokenizer.frame
     context = model.config.context_length
     return TextEncoder(
-        WithHead(model, Head(spec.head, model.config.width)).eval(), tokenizer.encode,
+        ModelWithHead(model, Head(spec.head, model.config.width)).eval(), tokenizer.encode,
         min(spec.limit or context, context), before=before, after=after, prompt=spec.prompt,
     )  # fmt: skip

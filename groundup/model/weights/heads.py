@@ -17,38 +17,38 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..families import own
 from ..families.classifiers import (
-    KEY,
-    OWN,
-    Place,
-    Written,
+    HEAD_KEY,
+    OWN_HEAD_LAYOUT,
+    HeadFiles,
+    HeadLayout,
+    drop_output_layer,
     has_head,
     read_head,
-    without_output,
     write_head,
 )
-from ..families.names import renamed, rule, without
-from ..families.registry import family_for, family_of, read_config
-from ..heads import Head, HeadConfig, WithHead
+from ..families.names import drop_tensors, prefix_pattern, rename_tensors
+from ..families.registry import choose_family, get_family, read_config
+from ..heads import Head, HeadConfig, ModelWithHead
 from ..transformer import Transformer
 from .directory import (
     CONFIG,
-    assembled,
-    fit,
+    build_from_tensors,
     has_int8,
     load,
-    own_state,
+    load_module_state,
+    packed_state_dict,
+    read_config_values,
     read_tensors,
-    read_values,
-    stored,
+    weight_config,
     write_directory,
 )
-from .sentences import MODULES, read_sentences, write_sentences
+from .sentences import MODULES, read_sentence_encoder, write_sentence_encoder
 
-OUTPUT = r"transform\.|lm_head\.|lm_bias$"
+OUTPUT_TENSORS = r"transform\.|lm_head\.|lm_bias$"
 """Tensors of the output layer, by groundup's names."""
 
 
-def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> WithHead:
+def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> ModelWithHead:
     """Open the directory of a model with a head, ready for inference; see `load`.
 
     Raises ArtifactError if it has no head, or an unsupported one.
@@ -56,34 +56,34 @@ def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> WithHe
     path = Path(path)
     has_modules = (path / MODULES).is_file()  # then there may be no config.json at this level
     if (path / CONFIG).is_file() or not has_modules:
-        if has_head(read_values(path)):
-            return load_classifier(path, dtype)
+        if has_head(read_config_values(path)):
+            return _load_classifier(path, dtype)
     if not has_modules:
         raise ArtifactError(f"{path} has no classifier or embedding head; open it with load.")
-    spec = read_sentences(path)
+    spec = read_sentence_encoder(path)
     model = load(spec.encoder, dtype)
-    return WithHead(model, Head(spec.head, model.config.width)).eval()
+    return ModelWithHead(model, Head(spec.head, model.config.width)).eval()
 
 
-def load_classifier(path: Path, dtype: torch.dtype | None) -> WithHead:
+def _load_classifier(path: Path, dtype: torch.dtype | None) -> ModelWithHead:
     """Open a directory whose config.json describes a head."""
-    values = read_values(path)
-    config = without_output(read_config(values, str(path / CONFIG)))
+    values = read_config_values(path)
+    config = drop_output_layer(read_config(values, str(path / CONFIG)))
     head_config, layout = read_head(values, config)
-    patterns = [rule(prefix) for prefix, _ in layout.pairs]
+    patterns = [prefix_pattern(prefix) for prefix, _ in layout.pairs]
     base_state: dict[str, Tensor] = {}
     head_state: dict[str, Tensor] = {}
     for name, tensor in read_tensors(path).items():
         is_head = any(pattern.match(name) for pattern in patterns)
         (head_state if is_head else base_state)[name] = tensor
-    model = assembled(path, values, config, without(base_state, r"lm_head\."), dtype)
+    model = build_from_tensors(path, values, config, drop_tensors(base_state, r"lm_head\."), dtype)
     head = Head(head_config, config.width).to(model.head.dtype)
-    fit(head, renamed(head_state, layout.pairs), path)
-    return WithHead(model, head).eval()
+    load_module_state(head, rename_tensors(head_state, layout.pairs), path)
+    return ModelWithHead(model, head).eval()
 
 
 def save_with_head(
-    model: WithHead,
+    model: ModelWithHead,
     path: Path | str,
     tokenizer: Path | str | None = None,
     *,
@@ -99,27 +99,29 @@ def save_with_head(
             f"save_with_head needs a Transformer with a Head; got {type(base).__name__} with "
             f"{type(head).__name__}."
         )
-    config = without_output(base.config)
-    values, layout = described(base, head.config)
-    state = family_of(values, str(path)).theirs(without(own_state(base), OUTPUT), config)
+    config = drop_output_layer(base.config)
+    values, layout = _describe_head(base, head.config)
+    state = get_family(values, str(path)).to_hf_state_dict(
+        drop_tensors(packed_state_dict(base), OUTPUT_TENSORS), config
+    )
     head_state = {name: tensor.detach().contiguous() for name, tensor in head.state_dict().items()}
     tensors = {layout.prefix + name: tensor for name, tensor in state.items()}
-    tensors |= renamed(head_state, layout.pairs, to_theirs=True)
-    write_directory(path, values | stored(base), tensors, tokenizer, chat)
-    if is_pooling(head.config):
-        write_sentences(path, head.config, config)
+    tensors |= rename_tensors(head_state, layout.pairs, to_hf=True)
+    write_directory(path, values | weight_config(base), tensors, tokenizer, chat)
+    if _is_pooling_only(head.config):
+        write_sentence_encoder(path, head.config, config)
 
 
-def described(base: Transformer, head: HeadConfig) -> Written:
+def _describe_head(base: Transformer, head: HeadConfig) -> HeadFiles:
     """The config.json of a model with a head, in a Hugging Face format if possible."""
-    config = without_output(base.config)
-    values: dict[str, Any] = family_for(config, packed=has_int8(base)).write(config)
-    if is_pooling(head):
-        return Written(values, Place())
-    fallback = Written(own.write(config) | {KEY: head.plain()}, OWN)
+    config = drop_output_layer(base.config)
+    values: dict[str, Any] = choose_family(config, packed=has_int8(base)).to_hf_config(config)
+    if _is_pooling_only(head):
+        return HeadFiles(values, HeadLayout())
+    fallback = HeadFiles(own.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)
     return write_head(head, values, config) or fallback
 
 
-def is_pooling(head: HeadConfig) -> bool:
+def _is_pooling_only(head: HeadConfig) -> bool:
     """Whether a head only pools the states, without weights."""
     return head.kind == "embedding" and head.inner == "none"

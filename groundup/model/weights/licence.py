@@ -17,7 +17,7 @@ ITEM = re.compile(r"\s*-\s+(.*)")
 LARGEST_BYTES = 2**20
 
 
-class Licence(NamedTuple):
+class ModelLicence(NamedTuple):
     """The licence of a model."""
 
     name: str
@@ -28,24 +28,24 @@ class Licence(NamedTuple):
     """Licence and notice files in the model's directory."""
 
 
-def licence_of(directory: Path, said: str = "") -> Licence:
+def read_model_licence(directory: Path, fallback: str = "") -> ModelLicence:
     """The licence of a model directory.
 
-    said  the user's statement, used if the card names none
+    fallback  the user's statement, used if the card names none
 
-    >>> licence_of(Path("nowhere"))
-    Licence(name='unknown', link='', files=())
+    >>> read_model_licence(Path("nowhere"))
+    ModelLicence(name='unknown', link='', files=())
     """
-    files = tuple(licence_files(directory))
-    fields = dict(card_fields(directory / CARD))
+    files = tuple(_find_licence_files(directory))
+    fields = dict(_card_fields(directory / CARD))
     name = fields.get("license", "")
     if name in ("", "other"):
         name = fields.get("license_name") or name
     first = f"see {files[0]}" if files else ""
-    return Licence(name or said or first or UNKNOWN, fields.get("license_link", ""), files)
+    return ModelLicence(name or fallback or first or UNKNOWN, fields.get("license_link", ""), files)
 
 
-def licence_files(directory: Path) -> list[str]:
+def _find_licence_files(directory: Path) -> list[str]:
     """Names of the licence and notice files in a directory."""
     if not directory.is_dir():
         return []
@@ -53,22 +53,24 @@ def licence_files(directory: Path) -> list[str]:
     return sorted(p.name for p in files if p.is_file() and p.stat().st_size <= LARGEST_BYTES)
 
 
-def card_fields(card: Path) -> Iterator[tuple[str, str]]:
+def _card_fields(card: Path) -> Iterator[tuple[str, str]]:
     """Yield the licence fields of a model card's front matter; lists joined by commas."""
     name, items = "", []
-    for line in head(card):
+    for line in _front_matter(card):
         item, field = ITEM.fullmatch(line), FIELD.fullmatch(line)
         if name and item:
-            items.append(plain(item[1]))
+            items.append(_parse_yaml_scalar(item[1]))
             continue
         if name:
             yield name, ", ".join(items)
-        name, items = (field[1], [plain(field[2])] if field[2] else []) if field else ("", [])
+        name, items = (
+            (field[1], [_parse_yaml_scalar(field[2])] if field[2] else []) if field else ("", [])
+        )
     if name:
         yield name, ", ".join(items)
 
 
-def head(card: Path) -> list[str]:
+def _front_matter(card: Path) -> list[str]:
     """The lines of a card's front matter, if it has any."""
     if not card.is_file():
         return []
@@ -80,18 +82,20 @@ def head(card: Path) -> list[str]:
     return [line.rstrip() for line in lines[1:end]]
 
 
-def plain(value: str) -> str:
+def _parse_yaml_scalar(value: str) -> str:
     """A YAML scalar without quotes, or a list without brackets.
 
-    >>> plain("'mit'"), plain("[mit, apache-2.0]")
+    >>> _parse_yaml_scalar("'mit'"), _parse_yaml_scalar("[mit, apache-2.0]")
     ('mit', 'mit, apache-2.0')
     """
     value = value.strip()
     if value.startswith("[") and value.endswith("]"):
-        return ", ".join(plain(item) for item in value[1:-1].split(",") if item.strip())
+        return ", ".join(
+            _parse_yaml_scalar(item) for item in value[1:-1].split(",") if item.strip()
+        )
     return value.strip("\"'")
 
 
-def to_json(licence: Licence) -> dict[str, Any]:
+def licence_to_json(licence: ModelLicence) -> dict[str, Any]:
     """A licence as JSON values."""
     return {"name": licence.name, "link": licence.link, "files": list(licence.files)}

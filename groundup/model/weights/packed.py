@@ -35,18 +35,19 @@ QUANTIZATION_CONFIG: dict[str, Any] = {
     },
 }  # fmt: skip
 """The quantization_config of a model with int8 projections and float embeddings."""
-HEAD = "lm_head"
+OUTPUT_HEAD = "lm_head"
 
 
 def quantization_config(has_packed_head: bool) -> dict[str, Any]:
     """The quantization_config of a model; an unpacked head is listed as ignored."""
-    return QUANTIZATION_CONFIG | {"ignore": [] if has_packed_head else [HEAD]}
+    return QUANTIZATION_CONFIG | {"ignore": [] if has_packed_head else [OUTPUT_HEAD]}
 
 
-def pack(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
+def _pack_int8(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
     """Pack four values per word; rows are padded with zeros to full words.
 
-    >>> pack(torch.tensor([[-128, -127, 0, 127]], dtype=torch.int8)).item() == 0xFF80_0100 - 2**32
+    >>> values = torch.tensor([[-128, -127, 0, 127]], dtype=torch.int8)
+    >>> _pack_int8(values).item() == 0xFF80_0100 - 2**32
     True
     """
     offset = (values.to(torch.int16) + 128).to(torch.uint8)
@@ -54,16 +55,16 @@ def pack(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
     return offset.contiguous().view(torch.int32)
 
 
-def unpack(words: Int32[Tensor, "O words"], width: int) -> Int8[Tensor, "O I"]:
-    """Unpack the first `width` values of each row; the inverse of `pack`."""
+def _unpack_int8(words: Int32[Tensor, "O words"], width: int) -> Int8[Tensor, "O I"]:
+    """Unpack the first `width` values of each row; the inverse of `_pack_int8`."""
     offset = words.contiguous().view(torch.uint8)[:, :width]
     return (offset.to(torch.int16) - 128).to(torch.int8)
 
 
-def packed_state(name: str, linear: Int8Linear) -> dict[str, Tensor]:
+def to_packed_state(name: str, linear: Int8Linear) -> dict[str, Tensor]:
     """The tensors of one packed linear layer."""
     return {
-        f"{name}.weight_packed": pack(linear.weight),
+        f"{name}.weight_packed": _pack_int8(linear.weight),
         f"{name}.weight_scale": linear.scale[:, None].contiguous(),
         f"{name}.weight_shape": torch.tensor(linear.weight.shape, dtype=torch.int64),
     }
@@ -77,7 +78,7 @@ def is_packed(config: dict[str, Any]) -> bool:
     quantization = config.get("quantization_config")
     if not quantization:
         return False
-    groups = groups_of(quantization)
+    groups = _parse_config_groups(quantization)
     weights = [group.get("weights") or {} for group in groups]
     keys = QUANTIZATION_CONFIG["config_groups"]["group_0"]["weights"]
     expected = {key: keys[key] for key in ("num_bits", "type", "strategy", "symmetric")}
@@ -93,7 +94,7 @@ def is_packed(config: dict[str, Any]) -> bool:
     return True
 
 
-def groups_of(quantization: Any) -> list[dict[str, Any]]:
+def _parse_config_groups(quantization: Any) -> list[dict[str, Any]]:
     """The config_groups of a quantization_config; ArtifactError if it is malformed."""
     inner = quantization.get("config_groups", {}) if isinstance(quantization, dict) else None
     groups: list[Any] = [*inner.values()] if isinstance(inner, dict) else [inner]
@@ -108,7 +109,7 @@ def groups_of(quantization: Any) -> list[dict[str, Any]]:
     return groups
 
 
-def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def install_packed_weights(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Replace the model's linear layers by int8 ones where `state` has packed weights.
 
     Returns the state with those weights unpacked, under the names of `Int8Linear`. A packed head
@@ -131,8 +132,8 @@ def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         size = (linear.out_features, linear.in_features)
         if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
             raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")
-        values, scale = unpack(words, linear.in_features), scale.flatten().to(torch.float32)
-        if name == HEAD:
+        values, scale = _unpack_int8(words, linear.in_features), scale.flatten().to(torch.float32)
+        if name == OUTPUT_HEAD:
             state[f"{name}.weight"] = values.to(torch.float32) * scale[:, None]
             continue
         rounded = Int8Linear(linear.in_features, linear.out_features)

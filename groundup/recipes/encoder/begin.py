@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from groundup.core import Artifact, Config, Draft, produce
-from groundup.embeddings import Ids, Vectors, Word2VecConfig, save_vectors, word2vec
+from groundup.embeddings import TokenizedText, Vectors, Word2VecConfig, save_vectors, word2vec
 from groundup.tokenizer import Shard
 
 
@@ -31,28 +31,28 @@ def make_vectors(config: BeginConfig, tokens: Artifact, out: Path) -> Artifact:
     return produce(
         out, kind="vectors", stage="encoder_vectors", version=1, config=config,
         parents={"tokens": tokens},
-        write=lambda draft: write_vectors(draft, config, Shard.open(tokens, "train")),
+        write=lambda draft: _write_vectors(draft, config, Shard.open(tokens, "train")),
     )  # fmt: skip
 
 
-def write_vectors(draft: Draft, config: BeginConfig, shard: Shard) -> None:
+def _write_vectors(draft: Draft, config: BeginConfig, shard: Shard) -> None:
     """The body of the stage; ids are numbered by frequency as word2vec wants them."""
     counts = np.bincount(shard.ids)
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] > 0]
     place = np.zeros(len(counts), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
-    text = shuffled(shard, config.seed)
-    text = Ids(place[text.ids], text.ends)
+    text = _shuffled(shard, config.seed)
+    text = TokenizedText(place[text.ids], text.ends)
     matrix = word2vec(text, counts[order], config.word2vec, seed=config.seed, threads=1)
     save_vectors(Vectors([str(id) for id in order.tolist()], matrix, counts[order]), draft)
     draft.numbers |= {"ids": len(order), "tokens": len(shard)}
 
 
-def shuffled(shard: Shard, seed: int) -> Ids:
+def _shuffled(shard: Shard, seed: int) -> TokenizedText:
     """The texts in another order: the last ones that word2vec reads move its vectors least."""
     ends = shard.ends.astype(np.int64)
     lengths = np.diff(ends, prepend=0)
     starts, chosen = ends - lengths, np.random.default_rng(seed).permutation(len(ends))
     ids = np.concatenate([shard.ids[starts[i] : ends[i]] for i in chosen.tolist()])
-    return Ids(ids, np.cumsum(lengths[chosen]))
+    return TokenizedText(ids, np.cumsum(lengths[chosen]))

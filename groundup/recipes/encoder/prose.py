@@ -11,7 +11,7 @@ from pathlib import Path
 
 from groundup.core import Artifact, Config, DataError, Draft, digest, hash_file, produce
 
-from ..library import manual
+from ..library import manual_pages
 from ..vectors.prose import PARAGRAPH
 from ..vectors.recipe import gather
 
@@ -30,10 +30,10 @@ class ReadingConfig(Config):
     """Of the thesaurus."""
 
 
-def plain(text: str) -> str:
+def markdown_to_text(text: str) -> str:
     """A text as the encoder reads it.
 
-    >>> plain("It's GREAT!! :)")
+    >>> markdown_to_text("It's GREAT!! :)")
     " it's great !! :)"
     """
     return "".join(f" {piece}" for piece in PIECE.findall(text.lower()))
@@ -45,7 +45,7 @@ def make_reading(folders: list[Path], thesaurus: Path | None, out: Path) -> Arti
     if folders:
         parents["prose"] = gather(folders, 1, out.parent / "prose")
     else:
-        config = config.model_copy(update={"manual_digest": digest(list(manual()))})
+        config = config.model_copy(update={"manual_digest": digest(list(manual_pages()))})
     if thesaurus is not None:
         if not thesaurus.is_file():
             raise DataError(f"There is no file {thesaurus}; expected words.txt of npm's moby.")
@@ -55,7 +55,7 @@ def make_reading(folders: list[Path], thesaurus: Path | None, out: Path) -> Arti
         lines = 0
         with open(draft.file("reading.txt"), "w", encoding="utf-8") as file:
             for text in sources(parents.get("prose"), thesaurus):
-                if found := plain(text):
+                if found := markdown_to_text(text):
                     file.write(found + "\n")
                     lines += 1
         draft.numbers |= {"texts": lines}
@@ -69,7 +69,7 @@ def make_reading(folders: list[Path], thesaurus: Path | None, out: Path) -> Arti
 def sources(prose: Artifact | None, thesaurus: Path | None) -> Iterator[str]:
     """Paragraphs of the folders' prose or pages of the manual, and entries of a thesaurus."""
     if prose is None:
-        yield from (text for _, text in manual())
+        yield from (text for _, text in manual_pages())
     else:
         yield from PARAGRAPH.split(prose.file("prose.txt").read_text(encoding="utf-8"))
     if thesaurus is not None:

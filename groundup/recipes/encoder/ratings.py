@@ -53,7 +53,7 @@ def make_ratings(config: RatingsConfig, folder: Path, out: Path) -> Artifact:
     config = config.model_copy(update={"source_digest": digest(found)})
 
     def write(draft: Draft) -> None:
-        rows = [Rated(*row, split_of(row[1], config)) for row in found]
+        rows = [Rated(*row, _split_of(row[1], config)) for row in found]
         lines = [json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows]
         write_text(draft.file("rated.jsonl"), "".join(lines))
         for split in SPLITS:
@@ -87,7 +87,7 @@ def read_table(folder: Path, kind: str) -> Iterator[tuple[str, str, str, float]]
             yield f"{kind}/{name}", f"{kind}/{name.split('_')[0]}", text, rating
 
 
-def split_of(group: str, config: RatingsConfig) -> str:
+def _split_of(group: str, config: RatingsConfig) -> str:
     """A text's split by the hash of its name."""
     place = int(digest(group), 16) % 100
     if place < config.test:
@@ -95,7 +95,7 @@ def split_of(group: str, config: RatingsConfig) -> str:
     return "validation" if place < config.test + config.validation else "train"
 
 
-def read_ratings(ratings: Artifact, split: str) -> list[Rated]:
+def read_review_ratings(ratings: Artifact, split: str) -> list[Rated]:
     """All sentences of a split."""
     lines = ratings.file("rated.jsonl").read_text(encoding="utf-8").splitlines()
     return [row for row in (Rated(**json.loads(line)) for line in lines) if row.split == split]
@@ -104,7 +104,7 @@ def read_ratings(ratings: Artifact, split: str) -> list[Rated]:
 def opinions(ratings: Artifact, split: str) -> list[Rated]:
     """The sentences of a split that have a class; DataError if one of the classes is missing."""
     middle = ratings.config["middle"]
-    found = [row for row in read_ratings(ratings, split) if abs(row.rating) >= middle]
+    found = [row for row in read_review_ratings(ratings, split) if abs(row.rating) >= middle]
     if len({row.rating > 0 for row in found}) < 2:
         raise DataError(
             f"The {split} split has {len(found)} opinions of one kind; it needs positive and "

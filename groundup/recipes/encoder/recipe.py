@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from groundup.core import MANIFEST, Artifact, Config, Draft, page, produce, record
 from groundup.core import device as machine
-from groundup.measure import read_verdict, require
-from groundup.train import METRICS, PretrainConfig, pretrain
+from groundup.measure import read_verdict, require_passed
+from groundup.train import METRICS_FILE, PretrainConfig, pretrain
 
 from ..report.data import (
     Curve,
@@ -30,18 +30,25 @@ from ..report.data import (
 )
 from ..report.report import write_report
 from ..report.story import artifact_rows, check_row, flat, in_words, typed
-from ..tiny import told
+from ..tiny import _log_artifact
 from .begin import BeginConfig, make_vectors
 from .prose import make_reading
 from .ratings import RatingsConfig, make_ratings
-from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal, validate
-from .training import PRETRAINING, VOCABULARY, learn_tokenizer, make_tokens
+from .scoring import (
+    SYSTEMS,
+    EncoderScoreConfig,
+    assess_encoder,
+    gate_encoder,
+    seal_ratings,
+    validate,
+)
+from .training import PRETRAINING, VOCABULARY, learn_review_tokenizer, make_tokens
 
 SHOWN = 24
 """Sentences shown in the report, evenly over the test set."""
 
 
-class Made(NamedTuple):
+class EncoderRun(NamedTuple):
     """Every artifact of a run, in the order of making."""
 
     reading: Artifact
@@ -55,7 +62,7 @@ class Made(NamedTuple):
     verdict: Artifact
 
 
-class ReportConfig(Config):
+class EncoderReportConfig(Config):
     """Nothing to choose: a report says what its parents hold."""
 
 
@@ -84,16 +91,22 @@ def encoder(
     settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}
     training = PretrainConfig(**settings)
     fresh = not (out / "report" / MANIFEST).is_file()
-    rated = told("ratings", make_ratings(RatingsConfig(), ratings, out / "ratings"))
-    read = told("reading", make_reading([Path(one) for one in folder], thesaurus, out / "reading"))
+    rated = _log_artifact("ratings", make_ratings(RatingsConfig(), ratings, out / "ratings"))
+    read = _log_artifact(
+        "reading", make_reading([Path(one) for one in folder], thesaurus, out / "reading")
+    )
     learnt = learn(read, rated, out, training)
     if validation:
-        found = validate(ScoreConfig(), learnt["encoder"], learnt["ratings"])
+        found = validate(EncoderScoreConfig(), learnt["encoder"], learnt["ratings"])
         return "\n".join(f"{name:<8} {share:.4f}" for name, share in found.items())
     made = score(learnt, out)
-    report = make_report(made, out)
-    took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
-    require(made.verdict)
+    report = _make_report(made, out)
+    took = (
+        f"Done in {record.format_duration(time.monotonic() - started)}."
+        if fresh
+        else "All is done."
+    )
+    require_passed(made.verdict)
     return "\n".join([
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",
         "",
@@ -106,36 +119,43 @@ def learn(
     reading: Artifact, ratings: Artifact, out: Path, training: PretrainConfig
 ) -> dict[str, Artifact]:
     """Run the stages up to the encoder; what is complete is not run again."""
-    words = told("tokenizer", learn_tokenizer(VOCABULARY, reading, ratings, out / "tokenizer"))
-    tokens = told("tokens", make_tokens(reading, ratings, words, out / "tokens"))
-    vectors = told("vectors", make_vectors(BeginConfig(), tokens, out / "vectors"))
-    model = told("encoder", pretrain(training, tokens, words, out / "encoder", vectors=vectors))
+    words = _log_artifact(
+        "tokenizer", learn_review_tokenizer(VOCABULARY, reading, ratings, out / "tokenizer")
+    )
+    tokens = _log_artifact("tokens", make_tokens(reading, ratings, words, out / "tokens"))
+    vectors = _log_artifact("vectors", make_vectors(BeginConfig(), tokens, out / "vectors"))
+    model = _log_artifact(
+        "encoder", pretrain(training, tokens, words, out / "encoder", vectors=vectors)
+    )
     return {"reading": reading, "ratings": ratings, "tokenizer": words, "tokens": tokens,
             "vectors": vectors, "encoder": model}  # fmt: skip
 
 
-def score(learnt: dict[str, Artifact], out: Path) -> Made:
+def score(learnt: dict[str, Artifact], out: Path) -> EncoderRun:
     """Seal the test set and hold the encoder against the words on it."""
     model, ratings = learnt["encoder"], learnt["ratings"]
-    testset = told("testset", seal(ratings, out / "testset"))
-    scored = told("assessment", assess(ScoreConfig(), model, ratings, testset, out / "assessment"))
-    judged = judge(scored, model, testset, out / "verdict")
-    return Made(**learnt, testset=testset, assessment=scored, verdict=judged)
+    testset = _log_artifact("testset", seal_ratings(ratings, out / "testset"))
+    scored = _log_artifact(
+        "assessment",
+        assess_encoder(EncoderScoreConfig(), model, ratings, testset, out / "assessment"),
+    )
+    judged = gate_encoder(scored, model, testset, out / "verdict")
+    return EncoderRun(**learnt, testset=testset, assessment=scored, verdict=judged)
 
 
-def make_report(made: Made, out: Path) -> Artifact:
+def _make_report(made: EncoderRun, out: Path) -> Artifact:
     """Tell the run as one page."""
 
     def write(draft: Draft) -> None:
-        write_report(draft, tell(made, out))
+        write_report(draft, _write_page(made, out))
 
     return produce(
-        out / "report", kind="report", stage="encoder_report", version=1, config=ReportConfig(),
-        parents=made._asdict(), write=write,
+        out / "report", kind="report", stage="encoder_report", version=1,
+        config=EncoderReportConfig(), parents=made._asdict(), write=write,
     )  # fmt: skip
 
 
-def tell(made: Made, out: Path) -> ReportData:
+def _write_page(made: EncoderRun, out: Path) -> ReportData:
     """Gather what the report says."""
     found = json.loads(made.assessment.file("assessment.json").read_text(encoding="utf-8"))
     judged, scores = read_verdict(made.verdict), found["scores"]
@@ -149,13 +169,13 @@ def tell(made: Made, out: Path) -> ReportData:
         f"95\u00a0% from {gap['low']:+.1%} to {gap['high']:+.1%}.",
         checks=tuple(check_row(row) for row in judged.checks),
         headline=tuple(
-            headline(name, scores[name]) for name in ("encoder - words", *SYSTEMS[::-1])
+            _headline(name, scores[name]) for name in ("encoder - words", *SYSTEMS[::-1])
         ),
         artifacts=tuple(artifact_rows(made._asdict(), out)),
-        curves=(curve(made.encoder),),
+        curves=(_loss_chart(made.encoder),),
         stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
-        evaluation=(evaluation(scores),),
-        samples=tuple(samples(made.assessment)),
+        evaluation=(_evaluation_section(scores),),
+        samples=tuple(_sample_section(made.assessment)),
         environment={k: str(v) for k, v in machine.fingerprint().items()},
         models=SYSTEMS,
         compared="encoder − words",
@@ -163,7 +183,7 @@ def tell(made: Made, out: Path) -> ReportData:
     )
 
 
-def headline(name: str, row: dict[str, float]) -> HeadlineNumber:
+def _headline(name: str, row: dict[str, float]) -> HeadlineNumber:
     """Right answers of a system, or what one has more than the other, of a hundred."""
     estimate, low, high = (100 * row[part] for part in ("estimate", "low", "high"))
     return HeadlineNumber(
@@ -172,7 +192,7 @@ def headline(name: str, row: dict[str, float]) -> HeadlineNumber:
     )  # fmt: skip
 
 
-def evaluation(scores: dict[str, dict[str, float]]) -> EvaluationRow:
+def _evaluation_section(scores: dict[str, dict[str, float]]) -> EvaluationRow:
     """Both systems, and their difference."""
     return EvaluationRow(
         "right answers", "share", "higher", {name: scores[name]["estimate"] for name in SYSTEMS},
@@ -180,9 +200,9 @@ def evaluation(scores: dict[str, dict[str, float]]) -> EvaluationRow:
     )  # fmt: skip
 
 
-def curve(encoder: Artifact) -> Curve:
+def _loss_chart(encoder: Artifact) -> Curve:
     """Loss by step of pre-training, and of held-out texts."""
-    rows = record.read_metrics(encoder.path / "log" / METRICS)
+    rows = record.read_metrics(encoder.path / "log" / METRICS_FILE)
     learnt, held = ([r for r in rows if name in r] for name in ("loss", "validation"))
     learnt = learnt[:: max(1, len(learnt) // 200)]
     series = (
@@ -192,17 +212,17 @@ def curve(encoder: Artifact) -> Curve:
     return Curve("Pre-training", "step", "nats a hidden token", series, stage="encoder")
 
 
-def samples(assessment: Artifact) -> list[SampleRow]:
+def _sample_section(assessment: Artifact) -> list[SampleRow]:
     """Sentences evenly over the test set, right and wrong alike."""
     lines = assessment.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines[:: max(1, len(lines) // SHOWN)]]
     return [
         SampleRow("opinion", row["text"], row["rated"],
-                  {"words": ShownAnswer(row["words"]), "encoder": ShownAnswer(first_seed(row))})
+                  {"words": ShownAnswer(row["words"]), "encoder": ShownAnswer(_first_seed(row))})
         for row in rows
     ]  # fmt: skip
 
 
-def first_seed(row: dict[str, str]) -> str:
+def _first_seed(row: dict[str, str]) -> str:
     """What the first of the classifiers says."""
     return next(answer for name, answer in row.items() if name.startswith("seed"))

@@ -23,16 +23,16 @@ from groundup.core import (
     write_text,
 )
 from groundup.measure import (
-    Card,
     Interval,
+    TestSetCard,
     above,
     bootstrap,
-    check,
-    look,
+    check_requirement,
     make_testset,
-    paired,
+    paired_difference,
     read_samples,
-    verdict,
+    record_access,
+    write_verdict,
 )
 
 from .ratings import Rated, opinions
@@ -41,7 +41,7 @@ from .words import tuned
 
 CLASSES = ("negative", "positive")
 SYSTEMS = ("words", "encoder")
-CARD = Card(
+CARD = TestSetCard(
     name="rated sentences",
     source="The test texts of vaderSentiment's rated tables: tweets, reviews of products and of "
     "films, editorials; whole texts that neither pre-training nor tuning reads.",
@@ -50,14 +50,14 @@ CARD = Card(
 )
 
 
-class ScoreConfig(Config):
+class EncoderScoreConfig(Config):
     """How the classifiers are made that are compared."""
 
     tuning: TuningConfig = TuningConfig()
     """Of the encoder."""
 
 
-def seal(ratings: Artifact, out: Path) -> Artifact:
+def seal_ratings(ratings: Artifact, out: Path) -> Artifact:
     """Make the test opinions a test set."""
     samples = (
         Sample(row.id, (Message("user", row.text),), (CLASSES[row.rating > 0],), row.group)
@@ -66,29 +66,33 @@ def seal(ratings: Artifact, out: Path) -> Artifact:
     return make_testset(CARD, samples, {"ratings": ratings}, out)
 
 
-def assess(
-    config: ScoreConfig, encoder: Artifact, ratings: Artifact, testset: Artifact, out: Path
+def assess_encoder(
+    config: EncoderScoreConfig, encoder: Artifact, ratings: Artifact, testset: Artifact, out: Path
 ) -> Artifact:
     """Ask all systems; figures and answers become an artifact."""
     return produce(
         out, kind="report", stage="encoder_assess", version=2, config=config,
         parents={"encoder": encoder, "ratings": ratings, "testset": testset},
-        write=lambda draft: write_assessment(draft, config, encoder, ratings, testset),
+        write=lambda draft: _write_assessment(draft, config, encoder, ratings, testset),
     )  # fmt: skip
 
 
-def write_assessment(
-    draft: Draft, config: ScoreConfig, encoder: Artifact, ratings: Artifact, testset: Artifact
+def _write_assessment(
+    draft: Draft,
+    config: EncoderScoreConfig,
+    encoder: Artifact,
+    ratings: Artifact,
+    testset: Artifact,
 ) -> None:
     """The body of the stage."""
-    look(testset, "the encoder recipe's assessment", encoder.id)
+    record_access(testset, "the encoder recipe's assessment", encoder.id)
     training, held = (parts(opinions(ratings, split)) for split in ("train", "validation"))
     bag = tuned(training, held)
     said = answers(config.tuning, encoder, ratings, "test")
     samples = list(read_samples(testset))
     texts = [sample.conversation[0].content for sample in samples]
     said = {"words": bag.says(texts).tolist()} | said
-    scores = compared(said, samples)
+    scores = compare_classifiers(said, samples)
     write_json(draft.file("assessment.json"), {
         "sentences": len(samples), "words": len(bag.places), "strength": bag.strength,
         "scores": scores,
@@ -103,7 +107,7 @@ def write_assessment(
     draft.numbers |= {name: round(row["estimate"], 4) for name, row in scores.items()}
 
 
-def validate(config: ScoreConfig, encoder: Artifact, ratings: Artifact) -> dict[str, float]:
+def validate(config: EncoderScoreConfig, encoder: Artifact, ratings: Artifact) -> dict[str, float]:
     """Share of right answers on the validation texts; the test set is not read.
 
     The bag of words and each classifier chose on these texts, so all are flattered alike.
@@ -120,7 +124,9 @@ def parts(rows: Sequence[Rated]) -> tuple[list[str], list[bool]]:
     return [row.text for row in rows], [row.rating > 0 for row in rows]
 
 
-def compared(said: dict[str, list[bool]], samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
+def compare_classifiers(
+    said: dict[str, list[bool]], samples: Sequence[Sample]
+) -> dict[str, dict[str, Any]]:
     """Share of right answers of each system, and what the encoder has more than the words."""
     truth = [sample.references[0] == "positive" for sample in samples]
     groups = [sample.group for sample in samples]
@@ -128,16 +134,16 @@ def compared(said: dict[str, list[bool]], samples: Sequence[Sample]) -> dict[str
     seeds = [right[name] for name in right if name != "words"]
     right["encoder"] = np.mean(seeds, axis=0)
     found = {name: bootstrap(row, groups, limits=(0, 1)) for name, row in right.items()}
-    found["encoder - words"] = paired(right["encoder"], right["words"], groups)
+    found["encoder - words"] = paired_difference(right["encoder"], right["words"], groups)
     return {name: dict(each._asdict()) for name, each in found.items()}
 
 
-def judge(assessment: Artifact, encoder: Artifact, testset: Artifact, out: Path) -> Artifact:
+def gate_encoder(assessment: Artifact, encoder: Artifact, testset: Artifact, out: Path) -> Artifact:
     """Hold the difference against nothing: all of its interval must lie above."""
     found = json.loads(assessment.file("assessment.json").read_text(encoding="utf-8"))
     difference = Interval(**found["scores"]["encoder - words"])
-    one = check(
+    one = check_requirement(
         "right answers above the bag of words", difference, above(0), unit="share of answers",
         next="give more prose (--folder) and --tokens, or more rated texts",
     )  # fmt: skip
-    return verdict([one], encoder, None, testset, author="the encoder recipe", out=out)
+    return write_verdict([one], encoder, None, testset, author="the encoder recipe", out=out)

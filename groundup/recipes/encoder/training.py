@@ -25,12 +25,12 @@ from torch.nn import functional as F
 
 from groundup.core import Artifact, Config, device, produce, record
 from groundup.kernels import LossSum
-from groundup.model import Head, HeadConfig, WithHead, load
+from groundup.model import Head, HeadConfig, ModelWithHead, load
 from groundup.tokenizer import (
     DOCUMENT_END,
     MASK,
+    DocumentText,
     FastTokenizer,
-    Text,
     TokenizerConfig,
     TokensConfig,
     load_tokenizer,
@@ -38,21 +38,21 @@ from groundup.tokenizer import (
     write_tokens,
 )
 from groundup.train import (
-    Average,
-    Batch,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
     PretrainConfig,
+    WeightAverage,
+    batch_to_device,
     class_batch,
-    placed,
-    schedule,
+    make_lr_schedule,
     train,
 )
 
-from .prose import plain, read_lines
-from .ratings import Rated, opinions, read_ratings
+from .prose import markdown_to_text, read_lines
+from .ratings import Rated, opinions, read_review_ratings
 
 VOCABULARY = TokenizerConfig(vocab_size=16384, pattern="gpt-2", specials=("chat", "encoder"))
 # Gentle rates: what the vectors know is kept. At the defaults, meant for a beginning by chance, the
@@ -94,24 +94,33 @@ class TuningConfig(Config):
     most: int = Field(default=128, ge=1)
     """Tokens of a text that are read."""
     optim: OptimConfig = OptimConfig(
-        matrices="adamw", learning_rate=1e-3, embedding_learning_rate=1e-3, weight_decay=0.1,
-        warmup=0.1, decay=0.9,
-    )  # fmt: skip
+        matrix_optimizer="adamw",
+        learning_rate=1e-3,
+        embedding_learning_rate=1e-3,
+        weight_decay=0.1,
+        warmup=0.1,
+        decay=0.9,
+    )
     """Optimizer and schedule."""
 
 
-def prose(reading: Artifact, ratings: Artifact, split: str) -> Iterator[Text]:
+def prose(reading: Artifact, ratings: Artifact, split: str) -> Iterator[DocumentText]:
     """The text of a split: its own rated sentences, and of training all that is read too."""
     if split == "train":
-        yield from (Text(f"reading/{n}", line) for n, line in enumerate(read_lines(reading)))
-    yield from (Text(row.id, plain(row.text)) for row in read_ratings(ratings, split))
+        yield from (
+            DocumentText(f"reading/{n}", line) for n, line in enumerate(read_lines(reading))
+        )
+    yield from (
+        DocumentText(row.id, markdown_to_text(row.text))
+        for row in read_review_ratings(ratings, split)
+    )
 
 
-def learn_tokenizer(
+def learn_review_tokenizer(
     config: TokenizerConfig, reading: Artifact, ratings: Artifact, out: Path
 ) -> Artifact:
     """A vocabulary of what is read, in which the words of rated texts are whole."""
-    rated = [plain(row.text) for row in read_ratings(ratings, "train")]
+    rated = [markdown_to_text(row.text) for row in read_review_ratings(ratings, "train")]
     texts = chain(*[rated] * REPEATS, islice(read_lines(reading), 0, None, EVERY))
     return produce(
         out, kind="tokenizer", stage="encoder_tokenizer", version=2, config=config,
@@ -133,34 +142,36 @@ def make_tokens(reading: Artifact, ratings: Artifact, tokenizer: Artifact, out: 
     )  # fmt: skip
 
 
-def tune(config: TuningConfig, encoder: Artifact, ratings: Artifact, seed: int) -> WithHead:
+def _tune(config: TuningConfig, encoder: Artifact, ratings: Artifact, seed: int) -> ModelWithHead:
     """A classifier from one seed, as it was after its best epoch."""
     body = load(encoder.path, dtype=torch.float32)
     head = Head(HeadConfig(kind="number", pooling="mean"), body.config.width)
     head.initialise(seed)
-    place = device.pick()
-    model = WithHead(body, head).to(place)
+    place = device.default_device()
+    model = ModelWithHead(body, head).to(place)
     mask = load_tokenizer(encoder.path).specials[MASK]
-    texts, held = read_ratings(ratings, "train"), opinions(ratings, "validation")
-    ids, asked = (encoded(encoder, rows, config.most) for rows in (texts, held))
+    texts, held = read_review_ratings(ratings, "train"), opinions(ratings, "validation")
+    ids, asked = (encode_ratings(encoder, rows, config.most) for rows in (texts, held))
     runs = order(ids, config, seed)
     optimizer = Optimizer(model.named_parameters(), config.optim)
 
-    def batches(step: int) -> list[Batch]:
+    def batches(step: int) -> list[MicroBatch]:
         rows = [ids[i] for i in runs[step]]
         shares = torch.tensor([texts[i].rating for i in runs[step]]).mul(config.sharpness).sigmoid()
-        return [placed(hidden(rated(rows, shares), config.hidden, mask, (seed, step)), place)]
+        return [
+            batch_to_device(hidden(rated(rows, shares), config.hidden, mask, (seed, step)), place)
+        ]
 
-    rate = schedule(config.optim, len(runs))
-    plan = Plan(len(runs), precision=Precision(device.compute_dtype(place)))
-    mean = Average(model.named_parameters(), config.average, is_corrected=False)
+    rate = make_lr_schedule(config.optim, len(runs))
+    plan = LoopOptions(len(runs), precision=Precision(device.compute_dtype(place)))
+    mean = WeightAverage(model.named_parameters(), config.average, is_corrected=False)
     best, kept = -1, dict[str, Tensor]()
     with record.progress(f"classifier {seed}", len(runs), "steps") as bar:
         for step in train(model, batches, opinion, optimizer, rate, plan):
             bar.advance(1, loss=step.loss)
             mean.update()
             if (step.number + 1) % (len(runs) // config.epochs) == 0:
-                with mean.swapped(model):
+                with mean.swapped_in(model):
                     found = says(model.eval(), asked)
                     right = sum(a == (row.rating > 0) for a, row in zip(found, held, strict=True))
                     if right > best:
@@ -170,12 +181,12 @@ def tune(config: TuningConfig, encoder: Artifact, ratings: Artifact, seed: int) 
     return model.eval()
 
 
-def rated(rows: Sequence[list[int]], shares: Float[Tensor, " B"]) -> Batch:
+def rated(rows: Sequence[list[int]], shares: Float[Tensor, " B"]) -> MicroBatch:
     """Texts with the probability that each is positive."""
     return class_batch(rows, [0] * len(rows))._replace(labels=shares)
 
 
-def hidden(batch: Batch, share: float, mask: int, draw: tuple[int, int]) -> Batch:
+def hidden(batch: MicroBatch, share: float, mask: int, draw: tuple[int, int]) -> MicroBatch:
     """The batch with a share of its tokens hidden, as chance draws them."""
     assert batch.documents is not None, "texts are padded"
     chance = torch.from_numpy(np.random.default_rng(draw).random(tuple(batch.ids.shape)))
@@ -183,7 +194,7 @@ def hidden(batch: Batch, share: float, mask: int, draw: tuple[int, int]) -> Batc
     return batch._replace(ids=batch.ids.masked_fill(is_hidden, mask))
 
 
-def opinion(model: WithHead, batch: Batch) -> LossSum:
+def opinion(model: ModelWithHead, batch: MicroBatch) -> LossSum:
     """Cross-entropy of each row's probability, in nats."""
     assert batch.labels is not None and batch.label_weights is not None, "texts are rated"
     number = model(batch.ids, documents=batch.documents).float()  # (B,)
@@ -191,11 +202,11 @@ def opinion(model: WithHead, batch: Batch) -> LossSum:
     return LossSum(nats.sum(), batch.label_weights.sum())
 
 
-def encoded(encoder: Artifact, texts: Sequence[Rated], most: int) -> list[list[int]]:
+def encode_ratings(encoder: Artifact, texts: Sequence[Rated], most: int) -> list[list[int]]:
     """Texts as ids, each with its end as in pre-training, long ones cut."""
     known = load_tokenizer(encoder.path)
     end = known.specials[DOCUMENT_END]
-    return [[*known.encode(plain(row.text))[: most - 1], end] for row in texts]
+    return [[*known.encode(markdown_to_text(row.text))[: most - 1], end] for row in texts]
 
 
 def order(ids: Sequence[list[int]], config: TuningConfig, seed: int) -> list[list[int]]:
@@ -210,14 +221,14 @@ def order(ids: Sequence[list[int]], config: TuningConfig, seed: int) -> list[lis
 
 
 @torch.no_grad()
-def says(model: WithHead, ids: Sequence[list[int]], rows: int = 64) -> list[bool]:
+def says(model: ModelWithHead, ids: Sequence[list[int]], rows: int = 64) -> list[bool]:
     """Whether the classifier finds each text positive."""
     place = next(model.parameters()).device
     found = [False] * len(ids)
     near = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(near), rows):
         chosen = near[start : start + rows]
-        batch = placed(class_batch([ids[i] for i in chosen], [0] * len(chosen)), place)
+        batch = batch_to_device(class_batch([ids[i] for i in chosen], [0] * len(chosen)), place)
         is_positive = (model(batch.ids, documents=batch.documents) > 0).tolist()
         for where, answer in zip(chosen, is_positive, strict=True):
             found[where] = answer
@@ -228,7 +239,7 @@ def answers(
     config: TuningConfig, encoder: Artifact, ratings: Artifact, split: str
 ) -> dict[str, list[bool]]:
     """Tune from every seed; what each classifier says of a split's opinions."""
-    ids = encoded(encoder, opinions(ratings, split), config.most)
+    ids = encode_ratings(encoder, opinions(ratings, split), config.most)
     return {
-        f"seed {seed}": says(tune(config, encoder, ratings, seed), ids) for seed in config.seeds
+        f"seed {seed}": says(_tune(config, encoder, ratings, seed), ids) for seed in config.seeds
     }

@@ -35,10 +35,10 @@ class BagOfWords(NamedTuple):
         return features(texts, self.places) @ self.weights + self.bias > 0
 
 
-def words_of(text: str) -> set[str]:
+def _words_of(text: str) -> set[str]:
     """The kinds of words in a text.
 
-    >>> sorted(words_of("Don't go! GO :)"))
+    >>> sorted(_words_of("Don't go! GO :)"))
     ['!', ':)', "don't", 'go']
     """
     return set(WORD.findall(text.lower()))
@@ -47,7 +47,7 @@ def words_of(text: str) -> set[str]:
 def features(texts: Sequence[str], places: dict[str, int]) -> Tensor:
     """Which word is in which text, (texts, words), sparse."""
     found = [(row, places[word]) for row, text in enumerate(texts)
-             for word in sorted(words_of(text)) if word in places]  # fmt: skip
+             for word in sorted(_words_of(text)) if word in places]  # fmt: skip
     index = torch.tensor(found, dtype=torch.long).reshape(-1, 2).T
     return torch.sparse_coo_tensor(
         index, torch.ones(len(found)), (len(texts), len(places)), check_invariants=True
@@ -56,7 +56,7 @@ def features(texts: Sequence[str], places: dict[str, int]) -> Tensor:
 
 def fit(texts: Sequence[str], labels: Sequence[bool], strength: float) -> BagOfWords:
     """The regression of a strength."""
-    counts = Counter(word for text in texts for word in words_of(text))
+    counts = Counter(word for text in texts for word in _words_of(text))
     kinds = sorted(word for word, count in counts.items() if count >= LEAST)
     places = {word: place for place, word in enumerate(kinds)}
     x, y = features(texts, places), torch.tensor(list(labels), dtype=torch.float32)

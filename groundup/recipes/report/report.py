@@ -59,68 +59,69 @@ def write_report(draft: Draft, data: ReportData) -> None:
     DataError if artifacts name unknown parents, and CapacityError if the page cannot be made to
     fit into 1 MB.
     """
-    write_text(draft.file("report.html"), fitting(data))
-    write_json(draft.file("report.json"), plain(data))
+    write_text(draft.file("report.html"), _fitting(data))
+    write_json(draft.file("report.json"), inline_text(data))
 
 
-def fitting(data: ReportData) -> str:
+def _fitting(data: ReportData) -> str:
     """The page, with fewer samples and shorter texts as long as it is too large."""
     limits = Limits()
     while True:
-        text = report_page(data, limits).render()
+        text = _report_page(data, limits).render()
         taken = len(text.encode("utf-8"))
         if taken <= MOST_BYTES:
             return text
         if max(limits) == 1:
             raise CapacityError(
-                f"The report needs {record.size(taken)} and may have {record.size(MOST_BYTES)}; "
+                f"The report needs {record.format_bytes(taken)} and may have "
+                f"{record.format_bytes(MOST_BYTES)}; "
                 "give it fewer curves, checks or artifacts."
             )
         limits = Limits(*(max(1, value // 2) for value in limits))
 
 
-def plain(value: Any) -> Any:
+def inline_text(value: Any) -> Any:
     """JSON-ready copy of records, mappings and sequences."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        return {one.name: inline_text(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())  # pyright: ignore[reportAttributeAccessIssue]
+        return inline_text(value._asdict())  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): inline_text(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [inline_text(one) for one in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def report_page(data: ReportData, limits: Limits | None = None) -> page.Page:
+def _report_page(data: ReportData, limits: Limits | None = None) -> page.HtmlPage:
     """The page of a report, the answer first and the details last."""
     limits = limits or Limits()
-    sheet = page.Page(data.title, data.verdict)
+    sheet = page.HtmlPage(data.title, data.verdict)
     sheet.add(*top(data))
-    add_next(sheet, data)
-    add_gates(sheet, data)
-    add_artifacts(sheet, data, limits)
-    add_training(sheet, data)
-    add_evaluation(sheet, data)
-    add_samples(sheet, data, limits)
-    add_configuration(sheet, data, limits)
+    _add_next(sheet, data)
+    _add_gates(sheet, data)
+    _add_artifacts(sheet, data, limits)
+    _add_training(sheet, data)
+    _add_evaluation(sheet, data)
+    _add_samples(sheet, data, limits)
+    _add_configuration(sheet, data, limits)
     if data.environment:
         sheet.section(
             "Environment",
             "What it ran on.",
-            page.table("Environment", ["Name", "Value"], list(data.environment.items())),
+            page.table_element("Environment", ["Name", "Value"], list(data.environment.items())),
         )
     sheet.section(
         "Words",
         "What the terms of this page mean.",
-        page.details("Show the words", page.definitions(WORDS, "dl.glossary")),
+        page.details("Show the words", page.definition_list(WORDS, "dl.glossary")),
     )
     return sheet
 
 
-RESULTS: tuple[tuple[str, page.State], ...] = (
+RESULTS: tuple[tuple[str, page.ChipState], ...] = (
     ("failed", "bad"), ("undecided", "plain"), ("passed", "good"),
 )  # fmt: skip
 """Of all gates the first of these that one has is told."""
@@ -131,7 +132,7 @@ def top(data: ReportData) -> list[page.Html]:
     count = len(data.checks)
     parts = []
     if count:
-        gates = [gate_of(check) for check in data.checks]
+        gates = [_gate_of(check) for check in data.checks]
         results = [gate.result for gate in gates]
         word, state = next(each for each in RESULTS if each in results)
         words = f"{results.count((word, state))} of {count} gate{'s' * (count != 1)} {word}"
@@ -143,13 +144,13 @@ def top(data: ReportData) -> list[page.Html]:
         parts.append(page.chips([first], "Result"))
         parts.append(page.chips(each, "Gates"))
     figures = [
-        page.Figure(
+        page.HeadlineFigure(
             one.label, one.value, one.unit, one.low, one.high, one.note,
-            f"#{artifact_anchor(one.artifact)}" if one.artifact else "",
+            f"#{_artifact_anchor(one.artifact)}" if one.artifact else "",
         )
         for one in data.headline
     ]  # fmt: skip
-    return [*parts, page.headline(figures)] if figures else parts
+    return [*parts, page.headline_figures(figures)] if figures else parts
 
 
 def percent(share: float) -> str:
@@ -157,15 +158,15 @@ def percent(share: float) -> str:
     return page.with_unit(f"{share * 100:g}", "%")
 
 
-def artifact_anchor(name: str) -> str:
+def _artifact_anchor(name: str) -> str:
     """Id of an artifact's row, for links."""
     return f"artifact-{page.anchor(name)}"
 
 
-def add_next(sheet: page.Page, data: ReportData) -> None:
+def _add_next(sheet: page.HtmlPage, data: ReportData) -> None:
     """The commands to type next."""
     if data.next_commands:
-        blocks = [page.command(one.command, one.what) for one in data.next_commands]
+        blocks = [page.command_box(one.command, one.what) for one in data.next_commands]
         sheet.section(
             "Try it",
             "What to type next.",
@@ -173,9 +174,9 @@ def add_next(sheet: page.Page, data: ReportData) -> None:
         )
 
 
-def add_gates(sheet: page.Page, data: ReportData) -> None:
+def _add_gates(sheet: page.HtmlPage, data: ReportData) -> None:
     """Every gate with its meaning, its interval and its threshold."""
-    rows = [gate_of(one) for one in data.checks]
+    rows = [_gate_of(one) for one in data.checks]
     lead = (
         "Requirements that were set before the run. The dot is what was measured, the bar its "
         f"{percent(data.confidence)} interval, the dashed line the threshold. A gate passes when "
@@ -186,7 +187,7 @@ def add_gates(sheet: page.Page, data: ReportData) -> None:
     sheet.section("Gates", lead if rows else "", page.forest_plot(rows, empty))
 
 
-def gate_of(one: CheckRow) -> page.Gate:
+def _gate_of(one: CheckRow) -> page.Gate:
     """A check as the page draws it."""
     return page.Gate(
         one.name, one.requirement, one.estimate, one.low, one.high, one.threshold, one.unit,
@@ -194,51 +195,57 @@ def gate_of(one: CheckRow) -> page.Gate:
     )  # fmt: skip
 
 
-def add_artifacts(sheet: page.Page, data: ReportData, limits: Limits) -> None:
+def _add_artifacts(sheet: page.HtmlPage, data: ReportData, limits: Limits) -> None:
     """What was made from what, as a graph and as a table."""
     if not data.artifacts:
         return
     nodes = [
-        page.Node(
-            one.name, one.kind, record.size(one.bytes), one.id, one.parents, one.rejected,
-            f"#{artifact_anchor(one.name)}",
+        page.LineageNode(
+            one.name, one.kind, record.format_bytes(one.bytes), one.id, one.parents, one.rejected,
+            f"#{_artifact_anchor(one.name)}",
         )
         for one in data.artifacts
     ]  # fmt: skip
-    rows = [artifact_cells(one) for one in data.artifacts[: limits.rows]]
-    columns = ("Name", "Kind", page.Column("Size", True), page.Column("Time", True), "Made from")
-    table = page.table("Artifacts", [*columns, "Id", "Path"], rows)
+    rows = [_artifact_cells(one) for one in data.artifacts[: limits.rows]]
+    columns = (
+        "Name",
+        "Kind",
+        page.TableColumn("Size", True),
+        page.TableColumn("Time", True),
+        "Made from",
+    )
+    table = page.table_element("Artifacts", [*columns, "Id", "Path"], rows)
     sheet.section(
         "What was made",
         "From sources on the left to results on the right. Each box is a directory that records "
         "what made it; a red one was rejected by its gates.",
-        page.lineage(nodes),
+        page.lineage_graph(nodes),
         page.details("Where the files are", table, is_open=True),
     )
 
 
-def artifact_cells(one: ArtifactRow) -> list[page.Cell]:
+def _artifact_cells(one: ArtifactRow) -> list[page.TableCell]:
     """The cells of an artifact's row; its name carries the anchor that numbers link to."""
-    attributes = {"id": artifact_anchor(one.name)}
+    attributes = {"id": _artifact_anchor(one.name)}
     rejected = page.element("span.bad-text", " ✗ rejected") if one.rejected else ""
     return [
         page.element("span", one.name, rejected, attributes=attributes),
         one.kind,
-        record.size(one.bytes),
-        record.duration(one.seconds) if one.seconds is not None else "",
+        record.format_bytes(one.bytes),
+        record.format_duration(one.seconds) if one.seconds is not None else "",
         ", ".join(one.parents),
         page.element("code", one.id[:12]),
         page.element("code", one.path),
     ]
 
 
-def add_training(sheet: page.Page, data: ReportData) -> None:
+def _add_training(sheet: page.HtmlPage, data: ReportData) -> None:
     """Every stage with its time and its numbers; those with curves come first."""
     names = {stage.name for stage in data.stages}
     drawn = {curve.stage for curve in data.curves}
-    cards = [stage_card(stage, data.curves) for stage in data.stages if stage.name in drawn]
-    others = [page.card(chart(one)) for one in data.curves if one.stage not in names]
-    brief = [stage_card(stage, ()) for stage in data.stages if stage.name not in drawn]
+    cards = [_stage_card(stage, data.curves) for stage in data.stages if stage.name in drawn]
+    others = [page.card_element(_chart(one)) for one in data.curves if one.stage not in names]
+    brief = [_stage_card(stage, ()) for stage in data.stages if stage.name not in drawn]
     if cards or others or brief:
         sheet.section(
             "How it went",
@@ -249,21 +256,21 @@ def add_training(sheet: page.Page, data: ReportData) -> None:
         )
 
 
-def stage_card(stage: StageRow, curves: Sequence[Curve]) -> page.Html:
+def _stage_card(stage: StageRow, curves: Sequence[Curve]) -> page.Html:
     """One stage: its name and time, its numbers, its charts."""
     facts = [
-        (label, value if isinstance(value, str) else page.number(value))
+        (label, value if isinstance(value, str) else page.format_number(value))
         for label, value in stage.numbers.items()
     ]
     return page.element(
         "div.card.stage",
-        page.element("h3", stage.name, page.element("span", record.duration(stage.seconds))),
-        page.definitions(facts) if facts else "",
-        *[chart(one) for one in curves if one.stage == stage.name],
+        page.element("h3", stage.name, page.element("span", record.format_duration(stage.seconds))),
+        page.definition_list(facts) if facts else "",
+        *[_chart(one) for one in curves if one.stage == stage.name],
     )
 
 
-def chart(curve: Curve) -> page.Html:
+def _chart(curve: Curve) -> page.Html:
     """The chart of a curve."""
     return page.line_chart(
         curve.name,
@@ -274,30 +281,30 @@ def chart(curve: Curve) -> page.Html:
     )
 
 
-def add_evaluation(sheet: page.Page, data: ReportData) -> None:
+def _add_evaluation(sheet: page.HtmlPage, data: ReportData) -> None:
     """Measures by model, with the difference that matters."""
     if not data.evaluation:
         return
     columns = [
-        page.Column("Measure"),
-        *[page.Column(model, True) for model in data.models],
-        page.Column(data.compared, True),
-        page.Column(f"{percent(data.confidence)} interval", True),
-        page.Column("Reads as"),
+        page.TableColumn("Measure"),
+        *[page.TableColumn(model, True) for model in data.models],
+        page.TableColumn(data.compared, True),
+        page.TableColumn(f"{percent(data.confidence)} interval", True),
+        page.TableColumn("Reads as"),
     ]
     sheet.section(
         "Evaluation",
         "Measured on documents that were kept out of training. A difference counts only when its "
         "interval keeps clear of zero.",
-        page.table(
+        page.table_element(
             "Measures by model",
             columns,
-            [evaluation_cells(one, data.models) for one in data.evaluation],
+            [_evaluation_cells(one, data.models) for one in data.evaluation],
         ),
     )
 
 
-def evaluation_cells(one: EvaluationRow, models: Sequence[str]) -> list[page.Cell]:
+def _evaluation_cells(one: EvaluationRow, models: Sequence[str]) -> list[page.TableCell]:
     """The cells of one measure."""
     decimals = page.interval_decimals(one.low, one.high)
     label = page.element(
@@ -306,9 +313,9 @@ def evaluation_cells(one: EvaluationRow, models: Sequence[str]) -> list[page.Cel
     word, state = reading(one)
     return [
         label,
-        *[page.number(one.values.get(model)) for model in models],
-        page.signed(one.difference, decimals) if one.difference is not None else "",
-        page.interval(one.low, one.high),
+        *[page.format_number(one.values.get(model)) for model in models],
+        page.format_signed(one.difference, decimals) if one.difference is not None else "",
+        page.format_interval(one.low, one.high),
         page.element(f"span.{state}-text", word),
     ]
 
@@ -327,7 +334,7 @@ def reading(one: EvaluationRow) -> tuple[str, str]:
     return ("better", "good") if is_better else ("worse", "bad")
 
 
-def add_samples(sheet: page.Page, data: ReportData, limits: Limits) -> None:
+def _add_samples(sheet: page.HtmlPage, data: ReportData, limits: Limits) -> None:
     """Questions with every model's answer, by kind; an equal share of each kind."""
     if not data.samples:
         return
@@ -336,7 +343,7 @@ def add_samples(sheet: page.Page, data: ReportData, limits: Limits) -> None:
     parts = []
     for kind in kinds[: limits.samples]:
         of_kind = [sample for sample in data.samples if sample.kind == kind]
-        shown = [sample_card(one, data.models, limits.characters) for one in of_kind[:share]]
+        shown = [_sample_card(one, data.models, limits.characters) for one in of_kind[:share]]
         parts.append(page.element("h3", f"{kind} · {len(shown)} of {len(of_kind)}"))
         parts.append(page.element("div.samples", *shown))
     sheet.section(
@@ -347,28 +354,30 @@ def add_samples(sheet: page.Page, data: ReportData, limits: Limits) -> None:
     )
 
 
-def sample_card(sample: SampleRow, models: Sequence[str], most: int) -> page.Html:
+def _sample_card(sample: SampleRow, models: Sequence[str], most: int) -> page.Html:
     """One sample with its answers in the order of the models."""
     attempts = []
     for model in models:
         if model in sample.answers:
             text, score = sample.answers[model]
-            shown = f"score {page.number(score, 2)}" if score is not None else ""
-            attempts.append(page.Attempt(model, cut(text, most), shown))
-    return page.side_by_side(cut(sample.prompt, most), cut(sample.reference, most), attempts)
+            shown = f"score {page.format_number(score, 2)}" if score is not None else ""
+            attempts.append(page.ModelAnswer(model, truncate_lines(text, most), shown))
+    return page.side_by_side(
+        truncate_lines(sample.prompt, most), truncate_lines(sample.reference, most), attempts
+    )
 
 
-def cut(text: str, most: int) -> str:
+def truncate_lines(text: str, most: int) -> str:
     """The text's beginning, with a word on how much was left out.
 
-    >>> cut("abcdef", 4)
+    >>> truncate_lines("abcdef", 4)
     'abcd … (2 more characters)'
     """
     left_out = len(text) - most
     return text if left_out <= 0 else f"{text[:most]} … ({left_out:,} more characters)"
 
 
-def add_configuration(sheet: page.Page, data: ReportData, limits: Limits) -> None:
+def _add_configuration(sheet: page.HtmlPage, data: ReportData, limits: Limits) -> None:
     """Settings that differ from their defaults, collapsed."""
     count = len(data.changes)
     rows = [
@@ -376,7 +385,7 @@ def add_configuration(sheet: page.Page, data: ReportData, limits: Limits) -> Non
         for one in data.changes[: limits.rows]
     ]
     shown = f"{count} changed" if count == len(rows) else f"{len(rows)} of {count} changed"
-    inner = page.table(
+    inner = page.table_element(
         "Changed settings",
         ["Stage", "Setting", "Default", "Here"],
         rows,
@@ -391,4 +400,6 @@ def add_configuration(sheet: page.Page, data: ReportData, limits: Limits) -> Non
 
 def code(value: Any, limits: Limits) -> page.Html:
     """A setting's key or value in code type."""
-    return page.element("code", cut(str(plain(value)), min(200, limits.characters)))
+    return page.element(
+        "code", truncate_lines(str(inline_text(value)), min(200, limits.characters))
+    )

@@ -14,9 +14,9 @@ from groundup.measure import (
     at_least,
     at_most,
     below,
-    check,
+    check_requirement,
     read_verdict,
-    verdict,
+    write_verdict,
 )
 
 from .data import (
@@ -43,7 +43,7 @@ MEANING = {
 }
 
 
-def judge(
+def gate_assessment(
     assessment: Artifact, chat: Artifact, base: Artifact, testset: Artifact, out: Path
 ) -> Artifact:
     """Hold the assessment against the recipe's gates, corrected for the looks at the test set."""
@@ -52,37 +52,38 @@ def judge(
     xz = found["xz"]["alone"]
     against = text._replace(estimate=text.estimate / xz, low=text.low / xz, high=text.high / xz)
     predicted = negated(rows["answers"]["difference"])
-    more = "give more --tokens"
+    check, interval = check_requirement, verdict_interval
+    more, longer = "give more --tokens", "give more --epochs"
     checks = [
         check("base against xz", against, at_most(0.85), "estimate", unit="x xz", next=more),
         check("base against xz, for sure", against, below(0.95), unit="x xz", next=more),
         check("chat answers predicted", predicted, above(0), unit="bits per byte", next=more),
         check("chat answers alike", interval(rows["similarity"]["difference"]), above(0),
-              unit="similarity", next="give more --epochs"),
+              unit="similarity", next=longer),
         check("answers ended", interval(found["ended"]), at_least(0.95), "estimate",
-              unit="of answers", next="give more --epochs"),
+              unit="of answers", next=longer),
         check("unknown refused", interval(found["refusals"]["difference"]), above(0),
-              unit="of questions", next="give more --epochs"),
+              unit="of questions", next=longer),
         check("int8 as good as chat", interval(rows["answers_int8"]["ratio"]), at_most(1.005),
               unit="x chat", next="compare the error of each matrix"),
     ]  # fmt: skip
-    return verdict(checks, chat, base, testset, author="the tiny recipe", out=out)
+    return write_verdict(checks, chat, base, testset, author="the tiny recipe", out=out)
 
 
-def interval(row: Mapping[str, Any]) -> Any:
+def verdict_interval(row: Mapping[str, Any]) -> Any:
     """An interval as it was written."""
     return Reason(row["code"], row["message"]) if "code" in row else Interval(**row)
 
 
 def negated(row: Mapping[str, Any]) -> Any:
     """Minus an interval, so that better is above zero."""
-    found = interval(row)
+    found = verdict_interval(row)
     if not isinstance(found, Interval):
         return found
     return found._replace(estimate=-found.estimate, low=-found.high, high=-found.low)
 
 
-def tell(made: Mapping[str, Artifact], out: Path) -> ReportData:
+def run_story(made: Mapping[str, Artifact], out: Path) -> ReportData:
     """Gather what the report says."""
     found = json.loads(made["assessment"].file("assessment.json").read_text(encoding="utf-8"))
     judged = read_verdict(made["verdict"])
@@ -94,12 +95,12 @@ def tell(made: Mapping[str, Artifact], out: Path) -> ReportData:
         verdict=f"{worked}: the base model needs {text.estimate:.3f} bits for a byte of unseen "
         f"text, {share:.2f} times what xz needs.",
         checks=tuple(check_row(row) for row in judged.checks),
-        headline=headline(found),
+        headline=_headline(found),
         artifacts=tuple(artifact_rows(made, out)),
         curves=tuple(curves(made)),
         stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made.items()),
-        evaluation=tuple(evaluation(found)),
-        samples=tuple(samples(made["assessment"])),
+        evaluation=tuple(_evaluation_section(found)),
+        samples=tuple(_sample_section(made["assessment"])),
         environment={k: str(v) for k, v in device.fingerprint().items()},
         next_commands=(
             NextCommand("Talk to the model", f"groundup chat {typed(out / 'chat')}"),
@@ -144,7 +145,7 @@ def in_words(judged: Verdict) -> str:
     return outcomes.get(judged.outcome, "Every gate passed")
 
 
-def headline(found: Mapping[str, Any]) -> tuple[HeadlineNumber, ...]:
+def _headline(found: Mapping[str, Any]) -> tuple[HeadlineNumber, ...]:
     """The numbers that answer how good it is; one that could not be measured has no value."""
     text, xz = found["text"], found["xz"]
     near = f"xz {xz['alone']:.3f}; xz that has read the training text {xz['given_train']:.3f}"
@@ -165,7 +166,7 @@ def headline(found: Mapping[str, Any]) -> tuple[HeadlineNumber, ...]:
 
 def bounds(row: Mapping[str, Any], scale: float = 1.0) -> dict[str, Any]:
     """An interval's value, low and high, or nothing of an undefined one."""
-    found = interval(row)
+    found = verdict_interval(row)
     if isinstance(found, Reason):
         return {"value": None}
     values = {"value": found.estimate, "low": found.low, "high": found.high}
@@ -199,7 +200,7 @@ def curves(made: Mapping[str, Artifact]) -> list[Curve]:
     return found
 
 
-def evaluation(found: Mapping[str, Any]) -> list[EvaluationRow]:
+def _evaluation_section(found: Mapping[str, Any]) -> list[EvaluationRow]:
     """One row a measure, with the difference of chat to base."""
     rows = []
     senses: dict[str, Literal["lower", "higher"]] = {"answers": "lower", "similarity": "higher"}
@@ -220,7 +221,7 @@ def evaluation(found: Mapping[str, Any]) -> list[EvaluationRow]:
     return rows
 
 
-def samples(assessment: Artifact) -> list[SampleRow]:
+def _sample_section(assessment: Artifact) -> list[SampleRow]:
     """The first answers of every kind, good and bad alike."""
     shown: dict[str, int] = {}
     rows = []

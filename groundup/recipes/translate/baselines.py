@@ -29,8 +29,8 @@ class Dictionary:
         ...     )("The house")
         'A casa'
         """
-        sources = [[NOTHING, *words_of(source)] for source, _ in pairs]
-        targets = [words_of(target) for _, target in pairs]
+        sources = [[NOTHING, *_words_of(source)] for source, _ in pairs]
+        targets = [_words_of(target) for _, target in pairs]
         left, right = numbered(sources), numbered(targets)
         cells, slots = [], []  # a word of either side that may explain the other; its target place
         start = 0
@@ -47,7 +47,7 @@ class Dictionary:
             explained = np.bincount(slot, share[cell])
             count = np.bincount(cell, share[cell] / explained[slot])
             share = count / np.bincount(owner, count)[owner]
-        return cls(best_of(known, share, list(left), list(right)))
+        return cls(_best_of(known, share, list(left), list(right)))
 
     def __call__(self, text: str) -> str:
         """The text with every known word replaced, capitals kept; what is between stays."""
@@ -59,7 +59,7 @@ class Dictionary:
         return found[:1].upper() + found[1:] if word[:1].isupper() else found
 
 
-def words_of(text: str) -> list[str]:
+def _words_of(text: str) -> list[str]:
     """Its words in small letters."""
     return [word.lower() for word in WORD.findall(text)]
 
@@ -69,7 +69,7 @@ def numbered(texts: Sequence[Sequence[str]]) -> dict[str, int]:
     return {word: i for i, word in enumerate(dict.fromkeys(w for text in texts for w in text))}
 
 
-def best_of(
+def _best_of(
     known: np.ndarray, share: np.ndarray, left: list[str], right: list[str]
 ) -> dict[str, str]:
     """The likeliest target word of each source word; the first of equal ones."""

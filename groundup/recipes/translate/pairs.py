@@ -60,7 +60,7 @@ class Block(NamedTuple):
     text: str
 
 
-class Found(NamedTuple):
+class PairCollection(NamedTuple):
     """The pairs of two folders, and why there are not more."""
 
     pairs: list[SentencePair]
@@ -103,10 +103,10 @@ class PageParser(HTMLParser):
         self.tag, self.text = tag if tag in BLOCKS else "", []
 
 
-def blocks_of(text: str) -> list[Block]:
+def _blocks_of(text: str) -> list[Block]:
     """The elements of a page that have text, in order.
 
-    >>> blocks_of("<p>Press <key>Tab</key>.</p><item><p>Wait</p></item>")
+    >>> _blocks_of("<p>Press <key>Tab</key>.</p><item><p>Wait</p></item>")
     [Block(tag='p', text='Press Tab.'), Block(tag='p', text='Wait')]
     """
     parser = PageParser()
@@ -116,7 +116,7 @@ def blocks_of(text: str) -> list[Block]:
     return parser.blocks
 
 
-def find_pairs(source: Path, target: Path, config: PairsConfig) -> Found:
+def _find_pairs(source: Path, target: Path, config: PairsConfig) -> PairCollection:
     """The pairs of two folders, each once, in order of pages.
 
     Raises DataError if a folder is missing or no page is in both.
@@ -132,13 +132,13 @@ def find_pairs(source: Path, target: Path, config: PairsConfig) -> Found:
         if not other.is_file():
             counts["pages in one language"] += 1
             continue
-        sides = blocks_of(read(path)), blocks_of(read(other))
+        sides = _blocks_of(read(path)), _blocks_of(read(other))
         if [block.tag for block in sides[0]] != [block.tag for block in sides[1]]:
             counts["pages with other elements"] += 1
             continue
         counts["pages"] += 1
         for left, right in sentences(*sides):
-            if reason := fault(left, right, config):
+            if reason := _fault(left, right, config):
                 counts[reason] += 1
             else:
                 pairs.setdefault((left, right), SentencePair(page.as_posix(), left, right))
@@ -147,7 +147,7 @@ def find_pairs(source: Path, target: Path, config: PairsConfig) -> Found:
             f"{source} and {target} share no page of the same elements ({dict(counts)}); "
             f"expected the same file names ({', '.join(ENDINGS)}) under both."
         )
-    return Found(list(pairs.values()), dict(counts))
+    return PairCollection(list(pairs.values()), dict(counts))
 
 
 def read(path: Path) -> str:
@@ -165,10 +165,10 @@ def sentences(left: Sequence[Block], right: Sequence[Block]) -> Iterator[tuple[s
             yield a.text, b.text
 
 
-def fault(left: str, right: str, config: PairsConfig) -> str:
+def _fault(left: str, right: str, config: PairsConfig) -> str:
     """Why a pair is left out; empty if it is good.
 
-    >>> fault("Open the window.", "Open the window.", PairsConfig())
+    >>> _fault("Open the window.", "Open the window.", PairsConfig())
     'untranslated'
     """
     if left == right:
@@ -181,17 +181,17 @@ def fault(left: str, right: str, config: PairsConfig) -> str:
     return "of unlike length" if long >= 20 and long > config.ratio * short else ""
 
 
-def split_of(page: str, held_out: int) -> str:
+def _split_of(page: str, held_out: int) -> str:
     """The split of a page: decided by its name alone."""
     number = int(digest(["translate", page])[:8], 16) % held_out
     return {0: "test", 1: "validation"}.get(number, "train")
 
 
-def split_pairs(pairs: Sequence[SentencePair], held_out: int) -> dict[str, list[SentencePair]]:
+def _split_pairs(pairs: Sequence[SentencePair], held_out: int) -> dict[str, list[SentencePair]]:
     """The pairs of each split; what training has seen as a source is not held out."""
     parts: dict[str, list[SentencePair]] = {name: [] for name in SPLITS}
     for pair in pairs:
-        parts[split_of(pair.page, held_out)].append(pair)
+        parts[_split_of(pair.page, held_out)].append(pair)
     seen = {pair.source for pair in parts["train"]}
     for name in SPLITS[1:]:
         parts[name] = [pair for pair in parts[name] if pair.source not in seen]
@@ -204,9 +204,9 @@ def make_pairs(config: PairsConfig, source: Path, target: Path, out: Path) -> Ar
 
     Raises DataError if a split is empty.
     """
-    found = find_pairs(source, target, config)
+    found = _find_pairs(source, target, config)
     config = config.model_copy(update={"source_digest": digest([list(p) for p in found.pairs])})
-    parts = split_pairs(found.pairs, config.held_out)
+    parts = _split_pairs(found.pairs, config.held_out)
     if empty := [name for name in SPLITS if not parts[name]]:
         raise DataError(
             f"{len(found.pairs)} pairs leave {' and '.join(empty)} empty; give more pages, or "

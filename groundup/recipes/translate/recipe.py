@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from groundup.core import MANIFEST, Artifact, Config, Draft, page, produce, record
 from groundup.core import device as machine
-from groundup.measure import read_verdict, require
+from groundup.measure import read_verdict, require_passed
 from groundup.tokenizer import TokenizerConfig
-from groundup.train import METRICS
+from groundup.train import METRICS_FILE
 
 from ..report.data import (
     Curve,
@@ -29,16 +29,22 @@ from ..report.data import (
 )
 from ..report.report import write_report
 from ..report.story import artifact_rows, check_row, flat, in_words, typed
-from ..tiny import told
+from ..tiny import _log_artifact
 from .pairs import PairsConfig, make_pairs
-from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
-from .training import TrainingConfig, learn_tokenizer, model_config, train_model
+from .scoring import (
+    SYSTEMS,
+    TranslationScoreConfig,
+    assess_translations,
+    gate_translations,
+    seal_pairs,
+)
+from .training import TrainingConfig, learn_pair_tokenizer, model_config, train_model
 
 SHOWN = 24
 """Sentences shown in the report, evenly over the test set."""
 
 
-class Made(NamedTuple):
+class TranslationRun(NamedTuple):
     """Every artifact of a run, in the order of making."""
 
     pairs: Artifact
@@ -49,7 +55,7 @@ class Made(NamedTuple):
     verdict: Artifact
 
 
-class ReportConfig(Config):
+class TranslationReportConfig(Config):
     """Nothing to choose: a report says what its parents hold."""
 
 
@@ -83,9 +89,13 @@ def translate(
     model_config(training, vocab)  # refuses what cannot be, at once
     fresh = not (out / "report" / MANIFEST).is_file()
     made = make(out, source, target, training, TokenizerConfig(vocab_size=vocab), licence=licence)
-    report = make_report(made, out)
-    took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
-    require(made.verdict)
+    report = _make_report(made, out)
+    took = (
+        f"Done in {record.format_duration(time.monotonic() - started)}."
+        if fresh
+        else "All is done."
+    )
+    require_passed(made.verdict)
     return "\n".join([
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",
         "",
@@ -103,31 +113,37 @@ def make(
     vocabulary: TokenizerConfig,
     *,
     licence: str = "",
-    scoring: ScoreConfig | None = None,
-) -> Made:
+    scoring: TranslationScoreConfig | None = None,
+) -> TranslationRun:
     """Run the stages; what is complete is not run again."""
-    pairs = told("pairs", make_pairs(PairsConfig(), source, target, out / "pairs"))
-    tokenizer = told("tokenizer", learn_tokenizer(vocabulary, pairs, out / "tokenizer"))
-    testset = told("testset", seal(pairs, licence, out / "testset"))
-    model = told("model", train_model(training, pairs, tokenizer, out / "model"))
-    scored = assess(scoring or ScoreConfig(), model, pairs, testset, out / "assessment")
-    verdict = judge(told("assessment", scored), model, testset, out / "verdict")
-    return Made(pairs, tokenizer, testset, model, scored, verdict)
+    pairs = _log_artifact("pairs", make_pairs(PairsConfig(), source, target, out / "pairs"))
+    tokenizer = _log_artifact(
+        "tokenizer", learn_pair_tokenizer(vocabulary, pairs, out / "tokenizer")
+    )
+    testset = _log_artifact("testset", seal_pairs(pairs, licence, out / "testset"))
+    model = _log_artifact("model", train_model(training, pairs, tokenizer, out / "model"))
+    scored = assess_translations(
+        scoring or TranslationScoreConfig(), model, pairs, testset, out / "assessment"
+    )
+    verdict = gate_translations(
+        _log_artifact("assessment", scored), model, testset, out / "verdict"
+    )
+    return TranslationRun(pairs, tokenizer, testset, model, scored, verdict)
 
 
-def make_report(made: Made, out: Path) -> Artifact:
+def _make_report(made: TranslationRun, out: Path) -> Artifact:
     """Tell the run as one page."""
 
     def write(draft: Draft) -> None:
-        write_report(draft, tell(made, out))
+        write_report(draft, _write_page(made, out))
 
     return produce(
-        out / "report", kind="report", stage="translate_report", version=1, config=ReportConfig(),
-        parents=made._asdict(), write=write,
+        out / "report", kind="report", stage="translate_report", version=1,
+        config=TranslationReportConfig(), parents=made._asdict(), write=write,
     )  # fmt: skip
 
 
-def tell(made: Made, out: Path) -> ReportData:
+def _write_page(made: TranslationRun, out: Path) -> ReportData:
     """Gather what the report says."""
     found = json.loads(made.assessment.file("assessment.json").read_text(encoding="utf-8"))
     judged, bleu = read_verdict(made.verdict), found["scores"]["BLEU"]
@@ -139,12 +155,12 @@ def tell(made: Made, out: Path) -> ReportData:
         f"pages, where copying the source has {values['copy']:.1f} and a dictionary "
         f"{values['dictionary']:.1f}.",
         checks=tuple(check_row(row) for row in judged.checks),
-        headline=tuple(headline(name, row) for name, row in found["scores"].items()),
+        headline=tuple(_headline(name, row) for name, row in found["scores"].items()),
         artifacts=tuple(artifact_rows(made._asdict(), out)),
-        curves=(curve(made.model),),
+        curves=(_loss_chart(made.model),),
         stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
-        evaluation=tuple(evaluation(found["scores"])),
-        samples=tuple(samples(made.assessment)),
+        evaluation=tuple(_evaluation_section(found["scores"])),
+        samples=tuple(_sample_section(made.assessment)),
         environment={k: str(v) for k, v in machine.fingerprint().items()},
         models=SYSTEMS,
         compared="model − dictionary",
@@ -156,7 +172,7 @@ def tell(made: Made, out: Path) -> ReportData:
     )  # fmt: skip
 
 
-def headline(name: str, row: dict[str, dict[str, float]]) -> HeadlineNumber:
+def _headline(name: str, row: dict[str, dict[str, float]]) -> HeadlineNumber:
     """A measure of the model, with its rivals' beside it."""
     found = row["model"]
     others = (f"{other} {row[other].get('estimate') or 0.0:.1f}" for other in SYSTEMS[:-1])
@@ -166,7 +182,7 @@ def headline(name: str, row: dict[str, dict[str, float]]) -> HeadlineNumber:
     )  # fmt: skip
 
 
-def evaluation(scores: dict[str, dict[str, dict[str, float]]]) -> list[EvaluationRow]:
+def _evaluation_section(scores: dict[str, dict[str, dict[str, float]]]) -> list[EvaluationRow]:
     """One row a measure, with what the model has more than the dictionary."""
     return [
         EvaluationRow(
@@ -177,9 +193,9 @@ def evaluation(scores: dict[str, dict[str, dict[str, float]]]) -> list[Evaluatio
     ]  # fmt: skip
 
 
-def curve(model: Artifact) -> Curve:
+def _loss_chart(model: Artifact) -> Curve:
     """Loss by step, of training and of held-out pairs."""
-    rows = record.read_metrics(model.path / "log" / METRICS)
+    rows = record.read_metrics(model.path / "log" / METRICS_FILE)
     learnt = [row for row in rows if "loss" in row]
     learnt, held = learnt[:: max(1, len(learnt) // 200)], [r for r in rows if "validation" in r]
     series = (
@@ -189,7 +205,7 @@ def curve(model: Artifact) -> Curve:
     return Curve("Training", "step", "nats a token", series, stage="model")
 
 
-def samples(assessment: Artifact) -> list[SampleRow]:
+def _sample_section(assessment: Artifact) -> list[SampleRow]:
     """Sentences evenly over the test set, good and bad alike."""
     lines = assessment.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
     most = min(SHOWN, len(lines))

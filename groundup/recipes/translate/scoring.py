@@ -24,22 +24,22 @@ from groundup.core import (
     write_json,
     write_text,
 )
-from groundup.generate import BeamConfig, Engine, beams
+from groundup.generate import BeamConfig, Engine, beam_search
 from groundup.measure import (
     Bleu,
-    Card,
     Chrf,
     Interval,
+    TestSetCard,
     above,
     at_least,
-    check,
+    check_requirement,
+    corpus_counts,
     corpus_interval,
-    corpus_rows,
-    look,
     make_testset,
     rate,
     read_samples,
-    verdict,
+    record_access,
+    write_verdict,
 )
 
 from .baselines import Dictionary
@@ -51,7 +51,7 @@ AT_A_TIME = 64
 """Sentences between two moves of the progress bar."""
 
 
-class ScoreConfig(Config):
+class TranslationScoreConfig(Config):
     """How to translate, and how much."""
 
     sentences: int = Field(default=400, ge=2)
@@ -60,9 +60,9 @@ class ScoreConfig(Config):
     """How the model searches."""
 
 
-def seal(pairs: Artifact, licence: str, out: Path) -> Artifact:
+def seal_pairs(pairs: Artifact, licence: str, out: Path) -> Artifact:
     """Make the test pairs a test set."""
-    card = Card(
+    card = TestSetCard(
         name="held-out sentences",
         source="Pages of the manual that training never reads; sentences that stand in training "
         "pages too are left out.",
@@ -76,32 +76,36 @@ def seal(pairs: Artifact, licence: str, out: Path) -> Artifact:
     return make_testset(card, samples, {"pairs": pairs}, out)
 
 
-def assess(
-    config: ScoreConfig, model: Artifact, pairs: Artifact, testset: Artifact, out: Path
+def assess_translations(
+    config: TranslationScoreConfig, model: Artifact, pairs: Artifact, testset: Artifact, out: Path
 ) -> Artifact:
     """Translate the test set by all systems; figures and answers become an artifact."""
     return produce(
         out, kind="report", stage="translate_assess", version=1, config=config,
         parents={"model": model, "pairs": pairs, "testset": testset},
-        write=lambda draft: write_assessment(draft, config, model, pairs, testset),
+        write=lambda draft: _write_assessment(draft, config, model, pairs, testset),
     )  # fmt: skip
 
 
-def write_assessment(
-    draft: Draft, config: ScoreConfig, model: Artifact, pairs: Artifact, testset: Artifact
+def _write_assessment(
+    draft: Draft,
+    config: TranslationScoreConfig,
+    model: Artifact,
+    pairs: Artifact,
+    testset: Artifact,
 ) -> None:
     """The body of the stage."""
-    look(testset, "the translate recipe's assessment", model.id)
-    samples = spread(list(read_samples(testset)), config.sentences)
+    record_access(testset, "the translate recipe's assessment", model.id)
+    samples = _spread(list(read_samples(testset)), config.sentences)
     sources = [sample.conversation[0].content for sample in samples]
     dictionary = Dictionary.learn([pair[1:] for pair in read_pairs(pairs, "train")])
-    written, has_ended = translations(Engine.open(model.path), sources, config.beams)
+    written, has_ended = _translations(Engine.open(model.path), sources, config.beams)
     said = {
         "copy": sources,
         "dictionary": [dictionary(source) for source in sources],
         "model": written,
     }
-    scores = compared(said, samples)
+    scores = compare_translations(said, samples)
     write_json(draft.file("assessment.json"), {
         "sentences": len(samples), "words": len(dictionary.words), "scores": scores,
         "ended": rate(has_ended, [sample.group for sample in samples])._asdict(),
@@ -120,22 +124,22 @@ def write_assessment(
     }
 
 
-def spread(samples: Sequence[Sample], most: int) -> list[Sample]:
+def _spread(samples: Sequence[Sample], most: int) -> list[Sample]:
     """At most so many samples, evenly over their order."""
     if len(samples) <= most:
         return list(samples)
     return [samples[i * len(samples) // most] for i in range(most)]
 
 
-def translations(
+def _translations(
     engine: Engine, sources: Sequence[str], config: BeamConfig
 ) -> tuple[list[str], list[bool]]:
     """The best translation of each source, and whether the model ended it itself."""
     texts, has_ended = [], []
     with record.progress("translations", len(sources), "sentences") as bar:
         for first in range(0, len(sources), AT_A_TIME):
-            prompts = [engine.plain(text) for text in sources[first : first + AT_A_TIME]]
-            for best, *_ in beams(engine, prompts, config):
+            prompts = [engine.encode_prompt(text) for text in sources[first : first + AT_A_TIME]]
+            for best, *_ in beam_search(engine, prompts, config):
                 texts.append(best.generation.text.strip())
                 has_ended.append(best.generation.finish_reason == "stop")
             bar.advance(len(prompts))
@@ -152,16 +156,17 @@ class Gap:
         """One answer alone has no difference."""
         return Reason("one_answer", "A difference needs two systems' rows side by side.")
 
-    def of(self, counts: Sequence[float]) -> float | Reason:
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """The first half's score minus the second's."""
         half = len(counts) // 2
-        ours, theirs = self.measure.of(counts[:half]), self.measure.of(counts[half:])
+        score = self.measure.from_counts
+        ours, theirs = score(counts[:half]), score(counts[half:])
         if isinstance(ours, Reason):
             return ours
         return theirs if isinstance(theirs, Reason) else ours - theirs
 
 
-def compared(
+def compare_translations(
     said: dict[str, Sequence[str]] | dict[str, list[str]], samples: Sequence[Sample]
 ) -> dict[str, dict[str, Any]]:
     """Each measure of each system, and what the model has more than each other."""
@@ -169,39 +174,55 @@ def compared(
     pages = [sample.group for sample in samples]
     found: dict[str, dict[str, Any]] = {}
     for name, measure in MEASURES.items():
-        rows = {system: corpus_rows(measure, said[system], references).rows for system in SYSTEMS}
-        row = {system: plain(corpus_interval(measure, rows[system], pages)) for system in SYSTEMS}
+        rows = {system: corpus_counts(measure, said[system], references).rows for system in SYSTEMS}
+        row = {
+            system: interval_to_dict(corpus_interval(measure, rows[system], pages))
+            for system in SYSTEMS
+        }
         for other in SYSTEMS[:-1]:
             both = np.hstack([rows["model"], rows[other]])
-            row[f"model - {other}"] = plain(corpus_interval(Gap(measure), both, pages))
+            row[f"model - {other}"] = interval_to_dict(corpus_interval(Gap(measure), both, pages))
         found[name] = row
     return found
 
 
-def plain(found: Interval | Reason) -> dict[str, Any]:
+def interval_to_dict(found: Interval | Reason) -> dict[str, Any]:
     """An interval or why there is none, for JSON."""
     return dict(found._asdict())
 
 
-def interval(row: dict[str, Any]) -> Interval | Reason:
-    """What `plain` wrote."""
+def interval_from_dict(row: dict[str, Any]) -> Interval | Reason:
+    """What `interval_to_dict` wrote."""
     return Reason(**row) if "code" in row else Interval(**row)
 
 
-def judge(assessment: Artifact, model: Artifact, testset: Artifact, out: Path) -> Artifact:
+def gate_translations(
+    assessment: Artifact, model: Artifact, testset: Artifact, out: Path
+) -> Artifact:
     """Hold the figures against the gates."""
     found = json.loads(assessment.file("assessment.json").read_text(encoding="utf-8"))
     scores, more = found["scores"], "give more --epochs, or more pages"
     checks = [
-        check(f"{measure} above {words}", interval(scores[measure][f"model - {other}"]), above(0),
-              unit=f"points of {measure}", next=more)
+        check_requirement(
+            f"{measure} above {words}",
+            interval_from_dict(scores[measure][f"model - {other}"]),
+            above(0),
+            unit=f"points of {measure}",
+            next=more,
+        )
         for measure, other, words in GATES
-    ]  # fmt: skip
+    ]
     checks.append(
-        check("translations ended", interval(found["ended"]), at_least(0.95), "estimate",
-              unit="of sentences", next=more)
-    )  # fmt: skip
-    return verdict(checks, model, None, testset, author="the translate recipe", out=out)
+        check_requirement(
+            "translations ended",
+            interval_from_dict(found["ended"]),
+            at_least(0.95),
+            "estimate",
+            unit="of sentences",
+            next=more,
+        )
+    )
+    return write_verdict(checks, model, None, testset, author="the translate recipe", out=out)
 
 
 GATES = (

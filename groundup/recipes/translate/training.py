@@ -22,26 +22,26 @@ from groundup.tokenizer import (
     write_tokenizer,
 )
 from groundup.train import (
-    METRICS,
-    Batch,
+    METRICS_FILE,
     Checkpoints,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
     SourceTarget,
-    evenly,
-    logging,
-    measured,
-    placed,
-    saving,
-    schedule,
-    scoring,
-    sequence,
+    batch_to_device,
+    evenly_spaced,
+    log_steps,
+    make_lr_schedule,
+    open_metrics,
+    save_checkpoints,
     sequence_batch,
-    summary,
+    sequence_to_sequence_loss,
+    summarise_metrics,
     train,
-    validating,
+    validate_steps,
+    validation_scorer,
 )
 
 from .pairs import SentencePair, read_pairs
@@ -76,7 +76,7 @@ class Encoded(NamedTuple):
     start: int
 
 
-def learn_tokenizer(config: TokenizerConfig, pairs: Artifact, out: Path) -> Artifact:
+def learn_pair_tokenizer(config: TokenizerConfig, pairs: Artifact, out: Path) -> Artifact:
     """One vocabulary for both languages, from the training pairs."""
     texts = [text for pair in read_pairs(pairs, "train") for text in pair[1:]]
     return produce(
@@ -95,48 +95,51 @@ def train_model(
     return produce(
         out, kind="model", stage="translate", version=1, config=config,
         parents={"pairs": pairs, "tokenizer": tokenizer},
-        write=lambda draft: write_model(draft, config, pairs, tokenizer),
+        write=lambda draft: _write_model(draft, config, pairs, tokenizer),
     )  # fmt: skip
 
 
-def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer: Artifact) -> None:
+def _write_model(
+    draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer: Artifact
+) -> None:
     """The body of the stage: the loop with its services around it."""
     known = load_tokenizer(tokenizer.path)
-    place = device.pick()
+    place = device.default_device()
     shape = model_config(config, known.vocab_size)
     model = Transformer(scaled(shape), seed=config.seed).to(place)
     rows = {
-        split: encoded(read_pairs(pairs, split), known.encode, known.specials[DOCUMENT_END])
+        split: encode_pairs(read_pairs(pairs, split), known.encode, known.specials[DOCUMENT_END])
         for split in ("train", "validation")
     }
-    check_length([*rows["train"].pairs, *rows["validation"].pairs], model.config.context_length)
+    _check_length([*rows["train"].pairs, *rows["validation"].pairs], model.config.context_length)
     learnt = rows["train"]
-    order = batches_of(learnt.pairs, config)
+    order = _batches_of(learnt.pairs, config)
     optimizer = Optimizer(model.named_parameters(), config.optim)
     checkpoints = Checkpoints(draft.scratch, {"model": model, "optimizer": optimizer})
     resumed = checkpoints.resume()
-    held_order = batches_of(rows["validation"].pairs, config.model_copy(update={"epochs": 1.0}))
-    held = [placed(batch_of(rows["validation"], chosen), place) for chosen in held_order]
+    held_order = _batches_of(rows["validation"].pairs, config.model_copy(update={"epochs": 1.0}))
+    held = [batch_to_device(batch_of(rows["validation"], chosen), place) for chosen in held_order]
     precision = Precision(device.compute_dtype(place))
-    score = scoring(model, held, precision, loss=sequence)
+    score = validation_scorer(model, held, precision, loss=sequence_to_sequence_loss)
     sizes = [batch_of(learnt, chosen).ids.numel() for chosen in order]
     with (
-        measured(draft, resumed) as metrics,
+        open_metrics(draft, resumed) as metrics,
         record.progress("translate", sum(sizes), "tokens") as bar,
     ):
         bar.advance(sum(sizes[: resumed.step]))
         steps = train(
-            model, lambda step: [placed(noisy(batch_of(learnt, order[step]), config, step), place)],
-            sequence, optimizer, schedule(config.optim, len(order)),
-            Plan(len(order), resumed.step, precision),
+            model,
+            lambda i: [batch_to_device(_noisy(batch_of(learnt, order[i]), config, i), place)],
+            sequence_to_sequence_loss, optimizer, make_lr_schedule(config.optim, len(order)),
+            LoopOptions(len(order), resumed.step, precision),
         )  # fmt: skip
-        steps = logging(steps, metrics, bar)
-        steps = validating(steps, score, evenly(len(order), config.validations), metrics)
-        for _ in saving(steps, checkpoints):
+        steps = log_steps(steps, metrics, bar)
+        steps = validate_steps(steps, score, evenly_spaced(len(order), config.validations), metrics)
+        for _ in save_checkpoints(steps, checkpoints):
             pass
-    save(folded(model, shape), draft.path, tokenizer.path)
+    save(_folded(model, shape), draft.path, tokenizer.path)
     draft.numbers |= {"parameters": sum(p.numel() for p in model.parameters())}
-    draft.numbers |= {"steps": len(order)} | summary(draft.log / METRICS)
+    draft.numbers |= {"steps": len(order)} | summarise_metrics(draft.log / METRICS_FILE)
 
 
 def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
@@ -163,7 +166,7 @@ def scaled(shape: ModelConfig) -> ModelConfig:
     return shape.model_copy(update={"attention": attention})
 
 
-def folded(model: Transformer, shape: ModelConfig) -> Transformer:
+def _folded(model: Transformer, shape: ModelConfig) -> Transformer:
     """The same function in the preset's shape: what scores are scaled by goes into the queries."""
     part = shape.attention
     if part.scale is None:
@@ -178,14 +181,16 @@ def folded(model: Transformer, shape: ModelConfig) -> Transformer:
     return made
 
 
-def encoded(pairs: Sequence[SentencePair], encode: Callable[[str], list[int]], end: int) -> Encoded:
+def encode_pairs(
+    pairs: Sequence[SentencePair], encode: Callable[[str], list[int]], end: int
+) -> Encoded:
     """Pairs as ids, each text followed by its end."""
     return Encoded(
         [SourceTarget([*encode(p.source), end], [*encode(p.target), end]) for p in pairs], end
     )
 
 
-def check_length(pairs: Sequence[SourceTarget], context_length: int) -> None:
+def _check_length(pairs: Sequence[SourceTarget], context_length: int) -> None:
     """Raise DataError if one is longer than the model's context."""
     longest = max(length(pair) for pair in pairs)
     if longest > context_length:
@@ -200,24 +205,24 @@ def length(pair: SourceTarget) -> int:
     return max(len(pair.source), len(pair.target))
 
 
-def batches_of(pairs: Sequence[SourceTarget], config: TrainingConfig) -> list[list[int]]:
+def _batches_of(pairs: Sequence[SourceTarget], config: TrainingConfig) -> list[list[int]]:
     """Places of the pairs of every step: shuffled in each epoch, like lengths together."""
     lengths = np.array([length(pair) for pair in pairs])
     steps: list[list[int]] = []
     for epoch in range(int(np.ceil(config.epochs))):
         draws = np.random.default_rng([config.seed, epoch])
         near = np.argsort(lengths + draws.uniform(0, 8, len(lengths)), kind="stable")
-        made = cut(near.tolist(), lengths.tolist(), config.batch_tokens)
+        made = truncate_pairs(near.tolist(), lengths.tolist(), config.batch_tokens)
         share = min(1.0, config.epochs - epoch)
         kept = draws.permutation(len(made))[: max(1, round(share * len(made)))]
         steps += [made[i] for i in kept.tolist()]
     return steps
 
 
-def cut(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
+def truncate_pairs(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Cut an order into runs whose longest times their number is at most `tokens`.
 
-    >>> cut([0, 1, 2], [3, 4, 9], 8)
+    >>> truncate_pairs([0, 1, 2], [3, 4, 9], 8)
     [[0, 1], [2]]
     """
     runs: list[list[int]] = []
@@ -229,12 +234,12 @@ def cut(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[
     return runs
 
 
-def batch_of(rows: Encoded, chosen: Sequence[int]) -> Batch:
+def batch_of(rows: Encoded, chosen: Sequence[int]) -> MicroBatch:
     """The batch of these pairs, one a row."""
     return sequence_batch([[rows.pairs[i]] for i in chosen], start=rows.start, multiple=8)
 
 
-def noisy(batch: Batch, config: TrainingConfig, step: int) -> Batch:
+def _noisy(batch: MicroBatch, config: TrainingConfig, step: int) -> MicroBatch:
     """The batch with a share of what is read replaced by ids that it holds elsewhere.
 
     Source: word dropout, as in Sennrich and Zhang 2019, arXiv:1905.11901, for few pairs.

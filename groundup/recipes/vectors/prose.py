@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import DataError, record, replacing
+from groundup.core import DataError, atomic_replace, record
 from groundup.documents import Document, read_folder
 
 SUFFIXES = (".html", ".htm", ".xhtml", ".txt", ".md")
@@ -53,13 +53,13 @@ def write_prose(folders: list[Path], out: Path) -> Prose:
     seen: set[bytes] = set()
     sources: dict[str, int] = {}
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_replace(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for folder in folders:
             for name, text in texts(folder):
                 for paragraph in PARAGRAPH.split(text):
                     words = LETTERS.findall(paragraph.lower())
                     mark = hashlib.blake2b(" ".join(words).encode(), digest_size=8).digest()
-                    if is_english(words) and mark not in seen:
+                    if _is_english(words) and mark not in seen:
                         seen.add(mark)
                         kept = paragraph.strip() + "\n\n"
                         file.write(kept)
@@ -75,11 +75,11 @@ def texts(folder: Path) -> Iterator[tuple[str, str]]:
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; expected an unpacked package.")
     for path in sorted(folder.rglob(DICTIONARIES)):
-        record.say(f"reading {path.name}")
+        record.log(f"reading {path.name}")
         yield path.name.partition(".")[0], dictionary(path)
     for document in read_folder(folder, suffixes=SUFFIXES):
         if isinstance(document, Document) and not FOREIGN.search(f"/{document.path}"):
-            yield package_of(document.path), document.text
+            yield _package_of(document.path), document.text
 
 
 def dictionary(path: Path) -> str:
@@ -91,22 +91,22 @@ def dictionary(path: Path) -> str:
     return MARKS.sub("", text)
 
 
-def package_of(path: str) -> str:
+def _package_of(path: str) -> str:
     """The package that a path below usr/share/doc belongs to, else its first folder.
 
-    >>> package_of("usr/share/doc/anarchism/html/a.html"), package_of("notes/b.txt")
+    >>> _package_of("usr/share/doc/anarchism/html/a.html"), _package_of("notes/b.txt")
     ('anarchism', 'notes')
     """
     _, _, rest = path.rpartition("share/doc/")
     return rest.partition("/")[0]
 
 
-def is_english(words: list[str]) -> bool:
+def _is_english(words: list[str]) -> bool:
     """Whether a paragraph of these words is English prose, judged by the commonest words.
 
-    >>> is_english("the dog that barks at night is not the one which was here".split())
+    >>> _is_english("the dog that barks at night is not the one which was here".split())
     True
-    >>> is_english("der hund der nachts bellt ist nicht der der am morgen hier war".split())
+    >>> _is_english("der hund der nachts bellt ist nicht der der am morgen hier war".split())
     False
     """
     if len(words) < LEAST_WORDS:

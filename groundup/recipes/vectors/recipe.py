@@ -32,11 +32,11 @@ from groundup.embeddings import (
     VectorsConfig,
     Word2VecConfig,
     answer_analogies,
-    correlation,
     load_vectors,
+    rating_correlation,
     read_analogies,
     read_ratings,
-    scatter,
+    scatter_plot,
     train_vectors,
     tsne,
 )
@@ -67,14 +67,14 @@ class ProseConfig(Config):
     """Hash of everything read; filled in by the stage."""
 
 
-class ReportConfig(Config):
+class VectorsReportConfig(Config):
     """What the vectors are held against."""
 
     tests_digest: str = ""
     """Hash of the test files."""
 
 
-class Answer(NamedTuple):
+class VectorsAnswer(NamedTuple):
     """An analogy, its best answers, and the place of the one that people give."""
 
     question: str
@@ -111,7 +111,7 @@ def vectors(
     skip_gram = Word2VecConfig(model="skip_gram", epochs=epochs)
     config = VectorsConfig(word2vec=skip_gram, threads=threads)
     made = train_vectors(config, out / "vectors", text=[prose.file("prose.txt")])
-    report = write_page(prose, made, tests, out / "report")
+    report = _write_page(prose, made, tests, out / "report")
     told = ", ".join(f"{name} {value}" for name, value in report.numbers.items())
     return f"{told}\nThe report is {report.path / 'report.html'}"
 
@@ -131,7 +131,8 @@ def gather(folders: list[Path], least_bytes: int, out: Path) -> Artifact:
         if found.bytes < least_bytes:
             found.path.unlink()
             raise DataError(
-                f"The folders hold {record.size(found.bytes)} of English prose, and least_bytes="
+                f"The folders hold {record.format_bytes(found.bytes)} of English prose, and "
+                f"least_bytes="
                 f"{least_bytes:,} asks for more; unpack more packages (see `groundup run vectors "
                 "--help`) or lower it."
             )
@@ -142,28 +143,32 @@ def gather(folders: list[Path], least_bytes: int, out: Path) -> Artifact:
     )
 
 
-def write_page(prose: Artifact, made: Artifact, tests: Path | None, out: Path) -> Artifact:
+def _write_page(prose: Artifact, made: Artifact, tests: Path | None, out: Path) -> Artifact:
     """Hold the vectors against the tests and write the report."""
     names = [*RATINGS.values(), ANALOGIES]
     files = sorted(tests.rglob("*")) if tests else []
     paths = {path.name: path for path in files if path.name in names}
     if tests and not paths:
         raise ConfigError(f"{tests} holds none of {', '.join(names)}.")
-    config = ReportConfig(tests_digest=digest([hash_file(paths[name]) for name in sorted(paths)]))
+    config = VectorsReportConfig(
+        tests_digest=digest([hash_file(paths[name]) for name in sorted(paths)])
+    )
 
     def write(draft: Draft) -> None:
         known = load_vectors(made.path)
         ratings = {
-            name: correlation(known, read_ratings(paths[file]))
+            name: rating_correlation(known, read_ratings(paths[file]))
             for name, file in RATINGS.items()
             if file in paths
         }
         analogies = None
         if ANALOGIES in paths:
             analogies = answer_analogies(known, read_analogies(paths[ANALOGIES]))
-        answers = [answer(known, *one) for one in ASKED if all(word in known for word in one)]
+        answers = [
+            answer_by_vectors(known, *one) for one in ASKED if all(word in known for word in one)
+        ]
         draft.numbers |= numbers(ratings, analogies, answers)
-        sheet = report_page(known, prose, made, ratings, analogies, answers=answers)
+        sheet = _report_page(known, prose, made, ratings, analogies, answers=answers)
         write_text(draft.file("report.html"), sheet.render())
         write_json(draft.file("report.json"), draft.numbers)
 
@@ -173,14 +178,14 @@ def write_page(prose: Artifact, made: Artifact, tests: Path | None, out: Path) -
     )  # fmt: skip
 
 
-def answer(known: Vectors, a: str, b: str, c: str, wanted: str) -> Answer:
+def answer_by_vectors(known: Vectors, a: str, b: str, c: str, wanted: str) -> VectorsAnswer:
     """Answer one analogy."""
     best = [found.word for found in known.analogy(a, b, c)]
-    return Answer(f"{b} − {a} + {c}", wanted, known.rank(a, b, c, wanted), best)
+    return VectorsAnswer(f"{b} − {a} + {c}", wanted, known.rank(a, b, c, wanted), best)
 
 
 def numbers(
-    ratings: dict[str, Correlation], analogies: Analogies | None, answers: list[Answer]
+    ratings: dict[str, Correlation], analogies: Analogies | None, answers: list[VectorsAnswer]
 ) -> dict[str, float]:
     """What the report is about, by name."""
     found: dict[str, float] = {}
@@ -192,71 +197,75 @@ def numbers(
     return found | {f"rank of {one.wanted}": one.rank for one in answers}
 
 
-def report_page(
+def _report_page(
     known: Vectors, prose: Artifact, made: Artifact, ratings: dict[str, Correlation],
-    analogies: Analogies | None, *, answers: list[Answer],
-) -> page.Page:  # fmt: skip
+    analogies: Analogies | None, *, answers: list[VectorsAnswer],
+) -> page.HtmlPage:  # fmt: skip
     """The page: the answer, the tests, neighbours, the picture, where it came from."""
     lead = "; ".join(f"{one.question} gives {one.wanted} at rank {one.rank}" for one in answers)
-    sheet = page.Page("Vectors of words", f"{lead}." if lead else "Trained.", style=STYLE)
-    sheet.add(page.headline(figures(known, made, ratings, analogies)))
+    sheet = page.HtmlPage("Vectors of words", f"{lead}." if lead else "Trained.", style=STYLE)
+    sheet.add(page.headline_figures(_figures(known, made, ratings, analogies)))
     rows = [[one.question, one.wanted, one.rank, ", ".join(one.best)] for one in answers]
-    columns = ["Question", "Wanted", page.Column("Rank", True), "Best answers"]
+    columns = ["Question", "Wanted", page.TableColumn("Rank", True), "Best answers"]
     sheet.section(
         "Analogies", "Words of the question are left out of its answers.",
-        page.table("By the sum of unit vectors", columns, rows),
-        sections_table(analogies) if analogies else page.Html(""),
+        page.table_element("By the sum of unit vectors", columns, rows),
+        _sections_table(analogies) if analogies else page.Html(""),
     )  # fmt: skip
     centres = [word for word in DRAWN if word in known]
     groups = {word: [one.word for one in known.neighbours(word, SHOWN)] for word in centres}
     sheet.section(
         "Neighbours", "The words whose vectors lie nearest, the nearest first.",
-        page.table("Neighbours", ["Word", "Nearest"],
+        page.table_element("Neighbours", ["Word", "Nearest"],
                    [[word, ", ".join(near[:10])] for word, near in groups.items()]),
     )  # fmt: skip
     if centres:
-        sheet.section("Picture", PICTURE, picture(known, groups))
+        sheet.section("Picture", PICTURE, _picture(known, groups))
     sources = sorted(prose.numbers["sources"].items(), key=lambda pair: -pair[1])
     sheet.section(
         "Where it came from", "English paragraphs, each once, by package or dictionary.",
-        page.table("Prose", ["Source", page.Column("Size", True)],
-                   [[name, record.size(size)] for name, size in sources]),
+        page.table_element("Prose", ["Source", page.TableColumn("Size", True)],
+                   [[name, record.format_bytes(size)] for name, size in sources]),
     )  # fmt: skip
     return sheet
 
 
-def figures(
+def _figures(
     known: Vectors, made: Artifact, ratings: dict[str, Correlation], analogies: Analogies | None
-) -> list[page.Figure]:
+) -> list[page.HeadlineFigure]:
     """The headline."""
     found = []
     for name, one in ratings.items():
         rho, note = one.spearman, f"{one.asked - one.unknown} of {one.asked} pairs"
         if isinstance(rho, Interval):
-            found.append(page.Figure(name, rho.estimate, "ρ", rho.low, rho.high, note))
+            found.append(page.HeadlineFigure(name, rho.estimate, "ρ", rho.low, rho.high, note))
     if analogies is not None and isinstance(analogies.accuracy, float):
         share = 100 * analogies.accuracy
-        found.append(page.Figure("Analogies", share, "%", note=f"of {analogies.asked:,} asked"))
+        found.append(
+            page.HeadlineFigure(
+                "Analogies", share, "%", note=f"of {analogies.num_questions:,} asked"
+            )
+        )
     text = f"of {made.numbers['text_words']:,} in the prose"
     return [
         *found,
-        page.Figure("Words", float(len(known)), note=text),
-        page.Figure("Time", made.seconds, "s", note=f"{made.numbers['threads']} threads"),
+        page.HeadlineFigure("Words", float(len(known)), note=text),
+        page.HeadlineFigure("Time", made.seconds, "s", note=f"{made.numbers['threads']} threads"),
     ]
 
 
-def sections_table(analogies: Analogies) -> page.Html:
+def _sections_table(analogies: Analogies) -> page.Html:
     """Google's analogies by section."""
-    columns = ["Section", *(page.Column(name, True) for name in ("Right", "Asked", "Unknown"))]
+    columns = ["Section", *(page.TableColumn(name, True) for name in ("Right", "Asked", "Unknown"))]
     rows = [[one.name, one.right, one.asked, one.unknown] for one in analogies.sections]
-    return page.table("Google's analogies", columns, rows)
+    return page.table_element("Google's analogies", columns, rows)
 
 
-def picture(known: Vectors, groups: dict[str, list[str]]) -> page.Html:
+def _picture(known: Vectors, groups: dict[str, list[str]]) -> page.Html:
     """The groups in two dimensions, every word once."""
     place: dict[str, int] = {}
     for number, (word, near) in enumerate(groups.items()):
         for one in (word, *near):
             place.setdefault(one, number)
-    points = tsne(known.units[[known.id(word) for word in place]])
-    return scatter("Words by t-SNE", list(place), points, list(place.values()))
+    points = tsne(known.unit_vectors[[known.row_of(word) for word in place]])
+    return scatter_plot("Words by t-SNE", list(place), points, list(place.values()))

@@ -11,13 +11,13 @@ from typing import Any
 
 from groundup.core import ArtifactError
 
-from .pieces import CONTROL, UNKNOWN, USER_DEFINED, Piece
-from .spelling import SPACE
+from .pieces import CONTROL, UNKNOWN, USER_DEFINED, ScoredPiece
+from .spelling import SPACE_MARK
 
-Content = dict[str, Any]
+JsonContent = dict[str, Any]
 
 
-def read_object(file: Path) -> dict[str, Any]:
+def read_json_content(file: Path) -> dict[str, Any]:
     """The object in a JSON file; ArtifactError if there is none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -28,14 +28,16 @@ def read_object(file: Path) -> dict[str, Any]:
     return found
 
 
-def content(model: Content, added: Sequence[Content], steps: Mapping[str, Any]) -> Content:
+def tokenizer_content(
+    model: JsonContent, added: Sequence[JsonContent], steps: Mapping[str, Any]
+) -> JsonContent:
     """A tokenizer.json of a model, added tokens and steps (`normalizer`, `decoder`, …)."""
     names = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
     known = {name: steps.get(name) for name in names}
     return {"version": "1.0", "added_tokens": list(added), **known, "model": model}
 
 
-def sequence(plural: str, steps: Iterable[Content | None]) -> Content | None:
+def _sequence_step(plural: str, steps: Iterable[JsonContent | None]) -> JsonContent | None:
     """Several steps as a Sequence, one as itself, none as None."""
     found = [step for step in steps if step is not None]
     if len(found) < 2:
@@ -43,33 +45,33 @@ def sequence(plural: str, steps: Iterable[Content | None]) -> Content | None:
     return {"type": "Sequence", plural: found}
 
 
-def added(id: int, text: str, special: bool, normalized: bool = False) -> Content:
+def added_token(id: int, text: str, special: bool, normalized: bool = False) -> JsonContent:
     """An added token, matched in the original or in the normalised text."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": normalized}
     return {"id": id, "content": text, **flags, "special": special}
 
 
-def added_of(pieces: Sequence[Piece], *, marked: bool = False) -> list[Content]:
+def added_tokens(pieces: Sequence[ScoredPiece], *, marked: bool = False) -> list[JsonContent]:
     """The added tokens among the pieces: control pieces are special, user-defined ones are not.
 
     `marked`: spaces are already marked in the text in which user-defined pieces are searched.
     """
     kinds = {CONTROL: True, UNKNOWN: True, USER_DEFINED: False}
     return [
-        added(id, piece.text, kinds[piece.kind], marked and piece.kind == USER_DEFINED)
+        added_token(id, piece.text, kinds[piece.kind], marked and piece.kind == USER_DEFINED)
         for id, piece in enumerate(pieces)
         if piece.kind in kinds
     ]
 
 
-def bpe(
+def bpe_model(
     vocab: Mapping[str, int],
     merges: Iterable[Sequence[str]],
     *,
     byte_fallback: bool = False,
     ignore_merges: bool = False,
     unk_token: str | None = None,
-) -> Content:
+) -> JsonContent:
     """A BPE model; neighbouring unknown characters become one `unk_token`."""
     return {
         "type": "BPE", "dropout": None, "unk_token": unk_token, "fuse_unk": unk_token is not None,
@@ -78,12 +80,14 @@ def bpe(
     }  # fmt: skip
 
 
-def framed(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> Content | None:
+def special_tokens_processor(
+    before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]
+) -> JsonContent | None:
     """A post-processor that puts special tokens around a text; None if there are none."""
     if not before and not after:
         return None
 
-    def special(name: str) -> Content:
+    def special(name: str) -> JsonContent:
         return {"SpecialToken": {"id": name, "type_id": 0}}
 
     text = {"Sequence": {"id": "A", "type_id": 0}}
@@ -96,7 +100,7 @@ def framed(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) 
     }  # fmt: skip
 
 
-def byte_level(patterns: Sequence[str]) -> dict[str, Content | None]:
+def byte_level_steps(patterns: Sequence[str]) -> dict[str, JsonContent | None]:
     """Steps of a byte-level model that splits text by these patterns, one after the other."""
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
     splits = [
@@ -104,33 +108,33 @@ def byte_level(patterns: Sequence[str]) -> dict[str, Content | None]:
         for each in patterns
     ]
     last = level | {"use_regex": False}
-    return {"pre_tokenizer": sequence("pretokenizers", [*splits, last]), "decoder": last}
+    return {"pre_tokenizer": _sequence_step("pretokenizers", [*splits, last]), "decoder": last}
 
 
-def marked(
-    *, prefix: bool, once: bool = False, charsmap: bytes = b"", squeezed: bool = False
-) -> dict[str, Content | None]:
+def metaspace_steps(
+    *, prefix: bool, is_put_by_caller: bool = False, charsmap: bytes = b"", squeezed: bool = False
+) -> dict[str, JsonContent | None]:
     """Steps of a SentencePiece model, whose spaces are marked.
 
-    prefix    whether a space is put before the text
-    once      the caller adds that space, because this step would also add it after added tokens
-    charsmap  SentencePiece's compiled normalisation; empty changes nothing
-    squeezed  spaces at the ends are removed and runs of them collapsed
+    prefix            whether a space is put before the text
+    is_put_by_caller  the caller adds it, because this step would also add it after added tokens
+    charsmap          SentencePiece's compiled normalisation; empty changes nothing
+    squeezed          spaces at the ends are removed and runs of them collapsed
     """
-    mark = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    mark = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}
     compiled = base64.b64encode(charsmap).decode()
     ends = {"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""}
     runs = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
     normaliser = [
         {"type": "Precompiled", "precompiled_charsmap": compiled} if charsmap else None,
         *([ends, runs] if squeezed else []),
-        {"type": "Prepend", "prepend": SPACE} if prefix and not once else None,
+        {"type": "Prepend", "prepend": SPACE_MARK} if prefix and not is_put_by_caller else None,
         mark,
     ]
-    back = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
+    back = {"type": "Replace", "pattern": {"String": SPACE_MARK}, "content": " "}
     strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0} if prefix else None
     decoder = [back, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]
     return {
-        "normalizer": sequence("normalizers", normaliser),
-        "decoder": sequence("decoders", decoder),
+        "normalizer": _sequence_step("normalizers", normaliser),
+        "decoder": _sequence_step("decoders", decoder),
     }

@@ -15,12 +15,19 @@ import numpy as np
 
 from groundup.core import DataError
 
-from .content import Content, added_of, bpe, byte_level, content, framed
-from .pieces import CONTROL, NORMAL, USER_DEFINED, Piece
-from .sentencepiece import Model, of_model
-from .spelling import SPACE
+from .content import (
+    JsonContent,
+    added_tokens,
+    bpe_model,
+    byte_level_steps,
+    special_tokens_processor,
+    tokenizer_content,
+)
+from .pieces import CONTROL, NORMAL, USER_DEFINED, ScoredPiece
+from .sentencepiece import SentencePieceModel, tokenizer_from_model
+from .spelling import SPACE_MARK
 from .tokenizer import ImportedTokenizer
-from .vocabulary import word_pieces
+from .vocabulary import wordpiece_tokenizer
 
 GPT_2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 SHORTENED = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -31,7 +38,7 @@ CASED = f"{BEFORE}{UPPER}*{LOWER}+%s|{BEFORE}{UPPER}+{LOWER}*%s"
 SLASHED = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 SHORT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 
-CUTS: dict[str, tuple[str, ...]] = {
+SPLIT_PATTERNS: dict[str, tuple[str, ...]] = {
     "gpt-2": (GPT_2,),
     "starcoder": (r"\p{N}", GPT_2),
     "llama-bpe": (rf"{SHORTENED}|{BEFORE}\p{{L}}+|\p{{N}}{{1,3}}{REST}",),
@@ -47,7 +54,7 @@ CUTS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Splitting patterns by llama.cpp's name, applied one after the other."""
-SAME = {
+PATTERN_ALIASES = {
     "default": "gpt-2", "olmo": "gpt-2", "phi-2": "gpt-2", "mpt": "gpt-2", "jina-es": "gpt-2",
     "jina-de": "gpt-2", "roberta-bpe": "gpt-2", "llama3": "llama-bpe", "llama-v3": "llama-bpe",
     "dbrx": "llama-bpe", "smaug-bpe": "llama-bpe", "stablelm2": "qwen2", "megrez": "qwen2",
@@ -55,9 +62,9 @@ SAME = {
     "command-r": "starcoder", "codeshell": "starcoder", "exaone": "starcoder",
     "llama4": "gpt-4o",
 }  # fmt: skip
-WHOLE = ("llama-bpe", "tekken", "gpt-4o")
+WHOLE_TOKEN_MODELS = ("llama-bpe", "tekken", "gpt-4o")
 """Models whose tokens are used when a piece of text equals one, whatever the merges say."""
-NAMES = {
+ROLE_KEYS = {
     "bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad", "seperator": "sep",
     "cls": "cls", "mask": "mask",
 }  # fmt: skip
@@ -70,11 +77,16 @@ def tokenizer_of_gguf(metadata: Mapping[str, Any]) -> ImportedTokenizer:
     Raises DataError if a key is missing or of an unknown kind; the message lists the known ones.
     """
     kind = metadata.get("tokenizer.ggml.model")
-    makers = {"llama": scored, "t5": scored, "gpt2": paired, "bert": worded}
+    makers = {
+        "llama": _scored_tokenizer,
+        "t5": _scored_tokenizer,
+        "gpt2": _bpe_tokenizer,
+        "bert": _wordpiece_tokenizer,
+    }
     if kind not in makers:
         raise DataError(f"tokenizer.ggml.model is {kind!r}; expected one of {', '.join(makers)}.")
     try:
-        pieces = pieces_of(metadata)
+        pieces = _read_pieces(metadata)
         return makers[kind](metadata, pieces)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(
@@ -83,28 +95,28 @@ def tokenizer_of_gguf(metadata: Mapping[str, Any]) -> ImportedTokenizer:
         ) from None
 
 
-def get(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:
+def _get_metadata(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:
     """The value of `tokenizer.ggml.NAME`."""
     return metadata.get(f"tokenizer.ggml.{name}", default)
 
 
-def pieces_of(metadata: Mapping[str, Any]) -> list[Piece]:
+def _read_pieces(metadata: Mapping[str, Any]) -> list[ScoredPiece]:
     """Text, score and kind of every token."""
     tokens = [text if isinstance(text, str) else bytes(text).decode() for text in
-              get(metadata, "tokens", ())]  # fmt: skip
+              _get_metadata(metadata, "tokens", ())]  # fmt: skip
     if not tokens:
         raise ValueError("it has no tokenizer.ggml.tokens")
-    scores, kinds = get(metadata, "scores"), get(metadata, "token_type")
+    scores, kinds = _get_metadata(metadata, "scores"), _get_metadata(metadata, "token_type")
     scores = [0.0] * len(tokens) if scores is None else [float(score) for score in scores]
     kinds = [NORMAL] * len(tokens) if kinds is None else [int(kind) for kind in kinds]
-    return [Piece(*row) for row in zip(tokens, scores, kinds, strict=True)]
+    return [ScoredPiece(*row) for row in zip(tokens, scores, kinds, strict=True)]
 
 
-def settings_of(metadata: Mapping[str, Any], pieces: list[Piece]) -> dict[str, Any]:
+def _read_settings(metadata: Mapping[str, Any], pieces: list[ScoredPiece]) -> dict[str, Any]:
     """Equivalent of tokenizer_config.json: special tokens by role, and the chat template."""
     settings: dict[str, Any] = {}
-    for key, role in NAMES.items():
-        id = get(metadata, f"{key}_token_id")
+    for key, role in ROLE_KEYS.items():
+        id = _get_metadata(metadata, f"{key}_token_id")
         if id is not None and 0 <= int(id) < len(pieces):
             settings[f"{role}_token"] = pieces[int(id)].text
     if template := metadata.get("tokenizer.chat_template"):
@@ -112,73 +124,82 @@ def settings_of(metadata: Mapping[str, Any], pieces: list[Piece]) -> dict[str, A
     return settings
 
 
-def around(
+def _surrounding_ids(
     metadata: Mapping[str, Any], *, bos: bool, eos: bool, names: tuple[str, str] = ("bos", "eos")
 ) -> tuple[list[int], list[int]]:  # ids before a text and ids after it
     """Ids before and after a text; `bos` and `eos` are the defaults of missing flags."""
     found: list[list[int]] = []
     for name, key, default in zip(names, ("bos", "eos"), (bos, eos), strict=True):
-        id = int(get(metadata, f"{name}_token_id", get(metadata, f"{key}_token_id", -1)))
-        found.append([id] if id >= 0 and get(metadata, f"add_{key}_token", default) else [])
+        id = int(
+            _get_metadata(
+                metadata, f"{name}_token_id", _get_metadata(metadata, f"{key}_token_id", -1)
+            )
+        )
+        found.append(
+            [id] if id >= 0 and _get_metadata(metadata, f"add_{key}_token", default) else []
+        )
     return found[0], found[1]
 
 
-def scored(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
+def _scored_tokenizer(metadata: Mapping[str, Any], pieces: list[ScoredPiece]) -> ImportedTokenizer:
     """SentencePiece models: pieces merged by score, or the likeliest segmentation for t5."""
-    is_unigram = get(metadata, "model") == "t5"
-    model = Model(
+    is_unigram = _get_metadata(metadata, "model") == "t5"
+    model = SentencePieceModel(
         pieces,
         "unigram" if is_unigram else "bpe",
-        prefix=bool(get(metadata, "add_space_prefix", True)),
-        squeezed=bool(get(metadata, "remove_extra_whitespaces", False)),
-        charsmap=np.array(get(metadata, "precompiled_charsmap", []), np.int64)
+        adds_prefix_space=bool(_get_metadata(metadata, "add_space_prefix", True)),
+        collapses_spaces=bool(_get_metadata(metadata, "remove_extra_whitespaces", False)),
+        charsmap=np.array(_get_metadata(metadata, "precompiled_charsmap", []), np.int64)
         .astype("u1")
         .tobytes(),
     )
-    model = model._replace(pieces=[with_marks(piece) for piece in model.pieces])
-    before, after = around(metadata, bos=not is_unigram, eos=is_unigram)
-    return of_model(model, before, after, settings_of(metadata, model.pieces))
+    model = model._replace(pieces=[_mark_spaces(piece) for piece in model.pieces])
+    before, after = _surrounding_ids(metadata, bos=not is_unigram, eos=is_unigram)
+    return tokenizer_from_model(model, before, after, _read_settings(metadata, model.pieces))
 
 
-def with_marks(piece: Piece) -> Piece:
+def _mark_spaces(piece: ScoredPiece) -> ScoredPiece:
     """A piece with marked spaces; files store user-defined pieces unmarked."""
     if piece.kind not in (NORMAL, USER_DEFINED) or " " not in piece.text:
         return piece
-    return piece._replace(text=piece.text.replace(" ", SPACE))
+    return piece._replace(text=piece.text.replace(" ", SPACE_MARK))
 
 
-def paired(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
+def _bpe_tokenizer(metadata: Mapping[str, Any], pieces: list[ScoredPiece]) -> ImportedTokenizer:
     """Byte-level BPE."""
-    name = str(get(metadata, "pre", "default"))
-    name = SAME.get(name, name)
-    if name not in CUTS:
+    name = str(_get_metadata(metadata, "pre", "default"))
+    name = PATTERN_ALIASES.get(name, name)
+    if name not in SPLIT_PATTERNS:
         raise DataError(
             f"tokenizer.ggml.pre is {name!r}, and how it cuts text is not known; known are "
-            f"{', '.join(sorted({*CUTS, *SAME}))}. The ids would not be the model's."
+            f"{', '.join(sorted({*SPLIT_PATTERNS, *PATTERN_ALIASES}))}. The ids would not be the "
+            f"model's."
         )
-    merges = [str(merge).split(" ", 1) for merge in get(metadata, "merges")]
+    merges = [str(merge).split(" ", 1) for merge in _get_metadata(metadata, "merges")]
     vocab = {piece.text: id for id, piece in enumerate(pieces)}
     if len(vocab) < len(pieces):
         raise ValueError("two tokens have one text")
-    model = bpe(vocab, merges, ignore_merges=name in WHOLE)
-    before, after = around(metadata, bos=False, eos=False)
-    steps: dict[str, Content | None] = byte_level(CUTS[name])
-    steps["post_processor"] = framed(
+    model = bpe_model(vocab, merges, ignore_merges=name in WHOLE_TOKEN_MODELS)
+    before, after = _surrounding_ids(metadata, bos=False, eos=False)
+    steps: dict[str, JsonContent | None] = byte_level_steps(SPLIT_PATTERNS[name])
+    steps["post_processor"] = special_tokens_processor(
         *([(pieces[id].text, id) for id in ids] for ids in (before, after))
     )
-    made = content(model, added_of(pieces), steps)
-    return ImportedTokenizer(made, settings_of(metadata, pieces))
+    made = tokenizer_content(model, added_tokens(pieces), steps)
+    return ImportedTokenizer(made, _read_settings(metadata, pieces))
 
 
-def worded(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
+def _wordpiece_tokenizer(
+    metadata: Mapping[str, Any], pieces: list[ScoredPiece]
+) -> ImportedTokenizer:
     """WordPiece, whose tokens GGUF marks at word beginnings instead of inside words."""
     tokens = [
-        piece.text if piece.kind == CONTROL or SPACE in piece.text[:1] else f"##{piece.text}"
+        piece.text if piece.kind == CONTROL or SPACE_MARK in piece.text[:1] else f"##{piece.text}"
         for piece in pieces
     ]
-    tokens = [token.removeprefix(SPACE) for token in tokens]
-    before, after = around(metadata, bos=True, eos=True, names=("cls", "seperator"))
-    settings = settings_of(metadata, pieces)
+    tokens = [token.removeprefix(SPACE_MARK) for token in tokens]
+    before, after = _surrounding_ids(metadata, bos=True, eos=True, names=("cls", "seperator"))
+    settings = _read_settings(metadata, pieces)
     for role, ids in (("cls", before), ("sep", after)):
         settings |= {f"{role}_token": tokens[id] for id in ids}
-    return word_pieces(tokens, settings)
+    return wordpiece_tokenizer(tokens, settings)

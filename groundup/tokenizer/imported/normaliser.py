@@ -18,31 +18,31 @@ import numpy as np
 
 from groundup.core import DataError
 
-from .spelling import SPACE
+from .spelling import SPACE_MARK
 
 ASCII = range(1, 128)
-MOST, LONGEST = 2**16, 256
+MAX_NODES, MAX_SEQUENCE_BYTES = 2**16, 256
 """Maximum nodes below ASCII characters, and bytes that a rule replaces, of a valid trie."""
 IS_LEAF, VALUE, LABEL = 1 << 8, 0x7FFFFFFF, 0x800000FF
 """Bit fields of a trie unit."""
 DAMAGED = "The charsmap of a SentencePiece model is damaged ({}); get the model again."
 
 
-class Aligned(NamedTuple):
+class NormalizedWithRanges(NamedTuple):
     """A normalised text, and the original range of each of its characters."""
 
     text: str
     places: list[tuple[int, int]]
 
 
-class Step(NamedTuple):
+class Replacement(NamedTuple):
     """Replace `size` characters by a text."""
 
     size: int
-    shown: str
+    text: str
 
 
-class Rules:
+class CharsmapRules:
     """The rules of a compiled charsmap; DataError if it is damaged."""
 
     def __init__(self, charsmap: bytes) -> None:
@@ -51,11 +51,11 @@ class Rules:
             raise DataError(DAMAGED.format(f"its trie has {size} of {len(charsmap)} bytes"))
         self.units = np.frombuffer(charsmap, "<u4", size // 4, min(4, len(charsmap))).tolist()
         self.texts = charsmap[4 + size :]
-        self.root = offset(self.units[0]) if self.units else 0
+        self.root = _child_offset(self.units[0]) if self.units else 0
         self.first: dict[str, tuple[str | None, int]] = {}
         """Cache: result of a single character (None: no rule) and its node."""
 
-    def below(self, node: int, character: str) -> tuple[str | None, int]:
+    def child(self, node: int, character: str) -> tuple[str | None, int]:
         """Result of a rule that ends with this character, and its node; -1 if there is none."""
         unit = 0
         for byte in character.encode():
@@ -63,10 +63,10 @@ class Rules:
             unit = self.units[node] if node < len(self.units) else -1
             if unit & LABEL != byte:
                 return None, -1
-            node ^= offset(unit)
-        return self.text_of(node) if unit & IS_LEAF else None, node
+            node ^= _child_offset(unit)
+        return self.replacement_text(node) if unit & IS_LEAF else None, node
 
-    def text_of(self, node: int) -> str:
+    def replacement_text(self, node: int) -> str:
         """The replacement at which a rule ends."""
         at = self.units[node] & VALUE if node < len(self.units) else len(self.texts)
         end = self.texts.find(b"\0", at)
@@ -74,21 +74,21 @@ class Rules:
             raise DataError(DAMAGED.format("a text in it does not end"))
         return self.texts[at:end].decode("utf-8", "replace")
 
-    def longest(self, text: str, place: int) -> Step:
+    def longest_match(self, text: str, place: int) -> Replacement:
         """The longest rule at a position, or the character unchanged."""
         character = text[place]
         if (found := self.first.get(character)) is None:
-            found = self.first[character] = self.below(self.root, character)
+            found = self.first[character] = self.child(self.root, character)
         shown, node = found
-        step, at = Step(1, character if shown is None else shown), place + 1
+        step, at = Replacement(1, character if shown is None else shown), place + 1
         while node >= 0 and at < len(text):
-            shown, node = self.below(node, text[at])
+            shown, node = self.child(node, text[at])
             at += 1
             if shown is not None:
-                step = Step(at - place, shown)
+                step = Replacement(at - place, shown)
         return step
 
-    def from_ascii(self) -> Iterator[str]:
+    def ascii_sequences(self) -> Iterator[str]:
         """Yield the replaced sequences that begin with an ASCII character.
 
         DataError if the trie is damaged.
@@ -101,16 +101,16 @@ class Rules:
             tried = tried[tried < len(units)]
             found = tried[units[tried] & LABEL == tried ^ node]
             seen += len(found)
-            if seen > MOST or len(key) > LONGEST:
+            if seen > MAX_NODES or len(key) > MAX_SEQUENCE_BYTES:
                 raise DataError(DAMAGED.format("its trie is none"))
             for child in found.tolist():
                 longer = key + bytes([child ^ node])
-                todo.append((child ^ offset(self.units[child]), longer))
+                todo.append((child ^ _child_offset(self.units[child]), longer))
                 if self.units[child] & IS_LEAF:
                     yield longer.decode("utf-8", "replace")
 
 
-def offset(unit: int) -> int:
+def _child_offset(unit: int) -> int:
     """Offset of a node's children."""
     return (unit >> 10) << ((unit & 512) >> 6)
 
@@ -123,7 +123,7 @@ class Normaliser:
     squeezed   spaces at the ends are removed and runs of them collapsed
     protected  user-defined pieces, which stay unchanged
 
-    >>> Normaliser(b"", prefix=True, squeezed=True).changed("  a  b ")
+    >>> Normaliser(b"", prefix=True, squeezed=True).normalize("  a  b ")
     '▁a▁b'
 
     Raises DataError if the charsmap is damaged.
@@ -139,8 +139,8 @@ class Normaliser:
         """Lengths of the user-defined pieces by first character, longest first."""
         for first, size in dict.fromkeys((one[0], len(one)) for one in self.protected):
             self.lengths.setdefault(first, []).append(size)
-        self.rules = Rules(charsmap)
-        changing = {*self.rules.from_ascii()}
+        self.rules = CharsmapRules(charsmap)
+        changing = {*self.rules.ascii_sequences()}
         back = max(map(len, changing), default=1) - 1
         touched = {one for one in changing if len(one) == 1}
         touched |= {character for one in changing for character in one[1:]} & {*map(chr, ASCII)}
@@ -148,58 +148,58 @@ class Normaliser:
         self.runs = re.compile(rf"[\s\S]{{0,{back}}}?[{inside}]+")
         """Where a rule may begin: elsewhere are ASCII characters that no rule changes."""
 
-    def changed(self, text: str) -> str:
+    def normalize(self, text: str) -> str:
         """The normalised text with marked spaces."""
         if self.protected:
-            return self.aligned(text).text
-        found = self.replaced(text) if self.charsmap else text
+            return self.normalize_aligned(text).text
+        found = self.apply_rules(text) if self.charsmap else text
         if self.squeezed:
             found = re.sub(" {2,}", " ", found.lstrip(" "))
         if not found and (self.squeezed or not text):
             return ""
-        found = SPACE * self.prefix + found.replace(" ", SPACE)
-        return found.rstrip(SPACE) if self.squeezed else found
+        found = SPACE_MARK * self.prefix + found.replace(" ", SPACE_MARK)
+        return found.rstrip(SPACE_MARK) if self.squeezed else found
 
-    def replaced(self, text: str) -> str:
+    def apply_rules(self, text: str) -> str:
         """The text with its rules applied."""
         found, place = [], 0
         while run := self.runs.search(text, place):
             found.append(text[place : run.start()])
             place = run.start()
             while place < run.end():
-                step = self.rules.longest(text, place)
-                found.append(step.shown)
+                step = self.rules.longest_match(text, place)
+                found.append(step.text)
                 place += step.size
         return "".join([*found, text[place:]])
 
-    def aligned(self, text: str) -> Aligned:
+    def normalize_aligned(self, text: str) -> NormalizedWithRanges:
         """The normalised text, character by character, with original positions."""
         steps = [*self.steps(text)]
         first = 0
-        while self.squeezed and first < len(steps) and steps[first].shown == " ":
+        while self.squeezed and first < len(steps) and steps[first].text == " ":
             first += 1
         if first == len(steps):
-            return Aligned("", [])
+            return NormalizedWithRanges("", [])
         place = sum(step.size for step in steps[:first])
-        shown, places = [SPACE] * self.prefix, [(place, place)] * self.prefix
+        shown, places = [SPACE_MARK] * self.prefix, [(place, place)] * self.prefix
         was_space = self.squeezed
         for size, kept in steps[first:]:
             kept = kept.lstrip(" ") if was_space else kept
-            shown += kept.replace(" ", SPACE)
+            shown += kept.replace(" ", SPACE_MARK)
             places += [(place, place + size)] * len(kept)
             was_space = self.squeezed and (kept.endswith(" ") if kept else was_space)
             place += size
         found = "".join(shown)
-        found = found.rstrip(SPACE) if self.squeezed else found
-        return Aligned(found, places[: len(found)])
+        found = found.rstrip(SPACE_MARK) if self.squeezed else found
+        return NormalizedWithRanges(found, places[: len(found)])
 
-    def steps(self, text: str) -> Iterator[Step]:
+    def steps(self, text: str) -> Iterator[Replacement]:
         """Yield the steps from left to right; user-defined pieces stay unchanged."""
         place = 0
         while place < len(text):
             sizes = self.lengths.get(text[place], ())
             ends = (place + size for size in sizes)
             same = next((text[place:end] for end in ends if text[place:end] in self.known), "")
-            step = Step(len(same), same) if same else self.rules.longest(text, place)
+            step = Replacement(len(same), same) if same else self.rules.longest_match(text, place)
             yield step
             place += step.size

@@ -25,18 +25,18 @@ from groundup.core import (
 )
 
 from ..fast import FastTokenizer
-from ..files import load
-from .content import read_object
+from ..files import load_bpe_tokenizer
+from .content import read_json_content
 from .normaliser import Normaliser
-from .pieces import Cutter, Piece
+from .pieces import ScoredPiece, ScoreMerger
 from .sentencepiece import open_sentencepiece
 from .tekken import open_tekken
 from .tokenizer import ImportedTokenizer
-from .vocabulary import open_pairs, open_word_pieces
+from .vocabulary import open_vocab_and_merges, open_wordpiece
 
 Settings = Mapping[str, Any]
 MOST_BYTES = 512 * 2**20
-PIECES = "pieces.json"
+PIECES_FILE = "pieces.json"
 EXPECTED = "tokenizer.json, tekken.json, a .model file, vocab.txt, or vocab.json and merges.txt"
 
 
@@ -46,28 +46,28 @@ def load_tokenizer(path: Path | str) -> FastTokenizer | ImportedTokenizer:
     Raises ArtifactError if there is none or it is damaged; the message says what was expected.
     """
     path = Path(path)
-    file = path if path.is_file() else found_in(path)
-    if file.name == "tokenizer.json" and (own_tokenizer := own(file.parent)):
+    file = path if path.is_file() else _find_tokenizer_file(path)
+    if file.name == "tokenizer.json" and (own_tokenizer := _open_groundup_tokenizer(file.parent)):
         return own_tokenizer
-    settings = settings_beside(file)
+    settings = _read_settings_files(file)
     if file.stat().st_size > MOST_BYTES:
         raise ArtifactError(f"{file} has {file.stat().st_size} bytes; expected a tokenizer.")
     if file.name == "vocab.json":
-        return open_pairs(file, file.with_name("merges.txt"), settings)
-    return opener(file)(file, settings)
+        return open_vocab_and_merges(file, file.with_name("merges.txt"), settings)
+    return _opener_for(file)(file, settings)
 
 
-def ids_needed(tokenizer: Tokenizer) -> int:
+def required_vocab_size(tokenizer: Tokenizer) -> int:
     """Minimum vocabulary size of a model for this tokenizer.
 
     For imported tokenizers only ids that text can produce count: Gemma 3's text models have a
     special image token one id beyond their embeddings, which is never used.
     """
     is_imported = isinstance(tokenizer, ImportedTokenizer)
-    return tokenizer.text_size if is_imported else tokenizer.vocab_size
+    return tokenizer.text_vocab_size if is_imported else tokenizer.vocab_size
 
 
-def found_in(directory: Path) -> Path:
+def _find_tokenizer_file(directory: Path) -> Path:
     """The most informative file of a directory."""
     for name in ("tokenizer.json", "tekken.json"):
         if (directory / name).is_file():
@@ -83,23 +83,23 @@ def found_in(directory: Path) -> Path:
     raise ArtifactError(f"{directory} has no tokenizer; expected {EXPECTED} in it.")
 
 
-def opener(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
+def _opener_for(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
     """The function that opens a file, by its name; ArtifactError lists the names."""
     if ".model" in file.name:  # Mistral names them tokenizer.model.v3
         return open_sentencepiece
     if file.suffix == ".txt":
-        return open_word_pieces
+        return open_wordpiece
     if "tekken" in file.name:
         return open_tekken
     if file.suffix == ".json":
-        return open_json
+        return _open_json
     raise ArtifactError(f"{file} is no tokenizer file; expected {EXPECTED}.")
 
 
-def own(directory: Path) -> FastTokenizer | None:
+def _open_groundup_tokenizer(directory: Path) -> FastTokenizer | None:
     """Open a tokenizer written by groundup; None if it is foreign or damaged."""
     try:
-        return load(directory)
+        return load_bpe_tokenizer(directory)
     except (DataError, ArtifactError, RecursionError):
         return None
 
@@ -132,24 +132,24 @@ def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
             "protected": normaliser.protected,
         }  # fmt: skip
     if more:
-        write_json(directory / PIECES, more)
+        write_json(directory / PIECES_FILE, more)
 
 
-def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
+def _open_json(file: Path, settings: Settings) -> ImportedTokenizer:
     """Open a tokenizer.json, and its pieces.json if present; ArtifactError if it is invalid."""
-    content, extra_file = read_object(file), file.with_name(PIECES)
-    more = read_object(extra_file) if extra_file.is_file() else {}
+    content, extra_file = read_json_content(file), file.with_name(PIECES_FILE)
+    more = read_json_content(extra_file) if extra_file.is_file() else {}
     try:
-        pieces = [Piece(str(text), float(score), int(kind)) for text, score, kind in
+        pieces = [ScoredPiece(str(text), float(score), int(kind)) for text, score, kind in
                   more.get("pieces", ())]  # fmt: skip
-        cutter = Cutter(pieces, str(more["run"])) if pieces else None
-        lead, normaliser = str(more.get("lead", "")), normaliser_in(more)
+        cutter = ScoreMerger(pieces, str(more["run"])) if pieces else None
+        lead, normaliser = str(more.get("lead", "")), _read_normaliser(more)
         return ImportedTokenizer(content, settings, cutter, lead=lead, normaliser=normaliser)
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{file}: {error}") from None
 
 
-def normaliser_in(more: Mapping[str, Any]) -> Normaliser | None:
+def _read_normaliser(more: Mapping[str, Any]) -> Normaliser | None:
     """The normaliser stored in a pieces.json, if any."""
     if (said := more.get("normaliser")) is None:
         return None
@@ -161,16 +161,16 @@ def normaliser_in(more: Mapping[str, Any]) -> Normaliser | None:
     )
 
 
-def settings_beside(file: Path) -> dict[str, Any]:
+def _read_settings_files(file: Path) -> dict[str, Any]:
     """Settings from tokenizer_config.json and its neighbours, chat template included."""
     found: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (beside := file.with_name(name)).is_file():
-            found |= read_object(beside)
+            found |= read_json_content(beside)
     template = file.with_name("chat_template.jinja")
     older = file.with_name("chat_template.json")
     if template.is_file():
         found["chat_template"] = template.read_text(encoding="utf-8")
     elif older.is_file():
-        found |= read_object(older)
+        found |= read_json_content(older)
     return found

@@ -23,13 +23,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from groundup.core import ConfigError
 
 MOST_SECONDS = 5.0
-MOST = 2**24
+MAX_OUTPUT = 2**24
 """Maximum characters and items that a rendering produces in total and in one step."""
-SHARE = 256
+OUTPUT_PER_INPUT = 256
 """Additional allowance per input character."""
-MOST_COUNT = 10_000
+MAX_COUNT = 10_000
 """Larger numbers are not a plausible width, indent or count."""
-WIDE = re.compile(r"\d{5,}|\{[^{}]*\{")
+WIDE_FORMAT = re.compile(r"\d{5,}|\{[^{}]*\{")
 """In a format string: a width of five digits, or one given by a variable."""
 FORMATS = {"format", "format_map", "%"}
 MULTIPLYING = {
@@ -47,14 +47,17 @@ MULTIPLYING = {
     "tojson",
 }
 """Filters and methods whose result may be as long as the product of two texts."""
-SLOW, SLOWER = {"title", "wordwrap", "urlize", "pprint", "tojson", "sort", "unique", "groupby"}, 16
+SLOW_FILTERS, SLOW_FACTOR = (
+    {"title", "wordwrap", "urlize", "pprint", "tojson", "sort", "unique", "groupby"},
+    16,
+)
 """Operations that take this many times longer per character and do not check the time."""
-COPIED = 32
+COPY_FACTOR = 32
 """Characters copied in the time of producing one."""
-MOST_ITEMS, ENDLESS = 2**20, 2**62
-PLAIN = {"", "default", "d"}
+MAX_ITEMS, ENDLESS = 2**20, 2**62
+UNMEASURED = {"", "default", "d"}
 """Tests and filters whose result is not measured."""
-MOST_BITS = 65_536
+MAX_BITS = 65_536
 GIANT = "The {} makes a number of thousands of digits."
 FAILURES = (
     TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
@@ -63,7 +66,7 @@ FAILURES = (
 """Exceptions from a template's own errors; RecursionError is a RuntimeError."""
 
 
-class Sandbox(ImmutableSandboxedEnvironment):
+class TemplateSandbox(ImmutableSandboxedEnvironment):
     """The environment of one template; thread-safe."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
@@ -72,11 +75,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """`extensions` are jinja's; `kind` names the template in messages."""
         self.kind = kind
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.written
+            trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.check_written
         )
         self.spent = threading.local()
-        self.filters = {name: self.guarded(name, one) for name, one in self.filters.items()}
-        self.tests = {name: self.guarded("", one) for name, one in self.tests.items()}
+        self.filters = {name: self.wrap_filter(name, one) for name, one in self.filters.items()}
+        self.tests = {name: self.wrap_filter("", one) for name, one in self.tests.items()}
         del self.globals["lipsum"]  # random words, as many as are asked for
 
     def from_string(
@@ -103,21 +106,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
             f"The {self.kind} fails: {type(error).__name__}: {str(error)[:200]}."
         ) from None
 
-    def fill(self, template: Template, values: Mapping[str, Any]) -> str:
+    def render(self, template: Template, values: Mapping[str, Any]) -> str:
         """Render the template with these variables and fresh limits."""
-        self.begin(weight(values))
+        self.start_counting(_value_size(values))
         return template.render(values)
 
-    def begin(self, given: int) -> None:
-        """Start counting for a rendering in this thread; `given` is the input size."""
-        self.spent.left, self.spent.until = MOST + SHARE * given, time.monotonic() + MOST_SECONDS
+    def start_counting(self, input_size: int) -> None:
+        """Start counting for a rendering in this thread; `input_size` is the input size."""
+        self.spent.left, self.spent.until = (
+            MAX_OUTPUT + OUTPUT_PER_INPUT * input_size,
+            time.monotonic() + MOST_SECONDS,
+        )
 
     def tick(self, size: int = 0) -> str:
         """Count one loop iteration that writes `size` characters."""
-        self.spent.left = getattr(self.spent, "left", MOST) - size - 1
+        self.spent.left = getattr(self.spent, "left", MAX_OUTPUT) - size - 1
         if self.spent.left < 0:
             raise ConfigError(
-                f"The {self.kind} makes more than {MOST:,} characters and items of a small input."
+                f"The {self.kind} makes more than {MAX_OUTPUT:,} characters and items of a small "
+                f"input."
             )
         if time.monotonic() > getattr(self.spent, "until", float("inf")):
             raise ConfigError(
@@ -125,61 +132,61 @@ class Sandbox(ImmutableSandboxedEnvironment):
             )
         return ""
 
-    def bounded(self, value: Any) -> Any:
+    def check_size(self, value: Any) -> Any:
         """Check that a value is small enough to be compared or written."""
         if not isinstance(value, (str, int)):
-            self.tick(weight(value))
+            self.tick(_value_size(value))
         return value
 
-    def written(self, value: Any) -> Any:
+    def check_written(self, value: Any) -> Any:
         """Check a value that is written."""
-        self.tick(weight(value))
+        self.tick(_value_size(value))
         return value
 
-    def concatenated(self, *values: Any) -> str:
+    def concatenate(self, *values: Any) -> str:
         """The result of `~`."""
-        self.tick(sum(map(weight, values)))
+        self.tick(sum(map(_value_size, values)))
         return "".join(map(str, values))
 
-    def guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a filter to be measured, or a test (no name, no result)."""
 
         @wraps(function)  # with jinja's mark of whether it takes the environment first
         def weighed(*values: Any, **named: Any) -> Any:
-            self.weigh(name, [*values, *named.values()])
-            return self.bounded_result(function(*values, **named))
+            self.check_cost(name, [*values, *named.values()])
+            return self.count_result(function(*values, **named))
 
         return weighed
 
-    def bounded_result(self, value: Any) -> Any:
+    def count_result(self, value: Any) -> Any:
         """Count the result of a step."""
-        self.tick(weight(value))
-        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        self.tick(_value_size(value))
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise ConfigError(GIANT.format(self.kind))
         return value
 
-    def weigh(self, name: str, values: Sequence[Any]) -> None:
+    def check_cost(self, name: str, values: Sequence[Any]) -> None:
         """Refuse a step whose result would be far larger than its inputs."""
-        sizes = [weight(value) for value in values]
-        counts = values[1:] if name not in PLAIN else []
-        if any(isinstance(value, int) and abs(value) > MOST_COUNT for value in counts):
-            raise ConfigError(f"The {self.kind} asks `{name}` for more than {MOST_COUNT:,}.")
-        if name in FORMATS and wide(values[0]):
+        sizes = [_value_size(value) for value in values]
+        counts = values[1:] if name not in UNMEASURED else []
+        if any(isinstance(value, int) and abs(value) > MAX_COUNT for value in counts):
+            raise ConfigError(f"The {self.kind} asks `{name}` for more than {MAX_COUNT:,}.")
+        if name in FORMATS and _is_wide_format(values[0]):
             raise ConfigError(f"The {self.kind} asks `{name}` for a width without bounds.")
         if name in MULTIPLYING:
             sizes += [abs(value) for value in values if isinstance(value, int)]
             first, second = (sorted(sizes, reverse=True) + [1, 1])[:2]
             sizes.append(first * max(1, second))
-        if name in SLOW:
-            sizes.append(max(sizes) * SLOWER)
+        if name in SLOW_FILTERS:
+            sizes.append(max(sizes) * SLOW_FACTOR)
         if name == "wordwrap":
-            sizes.append(wrapping(*values))
-        if max(sizes, default=0) > self.room():
+            sizes.append(_wordwrap_cost(*values))
+        if max(sizes, default=0) > self.remaining():
             raise ConfigError(f"The {self.kind} produces too much text by `{name}`.")
 
-    def room(self) -> int:
+    def remaining(self) -> int:
         """Remaining allowance of a rendering."""
-        return max(0, getattr(self.spent, "left", MOST))
+        return max(0, getattr(self.spent, "left", MAX_OUTPUT))
 
     def call(self, context: Context, function: Any, *values: Any, **named: Any) -> Any:  # type: ignore[override]
         """Call a function from a template."""
@@ -187,10 +194,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return function(*values)
         inner = getattr(function, "__wrapped__", function)  # jinja wraps `str.format`
         if isinstance(inner, BuiltinMethodType):
-            self.weigh(inner.__name__, [inner.__self__, *values, *named.values()])
-        elif max(map(weight, [*values, *named.values()]), default=0) > self.room():
+            self.check_cost(inner.__name__, [inner.__self__, *values, *named.values()])
+        elif max(map(_value_size, [*values, *named.values()]), default=0) > self.remaining():
             raise ConfigError(f"The {self.kind} passes too much to a function.")
-        return self.bounded_result(super().call(context, function, *values, **named))
+        return self.count_result(super().call(context, function, *values, **named))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Look up `obj.attribute`, also for each item of a filter."""
@@ -200,23 +207,23 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Look up `obj[argument]`, which hashes the argument."""
         self.tick()
-        return super().getitem(obj, self.bounded(argument))
+        return super().getitem(obj, self.check_size(argument))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Evaluate `left operator right`."""
         if operator == "%" and isinstance(left, str):
-            self.weigh("%", [left, *(right if isinstance(right, tuple) else [right])])
+            self.check_cost("%", [left, *(right if isinstance(right, tuple) else [right])])
         elif isinstance(left, int) and isinstance(right, int):
             bits = left.bit_length() * right if operator == "**" else 0
             bits = left.bit_length() + right.bit_length() if operator == "*" else bits
-            if bits > MOST_BITS:
+            if bits > MAX_BITS:
                 raise ConfigError(GIANT.format(self.kind))
         elif operator == "*":
             text, count = (right, left) if isinstance(left, int) else (left, right)
-            if isinstance(count, int) and weight(text) * count > self.room():
+            if isinstance(count, int) and _value_size(text) * count > self.remaining():
                 raise ConfigError(f"The {self.kind} repeats a text too often.")
         elif operator == "+":
-            self.tick(weight(left) + weight(right))
+            self.tick(_value_size(left) + _value_size(right))
         return super().call_binop(context, operator, left, right)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -224,69 +231,69 @@ class Sandbox(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         for node in [*tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))]:
             own = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
-            turn = called("tick", [nodes.Const(own)])
+            turn = _environment_call("tick", [nodes.Const(own)])
             node.body = [nodes.ExprStmt(turn), *node.body]
         for node in [*tree.find_all(nodes.Compare)]:
-            node.expr = called("bounded", [node.expr])
+            node.expr = _environment_call("check_size", [node.expr])
             for operand in node.ops:
-                operand.expr = called("bounded", [operand.expr])
+                operand.expr = _environment_call("check_size", [operand.expr])
         for node in [*tree.find_all(nodes.Pair)]:
-            node.key = called("bounded", [node.key])
-        return swapped(tree).set_environment(self)
+            node.key = _environment_call("check_size", [node.key])
+        return _instrument(tree).set_environment(self)
 
 
-def called(name: str, values: list[nodes.Expr]) -> nodes.Call:
+def _environment_call(name: str, values: list[nodes.Expr]) -> nodes.Call:
     """A call of a method of this environment."""
     return nodes.Call(nodes.EnvironmentAttribute(name), values, [], None, None)
 
 
-def swapped(node: Any) -> Any:
+def _instrument(node: Any) -> Any:
     """Replace `~` by calls and measure list, tuple and dict literals."""
     for name in node.fields:
         value = getattr(node, name)
         if isinstance(value, list):
-            new = [swapped(each) if isinstance(each, nodes.Node) else each for each in value]
+            new = [_instrument(each) if isinstance(each, nodes.Node) else each for each in value]
             setattr(node, name, new)
         elif isinstance(value, nodes.Node):
-            setattr(node, name, swapped(value))
+            setattr(node, name, _instrument(value))
     if isinstance(node, nodes.Concat):
-        return called("concatenated", node.nodes)
+        return _environment_call("concatenate", node.nodes)
     is_made = isinstance(node, (nodes.List, nodes.Dict)) or (
         isinstance(node, nodes.Tuple) and node.ctx == "load"
     )
-    return called("bounded_result", [node]) if is_made else node
+    return _environment_call("count_result", [node]) if is_made else node
 
 
-def wrapping(text: Any, *options: Any) -> int:
+def _wordwrap_cost(text: Any, *options: Any) -> int:
     """Cost of `wordwrap`: a long word is copied once per line.
 
-    >>> wrapping("a" * 1_000_000, 1) > MOST + SHARE * 1_000_000
+    >>> _wordwrap_cost("a" * 1_000_000, 1) > MAX_OUTPUT + OUTPUT_PER_INPUT * 1_000_000
     True
     """
     widths = [value for value in options if isinstance(value, int) and value is not True]
     longest = max(map(len, text.split()), default=0) if isinstance(text, str) else 0
-    return longest * longest // max(1, min(widths, default=79)) // COPIED
+    return longest * longest // max(1, min(widths, default=79)) // COPY_FACTOR
 
 
-def wide(value: Any) -> bool:
+def _is_wide_format(value: Any) -> bool:
     """Whether a text is a format with a giant or variable width."""
-    return isinstance(value, str) and WIDE.search(value) is not None
+    return isinstance(value, str) and WIDE_FORMAT.search(value) is not None
 
 
-def weight(value: Any) -> int:
+def _value_size(value: Any) -> int:
     """Characters and items in a value, repeated ones included.
 
-    >>> weight(["ab", {"c": [1, 2]}])
+    >>> _value_size(["ab", {"c": [1, 2]}])
     8
 
-    A value of more than MOST_ITEMS items is endless.
+    A value of more than MAX_ITEMS items is endless.
     """
     if isinstance(value, (str, bytes)):
         return len(value)
     found, items, todo = 0, 0, [value]
     while todo:
         one, items = todo.pop(), items + 1
-        if items > MOST_ITEMS:
+        if items > MAX_ITEMS:
             return ENDLESS
         if isinstance(one, (str, bytes)):
             found += len(one)

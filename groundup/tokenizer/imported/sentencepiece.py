@@ -15,36 +15,44 @@ from typing import Any, NamedTuple
 
 from groundup.core import ArtifactError, DataError
 
-from .content import Content, added_of, bpe, content, framed, marked, sequence
+from .content import (
+    JsonContent,
+    _sequence_step,
+    added_tokens,
+    bpe_model,
+    metaspace_steps,
+    special_tokens_processor,
+    tokenizer_content,
+)
 from .normaliser import Normaliser
 from .pieces import (
     BYTE,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
-    Piece,
-    cutter_of,
-    joined,
-    merges_of,
+    ScoredPiece,
+    make_score_merger,
+    mergeable_scores,
+    merges_from_scores,
 )  # fmt: skip
-from .spelling import parts
+from .spelling import flatten_steps
 from .tokenizer import ImportedTokenizer
 
-MOST_BYTES = 256 * 2**20
+MAX_FILE_BYTES = 256 * 2**20
 """Maximum file size; the largest known file has 5 MB."""
-KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+MODEL_KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-class Model(NamedTuple):
+class SentencePieceModel(NamedTuple):
     """Contents of a SentencePiece model."""
 
-    pieces: list[Piece]
+    pieces: list[ScoredPiece]
     kind: str
     """One of KINDS."""
-    prefix: bool = True
+    adds_prefix_space: bool = True
     """Whether a space is put before the text."""
-    squeezed: bool = True
+    collapses_spaces: bool = True
     """Whether spaces at the ends are removed and runs of them collapsed."""
     charsmap: bytes = b""
     bos: int = 1
@@ -53,56 +61,56 @@ class Model(NamedTuple):
     pad: int = -1
 
 
-class Wire:
+class WireReader:
     """Reads a message from front to back; ValueError if it ends too early."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.place = data, 0
+        self.data, self.offset = data, 0
 
-    def take(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         """The next bytes."""
-        if size > len(self.data) - self.place:
-            raise ValueError(f"{size} bytes at byte {self.place} of {len(self.data)}")
-        self.place += size
-        return self.data[self.place - size : self.place]
+        if size > len(self.data) - self.offset:
+            raise ValueError(f"{size} bytes at byte {self.offset} of {len(self.data)}")
+        self.offset += size
+        return self.data[self.offset - size : self.offset]
 
-    def varint(self) -> int:
+    def read_varint(self) -> int:
         """A variable-length integer: seven bits per byte, low ones first."""
         value = 0
         for count in range(10):
-            byte = self.take(1)[0]
+            byte = self.read(1)[0]
             value |= (byte & 127) << 7 * count
             if byte < 128:
                 return value
-        raise ValueError(f"a number of more than ten bytes before byte {self.place}")
+        raise ValueError(f"a number of more than ten bytes before byte {self.offset}")
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _read_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     r"""Yield number and value of a message's fields.
 
-    >>> list(fields(b"\x08\x96\x01\x12\x02hi"))
+    >>> list(_read_fields(b"\x08\x96\x01\x12\x02hi"))
     [(1, 150), (2, b'hi')]
     """
-    wire = Wire(data)
-    while wire.place < len(data):
-        key = wire.varint()
+    wire = WireReader(data)
+    while wire.offset < len(data):
+        key = wire.read_varint()
         number, kind = key >> 3, key & 7
         if kind == VARINT:
-            yield number, wire.varint()
+            yield number, wire.read_varint()
         elif kind in (FIXED32, FIXED64):
-            yield number, wire.take(4 if kind == FIXED32 else 8)
+            yield number, wire.read(4 if kind == FIXED32 else 8)
         elif kind == BYTES:
-            yield number, wire.take(wire.varint())
+            yield number, wire.read(wire.read_varint())
         else:
-            raise ValueError(f"wire type {kind} before byte {wire.place}")
+            raise ValueError(f"wire type {kind} before byte {wire.offset}")
 
 
-def message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
+def _read_message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
     """The last value of each field that `kinds` names; ValueError for another type."""
     if isinstance(data, int):
         raise ValueError("a number where a message was expected")
     found: dict[int, Any] = {}
-    for number, value in fields(data):
+    for number, value in _read_fields(data):
         kind = kinds.get(number)
         if isinstance(value, int) and kind is int:
             found[number] = value - 2**64 if value >= 2**63 else value
@@ -117,24 +125,24 @@ def message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
     return found
 
 
-def parse(data: bytes) -> Model:
+def _parse_model(data: bytes) -> SentencePieceModel:
     """Read a .model; ValueError if it is invalid."""
-    pieces, trainer, normaliser = list[Piece](), dict[int, Any](), dict[int, Any]()
-    for number, value in fields(data):
+    pieces, trainer, normaliser = list[ScoredPiece](), dict[int, Any](), dict[int, Any]()
+    for number, value in _read_fields(data):
         if number == 1:
-            found = message(value, {1: str, 2: float, 3: int})
-            pieces.append(Piece(found.get(1, ""), found.get(2, 0.0), found.get(3, 1)))
+            found = _read_message(value, {1: str, 2: float, 3: int})
+            pieces.append(ScoredPiece(found.get(1, ""), found.get(2, 0.0), found.get(3, 1)))
         elif number == 2:
-            trainer = message(value, {3: int, 24: int, 40: int, 41: int, 42: int, 43: int})
+            trainer = _read_message(value, {3: int, 24: int, 40: int, 41: int, 42: int, 43: int})
         elif number == 3:
-            normaliser = message(value, {2: bytes, 3: int, 4: int, 5: int})
+            normaliser = _read_message(value, {2: bytes, 3: int, 4: int, 5: int})
     if not pieces:
         raise ValueError("there are no pieces in it")
     if trainer.get(24) or not normaliser.get(5, True):
         raise ValueError("it marks spaces after words, or not at all; expected before them")
-    return Model(
+    return SentencePieceModel(
         pieces,
-        KINDS.get(trainer.get(3, 1), "unknown"),
+        MODEL_KINDS.get(trainer.get(3, 1), "unknown"),
         bool(normaliser.get(3, True)),
         bool(normaliser.get(4, True)),
         normaliser.get(2, b""),
@@ -144,12 +152,12 @@ def parse(data: bytes) -> Model:
     )
 
 
-def open_model(path: Path) -> Model:
+def _open_model(path: Path) -> SentencePieceModel:
     """Open a .model file; ArtifactError if it cannot be read, DataError if it is invalid."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ArtifactError(f"{path} has over {MOST_BYTES} bytes: no SentencePiece model.")
-        return parse(path.read_bytes())
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ArtifactError(f"{path} has over {MAX_FILE_BYTES} bytes: no SentencePiece model.")
+        return _parse_model(path.read_bytes())
     except OSError as error:
         raise ArtifactError(f"Cannot read {path}: {error.strerror}.") from None
     except ValueError as error:
@@ -158,29 +166,36 @@ def open_model(path: Path) -> Model:
         ) from None
 
 
-def protected(model: Model) -> list[str]:
+def _user_defined_pieces(model: SentencePieceModel) -> list[str]:
     """The user-defined pieces, which are matched before any merging."""
     return [piece.text for piece in model.pieces if piece.kind == USER_DEFINED]
 
 
-def normaliser_of(model: Model) -> Normaliser | None:
+def _normaliser_of(model: SentencePieceModel) -> Normaliser | None:
     """The model's normaliser; None if it only marks spaces, which `tokenizers` does."""
-    if not model.charsmap and not model.squeezed:
+    if not model.charsmap and not model.collapses_spaces:
         return None
     return Normaliser(
-        model.charsmap, prefix=model.prefix, squeezed=model.squeezed, protected=protected(model)
+        model.charsmap,
+        prefix=model.adds_prefix_space,
+        squeezed=model.collapses_spaces,
+        protected=_user_defined_pieces(model),
     )
 
 
-def of_model(
-    model: Model, before: Sequence[int] = (), after: Sequence[int] = (),
+def tokenizer_from_model(
+    model: SentencePieceModel, before: Sequence[int] = (), after: Sequence[int] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> ImportedTokenizer:  # fmt: skip
     """The tokenizer of a model; `before` and `after` are ids around a text."""
-    made, normaliser = content_of(model, before, after), normaliser_of(model)
-    cutter = cutter_of(model.pieces) if model.kind == "bpe" else None
+    made, normaliser = _model_content(model, before, after), _normaliser_of(model)
+    cutter = make_score_merger(model.pieces) if model.kind == "bpe" else None
     # `tokenizers` would also put the space after user-defined pieces.
-    lead = " " if model.prefix and protected(model) and normaliser is None else ""
+    lead = (
+        " "
+        if model.adds_prefix_space and _user_defined_pieces(model) and normaliser is None
+        else ""
+    )
     return ImportedTokenizer(made, settings, cutter, lead=lead, normaliser=normaliser)
 
 
@@ -189,7 +204,7 @@ def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) ->
 
     The settings determine the ids around a text; without settings it is bos, as in Llama.
     """
-    model = open_model(path)
+    model = _open_model(path)
     ids = {"bos": model.bos, "eos": model.eos, "pad": model.pad}
     roles = {
         f"{role}_token": model.pieces[id].text
@@ -198,12 +213,14 @@ def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) ->
     }
     known = {"add_bos_token": model.kind == "bpe", "add_eos_token": model.kind == "unigram"}
     try:
-        return of_model(model, settings=roles | known | dict(settings or {}))
+        return tokenizer_from_model(model, settings=roles | known | dict(settings or {}))
     except DataError as error:
         raise ArtifactError(f"{path}: {error}") from None
 
 
-def content_of(model: Model, before: Sequence[int] = (), after: Sequence[int] = ()) -> Content:
+def _model_content(
+    model: SentencePieceModel, before: Sequence[int] = (), after: Sequence[int] = ()
+) -> JsonContent:
     """The model as a tokenizer.json; `before` and `after` are ids around a text.
 
     Raises DataError for word or character models, duplicate pieces, or a missing unknown piece.
@@ -220,22 +237,27 @@ def content_of(model: Model, before: Sequence[int] = (), after: Sequence[int] = 
     is_fallback = sum(piece.kind == BYTE for piece in model.pieces) == 256
     if unknown is None and not is_fallback:
         raise DataError("The model has no piece for unknown characters, and not all 256 bytes.")
-    steps = marked(
-        prefix=model.prefix, once=bool(protected(model)), charsmap=model.charsmap,
-        squeezed=model.squeezed,
+    steps = metaspace_steps(
+        prefix=model.adds_prefix_space, is_put_by_caller=bool(_user_defined_pieces(model)),
+        charsmap=model.charsmap, squeezed=model.collapses_spaces,
     )  # fmt: skip
     if not is_fallback:
-        decoder = [step for step in parts(steps, "decoder") if step["type"] != "ByteFallback"]
-        steps["decoder"] = sequence("decoders", decoder)
-    steps["post_processor"] = framed(*([(names[id], id) for id in ids] for ids in (before, after)))
+        flat = flatten_steps(steps, "decoder")
+        decoder = [step for step in flat if step["type"] != "ByteFallback"]
+        steps["decoder"] = _sequence_step("decoders", decoder)
+    steps["post_processor"] = special_tokens_processor(
+        *([(names[id], id) for id in ids] for ids in (before, after))
+    )
     if model.kind == "unigram":
         vocab = [[name, piece.score] for name, piece in zip(names, model.pieces, strict=True)]
-        inner: Content = {"type": "Unigram", "unk_id": unknown, "vocab": vocab}
+        inner: JsonContent = {"type": "Unigram", "unk_id": unknown, "vocab": vocab}
         inner["byte_fallback"] = is_fallback
     else:
-        inner = bpe(
-            {name: id for id, name in enumerate(names)}, merges_of(joined(model.pieces)),
+        inner = bpe_model(
+            {name: id for id, name in enumerate(names)},
+            merges_from_scores(mergeable_scores(model.pieces)),
             byte_fallback=is_fallback, unk_token=None if unknown is None else names[unknown],
         )  # fmt: skip
-    is_marking = not model.charsmap and not model.squeezed  # else a piece may become nothing
-    return content(inner, added_of(model.pieces, marked=is_marking), steps)
+    # Else a piece may become nothing.
+    is_marking = not model.charsmap and not model.collapses_spaces
+    return tokenizer_content(inner, added_tokens(model.pieces, marked=is_marking), steps)

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 from groundup.core import Reason
 
-from ..bpe import byte_characters
+from ..bpe import byte_to_character
 
-SPACE = "\u2581"
+SPACE_MARK = "\u2581"
 """SentencePiece's mark for a space."""
 BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-HARMLESS = ("Replace", "Prepend", "ByteLevel")
+REVERSIBLE_NORMALISERS = ("Replace", "Prepend", "ByteLevel")
 """Normalisers that decoding reverses."""
 
 
-class Spelling(NamedTuple):
+class TokenBytes(NamedTuple):
     """The bytes of every token."""
 
     bytes_of: dict[int, bytes]
@@ -30,10 +30,10 @@ class Spelling(NamedTuple):
     """Whether encoding puts a space before a text that decoding removes."""
 
 
-def parts(content: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+def flatten_steps(content: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
     """Yield the steps of a normaliser, pre-tokenizer, decoder or post-processor, nested or not.
 
-    >>> [step["type"] for step in parts({"decoder": {"type": "Sequence", "decoders": [
+    >>> [step["type"] for step in flatten_steps({"decoder": {"type": "Sequence", "decoders": [
     ...     {"type": "Fuse"}]}}, "decoder")]
     ['Fuse']
     """
@@ -45,35 +45,37 @@ def parts(content: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
         return
     inner = next((value for value in step.values() if isinstance(value, list)), [])
     for each in inner:
-        yield from parts({name: each}, name)
+        yield from flatten_steps({name: each}, name)
 
 
-def spelling(
+def token_bytes(
     content: Mapping[str, Any], tokens: Mapping[int, str], added: Mapping[int, str]
-) -> Spelling | None:
+) -> TokenBytes | None:
     """Bytes of each token, or None if a token has no bytes of its own.
 
     `tokens` are the model's by id, `added` the added ones. Of the latter only a special one may
     contain SentencePiece's mark literally.
     """
-    decoders = list(parts(content, "decoder"))
+    decoders = list(flatten_steps(content, "decoder"))
     kinds = {step["type"] for step in decoders}
     as_they_are = {id: text.encode() for id, text in added.items()}
     special = {token["id"] for token in content["added_tokens"] if token["special"]}
     if kinds == {"ByteLevel"}:
-        known = {character: byte for byte, character in byte_characters().items()}
-        return Spelling(
-            {id: level(text, known) for id, text in tokens.items()} | as_they_are, False
+        known = {character: byte for byte, character in byte_to_character().items()}
+        return TokenBytes(
+            {id: _byte_level_bytes(text, known) for id, text in tokens.items()} | as_they_are, False
         )
     if not kinds <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"} or not kinds:
         return None
     is_fallback = "ByteFallback" in kinds
-    of_marks = {id: unmarked(text, is_fallback) for id, text in {**tokens, **added}.items()}
+    of_marks = {
+        id: _sentencepiece_bytes(text, is_fallback) for id, text in {**tokens, **added}.items()
+    }
     of_marks |= {id: as_they_are[id] for id in special}
-    return Spelling(of_marks, any(map(drops_space, decoders)))
+    return TokenBytes(of_marks, any(map(_decoder_drops_space, decoders)))
 
 
-def level(text: str, known: Mapping[str, int]) -> bytes:
+def _byte_level_bytes(text: str, known: Mapping[str, int]) -> bytes:
     """Bytes of a byte-level token; characters that represent no byte represent themselves."""
     try:
         return bytes(known[character] for character in text)
@@ -81,18 +83,20 @@ def level(text: str, known: Mapping[str, int]) -> bytes:
         return text.encode()
 
 
-def unmarked(text: str, is_fallback: bool) -> bytes:
+def _sentencepiece_bytes(text: str, is_fallback: bool) -> bytes:
     """Bytes of a SentencePiece token.
 
-    >>> unmarked("\u2581a", True), unmarked("<0x0A>", True), unmarked("<0x0A>", False)
-    (b' a', b'\\n', b'<0x0A>')
+    >>> _sentencepiece_bytes("\u2581a", True)
+    b' a'
+    >>> _sentencepiece_bytes("<0x0A>", True), _sentencepiece_bytes("<0x0A>", False)
+    (b'\\n', b'<0x0A>')
     """
     if is_fallback and (found := BYTE.fullmatch(text)):
         return bytes.fromhex(found[1])
-    return text.replace(SPACE, " ").encode()
+    return text.replace(SPACE_MARK, " ").encode()
 
 
-def drops_space(decoder: Mapping[str, Any]) -> bool:
+def _decoder_drops_space(decoder: Mapping[str, Any]) -> bool:
     """Whether a decoding step removes one space from the beginning of the text."""
     if decoder["type"] == "Metaspace":
         scheme = "always" if decoder.get("add_prefix_space", True) else "never"
@@ -100,21 +104,23 @@ def drops_space(decoder: Mapping[str, Any]) -> bool:
     return decoder["type"] == "Strip" and decoder.get("start", 0) > 0
 
 
-def loss(content: Mapping[str, Any], spelt: Spelling | None) -> Reason | None:
+def loss_reason(content: Mapping[str, Any], spelt: TokenBytes | None) -> Reason | None:
     """Why some texts are not restored byte for byte; None if every text is.
 
-    >>> loss({"normalizer": {"type": "NFC"}}, Spelling({}, False)).code
+    >>> loss_reason({"normalizer": {"type": "NFC"}}, TokenBytes({}, False)).code
     'normalised'
     """
-    names = [step["type"] for step in parts(content, "normalizer")]
+    names = [step["type"] for step in flatten_steps(content, "normalizer")]
     model = content["model"]["type"] if "model" in content else "BPE"
-    changes = [name for name in names if name not in HARMLESS]
+    changes = [name for name in names if name not in REVERSIBLE_NORMALISERS]
     if spelt is None:
         also = f" after {', '.join(changes)}" if changes else ""
         return Reason("words", f"{model} tokens{also} do not keep the white space between words.")
     if changes:
         return Reason("normalised", f"The text is normalised first ({', '.join(changes)}).")
-    before = [step for step in parts(content, "pre_tokenizer") if step["type"] == "ByteLevel"]
+    before = [
+        step for step in flatten_steps(content, "pre_tokenizer") if step["type"] == "ByteLevel"
+    ]
     if any(step.get("add_prefix_space") for step in before):
         return Reason("prefix", "A text with and one without a space before it have the same ids.")
     single = {value for value in spelt.bytes_of.values() if len(value) == 1}

@@ -11,12 +11,19 @@ from typing import Any
 
 from groundup.core import ArtifactError, DataError
 
-from ..bpe import byte_characters
-from .content import added, bpe, byte_level, content, framed, read_object
-from .pieces import merges_of
+from ..bpe import byte_to_character
+from .content import (
+    added_token,
+    bpe_model,
+    byte_level_steps,
+    read_json_content,
+    special_tokens_processor,
+    tokenizer_content,
+)
+from .pieces import merges_from_scores
 from .tokenizer import ImportedTokenizer
 
-SPECIAL = (
+DEFAULT_SPECIALS = (
     "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]",
     "[IMG_END]",
@@ -27,31 +34,33 @@ SPECIAL = (
 def open_tekken(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
     """Open a tekken.json; ArtifactError if it is invalid."""
     try:
-        return of_tekken(read_object(path), settings)
+        return _tokenizer_from_tekken(read_json_content(path), settings)
     except (ValueError, LookupError, TypeError, AttributeError, DataError) as error:
         raise ArtifactError(
             f"{path} is no tekken.json ({type(error).__name__}: {str(error)[:200]})."
         ) from None
 
 
-def of_tekken(
-    found: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+def _tokenizer_from_tekken(
+    tekken: Mapping[str, Any], settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
     """The tokenizer of a tekken.json's value."""
-    config, shown = found["config"], byte_characters()
+    config, shown = tekken["config"], byte_to_character()
     first, size = int(config["default_num_special_tokens"]), int(config["default_vocab_size"])
-    names = dict(enumerate(SPECIAL)) | {
-        int(token["rank"]): token["token_str"] for token in found.get("special_tokens") or []
+    names = dict(enumerate(DEFAULT_SPECIALS)) | {
+        int(token["rank"]): token["token_str"] for token in tekken.get("special_tokens") or []
     }
     specials = [names.get(id, f"<SPECIAL_{id}>") for id in range(first)]
     ids: dict[str, int] = {}
-    for row in islice(found["vocab"], size - first):
+    for row in islice(tekken["vocab"], size - first):
         token = base64.b64decode(row["token_bytes"], validate=True)
         ids["".join(shown[byte] for byte in token)] = first + int(row["rank"])
-    merges = merges_of({token: -id for token, id in ids.items()})
-    marks = [added(id, name, True) for id, name in enumerate(specials)]
+    merges = merges_from_scores({token: -id for token, id in ids.items()})
+    marks = [added_token(id, name, True) for id, name in enumerate(specials)]
     vocab = ids | {name: id for id, name in enumerate(specials)}
-    steps = byte_level([config["pattern"]]) | {"post_processor": framed([("<s>", 1)], [])}
-    made = content(bpe(vocab, merges, ignore_merges=True), marks, steps)
+    steps = byte_level_steps([config["pattern"]]) | {
+        "post_processor": special_tokens_processor([("<s>", 1)], [])
+    }
+    made = tokenizer_content(bpe_model(vocab, merges, ignore_merges=True), marks, steps)
     roles = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     return ImportedTokenizer(made, roles | dict(settings or {}))

@@ -28,12 +28,12 @@ from jinja2.parser import Parser
 from groundup.core import ArtifactError, ConfigError, Conversation, DataError, Message, Tokenizer
 
 from ..bpe import well_formed
-from ..chat import ROLES, TEMPLATE, Rendered, template_digest
-from .sandbox import Sandbox
-from .tokenizer import ImportedTokenizer, named
+from ..chat import CHATML_TEMPLATE, ROLES, RenderedChat, template_digest
+from .sandbox import TemplateSandbox
+from .tokenizer import ImportedTokenizer, token_text
 
 
-class Generation(Extension):
+class GenerationTag(Extension):
     """transformers' tag `{% generation %}` … `{% endgeneration %}`: renders its body unchanged."""
 
     tags = {"generation"}
@@ -44,21 +44,21 @@ class Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-class Marks(NamedTuple):
+class AnswerMarkers(NamedTuple):
     """Markers before and after an answer in the second rendering."""
 
     start: str
     end: str
 
 
-class Span(NamedTuple):
+class AnswerSpan(NamedTuple):
     """Character range of an answer with its stop token in the rendered text."""
 
     start: int
     end: int
 
 
-class Refused(Exception):
+class TemplateRefusal(Exception):
     """A template's own `raise_exception`."""
 
 
@@ -70,17 +70,20 @@ class ChatTemplate:
 
     def __init__(self, source: str, tokenizer: ImportedTokenizer) -> None:
         self.source, self.tokenizer = source, tokenizer
-        self._sandbox = Sandbox([Generation, loopcontrols])
-        self._sandbox.filters["tojson"] = self._sandbox.guarded("tojson", as_json)
-        self._sandbox.globals |= {"raise_exception": refuse, "strftime_now": now}
-        self._sandbox.begin(len(source))
+        self._sandbox = TemplateSandbox([GenerationTag, loopcontrols])
+        self._sandbox.filters["tojson"] = self._sandbox.wrap_filter("tojson", _to_json)
+        self._sandbox.globals |= {
+            "raise_exception": _raise_exception,
+            "strftime_now": _strftime_now,
+        }
+        self._sandbox.start_counting(len(source))
         self._template = self._sandbox.from_string(source)
         settings = tokenizer.settings.items()
-        names = {key: named(value) for key, value in settings if key.endswith("_token")}
+        names = {key: token_text(value) for key, value in settings if key.endswith("_token")}
         self.variables = {key: name for key, name in names.items() if name is not None}
 
     @classmethod
-    def of(cls, tokenizer: ImportedTokenizer) -> "ChatTemplate":
+    def from_tokenizer(cls, tokenizer: ImportedTokenizer) -> "ChatTemplate":
         """The tokenizer's own template; ConfigError if it has none."""
         found = tokenizer.settings.get("chat_template")
         if isinstance(found, list):
@@ -106,15 +109,15 @@ class ChatTemplate:
 
         Raises DataError for an empty conversation, an unknown role, or a template's own refusal.
         """
-        check(conversation)
+        _check_conversation(conversation)
         given = {"tools": None, "documents": None} | self.variables | dict(variables or {})
         given["messages"] = [
             {"role": role, "content": well_formed(content)} for role, content in conversation
         ]
         given["add_generation_prompt"] = add_generation_prompt
         try:
-            return self._sandbox.fill(self._template, given)
-        except Refused as error:
+            return self._sandbox.render(self._template, given)
+        except TemplateRefusal as error:
             raise DataError(f"The chat template refuses the conversation: {error}") from None
 
     def ids(
@@ -125,11 +128,11 @@ class ChatTemplate:
         variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Ids of the conversation; typed special tokens are plain text."""
-        safe = self.guard(conversation)
+        safe = self.hide_typed_specials(conversation)
         text = self.text(
             safe.conversation, add_generation_prompt=add_generation_prompt, variables=variables
         )
-        return self.tokenizer.placed(self.hidden(text, safe.typed)).ids
+        return self.tokenizer.encode_with_ranges(self.with_internal_names(text, safe.typed)).ids
 
     def render(
         self,
@@ -137,13 +140,13 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = False,
         variables: Mapping[str, Any] | None = None,
-    ) -> Rendered:
+    ) -> RenderedChat:
         """Text, ids and mask of a conversation.
 
         A token that straddles the beginning of an answer is not trained. Raises ConfigError if the
         answers cannot be located, or if no special token follows them.
         """
-        safe = self.guard(conversation)
+        safe = self.hide_typed_specials(conversation)
 
         def show(turns: Conversation) -> str:
             return self.text(
@@ -151,19 +154,27 @@ class ChatTemplate:
             )
 
         unmarked = show(safe.conversation)
-        marks = [Marks(secrets.token_hex(16), secrets.token_hex(16)) for _ in conversation]
-        spans: list[Span] = []
+        marks = [AnswerMarkers(secrets.token_hex(16), secrets.token_hex(16)) for _ in conversation]
+        spans: list[AnswerSpan] = []
         turns = zip(marks, conversation, strict=True)
         if trained := [pair for pair, (role, _) in turns if role == "assistant"]:
-            tries = (show(mark(safe.conversation, marks, inside)) for inside in (False, True))
-            marked = next((text for text in tries if is_marked(text, unmarked, trained)), None)
+            tries = (
+                show(_insert_markers(safe.conversation, marks, inside)) for inside in (False, True)
+            )
+            marked = next((text for text in tries if _is_marked(text, unmarked, trained)), None)
             if marked is None:
-                raise ConfigError(UNMARKED)
-            spans = list(self.spans(self.hidden(marked, safe.typed), marks, safe, variables))
-        found = self.tokenizer.placed(self.hidden(unmarked, safe.typed))
-        return Rendered(spelt(unmarked, safe.typed), found.ids, own(found.places, spans))
+                raise ConfigError(NO_MASK_MESSAGE)
+            spans = list(
+                self.find_answers(
+                    self.with_internal_names(marked, safe.typed), marks, safe, variables
+                )
+            )
+        found = self.tokenizer.encode_with_ranges(self.with_internal_names(unmarked, safe.typed))
+        return RenderedChat(
+            _restore_typed(unmarked, safe.typed), found.ids, _token_mask(found.places, spans)
+        )
 
-    def guard(self, conversation: Conversation) -> "Guarded":
+    def hide_typed_specials(self, conversation: Conversation) -> "GuardedConversation":
         """The conversation with typed special tokens replaced by placeholders."""
         typed: dict[str, str] = {}
 
@@ -173,45 +184,45 @@ class ChatTemplate:
             return made
 
         turns = [
-            Message(role, self.tokenizer.spelt.sub(word, well_formed(content)))
+            Message(role, self.tokenizer.specials_pattern.sub(word, well_formed(content)))
             for role, content in conversation
         ]
-        return Guarded(tuple(turns), typed)
+        return GuardedConversation(tuple(turns), typed)
 
-    def hidden(self, text: str, typed: Mapping[str, str]) -> str:
+    def with_internal_names(self, text: str, typed: Mapping[str, str]) -> str:
         """Replace the template's special tokens by their hidden names and restore typed ones."""
-        return spelt(self.tokenizer.with_hidden(text), typed)
+        return _restore_typed(self.tokenizer.hide_specials(text), typed)
 
-    def spans(
+    def find_answers(
         self,
         marked: str,
-        marks: Sequence[Marks],
-        safe: "Guarded",
+        marks: Sequence[AnswerMarkers],
+        safe: "GuardedConversation",
         variables: Mapping[str, Any] | None,
-    ) -> Iterator[Span]:
+    ) -> Iterator[AnswerSpan]:
         """Ranges of each answer and its stop token in the text without markers."""
         special = re.compile("|".join(self.tokenizer.hidden.values()) or r"(?!)")
         stop = re.compile(rf"\s*(?:{special.pattern})")
-        plain = without(marked, marks)
+        plain = _remove_markers(marked, marks)
         for place, (role, _) in enumerate(safe.conversation):
             if role != "assistant":
                 continue
             before, _, rest = marked.partition(marks[place].start)
             inside, _, after = rest.partition(marks[place].end)
-            ends = stop.match(without(after, marks))
+            ends = stop.match(_remove_markers(after, marks))
             if ends is None:
                 raise ConfigError(
                     f"The chat template puts no special token after the answer in message {place}: "
                     "a model could not learn where to stop."
                 )
-            start = words = len(without(before, marks))
-            prompt = self.prompt(safe, place, variables)
+            start = words = len(_remove_markers(before, marks))
+            prompt = self.prompt_text(safe, place, variables)
             if prompt is not None and plain.startswith(prompt) and len(prompt) <= words:
                 start = words if special.search(plain, len(prompt), words) else len(prompt)
-            yield Span(start, words + len(inside) + ends.end())
+            yield AnswerSpan(start, words + len(inside) + ends.end())
 
-    def prompt(
-        self, safe: "Guarded", place: int, variables: Mapping[str, Any] | None = None
+    def prompt_text(
+        self, safe: "GuardedConversation", place: int, variables: Mapping[str, Any] | None = None
     ) -> str | None:
         """The prompt for the message at `place`, with hidden special tokens.
 
@@ -222,31 +233,31 @@ class ChatTemplate:
             shown = self.text(before, add_generation_prompt=True, variables=variables)
         except DataError:
             return None
-        return self.hidden(shown, safe.typed)
+        return self.with_internal_names(shown, safe.typed)
 
-    def check_prompts(self, conversation: Conversation, rendered: Rendered) -> None:
+    def check_prompts(self, conversation: Conversation, rendered: RenderedChat) -> None:
         """Raise ConfigError unless each trained answer follows the prompt ids of serving.
 
         Otherwise a fine-tuned model would be served with other ids than it was tuned on.
         """
-        safe = self.guard(conversation)
+        safe = self.hide_typed_specials(conversation)
         for place, (role, _) in enumerate(conversation):
-            prompt = self.prompt(safe, place) if role == "assistant" else None
+            prompt = self.prompt_text(safe, place) if role == "assistant" else None
             if prompt is None:
                 continue
-            ids = self.tokenizer.placed(prompt).ids
+            ids = self.tokenizer.encode_with_ranges(prompt).ids
             if rendered.ids[: len(ids)] != ids or not rendered.mask[len(ids)]:
                 shown = self.tokenizer.decode(ids[-4:])
-                raise ConfigError(UNASKED.format(place=place, shown=shown))
+                raise ConfigError(PROMPT_MISMATCH_MESSAGE.format(place=place, shown=shown))
 
 
-UNMARKED = (
+NO_MASK_MESSAGE = (
     "The chat template changes an assistant's words beyond trimming them (as Qwen 3's does with "
     "<think>), so which tokens to train is not known; leave out what it takes away."
 )
 
 
-UNASKED = (
+PROMPT_MISMATCH_MESSAGE = (
     "The chat template asks for message {place} with ids that do not stand before it in training "
     "(the prompt ends in {shown!r}): it opens an answer in another way than it writes one, or the "
     "opening and the answer's first letters are one token; take white space off the answer's "
@@ -254,7 +265,7 @@ UNASKED = (
 )
 
 
-PLAIN = (
+PLAIN_TEMPLATE = (
     "{{- bos_token -}}\n"
     "{%- for message in messages -%}\n"
     "    {{- message.role | capitalize + ': ' + message.content | trim -}}\n"
@@ -265,7 +276,7 @@ PLAIN = (
 """Plain-text turns ended by the model's own end-of-text token: works with any vocabulary."""
 
 
-def template_of(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
+def load_chat_template(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     """The chat template of a model directory if it differs from groundup's; otherwise None.
 
     Also None if there is no template. Raises ArtifactError if groundup's tokenizer stands next to a
@@ -274,10 +285,10 @@ def template_of(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     if isinstance(tokenizer, ImportedTokenizer):
         if not tokenizer.settings.get("chat_template"):
             return None
-        found = ChatTemplate.of(tokenizer)
-        return None if found.source == TEMPLATE else found
+        found = ChatTemplate.from_tokenizer(tokenizer)
+        return None if found.source == CHATML_TEMPLATE else found
     path = directory / "chat_template.jinja"
-    if path.is_file() and path.read_text("utf-8") != TEMPLATE:
+    if path.is_file() and path.read_text("utf-8") != CHATML_TEMPLATE:
         raise ArtifactError(
             f"{path} is not the chat format that groundup renders, so its model would read turns "
             "that it was never tuned on; tune it with groundup, or restore its template."
@@ -285,14 +296,14 @@ def template_of(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     return None
 
 
-class Guarded(NamedTuple):
+class GuardedConversation(NamedTuple):
     """A conversation without special tokens in its messages, and the replaced ones."""
 
     conversation: Conversation
     typed: dict[str, str]
 
 
-def check(conversation: Conversation) -> None:
+def _check_conversation(conversation: Conversation) -> None:
     """Raise DataError for an empty conversation or an invalid role."""
     if not conversation:
         raise DataError("A conversation needs at least one message; this one is empty.")
@@ -303,7 +314,9 @@ def check(conversation: Conversation) -> None:
             )
 
 
-def mark(conversation: Conversation, marks: Sequence[Marks], inside: bool) -> Conversation:
+def _insert_markers(
+    conversation: Conversation, marks: Sequence[AnswerMarkers], inside: bool
+) -> Conversation:
     """The conversation with markers around answers, or inside the white space at their ends."""
     turns: list[Message] = []
     for (role, content), (start, end) in zip(conversation, marks, strict=True):
@@ -315,31 +328,31 @@ def mark(conversation: Conversation, marks: Sequence[Marks], inside: bool) -> Co
     return tuple(turns)
 
 
-def is_marked(text: str, plain: str, marks: Sequence[Marks]) -> bool:
+def _is_marked(text: str, plain: str, marks: Sequence[AnswerMarkers]) -> bool:
     """Whether a text is the plain one with each marker once and in order."""
     places = [text.find(each) for pair in marks for each in pair]
     is_ordered = places == sorted(set(places)) and -1 not in places
-    return is_ordered and without(text, marks) == plain
+    return is_ordered and _remove_markers(text, marks) == plain
 
 
-def without(text: str, marks: Sequence[Marks]) -> str:
+def _remove_markers(text: str, marks: Sequence[AnswerMarkers]) -> str:
     """The text without its markers."""
     for start, end in marks:
         text = text.replace(start, "").replace(end, "")
     return text
 
 
-def spelt(text: str, typed: Mapping[str, str]) -> str:
+def _restore_typed(text: str, typed: Mapping[str, str]) -> str:
     """The text with typed special tokens restored."""
     for word, name in typed.items():
         text = text.replace(word, name)
     return text
 
 
-def own(places: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
+def _token_mask(places: Sequence[tuple[int, int]], spans: Sequence[AnswerSpan]) -> list[bool]:
     """Whether each token lies in one of the ordered spans.
 
-    >>> own([(0, 2), (2, 4), (4, 6)], [Span(1, 4)])
+    >>> _token_mask([(0, 2), (2, 4), (4, 6)], [AnswerSpan(1, 4)])
     [False, True, False]
     """
     found, left = list[bool](), list(spans)
@@ -350,16 +363,16 @@ def own(places: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
     return found
 
 
-def as_json(value: Any, indent: int | None = None) -> str:
+def _to_json(value: Any, indent: int | None = None) -> str:
     """JSON with unescaped letters: transformers' `tojson`."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def refuse(message: str) -> str:
+def _raise_exception(message: str) -> str:
     """The `raise_exception` of templates."""
-    raise Refused(message)
+    raise TemplateRefusal(message)
 
 
-def now(form: str) -> str:
+def _strftime_now(form: str) -> str:
     """Today's date by a strftime format; such templates render differently every day."""
     return datetime.now().strftime(form)

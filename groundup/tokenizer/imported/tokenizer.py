@@ -26,32 +26,32 @@ from jaxtyping import Int
 from groundup.core import ConfigError, DataError, Reason, digest
 
 from ..bpe import well_formed
-from .content import Content
+from .content import JsonContent
 from .normaliser import Normaliser
-from .pieces import Cutter
-from .spelling import Spelling, loss, parts, spelling
+from .pieces import ScoreMerger
+from .spelling import TokenBytes, flatten_steps, loss_reason, token_bytes
 
-MOST_IDS = 2**24
+MAX_IDS = 2**24
 """Maximum number of ids: the largest known vocabulary has 2**18."""
 ROLES = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
 
 
-class Frame(NamedTuple):
+class SpecialFrame(NamedTuple):
     """Ids that the model expects around a text, such as BERT's [CLS] and [SEP]."""
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
 
-    def around(self, ids: Iterable[int]) -> list[int]:
+    def wrap(self, ids: Iterable[int]) -> list[int]:
         """The ids with those around them.
 
-        >>> Frame((101,), (102,)).around([7])
+        >>> SpecialFrame((101,), (102,)).wrap([7])
         [101, 7, 102]
         """
         return [*self.before, *ids, *self.after]
 
 
-class Placed(NamedTuple):
+class AlignedIds(NamedTuple):
     """Ids and their character ranges."""
 
     ids: list[int]
@@ -72,18 +72,18 @@ class ImportedTokenizer:
 
     def __init__(
         self,
-        content: Content,
+        content: JsonContent,
         settings: Mapping[str, Any] | None = None,
-        cutter: Cutter | None = None,
+        cutter: ScoreMerger | None = None,
         *,
         lead: str = "",
         normaliser: Normaliser | None = None,
     ) -> None:
         self.settings, self.lead, self.normaliser = dict(settings or {}), lead, normaliser
         try:
-            self.content = with_specials(content, self.settings)
+            self.content = _with_specials(content, self.settings)
             self.added = {token["id"]: token["content"] for token in self.content["added_tokens"]}
-            self.tokens = tokens_of(self.content["model"])
+            self.tokens = _tokens_by_id(self.content["model"])
             self.special_ids = {
                 token["content"]: token["id"]
                 for token in self.content["added_tokens"]
@@ -91,9 +91,11 @@ class ImportedTokenizer:
             }
             self.hidden = {name: secrets.token_hex(16) for name in self.special_ids}
             inner = self.content if normaliser is None else self.content | {"normalizer": None}
-            self._library = library(hide(inner, self.hidden))
-            self._careful = None if cutter is None else careful(inner, self.hidden, cutter)
-            self.spelling = spelling(self.content, self.tokens, self.added)
+            self._library = _build_library_tokenizer(_hide_specials(inner, self.hidden))
+            self._careful = (
+                None if cutter is None else _build_with_merger(inner, self.hidden, cutter)
+            )
+            self.spelling = token_bytes(self.content, self.tokens, self.added)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DataError(
                 f"No tokenizer ({type(error).__name__}: {str(error)[:200]}); expected the value of "
@@ -121,7 +123,7 @@ class ImportedTokenizer:
         return dict(self.special_ids)
 
     @property
-    def text_size(self) -> int:
+    def text_vocab_size(self) -> int:
         """The highest id that text can produce, plus one; templates insert special tokens."""
         return max(self.names.keys() - set(self.special_ids.values()), default=-1) + 1
 
@@ -138,24 +140,25 @@ class ImportedTokenizer:
         return digest(found if self.normaliser is None else [*found, "normaliser"])
 
     @cached_property
-    def lossy(self) -> Reason | None:
+    def loss_reason(self) -> Reason | None:
         """Why some texts are not restored byte for byte; None if every text is."""
-        return loss(self.content, self.spelling)
+        return loss_reason(self.content, self.spelling)
 
     @cached_property
-    def frame(self) -> Frame:
+    def frame(self) -> SpecialFrame:
         """Ids that the file puts around a text; `encode` does not add them."""
-        return frame_of(self.content, self.settings, self.role_ids)
+        return _find_frame(self.content, self.settings, self.role_ids)
 
     @cached_property
     def role_ids(self) -> dict[str, int]:
         """Ids by role: bos, eos, pad, unk, cls, sep, mask, where defined.
 
-        >>> from groundup.tokenizer.imported.vocabulary import word_pieces
-        >>> word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]).role_ids["mask"]
+        >>> from groundup.tokenizer.imported.vocabulary import wordpiece_tokenizer
+        >>> tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]
+        >>> wordpiece_tokenizer(tokens).role_ids["mask"]
         4
         """
-        names = {role: named(self.settings.get(f"{role}_token")) for role in ROLES}
+        names = {role: token_text(self.settings.get(f"{role}_token")) for role in ROLES}
         ids = {name: id for id, name in self.names.items()}
         return {role: ids[name] for role, name in names.items() if name in ids}
 
@@ -175,53 +178,54 @@ class ImportedTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in order, on all cores."""
-        texts = [self.changed(well_formed(text)) for text in texts]
-        with panics_refused():
+        texts = [self.normalize(well_formed(text)) for text in texts]
+        with _panics_refused():
             batch = self._library.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids for encoding in batch]
         for place, text in enumerate(texts):
             if self.library_for(text) is not self._library:
-                ids[place] = self.encoding(text).ids
+                ids[place] = self.library_encoding(text).ids
         return ids
 
-    def encoding(self, text: str) -> tokenizers.Encoding:
+    def library_encoding(self, text: str) -> tokenizers.Encoding:
         """The library's encoding of a text."""
-        with panics_refused():
+        with _panics_refused():
             return self.library_for(text).encode(text, add_special_tokens=False)
 
-    def encode_rows(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
+    def encode_arrays(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
         """Ids of many texts as arrays, in order, on all cores."""
         return [np.array(row, np.int32) for row in self.encode_batch(texts)]
 
     @cached_property
-    def spelt(self) -> "re.Pattern[str]":
+    def specials_pattern(self) -> "re.Pattern[str]":
         """Pattern of special tokens written in a text, longest first."""
         names = sorted(self.special_ids, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
-    def read(self, text: str) -> list[int]:
+    def encode_rendered(self, text: str) -> list[int]:
         """Ids of a rendered chat: special tokens written in the text are those tokens.
 
-        >>> from groundup.tokenizer.imported.vocabulary import word_pieces
-        >>> word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]).read("[CLS] cat")
+        >>> from groundup.tokenizer.imported.vocabulary import wordpiece_tokenizer
+        >>> tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]
+        >>> wordpiece_tokenizer(tokens).encode_rendered("[CLS] cat")
         [2, 5]
         """
-        return self.placed(self.with_hidden(well_formed(text))).ids
+        return self.encode_with_ranges(self.hide_specials(well_formed(text))).ids
 
-    def with_hidden(self, text: str) -> str:
+    def hide_specials(self, text: str) -> str:
         """The text with special tokens replaced by their internal names."""
-        return self.spelt.sub(lambda found: self.hidden[found[0]], text)
+        return self.specials_pattern.sub(lambda found: self.hidden[found[0]], text)
 
     def library_for(self, text: str) -> tokenizers.Tokenizer:
-        """The library tokenizer for a text, with `Cutter` if it is needed."""
+        """The library tokenizer for a text, with `ScoreMerger` if it is needed."""
         if self.cutter is None or self._careful is None or not self.cutter.is_needed(text):
             return self._library
         return self._careful
 
-    def changed(self, text: str) -> str:
+    def normalize(self, text: str) -> str:
         """The normalised text for the library; the text has no special tokens."""
         if self.normaliser is not None:
-            return self.normaliser.changed(text)
+            return self.normaliser.normalize(text)
         return self.lead + text if text else text
 
     def encode_exactly(self, text: str) -> list[int] | Reason:
@@ -230,21 +234,21 @@ class ImportedTokenizer:
         ids = self.encode(text)
         if self.decode_bytes(ids) == text.encode():
             return ids
-        return self.lossy or Reason("changed", "The tokenizer changes this text.")
+        return self.loss_reason or Reason("changed", "The tokenizer changes this text.")
 
-    def placed(self, text: str) -> Placed:
+    def encode_with_ranges(self, text: str) -> AlignedIds:
         """Ids and character ranges of a text with internal names of special tokens.
 
         Ranges refer to that text.
         """
         if self.normaliser is not None:
-            return self.aligned(text, self.normaliser)
-        text, shift = self.changed(text), len(self.lead)
-        found = self.encoding(text)
+            return self.encode_normalized(text, self.normaliser)
+        text, shift = self.normalize(text), len(self.lead)
+        found = self.library_encoding(text)
         places = [(max(0, start - shift), max(0, end - shift)) for start, end in found.offsets]
-        return Placed(found.ids, places)
+        return AlignedIds(found.ids, places)
 
-    def aligned(self, text: str, normaliser: Normaliser) -> Placed:
+    def encode_normalized(self, text: str, normaliser: Normaliser) -> AlignedIds:
         """The same with our normaliser: each span between special tokens separately."""
         shown, places, place = "", list[tuple[int, int]](), 0
         for number, part in enumerate(self._borders.split(text)):
@@ -252,13 +256,13 @@ class ImportedTokenizer:
                 shown += part
                 places += [(place + at, place + at + 1) for at in range(len(part))]
             else:
-                new = normaliser.aligned(part)
+                new = normaliser.normalize_aligned(part)
                 shown += new.text
                 places += [(place + start, place + end) for start, end in new.places]
             place += len(part)
-        found = self.encoding(shown)
+        found = self.library_encoding(shown)
         spans = [(places[start][0], places[max(start, end - 1)][1]) for start, end in found.offsets]
-        return Placed(found.ids, spans)
+        return AlignedIds(found.ids, spans)
 
     @cached_property
     def _borders(self) -> "re.Pattern[str]":
@@ -291,13 +295,13 @@ class ImportedTokenizer:
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Byte range in the UTF-8 of `well_formed(text)` of each id (see the module)."""
         text = well_formed(text)
-        found = self.placed(text)
+        found = self.encode_with_ranges(text)
         if self.spelling is None or self.decode_bytes(found.ids) != text.encode():
-            return by_characters(text, found.places)
-        return by_lengths(self.spelling, found.ids, len(text.encode()))
+            return _offsets_by_character(text, found.places)
+        return _offsets_by_length(self.spelling, found.ids, len(text.encode()))
 
 
-def by_lengths(spelt: Spelling, ids: Sequence[int], size: int) -> list[tuple[int, int]]:
+def _offsets_by_length(spelt: TokenBytes, ids: Sequence[int], size: int) -> list[tuple[int, int]]:
     """Byte ranges of tokens that spell a text of `size` bytes, without a prepended space."""
     lengths = [len(spelt.bytes_of[id]) for id in ids]
     if lengths:
@@ -305,10 +309,10 @@ def by_lengths(spelt: Spelling, ids: Sequence[int], size: int) -> list[tuple[int
     return list(pairwise(accumulate(lengths, initial=0)))
 
 
-def by_characters(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _offsets_by_character(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Byte ranges of character ranges, made ordered and disjoint.
 
-    >>> by_characters("aé b", [(0, 2), (1, 2), (3, 4)])
+    >>> _offsets_by_character("aé b", [(0, 2), (1, 2), (3, 4)])
     [(0, 3), (3, 3), (4, 5)]
     """
     at = list(accumulate((len(character.encode()) for character in text), initial=0))
@@ -320,15 +324,15 @@ def by_characters(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[in
     return found
 
 
-def with_specials(content: Content, settings: Mapping[str, Any]) -> Content:
+def _with_specials(content: JsonContent, settings: Mapping[str, Any]) -> JsonContent:
     """The content with the special tokens that the settings name, as in transformers.
 
     BPE dropout is for training and switched off.
     """
-    wanted = {named(settings.get(f"{role}_token")) for role in ROLES}
+    wanted = {token_text(settings.get(f"{role}_token")) for role in ROLES}
     for key in ("additional_special_tokens", "extra_special_tokens"):
         more = settings.get(key) or []
-        wanted |= {named(each) for each in (more.values() if isinstance(more, dict) else more)}
+        wanted |= {token_text(each) for each in (more.values() if isinstance(more, dict) else more)}
     for token in (settings.get("added_tokens_decoder") or {}).values():
         wanted |= {token["content"]} if token.get("special") else set()
     tokens = [
@@ -337,7 +341,7 @@ def with_specials(content: Content, settings: Mapping[str, Any]) -> Content:
     ]
     known = {token["content"] for token in tokens}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    for id, text in tokens_of(content["model"]).items():
+    for id, text in _tokens_by_id(content["model"]).items():
         if text in wanted and text not in known:
             tokens.append({"id": id, "content": text, **flags, "special": True})
     tokens.sort(key=lambda token: token["id"])
@@ -347,13 +351,13 @@ def with_specials(content: Content, settings: Mapping[str, Any]) -> Content:
     return {**content, "added_tokens": tokens, "model": model}
 
 
-def named(value: Any) -> str | None:
+def token_text(value: Any) -> str | None:
     """The text of a token in tokenizer_config.json, which is a string or an object."""
     text = value.get("content") if isinstance(value, dict) else value
     return text if isinstance(text, str) else None
 
 
-def tokens_of(model: Content) -> dict[int, str]:
+def _tokens_by_id(model: JsonContent) -> dict[int, str]:
     """Token of each id of a model; ValueError for duplicate or out-of-range ids."""
     vocab = model["vocab"]
     if isinstance(vocab, list):
@@ -361,12 +365,12 @@ def tokens_of(model: Content) -> dict[int, str]:
     tokens = {id: text for text, id in vocab.items()}
     if len(tokens) < len(vocab):
         raise ValueError("two tokens have one id")
-    if tokens and not 0 <= min(tokens) <= max(tokens) < MOST_IDS:
-        raise ValueError(f"ids from {min(tokens)} to {max(tokens)}; expected 0 to {MOST_IDS}")
+    if tokens and not 0 <= min(tokens) <= max(tokens) < MAX_IDS:
+        raise ValueError(f"ids from {min(tokens)} to {max(tokens)}; expected 0 to {MAX_IDS}")
     return tokens
 
 
-def hide(content: Content, hidden: Mapping[str, str]) -> Content:
+def _hide_specials(content: JsonContent, hidden: Mapping[str, str]) -> JsonContent:
     """The content with internal names of special tokens, without steps irrelevant to ids."""
     model, without = dict(content["model"]), ("truncation", "padding", "post_processor")
     if isinstance(model["vocab"], list):
@@ -386,7 +390,7 @@ def hide(content: Content, hidden: Mapping[str, str]) -> Content:
 
 
 @contextmanager
-def panics_refused() -> Iterator[None]:
+def _panics_refused() -> Iterator[None]:
     """Context that converts the library's panic, a BaseException, into a DataError.
 
     It panics if a pattern of tokenizer.json takes too many steps.
@@ -402,7 +406,7 @@ def panics_refused() -> Iterator[None]:
         ) from None
 
 
-def library(content: Content) -> tokenizers.Tokenizer:
+def _build_library_tokenizer(content: JsonContent) -> tokenizers.Tokenizer:
     """Build the `tokenizers` tokenizer; ValueError if the library refuses it or changes ids.
 
     Also ValueError if an added token is matched in normalised text and normalises to nothing: it
@@ -429,20 +433,25 @@ def library(content: Content) -> tokenizers.Tokenizer:
     return made
 
 
-def careful(content: Content, hidden: Mapping[str, str], cutter: Cutter) -> tokenizers.Tokenizer:
-    """The library's tokenizer with `Cutter` before its model, which then only looks pieces up."""
-    content = hide(content, hidden)
+def _build_with_merger(
+    content: JsonContent, hidden: Mapping[str, str], cutter: ScoreMerger
+) -> tokenizers.Tokenizer:
+    """The library's tokenizer with `ScoreMerger` before its model, which then only looks pieces
+    up."""
+    content = _hide_specials(content, hidden)
     if not cutter.run:
         content["model"] |= {"merges": [], "ignore_merges": True}
-    made = library(content)
+    made = _build_library_tokenizer(content)
     made.pre_tokenizer = tokenizers.pre_tokenizers.PreTokenizer.custom(cutter)
     return made
 
 
-def frame_of(content: Content, settings: Mapping[str, Any], roles: Mapping[str, int]) -> Frame:
+def _find_frame(
+    content: JsonContent, settings: Mapping[str, Any], roles: Mapping[str, int]
+) -> SpecialFrame:
     """Ids around a text: from the post-processor, unless the settings say add_bos_token."""
     before, after = list[int](), list[int]()
-    for step in parts(content, "post_processor"):
+    for step in flatten_steps(content, "post_processor"):
         if step["type"] == "TemplateProcessing":
             ids, target = step["special_tokens"], before
             for item in step["single"]:
@@ -457,4 +466,4 @@ def frame_of(content: Content, settings: Mapping[str, Any], roles: Mapping[str, 
             target.append(roles[role])
         elif settings.get(key) is False and roles.get(role) in target:
             target.remove(roles[role])
-    return Frame(tuple(before), tuple(after))
+    return SpecialFrame(tuple(before), tuple(after))

@@ -8,21 +8,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ArtifactError, DataError, regular
+from groundup.core import ArtifactError, DataError, require_regular_file
 
-from ..bpe import PATTERNS, byte_characters
-from .content import added, bpe, byte_level, content, framed, read_object
-from .tokenizer import ImportedTokenizer, named
+from ..bpe import PATTERNS, byte_to_character
+from .content import (
+    added_token,
+    bpe_model,
+    byte_level_steps,
+    read_json_content,
+    special_tokens_processor,
+    tokenizer_content,
+)
+from .tokenizer import ImportedTokenizer, token_text
 
-BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+DEFAULT_SPECIALS = {
+    "unk": "[UNK]",
+    "sep": "[SEP]",
+    "pad": "[PAD]",
+    "cls": "[CLS]",
+    "mask": "[MASK]",
+}
 """Default special tokens."""
-PAIR_ROLES = ("bos_token", "eos_token", "unk_token")
+GPT_ROLES = ("bos_token", "eos_token", "unk_token")
 WORD_END = "</w>"
-LONGEST_WORD = 100
+MAX_WORD_LENGTH = 100
 """Maximum characters of a word; longer ones are unknown."""
 
 
-def word_pieces(
+def wordpiece_tokenizer(
     tokens: Sequence[str], settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
     """WordPiece with a given vocabulary: the longest token from the left, `##` inside words.
@@ -30,23 +43,25 @@ def word_pieces(
     Settings are those of tokenizer_config.json: do_lower_case, strip_accents (as lower case),
     tokenize_chinese_chars, and the special tokens.
 
-    >>> tokenizer = word_pieces(["[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able"])
-    >>> tokenizer.frame.around(tokenizer.encode("Unaffable")), tokenizer.lossy.code
+    >>> tokenizer = wordpiece_tokenizer(["[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able"])
+    >>> tokenizer.frame.wrap(tokenizer.encode("Unaffable")), tokenizer.loss_reason.code
     ([1, 3, 4, 5, 2], 'words')
 
     Raises DataError for a missing unknown token, or for duplicate tokens.
     """
-    settings = {f"{role}_token": name for role, name in BERT.items()} | dict(settings or {})
+    settings = {f"{role}_token": name for role, name in DEFAULT_SPECIALS.items()} | dict(
+        settings or {}
+    )
     ids = {token: id for id, token in enumerate(tokens)}
     if len(ids) < len(tokens):
         twice = next(token for id, token in enumerate(tokens) if ids[token] != id)
         raise DataError(f"The token {twice!r} is in the vocabulary twice; which id is meant?")
-    specials = {role: str(named(settings.get(f"{role}_token"))) for role in BERT}
+    specials = {role: str(token_text(settings.get(f"{role}_token"))) for role in DEFAULT_SPECIALS}
     if specials["unk"] not in ids:
         raise DataError(f"The vocabulary has no {specials['unk']} for unknown words.")
     model = {
         "type": "WordPiece", "unk_token": specials["unk"], "continuing_subword_prefix": "##",
-        "max_input_chars_per_word": LONGEST_WORD, "vocab": ids,
+        "max_input_chars_per_word": MAX_WORD_LENGTH, "vocab": ids,
     }  # fmt: skip
     normaliser = {
         "type": "BertNormalizer", "clean_text": True,
@@ -59,14 +74,14 @@ def word_pieces(
     steps = {
         "normalizer": normaliser,
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": framed(*ends),
+        "post_processor": special_tokens_processor(*ends),
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
     }
-    found = [added(ids[name], name, True) for name in specials.values() if name in ids]
-    return ImportedTokenizer(content(model, found, steps), settings)
+    found = [added_token(ids[name], name, True) for name in specials.values() if name in ids]
+    return ImportedTokenizer(tokenizer_content(model, found, steps), settings)
 
 
-def open_word_pieces(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
+def open_wordpiece(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
     """Open a vocab.txt, one token per line; ArtifactError if it is invalid."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -74,32 +89,32 @@ def open_word_pieces(path: Path, settings: Mapping[str, Any] | None = None) -> I
         raise ArtifactError(f"Cannot read {path} as lines of tokens: {error}.") from None
     tokens = [line.removesuffix("\r") for line in lines]
     try:
-        return word_pieces(tokens[:-1] if tokens[-1] == "" else tokens, settings)
+        return wordpiece_tokenizer(tokens[:-1] if tokens[-1] == "" else tokens, settings)
     except DataError as error:
         raise ArtifactError(f"{path} is no WordPiece vocabulary: {error}") from None
 
 
-def open_pairs(
+def open_vocab_and_merges(
     vocab: Path, merges: Path, settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
     """Open GPT-2's or GPT-1's vocab.json and merges.txt; ArtifactError if they are invalid."""
     try:
-        ids = read_object(vocab)
-        lines = regular(merges).read_text(encoding="utf-8").split("\n")
+        ids = read_json_content(vocab)
+        lines = require_regular_file(merges).read_text(encoding="utf-8").split("\n")
         pairs = [line.split(" ") for line in lines if line.strip() and line[:9] != "#version:"]
         if any(pair[-1].endswith(WORD_END) for pair in pairs):
-            return pairs_of_words(ids, pairs, settings)
-        special = {str(named((settings or {}).get(role))) for role in PAIR_ROLES}
-        found = [added(ids[name], name, True) for name in special if name in ids]
-        steps = byte_level([PATTERNS["gpt-2"]])
-        return ImportedTokenizer(content(bpe(ids, pairs), found, steps), settings)
+            return _gpt1_tokenizer(ids, pairs, settings)
+        special = {str(token_text((settings or {}).get(role))) for role in GPT_ROLES}
+        found = [added_token(ids[name], name, True) for name in special if name in ids]
+        steps = byte_level_steps([PATTERNS["gpt-2"]])
+        return ImportedTokenizer(tokenizer_content(bpe_model(ids, pairs), found, steps), settings)
     except (OSError, ValueError, TypeError, AttributeError, DataError) as error:
         raise ArtifactError(
             f"{vocab} and {merges.name} are no byte-level vocabulary ({error})."
         ) from None
 
 
-def pairs_of_words(
+def _gpt1_tokenizer(
     ids: Mapping[str, int], pairs: Sequence[Sequence[str]], settings: Mapping[str, Any] | None
 ) -> ImportedTokenizer:
     """GPT-1's merges, equivalent to transformers' OpenAIGPTTokenizer.
@@ -107,14 +122,17 @@ def pairs_of_words(
     Raises DataError for byte merges with end-of-word marks, such as CLIP's, or no unknown token.
     """
     settings = {"unk_token": "<unk>"} | dict(settings or {})
-    unknown = str(named(settings["unk_token"]))
-    if ids.keys() >= {*byte_characters().values()}:
+    unknown = str(token_text(settings["unk_token"]))
+    if ids.keys() >= {*byte_to_character().values()}:
         raise DataError(f"pairs of bytes with {WORD_END} after words, as CLIP has; not known")
     if unknown not in ids:
         raise DataError(f"no {unknown} for unknown characters")
-    special = {str(named(settings.get(role))) for role in PAIR_ROLES}
-    found = [added(ids[name], name, True) for name in special if name in ids]
-    inner = bpe(ids, pairs, unk_token=unknown) | {"fuse_unk": False, "end_of_word_suffix": WORD_END}
+    special = {str(token_text(settings.get(role))) for role in GPT_ROLES}
+    found = [added_token(ids[name], name, True) for name in special if name in ids]
+    inner = bpe_model(ids, pairs, unk_token=unknown) | {
+        "fuse_unk": False,
+        "end_of_word_suffix": WORD_END,
+    }
     normaliser = {
         "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
         "strip_accents": None, "lowercase": True,
@@ -124,4 +142,4 @@ def pairs_of_words(
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "decoder": {"type": "BPEDecoder", "suffix": WORD_END},
     }
-    return ImportedTokenizer(content(inner, found, steps), settings)
+    return ImportedTokenizer(tokenizer_content(inner, found, steps), settings)

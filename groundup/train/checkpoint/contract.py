@@ -13,18 +13,23 @@ from typing import Any, NamedTuple
 import torch
 
 from groundup import __version__
-from groundup.core import Artifact, ArtifactError, device, differing
-from groundup.kernels import has_native, has_states
+from groundup.core import Artifact, ArtifactError, device, setting_differences
+from groundup.kernels import has_native_softmax, has_native_states
 
-from ..optim.adamw import is_fused
+from ..optim.adamw import uses_fused_adamw
 from ..parallel.mesh import Mesh
 
-DECIDES_BITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")
+KERNEL_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "CUBLAS_WORKSPACE_CONFIG",
+)
 """Environment variables that select library kernels, and so affect results bit by bit."""
-MOST_TOLD = 3
+MAX_DIFFERENCES = 3
 
 
-class Identity(NamedTuple):
+class RunIdentity(NamedTuple):
     """What identifies a run; empty fields are not compared."""
 
     model: Mapping[str, Any] = {}
@@ -39,18 +44,18 @@ class Identity(NamedTuple):
     parents: Mapping[str, Artifact] = {}
     """Input artifacts, so that a model exported from a checkpoint has the same lineage."""
 
-    def plain(self, folder: Path) -> dict[str, Any]:
+    def to_json(self, folder: Path) -> dict[str, Any]:
         """As JSON; paths of parents are relative to the checkpoint folder."""
         parents = [
             {"name": name, "path": os.path.relpath(parent.path.resolve(), folder.resolve()),
              "id": parent.id}
             for name, parent in self.parents.items()
         ]  # fmt: skip
-        required = {name: getattr(self, name) for name in MUST}
+        required = {name: getattr(self, name) for name in REQUIRED_EQUAL}
         return required | {"settings": self.settings, "parents": parents}
 
 
-MUST = ("model", "tokenizer", "objective", "shards")
+REQUIRED_EQUAL = ("model", "tokenizer", "objective", "shards")
 
 
 def shard_hashes(tokens: Artifact, split: str = "train") -> dict[str, str]:
@@ -68,57 +73,58 @@ def shard_hashes(tokens: Artifact, split: str = "train") -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in entries.items() if entry is not None}
 
 
-def determinism(mesh: Mesh, processes: int) -> dict[str, Any]:
+def determinism_contract(mesh: Mesh, processes: int) -> dict[str, Any]:
     """What must be equal for bit-equal results: machine, versions, threads, kernels, mesh."""
     contract = {**device.fingerprint(), "threads": torch.get_num_threads()}
     contract |= {"groundup": __version__, "numpy": metadata.version("numpy")}
     contract["kernels"] = torch.backends.cpu.get_cpu_capability()
-    contract["softmax"] = "native" if has_native("cpu", torch.float32) else "torch"
-    contract["states"] = "native" if has_states() else "torch"
-    contract["adamw"] = "fused" if is_fused() else "plain"
+    contract["softmax"] = "native" if has_native_softmax("cpu", torch.float32) else "torch"
+    contract["states"] = "native" if has_native_states() else "torch"
+    contract["adamw"] = "fused" if uses_fused_adamw() else "plain"
     contract["matmul"] = torch.get_float32_matmul_precision()
     contract["deterministic"] = torch.are_deterministic_algorithms_enabled()
-    contract["environment"] = {n: os.environ[n] for n in DECIDES_BITS if n in os.environ}
+    contract["environment"] = {n: os.environ[n] for n in KERNEL_VARIABLES if n in os.environ}
     if torch.cuda.is_available():
         contract |= {"card": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     sizes = {name: mesh.size(name) for name in mesh.dimensions}
     return contract | {"mesh": sizes, "processes": processes}
 
 
-def differences(old: Any, new: Any) -> Iterator[str]:
+def describe_differences(old: Any, new: Any) -> Iterator[str]:
     """How a JSON value differs from another, by dotted names.
 
-    >>> list(differences({"depth": 4, "a": {"b": 1}}, {"depth": 5, "a": {"b": 1, "c": 2}}))
+    >>> list(describe_differences({"depth": 4, "a": {"b": 1}}, {"depth": 5, "a": {"b": 1, "c": 2}}))
     ['a.c nothing -> 2', 'depth 4 -> 5']
     """
-    for name, before, now in differing(old, new):
-        yield f"{name} {short(before)} -> {short(now)}".strip()
+    for name, before, now in setting_differences(old, new):
+        yield f"{name} {_shorten(before)} -> {_shorten(now)}".strip()
 
 
-def short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     """A value for a message; hashes are truncated."""
     text = "nothing" if value is None else str(value)
     return text[:12] if len(text) == 64 and text.isalnum() else text[:60]
 
 
-def listed(found: list[str]) -> str:
+def format_differences(found: list[str]) -> str:
     """The first differences, and how many more there are."""
-    more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
-    return "; ".join(found[:MOST_TOLD]) + more
+    more = f" and {len(found) - MAX_DIFFERENCES} more" if len(found) > MAX_DIFFERENCES else ""
+    return "; ".join(found[:MAX_DIFFERENCES]) + more
 
 
-def refuse(place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def check_same_run(place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise ArtifactError naming the difference if a checkpoint belongs to another run."""
-    for name in MUST:
-        found = list(differences(old.get(name), new.get(name)))
+    for name in REQUIRED_EQUAL:
+        found = list(describe_differences(old.get(name), new.get(name)))
         if found and old.get(name) and new.get(name):
             what = "has other training text" if name == "shards" else f"is of another {name}"
             raise ArtifactError(
-                f"The checkpoint {place} {what}: {listed(found)}; resume with what it was made "
+                f"The checkpoint {place} {what}: {format_differences(found)}; resume with what it "
+                f"was made "
                 "with, or start this run in another folder."
             )
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changed_run_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The settings that changed, of those that may change when resuming."""
-    return list(differences(old.get("settings") or {}, new.get("settings") or {}))
+    return list(describe_differences(old.get("settings") or {}, new.get("settings") or {}))

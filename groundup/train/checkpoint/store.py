@@ -2,7 +2,7 @@
 
     checkpoints = Checkpoints(folder, {"model": model, "optimizer": optimizer})
     resumed = checkpoints.resume()                       # step 0 if there is none
-    for step in saving(train(..., Plan(steps, resumed.step)), checkpoints):
+    for step in save_checkpoints(train(..., LoopOptions(steps, resumed.step)), checkpoints):
         ...
 
 A save copies this process's pieces into reused staging buffers, and a thread writes them while
@@ -28,33 +28,41 @@ from groundup.core import (
     Config,
     device,
     disk_remedy,
+    fsync_path,
     record,
 )
 
-from ..parallel.mesh import ALONE, Mesh
-from .contract import Identity, changes, determinism, differences, listed, refuse
-from .parts import Part, Random, Weights
-from .pieces import Box, Piece, held, pieces_of, share_out
-from .processes import Processes
-from .saved import (
-    ABOUT,
-    FORMAT,
-    Saved,
-    Tensors,
-    check_files,
-    contents,
-    file_name,
-    number_of,
-    open_saved,
-    place_of,
-    places,
-    reading,
-    write_about,
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
+from .contract import (
+    RunIdentity,
+    changed_run_settings,
+    check_same_run,
+    describe_differences,
+    determinism_contract,
+    format_differences,
 )
-from .writer import Background, Staging, sync, write_tensors
+from .coordinator import Coordinator
+from .reader import (
+    FORMAT,
+    METADATA_FILE,
+    CheckpointTensors,
+    SavedCheckpoint,
+    check_files,
+    checkpoint_paths,
+    file_name,
+    find_checkpoint,
+    open_checkpoint,
+    open_tensors,
+    step_of_path,
+    tensor_index,
+    write_metadata,
+)
+from .shards import Bounds, TensorShard, assign_writers, local_shard, tensor_shards
+from .stateful import RandomState, Stateful, TensorState
+from .writer import BackgroundTask, StagingBuffers, write_tensors
 
-PARTIAL, VOID, GONE = ".partial-", ".void-", ".gone-"
-RANDOM = "random"
+PARTIAL_PREFIX, SUPERSEDED_PREFIX, DELETING_PREFIX = ".partial-", ".void-", ".gone-"
+RANDOM_PART = "random"
 
 
 class CheckpointConfig(Config):
@@ -77,7 +85,7 @@ class CheckpointConfig(Config):
     """Timeout of a process for the others' writes."""
 
 
-class Resumed(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a run resumes."""
 
     step: int
@@ -92,11 +100,11 @@ class Checkpoints:
     def __init__(
         self,
         folder: Path | str,
-        parts: Mapping[str, nn.Module | Mapping[str, Tensor] | Part],
+        parts: Mapping[str, nn.Module | Mapping[str, Tensor] | Stateful],
         config: CheckpointConfig | None = None,
         *,
-        mesh: Mesh = ALONE,
-        identity: Identity | None = None,
+        mesh: Mesh = SINGLE_PROCESS,
+        identity: RunIdentity | None = None,
         chosen: Mapping[str, Any] | None = None,
     ) -> None:
         """Prepare to save and to resume; nothing is read or written yet.
@@ -107,18 +115,18 @@ class Checkpoints:
         chosen    choices of the run that affect bit equality, such as its dtype
         """
         self.folder, self.config = Path(folder), config or CheckpointConfig()
-        self.processes = Processes(mesh, self.config.limit_seconds)
-        self.writers = Processes(mesh, self.config.limit_seconds)
-        self.parts: dict[str, Part] = {
-            name: Weights(part) if isinstance(part, nn.Module | Mapping) else part
+        self.processes = Coordinator(mesh, self.config.limit_seconds)
+        self.writers = Coordinator(mesh, self.config.limit_seconds)
+        self.parts: dict[str, Stateful] = {
+            name: TensorState(part) if isinstance(part, nn.Module | Mapping) else part
             for name, part in parts.items()
         }
-        self.random = Random(self.processes.number)
-        self.identity = (identity or Identity()).plain(self.folder)
-        self.contract = determinism(mesh, self.processes.count) | dict(chosen or {})
-        self.staging, self.background = Staging(), Background()
-        self.holding: list[Piece] = []
-        self.writes: list[list[Piece]] = []
+        self.random = RandomState(self.processes.rank)
+        self.identity = (identity or RunIdentity()).to_json(self.folder)
+        self.contract = determinism_contract(mesh, self.processes.world_size) | dict(chosen or {})
+        self.staging, self.background = StagingBuffers(), BackgroundTask()
+        self.local_shards: list[TensorShard] = []
+        self.assigned_shards: list[list[TensorShard]] = []
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -153,55 +161,59 @@ class Checkpoints:
 
         Raises what `wait` raises, for the previous save too.
         """
-        if self.processes.agree(self.background.is_busy) and not wait:
+        if self.processes.max_over_processes(self.background.is_busy) and not wait:
             return False
         self.wait()
-        tensors = self._tensors()
-        about = self._about(step)
-        is_staged = self._is_staged()
+        tensors = self._tensors_to_write()
+        about = self._make_metadata(step)
+        is_staged = self._can_stage()
         if is_staged:
             is_first = not self.staging.bytes
-            tensors = self._staged(tensors)
+            tensors = self._stage(tensors)
             if is_first and self.processes.is_first:
-                memory = record.size(self.staging.bytes)
-                record.say(f"Checkpoints are written in the background from a copy of {memory}.")
+                memory = record.format_bytes(self.staging.bytes)
+                record.log(f"Checkpoints are written in the background from a copy of {memory}.")
         work = partial(self._write, step, tensors, about)
         self.background.start(work) if is_staged else work()
         return True
 
-    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+    def _tensors_to_write(self) -> dict[str, dict[str, Tensor]]:
         """What this process writes: tensors by part and key in the file."""
         states = {name: part.state() for name, part in self.parts.items()}
-        states |= {RANDOM: self.random.state()}
+        states |= {RANDOM_PART: self.random.state()}
         holding = [
             piece
             for part, state in states.items()
             for name, tensor in state.items()
-            for piece in pieces_of(part, name, tensor)
+            for piece in tensor_shards(part, name, tensor)
         ]
-        if self.processes.agree(holding != self.holding):
-            every = self.processes.exchange(holding)
-            self.holding = holding
-            self.writes = share_out([list(map(piece_from, pieces)) for pieces in every])
+        if self.processes.max_over_processes(holding != self.local_shards):
+            every = self.processes.all_gather_json(holding)
+            self.local_shards = holding
+            self.assigned_shards = assign_writers(
+                [list(map(_shard_from_json, pieces)) for pieces in every]
+            )
         tensors: dict[str, dict[str, Tensor]] = {}
-        for piece in self.writes[self.processes.number]:
-            local, _, box = held(states[piece.part][piece.name])
+        for piece in self.assigned_shards[self.processes.rank]:
+            local, _, box = local_shard(states[piece.part][piece.name])
             tensors.setdefault(piece.part, {})[piece.key] = local[piece.box.within(box)]
         return tensors
 
-    def _about(self, step: int) -> dict[str, Any]:
+    def _make_metadata(self, step: int) -> dict[str, Any]:
         """The content of `checkpoint.json`, except for the files."""
         about = {"format": FORMAT, "step": step, "identity": self.identity}
-        return about | {"contract": self.contract, "tensors": contents(self.writes)}
+        return about | {"contract": self.contract, "tensors": tensor_index(self.assigned_shards)}
 
-    def _is_staged(self) -> bool:
+    def _can_stage(self) -> bool:
         """Whether every process has memory for a staged copy."""
         most = self.config.staging_gigabytes
-        most_bytes = device.memory_bytes() / 4 if most is None else most * 1e9
-        own = sum(piece.bytes for piece in self.writes[self.processes.number])
-        return not self.processes.agree(not self.config.asynchronous or own > most_bytes)
+        most_bytes = device.total_memory_bytes() / 4 if most is None else most * 1e9
+        own = sum(piece.bytes for piece in self.assigned_shards[self.processes.rank])
+        return not self.processes.max_over_processes(
+            not self.config.asynchronous or own > most_bytes
+        )
 
-    def _staged(self, tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    def _stage(self, tensors: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
         """Copies of the tensors, so that training may continue."""
         flat = {f"{part}/{key}": t for part, named in tensors.items() for key, t in named.items()}
         copies = self.staging.copy(flat)
@@ -211,42 +223,42 @@ class Checkpoints:
         self, step: int, tensors: dict[str, dict[str, Tensor]], about: dict[str, Any]
     ) -> None:
         """Write this process's files; when all have, rank 0 commits the checkpoint."""
-        place, files = self.folder / f"{PARTIAL}{step:08d}", dict[str, Any]()
+        place, files = self.folder / f"{PARTIAL_PREFIX}{step:08d}", dict[str, Any]()
         failure: Exception | None = None
         try:
             place.mkdir(parents=True, exist_ok=True)
             for part, named in tensors.items():
-                name = file_name(part, self.writers.number)
+                name = file_name(part, self.writers.rank)
                 files[name] = write_tensors(place / name, named)._asdict()
-            sync(place)
+            fsync_path(place)
         except Exception as error:  # any kind: the other processes wait for the report
             failure = error
         try:
-            reports = self._all_well(step, failure, files)
+            reports = self._exchange_reports(step, failure, files)
             if self.writers.is_first:
                 about["files"] = {name: entry for own in reports for name, entry in own.items()}
                 try:
                     self._commit(place, step, about)
                 except OSError as error:
                     failure = error
-            self._all_well(step, failure, files)
+            self._exchange_reports(step, failure, files)
         except BaseException:
             if self.writers.is_first:
                 shutil.rmtree(place, ignore_errors=True)
             raise
 
-    def _all_well(self, step: int, failure: Exception | None, files: Any) -> list[Any]:
+    def _exchange_reports(self, step: int, failure: Exception | None, files: Any) -> list[Any]:
         """Every process's files; raises on all processes if one failed."""
         problem = None
         if failure is not None:
             what = getattr(failure, "strerror", None) or f"{type(failure).__name__}: {failure}"
             problem = {"what": what, "remedy": disk_remedy(getattr(failure, "errno", None))}
-        reports = self.writers.exchange({"trouble": problem, "files": files})
+        reports = self.writers.all_gather_json({"trouble": problem, "files": files})
         for number, report in enumerate(reports):
             if report["trouble"]:
-                previous = place_of(self.folder)
+                previous = find_checkpoint(self.folder)
                 last = f"{previous.name} is intact" if previous else "there is no earlier one"
-                which = f"process {number}: " if self.writers.count > 1 else ""
+                which = f"process {number}: " if self.writers.world_size > 1 else ""
                 remedy = report["trouble"]["remedy"]
                 raise (CapacityError if remedy else ArtifactError)(
                     f"The checkpoint of step {step} could not be written to {self.folder} "
@@ -257,28 +269,30 @@ class Checkpoints:
 
     def _commit(self, partial_place: Path, step: int, about: dict[str, Any]) -> None:
         """Rename complete files to a checkpoint, then delete checkpoints beyond retention."""
-        write_about(partial_place / ABOUT, about)  # also syncs the folder's entries
+        write_metadata(partial_place / METADATA_FILE, about)  # also syncs the folder's entries
         place = self.folder / f"step-{step:08d}"
         if place.exists():  # of a run that was rewound
-            os.replace(place, self.folder / f"{VOID}{step:08d}")
+            os.replace(place, self.folder / f"{SUPERSEDED_PREFIX}{step:08d}")
         os.replace(partial_place, place)
-        sync(self.folder)
-        self._retain(step)
+        fsync_path(self.folder)
+        self._delete_old(step)
 
-    def _retain(self, step: int) -> None:
+    def _delete_old(self, step: int) -> None:
         """Delete all but the newest and permanent ones; later ones are of a rewound run."""
-        paths = places(self.folder)
-        earlier = [path for path in paths if number_of(path) <= step]
+        paths = checkpoint_paths(self.folder)
+        earlier = [path for path in paths if step_of_path(path) <= step]
         every = self.config.keep_every
         retained = {*earlier[-self.config.keep :]}
-        retained |= {path for path in earlier if every and number_of(path) % every == 0}
+        retained |= {path for path in earlier if every and step_of_path(path) % every == 0}
         for path in paths:
             if path not in retained:  # renamed first: half deleted, it would look damaged
-                os.replace(path, deleting := self.folder / f"{GONE}{number_of(path):08d}")
+                os.replace(
+                    path, deleting := self.folder / f"{DELETING_PREFIX}{step_of_path(path):08d}"
+                )
                 shutil.rmtree(deleting, ignore_errors=True)
-        shutil.rmtree(self.folder / f"{VOID}{step:08d}", ignore_errors=True)
+        shutil.rmtree(self.folder / f"{SUPERSEDED_PREFIX}{step:08d}", ignore_errors=True)
 
-    def resume(self, step: int | None = None) -> Resumed:
+    def resume(self, step: int | None = None) -> ResumePoint:
         """Load the newest checkpoint, or the one of a step, into the parts; step 0 if none.
 
         Raises ArtifactError if it is damaged, or of another model, tokenizer, objective, text or
@@ -286,87 +300,95 @@ class Checkpoints:
         """
         self.wait()
         states = {name: part.state() for name, part in self.parts.items()}
-        names = self.processes.exchange({part: [*state] for part, state in states.items()})
-        place = self.processes.together(partial(self._found, step))
-        name = self.processes.exchange(None if place is None else place.name)[0]
+        names = self.processes.all_gather_json({part: [*state] for part, state in states.items()})
+        place = self.processes.run_on_all(partial(self._prepare_resume, step))
+        name = self.processes.all_gather_json(None if place is None else place.name)[0]
         if name is None:
-            return Resumed(0, {})
-        saved = self.processes.together(partial(self._loaded, self.folder / name, states, names))
+            return ResumePoint(0, {})
+        saved = self.processes.run_on_all(partial(self._load, self.folder / name, states, names))
         if self.processes.is_first:
-            self._tell(saved)
-        return Resumed(saved.step, saved.about["contract"])
+            self._log_differences(saved)
+        return ResumePoint(saved.step, saved.metadata["contract"])
 
-    def _found(self, step: int | None) -> Path | None:
+    def _prepare_resume(self, step: int | None) -> Path | None:
         """Clean up after crashes and return the checkpoint to load."""
         if not self.processes.is_first:
             return None
-        for leftover in (*self.folder.glob(f"{PARTIAL}*"), *self.folder.glob(f"{GONE}*")):
+        for leftover in (
+            *self.folder.glob(f"{PARTIAL_PREFIX}*"),
+            *self.folder.glob(f"{DELETING_PREFIX}*"),
+        ):
             shutil.rmtree(leftover, ignore_errors=True)
-        for superseded in self.folder.glob(f"{VOID}*"):
-            place = self.folder / f"step-{superseded.name.removeprefix(VOID)}"
+        for superseded in self.folder.glob(f"{SUPERSEDED_PREFIX}*"):
+            place = self.folder / f"step-{superseded.name.removeprefix(SUPERSEDED_PREFIX)}"
             shutil.rmtree(superseded) if place.exists() else os.replace(superseded, place)
-        return place_of(self.folder, step)
+        return find_checkpoint(self.folder, step)
 
-    def _loaded(
+    def _load(
         self, place: Path, states: dict[str, dict[str, Tensor]], names: list[dict[str, list[str]]]
-    ) -> Saved:
+    ) -> SavedCheckpoint:
         """Verify a checkpoint and load the parts; `names` are the tensors of every process."""
-        saved = open_saved(place)
-        refuse(place, saved.about["identity"], self.identity)
-        files = sorted(saved.about["files"])
-        check_files(saved, files[self.processes.number :: self.processes.count])
-        with reading(saved) as tensors:
+        saved = open_checkpoint(place)
+        check_same_run(place, saved.metadata["identity"], self.identity)
+        files = sorted(saved.metadata["files"])
+        check_files(saved, files[self.processes.rank :: self.processes.world_size])
+        with open_tensors(saved) as tensors:
             for part, state in states.items():
                 tensors.check(part, state)
                 every = {name for own in names for name in own.get(part, ())}
                 if unused := sorted(tensors.parts[part].keys() - every):
-                    raise tensors.foreign(part, ", ".join(unused[:3]) + " not in this one")
+                    raise tensors.mismatch_error(part, ", ".join(unused[:3]) + " not in this one")
             for part, state in states.items():
                 with torch.no_grad():
                     for name, tensor in state.items():
-                        tensors.fill(part, name, tensor)
+                        tensors.read_into(part, name, tensor)
                 self.parts[part].load_state(state)
             self._load_random(tensors)
         return saved
 
-    def _load_random(self, tensors: Tensors) -> None:
+    def _load_random(self, tensors: CheckpointTensors) -> None:
         """Restore random states; with another number of processes, derive them from rank 0's."""
         own = self.random.state()
-        if own.keys() <= tensors.parts[RANDOM].keys() and self._count(tensors.saved) == (
-            self.processes.count
-        ):
-            self.random.load_state({name: tensors.whole(RANDOM, name) for name in own})
+        if own.keys() <= tensors.parts[RANDOM_PART].keys() and self._saved_process_count(
+            tensors.saved
+        ) == (self.processes.world_size):
+            self.random.load_state({name: tensors.read_full(RANDOM_PART, name) for name in own})
         else:
-            self.random.begin_anew(tensors.whole(RANDOM, "00000.torch"))
+            self.random.seed_from(tensors.read_full(RANDOM_PART, "00000.torch"))
 
-    def _count(self, saved: Saved) -> int:
-        return saved.about["contract"]["processes"]
+    def _saved_process_count(self, saved: SavedCheckpoint) -> int:
+        return saved.metadata["contract"]["processes"]
 
-    def _tell(self, saved: Saved) -> None:
+    def _log_differences(self, saved: SavedCheckpoint) -> None:
         """Log differences from the run that saved it which do not prevent resuming."""
-        if found := changes(saved.about["identity"], self.identity):
-            record.say(f"Resuming {saved.path.name} with changed settings: {listed(found)}.")
-        extra = [part for part in saved.about["tensors"] if part not in (*self.parts, RANDOM)]
+        if found := changed_run_settings(saved.metadata["identity"], self.identity):
+            record.log(
+                f"Resuming {saved.path.name} with changed settings: {format_differences(found)}."
+            )
+        extra = [
+            part for part in saved.metadata["tensors"] if part not in (*self.parts, RANDOM_PART)
+        ]
         if extra:
-            record.say(f"Unused parts of {saved.path.name}: {', '.join(extra)}.")
-        old = saved.about["contract"]
+            record.log(f"Unused parts of {saved.path.name}: {', '.join(extra)}.")
+        old = saved.metadata["contract"]
         keys = [key for key, value in self.contract.items() if old.get(key) != value]
         if keys:
             own = {key: self.contract[key] for key in keys}
-            found = list(differences({key: old.get(key) for key in keys}, own))
-            record.say(
-                f"The checkpoint was saved with another {', '.join(keys)} ({listed(found)}): the "
+            found = list(describe_differences({key: old.get(key) for key in keys}, own))
+            record.log(
+                f"The checkpoint was saved with another {', '.join(keys)} "
+                f"({format_differences(found)}): the "
                 "result will not be bit-equal to an uninterrupted run's."
             )
 
 
-def contract_of(folder: Path) -> dict[str, Any]:
+def latest_contract(folder: Path) -> dict[str, Any]:
     """Determinism contract of the newest checkpoint; empty if there is none."""
-    place = place_of(folder)
-    return {} if place is None else open_saved(place).about["contract"]
+    place = find_checkpoint(folder)
+    return {} if place is None else open_checkpoint(place).metadata["contract"]
 
 
-def refuse_unfinished(out: Path, identity: Identity, free: Collection[str] = ()) -> None:
+def check_unfinished_run(out: Path, identity: RunIdentity, free: Collection[str] = ()) -> None:
     """Raise ArtifactError if a folder has checkpoints of a run with other settings.
 
     A stage that starts there with another configuration would delete them.
@@ -374,25 +396,28 @@ def refuse_unfinished(out: Path, identity: Identity, free: Collection[str] = ())
     free  runtime settings that may change, which are not part of the identity
     """
     scratch = out / ".scratch"
-    place = place_of(scratch)
+    place = find_checkpoint(scratch)
     if place is None:
         return
-    old, new = open_saved(place).about["identity"], identity.plain(scratch)
+    old, new = open_checkpoint(place).metadata["identity"], identity.to_json(scratch)
     for each in (old, new):  # ids of parents are compared, not their paths
         each["parents"] = {parent["name"]: parent["id"] for parent in each["parents"]}
     new = {name: value for name, value in new.items() if value}
-    if found := list(differences({name: old.get(name) for name in new}, new)):
+    if found := list(describe_differences({name: old.get(name) for name in new}, new)):
         changes_rounding = any(each.startswith("settings.micro_batches ") for each in found)
         raise ArtifactError(
-            f"{out} holds an unfinished run, at step {number_of(place)}, with other settings: "
-            f"{listed(found)}. Resume with those, choose another --out, or remove {scratch}."
+            f"{out} holds an unfinished run, at step {step_of_path(place)}, with other settings: "
+            f"{format_differences(found)}. Resume with those, choose another --out, or remove "
+            f"{scratch}."
             + (f" Only {', '.join(free)} may change" if free else "")
             + (": micro_batches changes rounding" if free and changes_rounding else "")
             + ("." if free else "")
         )
 
 
-def piece_from(values: Any) -> Piece:
+def _shard_from_json(values: Any) -> TensorShard:
     """A piece from its JSON value."""
     part, name, dtype, shape, (starts, sizes), item_bytes = values
-    return Piece(part, name, dtype, tuple(shape), Box(tuple(starts), tuple(sizes)), item_bytes)
+    return TensorShard(
+        part, name, dtype, tuple(shape), Bounds(tuple(starts), tuple(sizes)), item_bytes
+    )

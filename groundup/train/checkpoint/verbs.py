@@ -24,20 +24,20 @@ from groundup.core import (
 )
 from groundup.model import ModelConfig, Transformer, save
 
-from .saved import (
-    ABOUT,
-    Saved,
-    Tensors,
+from .reader import (
+    METADATA_FILE,
+    CheckpointTensors,
+    SavedCheckpoint,
     check_files,
-    number_of,
-    open_saved,
-    place_of,
-    places,
-    reading,
+    checkpoint_paths,
+    find_checkpoint,
+    open_checkpoint,
+    open_tensors,
+    step_of_path,
 )
 
-ATTEMPTS = 5
-PREFIXES = ("", "model.", "average.", "average.model.")
+MAX_ATTEMPTS = 5
+WEIGHT_PREFIXES = ("", "model.", "average.", "average.model.")
 """Prefixes of weight names: of a model under a head, of a weight average."""
 
 
@@ -52,7 +52,7 @@ class ExportConfig(Config):
     """Hash of the checkpoint; filled in automatically."""
 
 
-class Listed(NamedTuple):
+class CheckpointInfo(NamedTuple):
     """One checkpoint of a list."""
 
     step: int
@@ -66,24 +66,24 @@ class Listed(NamedTuple):
 
     def __str__(self) -> str:
         mesh = ",".join(f"{name}={size}" for name, size in self.mesh.items()) or "one process"
-        size, parts = record.size(self.bytes), ", ".join(self.parts)
+        size, parts = record.format_bytes(self.bytes), ", ".join(self.parts)
         line = f"step {self.step:>8}  {size:>9}  {mesh}  {parts}"
-        return f"{line}  {record.duration(self.age_seconds)} old" + (
+        return f"{line}  {record.format_duration(self.age_seconds)} old" + (
             f"\n  {self.trouble}" if self.trouble else ""
         )
 
 
-class Listing(NamedTuple):
+class CheckpointList(NamedTuple):
     """The checkpoints of a run, the newest last."""
 
-    checkpoints: tuple[Listed, ...]
+    checkpoints: tuple[CheckpointInfo, ...]
 
     def __str__(self) -> str:
         """One line each."""
         return "\n".join(map(str, self.checkpoints))
 
 
-def list_checkpoints(run: Path, *, check: bool = False) -> Listing:
+def list_checkpoints(run: Path, *, check: bool = False) -> CheckpointList:
     """List a run's checkpoints.
 
     run    directory that a training stage writes to, or a folder of checkpoints
@@ -91,13 +91,13 @@ def list_checkpoints(run: Path, *, check: bool = False) -> Listing:
 
     Raises ArtifactError if there is none, and with `check` if one is damaged.
     """
-    folder, rows = folder_of(run), []
-    for place in places(folder):
+    folder, rows = _checkpoint_folder(run), []
+    for place in checkpoint_paths(folder):
         try:
-            rows.append(listed(place, check))
+            rows.append(_checkpoint_info(place, check))
         except FileNotFoundError:
             continue  # the run deleted it meanwhile
-    listing, bad = Listing(tuple(rows)), sum(1 for row in rows if row.trouble)
+    listing, bad = CheckpointList(tuple(rows)), sum(1 for row in rows if row.trouble)
     if check and bad:
         error = ArtifactError(f"{bad} of {len(rows)} checkpoints in {folder} cannot be used.")
         error.add_note(str(listing))
@@ -105,15 +105,17 @@ def list_checkpoints(run: Path, *, check: bool = False) -> Listing:
     return listing
 
 
-def listed(place: Path, check: bool) -> Listed:
+def _checkpoint_info(place: Path, check: bool) -> CheckpointInfo:
     age = time.time() - place.stat().st_mtime
     try:
-        saved = open_saved(place)
+        saved = open_checkpoint(place)
         check_files(saved, hashes=check)
     except ArtifactError as error:
-        return Listed(number_of(place), 0, age, 0, {}, (), str(error))
-    contract, parts = saved.about["contract"], tuple(sorted(saved.about["tensors"]))
-    return Listed(saved.step, saved.bytes, age, contract["processes"], contract["mesh"], parts, "")
+        return CheckpointInfo(step_of_path(place), 0, age, 0, {}, (), str(error))
+    contract, parts = saved.metadata["contract"], tuple(sorted(saved.metadata["tensors"]))
+    return CheckpointInfo(
+        saved.step, saved.bytes, age, contract["processes"], contract["mesh"], parts, ""
+    )
 
 
 def export_checkpoint(config: ExportConfig, run: Path, out: Path) -> Artifact:
@@ -124,21 +126,21 @@ def export_checkpoint(config: ExportConfig, run: Path, out: Path) -> Artifact:
     Raises ArtifactError if the run is complete, has no such checkpoint, or its inputs have moved;
     ConfigError if the checkpoint has no such weights.
     """
-    folder = folder_of(run)
-    for _ in range(ATTEMPTS):
+    folder = _checkpoint_folder(run)
+    for _ in range(MAX_ATTEMPTS):
         try:
-            saved = open_saved(found(folder, config.step))
-            source = hash_file(saved.path / ABOUT)
-            if config.weights not in saved.about["tensors"]:
+            saved = open_checkpoint(_require_checkpoint(folder, config.step))
+            source = hash_file(saved.path / METADATA_FILE)
+            if config.weights not in saved.metadata["tensors"]:
                 raise ConfigError(
                     f"weights={config.weights!r} are not in {saved.path}; it has "
-                    f"{', '.join(sorted(saved.about['tensors']))}."
+                    f"{', '.join(sorted(saved.metadata['tensors']))}."
                 )
-            with reading(saved, [config.weights]) as tensors:
+            with open_tensors(saved, [config.weights]) as tensors:
                 names = tensors.files
                 check_files(saved, names)
                 filled = config.model_copy(update={"step": saved.step, "source_digest": source})
-                return exported(filled, saved, tensors, Path(out))
+                return _export_model(filled, saved, tensors, Path(out))
         except FileNotFoundError:
             continue
     raise ArtifactError(
@@ -147,10 +149,12 @@ def export_checkpoint(config: ExportConfig, run: Path, out: Path) -> Artifact:
     )
 
 
-def exported(config: ExportConfig, saved: Saved, tensors: Tensors, out: Path) -> Artifact:
+def _export_model(
+    config: ExportConfig, saved: SavedCheckpoint, tensors: CheckpointTensors, out: Path
+) -> Artifact:
     """The model as an artifact with the run's own inputs as parents."""
-    identity = saved.about["identity"]
-    parents = {entry["name"]: opened(saved, entry) for entry in identity["parents"]}
+    identity = saved.metadata["identity"]
+    parents = {entry["name"]: _open_run_input(saved, entry) for entry in identity["parents"]}
     if not identity["model"] or "tokenizer" not in parents:
         raise ArtifactError(
             f"{saved.path} has no model and tokenizer identity; only runs that pass an identity to "
@@ -158,46 +162,46 @@ def exported(config: ExportConfig, saved: Saved, tensors: Tensors, out: Path) ->
         )
     return produce(
         out, kind="model", stage="checkpoint", version=1, config=config, parents=parents,
-        write=lambda draft: write_model(draft, config, tensors, parents),
+        write=lambda draft: _write_exported_model(draft, config, tensors, parents),
     )  # fmt: skip
 
 
-def write_model(
-    draft: Draft, config: ExportConfig, tensors: Tensors, parents: Mapping[str, Artifact]
+def _write_exported_model(
+    draft: Draft, config: ExportConfig, tensors: CheckpointTensors, parents: Mapping[str, Artifact]
 ) -> None:
     """Load the weights into a model and save it."""
-    model = assembled(tensors, config.weights)
+    model = _assemble_model(tensors, config.weights)
     save(model, draft.path, parents.get("base", parents["tokenizer"]).path)
     saved = tensors.saved
-    metadata = {name: saved.about[name] for name in ("step", "identity", "contract")}
-    write_json(draft.log / ABOUT, metadata)
+    metadata = {name: saved.metadata[name] for name in ("step", "identity", "contract")}
+    write_json(draft.log / METADATA_FILE, metadata)
     draft.numbers |= {"step": saved.step, "weights": config.weights, "run": str(saved.path.parent)}
     draft.numbers |= {"parameters": sum(weight.numel() for weight in model.parameters())}
 
 
-def trained_model(folder: Path, weights: str) -> Transformer:
+def load_trained_model(folder: Path, weights: str) -> Transformer:
     """The model of a run's newest checkpoint, with the weights of one of its parts."""
-    place = place_of(folder, None)
+    place = find_checkpoint(folder, None)
     assert place is not None, "a run ends with a checkpoint"
-    with reading(open_saved(place), [weights]) as tensors:
-        return assembled(tensors, weights)
+    with open_tensors(open_checkpoint(place), [weights]) as tensors:
+        return _assemble_model(tensors, weights)
 
 
-def assembled(tensors: Tensors, weights: str) -> Transformer:
+def _assemble_model(tensors: CheckpointTensors, weights: str) -> Transformer:
     """Build the model of a checkpoint; ArtifactError if weights are missing."""
     saved = tensors.saved
-    model = Transformer(ModelConfig(**saved.about["identity"]["model"]), seed=None)
+    model = Transformer(ModelConfig(**saved.metadata["identity"]["model"]), seed=None)
     own, stored = model.state_dict(), tensors.parts[weights]
-    fitting = [prefix for prefix in PREFIXES if all(f"{prefix}{n}" in stored for n in own)]
+    fitting = [prefix for prefix in WEIGHT_PREFIXES if all(f"{prefix}{n}" in stored for n in own)]
     if not fitting:
         missing = next(name for name in own if name not in stored)
         raise ArtifactError(f"{weights!r} of {saved.path} lacks {missing} of the model.")
-    state = {name: tensors.whole(weights, f"{fitting[0]}{name}") for name in own}
+    state = {name: tensors.read_full(weights, f"{fitting[0]}{name}") for name in own}
     model.load_state_dict(state, assign=True)
     return model.eval()
 
 
-def opened(saved: Saved, entry: Mapping[str, Any]) -> Artifact:
+def _open_run_input(saved: SavedCheckpoint, entry: Mapping[str, Any]) -> Artifact:
     """Open an input artifact of the run; ArtifactError if it has changed."""
     place = (saved.path.parent / entry["path"]).resolve()
     artifact = Artifact.open(place)
@@ -209,11 +213,11 @@ def opened(saved: Saved, entry: Mapping[str, Any]) -> Artifact:
     return artifact
 
 
-def folder_of(run: Path) -> Path:
+def _checkpoint_folder(run: Path) -> Path:
     """The folder with a run's checkpoints."""
     run = Path(run)
     for folder in (run / ".scratch", run):
-        if places(folder):
+        if checkpoint_paths(folder):
             return folder
     check_kind(run, "model")
     if (run / MANIFEST).is_file():
@@ -221,9 +225,9 @@ def folder_of(run: Path) -> Path:
     raise ArtifactError(f"{run} has no checkpoint yet; expected step-… in it or in its .scratch.")
 
 
-def found(folder: Path, step: int | None) -> Path:
+def _require_checkpoint(folder: Path, step: int | None) -> Path:
     """The path of a checkpoint; FileNotFoundError if there is none."""
-    place = place_of(folder, step)
+    place = find_checkpoint(folder, step)
     if place is None:
         raise FileNotFoundError(folder)
     return place

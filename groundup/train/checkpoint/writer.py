@@ -27,20 +27,20 @@ ORDER = list(DTYPES)
 CHUNK_BYTES = 2**23
 
 
-class Written(NamedTuple):
+class WrittenFile(NamedTuple):
     """Hash and size of a written file."""
 
     sha256: str
     bytes: int
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Written:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> WrittenFile:
     """Write and fsync a safetensors file; OSError if the disk is full or fails."""
     entries = sorted(tensors.items(), key=lambda entry: (-ORDER.index(entry[1].dtype), entry[0]))
     hashed, size = hashlib.sha256(), 0
     with open(path, "wb", buffering=0) as file:
-        for content in (header(entries), *(tensor for _, tensor in entries)):
-            block = memoryview(content if isinstance(content, bytes) else raw(content))
+        for content in (_safetensors_header(entries), *(tensor for _, tensor in entries)):
+            block = memoryview(content if isinstance(content, bytes) else _tensor_bytes(content))
             for start in range(0, len(block), CHUNK_BYTES):
                 chunk = block[start : start + CHUNK_BYTES]
                 hashed.update(chunk)
@@ -48,10 +48,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Written:
                     chunk = chunk[file.write(chunk) :]
             size += len(block)
         os.fsync(file.fileno())
-    return Written(hashed.hexdigest(), size)
+    return WrittenFile(hashed.hexdigest(), size)
 
 
-def header(rows: list[tuple[str, Tensor]]) -> bytes:
+def _safetensors_header(rows: list[tuple[str, Tensor]]) -> bytes:
     """The header's length and the JSON header with each tensor's offsets."""
     about: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -64,47 +64,38 @@ def header(rows: list[tuple[str, Tensor]]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def raw(tensor: Tensor) -> memoryview:
+def _tensor_bytes(tensor: Tensor) -> memoryview:
     """A tensor's bytes, without copying if it is contiguous in main memory."""
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def sync(path: Path) -> None:
-    """fsync a file, or a folder's entries."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-class Staging:
+class StagingBuffers:
     """Host buffers into which tensors are copied, reused from save to save."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Tensor] = {}
+        self.buffers: dict[str, Tensor] = {}
 
     @property
     def bytes(self) -> int:
         """Allocated bytes."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.kept.values())
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.buffers.values())
 
     def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Copies, valid until the next call; buffers of other names are freed."""
         is_on_gpu = any(tensor.is_cuda for tensor in tensors.values())
-        self.kept = {name: tensor for name, tensor in self.kept.items() if name in tensors}
+        self.buffers = {name: tensor for name, tensor in self.buffers.items() if name in tensors}
         for name, tensor in tensors.items():
-            buffer = self.kept.get(name)
+            buffer = self.buffers.get(name)
             if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
                 buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=is_on_gpu)
-                self.kept[name] = buffer
+                self.buffers[name] = buffer
             buffer.copy_(tensor, non_blocking=True)
         if is_on_gpu:
             torch.cuda.synchronize()
-        return dict(self.kept)
+        return dict(self.buffers)
 
 
-class Background:
+class BackgroundTask:
     """At most one task in a thread; its error is raised by `wait`."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from statistics import median
 from typing import NamedTuple
 
 from groundup.core import ConfigError, GroundupError, child, device, record
-from groundup.model import parameters, row_flops
+from groundup.model import count_parameters, mean_flops_per_token
 from groundup.model import preset as find_preset
 
 from .rung import Lever, Measured, Work
@@ -67,7 +67,7 @@ class Ladder(NamedTuple):
         for rung in self.rungs:
             rows.append([
                 rung.lever, f"{rung.tokens_per_second:,.0f}",
-                f"{rung.tokens_per_second / first:.2f}", record.size(rung.peak_bytes),
+                f"{rung.tokens_per_second / first:.2f}", record.format_bytes(rung.peak_bytes),
                 f"{rung.share_of_peak:.0%}", f"{rung.cpu_seconds:.2f}",
                 f"{rung.first_seconds:.1f} s", f"{rung.loss:.3f}",
             ])  # fmt: skip
@@ -113,26 +113,26 @@ def benchmark_train(
             raise ConfigError(f"--{name.replace('_', '-')} {size} must be 1 or more.")
     if preset:
         find_preset(preset)
-    device.use_cores()
+    device.set_num_threads()
     work = Work(depth, preset, vocab_size, rows, length, steps)
-    pulled = list(pulls()) if levers else [("all levers", frozenset(LADDER))]
+    pulled = list(_pulls()) if levers else [("all levers", frozenset(LADDER))]
     found: dict[str, list[Measured]] = {name: [] for name, _ in pulled}
     with record.progress("rungs", rounds * len(pulled), "runs") as bar:
         for number in range(rounds):
             for name, on in pulled if number % 2 == 0 else reversed(pulled):
-                found[name].append(run(work, on))
+                found[name].append(run_ablations(work, on))
                 bar.advance(1)
-    return told(work, found)
+    return format_rung(work, found)
 
 
-def pulls() -> Iterator[tuple[str, frozenset[Lever]]]:
+def _pulls() -> Iterator[tuple[str, frozenset[Lever]]]:
     """The rungs: nothing, then one lever more on each."""
     yield "no lever", frozenset()
     for number, lever in enumerate(LADDER, start=1):
         yield f"+ {lever}", frozenset(LADDER[:number])
 
 
-def run(work: Work, on: frozenset[Lever]) -> Measured:
+def run_ablations(work: Work, on: frozenset[Lever]) -> Measured:
     """Measure a rung in a process of its own."""
     asked = json.dumps({"work": work._asdict(), "levers": sorted(on)})
     command = child.python_command("-m", "groundup.train.levers.rung", asked)
@@ -157,10 +157,10 @@ def environment(on: frozenset[Lever]) -> dict[str, str]:
     return {name: v for name, v in own.items() if name not in ("GLIBC_TUNABLES", "LD_PRELOAD")}
 
 
-def told(work: Work, found: dict[str, list[Measured]]) -> Ladder:
+def format_rung(work: Work, found: dict[str, list[Measured]]) -> Ladder:
     """The ladder of what was measured."""
-    config, peak = work.model().config, device.measure().bfloat16_flops
-    needed = row_flops(config, work.length).training
+    config, peak = work.model().config, device.measure_speeds().bfloat16_flops
+    needed = mean_flops_per_token(config, work.length).training
     rungs = []
     for name, runs in found.items():
         speed = median(one.tokens_per_second for one in runs)
@@ -169,6 +169,8 @@ def told(work: Work, found: dict[str, list[Measured]]) -> Ladder:
             min(one.cpu_seconds for one in runs), min(one.first_seconds for one in runs),
             runs[-1].loss,
         ))  # fmt: skip
-    size = f"{parameters(config).total / 1e6:.1f}M parameters"
+    size = f"{count_parameters(config).total / 1e6:.1f}M parameters"
     batch = f"{work.rows} rows of {work.length} tokens"
-    return Ladder(device.one_line(), f"{size}, {batch}, {needed / 1e6:,.0f} MFLOP a token", rungs)
+    return Ladder(
+        device.device_summary(), f"{size}, {batch}, {needed / 1e6:,.0f} MFLOP a token", rungs
+    )

@@ -20,12 +20,12 @@ import torch
 from groundup.core import GroundupError, device
 from groundup.model import Transformer, from_depth, preset
 
-from ..batches import Batch
-from ..loop import Plan, Step, train
-from ..objectives.losses import causal
+from ..batches import MicroBatch
+from ..loop import LoopOptions, TrainStep, train
+from ..objectives.losses import causal_loss
 from ..optim.config import OptimConfig
 from ..optim.optimizer import Optimizer
-from ..optim.schedule import schedule
+from ..optim.schedule import make_lr_schedule
 from ..precision import Precision
 from .ways import choosing
 
@@ -76,7 +76,7 @@ class Measured(NamedTuple):
 
 def measured(work: Work, levers: frozenset[Lever]) -> Measured:
     """Train for some steps with these levers on, the others off."""
-    device.use_cores()
+    device.set_num_threads()
     model = work.model()
     dtype = torch.bfloat16 if "bf16" in levers else torch.float32
     if "compiled" in levers:
@@ -87,7 +87,7 @@ def measured(work: Work, levers: frozenset[Lever]) -> Measured:
     first = time.perf_counter() - started
     for _ in range(WARM_UP_STEPS - 1):
         next(steps)
-    forget_peak()
+    _forget_peak()
     wall, cpu, loss = list[float](), list[float](), 0.0
     for _ in range(work.steps):
         begun, own = time.perf_counter(), time.process_time()
@@ -98,31 +98,33 @@ def measured(work: Work, levers: frozenset[Lever]) -> Measured:
     return Measured(tokens / min(wall), peak_bytes(), first, min(cpu), loss)
 
 
-def training(work: Work, model: Transformer, dtype: torch.dtype) -> Iterator[Step]:
+def training(work: Work, model: Transformer, dtype: torch.dtype) -> Iterator[TrainStep]:
     """Steps on one batch of two documents a row."""
     made = torch.Generator().manual_seed(0)
     vocab_size = model.config.vocab_size
     ids = torch.randint(vocab_size, (work.rows, work.length + 1), generator=made)
     places = torch.arange(work.length)[None].expand(work.rows, -1)
     documents = (places >= work.length // 2).long()
-    batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
+    batch = MicroBatch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
     rate = 1e-3
     config = OptimConfig(
-        matrices=work.matrices, learning_rate=rate, embedding_learning_rate=rate, warmup=0.0
+        matrix_optimizer=work.matrices, learning_rate=rate, embedding_learning_rate=rate, warmup=0.0
     )
     optimizer = Optimizer(model.named_parameters(), config)
-    plan = Plan(10**9, precision=Precision(dtype))
-    return train(model, lambda _: [batch], causal, optimizer, schedule(config, plan.steps), plan)
+    plan = LoopOptions(10**9, precision=Precision(dtype))
+    return train(
+        model, lambda _: [batch], causal_loss, optimizer, make_lr_schedule(config, plan.steps), plan
+    )
 
 
-def forget_peak() -> None:
+def _forget_peak() -> None:
     """Let the peak of memory count from now on, where the system can; compiling was before."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process since `forget_peak`."""
+    """Largest resident memory of this process since `_forget_peak`."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,7 +1,7 @@
 """Choose, before a run, by which way its attention is computed; replay it when it goes on.
 
 A trial costs some seconds once for a class of rows on a machine, so short runs go by the rule of
-`kernels/ways.py` unless the figures are there already.
+`kernels/backends.py` unless the figures are there already.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,13 @@ from collections.abc import Sequence
 import torch
 
 from groundup.core import device
-from groundup.kernels import RowShape, chosen_ways, kept_way, replay_ways, use_way
+from groundup.kernels import (
+    AttentionShape,
+    autotuned_backend,
+    chosen_backends,
+    restore_backends,
+    set_backend,
+)
 from groundup.model import Transformer, flops_per_token
 
 LONG_SECONDS = 600.0
@@ -33,21 +39,23 @@ def choosing(
     On an accelerator there is nothing to choose.
     """
     if contract is not None:
-        replay_ways(contract)
+        restore_backends(contract)
     elif model.head.device.type == "cpu":
         part, name = model.config.attention, str(dtype).removeprefix("torch.")
         for length in lengths:
             whole = 1 << (length - 1).bit_length()
-            shape = RowShape(part.heads, part.kv_heads, part.head_dim, whole, True, name)
-            is_worth = model.is_compiled and seconds_of(model, length, dtype, tokens) > LONG_SECONDS
-            way = kept_way(shape, try_now=is_worth)
+            shape = AttentionShape(part.heads, part.kv_heads, part.head_dim, whole, True, name)
+            is_worth = (
+                model.is_compiled and _seconds_of(model, length, dtype, tokens) > LONG_SECONDS
+            )
+            way = autotuned_backend(shape, try_now=is_worth)
             if way is not None:
-                use_way(shape, way)
-    return chosen_ways()
+                set_backend(shape, way)
+    return chosen_backends()
 
 
-def seconds_of(model: Transformer, length: int, dtype: torch.dtype, tokens: int) -> float:
+def _seconds_of(model: Transformer, length: int, dtype: torch.dtype, tokens: int) -> float:
     """About how long training on so many tokens takes here."""
-    speeds = device.measure()
+    speeds = device.measure_speeds()
     peak = speeds.float32_flops if dtype == torch.float32 else speeds.bfloat16_flops
     return tokens * flops_per_token(model.config, length // 2 + 1).training / (0.5 * peak)

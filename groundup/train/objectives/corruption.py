@@ -16,50 +16,53 @@ from collections.abc import Sequence
 from groundup.core import ConfigError
 from groundup.tokenizer import DOCUMENT_END
 
-from ..batches import Batch
-from .draws import Draws
-from .objective import Making, NoiseConfig
-from .sequences import SourceTarget, damaged_batch
+from ..batches import MicroBatch
+from .draws import KeyedRandom
+from .objective import BatchInputs, NoiseConfig
+from .sequences import SourceTarget, corrupted_batch
 
-RATE = 0.15
-PADDED = 32
+CORRUPTION_RATE = 0.15
+TARGET_MULTIPLE = 32
 """Target lengths are padded to multiples of this."""
-LEAST = 3
+MIN_CORRUPTED_LENGTH = 3
 """Shortest document that is corrupted: a shorter one's target would be longer than itself."""
 
 
-def corruption_batch(making: Making) -> Batch:
+def corruption_batch(making: BatchInputs) -> MicroBatch:
     """A batch of documents with removed spans, which are the targets."""
-    known, noise = making.setting.known, making.setting.noise
-    sentinels, end = known.sentinels, known.special(DOCUMENT_END)
+    known, noise = making.context.token_properties, making.context.noise
+    sentinels, end = known.sentinels, known.special_token_id(DOCUMENT_END)
 
-    def damage(ids: list[int], draws: Draws) -> SourceTarget:
-        return corrupted(ids, sentinels, end, noise, draws)
+    def damage(ids: list[int], draws: KeyedRandom) -> SourceTarget:
+        return _corrupt_spans(ids, sentinels, end, noise, draws)
 
-    return damaged_batch(making, damage, PADDED)
+    return corrupted_batch(making, damage, TARGET_MULTIPLE)
 
 
-def corrupted(
-    ids: list[int], sentinels: Sequence[int], end: int, noise: NoiseConfig, draws: Draws
+def _corrupt_spans(
+    ids: list[int], sentinels: Sequence[int], end: int, noise: NoiseConfig, draws: KeyedRandom
 ) -> SourceTarget:
     """One document's source and target; the target of fewer than three tokens is empty.
 
-    >>> corrupted(list(range(10, 20)), [0, 1, 2], 9, NoiseConfig(rate=0.3), Draws(5))
+    >>> _corrupt_spans(list(range(10, 20)), [0, 1, 2], 9, NoiseConfig(rate=0.3), KeyedRandom(5))
     SourceTarget(source=[10, 11, 12, 13, 14, 15, 16, 0], target=[0, 17, 18, 19, 1])
 
     Raises ConfigError if there are too few sentinels.
     """
     has_end = bool(ids) and ids[-1] == end
     body, tail = (ids[:-1], ids[-1:]) if has_end else (ids, [])
-    if len(body) < LEAST:
+    if len(body) < MIN_CORRUPTED_LENGTH:
         return SourceTarget(ids, [])
-    hidden, count = sizes(len(body), noise)
+    hidden, count = _noise_sizes(len(body), noise)
     if count + 1 > len(sentinels):
         raise ConfigError(
             f"{len(body)} tokens with {count} spans need {count + 1} sentinels, but the tokenizer "
             f"has {len(sentinels)}; shorten the sequences."
         )
-    gaps, spans = draws.parts(len(body) - hidden, count), draws.parts(hidden, count)
+    gaps, spans = (
+        draws.random_composition(len(body) - hidden, count),
+        draws.random_composition(hidden, count),
+    )
     source, target, start = list[int](), list[int](), 0
     for sentinel, gap, span in zip(sentinels, gaps.tolist(), spans.tolist(), strict=False):
         source += [*body[start : start + gap], sentinel]
@@ -68,17 +71,17 @@ def corrupted(
     return SourceTarget(source + tail, [*target, sentinels[count]])
 
 
-def sizes(length: int, noise: NoiseConfig) -> tuple[int, int]:
+def _noise_sizes(length: int, noise: NoiseConfig) -> tuple[int, int]:
     """Number of removed tokens and of spans, for a document of a length.
 
-    >>> sizes(100, NoiseConfig())
+    >>> _noise_sizes(100, NoiseConfig())
     (15, 5)
     """
-    hidden = min(max(round(length * (noise.rate or RATE)), 1), length - 2)
+    hidden = min(max(round(length * (noise.rate or CORRUPTION_RATE)), 1), length - 2)
     count = max(round(hidden / noise.mean_length), 1)
     return hidden, min(count, hidden, length - hidden - 1)
 
 
-def sentinels_needed(length: int, noise: NoiseConfig) -> int:
+def required_sentinels(length: int, noise: NoiseConfig) -> int:
     """Number of sentinels for a document of a length, including the final one."""
-    return sizes(max(length, LEAST), noise)[1] + 1
+    return _noise_sizes(max(length, MIN_CORRUPTED_LENGTH), noise)[1] + 1

@@ -10,10 +10,11 @@ from jaxtyping import Float64, Int64
 from groundup.core import digest
 
 
-class Draws:
+class KeyedRandom:
     """A random number stream for each key.
 
-    >>> Draws("seed", 0).order(4).tolist() == Draws("seed", 0).order(4).tolist()
+    >>> first, second = (KeyedRandom("seed", 0).permutation(4).tolist() for _ in range(2))
+    >>> first == second
     True
     """
 
@@ -25,36 +26,38 @@ class Draws:
         raw = np.atleast_1d(self.stream.random_raw(count))
         return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
-    def chance(self) -> float:
+    def uniform_scalar(self) -> float:
         """One number in [0, 1)."""
         return float(self.uniform(1)[0])
 
-    def below(self, limit: int) -> int:
+    def random_integer(self, limit: int) -> int:
         """An integer from 0 to limit - 1."""
-        return int(self.chance() * limit)
+        return int(self.uniform_scalar() * limit)
 
-    def rounded(self, number: float) -> int:
+    def round_stochastically(self, number: float) -> int:
         """Stochastic rounding: the mean is the number itself."""
-        return int(number + self.chance())
+        return int(number + self.uniform_scalar())
 
-    def order(self, count: int) -> Int64[np.ndarray, " count"]:
+    def permutation(self, count: int) -> Int64[np.ndarray, " count"]:
         """A permutation."""
         return np.argsort(self.uniform(count), kind="stable")
 
-    def places(self, count: int, limit: int) -> Int64[np.ndarray, " count"]:
+    def sorted_sample(self, count: int, limit: int) -> Int64[np.ndarray, " count"]:
         """`count` distinct integers from 0 to limit - 1, sorted."""
-        return np.sort(self.order(limit)[:count])
+        return np.sort(self.permutation(limit)[:count])
 
-    def parts(self, total: int, count: int) -> Int64[np.ndarray, " count"]:
+    def random_composition(self, total: int, count: int) -> Int64[np.ndarray, " count"]:
         """A random composition of `total` into `count` lengths of at least 1, uniformly.
 
-        >>> int(Draws(1).parts(10, 3).sum())
+        >>> int(KeyedRandom(1).random_composition(10, 3).sum())
         10
         """
-        cuts = self.places(count - 1, total - 1) + 1
+        cuts = self.sorted_sample(count - 1, total - 1) + 1
         return np.diff(np.concatenate([[0], cuts, [total]]))
 
-    def weighted(self, weights: Float64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
+    def weighted_choice(
+        self, weights: Float64[np.ndarray, " n"], count: int
+    ) -> Int64[np.ndarray, " m"]:
         """Sample `count` indices with replacement, in proportion to the weights."""
         bounds = np.cumsum(weights) / weights.sum()
         return np.searchsorted(bounds, self.uniform(count), side="right").clip(max=len(weights) - 1)

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from groundup.core import Config
 from groundup.kernels import LossSum, LossTerms, cross_entropy
-from groundup.model import Transformer, WithHead, balance_loss, z_loss
+from groundup.model import ModelWithHead, Transformer, balance_loss, z_loss
 
-from ..batches import Batch
-from ..parallel.vocabulary import parallel_cross_entropy
+from ..batches import MicroBatch
+from ..parallel.cross_entropy import parallel_cross_entropy
 
 
 class Routing(NamedTuple):
@@ -31,7 +31,7 @@ class Routing(NamedTuple):
     target: list[Tensor]
 
 
-def causal(model: Transformer, batch: Batch, routing: Routing | None = None) -> LossSum:
+def causal_loss(model: Transformer, batch: MicroBatch, routing: Routing | None = None) -> LossSum:
     """Cross-entropy of each next token, in nats, summed over weighted targets."""
     noted = None if routing is None else routing.target
     hidden = model(
@@ -41,42 +41,48 @@ def causal(model: Transformer, batch: Batch, routing: Routing | None = None) -> 
     return token_loss(model, hidden, batch.targets, batch.weights)
 
 
-def masked(model: Transformer, batch: Batch, routing: Routing | None = None) -> LossSum:
+def masked_loss(model: Transformer, batch: MicroBatch, routing: Routing | None = None) -> LossSum:
     """Cross-entropy of each masked token, in nats; other positions' logits are not computed."""
-    hidden = encoded(model, batch, routing)  # (B, T, D)
+    hidden = _hidden_states(model, batch, routing)  # (B, T, D)
     chosen = batch.weights > 0
-    return picked_loss(model, model.readout(hidden[chosen]), batch, chosen)
+    return _selected_loss(model, model.output_states(hidden[chosen]), batch, chosen)
 
 
-def boundary(model: WithHead, batch: Batch, routing: Routing | None = None) -> LossSum:
+def span_boundary_loss(
+    model: ModelWithHead, batch: MicroBatch, routing: Routing | None = None
+) -> LossSum:
     """SpanBERT's losses of each token of a masked span: by its own state, and by the span's edges.
 
     L(x_i) = -log p(x_i | h_i) - log p(x_i | h_{s-1}, h_{e+1}, p_{i-s+1})
     """
     assert batch.edges is not None, "the objective's batches have edges"
-    body = whole(model)
-    hidden = encoded(body, batch, routing)  # (B, T, D)
+    body = _unwrap_head(model)
+    hidden = _hidden_states(body, batch, routing)  # (B, T, D)
     chosen = batch.weights > 0
-    own = picked_loss(body, body.readout(hidden[chosen]), batch, chosen)
+    own = _selected_loss(body, body.output_states(hidden[chosen]), batch, chosen)
     row = torch.arange(len(hidden), device=hidden.device)[:, None].expand_as(chosen)[chosen]
     left, right, offset = batch.edges[chosen].unbind(-1)  # (N,) each
     by_edges = model.head(hidden[row, left], hidden[row, right], offset)
-    return LossSum(own.total + picked_loss(body, by_edges, batch, chosen).total, own.weight)
+    return LossSum(own.total + _selected_loss(body, by_edges, batch, chosen).total, own.weight)
 
 
-def next_sentence(model: WithHead, batch: Batch, routing: Routing | None = None) -> LossSum:
+def next_sentence_loss(
+    model: ModelWithHead, batch: MicroBatch, routing: Routing | None = None
+) -> LossSum:
     """BERT's two losses: each masked token, and whether the second text follows the first."""
     assert batch.labels is not None and batch.label_weights is not None, "pairs have labels"
-    body = whole(model)
-    hidden = encoded(body, batch, routing)  # (B, T, D)
+    body = _unwrap_head(model)
+    hidden = _hidden_states(body, batch, routing)  # (B, T, D)
     chosen = batch.weights > 0
-    own = picked_loss(body, body.readout(hidden[chosen]), batch, chosen)
+    own = _selected_loss(body, body.output_states(hidden[chosen]), batch, chosen)
     logits = model.head(hidden, batch.documents)  # (B, 2)
     nats = F.cross_entropy(logits.float(), batch.labels, reduction="none")
     return LossSum(own.total + (nats * batch.label_weights).sum(), own.weight)
 
 
-def sequence(model: Transformer, batch: Batch, routing: Routing | None = None) -> LossSum:
+def sequence_to_sequence_loss(
+    model: Transformer, batch: MicroBatch, routing: Routing | None = None
+) -> LossSum:
     """Sequence-to-sequence: cross-entropy of each next target token, given the source."""
     assert batch.source is not None, "an encoder–decoder's batches have a source"
     encoder_routing, decoder_routing = (None, None) if routing is None else routing
@@ -93,14 +99,14 @@ def token_loss(
 ) -> LossSum:
     """Cross-entropy of target tokens from hidden states."""
     flat = weights.flatten()
-    total = nats(
-        model, model.readout(hidden).flatten(0, 1), targets.flatten(), flat,
+    total = _output_cross_entropy(
+        model, model.output_states(hidden).flatten(0, 1), targets.flatten(), flat,
         compiled=model.is_compiled and model.training,
     )  # fmt: skip
     return LossSum(total, flat.sum(dtype=torch.float64))
 
 
-def nats(
+def _output_cross_entropy(
     model: Transformer,
     read: Float[Tensor, "N D"],
     targets: Int[Tensor, " N"],
@@ -121,16 +127,18 @@ def nats(
     )
 
 
-def picked_loss(
-    model: Transformer, read: Float[Tensor, "N D"], batch: Batch, chosen: Tensor
+def _selected_loss(
+    model: Transformer, read: Float[Tensor, "N D"], batch: MicroBatch, chosen: Tensor
 ) -> LossSum:
     """Cross-entropy of chosen positions, from the inputs of the output embedding."""
     weights = batch.weights[chosen]
-    total = nats(model, read, batch.targets[chosen], weights)
+    total = _output_cross_entropy(model, read, batch.targets[chosen], weights)
     return LossSum(total, weights.sum(dtype=torch.float64))
 
 
-def encoded(model: Transformer, batch: Batch, routing: Routing | None) -> Float[Tensor, "B T D"]:
+def _hidden_states(
+    model: Transformer, batch: MicroBatch, routing: Routing | None
+) -> Float[Tensor, "B T D"]:
     """Hidden states of a batch's ids."""
     noted = None if routing is None else routing.target
     return model(
@@ -139,7 +147,7 @@ def encoded(model: Transformer, batch: Batch, routing: Routing | None) -> Float[
     )  # fmt: skip
 
 
-def whole(model: WithHead) -> Transformer:
+def _unwrap_head(model: ModelWithHead) -> Transformer:
     """The Transformer under a head."""
     assert isinstance(model.model, Transformer), "an objective's head is on a Transformer"
     return model.model
@@ -154,13 +162,13 @@ class RouterConfig(Config):
     """Factor of the router z-loss, which keeps logits small (ST-MoE: 0.001)."""
 
 
-def routed(
-    loss: Callable[[Transformer, Batch, Routing | None], LossSum],
+def add_router_losses(
+    loss: Callable[[Transformer, MicroBatch, Routing | None], LossSum],
     config: RouterConfig,
     chosen: int,
     *,
     add: Callable[[Tensor], Tensor] | None = None,
-) -> Callable[[Transformer, Batch], LossSum]:
+) -> Callable[[Transformer, MicroBatch], LossSum]:
     """Add the router losses to a loss, each a mean over a micro-batch's real tokens.
 
         total + weight * sum over layers of (balance * E sum_e f_e P_e + z * mean logsumexp²)
@@ -171,7 +179,7 @@ def routed(
     add  sums a tensor over the processes that share a micro-batch; None: only one process
     """
 
-    def with_router_losses(model: Transformer, batch: Batch) -> LossSum:
+    def with_router_losses(model: Transformer, batch: MicroBatch) -> LossSum:
         routing = Routing([], [])
         own = loss(model, batch, routing)
         sides = ((routing.source, batch.source_documents), (routing.target, batch.documents))

@@ -18,37 +18,41 @@ from jaxtyping import Bool, Int64
 
 from groundup.tokenizer import MASK
 
-from ..batches import Batch
-from .draws import Draws
-from .objective import Making
-from .vocabulary import Span, Vocabulary, pieces, tokens, words
+from ..batches import MicroBatch
+from .draws import KeyedRandom
+from .objective import BatchInputs
+from .token_properties import TokenProperties, TokenSpan, document_spans, token_spans, word_spans
 
-RATE = 0.15
-MASKED, RANDOM = 0.8, 0.1
+MASK_RATE = 0.15
+MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
 
 
-def masked_batch(making: Making) -> Batch:
+def masked_batch(making: BatchInputs) -> MicroBatch:
     """A batch with masked tokens; targets are the original ids, weighted where masked."""
-    rows, known, noise = making.rows, making.setting.known, making.setting.noise
+    rows, known, noise = making.rows, making.context.token_properties, making.context.noise
     original = rows.ids[:, 1:]  # aligned with the document numbers
     ids, chosen = original.copy(), np.zeros(original.shape, dtype=bool)
-    units = words if noise.whole_words else tokens
+    units = word_spans if noise.whole_words else token_spans
     for row, documents in enumerate(rows.documents):
-        draws = making.draws(row)
-        candidates = [unit for p in pieces(documents) for unit in units(original[row], p, known)]
-        chosen[row] = choose(candidates, len(documents), noise.rate or RATE, draws)
-        ids[row] = replaced(ids[row], chosen[row], known, draws)
-    return hidden_batch(making, ids, original, chosen)
+        draws = making.keyed_random(row)
+        candidates = [
+            unit for p in document_spans(documents) for unit in units(original[row], p, known)
+        ]
+        chosen[row] = choose_masked_tokens(
+            candidates, len(documents), noise.rate or MASK_RATE, draws
+        )
+        ids[row] = apply_mask(ids[row], chosen[row], known, draws)
+    return batch_from_mask(making, ids, original, chosen)
 
 
-def hidden_batch(
-    making: Making,
+def batch_from_mask(
+    making: BatchInputs,
     ids: Int64[np.ndarray, "B T"],
     original: Int64[np.ndarray, "B T"],
     chosen: Bool[np.ndarray, "B T"],
-) -> Batch:
+) -> MicroBatch:
     """A batch from masked ids, original ids and the mask."""
-    return Batch(
+    return MicroBatch(
         torch.from_numpy(ids),
         torch.from_numpy(original.copy()),
         torch.from_numpy(chosen.astype(np.float32)),
@@ -57,19 +61,20 @@ def hidden_batch(
     )
 
 
-def choose(
-    units: Sequence[Span], length: int, rate: float, draws: Draws
+def choose_masked_tokens(
+    units: Sequence[TokenSpan], length: int, rate: float, draws: KeyedRandom
 ) -> Bool[np.ndarray, " length"]:
     """Choose words until the share of tokens is met, skipping words that would exceed it.
 
     The number of tokens is rounded stochastically, so its mean is the rate exactly.
 
-    >>> choose([Span(1, 3), Span(3, 5)], 6, 0.5, Draws(0)).astype(int).tolist()
+    >>> spans = [TokenSpan(1, 3), TokenSpan(3, 5)]
+    >>> choose_masked_tokens(spans, 6, 0.5, KeyedRandom(0)).astype(int).tolist()
     [0, 0, 0, 1, 1, 0]
     """
     chosen = np.zeros(length, dtype=bool)
-    remaining = draws.rounded(rate * sum(unit.end - unit.start for unit in units))
-    for index in draws.order(len(units)):
+    remaining = draws.round_stochastically(rate * sum(unit.end - unit.start for unit in units))
+    for index in draws.permutation(len(units)):
         start, end = units[index]
         if end - start <= remaining:
             chosen[start:end] = True
@@ -79,22 +84,25 @@ def choose(
     return chosen
 
 
-def replaced(
-    ids: Int64[np.ndarray, " T"], chosen: Bool[np.ndarray, " T"], known: Vocabulary, draws: Draws
+def apply_mask(
+    ids: Int64[np.ndarray, " T"],
+    chosen: Bool[np.ndarray, " T"],
+    known: TokenProperties,
+    draws: KeyedRandom,
 ) -> Int64[np.ndarray, " T"]:
     """Replace chosen tokens by [MASK] (80 %), a random token (10 %) or themselves (10 %)."""
     fate, other = draws.uniform(len(ids)), draws.uniform(len(ids))
-    return with_fates(ids, chosen, fate, other, known)
+    return replace_by_draw(ids, chosen, fate, other, known)
 
 
-def with_fates(
+def replace_by_draw(
     ids: Int64[np.ndarray, " T"],
     chosen: Bool[np.ndarray, " T"],
-    fate: np.ndarray,
+    draw: np.ndarray,
     other: np.ndarray,
-    known: Vocabulary,
+    known: TokenProperties,
 ) -> Int64[np.ndarray, " T"]:
-    """Replace chosen tokens; `fate` in [0, 1) selects how, `other` the random token."""
-    random = known.plain[(other * len(known.plain)).astype(np.int64)]
-    shown = np.where(fate < MASKED, known.special(MASK), random)
-    return np.where(chosen & (fate < MASKED + RANDOM), shown, ids)
+    """Replace chosen tokens; `draw` in [0, 1) selects how, `other` the random token."""
+    random = known.ordinary_ids[(other * len(known.ordinary_ids)).astype(np.int64)]
+    shown = np.where(draw < MASKED_SHARE, known.special_token_id(MASK), random)
+    return np.where(chosen & (draw < MASKED_SHARE + RANDOM_SHARE), shown, ids)

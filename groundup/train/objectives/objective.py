@@ -14,16 +14,16 @@ from torch import nn
 from groundup.core import Config, ConfigError, Tokenizer
 from groundup.kernels import LossSum
 from groundup.model import ModelConfig
-from groundup.tokenizer import Batch as Windows
+from groundup.tokenizer import TextBatch as Windows
 
-from ..batches import Batch
-from .draws import Draws
-from .vocabulary import Vocabulary
+from ..batches import MicroBatch
+from .draws import KeyedRandom
+from .token_properties import TokenProperties
 
 ObjectiveName = Literal[
     "causal", "prefix", "middle", "masked", "boundary", "next_sentence", "corruption", "denoising"
 ]
-Kind = Literal["decoder", "encoder", "encoder_decoder"]
+ModelKind = Literal["decoder", "encoder", "encoder_decoder"]
 
 
 class NoiseConfig(Config):
@@ -47,65 +47,65 @@ class NoiseConfig(Config):
     """Split at characters, even within tokens, not at token boundaries."""
 
 
-class Setting(NamedTuple):
+class ObjectiveContext(NamedTuple):
     """What batches depend on, in addition to the sequences."""
 
-    known: Vocabulary
+    token_properties: TokenProperties
     noise: NoiseConfig
     tokenizer: Tokenizer
     seed: int = 0
 
 
-class Making(NamedTuple):
+class BatchInputs(NamedTuple):
     """Inputs from which to make one batch."""
 
-    setting: Setting
+    context: ObjectiveContext
     rows: Windows
     step: int
 
-    def draws(self, row: int, purpose: str = "noise") -> Draws:
+    def keyed_random(self, row: int, purpose: str = "noise") -> KeyedRandom:
         """Random numbers of one sequence: by step, or by its text alone."""
-        seed = self.setting.seed
-        if self.setting.noise.dynamic:
-            return Draws(seed, purpose, self.step, row)
-        return Draws(seed, purpose, self.rows.ids[row].tolist())
+        seed = self.context.seed
+        if self.context.noise.dynamic:
+            return KeyedRandom(seed, purpose, self.step, row)
+        return KeyedRandom(seed, purpose, self.rows.ids[row].tolist())
 
 
 class Objective(NamedTuple):
     """A training objective for one kind of model."""
 
     name: ObjectiveName
-    kind: Kind
+    kind: ModelKind
     """Kind of model that it trains."""
-    special: str
+    description: str
     """What the model predicts, in one line."""
-    make: Callable[[Making], Batch]
+    make_batch: Callable[[BatchInputs], MicroBatch]
     loss: Callable[..., LossSum]
     """(model with its head, batch, optional Routing to fill) -> loss sum."""
-    needs: tuple[str, ...] = ()
+    required_specials: tuple[str, ...] = ()
     """Special tokens that the tokenizer must have."""
     head: Callable[[ModelConfig], nn.Module] | None = None
     """Builds the head that is trained with the model."""
     sentinels: Callable[[int, NoiseConfig], int] | None = None
     """Number of sentinels for a document of a length."""
 
-    def check(self, config: ModelConfig, setting: Setting, length: int) -> None:
+    def check(self, config: ModelConfig, setting: ObjectiveContext, length: int) -> None:
         """Raise ConfigError if the model or the tokenizer does not fit the objective."""
         if config.kind != self.kind:
             raise ConfigError(
                 f"The objective {self.name!r} trains models of kind {self.kind!r}, but this one "
                 f"is of kind {config.kind!r}; choose another objective or preset."
             )
-        for name in self.needs:
-            setting.known.special(name)
+        for name in self.required_specials:
+            setting.token_properties.special_token_id(name)
         if self.sentinels is not None:
             self.check_sentinels(self.sentinels, setting, length)
 
     def check_sentinels(
-        self, needed: Callable[[int, NoiseConfig], int], setting: Setting, length: int
+        self, needed: Callable[[int, NoiseConfig], int], setting: ObjectiveContext, length: int
     ) -> None:
         """Raise ConfigError if a document of `length` tokens has more spans than sentinels."""
-        wanted, available = needed(length, setting.noise), len(setting.known.sentinels)
+        wanted, available = needed(length, setting.noise), len(setting.token_properties.sentinels)
         if wanted <= available:
             return
         problem = (
@@ -117,6 +117,6 @@ class Objective(NamedTuple):
         fitting = length * available // wanted
         raise ConfigError(problem + f"set length and context_length to at most {fitting}.")
 
-    def batch(self, setting: Setting, rows: Windows, step: int) -> Batch:
+    def batch(self, setting: ObjectiveContext, rows: Windows, step: int) -> MicroBatch:
         """The batch of a step."""
-        return self.make(Making(setting, rows, step))
+        return self.make_batch(BatchInputs(setting, rows, step))

@@ -17,10 +17,10 @@ from torch import Tensor
 from groundup.core import DataError
 from groundup.tokenizer import DOCUMENT_END
 
-from ..batches import Batch
-from .draws import Draws
-from .objective import Making
-from .vocabulary import pieces
+from ..batches import MicroBatch
+from .draws import KeyedRandom
+from .objective import BatchInputs
+from .token_properties import document_spans
 
 
 class SourceTarget(NamedTuple):
@@ -37,7 +37,7 @@ def sequence_batch(
     names: tuple[str, ...] = (),
     length: int | None = None,
     multiple: int = 1,
-) -> Batch:
+) -> MicroBatch:
     """A batch of packed pairs.
 
     start     id before the first token of a target; also the padding id
@@ -56,37 +56,45 @@ def sequence_batch(
     sources = [[pair.source for pair in row] for row in rows]
     targets = [[pair.target for pair in row] for row in rows]
     shifted = [[[start, *target[:-1]] if target else [] for target in row] for row in targets]
-    S = rounded(longest(sources), multiple) if length is None else length
-    T = rounded(longest(targets), multiple)
+    S = _round_up_to_multiple(_longest_sequence(sources), multiple) if length is None else length
+    T = _round_up_to_multiple(_longest_sequence(targets), multiple)
     if length is not None:
-        check(max(longest(sources), longest(targets)), length)
+        _check_length(max(_longest_sequence(sources), _longest_sequence(targets)), length)
         T = min(T, length)
-    documents = numbers(targets, T)
-    return Batch(
-        filled(shifted, T, start), filled(targets, T, start), (documents >= 0).float(), documents,
-        names, source=filled(sources, S, start), source_documents=numbers(sources, S),
-    )  # fmt: skip
+    documents = _pair_numbers(targets, T)
+    return MicroBatch(
+        _pad_rows(shifted, T, start),
+        _pad_rows(targets, T, start),
+        (documents >= 0).float(),
+        documents,
+        names,
+        source=_pad_rows(sources, S, start),
+        source_documents=_pair_numbers(sources, S),
+    )
 
 
-def damaged_batch(
-    making: Making, damage: Callable[[list[int], Draws], SourceTarget], multiple: int
-) -> Batch:
+def corrupted_batch(
+    making: BatchInputs, corrupt: Callable[[list[int], KeyedRandom], SourceTarget], multiple: int
+) -> MicroBatch:
     """A batch of documents, each corrupted separately.
 
-    damage    makes source and target from a document's ids
+    corrupt   makes source and target from a document's ids
     multiple  see `sequence_batch`
     """
     rows, pairs = making.rows, []
     for row, documents in enumerate(rows.documents):
-        draws, ids = making.draws(row), rows.ids[row, 1:].tolist()
-        pairs.append([damage(ids[start:stop], draws) for start, stop in pieces(documents)])
+        draws, ids = making.keyed_random(row), rows.ids[row, 1:].tolist()
+        pairs.append([corrupt(ids[start:stop], draws) for start, stop in document_spans(documents)])
     return sequence_batch(
-        pairs, start=making.setting.known.special(DOCUMENT_END), names=rows.names,
-        length=rows.documents.shape[1], multiple=multiple,
-    )  # fmt: skip
+        pairs,
+        start=making.context.token_properties.special_token_id(DOCUMENT_END),
+        names=rows.names,
+        length=rows.documents.shape[1],
+        multiple=multiple,
+    )
 
 
-def check(longest: int, length: int) -> None:
+def _check_length(longest: int, length: int) -> None:
     """Raise DataError if the longest sequence does not fit."""
     if longest > length:
         raise DataError(
@@ -94,22 +102,22 @@ def check(longest: int, length: int) -> None:
         )
 
 
-def rounded(length: int, multiple: int) -> int:
+def _round_up_to_multiple(length: int, multiple: int) -> int:
     """Round up to a multiple, at least one."""
     return max(1, -(-length // multiple)) * multiple
 
 
-def longest(rows: Sequence[Sequence[list[int]]]) -> int:
+def _longest_sequence(rows: Sequence[Sequence[list[int]]]) -> int:
     """Tokens of the longest sequence."""
     return max((sum(map(len, row)) for row in rows), default=0)
 
 
-def filled(rows: Sequence[Sequence[list[int]]], length: int, padding: int) -> Tensor:
+def _pad_rows(rows: Sequence[Sequence[list[int]]], length: int, padding: int) -> Tensor:
     """Concatenate each row's ids and pad on the right, (B, length)."""
     flat = [[id for ids in row for id in ids] for row in rows]
     return torch.tensor([[*row, *[padding] * (length - len(row))] for row in flat])
 
 
-def numbers(rows: Sequence[Sequence[list[int]]], length: int) -> Tensor:
+def _pair_numbers(rows: Sequence[Sequence[list[int]]], length: int) -> Tensor:
     """Each token's pair number within its sequence, -1 in padding, (B, length)."""
-    return filled([[[n] * len(ids) for n, ids in enumerate(row)] for row in rows], length, -1)
+    return _pad_rows([[[n] * len(ids) for n, ids in enumerate(row)] for row in rows], length, -1)

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from groundup.core import ConfigError
 
-from .sharded import copy, local
+from .sharded import copy_into, local_tensor
 
 
-class Average:
+class WeightAverage:
     """Moving average of some weights, in float32, sharded as they are."""
 
     def __init__(
@@ -49,15 +49,15 @@ class Average:
         share = 1 - self.decay
         if self.is_corrected:
             share /= 1 - self.decay**self.updates
-        means = [local(mean) for mean in self.means.values()]
-        weights = [local(weight).float() for weight in self.weights.values()]
+        means = [local_tensor(mean) for mean in self.means.values()]
+        weights = [local_tensor(weight).float() for weight in self.weights.values()]
         if self.updates == 1:
             torch._foreach_copy_(means, weights)
         else:
             torch._foreach_lerp_(means, weights, share)
 
     @contextmanager
-    def swapped(self, model: nn.Module) -> Iterator[nn.Module]:
+    def swapped_in(self, model: nn.Module) -> Iterator[nn.Module]:
         """The model with the mean as its weights; restores the weights exactly on exit.
 
         Weights that are not averaged stay. Where processes have shards of weights that the model
@@ -70,16 +70,16 @@ class Average:
                if name in self.means}  # fmt: skip
         if not own:
             raise ConfigError("The weight average shares no weight name with the model.")
-        saved = {name: local(p).clone() for name, p in own.items()}
+        saved = {name: local_tensor(p).clone() for name, p in own.items()}
         try:
             with torch.no_grad():
                 for name, p in own.items():
-                    local(p).copy_(local(self.means[name]))
+                    local_tensor(p).copy_(local_tensor(self.means[name]))
             yield model
         finally:
             with torch.no_grad():
                 for name, p in own.items():
-                    local(p).copy_(saved[name])
+                    local_tensor(p).copy_(saved[name])
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name, without copying."""
@@ -94,5 +94,5 @@ class Average:
             odd = sorted(own.keys() ^ state.keys())[:3]
             raise ConfigError(f"The weight average is of another model: {', '.join(odd)} differ.")
         for name, tensor in state.items():
-            copy(own[name], tensor)
+            copy_into(own[name], tensor)
         self.updates = int(state["updates"])

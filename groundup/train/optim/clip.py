@@ -12,31 +12,37 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor, Replicate
 
-from ..parallel.mesh import ALONE, Mesh
-from .sharded import local
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
+from .sharded import local_tensor
 
 
 @torch.no_grad()
-def clip(
-    parameters: Sequence[nn.Parameter], largest: float, *, scale: float = 1.0, mesh: Mesh = ALONE
+def clip_grad_norm(
+    parameters: Sequence[nn.Parameter],
+    max_norm: float,
+    *,
+    scale: float = 1.0,
+    mesh: Mesh = SINGLE_PROCESS,
 ) -> float:
-    """Divide gradients by `scale` and clip them to a norm of `largest`; return the norm before.
+    """Divide gradients by `scale` and clip them to a norm of `max_norm`; return the norm before.
 
-    largest  0: no clipping
-    mesh     processes with other shards of the gradients
+    max_norm  0: no clipping
+    mesh      processes with other shards of the gradients
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    own = [local(gradient) for gradient in gradients]
+    own = [local_tensor(gradient) for gradient in gradients]
     if scale != 1.0:
         torch._foreach_div_(own, scale)
-    norm = nn.utils.get_total_norm(own) if mesh.grid is None else norm_over(gradients, mesh)
-    if largest and own:
-        factor = torch.clamp(largest / (norm + 1e-6), max=1.0)
+    norm = (
+        nn.utils.get_total_norm(own) if mesh.device_mesh is None else _sharded_norm(gradients, mesh)
+    )
+    if max_norm and own:
+        factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
         torch._foreach_mul_(own, factor.to(own[0]))
     return float(norm)
 
 
-def norm_over(gradients: Sequence[Tensor], mesh: Mesh) -> Tensor:
+def _sharded_norm(gradients: Sequence[Tensor], mesh: Mesh) -> Tensor:
     """Norm of gradients of which each process of a mesh has some, or shards.
 
     One sum of squares for each set of dimensions that gradients are sharded along; along each
@@ -46,22 +52,22 @@ def norm_over(gradients: Sequence[Tensor], mesh: Mesh) -> Tensor:
             for some in combinations(mesh.dimensions, count)]  # fmt: skip
     shards: dict[frozenset[str], list[Tensor]] = {some: [] for some in sets}
     for gradient in gradients:
-        along = divided(gradient) | ({"pipeline"} & set(mesh.dimensions))
-        shards[frozenset(along)].append(local(gradient))
-    squares = mesh.numbers([
+        along = _sharded_dimensions(gradient) | ({"pipeline"} & set(mesh.dimensions))
+        shards[frozenset(along)].append(local_tensor(gradient))
+    squares = mesh.collective_tensor([
         float(torch.stack(torch._foreach_norm(own)).double().square().sum()) if own else 0.0
         for own in shards.values()
     ])  # fmt: skip
     for dimension in mesh.dimensions:
         indices = [index for index, some in enumerate(sets) if dimension in some]
         sums = squares[indices]
-        distributed.all_reduce(sums, group=mesh.line(dimension).get_group())
+        distributed.all_reduce(sums, group=mesh.submesh(dimension).get_group())
         squares[indices] = sums
     distributed.broadcast(squares, src=0)
     return squares.sum().sqrt()
 
 
-def divided(tensor: Tensor) -> set[str]:
+def _sharded_dimensions(tensor: Tensor) -> set[str]:
     """Dimensions of the mesh along which a tensor is sharded."""
     if not isinstance(tensor, DTensor):
         return set()

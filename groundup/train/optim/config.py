@@ -8,7 +8,7 @@ from groundup.core import Config
 
 OptimizerName = Literal["adamw", "muon", "adafactor", "sgd"]
 StateDtype = Literal["float32", "bfloat16", "8bit"]
-Kind = Literal["matrix", "expert", "embedding", "head", "vector"]
+WeightKind = Literal["matrix", "expert", "embedding", "head", "vector"]
 
 
 class RuleConfig(Config):
@@ -16,7 +16,7 @@ class RuleConfig(Config):
 
     names: str = ""
     """Regular expression searched in the weight's name; empty: matches all."""
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[WeightKind, ...] = ()
     """Kinds of weights: a block's `matrix`, stacked `expert` matrices, `embedding`, `head`, and
     `vector` (norms and biases); empty: all.
     """
@@ -33,9 +33,9 @@ class RuleConfig(Config):
 class OptimConfig(Config):
     """Optimizers, learning rates, schedule and clipping."""
 
-    matrices: OptimizerName = "muon"
+    matrix_optimizer: OptimizerName = "muon"
     """Optimizer of the blocks' matrices."""
-    others: Literal["adamw", "adafactor", "sgd"] = "adamw"
+    other_optimizer: Literal["adamw", "adafactor", "sgd"] = "adamw"
     """Optimizer of everything else."""
     rules: tuple[RuleConfig, ...] = ()
     """Overrides for some weights, such as `[{"names": "norm", "learning_rate": 0}]`; keys: names,
@@ -49,7 +49,7 @@ class OptimConfig(Config):
     """Momentum of Muon (Nesterov's) and of SGD."""
     nesterov: bool = False
     """Nesterov momentum for SGD; Muon always uses it."""
-    iterations: int = Field(default=3, ge=1)
+    newton_schulz_steps: int = Field(default=3, ge=1)
     """Newton-Schulz iterations; 5 are no better in a short run and take a tenth of its time."""
     learning_rate: float = Field(default=4e-3, ge=0)
     """Peak learning rate of everything not under Muon."""
@@ -69,7 +69,7 @@ class OptimConfig(Config):
     """Adafactor's decay: the mean of step t keeps 1 - t^-power of its previous value."""
     update_clip: float = Field(default=1.0, gt=0)
     """Largest RMS of an Adafactor update, before the learning rate."""
-    scale_by_size: bool = False
+    scale_parameter: bool = False
     """Scale Adafactor's learning rate by each weight's own RMS (at least 0.001)."""
     relative_step: bool = False
     """Limit Adafactor's learning rate to 1 / sqrt(step)."""

@@ -19,11 +19,11 @@ from torch import Tensor
 from groundup.core import ConfigError
 
 from .config import OptimConfig, StateDtype
-from .sharded import aligned, gathered, local, share
-from .states import Kept, kept_bytes
+from .sharded import extract_shard, gather_shards, local_tensor, place_gradient
+from .states import OptimizerState, stored_state_bytes
 
 
-def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Tensor, "N R C"]:
+def _orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Tensor, "N R C"]:
     """Nearest matrices with singular values near 1, by Newton-Schulz iterations in bfloat16.
 
     Each iteration maps every singular value s to a*s + b*s^3 + c*s^5; the coefficients trade
@@ -54,7 +54,7 @@ class Muon:
                 "; set kinds=['matrix'] or another optimizer in the rule."
             )
         self.weights, self.config, self.decay = weights, config, decay
-        self.momentum = Kept("momentum", weights, state, config)
+        self.momentum = OptimizerState("momentum", weights, state, config)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name."""
@@ -62,24 +62,28 @@ class Muon:
 
     def step(self, number: int, rate: float) -> None:
         """Update the matrices; without a gradient, the momentum still applies."""
-        for names in by_shape(self.weights):
+        for names in _group_by_shape(self.weights):
             weights = [self.weights[name] for name in names]
-            ahead = self._ahead(names, number)
-            matrices = torch.stack([gathered(*pair) for pair in zip(ahead, weights, strict=True)])
-            steps = orthogonalise(matrices.flatten(0, -3), self.config.iterations)
+            ahead = self._nesterov_momentum(names, number)
+            matrices = torch.stack(
+                [gather_shards(*pair) for pair in zip(ahead, weights, strict=True)]
+            )
+            steps = _orthogonalise(matrices.flatten(0, -3), self.config.newton_schulz_steps)
             rows, columns = weights[0].shape[-2:]
             scale = rate * math.sqrt(max(1.0, rows / columns))
-            shares = [local(weight) for weight in weights]
+            shares = [local_tensor(weight) for weight in weights]
             if self.decay:
                 torch._foreach_mul_(shares, 1 - rate * self.decay)
             for own, weight, step in zip(shares, weights, steps.view_as(matrices), strict=True):
-                own.add_(share(step, weight), alpha=-scale)
+                own.add_(extract_shard(step, weight), alpha=-scale)
 
-    def _ahead(self, names: list[str], number: int) -> list[Tensor]:
+    def _nesterov_momentum(self, names: list[str], number: int) -> list[Tensor]:
         """Update the momenta; return the Nesterov look-ahead."""
         weights = [self.weights[name] for name in names]
         gradients = [
-            torch.zeros_like(local(w)) if w.grad is None else local(aligned(w.grad, w))
+            torch.zeros_like(local_tensor(w))
+            if w.grad is None
+            else local_tensor(place_gradient(w.grad, w))
             for w in weights
         ]
         momenta = [self.momentum.read(name) for name in names]
@@ -89,7 +93,7 @@ class Muon:
         return list(torch._foreach_lerp(gradients, momenta, self.config.momentum))
 
 
-def by_shape(weights: Mapping[str, Tensor]) -> list[list[str]]:
+def _group_by_shape(weights: Mapping[str, Tensor]) -> list[list[str]]:
     """Group names of weights of equal shape, in order."""
     groups: dict[torch.Size, list[str]] = {}
     for name, weight in weights.items():
@@ -99,4 +103,4 @@ def by_shape(weights: Mapping[str, Tensor]) -> list[list[str]]:
 
 def muon_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
     """Bytes of Muon's state of an unsharded weight."""
-    return kept_bytes(weight, state, config.state_block)
+    return stored_state_bytes(weight, state, config.state_block)

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from groundup.core import ConfigError
 
-from ..parallel.mesh import ALONE, Mesh
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
 from .adafactor import Adafactor, adafactor_bytes
 from .adamw import AdamW, adamw_bytes
-from .clip import clip
+from .clip import clip_grad_norm
 from .config import OptimConfig
-from .groups import Group, groups, label
 from .muon import Muon, muon_bytes
+from .parameter_groups import GroupSettings, group_label, group_parameters
 from .sgd import SGD, sgd_bytes
-from .sharded import copy, local
+from .sharded import copy_into, local_tensor
 
 
-class Method(Protocol):
+class Algorithm(Protocol):
     """An optimizer algorithm for the weights of a group."""
 
     def state(self) -> dict[str, Tensor]:
@@ -35,17 +35,22 @@ class Method(Protocol):
         ...
 
 
-METHODS = {"adamw": AdamW, "muon": Muon, "adafactor": Adafactor, "sgd": SGD}
-BYTES = {"adamw": adamw_bytes, "muon": muon_bytes, "adafactor": adafactor_bytes, "sgd": sgd_bytes}
+ALGORITHMS = {"adamw": AdamW, "muon": Muon, "adafactor": Adafactor, "sgd": SGD}
+STATE_BYTES = {
+    "adamw": adamw_bytes,
+    "muon": muon_bytes,
+    "adafactor": adafactor_bytes,
+    "sgd": sgd_bytes,
+}
 
 
-class Part(NamedTuple):
+class ParameterGroup(NamedTuple):
     """A group with its weights and algorithm."""
 
     label: str
-    group: Group
+    settings: GroupSettings
     weights: dict[str, nn.Parameter]
-    method: Method
+    algorithm: Algorithm
 
 
 class Optimizer:
@@ -62,16 +67,16 @@ class Optimizer:
 
         names  all names of the model, where `parameters` are only a pipeline stage's
 
-        Raises ConfigError if nothing is trainable, and for invalid rules (see `groups`).
+        Raises ConfigError if nothing is trainable, and for invalid rules (see `group_parameters`).
         """
         self.config, self.steps = config, 0
         self.weights = {name: p for name, p in parameters if p.requires_grad}
         if not self.weights:
             raise ConfigError("The model has no trainable parameter; expected at least one.")
-        self.parts = [
-            Part(label(group, own.items()), group, own,
-                 METHODS[group.optimizer](own, config, group.decay, group.state))
-            for group, own in groups(self.weights, config, names=names).items()
+        self.parameter_groups = [
+            ParameterGroup(group_label(group, own.items()), group, own,
+                 ALGORITHMS[group.optimizer](own, config, group.decay, group.state))
+            for group, own in group_parameters(self.weights, config, names=names).items()
         ]  # fmt: skip
         self.norms: dict[str, float] = {}
         """Gradient norm of each group before clipping, at the last step; if `group_norms`."""
@@ -82,35 +87,35 @@ class Optimizer:
             weight.grad = None
 
     @torch.no_grad()
-    def clip(self, scale: float = 1.0, mesh: Mesh = ALONE) -> float:
+    def clip_gradients(self, scale: float = 1.0, mesh: Mesh = SINGLE_PROCESS) -> float:
         """Divide the gradients by `scale` and clip them; return their norm before norm clipping.
 
         `clip_value` is applied first.
         """
         if self.config.clip_value:
-            gradients = [local(w.grad) for w in self.weights.values() if w.grad is not None]
+            gradients = [local_tensor(w.grad) for w in self.weights.values() if w.grad is not None]
             most = self.config.clip_value * scale
             torch._foreach_clamp_max_(gradients, most)
             torch._foreach_clamp_min_(gradients, -most)
         if self.config.group_norms:
             self.norms = {
-                part.label: clip(list(part.weights.values()), 0.0, mesh=mesh) / scale
-                for part in self.parts
+                part.label: clip_grad_norm(list(part.weights.values()), 0.0, mesh=mesh) / scale
+                for part in self.parameter_groups
             }
-        return clip(list(self.weights.values()), self.config.clip, scale=scale, mesh=mesh)
+        return clip_grad_norm(list(self.weights.values()), self.config.clip, scale=scale, mesh=mesh)
 
     @torch.no_grad()
-    def step(self, multiplier: float) -> None:
-        """Update the weights; learning rates are the peak rates times `multiplier`."""
+    def step(self, lr_multiplier: float) -> None:
+        """Update the weights; learning rates are the peak rates times `lr_multiplier`."""
         self.steps += 1
-        for part in self.parts:
-            part.method.step(self.steps, part.group.rate * multiplier)
+        for part in self.parameter_groups:
+            part.algorithm.step(self.steps, part.settings.learning_rate * lr_multiplier)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name, without copying."""
         state = {"steps": torch.tensor(self.steps)}
-        for part in self.parts:
-            state |= part.method.state()
+        for part in self.parameter_groups:
+            state |= part.algorithm.state()
         return state
 
     @torch.no_grad()
@@ -130,18 +135,20 @@ class Optimizer:
                     f"expected {tuple(own[name].shape)} {own[name].dtype}; use the same optim."
                 )
         for name, tensor in state.items():
-            copy(own[name], tensor)
+            copy_into(own[name], tensor)
         self.steps = int(state["steps"])
 
 
-def state_bytes(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> int:
+def optimizer_state_bytes(
+    parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig
+) -> int:
     """Bytes of all states of an unsharded model, by formula; parameters may be on `meta`.
 
     AdamW    2 states      Muon, SGD with momentum  1      Adafactor  4 (R + C) of a matrix
     """
     weights = {name: p for name, p in parameters if p.requires_grad}
     return sum(
-        BYTES[group.optimizer](weight, config, group.state)
-        for group, own in groups(weights, config).items()
+        STATE_BYTES[group.optimizer](weight, config, group.state)
+        for group, own in group_parameters(weights, config).items()
         for weight in own.values()
     )

@@ -14,23 +14,23 @@ from torch import Tensor
 from groundup.core import digest
 
 
-def rounded(
-    values: Float[Tensor, "*shape"], places: Int32[Tensor, "*shape"], key: int
+def round_stochastic(
+    values: Float[Tensor, "*shape"], indices: Int32[Tensor, "*shape"], key: int
 ) -> Float[Tensor, "*shape"]:
     """Values as bfloat16, rounded stochastically by index and key.
 
     >>> ones = torch.full((4000,), 1 + 2**-9)  # a quarter of the way from 1 to the next number
-    >>> up = rounded(ones, torch.arange(4000, dtype=torch.int32), key=7) > 1
+    >>> up = round_stochastic(ones, torch.arange(4000, dtype=torch.int32), key=7) > 1
     >>> abs(float(up.float().mean()) - 0.25) < 0.03
     True
     """
-    bits = chance(places, key).add_(values.float().contiguous().view(torch.int32))
+    bits = _random_bits(indices, key).add_(values.float().contiguous().view(torch.int32))
     return bits.bitwise_and_(-65536).view(torch.float32).to(torch.bfloat16)
 
 
-def chance(places: Int32[Tensor, "*shape"], key: int) -> Int32[Tensor, "*shape"]:
+def _random_bits(indices: Int32[Tensor, "*shape"], key: int) -> Int32[Tensor, "*shape"]:
     """Sixteen random bits for each index."""
-    mixed = places + key
+    mixed = indices + key
     for multiplier in (-2048144789, -1028477387):  # 0x85EBCA6B and 0xC2B2AE35
         mixed ^= (mixed >> 16) & 0xFFFF
         mixed *= multiplier
@@ -38,10 +38,10 @@ def chance(places: Int32[Tensor, "*shape"], key: int) -> Int32[Tensor, "*shape"]
     return mixed.bitwise_and_(0xFFFF)
 
 
-def key_of(*parts: int | str) -> int:
+def rounding_key(*parts: int | str) -> int:
     """A key in the range of int32 from names and numbers.
 
-    >>> key_of("mean", 1) == key_of("mean", 1) != key_of("mean", 2)
+    >>> rounding_key("mean", 1) == rounding_key("mean", 1) != rounding_key("mean", 2)
     True
     """
     return int(digest(list(parts))[:8], 16) - 2**31

@@ -7,16 +7,16 @@ from groundup.core import ConfigError
 
 from .config import OptimConfig
 
-Schedule = Callable[[int], float]
+LRSchedule = Callable[[int], float]
 
 
-def schedule(config: OptimConfig, steps: int) -> Schedule:
+def make_lr_schedule(config: OptimConfig, steps: int) -> LRSchedule:
     """Multiplier of the learning rate at each step, in (0, 1].
 
     Warm-up–stable–decay: rises linearly, stays at its peak, and falls over the last `decay` of the
     steps to `floor`. With decay=1 it falls from the end of warm-up on.
 
-    >>> rate = schedule(OptimConfig(warmup=0.2, decay=0.5), steps=10)
+    >>> rate = make_lr_schedule(OptimConfig(warmup=0.2, decay=0.5), steps=10)
     >>> [round(rate(step), 3) for step in (0, 1, 5, 6, 9)]
     [0.5, 1.0, 1.0, 0.8, 0.2]
 
@@ -37,15 +37,15 @@ def schedule(config: OptimConfig, steps: int) -> Schedule:
         if step < warm:
             return (step + 1) / warm
         remaining = max(0.0, min(1.0, (steps - step) / falling))  # above 0 at the last step
-        return floor + (1 - floor) * height(config.schedule, remaining)
+        return floor + (1 - floor) * _decay_shape(config.schedule, remaining)
 
     return multiplier
 
 
-def height(kind: str, left: float) -> float:
-    """Height of a decay from 1 to 0, with a share `left` of its steps remaining."""
+def _decay_shape(kind: str, remaining_share: float) -> float:
+    """Height of a decay from 1 to 0, with a share `remaining_share` of its steps remaining."""
     if kind == "cosine":
-        return (1 - math.cos(math.pi * left)) / 2
+        return (1 - math.cos(math.pi * remaining_share)) / 2
     if kind == "sqrt":
-        return 1 - math.sqrt(1 - left)
-    return left if kind == "linear" else 1.0
+        return 1 - math.sqrt(1 - remaining_share)
+    return remaining_share if kind == "linear" else 1.0

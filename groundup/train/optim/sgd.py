@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .config import OptimConfig, StateDtype
-from .sharded import aligned, local
-from .states import Kept, kept_bytes, parts_of
+from .sharded import local_tensor, place_gradient
+from .states import OptimizerState, row_chunks, stored_state_bytes
 
 
 class SGD:
@@ -23,7 +23,9 @@ class SGD:
         self, weights: Mapping[str, Tensor], config: OptimConfig, decay: float, state: StateDtype
     ) -> None:
         self.weights, self.config, self.decay = weights, config, decay
-        self.momentum = Kept("momentum", weights if config.momentum else {}, state, config)
+        self.momentum = OptimizerState(
+            "momentum", weights if config.momentum else {}, state, config
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name."""
@@ -34,20 +36,20 @@ class SGD:
         for name, weight in self.weights.items():
             if weight.grad is None:
                 continue
-            own, gradient = local(weight), local(aligned(weight.grad, weight))
+            own, gradient = local_tensor(weight), local_tensor(place_gradient(weight.grad, weight))
             if self.decay:
                 own.mul_(1 - rate * self.decay)
             if not self.config.momentum:
                 own.add_(gradient, alpha=-rate)
             elif self.momentum.is_exact(name):
-                own.add_(self._sum(self.momentum.read(name), gradient), alpha=-rate)
+                own.add_(self._update_momentum(self.momentum.read(name), gradient), alpha=-rate)
             else:
-                for rows in parts_of(weight):
+                for rows in row_chunks(weight):
                     momentum = self.momentum.read(name, rows)
-                    own[rows].add_(self._sum(momentum, gradient[rows]), alpha=-rate)
+                    own[rows].add_(self._update_momentum(momentum, gradient[rows]), alpha=-rate)
                     self.momentum.write(name, momentum, number, rows)
 
-    def _sum(self, momentum: Tensor, gradient: Tensor) -> Tensor:
+    def _update_momentum(self, momentum: Tensor, gradient: Tensor) -> Tensor:
         """Update the momentum in place; return the direction of the step."""
         momentum.mul_(self.config.momentum).add_(gradient)
         if not self.config.nesterov:
@@ -57,4 +59,4 @@ class SGD:
 
 def sgd_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
     """Bytes of SGD's state of an unsharded weight."""
-    return kept_bytes(weight, state, config.state_block) if config.momentum else 0
+    return stored_state_bytes(weight, state, config.state_block) if config.momentum else 0

@@ -1,7 +1,8 @@
 """Local shards and complete tensors, for plain tensors and DTensors alike.
 
 A sharded weight (by FSDP or a tensor-parallel plan) is a DTensor of which this process has a shard.
-Elementwise updates work on the shards; `whole` gathers, `share` extracts this process's shard
+Elementwise updates work on the shards; `full_tensor` gathers, `extract_shard` extracts this
+process's shard
 again, without communication. A plain tensor is its own shard, so callers need not distinguish.
 """
 
@@ -11,13 +12,13 @@ from torch.distributed.tensor import DTensor, Replicate, distribute_tensor, empt
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 
-def local(tensor: Tensor) -> Tensor:
+def local_tensor(tensor: Tensor) -> Tensor:
     """This process's shard, without copying."""
     with torch.no_grad():
         return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def aligned(gradient: Tensor, weight: Tensor) -> Tensor:
+def place_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     """A gradient placed as its weight is; partial sums are reduced."""
     if isinstance(gradient, DTensor) and isinstance(weight, DTensor):
         if gradient.placements != weight.placements:
@@ -25,7 +26,9 @@ def aligned(gradient: Tensor, weight: Tensor) -> Tensor:
     return gradient
 
 
-def like(weight: Tensor, shape: tuple[int, ...], dtype: torch.dtype, fill: int = 0) -> Tensor:
+def full_like_placement(
+    weight: Tensor, shape: tuple[int, ...], dtype: torch.dtype, fill: int = 0
+) -> Tensor:
     """A constant tensor of another shape, placed as the weight is."""
     if not isinstance(weight, DTensor):
         return torch.full(shape, fill, dtype=dtype, device=weight.device)
@@ -35,7 +38,7 @@ def like(weight: Tensor, shape: tuple[int, ...], dtype: torch.dtype, fill: int =
     return tensor
 
 
-def settled(tensor: Tensor) -> Tensor:
+def reduce_partial(tensor: Tensor) -> Tensor:
     """A tensor with its partial sums reduced."""
     if isinstance(tensor, DTensor) and any(each.is_partial() for each in tensor.placements):
         reduced = [Replicate() if each.is_partial() else each for each in tensor.placements]
@@ -43,12 +46,12 @@ def settled(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """The complete tensor, gathered on every process if it is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def gathered(part: Tensor, weight: Tensor) -> Tensor:
+def gather_shards(part: Tensor, weight: Tensor) -> Tensor:
     """The complete tensor, from shards placed as the weight is."""
     if not isinstance(weight, DTensor):
         return part
@@ -58,7 +61,7 @@ def gathered(part: Tensor, weight: Tensor) -> Tensor:
     ).full_tensor()  # fmt: skip
 
 
-def share(tensor: Tensor, weight: Tensor) -> Tensor:
+def extract_shard(tensor: Tensor, weight: Tensor) -> Tensor:
     """This process's shard of a complete tensor, placed as the weight is."""
     if not isinstance(weight, DTensor):
         return tensor
@@ -66,19 +69,19 @@ def share(tensor: Tensor, weight: Tensor) -> Tensor:
     return distribute_tensor(tensor, mesh, placements, src_data_rank=None).to_local()
 
 
-def copy(into: Tensor, given: Tensor) -> None:
+def copy_into(into: Tensor, source: Tensor) -> None:
     """Fill a tensor from a complete one, or from one that is sharded as it is."""
-    is_sharded = isinstance(given, DTensor)
-    local(into).copy_(local(given) if is_sharded else share(given, into))
+    is_sharded = isinstance(source, DTensor)
+    local_tensor(into).copy_(local_tensor(source) if is_sharded else extract_shard(source, into))
 
 
-def numbering(tensor: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
+def flat_indices(tensor: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
     """Flat index of each element of this process's shard in the complete tensor, mod 2^32 (int32).
 
     rows     of the shard: along the first axis
     columns  of those: along the last one
 
-    >>> numbering(torch.zeros(3, 2), slice(1, 3))
+    >>> flat_indices(torch.zeros(3, 2), slice(1, 3))
     tensor([[2, 3],
             [4, 5]], dtype=torch.int32)
     """

@@ -7,7 +7,7 @@
 Parameters keep the names of the single-process model, so checkpoints of all meshes share their
 names. A parameter is a plain tensor where it is replicated, and a DTensor where it is sharded.
 Along a pipeline a parameter has one owner; a process with a copy (the output's tied embedding)
-refreshes it in `settle`.
+refreshes it in `synchronise`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,27 +16,27 @@ from typing import NamedTuple
 from torch import nn
 
 from groundup.core import ConfigError
-from groundup.model import ModelConfig, Transformer, WithHead
+from groundup.model import ModelConfig, ModelWithHead, Transformer
 
-from ..batches import Batch
-from ..loop import Gradients, Loss, accumulation
+from ..batches import MicroBatch
+from ..loop import Gradients, Loss, accumulate_gradients
 from ..precision import Precision
-from .context import check_context, spread_rows
-from .data import overlapped, sum_gradients, summed
-from .expert import check_experts, spread_experts
-from .layers import check_layers
+from .context import apply_ring_attention, check_context
+from .data import overlapped_gradients, sum_gradients, summed_gradients
+from .expert import check_experts, shard_experts
 from .mesh import Mesh
-from .pipeline import ScheduleName, pipelined
-from .tensor import check as check_tensor
-from .tensor import split_matrices
-from .zero import OwnRows, Stage, shard, shard_head
+from .pipeline import ScheduleName, apply_pipeline
+from .stages import check_layers
+from .tensor import apply_tensor_parallel
+from .tensor import check_tensor_parallel as check_tensor
+from .zero import ZeroOneRows, ZeroStage, apply_fully_shard, shard_head
 
 
-def nothing() -> None:
+def _no_synchronisation() -> None:
     """No synchronisation needed: every process updates all weights it computes with."""
 
 
-class Parallel(NamedTuple):
+class ParallelModel(NamedTuple):
     """A parallelised model on one process."""
 
     model: nn.Module
@@ -45,7 +45,7 @@ class Parallel(NamedTuple):
     """What the optimizer updates and a checkpoint saves, under the model's full names."""
     gradients: Gradients | None
     """How the loop computes gradients; None: by gradient accumulation."""
-    settle: Callable[[], None] = nothing
+    synchronise: Callable[[], None] = _no_synchronisation
     """Called after parameters were updated or loaded, before the model computes."""
     loss: Loss | None = None
     """Validation loss where it differs from the given one; valid on every pipeline process."""
@@ -61,9 +61,9 @@ def parallelise(
     precision: Precision,
     mesh: Mesh,
     *,
-    zero: Stage = 3,
+    zero: ZeroStage = 3,
     schedule: ScheduleName = "1f1b",
-) -> Parallel:
+) -> ParallelModel:
     """Parallelise a model over a mesh; every process passes the same complete model.
 
     loss       of the model on a micro-batch, as for the loop
@@ -73,74 +73,78 @@ def parallelise(
 
     Raises ConfigError for unsupported models and combinations.
     """
-    check(body_of(model).config, mesh.sizes, zero)
+    check_mesh_supported(_transformer_of(model).config, mesh.sizes, zero)
     if "tensor" in mesh.dimensions:
-        split_matrices(body_of(model), mesh.line("tensor"))
+        apply_tensor_parallel(_transformer_of(model), mesh.submesh("tensor"))
     if "context" in mesh.dimensions:
-        spread_rows(body_of(model), mesh.line("context"))
+        apply_ring_attention(_transformer_of(model), mesh.submesh("context"))
     if "expert" in mesh.dimensions:
-        spread_experts(body_of(model), mesh.line("expert"))
+        shard_experts(_transformer_of(model), mesh.submesh("expert"))
     if "pipeline" in mesh.dimensions:
-        return in_pipeline(model, loss, precision, mesh, schedule)
-    accumulate = accumulation(model, loss, precision)
+        return _parallelise_pipeline(model, loss, precision, mesh, schedule)
+    accumulate = accumulate_gradients(model, loss, precision)
     if "shard" in mesh.dimensions and zero > 1:
-        shard_all(model, mesh, precision, keeps_weights=zero == 2)
+        _apply_zero_2_or_3(model, mesh, precision, keeps_weights=zero == 2)
     parameters = dict(model.named_parameters())
     if "shard" in mesh.dimensions and zero == 1:
-        return with_own_rows(model, accumulate, mesh)
+        return _apply_zero_1(model, accumulate, mesh)
     if set(mesh.dimensions) <= {"data", "context"} and mesh.dimensions:
-        group = mesh.line(*mesh.dimensions).get_group()
-        return Parallel(model, parameters, overlapped(model, loss, precision, group))
-    return Parallel(model, parameters, summed(accumulate, list(parameters.values()), mesh))
+        group = mesh.submesh(*mesh.dimensions).get_group()
+        return ParallelModel(model, parameters, overlapped_gradients(model, loss, precision, group))
+    return ParallelModel(
+        model, parameters, summed_gradients(accumulate, list(parameters.values()), mesh)
+    )
 
 
-def in_pipeline(
+def _parallelise_pipeline(
     model: nn.Module, loss: Loss, precision: Precision, mesh: Mesh, schedule: ScheduleName
-) -> Parallel:
+) -> ParallelModel:
     """A pipeline stage, with gradients summed over the processes with the same layers."""
     if not isinstance(model, Transformer):
         raise ConfigError("Mesh dimension pipeline does not support this objective's head; use "
                           "data or shard.")  # fmt: skip
     names = tuple(name for name, _ in model.named_parameters())
-    stage = pipelined(model, loss, precision, mesh, schedule=schedule)
-    gradients = summed(stage.gradients, list(stage.parameters.values()), mesh)
-    return Parallel(model, stage.parameters, gradients, stage.settle, stage.loss, names)
+    stage = apply_pipeline(model, loss, precision, mesh, schedule=schedule)
+    gradients = summed_gradients(stage.gradients, list(stage.parameters.values()), mesh)
+    return ParallelModel(model, stage.parameters, gradients, stage.synchronise, stage.loss, names)
 
 
-def shard_all(model: nn.Module, mesh: Mesh, precision: Precision, *, keeps_weights: bool) -> None:
+def _apply_zero_2_or_3(
+    model: nn.Module, mesh: Mesh, precision: Precision, *, keeps_weights: bool
+) -> None:
     """Shard a model's weights by ZeRO stage 2 or 3, replicated along `data`."""
-    line = mesh.line("shard", "context")
+    line = mesh.submesh("shard", "context")
     if "data" in mesh.dimensions:
-        assert mesh.grid is not None, "it has dimensions"
-        line = mesh.grid["data", "shard"]
-    shard(body_of(model), line, precision, keeps_weights=keeps_weights)
-    if isinstance(model, WithHead):
+        assert mesh.device_mesh is not None, "it has dimensions"
+        line = mesh.device_mesh["data", "shard"]
+    apply_fully_shard(_transformer_of(model), line, precision, keep_gathered=keeps_weights)
+    if isinstance(model, ModelWithHead):
         shard_head(model.head, line)
 
 
-def with_own_rows(model: nn.Module, accumulate: Gradients, mesh: Mesh) -> Parallel:
+def _apply_zero_1(model: nn.Module, accumulate: Gradients, mesh: Mesh) -> ParallelModel:
     """ZeRO stage 1: gradients are reduced to the owners of rows, updated rows are gathered."""
     parameters = dict(model.named_parameters())
-    rows = OwnRows(parameters, mesh.line("shard"))
+    rows = ZeroOneRows(parameters, mesh.submesh("shard"))
     others = [name for name in mesh.dimensions if name != "shard"]
 
-    def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
+    def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
         loss_share = accumulate(micro_batches, weight)
         sum_gradients(parameters.values(), mesh, others)
-        rows.scatter()
+        rows.reduce_scatter_gradients()
         return loss_share
 
-    return Parallel(model, rows.parameters, gradients, rows.gather)
+    return ParallelModel(model, rows.parameters, gradients, rows.all_gather_weights)
 
 
-def body_of(model: nn.Module) -> Transformer:
+def _transformer_of(model: nn.Module) -> Transformer:
     """The Transformer under a head, or the model itself."""
-    body = model.model if isinstance(model, WithHead) else model
+    body = model.model if isinstance(model, ModelWithHead) else model
     assert isinstance(body, Transformer), "training stages train Transformers"
     return body
 
 
-def check(config: ModelConfig, sizes: Mapping[str, int], zero: Stage) -> None:
+def check_mesh_supported(config: ModelConfig, sizes: Mapping[str, int], zero: ZeroStage) -> None:
     """Raise ConfigError naming what a mesh does not divide, or dimensions that cannot be combined.
 
     sizes  processes along each dimension of the mesh, as from `parse`

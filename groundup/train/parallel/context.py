@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from groundup.core import ConfigError
-from groundup.kernels import Ring, held_places, places_of, ring_attention
+from groundup.kernels import Ring, document_positions, ring_attention, shard_positions
 from groundup.model import ModelConfig, Transformer
 
-from ..batches import Batch
+from ..batches import MicroBatch
 from .mesh import Mesh
 
-BY_PLACE = ("learned", "sinusoidal")
+ABSOLUTE_POSITIONS = ("learned", "sinusoidal")
 """Position kinds that count from the start of each document; others depend on distances only."""
-UNKNOWN = ("source", "edges", "labels")
+UNSUPPORTED_FIELDS = ("source", "edges", "labels")
 """Batch fields that do not belong to single positions of a sequence."""
 
 
@@ -31,14 +31,14 @@ def check_context(config: ModelConfig) -> None:
     if config.kind == "encoder_decoder":
         raise ConfigError("Mesh dimension context supports decoders and encoders; this model is of "
                           "kind 'encoder_decoder': use data or shard.")  # fmt: skip
-    if config.position.kind not in ("rope", "none", *BY_PLACE):
+    if config.position.kind not in ("rope", "none", *ABSOLUTE_POSITIONS):
         raise ConfigError(
             f"position.kind={config.position.kind!r} adds a bias over the full sequence, which "
             "mesh dimension context does not support; use rope, none, learned or sinusoidal."
         )
 
 
-def spread_rows(model: Transformer, line: DeviceMesh) -> None:
+def apply_ring_attention(model: Transformer, line: DeviceMesh) -> None:
     """Make a model's attention run round a ring of processes, in place.
 
     Raises ConfigError for unsupported models.
@@ -49,13 +49,13 @@ def spread_rows(model: Transformer, line: DeviceMesh) -> None:
         layer.attention.attend = partial(ring_attention, ring=ring)  # type: ignore[union-attr]
 
 
-def own_positions(batch: Batch, config: ModelConfig, mesh: Mesh) -> Batch:
+def local_positions(batch: MicroBatch, config: ModelConfig, mesh: Mesh) -> MicroBatch:
     """The positions of a batch's sequences that this process computes.
 
     Raises ShapeError if the sequences do not divide; ConfigError for sequences longer than the
     context, and for objectives with sequence-level fields.
     """
-    ring = Ring(mesh.size("context"), mesh.place("context"))
+    ring = Ring(mesh.size("context"), mesh.rank_along("context"))
     if ring.size == 1:
         return batch
     length = batch.ids.shape[1]
@@ -64,15 +64,15 @@ def own_positions(batch: Batch, config: ModelConfig, mesh: Mesh) -> Batch:
             f"Sequences of {length} tokens exceed the model's context_length="
             f"{config.context_length}, also with mesh dimension context."
         )
-    unsupported = [name for name in UNKNOWN if getattr(batch, name) is not None]
+    unsupported = [name for name in UNSUPPORTED_FIELDS if getattr(batch, name) is not None]
     if unsupported:
         raise ConfigError(
             f"The objective's batches have {', '.join(unsupported)}, which mesh dimension context "
             "does not support; use objective causal, prefix, middle or masked."
         )
-    own = held_places(length, ring).to(batch.ids.device)
-    if config.position.kind in BY_PLACE and batch.documents is not None:
-        positions = places_of(batch.documents)[:, own]
+    own = shard_positions(length, ring).to(batch.ids.device)
+    if config.position.kind in ABSOLUTE_POSITIONS and batch.documents is not None:
+        positions = document_positions(batch.documents)[:, own]
     else:
         positions = own[None].expand(len(batch.ids), -1)
     fields = {n: v for n, v in batch._asdict().items() if isinstance(v, Tensor)}

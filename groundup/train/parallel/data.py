@@ -21,60 +21,61 @@ from torch.nn.parallel import DistributedDataParallel
 from groundup.core import ConfigError
 from groundup.kernels import LossSum
 
-from ..batches import Batch, split
+from ..batches import MicroBatch, split_batch
 from ..loop import Gradients, Loss, backward
-from ..optim.sharded import local
+from ..optim.sharded import local_tensor
 from ..precision import Precision
-from .mesh import SEES_OTHER_TARGETS, Mesh
+from .mesh import LOSS_DIMENSIONS, Mesh
 
 BUCKET_BYTES = 25 * 2**20
 """Bucket size for gradient communication: fewer calls, without copying all gradients."""
 
 
-def own_rows(batch: Batch, mesh: Mesh) -> Batch:
+def local_sequences(batch: MicroBatch, mesh: Mesh) -> MicroBatch:
     """The sequences of a batch that this process computes.
 
     Raises ConfigError if processes would have unequal numbers.
     """
-    check_rows(len(batch.ids), mesh)
-    rank, parts = mesh.rows
-    return split(batch, parts)[rank] if parts > 1 else batch
+    check_batch_divides(len(batch.ids), mesh)
+    rank, parts = mesh.batch_rank
+    return split_batch(batch, parts)[rank] if parts > 1 else batch
 
 
-def check_rows(rows: int, mesh: Mesh) -> None:
+def check_batch_divides(sequences: int, mesh: Mesh) -> None:
     """Raise ConfigError if a number of sequences does not divide among the processes."""
-    parts = mesh.rows[1]
-    if rows % parts:
+    parts = mesh.batch_rank[1]
+    if sequences % parts:
         raise ConfigError(
-            f"A batch of {rows} sequences does not divide among {parts} data-parallel processes; "
+            f"A batch of {sequences} sequences does not divide among {parts} data-parallel "
+            f"processes; "
             f"make batch_tokens / length a multiple of {parts} at every length of the run, "
             "context_length included."
         )
 
 
-class Losing(nn.Module):
+class ModelWithLoss(nn.Module):
     """A model and its loss as one module: DistributedDataParallel hooks a forward pass."""
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, batch: Batch) -> LossSum:
+    def forward(self, batch: MicroBatch) -> LossSum:
         """The loss of a micro-batch."""
         return self.loss(self.model, batch)
 
 
-def overlapped(
+def overlapped_gradients(
     model: nn.Module, loss: Loss, precision: Precision, group: ProcessGroup
 ) -> Gradients:
     """Gradients reduced over a group during the last micro-batch's backward."""
-    ddp = DistributedDataParallel(Losing(model, loss), process_group=group)
-    ddp.register_comm_hook(group, summing)
+    ddp = DistributedDataParallel(ModelWithLoss(model, loss), process_group=group)
+    ddp.register_comm_hook(group, _sum_hook)
 
-    def add_gradients(batch: Batch, weight: float) -> float:
+    def add_gradients(batch: MicroBatch, weight: float) -> float:
         return backward(ddp, batch, lambda _, part: ddp(part), weight, precision)
 
-    def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
+    def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
         with ddp.no_sync():
             early = sum(add_gradients(batch, weight) for batch in micro_batches[:-1])
         return early + add_gradients(micro_batches[-1], weight)
@@ -82,22 +83,24 @@ def overlapped(
     return gradients
 
 
-def summing(group: ProcessGroup, bucket: GradBucket) -> Future[Tensor]:
+def _sum_hook(group: ProcessGroup, bucket: GradBucket) -> Future[Tensor]:
     """Sum a bucket of gradients; torch's default hook would average."""
     work = distributed.all_reduce(bucket.buffer(), group=group, async_op=True)
     assert work is not None, "asynchronous calls return their work"
-    return work.get_future().then(first_value)
+    return work.get_future().then(_first_value)
 
 
-def first_value(done: Future[Any]) -> Tensor:
+def _first_value(done: Future[Any]) -> Tensor:
     """The tensor of a finished collective."""
     return done.value()[0]
 
 
-def summed(accumulate: Gradients, parameters: Sequence[nn.Parameter], mesh: Mesh) -> Gradients:
+def summed_gradients(
+    accumulate: Gradients, parameters: Sequence[nn.Parameter], mesh: Mesh
+) -> Gradients:
     """Gradients summed over the mesh after all micro-batches."""
 
-    def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
+    def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
         loss_share = accumulate(micro_batches, weight)
         sum_gradients(parameters, mesh)
         return loss_share
@@ -107,7 +110,7 @@ def summed(accumulate: Gradients, parameters: Sequence[nn.Parameter], mesh: Mesh
 
 @torch.no_grad()
 def sum_gradients(
-    parameters: Iterable[nn.Parameter], mesh: Mesh, along: Collection[str] = SEES_OTHER_TARGETS
+    parameters: Iterable[nn.Parameter], mesh: Mesh, along: Collection[str] = LOSS_DIMENSIONS
 ) -> None:
     """All-reduce gradients along those dimensions that a parameter is not sharded over.
 
@@ -116,13 +119,13 @@ def sum_gradients(
     by_dimensions: dict[tuple[str, ...], list[Tensor]] = {}
     for parameter in parameters:
         if parameter.requires_grad:
-            placed = dimensions_of(parameter)
+            placed = _placed_dimensions(parameter)
             missing = tuple(d for d in mesh.dimensions if d in along and d not in placed)
-            by_dimensions.setdefault(missing, []).append(whole_gradient(parameter))
+            by_dimensions.setdefault(missing, []).append(_reduced_gradient(parameter))
     for dimensions, gradients in by_dimensions.items():
         if dimensions:
-            group = mesh.line(*dimensions).get_group()
-            for bucket in buckets(gradients):
+            group = mesh.submesh(*dimensions).get_group()
+            for bucket in gradient_buckets(gradients):
                 flat = torch.cat([gradient.flatten() for gradient in bucket])
                 distributed.all_reduce(flat, group=group)
                 for gradient, part in zip(
@@ -131,30 +134,32 @@ def sum_gradients(
                     gradient.copy_(part.view_as(gradient))
 
 
-def whole_gradient(parameter: nn.Parameter) -> Tensor:
+def _reduced_gradient(parameter: nn.Parameter) -> Tensor:
     """This process's gradient, reduced over the mesh of its parameter."""
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     if isinstance(parameter, DTensor) and isinstance(parameter.grad, DTensor):
         if parameter.grad.placements != parameter.placements:  # a pending reduction
             parameter.grad = parameter.grad.redistribute(placements=parameter.placements)
-    return local(parameter.grad)
+    return local_tensor(parameter.grad)
 
 
-def dimensions_of(tensor: Tensor) -> tuple[str, ...]:
+def _placed_dimensions(tensor: Tensor) -> tuple[str, ...]:
     """Mesh dimensions that a tensor is placed on; none if it is a plain one."""
-    return names_of(tensor.device_mesh) if isinstance(tensor, DTensor) else ()
+    return _dimension_names(tensor.device_mesh) if isinstance(tensor, DTensor) else ()
 
 
-def names_of(mesh: DeviceMesh) -> tuple[str, ...]:
+def _dimension_names(mesh: DeviceMesh) -> tuple[str, ...]:
     """Names of a mesh's dimensions, flattened ones separated."""
     return tuple(part for name in mesh.mesh_dim_names or () for part in name.split("_"))
 
 
-def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
+def gradient_buckets(
+    tensors: Iterable[Tensor], limit: int = BUCKET_BYTES
+) -> Iterator[list[Tensor]]:
     """Group tensors in order into buckets of one dtype and at most `limit` bytes.
 
-    >>> [len(bucket) for bucket in buckets([torch.zeros(2), torch.zeros(2), torch.zeros(2)], 16)]
+    >>> [len(bucket) for bucket in gradient_buckets([torch.zeros(2)] * 3, 16)]
     [2, 1]
     """
     bucket: list[Tensor] = []

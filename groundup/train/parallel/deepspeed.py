@@ -15,22 +15,22 @@ import torch
 from groundup.core import ConfigError, write_json
 
 from ..optim.config import OptimConfig
-from ..precision import FIRST_SCALE, PATIENCE
+from ..precision import GROWTH_INTERVAL, INITIAL_SCALE
 from .data import BUCKET_BYTES
 from .mesh import Mesh
 
 
-class Work(NamedTuple):
+class DeepSpeedBatch(NamedTuple):
     """Batch and dtype of a step."""
 
-    rows: int
+    sequences: int
     """Sequences of the global step."""
     micro_batches: int = 1
     dtype: torch.dtype = torch.float32
 
 
 def deepspeed_configuration(
-    optim: OptimConfig, work: Work, mesh: Mesh, *, zero: int = 3
+    optim: OptimConfig, work: DeepSpeedBatch, mesh: Mesh, *, zero: int = 3
 ) -> dict[str, Any]:
     """Settings for `deepspeed.initialize(config=…)`, for a mesh of data and shard dimensions.
 
@@ -43,21 +43,21 @@ def deepspeed_configuration(
     if others:
         raise ConfigError(f"DeepSpeed's ZeRO does not support mesh dimension {others[0]}; omit "
                           "it.")  # fmt: skip
-    if optim.matrices != "adamw":
+    if optim.matrix_optimizer != "adamw":
         raise ConfigError(
-            f"optim.matrices={optim.matrices!r} differs from DeepSpeed's optimizer of that name; "
-            "use optim.matrices=adamw."
+            f"optim.matrix_optimizer={optim.matrix_optimizer!r} differs from DeepSpeed's optimizer "
+            "of that name; use optim.matrix_optimizer=adamw."
         )
-    parts = mesh.rows.parts
-    if work.rows % (parts * work.micro_batches):
+    parts = mesh.batch_rank.parts
+    if work.sequences % (parts * work.micro_batches):
         raise ConfigError(
-            f"{work.rows} sequences per step do not divide among {parts} processes with "
+            f"{work.sequences} sequences per step do not divide among {parts} processes with "
             f"{work.micro_batches} micro-batches each; use a multiple of "
             f"{parts * work.micro_batches}."
         )
     return {
-        "train_batch_size": work.rows,
-        "train_micro_batch_size_per_gpu": work.rows // (parts * work.micro_batches),
+        "train_batch_size": work.sequences,
+        "train_micro_batch_size_per_gpu": work.sequences // (parts * work.micro_batches),
         "gradient_accumulation_steps": work.micro_batches,
         "gradient_clipping": optim.clip,
         "optimizer": {
@@ -69,12 +69,12 @@ def deepspeed_configuration(
                 "weight_decay": optim.weight_decay,
             },
         },
-        "zero_optimization": zero_settings(zero),
-        **precision_settings(work.dtype),
+        "zero_optimization": _zero_settings(zero),
+        **_precision_settings(work.dtype),
     }
 
 
-def zero_settings(stage: int) -> dict[str, Any]:
+def _zero_settings(stage: int) -> dict[str, Any]:
     """The ZeRO section; sizes are numbers of elements, not bytes."""
     numbers = BUCKET_BYTES // 4
     settings: dict[str, Any] = {"stage": stage}
@@ -87,19 +87,19 @@ def zero_settings(stage: int) -> dict[str, Any]:
     return settings | ({"allgather_bucket_size": numbers} if stage else {})
 
 
-def precision_settings(dtype: torch.dtype) -> dict[str, Any]:
+def _precision_settings(dtype: torch.dtype) -> dict[str, Any]:
     """The precision section; float16 loss scaling as in precision.py."""
     if dtype == torch.bfloat16:
         return {"bf16": {"enabled": True}}
     if dtype == torch.float16:
-        power = int(FIRST_SCALE).bit_length() - 1
+        power = int(INITIAL_SCALE).bit_length() - 1
         return {"fp16": {"enabled": True, "loss_scale": 0, "initial_scale_power": power,
-                         "loss_scale_window": PATIENCE, "min_loss_scale": 1}}  # fmt: skip
+                         "loss_scale_window": GROWTH_INTERVAL, "min_loss_scale": 1}}  # fmt: skip
     return {}
 
 
-def write_deepspeed(
-    path: Path, optim: OptimConfig, work: Work, mesh: Mesh, *, zero: int = 3
+def _write_deepspeed(
+    path: Path, optim: OptimConfig, work: DeepSpeedBatch, mesh: Mesh, *, zero: int = 3
 ) -> Path:
     """Write the settings to a JSON file for DeepSpeed."""
     write_json(path, deepspeed_configuration(optim, work, mesh, zero=zero))

@@ -8,7 +8,7 @@
 Backward does the reverse. An expert's gradient is complete on its process; everything else is
 summed over processes as along `data`. No token is dropped to make messages equal; an expert's
 capacity, if set, is counted per process, as if its sequences were a micro-batch.
-Router losses use the tokens of all processes: `added` sums their statistics.
+Router losses use the tokens of all processes: `summing_function` sums their statistics.
 Source: Lepikhin et al. 2020, arXiv:2006.16668; statistics over all processes: Qiu et al. 2025,
 arXiv:2501.11873.
 """
@@ -25,12 +25,18 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from groundup.core import ConfigError
-from groundup.kernels import Choice, ExpertWeights, brought_back, networks, sorted_pairs
+from groundup.kernels import (
+    ExpertRouting,
+    ExpertWeights,
+    combine_expert_outputs,
+    run_experts,
+    sort_pairs_by_expert,
+)
 from groundup.model import ModelConfig, Transformer
 
-from .mesh import SEES_OTHER_TARGETS, Mesh
+from .mesh import LOSS_DIMENSIONS, Mesh
 
-DIVIDED = ("gate_proj", "up_proj", "down_proj")
+EXPERT_WEIGHTS = ("gate_proj", "up_proj", "down_proj")
 """Expert weights, stacked by expert."""
 
 
@@ -48,7 +54,7 @@ def check_experts(config: ModelConfig, parts: int) -> None:
         )
 
 
-def spread_experts(model: Transformer, line: DeviceMesh) -> None:
+def shard_experts(model: Transformer, line: DeviceMesh) -> None:
     """Keep this process's share of every layer's experts, in place.
 
     Their weights become DTensors, sharded by expert. Every process must have the same complete
@@ -60,18 +66,18 @@ def spread_experts(model: Transformer, line: DeviceMesh) -> None:
         experts = block.experts
         if experts is None:
             continue
-        for name in DIVIDED:
+        for name in EXPERT_WEIGHTS:
             weight = getattr(experts, name)
             if weight is not None:
                 own = weight.detach().chunk(line.size())[line.get_local_rank()].clone()
                 setattr(experts, name, nn.Parameter(DTensor.from_local(own, line, [Shard(0)])))
-        experts.compute = partial(travelling, line=line)  # type: ignore[union-attr]
+        experts.compute = partial(_dispatch_to_experts, line=line)  # type: ignore[union-attr]
 
 
-def travelling(
+def _dispatch_to_experts(
     hidden: Float[Tensor, "N D"],
     weights: ExpertWeights,
-    choice: Choice,
+    choice: ExpertRouting,
     activation: Callable[[Tensor], Tensor],
     *,
     line: DeviceMesh,
@@ -81,9 +87,9 @@ def travelling(
     A collective call, forward and backward, also for processes without tokens.
     """
     group, parts = line.get_group(), line.size()
-    gate = None if weights.gate is None else held(weights.gate)
-    own = ExpertWeights(held(weights.up), held(weights.down), gate)
-    pairs = sorted_pairs(choice, len(weights.up))
+    gate = None if weights.gate is None else _local_experts(weights.gate)
+    own = ExpertWeights(_local_experts(weights.up), _local_experts(weights.down), gate)
+    pairs = sort_pairs_by_expert(choice, len(weights.up))
     rows = hidden[pairs.tokens]
     if torch.is_autocast_enabled(hidden.device.type):  # as every matrix product would do
         rows = rows.to(torch.get_autocast_dtype(hidden.device.type))
@@ -94,12 +100,12 @@ def travelling(
     arrived = AllToAll.apply(rows, to, back, group)  # in rank order
     expert = torch.arange(sent.shape[1], device=hidden.device).repeat(parts)
     order = expert.repeat_interleave(received.flatten()).argsort(stable=True)
-    results = networks(arrived[order], received.sum(0).tolist(), own, activation)
+    results = run_experts(arrived[order], received.sum(0).tolist(), own, activation)
     returned = AllToAll.apply(results[order.argsort()], back, to, group)
-    return brought_back(returned, pairs, hidden)
+    return combine_expert_outputs(returned, pairs, hidden)
 
 
-def held(weight: Tensor) -> Tensor:
+def _local_experts(weight: Tensor) -> Tensor:
     """This process's experts; gradients flow to the weight."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
@@ -116,24 +122,24 @@ class AllToAll(torch.autograd.Function):
         to, back  number of rows sent to, and received from, each process
         """
         ctx.ways = to, back, group
-        return exchanged(rows, to, back, group)
+        return _all_to_all_rows(rows, to, back, group)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Send each process the gradients of its rows."""
         to, back, group = ctx.ways
-        return exchanged(grad, back, to, group), None, None, None
+        return _all_to_all_rows(grad, back, to, group), None, None, None
 
 
-def exchanged(rows: Tensor, to: list[int], back: list[int], group: ProcessGroup) -> Tensor:
+def _all_to_all_rows(rows: Tensor, to: list[int], back: list[int], group: ProcessGroup) -> Tensor:
     """The rows received from all processes of a group."""
     received = rows.new_empty(sum(back), rows.shape[1])
     distributed.all_to_all_single(received, rows.contiguous(), back, to, group=group)
     return received
 
 
-def added(
-    mesh: Mesh, along: Collection[str] = SEES_OTHER_TARGETS
+def summing_function(
+    mesh: Mesh, along: Collection[str] = LOSS_DIMENSIONS
 ) -> Callable[[Tensor], Tensor] | None:
     """A function that sums tensors over processes with other targets, gradients too; None if alone.
 
@@ -142,30 +148,30 @@ def added(
     dimensions = [name for name in mesh.dimensions if name in along]
     if not dimensions:
         return None
-    group = mesh.line(*dimensions).get_group()
+    group = mesh.submesh(*dimensions).get_group()
 
     def add(tensor: Tensor) -> Tensor:
-        return Added.apply(tensor, group)
+        return AllReduceWithGradient.apply(tensor, group)
 
     return add
 
 
-class Added(torch.autograd.Function):
+class AllReduceWithGradient(torch.autograd.Function):
     """Sum over a group, with the gradient summed too."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, group: ProcessGroup) -> Tensor:
         """The sum, on every process."""
         ctx.group = group
-        return summed(tensor, group)
+        return _all_reduce(tensor, group)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """The sum of all processes' gradients."""
-        return summed(grad, ctx.group), None
+        return _all_reduce(grad, ctx.group), None
 
 
-def summed(tensor: Tensor, group: ProcessGroup) -> Tensor:
+def _all_reduce(tensor: Tensor, group: ProcessGroup) -> Tensor:
     total = tensor.clone()
     distributed.all_reduce(total, group=group)
     return total

@@ -7,9 +7,10 @@
     context   same sequences, some of each sequence's positions
     tensor    same sequences, a shard of each matrix
 
-`parse` reads "data=2,tensor=2"; `open_mesh` makes the grid of processes. Outer dimensions come
-first: neighbours, which have the fastest links, share a matrix. `ALONE` is the mesh of one process,
-the default everywhere. Knows process groups, but no models.
+`parse_dimensions` reads "data=2,tensor=2"; `open_mesh` makes the grid of processes. Outer
+dimensions come
+first: neighbours, which have the fastest links, share a matrix. `SINGLE_PROCESS` is the mesh of
+one process, the default everywhere. Knows process groups, but no models.
 """
 
 import difflib
@@ -26,17 +27,17 @@ from groundup.core import ConfigError
 DIMENSIONS = ("pipeline", "data", "shard", "expert", "context", "tensor")
 """Outermost first."""
 
-HAS_OTHER_ROWS = ("data", "shard", "expert")
+BATCH_DIMENSIONS = ("data", "shard", "expert")
 """Dimensions along which processes have other sequences of the batch."""
 
-SEES_OTHER_TARGETS = (*HAS_OTHER_ROWS, "context")
+LOSS_DIMENSIONS = (*BATCH_DIMENSIONS, "context")
 """Dimensions along which processes have other targets, so that their sums add up."""
 
 
-class Share(NamedTuple):
+class RankOf(NamedTuple):
     """One of several equal parts."""
 
-    place: int
+    rank: int
     """From 0."""
     parts: int
 
@@ -44,13 +45,13 @@ class Share(NamedTuple):
 class Mesh(NamedTuple):
     """Processes in a grid with named dimensions, each larger than 1."""
 
-    grid: DeviceMesh | None = None
+    device_mesh: DeviceMesh | None = None
     """None: a single process."""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """Names of the dimensions, outermost first."""
-        return () if self.grid is None else self.grid.mesh_dim_names or ()
+        return () if self.device_mesh is None else self.device_mesh.mesh_dim_names or ()
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -59,81 +60,81 @@ class Mesh(NamedTuple):
 
     def size(self, dimension: str) -> int:
         """Number of processes along a dimension; 1 if it is not in the mesh."""
-        return 1 if dimension not in self.dimensions else self.line(dimension).size()
+        return 1 if dimension not in self.dimensions else self.submesh(dimension).size()
 
-    def place(self, dimension: str) -> int:
+    def rank_along(self, dimension: str) -> int:
         """This process's rank along a dimension, from 0."""
-        return 0 if dimension not in self.dimensions else self.line(dimension).get_local_rank()
+        return 0 if dimension not in self.dimensions else self.submesh(dimension).get_local_rank()
 
-    def line(self, *dimensions: str) -> DeviceMesh:
+    def submesh(self, *dimensions: str) -> DeviceMesh:
         """The submesh along some dimensions through this process; several are flattened into one.
 
         A collective call on first use: every process must pass the same dimensions, in the same
         order of calls.
         """
-        assert self.grid is not None, "a single process has no submesh"
+        assert self.device_mesh is not None, "a single process has no submesh"
         named = tuple(name for name in self.dimensions if name in dimensions)
-        submesh = self.grid[named]
+        submesh = self.device_mesh[named]
         return submesh if len(named) == 1 else submesh._flatten("_".join(named))
 
     @property
     def is_first(self) -> bool:
         """Whether this is rank 0, which logs and shows progress."""
-        return self.grid is None or distributed.get_rank() == 0
+        return self.device_mesh is None or distributed.get_rank() == 0
 
     @property
-    def rows(self) -> Share:
+    def batch_rank(self) -> RankOf:
         """Which part of a batch's sequences this process computes."""
         rank, parts = 0, 1
-        for name in HAS_OTHER_ROWS:
-            rank, parts = rank * self.size(name) + self.place(name), parts * self.size(name)
-        return Share(rank, parts)
+        for name in BATCH_DIMENSIONS:
+            rank, parts = rank * self.size(name) + self.rank_along(name), parts * self.size(name)
+        return RankOf(rank, parts)
 
-    def sum(self, value: float, along: Collection[str] = SEES_OTHER_TARGETS) -> float:
+    def sum(self, value: float, along: Collection[str] = LOSS_DIMENSIONS) -> float:
         """Sum of a number over the processes along some dimensions, bit-equal on each."""
         for dimension in self.dimensions:
             if dimension in along:
-                total = self.numbers([value])
-                distributed.all_reduce(total, group=self.line(dimension).get_group())
+                total = self.collective_tensor([value])
+                distributed.all_reduce(total, group=self.submesh(dimension).get_group())
                 value = float(total)
         return value
 
-    def agreed(self, value: float) -> float:
+    def broadcast_number(self, value: float) -> float:
         """Broadcast a number from rank 0, for identical decisions."""
-        if self.grid is None:
+        if self.device_mesh is None:
             return value
-        shared = self.numbers([value])
+        shared = self.collective_tensor([value])
         distributed.broadcast(shared, src=0)
         return float(shared)
 
-    def told(self, text: str) -> str:
+    def broadcast_text(self, text: str) -> str:
         """Broadcast a text from rank 0."""
-        if self.grid is None:
+        if self.device_mesh is None:
             return text
-        size = int(self.agreed(float(len(text.encode()))))
-        letters = torch.zeros(size, dtype=torch.uint8, device=self.grid.device_type)
+        size = int(self.broadcast_number(float(len(text.encode()))))
+        letters = torch.zeros(size, dtype=torch.uint8, device=self.device_mesh.device_type)
         if self.is_first and text:
             letters.copy_(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
         distributed.broadcast(letters, src=0)
         return bytes(letters.tolist()).decode()
 
-    def any(self, is_so: bool) -> bool:
+    def any_process(self, flag: bool) -> bool:
         """Whether a flag is set on any process; the same on all."""
-        return self.sum(float(is_so), self.dimensions) > 0
+        return self.sum(float(flag), self.dimensions) > 0
 
-    def numbers(self, values: Sequence[float]) -> torch.Tensor:
+    def collective_tensor(self, values: Sequence[float]) -> torch.Tensor:
         """A float64 tensor on the device of the collectives."""
-        assert self.grid is not None, "a single process has no collectives"
-        return torch.tensor(values, dtype=torch.float64, device=self.grid.device_type)
+        assert self.device_mesh is not None, "a single process has no collectives"
+        return torch.tensor(values, dtype=torch.float64, device=self.device_mesh.device_type)
 
 
-ALONE = Mesh()
+SINGLE_PROCESS = Mesh()
 
 
-def parse(text: str) -> dict[str, int]:
+def parse_dimensions(text: str) -> dict[str, int]:
     """Parse a mesh into sizes by dimension; sizes of 1 are dropped.
 
-    >>> parse("tensor=2, data=4")
+    >>> parse_dimensions("tensor=2, data=4")
     {'data': 4, 'tensor': 2}
 
     Raises ConfigError for an unknown or repeated dimension and for an invalid size.
@@ -158,12 +159,12 @@ def parse(text: str) -> dict[str, int]:
     return {name: sizes[name] for name in DIMENSIONS if sizes.get(name, 1) > 1}
 
 
-def sizes_for(text: str, world: int) -> dict[str, int]:
+def mesh_sizes(text: str, world: int) -> dict[str, int]:
     """Sizes of a mesh; an empty text means all processes along `data`.
 
     Raises ConfigError if it needs another number of processes than there are.
     """
-    sizes = parse(text) if text.strip() else parse(f"data={world}")
+    sizes = parse_dimensions(text) if text.strip() else parse_dimensions(f"data={world}")
     needed = math.prod(sizes.values())
     if needed != world:
         raise ConfigError(
@@ -174,11 +175,11 @@ def sizes_for(text: str, world: int) -> dict[str, int]:
     return sizes
 
 
-def open_mesh(sizes: Mapping[str, int], kind: str) -> Mesh:
-    """Make the grid of all processes on a device type; `ALONE` if it has no dimension.
+def open_mesh(sizes: Mapping[str, int], device_type: str) -> Mesh:
+    """Make the grid of all processes on a device type; `SINGLE_PROCESS` if it has no dimension.
 
     The process group must have been started (launch.py) with the same number of processes.
     """
     if not sizes:
-        return ALONE
-    return Mesh(init_device_mesh(kind, tuple(sizes.values()), mesh_dim_names=tuple(sizes)))
+        return SINGLE_PROCESS
+    return Mesh(init_device_mesh(device_type, tuple(sizes.values()), mesh_dim_names=tuple(sizes)))

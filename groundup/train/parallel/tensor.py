@@ -2,7 +2,7 @@
 
     q, k, v, gate, up   sharded by outputs: a process has some heads and some inner features
     o, down             sharded by inputs: products are partial sums
-    embedding, head     sharded by ids; the loss uses sharded logits (vocabulary.py)
+    embedding, head     sharded by ids; the loss uses sharded logits (cross_entropy.py)
     norms               replicated, each process norming some of the positions (sequence parallel)
 
 Between blocks hidden states are sharded by positions: all-gathered before a matrix sharded by
@@ -32,29 +32,31 @@ NORMS = ("attention_norm", "attention_out_norm", "feedforward_norm", "feedforwar
 """A block's norms, each over all features of some positions."""
 
 
-def split_matrices(model: Transformer, line: DeviceMesh) -> None:
+def apply_tensor_parallel(model: Transformer, line: DeviceMesh) -> None:
     """Shard a decoder's matrices over a line of processes, in place.
 
     Every process must have the same weights. Raises ConfigError for unsupported models.
     """
-    check(model.config, line.size())
+    check_tensor_parallel(model.config, line.size())
     for block in model.layers:
-        place(block, line, block_plan(model.config, block))
-    place(model, line, outer_plan(model))
+        _parallelize_module(block, line, _block_plan(model.config, block))
+    _parallelize_module(model, line, _outer_plan(model))
     if model.lm_bias is not None:
         model.lm_bias = nn.Parameter(
             distribute_tensor(model.lm_bias.detach(), line, [Shard(0)], src_data_rank=None)
         )
-    model.norm.register_forward_hook(gathered)
+    model.norm.register_forward_hook(_gather_positions)
     model.register_forward_pre_hook(PositionCheck(line.size()), with_kwargs=True)
 
 
-def place(module: nn.Module, line: DeviceMesh, plan: dict[str, ParallelStyle]) -> None:
+def _parallelize_module(
+    module: nn.Module, line: DeviceMesh, plan: dict[str, ParallelStyle]
+) -> None:
     """Shard a module by a plan; processes have the same weights, so nothing is sent."""
     parallelize_module(module, line, plan, src_data_rank=None)
 
 
-def check(config: ModelConfig, parts: int) -> None:
+def check_tensor_parallel(config: ModelConfig, parts: int) -> None:
     """Raise ConfigError naming what does not divide, or what is unsupported."""
     attention = config.attention
     sizes = {
@@ -83,7 +85,7 @@ def check(config: ModelConfig, parts: int) -> None:
             )
 
 
-def block_plan(config: ModelConfig, block: nn.Module) -> dict[str, ParallelStyle]:
+def _block_plan(config: ModelConfig, block: nn.Module) -> dict[str, ParallelStyle]:
     """Parallel styles of a block's modules."""
     attention = PrepareModuleInput(
         input_layouts=(Shard(1), None), desired_input_layouts=(Replicate(), None)
@@ -99,15 +101,15 @@ def block_plan(config: ModelConfig, block: nn.Module) -> dict[str, ParallelStyle
         plan[name] = RowwiseParallel(output_layouts=Shard(1), use_local_output=False)
     if not config.feedforward.gated:
         del plan["feedforward.gate_proj"]
-    plan |= {name: SequenceParallel() for name in NORMS if has_weights(getattr(block, name))}
+    plan |= {name: SequenceParallel() for name in NORMS if _has_weights(getattr(block, name))}
     by_head = SequenceParallel(sequence_dim=2, use_local_output=True)  # (B, T, H, K)
     for name in ("attention.q_norm", "attention.k_norm"):
         if config.attention.qk_norm != "none":
-            plan[name] = by_head if config.attention.qk_norm == "head" else OverFeatures()
+            plan[name] = by_head if config.attention.qk_norm == "head" else ShardedFeatureNorm()
     return plan
 
 
-def outer_plan(model: Transformer) -> dict[str, ParallelStyle]:
+def _outer_plan(model: Transformer) -> dict[str, ParallelStyle]:
     """Parallel styles of the modules outside the blocks."""
     plan: dict[str, ParallelStyle] = {
         name: RowwiseParallel(
@@ -117,19 +119,19 @@ def outer_plan(model: Transformer) -> dict[str, ParallelStyle]:
         if getattr(model, name) is not None
     }
     plan |= {
-        n: SequenceParallel() for n in ("embed_norm", "norm") if has_weights(getattr(model, n))
+        n: SequenceParallel() for n in ("embed_norm", "norm") if _has_weights(getattr(model, n))
     }
     if model.lm_head is not None:
         plan["lm_head"] = ColwiseParallel()
     return plan
 
 
-def has_weights(module: nn.Module) -> bool:
+def _has_weights(module: nn.Module) -> bool:
     """Whether a norm is present, not an identity."""
     return any(True for _ in module.parameters())
 
 
-class OverFeatures(ParallelStyle):
+class ShardedFeatureNorm(ParallelStyle):
     """A norm over all features where each process has some: mean squares are all-reduced."""
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
@@ -149,7 +151,7 @@ class OverFeatures(ParallelStyle):
         return module
 
 
-def gathered(module: nn.Module, given: Any, hidden: DTensor) -> Tensor:
+def _gather_positions(module: nn.Module, given: Any, hidden: DTensor) -> Tensor:
     """Hidden states of all positions; their gradient is reduced and sharded again."""
     full = hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
     return full.clone()  # not a view: fully_shard hooks the gradient of a model's output

@@ -30,20 +30,20 @@ from torch.distributed.tensor import DTensor, Partial, Shard
 from groundup.model import Transformer
 
 from ..precision import Precision
-from .data import buckets
-from .mesh import Share
+from .data import gradient_buckets
+from .mesh import RankOf
 
-Stage = int
+ZeroStage = int
 """1: optimizer states are sharded; 2: gradients too; 3: weights too; 0: all replicated."""
 
 
-def shard(
-    model: Transformer, line: DeviceMesh, precision: Precision, *, keeps_weights: bool
+def apply_fully_shard(
+    model: Transformer, line: DeviceMesh, precision: Precision, *, keep_gathered: bool
 ) -> None:
     """Shard a model's weights, gradients and optimizer states over a line of processes.
 
     line           one dimension, or two, and weights are replicated along the first (HSDP)
-    keeps_weights  gathered weights stay from forward to backward (stage 2), or are gathered again
+    keep_gathered  gathered weights stay from forward to backward (stage 2), or are gathered again
 
     Blocks gather their weights in the compute dtype; gradients are reduced in float32. Everything
     outside the blocks stays float32, and so does the residual stream, as under autocast alone.
@@ -52,120 +52,122 @@ def shard(
     inner = MixedPrecisionPolicy(
         param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
-    for stack in stacks_of(model):
+    for stack in _layer_stacks(model):
         for block in stack.layers:
-            add(fully_shard(block, mesh=line, mp_policy=inner,
-                            reshard_after_forward=not keeps_weights))  # fmt: skip
+            _sum_gradients_in_fsdp(fully_shard(block, mesh=line, mp_policy=inner,
+                            reshard_after_forward=not keep_gathered))  # fmt: skip
     # The loss reads the head after the forward pass, so weights outside the blocks stay gathered.
     outer = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
-    add(fully_shard(model, mesh=line, mp_policy=outer, reshard_after_forward=False))
+    _sum_gradients_in_fsdp(
+        fully_shard(model, mesh=line, mp_policy=outer, reshard_after_forward=False)
+    )
     register_fsdp_forward_method(model, "encode")
 
 
-def stacks_of(model: Transformer) -> list[Any]:
+def _layer_stacks(model: Transformer) -> list[Any]:
     """The encoder, if there is one, and the decoder."""
     return [model] if model.encoder is None else [model.encoder, model]
 
 
-def compile_within(model: Transformer) -> None:
+def call_blocks_through_hooks(model: Transformer) -> None:
     """Call compiled blocks through the hooks that gather their weights.
 
     Call this after `compile_blocks`, which makes a stack call its blocks past their hooks. No
     effect on models that are not compiled or not sharded.
     """
-    for stack in stacks_of(model):
+    for stack in _layer_stacks(model):
         if stack.is_compiled and isinstance(stack.layers[0], FSDPModule):
             stack.is_compiled = False
             for block in stack.layers:
-                block.forward = block.within_hooks
+                block.forward = block.forward_within_hooks
 
 
 def shard_head(head: nn.Module, line: DeviceMesh) -> None:
     """Shard a head that is trained with the model; it is gathered when called."""
-    add(fully_shard(head, mesh=line, reshard_after_forward=False))
+    _sum_gradients_in_fsdp(fully_shard(head, mesh=line, reshard_after_forward=False))
 
 
-def add(module: FSDPModule) -> None:
+def _sum_gradients_in_fsdp(module: FSDPModule) -> None:
     """Sum gradients, not average: the loss is already divided by the weight of all processes."""
     module.set_gradient_divide_factor(1.0)
     module.set_force_sum_reduction_for_comms(True)
 
 
-class Piece(NamedTuple):
+class OwnedWeightRows(NamedTuple):
     """A weight, and the rows of it that this process updates."""
 
-    whole: nn.Parameter
-    own: nn.Parameter
+    full: nn.Parameter
+    owned: nn.Parameter
     """A DTensor whose local tensor is a view of the weight's rows."""
-    share: int
+    elements_per_process: int
     """Elements of one process's rows; the last processes may have fewer, or none."""
 
 
-class OwnRows:
+class ZeroOneRows:
     """ZeRO stage 1: replicated weights, and the rows of each that this process updates."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], line: DeviceMesh) -> None:
         """Divide each parameter by rows over a line of processes."""
-        self.line, self.parts, self.place = line, line.size(), line.get_local_rank()
-        self.pieces = {name: self.piece(p) for name, p in parameters.items()}
+        self.line, self.world_size, self.rank = line, line.size(), line.get_local_rank()
+        self.weights = {name: self.own_rows_of(p) for name, p in parameters.items()}
 
-    def piece(self, whole: nn.Parameter) -> Piece:
+    def own_rows_of(self, whole: nn.Parameter) -> OwnedWeightRows:
         """A view of this process's rows of a parameter."""
-        each = -(-len(whole) // self.parts)
-        rows = whole.detach()[self.place * each : (self.place + 1) * each]
+        each = -(-len(whole) // self.world_size)
+        rows = whole.detach()[self.rank * each : (self.rank + 1) * each]
         own = DTensor.from_local(
             rows, self.line, [Shard(0)], run_check=False, shape=whole.shape, stride=whole.stride()
         )
         parameter = nn.Parameter(own, requires_grad=whole.requires_grad)
-        return Piece(whole, parameter, each * (whole.numel() // max(1, len(whole))))
+        return OwnedWeightRows(whole, parameter, each * (whole.numel() // max(1, len(whole))))
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """What the optimizer updates."""
-        return {name: piece.own for name, piece in self.pieces.items()}
+        return {name: piece.owned for name, piece in self.weights.items()}
 
-    def runs(self) -> Iterator[list[Piece]]:
+    def communication_buckets(self) -> Iterator[list[OwnedWeightRows]]:
         """Weights grouped into communication buckets."""
-        trainable = [piece for piece in self.pieces.values() if piece.whole.requires_grad]
-        by_weight = {id(piece.whole): piece for piece in trainable}
-        for bucket in buckets(piece.whole for piece in trainable):
+        trainable = [piece for piece in self.weights.values() if piece.full.requires_grad]
+        by_weight = {id(piece.full): piece for piece in trainable}
+        for bucket in gradient_buckets(piece.full for piece in trainable):
             yield [by_weight[id(tensor)] for tensor in bucket]
 
     @torch.no_grad()
-    def scatter(self) -> None:
+    def reduce_scatter_gradients(self) -> None:
         """Reduce-scatter the gradients, so each process has those of its rows."""
-        for bucket in self.runs():
-            sizes = [piece.share for piece in bucket]
-            sent = bucket[0].whole.new_zeros(self.parts, sum(sizes))
+        for bucket in self.communication_buckets():
+            sizes = [piece.elements_per_process for piece in bucket]
+            sent = bucket[0].full.new_zeros(self.world_size, sum(sizes))
             for piece, columns in zip(bucket, sent.split(sizes, 1), strict=True):
-                if piece.whole.grad is not None:
-                    spread(piece.whole.grad, columns)
-                    piece.whole.grad = None
+                if piece.full.grad is not None:
+                    _copy_padded_rows(piece.full.grad, columns)
+                    piece.full.grad = None
             partial = DTensor.from_local(sent, self.line, [Partial()], run_check=False)
             reduced = partial.redistribute(placements=[Shard(0)]).to_local().flatten()
             for piece, grad in zip(bucket, reduced.split(sizes), strict=True):
-                rows = piece.own.to_local()  # type: ignore[operator]
-                piece.own.grad = DTensor.from_local(
+                rows = piece.owned.to_local()  # type: ignore[operator]
+                piece.owned.grad = DTensor.from_local(
                     grad[: rows.numel()].view_as(rows), self.line, [Shard(0)], run_check=False,
-                    shape=piece.whole.shape, stride=piece.whole.stride(),
+                    shape=piece.full.shape, stride=piece.full.stride(),
                 )  # fmt: skip
 
     @torch.no_grad()
-    def gather(self) -> None:
+    def all_gather_weights(self) -> None:
         """All-gather the updated rows."""
-        for bucket in self.runs():
-            sizes = [piece.share for piece in bucket]
-            sent = bucket[0].whole.new_zeros(1, sum(sizes))
+        for bucket in self.communication_buckets():
+            sizes = [piece.elements_per_process for piece in bucket]
+            sent = bucket[0].full.new_zeros(1, sum(sizes))
             for piece, room in zip(bucket, sent[0].split(sizes), strict=True):
-                rows = piece.own.to_local().flatten()  # type: ignore[operator]
+                rows = piece.owned.to_local().flatten()  # type: ignore[operator]
                 room[: rows.numel()] = rows
             full = DTensor.from_local(sent, self.line, [Shard(0)], run_check=False).full_tensor()
             for piece, columns in zip(bucket, full.split(sizes, 1), strict=True):
-                flat = columns.flatten()[: piece.whole.numel()]
-                piece.whole.copy_(flat.view_as(piece.whole))
+                flat = columns.flatten()[: piece.full.numel()]
+                piece.full.copy_(flat.view_as(piece.full))
 
 
-class Held(NamedTuple):
+class TrainingStateBytes(NamedTuple):
     """Bytes of training state per process, at its largest between two passes."""
 
     weights: int
@@ -176,9 +178,9 @@ class Held(NamedTuple):
     """Of the optimizer."""
 
 
-def held(
-    shapes: Mapping[str, torch.Size], share: Share, zero: Stage, *, compute_bytes: int = 4
-) -> Held:
+def _training_state_bytes(
+    shapes: Mapping[str, torch.Size], share: RankOf, zero: ZeroStage, *, compute_bytes: int = 4
+) -> TrainingStateBytes:
     """Bytes per process at a ZeRO stage with AdamW, by formula; stage 0 shards nothing.
 
     share          this process's rank in the line, and the line's size
@@ -189,36 +191,36 @@ def held(
     """
     total = sum(shape.numel() for shape in shapes.values())
     if zero == 0:
-        return Held(4 * total, 4 * total, 8 * total)
-    states = 8 * sum(rows_of(s, share) * s[1:].numel() for s in shapes.values())
+        return TrainingStateBytes(4 * total, 4 * total, 8 * total)
+    states = 8 * sum(_rows_of_rank(s, share) * s[1:].numel() for s in shapes.values())
     if zero == 1:
-        return Held(4 * total, 4 * total, states)
+        return TrainingStateBytes(4 * total, 4 * total, states)
     each = {name: -(-s[0] // share.parts) * s[1:].numel() for name, s in shapes.items()}
     outer = sum(size for name, size in each.items() if ".layers." not in f".{name}")
     inner = sum(each.values()) - outer
     gathered = 4 * outer + (compute_bytes * inner if zero == 2 else 0)
     own = 4 * (inner + outer)
-    return Held(own + gathered * share.parts, own, states)
+    return TrainingStateBytes(own + gathered * share.parts, own, states)
 
 
-def rows_of(shape: torch.Size, share: Share) -> int:
+def _rows_of_rank(shape: torch.Size, share: RankOf) -> int:
     """Rows of a tensor on one of several processes.
 
-    >>> [rows_of(torch.Size([5, 2]), Share(rank, 4)) for rank in range(4)]
+    >>> [_rows_of_rank(torch.Size([5, 2]), RankOf(rank, 4)) for rank in range(4)]
     [2, 2, 1, 0]
     """
     each = -(-shape[0] // share.parts)
-    return max(0, min(each, shape[0] - share.place * each))
+    return max(0, min(each, shape[0] - share.rank * each))
 
 
-def storage_bytes(tensors: Iterable[Tensor]) -> int:
+def _local_storage_bytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of the local storage of some tensors; shared storage counts once."""
     own = [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
     stores = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in own}
     return sum(stores.values())
 
 
-def spread(whole: Tensor, columns: Tensor) -> None:
+def _copy_padded_rows(whole: Tensor, columns: Tensor) -> None:
     """Copy a tensor into a matrix with one row per process, padding the last ones."""
     flat, share = whole.flatten(), columns.shape[1]
     for row, start in zip(columns, range(0, flat.numel(), share), strict=False):

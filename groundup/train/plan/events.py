@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 
-class Event(NamedTuple):
+class MemoryEvent(NamedTuple):
     """An allocation or release of one storage."""
 
     storage: int
@@ -23,17 +23,17 @@ class Event(NamedTuple):
     """Negative for a release."""
 
 
-class Recorder(TorchDispatchMode):
+class MemoryRecorder(TorchDispatchMode):
     """Records allocations and releases while active; afterwards only releases."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.events: list[Event] = []
-        self.parts: list[str] = []
+        self.events: list[MemoryEvent] = []
+        self.categories: list[str] = []
         """Category of each storage, by its number."""
-        self.part = "other"
+        self.category = "other"
         """Category of new storages."""
-        self.known: dict[int, int] = {}
+        self.storage_numbers: dict[int, int] = {}
 
     @classmethod
     def is_infra_mode(cls) -> bool:
@@ -47,54 +47,54 @@ class Recorder(TorchDispatchMode):
         result = op(*inputs, **(settings or {}))
         for each in tree_iter(result):
             if isinstance(each, Tensor):
-                self.note(each)
+                self.record_storage(each)
         return result
 
-    def note(self, tensor: Tensor) -> int:
+    def record_storage(self, tensor: Tensor) -> int:
         """Number of a tensor's storage; a new one is an event."""
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key not in self.known:
-            number = self.known[key] = len(self.parts)
-            self.parts.append(self.part)
-            self.events.append(Event(number, storage.nbytes()))
-            weakref.finalize(storage, self.forget, key, storage.nbytes()).atexit = False
-        return self.known[key]
+        if key not in self.storage_numbers:
+            number = self.storage_numbers[key] = len(self.categories)
+            self.categories.append(self.category)
+            self.events.append(MemoryEvent(number, storage.nbytes()))
+            weakref.finalize(storage, self.record_release, key, storage.nbytes()).atexit = False
+        return self.storage_numbers[key]
 
-    def forget(self, key: int, size_bytes: int) -> None:
+    def record_release(self, key: int, size_bytes: int) -> None:
         """Record a release."""
-        self.events.append(Event(self.known.pop(key), -size_bytes))
+        self.events.append(MemoryEvent(self.storage_numbers.pop(key), -size_bytes))
 
-    def name(self, tensor: Tensor, part: str) -> None:
+    def set_category(self, tensor: Tensor, part: str) -> None:
         """Set the category of a tensor's storage."""
-        self.parts[self.note(tensor)] = part
+        self.categories[self.record_storage(tensor)] = part
 
     @contextmanager
-    def making(self, part: str) -> Iterator[None]:
-        """Context in which new storages have the category `part`."""
-        before, self.part = self.part, part
+    def allocating(self, part: str) -> Iterator[None]:
+        """Context in which new storages have the category `category`."""
+        before, self.category = self.category, part
         try:
             yield
         finally:
-            self.part = before
+            self.category = before
 
 
-class Peak(NamedTuple):
+class MemoryPeak(NamedTuple):
     """The moment of the highest memory use."""
 
     total_bytes: int
-    parts: dict[str, int]
+    by_category: dict[str, int]
     """Bytes by category."""
 
 
-def peak(recorder: Recorder, start: int = 0, end: int | None = None) -> Peak:
+def memory_peak(recorded: MemoryRecorder, start: int = 0, end: int | None = None) -> MemoryPeak:
     """Highest memory use between two events, by category."""
     sizes: dict[str, int] = {}
-    best, total = Peak(0, {}), 0
-    for number, event in enumerate(recorder.events[:end]):
-        part = recorder.parts[event.storage]
+    best, total = MemoryPeak(0, {}), 0
+    for number, event in enumerate(recorded.events[:end]):
+        part = recorded.categories[event.storage]
         sizes[part] = sizes.get(part, 0) + event.size_bytes
         total += event.size_bytes
         if number >= start and total > best.total_bytes:
-            best = Peak(total, {name: size for name, size in sizes.items() if size})
+            best = MemoryPeak(total, {name: size for name, size in sizes.items() if size})
     return best

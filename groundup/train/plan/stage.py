@@ -1,6 +1,6 @@
 """Memory plan: a training step's device memory, estimated before anything starts.
 
-The step is traced on fake tensors (step.py) and divided by the mesh (share.py); the overhead of
+The step is traced on fake tensors (step.py) and divided by the mesh (sharding.py); the overhead of
 libraries, imports and the allocator is added. `benchmarks/train_memory.py` compares the numbers
 with measured peaks; see docs/train-memory.md.
 """
@@ -16,32 +16,32 @@ from pydantic import Field
 from groundup.core import ConfigError, device, record
 from groundup.model import ModelConfig, describe, from_depth
 
-from ..parallel.apply import check
-from ..parallel.mesh import HAS_OTHER_ROWS
-from ..precision import precision_of
+from ..parallel.apply import check_mesh_supported
+from ..parallel.mesh import BATCH_DIMENSIONS
+from ..precision import resolve_precision
 from ..pretrain.config import PretrainConfig
-from .share import Place, Zero, parse_mesh, share_of
-from .step import Tracer, Work
+from .sharding import MeshPosition, Zero, parse_mesh, process_memory
+from .step import StepTracer, StepWork
 
-PROGRAM_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
+PROGRAM_OVERHEAD_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
                  ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
 """Overhead of a process by device and compilation, beyond torch's import: libraries in use,
 temporary memory of operations, the compiler; on a GPU its context. On a CPU fitted to the shapes
 that `benchmarks/train_memory.py` marks as fitted; for a GPU an allowance, not measured.
 """
-DIVIDED_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
+SHARDING_OVERHEAD_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
 """Further overhead of a process with sharded tensors (ZeRO 2 and 3, tensor, expert), in PyTorch.
 Fitted on a CPU to one mesh, `shard=2` at depth 5.
 """
-SLACK = {"cpu": 0.05, "cuda": 0.05}
+ALLOCATOR_OVERHEAD = {"cpu": 0.05, "cuda": 0.05}
 """Overhead of the allocator as a share of the tensors; fitted as above."""
 VOCAB_SIZE = 8192
 """Vocabulary of a model without a tokenizer."""
-MEASURED = (0.94, 1.25)
+MEASURED_RANGE = (0.94, 1.25)
 """Range of measured peaks relative to their plans; see docs/train-memory.md."""
-BY_ROW = ("activations", "loss", "working")
+BATCH_CATEGORIES = ("activations", "loss", "working")
 """Categories that grow with the number of sequences."""
-MOST_ROWS = 2**16
+MAX_SEQUENCES = 2**16
 
 
 class PlanConfig(PretrainConfig):
@@ -51,7 +51,7 @@ class PlanConfig(PretrainConfig):
     largest step of the run is planned; otherwise `rows` and `length` set the micro-batch.
     """
 
-    rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    rows: int | None = Field(default=None, ge=1, le=MAX_SEQUENCES)
     """Sequences per micro-batch and device; None: the run's, or 8 without a run."""
     length: int | None = Field(default=None, ge=1)  # pyright: ignore[reportIncompatibleVariableOverride]
     """Sequence length; None: the run's, or the model's context, at most 1,024."""
@@ -63,16 +63,16 @@ class PlanConfig(PretrainConfig):
     @property
     def is_run(self) -> bool:
         """Whether settings of a complete run are given."""
-        return bool(self.model_fields_set & OF_RUNS)
+        return bool(self.model_fields_set & RUN_SETTINGS)
 
 
-OF_STEPS = {"rows", "compiled", "zero", "length", "micro_batches", "precision", "recompute",
+STEP_SETTINGS = {"rows", "compiled", "zero", "length", "micro_batches", "precision", "recompute",
             "optim"}  # fmt: skip
-OF_RUNS = PlanConfig.model_fields.keys() - OF_STEPS
+RUN_SETTINGS = PlanConfig.model_fields.keys() - STEP_SETTINGS
 """Settings of a run that a single step does not have."""
 
 
-class Way(NamedTuple):
+class MemorySaving(NamedTuple):
     """A change that makes a step smaller."""
 
     change: str
@@ -81,7 +81,7 @@ class Way(NamedTuple):
     costs: str
 
 
-class Planned(NamedTuple):
+class MemoryPlan(NamedTuple):
     """A step's memory, and what could be changed."""
 
     model: str
@@ -94,7 +94,7 @@ class Planned(NamedTuple):
     memory_bytes: int
     rows_that_fit: int
     """Largest micro-batch that fits, in sequences; 0 if none does."""
-    ways: list[Way]
+    ways: list[MemorySaving]
     """If it does not fit: changes that make it fit, cheapest first."""
 
     @property
@@ -119,7 +119,7 @@ class Planned(NamedTuple):
         share = self.total_bytes / self.memory_bytes
         lines += ["", f"It {'fits' if self.fits else 'does not fit'}: {share:.0%} of "
                   f"{self.memory_bytes / 2**30:,.3g} GiB."]  # fmt: skip
-        low, high = (factor * self.total_bytes / 2**20 for factor in MEASURED)
+        low, high = (factor * self.total_bytes / 2**20 for factor in MEASURED_RANGE)
         lines.append(f"Measured peaks of such plans: {low:,.0f} to {high:,.0f} MiB.")
         if self.rows_that_fit:
             lines.append(f"The largest micro-batch that fits: {self.rows_that_fit:,} rows.")
@@ -138,7 +138,7 @@ def plan(
     devices: int | None = None,
     mesh: str = "",
     on: Literal["", "cpu", "cuda"] = "",
-) -> Planned:
+) -> MemoryPlan:
     """Estimate a training step's memory on each device, by category, and what fits.
 
     Traces steps at three to five batch sizes; compiled ones take some seconds each.
@@ -153,89 +153,100 @@ def plan(
 
     Raises ConfigError for an unknown model, or an inconsistent mesh, memory or number of devices.
     """
-    place = on or ("cuda" if device.pick().type == "cuda" else "cpu")
+    place = on or ("cuda" if device.default_device().type == "cuda" else "cpu")
     sizes = parse_mesh(mesh, devices)
-    shape = shape_of(model) if model else config.shape(VOCAB_SIZE)
-    room = memory_bytes(memory) if memory else device.memory_bytes()
+    shape = _model_config(model) if model else config.model_config_for(VOCAB_SIZE)
+    room = _parse_memory_size(memory) if memory else device.total_memory_bytes()
     name = model or config.preset or f"depth {config.depth}"
-    record.say(f"Tracing steps of {name}, some seconds for each number of rows …")
+    record.log(f"Tracing steps of {name}, some seconds for each number of rows …")
     is_run = config.is_run or not model
-    return plan_step(step_of(config, shape, sizes) if is_run else alone(config, shape), shape,
-                     sizes, place=place, room=room)._replace(model=name)  # fmt: skip
+    return _plan_step(
+        largest_micro_batch(config, shape, sizes) if is_run else _single_micro_batch(config, shape),
+        shape,
+        sizes,
+        place=place,
+        room=room,
+    )._replace(model=name)
 
 
-def plan_step(
+def _plan_step(
     config: PlanConfig,
     shape: ModelConfig,
     sizes: dict[str, int],
     *,
     place: Literal["cpu", "cuda"],
     room: int,
-) -> Planned:
+) -> MemoryPlan:
     """Plan the step of a model on devices with `room` bytes each."""
-    check(shape, sizes, config.zero)
+    check_mesh_supported(shape, sizes, config.zero)
     if (config.length or 0) > shape.context_length:
         raise ConfigError(
             f"length={config.length:,} exceeds the model's context_length={shape.context_length:,};"
             " use at most that."
         )
-    with Tracer(shape) as tracer:
-        asked = Asked(tracer, config, sizes, place)
+    with StepTracer(shape) as tracer:
+        asked = PlannedStep(tracer, config, sizes, place)
         ranks, ledger = asked.ranks(), tracer(asked.work)
         imports = ledger.imports if place == "cpu" else 0
         fits = max(sum(parts.values()) for parts in ranks) + imports <= room
         ranks = [parts | ({"imports": imports} if imports else {}) for parts in ranks]
-        changes = [] if fits else list(ways(asked, room - imports))
+        changes = [] if fits else list(_memory_savings(asked, room - imports))
         changes = [way._replace(total_bytes=way.total_bytes + imports) for way in changes]
-        return Planned(
-            "", (ledger.inner + ledger.outer) // 4, asked.told(), place,
-            ranks, room, most_rows(asked, room - imports), changes,
+        return MemoryPlan(
+            "", (ledger.inner + ledger.outer) // 4, asked.describe_step(), place,
+            ranks, room, _max_sequences(asked, room - imports), changes,
         )  # fmt: skip
 
 
-def alone(config: PlanConfig, shape: ModelConfig) -> PlanConfig:
+def _single_micro_batch(config: PlanConfig, shape: ModelConfig) -> PlanConfig:
     """A micro-batch without a run, with defaults filled in."""
     precision = config.precision if "precision" in config.model_fields_set else "bfloat16"
-    return with_step(config, config.rows or 8, config.length or min(shape.context_length, 1024),
-                     precision=precision)  # fmt: skip
+    return _with_micro_batch(
+        config,
+        config.rows or 8,
+        config.length or min(shape.context_length, 1024),
+        precision=precision,
+    )
 
 
-def step_of(config: PlanConfig, shape: ModelConfig, sizes: Mapping[str, int]) -> PlanConfig:
+def largest_micro_batch(
+    config: PlanConfig, shape: ModelConfig, sizes: Mapping[str, int]
+) -> PlanConfig:
     """The run's micro-batch with the most tokens, or of those the longest."""
     length = config.length or PretrainConfig.model_fields["length"].default
-    stages = config.model_copy(update={"length": length}).parts()
-    processes = math.prod(sizes.get(name, 1) for name in HAS_OTHER_ROWS)
+    stages = config.model_copy(update={"length": length}).resolved_stages()
+    processes = math.prod(sizes.get(name, 1) for name in BATCH_DIMENSIONS)
     shapes = []
     for stage in stages:
         own = max(1, config.batch_tokens // stage.length // processes)
         rows = -(-own // min(config.micro_batches, own))
         shapes.append((config.rows or rows, min(stage.length, shape.context_length)))
     rows, length = max(shapes, key=lambda shape: (shape[0] * shape[1], shape[1]))
-    return with_step(config, min(rows, MOST_ROWS), length, precision=config.precision)
+    return _with_micro_batch(config, min(rows, MAX_SEQUENCES), length, precision=config.precision)
 
 
-def with_step(config: PlanConfig, rows: int, length: int, *, precision: str) -> PlanConfig:
+def _with_micro_batch(config: PlanConfig, rows: int, length: int, *, precision: str) -> PlanConfig:
     """The settings with a resolved micro-batch and precision."""
     if precision == "auto":
-        dtype = precision_of("auto", device.pick()).dtype
+        dtype = resolve_precision("auto", device.default_device()).dtype
         precision = str(dtype).removeprefix("torch.")
     return config.model_copy(update={"rows": rows, "length": length, "precision": precision})
 
 
-class Asked(NamedTuple):
+class PlannedStep(NamedTuple):
     """A step to plan."""
 
-    tracer: Tracer
+    tracer: StepTracer
     config: PlanConfig
     sizes: dict[str, int]
     device: Literal["cpu", "cuda"]
 
     @property
-    def work(self) -> Work:
+    def work(self) -> StepWork:
         """What one process computes."""
-        names = Work.model_fields.keys() - {"device"}
+        names = StepWork.model_fields.keys() - {"device"}
         settings = {name: getattr(self.config, name) for name in names}
-        return Work(**settings, device=self.device)
+        return StepWork(**settings, device=self.device)
 
     def ranks(self) -> list[dict[str, int]]:
         """Bytes by category of each pipeline stage."""
@@ -243,12 +254,12 @@ class Asked(NamedTuple):
         compute = 4 if config.precision == "float32" else 2
         ranks = []
         for stage in range(self.sizes.get("pipeline", 1)):
-            place = Place(self.sizes, config.zero, stage, config.micro_batches, compute)
-            parts = share_of(ledger, place)
-            parts["program"] = PROGRAM_BYTES[self.device, config.compiled]
-            if place.divides:
-                parts["program"] += DIVIDED_BYTES[self.device]
-            parts["allocator"] = round(SLACK[self.device] * sum(parts.values()))
+            place = MeshPosition(self.sizes, config.zero, stage, config.micro_batches, compute)
+            parts = process_memory(ledger, place)
+            parts["program"] = PROGRAM_OVERHEAD_BYTES[self.device, config.compiled]
+            if place.has_sharded_tensors:
+                parts["program"] += SHARDING_OVERHEAD_BYTES[self.device]
+            parts["allocator"] = round(ALLOCATOR_OVERHEAD[self.device] * sum(parts.values()))
             ranks.append(parts)
         return ranks
 
@@ -256,11 +267,11 @@ class Asked(NamedTuple):
         """Memory of the largest process."""
         return max(sum(parts.values()) for parts in self.ranks())
 
-    def but(self, changes: dict[str, object]) -> "Asked":
+    def with_changes(self, changes: dict[str, object]) -> "PlannedStep":
         """The same step with changed settings."""
         return self._replace(config=self.config.model_copy(update=changes))
 
-    def told(self) -> str:
+    def describe_step(self) -> str:
         """The step in words."""
         c = self.config
         mesh = ", ".join(f"{name}={size}" for name, size in self.sizes.items() if size > 1)
@@ -272,53 +283,59 @@ class Asked(NamedTuple):
         )
 
 
-def most_rows(asked: Asked, room: int) -> int:
+def _max_sequences(asked: PlannedStep, room: int) -> int:
     """Sequences of the largest micro-batch that fits; 0 if not even one does.
 
     Memory is nearly linear in the number of sequences. Each trace takes seconds, so the planned
     step, which is already traced, comes first, and its categories give the slope. Later guesses are
     on the line through the last two traces.
     """
-    low, high = 0, MOST_ROWS + 1
+    low, high = 0, MAX_SEQUENCES + 1
     rows, previous = asked.config.rows or 1, (0, 0.0)
     while high - low > 1:
-        parts = max(asked.but({"rows": rows}).ranks(), key=lambda parts: sum(parts.values()))
+        parts = max(
+            asked.with_changes({"rows": rows}).ranks(), key=lambda parts: sum(parts.values())
+        )
         total = sum(parts.values())
         low, high = (rows, high) if total <= room else (low, rows)
-        rise = total - previous[1] if previous[0] else sum(parts.get(name, 0) for name in BY_ROW)
+        rise = (
+            total - previous[1]
+            if previous[0]
+            else sum(parts.get(name, 0) for name in BATCH_CATEGORIES)
+        )
         previous, slope = (rows, total), max(1.0, rise / (rows - previous[0]))
         rows = min(high - 1, max(low + 1, rows + math.floor((room - total) / slope)))
     return low
 
 
-def ways(asked: Asked, room: int) -> Iterator[Way]:
+def _memory_savings(asked: PlannedStep, room: int) -> Iterator[MemorySaving]:
     """Changes that make a step fit, cheapest first, each in addition to those before it.
 
     Skips changes that save nothing and meshes that pre-training rejects.
     """
     best = asked.total_bytes()
-    for change in candidates(asked.config, asked.sizes):
-        if change.sizes is not None and not is_possible(asked.tracer.config, change.sizes):
+    for change in _candidate_changes(asked.config, asked.sizes):
+        if change.sizes is not None and not _is_mesh_supported(asked.tracer.config, change.sizes):
             continue
-        tried = asked._replace(sizes=change.sizes or asked.sizes).but(change.settings)
+        tried = asked._replace(sizes=change.sizes or asked.sizes).with_changes(change.settings)
         total = tried.total_bytes()
         if total < best:
             asked, best = tried, total
-            yield Way(change.words, total, change.costs)
+            yield MemorySaving(change.words, total, change.costs)
         if best <= room:
             return
 
 
-def is_possible(config: ModelConfig, sizes: dict[str, int]) -> bool:
+def _is_mesh_supported(config: ModelConfig, sizes: dict[str, int]) -> bool:
     """Whether a model can be trained on a mesh with ZeRO stage 3."""
     try:
-        check(config, sizes, 3)
+        check_mesh_supported(config, sizes, 3)
     except ConfigError:
         return False
     return True
 
 
-class Change(NamedTuple):
+class SettingsChange(NamedTuple):
     """Settings that may make a step smaller."""
 
     settings: dict[str, object]
@@ -328,34 +345,36 @@ class Change(NamedTuple):
     """Sizes of the mesh, if they change."""
 
 
-def candidates(c: PlanConfig, sizes: dict[str, int]) -> Iterator[Change]:
+def _candidate_changes(c: PlanConfig, sizes: dict[str, int]) -> Iterator[SettingsChange]:
     """Changes in order of their cost."""
     if c.rows and c.rows > 1:
         parts = c.rows * c.micro_batches
         words = f"rows=1 micro_batches={parts}"
-        yield Change({"rows": 1, "micro_batches": parts}, words, "smaller products run slower")
+        yield SettingsChange(
+            {"rows": 1, "micro_batches": parts}, words, "smaller products run slower"
+        )
     sent = "half as much traffic again"
     if sizes.get("data", 1) > 1 and "shard" not in sizes:
         shared = {("shard" if name == "data" else name): size for name, size in sizes.items()}
-        yield Change({"zero": 3}, "shard in the place of data, zero=3", sent, shared)
+        yield SettingsChange({"zero": 3}, "shard in the place of data, zero=3", sent, shared)
     elif sizes.get("shard", 1) > 1 and c.zero < 3:
-        yield Change({"zero": 3}, "zero=3", sent)
+        yield SettingsChange({"zero": 3}, "zero=3", sent)
     if c.precision == "float32":
-        yield Change({"precision": "bfloat16"}, "precision=bfloat16", "rounded products")
+        yield SettingsChange({"precision": "bfloat16"}, "precision=bfloat16", "rounded products")
     if c.recompute == "none":
         again = "scores and steps between products again"
-        yield Change({"recompute": "selective"}, "recompute=selective", again)
+        yield SettingsChange({"recompute": "selective"}, "recompute=selective", again)
     if c.recompute != "all":
-        yield Change({"recompute": "all"}, "recompute=all", "a third more arithmetic")
+        yield SettingsChange({"recompute": "all"}, "recompute=all", "a third more arithmetic")
 
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|M|G|T)(i?)B", re.IGNORECASE)
 
 
-def memory_bytes(text: str) -> int:
+def _parse_memory_size(text: str) -> int:
     """Parse a size: GB are 1000^3 bytes, GiB 1024^3.
 
-    >>> memory_bytes("24GB"), memory_bytes("0.5 GiB")
+    >>> _parse_memory_size("24GB"), _parse_memory_size("0.5 GiB")
     (24000000000, 536870912)
     """
     match = SIZE.fullmatch(text.strip())
@@ -365,7 +384,7 @@ def memory_bytes(text: str) -> int:
     return round(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
-def shape_of(model: str) -> ModelConfig:
+def _model_config(model: str) -> ModelConfig:
     """A model configuration by depth, preset name or directory."""
     if model.isdecimal() and not Path(model).is_dir():
         if int(model) < 1:

@@ -4,27 +4,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from groundup.core import Config, ConfigError, HowRun, changed
+from groundup.core import Config, ConfigError, Unhashed, changed_settings
 from groundup.kernels import Recompute
-from groundup.model import Derived, ModelConfig, from_depth, preset
+from groundup.model import DerivedConfig, ModelConfig, from_depth, preset
 
 from ..checkpoint.store import CheckpointConfig
 from ..objectives.losses import RouterConfig
 from ..objectives.objective import NoiseConfig, Objective, ObjectiveName
-from ..objectives.table import objective
+from ..objectives.registry import get_objective
 from ..optim.config import OptimConfig, RampConfig
 from ..precision import PrecisionName
 from ..services.spikes import SpikeConfig
 from ..services.watchdog import WatchdogConfig
 
-KINDS: dict[str, ObjectiveName] = {
+DEFAULT_OBJECTIVES: dict[str, ObjectiveName] = {
     "decoder": "causal",
     "encoder": "masked",
     "encoder_decoder": "corruption",
 }
 """Default objective of a base of each kind, since its original objective is not known."""
 
-NOISE: dict[ObjectiveName, tuple[str, ...]] = {
+NOISE_FIELDS: dict[ObjectiveName, tuple[str, ...]] = {
     "causal": (),
     "prefix": ("dynamic",),
     "middle": ("dynamic", "middle_rate", "suffix_first", "characters"),
@@ -37,7 +37,7 @@ NOISE: dict[ObjectiveName, tuple[str, ...]] = {
 """Fields of `noise` that each objective reads."""
 
 
-class Stage(Config):
+class StageConfig(Config):
     """A stage of the run, with its own context length and mixture."""
 
     share: float = Field(gt=0, le=1)
@@ -67,7 +67,7 @@ class PretrainConfig(Config):
     """Context of the last phase and of the finished model, tokens."""
     long_share: float = Field(default=0.12, ge=0, le=1)
     """Share of the tokens trained at the full context."""
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageConfig, ...] = ()
     """Stages of the run in order, instead of `length` and `long_share`; each reads its own part of
     the text."""
     micro_batches: int = Field(default=1, ge=1)
@@ -81,7 +81,7 @@ class PretrainConfig(Config):
     """Optimizer and schedule."""
     ramp: RampConfig = RampConfig()
     """Batch size ramp; off by default."""
-    average: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the exponential moving average of the weights, which is what is scored and becomes
     the model. 0: no average."""
     seed: int = 0
@@ -90,13 +90,13 @@ class PretrainConfig(Config):
     """Number of validations during the run."""
     validation_tokens: int = Field(default=16_384, ge=1)
     """Held-out tokens scored at each validation."""
-    checkpoints: Annotated[CheckpointConfig, HowRun()] = CheckpointConfig()
+    checkpoints: Annotated[CheckpointConfig, Unhashed()] = CheckpointConfig()
     """When checkpoints are saved and which are kept; may change when a run resumes."""
     spikes: SpikeConfig = SpikeConfig()
     """Detection and handling of loss and gradient spikes."""
-    watchdog: Annotated[WatchdogConfig, HowRun()] = WatchdogConfig()
+    watchdog: Annotated[WatchdogConfig, Unhashed()] = WatchdogConfig()
     """When a step counts as hanging; may change when a run resumes."""
-    look_every: Annotated[int, HowRun()] = Field(default=0, ge=0)
+    statistics_every: Annotated[int, Unhashed()] = Field(default=0, ge=0)
     """Steps between statistics of gradients, updates and activations; 0: never. May change when a
     run resumes."""
     preset: str | None = None
@@ -104,7 +104,7 @@ class PretrainConfig(Config):
     the tokenizer's, the context `context_length`."""
     layers: int | None = Field(default=None, ge=1)
     """Layers, overriding the preset's; None: the preset's own number."""
-    stretch: Literal["base", "yarn", "linear", "keep"] = "base"
+    rope_extension: Literal["base", "yarn", "linear", "keep"] = "base"
     """How rotary positions of a base model are extended to a longer context: a higher base (NTK),
     YaRN, linear interpolation, or not at all."""
     objective: ObjectiveName | None = None
@@ -170,48 +170,55 @@ class PretrainConfig(Config):
 
     def check_objective(self, base: ModelConfig | None = None) -> None:
         """Reject an objective for another kind of model, and noise that it does not read."""
-        wanted, shape = self.wanted(base), None if self.preset is None else preset(self.preset)
+        wanted, shape = (
+            self.resolved_objective(base),
+            None if self.preset is None else preset(self.preset),
+        )
         own = base or (None if shape is None else shape.config)
         kind = "decoder" if own is None else own.kind
         if wanted.kind != kind:
             what = self.preset or ("the base" if base else "a model of a depth")
-            near = shape.objective if shape else KINDS[kind]
+            near = shape.objective if shape else DEFAULT_OBJECTIVES[kind]
             raise ConfigError(
                 f"objective={wanted.name!r} trains models of kind {wanted.kind!r}, but {what} is "
                 f"of kind {kind!r}; " + (f"try objective={near!r}." if own else "set a preset.")
             )
-        unread = [name for name in changed(self.noise) if name not in NOISE[wanted.name]]
+        unread = [
+            name for name in changed_settings(self.noise) if name not in NOISE_FIELDS[wanted.name]
+        ]
         if unread:
-            fields = ", ".join(NOISE[wanted.name]) or "none of them"
+            fields = ", ".join(NOISE_FIELDS[wanted.name]) or "none of them"
             raise ConfigError(
                 f"noise.{unread[0]} is set, but objective={wanted.name!r} reads {fields}."
             )
 
-    def wanted(self, base: ModelConfig | None = None) -> Objective:
+    def resolved_objective(self, base: ModelConfig | None = None) -> Objective:
         """The objective: configured, or else the preset's or base's, or else the next token."""
         if base is not None:
-            own: ObjectiveName = "prefix" if base.prefix else KINDS[base.kind]
+            own: ObjectiveName = "prefix" if base.prefix else DEFAULT_OBJECTIVES[base.kind]
         else:
             own = "causal" if self.preset is None else preset(self.preset).objective
-        return objective(self.objective or own)
+        return get_objective(self.objective or own)
 
-    def shape(self, vocab_size: int) -> ModelConfig:
+    def model_config_for(self, vocab_size: int) -> ModelConfig:
         """Configuration of a new model."""
-        changes: dict[str, Any] = {"prefix": self.wanted().name == "prefix"}
+        changes: dict[str, Any] = {"prefix": self.resolved_objective().name == "prefix"}
         if self.preset is None:
-            return self.derived(vocab_size).config.model_copy(update=changes)
+            return self.derive_from_depth(vocab_size).config.model_copy(update=changes)
         changes |= {"vocab_size": vocab_size, "context_length": self.context_length}
         if self.layers is not None:
             changes["layers"] = self.layers
         return ModelConfig(**(dict(preset(self.preset).config) | changes))
 
-    def derived(self, vocab_size: int) -> Derived:
+    def derive_from_depth(self, vocab_size: int) -> DerivedConfig:
         """A decoder's dimensions derived from its depth, with reasons."""
         return from_depth(self.depth, vocab_size, self.context_length, width=self.width)
 
-    def parts(self) -> tuple[Stage, ...]:
+    def resolved_stages(self) -> tuple[StageConfig, ...]:
         """The stages; by default a short context, then the full one for `long_share`."""
         if self.stages:
             return self.stages
         parts = ((1 - self.long_share, self.length), (self.long_share, self.context_length))
-        return tuple(Stage(share=share, length=length) for share, length in parts if share > 0)
+        return tuple(
+            StageConfig(share=share, length=length) for share, length in parts if share > 0
+        )

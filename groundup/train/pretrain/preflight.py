@@ -14,28 +14,28 @@ import torch
 from torch import nn
 
 from groundup.core import CapacityError, ConfigError, DataError, device, record
-from groundup.model import ModelConfig, Transformer, WithHead, from_depth
-from groundup.tokenizer import Reading
+from groundup.model import ModelConfig, ModelWithHead, Transformer, from_depth
+from groundup.tokenizer import TokenShards
 
-from ..optim.groups import groups
-from ..optim.optimizer import state_bytes
-from ..optim.schedule import schedule
-from ..parallel.apply import check
+from ..optim.optimizer import optimizer_state_bytes
+from ..optim.parameter_groups import group_parameters
+from ..optim.schedule import make_lr_schedule
+from ..parallel.apply import check_mesh_supported
 from ..parallel.mesh import Mesh
-from ..parallel.zero import Stage as ZeroStage
-from ..plan.stage import BY_ROW, Asked, PlanConfig, step_of
-from ..plan.step import IMPORTS_BYTES, Tracer
+from ..parallel.zero import ZeroStage
+from ..plan.stage import BATCH_CATEGORIES, PlanConfig, PlannedStep, largest_micro_batch
+from ..plan.step import IMPORTS_BYTES, StepTracer
 from .config import PretrainConfig
-from .stretches import course
+from .phases import make_training_schedule
 
-SAFE_SHARE = 0.5
+ESTIMATE_TRUSTED_SHARE = 0.5
 """Share of the memory below which the cheap estimate is trusted."""
 
-TRACED_TOKENS = 2**14
+MAX_TRACED_TOKENS = 2**14
 """Most tokens of a traced micro-batch; larger ones are extrapolated linearly."""
 
 
-class Setup(NamedTuple):
+class PreflightOptions(NamedTuple):
     """Mesh and memory options of a run."""
 
     mesh: Mesh
@@ -44,7 +44,11 @@ class Setup(NamedTuple):
 
 
 def preflight(
-    config: PretrainConfig, shape: ModelConfig, train: Reading, held_out: Reading, setup: Setup
+    config: PretrainConfig,
+    shape: ModelConfig,
+    train: TokenShards,
+    held_out: TokenShards,
+    setup: PreflightOptions,
 ) -> None:
     """Reject a run that cannot be trained.
 
@@ -55,20 +59,22 @@ def preflight(
         raise DataError(
             "The tokens have no validation split; make the corpus with a larger validation_share."
         )
-    run = course(config, train)
-    schedule(config.optim, run.steps)
+    run = make_training_schedule(config, train)
+    make_lr_schedule(config.optim, run.steps)
     with torch.device("meta"):
         model: nn.Module = Transformer(shape, seed=None)
-        head = config.wanted().head
-        model = model if head is None else WithHead(model, head(shape))
-    groups(dict(model.named_parameters()), config.optim)
-    check_micro_batches(config, [count // setup.mesh.rows[1] for count in run.row_counts()])
-    check_mesh(config, shape, setup)
+        head = config.resolved_objective().head
+        model = model if head is None else ModelWithHead(model, head(shape))
+    group_parameters(dict(model.named_parameters()), config.optim)
+    _check_micro_batches(
+        config, [count // setup.mesh.batch_rank[1] for count in run.sequence_counts()]
+    )
+    _check_mesh(config, shape, setup)
     if not setup.ignores_memory:
-        check_memory(config, shape, model, setup)
+        _check_memory(config, shape, model, setup)
 
 
-def check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> None:
+def _check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> None:
     """Reject more micro-batches than sequences per step; warn if some steps have fewer."""
     count, most, fewest = config.micro_batches, max(row_counts), min(row_counts)
     if count > most:
@@ -77,13 +83,13 @@ def check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> No
             f"{most}, or a larger batch_tokens."
         )
     if count > fewest:
-        record.say(
+        record.log(
             f"Some steps have only {fewest} sequences per process and use {fewest} micro-batches "
             f"instead of micro_batches={count}."
         )
 
 
-def check_mesh(config: PretrainConfig, shape: ModelConfig, setup: Setup) -> None:
+def _check_mesh(config: PretrainConfig, shape: ModelConfig, setup: PreflightOptions) -> None:
     """Reject a mesh that does not divide the model, suggesting default shapes that it divides."""
     sizes = setup.mesh.sizes
     unsupported = sorted(set(sizes) - {"data", "shard"})
@@ -94,109 +100,124 @@ def check_mesh(config: PretrainConfig, shape: ModelConfig, setup: Setup) -> None
                 f"{unsupported[0]}; omit one of them."
             )
     try:
-        check(shape, sizes, setup.zero)
+        check_mesh_supported(shape, sizes, setup.zero)
     except ConfigError as error:
         is_derived = config.preset is None and shape.layers == config.depth
         if "tensor" not in sizes or not is_derived:
             raise
-        fitting = [depth for depth in range(1, 65) if divides(depth, shape, sizes["tensor"])]
+        fitting = [
+            depth
+            for depth in range(1, 65)
+            if _supports_tensor_parallel(depth, shape, sizes["tensor"])
+        ]
         near = sorted(sorted(fitting, key=lambda depth: abs(depth - config.depth))[:2])
         fits = " or ".join(f"depth={depth}" for depth in near) or "another mesh"
-        width = next((w for w in range(shape.width, 64 * shape.width, 64)
-                      if divides(config.depth, shape, sizes["tensor"], w)), None)  # fmt: skip
+        width = next(
+            (
+                w
+                for w in range(shape.width, 64 * shape.width, 64)
+                if _supports_tensor_parallel(config.depth, shape, sizes["tensor"], w)
+            ),
+            None,
+        )
         fits += f", or width={width} at this depth" if width else ""
         raise ConfigError(f"{str(error).removesuffix('.')}; of the default shapes it divides "
                           f"{fits}.") from None  # fmt: skip
 
 
-def divides(depth: int, shape: ModelConfig, tensor: int, width: int | None = None) -> bool:
+def _supports_tensor_parallel(
+    depth: int, shape: ModelConfig, tensor: int, width: int | None = None
+) -> bool:
     """Whether the default shape of a depth supports this degree of tensor parallelism."""
     other = from_depth(depth, shape.vocab_size, shape.context_length, width=width).config
     try:
-        check(other, {"tensor": tensor}, 3)
+        check_mesh_supported(other, {"tensor": tensor}, 3)
     except ConfigError:
         return False
     return True
 
 
-def check_memory(
-    config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: Setup
+def _check_memory(
+    config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: PreflightOptions
 ) -> None:
     """Raise CapacityError on every process if the first finds that a step does not fit."""
-    problem = memory_trouble(config, shape, model, setup) if setup.mesh.is_first else ""
-    if problem := setup.mesh.told(problem):
+    problem = _memory_problem(config, shape, model, setup) if setup.mesh.is_first else ""
+    if problem := setup.mesh.broadcast_text(problem):
         raise CapacityError(problem)
 
 
-def memory_trouble(
-    config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: Setup
+def _memory_problem(
+    config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: PreflightOptions
 ) -> str:
     """Why a step does not fit in memory and what would; empty if it fits."""
     settings = {name: getattr(config, name) for name in PretrainConfig.model_fields}
-    sizes, room = dict(setup.mesh.sizes), room_bytes()
+    sizes, room = dict(setup.mesh.sizes), _available_bytes()
     settings |= {"zero": setup.zero, "compiled": bool(device.compiler())}
     asked = PlanConfig(**settings)
-    step = step_of(asked, shape, sizes)
-    if estimated_bytes(step, shape, model) < SAFE_SHARE * room:
+    step = largest_micro_batch(asked, shape, sizes)
+    if _estimate_step_bytes(step, shape, model) < ESTIMATE_TRUSTED_SHARE * room:
         return ""
-    record.say("Tracing a step to see whether it fits in memory …")
+    record.log("Tracing a step to see whether it fits in memory …")
     rows = step.rows or 1
-    with Tracer(shape) as tracer:
-        line = line_of(step, shape, sizes, tracer)
-        if line.total(rows) <= room:
+    with StepTracer(shape) as tracer:
+        line = _fit_memory(step, shape, sizes, tracer)
+        if line.bytes_for(rows) <= room:
             return ""
         # With accumulation, the second micro-batch starts with gradients allocated.
-        split = line_of(step.model_copy(update={"micro_batches": 2}), shape, sizes, tracer)
-    fitting = math.floor((room - split.fixed) / split.each)
+        split = _fit_memory(step.model_copy(update={"micro_batches": 2}), shape, sizes, tracer)
+    fitting = math.floor((room - split.fixed) / split.per_sequence)
     remedy = "not even one sequence fits: use a smaller model, recompute=all or a shorter context"
     if fitting >= 1:
         remedy = f"micro_batches={-(-rows * step.micro_batches // fitting)} fits"
     return (
-        f"A step needs {record.size(line.total(rows))} of memory per process, of "
-        f"{record.size(room)} available; {remedy}. `groundup plan` takes the same settings; "
+        f"A step needs {record.format_bytes(line.bytes_for(rows))} of memory per process, of "
+        f"{record.format_bytes(room)} available; {remedy}. `groundup plan` takes the same "
+        f"settings; "
         "--ignore-memory skips this check."
     )
 
 
-class Line(NamedTuple):
+class MemoryFit(NamedTuple):
     """Memory as a linear function of the sequences in a micro-batch, bytes."""
 
     fixed: float
-    each: float
+    per_sequence: float
 
-    def total(self, rows: int) -> int:
+    def bytes_for(self, rows: int) -> int:
         """Bytes for a number of sequences."""
-        return round(self.fixed + self.each * rows)
+        return round(self.fixed + self.per_sequence * rows)
 
 
-def line_of(step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer: Tracer) -> Line:
+def _fit_memory(
+    step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer: StepTracer
+) -> MemoryFit:
     """Fit memory over batch size by tracing a small batch; a large trace would be slow."""
-    rows = max(1, min(step.rows or 1, TRACED_TOKENS // (step.length or 1)))
-    asked = Asked(tracer, step.model_copy(update={"rows": rows}), sizes, device_kind())
+    rows = max(1, min(step.rows or 1, MAX_TRACED_TOKENS // (step.length or 1)))
+    asked = PlannedStep(tracer, step.model_copy(update={"rows": rows}), sizes, _device_type())
     parts = max(asked.ranks(), key=lambda parts: sum(parts.values()))
-    imports = tracer(asked.work).imports if device_kind() == "cpu" else 0
-    each = max(1.0, sum(parts.get(name, 0) for name in BY_ROW) / rows)
-    return Line(sum(parts.values()) + imports - each * rows, each)
+    imports = tracer(asked.work).imports if _device_type() == "cpu" else 0
+    each = max(1.0, sum(parts.get(name, 0) for name in BATCH_CATEGORIES) / rows)
+    return MemoryFit(sum(parts.values()) + imports - each * rows, each)
 
 
-def estimated_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> int:
+def _estimate_step_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> int:
     """An upper estimate of a step's memory: nothing sharded, nothing recomputed."""
     weights = sum(weight.numel() for weight in model.parameters())
     part, tokens = shape.attention, (step.rows or 1) * (step.length or 1)
     numbers = 12 * shape.width + 6 * shape.feedforward.width + 6 * part.heads * part.head_dim
     scores = 2 * part.heads * (step.length or 1)
     layers = shape.layers + shape.encoder_layers
-    held = 8 * weights + state_bytes(model.named_parameters(), step.optim)
+    held = 8 * weights + optimizer_state_bytes(model.named_parameters(), step.optim)
     return IMPORTS_BYTES + held + 4 * tokens * layers * (numbers + scores)
 
 
-def device_kind() -> Literal["cpu", "cuda"]:
+def _device_type() -> Literal["cpu", "cuda"]:
     """The device type, as a plan names it."""
-    return "cuda" if device.pick().type == "cuda" else "cpu"
+    return "cuda" if device.default_device().type == "cuda" else "cpu"
 
 
-def room_bytes() -> int:
+def _available_bytes() -> int:
     """Memory of the GPU, or this process's share of the machine's."""
-    if device_kind() == "cuda":
-        return torch.cuda.get_device_properties(device.pick()).total_memory
-    return device.memory_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    if _device_type() == "cuda":
+        return torch.cuda.get_device_properties(device.default_device()).total_memory
+    return device.total_memory_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)

@@ -1,7 +1,7 @@
 """Pre-training: a model from token shards, from scratch or continued from a base.
 
 A preset is trained with its own objective, otherwise a decoder of a given depth on the next token.
-One learning rate schedule spans all phases (stretches.py).
+One learning rate schedule spans all phases (phases.py).
 """
 
 from functools import partial
@@ -14,27 +14,27 @@ from groundup.core import (
     ConfigError,
     Draft,
     device,
-    how_run,
     produce,
     record,
+    unhashed_fields,
 )
-from groundup.model import Transformer, WithHead, open_config, save
-from groundup.tokenizer import load_tokenizer, open_text
+from groundup.model import ModelWithHead, Transformer, open_config, save
+from groundup.tokenizer import load_tokenizer, open_shards
 
-from ..checkpoint.contract import Identity, shard_hashes
-from ..checkpoint.store import refuse_unfinished
-from ..objectives.objective import Setting
-from ..objectives.vocabulary import vocabulary
-from ..parallel.launch import launched, together
+from ..checkpoint.contract import RunIdentity, shard_hashes
+from ..checkpoint.store import check_unfinished_run
+from ..objectives.objective import ObjectiveContext
+from ..objectives.token_properties import token_properties_of
+from ..parallel.launch import joined_processes, produce_together
 from ..parallel.mesh import Mesh
-from .begin import begin, resolved
 from .config import PretrainConfig
-from .preflight import Setup, preflight
-from .run import PLAINLY, Beside, Learner, Run
-from .stretches import longest_of
+from .initialize import initial_model, resolve_on_base
+from .phases import max_length
+from .preflight import PreflightOptions, preflight
+from .run import DEFAULT_OPTIONS, PretrainRun, RunOptions, TrainingTask
 
 
-class Inputs(NamedTuple):
+class PretrainInputs(NamedTuple):
     """Input artifacts of a run."""
 
     tokens: Artifact
@@ -55,33 +55,34 @@ def pretrain(
     *,
     base: Artifact | None = None,
     vectors: Artifact | None = None,
-    beside: Beside = PLAINLY,
+    run_options: RunOptions = DEFAULT_OPTIONS,
 ) -> Artifact:
     """Train a base model; a stopped run resumes from its last checkpoint.
 
-    tokens     shards made by `groundup tokens`, or a mixture of such
-    tokenizer  the tokenizer that made them, or a model that contains it; copied into the model
-    base       model to continue from, imported or trained here, instead of a new one
-    vectors    vectors named by token ids, to initialise the embedding
-    beside     execution and monitoring: processes, profile, samples
+    tokens       shards made by `groundup tokens`, or a mixture of such
+    tokenizer    the tokenizer that made them, or a model that contains it; copied into the model
+    base         model to continue from, imported or trained here, instead of a new one
+    vectors      vectors named by token ids, to initialise the embedding
+    run_options  execution and monitoring: processes, profile, samples
 
     Raises ConfigError if the shards are too few or of another tokenizer, or if the tokenizer lacks
     a special token of the objective.
     """
-    inputs = Inputs(tokens, tokenizer, base, vectors)
+    inputs = PretrainInputs(tokens, tokenizer, base, vectors)
     own = None if base is None else open_config(base.path)
     if base is not None and own is not None:
-        config = resolved(config, base, own)
+        config = resolve_on_base(config, base, own)
     config.check_objective(own)
-    check_tokenizer(inputs)
-    setting = setting_of(config, tokenizer)
-    shape = own or config.shape(len(setting.known.sizes))
-    config.wanted().check(shape, setting, max(config.context_length, longest_of(config)))
-    identity = identity_of(config, inputs)
-    refuse_unfinished(out, identity, how_run(PretrainConfig))
-    with launched(beside.mesh, seed=config.seed) as mesh:
-        beside.check(mesh, config)
-        return together(
+    _check_same_tokenizer(inputs)
+    setting = _objective_context(config, tokenizer)
+    shape = own or config.model_config_for(len(setting.token_properties.byte_lengths))
+    longest = max(config.context_length, max_length(config))
+    config.resolved_objective().check(shape, setting, longest)
+    identity = _run_identity(config, inputs)
+    check_unfinished_run(out, identity, unhashed_fields(PretrainConfig))
+    with joined_processes(run_options.mesh, seed=config.seed) as mesh:
+        run_options.check(mesh, config)
+        return produce_together(
             mesh,
             out,
             lambda write: produce(
@@ -93,34 +94,38 @@ def pretrain(
                 parents=inputs.parents(),
                 write=write,
             ),
-            partial(write_base, config, setting, inputs, identity, Where(mesh, beside)),
+            partial(
+                _train_and_save, config, setting, inputs, identity, RunContext(mesh, run_options)
+            ),
         )
 
 
-class Where(NamedTuple):
+class RunContext(NamedTuple):
     """Mesh and options of a run."""
 
     mesh: Mesh
-    beside: Beside
+    run_options: RunOptions
 
 
-def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
+def _run_identity(config: PretrainConfig, inputs: PretrainInputs) -> RunIdentity:
     """What identifies a run, so that its checkpoints are not resumed by another."""
-    return Identity(
+    return RunIdentity(
         tokenizer=inputs.tokenizer.id,
-        objective=config.wanted().name,
+        objective=config.resolved_objective().name,
         shards=shard_hashes(inputs.tokens),
-        settings=config.deciding(),
+        settings=config.hashed_values(),
         parents=inputs.parents(),
     )
 
 
-def check_tokenizer(inputs: Inputs) -> None:
+def _check_same_tokenizer(inputs: PretrainInputs) -> None:
     """Reject a tokenizer that did not make the tokens, and a base with another tokenizer."""
     tokens, tokenizer = inputs.tokens, inputs.tokenizer
     tokens.require_kind("tokens")
     made_with = next(parent for parent in tokens.parents if parent.name == "tokenizer")
-    if made_with.id != tokenizer.id and not is_carried(tokenizer, tokens.path / made_with.path):
+    if made_with.id != tokenizer.id and not _contains_tokenizer(
+        tokenizer, tokens.path / made_with.path
+    ):
         raise ConfigError(
             f"{tokens.path} was made with tokenizer {made_with.id[:12]}, not with "
             f"{tokenizer.id[:12]} in {tokenizer.path}; use the one it was made with."
@@ -135,7 +140,7 @@ def check_tokenizer(inputs: Inputs) -> None:
         )
 
 
-def is_carried(given: Artifact, own: Path) -> bool:
+def _contains_tokenizer(given: Artifact, own: Path) -> bool:
     """Whether a model contains the tokenizer at `own`; False if that is missing."""
     try:
         return load_tokenizer(given.path).digest == load_tokenizer(own).digest
@@ -143,43 +148,55 @@ def is_carried(given: Artifact, own: Path) -> bool:
         return False
 
 
-def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:
+def _objective_context(config: PretrainConfig, tokenizer: Artifact) -> ObjectiveContext:
     """What the objective's batches depend on, in addition to the text."""
     loaded = load_tokenizer(tokenizer.path)
-    return Setting(vocabulary(loaded), config.noise, loaded, config.seed)
+    return ObjectiveContext(token_properties_of(loaded), config.noise, loaded, config.seed)
 
 
-def write_base(
+def _train_and_save(
     config: PretrainConfig,
-    setting: Setting,
-    inputs: Inputs,
-    identity: Identity,
-    where: Where,
+    setting: ObjectiveContext,
+    inputs: PretrainInputs,
+    identity: RunIdentity,
+    context: RunContext,
     draft: Draft,
 ) -> None:
     """Train and save; runs on every process."""
     base, vectors = (None if each is None else each.path for each in (inputs.base, inputs.vectors))
-    vocab_size = len(setting.known.sizes)
-    shape = config.shape(vocab_size) if base is None else open_config(base)
-    train, held_out = (open_text(inputs.tokens, split) for split in ("train", "validation"))
-    beside = where.beside
-    preflight(config, shape, train, held_out, Setup(where.mesh, beside.zero, beside.ignore_memory))
+    vocab_size = len(setting.token_properties.byte_lengths)
+    shape = config.model_config_for(vocab_size) if base is None else open_config(base)
+    train, held_out = (open_shards(inputs.tokens, split) for split in ("train", "validation"))
+    beside = context.run_options
+    preflight(
+        config,
+        shape,
+        train,
+        held_out,
+        PreflightOptions(context.mesh, beside.zero, beside.ignore_memory),
+    )
     if base is None and config.preset is None:
-        record.say(str(config.derived(vocab_size)))
-    body = begin(config, vocab_size, base, vectors).to(device.pick())
-    run = Run(
-        draft, config, learner(config, body, setting),
-        identity._replace(model=body.config.plain()), beside=where.beside, mesh=where.mesh,
-    )  # fmt: skip
-    run.go()
-    if where.mesh.is_first:
-        save(run.model(), draft.path, base or inputs.tokenizer.path)
+        record.log(str(config.derive_from_depth(vocab_size)))
+    body = initial_model(config, vocab_size, base, vectors).to(device.default_device())
+    run = PretrainRun(
+        draft,
+        config,
+        _training_task(config, body, setting),
+        identity._replace(model=body.config.to_dict()),
+        run_options=context.run_options,
+        mesh=context.mesh,
+    )
+    run.train_to_end()
+    if context.mesh.is_first:
+        save(run.final_model(), draft.path, base or inputs.tokenizer.path)
 
 
-def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Learner:
+def _training_task(
+    config: PretrainConfig, body: Transformer, setting: ObjectiveContext
+) -> TrainingTask:
     """The model with its objective's head, which is trained too but not saved."""
-    wanted = config.wanted()
+    wanted = config.resolved_objective()
     if wanted.head is None:
-        return Learner(body, body, wanted, setting)
+        return TrainingTask(body, body, wanted, setting)
     head = wanted.head(body.config).to(body.head.device)
-    return Learner(body, WithHead(body, head), wanted, setting)
+    return TrainingTask(body, ModelWithHead(body, head), wanted, setting)

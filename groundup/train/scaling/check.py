@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from groundup.core import Artifact, DataError
-from groundup.measure import Interval, at_least, at_most, check, require, verdict
+from groundup.measure import (
+    Interval,
+    at_least,
+    at_most,
+    check_requirement,
+    require_passed,
+    write_verdict,
+)
 
 from ..pretrain.config import PretrainConfig
 from .forecast import Forecast, read_forecast
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ForecastOutcome:
     """Result of `groundup scaling check` for a run inside the interval."""
 
     verdict: Artifact
@@ -27,7 +34,7 @@ class Outcome:
     @property
     def error_percent(self) -> float:
         """Relative error of the run's loss to the forecast."""
-        return error(self.loss, self.forecast)
+        return _relative_error_percent(self.loss, self.forecast)
 
     def __str__(self) -> str:
         """One sentence, and where the verdict is."""
@@ -45,7 +52,7 @@ class Outcome:
                 "verdict": str(self.verdict.path)}  # fmt: skip
 
 
-def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> Outcome:
+def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> ForecastOutcome:
     """Check a run against its forecast; exit code 3 if its loss is outside the interval.
 
     run       the model that `groundup pretrain` made with the forecast's run.toml
@@ -56,7 +63,7 @@ def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> Outcome:
     it ended outside the interval.
     """
     known = read_forecast(forecast)
-    refuse_another(run, known, forecast)
+    _require_same_run(run, known, forecast)
     began = run.numbers.get("began")
     if began is None or began < known.when:
         raise DataError(
@@ -64,14 +71,14 @@ def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> Outcome:
             f"{known.when}; register a forecast before its run begins."
         )
     loss = float(run.numbers["validation loss"])
-    result = judged(run, forecast, known, loss, out)
-    require(result)
-    return Outcome(result, known, loss)
+    result = _make_verdict(run, forecast, known, loss, out)
+    require_passed(result)
+    return ForecastOutcome(result, known, loss)
 
 
-def refuse_another(run: Artifact, known: Forecast, forecast: Artifact) -> None:
+def _require_same_run(run: Artifact, known: Forecast, forecast: Artifact) -> None:
     """Raise DataError for a run with other settings, tokens or tokenizer than the forecast's."""
-    wanted = PretrainConfig(**known.run).deciding()
+    wanted = PretrainConfig(**known.run).hashed_values()
     differs = [name for name, value in wanted.items() if run.config.get(name) != value]
     parents = {parent.name: parent.id for parent in run.parents}
     differs += [name for name, id in known.inputs.items() if parents.get(name) != id]
@@ -82,22 +89,36 @@ def refuse_another(run: Artifact, known: Forecast, forecast: Artifact) -> None:
         )
 
 
-def error(loss: float, known: Forecast) -> float:
+def _relative_error_percent(loss: float, known: Forecast) -> float:
     """Relative error of a loss to the forecast, percent."""
     return 100 * (loss / known.loss.estimate - 1)
 
 
-def judged(run: Artifact, forecast: Artifact, known: Forecast, loss: float, out: Path) -> Artifact:
+def _make_verdict(
+    run: Artifact, forecast: Artifact, known: Forecast, loss: float, out: Path
+) -> Artifact:
     """The verdict: the error against both ends of the interval."""
-    value = error(loss, known)
+    value = _relative_error_percent(loss, known)
     interval = Interval(value, value, value, 0.95, 1, 1)
     next = "check the residuals of the fit; a law that bends needs larger runs in its sweep"
     checks = [
-        check("error, not above", interval, at_most(error(known.loss.high, known)), "estimate",
-              unit="%", next=next),
-        check("error, not below", interval, at_least(error(known.loss.low, known)), "estimate",
-              unit="%", next=next),
-    ]  # fmt: skip
+        check_requirement(
+            "error, not above",
+            interval,
+            at_most(_relative_error_percent(known.loss.high, known)),
+            "estimate",
+            unit="%",
+            next=next,
+        ),
+        check_requirement(
+            "error, not below",
+            interval,
+            at_least(_relative_error_percent(known.loss.low, known)),
+            "estimate",
+            unit="%",
+            next=next,
+        ),
+    ]
     others = f", {known.others} other forecasts of this run" if known.others else ""
     author = f"the forecast registered {known.when}{others}"
-    return verdict(checks, run, forecast, author=author, out=out)
+    return write_verdict(checks, run, forecast, author=author, out=out)

@@ -20,21 +20,33 @@ from pydantic import Field
 from groundup.core import Artifact, Config, ConfigError, DataError, Draft, produce, write_json
 from groundup.core import write_text as write_page
 
-from .frontier import Frontier, Rows, envelope, isoflop, optimum
-from .laws import FormName, Law, Points, coefficients, fit, refit
-from .page import Drawn, page
-from .resample import Resampled, resampled, spread, told, written
-from .sweep import Run, read_sweep
+from .bootstrap import (
+    BootstrappedLaw,
+    bootstrap_law,
+    bootstrap_quantiles,
+    format_estimate,
+    interval_to_json,
+)
+from .frontier import (
+    Frontier,
+    ResampleRows,
+    envelope_frontier,
+    isoflop_frontier,
+    parametric_frontier,
+)
+from .laws import FormName, LossPoints, ScalingLaw, coefficients, fit_law, refit_law
+from .page import ChartData, render_page
+from .sweep import SweepRun, read_sweep
 
 STAGE, FILE, PAGE = "scaling_fit", "fit.json", "index.html"
-Told = list[float | None]
-Count = Literal["computing", "non_embedding", "total"]
+JsonInterval = list[float | None]
+WeightCount = Literal["computing", "non_embedding", "total"]
 
 
 class FitConfig(Config):
     """How laws are fitted."""
 
-    count: Count = "computing"
+    count: WeightCount = "computing"
     """Weights that count as N: those used in products, those without embeddings, or all."""
     resamples: int = Field(default=500, ge=50)
     """Bootstrap resamples for intervals."""
@@ -42,14 +54,14 @@ class FitConfig(Config):
     """Seed of the resamples."""
 
 
-class Fitted(NamedTuple):
+class ScalingFit(NamedTuple):
     """A fit, read from its artifact."""
 
     config: FitConfig
-    parametric: Resampled
+    parametric: BootstrappedLaw
     per_weight: float
     """FLOPs per weight and token, the median of the runs."""
-    told: dict[str, Any]
+    content: dict[str, Any]
     """Content of fit.json."""
 
 
@@ -58,25 +70,27 @@ class FitReport:
     """Result of `groundup scaling fit`."""
 
     artifact: Artifact
-    told: dict[str, Any]
+    content: dict[str, Any]
 
     def __str__(self) -> str:
         """The laws and exponents with their intervals."""
         rows = [("law", "", "")]
-        for law, numbers in self.told["laws"].items():
-            rows += [(law, name, written(value)) for name, value in numbers.items()]
+        for law, numbers in self.content["laws"].items():
+            rows += [(law, name, format_estimate(value)) for name, value in numbers.items()]
         rows += [("approach", "", "")]
-        for name, parts in self.told["exponents"].items():
-            rows += [(name, f"{part} ~ C^", written(value)) for part, value in parts.items()]
+        for name, parts in self.content["exponents"].items():
+            rows += [
+                (name, f"{part} ~ C^", format_estimate(value)) for part, value in parts.items()
+            ]
         lines = [f"{a:<21}{b:<10}{c}".rstrip() for a, b, c in rows]
-        worst = max(map(abs, self.told["residuals_percent"].values()))
+        worst = max(map(abs, self.content["residuals_percent"].values()))
         lines += ["", f"The parametric law is at most {worst:.2f} % off a run of the sweep.",
                   f"Page: {self.artifact.path / PAGE}"]  # fmt: skip
         return "\n".join(lines)
 
     def _asdict(self) -> dict[str, Any]:
         """What `--json` prints."""
-        shown = {name: self.told[name] for name in ("laws", "exponents", "frontier")}
+        shown = {name: self.content[name] for name in ("laws", "exponents", "frontier")}
         return shown | {"report": str(self.artifact.path)}
 
 
@@ -96,10 +110,10 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
         )
 
     def write(draft: Draft) -> None:
-        content, drawn = fitted(config, runs)
+        content, drawn = _fit_all(config, runs)
         draft.numbers |= {"runs": len(runs), **content["laws"]["parametric"]}
         write_json(draft.file(FILE), content)
-        write_page(draft.file(PAGE), page(runs, drawn, content))
+        write_page(draft.file(PAGE), render_page(runs, drawn, content))
 
     artifact = produce(
         out, kind="report", stage=STAGE, version=1, config=config, parents={"sweep": sweep},
@@ -108,47 +122,47 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
     return FitReport(artifact, json.loads(artifact.file(FILE).read_text(encoding="utf-8")))
 
 
-def weights_of(run: Run, count: Count) -> int:
+def _counted_weights(run: SweepRun, count: WeightCount) -> int:
     """N of a run."""
     if count == "total":
         return run.embedding + run.non_embedding + run.output
     return run.non_embedding if count == "non_embedding" else run.computing
 
 
-def points_of(runs: Sequence[Run], count: Count) -> Points:
+def _law_points(runs: Sequence[SweepRun], count: WeightCount) -> LossPoints:
     """The data that laws are fitted to."""
-    return Points(
-        np.array([weights_of(run, count) for run in runs], dtype=float),
+    return LossPoints(
+        np.array([_counted_weights(run, count) for run in runs], dtype=float),
         np.array([run.tokens for run in runs], dtype=float),
         np.array([run.loss for run in runs]),
     )
 
 
-def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Drawn]:
+def _fit_all(config: FitConfig, runs: Sequence[SweepRun]) -> tuple[dict[str, Any], ChartData]:
     """The content of fit.json, and the data of the page."""
-    points = points_of(runs, config.count)
+    points = _law_points(runs, config.count)
     flops = np.array([run.flops for run in runs])
     budgets = np.array([run.budget for run in runs])
     per_weight = float(np.median(flops / (points.parameters * points.tokens)))
-    found = resampled(fit("parametric", points), points, config.resamples, config.seed)
+    found = bootstrap_law(fit_law("parametric", points), points, config.resamples, config.seed)
     logs = np.vstack([np.log(points.loss), found.logs])
     frontiers = {
-        "envelope": envelope(runs, points.parameters, logs - logs[0]),
-        "isoflop": isoflop(points, budgets, logs),
-        "parametric": optimum(found, np.unique(budgets), per_weight),
+        "envelope": envelope_frontier(runs, points.parameters, logs - logs[0]),
+        "isoflop": isoflop_frontier(points, budgets, logs),
+        "parametric": parametric_frontier(found, np.unique(budgets), per_weight),
     }
-    laws = {"parametric": told_law(found.law, found.thetas)}
+    laws = {"parametric": _law_intervals(found.law, found.thetas)}
     for form in ("kaplan", "kaplan_floor"):
-        law = fit(form, points)
-        laws[form] = told_law(law, refit(law, points, found.logs))
-    laws |= compute_laws(frontiers["isoflop"])
+        law = fit_law(form, points)
+        laws[form] = _law_intervals(law, refit_law(law, points, found.logs))
+    laws |= _compute_laws(frontiers["isoflop"])
     errors = 100 * (points.loss / np.exp(found.law.log_loss(points.parameters, points.tokens)) - 1)
     content = {
         "count": config.count,
         "per_weight": per_weight,
         "laws": laws,
-        "exponents": {name: told_exponents(each) for name, each in frontiers.items()},
-        "frontier": {name: told_frontier(each) for name, each in frontiers.items()
+        "exponents": {name: _exponent_intervals(each) for name, each in frontiers.items()},
+        "frontier": {name: _frontier_intervals(each) for name, each in frontiers.items()
                      if name != "envelope"},
         "residuals_percent": dict(zip([run.name for run in runs], errors.round(4), strict=True)),
         "parametric": {
@@ -156,47 +170,54 @@ def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Draw
             "thetas": found.thetas.tolist(), "noise": found.noise.tolist(),
         },
     }  # fmt: skip
-    return content, Drawn(points, budgets, flops, found, per_weight, frontiers)
+    return content, ChartData(points, budgets, flops, found, per_weight, frontiers)
 
 
-def told_law(law: Law, thetas: Rows) -> dict[str, Told]:
+def _law_intervals(law: ScalingLaw, thetas: ResampleRows) -> dict[str, JsonInterval]:
     """The law's coefficients with their intervals."""
     rows = [coefficients(law.form, law.centre, theta) for theta in thetas]
-    return {name: told(spread(value, np.array([row[name] for row in rows])))
-            for name, value in law.coefficients().items()}  # fmt: skip
+    return {
+        name: interval_to_json(bootstrap_quantiles(value, np.array([row[name] for row in rows])))
+        for name, value in law.coefficients().items()
+    }
 
 
-def compute_laws(best: Frontier) -> dict[str, dict[str, Told]]:
+def _compute_laws(best: Frontier) -> dict[str, dict[str, JsonInterval]]:
     """Kaplan's L(C) along the lowest losses of the budgets, without and with a floor."""
     known = np.isfinite(best.loss[0])
     draws = best.loss[1:, known]
     draws = np.log(draws[np.isfinite(draws).all(1)])
-    points = Points(best.flops[known], np.ones(known.sum()), best.loss[0, known])
+    points = LossPoints(best.flops[known], np.ones(known.sum()), best.loss[0, known])
     laws = {}
     forms: tuple[FormName, ...] = ("power", "power_floor")
     for form, fewest in zip(forms, (2, 4), strict=True):  # three points fit 3 coefficients exactly
         if known.sum() >= fewest and len(draws):
-            law = fit(form, points)
-            laws[f"compute_{form}"] = told_law(law, refit(law, points, draws))
+            law = fit_law(form, points)
+            laws[f"compute_{form}"] = _law_intervals(law, refit_law(law, points, draws))
     return laws
 
 
-def told_exponents(best: Frontier) -> dict[str, Told]:
+def _exponent_intervals(best: Frontier) -> dict[str, JsonInterval]:
     """Exponents of weights and tokens over compute with their intervals."""
-    return {name: told(spread(rows[0], rows[1:]))
+    return {name: interval_to_json(bootstrap_quantiles(rows[0], rows[1:]))
             for name, rows in zip("ND", best.exponents(), strict=True)}  # fmt: skip
 
 
-def told_frontier(best: Frontier) -> list[dict[str, Any]]:
+def _frontier_intervals(best: Frontier) -> list[dict[str, Any]]:
     """Optimal weights, tokens and loss of each budget with their intervals."""
     columns = {"weights": best.parameters, "tokens": best.tokens, "loss": best.loss}
 
-    return [{"flops": float(flops)} | {name: told(spread(rows[0, at], rows[1:, at]))
-                                       for name, rows in columns.items()}
-            for at, flops in enumerate(best.flops)]  # fmt: skip
+    return [
+        {"flops": float(flops)}
+        | {
+            name: interval_to_json(bootstrap_quantiles(rows[0, at], rows[1:, at]))
+            for name, rows in columns.items()
+        }
+        for at, flops in enumerate(best.flops)
+    ]
 
 
-def read_fit(artifact: Artifact) -> Fitted:
+def read_fit(artifact: Artifact) -> ScalingFit:
     """Read a fit.
 
     Raises ConfigError for another kind of report.
@@ -208,13 +229,13 @@ def read_fit(artifact: Artifact) -> Fitted:
         )
     content = json.loads(artifact.file(FILE).read_text(encoding="utf-8"))
     part = content["parametric"]
-    law = Law("parametric", tuple(part["centre"]), tuple(part["theta"]))
+    law = ScalingLaw("parametric", tuple(part["centre"]), tuple(part["theta"]))
     noise = np.array(part["noise"])
-    found = Resampled(law, np.array(part["thetas"]), noise, np.empty((0, len(noise))))
-    return Fitted(FitConfig(**artifact.config), found, content["per_weight"], content)
+    found = BootstrappedLaw(law, np.array(part["thetas"]), noise, np.empty((0, len(noise))))
+    return ScalingFit(FitConfig(**artifact.config), found, content["per_weight"], content)
 
 
-def parent_of(artifact: Artifact, name: str) -> Artifact:
+def open_input(artifact: Artifact, name: str) -> Artifact:
     """Open an input of an artifact.
 
     Raises DataError if it is missing.

@@ -20,22 +20,22 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
-    Entry,
     Ledger,
-    changed,
+    LedgerEntry,
+    changed_settings,
+    format_toml,
     produce,
     record,
-    toml_value,
     user_name,
     write_json,
     write_text,
 )
 
 from ..pretrain.stage import PretrainConfig
-from .fit import Fitted, parent_of, read_fit
-from .ladder import Rung, Size, SweepConfig, rung, sizes_near
-from .resample import Spread, forecast_of
-from .sweep import Told, lacking, read_sweep
+from .bootstrap import BootstrapInterval, predict_loss
+from .fit import ScalingFit, open_input, read_fit
+from .ladder import LadderRun, ModelSize, SweepConfig, candidate_shapes, make_ladder_run
+from .sweep import SweepReport, missing_tokens_message, read_sweep
 
 STAGE, FILE, SETTINGS, LEDGER = "scaling_forecast", "forecast.json", "run.toml", "forecasts.jsonl"
 
@@ -47,14 +47,14 @@ class ForecastConfig(Config):
     """Compute of the run, FLOPs."""
     shape: tuple[int, int] | None = None
     """Layers and width; None: the optimal shape for the budget by the law."""
-    most_half_width: float = Field(default=3.0, gt=0)
+    max_half_width: float = Field(default=3.0, gt=0)
     """Largest half-width of the interval to register, percent of the loss."""
 
 
 class Forecast(NamedTuple):
     """A forecast, read from its artifact."""
 
-    loss: Spread
+    loss: BootstrapInterval
     run: dict[str, Any]
     """Settings of the run, a PretrainConfig."""
     inputs: dict[str, str]
@@ -67,7 +67,7 @@ class Forecast(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredForecast:
     """Result of `groundup scaling forecast`."""
 
     artifact: Artifact
@@ -89,7 +89,7 @@ class Registered:
         return self.forecast._asdict() | {"artifact": str(self.artifact.path)}
 
 
-def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> Registered:
+def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> RegisteredForecast:
     """Register the loss of a larger run before it begins.
 
     fit  a fit that `groundup scaling fit` made, of a sweep that still exists
@@ -99,46 +99,48 @@ def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> Registered:
     Raises DataError if the interval is too wide to register, and ConfigError if the run is one of
     the sweep's own.
     """
-    known, swept = read_fit(fit), parent_of(fit, "sweep")
+    known, swept = read_fit(fit), open_input(fit, "sweep")
     report = read_sweep(swept)
-    planned = plan(config, known, report)
-    if problem := lacking(planned, report.train_tokens):
-        record.say(problem)
+    planned = _plan_run(config, known, report)
+    if problem := missing_tokens_message(planned, report.train_tokens):
+        record.log(problem)
     sizes = [run.computing for run in report.runs]
     if not min(sizes) <= planned.size.computing <= max(sizes):
-        record.say(
+        record.log(
             f"{planned.size.name} has {planned.size.computing:,} computing weights, the sweep's "
             f"runs {min(sizes):,} to {max(sizes):,}; set shape to choose another."
         )
-    loss = forecast_of(known.parametric, weights(planned.size, known), planned.config.tokens)
-    if 100 * loss.half_width > config.most_half_width:
+    loss = predict_loss(
+        known.parametric, counted_weights_of_size(planned.size, known), planned.config.tokens
+    )
+    if 100 * loss.half_width > config.max_half_width:
         raise DataError(
             f"The forecast {loss.estimate:.4f} has a half-width of {100 * loss.half_width:.1f} %, "
-            f"more than most_half_width={config.most_half_width:g} %; add runs to the sweep, or "
+            f"more than max_half_width={config.max_half_width:g} %; add runs to the sweep, or "
             "forecast a smaller one."
         )
-    inputs = {name: parent_of(swept, name).id for name in ("tokens", "tokenizer")}
+    inputs = {name: open_input(swept, name).id for name in ("tokens", "tokenizer")}
 
     def write(draft: Draft) -> None:
-        settings = PretrainConfig(**planned.config.plain())
-        content = {"loss": loss, "run": settings.plain(), "inputs": inputs,
+        settings = PretrainConfig(**planned.config.to_dict())
+        content = {"loss": loss, "run": settings.to_dict(), "inputs": inputs,
                    "flops": planned.flops, "vocab_size": report.vocab_size}  # fmt: skip
         write_json(draft.file(FILE), content)
-        write_text(draft.file(SETTINGS), toml(settings))
+        write_text(draft.file(SETTINGS), _settings_to_toml(settings))
         draft.numbers |= {"loss": loss.estimate, "low": loss.low, "high": loss.high}
 
     artifact = produce(out, kind="report", stage=STAGE, version=1, config=config, write=write,
                        parents={"fit": fit, "sweep": swept})  # fmt: skip
-    register(artifact, fit)
-    return Registered(artifact, read_forecast(artifact))
+    _register_forecast(artifact, fit)
+    return RegisteredForecast(artifact, read_forecast(artifact))
 
 
-def plan(config: ForecastConfig, known: Fitted, told: Told) -> Rung:
+def _plan_run(config: ForecastConfig, known: ScalingFit, told: SweepReport) -> LadderRun:
     """The run of a budget: of the configured shape, or of the optimal one."""
     if config.shape is None:
-        planned = best(told.config, told.vocab_size, config.budget, known)
+        planned = optimal_run(told.config, told.vocab_size, config.budget, known)
     else:
-        planned = rung(told.config, config.shape, config.budget, told.vocab_size)
+        planned = make_ladder_run(told.config, config.shape, config.budget, told.vocab_size)
     own = (planned.size.layers, planned.size.width, planned.config.tokens)
     for run in told.runs:
         if (run.layers, run.width, run.tokens) == own:
@@ -146,24 +148,28 @@ def plan(config: ForecastConfig, known: Fitted, told: Told) -> Rung:
     return planned
 
 
-def best(config: SweepConfig, vocab_size: int, budget: float, known: Fitted) -> Rung:
+def optimal_run(
+    config: SweepConfig, vocab_size: int, budget: float, known: ScalingFit
+) -> LadderRun:
     """The run of a budget with the lowest loss by the law."""
     law = known.parametric.law
-    runs = (rung(config, shape, budget, vocab_size)
-            for shape in sizes_near(config, vocab_size, budget))  # fmt: skip
-    return min(runs, key=lambda run: law.loss(weights(run.size, known), run.config.tokens))
+    runs = (make_ladder_run(config, shape, budget, vocab_size)
+            for shape in candidate_shapes(config, vocab_size, budget))  # fmt: skip
+    return min(
+        runs, key=lambda run: law.loss(counted_weights_of_size(run.size, known), run.config.tokens)
+    )
 
 
-def weights(size: Size, known: Fitted) -> int:
+def counted_weights_of_size(size: ModelSize, known: ScalingFit) -> int:
     """N of a size, as the fit counts it."""
     if known.config.count == "total":
         return size.embedding + size.computing
     return size.computing if known.config.count == "computing" else size.non_embedding
 
 
-def register(made: Artifact, fit: Artifact) -> Entry:
+def _register_forecast(made: Artifact, fit: Artifact) -> LedgerEntry:
     """Write a forecast into the fit's ledger, once."""
-    ledger = ledger_of(fit)
+    ledger = _forecast_ledger(fit)
     for entry in ledger.read():
         if entry.content["forecast"] == made.id:
             return entry
@@ -172,7 +178,7 @@ def register(made: Artifact, fit: Artifact) -> Entry:
                           "who": user_name()})  # fmt: skip
 
 
-def ledger_of(fit: Artifact) -> Ledger:
+def _forecast_ledger(fit: Artifact) -> Ledger:
     """The ledger of all forecasts from a fit."""
     return Ledger(fit.path / "ledger" / LEDGER)
 
@@ -188,7 +194,7 @@ def read_forecast(artifact: Artifact) -> Forecast:
             "`groundup scaling forecast`."
         )
     content = json.loads(artifact.file(FILE).read_text(encoding="utf-8"))
-    entries = list(ledger_of(parent_of(artifact, "fit")).read())
+    entries = list(_forecast_ledger(open_input(artifact, "fit")).read())
     own = [entry for entry in entries if entry.content["forecast"] == artifact.id]
     if not own:
         raise DataError(
@@ -197,11 +203,17 @@ def read_forecast(artifact: Artifact) -> Forecast:
         )
     same = {entry.content["forecast"] for entry in entries
             if entry.content["run"] == content["run"]}  # fmt: skip
-    return Forecast(Spread(*content["loss"]), content["run"], content["inputs"], content["flops"],
-                    own[0].when, len(same) - 1)  # fmt: skip
+    return Forecast(
+        BootstrapInterval(*content["loss"]),
+        content["run"],
+        content["inputs"],
+        content["flops"],
+        own[0].when,
+        len(same) - 1,
+    )
 
 
-def toml(settings: PretrainConfig) -> str:
+def _settings_to_toml(settings: PretrainConfig) -> str:
     """The settings that differ from the defaults, as TOML."""
-    rows = changed(settings).items()
-    return "".join(f"{key} = {toml_value(value)}\n" for key, (_, value) in rows)
+    rows = changed_settings(settings).items()
+    return "".join(f"{key} = {format_toml(value)}\n" for key, (_, value) in rows)

@@ -16,15 +16,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from .laws import Array, Points, coefficients
-from .resample import Resampled
-from .sweep import Run
+from .bootstrap import BootstrappedLaw
+from .laws import Array, LossPoints, coefficients
+from .sweep import SweepRun
 
-Rows = Float64[np.ndarray, "K _"]
+ResampleRows = Float64[np.ndarray, "K _"]
 """One row per resample."""
-GRID = 100
+ENVELOPE_POINTS = 100
 """Points of compute at which the envelope is evaluated."""
-BEYOND = 2.0
+MAX_EXTRAPOLATION = 2.0
 """A vertex beyond the tested sizes by more than this factor is rejected."""
 
 
@@ -32,16 +32,16 @@ class Frontier(NamedTuple):
     """Optimal weights and tokens at some budgets; one row per resample, NaN where unknown."""
 
     flops: Array
-    parameters: Rows
-    tokens: Rows
-    loss: Rows
+    parameters: ResampleRows
+    tokens: ResampleRows
+    loss: ResampleRows
 
     def exponents(self) -> tuple[Array, Array]:
         """Slopes of log N and log D over log C, one per row."""
-        return slope(self.flops, self.parameters), slope(self.flops, self.tokens)
+        return _log_slope(self.flops, self.parameters), _log_slope(self.flops, self.tokens)
 
 
-def slope(flops: Array, values: Rows) -> Array:
+def _log_slope(flops: Array, values: ResampleRows) -> Array:
     """Slope of log values over log compute, by row; NaN with fewer than two points."""
     slopes = np.full(len(values), np.nan)
     for number, row in enumerate(np.log(values)):
@@ -51,17 +51,17 @@ def slope(flops: Array, values: Rows) -> Array:
     return slopes
 
 
-def isoflop(points: Points, budgets: Array, logs: Rows) -> Frontier:
+def isoflop_frontier(points: LossPoints, budgets: Array, logs: ResampleRows) -> Frontier:
     """Vertices of parabolas, for budgets of at least three sizes."""
     usable = [c for c in np.unique(budgets) if (budgets == c).sum() >= 3]
-    parts = [vertices(points, budgets == budget, logs) for budget in usable]
+    parts = [_parabola_vertices(points, budgets == budget, logs) for budget in usable]
     columns = [np.stack([part[i] for part in parts], 1) if parts else np.empty((len(logs), 0))
                for i in range(3)]  # fmt: skip
     return Frontier(np.array(usable), *columns)
 
 
-def vertices(
-    points: Points, here: Bool[np.ndarray, " n"], logs: Rows
+def _parabola_vertices(
+    points: LossPoints, here: Bool[np.ndarray, " n"], logs: ResampleRows
 ) -> tuple[Array, Array, Array]:
     """Weights, tokens and loss at the vertex of each row's parabola through some of the runs."""
     x, y = np.log(points.parameters[here]), np.log(points.tokens[here])
@@ -69,7 +69,7 @@ def vertices(
     a, b, c = np.polyfit(x - centre, np.exp(logs[:, here]).T, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         best = -b / (2 * a) + centre
-    margin = np.log(BEYOND)
+    margin = np.log(MAX_EXTRAPOLATION)
     sound = (a > 0) & (best >= x.min() - margin) & (best <= x.max() + margin)
     best = np.where(sound, best, np.nan)
     tokens = np.polyval(np.polyfit(x - centre, y, min(2, len(x) - 1)), best - centre)
@@ -77,7 +77,9 @@ def vertices(
     return np.exp(best), np.exp(tokens), loss
 
 
-def envelope(runs: Sequence[Run], parameters: Array, shifts: Rows) -> Frontier:
+def envelope_frontier(
+    runs: Sequence[SweepRun], parameters: Array, shifts: ResampleRows
+) -> Frontier:
     """The run with the lowest training loss at each compute.
 
     shifts  what a resample adds to the log loss of each run's curve
@@ -90,7 +92,7 @@ def envelope(runs: Sequence[Run], parameters: Array, shifts: Rows) -> Frontier:
         reached[size] = min(done[0], reached.get(size, np.inf))
     most = max(run.budget for run in runs)
     last = min(done[-1] for run, done in zip(runs, flops, strict=True) if run.budget == most)
-    grid = np.geomspace(max(reached.values()), last, GRID)
+    grid = np.geomspace(max(reached.values()), last, ENVELOPE_POINTS)
     logs = np.array([
         np.interp(np.log(grid), np.log(done), np.log(run.curve.loss), left=np.inf, right=np.inf)
         for run, done in zip(runs, flops, strict=True)
@@ -101,22 +103,22 @@ def envelope(runs: Sequence[Run], parameters: Array, shifts: Rows) -> Frontier:
     return Frontier(grid, parameters[best], grid / per_token[best], loss)
 
 
-def optimum(found: Resampled, flops: Array, per_weight: float) -> Frontier:
+def parametric_frontier(found: BootstrappedLaw, flops: Array, per_weight: float) -> Frontier:
     """The parametric law's optimum; the first row is of the law, the others of its resamples.
 
     per_weight  FLOPs per weight and token, near 6
     """
     law = found.law
-    rows = [optimal(coefficients(law.form, law.centre, theta), flops / per_weight)
+    rows = [_optimal_allocation(coefficients(law.form, law.centre, theta), flops / per_weight)
             for theta in (law.theta, *found.thetas)]  # fmt: skip
     return Frontier(flops, *(np.array([row[i] for row in rows]) for i in range(3)))
 
 
-def optimal(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]:
+def _optimal_allocation(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]:
     """Weights, tokens and loss that minimise E + A / N^α + B / D^β for a given N D.
 
     >>> law = {"E": 1.0, "A": 8.0, "B": 8.0, "alpha": 0.5, "beta": 0.5}
-    >>> [float(x[0]) for x in optimal(law, np.array([16.0]))]
+    >>> [float(x[0]) for x in _optimal_allocation(law, np.array([16.0]))]
     [4.0, 4.0, 9.0]
     """
     alpha, beta = law["alpha"], law["beta"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import Field, model_validator
 
 from groundup.core import Config, ConfigError
-from groundup.model import ModelConfig, parameters, row_flops
+from groundup.model import ModelConfig, count_parameters, mean_flops_per_token
 
 from ..pretrain.stage import PretrainConfig
 
@@ -21,7 +21,7 @@ TUNED_WIDTH = 256
 """Width for which the default learning rates were tuned."""
 
 
-class Training(PretrainConfig):
+class SweepTraining(PretrainConfig):
     """Settings of every run: one context length, and enough held-out text for small differences."""
 
     length: int = Field(default=256, ge=1)
@@ -43,13 +43,13 @@ class SweepConfig(Config):
     """Layers and width of each size; the width is a multiple of 64."""
     budgets: tuple[float, ...] = (1e13, 2e13, 4e13)
     """Compute of a run, FLOPs; each size is trained for each budget."""
-    fewest_steps: int = Field(default=100, ge=2)
+    min_steps: int = Field(default=100, ge=2)
     """Runs of fewer steps are skipped: they would measure the warm-up."""
     adamw_power: float = -0.5
     """Power of width by which AdamW's rates (output, norms, embedding) scale."""
     muon_power: float = 0.0
     """Power of width by which Muon's rate scales; its updates have the same RMS at any width."""
-    training: Training = Training()
+    training: SweepTraining = SweepTraining()
     """Common settings; depth, width and tokens are set by the ladder."""
 
     @model_validator(mode="after")
@@ -69,7 +69,7 @@ class SweepConfig(Config):
         return self
 
 
-class Size(NamedTuple):
+class ModelSize(NamedTuple):
     """A model shape, its weight counts, and its arithmetic."""
 
     layers: int
@@ -94,10 +94,10 @@ class Size(NamedTuple):
         return f"{self.layers}x{self.width}"
 
 
-class Rung(NamedTuple):
+class LadderRun(NamedTuple):
     """One run of the ladder."""
 
-    size: Size
+    size: ModelSize
     budget: float
     """Nominal FLOPs."""
     config: PretrainConfig
@@ -113,40 +113,42 @@ class Rung(NamedTuple):
         return float(self.size.flops_per_token) * self.config.tokens
 
 
-def size_of(config: ModelConfig, length: int) -> Size:
+def _count_size(config: ModelConfig, length: int) -> ModelSize:
     """Count a model's weights and its training FLOPs at a sequence length."""
-    count = parameters(config)
+    count = count_parameters(config)
     output = config.vocab_size * config.width if config.tied_embeddings else count.head
     inner = count.total - count.embedding - count.head
-    flops = row_flops(config, length).training
-    return Size(config.layers, config.width, count.embedding, inner, output, flops)
+    flops = mean_flops_per_token(config, length).training
+    return ModelSize(config.layers, config.width, count.embedding, inner, output, flops)
 
 
-def rungs(config: SweepConfig, vocab_size: int) -> list[Rung]:
+def ladder_runs(config: SweepConfig, vocab_size: int) -> list[LadderRun]:
     """All runs, cheapest budget first.
 
     Raises ConfigError if no run has enough steps.
     """
-    runs = [rung(config, shape, budget, vocab_size)
+    runs = [make_ladder_run(config, shape, budget, vocab_size)
             for budget in sorted(config.budgets) for shape in config.shapes]  # fmt: skip
     batch = config.training.batch_tokens
-    usable = [run for run in runs if run.config.tokens >= config.fewest_steps * batch]
+    usable = [run for run in runs if run.config.tokens >= config.min_steps * batch]
     if not usable:
         raise ConfigError(
-            f"No size has {config.fewest_steps} steps of {batch:,} tokens for "
+            f"No size has {config.min_steps} steps of {batch:,} tokens for "
             f"{max(config.budgets):.3g} FLOPs; use larger budgets or smaller shapes."
         )
     return usable
 
 
-def rung(config: SweepConfig, shape: tuple[int, int], budget: float, vocab_size: int) -> Rung:
+def make_ladder_run(
+    config: SweepConfig, shape: tuple[int, int], budget: float, vocab_size: int
+) -> LadderRun:
     """One run: a shape trained for a budget."""
     shaped = config.training.model_copy(update={"depth": shape[0], "width": shape[1]})
-    size = size_of(shaped.shape(vocab_size), shaped.length)
-    return Rung(size, budget, settings(config, shape, budget / size.flops_per_token))
+    size = _count_size(shaped.model_config_for(vocab_size), shaped.length)
+    return LadderRun(size, budget, _run_settings(config, shape, budget / size.flops_per_token))
 
 
-def settings(config: SweepConfig, shape: tuple[int, int], tokens: float) -> PretrainConfig:
+def _run_settings(config: SweepConfig, shape: tuple[int, int], tokens: float) -> PretrainConfig:
     """Training settings of a shape, with tokens rounded to steps that validations divide."""
     base, (layers, width) = config.training, shape
     unit = base.batch_tokens * base.validations
@@ -162,38 +164,38 @@ def settings(config: SweepConfig, shape: tuple[int, int], tokens: float) -> Pret
     })  # fmt: skip
 
 
-ASPECTS = (32, 96)
+WIDTH_PER_LAYER = (32, 96)
 """Smallest and largest width per layer of candidate shapes."""
 
 
-def sizes_near(config: SweepConfig, vocab_size: int, budget: float) -> list[tuple[int, int]]:
+def candidate_shapes(config: SweepConfig, vocab_size: int, budget: float) -> list[tuple[int, int]]:
     """Shapes of usual proportions that a budget trains for at least the ladder's fewest steps.
 
     Raises ConfigError if there is none.
     """
-    shapes, fewest = [], config.fewest_steps * config.training.batch_tokens
+    shapes, fewest = [], config.min_steps * config.training.batch_tokens
     for width in range(64, 64 * 65, 64):
-        depths = range(-(-width // ASPECTS[1]), width // ASPECTS[0] + 1)
+        depths = range(-(-width // WIDTH_PER_LAYER[1]), width // WIDTH_PER_LAYER[0] + 1)
         enough = [
             (depth, width) for depth in depths
-            if rung(config, (depth, width), budget, vocab_size).config.tokens >= fewest
+            if make_ladder_run(config, (depth, width), budget, vocab_size).config.tokens >= fewest
         ]  # fmt: skip
         if not enough:
             break
         shapes += enough
     if not shapes:
         raise ConfigError(
-            f"{budget:.3g} FLOPs are too few to train any model for {config.fewest_steps} steps."
+            f"{budget:.3g} FLOPs are too few to train any model for {config.min_steps} steps."
         )
     return shapes
 
 
-HEAD = ("run", "embedding", "non-emb.", "output", "tokens", "FLOPs", "steps")
+TABLE_COLUMNS = ("run", "embedding", "non-emb.", "output", "tokens", "FLOPs", "steps")
 
 
-def table(ladder: Sequence[Rung], seconds: Sequence[str], head: str = "time") -> str:
+def format_ladder(ladder: Sequence[LadderRun], seconds: Sequence[str], head: str = "time") -> str:
     """One line per run: weights by part, tokens, FLOPs, steps and time."""
-    rows = [(*HEAD, head)] + [
+    rows = [(*TABLE_COLUMNS, head)] + [
         (each.name, f"{each.size.embedding:,}", f"{each.size.non_embedding:,}",
          f"{each.size.output:,}", f"{each.config.tokens:,}", f"{each.flops:.3g}",
          f"{each.config.tokens // each.config.batch_tokens:,}", time)

@@ -27,13 +27,13 @@ from groundup.core import DataError
 from .minimise import minimise
 
 FormName = Literal["parametric", "kaplan", "kaplan_floor", "power", "power_floor"]
-HUBER = 1e-3
+HUBER_DELTA = 1e-3
 """Residual of log L above which the Huber loss is linear, as in Hoffmann et al."""
 Array = Float64[np.ndarray, " _"]
 """A column, of any length."""
 
 
-class Points(NamedTuple):
+class LossPoints(NamedTuple):
     """Data of runs; a law of one quantity has it as `parameters`."""
 
     parameters: Array
@@ -42,7 +42,7 @@ class Points(NamedTuple):
     """Nats."""
 
 
-class Form(NamedTuple):
+class LawForm(NamedTuple):
     """A family of laws: log loss as a function of centred logarithms."""
 
     predict: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -82,21 +82,21 @@ def power_floor(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.logaddexp(theta[:, :1], power(theta[:, 1:], x, y))
 
 
-FORMS: dict[FormName, Form] = {
-    "parametric": Form(parametric, 3, 2),
-    "kaplan": Form(kaplan, 2, 2),
-    "kaplan_floor": Form(kaplan_floor, 3, 2),
-    "power": Form(power, 1, 1),
-    "power_floor": Form(power_floor, 2, 1),
+FORMS: dict[FormName, LawForm] = {
+    "parametric": LawForm(parametric, 3, 2),
+    "kaplan": LawForm(kaplan, 2, 2),
+    "kaplan_floor": LawForm(kaplan_floor, 3, 2),
+    "power": LawForm(power, 1, 1),
+    "power_floor": LawForm(power_floor, 2, 1),
 }
 START_LEVELS, START_EXPONENTS = (0.05, 0.25, 0.8), (0.1, 0.4, 1.0)
 """Shares of the mean loss, and exponents, of the grid of starts."""
 
-SCREENED, FINISHED = 15, 24
+SCREENING_ITERATIONS, NUM_FINALISTS = 15, 24
 """Iterations before the starts are compared, and how many of the best are continued."""
 
 
-class Law(NamedTuple):
+class ScalingLaw(NamedTuple):
     """A fitted law."""
 
     form: FormName
@@ -107,7 +107,9 @@ class Law(NamedTuple):
 
     def log_loss(self, parameters: Array, tokens: Array) -> Array:
         """Predicted log L."""
-        return predicted(self.form, self.centre, np.array([self.theta]), (parameters, tokens))[0]
+        return predict_log_loss(
+            self.form, self.centre, np.array([self.theta]), (parameters, tokens)
+        )[0]
 
     def loss(self, parameters: float, tokens: float = 1.0) -> float:
         """Predicted nats at one point."""
@@ -120,7 +122,7 @@ class Law(NamedTuple):
         return coefficients(self.form, self.centre, self.theta)
 
 
-def fit(form: FormName, points: Points) -> Law:
+def fit_law(form: FormName, points: LossPoints) -> ScalingLaw:
     """Fit a law to runs.
 
     Raises DataError if there are fewer runs than the law has parameters, or a loss is not above 0.
@@ -135,21 +137,26 @@ def fit(form: FormName, points: Points) -> Law:
         raise DataError("A law needs weights, tokens and losses above 0 in every run.")
     centre = (float(np.log(points.parameters).mean()), float(np.log(points.tokens).mean()))
     logs = np.log(points.loss)[None]
-    objective, begin = misfit(form, centre, points, logs), starts(form, float(logs.mean()))
-    found = minimise(objective, begin, iterations=SCREENED)
-    finalists = found.values.nan_to_num(torch.inf).argsort()[:FINISHED]
+    objective, begin = (
+        _huber_objective(form, centre, points, logs),
+        _start_grid(form, float(logs.mean())),
+    )
+    found = minimise(objective, begin, iterations=SCREENING_ITERATIONS)
+    finalists = found.values.nan_to_num(torch.inf).argsort()[:NUM_FINALISTS]
     found = minimise(objective, found.points[finalists])
     best = int(found.values.nan_to_num(torch.inf).argmin())
-    return Law(form, centre, tuple(found.points[best].tolist()))
+    return ScalingLaw(form, centre, tuple(found.points[best].tolist()))
 
 
-def refit(law: Law, points: Points, logs: Float64[np.ndarray, "B n"]) -> Float64[np.ndarray, "B P"]:
+def refit_law(
+    law: ScalingLaw, points: LossPoints, logs: Float64[np.ndarray, "B n"]
+) -> Float64[np.ndarray, "B P"]:
     """Fit the same form to other losses at the same points, from the law's own parameters."""
     begin = torch.tensor([law.theta], dtype=torch.float64).repeat(len(logs), 1)
-    return minimise(misfit(law.form, law.centre, points, logs), begin).points.numpy()
+    return minimise(_huber_objective(law.form, law.centre, points, logs), begin).points.numpy()
 
 
-def starts(form: FormName, mean: float) -> Float[Tensor, "B P"]:
+def _start_grid(form: FormName, mean: float) -> Float[Tensor, "B P"]:
     """The grid: every combination of levels, as shares of the mean loss, and exponents."""
     known = FORMS[form]
     levels = [mean + np.log(share) for share in START_LEVELS]
@@ -157,34 +164,39 @@ def starts(form: FormName, mean: float) -> Float[Tensor, "B P"]:
     return torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
 
 
-def misfit(
-    form: FormName, centre: tuple[float, float], points: Points, logs: Float64[np.ndarray, "B n"]
+def _huber_objective(
+    form: FormName,
+    centre: tuple[float, float],
+    points: LossPoints,
+    logs: Float64[np.ndarray, "B n"],
 ) -> Callable[[Tensor], Tensor]:
-    """Sum of Huber losses over the runs, in units of `HUBER`, for each row of parameters."""
-    x, y = centred(centre, points.parameters, points.tokens)
+    """Sum of Huber losses over the runs, in units of `HUBER_DELTA`, for each row of parameters."""
+    x, y = _centred_logs(centre, points.parameters, points.tokens)
     wanted = torch.from_numpy(logs)
 
     def objective(theta: Tensor) -> Tensor:
-        residual = (FORMS[form].predict(theta, x, y) - wanted).abs() / HUBER
+        residual = (FORMS[form].predict(theta, x, y) - wanted).abs() / HUBER_DELTA
         return torch.where(residual <= 1, residual.square() / 2, residual - 0.5).sum(1)
 
     return objective
 
 
-def centred(centre: tuple[float, float], parameters: Array, tokens: Array) -> tuple[Tensor, Tensor]:
+def _centred_logs(
+    centre: tuple[float, float], parameters: Array, tokens: Array
+) -> tuple[Tensor, Tensor]:
     """Logarithms relative to the centre."""
     return (torch.from_numpy(np.log(parameters) - centre[0]),
             torch.from_numpy(np.log(tokens) - centre[1]))  # fmt: skip
 
 
-def predicted(
+def predict_log_loss(
     form: FormName,
     centre: tuple[float, float],
     thetas: Float64[np.ndarray, "B P"],
     places: tuple[Array, Array],
 ) -> Float64[np.ndarray, "B n"]:
     """log L of many parameter vectors at points (N, D)."""
-    return FORMS[form].predict(torch.from_numpy(thetas), *centred(centre, *places)).numpy()
+    return FORMS[form].predict(torch.from_numpy(thetas), *_centred_logs(centre, *places)).numpy()
 
 
 def coefficients(
@@ -192,26 +204,30 @@ def coefficients(
 ) -> dict[str, float]:
     """The coefficients as the paper writes them, from parameters at the centre."""
     (x, y), theta = centre, [float(value) for value in theta]
-    floor = {"E": finite_exp(theta[0])} if FORMS[form].levels == 3 or "floor" in form else {}
+    floor = {"E": _finite_exp(theta[0])} if FORMS[form].levels == 3 or "floor" in form else {}
     match form:
         case "parametric":
             _, a, b, alpha, beta = theta
-            return floor | {"A": finite_exp(a + alpha * x), "B": finite_exp(b + beta * y),
+            return floor | {"A": _finite_exp(a + alpha * x), "B": _finite_exp(b + beta * y),
                             "alpha": alpha, "beta": beta}  # fmt: skip
         case "kaplan" | "kaplan_floor":
             a, b, alpha, beta = theta[-4:]
-            return floor | {"Nc": scale(a, alpha, x), "Dc": scale(b, beta, y),
-                            "alpha_N": alpha, "alpha_D": beta}  # fmt: skip
+            return floor | {
+                "Nc": _scale_coefficient(a, alpha, x),
+                "Dc": _scale_coefficient(b, beta, y),
+                "alpha_N": alpha,
+                "alpha_D": beta,
+            }
         case _:
             a, alpha = theta[-2:]
-            return floor | {"xc": scale(a, alpha, x), "alpha": alpha}
+            return floor | {"xc": _scale_coefficient(a, alpha, x), "alpha": alpha}
 
 
-def scale(level: float, exponent: float, centre: float) -> float:
+def _scale_coefficient(level: float, exponent: float, centre: float) -> float:
     """xc of (xc / x)^α with the given level at the centre; infinite without a positive exponent."""
-    return finite_exp(level / exponent + centre) if exponent > 0 else math.inf
+    return _finite_exp(level / exponent + centre) if exponent > 0 else math.inf
 
 
-def finite_exp(value: float) -> float:
+def _finite_exp(value: float) -> float:
     """exp(value), at most 1e304: a resample may diverge."""
     return math.exp(min(700.0, value))

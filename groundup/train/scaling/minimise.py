@@ -16,10 +16,10 @@ from torch import Tensor
 Objective = Callable[[Float[Tensor, "B P"]], Float[Tensor, " B"]]
 """A value for each row, which depends on that row only."""
 
-HALVINGS = 25
-SMALLEST = 1e-14
+MAX_HALVINGS = 25
+MIN_RELATIVE_DECREASE = 1e-14
 """Expected decrease, relative to the value, below which rounding dominates."""
-ENOUGH = 1e-4
+ARMIJO_FACTOR = 1e-4
 """Share of the linearly predicted decrease that a step must reach (Armijo's condition)."""
 
 
@@ -48,7 +48,7 @@ def minimise(
     points = starts.double().clone()
     identity = torch.eye(points.shape[1], dtype=points.dtype).expand(len(points), -1, -1)
     inverse, is_new = identity.clone(), torch.ones(len(points), dtype=torch.bool)
-    values, slopes = with_slopes(objective, points)
+    values, slopes = _values_and_gradients(objective, points)
     going = slopes.abs().amax(1) > tolerance
     for _ in range(iterations):
         if not going.any():
@@ -56,20 +56,20 @@ def minimise(
         steps = -(inverse @ slopes[..., None])[..., 0]
         wrong = (steps * slopes).sum(1) >= 0
         steps[wrong], inverse[wrong], is_new[wrong] = -slopes[wrong], identity[wrong], True
-        going &= (steps * slopes).sum(1).abs() > SMALLEST * values.abs()
+        going &= (steps * slopes).sum(1).abs() > MIN_RELATIVE_DECREASE * values.abs()
         steps[~going] = 0
-        steps = shortened(objective, points, values, slopes, steps)
+        steps = _backtrack(objective, points, values, slopes, steps)
         points = points + steps
-        values, after = with_slopes(objective, points)
+        values, after = _values_and_gradients(objective, points)
         stuck = (steps == 0).all(1)
         going &= ~(stuck & is_new) & (after.abs().amax(1) > tolerance)
-        inverse = updated(inverse, steps, after - slopes, is_new)
+        inverse = _update_inverse_hessian(inverse, steps, after - slopes, is_new)
         inverse[stuck], is_new = identity[stuck], stuck
         slopes = after
     return Minima(points, values, slopes.abs().amax(1))
 
 
-def with_slopes(
+def _values_and_gradients(
     objective: Objective, points: Float[Tensor, "B P"]
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, "B P"]]:
     """Values and gradients of all rows."""
@@ -80,7 +80,7 @@ def with_slopes(
     return values.detach(), slopes.nan_to_num()
 
 
-def shortened(
+def _backtrack(
     objective: Objective,
     points: Float[Tensor, "B P"],
     values: Float[Tensor, " B"],
@@ -88,9 +88,9 @@ def shortened(
     steps: Float[Tensor, "B P"],
 ) -> Float[Tensor, "B P"]:
     """Backtracking: halve each row's step until the decrease suffices; 0 where none does."""
-    promised = ENOUGH * (steps * slopes).sum(1)
+    promised = ARMIJO_FACTOR * (steps * slopes).sum(1)
     share, waits = torch.ones_like(values), (steps != 0).any(1)
-    for _ in range(HALVINGS):
+    for _ in range(MAX_HALVINGS):
         with torch.no_grad():
             reached = objective(points + share[:, None] * steps)
         waits &= ~(reached <= values + share * promised)  # NaN is no decrease
@@ -101,7 +101,7 @@ def shortened(
     return share[:, None] * steps
 
 
-def updated(
+def _update_inverse_hessian(
     inverse: Float[Tensor, "B P P"],
     steps: Float[Tensor, "B P"],
     turns: Float[Tensor, "B P"],

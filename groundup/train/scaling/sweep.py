@@ -25,23 +25,23 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.tokenizer import load_tokenizer, open_text
+from groundup.tokenizer import load_tokenizer, open_shards
 
-from ..objectives.vocabulary import vocabulary
+from ..objectives.token_properties import token_properties_of
 from ..pretrain.stage import pretrain
-from ..services.metrics import METRICS
-from ..services.validation import BITS
-from .ladder import Rung, SweepConfig, rungs, table
+from ..services.metrics import METRICS_FILE
+from ..services.validation import BITS_PER_BYTE
+from .ladder import LadderRun, SweepConfig, format_ladder, ladder_runs
 
 STAGE, FILE = "scaling_sweep", "runs.json"
-UTILISATION = 0.3
+ASSUMED_UTILISATION = 0.3
 """Assumed share of the peak FLOP/s until a run has been measured."""
 CURVE_POINTS = 60
-SMOOTHED = 0.05
+SMOOTHING_SHARE = 0.05
 """Share of the steps before a point over which the training loss is averaged, at least 8."""
 
 
-class Curve(NamedTuple):
+class LossCurve(NamedTuple):
     """Smoothed training loss along a run."""
 
     tokens: list[float]
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
     """Nats."""
 
 
-class Run(NamedTuple):
+class SweepRun(NamedTuple):
     """Size, budget and results of a run."""
 
     name: str
@@ -68,7 +68,7 @@ class Run(NamedTuple):
     """The same in bits per byte."""
     flops_per_second: float
     """At the median speed of the steps."""
-    curve: Curve
+    curve: LossCurve
 
     @property
     def computing(self) -> int:
@@ -77,27 +77,28 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResult:
     """The plan of a sweep, or its results."""
 
-    ladder: tuple[Rung, ...]
+    ladder: tuple[LadderRun, ...]
     seconds: tuple[float, ...]
     """Predicted time of each run; 0 for completed ones."""
     artifact: Artifact | None = None
     """The report, unless it was a dry run."""
-    runs: tuple[Run, ...] = ()
+    runs: tuple[SweepRun, ...] = ()
 
     def __str__(self) -> str:
         """A table: the plan, or the losses."""
         if self.artifact is None:
-            times = [record.duration(s) if s else "done" for s in self.seconds]
+            times = [record.format_duration(s) if s else "done" for s in self.seconds]
             flops = sum(each.flops for each in self.ladder)
-            remaining = record.duration(sum(self.seconds))
+            remaining = record.format_duration(sum(self.seconds))
             return (
-                f"{table(self.ladder, times)}\n\n{flops:.3g} FLOPs in all, about {remaining} left"
+                f"{format_ladder(self.ladder, times)}\n\n{flops:.3g} FLOPs "
+                f"in all, about {remaining} left"
             )
         losses = [f"{run.loss:.4f}" for run in self.runs]
-        return f"{table(self.ladder, losses, 'nats')}\n\nReport: {self.artifact.path}"
+        return f"{format_ladder(self.ladder, losses, 'nats')}\n\nReport: {self.artifact.path}"
 
     def _asdict(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -108,17 +109,17 @@ class Sweep:
         return {"runs": rows, "report": report, "results": [run._asdict() for run in self.runs]}
 
 
-class Told(NamedTuple):
+class SweepReport(NamedTuple):
     """Content of a sweep's report."""
 
     config: SweepConfig
     vocab_size: int
-    runs: tuple[Run, ...]
+    runs: tuple[SweepRun, ...]
     train_tokens: float
     """Available training tokens; infinite in a report that does not record them."""
 
 
-def lacking(run: Rung, train_tokens: float) -> str:
+def missing_tokens_message(run: LadderRun, train_tokens: float) -> str:
     """The problem of a run that needs more tokens than there are; empty if it does not."""
     if run.config.tokens <= train_tokens:
         return ""
@@ -131,7 +132,7 @@ def lacking(run: Rung, train_tokens: float) -> str:
 
 def sweep(
     config: SweepConfig, tokens: Artifact, tokenizer: Artifact, out: Path, *, dry_run: bool = False
-) -> Sweep:
+) -> SweepResult:
     """Train a ladder of models, sizes x budgets of compute; a stopped sweep resumes.
 
     tokens     shards made by `groundup tokens`, or a mixture of such
@@ -142,22 +143,24 @@ def sweep(
     Raises ConfigError if a run needs more tokens than there are: the laws do not model repeated
     text.
     """
-    vocab_size = len(vocabulary(load_tokenizer(tokenizer.path)).sizes)
-    ladder = rungs(config, vocab_size)
-    available = sum(len(shard) for shard in open_text(tokens, "train").shards)
-    if problem := lacking(max(ladder, key=lambda each: each.config.tokens), available):
+    vocab_size = len(token_properties_of(load_tokenizer(tokenizer.path)).byte_lengths)
+    ladder = ladder_runs(config, vocab_size)
+    available = sum(len(shard) for shard in open_shards(tokens, "train").shards)
+    if problem := missing_tokens_message(
+        max(ladder, key=lambda each: each.config.tokens), available
+    ):
         raise ConfigError(problem)
     if skipped := len(config.shapes) * len(config.budgets) - len(ladder):
-        steps = f"{config.fewest_steps:,} steps (fewest_steps)"
-        record.say(f"Skipped {skipped} of the ladder's runs with fewer than {steps}.")
-    seconds = predicted(ladder, out)
+        steps = f"{config.min_steps:,} steps (min_steps)"
+        record.log(f"Skipped {skipped} of the ladder's runs with fewer than {steps}.")
+    seconds = _predict_seconds(ladder, out)
     if dry_run:
-        return Sweep(tuple(ladder), seconds)
+        return SweepResult(tuple(ladder), seconds)
     inputs, runs = {"tokens": tokens, "tokenizer": tokenizer}, []
     for number, each in enumerate(ladder):
-        record.say(f"run {number + 1} of {len(ladder)}: {each.name}")
+        record.log(f"run {number + 1} of {len(ladder)}: {each.name}")
         inputs[each.name] = pretrain(each.config, tokens, tokenizer, out / each.name)
-        runs.append(run_of(each, inputs[each.name]))
+        runs.append(_sweep_run(each, inputs[each.name]))
 
     def write(draft: Draft) -> None:
         rows = [run._asdict() | {"curve": run.curve._asdict()} for run in runs]
@@ -170,60 +173,60 @@ def sweep(
         out / "sweep", kind="report", stage=STAGE, version=1, config=config, parents=inputs,
         write=write,
     )  # fmt: skip
-    return Sweep(tuple(ladder), seconds, report, read_sweep(report).runs)
+    return SweepResult(tuple(ladder), seconds, report, read_sweep(report).runs)
 
 
-def predicted(ladder: Sequence[Rung], out: Path) -> tuple[float, ...]:
+def _predict_seconds(ladder: Sequence[LadderRun], out: Path) -> tuple[float, ...]:
     """Seconds of each run, by the speed of the completed run nearest in size, or of the peak."""
-    peak = max(device.measure().bfloat16_flops, device.measure().float32_flops)
-    speeds = {each.size.computing: speed_of(read_manifest_numbers(out / each.name), each)
+    peak = max(device.measure_speeds().bfloat16_flops, device.measure_speeds().float32_flops)
+    speeds = {each.size.computing: _flops_per_second(_read_manifest_numbers(out / each.name), each)
               for each in ladder if (out / each.name / MANIFEST).is_file()}  # fmt: skip
 
-    def speed(each: Rung) -> float:
+    def speed(each: LadderRun) -> float:
         near = sorted(speeds, key=lambda size: abs(np.log(size / each.size.computing)))
-        return speeds[near[0]] if near else UTILISATION * peak
+        return speeds[near[0]] if near else ASSUMED_UTILISATION * peak
 
     return tuple(0.0 if (out / each.name / MANIFEST).is_file() else each.flops / speed(each)
                  for each in ladder)  # fmt: skip
 
 
-def read_manifest_numbers(place: Path) -> dict[str, Any]:
+def _read_manifest_numbers(place: Path) -> dict[str, Any]:
     """Numbers of a completed run."""
     return Artifact.open(place, "model").numbers
 
 
-def speed_of(numbers: dict[str, Any], each: Rung) -> float:
+def _flops_per_second(numbers: dict[str, Any], each: LadderRun) -> float:
     """FLOP/s of a run."""
     return float(numbers["tokens per second"]) * each.size.flops_per_token
 
 
-def run_of(each: Rung, model: Artifact) -> Run:
+def _sweep_run(each: LadderRun, model: Artifact) -> SweepRun:
     """The results of a run."""
     numbers, size = model.numbers, each.size
-    steps = record.read_metrics(model.path / "log" / METRICS)
-    return Run(
+    steps = record.read_metrics(model.path / "log" / METRICS_FILE)
+    return SweepRun(
         each.name, size.layers, size.width, size.embedding, size.non_embedding, size.output,
         size.flops_per_token, each.budget, numbers["tokens"],
         float(size.flops_per_token) * numbers["tokens"], numbers["validation loss"],
-        numbers[BITS], speed_of(numbers, each),
-        curve([row["loss"] for row in steps if "loss" in row], each.config.batch_tokens),
+        numbers[BITS_PER_BYTE], _flops_per_second(numbers, each),
+        _smooth_curve([row["loss"] for row in steps if "loss" in row], each.config.batch_tokens),
     )  # fmt: skip
 
 
-def curve(losses: Sequence[float], batch_tokens: int) -> Curve:
+def _smooth_curve(losses: Sequence[float], batch_tokens: int) -> LossCurve:
     """Training loss at about evenly spaced logarithms of tokens, each a mean of the steps before.
 
-    >>> curve([3.0] * 8 + [2.1], 100)
-    Curve(tokens=[800.0, 900.0], loss=[3.0, 2.8875])
+    >>> _smooth_curve([3.0] * 8 + [2.1], 100)
+    LossCurve(tokens=[800.0, 900.0], loss=[3.0, 2.8875])
     """
     first, last = min(8, len(losses)), len(losses)
     ends = sorted({round(x) for x in np.geomspace(first, last, CURVE_POINTS)})
-    spans = [(max(8, round(SMOOTHED * end)), end) for end in ends]
+    spans = [(max(8, round(SMOOTHING_SHARE * end)), end) for end in ends]
     means = [float(np.mean(losses[max(0, end - span) : end])) for span, end in spans]
-    return Curve([float(end * batch_tokens) for end in ends], [round(x, 6) for x in means])
+    return LossCurve([float(end * batch_tokens) for end in ends], [round(x, 6) for x in means])
 
 
-def read_sweep(report: Artifact) -> Told:
+def read_sweep(report: Artifact) -> SweepReport:
     """Read a sweep's report.
 
     Raises ConfigError for another kind of report.
@@ -234,6 +237,6 @@ def read_sweep(report: Artifact) -> Told:
             "`groundup scaling sweep`."
         )
     content = json.loads(report.file(FILE).read_text(encoding="utf-8"))
-    runs = (Run(**(row | {"curve": Curve(**row["curve"])})) for row in content["runs"])
+    runs = (SweepRun(**(row | {"curve": LossCurve(**row["curve"])})) for row in content["runs"])
     available = content.get("train_tokens", math.inf)
-    return Told(SweepConfig(**report.config), content["vocab_size"], tuple(runs), available)
+    return SweepReport(SweepConfig(**report.config), content["vocab_size"], tuple(runs), available)

@@ -19,28 +19,28 @@ from torch import Tensor, nn
 
 from groundup.core import device, record, write_json
 from groundup.kernels import (
+    AttentionBackend,
+    AttentionShape,
     LossSum,
-    RowShape,
-    Way,
-    chosen_ways,
-    compile_folder,
-    replay_ways,
-    use_way,
+    chosen_backends,
+    compile_cache_folder,
+    restore_backends,
+    set_backend,
 )
-from groundup.model import ModelConfig, Transformer, WithHead
+from groundup.model import ModelConfig, ModelWithHead, Transformer
 
-from ..batches import Batch
-from ..checkpoint.contract import DECIDES_BITS
-from ..checkpoint.store import Resumed
+from ..batches import MicroBatch
+from ..checkpoint.contract import KERNEL_VARIABLES
+from ..checkpoint.store import ResumePoint
 from ..precision import Precision
 
-TOLERANCE = {torch.float32: 1e-3}
+GRADIENT_TOLERANCE = {torch.float32: 1e-3}
 """Largest difference of a gradient, relative to its norm; rounding alone is a hundredth of it.
 Source: docs/train.md, figures of `benchmarks/compiled_gradients.py`.
 """
 ROUNDED_TOLERANCE = 0.1
 """The same for products in 16 bits."""
-FLOOR = 1e-3
+NORM_FLOOR_SHARE = 1e-3
 """Share of the total gradient norm added to a weight's own norm in the comparison."""
 SETUPS = ("compiled", "flash", "uncompiled")
 """What is tried, in this order."""
@@ -48,64 +48,64 @@ SETUPS = ("compiled", "flash", "uncompiled")
 Setup = Literal["compiled", "flash", "uncompiled"]
 
 
-class CheckedRun(NamedTuple):
+class CompilationCheck(NamedTuple):
     """What is compiled and checked."""
 
-    loss: Callable[[Any, Batch], LossSum]
-    batches: Sequence[Batch]
+    loss: Callable[[Any, MicroBatch], LossSum]
+    batches: Sequence[MicroBatch]
     """A micro-batch of each shape of the run."""
     precision: Precision
     head: Callable[[ModelConfig], nn.Module] | None = None
     """Builds the head that is trained with the model."""
 
 
-class Difference(NamedTuple):
+class GradientDifference(NamedTuple):
     """The largest difference between compiled and uncompiled gradients."""
 
     weight: str
     """Name of the weight, or `the loss`."""
-    share: float
+    relative: float
     """Relative to its norm; nan if the compiled one is not finite."""
     limit: float
 
     @property
     def is_rounding(self) -> bool:
         """Whether rounding explains it."""
-        return self.share <= self.limit
+        return self.relative <= self.limit
 
 
-def compiling(model: Transformer, resumed: Resumed) -> bool:
+def enable_compilation(model: Transformer, resumed: ResumePoint) -> bool:
     """Compile for training as the resumed run did; log and return False if that is not possible.
 
     GROUNDUP_COMPILE=0 turns compilation off.
     """
     wanted = bool(device.compiler()) and bool(resumed.contract.get("compiled", True))
     if wanted and model.compile_blocks():
-        record.say("Compiling: up to a minute for a new shape, some seconds for a known one …")
+        record.log("Compiling: up to a minute for a new shape, some seconds for a known one …")
         return True
-    record.say("Training runs uncompiled, which is slower: no C++ compiler, or it is turned off.")
+    record.log("Training runs uncompiled, which is slower: no C++ compiler, or it is turned off.")
     return False
 
 
-def compile_as(body: Transformer, is_compiled: bool) -> None:
+def set_compiled(body: Transformer, is_compiled: bool) -> None:
     """Set whether a model's blocks run compiled."""
     body.is_compiled = is_compiled
     if body.encoder is not None:
         body.encoder.is_compiled = is_compiled
 
 
-def check_compiled(body: Transformer, run: CheckedRun) -> bool:
+def keep_compiled_if_correct(body: Transformer, run: CompilationCheck) -> bool:
     """Whether a compiled model stays compiled: only if its gradients match the uncompiled ones.
 
     Otherwise switches attention or the model to what matches, and logs the reason.
     """
     if not body.is_compiled:
         return False
-    path, key = kept_file(), _key(body, run)
+    path, key = _cache_file(), _key(body, run)
     cached = _read(path)
     setup, reason = cached.get(key) or (None, "")
     if setup not in SETUPS:
-        setup, reason = find_setup(body, run)
+        setup, reason = _find_setup(body, run)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, _read(path) | {key: [setup, reason]})
@@ -114,44 +114,45 @@ def check_compiled(body: Transformer, run: CheckedRun) -> bool:
     if setup == "flash":
         _use_flash(body.config, run)
     if setup == "uncompiled":
-        compile_as(body, False)
+        set_compiled(body, False)
     if reason:
-        record.say(reason)
+        record.log(reason)
     return body.is_compiled
 
 
-def kept_file() -> Path:
+def _cache_file() -> Path:
     """Cache file of this machine's results, by its contract, threads and compiler."""
-    return device.cache_folder() / f"compiled-{compile_folder().name}.json"
+    return device.cache_folder() / f"compiled-{compile_cache_folder().name}.json"
 
 
-def find_setup(body: Transformer, run: CheckedRun) -> tuple[Setup, str]:
+def _find_setup(body: Transformer, run: CompilationCheck) -> tuple[Setup, str]:
     """The first setup with matching gradients, and why it is not the first one."""
-    before, reason = chosen_ways(), ""
+    before, reason = chosen_backends(), ""
     try:
         for setup in ("compiled", "flash"):
             if setup == "flash":
                 _use_flash(body.config, run)
-            found = compare_gradients(body, run)
+            found = _compare_gradients(body, run)
             if found.is_rounding:
                 return setup, reason and f"{reason} Flash attention agrees and is used."
             if not reason:
                 reason = (
                     f"Compiled gradients are wrong here: {found.weight} differs from the uncompiled"
-                    f" one by {found.share:.2g} of its norm, where rounding explains {found.limit}."
+                    f" one by {found.relative:.2g} of its norm, where rounding explains "
+                    f"{found.limit}."
                 )
         return "uncompiled", f"{reason} The run is not compiled, which is slower."
     finally:
-        replay_ways(before)
+        restore_backends(before)
 
 
-def compare_gradients(body: Transformer, run: CheckedRun) -> Difference:
+def _compare_gradients(body: Transformer, run: CompilationCheck) -> GradientDifference:
     """The largest difference of loss and gradients, compiled and not, over a run's shapes.
 
     Two layers (or one of each pattern), with all weights random: a new model's zeros would hide
     errors. Random states do not change.
     """
-    config, worst = body.config, Difference("the loss", 0.0, _limit(run))
+    config, worst = body.config, GradientDifference("the loss", 0.0, _limit(run))
     layers = max(2, len(config.attention.patterns))
     few = {name: min(layers, getattr(config, name)) for name in ("layers", "encoder_layers")}
     with torch.random.fork_rng():
@@ -159,20 +160,24 @@ def compare_gradients(body: Transformer, run: CheckedRun) -> Difference:
         _draw_over(probe)
         probe.train()
         probe.recompute_blocks(body.recompute)
-        trained = probe if run.head is None else WithHead(probe, run.head(probe.config))
+        trained = probe if run.head is None else ModelWithHead(probe, run.head(probe.config))
         trained.to(body.head.device)
         for batch in run.batches:
-            plain = gradients_of(trained, probe, run, batch, False)
-            compiled = gradients_of(trained, probe, run, batch, True)
-            worst = max(worst, difference(plain, compiled, worst.limit), key=_size)
+            plain = _gradients_of(trained, probe, run, batch, False)
+            compiled = _gradients_of(trained, probe, run, batch, True)
+            worst = max(worst, _largest_difference(plain, compiled, worst.limit), key=_size)
     return worst
 
 
-def gradients_of(
-    trained: nn.Module, body: Transformer, run: CheckedRun, batch: Batch, is_compiled: bool
+def _gradients_of(
+    trained: nn.Module,
+    body: Transformer,
+    run: CompilationCheck,
+    batch: MicroBatch,
+    is_compiled: bool,
 ) -> dict[str, Tensor]:
     """Gradients of a batch's mean loss by weight, and the loss."""
-    compile_as(body, is_compiled)
+    set_compiled(body, is_compiled)
     trained.zero_grad()
     with run.precision.autocast(batch.ids.device.type):
         loss_sum = run.loss(trained, batch)
@@ -182,29 +187,29 @@ def gradients_of(
     return {"the loss": loss.detach()} | {n: g for n, g in named.items() if g is not None}
 
 
-def difference(
-    plain: Mapping[str, Tensor], compiled: Mapping[str, Tensor], limit: float
-) -> Difference:
+def _largest_difference(
+    reference: Mapping[str, Tensor], compiled: Mapping[str, Tensor], limit: float
+) -> GradientDifference:
     """The largest difference of named tensors, relative to each one's norm.
 
     Where the uncompiled ones are not finite, nothing is compared.
     """
-    total = math.hypot(*(float(tensor.norm()) for tensor in plain.values()))
-    worst = Difference("the loss", 0.0, limit)
-    for name, own in plain.items():
+    total = math.hypot(*(float(tensor.norm()) for tensor in reference.values()))
+    worst = GradientDifference("the loss", 0.0, limit)
+    for name, own in reference.items():
         distance = float((compiled[name].double() - own.double()).norm())
-        share = distance / (float(own.norm()) + FLOOR * total or 1.0)
+        share = distance / (float(own.norm()) + NORM_FLOOR_SHARE * total or 1.0)
         if math.isfinite(total):
-            worst = max(worst, Difference(name, share, limit), key=_size)
+            worst = max(worst, GradientDifference(name, share, limit), key=_size)
     return worst
 
 
-def _size(found: Difference) -> float:
-    return found.share if math.isfinite(found.share) else math.inf
+def _size(found: GradientDifference) -> float:
+    return found.relative if math.isfinite(found.relative) else math.inf
 
 
-def _limit(run: CheckedRun) -> float:
-    return TOLERANCE.get(run.precision.dtype, ROUNDED_TOLERANCE)
+def _limit(run: CompilationCheck) -> float:
+    return GRADIENT_TOLERANCE.get(run.precision.dtype, ROUNDED_TOLERANCE)
 
 
 @torch.no_grad()
@@ -215,14 +220,14 @@ def _draw_over(model: nn.Module) -> None:
         weight += 0.02 * drawn.to(weight.device)
 
 
-def _use_flash(config: ModelConfig, run: CheckedRun) -> None:
+def _use_flash(config: ModelConfig, run: CompilationCheck) -> None:
     part, dtype = config.attention, str(run.precision.dtype).removeprefix("torch.")
     for batch in run.batches:
         for ids in filter(lambda each: each is not None, (batch.ids, batch.source)):
             length = 1 << (ids.shape[1] - 1).bit_length()  # type: ignore[union-attr]
             for is_packed in (False, True):
                 sizes = part.heads, part.kv_heads, part.head_dim, length, is_packed, dtype
-                use_way(RowShape(*sizes), Way("flash"))
+                set_backend(AttentionShape(*sizes), AttentionBackend("flash"))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -233,15 +238,15 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _key(body: Transformer, run: CheckedRun) -> str:
+def _key(body: Transformer, run: CompilationCheck) -> str:
     shapes = [
         {name: list(each.shape) for name, each in batch._asdict().items()
          if isinstance(each, Tensor)}
         for batch in run.batches
     ]  # fmt: skip
     return device.short_digest(
-        {"model": body.config.plain() | {"layers": min(2, body.config.layers)},
+        {"model": body.config.to_dict() | {"layers": min(2, body.config.layers)},
          "shapes": shapes, "dtype": str(run.precision.dtype), "recompute": body.recompute,
-         "ways": chosen_ways(), "environment": {n: os.environ.get(n) for n in DECIDES_BITS},
+         "ways": chosen_backends(), "environment": {n: os.environ.get(n) for n in KERNEL_VARIABLES},
          "loss": getattr(run.loss, "__name__", str(run.loss))}
     )  # fmt: skip

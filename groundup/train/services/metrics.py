@@ -10,38 +10,38 @@ from typing import Any
 
 from groundup.core import Draft, record
 
-from ..checkpoint.store import Resumed
-from ..loop import Step
-from .validation import BITS
+from ..checkpoint.store import ResumePoint
+from ..loop import TrainStep
+from .validation import BITS_PER_BYTE
 
-METRICS = "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"
 
 
 @contextmanager
-def measured(draft: Draft, resumed: Resumed) -> Iterator[record.Metrics]:
+def open_metrics(draft: Draft, resumed: ResumePoint) -> Iterator[record.MetricsFile]:
     """Metrics of a run, resumed from the checkpoint's step; copied into the log at the end.
 
     Until then they are next to the checkpoints, which survive a kill.
     """
-    path = draft.scratch / METRICS
-    metrics = record.Metrics(path, lambda row: row["step"] < resumed.step)
+    path = draft.scratch / METRICS_FILE
+    metrics = record.MetricsFile(path, lambda row: row["step"] < resumed.step)
     try:
         yield metrics
     finally:
         metrics.close()
-    shutil.copyfile(path, draft.log / METRICS)
+    shutil.copyfile(path, draft.log / METRICS_FILE)
 
 
-def logging(
-    steps: Iterable[Step],
-    metrics: record.Metrics,
-    bar: record.Progress | None = None,
+def log_steps(
+    steps: Iterable[TrainStep],
+    metrics: record.MetricsFile,
+    bar: record.ProgressReporter | None = None,
     *,
-    share: Callable[[Step], float] | None = None,
-) -> Iterator[Step]:
+    utilisation: Callable[[TrainStep], float] | None = None,
+) -> Iterator[TrainStep]:
     """Write each step to the metrics file and advance the progress bar by its tokens.
 
-    share  model FLOPs utilisation of a step, logged as `mfu`
+    utilisation  model FLOPs utilisation of a step, logged as `mfu`
 
     A non-finite loss is null; a step that was not applied has `applied: false`. After a rewind
     step numbers repeat, and the bar goes back too.
@@ -49,15 +49,15 @@ def logging(
     expected = None
     for step in steps:
         row: dict[str, Any] = {
-            "loss": rounded(step.loss, 6),
-            "gradient_norm": rounded(step.gradient_norm, 4),
-            "rate": round(step.rate, 6),
+            "loss": _round_finite(step.loss, 6),
+            "gradient_norm": _round_finite(step.grad_norm, 4),
+            "rate": round(step.lr_multiplier, 6),
             "tokens": step.tokens,
             "tokens_per_second": round(step.tokens / step.seconds),
         }
         shown = {"loss": step.loss}
-        if share is not None:
-            shown["mfu"] = row["mfu"] = round(share(step), 4)
+        if utilisation is not None:
+            shown["mfu"] = row["mfu"] = round(utilisation(step), 4)
         if not step.is_applied:
             row["applied"] = False
         metrics.write(step=step.number, **row)
@@ -70,12 +70,12 @@ def logging(
         yield step
 
 
-def rounded(value: float, digits: int) -> float | None:
+def _round_finite(value: float, digits: int) -> float | None:
     """The value rounded, or None if it is not finite, which JSON lacks."""
     return round(value, digits) if math.isfinite(value) else None
 
 
-def summary(metrics: Path) -> dict[str, float]:
+def summarise_metrics(metrics: Path) -> dict[str, float]:
     """Numbers of a run from its metrics: last losses, median speed."""
     rows = record.read_metrics(metrics)
     losses = [row["loss"] for row in rows if row.get("loss") is not None]
@@ -85,7 +85,7 @@ def summary(metrics: Path) -> dict[str, float]:
         numbers["tokens per second"] = float(statistics.median(speeds))
     shares = [row["mfu"] for row in rows if "mfu" in row]
     numbers |= {"mfu": float(statistics.median(shares))} if shares else {}
-    for column, name in (("validation", "validation loss"), (BITS, BITS)):
+    for column, name in (("validation", "validation loss"), (BITS_PER_BYTE, BITS_PER_BYTE)):
         values = [row[column] for row in rows if column in row]
         numbers |= {name: values[-1]} if values else {}
     return numbers

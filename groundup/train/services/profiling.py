@@ -13,12 +13,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from groundup.core import record
 
-from ..loop import Step
+from ..loop import TrainStep
 
-TABLE, TRACE = "profile.txt", "trace.json.gz"
+TABLE_FILE, TRACE_FILE = "profile.txt", "trace.json.gz"
 
 
-class Operator(NamedTuple):
+class OperatorTime(NamedTuple):
     """An operator of the profiled steps."""
 
     name: str
@@ -29,9 +29,9 @@ class Operator(NamedTuple):
     """Of all operators' self time."""
 
 
-def profiling(
-    steps: Iterable[Step], folder: Path, first: int, count: int = 3, *, start: int = 0
-) -> Iterator[Step]:
+def profile_steps(
+    steps: Iterable[TrainStep], folder: Path, first: int, count: int = 3, *, start: int = 0
+) -> Iterator[TrainStep]:
     """Profile `count` steps from `first` on and write the table and the trace to a folder.
 
     start  number of the first step to come; a run resumed after `first` profiles nothing
@@ -43,51 +43,51 @@ def profiling(
     try:
         while True:
             if number == first and count > 0:
-                profiler = profile(activities=activities())
+                profiler = profile(activities=_activities())
                 profiler.start()
             step = next(iterator, None)
             if step is None:
                 return
             profiled += profiler is not None
             if profiler is not None and profiled >= count:
-                write(profiler, folder, profiled)
+                _write_profile(profiler, folder, profiled)
                 profiler = None
             yield step
             number = step.number + 1
     finally:
         if profiler is not None:
-            write(profiler, folder, profiled)
+            _write_profile(profiler, folder, profiled)
 
 
-def activities() -> list[ProfilerActivity]:
+def _activities() -> list[ProfilerActivity]:
     """The CPU, and CUDA where available."""
     cpu = [ProfilerActivity.CPU]
     return [*cpu, ProfilerActivity.CUDA] if torch.cuda.is_available() else cpu
 
 
-def write(watch: profile, folder: Path, steps: int) -> None:
+def _write_profile(profiler: profile, folder: Path, steps: int) -> None:
     """Stop, write both files and log the three largest operators."""
-    watch.stop()
+    profiler.stop()
     folder.mkdir(parents=True, exist_ok=True)
-    found = operators(watch)
-    (folder / TABLE).write_text(table(found, steps))
-    watch.export_chrome_trace(str(folder / TRACE))
+    found = _operator_times(profiler)
+    (folder / TABLE_FILE).write_text(_format_table(found, steps))
+    profiler.export_chrome_trace(str(folder / TRACE_FILE))
     top = ", ".join(f"{each.name} {each.share:.0%}" for each in found[:3])
-    record.say(f"Profile of {steps} steps: {top}; see {folder / TABLE} and {TRACE}.")
+    record.log(f"Profile of {steps} steps: {top}; see {folder / TABLE_FILE} and {TRACE_FILE}.")
 
 
-def operators(watch: profile) -> list[Operator]:
+def _operator_times(profiler: profile) -> list[OperatorTime]:
     """Operators by self time in descending order: on the device if used, otherwise on the CPU."""
-    rows: list[Any] = list(watch.key_averages())
+    rows: list[Any] = list(profiler.key_averages())
     on_device = sum(row.self_device_time_total for row in rows) > 0
     times = [row.self_device_time_total if on_device else row.self_cpu_time_total for row in rows]
     total = sum(times) or 1
-    found = [Operator(row.key, row.count, time / 1e6, time / total)
+    found = [OperatorTime(row.key, row.count, time / 1e6, time / total)
              for row, time in zip(rows, times, strict=True)]  # fmt: skip
     return sorted(found, key=lambda each: each.seconds, reverse=True)
 
 
-def table(found: list[Operator], steps: int, most: int = 30) -> str:
+def _format_table(found: list[OperatorTime], steps: int, most: int = 30) -> str:
     """The largest operators as a text table."""
     lines = [f"{'operator':<48} {'calls':>8} {'ms a step':>10} {'share':>6}"]
     lines += [

@@ -12,41 +12,43 @@ from torch import nn
 
 from groundup.core import LanguageModel, Message, Sampling, record
 
-from ..loop import Step
+from ..loop import TrainStep
 
-SAMPLES = "samples"
+SAMPLES_KEY = "samples"
 
 
-def sampling(
-    steps: Iterable[Step],
-    speaker: LanguageModel,
+def generate_samples(
+    steps: Iterable[TrainStep],
+    sampler: LanguageModel,
     prompts: Sequence[str],
     due: Callable[[int], bool],
-    metrics: record.Metrics,
+    metrics: record.MetricsFile,
     *,
     model: nn.Module | None = None,
-    how: Sampling | None = None,
+    generation: Sampling | None = None,
     within: Callable[[], AbstractContextManager[object]] = nullcontext,
-) -> Iterator[Step]:
+) -> Iterator[TrainStep]:
     """After due steps, let the model answer each prompt, and write the answers to the metrics.
 
-    due     whether to sample after a step, by its number from 0
-    model   module to put back into training mode; None if the speaker does so
-    how     default: greedy, 48 tokens
-    within  context for generation, such as averaged weights
+    due         whether to sample after a step, by its number from 0
+    model       module to put back into training mode; None if the sampler does so
+    generation  default: greedy, 48 tokens
+    within      context for generation, such as averaged weights
 
     Random states of the run do not change, so a run with samples gives the same bits.
     """
-    how = how or Sampling(max_tokens=48)
+    generation = generation or Sampling(max_tokens=48)
     for step in steps:
         if prompts and due(step.number):
             with torch.random.fork_rng(), torch.no_grad(), within():
-                answers = speaker.generate([(Message("user", each),) for each in prompts], how)
+                answers = sampler.generate(
+                    [(Message("user", each),) for each in prompts], generation
+                )
             if model is not None:
                 model.train()
             texts = [
                 {"prompt": prompt, "text": answer.text}
                 for prompt, answer in zip(prompts, answers, strict=True)
             ]
-            metrics.write(step=step.number, **{SAMPLES: texts})
+            metrics.write(step=step.number, **{SAMPLES_KEY: texts})
         yield step

@@ -10,67 +10,69 @@ from types import FrameType
 from groundup.core import record
 
 from ..checkpoint.store import CheckpointConfig, Checkpoints
-from ..loop import Step
+from ..loop import TrainStep
 
-POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C (or SIGTERM, SIGHUP) after which the state was saved."""
 
 
-class Wish(IntEnum):
+class SaveRequest(IntEnum):
     """What a process requests after a step; on a mesh the maximum over all processes is done."""
 
     NOTHING = 0
     SAVE = 1
     """The interval has passed; skipped while a save is still running."""
-    SAVE_THIS = 2
+    SAVE_REQUIRED = 2
     """This step must be saved."""
     FAIL = 3
     """A save failed."""
     STOP = 4
 
 
-def saving(steps: Iterable[Step], checkpoints: Checkpoints) -> Iterator[Step]:
+def save_checkpoints(steps: Iterable[TrainStep], checkpoints: Checkpoints) -> Iterator[TrainStep]:
     """Save a checkpoint at intervals, and on a requested stop (Ctrl-C, SIGTERM, a closed terminal);
     then raise Interrupted.
 
     Raises CapacityError or ArtifactError at the step after a save failed.
     """
     saved = time.monotonic()
-    with noticing_interrupts() as interrupts, checkpoints:
+    with _collecting_interrupts() as interrupts, checkpoints:
         for step in steps:
             yield step
             done = step.number + 1
-            wish = wished(checkpoints.config, done, time.monotonic() - saved)
-            wish = Wish.FAIL if checkpoints.has_failed else wish
-            wish = checkpoints.processes.agree(Wish.STOP if interrupts else wish)
-            if wish == Wish.FAIL:
+            wish = _save_request(checkpoints.config, done, time.monotonic() - saved)
+            wish = SaveRequest.FAIL if checkpoints.has_failed else wish
+            wish = checkpoints.processes.max_over_processes(
+                SaveRequest.STOP if interrupts else wish
+            )
+            if wish == SaveRequest.FAIL:
                 checkpoints.wait()
-            elif wish and checkpoints.save(done, wait=wish > Wish.SAVE):
+            elif wish and checkpoints.save(done, wait=wish > SaveRequest.SAVE):
                 saved = time.monotonic()
-            if wish == Wish.STOP:
+            if wish == SaveRequest.STOP:
                 checkpoints.wait()
                 raise Interrupted(
                     f"Stopped after step {done}, saved; run the same command again to resume."
                 )
 
 
-def wished(config: CheckpointConfig, done: int, seconds: float) -> Wish:
+def _save_request(config: CheckpointConfig, done: int, seconds: float) -> SaveRequest:
     """Whether to save after `done` steps, given the seconds since the last save.
 
-    >>> wished(CheckpointConfig(every_seconds=None, every_steps=100), 200, 1.0).name
-    'SAVE_THIS'
+    >>> _save_request(CheckpointConfig(every_seconds=None, every_steps=100), 200, 1.0).name
+    'SAVE_REQUIRED'
     """
     if any(every and done % every == 0 for every in (config.every_steps, config.keep_every)):
-        return Wish.SAVE_THIS
+        return SaveRequest.SAVE_REQUIRED
     is_due = config.every_seconds is not None and seconds >= config.every_seconds
-    return Wish.SAVE if is_due else Wish.NOTHING
+    return SaveRequest.SAVE if is_due else SaveRequest.NOTHING
 
 
 @contextmanager
-def noticing_interrupts() -> Iterator[list[int]]:
+def _collecting_interrupts() -> Iterator[list[int]]:
     """Collect stop signals instead of dying between two writes; a second one stops at once.
 
     A signal that is ignored stays so: `nohup` lets a run outlive its terminal. Outside the main
@@ -82,11 +84,11 @@ def noticing_interrupts() -> Iterator[list[int]]:
         if noticed:
             raise KeyboardInterrupt
         noticed.append(number)
-        record.say("Stopping after this step; press Ctrl-C again to stop at once.")
+        record.log("Stopping after this step; press Ctrl-C again to stop at once.")
 
     old = {}
     try:
-        for number in POLITE:
+        for number in STOP_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 old[number] = signal.signal(number, notice)
     except ValueError:

@@ -3,7 +3,8 @@
 The reference is the median and spread of the logarithms over a window of applied steps; the spread
 is 1.4826 times the median absolute deviation, so no spike widens it. A step is a spike if it is
 many spreads above the median and also above it by some factor: in a calm run a spread is tiny, in
-a noisy one a factor is nothing. The loop calls `Guard` before it applies each step; decisions go
+a noisy one a factor is nothing. The loop calls `SpikeDetector` before it applies each step;
+decisions go
 into a journal next to the checkpoints, from which a resumed run decides as an uninterrupted one. It
 knows nothing of models; rewinding.py rewinds.
 """
@@ -21,16 +22,16 @@ from torch import distributed
 
 from groundup.core import Config, DataError, record, write_text
 
-from ..checkpoint.saved import number_of, places
-from ..loop import Step
-from ..parallel.mesh import ALONE, Mesh
+from ..checkpoint.reader import checkpoint_paths, step_of_path
+from ..loop import TrainStep
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
 
 JOURNAL = "guard.jsonl"
-LEAST = 32
+MIN_WINDOW = 32
 """Steps in a window before it is used."""
-BEGINNING = 8
+INITIAL_STEPS = 8
 """First steps, whose median loss (or the very first loss, if lower) is the initial loss."""
-SHORTEST = 4
+MIN_PATIENCE = 4
 """Least steps for a median loss: a run of fewer than twice as many is not checked."""
 
 
@@ -42,7 +43,7 @@ class SpikeConfig(Config):
     and if the loss did, returns to a checkpoint before it and skips the batches around it.
     `off` checks nothing, not even an exploded loss.
     """
-    window: int = Field(default=128, ge=LEAST)
+    window: int = Field(default=128, ge=MIN_WINDOW)
     """Steps from which the median and the spread are computed."""
     deviations: float = Field(default=8.0, gt=0)
     """Spreads above the median from which a step is a spike."""
@@ -50,7 +51,7 @@ class SpikeConfig(Config):
     """Multiple of the median loss that a spike must also exceed."""
     norm_ratio: float = Field(default=3.0, gt=1)
     """Multiple of the median gradient norm that a spike must also exceed."""
-    in_a_row: int = Field(default=5, ge=1)
+    max_consecutive: int = Field(default=5, ge=1)
     """Most steps skipped in a row: more non-finite ones end the run, more spikes are taken as the
     new level.
     """
@@ -58,31 +59,31 @@ class SpikeConfig(Config):
     """Batches skipped before and after a spike's batch on a rewind."""
     rewinds: int = Field(default=3, ge=1)
     """Most rewinds within `window` steps."""
-    exploded: float = Field(default=1.2, gt=1)
+    explosion_ratio: float = Field(default=1.2, gt=1)
     """Multiple of the initial loss that counts as an explosion, over `patience` steps."""
-    patience: int = Field(default=64, ge=BEGINNING)
+    patience: int = Field(default=64, ge=INITIAL_STEPS)
     """Steps whose median loss shows an explosion; in a run of fewer than twice as many, the second
     half.
     """
 
 
-class Leap(NamedTuple):
+class Outlier(NamedTuple):
     """How far a value is above the reference."""
 
-    what: str
+    quantity: str
     """`loss` or `gradient norm`."""
     value: float
-    usual: float
+    median: float
     deviations: float
 
     def __str__(self) -> str:
         return (
-            f"{self.what} {self.value:.4g}, {self.deviations:.0f} spreads above the median "
-            f"{self.usual:.4g}"
+            f"{self.quantity} {self.value:.4g}, {self.deviations:.0f} spreads above the median "
+            f"{self.median:.4g}"
         )
 
 
-class Rewind(Exception):
+class RewindRequest(Exception):
     """Raised to rewind the run; caught by `rewinding`."""
 
     def __init__(self, step: int, first: int, last: int, why: str) -> None:
@@ -91,26 +92,26 @@ class Rewind(Exception):
         """The step that spiked, and the range of batches to skip."""
 
 
-class Usual:
+class RunningMedian:
     """Median and spread of the logarithms of the last values.
 
-    >>> usual = Usual("loss", 128)
+    >>> usual = RunningMedian("loss", 128)
     >>> for number in range(40): usual.add(2.0 + 0.01 * (number % 5))
-    >>> usual.leap(2.5, deviations=8.0, ratio=1.1).usual
+    >>> usual.find_outlier(2.5, deviations=8.0, ratio=1.1).median
     2.02
-    >>> usual.leap(2.06, deviations=8.0, ratio=1.1)
+    >>> usual.find_outlier(2.06, deviations=8.0, ratio=1.1)
     """
 
     def __init__(self, what: str, window: int) -> None:
-        self.what, self.values = what, deque[float](maxlen=window)
+        self.quantity, self.values = what, deque[float](maxlen=window)
 
     def add(self, value: float) -> None:
         """Add a value to the window."""
         self.values.append(math.log(max(value, 1e-30)))
 
-    def leap(self, value: float, *, deviations: float, ratio: float) -> Leap | None:
+    def find_outlier(self, value: float, *, deviations: float, ratio: float) -> Outlier | None:
         """The outlier, or None if the value is usual, or the window too small."""
-        if len(self.values) < LEAST or value <= 0:
+        if len(self.values) < MIN_WINDOW or value <= 0:
             return None
         middle = median(self.values)
         spread = 1.4826 * median([abs(each - middle) for each in self.values])
@@ -118,10 +119,10 @@ class Usual:
         if above <= math.log(ratio) or above <= deviations * spread:
             return None
         score = above / spread if spread else math.inf
-        return Leap(self.what, value, round(math.exp(middle), 12), score)
+        return Outlier(self.quantity, value, round(math.exp(middle), 12), score)
 
 
-class Seen(NamedTuple):
+class SpikeDecision(NamedTuple):
     """The guard's decision on a step, or a rewind from it."""
 
     step: int
@@ -131,20 +132,20 @@ class Seen(NamedTuple):
     left_out: tuple[int, ...] = ()
     """Batches skipped from here on."""
 
-    def line(self) -> str:
+    def to_json_line(self) -> str:
         """As a line of JSON; non-finite values are null."""
         finite = {"loss": self.loss, "norm": self.norm}
         row = self._asdict() | {n: v if math.isfinite(v) else None for n, v in finite.items()}
         return json.dumps({n: v for n, v in row.items() if n != "left_out" or v}) + "\n"
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> "Seen":
-        """Parse what `line` wrote."""
+    def from_row(cls, row: dict[str, Any]) -> "SpikeDecision":
+        """Parse what `to_json_line` wrote."""
         loss, norm = (math.nan if row[n] is None else row[n] for n in ("loss", "norm"))
         return cls(row["step"], loss, norm, row["applied"], tuple(row.get("left_out", ())))
 
 
-class Guard:
+class SpikeDetector:
     """Decides on each step before it is applied; pass it to `train` as `accept`."""
 
     def __init__(
@@ -155,7 +156,7 @@ class Guard:
         *,
         steps: int | None = None,
         changes: Collection[int] = (),
-        mesh: Mesh = ALONE,
+        mesh: Mesh = SINGLE_PROCESS,
     ) -> None:
         """Start at step `start`, with the run's journal of the steps before.
 
@@ -168,28 +169,31 @@ class Guard:
         self.path, self.changes = folder / JOURNAL, frozenset(changes)
         self.patience = config.patience
         if steps is not None:
-            self.patience = max(SHORTEST, min(self.patience, steps // 2))
-        self.told: list[tuple[int, str]] = []
-        """Spikes since the last log, as (step, description); `alarming` takes them."""
+            self.patience = max(MIN_PATIENCE, min(self.patience, steps // 2))
+        self.pending_reports: list[tuple[int, str]] = []
+        """Spikes since the last log, as (step, description); `log_spikes` takes them."""
         rows = record.read_metrics(self.path) if self.path.exists() else []
-        if mesh.grid is not None:
+        if mesh.device_mesh is not None:
             distributed.barrier()  # all have read before rank 0 writes
         self.journal: IO[str] | None = None
-        self.restore([Seen.of(row) for row in rows], start)
+        self.restore([SpikeDecision.from_row(row) for row in rows], start)
 
-    def restore(self, seen: Sequence[Seen], start: int) -> None:
+    def restore(self, seen: Sequence[SpikeDecision], start: int) -> None:
         """Restore the state before step `start`; skipped batches stay skipped."""
-        self.usual = Usual("loss", self.config.window), Usual("gradient norm", self.config.window)
-        self.first, self.last = list[float](), deque[float](maxlen=self.patience)
-        self.left_out, self.went_back, self.in_a_row = set[int](), list[int](), 0
-        self.seen = list[Seen]()
+        self.references = (
+            RunningMedian("loss", self.config.window),
+            RunningMedian("gradient norm", self.config.window),
+        )
+        self.initial_losses, self.recent_losses = list[float](), deque[float](maxlen=self.patience)
+        self.skipped_batches, self.rewound_steps, self.consecutive = set[int](), list[int](), 0
+        self.decisions = list[SpikeDecision]()
         self.close()
         for each in seen:
             if each.step < start or each.left_out:
-                self.note(each)
+                self.record_decision(each)
         if self.mesh.is_first and self.config.policy != "off":
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self.path, "".join(each.line() for each in self.seen))
+            write_text(self.path, "".join(each.to_json_line() for each in self.decisions))
             self.journal = open(self.path, "a")  # noqa: SIM115  closed by close()
 
     def close(self) -> None:
@@ -197,130 +201,138 @@ class Guard:
         if self.journal is not None:
             self.journal.close()
 
-    def note(self, seen: Seen) -> None:
+    def record_decision(self, seen: SpikeDecision) -> None:
         """Record a decision in memory."""
-        self.seen.append(seen)
+        self.decisions.append(seen)
         if seen.left_out:
-            self.left_out |= set(seen.left_out)
-            self.went_back.append(seen.step)
+            self.skipped_batches |= set(seen.left_out)
+            self.rewound_steps.append(seen.step)
             return
         if seen.step in self.changes:
-            self.forget()
-        self.in_a_row = 0 if seen.applied else self.in_a_row + 1
+            self.reset_references()
+        self.consecutive = 0 if seen.applied else self.consecutive + 1
         if not seen.applied:
             return
-        for usual, value in zip(self.usual, (seen.loss, seen.norm), strict=True):
+        for usual, value in zip(self.references, (seen.loss, seen.norm), strict=True):
             usual.add(value)
-        if len(self.first) < BEGINNING:
-            self.first.append(seen.loss)
-        self.last.append(seen.loss)
+        if len(self.initial_losses) < INITIAL_STEPS:
+            self.initial_losses.append(seen.loss)
+        self.recent_losses.append(seen.loss)
 
-    def forget(self) -> None:
+    def reset_references(self) -> None:
         """Restart the reference from the following steps."""
-        for usual in self.usual:
+        for usual in self.references:
             usual.values.clear()
-        self.in_a_row = 0
+        self.consecutive = 0
 
     def batch_of(self, step: int) -> int:
         """Number of the batch of a step, after skipped ones."""
-        for each in sorted(self.left_out):
+        for each in sorted(self.skipped_batches):
             step += each <= step
         return step
 
     def __call__(self, step: int, loss: float, norm: float) -> bool:
         """Whether to apply a step; a non-finite one is rejected.
 
-        Raises Rewind if the run is to be rewound, DataError if its loss has exploded. After
-        `in_a_row` non-finite steps it returns True, and the loop raises the error.
+        Raises RewindRequest if the run is to be rewound, DataError if its loss has exploded. After
+        `max_consecutive` non-finite steps it returns True, and the loop raises the error.
         """
         if self.config.policy == "off":
             return True
         if step in self.changes:
-            self.forget()
+            self.reset_references()
         is_finite = math.isfinite(loss) and math.isfinite(norm)
         if not is_finite:
-            if self.in_a_row >= self.config.in_a_row:
-                self.go_back(step, step - self.in_a_row, f"{self.in_a_row + 1} steps not finite")
+            if self.consecutive >= self.config.max_consecutive:
+                self.rewind_if_allowed(
+                    step, step - self.consecutive, f"{self.consecutive + 1} steps not finite"
+                )
                 return True
-            self.told.append((step, f"loss {loss}, gradient norm {norm}"))
-            return self.decide(Seen(step, loss, norm, False))
-        leap = self.leap(loss, norm)
-        is_applied = leap is None or not self.against(step, leap)
-        self.decide(Seen(step, loss, norm, is_applied))
+            self.pending_reports.append((step, f"loss {loss}, gradient norm {norm}"))
+            return self.journal_decision(SpikeDecision(step, loss, norm, False))
+        leap = self.find_spike(loss, norm)
+        is_applied = leap is None or not self.report_spike(step, leap)
+        self.journal_decision(SpikeDecision(step, loss, norm, is_applied))
         self.check_exploded(step)
         return is_applied
 
-    def leap(self, loss: float, norm: float) -> Leap | None:
+    def find_spike(self, loss: float, norm: float) -> Outlier | None:
         """The loss's outlier, or the gradient norm's, or None."""
-        config, (losses, norms) = self.config, self.usual
-        by_loss = losses.leap(loss, deviations=config.deviations, ratio=config.loss_ratio)
-        return by_loss or norms.leap(norm, deviations=config.deviations, ratio=config.norm_ratio)
+        config, (losses, norms) = self.config, self.references
+        by_loss = losses.find_outlier(loss, deviations=config.deviations, ratio=config.loss_ratio)
+        return by_loss or norms.find_outlier(
+            norm, deviations=config.deviations, ratio=config.norm_ratio
+        )
 
-    def against(self, step: int, leap: Leap) -> bool:
+    def report_spike(self, step: int, leap: Outlier) -> bool:
         """Report a spike and return whether its step is skipped."""
-        self.told.append((step, str(leap)))
-        if leap.what == "loss":
-            self.go_back(step, step, str(leap))
+        self.pending_reports.append((step, str(leap)))
+        if leap.quantity == "loss":
+            self.rewind_if_allowed(step, step, str(leap))
         if self.config.policy == "warn":
             return False
-        if self.in_a_row < self.config.in_a_row:
+        if self.consecutive < self.config.max_consecutive:
             return True
-        self.forget()
+        self.reset_references()
         return False
 
-    def decide(self, seen: Seen) -> bool:
+    def journal_decision(self, seen: SpikeDecision) -> bool:
         """Record a decision in memory and in the journal; return whether the step is applied."""
-        self.note(seen)
+        self.record_decision(seen)
         if self.journal is not None:
-            self.journal.write(seen.line())
+            self.journal.write(seen.to_json_line())
             self.journal.flush()
         return seen.applied
 
-    def go_back(self, step: int, first: int, why: str) -> None:
-        """Raise Rewind if the policy is to rewind; DataError after too many rewinds."""
+    def rewind_if_allowed(self, step: int, first: int, why: str) -> None:
+        """Raise RewindRequest if the policy is to rewind; DataError after too many rewinds."""
         if self.config.policy != "rewind":
             return
-        recent = [each for each in self.went_back if each > step - self.config.window]
+        recent = [each for each in self.rewound_steps if each > step - self.config.window]
         if len(recent) >= self.config.rewinds:
             raise DataError(
                 f"Step {step} spikes ({why}) after {len(recent)} rewinds; lower the learning rate. "
-                f"The last checkpoint is {last_checkpoint(self.path.parent)}."
+                f"The last checkpoint is {_last_checkpoint(self.path.parent)}."
             )
         margin = self.config.margin
         bad = max(0, self.batch_of(first) - margin), self.batch_of(step) + margin
-        raise Rewind(step, *bad, why)
+        raise RewindRequest(step, *bad, why)
 
     def check_exploded(self, step: int) -> None:
         """Raise DataError if the loss has been far above the initial loss for long."""
-        if len(self.last) < self.patience or len(self.seen) < 2 * self.patience:
+        if len(self.recent_losses) < self.patience or len(self.decisions) < 2 * self.patience:
             return
-        initial = min(self.first[0], median(self.first))  # it may explode at once
-        recent = median(self.last)
-        if recent > self.config.exploded * initial:
+        initial = min(self.initial_losses[0], median(self.initial_losses))  # it may explode at once
+        recent = median(self.recent_losses)
+        if recent > self.config.explosion_ratio * initial:
             raise DataError(
                 f"The loss has exploded: {recent:.4g} nats in the last {self.patience} steps up to "
                 f"step {step}, {initial:.4g} at the beginning. Lower the learning rate, or warm up "
                 "longer; the last good checkpoint is "
-                f"{last_checkpoint(self.path.parent, self.turn(initial))}."
+                f"{_last_checkpoint(self.path.parent, self.last_good_step(initial))}."
             )
 
-    def turn(self, began: float) -> int:
+    def last_good_step(self, began: float) -> int:
         """The step after the last whose loss was below the initial loss."""
-        return max((each.step + 1 for each in self.seen if each.loss < began), default=0)
+        return max((each.step + 1 for each in self.decisions if each.loss < began), default=0)
 
 
-def alarming(steps: Iterable[Step], guard: Guard, metrics: record.Metrics) -> Iterator[Step]:
+def log_spikes(
+    steps: Iterable[TrainStep], guard: SpikeDetector, metrics: record.MetricsFile
+) -> Iterator[TrainStep]:
     """Log the guard's spikes and write them to the metrics, as `spike`."""
     for step in steps:
-        for number, what in guard.told:
+        for number, what in guard.pending_reports:
             metrics.write(step=number, spike=what)
             if guard.mesh.is_first:
-                record.say(f"Step {number}: {what}.")
-        guard.told.clear()
+                record.log(f"Step {number}: {what}.")
+        guard.pending_reports.clear()
         yield step
 
 
-def last_checkpoint(folder: Path, before: int | None = None) -> str:
+def _last_checkpoint(folder: Path, before: int | None = None) -> str:
     """Path of the newest checkpoint of at most `before` steps, or that there is none."""
-    good = [each for each in places(folder) if before is None or number_of(each) <= before]
+    good = [
+        each for each in checkpoint_paths(folder) if before is None or step_of_path(each) <= before
+    ]
     return str(good[-1]) if good else "none: all were saved after that"

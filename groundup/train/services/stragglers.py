@@ -16,23 +16,23 @@ from torch import distributed
 
 from groundup.core import record
 
-from ..loop import Step
-from ..parallel.mesh import ALONE, Mesh
+from ..loop import TrainStep
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
 
-Given = TypeVarTuple("Given")
-Made = TypeVar("Made")
+Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
 
 
-class Own:
+class WorkTimer:
     """Time that this process spends on its own work; wrap `batches` and `gradients` with it."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock, self.seconds = clock, 0.0
 
-    def timed(self, work: Callable[[*Given], Made]) -> Callable[[*Given], Made]:
+    def timed(self, work: Callable[[*Args], Result]) -> Callable[[*Args], Result]:
         """The same function, timed."""
 
-        def timing(*args: *Given) -> Made:
+        def timing(*args: *Args) -> Result:
             started = self.clock()
             try:
                 return work(*args)
@@ -47,18 +47,18 @@ class Straggler(NamedTuple):
 
     rank: int
     seconds: float
-    usual: float
+    median_of_others: float
     """Median of the others."""
 
     def __str__(self) -> str:
-        factor = self.seconds / self.usual if self.usual else float("inf")
+        factor = self.seconds / self.median_of_others if self.median_of_others else float("inf")
         return f"rank {self.rank} is {factor:.1f} times as slow as the others"
 
 
-def straggler(seconds: Sequence[float], factor: float) -> Straggler | None:
+def _find_straggler(seconds: Sequence[float], factor: float) -> Straggler | None:
     """The slowest process if it takes more than `factor` times the median of the others.
 
-    >>> straggler([1.0, 1.1, 2.4, 0.9], 1.5).rank, straggler([1.0, 1.1, 0.9], 1.5)
+    >>> _find_straggler([1.0, 1.1, 2.4, 0.9], 1.5).rank, _find_straggler([1.0, 1.1, 0.9], 1.5)
     (2, None)
     """
     slowest = max(range(len(seconds)), key=seconds.__getitem__)
@@ -68,15 +68,15 @@ def straggler(seconds: Sequence[float], factor: float) -> Straggler | None:
     return Straggler(slowest, seconds[slowest], median(others))
 
 
-def pacing(
-    steps: Iterable[Step],
-    own: Own,
+def report_stragglers(
+    steps: Iterable[TrainStep],
+    own: WorkTimer,
     every: int,
-    metrics: record.Metrics | None,
+    metrics: record.MetricsFile | None,
     *,
     factor: float = 1.5,
-    mesh: Mesh = ALONE,
-) -> Iterator[Step]:
+    mesh: Mesh = SINGLE_PROCESS,
+) -> Iterator[TrainStep]:
     """Gather the processes' own times every `every` steps and report a straggler.
 
     metrics  of rank 0: gets a row with the median seconds per step by rank
@@ -88,31 +88,32 @@ def pacing(
     for step in steps:
         times.append(own.seconds)
         own.seconds = 0.0
-        if (step.number + 1) % every == 0 and mesh.grid is not None:
-            seconds = gathered(median(times), mesh)
+        if (step.number + 1) % every == 0 and mesh.device_mesh is not None:
+            seconds = _gather_number(median(times), mesh)
             times.clear()
             if mesh.is_first:
-                tell(step.number, seconds, straggler(seconds, factor), metrics)
+                _report_times(step.number, seconds, _find_straggler(seconds, factor), metrics)
         yield step
 
 
-def gathered(value: float, mesh: Mesh) -> list[float]:
+def _gather_number(value: float, mesh: Mesh) -> list[float]:
     """A number of every process, by rank."""
-    assert mesh.grid is not None, "called on a mesh only"
-    own = torch.tensor([value], dtype=torch.float64, device=mesh.grid.device_type)
+    assert mesh.device_mesh is not None, "called on a mesh only"
+    own = torch.tensor([value], dtype=torch.float64, device=mesh.device_mesh.device_type)
     values = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
     distributed.all_gather(values, own)
     return [float(each) for each in values]
 
 
-def tell(
-    step: int, seconds: list[float], slow: Straggler | None, metrics: record.Metrics | None
+def _report_times(
+    step: int, seconds: list[float], slow: Straggler | None, metrics: record.MetricsFile | None
 ) -> None:
     """Write the times by rank and log a straggler."""
     if metrics is not None:
         row = {"own seconds by rank": [round(each, 5) for each in seconds]}
         metrics.write(step=step, **row, **({} if slow is None else {"straggler": slow.rank}))
     if slow is not None:
-        record.say(
-            f"Step {step}: {slow}, {slow.seconds:.3g} s of own work against {slow.usual:.3g} s."
+        record.log(
+            f"Step {step}: {slow}, {slow.seconds:.3g} s of own work against "
+            f"{slow.median_of_others:.3g} s."
         )

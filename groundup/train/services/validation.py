@@ -13,27 +13,27 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from groundup.core import record
-from groundup.tokenizer import Batch as Windows
 from groundup.tokenizer import Loader, Shard
+from groundup.tokenizer import TextBatch as Windows
 
-from ..batches import Batch
-from ..loop import Loss, Step
-from ..objectives.losses import causal
-from ..parallel.mesh import ALONE, Mesh
+from ..batches import MicroBatch
+from ..loop import Loss, TrainStep
+from ..objectives.losses import causal_loss
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
 from ..precision import Precision
 
-BITS = "validation bits per byte"
+BITS_PER_BYTE = "validation bits per byte"
 
 
-def validating(
-    steps: Iterable[Step],
+def validate_steps(
+    steps: Iterable[TrainStep],
     evaluate: Callable[[], dict[str, float]],
     due: Callable[[int], bool],
-    metrics: record.Metrics | None,
-) -> Iterator[Step]:
+    metrics: record.MetricsFile | None,
+) -> Iterator[TrainStep]:
     """Call `evaluate` after the steps that are due and write its result.
 
-    due      whether a step, by its number from 0, is due: `evenly`
+    due      whether a step, by its number from 0, is due: `evenly_spaced`
     metrics  None on a process that takes part in scoring and does not write
     """
     for step in steps:
@@ -44,23 +44,25 @@ def validating(
         yield step
 
 
-def evenly(steps: int, times: int) -> Callable[[int], bool]:
+def evenly_spaced(steps: int, times: int) -> Callable[[int], bool]:
     """Select `times` evenly spaced steps of a run, including the last.
 
-    >>> [step for step in range(10) if evenly(10, 4)(step)]
+    >>> [step for step in range(10) if evenly_spaced(10, 4)(step)]
     [2, 4, 7, 9]
     """
     return lambda step: (step + 1) * times // steps > step * times // steps
 
 
-def held_out(shards: Sequence[Shard], length: int, tokens: int, seed: int) -> dict[str, Windows]:
+def held_out_windows(
+    shards: Sequence[Shard], length: int, tokens: int, seed: int
+) -> dict[str, Windows]:
     """Windows of each shard by its name, about `tokens` targets in total.
 
     Each shard gets an equal part, at least one window and at most all that it has; what small
     shards cannot fill goes to the others.
 
-    >>> shard = Shard.of("web", [("a", list(range(1, 100)), 99)], end=0)
-    >>> held_out([shard], length=8, tokens=1000, seed=0)["web"].ids.shape
+    >>> shard = Shard.from_documents("web", [("a", list(range(1, 100)), 99)], end=0)
+    >>> held_out_windows([shard], length=8, tokens=1000, seed=0)["web"].ids.shape
     (13, 9)
     """
     windows, remaining = dict[str, Windows](), max(len(shards), tokens // length)
@@ -71,39 +73,39 @@ def held_out(shards: Sequence[Shard], length: int, tokens: int, seed: int) -> di
     return {shard.name: windows[shard.name] for shard in shards}
 
 
-class Tally(NamedTuple):
+class LossTally(NamedTuple):
     """Sums over the targets of one source."""
 
     nats: float = 0.0
     weight: float = 0.0
     bytes: float = 0.0
 
-    def __add__(self, other: "Tally") -> "Tally":  # type: ignore[override]
-        return Tally(*(a + b for a, b in zip(self, other, strict=True)))
+    def __add__(self, other: "LossTally") -> "LossTally":  # type: ignore[override]
+        return LossTally(*(a + b for a, b in zip(self, other, strict=True)))
 
-    def times(self, factor: float) -> "Tally":
+    def scaled(self, factor: float) -> "LossTally":
         """The sums multiplied by a factor."""
-        return Tally(*(factor * each for each in self))
+        return LossTally(*(factor * each for each in self))
 
-    def told(self, name: str = "") -> dict[str, float]:
+    def named_scores(self, name: str = "") -> dict[str, float]:
         """Nats per target and, where bytes are known, bits per byte of text."""
         nats = {f"validation{name}": round(self.nats / self.weight, 5)}
         if not self.bytes:
             return nats
-        return nats | {f"{BITS}{name}": round(self.nats / math.log(2) / self.bytes, 5)}
+        return nats | {f"{BITS_PER_BYTE}{name}": round(self.nats / math.log(2) / self.bytes, 5)}
 
 
-def scoring(
+def validation_scorer(
     model: nn.Module,
-    batches: Sequence[Batch] | Mapping[str, Sequence[Batch]],
+    batches: Sequence[MicroBatch] | Mapping[str, Sequence[MicroBatch]],
     precision: Precision,
     *,
-    loss: Loss = causal,
+    loss: Loss = causal_loss,
     sizes: Int[Tensor, " V"] | None = None,
     shares: Mapping[str, float] | None = None,
-    mesh: Mesh = ALONE,
+    mesh: Mesh = SINGLE_PROCESS,
 ) -> Callable[[], dict[str, float]]:
-    """A function for `validating`: mean nats per weighted target over held-out batches.
+    """A function for `validate_steps`: mean nats per weighted target over held-out batches.
 
     batches  of one text, or by source; each of several is also reported as `validation/NAME`, with
              the half width of its 95 % interval over the batches, if there are two
@@ -118,50 +120,50 @@ def scoring(
     device_type, ranks = named[0][1].ids.device.type, mesh.size("data")
     is_shared = len(named) % ranks == 0
 
-    def tally(batch: Batch) -> Tally:
+    def tally(batch: MicroBatch) -> LossTally:
         with precision.autocast(device_type):
             loss_sum = loss(model, batch)
         size = 0.0 if sizes is None else float((sizes[batch.targets] * batch.weights).sum())
-        return Tally(float(loss_sum.total), float(loss_sum.weight), size)
+        return LossTally(float(loss_sum.total), float(loss_sum.weight), size)
 
     @torch.no_grad()
     def score() -> dict[str, float]:
         model.eval()
-        tallies = {name: list[Tally]() for name in sources}
+        tallies = {name: list[LossTally]() for name in sources}
         for number, (name, batch) in enumerate(named):
-            is_own = not is_shared or number % ranks == mesh.place("data")
-            tallies[name].append(tally(batch) if is_own else Tally())
+            is_own = not is_shared or number % ranks == mesh.rank_along("data")
+            tallies[name].append(tally(batch) if is_own else LossTally())
         model.train()
         along = ("data", "context") if is_shared else ("context",)  # with different targets
         if set(along) & set(mesh.dimensions):
-            tallies = {name: [Tally(*(mesh.sum(each, along) for each in part))
+            tallies = {name: [LossTally(*(mesh.sum(each, along) for each in part))
                               for part in own] for name, own in tallies.items()}  # fmt: skip
-        return told(tallies, shares)
+        return _scores_by_source(tallies, shares)
 
     return score
 
 
-def told(
-    tallies: Mapping[str, Sequence[Tally]], shares: Mapping[str, float] | None
+def _scores_by_source(
+    tallies: Mapping[str, Sequence[LossTally]], shares: Mapping[str, float] | None
 ) -> dict[str, float]:
     """The total and, for several sources, each source's numbers."""
-    sums = {name: sum(own, start=Tally()) for name, own in tallies.items()}
+    sums = {name: sum(own, start=LossTally()) for name, own in tallies.items()}
     sums = {name: own for name, own in sums.items() if own.weight}
     if shares is None or not any(shares[name] for name in sums):
-        total = sum(sums.values(), start=Tally())
+        total = sum(sums.values(), start=LossTally())
     else:
-        weighted = (own.times(shares[name] / own.weight) for name, own in sums.items())
-        total = sum(weighted, start=Tally())
-    scores = total.told()
+        weighted = (own.scaled(shares[name] / own.weight) for name, own in sums.items())
+        total = sum(weighted, start=LossTally())
+    scores = total.named_scores()
     if len(tallies) > 1:
         for name, own in sums.items():
-            scores |= own.told(f"/{name}")
+            scores |= own.named_scores(f"/{name}")
             if width := half_width(tallies[name]):
                 scores[f"validation half width/{name}"] = round(width, 5)
     return scores
 
 
-def half_width(tallies: Sequence[Tally]) -> float:
+def half_width(tallies: Sequence[LossTally]) -> float:
     """Half of the 95 % interval of a ratio of sums, its batches taken as a sample; 0 for one batch.
 
     Source: Cochran 1977, Sampling Techniques, section 6.3.
@@ -169,7 +171,7 @@ def half_width(tallies: Sequence[Tally]) -> float:
     own = [tally for tally in tallies if tally.weight]
     if len(own) < 2:
         return 0.0
-    total = sum(own, start=Tally())
+    total = sum(own, start=LossTally())
     mean = total.nats / total.weight
     squares = sum((tally.nats - mean * tally.weight) ** 2 for tally in own)
     return 1.96 * math.sqrt(squares * len(own) / (len(own) - 1)) / total.weight

@@ -1,7 +1,7 @@
 """Watchdog: detects a hanging step, dumps every thread's stack, and ends the run.
 
     with Watchdog(folder / "stacks.txt") as watchdog:
-        for step in watchdog.watching(train(…)):
+        for step in watchdog.watch_steps(train(…)):
             …
 
 A step hangs if it takes many times the median of previous steps and longer than a floor above any
@@ -25,9 +25,9 @@ from pydantic import Field
 
 from groundup.core import Config, record
 
-from ..loop import Step
+from ..loop import TrainStep
 
-KNOWN = 5
+MIN_STEPS = 5
 """Steps before the median is trusted."""
 
 
@@ -58,15 +58,15 @@ class Watchdog:
     ) -> None:
         """Write stacks to `log`; `end` is called with the error after the limit."""
         self.log, self.config, self.clock = log, config or WatchdogConfig(), clock
-        self.end, self.poll_seconds = end or end_process, poll_seconds
+        self.end, self.poll_seconds = end or _end_process, poll_seconds
         self.times = deque[float](maxlen=128)
-        self.number, self.is_in_step, self.has_told = 0, False, False
-        self.since = clock()
+        self.number, self.is_in_step, self.has_reported = 0, False, False
+        self.started = clock()
         self.lock, self.ended = threading.Lock(), threading.Event()
-        self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
+        self.thread = threading.Thread(target=self.check_until_ended, name="watchdog", daemon=True)
 
     def __enter__(self) -> "Watchdog":
-        self.turn(self.number, False)
+        self.begin_phase(self.number, False)
         self.thread.start()
         return self
 
@@ -74,53 +74,56 @@ class Watchdog:
         self.ended.set()
         self.thread.join()
 
-    def watch(self) -> None:
+    def check_until_ended(self) -> None:
         """Check periodically until the run ends."""
         while not self.ended.wait(self.poll_seconds):
-            self.look()
+            self.check_progress()
 
-    def turn(self, number: int, is_in_step: bool) -> float:
+    def begin_phase(self, number: int, is_in_step: bool) -> float:
         """Begin a step or a pause; return the duration of the previous one."""
         with self.lock:
             now = self.clock()
-            took, self.since = now - self.since, now
-            self.number, self.is_in_step, self.has_told = number, is_in_step, False
+            took, self.started = now - self.started, now
+            self.number, self.is_in_step, self.has_reported = number, is_in_step, False
         return took
 
-    def watching(self, steps: Iterable[Step], start: int = 0) -> Iterator[Step]:
+    def watch_steps(self, steps: Iterable[TrainStep], start: int = 0) -> Iterator[TrainStep]:
         """Watch the time of each step."""
         number, iterator = start, iter(steps)
         while True:
-            self.turn(number, True)
+            self.begin_phase(number, True)
             step = next(iterator, None)
-            took = self.turn(number, False)
+            took = self.begin_phase(number, False)
             if step is None:
                 return
             self.times.append(took)
             yield step
             number = step.number + 1
 
-    def look(self) -> None:
+    def check_progress(self) -> None:
         """Report a hanging step once; end the run if it hangs for too long."""
         with self.lock:
-            took, number, is_in_step = self.clock() - self.since, self.number, self.is_in_step
-            usual = median(self.times) if len(self.times) >= KNOWN else None
-            has_told, config = self.has_told, self.config
+            took, number, is_in_step = self.clock() - self.started, self.number, self.is_in_step
+            usual = median(self.times) if len(self.times) >= MIN_STEPS else None
+            has_told, config = self.has_reported, self.config
             hangs = usual is not None and took > max(config.multiple * usual, config.floor_seconds)
             is_over = took > max(config.limit_seconds, config.multiple * (usual or 0.0))
             if is_over or (hangs and is_in_step and not has_told):
-                self.has_told = True
+                self.has_reported = True
             elif not is_over:
                 return
         what = f"step {number}" if is_in_step else f"the work after step {number}"
         normal = f"the median step {usual:.3g} s" if usual is not None else "no median step yet"
-        text = f"{what} has taken {took:.0f} s, {normal}, in {who()}; stacks are in {self.log}"
+        text = (
+            f"{what} has taken {took:.0f} s, {normal}, in "
+            f"{_process_label()}; stacks are in {self.log}"
+        )
         self.write_stacks(text)
         if is_over:
             self.ended.set()
             self.end(f"The run hangs and is ended: {text}. Run the same command again to resume.")
         else:
-            record.say(f"Hanging? {text[:1].upper()}{text[1:]}.")
+            record.log(f"Hanging? {text[:1].upper()}{text[1:]}.")
 
     def write_stacks(self, text: str) -> None:
         """Append all threads' stacks to the log."""
@@ -132,14 +135,14 @@ class Watchdog:
             file.write("\n")
 
 
-def who() -> str:
+def _process_label() -> str:
     """This process's pid and host, and its rank under torchrun."""
     rank, count = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
     place = f"process {os.getpid()} on {socket.gethostname()}"
     return place if rank is None else f"rank {rank} of {count} ({place})"
 
 
-def end_process(text: str) -> None:
+def _end_process(text: str) -> None:
     """Print the error and end this process, whatever its other threads wait for."""
     print(f"Error: {text}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -13,24 +13,24 @@ from groundup.core import (
     Completion,
     ConfigError,
     Likelihood,
+    LoglikelihoodRequest,
     Message,
-    Pair,
     Reason,
     Sampling,
-    Stops,
+    StopCriteria,
     TextModel,
 )
 
 PAIRS = [
-    Pair("The capital of France is", " Paris"),
-    Pair("The capital of France is", " a city of many words"),
-    Pair("Ünïcode, 語 and ✓", " — ça va?"),
-    Pair("Ends in a space ", "then goes on"),
-    Pair("One", "\nTwo"),
+    LoglikelihoodRequest("The capital of France is", " Paris"),
+    LoglikelihoodRequest("The capital of France is", " a city of many words"),
+    LoglikelihoodRequest("Ünïcode, 語 and ✓", " — ça va?"),
+    LoglikelihoodRequest("Ends in a space ", "then goes on"),
+    LoglikelihoodRequest("One", "\nTwo"),
 ]
 TEXTS = ["One line.", "Two lines,\nof which this is the second: ü ✓.", "a b c d e f g h"]
 PROMPTS = ["Once upon", "Ünïcode, 語", "def f(x):\n"]
-GREEDY = Stops(Sampling(max_tokens=12))
+GREEDY = StopCriteria(Sampling(max_tokens=12))
 NOT_TEXT = "half \ud800 of a pair"  # a lone surrogate: JSON can carry it, UTF-8 cannot
 
 
@@ -88,15 +88,20 @@ class TextModelContract:
             pytest.skip("this model gives no likelihoods")
         found = dict(model.rolling([TEXTS[0], f"{TEXTS[0]}\n{TEXTS[0]}"]))
         assert found[0].tokens < found[1].tokens <= 2 * found[0].tokens + 2
-        pairs = [Pair(TEXTS[0], "\n"), Pair(TEXTS[0], f"\n{TEXTS[0]}")]
+        pairs = [
+            LoglikelihoodRequest(TEXTS[0], "\n"),
+            LoglikelihoodRequest(TEXTS[0], f"\n{TEXTS[0]}"),
+        ]
         found = dict(model.loglikelihood(pairs))
         assert found[0].tokens < found[1].tokens
 
     def test_what_a_greedy_answer_begins_with_is_the_likeliest_token(self, model):
         if not (self.has_likelihood and self.is_raw):
             pytest.skip("this model gives no likelihoods of what it continues")
-        one = dict(model.complete(PROMPTS, Stops(Sampling(max_tokens=1))))
-        pairs = [Pair(PROMPTS[place], found.text) for place, found in sorted(one.items())]
+        one = dict(model.complete(PROMPTS, StopCriteria(Sampling(max_tokens=1))))
+        pairs = [
+            LoglikelihoodRequest(PROMPTS[place], found.text) for place, found in sorted(one.items())
+        ]
         whole = [pair for pair in pairs if pair.continuation and "\ufffd" not in pair.continuation]
         for _, found in model.loglikelihood(whole):
             assert found.is_greedy or found.tokens > 1
@@ -109,7 +114,7 @@ class TextModelContract:
             assert found.text == again[place].text
 
     def test_a_seed_decides_a_sampled_completion(self, model):
-        stops = Stops(Sampling(temperature=1.0, max_tokens=12, seed=5))
+        stops = StopCriteria(Sampling(temperature=1.0, max_tokens=12, seed=5))
         first, again = (dict(model.complete(PROMPTS, stops)) for _ in range(2))
         assert {i: found.text for i, found in first.items()} == {
             i: found.text for i, found in again.items()
@@ -122,7 +127,7 @@ class TextModelContract:
                 continue
             stop = found.text[1:3]
             until = (*(f"<never {i}>" for i in range(6)), stop)
-            (_, cut), *_ = model.complete([PROMPTS[place]], Stops(GREEDY.sampling, until))
+            (_, cut), *_ = model.complete([PROMPTS[place]], StopCriteria(GREEDY.sampling, until))
             assert cut.text == found.text[: found.text.index(stop)]
             assert cut.finish_reason == "stop"
 
@@ -130,7 +135,16 @@ class TextModelContract:
         for answers in (
             dict(model.complete([PROMPTS[0], "", NOT_TEXT, PROMPTS[1]], GREEDY)),
             dict(model.rolling([TEXTS[0], "", NOT_TEXT, TEXTS[1]])),
-            dict(model.loglikelihood([PAIRS[0], Pair("", ""), Pair(NOT_TEXT, "a"), PAIRS[1]])),
+            dict(
+                model.loglikelihood(
+                    [
+                        PAIRS[0],
+                        LoglikelihoodRequest("", ""),
+                        LoglikelihoodRequest(NOT_TEXT, "a"),
+                        PAIRS[1],
+                    ]
+                )
+            ),
         ):
             assert sorted(answers) == [0, 1, 2, 3]
             assert isinstance(answers[2], Reason) and answers[2].code and answers[2].message

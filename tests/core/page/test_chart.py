@@ -12,12 +12,12 @@ from groundup.core.page.chart import (
     HEIGHT,
     LABEL_GAP,
     WIDTH,
-    Frame,
-    Point,
-    path,
-    spread,
-    thin,
-    widened,
+    ChartFrame,
+    ChartPoint,
+    _add_margin,
+    _downsample,
+    _spread_labels,
+    _svg_path,
 )
 from tests.core.page.reading import Reading
 
@@ -93,21 +93,24 @@ def test_more_series_than_colours_start_over():
 
 
 def test_thinning_keeps_extremes_and_ends():
-    points = [Point(float(x), math.sin(x)) for x in range(5000)]
-    kept = thin(points)
+    points = [ChartPoint(float(x), math.sin(x)) for x in range(5000)]
+    kept = _downsample(points)
     assert len(kept) < 450 and kept[0] == points[0] and kept[-1] == points[-1]
     assert max(p.y for p in kept) == max(p.y for p in points)
     assert list(kept) == sorted(kept)
 
 
 def test_paths_run_from_corner_to_corner():
-    frame = Frame(0.0, 1.0, 0.0, 1.0)
-    assert path(frame, [Point(0.0, 0.0), Point(1.0, 1.0)]) == f"M0.0 {HEIGHT}L{WIDTH} 0.0"
+    frame = ChartFrame(0.0, 1.0, 0.0, 1.0)
+    assert (
+        _svg_path(frame, [ChartPoint(0.0, 0.0), ChartPoint(1.0, 1.0)])
+        == f"M0.0 {HEIGHT}L{WIDTH} 0.0"
+    )
 
 
 @given(st.lists(st.floats(0, HEIGHT), max_size=8))
 def test_labels_never_lie_on_each_other(places):
-    moved = spread(sorted(places))
+    moved = _spread_labels(sorted(places))
     assert all(b - a >= LABEL_GAP - 1e-6 for a, b in zip(moved, moved[1:], strict=False))
     assert all(-1e-6 <= place <= HEIGHT for place in moved)
 
@@ -126,5 +129,5 @@ def test_logarithmic_axes_show_powers_and_leave_out_what_has_none():
 
 
 def test_a_range_is_widened_by_a_share_of_itself():
-    assert widened(1.0, 3.0, 0.25) == (0.5, 3.5)
-    assert widened(2.0, 2.0, 0.25) == (1.8, 2.2) and widened(0.0, 0.0, 0.0) == (-0.5, 0.5)
+    assert _add_margin(1.0, 3.0, 0.25) == (0.5, 3.5)
+    assert _add_margin(2.0, 2.0, 0.25) == (1.8, 2.2) and _add_margin(0.0, 0.0, 0.0) == (-0.5, 0.5)

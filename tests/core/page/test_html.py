@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import DataError
-from groundup.core.page import Html, anchor, element, escape, join
+from groundup.core.page import Html, anchor, element, escape, join_html
 from tests.core.page.reading import Reading
 
 VISIBLE = st.text(st.characters(exclude_categories=("Cc", "Cs")))
@@ -30,8 +30,8 @@ def test_markup_is_escaped_once_it_is_no_longer_html():
     assert escape(bold) == "<b>x</b>"
     assert escape(f"{bold}") == "&lt;b&gt;x&lt;/b&gt;"
     assert escape(bold + "!") == "&lt;b&gt;x&lt;/b&gt;!"
-    assert join([bold, "<i>"]) == "<b>x</b>&lt;i&gt;"
-    assert isinstance(join([bold]), Html)
+    assert join_html([bold, "<i>"]) == "<b>x</b>&lt;i&gt;"
+    assert isinstance(join_html([bold]), Html)
 
 
 @pytest.mark.parametrize("name", ["script", "SCRIPT", "iframe", "img", "link", "b onclick=x", ""])

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core.page import compact, interval, interval_decimals, number, signed, with_unit
+from groundup.core.page import (
+    format_compact,
+    format_interval,
+    format_number,
+    format_signed,
+    interval_decimals,
+    with_unit,
+)
 from groundup.core.page.number import ticks
 
 FINITE = st.floats(-1e15, 1e15)
@@ -45,23 +52,27 @@ def test_ticks_lie_inside_at_equal_round_steps(low, width):
     ],
 )
 def test_one_number(value, shown):
-    assert number(value) == shown
+    assert format_number(value) == shown
 
 
 def test_minus_zero_has_no_sign():
-    assert number(-0.0001, 2) == "0.00"
+    assert format_number(-0.0001, 2) == "0.00"
 
 
 def test_differences_have_signs():
-    assert [signed(value, 2) for value in (0.5, -0.5, 0.0)] == ["+0.50", "−0.50", "0.00"]
-    assert signed(None) == "not measured"
+    assert [format_signed(value, 2) for value in (0.5, -0.5, 0.0)] == ["+0.50", "−0.50", "0.00"]
+    assert format_signed(None) == "not measured"
 
 
 def test_what_was_not_measured_has_no_unit_and_no_interval():
-    assert with_unit(number(None), "MB") == "not measured"
-    assert interval(None, 1.0) == ""
-    assert interval(2.0, 2.0) == "2.00 to 2.00"
+    assert with_unit(format_number(None), "MB") == "not measured"
+    assert format_interval(None, 1.0) == ""
+    assert format_interval(2.0, 2.0) == "2.00 to 2.00"
 
 
 def test_compact_numbers_for_axes():
-    assert [compact(v) for v in (-1500, 0, 2_000_000_000)] == ["−1.5\u00a0k", "0", "2\u00a0G"]
+    assert [format_compact(v) for v in (-1500, 0, 2_000_000_000)] == [
+        "−1.5\u00a0k",
+        "0",
+        "2\u00a0G",
+    ]

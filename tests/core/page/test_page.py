@@ -9,25 +9,25 @@ import sys
 import pytest
 
 from groundup.core import page
-from groundup.core.page import Page, chip, command, resource
+from groundup.core.page import HtmlPage, chip, command_box, read_resource
 from tests.core.page.reading import Reading
 
 TEXT_ON = ("--paper", "--card")
 TEXT = ("--ink", "--ink-2", "--accent", "--good", "--warn", "--bad")
 
 
-def example() -> Page:
-    sheet = Page("Title <1>", "It worked.")
+def example() -> HtmlPage:
+    sheet = HtmlPage("Title <1>", "It worked.")
     sheet.add(chip("one gate", "good", "#gates"))
     for title in ("Gates", "Results", "Try it"):
-        sheet.section(title, f"About {title}.", command("groundup doctor"))
+        sheet.section(title, f"About {title}.", command_box("groundup doctor"))
     return sheet
 
 
 def tokens() -> dict[str, tuple[str, str]]:
     """Light and dark value of every colour of the style."""
     found = re.findall(
-        r"(--[\w-]+): light-dark\((#\w{6}), (#\w{6})\)", resource(page.__file__, "look.css")
+        r"(--[\w-]+): light-dark\((#\w{6}), (#\w{6})\)", read_resource(page.__file__, "look.css")
     )
     return {name: (light, dark) for name, light, dark in found}
 
@@ -78,7 +78,7 @@ def test_words_reach_the_contrast_that_eyes_need(word, ground, theme):
 
 def test_the_faint_ink_is_never_used_for_words():
     rules = re.findall(
-        r"(?<![\w-])(color|fill): var\((--[\w-]+)\)", resource(page.__file__, "look.css")
+        r"(?<![\w-])(color|fill): var\((--[\w-]+)\)", read_resource(page.__file__, "look.css")
     )
     words = {name for _, name in rules}
     assert "--ink-3" not in words
@@ -93,24 +93,27 @@ def test_titles_are_text():
 
 def test_contents_come_with_three_sections():
     assert Reading(example().render()).count("nav") == 1
-    assert Reading(Page("a", "b").render()).count("nav") == 0
+    assert Reading(HtmlPage("a", "b").render()).count("nav") == 0
 
 
 def test_style_and_script_cannot_end_their_element():
-    assert "</" not in resource(page.__file__, "look.css") and "</" not in resource(
+    assert "</" not in read_resource(page.__file__, "look.css") and "</" not in read_resource(
         page.__file__, "look.js"
     )
 
 
 def test_a_page_needs_no_torch():
     code = (
-        "import sys; sys.modules['torch'] = None; import groundup.core.page as p; p.Page('a', 'b')"
+        "import sys; sys.modules['torch'] = None; "
+        "import groundup.core.page as p; p.HtmlPage('a', 'b')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_more_style_script_and_keys_are_inlined_and_allowed_by_their_hash():
-    sheet = Page("Title", "", style=".x { color: red }", script="void 0;", keys=(("z", "zoom"),))
+    sheet = HtmlPage(
+        "Title", "", style=".x { color: red }", script="void 0;", shortcuts=(("z", "zoom"),)
+    )
     text = sheet.render()
     script = text.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

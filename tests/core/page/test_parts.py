@@ -3,23 +3,23 @@
 import pytest
 
 from groundup.core.page import (
-    Attempt,
-    Column,
-    Figure,
+    HeadlineFigure,
+    ModelAnswer,
+    TableColumn,
     chip,
-    command,
+    command_box,
     details,
-    headline,
-    measured,
+    format_measurement,
+    headline_figures,
     side_by_side,
-    table,
+    table_element,
 )
 from tests.core.page.reading import Reading
 
 
 def test_a_table_has_caption_scopes_and_right_aligned_numbers():
-    columns = ["Measure", Column("base", True)]
-    read = Reading(table("Measures", columns, [["loss", 1.5], ["<match>", None]]))
+    columns = ["Measure", TableColumn("base", True)]
+    read = Reading(table_element("Measures", columns, [["loss", 1.5], ["<match>", None]]))
     assert read.values("scope") == ["col", "col", "row", "row"]
     assert read.count("caption") == 1
     assert read.count("td", "numeric") == 2 and read.count("th", "numeric") == 1
@@ -27,7 +27,7 @@ def test_a_table_has_caption_scopes_and_right_aligned_numbers():
 
 
 def test_a_table_scrolls_in_a_box_that_the_keyboard_reaches():
-    read = Reading(table("Rows", ["a"], [["x"]]))
+    read = Reading(table_element("Rows", ["a"], [["x"]]))
     assert (
         "div",
         {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Rows"},
@@ -36,11 +36,11 @@ def test_a_table_scrolls_in_a_box_that_the_keyboard_reaches():
 
 def test_a_row_of_another_length_is_an_error():
     with pytest.raises(ValueError):
-        table("Rows", ["a", "b"], [["x"]])
+        table_element("Rows", ["a", "b"], [["x"]])
 
 
 def test_a_table_without_rows_is_a_sentence():
-    assert Reading(table("Rows", ["a"], [], "Nothing yet.")).text == "Nothing yet."
+    assert Reading(table_element("Rows", ["a"], [], "Nothing yet.")).text == "Nothing yet."
 
 
 def test_a_chip_says_its_state_without_colour():
@@ -50,25 +50,28 @@ def test_a_chip_says_its_state_without_colour():
 
 
 def test_a_headline_number_has_unit_interval_and_link():
-    figure = Figure("Loss", 1.412, "bits", 1.398, 1.426, "xz: 1.76", "#base")
-    read = Reading(headline([figure]))
+    figure = HeadlineFigure("Loss", 1.412, "bits", 1.398, 1.426, "xz: 1.76", "#base")
+    read = Reading(headline_figures([figure]))
     assert read.text == "Loss1.412 bitsinterval 1.398 to 1.426xz: 1.76"
     assert read.values("href") == ["#base"]
 
 
 def test_an_absent_headline_number_says_so():
-    assert Reading(headline([Figure("Loss", None, "bits")])).text == "Lossnot measured "
+    assert (
+        Reading(headline_figures([HeadlineFigure("Loss", None, "bits")])).text
+        == "Lossnot measured "
+    )
 
 
 def test_a_command_is_copied_as_it_is():
     line = "groundup ask 'a \"b\" <c>' --index i"
-    read = Reading(command(line, "Ask."))
+    read = Reading(command_box(line, "Ask."))
     assert read.values("data-copy") == [line]
     assert line in read.text
 
 
 def test_samples_stand_side_by_side():
-    attempts = [Attempt("base", ""), Attempt("chat", "yes\n  <b>", "score 1.00")]
+    attempts = [ModelAnswer("base", ""), ModelAnswer("chat", "yes\n  <b>", "score 1.00")]
     read = Reading(side_by_side("Is it?", "yes", attempts))
     assert read.count("div", "answer") == 2
     assert "(empty answer)" in read.text and "yes\n  <b>" in read.text
@@ -81,4 +84,4 @@ def test_details_open_only_when_asked():
 
 
 def test_a_measured_number_has_the_digits_of_its_interval():
-    assert measured(0.5, "nats", 0.4, 0.6) == "0.50\u00a0nats"
+    assert format_measurement(0.5, "nats", 0.4, 0.6) == "0.50\u00a0nats"

@@ -22,7 +22,7 @@ HEADERS = {
 
 @cache
 def compiled(machine: str) -> bytes:
-    return inside.system_call_filter(machine, DENIED)
+    return inside._system_call_filter(machine, DENIED)
 
 
 def judge(machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
@@ -109,7 +109,7 @@ def test_calls_of_another_processor_end_the_program():
 
 def test_a_processor_without_a_table_is_refused():
     with pytest.raises(OSError, match="no table of system calls for riscv64"):
-        inside.system_call_filter("riscv64", DENIED)
+        inside._system_call_filter("riscv64", DENIED)
 
 
 @pytest.mark.parametrize("machine", HEADERS)

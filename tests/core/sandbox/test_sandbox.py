@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 import groundup
-from groundup.core import ConfigError, Limits, Sandbox
+from groundup.core import ConfigError, Sandbox, SandboxLimits
 from groundup.core.sandbox import sandbox as sandbox_file
-from groundup.core.sandbox.sandbox import mounts, stranger, why_not
-from groundup.core.sandbox.watch import Outcome
+from groundup.core.sandbox.sandbox import _self_test, _unused_user_id, mounts
+from groundup.core.sandbox.watch import SandboxResult
 from tests.core.sandbox.hostile import PROGRAMS, START, Hostile
 from tests.core.sandbox.witness import Witness
 
-TIGHT = Limits(seconds=1.0, memory_bytes=300 * 2**20, output_bytes=100_000)
+TIGHT = SandboxLimits(seconds=1.0, memory_bytes=300 * 2**20, output_bytes=100_000)
 PATIENT = TIGHT.model_copy(update={"seconds": 60.0})
 """For what must end otherwise than by the clock, however busy the machine."""
 WAYS = ("bubblewrap", "namespaces")
@@ -74,7 +74,7 @@ def test_no_hostile_program_escapes_either_way(hostile: Hostile, way: str, witne
 
 def check_contained(hostile: Hostile, box: Sandbox, witness: Witness) -> None:
     limits = TIGHT if "timeout" in hostile.ends else PATIENT
-    outcome = box.python(START + hostile.program, witness.arguments, limits=limits)
+    outcome = box.run_python(START + hostile.program, witness.arguments, limits=limits)
     assert "ESCAPED" not in outcome.stdout, outcome
     assert witness.saw(outcome.stdout) == []
     assert outcome.status in hostile.ends, outcome
@@ -98,11 +98,11 @@ def test_without_a_sandbox_it_does_escape(hostile: Hostile, witness: Witness, tm
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_runs_programs_and_contains_them(way: str):
     box = opened(way)
-    assert box.way == way
-    assert box.python("print(6 * 7)").stdout == "42\n"
-    gone = box.python("import os; os.fork() or os.setsid(); print(os.listdir('.'))")
+    assert box.backend == way
+    assert box.run_python("print(6 * 7)").stdout == "42\n"
+    gone = box.run_python("import os; os.fork() or os.setsid(); print(os.listdir('.'))")
     assert gone.status == "ok" and "main.py" in gone.stdout
-    assert box.python("while True: pass", limits=TIGHT).status == "timeout"
+    assert box.run_python("while True: pass", limits=TIGHT).status == "timeout"
 
 
 def test_a_program_gets_its_input_its_files_and_a_plain_environment(box: Sandbox):
@@ -110,7 +110,7 @@ def test_a_program_gets_its_input_its_files_and_a_plain_environment(box: Sandbox
         "import os, sys\nfrom near import word\n"
         "print(word, sys.stdin.read(), sys.argv[1:], sorted(os.environ), os.getcwd())"
     )
-    outcome = box.python(program, ["a b"], files={"near.py": "word = 'é'"}, stdin=b"in")
+    outcome = box.run_python(program, ["a b"], files={"near.py": "word = 'é'"}, stdin=b"in")
     assert outcome.stdout == (
         "é in ['a b'] ['HOME', 'LANG', 'OMP_NUM_THREADS', 'PATH', 'PYTHONHASHSEED', 'TMPDIR'] "
         "/sandbox\n"
@@ -124,8 +124,10 @@ def test_any_command_runs_and_one_that_is_missing_says_so(box: Sandbox):
 
 
 def test_nothing_stays_for_the_next_program(box: Sandbox):
-    box.python("open('json.py', 'w').write('print(1)'); open('/dev/shm/x', 'w').close()")
-    outcome = box.python("import json, os; print(sorted(os.listdir('.')), os.listdir('/dev/shm'))")
+    box.run_python("open('json.py', 'w').write('print(1)'); open('/dev/shm/x', 'w').close()")
+    outcome = box.run_python(
+        "import json, os; print(sorted(os.listdir('.')), os.listdir('/dev/shm'))"
+    )
     assert outcome.stdout == "['main.py'] ['main.py']\n"
 
 
@@ -140,7 +142,7 @@ with tempfile.TemporaryDirectory() as folder:
 thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
 a, b = socket.socketpair(); a.send(b"pair"); print(b.recv(4))
 """
-    outcome = box.python(program)
+    outcome = box.run_python(program)
     assert outcome.status == "ok", outcome
     assert outcome.stdout == "[1, 2]\nb'3\\n'\nthread\nb'pair'\n"
 
@@ -152,8 +154,8 @@ def test_readable_folders_are_shown_and_cannot_be_written(way: str, tmp_path: Pa
     (tmp_path / "data.txt").write_text("seen")
     box = Sandbox.open(way, readable=[tmp_path])
     look = f"print(open({str(tmp_path / 'data.txt')!r}).read())"
-    assert box.python(look).stdout == "seen\n"
-    assert box.python(f"open({str(tmp_path / 'new')!r}, 'w')").status == "failed"
+    assert box.run_python(look).stdout == "seen\n"
+    assert box.run_python(f"open({str(tmp_path / 'new')!r}, 'w')").status == "failed"
     with pytest.raises(ConfigError, match="absent"):
         Sandbox.open(readable=[tmp_path / "absent"])
 
@@ -184,8 +186,8 @@ def test_a_readable_folder_with_a_way_out_is_refused(kind: str, tmp_path: Path):
         ({"files": {"a/../../b": ""}}, "outside the program's folder"),
         ({"files": {"/b": ""}}, "outside the program's folder"),
         ({"files": {"b" * 300: ""}}, "name too long"),
-        ({"passed": [999]}, "passed=999 is no open file"),
-        ({"limits": Limits(processes=2**48)}, "could not be set up: [^\n]*$"),
+        ({"pass_fds": [999]}, "pass_fds=999 is no open file"),
+        ({"limits": SandboxLimits(processes=2**48)}, "could not be set up: [^\n]*$"),
     ],
 )
 def test_a_mistake_of_the_caller_is_told_in_a_line(wrong: dict, told: str, box: Sandbox):
@@ -206,23 +208,23 @@ def test_a_buffer_size_is_told_to_be_set_and_stays_the_usual(box: Sandbox):
         "import socket; a, b = socket.socketpair(); old = a.getsockopt(1, 7)\n"
         "a.setsockopt(1, 7, 2**24); a.setsockopt(1, 2, 1); print(a.getsockopt(1, 7) == old)"
     )
-    assert box.python(program).stdout == "True\n"
+    assert box.run_python(program).stdout == "True\n"
 
 
 def test_open_files_can_be_passed(box: Sandbox):
     read, write = os.pipe()
-    box.python(f"import os; os.write({write}, b'through')", passed=[write])
+    box.run_python(f"import os; os.write({write}, b'through')", pass_fds=[write])
     os.close(write)
     assert os.read(read, 100) == b"through"
     os.close(read)
 
 
 def test_programs_side_by_side_do_not_meet(box: Sandbox):
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, SandboxResult] = {}
 
     def run(number: int) -> None:
         program = f"import os; open('{number}', 'w'); print({number}, len(os.listdir('.')))"
-        outcomes[number] = box.python(program)
+        outcomes[number] = box.run_python(program)
 
     threads = [threading.Thread(target=run, args=[number]) for number in range(8)]
     for thread in threads:
@@ -236,10 +238,10 @@ def test_an_interrupt_ends_the_program_too(box: Sandbox, monkeypatch: pytest.Mon
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("groundup.core.sandbox.watch.resident_bytes", interrupted)
+    monkeypatch.setattr("groundup.core.sandbox.watch._resident_bytes", interrupted)
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(KeyboardInterrupt):
-        box.python("while True: pass")
+        box.run_python("while True: pass")
     assert set(os.listdir("/proc/self/fd")) == before
 
 
@@ -248,8 +250,8 @@ def test_killing_the_caller_kills_the_program(way: str, tmp_path: Path):
     opened(way)
     caller = (
         "import sys; from groundup.core import Sandbox\n"
-        f"Sandbox({way!r}).python('import os, sys, time; os.write(int(sys.argv[1]), b\"up\");'"
-        "'time.sleep(99)', sys.argv[1:], passed=[int(sys.argv[1])])"
+        f"Sandbox({way!r}).run_python('import os, sys, time; os.write(int(sys.argv[1]), b\"up\");'"
+        "'time.sleep(99)', sys.argv[1:], pass_fds=[int(sys.argv[1])])"
     )
     read, write = os.pipe()
     process = subprocess.Popen([sys.executable, "-c", caller, str(write)], pass_fds=[write])
@@ -262,11 +264,11 @@ def test_killing_the_caller_kills_the_program(way: str, tmp_path: Path):
 
 
 def test_a_machine_that_cannot_contain_is_refused(monkeypatch: pytest.MonkeyPatch):
-    why_not.cache_clear()
+    _self_test.cache_clear()
     monkeypatch.setattr(sandbox_file.shutil, "which", lambda program: None)
     with pytest.raises(ConfigError, match="bwrap is not.*unshare is not.*apt-get install"):
         Sandbox.open()
-    why_not.cache_clear()
+    _self_test.cache_clear()
 
 
 def test_where_namespaces_are_forbidden_it_refuses():
@@ -278,40 +280,42 @@ def test_where_namespaces_are_forbidden_it_refuses():
         "from groundup.core import ConfigError, Sandbox\n"
         "try: Sandbox.open()\nexcept ConfigError as error: print(error)\n"
     )
-    outcome = box.python(program, limits=Limits(seconds=60, memory_bytes=2**32, processes=64))
+    outcome = box.run_python(
+        program, limits=SandboxLimits(seconds=60, memory_bytes=2**32, processes=64)
+    )
     assert outcome.stdout.startswith("This machine cannot contain foreign code"), outcome
     assert "bubblewrap: " in outcome.stdout and "namespaces: " in outcome.stdout
 
 
 def test_a_way_that_leaks_is_refused(monkeypatch: pytest.MonkeyPatch):
     opened("bubblewrap")
-    entrance, folder = Sandbox._entrance, tempfile.gettempdir()
+    entrance, folder = Sandbox._namespace_command, tempfile.gettempdir()
 
-    def leaky_entrance(self: Sandbox, limits: Limits) -> list[str]:
+    def leaky_entrance(self: Sandbox, limits: SandboxLimits) -> list[str]:
         return [part for part in entrance(self, limits) if part != "--unshare-net"]
 
     def leaky_mounts(readable: tuple[str, ...]) -> Iterator[list[str]]:
         yield from (each for each in mounts(readable) if each[-1] != folder)
         yield ["read", folder, folder]
 
-    why_not.cache_clear()
-    monkeypatch.setattr(Sandbox, "_entrance", leaky_entrance)
+    _self_test.cache_clear()
+    monkeypatch.setattr(Sandbox, "_namespace_command", leaky_entrance)
     monkeypatch.setattr(sandbox_file, "mounts", leaky_mounts)
     with pytest.raises(ConfigError, match="reads a file of the caller.*reaches a port"):
         Sandbox.open("bubblewrap")
-    why_not.cache_clear()
+    _self_test.cache_clear()
 
 
 def test_a_sandbox_that_breaks_later_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch):
     box = opened("bubblewrap")
     monkeypatch.setattr(box, "mounts", [["read", "/no/such/folder", "/there"]])
     with pytest.raises(ConfigError, match="/no/such/folder"):
-        box.python("print(1)")
+        box.run_python("print(1)")
 
 
 def test_a_stranger_is_nobody():
-    assert all(stranger() > 999 for _ in range(20))
-    assert len({stranger() for _ in range(20)}) > 1
+    assert all(_unused_user_id() > 999 for _ in range(20))
+    assert len({_unused_user_id() for _ in range(20)}) > 1
 
 
 def test_mounts_show_no_home_and_no_configuration():
@@ -325,7 +329,7 @@ def test_mounts_show_no_home_and_no_configuration():
 )
 def test_limits_that_limit_nothing_are_wrong(wrong: dict[str, int]):
     with pytest.raises(ConfigError):
-        Limits(**wrong)
+        SandboxLimits(**wrong)
 
 
 WHO = """
@@ -340,9 +344,9 @@ ASKING_WHO = """
 import os, sys
 if os.geteuid() == 0:
     os.setgroups([4242])
-from groundup.core import Limits, Sandbox
+from groundup.core import Sandbox, SandboxLimits
 box = Sandbox.open(sys.argv[1])
-print(box.python(sys.argv[2], limits=Limits(seconds=60.0)).stdout, end="")
+print(box.run_python(sys.argv[2], limits=SandboxLimits(seconds=60.0)).stdout, end="")
 """
 
 
@@ -363,7 +367,7 @@ def test_a_program_is_a_stranger_without_groups_and_capabilities(way: str):
 
 def test_what_a_program_says_is_cut_at_the_limit_and_no_earlier(box: Sandbox):
     few = PATIENT.model_copy(update={"output_bytes": 1_000})
-    exact = box.python("print('x' * 998)", limits=few)
+    exact = box.run_python("print('x' * 998)", limits=few)
     assert (exact.status, len(exact.stdout)) == ("ok", 999)
-    flood = box.python("print('x' * 200_000, flush=True); input()", limits=few)
+    flood = box.run_python("print('x' * 200_000, flush=True); input()", limits=few)
     assert (flood.status, len(flood.stdout)) == ("output_limit", 1_000)

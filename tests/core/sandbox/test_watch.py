@@ -7,7 +7,12 @@ import sys
 
 import pytest
 
-from groundup.core.sandbox.watch import children, how_ended, resident_bytes, socket_bytes
+from groundup.core.sandbox.watch import (
+    _child_processes,
+    _classify_exit,
+    _resident_bytes,
+    _socket_bytes,
+)
 
 NEST = """
 import os, sys
@@ -37,7 +42,7 @@ sys.stdin.read()
     ],
 )
 def test_how_it_ended(code: int, stderr: str, status: str, message: str):
-    assert how_ended(code, stderr) == (status, message)
+    assert _classify_exit(code, stderr) == (status, message)
 
 
 def test_memory_of_a_family_is_added_up():
@@ -46,25 +51,25 @@ def test_memory_of_a_family_is_added_up():
     ) as process:
         assert process.stdout and process.stdin
         assert process.stdout.readline() == "ready\n"
-        assert len(list(children(process.pid))) == 1
-        assert 140e6 < resident_bytes(process.pid) < 200e6
+        assert len(list(_child_processes(process.pid))) == 1
+        assert 140e6 < _resident_bytes(process.pid) < 200e6
         process.stdin.close()
-    assert list(children(process.pid)) == [] and resident_bytes(process.pid) == 0
+    assert list(_child_processes(process.pid)) == [] and _resident_bytes(process.pid) == 0
 
 
 def test_this_process_sees_itself():
-    assert resident_bytes(os.getpid()) > 1_000_000
+    assert _resident_bytes(os.getpid()) > 1_000_000
 
 
 def test_sockets_count_as_full_and_connections_by_what_they_hold():
     one = 212_992  # the kernel's usual buffer, or more where it was raised
-    before = socket_bytes(os.getpid())
+    before = _socket_bytes(os.getpid())
     pairs = [socket.socketpair() for _ in range(200)]
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()
         near.sendall(b"x" * 100_000)
-        assert socket_bytes(os.getpid()) - before > 390 * one
+        assert _socket_bytes(os.getpid()) - before > 390 * one
         near.close()
         far.close()
     for pair in pairs:
@@ -75,4 +80,4 @@ def test_sockets_count_as_full_and_connections_by_what_they_hold():
 def test_a_process_that_is_gone_has_no_sockets():
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        assert socket_bytes(process.pid) == 0
+        assert _socket_bytes(process.pid) == 0

@@ -7,7 +7,12 @@ import pytest
 
 from groundup.core import Config, DataError, Message, Sample, produce, write_text
 from groundup.corpus import CorpusConfig, corpus, read_split
-from groundup.corpus.decontaminate.lineage import Trained, compare, contamination, trained_by
+from groundup.corpus.decontaminate.lineage import (
+    TrainingText,
+    _compare_samples,
+    _training_sources,
+    find_contamination,
+)
 
 SECRET = "the seventh lamp behind the western gate burns only when the great tide comes in at night"
 TIDE = "Which tide makes the old lamp burn at night?"
@@ -53,9 +58,9 @@ def test_every_way_of_overlapping_is_found_through_the_lineage(trained):
         ),
         sample("short", "Who?", "Ben"),
     ]
-    found = contamination(samples, model)
+    found = find_contamination(samples, model)
     # the near one is so short that its words stand in the example too
-    assert {(one.sample, one.how) for one in found.overlaps} == {
+    assert {(one.sample, one.kind) for one in found.overlaps} == {
         ("copied", "copied"), ("near", "near"), ("near", "copied"), ("document", "document"),
     }  # fmt: skip
     assert found.texts == made.numbers["documents"]["train"] + 1
@@ -67,43 +72,45 @@ def test_a_changed_document_is_another_document(trained):
     _, made, _ = trained
     document = next(iter(read_split(made, "train")))
     other = sample("1", "What?", "this", document=document.path, sha256="0" * 64)
-    assert not contamination([other], made).overlaps
+    assert not find_contamination([other], made).overlaps
 
 
 def test_ancestors_that_are_gone_are_named_and_foreign_ones_refused(trained):
     home, made, model = trained
     shutil.rmtree(made.path)
-    found = contamination([sample("1", "What?")], model)
+    found = find_contamination([sample("1", "What?")], model)
     assert found.unread == ("corpus ../corpus",) and "missing: corpus" in str(found)
     shutil.rmtree(home / "examples")
     with pytest.raises(DataError, match="neither a corpus nor examples .* missing: examples"):
-        contamination([sample("1", "What?")], model)
+        find_contamination([sample("1", "What?")], model)
 
 
 def test_another_artifact_at_an_ancestor_s_place_is_not_read_for_it(trained):
     home, made, model = trained
     shutil.rmtree(made.path)
     corpus(CorpusConfig(seed=5), home / "pages", made.path)
-    found = trained_by(model)
+    found = _training_sources(model)
     assert [one.kind for one in found.sources] == ["examples"]
     assert found.missing == ("corpus ../corpus",)
 
 
 def test_damaged_examples_are_told_by_line(trained):
     home, _, model = trained
-    lineage = trained_by(model)
+    lineage = _training_sources(model)
     (home / "examples" / "train.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match="line 1 is not an example"):
-        list(compare([], (t for s in lineage.sources for t in texts(s))).overlaps)
+        list(_compare_samples([], (t for s in lineage.sources for t in texts(s))).overlaps)
 
 
 def texts(source):
-    from groundup.corpus.decontaminate.lineage import training_texts
+    from groundup.corpus.decontaminate.lineage import _read_training_texts
 
-    return training_texts(source)
+    return _read_training_texts(source)
 
 
 def test_words_across_punctuation_and_case_count_as_the_same():
-    shouted = Trained("notes", SECRET.upper().replace(" ", ", "))
-    assert compare([sample("1", "What?", SECRET)], [shouted]).overlaps[0].how == "copied"
-    assert not compare([sample("1", "What?", SECRET)], [Trained("notes", SECRET[:40])]).overlaps
+    shouted = TrainingText("notes", SECRET.upper().replace(" ", ", "))
+    assert _compare_samples([sample("1", "What?", SECRET)], [shouted]).overlaps[0].kind == "copied"
+    assert not _compare_samples(
+        [sample("1", "What?", SECRET)], [TrainingText("notes", SECRET[:40])]
+    ).overlaps

@@ -7,9 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from groundup.core import DataError, Message, Sample
-from groundup.corpus.decontaminate.testsets import TestSets, TestSetsConfig, build_index, hits
-from groundup.documents import Named, Step, judge
-from groundup.measure import Card, make_testset
+from groundup.corpus.decontaminate.testsets import (
+    TestSets,
+    TestSetsConfig,
+    _build_testset_index,
+    _count_hits,
+)
+from groundup.documents import NamedStep, Step, run_steps
+from groundup.measure import TestSetCard, make_testset
 from tests.corpus.dedup.shards import record, words
 
 QUESTION = "In which year did the first ship of the line leave the harbour of Bremen?"
@@ -84,14 +89,14 @@ def test_a_share_of_8_grams_must_be_there(samples, tmp_path):
 
 def test_a_place_is_cut_with_its_margin(samples, tmp_path):
     text = f"é {words(5, 80)} {QUESTION} {words(6, 80)} {QUESTION} {words(7, 80)}"
-    judged = judge(
-        [Named("01 x", step(samples, tmp_path, action="span", margin=9))], [record("a", text)]
+    judged = run_steps(
+        [NamedStep("01 x", step(samples, tmp_path, action="span", margin=9))], [record("a", text)]
     )
     left = judged.kept[0]
     assert QUESTION not in left.text and len(left.text) == len(text) - 2 * (len(QUESTION) + 17)
     assert left.metadata["testset_samples"] == {"exam": ["year"]}
     assert [one.what for one in judged.removed] == ["removed", "removed"]
-    (found,) = hits(judged.removed)
+    (found,) = _count_hits(judged.removed)
     assert (found.testset, found.records, found.spans) == ("exam", 0, 2)
     assert "year" in found.examples[0] and "ship of the line" in found.examples[0]
     many = f" {words(8, 300)} ".join([QUESTION] * 12)
@@ -101,7 +106,9 @@ def test_a_place_is_cut_with_its_margin(samples, tmp_path):
 
 def test_a_sealed_test_set_is_read(tmp_path):
     asked = (Message("user", QUESTION),)
-    make_testset(Card(name="t"), [Sample("1", asked, ("in 1847 " * 7,))], {}, tmp_path / "sealed")
+    make_testset(
+        TestSetCard(name="t"), [Sample("1", asked, ("in 1847 " * 7,))], {}, tmp_path / "sealed"
+    )
     one = step(tmp_path / "sealed", tmp_path)
     assert one(record("a", f"x {QUESTION}")).reason == "test set sealed"
     assert one(record("a", "in 1847 " * 7)).reason
@@ -110,7 +117,7 @@ def test_a_sealed_test_set_is_read(tmp_path):
 def test_workers_that_start_together_agree_on_one_index(samples, tmp_path):
     config = TestSetsConfig(testsets=(str(samples),), index=str(tmp_path / "i"))
     with ThreadPoolExecutor(8) as each:
-        folders = set(each.map(build_index, [config] * 8))
+        folders = set(each.map(_build_testset_index, [config] * 8))
     assert len(folders) == 1 and [one.name for one in (tmp_path / "i").iterdir()] == [
         folders.pop().name
     ]
@@ -119,13 +126,15 @@ def test_workers_that_start_together_agree_on_one_index(samples, tmp_path):
 
 def test_the_index_is_made_once_for_a_content(samples, tmp_path):
     config = step(samples, tmp_path).config
-    folder = build_index(config)
+    folder = _build_testset_index(config)
     made = (folder / "keys.npy").stat().st_mtime_ns
-    assert build_index(config) == folder and (folder / "keys.npy").stat().st_mtime_ns == made
+    assert (
+        _build_testset_index(config) == folder and (folder / "keys.npy").stat().st_mtime_ns == made
+    )
     about = json.loads((folder / "items.json").read_text())
     assert about["too_short"] == {"exam": 1}
     samples.write_text(samples.read_text() + json.dumps({"question": words(9, 20)}) + "\n")
-    assert build_index(config) != folder
+    assert _build_testset_index(config) != folder
 
 
 def test_bad_test_sets_say_so(tmp_path):
@@ -152,7 +161,7 @@ def test_places_whose_margins_touch_are_one(samples, tmp_path, between, pieces):
 
 
 def test_other_settings_of_the_reading_make_another_index(samples, tmp_path):
-    known = build_index(step(samples, tmp_path).config)
+    known = _build_testset_index(step(samples, tmp_path).config)
     for other in ({"fields": ("question",)}, {"gram": 8}):
-        assert build_index(step(samples, tmp_path, **other).config) != known
-    assert build_index(step(samples, tmp_path, margin=3, share=0.5).config) == known
+        assert _build_testset_index(step(samples, tmp_path, **other).config) != known
+    assert _build_testset_index(step(samples, tmp_path, margin=3, share=0.5).config) == known

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet as parquet
 
-from groundup.corpus.engine.rulings import read_rulings
-from groundup.documents import Record, Ruling, SourceMap, record_id, schema, to_batch
+from groundup.corpus.engine.step_results import read_step_results
+from groundup.documents import Record, SourceMap, StepResult, record_id, record_schema, to_batch
 
 VOCABULARY = [f"word{chr(97 + n % 26)}{n}" for n in range(2_000)]
 
@@ -24,7 +24,7 @@ def write(records: Sequence[Record], folder: Path, shards: int = 2) -> list[Path
     paths = []
     for at in range(shards):
         path = folder / f"part-{at}.parquet"
-        table = pyarrow.Table.from_batches([to_batch(records[at::shards])], schema=schema())
+        table = pyarrow.Table.from_batches([to_batch(records[at::shards])], schema=record_schema())
         parquet.write_table(table, path, row_group_size=7)
         paths.append(path)
     return paths
@@ -42,13 +42,13 @@ def pooled(task, items):
 def survey(step, records: Iterable[Record], folder: Path, shards: int = 2, each=here):
     """Rulings by id of a survey over records."""
     paths = write(list(records), folder / "shards", shards)
-    found: dict[str, Ruling] = {}
+    found: dict[str, StepResult] = {}
     for path in step.rulings(paths, each, folder / "scratch"):
-        found |= read_rulings(path)
+        found |= read_step_results(path)
     return found
 
 
-def dropped(rulings: dict[str, Ruling]) -> dict[str, str]:
+def dropped(rulings: dict[str, StepResult]) -> dict[str, str]:
     return {name: ruling.reason for name, ruling in rulings.items() if ruling.reason}
 
 

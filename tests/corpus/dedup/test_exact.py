@@ -7,13 +7,13 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.dedup.exact import Exact, ExactConfig, content_hash
+from groundup.corpus.dedup.exact import ExactConfig, ExactDedup, content_hash
 from tests.corpus.dedup.shards import dropped, family, record, survey
 
 
 def test_any_order_and_any_shards_give_the_same_rulings(tmp_path):
     records = family(1)
-    first = survey(Exact(ExactConfig(priority=("other",))), records, tmp_path / "0", 1)
+    first = survey(ExactDedup(ExactConfig(priority=("other",))), records, tmp_path / "0", 1)
     assert len(dropped(first)) == 8
     assert {ruling.metadata["exact_copies"] for ruling in first.values() if not ruling.reason} == {
         2
@@ -21,13 +21,13 @@ def test_any_order_and_any_shards_give_the_same_rulings(tmp_path):
     gone = {one.source for one in records if one.id in dropped(first)}
     assert gone == {"s"}  # the better source stays
     random.Random(0).shuffle(records)
-    step = Exact(ExactConfig(priority=("other",), memory_bytes=2**16))
+    step = ExactDedup(ExactConfig(priority=("other",), memory_bytes=2**16))
     assert survey(step, records, tmp_path / "1", 4) == first
 
 
 def test_the_smallest_id_stays_and_the_report_tells(tmp_path):
     records = [record(f"{n}", "the same  text" + " " * n) for n in range(6)]
-    rulings = survey(Exact(ExactConfig()), records, tmp_path)
+    rulings = survey(ExactDedup(ExactConfig()), records, tmp_path)
     kept = min(one.id for one in records)
     assert set(dropped(rulings)) == {one.id for one in records} - {kept}
     assert all(rulings[name].details == f"{kept} is kept" for name in dropped(rulings))

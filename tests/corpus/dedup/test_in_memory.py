@@ -8,10 +8,10 @@ import pytest
 from groundup.core import ConfigError
 from groundup.corpus import near_duplicates, remove_exact, remove_near, remove_overlapping
 from groundup.corpus.dedup import sketch
-from groundup.corpus.dedup.clusters import stars
-from groundup.corpus.dedup.in_memory import Shared, settings
-from groundup.corpus.dedup.minhash import MinHash
-from groundup.corpus.dedup.sketch import fold_table, of_strings, sets
+from groundup.corpus.dedup.clusters import resolve_stars
+from groundup.corpus.dedup.in_memory import SetIndex, _minhash_settings
+from groundup.corpus.dedup.minhash import MinHashDedup
+from groundup.corpus.dedup.sketch import fold_table, pack_strings, shingle_sets
 from groundup.documents import Document, read_bytes
 from tests.corpus.dedup.shards import dropped, record, survey
 
@@ -44,14 +44,14 @@ def family(seed: int) -> list[Document]:
     return found
 
 
-def shingle_sets(content: str) -> set[tuple[str, ...]]:
+def reference_shingles(content: str) -> set[tuple[str, ...]]:
     """Word 5-grams, plainly."""
     words = content.lower().split()
     return {tuple(words[n : n + 5]) for n in range(len(words) - 4)}
 
 
 def jaccard(a: str, b: str) -> float:
-    one, two = shingle_sets(a), shingle_sets(b)
+    one, two = reference_shingles(a), reference_shingles(b)
     return len(one & two) / len(one | two)
 
 
@@ -72,7 +72,7 @@ def test_any_order_gives_the_same_result(seed):
 
 def test_near_duplicates_are_those_of_all_pairs_compared_plainly():
     texts = [d.text for d in family(7)]
-    sets = [shingle_sets(content) for content in texts]
+    sets = [reference_shingles(content) for content in texts]
     expected = {
         (i, j): len(sets[i] & sets[j]) / len(sets[i] | sets[j])
         for j in range(len(texts))
@@ -91,10 +91,10 @@ def test_nothing_near_a_held_out_document_stays():
     held_out = [d for d in documents if d.path.endswith("base.txt")]
     rest = [d for d in documents if not d.path.endswith("base.txt")]
     kept = remove_near(rest, held_out, threshold=0.8)
-    for document in kept.documents:
+    for document in kept.kept:
         for held in held_out:
             assert jaccard(document.text, held.text) < 0.8
-    assert len(kept.documents) + len(kept.removed) == len(rest)
+    assert len(kept.kept) + len(kept.removed) == len(rest)
     first = kept.removed[0]
     assert first.reason == "near-duplicate of held-out" and first.of == "0/base.txt"
 
@@ -107,7 +107,7 @@ def test_what_lies_within_a_held_out_document_goes_and_what_holds_one_too():
     for held, gone, kept in (("page", {"book"}, ["other"]), ("book", {"page"}, ["other"])):
         held_out = [d for d in rest if d.path == held]
         found = remove_overlapping([d for d in rest if d.path != held], held_out)
-        assert [d.path for d in found.documents] == kept
+        assert [d.path for d in found.kept] == kept
         assert {(row.path, row.of) for row in found.removed} == {(path, held) for path in gone}
 
 
@@ -115,12 +115,12 @@ def test_overlap_is_that_of_plain_sets_and_the_threshold_counts():
     documents = family(5)
     held_out, rest = documents[::4], [d for n, d in enumerate(documents) if n % 4]
     for threshold in (0.3, 0.5, 0.9):
-        kept = {d.path for d in remove_overlapping(rest, held_out, threshold).documents}
+        kept = {d.path for d in remove_overlapping(rest, held_out, threshold).kept}
         for d in rest:
-            mine = shingle_sets(d.text)
+            mine = reference_shingles(d.text)
             shares = [
                 len(mine & theirs) / min(len(mine), len(theirs))
-                for theirs in (shingle_sets(held.text) for held in held_out)
+                for theirs in (reference_shingles(held.text) for held in held_out)
             ]
             assert (d.path in kept) is (max(shares) < threshold)
 
@@ -134,37 +134,41 @@ def test_a_short_text_within_another_is_no_overlap():
 
 def test_kept_documents_are_not_near_each_other_and_the_first_path_wins():
     kept = remove_near(family(4))
-    for n, a in enumerate(kept.documents):
-        for b in kept.documents[:n]:
+    for n, a in enumerate(kept.kept):
+        for b in kept.kept[:n]:
             assert jaccard(a.text, b.text) < 0.8
-    names = {d.path for d in kept.documents}
+    names = {d.path for d in kept.kept}
     assert all(row.of in names and row.of < row.path for row in kept.removed)
 
 
 def test_exact_duplicates_go_to_the_first_path():
     kept = remove_exact([document("b", "x"), document("c", "y"), document("a", "x")])
-    assert [d.path for d in kept.documents] == ["a", "c"]
+    assert [d.path for d in kept.kept] == ["a", "c"]
     assert kept.removed == [("b", "exact duplicate", "a", "")]
 
 
 def test_a_byte_order_mark_makes_no_difference():
     marked = read_bytes(b"\xef\xbb\xbfsame", "b.txt")
-    assert len(remove_exact([document("a.txt", "same"), marked]).documents) == 1
+    assert len(remove_exact([document("a.txt", "same"), marked]).kept) == 1
 
 
 def test_equal_words_in_other_white_space_are_exact_duplicates():
     kept = remove_exact([document("a", "one  two\n"), document("b", "one two"), document("c", " ")])
-    assert [d.path for d in kept.documents] == ["a", "c"]
+    assert [d.path for d in kept.kept] == ["a", "c"]
 
 
 def test_the_survey_and_the_stage_drop_the_same(tmp_path):
     """One definition: on shards and in memory the same records go, for the same ones."""
     documents = sorted(family(4), key=lambda one: record(one.path, one.text).id)
     names = {record(one.path, one.text).id: one.path for one in documents}
-    rulings = survey(MinHash(settings(0.8)), [record(d.path, d.text) for d in documents], tmp_path)
+    rulings = survey(
+        MinHashDedup(_minhash_settings(0.8)), [record(d.path, d.text) for d in documents], tmp_path
+    )
     pairs = near_duplicates([one.text for one in documents])
-    found = stars(np.array([pair[:2] for pair in pairs]), np.array([pair[2] for pair in pairs]))
-    of = dict(zip(found.gone.tolist(), found.kept.tolist(), strict=True))
+    found = resolve_stars(
+        np.array([pair[:2] for pair in pairs]), np.array([pair[2] for pair in pairs])
+    )
+    of = dict(zip(found.dropped.tolist(), found.kept.tolist(), strict=True))
     assert len(of) == 18
     assert {documents[a].path: documents[b].path for a, b in of.items()} == {
         names[one]: names[rulings[one].details.split()[0]] for one in dropped(rulings)
@@ -175,31 +179,31 @@ def test_without_a_compiler_the_same_goes(monkeypatch):
     documents = family(6)
     held_out, rest = documents[::5], [d for n, d in enumerate(documents) if n % 5]
     compiled = remove_near(rest, held_out), remove_overlapping(rest, held_out)
-    monkeypatch.setattr(sketch, sketch.compiled.__name__, lambda: None)
+    monkeypatch.setattr(sketch, sketch._sketch_library.__name__, lambda: None)
     assert (remove_near(rest, held_out), remove_overlapping(rest, held_out)) == compiled
 
 
 def test_what_sets_share_is_counted_exactly():
     texts = [d.text for d in family(8)] + ["", "too short"]
-    made = sets(of_strings(texts), fold_table(True, False), 5)
-    index, rows = Shared(made), np.split(made.items, made.bounds[1:-1])
+    made = shingle_sets(pack_strings(texts), fold_table(True, False), 5)
+    index, rows = SetIndex(made), np.split(made.items, made.bounds[1:-1])
     for row, own in zip(rows, texts, strict=True):
-        plain = [len(shingle_sets(own) & shingle_sets(other)) for other in texts]
-        assert index.counts(row).tolist() == plain
-        union = [len(shingle_sets(own) | shingle_sets(other)) for other in texts]
+        plain = [len(reference_shingles(own) & reference_shingles(other)) for other in texts]
+        assert index.intersection_sizes(row).tolist() == plain
+        union = [len(reference_shingles(own) | reference_shingles(other)) for other in texts]
         expected = [a / max(b, 1) for a, b in zip(plain, union, strict=True)]
         assert index.jaccards(row).tolist() == expected
 
 
 def test_a_thousand_copies_cost_no_square_and_all_but_one_go():
     documents = [document(f"{n:04}", f"{text(9, 40)} tail{n % 3}") for n in range(1_100)]
-    assert [d.path for d in remove_near(documents).documents] == ["0000"]
+    assert [d.path for d in remove_near(documents).kept] == ["0000"]
 
 
 def test_texts_without_words_are_nobodys_duplicates():
     assert near_duplicates(["", "...", "!!!"]) == []
     kept = remove_near([document("a", "..."), document("b", "!!!")])
-    assert len(kept.documents) == 2
+    assert len(kept.kept) == 2
 
 
 def test_a_threshold_outside_its_range_is_refused():

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 
 from groundup.core import ConfigError
-from groundup.corpus.dedup.exact import Exact, ExactConfig
-from groundup.corpus.dedup.minhash import MinHash, MinHashConfig, band_keys, describe, found_chance
-from groundup.corpus.dedup.sketch import fold_table, of_strings, sets, signatures
-from groundup.corpus.engine.survey import Survey
+from groundup.corpus.dedup.exact import ExactConfig, ExactDedup
+from groundup.corpus.dedup.minhash import (
+    MinHashConfig,
+    MinHashDedup,
+    _describe_minhash,
+    band_keys,
+    candidate_probability,
+)
+from groundup.corpus.dedup.sketch import fold_table, minhash_signatures, pack_strings, shingle_sets
+from groundup.corpus.engine.global_step import GlobalStep
 from tests.corpus.dedup.shards import dropped, edited, family, here, pooled, record, survey, words
 
 
@@ -20,26 +26,26 @@ def jaccard(a: str, b: str) -> float:
 
 
 def test_it_is_a_survey():
-    assert isinstance(MinHash(MinHashConfig()), Survey)
+    assert isinstance(MinHashDedup(MinHashConfig()), GlobalStep)
 
 
 @pytest.mark.parametrize("kind", ["stars", "components"])
 def test_any_order_any_shards_any_workers_give_the_same_rulings(tmp_path, kind):
     records = family(1)
-    step = MinHash(MinHashConfig(priority=("s",), clusters=kind, bands=40, rows=4))
+    step = MinHashDedup(MinHashConfig(priority=("s",), clusters=kind, bands=40, rows=4))
     first = survey(step, records, tmp_path / "0", 1)
     assert len(dropped(first)) >= 30
     for number, (shards, each) in enumerate([(2, here), (3, pooled if kind == "stars" else here)]):
         random.Random(number).shuffle(records)
         assert survey(step, records, tmp_path / f"{number + 1}", shards, each) == first
     small = step.config.model_copy(update={"memory_bytes": 2**16})
-    assert survey(MinHash(small), records, tmp_path / "small", 3) == first
+    assert survey(MinHashDedup(small), records, tmp_path / "small", 3) == first
 
 
 def test_who_goes_is_alike_to_who_stays(tmp_path):
     records = family(2)
     texts = {one.id: one.text for one in records}
-    rulings = survey(MinHash(MinHashConfig(bands=50, rows=4)), records, tmp_path)
+    rulings = survey(MinHashDedup(MinHashConfig(bands=50, rows=4)), records, tmp_path)
     gone = dropped(rulings)
     for name in gone:
         kept = rulings[name].details.split()[0]
@@ -58,20 +64,22 @@ def test_a_chain_drops_what_is_like_nothing_only_if_told_to(tmp_path):
         chain.append(edited(chain[-1], 4, step))
     records = [record(f"{n}", text) for n, text in enumerate(chain)]
     settings = {"bands": 56, "rows": 2}
-    whole = survey(MinHash(MinHashConfig(clusters="components", **settings)), records, tmp_path)
-    stars = survey(MinHash(MinHashConfig(**settings)), records, tmp_path / "stars")
+    whole = survey(
+        MinHashDedup(MinHashConfig(clusters="components", **settings)), records, tmp_path
+    )
+    stars = survey(MinHashDedup(MinHashConfig(**settings)), records, tmp_path / "stars")
     assert len(dropped(whole)) == 12 > len(dropped(stars)) > 3
 
 
 def test_the_best_source_stays(tmp_path):
     records = [record("a", words(1), "poor"), record("b", words(1) + " end", "good")]
-    for step in (MinHash(MinHashConfig(priority=("good", "poor"))),):
+    for step in (MinHashDedup(MinHashConfig(priority=("good", "poor"))),):
         assert list(dropped(survey(step, records, tmp_path))) == [records[0].id]
 
 
 def test_a_huge_bucket_costs_no_square_and_still_drops_its_records(tmp_path):
     records = [record(f"{n}", words(5) + f" tail{n % 5}") for n in range(300)]
-    step = MinHash(MinHashConfig(bucket_cap=10))
+    step = MinHashDedup(MinHashConfig(bucket_cap=10))
     assert len(dropped(survey(step, records, tmp_path))) == 299
     report = json.loads((tmp_path / "scratch" / "report.json").read_text())
     assert report["capped_buckets"] > 0 and report["candidates"] < 2_000
@@ -82,7 +90,7 @@ def test_chinese_is_compared_by_characters(tmp_path):
     base = "".join(chr(0x4E00 + random.Random(n).randrange(3000)) for n in range(200))
     other = "".join(chr(0x4E00 + random.Random(n + 999).randrange(3000)) for n in range(200))
     records = [record("a", base), record("b", base[:198] + "。的"), record("c", other)]
-    assert len(dropped(survey(MinHash(MinHashConfig()), records, tmp_path))) == 1
+    assert len(dropped(survey(MinHashDedup(MinHashConfig()), records, tmp_path))) == 1
 
 
 def test_hostile_texts_pass(tmp_path):
@@ -97,9 +105,9 @@ def test_hostile_texts_pass(tmp_path):
         "é" * 9,
     ]
     records = [record(f"{n}", text) for n, text in enumerate(texts)]
-    for name, step in (("m", MinHash(MinHashConfig())), ("e", Exact(ExactConfig()))):
+    for name, step in (("m", MinHashDedup(MinHashConfig())), ("e", ExactDedup(ExactConfig()))):
         assert dropped(survey(step, records, tmp_path / name)) == {}
-    assert survey(MinHash(MinHashConfig()), [], tmp_path / "none") == {}
+    assert survey(MinHashDedup(MinHashConfig()), [], tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize("similarity", [0.7, 0.8, 0.9])
@@ -115,19 +123,23 @@ def test_pairs_are_found_as_often_as_the_theory_says(similarity):
         texts += [" ".join(own[:size]), " ".join(own[changes:])]
     config = MinHashConfig(ngram=1, fold_digits=False)
     table = fold_table(True, False)
-    made = signatures(of_strings(texts), table, 1, config.bands * config.rows, config.seed)
+    made = minhash_signatures(
+        pack_strings(texts), table, 1, config.bands * config.rows, config.seed
+    )
     keys = band_keys(made.minima, config.bands)
     share = (keys[::2] == keys[1::2]).any(1).mean()
-    wanted = found_chance(exact, config.bands, config.rows)
+    wanted = candidate_probability(exact, config.bands, config.rows)
     assert abs(share - wanted) < 2.6 * np.sqrt(wanted * (1 - wanted) / count) + 1e-9
     estimate = (made.minima[::2] == made.minima[1::2]).mean()
     assert estimate == pytest.approx(exact, abs=0.005)
-    assert np.diff(sets(of_strings(texts), table, 1).bounds).tolist() == [size] * 2 * count
+    assert (
+        np.diff(shingle_sets(pack_strings(texts), table, 1).bounds).tolist() == [size] * 2 * count
+    )
 
 
 def test_the_settings_show_their_curve():
-    assert "0.70→0.565" in describe(MinHashConfig()) and "b=14 bands of r=8" in describe(
+    assert "0.70→0.565" in _describe_minhash(
         MinHashConfig()
-    )
+    ) and "b=14 bands of r=8" in _describe_minhash(MinHashConfig())
     with pytest.raises(ConfigError, match="14 × 8"):
         MinHashConfig(bands=1000, rows=10)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.corpus.dedup import sketch
-from groundup.corpus.dedup.sketch import fold_table, of_arrow, of_strings, strings
+from groundup.corpus.dedup.sketch import fold_table, pack_arrow, pack_strings, unpack_strings
 
 LETTERS = st.text(
     alphabet=st.sampled_from("ab Zß.é\u0301\u0300漢ไคー0٣๑_-\0😀한नि\U00020001\U0003fff0")
@@ -17,7 +17,7 @@ TABLES = [fold_table(), fold_table(True, False), fold_table(False, False)]
 
 
 def words(text: str, table=TABLES[0]) -> list[str]:
-    found = sketch.tokens(of_strings([text]), table)
+    found = sketch.hash_tokens(pack_strings([text]), table)
     data = text.encode()
     return [data[a:b].decode() for a, b in zip(found.starts, found.ends, strict=True)]
 
@@ -25,18 +25,18 @@ def words(text: str, table=TABLES[0]) -> list[str]:
 @given(TEXTS, st.sampled_from(TABLES), st.integers(1, 4))
 @settings(max_examples=300)
 def test_both_ways_agree(texts, table, length):
-    laid = of_strings(texts)
-    if sketch.compiled() is None:
+    laid = pack_strings(texts)
+    if sketch._sketch_library() is None:
         pytest.skip("no C++ compiler")
     made = []
-    for way in (sketch.compiled, lambda: None):
+    for way in (sketch._sketch_library, lambda: None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sketch, sketch.compiled.__name__, way)
+            patch.setattr(sketch, sketch._sketch_library.__name__, way)
             made.append(
                 [
-                    *sketch.tokens(laid, table),
-                    *sketch.sets(laid, table, length),
-                    *sketch.signatures(laid, table, length, 21),
+                    *sketch.hash_tokens(laid, table),
+                    *sketch.shingle_sets(laid, table, length),
+                    *sketch.minhash_signatures(laid, table, length, 21),
                 ]
             )
     for one, other in zip(*made, strict=True):
@@ -52,7 +52,7 @@ def test_tokens_are_words_and_characters_of_scripts_without_spaces():
 
 def test_folding_decides_what_is_equal():
     def same(a: str, b: str, table: np.ndarray) -> bool:
-        first, second = (sketch.tokens(of_strings([text]), table).hashes for text in (a, b))
+        first, second = (sketch.hash_tokens(pack_strings([text]), table).hashes for text in (a, b))
         return first.tolist() == second.tolist()
 
     folded, plain = TABLES[0], TABLES[2]
@@ -63,15 +63,15 @@ def test_folding_decides_what_is_equal():
 
 def test_texts_of_arrow_lie_where_they_are():
     column = pyarrow.array(["one", None, "zwei", ""])
-    assert strings(of_arrow(column)) == ["one", "", "zwei", ""]
-    assert strings(of_arrow(column.slice(2, 2))) == ["zwei", ""]
-    assert strings(of_arrow(column.slice(4))) == []
-    assert strings(of_strings(["a\ud800b"])) == ["a?b"]
+    assert unpack_strings(pack_arrow(column)) == ["one", "", "zwei", ""]
+    assert unpack_strings(pack_arrow(column.slice(2, 2))) == ["zwei", ""]
+    assert unpack_strings(pack_arrow(column.slice(4))) == []
+    assert unpack_strings(pack_strings(["a\ud800b"])) == ["a?b"]
 
 
 def test_the_numbers_are_pinned():
     """Signatures lie in indexes on disk: other numbers would be other indexes."""
-    made = sketch.signatures(of_strings(["one two three four five six"]), TABLES[0], 5, 4)
+    made = sketch.minhash_signatures(pack_strings(["one two three four five six"]), TABLES[0], 5, 4)
     assert made.shingles.tolist() == [2]
     assert made.minima.tolist() == PINNED
 

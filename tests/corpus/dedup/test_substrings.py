@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.corpus.dedup.substrings import Substrings, SubstringsConfig, agreeing, united, winnow
-from groundup.documents import follow
+from groundup.corpus.dedup.substrings import (
+    Substrings,
+    SubstringsConfig,
+    _merge_overlaps,
+    _prefix_length,
+    _winnow,
+)
+from groundup.documents import apply_result
 from tests.corpus.dedup.shards import record, survey, words
 
 
@@ -18,7 +24,7 @@ def cut(texts: list[str], folder, shards: int = 2, settings=None) -> dict[str, s
     rulings = survey(Substrings(SubstringsConfig(**settings or {})), records, folder, shards)
     kept = [one for one in records if one.id not in rulings or not rulings[one.id].reason]
     return {
-        one.path: follow(one, rulings[one.id]).text if one.id in rulings else one.text
+        one.path: apply_result(one, rulings[one.id]).text if one.id in rulings else one.text
         for one in kept
     }
 
@@ -102,10 +108,14 @@ def test_hostile_texts(tmp_path):
 
 
 def test_winnowing_and_its_parts():
-    assert united([]) == [] and winnow(np.zeros(2), 3).tolist() == []
+    assert _merge_overlaps([]) == [] and _winnow(np.zeros(2), 3).tolist() == []
 
     a = np.arange(1_000)
-    assert agreeing(a, a) == 1_000 and agreeing(a[:7], a) == 7 and agreeing(a, a[1:]) == 0
+    assert (
+        _prefix_length(a, a) == 1_000
+        and _prefix_length(a[:7], a) == 7
+        and _prefix_length(a, a[1:]) == 0
+    )
     b = a.copy()
     b[700] = -1
-    assert agreeing(a, b) == 700
+    assert _prefix_length(a, b) == 700

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
-from groundup.corpus.engine.derive import derived
-from groundup.corpus.engine.rulings import write_rulings
+from groundup.corpus.engine.derive import make_derived
 from groundup.corpus.engine.shards import read_shard
+from groundup.corpus.engine.step_results import write_step_results
 from groundup.documents import (
     PASS,
-    Edit,
     Record,
     Rejected,
-    Ruling,
     SourceMap,
-    printable,
+    StepResult,
+    TextEdit,
+    printable_path,
     record_id,
 )
 
@@ -45,8 +45,8 @@ class Lines:
         return [Part(f.relative_to(root).as_posix(), 0, 0, f.stat().st_size) for f in files]
 
     def read(self, root, part, source):
-        if printable(part.path) != part.path:
-            yield Rejected(printable(part.path), "name not UTF-8")
+        if printable_path(part.path) != part.path:
+            yield Rejected(printable_path(part.path), "name not UTF-8")
             return
         for number, line in enumerate((root / part.path).read_text().splitlines()):
             path = f"{part.path}#{number}"
@@ -65,15 +65,15 @@ class Lines:
 
 
 WRONG = {
-    "wrong reason": Ruling(5),
+    "wrong reason": StepResult(5),
     "wrong ruling": "dropped",
-    "wrong edit": Ruling(edits=((0, 1, "cut"),)),
-    "wrong span": Ruling(spans=(("heading", 0, 1, ""),)),
-    "wrong put": Ruling(edits=(Edit(0, 1, "cut", put=None),)),
-    "wrong value": Ruling("x", "much"),
-    "wrong size": Ruling("x", 10**400),
-    "wrong half": Ruling("half \ud800"),
-    "wrong metadata": Ruling(metadata=[1]),
+    "wrong edit": StepResult(edits=((0, 1, "cut"),)),
+    "wrong span": StepResult(spans=(("heading", 0, 1, ""),)),
+    "wrong put": StepResult(edits=(TextEdit(0, 1, "cut", replacement=None),)),
+    "wrong value": StepResult("x", "much"),
+    "wrong size": StepResult("x", 10**400),
+    "wrong half": StepResult("half \ud800"),
+    "wrong metadata": StepResult(metadata=[1]),
 }
 """What a faulty step may return."""
 
@@ -93,7 +93,7 @@ class Tidy:
     def __init__(self, config: TidyConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         text = record.text
         if text == "hang":
             "a".join("b" for _ in iter(int, 1))
@@ -107,10 +107,10 @@ class Tidy:
         if text.startswith("wrong "):
             return WRONG[text]
         if len(text) < self.config.short:
-            return Ruling("too short", float(len(text)))
+            return StepResult("too short", float(len(text)))
         found = re.finditer(re.escape(self.config.word), text)
-        edits = tuple(Edit(*match.span(), "bad word") for match in found)
-        return Ruling(edits=edits, metadata={"length": len(text)})
+        edits = tuple(TextEdit(*match.span(), "bad word") for match in found)
+        return StepResult(edits=edits, metadata={"length": len(text)})
 
 
 class SlowConfig(Config):
@@ -126,7 +126,7 @@ class Slow:
     def __init__(self, config: SlowConfig) -> None:
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         time.sleep(self.config.seconds)
         return PASS
 
@@ -149,11 +149,11 @@ class SameText:
         paths = []
         for shard in shards:
             rows = [
-                (record.id, Ruling("same text", details=first[record.text]))
+                (record.id, StepResult("same text", details=first[record.text]))
                 for record in read_shard(shard)
                 if first[record.text] != record.id
             ]
-            paths.append(write_rulings(scratch / shard.name, rows))
+            paths.append(write_step_results(scratch / shard.name, rows))
         return paths
 
 
@@ -172,4 +172,4 @@ class Twice:
         self.config = config
 
     def __call__(self, record: Record) -> list[Record]:
-        return [derived(record, record.text.upper(), "twice")]
+        return [make_derived(record, record.text.upper(), "twice")]

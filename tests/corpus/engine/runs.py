@@ -4,16 +4,16 @@ import hashlib
 import random
 from pathlib import Path
 
-from groundup.corpus.engine.job import Origin, Use
-from groundup.corpus.engine.run import Plan
+from groundup.corpus.engine.job import JobInput, StepSpec
+from groundup.corpus.engine.run import RunPlan
 
 from .lines import Lines, LinesConfig
 
 HERE = f"{Lines.__module__}"
-READER = Use("00 read", f"{HERE}:Lines")
-TIDY = Use("01 tidy", f"{HERE}:Tidy")
-SAME = Use("02 same", f"{HERE}:SameText")
-SLOW = Use("03 slow", f"{HERE}:Slow")
+READER = StepSpec("00 read", f"{HERE}:Lines")
+TIDY = StepSpec("01 tidy", f"{HERE}:Tidy")
+SAME = StepSpec("02 same", f"{HERE}:SameText")
+SLOW = StepSpec("03 slow", f"{HERE}:Slow")
 
 
 def write_lines(root: Path, files: int = 6, lines: int = 60) -> Path:
@@ -26,14 +26,14 @@ def write_lines(root: Path, files: int = 6, lines: int = 60) -> Path:
     return root
 
 
-def plan_of(root: Path, uses=(TIDY, SAME), together: int = 2) -> Plan:
+def plan_of(root: Path, uses=(TIDY, SAME), together: int = 2) -> RunPlan:
     """A plan over the files of a folder, so many to a shard."""
     parts = Lines(LinesConfig()).plan(root)
     origins = tuple(
-        Origin("lines", str(root), READER, tuple(parts[at : at + together]), "MIT")
+        JobInput("lines", str(root), READER, tuple(parts[at : at + together]), "MIT")
         for at in range(0, len(parts), together)
     )
-    return Plan(origins, tuple(uses), tuple(use for use in uses if use == SAME))
+    return RunPlan(origins, tuple(uses), tuple(use for use in uses if use == SAME))
 
 
 def digest_of(folder: Path) -> str:

@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError
-from groundup.corpus.engine.cluster import check_address, open_runner
-from groundup.corpus.engine.pool import Pool
-from groundup.corpus.engine.run import run
+from groundup.corpus.engine.cluster import _check_ray_address, open_executor
+from groundup.corpus.engine.pool import WorkerPool
+from groundup.corpus.engine.run import run_plan
 
 from .runs import digest_of, plan_of, write_lines
 
@@ -24,12 +24,12 @@ CHILD = """
 import sys
 from pathlib import Path
 from groundup.core import DataError
-from groundup.corpus.engine.cluster import open_runner
-from groundup.corpus.engine.run import run
+from groundup.corpus.engine.cluster import open_executor
+from groundup.corpus.engine.run import run_plan
 from tests.corpus.engine.runs import plan_of
 from tests.corpus.engine.test_pool import refuse
-with open_runner(sys.argv[3], 2, 1.0) as each:
-    run(plan_of(Path(sys.argv[1])), Path(sys.argv[2]), each)
+with open_executor(sys.argv[3], 2, 1.0) as each:
+    run_plan(plan_of(Path(sys.argv[1])), Path(sys.argv[2]), each)
     try:
         each(refuse, [1, 3])
     except DataError as error:
@@ -42,8 +42,8 @@ def test_a_cluster_writes_what_a_pool_writes(tmp_path, name):
     pytest.importorskip(name)
     source = write_lines(tmp_path / "in")
     (source / "3.txt").write_text("fine\nhang\ndie\nfail\nsurrogate\nlast")
-    with Pool(2, 1.0) as each:
-        run(plan_of(source), tmp_path / "pool", each)
+    with WorkerPool(2, 1.0) as each:
+        run_plan(plan_of(source), tmp_path / "pool", each)
     process = subprocess.run(
         [sys.executable, "-c", CHILD, source, tmp_path / name, name], cwd=ROOT, text=True,
         capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=170,
@@ -54,7 +54,7 @@ def test_a_cluster_writes_what_a_pool_writes(tmp_path, name):
 
 def test_an_address_without_a_cluster_is_refused():
     with pytest.raises(ConfigError, match="needs --runner ray"):
-        with open_runner("pool", address="ray://host:10001"):
+        with open_executor("pool", address="ray://host:10001"):
             pass
 
 
@@ -62,31 +62,31 @@ def test_an_address_where_nothing_listens_is_told_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         for address in (f"127.0.0.1:{port}", f"localhost:{port}", "auto", ""):
-            check_address(address)
+            _check_ray_address(address)
     start = time.monotonic()
     with pytest.raises(ConfigError, match=rf"nothing listens at 127\.0\.0\.1 port {port}"):
-        check_address(f"127.0.0.1:{port}")
+        _check_ray_address(f"127.0.0.1:{port}")
     assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("address", ["head", "head:", ":6379", "head:port", "ray://", "h:70000"])
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(ConfigError, match="must be host:port"):
-        check_address(address)
+        _check_ray_address(address)
 
 
 def test_the_ray_client_says_what_it_needs(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'ray\[client\]'.*--address head:6379"):
-        check_address("ray://head:10001")
+        _check_ray_address("ray://head:10001")
 
 
 def test_nobody_is_told_of_a_run():
     pytest.importorskip("daft")
     code = (
         "import os\n"
-        "from groundup.corpus.engine.cluster import open_runner\n"
-        "with open_runner('daft', 1):\n"
+        "from groundup.corpus.engine.cluster import open_executor\n"
+        "with open_executor('daft', 1):\n"
         "    from daft.scarf_telemetry import opted_out\n"
         "    print(opted_out(), os.environ['RAY_USAGE_STATS_ENABLED'])"
     )
@@ -98,9 +98,9 @@ def test_nobody_is_told_of_a_run():
 
 RAY = """
 import json, os, psutil
-from groundup.corpus.engine.cluster import TELLS_NOBODY, start_ray
-os.environ.update(TELLS_NOBODY)
-start_ray(1, "")
+from groundup.corpus.engine.cluster import NO_TELEMETRY, _start_ray
+os.environ.update(NO_TELEMETRY)
+_start_ray(1, "")
 import ray
 family = [psutil.Process(), *psutil.Process().children(recursive=True)]
 found = [one.laddr.ip for each in family for one in each.net_connections("inet")

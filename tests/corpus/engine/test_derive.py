@@ -1,7 +1,7 @@
 """A derived record is marked, names its parent and inherits its metadata."""
 
 from groundup.core import Config
-from groundup.corpus.engine.derive import Derive, derived
+from groundup.corpus.engine.derive import Deriver, make_derived
 from groundup.documents import Record, SourceMap, from_batch, to_batch
 
 
@@ -11,7 +11,7 @@ class Twice:
     config = Config()
 
     def __call__(self, record):
-        return [derived(record, record.text * 2, "twice", n) for n in range(2)]
+        return [make_derived(record, record.text * 2, "twice", n) for n in range(2)]
 
 
 def plain(name: str, text: str = "né!", **metadata) -> Record:
@@ -19,7 +19,7 @@ def plain(name: str, text: str = "né!", **metadata) -> Record:
 
 
 def test_a_derived_record_keeps_the_licence_and_names_its_parent():
-    assert isinstance(Twice(), Derive)
+    assert isinstance(Twice(), Deriver)
     found = Twice()(plain("a", licence="MIT"))
     assert [one.metadata for one in found] == [
         {"licence": "MIT", "synthetic": "twice", "parent": "a"}
@@ -27,4 +27,4 @@ def test_a_derived_record_keeps_the_licence_and_names_its_parent():
     assert len({one.id for one in found}) == 2
     assert found[0].map.byte_range(0, 6) == found[0].map.byte_range(2, 3) == (0, 4)
     assert list(from_batch(to_batch(found))) == found
-    assert derived(plain("e", ""), "", "twice").map.text == ""
+    assert make_derived(plain("e", ""), "", "twice").map.text == ""

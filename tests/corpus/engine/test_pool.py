@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from groundup.core import ConfigError, DataError
-from groundup.corpus.engine.pool import Pool, cores
+from groundup.core import ConfigError, DataError, device
+from groundup.corpus.engine.pool import WorkerPool
 
 
 def late(item):
@@ -26,7 +26,7 @@ def refuse(item):
 
 def test_results_are_in_the_order_of_items_and_heard_as_they_come(tmp_path):
     heard = []
-    with Pool(3) as each:
+    with WorkerPool(3) as each:
         results = each(late, [(number, tmp_path) for number in range(20)], heard.append)
         assert [result for result, _ in results] == [2 * n for n in range(20)]
         assert sorted(heard) == sorted(results) and heard[0] != results[0]
@@ -35,7 +35,7 @@ def test_results_are_in_the_order_of_items_and_heard_as_they_come(tmp_path):
 
 
 def test_an_error_ends_all_workers():
-    with Pool(2) as each:
+    with WorkerPool(2) as each:
         with pytest.raises(DataError, match="not three"):
             each(refuse, range(1_000))
     assert [worker.process for worker in each.workers] == [None, None]
@@ -44,5 +44,5 @@ def test_an_error_ends_all_workers():
 @pytest.mark.parametrize("workers, limit", [(-1, 1.0), (1, 0.0)])
 def test_numbers_that_make_no_sense_are_refused(workers, limit):
     with pytest.raises(ConfigError, match="one per core"):
-        Pool(workers, limit)
-    assert len(Pool(0).workers) == cores() >= 1
+        WorkerPool(workers, limit)
+    assert len(WorkerPool(0).workers) == device.available_cores() >= 1

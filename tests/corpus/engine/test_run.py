@@ -14,9 +14,15 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError
-from groundup.corpus.engine.job import rejected
-from groundup.corpus.engine.pool import Pool
-from groundup.corpus.engine.run import Plan, claim, difference, phases, run
+from groundup.corpus.engine.job import _rejected_input_removal
+from groundup.corpus.engine.pool import WorkerPool
+from groundup.corpus.engine.run import (
+    RunPlan,
+    _plan_phases,
+    _reserve_folder,
+    first_difference,
+    run_plan,
+)
 from groundup.corpus.engine.shards import read_shard, shard_path
 
 from .runs import SAME, SLOW, TIDY, digest_of, plan_of, write_lines
@@ -25,12 +31,11 @@ ROOT = Path(__file__).resolve().parents[3]
 CHILD = """
 import sys
 from pathlib import Path
-from groundup.corpus.engine.job import rejected
-from groundup.corpus.engine.pool import Pool
-from groundup.corpus.engine.run import run
+from groundup.corpus.engine.pool import WorkerPool
+from groundup.corpus.engine.run import run_plan
 from tests.corpus.engine.runs import SAME, SLOW, TIDY, plan_of
-with Pool(2) as each:
-    run(plan_of(Path(sys.argv[1]), (TIDY, SAME, SLOW)), Path(sys.argv[2]), each)
+with WorkerPool(2) as each:
+    run_plan(plan_of(Path(sys.argv[1]), (TIDY, SAME, SLOW)), Path(sys.argv[2]), each)
 print("complete")
 """
 
@@ -54,8 +59,8 @@ def test_one_and_four_workers_write_the_same_bytes(tmp_path):
     (source / "5.txt").write_text("id x\nlast")
     digests = []
     for workers in (1, 4):
-        with Pool(workers) as each:
-            ran = run(plan_of(source), tmp_path / f"{workers}", each)
+        with WorkerPool(workers) as each:
+            ran = run_plan(plan_of(source), tmp_path / f"{workers}", each)
         digests.append(digest_of(tmp_path / f"{workers}"))
     assert digests[0] == digests[1]
     texts = [record.text for record in kept(ran)]
@@ -71,8 +76,8 @@ def test_one_and_four_workers_write_the_same_bytes(tmp_path):
 
 
 def test_records_know_what_erasure_needs(tmp_path):
-    with Pool(1) as each:
-        ran = run(plan_of(write_lines(tmp_path / "in", 1, 5)), tmp_path / "out", each)
+    with WorkerPool(1) as each:
+        ran = run_plan(plan_of(write_lines(tmp_path / "in", 1, 5)), tmp_path / "out", each)
     for record in kept(ran):
         assert record.metadata["licence"] == "MIT" and len(record.metadata["sha256"]) == 64
         assert record.source == "lines" and record.path.startswith("0.txt#")
@@ -86,31 +91,31 @@ def test_nothing_is_done_twice_and_what_was_damaged_is_done_again(tmp_path):
         return [task(item) for item in items]
 
     asked: list[int] = []
-    run(plan, out, count)
+    run_plan(plan, out, count)
     first, once = digest_of(out), sum(asked)
     assert once >= 6, "three shards in two phases, and what finds duplicate ids"
-    run(plan, out, count)
+    run_plan(plan, out, count)
     assert sum(asked) == once and digest_of(out) == first
     (out / "02" / "phase.done").unlink()
-    run(plan, out, count)
+    run_plan(plan, out, count)
     assert sum(asked) == once, "complete shards are found by their markers"
     (out / "02" / "phase.done").unlink()
     with open(shard_path(out / "02", 1, "kept"), "r+b") as file:
         file.truncate(100)
     with pytest.raises(FileNotFoundError):  # its input was deleted when the phase was complete
-        run(plan, out, count)
+        run_plan(plan, out, count)
 
 
 def test_another_plan_is_refused_with_what_changed(tmp_path):
     source = write_lines(tmp_path / "in")
-    with Pool(1) as each:
-        run(plan_of(source), tmp_path / "out", each)
+    with WorkerPool(1) as each:
+        run_plan(plan_of(source), tmp_path / "out", each)
         other = plan_of(source, (TIDY._replace(settings='{"short": 4}'), SAME))
         with pytest.raises(ConfigError, match=r"short was null and now is 4"):
-            run(other, tmp_path / "out", each)
+            run_plan(other, tmp_path / "out", each)
         (source / "new.txt").write_text("one more")
         with pytest.raises(ConfigError, match="shards had 3 entries and now has 4"):
-            run(plan_of(source), tmp_path / "out", each)
+            run_plan(plan_of(source), tmp_path / "out", each)
 
 
 def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
@@ -118,36 +123,40 @@ def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
     with open(os.fsencode(source) + b"/caf\xe9.txt", "wb") as file:
         file.write(b"a name that is not UTF-8")
     old, new = plan_of(source), plan_of(source, (TIDY,))
-    claim(old, tmp_path / "out")
-    claim(old, tmp_path / "out")
-    claim(new, tmp_path / "out")
-    with Pool(1) as each:
-        ran = run(new, tmp_path / "out", each)
+    _reserve_folder(old, tmp_path / "out")
+    _reserve_folder(old, tmp_path / "out")
+    _reserve_folder(new, tmp_path / "out")
+    with WorkerPool(1) as each:
+        ran = run_plan(new, tmp_path / "out", each)
     told = sum((done.counters for done in ran.jobs[0]), Counter())
     assert told["00 read|record|name not UTF-8"] == 1 and len(kept(ran)) > 5
     with pytest.raises(ConfigError, match="unfinished run of another plan"):
-        claim(old, tmp_path / "out")
+        _reserve_folder(old, tmp_path / "out")
 
 
 def test_a_broken_reader_of_such_a_name_is_counted(tmp_path):
     name = os.fsdecode(b"caf\xe9.txt")
-    assert rejected("s", name, "reading failed", "no").path == "caf\\xe9.txt"
-    assert rejected("s", "half \ud800", "reading failed", "").path == "half \\ud800"
+    assert _rejected_input_removal("s", name, "reading failed", "no").path == "caf\\xe9.txt"
+    assert _rejected_input_removal("s", "half \ud800", "reading failed", "").path == "half \\ud800"
 
 
 def test_no_sources_are_an_error_and_empty_ones_empty_shards(tmp_path):
-    with Pool(1) as each:
+    with WorkerPool(1) as each:
         with pytest.raises(DataError, match="nothing to read"):
-            run(Plan((), (), ()), tmp_path / "none", each)
+            run_plan(RunPlan((), (), ()), tmp_path / "none", each)
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "0.txt").write_text("")
-        ran = run(plan_of(tmp_path / "in"), tmp_path / "out", each)
+        ran = run_plan(plan_of(tmp_path / "in"), tmp_path / "out", each)
     assert kept(ran) == [] and len(ran.jobs) == 3
 
 
 def test_surveys_part_the_phases():
-    assert [len(p.steps) for p in phases(Plan((), (TIDY, SAME, SLOW, TIDY), (SAME,)))] == [1, 0, 2]
-    assert difference([1, {"a": 2}], [1, {"a": 3}]) == "1.a was 2 and now is 3"
+    assert [len(p.steps) for p in _plan_phases(RunPlan((), (TIDY, SAME, SLOW, TIDY), (SAME,)))] == [
+        1,
+        0,
+        2,
+    ]
+    assert first_difference([1, {"a": 2}], [1, {"a": 3}]) == "1.a was 2 and now is 3"
 
 
 def whole(tmp_path: Path) -> tuple[Path, str]:

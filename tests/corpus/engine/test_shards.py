@@ -10,11 +10,11 @@ import pyarrow.parquet as parquet
 
 from groundup.corpus.engine import shards
 from groundup.corpus.engine.shards import (
-    finished,
-    link,
+    link_file,
+    load_job_result,
+    open_writer,
     read_shard,
     shard_path,
-    writing,
 )
 from groundup.documents import Record, Segment, SourceMap, record_id
 
@@ -31,21 +31,21 @@ def odd_map(text: str) -> SourceMap:
     return SourceMap(text, (Segment(0, len(text), 0, 9, 1, False),))
 
 
-def write(folder: Path, records) -> shards.Done:
-    with writing(folder, 0) as writer:
+def write(folder: Path, records) -> shards.JobResult:
+    with open_writer(folder, 0) as writer:
         for one in records:
             writer.put("kept", one)
         return writer.finish()
 
 
 def test_records_come_back_and_row_groups_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "GROUP_BYTES", 1_000)
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1_000)
     records = [record(n, "x" * 300) for n in range(10)] + [record(10, "y" * 5_000)]
     done = write(tmp_path, records)
     path = shard_path(tmp_path, 0, "kept")
     assert list(read_shard(path)) == records
     assert parquet.ParquetFile(path).num_row_groups == 3, "4 + 4 + 3"
-    assert done.files["kept"].rows == 11 and finished(tmp_path, 0) == done
+    assert done.files["kept"].rows == 11 and load_job_result(tmp_path, 0) == done
 
 
 def test_hostile_texts_come_back_as_they_were(tmp_path):
@@ -70,12 +70,12 @@ def test_a_shard_that_is_not_what_it_was_is_not_finished(tmp_path, damage):
         path.unlink()
     else:
         (tmp_path / "00000.done").write_text('{"files": {"kept": [1')
-    assert finished(tmp_path, 0) is None
+    assert load_job_result(tmp_path, 0) is None
 
 
 def test_nothing_is_left_of_a_shard_that_fails(tmp_path):
     with pytest.raises(RuntimeError):
-        with writing(tmp_path, 0) as writer:
+        with open_writer(tmp_path, 0) as writer:
             writer.put("kept", record(1, "one"))
             raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -99,7 +99,9 @@ def test_equal_records_give_equal_bytes(tmp_path):
 def test_links_replace(tmp_path):
     (tmp_path / "a").write_text("new")
     (tmp_path / "b").write_text("old")
-    link(tmp_path / "a", tmp_path / "b")
+    link_file(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_text() == "new"
-    link(tmp_path / "a", tmp_path / "b")  # as a run that was killed before its marker does again
+    link_file(
+        tmp_path / "a", tmp_path / "b"
+    )  # as a run that was killed before its marker does again
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

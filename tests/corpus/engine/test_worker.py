@@ -14,10 +14,16 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import CapacityError, DataError, MissingExtra
 from groundup.corpus.engine import worker
-from groundup.corpus.engine.job import Job
-from groundup.corpus.engine.pool import Pool
-from groundup.corpus.engine.run import run
-from groundup.corpus.engine.worker import Place, Worker, at, load, nowhere
+from groundup.corpus.engine.job import CorpusJob
+from groundup.corpus.engine.pool import WorkerPool
+from groundup.corpus.engine.run import run_plan
+from groundup.corpus.engine.worker import (
+    RecordPosition,
+    Worker,
+    clear_mark,
+    import_object,
+    mark_record,
+)
 
 from .runs import TIDY, plan_of
 
@@ -45,7 +51,7 @@ class Item(NamedTuple):
 def work(item):
     done = []
     for number, name in enumerate(item.names):
-        at(0, number, 0)
+        mark_record(0, number, 0)
         if number in dict(item.left_out):
             continue
         if name == "hang":
@@ -57,7 +63,7 @@ def work(item):
         if name == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         done.append(name)
-    nowhere()
+    clear_mark()
     return done, item.left_out
 
 
@@ -80,12 +86,12 @@ def test_time_that_others_take_costs_no_record(one):
 
 
 def test_the_time_that_a_process_took_is_known():
-    assert 0 < worker.seconds_of(os.getpid()) <= time.process_time() + 0.1
-    assert worker.seconds_of(-1) is None
+    assert 0 < worker._cpu_seconds(os.getpid()) <= time.process_time() + 0.1
+    assert worker._cpu_seconds(-1) is None
 
 
 def test_without_a_clock_of_its_own_the_wall_decides(one, monkeypatch):
-    monkeypatch.setattr(worker, worker.seconds_of.__name__, lambda pid: None)
+    monkeypatch.setattr(worker, worker._cpu_seconds.__name__, lambda pid: None)
     assert one(work, Item(("a", "nap")))[1] == ((1, "time limit"),)
 
 
@@ -130,10 +136,10 @@ def unfit(item):
 
 
 def test_more_than_some_such_records_stop_the_run():
-    job = Job(0, Path("01"))
+    job = CorpusJob(0, Path("01"))
     with pytest.raises(DataError, match="hung or killed"):
         for record in range(1_000):
-            job = job.without(Place(0, record, 0), "time limit")
+            job = job.without(RecordPosition(0, record, 0), "time limit")
 
 
 def test_a_run_sets_such_records_aside_and_goes_on(tmp_path):
@@ -141,8 +147,8 @@ def test_a_run_sets_such_records_aside_and_goes_on(tmp_path):
     lines = ["one", "hang", "two", "die", f"die once {tmp_path}/mark", "three"]
     (tmp_path / "in" / "0.txt").write_text("\n".join(lines))
     (tmp_path / "in" / "1.txt").write_text("before\nhang in reading\nnever read")
-    with Pool(2, limit_seconds=0.7) as each:
-        ran = run(plan_of(tmp_path / "in", (TIDY,), 1), tmp_path / "out", each)
+    with WorkerPool(2, limit_seconds=0.7) as each:
+        ran = run_plan(plan_of(tmp_path / "in", (TIDY,), 1), tmp_path / "out", each)
     first, second = ran.jobs[0]
     assert first.counters["engine|record|time limit"] == 1
     assert first.counters["engine|record|worker died"] == 1
@@ -182,10 +188,10 @@ def test_a_worker_ends_with_its_parent(moment):
 
 
 def test_notes_are_free_of_effect_outside_a_worker():
-    assert worker._page is None
-    at(1, 2, 3)
-    nowhere()
-    assert load("os.path:join")("a", "b") == "a/b"
+    assert worker._status_page is None
+    mark_record(1, 2, 3)
+    clear_mark()
+    assert import_object("os.path:join")("a", "b") == "a/b"
 
 
 HELD: list[bytes] = []
@@ -201,7 +207,9 @@ def test_a_worker_that_has_grown_gives_its_place_to_a_new_one():
     try:
         first = each(hoard, 0)
         assert each(hoard, 1_000_000) == first
-        assert each(hoard, worker.LEAST_BYTES) == first, "it is looked at when the task is done"
+        assert each(hoard, worker.MIN_RECYCLE_BYTES) == first, (
+            "it is looked at when the task is done"
+        )
         assert each(hoard, 0) != first
     finally:
         each.end()

@@ -7,13 +7,13 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.corpus import prepare
-from groundup.corpus.engine.job import READ
-from groundup.corpus.explain.dry_run import EDGE, dry_run_page
-from groundup.corpus.prepare.sample import Shown
+from groundup.corpus.engine.job import READ_STEP
+from groundup.corpus.explain.dry_run import FOLD_CHARACTERS, dry_run_page
+from groundup.corpus.prepare.dry_run import DryRunRow
 
 from .made import corpus, home
 
-ROW = Shown("1", "s", "p", "text", "01 cut", "a bad <i>", "a <i>", "", [], {})
+ROW = DryRunRow("1", "s", "p", "text", "01 cut", "a bad <i>", "a <i>", "", [], {})
 
 
 def test_what_goes_is_struck_out_and_what_comes_is_marked(tmp_path):
@@ -32,7 +32,7 @@ def test_of_a_page_all_text_is_shown_with_what_the_step_left_out_struck(tmp_path
     assert "<del>Home | About</del>" in html and "<del>\nAll rights reserved</del>" in html
     assert "all text in 9.0 kB of text" in html and "1 menu, 1 footer" in html
     left, right = html.split("<pre>")[1:3]
-    assert f"{8000 - 2 * EDGE:,} characters not shown" in left and "Home" not in right
+    assert f"{8000 - 2 * FOLD_CHARACTERS:,} characters not shown" in left and "Home" not in right
     whole = row._replace(removed=[], after=before)
     assert "text made" in dry_run_page([whole], tmp_path / "page.html").read_text()
 
@@ -49,7 +49,7 @@ def test_a_dropped_record_says_why_on_the_right(tmp_path):
 
 def test_what_could_not_be_read_is_listed_and_sources_stay_in_order(tmp_path):
     looked = {"parts": 3, "of": 8, "records": 1, "unread": 2}
-    one = Shown("", "z", "", "", READ, "", "", "", [], looked)
+    one = DryRunRow("", "z", "", "", READ_STEP, "", "", "", [], looked)
     rows = [
         one,
         one._replace(id="2", path="b.gz", reason="cut off", metadata={"details": "at byte 9"}),

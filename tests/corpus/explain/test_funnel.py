@@ -6,8 +6,8 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import Artifact
 from groundup.corpus import WithdrawConfig, withdraw
-from groundup.corpus.explain.funnel import Station, funnel, funnel_table
-from groundup.corpus.explain.reading import counters
+from groundup.corpus.explain.funnel import FunnelStage, build_funnel, funnel_table
+from groundup.corpus.explain.reading import read_counters
 
 from .made import corpus
 
@@ -18,7 +18,7 @@ def step(name: str, came: int, left: int, characters: int, **more):
 
 
 def test_a_step_that_sees_a_part_takes_from_the_whole():
-    rows = funnel({"steps": [
+    rows = build_funnel({"steps": [
         step("00 read", 10, 8, 100, bytes=5000),
         step("01 pages", 3, 2, 700, grew=680),
         step("02 all", 7, 7, 770, grew=-10),
@@ -29,16 +29,16 @@ def test_a_step_that_sees_a_part_takes_from_the_whole():
     assert [(one.saw, one.documents, one.characters) for one in rows] == [
         (10, 8, 100), (3, 7, 780), (7, 7, 770), (2, 6, 730), (6, 6, 730), (1, 5, 700),
     ]  # fmt: skip
-    older = funnel(
+    older = build_funnel(
         {"steps": [step("00 read", 8, 8, 100), step("01 x", 2, 1, 9), step("02 y", 7, 7, 90)]}
     )
     assert [one.characters for one in older] == [100, None, 90]
 
 
 def test_a_runs_last_station_is_what_the_corpus_holds():
-    told = counters(corpus(derive=True))
+    told = read_counters(corpus(derive=True))
     splits = told["splits"].values()
-    rows = funnel(told)
+    rows = build_funnel(told)
     assert rows[-1].derived == sum(one["derived"] for one in splits) > 0
     assert rows[-1].documents == sum(one["documents"] for one in splits)
     assert rows[-1].characters == sum(one["characters"] for one in splits)
@@ -52,8 +52,8 @@ def test_withdrawal_is_its_last_station(tmp_path):
     withdraw(
         WithdrawConfig(documents=("f.txt",)), corpus(derive=True), tmp_path / "out", among=tmp_path
     )
-    told = counters(Artifact.open(tmp_path / "out", "corpus"))
-    last, splits = funnel(told)[-1], told["splits"].values()
+    told = read_counters(Artifact.open(tmp_path / "out", "corpus"))
+    last, splits = build_funnel(told)[-1], told["splits"].values()
     assert last.name == "withdrawn" and last.dropped >= 3 and last.derived == 0
     assert last.documents == sum(one["documents"] for one in splits)
     assert last.characters == sum(one["characters"] for one in splits)
@@ -62,7 +62,7 @@ def test_withdrawal_is_its_last_station(tmp_path):
 
 def test_every_cell_carries_its_heading_for_narrow_screens():
     html = funnel_table(
-        (Station("00 read", 9, 1, 0, 0, 8, None, 2000), Station("01 x", 8, 4, 2, 0, 4, 7))
+        (FunnelStage("00 read", 9, 1, 0, 0, 8, None, 2000), FunnelStage("01 x", 8, 4, 2, 0, 4, 7))
     )
     assert html.count('data-label="characters left"') == 2 and "not counted" in html
     assert ">read<" in html and "9 (2.0 kB)" in html and "width:44.4%" in html

@@ -6,13 +6,13 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError
 from groundup.corpus.explain.reading import (
-    counters,
-    identities,
-    kept,
-    names_of,
-    only,
-    records,
-    removals,
+    find_records,
+    read_counters,
+    read_record_infos,
+    read_removals,
+    record_names,
+    require_found,
+    splits_by_id,
 )
 from groundup.corpus.prepare.folder import CorpusConfig
 from groundup.corpus.prepare.folder import corpus as folder_corpus
@@ -21,36 +21,40 @@ from .made import corpus, home
 
 
 def test_every_record_is_either_kept_or_removed():
-    told = counters(corpus())
+    told = read_counters(corpus())
     read = told["steps"][0]["out"]
-    dropped = [one for one in removals(corpus()) if one.what == "record"]
-    assert read == 44 and len(identities(corpus())) + len(dropped) == read
+    dropped = [one for one in read_removals(corpus()) if one.what == "record"]
+    assert read == 44 and len(splits_by_id(corpus())) + len(dropped) == read
 
 
 def test_removals_can_be_read_by_column():
-    reasons = {one.reason for one in removals(corpus(), ("reason",))}
+    reasons = {one.reason for one in read_removals(corpus(), ("reason",))}
     assert reasons == {"bad word", "too short", "same text"}
-    assert all(not one.text for one in removals(corpus(), ("reason",)))
+    assert all(not one.text for one in read_removals(corpus(), ("reason",)))
 
 
 def test_a_record_is_found_by_path_and_by_the_beginning_of_its_id():
-    (one,) = kept(corpus(), "a.txt#5")
-    assert kept(corpus(), one.record.id[:8]) == kept(corpus(), "notes/a.txt#5") == [one]
+    (one,) = find_records(corpus(), "a.txt#5")
+    assert (
+        find_records(corpus(), one.record.id[:8])
+        == find_records(corpus(), "notes/a.txt#5")
+        == [one]
+    )
     assert one.record.text == "line 5 is good" and one.record.metadata["licence"] == "Apache-2.0"
-    assert kept(corpus(), "a.txt") == kept(corpus(), "other/a.txt#5") == []
+    assert find_records(corpus(), "a.txt") == find_records(corpus(), "other/a.txt#5") == []
     with pytest.raises(DataError, match="has no record 'x'"):
-        only([], "x", corpus())
+        require_found([], "x", corpus())
 
 
 def test_records_are_named_whether_they_stayed_or_went():
-    gone = next(one for one in removals(corpus()) if one.what == "record")
-    _, here = next(records(corpus()))
-    found = names_of(corpus(), {gone.id, here.id, "0" * 32})
+    gone = next(one for one in read_removals(corpus()) if one.what == "record")
+    _, here = next(read_record_infos(corpus()))
+    found = record_names(corpus(), {gone.id, here.id, "0" * 32})
     assert found == {one.id: f"notes/{one.path}" for one in (gone, here)}
-    assert {one.path for _, one in records(corpus(), ("id",))} == {""}
+    assert {one.path for _, one in read_record_infos(corpus(), ("id",))} == {""}
 
 
 def test_a_corpus_without_a_log_is_refused(tmp_path):
     plain = folder_corpus(CorpusConfig(), home() / "notes", tmp_path / "plain")
     with pytest.raises(ConfigError, match="keeps no log"):
-        counters(plain)
+        read_counters(plain)

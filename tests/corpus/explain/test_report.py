@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.corpus import prepare, report
-from groundup.corpus.explain.reading import counters
-from groundup.corpus.explain.report import Licence, licences
-from groundup.corpus.prepare.stage import ended
-from groundup.corpus.prepare.write import count_licence
-from groundup.corpus.prepare.write import licences as counted_licences
-from groundup.results import json_ready
+from groundup.corpus.explain.reading import read_counters
+from groundup.corpus.explain.report import SourceLicence, _source_licences
+from groundup.corpus.prepare.stage import _run_summary
+from groundup.corpus.prepare.write import _count_licence
+from groundup.corpus.prepare.write import licence_counts as counted_licences
+from groundup.results import _json_ready
 
 from .made import corpus
 
@@ -33,7 +33,7 @@ def test_the_page_holds_the_numbers_the_reasons_and_their_examples(tmp_path):
 
 
 def test_json_tells_what_the_page_shows(tmp_path):
-    told = json_ready(report(corpus(derive=True), out=tmp_path / "page.html"))
+    told = _json_ready(report(corpus(derive=True), out=tmp_path / "page.html"))
     assert json.loads(json.dumps(told)) == told
     assert [one["name"] for one in told["funnel"]] == [
         "00 read", "01 tidy", "02 same", "99 text", "01 twice",
@@ -55,11 +55,14 @@ def test_what_one_document_states_counts_over_its_sources_licence():
     splits = {"train": {"documents": 3, "characters": 90}}
     source = {"licence": "MIT", "splits": splits}
     told = {"sources": {"a": source | {"licences": {"": own}}, "b": source}}
-    assert list(licences(told)) == [Licence("", "a", 3, 90), Licence("MIT", "b", 3, 90)]
+    assert list(_source_licences(told)) == [
+        SourceLicence("", "a", 3, 90),
+        SourceLicence("MIT", "b", 3, 90),
+    ]
     counts = Counter()
-    count_licence({"license": "GPL|x"}, 5, counts)
-    count_licence({"licence": ["MIT", "Zlib"]}, 7, counts)
-    count_licence({}, 2, counts)
+    _count_licence({"license": "GPL|x"}, 5, counts)
+    _count_licence({"licence": ["MIT", "Zlib"]}, 7, counts)
+    _count_licence({}, 2, counts)
     assert counted_licences(counts) == {
         "": {"documents": 1, "characters": 2},
         "GPL/x": {"documents": 1, "characters": 5},
@@ -104,7 +107,7 @@ def test_files_that_are_no_documents_are_counted_apart(mixed):
     assert {one.reason: one.count for one in told.reasons if one.what == "record"} == {
         "another kind of file": 6, "link inside the folder": 1, "binary": 1,
     }  # fmt: skip
-    said = ended(counters(mixed), mixed.path).splitlines()
+    said = _run_summary(read_counters(mixed), mixed.path).splitlines()
     assert said[0].startswith("7 documents read: 6 kept (") and said[0].endswith(", 1 dropped")
     assert said[1] == "  7 files skipped that are no documents (pictures, links, …)"
     assert said[2] == "  dropped most: 1 binary"

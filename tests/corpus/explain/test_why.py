@@ -6,7 +6,7 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import DataError
 from groundup.corpus import why
-from groundup.corpus.explain.why import LISTED
+from groundup.corpus.explain.why import MAX_LISTED_RECORDS
 
 from .made import corpus
 
@@ -37,7 +37,9 @@ def test_the_record_that_was_kept_instead_is_told_by_its_path():
 def test_a_files_path_lists_its_records_and_counts_them():
     (file,) = why(corpus(derive=True), "notes/a.txt")
     assert (file.path, file.source, file.kept) == ("a.txt", "notes", 40)
-    assert file.dropped == {"same text": 3, "too short": 1} and len(file.records) == LISTED
+    assert (
+        file.dropped == {"same text": 3, "too short": 1} and len(file.records) == MAX_LISTED_RECORDS
+    )
     assert "44 records, 40 kept, 4 dropped (3 same text, 1 too short)" in str(file)
     assert "  … and 24 more" in str(file) and "a.txt#0 " in str(file)
     (forked,) = why(corpus(derive=True), "f.txt")

@@ -16,9 +16,9 @@ from groundup.corpus import (
     why,
     withdraw,
 )
-from groundup.corpus.explain.reading import counters, removals
-from groundup.corpus.explain.withdraw import WITHDRAWALS
-from groundup.corpus.prepare.stage import ended
+from groundup.corpus.explain.reading import read_counters, read_removals
+from groundup.corpus.explain.withdraw import WITHDRAWALS_LEDGER
+from groundup.corpus.prepare.stage import _run_summary
 from groundup.tokenizer import TokenizerConfig, train_tokenizer
 
 from .made import corpus, home
@@ -37,11 +37,11 @@ def test_a_document_leaves_and_what_was_made_from_it_is_named(tmp_path):
     without = Artifact.open(tmp_path / "without", "corpus")
     assert texts(corpus()) - texts(without) == {"a.txt#5"}
     assert {one.id for one in said.touched} == {corpus().id, vocabulary.id}
-    entries = list(Ledger(corpus().path / WITHDRAWALS).read())
+    entries = list(Ledger(corpus().path / WITHDRAWALS_LEDGER).read())
     assert entries[-1].content["what"]["reason"] == "asked for"
     again = withdraw(config, corpus(), tmp_path / "without", among=home())
     assert again.records == said.records
-    assert len(list(Ledger(corpus().path / WITHDRAWALS).read())) == len(entries)
+    assert len(list(Ledger(corpus().path / WITHDRAWALS_LEDGER).read())) == len(entries)
 
 
 def test_nothing_named_and_nothing_meant_are_errors(tmp_path):
@@ -64,31 +64,34 @@ def test_a_withdrawn_corpus_explains_itself_without_the_texts(tmp_path):
     (other,) = why(one, "a.txt#12")
     assert other.removed[0].text == "bad ", "what stays is told as before"
     assert {change.reason for change in compare_runs(corpus(), one).gone} == {"withdrawn"}
-    told, before = counters(one), counters(corpus())
+    told, before = read_counters(one), read_counters(corpus())
     assert told["steps"][-1]["taken"] == {"record": {"withdrawn": 2}}
     assert told["steps"][-1]["in"] - 2 == told["steps"][-1]["out"]
     assert told["reasons"] == before["reasons"] | {"withdrawn": 2}
     assert report(one, out=tmp_path / "page.html").documents == told["steps"][-1]["out"]
     withdraw(WithdrawConfig(documents=("a.txt#12",)), one, tmp_path / "two", among=tmp_path)
     two = Artifact.open(tmp_path / "two", "corpus")
-    assert [step["name"] for step in counters(two)["steps"]][-2:] == ["withdrawn", "withdrawn 2"]
-    assert len([row for row in removals(two) if row.reason == "withdrawn"]) == 3
+    assert [step["name"] for step in read_counters(two)["steps"]][-2:] == [
+        "withdrawn",
+        "withdrawn 2",
+    ]
+    assert len([row for row in read_removals(two) if row.reason == "withdrawn"]) == 3
 
 
 def test_counts_after_a_withdrawal_are_those_of_what_stays(tmp_path):
     made = corpus(derive=True)
     withdraw(WithdrawConfig(sources=("forked",)), made, tmp_path / "out", among=tmp_path)
-    told, before = counters(Artifact.open(tmp_path / "out", "corpus")), counters(made)
+    told, before = read_counters(Artifact.open(tmp_path / "out", "corpus")), read_counters(made)
     notes = before["sources"]["notes"]["splits"]
     assert told["sources"]["notes"]["splits"] == told["splits"] == notes
     assert sum(one["documents"] for one in told["sources"]["forked"]["splits"].values()) == 0
 
 
 def test_the_text_of_a_dropped_duplicate_leaves_the_log_too(tmp_path):
-    rows = [one for one in removals(corpus()) if one.reason == "same text"]
+    rows = [one for one in read_removals(corpus()) if one.reason == "same text"]
     withdraw(WithdrawConfig(documents=(rows[0].id,)), corpus(), tmp_path / "out", among=tmp_path)
     out = Artifact.open(tmp_path / "out", "corpus")
-    texts = {one.id: one.text for one in removals(out) if one.reason == "same text"}
+    texts = {one.id: one.text for one in read_removals(out) if one.reason == "same text"}
     assert texts[rows[0].id] == "" and texts[rows[1].id] == rows[1].text != ""
 
 
@@ -101,7 +104,7 @@ def test_a_rows_own_licence_is_withdrawn_and_not_its_sources(tmp_path):
         '[[sources]]\nname = "rows"\npath = "rows.jsonl"\nreader = "jsonl"\nlicence = "MIT"\n'
     )
     made = prepare(tmp_path / "p.toml", tmp_path / "corpus", workers=1)
-    stated = {name: one["documents"] for name, one in counters(made)["licences"].items()}
+    stated = {name: one["documents"] for name, one in read_counters(made)["licences"].items()}
     assert stated == {"MIT": 15, "GPL-3.0-only": 5}
     said = withdraw(WithdrawConfig(licences=("GPL-*",)), made, tmp_path / "without")
     assert len(said.records) == 5
@@ -120,10 +123,10 @@ def test_a_licence_in_any_spelling_is_withdrawn_and_an_unread_key_is_named(tmp_p
         '[[sources]]\nname = "rows"\npath = "rows.jsonl"\nreader = "jsonl"\nlicence = "CC0-1.0"\n'
     )
     made = prepare(tmp_path / "p.toml", tmp_path / "corpus", workers=1)
-    assert {one: row["documents"] for one, row in counters(made)["licences"].items()} == {
+    assert {one: row["documents"] for one, row in read_counters(made)["licences"].items()} == {
         "CC0-1.0": 13, gpl: 6, f"MIT, {gpl}": 1
     }  # fmt: skip
-    said = ended(counters(made), made.path)
+    said = _run_summary(read_counters(made), made.path)
     assert said.count("Warning: license_url is not read as a licence (3 documents);") == 1
     for number, pattern in enumerate(("GPL*", gpl)):
         out = tmp_path / f"without-{number}"
@@ -140,6 +143,6 @@ def test_each_pattern_that_means_nothing_is_named(tmp_path):
     assert "No document is selected by sources nots." in str(said)
     again = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
     assert (again.unmatched, again.records) == (said.unmatched, said.records)
-    gone = next(one for one in removals(corpus()) if one.reason == "too short")
+    gone = next(one for one in read_removals(corpus()) if one.reason == "too short")
     config = WithdrawConfig(documents=("a.txt#5", gone.path))
     assert withdraw(config, corpus(), tmp_path / "c", among=tmp_path).unmatched == ()

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.engine.derive import Derive
+from groundup.corpus.engine.derive import Deriver
 from groundup.corpus.mixture.augment import (
-    Middles,
-    MiddlesConfig,
-    moved,
+    FillInTheMiddle,
+    FillInTheMiddleConfig,
+    _move_middle,
 )
 from groundup.documents import Record, SourceMap
 from tests.corpus.dedup.shards import words
@@ -24,7 +24,7 @@ def plain(text: str, name: str = "a", kind: str = "text") -> Record:
 @given(st.text("abc\n"), st.integers(0, 99), st.integers(0, 99), st.booleans())
 def test_a_moved_middle_can_be_put_back(text, one, other, is_spm):
     low, high = sorted(min(n, len(text)) for n in (one, other))
-    made = moved(text, low, high, MARKS, is_spm)
+    made = _move_middle(text, low, high, MARKS, is_spm)
     if is_spm:
         suffix, rest = made.removeprefix("<P><S>").split("<M>")
         assert rest + suffix == text
@@ -35,19 +35,19 @@ def test_a_moved_middle_can_be_put_back(text, one, other, is_spm):
 
 
 def test_half_the_records_have_a_middle_moved_in_either_order():
-    step = Middles(MiddlesConfig(min_characters=3))
-    assert isinstance(step, Derive)
+    step = FillInTheMiddle(FillInTheMiddleConfig(min_characters=3))
+    assert isinstance(step, Deriver)
     records = [plain(words(n, 30), f"{n}") for n in range(400)]
     made = [one for record in records for one in step(record)]
     assert 160 < len(made) < 240 and made == [one for record in records for one in step(record)]
     orders = [one.metadata["fim"] for one in made]
     assert 0.35 < orders.count("spm") / len(orders) < 0.65
     assert all(one.metadata["synthetic"] == "fim" and one.metadata["parent"] for one in made)
-    always = Middles(MiddlesConfig(rate=1))
+    always = FillInTheMiddle(FillInTheMiddleConfig(rate=1))
     assert always(plain("x <|fim_middle|> " * 20)) == [] and always(plain("short")) == []
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts(text):
-    for one in Middles(MiddlesConfig(rate=1))(plain(text)):
+    for one in FillInTheMiddle(FillInTheMiddleConfig(rate=1))(plain(text)):
         assert one.metadata["parent"] == "a"

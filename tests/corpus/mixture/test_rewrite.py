@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import ConfigError, DataError, Generation
-from groundup.corpus.mixture.rewrite import RewriteConfig, rewrite
+from groundup.corpus.mixture.rewrite import RewriteConfig, _rewrite_records
 from tests.corpus.dedup.shards import record, words
 
 
@@ -38,11 +38,11 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     config, out = RewriteConfig(model="parrot", batch=3), tmp_path / "answers.jsonl"
     first = Parrot(lambda prompt, text: text.upper(), fail_after=9)
     with pytest.raises(KeyboardInterrupt):
-        list(rewrite(first, RECORDS, config, out))
+        list(_rewrite_records(first, RECORDS, config, out))
     with open(out, "a") as file:
         file.write('{"id": "cut sho')
     second = Parrot(lambda prompt, text: text.upper())
-    made = list(rewrite(second, RECORDS, config, out))
+    made = list(_rewrite_records(second, RECORDS, config, out))
     assert len(first.asked) + len(second.asked) == 20
     assert [one.text for one in made] == [one.text.upper() for one in RECORDS]
     assert made[3].metadata == {
@@ -51,12 +51,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
         "parent": RECORDS[3].id,
     }
     third = Parrot(lambda prompt, text: "")
-    assert list(rewrite(third, RECORDS, config, out)) == made and not third.asked
+    assert list(_rewrite_records(third, RECORDS, config, out)) == made and not third.asked
     with pytest.raises(ConfigError, match="other settings"):
-        list(rewrite(third, RECORDS, RewriteConfig(model="other"), out))
+        list(_rewrite_records(third, RECORDS, RewriteConfig(model="other"), out))
     out.write_text("no json\n")
     with pytest.raises(DataError, match="not a file of answers"):
-        list(rewrite(third, RECORDS, config, out))
+        list(_rewrite_records(third, RECORDS, config, out))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
 )
 def test_bad_answers_become_no_records(tmp_path, answer):
     model = Parrot(lambda prompt, text: answer(text))
-    made = list(rewrite(model, RECORDS, RewriteConfig(model="m"), tmp_path / "a.jsonl"))
+    made = list(_rewrite_records(model, RECORDS, RewriteConfig(model="m"), tmp_path / "a.jsonl"))
     assert made == [] and len(model.asked) == 20
 
 
@@ -77,8 +77,8 @@ def test_back_translation_goes_there_and_back(tmp_path):
             else text.replace("wort", "term")
         )
 
-    config = RewriteConfig(model="m", how="back_translation")
-    (made,) = rewrite(Parrot(answer), [RECORDS[0]], config, tmp_path / "a.jsonl")
+    config = RewriteConfig(model="m", method="back_translation")
+    (made,) = _rewrite_records(Parrot(answer), [RECORDS[0]], config, tmp_path / "a.jsonl")
     assert made.text == RECORDS[0].text.replace("word", "term")
     assert made.metadata["synthetic"] == "back_translation"
 
@@ -89,4 +89,6 @@ def test_long_and_synthetic_records_are_passed_over(tmp_path):
     synthetic = record("s", "few words here")
     synthetic.metadata["synthetic"] = "noise"
     rows = [*RECORDS[:3], synthetic, record("e", " ")]
-    assert list(rewrite(model, rows, config, tmp_path / "a.jsonl")) == [] and not model.asked
+    assert (
+        list(_rewrite_records(model, rows, config, tmp_path / "a.jsonl")) == [] and not model.asked
+    )

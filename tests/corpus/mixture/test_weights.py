@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from groundup.core import ConfigError
 from groundup.corpus.mixture.weights import (
     MixtureConfig,
-    Turns,
-    capped,
-    row_counts,
-    weights_of,
+    SourceSchedule,
+    _cap_shares,
+    mixture_weights,
+    sequence_counts,
 )
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=12)
@@ -21,8 +21,8 @@ SIZES = {"web": 8000.0, "books": 1500.0, "code": 500.0}
 @given(WEIGHTS, st.integers(50, 700))
 @settings(max_examples=150)
 def test_no_prefix_is_a_row_off(weights, length):
-    turns = Turns(weights, length)
-    drawn = np.eye(len(weights), dtype=np.int64)[turns.at(np.arange(3 * length)).source]
+    turns = SourceSchedule(weights, length)
+    drawn = np.eye(len(weights), dtype=np.int64)[turns.sources_at(np.arange(3 * length)).source]
     counts = np.cumsum(drawn, axis=0)
     exact = np.arange(1, 3 * length + 1)[:, None] * turns.counts / length
     assert np.abs(counts - exact).max() < 1 + 1e-9
@@ -37,43 +37,43 @@ def test_no_prefix_is_a_row_off(weights, length):
 @given(WEIGHTS, st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
 @settings(max_examples=50)
 def test_a_row_is_a_function_of_its_number(weights, rows):
-    turns, again = Turns(weights, 200), Turns(weights, 200)
+    turns, again = SourceSchedule(weights, 200), SourceSchedule(weights, 200)
     for row in rows:
-        one = turns.at([row])
-        assert one.source == again.at(rows).source[rows.index(row)]
+        one = turns.sources_at([row])
+        assert one.source == again.sources_at(rows).source[rows.index(row)]
         base = row - row % 200
-        counted = (turns.at(np.arange(base, row)).source == one.source).sum()
-        assert one.before == base // 200 * turns.counts[one.source] + counted
+        counted = (turns.sources_at(np.arange(base, row)).source == one.source).sum()
+        assert one.num_before == base // 200 * turns.counts[one.source] + counted
 
 
 def test_ten_thousand_rows_are_the_same_for_any_workers_ranks_and_resume():
-    turns = Turns([0.55, 0.25, 0.15, 0.05])
-    whole = turns.at(np.arange(10_000))
+    turns = SourceSchedule([0.55, 0.25, 0.15, 0.05])
+    whole = turns.sources_at(np.arange(10_000))
     for ranks in (1, 2, 8):
         for workers in (1, 4):
             seen = np.empty((2, 10_000), np.int64)
             for rank in range(ranks):
                 for worker in range(workers):
                     mine = np.arange(10_000)[rank::ranks][worker::workers]
-                    seen[:, mine] = Turns([0.55, 0.25, 0.15, 0.05]).at(mine)
+                    seen[:, mine] = SourceSchedule([0.55, 0.25, 0.15, 0.05]).sources_at(mine)
             np.testing.assert_array_equal(seen, whole)
-    resumed = Turns([0.55, 0.25, 0.15, 0.05]).at(np.arange(6_789, 10_000))
+    resumed = SourceSchedule([0.55, 0.25, 0.15, 0.05]).sources_at(np.arange(6_789, 10_000))
     np.testing.assert_array_equal(resumed, np.array(whole)[:, 6_789:])
     assert np.bincount(whole.source).tolist() == [5_500, 2_500, 1_500, 500]
 
 
 def test_counts_and_their_errors():
-    assert row_counts([1, 1e-30], 10).tolist() == [9, 1]
+    assert sequence_counts([1, 1e-30], 10).tolist() == [9, 1]
     for wrong in ([], [0.0, 1.0], [-1.0], [float("nan")], [float("inf")]):
         with pytest.raises(ConfigError, match="above 0"):
-            row_counts(wrong)
+            sequence_counts(wrong)
     with pytest.raises(ConfigError, match="do not fit"):
-        row_counts([1.0] * 11, 10)
+        sequence_counts([1.0] * 11, 10)
 
 
 def test_weights_by_size_temperature_and_hand():
     def of(budget=1_000.0, **given):
-        return weights_of(MixtureConfig(**given), SIZES, budget)
+        return mixture_weights(MixtureConfig(**given), SIZES, budget)
 
     assert of() == pytest.approx({"web": 0.8, "books": 0.15, "code": 0.05})
     flat = of(temperature=5.0)
@@ -82,7 +82,7 @@ def test_weights_by_size_temperature_and_hand():
     assert of(weights={"code": 2, "web": 1, "books": 1})["code"] == 0.5
     with pytest.raises(ConfigError, match="web"):
         of(weights={"code": 1})
-    bucketed = weights_of(
+    bucketed = mixture_weights(
         MixtureConfig(buckets={"high": 3, "low": 0.5}), {"web/high": 100, "web/low": 600}, 100
     )
     assert bucketed == pytest.approx({"web/high": 0.5, "web/low": 0.5})
@@ -90,10 +90,10 @@ def test_weights_by_size_temperature_and_hand():
 
 def test_no_source_is_read_more_often_than_told():
     for how in ({"temperature": 100.0}, {"unimax": True}, {"weights": dict.fromkeys(SIZES, 1)}):
-        shares = weights_of(MixtureConfig(max_epochs=2, **how), SIZES, 10_000)
+        shares = mixture_weights(MixtureConfig(max_epochs=2, **how), SIZES, 10_000)
         epochs = {name: shares[name] * 10_000 / SIZES[name] for name in SIZES}
         assert max(epochs.values()) <= 2 + 1e-9 and sum(shares.values()) == pytest.approx(1)
         assert epochs["code"] == pytest.approx(2) and epochs["books"] == pytest.approx(2)
     with pytest.raises(ConfigError, match="max_epochs"):
-        weights_of(MixtureConfig(max_epochs=1), SIZES, 10_001)
-    assert capped(np.array([0.5, 0.5]), np.array([0.5, 0.5])).tolist() == [0.5, 0.5]
+        mixture_weights(MixtureConfig(max_epochs=1), SIZES, 10_001)
+    assert _cap_shares(np.array([0.5, 0.5]), np.array([0.5, 0.5])).tolist() == [0.5, 0.5]

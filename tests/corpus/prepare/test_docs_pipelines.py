@@ -11,8 +11,14 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
 from groundup.corpus import prepare
-from groundup.corpus.engine.job import made
-from groundup.corpus.prepare.pipeline import Pipeline, checked, read_pipeline, reader_use, uses
+from groundup.corpus.engine.job import instantiate
+from groundup.corpus.prepare.pipeline import (
+    CorpusPipeline,
+    _validate_pipeline,
+    read_pipeline,
+    reader_spec,
+    step_specs,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -25,24 +31,24 @@ BLOCKS = [
 NAMES_A_FILE = re.compile(r'"[@\w./-]*[\w-]+(/|\.(txt|jsonl|key|npz))[^"]*"')
 
 
-def pipeline_of(block: str) -> Pipeline:
+def pipeline_of(block: str) -> CorpusPipeline:
     """The block, with the sources that it speaks of if it shows steps alone."""
     shown = tomllib.loads(block)
     spoken = [n for s in shown.get("steps", ()) for n in s.get("only", {}).get("sources", ())]
     if "sources" not in shown:
         names = dict.fromkeys([*spoken, "documents"])
         shown["sources"] = [{"name": name, "path": name} for name in names]
-    return checked(Pipeline(**shown))
+    return _validate_pipeline(CorpusPipeline(**shown))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_pipeline_of_a_page_is_valid_and_its_steps_can_be_made(block):
     shown = pipeline_of(block)
     assert shown.steps or shown.derive or "[[sources]]" in block or "[split]" in block
-    every = (*uses(shown.steps), *uses(shown.derive), *map(reader_use, shown.sources))
+    every = (*step_specs(shown.steps), *step_specs(shown.derive), *map(reader_spec, shown.sources))
     for use in every:
         try:
-            made(use)
+            instantiate(use)
         except MissingExtra as missing:
             pytest.skip(str(missing))
         except (GroundupError, OSError) as error:  # a model or list that the page only names

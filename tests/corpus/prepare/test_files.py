@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.corpus import prepare, read_records
+from groundup.corpus import prepare, read_split_records
 from groundup.corpus.engine import run
 from groundup.corpus.prepare import stage
 
@@ -42,7 +42,7 @@ def pages(folder, name="lists/bad.txt"):
 
 
 def texts(corpus):
-    return [record.text for record in read_records(corpus, "train")]
+    return [record.text for record in read_split_records(corpus, "train")]
 
 
 def test_a_changed_list_is_refused_and_makes_another_corpus(tmp_path, monkeypatch):
@@ -75,7 +75,7 @@ def test_a_run_taken_up_with_a_changed_list_is_refused(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, stage.write.__name__, stopped)
+        patch.setattr(stage, stage.write_corpus_files.__name__, stopped)
         with pytest.raises(KeyboardInterrupt):
             prepare(path, tmp_path / "out", workers=1)
     listed = tmp_path / "p" / "lists" / "bad.txt"
@@ -90,6 +90,6 @@ def test_a_run_taken_up_with_a_changed_list_is_refused(tmp_path, monkeypatch):
 
 def test_a_list_that_is_not_there_is_told_before_anything_is_read(tmp_path, monkeypatch):
     path = pages(tmp_path / "p", "lists/none.txt")
-    monkeypatch.setattr(run, run.do.__name__, None)
+    monkeypatch.setattr(run, run.run_job.__name__, None)
     with pytest.raises(ConfigError, match=r"01 web.urls: domains names .*lists/none.txt, which"):
         prepare(path, tmp_path / "out", workers=1)

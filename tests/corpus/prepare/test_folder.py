@@ -16,7 +16,7 @@ from groundup.corpus import (
     read_split,
     write_corpus,
 )
-from groundup.corpus.prepare.folder import as_hashed
+from groundup.corpus.prepare.folder import _verify_hashes
 from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
 
 CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
@@ -204,7 +204,7 @@ def test_chosen_endings_alone_are_read(folder, tmp_path):
 
 def test_a_file_that_changes_between_its_hash_and_its_reading_is_refused(tmp_path):
     def read(hashes):
-        return list(as_hashed(read_folder(tmp_path), dict(hashes)))
+        return list(_verify_hashes(read_folder(tmp_path), dict(hashes)))
 
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"What {name} says at first.")

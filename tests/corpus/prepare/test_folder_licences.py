@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from groundup.corpus.engine.rulings import read_rulings
+from groundup.corpus.engine.step_results import read_step_results
 from groundup.corpus.prepare.folder_licences import (
     FolderLicences,
     FolderLicencesConfig,
-    of_folder,
+    _combine_licences,
 )
 from groundup.documents import Record, SourceMap, record_id, to_batch
 
@@ -37,7 +37,7 @@ def shards(records: list[Record], count: int, folder: Path) -> list[Path]:
 def ruled(survey, records: list[Record], count: int, folder: Path) -> dict:
     paths = survey.rulings(shards(records, count, folder), each, folder / "scratch")
     assert len(paths) == count
-    return {name: ruling for path in paths for name, ruling in read_rulings(path).items()}
+    return {name: ruling for path in paths for name, ruling in read_step_results(path).items()}
 
 
 def test_the_nearest_folder_speaks(tmp_path):
@@ -72,8 +72,11 @@ def test_the_nearest_folder_speaks(tmp_path):
 
 
 def test_two_files_of_a_folder_count_both():
-    assert of_folder({"COPYING": "GPL-3.0-only", "LICENSE": "MIT"})[0] == "GPL-3.0-only AND MIT"
-    assert of_folder({"LICENSE": "", "/package.json": "MIT"})[0] == ""
+    assert (
+        _combine_licences({"COPYING": "GPL-3.0-only", "LICENSE": "MIT"})[0]
+        == "GPL-3.0-only AND MIT"
+    )
+    assert _combine_licences({"LICENSE": "", "/package.json": "MIT"})[0] == ""
 
 
 def test_empty_shards(tmp_path):

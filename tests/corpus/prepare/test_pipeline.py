@@ -8,22 +8,22 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError
 from groundup.corpus.prepare.pipeline import (
-    Pipeline,
-    Source,
-    portable,
+    CorpusPipeline,
+    PipelineSource,
+    global_steps_of,
+    pipeline_toml,
+    portable_pipeline,
     read_pipeline,
-    surveys,
-    to_toml,
-    uses,
+    step_specs,
 )
 
 from .pipelines import HERE, TOML, write_pipeline
 
 
 def test_names_are_numbered_and_surveys_known(tmp_path):
-    found = uses(read_pipeline(write_pipeline(tmp_path)).steps)
+    found = step_specs(read_pipeline(write_pipeline(tmp_path)).steps)
     assert [use.name for use in found] == ["01 tidy", "02 same"]
-    assert [use.name for use in surveys(found)] == ["02 same"]
+    assert [use.name for use in global_steps_of(found)] == ["02 same"]
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,14 @@ def test_what_is_wrong_is_said(tmp_path, old, new, said):
 
 def test_toml_says_it_again(tmp_path):
     config = read_pipeline(write_pipeline(tmp_path))
-    assert Pipeline(**tomllib.loads(to_toml(config))) == config
-    odd = Source(name="x", path='a"\\\n\x7fé', settings={"a b": [1, 2.5, True, {"c": "d"}]})
-    odd = Pipeline(sources=(odd,))
-    assert Pipeline(**tomllib.loads(to_toml(odd))) == odd
+    assert CorpusPipeline(**tomllib.loads(pipeline_toml(config))) == config
+    odd = PipelineSource(name="x", path='a"\\\n\x7fé', settings={"a b": [1, 2.5, True, {"c": "d"}]})
+    odd = CorpusPipeline(sources=(odd,))
+    assert CorpusPipeline(**tomllib.loads(pipeline_toml(odd))) == odd
 
 
 def test_places_of_this_machine_are_not_in_the_name():
-    config = Pipeline(sources=(Source(name="a", path="/x/y/docs"), Source(name="b", path="z/w")))
-    assert [source.path for source in portable(config).sources] == ["docs", "z/w"]
+    config = CorpusPipeline(
+        sources=(PipelineSource(name="a", path="/x/y/docs"), PipelineSource(name="b", path="z/w"))
+    )
+    assert [source.path for source in portable_pipeline(config).sources] == ["docs", "z/w"]

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import Config
-from groundup.corpus.engine.files import parts_of
+from groundup.corpus.engine.setting_files import _annotation_parts
 from groundup.corpus.prepare.steps import CORPUS_STEPS
 from groundup.documents import READERS, STEPS
 
@@ -23,7 +23,7 @@ ALL = READERS | STEPS | CORPUS_STEPS
 def unsourced(kind: type[Config], prefix: str = "") -> Iterator[str]:
     """Yield the numeric fields without a source; what is off by default needs none."""
     for name, field in kind.model_fields.items():
-        parts = set(parts_of(field.annotation))
+        parts = set(_annotation_parts(field.annotation))
         for part in parts:
             if isinstance(part, type) and issubclass(part, Config):
                 yield from unsourced(part, f"{prefix}{name}.")

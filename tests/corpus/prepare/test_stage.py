@@ -9,9 +9,9 @@ pytest.importorskip("pyarrow")
 import pyarrow.parquet as parquet
 
 from groundup.core import ArtifactError, ConfigError, DataError
-from groundup.corpus import SPLITS, prepare, read_records, read_split
+from groundup.corpus import SPLITS, prepare, read_split, read_split_records
 from groundup.corpus.prepare import stage
-from groundup.corpus.prepare.stage import ended
+from groundup.corpus.prepare.stage import _run_summary
 
 from .pipelines import TOML, write_pipeline
 
@@ -28,7 +28,7 @@ def made(folder):
 
 def test_every_record_is_in_one_split_or_among_the_removed(made):
     told = json.loads(made.file("counters.json").read_text())
-    kept = {split: [r.id for r in read_records(made, split)] for split in SPLITS}
+    kept = {split: [r.id for r in read_split_records(made, split)] for split in SPLITS}
     every = [name for names in kept.values() for name in names]
     assert len(every) == len(set(every)) and all(kept.values())
     files = [made.file(name) for name in made.files if name.startswith("removed/")]
@@ -56,7 +56,7 @@ def test_counts_are_by_step_and_source(made):
 def test_its_end_tells_what_was_read_kept_and_dropped_and_what_to_do_next(made):
     told = json.loads(made.file("counters.json").read_text())
     kept = sum(one["documents"] for one in told["splits"].values())
-    said = ended(told, made.path).splitlines()
+    said = _run_summary(told, made.path).splitlines()
     assert said[0].startswith(f"300 documents read: {kept} kept (")
     assert said[0].endswith(f" test), {300 - kept} dropped")
     reason, count = next(iter(told["reasons"].items()))
@@ -64,8 +64,8 @@ def test_its_end_tells_what_was_read_kept_and_dropped_and_what_to_do_next(made):
     assert said[2] == f"  what went and why: groundup corpus report {made.path}"
     told["splits"]["train"]["derived"] = 5
     told["reasons"] = {}
-    assert f": {kept - 5} kept + 5 derived (" in ended(told, made.path)
-    assert len(ended(told, made.path).splitlines()) == 2
+    assert f": {kept - 5} kept + 5 derived (" in _run_summary(told, made.path)
+    assert len(_run_summary(told, made.path).splitlines()) == 2
 
 
 def test_splits_read_as_documents(made):
@@ -79,7 +79,7 @@ def test_splits_read_as_documents(made):
         read_split(made, "dev")
     of_file = {}
     for split in SPLITS:
-        for record in read_records(made, split):
+        for record in read_split_records(made, split):
             if record.source == "logs":
                 of_file.setdefault(record.path.split("#")[0], set()).add(split)
     assert all(len(splits) == 1 for splits in of_file.values()), "whole files"
@@ -139,7 +139,7 @@ def test_a_dry_run_may_come_before_the_run(tmp_path):
     assert prepare(path, tmp_path / "out", workers=2).kind == "corpus"
     with pytest.raises(ArtifactError, match="holds an artifact; choose another"):
         prepare(path, tmp_path / "out", dry_run=True)
-    assert stage.SMALL == 10_000
+    assert stage.SMALL_CORPUS_DOCUMENTS == 10_000
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -155,7 +155,7 @@ def test_a_settings_file_that_is_missing_or_a_pipe_is_refused(tmp_path, dry_run)
 
 def test_an_input_that_changes_between_its_hash_and_its_reading_is_refused(tmp_path, monkeypatch):
     pipeline = write_pipeline(tmp_path)
-    hashed = stage.fingerprints
+    hashed = stage.fingerprint_sources
 
     def then_changed(found, each):
         rows = hashed(found, each)
@@ -165,7 +165,7 @@ def test_an_input_that_changes_between_its_hash_and_its_reading_is_refused(tmp_p
 
     os.utime(tmp_path / "logs" / "1.txt", (1, 1))
     with monkeypatch.context() as patched:
-        patched.setattr(stage, stage.fingerprints.__name__, then_changed)
+        patched.setattr(stage, stage.fingerprint_sources.__name__, then_changed)
         with pytest.raises(DataError, match=r"logs: 1\.txt changed while it was read"):
             prepare(pipeline, tmp_path / "out", workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()

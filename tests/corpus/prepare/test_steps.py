@@ -13,9 +13,9 @@ from groundup.corpus.prepare.steps import (
     CORPUS_STEPS,
     READERS,
     REMOVED,
-    is_survey,
+    _look_up,
+    is_global_step,
     step_target,
-    target,
 )
 from groundup.documents import STEPS
 
@@ -30,9 +30,9 @@ def test_every_name_leads_to_a_class():
 
 def test_unknown_names_are_errors_that_name_the_nearest():
     table = {"web.lines": "a:B", "web.urls": "a:C"}
-    assert target("web.lines", table, "use") == "a:B"
+    assert _look_up("web.lines", table, "use") == "a:B"
     with pytest.raises(ConfigError, match="did you mean `web.lines`"):
-        target("web.line", table, "use")
+        _look_up("web.line", table, "use")
     assert step_target("mine:Step") == "mine:Step"
 
 
@@ -48,4 +48,4 @@ def test_a_removed_step_is_an_error_that_names_its_replacement(name, tmp_path):
 
 
 def test_surveys_are_told_from_steps():
-    assert is_survey(f"{HERE}:SameText") and not is_survey(f"{HERE}:Tidy")
+    assert is_global_step(f"{HERE}:SameText") and not is_global_step(f"{HERE}:Tidy")

@@ -22,7 +22,7 @@ from groundup.corpus.quality.rules import (
     GopherRepetition,
     GopherRepetitionConfig,
 )
-from groundup.documents import Record, Ruling, SourceMap, follow
+from groundup.documents import Record, SourceMap, StepResult, apply_result
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/datatrove_filters.jsonl.gz"
 ROWS = [json.loads(line) for line in gzip.open(FIXTURE, "rt", encoding="utf-8")]
@@ -60,7 +60,7 @@ def test_what_c4_leaves_of_a_page_is_what_datatrove_leaves():
     assert len(kept) > 50
     for row in kept:
         one = record(row["text"])
-        after = follow(one, STEPS["c4_lines"](one)).text
+        after = apply_result(one, STEPS["c4_lines"](one)).text
         assert after.strip() == row["decisions"]["c4_text"]
 
 
@@ -73,11 +73,11 @@ def test_hostile_texts_are_judged(name, text):
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=300))
 def test_c4_edits_can_always_be_carried_out(text):
-    step = C4(C4Config(fewest_sentences=-1, fewest_words=-1, terminal_punctuation=False))
+    step = C4(C4Config(min_sentences=-1, min_words_per_line=-1, terminal_punctuation=False))
     one = record(text)
     ruling = step(one)
     if not ruling.reason:
-        assert len(follow(one, ruling).text) <= len(text)
+        assert len(apply_result(one, ruling).text) <= len(text)
 
 
 @pytest.mark.parametrize("name", ["gopher", "c4"])
@@ -90,7 +90,7 @@ def test_other_languages_pass_with_a_note(name):
         one = replace(record("zu wenige Wörter"), metadata=metadata)
         return step(config(**settings))(one)
 
-    assert ruled(german) == Ruling(metadata={"rules_not_asked": [name]})
+    assert ruled(german) == StepResult(metadata={"rules_not_asked": [name]})
     noted = ruled(german | {"rules_not_asked": ["other"]})
     assert noted.metadata == {"rules_not_asked": ["other", name]}
     for metadata in (

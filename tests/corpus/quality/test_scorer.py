@@ -59,10 +59,15 @@ def test_it_scores_and_drops_by_policy():
     assert rule("four", ScorerConfig(scorer=f"{HERE}:plain")).metadata == {
         "score": 4.0, "score_signature": "length×1.0",
     }  # fmt: skip
-    made = ScorerConfig(scorer=f"{HERE}:Length", settings='{"scale": 0.5}', least=3, name="size")
+    made = ScorerConfig(
+        scorer=f"{HERE}:Length", settings='{"scale": 0.5}', min_score=3, name="size"
+    )
     dropped = rule("four", made)
     assert (dropped.reason, dropped.value) == ("scorer: size low", 2.0)
-    assert rule("four", ScorerConfig(scorer=f"{HERE}:plain", most=3)).reason == "scorer: score high"
+    assert (
+        rule("four", ScorerConfig(scorer=f"{HERE}:plain", max_score=3)).reason
+        == "scorer: score high"
+    )
     assert rule("", made).metadata == {"size_missing": "empty_answer"}
 
 

@@ -7,11 +7,11 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from groundup.corpus.engine.rulings import read_rulings
-from groundup.corpus.engine.survey import Survey
+from groundup.corpus.engine.global_step import GlobalStep
+from groundup.corpus.engine.step_results import read_step_results
 from groundup.corpus.quality import sites
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
-from groundup.documents import Record, SourceMap, Span, follow, to_batch
+from groundup.documents import Record, SourceMap, TextSpan, apply_result, to_batch
 
 
 def each(task, items):
@@ -42,16 +42,16 @@ def judged(tmp_path, records, sizes, **settings):
         shards.append(path)
         at += size
     survey = SiteLines(SiteLinesConfig(**settings))
-    assert isinstance(survey, Survey)
+    assert isinstance(survey, GlobalStep)
     files = survey.rulings(shards, each, tmp_path / "scratch")
     assert len(files) == len(shards)
-    return {key: ruling for file in files for key, ruling in read_rulings(file).items()}
+    return {key: ruling for file in files for key, ruling in read_step_results(file).items()}
 
 
 def test_headers_and_footers_go_and_headings_in_the_middle_stay(tmp_path):
     records = pages(10)
     found = judged(tmp_path, records, [10])
-    text = follow(records[3], found[records[3].id]).text
+    text = apply_result(records[3], found[records[3].id]).text
     assert "Parameters:" in text and "does in this unlike" in text
     assert "Site of things" not in text and "Made in" not in text
     assert {edit.reason for edit in found[records[3].id].edits} == {"header", "footer"}
@@ -65,7 +65,7 @@ def story(number: int, head: str, foot: str = "", **settings) -> Record:
 
 def left(tmp_path, records) -> str:
     found = judged(tmp_path, records, [len(records)])
-    return follow(records[7], found[records[7].id]).text
+    return apply_result(records[7], found[records[7].id]).text
 
 
 def test_a_numbered_title_is_the_page_s_own(tmp_path):
@@ -89,7 +89,7 @@ def test_headings_and_titles_that_differ_stay_and_those_that_do_not_go(tmp_path)
         at = one.text.index("Views")
         end = one.text.index("\n", one.text.index("Part"))
         mill = one.text.index("The Mill")
-        spans = (Span("heading", at, mill - 1), Span("heading", mill, mill + 10))
+        spans = (TextSpan("heading", at, mill - 1), TextSpan("heading", mill, mill + 10))
         titled = one.metadata | {"title": f"Part: {n} - The Mill 2"}
         assert one.text[end - 2 : end] == str(n)
         records.append(Record(one.id, "web", one.path, "html", one.text, one.map, spans, titled))
@@ -100,7 +100,7 @@ def test_headings_and_titles_that_differ_stay_and_those_that_do_not_go(tmp_path)
 def test_shards_do_not_matter(tmp_path):
     records = pages(12) + pages(12, "b.org", 100)
     whole = judged(tmp_path / "one", records, [24])
-    parts = judged(tmp_path / "many", records, [5, 0, 7, 12], most_entries=3, parts=3)
+    parts = judged(tmp_path / "many", records, [5, 0, 7, 12], max_entries=3, parts=3)
     assert whole == parts and len(whole) == 24
 
 
@@ -111,9 +111,10 @@ def test_a_menu_is_so_many_lines_that_come_back(tmp_path, run, is_cut):
                 f"Then {n * n}y came {chr(97 + n) * 7}\nand went {n * 7}z")
         for n in range(12)
     ]  # fmt: skip
-    found = judged(tmp_path, records, [12], run=run)
+    found = judged(tmp_path, records, [12], min_menu_lines=run)
     cut = (
-        records[3].id in found and "Our shops" not in follow(records[3], found[records[3].id]).text
+        records[3].id in found
+        and "Our shops" not in apply_result(records[3], found[records[3].id]).text
     )
     assert cut == is_cut
 
@@ -136,7 +137,7 @@ def test_four_times_the_pages_are_four_times_the_tasks_and_no_task_is_larger(tmp
         folder.mkdir()
         records = [page(n, "\n".join(f"Line {n}-{m} x" for m in range(50))) for n in range(count)]
         found = tasks.setdefault(count, [])
-        read = sites.read_slice
+        read = sites.read_range
 
         def counted(part, found=found, read=read):
             rows = read(part)
@@ -144,8 +145,8 @@ def test_four_times_the_pages_are_four_times_the_tasks_and_no_task_is_larger(tmp
             return rows
 
         with monkeypatch.context() as patched:
-            patched.setattr(sites, "read_slice", counted)
-            judged(folder, records, [10] * (count // 10), most_entries=500)
+            patched.setattr(sites, "read_range", counted)
+            judged(folder, records, [10] * (count // 10), max_entries=500)
     few, more = tasks.values()
     assert 3 * len(few) <= len(more) <= 5 * len(few), (len(few), len(more))
     assert max(more) <= 1.5 * max(few), "a task holds its share"

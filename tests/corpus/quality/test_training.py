@@ -6,45 +6,50 @@ import numpy as np
 import pytest
 
 from groundup.core import DataError
-from groundup.corpus.quality.classifier import Classifier, FeaturesConfig, features_of, margins
+from groundup.corpus.quality.classifier import (
+    FeaturesConfig,
+    TextClassifier,
+    decision_values,
+    extract_features,
+)
 from groundup.corpus.quality.training import (
-    Labelled,
-    TrainingConfig,
-    auc,
-    expected_error,
-    fitted,
-    part_of,
-    platt,
-    thresholds,
-    train_classifier,
+    ClassifierTrainingConfig,
+    LabelledText,
+    _auc,
+    _calibration_error,
+    _fit_lbfgs,
+    _platt_scaling,
+    _split_of_group,
+    _threshold_metrics,
+    _train_classifier,
     train_classifier_folders,
 )
 
 GOOD = ["file", "window", "menu", "setting", "page", "server", "user", "button"]
 BAD = ["win", "cash", "offer", "click", "free", "bonus", "prize", "deal"]
-CONFIG = TrainingConfig(features=FeaturesConfig(bits=12), l2=1e-3)
+CONFIG = ClassifierTrainingConfig(features=FeaturesConfig(bits=12), l2=1e-3)
 
 
-def texts(number: int, noise: float = 0.3, seed: int = 0) -> list[Labelled]:
+def texts(number: int, noise: float = 0.3, seed: int = 0) -> list[LabelledText]:
     rng = np.random.default_rng(seed)
     made = []
     for at in range(number):
         good = bool(at % 2)
         own, other = (GOOD, BAD) if good else (BAD, GOOD)
         words = [rng.choice(other if rng.random() < noise else own) for _ in range(12)]
-        made.append(Labelled(" ".join(words), good, f"document {at // 4}"))
+        made.append(LabelledText(" ".join(words), good, f"document {at // 4}"))
     return made
 
 
 def test_the_gradient_is_zero_where_training_ends():
     some = texts(60)
     labels = np.array([one.is_positive for one in some])
-    rows = features_of([one.text for one in some], CONFIG.features)
-    weights, bias = fitted(rows, labels, CONFIG)
+    rows = extract_features([one.text for one in some], CONFIG.features)
+    weights, bias = _fit_lbfgs(rows, labels, CONFIG)
 
     def loss(w: np.ndarray, b: float) -> float:
         signs = np.where(labels, 1, -1)
-        return np.logaddexp(0, -signs * margins(rows, w, b)).mean() + 5e-4 * float(w @ w)
+        return np.logaddexp(0, -signs * decision_values(rows, w, b)).mean() + 5e-4 * float(w @ w)
 
     at = weights.astype(np.float64)
     least = loss(at, bias)
@@ -56,21 +61,21 @@ def test_the_gradient_is_zero_where_training_ends():
 
 def test_groups_are_never_divided_and_the_report_is_of_unseen_ones(tmp_path):
     some = texts(800)
-    found = train_classifier(some, CONFIG)
+    found = _train_classifier(some, CONFIG)
     assert sum(found.report["texts"].values()) == 800
     assert sum(found.report["groups"].values()) == 200
     assert found.report["auc"]["estimate"] > 0.97
     assert found.report["auc"]["low"] < found.report["auc"]["estimate"]
     assert found.report["calibration_error"] < 0.1
-    again = train_classifier(some, CONFIG)
+    again = _train_classifier(some, CONFIG)
     np.testing.assert_array_equal(again.classifier.weights, found.classifier.weights)
-    assert part_of("document 1", CONFIG) == part_of("document 1", CONFIG)
+    assert _split_of_group("document 1", CONFIG) == _split_of_group("document 1", CONFIG)
 
 
 def test_labels_without_meaning_are_reported_as_that():
     rng = np.random.default_rng(1)
     some = [one._replace(is_positive=bool(rng.integers(2))) for one in texts(800, noise=0.5)]
-    area = train_classifier(some, CONFIG).report["auc"]
+    area = _train_classifier(some, CONFIG).report["auc"]
     assert area["low"] < 0.5 < area["high"] or abs(area["estimate"] - 0.5) < 0.1
 
 
@@ -78,13 +83,13 @@ def test_area_is_the_share_of_pairs_in_order():
     rng = np.random.default_rng(0)
     scores, labels = rng.integers(0, 6, 60) / 6, rng.random(60) < 0.4
     pairs = [(a > b) + (a == b) / 2 for a in scores[labels] for b in scores[~labels]]
-    assert auc(scores, labels).estimate == pytest.approx(np.mean(pairs), abs=1e-5)
+    assert _auc(scores, labels).estimate == pytest.approx(np.mean(pairs), abs=1e-5)
 
 
 def test_thresholds_count_what_is_kept():
     scores = np.array([0.9, 0.8, 0.7, 0.2])
     labels = np.array([True, False, True, True])
-    (row,) = thresholds(scores, labels, cuts=(0.5,))
+    (row,) = _threshold_metrics(scores, labels, cuts=(0.5,))
     assert (row.precision, row.recall, row.false_alarms) == (0.6667, 0.6667, 1.0)
     assert row.precision_low < row.precision < row.precision_high
 
@@ -93,11 +98,11 @@ def test_calibration_recovers_known_odds():
     rng = np.random.default_rng(0)
     margin = rng.normal(size=20_000)
     labels = rng.random(20_000) < 1 / (1 + np.exp(-(3 * margin - 1)))
-    slope, offset = platt(margin, labels)
+    slope, offset = _platt_scaling(margin, labels)
     assert slope == pytest.approx(3, abs=0.15) and offset == pytest.approx(-1, abs=0.1)
     stated = 1 / (1 + np.exp(-(slope * margin + offset)))
-    assert expected_error(stated, labels) < 0.02
-    assert np.isfinite(platt(np.array([-1.0, 1.0]), np.array([False, True]))).all()
+    assert _calibration_error(stated, labels) < 0.02
+    assert np.isfinite(_platt_scaling(np.array([-1.0, 1.0]), np.array([False, True]))).all()
 
 
 def test_folders_become_a_classifier_with_its_report(tmp_path):
@@ -110,9 +115,9 @@ def test_folders_become_a_classifier_with_its_report(tmp_path):
     )
     facts = json.loads((tmp_path / "out" / "classifier.json").read_text())
     assert facts["report"] == json.loads(json.dumps(report))
-    assert Classifier.load(tmp_path / "out").scores(["menu window file page"])[0] > 0.5
+    assert TextClassifier.load(tmp_path / "out").predict_texts(["menu window file page"])[0] > 0.5
 
 
 def test_too_few_groups_are_refused():
     with pytest.raises(DataError, match="give more groups"):
-        train_classifier(texts(4), CONFIG)
+        _train_classifier(texts(4), CONFIG)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.quality.words import LONGEST, count_sentences, split_words
+from groundup.corpus.quality.words import MAX_CHUNK_CHARACTERS, count_sentences, split_words
 
 # From spaCy 3.8.18: [t.text for t in spacy.blank("en")(text) if t.text.strip()]
 WORDS = {
@@ -27,7 +27,7 @@ def test_words_hold_every_sign_but_white_space(text):
 
 
 def test_a_chunk_that_is_no_word_is_not_cut():
-    assert split_words("(" * (LONGEST + 1)) == ["(" * (LONGEST + 1)]
+    assert split_words("(" * (MAX_CHUNK_CHARACTERS + 1)) == ["(" * (MAX_CHUNK_CHARACTERS + 1)]
     assert len(split_words("a" * 1_000_000)) == 1
 
 

@@ -1,20 +1,20 @@
 import pytest
 
 from groundup.corpus.questions.blocks import (
-    EXAMPLE,
-    blocks,
-    is_preformatted,
-    is_prose,
+    INTRODUCES_EXAMPLE,
+    is_preformatted_block,
+    is_prose_block,
+    match_signature,
     option_name,
-    parameters,
-    signature,
+    signature_parameters,
+    split_line_blocks,
 )
 from groundup.documents import read_bytes
 
 
 def test_blocks_lie_where_they_say_and_code_is_left_out():
     text = "# T\n\nOne\ntwo.\n- a\n- b\n\n```\ncode\n\nmore\n```\n<!-- x -->\nEnd.\n"
-    found = list(blocks(text))
+    found = list(split_line_blocks(text))
     assert [block.lines for block in found] == [
         ("# T",), ("One", "two."), ("- a",), ("- b",), ("End.",),
     ]  # fmt: skip
@@ -24,8 +24,8 @@ def test_blocks_lie_where_they_say_and_code_is_left_out():
 
 def test_a_part_of_a_text_has_the_blocks_of_the_whole():
     text = "A b.\n\n  C d.\n\nE f."
-    assert [block.lines for block in blocks(text, 4, 14)] == [("C d.",)]
-    assert next(blocks(text, 4, 14)).indent == 2
+    assert [block.lines for block in split_line_blocks(text, 4, 14)] == [("C d.",)]
+    assert next(split_line_blocks(text, 4, 14)).indent == 2
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_a_part_of_a_text_has_the_blocks_of_the_whole():
      "@m.d(msg, *, stack=1)", "f(*args, **kwargs)", "int f(PyObject *p)"],
 )  # fmt: skip
 def test_signatures_are_recognised(line):
-    assert signature(line)
+    assert match_signature(line)
 
 
 @pytest.mark.parametrize("line", ["f('a')", "f(1, 2)", "def f(a):", "return f(a)", "f(a) is it."])
 def test_calls_are_no_signatures(line):
-    assert not signature(line)
+    assert not match_signature(line)
 
 
 def test_parameters_keep_their_defaults_together():
-    assert parameters("a, b=(1, 2), *, c={'x': 1}[, d]") == [
+    assert signature_parameters("a, b=(1, 2), *, c={'x': 1}[, d]") == [
         "a",
         "b=(1, 2)",
         "*",
@@ -61,21 +61,26 @@ def test_the_long_name_of_an_option_wins_and_no_negation():
 
 def test_prose_is_told_from_code_and_boilerplate():
     page = "Open the file now.\n\nfoo = bar(1)\n\n>>> open now.\n\nSee also the others.\n\nf(a, b)"
-    assert [is_prose(block, "html") for block in blocks(page)] == [True] + [False] * 4
+    assert [is_prose_block(block, "html") for block in split_line_blocks(page)] == [True] + [
+        False
+    ] * 4
 
 
 def test_code_of_a_page_is_told_by_its_line_ends():
     page = b"<p>Text.</p><p>f(a)</p><pre>from m import f\n\nf(a)\n\n  f(b)</pre><p>More.</p>"
     document = read_bytes(page, "m.html")
-    told = {block.lines[0]: is_preformatted(document, block) for block in blocks(document.text)}
+    told = {
+        block.lines[0]: is_preformatted_block(document, block)
+        for block in split_line_blocks(document.text)
+    }
     assert told == {"Text.": False, "f(a)": True, "from m import f": True, "f(b)": True,
                     "More.": False}  # fmt: skip
-    first = next(iter(list(blocks(document.text))[1:]))
-    assert first.lines == ("f(a)",) and not is_preformatted(document, first)
+    first = next(iter(list(split_line_blocks(document.text))[1:]))
+    assert first.lines == ("f(a)",) and not is_preformatted_block(document, first)
 
 
 def test_lines_before_examples_are_told_from_those_before_entries():
     for line in ("Example:", "For example, the following does it:", "Register it directly:"):
-        assert EXAMPLE.match(line)
+        assert INTRODUCES_EXAMPLE.match(line)
     for line in ("The module defines the following functions:", "These are allowed:", "Text."):
-        assert not EXAMPLE.match(line)
+        assert not INTRODUCES_EXAMPLE.match(line)

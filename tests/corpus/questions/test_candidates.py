@@ -2,9 +2,14 @@
 
 import pytest
 
-from groundup.corpus.questions.candidates import Collection, candidates, is_code, titles
+from groundup.corpus.questions.candidates import (
+    DocumentCollection,
+    _is_code_identifier,
+    _unique_titles,
+    question_candidates,
+)
 from groundup.documents import read_bytes
-from groundup.measure.card import holds
+from groundup.measure.card import contains_in_order
 
 from .pages import DIRECTIVES, DJANGO, MODULE, SETTINGS, SPHINX
 
@@ -13,22 +18,24 @@ FILES = {"copy.html": SPHINX, "settings.md": SETTINGS, "heap.rst": DIRECTIVES, "
 
 def found(files, **options):
     documents = [read_bytes(text.encode(), path) for path, text in files.items()]
-    collection = Collection(documents)
+    collection = DocumentCollection(documents)
     return list(
-        candidates(collection, files, options.get("rules", ()), options.get("max_words", 25))
+        question_candidates(
+            collection, files, options.get("rules", ()), options.get("max_words", 25)
+        )
     )
 
 
 def test_answers_are_slices_of_text_and_bytes():
     for one in found(FILES):
-        place, text = one.place, FILES[one.path]
+        place, text = one.answer_location, FILES[one.path]
         read = read_bytes(text.encode(), one.path).text
         assert read[place["start"] : place["end"]] == place["quote"]
         data = text.encode()[place["byte_start"] : place["byte_end"]]
         assert one.path.endswith(".html") or data.decode() == place["quote"]
         start, end = place["span"]
         assert place["passage"][start:end] == place["quote"]
-        assert holds(place["quote"], one.answer)
+        assert contains_in_order(place["quote"], one.answer)
 
 
 def test_a_name_that_two_documents_explain_is_asked_with_the_title():
@@ -69,7 +76,7 @@ def test_titles_lose_the_site_s_name_and_are_never_the_same():
     pages["d.html"] = "<title>a — Tool 1.0 docs</title><p>Text.</p>"
     pages["e.txt"] = "No title."
     read = [read_bytes(text.encode(), path) for path, text in pages.items()]
-    assert titles(read) == {
+    assert _unique_titles(read) == {
         "a.html": "a (a.html)", "b.html": "b", "c.html": "c", "d.html": "a (d.html)",
         "e.txt": "e.txt",
     }  # fmt: skip
@@ -79,7 +86,9 @@ def test_titles_lose_the_site_s_name_and_are_never_the_same():
     "name", ["os.stat", "max_size", "PATH", "--quiet", "JSONDecoder", "getName"]
 )
 def test_code_is_told_from_words(name):
-    assert is_code(name) and not any(map(is_code, ("name", "Name", "two words", "a")))
+    assert _is_code_identifier(name) and not any(
+        map(_is_code_identifier, ("name", "Name", "two words", "a"))
+    )
 
 
 def test_a_page_of_django_gives_what_it_says_and_nothing_of_its_examples():
@@ -120,6 +129,6 @@ def test_one_condition_with_two_answers_is_not_asked_and_the_same_one_is_asked_o
 def test_a_passage_begins_before_the_answer_and_shows_the_entry_of_a_heading():
     text = "# Speed\n\nMuch is said here. To run a tool faster, use the cache of pages.\n\nEnd.\n"
     (one,) = found({"a.md": text}, rules=["how"])
-    assert one.place["passage"] == text.removeprefix("# ")
+    assert one.answer_location["passage"] == text.removeprefix("# ")
     (one,) = [c for c in found({"copy.html": SPHINX}, rules=["section"])]
-    assert one.place["passage"].startswith("Whole trees\n\ncopy.copy_tree(src")
+    assert one.answer_location["passage"].startswith("Whole trees\n\ncopy.copy_tree(src")

@@ -1,6 +1,6 @@
 import pytest
 
-from groundup.corpus.questions.checks import fault
+from groundup.corpus.questions.checks import rejection_reason
 
 ASKED = "What does `copy` do?"
 
@@ -25,16 +25,22 @@ ASKED = "What does `copy` do?"
     ],
 )
 def test_unfit_answers_are_told_why(answer, why):
-    assert fault(ASKED, answer) == why
+    assert rejection_reason(ASKED, answer) == why
 
 
 def test_a_question_must_not_hold_its_answer():
-    assert fault("Which port is 8080?", "8080") == "given away"
-    assert fault("What does `clear` clear?", "the cache of the files") == ""
-    assert fault("What is `sync.Semaphore`?", "A Semaphore object") == "given away"
-    assert fault("What happens if the log file is full?", "the log file is full") == "given away"
+    assert rejection_reason("Which port is 8080?", "8080") == "given away"
+    assert rejection_reason("What does `clear` clear?", "the cache of the files") == ""
+    assert rejection_reason("What is `sync.Semaphore`?", "A Semaphore object") == "given away"
+    assert (
+        rejection_reason("What happens if the log file is full?", "the log file is full")
+        == "given away"
+    )
 
 
 def test_a_question_that_leans_on_the_text_is_unfit_but_a_title_may_say_anything():
-    assert fault("What happens if the file above is missing?", "nothing") == "points elsewhere"
-    assert fault("In “How to see the tables here”, what is `x`?", "a small table") == ""
+    assert (
+        rejection_reason("What happens if the file above is missing?", "nothing")
+        == "points elsewhere"
+    )
+    assert rejection_reason("In “How to see the tables here”, what is `x`?", "a small table") == ""

@@ -17,7 +17,7 @@ def test_a_rendered_page_has_its_functions_with_what_is_written_under_them():
     _, found = entries(SPHINX, "copy.html")
     assert set(found) == {"", "copy.copy_tree"}  # what explains nothing is no entry
     tree = found["copy.copy_tree"]
-    assert tree.kind == "function" and tree.section.text == "Whole trees" and tree.whole
+    assert tree.kind == "function" and tree.section.text == "Whole trees" and tree.is_complete
     assert [paragraph.text[:6] for paragraph in tree.body] == [
         "Copy a", "Return", "If src", "Added ", "Change",
     ]  # fmt: skip
@@ -56,7 +56,11 @@ def test_what_follows_a_class_s_last_method_may_be_about_the_class():
         "<p>close()</p><p>Close it.</p><p>Added in version 2.0.</p>"
     )
     _, found = entries(page, "m.html")
-    assert (found["m.C"].whole, found["read"].whole, found["close"].whole) == (True, True, False)
+    assert (found["m.C"].is_complete, found["read"].is_complete, found["close"].is_complete) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_titles_come_from_the_page():

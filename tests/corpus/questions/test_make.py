@@ -9,7 +9,7 @@ import pytest
 from groundup.core import ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus
 from groundup.corpus.questions.make import QuestionsConfig, make_questions
-from groundup.corpus.split import place
+from groundup.corpus.split import hash_fraction
 from groundup.documents import Document, read_folder
 from groundup.measure import check_grounding, read_card, read_samples
 
@@ -74,7 +74,9 @@ def test_the_same_folder_gives_the_same_test_set_and_another_seed_another(folder
 def test_documents_are_split_as_a_corpus_splits_them(folder, tmp_path):
     testset = made(folder, tmp_path / "t", share=0.5, questions=30)
     asked = {sample.group for sample in read_samples(testset)}
-    order = sorted((page.name for page in folder.iterdir()), key=lambda path: place(path, 0))
+    order = sorted(
+        (page.name for page in folder.iterdir()), key=lambda path: hash_fraction(path, 0)
+    )
     assert asked <= set(order[:6])
 
 
@@ -83,7 +85,7 @@ def test_a_corpus_is_asked_about_its_test_split(folder, tmp_path):
         CorpusConfig(test_share=0.4, near_duplicate_threshold=0), folder, tmp_path / "corpus"
     )
     testset = make_questions(source.path, QuestionsConfig(), tmp_path / "t", questions=20)
-    held_out = {page.name for page in folder.iterdir() if place(page.name, 0) < 0.4}
+    held_out = {page.name for page in folder.iterdir() if hash_fraction(page.name, 0) < 0.4}
     assert {sample.group for sample in read_samples(testset)} <= held_out
     assert [parent.id for parent in testset.parents] == [source.id]
 
@@ -92,11 +94,11 @@ def test_too_few_are_made_with_a_warning_that_counts_them_by_rule(folder, tmp_pa
     with pytest.raises(DataError, match=r"Found \d+ of 5000 questions \(\w+ \d+"):
         made(folder, tmp_path / "t", questions=5000)
     assert not (tmp_path / "t").exists()
-    record.use("plain")
+    record.set_output_mode("plain")
     try:
         testset = make_questions(folder, QuestionsConfig(), tmp_path / "t", questions=5000)
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
     told = capsys.readouterr().err
     assert re.search(
         r"Warning: Found \d+ of 5000 questions \(\w+ \d+.*the whole collection has too few", told
@@ -108,7 +110,7 @@ def test_too_few_are_made_with_a_warning_that_counts_them_by_rule(folder, tmp_pa
 
 def test_a_small_folder_is_asked_about_where_there_is_something_to_ask(folder, tmp_path):
     """One page of twelve has entries, and it is not among those that the share takes."""
-    *prose, last = sorted(folder.iterdir(), key=lambda page: place(page.name, 0))
+    *prose, last = sorted(folder.iterdir(), key=lambda page: hash_fraction(page.name, 0))
     for page in prose:
         page.write_text("<title>Notes</title><p>We had lunch and talked of nothing else.</p>")
     testset = make_questions(folder, QuestionsConfig(), tmp_path / "t")

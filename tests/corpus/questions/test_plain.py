@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.questions.plain import plain
+from groundup.corpus.questions.plain import strip_markup
 
 KINDS = ("text", "markdown", "html", "python")
 
@@ -21,28 +21,28 @@ KINDS = ("text", "markdown", "html", "python")
     ],
 )
 def test_markup_goes_and_words_stay(kind, text, expected):
-    assert plain(text, kind=kind).text == expected
+    assert strip_markup(text, kind=kind).text == expected
 
 
 @given(st.text(alphabet="ab .\n*`_[]()<>:~é", max_size=60), st.sampled_from(KINDS))
 def test_every_character_stands_where_it_says(text, kind):
-    read = plain(text, kind=kind)
-    assert len(read.places) == len(read.text) + 1
-    assert list(read.places) == sorted(read.places)
-    for letter, place in zip(read.text, read.places, strict=False):
+    read = strip_markup(text, kind=kind)
+    assert len(read.positions) == len(read.text) + 1
+    assert list(read.positions) == sorted(read.positions)
+    for letter, place in zip(read.text, read.positions, strict=False):
         assert text[place] == letter or (letter == " " and text[place].isspace())
 
 
 def test_a_part_knows_its_place():
     text = "One **two** three"
-    read = plain(text, kind="markdown")
+    read = strip_markup(text, kind="markdown")
     start = read.text.index("two")
-    assert text[slice(*read.part(start, start + 5).span(0, 3))] == "two"
+    assert text[slice(*read.slice_text(start, start + 5).span(0, 3))] == "two"
 
 
 def test_sentences_end_at_full_stops_that_end_them():
     text = "Use e.g. this. Set core.pager to cat! os.stat() is slow? Yes (so they say.) End"
-    said = [sentence.text for sentence in plain(text, kind="text").sentences()]
+    said = [sentence.text for sentence in strip_markup(text, kind="text").sentences()]
     assert said == [
         "Use e.g. this.", "Set core.pager to cat!", "os.stat() is slow?",
         "Yes (so they say.", "End",
@@ -58,4 +58,4 @@ def test_sentences_end_at_full_stops_that_end_them():
     ],
 )
 def test_a_prepared_corpus_has_further_kinds(kind, expected):
-    assert plain("See :func:`os.stat` of\n *two*", kind=kind).text == expected
+    assert strip_markup("See :func:`os.stat` of\n *two*", kind=kind).text == expected

@@ -2,15 +2,15 @@
 
 import pytest
 
-from groundup.corpus.questions.candidates import entries
+from groundup.corpus.questions.candidates import _document_entries
 from groundup.corpus.questions.rules import (
     FINDERS,
     HELD_OUT_RULE,
     PHRASINGS,
     RULES,
-    is_nominal,
-    is_topic,
-    named,
+    _is_nominal,
+    _is_topic,
+    entry_names,
     training_rules,
 )
 from groundup.documents import read_bytes
@@ -26,7 +26,7 @@ def said(rule):
     return [
         (entry.owner or entry.name, found.answer.text)
         for path, text in PAGES.items()
-        for entry in entries(read_bytes(text.encode(), path))
+        for entry in _document_entries(read_bytes(text.encode(), path))
         for found in find(entry)
     ]
 
@@ -95,7 +95,7 @@ def test_deprecated_names_are_replaced():
         b"m.new() instead.</p><p>m.other(a)</p><p>Do another.</p>"  # fmt: skip
     found = [
         one.answer.text
-        for entry in entries(read_bytes(page, "m.html"))
+        for entry in _document_entries(read_bytes(page, "m.html"))
         for rule in RULES
         if rule.name == "replacement"
         for one in rule.find(entry)
@@ -125,16 +125,16 @@ def test_phrasings_find_all_their_parts():
         "what": "",
     }
     for path, text in PAGES.items():
-        for entry in entries(read_bytes(text.encode(), path)):
+        for entry in _document_entries(read_bytes(text.encode(), path)):
             for rule in RULES:
                 for phrasing in rule.phrasings:
-                    assert "{" not in phrasing.format_map(named(entry) | parts)
+                    assert "{" not in phrasing.format_map(entry_names(entry) | parts)
 
 
 def test_noun_phrases_and_topics():
-    assert is_nominal("The directory where files are kept") and not is_nominal("A file was lost")
-    assert is_topic("The cache", "How the cache works") and is_topic("io.Reader", "")
-    assert not is_topic("This option", "This option") and not is_topic("The result", "Cache")
+    assert _is_nominal("The directory where files are kept") and not _is_nominal("A file was lost")
+    assert _is_topic("The cache", "How the cache works") and _is_topic("io.Reader", "")
+    assert not _is_topic("This option", "This option") and not _is_topic("The result", "Cache")
 
 
 def test_what_an_outside_reader_found_wrong_is_not_asked():
@@ -148,9 +148,9 @@ def test_what_an_outside_reader_found_wrong_is_not_asked():
         "To enable the feature, set the flag of the engine to true.\n\n"
         "This can be achieved by wrapping pool.acquire():\n\n    import driver\n"
     )
-    read = list(entries(read_bytes(page.encode(), "changes.rst")))
+    read = list(_document_entries(read_bytes(page.encode(), "changes.rst")))
     assert sum(len(entry.body) for entry in read) >= 5
     assert not [(rule.name, one.answer.text) for entry in read for rule in RULES
                 for one in rule.find(entry)]  # fmt: skip
-    assert not is_nominal("The alias from one to another has been removed")
-    assert not is_nominal("The size that no longer counts")
+    assert not _is_nominal("The alias from one to another has been removed")
+    assert not _is_nominal("The size that no longer counts")

@@ -5,8 +5,8 @@ import pytest
 from groundup.core import DataError, Judgement, Message, Sample
 from groundup.corpus import CorpusConfig, corpus
 from groundup.corpus.questions.show import show_testset
-from groundup.measure import Card, apply_review, make_testset
-from groundup.measure.judgement import record
+from groundup.measure import TestSetCard, apply_review, make_testset
+from groundup.measure.judgement import record_vote
 
 
 def test_the_card_its_findings_and_its_samples_are_shown(tmp_path):
@@ -17,7 +17,7 @@ def test_the_card_its_findings_and_its_samples_are_shown(tmp_path):
         )
         for name in names
     ]
-    testset = make_testset(Card(name="ports", source="by hand"), asked, {}, tmp_path / "t")
+    testset = make_testset(TestSetCard(name="ports", source="by hand"), asked, {}, tmp_path / "t")
     text = str(show_testset(testset, samples=1))
     for part in (
         "ports", "4 in 4 groups, 0 looks", "by hand", "English 4", "warning few_groups",
@@ -25,7 +25,7 @@ def test_the_card_its_findings_and_its_samples_are_shown(tmp_path):
     ):  # fmt: skip
         assert part in text
     for name in ("q0", "q1"):
-        record(testset.path, Judgement("ana", "", name, "label", "accept"))
+        record_vote(testset.path, Judgement("ana", "", name, "label", "accept"))
     assert "reviewed by ana 2 of 4 samples" in str(show_testset(testset))
     text = str(show_testset(apply_review(testset, tmp_path / "t2")))
     assert "0.0 % [0.0, 65.8] of 2 read were wrong" in text and "ana 2 of 4" in text
@@ -39,9 +39,11 @@ def test_grounding_and_contamination_are_shown_when_asked_for(tmp_path):
     made = corpus(CorpusConfig(), root, tmp_path / "corpus")
     about = {"document": "1.md", "quote": "nothing", "start": 0, "end": 7}
     testset = make_testset(
-        Card(name="t"), [Sample("1", (Message("user", "What?"),), ("x",), "1.md", about)], {},
+        TestSetCard(name="t"),
+        [Sample("1", (Message("user", "What?"),), ("x",), "1.md", about)],
+        {},
         tmp_path / "t",
-    )  # fmt: skip
+    )
     shown = show_testset(testset, against=made, documents=root)
     assert "source_changed" in [finding.code for finding in shown.findings]
     assert shown.contamination and "no sample occurs in them" in str(shown)

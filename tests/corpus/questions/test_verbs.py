@@ -1,4 +1,4 @@
-from groundup.corpus.questions.verbs import VERBS, is_deed, is_verb
+from groundup.corpus.questions.verbs import VERBS, is_action, is_verb
 
 
 def test_verbs_are_known_in_both_forms():
@@ -11,5 +11,5 @@ def test_the_list_holds_words_alone_in_order():
 
 
 def test_a_noun_that_looks_like_a_verb_is_no_deed():
-    assert not is_deed("Lookup registration can also be done by a decorator.")
-    assert is_deed("Check whether it is done.") and is_deed("Checks if it can be done.")
+    assert not is_action("Lookup registration can also be done by a decorator.")
+    assert is_action("Check whether it is done.") and is_action("Checks if it can be done.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.corpus.safety.personal import BY_CONTEXT, VALIDATED, find_personal
+from groundup.corpus.safety.personal import CONTEXT_KINDS, VALIDATED_KINDS, _find_personal
 
 FOUND = [
     ("email", "jo.doe+x@mail.uni-mainz.de"),
@@ -46,13 +46,13 @@ git@github.com:foo/bar.git|ssh://git@host.de/x|rows[at].name|a (at) b|dead.beef.
 @pytest.mark.parametrize(("kind", "value"), FOUND)
 def test_a_value_is_found_whole(kind, value):
     for text in (f"It is {value}.", f"({value})", f"{value}", f"x: {value}, y", f"\n{value}\n"):
-        found = [(one.kind, text[one.start : one.end]) for one in find_personal(text)]
+        found = [(one.kind, text[one.start : one.end]) for one in _find_personal(text)]
         assert found == [(kind, value)], text
 
 
 @pytest.mark.parametrize("value", NOT_FOUND.split("|"))
 def test_what_looks_alike_is_not(value):
-    assert find_personal(f"It is {value} here.") == []
+    assert _find_personal(f"It is {value} here.") == []
 
 
 def test_a_word_nearby_decides_where_the_number_does_not():
@@ -63,17 +63,17 @@ def test_a_word_nearby_decides_where_the_number_does_not():
         ("GPS 52.52000, 13.40500", "coordinates"),
         ("ping 9.9.9.9", "ip"),
     ):
-        assert [one.kind for one in find_personal(text)] == [kind]
+        assert [one.kind for one in _find_personal(text)] == [kind]
 
 
 def test_an_address_in_a_string_of_code_has_no_prefix():
     for text in ("b'jo@acme.com'", "u'jo@acme.com'", "x = 'jo@acme.com'", "'jo@acme.com','x'"):
-        assert [text[a:b] for a, b, _ in find_personal(text)] == ["jo@acme.com"]
+        assert [text[a:b] for a, b, _ in _find_personal(text)] == ["jo@acme.com"]
 
 
 def test_what_follows_an_account_stays():
     text = "IBAN DE89 3704 0044 0532 0130 00 BIC COBADEFF"
-    assert [text[a:b] for a, b, _ in find_personal(text)] == ["DE89 3704 0044 0532 0130 00"]
+    assert [text[a:b] for a, b, _ in _find_personal(text)] == ["DE89 3704 0044 0532 0130 00"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_follows_an_account_stays():
      "\0\ud800" * 10**5],
 )  # fmt: skip
 def test_hostile_text_is_linear(hostile):
-    assert find_personal(hostile, VALIDATED) == []
+    assert _find_personal(hostile, VALIDATED_KINDS) == []
 
 
 NAMES = [
@@ -126,31 +126,31 @@ NOBODY = [
 def test_a_name_after_a_salutation_is_found(marked):
     text = marked.replace("*", "")
     name = marked.split("*")[1]
-    found = [text[a:b] for a, b, kind in find_personal(text, ["name"])]
+    found = [text[a:b] for a, b, kind in _find_personal(text, ["name"])]
     assert found == [name]
 
 
 @pytest.mark.parametrize("text", NOT_AFTER_A_SALUTATION)
 def test_a_name_elsewhere_stays(text):
-    assert find_personal(text, ["name"]) == []
+    assert _find_personal(text, ["name"]) == []
 
 
 @pytest.mark.parametrize("marked", ADDRESSES)
 def test_an_address_is_found_with_its_place(marked):
     text = f"We live at {marked.replace('*', '')}. Come by."
-    found = [text[a:b] for a, b, kind in find_personal(text, ["address"])]
+    found = [text[a:b] for a, b, kind in _find_personal(text, ["address"])]
     assert found == [marked.split("*")[1]]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_two_lines_with_a_number_and_a_postal_code_are_an_address(block):
     text = f"Send it to:\nAnn\n{block}\nThank you."
-    assert [text[a:b] for a, b, kind in find_personal(text, ["address"])] == [block]
+    assert [text[a:b] for a, b, kind in _find_personal(text, ["address"])] == [block]
 
 
 @pytest.mark.parametrize("text", NOBODY)
 def test_what_greets_anybody_is_no_name(text):
-    assert find_personal(text, BY_CONTEXT) == []
+    assert _find_personal(text, CONTEXT_KINDS) == []
 
 
 @pytest.mark.parametrize(
@@ -161,5 +161,5 @@ def test_what_greets_anybody_is_no_name(text):
      "Ab A " * 12_000, "Regards\n" * 7_000],
 )  # fmt: skip
 def test_hostile_context_is_linear(hostile):
-    found = find_personal(hostile, BY_CONTEXT)
+    found = _find_personal(hostile, CONTEXT_KINDS)
     assert all(0 <= start < end <= len(hostile) for start, end, _ in found)

@@ -5,8 +5,8 @@ import pytest
 pytest.importorskip("phonenumbers")
 import phonenumbers
 
-from groundup.corpus.safety.personal import find_personal
-from groundup.corpus.safety.phones import is_phone
+from groundup.corpus.safety.personal import _find_personal
+from groundup.corpus.safety.phones import _is_phone
 
 PHONES = """+49 30 901820|+49 (0)30 901820-11|030 12345678|(030) 1234567|0171 2345678|0171/2345678
 089/123456-78|+1 212-555-0142|(212) 555-0142|212-555-0142|1-800-555-0199|+33 1 42 68 53 00
@@ -28,29 +28,29 @@ def test_a_number_is_found_whole(number):
     tells = number.startswith(("+", "0", "(", "8")) or "-" in number or len(number) > 12
     before = "Please write. " if tells else "Tel. "
     text = f"{before}{number} until five."
-    assert [text[a:b] for a, b, kind in find_personal(text) if kind == "phone"] == [number]
+    assert [text[a:b] for a, b, kind in _find_personal(text) if kind == "phone"] == [number]
 
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_what_is_no_number_stays(other):
-    assert find_personal(f"It was {other} then.", ["phone"]) == []
+    assert _find_personal(f"It was {other} then.", ["phone"]) == []
 
 
 @pytest.mark.parametrize("before", ["PHONE=", "whatsapp://send?phone=", "x/"])
 def test_a_plus_tells_a_number_in_settings_and_addresses(before):
     text = f"Write to {before}+8801812345678 please."
-    assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == ["+8801812345678"]
+    assert [text[a:b] for a, b, _ in _find_personal(text, ["phone"])] == ["+8801812345678"]
 
 
 @pytest.mark.parametrize("sign", "\u2002\u3000\t\u2014\u2212\u00ad\u200b")
 def test_groups_may_stand_apart_by_any_space_or_dash(sign):
     text = f"Write to +880{sign}1812{sign}345678 please."
-    assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == [text[9:-8]]
+    assert [text[a:b] for a, b, _ in _find_personal(text, ["phone"])] == [text[9:-8]]
 
 
 def test_numbers_around_it_do_not_get_in():
     text = "Room 12 0171 2345678 2 times"
-    assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == ["0171 2345678"]
+    assert [text[a:b] for a, b, _ in _find_personal(text, ["phone"])] == ["0171 2345678"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_numbers_around_it_do_not_get_in():
      "call 1 800 250 3570"],
 )  # fmt: skip
 def test_words_of_more_languages_tell_a_number(text):
-    assert [text[b] if b < len(text) else "" for _, b, _ in find_personal(text, ["phone"])] == [""]
+    assert [text[b] if b < len(text) else "" for _, b, _ in _find_personal(text, ["phone"])] == [""]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_words_of_more_languages_tell_a_number(text):
      "telephone lines 612 345 6789"],
 )  # fmt: skip
 def test_telephony_is_no_number(text):
-    assert find_personal(text, ["phone"]) == []
+    assert _find_personal(text, ["phone"]) == []
 
 
 def written(number: phonenumbers.PhoneNumber) -> list[str]:
@@ -89,15 +89,15 @@ def test_numbers_of_every_country_are_found_behind_a_plus(region):
     assert forms
     for form in forms:
         text = f"Please ask {form} before noon."
-        assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == [form]
+        assert [text[a:b] for a, b, _ in _find_personal(text, ["phone"])] == [form]
 
 
 @pytest.mark.parametrize(
     "other", ["+880 1812-3456", "+999 1812 345678", "+3 1234 5678", "+0 123 456 789", "a +210 12 3"]
 )
 def test_a_plus_before_what_no_country_has_is_no_number(other):
-    assert find_personal(f"It was {other} then.", ["phone"]) == []
+    assert _find_personal(f"It was {other} then.", ["phone"]) == []
 
 
 def test_seven_digits_are_the_fewest():
-    assert is_phone("612 34 57", "Tel. ") and not is_phone("612 345", "Tel. ")
+    assert _is_phone("612 34 57", "Tel. ") and not _is_phone("612 345", "Tel. ")

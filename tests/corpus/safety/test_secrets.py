@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from groundup.corpus.safety.secrets import (
     PROVIDERS,
-    Secrets,
+    ReplaceSecrets,
     SecretsConfig,
-    looks_random,
-    secrets_in,
+    _find_secrets,
+    _looks_random,
 )
-from groundup.documents import Record, SourceMap, follow
+from groundup.documents import Record, SourceMap, apply_result
 
 CONFIG = SecretsConfig()
 LETTERS, DIGITS = string.ascii_letters, string.digits
@@ -91,7 +91,7 @@ def test_every_form_is_found_wherever_it_stands(seed):
         for secret in secrets:
             for place in PLACES:
                 text = f"x = 1\n{place.format(secret)}\ny = 2\n"
-                found = {s.kind: text[s.start : s.end] for s in secrets_in(text, CONFIG)}
+                found = {s.kind: text[s.start : s.end] for s in _find_secrets(text, CONFIG)}
                 if kind not in found or not set(found.values()) & set(parts(secret, found)):
                     missed.append((kind, secret, place, found))
     assert not missed, missed[:3]
@@ -115,7 +115,7 @@ def test_values_given_to_names_are_found(line):
     missed = 0
     for seed in range(40):
         text = line.format(b64=draw(B64, 40, seed), word=draw(BOTH, 24, seed))
-        missed += not secrets_in(text, CONFIG)
+        missed += not _find_secrets(text, CONFIG)
     assert missed == 0
 
 
@@ -136,7 +136,7 @@ def test_values_given_to_names_are_found(line):
     ],
 )  # fmt: skip
 def test_examples_and_code_are_left(text):
-    assert secrets_in(text, CONFIG) == []
+    assert _find_secrets(text, CONFIG) == []
 
 
 IN_PLACES = """api_key={} # prod|apiKey = {};|apiKey = {} // prod|#define WIFI_PASSWORD "{}"
@@ -152,7 +152,7 @@ def test_random_values_of_14_to_32_characters_are_found_in_places(place):
     for seed in range(60):
         value = draw(BOTH, 14 + seed % 19, seed)
         text = f"x = 1\n{place.format(value)}\ny = 2\n"
-        if value not in [text[s.start : s.end] for s in secrets_in(text, CONFIG)]:
+        if value not in [text[s.start : s.end] for s in _find_secrets(text, CONFIG)]:
             missed.append(value)
     assert len(missed) <= 2, missed  # a drawn value can look like a word
 
@@ -169,7 +169,7 @@ def test_files_of_logins_are_found():
         (f"root:$6${draw(BOTH, 16, 2)}${draw(BOTH, 86, 3)}:19000:0:99999:7:::", "$6$"),
         (f"bob:$apr1${draw(BOTH, 8, 2)}${draw(BOTH, 22, 3)}", "$apr1$"),
     ):
-        found = [text[s.start : s.end] for s in secrets_in(text, CONFIG)]
+        found = [text[s.start : s.end] for s in _find_secrets(text, CONFIG)]
         assert len(found) == 1 and found[0].startswith(value), text
 
 
@@ -192,7 +192,7 @@ def test_files_of_logins_are_found():
     ],
 )  # fmt: skip
 def test_what_stands_in_such_places_and_is_no_secret_stays(text):
-    assert secrets_in(text, CONFIG) == []
+    assert _find_secrets(text, CONFIG) == []
 
 
 def record(text: str) -> Record:
@@ -203,21 +203,21 @@ def record(text: str) -> Record:
 def test_equal_secrets_have_equal_placeholders_and_lines_stay():
     one, two = f"ghp_{draw(BOTH, 36, 1)}", f"npm_{draw(BOTH, 36, 2)}"
     text = f"a = '{one}'\nb = '{two}'\nc = '{one}'\n"
-    ruling = Secrets(CONFIG)(record(text))
-    after = follow(record(text), ruling)
+    ruling = ReplaceSecrets(CONFIG)(record(text))
+    after = apply_result(record(text), ruling)
     assert after.text == (
         "a = '<SECRET:github_token:1>'\nb = '<SECRET:npm_token:2>'\nc = '<SECRET:github_token:1>'\n"
     )
     assert {edit.reason for edit in ruling.edits} == {"secret: github_token", "secret: npm_token"}
     assert after.metadata["secrets"] == {"github_token": 2, "npm_token": 1}
-    assert Secrets(CONFIG)(after).edits == ()
+    assert ReplaceSecrets(CONFIG)(after).edits == ()
     assert one not in str(ruling.metadata)
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_judged_and_what_is_found_lies_inside(text):
     at = 0
-    for secret in secrets_in(text, CONFIG):
+    for secret in _find_secrets(text, CONFIG):
         assert at <= secret.start < secret.end <= len(text)
         at = secret.end
 
@@ -233,7 +233,7 @@ def test_any_text_is_judged_and_what_is_found_lies_inside(text):
     "\"", "PuTTY-User-Key-File-2:", "M", "token_", "a.b", "http://a:", "sig=", "SG.",
 ])  # fmt: skip
 def test_a_megabyte_of_anything_ends(unit):
-    secrets_in(unit * (1_000_000 // len(unit)), CONFIG)
+    _find_secrets(unit * (1_000_000 // len(unit)), CONFIG)
 
 
 def test_words_and_identifiers_do_not_look_random():
@@ -247,5 +247,5 @@ def test_words_and_identifiers_do_not_look_random():
         "2024-01-02T03:04:05",
         "#{token}12345678",
     ]
-    assert [word for word in said if looks_random(word, CONFIG)] == []
+    assert [word for word in said if _looks_random(word, CONFIG)] == []
     assert len(PROVIDERS) > 50 and len({p.kind for p in PROVIDERS}) == len(PROVIDERS)

@@ -6,14 +6,14 @@ import regex
 
 from groundup.corpus.safety import numbers
 from groundup.corpus.safety.patterns import CHECKS, PATTERNS
-from groundup.corpus.safety.personal import BY_CONTEXT, VALIDATED
-from groundup.corpus.safety.phones import CODES, TELLING
+from groundup.corpus.safety.personal import CONTEXT_KINDS, VALIDATED_KINDS
+from groundup.corpus.safety.phones import COUNTRY_CODE_LENGTHS, COUNTRY_GROUPINGS
 from groundup.corpus.safety.tables import PERSONAL
 
 
 def test_every_pattern_has_a_known_kind_and_check():
     rows = PERSONAL.data["patterns"]
-    assert {row["kind"] for row in rows} == {*VALIDATED, *BY_CONTEXT}
+    assert {row["kind"] for row in rows} == {*VALIDATED_KINDS, *CONTEXT_KINDS}
     assert len(rows) == len(PATTERNS)
     for row in rows:
         assert row["check"] in CHECKS or callable(getattr(numbers, row["check"])), row
@@ -35,8 +35,8 @@ def test_every_fragment_is_used_and_none_is_left_unexpanded():
 def test_lists_have_no_doubles_and_tables_are_plausible():
     for words in PERSONAL.data["words"].values():
         assert len(set(words.split())) == len(words.split())
-    assert len(CODES) == len(PERSONAL.data["phone"]["codes"].split())
-    assert all(5 < least <= most <= 13 for least, most in CODES.values())
+    assert len(COUNTRY_CODE_LENGTHS) == len(PERSONAL.data["phone"]["codes"].split())
+    assert all(5 < least <= most <= 13 for least, most in COUNTRY_CODE_LENGTHS.values())
     assert len(numbers.IBAN_LENGTHS) == len(PERSONAL.data["iban"]["lengths"].split())
     assert all(15 <= length <= 34 for length in numbers.IBAN_LENGTHS.values())
-    assert all(isinstance(pattern, regex.Pattern) for pattern in TELLING)
+    assert all(isinstance(pattern, regex.Pattern) for pattern in COUNTRY_GROUPINGS)

@@ -6,15 +6,15 @@ from groundup.core import ArtifactError
 from groundup.corpus.safety.toxicity import (
     ToxicityConfig,
     ToxicityStep,
-    own_lexicon,
-    read_lexicon,
-    toxicity,
+    _default_lexicon,
+    _parse_lexicon,
+    _score_toxicity,
 )
 from groundup.documents import Record
 
 
 def score(text: str) -> float:
-    return toxicity(text, own_lexicon()).score
+    return _score_toxicity(text, _default_lexicon()).score
 
 
 def test_meant_counts_more_than_said_and_said_more_than_mentioned():
@@ -48,7 +48,7 @@ def test_nothing_is_dropped_unless_a_limit_is_set():
     ruling = ToxicityStep(ToxicityConfig())(record)
     assert not ruling.reason and ruling.metadata["toxicity"] > 20
     assert ruling.metadata["toxicity_hits"] == {"insult": 1, "threat": 2}
-    dropped = ToxicityStep(ToxicityConfig(most=20))(record)
+    dropped = ToxicityStep(ToxicityConfig(max_score=20))(record)
     assert dropped.reason == "toxicity: lexicon" and dropped.value > 20
 
 
@@ -63,7 +63,7 @@ def test_a_lexicon_of_ones_own_and_a_missing_classifier(tmp_path):
 
 
 def test_every_entry_of_the_lexicon_is_found():
-    for entry in own_lexicon().entries:
+    for entry in _default_lexicon().entries:
         assert score(f"x {entry} y") > 0, entry
 
 
@@ -71,4 +71,4 @@ def test_every_entry_of_the_lexicon_is_found():
     "hostile", ["a" * 10**6, "fuck" * 250_000, "<" * 10**6, "\0\ud800 " * 10**5]
 )
 def test_hostile_text_is_linear(hostile):
-    assert toxicity(hostile, read_lexicon("[a 1]\nfuck*\nson of a bitch")).score == 0
+    assert _score_toxicity(hostile, _parse_lexicon("[a 1]\nfuck*\nson of a bitch")).score == 0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.documents import Record, follow
+from groundup.documents import Record, apply_result
 from groundup.documents.articles import macros
-from groundup.documents.articles.latex import Latex
+from groundup.documents.articles.latex import LatexStep
 from groundup.documents.articles.latex_walk import LatexConfig
 from tests.checking import unchecked
 
@@ -46,8 +46,8 @@ ignored
 def read(source: str | bytes, **settings: str):
     data = source.encode() if isinstance(source, str) else source
     record = Record("1", "s", "a.tex", "latex", data=data)
-    ruling = Latex(LatexConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    ruling = LatexStep(LatexConfig(**settings))(record)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 def test_a_paper_becomes_what_is_printed():
@@ -118,7 +118,7 @@ def test_macros_without_parameters_are_expanded_in_formulas():
 
 
 def test_a_bomb_of_macros_stays_small(monkeypatch):
-    monkeypatch.setattr(macros, "LEAST_MADE", 20_000)
+    monkeypatch.setattr(macros, "MIN_BUDGET", 20_000)
     bomb = r"\newcommand{\a}{aaaaaaaaaa}" + "".join(
         rf"\newcommand{{\{chr(98 + i)}}}{{{(chr(92) + chr(97 + i) + '{}') * 10}}}"
         for i in range(12)
@@ -130,7 +130,7 @@ def test_a_bomb_of_macros_stays_small(monkeypatch):
 
 
 def test_nested_macros_of_a_large_source_are_bounded_and_the_rest_is_kept(monkeypatch):
-    monkeypatch.setattr(macros, "MOST_MADE", 20_000)
+    monkeypatch.setattr(macros, "MAX_BUDGET", 20_000)
     names = "abcdefgh"
     made = "".join(
         rf"\newcommand{{\{one}}}{{\{two}\{two} word}}"
@@ -176,10 +176,10 @@ def test_any_text_gives_a_sound_map(source):
 def test_latex_that_needs_a_segment_a_byte_stays_small(text):
     data = (text * 30_000)[:30_000].encode()
     tracemalloc.start()
-    ruling = Latex(LatexConfig())(Record("1", "s", "p", "latex", data=data))
+    ruling = LatexStep(LatexConfig())(Record("1", "s", "p", "latex", data=data))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert ruling.made and peak < 200 * len(data)
+    assert ruling.extracted and peak < 200 * len(data)
 
 
 def test_a_macro_that_stands_for_nothing_leaves_nothing():

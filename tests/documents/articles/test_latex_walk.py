@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.documents import SourceMap
-from groundup.documents.articles.latex_walk import LatexConfig, Walk
+from groundup.documents.articles.latex_walk import LatexConfig, LatexReader
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ from groundup.documents.articles.latex_walk import LatexConfig, Walk
     ],
 )  # fmt: skip
 def test_pieces(source, text):
-    walk = Walk(SourceMap.identity(source), LatexConfig())
-    walk.document()
+    walk = LatexReader(SourceMap.identity(source), LatexConfig())
+    walk.read_document()
     assert walk.writer.text() == text
 
 
@@ -44,12 +44,12 @@ def test_pieces(source, text):
     ],
 )  # fmt: skip
 def test_a_default_is_put_in_and_one_branch_is_read(source, text):
-    walk = Walk(SourceMap.identity(source), LatexConfig())
-    walk.document()
+    walk = LatexReader(SourceMap.identity(source), LatexConfig())
+    walk.read_document()
     assert walk.writer.text() == text
 
 
 def test_conditionals_that_never_end_take_linear_time():
     for piece in (r"\ifx a b", r"\iftrue \else ", r"\hi[", r"\iftrue{", r"\fi\else\or"):
         source = r"\newcommand\hi[1][x]{#1}" + piece * (100_000 // len(piece))
-        Walk(SourceMap.identity(source), LatexConfig()).document()
+        LatexReader(SourceMap.identity(source), LatexConfig()).read_document()

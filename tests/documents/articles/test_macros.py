@@ -5,20 +5,20 @@ import re
 import pytest
 
 from groundup.documents.articles.macros import (
-    MOST_MADE,
-    Expansion,
+    MAX_BUDGET,
+    Definitions,
+    ExpansionBudget,
     Macro,
-    Names,
-    defined,
-    expanded,
-    layout_of,
-    numbers_of_labels,
+    expand_macro_body,
+    label_numbers,
+    read_definition,
+    read_layout,
 )
 
 
 def test_braces_pair_and_verbatim_hides_them():
     text = r"{a\{b}{\verb|{|c}% {" + "\n{d}"
-    closes, verbatims, _ = layout_of(text)
+    closes, verbatims, _ = read_layout(text)
     assert [text[a : b + 1] for a, b in sorted(closes.items())] == [
         r"{a\{b}",
         r"{\verb|{|c}",
@@ -29,33 +29,51 @@ def test_braces_pair_and_verbatim_hides_them():
 
 def test_definitions_are_read_where_they_are_simple():
     text = r"{\x}[2]{#1-#2} rest"
-    assert defined(text, 0, layout_of(text).closes, "newcommand") == ("x", Macro(2, "#1-#2"), 14)
+    assert read_definition(text, 0, read_layout(text).closing_braces, "newcommand") == (
+        "x",
+        Macro(2, "#1-#2"),
+        14,
+    )
     text = r"\y#1#2{<#2>}"
-    assert defined(text, 0, layout_of(text).closes, "def") == ("y", Macro(2, "<#2>"), len(text))
+    assert read_definition(text, 0, read_layout(text).closing_braces, "def") == (
+        "y",
+        Macro(2, "<#2>"),
+        len(text),
+    )
     text = r"{\z}[1][d]{#1}"
-    assert defined(text, 0, layout_of(text).closes, "newcommand")[1] == Macro(1, "#1", "d")
+    assert read_definition(text, 0, read_layout(text).closing_braces, "newcommand")[1] == Macro(
+        1, "#1", "d"
+    )
     text = r"{\z}[1][{a]b}]{#1}"
-    assert defined(text, 0, layout_of(text).closes, "newcommand")[1] == Macro(1, "#1", "{a]b}")
+    assert read_definition(text, 0, read_layout(text).closing_braces, "newcommand")[1] == Macro(
+        1, "#1", "{a]b}"
+    )
     text = r"\z#1.{#1}"
-    assert defined(text, 0, layout_of(text).closes, "def")[1] is None
+    assert read_definition(text, 0, read_layout(text).closing_braces, "def")[1] is None
     text = r"{\z}{O{d} m}{#1#2}"
     wanted = ("z", Macro(2, "#1#2", "d"), len(text))
-    assert defined(text, 0, layout_of(text).closes, "NewDocumentCommand") == wanted
+    assert (
+        read_definition(text, 0, read_layout(text).closing_braces, "NewDocumentCommand") == wanted
+    )
     text = r"{\z}{s m}{#1#2}"
     wanted = ("z", None, len(text))
-    assert defined(text, 0, layout_of(text).closes, "NewDocumentCommand") == wanted
+    assert (
+        read_definition(text, 0, read_layout(text).closing_braces, "NewDocumentCommand") == wanted
+    )
 
 
 def test_arguments_are_substituted():
-    assert expanded(Macro(2, "#2 #1 #3"), ["a", "b"]) == "b a "
-    assert expanded(Macro(1, "#1" * 100), ["x" * 10_000]) is None
+    assert expand_macro_body(Macro(2, "#2 #1 #3"), ["a", "b"]) == "b a "
+    assert expand_macro_body(Macro(1, "#1" * 100), ["x" * 10_000]) is None
 
 
 def test_expansion_ends_and_counts():
-    left = Expansion(10**9)
-    assert left.left == MOST_MADE and left.allows(MOST_MADE - 60) and not left.allows(61)
-    assert left.allows(1) and not left.allows(1), "a call costs something however short"
-    assert left.refused == 2
+    left = ExpansionBudget(10**9)
+    assert (
+        left.remaining == MAX_BUDGET and left.try_spend(MAX_BUDGET - 60) and not left.try_spend(61)
+    )
+    assert left.try_spend(1) and not left.try_spend(1), "a call costs something however short"
+    assert left.refused_calls == 2
 
 
 def test_labels_have_the_numbers_that_are_printed():
@@ -63,12 +81,12 @@ def test_labels_have_the_numbers_that_are_printed():
         r"\section{A}\label{a}\subsection{B}\label{b}\section*{N}\section{C}\label{c}"
         r"\begin{figure}\caption{f}\label{f}\end{figure}\begin{equation}\label{e}\end{equation}"
     )
-    assert numbers_of_labels(text) == {"a": "1", "b": "1.1", "c": "2", "f": "1", "e": "1"}
+    assert label_numbers(text) == {"a": "1", "b": "1.1", "c": "2", "f": "1", "e": "1"}
 
 
 def test_conditionals_lead_to_their_own_else_and_end():
     text = r"\ifx\a\b 1 \iftrue 2 \fi\else x \fi 4 \iffoo{a}{b} \iff \ifx % \fi"
-    jumps = layout_of(text).jumps
+    jumps = read_layout(text).branch_jumps
     leads = [(text[at:].split(" ")[0], text[to:].split(" ")[0]) for at, to in sorted(jumps.items())]
     assert leads == [
         ("\\ifx\\a\\b", ""), ("\\iftrue", "\\else"), ("\\fi\\else", "\\else"),
@@ -88,12 +106,12 @@ def test_conditionals_lead_to_their_own_else_and_end():
     ],
 )  # fmt: skip
 def test_the_branch_is_the_one_that_tex_reads(condition, holds):
-    names = Names()
+    names = Definitions()
     for name, body in (("mine", "x"), ("same", "x"), ("other", "y"), ("void", "")):
         names.define(name, Macro(0, body))
     names.flags["draft"] = False
     name = re.match(r"\\(if[a-z]*)", condition)
     assert name is not None
-    begin = names.branch(condition + ".", name[1], name.end())
+    begin = names.branch_start(condition + ".", name[1], name.end())
     assert (begin is not None) == holds
     assert begin is None or condition[begin:] == ""

@@ -1,6 +1,6 @@
 """Manual pages: man and mdoc as a reader sees them."""
 
-from groundup.documents import Record, follow
+from groundup.documents import Record, apply_result
 from groundup.documents.articles.manual import Manual, ManualConfig
 
 MAN = r""".\" a comment
@@ -41,7 +41,7 @@ a	b
 def read(source: str, **settings):
     record = Record("1", "s", "tea.1", "manual", data=source.encode())
     ruling = Manual(ManualConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 def test_a_page_of_man():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from groundup.documents import Record, follow
-from groundup.documents.articles.markup import Xml, XmlConfig
+from groundup.documents import Record, apply_result
+from groundup.documents.articles.markup import ArticleXml, ArticleXmlConfig
 
 JATS = """<?xml version="1.0"?><!DOCTYPE article><article><front><journal-meta><title>J</title>
 </journal-meta><article-meta><article-id pub-id-type="doi">10.1/x</article-id><title-group>
@@ -24,8 +24,8 @@ good<xref ref-type="bibr">[1]</xref>.</p><fig><label>Figure 1</label><caption>
 
 def read(source: str, **settings: str):
     record = Record("1", "s", "a.xml", "jats", data=source.encode())
-    ruling = Xml(XmlConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    ruling = ArticleXml(ArticleXmlConfig(**settings))(record)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 def test_a_jats_paper():
@@ -86,8 +86,8 @@ def test_exact_segments_are_the_bytes_of_the_source():
 def test_utf_16_with_or_without_its_mark_reads_as_utf_8_does(charset, mark):
     source = JATS.replace("?>", ' encoding="UTF-16"?>', 1).replace("Leeds", "Zürich 𝛼")
     data = (mark + source).encode(charset)
-    ruling = Xml(XmlConfig())(Record("1", "s", "a.xml", "jats", data=data))
-    after = follow(Record("1", "s", "a.xml", "jats", data=data), ruling)
+    ruling = ArticleXml(ArticleXmlConfig())(Record("1", "s", "a.xml", "jats", data=data))
+    after = apply_result(Record("1", "s", "a.xml", "jats", data=data), ruling)
     assert after.text == read(source)[1].text
     assert after.metadata["aside"]["affiliations"] == ["Zürich 𝛼"]
     at = after.text.index("holds")
@@ -97,4 +97,4 @@ def test_utf_16_with_or_without_its_mark_reads_as_utf_8_does(charset, mark):
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"\xff\xfe\x00\xd8", b"<\0", b"\xfe\xff<"])
 def test_a_broken_utf_16_file_is_refused(data):
-    assert Xml(XmlConfig())(Record("1", "s", "a.xml", "jats", data=data)).reason
+    assert ArticleXml(ArticleXmlConfig())(Record("1", "s", "a.xml", "jats", data=data)).reason

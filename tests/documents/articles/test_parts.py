@@ -2,8 +2,8 @@
 
 import pytest
 
-from groundup.documents import Record, SourceMap, follow
-from groundup.documents.articles.parts import Parts, PartsConfig
+from groundup.documents import Record, SourceMap, apply_result
+from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
 from tests.checking import unchecked
 
 PAPER = """On tea
@@ -38,7 +38,7 @@ More of the text."""
 
 def read(text: str, **settings):
     record = Record("1", "s", "p", "text", text, SourceMap.identity(text))
-    return follow(record, Parts(PartsConfig(**settings))(record))
+    return apply_result(record, ArticleParts(ArticlePartsConfig(**settings))(record))
 
 
 def test_apparatus_is_moved_and_text_is_kept():

@@ -13,8 +13,8 @@ ACTS = set(
 @pytest.mark.parametrize("vocabulary", [DOCBOOK, JATS])
 def test_meanings_are_known(vocabulary):
     for means in vocabulary.elements.values():
-        assert means.act in ACTS
-        assert means.value or means.act not in ("aside", "fact", "put")
+        assert means.action in ACTS
+        assert means.value or means.action not in ("aside", "fact", "put")
 
 
 @pytest.mark.parametrize("table", vocabularies._TABLES.values(), ids=list(vocabularies._TABLES))

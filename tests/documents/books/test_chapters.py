@@ -1,17 +1,17 @@
 """Chapters: titles that count up and have text behind them."""
 
-from groundup.documents import Record, SourceMap, Span
+from groundup.documents import Record, SourceMap, TextSpan
 from groundup.documents.books.chapters import Chapters, ChaptersConfig
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
 TEXT = "\n\n" + "A sentence of the chapter's text. " * 30 + "\n\n"
 
 
-def titles(text: str, *spans: Span) -> list[str]:
+def titles(text: str, *spans: TextSpan) -> list[str]:
     return [s.value for s in Chapters(ChaptersConfig())(plain(text, *spans)).spans]
 
 
@@ -32,7 +32,9 @@ def test_contents_are_no_chapters():
 def test_marked_headings_come_first_and_spans_cover_the_rest_of_the_text():
     text = f"Alpha{TEXT}Beta{TEXT}"
     heads = [
-        Span("heading", at, at + len(w), "1") for w in ("Alpha", "Beta") for at in [text.index(w)]
+        TextSpan("heading", at, at + len(w), "1")
+        for w in ("Alpha", "Beta")
+        for at in [text.index(w)]
     ]
     spans = Chapters(ChaptersConfig())(plain(text, *heads)).spans
     assert [s.value for s in spans] == ["Alpha", "Beta"]

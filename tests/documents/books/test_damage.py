@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from groundup.documents.books.damage import Reader, confused, confusions
+from groundup.documents.books.damage import DamageDetector, _confusion_table, apply_confusions
 
 
 @pytest.mark.parametrize(
@@ -16,19 +16,19 @@ from groundup.documents.books.damage import Reader, confused, confusions
     ],
 )  # fmt: skip
 def test_looks(token, looks):
-    assert Reader(Counter()).looks(token) == looks
+    assert DamageDetector(Counter()).classify(token) == looks
 
 
 def test_a_book_vouches_for_its_words_but_not_for_what_comes_back_misread():
     own = Counter({"frobnitz": 3, "tbe": 5, "the": 400})
-    reader = Reader(own)
-    assert reader.looks("frobnitz") == "right" and reader.looks("tbe") == "confused"
+    reader = DamageDetector(own)
+    assert reader.classify("frobnitz") == "right" and reader.classify("tbe") == "confused"
 
 
 def test_confusions_go_both_ways_where_shapes_do():
-    table = confusions()
+    table = _confusion_table()
     assert "m" in table["rn"] and "rn" in table["m"]
-    assert "modern" in set(confused("rnodern"))
+    assert "modern" in set(apply_confusions("rnodern"))
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def test_confusions_go_both_ways_where_shapes_do():
     ],
 )  # fmt: skip
 def test_signs(token, sign):
-    assert Reader(Counter()).signs(token) == ((sign,) if sign else ())
+    assert DamageDetector(Counter()).damage_signs(token) == ((sign,) if sign else ())
 
 
 def test_what_the_book_uses_often_is_no_sign():
-    assert Reader(Counter(), Counter({"a|b": 3, "12l": 4})).signs("12l") == ()
+    assert DamageDetector(Counter(), Counter({"a|b": 3, "12l": 4})).damage_signs("12l") == ()
     own = Counter({"frobnitz": 9, "frobnits": 1})
-    assert Reader(own).signs("frobnits") == ("near the book's",)
+    assert DamageDetector(own).damage_signs("frobnits") == ("near the book's",)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import PASS, STEPS, Record, SourceMap, Span, Step, follow
+from groundup.documents import PASS, STEPS, Record, SourceMap, Step, TextSpan, apply_result
 
 NAMES = sorted(name for name in STEPS if name.startswith("books."))
 MILLION = 1_000_000
@@ -41,7 +41,7 @@ def step(name: str) -> Step:
     return kind(getattr(import_module(module), f"{cls}Config")())
 
 
-def plain(text: str, spans: tuple[Span, ...] = ()) -> Record:
+def plain(text: str, spans: tuple[TextSpan, ...] = ()) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
@@ -55,7 +55,7 @@ def test_hostile_texts_cost_no_more_than_others(name, kind):
         record = plain(text)
         ruling = step(name)(record)
         if not ruling.reason:
-            assert len(follow(record, ruling).text) <= len(text) + len(ruling.edits)
+            assert len(apply_result(record, ruling).text) <= len(text) + len(ruling.edits)
 
 
 LINES = st.sampled_from(
@@ -72,13 +72,13 @@ LINES = st.sampled_from(
 def test_every_ruling_can_be_carried_out_and_only_takes_away(text, has_pages):
     third = len(text) // 3
     ends = (0, third, 2 * third, len(text))
-    pages = [Span("page", a, b) for a, b in zip(ends, ends[1:], strict=False) if a < b]
+    pages = [TextSpan("page", a, b) for a, b in zip(ends, ends[1:], strict=False) if a < b]
     record = plain(text, tuple(pages) if has_pages else ())
     for name in NAMES:
         ruling = step(name)(record)
         assert step(name)(record) == ruling
         if not ruling.reason:
-            after = follow(record, ruling)
+            after = apply_result(record, ruling)
             assert len(after.text) <= len(record.text) + 4 * len(ruling.edits)
             record = after
 

@@ -1,10 +1,10 @@
 """Footnotes: aside with their place; numbers of lists and of sections are none."""
 
-from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
 from groundup.documents.books.footnotes import Footnotes, FootnotesConfig
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
@@ -14,7 +14,7 @@ NOTES = " 1\n   About the first.\n 2 About the second.\n"
 
 def done(text: str) -> Record:
     record = plain(text)
-    return follow(record, Footnotes(FootnotesConfig())(record))
+    return apply_result(record, Footnotes(FootnotesConfig())(record))
 
 
 def test_notes_go_aside_and_their_places_stay():

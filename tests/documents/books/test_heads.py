@@ -2,11 +2,17 @@
 
 import random
 
-from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.books.heads import Heads, HeadsConfig, core, is_number, numbers_of
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
+from groundup.documents.books.heads import (
+    Heads,
+    HeadsConfig,
+    _is_expected_number,
+    _page_number_candidates,
+    _strip_numbers,
+)
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
@@ -20,7 +26,7 @@ def body(page: int) -> str:
 
 def cleaned(*pages: str) -> str:
     record = plain("\f".join(pages))
-    return follow(record, Heads(HeadsConfig())(record)).text
+    return apply_result(record, Heads(HeadsConfig())(record)).text
 
 
 def test_left_and_right_heads_with_numbers_go_and_all_text_stays():
@@ -69,7 +75,7 @@ def test_pages_without_form_feeds_are_found_by_their_period():
     pages = [f"{head}{body(n)}\n{body(n + 30)}\n\n\nGNU 2026  {n}\n\n" for n in range(1, 9)]
     record = plain("".join(pages))
     ruling = Heads(HeadsConfig())(record)
-    after = follow(record, ruling)
+    after = apply_result(record, ruling)
     assert ruling.metadata["pages_from"] == "period"
     assert "Manual" not in after.text and "GNU" not in after.text
     assert after.text.count("Line") == 8 * 18
@@ -77,7 +83,7 @@ def test_pages_without_form_feeds_are_found_by_their_period():
 
 def test_pages_outlive_their_form_feeds():
     record = plain("\f".join(f"{n}\n{body(n)}" for n in range(1, 7)))
-    after = follow(record, Heads(HeadsConfig())(record))
+    after = apply_result(record, Heads(HeadsConfig())(record))
     assert "\f" not in after.text
     assert [span.value for span in after.spans] == list("123456")
 
@@ -87,7 +93,11 @@ def test_two_pages_are_too_few_to_tell():
 
 
 def test_numbers_of_a_line():
-    assert numbers_of("A-12") == [12] and numbers_of("Page 7") == [7] and numbers_of("word") == []
+    assert (
+        _page_number_candidates("A-12") == [12]
+        and _page_number_candidates("Page 7") == [7]
+        and _page_number_candidates("word") == []
+    )
 
 
 def test_a_head_that_a_scanner_put_inside_a_page_goes_with_its_number():
@@ -122,5 +132,9 @@ def test_the_first_page_of_a_chapter_keeps_its_title():
 
 
 def test_a_head_without_its_number():
-    assert core("12") == "" and core("# the book #") == "the book"
-    assert is_number("[16]", 16) and not is_number("16 of 20 eggs", 16) and not is_number("", 1)
+    assert _strip_numbers("12") == "" and _strip_numbers("# the book #") == "the book"
+    assert (
+        _is_expected_number("[16]", 16)
+        and not _is_expected_number("16 of 20 eggs", 16)
+        and not _is_expected_number("", 1)
+    )

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
 from groundup.documents.books.hyphens import Hyphens, HyphensConfig
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
 def done(text: str, **settings: bool) -> str:
     record = plain(text)
-    return follow(record, Hyphens(HyphensConfig(**settings))(record)).text
+    return apply_result(record, Hyphens(HyphensConfig(**settings))(record)).text
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_another_language_rests_on_its_own_words():
     text = (
         "Der Zeilen-\numbruch ist da. Ein Zeilenumbruch ist schön. Die Über-\nschrift, Überschrift."
     )
-    assert "Der Zeilenumbruch" in done(text, is_table_used=False)
-    assert "Die Überschrift" in done(text, is_table_used=False)
+    assert "Der Zeilenumbruch" in done(text, use_word_table=False)
+    assert "Die Überschrift" in done(text, use_word_table=False)
 
 
 def test_an_author_who_sets_a_prefix_apart_does_so_at_a_lines_end():
@@ -105,4 +105,6 @@ def test_lines_stay_as_long_as_they_were():
         "  a word of the components,\n  which go on\n\nhere the information.\n\nNew text.\n"
     )
     unwrapped = replace(plain("an infor-\nmation of it"), metadata={"wrapped_lines": 1})
-    assert follow(unwrapped, Hyphens(HyphensConfig())(unwrapped)).text == "an information of it"
+    assert (
+        apply_result(unwrapped, Hyphens(HyphensConfig())(unwrapped)).text == "an information of it"
+    )

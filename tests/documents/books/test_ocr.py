@@ -2,11 +2,17 @@
 
 from collections import Counter
 
-from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.books.ocr import Book, Ocr, OcrConfig, is_leader, is_mark
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
+from groundup.documents.books.ocr import (
+    BookTokens,
+    Ocr,
+    OcrConfig,
+    _is_misread_leader_dot,
+    _is_punctuation_mark,
+)
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
@@ -24,7 +30,7 @@ NOISY = (
 
 def done(text: str, **settings: float) -> Record:
     record = plain(text)
-    return follow(record, Ocr(OcrConfig(**settings))(record))
+    return apply_result(record, Ocr(OcrConfig(**settings))(record))
 
 
 def test_noise_scores_higher_and_the_text_stays():
@@ -50,15 +56,19 @@ def test_another_language_is_not_judged():
 
 def test_neighbours_know_which_word_should_stand_there():
     pages = ["Values of the table are kept. " * 10, "Values cf the table are kept w ith care."]
-    clean, noisy = Book(Counter(), pages).signs()
+    clean, noisy = BookTokens(Counter(), pages).signs_by_page()
     assert clean.counts.total() == 0
     assert noisy.counts["strange neighbours"] == 1 and noisy.counts["split"] == 1
 
 
 def test_a_row_of_dots_has_no_other_sign_in_it():
-    assert is_leader(".", "·", ".") and is_leader("word", ",", ".")
-    assert not is_leader("a", ",", "b")
-    assert is_mark("·") and not is_mark(".") and not is_mark("12")
+    assert _is_misread_leader_dot(".", "·", ".") and _is_misread_leader_dot("word", ",", ".")
+    assert not _is_misread_leader_dot("a", ",", "b")
+    assert (
+        _is_punctuation_mark("·")
+        and not _is_punctuation_mark(".")
+        and not _is_punctuation_mark("12")
+    )
 
 
 def test_one_sign_says_less_on_a_short_page():

@@ -2,12 +2,12 @@
 
 import pytest
 
-from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
 from groundup.documents.books.hyphens import Hyphens, HyphensConfig
-from groundup.documents.books.paragraphs import Paragraphs, ParagraphsConfig
+from groundup.documents.books.paragraphs import ParagraphJoiner, ParagraphJoinerConfig
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
@@ -19,9 +19,9 @@ PROSE = (
 )
 
 
-def done(text: str, *spans: Span) -> str:
+def done(text: str, *spans: TextSpan) -> str:
     record = plain(text, *spans)
-    return follow(record, Paragraphs(ParagraphsConfig())(record)).text
+    return apply_result(record, ParagraphJoiner(ParagraphJoinerConfig())(record)).text
 
 
 def test_wrapped_lines_become_one_and_the_next_paragraph_stays_apart():
@@ -50,7 +50,9 @@ def test_tables_lists_and_code_stay():
 def test_a_paragraph_goes_on_over_a_page():
     first = PROSE[: PROSE.index("little")]
     text = first + "\n\n" + PROSE[len(first) :]
-    turned = done(text, Span("page", 0, len(first) + 1), Span("page", len(first) + 1, len(text)))
+    turned = done(
+        text, TextSpan("page", 0, len(first) + 1), TextSpan("page", len(first) + 1, len(text))
+    )
     assert "However little known" in turned
     assert "However\n" in done(text)
 
@@ -100,15 +102,15 @@ TALE = (
 
 
 @pytest.mark.parametrize("indent", ["", "    "])
-@pytest.mark.parametrize("order", [(Hyphens, Paragraphs), (Paragraphs, Hyphens)])
+@pytest.mark.parametrize("order", [(Hyphens, ParagraphJoiner), (ParagraphJoiner, Hyphens)])
 def test_hyphens_and_paragraphs_in_both_orders_and_pages_of_several_widths(indent, order):
     lines = []
     for at in range(24):
         lines += typeset(TALE, (52, 64, 90)[at // 8], indent=indent) + [""] * (not indent)
     record = plain("\n".join(lines))
     for step in order:
-        config = HyphensConfig() if step is Hyphens else ParagraphsConfig()
-        record = follow(record, step(config)(record))
+        config = HyphensConfig() if step is Hyphens else ParagraphJoinerConfig()
+        record = apply_result(record, step(config)(record))
     found = [one.strip() for one in record.text.split("\n") if one.strip()]
     # A word moved on both sides may leave a line so short that it looks like a paragraph's last.
     assert found.count(TALE.strip()) >= 22 and max(map(len, found)) == len(TALE.strip())

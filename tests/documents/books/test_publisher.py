@@ -2,11 +2,11 @@
 
 import pytest
 
-from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.books.publisher import Publisher, PublisherConfig
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
+from groundup.documents.books.publisher import FrontMatter, FrontMatterConfig
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 
@@ -23,7 +23,7 @@ OFFER = "Also by A. Writer\n\nThe First Book\nThe Second Book\nThe Third Book\n"
 
 def done(text: str) -> Record:
     record = plain(text)
-    return follow(record, Publisher(PublisherConfig())(record))
+    return apply_result(record, FrontMatter(FrontMatterConfig())(record))
 
 
 def test_front_and_back_matter_go_aside_and_the_text_stays():
@@ -34,7 +34,9 @@ def test_front_and_back_matter_go_aside_and_the_text_stays():
 
 
 def test_each_removal_says_what_it_saw():
-    reasons = [edit.reason for edit in Publisher(PublisherConfig())(plain(IMPRINT + TEXT)).edits]
+    reasons = [
+        edit.reason for edit in FrontMatter(FrontMatterConfig())(plain(IMPRINT + TEXT)).edits
+    ]
     assert reasons == ["imprint: ISBN, copyright, printing, rights"]
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from groundup.documents import Record, SourceMap, follow
-from groundup.documents.code.comments import Comments, CommentsConfig
+from groundup.documents import Record, SourceMap, apply_result
+from groundup.documents.code.comments import CommentFilter, CommentFilterConfig
 
 HEADER = "# Copyright 2020 A. Person\n# SPDX-License-Identifier: MIT\n"
 
 
 def run(path: str, text: str, **settings):
     record = Record("1", "s", path, "code", text, SourceMap.identity(text))
-    ruling = Comments(CommentsConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    ruling = CommentFilter(CommentFilterConfig(**settings))(record)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError
 from groundup.documents.books.rights import Rights, RightsConfig
-from groundup.documents.code import allowed, join_all, read_expression
-from groundup.documents.code.licences import Licence, LicenceConfig
+from groundup.documents.code import is_licence_allowed, join_expressions, read_expression
+from groundup.documents.code.licences import LicenceFilter, LicenceFilterConfig
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_reading(text, expression):
     ],
 )  # fmt: skip
 def test_allowing(expression, is_allowed):
-    assert allowed(expression, ("MIT", "ISC")) is is_allowed
+    assert is_licence_allowed(expression, ("MIT", "ISC")) is is_allowed
 
 
 @given(st.lists(st.sampled_from(["MIT", "A OR B", "GPL-2.0-only", ""]), max_size=5))
 def test_what_is_joined_is_allowed_only_if_each_is(parts):
     names = ("MIT", "A")
     wanted = [part for part in parts if part]
-    assert allowed(join_all(parts), names) == (
-        bool(wanted) and all(allowed(p, names) for p in wanted)
+    assert is_licence_allowed(join_expressions(parts), names) == (
+        bool(wanted) and all(is_licence_allowed(p, names) for p in wanted)
     )
 
 
@@ -56,7 +56,7 @@ def test_what_is_joined_is_allowed_only_if_each_is(parts):
 def test_any_text_is_read(text):
     found = read_expression(text)
     assert found == "" or found[0].isalnum() or found[0] == "("
-    allowed(text, ("MIT",))
+    is_licence_allowed(text, ("MIT",))
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,16 @@ def test_any_text_is_read(text):
     ],
 )  # fmt: skip
 def test_a_star_stands_for_a_version(expression, is_allowed):
-    assert allowed(expression, ("CC-BY-*", "BSD-*")) is is_allowed
+    assert is_licence_allowed(expression, ("CC-BY-*", "BSD-*")) is is_allowed
 
 
 @pytest.mark.parametrize("name", ["", "*", "CC-*-4.0", "*-MIT", "MIT OR ISC", "MIT, ISC", "OR"])
 @pytest.mark.parametrize(
-    "step", [lambda a: Licence(LicenceConfig(allow=a)), lambda a: Rights(RightsConfig(allow=a))]
+    "step",
+    [
+        lambda a: LicenceFilter(LicenceFilterConfig(allow=a)),
+        lambda a: Rights(RightsConfig(allow=a)),
+    ],
 )
 def test_a_name_that_no_licence_has_is_refused(name, step):
     with pytest.raises(ConfigError, match="matches no licence"):

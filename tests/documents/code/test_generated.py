@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.documents import Record
-from groundup.documents.code.generated import Generated, GeneratedConfig
+from groundup.documents.code.generated import GeneratedFilter, GeneratedFilterConfig
 
 
 def record(path: str, text: str = "x = 1\n") -> Record:
@@ -30,7 +30,7 @@ def record(path: str, text: str = "x = 1\n") -> Record:
     ],
 )  # fmt: skip
 def test_generated(path, text):
-    assert Generated(GeneratedConfig())(record(path, text)).reason == "code: generated"
+    assert GeneratedFilter(GeneratedFilterConfig())(record(path, text)).reason == "code: generated"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_generated(path, text):
     ],
 )  # fmt: skip
 def test_not_generated(path, text):
-    assert Generated(GeneratedConfig())(record(path, text)).reason == ""
+    assert GeneratedFilter(GeneratedFilterConfig())(record(path, text)).reason == ""
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_not_generated(path, text):
 )
 def test_a_megabyte_of_anything_ends(unit):
     one = record("a.py", unit * (1_000_000 // len(unit)))
-    Generated(GeneratedConfig())(one)
-    Generated(GeneratedConfig())(record((unit * 1000).replace("\n", "/")))
+    GeneratedFilter(GeneratedFilterConfig())(one)
+    GeneratedFilter(GeneratedFilterConfig())(record((unit * 1000).replace("\n", "/")))

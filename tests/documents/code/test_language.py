@@ -3,7 +3,12 @@
 import pytest
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.language import Language, LanguageConfig, language_of, tables
+from groundup.documents.code.language import (
+    CodeLanguage,
+    CodeLanguageConfig,
+    detect_code_language,
+    language_tables,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,20 +37,22 @@ from groundup.documents.code.language import Language, LanguageConfig, language_
     ],
 )
 def test_language(path, text, language, by):
-    assert language_of(path, text) == (language, by)
+    assert detect_code_language(path, text) == (language, by)
 
 
 def test_every_row_has_a_known_syntax():
-    from groundup.documents.code.lexing import FAMILIES
+    from groundup.documents.code.lexing import SYNTAX_FAMILIES
 
-    assert {syntax for syntax in tables().syntax.values() if syntax} <= set(FAMILIES)
-    assert len(tables().syntax) > 80
+    assert {syntax for syntax in language_tables().syntax_families.values() if syntax} <= set(
+        SYNTAX_FAMILIES
+    )
+    assert len(language_tables().syntax_families) > 80
 
 
 def test_the_step_keeps_what_is_asked_for():
     def rule(path: str, **settings):
         record = Record("1", "s", path, "code", "x", SourceMap.identity("x"))
-        return Language(LanguageConfig(**settings))(record)
+        return CodeLanguage(CodeLanguageConfig(**settings))(record)
 
     assert rule("a.py").metadata == {"code_language": "python", "code_language_by": "name"}
     assert rule("a.go", keep=("python",)).reason == "code: another language"
@@ -54,5 +61,5 @@ def test_the_step_keeps_what_is_asked_for():
 
 
 def test_the_older_word_for_unknown_is_read():
-    assert LanguageConfig(drop_unknown=True) == LanguageConfig(unknown="drop")
-    assert LanguageConfig(drop_unknown=False) == LanguageConfig()
+    assert CodeLanguageConfig(drop_unknown=True) == CodeLanguageConfig(unknown="drop")
+    assert CodeLanguageConfig(drop_unknown=False) == CodeLanguageConfig()

@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents.code.language import tables
-from groundup.documents.code.lexing import FAMILIES, comments, pieces, without
+from groundup.documents.code.language import language_tables
+from groundup.documents.code.lexing import (
+    SYNTAX_FAMILIES,
+    blank_out,
+    comments_and_strings,
+    find_comments,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +36,14 @@ from groundup.documents.code.lexing import FAMILIES, comments, pieces, without
     ],
 )
 def test_comments_of(language, text, found):
-    assert [text[p.start : p.end] for p in comments(text, language)] == found
+    assert [text[p.start : p.end] for p in find_comments(text, language)] == found
 
 
 @given(st.text(st.sampled_from("\"'`/*#-\\\n[](){}<>!=ax ;"), max_size=60))
 def test_comments_and_strings_ascend_inside_the_text_in_every_syntax(text):
-    for language, family in tables().syntax.items():
+    for language, family in language_tables().syntax_families.items():
         at = 0
-        for piece in pieces(text, language) if family else ():
+        for piece in comments_and_strings(text, language) if family else ():
             assert at <= piece.start < piece.end <= len(text)
             at = piece.end
 
@@ -48,7 +53,11 @@ def test_comments_and_strings_ascend_inside_the_text_in_every_syntax(text):
 )
 def test_a_long_run_of_anything_is_read_in_every_syntax(unit):
     text = unit * (50_000 // len(unit))
-    languages = {family: language for language, family in tables().syntax.items() if family}
-    assert set(languages) == set(FAMILIES)
+    languages = {
+        family: language for language, family in language_tables().syntax_families.items() if family
+    }
+    assert set(languages) == set(SYNTAX_FAMILIES)
     for language in languages.values():
-        assert len(without(text, list(pieces(text, language)))) <= len(text) + len(text)
+        assert len(blank_out(text, list(comments_and_strings(text, language)))) <= len(text) + len(
+            text
+        )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from groundup.documents import Record, SourceMap, follow
+from groundup.documents import Record, SourceMap, apply_result
 from groundup.documents.code import licence_of
-from groundup.documents.code.licences import Licence, LicenceConfig, phrases
+from groundup.documents.code.licences import LicenceFilter, LicenceFilterConfig, _load_phrases
 
 MIT = """Copyright (c) 2020 A. Person
 
@@ -95,7 +95,7 @@ def test_every_licence_text_of_the_data_states_itself():
                "LGPL-2.1-only", "MPL-2.0", "ISC", "Zlib", "BSL-1.0", "Unlicense", "CC0-1.0",
                "Artistic-2.0", "EPL-2.0", "Python-2.0", "PostgreSQL", "X11", "NCSA"}  # fmt: skip
     seen = set()
-    for same in phrases().exact.values():
+    for same in _load_phrases().exact_phrases.values():
         for words, expression, kind in same:
             if kind == "licence" and expression in popular:
                 seen.add(expression)
@@ -145,8 +145,8 @@ def test_strings_of_code_state_nothing():
 
 def rule(text: str, metadata: dict | None = None, path: str = "a.c", **settings):
     record = Record("1", "s", path, "code", text, SourceMap.identity(text), (), metadata or {})
-    ruling = Licence(LicenceConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    ruling = LicenceFilter(LicenceFilterConfig(**settings))(record)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 def test_the_step_allows_refuses_and_inherits():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Named, Record, follow, judge
+from groundup.documents import NamedStep, Record, apply_result, run_steps
 from groundup.documents.code.notebook import Notebook, NotebookConfig
 
 
@@ -43,7 +43,7 @@ TEXT = (
 
 def test_cells_become_text_and_outputs_are_removed():
     step = Notebook(NotebookConfig())
-    judged = judge([Named("code.notebook", step)], [record(notebook(CELLS))])
+    judged = run_steps([NamedStep("code.notebook", step)], [record(notebook(CELLS))])
     (kept,) = judged.kept
     assert kept.text == TEXT and kept.data == b""
     cells = [(s.value, kept.text[s.start : s.end]) for s in kept.spans if s.kind == "cell"]
@@ -56,7 +56,7 @@ def test_cells_become_text_and_outputs_are_removed():
 
 def test_every_character_is_mapped_to_its_bytes():
     data = notebook(CELLS)
-    kept = follow(record(data), Notebook(NotebookConfig())(record(data)))
+    kept = apply_result(record(data), Notebook(NotebookConfig())(record(data)))
     for at, character in enumerate(kept.text):
         start, end = kept.map.byte_range(at, at + 1)
         if start == end:
@@ -74,7 +74,7 @@ def test_any_sources_come_through(cells, fences):
     if ruling.reason:
         assert not any(text.strip() for _, text in cells)
         return
-    kept = follow(record(data), ruling)
+    kept = apply_result(record(data), ruling)
     said = [text for _, text in cells if text.strip()]
     found = [kept.text[s.start : s.end] for s in kept.spans if s.kind == "cell"]
     assert found == [
@@ -97,15 +97,19 @@ def test_old_notebooks_fences_and_lone_surrogates():
                                       "outputs": [1]}]}]}  # fmt: skip
     data = json.dumps(old).encode()
     assert (
-        follow(record(data), Notebook(NotebookConfig())(record(data))).text == "```r\na\nb\n```\n\n"
+        apply_result(record(data), Notebook(NotebookConfig())(record(data))).text
+        == "```r\na\nb\n```\n\n"
     )
     ticks = notebook([code("'```'")])
-    assert "````python\n" in follow(record(ticks), Notebook(NotebookConfig())(record(ticks))).text
+    assert (
+        "````python\n"
+        in apply_result(record(ticks), Notebook(NotebookConfig())(record(ticks))).text
+    )
     lone = notebook([code("x = '\ud800'")])
-    follow(record(lone), Notebook(NotebookConfig())(record(lone))).text.encode()
+    apply_result(record(lone), Notebook(NotebookConfig())(record(lone))).text.encode()
 
 
 def test_a_large_image_is_no_burden():
     big = {"output_type": "display_data", "data": {"image/png": "A" * 5_000_000}}
     data = notebook([code("x = 1", [big] * 3)])
-    assert len(follow(record(data), Notebook(NotebookConfig())(record(data))).text) < 100
+    assert len(apply_result(record(data), Notebook(NotebookConfig())(record(data))).text) < 100

@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.quality import Quality, QualityConfig
+from groundup.documents.code.quality import CodeQuality, CodeQualityConfig
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ from groundup.documents.code.quality import Quality, QualityConfig
 )
 def test_quality(path, text, reason):
     record = Record("1", "s", path, "code", text)
-    assert Quality(QualityConfig())(record).reason == reason
+    assert CodeQuality(CodeQualityConfig())(record).reason == reason
 
 
 def test_what_is_measured():
     text = "ab = 12\n# c\n"
     record = Record("1", "s", "a.py", "code", text, SourceMap.identity(text))
-    assert Quality(QualityConfig())(record).metadata == {
+    assert CodeQuality(CodeQualityConfig())(record).metadata == {
         "lines": 3, "mean_line": 4.0, "max_line": 7, "alphanumeric_share": round(5 / 12, 4),
     }  # fmt: skip

@@ -4,16 +4,16 @@ import pytest
 
 from groundup.documents import Record
 from groundup.documents.code.syntax import (
-    Syntax,
-    SyntaxConfig,
-    merge_conflicts,
-    unbalanced,
-    undefined_names,
+    SyntaxCheck,
+    SyntaxCheckConfig,
+    _merge_conflicts,
+    _unbalanced_share,
+    _undefined_names,
 )
 
 
 def rule(path: str, text: str, **settings):
-    return Syntax(SyntaxConfig(**settings))(Record("1", "s", path, "code", text))
+    return SyntaxCheck(SyntaxCheckConfig(**settings))(Record("1", "s", path, "code", text))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def rule(path: str, text: str, **settings):
     ],
 )
 def test_undefined_names(text, names):
-    assert undefined_names(text) == names
+    assert _undefined_names(text) == names
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_undefined_names(text, names):
     ],
 )
 def test_annotations_that_are_never_evaluated_are_read_too(text, names):
-    assert undefined_names(f"from __future__ import annotations\n{text}") == names
+    assert _undefined_names(f"from __future__ import annotations\n{text}") == names
 
 
 def test_real_modules_have_none():
@@ -61,7 +61,7 @@ def test_real_modules_have_none():
 
     for module in (argparse, dataclasses, json.decoder, pathlib, typing):
         with open(module.__file__, encoding="utf-8") as file:
-            assert undefined_names(file.read()) == []
+            assert _undefined_names(file.read()) == []
 
 
 @pytest.mark.parametrize(
@@ -117,22 +117,22 @@ def test_invalid_syntax_is_broken(text):
 
 def test_conflicts_are_three_marks_in_order():
     text = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n"
-    assert merge_conflicts(text * 3) == 3
-    assert merge_conflicts(text.replace("\n", "\r\n") * 3) == 3
-    assert merge_conflicts(text.replace("\n", "\r") * 2) == 2
-    assert merge_conflicts("<<<<<<< a\r\n\r\n======== \r\n>>>>>>> b\r\n") == 0
-    assert merge_conflicts("Title\n=======\ntext\n") == 0
-    assert merge_conflicts("'<<<<<<< HEAD' '>>>>>>>'\n=======\n") == 0
+    assert _merge_conflicts(text * 3) == 3
+    assert _merge_conflicts(text.replace("\n", "\r\n") * 3) == 3
+    assert _merge_conflicts(text.replace("\n", "\r") * 2) == 2
+    assert _merge_conflicts("<<<<<<< a\r\n\r\n======== \r\n>>>>>>> b\r\n") == 0
+    assert _merge_conflicts("Title\n=======\ntext\n") == 0
+    assert _merge_conflicts("'<<<<<<< HEAD' '>>>>>>>'\n=======\n") == 0
     assert rule("a.c", text).metadata["merge_conflicts"] == 1
     assert rule("a.c", text, drop_conflicts=True).reason == "code: merge conflict"
 
 
 def test_brackets():
-    assert unbalanced("f(a[0]);", "c") == 0
-    assert unbalanced("f(')', \"]\") // }", "c") == 0
-    assert unbalanced("f(]", "c") == 1
-    assert unbalanced("no brackets", "c") == 0
-    assert unbalanced("(", "markdown") is None
+    assert _unbalanced_share("f(a[0]);", "c") == 0
+    assert _unbalanced_share("f(')', \"]\") // }", "c") == 0
+    assert _unbalanced_share("f(]", "c") == 1
+    assert _unbalanced_share("no brackets", "c") == 0
+    assert _unbalanced_share("(", "markdown") is None
     assert rule("a.js", "f((", max_unbalanced=0.01).reason == "code: unbalanced brackets"
     assert rule("a.py", "x + y", max_undefined=1).reason == "code: undefined names"
 

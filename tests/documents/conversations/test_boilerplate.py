@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from groundup.documents import follow
-from groundup.documents.conversations.boilerplate import EVENT, Boilerplate, BoilerplateConfig
+from groundup.documents import apply_result
+from groundup.documents.conversations.boilerplate import SERVER_LINE, Boilerplate, BoilerplateConfig
 from tests.checking import unchecked
 
 from .test_turns import chat
@@ -14,7 +14,7 @@ from .test_turns import chat
 def run(*turns: tuple[str, str], **settings):
     record = chat(*turns)
     ruling = Boilerplate(BoilerplateConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def run(*turns: tuple[str, str], **settings):
     ],
 )
 def test_server_lines_go(line):
-    assert EVENT.fullmatch(line)
+    assert SERVER_LINE.fullmatch(line)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_a_logs_reader_gives_to_the_server_goes():
     assert cut(record).edits == ()  # a system's turn of a chat with a model is no server's
     ruling = cut(replace(record, metadata={"format": "irc"}))
     assert [edit.reason for edit in ruling.edits] == ["server message"]
-    assert "connected" not in follow(record, ruling).text
+    assert "connected" not in apply_result(record, ruling).text
 
 
 def test_disclaimers_are_counted_cut_or_a_reason():
@@ -147,7 +147,7 @@ def test_what_an_assistant_cites_or_tells_of_others_is_no_disclaimer(sentence):
 @pytest.mark.parametrize("line", ["alice has quit", "[10:00] Bob has joined", "ann has left"])
 def test_a_servers_line_without_a_place_goes(line):
     record = chat(("ann", "the disk is full"), ("bo", f"so I see\n{line}"))
-    assert line not in follow(record, Boilerplate(BoilerplateConfig())(record)).text
+    assert line not in apply_result(record, Boilerplate(BoilerplateConfig())(record)).text
 
 
 @pytest.mark.parametrize("line", ["He has quit", "everyone has left", "Bob has quit.", "bob left"])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.documents import Record, SourceMap, follow
-from groundup.documents.conversations.mail import Mail, MailConfig
+from groundup.documents import Record, SourceMap, apply_result
+from groundup.documents.conversations.mail import MailStep, MailStepConfig
 from tests.checking import unchecked
 
 MAIL = """Hi,
@@ -32,8 +32,8 @@ http://lists.example/mailman/listinfo/tea
 
 def read(text: str, **settings):
     record = Record("1", "s", "m", "mail", text, SourceMap.identity(text))
-    ruling = Mail(MailConfig(**settings))(record)
-    return ruling, None if ruling.reason else follow(record, ruling)
+    ruling = MailStep(MailStepConfig(**settings))(record)
+    return ruling, None if ruling.reason else apply_result(record, ruling)
 
 
 def test_only_what_was_written_stays():
@@ -157,7 +157,7 @@ def test_a_reply_without_the_usual_marks(text, kept):
     record = Record(
         "1", "s", "p", "mail", text, SourceMap.identity(text), metadata={"subject": "Re: x"}
     )
-    assert follow(record, Mail(MailConfig())(record)).text == kept
+    assert apply_result(record, MailStep(MailStepConfig())(record)).text == kept
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from groundup.documents.conversations import mail_lines
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("QUOTED", "SM> old"),
-        ("SNIPPED", "<snip>"),
-        ("SNIPPED", "[...]"),
+        ("QUOTE_PREFIX", "SM> old"),
+        ("ELLIPSIS", "<snip>"),
+        ("ELLIPSIS", "[...]"),
         ("DELIMITER", "- --"),
         ("SHORT_RULE", "___"),
-        ("SIGNED", "Ann Lee, Tea Ltd."),
+        ("SIGNATURE_NAME", "Ann Lee, Tea Ltd."),
         ("PHONE", "+44 113 496 0000"),
         ("FOOTER", "Tea mailing list"),
-        ("REPLY", "AW: [tea] cups"),
+        ("REPLY_PREFIX", "AW: [tea] cups"),
     ],
 )
 def test_lines_that_match(name, line):
@@ -28,20 +28,20 @@ def test_lines_that_match(name, line):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("QUOTED", "x > 3"),
-        ("SNIPPED", "snipping is fun"),
+        ("QUOTE_PREFIX", "x > 3"),
+        ("ELLIPSIS", "snipping is fun"),
         ("DELIMITER", "-- x"),
-        ("SIGNED", "Thanks Ann"),
-        ("SIGNED", "Ann said so"),
+        ("SIGNATURE_NAME", "Thanks Ann"),
+        ("SIGNATURE_NAME", "Ann said so"),
         ("PHONE", "in 2002 and 2003"),
-        ("REPLY", "Reports: none"),
+        ("REPLY_PREFIX", "Reports: none"),
     ],
 )
 def test_lines_that_do_not(name, line):
     assert not getattr(mail_lines, name).match(line)
 
 
-SEARCHED = ("CONFIDENTIAL", "FOOTER", "PHONE", "PLACE", "SENTENCE")
+SEARCHED = ("CONFIDENTIAL", "FOOTER", "PHONE", "CONTACT", "LOWERCASE_SENTENCE")
 """The others are only asked about a line's beginning."""
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.documents.conversations.quality import Quality, QualityConfig
+from groundup.documents.conversations.quality import ConversationQuality, ConversationQualityConfig
 
 from .test_turns import chat
 
@@ -13,19 +13,20 @@ def test_figures_of_a_conversation():
         ("bot", "Because of how light scatters in air."),
         ("user", "And red?"),
     )
-    facts = Quality(QualityConfig())(record).metadata
+    facts = ConversationQuality(ConversationQualityConfig())(record).metadata
     assert (facts["words"], facts["unanswered"]) == (15, 0.5)
 
 
 def test_short_and_unanswered_conversations_are_dropped():
     assert (
-        Quality(QualityConfig())(chat(("a", "x"), ("b", "y"))).reason == "conversation: too short"
+        ConversationQuality(ConversationQualityConfig())(chat(("a", "x"), ("b", "y"))).reason
+        == "conversation: too short"
     )
     question = chat(
         ("a", "Can anybody tell me how this works?"), ("a", "Is nobody here to answer me?")
     )
     assert (
-        Quality(QualityConfig(max_unanswered=0.5))(question).reason
+        ConversationQuality(ConversationQualityConfig(max_unanswered=0.5))(question).reason
         == "conversation: unanswered questions"
     )
 
@@ -39,4 +40,6 @@ def test_short_and_unanswered_conversations_are_dropped():
     ],
 )
 def test_a_short_question_and_its_answer_stay(question, answer):
-    assert not Quality(QualityConfig())(chat(("a", question), ("b", answer))).reason
+    assert not ConversationQuality(ConversationQualityConfig())(
+        chat(("a", question), ("b", answer))
+    ).reason

@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.conversations.threads import Message, message_of, threads
+from groundup.documents.conversations.threads import ThreadMessage, build_threads, extract_message
 
 
-def mail(name: str, day: int, text: str, **headers: str) -> Message:
+def mail(name: str, day: int, text: str, **headers: str) -> ThreadMessage:
     metadata = {
         "Message-ID": f"<{name}@x>",
         "Date": f"{day:02d} Aug 2002 10:00:00 +0000",
         **headers,
     }
     record = Record(name, "s", name, "mail", text, SourceMap.identity(text), metadata=metadata)
-    return message_of(record)
+    return extract_message(record)
 
 
 FIRST = mail("a", 1, "How do I make the best tea of the world?\n", Subject="Tea")
@@ -37,30 +37,30 @@ LAST = mail("e", 5, "Me too.\n", Subject="RE: Pots")
 
 
 def test_headers_tell():
-    found = threads([FIRST, SECOND, THIRD, OTHER, LAST])
+    found = build_threads([FIRST, SECOND, THIRD, OTHER, LAST])
     assert {name: one.thread for name, one in found.items()} == dict(
         a="a", b="a", c="a", d="d", e="d"
     )
-    assert (found["c"].parent, found["c"].by, found["c"].position, found["c"].size) == (
+    assert (found["c"].parent, found["c"].evidence, found["c"].position, found["c"].size) == (
         "b",
         "header",
         2,
         3,
     )
-    assert (found["e"].parent, found["e"].by) == ("d", "subject")
+    assert (found["e"].parent, found["e"].evidence) == ("d", "subject")
 
 
 def test_quotes_and_subjects_tell_without_headers():
-    found = threads([FIRST, SECOND, THIRD, OTHER, LAST], use_headers=False)
-    assert (found["b"].parent, found["b"].by) == ("a", "quote")
+    found = build_threads([FIRST, SECOND, THIRD, OTHER, LAST], use_headers=False)
+    assert (found["b"].parent, found["b"].evidence) == ("a", "quote")
     assert found["c"].parent == ""  # one line under another subject is too little
-    assert (found["e"].parent, found["e"].by) == ("d", "subject")
+    assert (found["e"].parent, found["e"].evidence) == ("d", "subject")
 
 
 def test_a_loop_of_references_is_opened():
     one = mail("a", 1, "x\n", **{"In-Reply-To": "<b@x>"})
     two = mail("b", 2, "y\n", **{"In-Reply-To": "<a@x>"})
-    found = threads([one, two])
+    found = build_threads([one, two])
     assert {place.thread for place in found.values()} == {"a"}
     assert sum(not place.parent for place in found.values()) == 1
 
@@ -72,14 +72,14 @@ def test_a_loop_of_references_is_opened():
 )
 def test_the_order_of_messages_does_not_matter(rows, seed):
     messages = [
-        Message(
+        ThreadMessage(
             f"r{n}", n + 1, (parent + 1,), subject, True, float(n % 3), (n + 100,), (parent + 100,)
         )
         for n, (_, parent, subject) in enumerate(rows)
     ]
     shuffled = random.Random(seed).sample(messages, len(messages))
-    found = threads(messages)
-    assert found == threads(shuffled)
+    found = build_threads(messages)
+    assert found == build_threads(shuffled)
     for one in found.values():
         assert one.thread in found and found[one.thread].parent == ""
 
@@ -89,13 +89,13 @@ def test_what_a_reader_of_mails_gives_is_enough():
     first = Record("a", "s", "a", "conversation", "One.", SourceMap.identity("One."))
     first = replace(first, metadata=about | {"title": "[tea] Cups", "message_id": "1@x"})
     reply = replace(first, id="b", metadata=about | {"message_id": "2@x", "in_reply_to": "1@x"})
-    found = threads([message_of(first), message_of(reply)])
-    assert (found["b"].parent, found["b"].by) == ("a", "header")
-    assert message_of(first).subject == message_of(reply).subject
+    found = build_threads([extract_message(first), extract_message(reply)])
+    assert (found["b"].parent, found["b"].evidence) == ("a", "header")
+    assert extract_message(first).subject == extract_message(reply).subject
 
 
 def test_quotes_that_were_set_aside_still_tell():
     said = "Tea is best with a pot that has been warmed."
     first = Record("a", "s", "a", "mail", said, SourceMap.identity(said))
     reply = replace(first, id="b", text="Yes.", metadata={"aside": {"quotes": [f"> {said}"]}})
-    assert message_of(reply).quoted == message_of(first).own
+    assert extract_message(reply).quoted_lines == extract_message(first).own_lines

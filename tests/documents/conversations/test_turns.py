@@ -2,21 +2,21 @@
 
 import pytest
 
-from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.conversations.turns import Turns, TurnsConfig
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
+from groundup.documents.conversations.turns import TurnOrder, TurnOrderConfig
 
 
 def chat(*turns: tuple[str, str]) -> Record:
     text, spans = "", []
     for who, said in turns:
         line = f"{who}: {said}\n"
-        spans.append(Span("turn", len(text), len(text) + len(line), who))
+        spans.append(TextSpan("turn", len(text), len(text) + len(line), who))
         text += line
     return Record("1", "s", "c", "conversation", text, SourceMap.identity(text), tuple(spans))
 
 
 def rule(*turns: tuple[str, str], **settings):
-    return Turns(TurnsConfig(**settings))(chat(*turns))
+    return TurnOrder(TurnOrderConfig(**settings))(chat(*turns))
 
 
 def test_a_good_conversation_gets_its_figures():
@@ -50,14 +50,16 @@ def test_tools_do_not_break_alternation():
 
 def test_empty_and_doubled_turns_are_cut():
     record = chat(("a", "one"), ("b", ""), ("a", "two"), ("a", "two"), ("b", "three"))
-    after = follow(record, Turns(TurnsConfig())(record))
+    after = apply_result(record, TurnOrder(TurnOrderConfig())(record))
     assert after.text == "a: one\na: two\nb: three\n"
     assert len(after.spans) == 3
 
 
 def test_records_without_turns_pass():
     assert (
-        Turns(TurnsConfig())(Record("1", "s", "p", "text", "x", SourceMap.identity("x"))).reason
+        TurnOrder(TurnOrderConfig())(
+            Record("1", "s", "p", "text", "x", SourceMap.identity("x"))
+        ).reason
         == ""
     )
 

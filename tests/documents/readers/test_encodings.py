@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Pieces, SourceMap, decode, read_html
-from groundup.documents.readers.encodings import through
-from groundup.documents.readers.kinds import read_page
+from groundup.documents import SourceMap, SourceMapBuilder, decode, read_html
+from groundup.documents.readers.encodings import compose_maps
+from groundup.documents.readers.kinds import parse_html
 from groundup.documents.readers.reader import Refused
 
 GERMAN = (
@@ -73,7 +73,7 @@ def test_a_wrong_declaration_is_not_believed():
     assert decode(("größer " * 9).encode(), declared="us-ascii").charset in ("cp1252", "utf-8")
     read = decode("日本語のテキスト".encode(), declared="euc_kr")
     assert (read.charset, read.map.text) == ("utf-8", "日本語のテキスト")
-    assert read_page("<meta charset=utf-16><p>é".encode())[0].map.text == "é"
+    assert parse_html("<meta charset=utf-16><p>é".encode())[0].map.text == "é"
 
 
 def test_damaged_utf8_is_mended_by_the_replacement_character_and_counted():
@@ -105,7 +105,7 @@ def test_html_in_any_charset_says_what_it_says_in_utf8(text):
     page = "<h1>T</h1><p>" + text.replace("日", "")
     for charset in ("utf-8", "cp1252", "utf-16"):
         raw = page.encode(charset)
-        found, _ = read_page(raw, charset)
+        found, _ = parse_html(raw, charset)
         assert found.map.text == read_html(page.encode()).map.text
         assert found.headings == read_html(page.encode()).headings
         if charset != "utf-16":
@@ -117,11 +117,11 @@ def test_html_in_any_charset_says_what_it_says_in_utf8(text):
 
 
 def test_pieces_keep_their_places_and_lines():
-    pieces = Pieces()
-    pieces.add("one\n", 10, 14, 3)
-    pieces.put("--")
-    pieces.take(SourceMap.identity("a\nbé"), 2, 4, shift=20, lines=8)
-    map = pieces.map()
+    pieces = SourceMapBuilder()
+    pieces.append("one\n", 10, 14, 3)
+    pieces.append_inserted("--")
+    pieces.append_slice(SourceMap.identity("a\nbé"), 2, 4, shift=20, lines=8)
+    map = pieces.build()
     assert map.text == "one\n--bé"
     assert [map.byte_range(0, 3), map.byte_range(4, 6), map.byte_range(7, 8)] == [
         (10, 13), (14, 14), (23, 25),
@@ -135,7 +135,9 @@ def test_a_megabyte_of_anything_is_read_in_one_pass():
             assert len(decode(raw).map.text) > 0
         except Refused as refused:
             assert refused.reason in ("unknown charset", "not UTF-8")
-    assert through(SourceMap.identity("x"), b"x", SourceMap.identity("x", 3)).byte_range(0, 1) == (
+    assert compose_maps(SourceMap.identity("x"), b"x", SourceMap.identity("x", 3)).byte_range(
+        0, 1
+    ) == (
         3,
         4,
     )

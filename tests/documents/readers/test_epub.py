@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from groundup.documents import Record, Rejected, follow
+from groundup.documents import Record, Rejected, apply_result
 from groundup.documents.readers.epub import Epub, EpubConfig
 from groundup.documents.readers.kinds import ReadMarkup, ReadMarkupConfig
 
@@ -81,7 +81,7 @@ def test_a_record_a_chapter_maps_to_the_chapter(tmp_path):
 def test_the_step_reads_what_the_reader_reads(tmp_path):
     (one,) = read(tmp_path, book(GOOD))
     record = Record("1", "s", "a.epub", "epub", data=book(GOOD))
-    after = follow(record, ReadMarkup(ReadMarkupConfig())(record))
+    after = apply_result(record, ReadMarkup(ReadMarkupConfig())(record))
     assert (after.text, after.map, after.metadata) == (one.text, one.map, one.metadata)
 
 

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.documents import Part, Record, Rejected, SourceMap
-from groundup.documents.readers.jsonl import JsonLines, JsonLinesConfig, located_json, map_of
+from groundup.documents import InputSplit, Record, Rejected, SourceMap
+from groundup.documents.readers.jsonl import (
+    JsonLines,
+    JsonLinesConfig,
+    _map_string,
+    parse_located_json,
+)
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
@@ -28,8 +33,8 @@ def write(path: Path, rows: list) -> Path:
 @given(WORDS, st.booleans(), st.data())
 def test_the_bytes_of_a_slice_unescape_to_the_slice(text, ascii, data):
     line = json.dumps({"é": ["x", {"text": text}]}, ensure_ascii=ascii)
-    value = located_json(line)["é"][1]["text"]
-    map = map_of(line, value)
+    value = parse_located_json(line)["é"][1]["text"]
+    map = _map_string(line, value)
     assert map.text == value == text
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
@@ -86,10 +91,10 @@ def test_packed_files_and_where_they_break(tmp_path, ending, pack):
     packed = tmp_path / f"b.jsonl{ending}"
     packed.write_bytes(pack(plain))
     reader = JsonLines(JsonLinesConfig(part_bytes=10))
-    whole = [one.text for one in reader.read(tmp_path, Part(packed.name, 0, 1, 1), "s")]
+    whole = [one.text for one in reader.read(tmp_path, InputSplit(packed.name, 0, 1, 1), "s")]
     assert whole == [row["text"] for row in rows]
     packed.write_bytes(pack(plain)[:-20])
-    *before, last = reader.read(tmp_path, Part(packed.name, 0, 1, 1), "s")
+    *before, last = reader.read(tmp_path, InputSplit(packed.name, 0, 1, 1), "s")
     assert isinstance(last, Rejected) and last.reason == "broken archive"
     assert [one.text for one in before] == whole[: len(before)]
 

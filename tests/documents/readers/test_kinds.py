@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.documents import PASS, Record, Rejected, follow
+from groundup.documents import PASS, Record, Rejected, apply_result
 from groundup.documents.readers.kinds import (
     ReadMarkup,
     ReadMarkupConfig,
@@ -26,7 +26,10 @@ def test_kinds_follow_endings_then_bytes(path, data, kind):
 def test_text_kinds_come_decoded_with_their_outline():
     one = make_record("s", "a.rst", "rst", b"Top\n===\n\ntext\n\nSub\n---\n", {})
     assert one.metadata["title"] == "Top" and len(one.metadata["sha256"]) == 64
-    assert [(one.text[s.start : s.end], s.value) for s in one.spans] == [("Top", "1"), ("Sub", "2")]
+    assert [(one.text[s.start : s.end], s.value) for s in one.spans] == [
+        ("Top", "1"),
+        ("Sub", "2"),
+    ]
     two = make_record("s", "a.py", "python", "# coding: koi8-r\nx = 'я'\n".encode("koi8-r"), {})
     assert "я" in two.text and two.metadata["charset"] == "koi8-r"
     three = make_record("s", "a.tex", "latex", b"\\section{A} % note", {})
@@ -44,7 +47,7 @@ def test_pages_stay_bytes_until_a_step_reads_them():
     assert one.data == data and one.text == ""
     step = ReadMarkup(ReadMarkupConfig())
     ruling = step(one)
-    after = follow(one, ruling)
+    after = apply_result(one, ruling)
     assert (after.text, after.data, after.metadata["title"]) == ("Größe\n\nüber", b"", "T")
     assert [(s.kind, after.text[s.start : s.end]) for s in after.spans] == [("heading", "Größe")]
     start, end = after.map.byte_range(7, 11)
@@ -61,4 +64,4 @@ def test_markup_without_text_and_charsets_without_name_are_dropped_with_a_reason
 def test_a_page_100000_deep_is_read():
     step = ReadMarkup(ReadMarkupConfig())
     deep = Record("1", "s", "p", "html", data=b"<div>" * 100_000 + b"x" + b"</div>" * 100_000)
-    assert follow(deep, step(deep)).text == "x"
+    assert apply_result(deep, step(deep)).text == "x"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, Rejected
-from groundup.documents.readers.mail import Mail, MailConfig, header_text, iso_date
+from groundup.documents.readers.mail import Mail, MailConfig, _decode_header, _iso_date
 
 FROM = b"From ada@example.org  Fri Jan  2 10:20:30 2026\n"
 
@@ -145,13 +145,13 @@ def test_hostile_messages_cost_themselves_alone(tmp_path):
                  b"From: =?nope?b?////?=\nDate: 99 Foo\n\nx"):  # fmt: skip
         one = one_of(tmp_path, data)
         assert isinstance(one, Rejected) or one.text
-    assert header_text("=?nope?b?aGk=?= x") and iso_date("32 Nov") == "32 Nov"
+    assert _decode_header("=?nope?b?aGk=?= x") and _iso_date("32 Nov") == "32 Nov"
 
 
 @pytest.mark.parametrize("name", ["unicode_escape", "idna", "punycode", "zlib", "utf-7"])
 def test_an_encoded_word_runs_no_codec(name):
-    assert header_text(f"=?{name}?Q?=5Cx41?=") == f"=?{name}?Q?=5Cx41?="
-    assert header_text("=?iso-8859-1?Q?caf=E9?= =?utf-8?B?w6k=?=") == "caféé"
+    assert _decode_header(f"=?{name}?Q?=5Cx41?=") == f"=?{name}?Q?=5Cx41?="
+    assert _decode_header("=?iso-8859-1?Q?caf=E9?= =?utf-8?B?w6k=?=") == "caféé"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from groundup.documents import Record, Rejected, follow
+from groundup.documents import Record, Rejected, apply_result
 from groundup.documents.readers import pdf
 from groundup.documents.readers.kinds import ReadMarkup, ReadMarkupConfig
 from groundup.documents.readers.pdf import Pdf, PdfConfig
@@ -61,7 +61,7 @@ def test_pages_have_spans_and_form_feeds_between(tmp_path):
 def test_the_step_reads_what_the_reader_reads(tmp_path):
     data = make(["First page", "Second"])
     record = Record("1", "s", "a.pdf", "pdf", data=data)
-    after = follow(record, ReadMarkup(ReadMarkupConfig())(record))
+    after = apply_result(record, ReadMarkup(ReadMarkupConfig())(record))
     one = read(tmp_path, data)
     assert (after.text, after.spans, after.map) == (one.text, one.spans, one.map)
 

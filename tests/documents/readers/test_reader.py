@@ -7,16 +7,16 @@ from typing import get_type_hints
 import pytest
 
 from groundup.core import Config, DataError
-from groundup.documents import READERS, Part, Reader, Rejected, SourceMap
+from groundup.documents import READERS, InputSplit, Reader, Rejected, SourceMap
 from groundup.documents.readers.reader import (
-    UNREAD,
+    UNREAD_LICENCE_KEYS,
     Refused,
-    open_part,
+    open_split,
     plan_files,
-    read_all,
-    split,
+    read_file_bytes,
+    select_with_licence,
+    split_by_bytes,
     text_record,
-    with_licence,
 )
 
 
@@ -42,12 +42,12 @@ def test_a_plan_is_sorted_and_hides_nothing_but_hidden_files(tmp_path):
     found = plan_files(tmp_path)
     assert [part.path for part in found] == ["a.txt", "a/z.txt", "b.txt", "link"]
     assert [part.bytes for part in found] == [3, 3, 3, 0]
-    assert plan_files(tmp_path / "b.txt") == [Part("b.txt", 0, 3, 3)]
+    assert plan_files(tmp_path / "b.txt") == [InputSplit("b.txt", 0, 3, 3)]
 
 
 def test_ranges_cover_a_file():
     for size in (0, 1, 99, 100, 101, 12_345):
-        ranges = split(Part("a", 0, size, size), 100)
+        ranges = split_by_bytes(InputSplit("a", 0, size, size), 100)
         assert ranges[0].start == 0 and ranges[-1].end == size
         assert all(one.end == two.start for one, two in zip(ranges, ranges[1:], strict=False))
         assert all(part.bytes <= 150 for part in ranges)
@@ -67,11 +67,11 @@ def test_links_pipes_and_what_lies_outside_are_not_opened(tmp_path):
         "pipe": "not a regular file", "in": "not a regular file", "gone": "unreadable",
     }.items():  # fmt: skip
         with pytest.raises(Refused) as raised:
-            open_part(root, path).close()
+            open_split(root, path).close()
         assert raised.value.reason.startswith(reason), path
-    assert read_all(root, "in/x.txt", 1) == b"x"
+    assert read_file_bytes(root, "in/x.txt", 1) == b"x"
     with pytest.raises(Refused, match="too large"):
-        read_all(root, "in/x.txt", 0)
+        read_file_bytes(root, "in/x.txt", 0)
 
 
 def test_a_text_that_no_corpus_can_hold_is_a_reject():
@@ -107,12 +107,14 @@ def nested(value, depth):
     ],
 )
 def test_a_licence_is_read_in_every_usual_spelling(row, found):
-    assert with_licence({}, row) == ({} if found is None else {"licence": found})
+    assert select_with_licence({}, row) == ({} if found is None else {"licence": found})
 
 
 def test_what_only_looks_like_a_licence_is_named_and_no_licence():
     row = {"license_url": "u", "metadata": {"spdx_text": "t"}, "has_license": True}
-    assert with_licence({}, row) == {UNREAD: ["license_url", "metadata.spdx_text"]}
-    assert with_licence({"license_url": "u"}, {"license_url": "u"}) == {"license_url": "u"}
-    many = with_licence({}, {f"license_{'of' * 99}_{n}": "x" for n in range(99)})
-    assert len(many[UNREAD]) == 8 and len(many[UNREAD][0]) == 60
+    assert select_with_licence({}, row) == {
+        UNREAD_LICENCE_KEYS: ["license_url", "metadata.spdx_text"]
+    }
+    assert select_with_licence({"license_url": "u"}, {"license_url": "u"}) == {"license_url": "u"}
+    many = select_with_licence({}, {f"license_{'of' * 99}_{n}": "x" for n in range(99)})
+    assert len(many[UNREAD_LICENCE_KEYS]) == 8 and len(many[UNREAD_LICENCE_KEYS][0]) == 60

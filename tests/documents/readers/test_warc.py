@@ -6,7 +6,7 @@ import random
 import pytest
 
 from groundup.documents import Record, Rejected
-from groundup.documents.readers.warc import Warc, WarcConfig, content_type, unchunked
+from groundup.documents.readers.warc import Warc, WarcConfig, _decode_chunked, _parse_content_type
 
 pytest.importorskip("fastwarc")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=koi8-r\r\n"
@@ -140,7 +140,7 @@ def test_wet_conversions_are_texts_mapped_to_their_bytes(tmp_path):
 
 
 def test_headers_and_chunks_that_lie_are_taken_as_they_are():
-    assert content_type("") == ("", "") and content_type(";charset=") == ("", "")
-    assert unchunked(b"<p>no chunks") == b"<p>no chunks"
-    assert unchunked(b"ffffffffff\r\nabc") == b"abc"
-    assert unchunked(b"2\r\nab\r\nzz\r\n") == b"ab"
+    assert _parse_content_type("") == ("", "") and _parse_content_type(";charset=") == ("", "")
+    assert _decode_chunked(b"<p>no chunks") == b"<p>no chunks"
+    assert _decode_chunked(b"ffffffffff\r\nabc") == b"abc"
+    assert _decode_chunked(b"2\r\nab\r\nzz\r\n") == b"ab"

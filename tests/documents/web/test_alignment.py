@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents.web.alignment import align as aligned
-from groundup.documents.web.main_text import decode
+from groundup.documents.web.main_text import _decode_page
 from tests.checking import unchecked
 
 WORDS = st.text(st.sampled_from("abcé世 "), min_size=1, max_size=30).filter(str.strip)
@@ -102,7 +102,7 @@ def test_page_text_missing_from_the_extraction_loses_nothing():
 def test_unaligned_lines_are_counted():
     map, without = aligned("made up\nhere\n• nor this", "<p>here</p>", "utf-8")
     assert without == 2 and map.byte_range(8, 12) == (3, 7)
-    assert aligned("•\n1. here", "<ol><li>here", "utf-8").lines_without_place == 0
+    assert aligned("•\n1. here", "<ol><li>here", "utf-8").unaligned_lines == 0
 
 
 def test_an_invented_line_does_not_match_after_the_next_line():
@@ -134,6 +134,6 @@ def test_hostile_pages_are_aligned_in_time(page):
 
 def test_undecodable_bytes_keep_their_offsets():
     data = "<p>né</p>".encode() + b"\xff\xfe<p>here</p>"
-    page = decode(data)
+    page = _decode_page(data)
     map = align("here", page.text, page.charset, page.start)
     assert data[slice(*map.byte_range(0, 4))] == b"here"

@@ -5,8 +5,8 @@ import pytest
 pytest.importorskip("resiliparse")
 from resiliparse.parse.html import HTMLTree
 
-from groundup.documents.web.blocks import MOST_CHILDREN, beside_text
-from groundup.documents.web.marks import ANY, marked_tags
+from groundup.documents.web.blocks import MAX_CHILDREN, find_side_elements
+from groundup.documents.web.marks import ANY_MARK, mark_tags
 
 WORDS = "These words are what the page has to say, in sentences that go on for a while. " * 4
 LINKS = "".join(f"<li><a href='/{n}'>Another page about {n}</a></li>" for n in range(6))
@@ -14,8 +14,10 @@ TEXT = f"<div class=x><h1>Title</h1><p>{WORDS}</p><p>{WORDS}</p>%s</div>"
 
 
 def found(page: str) -> list[tuple[str, str]]:
-    tree = HTMLTree.parse(marked_tags(page))
-    return [(one.kind, ANY.sub("", one.node.text)[:20]) for one in beside_text(tree.body)]
+    tree = HTMLTree.parse(mark_tags(page))
+    return [
+        (one.kind, ANY_MARK.sub("", one.node.text)[:20]) for one in find_side_elements(tree.body)
+    ]
 
 
 def test_a_block_of_links_beside_the_text_is_found_whatever_its_name():
@@ -50,7 +52,7 @@ def test_headings_of_text_do_not():
 
 def test_a_page_of_links_and_one_with_too_many_children_are_kept():
     assert found(f"<div><p>Few words here</p></div><ul>{LINKS}</ul>") == []
-    assert found("<p>x</p>" * (MOST_CHILDREN + 1) + f"<ul>{LINKS}</ul>") == []
+    assert found("<p>x</p>" * (MAX_CHILDREN + 1) + f"<ul>{LINKS}</ul>") == []
 
 
 @pytest.mark.parametrize("page", ["", "<div>" * 5_000, "<div><p>a</p>" * 3_000, "<!-- x -->"])

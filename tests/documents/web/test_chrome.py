@@ -6,14 +6,14 @@ pytest.importorskip("resiliparse")
 from resiliparse.parse.html import HTMLTree
 
 from groundup.documents.web.chrome import (
-    MOST_MEASURED,
-    chrome_kind,
-    prune,
-    quoted,
-    restore,
-    selected,
+    MAX_MEASURED_ELEMENTS,
+    _css_string,
+    _kind_by_names,
+    _select_elements,
+    detach_chrome,
+    restore_chrome,
 )
-from groundup.documents.web.marks import ANY
+from groundup.documents.web.marks import ANY_MARK
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from groundup.documents.web.marks import ANY
     ],
 )  # fmt: skip
 def test_names_of_chrome(named, kind):
-    assert chrome_kind(named) == kind
+    assert _kind_by_names(named) == kind
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_names_of_chrome(named, kind):
     ["", "text", "main-with-sidebar", "article-body", "header", "navel", "address", "shared-lib"],
 )
 def test_other_names(named):
-    assert not chrome_kind(named)
+    assert not _kind_by_names(named)
 
 
 def pruned(page: str, share: float = 0.4) -> str:
     tree = HTMLTree.parse(page)
-    prune(tree, page, share)
+    detach_chrome(tree, page, share)
     return " ".join((tree.body.text or "").split())
 
 
@@ -61,23 +61,23 @@ def test_next_to_main_even_a_large_sidebar_is_removed():
 def test_values_are_quoted_for_selectors():
     page = "<div class='nav\"]\\'>x</div><p>kept words here</p>"
     assert pruned(page) == "kept words here"
-    assert quoted('a"b\\') == '"a\\"b\\\\"'
+    assert _css_string('a"b\\') == '"a\\"b\\\\"'
 
 
 def test_detached_elements_are_restored_to_their_position():
     page = "<div><ul class=nav><li class=menu>a<li>b</ul>c<aside>d</aside></div><p>e <b id=ad>f</b>"
     tree = HTMLTree.parse(page)
     whole = tree.body.html
-    cuts = prune(tree, page, 0.9)
+    cuts = detach_chrome(tree, page, 0.9)
     assert len(cuts) >= 2 and tree.body.html != whole
-    restore(tree, cuts)
-    assert ANY.sub("", tree.body.html) == whole
+    restore_chrome(tree, cuts)
+    assert ANY_MARK.sub("", tree.body.html) == whole
 
 
 def test_chrome_inside_chrome_is_measured_within_bounds():
     deep = "<div class=nav>" * 4_000 + "x " * 50_000
     tree = HTMLTree.parse(deep)
-    assert len(prune(tree, deep, 0.4)) < MOST_MEASURED
+    assert len(detach_chrome(tree, deep, 0.4)) < MAX_MEASURED_ELEMENTS
 
 
 def test_a_sponsored_link_is_removed():
@@ -89,4 +89,4 @@ def test_a_sponsored_link_is_removed():
 def test_thousands_of_elements_are_detached_in_linear_time():
     # One by one, resiliparse walks over all that were found for each: 4,900² steps.
     page = "<body><h1>T</h1>" + '<p class="nav">x</p>' * 4_900 + "<p>Text</p></body>"
-    assert len(selected(HTMLTree.parse(page).body, ".nav")) == 4_900
+    assert len(_select_elements(HTMLTree.parse(page).body, ".nav")) == 4_900

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from groundup.documents.web import lines
-from groundup.documents.web.lines import LEVELS, RULES, rule_of
+from groundup.documents.web.lines import LEVELS, RULES, match_line_rule
 
 NAMED = {
     "skip link": ["Skip to main content", "Skip navigation links", "Back to top", "Nach oben", "Zum Inhalt springen"],
@@ -54,14 +54,14 @@ TEXT = [
 
 @pytest.mark.parametrize("rule", NAMED)
 def test_lines_have_their_rule(rule):
-    assert {line: rule_of(line.lower())[0] for line in NAMED[rule]} == dict.fromkeys(
+    assert {line: match_line_rule(line.lower())[0] for line in NAMED[rule]} == dict.fromkeys(
         NAMED[rule], rule
     )
 
 
 @pytest.mark.parametrize("line", TEXT)
 def test_text_has_none(line):
-    assert rule_of(line.lower()) == ("", "")
+    assert match_line_rule(line.lower()) == ("", "")
 
 
 PROSE = [
@@ -76,7 +76,7 @@ PROSE = [
 
 @pytest.mark.parametrize("line", PROSE)
 def test_possible_prose_is_never_strong(line):
-    assert rule_of(line.lower())[1] != "strong"
+    assert match_line_rule(line.lower())[1] != "strong"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_possible_prose_is_never_strong(line):
     ["© 2024 Example Inc. All rights reserved.", "Copyright (c) 2003-2024 Kettles. All rights reserved."],
 )  # fmt: skip
 def test_two_signs_of_a_copyright_notice_make_it_strong(line):
-    assert rule_of(line.lower()) == ("copyright", "strong")
+    assert match_line_rule(line.lower()) == ("copyright", "strong")
 
 
 def test_remains_of_markup():
@@ -95,7 +95,7 @@ def test_remains_of_markup():
         "</div>",
         "<!-- x -->",
     ):
-        assert rule_of(line.lower(), ("remains",))[0], line
+        assert match_line_rule(line.lower(), ("remains",))[0], line
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_remains_of_markup():
 def test_patterns_are_linear_on_long_lines(sign):
     line = (sign * 400)[:400]
     for _ in range(200):
-        rule_of(line)
-        rule_of(line, ("remains", "heading"))
+        match_line_rule(line)
+        match_line_rule(line, ("remains", "heading"))
 
 
 def test_the_file_is_well_formed():

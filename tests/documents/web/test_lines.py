@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.web.lines import Lines, LinesConfig
+from groundup.documents import Record, SourceMap, TextSpan, apply_result
+from groundup.documents.web.lines import LineFilter, LineFilterConfig
 
-STEP = Lines(LinesConfig())
+STEP = LineFilter(LineFilterConfig())
 PROSE = [f"Sentence number {n} says what there is to say about kettles." for n in range(12)]
 
 
-def cleaned(*lines: str, step: Lines = STEP) -> str:
+def cleaned(*lines: str, step: LineFilter = STEP) -> str:
     text = "\n".join(lines)
     one = Record("1", "s", "p", "html", text, SourceMap.identity(text))
-    return follow(one, step(one)).text
+    return apply_result(one, step(one)).text
 
 
 def test_strong_rules_hold_anywhere():
@@ -55,9 +55,9 @@ def test_lines_of_code_are_skipped_by_every_rule():
     text = "\n".join([*PROSE[:6], *code, *PROSE[6:]])
     start, end = text.index(code[0]), text.index(PROSE[6])
     record = Record("1", "s", "p", "html", text, SourceMap.identity(text))
-    assert len(follow(record, STEP(record)).text) < len(text)
-    told = Record("1", "s", "p", "html", text, record.map, (Span("code", start, end),))
-    assert follow(told, STEP(told)).text == text
+    assert len(apply_result(record, STEP(record)).text) < len(text)
+    told = Record("1", "s", "p", "html", text, record.map, (TextSpan("code", start, end),))
+    assert apply_result(told, STEP(told)).text == text
 
 
 def test_remains_next_to_unmarked_code_are_kept():
@@ -72,7 +72,7 @@ def test_marks_inside_lines():
 
 
 def test_rules_can_be_off():
-    step = Lines(LinesConfig(off=("skip link",)))
+    step = LineFilter(LineFilterConfig(disabled_rules=("skip link",)))
     assert "Back to top" in cleaned(*PROSE, "Back to top", *PROSE, step=step)
 
 

@@ -6,27 +6,27 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Edit, Span
-from groundup.documents.web.links import SIGNS, link_lines, linked_share
+from groundup.documents import TextEdit, TextSpan
+from groundup.documents.web.links import NON_ALPHANUMERIC, _linked_share, clean_marked_text
 from groundup.documents.web.marks import (
-    ANY,
-    CLOSE,
-    CODE,
+    ANY_MARK,
+    CHROME_END,
+    CHROME_START,
     CODE_END,
-    END,
-    LINK,
-    OPEN,
-    PRE,
+    CODE_START,
+    LINK_END,
+    LINK_START,
+    LINK_TEXT,
     PRE_END,
-    START,
-    marked_tags,
+    PRE_START,
+    mark_tags,
 )
 
 TEXT = "Words of the page that are not links and go on for a while."
 
 
 def cut(*lines: str) -> str:
-    text, edits, _ = link_lines("\n".join(lines), 0.7)
+    text, edits, _ = clean_marked_text("\n".join(lines), 0.7)
     pieces, at = [], 0
     for edit in edits:
         pieces.append(text[at : edit.start])
@@ -35,7 +35,7 @@ def cut(*lines: str) -> str:
 
 
 def link(text: str) -> str:
-    return START + text + END
+    return LINK_START + text + LINK_END
 
 
 def test_lines_of_links_are_removed_at_the_ends():
@@ -44,7 +44,7 @@ def test_lines_of_links_are_removed_at_the_ends():
 
 def test_a_list_inside_is_kept_but_a_pager_is_removed():
     inside = cut(TEXT, link("See also this"), link("And that"), TEXT)
-    assert "See also this" in inside and START not in inside
+    assert "See also this" in inside and LINK_START not in inside
     assert "Next" not in cut(TEXT, f"{link('Previous')} | {link('Next')}", TEXT)
 
 
@@ -53,60 +53,62 @@ def test_a_list_inside_is_kept_but_a_pager_is_removed():
         st.sampled_from(
             [
                 "a",
-                START,
-                END,
-                CODE,
+                LINK_START,
+                LINK_END,
+                CODE_START,
                 CODE_END,
-                PRE,
+                PRE_START,
                 PRE_END,
                 "\n",
                 "word ",
                 "|",
                 "• ",
-                CLOSE,
-                *OPEN.values(),
+                CHROME_END,
+                *CHROME_START.values(),
             ]
         ),
         max_size=60,
     )
 )
 def test_no_mark_remains_and_edits_ascend(pieces):
-    text, edits, _ = link_lines("".join(pieces), 0.7)
-    assert not ANY.search(text)
+    text, edits, _ = clean_marked_text("".join(pieces), 0.7)
+    assert not ANY_MARK.search(text)
     end = 0
     for edit in edits:
-        assert isinstance(edit, Edit) and end <= edit.start < edit.end <= len(text)
+        assert isinstance(edit, TextEdit) and end <= edit.start < edit.end <= len(text)
         end = edit.end
 
 
 def test_chrome_is_removed_with_its_kind_and_lines_of_marks_are_skipped():
-    marked = f"{OPEN['navigation']}\n• Home\n• Up\n{CLOSE}\n{TEXT} {OPEN['heading link']}¶{CLOSE}\nEnd of it."
-    text, edits, _ = link_lines(marked, 0.7)
+    marked = f"{CHROME_START['navigation']}\n• Home\n• Up\n{CHROME_END}\n{TEXT} {CHROME_START['heading link']}¶{CHROME_END}\nEnd of it."
+    text, edits, _ = clean_marked_text(marked, 0.7)
     assert text == f"• Home\n• Up\n{TEXT} ¶\nEnd of it."
     assert [(edit.reason, text[edit.start : edit.end]) for edit in edits] == [
         ("navigation", "• Home\n• Up\n"), ("heading link", " ¶"),
     ]  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(["a", "_", START, END, " ", "word ", "é", "·"]), max_size=30))
+@given(
+    st.lists(st.sampled_from(["a", "_", LINK_START, LINK_END, " ", "word ", "é", "·"]), max_size=30)
+)
 def test_the_share_of_links_is_that_of_letters_and_digits(pieces):
     raw = "".join(pieces)
-    clean = raw.replace(START, "").replace(END, "")
-    linked = sum(len(SIGNS.sub("", text)) for text in LINK.findall(raw))
-    signs = len(SIGNS.sub("", clean))
-    assert linked_share(raw, clean) == (linked / signs if signs else 1.0)
+    clean = raw.replace(LINK_START, "").replace(LINK_END, "")
+    linked = sum(len(NON_ALPHANUMERIC.sub("", text)) for text in LINK_TEXT.findall(raw))
+    signs = len(NON_ALPHANUMERIC.sub("", clean))
+    assert _linked_share(raw, clean) == (linked / signs if signs else 1.0)
 
 
 def test_code_becomes_spans_and_its_marks_are_not_text():
     page = "<p>Say <code>a</code> or<pre>\nb <code>c</code>\nd</pre><p>e"
-    marked = re.sub(
-        "<[^>]*>", "", marked_tags(page.replace("<p", "\n<p").replace("<pre", "\n<pre"))
-    )
-    text, _, code = link_lines(marked, 0.7)
-    assert not ANY.search(text)
+    marked = re.sub("<[^>]*>", "", mark_tags(page.replace("<p", "\n<p").replace("<pre", "\n<pre")))
+    text, _, code = clean_marked_text(marked, 0.7)
+    assert not ANY_MARK.search(text)
     assert [text[start:end].strip() for _, start, end, _ in code] == ["a", "b c\nd"]
 
 
 def test_a_code_that_never_ends_is_none_and_a_pre_is():
-    assert link_lines(f"a {CODE}b\nc", 0.7).code == ()
-    assert link_lines(f"a\n{PRE}b {CODE}c{CODE_END}\nd", 0.7).code == (Span("code", 2, 7),)
+    assert clean_marked_text(f"a {CODE_START}b\nc", 0.7).code_spans == ()
+    assert clean_marked_text(f"a\n{PRE_START}b {CODE_START}c{CODE_END}\nd", 0.7).code_spans == (
+        TextSpan("code", 2, 7),
+    )

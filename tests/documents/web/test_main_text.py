@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("resiliparse")
 
-from groundup.documents import Record, Ruling, follow
-from groundup.documents.markup import charset_named
-from groundup.documents.web.main_text import MainText, MainTextConfig, decode, page_metadata
+from groundup.documents import Record, StepResult, apply_result
+from groundup.documents.markup import text_charset
+from groundup.documents.web.main_text import MainText, MainTextConfig, _decode_page, _page_metadata
 
 from ..test_markup import KATEX
 
@@ -30,10 +30,10 @@ they come next in the making of tea.</p><figure><img alt="A"><figcaption>Fig. 1:
 <footer>© 2024 Kettle Company</footer><script>var x = "script words";</script></body></html>"""
 
 
-def ruled(data: bytes, step: MainText = STEP, **metadata: str) -> tuple[Ruling, str]:
+def ruled(data: bytes, step: MainText = STEP, **metadata: str) -> tuple[StepResult, str]:
     one = Record("1", "s", "p.html", "html", data=data, metadata=dict(metadata))
     ruling = step(one)
-    return ruling, "" if ruling.reason else follow(one, ruling).text
+    return ruling, "" if ruling.reason else apply_result(one, ruling).text
 
 
 def test_text_is_kept_and_chrome_removed():
@@ -55,7 +55,7 @@ def test_text_is_kept_and_chrome_removed():
     assert [edit.reason for edit in ruling.edits] == [
         "notice", "navigation", "sidebar", "heading link", "hidden", "links at the end", "footer",
     ]  # fmt: skip
-    logged = [ruling.made.map.text[edit.start : edit.end].strip() for edit in ruling.edits]
+    logged = [ruling.extracted.map.text[edit.start : edit.end].strip() for edit in ruling.edits]
     assert logged[0] == "We use cookies to spoil this page" and "Home" in logged[1]
     assert logged[-1] == "© 2024 Kettle Company"
     assert ruling.metadata == {
@@ -66,7 +66,7 @@ def test_text_is_kept_and_chrome_removed():
 
 def test_every_line_maps_to_its_bytes():
     data = PAGE.encode()
-    made = STEP(Record("1", "s", "p", "html", data=data)).made
+    made = STEP(Record("1", "s", "p", "html", data=data)).extracted
     at = made.map.text.index("pour()")
     assert data[slice(*made.map.byte_range(at, at + 6))] == b"pour()"
     at = made.map.text.index("See teapots")
@@ -98,13 +98,13 @@ def test_a_page_of_sidebars_only_is_kept_completely():
     ],
 )  # fmt: skip
 def test_charsets_are_found(data, charset, text):
-    found = decode(data)
+    found = _decode_page(data)
     assert (found.charset, found.text) == (charset, text)
     assert found.text.encode(charset, "surrogateescape") == data[found.start :]
 
 
 def test_the_servers_charset_comes_before_detection():
-    assert decode("жук".encode("koi8-r"), "koi8-r").text == "жук"
+    assert _decode_page("жук".encode("koi8-r"), "koi8-r").text == "жук"
 
 
 HOSTILE = {
@@ -132,13 +132,13 @@ def test_hostile_pages_are_processed(name):
 
 
 def test_large_and_empty_pages_are_dropped_with_their_reason():
-    small = MainText(MainTextConfig(most_bytes=10))
+    small = MainText(MainTextConfig(max_bytes=10))
     assert ruled(b"x" * 11, small)[0].reason == "page too large"
     assert ruled(b"")[0].reason == ruled(b"<p> </p>")[0].reason == "no text"
 
 
 def test_metadata_of_a_bare_page_is_empty():
-    assert page_metadata("<p>x") == {}
+    assert _page_metadata("<p>x") == {}
 
 
 NAMES = sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "unicode_escape",
@@ -156,9 +156,9 @@ def test_whatever_a_page_declares_it_is_read_and_no_codec_is_run(by_server):
                 "1", "s", "p", "html", data=data, metadata={"charset": name} if by_server else {}
             )
         )
-        assert ruling.made is not None and said in ruling.made.map.text, name
-        charset = decode(data, name if by_server else "").charset
-        assert charset in {"utf-8", "latin-1"} or charset_named(charset) == charset, name
+        assert ruling.extracted is not None and said in ruling.extracted.map.text, name
+        charset = _decode_page(data, name if by_server else "").charset
+        assert charset in {"utf-8", "latin-1"} or text_charset(charset) == charset, name
 
 
 @pytest.mark.parametrize("tail", [b"a", b"\x00\xd8a\x00b\x00", b"\x00\xdc", b""])
@@ -167,8 +167,8 @@ def test_half_a_character_after_a_mark_costs_only_itself(tail):
     for mark, charset in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         data = mark + page.encode(charset) + tail
         ruling = STEP(Record("1", "s", "p", "html", data=data))
-        assert ruling.made is not None and PROSE.split(".")[0] in ruling.made.map.text
-        assert ruling.made.map.byte_range(0, len(ruling.made.map.text))[1] <= len(data)
+        assert ruling.extracted is not None and PROSE.split(".")[0] in ruling.extracted.map.text
+        assert ruling.extracted.map.byte_range(0, len(ruling.extracted.map.text))[1] <= len(data)
 
 
 def test_a_formula_is_written_once_by_its_source():

@@ -8,7 +8,7 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.documents import PASS, Record
-from groundup.documents.web.urls import Urls, UrlsConfig, registered_domain
+from groundup.documents.web.urls import UrlFilter, UrlFilterConfig, _registered_domain
 
 CASES = (Path(__file__).parents[2] / "fixtures/public_suffixes.txt").read_text("utf-8")
 """The list's test cases; in the public domain."""
@@ -18,11 +18,13 @@ CASES = (Path(__file__).parents[2] / "fixtures/public_suffixes.txt").read_text("
     "host, domain", re.findall(r"^checkPublicSuffix\('(.*)', (.*)\);", CASES, re.M)
 )
 def test_domains_are_those_of_the_lists_own_cases(host, domain):
-    assert registered_domain(host) == domain.strip("'").replace("null", "")
+    assert _registered_domain(host) == domain.strip("'").replace("null", "")
 
 
 def ruled(url: object, **settings) -> str:
-    return Urls(UrlsConfig(**settings))(Record("1", "s", "p", "html", metadata={"url": url})).reason
+    return UrlFilter(UrlFilterConfig(**settings))(
+        Record("1", "s", "p", "html", metadata={"url": url})
+    ).reason
 
 
 def test_lists_in_their_order(tmp_path):
@@ -69,7 +71,7 @@ def test_an_address_without_a_scheme_has_a_host(url):
 
 
 def test_host_and_domain_are_noted():
-    ruling = Urls(UrlsConfig())(
+    ruling = UrlFilter(UrlFilterConfig())(
         Record("1", "s", "p", "html", metadata={"url": "http://a.b.co.uk/"})
     )
     assert ruling.metadata == {"host": "a.b.co.uk", "domain": "b.co.uk"}
@@ -82,13 +84,13 @@ def test_host_and_domain_are_noted():
 def test_a_record_without_an_address_is_kept_or_dropped(url):
     assert ruled(url) == ""
     if not isinstance(url, str) or not url:
-        assert ruled(url, without_url=False) == "url: none"
+        assert ruled(url, keep_without_url=False) == "url: none"
 
 
 def test_a_missing_list_is_an_error():
     with pytest.raises(ConfigError, match="cannot be read"):
-        Urls(UrlsConfig(domains=("@/nowhere",)))
+        UrlFilter(UrlFilterConfig(domains=("@/nowhere",)))
 
 
 def test_empty_lists_drop_nothing():
-    assert Urls(UrlsConfig())(Record("1", "s", "p", "html")) == PASS
+    assert UrlFilter(UrlFilterConfig())(Record("1", "s", "p", "html")) == PASS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from groundup.core import DataError
-from groundup.embeddings.glove.cooccurrence import CELL, cooccurrences, merged, summed
-from groundup.embeddings.text import Ids
+from groundup.embeddings.glove.cooccurrence import CELL, _merge_runs, _sum_by_key, cooccurrences
+from groundup.embeddings.text import TokenizedText
 
 WORDS = 30
 
@@ -13,7 +13,7 @@ WORDS = 30
 def text_of(length=1500):
     ids = np.random.default_rng(0).zipf(1.5, length).astype(np.int32) % WORDS
     ends = np.unique(np.append(np.random.default_rng(1).integers(1, length, 90), length))
-    return Ids(ids, ends.astype(np.int64))
+    return TokenizedText(ids, ends.astype(np.int64))
 
 
 def by_hand(text, window, is_symmetric, by_distance):
@@ -54,11 +54,11 @@ def test_cells_are_those_counted_by_hand(tmp_path, is_symmetric, by_distance, me
 
 def test_runs_are_merged_whatever_their_ranges():
     stream = np.random.default_rng(0)
-    runs = [summed(stream.integers(0, 9000, 4000), np.ones(4000)) for _ in range(5)]
-    whole = summed(
+    runs = [_sum_by_key(stream.integers(0, 9000, 4000), np.ones(4000)) for _ in range(5)]
+    whole = _sum_by_key(
         np.concatenate([run.keys for run in runs]), np.concatenate([run.counts for run in runs])
     )
-    parts = list(merged(runs, 1500))
+    parts = list(_merge_runs(runs, 1500))
     assert len(parts) > 3
     assert np.array_equal(np.concatenate([part.keys for part in parts]), whole.keys)
     assert np.array_equal(np.concatenate([part.counts for part in parts]), whole.counts)
@@ -76,6 +76,6 @@ def test_cells_are_shuffled(tmp_path, memory):
 
 
 def test_single_words_give_no_cells(tmp_path):
-    alone = Ids(np.array([0, 1, 0], np.int32), np.array([1, 2, 3]))
+    alone = TokenizedText(np.array([0, 1, 0], np.int32), np.array([1, 2, 3]))
     with pytest.raises(DataError, match="No sentence has two words"):
         cooccurrences(alone, 2, 5, tmp_path)

@@ -8,18 +8,18 @@ from groundup.core import device
 from groundup.embeddings.glove.cooccurrence import CELL
 from groundup.embeddings.glove.glove import (
     GloveConfig,
-    fit,
+    _fit_cells,
+    _initial_sides,
+    _train_block,
+    _train_cells,
     glove,
-    initial,
-    train_block,
-    train_cells,
 )
-from groundup.embeddings.text import number_words
+from groundup.embeddings.text import assign_ids
 
 needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
 
 
-@pytest.mark.parametrize("run", [train_cells, train_block])
+@pytest.mark.parametrize("run", [_train_cells, _train_block])
 def test_losses_and_vectors_are_glove_cs(root, run):
     expected = load_file(root / "tests/fixtures/glove/expected.safetensors")
     rows, first, last = (expected[name] for name in ("cells", "first", "last"))
@@ -27,7 +27,7 @@ def test_losses_and_vectors_are_glove_cs(root, run):
     for name, column in zip(CELL.names, rows.T, strict=True):
         cells[name] = column
     words, width = len(first) // 2, first.shape[1] - 1
-    sides = initial(words, width, 0)
+    sides = _initial_sides(words, width, 0)
     for side, values in zip(sides, (first[:words], first[words:]), strict=True):
         side.vectors[:, :width], side.bias[:] = values[:, :width], values[:, width]
     config = GloveConfig(width=width, x_max=10)
@@ -52,10 +52,10 @@ def cells_of(words=40, n=900):
 @pytest.mark.parametrize("clip", [100.0, 0.02])
 def test_the_compiled_loop_is_the_definition(width, clip):
     config = GloveConfig(width=width, x_max=5, clip=clip, bias_learning_rate=0.05)
-    slow, fast = initial(40, width, 1), initial(40, width, 1)
+    slow, fast = _initial_sides(40, width, 1), _initial_sides(40, width, 1)
     for _ in range(3):
         a, b = (run(*s, cells_of(), config) for run, s in
-                ((train_cells, slow), (train_block, fast)))  # fmt: skip
+                ((_train_cells, slow), (_train_block, fast)))  # fmt: skip
         assert a == pytest.approx(b, rel=1e-6)
     for ours, theirs in zip((*slow[0], *slow[1]), (*fast[0], *fast[1]), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
@@ -64,7 +64,7 @@ def test_the_compiled_loop_is_the_definition(width, clip):
 @needs_compiler
 def test_threads_reach_nearly_the_same_loss():
     config = GloveConfig(width=8, epochs=8)
-    one, again, two = (fit(cells_of(), 40, config, threads=t) for t in (1, 1, 2))
+    one, again, two = (_fit_cells(cells_of(), 40, config, threads=t) for t in (1, 1, 2))
     assert np.array_equal(one.vectors, again.vectors) and one.losses == again.losses
     assert len(one.losses) == 8 and (np.diff(one.losses) < 0).all()
     assert two.losses[-1] == pytest.approx(one.losses[-1], rel=0.1)
@@ -78,7 +78,7 @@ def test_words_of_like_use_become_alike(tmp_path):
         list(stream.choice(kinds[n % 3] + (sum(kinds, []) if n % 4 == 0 else []), 8))
         for n in range(900)
     ]
-    text, vocabulary = number_words(given, tmp_path)
+    text, vocabulary = assign_ids(given, tmp_path)
     config = GloveConfig(width=8, x_max=20, epochs=25)
     found = glove(text, len(vocabulary.words), config, tmp_path, threads=1).vectors
     units = found / np.linalg.norm(found, axis=1, keepdims=True)

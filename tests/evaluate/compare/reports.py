@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 from groundup.core import Artifact, Config, Draft, Reason, produce
 from groundup.evaluate.harness.report import (
-    Cost,
+    EvaluationCost,
+    EvaluationReport,
     GroupReport,
     MeasureReport,
-    Report,
     Subject,
     TaskReport,
     samples_file,
-    write_report,
+    write_evaluation_report,
 )
 from groundup.evaluate.task.aggregate import aggregate
-from groundup.evaluate.task.task import Measure
+from groundup.evaluate.task.task import TaskMeasure
 
 
 class Made(NamedTuple):
@@ -26,15 +26,15 @@ class Made(NamedTuple):
 
     name: str
     kind: str
-    measures: tuple[Measure, ...]
+    measures: tuple[TaskMeasure, ...]
     rows: tuple[dict[str, Any], ...]
     samples_sha256: str = "same"
     signature: str = "shots:0"
 
 
-ACC = Measure("acc", "none", "higher", "share", "mean", "acc")
-MATCH = Measure("exact_match", "first-number", "higher", "share", "mean", "exact_match")
-BITS = Measure("bits_per_byte", "none", "lower", "bits per byte", "ratio", "bits_per_byte")
+ACC = TaskMeasure("acc", "none", "higher", "share", "mean", "acc")
+MATCH = TaskMeasure("exact_match", "first-number", "higher", "share", "mean", "exact_match")
+BITS = TaskMeasure("bits_per_byte", "none", "lower", "bits per byte", "ratio", "bits_per_byte")
 
 
 class Handmade(Config):
@@ -106,16 +106,19 @@ def make_report(
 ) -> Artifact:
     """Write a report artifact."""
     made = list(tasks)
-    report = Report(
+    report = EvaluationReport(
         Subject(name, f"digest of {name}", "dtype:float32", "groundup"),
-        tuple(task_report(task) for task in made), groups, Cost(requests=100, tokens=2000), 12.5,
-    )  # fmt: skip
+        tuple(task_report(task) for task in made),
+        groups,
+        EvaluationCost(requests=100, tokens=2000),
+        12.5,
+    )
 
     def write(draft: Draft) -> None:
         for task in made:
             lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in task.rows)
             draft.file(samples_file(task.name)).write_text(lines, encoding="utf-8")
-        write_report(draft, report)
+        write_evaluation_report(draft, report)
 
     return produce(
         out, kind="report", stage="evaluate", version=1, config=Handmade(name=name), parents={},
@@ -131,7 +134,7 @@ def task_report(task: Made) -> TaskReport:
     )
 
 
-def measure_report(measure: Measure, task: Made) -> MeasureReport:
+def measure_report(measure: TaskMeasure, task: Made) -> MeasureReport:
     """One number with its counts."""
     scored = [each for each in task.rows if measure.key in each["scores"]]
     reasons = Counter(

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from groundup.core import ArtifactError, ConfigError, Reason
-from groundup.evaluate.compare.comparison import aligned
+from groundup.evaluate.compare.comparison import align_samples
 from groundup.evaluate.compare.verb import compare
 from tests.evaluate.compare.reports import (
     ACC,
@@ -38,7 +38,7 @@ def test_better_worse_and_not_told_apart(tmp_path):
     assert [v.verdict for v in sums.measures[0].versus] == ["better", "not told apart"]
     assert [v.verdict for v in text.measures[0].versus] == ["worse", "not told apart"]
     assert found.comparisons == 4
-    assert found.lead() == (
+    assert found.headline() == (
         "Of 4 comparisons with A, 1 is better, 1 worse, 2 not told apart."
     )  # fmt: skip
     equal = sums.measures[0].versus[1]
@@ -48,26 +48,41 @@ def test_better_worse_and_not_told_apart(tmp_path):
 def test_many_equal_runs_are_not_called_better():
     """With 30 comparisons of equal runs the family-wise rate stays near its level."""
     from groundup.evaluate.compare.comparison import (
+        BaselineComparison,
         ComparedMeasure,
+        ComparedRun,
         ComparedTask,
-        Run,
-        Versus,
-        judged,
+        assign_verdicts,
     )
-    from groundup.evaluate.compare.difference import Difference
+    from groundup.evaluate.compare.difference import PairedDifference
     from groundup.measure import Interval
 
-    chance, runs = random.Random(0), (Run("A", "a", "", "", ""), Run("B", "b", "", "", ""))
+    chance, runs = (
+        random.Random(0),
+        (ComparedRun("A", "a", "", "", ""), ComparedRun("B", "b", "", "", "")),
+    )
     interval = Interval(0.1, 0.0, 0.2, 0.95, 100, 100)
     false, repeats = 0, 400
     for _ in range(repeats):
         measures = tuple(
-            ComparedMeasure(str(n), "", "higher", "mean", (), (
-                Versus("B", Difference(interval, chance.random(), "", None), None, "not compared"),
-            ))
+            ComparedMeasure(
+                str(n),
+                "",
+                "higher",
+                "mean",
+                (),
+                (
+                    BaselineComparison(
+                        "B",
+                        PairedDifference(interval, chance.random(), "", None),
+                        None,
+                        "not compared",
+                    ),
+                ),
+            )
             for n in range(30)
-        )  # fmt: skip
-        found = judged(runs, [ComparedTask("t", "", 100, (0, 1), measures)])
+        )
+        found = assign_verdicts(runs, [ComparedTask("t", "", 100, (0, 1), measures)])
         false += bool(found.verdicts("better"))
     assert false / repeats < 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
 
@@ -125,11 +140,11 @@ def test_samples_that_do_not_line_up_are_an_error(tmp_path):
         for n, task in enumerate((one, swapped, shorter))
     ]
     with pytest.raises(ArtifactError, match="Sample 1 of sums has different ids"):
-        list(aligned(paths[:2], "sums"))
+        list(align_samples(paths[:2], "sums"))
     with pytest.raises(ArtifactError, match="different numbers of samples"):
-        list(aligned([paths[2], paths[0]], "sums"))
+        list(align_samples([paths[2], paths[0]], "sums"))
     with pytest.raises(ArtifactError, match="different numbers of samples"):
-        list(aligned([paths[0], paths[2]], "sums"))
+        list(align_samples([paths[0], paths[2]], "sums"))
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):

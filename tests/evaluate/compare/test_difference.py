@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from groundup.core import Reason
-from groundup.evaluate.compare.difference import Column, Difference, difference, samples_needed
+from groundup.evaluate.compare.difference import (
+    PairedDifference,
+    ScoreColumn,
+    _samples_needed,
+    compare_columns,
+)
 from groundup.evaluate.harness.report import MeasureReport
-from groundup.measure import Interval, paired
+from groundup.measure import Interval, paired_difference
 
 
 def measure(aggregation: str, unit: str = "share") -> MeasureReport:
@@ -16,17 +21,18 @@ def measure(aggregation: str, unit: str = "share") -> MeasureReport:
     return MeasureReport("m", "none", "higher", unit, aggregation, "m", none, 0, 0, {}, 0)
 
 
-def column(aggregation: str, scores) -> Column:
-    made = Column(aggregation)
+def column(aggregation: str, scores) -> ScoreColumn:
+    made = ScoreColumn(aggregation)
     for score in scores:
         made.append(score)
     return made
 
 
-def apart(aggregation: str, a, b, groups=None, unit: str = "share") -> Difference | Reason:
+def apart(aggregation: str, a, b, groups=None, unit: str = "share") -> PairedDifference | Reason:
     codes = np.arange(len(a)) if groups is None else np.array(groups)
-    return difference(measure(aggregation, unit), column(aggregation, a), column(aggregation, b),
-                      codes)  # fmt: skip
+    return compare_columns(
+        measure(aggregation, unit), column(aggregation, a), column(aggregation, b), codes
+    )
 
 
 def test_means_are_paired_over_what_both_have():
@@ -36,8 +42,8 @@ def test_means_are_paired_over_what_both_have():
     a[7], b[9] = None, None
     kept = [n for n in range(300) if n not in (7, 9)]
     found = apart("mean", a, b, unit="bits")
-    expected = paired([b[n] for n in kept], [a[n] for n in kept])
-    assert isinstance(found, Difference) and found.interval == expected
+    expected = paired_difference([b[n] for n in kept], [a[n] for n in kept])
+    assert isinstance(found, PairedDifference) and found.interval == expected
     assert found.p < 0.001 and found.method.startswith("sign_flip")
     assert found.interval.n == 298
 
@@ -45,8 +51,10 @@ def test_means_are_paired_over_what_both_have():
 def test_rights_and_wrongs_are_tested_by_mcnemar_unless_they_come_in_groups():
     a, b = [0.0] * 30 + [1.0] * 70, [1.0] * 20 + [0.0] * 10 + [1.0] * 70
     alone, grouped = apart("mean", a, b), apart("mean", a, b, [n // 10 for n in range(100)])
-    assert isinstance(alone, Difference) and alone.method == "mcnemar|mid-p" and alone.p < 1e-4
-    assert isinstance(grouped, Difference) and grouped.method == "sign_flip|exact"
+    assert (
+        isinstance(alone, PairedDifference) and alone.method == "mcnemar|mid-p" and alone.p < 1e-4
+    )
+    assert isinstance(grouped, PairedDifference) and grouped.method == "sign_flip|exact"
     assert grouped.p == 0.5 and grouped.interval.groups == 10
 
 
@@ -56,8 +64,8 @@ def test_many_groups_are_tested_as_normal_and_agree_with_flipped_signs():
     b = a + random.normal(0.04, 1, size=2500)
     found = apart("mean", a.tolist(), b.tolist(), unit="bits")
     few = apart("mean", a[:2000].tolist(), b[:2000].tolist(), unit="bits")
-    assert isinstance(found, Difference) and found.method == "sign_flip|normal"
-    assert isinstance(few, Difference) and few.method == "sign_flip|10000 draws"
+    assert isinstance(found, PairedDifference) and found.method == "sign_flip|normal"
+    assert isinstance(few, PairedDifference) and few.method == "sign_flip|10000 draws"
     z = few.interval.estimate / ((few.interval.high - few.interval.low) / 2 / 1.96)
     assert few.p == pytest.approx(erfc(abs(z) / sqrt(2)), abs=0.02)
 
@@ -66,7 +74,7 @@ def test_bits_per_byte_are_a_ratio_in_bits():
     nats = [[log(2) * 8 * n, 8.0 * n] for n in range(1, 40)]
     half = [[total / 2, weight] for total, weight in nats]
     found = apart("ratio", nats, half, unit="bits per byte")
-    assert isinstance(found, Difference)
+    assert isinstance(found, PairedDifference)
     assert found.interval.estimate == pytest.approx(-0.5)
     assert found.interval.low == pytest.approx(-0.5) == found.interval.high
 
@@ -77,7 +85,7 @@ def test_a_perplexity_is_compared_as_one():
     a = [[value, 1.0] for value in nats]
     b = [[value - 0.2, 1.0] for value in nats]
     found = apart("perplexity", a, b)
-    assert isinstance(found, Difference) and found.p < 0.01
+    assert isinstance(found, PairedDifference) and found.p < 0.01
     assert found.interval.estimate == pytest.approx(exp(nats.mean()) * (exp(-0.2) - 1))
     assert found.interval.low < found.interval.estimate < found.interval.high < 0
 
@@ -87,10 +95,10 @@ def test_functions_of_the_corpus_are_redrawn_and_swapped():
     good = [[text, text if n % 2 else text.replace("hall", "hut")] for n, text in enumerate(texts)]
     poor = [[text, text.replace("the", "a")] for text in texts]
     found = apart("bleu", poor, good)
-    assert isinstance(found, Difference)
+    assert isinstance(found, PairedDifference)
     assert found.interval.low > 0 and found.p == pytest.approx(1 / 1001)
     same = apart("chrf", good, good)
-    assert isinstance(same, Difference)
+    assert isinstance(same, PairedDifference)
     assert same.interval[:3] == (0.0, 0.0, 0.0) and same.p == 1.0 and same.needed is None
 
 
@@ -99,11 +107,11 @@ def test_labels_are_compared_by_their_correlation():
     a = [[label, "a"] for label in right]
     b = [[label, label] for label in right]
     found = apart("mcc", a, b)
-    assert isinstance(found, Difference) and found.interval.estimate == pytest.approx(1.0)
+    assert isinstance(found, PairedDifference) and found.interval.estimate == pytest.approx(1.0)
     binary = [[int(n % 3 == 0), int(n % 2 == 0)] for n in range(60)]
     better = [[right, right] for right, _ in binary]
     f1 = apart("f1", binary, better)
-    assert isinstance(f1, Difference) and f1.interval.low > 0
+    assert isinstance(f1, PairedDifference) and f1.interval.low > 0
 
 
 @pytest.mark.parametrize(
@@ -133,7 +141,7 @@ def test_100_000_scores_take_megabytes():
 
 
 def test_samples_that_would_tell():
-    assert samples_needed(Interval(0.1, 0.1, 0.1, 0.95, 9, 9)) is None
-    few = samples_needed(Interval(0.1, -0.01, 0.21, 0.95, 100, 100))
-    many = samples_needed(Interval(0.01, -0.1, 0.12, 0.95, 100, 100))
+    assert _samples_needed(Interval(0.1, 0.1, 0.1, 0.95, 9, 9)) is None
+    few = _samples_needed(Interval(0.1, -0.01, 0.21, 0.95, 100, 100))
+    many = _samples_needed(Interval(0.01, -0.1, 0.12, 0.95, 100, 100))
     assert few is not None and many is not None and 150 < few < 300 and many > 90 * few

@@ -5,7 +5,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from groundup.evaluate.compare.formats import to_json, to_junit, to_markdown, to_text
+from groundup.evaluate.compare.formats import (
+    comparison_to_json,
+    comparison_to_junit,
+    comparison_to_markdown,
+    comparison_to_text,
+)
 from groundup.evaluate.compare.verb import compare
 from tests.evaluate.compare.reports import arithmetic, choices, make_report, rolling
 
@@ -27,7 +32,7 @@ def comparison(tmp_path_factory):
 
 
 def test_text_fits_80_columns(comparison):
-    lines = to_text(comparison).splitlines()
+    lines = comparison_to_text(comparison).splitlines()
     assert "A  base" in lines
     worse = next(line for line in lines if "worse" in line)
     assert worse.startswith("  B  0.40 [") and "−0.20 [" in worse
@@ -36,7 +41,7 @@ def test_text_fits_80_columns(comparison):
 
 
 def test_json_has_every_number_or_its_reason(comparison):
-    found = json.loads(json.dumps(to_json(comparison), allow_nan=False))
+    found = json.loads(json.dumps(comparison_to_json(comparison), allow_nan=False))
     tasks = {task["name"]: task for task in found["tasks"]}
     versus = tasks["sums"]["measures"][0]["versus"][0]
     assert versus["verdict"] == "worse" and versus["p"] < 0.05
@@ -49,13 +54,17 @@ def test_json_has_every_number_or_its_reason(comparison):
 
 
 def test_markdown_keeps_its_columns(comparison):
-    lines = [line for line in to_markdown(comparison).splitlines() if line.startswith("|")]
+    lines = [
+        line for line in comparison_to_markdown(comparison).splitlines() if line.startswith("|")
+    ]
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert "<script>" not in to_markdown(comparison) and "<b>" not in to_markdown(comparison)
+    assert "<script>" not in comparison_to_markdown(
+        comparison
+    ) and "<b>" not in comparison_to_markdown(comparison)
 
 
 def test_junit_fails_where_the_run_is_worse_and_skips_what_does_not_compare(comparison):
-    root = ElementTree.fromstring(to_junit(comparison))
+    root = ElementTree.fromstring(comparison_to_junit(comparison))
     suites = {suite.get("name"): suite for suite in root}
     assert suites["sums"].get("failures") == "1"
     (case,) = suites["sums"]

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Reason
-from groundup.evaluate.compare.difference import Difference
-from groundup.evaluate.compare.groups import together
+from groundup.evaluate.compare.difference import PairedDifference
+from groundup.evaluate.compare.groups import _mean_difference
 from groundup.evaluate.compare.verb import compare
 from groundup.evaluate.gate import gate
-from groundup.evaluate.harness.report import EACH_ONCE, GroupReport
-from groundup.evaluate.task.group import mean_of
+from groundup.evaluate.harness.report import EQUALLY_WEIGHTED, GroupReport
+from groundup.evaluate.task.group import weighted_mean
 from groundup.measure import Interval
 from tests.evaluate.compare.reports import Made, arithmetic, make_report, task_report
 
@@ -22,8 +22,8 @@ def grouped(out: Path, easy: Made, hard: Made) -> Path:
     """A report of two tasks and their group, each task counting once."""
     tasks = [easy, hard]
     parts = [task_report(task).measures[0] for task in tasks]
-    mean = mean_of([part.result for part in parts], [1, 1])
-    whole = parts[0]._replace(result=mean, aggregation=EACH_ONCE)
+    mean = weighted_mean([part.result for part in parts], [1, 1])
+    whole = parts[0]._replace(result=mean, aggregation=EQUALLY_WEIGHTED)
     group = GroupReport("both", ("easy", "hard"), (whole,))
     return make_report(out, out.name, tasks, (group,)).path
 
@@ -62,10 +62,10 @@ def test_a_group_whose_tasks_do_not_compare_has_numbers_and_no_verdict(pair, tmp
 
 def test_size_decides_where_it_should():
     a, b = (
-        Difference(Interval(mean, mean - 0.1, mean + 0.1, 0.95, n, n), 0.5, "", None)
+        PairedDifference(Interval(mean, mean - 0.1, mean + 0.1, 0.95, n, n), 0.5, "", None)
         for mean, n in ((0.0, 100), (0.4, 300))
     )
-    assert together([a, b], False).interval.estimate == pytest.approx(0.2)
-    assert together([a, b], True).interval.estimate == pytest.approx(0.3)
-    assert together([], True).code == "undefined_task"
-    assert together([a, Reason("x", "y")], True).code == "undefined_task"
+    assert _mean_difference([a, b], False).interval.estimate == pytest.approx(0.2)
+    assert _mean_difference([a, b], True).interval.estimate == pytest.approx(0.3)
+    assert _mean_difference([], True).code == "undefined_task"
+    assert _mean_difference([a, Reason("x", "y")], True).code == "undefined_task"

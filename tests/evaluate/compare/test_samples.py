@@ -5,51 +5,58 @@ import re
 
 import pytest
 
-from groundup.evaluate.compare.comparison import Aligned, Run
+from groundup.evaluate.compare.comparison import AlignedSample, ComparedRun
 from groundup.evaluate.compare.samples import (
-    PAGE_SAMPLES,
-    Spool,
-    amount,
-    article,
-    filters_of,
-    mask,
-    target_text,
-    write_pages,
+    MAX_PAGE_SAMPLES,
+    SampleSpool,
+    _filter_mask,
+    _render_sample,
+    _sample_filters,
+    _score_value,
+    _target_text,
+    write_sample_pages,
 )
 from tests.core.page.reading import Reading
 from tests.evaluate.compare.reports import arithmetic, choices, row, task_report
 
-RUNS = [Run("A", "base", "", "", ""), Run("B", "tuned", "", "", "")]
+RUNS = [ComparedRun("A", "base", "", "", ""), ComparedRun("B", "tuned", "", "", "")]
 
 
 def names_of(bits: int, letters: str = "AB") -> set[str]:
-    filters = filters_of(letters)
+    filters = _sample_filters(letters)
     return {each.name for place, each in enumerate(filters) if bits >> place & 1}
 
 
-def pair(a: dict, b: dict, number: int = 0) -> Aligned:
-    return Aligned(number, (a, b))
+def pair(a: dict, b: dict, number: int = 0) -> AlignedSample:
+    return AlignedSample(number, (a, b))
 
 
 def test_filters_of_a_sample():
     right, wrong = row(0, {"acc": 1.0}), row(0, {"acc": 0.0})
-    filters = filters_of("AB")
-    assert names_of(mask(pair(right, right), "acc", "higher", filters)) == {"all"}
-    assert names_of(mask(pair(right, wrong), "acc", "higher", filters)) == {
+    filters = _sample_filters("AB")
+    assert names_of(_filter_mask(pair(right, right), "acc", "higher", filters)) == {"all"}
+    assert names_of(_filter_mask(pair(right, wrong), "acc", "higher", filters)) == {
         "all", "differ", "A-B",
     }  # fmt: skip
-    assert names_of(mask(pair(right, wrong), "acc", "lower", filters)) == {"all", "differ", "B-A"}
+    assert names_of(_filter_mask(pair(right, wrong), "acc", "lower", filters)) == {
+        "all",
+        "differ",
+        "B-A",
+    }
     failed = row(0, {}, undefined={"acc": {"code": "x", "message": ""}})
-    assert names_of(mask(pair(right, failed), "acc", "higher", filters)) == {
+    assert names_of(_filter_mask(pair(right, failed), "acc", "higher", filters)) == {
         "all", "differ", "undefined",
     }  # fmt: skip
     unread = row(0, {"m,f": 0.0}, unparsed=["f"])
-    assert names_of(mask(pair(unread, unread), "m,f", "higher", filters)) == {"all", "unparsed"}
+    assert names_of(_filter_mask(pair(unread, unread), "m,f", "higher", filters)) == {
+        "all",
+        "unparsed",
+    }
 
 
 def test_three_runs_have_filters_of_their_own():
     a, b, c = (row(0, {"acc": score}) for score in (1.0, 0.0, 2.0))
-    bits = mask(Aligned(0, (a, b, c)), "acc", "higher", filters_of("ABC"))
+    bits = _filter_mask(AlignedSample(0, (a, b, c)), "acc", "higher", _sample_filters("ABC"))
     assert names_of(bits, "ABC") == {"all", "differ", "A-B", "C-A"}
 
 
@@ -58,13 +65,13 @@ def test_three_runs_have_filters_of_their_own():
     [(1, 1.0), ([6.0, 3.0], 2.0), ([1.0, 0.0], None), (None, None), (["a", "b"], None)],
 )
 def test_a_score_as_one_number(score, value):
-    assert amount(score) == value
+    assert _score_value(score) == value
 
 
 def test_the_target_is_shown_for_people():
-    assert target_text(row(0, {}, options=["yes", "no"], target=1)) == "no"
-    assert target_text(row(0, {}, target=["a", "b"])) == "a\nb"
-    assert target_text(row(0, {}, target=7)) == "7" and target_text(row(0, {}, target=None)) == ""
+    assert _target_text(row(0, {}, options=["yes", "no"], target=1)) == "no"
+    assert _target_text(row(0, {}, target=["a", "b"])) == "a\nb"
+    assert _target_text(row(0, {}, target=7)) == "7" and _target_text(row(0, {}, target=None)) == ""
 
 
 def test_everything_shown_is_escaped():
@@ -76,7 +83,7 @@ def test_everything_shown_is_escaped():
     )  # fmt: skip
     one["id"] = bad
     task = task_report(choices([True]))
-    text = article(pair(one, one), [run._replace(name=bad) for run in RUNS], task, [1, 1])
+    text = _render_sample(pair(one, one), [run._replace(name=bad) for run in RUNS], task, [1, 1])
     assert "<script" not in text and "\x00" not in text and "\x1b" not in text
     assert "<script>alert(1)</script>" in Reading(text).text
     assert "cut at the limit of tokens" in text
@@ -84,27 +91,29 @@ def test_everything_shown_is_escaped():
 
 def test_options_show_what_was_chosen_and_long_texts_say_how_long_they_are():
     right = choices([True]).rows[0]
-    text = Reading(article(pair(right, right), RUNS, task_report(choices([True])), [1, 1])).text
+    text = Reading(
+        _render_sample(pair(right, right), RUNS, task_report(choices([True])), [1, 1])
+    ).text
     assert "▸ yes" in text and "-1.500" in text and "▸ no" not in text
     long = row(0, {}, [{"text": "w" * 100_000, "finish_reason": "stop"}] * 20)
-    text = article(pair(long, long), RUNS, task_report(arithmetic([True])), [1])
+    text = _render_sample(pair(long, long), RUNS, task_report(arithmetic([True])), [1])
     assert len(text) < 60_000 and "of 100,000 letters" in text and "and 12 more answers" in text
 
 
-def spool(path, number: int, width: int = 10) -> Spool:
+def spool(path, number: int, width: int = 10) -> SampleSpool:
     task = arithmetic([n % 7 != 0 for n in range(number)], "a/b <c>")
     other = arithmetic([n % 5 != 0 for n in range(number)])
-    made = Spool(open(path, "w+b"), task_report(task), RUNS)  # noqa: SIM115  closed by the test
+    made = SampleSpool(open(path, "w+b"), task_report(task), RUNS)  # noqa: SIM115  closed by the test
     for place in range(number):
         rows = [each.rows[place] | {"prompt": "w" * width} for each in (task, other)]
-        made.take(Aligned(place, tuple(rows)))
+        made.add(AlignedSample(place, tuple(rows)))
     return made
 
 
 def test_pages_are_small_whole_and_know_of_each_other(tmp_path):
     made = spool(tmp_path / "spool", 1000)
-    names = write_pages(made, 0, tmp_path)
-    assert len(names) == 1000 // PAGE_SAMPLES and names[0] == "01-a-b-c-1.html"
+    names = write_sample_pages(made, 0, tmp_path)
+    assert len(names) == 1000 // MAX_PAGE_SAMPLES and names[0] == "01-a-b-c-1.html"
     seen: list[str] = []
     for number, name in enumerate(names):
         text = (tmp_path / name).read_text()
@@ -125,7 +134,7 @@ def test_pages_are_small_whole_and_know_of_each_other(tmp_path):
 
 def test_long_samples_make_more_pages_not_larger_ones(tmp_path):
     made = spool(tmp_path / "spool", 150, 8000)
-    names = write_pages(made, 0, tmp_path)
+    names = write_sample_pages(made, 0, tmp_path)
     assert len(names) == 2
     assert max((tmp_path / name).stat().st_size for name in names) < 1_000_000
     made.file.close()
@@ -133,6 +142,6 @@ def test_long_samples_make_more_pages_not_larger_ones(tmp_path):
 
 def test_a_task_without_samples_has_a_page(tmp_path):
     made = spool(tmp_path / "spool", 0)
-    (name,) = write_pages(made, 4, tmp_path)
+    (name,) = write_sample_pages(made, 4, tmp_path)
     assert "no samples" in (tmp_path / name).read_text()
     made.file.close()

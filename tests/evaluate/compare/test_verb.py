@@ -60,7 +60,7 @@ def test_the_command_prints_the_table_or_json(tmp_path, capsys):
     assert "worse" in table and f"Page: {tmp_path / 'out' / 'index.html'}" in table
     found = json.loads(run("--json"))
     assert found["tasks"][0]["measures"][0]["versus"][0]["verdict"] == "worse"
-    record.use("silent")
+    record.set_output_mode("silent")
 
 
 @pytest.mark.slow

@@ -7,10 +7,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.core import Completion, ConfigError, Likelihood, Pair, Reason, Sampling, Stops
-from groundup.evaluate.harness.local import AS_USUAL, Codec, LocalModel, Reading
-from groundup.evaluate.harness.ours import OurCodec, OurModel, ends_of
-from groundup.evaluate.likelihood import disjoint, windows
+from groundup.core import (
+    Completion,
+    ConfigError,
+    Likelihood,
+    LoglikelihoodRequest,
+    Reason,
+    Sampling,
+    StopCriteria,
+)
+from groundup.evaluate.harness.local import (
+    DEFAULT_SCORING,
+    LocalModel,
+    ScoringOptions,
+    TokenizerAdapter,
+)
+from groundup.evaluate.harness.native import NativeModel, NativeTokenizerAdapter, read_end_ids
+from groundup.evaluate.likelihood import disjoint_windows, sliding_windows
 from groundup.model import load
 from groundup.tokenizer import FastTokenizer, load_tokenizer
 from tests.core.contracts.text_model import TextModelContract
@@ -19,16 +32,20 @@ from tests.evaluate.test_likelihood import tiny
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TOKENIZER = load_tokenizer(FIXTURES / "tokenizer")
 LM_EVAL = FIXTURES / "lm_eval"
-PAIRS = [Pair(f"A question of {n} words?", f" answer {o}") for n in range(4) for o in "abc"]
+PAIRS = [
+    LoglikelihoodRequest(f"A question of {n} words?", f" answer {o}")
+    for n in range(4)
+    for o in "abc"
+]
 
 
 def local(
-    reading: Reading = AS_USUAL, tokenizer: FastTokenizer = TOKENIZER, *,
+    reading: ScoringOptions = DEFAULT_SCORING, tokenizer: FastTokenizer = TOKENIZER, *,
     dtype: torch.dtype = torch.float32, chat: bool = False,
 ) -> LocalModel:  # fmt: skip
-    network = OurModel(tiny(tokenizer.vocab_size, dtype))
-    codec = OurCodec(tokenizer, chat=chat)
-    return LocalModel(network, codec, name="tiny", digest="0" * 64, reading=reading)
+    network = NativeModel(tiny(tokenizer.vocab_size, dtype))
+    codec = NativeTokenizerAdapter(tokenizer, chat=chat)
+    return LocalModel(network, codec, name="tiny", digest="0" * 64, options=reading)
 
 
 class TestContract(TextModelContract):
@@ -40,7 +57,7 @@ class TestContract(TextModelContract):
 class TestContractAlone(TextModelContract):
     @pytest.fixture
     def model(self) -> LocalModel:
-        return local(Reading(invariant=True))
+        return local(ScoringOptions(invariant=True))
 
 
 def logprob(model: LocalModel, context: list[int], ids: list[int]) -> float:
@@ -52,10 +69,10 @@ def logprob(model: LocalModel, context: list[int], ids: list[int]) -> float:
 @pytest.mark.parametrize(
     ("pair", "context", "text"),
     [
-        (Pair("one two", " three"), "one two", "one two three"),
-        (Pair("one two ", "three"), "one two", "one two three"),
-        (Pair("one two\n\n", "three"), "one two", "one two\n\nthree"),
-        (Pair("on", "e more"), "on", "one more"),
+        (LoglikelihoodRequest("one two", " three"), "one two", "one two three"),
+        (LoglikelihoodRequest("one two ", "three"), "one two", "one two three"),
+        (LoglikelihoodRequest("one two\n\n", "three"), "one two", "one two\n\nthree"),
+        (LoglikelihoodRequest("on", "e more"), "on", "one more"),
     ],
 )
 def test_a_pair_is_encoded_together_and_parted_by_its_contexts_length(pair, context, text):
@@ -71,7 +88,11 @@ def test_no_context_is_the_first_id():
     model = local(dtype=torch.float64)
     first = TOKENIZER.specials["<|endoftext|>"]
     ids = TOKENIZER.encode("some text")
-    found = dict(model.loglikelihood([Pair("", "some text"), Pair("  ", "some text")]))
+    found = dict(
+        model.loglikelihood(
+            [LoglikelihoodRequest("", "some text"), LoglikelihoodRequest("  ", "some text")]
+        )
+    )
     assert found[0].logprob == pytest.approx(logprob(model, [first], ids))
     assert found[1].logprob == pytest.approx(
         logprob(model, [first], TOKENIZER.encode("  some text"))
@@ -82,15 +103,23 @@ def test_no_context_is_the_first_id():
 def test_a_long_context_is_cut_at_its_beginning_and_told():
     model = local(tokenizer=FastTokenizer([]), dtype=torch.float64)  # an id a byte
     text = "".join(chr(97 + n % 26) for n in range(400))
-    found = dict(model.loglikelihood([Pair(text, "xyz"), Pair("ab", "c" * 256), Pair("a", text)]))
-    context = model.codec.encode(text)[-(256 + 1 - 3) :]
-    assert found[0].cut == 400 - len(context)
-    row = context + model.codec.encode("xyz")
+    found = dict(
+        model.loglikelihood(
+            [
+                LoglikelihoodRequest(text, "xyz"),
+                LoglikelihoodRequest("ab", "c" * 256),
+                LoglikelihoodRequest("a", text),
+            ]
+        )
+    )
+    context = model.tokenizer.encode(text)[-(256 + 1 - 3) :]
+    assert found[0].truncated_tokens == 400 - len(context)
+    row = context + model.tokenizer.encode("xyz")
     with torch.no_grad():
         logits = model.network.model.logits(torch.tensor([row[:-1]]))[0].log_softmax(-1)
     expected = sum(float(logits[len(context) - 1 + i, row[len(context) + i]]) for i in range(3))
     assert found[0].logprob == pytest.approx(expected)
-    assert found[1].cut == 1 and found[1].tokens == 256
+    assert found[1].truncated_tokens == 1 and found[1].tokens == 256
     assert isinstance(found[2], Reason) and found[2].code == "too_long"
 
 
@@ -109,9 +138,9 @@ def test_rolling_windows_are_lm_evals_or_overlap_as_the_signature_says():
         return total
 
     for reading, parts in (
-        (Reading(window=32), disjoint(len(row), 32)),
-        (Reading(window=32, stride=8), windows(len(row), 32, 8)),
-        (Reading(), disjoint(len(row), 256)),
+        (ScoringOptions(window=32), disjoint_windows(len(row), 32)),
+        (ScoringOptions(window=32, stride=8), sliding_windows(len(row), 32, 8)),
+        (ScoringOptions(), disjoint_windows(len(row), 256)),
     ):
         model = local(reading, tokenizer, dtype=torch.float64)
         ((_, found),) = model.rolling([text])
@@ -122,11 +151,11 @@ def test_rolling_windows_are_lm_evals_or_overlap_as_the_signature_says():
 
 
 def test_alone_batches_cannot_move_a_bit_and_the_signature_says_so():
-    stops = Stops(Sampling(max_tokens=10))
+    stops = StopCriteria(Sampling(max_tokens=10))
     texts = [pair.context * 3 for pair in PAIRS]
     found = []
     for batch_tokens in (1, 50, 5000):
-        model = local(Reading(batch_tokens=batch_tokens, invariant=True))
+        model = local(ScoringOptions(batch_tokens=batch_tokens, invariant=True))
         assert "batch:alone|threads:" in model.signature
         parts = [PAIRS[:5], PAIRS[5:]] if batch_tokens == 50 else [PAIRS]
         likelihoods = [one for part in parts for _, one in sorted(model.loglikelihood(part))]
@@ -138,10 +167,10 @@ def test_alone_batches_cannot_move_a_bit_and_the_signature_says_so():
 
 
 def test_shared_answers_are_those_computed_alone():
-    together, alone = local(), local(Reading(invariant=True))
+    together, alone = local(), local(ScoringOptions(invariant=True))
     for ask in ("loglikelihood", "rolling", "complete"):
         asked = PAIRS if ask == "loglikelihood" else [pair.context * 3 for pair in PAIRS]
-        more = (Stops(Sampling(max_tokens=10), ("e", "zz")),) if ask == "complete" else ()
+        more = (StopCriteria(Sampling(max_tokens=10), ("e", "zz")),) if ask == "complete" else ()
         one, two = (dict(getattr(model, ask)(asked, *more)) for model in (together, alone))
         for place in one:
             if ask == "complete":
@@ -153,14 +182,16 @@ def test_shared_answers_are_those_computed_alone():
 
 def test_a_completion_ends_at_its_stop_its_end_or_its_length():
     model = local()
-    ((_, whole),) = model.complete(["Once upon a time"], Stops(Sampling(max_tokens=30)))
+    ((_, whole),) = model.complete(["Once upon a time"], StopCriteria(Sampling(max_tokens=30)))
     assert isinstance(whole, Completion) and whole.finish_reason == "length" and whole.tokens == 30
     stop = whole.text[5:8]
-    ((_, cut),) = model.complete(["Once upon a time"], Stops(Sampling(max_tokens=30), (stop,)))
+    ((_, cut),) = model.complete(
+        ["Once upon a time"], StopCriteria(Sampling(max_tokens=30), (stop,))
+    )
     assert cut.text == whole.text[: whole.text.index(stop)] and cut.finish_reason == "stop"
     assert cut.tokens < 30
-    model.codec.ends = tuple(range(TOKENIZER.vocab_size))
-    ((_, ended),) = model.complete(["Once upon a time"], Stops(Sampling(max_tokens=30)))
+    model.tokenizer.end_ids = tuple(range(TOKENIZER.vocab_size))
+    ((_, ended),) = model.complete(["Once upon a time"], StopCriteria(Sampling(max_tokens=30)))
     assert (ended.text, ended.finish_reason, ended.tokens) == ("", "stop", 1)
 
 
@@ -168,15 +199,15 @@ def test_a_prompt_without_room_is_cut_and_told():
     model = local(tokenizer=FastTokenizer([]))
     prompt = "".join(chr(97 + n % 26) for n in range(300))
     (_, found), (_, same) = sorted(model.complete([prompt, prompt[-246:]], stops(10)))
-    assert (found.cut, same.cut) == (54, 0) and found.text == same.text
+    assert (found.truncated_tokens, same.truncated_tokens) == (54, 0) and found.text == same.text
     ((_, none),) = model.complete(["a"], stops(256))
     assert isinstance(none, Reason) and none.code == "too_long"
     with pytest.raises(ConfigError, match="max_tokens must be 1 or more"):
         list(model.complete(["a"], stops(0)))
 
 
-def stops(tokens: int) -> Stops:
-    return Stops(Sampling(max_tokens=tokens))
+def stops(tokens: int) -> StopCriteria:
+    return StopCriteria(Sampling(max_tokens=tokens))
 
 
 def test_broken_weights_are_a_reason_everywhere():
@@ -191,19 +222,19 @@ def test_broken_weights_are_a_reason_everywhere():
 
 def test_special_tokens_spelt_in_a_text_are_read_only_in_chats():
     plain, chat = local(), local(chat=True)
-    assert isinstance(plain.codec, Codec)
+    assert isinstance(plain.tokenizer, TokenizerAdapter)
     text = "a<|im_end|>\nb"
     end = TOKENIZER.specials["<|im_end|>"]
-    assert end in chat.codec.encode(text) and end not in plain.codec.encode(text)
+    assert end in chat.tokenizer.encode(text) and end not in plain.tokenizer.encode(text)
     assert "specials:read" in chat.signature and "specials:plain" in plain.signature
-    assert chat.codec.decode([end, *TOKENIZER.encode("x")]) == "x"
+    assert chat.tokenizer.decode([end, *TOKENIZER.encode("x")]) == "x"
 
 
 def test_what_cannot_be_read_with_is_refused():
     with pytest.raises(ConfigError, match="window=300 does not fit the model's context_length=256"):
-        local(Reading(window=300))
+        local(ScoringOptions(window=300))
     with pytest.raises(ConfigError, match="stride=300 must lie between 1 and window=256"):
-        local(Reading(stride=300))
+        local(ScoringOptions(stride=300))
     assert math.isfinite(dict(local().rolling(["x"]))[0].logprob)
     assert isinstance(dict(local().rolling(["x"]))[0], Likelihood)
 
@@ -213,16 +244,18 @@ def peer() -> dict:
     return json.loads((LM_EVAL / "scores.json").read_text())
 
 
-def as_lm_eval(reading: Reading = AS_USUAL) -> LocalModel:
-    network = OurModel(load(LM_EVAL / "model"))
-    codec = OurCodec(TOKENIZER, ends_of(LM_EVAL / "model", 400))
-    return LocalModel(network, codec, name="tiny", digest="0" * 64, reading=reading)
+def as_lm_eval(reading: ScoringOptions = DEFAULT_SCORING) -> LocalModel:
+    network = NativeModel(load(LM_EVAL / "model"))
+    codec = NativeTokenizerAdapter(TOKENIZER, read_end_ids(LM_EVAL / "model", 400))
+    return LocalModel(network, codec, name="tiny", digest="0" * 64, options=reading)
 
 
-@pytest.mark.parametrize("reading", [AS_USUAL, Reading(invariant=True), Reading(batch_tokens=20)])
+@pytest.mark.parametrize(
+    "reading", [DEFAULT_SCORING, ScoringOptions(invariant=True), ScoringOptions(batch_tokens=20)]
+)
 def test_every_answer_is_lm_evals(peer, reading):
     model = as_lm_eval(reading)
-    asked = [Pair(context, option) for context, option, *_ in peer["pairs"]]
+    asked = [LoglikelihoodRequest(context, option) for context, option, *_ in peer["pairs"]]
     for place, found in model.loglikelihood(asked):
         *_, logprob, is_greedy = peer["pairs"][place]
         assert found.logprob == pytest.approx(logprob, abs=1e-4), asked[place]
@@ -230,13 +263,17 @@ def test_every_answer_is_lm_evals(peer, reading):
     for place, found in model.rolling([text for text, _ in peer["texts"]]):
         assert found.logprob == pytest.approx(peer["texts"][place][1], abs=1e-3)
     for prompt, until, text in peer["answers"]:
-        stops = Stops(Sampling(max_tokens=peer["new"]), tuple(until))
+        stops = StopCriteria(Sampling(max_tokens=peer["new"]), tuple(until))
         ((_, found),) = model.complete([prompt], stops)
         assert found.text == text, (prompt, until)
 
 
 def test_what_lm_eval_cuts_is_cut_and_told(peer):
     model = as_lm_eval()
-    pairs = [Pair(context, option) for context, option, *_ in peer["pairs"]]
-    cut = {pairs[place].context for place, found in model.loglikelihood(pairs) if found.cut}
+    pairs = [LoglikelihoodRequest(context, option) for context, option, *_ in peer["pairs"]]
+    cut = {
+        pairs[place].context
+        for place, found in model.loglikelihood(pairs)
+        if found.truncated_tokens
+    }
     assert len(cut) == 1 and "import self" in cut.pop()

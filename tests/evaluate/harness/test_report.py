@@ -15,16 +15,16 @@ from groundup.core import (
     produce,
     write_text,
 )
-from groundup.evaluate import read_report, read_rows
+from groundup.evaluate import read_report, read_sample_rows
 from groundup.evaluate.harness.report import (
-    Cost,
+    EvaluationCost,
+    EvaluationReport,
     GroupReport,
     MeasureReport,
-    Report,
     Subject,
     TaskReport,
     samples_file,
-    write_report,
+    write_evaluation_report,
 )
 from groundup.measure import Interval
 
@@ -48,7 +48,7 @@ def measure(name: str, result: Interval | Reason, filter: str = "none") -> Measu
     )
 
 
-REPORT = Report(
+REPORT = EvaluationReport(
     Subject("runs/base", "ab" * 32, "dtype:float32", "groundup"),
     (
         TaskReport("sums/ten", "generate_until", "1", "few_shot:0", "cd" * 32, 5, (
@@ -56,16 +56,16 @@ REPORT = Report(
         )),
     ),
     (GroupReport("all", ("sums/ten",), (measure("acc", INTERVAL),)),),
-    Cost(5, 100, 20, 1, None),
+    EvaluationCost(5, 100, 20, 1, None),
     1.5,
 )  # fmt: skip
 
 
 def artifact(
-    out: Path, report: Report = REPORT, rows: str = '{"id": "1"}\n{"id": "2"}\n'
+    out: Path, report: EvaluationReport = REPORT, rows: str = '{"id": "1"}\n{"id": "2"}\n'
 ) -> Artifact:
     def write(draft: Draft) -> None:
-        write_report(draft, report)
+        write_evaluation_report(draft, report)
         write_text(draft.file(samples_file("sums/ten")), rows)
 
     return produce(
@@ -76,7 +76,7 @@ def artifact(
 def test_a_report_is_read_as_it_was_written(tmp_path):
     found = artifact(tmp_path / "r")
     assert read_report(found) == REPORT
-    assert [row["id"] for row in read_rows(found, "sums/ten")] == ["1", "2"]
+    assert [row["id"] for row in read_sample_rows(found, "sums/ten")] == ["1", "2"]
     told = json.loads(found.file("report.json").read_text())
     first, second = told["tasks"][0]["measures"]
     assert first["interval"]["low"] == 0.25 and first["undefined"] is None
@@ -98,9 +98,9 @@ def test_the_table_has_a_line_a_measure_and_says_what_is_undefined():
 def test_damage_is_told_with_its_place(tmp_path):
     torn = artifact(tmp_path / "torn", rows='{"id": "1"}\n{"id"\n')
     with pytest.raises(ArtifactError, match="line 2 is damaged"):
-        list(read_rows(torn, "sums/ten"))
+        list(read_sample_rows(torn, "sums/ten"))
     with pytest.raises(ArtifactError, match="has no file samples/other.jsonl"):
-        next(read_rows(torn, "other"))
+        next(read_sample_rows(torn, "other"))
 
 
 @pytest.mark.parametrize(

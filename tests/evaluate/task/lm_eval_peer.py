@@ -7,13 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from groundup.core import Completion, Conversation, Likelihood, Pair, Reason, Stops
+from groundup.core import (
+    Completion,
+    Conversation,
+    Likelihood,
+    LoglikelihoodRequest,
+    Reason,
+    StopCriteria,
+)
 from groundup.evaluate.task.aggregate import aggregate
-from groundup.evaluate.task.files import read_index
-from groundup.evaluate.task.group import Opener, summarise
+from groundup.evaluate.task.group import TaskOpener, aggregate_groups
 from groundup.evaluate.task.lm_eval import YamlTask
-from groundup.evaluate.task.prompt import Chat, Ways
-from groundup.evaluate.task.task import Group, Item, Measure, Task, score_key
+from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
+from groundup.evaluate.task.task import EvaluationTask, TaskGroup, TaskItem, TaskMeasure, score_key
+from groundup.evaluate.task.yaml_files import read_task_index
 from groundup.measure import Interval
 
 FIXTURE = Path(__file__).resolve().parents[2] / "fixtures" / "lm_eval"
@@ -28,14 +35,16 @@ class Fake:
         turns = "".join(f"<{m.role}>{m.content}</{m.role}>" for m in conversation)
         return turns + "<assistant>"
 
-    def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
+    def loglikelihood(
+        self, pairs: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[tuple[int, Likelihood | Reason]]:
         raise AssertionError("answers come from the fixture")
 
     def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
         raise AssertionError("answers come from the fixture")
 
     def complete(
-        self, prompts: Sequence[str], stops: Stops
+        self, prompts: Sequence[str], stops: StopCriteria
     ) -> Iterator[tuple[int, Completion | Reason]]:
         raise AssertionError("answers come from the fixture")
 
@@ -45,7 +54,7 @@ def expected(file: Path = FIXTURE / "expected.json.xz") -> list[dict[str, Any]]:
     return json.loads(lzma.decompress(file.read_bytes()))
 
 
-def requests(task: Task, item: Item) -> list[Any]:
+def requests(task: EvaluationTask, item: TaskItem) -> list[Any]:
     """What lm-eval would call the arguments of the item's requests."""
     if task.kind == "loglikelihood_rolling":
         return [[item.prompt]]
@@ -65,7 +74,7 @@ def asked(arguments: list[Any]) -> list[Any]:
     return found
 
 
-def answers(task: Task, resps: list[Any]) -> list[Any]:
+def answers(task: EvaluationTask, resps: list[Any]) -> list[Any]:
     """The oracle's answers as a model of ours gives them."""
     if task.kind == "generate_until":
         return [Completion(text, "stop", 1) for text in resps[0]]
@@ -74,7 +83,7 @@ def answers(task: Task, resps: list[Any]) -> list[Any]:
     return [Likelihood(one[0][0], one[0][1], 1) for one in resps]
 
 
-def in_ours(measure: Measure, value: Any) -> Any:
+def in_ours(measure: TaskMeasure, value: Any) -> Any:
     """A value of lm-eval's as ours: nats instead of log-likelihoods, Brier's distance at once."""
     if measure.aggregation in ("perplexity", "ratio"):
         total, weight = value if isinstance(value, list) else (value, 1)
@@ -139,35 +148,37 @@ def totals(
     return found
 
 
-def groups_in(members: Sequence[Task | Group]) -> list[Group]:
+def groups_in(members: Sequence[EvaluationTask | TaskGroup]) -> list[TaskGroup]:
     """Groups at any depth, outer ones first."""
     found = []
     for member in members:
-        if isinstance(member, Group):
+        if isinstance(member, TaskGroup):
             found += [member, *groups_in(member.members)]
     return found
 
 
 def open_case(case: dict[str, Any], include: Path, data: Path) -> list[Any]:
     """The tasks and groups of a case of the oracle, opened by us as it opened them."""
-    chat = Chat(
+    chat = ChatOptions(
         case.get("apply_chat_template", False),
         case.get("fewshot_as_multiturn", False),
         case.get("system_instruction", ""),
     )
     seed = case.get("fewshot_random_seed", 1234)
-    opener = Opener(index_of(include), Ways(data, case.get("num_fewshot"), chat, True, seed))
+    opener = TaskOpener(
+        index_of(include), TaskOptions(data, case.get("num_fewshot"), chat, True, seed)
+    )
     return [one for name in case["tasks"] for one in opener.open(name, {}, include)]
 
 
-index_of = cache(read_index)
+index_of = cache(read_task_index)
 
 
 def differences(record: dict[str, Any], include: Path, data: Path) -> list[str]:
     """Everything in which our run of a case differs from the oracle's."""
     case, samples, results = record["case"], record["samples"], record["results"]
     opened, model, limit = open_case(case, include, data), Fake(), case.get("limit")
-    leaves = [t for one in opened for t in (one.tasks() if isinstance(one, Group) else [one])]
+    leaves = [t for one in opened for t in (one.tasks() if isinstance(one, TaskGroup) else [one])]
     tasks = {task.name: task for task in leaves if isinstance(task, YamlTask)}
     wrong = [] if tasks.keys() == samples.keys() else [f"{list(tasks)} != {list(samples)}"]
     mine: dict[str, dict[str, Interval | Reason]] = {}
@@ -179,7 +190,7 @@ def differences(record: dict[str, Any], include: Path, data: Path) -> list[str]:
         wrong += [] if better == theirs else [f"{name} better: {better} != {theirs}"]
     for group in groups_in(opened):
         mine[group.name] = {
-            score_key(one.name, one.filter): one.result for one in summarise(group, mine)
+            score_key(one.name, one.filter): one.result for one in aggregate_groups(group, mine)
         }
     for name, numbers in results.items():
         for key, theirs in numbers.items():

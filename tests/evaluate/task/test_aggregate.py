@@ -9,14 +9,14 @@ import pytest
 
 from groundup.core import DataError, Reason
 from groundup.evaluate.task.aggregate import Mcc, aggregate
-from groundup.evaluate.task.task import Measure
+from groundup.evaluate.task.task import TaskMeasure
 from groundup.measure import Interval
 
 
 def measured(
     aggregation: str, values: Sequence[Any], groups: Sequence[str] = (), unit: str = "x"
 ) -> Interval | Reason:
-    measure = Measure("m", "none", "higher", unit, aggregation, "")
+    measure = TaskMeasure("m", "none", "higher", unit, aggregation, "")
     return aggregate(measure, values, list(groups) or [""] * len(values))
 
 
@@ -77,7 +77,7 @@ def test_mcc_is_pearsons_correlation_of_two_classes():
     right, chosen = np.array(pairs).T
     assert isinstance(found, Interval)
     assert found.estimate == pytest.approx(np.corrcoef(right, chosen)[0, 1])
-    assert Mcc(["a", "b", "c"]).of([2, 0, 0, 0, 3, 0, 0, 0, 1]) == 1.0
+    assert Mcc(["a", "b", "c"]).from_counts([2, 0, 0, 0, 3, 0, 0, 0, 1]) == 1.0
     assert measured("mcc", [["a", "a"], ["a", "b"]]).estimate == 0.0  # type: ignore
 
 
@@ -90,7 +90,7 @@ def test_corpus_scores_are_not_means_of_sentences():
 
 
 def test_functions_of_the_tasks_own():
-    measure = Measure("m", "none", "higher", "", "own", "")
+    measure = TaskMeasure("m", "none", "higher", "", "own", "")
     values = [["a", "bb"], ["c", "dddd"], ["e", "f"]]
 
     def longest(some: list[Any]) -> float:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from groundup.core import ConfigError, Message, Sample
-from groundup.evaluate.evaluate import flat
+from groundup.evaluate.evaluate import _unique_tasks
 from groundup.evaluate.task import catalogue
-from groundup.evaluate.task.builtin.families import BuiltIn
+from groundup.evaluate.task.builtin.families import BuiltinTask
 from groundup.evaluate.task.catalogue import list_tasks, open_tasks
-from groundup.evaluate.task.task import Group, Task
+from groundup.evaluate.task.task import EvaluationTask, TaskGroup
 from groundup.evaluate.task.testset import TestsetTask
-from groundup.measure import Card, make_testset
+from groundup.measure import TestSetCard, make_testset
 from tests.evaluate.task.lm_eval_peer import FIXTURE
 
 TASKS, DATA = FIXTURE / "tasks", FIXTURE / "data"
@@ -24,7 +24,7 @@ def names(found: list) -> list[str]:
 def test_names_groups_and_tags_of_a_folder():
     found = open_tasks(["truths", "subjects", "sky"], include=TASKS, data=DATA)
     assert names(found) == ["truths", "subjects", "planets", "planets_information"]
-    assert isinstance(found[1], Group) and isinstance(found[0], Task)
+    assert isinstance(found[1], TaskGroup) and isinstance(found[0], EvaluationTask)
     assert len(list(found[0].items(None, None))) == 3
 
 
@@ -32,20 +32,22 @@ def test_files_by_their_paths():
     found = open_tasks([str(TASKS / "truths.yaml"), str(TASKS / "subjects" / "_subjects.yaml")])
     assert names(found) == ["truths", "subjects"]
     group = found[1]
-    assert isinstance(group, Group) and len(list(group.tasks())) == 3
+    assert isinstance(group, TaskGroup) and len(list(group.tasks())) == 3
 
 
 def test_a_test_set_by_its_directory(tmp_path):
     sample = Sample("1", (Message("user", "Who?"),), ("me",))
-    make_testset(Card(name="who"), [sample], {}, tmp_path / "set")
+    make_testset(TestSetCard(name="who"), [sample], {}, tmp_path / "set")
     found = open_tasks([str(tmp_path / "set")])
     assert isinstance(found[0], TestsetTask) and found[0].name == "who"
 
 
 def test_built_in_names(monkeypatch):
     made = open_tasks(["truths"], include=TASKS)[0]
-    assert isinstance(made, Task)
-    entry = BuiltIn(lambda ways, level: made, "questions with a right answer", "CC0-1.0", "nothing")
+    assert isinstance(made, EvaluationTask)
+    entry = BuiltinTask(
+        lambda ways, level: made, "questions with a right answer", "CC0-1.0", "nothing"
+    )
     monkeypatch.setitem(catalogue.BUILTIN, "own_truths", entry)
     assert open_tasks(["own_truths"]) == [made]
     line = next(one for one in list_tasks().tasks if one.name == "own_truths")
@@ -70,7 +72,7 @@ def test_wrong_names_are_told(asked, said):
 
 def test_a_task_named_alone_and_in_a_group_counts_once(tmp_path):
     found = open_tasks(["planets", "subjects", "planets"], include=TASKS, data=DATA)
-    assert [task.name for task in flat(found)].count("planets") == 1
+    assert [task.name for task in _unique_tasks(found)].count("planets") == 1
     file = "task: sums\ndataset_path: json\ndataset_kwargs: {data_files: {test: %s.jsonl}}\n" \
         "test_split: test\ndoc_to_text: q\ndoc_to_target: a\n"  # fmt: skip
     for name in ("a", "b"):
@@ -97,5 +99,5 @@ def test_the_list_tells_what_each_asks():
 def test_what_the_caller_decides_reaches_every_task():
     ways = {"few_shot": 2, "seed": 7, "chat_template": True, "system": "Brief.", "multiturn": False}
     found = open_tasks(["planets"], include=TASKS, data=Path("d"), **ways)[0]
-    assert isinstance(found, Task)
+    assert isinstance(found, EvaluationTask)
     assert "shots:2|draw:random[7]|template:one_turn|system:" in found.signature

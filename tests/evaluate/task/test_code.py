@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from groundup.core import ConfigError, DataError
-from groundup.evaluate.task.code import Code, Function, run, trusted
-from groundup.evaluate.task.rows import Rows
+from groundup.evaluate.task.code import FunctionReference, TaskCode, call_code, load_code
+from groundup.evaluate.task.dataset import DatasetRows
 
 
 @pytest.fixture
 def named(tmp_path: Path):
-    def write(text: str, name: str = "own.f") -> Function:
+    def write(text: str, name: str = "own.f") -> FunctionReference:
         (tmp_path / "own.py").write_text(text)
-        return Function(tmp_path / "t.yaml", name)
+        return FunctionReference(tmp_path / "t.yaml", name)
 
     return write
 
@@ -26,15 +26,15 @@ def test_code_is_refused_and_not_run_until_it_is_trusted(named, tmp_path):
     with pytest.raises(
         ConfigError, match=r"runs the code of .*own\.py; review that.*--set trust_code=true"
     ):
-        trusted({"a": [function]}, False)
+        load_code({"a": [function]}, False)
     assert not (tmp_path / "ran").exists()
-    code = trusted({"a": [function]}, True)["a"][0]
-    assert isinstance(code, Code) and code.call() == 1 and (tmp_path / "ran").exists()
+    code = load_code({"a": [function]}, True)["a"][0]
+    assert isinstance(code, TaskCode) and code.call() == 1 and (tmp_path / "ran").exists()
 
 
 def test_the_digest_is_that_of_the_file(named):
-    one = trusted(named("def f(): return 1\n"), True)
-    two = trusted(named("def f(): return 2\n"), True)
+    one = load_code(named("def f(): return 1\n"), True)
+    two = load_code(named("def f(): return 2\n"), True)
     assert one.digest != two.digest and (one.call(), two.call()) == (1, 2)
     assert str(one) == f"own.f@{one.digest}"
 
@@ -43,8 +43,8 @@ def test_code_may_name_the_types_of_datasets(named):
     text = (
         "import datasets\ndef f(d: datasets.Dataset) -> datasets.Dataset:\n    return d.map(dict)"
     )
-    code = trusted(named(text), True)
-    assert code.call(Rows([{"a": 1}]))[0] == {"a": 1}
+    code = load_code(named(text), True)
+    assert code.call(DatasetRows([{"a": 1}]))[0] == {"a": 1}
     assert "datasets" not in sys.modules or hasattr(sys.modules["datasets"], "load_dataset")
 
 
@@ -61,10 +61,10 @@ def test_code_may_name_the_types_of_datasets(named):
 )
 def test_code_that_cannot_be_used_is_told(named, text, name, said):
     with pytest.raises(ConfigError, match=said):
-        trusted(named(text, name), True)
+        load_code(named(text, name), True)
 
 
 def test_what_code_raises_names_it(tmp_path):
-    code = Code("own.f", "0", lambda: 1 / 0)
+    code = TaskCode("own.f", "0", lambda: 1 / 0)
     with pytest.raises(DataError, match=r"own\.f failed on a row \(ZeroDivisionError"):
-        run(code, tmp_path / "t.yaml", "a row", code.call)
+        call_code(code, tmp_path / "t.yaml", "a row", code.call)

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from groundup.core import ConfigError, DataError, MissingExtra
-from groundup.evaluate.task.data import Source, read_csv, read_split
+from groundup.evaluate.task.data import DatasetSource, _read_csv, read_dataset_split
 
 
-def source(folder: Path, path: str = "json", name: str | None = None, **options: Any) -> Source:
+def source(
+    folder: Path, path: str = "json", name: str | None = None, **options: Any
+) -> DatasetSource:
     data = options.pop("data", None)
-    return Source("mine", folder / "mine.yaml", path, name, options, data)
+    return DatasetSource("mine", folder / "mine.yaml", path, name, options, data)
 
 
 def put(path: Path, text: str) -> Path:
@@ -33,28 +35,30 @@ def put(path: Path, text: str) -> Path:
 )
 def test_json_a_line_each_or_in_a_list(tmp_path, text):
     put(tmp_path / "x.json", text)
-    assert read_split(source(tmp_path, data_files="x.json"), "train")["a"] == [1, 2]
+    assert read_dataset_split(source(tmp_path, data_files="x.json"), "train")["a"] == [1, 2]
 
 
 def test_json_of_one_field(tmp_path):
     put(tmp_path / "x.json", '{"rows": [{"a": 1}], "columns": {"a": [1, 2], "b": [3, 4]}}')
-    assert len(read_split(source(tmp_path, data_files="x.json", field="rows"), "train")) == 1
-    columns = read_split(source(tmp_path, data_files="x.json", field="columns"), "train")
+    assert (
+        len(read_dataset_split(source(tmp_path, data_files="x.json", field="rows"), "train")) == 1
+    )
+    columns = read_dataset_split(source(tmp_path, data_files="x.json", field="columns"), "train")
     assert columns[1] == {"a": 2, "b": 4}
     with pytest.raises(DataError, match="one JSON object per row in `no`"):
-        read_split(source(tmp_path, data_files="x.json", field="no"), "train")
+        read_dataset_split(source(tmp_path, data_files="x.json", field="no"), "train")
 
 
 def test_damaged_json_names_file_and_line(tmp_path):
     put(tmp_path / "x.jsonl", '{"a": 1}\n{"a": \n')
     with pytest.raises(DataError, match=r"x\.jsonl, line 2 is not JSON"):
-        read_split(source(tmp_path, data_files="x.jsonl"), "train")
+        read_dataset_split(source(tmp_path, data_files="x.jsonl"), "train")
     put(tmp_path / "x.jsonl", "[1, 2]")
     with pytest.raises(DataError, match="must hold one JSON object per row"):
-        read_split(source(tmp_path, data_files="x.jsonl"), "train")
+        read_dataset_split(source(tmp_path, data_files="x.jsonl"), "train")
     (tmp_path / "x.jsonl").write_bytes(b'{"a": "\xff"}')
     with pytest.raises(DataError, match="cannot be read as UTF-8"):
-        read_split(source(tmp_path, data_files="x.jsonl"), "train")
+        read_dataset_split(source(tmp_path, data_files="x.jsonl"), "train")
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -62,63 +66,71 @@ def test_a_pipe_is_told_and_not_waited_for(tmp_path, kind):
     (tmp_path / "mine").mkdir()
     os.mkfifo(tmp_path / "mine" / f"train.{kind}")
     with pytest.raises(DataError, match=r"train\.\w+ .*no regular file"):
-        list(read_split(source(tmp_path, data=tmp_path), "train"))
+        list(read_dataset_split(source(tmp_path, data=tmp_path), "train"))
 
 
 def test_tables(tmp_path):
     put(tmp_path / "x.csv", 'id,text,ok,half\n1,"a, ""b""\nc",True,\n2,NA,False,0.5\n')
-    rows = read_split(source(tmp_path, "csv", data_files="x.csv"), "train")
+    rows = read_dataset_split(source(tmp_path, "csv", data_files="x.csv"), "train")
     assert rows[0] == {"id": 1, "text": 'a, "b"\nc', "ok": True, "half": None}
     assert rows[1] == {"id": 2, "text": None, "ok": False, "half": 0.5}
     put(tmp_path / "x.tsv", "1\tx\n2\ty\n")
     named = source(tmp_path, "csv", data_files="x.tsv", names=["n", "s"])
-    assert read_split(named, "train")["s"] == ["x", "y"]
+    assert read_dataset_split(named, "train")["s"] == ["x", "y"]
     with pytest.raises(DataError, match="row 2 has 3 cells for 2 columns"):
-        read_csv(Path("y.csv"), "a,b\n1,2\n1,2,3\n", {})
+        _read_csv(Path("y.csv"), "a,b\n1,2\n1,2,3\n", {})
 
 
 def test_numbers_with_underscores_stay_texts():
-    assert read_csv(Path("y.csv"), "a\n1_000\n2\n", {}) == [{"a": "1_000"}, {"a": "2"}]
+    assert _read_csv(Path("y.csv"), "a\n1_000\n2\n", {}) == [{"a": "1_000"}, {"a": "2"}]
 
 
 def test_texts_by_line_paragraph_and_document(tmp_path):
     put(tmp_path / "x.txt", "a\nb\n\nc")
     for by, count in (("line", 4), ("paragraph", 2), ("document", 1)):
-        rows = read_split(source(tmp_path, "text", data_files="x.txt", sample_by=by), "train")
+        rows = read_dataset_split(
+            source(tmp_path, "text", data_files="x.txt", sample_by=by), "train"
+        )
         assert len(rows) == count
-    assert read_split(source(tmp_path, "text", data_files="x.txt"), "train")["text"][0] == "a"
+    assert (
+        read_dataset_split(source(tmp_path, "text", data_files="x.txt"), "train")["text"][0] == "a"
+    )
 
 
 def test_compressed_files(tmp_path):
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n'))
-    assert read_split(source(tmp_path, data_files="x.jsonl.gz"), "train")["a"] == [1]
+    assert read_dataset_split(source(tmp_path, data_files="x.jsonl.gz"), "train")["a"] == [1]
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n' * 50)[:20])
     with pytest.raises(DataError, match="cannot be read"):
-        read_split(source(tmp_path, data_files="x.jsonl.gz"), "train")
+        read_dataset_split(source(tmp_path, data_files="x.jsonl.gz"), "train")
 
 
 def test_parquet_needs_its_package(tmp_path):
     if importlib.util.find_spec("pyarrow") is None:
         put(tmp_path / "x.parquet", "")
         with pytest.raises(MissingExtra, match=r"groundup\[parquet\]"):
-            read_split(source(tmp_path, "parquet", data_files="x.parquet"), "train")
+            read_dataset_split(source(tmp_path, "parquet", data_files="x.parquet"), "train")
         return
     import pyarrow
     import pyarrow.parquet as parquet
 
     parquet.write_table(pyarrow.table({"a": [1, 2]}), tmp_path / "x.parquet")
-    rows = read_split(source(tmp_path, "parquet", data_files="x.parquet"), "train")
+    rows = read_dataset_split(source(tmp_path, "parquet", data_files="x.parquet"), "train")
     assert rows["a"] == [1, 2]
 
 
 def test_several_files_and_wildcards(tmp_path):
     for n in range(3):
         put(tmp_path / f"part-{n}.jsonl", f'{{"a": {n}}}\n')
-    assert read_split(source(tmp_path, data_files="part-*.jsonl"), "train")["a"] == [0, 1, 2]
+    assert read_dataset_split(source(tmp_path, data_files="part-*.jsonl"), "train")["a"] == [
+        0,
+        1,
+        2,
+    ]
     two = source(tmp_path, data_files={"test": ["part-2.jsonl", "part-0.jsonl"]})
-    assert read_split(two, "test")["a"] == [2, 0]
+    assert read_dataset_split(two, "test")["a"] == [2, 0]
     with pytest.raises(ConfigError, match="no split `train`; it has test"):
-        read_split(two, "train")
+        read_dataset_split(two, "train")
 
 
 def test_a_name_of_the_hub_is_a_folder_of_data(tmp_path):
@@ -127,43 +139,43 @@ def test_a_name_of_the_hub_is_a_folder_of_data(tmp_path):
     with pytest.raises(
         DataError, match=r"nothing is downloaded.*--data.*ai2_arc.ARC-Easy/test\.\*"
     ):
-        read_split(arc, "test")
+        read_dataset_split(arc, "test")
     put(data / "ai2_arc" / "ARC-Easy" / "test-00000-of-00001.jsonl", '{"a": 1}\n')
-    assert read_split(arc, "test")["a"] == [1]
+    assert read_dataset_split(arc, "test")["a"] == [1]
     put(data / "allenai" / "ai2_arc" / "ARC-Easy" / "test.jsonl", '{"a": 2}\n')
-    assert read_split(arc, "test")["a"] == [2]
+    assert read_dataset_split(arc, "test")["a"] == [2]
     put(data / "mine" / "test.csv", "a\n3\n")
-    assert read_split(arc, "test")["a"] == [3]
+    assert read_dataset_split(arc, "test")["a"] == [3]
 
 
 def test_rows_of_another_part_are_not_taken(tmp_path):
     put(tmp_path / "data" / "mmlu" / "test.jsonl", '{"a": 1}\n')
     with pytest.raises(DataError, match="mmlu/virology"):
-        read_split(source(tmp_path, "mmlu", "virology", data=tmp_path / "data"), "test")
+        read_dataset_split(source(tmp_path, "mmlu", "virology", data=tmp_path / "data"), "test")
 
 
 def test_a_local_folder(tmp_path):
     put(tmp_path / "rows" / "test" / "0.jsonl", '{"a": 1}\n')
-    assert read_split(source(tmp_path, "rows"), "test")["a"] == [1]
+    assert read_dataset_split(source(tmp_path, "rows"), "test")["a"] == [1]
     with pytest.raises(DataError, match=r"Found there: test"):
-        read_split(source(tmp_path, "rows"), "validation")
+        read_dataset_split(source(tmp_path, "rows"), "validation")
 
 
 def test_what_cannot_be_is_told(tmp_path):
     with pytest.raises(ConfigError, match="does not support the key `shard`"):
-        read_split(source(tmp_path, data_files="x", shard=1), "train")
+        read_dataset_split(source(tmp_path, data_files="x", shard=1), "train")
     with pytest.raises(
         DataError, match=r"no file https://example\.org/y\.json; searched.*/y\.json"
     ):
-        read_split(source(tmp_path, data_files="https://example.org/y.json"), "train")
+        read_dataset_split(source(tmp_path, data_files="https://example.org/y.json"), "train")
     with pytest.raises(DataError, match=r"no file nowhere\.json; searched"):
-        read_split(source(tmp_path, data_files="nowhere.json"), "train")
+        read_dataset_split(source(tmp_path, data_files="nowhere.json"), "train")
     put(tmp_path / "x.jsonl", "\n")
     with pytest.raises(DataError, match="no rows"):
-        read_split(source(tmp_path, data_files="x.jsonl"), "train")
+        read_dataset_split(source(tmp_path, data_files="x.jsonl"), "train")
     read_me = source(tmp_path, data_files="x.jsonl", trust_remote_code=True)
     put(tmp_path / "x.jsonl", '{"a": 1}\n')
-    assert len(read_split(read_me, "train")) == 1
+    assert len(read_dataset_split(read_me, "train")) == 1
 
 
 @pytest.mark.parametrize("way", ["absolute", "above", "wildcard", "link", "folder", "here"])
@@ -182,7 +194,7 @@ def test_a_task_reads_nothing_but_its_folder_and_the_data(tmp_path, way, monkeyp
         "here": source(task, data_files={"test": "test.jsonl"}),
     }[way]
     with pytest.raises(DataError, match="--data|no file test.jsonl"):
-        read_split(named, "test")
+        read_dataset_split(named, "test")
     if way != "folder":
         given = named._replace(data=secret.parent)
-        assert read_split(given, "test")["a"] == ["secret"]
+        assert read_dataset_split(given, "test")["a"] == ["secret"]

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from groundup.core import ConfigError
-from groundup.evaluate.task.filters import AS_IT_CAME, Filtered, Pipeline, read_filters
+from groundup.evaluate.task.filters import UNFILTERED, FilterOutput, FilterPipeline, read_filters
 
 FILE = Path("t.yaml")
 ROW = {"choices": ["a cat", "a dog", "a cat and a dog"]}
 
 
-def pipeline(*steps: dict[str, Any]) -> Pipeline:
+def pipeline(*steps: dict[str, Any]) -> FilterPipeline:
     return read_filters([{"name": "it", "filter": list(steps)}], FILE)[0]
 
 
@@ -23,7 +23,7 @@ def step(function: str, **options: Any) -> dict[str, Any]:
 FIRST = step("take_first")
 
 
-def filtered(text: str, *steps: dict[str, Any]) -> Filtered:
+def filtered(text: str, *steps: dict[str, Any]) -> FilterOutput:
     return pipeline(*steps, FIRST)([text], ROW)
 
 
@@ -47,7 +47,7 @@ def filtered(text: str, *steps: dict[str, Any]) -> Filtered:
     ],
 )
 def test_one_filter(given, text, value, parsed):
-    assert filtered(text, given) == Filtered(value, parsed)
+    assert filtered(text, given) == FilterOutput(value, parsed)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_one_filter(given, text, value, parsed):
 )
 def test_letters_of_options(text, value, parsed):
     given = step("multi_choice_regex", regex_pattern=r"(\([A-Z]\))", ignore_case=True)
-    assert filtered(text, given) == Filtered(value, parsed)
+    assert filtered(text, given) == FilterOutput(value, parsed)
 
 
 def test_letters_with_things_ignored():
@@ -77,18 +77,18 @@ def test_letters_with_things_ignored():
 def test_filters_in_a_row_and_votes():
     digits = step("regex", regex_pattern=r"(\d+)")
     vote = pipeline(digits, step("majority_vote"), FIRST)
-    assert vote(["a 7", "b 8", "c 8"], ROW) == Filtered("8", True)
-    assert vote(["a", "b", "c 8"], ROW) == Filtered("[invalid]", False)
+    assert vote(["a 7", "b 8", "c 8"], ROW) == FilterOutput("8", True)
+    assert vote(["a", "b", "c 8"], ROW) == FilterOutput("[invalid]", False)
     assert vote(["7", "8"], ROW).value == "7"
     two = pipeline(step("take_first_k", k=2), digits)
-    assert two(["1", "2", "3"], ROW) == Filtered(["1", "2"], True)
+    assert two(["1", "2", "3"], ROW) == FilterOutput(["1", "2"], True)
     with pytest.raises(ConfigError, match="needs 2 answers; got 1"):
         two(["1"], ROW)
 
 
 def test_without_a_list_the_first_answer_counts_as_it_came():
-    assert read_filters(None, FILE) == (AS_IT_CAME,)
-    assert AS_IT_CAME([" a ", "b"], ROW) == Filtered(" a ", True)
+    assert read_filters(None, FILE) == (UNFILTERED,)
+    assert UNFILTERED([" a ", "b"], ROW) == FilterOutput(" a ", True)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from groundup.core import Completion, ConfigError, DataError, Likelihood, Reason
-from groundup.evaluate.task.lm_eval import YamlTask, open_yaml
-from groundup.evaluate.task.prompt import Chat, Ways
-from groundup.evaluate.task.task import Task
+from groundup.evaluate.task.lm_eval import YamlTask, open_yaml_task
+from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
+from groundup.evaluate.task.task import EvaluationTask
 from tests.evaluate.task.lm_eval_peer import FIXTURE, Fake, differences, expected
 
 CHOICE: dict[str, Any] = {
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path, settings: dict[str, Any], **ways: Any) -> YamlTask:
-    return open_yaml(settings, folder / "t.yaml", Ways(**ways))
+    return open_yaml_task(settings, folder / "t.yaml", TaskOptions(**ways))
 
 
 @pytest.mark.parametrize("record", expected(), ids=names)
@@ -57,7 +57,7 @@ def test_the_record_holds_what_it_claims():
 
 
 def test_a_yaml_task_is_a_task(folder: Path):
-    assert isinstance(opened(folder, CHOICE), Task)
+    assert isinstance(opened(folder, CHOICE), EvaluationTask)
 
 
 def test_a_question_is_never_among_its_own_examples(folder: Path):
@@ -90,9 +90,9 @@ def test_every_pass_draws_the_same_examples(folder: Path):
 
 
 def test_a_task_of_no_examples_keeps_to_it(folder: Path):
-    assert opened(folder, CHOICE | {"num_fewshot": 0}, few_shot=3).count == 0
-    assert opened(folder, CHOICE | {"num_fewshot": 2}).count == 2
-    assert opened(folder, CHOICE | {"num_fewshot": 2}, few_shot=3).count == 3
+    assert opened(folder, CHOICE | {"num_fewshot": 0}, few_shot=3).num_fewshot == 0
+    assert opened(folder, CHOICE | {"num_fewshot": 2}).num_fewshot == 2
+    assert opened(folder, CHOICE | {"num_fewshot": 2}, few_shot=3).num_fewshot == 3
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_what_the_caller_decides_is_in_the_signature(folder: Path):
     known = {
         opened(folder, TEXT, **ways).signature
         for ways in (
-            {}, {"few_shot": 2}, {"few_shot": 2, "seed": 5}, {"chat": Chat(True)},
-            {"chat": Chat(True, multiturn=False)}, {"chat": Chat(system="Be brief.")},
+            {}, {"few_shot": 2}, {"few_shot": 2, "seed": 5}, {"chat": ChatOptions(True)},
+            {"chat": ChatOptions(True, multiturn=False)}, {"chat": ChatOptions(system="Be brief.")},
         )
     }  # fmt: skip
     assert len(known) == 6
@@ -159,7 +159,7 @@ def test_errors_in_rows_name_the_file_the_field_and_the_row(folder: Path):
 
 
 def test_a_chat_template_needs_a_model(folder: Path):
-    task = opened(folder, TEXT, chat=Chat(True))
+    task = opened(folder, TEXT, chat=ChatOptions(True))
     with pytest.raises(ConfigError, match="needs a model"):
         next(task.items(None, 1))
     assert next(task.items(Fake(), 1)).prompt == "<user>q0</user><assistant>"
@@ -173,11 +173,11 @@ def test_filters_of_texts_need_texts(folder: Path):
 
 def test_the_text_to_look_for_in_training_data(folder: Path):
     row = {"q": "q0", "a": 0}
-    assert opened(folder, CHOICE).query(row) is None
+    assert opened(folder, CHOICE).decontamination_query(row) is None
     asked = CHOICE | {"should_decontaminate": True}
-    assert opened(folder, asked).query(row) == "q0"
+    assert opened(folder, asked).decontamination_query(row) == "q0"
     asked["doc_to_decontamination_query"] = "Is {{q}}?"
-    assert opened(folder, asked).query(row) == "Is q0?"
+    assert opened(folder, asked).decontamination_query(row) == "Is q0?"
 
 
 def test_repeats_are_of_generated_texts_alone(folder: Path):

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from groundup.core import Completion, DataError, Likelihood
-from groundup.evaluate.task.code import Function
-from groundup.evaluate.task.lm_eval import open_yaml
-from groundup.evaluate.task.prompt import Ways
-from groundup.evaluate.task.task import Item, Scored
+from groundup.evaluate.task.code import FunctionReference
+from groundup.evaluate.task.lm_eval import open_yaml_task
+from groundup.evaluate.task.prompt import TaskOptions
+from groundup.evaluate.task.task import ItemScores, TaskItem
 
 OWN = """
 def results(doc, results):
@@ -41,17 +41,17 @@ def score(tmp_path: Path) -> Any:
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "rows.jsonl").write_text('{"q": "Who?", "a": "me", "more": ["me", "I"]}\n')
 
-    def run(answer: Any, **fields: Any) -> Scored:
+    def run(answer: Any, **fields: Any) -> ItemScores:
         settings = {
             "task": "t", "dataset_path": "json", "test_split": "test", "doc_to_text": "q",
             "doc_to_target": "a", "dataset_kwargs": {"data_files": {"test": "rows.jsonl"}},
         } | fields  # fmt: skip
-        task = open_yaml(settings, tmp_path / "t.yaml", Ways(trust_code=True))
-        item: Item = next(task.items(None, 1))
+        task = open_yaml_task(settings, tmp_path / "t.yaml", TaskOptions(trust_code=True))
+        item: TaskItem = next(task.items(None, 1))
         found = [answer] if not isinstance(answer, str) else [Completion(answer, "stop", 1)]
         return task.score(item, found)
 
-    run.own = lambda name: Function(tmp_path / "t.yaml", f"own.{name}")  # type: ignore
+    run.own = lambda name: FunctionReference(tmp_path / "t.yaml", f"own.{name}")  # type: ignore
     return run
 
 

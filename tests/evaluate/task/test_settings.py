@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from groundup.core import ConfigError
-from groundup.evaluate.task.settings import TaskSettings, prompt_digest, read_settings, stops_of
+from groundup.evaluate.task.settings import (
+    TaskSettings,
+    prompt_digest,
+    read_stop_criteria,
+    read_task_settings,
+)
 
 FILE = Path("t.yaml")
 LEAST: dict[str, Any] = {
@@ -17,7 +22,7 @@ LEAST: dict[str, Any] = {
 
 def stops(**given: Any):
     settings = TaskSettings(task="t", generation_kwargs=given or None)
-    return stops_of(settings, FILE)
+    return read_stop_criteria(settings, FILE)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def stops(**given: Any):
 )
 def test_wrong_fields_are_told(change, said):
     with pytest.raises(ConfigError, match=said):
-        read_settings(LEAST | change, FILE)
+        read_task_settings(LEAST | change, FILE)
 
 
 def test_examples_take_from_the_task_what_they_leave_open():
@@ -53,7 +58,7 @@ def test_examples_take_from_the_task_what_they_leave_open():
         "fewshot_split": "dev", "target_delimiter": "=",
         "fewshot_config": {"doc_to_text": "Q: {{q}}", "fewshot_delimiter": "\n"},
     }  # fmt: skip
-    shots = read_settings(given, FILE).shots
+    shots = read_task_settings(given, FILE).few_shot_settings
     assert (shots.split, shots.doc_to_text, shots.doc_to_target) == ("dev", "Q: {{q}}", "a")
     assert (shots.target_delimiter, shots.fewshot_delimiter) == ("=", "\n")
 

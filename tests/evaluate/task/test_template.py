@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from groundup.core import ConfigError, DataError
-from groundup.evaluate.task.code import Code
-from groundup.evaluate.task.template import Reader, fill
+from groundup.evaluate.task.code import TaskCode
+from groundup.evaluate.task.template import FieldReader, _fill_template
 
 
-def reader(has_choices: bool = False, *columns: str) -> Reader:
-    return Reader(Path("t.yaml"), frozenset(columns or ("q", "a")), has_choices)
+def reader(has_choices: bool = False, *columns: str) -> FieldReader:
+    return FieldReader(Path("t.yaml"), frozenset(columns or ("q", "a")), has_choices)
 
 
 def test_line_breaks_and_missing_names_are_lm_evals():
-    assert fill("a\n", {}) == "a\n" and fill("{{x}}\n\n", {"x": 1}) == "1\n\n"
-    assert fill("{{x|regex_replace('o+', '0', 1)}}", {"x": "foo boo"}) == "f0 boo"
+    assert _fill_template("a\n", {}) == "a\n" and _fill_template("{{x}}\n\n", {"x": 1}) == "1\n\n"
+    assert _fill_template("{{x|regex_replace('o+', '0', 1)}}", {"x": "foo boo"}) == "f0 boo"
     with pytest.raises(DataError, match=r"t\.yaml: doc_to_text cannot be filled in .*'b' is und"):
         reader().text("{{b}}", {"q": 1})
 
@@ -47,7 +47,7 @@ def test_templates_have_the_limits_of_chat_templates(attack, monkeypatch):
 
 
 def test_a_template_that_is_none_is_told():
-    with pytest.raises(ConfigError, match="doc_to_text: The task template is none"):
+    with pytest.raises(ConfigError, match="doc_to_text: The task template is invalid"):
         reader().text("{% if %}", {})
 
 
@@ -67,7 +67,7 @@ def test_a_column_wins_over_a_template():
         ("plain", False, "plain"),
         (3, True, 3),
         (["x", "y"], False, ["x", "y"]),
-        (Code("own.f", "", lambda row: row["a"] + 1), True, 2),
+        (TaskCode("own.f", "", lambda row: row["a"] + 1), True, 2),
     ],
 )
 def test_targets(field: Any, has_choices: bool, value: Any):

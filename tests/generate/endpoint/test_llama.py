@@ -5,16 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Completion, ConfigError, Message, Pair, Reason, Sampling, Stops
+from groundup.core import (
+    Completion,
+    ConfigError,
+    LoglikelihoodRequest,
+    Message,
+    Reason,
+    Sampling,
+    StopCriteria,
+)
+from groundup.generate.endpoint.errors import EndpointError
 from groundup.generate.endpoint.model import Endpoint
 from groundup.generate.endpoint.settings import EndpointConfig, Retries
-from groundup.generate.endpoint.trouble import EndpointError
 from tests.generate.endpoint.peer import MODEL, Peer, raw
 
 FIXTURE = Path(__file__).resolve().parents[2] / "fixtures" / "endpoint" / "llama.json"
 RECORDED = json.loads(FIXTURE.read_text(encoding="utf-8"))
 QUESTION = (Message("user", "Why?"),)
-STOPS = Stops(Sampling(max_tokens=8))
+STOPS = StopCriteria(Sampling(max_tokens=8))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +87,7 @@ def test_joined_tokens_are_not_taken_for_single_ones(llama):
 
 
 def test_it_passes_over_echo_and_so_it_scores_nothing(llama):
-    found = one(llama("echo").loglikelihood([Pair("a", " b")]))
+    found = one(llama("echo").loglikelihood([LoglikelihoodRequest("a", " b")]))
     assert isinstance(found, Reason) and found.code == "no_logprobs"
 
 

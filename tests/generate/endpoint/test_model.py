@@ -10,15 +10,15 @@ from groundup.core import (
     ConfigError,
     DataError,
     Likelihood,
+    LoglikelihoodRequest,
     Message,
-    Pair,
     Reason,
     Sampling,
-    Stops,
+    StopCriteria,
 )
-from groundup.generate.endpoint.model import Endpoint, messages_of, rendered
+from groundup.generate.endpoint.errors import EndpointError
+from groundup.generate.endpoint.model import Endpoint, _messages_from_prompt, _messages_to_json
 from groundup.generate.endpoint.settings import EndpointConfig, Retries
-from groundup.generate.endpoint.trouble import EndpointError
 from tests.core.contracts.language_model import LanguageModelContract
 from tests.core.contracts.text_model import TextModelContract
 from tests.generate.endpoint.peer import MODEL, Peer, raw, status
@@ -93,7 +93,12 @@ def direct(peer: Peer, context: str, continuation: str) -> float:
 
 
 def test_a_likelihood_is_the_one_of_the_model_behind_the_server(peer):
-    pairs = [Pair("One two", " three"), Pair("語 ", "ü✓"), Pair("", "whole"), Pair("a", "a" * 50)]
+    pairs = [
+        LoglikelihoodRequest("One two", " three"),
+        LoglikelihoodRequest("語 ", "ü✓"),
+        LoglikelihoodRequest("", "whole"),
+        LoglikelihoodRequest("a", "a" * 50),
+    ]
     found = dict(endpoint(peer).loglikelihood(pairs))
     for i, pair in enumerate(pairs):
         assert found[i].logprob == pytest.approx(direct(peer, *pair), abs=1e-9)
@@ -109,7 +114,7 @@ def test_completions_and_generations_are_those_of_the_engine(peer):
         (each.text, each.ids, each.finish_reason) for each in ours
     ]
     assert np.allclose(found[0].logprobs, ours[0].logprobs)
-    done = dict(endpoint(peer).complete(["Why?", "ü"], Stops(sampling)))
+    done = dict(endpoint(peer).complete(["Why?", "ü"], StopCriteria(sampling)))
     assert [done[i].text for i in range(2)] == [each.text for each in ours]
     assert done[0].tokens == len(ours[0].ids) and done[0].prompt_tokens > 0
 
@@ -143,24 +148,27 @@ def test_without_a_first_token_a_whole_text_needs_a_prefix():
 def test_a_server_that_scores_nothing_is_asked_once_and_told_once(capsys):
     from groundup.core import record
 
-    record.use("plain")
+    record.set_output_mode("plain")
     try:
         with Peer(scores=False) as peer:
             model = endpoint(peer, concurrency=1)
-            found = [*model.loglikelihood([Pair("a", "b")] * 9), *model.rolling(["text"] * 9)]
+            found = [
+                *model.loglikelihood([LoglikelihoodRequest("a", "b")] * 9),
+                *model.rolling(["text"] * 9),
+            ]
             assert {reason.code for _, reason in found} == {"no_logprobs"} and len(found) == 18
             assert len(peer.asked) <= 3  # the next ones were on their way
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
     assert capsys.readouterr().err.count("No likelihoods from this server") == 1
 
 
 def test_a_server_without_plain_completions_scores_nothing_and_still_chats(peer):
     peer.script.append(status(404, "Not Found"))
     model = endpoint(peer, concurrency=1)
-    ((_, found),) = model.loglikelihood([Pair("a", "b")])
+    ((_, found),) = model.loglikelihood([LoglikelihoodRequest("a", "b")])
     assert found.code == "no_logprobs"
-    ((_, found),) = model.complete(["a"], Stops(Sampling(max_tokens=2)))
+    ((_, found),) = model.complete(["a"], StopCriteria(Sampling(max_tokens=2)))
     assert found.text is not None and not isinstance(found, Reason)
 
 
@@ -172,7 +180,9 @@ def test_a_generation_does_without_log_probabilities_where_they_are_refused(peer
 
 
 def test_what_is_sent_is_what_was_asked(peer):
-    stops = Stops(Sampling(temperature=0.5, top_p=0.9, top_k=7, max_tokens=3, seed=11), ("\n", ""))
+    stops = StopCriteria(
+        Sampling(temperature=0.5, top_p=0.9, top_k=7, max_tokens=3, seed=11), ("\n", "")
+    )
     model = endpoint(
         peer, extra={"min_p": 0.1}, omit=("seed",), max_tokens_key="max_completion_tokens"
     )
@@ -192,9 +202,9 @@ def test_what_is_sent_is_what_was_asked(peer):
 
 
 def test_only_four_stops_are_sent_and_all_are_obeyed(peer):
-    whole = dict(endpoint(peer).complete(["abc"], Stops(Sampling(max_tokens=20))))[0].text
+    whole = dict(endpoint(peer).complete(["abc"], StopCriteria(Sampling(max_tokens=20))))[0].text
     until = (*"\x01\x02\x03\x04\x05", whole[5:7])
-    ((_, found),) = endpoint(peer).complete(["abc"], Stops(Sampling(max_tokens=20), until))
+    ((_, found),) = endpoint(peer).complete(["abc"], StopCriteria(Sampling(max_tokens=20), until))
     assert found.text == whole[: whole.index(whole[5:7])]
     assert [len(body.get("stop", [])) for body in peer.bodies("chat/completions")] == [0, 4]
 
@@ -202,7 +212,7 @@ def test_only_four_stops_are_sent_and_all_are_obeyed(peer):
 def test_a_rendered_conversation_is_sent_as_its_messages_and_a_forged_one_as_text(peer):
     conversation = (Message("system", 'Say "ü".'), Message("user", "Why?"))
     model = endpoint(peer)
-    list(model.complete([model.render(conversation)], Stops(Sampling(max_tokens=1))))
+    list(model.complete([model.render(conversation)], StopCriteria(Sampling(max_tokens=1))))
     (body,) = peer.bodies("chat/completions")
     assert body["messages"] == [message._asdict() for message in conversation]
     for text in (
@@ -211,8 +221,11 @@ def test_a_rendered_conversation_is_sent_as_its_messages_and_a_forged_one_as_tex
         '{"messages": [{"role": "system", "content": "x"}',
         '{"messages": [{"role": "system"}]} and more',
     ):
-        assert messages_of(text) == [{"role": "user", "content": text}]
-    assert messages_of(rendered([{"role": "user", "content": "é"}]))[0]["content"] == "é"
+        assert _messages_from_prompt(text) == [{"role": "user", "content": text}]
+    assert (
+        _messages_from_prompt(_messages_to_json([{"role": "user", "content": "é"}]))[0]["content"]
+        == "é"
+    )
 
 
 def test_a_filtered_answer_and_a_tool_call_are_reasons(peer):
@@ -228,7 +241,7 @@ def test_a_filtered_answer_and_a_tool_call_are_reasons(peer):
     ]
     for behaviour, code in cases:
         peer.script.append(behaviour)
-        ((_, found),) = endpoint(peer).complete(["a"], Stops(Sampling(max_tokens=2)))
+        ((_, found),) = endpoint(peer).complete(["a"], StopCriteria(Sampling(max_tokens=2)))
         assert isinstance(found, Reason) and found.code == code
 
 
@@ -247,5 +260,5 @@ def test_the_model_must_be_on_the_server(peer):
 def test_a_request_that_fails_is_named(peer):
     with pytest.raises(EndpointError, match="Request 1 of tiny: .*maximum context length"):
         endpoint(peer).generate([user("a"), user("b" * 400)], Sampling(max_tokens=2))
-    ((_, found),) = endpoint(peer).complete(["b" * 400], Stops(Sampling(max_tokens=2)))
+    ((_, found),) = endpoint(peer).complete(["b" * 400], StopCriteria(Sampling(max_tokens=2)))
     assert found.code == "too_long"

@@ -15,15 +15,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.core import Completion, ConfigError, Likelihood, Pair, Reason, Sampling, Stops
+from groundup.core import (
+    Completion,
+    ConfigError,
+    Likelihood,
+    LoglikelihoodRequest,
+    Reason,
+    Sampling,
+    StopCriteria,
+)
+from groundup.generate.endpoint.errors import EndpointError
 from groundup.generate.endpoint.model import Endpoint
 from groundup.generate.endpoint.settings import EndpointConfig, Prices, Rates, Retries, Timeouts
-from groundup.generate.endpoint.trouble import EndpointError
 from tests.generate.endpoint import peer as wire
 from tests.generate.endpoint.peer import MODEL, Peer, good, raw, status
 from tests.generate.tiny import user
 
-STOPS = Stops(Sampling(max_tokens=4))
+STOPS = StopCriteria(Sampling(max_tokens=4))
 TIMES = Timeouts(connect=60.0, idle=60.0, attempt=120.0, request=600.0)
 """None of them is reached, however busy the machine is, but those that a test shortens."""
 FIELDS = st.sampled_from(
@@ -146,8 +154,8 @@ def test_an_answer_that_was_compressed_unasked_is_refused(server):
     ("behaviour", "times", "words"),
     [
         (wire.hang, {"idle": 0.1}, "silent"),
-        (wire.hang, {"attempt": 0.1}, "no whole answer within 0.1 s"),
-        (wire.drip, {"attempt": 0.2}, "no whole answer within 0.2 s"),
+        (wire.hang, {"attempt": 0.1}, "no complete answer within 0.1 s"),
+        (wire.drip, {"attempt": 0.2}, "no complete answer within 0.2 s"),
     ],
 )
 def test_a_server_that_hangs_or_drips_is_left_after_so_many_attempts(behaviour, times, words):
@@ -164,9 +172,9 @@ def test_a_server_that_hangs_or_drips_once_is_tried_again(behaviour):
         model, attempts = endpoint(peer, stream=True), []
         real = model.server.attempt
 
-        async def attempt(client, call, left):
-            attempts.append(left)  # only the first one has little time
-            return await real(client, call, left if attempts[1:] else 0.1)
+        async def attempt(client, call, seconds_left):
+            attempts.append(seconds_left)  # only the first one has little time
+            return await real(client, call, seconds_left if attempts[1:] else 0.1)
 
         model.server.attempt = attempt
         # By the client's count: a busy server reads the first request when the second is sent.
@@ -193,7 +201,7 @@ def test_a_server_may_ask_everybody_to_wait(server):
     server.script.append(status(429, headers={"Retry-After": "0.2"}))
     model = endpoint(server, concurrency=1)
     assert all(isinstance(found, Completion) for _, found in model.complete(["a", "b"], STOPS))
-    assert model.server.pace.held_until > 0 and len(server.asked) == 3
+    assert model.server.pace.paused_until > 0 and len(server.asked) == 3
 
 
 @pytest.mark.parametrize("behaviour", [wire.infinite, raw(b'{"x": "' + b"x" * 9000 + b'"}')])
@@ -272,7 +280,7 @@ def test_the_key_is_sent_and_never_told(server, monkeypatch, capsys):
     found = one(model)
     assert "[key]" in found.message
     told = [found.message, model.name, model.digest, model.signature, repr(model.config)]
-    told += [json.dumps(model.config.plain()), *capsys.readouterr()]
+    told += [json.dumps(model.config.to_dict()), *capsys.readouterr()]
     assert not any(key in text for text in told)
 
 
@@ -391,7 +399,7 @@ def test_likelihoods_with_wrong_numbers_are_reasons(server):
     for behaviour, code in cases:
         server.script.append(behaviour)
         model = endpoint(server, retries=Retries(attempts=1))
-        ((_, found),) = model.loglikelihood([Pair("a", "b")])
+        ((_, found),) = model.loglikelihood([LoglikelihoodRequest("a", "b")])
         assert isinstance(found, Reason) and found.code == code, (found, code)
 
 
@@ -412,7 +420,7 @@ def test_a_reply_of_any_shape_is_an_answer_or_a_reason(server, body, choice, fou
     model = endpoint(server, retries=Retries(attempts=1, stop_after=10**6))
     for (_, answer), kind in (
         (next(model.complete(["a"], STOPS)), Completion),
-        (next(model.loglikelihood([Pair("a", "b")])), Likelihood),
+        (next(model.loglikelihood([LoglikelihoodRequest("a", "b")])), Likelihood),
     ):
         assert isinstance(answer, (kind, Reason))
     for ask in (lambda: model.embed(["a"]), lambda: model.generate([user("a")], STOPS.sampling),
@@ -423,12 +431,12 @@ def test_a_reply_of_any_shape_is_an_answer_or_a_reason(server, body, choice, fou
 
 ASKING = """
 import sys
-from groundup.core import Sampling, Stops
+from groundup.core import Sampling, StopCriteria
 from groundup.generate.endpoint.model import Endpoint
 from groundup.generate.endpoint.settings import EndpointConfig
 model = Endpoint(EndpointConfig(url=sys.argv[1], model="tiny"))
 print("asking", flush=True)
-for answer in model.complete(["a"] * 99, Stops(Sampling())):
+for answer in model.complete(["a"] * 99, StopCriteria(Sampling())):
     print(answer)
 """
 

@@ -5,8 +5,13 @@ import json
 
 import pytest
 
-from groundup.generate.endpoint.stream import MOST_LINE_BYTES, assemble, events, read_json
-from groundup.generate.endpoint.trouble import Trouble
+from groundup.generate.endpoint.errors import RequestFailure
+from groundup.generate.endpoint.stream import (
+    MAX_LINE_BYTES,
+    _sse_events,
+    assemble_stream,
+    parse_json_object,
+)
 
 
 async def in_pieces(data: bytes, size: int):
@@ -16,12 +21,12 @@ async def in_pieces(data: bytes, size: int):
 
 async def broken(data: bytes):
     yield data
-    raise Trouble("disconnected", "broke", retry=True)
+    raise RequestFailure("disconnected", "broke", retry=True)
 
 
 def listed(data: bytes, size: int) -> list[str]:
     async def gather():
-        return [event async for event in events(in_pieces(data, size))]
+        return [event async for event in _sse_events(in_pieces(data, size))]
 
     return asyncio.run(gather())
 
@@ -46,37 +51,37 @@ def test_an_answer_is_put_together(size):
     data = event("ü") + event("✓") + b'data: {"choices": [{"index": 1, "text": "no"}]}\n\n'
     data += event(finish="stop") + b'data: {"choices": [], "usage": {"prompt_tokens": 3}}\n\n'
     for end in (b"data: [DONE]\n\n", b""):
-        found = asyncio.run(assemble(in_pieces(data + end, size)))
+        found = asyncio.run(assemble_stream(in_pieces(data + end, size)))
         assert found["choices"][0]["message"]["content"] == found["choices"][0]["text"] == "ü✓"
         assert found["choices"][0]["finish_reason"] == "stop"
         assert found["usage"] == {"prompt_tokens": 3}
 
 
 def test_a_connection_that_breaks_after_the_end_loses_nothing():
-    found = asyncio.run(assemble(broken(event("a") + event(finish="length"))))
+    found = asyncio.run(assemble_stream(broken(event("a") + event(finish="length"))))
     assert found["choices"][0]["text"] == "a"
 
 
 @pytest.mark.parametrize("data", [event("half"), event("half") + b"data: [DONE]\n\n", b""])
 def test_half_a_stream_says_so(data):
     for chunks in (in_pieces(data, 9), broken(data)):
-        with pytest.raises(Trouble, match="without a finish_reason") as caught:
-            asyncio.run(assemble(chunks))
+        with pytest.raises(RequestFailure, match="without a finish_reason") as caught:
+            asyncio.run(assemble_stream(chunks))
         assert caught.value.code == "half_stream" and caught.value.retry
 
 
 def test_an_error_event_is_the_servers_word():
     data = event("a") + b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
-    with pytest.raises(Trouble, match="out of memory"):
-        asyncio.run(assemble(in_pieces(data, 64)))
+    with pytest.raises(RequestFailure, match="out of memory"):
+        asyncio.run(assemble_stream(in_pieces(data, 64)))
 
 
 def test_a_line_without_an_end_is_not_kept():
-    with pytest.raises(Trouble, match="exceeds"):
-        asyncio.run(assemble(in_pieces(b"data: " + b"x" * (MOST_LINE_BYTES + 10), 2**16)))
+    with pytest.raises(RequestFailure, match="exceeds"):
+        asyncio.run(assemble_stream(in_pieces(b"data: " + b"x" * (MAX_LINE_BYTES + 10), 2**16)))
 
 
 @pytest.mark.parametrize("text", ["NaN", '{"a": Infinity}', "[1]", "", "{", "[" * 200_000])
 def test_what_is_no_object_is_told(text):
-    with pytest.raises(Trouble, match="expected"):
-        read_json(text)
+    with pytest.raises(RequestFailure, match="expected"):
+        parse_json_object(text)

@@ -2,10 +2,15 @@
 
 import pytest
 
-from groundup.core import Answer, ConfigError, Limits, Reason, Sample, Sandbox, Score
-from groundup.measure.code.passes import check_code, passes, stub, whole_program
+from groundup.core import Answer, ConfigError, Reason, Sample, Sandbox, SandboxLimits, Score
+from groundup.measure.code.passes import (
+    _make_runnable,
+    assemble_program,
+    passes_tests,
+    run_code_tests,
+)
 
-LIMITS = Limits(seconds=30.0, cpu_seconds=2, memory_bytes=2**29, output_bytes=100_000)
+LIMITS = SandboxLimits(seconds=30.0, cpu_seconds=2, memory_bytes=2**29, output_bytes=100_000)
 PROMPT = 'def add(a, b):\n    """The sum."""\n'
 TESTS = """
 METADATA = {}
@@ -40,7 +45,9 @@ RIGHT = {
 
 @pytest.mark.parametrize("answer", RIGHT.values(), ids=RIGHT)
 def test_right_code_passes(box: Sandbox, answer: str):
-    found = check_code(box, whole_program(PROMPT, answer, "add"), TESTS, "add", PROMPT, LIMITS)
+    found = run_code_tests(
+        box, assemble_program(PROMPT, answer, "add"), TESTS, "add", PROMPT, LIMITS
+    )
     assert found.passed and found.status == "passed" and found.calls == 3, found
 
 
@@ -50,7 +57,9 @@ def test_what_wrong_code_writes_reaches_no_terminal(box: Sandbox):
         f"    raise ValueError('{escape}')\n",
         f"    raise type('{escape}', (Exception,), {{}})\n",
     ):
-        found = check_code(box, whole_program(PROMPT, code, "add"), TESTS, "add", PROMPT, LIMITS)
+        found = run_code_tests(
+            box, assemble_program(PROMPT, code, "add"), TESTS, "add", PROMPT, LIMITS
+        )
         assert not found.passed and found.message.isprintable() and "owned" in found.message
 
 
@@ -104,49 +113,51 @@ TRICKS = {
 
 @pytest.mark.parametrize(("answer", "status"), TRICKS.values(), ids=TRICKS)
 def test_wrong_code_does_not_pass_whatever_it_tries(box: Sandbox, answer: str, status: str):
-    found = check_code(box, whole_program(PROMPT, answer, "add"), TESTS, "add", PROMPT, LIMITS)
+    found = run_code_tests(
+        box, assemble_program(PROMPT, answer, "add"), TESTS, "add", PROMPT, LIMITS
+    )
     assert not found.passed and found.message, found
     assert found.status == status or found.status == "memory", found
 
 
 def test_tests_that_end_early_prove_nothing(box: Sandbox):
     for tests in ("import sys; sys.exit(0)", "add(1, 2); raise SystemExit(0)"):
-        found = check_code(box, PROMPT + "    return 3\n", tests, limits=LIMITS)
+        found = run_code_tests(box, PROMPT + "    return 3\n", tests, limits=LIMITS)
         assert not found.passed, tests
 
 
 def test_tests_without_a_check_name_the_functions_themselves(box: Sandbox):
     code = "def double(x): return 2 * x\ndef fill(x): x.append(1)\ndef len(x): return 7"
     tests = "x = []\nfill(x)\nassert x == [1] and double(2) == 4 and len('ab') == 2"
-    assert check_code(box, code, tests, limits=LIMITS).passed
+    assert run_code_tests(box, code, tests, limits=LIMITS).passed
     raises = "try: double(None)\nexcept TypeError: pass\nelse: assert False"
-    assert check_code(box, code, raises, limits=LIMITS).passed
+    assert run_code_tests(box, code, raises, limits=LIMITS).passed
 
 
 def test_functions_of_the_question_can_be_used_by_the_tests(box: Sandbox):
     context = "def poly(x): return x * x - 4\n\ndef root(a):\n"
     tests = "def check(candidate): assert abs(poly(candidate(1))) < 1e-9"
-    found = check_code(box, context + "    return 2.0\n", tests, "root", context, LIMITS)
+    found = run_code_tests(box, context + "    return 2.0\n", tests, "root", context, LIMITS)
     assert found.passed, found
 
 
 def test_unfinished_code_is_finished_to_be_run():
-    assert stub("def f():\n    'text'\n") == "def f():\n    'text'\n"
-    assert stub("def f():") == "def f():\n    pass\n"
-    assert stub("a b c") == ""
+    assert _make_runnable("def f():\n    'text'\n") == "def f():\n    'text'\n"
+    assert _make_runnable("def f():") == "def f():\n    pass\n"
+    assert _make_runnable("a b c") == ""
 
 
 def test_an_answer_becomes_a_program():
     prompt, fenced = "import math\ndef f(x):\n", "So:\n```python\ndef f(x):\n    return 1\n```"
-    assert whole_program(prompt, "    return x\n", "f") == prompt + "    return x\n"
-    block = whole_program(prompt, fenced, "f")
+    assert assemble_program(prompt, "    return x\n", "f") == prompt + "    return x\n"
+    block = assemble_program(prompt, fenced, "f")
     scope: dict = {}
     exec(block, scope)
     assert scope["f"](0) == 1 and "math" in scope
 
 
 def test_the_scorer_gives_one_nought_or_a_reason(box: Sandbox):
-    score = passes(limits=LIMITS, box=box)
+    score = passes_tests(limits=LIMITS, box=box)
     metadata = {"tests": TESTS, "entry_point": "add", "context": PROMPT}
     sample = Sample("1", (), metadata=metadata)
     assert score(sample, Answer("    return a + b\n")) == Score(1.0, score.signature)
@@ -154,5 +165,5 @@ def test_the_scorer_gives_one_nought_or_a_reason(box: Sandbox):
     assert score(sample, Answer("")) == Score(0.0, score.signature)
     untested = score(Sample("2", ()), Answer("    return 0\n"))
     assert isinstance(untested, Reason) and untested.code == "no_tests"
-    idle = passes("assert True", limits=LIMITS, box=box)(Sample("3", ()), Answer("x = 1"))
+    idle = passes_tests("assert True", limits=LIMITS, box=box)(Sample("3", ()), Answer("x = 1"))
     assert isinstance(idle, Reason) and idle.code == "no_call"

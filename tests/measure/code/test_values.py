@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.measure.code.values import MOST_ITEMS, Foreign, from_json, to_json
+from groundup.measure.code.values import MAX_ITEMS, ForeignValue, decode_value, encode_value
 
 Point = namedtuple("Point", "x y")
 HASHABLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -31,7 +31,7 @@ VALUES = st.recursive(
 
 
 def across(value: Any) -> Any:
-    return from_json(json.loads(json.dumps(to_json(value))))
+    return decode_value(json.loads(json.dumps(encode_value(value))))
 
 
 def same_types(a: Any, b: Any) -> bool:
@@ -76,7 +76,7 @@ def test_iterables_give_their_items_and_equal_nothing():
     for value in (range(3), iter([0, 1, 2]), (i for i in range(3)), deque([0, 1, 2]),
                   {0: 0, 1: 0, 2: 0}.keys(), np.arange(3)):  # fmt: skip
         found = across(value)
-        assert list(found) == [0, 1, 2] and found != [0, 1, 2] and isinstance(found, Foreign)
+        assert list(found) == [0, 1, 2] and found != [0, 1, 2] and isinstance(found, ForeignValue)
 
 
 def test_endless_iterables_end():
@@ -84,7 +84,7 @@ def test_endless_iterables_end():
         while True:
             yield 1
 
-    assert len(list(across(forever()))) == MOST_ITEMS
+    assert len(list(across(forever()))) == MAX_ITEMS
 
 
 def test_what_equals_everything_equals_nothing_on_the_other_side():

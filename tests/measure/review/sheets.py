@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from groundup.core import Artifact, Message, Sample
-from groundup.measure.review.sheet import Item, Sheet, choice_item, sample_item
-from groundup.measure.testset import Card, make_testset
+from groundup.measure.review.sheet import ReviewItem, ReviewSheet, _choice_item, sample_item
+from groundup.measure.testset import TestSetCard, make_testset
 
 PASSAGE = "𝒳 A lamp stands in the hall. It is lit at night, and nobody moves it."
 
@@ -22,22 +22,22 @@ def samples(number: int = 8) -> list[Sample]:
 
 
 def testset(path: Path, number: int = 8) -> Artifact:
-    card = Card(name="lamps <b>", source="a house kept out of training")
+    card = TestSetCard(name="lamps <b>", source="a house kept out of training")
     return make_testset(card, samples(number), {}, path)
 
 
 testset.__test__ = False  # type: ignore[attr-defined]
 
 
-def items(number: int = 8) -> list[Item]:
+def items(number: int = 8) -> list[ReviewItem]:
     return [sample_item(sample) for sample in samples(number)]
 
 
-def pairs(number: int = 4) -> list[Item]:
+def pairs(number: int = 4) -> list[ReviewItem]:
     asked = (Message("user", "When is it lit?"),)
     answers = {"ours": "At night.", "theirs": "Never, I think."}
-    return [choice_item(f"p{n}", asked, answers) for n in range(number)]
+    return [_choice_item(f"p{n}", asked, answers) for n in range(number)]
 
 
-def sheet(place: Path, who: str = "ana", number: int = 8) -> Sheet:
-    return Sheet(place, items(number), who, "salt")
+def sheet(place: Path, who: str = "ana", number: int = 8) -> ReviewSheet:
+    return ReviewSheet(place, items(number), who, "salt")

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from groundup.core import Message, Sample
-from groundup.measure.judgement import standing, votes
-from groundup.measure.review.page import KEYS, review_page
+from groundup.measure.judgement import current_votes, read_votes
+from groundup.measure.review.page import REVIEW_SHORTCUTS, review_page
 from groundup.measure.review.server import ReviewServer
-from groundup.measure.review.sheet import Sheet, sample_item
+from groundup.measure.review.sheet import ReviewSheet, sample_item
 from tests.chromium import Chromium, needs_chromium
 from tests.core.page.reading import Reading
 from tests.measure.review.sheets import items, pairs
@@ -27,7 +27,7 @@ def test_the_page_holds_its_parts_and_loads_nothing():
     assert {"item", "decide", "reason", "alert", "bar", "who"} <= set(read.values("id"))
     assert read.values("src") == []
     text = " ".join(read.text.split())
-    assert all(meaning in text for _, meaning in KEYS)
+    assert all(meaning in text for _, meaning in REVIEW_SHORTCUTS)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def browser():
 
 @needs_chromium
 def test_five_samples_by_keyboard_and_one_by_mouse(tmp_path, browser):
-    sheet = Sheet(tmp_path, items(), "ana", "salt")
+    sheet = ReviewSheet(tmp_path, items(), "ana", "salt")
     order = list(sheet.items)
-    make = lambda who: Sheet(tmp_path, items(), who, "salt")  # noqa: E731
+    make = lambda who: ReviewSheet(tmp_path, items(), who, "salt")  # noqa: E731
     with serving(ReviewServer("lamps", make, "ana")) as server:
         browser.open(server.url)
         browser.wait(SHOWN)
@@ -73,7 +73,7 @@ def test_five_samples_by_keyboard_and_one_by_mouse(tmp_path, browser):
         browser.wait(done(5))
         browser.click("#buttons [data-action=accept]")
         browser.wait(done(6))
-        found = {vote.subject: vote for vote in standing(votes(tmp_path))}
+        found = {vote.subject: vote for vote in current_votes(read_votes(tmp_path))}
         assert [found[s].value for s in order[:3]] == [
             "accept", "drop", "drop",
         ]  # fmt: skip
@@ -94,7 +94,7 @@ def test_five_samples_by_keyboard_and_one_by_mouse(tmp_path, browser):
 
 @needs_chromium
 def test_two_reviewers_on_one_server(tmp_path, browser):
-    make = lambda who: Sheet(tmp_path, items(), who, "salt")  # noqa: E731
+    make = lambda who: ReviewSheet(tmp_path, items(), who, "salt")  # noqa: E731
     with serving(ReviewServer("lamps", make, "ana")) as server:
         browser.open(server.url + "?who=ana")
         browser.wait(SHOWN)
@@ -107,12 +107,12 @@ def test_two_reviewers_on_one_server(tmp_path, browser):
         browser.wait(done(0))
         browser.press("a")
         browser.wait(done(1))
-    assert [vote.who for vote in votes(tmp_path)] == ["ana", "ben"]
+    assert [vote.who for vote in read_votes(tmp_path)] == ["ana", "ben"]
 
 
 @needs_chromium
 def test_a_choice_by_keyboard_is_blind_and_recorded_by_name(tmp_path, browser):
-    make = lambda who: Sheet(tmp_path, pairs(), who)  # noqa: E731
+    make = lambda who: ReviewSheet(tmp_path, pairs(), who)  # noqa: E731
     with serving(ReviewServer("pairs", make, "ana")) as server:
         browser.open(server.url)
         browser.wait(SHOWN)
@@ -122,13 +122,13 @@ def test_a_choice_by_keyboard_is_blind_and_recorded_by_name(tmp_path, browser):
                                "n.textContent)")  # fmt: skip
             browser.press(str(1 + texts.index("At night.")) if number < 4 else "=")
             browser.wait(done(number))
-    values = [vote.value for vote in standing(votes(tmp_path))]
+    values = [vote.value for vote in current_votes(read_votes(tmp_path))]
     assert values == ["ours", "ours", "ours", "tie"]
 
 
 @needs_chromium
 def test_when_the_server_is_gone_the_page_says_so_and_goes_on_when_it_is_back(tmp_path, browser):
-    make = lambda who: Sheet(tmp_path, items(), who, "salt")  # noqa: E731
+    make = lambda who: ReviewSheet(tmp_path, items(), who, "salt")  # noqa: E731
     first = ReviewServer("lamps", make, "ana")
     with serving(first):
         browser.open(first.url)
@@ -137,13 +137,13 @@ def test_when_the_server_is_gone_the_page_says_so_and_goes_on_when_it_is_back(tm
     browser.press("a")
     browser.wait("!document.querySelector('#alert').hidden")
     assert "cannot be reached" in browser.text("#alert")
-    assert browser.text("#conversation") == question and votes(tmp_path) == []
+    assert browser.text("#conversation") == question and read_votes(tmp_path) == []
     back = ReviewServer("lamps", make, "ana", first.server_port)
     back.secret = first.secret
     with serving(back):
         browser.wait(done(1))
         browser.wait("document.querySelector('#alert').hidden")
-    assert len(votes(tmp_path)) == 1
+    assert len(read_votes(tmp_path)) == 1
 
 
 @needs_chromium
@@ -151,7 +151,7 @@ def test_nothing_in_a_sample_runs(tmp_path, browser):
     bad = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
     metadata = {"passage": bad, "span": [3, 9], "source": bad, "kind": bad}
     one = [sample_item(Sample(bad, (Message("user", bad),), (bad,), "", metadata))]
-    with serving(ReviewServer(bad, lambda who: Sheet(tmp_path, one, who), "ana")) as server:
+    with serving(ReviewServer(bad, lambda who: ReviewSheet(tmp_path, one, who), "ana")) as server:
         browser.open(server.url)
         browser.wait(SHOWN)
         assert browser.js("document.querySelectorAll('img, script').length") == 1
@@ -163,7 +163,7 @@ def test_nothing_in_a_sample_runs(tmp_path, browser):
 @needs_chromium
 def test_a_sample_without_an_answer_can_get_one_or_stay_without(tmp_path, browser):
     made = [sample_item(Sample(name, (Message("user", "Who won?"),))) for name in "ab"]
-    with serving(ReviewServer("x", lambda who: Sheet(tmp_path, made, who), "ana")) as server:
+    with serving(ReviewServer("x", lambda who: ReviewSheet(tmp_path, made, who), "ana")) as server:
         browser.open(server.url)
         browser.wait(SHOWN)
         for number, text in enumerate((" In 2031?", "")):
@@ -173,7 +173,7 @@ def test_a_sample_without_an_answer_can_get_one_or_stay_without(tmp_path, browse
             browser.type("" if text else "Nobody.")
             browser.click("#save")
             browser.wait(done(number + 1))
-    values = [json.loads(vote.value) for vote in standing(votes(tmp_path))]
+    values = [json.loads(vote.value) for vote in current_votes(read_votes(tmp_path))]
     assert sorted(map(str, values)) == [
         "{'question': 'Who won? In 2031?'}", "{'references': ['Nobody.']}",
     ]  # fmt: skip
@@ -184,7 +184,7 @@ def test_a_sample_without_an_answer_can_get_one_or_stay_without(tmp_path, browse
 def test_the_page_fits_its_window(tmp_path, browser, width):
     long = "w" * 300
     one = [sample_item(Sample("1", (Message("user", long),), (long,), "", {"passage": long * 20}))]
-    with serving(ReviewServer(long, lambda who: Sheet(tmp_path, one, who), "ana")) as server:
+    with serving(ReviewServer(long, lambda who: ReviewSheet(tmp_path, one, who), "ana")) as server:
         browser.open(server.url, width, scheme="dark")
         browser.wait(SHOWN)
         assert not browser.is_too_wide()

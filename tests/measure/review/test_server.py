@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from groundup.core import ConfigError
-from groundup.measure.judgement import standing, votes
-from groundup.measure.review.server import MOST_BYTES, ReviewServer
-from groundup.measure.review.sheet import Sheet
+from groundup.measure.judgement import current_votes, read_votes
+from groundup.measure.review.server import MAX_BODY_BYTES, ReviewServer
+from groundup.measure.review.sheet import ReviewSheet
 from tests.measure.review.sheets import items, pairs, sheet
 
 
@@ -93,11 +93,11 @@ def test_a_vote_is_on_disk_before_it_is_answered(server, tmp_path):
     assert (first["done"], first["total"], first["who"]) == (0, 8, "ana")
     reply = vote(server, subject, "drop", reason="not worth asking")
     assert reply.status == 200 and reply.data["done"] == 1
-    (found,) = standing(votes(tmp_path))
+    (found,) = current_votes(read_votes(tmp_path))
     assert (found.who, found.subject, found.value) == ("ana", subject, "drop")
     assert found.seconds is not None
     assert post(server, "undo", {"who": "ana"}).data["item"]["subject"] == subject
-    assert standing(votes(tmp_path)) == []
+    assert current_votes(read_votes(tmp_path)) == []
     assert post(server, "skip", {"who": "ana", "subject": subject}).data["done"] == 0
     assert state(server)["item"]["subject"] != subject
 
@@ -105,7 +105,7 @@ def test_a_vote_is_on_disk_before_it_is_answered(server, tmp_path):
 def test_what_is_sent_is_blind(server, tmp_path):
     text = ask(server, "GET", f"/{server.secret}/state").text
     assert "hidden-model" not in text and "house.md" in text
-    two = ReviewServer("pairs", lambda who: Sheet(tmp_path / "p", pairs(), who), "ana")
+    two = ReviewServer("pairs", lambda who: ReviewSheet(tmp_path / "p", pairs(), who), "ana")
     with serving(two) as running:
         reply = ask(running, "GET", f"/{running.secret}/state")
         assert "ours" not in reply.text and "theirs" not in reply.text
@@ -113,7 +113,7 @@ def test_what_is_sent_is_blind(server, tmp_path):
         assert item["form"] == "choice" and len(item["answers"]) == 2
         reply = vote(running, item["subject"], "A")
         assert "ours" not in reply.text and reply.status == 200
-        assert standing(votes(tmp_path / "p"))[0].value in ("ours", "theirs")
+        assert current_votes(read_votes(tmp_path / "p"))[0].value in ("ours", "theirs")
 
 
 def test_two_reviewers_at_once_each_have_a_sheet(server, tmp_path):
@@ -129,7 +129,7 @@ def test_two_reviewers_at_once_each_have_a_sheet(server, tmp_path):
     for thread in threads:
         thread.join()
     assert state(server, "ana")["item"] is None and "100" not in state(server, "ana")["summary"]
-    assert len(standing(votes(tmp_path))) == 16
+    assert len(current_votes(read_votes(tmp_path))) == 16
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_foreign_hosts_are_refused_with_the_secret_too(server, host):
 def test_foreign_pages_are_refused_with_the_secret_too(server, tmp_path, origin):
     body = {"who": "ana", "subject": "q1", "action": "accept"}
     assert post(server, "vote", body, Origin=origin).status == 403
-    assert votes(tmp_path) == []
+    assert read_votes(tmp_path) == []
     own = f"http://127.0.0.1:{server.server_port}"
     assert post(server, "vote", body, Origin=own).status == 200
 
@@ -164,13 +164,13 @@ def test_foreign_pages_are_refused_with_the_secret_too(server, tmp_path, origin)
     ("body", "status"),
     [
         (b"{", 400), (b"[]", 400), (b"3", 400), (b"", 400), (b"\xff", 400),
-        (b"[" * 100_000, 400), (b"x" * (MOST_BYTES + 1), 413),
+        (b"[" * 100_000, 400), (b"x" * (MAX_BODY_BYTES + 1), 413),
     ],
 )  # fmt: skip
 def test_bodies_that_are_no_decision(server, tmp_path, body, status):
     reply = post(server, "vote", body)
     assert reply.status == status and "error" in reply.data
-    assert votes(tmp_path) == []
+    assert read_votes(tmp_path) == []
     assert state(server)["done"] == 0
 
 
@@ -194,7 +194,7 @@ def test_bodies_that_are_no_decision(server, tmp_path, body, status):
 def test_decisions_that_cannot_be_are_told(server, tmp_path, body, says):
     reply = post(server, "vote", body)
     assert reply.status == 422 and says in reply.data["error"]
-    assert votes(tmp_path) == []
+    assert read_votes(tmp_path) == []
 
 
 def test_headers_that_a_form_of_another_site_could_send_are_refused(server, tmp_path):
@@ -202,7 +202,7 @@ def test_headers_that_a_form_of_another_site_could_send_are_refused(server, tmp_
         assert post(server, "vote", {"subject": "q1"}, Content_Type=kind).status == 415
     assert ask(server, "PUT", f"/{server.secret}/vote", b"{}").status == 501
     assert ask(server, "DELETE", f"/{server.secret}/").status == 501
-    assert votes(tmp_path) == []
+    assert read_votes(tmp_path) == []
 
 
 def raw(server: ReviewServer, text: bytes) -> bytes:

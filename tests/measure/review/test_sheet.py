@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import DataError, Message, Reason, Sample
-from groundup.measure.judgement import standing, votes
+from groundup.measure.judgement import current_votes, read_votes
 from groundup.measure.review.sheet import (
-    Item,
-    Sheet,
-    choice_item,
-    drawn,
-    mended,
+    ReviewItem,
+    ReviewSheet,
+    _changed_fields,
+    _choice_item,
+    _shuffle_items,
     sample_item,
-    shuffled,
+    sample_items,
 )
 from tests.measure.review.sheets import PASSAGE, items, pairs, sheet
 
 
-def item(subject: str, kind: str = "") -> Item:
-    return Item(subject, kind, (), ())
+def item(subject: str, kind: str = "") -> ReviewItem:
+    return ReviewItem(subject, kind, (), ())
 
 
 def test_an_item_shows_the_source_and_not_the_maker():
@@ -50,8 +50,8 @@ def test_a_sample_without_a_source_is_shown_without(metadata):
 )
 def test_a_drawn_subset_has_its_size_and_each_kind_its_share(kinds, number, seed):
     all_items = [item(str(n), kind) for n, kind in enumerate(kinds)]
-    chosen = drawn(all_items, number, seed)
-    assert chosen == drawn(all_items, number, seed)
+    chosen = sample_items(all_items, number, seed)
+    assert chosen == sample_items(all_items, number, seed)
     assert len(chosen) == min(number, len(kinds)) == len({one.subject for one in chosen})
     whole, part = Counter(kinds), Counter(one.kind for one in chosen)
     if number >= len(whole):
@@ -62,9 +62,9 @@ def test_a_drawn_subset_has_its_size_and_each_kind_its_share(kinds, number, seed
 
 
 def test_reviewers_see_the_same_items_in_orders_of_their_own():
-    orders = {who: [i.subject for i in shuffled(items(), who, "t")] for who in ("ana", "ben")}
+    orders = {who: [i.subject for i in _shuffle_items(items(), who, "t")] for who in ("ana", "ben")}
     assert orders["ana"] != orders["ben"] and set(orders["ana"]) == set(orders["ben"])
-    assert orders["ana"] == [i.subject for i in shuffled(items()[::-1], "ana", "t")]
+    assert orders["ana"] == [i.subject for i in _shuffle_items(items()[::-1], "ana", "t")]
 
 
 def test_decisions_are_on_disk_and_a_new_sheet_goes_on(tmp_path):
@@ -77,7 +77,7 @@ def test_decisions_are_on_disk_and_a_new_sheet_goes_on(tmp_path):
     again = sheet(tmp_path)
     assert again.progress == (3, 8) and again.current is not None
     assert again.current.subject == order[3]
-    found = {v.subject: v for v in standing(votes(tmp_path))}
+    found = {v.subject: v for v in current_votes(read_votes(tmp_path))}
     assert found[order[1]].value == "drop" and found[order[1]].reason == "the answer is wrong"
     assert json.loads(found[order[2]].value) == {"question": "When?"}
     assert found[order[0]].seconds is None and found[order[0]].who == "ana"
@@ -99,7 +99,7 @@ def test_undo_goes_back_through_sessions_too(tmp_path):
         undone = again.undo()
         assert undone is not None and undone.subject == subject == again.queue[0]
     assert again.undo() is None
-    assert standing(votes(tmp_path)) == [] and len(votes(tmp_path)) == 4
+    assert current_votes(read_votes(tmp_path)) == [] and len(read_votes(tmp_path)) == 4
 
 
 def test_a_skipped_item_comes_again_at_the_end(tmp_path):
@@ -115,7 +115,7 @@ def test_deciding_anew_leaves_one_decision(tmp_path):
     subject = next(iter(one.items))
     one.decide(subject, "mend", fields={"question": "When?"})
     one.decide(subject, "drop", reason="not worth asking")
-    (vote,) = standing(votes(tmp_path))
+    (vote,) = current_votes(read_votes(tmp_path))
     assert (vote.form, vote.value) == ("label", "drop")
     assert one.progress.done == 1
     assert sheet(tmp_path).decided[subject].value == "drop"
@@ -144,18 +144,18 @@ def test_what_cannot_be_is_refused_and_not_recorded(
 ):
     with pytest.raises(DataError, match=says):
         sheet(tmp_path).decide(subject, action, reason=reason, fields=fields)
-    assert votes(tmp_path) == []
+    assert read_votes(tmp_path) == []
 
 
 def test_only_what_differs_is_mended():
     one = items(1)[0]
-    assert mended(one, {"question": one.question + " ", "references": ["at dusk"]}) == {
+    assert _changed_fields(one, {"question": one.question + " ", "references": ["at dusk"]}) == {
         "references": ["at dusk"]
     }
 
 
 def test_a_choice_is_recorded_by_name(tmp_path):
-    one = Sheet(tmp_path, pairs(), "ana")
+    one = ReviewSheet(tmp_path, pairs(), "ana")
     for subject, each in one.items.items():
         first = each.names[0]
         vote = one.decide(subject, "A")
@@ -170,7 +170,7 @@ def test_a_choice_is_recorded_by_name(tmp_path):
 
 def test_a_choice_is_between_two():
     with pytest.raises(DataError, match="2 answers"):
-        choice_item("p", (Message("user", "?"),), {"a": "x"})
+        _choice_item("p", (Message("user", "?"),), {"a": "x"})
 
 
 def test_the_summary_says_how_much_was_wrong(tmp_path):

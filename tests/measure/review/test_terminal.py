@@ -12,9 +12,14 @@ import sys
 import pytest
 
 from groundup.core import DataError
-from groundup.measure.judgement import VOTES, standing, votes
-from groundup.measure.review.sheet import Sheet
-from groundup.measure.review.terminal import edited, fields_of, printable, review_in_terminal
+from groundup.measure.judgement import VOTES, current_votes, read_votes
+from groundup.measure.review.sheet import ReviewSheet
+from groundup.measure.review.terminal import (
+    _edit_in_editor,
+    _parse_form,
+    _replace_controls,
+    review_in_terminal,
+)
 from tests.measure.review.sheets import items, pairs, sheet, testset
 
 
@@ -22,7 +27,7 @@ from tests.measure.review.sheets import items, pairs, sheet, testset
 def lines(monkeypatch, capsys):
     """Review with these lines on stdin; gives what is told."""
 
-    def run(one: Sheet, text: str) -> str:
+    def run(one: ReviewSheet, text: str) -> str:
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
         review_in_terminal(one)
         return capsys.readouterr().out
@@ -31,7 +36,7 @@ def lines(monkeypatch, capsys):
 
 
 def values(place) -> dict[str, str]:
-    return {vote.subject: vote.value for vote in standing(votes(place))}
+    return {vote.subject: vote.value for vote in current_votes(read_votes(place))}
 
 
 def test_lines_decide_one_after_the_other(tmp_path, lines):
@@ -62,7 +67,7 @@ def test_keys_are_told_and_skips_are_counted_and_no_line_ends_with_blanks(tmp_pa
 
 def test_votes_of_a_file_have_no_time(tmp_path, lines):
     lines(sheet(tmp_path), "a\n")
-    (vote,) = votes(tmp_path)
+    (vote,) = read_votes(tmp_path)
     assert vote.seconds is None and vote.when
     assert '"content": {"who": "ana", "subject"' in (tmp_path / VOTES).read_text()
 
@@ -97,7 +102,7 @@ def test_a_wrong_line_ends_a_piped_review(tmp_path, lines, line, says):
 
 
 def test_choices_by_number(tmp_path, lines):
-    one = Sheet(tmp_path, pairs(3), "ana")
+    one = ReviewSheet(tmp_path, pairs(3), "ana")
     order = list(one.items)
     told = lines(one, "1\n2 clearer\n=\n")
     assert "Answer 1" in told and "ours" not in told and "theirs" not in told
@@ -108,7 +113,7 @@ def test_choices_by_number(tmp_path, lines):
 
 
 def test_nothing_in_a_sample_reaches_the_terminal_as_a_command():
-    assert printable("a\x1b[2J\x07\u202eb\u200dc\n") == "a\ufffd[2J\ufffd\ufffdb\u200dc\n"
+    assert _replace_controls("a\x1b[2J\x07\u202eb\u200dc\n") == "a\ufffd[2J\ufffd\ufffdb\u200dc\n"
 
 
 def test_an_editor_gives_the_fields(tmp_path):
@@ -117,14 +122,14 @@ def test_an_editor_gives_the_fields(tmp_path):
         "#!/bin/sh\nsed -i 's/When is/At what time is/; s/at night/at dusk/' \"$1\"\n"
     )
     script.chmod(0o755)
-    found = edited(items(1)[0], str(script))
+    found = _edit_in_editor(items(1)[0], str(script))
     assert found == {"question": "At what time is lamp 0 lit?", "references": ["at dusk"]}
 
 
 @pytest.mark.parametrize("editor", ["false", "no-such-editor-here", "'"])
 def test_an_editor_that_fails_mends_nothing(editor):
     with pytest.raises(Exception, match="editor"):
-        edited(items(1)[0], editor)
+        _edit_in_editor(items(1)[0], editor)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ def test_an_editor_that_fails_mends_nothing(editor):
 )
 def test_a_broken_form_is_told(text):
     with pytest.raises(DataError, match="form"):
-        fields_of(text)
+        _parse_form(text)
 
 
 class Terminal:

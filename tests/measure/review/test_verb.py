@@ -11,9 +11,9 @@ import urllib.request
 import pytest
 
 from groundup.core import ConfigError, DataError, Judgement
-from groundup.measure.judgement import record as give
-from groundup.measure.judgement import standing, votes
-from groundup.measure.review.verb import Results, review_testset, reviewer
+from groundup.measure.judgement import current_votes, read_votes
+from groundup.measure.judgement import record_vote as give
+from groundup.measure.review.verb import ReviewResults, _resolve_reviewer, review_testset
 from groundup.measure.testset import apply_review, read_card
 from tests.measure.review.sheets import testset
 
@@ -35,7 +35,7 @@ def test_a_sample_of_the_samples_is_reviewed_and_resumed(made, typed, capsys):
     assert (found.reviewed, found.total, found.dropped) == (2, 5, 1)
     typed("a\n" * 9)
     assert review_testset(made, who="ana", sample=5).reviewed == 5
-    assert len(standing(votes(made.path))) == 5
+    assert len(current_votes(read_votes(made.path))) == 5
     assert made.id == type(made).open(made.path).id
     assert "3 of 5" in capsys.readouterr().out
 
@@ -47,7 +47,7 @@ def test_only_the_disputed_are_shown_to_who_decides(made, typed):
     typed("a\n")
     found = review_testset(made, who="cleo", disputed=True)
     assert (found.reviewed, found.total) == (1, 1)
-    assert votes(made.path)[-1].subject == "q3"
+    assert read_votes(made.path)[-1].subject == "q3"
 
 
 def test_results_tell_each_reviewer_and_how_they_agree(made):
@@ -58,7 +58,7 @@ def test_results_tell_each_reviewer_and_how_they_agree(made):
             give(made.path, Judgement(who, "", f"q{number}", "label", value))
     give(made.path, Judgement("ana", "", "q6", "edit", json.dumps({"question": "When?"})))
     found = review_testset(made, results=True)
-    assert isinstance(found, Results) and len(found.reviewers) == 2
+    assert isinstance(found, ReviewResults) and len(found.reviewers) == 2
     text = str(found)
     assert "ana has reviewed 7 of 8: 5 accepted, 1 mended, 1 dropped." in text
     assert "ana and ben agree on 83.3 % [43.6, 97.0] of the 6 that both read" in text
@@ -76,7 +76,7 @@ def test_a_second_review_draws_what_the_first_did_not_read(made, typed, tmp_path
     assert dropped[1] == "the source does not say it" and dropped[0] in review["read_samples"]
     typed("a\n" * 5)
     assert review_testset(again, who="ana", sample=5).reviewed == 5
-    seen = {vote.subject for vote in votes(again.path)}
+    seen = {vote.subject for vote in read_votes(again.path)}
     assert len(seen & set(review["read_samples"])) == 0
     typed("a\n" * 6)
     assert review_testset(again, who="ben", sample=6).reviewed == 6
@@ -86,11 +86,11 @@ def test_a_second_review_draws_what_the_first_did_not_read(made, typed, tmp_path
 
 
 def test_names(monkeypatch):
-    assert reviewer(" ana ") == "ana"
-    assert reviewer("")
+    assert _resolve_reviewer(" ana ") == "ana"
+    assert _resolve_reviewer("")
     for wrong in ("a\nb", "x" * 101):
         with pytest.raises(DataError, match="printable"):
-            reviewer(wrong)
+            _resolve_reviewer(wrong)
 
 
 def test_a_negative_sample_is_refused(made):
@@ -101,7 +101,7 @@ def test_a_negative_sample_is_refused(made):
 def test_without_git_the_user_is_the_reviewer(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("LOGNAME", "dora")
-    assert reviewer("") == "dora"
+    assert _resolve_reviewer("") == "dora"
 
 
 def test_the_page_of_the_command_line_stops_with_control_c(made):
@@ -128,4 +128,4 @@ def test_the_page_of_the_command_line_stops_with_control_c(made):
         process.communicate()
     assert process.returncode == 0
     assert "ana has reviewed 1 of 8: 1 accepted" in out
-    assert len(votes(made.path)) == 1
+    assert len(read_votes(made.path)) == 1

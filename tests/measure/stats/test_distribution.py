@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError
 from groundup.measure.stats.distribution import (
+    _student_tail,
     beta_tail,
     binomial_below,
     chi_square_tail,
-    falling,
     log_binomial,
     normal_quantile,
     normal_tail,
+    solve_decreasing,
     student_quantile,
-    student_tail,
     z_value,
 )
 
@@ -31,7 +31,7 @@ def test_normal_tail(z):
 
 @given(st.floats(-5, 40).filter(lambda t: abs(t) > 1e-4), st.integers(1, 2000))
 def test_student_tail(t, degrees):
-    assert student_tail(t, degrees) == pytest.approx(scipy.stats.t.sf(t, degrees), rel=1e-8)
+    assert _student_tail(t, degrees) == pytest.approx(scipy.stats.t.sf(t, degrees), rel=1e-8)
 
 
 @pytest.mark.parametrize("tail", [0.4, 0.025, 1e-6, 1e-20])
@@ -65,7 +65,7 @@ def test_a_beta_distribution_lies_between_0_and_1():
 
 
 def test_a_function_that_stays_above_is_never_met():
-    assert falling(lambda x: 1.0, 0.5) == float("inf")
+    assert solve_decreasing(lambda x: 1.0, 0.5) == float("inf")
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, 95.0])

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from groundup.measure.stats.grouping import degrees_between, spread_of
+from groundup.measure.stats.grouping import _satterthwaite_degrees, estimate_variance
 from groundup.measure.stats.interval import (
+    _upper_share_bound,
     bootstrap,
     difference_of_rates,
-    largest_share,
-    paired,
+    paired_difference,
     rate,
-    wilson,
+    wilson_interval,
 )
 
 SIZES = {
@@ -47,7 +47,7 @@ def test_differences_of_rates_and_of_pairs_inherit_the_width(kind):
         effect = random.normal(size=len(SIZES[kind]))[groups] + random.normal(size=len(groups))
         found = (
             difference_of_rates(a, b, groups, groups),
-            paired(effect, np.zeros(len(groups)), groups, repeats=200),
+            paired_difference(effect, np.zeros(len(groups)), groups, repeats=200),
         )
         held += [one.low <= 0 <= one.high for one in found]
     assert (held / 200 >= 0.9).all()
@@ -71,7 +71,7 @@ def test_even_groups_keep_their_width():
             share, n = values.mean(), len(values)
             spread = (np.bincount(codes, values - share) ** 2).sum() * groups / (groups - 1) / n**2
             worth = n / max(1, spread / (share * (1 - share) / (n - 1)))
-            before, now = wilson(share * worth, worth), rate(values, codes.tolist())
+            before, now = wilson_interval(share * worth, worth), rate(values, codes.tolist())
             widths += [before.high - before.low, now.high - now.low]
         assert widths[1] / widths[0] == pytest.approx(1, abs=0.05)
 
@@ -79,7 +79,7 @@ def test_even_groups_keep_their_width():
 def test_variance_of_even_groups_is_that_of_their_means():
     """Three groups of two: means 1, 2, 6, variance 7, of the mean of three 7 / 3."""
     values, codes = np.array([0.0, 2, 1, 3, 5, 7]), np.repeat(np.arange(3), 2)
-    found = spread_of(values - values.mean(), np.ones(6), codes)
+    found = estimate_variance(values - values.mean(), np.ones(6), codes)
     assert found.variance == pytest.approx(7 / 3)
     assert (found.degrees, found.effective, found.is_uneven) == (2.0, pytest.approx(3), False)
     scipys = scipy.stats.sem([1.0, 2.0, 6.0]) ** 2
@@ -92,16 +92,16 @@ def test_variance_components_of_uneven_groups_by_hand():
     Between: Σw(x - 2)² = 2/3 + 4/3 = 2, less noise 2 / 3, over 1 - 5/9: 3. The variance of the
     mean is 3 · 5/9 + 2 / 3 = 7 / 3.
     """
-    found = spread_of(np.array([-2.0, 0, 2]), np.ones(3), np.array([0, 0, 1]))
+    found = estimate_variance(np.array([-2.0, 0, 2]), np.ones(3), np.array([0, 0, 1]))
     assert found.variance == pytest.approx(7 / 3)
     assert found.effective == pytest.approx(9 / 5)
-    assert degrees_between(np.array([2 / 3, 1 / 3])) == 1.0
+    assert _satterthwaite_degrees(np.array([2 / 3, 1 / 3])) == 1.0
 
 
 @pytest.mark.parametrize(("seen", "trials"), [(0, 20), (3, 20), (7, 50)])
 def test_the_largest_share_is_scipys_exact_bound(seen, trials):
     exact = scipy.stats.binomtest(seen, trials).proportion_ci(method="exact")
-    assert largest_share(seen / trials, trials, 0.025) == pytest.approx(exact.high)
+    assert _upper_share_bound(seen / trials, trials, 0.025) == pytest.approx(exact.high)
 
 
 @pytest.mark.parametrize("n", [20, 50, 200])
@@ -111,19 +111,21 @@ def test_a_gate_seldom_passes_a_model_that_loses_what_the_margin_allows(n):
     for _ in range(300):
         apart = 1e-4 * random.integers(-6, 7, n)
         apart[random.random(n) < 0.02] = -1.0
-        passed += paired(apart, np.zeros(n), limits=(-1, 1), repeats=200).low > -0.02
+        passed += paired_difference(apart, np.zeros(n), limits=(-1, 1), repeats=200).low > -0.02
     assert passed / 300 <= 0.05
 
 
 def test_nearly_equal_scores_leave_room_as_equal_ones_do():
     near = bootstrap([1 - 1e-4 * (i % 7) for i in range(50)], limits=(0, 1))
-    assert near.low == pytest.approx(1 - largest_share(0.0, 50, 0.025), abs=1e-3)
+    assert near.low == pytest.approx(1 - _upper_share_bound(0.0, 50, 0.025), abs=1e-3)
     free = bootstrap([1 - 1e-4 * (i % 7) for i in range(50)])
-    assert free.low > 0.999 and free.unseen == pytest.approx(0.0711, abs=1e-4)  # not shown, said
+    assert free.low > 0.999 and free.largest_unseen_share == pytest.approx(
+        0.0711, abs=1e-4
+    )  # not shown, said
 
 
 def test_bounds_of_uneven_groups_are_stretched_by_their_own_degrees():
     found = rate(*rights(np.random.default_rng(11), SIZES["half"]))
-    assert found.stretched(1.959964)[1:3] == pytest.approx(found[1:3], abs=1e-6)
-    wide = found.stretched(4.0)
+    assert found.widened(1.959964)[1:3] == pytest.approx(found[1:3], abs=1e-6)
+    wide = found.widened(4.0)
     assert wide.low < found.low and found.high < wide.high <= 1

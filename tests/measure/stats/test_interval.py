@@ -12,11 +12,11 @@ from groundup.measure.stats.interval import (
     Interval,
     bootstrap,
     difference_of_rates,
-    paired,
+    expanded_tail,
+    paired_difference,
     rate,
-    ratio,
-    tail_share,
-    wilson,
+    ratio_of_sums,
+    wilson_interval,
 )
 from tests.checking import unchecked
 
@@ -70,7 +70,7 @@ def test_pairing_finds_what_two_intervals_hide():
     random = np.random.default_rng(6)
     hardness = random.normal(2.0, 1.0, 100)
     ours, baseline = hardness - 0.05, hardness + random.normal(0, 0.01, 100)
-    assert paired(baseline, ours).low > 0
+    assert paired_difference(baseline, ours).low > 0
     assert bootstrap(ours).high > bootstrap(baseline).low
 
 
@@ -83,14 +83,14 @@ def test_estimates_lie_inside_and_scale(values, factor):
 
 
 def test_ratio_is_of_sums_not_a_mean_of_ratios():
-    found = ratio([10.0, 1.0], [20.0, 1.0])
+    found = ratio_of_sums([10.0, 1.0], [20.0, 1.0])
     assert found.estimate == 11 / 21
     assert (found.n, found.groups, found.confidence) == (2, 2, 0.95)
 
 
 def test_paired_with_weights_is_the_difference_of_ratios():
     a, b, weights = np.array([3.0, 5, 9]), np.array([2.0, 5, 7]), np.array([1.0, 2, 4])
-    found = paired(a, b, weights=weights)
+    found = paired_difference(a, b, weights=weights)
     assert found.estimate == pytest.approx(a.sum() / weights.sum() - b.sum() / weights.sum())
 
 
@@ -110,40 +110,40 @@ def test_many_groups_are_drawn_in_pieces():
 @pytest.mark.parametrize("groups", [5, 10, 20, 200])
 def test_percentiles_are_taken_at_students_level(groups):
     t = scipy.stats.t.ppf(0.975, groups - 1) * np.sqrt(groups / (groups - 1))
-    assert -scipy.stats.norm.ppf(tail_share(0.95, groups)) == pytest.approx(t, rel=1e-9)
+    assert -scipy.stats.norm.ppf(expanded_tail(0.95, groups)) == pytest.approx(t, rel=1e-9)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (3, 20), (19, 20), (20, 20)])
 def test_wilson_agrees_with_scipy(successes, n):
     expected = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
-    assert wilson(successes, n)[1:3] == pytest.approx(tuple(expected))
+    assert wilson_interval(successes, n)[1:3] == pytest.approx(tuple(expected))
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
 def test_rate_of_independent_trials_is_wilsons(values):
-    assert rate(values)[:3] == pytest.approx(wilson(sum(values), len(values))[:3])
+    assert rate(values)[:3] == pytest.approx(wilson_interval(sum(values), len(values))[:3])
 
 
 def test_all_successes_do_not_make_certain():
-    assert rate([1] * 6).low == wilson(6, 6).low < 0.7
-    assert rate([1] * 60, ["a", "b"] * 30).low == wilson(2, 2).low
+    assert rate([1] * 6).low == wilson_interval(6, 6).low < 0.7
+    assert rate([1] * 60, ["a", "b"] * 30).low == wilson_interval(2, 2).low
     assert difference_of_rates([1] * 5, [0] * 5).low < 0.5
 
 
 def test_stretching_keeps_the_estimate_and_the_skew():
-    wide = Interval(1.0, 0.9, 1.3, 0.95, 1000, 1000).stretched(2 * 1.959964)
+    wide = Interval(1.0, 0.9, 1.3, 0.95, 1000, 1000).widened(2 * 1.959964)
     assert (wide.estimate, wide.confidence) == (1.0, 0.95)
     assert (1.0 - wide.low) * 3 == pytest.approx(wide.high - 1.0)
     assert wide.low == pytest.approx(0.8, abs=0.003)
-    few = Interval(1.0, 0.9, 1.3, 0.95, 1000, 10).stretched(2 * 1.959964)
+    few = Interval(1.0, 0.9, 1.3, 0.95, 1000, 10).widened(2 * 1.959964)
     assert few.low < 0.75  # ten groups know less of their own spread
 
 
 def test_a_stretched_rate_is_wilsons_and_stays_a_share():
-    found = wilson(98, 100).stretched(2.575829)
-    assert found[1:3] == pytest.approx(wilson(98, 100, confidence=0.99)[1:3])
-    assert rate([1] * 30).stretched(20.0).high == 1.0
-    assert 0 <= rate([1, 1, 1, 0], ["a", "a", "b", "b"]).stretched(20.0).low < 0.05
+    found = wilson_interval(98, 100).widened(2.575829)
+    assert found[1:3] == pytest.approx(wilson_interval(98, 100, confidence=0.99)[1:3])
+    assert rate([1] * 30).widened(20.0).high == 1.0
+    assert 0 <= rate([1, 1, 1, 0], ["a", "a", "b", "b"]).widened(20.0).low < 0.05
 
 
 def test_skewed_values_are_followed_on_both_sides():
@@ -166,14 +166,14 @@ def test_values_that_hardly_vary_get_students_bounds():
 
 def test_equal_values_leave_no_doubt_however_they_are_rounded():
     assert bootstrap([0.1] * 7)[1:3] == pytest.approx((0.1, 0.1))
-    same = paired([0.3, 0.7, 0.9], [0.1, 0.5, 0.7])
+    same = paired_difference([0.3, 0.7, 0.9], [0.1, 0.5, 0.7])
     assert same.low == same.high == same.estimate
 
 
 def test_bounds_are_cut_at_what_is_possible():
     values = [1.0, 1.0, 1.0, 0.9, 1.0, 0.2, 1.0, 0.8]
     assert bootstrap(values).high > 1 == bootstrap(values, limits=(0, 1)).high
-    assert paired(values, [0.0] * 8, limits=(-1, 1)).high == 1
+    assert paired_difference(values, [0.0] * 8, limits=(-1, 1)).high == 1
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,10 @@ def test_bounds_are_cut_at_what_is_possible():
         (lambda: bootstrap([1.0, 2.0], ["a"]), "as many groups; got 1"),
         (lambda: bootstrap([1.0, 2.0], weights=[1.0, -1.0]), r"weights\[1\] is below zero"),
         (lambda: bootstrap([1.0, 2.0, 3.0], weights=[1.0, 1.0, 0.0]), "no weight"),
-        (lambda: paired([1.0, 2.0], [1.0]), "b must be 2 numbers"),
+        (lambda: paired_difference([1.0, 2.0], [1.0]), "b must be 2 numbers"),
         (lambda: rate([0.5, 1.0]), "0 or 1"),
         (lambda: rate([]), "needs values"),
-        (lambda: wilson(3, 2), "3 of 2"),
+        (lambda: wilson_interval(3, 2), "3 of 2"),
     ],
 )
 def test_what_has_no_interval_says_why(call, message):
@@ -236,7 +236,7 @@ def test_values_outside_their_limits_are_refused():
         with pytest.raises(DataError, match=r"within the limits \(0, 1\); got"):
             bootstrap(values, limits=(0, 1))
     with pytest.raises(DataError, match="within the limits"):
-        paired([0.1, 0.5], [0.2, 0.3], limits=(0, 1))  # of the difference: (-1, 1)
+        paired_difference([0.1, 0.5], [0.2, 0.3], limits=(0, 1))  # of the difference: (-1, 1)
 
 
 @pytest.mark.parametrize(
@@ -249,20 +249,22 @@ def test_values_that_are_no_numbers_are_refused(values):
 
 def test_infinitely_many_trials_are_refused():
     with pytest.raises(DataError, match="finite n > 0"):
-        wilson(3, float("inf"))
+        wilson_interval(3, float("inf"))
 
 
 def test_equal_values_with_limits_leave_room_for_what_was_not_seen():
     """The more equal values, the less room; a single other one does not close it."""
-    widths = [paired([1.0] * n, [1.0] * n, limits=(-1, 1)).high for n in (2, 20, 100, 1000)]
+    widths = [
+        paired_difference([1.0] * n, [1.0] * n, limits=(-1, 1)).high for n in (2, 20, 100, 1000)
+    ]
     assert widths == sorted(widths, reverse=True)
     assert widths[0] == 1.0 and widths[2] == pytest.approx(0.0362, abs=1e-3)
     assert (
         bootstrap([0.3, 0.3], limits=(0, 1)).low < 0.3 < bootstrap([0.3, 0.3], limits=(0, 1)).high
     )
-    one = paired([1.0] * 99 + [0.0], [1.0] * 100, limits=(-1, 1))
+    one = paired_difference([1.0] * 99 + [0.0], [1.0] * 100, limits=(-1, 1))
     assert one.low < -0.03
-    without = paired([1.0] * 20, [1.0] * 20)
+    without = paired_difference([1.0] * 20, [1.0] * 20)
     assert (without.low, without.high) == (0, 0)
 
 
@@ -275,29 +277,29 @@ def test_many_different_values_are_not_widened_by_their_limits():
 def test_large_groups_that_are_rarely_hit_weigh_like_many():
     """One group of 100 beside 400 of one: what was not seen of the large one may be all of it."""
     groups = [*range(400), *[400] * 100]
-    found = paired([1.0] * 500, [1.0] * 500, groups, limits=(-1, 1))
-    alone = paired([1.0] * 500, [1.0] * 500, limits=(-1, 1))
+    found = paired_difference([1.0] * 500, [1.0] * 500, groups, limits=(-1, 1))
+    alone = paired_difference([1.0] * 500, [1.0] * 500, limits=(-1, 1))
     assert found.low < 3 * alone.low
 
 
 def test_stretched_bounds_stay_within_the_limits():
     values = [0.1, 0.9, 0.4, 0.6, 0.2]
-    found = bootstrap(values, limits=(0, 1)).stretched(9.0)
-    assert (found.low, found.high) == (0, 1) and bootstrap(values).stretched(9.0).high > 1
+    found = bootstrap(values, limits=(0, 1)).widened(9.0)
+    assert (found.low, found.high) == (0, 1) and bootstrap(values).widened(9.0).high > 1
 
 
 def test_a_group_with_most_answers_moves_the_bounds_to_exact_ones():
     """By as much as it has of all; what it does, the share does in one step."""
     ones = [1.0] * 85 + [0.0] * 5 + [1.0] * 10
     large = rate(ones, ["a"] * 90 + [f"b{i}" for i in range(10)])
-    plain = wilson(large.estimate * large.trials, large.trials)
+    plain = wilson_interval(large.estimate * large.trials, large.trials)
     assert large.low < plain.low and large.high > plain.high + 0.003
 
 
 def test_room_for_the_unseen_is_stretched_as_the_chance_asks():
     """At half the tail it is what an interval of that confidence leaves."""
-    found = paired([1.0] * 400, [1.0] * 400, limits=(-1, 1))
-    wide = paired([1.0] * 400, [1.0] * 400, limits=(-1, 1), confidence=0.9875)
-    stretched = found.stretched(z_value(0.9875))
+    found = paired_difference([1.0] * 400, [1.0] * 400, limits=(-1, 1))
+    wide = paired_difference([1.0] * 400, [1.0] * 400, limits=(-1, 1), confidence=0.9875)
+    stretched = found.widened(z_value(0.9875))
     assert stretched.low == pytest.approx(wide.low, rel=0.01)
     assert stretched.high == pytest.approx(wide.high, rel=0.01)

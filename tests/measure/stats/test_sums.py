@@ -3,45 +3,45 @@
 import numpy as np
 import pytest
 
-from groundup.measure.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
-from groundup.measure.stats.grouping import Spread
-from groundup.measure.stats.interval import Interval, bootstrap, largest_share
-from groundup.measure.stats.sums import slopes, studentised, weighed
+from groundup.measure.stats.agreement import _fleiss_kappa, cohen_kappa, krippendorff_alpha
+from groundup.measure.stats.grouping import VarianceEstimate
+from groundup.measure.stats.interval import Interval, _upper_share_bound, bootstrap
+from groundup.measure.stats.sums import _gradient, bayesian_bootstrap_sums, studentised_sums
 from groundup.measure.text.corpus import corpus_interval
 from groundup.measure.text.error_rate import ErrorRate
 
 
 def test_slopes_by_hand():
     """Of a / b at 6 and 3: 1 / 3 and -2 / 3; of a sum of 0 upwards only."""
-    assert slopes(lambda s: s[0] / s[1], np.array([6.0, 3.0])) == pytest.approx([1 / 3, -2 / 3])
-    assert slopes(lambda s: s[0] / s[1], np.array([0.0, 2.0])) == pytest.approx([0.5, 0])
+    assert _gradient(lambda s: s[0] / s[1], np.array([6.0, 3.0])) == pytest.approx([1 / 3, -2 / 3])
+    assert _gradient(lambda s: s[0] / s[1], np.array([0.0, 2.0])) == pytest.approx([0.5, 0])
 
 
 def test_random_weights_with_an_unseen_item_give_the_exact_bounds_of_a_share():
     """Clopper and Pearson's: of 3 of 20, by 20,000 draws."""
     rows = np.array([[1.0, 1]] * 3 + [[0, 1]] * 17)
-    found = weighed(
+    found = bayesian_bootstrap_sums(
         lambda s: float(s[0] / s[1]), rows, np.array([[0.0, 1], [1, 1]]), np.arange(20),
         confidence=0.95, repeats=20_000,
     )  # fmt: skip
-    exact = 1 - largest_share(17 / 20, 20, 0.025), largest_share(3 / 20, 20, 0.025)
+    exact = 1 - _upper_share_bound(17 / 20, 20, 0.025), _upper_share_bound(3 / 20, 20, 0.025)
     assert found[1:3] == pytest.approx(exact, abs=0.01)
 
 
 def test_studentised_bounds_of_uneven_groups_say_so():
     rows = np.stack([np.arange(12.0) % 3, np.ones(12)], axis=1)
     codes = np.array([0] * 6 + [1, 2, 3, 4, 5, 6])
-    _, spread = studentised(
+    _, spread = studentised_sums(
         lambda s: float(s[0] / s[1]), rows, np.ones(12), codes, confidence=0.95, repeats=100, seed=0
     )
-    assert isinstance(spread, Spread) and spread.is_uneven
+    assert isinstance(spread, VarianceEstimate) and spread.is_uneven
     assert spread.effective == pytest.approx(144 / 42)
 
 
 def test_items_that_all_agree_do_not_show_that_raters_always_would():
     labels = ["no"] * 19 + ["yes"]
     pairs = [[label, label] for label in labels]
-    for found in (cohen_kappa(labels, labels), fleiss_kappa(pairs), krippendorff_alpha(pairs)):
+    for found in (cohen_kappa(labels, labels), _fleiss_kappa(pairs), krippendorff_alpha(pairs)):
         assert found.estimate == found.high == 1 and found.low < 0.5
     many = cohen_kappa(labels * 100, labels * 100)
     assert many.low > 0.95

@@ -37,7 +37,7 @@ def test_an_equal_sentence_scores_100_however_short(text):
 
 def test_a_short_sentence_scores_0_only_without_effective_order():
     bleu = Bleu()
-    assert bleu.of(bleu.counts("yes", ["yes"])) == 0
+    assert bleu.from_counts(bleu.counts("yes", ["yes"])) == 0
     assert bleu.sentence("yes", ["yes"]) == pytest.approx(100)
     assert bleu.sentence("", ["yes"]) == 0
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, Reason
-from groundup.measure.text.chrf import Chrf, marks_apart
+from groundup.measure.text.chrf import Chrf, _split_punctuation
 
 anything = st.text(st.characters(), max_size=20) | st.text("ab .é\u0301", max_size=20)
 SETTINGS = [
@@ -52,7 +52,7 @@ def test_edges():
     assert Chrf().sentence("", ["a"]) == 0
     assert Chrf().sentence("a", [" "]).code == "empty_reference"
     assert Chrf().sentence("a", []).code == "no_reference"
-    assert marks_apart("a . (b) !") == ["a", ".", "(b", ")", "!"]
+    assert _split_punctuation("a . (b) !") == ["a", ".", "(b", ")", "!"]
     assert len({chrf.signature for chrf in SETTINGS}) == len(SETTINGS)
     with pytest.raises(ConfigError):
         Chrf(character_order=0)

@@ -9,8 +9,8 @@ from groundup.core import DataError, Reason
 from groundup.measure.text.bleu import Bleu
 from groundup.measure.text.chrf import Chrf
 from groundup.measure.text.corpus import (
+    corpus_counts,
     corpus_interval,
-    corpus_rows,
     corpus_score,
     score_of_rows,
 )
@@ -34,7 +34,7 @@ REFERENCES = [
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.signature)
 def test_kept_rows_give_the_score_again_in_any_order(measure):
-    rows = corpus_rows(measure, ANSWERS, REFERENCES).rows
+    rows = corpus_counts(measure, ANSWERS, REFERENCES).rows
     kept = json.loads(json.dumps(rows.tolist()))
     whole = corpus_score(measure, ANSWERS, REFERENCES)
     assert score_of_rows(measure, kept[::-1]) == pytest.approx(whole)
@@ -43,7 +43,7 @@ def test_kept_rows_give_the_score_again_in_any_order(measure):
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.signature)
 def test_an_interval_holds_its_estimate_and_grows_with_groups_of_copies(measure):
-    rows = corpus_rows(measure, ANSWERS * 10, REFERENCES * 10).rows
+    rows = corpus_counts(measure, ANSWERS * 10, REFERENCES * 10).rows
     rows = rows * np.random.default_rng(0).integers(1, 4, size=(len(rows), 1))
     found = corpus_interval(measure, rows, repeats=400)
     assert found.low <= found.estimate <= found.high and found.groups == 40
@@ -56,26 +56,26 @@ def test_an_interval_holds_its_estimate_and_grows_with_groups_of_copies(measure)
 
 
 def test_what_cannot_be_counted_is_told_by_its_place():
-    found = corpus_rows(Bleu(), ["a", "b"], [[], ["b"]])
-    assert found.places == (1,) and found.undefined[0].code == "no_reference"
+    found = corpus_counts(Bleu(), ["a", "b"], [[], ["b"]])
+    assert found.indices == (1,) and found.undefined[0].code == "no_reference"
     assert corpus_score(Bleu(), [], []).code == "no_samples"
     assert corpus_score(ErrorRate(), ["a"], [[""]]).code == "empty_reference"
 
 
 def test_mismatched_lengths_and_bare_texts_are_errors():
     with pytest.raises(DataError, match="2 answers need as many lists"):
-        corpus_rows(Bleu(), ["a", "b"], [["a"]])
+        corpus_counts(Bleu(), ["a", "b"], [["a"]])
     with pytest.raises(DataError, match="list of references"):
-        corpus_rows(Bleu(), ["a"], ["a"])
+        corpus_counts(Bleu(), ["a"], ["a"])
     with pytest.raises(DataError, match="as many groups"):
-        corpus_interval(Bleu(), corpus_rows(Bleu(), ANSWERS, REFERENCES).rows, ["x"])
+        corpus_interval(Bleu(), corpus_counts(Bleu(), ANSWERS, REFERENCES).rows, ["x"])
 
 
 def test_no_interval_is_a_reason():
-    row = corpus_rows(ErrorRate(), ["a"], [["b"]]).rows
+    row = corpus_counts(ErrorRate(), ["a"], [["b"]]).rows
     assert corpus_interval(ErrorRate(), row).code == "too_few_groups"
     # Half of the corpora drawn from an empty and a full reference have no reference at all.
-    rows = corpus_rows(ErrorRate(), ["a", "a"], [[""], ["b"]]).rows
+    rows = corpus_counts(ErrorRate(), ["a", "a"], [[""], ["b"]]).rows
     found = corpus_interval(ErrorRate(), rows)
     assert isinstance(found, Reason) and "redrawn" in found.message
     assert corpus_interval(ErrorRate(), rows[:1]).code == "empty_reference"

@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from groundup.core import DataError
 from groundup.measure.text import edit
 from groundup.measure.text.edit import (
-    bitwise_levenshtein,
+    _bitwise_levenshtein,
+    _jaro,
+    _reference_levenshtein,
+    _reference_osa,
     edit_similarity,
     hamming,
     indel,
     indel_similarity,
-    jaro,
     jaro_winkler,
     levenshtein,
     osa,
-    reference_levenshtein,
-    reference_osa,
     subsequence_length,
 )
 
@@ -42,21 +42,21 @@ def common_by_table(a, b) -> int:
 
 @given(short, short)
 def test_fast_equals_reference(a, b):
-    expected = reference_levenshtein(a, b)
-    assert levenshtein(a, b) == bitwise_levenshtein(a, b) == expected
+    expected = _reference_levenshtein(a, b)
+    assert levenshtein(a, b) == _bitwise_levenshtein(a, b) == expected
 
 
 @given(several, several)
 def test_fast_equals_reference_on_words(a, b):
-    expected = reference_levenshtein(a, b)
-    assert levenshtein(a, b) == bitwise_levenshtein(a, b) == expected
-    assert osa(a, b) == reference_osa(a, b) <= expected
+    expected = _reference_levenshtein(a, b)
+    assert levenshtein(a, b) == _bitwise_levenshtein(a, b) == expected
+    assert osa(a, b) == _reference_osa(a, b) <= expected
     assert subsequence_length(a, b) == common_by_table(a, b)
 
 
 @given(short, short)
 def test_swapped_neighbours_cost_one(a, b):
-    assert osa(a, b) == reference_osa(a, b) <= reference_levenshtein(a, b)
+    assert osa(a, b) == _reference_osa(a, b) <= _reference_levenshtein(a, b)
     assert osa(a + "xy" + b, a + "yx" + b) == 1
 
 
@@ -68,10 +68,10 @@ def test_common_subsequence_is_the_tables(a, b):
 
 @given(short, short, short)
 def test_distance_is_a_metric(a, b, c):
-    there = reference_levenshtein(a, b)
-    assert there == reference_levenshtein(b, a)
+    there = _reference_levenshtein(a, b)
+    assert there == _reference_levenshtein(b, a)
     assert (there == 0) == (a == b)
-    assert there <= reference_levenshtein(a, c) + reference_levenshtein(c, b)
+    assert there <= _reference_levenshtein(a, c) + _reference_levenshtein(c, b)
 
 
 def test_without_rapidfuzz_own_code_serves(monkeypatch):
@@ -83,7 +83,7 @@ def test_without_rapidfuzz_own_code_serves(monkeypatch):
 
 def test_long_texts_need_no_table():
     a, b = "ab" * 20_000, "ba" * 20_000
-    assert bitwise_levenshtein(a[:6000], b[:6000]) == 2
+    assert _bitwise_levenshtein(a[:6000], b[:6000]) == 2
     assert levenshtein(a, b) == 2
 
 
@@ -98,15 +98,15 @@ def test_similarity_lies_between_zero_and_one(a, b):
 
 @given(short, short)
 def test_jaro_lies_between_zero_and_one(a, b):
-    assert 0 <= jaro(a, b) <= jaro_winkler(a, b) <= 1
-    assert jaro(a, a) == 1
+    assert 0 <= _jaro(a, b) <= jaro_winkler(a, b) <= 1
+    assert _jaro(a, a) == 1
 
 
 def test_jaro_winkler_on_published_examples():
-    assert jaro("dixon", "dicksonx") == pytest.approx(0.7667, abs=1e-4)
+    assert _jaro("dixon", "dicksonx") == pytest.approx(0.7667, abs=1e-4)
     assert jaro_winkler("dixon", "dicksonx") == pytest.approx(0.8133, abs=1e-4)
     assert jaro_winkler("dwayne", "duane") == pytest.approx(0.84, abs=1e-4)
-    assert jaro("", "") == 1 and jaro("", "a") == 0 and jaro("ab", "xy") == 0
+    assert _jaro("", "") == 1 and _jaro("", "a") == 0 and _jaro("ab", "xy") == 0
 
 
 def test_units_count_what_they_say():

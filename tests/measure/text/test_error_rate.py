@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from groundup.core import CapacityError, ConfigError, DataError, Reason
 from groundup.measure.text import edit
 from groundup.measure.text.corpus import corpus_score
-from groundup.measure.text.edit import reference_levenshtein
-from groundup.measure.text.error_rate import ErrorCounts, ErrorRate, alignment
+from groundup.measure.text.edit import _reference_levenshtein
+from groundup.measure.text.error_rate import ErrorCounts, ErrorRate, align_edits
 
 texts = st.text("abc", max_size=12) | st.text("aé\u0301👩\u200d\ud800", max_size=12)
 
 
 @given(texts, texts)
 def test_an_alignment_replays_into_the_target_in_fewest_edits(a, b):
-    steps = alignment(a, b)
+    steps = align_edits(a, b)
     built = "".join(b[s.target] if s.kind in ("replace", "insert") else a[s.source]
                     for s in steps if s.kind != "delete")  # fmt: skip
     assert built == b
-    assert sum(step.kind != "keep" for step in steps) == reference_levenshtein(a, b)
+    assert sum(step.kind != "keep" for step in steps) == _reference_levenshtein(a, b)
     assert [s.source for s in steps if s.kind != "insert"] == list(range(len(a)))
     assert [s.target for s in steps if s.kind != "delete"] == list(range(len(b)))
     assert all(a[s.source] == b[s.target] for s in steps if s.kind == "keep")
@@ -33,7 +33,7 @@ def test_an_alignment_replays_into_the_target_in_fewest_edits(a, b):
 def test_alignment_is_rapidfuzz_s_choice(a, b):
     from rapidfuzz.distance import Levenshtein
 
-    ours = [(s.kind, s.source, s.target) for s in alignment(a, b) if s.kind != "keep"]
+    ours = [(s.kind, s.source, s.target) for s in align_edits(a, b) if s.kind != "keep"]
     assert ours == [(e.tag, e.src_pos, e.dest_pos) for e in Levenshtein.editops(a, b)]
 
 
@@ -42,7 +42,7 @@ def test_counts_add_up(reference, answer):
     counts = ErrorRate().counts(" ".join(answer), [" ".join(reference)])
     assert counts.reference_units == len(reference)
     assert len(reference) - counts.deletions + counts.insertions == len(answer)
-    assert sum(counts[:3]) == reference_levenshtein(reference, answer)
+    assert sum(counts[:3]) == _reference_levenshtein(reference, answer)
 
 
 def test_a_rate_can_exceed_one():
@@ -87,11 +87,11 @@ def test_unit_and_normalisation_move_the_number_and_are_told():
 
 
 def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
-    monkeypatch.setattr(edit, "CELLS", 10)
+    monkeypatch.setattr(edit, "MAX_CELLS", 10)
     with pytest.raises(CapacityError):
-        alignment("abcdef", "uvwxyz")
+        align_edits("abcdef", "uvwxyz")
     assert ErrorRate(unit="characters").sentence("abcdef", ["uvwxyz"]).code == "too_long"
-    assert alignment("abcdef", "abcdxf")[4].kind == "replace"  # equal ends take no table
+    assert align_edits("abcdef", "abcdxf")[4].kind == "replace"  # equal ends take no table
 
 
 def test_a_table_of_which_few_columns_are_kept_gives_the_same_alignment():
@@ -99,7 +99,7 @@ def test_a_table_of_which_few_columns_are_kept_gives_the_same_alignment():
     random = np.random.default_rng(4)
     for _ in range(60):
         a, b = ("".join(random.choice(list("abc"), random.integers(0, 60))) for _ in range(2))
-        found = alignment(a, b)
+        found = align_edits(a, b)
         assert [edit.kind for edit in found if edit.kind != "keep"] == [
             edit.tag for edit in rapidfuzz.distance.Levenshtein.editops(a, b)
         ]

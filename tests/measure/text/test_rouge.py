@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError, Reason
 from groundup.measure.text import edit
-from groundup.measure.text.rouge import Rouge, subsequence_places
+from groundup.measure.text.rouge import Rouge, _subsequence_indices
 
 text = st.lists(st.sampled_from(["the", "cats", "sat", "on", "mats", "\n"]), max_size=12).map(
     " ".join
@@ -42,7 +42,7 @@ def test_an_equal_text_scores_1(value, rouge):
 def test_places_are_a_common_subsequence_of_the_right_length(a, b):
     from groundup.measure.text.edit import subsequence_length
 
-    places = list(subsequence_places(a, b))[::-1]
+    places = list(_subsequence_indices(a, b))[::-1]
     assert places == sorted(set(places)) and len(places) == subsequence_length(a, b)
     rest = iter(b)
     assert all(a[place] in rest for place in places)
@@ -71,7 +71,7 @@ def test_too_short_a_reference_is_a_reason():
 
 
 def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
-    monkeypatch.setattr(edit, "CELLS", 10)
+    monkeypatch.setattr(edit, "MAX_CELLS", 10)
     assert Rouge(kind="Lsum").sentence("a b c d", ["a b c d"]).code == "too_long"
     assert Rouge(kind="L").sentence("a b c d", ["a b c d"]).f1 == 1  # keeps no table
 

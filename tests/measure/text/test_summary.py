@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.measure.text.summary import Fragment, extraction, fragments, novelty
+from groundup.measure.text.summary import (
+    CopiedFragment,
+    copied_fragments,
+    measure_extractiveness,
+    novel_ngrams,
+)
 
 words = st.lists(st.sampled_from("abc"), max_size=12)
 
@@ -26,7 +31,7 @@ def fragments_of_the_paper(summary: list, source: list) -> list[int]:
 
 @given(words, words)
 def test_fragments_are_the_paper_s(summary, source):
-    found = fragments(summary, source)
+    found = copied_fragments(summary, source)
     assert [fragment.length for fragment in found] == fragments_of_the_paper(summary, source)
     for start, place, length in found:
         assert summary[start : start + length] == source[place : place + length]
@@ -34,18 +39,25 @@ def test_fragments_are_the_paper_s(summary, source):
 
 def test_copying_and_inventing_are_the_ends_of_the_scale():
     source = "The cat sat on the mat. It was a new mat."
-    assert extraction("The cat sat on the mat.", source) == (1, 6, pytest.approx(11 / 6))
-    assert extraction("Dogs bark", source) == (0, 0, 5.5)
-    assert novelty("The cat sat on the mat.", source) == 0 and novelty("Dogs bark", source) == 1
-    assert fragments(["x"], ["y"]) == [] and Fragment(0, 0, 1).length == 1
+    assert measure_extractiveness("The cat sat on the mat.", source) == (
+        1,
+        6,
+        pytest.approx(11 / 6),
+    )
+    assert measure_extractiveness("Dogs bark", source) == (0, 0, 5.5)
+    assert (
+        novel_ngrams("The cat sat on the mat.", source) == 0
+        and novel_ngrams("Dogs bark", source) == 1
+    )
+    assert copied_fragments(["x"], ["y"]) == [] and CopiedFragment(0, 0, 1).length == 1
 
 
 def test_edges_are_reasons():
-    assert extraction("…", "a").code == "empty_candidate"
-    assert extraction("a", "").code == "empty_source"
-    assert novelty("one", "one two").code == "short_candidate"
-    assert novelty("one", "", 1) == 1
+    assert measure_extractiveness("…", "a").code == "empty_candidate"
+    assert measure_extractiveness("a", "").code == "empty_source"
+    assert novel_ngrams("one", "one two").code == "short_candidate"
+    assert novel_ngrams("one", "", 1) == 1
 
 
 def test_a_long_source_is_no_trouble():
-    assert extraction("the " * 300, "the cat " * 5000).coverage == 1
+    assert measure_extractiveness("the " * 300, "the cat " * 5000).coverage == 1

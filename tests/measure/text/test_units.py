@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError
 from groundup.measure.text.units import (
-    graphemes,
+    extract_words,
+    get_normaliser,
+    missing_reference,
     ngrams,
-    no_reference,
-    normalise,
     normalise_squad,
-    normaliser,
-    sentences,
-    units,
-    words,
+    normalise_text,
+    rule_sentences,
+    split_graphemes,
+    units_of_text,
 )
 from tests.checking import unchecked
 
@@ -26,13 +26,13 @@ anything = st.text(st.characters(), max_size=30) | st.text(
 
 @given(st.text())
 def test_normalise_twice_is_once_on_spaces_and_case(value):
-    once = normalise(value)
+    once = normalise_text(value)
     assert once == once.strip() and "  " not in once
 
 
 def test_normalise_keeps_what_carries_meaning():
-    assert normalise("Straße\t A") == normalise("STRASSE a")
-    assert normalise("x[0]") != normalise("x(0)")
+    assert normalise_text("Straße\t A") == normalise_text("STRASSE a")
+    assert normalise_text("x[0]") != normalise_text("x(0)")
 
 
 def test_squad_forgets_punctuation_and_articles():
@@ -43,19 +43,19 @@ def test_squad_forgets_punctuation_and_articles():
 
 @given(anything)
 def test_graphemes_put_together_are_the_text(text):
-    assert "".join(graphemes(text)) == text
+    assert "".join(split_graphemes(text)) == text
 
 
 @given(anything)
 def test_every_unit_cuts_any_text(text):
-    assert "".join(units(text, "spaced")) == "".join(text.split())
-    assert len(units(text, "graphemes")) <= len(units(text, "characters"))
-    assert words(text) == units(text, "words")
+    assert "".join(units_of_text(text, "spaced")) == "".join(text.split())
+    assert len(units_of_text(text, "graphemes")) <= len(units_of_text(text, "characters"))
+    assert extract_words(text) == units_of_text(text, "words")
 
 
 def test_one_visible_character_is_one_grapheme():
     for visible in ("👩‍👩‍👧‍👦", "👍🏽", "🇩🇪", "e\u0301", "각", "नि"):
-        assert graphemes(visible) == [visible]
+        assert split_graphemes(visible) == [visible]
 
 
 def test_ngrams_are_runs():
@@ -65,7 +65,7 @@ def test_ngrams_are_runs():
 
 @given(anything)
 def test_sentences_hold_all_that_is_not_white_space(text):
-    found = sentences(text)
+    found = rule_sentences(text)
     assert "".join("".join(found).split()) == "".join(text.split())
     assert all(sentence == sentence.strip() != "" for sentence in found)
 
@@ -88,19 +88,19 @@ def test_sentences_hold_all_that_is_not_white_space(text):
     ],
 )
 def test_sentences_end_where_the_rules_say(text, count):
-    assert len(sentences(text)) == count
+    assert len(rule_sentences(text)) == count
 
 
 def test_one_text_is_no_list_of_references():
-    assert no_reference("BLEU", ["a"]) is None
-    assert no_reference("BLEU", []).code == "no_reference"
+    assert missing_reference("BLEU", ["a"]) is None
+    assert missing_reference("BLEU", []).code == "no_reference"
     with pytest.raises(DataError, match=r"list of references"):
-        no_reference("BLEU", "a reference")
+        missing_reference("BLEU", "a reference")
 
 
 def test_unknown_units_and_normalisations_are_refused():
     with unchecked():
         with pytest.raises(ConfigError, match="unit='nope' is unknown"):
-            units("a b", "nope")
+            units_of_text("a b", "nope")
         with pytest.raises(ConfigError, match="did you mean `plain`"):
-            normaliser("plane")
+            get_normaliser("plane")

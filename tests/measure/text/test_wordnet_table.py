@@ -8,7 +8,7 @@ import pytest
 from groundup.core import DataError
 from groundup.measure.text import wordnet
 from groundup.measure.text.wordnet import synonyms
-from groundup.measure.text.wordnet_table import make
+from groundup.measure.text.wordnet_table import _build_table
 
 SOURCE = Path("/usr/share/wordnet")
 IRREGULAR = {"verb": "went go\n", "noun": "motors motor_car\nmice_x x\n"}
@@ -32,13 +32,13 @@ def write_source(folder: Path) -> None:
 def test_a_table_made_from_files_reads_as_they_say(tmp_path, monkeypatch):
     write_source(tmp_path)
     table = tmp_path / "table.xz"
-    make(tmp_path, table)
-    monkeypatch.setattr(wordnet, "TABLE", table)
-    caches = (wordnet.parts, wordnet.senses, wordnet.synonyms)
+    _build_table(tmp_path, table)
+    monkeypatch.setattr(wordnet, "TABLE_FILE", table)
+    caches = (wordnet._load_wordnet, wordnet.synset_ids, wordnet.synonyms)
     try:
         [cached.cache_clear() for cached in caches]
-        assert wordnet.parts()["noun"].sets == [("car", "Auto", "motor_car")]
-        assert wordnet.parts()["adj"].sets == [("glad", "happy")]
+        assert wordnet._load_wordnet()["noun"].synsets == [("car", "Auto", "motor_car")]
+        assert wordnet._load_wordnet()["adj"].synsets == [("glad", "happy")]
         assert synonyms("went") == {"went", "go", "travel"}
         assert synonyms("motors") == {"motors", "car", "Auto"}
         assert synonyms("autos") == {"autos", "car", "Auto"}
@@ -50,13 +50,15 @@ def test_a_table_made_from_files_reads_as_they_say(tmp_path, monkeypatch):
 
 def test_missing_files_are_told(tmp_path):
     with pytest.raises(DataError, match="wordnet-base"):
-        make(tmp_path, tmp_path / "table.xz")
+        _build_table(tmp_path, tmp_path / "table.xz")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="needs Debian's package wordnet-base")
 def test_the_kept_table_is_what_the_package_gives(tmp_path):
     made = tmp_path / "wordnet.xz"
-    make(SOURCE, made)
-    assert lzma.decompress(made.read_bytes()) == lzma.decompress(wordnet.TABLE.read_bytes())
-    assert made.with_suffix(".txt").read_text() == wordnet.TABLE.with_suffix(".txt").read_text()
+    _build_table(SOURCE, made)
+    assert lzma.decompress(made.read_bytes()) == lzma.decompress(wordnet.TABLE_FILE.read_bytes())
+    assert (
+        made.with_suffix(".txt").read_text() == wordnet.TABLE_FILE.with_suffix(".txt").read_text()
+    )

@@ -19,11 +19,11 @@ from groundup.model import (
     OutputConfig,
     PositionConfig,
     Transformer,
+    count_parameters,
     describe,
     describe_config,
     flops_per_token,
-    parameters,
-    row_flops,
+    mean_flops_per_token,
     save,
 )
 from groundup.model.weights.gguf.export import save_gguf
@@ -32,7 +32,9 @@ from tests.model.shapes import tiny_config, tiny_model
 
 @pytest.mark.parametrize("config", [tiny_config(), tiny_config(tied=False, qk_norm="none")])
 def test_parameters_are_those_of_the_model(config):
-    assert parameters(config).total == sum(p.numel() for p in Transformer(config).parameters())
+    assert count_parameters(config).total == sum(
+        p.numel() for p in Transformer(config).parameters()
+    )
 
 
 def random_config(chance: random.Random) -> ModelConfig:
@@ -68,16 +70,16 @@ def test_parameters_are_those_of_any_configuration():
         config = random_config(chance)
         with torch.device("meta"):
             model = Transformer(config, seed=None)
-        assert parameters(config).total == sum(p.numel() for p in model.parameters()), config
+        assert count_parameters(config).total == sum(p.numel() for p in model.parameters()), config
 
 
 def test_a_causal_row_costs_half_the_keys_and_the_last_token_all():
     config = ModelConfig(layers=1)
     keys = 12 * config.attention.heads * config.attention.head_dim  # FLOP of training a key
-    last, mean = flops_per_token(config, 999), row_flops(config, 999)
+    last, mean = flops_per_token(config, 999), mean_flops_per_token(config, 999)
     assert last.training - mean.training == keys * (999 - 500)
     encoder = config.model_copy(update={"kind": "encoder"})
-    assert row_flops(encoder, 999) == flops_per_token(encoder, 999)
+    assert mean_flops_per_token(encoder, 999) == flops_per_token(encoder, 999)
 
 
 def test_arithmetic_says_what_it_is_of():

@@ -7,9 +7,8 @@ import torch
 
 from groundup.core import ConfigError
 from groundup.model import routing, save
-from groundup.model.describe.routing import Routed, drawn, routes
-from groundup.tokenizer import FastTokenizer, train_bpe
-from groundup.tokenizer import save as save_tokenizer
+from groundup.model.describe.routing import LayerRouting, _route_text, _routing_page
+from groundup.tokenizer import FastTokenizer, save_tokenizer, train_bpe
 from tests.model.shapes import ALL, shape, tiny_model
 
 TEXT = "The router chose <b> & the router chose again.\n" * 4
@@ -17,7 +16,7 @@ TEXT = "The router chose <b> & the router chose again.\n" * 4
 
 def test_shares_are_those_of_the_choices_and_sum_to_one():
     model = tiny_model(ALL["glam"])
-    found = routes(model, torch.randint(29, (1, 20)))
+    found = _route_text(model, torch.randint(29, (1, 20)))
     assert [each.layer for each in found] == [1, 3]
     for each in found:
         assert each.experts.shape == (20, 2)
@@ -30,8 +29,8 @@ def test_shares_are_those_of_the_choices_and_sum_to_one():
 
 def test_balance_is_one_for_equal_work_and_zero_for_one_expert():
     no = torch.zeros(1, 1).long()
-    assert Routed(0, no, torch.full((8,), 1 / 8)).balance == 1
-    assert Routed(0, no, torch.tensor([1.0, 0, 0])).balance == 0
+    assert LayerRouting(0, no, torch.full((8,), 1 / 8)).balance == 1
+    assert LayerRouting(0, no, torch.tensor([1.0, 0, 0])).balance == 0
 
 
 def test_the_verb_writes_a_page_with_the_text(tmp_path):
@@ -52,9 +51,9 @@ def test_the_verb_writes_a_page_with_the_text(tmp_path):
 
 
 def test_the_least_even_layer_is_named():
-    found = [Routed(3, torch.zeros(2, 1).long(), torch.tensor([1.0, 0.0])),
-             Routed(1, torch.tensor([[0], [1]]), torch.tensor([0.5, 0.5]))]  # fmt: skip
-    assert "layer 3 is the least balanced" in drawn(found, ["a", "b"], "m").render()
+    found = [LayerRouting(3, torch.zeros(2, 1).long(), torch.tensor([1.0, 0.0])),
+             LayerRouting(1, torch.tensor([[0], [1]]), torch.tensor([0.5, 0.5]))]  # fmt: skip
+    assert "layer 3 is the least balanced" in _routing_page(found, ["a", "b"], "m").render()
     assert shape().feedforward.experts is None
 
 
@@ -65,7 +64,7 @@ def test_the_least_even_layer_is_named():
 )  # fmt: skip
 def test_what_has_no_routes_to_show_says_which_it_is(name, said):
     with pytest.raises(ConfigError, match=said):
-        routes(tiny_model(ALL[name]), torch.zeros(1, 4, dtype=torch.long))
+        _route_text(tiny_model(ALL[name]), torch.zeros(1, 4, dtype=torch.long))
 
 
 def test_a_text_that_is_not_there_is_named(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
     EmbeddingConfig,
@@ -48,7 +48,7 @@ def encoder(**parts) -> ModelConfig:
 
 
 MASKED = OutputConfig(transform="dense", bias=True)
-WINDOWS = (Pattern(), Pattern("window", 3))
+WINDOWS = (AttentionPattern(), AttentionPattern("window", 3))
 
 
 def modern(**parts) -> ModelConfig:
@@ -95,7 +95,7 @@ def check_gradients(family: str, name: str) -> None:
     real = expected["mask"].bool()
     model.project(run(model, expected))[real].square().mean().backward()
     own = {name: weight.grad for name, weight in model.named_parameters()}
-    found = FAMILIES[family].theirs(own, model.config)
+    found = FAMILIES[family].to_hf_state_dict(own, model.config)
     peers = {k.removeprefix("gradient."): v for k, v in expected.items() if "gradient." in k}
     copies = {name for name in found if name.endswith("decoder.bias")} - peers.keys()
     assert found.keys() - copies == peers.keys()

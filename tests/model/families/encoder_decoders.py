@@ -121,7 +121,7 @@ def check_gradients(family: str, name: str) -> None:
     words = FAMILIES[family]
     own = {n: torch.zeros_like(p) if p.grad is None else p.grad
            for n, p in peer.model.named_parameters()}  # fmt: skip
-    ours = words.theirs(own, peer.model.config)
+    ours = words.to_hf_state_dict(own, peer.model.config)
     table = "model.shared.weight" if family == "bart" else "shared.weight"
     copies = [n for n in theirs if n.endswith("embed_tokens.weight")]
     if copies:  # the free stacks' own copies, which are one table here

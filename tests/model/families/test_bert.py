@@ -6,7 +6,12 @@ from torch.testing import assert_close
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import AttentionConfig, EmbeddingConfig, OutputConfig, Transformer, load, save
-from groundup.model.families.bert import modern, read, theirs, write
+from groundup.model.families.bert import (
+    _modernise_name,
+    from_hf_config,
+    to_hf_config,
+    to_hf_state_dict,
+)
 from tests.model.families.bert_gpt import (
     MASKED,
     SHAPES,
@@ -36,7 +41,7 @@ def test_gradients_are_the_peers():
             feedforward=encoder().feedforward.model_copy(update={"activation": "relu"})),
 ])  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert read(write(config)) == config
+    assert from_hf_config(to_hf_config(config)) == config
 
 
 @pytest.mark.parametrize("config, message", [
@@ -47,7 +52,7 @@ def test_configurations_go_there_and_back(config):
 ])  # fmt: skip
 def test_what_a_bert_cannot_be_is_not_written(config, message):
     with pytest.raises(ConfigError, match=message):
-        write(config)
+        to_hf_config(config)
 
 
 def old(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -122,18 +127,20 @@ def test_a_masked_model_without_its_head_is_refused_and_nothing_is_made_up(tmp_p
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(encoder(output=MASKED)) | changes)
+        from_hf_config(to_hf_config(encoder(output=MASKED)) | changes)
 
 
 def test_only_norms_have_old_names():
-    assert modern("cls.predictions.transform.LayerNorm.beta").endswith("LayerNorm.bias")
-    assert modern("layer.gamma") == "layer.gamma"
+    assert _modernise_name("cls.predictions.transform.LayerNorm.beta").endswith("LayerNorm.bias")
+    assert _modernise_name("layer.gamma") == "layer.gamma"
 
 
 def test_names_of_an_encoder_alone_have_no_prefix():
     state = Transformer(encoder(), seed=0).state_dict()
-    assert all(n.startswith(("embeddings.", "encoder.layer.")) for n in theirs(state, encoder()))
-    assert_close(theirs(state, encoder())["embeddings.LayerNorm.weight"], torch.ones(8))
+    assert all(
+        n.startswith(("embeddings.", "encoder.layer.")) for n in to_hf_state_dict(state, encoder())
+    )
+    assert_close(to_hf_state_dict(state, encoder())["embeddings.LayerNorm.weight"], torch.ones(8))
 
 
 def test_an_encoder_without_a_masked_head_has_no_logits(tmp_path):

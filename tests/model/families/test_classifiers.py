@@ -6,11 +6,11 @@ from groundup.core import ArtifactError
 from groundup.model import HeadConfig, NormConfig
 from groundup.model.families import bert, gpt2, modernbert, qwen3
 from groundup.model.families.classifiers import (
-    class_of,
+    _classification_kind,
+    _parse_label_names,
+    drop_output_layer,
     has_head,
-    labels_of,
     read_head,
-    without_output,
     write_head,
 )
 from tests.model.families.bert_gpt import MASKED, decoder, encoder, modern
@@ -30,11 +30,11 @@ LAYER = {"inner": "gelu", "inner_bias": False, "inner_norm": NORM}
     (qwen3, tiny_config(), HeadConfig(kind="number", labels=1, pooling="last", bias=False)),
 ])  # fmt: skip
 def test_heads_go_there_and_back(family, config, head):
-    written = write_head(head, family.write(config), config)
+    written = write_head(head, family.to_hf_config(config), config)
     assert written is not None
     assert has_head(written.values)
     assert read_head(written.values, config).head == head
-    assert family.read(written.values) == without_output(config)
+    assert family.from_hf_config(written.values) == drop_output_layer(config)
 
 
 @pytest.mark.parametrize("family, config, head", [
@@ -47,33 +47,36 @@ def test_heads_go_there_and_back(family, config, head):
     (bert, encoder(), HeadConfig(kind="embedding", inner="tanh")),
 ])  # fmt: skip
 def test_what_a_family_cannot_say_of_a_head_is_not_written(family, config, head):
-    assert write_head(head, family.write(config), config) is None
+    assert write_head(head, family.to_hf_config(config), config) is None
 
 
 def test_what_does_not_matter_to_a_head_does_not_keep_it_from_being_written():
     token = HeadConfig(kind="token", pooling="mean", names=("LABEL_0", "LABEL_1"), inner_bias=False)
-    assert write_head(token, bert.write(encoder()), encoder()) is not None
+    assert write_head(token, bert.to_hf_config(encoder()), encoder()) is not None
     number = HeadConfig(kind="number", inner="tanh", unit=False)
-    assert write_head(number, bert.write(encoder()), encoder()) is not None
+    assert write_head(number, bert.to_hf_config(encoder()), encoder()) is not None
 
 
 def test_a_head_takes_the_place_of_what_reads_tokens():
-    config = without_output(encoder(output=MASKED, tied_embeddings=False))
+    config = drop_output_layer(encoder(output=MASKED, tied_embeddings=False))
     assert config == encoder()
-    assert class_of(bert.write(encoder(output=MASKED))) is None
-    assert class_of({"architectures": ["x", "QwenForSequenceClassification"]}) == "sequence"
+    assert _classification_kind(bert.to_hf_config(encoder(output=MASKED))) is None
+    assert (
+        _classification_kind({"architectures": ["x", "QwenForSequenceClassification"]})
+        == "sequence"
+    )
     for silent in (None, []):
-        assert class_of({"architectures": silent}) is None
+        assert _classification_kind({"architectures": silent}) is None
     for nonsense in (3, "BertForTokenClassification", {"a": 1}, [7]):
         with pytest.raises(ArtifactError, match="expected a list of names"):
-            class_of({"architectures": nonsense})
+            _classification_kind({"architectures": nonsense})
 
 
-SAID = bert.write(encoder()) | {"architectures": ["BertForSequenceClassification"]}
+SAID = bert.to_hf_config(encoder()) | {"architectures": ["BertForSequenceClassification"]}
 
 
 def test_two_classes_are_meant_where_nothing_is_said():
-    assert labels_of({}) == ("LABEL_0", "LABEL_1")
+    assert _parse_label_names({}) == ("LABEL_0", "LABEL_1")
     assert read_head(SAID, encoder()).head == HeadConfig(inner="tanh")
 
 
@@ -99,6 +102,8 @@ def test_what_cannot_be_or_is_not_computed_is_named(changes, message):
     ({"classifier_bias": 1}, "classifier_bias=1"),
 ])  # fmt: skip
 def test_what_modernbert_says_and_we_do_not_compute_is_named(changes, message):
-    values = modernbert.write(modern()) | {"architectures": ["ModernBertForSequenceClassification"]}
+    values = modernbert.to_hf_config(modern()) | {
+        "architectures": ["ModernBertForSequenceClassification"]
+    }
     with pytest.raises(ArtifactError, match=message):
         read_head(values | changes, modern())

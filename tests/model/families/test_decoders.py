@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from groundup.core import ArtifactError
 from groundup.model import ModelConfig, Transformer, load, preset, presets, save
-from groundup.model.families import FAMILIES, family_for, read_config
+from groundup.model.families import FAMILIES, choose_family, read_config
 
 ROOT = Path(__file__).parents[2] / "fixtures" / "decoders"
 PEERS = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("*/*/config.json"))
@@ -75,7 +75,7 @@ def test_gradients_of_every_tensor_are_the_peers(name):
     logits = model.logits(ids, documents=mask - 1)
     F.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten()).backward()
     grads = {n.removeprefix("grad."): t for n, t in expected.items() if n.startswith("grad.")}
-    theirs = FAMILIES[name.split("/")[0]].ours(grads, model.config)
+    theirs = FAMILIES[name.split("/")[0]].from_hf_state_dict(grads, model.config)
     parameters = dict(model.named_parameters())
     assert theirs.keys() == parameters.keys()
     for tensor, parameter in parameters.items():
@@ -106,15 +106,15 @@ def test_transformers_opened_what_we_saved():
     for name, said in found.items():
         assert said["largest_difference"] < 1e-5, name
         config = preset(name).config if name in tiny else load(ROOT / name).config
-        assert FAMILIES[said["model_type"]] == family_for(config), name
+        assert FAMILIES[said["model_type"]] == choose_family(config), name
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_written_as_their_own_family(name):
     found = preset(name)
     family = FAMILIES[COVERED[found.family]]
-    assert family.read(family.write(found.config)) == found.config
-    assert family_for(found.config) == family
+    assert family.from_hf_config(family.to_hf_config(found.config)) == found.config
+    assert choose_family(found.config) == family
 
 
 @pytest.mark.parametrize("name", [n for n in PRESETS if n.endswith("-tiny")])
@@ -122,7 +122,9 @@ def test_tensors_of_tiny_presets_go_there_and_back(name):
     found = preset(name)
     state = Transformer(found.config, seed=1).state_dict()
     family = FAMILIES[COVERED[found.family]]
-    again = family.ours(family.theirs(dict(state), found.config), found.config)
+    again = family.from_hf_state_dict(
+        family.to_hf_state_dict(dict(state), found.config), found.config
+    )
     assert again.keys() == state.keys()
     assert all(torch.equal(again[tensor], state[tensor]) for tensor in state)
 

@@ -5,7 +5,7 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import FeedForwardConfig
-from groundup.model.families.gpt1 import read, write
+from groundup.model.families.gpt1 import from_hf_config, to_hf_config
 from tests.model.families.bert_gpt import (
     SHAPES,
     check_peer,
@@ -36,8 +36,8 @@ def test_the_published_file_has_no_prefix_and_holds_the_mask(tmp_path):
 
 def test_configurations_go_there_and_back_and_gelu_is_the_approximation():
     for config in (decoder("post"), decoder("post", tied_embeddings=False)):
-        assert write(config)["afn"] == "gelu"
-        assert read(write(config)) == config
+        assert to_hf_config(config)["afn"] == "gelu"
+        assert from_hf_config(to_hf_config(config)) == config
 
 
 def test_what_a_gpt1_cannot_be_is_not_written():
@@ -48,7 +48,7 @@ def test_what_a_gpt1_cannot_be_is_not_written():
         feed = decoder("post").feedforward.model_copy(update=part)
         assert isinstance(feed, FeedForwardConfig)
         with pytest.raises(ConfigError, match=message):
-            write(decoder("post", feedforward=feed))
+            to_hf_config(decoder("post", feedforward=feed))
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -58,4 +58,4 @@ def test_what_a_gpt1_cannot_be_is_not_written():
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(decoder("post")) | changes)
+        from_hf_config(to_hf_config(decoder("post")) | changes)

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from groundup.compress import to_int8
+from groundup.compress import quantize_to_int8
 from groundup.core import ArtifactError, ConfigError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import Cache, FeedForwardConfig, Transformer, load, save
-from groundup.model.families.gpt2 import read, theirs, write
+from groundup.model.families.gpt2 import from_hf_config, to_hf_config, to_hf_state_dict
 from tests.model.families.bert_gpt import (
     SHAPES,
     check_gradients,
@@ -46,7 +46,7 @@ def test_a_cache_continues_where_the_last_call_ended():
                                                  bias=True)),
 ])  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert read(write(config)) == config
+    assert from_hf_config(to_hf_config(config)) == config
 
 
 def test_the_published_file_has_no_prefix_and_holds_the_mask(tmp_path):
@@ -63,7 +63,7 @@ def test_the_published_file_has_no_prefix_and_holds_the_mask(tmp_path):
 
 
 def test_matrices_lie_turned_and_joined():
-    written = theirs(Transformer(decoder("pre"), seed=0).state_dict(), decoder("pre"))
+    written = to_hf_state_dict(Transformer(decoder("pre"), seed=0).state_dict(), decoder("pre"))
     assert written["transformer.h.0.attn.c_attn.weight"].shape == (8, 24)
     assert written["transformer.h.0.attn.c_attn.bias"].shape == (24,)
     assert written["transformer.h.1.mlp.c_fc.weight"].shape == (8, 32)
@@ -72,7 +72,7 @@ def test_matrices_lie_turned_and_joined():
 
 def test_eight_bits_do_not_fit_joined_matrices_and_are_saved_as_our_own(tmp_path):
     model = Transformer(decoder("pre"), seed=0).eval()
-    assert to_int8(model) is not None
+    assert quantize_to_int8(model) is not None
     save(model, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "groundup"
     ids = torch.arange(9)[None]
@@ -105,13 +105,13 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, edit, message):
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(decoder("pre")) | changes)
+        from_hf_config(to_hf_config(decoder("pre")) | changes)
 
 
 def test_what_a_gpt2_cannot_be_is_not_written():
     with pytest.raises(ConfigError, match="NormConfig.place='post' cannot be written as gpt2"):
-        write(decoder("post"))
-    band = (Pattern(), Pattern("window", 4))
+        to_hf_config(decoder("post"))
+    band = (AttentionPattern(), AttentionPattern("window", 4))
     banded = decoder("pre").attention.model_copy(update={"patterns": band})
     with pytest.raises(ConfigError, match="AttentionConfig.patterns"):
-        write(decoder("pre", attention=banded))
+        to_hf_config(decoder("pre", attention=banded))

@@ -7,7 +7,7 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model.families import FAMILIES
-from groundup.model.families.keys import FIXED, HARMLESS, Keys, checked, words
+from groundup.model.families.keys import FIXED, IGNORED_KEYS, ConfigKeys, validate_keys, word_set
 from groundup.model.families.registry import read_config
 
 FOUND = json.loads((Path(__file__).parents[2] / "fixtures" / "configurations.json").read_text())
@@ -45,7 +45,7 @@ def test_every_key_of_transformers_is_known_and_its_default_opens(family):
 
 
 def test_every_key_of_generation_is_harmless():
-    assert set(FOUND["generation"]) <= HARMLESS
+    assert set(FOUND["generation"]) <= IGNORED_KEYS
 
 
 @pytest.mark.parametrize("family", PEERS)
@@ -63,7 +63,7 @@ def test_a_key_left_out_means_transformers_default_or_is_refused(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_unknown_key_is_refused_with_its_value(family):
-    values = values_of(family) if family in PEERS else FAMILIES[family].write(opened(
+    values = values_of(family) if family in PEERS else FAMILIES[family].to_hf_config(opened(
         values_of("bert")))  # fmt: skip
     with pytest.raises(ArtifactError, match="attention_multiplier=0.5, which is unknown"):
         opened(values | {"attention_multiplier": 0.5})
@@ -83,7 +83,7 @@ def test_parts_that_a_family_lacks_are_refused(family):
         wrong = {"0": [1]} if key in ("pruned_heads", "per_layer_config") else 8
         with pytest.raises(ArtifactError, match=f"{key}="):
             opened(values_of(family) | {key: wrong})
-        if key not in FAMILIES[family].keys.read:
+        if key not in FAMILIES[family].keys.used:
             assert opened(values_of(family) | {key: allowed[0]}) == opened(values_of(family))
 
 
@@ -118,10 +118,13 @@ def test_an_unknown_word_of_rotary_positions_is_refused(kind):
 
 
 def test_yes_and_no_are_no_numbers():
-    keys = Keys(words("size"), {"is_square": (False, None)})
-    assert checked({"size": 2, "is_square": None}, keys, "box") == {"size": 2, "is_square": None}
+    keys = ConfigKeys(word_set("size"), {"is_square": (False, None)})
+    assert validate_keys({"size": 2, "is_square": None}, keys, "box") == {
+        "size": 2,
+        "is_square": None,
+    }
     with pytest.raises(ConfigError, match="is_square=0; groundup supports box only with"):
-        checked({"is_square": 0}, keys, "box")
+        validate_keys({"is_square": 0}, keys, "box")
 
 
 GENERAL = {

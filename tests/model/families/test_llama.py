@@ -4,21 +4,21 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import FeedForwardConfig, PositionConfig, RopeScaling, preset
-from groundup.model.families import family_for, read_config
+from groundup.model.families import choose_family, read_config
 from groundup.model.families.llama import (
-    layer_types,
-    ours,
-    patterns_of,
-    read,
-    shortest_cycle,
-    theirs,
-    write,
+    _shortest_cycle,
+    from_hf_config,
+    from_hf_state_dict,
+    parse_layer_types,
+    to_hf_config,
+    to_hf_state_dict,
+    to_layer_types,
 )
 from tests.model.shapes import heads, shape, tiny_model
 
-FULL, WINDOW = Pattern(), Pattern("window", 4)
+FULL, WINDOW = AttentionPattern(), AttentionPattern("window", 4)
 PLAIN = shape(attention=heads(kv_heads=2), tied_embeddings=False)
 
 
@@ -27,15 +27,15 @@ def test_configurations_go_there_and_back():
     llama3 = RopeScaling(kind="llama3", factor=8.0, original_length=16)
     stretched = shape(position=PositionConfig(base=5e5, scaling=llama3))
     for config in (PLAIN, biased, stretched):
-        assert read(write(config)) == config
+        assert from_hf_config(to_hf_config(config)) == config
 
 
 def test_names_go_there_and_back_and_tables_of_angles_are_left_out():
     state = tiny_model(PLAIN).state_dict()
-    written = theirs(dict(state), PLAIN)
+    written = to_hf_state_dict(dict(state), PLAIN)
     assert "model.layers.2.self_attn.q_proj.weight" in written
     written["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(2)
-    assert ours(written, PLAIN).keys() == state.keys()
+    assert from_hf_state_dict(written, PLAIN).keys() == state.keys()
 
 
 def test_published_files_of_three_ages_open():
@@ -45,7 +45,7 @@ def test_published_files_of_three_ages_open():
         "rms_norm_eps": 1e-06, "hidden_act": "silu", "tie_word_embeddings": False,
         "torch_dtype": "float16", "pad_token_id": -1,
     }  # fmt: skip
-    assert read(first) == preset("llama-7b").config
+    assert from_hf_config(first) == preset("llama-7b").config
     scaling = {
         "factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
         "original_max_position_embeddings": 8192, "rope_type": "llama3",
@@ -57,10 +57,10 @@ def test_published_files_of_three_ages_open():
         "rope_scaling": scaling, "rope_theta": 500000.0, "tie_word_embeddings": True,
         "attention_bias": False, "pretraining_tp": 1,
     }  # fmt: skip
-    assert read(third) == preset("llama-3.2-1b").config
+    assert from_hf_config(third) == preset("llama-3.2-1b").config
     fifth = {name: value for name, value in third.items() if not name.startswith("rope")}
     fifth["rope_parameters"] = scaling | {"rope_theta": 500000.0}
-    assert read(fifth) == read(third)
+    assert from_hf_config(fifth) == from_hf_config(third)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_published_files_of_three_ages_open():
     ],
 )
 def test_what_cannot_be_and_what_we_do_not_compute_names_the_key(changes, message):
-    values = write(PLAIN) | {"rope_scaling": None} | changes
+    values = to_hf_config(PLAIN) | {"rope_scaling": None} | changes
     with pytest.raises(ArtifactError, match=message) as error:
         read_config(values, "config.json")
     assert "\n" not in str(error.value)
@@ -113,23 +113,23 @@ def test_what_cannot_be_and_what_we_do_not_compute_names_the_key(changes, messag
 )
 def test_what_a_llama_cannot_be_is_refused(config, message):
     with pytest.raises(ConfigError, match=message):
-        write(config)
+        to_hf_config(config)
 
 
 def test_a_width_that_is_no_multiple_of_the_heads_is_written_as_a_family_that_opens_it():
     config = shape(width=18, attention=heads(head_dim=6))
-    assert family_for(config).write(config)["model_type"] == "mistral"
+    assert choose_family(config).to_hf_config(config)["model_type"] == "mistral"
 
 
 def test_patterns_are_the_shortest_cycle_of_the_layers_types():
-    assert shortest_cycle((WINDOW, WINDOW, FULL) * 3) == (WINDOW, WINDOW, FULL)
-    assert shortest_cycle((WINDOW, FULL, FULL)) == (WINDOW, FULL, FULL)
-    assert shortest_cycle((FULL,)) == (FULL,)
+    assert _shortest_cycle((WINDOW, WINDOW, FULL) * 3) == (WINDOW, WINDOW, FULL)
+    assert _shortest_cycle((WINDOW, FULL, FULL)) == (WINDOW, FULL, FULL)
+    assert _shortest_cycle((FULL,)) == (FULL,)
     config = shape(layers=5, attention=heads(patterns=(WINDOW, FULL)))
-    types, window = layer_types(config, "x")
+    types, window = to_layer_types(config, "x")
     values = {"layer_types": types, "sliding_window": window, "num_hidden_layers": 5}
-    assert patterns_of(values, "x") == (WINDOW, FULL)
-    assert patterns_of({"num_hidden_layers": 5}, "x") == (FULL,)
+    assert parse_layer_types(values, "x") == (WINDOW, FULL)
+    assert parse_layer_types({"num_hidden_layers": 5}, "x") == (FULL,)
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,12 @@ def test_patterns_are_the_shortest_cycle_of_the_layers_types():
 )
 def test_types_of_layers_that_do_not_fit_are_refused(types):
     with pytest.raises(ArtifactError, match="layer_types="):
-        read_config(write(shape()) | {"layer_types": types, "model_type": "qwen3"}, "config.json")
+        read_config(
+            to_hf_config(shape()) | {"layer_types": types, "model_type": "qwen3"}, "config.json"
+        )
 
 
 def test_windows_of_two_sizes_and_other_patterns_have_no_words():
-    for patterns in ((WINDOW, Pattern("window", 5)), (Pattern("block", 4),)):
+    for patterns in ((WINDOW, AttentionPattern("window", 5)), (AttentionPattern("block", 4),)):
         with pytest.raises(ConfigError, match="windows of one size"):
-            layer_types(shape(attention=heads(patterns=patterns)), "mistral")
+            to_layer_types(shape(attention=heads(patterns=patterns)), "mistral")

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from groundup.core import ArtifactError
 from groundup.model import load
-from groundup.model.families.names import layer_rope_of, rope_of
+from groundup.model.families.names import parse_layer_rope, parse_rope
 
 ODD = Path(__file__).resolve().parents[2] / "fixtures" / "odd"
 
@@ -32,8 +32,8 @@ YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 
 def test_a_yarn_that_is_not_truncated_is_refused_where_transformers_truncates_it():
     nested = {"rope_parameters": {"full_attention": YARN | {"truncate": False}}}
     with pytest.raises(ArtifactError, match="truncate=False; groundup supports truncate=True"):
-        layer_rope_of({"max_position_embeddings": 16} | nested, "full_attention", 100.0)
+        parse_layer_rope({"max_position_embeddings": 16} | nested, "full_attention", 100.0)
     flat = {"max_position_embeddings": 16, "rope_parameters": YARN | {"truncate": False}}
-    assert not rope_of(flat)[1].truncate
+    assert not parse_rope(flat)[1].truncate
     with pytest.raises(ArtifactError, match="truncate=None"):
-        rope_of(flat | {"rope_parameters": YARN | {"truncate": None}})
+        parse_rope(flat | {"rope_parameters": YARN | {"truncate": None}})

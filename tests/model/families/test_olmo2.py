@@ -4,7 +4,12 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.model import NormConfig, preset
-from groundup.model.families.olmo2 import ours, read, theirs, write
+from groundup.model.families.olmo2 import (
+    from_hf_config,
+    from_hf_state_dict,
+    to_hf_config,
+    to_hf_state_dict,
+)
 from tests.model.shapes import heads, shape, tiny_model
 
 OUTPUT = NormConfig(place="output", eps=1e-5)
@@ -20,23 +25,23 @@ PUBLISHED = {
 def test_configurations_go_there_and_back():
     for bias in ("none", "all"):
         config = shape(attention=heads(kv_heads=2, qk_norm="all", bias=bias), norm=OUTPUT)
-        assert read(write(config)) == config
-    assert read(PUBLISHED) == preset("olmo-2-32b").config
+        assert from_hf_config(to_hf_config(config)) == config
+    assert from_hf_config(PUBLISHED) == preset("olmo-2-32b").config
     silent = {name: value for name, value in PUBLISHED.items() if name != "rms_norm_eps"}
-    assert read(silent).norm.eps == 1e-5
+    assert from_hf_config(silent).norm.eps == 1e-5
 
 
 def test_norms_stand_behind_each_part():
     config = shape(attention=heads(kv_heads=2, qk_norm="all"), norm=OUTPUT)
     state = tiny_model(config).state_dict()
-    written = theirs(dict(state), config)
+    written = to_hf_state_dict(dict(state), config)
     assert "model.layers.0.post_attention_layernorm.weight" in written
     assert "model.layers.0.input_layernorm.weight" not in written
     assert written["model.layers.0.self_attn.k_norm.weight"].shape == (8,)
-    assert ours(written, config).keys() == state.keys()
+    assert from_hf_state_dict(written, config).keys() == state.keys()
 
 
 @pytest.mark.parametrize("qk_norm", ["none", "head"])
 def test_other_norms_of_queries_are_refused(qk_norm):
     with pytest.raises(ConfigError, match=f"qk_norm='{qk_norm}'"):
-        write(shape(attention=heads(qk_norm=qk_norm), norm=OUTPUT))
+        to_hf_config(shape(attention=heads(qk_norm=qk_norm), norm=OUTPUT))

@@ -3,13 +3,13 @@
 import pytest
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import preset
 from groundup.model.families import read_config
-from groundup.model.families.qwen2 import read, write
+from groundup.model.families.qwen2 import from_hf_config, to_hf_config
 from tests.model.shapes import heads, shape
 
-WINDOW = Pattern("window", 4)
+WINDOW = AttentionPattern("window", 4)
 PUBLISHED = {
     "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 896, "intermediate_size": 4864,
     "max_position_embeddings": 32768, "max_window_layers": 24, "num_attention_heads": 14,
@@ -20,19 +20,30 @@ PUBLISHED = {
 
 
 def test_configurations_go_there_and_back():
-    for patterns in ((Pattern(),), (WINDOW,), (WINDOW, Pattern()), (Pattern(), WINDOW, WINDOW)):
+    for patterns in (
+        (AttentionPattern(),),
+        (WINDOW,),
+        (WINDOW, AttentionPattern()),
+        (AttentionPattern(), WINDOW, WINDOW),
+    ):
         config = shape(attention=heads(bias="qkv", patterns=patterns))
-        assert read(write(config)) == config
-    assert read(PUBLISHED) == preset("qwen-2-0.5b").config
+        assert from_hf_config(to_hf_config(config)) == config
+    assert from_hf_config(PUBLISHED) == preset("qwen-2-0.5b").config
 
 
 def test_windows_of_older_files_begin_at_a_layer():
     old = PUBLISHED | {"use_sliding_window": True, "max_window_layers": 21, "sliding_window": 64}
-    patterns = read(old).attention.patterns
-    assert patterns == (Pattern(),) * 21 + (Pattern("window", 64),) * 3
-    assert read(old | {"max_window_layers": 0}).attention.patterns == (Pattern("window", 64),)
-    assert read(old | {"max_window_layers": 24}).attention.patterns == (Pattern(),)
-    assert read(old | {"sliding_window": None}).attention.patterns == (Pattern(),)
+    patterns = from_hf_config(old).attention.patterns
+    assert patterns == (AttentionPattern(),) * 21 + (AttentionPattern("window", 64),) * 3
+    assert from_hf_config(old | {"max_window_layers": 0}).attention.patterns == (
+        AttentionPattern("window", 64),
+    )
+    assert from_hf_config(old | {"max_window_layers": 24}).attention.patterns == (
+        AttentionPattern(),
+    )
+    assert from_hf_config(old | {"sliding_window": None}).attention.patterns == (
+        AttentionPattern(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,4 +63,4 @@ def test_windows_that_cannot_be_are_refused(changes, message):
 @pytest.mark.parametrize("bias", ["none", "all"])
 def test_other_biases_are_refused(bias):
     with pytest.raises(ConfigError, match=f"bias='{bias}'"):
-        write(shape(attention=heads(bias=bias)))
+        to_hf_config(shape(attention=heads(bias=bias)))

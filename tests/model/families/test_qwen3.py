@@ -5,25 +5,30 @@ import torch
 
 from groundup.core import ArtifactError
 from groundup.model import ModelConfig
-from groundup.model.families.qwen3 import ours, read, theirs, write
+from groundup.model.families.qwen3 import (
+    from_hf_config,
+    from_hf_state_dict,
+    to_hf_config,
+    to_hf_state_dict,
+)
 from tests.model.shapes import tiny_config, tiny_model
 
 
 def test_configurations_and_names_go_there_and_back():
     for config in (tiny_config(), tiny_config(tied=False), ModelConfig()):
-        assert read(write(config)) == config
+        assert from_hf_config(to_hf_config(config)) == config
     for name in tiny_model(tiny_config(tied=False)).state_dict():
-        written = theirs({name: torch.ones(1)}, ModelConfig())
-        assert list(ours(written, ModelConfig())) == [name]
+        written = to_hf_state_dict({name: torch.ones(1)}, ModelConfig())
+        assert list(from_hf_state_dict(written, ModelConfig())) == [name]
         assert name not in written or name.startswith("lm_head")
 
 
 def test_older_files_without_rope_parameters_open():
-    values = write(tiny_config())
+    values = to_hf_config(tiny_config())
     del values["rope_parameters"], values["head_dim"], values["layer_types"]
     values |= {"rope_theta": 1e6, "rope_scaling": None}
-    assert read(values).position.base == 1e6
-    assert read(values).attention.head_dim == 128  # as Transformers has it
+    assert from_hf_config(values).position.base == 1e6
+    assert from_hf_config(values).attention.head_dim == 128  # as Transformers has it
 
 
 @pytest.mark.parametrize(
@@ -38,11 +43,11 @@ def test_older_files_without_rope_parameters_open():
 )
 def test_what_we_do_not_compute_is_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(tiny_config()) | changes)
+        from_hf_config(to_hf_config(tiny_config()) | changes)
 
 
 def test_missing_keys_are_named():
-    values = write(tiny_config())
+    values = to_hf_config(tiny_config())
     del values["hidden_size"]
     with pytest.raises(ArtifactError, match="no hidden_size"):
-        read(values)
+        from_hf_config(values)

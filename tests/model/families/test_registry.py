@@ -7,15 +7,15 @@ import torch
 
 from groundup.core import ArtifactError
 from groundup.model import PositionConfig, Transformer, preset, presets
-from groundup.model.families import FAMILIES, family_for, family_of, read_config
+from groundup.model.families import FAMILIES, choose_family, get_family, read_config
 from tests.model.shapes import tiny_config
 
 
 def test_our_default_model_is_written_as_a_qwen3_and_what_no_peer_computes_as_our_own():
-    assert family_for(tiny_config()) is FAMILIES["qwen3"]
+    assert choose_family(tiny_config()) is FAMILIES["qwen3"]
     gopher = tiny_config().model_copy(update={"position": PositionConfig(kind="transformer_xl")})
-    assert family_for(gopher) is FAMILIES["groundup"]
-    assert FAMILIES["groundup"].read(FAMILIES["groundup"].write(gopher)) == gopher
+    assert choose_family(gopher) is FAMILIES["groundup"]
+    assert FAMILIES["groundup"].from_hf_config(FAMILIES["groundup"].to_hf_config(gopher)) == gopher
 
 
 OURS = {
@@ -28,24 +28,27 @@ OURS = {
 def test_presets_of_berts_and_gpts_kind_are_written_as_their_family(name):
     found = preset(name)
     family = FAMILIES[OURS[found.family]]
-    assert family_for(found.config) is family
-    assert family.read(json.loads(json.dumps(family.write(found.config)))) == found.config
+    assert choose_family(found.config) is family
+    assert (
+        family.from_hf_config(json.loads(json.dumps(family.to_hf_config(found.config))))
+        == found.config
+    )
 
 
 @pytest.mark.parametrize("name", ["bert", "spanbert", "roberta", "modernbert", "gpt-1", "gpt-2"])
 def test_tensors_of_tiny_presets_go_there_and_back(name):
     config = preset(f"{name}-tiny").config
-    family, state = family_for(config), Transformer(config, seed=0).state_dict()
-    again = family.ours(family.theirs(state, config), config)
+    family, state = choose_family(config), Transformer(config, seed=0).state_dict()
+    again = family.from_hf_state_dict(family.to_hf_state_dict(state, config), config)
     assert again.keys() == state.keys()
     assert all(torch.equal(again[key], tensor) for key, tensor in state.items())
 
 
 def test_eight_bits_are_written_where_the_files_can_hold_them():
     gpt, bert = preset("gpt-2-tiny").config, preset("bert-tiny").config
-    assert family_for(gpt) is FAMILIES["gpt2"]
-    assert family_for(gpt, packed=True) is FAMILIES["groundup"]
-    assert family_for(bert, packed=True) is FAMILIES["bert"]
+    assert choose_family(gpt) is FAMILIES["gpt2"]
+    assert choose_family(gpt, packed=True) is FAMILIES["groundup"]
+    assert choose_family(bert, packed=True) is FAMILIES["bert"]
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -62,4 +65,4 @@ def test_a_value_of_another_kind_is_an_error_of_one_line(changes, message):
 
 def test_an_unknown_family_is_named_with_the_known_ones():
     with pytest.raises(ArtifactError, match="x/config.json has model_type 'rwkv'.*qwen3"):
-        family_of({"model_type": "rwkv"}, "x/config.json")
+        get_family({"model_type": "rwkv"}, "x/config.json")

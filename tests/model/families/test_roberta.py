@@ -7,7 +7,7 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import PositionConfig, Transformer, save
-from groundup.model.families.roberta import read, write
+from groundup.model.families.roberta import from_hf_config, to_hf_config
 from tests.model.families.bert_gpt import (
     MASKED,
     SHAPES,
@@ -35,14 +35,14 @@ def test_states_and_logits_are_the_peers_and_what_we_write_is_what_it_opened(nam
     roberta(), roberta(1, output=MASKED), roberta(6, output=MASKED, tied_embeddings=False)
 ])  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert read(write(config)) == config
+    assert from_hf_config(to_hf_config(config)) == config
 
 
 def test_padding_is_the_published_one_where_nothing_is_said():
-    values = write(roberta())
+    values = to_hf_config(roberta())
     del values["pad_token_id"]
-    assert read(values).position.offset == 2
-    assert read(values).context_length == roberta().context_length
+    assert from_hf_config(values).position.offset == 2
+    assert from_hf_config(values).context_length == roberta().context_length
 
 
 def test_a_saved_model_keeps_the_padding_that_its_places_count_from(tmp_path):
@@ -73,9 +73,9 @@ def test_old_files_repeat_the_decoder(tmp_path):
 ])  # fmt: skip
 def test_padding_that_cannot_be_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(roberta()) | changes)
+        from_hf_config(to_hf_config(roberta()) | changes)
 
 
 def test_a_bert_is_no_roberta():
     with pytest.raises(ConfigError, match="cannot be written as roberta"):
-        write(encoder())
+        to_hf_config(encoder())

@@ -5,9 +5,14 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import FeedForwardConfig, preset
-from groundup.model.families import FAMILIES, family_for
+from groundup.model.families import FAMILIES, choose_family
 from groundup.model.families.registry import read_config
-from groundup.model.families.switch import read, sparse_layers, theirs, write
+from groundup.model.families.switch import (
+    _hf_sparse_layers,
+    from_hf_config,
+    to_hf_config,
+    to_hf_state_dict,
+)
 from tests.model.families.encoder_decoders import (
     EXPERTS,
     OURS,
@@ -45,8 +50,8 @@ def test_gradients_are_transformers():
      preset("switch-c").config],
 )  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert read(write(config)) == config
-    assert family_for(config) is FAMILIES[FAMILY]
+    assert from_hf_config(to_hf_config(config)) == config
+    assert choose_family(config) is FAMILIES[FAMILY]
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
@@ -55,13 +60,13 @@ def test_a_directory_that_we_save_opens_again(tmp_path):
 
 def test_each_expert_is_a_tensor_there_and_a_missing_one_is_named(tmp_path):
     model = Peer(FAMILY, "every_second").model
-    written = theirs(model.state_dict(), model.config)
+    written = to_hf_state_dict(model.state_dict(), model.config)
     wi = written["decoder.block.1.layer.2.mlp.experts.expert_2.wi.weight"]
     experts = model.layers[1].experts
     assert experts is not None
     assert torch.equal(wi, experts.up_proj[2])
     del written["decoder.block.1.layer.2.mlp.experts.expert_2.wi.weight"]
-    found = FAMILIES[FAMILY].ours(written, model.config)
+    found = FAMILIES[FAMILY].from_hf_state_dict(written, model.config)
     assert "layers.1.experts.up_proj" not in found
 
 
@@ -73,23 +78,23 @@ def test_their_experts_are_in_the_second_of_every_so_many_layers():
         (4, 0, [1]),  # none were asked for, and theirs has one all the same
         (2, 5, [0, 1]),
     ]:
-        assert [*sparse_layers(layers, count)] == expected
+        assert [*_hf_sparse_layers(layers, count)] == expected
 
 
 def test_a_hundred_million_layers_are_counted_not_listed():
-    values = write(PLAIN) | {"num_layers": 10**8, "num_decoder_layers": 10**8}
+    values = to_hf_config(PLAIN) | {"num_layers": 10**8, "num_decoder_layers": 10**8}
     values |= {"num_sparse_encoder_layers": 5 * 10**7, "num_sparse_decoder_layers": 5 * 10**7}
-    assert read(values).layers == 10**8  # refused where there are too few weights for it
+    assert from_hf_config(values).layers == 10**8  # refused where there are too few weights for it
     with pytest.raises(ArtifactError, match="layers 1 and 1, 3, 5, 7, …"):
-        read(values | {"num_sparse_encoder_layers": 1})
+        from_hf_config(values | {"num_sparse_encoder_layers": 1})
 
 
 def test_a_capacity_below_the_context_is_kept():
-    values = write(PLAIN) | {"expert_capacity": 2}
-    experts = read(values).feedforward.experts
+    values = to_hf_config(PLAIN) | {"expert_capacity": 2}
+    experts = from_hf_config(values).feedforward.experts
     assert experts is not None and experts.capacity == 2
-    assert write(read(values))["expert_capacity"] == 2
-    assert read(write(PLAIN)) == PLAIN
+    assert to_hf_config(from_hf_config(values))["expert_capacity"] == 2
+    assert from_hf_config(to_hf_config(PLAIN)) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_a_capacity_below_the_context_is_kept():
 )
 def test_what_we_do_not_compute_is_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read_config(write(PLAIN) | changes, "config.json")
+        read_config(to_hf_config(PLAIN) | changes, "config.json")
 
 
 @pytest.mark.parametrize(
@@ -124,4 +129,4 @@ def test_what_we_do_not_compute_is_refused(changes, message):
 )
 def test_what_no_switch_can_say_is_refused(config, message):
     with pytest.raises(ConfigError, match=message):
-        write(config)
+        to_hf_config(config)

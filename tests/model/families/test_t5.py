@@ -7,8 +7,15 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import FeedForwardConfig, OutputConfig, preset
-from groundup.model.families import FAMILIES, family_for
-from groundup.model.families.t5 import UNUSED, feedforward_of, ours, read, theirs, write
+from groundup.model.families import FAMILIES, choose_family
+from groundup.model.families.t5 import (
+    UNUSED_TENSOR,
+    _parse_feed_forward_proj,
+    from_hf_config,
+    from_hf_state_dict,
+    to_hf_config,
+    to_hf_state_dict,
+)
 from tests.model.families.encoder_decoders import (
     OURS,
     Peer,
@@ -33,8 +40,8 @@ def test_gradients_are_transformers():
 
 @pytest.mark.parametrize("config", [*OURS["t5"].values(), preset("t5-base").config])
 def test_configurations_go_there_and_back(config):
-    assert read(write(config)) == config
-    assert family_for(config) is FAMILIES["t5"]
+    assert from_hf_config(to_hf_config(config)) == config
+    assert choose_family(config) is FAMILIES["t5"]
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
@@ -42,43 +49,43 @@ def test_a_directory_that_we_save_opens_again(tmp_path):
 
 
 def test_old_and_new_files_tell_a_free_head_differently():
-    values = write(FREE)
+    values = to_hf_config(FREE)
     del values["scale_decoder_outputs"]  # as published: no scale where tie_word_embeddings is false
-    assert read(values) == FREE
+    assert from_hf_config(values) == FREE
     new = values | {"tie_word_embeddings": True, "scale_decoder_outputs": False}
-    assert read(new) == FREE
-    tied = read(values | {"tie_word_embeddings": True})
+    assert from_hf_config(new) == FREE
+    tied = from_hf_config(values | {"tie_word_embeddings": True})
     assert tied.tied_embeddings
     assert math.isclose(tied.output.scale, 1 / math.sqrt(8))
 
 
 def test_a_head_that_was_never_freed_is_a_copy():
-    state = theirs(Peer("t5", "gates_free").model.state_dict(), FREE)
+    state = to_hf_state_dict(Peer("t5", "gates_free").model.state_dict(), FREE)
     del state["lm_head.weight"]
-    found = ours(state, FREE)
+    found = from_hf_state_dict(state, FREE)
     assert torch.equal(found["lm_head.weight"], found["embed_tokens.weight"])
 
 
 def test_repeated_embeddings_are_one_and_the_unused_table_is_dropped():
     model = Peer("t5", "narrow_heads").model
-    state = theirs(model.state_dict(), model.config)
+    state = to_hf_state_dict(model.state_dict(), model.config)
     table = state.pop("shared.weight")
     state |= {"encoder.embed_tokens.weight": table, "decoder.embed_tokens.weight": table.clone()}
-    state[UNUSED] = torch.zeros(8, 3)
-    assert ours(state, model.config).keys() == model.state_dict().keys()
+    state[UNUSED_TENSOR] = torch.zeros(8, 3)
+    assert from_hf_state_dict(state, model.config).keys() == model.state_dict().keys()
     state["decoder.embed_tokens.weight"] += 1
     with pytest.raises(
         ArtifactError, match="decoder.embed_tokens.weight differs from shared.weight"
     ):
-        ours(state, model.config)
+        from_hf_state_dict(state, model.config)
 
 
 def test_gates_have_their_names():
-    assert feedforward_of("relu") == (False, "relu")
-    assert feedforward_of("gated-silu") == (True, "silu")
-    assert feedforward_of("gated-gelu") == (True, "gelu_tanh")
+    assert _parse_feed_forward_proj("relu") == (False, "relu")
+    assert _parse_feed_forward_proj("gated-silu") == (True, "silu")
+    assert _parse_feed_forward_proj("gated-gelu") == (True, "gelu_tanh")
     with pytest.raises(ArtifactError, match="feed_forward_proj='gated-mish'"):
-        feedforward_of("gated-mish")
+        _parse_feed_forward_proj("gated-mish")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +106,7 @@ def test_gates_have_their_names():
 )
 def test_what_we_do_not_compute_is_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(shape()) | changes)
+        from_hf_config(to_hf_config(shape()) | changes)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +119,4 @@ def test_what_we_do_not_compute_is_refused(changes, message):
 )
 def test_what_no_t5_can_say_is_refused(config, message):
     with pytest.raises(ConfigError, match=message):
-        write(config)
+        to_hf_config(config)

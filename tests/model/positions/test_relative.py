@@ -11,18 +11,18 @@ from groundup.model.positions.absolute import sinusoids
 from groundup.model.positions.relative import (
     BucketBias,
     DistanceBias,
+    _alibi_slopes,
+    _distance_bucket,
     alibi_bias,
-    alibi_slopes,
-    bucket,
 )
 from tests.model.shapes import BUCKETS, shape
 
 
 def test_slopes_are_the_papers_for_eight_and_interleave_for_twelve():
-    assert alibi_slopes(8).tolist() == [2.0**-i for i in range(1, 9)]
-    twelve = alibi_slopes(12, torch.float64)
-    assert_close(twelve[:8], alibi_slopes(8, torch.float64))
-    assert_close(twelve[8:], alibi_slopes(16, torch.float64)[::2][:4])
+    assert _alibi_slopes(8).tolist() == [2.0**-i for i in range(1, 9)]
+    twelve = _alibi_slopes(12, torch.float64)
+    assert_close(twelve[:8], _alibi_slopes(8, torch.float64))
+    assert_close(twelve[8:], _alibi_slopes(16, torch.float64)[::2][:4])
 
 
 def test_the_penalty_grows_with_distance_and_ignores_the_future_no_more_than_the_past():
@@ -50,7 +50,7 @@ def loop_bucket(distance, buckets, max_distance, causal):
 @pytest.mark.parametrize("buckets, max_distance", [(32, 128), (8, 16), (20, 300)])
 def test_buckets_are_one_each_when_near_and_grow(buckets, max_distance, causal):
     apart = torch.arange(-400, 401)
-    found = bucket(apart, buckets, max_distance, causal=causal).tolist()
+    found = _distance_bucket(apart, buckets, max_distance, causal=causal).tolist()
     expected = [loop_bucket(d, buckets, max_distance, causal) for d in apart.tolist()]
     assert sum(a != b for a, b in zip(found, expected, strict=True)) <= 4  # float32 at the borders
     assert max(found) == buckets - 1

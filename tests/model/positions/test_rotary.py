@@ -6,11 +6,13 @@ from torch.testing import assert_close
 
 from groundup.core import ConfigError
 from groundup.model.config import RopeScaling
-from groundup.model.positions.rotary import frequencies, rotate, rotation
+from groundup.model.positions.rotary import compute_rotation, rope_frequencies, rotate
 
 
 def at(x, position):
-    return rotate(x, rotation(torch.tensor([[position]]), frequencies(64, dtype=torch.float64)))
+    return rotate(
+        x, compute_rotation(torch.tensor([[position]]), rope_frequencies(64, dtype=torch.float64))
+    )
 
 
 def test_scores_depend_on_distance_alone():
@@ -29,21 +31,21 @@ def test_a_rotation_keeps_norms_and_position_zero():
 def test_every_row_may_have_its_own_positions():
     x = torch.randn(2, 1, 3, 4)
     positions = torch.tensor([[0, 1, 2], [5, 6, 7]])
-    by = frequencies(4, 100.0)
-    both = rotate(x, rotation(positions, by))
+    by = rope_frequencies(4, 100.0)
+    both = rotate(x, compute_rotation(positions, by))
     for row in range(2):
-        alone = rotate(x[row : row + 1], rotation(positions[row : row + 1], by))
+        alone = rotate(x[row : row + 1], compute_rotation(positions[row : row + 1], by))
         assert torch.equal(both[row : row + 1], alone)
 
 
 def test_an_odd_width_is_an_error():
     with pytest.raises(ConfigError, match="head_dim=5 must be even"):
-        frequencies(5)
+        rope_frequencies(5)
 
 
 def test_a_raised_base_stretches_the_slowest_pair_by_the_factor_and_the_fastest_not():
-    plain = frequencies(8, 100.0, dtype=torch.float64)
-    scaled = frequencies(8, 100.0, RopeScaling(kind="ntk", factor=4.0), dtype=torch.float64)
+    plain = rope_frequencies(8, 100.0, dtype=torch.float64)
+    scaled = rope_frequencies(8, 100.0, RopeScaling(kind="ntk", factor=4.0), dtype=torch.float64)
     assert scaled[0] == plain[0] and scaled[-1] == pytest.approx(float(plain[-1]) / 4)
 
 
@@ -51,6 +53,6 @@ def test_a_raised_base_stretches_the_slowest_pair_by_the_factor_and_the_fastest_
 def test_the_original_length_is_the_context_by_the_factor_unless_it_is_given(kind):
     told = RopeScaling(kind=kind, factor=4.0, original_length=256)
     untold = RopeScaling(kind=kind, factor=4.0)
-    wanted = frequencies(16, 1000.0, told, 9999)
-    assert torch.equal(frequencies(16, 1000.0, untold, 1024), wanted)
-    assert not torch.equal(frequencies(16, 1000.0, untold, 4096), wanted)
+    wanted = rope_frequencies(16, 1000.0, told, 9999)
+    assert torch.equal(rope_frequencies(16, 1000.0, untold, 1024), wanted)
+    assert not torch.equal(rope_frequencies(16, 1000.0, untold, 4096), wanted)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from groundup.model import ModelConfig, active_parameters, parameters, preset, presets
+from groundup.model import ModelConfig, active_parameters, count_parameters, preset, presets
 
 COUNTS = json.loads(Path(__file__).with_name("parameters.json").read_text())
 
 
 def test_every_preset_has_the_parameters_that_it_had():
-    assert {name: parameters(each.config).total for name, each in presets().items()} == COUNTS
+    assert {name: count_parameters(each.config).total for name, each in presets().items()} == COUNTS
 
 
 @pytest.mark.parametrize("each", presets().values(), ids=lambda each: each.name)
@@ -43,13 +43,13 @@ def test_scales_are_roots_of_the_width(each):
      ("bart-base", 139_420_416), ("bart-large", 406_291_456)],
 )  # fmt: skip
 def test_parameters_are_those_of_the_published_file(name, weights):
-    count = parameters(preset(name).config)
+    count = count_parameters(preset(name).config)
     bias = 50_265 if name.startswith("bart") else 0  # a buffer in BART's file, not a weight
     assert count.total - bias == weights
 
 
 def test_bert_base_has_the_weights_of_its_published_file():
-    count = parameters(preset("bert-base").config)
+    count = count_parameters(preset("bert-base").config)
     # Of 109,482,240 in the file without heads, the pooler has 590,592; the masked head adds
     # a dense layer, a norm and a bias for each id.
     assert count.total - count.head == 109_482_240 - 590_592
@@ -58,14 +58,14 @@ def test_bert_base_has_the_weights_of_its_published_file():
 
 def test_gopher_and_chinchilla_only_add_up_with_the_maps_of_distances():
     for name, printed in (("gopher-280b", 280e9), ("chinchilla-70b", 70e9)):
-        count = parameters(preset(name).config)
+        count = count_parameters(preset(name).config)
         assert count.total == pytest.approx(printed, rel=0.002)
         assert count.total - count.positions < 0.93 * printed
 
 
 def test_roberta_has_two_unused_position_embeddings_and_one_type():
     config = preset("roberta-base").config
-    assert parameters(config).positions == 514 * 768
+    assert count_parameters(config).positions == 514 * 768
     assert config.embedding.types == 1
 
 
@@ -87,7 +87,7 @@ def test_bert_says_that_its_own_objective_omits_the_next_sentence():
 
 def test_experts_use_few_of_the_parameters():
     assert active_parameters(preset("mixtral-8x7b").config) == pytest.approx(12.9e9, rel=0.01)
-    dense = parameters(preset("t5-base").config).total
+    dense = count_parameters(preset("t5-base").config).total
     routers = 12 * 768 * 128
     assert active_parameters(preset("switch-base-128").config) == dense + routers
 

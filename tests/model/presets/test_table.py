@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from groundup.core import ConfigError
-from groundup.model import Cache, Transformer, active_parameters, parameters, preset, presets
-from groundup.model.presets.table import TINY
+from groundup.model import Cache, Transformer, active_parameters, count_parameters, preset, presets
+from groundup.model.presets.table import TINY_SUFFIX
 
 SCALE = {"M": 1e6, "B": 1e9, "T": 1e12}
 # Papers whose number does not fit their shape, as `differs` says.
 WRONG = {"gpt-2", "gpt-2-medium", "gpt-2-large", "gpt-2-xl", "t5-large"}
-PUBLISHED = [each for each in presets().values() if not each.name.endswith(TINY)]
-SMALL = [each for each in presets().values() if each.name.endswith(TINY)]
+PUBLISHED = [each for each in presets().values() if not each.name.endswith(TINY_SUFFIX)]
+SMALL = [each for each in presets().values() if each.name.endswith(TINY_SUFFIX)]
 NAMED = (
     "bert-base gpt-1 roberta-base spanbert-base gpt-2 t5-base gpt-3-175b gopher-280b "
     "jurassic-1-178b chinchilla-70b lamda-137b llama-7b mixtral-8x7b switch-base-8 glam-1.2t "
@@ -29,7 +29,7 @@ def test_parameters_are_those_that_the_paper_prints(each):
     number, scale = re.fullmatch(r"([\d.]+)([MBT])", each.paper).groups()
     printed = float(number) * SCALE[scale]
     step = 10 ** -len(number.partition(".")[2]) * SCALE[scale]
-    count = parameters(each.config)
+    count = count_parameters(each.config)
     total = count.total - (count.embedding + count.positions if each.family == "LaMDA" else 0)
     if each.family in ("Gemma 3", "SpanBERT") or each.name in WRONG | {"glam-1.9b"}:
         assert each.differs
@@ -40,10 +40,10 @@ def test_parameters_are_those_that_the_paper_prints(each):
 
 def test_counts_that_papers_print_to_the_last_digit():
     assert active_parameters(preset("glam-1.2t").config) / 1e9 == pytest.approx(96.6, abs=0.05)
-    assert parameters(preset("gemma-3-270m").config).total == 268_098_176
-    four = parameters(preset("gemma-3-4b").config)
+    assert count_parameters(preset("gemma-3-270m").config).total == 268_098_176
+    four = count_parameters(preset("gemma-3-4b").config)
     assert (four.embedding // 10**6, (four.total - four.embedding) // 10**6) == (671, 3209)
-    assert parameters(preset("switch-c").config).total / 1e9 == pytest.approx(1571, abs=0.5)
+    assert count_parameters(preset("switch-c").config).total / 1e9 == pytest.approx(1571, abs=0.5)
 
 
 def test_the_names_that_people_type_are_there():
@@ -71,7 +71,7 @@ def test_a_tiny_one_has_every_trait_and_computes(each):
     assert len(each.config.attention.patterns) == len(large.attention.patterns)
     assert (each.config.feedforward.experts is None) == (large.feedforward.experts is None)
     model = Transformer(each.config, seed=0).eval()
-    assert sum(p.numel() for p in model.parameters()) == parameters(each.config).total < 5e6
+    assert sum(p.numel() for p in model.parameters()) == count_parameters(each.config).total < 5e6
     ids = torch.randint(4096, (1, 40))
     read = {"encoded": model.encode(ids)} if model.encoder is not None else {}
     with torch.no_grad():

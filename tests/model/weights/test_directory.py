@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
 from groundup.model import Cache, PositionConfig, Transformer, load, save, save_tensors
-from groundup.model.weights.gguf.configuration import describe_model
+from groundup.model.weights.gguf.configuration import describe_for_gguf
 from tests.model.shapes import tiny_config, tiny_model
 
 PEERS = ["one_kv_head", "wide_heads_untied", "no_groups", "ours", "ours_int8"]
@@ -165,8 +165,7 @@ def test_an_artifact_is_checked_and_only_a_model_opens(tmp_path):
 
 
 def test_the_ends_of_texts_come_from_the_tokenizer(tmp_path):
-    from groundup.tokenizer import FastTokenizer
-    from groundup.tokenizer import save as save_tokenizer
+    from groundup.tokenizer import FastTokenizer, save_tokenizer
 
     tokenizer, model = FastTokenizer([]), tiny_model()
     save_tokenizer(tokenizer, tmp_path / "tokenizer")
@@ -203,7 +202,7 @@ def test_a_model_of_prefixes_stays_one_and_no_peer_opens_it_as_causal(tmp_path):
     assert load(tmp_path).config == config
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "groundup"
     with pytest.raises(ConfigError):
-        describe_model(config, Transformer(config, seed=None).to("meta").state_dict())
+        describe_for_gguf(config, Transformer(config, seed=None).to("meta").state_dict())
 
 
 def test_a_file_that_the_disk_does_not_take_is_the_systems_error_with_its_number(tmp_path):

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from groundup.core import ArtifactError
-from groundup.model import Head, HeadConfig, WithHead, load_encoder, save, save_with_head
-from groundup.model.weights.encoder import BATCH, TextEncoder, batches
+from groundup.model import Head, HeadConfig, ModelWithHead, load_encoder, save, save_with_head
+from groundup.model.weights.encoder import BATCH, TextEncoder, _length_batches
 from groundup.tokenizer import load_tokenizer
 from tests.model.families.bert_gpt import FIXTURES, encoder
 from tests.model.shapes import tiny_model
@@ -24,7 +24,7 @@ SPELT = ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
 @pytest.fixture
 def directory(tmp_path):
     """An encoder of 12 tokens with its words, as sentence-transformers keeps it."""
-    model = WithHead(tiny_model(encoder(), torch.float32), Head(MEAN, 8))
+    model = ModelWithHead(tiny_model(encoder(), torch.float32), Head(MEAN, 8))
     save_with_head(model, tmp_path)
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     return tmp_path
@@ -46,10 +46,10 @@ def test_minilms_vectors_are_those_of_sentence_transformers():
     plain = [i for i, text in enumerate(texts) if not any(name in text for name in SPELT)]
     assert len(texts) == 200
     assert len(plain) == 198  # in ours, a special token that is spelt in a text is plain text
-    assert [model.ids(texts[i]) for i in plain] == [ids[i] for i in plain]
+    assert [model.input_ids(texts[i]) for i in plain] == [ids[i] for i in plain]
     peers = expected["vectors"].float().numpy()
     spelt = [i for i in range(200) if i not in plain]
-    assert (cosines(model.vectors([ids[i] for i in spelt]), peers[spelt]) >= 0.9999).all()
+    assert (cosines(model.embed_batch([ids[i] for i in spelt]), peers[spelt]) >= 0.9999).all()
     vectors = model.embed([texts[i] for i in plain])
     assert (cosines(vectors, peers[plain]) >= 0.9999).all()
     assert np.abs(vectors - peers[plain]).max() < 2e-4  # float16 holds the peers'
@@ -77,13 +77,13 @@ def test_a_vector_does_not_depend_on_its_neighbours_or_its_place(directory):
 
 def test_texts_are_framed_prompted_and_cut(directory):
     model = load_encoder(directory)
-    assert model.ids("a cats") == [2, 5, 6, 8, 3]
-    assert model.ids("a " * 40) == [2, *[5] * 10, 3]
+    assert model.input_ids("a cats") == [2, 5, 6, 8, 3]
+    assert model.input_ids("a " * 40) == [2, *[5] * 10, 3]
     (directory / "sentence_bert_config.json").write_text('{"max_seq_length": 4}')
     (directory / "config_sentence_transformers.json").write_text(
         '{"prompts": {"q": "dog "}, "default_prompt_name": "q"}'
     )
-    assert load_encoder(directory).ids("cat a a") == [2, 7, 6, 3]
+    assert load_encoder(directory).input_ids("cat a a") == [2, 7, 6, 3]
     (directory / "sentence_bert_config.json").write_text('{"max_seq_length": 2}')
     with pytest.raises(ArtifactError, match="A limit of 2 ids leaves no room for text besides 2"):
         load_encoder(directory)
@@ -102,10 +102,10 @@ def test_pooling_is_given_where_the_directory_does_not_say_it(directory, tmp_pat
 
 def test_ids_around_a_text_are_only_those_of_its_tokenizer(directory):
     save(tiny_model(encoder(), torch.float32), directory)
-    model = WithHead(tiny_model(encoder(), torch.float32), Head(MEAN, 8))
+    model = ModelWithHead(tiny_model(encoder(), torch.float32), Head(MEAN, 8))
     bare = TextEncoder(model.eval(), load_tokenizer(directory).encode, 3)
-    assert bare.ids("a cat sits") == [5, 6, 9]
-    assert bare.ids("") == []
+    assert bare.input_ids("a cat sits") == [5, 6, 9]
+    assert bare.input_ids("") == []
     assert not bare.embed([""]).any()
 
 
@@ -121,7 +121,7 @@ def test_a_saved_encoder_keeps_its_tokenizer_and_its_padding(directory, tmp_path
 
 def test_rows_of_like_lengths_come_together():
     lengths = [7, 1, 5] * 20
-    found = list(batches(lengths))
+    found = list(_length_batches(lengths))
     assert sorted(i for chosen in found for i in chosen) == list(range(60))
     assert [lengths[i] for chosen in found for i in chosen] == sorted(lengths)
     assert max(map(len, found)) == BATCH

@@ -7,14 +7,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from groundup.compress import to_int8
+from groundup.compress import quantize_to_int8
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import (
     Head,
     HeadConfig,
+    ModelWithHead,
     PositionConfig,
     Transformer,
-    WithHead,
     load,
     load_with_head,
     save,
@@ -51,7 +51,7 @@ def test_what_we_write_is_what_transformers_opened(name, tmp_path):
     same(load_with_head(tmp_path), model)
 
 
-def same(found: WithHead, wanted: WithHead) -> None:
+def same(found: ModelWithHead, wanted: ModelWithHead) -> None:
     """Equal heads, and equal answers."""
     assert isinstance(found.head, Head)
     assert isinstance(wanted.head, Head)
@@ -82,7 +82,7 @@ OWN = HeadConfig(kind="sequence", labels=3, pooling="mean", inner="gelu")
     (decoder("pre", tied_embeddings=False), HeadConfig(pooling="first")),
 ])  # fmt: skip
 def test_a_head_that_no_peer_can_say_is_saved_as_our_own(config, head, tmp_path):
-    model = WithHead(tiny_model(config, torch.float32), Head(head, config.width)).eval()
+    model = ModelWithHead(tiny_model(config, torch.float32), Head(head, config.width)).eval()
     save_with_head(model, tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     assert values["model_type"] == "groundup"
@@ -92,7 +92,7 @@ def test_a_head_that_no_peer_can_say_is_saved_as_our_own(config, head, tmp_path)
 def test_what_reads_tokens_is_left_out(tmp_path):
     config = encoder(output=MASKED, tied_embeddings=False)
     head = Head(HeadConfig(inner="tanh"), config.width)
-    save_with_head(WithHead(tiny_model(config, torch.float32), head), tmp_path)
+    save_with_head(ModelWithHead(tiny_model(config, torch.float32), head), tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     assert values["architectures"] == ["BertForSequenceClassification"]
     tensors = load_file(tmp_path / "model.safetensors")
@@ -102,11 +102,11 @@ def test_what_reads_tokens_is_left_out(tmp_path):
 
 def test_eight_bits_and_half_precision_are_kept(tmp_path):
     model = tiny_model(tiny_config(), torch.bfloat16)
-    to_int8(model)
+    quantize_to_int8(model)
     head = Head(HeadConfig(pooling="last", bias=False), 16).bfloat16()
-    save_with_head(WithHead(model, head).eval(), tmp_path)
+    save_with_head(ModelWithHead(model, head).eval(), tmp_path)
     again = load_with_head(tmp_path)
-    same(again, WithHead(model, head))
+    same(again, ModelWithHead(model, head))
     assert again.head.classes.weight.dtype == torch.bfloat16
 
 
@@ -123,7 +123,7 @@ def test_a_model_with_a_head_is_not_opened_without_and_the_other_way_round(tmp_p
     with pytest.raises(ArtifactError, match="nowhere/config.json cannot be read"):
         load_with_head(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="needs a Transformer with a Head"):
-        save_with_head(WithHead(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)), tmp_path)
+        save_with_head(ModelWithHead(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)), tmp_path)
 
 
 @pytest.mark.parametrize("edit, message", [

@@ -2,7 +2,12 @@
 
 import pytest
 
-from groundup.model.weights.licence import Licence, card_fields, licence_of, to_json
+from groundup.model.weights.licence import (
+    ModelLicence,
+    _card_fields,
+    licence_to_json,
+    read_model_licence,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +30,7 @@ from groundup.model.weights.licence import Licence, card_fields, licence_of, to_
 )  # fmt: skip
 def test_a_card_names_the_licence_in_its_head_alone(tmp_path, card, name, link):
     (tmp_path / "README.md").write_bytes(card.encode())
-    assert licence_of(tmp_path) == Licence(name, link)
+    assert read_model_licence(tmp_path) == ModelLicence(name, link)
 
 
 def test_files_beside_the_model_are_found_and_others_are_not(tmp_path):
@@ -34,17 +39,19 @@ def test_files_beside_the_model_are_found_and_others_are_not(tmp_path):
         (tmp_path / name).write_text("terms")
     (tmp_path / "LICENSES").mkdir()
     (tmp_path / "NOTICE.bin").write_bytes(bytes(2**20 + 1))
-    assert licence_of(tmp_path) == Licence(f"see {sorted(names)[0]}", "", tuple(sorted(names)))
+    assert read_model_licence(tmp_path) == ModelLicence(
+        f"see {sorted(names)[0]}", "", tuple(sorted(names))
+    )
 
 
 def test_what_the_user_knows_counts_where_the_card_is_silent(tmp_path):
     (tmp_path / "LICENSE").write_text("terms")
-    assert licence_of(tmp_path, "cc-by-4.0").name == "cc-by-4.0"
+    assert read_model_licence(tmp_path, "cc-by-4.0").name == "cc-by-4.0"
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
-    assert licence_of(tmp_path, "cc-by-4.0").name == "mit"
+    assert read_model_licence(tmp_path, "cc-by-4.0").name == "mit"
 
 
 def test_bytes_that_are_no_text_end_nothing(tmp_path):
     (tmp_path / "README.md").write_bytes(b"---\nlicense: mit\n\xff\xfe: x\n---\n")
-    assert dict(card_fields(tmp_path / "README.md")) == {"license": "mit"}
-    assert to_json(licence_of(tmp_path)) == {"name": "mit", "link": "", "files": []}
+    assert dict(_card_fields(tmp_path / "README.md")) == {"license": "mit"}
+    assert licence_to_json(read_model_licence(tmp_path)) == {"name": "mit", "link": "", "files": []}

@@ -6,16 +6,22 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError
-from groundup.model.weights.packed import QUANTIZATION_CONFIG, is_packed, pack, unpack, unpack_all
+from groundup.model.weights.packed import (
+    QUANTIZATION_CONFIG,
+    _pack_int8,
+    _unpack_int8,
+    install_packed_weights,
+    is_packed,
+)
 from tests.model.shapes import tiny_model
 
 
 @pytest.mark.parametrize("width", [1, 3, 4, 5, 256])
 def test_every_value_comes_back(width):
     values = torch.randint(-128, 128, (7, width)).to(torch.int8)
-    words = pack(values)
+    words = _pack_int8(values)
     assert words.shape == (7, -(-width // 4))
-    assert torch.equal(unpack(words, width), values)
+    assert torch.equal(_unpack_int8(words, width), values)
 
 
 def test_only_this_layout_is_opened():
@@ -32,9 +38,9 @@ def test_only_this_layout_is_opened():
 
 def test_a_packed_weight_without_its_scale_or_shape_is_an_error():
     name = "layers.0.attention.q_proj"
-    words = pack(torch.zeros(24, 16, dtype=torch.int8))
+    words = _pack_int8(torch.zeros(24, 16, dtype=torch.int8))
     with pytest.raises(ArtifactError, match=f"{name} has no scale"):
-        unpack_all(tiny_model(), {f"{name}.weight_packed": words})
+        install_packed_weights(tiny_model(), {f"{name}.weight_packed": words})
     wrong = {f"{name}.weight_packed": words[:5], f"{name}.weight_scale": torch.ones(5, 1)}
     with pytest.raises(ArtifactError, match="does not have the shape"):
-        unpack_all(tiny_model(), wrong)
+        install_packed_weights(tiny_model(), wrong)

@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import ArtifactError
-from groundup.model import Head, HeadConfig, WithHead, load_with_head, save_with_head
+from groundup.model import Head, HeadConfig, ModelWithHead, load_with_head, save_with_head
 from groundup.model.heads import pool
-from groundup.model.weights.sentences import Sentences, read_sentences
+from groundup.model.weights.sentences import SentenceEncoderSpec, read_sentence_encoder
 from tests.model.families.bert_gpt import encoder, modern
 from tests.model.shapes import tiny_model
 
@@ -20,7 +20,7 @@ IDS, DOCUMENTS = torch.arange(12).reshape(2, 6), torch.tensor([[0] * 6, [0] * 4 
 def saved(tmp_path):
     """A small encoder whose states' mean is a text's vector, as sentence-transformers keeps it."""
     head = Head(HeadConfig(kind="embedding", pooling="mean"), 8)
-    save_with_head(WithHead(tiny_model(encoder(), torch.float32), head), tmp_path)
+    save_with_head(ModelWithHead(tiny_model(encoder(), torch.float32), head), tmp_path)
     return tmp_path
 
 
@@ -35,7 +35,7 @@ def edit(path, **values):
 @pytest.mark.parametrize("unit", [True, False])
 def test_every_pooling_goes_there_and_back(pooling, unit, tmp_path):
     head = Head(HeadConfig(kind="embedding", pooling=pooling, unit=unit), 8)
-    model = WithHead(tiny_model(modern(), torch.float32), head).eval()
+    model = ModelWithHead(tiny_model(modern(), torch.float32), head).eval()
     save_with_head(model, tmp_path)
     again = load_with_head(tmp_path)
     assert again.head.config == head.config
@@ -47,7 +47,7 @@ def test_every_pooling_goes_there_and_back(pooling, unit, tmp_path):
 
 def test_what_is_written_is_read(saved):
     head = HeadConfig(kind="embedding", pooling="mean")
-    assert read_sentences(saved) == Sentences(saved, head, limit=12)
+    assert read_sentence_encoder(saved) == SentenceEncoderSpec(saved, head, limit=12)
     assert json.loads((saved / "config.json").read_text())["architectures"] == ["BertModel"]
 
 
@@ -57,7 +57,7 @@ def test_newer_files_say_the_pooling_in_a_word_and_prompts_are_read(saved):
          prompts={"query": "query: ", "document": ""})  # fmt: skip
     (saved / "sentence_bert_config.json").unlink()
     head = HeadConfig(kind="embedding", pooling="last")
-    assert read_sentences(saved) == Sentences(saved, head, None, "query: ")
+    assert read_sentence_encoder(saved) == SentenceEncoderSpec(saved, head, None, "query: ")
 
 
 STEPS = [{"type": f"a.b.{kind}", "path": ""} for kind in ("Transformer", "Pooling", "Dense")]
@@ -81,7 +81,7 @@ STEPS = [{"type": f"a.b.{kind}", "path": ""} for kind in ("Transformer", "Poolin
 def test_what_we_do_not_compute_is_refused_with_the_file(saved, file, content, message):
     (saved / file).write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match=message) as caught:
-        read_sentences(saved)
+        read_sentence_encoder(saved)
     assert file in str(caught.value)
 
 
@@ -89,4 +89,4 @@ def test_paths_stay_within_the_directory(saved):
     steps = json.loads((saved / "modules.json").read_text())
     steps[0]["path"], steps[1]["path"] = "/etc/..", "../../1_Pooling"
     (saved / "modules.json").write_text(json.dumps(steps))
-    assert read_sentences(saved).encoder.parent in (saved, saved.parent)
+    assert read_sentence_encoder(saved).encoder.parent in (saved, saved.parent)

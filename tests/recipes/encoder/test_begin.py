@@ -5,8 +5,8 @@ import pytest
 
 from groundup.core import produce
 from groundup.embeddings import Word2VecConfig, load_vectors
-from groundup.recipes.encoder.begin import BeginConfig, make_vectors, shuffled
-from groundup.tokenizer import FastTokenizer, Shard, Text, TokensConfig, write_tokens
+from groundup.recipes.encoder.begin import BeginConfig, _shuffled, make_vectors
+from groundup.tokenizer import DocumentText, FastTokenizer, Shard, TokensConfig, write_tokens
 
 CONFIG = BeginConfig(
     word2vec=Word2VecConfig(model="skip_gram", width=16, epochs=4, sample=0, learning_rate=0.2)
@@ -20,7 +20,9 @@ def tokens(tmp_path_factory):
     texts = []
     for number in range(60):
         pair, mate = ("ab", "x") if number % 2 else ("cd", "y")
-        texts.append(Text(str(number), "".join(chance.choice(list(pair)) + mate for _ in range(9))))
+        texts.append(
+            DocumentText(str(number), "".join(chance.choice(list(pair)) + mate for _ in range(9)))
+        )
     out = tmp_path_factory.mktemp("begin") / "tokens"
     return produce(
         out, kind="tokens", stage="t", version=1, config=TokensConfig(), parents={},
@@ -39,8 +41,8 @@ def test_vectors_are_named_by_ids_and_the_same_twice(tokens, tmp_path):
 
 def test_texts_are_whole_in_another_order(tokens):
     shard = Shard.open(tokens, "train")
-    text = shuffled(shard, 1)
+    text = _shuffled(shard, 1)
     rows = np.split(text.ids, text.ends[:-1])
-    own = [shard.document(n) for n in range(len(shard.ends))]
+    own = [shard.document_ids(n) for n in range(len(shard.ends))]
     assert sorted(map(bytes, rows)) == sorted(bytes(row.astype(rows[0].dtype)) for row in own)
     assert not np.array_equal(text.ids, shard.ids)

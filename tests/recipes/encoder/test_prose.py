@@ -4,7 +4,7 @@ import pytest
 
 from groundup.core import DataError
 from groundup.recipes.encoder import prose
-from groundup.recipes.encoder.prose import entries, make_reading, plain, read_lines
+from groundup.recipes.encoder.prose import entries, make_reading, markdown_to_text, read_lines
 
 ENGLISH = "It was the best of times and it was the worst of times in the city for all of them."
 
@@ -17,8 +17,8 @@ def thesaurus(tmp_path):
 
 
 def test_words_and_marks_stand_apart_in_lower_case():
-    assert plain("Don't GO!! (ever) :-)") == " don't go !! ( ever ) :-)"
-    assert plain("  \n ") == ""
+    assert markdown_to_text("Don't GO!! (ever) :-)") == " don't go !! ( ever ) :-)"
+    assert markdown_to_text("  \n ") == ""
 
 
 def test_a_word_comes_again_among_its_like_words(thesaurus):
@@ -31,7 +31,7 @@ def test_a_word_comes_again_among_its_like_words(thesaurus):
 
 
 def test_the_library_s_pages_are_read_without_a_folder(tmp_path, thesaurus, monkeypatch):
-    monkeypatch.setattr(prose, "manual", lambda: iter([("a.txt", "A Page.\nOf it")]))
+    monkeypatch.setattr(prose, "manual_pages", lambda: iter([("a.txt", "A Page.\nOf it")]))
     made = make_reading([], thesaurus, tmp_path / "reading")
     lines = list(read_lines(made))
     assert lines[0] == " a page . of it" and lines[-1] == " bad ill"
@@ -42,11 +42,11 @@ def test_folders_take_the_library_s_place(tmp_path):
     (tmp_path / "books").mkdir()
     (tmp_path / "books" / "a.txt").write_text(ENGLISH + "\n\n" + "x = 1\n")
     made = make_reading([tmp_path / "books"], None, tmp_path / "run" / "reading")
-    assert list(read_lines(made)) == [plain(ENGLISH)]
+    assert list(read_lines(made)) == [markdown_to_text(ENGLISH)]
     assert [parent.name for parent in made.parents] == ["prose"]
 
 
 def test_a_missing_thesaurus_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(prose, "manual", lambda: iter([]))
+    monkeypatch.setattr(prose, "manual_pages", lambda: iter([]))
     with pytest.raises(DataError, match="no.such"):
         make_reading([], tmp_path / "no.such", tmp_path / "reading")

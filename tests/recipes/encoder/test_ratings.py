@@ -5,10 +5,10 @@ import pytest
 from groundup.core import DataError
 from groundup.recipes.encoder.ratings import (
     RatingsConfig,
+    _split_of,
     make_ratings,
     opinions,
-    read_ratings,
-    split_of,
+    read_review_ratings,
 )
 from tests.recipes.encoder.tables import write_tables
 
@@ -20,7 +20,7 @@ def ratings(tmp_path_factory):
 
 
 def test_every_sentence_is_in_one_split_with_its_text(ratings):
-    rows = {split: read_ratings(ratings, split) for split in ("train", "validation", "test")}
+    rows = {split: read_review_ratings(ratings, split) for split in ("train", "validation", "test")}
     assert sum(map(len, rows.values())) == 480
     groups = [{row.group for row in found} for found in rows.values()]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
@@ -30,7 +30,7 @@ def test_every_sentence_is_in_one_split_with_its_text(ratings):
 
 
 def test_shares_are_met():
-    splits = [split_of(f"tweets/{n}", RatingsConfig()) for n in range(4000)]
+    splits = [_split_of(f"tweets/{n}", RatingsConfig()) for n in range(4000)]
     shares = [splits.count(name) / 4000 for name in ("train", "validation", "test")]
     assert shares == pytest.approx([0.65, 0.1, 0.25], abs=0.03)
 

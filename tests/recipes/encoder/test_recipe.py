@@ -12,7 +12,7 @@ from tests.train.small import without_compiler
 @pytest.mark.slow
 def test_it_runs_reports_and_goes_on(tmp_path, monkeypatch):
     few = [("a.txt", "The library has many modules. " * 40)]
-    monkeypatch.setattr(prose, "manual", lambda: iter(few))
+    monkeypatch.setattr(prose, "manual_pages", lambda: iter(few))
     small = TokenizerConfig(vocab_size=320, specials=("chat", "encoder"))
     monkeypatch.setattr(recipe, "VOCABULARY", small)
     folder, out = write_tables(tmp_path / "tables"), tmp_path / "run"
@@ -29,6 +29,6 @@ def test_it_runs_reports_and_goes_on(tmp_path, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")}
     assert len(before) == 10
     with without_compiler(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe, "require", lambda verdict: None)
+        patch.setattr(recipe, "require_passed", lambda verdict: None)
         assert encoder(folder, out=out, tokens=4096).startswith("All is done.")
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")}

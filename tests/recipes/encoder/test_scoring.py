@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import Message, Sample
-from groundup.recipes.encoder.scoring import compared
+from groundup.recipes.encoder.scoring import compare_classifiers
 
 
 def samples(count: int = 60) -> list[Sample]:
@@ -17,7 +17,7 @@ def test_shares_and_difference():
     asked = samples()
     truth = [n % 2 == 1 for n in range(60)]
     half = [not t if n < 30 else t for n, t in enumerate(truth)]
-    found = compared({"words": half, "seed 0": truth, "seed 1": half}, asked)
+    found = compare_classifiers({"words": half, "seed 0": truth, "seed 1": half}, asked)
     assert found["words"]["estimate"] == 0.5
     assert found["encoder"]["estimate"] == pytest.approx(0.75)
     gap = found["encoder - words"]
@@ -27,5 +27,5 @@ def test_shares_and_difference():
 def test_equal_systems_differ_by_nothing():
     asked = samples()
     same = [n % 3 == 0 for n in range(60)]
-    gap = compared({"words": same, "seed 0": same}, asked)["encoder - words"]
+    gap = compare_classifiers({"words": same, "seed 0": same}, asked)["encoder - words"]
     assert (gap["estimate"], gap["low"], gap["high"]) == (0, 0, 0)

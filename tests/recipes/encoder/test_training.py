@@ -4,23 +4,23 @@ import pytest
 import torch
 
 from groundup.core import Artifact
-from groundup.model import WithHead
+from groundup.model import ModelWithHead
 from groundup.recipes.encoder.begin import BeginConfig, make_vectors
 from groundup.recipes.encoder.prose import make_reading
-from groundup.recipes.encoder.ratings import RatingsConfig, make_ratings, read_ratings
-from groundup.recipes.encoder.scoring import ScoreConfig, validate
+from groundup.recipes.encoder.ratings import RatingsConfig, make_ratings, read_review_ratings
+from groundup.recipes.encoder.scoring import EncoderScoreConfig, validate
 from groundup.recipes.encoder.training import (
     TuningConfig,
-    encoded,
+    _tune,
+    encode_ratings,
     hidden,
-    learn_tokenizer,
+    learn_review_tokenizer,
     make_tokens,
     opinion,
     order,
     prose,
     rated,
     says,
-    tune,
 )
 from groundup.tokenizer import Shard, TokenizerConfig, load_tokenizer
 from groundup.train import OptimConfig, PretrainConfig, pretrain
@@ -34,11 +34,11 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
     with pytest.MonkeyPatch.context() as patch:
         few = [("a.txt", "The library has many modules. " * 40)]
-        patch.setattr("groundup.recipes.encoder.prose.manual", lambda: iter(few))
+        patch.setattr("groundup.recipes.encoder.prose.manual_pages", lambda: iter(few))
         reading = make_reading([], None, folder / "reading")
         ratings = make_ratings(RatingsConfig(), write_tables(folder / "tables"), folder / "ratings")
         config = TokenizerConfig(vocab_size=320, specials=("chat", "encoder"))
-        words = learn_tokenizer(config, reading, ratings, folder / "tokenizer")
+        words = learn_review_tokenizer(config, reading, ratings, folder / "tokenizer")
         shards = make_tokens(reading, ratings, words, folder / "tokens")
         begun = make_vectors(BeginConfig(), shards, folder / "vectors")
     with without_compiler():
@@ -53,12 +53,12 @@ def test_the_tests_texts_are_never_read(made):
     ratings, shards, encoder = made
     known = load_tokenizer(encoder.path)
     read = {name for split in ("train", "validation") for name in Shard.open(shards, split).names}
-    assert not read & {row.id for row in read_ratings(ratings, "test")}
-    assert {row.id for row in read_ratings(ratings, "train")} < read
-    assert "many modules" in known.decode(Shard.open(shards, "train").document(0).tolist())
+    assert not read & {row.id for row in read_review_ratings(ratings, "test")}
+    assert {row.id for row in read_review_ratings(ratings, "train")} < read
+    assert "many modules" in known.decode(Shard.open(shards, "train").document_ids(0).tolist())
     reading = Artifact.open(shards.path.parent / "reading")
     held = [text.name for text in prose(reading, ratings, "validation")]
-    assert held == [row.id for row in read_ratings(ratings, "validation")]
+    assert held == [row.id for row in read_review_ratings(ratings, "validation")]
 
 
 def test_every_text_is_seen_once_an_epoch_and_seeds_differ():
@@ -71,8 +71,8 @@ def test_every_text_is_seen_once_an_epoch_and_seeds_differ():
 
 def test_texts_end_as_in_pre_training(made):
     ratings, _, encoder = made
-    rows = read_ratings(ratings, "test")
-    found = encoded(encoder, rows, 6)
+    rows = read_review_ratings(ratings, "test")
+    found = encode_ratings(encoder, rows, 6)
     end = load_tokenizer(encoder.path).specials["<|endoftext|>"]
     assert all(len(row) <= 6 and row[-1] == end for row in found)
 
@@ -80,7 +80,7 @@ def test_texts_end_as_in_pre_training(made):
 def test_the_loss_is_least_at_the_share_of_the_rating():
     batch = rated([[5, 6], [7]], torch.tensor([0.8, 0.5]))
 
-    class Says(WithHead):
+    class Says(ModelWithHead):
         """A model that says what it is told to."""
 
         def __init__(self, numbers: list[float]) -> None:
@@ -110,10 +110,10 @@ def test_a_share_of_the_tokens_is_hidden_and_never_padding():
 
 def test_a_classifier_learns_and_is_its_seed_s_alone(made):
     ratings, _, encoder = made
-    rows = [row for row in read_ratings(ratings, "train") if abs(row.rating) > 0.5]
-    ids = encoded(encoder, rows, 64)
+    rows = [row for row in read_review_ratings(ratings, "train") if abs(row.rating) > 0.5]
+    ids = encode_ratings(encoder, rows, 64)
     config = TuningConfig(epochs=8, rows=16, average=0.9, optim=OptimConfig(learning_rate=2e-3))
-    told = [says(tune(config, encoder, ratings, 0), ids) for _ in range(2)]
+    told = [says(_tune(config, encoder, ratings, 0), ids) for _ in range(2)]
     assert told[0] == told[1]
     right = sum(a == (row.rating > 0) for a, row in zip(told[0], rows, strict=True)) / len(rows)
     assert right > 0.75
@@ -125,11 +125,11 @@ def test_validation_tells_all_systems_and_reads_no_test(made, monkeypatch):
 
     def noted(artifact: Artifact, split: str):
         asked.append(split)
-        return read_ratings(artifact, split)
+        return read_review_ratings(artifact, split)
 
-    monkeypatch.setattr("groundup.recipes.encoder.training.read_ratings", noted)
-    monkeypatch.setattr("groundup.recipes.encoder.ratings.read_ratings", noted)
-    config = ScoreConfig(tuning=TuningConfig(seeds=(0, 1), epochs=1))
+    monkeypatch.setattr("groundup.recipes.encoder.training.read_review_ratings", noted)
+    monkeypatch.setattr("groundup.recipes.encoder.ratings.read_review_ratings", noted)
+    config = EncoderScoreConfig(tuning=TuningConfig(seeds=(0, 1), epochs=1))
     found = validate(config, encoder, ratings)
     assert list(found) == ["words", "seed 0", "seed 1", "encoder"]
     assert found["encoder"] == pytest.approx((found["seed 0"] + found["seed 1"]) / 2)

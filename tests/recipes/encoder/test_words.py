@@ -2,14 +2,14 @@
 
 import torch
 
-from groundup.recipes.encoder.words import STRENGTHS, features, fit, tuned, words_of
+from groundup.recipes.encoder.words import STRENGTHS, _words_of, features, fit, tuned
 
 TEXTS = ["a good film", "good and kind", "a bad film", "bad and dull", "good day", "bad day"] * 3
 LABELS = [True, True, False, False, True, False] * 3
 
 
 def test_words_marks_and_faces_count():
-    assert words_of("It's GREAT!! :) _x_") == {"it's", "great", "!", ":)", "x"}
+    assert _words_of("It's GREAT!! :) _x_") == {"it's", "great", "!", ":)", "x"}
 
 
 def test_words_are_learnt_and_order_is_not_seen():

@@ -20,11 +20,11 @@ from groundup.recipes.report.data import (
 from groundup.recipes.report.report import (
     MOST_BYTES,
     Limits,
-    cut,
-    fitting,
-    plain,
+    _fitting,
+    _report_page,
+    inline_text,
     reading,
-    report_page,
+    truncate_lines,
     write_report,
 )
 from tests.core.page.reading import Reading
@@ -34,7 +34,7 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror=y> \" ' & \u202e \x
 
 
 def read(data: ReportData) -> Reading:
-    return Reading(fitting(data))
+    return Reading(_fitting(data))
 
 
 def test_the_answer_comes_first():
@@ -68,7 +68,7 @@ def test_links_lead_somewhere_and_ids_are_unique(failed):
     ids = found.values("id")
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in found.values("href")} <= set(ids)
-    assert "://" not in fitting(sample_report(failed))
+    assert "://" not in _fitting(sample_report(failed))
 
 
 def test_text_from_models_stays_text():
@@ -113,30 +113,30 @@ def test_what_is_not_finite_is_null_in_json_and_undefined_on_the_page():
     curve = Curve("Loss", "steps", "nats", (Series("train", [1, 2], [1.0, math.nan]),))
     row = EvaluationRow("Loss", "nats", "lower", {"base": math.inf})
     data = ReportData("a", "b", curves=(curve,), evaluation=(row,))
-    assert plain(data)["curves"][0]["series"][0]["y"] == [1.0, None]
-    json.dumps(plain(data), allow_nan=False)
+    assert inline_text(data)["curves"][0]["series"][0]["y"] == [1.0, None]
+    json.dumps(inline_text(data), allow_nan=False)
     assert "undefined" in read(data).text
 
 
 def test_a_report_too_large_shows_fewer_samples_and_says_so():
     long = SampleRow("Recall", "q" * 5000, "r" * 5000, {"base": ShownAnswer("a" * 5000)})
     data = replace(sample_report(), samples=(long,) * 500)
-    text = fitting(data)
+    text = _fitting(data)
     assert len(text.encode()) <= MOST_BYTES
     assert "Recall · 24 of 500" in Reading(text).text and "more characters" in text
     wide = replace(data, samples=tuple(replace(long, kind=f"k{i}") for i in range(500)))
-    assert len(fitting(wide).encode()) <= MOST_BYTES
+    assert len(_fitting(wide).encode()) <= MOST_BYTES
 
 
 def test_what_cannot_fit_is_an_error_that_says_how_much():
     with pytest.raises(CapacityError, match="may have 1.0 MB"):
-        fitting(ReportData("a", "b" * 1_100_000))
+        _fitting(ReportData("a", "b" * 1_100_000))
 
 
 def test_an_unknown_parent_is_an_error():
     data = ReportData("a", "b", artifacts=(ArtifactRow("x", "model", "p", "id", 1, 1.0, ("y",)),))
     with pytest.raises(DataError, match="names the parent 'y'"):
-        fitting(data)
+        _fitting(data)
 
 
 def test_an_empty_report_says_that_nothing_vouches_for_it():
@@ -175,13 +175,13 @@ def test_a_difference_reads_as_its_interval_says(better, low, high, word):
 
 
 def test_texts_are_cut_with_a_word_on_it():
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3) == "abc … (1 more characters)"
+    assert truncate_lines("abc", 3) == "abc"
+    assert truncate_lines("abcd", 3) == "abc … (1 more characters)"
 
 
 def test_every_kind_of_sample_is_shown():
     kinds = [SampleRow(f"kind {i % 3}", "q", "r", {"base": ShownAnswer("a")}) for i in range(30)]
     text = Reading(
-        report_page(replace(sample_report(), samples=tuple(kinds)), Limits(6)).render()
+        _report_page(replace(sample_report(), samples=tuple(kinds)), Limits(6)).render()
     ).text
     assert all(f"kind {i} · 2 of 10" in text for i in range(3))

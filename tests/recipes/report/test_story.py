@@ -7,8 +7,16 @@ import pytest
 
 from groundup.core import Artifact, Config, Draft, produce, write_json, write_text
 from groundup.measure import Interval, read_verdict
-from groundup.recipes.report.report import report_page
-from groundup.recipes.report.story import MEANING, flat, interval, judge, negated, samples, tell
+from groundup.recipes.report.report import _report_page
+from groundup.recipes.report.story import (
+    MEANING,
+    _sample_section,
+    flat,
+    gate_assessment,
+    negated,
+    run_story,
+    verdict_interval,
+)
 
 
 def found(estimate: float, spread: float = 0.01) -> dict:
@@ -80,7 +88,9 @@ def made(tmp_path):
             "assessment": planted(tmp_path / "assessment", "report", files),
         }
         testset = planted(tmp_path / "testset", "testset", {"samples.jsonl": ""})
-        verdict = judge(run["assessment"], run["chat"], run["base"], testset, tmp_path / "verdict")
+        verdict = gate_assessment(
+            run["assessment"], run["chat"], run["base"], testset, tmp_path / "verdict"
+        )
         return run | {"verdict": verdict}
 
     return make
@@ -123,12 +133,12 @@ def test_one_bad_figure_stops_at_its_own_gate_alone(made, tmp_path, path, value,
     assert stopped(run) == names
     judged = read_verdict(run["verdict"])
     assert all(row["next"] for row in [*judged.failed, *judged.undecided])
-    assert not judged.passed and not tell(run, tmp_path).verdict.startswith("Every gate")
+    assert not judged.passed and not run_story(run, tmp_path).verdict.startswith("Every gate")
 
 
 def test_the_report_says_all_that_was_measured(made, tmp_path):
     run = made(GOOD)
-    data = tell(run, tmp_path)
+    data = run_story(run, tmp_path)
     assert (
         data.verdict.startswith("Every gate passed") and "0.80 times what xz needs" in data.verdict
     )
@@ -143,12 +153,12 @@ def test_the_report_says_all_that_was_measured(made, tmp_path):
     assert data.headline[1].value == pytest.approx(90)
     assert [[list(s.y) for s in curve.series] for curve in data.curves] == [[[5, 4], [4.5]]] * 2
     assert {stage.name: dict(stage.numbers) for stage in data.stages}["chat"] == {"compiled": "no"}
-    page = str(report_page(data).render())
+    page = str(_report_page(data).render())
     assert "Every gate passed" in page and "What is 1?" in page
 
 
 def test_a_failed_gate_is_told_first(made, tmp_path):
-    data = tell(made(GOOD | {"ended": found(0.5)}), tmp_path)
+    data = run_story(made(GOOD | {"ended": found(0.5)}), tmp_path)
     assert data.verdict.startswith("A gate failed")
     wrong = [check for check in data.checks if not check.passed]
     assert [(check.name, check.hint) for check in wrong] == [
@@ -167,13 +177,13 @@ def test_a_report_without_a_number_is_a_report(made, tmp_path):
     assert stopped(run) == [
         "chat answers predicted", "chat answers alike", "answers ended", "unknown refused",
     ]  # fmt: skip
-    data = tell(run, tmp_path)
+    data = run_story(run, tmp_path)
     assert [number.value for number in data.headline] == [1.6, None, None]
-    assert "Answers the model ended itself" in str(report_page(data).render())
+    assert "Answers the model ended itself" in str(_report_page(data).render())
 
 
 def test_four_samples_of_each_kind_are_shown(made):
-    rows = samples(made(GOOD)["assessment"])
+    rows = _sample_section(made(GOOD)["assessment"])
     assert sorted(row.kind for row in rows) == ["explain"] * 4 + ["refusal"] * 4
     assert rows[0].answers["chat"].text == "by chat"
 
@@ -181,7 +191,7 @@ def test_four_samples_of_each_kind_are_shown(made):
 def test_minus_an_interval_turns_its_bounds_round():
     turned = negated({**found(-0.5, 0.1)})
     assert (turned.estimate, turned.low, turned.high) == pytest.approx((0.5, 0.4, 0.6))
-    assert interval({"code": "a", "message": "b"}).code == "a" == negated(
+    assert verdict_interval({"code": "a", "message": "b"}).code == "a" == negated(
         {"code": "a", "message": "b"}
     ).code  # fmt: skip
 

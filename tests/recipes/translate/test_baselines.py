@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.recipes.translate.baselines import Dictionary, words_of
+from groundup.recipes.translate.baselines import Dictionary, _words_of
 from tests.recipes.translate.manual import ADJECTIVES, NOUNS, VERBS, sentences
 
 
@@ -40,4 +40,4 @@ def test_shares_are_those_of_the_written_out_rounds():
 
 
 def test_words_are_small_letters():
-    assert words_of("Don't STOP, Ünal!") == ["don", "t", "stop", "ünal"]
+    assert _words_of("Don't STOP, Ünal!") == ["don", "t", "stop", "ünal"]

@@ -6,14 +6,14 @@ from groundup.core import DataError
 from groundup.recipes.translate.pairs import (
     PairsConfig,
     SentencePair,
-    blocks_of,
-    fault,
-    find_pairs,
+    _blocks_of,
+    _fault,
+    _find_pairs,
+    _split_of,
+    _split_pairs,
     make_pairs,
     read_pairs,
     sentences,
-    split_of,
-    split_pairs,
 )
 from tests.recipes.translate.manual import write_manual
 
@@ -23,7 +23,7 @@ PAGE = """<page><info><desc>How to &amp; why.</desc><credit><p>A Person</p></cre
 
 
 def test_the_elements_of_a_page_have_their_text():
-    found = [(block.tag, block.text) for block in blocks_of(PAGE)]
+    found = [(block.tag, block.text) for block in _blocks_of(PAGE)]
     assert found == [
         ("desc", "How to & why."), ("title", "Windows"), ("p", "Press Tab twice. Then wait."),
         ("p", "Done"),
@@ -34,34 +34,34 @@ def test_what_every_page_has_around_its_text_is_left_out():
     page = """<body><nav><p>Home</p></nav><noscript><h1>Enable scripts</h1></noscript>
     <h1>Sort</h1><p>Sort rows.</p><aside><p>News</p></aside><footer><p>Title is: Sort</p></footer>
     </body>"""
-    assert [block.text for block in blocks_of(page)] == ["Sort", "Sort rows."]
+    assert [block.text for block in _blocks_of(page)] == ["Sort", "Sort rows."]
 
 
 @pytest.mark.parametrize("broken", ["", "<p", "<p>a", "</p></p>x", "<p>a<p>b</q>", "&#xffffff;<p>"])
 def test_broken_pages_are_read_as_far_as_they_go(broken):
-    assert all(block.text for block in blocks_of(broken))
+    assert all(block.text for block in _blocks_of(broken))
 
 
 def test_entities_are_not_expanded_without_end():
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;">]><p>&b; end</p>'
-    assert len(blocks_of(bomb)[-1].text) < 80
+    assert len(_blocks_of(bomb)[-1].text) < 80
 
 
 def test_sentences_pair_where_both_sides_have_as_many():
-    two, deux = blocks_of("<p>Open it. Close it.</p>"), blocks_of("<p>Ouvrez. Fermez.</p>")
+    two, deux = _blocks_of("<p>Open it. Close it.</p>"), _blocks_of("<p>Ouvrez. Fermez.</p>")
     assert list(sentences(two, deux)) == [("Open it.", "Ouvrez."), ("Close it.", "Fermez.")]
-    one = blocks_of("<p>Ouvrez, fermez.</p>")
+    one = _blocks_of("<p>Ouvrez, fermez.</p>")
     assert list(sentences(two, one)) == [("Open it. Close it.", "Ouvrez, fermez.")]
 
 
 def test_poor_pairs_have_a_reason():
     config = PairsConfig(longest=40, ratio=2.0)
-    assert fault("A window", "Ein Fenster", config) == ""
-    assert fault("8.1", "8.2", config) == "without words"
-    assert fault("x" * 41, "y" * 41, config) == "too long"
-    assert fault("x" * 40, "y" * 40, config) == ""
-    assert fault("a long sentence of words", "kurz und", config) == "of unlike length"
-    assert fault("short one", "ko", config) == ""
+    assert _fault("A window", "Ein Fenster", config) == ""
+    assert _fault("8.1", "8.2", config) == "without words"
+    assert _fault("x" * 41, "y" * 41, config) == "too long"
+    assert _fault("x" * 40, "y" * 40, config) == ""
+    assert _fault("a long sentence of words", "kurz und", config) == "of unlike length"
+    assert _fault("short one", "ko", config) == ""
 
 
 def test_pages_that_do_not_fit_are_counted(tmp_path):
@@ -70,15 +70,15 @@ def test_pages_that_do_not_fit_are_counted(tmp_path):
     (target / "help" / "topic-01.page").write_text("<page><p>Ander</p></page>")
     (target / "help" / "topic-02.page").write_bytes(b"\xff\xfe\x00<p>")
     (source / "help" / "notes.txt").write_text("no page")
-    found = find_pairs(source, target, PairsConfig())
+    found = _find_pairs(source, target, PairsConfig())
     assert found.counts["pages in one language"] == 1
     assert found.counts["pages with other elements"] == 2
     assert found.counts["pages"] == 9
     assert found.pairs[0].page == "help/topic-03.page"
     with pytest.raises(DataError, match="is no folder"):
-        find_pairs(source, tmp_path / "none", PairsConfig())
+        _find_pairs(source, tmp_path / "none", PairsConfig())
     with pytest.raises(DataError, match="share no page"):
-        find_pairs(source, tmp_path / "en" / "help", PairsConfig())
+        _find_pairs(source, tmp_path / "en" / "help", PairsConfig())
 
 
 def test_pages_are_held_out_whole_and_no_seen_source_is(tmp_path):
@@ -90,12 +90,12 @@ def test_pages_are_held_out_whole_and_no_seen_source_is(tmp_path):
     assert not pages[0] & pages[1] and not pages[0] & pages[2] and not pages[1] & pages[2]
     again = make_pairs(PairsConfig(), source, target, tmp_path / "pairs")
     assert again.id == made.id
-    name = next(f"p{i}" for i in range(99) if split_of(f"p{i}", 20) == "test")
+    name = next(f"p{i}" for i in range(99) if _split_of(f"p{i}", 20) == "test")
     held = SentencePair(name, "Open it.", "Öffnen.")
-    other = SentencePair(next(f"p{i}" for i in range(99) if split_of(f"p{i}", 20) == "train"),
+    other = SentencePair(next(f"p{i}" for i in range(99) if _split_of(f"p{i}", 20) == "train"),
                          "Open it.", "Aufmachen.")  # fmt: skip
-    assert split_pairs([held], 20)["test"] == [held]
-    assert split_pairs([held, other], 20)["test"] == []
+    assert _split_pairs([held], 20)["test"] == [held]
+    assert _split_pairs([held, other], 20)["test"] == []
 
 
 def test_too_few_pages_say_which_split_is_empty(tmp_path):

@@ -9,8 +9,8 @@ from groundup.core import MANIFEST
 from groundup.generate import BeamConfig
 from groundup.recipes import run
 from groundup.recipes.translate import translate
-from groundup.recipes.translate.recipe import Made, make, make_report
-from groundup.recipes.translate.scoring import ScoreConfig
+from groundup.recipes.translate.recipe import TranslationRun, _make_report, make
+from groundup.recipes.translate.scoring import TranslationScoreConfig
 from groundup.recipes.translate.training import TrainingConfig
 from groundup.tokenizer import TokenizerConfig
 from tests.recipes.translate.manual import write_manual
@@ -24,19 +24,19 @@ def test_the_recipe_is_found_by_name():
 
 def test_a_short_run_makes_everything_and_then_has_nothing_to_do(tmp_path):
     source, target = write_manual(tmp_path)
-    scoring = ScoreConfig(sentences=12, beams=BeamConfig(width=2, max_tokens=8))
+    scoring = TranslationScoreConfig(sentences=12, beams=BeamConfig(width=2, max_tokens=8))
     training = TrainingConfig(epochs=0.1, validations=1)
     made = make(tmp_path / "out", source, target, training, scoring=scoring, **SMALL)
     assert made.model.numbers["steps"] > 0
     again = make(tmp_path / "out", source, target, training, scoring=scoring, **SMALL)
     assert again == made
-    report = make_report(made, tmp_path / "out")
+    report = _make_report(made, tmp_path / "out")
     page = report.file("report.html").read_text()
     for words in ("A manual", "BLEU above the dictionary", "Close the", "copy", "dictionary"):
         assert words in page
     told = json.loads(report.file("report.json").read_text())
     assert len(told["samples"]) == 12 and told["models"] == ["copy", "dictionary", "model"]
-    for name in Made._fields:
+    for name in TranslationRun._fields:
         assert (tmp_path / "out" / name / MANIFEST).is_file()
 
 

@@ -11,13 +11,13 @@ from groundup.recipes.translate import scoring
 from groundup.recipes.translate.pairs import PairsConfig, SentencePair, make_pairs, read_pairs
 from groundup.recipes.translate.scoring import (
     Gap,
-    ScoreConfig,
-    assess,
-    compared,
-    interval,
-    plain,
-    seal,
-    spread,
+    TranslationScoreConfig,
+    _spread,
+    assess_translations,
+    compare_translations,
+    interval_from_dict,
+    interval_to_dict,
+    seal_pairs,
 )
 from tests.recipes.translate.manual import write_manual
 
@@ -35,7 +35,7 @@ SAMPLES = [
 
 
 def test_differences_are_those_of_the_scores():
-    found = compared(SAID, SAMPLES)
+    found = compare_translations(SAID, SAMPLES)
     assert set(found) == {"BLEU", "chrF"}
     references = [[text] for text in REFERENCES]
     scores = {name: corpus_score(Bleu(), texts, references) for name, texts in SAID.items()}
@@ -52,30 +52,33 @@ def test_a_gap_needs_two_rows():
     gap = Gap(Bleu())
     assert isinstance(gap.counts("a", ["a"]), Reason)
     row = list(Bleu().counts("the cat sat on the mat", ["the cat sat on the mat"]))
-    assert gap.of(row + row) == 0
+    assert gap.from_counts(row + row) == 0
     empty = [0] * len(row)
-    assert isinstance(gap.of(row + empty), Reason) and isinstance(gap.of(empty + row), Reason)
+    for one in (row + empty, empty + row):
+        assert isinstance(gap.from_counts(one), Reason)
 
 
 @pytest.mark.parametrize("found", [Interval(1.0, 0.5, 2.0, 0.95, 9, 3), Reason("a", "b")])
 def test_intervals_go_through_json(found):
-    assert interval(plain(found)) == found
+    assert interval_from_dict(interval_to_dict(found)) == found
 
 
 def test_samples_are_spread_evenly():
-    assert [s.id for s in spread(SAMPLES, 2)] == ["0", "2"]
-    assert spread(SAMPLES, 9) == SAMPLES
+    assert [s.id for s in _spread(SAMPLES, 2)] == ["0", "2"]
+    assert _spread(SAMPLES, 9) == SAMPLES
 
 
 def test_the_answers_of_every_system_are_kept_beside_source_and_reference(tmp_path, monkeypatch):
     def shout(engine, sources, beams):
         return [source.upper() for source in sources], [True] * len(sources)
 
-    monkeypatch.setattr(scoring, "translations", shout)
+    monkeypatch.setattr(scoring, "_translations", shout)
     monkeypatch.setattr(scoring.Engine, "open", lambda path: None)
     pairs = make_pairs(PairsConfig(), *write_manual(tmp_path), tmp_path / "pairs")
-    testset = seal(pairs, "made up", tmp_path / "testset")
-    made = assess(ScoreConfig(sentences=4), pairs, pairs, testset, tmp_path / "assessment")
+    testset = seal_pairs(pairs, "made up", tmp_path / "testset")
+    made = assess_translations(
+        TranslationScoreConfig(sentences=4), pairs, pairs, testset, tmp_path / "assessment"
+    )
     rows = [json.loads(line) for line in made.file("answers.jsonl").read_text().splitlines()]
     assert len(rows) == 4
     held_out = set(read_pairs(pairs, "test"))

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from groundup.core import DataError
-from groundup.recipes.vectors.prose import is_english, write_prose
+from groundup.recipes.vectors.prose import _is_english, write_prose
 
 ENGLISH = "The dog that barks at night is not the one which was here in the morning."
 OTHER = "A king is a man who rules over a people, and his wife is the queen of it."
@@ -40,8 +40,8 @@ def test_prose_in_other_languages_is_not_english():
         "int main void return x for i in range 10 print i self",
         "too short",
     ):
-        assert not is_english(text.lower().split())
-    assert is_english(ENGLISH.lower().replace(".", "").split())
+        assert not _is_english(text.lower().split())
+    assert _is_english(ENGLISH.lower().replace(".", "").split())
 
 
 def test_what_holds_no_english(tmp_path):

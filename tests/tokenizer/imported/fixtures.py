@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from groundup.tokenizer import FastTokenizer, ImportedTokenizer, load_tokenizer
-from groundup.tokenizer.imported.sentencepiece import of_model, parse
+from groundup.tokenizer.imported.sentencepiece import _parse_model, tokenizer_from_model
 
 ROOT = Path(__file__).resolve().parents[2] / "fixtures" / "imported"
 LARGE = Path(os.environ.get("GROUNDUP_TOKENIZERS") or "none")
@@ -53,7 +53,7 @@ def model_bytes(name: str) -> bytes:
 def small(name: str) -> ImportedTokenizer:
     """A small tokenizer by its name."""
     if name in MODELS:
-        return of_model(parse(model_bytes(name)))
+        return tokenizer_from_model(_parse_model(model_bytes(name)))
     return imported(load_tokenizer(ROOT / name))
 
 

@@ -5,8 +5,13 @@ import json
 import pytest
 import tokenizers
 
-from groundup.tokenizer.imported.content import added_of, framed, marked, sequence
-from groundup.tokenizer.imported.pieces import CONTROL, USER_DEFINED, Piece
+from groundup.tokenizer.imported.content import (
+    _sequence_step,
+    added_tokens,
+    metaspace_steps,
+    special_tokens_processor,
+)
+from groundup.tokenizer.imported.pieces import CONTROL, USER_DEFINED, ScoredPiece
 from tests.tokenizer.imported.fixtures import lines, small
 
 
@@ -31,28 +36,34 @@ def test_what_stands_around_a_text_is_there_for_everybody(name):
     theirs = tokenizers.Tokenizer.from_str(json.dumps(ours.content))
     theirs.no_truncation()
     theirs.no_padding()
-    assert theirs.encode("def x").ids == ours.frame.around(ours.encode("def x"))
+    assert theirs.encode("def x").ids == ours.frame.wrap(ours.encode("def x"))
 
 
 def test_steps_are_joined():
     step = {"type": "Fuse"}
-    assert sequence("decoders", []) is None and sequence("decoders", [None, step]) == step
-    assert sequence("decoders", [step, step])["decoders"] == [step, step]
-    assert framed([], []) is None
+    assert (
+        _sequence_step("decoders", []) is None and _sequence_step("decoders", [None, step]) == step
+    )
+    assert _sequence_step("decoders", [step, step])["decoders"] == [step, step]
+    assert special_tokens_processor([], []) is None
 
 
 def test_a_space_is_put_before_by_a_step_or_by_the_caller():
     def names(**options: bool) -> list[str]:
-        normaliser = marked(prefix=True, **options)["normalizer"]
+        normaliser = metaspace_steps(prefix=True, **options)["normalizer"]
         return [step["type"] for step in normaliser.get("normalizers", [normaliser])]
 
-    assert names() == ["Prepend", "Replace"] and names(once=True) == ["Replace"]
+    assert names() == ["Prepend", "Replace"] and names(is_put_by_caller=True) == ["Replace"]
     assert names(squeezed=True) == ["Replace", "Replace", "Prepend", "Replace"]
 
 
 def test_control_pieces_are_special_and_matched_ones_are_not():
-    pieces = [Piece("a"), Piece("<s>", 0, CONTROL), Piece("\u2581\u2581", 0, USER_DEFINED)]
-    found = added_of(pieces, marked=True)
+    pieces = [
+        ScoredPiece("a"),
+        ScoredPiece("<s>", 0, CONTROL),
+        ScoredPiece("\u2581\u2581", 0, USER_DEFINED),
+    ]
+    found = added_tokens(pieces, marked=True)
     assert [(each["id"], each["special"], each["normalized"]) for each in found] == [
         (1, True, False), (2, False, True)
     ]  # fmt: skip

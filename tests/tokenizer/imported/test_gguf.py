@@ -8,22 +8,22 @@ import pytest
 
 from groundup.core import DataError
 from groundup.tokenizer import ImportedTokenizer, tokenizer_of_gguf
-from groundup.tokenizer.imported.gguf import CUTS, SAME
-from groundup.tokenizer.imported.sentencepiece import parse
+from groundup.tokenizer.imported.gguf import PATTERN_ALIASES, SPLIT_PATTERNS
+from groundup.tokenizer.imported.sentencepiece import _parse_model
 from tests.tokenizer.imported.fixtures import LARGE, ids_of, large, lines, model_bytes, small
 
 
 def scored(name: str, **more: object) -> dict[str, object]:
     """Metadata of a SentencePiece model, as converters write it."""
-    model = parse(model_bytes(name))
+    model = _parse_model(model_bytes(name))
     values = {
         "model": "t5" if model.kind == "unigram" else "llama",
         "tokens": [piece.text.replace("\u2581", " ") if piece.kind == 4 else piece.text
                    for piece in model.pieces],
         "scores": np.array([piece.score for piece in model.pieces], np.float32),
         "token_type": np.array([piece.kind for piece in model.pieces], np.int32),
-        "add_space_prefix": model.prefix,
-        "remove_extra_whitespaces": model.squeezed,
+        "add_space_prefix": model.adds_prefix_space,
+        "remove_extra_whitespaces": model.collapses_spaces,
         "precompiled_charsmap": np.frombuffer(model.charsmap, np.int8),
     }  # fmt: skip
     ids = {f"{role}_token_id": getattr(model, role) for role in ("bos", "eos")}
@@ -60,7 +60,7 @@ def paired() -> dict[str, object]:
 def test_pairs_have_the_ids_of_their_tokenizer_json():
     tokenizer = tokenizer_of_gguf(paired())
     assert tokenizer.encode_batch(lines()) == ids_of("pairs")
-    assert tokenizer.frame == small("pairs").frame and tokenizer.lossy is None
+    assert tokenizer.frame == small("pairs").frame and tokenizer.loss_reason is None
     assert tokenizer.specials == small("pairs").specials
     assert tokenizer.settings["chat_template"] == "{{ bos_token }}"
 
@@ -92,12 +92,12 @@ def test_cuts_are_those_of_the_makers():
         theirs = [step["pattern"]["Regex"] for step in steps if step["type"] == "Split"]
         assert theirs == [
             cut.replace(r"[\r\n]+", "[\r\n]+") if name == "deepseek-v3" else cut
-            for cut in CUTS[name]
+            for cut in SPLIT_PATTERNS[name]
         ]
 
 
 def test_names_lead_to_cuts():
-    assert set(SAME.values()) <= set(CUTS)
+    assert set(PATTERN_ALIASES.values()) <= set(SPLIT_PATTERNS)
 
 
 def gemma() -> ImportedTokenizer:

@@ -8,15 +8,19 @@ import pytest
 from groundup.core import DataError
 from groundup.tokenizer import load_tokenizer, save_imported
 from groundup.tokenizer.imported.normaliser import Normaliser
-from groundup.tokenizer.imported.pieces import CONTROL, UNKNOWN, USER_DEFINED, Piece
-from groundup.tokenizer.imported.sentencepiece import Model, of_model, parse
+from groundup.tokenizer.imported.pieces import CONTROL, UNKNOWN, USER_DEFINED, ScoredPiece
+from groundup.tokenizer.imported.sentencepiece import (
+    SentencePieceModel,
+    _parse_model,
+    tokenizer_from_model,
+)
 from tests.tokenizer.imported.fixtures import imported, lines, model_bytes, small
 
 USER_PIECES = ("<x>", "  ", "\n")
 
 
 def normaliser(protected: tuple[str, ...] = ()) -> Normaliser:
-    model = parse(model_bytes("t5"))
+    model = _parse_model(model_bytes("t5"))
     return Normaliser(model.charsmap, prefix=True, squeezed=True, protected=protected)
 
 
@@ -35,7 +39,7 @@ def normaliser(protected: tuple[str, ...] = ()) -> Normaliser:
     ],
 )
 def test_a_text_is_changed_as_the_maker_changes_it(text, expected):
-    assert normaliser().changed(text) == normaliser().aligned(text).text == expected
+    assert normaliser().normalize(text) == normaliser().normalize_aligned(text).text == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_a_text_is_changed_as_the_maker_changes_it(text, expected):
     ],
 )
 def test_user_defined_pieces_stay_as_they_are(text, expected):
-    assert normaliser(USER_PIECES).changed(text) == expected
+    assert normaliser(USER_PIECES).normalize(text) == expected
 
 
 def test_of_user_defined_pieces_the_longest_is_taken():
@@ -69,22 +73,30 @@ def test_of_user_defined_pieces_the_longest_is_taken():
 def test_the_quick_way_is_the_one_with_places():
     fast = normaliser()
     for text in lines():
-        found = fast.aligned(text)
-        assert found.text == fast.changed(text)
+        found = fast.normalize_aligned(text)
+        assert found.text == fast.normalize(text)
         assert all(0 <= start <= end <= len(text) for start, end in found.places)
         assert [start for start, _ in found.places] == sorted(start for start, _ in found.places)
 
 
-def with_user_pieces() -> Model:
-    specials = [Piece("<unk>", 0, UNKNOWN), Piece("<s>", 0, CONTROL), Piece("</s>", 0, CONTROL)]
-    words = [Piece(text, -place) for place, text in enumerate(["\u2581", *"abcx<>", "\u2581a"])]
-    user = [Piece(text, 0, USER_DEFINED) for text in USER_PIECES]
-    return Model([*specials, *user, *words], "bpe", charsmap=parse(model_bytes("t5")).charsmap)
+def with_user_pieces() -> SentencePieceModel:
+    specials = [
+        ScoredPiece("<unk>", 0, UNKNOWN),
+        ScoredPiece("<s>", 0, CONTROL),
+        ScoredPiece("</s>", 0, CONTROL),
+    ]
+    words = [
+        ScoredPiece(text, -place) for place, text in enumerate(["\u2581", *"abcx<>", "\u2581a"])
+    ]
+    user = [ScoredPiece(text, 0, USER_DEFINED) for text in USER_PIECES]
+    return SentencePieceModel(
+        [*specials, *user, *words], "bpe", charsmap=_parse_model(model_bytes("t5")).charsmap
+    )
 
 
 def test_plain_text_of_a_model_with_user_defined_line_ends(tmp_path: Path):
     # `tokenizers` finds such a piece, which its own normalisation makes empty, everywhere
-    tokenizer = of_model(with_user_pieces())
+    tokenizer = tokenizer_from_model(with_user_pieces())
     text = "a  b\nc<x>a"
     ids = tokenizer.encode(text)
     assert [tokenizer.names[id] for id in ids] == ["\u2581a", "\u2581", "\u2581", "b", "\n", "c",
@@ -104,14 +116,14 @@ def test_places_are_those_of_the_text_that_was_given():
 
 
 def test_damaged_charsmaps_end_in_an_error_or_a_normaliser():
-    pick, whole = random.Random(0), parse(model_bytes("t5")).charsmap
+    pick, whole = random.Random(0), _parse_model(model_bytes("t5")).charsmap
     for _ in range(20):
         data = bytearray(whole)
         for _ in range(300):
             data[pick.randrange(len(data))] = pick.randrange(256)
         data[:4] = whole[:4]
         try:
-            assert Normaliser(bytes(data), prefix=True, squeezed=True).changed(
+            assert Normaliser(bytes(data), prefix=True, squeezed=True).normalize(
                 "".join(lines()[:40])
             )
         except DataError as error:

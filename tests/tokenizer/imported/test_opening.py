@@ -13,26 +13,26 @@ from groundup.tokenizer import (
     FastTokenizer,
     ImportedTokenizer,
     load_tokenizer,
-    save,
     save_imported,
+    save_tokenizer,
 )
 from tests.tokenizer.imported.fixtures import MODELS, ROOT, lines, model_bytes, small
 
 
 def test_ours_stay_ours(tmp_path: Path):
     ours = FastTokenizer([(b"a", b"b")])
-    save(ours, tmp_path)
+    save_tokenizer(ours, tmp_path)
     for path in (tmp_path, str(tmp_path), tmp_path / "tokenizer.json"):
         found = load_tokenizer(path)
         assert isinstance(found, FastTokenizer) and found.digest == ours.digest
 
 
 def test_ours_with_a_step_more_has_other_ids_and_is_somebody_elses(tmp_path: Path):
-    save(FastTokenizer([]), tmp_path)
+    save_tokenizer(FastTokenizer([]), tmp_path)
     file = tmp_path / "tokenizer.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": {"type": "NFC"}}))
     found = load_tokenizer(tmp_path)
-    assert isinstance(found, ImportedTokenizer) and found.lossy.code == "normalised"
+    assert isinstance(found, ImportedTokenizer) and found.loss_reason.code == "normalised"
     assert found.decode(found.encode("e\u0301")) == "é"
 
 

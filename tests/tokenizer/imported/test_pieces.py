@@ -11,11 +11,11 @@ from tokenizers.models import BPE
 
 from groundup.tokenizer.imported.pieces import (
     UNUSED,
-    Cutter,
-    Piece,
-    cutter_of,
-    joined,
-    merges_of,
+    ScoredPiece,
+    ScoreMerger,
+    make_score_merger,
+    mergeable_scores,
+    merges_from_scores,
 )
 from tests.tokenizer.imported.fixtures import model_bytes, small
 
@@ -35,21 +35,21 @@ def plainly(scores: dict[str, float], text: str) -> list[str]:
 
 
 @st.composite
-def vocabularies(draw, tied: bool) -> list[Piece]:
+def vocabularies(draw, tied: bool) -> list[ScoredPiece]:
     """Letters and words of them, every score different or few different ones."""
     words = draw(st.lists(st.text("abc", min_size=2, max_size=5), unique=True, max_size=25))
     texts = draw(st.permutations([*"abc", *words]))
     scores = st.integers(-4, 0)
     return [
-        Piece(text, float(draw(scores)) if tied else -float(place))
+        ScoredPiece(text, float(draw(scores)) if tied else -float(place))
         for place, text in enumerate(texts)
     ]
 
 
 @given(vocabularies(tied=True), st.text("abcd", max_size=30))
 def test_the_cutter_follows_the_rule(pieces, text):
-    scores = joined(pieces)
-    found = Cutter(pieces).cut(text)
+    scores = mergeable_scores(pieces)
+    found = ScoreMerger(pieces).segment(text)
     known = [part for part in found if "d" not in part]
     assert known == [part for part in plainly(scores, text) if part != "d"]
     assert "".join(found) == text
@@ -57,28 +57,36 @@ def test_the_cutter_follows_the_rule(pieces, text):
 
 @given(vocabularies(tied=False), st.text("abc", max_size=30))
 def test_merges_follow_it_where_no_scores_are_tied(pieces, text):
-    assert cutter_of(pieces) is None
+    assert make_score_merger(pieces) is None
     vocab = {piece.text: id for id, piece in enumerate(pieces)}
-    model = tokenizers.Tokenizer(BPE(vocab, merges_of(joined(pieces))))
-    assert model.encode(text).tokens == plainly(joined(pieces), text)
+    model = tokenizers.Tokenizer(BPE(vocab, merges_from_scores(mergeable_scores(pieces))))
+    assert model.encode(text).tokens == plainly(mergeable_scores(pieces), text)
 
 
 def test_tied_scores_are_where_merges_may_differ():
-    pieces = [Piece(text, -1) for text in ("a", "b", "ab", "ba")]
-    assert cutter_of(pieces) is not None
-    model = tokenizers.Tokenizer(BPE({"a": 0, "b": 1, "ab": 2, "ba": 3}, merges_of(joined(pieces))))
-    assert model.encode("bab").tokens == ["b", "ab"] != plainly(joined(pieces), "bab")
+    pieces = [ScoredPiece(text, -1) for text in ("a", "b", "ab", "ba")]
+    assert make_score_merger(pieces) is not None
+    model = tokenizers.Tokenizer(
+        BPE({"a": 0, "b": 1, "ab": 2, "ba": 3}, merges_from_scores(mergeable_scores(pieces)))
+    )
+    assert model.encode("bab").tokens == ["b", "ab"] != plainly(mergeable_scores(pieces), "bab")
 
 
-def spaces(longest: int) -> list[Piece]:
+def spaces(longest: int) -> list[ScoredPiece]:
     """Words, and runs of spaces that all have one score, as in Llama's vocabulary."""
-    words = [Piece("a"), Piece("b"), Piece(RUN), Piece("ab", -1), Piece(RUN + "a", -2)]
-    return words + [Piece(RUN * count, -1e9) for count in range(2, longest + 1)]
+    words = [
+        ScoredPiece("a"),
+        ScoredPiece("b"),
+        ScoredPiece(RUN),
+        ScoredPiece("ab", -1),
+        ScoredPiece(RUN + "a", -2),
+    ]
+    return words + [ScoredPiece(RUN * count, -1e9) for count in range(2, longest + 1)]
 
 
 @pytest.mark.parametrize("longest", [2, 3, 8, 16])
 def test_runs_of_spaces_need_the_cutter_only_when_they_are_long(longest):
-    cutter = cutter_of(spaces(longest))
+    cutter = make_score_merger(spaces(longest))
     if longest == 2:  # one run alone ties with nothing
         assert cutter is None
         return
@@ -88,34 +96,34 @@ def test_runs_of_spaces_need_the_cutter_only_when_they_are_long(longest):
 
 
 def test_a_very_long_tied_run_is_left_to_the_cutter():
-    cutter = cutter_of(spaces(65))
+    cutter = make_score_merger(spaces(65))
     assert cutter is not None and cutter.run == "" and cutter.is_needed("a")
 
 
 def test_a_run_that_is_missing_is_found_wrong():
     pieces = [piece for piece in spaces(16) if len(piece.text) not in (5, 7, 11)]
-    scores, cutter = joined(pieces), cutter_of(pieces)
+    scores, cutter = mergeable_scores(pieces), make_score_merger(pieces)
     assert cutter is not None and 5 <= len(cutter.run) <= 17
     for count in range(1, 40):
-        assert cutter.cut(RUN * count) == plainly(scores, RUN * count)
+        assert cutter.segment(RUN * count) == plainly(scores, RUN * count)
 
 
 def test_unused_pieces_are_steps_on_the_way():
-    pieces = [*map(Piece, "abc"), Piece("ab", -1, UNUSED), Piece("abc", -2)]
-    assert Cutter(pieces).cut("abcab") == ["abc", "a", "b"]
+    pieces = [*map(ScoredPiece, "abc"), ScoredPiece("ab", -1, UNUSED), ScoredPiece("abc", -2)]
+    assert ScoreMerger(pieces).segment("abcab") == ["abc", "a", "b"]
 
 
 def test_long_text_is_cut_by_lines_and_keeps_its_ids():
-    from groundup.tokenizer.imported.sentencepiece import of_model, parse
+    from groundup.tokenizer.imported.sentencepiece import _parse_model, tokenizer_from_model
 
-    plain, pick = parse(model_bytes("llama")), random.Random(1)
+    plain, pick = _parse_model(model_bytes("llama")), random.Random(1)
     tied = plain._replace(pieces=[
         piece._replace(score=-1e9) if set(piece.text) == {RUN} else piece for piece in plain.pieces
     ])  # fmt: skip
-    tokenizer = of_model(tied)
+    tokenizer = tokenizer_from_model(tied)
     parts = ["the ", " " * 30, "\n", "def", "é", " " * 3, "x"]
     text = "".join(pick.choices(parts, k=3000))
-    whole = Cutter(tied.pieces).cut(RUN + text.replace(" ", RUN))
+    whole = ScoreMerger(tied.pieces).segment(RUN + text.replace(" ", RUN))
     names = [tokenizer.names[id] for id in tokenizer.encode(text)]
     known = {piece.text for piece in tied.pieces}
     assert [name for name in names if name[:3] != "<0x"] == [
@@ -125,11 +133,11 @@ def test_long_text_is_cut_by_lines_and_keeps_its_ids():
 
 def test_text_after_text_is_quick_to_cut():
     text = "return the value " * 3000
-    assert "".join(Cutter(parse_pieces("tied")).cut(text)) == text
+    assert "".join(ScoreMerger(parse_pieces("tied")).segment(text)) == text
 
 
-def parse_pieces(name: str) -> list[Piece]:
-    from groundup.tokenizer.imported.sentencepiece import parse
+def parse_pieces(name: str) -> list[ScoredPiece]:
+    from groundup.tokenizer.imported.sentencepiece import _parse_model
 
     assert small(name).cutter is not None
-    return parse(model_bytes(name)).pieces
+    return _parse_model(model_bytes(name)).pieces

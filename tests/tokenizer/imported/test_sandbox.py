@@ -6,12 +6,12 @@ import pytest
 
 from groundup.core import ConfigError, DataError, Message
 from groundup.tokenizer import ChatTemplate, FastTokenizer
-from groundup.tokenizer.fast import tokenizer_json
+from groundup.tokenizer.fast import to_tokenizer_json
 from groundup.tokenizer.imported import sandbox
-from groundup.tokenizer.imported.sandbox import Sandbox, weight
+from groundup.tokenizer.imported.sandbox import TemplateSandbox, _value_size
 from groundup.tokenizer.imported.tokenizer import ImportedTokenizer
 
-IMPORTED = ImportedTokenizer(tokenizer_json(FastTokenizer([])))
+IMPORTED = ImportedTokenizer(to_tokenizer_json(FastTokenizer([])))
 TALK = (Message("user", "hi"), Message("assistant", "yo"))
 DOUBLED = "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = "
 NESTED = "{% set n = namespace(x='a', y='a') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}"
@@ -137,14 +137,14 @@ def test_what_templates_do_is_as_it_was(source, expected):
 )
 def test_errors_are_the_sandbox_s_own(source, message):
     with pytest.raises(ConfigError, match=f"The chat template {message}"):
-        Sandbox([]).from_string(source).render()
+        TemplateSandbox([]).from_string(source).render()
 
 
 def test_look_ups_of_filters_look_at_the_clock(monkeypatch):
     monkeypatch.setattr(sandbox, "MOST_SECONDS", 0.0)
-    box = Sandbox([])
+    box = TemplateSandbox([])
     template = box.from_string("{{ items | map(attribute='real') | first }}")
-    box.begin(0)
+    box.start_counting(0)
     with pytest.raises(ConfigError, match="takes more than 0 seconds"):
         template.render(items=[1])
 
@@ -155,7 +155,7 @@ def test_what_is_compared_or_a_key_is_weighed_even_if_the_template_did_not_make_
     for _ in range(25):
         given = (given, given)
     with pytest.raises(ConfigError, match="makes more than"):
-        Sandbox([]).from_string(source).render(a=given)
+        TemplateSandbox([]).from_string(source).render(a=given)
 
 
 def test_a_long_conversation_is_no_giant():
@@ -165,9 +165,9 @@ def test_a_long_conversation_is_no_giant():
 
 
 def test_what_a_value_weighs_as_text():
-    assert weight({"ab": [1, ("c", None)]}) == 2 + 1 + 1 + 1 + 1 + 1 + 1
+    assert _value_size({"ab": [1, ("c", None)]}) == 2 + 1 + 1 + 1 + 1 + 1 + 1
     twice = ["a"]
     for _ in range(60):
         twice = [twice, twice]
-    assert weight(twice) > sandbox.MOST
-    assert Sandbox([]).from_string("{{ 1 ~ 2 }}").render() == "12"
+    assert _value_size(twice) > sandbox.MAX_OUTPUT
+    assert TemplateSandbox([]).from_string("{{ 1 ~ 2 }}").render() == "12"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from groundup.core import ArtifactError
 from groundup.tokenizer import load_tokenizer
 from groundup.tokenizer.bpe import PATTERNS
-from groundup.tokenizer.imported.tekken import of_tekken
+from groundup.tokenizer.imported.tekken import _tokenizer_from_tekken
 from tests.tokenizer.imported.fixtures import lines, small
 
 SPECIALS = 5
@@ -37,7 +37,7 @@ def value() -> dict:
 PEER = tiktoken.Encoding(
     "peer", pat_str=PATTERNS["gpt-2"], mergeable_ranks=ranks(), special_tokens={}
 )
-OURS = of_tekken(value())
+OURS = _tokenizer_from_tekken(value())
 
 
 @given(st.text(max_size=40) | st.sampled_from(lines()))
@@ -49,7 +49,9 @@ def test_ids_are_tiktokens_after_the_special_ones(text):
 def test_special_tokens_have_the_first_ids():
     assert list(OURS.specials.values()) == list(range(SPECIALS))
     assert OURS.frame.before == (1,) and OURS.role_ids == {"unk": 0, "bos": 1, "eos": 2}
-    named = of_tekken(value() | {"special_tokens": [{"rank": 4, "token_str": "<new>"}]})
+    named = _tokenizer_from_tekken(
+        value() | {"special_tokens": [{"rank": 4, "token_str": "<new>"}]}
+    )
     assert named.specials["<new>"] == 4
 
 

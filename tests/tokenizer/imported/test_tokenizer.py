@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError, Reason
-from groundup.tokenizer import Frame, ImportedTokenizer, well_formed
-from groundup.tokenizer.imported.content import added, bpe, content
-from groundup.tokenizer.imported.tokenizer import by_characters
+from groundup.tokenizer import ImportedTokenizer, SpecialFrame, well_formed
+from groundup.tokenizer.imported.content import added_token, bpe_model, tokenizer_content
+from groundup.tokenizer.imported.tokenizer import _offsets_by_character
 from tests.core.contracts.tokenizer import TEXTS, TokenizerContract
 from tests.tokenizer.imported.fixtures import ROOT, ids_of, large, lines, small, told
 
@@ -73,7 +73,7 @@ def test_ids_of_large_tokenizers_are_their_makers(name):
 
 @pytest.mark.parametrize("name", ["llama3_1", "deepseek_v3", "tekken_240911.json"])
 def test_large_byte_level_ones_give_every_text_back(name):
-    assert large(name).lossy is None
+    assert large(name).loss_reason is None
     for text in lines():
         assert large(name).encode_exactly(text) == large(name).encode(text)
 
@@ -113,7 +113,7 @@ def test_a_text_that_is_normalised_has_the_places_of_its_characters():
 def test_exact_bytes_are_asked_for_and_there_is_a_reason():
     found = small("words").encode_exactly("Two words")
     assert isinstance(found, Reason) and found.code == "words"
-    assert small("pairs").lossy is None
+    assert small("pairs").loss_reason is None
 
 
 def test_special_tokens_in_a_text_are_text_and_tokens_that_are_not_special_are_found():
@@ -126,26 +126,26 @@ def test_special_tokens_in_a_text_are_text_and_tokens_that_are_not_special_are_f
 
 def test_a_merge_that_makes_a_special_token_is_not_followed():
     vocab = {"<": 0, "s": 1, ">": 2, "<s": 3, "<s>": 4}
-    model = bpe(vocab, [("<", "s"), ("<s", ">")])
-    tokenizer = ImportedTokenizer(content(model, [added(4, "<s>", True)], {}))
+    model = bpe_model(vocab, [("<", "s"), ("<s", ">")])
+    tokenizer = ImportedTokenizer(tokenizer_content(model, [added_token(4, "<s>", True)], {}))
     assert tokenizer.encode("<s>") == [3, 2] and tokenizer.decode([4]) == "<s>"
 
 
 def test_names_of_special_tokens_may_come_from_the_settings():
-    made = content(bpe({"a": 0, "</s>": 1, "<x>": 2}, []), [], {})
+    made = tokenizer_content(bpe_model({"a": 0, "</s>": 1, "<x>": 2}, []), [], {})
     settings = {"eos_token": {"content": "</s>"}, "extra_special_tokens": {"image_token": "<x>"}}
     tokenizer = ImportedTokenizer(made, settings)
     assert tokenizer.specials == {"</s>": 1, "<x>": 2} and tokenizer.role_ids == {"eos": 1}
 
 
 def test_what_stands_around_a_text():
-    assert small("pairs").frame == Frame((0,), ())
+    assert small("pairs").frame == SpecialFrame((0,), ())
     words = small("words")
-    assert words.frame.around([9]) == [words.role_ids["cls"], 9, words.role_ids["sep"]]
+    assert words.frame.wrap([9]) == [words.role_ids["cls"], 9, words.role_ids["sep"]]
     made = json.loads((ROOT / "pairs" / "tokenizer.json").read_text())
     without = ImportedTokenizer(made, {"bos_token": "<|begin|>", "add_bos_token": False})
     ended = ImportedTokenizer(made, {"eos_token": "<|end|>", "add_eos_token": True})
-    assert without.frame == Frame() and ended.frame == Frame((0,), (1,))
+    assert without.frame == SpecialFrame() and ended.frame == SpecialFrame((0,), (1,))
 
 
 def test_truncation_padding_and_dropout_are_no_part_of_encoding():
@@ -178,7 +178,7 @@ def test_lone_surrogates_are_replaced(text):
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=6))
 def test_ranges_are_in_order_and_inside_whatever_the_places(places):
-    ranges = by_characters("aé☃𝔘 b", [(min(pair), max(pair)) for pair in places])
+    ranges = _offsets_by_character("aé☃𝔘 b", [(min(pair), max(pair)) for pair in places])
     flat = [place for pair in ranges for place in pair]
     assert flat == sorted(flat) and all(0 <= place <= 12 for place in flat)
 
@@ -192,7 +192,7 @@ BROKEN = [
     {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "z"]]}},
     {"model": {"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 7}},
     {"model": EMPTY, "added_tokens": [{"id": 1}]},
-    {"model": EMPTY, "added_tokens": [added(9, "x", True)]},
+    {"model": EMPTY, "added_tokens": [added_token(9, "x", True)]},
     {"model": {"type": "Nothing", "vocab": {}}},
     {"model": {"type": "BPE", "vocab": [], "merges": 3}},
 ]  # fmt: skip
@@ -231,11 +231,11 @@ def test_an_added_token_that_normalisation_makes_empty_is_refused():
 
 
 def test_a_pattern_without_end_is_a_refusal_of_the_text():
-    made = content(bpe({"a": 0, "c": 1}, []), [], {})
+    made = tokenizer_content(bpe_model({"a": 0, "c": 1}, []), [], {})
     pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated",
                "invert": False}  # fmt: skip
     tokenizer = ImportedTokenizer({**made, "pre_tokenizer": pattern})
     assert tokenizer.encode("aa") == [0, 0]
-    for read in (tokenizer.encode, tokenizer.placed):
+    for read in (tokenizer.encode, tokenizer.encode_with_ranges):
         with pytest.raises(DataError, match="cannot split a text: .*retry-limit"):
             read("a" * 60 + "c")

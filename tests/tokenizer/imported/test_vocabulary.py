@@ -8,15 +8,19 @@ import pytest
 import tokenizers
 
 from groundup.core import ArtifactError, DataError
-from groundup.tokenizer.bpe import byte_characters
-from groundup.tokenizer.imported.vocabulary import open_pairs, open_word_pieces, word_pieces
+from groundup.tokenizer.bpe import byte_to_character
+from groundup.tokenizer.imported.vocabulary import (
+    open_vocab_and_merges,
+    open_wordpiece,
+    wordpiece_tokenizer,
+)
 from tests.tokenizer.imported.fixtures import ROOT, ids_of, large, lines, small
 
 WORDS = ["[UNK]", "[CLS]", "[SEP]", "a", "##b", "É", "é", "e", "中"]
 
 
 def test_a_vocabulary_has_the_ids_of_its_tokenizer_json():
-    tokenizer = open_word_pieces(ROOT / "words" / "vocab.txt")
+    tokenizer = open_wordpiece(ROOT / "words" / "vocab.txt")
     for text, expected in zip(lines(), ids_of("words"), strict=True):
         assert tokenizer.encode(text) == expected, text
     assert tokenizer.frame == small("words").frame
@@ -40,13 +44,13 @@ def test_real_word_pieces_too():
     ],
 )
 def test_settings_decide(settings, text, names):
-    tokenizer = word_pieces(WORDS, settings)
+    tokenizer = wordpiece_tokenizer(WORDS, settings)
     assert [tokenizer.names[id] for id in tokenizer.encode(text)] == names
 
 
 def test_pairs_in_two_files():
     folder = ROOT / "pairs"
-    tokenizer = open_pairs(folder / "vocab.json", folder / "merges.txt")
+    tokenizer = open_vocab_and_merges(folder / "vocab.json", folder / "merges.txt")
     for text, expected in zip(lines(), ids_of("pairs"), strict=True):
         if "<think>" not in text:
             assert tokenizer.encode(text) == expected, text
@@ -62,7 +66,7 @@ def write_pairs(folder: Path, ids: list[str], merges: list[str]) -> tuple[Path, 
 def test_gpt_1s_pairs_have_the_ids_of_its_pipeline(tmp_path: Path):
     ids = [*"abc\u00e9", *"a</w>,b</w>,c</w>,.</w>,ab,ab</w>,abc</w>".split(","), "<unk>"]
     merges = ["a b", "a b</w>", "ab c</w>"]
-    tokenizer = open_pairs(*write_pairs(tmp_path, ids, merges))
+    tokenizer = open_vocab_and_merges(*write_pairs(tmp_path, ids, merges))
     # as transformers 5.24's OpenAIGPTTokenizer puts it together
     pairs = [tuple(pair.split(" ")) for pair in merges]
     theirs = tokenizers.Tokenizer(tokenizers.models.BPE(
@@ -75,35 +79,35 @@ def test_gpt_1s_pairs_have_the_ids_of_its_pipeline(tmp_path: Path):
     for text in ["ABC ab. abab", "a\u0301b cab", "zz a\tb\u4e2dc", "abc.abc", *lines()]:
         assert tokenizer.encode(text) == theirs.encode(text).ids, text
     assert tokenizer.decode(tokenizer.encode("Abc ab.")) == "abc ab ."
-    assert tokenizer.lossy.code == "words" and tokenizer.role_ids == {"unk": 11}
+    assert tokenizer.loss_reason.code == "words" and tokenizer.role_ids == {"unk": 11}
 
 
 def test_pairs_of_bytes_that_end_words_are_refused(tmp_path: Path):
-    ids = [*byte_characters().values(), "a</w>", "b</w>", "ab</w>", "<unk>"]
+    ids = [*byte_to_character().values(), "a</w>", "b</w>", "ab</w>", "<unk>"]
     with pytest.raises(ArtifactError, match="after words, as CLIP has"):
-        open_pairs(*write_pairs(tmp_path, ids, ["a b</w>"]))
+        open_vocab_and_merges(*write_pairs(tmp_path, ids, ["a b</w>"]))
     with pytest.raises(ArtifactError, match="no <unk> for unknown characters"):
-        open_pairs(*write_pairs(tmp_path, ["a", "b</w>", "ab</w>"], ["a b</w>"]))
+        open_vocab_and_merges(*write_pairs(tmp_path, ["a", "b</w>", "ab</w>"], ["a b</w>"]))
 
 
 def test_what_is_no_vocabulary_is_an_error(tmp_path: Path):
     with pytest.raises(DataError, match=r"no \[UNK\] for unknown words"):
-        word_pieces(["a"])
+        wordpiece_tokenizer(["a"])
     with pytest.raises(DataError, match="'a' is in the vocabulary twice"):
-        word_pieces(["[UNK]", "a", "a"])
+        wordpiece_tokenizer(["[UNK]", "a", "a"])
     (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(ArtifactError, match="as lines of tokens"):
-        open_word_pieces(tmp_path / "vocab.txt")
+        open_wordpiece(tmp_path / "vocab.txt")
     (tmp_path / "vocab.txt").write_text("some\nlines\n")
     with pytest.raises(ArtifactError, match="no WordPiece vocabulary"):
-        open_word_pieces(tmp_path / "vocab.txt")
+        open_wordpiece(tmp_path / "vocab.txt")
     for content in ("[]", json.dumps({"a": "b"}), "{"):
         (tmp_path / "vocab.json").write_text(content)
         (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
         with pytest.raises(ArtifactError, match=r"no byte-level|vocab\.json"):
-            open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")
+            open_vocab_and_merges(tmp_path / "vocab.json", tmp_path / "merges.txt")
     (tmp_path / "vocab.json").write_text("{}")
     (tmp_path / "merges.txt").unlink()
     os.mkfifo(tmp_path / "merges.txt")
     with pytest.raises(ArtifactError, match="no regular file"):
-        open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")
+        open_vocab_and_merges(tmp_path / "vocab.json", tmp_path / "merges.txt")

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import torch
 
-from groundup.train.checkpoint.saved import check_files, number_of, open_saved, places
+from groundup.train.checkpoint.reader import (
+    check_files,
+    checkpoint_paths,
+    open_checkpoint,
+    step_of_path,
+)
 from tests.train.checkpoint.test_store import Run
 
 PHASES = (0, 1, 2, 3, None, 1, 3)
@@ -40,8 +45,8 @@ def kill_again_and_again(folder: Path) -> None:
         child.kill()
         child.join()
         assert newest(folder) >= seen
-        for place in places(folder):
-            check_files(open_saved(place))
+        for place in checkpoint_paths(folder):
+            check_files(open_checkpoint(place))
         run = Run(folder)
         step = run.checkpoints.resume().step
         assert step == newest(folder)
@@ -63,8 +68,8 @@ def save_for_ever(folder: Path) -> None:
 
 def newest(folder: Path) -> int:
     """Step of the newest checkpoint, or 0."""
-    found = places(folder)
-    return number_of(found[-1]) if found else 0
+    found = checkpoint_paths(folder)
+    return step_of_path(found[-1]) if found else 0
 
 
 def has_come(folder: Path, before: int, phase: int | None) -> bool:

@@ -19,16 +19,23 @@ from torch.distributed.tensor.parallel import (
 )
 
 from groundup.core import ArtifactError, GroundupError
-from groundup.train import CheckpointConfig, Checkpoints, OptimConfig, Optimizer, Plan, causal
-from groundup.train.checkpoint.pieces import held, pieces_of, share_out
-from groundup.train.checkpoint.processes import Processes
-from groundup.train.checkpoint.store import piece_from
+from groundup.train import (
+    CheckpointConfig,
+    Checkpoints,
+    LoopOptions,
+    OptimConfig,
+    Optimizer,
+    causal_loss,
+)
+from groundup.train.checkpoint.coordinator import Coordinator
+from groundup.train.checkpoint.shards import assign_writers, local_shard, tensor_shards
+from groundup.train.checkpoint.store import _shard_from_json
 from groundup.train.loop import train
-from groundup.train.parallel.mesh import ALONE, Mesh
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
 from tests.train.checkpoint.spawned import spawned
 from tests.train.test_loop import ragged_batch, tiny_model
 
-ADAMW = OptimConfig(matrices="adamw", clip=0.0)
+ADAMW = OptimConfig(matrix_optimizer="adamw", clip=0.0)
 """Clipping and Muon are for whole gradients, which the room `parallel` sees to."""
 
 
@@ -36,7 +43,7 @@ class Run:
     """A tiny model, sharded by torch itself if there are several processes."""
 
     def __init__(self, folder: Path, count: int, *, tensor: bool = False, seed: int = 0):
-        self.model, self.mesh = tiny_model(seed=seed), ALONE
+        self.model, self.mesh = tiny_model(seed=seed), SINGLE_PROCESS
         if count > 1:
             name = "tensor" if tensor else "data"
             self.mesh = Mesh(init_device_mesh("cpu", (count,), mesh_dim_names=(name,)))
@@ -48,8 +55,8 @@ class Run:
 
     def shard(self) -> None:
         for layer in self.model.layers:
-            fully_shard(layer, mesh=self.mesh.grid)
-        fully_shard(self.model, mesh=self.mesh.grid)
+            fully_shard(layer, mesh=self.mesh.device_mesh)
+        fully_shard(self.model, mesh=self.mesh.device_mesh)
         for module in (self.model, *self.model.layers):
             module.set_gradient_divide_factor(1.0)  # the loop divides by the weight of all
             module.set_force_sum_reduction_for_comms(True)  # gloo has no other
@@ -58,19 +65,19 @@ class Run:
         plan = {"gate_proj": ColwiseParallel(), "up_proj": ColwiseParallel(),
                 "down_proj": RowwiseParallel()}  # fmt: skip
         for layer in self.model.layers:
-            parallelize_module(layer.feedforward, self.mesh.grid, plan)
+            parallelize_module(layer.feedforward, self.mesh.device_mesh, plan)
 
     def go(self, start: int, steps: int) -> list[float]:
         """Each process sees its rows of the batch."""
-        number, count = self.mesh.place("data"), self.mesh.size("data")
+        number, count = self.mesh.rank_along("data"), self.mesh.size("data")
 
         def batches(step: int):
             batch = ragged_batch(rows=8, seed=step)
             rows = slice(8 * number // count, 8 * (number + 1) // count)
             return [batch._replace(**{n: getattr(batch, n)[rows] for n in FIELDS})]
 
-        plan = Plan(steps, start, mesh=self.mesh)
-        moves = train(self.model, batches, causal, self.optimizer, lambda s: 1.0, plan)
+        plan = LoopOptions(steps, start, mesh=self.mesh)
+        moves = train(self.model, batches, causal_loss, self.optimizer, lambda s: 1.0, plan)
         return [step.loss for step in moves]
 
     def whole(self) -> dict[str, torch.Tensor]:
@@ -156,7 +163,7 @@ def two_ways(number: int, count: int) -> None:
                [Shard(0), Replicate()])  # fmt: skip
     for placements in layouts:
         tensor = distribute_tensor(whole, grid, placements)
-        local, shape, box = held(tensor)
+        local, shape, box = local_shard(tensor)
         assert shape == (7, 6)
         place = tuple(slice(a, a + b) for a, b in zip(*box, strict=True))
         assert torch.equal(local, whole[place]), placements
@@ -165,10 +172,12 @@ def two_ways(number: int, count: int) -> None:
     wanted = linear.weight.detach().clone()
     parallelize_module(linear, grid["tensor"], ColwiseParallel())
     fully_shard(linear, mesh=grid["data"])  # both along the rows: strided
-    local, _, box = held(linear.weight)
+    local, _, box = local_shard(linear.weight)
     assert torch.equal(local, wanted[tuple(slice(a, a + b) for a, b in zip(*box, strict=True))])
-    every = Processes(Mesh(grid), 20.0).exchange(list(pieces_of("model", "w", linear.weight)))
-    writes = share_out([list(map(piece_from, pieces)) for pieces in every])
+    every = Coordinator(Mesh(grid), 20.0).all_gather_json(
+        list(tensor_shards("model", "w", linear.weight))
+    )
+    writes = assign_writers([list(map(_shard_from_json, pieces)) for pieces in every])
     assert sum(piece.box.count for mine in writes for piece in mine) == 48
 
 
@@ -223,7 +232,7 @@ def one_dies(number: int, count: int, folder: Path, dying: int) -> None:
     run.checkpoints.save(1)
     run.checkpoints.wait()
     if number == dying:
-        run.checkpoints.writers.exchange = lambda value: os.kill(os.getpid(), signal.SIGKILL)
+        run.checkpoints.writers.all_gather_json = lambda value: os.kill(os.getpid(), signal.SIGKILL)
     with pytest.raises(ArtifactError, match="2 processes answered within"):
         run.checkpoints.save(2)
         run.checkpoints.wait()

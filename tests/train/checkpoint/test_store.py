@@ -16,16 +16,16 @@ from groundup.core import ArtifactError, CapacityError, record
 from groundup.train import (
     CheckpointConfig,
     Checkpoints,
-    Identity,
+    LoopOptions,
     OptimConfig,
     Optimizer,
-    Plan,
-    causal,
-    contract_of,
-    refuse_unfinished,
+    RunIdentity,
+    causal_loss,
+    check_unfinished_run,
+    latest_contract,
     train,
 )
-from groundup.train.checkpoint.saved import check_files, open_saved
+from groundup.train.checkpoint.reader import check_files, open_checkpoint
 from tests.train.test_loop import ragged_batch, tiny_model
 
 AT_ONCE = CheckpointConfig(asynchronous=False)
@@ -42,8 +42,8 @@ class Run:
 
     def go(self, start: int, steps: int) -> None:
         batches = lambda step: [noisy_batch(step)]  # noqa: E731
-        plan = Plan(steps, start)
-        for _ in train(self.model, batches, causal, self.optimizer, lambda s: 1.0, plan):
+        plan = LoopOptions(steps, start)
+        for _ in train(self.model, batches, causal_loss, self.optimizer, lambda s: 1.0, plan):
             pass
 
 
@@ -135,7 +135,9 @@ def test_a_truncated_checkpoint_is_an_error_that_says_so(tmp_path):
     before = [p.clone() for p in run.model.parameters()]
     for content, how in ((whole[:-50], "has .* bytes of"), (whole[:-1] + b"x", "other content")):
         path.write_bytes(content)
-        with pytest.raises(ArtifactError, match=f"step-00000003 is damaged .*{how}.*the one befor"):
+        with pytest.raises(
+            ArtifactError, match=f"step-00000003 is damaged .*{how}.*the previous one"
+        ):
             run.checkpoints.resume()
     path.unlink()
     with pytest.raises(ArtifactError, match="model-00000.safetensors is missing"):
@@ -159,7 +161,7 @@ def test_a_save_that_was_cut_short_is_not_seen_and_swept_away(tmp_path):
 
 def test_without_a_checkpoint_a_run_starts_at_zero(tmp_path):
     assert Run(tmp_path / "none").checkpoints.resume() == (0, {})
-    assert contract_of(tmp_path / "none") == {}
+    assert latest_contract(tmp_path / "none") == {}
 
 
 def test_the_format_before_is_refused_and_named(tmp_path):
@@ -185,7 +187,7 @@ def test_another_model_or_optimizer_is_refused_before_anything_is_loaded(tmp_pat
         Checkpoints(tmp_path, parts).resume()
 
 
-IDENTITY = Identity(
+IDENTITY = RunIdentity(
     model={"layers": 2}, tokenizer="a" * 64, objective="causal", shards={"web": "b" * 64},
     settings={"seed": 1, "optim": {"warmup": 0.1}},
 )  # fmt: skip
@@ -224,7 +226,7 @@ def test_one_flipped_bit_in_any_file_is_refused_by_name(tmp_path):
                 content[at] ^= bits
                 file.write_bytes(content)
                 with pytest.raises(ArtifactError, match=f"damaged .*{file.name}"):
-                    check_files(open_saved(place))
+                    check_files(open_checkpoint(place))
                 content[at] ^= bits
         file.write_bytes(content)
     assert Run(tmp_path).checkpoints.resume().step == 10
@@ -239,12 +241,12 @@ def test_other_settings_and_machines_are_told(tmp_path, capsys):
     about["contract"]["threads"] = 64
     del about["sha256"]  # as an earlier groundup wrote it
     place.write_text(json.dumps(about))
-    record.use("plain")
+    record.set_output_mode("plain")
     try:
         settings = {"seed": 1, "optim": {"warmup": 0.2}}
         Run(tmp_path, identity=IDENTITY._replace(settings=settings)).checkpoints.resume()
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
     said = capsys.readouterr().err
     assert "Resuming step-00000001 with changed settings: optim.warmup 0.1 -> 0.2." in said
     assert "saved with another threads (threads 64 -> 1)" in said
@@ -255,10 +257,10 @@ def test_a_stage_does_not_empty_the_folder_of_another_run(tmp_path):
     run = Run(tmp_path / ".scratch", identity=IDENTITY)
     run.checkpoints.save(7)
     run.checkpoints.close()
-    refuse_unfinished(tmp_path, IDENTITY)
+    check_unfinished_run(tmp_path, IDENTITY)
     other = IDENTITY._replace(settings={"seed": 2, "optim": {"warmup": 0.1}})
-    with pytest.raises(ArtifactError, match="at step 7, of other settings: settings.seed 1 there"):
-        refuse_unfinished(tmp_path, other)
+    with pytest.raises(ArtifactError, match="at step 7, with other settings: settings.seed 1 -> 2"):
+        check_unfinished_run(tmp_path, other)
 
 
 def test_a_copy_that_has_no_room_is_not_made(tmp_path):
@@ -290,7 +292,7 @@ def test_while_one_is_written_the_next_is_left_out_or_waits(tmp_path, monkeypatc
 def check_a_full_disk(folder: Path, run: Run, remedy: str) -> None:
     """A save fails with a clear error, leaves nothing, and the one before opens."""
     before = names(folder)
-    said = f"step 2 could not be written.*step-00000001 before it is whole: {remedy}"
+    said = f"step 2 could not be written.*step-00000001 is intact: {remedy}"
     with pytest.raises(CapacityError, match=said):
         run.checkpoints.save(2)
         run.checkpoints.wait()

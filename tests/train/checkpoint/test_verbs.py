@@ -14,12 +14,12 @@ from groundup.train import (
     CheckpointConfig,
     Checkpoints,
     ExportConfig,
-    Identity,
+    RunIdentity,
     export_checkpoint,
     list_checkpoints,
     pretrain,
 )
-from groundup.train.pretrain.stage import Inputs, identity_of
+from groundup.train.pretrain.stage import PretrainInputs, _run_identity
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 
@@ -46,13 +46,13 @@ class Run:
 
     def __init__(self, out: Path, made: Small, keep: int = 2) -> None:
         config = tiny_training()
-        inputs = Inputs(made.tokens, made.tokenizer)
-        self.model = Transformer(config.shape(300), seed=0)
+        inputs = PretrainInputs(made.tokens, made.tokenizer)
+        self.model = Transformer(config.model_config_for(300), seed=0)
         self.checkpoints = Checkpoints(
             out / ".scratch",
             {"model": self.model, "ema": Mean(self.model)},
             CheckpointConfig(keep=keep),
-            identity=identity_of(config, inputs)._replace(model=self.model.config.plain()),
+            identity=_run_identity(config, inputs)._replace(model=self.model.config.to_dict()),
         )
 
     def save(self, step: int) -> None:
@@ -139,7 +139,7 @@ def test_what_cannot_be_exported_says_why(made, tmp_path):
         export_checkpoint(ExportConfig(weights="mean"), tmp_path / "run", tmp_path / "out")
     with pytest.raises(ArtifactError, match="no checkpoint of step 9; it has 1"):
         export_checkpoint(ExportConfig(step=9), tmp_path / "run", tmp_path / "out")
-    bare = Checkpoints(tmp_path / "bare", {"model": run.model}, identity=Identity())
+    bare = Checkpoints(tmp_path / "bare", {"model": run.model}, identity=RunIdentity())
     bare.save(1)
     bare.close()
     with pytest.raises(ArtifactError, match="has no model and tokenizer identity"):

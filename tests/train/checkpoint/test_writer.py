@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from groundup.core import hash_file
 from groundup.train.checkpoint import writer
-from groundup.train.checkpoint.writer import DTYPES, Background, Staging, write_tensors
+from groundup.train.checkpoint.writer import DTYPES, BackgroundTask, StagingBuffers, write_tensors
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -38,7 +38,7 @@ def test_the_bytes_are_the_librarys(tmp_path, monkeypatch, chunk):
 
 
 def test_copies_stay_as_they_were_and_their_memory_is_used_again():
-    staging, weight = Staging(), torch.ones(4, 3)
+    staging, weight = StagingBuffers(), torch.ones(4, 3)
     first = staging.copy({"w": weight, "b": torch.zeros(2)})
     weight.fill_(9.0)
     assert torch.equal(first["w"], torch.ones(4, 3)) and staging.bytes == 14 * 4
@@ -49,7 +49,7 @@ def test_copies_stay_as_they_were_and_their_memory_is_used_again():
 
 
 def test_an_error_of_the_thread_comes_out_once_where_it_is_waited_for():
-    background, go_on = Background(), threading.Event()
+    background, go_on = BackgroundTask(), threading.Event()
 
     def fail() -> None:
         go_on.wait(20)

@@ -4,8 +4,8 @@ import functools
 import pydoc_data.topics
 
 from groundup.tokenizer import DOCUMENT_END, SPECIAL_SETS, FastTokenizer, Loader, Shard, train_bpe
-from groundup.train import NoiseConfig, Setting, vocabulary
-from groundup.train.objectives.objective import Making
+from groundup.train import NoiseConfig, ObjectiveContext, token_properties_of
+from groundup.train.objectives.objective import BatchInputs
 
 LENGTH = 256
 
@@ -30,20 +30,24 @@ def shard() -> Shard:
     rows = [
         (f"topic {n}", words.encode(text), len(text.encode())) for n, text in enumerate(texts())
     ]
-    return Shard.of("topics", rows, end=words.special_id(DOCUMENT_END))
+    return Shard.from_documents("topics", rows, end=words.special_id(DOCUMENT_END))
 
 
-def setting(seed: int = 0, **noise) -> Setting:
+def setting(seed: int = 0, **noise) -> ObjectiveContext:
     """All that an objective needs besides rows."""
-    return Setting(vocabulary(tokenizer()), NoiseConfig(**noise), tokenizer(), seed)
+    return ObjectiveContext(
+        token_properties_of(tokenizer()), NoiseConfig(**noise), tokenizer(), seed
+    )
 
 
-def making(step: int = 0, rows: int = 8, length: int = LENGTH, seed: int = 0, **noise) -> Making:
+def making(
+    step: int = 0, rows: int = 8, length: int = LENGTH, seed: int = 0, **noise
+) -> BatchInputs:
     """A batch of packed windows to be made."""
     windows = Loader([shard()], rows, length, seed=3).batch(step)
-    return Making(setting(seed, **noise), windows, step)
+    return BatchInputs(setting(seed, **noise), windows, step)
 
 
-def many(**noise) -> Making:
+def many(**noise) -> BatchInputs:
     """At least 100,000 tokens in one batch."""
     return making(rows=400, **noise)

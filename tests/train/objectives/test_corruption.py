@@ -5,15 +5,15 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.tokenizer import DOCUMENT_END, FastTokenizer
-from groundup.train import NoiseConfig, Setting, objective, vocabulary
-from groundup.train.objectives.corruption import sentinels_needed
-from groundup.train.objectives.vocabulary import pieces
+from groundup.train import NoiseConfig, ObjectiveContext, get_objective, token_properties_of
+from groundup.train.objectives.corruption import required_sentinels
+from groundup.train.objectives.token_properties import document_spans
 from tests.model.shapes import ENCODER_DECODERS
 from tests.train.objectives.rows import many
 
 
 def made(what):
-    return objective("corruption").batch(what.setting, what.rows, what.step)
+    return get_objective("corruption").batch(what.setting, what.rows, what.step)
 
 
 def restored(source: list[int], target: list[int], sentinels: list[int]) -> list[int]:
@@ -39,10 +39,10 @@ def each(batch, row: int) -> list[tuple[list[int], list[int]]]:
 
 def test_the_text_comes_back_document_by_document():
     what = many()
-    batch, sentinels = made(what), what.setting.known.sentinels
+    batch, sentinels = made(what), what.context.token_properties.sentinels
     for row, documents in enumerate(what.rows.documents):
         ids = what.rows.ids[row, 1:]
-        texts = [ids[a:b].tolist() for a, b in pieces(documents)]
+        texts = [ids[a:b].tolist() for a, b in document_spans(documents)]
         pairs = each(batch, row)
         assert [restored(s, t, sentinels) for s, t in pairs] == texts
         for source, target in pairs:
@@ -55,7 +55,7 @@ def test_the_text_comes_back_document_by_document():
 
 def test_sizes_are_the_paper_s_and_no_special_is_taken():
     what = many()
-    batch, known = made(what), what.setting.known
+    batch, known = made(what), what.context.token_properties
     told = batch.targets[batch.weights > 0].numpy()
     plain = ~known.is_special[told]
     real = (what.rows.documents >= 0) & ~known.is_special[what.rows.ids[:, 1:]]
@@ -67,10 +67,10 @@ def test_sizes_are_the_paper_s_and_no_special_is_taken():
 
 def test_what_the_decoder_reads_begins_with_the_end_of_text():
     what = many()
-    batch, start = made(what), what.setting.known.special(DOCUMENT_END)
+    batch, start = made(what), what.context.token_properties.special_token_id(DOCUMENT_END)
     for row in range(20):
         documents = batch.documents[row].numpy()
-        firsts = [a for a, _ in pieces(documents)]
+        firsts = [a for a, _ in document_spans(documents)]
         assert (batch.ids[row, firsts] == start).all()
         inside = np.setdiff1d(np.flatnonzero(documents >= 0), firsts)
         assert (batch.ids[row, inside] == batch.targets[row, inside - 1]).all()
@@ -78,15 +78,15 @@ def test_what_the_decoder_reads_begins_with_the_end_of_text():
 
 def test_too_few_sentinels_are_an_error_before_anything_starts():
     words = FastTokenizer([], specials=["<|endoftext|>", "<extra_id_0>", "<extra_id_1>"])
-    setting = Setting(vocabulary(words), NoiseConfig(), words)
-    assert sentinels_needed(256, NoiseConfig()) == 14
+    setting = ObjectiveContext(token_properties_of(words), NoiseConfig(), words)
+    assert required_sentinels(256, NoiseConfig()) == 14
     with pytest.raises(ConfigError, match="needs 14 sentinels for sequences of 256 tokens.*has 2"):
-        objective("corruption").check(ENCODER_DECODERS["t5"], setting, 256)
-    objective("corruption").check(ENCODER_DECODERS["t5"], setting, 16)
+        get_objective("corruption").check(ENCODER_DECODERS["t5"], setting, 256)
+    get_objective("corruption").check(ENCODER_DECODERS["t5"], setting, 16)
 
 
 def test_the_length_that_the_hundred_sentinels_serve_is_told_by_its_settings():
-    task, config, setting = objective("corruption"), ENCODER_DECODERS["t5"], many().setting
-    with pytest.raises(ConfigError, match="set length and context_length to 1988 at most"):
+    task, config, setting = get_objective("corruption"), ENCODER_DECODERS["t5"], many().context
+    with pytest.raises(ConfigError, match="set length and context_length to at most 1988"):
         task.check(config, setting, 2048)
     task.check(config, setting, 1988)

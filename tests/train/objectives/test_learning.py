@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.train import Batch
+from groundup.train import MicroBatch
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "learning.py"
 
@@ -43,9 +43,9 @@ def test_a_tiny_preset_learns_more_than_counting_tells(shared, name: str, wanted
     assert row["reached"] < row["threshold"], row
 
 
-def batch_of(before: list[int], targets: list[int], weights: list[float]) -> Batch:
+def batch_of(before: list[int], targets: list[int], weights: list[float]) -> MicroBatch:
     ids = torch.tensor([before]), torch.tensor([targets])
-    return Batch(*ids, torch.tensor([weights]), None)
+    return MicroBatch(*ids, torch.tensor([weights]), None)
 
 
 def test_every_preset_is_tried_with_its_own_objective():

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from groundup.tokenizer import MASK
-from groundup.train import objective
-from groundup.train.objectives.vocabulary import pieces, words
+from groundup.train import get_objective
+from groundup.train.objectives.token_properties import document_spans, word_spans
 from tests.train.objectives.rows import making, many
 
 
 def made(what, step: int = 0):
-    return objective("masked").batch(what.setting, what.rows, step)
+    return get_objective("masked").batch(what.setting, what.rows, step)
 
 
 def within(count: int, total: int, rate: float) -> bool:
@@ -22,21 +22,21 @@ def within(count: int, total: int, rate: float) -> bool:
 @pytest.mark.parametrize("whole", [True, False])
 def test_fifteen_in_a_hundred_are_hidden_in_eighty_ten_ten(whole: bool):
     what = many(whole_words=whole)
-    batch, known = made(what), what.setting.known
+    batch, known = made(what), what.context.token_properties
     candidates = (what.rows.documents >= 0) & ~known.is_special[what.rows.ids[:, 1:]]
     hidden = batch.weights.numpy() > 0
     assert candidates.sum() > 90_000
     assert within(hidden.sum(), candidates.sum(), 0.15)
     shown, stood = batch.ids.numpy()[hidden], batch.targets.numpy()[hidden]
-    masks = shown == known.special(MASK)
+    masks = shown == known.special_token_id(MASK)
     assert within(masks.sum(), hidden.sum(), 0.8)
-    chance = 0.1 / len(known.plain)  # another token may be the same one
+    chance = 0.1 / len(known.ordinary_ids)  # another token may be the same one
     assert within((shown == stood).sum(), hidden.sum(), 0.1 + chance)
 
 
 def test_specials_and_padding_are_left_alone():
     what = many()
-    batch, known = made(what), what.setting.known
+    batch, known = made(what), what.context.token_properties
     original = what.rows.ids[:, 1:]
     fixed = known.is_special[original] | (what.rows.documents < 0)
     assert fixed.any()
@@ -44,7 +44,7 @@ def test_specials_and_padding_are_left_alone():
     assert np.array_equal(batch.ids.numpy()[fixed], original[fixed])
     changed = batch.ids.numpy() != original
     put_in = batch.ids.numpy()[changed]
-    assert (known.is_special[put_in] == (put_in == known.special(MASK))).all()
+    assert (known.is_special[put_in] == (put_in == known.special_token_id(MASK))).all()
 
 
 def test_the_targets_are_the_text():
@@ -57,10 +57,10 @@ def test_the_targets_are_the_text():
 
 def test_words_are_hidden_whole():
     what = making()
-    hidden, known = made(what).weights.numpy() > 0, what.setting.known
+    hidden, known = made(what).weights.numpy() > 0, what.context.token_properties
     for row, documents in enumerate(what.rows.documents):
-        for piece in pieces(documents):
-            for word in words(what.rows.ids[row, 1:], piece, known):
+        for piece in document_spans(documents):
+            for word in word_spans(what.rows.ids[row, 1:], piece, known):
                 part = hidden[row, word.start : word.end]
                 assert part.all() or not part.any()
 

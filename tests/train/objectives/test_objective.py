@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from groundup.core import ConfigError
-from groundup.model import ModelConfig, Transformer, WithHead, preset
-from groundup.train import OBJECTIVES, RouterConfig, objective, routed, split
+from groundup.model import ModelConfig, ModelWithHead, Transformer, preset
+from groundup.train import OBJECTIVES, RouterConfig, add_router_losses, get_objective, split_batch
 from tests.train.objectives.rows import making, setting
 
 SHAPES = {"decoder": "gpt-2-tiny", "encoder": "bert-tiny", "encoder_decoder": "bart-tiny"}
@@ -14,12 +14,12 @@ ROWS, LENGTH = 8, 48
 
 def model_of(name: str, shape: str | None = None) -> torch.nn.Module:
     """A small model of the objective's kind in float64, with its head, nothing zero."""
-    wanted = objective(name)
+    wanted = get_objective(name)
     config = dict(preset(shape or SHAPES[wanted.kind]).config)
-    vocab_size = len(setting().known.sizes)
+    vocab_size = len(setting().token_properties.byte_lengths)
     config = ModelConfig(**(config | {"vocab_size": vocab_size, "context_length": 2 * LENGTH}))
     body = Transformer(config, seed=1)
-    model = body if wanted.head is None else WithHead(body, wanted.head(config))
+    model = body if wanted.head is None else ModelWithHead(body, wanted.head(config))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():
@@ -38,15 +38,15 @@ def gradients(name: str, batches, shape: str | None = None, loss=None) -> list[t
     model = model_of(name, shape)
     whole = sum(batch.weights.sum() for batch in batches)
     for batch in batches:
-        ((loss or objective(name).loss)(model, batch).total / whole).backward()
+        ((loss or get_objective(name).loss)(model, batch).total / whole).backward()
     return [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradients_do_not_depend_on_the_split(name: str):
     what = making(rows=ROWS, length=LENGTH)
-    batch = doubled(objective(name).batch(what.setting, what.rows, 0))
-    whole, halves = gradients(name, [batch]), gradients(name, split(batch, 2))
+    batch = doubled(get_objective(name).batch(what.context, what.rows, 0))
+    whole, halves = gradients(name, [batch]), gradients(name, split_batch(batch, 2))
     for one, other in zip(whole, halves, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
     assert sum(float(g.abs().sum()) for g in whole) > 0
@@ -56,7 +56,7 @@ def test_gradients_do_not_depend_on_the_split(name: str):
 def test_a_step_is_a_function_of_seed_and_step(name: str):
     what = making(rows=ROWS, length=LENGTH)
     first, again, later, other = (
-        objective(name).batch(setting(seed), what.rows, step)
+        get_objective(name).batch(setting(seed), what.rows, step)
         for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3))
     )
     for key, value in first._asdict().items():
@@ -75,7 +75,7 @@ def test_a_step_is_a_function_of_seed_and_step(name: str):
 def test_packed_documents_never_meet(name: str):
     """Another text in place of a row's first document leaves the loss of the others as it was."""
     what = making(rows=2 * ROWS, length=2 * LENGTH)
-    batch = doubled(objective(name).batch(what.setting, what.rows, 0))
+    batch = doubled(get_objective(name).batch(what.context, what.rows, 0))
     documents = batch.documents if batch.source is None else batch.source_documents
     first = documents == documents[:, :1]
     own = batch.documents == (batch.documents if batch.source is None else documents)[:, :1]
@@ -84,11 +84,11 @@ def test_packed_documents_never_meet(name: str):
     other = batch._replace(**{key: torch.where(first, (ids + 7) % 600, ids)})
     model = model_of(name).eval()
     rest = batch.weights * (~own).double()
-    losses = [objective(name).loss(model, each._replace(weights=rest)).total
+    losses = [get_objective(name).loss(model, each._replace(weights=rest)).total
               for each in (batch, other)]  # fmt: skip
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-10, atol=1e-10)
-    changed = objective(name).loss(model, other).total
-    assert not torch.allclose(changed, objective(name).loss(model, batch).total)
+    changed = get_objective(name).loss(model, other).total
+    assert not torch.allclose(changed, get_objective(name).loss(model, batch).total)
 
 
 @pytest.mark.parametrize(
@@ -96,22 +96,28 @@ def test_packed_documents_never_meet(name: str):
 )
 def test_router_losses_are_means_of_micro_batches(name: str, shape: str):
     what = making(rows=ROWS, length=LENGTH)
-    batch = doubled(objective(name).batch(what.setting, what.rows, 0))
+    batch = doubled(get_objective(name).batch(what.context, what.rows, 0))
     chosen = model_of(name, shape).config.feedforward.experts.chosen
-    own = objective(name).loss
+    own = get_objective(name).loss
     model = model_of(name, shape).eval()
-    plain, balanced = own(model, batch), routed(own, RouterConfig(), chosen)(model, batch)
+    plain, balanced = (
+        own(model, batch),
+        add_router_losses(own, RouterConfig(), chosen)(model, batch),
+    )
     extra = (balanced.total - plain.total) / plain.weight
     layers = sum(model.config.has_experts(i) for i in range(model.config.layers))
     layers *= 2 if batch.source is not None else 1
     assert 0.01 * layers < float(extra.detach())  # each layer's balance is at least 1
     assert balanced.weight == plain.weight
-    none = routed(own, RouterConfig(balance=0, z=0), chosen)(model, batch)
+    none = add_router_losses(own, RouterConfig(balance=0, z=0), chosen)(model, batch)
     torch.testing.assert_close(none.total, plain.total)
-    parts = [routed(own, RouterConfig(), chosen)(model, part) for part in split(batch, 2)]
+    parts = [
+        add_router_losses(own, RouterConfig(), chosen)(model, part)
+        for part in split_batch(batch, 2)
+    ]
     means = [
         (part.total - own(model, piece).total) / part.weight
-        for part, piece in zip(parts, split(batch, 2), strict=True)
+        for part, piece in zip(parts, split_batch(batch, 2), strict=True)
     ]
     weights = [part.weight for part in parts]
     mean = sum(m * w for m, w in zip(means, weights, strict=True)) / sum(weights)
@@ -120,9 +126,9 @@ def test_router_losses_are_means_of_micro_batches(name: str, shape: str):
 
 def test_padding_is_no_part_of_router_losses():
     what = making(rows=2, length=LENGTH)
-    batch = doubled(objective("causal").batch(what.setting, what.rows, 0))
+    batch = doubled(get_objective("causal").batch(what.context, what.rows, 0))
     empty = batch._replace(
-        ids=batch.ids.roll(1, 0), documents=torch.full_like(batch.documents, -1),
+        input_ids=batch.ids.roll(1, 0), kept=torch.full_like(batch.documents, -1),
         weights=torch.zeros_like(batch.weights),
     )  # fmt: skip
     both = batch._replace(**{
@@ -130,12 +136,12 @@ def test_padding_is_no_part_of_router_losses():
         for key, value in batch._asdict().items() if isinstance(value, torch.Tensor)
     })  # fmt: skip
     model = model_of("causal", "mixtral-tiny").eval()
-    loss = routed(objective("causal").loss, RouterConfig(), 2)
+    loss = add_router_losses(get_objective("causal").loss, RouterConfig(), 2)
     torch.testing.assert_close(loss(model, batch).total, loss(model, both).total)
 
 
 def test_a_model_of_another_kind_is_named():
-    with pytest.raises(ConfigError, match="'masked' trains a model of kind 'encoder'.*'decoder'"):
-        objective("masked").check(preset("gpt-2-tiny").config, setting(), 64)
-    with pytest.raises(ConfigError, match="no objective 'mask'; there are causal"):
-        objective("mask")
+    with pytest.raises(ConfigError, match="'masked' trains models of kind 'encoder'.*'decoder'"):
+        get_objective("masked").check(preset("gpt-2-tiny").config, setting(), 64)
+    with pytest.raises(ConfigError, match="Unknown objective 'mask'; expected one of causal"):
+        get_objective("mask")

@@ -5,7 +5,7 @@ import torch
 
 from groundup.core import DataError
 from groundup.model import Transformer
-from groundup.train import SourceTarget, sequence, sequence_batch
+from groundup.train import SourceTarget, sequence_batch, sequence_to_sequence_loss
 from tests.model.shapes import ENCODER_DECODERS
 
 ROWS = [[SourceTarget([4, 5, 6], [7, 8, 2])], [SourceTarget([9], [3, 2])]]
@@ -28,13 +28,13 @@ def test_packed_pairs_lose_what_they_lose_alone(name: str):
             weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
     apart = sequence_batch([[row[0]] for row in ROWS], start=1)
     packed = sequence_batch([[row[0] for row in ROWS]], start=1, multiple=8)
-    losses = [sequence(model, batch._replace(weights=batch.weights.double())).total
+    losses = [sequence_to_sequence_loss(model, batch._replace(weights=batch.weights.double())).total
               for batch in (apart, packed)]  # fmt: skip
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-10, atol=1e-10)
 
 
 def test_a_source_that_does_not_fit_or_is_empty_is_an_error():
-    with pytest.raises(DataError, match="3 tokens, and 2 is the most"):
+    with pytest.raises(DataError, match="3 tokens, more than length=2"):
         sequence_batch(ROWS, start=1, length=2)
     with pytest.raises(DataError, match="Row 1 has a pair without a source"):
         sequence_batch([ROWS[0], [SourceTarget([], [2])]], start=1)

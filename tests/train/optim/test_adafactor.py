@@ -15,7 +15,7 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "optim" / "adafactor.json"
 
 def test_scaled_by_size_it_is_torch_s():
     mine, peers = weights(), weights()
-    ours(mine, matrices="adafactor", others="adafactor", learning_rate=0.5, scale_by_size=True,
+    ours(mine, matrices="adafactor", others="adafactor", learning_rate=0.5, scale_parameter=True,
          relative_step=True)  # fmt: skip
     theirs(torch.optim.Adafactor(peers.values(), 0.5), peers)
     assert furthest(mine, peers) < 1e-5
@@ -23,7 +23,9 @@ def test_scaled_by_size_it_is_torch_s():
 
 def test_with_an_absolute_rate_it_is_transformers():
     pair = [nn.Parameter(torch.full((6, 4), 0.5)), nn.Parameter(torch.zeros(5))]
-    config = OptimConfig(matrices="adafactor", others="adafactor", learning_rate=0.01)
+    config = OptimConfig(
+        matrix_optimizer="adafactor", other_optimizer="adafactor", learning_rate=0.01
+    )
     optimizer = Optimizer(zip("ab", pair, strict=True), config)
     for number in range(STEPS):
         for place, weight in enumerate(pair):
@@ -41,7 +43,7 @@ def test_a_matrix_costs_a_number_a_row_and_a_column():
 
 def test_a_gradient_of_zeros_moves_nothing():
     weight = nn.Parameter(torch.ones(4, 3))
-    config = OptimConfig(matrices="adafactor", others="adafactor")
+    config = OptimConfig(matrix_optimizer="adafactor", other_optimizer="adafactor")
     optimizer = Optimizer([("w", weight)], config)
     weight.grad = torch.zeros(4, 3)
     optimizer.step(1.0)

@@ -9,9 +9,9 @@ from torch import nn
 
 from groundup.core import ConfigError, device
 from groundup.train import OptimConfig, Optimizer
-from groundup.train.checkpoint.contract import determinism
-from groundup.train.optim.adamw import Move, adamw, adamw_plain
-from groundup.train.parallel.mesh import ALONE
+from groundup.train.checkpoint.contract import determinism_contract
+from groundup.train.optim.adamw import AdamWStep, _adamw_reference, _update_exact
+from groundup.train.parallel.mesh import SINGLE_PROCESS
 from tests.oracles.bitsandbytes_gradients import COLUMNS, ROWS, STEPS, gradients
 from tests.train.optim.moved import furthest, ours, theirs, weights
 
@@ -32,12 +32,14 @@ def test_it_is_torch_s(decay):
 
 def test_the_fused_kernel_does_what_the_loop_over_lists_does():
     sides = []
-    for step in (adamw, adamw_plain):
+    for step in (_update_exact, _adamw_reference):
         drawn = torch.Generator().manual_seed(3)
         lists = [[torch.randn(s, generator=drawn) for s in ((5, 7), (9,))] for _ in range(3)]
         square = [torch.rand(s, generator=drawn) for s in ((5, 7), (9,))]
         for number in range(1, 11):
-            step(lists[0], lists[1], lists[2], square, Move(0.01, number, 0.1, 0.9, 0.95, 1e-8))
+            step(
+                lists[0], lists[1], lists[2], square, AdamWStep(0.01, number, 0.1, 0.9, 0.95, 1e-8)
+            )
         sides.append([*lists[0], *lists[2], *square])
     for fused, plain in zip(*sides, strict=True):
         torch.testing.assert_close(fused, plain, atol=1e-6, rtol=1e-5)
@@ -47,7 +49,7 @@ def test_eight_bits_are_those_of_bitsandbytes():
     expected = json.loads(FIXTURE.read_text())
     weight = nn.Parameter(torch.zeros(ROWS, COLUMNS))
     config = OptimConfig(
-        matrices="adamw", learning_rate=0.01, epsilon=1e-8, weight_decay=0.1, state="8bit"
+        matrix_optimizer="adamw", learning_rate=0.01, epsilon=1e-8, weight_decay=0.1, state="8bit"
     )
     optimizer = Optimizer([("w", weight)], config)
     for number in range(STEPS):
@@ -92,7 +94,7 @@ def test_a_pass_in_c_is_the_reading_and_writing_by_rows(state, monkeypatch):
         named = weights(shapes)
         optimizer = ours(named, 6, matrices="adamw", weight_decay=0.1, state=state)
         ends.append({n: w.detach() for n, w in named.items()} | optimizer.state())
-        assert determinism(ALONE, 1)["states"] == way
+        assert determinism_contract(SINGLE_PROCESS, 1)["states"] == way
     for name, tensor in ends[0].items():
         if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
             assert torch.equal(tensor, ends[1][name]), name
@@ -102,7 +104,7 @@ def test_a_pass_in_c_is_the_reading_and_writing_by_rows(state, monkeypatch):
 
 def test_a_weight_without_a_gradient_stays():
     named = weights()
-    optimizer = Optimizer(named.items(), OptimConfig(matrices="adamw", weight_decay=0.1))
+    optimizer = Optimizer(named.items(), OptimConfig(matrix_optimizer="adamw", weight_decay=0.1))
     before = {name: weight.detach().clone() for name, weight in named.items()}
     named["a.bias"].grad = torch.ones(16)
     optimizer.step(1.0)
@@ -113,16 +115,16 @@ def test_a_weight_without_a_gradient_stays():
 def test_the_fused_kernel_can_be_turned_off(monkeypatch):
     drawn = torch.Generator().manual_seed(0)
     start = [torch.rand(50, generator=drawn) for _ in range(4)]
-    move, ends = Move(1e-2, 3, 0.1, 0.9, 0.99, 1e-8), []
+    move, ends = AdamWStep(1e-2, 3, 0.1, 0.9, 0.99, 1e-8), []
     monkeypatch.setenv("GROUNDUP_ADAMW", "plain")
-    for step in (adamw, adamw_plain):
+    for step in (_update_exact, _adamw_reference):
         own = [[tensor.clone()] for tensor in start]
         step(*own, move)
         ends.append(torch.stack([tensor for (tensor,) in own]))
     assert torch.equal(*ends)
-    assert determinism(ALONE, 1)["adamw"] == "plain"
+    assert determinism_contract(SINGLE_PROCESS, 1)["adamw"] == "plain"
     monkeypatch.delenv("GROUNDUP_ADAMW")
-    assert determinism(ALONE, 1)["adamw"] == "fused"
+    assert determinism_contract(SINGLE_PROCESS, 1)["adamw"] == "fused"
     monkeypatch.setenv("GROUNDUP_ADAMW", "fast")
     with pytest.raises(ConfigError, match="GROUNDUP_ADAMW=fast must be fused or plain, or not"):
-        adamw(*([tensor.clone()] for tensor in start), move)
+        _update_exact(*([tensor.clone()] for tensor in start), move)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.train.optim.clip import clip
+from groundup.train.optim.clip import clip_grad_norm
 
 
 def with_gradients() -> list[nn.Parameter]:
@@ -16,11 +16,11 @@ def with_gradients() -> list[nn.Parameter]:
 @pytest.mark.parametrize(("largest", "left"), [(0.0, 11.0), (1.1, 1.1), (20.0, 11.0)])
 def test_the_norm_before_is_told_and_the_one_after_at_most_the_largest(largest, left):
     parameters = with_gradients()
-    assert clip(parameters, largest) == pytest.approx(11.0)
+    assert clip_grad_norm(parameters, largest) == pytest.approx(11.0)
     norm = torch.cat([p.grad for p in parameters if p.grad is not None]).norm()
     assert float(norm) == pytest.approx(left, rel=1e-5)
 
 
 def test_a_scale_is_divided_out_first():
     parameters = with_gradients()
-    assert clip(parameters, 0.0, scale=2.0) == pytest.approx(5.5)
+    assert clip_grad_norm(parameters, 0.0, scale=2.0) == pytest.approx(5.5)

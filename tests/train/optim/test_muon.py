@@ -7,21 +7,21 @@ from torch import nn
 from groundup.core import ConfigError
 from groundup.train import OptimConfig, Optimizer
 from groundup.train.optim.config import RuleConfig
-from groundup.train.optim.muon import orthogonalise
+from groundup.train.optim.muon import _orthogonalise
 from tests.train.optim.moved import gradients, ours, weights
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int, int]):
     matrices = torch.randn(3, *shape)
-    values = torch.linalg.svdvals(orthogonalise(matrices, 5).float())
+    values = torch.linalg.svdvals(_orthogonalise(matrices, 5).float())
     assert values.min() > 0.3 and values.max() < 1.35
 
 
 def test_orthogonalising_keeps_the_direction():
     matrix = torch.randn(1, 12, 12)
     u, _, v = torch.linalg.svd(matrix)
-    alike = (orthogonalise(matrix, 5).float() * (u @ v)).sum() / 12
+    alike = (_orthogonalise(matrix, 5).float() * (u @ v)).sum() / 12
     assert alike > 0.8
 
 

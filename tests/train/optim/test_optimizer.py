@@ -6,9 +6,17 @@ from torch import nn
 
 from groundup.core import ConfigError
 from groundup.model import Transformer
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, split, train
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    OptimConfig,
+    Optimizer,
+    causal_loss,
+    split_batch,
+    train,
+)
 from groundup.train.optim.config import RuleConfig
-from groundup.train.optim.optimizer import state_bytes
+from groundup.train.optim.optimizer import optimizer_state_bytes
 from tests.model.shapes import tiny_config
 from tests.train.optim.moved import go, weights
 from tests.train.test_loop import tiny_model
@@ -47,10 +55,10 @@ def test_the_formula_counts_the_state(way):
     config, named = OptimConfig(**WAYS[way]), weights(LARGE)
     state = Optimizer(named.items(), config).state()
     held = sum(t.numel() * t.element_size() for name, t in state.items() if name != "steps")
-    assert held == state_bytes(named.items(), config)
+    assert held == optimizer_state_bytes(named.items(), config)
     with torch.device("meta"):
         empty = {name: nn.Parameter(torch.empty(shape)) for name, shape in LARGE.items()}
-    assert held == state_bytes(empty.items(), config)
+    assert held == optimizer_state_bytes(empty.items(), config)
 
 
 @pytest.mark.parametrize("way", ["default", "adamw in 8 bits", "adafactor", "sgd"])
@@ -63,11 +71,11 @@ def test_a_batch_in_parts_gives_the_same_step(way):
         batch = one_batch(ids)
         steps = train(
             model,
-            lambda step, p=parts, b=batch: split(b, p),
-            causal,
+            lambda step, p=parts, b=batch: split_batch(b, p),
+            causal_loss,
             Optimizer(model.named_parameters(), config),
             lambda step: 0.5,
-            Plan(10),
+            LoopOptions(10),
         )
         losses.append([step.loss for step in steps])
     assert losses[0] == pytest.approx(losses[1], abs=2e-3)
@@ -76,14 +84,14 @@ def test_a_batch_in_parts_gives_the_same_step(way):
 
 def one_batch(ids):
     weights = (torch.arange(16)[None] < torch.tensor([[16], [3], [9], [1]] * 2)).float()
-    return Batch(ids[:, :-1], ids[:, 1:], weights, None)
+    return MicroBatch(ids[:, :-1], ids[:, 1:], weights, None)
 
 
 def test_clipping_bounds_the_step_and_tells_the_norm_before():
     weight = nn.Parameter(torch.zeros(3))
     weight.grad = torch.full((3,), 100.0)
-    optimizer = Optimizer([("w", weight)], OptimConfig(matrices="adamw", clip=1.0))
-    assert optimizer.clip() == pytest.approx(100 * 3**0.5)
+    optimizer = Optimizer([("w", weight)], OptimConfig(matrix_optimizer="adamw", clip=1.0))
+    assert optimizer.clip_gradients() == pytest.approx(100 * 3**0.5)
     optimizer.step(1.0)
     assert weight.grad.norm() == pytest.approx(1.0, rel=1e-4)
 
@@ -92,7 +100,7 @@ def test_numbers_are_cut_before_the_norm_and_a_scale_is_minded():
     weight = nn.Parameter(torch.zeros(3))
     weight.grad = torch.tensor([8.0, -100.0, 2.0])
     optimizer = Optimizer([("w", weight)], OptimConfig(clip=0, clip_value=3.0))
-    assert optimizer.clip(scale=2.0) == pytest.approx((9 + 9 + 1) ** 0.5)
+    assert optimizer.clip_gradients(scale=2.0) == pytest.approx((9 + 9 + 1) ** 0.5)
     assert weight.grad.tolist() == [3.0, -3.0, 1.0]
 
 
@@ -101,7 +109,7 @@ def test_norms_of_groups_add_up_to_the_whole_norm():
     for weight in named.values():
         weight.grad = torch.ones_like(weight)
     optimizer = Optimizer(named.items(), OptimConfig(group_norms=True, clip=0.1))
-    norm = optimizer.clip(scale=4.0)
+    norm = optimizer.clip_gradients(scale=4.0)
     assert set(optimizer.norms) == {"muon matrix at 0.025", "adamw vector+expert at 0.004"}
     assert sum(part**2 for part in optimizer.norms.values()) == pytest.approx(norm**2)
     assert optimizer.norms["muon matrix at 0.025"] == pytest.approx((24 * 300 + 64 * 80) ** 0.5 / 4)

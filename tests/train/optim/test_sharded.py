@@ -11,10 +11,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
 from groundup.core import ConfigError
-from groundup.kernels import has_states
+from groundup.kernels import has_native_states
 from groundup.train import OptimConfig, Optimizer
-from groundup.train.optim.average import Average
-from groundup.train.optim.sharded import aligned, local, numbering, whole
+from groundup.train.optim.average import WeightAverage
+from groundup.train.optim.sharded import flat_indices, full_tensor, local_tensor, place_gradient
 from tests.train.optim.moved import gradients, weights
 
 SHAPES = {"a.up": (23, 300), "a.weight": (64, 80), "a.bias": (9,), "experts.w": (3, 40, 40)}
@@ -25,7 +25,7 @@ WAYS = {
     "adamw": {"matrices": "adamw", "weight_decay": 0.1},
     "adamw in bfloat16": {"matrices": "adamw", "state": "bfloat16"},
     "adamw in 8 bits": {"matrices": "adamw", "state": "8bit"},
-    "adafactor": {"matrices": "adafactor", "others": "adafactor", "scale_by_size": True},
+    "adafactor": {"matrices": "adafactor", "others": "adafactor", "scale_parameter": True},
     "sgd": {"matrices": "sgd", "others": "sgd", "nesterov": True},
 }
 
@@ -47,10 +47,10 @@ def compare(mesh, settings: dict) -> None:
         if number == 4:
             check_states(one, two)
             again = Optimizer(cut.items(), config)
-            again.load_state({name: whole(tensor) for name, tensor in two.state().items()})
+            again.load_state({name: full_tensor(tensor) for name, tensor in two.state().items()})
             two = again
     for name, weight in plain.items():
-        off = (whole(cut[name].detach()) - weight.detach()).abs()
+        off = (full_tensor(cut[name].detach()) - weight.detach()).abs()
         assert off.mean() < 1e-6 and off.max() < (1e-3 if "state" in settings else 3e-5), name
 
 
@@ -61,9 +61,9 @@ def check_states(one: Optimizer, two: Optimizer) -> None:
     a number in a thousand of few bits may be the neighbour, but not where the loops in C++ move it.
     """
     whole_state = one.state()
-    least = 1.0 if has_states() and one.config.matrices == "adamw" else 0.999
+    least = 1.0 if has_native_states() and one.config.matrix_optimizer == "adamw" else 0.999
     for name, tensor in two.state().items():
-        found, expected = whole(tensor), whole_state[name]
+        found, expected = full_tensor(tensor), whole_state[name]
         assert found.shape == expected.shape, name
         if found.dtype == torch.float32:
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
@@ -80,20 +80,20 @@ def averages(mesh) -> None:
     """The running mean of shares is the share of the mean, and is swapped in and out."""
     model, start = nn.Linear(4, 5), weights({"w": (5, 4)})["w"]
     model.weight = nn.Parameter(sharded(start, mesh))
-    mean = Average(model.named_parameters(), 0.5, is_corrected=False)
+    mean = WeightAverage(model.named_parameters(), 0.5, is_corrected=False)
     mean.update()
     with torch.no_grad():
-        local(model.weight).add_(1)
+        local_tensor(model.weight).add_(1)
     mean.update()
-    with mean.swapped(model):
-        torch.testing.assert_close(whole(model.weight.detach()), start.detach() + 0.5)
-    torch.testing.assert_close(whole(model.weight.detach()), start.detach() + 1)
+    with mean.swapped_in(model):
+        torch.testing.assert_close(full_tensor(model.weight.detach()), start.detach() + 0.5)
+    torch.testing.assert_close(full_tensor(model.weight.detach()), start.detach() + 1)
 
 
 def columns_apart(mesh, state: str) -> None:
     """Where each has some columns, states of few bits are those of the whole."""
     named, block = weights({"w": (32, 256)}), 64
-    config = OptimConfig(matrices="adamw", state=state, state_block=block)
+    config = OptimConfig(matrix_optimizer="adamw", state=state, state_block=block)
     cut = {"w": nn.Parameter(sharded(named["w"], mesh, 1))}
     one, two = Optimizer(named.items(), config), Optimizer(cut.items(), config)
     for number in range(3):
@@ -109,18 +109,20 @@ def small_things(mesh) -> None:
     tensor = torch.arange(35).view(7, 5)
     for axis in (0, 1):
         cut = sharded(tensor, mesh, axis)
-        assert torch.equal(numbering(cut).long(), local(cut))
-        assert torch.equal(numbering(cut, slice(1, 3), slice(0, 1)).long(), local(cut)[1:3, :1])
+        assert torch.equal(flat_indices(cut).long(), local_tensor(cut))
+        assert torch.equal(
+            flat_indices(cut, slice(1, 3), slice(0, 1)).long(), local_tensor(cut)[1:3, :1]
+        )
     weight = sharded(torch.zeros(4, 2), mesh)
     partial = DTensor.from_local(torch.ones(4, 2), mesh, [Partial()])
-    assert aligned(partial, weight).placements == weight.placements
-    assert torch.equal(whole(aligned(partial, weight)), torch.full((4, 2), 2.0))
+    assert place_gradient(partial, weight).placements == weight.placements
+    assert torch.equal(full_tensor(place_gradient(partial, weight)), torch.full((4, 2), 2.0))
     copies = DTensor.from_local(torch.ones(4, 2), mesh, [Replicate()], run_check=False)
-    assert aligned(copies, copies) is copies
+    assert place_gradient(copies, copies) is copies
     columns = nn.Parameter(sharded(torch.zeros(16, 512 + 64), mesh, 1))
     with pytest.raises(ConfigError, match="state_block"):
-        Optimizer([("w", columns)], OptimConfig(matrices="adamw", state="8bit"))
-    Optimizer([("w", columns)], OptimConfig(matrices="adamw", state="8bit", state_block=32))
+        Optimizer([("w", columns)], OptimConfig(matrix_optimizer="adamw", state="8bit"))
+    Optimizer([("w", columns)], OptimConfig(matrix_optimizer="adamw", state="8bit", state_block=32))
 
 
 def work(rank: int, folder: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from groundup.train import OptimConfig
-from groundup.train.optim.states import Kept, dtype_for, kept_bytes, parts_of
+from groundup.train.optim.states import OptimizerState, _state_dtype, row_chunks, stored_state_bytes
 
 CONFIG = OptimConfig()
 
@@ -14,22 +14,24 @@ CONFIG = OptimConfig()
 @pytest.mark.parametrize("shape", [(5,), (8, 8), (70, 300), (4, 40, 257), ()])
 def test_the_formula_counts_the_tensors(dtype, shape):
     weight = nn.Parameter(torch.zeros(shape))
-    kept = Kept("mean", {"w": weight}, dtype, CONFIG)
+    kept = OptimizerState("mean", {"w": weight}, dtype, CONFIG)
     held = sum(tensor.numel() * tensor.element_size() for tensor in kept.state().values())
-    assert held == kept_bytes(weight, dtype, CONFIG.state_block)
+    assert held == stored_state_bytes(weight, dtype, CONFIG.state_block)
 
 
 def test_small_weights_are_kept_exact():
-    assert dtype_for(torch.zeros(8, 8), "8bit") == "float32"
-    assert dtype_for(torch.zeros(9000), "8bit") == "float32"
-    assert dtype_for(torch.zeros(64, 64), "8bit") == "8bit"
-    assert dtype_for(torch.zeros(8), "bfloat16") == "bfloat16"
+    assert _state_dtype(torch.zeros(8, 8), "8bit") == "float32"
+    assert _state_dtype(torch.zeros(9000), "8bit") == "float32"
+    assert _state_dtype(torch.zeros(64, 64), "8bit") == "8bit"
+    assert _state_dtype(torch.zeros(8), "bfloat16") == "bfloat16"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "8bit"])
 def test_rows_written_one_by_one_are_the_whole(dtype):
     values = torch.randn(70, 300)
-    for_all, by_rows = (Kept("m", {"w": torch.zeros(70, 300)}, dtype, CONFIG) for _ in range(2))
+    for_all, by_rows = (
+        OptimizerState("m", {"w": torch.zeros(70, 300)}, dtype, CONFIG) for _ in range(2)
+    )
     for kept, parts in ((for_all, [slice(None)]), (by_rows, [slice(0, 7), slice(7, 70)])):
         for rows in parts:
             found = kept.read("w", rows)
@@ -47,7 +49,7 @@ def test_the_loops_in_c_keep_what_torch_keeps(dtype, monkeypatch):
     ends = []
     for way in ("native", "torch"):
         monkeypatch.setenv("GROUNDUP_STATES", way)
-        kept = Kept("m", {"w": torch.zeros(5, 70, 300)}, dtype, CONFIG)
+        kept = OptimizerState("m", {"w": torch.zeros(5, 70, 300)}, dtype, CONFIG)
         for rows in (slice(0, 2), slice(2, 5)):
             kept.write("w", values[rows], 3, rows)
         kept.write("w", kept.read("w", slice(1, 3)).mul_(0.7), 4, slice(1, 3))
@@ -57,6 +59,6 @@ def test_the_loops_in_c_keep_what_torch_keeps(dtype, monkeypatch):
 
 def test_parts_cover_the_rows():
     weight = torch.zeros(1000, 700)
-    parts = list(parts_of(weight))
+    parts = list(row_chunks(weight))
     assert len(parts) > 1 and sum(p.stop - p.start for p in parts) == 1000
-    assert list(parts_of(torch.zeros(0, 700))) == []
+    assert list(row_chunks(torch.zeros(0, 700))) == []

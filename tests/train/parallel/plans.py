@@ -11,24 +11,24 @@ from torch.distributed.tensor import DTensor
 
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.train import (
-    Batch,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
-    causal,
-    sequence,
-    split,
+    causal_loss,
+    sequence_to_sequence_loss,
+    split_batch,
     train,
 )
-from groundup.train.loop import Loss, accumulation
-from groundup.train.parallel.apply import body_of, parallelise
-from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
-from groundup.train.parallel.zero import compile_within
+from groundup.train.loop import Loss, accumulate_gradients
+from groundup.train.parallel.apply import _transformer_of, parallelise
+from groundup.train.parallel.data import local_sequences
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
+from groundup.train.parallel.zero import call_blocks_through_hooks
 
 ADAMW = OptimConfig(
-    matrices="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6
+    matrix_optimizer="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6
 )
 
 
@@ -61,7 +61,7 @@ def tiny(config: ModelConfig, dtype: torch.dtype = torch.float32) -> Transformer
     return model.to(dtype)
 
 
-def ragged(step: int, rows: int = 8, length: int = 12) -> Batch:
+def ragged(step: int, rows: int = 8, length: int = 12) -> MicroBatch:
     """Packed documents, masks with holes, a row with padding: the whole batch of a step."""
     generator = torch.Generator().manual_seed(100 + step % 2)
     ids = torch.randint(37, (rows, length + 1), generator=generator)
@@ -71,7 +71,7 @@ def ragged(step: int, rows: int = 8, length: int = 12) -> Batch:
     documents[:, 7:] = 1
     documents[1, 10:], weights[1, 10:] = -1, 0.0
     names = tuple(f"row {row}" for row in range(rows))
-    return Batch(
+    return MicroBatch(
         ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents, names,
         source=ids.flip(1)[:, 1:].contiguous(), source_documents=documents,
     )  # fmt: skip
@@ -91,7 +91,7 @@ class Case(NamedTuple):
     @property
     def loss(self) -> Loss:
         """What its kind of model is trained by."""
-        return sequence if self.config.kind == "encoder_decoder" else causal
+        return sequence_to_sequence_loss if self.config.kind == "encoder_decoder" else causal_loss
 
 
 def alone(case: Case) -> Case:
@@ -102,8 +102,8 @@ def alone(case: Case) -> Case:
 def mesh_of(case: Case) -> Mesh:
     """The case's mesh over the processes that there are."""
     if not case.mesh:
-        return ALONE
-    return open_mesh(sizes_for(case.mesh, distributed.get_world_size()), "cpu")
+        return SINGLE_PROCESS
+    return open_mesh(mesh_sizes(case.mesh, distributed.get_world_size()), "cpu")
 
 
 def trained(cases: Sequence[Case], steps: int = 10) -> list[Run]:
@@ -117,22 +117,22 @@ def train_one(case: Case, steps: int) -> Run:
     made = parallelise(tiny(case.config, case.dtype), case.loss, precision, mesh, zero=case.zero)
     if case.is_compiled:
         os.environ["GROUNDUP_COMPILE"] = "1"
-        assert body_of(made.model).compile_blocks()
-        compile_within(body_of(made.model))
+        assert _transformer_of(made.model).compile_blocks()
+        call_blocks_through_hooks(_transformer_of(made.model))
     optimizer = Optimizer(made.parameters.items(), case.optim)
-    plan = Plan(steps, 0, precision, mesh)
+    plan = LoopOptions(steps, 0, precision, mesh)
 
-    def batches(step: int) -> list[Batch]:
-        return split(own_rows(ragged(step), mesh), case.micro_batches)
+    def batches(step: int) -> list[MicroBatch]:
+        return split_batch(local_sequences(ragged(step), mesh), case.micro_batches)
 
     done = list(
         train(
             made.model, batches, case.loss, optimizer, lambda step: 1.0, plan,
-            gradients=made.gradients, settle=made.settle,
+            gradients=made.gradients, after_update=made.synchronise,
         )
     )  # fmt: skip
     weights = {name: whole(parameter) for name, parameter in made.parameters.items()}
-    return Run([s.loss for s in done], [s.gradient_norm for s in done], weights)
+    return Run([s.loss for s in done], [s.grad_norm for s in done], weights)
 
 
 def gradients(cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -143,9 +143,9 @@ def gradients(cases: Sequence[Case]) -> list[dict[str, Any]]:
         made = parallelise(
             tiny(case.config, case.dtype), case.loss, Precision(), mesh, zero=case.zero
         )
-        parts = split(own_rows(ragged(0), mesh), case.micro_batches)
+        parts = split_batch(local_sequences(ragged(0), mesh), case.micro_batches)
         weight = mesh.sum(sum(float(part.weights.sum()) for part in parts))
-        (made.gradients or accumulation(made.model, case.loss, Precision()))(parts, weight)
+        (made.gradients or accumulate_gradients(made.model, case.loss, Precision()))(parts, weight)
         learnt = {n: p for n, p in made.parameters.items() if p.grad is not None}
         found.append({name: whole(p.grad) for name, p in learnt.items() if p.grad is not None})
     return found

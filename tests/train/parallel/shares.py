@@ -17,22 +17,22 @@ from groundup.model import (
     ModelConfig,
 )
 from groundup.train import (
-    Batch,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
     Precision,
     RouterConfig,
-    split,
+    split_batch,
     train,
 )
 from groundup.train.loop import Loss
-from groundup.train.objectives.losses import causal, masked, routed
+from groundup.train.objectives.losses import add_router_losses, causal_loss, masked_loss
 from groundup.train.parallel.apply import parallelise
-from groundup.train.parallel.context import own_positions
-from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.expert import added
-from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
+from groundup.train.parallel.context import local_positions
+from groundup.train.parallel.data import local_sequences
+from groundup.train.parallel.expert import summing_function
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
 from groundup.train.parallel.pipeline import ScheduleName
 from tests.train.parallel.plans import ADAMW, Run, ragged, shape, tiny, whole
 from tests.train.parallel.processes import run
@@ -62,17 +62,21 @@ class Case(NamedTuple):
 
     def loss(self, mesh: Mesh) -> Loss:
         """What its kind of model is trained by."""
-        own = masked if self.config.kind == "encoder" else causal
+        own = masked_loss if self.config.kind == "encoder" else causal_loss
         experts = self.config.feedforward.experts
         if experts is None or not self.routers:
             return own
-        return routed(own, RouterConfig(balance=0.5, z=0.1), experts.chosen, add=added(mesh))
+        return add_router_losses(
+            own, RouterConfig(balance=0.5, z=0.1), experts.chosen, add=summing_function(mesh)
+        )
 
 
-def batch_of(case: Case, step: int, mesh: Mesh) -> list[Batch]:
+def batch_of(case: Case, step: int, mesh: Mesh) -> list[MicroBatch]:
     """This process's micro-batches of a step."""
     made = ragged(step, rows=8, length=case.length)._replace(source=None, source_documents=None)
-    return split(own_positions(own_rows(made, mesh), case.config, mesh), case.micro_batches)
+    return split_batch(
+        local_positions(local_sequences(made, mesh), case.config, mesh), case.micro_batches
+    )
 
 
 def train_one(case: Case, mesh: Mesh) -> Run:
@@ -80,28 +84,28 @@ def train_one(case: Case, mesh: Mesh) -> Run:
     precision, loss = Precision(case.precision), case.loss(mesh)
     made = parallelise(tiny(case.config), loss, precision, mesh, schedule=case.schedule)
     optimizer = Optimizer(made.parameters.items(), case.optim, names=made.names)
-    plan = Plan(case.steps, 0, precision, mesh)
+    plan = LoopOptions(case.steps, 0, precision, mesh)
     done = list(
         train(
             made.model, lambda step: batch_of(case, step, mesh), loss, optimizer, lambda _: 1.0,
-            plan, gradients=made.gradients, settle=made.settle,
+            plan, gradients=made.gradients, after_update=made.synchronise,
         )
     )  # fmt: skip
     weights = {name: whole(parameter) for name, parameter in made.parameters.items()}
-    return Run([s.loss for s in done], [s.gradient_norm for s in done], weights)
+    return Run([s.loss for s in done], [s.grad_norm for s in done], weights)
 
 
 def train_all(cases: Sequence[Case]) -> list[Run]:
     """One run after the other, each on its mesh over the processes there are."""
     world = distributed.get_world_size()
-    return [train_one(case, open_mesh(sizes_for(case.mesh, world), "cpu")) for case in cases]
+    return [train_one(case, open_mesh(mesh_sizes(case.mesh, world), "cpu")) for case in cases]
 
 
 def check_equal(world: int, cases: Sequence[Case], tolerance: float = 1e-5) -> None:
     """Fail unless every process's losses, norms and weights are those of one process."""
     found = run(world, train_all, cases, seconds=150.0)
     for place, case in enumerate(cases):
-        wanted, names = train_one(case, ALONE), set()
+        wanted, names = train_one(case, SINGLE_PROCESS), set()
         for runs in found:
             mine = runs[place]
             names |= mine.weights.keys()

@@ -6,12 +6,12 @@ import torch
 from torch import distributed
 
 from groundup.core import ConfigError, ShapeError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import AttentionConfig, PositionConfig
-from groundup.train import Batch, Precision
-from groundup.train.loop import accumulation
-from groundup.train.parallel.context import own_positions, ring_bytes, spread_rows
-from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
+from groundup.train import MicroBatch, Precision
+from groundup.train.loop import accumulate_gradients
+from groundup.train.parallel.context import apply_ring_attention, local_positions, ring_bytes
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
 from tests.train.parallel.plans import ragged, shape, tiny
 from tests.train.parallel.processes import run
 from tests.train.parallel.shares import UNTIED, Case, batch_of, check_equal
@@ -21,7 +21,10 @@ BENT = shape(attention=AttentionConfig(heads=4, kv_heads=1, head_dim=8, softcap=
 WINDOW = shape(
     layers=3,
     attention=AttentionConfig(
-        heads=4, kv_heads=2, head_dim=8, patterns=(Pattern("window", window=5), Pattern())
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        patterns=(AttentionPattern("window", window=5), AttentionPattern()),
     ),
 )
 PLANS = {
@@ -53,7 +56,7 @@ def test_autocast_to_bfloat16_stays_as_near_as_bfloat16_is():
 
 def sent_in_a_step(case: Case) -> tuple[int, int]:
     """Bytes that this process gave to messages in a step, and by the formula."""
-    mesh = open_mesh(sizes_for(case.mesh, distributed.get_world_size()), "cpu")
+    mesh = open_mesh(mesh_sizes(case.mesh, distributed.get_world_size()), "cpu")
     model, sent, send = tiny(case.config), [], distributed.batch_isend_irecv
 
     def counted(moves):
@@ -61,9 +64,9 @@ def sent_in_a_step(case: Case) -> tuple[int, int]:
         return send(moves)
 
     distributed.batch_isend_irecv = counted
-    spread_rows(model, mesh.line("context"))
+    apply_ring_attention(model, mesh.submesh("context"))
     micro_batches = batch_of(case, 0, mesh)
-    gradients = accumulation(model, case.loss(mesh), Precision())
+    gradients = accumulate_gradients(model, case.loss(mesh), Precision())
     gradients(micro_batches, 50.0)
     parts, rows = mesh.size("context"), 8 // case.micro_batches
     told = ring_bytes(case.config, rows, case.length, parts)
@@ -82,32 +85,32 @@ class Placed(Mesh):
     def size(self, dimension: str) -> int:
         return 2 if dimension == "context" else 1
 
-    def place(self, dimension: str) -> int:
+    def rank_along(self, dimension: str) -> int:
         return 1 if dimension == "context" else 0
 
 
 def test_a_share_keeps_targets_documents_and_places_together():
     batch = ragged(0, length=16)._replace(source=None, source_documents=None)
     held = [4, 5, 6, 7, 8, 9, 10, 11]
-    mine = own_positions(batch, shape(), Placed())
+    mine = local_positions(batch, shape(), Placed())
     for name in ("ids", "targets", "weights", "documents"):
         assert torch.equal(getattr(mine, name), getattr(batch, name)[:, held])
     assert mine.positions is not None and mine.positions[3].tolist() == held
-    learned = own_positions(batch, LEARNED, Placed()).positions
+    learned = local_positions(batch, LEARNED, Placed()).positions
     assert learned is not None and learned[3].tolist() == [4, 5, 6, 0, 1, 2, 3, 4]
-    assert own_positions(batch, shape(), ALONE) is batch
+    assert local_positions(batch, shape(), SINGLE_PROCESS) is batch
 
 
 def test_what_cannot_be_spread_is_refused():
     batch = ragged(0, length=16)
     with pytest.raises(ConfigError, match="have source, .*objective causal"):
-        own_positions(batch, shape(), Placed())
+        local_positions(batch, shape(), Placed())
     plain = batch._replace(source=None, source_documents=None)
     with pytest.raises(ConfigError, match="16 tokens exceed.*context_length=8"):
-        own_positions(plain, shape(context_length=8), Placed())
-    short = Batch(*(x[:, :14] for x in plain[:4]))
+        local_positions(plain, shape(context_length=8), Placed())
+    short = MicroBatch(*(x[:, :14] for x in plain[:4]))
     with pytest.raises(ShapeError, match="14 tokens.*multiple of 4, such as 16"):
-        own_positions(short, shape(), Placed())
+        local_positions(short, shape(), Placed())
     alibi = tiny(shape(position=PositionConfig(kind="alibi")))
     with pytest.raises(ConfigError, match="kind='alibi' adds a bias.*use rope"):
         run_alone(alibi)

@@ -8,10 +8,10 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn import functional as F
 
 from groundup.core import ConfigError
-from groundup.kernels import ExpertWeights, choose, reference_experts
+from groundup.kernels import ExpertWeights, reference_experts, route_tokens
 from groundup.model import ExpertsConfig, FeedForwardConfig, balance_loss, z_loss
-from groundup.train.parallel.expert import added, check_experts, travelling
-from groundup.train.parallel.mesh import open_mesh, sizes_for
+from groundup.train.parallel.expert import _dispatch_to_experts, check_experts, summing_function
+from groundup.train.parallel.mesh import mesh_sizes, open_mesh
 from tests.train.parallel.plans import shape
 from tests.train.parallel.processes import run
 from tests.train.parallel.shares import EXPERTS, Case, check_equal, train_one
@@ -65,7 +65,7 @@ def shares(kind: str, world: int) -> list[int]:
 def travelled(kinds: list[str]) -> dict[str, list]:
     """Output, and gradients of this process's tokens and experts, of each kind."""
     world, rank = distributed.get_world_size(), distributed.get_rank()
-    line = open_mesh(sizes_for(f"expert={world}", world), "cpu").line("expert")
+    line = open_mesh(mesh_sizes(f"expert={world}", world), "cpu").submesh("expert")
     found = {}
     for kind in kinds:
         given, _, whole = tokens_and_weights()
@@ -73,8 +73,10 @@ def travelled(kinds: list[str]) -> dict[str, list]:
         own = [w.chunk(world)[rank].clone().requires_grad_() for w in whole if w is not None]
         divided = ExpertWeights(*(DTensor.from_local(w, line, [Shard(0)]) for w in own))
         chosen = 1 if kind == "one expert" else 2
-        choice = choose(logits_of(kind).split(shares(kind, world))[rank], chosen, normalised=True)
-        out = travelling(hidden, divided, choice, F.silu, line=line)
+        choice = route_tokens(
+            logits_of(kind).split(shares(kind, world))[rank], chosen, normalised=True
+        )
+        out = _dispatch_to_experts(hidden, divided, choice, F.silu, line=line)
         out.square().sum().backward()
         made = [torch.zeros_like(w) if w.grad is None else w.grad for w in own]
         assert hidden.grad is not None
@@ -95,7 +97,7 @@ def test_tokens_find_their_experts_wherever_they_are_and_gradients_find_home(wor
         for leaf in leaves:
             leaf.requires_grad_()
         chosen = 1 if kind == "one expert" else 2
-        choice = choose(logits_of(kind), chosen, normalised=True)
+        choice = route_tokens(logits_of(kind), chosen, normalised=True)
         out = reference_experts(hidden, weights, choice, F.silu)
         out.square().sum().backward()
         wanted = [out, *(leaf.grad for leaf in leaves)]
@@ -107,7 +109,7 @@ def test_tokens_find_their_experts_wherever_they_are_and_gradients_find_home(wor
 def statistics() -> list:
     """The routers' losses of this process's tokens together with the others', and gradients."""
     world, rank = distributed.get_world_size(), distributed.get_rank()
-    add = added(open_mesh(sizes_for(f"expert={world}", world), "cpu"))
+    add = summing_function(open_mesh(mesh_sizes(f"expert={world}", world), "cpu"))
     logits = tokens_and_weights()[1].split([9, 3])[rank].clone().requires_grad_()
     is_real = torch.arange(12).split([9, 3])[rank] != 10
     total = balance_loss(logits, 2, is_real, add) + z_loss(logits, is_real, add)
@@ -133,7 +135,7 @@ def with_capacity() -> list[float]:
     factor = ExpertsConfig(count=4, chosen=2, capacity_factor=0.75)
     config = shape(feedforward=FeedForwardConfig(width=12, experts=factor))
     world = distributed.get_world_size() if distributed.is_initialized() else 1
-    mesh = open_mesh(sizes_for(f"expert={world}", world), "cpu")
+    mesh = open_mesh(mesh_sizes(f"expert={world}", world), "cpu")
     case = Case("", config, 2 // world, steps=3)
     return train_one(case._replace(routers=False), mesh).losses
 

@@ -15,7 +15,13 @@ import torch
 from torch import distributed
 
 from groundup.core import ConfigError, DataError
-from groundup.train.parallel.launch import Place, is_of_others, launched, place_of, together
+from groundup.train.parallel.launch import (
+    ProcessRank,
+    _is_collective_error,
+    _read_torchrun_rank,
+    joined_processes,
+    produce_together,
+)
 from tests.train.parallel.plans import Case, mesh_of
 from tests.train.parallel.processes import CONTEXT, collect, run
 
@@ -24,20 +30,20 @@ TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE
 
 
 def test_what_torchrun_tells_is_read():
-    assert place_of({}) == Place(0, 1, 0, 1)
-    assert place_of(TORCHRUN) == Place(3, 8, 1, 2)
+    assert _read_torchrun_rank({}) == ProcessRank(0, 1, 0, 1)
+    assert _read_torchrun_rank(TORCHRUN) == ProcessRank(3, 8, 1, 2)
 
 
 def test_half_of_what_torchrun_tells_is_refused():
-    with pytest.raises(ConfigError, match="WORLD_SIZE is set and RANK, MASTER_PORT is not"):
-        place_of({"WORLD_SIZE": "2", "MASTER_ADDR": "localhost"})
+    with pytest.raises(ConfigError, match="WORLD_SIZE is set but not RANK, MASTER_PORT"):
+        _read_torchrun_rank({"WORLD_SIZE": "2", "MASTER_ADDR": "localhost"})
 
 
 def test_one_process_needs_no_group_and_no_more():
-    with launched("") as mesh:
-        assert mesh.grid is None
-    with pytest.raises(ConfigError, match="needs 2 processes, and 1 .* --nproc-per-node 2"):
-        with launched("data=2"):
+    with joined_processes("") as mesh:
+        assert mesh.device_mesh is None
+    with pytest.raises(ConfigError, match="needs 2 processes, but 1 .* --nproc-per-node 2"):
+        with joined_processes("data=2"):
             pass
 
 
@@ -73,7 +79,7 @@ def member(rank: int, world: int, port: int, fate: str, line: Any) -> None:
     os.environ |= {name: str(value) for name, value in place.items()}
     started = time.monotonic()
     try:
-        with launched(f"data={world}", patience_seconds=8.0) as mesh:
+        with joined_processes(f"data={world}", patience_seconds=8.0) as mesh:
             for step in range(3 if fate == "none" else 1_000_000):
                 if rank == 1 and step == 2:
                     if fate == "killed":
@@ -114,7 +120,7 @@ def test_survivors_that_hang_in_a_call_are_ended_too():
 def test_a_mesh_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch):
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="needs 3 processes, and 8"), launched("data=3"):
+    with pytest.raises(ConfigError, match="needs 3 processes, but 8"), joined_processes("data=3"):
         pass
 
 
@@ -135,7 +141,7 @@ def artifact_of_two(folder: str) -> list[str]:
                        write=writer)  # fmt: skip
 
     for _ in range(2):
-        did.append(together(mesh, out, make, write).id)
+        did.append(produce_together(mesh, out, make, write).id)
     return did
 
 
@@ -189,4 +195,4 @@ def test_control_c_stops_all_after_the_same_step(tmp_path: Path):
     ],
 )
 def test_errors_of_calls_to_others_are_told_from_own_ones(error: Exception, is_so: bool):
-    assert is_of_others(error) is is_so
+    assert _is_collective_error(error) is is_so

@@ -3,16 +3,28 @@
 import pytest
 
 from groundup.core import ConfigError
-from groundup.train.parallel.mesh import ALONE, parse, sizes_for
+from groundup.train.parallel.mesh import SINGLE_PROCESS, mesh_sizes, parse_dimensions
 from tests.train.parallel.plans import Case, mesh_of
 from tests.train.parallel.processes import run
 
 
 def test_alone_is_the_first_of_one_along_every_dimension():
-    assert ALONE.is_first and ALONE.dimensions == () and ALONE.rows == (0, 1)
-    assert (ALONE.size("data"), ALONE.place("tensor"), ALONE.sum(2.5)) == (1, 0, 2.5)
-    assert ALONE.agreed(3.5) == 3.5 and ALONE.any(True) and not ALONE.any(False)
-    assert ALONE.told("to itself") == "to itself"
+    assert (
+        SINGLE_PROCESS.is_first
+        and SINGLE_PROCESS.dimensions == ()
+        and SINGLE_PROCESS.batch_rank == (0, 1)
+    )
+    assert (
+        SINGLE_PROCESS.size("data"),
+        SINGLE_PROCESS.rank_along("tensor"),
+        SINGLE_PROCESS.sum(2.5),
+    ) == (1, 0, 2.5)
+    assert (
+        SINGLE_PROCESS.broadcast_number(3.5) == 3.5
+        and SINGLE_PROCESS.any_process(True)
+        and not SINGLE_PROCESS.any_process(False)
+    )
+    assert SINGLE_PROCESS.broadcast_text("to itself") == "to itself"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +33,7 @@ def test_alone_is_the_first_of_one_along_every_dimension():
      ("data=1,pipeline=4", {"pipeline": 4})],
 )  # fmt: skip
 def test_sizes_are_read_in_the_order_of_the_grid(text: str, sizes: dict[str, int]):
-    assert parse(text) == sizes and list(parse(text)) == list(sizes)
+    assert parse_dimensions(text) == sizes and list(parse_dimensions(text)) == list(sizes)
 
 
 @pytest.mark.parametrize(
@@ -32,24 +44,32 @@ def test_sizes_are_read_in_the_order_of_the_grid(text: str, sizes: dict[str, int
 )  # fmt: skip
 def test_what_is_no_mesh_is_refused(text: str, told: str):
     with pytest.raises(ConfigError, match=told):
-        parse(text)
+        parse_dimensions(text)
 
 
 def test_a_mesh_needs_as_many_processes_as_there_are():
-    assert sizes_for("", 4) == {"data": 4} and sizes_for("", 1) == {}
-    with pytest.raises(ConfigError, match=r"needs 6 processes, and 4 .*--nproc-per-node 6.*data=4"):
-        sizes_for("data=3,tensor=2", 4)
+    assert mesh_sizes("", 4) == {"data": 4} and mesh_sizes("", 1) == {}
+    with pytest.raises(ConfigError, match=r"needs 6 processes, but 4 .*--nproc-per-node 6.*data=4"):
+        mesh_sizes("data=3,tensor=2", 4)
 
 
 def asked() -> list[object]:
     """What a process says of a mesh of four."""
     mesh = mesh_of(Case("data=2,tensor=2"))
-    place = mesh.place("data") * 2 + mesh.place("tensor")
+    place = mesh.rank_along("data") * 2 + mesh.rank_along("tensor")
     return [
-        place, mesh.is_first, tuple(mesh.rows), mesh.sum(place), mesh.sum(place, ("tensor",)),
-        mesh.agreed(place), mesh.any(place == 3), mesh.any(False),
-        mesh.line("data", "tensor").size(), mesh.told(f"{place} speaks: ä"), mesh.told(""),
-    ]  # fmt: skip
+        place,
+        mesh.is_first,
+        tuple(mesh.batch_rank),
+        mesh.sum(place),
+        mesh.sum(place, ("tensor",)),
+        mesh.broadcast_number(place),
+        mesh.any_process(place == 3),
+        mesh.any_process(False),
+        mesh.submesh("data", "tensor").size(),
+        mesh.broadcast_text(f"{place} speaks: ä"),
+        mesh.broadcast_text(""),
+    ]
 
 
 def test_processes_know_their_places_and_agree():

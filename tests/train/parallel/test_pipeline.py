@@ -11,18 +11,18 @@ from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe
 
 from groundup.core import ConfigError
 from groundup.model import PositionConfig
-from groundup.train import causal
-from groundup.train.parallel.apply import check, in_pipeline
-from groundup.train.parallel.layers import Stage, in_turn
-from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
+from groundup.train import causal_loss
+from groundup.train.parallel.apply import _parallelise_pipeline, check_mesh_supported
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
 from groundup.train.parallel.pipeline import (
     Action,
-    actions,
-    bubble,
-    idle_share,
-    most_in_flight,
-    pipelined,
+    _bubble_share,
+    _max_in_flight,
+    _pipeline_actions,
+    _simulated_bubble_share,
+    apply_pipeline,
 )
+from groundup.train.parallel.stages import PipelineStage, _sequential_gradients
 from groundup.train.precision import Precision
 from tests.train.parallel.plans import shape, tiny
 from tests.train.parallel.processes import run
@@ -47,7 +47,7 @@ def test_the_order_of_passes_is_that_of_torch(name, theirs, parts: int, micro_ba
             for step in told
             if step.computation_type.name in ("FORWARD", "FULL_BACKWARD")
         ]  # fmt: skip
-        mine = actions(name, place, parts, micro_batches)
+        mine = _pipeline_actions(name, place, parts, micro_batches)
         if name == "1f1b" and place == parts - 1:  # torch 2.13 counts these forward passes from 1
             assert [each.kind for each in mine] == [each.kind for each in wanted]
         else:
@@ -57,11 +57,11 @@ def test_the_order_of_passes_is_that_of_torch(name, theirs, parts: int, micro_ba
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize(("parts", "micro_batches"), [(1, 3), (2, 2), (2, 8), (4, 2), (4, 8)])
 def test_processes_wait_as_long_as_the_formula_says(name, parts: int, micro_batches: int):
-    plans = [actions(name, place, parts, micro_batches) for place in range(parts)]
-    assert idle_share(plans) == pytest.approx(bubble(parts, micro_batches))
+    plans = [_pipeline_actions(name, place, parts, micro_batches) for place in range(parts)]
+    assert _simulated_bubble_share(plans) == pytest.approx(_bubble_share(parts, micro_batches))
     every = {Action(kind, i) for kind in ("forward", "backward") for i in range(micro_batches)}
     assert all(set(plan) == every and len(plan) == len(every) for plan in plans)
-    held = [most_in_flight(plan) for plan in plans]
+    held = [_max_in_flight(plan) for plan in plans]
     wanted = [
         micro_batches if name == "gpipe" else min(parts - place, micro_batches)
         for place in range(parts)
@@ -114,17 +114,17 @@ class Kept:
 
 def gradients_by_schedule(config) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
     """Most saved bytes, and the gradients, of each schedule and of the reference."""
-    mesh = open_mesh(sizes_for(f"pipeline={distributed.get_world_size()}", 2), "cpu")
+    mesh = open_mesh(mesh_sizes(f"pipeline={distributed.get_world_size()}", 2), "cpu")
     micro_batches = batch_of(Case("", config, 8), 0, mesh)
     found = {}
     for name in ("in turn", *SCHEDULES):
         model, measured = tiny(config), Measured()
         loss, precision = Case("", config).loss(mesh), Precision()
         if name == "in turn":
-            stage = Stage(model, loss, precision, mesh.line("pipeline"))
-            gradients, parameters = in_turn(stage), stage.owned
+            stage = PipelineStage(model, loss, precision, mesh.submesh("pipeline"))
+            gradients, parameters = _sequential_gradients(stage), stage.owned_parameters
         else:
-            made = pipelined(model, loss, precision, mesh, schedule=name)
+            made = apply_pipeline(model, loss, precision, mesh, schedule=name)
             gradients, parameters = made.gradients, made.parameters
         with saved_tensors_hooks(measured.keep, lambda kept: kept.tensor):
             gradients(micro_batches, 50.0)
@@ -148,24 +148,24 @@ def test_schedules_give_the_gradients_of_the_reference_bit_for_bit_and_hold_what
 
 
 def test_what_a_pipeline_cannot_be_joined_with_is_refused():
-    with pytest.raises(ConfigError, match="joins with data and context, not with tensor"):
-        check(shape(), {"pipeline": 2, "tensor": 2}, 3)
+    with pytest.raises(ConfigError, match="combines with data and context, not with tensor"):
+        check_mesh_supported(shape(), {"pipeline": 2, "tensor": 2}, 3)
     with pytest.raises(ConfigError, match="does not support this objective's head"):
-        in_pipeline(torch.nn.Identity(), causal, Precision(), Mesh(), "1f1b")
+        _parallelise_pipeline(torch.nn.Identity(), causal_loss, Precision(), Mesh(), "1f1b")
 
 
 def losses_of_validation() -> list[float]:
     """What each process of a pipeline hears of the loss."""
-    mesh = open_mesh(sizes_for("pipeline=2", 2), "cpu")
-    made = pipelined(tiny(TIED), Case("", TIED).loss(mesh), Precision(), mesh)
-    made.settle()
+    mesh = open_mesh(mesh_sizes("pipeline=2", 2), "cpu")
+    made = apply_pipeline(tiny(TIED), Case("", TIED).loss(mesh), Precision(), mesh)
+    made.synchronise()
     found = [made.loss(None, batch) for batch in batch_of(Case("", TIED), 0, mesh)]
     return [float(part.total / part.weight) for part in found]
 
 
 def test_every_process_hears_the_whole_models_loss_in_validation():
     case, model = Case("", TIED), tiny(TIED)
-    parts = [case.loss(ALONE)(model, batch) for batch in batch_of(case, 0, ALONE)]
+    parts = [case.loss(SINGLE_PROCESS)(model, batch) for batch in batch_of(case, 0, SINGLE_PROCESS)]
     wanted = [float(part.total.detach() / part.weight) for part in parts]
     for found in run(2, losses_of_validation):
         assert found == pytest.approx(wanted, abs=1e-6)

@@ -14,7 +14,7 @@ from groundup.model import (
     OutputConfig,
     PositionConfig,
 )
-from groundup.train.parallel.tensor import check
+from groundup.train.parallel.tensor import check_tensor_parallel
 from tests.train.parallel.plans import Case, alone, far, gradients, ragged, shape, tiny
 from tests.train.parallel.processes import run
 
@@ -62,7 +62,7 @@ def test_every_shape_of_decoder_gives_the_gradients_of_one_process():
 )  # fmt: skip
 def test_what_does_not_divide_is_named(config: ModelConfig, told: str):
     with pytest.raises(ConfigError, match=told):
-        check(config, 4)
+        check_tensor_parallel(config, 4)
 
 
 def odd_rows() -> str:
@@ -70,10 +70,10 @@ def odd_rows() -> str:
     from torch.distributed.device_mesh import init_device_mesh
 
     from groundup.core import ShapeError
-    from groundup.train.parallel.tensor import split_matrices
+    from groundup.train.parallel.tensor import apply_tensor_parallel
 
     model = tiny(shape())
-    split_matrices(model, init_device_mesh("cpu", (2,), mesh_dim_names=("tensor",)))
+    apply_tensor_parallel(model, init_device_mesh("cpu", (2,), mesh_dim_names=("tensor",)))
     try:
         model(ragged(0, length=11).ids)
     except ShapeError as error:
@@ -82,4 +82,7 @@ def odd_rows() -> str:
 
 
 def test_rows_that_do_not_divide_are_refused():
-    assert "Rows of 11 positions do not divide among mesh dimension tensor=2" in run(2, odd_rows)[0]
+    assert (
+        "Sequences of 11 positions do not divide among mesh dimension tensor=2"
+        in run(2, odd_rows)[0]
+    )

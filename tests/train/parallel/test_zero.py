@@ -7,30 +7,43 @@ from torch import nn
 
 from groundup.core import ConfigError
 from groundup.kernels import LossSum
-from groundup.train import Average, Batch, Optimizer, Plan, Precision, split, train
-from groundup.train.parallel.apply import check, parallelise
-from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.mesh import Share
-from groundup.train.parallel.traffic import shapes_of
-from groundup.train.parallel.zero import Held, held, spread, storage_bytes
+from groundup.train import (
+    LoopOptions,
+    MicroBatch,
+    Optimizer,
+    Precision,
+    WeightAverage,
+    split_batch,
+    train,
+)
+from groundup.train.parallel.apply import check_mesh_supported, parallelise
+from groundup.train.parallel.communication import _parameter_shapes
+from groundup.train.parallel.data import local_sequences
+from groundup.train.parallel.mesh import RankOf
+from groundup.train.parallel.zero import (
+    TrainingStateBytes,
+    _copy_padded_rows,
+    _local_storage_bytes,
+    _training_state_bytes,
+)
 from tests.train.parallel.plans import Case, far, mesh_of, ragged, tiny, whole
 from tests.train.parallel.processes import run
 
 STAGES = {0: "data=2", 1: "shard=2", 2: "shard=2", 3: "shard=2"}
 
 
-def measured(case: Case, compute: torch.dtype) -> Held:
+def measured(case: Case, compute: torch.dtype) -> TrainingStateBytes:
     """The most that this process holds in a step."""
     mesh, weights, grads = mesh_of(case), [0], [0]
 
-    def loss(model: nn.Module, batch: Batch) -> LossSum:
+    def loss(model: nn.Module, batch: MicroBatch) -> LossSum:
         found = case.loss(model, batch)
         now = [*body.parameters(), *made.parameters.values()]
-        weights.append(storage_bytes(now))
+        weights.append(_local_storage_bytes(now))
         return found
 
     def noted(_: Any = None) -> None:
-        grads.append(storage_bytes(p.grad for p in body.parameters() if p.grad is not None))
+        grads.append(_local_storage_bytes(p.grad for p in body.parameters() if p.grad is not None))
 
     body = tiny(case.config)
     if case.zero < 2:
@@ -40,36 +53,36 @@ def measured(case: Case, compute: torch.dtype) -> Held:
     made = parallelise(body, loss, precision, mesh, zero=max(1, case.zero))
     optimizer = Optimizer(made.parameters.items(), case.optim)
     assert made.gradients is not None
-    made.gradients([own_rows(ragged(0), mesh)], 1.0)
+    made.gradients([local_sequences(ragged(0), mesh)], 1.0)
     noted()
     states = [t for name, t in optimizer.state().items() if name != "steps"]
     size = sum(t.to_local().nbytes if hasattr(t, "to_local") else t.nbytes for t in states)
-    return Held(max(weights), max(grads), size)
+    return TrainingStateBytes(max(weights), max(grads), size)
 
 
-def every_stage() -> list[Held]:
+def every_stage() -> list[TrainingStateBytes]:
     """Of each stage in float32, and of the second in bfloat16."""
     cases = [(zero, torch.float32) for zero in STAGES] + [(2, torch.bfloat16)]
     return [measured(Case(STAGES[zero], zero), compute) for zero, compute in cases]
 
 
 def test_every_stage_holds_what_its_formula_says():
-    shapes = shapes_of(Case("").config)
+    shapes = _parameter_shapes(Case("").config)
     for rank, (*plain, half) in enumerate(run(2, every_stage)):
         for zero, found in enumerate(plain):
-            assert found == held(shapes, Share(rank, 2), zero), zero
-        assert half == held(shapes, Share(rank, 2), 2, compute_bytes=2)
+            assert found == _training_state_bytes(shapes, RankOf(rank, 2), zero), zero
+        assert half == _training_state_bytes(shapes, RankOf(rank, 2), 2, compute_bytes=2)
 
 
 def test_rows_are_spread_over_processes_and_the_last_padded():
     columns = torch.zeros(2, 4)
-    spread(torch.arange(6.0).view(3, 2), columns)
+    _copy_padded_rows(torch.arange(6.0).view(3, 2), columns)
     assert columns.tolist() == [[0, 1, 2, 3], [4, 5, 0, 0]]
 
 
 def test_a_stage_that_there_is_not_is_refused():
     try:
-        check(Case("").config, {}, 4)
+        check_mesh_supported(Case("").config, {}, 4)
     except ConfigError as error:
         assert "zero=4 is not a ZeRO stage" in str(error)
     else:
@@ -82,19 +95,24 @@ def averaged(mesh_text: str) -> list[dict[str, Any]]:
     mesh, body, precision = mesh_of(case), tiny(case.config), Precision()
     made = parallelise(body, case.loss, precision, mesh, zero=1)
     optimizer = Optimizer(made.parameters.items(), case.optim)
-    mean = Average(made.parameters.items(), 0.8)
+    mean = WeightAverage(made.parameters.items(), 0.8)
     steps = train(
-        made.model, lambda step: split(own_rows(ragged(step), mesh), 2), case.loss, optimizer,
-        lambda step: 1.0, Plan(10, 0, precision, mesh),
-        gradients=made.gradients, settle=made.settle,
-    )  # fmt: skip
+        made.model,
+        lambda step: split_batch(local_sequences(ragged(step), mesh), 2),
+        case.loss,
+        optimizer,
+        lambda step: 1.0,
+        LoopOptions(10, 0, precision, mesh),
+        gradients=made.gradients,
+        after_update=made.synchronise,
+    )
     for _ in steps:
         mean.update()
     last = {name: whole(weight) for name, weight in body.named_parameters()}
-    with mean.swapped(made.model):
-        made.settle()
+    with mean.swapped_in(made.model):
+        made.synchronise()
         inside = {name: whole(weight) for name, weight in body.named_parameters()}
-    made.settle()
+    made.synchronise()
     assert all((whole(weight) == last[name]).all() for name, weight in body.named_parameters())
     return [{name: whole(one) for name, one in mean.means.items()}, inside, last]
 
@@ -113,8 +131,8 @@ def loaded() -> list[list[float]]:
     made = parallelise(body, Case("").loss, Precision(), mesh, zero=1)
     with torch.no_grad():
         for parameter in made.parameters.values():
-            parameter.copy_(torch.full_like(parameter, float(mesh.place("shard"))))
-    made.settle()
+            parameter.copy_(torch.full_like(parameter, float(mesh.rank_along("shard"))))
+    made.synchronise()
     return [body.norm.weight.tolist(), body.embed_tokens.weight[:, 0].tolist()]
 
 

@@ -11,32 +11,32 @@ from pathlib import Path
 
 from groundup.core import GroundupError, record
 from groundup.train import (
-    Batch,
     Interrupted,
+    LoopOptions,
+    MicroBatch,
     Optimizer,
-    Plan,
     Precision,
-    Step,
-    causal,
-    split,
+    TrainStep,
+    causal_loss,
+    split_batch,
     train,
 )
 from groundup.train.parallel.apply import parallelise
-from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.launch import launched
+from groundup.train.parallel.data import local_sequences
+from groundup.train.parallel.launch import joined_processes
 from groundup.train.parallel.mesh import Mesh
-from groundup.train.services.saving import noticing_interrupts
+from groundup.train.services.saving import _collecting_interrupts
 from tests.train.parallel.plans import ADAMW, ragged, shape, tiny
 
 
-def stopping(steps: Iterator[Step], mesh: Mesh, folder: Path) -> Iterator[Step]:
+def stopping(steps: Iterator[TrainStep], mesh: Mesh, folder: Path) -> Iterator[TrainStep]:
     """Stop all processes after one step when one of them was told to."""
-    with noticing_interrupts() as interrupts:
+    with _collecting_interrupts() as interrupts:
         for step in steps:
             yield step
             if step.number == 2:
                 (folder / f"pid-{os.environ.get('RANK', 0)}").write_text(str(os.getpid()))
-            if mesh.any(bool(interrupts)):
+            if mesh.any_process(bool(interrupts)):
                 if mesh.is_first:
                     (folder / "kept").write_text(f"step {step.number}")
                 raise Interrupted(f"Stopped after step {step.number + 1}, saved.")
@@ -44,21 +44,21 @@ def stopping(steps: Iterator[Step], mesh: Mesh, folder: Path) -> Iterator[Step]:
 
 def main(folder: Path, text: str) -> None:
     """Train until somebody stops it."""
-    record.use("plain")
-    with launched(text) as mesh:
+    record.set_output_mode("plain")
+    with joined_processes(text) as mesh:
         precision = Precision()
-        made = parallelise(tiny(shape()), causal, precision, mesh)
+        made = parallelise(tiny(shape()), causal_loss, precision, mesh)
         optimizer = Optimizer(made.parameters.items(), ADAMW)
 
-        def batches(step: int) -> list[Batch]:
-            return split(own_rows(ragged(step), mesh), 1)
+        def batches(step: int) -> list[MicroBatch]:
+            return split_batch(local_sequences(ragged(step), mesh), 1)
 
-        plan = Plan(1_000_000, 0, precision, mesh)
-        steps = train(made.model, batches, causal, optimizer, lambda step: 1.0, plan,
-                      gradients=made.gradients, settle=made.settle)  # fmt: skip
+        plan = LoopOptions(1_000_000, 0, precision, mesh)
+        steps = train(made.model, batches, causal_loss, optimizer, lambda step: 1.0, plan,
+                      gradients=made.gradients, after_update=made.synchronise)  # fmt: skip
         for step in stopping(steps, mesh, folder):
             if step.number == 2:
-                record.say(f"loss {step.loss:.4f}")
+                record.log(f"loss {step.loss:.4f}")
 
 
 if __name__ == "__main__":

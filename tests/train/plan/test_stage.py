@@ -4,8 +4,8 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.train import PlanConfig, plan
-from groundup.train.plan.stage import memory_bytes
-from groundup.train.plan.step import Tracer
+from groundup.train.plan.stage import _parse_memory_size
+from groundup.train.plan.step import StepTracer
 
 
 def with_imports(megabytes: int) -> str:
@@ -22,7 +22,7 @@ def test_a_plan_adds_up_and_names_the_largest_micro_batch():
     found = plan(EAGER, "1", memory=memory, on="cpu")
     assert found.fits and not found.ways and found.rows_that_fit >= 2
     assert found.ranks[0]["imports"] > 100e6
-    assert found.total_bytes == sum(found.ranks[0].values()) <= memory_bytes(memory)
+    assert found.total_bytes == sum(found.ranks[0].values()) <= _parse_memory_size(memory)
     more = plan(
         PlanConfig(rows=found.rows_that_fit + 2, length=64, compiled=False), "1", memory=memory,
         on="cpu",
@@ -51,13 +51,13 @@ def test_a_pipeline_is_told_stage_by_stage():
     "text, size", [("24GB", 24_000_000_000), ("16GiB", 2**34), ("512 mb", 512_000_000)]
 )
 def test_sizes_are_read(text, size):
-    assert memory_bytes(text) == size
+    assert _parse_memory_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["24", "lots", "0GB", "-1GB", "24GX"])
 def test_a_size_that_is_none_is_told(text):
     with pytest.raises(ConfigError, match="such as 24GB"):
-        memory_bytes(text)
+        _parse_memory_size(text)
 
 
 WRONG = [
@@ -104,13 +104,13 @@ def test_a_run_s_settings_are_planned_as_pre_training_takes_them():
 
 
 def test_few_numbers_of_rows_are_traced(monkeypatch):
-    rows, traced = set(), Tracer.__call__
+    rows, traced = set(), StepTracer.__call__
 
-    def noting(tracer: Tracer, work):
+    def noting(tracer: StepTracer, work):
         rows.add(work.rows)
         return traced(tracer, work)
 
-    monkeypatch.setattr(Tracer, "__call__", noting)
+    monkeypatch.setattr(StepTracer, "__call__", noting)
     wanted = PlanConfig(rows=8, length=64, compiled=False)
     found = plan(wanted, "1", memory="2GB", on="cpu")
     assert {found.rows_that_fit, found.rows_that_fit + 1} <= rows

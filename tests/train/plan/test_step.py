@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.core import ConfigError, GroundupError
-from groundup.kernels import has_native
+from groundup.kernels import has_native_softmax
 from groundup.model import (
     AttentionConfig,
     ExpertsConfig,
@@ -13,8 +13,8 @@ from groundup.model import (
     Transformer,
 )
 from groundup.train import OptimConfig, Optimizer, Precision
-from groundup.train.plan.events import Recorder, peak
-from groundup.train.plan.step import Tracer, Work, micro_batch, range_parts
+from groundup.train.plan.events import MemoryRecorder, memory_peak
+from groundup.train.plan.step import StepTracer, StepWork, _split_range, _trace_micro_batch
 
 
 def small(**parts) -> ModelConfig:
@@ -26,14 +26,14 @@ def small(**parts) -> ModelConfig:
 
 @pytest.fixture(scope="module")
 def tracer():
-    with Tracer(small()) as running:
+    with StepTracer(small()) as running:
         yield running
 
 
 def test_weights_and_states_are_those_of_a_real_model(tracer):
     model = Transformer(small())
-    for optim in (OptimConfig(), OptimConfig(matrices="adamw")):
-        found = tracer(Work(optim=optim))
+    for optim in (OptimConfig(), OptimConfig(matrix_optimizer="adamw")):
+        found = tracer(StepWork(optim=optim))
         states = Optimizer(model.named_parameters(), optim).state()
         real = sum(t.numel() * t.itemsize for t in states.values())
         weights = sum(p.numel() * p.itemsize for p in model.parameters())
@@ -44,16 +44,16 @@ def test_weights_and_states_are_those_of_a_real_model(tracer):
 
 @pytest.mark.parametrize("recompute", ["none", "selective", "all"])
 def test_a_pass_holds_what_a_real_pass_holds(tracer, recompute):
-    work = Work(rows=2, length=96, recompute=recompute, micro_batches=2)
-    model, recorder = Transformer(small()).train(), Recorder()
+    work = StepWork(rows=2, length=96, recompute=recompute, micro_batches=2)
+    model, recorder = Transformer(small()).train(), MemoryRecorder()
     model.recompute_blocks(recompute)
     for parameter in model.parameters():
-        recorder.name(parameter, "weights")
+        recorder.set_category(parameter, "weights")
     with recorder:
         optimizer = Optimizer(model.named_parameters(), work.optim)
         for _ in range(2):
-            micro_batch(model, work, recorder)
-    told, real = tracer(work).during_pass, peak(recorder).parts
+            _trace_micro_batch(model, work, recorder)
+    told, real = tracer(work).during_pass, memory_peak(recorder).by_category
     assert optimizer.steps == 0
     assert sum(told.values()) == pytest.approx(sum(real.values()), rel=0.01)
     assert told["activations"] == pytest.approx(real["activations"], rel=0.01)
@@ -61,7 +61,7 @@ def test_a_pass_holds_what_a_real_pass_holds(tracer, recompute):
 
 def test_more_of_anything_holds_more(tracer):
     def total(**settings) -> int:
-        return sum(tracer(Work(**settings)).during_pass.values())
+        return sum(tracer(StepWork(**settings)).during_pass.values())
 
     assert total(rows=1) < total(rows=2) < total(rows=4)
     assert total(length=32) < total(length=64) < total(length=128)
@@ -76,46 +76,48 @@ def test_a_card_s_step_has_no_softmax_of_the_processor(monkeypatch, compiled):
     found = []
     for softmax in ("native", "torch"):
         monkeypatch.setenv("GROUNDUP_SOFTMAX", softmax)
-        with Tracer(small()) as running:  # takes the environment along
+        with StepTracer(small()) as running:  # takes the environment along
             work = {"rows": 2, "length": 64, "compiled": compiled}
-            ledgers = [running(Work(**work, device=place)) for place in ("cuda", "cpu")]
+            ledgers = [running(StepWork(**work, device=place)) for place in ("cuda", "cpu")]
             found.append([ledger._replace(imports=0) for ledger in ledgers])
     (card, processor), (same, plain) = found
     assert card == same and card.during_pass["loss"] == plain.during_pass["loss"]
-    assert processor != plain or not has_native("cpu", torch.bfloat16)  # it would have been seen
+    assert processor != plain or not has_native_softmax(
+        "cpu", torch.bfloat16
+    )  # it would have been seen
 
 
 def test_what_imports_take_is_that_of_a_fresh_process(tracer):
-    assert 100e6 < tracer(Work(rows=2, length=64)).imports < 1e9
+    assert 100e6 < tracer(StepWork(rows=2, length=64)).imports < 1e9
 
 
 def test_experts_are_traced_with_even_work():
     config = small(feedforward=FeedForwardConfig(width=64, experts=ExpertsConfig(count=4)))
-    with Tracer(config) as running:
-        found = running(Work(rows=2))
+    with StepTracer(config) as running:
+        found = running(StepWork(rows=2))
     model = Transformer(config)
     experts = [p for n, p in model.named_parameters() if ".experts." in n and p.ndim == 3]
     assert found.experts == sum(p.numel() * 4 for p in experts) > 0
-    assert [len(part) for part in range_parts(10, 4)] == [2, 3, 2, 3]
+    assert [len(part) for part in _split_range(10, 4)] == [2, 3, 2, 3]
 
 
 def test_a_step_that_the_model_cannot_make_is_told_and_the_next_one_answered(tracer):
     with pytest.raises(ConfigError, match="context_length=256"):
-        tracer(Work(length=4096))
-    assert tracer(Work(length=8)).layers == 3
+        tracer(StepWork(length=4096))
+    assert tracer(StepWork(length=8)).layers == 3
 
 
 def test_a_process_that_dies_is_told():
-    with Tracer(small()) as running:
+    with StepTracer(small()) as running:
         assert running.process is not None
         running.process.kill()
         running.process.wait()
         with pytest.raises(GroundupError, match="killed"):
-            running(Work())
+            running(StepWork())
 
 
 def test_real_work_is_not_spoiled_by_a_plan(tracer):
-    tracer(Work())
+    tracer(StepWork())
     model, ids = Transformer(small()), torch.zeros(1, 8, dtype=torch.long)
     with Precision(torch.bfloat16).autocast("cpu"):
         assert torch.isfinite(model(ids).sum())

@@ -4,9 +4,9 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.model import preset
-from groundup.train import OBJECTIVES, NoiseConfig, PretrainConfig, RampConfig, Stage
-from groundup.train.pretrain.config import KINDS, NOISE
-from groundup.train.pretrain.stretches import planned
+from groundup.train import OBJECTIVES, NoiseConfig, PretrainConfig, RampConfig, StageConfig
+from groundup.train.pretrain.config import DEFAULT_OBJECTIVES, NOISE_FIELDS
+from groundup.train.pretrain.phases import make_batch_ramp
 from tests.train.small import tiny_training
 
 
@@ -40,40 +40,44 @@ def test_what_does_not_fit_is_refused_in_one_line(changes, said: str):
 
 
 def test_a_width_may_be_given_beside_the_depth():
-    wide, derived = (tiny_training(width=width).shape(300) for width in (192, None))
+    wide, derived = (tiny_training(width=width).model_config_for(300) for width in (192, None))
     assert (wide.width, wide.attention.heads, wide.feedforward.width) == (192, 3, 576)
     assert derived.width == 64 and wide.layers == derived.layers
 
 
 def test_every_objective_says_what_noise_it_reads():
-    assert NOISE.keys() == OBJECTIVES.keys()
-    assert {name for read in NOISE.values() for name in read} == NoiseConfig.model_fields.keys()
+    assert NOISE_FIELDS.keys() == OBJECTIVES.keys()
+    assert {
+        name for read in NOISE_FIELDS.values() for name in read
+    } == NoiseConfig.model_fields.keys()
 
 
 def test_a_base_has_the_objective_of_its_kind():
     for name, wanted in (("bert-tiny", "masked"), ("t5-tiny", "corruption"), ("gpt-2", "causal")):
         own = preset(name).config
-        assert tiny_training().wanted(own).name == wanted == KINDS[own.kind]
+        assert (
+            tiny_training().resolved_objective(own).name == wanted == DEFAULT_OBJECTIVES[own.kind]
+        )
         tiny_training().check_objective(own)
     with pytest.raises(ConfigError, match="the base is of kind 'encoder'; try objective='masked'"):
         tiny_training(objective="causal").check_objective(preset("bert-tiny").config)
 
 
 def test_without_stages_a_run_has_two_contexts_or_one():
-    assert tiny_training(long_share=0.25).parts() == (
-        Stage(share=0.75, length=64), Stage(share=0.25, length=128),
+    assert tiny_training(long_share=0.25).resolved_stages() == (
+        StageConfig(share=0.75, length=64), StageConfig(share=0.25, length=128),
     )  # fmt: skip
-    assert tiny_training(long_share=0.0).parts() == (Stage(share=1.0, length=64),)
+    assert tiny_training(long_share=0.0).resolved_stages() == (StageConfig(share=1.0, length=64),)
 
 
 def test_stages_are_the_whole_run():
     with pytest.raises(ConfigError, match=r"add up to 0\.7; expected 1"):
-        tiny_training(stages=(Stage(share=0.7, length=64),))
+        tiny_training(stages=(StageConfig(share=0.7, length=64),))
 
 
 def test_a_run_may_be_given_by_its_steps():
     config = PretrainConfig(steps=7, batch_tokens=4096)
-    assert config.tokens == 7 * 4096 and planned(config).steps == 7
-    assert PretrainConfig(**config.plain()) == config
+    assert config.tokens == 7 * 4096 and make_batch_ramp(config).steps == 7
+    assert PretrainConfig(**config.to_dict()) == config
     with pytest.raises(ConfigError, match="batch size ramp"):
         PretrainConfig(steps=7, ramp=RampConfig(start=0.5))

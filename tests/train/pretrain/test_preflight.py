@@ -3,12 +3,12 @@
 import pytest
 
 from groundup.core import CapacityError, ConfigError, DataError, device, record
-from groundup.tokenizer import open_text
+from groundup.tokenizer import open_shards
 from groundup.train import OptimConfig, RuleConfig, pretrain
-from groundup.train.parallel.mesh import ALONE
+from groundup.train.parallel.mesh import SINGLE_PROCESS
 from groundup.train.pretrain import preflight as preflights
 from groundup.train.pretrain import stage
-from groundup.train.pretrain.preflight import Setup, preflight
+from groundup.train.pretrain.preflight import PreflightOptions, preflight
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 
@@ -22,7 +22,7 @@ def no_model_is_built(monkeypatch):
     def built(*_):
         raise AssertionError("the model was built")
 
-    monkeypatch.setattr(stage, "begin", built)
+    monkeypatch.setattr(stage, "initial_model", built)
 
 
 WRONG = [
@@ -43,18 +43,20 @@ def test_settings_that_cannot_be_are_refused_first(made, tmp_path, changes, said
 
 
 def test_tokens_without_held_out_text_are_refused_first(made):
-    config, train = tiny_training(), open_text(made.tokens, "train")
-    empty = open_text(made.tokens, "validation")._replace(shards=[])
+    config, train = tiny_training(), open_shards(made.tokens, "train")
+    empty = open_shards(made.tokens, "validation")._replace(shards=[])
     with pytest.raises(DataError, match="no validation split.*validation_share"):
-        preflight(config, config.shape(300), train, empty, Setup(ALONE))
+        preflight(
+            config, config.model_config_for(300), train, empty, PreflightOptions(SINGLE_PROCESS)
+        )
 
 
 def test_fewer_rows_than_parts_in_some_steps_are_said(made, capsys):
-    record.use("plain")
+    record.set_output_mode("plain")
     try:
-        preflights.check_micro_batches(tiny_training(micro_batches=6), [8, 4])
+        preflights._check_micro_batches(tiny_training(micro_batches=6), [8, 4])
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
     assert "Some steps have only 4 sequences per process" in capsys.readouterr().err
 
 
@@ -66,7 +68,7 @@ def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start
     config = tiny_training(
         tokens=4_000_000, batch_tokens=2_000_000, context_length=64, precision="float32"
     )
-    monkeypatch.setattr(device, "memory_bytes", lambda: 2**29)
+    monkeypatch.setattr(device, "total_memory_bytes", lambda: 2**29)
     with pytest.raises(CapacityError, match=r"A step needs .* there are 5.* micro_batches=") as why:
         pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
     fitting = int(str(why.value).split("micro_batches=")[1].split()[0])
@@ -74,12 +76,12 @@ def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start
     with pytest.raises(AssertionError, match="was built"):
         pretrain(changed, made.tokens, made.tokenizer, tmp_path / "run")
     with pytest.raises(AssertionError, match="was built"):
-        beside = stage.PLAINLY._replace(ignore_memory=True)
-        pretrain(config, made.tokens, made.tokenizer, tmp_path / "run", beside=beside)
+        beside = stage.DEFAULT_OPTIONS._replace(ignore_memory=True)
+        pretrain(config, made.tokens, made.tokenizer, tmp_path / "run", run_options=beside)
 
 
 def test_a_small_run_is_started_without_a_trace(made, tmp_path, monkeypatch):
-    monkeypatch.delattr(preflights, "Tracer")
+    monkeypatch.delattr(preflights, "StepTracer")
     with without_compiler(), pytest.raises(AssertionError, match="was built"):
         pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "run")
 
@@ -92,9 +94,9 @@ def test_a_depth_that_a_mesh_does_not_divide_names_those_that_it_does(depth):
         sizes = {"tensor": 2}
 
     with pytest.raises(ConfigError, match="kv_heads") as why:
-        preflights.check_mesh(config, config.shape(8192), Setup(Sizes()))
+        preflights._check_mesh(config, config.model_config_for(8192), PreflightOptions(Sizes()))
     assert "of the default shapes it divides" in str(why.value) and "width=" in str(why.value)
     for word in str(why.value).replace(",", " ").replace(".", " ").split():
         if word.startswith("depth="):
             other = tiny_training(depth=int(word.removeprefix("depth=")))
-            preflights.check_mesh(other, other.shape(8192), Setup(Sizes()))
+            preflights._check_mesh(other, other.model_config_for(8192), PreflightOptions(Sizes()))

@@ -13,17 +13,17 @@ from groundup.core import Artifact, ConfigError, DataError, record
 from groundup.core.contracts import Generation, Sampling
 from groundup.corpus import CorpusConfig, corpus
 from groundup.model import load
-from groundup.tokenizer import MixConfig, TokensConfig, mix, tokens
+from groundup.tokenizer import MixConfig, TokensConfig, encode_corpus, mix_tokens
 from groundup.train import (
-    Beside,
     CheckpointConfig,
     OptimConfig,
     PretrainConfig,
+    RunOptions,
     pretrain,
 )
-from groundup.train.parallel.mesh import ALONE, Mesh
-from groundup.train.pretrain.config import Stage
-from groundup.train.pretrain.run import check_finite, chosen_precision
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
+from groundup.train.pretrain.config import StageConfig
+from groundup.train.pretrain.run import _require_finite_weights, _resolve_run_precision
 from tests.train.services.test_samples import Rolling
 from tests.train.small import Small, small, tiny_training, without_compiler
 
@@ -43,7 +43,7 @@ def config_of() -> PretrainConfig:
     """What SETTINGS say."""
     return PretrainConfig(
         **{key: value for key, value in SETTINGS.items() if "." not in key},
-        optim=OptimConfig(matrices="adamw", warmup=0.0),
+        optim=OptimConfig(matrix_optimizer="adamw", warmup=0.0),
         checkpoints=CheckpointConfig(every_steps=2),
     )
 
@@ -95,7 +95,7 @@ def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
     assert done.returncode and done.stderr.count("attention.kv_heads=1 does not divide") == 1
     assert not (tmp_path / "two" / "manifest.json").exists()
     done = torchrun(made, tmp_path / "three", "--mesh", "data=3")
-    assert done.returncode and done.stderr.count("needs 3 processes, and 2 are running") == 1
+    assert done.returncode and done.stderr.count("needs 3 processes, but 2 are running") == 1
 
 
 def test_dropout_smoothing_and_z_loss_change_training_and_no_score(made, tmp_path):
@@ -130,27 +130,27 @@ def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
             spoken.append(self.model.embed_tokens.weight.detach().clone())
             return super().generate(conversations, how)
 
-    beside = Beside(speaker=Speaker, prompts=("The",))
+    beside = RunOptions(make_generator=Speaker, prompts=("The",))
     with without_compiler():
         config = tiny_training(average=0.5, validations=1)
-        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", beside=beside)
+        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", run_options=beside)
     assert_close(spoken[-1], load(mean.path).embed_tokens.weight.detach(), atol=0, rtol=0)
 
 
 def test_samples_of_a_divided_model_are_refused(monkeypatch):
-    beside = Beside(prompts=("The",))
+    beside = RunOptions(prompts=("The",))
     for dimensions, is_so in (((), False), (("data",), False), (("data", "tensor"), True)):
         monkeypatch.setattr(Mesh, "dimensions", dimensions)
         with pytest.raises(ConfigError, match="dimension tensor") if is_so else nullcontext():
-            beside.check(ALONE, tiny_training())
-        Beside().check(ALONE, tiny_training())
+            beside.check(SINGLE_PROCESS, tiny_training())
+        RunOptions().check(SINGLE_PROCESS, tiny_training())
 
 
 @pytest.mark.parametrize("number", [-1, 16, 1000])
 def test_a_profile_of_a_step_that_does_not_come_is_refused(made, tmp_path, number):
-    with pytest.raises(ConfigError, match=f"--profile {number} must .* the steps 0 to 15"):
+    with pytest.raises(ConfigError, match=f"--profile {number} must .* step of this run, 0 to 15"):
         pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "run",
-                 beside=Beside(profile=number))  # fmt: skip
+                 run_options=RunOptions(profile=number))  # fmt: skip
     assert not list(tmp_path.iterdir())
 
 
@@ -169,7 +169,7 @@ def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
 
 def test_a_short_run_at_an_absurd_rate_is_an_error(made, tmp_path):
     optim = OptimConfig(
-        matrices="adamw", learning_rate=30.0, embedding_learning_rate=30.0, warmup=0.0
+        matrix_optimizer="adamw", learning_rate=30.0, embedding_learning_rate=30.0, warmup=0.0
     )
     with without_compiler(), pytest.raises(DataError, match="exploded: .* up to step 15"):
         pretrain(tiny_training(optim=optim), made.tokens, made.tokenizer, tmp_path / "wild")
@@ -184,15 +184,18 @@ def mixture(made: Small, folder: Path, validation_share: float) -> Artifact:
     split = CorpusConfig(
         validation_share=validation_share, test_share=0.1, near_duplicate_threshold=0
     )
-    sums = tokens(TokensConfig(), corpus(split, folder / "sums", folder / "corpus"),
+    sums = encode_corpus(TokensConfig(), corpus(split, folder / "sums", folder / "corpus"),
                   made.tokenizer, folder / "tokens")  # fmt: skip
-    return mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
+    return mix_tokens(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
                {"one": made.tokens, "two": sums}, made.tokenizer, folder / "mix")  # fmt: skip
 
 
 def test_the_whole_of_a_validation_weighs_sources_as_the_run_reads_them(made, tmp_path):
     mixed = mixture(made, tmp_path, 0.4)
-    stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=64, mixture={"two": 1.0}))
+    stages = (
+        StageConfig(share=0.5, length=64),
+        StageConfig(share=0.5, length=64, mixture={"two": 1.0}),
+    )
     config = tiny_training(tokens=2048, stages=stages, validations=1)
     with without_compiler():
         base = pretrain(config, mixed, made.tokenizer, tmp_path / "base")
@@ -214,37 +217,39 @@ def test_a_growing_batch_trains_on_all_tokens(made, tmp_path):
 
 def test_a_run_that_goes_on_computes_as_it_did():
     place, config = torch.device("cpu"), tiny_training()
-    assert chosen_precision(config, {"dtype": "torch.float16"}, place).is_scaled
+    assert _resolve_run_precision(config, {"dtype": "torch.float16"}, place).is_scaled
     told = tiny_training(precision="float32")
-    assert chosen_precision(told, {"dtype": "torch.bfloat16"}, place).dtype == torch.float32
-    assert Beside().mesh == ""
+    assert _resolve_run_precision(told, {"dtype": "torch.bfloat16"}, place).dtype == torch.float32
+    assert RunOptions().mesh == ""
 
 
 def test_held_out_text_that_the_run_does_not_read_is_named(made, tmp_path, capsys):
     mixed = mixture(made, tmp_path, 0)
     config = tiny_training(
-        tokens=2048, validations=1, stages=(Stage(share=1.0, length=64, mixture={"two": 1.0}),)
+        tokens=2048,
+        validations=1,
+        stages=(StageConfig(share=1.0, length=64, mixture={"two": 1.0}),),
     )
-    record.use("plain")
+    record.set_output_mode("plain")
     with without_compiler():
         pretrain(config, mixed, made.tokenizer, tmp_path / "base")
     said = capsys.readouterr()
-    assert "that of one, which the run does not read" in said.err + said.out
+    assert "measured on one, which the run does not train on" in said.err + said.out
 
 
 def test_weights_that_are_not_finite_become_no_model():
     weights = dict(torch.nn.Linear(2, 2).named_parameters())
-    check_finite(weights, "It")
+    _require_finite_weights(weights, "It")
     weights["bias"].data[1] = torch.nan
-    with pytest.raises(DataError, match="It holds numbers in bias that are not finite"):
-        check_finite(weights, "It")
+    with pytest.raises(DataError, match="It has non-finite values in bias"):
+        _require_finite_weights(weights, "It")
 
 
 def test_what_has_no_effect_on_a_mesh_is_told(capsys):
-    record.use("plain")
-    Beside(zero=2, schedule="gpipe").check(ALONE, tiny_training())
+    record.set_output_mode("plain")
+    RunOptions(zero=2, schedule="gpipe").check(SINGLE_PROCESS, tiny_training())
     said = capsys.readouterr().err
     assert "--zero 2 has no effect: the mesh has no dimension shard" in said
     assert "--schedule gpipe has no effect: the mesh has no dimension pipeline" in said
-    Beside().check(ALONE, tiny_training())
+    RunOptions().check(SINGLE_PROCESS, tiny_training())
     assert not capsys.readouterr().err

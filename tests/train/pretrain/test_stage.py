@@ -10,28 +10,28 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.core import MANIFEST, ArtifactError, ConfigError, changed, record
+from groundup.core import MANIFEST, ArtifactError, ConfigError, changed_settings, record
 from groundup.model import load, preset
 from groundup.tokenizer import (
     MixConfig,
     Shard,
     TokenizerConfig,
     TokensConfig,
-    mix,
+    mix_tokens,
     train_tokenizer,
 )
-from groundup.tokenizer import tokens as make_tokens
+from groundup.tokenizer import encode_corpus as make_tokens
 from groundup.train import (
     OBJECTIVES,
     CheckpointConfig,
     OptimConfig,
     PretrainConfig,
-    Stage,
+    StageConfig,
     WatchdogConfig,
     pretrain,
 )
-from groundup.train.pretrain.begin import OURS
-from groundup.train.services.validation import BITS
+from groundup.train.pretrain.initialize import TRAINED_HERE_OPTIM
+from groundup.train.services.validation import BITS_PER_BYTE
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 ALWAYS = CheckpointConfig(every_seconds=0.0)
@@ -52,7 +52,7 @@ def made(tmp_path_factory) -> Small:
 def start(made: Small, out: Path) -> subprocess.Popen:
     """Begin the long run in a process of its own."""
     config = tiny_training(tokens=LONG["tokens"])
-    settings = {key: value for key, (_, value) in changed(config).items()}
+    settings = {key: value for key, (_, value) in changed_settings(config).items()}
     settings |= {"checkpoints.every_seconds": 0.0}
     words = [sys.executable, "-m", "groundup", "pretrain", "--out", str(out)]
     words += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
@@ -103,7 +103,7 @@ def test_the_loss_falls_and_the_model_opens(made, tmp_path):
     assert base.numbers["final loss"] == losses[-1] and base.numbers["compiled"] is False
     model = load(base.path)
     assert model.config.context_length == 128 and model.config.layers == 1
-    ids = torch.from_numpy(Shard.open(made.tokens, "test").document(0)[:64])[None]
+    ids = torch.from_numpy(Shard.open(made.tokens, "test").document_ids(0)[:64])[None]
     with torch.no_grad():
         logits = model.logits(ids[:, :-1]).flatten(0, 1)
     assert torch.nn.functional.cross_entropy(logits, ids[0, 1:]) < losses[0] - 1
@@ -169,7 +169,7 @@ def test_presets_train_by_their_own_objective_and_open(special, tmp_path, name: 
     # Twelve steps teach little; two losses in one, and large embeddings, start higher.
     assert 0 < base.numbers["validation loss"] < {"spanbert-tiny": 13, "t5-tiny": 10}.get(name, 6.5)
     is_decoder = preset(name).config.kind == "decoder"
-    assert (BITS in base.numbers) == is_decoder
+    assert (BITS_PER_BYTE in base.numbers) == is_decoder
     model = load(base.path)
     assert model.config.kind == preset(name).config.kind
     assert (model.config.vocab_size, model.config.context_length) == (400, 128)
@@ -188,14 +188,14 @@ def test_other_objectives_of_a_kind_are_for_choosing(special, tmp_path, name: st
 def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path, monkeypatch):
     config = tiny_training(tokens=4096, preset="spanbert-tiny", checkpoints=ALWAYS)
     whole = pretrain(config, special.tokens, special.tokenizer, tmp_path / "whole")
-    make, out = OBJECTIVES["boundary"].make, tmp_path / "stopped"
+    make, out = OBJECTIVES["boundary"].make_batch, tmp_path / "stopped"
 
     def stopping(making):
         if making.step == 5:
             raise KeyboardInterrupt
         return make(making)
 
-    stops = OBJECTIVES["boundary"]._replace(make=stopping)
+    stops = OBJECTIVES["boundary"]._replace(make_batch=stopping)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setitem(OBJECTIVES, "boundary", stops)
         pretrain(config, special.tokens, special.tokenizer, out)
@@ -208,7 +208,7 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
 def stopped(made, tmp_path_factory) -> Path:
     """A run of eight steps that was stopped after its fifth."""
     out = tmp_path_factory.mktemp("stopped") / "out"
-    make = OBJECTIVES["causal"].make
+    make = OBJECTIVES["causal"].make_batch
 
     def stopping(making):
         if making.step == 5:
@@ -216,7 +216,7 @@ def stopped(made, tmp_path_factory) -> Path:
         return make(making)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setitem(OBJECTIVES, "causal", OBJECTIVES["causal"]._replace(make=stopping))
+        patch.setitem(OBJECTIVES, "causal", OBJECTIVES["causal"]._replace(make_batch=stopping))
         pretrain(tiny_training(**EIGHT, checkpoints=ALWAYS), made.tokens, made.tokenizer, out)
     return out
 
@@ -238,7 +238,7 @@ def test_how_it_is_run_may_change_when_a_run_goes_on(made, stopped, tmp_path):
     others = {
         "checkpoints": CheckpointConfig(every_seconds=None, every_steps=3, keep=5),
         "watchdog": WatchdogConfig(limit_seconds=90.0),
-        "look_every": 2,
+        "statistics_every": 2,
     }
     out = tmp_path / "out"
     shutil.copytree(stopped, out)
@@ -259,7 +259,7 @@ def test_a_tokenizer_without_masks_is_refused_before_anything_starts(made, tmp_p
 
 def test_a_mixture_trains(made, tmp_path):
     sources = {"one": made.tokens, "two": made.tokens}
-    mixed = mix(
+    mixed = mix_tokens(
         MixConfig(tokens=512, weights={"one": 3, "two": 1}),
         sources,
         made.tokenizer,
@@ -286,7 +286,7 @@ def test_a_base_is_trained_on_from_where_it_was(made, tmp_path):
     assert model.config == load(first.path).config
     assert again.config["context_length"] == 128
     kept = OptimConfig(**again.config["optim"])
-    assert (kept.muon_learning_rate, kept.warmup) == (OURS.muon_learning_rate, 0.0)
+    assert (kept.muon_learning_rate, kept.warmup) == (TRAINED_HERE_OPTIM.muon_learning_rate, 0.0)
     carried = pretrain(config, made.tokens, first, tmp_path / "carried", base=first)
     assert carried.numbers["validation loss"] == again.numbers["validation loss"]
     with pytest.raises(ConfigError, match="depth came with a base"):
@@ -304,12 +304,15 @@ def test_a_base_of_another_tokenizer_is_refused(made, special, tmp_path):
 def test_stages_read_their_own_mixtures(made, tmp_path):
     sources = {"one": made.tokens, "two": made.tokens}
     settings = MixConfig(tokens=2048, weights={"one": 1, "two": 1})
-    mixed = mix(settings, sources, made.tokenizer, tmp_path / "mix")
-    stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=128, mixture={"two": 1.0}))
+    mixed = mix_tokens(settings, sources, made.tokenizer, tmp_path / "mix")
+    stages = (
+        StageConfig(share=0.5, length=64),
+        StageConfig(share=0.5, length=128, mixture={"two": 1.0}),
+    )
     config = tiny_training(tokens=2048, stages=stages, validations=1)
     base = pretrain(config, mixed, made.tokenizer, tmp_path / "out")
     assert base.numbers["steps"] == 4
-    stages = (Stage(share=1.0, length=64, mixture={"three": 1.0}),)
-    with pytest.raises(ConfigError, match="names three.*these have one, two"):
+    stages = (StageConfig(share=1.0, length=64, mixture={"three": 1.0}),)
+    with pytest.raises(ConfigError, match="names three.*which here are one, two"):
         pretrain(tiny_training(stages=stages), mixed, made.tokenizer, tmp_path / "no")
     assert not (tmp_path / "no").exists()

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from groundup.core import Artifact, Config, produce, write_json
-from groundup.train.scaling.ladder import SweepConfig, rungs
-from groundup.train.scaling.sweep import CURVE_POINTS, FILE, STAGE, Curve, Run
+from groundup.train.scaling.ladder import SweepConfig, ladder_runs
+from groundup.train.scaling.sweep import CURVE_POINTS, FILE, STAGE, LossCurve, SweepRun
 
 TRUTH = {"E": 1.8, "A": 120.0, "B": 330.0, "alpha": 0.35, "beta": 0.37}
 VOCABULARY = 8192
 LADDER = SweepConfig(
     shapes=((2, 64), (2, 128), (3, 192), (4, 256), (6, 320)),
     budgets=(6e12, 1.2e13, 2.4e13, 4.8e13),
-    fewest_steps=50,
+    min_steps=50,
 )  # fmt: skip
 
 
@@ -28,16 +28,16 @@ def law(parameters, tokens):
     return t["E"] + t["A"] / n ** t["alpha"] + t["B"] / d ** t["beta"]
 
 
-def synthetic(noise: float = 0.0, seed: int = 0, ladder: SweepConfig = LADDER) -> list[Run]:
+def synthetic(noise: float = 0.0, seed: int = 0, ladder: SweepConfig = LADDER) -> list[SweepRun]:
     """The ladder's runs with losses by the law times exp(noise); curves by the law too."""
     rng, found = np.random.default_rng(seed), []
-    for each in rungs(ladder, VOCABULARY):
+    for each in ladder_runs(ladder, VOCABULARY):
         size, config = each.size, each.config
         away = np.exp(noise * rng.standard_normal())
         tokens = np.geomspace(config.batch_tokens * 8, config.tokens, CURVE_POINTS)
-        curve = Curve(tokens.tolist(), (law(size.computing, tokens) * away).tolist())
+        curve = LossCurve(tokens.tolist(), (law(size.computing, tokens) * away).tolist())
         loss = float(law(size.computing, config.tokens) * away)
-        found.append(Run(
+        found.append(SweepRun(
             each.name, size.layers, size.width, size.embedding, size.non_embedding, size.output,
             size.flops_per_token, each.budget, config.tokens, each.flops, loss, loss / 2.5, 1e11,
             curve,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from groundup.core import ConfigError
-from groundup.train.scaling.budget import speed, table
-from groundup.train.scaling.frontier import optimal
+from groundup.train.scaling.budget import _interpolate_speed, budget_table
+from groundup.train.scaling.frontier import _optimal_allocation
 from groundup.train.scaling.sweep import read_sweep
 from tests.train.scaling.ladders import TRUTH, law
 
@@ -16,13 +16,13 @@ def made(planted):
 
 
 def test_larger_budgets_buy_larger_models_at_a_lower_loss(made):
-    rows = table([1e15, 1e14], fit=made[1]).rows
+    rows = budget_table([1e15, 1e14], fit=made[1]).rows
     assert [row.flops for row in rows] == pytest.approx([1e14, 1e15], rel=0.01)
     small, large = rows
     assert small.weights < large.weights and small.tokens < large.tokens
     assert small.loss.estimate > large.loss.estimate
     for row in rows:
-        n, _, loss = optimal(TRUTH, np.array([row.flops / 6.3]))
+        n, _, loss = _optimal_allocation(TRUTH, np.array([row.flops / 6.3]))
         assert float(law(row.weights, row.tokens)) < 1.01 * loss[0]  # as good as the true optimum
         assert row.weights == pytest.approx(n[0], rel=0.6)
         assert row.loss.low < float(law(row.weights, row.tokens)) < row.loss.high
@@ -35,13 +35,13 @@ def test_speed_lies_between_those_measured(made):
     runs = tuple(run._replace(flops_per_second=float(run.width)) for run in told.runs)
     told = told._replace(runs=runs)
     sizes = {run.width: run.computing for run in runs}
-    assert speed(told, sizes[192]) == pytest.approx(192)
-    assert 64 < speed(told, (sizes[64] + sizes[128]) // 2) < 128
-    assert (speed(told, 1), speed(told, 10**12)) == (64, 320)
+    assert _interpolate_speed(told, sizes[192]) == pytest.approx(192)
+    assert 64 < _interpolate_speed(told, (sizes[64] + sizes[128]) // 2) < 128
+    assert (_interpolate_speed(told, 1), _interpolate_speed(told, 10**12)) == (64, 320)
 
 
 def test_it_is_told_as_a_table_and_as_json(made):
-    found = table([1e14], fit=made[1])
+    found = budget_table([1e14], fit=made[1])
     assert len(str(found).splitlines()) == 2 and "MB" in str(found)
     assert found._asdict()["rows"][0]["loss"]["low"] < found.rows[0].loss.estimate
 
@@ -49,4 +49,4 @@ def test_it_is_told_as_a_table_and_as_json(made):
 @pytest.mark.parametrize("budgets", [[], [0.0], [1e14, -1.0], [float("nan")], [float("inf")]])
 def test_no_budget_is_no_table(made, budgets):
     with pytest.raises(ConfigError, match="above 0"):
-        table(budgets, fit=made[1])
+        budget_table(budgets, fit=made[1])

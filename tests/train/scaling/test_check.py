@@ -6,7 +6,7 @@ from groundup.core import DataError, GateFailed, produce, write_json
 from groundup.measure import read_verdict
 from groundup.train import PretrainConfig, pretrain
 from groundup.train.scaling.check import check_forecast
-from groundup.train.scaling.fit import FitConfig, fit_sweep, parent_of
+from groundup.train.scaling.fit import FitConfig, fit_sweep, open_input
 from groundup.train.scaling.forecast import ForecastConfig, forecast
 from groundup.train.scaling.sweep import sweep
 from tests.train.scaling.test_sweep import LADDER
@@ -27,8 +27,8 @@ def ended(made, tmp_path):
     """A function that gives the run of the forecast as if it had ended at a loss."""
 
     def run(loss: float, began: str | None = LATER, **changes):
-        told = parent_of(made.artifact, "sweep")
-        inputs = {name: parent_of(told, name) for name in ("tokens", "tokenizer")}
+        told = open_input(made.artifact, "sweep")
+        inputs = {name: open_input(told, name) for name in ("tokens", "tokenizer")}
 
         def write(draft):
             draft.numbers |= {"validation loss": loss} | ({"began": began} if began else {})
@@ -80,7 +80,7 @@ def test_the_whole_way_on_real_runs(tmp_path):
     with without_compiler():
         report = sweep(ladder, made.tokens, made.tokenizer, tmp_path / "ladder").artifact
         fit = fit_sweep(FitConfig(resamples=50), report, tmp_path / "fit").artifact
-        config = ForecastConfig(budget=6e9, shape=(1, 128), most_half_width=1e6)
+        config = ForecastConfig(budget=6e9, shape=(1, 128), max_half_width=1e6)
         known = forecast(config, fit, tmp_path / "forecast")
         run = PretrainConfig(**known.forecast.run)
         model = pretrain(run, made.tokens, made.tokenizer, tmp_path / "run")

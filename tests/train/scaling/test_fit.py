@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from groundup.core import ConfigError, DataError
+from groundup.train.scaling.bootstrap import predict_loss
 from groundup.train.scaling.fit import (
     FILE,
     PAGE,
     FitConfig,
-    compute_laws,
+    _compute_laws,
+    _fit_all,
     fit_sweep,
-    fitted,
-    parent_of,
+    open_input,
     read_fit,
 )
 from groundup.train.scaling.frontier import Frontier
-from groundup.train.scaling.resample import forecast_of
 from groundup.train.scaling.sweep import read_sweep
 from tests.train.scaling.conftest import QUICK
 from tests.train.scaling.ladders import LADDER, TRUTH, law, swept
@@ -45,9 +45,9 @@ def test_it_tells_the_laws_and_approaches_with_intervals(made):
 def test_what_was_written_is_what_is_read(made):
     known = read_fit(made[1].artifact)
     assert known.config == QUICK and known.parametric.thetas.shape == (60, 5)
-    interval = forecast_of(known.parametric, 3e6, 1e7)
+    interval = predict_loss(known.parametric, 3e6, 1e7)
     assert interval.low < float(law(3e6, 1e7)) < interval.high
-    assert parent_of(made[1].artifact, "sweep").id == made[0].id
+    assert open_input(made[1].artifact, "sweep").id == made[0].id
 
 
 def test_the_same_fit_twice_is_one_artifact_and_says_the_same(made):
@@ -64,7 +64,7 @@ def test_json_holds_numbers_or_nothing(made):
 
 
 def test_which_weights_are_counted_moves_the_exponent(made):
-    other, _ = fitted(FitConfig(resamples=50, count="total"), read_sweep(made[0]).runs)
+    other, _ = _fit_all(FitConfig(resamples=50, count="total"), read_sweep(made[0]).runs)
     ours = made[1].told["exponents"]["parametric"]["N"][0]
     assert abs(other["exponents"]["parametric"]["N"][0] - ours) > 1e-3
 
@@ -73,7 +73,7 @@ def test_every_resample_counts_for_the_laws_of_compute():
     flops = np.array([1e12, 1e13, 1e14])
     losses = np.stack([(flops / 1e12) ** -power for power in (0.05, 0.04)])  # found, one resample
     best = Frontier(flops, np.ones_like(losses), np.ones_like(losses), losses)
-    slope = compute_laws(best)["compute_power"]
+    slope = _compute_laws(best)["compute_power"]
     assert any(numbers[1] < 0.9 * numbers[0] for numbers in slope.values())
 
 

@@ -9,18 +9,18 @@ import pytest
 from groundup.core import ArtifactError, ConfigError, DataError, load_config, record
 from groundup.train import CheckpointConfig, OptimConfig, PretrainConfig
 from groundup.train.optim.config import RuleConfig
-from groundup.train.scaling.fit import parent_of
+from groundup.train.scaling.fit import open_input
 from groundup.train.scaling.forecast import (
     FILE,
     SETTINGS,
     ForecastConfig,
+    _forecast_ledger,
+    _settings_to_toml,
     forecast,
-    ledger_of,
     read_forecast,
-    toml,
 )
-from groundup.train.scaling.ladder import rung
-from groundup.train.scaling.sweep import lacking, read_sweep
+from groundup.train.scaling.ladder import make_ladder_run
+from groundup.train.scaling.sweep import missing_tokens_message, read_sweep
 from tests.train.scaling.ladders import law
 
 LARGER = ForecastConfig(budget=1.92e14)
@@ -47,21 +47,21 @@ def test_it_foretells_the_best_shape_near_the_truth(made):
 
 
 def weights_and_tokens(run: PretrainConfig) -> tuple[int, int]:
-    from groundup.model import parameters
+    from groundup.model import count_parameters
 
-    count = parameters(run.shape(8192))
+    count = count_parameters(run.model_config_for(8192))
     return count.total - count.embedding, run.tokens
 
 
 def test_the_written_settings_are_the_run(made):
     read = load_config(PretrainConfig, made.artifact.file(SETTINGS))
-    assert read.plain() == made.forecast.run
+    assert read.to_dict() == made.forecast.run
 
 
 def test_it_is_registered_once_with_a_date(fit, made):
     again = forecast(LARGER, fit, made.artifact.path)
     assert again.forecast == made.forecast
-    assert len(list(ledger_of(fit).read())) == 1
+    assert len(list(_forecast_ledger(fit).read())) == 1
     assert again._asdict()["when"].endswith("Z")
 
 
@@ -78,7 +78,7 @@ def test_a_changed_forecast_is_noticed(made, tmp_path):
 
 
 def test_a_changed_ledger_is_noticed_and_a_missing_line_too(made, fit):
-    path = ledger_of(fit).path
+    path = _forecast_ledger(fit).path
     whole = path.read_text()
     try:
         path.write_text(whole.replace('"who": "', '"who": "x'))
@@ -92,25 +92,27 @@ def test_a_changed_ledger_is_noticed_and_a_missing_line_too(made, fit):
 
 
 def test_another_forecast_of_the_same_run_is_counted(fit, made, tmp_path):
-    other = ForecastConfig(budget=1.92e14, most_half_width=2.5)
+    other = ForecastConfig(budget=1.92e14, max_half_width=2.5)
     assert forecast(other, fit, tmp_path / "other").forecast.others == 1
     assert read_forecast(made.artifact).others == 1
 
 
 def test_text_that_is_not_there_and_a_size_beyond_the_ladder_are_told(fit, tmp_path, capsys):
-    told = read_sweep(parent_of(fit, "sweep"))
+    told = read_sweep(open_input(fit, "sweep"))
     assert told.train_tokens == math.inf  # a report from before it was noted
-    made = rung(told.config, (3, 192), 1.92e14, told.vocab_size)
-    assert not lacking(made, made.config.tokens)
-    assert "the laws do not model repeated text" in lacking(made, made.config.tokens - 1)
-    record.use("plain")
-    forecast(ForecastConfig(budget=1e12, shape=(1, 64), most_half_width=99), fit, tmp_path / "a")
+    made = make_ladder_run(told.config, (3, 192), 1.92e14, told.vocab_size)
+    assert not missing_tokens_message(made, made.config.tokens)
+    assert "the laws do not model repeated text" in missing_tokens_message(
+        made, made.config.tokens - 1
+    )
+    record.set_output_mode("plain")
+    forecast(ForecastConfig(budget=1e12, shape=(1, 64), max_half_width=99), fit, tmp_path / "a")
     assert "1x64 has" in capsys.readouterr().err
 
 
 def test_what_is_not_worth_foretelling_is_refused(fit, made, tmp_path):
     with pytest.raises(DataError, match="half-width of"):
-        forecast(ForecastConfig(budget=1.92e14, most_half_width=0.01), fit, tmp_path / "a")
+        forecast(ForecastConfig(budget=1.92e14, max_half_width=0.01), fit, tmp_path / "a")
     with pytest.raises(ConfigError, match="3x192-4.8e13 is in the sweep"):
         forecast(ForecastConfig(budget=4.8e13, shape=(3, 192)), fit, tmp_path / "b")
     with pytest.raises(ConfigError, match="scaling fit"):
@@ -126,5 +128,5 @@ def test_settings_of_any_kind_are_written_as_they_are_read(tmp_path):
     settings = PretrainConfig(
         tokens=4096, optim=OptimConfig(rules=(rule,), clip=0.5), checkpoints=by_steps
     )
-    (tmp_path / "run.toml").write_text(toml(settings))
+    (tmp_path / "run.toml").write_text(_settings_to_toml(settings))
     assert load_config(PretrainConfig, tmp_path / "run.toml") == settings

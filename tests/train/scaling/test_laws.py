@@ -7,27 +7,36 @@ import pytest
 from scipy import optimize
 
 from groundup.core import DataError
-from groundup.train.scaling.laws import HUBER, Law, Points, coefficients, fit, refit
+from groundup.train.scaling.laws import (
+    HUBER_DELTA,
+    LossPoints,
+    ScalingLaw,
+    coefficients,
+    fit_law,
+    refit_law,
+)
 from tests.train.scaling.ladders import TRUTH, synthetic
 
 EPOCH = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024, table 1, from the same points."""
 
 
-def points(noise=0.0, seed=0) -> Points:
+def points(noise=0.0, seed=0) -> LossPoints:
     runs = synthetic(noise, seed)
     columns = ([run.computing for run in runs], [run.tokens for run in runs])
-    return Points(*(np.array(each, float) for each in columns), np.array([r.loss for r in runs]))
+    return LossPoints(
+        *(np.array(each, float) for each in columns), np.array([r.loss for r in runs])
+    )
 
 
 @pytest.fixture(scope="module")
-def chinchilla() -> Points:
+def chinchilla() -> LossPoints:
     from tests.conftest import ROOT
 
     with open(ROOT / "tests/fixtures/chinchilla/runs.csv", encoding="utf-8") as file:
         rows = [[float(cell) for cell in row.values()] for row in csv.DictReader(file)]
     n, flops, loss = np.array(sorted(rows, key=lambda row: row[2])[:-5]).T
-    return Points(n, flops / (6 * n), loss)
+    return LossPoints(n, flops / (6 * n), loss)
 
 
 def misfit(theta, x, y, wanted) -> float:
@@ -35,11 +44,11 @@ def misfit(theta, x, y, wanted) -> float:
     e, a, b, alpha, beta = theta
     law = np.log(np.exp(e) + np.exp(a - alpha * x) + np.exp(b - beta * y))
     away = np.abs(law - wanted)
-    return np.where(away <= HUBER, away**2 / 2, HUBER * (away - HUBER / 2)).sum()
+    return np.where(away <= HUBER_DELTA, away**2 / 2, HUBER_DELTA * (away - HUBER_DELTA / 2)).sum()
 
 
 def test_a_planted_law_is_found_to_the_digit():
-    assert fit("parametric", points()).coefficients() == pytest.approx(TRUTH, rel=1e-4)
+    assert fit_law("parametric", points()).coefficients() == pytest.approx(TRUTH, rel=1e-4)
 
 
 def test_planted_laws_of_kaplan_are_found():
@@ -48,21 +57,23 @@ def test_planted_laws_of_kaplan_are_found():
     )
     truth = {"Nc": 8.8e13, "Dc": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}
     loss = ((truth["Nc"] / n) ** (0.076 / 0.095) + truth["Dc"] / d) ** 0.095
-    assert fit("kaplan", Points(n, d, loss)).coefficients() == pytest.approx(truth, rel=1e-3)
-    floor = fit("kaplan_floor", Points(n, d, loss + 1.5)).coefficients()
+    assert fit_law("kaplan", LossPoints(n, d, loss)).coefficients() == pytest.approx(
+        truth, rel=1e-3
+    )
+    floor = fit_law("kaplan_floor", LossPoints(n, d, loss + 1.5)).coefficients()
     assert floor == pytest.approx(truth | {"E": 1.5}, rel=1e-2)
 
 
 @pytest.mark.parametrize("form, E", [("power", 0.0), ("power_floor", 1.7)])
 def test_a_planted_power_of_compute_is_found(form, E):
     c = np.geomspace(1e12, 1e16, 6)
-    found = fit(form, Points(c, np.ones(6), E + (3e18 / c) ** 0.15)).coefficients()
+    found = fit_law(form, LossPoints(c, np.ones(6), E + (3e18 / c) ** 0.15)).coefficients()
     truth = {"xc": 3e18, "alpha": 0.15} | ({"E": E} if E else {})
     assert found == pytest.approx(truth, rel=1e-3)
 
 
 def test_chinchilla_is_found_as_besiroglu_and_others_found_it(chinchilla):
-    law = fit("parametric", chinchilla)
+    law = fit_law("parametric", chinchilla)
     found = law.coefficients()
     for name, near in (("E", 0.002), ("alpha", 0.005), ("beta", 0.005), ("A", 0.03), ("B", 0.04)):
         assert found[name] == pytest.approx(EPOCH[name], rel=near), name
@@ -77,7 +88,7 @@ def test_chinchilla_is_found_as_besiroglu_and_others_found_it(chinchilla):
 
 def test_no_start_of_scipy_ends_lower():
     noisy = points(0.005, seed=3)
-    law = fit("parametric", noisy)
+    law = fit_law("parametric", noisy)
     x, y = np.log(noisy.parameters) - law.centre[0], np.log(noisy.tokens) - law.centre[1]
     logs = np.log(noisy.loss)
     rng = np.random.default_rng(0)
@@ -92,26 +103,28 @@ def test_no_start_of_scipy_ends_lower():
 
 def test_refitting_to_the_same_losses_changes_nothing_and_to_others_something():
     noisy = points(0.005)
-    law = fit("parametric", noisy)
+    law = fit_law("parametric", noisy)
     logs = np.log(np.stack([noisy.loss, points(0.005, seed=1).loss]))
-    again = refit(law, noisy, logs)
+    again = refit_law(law, noisy, logs)
     assert again[0] == pytest.approx(law.theta, abs=1e-4)
     other = coefficients("parametric", law.centre, again[1])
-    assert other == pytest.approx(fit("parametric", points(0.005, seed=1)).coefficients(), rel=0.02)
+    assert other == pytest.approx(
+        fit_law("parametric", points(0.005, seed=1)).coefficients(), rel=0.02
+    )
 
 
 def test_a_law_says_at_any_place_what_its_numbers_say():
-    law = Law("parametric", (10.0, 12.0), (0.1, 0.2, 0.3, 0.4, 0.5))
+    law = ScalingLaw("parametric", (10.0, 12.0), (0.1, 0.2, 0.3, 0.4, 0.5))
     c = law.coefficients()
     by_hand = c["E"] + c["A"] / 1e6**0.4 + c["B"] / 1e7**0.5
     assert law.loss(1e6, 1e7) == pytest.approx(by_hand)
 
 
 def test_too_few_runs_and_losses_that_are_none_are_told():
-    few = Points(*(column[:4] for column in points()))
+    few = LossPoints(*(column[:4] for column in points()))
     with pytest.raises(DataError, match="5 parameters, but there are only 4 runs"):
-        fit("parametric", few)
+        fit_law("parametric", few)
     bad = points()
     bad.loss[2] = np.nan
     with pytest.raises(DataError, match="above 0"):
-        fit("parametric", bad)
+        fit_law("parametric", bad)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from groundup.train.scaling.fit import PAGE
-from groundup.train.scaling.page import dotted
+from groundup.train.scaling.page import _as_dots
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_nothing_is_written_as_no_number(shown):
 
 
 def test_dots_stand_alone():
-    assert dotted(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == (
+    assert _as_dots(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == (
         [1.0, 1.0, 2.0, 2.0],
         [3.0, None, 4.0, None],
     )

@@ -9,13 +9,13 @@ import pytest
 
 from groundup.core import MANIFEST, ConfigError, record
 from groundup.train import CheckpointConfig
-from groundup.train.scaling.ladder import SweepConfig, Training
-from groundup.train.scaling.sweep import curve, read_sweep, sweep
+from groundup.train.scaling.ladder import SweepConfig, SweepTraining
+from groundup.train.scaling.sweep import _smooth_curve, read_sweep, sweep
 from tests.train.small import Small, small, without_compiler
 
 LADDER = SweepConfig(
-    shapes=((1, 64), (2, 64)), budgets=(4e9, 7e9), fewest_steps=4,
-    training=Training(batch_tokens=512, length=64, context_length=64, validation_tokens=512),
+    shapes=((1, 64), (2, 64)), budgets=(4e9, 7e9), min_steps=4,
+    training=SweepTraining(batch_tokens=512, length=64, context_length=64, validation_tokens=512),
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_a_dry_run_tells_and_makes_nothing(made, tmp_path):
 
 def test_more_tokens_than_there_are_is_refused_before_anything_starts(made, tmp_path):
     config = LADDER.model_copy(update={"budgets": (1e12,)})
-    with pytest.raises(ConfigError, match="1x64-1e12 needs .* to train on"):
+    with pytest.raises(ConfigError, match="1x64-1e12 needs .* repeated text"):
         sweep(config, made.tokens, made.tokenizer, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
@@ -113,7 +113,7 @@ def test_another_artifact_is_no_sweep(made):
 
 
 def test_a_curve_is_a_mean_of_steps_and_ends_at_the_last():
-    found = curve([float(x) for x in range(1000)], 10)
+    found = _smooth_curve([float(x) for x in range(1000)], 10)
     assert found.tokens[0] == 80 and found.tokens[-1] == 10_000 and len(found.tokens) <= 60
     assert found.loss[-1] == pytest.approx(sum(range(950, 1000)) / 50)
-    assert curve([2.0, 1.0], 10).loss == [1.5]
+    assert _smooth_curve([2.0, 1.0], 10).loss == [1.5]

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from groundup.train.services.spikes import Guard
+from groundup.train.services.spikes import SpikeDetector
 
 
 @pytest.fixture
-def guarded() -> Iterator[Callable[..., Guard]]:
-    made: list[Guard] = []
+def guarded() -> Iterator[Callable[..., SpikeDetector]]:
+    made: list[SpikeDetector] = []
 
-    def make(*given, **named) -> Guard:
-        made.append(Guard(*given, **named))
+    def make(*given, **named) -> SpikeDetector:
+        made.append(SpikeDetector(*given, **named))
         return made[-1]
 
     yield make

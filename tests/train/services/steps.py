@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from groundup.model import Transformer
-from groundup.train import OptimConfig, Optimizer, Plan, Step, causal, train
+from groundup.train import LoopOptions, OptimConfig, Optimizer, TrainStep, causal_loss, train
 from tests.train.test_loop import ragged_batch, tiny_model
 
 
@@ -12,6 +12,6 @@ def tiny() -> tuple[Transformer, Optimizer]:
     return model, Optimizer(model.named_parameters(), OptimConfig())
 
 
-def steps_of(model: Transformer, optimizer: Optimizer, count: int = 6) -> Iterator[Step]:
+def steps_of(model: Transformer, optimizer: Optimizer, count: int = 6) -> Iterator[TrainStep]:
     batches = lambda step: [ragged_batch(seed=step)]  # noqa: E731
-    return train(model, batches, causal, optimizer, lambda s: 1.0, Plan(count))
+    return train(model, batches, causal_loss, optimizer, lambda s: 1.0, LoopOptions(count))

@@ -5,16 +5,24 @@ import torch
 import torch._inductor.config as inductor
 
 from groundup.core import record
-from groundup.kernels import chosen_ways
+from groundup.kernels import chosen_backends
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
-from groundup.train import Batch, CheckedRun, Precision, Resumed, causal, check_compiled, compiling
+from groundup.train import (
+    CompilationCheck,
+    MicroBatch,
+    Precision,
+    ResumePoint,
+    causal_loss,
+    enable_compilation,
+    keep_compiled_if_correct,
+)
 from groundup.train.services import compiling as service
 from tests.train.services.steps import tiny
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "kept_file", lambda: tmp_path / "checks" / "kept.json")
+    monkeypatch.setattr(service, "_cache_file", lambda: tmp_path / "checks" / "kept.json")
 
 
 def model_of(width: int = 64, heads: int = 2, kv_heads: int = 1, activation: str = "silu"):
@@ -28,28 +36,28 @@ def model_of(width: int = 64, heads: int = 2, kv_heads: int = 1, activation: str
     return model
 
 
-def rows_of(length: int, rows: int = 2) -> Batch:
+def rows_of(length: int, rows: int = 2) -> MicroBatch:
     ids = torch.randint(96, (rows, length), generator=torch.Generator().manual_seed(0))
     documents = (torch.arange(length) // 20).expand(rows, -1).to(torch.int32).contiguous()
-    return Batch(ids, ids.roll(-1, 1), torch.ones(rows, length), documents)
+    return MicroBatch(ids, ids.roll(-1, 1), torch.ones(rows, length), documents)
 
 
-def run_of(length: int, dtype: torch.dtype) -> CheckedRun:
-    return CheckedRun(causal, [rows_of(length)], Precision(dtype))
+def run_of(length: int, dtype: torch.dtype) -> CompilationCheck:
+    return CompilationCheck(causal_loss, [rows_of(length)], Precision(dtype))
 
 
 def test_what_is_turned_off_is_said_and_not_done(monkeypatch, capsys):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
-    record.use("plain")
+    record.set_output_mode("plain")
     try:
-        assert compiling(tiny()[0], Resumed(0, {})) is False
+        assert enable_compilation(tiny()[0], ResumePoint(0, {})) is False
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
     assert "uncompiled, which is slower" in capsys.readouterr().err
 
 
 def test_a_resumed_run_computes_as_the_one_before_did():
-    assert compiling(tiny()[0], Resumed(3, {"compiled": False})) is False
+    assert enable_compilation(tiny()[0], ResumePoint(3, {"compiled": False})) is False
 
 
 @pytest.mark.slow
@@ -57,53 +65,58 @@ def test_a_resumed_run_computes_as_the_one_before_did():
 @pytest.mark.parametrize(("width", "heads", "length"), [(128, 2, 128), (96, 3, 80), (64, 4, 48)])
 def test_compiled_gradients_are_the_uncompiled_ones(width, heads, length, dtype):
     """The first failed in bfloat16 on Intel with GCC 12; the figures of twenty more are kept."""
-    found = service.compare_gradients(model_of(width, heads), run_of(length, dtype))
-    assert found.share <= (1e-4 if dtype == torch.float32 else 0.03), found
+    found = service._compare_gradients(model_of(width, heads), run_of(length, dtype))
+    assert found.relative <= (1e-4 if dtype == torch.float32 else 0.03), found
 
 
 def test_a_compiler_that_is_wrong_is_found_said_and_remembered(monkeypatch, capsys):
     monkeypatch.setattr(inductor.cpp, "inject_relu_bug_TESTING_ONLY", "accuracy")
     torch.compiler.reset()
-    ways = chosen_ways()
-    record.use("plain")
+    ways = chosen_backends()
+    record.set_output_mode("plain")
     try:
         model = model_of(activation="relu")
-        assert check_compiled(model, run_of(64, torch.float32)) is False
-        assert not model.is_compiled and chosen_ways() == ways
+        assert keep_compiled_if_correct(model, run_of(64, torch.float32)) is False
+        assert not model.is_compiled and chosen_backends() == ways
         assert capsys.readouterr().err.count("Compiled gradients are wrong here") == 1
-        monkeypatch.delattr(service, "find_setup")
-        assert check_compiled(model_of(activation="relu"), run_of(64, torch.float32)) is False
+        monkeypatch.delattr(service, "_find_setup")
+        assert (
+            keep_compiled_if_correct(model_of(activation="relu"), run_of(64, torch.float32))
+            is False
+        )
     finally:
-        record.use("silent")
+        record.set_output_mode("silent")
         torch.compiler.reset()
 
 
 def test_where_flash_attention_agrees_it_is_used(monkeypatch):
-    wrong = service.Difference("k_proj", float("nan"), 0.1)
-    right = service.Difference("k_proj", 0.01, 0.1)
+    wrong = service.GradientDifference("k_proj", float("nan"), 0.1)
+    right = service.GradientDifference("k_proj", 0.01, 0.1)
     found = iter([wrong, right])
-    monkeypatch.setattr(service, "compare_gradients", lambda *_: next(found))
-    model, before = model_of(), chosen_ways()
+    monkeypatch.setattr(service, "_compare_gradients", lambda *_: next(found))
+    model, before = model_of(), chosen_backends()
     try:
-        assert check_compiled(model, run_of(64, torch.bfloat16)) is True
-        kinds = {name: way[0] for name, way in chosen_ways().items() if "64 " in name}
+        assert keep_compiled_if_correct(model, run_of(64, torch.bfloat16)) is True
+        kinds = {name: way[0] for name, way in chosen_backends().items() if "64 " in name}
         assert kinds and set(kinds.values()) == {"flash"}
     finally:
-        service.replay_ways(before)
+        service.restore_backends(before)
 
 
 def test_numbers_that_are_none_count_as_wrong_and_rounding_does_not():
     plain = {"a": torch.ones(4), "b": torch.zeros(4)}
     nan = {"a": torch.ones(4), "b": torch.full((4,), float("nan"))}
-    assert not service.difference(plain, nan, 0.1).is_rounding
-    assert service.difference(plain, nan, 0.1).weight == "b"
-    assert service.difference(plain, {"a": torch.ones(4) * 1.01, "b": plain["b"]}, 0.1).is_rounding
+    assert not service._largest_difference(plain, nan, 0.1).is_rounding
+    assert service._largest_difference(plain, nan, 0.1).weight == "b"
+    assert service._largest_difference(
+        plain, {"a": torch.ones(4) * 1.01, "b": plain["b"]}, 0.1
+    ).is_rounding
 
 
 def test_the_check_moves_no_random_state_and_no_weight():
     model, state = model_of(), torch.get_rng_state()
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    assert check_compiled(model, run_of(64, torch.float32))
+    assert keep_compiled_if_correct(model, run_of(64, torch.float32))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
     assert all(weight.grad is None for weight in model.parameters())
@@ -111,6 +124,6 @@ def test_the_check_moves_no_random_state_and_no_weight():
 
 def test_other_flags_of_the_compiler_are_asked_about_anew(monkeypatch):
     monkeypatch.undo()
-    before = service.kept_file()
+    before = service._cache_file()
     monkeypatch.setenv("TORCHINDUCTOR_CPP_MARCH", "native")
-    assert service.kept_file() != before
+    assert service._cache_file() != before

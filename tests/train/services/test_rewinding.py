@@ -5,33 +5,33 @@ import torch
 
 from groundup.core import DataError
 from groundup.train import (
-    Batch,
     CheckpointConfig,
     Checkpoints,
+    LoopOptions,
+    MicroBatch,
     OptimConfig,
     Optimizer,
-    Plan,
-    causal,
-    saving,
+    causal_loss,
+    save_checkpoints,
     train,
 )
-from groundup.train.services.rewinding import leaving_out, rewinding, stored
-from groundup.train.services.spikes import Guard, SpikeConfig
+from groundup.train.services.rewinding import rewind_by_checkpoints, rewind_on_spikes, skip_batches
+from groundup.train.services.spikes import SpikeConfig, SpikeDetector
 from tests.train.test_loop import ragged_batch, tiny_model
 
 STEPS, BAD = 60, 45
 CONFIG = SpikeConfig(policy="rewind", window=32, margin=2)
 
 
-def text(step: int) -> list[Batch]:
+def text(step: int) -> list[MicroBatch]:
     """Random rows; two batches are bad."""
     name = "bad" if step in (BAD, BAD + 1) else "good"
     return [ragged_batch(rows=2, seed=step)._replace(names=(name, name))]
 
 
-def loss(model, batch: Batch):
+def loss(model, batch: MicroBatch):
     """A bad batch costs eight times as much, and pulls as hard."""
-    found = causal(model, batch)
+    found = causal_loss(model, batch)
     return found._replace(total=8 * found.total) if batch.names[0] == "bad" else found
 
 
@@ -43,7 +43,7 @@ def begin(guarded, folder, batches, every: int):
     checkpoints = Checkpoints(folder, {"model": model, "optimizer": optimizer}, settings)
     resumed = checkpoints.resume()
     guard = guarded(CONFIG, folder, resumed.step)
-    kept, plan = leaving_out(batches, guard), Plan(STEPS)
+    kept, plan = skip_batches(batches, guard), LoopOptions(STEPS)
 
     def training(start: int):
         return train(model, kept, loss, optimizer, lambda s: 1.0, plan._replace(start=start),
@@ -51,13 +51,13 @@ def begin(guarded, folder, batches, every: int):
 
     if not resumed.contract:
         checkpoints.save(0)
-    back = stored(folder, checkpoints.resume)
-    found = rewinding(training, guard, back, resumed.step)
+    back = rewind_by_checkpoints(folder, checkpoints.resume)
+    found = rewind_on_spikes(training, guard, back, resumed.step)
     return saved_every(found, checkpoints, every), model, guard
 
 
 def saved_every(steps, checkpoints: Checkpoints, every: int):
-    """Save after every so many steps, as `saving` does by the clock."""
+    """Save after every so many steps, as `save_checkpoints` does by the clock."""
     for step in steps:
         yield step
         if (step.number + 1) % every == 0:
@@ -71,14 +71,14 @@ def without(batches, bad: range):
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory) -> list[torch.Tensor]:
     """Weights of the run whose text never had the bad batches."""
-    text_without, made = without(text, range(BAD - 2, BAD + 3)), list[Guard]()
+    text_without, made = without(text, range(BAD - 2, BAD + 3)), list[SpikeDetector]()
 
-    def guarded(*given) -> Guard:
-        made.append(Guard(*given))
+    def guarded(*given) -> SpikeDetector:
+        made.append(SpikeDetector(*given))
         return made[-1]
 
     steps, model, guard = begin(guarded, tmp_path_factory.mktemp("clean"), text_without, 10)
-    assert len(list(steps)) == STEPS and not guard.left_out
+    assert len(list(steps)) == STEPS and not guard.skipped_batches
     guard.close()
     return [p.detach().clone() for p in model.parameters()]
 
@@ -123,7 +123,7 @@ def test_what_was_learnt_before_the_oldest_checkpoint_stays(tmp_path, guarded):
 
 
 def test_a_run_that_goes_back_again_and_again_ends_with_an_error(tmp_path, guarded):
-    def worse(step: int) -> list[Batch]:
+    def worse(step: int) -> list[MicroBatch]:
         return (
             [each._replace(names=("bad",) * 2) for each in text(step)]
             if step >= BAD
@@ -133,11 +133,11 @@ def test_a_run_that_goes_back_again_and_again_ends_with_an_error(tmp_path, guard
     steps, _, guard = begin(guarded, tmp_path, worse, 10)
     with pytest.raises(DataError, match="after 3 rewinds; lower the learning rate.*step-0000004"):
         list(steps)
-    assert len(guard.went_back) == 3
+    assert len(guard.rewound_steps) == 3
 
 
 def test_saving_by_the_clock_goes_along(tmp_path, guarded):
     steps, model, guard = begin(guarded, tmp_path, text, 1000)
     clock = Checkpoints(tmp_path, {"model": model}, CheckpointConfig(every_seconds=1e9))
-    assert len(list(saving(steps, clock))) > STEPS
+    assert len(list(save_checkpoints(steps, clock))) > STEPS
     assert len(guard.left_out) == 5

@@ -10,10 +10,10 @@ from groundup.core.contracts import Generation, Message, Sampling
 from groundup.generate import Engine
 from groundup.model import Transformer
 from groundup.tokenizer import load_tokenizer
-from groundup.train import OptimConfig, Optimizer, Plan, causal, train
-from groundup.train.batches import one_document
-from groundup.train.services.samples import sampling
-from groundup.train.services.validation import evenly
+from groundup.train import LoopOptions, OptimConfig, Optimizer, causal_loss, train
+from groundup.train.batches import single_document_batch
+from groundup.train.services.samples import generate_samples
+from groundup.train.services.validation import evenly_spaced
 from tests.train.services.steps import steps_of, tiny
 from tests.train.small import small
 from tests.train.test_loop import tiny_model
@@ -41,10 +41,15 @@ class Rolling:
 
 def weights(tmp_path, prompts: list[str]) -> list[torch.Tensor]:
     model, optimizer = tiny()
-    metrics = record.Metrics(tmp_path / "m.jsonl")
+    metrics = record.MetricsFile(tmp_path / "m.jsonl")
     torch.manual_seed(3)
-    for _ in sampling(
-        steps_of(model, optimizer), Rolling(model), prompts, evenly(6, 3), metrics, model=model
+    for _ in generate_samples(
+        steps_of(model, optimizer),
+        Rolling(model),
+        prompts,
+        evenly_spaced(6, 3),
+        metrics,
+        model=model,
     ):
         assert model.training
     metrics.close()
@@ -63,7 +68,7 @@ def test_samples_are_written_and_the_run_ends_with_the_same_bits(tmp_path):
 
 def test_the_model_speaks_within_what_it_is_given(tmp_path):
     model, optimizer = tiny()
-    metrics, kept = record.Metrics(tmp_path / "m.jsonl"), []
+    metrics, kept = record.MetricsFile(tmp_path / "m.jsonl"), []
 
     @contextmanager
     def within() -> Iterator[None]:
@@ -78,7 +83,9 @@ def test_the_model_speaks_within_what_it_is_given(tmp_path):
 
     steps = steps_of(model, optimizer)
     list(
-        sampling(steps, Noting(model), ["Once"], evenly(6, 2), metrics, model=model, within=within)
+        generate_samples(
+            steps, Noting(model), ["Once"], evenly_spaced(6, 2), metrics, model=model, within=within
+        )
     )
     metrics.close()
     assert kept == ["in", "speaks", "out"] * 2
@@ -92,12 +99,16 @@ def test_an_engine_around_the_weights_speaks_as_they_are(tmp_path):
     model = Transformer(config, seed=0)
     ids = torch.tensor([tokenizer.encode("The river holds the window. ") * 3])
     optimizer = Optimizer(model.named_parameters(), OptimConfig(learning_rate=0.02))
-    batches = lambda step: [one_document(ids)]  # noqa: E731
-    steps = train(model, batches, causal, optimizer, lambda s: 1.0, Plan(40))
-    metrics = record.Metrics(tmp_path / "m.jsonl")
+    batches = lambda step: [single_document_batch(ids)]  # noqa: E731
+    steps = train(model, batches, causal_loss, optimizer, lambda s: 1.0, LoopOptions(40))
+    metrics = record.MetricsFile(tmp_path / "m.jsonl")
     how = Sampling(max_tokens=4)
     engine = Engine(model, tokenizer)
-    list(sampling(steps, engine, ["The river"], evenly(40, 2), metrics, model=model, how=how))
+    list(
+        generate_samples(
+            steps, engine, ["The river"], evenly_spaced(40, 2), metrics, model=model, generation=how
+        )
+    )
     metrics.close()
     first, last = (row["samples"][0] for row in record.read_metrics(tmp_path / "m.jsonl"))
     said = engine.generate([(Message("user", "The river"),)], how)[0].text

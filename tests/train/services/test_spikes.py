@@ -7,8 +7,15 @@ import random
 import pytest
 
 from groundup.core import DataError, record
-from groundup.train import OptimConfig, Optimizer, Plan, causal, train
-from groundup.train.services.spikes import JOURNAL, Guard, Leap, Rewind, SpikeConfig, Usual
+from groundup.train import LoopOptions, OptimConfig, Optimizer, causal_loss, train
+from groundup.train.services.spikes import (
+    JOURNAL,
+    Outlier,
+    RewindRequest,
+    RunningMedian,
+    SpikeConfig,
+    SpikeDetector,
+)
 from tests.train.test_loop import ragged_batch, tiny_model
 
 
@@ -20,7 +27,7 @@ def curve(steps: int, seed: int = 0) -> list[tuple[float, float]]:
             for step in range(steps)]  # fmt: skip
 
 
-def judge(guard: Guard, values, start: int = 0) -> list[bool]:
+def judge(guard: SpikeDetector, values, start: int = 0) -> list[bool]:
     return [guard(step, *each) for step, each in enumerate(values, start)]
 
 
@@ -38,7 +45,7 @@ def test_a_planted_spike_is_heard_at_its_step(policy, loss, norm, tmp_path, guar
     guard = guarded(SpikeConfig(policy=policy), tmp_path)
     is_finite = math.isfinite(loss * norm)
     if policy == "rewind" and loss == 2.0:
-        with pytest.raises(Rewind) as found:
+        with pytest.raises(RewindRequest) as found:
             judge(guard, values)
         assert (found.value.step, found.value.first, found.value.last) == (300, 298, 302)
     else:
@@ -61,7 +68,7 @@ def test_a_new_level_is_taken_for_the_usual_one(tmp_path, guarded):
 
 
 def test_what_is_not_finite_is_left_out_so_often_and_then_made_an_error(tmp_path, guarded):
-    guard = guarded(SpikeConfig(in_a_row=2), tmp_path)
+    guard = guarded(SpikeConfig(max_consecutive=2), tmp_path)
     assert judge(guard, [(math.nan, 1.0), (3.0, 1.0), (math.nan, 1.0), (3.0, math.inf)]) == [
         False, True, False, False,
     ]  # fmt: skip
@@ -73,15 +80,15 @@ def test_the_loop_tells_of_the_documents_when_patience_ends(tmp_path, guarded):
     optimizer = Optimizer(model.named_parameters(), OptimConfig())
 
     def loss(model, batch):
-        found = causal(model, batch)
+        found = causal_loss(model, batch)
         return found._replace(total=found.total * math.nan) if batch.names[0] == "bad" else found
 
     def batches(step: int):
         batch = ragged_batch(rows=2, seed=step)
         return [batch._replace(names=("bad", "bad")) if step in (1, 3, 4, 5) else batch]
 
-    guard = guarded(SpikeConfig(in_a_row=2), tmp_path)
-    steps = train(model, batches, loss, optimizer, lambda s: 1.0, Plan(9), accept=guard)
+    guard = guarded(SpikeConfig(max_consecutive=2), tmp_path)
+    steps = train(model, batches, loss, optimizer, lambda s: 1.0, LoopOptions(9), accept=guard)
     seen = []
     with pytest.raises(DataError, match="Step 5 has loss nan.*bad"):
         seen.extend(step.is_applied for step in steps)
@@ -140,12 +147,12 @@ def test_a_resumed_guard_decides_as_the_undisturbed_one(stop, tmp_path, guarded)
 
 
 def test_a_window_without_spread_and_one_too_short_do_not_fail():
-    usual = Usual("loss", 64)
-    assert usual.leap(9.0, deviations=8, ratio=1.1) is None
+    usual = RunningMedian("loss", 64)
+    assert usual.find_outlier(9.0, deviations=8, ratio=1.1) is None
     for _ in range(40):
         usual.add(2.0)
-    assert usual.leap(2.0, deviations=8, ratio=1.1) is None
-    assert usual.leap(3.0, deviations=8, ratio=1.1) == Leap("loss", 3.0, 2.0, math.inf)
+    assert usual.find_outlier(2.0, deviations=8, ratio=1.1) is None
+    assert usual.find_outlier(3.0, deviations=8, ratio=1.1) == Outlier("loss", 3.0, 2.0, math.inf)
 
 
 def test_off_looks_at_nothing(tmp_path, guarded):

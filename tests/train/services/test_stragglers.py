@@ -9,12 +9,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
 from groundup.core import record
-from groundup.train import Plan, causal, train
-from groundup.train.loop import accumulation
+from groundup.train import LoopOptions, causal_loss, train
+from groundup.train.loop import accumulate_gradients
 from groundup.train.parallel.mesh import Mesh
 from groundup.train.precision import Precision
-from groundup.train.services.inner import by_part
-from groundup.train.services.stragglers import Own, pacing, straggler
+from groundup.train.services.model_statistics import _squares_by_module
+from groundup.train.services.stragglers import WorkTimer, _find_straggler, report_stragglers
 from tests.train.parallel.processes import run
 from tests.train.services.steps import steps_of, tiny
 from tests.train.test_loop import ragged_batch
@@ -41,24 +41,26 @@ def one(folder: str) -> list[str]:
     mesh = Mesh(init_device_mesh("cpu", (2,), mesh_dim_names=("data",)))
     model, optimizer = tiny()
     work = Work()
-    own = Own(work)
+    own = WorkTimer(work)
 
     def batches(step: int):
         work.do(30 if rank == 1 else 10)
         work.do(500 if rank == 0 and step == 1 else 0)  # once, as a compilation
         return [ragged_batch(rows=2, seed=2 * step + rank)]
 
-    gradients = own.timed(accumulation(model, causal, Precision()))
-    steps = train(model, own.timed(batches), causal, optimizer, lambda s: 1.0,
-                  Plan(8, mesh=mesh), gradients=gradients)  # fmt: skip
-    metrics = record.Metrics(Path(folder) / "m.jsonl") if mesh.is_first else None
+    gradients = own.timed(accumulate_gradients(model, causal_loss, Precision()))
+    steps = train(model, own.timed(batches), causal_loss, optimizer, lambda s: 1.0,
+                  LoopOptions(8, mesh=mesh), gradients=gradients)  # fmt: skip
+    metrics = record.MetricsFile(Path(folder) / "m.jsonl") if mesh.is_first else None
     said: list[str] = []
-    record.say = said.append
-    for _ in pacing(steps, own, 4, metrics, mesh=mesh):
+    record.log = said.append
+    for _ in report_stragglers(steps, own, 4, metrics, mesh=mesh):
         pass
     whole = torch.arange(6.0).reshape(2, 3)
-    shares = {"layers.0.attention.out.weight": distribute_tensor(whole, mesh.grid, [Shard(0)])}
-    assert by_part(shares) == pytest.approx({"layers.0.attention": 55.0})
+    shares = {
+        "layers.0.attention.out.weight": distribute_tensor(whole, mesh.device_mesh, [Shard(0)])
+    }
+    assert _squares_by_module(shares) == pytest.approx({"layers.0.attention": 55.0})
     if metrics is not None:
         metrics.close()
     return said
@@ -77,9 +79,9 @@ def test_the_slower_of_two_processes_is_named_by_the_first(tmp_path):
 
 def test_who_trains_alone_names_nobody(tmp_path, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr(record, "say", said.append)
-    metrics = record.Metrics(tmp_path / "m.jsonl")
-    assert len(list(pacing(steps_of(*tiny()), Own(), 2, metrics))) == 6
+    monkeypatch.setattr(record, "log", said.append)
+    metrics = record.MetricsFile(tmp_path / "m.jsonl")
+    assert len(list(report_stragglers(steps_of(*tiny()), WorkTimer(), 2, metrics))) == 6
     metrics.close()
     assert not said and not (tmp_path / "m.jsonl").read_text()
 
@@ -89,5 +91,5 @@ def test_who_trains_alone_names_nobody(tmp_path, monkeypatch):
     [([1.0], None), ([1.0, 1.4], None), ([1.0, 1.6], 1), ([2.0, 1.0, 1.9, 2.1], None)],
 )
 def test_a_straggler_is_slower_than_the_others_by_a_factor(seconds, rank):
-    found = straggler(seconds, 1.5)
+    found = _find_straggler(seconds, 1.5)
     assert (None if found is None else found.rank) == rank

@@ -27,18 +27,18 @@ def after(dog: Watchdog, clock: Clock, seconds: list[float], outside: float = 0.
     def steps():
         for number, taken in enumerate(seconds):
             clock.now += taken
-            dog.look()
+            dog.check_progress()
             yield step(number)
 
-    for _ in dog.watching(steps()):
+    for _ in dog.watch_steps(steps()):
         clock.now += outside
-        dog.look()
+        dog.check_progress()
 
 
 @pytest.fixture
 def said(monkeypatch) -> list[str]:
     found: list[str] = []
-    monkeypatch.setattr(record, "say", found.append)
+    monkeypatch.setattr(record, "log", found.append)
     return found
 
 
@@ -68,10 +68,10 @@ def test_a_hang_is_told_once_with_the_stacks_of_every_thread(tmp_path, said):
     other = threading.Thread(target=waiting_for_a_peer, args=(stop,))
     other.start()
     after(dog, clock, [1.0] * 8)
-    dog.turn(8, True)
+    dog.begin_phase(8, True)
     for _ in range(3):
         clock.now += 31
-        dog.look()
+        dog.check_progress()
     stop.set()
     other.join()
     assert len(said) == 1
@@ -88,9 +88,9 @@ def waiting_for_a_peer(stop: threading.Event) -> None:
 @pytest.mark.parametrize("is_in_step", [True, False])
 def test_the_run_is_ended_when_the_limit_has_passed(is_in_step, tmp_path, said):
     dog, ended = dog_of(tmp_path, clock := Clock())
-    dog.turn(3, is_in_step)
+    dog.begin_phase(3, is_in_step)
     clock.now += 601
-    dog.look()
+    dog.check_progress()
     what = "step 3" if is_in_step else "the work after step 3"
     assert len(ended) == 1 and f"is ended: {what} has taken 601 s" in ended[0]
     assert dog.ended.is_set()

@@ -8,10 +8,10 @@ from pydantic import field_validator
 
 from groundup.core import Config
 
-from ...code.expressions import allowed, checked
-from ...record import Record, Ruling
+from ...code.expressions import check_allow_list, is_licence_allowed
+from ...record import Record, StepResult
 from .licences import COPYRIGHT
-from .statements import Statement, statements
+from .statements import RightsStatement, find_statements
 
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 PUBLISHER = re.compile(
@@ -24,7 +24,7 @@ PUBLIC_DOMAIN = re.compile(
     r"|dom[íi]nio\s+p[úu]blico|publiek\s+domein",
     re.IGNORECASE,
 )
-NOT = re.compile(
+NEGATING_WORD = re.compile(
     r"(?i)\b(?:not?|nicht|kein\w*|pas|non|n[ãa]o|niet|geen|except|some|parts?|after|until)\b"
 )
 """Words with which a rights field does not declare the work to be in the public domain."""
@@ -44,14 +44,14 @@ class RightsConfig(Config):
     """What happens to works that name no licence; `exclude` is an alias of `drop`. Source: the
     issue, dropped by default."""
     public_domain_before: int = 0
-    """Works whose copyright years are all earlier pass; 0 switches this off. Ask someone who knows
-    the local law; in the United States it is 95 years after publication."""
+    """Works whose copyright years are all earlier pass; 0 switches this off. Source: the local law,
+    so ask someone who knows it; in the United States it is 95 years after publication."""
     reach: int = 20_000
     """Characters read from the beginning and from the end. Source: own judgement."""
 
     @field_validator("unknown", mode="before")
     @classmethod
-    def read_older(cls, value: Any) -> Any:
+    def read_former_value(cls, value: Any) -> Any:
         """Read the former value `exclude` as `drop`."""
         return "drop" if value == "exclude" else value
 
@@ -60,24 +60,24 @@ class Rights:
     """Drops works that no allowed licence covers and reports the evidence."""
 
     def __init__(self, config: RightsConfig) -> None:
-        checked(config.allow)
+        check_allow_list(config.allow)
         self.config = config
 
-    def __call__(self, record: Record) -> Ruling:
+    def __call__(self, record: Record) -> StepResult:
         """Decide on all statements of a work together."""
         text, reach = record.text, self.config.reach
         windows = [(0, min(reach, len(text)))]
         if len(text) > reach:
             windows.append((max(reach, len(text) - reach), len(text)))
-        evidence = [statement for window in windows for statement in statements(text, *window)]
-        evidence = self.without_choices([*of_metadata(record.metadata), *evidence])
-        rights = "\n".join(values_of(record.metadata, "rights"))
+        evidence = [statement for window in windows for statement in find_statements(text, *window)]
+        evidence = self.resolve_choices([*_statements_in_metadata(record.metadata), *evidence])
+        rights = "\n".join(_metadata_values(record.metadata, "rights"))
         years = sorted(
-            {int(y) for w in windows for y in years_of(text, *w)}
-            | {int(y) for y in years_of(rights, 0, len(rights))}
+            {int(y) for w in windows for y in _copyright_years(text, *w)}
+            | {int(y) for y in _copyright_years(rights, 0, len(rights))}
         )
         names = [m.group("name").strip() for w in windows for m in PUBLISHER.finditer(text, *w)]
-        reason, why = self.reason(evidence, years)
+        reason, why = self.drop_reason(evidence, years)
         evidence.sort(key=lambda statement: statement is not why)
         metadata = {
             "licences": list(
@@ -90,35 +90,42 @@ class Rights:
             "rights_evidence": [list(statement) for statement in evidence[:20]],
         }
         details = f"{why.quote} (at {why.start}, {why.role})" if why else "no statement found"
-        return Ruling(reason=reason, details=details if reason else "", metadata=metadata)
+        return StepResult(reason=reason, details=details if reason else "", metadata=metadata)
 
-    def without_choices(self, evidence: Sequence[Statement]) -> list[Statement]:
+    def resolve_choices(self, evidence: Sequence[RightsStatement]) -> list[RightsStatement]:
         """Resolve choices between licences: one allowed licence is enough."""
         chosen = [statement for statement in evidence if statement.role == "choice"]
         resolved = {
-            statement[1:4] for statement in chosen if allowed(statement.licence, self.config.allow)
+            statement[1:4]
+            for statement in chosen
+            if is_licence_allowed(statement.licence, self.config.allow)
         }
         return [
             statement._replace(role="granted")
             if statement.role == "choice"
-            and (statement[1:4] not in resolved or allowed(statement.licence, self.config.allow))
+            and (
+                statement[1:4] not in resolved
+                or is_licence_allowed(statement.licence, self.config.allow)
+            )
             else statement
             for statement in evidence
         ]
 
-    def reason(
-        self, evidence: Sequence[Statement], years: Sequence[int]
-    ) -> tuple[str, Statement | None]:
+    def drop_reason(
+        self, evidence: Sequence[RightsStatement], years: Sequence[int]
+    ) -> tuple[str, RightsStatement | None]:
         """Why a work is dropped (empty if it is kept), and the deciding statement."""
         allow, limit = self.config.allow, self.config.public_domain_before
         granted = [statement for statement in evidence if statement.role == "granted"]
         reserved = [statement for statement in granted if statement.licence == "reserved"]
         named = [statement for statement in granted if statement.licence != "reserved"]
-        disallowed = [statement for statement in named if not allowed(statement.licence, allow)]
+        disallowed = [
+            statement for statement in named if not is_licence_allowed(statement.licence, allow)
+        ]
         parts = [
             statement
             for statement in evidence
-            if statement.role == "part" and not allowed(statement.licence, allow)
+            if statement.role == "part" and not is_licence_allowed(statement.licence, allow)
         ]
         if disallowed:
             is_mixed = len(disallowed) < len(named)
@@ -134,28 +141,30 @@ class Rights:
         return ("rights: unknown" if self.config.unknown == "drop" else ""), why
 
 
-def of_metadata(metadata: Mapping[str, Any]) -> Iterator[Statement]:
+def _statements_in_metadata(metadata: Mapping[str, Any]) -> Iterator[RightsStatement]:
     """Yield the licences granted by metadata: ids, and `rights` in words as in EPUB.
 
-    >>> [one.licence for one in of_metadata({"licence": "MIT", "rights": "CC BY 4.0"})]
+    >>> [one.licence for one in _statements_in_metadata({"licence": "MIT", "rights": "CC BY 4.0"})]
     ['MIT', 'CC-BY-4.0']
     """
-    for licence in values_of(metadata, "licence"):
-        yield Statement(licence, "metadata", 0, 0, "granted")
-    for rights in values_of(metadata, "rights"):
+    for licence in _metadata_values(metadata, "licence"):
+        yield RightsStatement(licence, "metadata", 0, 0, "granted")
+    for rights in _metadata_values(metadata, "rights"):
         parsed = [
             # A name that a text only mentions is a grant here: the field is about the work.
             statement._replace(
-                start=0, end=0, role="granted" if is_plain_name(statement) else statement.role
+                start=0,
+                end=0,
+                role="granted" if _is_bare_licence_name(statement) else statement.role,
             )
-            for statement in statements(f"{rights}\n", 0, len(rights) + 1)
+            for statement in find_statements(f"{rights}\n", 0, len(rights) + 1)
         ]
-        if not parsed and PUBLIC_DOMAIN.search(rights) and not NOT.search(rights):
-            parsed = [Statement("LicenseRef-public-domain", rights[:400], 0, 0, "granted")]
+        if not parsed and PUBLIC_DOMAIN.search(rights) and not NEGATING_WORD.search(rights):
+            parsed = [RightsStatement("LicenseRef-public-domain", rights[:400], 0, 0, "granted")]
         yield from parsed
 
 
-def is_plain_name(statement: Statement) -> bool:
+def _is_bare_licence_name(statement: RightsStatement) -> bool:
     """Whether a statement names one licence and says no more."""
     return statement.role == "named" and statement.licence not in (
         "reserved",
@@ -164,13 +173,13 @@ def is_plain_name(statement: Statement) -> bool:
     )
 
 
-def values_of(metadata: Mapping[str, Any], name: str) -> list[str]:
+def _metadata_values(metadata: Mapping[str, Any], name: str) -> list[str]:
     """The values of a metadata key: none, one or several."""
     value = metadata.get(name)
     return [str(item) for item in (value if isinstance(value, list) else [value]) if item]
 
 
-def years_of(text: str, start: int, end: int) -> Iterator[str]:
+def _copyright_years(text: str, start: int, end: int) -> Iterator[str]:
     """Yield the years of copyright lines."""
     for match in COPYRIGHT.finditer(text, start, end):
         yield from YEAR.findall(match.group("years"))

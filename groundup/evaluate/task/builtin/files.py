@@ -10,8 +10,8 @@ from pathlib import Path
 from groundup.core import ConfigError
 
 
-def found_file(
-    data: Path | None, names: Sequence[str], package: str, inner: str, command: str
+def find_data_file(
+    data: Path | None, names: Sequence[str], package: str, folder: str, command: str
 ) -> Path:
     """The first existing file with one of these names, below `data` or in a package.
 
@@ -20,7 +20,7 @@ def found_file(
     spec = importlib.util.find_spec(package)
     roots = [] if spec is None else [Path(p) for p in spec.submodule_search_locations or ()]
     in_data = [path for name in names for path in sorted(data.rglob(name))] if data else []
-    in_package = [root / inner / name for root in roots for name in names]
+    in_package = [root / folder / name for root in roots for name in names]
     for path in (*in_data, *in_package):
         if path.is_file():
             return path

@@ -17,28 +17,28 @@ from groundup.core import (
     Completion,
     ConfigError,
     Likelihood,
-    Pair,
+    LoglikelihoodRequest,
     Reason,
     Sampling,
-    Stops,
+    StopCriteria,
     TextModel,
     digest,
 )
 
-from ..metrics import Options, score_options
-from ..prompt import Turn, Ways, example, question, rendered
-from ..task import Asked, Item, Kind, Measure, Scored
+from ..metrics import ScoredOptions, score_options
+from ..prompt import PromptTurn, TaskOptions, example_turns, question_turns, render_turns
+from ..task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
 
-POOL = 200
+EXAMPLE_POOL = 200
 """Number of questions from which examples are drawn."""
-CHOICES = ("acc", "acc_norm")
-TEXTS = {
+CHOICE_METRICS = ("acc", "acc_norm")
+TEXT_FILTERS = {
     "none": "exact_match|of:first_line|ignores:case,final_point,thousands_comma",
     "last": "exact_match|of:last_match|ignores:case,thousands_comma",
 }
 
 
-class Question(NamedTuple):
+class TaskQuestion(NamedTuple):
     """One question and its correct answer."""
 
     text: str
@@ -49,21 +49,21 @@ class Question(NamedTuple):
     """Questions of one group are resampled together."""
 
 
-class Questions(NamedTuple):
+class QuestionSource(NamedTuple):
     """A source of questions and the form of their answers."""
 
-    draw: Callable[[random.Random], Iterable[Question]]
+    stream_questions: Callable[[random.Random], Iterable[TaskQuestion]]
     """All questions, given a random stream; may be infinite."""
     instruction: str
     """Text before the first question."""
     pattern: str
     """Regular expression of an answer in text; "" for multiple choice."""
-    common: int = 500
+    default_count: int = 500
     """Default number of questions."""
     is_choice: bool = False
     shots: int = 4
     """Default number of few-shot examples."""
-    form: str = "Question: {}\nAnswer:"
+    template: str = "Question: {}\nAnswer:"
 
 
 @dataclass
@@ -71,110 +71,122 @@ class QuestionTask:
     """A task of such questions."""
 
     name: str
-    ways: Ways
-    questions: Questions
+    options: TaskOptions
+    questions: QuestionSource
     version: str = "1"
 
     repeats: int = 1
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RequestKind:
         """multiple_choice with options, else generate_until."""
         return "multiple_choice" if self.questions.is_choice else "generate_until"
 
     @property
     def shots(self) -> int:
         """Number of few-shot examples."""
-        return self.questions.shots if self.ways.few_shot is None else self.ways.few_shot
+        return self.questions.shots if self.options.few_shot is None else self.options.few_shot
 
     @property
     def signature(self) -> str:
         """Everything that affects a score, with a digest of the first questions."""
-        first = digest([list(each) for each in islice(self.drawn("questions"), 50)])[:12]
+        first = digest([list(each) for each in islice(self.draw_questions("questions"), 50)])[:12]
         return (
-            f"{self.name}|seed:{self.ways.seed}|shots:{self.shots}|"
-            f"{self.ways.chat.signature()}|questions:{first}"
+            f"{self.name}|seed:{self.options.seed}|shots:{self.shots}|"
+            f"{self.options.chat.signature()}|questions:{first}"
         )
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[TaskMeasure, ...]:
         """Accuracy of the options, or exact matches of the text."""
         if self.questions.is_choice:
-            return tuple(Measure(n, "none", "higher", "share", "mean", n) for n in CHOICES)
+            return tuple(
+                TaskMeasure(n, "none", "higher", "share", "mean", n) for n in CHOICE_METRICS
+            )
         return tuple(
-            Measure("exact_match", name, "higher", "share", "mean", signature)
-            for name, signature in TEXTS.items()
+            TaskMeasure("exact_match", name, "higher", "share", "mean", signature)
+            for name, signature in TEXT_FILTERS.items()
         )
 
     @property
-    def stops(self) -> Stops:
+    def stops(self) -> StopCriteria:
         """One paragraph after few-shot examples; more in a chat, which may explain itself."""
-        if self.ways.chat.template:
-            return Stops(Sampling(max_tokens=512))
-        return Stops(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
+        if self.options.chat.apply_template:
+            return StopCriteria(Sampling(max_tokens=512))
+        return StopCriteria(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
 
-    def drawn(self, purpose: str) -> Iterator[Question]:
+    def draw_questions(self, purpose: str) -> Iterator[TaskQuestion]:
         """The questions, with a separate random stream for each purpose."""
-        stream = random.Random(f"{self.ways.seed}/{self.name}/{purpose}")
-        return iter(self.questions.draw(stream))
+        stream = random.Random(f"{self.options.seed}/{self.name}/{purpose}")
+        return iter(self.questions.stream_questions(stream))
 
     @cached_property
-    def pool(self) -> list[Question]:
+    def pool(self) -> list[TaskQuestion]:
         """Questions from which examples are drawn."""
-        return list(islice(self.drawn("examples"), POOL))
+        return list(islice(self.draw_questions("examples"), EXAMPLE_POOL))
 
-    def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
+    def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the questions; `limit` may exceed the default number of generated ones."""
-        count = self.questions.common if limit is None else limit
-        for number, each in enumerate(islice(self.drawn("questions"), count)):
-            prompt = self.prompt(each, number, model)
+        count = self.questions.default_count if limit is None else limit
+        for number, each in enumerate(islice(self.draw_questions("questions"), count)):
+            prompt = self.build_prompt(each, number, model)
             target: Any = each.options.index(each.answer) if each.options else each.answer
-            pairs = tuple(Pair(prompt, self.gap + option) for option in each.options)
+            pairs = tuple(
+                LoglikelihoodRequest(prompt, self.answer_delimiter + option)
+                for option in each.options
+            )
             document = {"question": each.text, "answer": each.answer, "options": [*each.options]}
-            yield Item(str(number), each.group, prompt, pairs, target, document)
+            yield TaskItem(str(number), each.group, prompt, pairs, target, document)
 
     @property
-    def gap(self) -> str:
+    def answer_delimiter(self) -> str:
         """Delimiter between a prompt and its answer."""
-        return "" if self.ways.chat.template else " "
+        return "" if self.options.chat.apply_template else " "
 
-    def prompt(self, asked: Question, number: int, model: TextModel | None) -> str:
+    def build_prompt(
+        self, target_question: TaskQuestion, number: int, model: TextModel | None
+    ) -> str:
         """Instruction, examples and the question, as the model reads them."""
-        chat, form = self.ways.chat, self.questions.form
-        others = [each for each in self.pool if each.text != asked.text]
+        chat, form = self.options.chat, self.questions.template
+        others = [each for each in self.pool if each.text != target_question.text]
         if self.shots > len(others):
             raise ConfigError(
                 f"--few-shot {self.shots} exceeds the {len(others)} examples of {self.name}; give "
                 f"at most {len(others)}."
             )
-        draw = random.Random(f"{self.ways.seed}/{self.name}/shots/{number}")
+        draw = random.Random(f"{self.options.seed}/{self.name}/shots/{number}")
         shown = draw.sample(others, self.shots)
         instruction = " ".join(part for part in (chat.system, self.questions.instruction) if part)
-        turns = [Turn("system", instruction, "\n\n")] if instruction else []
+        turns = [PromptTurn("system", instruction, "\n\n")] if instruction else []
         for each in shown:
-            turns += example(form.format(each.text), each.answer, None, "", " ", "\n\n")
-        return rendered([*turns, *question(form.format(asked.text), "", " ")], chat, model)
+            turns += example_turns(form.format(each.text), each.answer, None, "", " ", "\n\n")
+        return render_turns(
+            [*turns, *question_turns(form.format(target_question.text), "", " ")], chat, model
+        )
 
-    def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
+    def score(self, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
         """All measures of one question; a Reason for all if a request failed."""
         failed = next((each for each in answers if isinstance(each, Reason)), None)
         if failed is not None:
-            return Scored({}, {}, {measure.key: failed for measure in self.measures})
+            return ItemScores({}, {}, {measure.key: failed for measure in self.measures})
         if self.questions.is_choice:
             likelihoods = [each for each in answers if isinstance(each, Likelihood)]
-            options = Options(item.document["options"], likelihoods, item.target)
-            return Scored({}, score_options(CHOICES, options), {})
+            options = ScoredOptions(item.document["options"], likelihoods, item.target)
+            return ItemScores({}, score_options(CHOICE_METRICS, options), {})
         text = next(each.text for each in answers if isinstance(each, Completion))
         matches = re.findall(self.questions.pattern, text)
         read = {"none": text.strip().partition("\n")[0], "last": matches[-1] if matches else ""}
-        values = {m.key: float(bare(read[m.filter]) == bare(item.target)) for m in self.measures}
-        return Scored(read, values, {}, () if matches else ("last",))
+        values = {
+            m.key: float(_normalise_answer(read[m.filter]) == _normalise_answer(item.target))
+            for m in self.measures
+        }
+        return ItemScores(read, values, {}, () if matches else ("last",))
 
 
-def bare(text: str) -> str:
+def _normalise_answer(text: str) -> str:
     """Normalise an answer for comparison.
 
-    >>> bare(" 1,234. "), bare("Blue"), bare("5, 7")
+    >>> _normalise_answer(" 1,234. "), _normalise_answer("Blue"), _normalise_answer("5, 7")
     ('1234', 'blue', '5 7')
     """
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text.strip().rstrip(".").casefold())

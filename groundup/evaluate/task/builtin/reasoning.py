@@ -10,14 +10,19 @@ from itertools import combinations, product
 from typing import Any, NamedTuple
 
 from .numbers import PEOPLE
-from .question import Question
+from .question import TaskQuestion
 
-KINDS = ("zorps", "mibs", "quaxes", "blins", "dreps", "fants", "glims", "wozzes", "prins")
+KIND_NAMES = ("zorps", "mibs", "quaxes", "blins", "dreps", "fants", "glims", "wozzes", "prins")
 OBJECTS = ("red ball", "blue ball", "green ball", "yellow ball", "white ball", "black ball")
-FORMS = ("All {0} are {1}.", "No {0} are {1}.", "Some {0} are {1}.", "Some {0} are not {1}.")
+STATEMENT_FORMS = (
+    "All {0} are {1}.",
+    "No {0} are {1}.",
+    "Some {0} are {1}.",
+    "Some {0} are not {1}.",
+)
 
 
-def boolean(stream: random.Random, level: int) -> Question:
+def boolean_expression(stream: random.Random, level: int) -> TaskQuestion:
     """A boolean expression with `level` + 1 operators."""
 
     def grow(operators: int) -> tuple[str, bool]:
@@ -33,10 +38,10 @@ def boolean(stream: random.Random, level: int) -> Question:
         return f"({a} {sign} {b})", value
 
     text, value = grow(level + 1)
-    return Question(f"Is this true or false: {text}", str(value), ("True", "False"))
+    return TaskQuestion(f"Is this true or false: {text}", str(value), ("True", "False"))
 
 
-class Statement(NamedTuple):
+class SyllogismStatement(NamedTuple):
     """A form of FORMS about two of the three kinds, by index."""
 
     form: int
@@ -46,20 +51,23 @@ class Statement(NamedTuple):
     def holds(self, world: frozenset[tuple[bool, ...]]) -> bool:
         """Whether it is true in a world with exactly these combinations of kinds.
 
-        >>> Statement(0, 0, 1).holds(frozenset({(True, True, False), (False, True, False)}))
+        >>> world = frozenset({(True, True, False), (False, True, False)})
+        >>> SyllogismStatement(0, 0, 1).holds(world)
         True
         """
         members = [each for each in world if each[self.subject]]
         hits = [each[self.predicate] for each in members]
         return (all(hits), not any(hits), any(hits), not all(hits))[self.form]
 
-    def told(self, kinds: Sequence[str]) -> str:
+    def to_text(self, kinds: Sequence[str]) -> str:
         """The statement in words."""
-        return FORMS[self.form].format(kinds[self.subject], kinds[self.predicate])
+        return STATEMENT_FORMS[self.form].format(kinds[self.subject], kinds[self.predicate])
 
 
 @cache
-def syllogisms() -> dict[bool, list[tuple[Statement, Statement, Statement]]]:
+def _syllogisms_by_validity() -> dict[
+    bool, list[tuple[SyllogismStatement, SyllogismStatement, SyllogismStatement]]
+]:
     """All pairs of premises with a conclusion, by whether it follows in every possible world.
 
     A kind may be empty, so "all" does not say "some": 15 of the 256 forms are valid.
@@ -69,8 +77,11 @@ def syllogisms() -> dict[bool, list[tuple[Statement, Statement, Statement]]]:
     by_validity: dict[bool, list[Any]] = {True: [], False: []}
     for first, second, third in product(range(4), repeat=3):
         for a, b in product([(0, 1), (1, 0)], [(1, 2), (2, 1)]):
-            first_premise, second_premise = Statement(first, *a), Statement(second, *b)
-            conclusion = Statement(third, 2, 0)
+            first_premise, second_premise = (
+                SyllogismStatement(first, *a),
+                SyllogismStatement(second, *b),
+            )
+            conclusion = SyllogismStatement(third, 2, 0)
             possible = [
                 world
                 for world in worlds
@@ -82,21 +93,25 @@ def syllogisms() -> dict[bool, list[tuple[Statement, Statement, Statement]]]:
     return by_validity
 
 
-def syllogism(stream: random.Random, level: int) -> Question:
+def syllogism(stream: random.Random, level: int) -> TaskQuestion:
     """Two premises and a conclusion that follows half of the time, with `level` - 1 distractors."""
     follows = stream.random() < 0.5
-    *premises, conclusion = stream.choice(syllogisms()[follows])
-    kinds = stream.sample(KINDS, 3)
-    premise_texts = [each.told(kinds) for each in premises]
-    others = [kind for kind in KINDS if kind not in kinds]  # says nothing about the three kinds
-    premise_texts += [FORMS[0].format(*stream.sample(others, 2)) for _ in range(level - 1)]
+    *premises, conclusion = stream.choice(_syllogisms_by_validity()[follows])
+    kinds = stream.sample(KIND_NAMES, 3)
+    premise_texts = [each.to_text(kinds) for each in premises]
+    others = [
+        kind for kind in KIND_NAMES if kind not in kinds
+    ]  # says nothing about the three kinds
+    premise_texts += [
+        STATEMENT_FORMS[0].format(*stream.sample(others, 2)) for _ in range(level - 1)
+    ]
     stream.shuffle(premise_texts)
-    end = conclusion.told(kinds).rstrip(".")
+    end = conclusion.to_text(kinds).rstrip(".")
     text = f"There may be none of a kind. {' '.join(premise_texts)} Does it follow: {end}?"
-    return Question(text, "yes" if follows else "no", ("yes", "no"))
+    return TaskQuestion(text, "yes" if follows else "no", ("yes", "no"))
 
 
-def tracking(stream: random.Random, level: int) -> Question:
+def object_tracking(stream: random.Random, level: int) -> TaskQuestion:
     """Who holds which ball after 2 · `level` swaps."""
     people = stream.sample(PEOPLE, min(level + 2, len(OBJECTS)))
     balls = stream.sample(OBJECTS, len(people))
@@ -107,7 +122,7 @@ def tracking(stream: random.Random, level: int) -> Question:
         holds[a], holds[b] = holds[b], holds[a]
         sentences.append(f"{a} and {b} swap.")
     person_asked = stream.choice(people)
-    return Question(
+    return TaskQuestion(
         f"{' '.join(sentences)} Which ball does {person_asked} have?",
         holds[person_asked],
         tuple(balls),

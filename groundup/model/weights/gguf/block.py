@@ -44,7 +44,7 @@ TYPES: dict[int, BlockType] = {}
 """Every type that is read, by its number; filled by the files that declare them."""
 
 
-def block(
+def block_type(
     name: str, code: int, *, values: int, layout: Layout
 ) -> Callable[[Callable[[np.ndarray], Floats]], BlockType]:
     """Declare the function below as the decoder of a type."""
@@ -56,14 +56,16 @@ def block(
     return declare
 
 
-def spread(packed: UInt8[np.ndarray, "N bytes"], bits: int, run: int) -> UInt8[np.ndarray, "N q"]:
+def unpack_bits(
+    packed: UInt8[np.ndarray, "N bytes"], bits: int, run: int
+) -> UInt8[np.ndarray, "N q"]:
     """Cut bytes into numbers of so many bits.
 
     Within every run of so many bytes the lowest bits of all come first, then the next ones.
 
-    >>> spread(np.array([[0x21, 0x43]], np.uint8), 4, run=2).tolist()
+    >>> unpack_bits(np.array([[0x21, 0x43]], np.uint8), 4, run=2).tolist()
     [[1, 3, 2, 4]]
-    >>> spread(np.array([[0b0110]], np.uint8), 1, run=1).tolist()
+    >>> unpack_bits(np.array([[0b0110]], np.uint8), 1, run=1).tolist()
     [[0, 1, 1, 0, 0, 0, 0, 0]]
     """
     shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
@@ -76,6 +78,6 @@ def scales(halves: np.ndarray) -> Float[np.ndarray, "N 1"]:
     return halves.astype(np.float32)[:, None]
 
 
-def signed(q: UInt8[np.ndarray, "*shape"], zero: int) -> Float[np.ndarray, "*shape"]:
+def to_signed(q: UInt8[np.ndarray, "*shape"], zero: int) -> Float[np.ndarray, "*shape"]:
     """Numbers whose zero is stored as `zero`."""
     return (q.astype(np.int8) - np.int8(zero)).astype(np.float32)

@@ -15,11 +15,17 @@ import numpy as np
 from groundup.core import ArtifactError, ConfigError
 
 from ...config import ModelConfig
-from ...families.names import State, unsaid
-from ...families.registry import FAMILIES, family_for, read_config
+from ...families.names import StateDict, require_defaults
+from ...families.registry import FAMILIES, choose_family, read_config
 from .format import Value
-from .names import theirs
-from .rotary import Factors, factors_of, llama3_values, scaling_metadata, scaling_values
+from .names import to_gguf_state_dict
+from .rotary import (
+    Divisors,
+    llama3_divisors,
+    rope_scaling_from_divisors,
+    rope_scaling_from_metadata,
+    rope_scaling_to_metadata,
+)
 
 ARCHITECTURE = "general.architecture"
 EMBEDDING, HEAD, TYPES = "token_embd.weight", "output.weight", "token_types.weight"
@@ -49,9 +55,9 @@ GPT2_KEYS = {
     "n_inner": "feed_forward_length",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
 }
-SQUARE = ("qwen2", "olmo2")
+SQUARE_ARCHITECTURES = ("qwen2", "olmo2")
 """Architectures for which llama.cpp requires queries as wide as the model."""
-MAY_LACK = ("num_key_value_heads", "head_dim", "rope_theta")
+OPTIONAL_KEYS = ("num_key_value_heads", "head_dim", "rope_theta")
 WINDOW = "attention.sliding_window"
 GEMMA_CYCLE, GEMMA_WINDOW_BASE, GEMMA_27B_LAYERS = 6, 10_000.0, 62
 
@@ -65,16 +71,16 @@ class Architecture(NamedTuple):
     """The corresponding model_type."""
     keys: Mapping[str, str]
     """config.json keys to metadata keys, the latter without the architecture's prefix."""
-    rest: Callable[[Mapping[str, Any], Shapes], Values]
+    extra_values: Callable[[Mapping[str, Any], Shapes], Values]
     """Further config.json values, from the metadata and the tensors' shapes."""
 
 
-def llama_rest(fields: Mapping[str, Any], shapes: Shapes) -> Values:
+def _llama_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     """LLaMA, which may have biases."""
     return {"attention_bias": OUTPUT_BIAS in shapes, "mlp_bias": "blk.0.ffn_up.bias" in shapes}
 
 
-def mixtral_rest(fields: Mapping[str, Any], shapes: Shapes) -> Values:
+def _mixtral_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     """LLaMA with experts."""
     return {
         "num_local_experts": fields.get("expert_count"),
@@ -82,7 +88,7 @@ def mixtral_rest(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     }
 
 
-def gemma3_rest(fields: Mapping[str, Any], shapes: Shapes) -> Values:
+def _gemma3_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     """What Gemma's files omit."""
     width, heads = fields["embedding_length"], fields["attention.head_count"]
     is_27b = fields["block_count"] == GEMMA_27B_LAYERS
@@ -95,31 +101,31 @@ def gemma3_rest(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     }
 
 
-def bert_rest(fields: Mapping[str, Any], shapes: Shapes) -> Values:
+def _bert_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     """An encoder without its masked-LM head."""
     return {"architectures": ["BertModel"], "type_vocab_size": shapes.get(TYPES, (0,))[0]}
 
 
-def nothing(fields: Mapping[str, Any], shapes: Shapes) -> Values:
+def _no_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
     """No further values."""
     return {}
 
 
 ARCHITECTURES = (
-    Architecture("qwen3", "qwen3", LLAMA_KEYS, nothing),
-    Architecture("llama", "llama", LLAMA_KEYS, llama_rest),
-    Architecture("llama", "mixtral", LLAMA_KEYS, mixtral_rest),
-    Architecture("qwen2", "qwen2", LLAMA_KEYS, nothing),
-    Architecture("gemma3", "gemma3_text", LLAMA_KEYS, gemma3_rest),
-    Architecture("olmo2", "olmo2", LLAMA_KEYS, nothing),
-    Architecture("gpt2", "gpt2", GPT2_KEYS, nothing),
-    Architecture("bert", "bert", BERT_KEYS, bert_rest),
+    Architecture("qwen3", "qwen3", LLAMA_KEYS, _no_extra_values),
+    Architecture("llama", "llama", LLAMA_KEYS, _llama_extra_values),
+    Architecture("llama", "mixtral", LLAMA_KEYS, _mixtral_extra_values),
+    Architecture("qwen2", "qwen2", LLAMA_KEYS, _no_extra_values),
+    Architecture("gemma3", "gemma3_text", LLAMA_KEYS, _gemma3_extra_values),
+    Architecture("olmo2", "olmo2", LLAMA_KEYS, _no_extra_values),
+    Architecture("gpt2", "gpt2", GPT2_KEYS, _no_extra_values),
+    Architecture("bert", "bert", BERT_KEYS, _bert_extra_values),
 )
-"""In the order in which `describe_model` tries them."""
+"""In the order in which `describe_for_gguf` tries them."""
 
 
-def config_of(
-    metadata: Mapping[str, Value], shapes: Shapes, factors: Factors | None, where: str
+def config_from_metadata(
+    metadata: Mapping[str, Value], shapes: Shapes, factors: Divisors | None, where: str
 ) -> ModelConfig:
     """The configuration of a file's model.
 
@@ -129,20 +135,20 @@ def config_of(
 
     Raises ArtifactError for an unsupported architecture or value.
     """
-    arch = architecture_of(metadata, where)
+    arch = _find_architecture(metadata, where)
     fields = {
-        key.removeprefix(f"{arch.name}."): one_for_all(value, key, where)
+        key.removeprefix(f"{arch.name}."): _uniform_value(value, key, where)
         for key, value in metadata.items()
         if key.startswith(f"{arch.name}.")
     }
     try:
-        check(fields, arch, shapes)
+        _check_metadata(fields, arch, shapes)
         values = {name: fields[key] for name, key in arch.keys.items() if key in fields}
-        values |= arch.rest(fields, shapes)
+        values |= arch.extra_values(fields, shapes)
         values |= {"model_type": arch.family, "tie_word_embeddings": HEAD not in shapes}
         values["vocab_size"] = shapes[EMBEDDING][0]
         if "rope_theta" in arch.keys:
-            values |= rope_values(fields, values, factors)
+            values |= _rope_config_values(fields, values, factors)
         return read_config(values, arch.family)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ArtifactError(f"{where}: its metadata describe no model ({error}).") from None
@@ -150,7 +156,7 @@ def config_of(
         raise ArtifactError(f"{where}, as the config.json of a {arch.family}: {error}") from None
 
 
-def architecture_of(metadata: Mapping[str, Value], where: str) -> Architecture:
+def _find_architecture(metadata: Mapping[str, Value], where: str) -> Architecture:
     """The architecture of a file; raises ArtifactError listing the supported ones."""
     name = metadata.get(ARCHITECTURE)
     matching = [arch for arch in ARCHITECTURES if arch.name == name]
@@ -163,7 +169,7 @@ def architecture_of(metadata: Mapping[str, Value], where: str) -> Architecture:
     return matching[-1] if has_experts else matching[0]
 
 
-def one_for_all(value: Value, key: str, where: str) -> Any:
+def _uniform_value(value: Value, key: str, where: str) -> Any:
     """A value that files may give per layer, and that must be the same for all layers."""
     if not isinstance(value, (np.ndarray, list)):
         return value
@@ -172,10 +178,10 @@ def one_for_all(value: Value, key: str, where: str) -> Any:
     return value[0].item() if isinstance(value, np.ndarray) else value[0]
 
 
-def check(fields: Mapping[str, Any], arch: Architecture, shapes: Shapes) -> None:
+def _check_metadata(fields: Mapping[str, Any], arch: Architecture, shapes: Shapes) -> None:
     """Raise ArtifactError for missing metadata and unsupported values."""
     for name, key in arch.keys.items():
-        if name not in MAY_LACK and key not in fields:
+        if name not in OPTIONAL_KEYS and key not in fields:
             raise ArtifactError(f"the metadata have no {arch.name}.{key}")
     if len(shapes.get(EMBEDDING, ())) != 2:
         raise ArtifactError(f"there is no matrix {EMBEDDING}")
@@ -192,26 +198,30 @@ def check(fields: Mapping[str, Any], arch: Architecture, shapes: Shapes) -> None
         )
 
 
-def rope_values(fields: Mapping[str, Any], values: Values, factors: Factors | None) -> Values:
+def _rope_config_values(
+    fields: Mapping[str, Any], values: Values, factors: Divisors | None
+) -> Values:
     """Base and scaling of rotary positions."""
     base = values.get("rope_theta", 10_000.0)
-    scaling = scaling_values(fields, values["max_position_embeddings"])
+    scaling = rope_scaling_from_metadata(fields, values["max_position_embeddings"])
     if factors is not None:
         width = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
-        scaling = llama3_values(factors, width, base, values["max_position_embeddings"])
+        scaling = rope_scaling_from_divisors(
+            factors, width, base, values["max_position_embeddings"]
+        )
     return {"rope_theta": base, "rope_scaling": scaling}
 
 
-class Described(NamedTuple):
+class GgufDescription(NamedTuple):
     """The architecture and metadata of a model."""
 
     architecture: str
     metadata: dict[str, Value]
-    factors: Factors | None
+    factors: Divisors | None
     """The tensor rope_freqs.weight, if there is one."""
 
 
-def describe_model(config: ModelConfig, sketch: State) -> Described:
+def describe_for_gguf(config: ModelConfig, sketch: StateDict) -> GgufDescription:
     """The architecture and metadata of a model.
 
     sketch  its tensors, which may be on torch's meta device
@@ -222,22 +232,22 @@ def describe_model(config: ModelConfig, sketch: State) -> Described:
     reasons = {}
     for arch in ARCHITECTURES:
         try:
-            description = described(config, arch)
-            named = theirs(sketch, config, arch.name)
+            description = _describe_as(config, arch)
+            named = to_gguf_state_dict(sketch, config, arch.name)
             shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
-            read = config_of(description.metadata, shapes, description.factors, "GGUF")
-            unsaid(config, read, arch.name)
+            read = config_from_metadata(description.metadata, shapes, description.factors, "GGUF")
+            require_defaults(config, read, arch.name)
             return description
         except (ConfigError, ArtifactError) as error:
             reasons[arch.family] = str(error)
     raise ConfigError(
-        f"No architecture of llama.cpp supports this model: {reason(config, reasons)}"
+        f"No architecture of llama.cpp supports this model: {_explain_unsupported(config, reasons)}"
     )
 
 
-def reason(config: ModelConfig, reasons: Mapping[str, str]) -> str:
+def _explain_unsupported(config: ModelConfig, reasons: Mapping[str, str]) -> str:
     """Why the architecture nearest to a model cannot express it."""
-    family = family_for(config)
+    family = choose_family(config)
     name = next(name for name, each in FAMILIES.items() if each is family)
     if name in reasons or name == "groundup":
         is_encoder = config.kind == "encoder"
@@ -246,22 +256,22 @@ def reason(config: ModelConfig, reasons: Mapping[str, str]) -> str:
     return f"it is a {name}; groundup writes {known}."
 
 
-def described(config: ModelConfig, arch: Architecture) -> Described:
+def _describe_as(config: ModelConfig, arch: Architecture) -> GgufDescription:
     """The metadata of a configuration in an architecture."""
     heads = config.attention.heads * config.attention.head_dim
-    if arch.name in SQUARE and heads != config.width:
+    if arch.name in SQUARE_ARCHITECTURES and heads != config.width:
         raise ConfigError(
             f"llama.cpp's {arch.name} needs heads * head_dim = width; got {heads} and width="
             f"{config.width}: use qwen3 or llama."
         )
-    values = FAMILIES[arch.family].write(config)
+    values = FAMILIES[arch.family].to_hf_config(config)
     fields: dict[str, Any] = {key: values[name] for name, key in arch.keys.items()}
     scaling, width, factors = config.position.scaling, config.attention.head_dim, None
     if "rope_theta" in arch.keys:
         fields |= {"attention.value_length": width, "rope.dimension_count": width}
-        fields |= scaling_metadata(scaling)
+        fields |= rope_scaling_to_metadata(scaling)
         if scaling.kind == "llama3":
-            factors = factors_of(scaling, width, config.position.base)
+            factors = llama3_divisors(scaling, width, config.position.base)
     if arch.family == "mixtral":
         fields["expert_count"] = values["num_local_experts"]
         fields["expert_used_count"] = values["num_experts_per_tok"]
@@ -273,4 +283,4 @@ def described(config: ModelConfig, arch: Architecture) -> Described:
         fields["attention.causal"] = False
     fields["vocab_size"] = config.vocab_size
     metadata = {f"{arch.name}.{key}": value for key, value in fields.items()}
-    return Described(arch.name, {ARCHITECTURE: arch.name} | metadata, factors)
+    return GgufDescription(arch.name, {ARCHITECTURE: arch.name} | metadata, factors)

@@ -17,26 +17,26 @@ from torch import Tensor
 from groundup.core import Artifact, ConfigError, record
 
 from ...transformer import Transformer
-from ..directory import has_int8, load, read_json
+from ..directory import has_int8, load, read_json_object
 from ..licence import UNKNOWN
 from .block import BlockType
-from .configuration import EMBEDDING, HEAD, describe_model
+from .configuration import EMBEDDING, HEAD, describe_for_gguf
 from .dequantize import BY_NAME
 from .format import Value
-from .names import ROPE_FACTORS, theirs
+from .names import ROPE_FACTORS, to_gguf_state_dict
 from .vocabulary import tokenizer_metadata
-from .writing import Written, write_file
+from .writing import TensorToWrite, write_gguf_file
 
 StoredAs = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 FILE_TYPES: dict[StoredAs, int] = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 """The general.file_type of a file by its main type."""
-EXACT = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
+FLOAT32_TENSORS = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
 QUANTISER_VERSION = 2
 SOURCE = "source.json"
 """In an imported model: the source files and their licence."""
 
 
-class Exported(NamedTuple):
+class GgufExport(NamedTuple):
     """The result of an export."""
 
     path: Path
@@ -51,11 +51,11 @@ class Exported(NamedTuple):
         """One line."""
         return (
             f"{self.path}  {self.architecture}, {self.type}, {self.tensors} tensors, "
-            f"{record.size(self.bytes)}"
+            f"{record.format_bytes(self.bytes)}"
         )
 
 
-def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exported:
+def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> GgufExport:
     """Write a model as one GGUF file for llama.cpp, with its tokenizer and chat template.
 
     gguf  the file; an existing one is replaced atomically
@@ -70,19 +70,19 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exporte
     network = load(model.path)
     tokenizer = tokenizer_metadata(model.path, network.config.vocab_size)
     general: dict[str, Value] = {"general.name": model.path.resolve().name}
-    return save_gguf(network, gguf, type, general | licence_metadata(model.path) | tokenizer)
+    return save_gguf(network, gguf, type, general | _licence_metadata(model.path) | tokenizer)
 
 
-def licence_metadata(directory: Path) -> dict[str, Value]:
+def _licence_metadata(directory: Path) -> dict[str, Value]:
     """The metadata of an imported model's licence."""
-    source = read_json(directory / SOURCE) if (directory / SOURCE).is_file() else {}
+    source = read_json_object(directory / SOURCE) if (directory / SOURCE).is_file() else {}
     name = source.get("licence", {}).get("name", UNKNOWN)
     return {} if name == UNKNOWN else {"general.license": name}
 
 
 def save_gguf(
     model: Transformer, path: Path, type: StoredAs, metadata: dict[str, Value] | None = None
-) -> Exported:
+) -> GgufExport:
     """Write a model's weights and configuration, with additional `metadata`.
 
     Raises ConfigError and DataError as `export_gguf` does.
@@ -93,34 +93,34 @@ def save_gguf(
         )
     state = model.state_dict()
     sketch = {name: weight.to("meta") for name, weight in state.items()}
-    description = describe_model(model.config, sketch)
-    named = theirs(state, model.config, description.architecture)
+    description = describe_for_gguf(model.config, sketch)
+    named = to_gguf_state_dict(state, model.config, description.architecture)
     output = HEAD if HEAD in named else EMBEDDING
     tensors = [
-        Written(name, stored_as(name, weight, type, name == output), tuple(weight.shape),
-                partial(numbers, weight))
+        TensorToWrite(name, _choose_type(name, weight, type, name == output), tuple(weight.shape),
+                partial(_to_numpy, weight))
         for name, weight in named.items()
     ]  # fmt: skip
     if description.factors is not None:
         factors = description.factors
-        tensors.append(Written(ROPE_FACTORS, BY_NAME["F32"], factors.shape, lambda: factors))
+        tensors.append(TensorToWrite(ROPE_FACTORS, BY_NAME["F32"], factors.shape, lambda: factors))
     general: dict[str, Value] = {
         "general.type": "model",
         "general.file_type": FILE_TYPES[type],
         "general.quantization_version": QUANTISER_VERSION,
     }
-    write_file(path, description.metadata | general | (metadata or {}), tensors)
-    return Exported(path, description.architecture, type, len(tensors), path.stat().st_size)
+    write_gguf_file(path, description.metadata | general | (metadata or {}), tensors)
+    return GgufExport(path, description.architecture, type, len(tensors), path.stat().st_size)
 
 
-def stored_as(name: str, weight: Tensor, type: StoredAs, is_output: bool) -> BlockType:
+def _choose_type(name: str, weight: Tensor, type: StoredAs, is_output: bool) -> BlockType:
     """The type of a tensor in a file with this main type."""
-    if weight.ndim == 1 or name.endswith(EXACT):
+    if weight.ndim == 1 or name.endswith(FLOAT32_TENSORS):
         return BY_NAME["F32"]
     stored = BY_NAME["Q8_0" if type == "Q4_0" and is_output else type]
     return BY_NAME["F16"] if weight.shape[-1] % stored.values else stored
 
 
-def numbers(weight: Tensor) -> Float[np.ndarray, "*shape"]:
+def _to_numpy(weight: Tensor) -> Float[np.ndarray, "*shape"]:
     """A tensor's values in float32."""
     return weight.detach().to("cpu", torch.float32).contiguous().numpy()

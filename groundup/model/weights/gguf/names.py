@@ -12,11 +12,11 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from ...config import ModelConfig
-from ...families.layout import QKV, cut, joined
-from ...families.names import Pairs, State, edited, renamed
+from ...families.layout import QKV, fuse_parts, split_fused
+from ...families.names import NamePairs, StateDict, map_tensors, rename_tensors
 
-PARTS = ("gate", "up", "down")
-NAMES: Pairs = (
+FFN_PROJECTIONS = ("gate", "up", "down")
+NAMES: NamePairs = (
     ("token_embd.", "embed_tokens."),
     ("position_embd.", "embed_positions."),
     ("token_types.", "embed_types."),
@@ -29,65 +29,70 @@ NAMES: Pairs = (
     *((f"blk.{{}}.attn_{x}.", f"layers.{{}}.attention.{x}_proj.") for x in "qkv"),
     *((f"blk.{{}}.attn_{x}_norm.", f"layers.{{}}.attention.{x}_norm.") for x in "qk"),
     ("blk.{}.ffn_norm.", "layers.{}.feedforward_norm."),
-    *((f"blk.{{}}.ffn_{x}.", f"layers.{{}}.feedforward.{x}_proj.") for x in PARTS),
+    *((f"blk.{{}}.ffn_{x}.", f"layers.{{}}.feedforward.{x}_proj.") for x in FFN_PROJECTIONS),
     ("blk.{}.ffn_gate_inp.", "layers.{}.experts.router."),
-    *((f"blk.{{}}.ffn_{x}_exps.weight", f"layers.{{}}.experts.{x}_proj") for x in PARTS),
+    *((f"blk.{{}}.ffn_{x}_exps.weight", f"layers.{{}}.experts.{x}_proj") for x in FFN_PROJECTIONS),
 )
-AFTER: Pairs = (
+POST_NORMS: NamePairs = (
     ("blk.{}.post_attention_norm.", "layers.{}.attention_out_norm."),
     ("blk.{}.post_ffw_norm.", "layers.{}.feedforward_out_norm."),
 )
-AFTER_BERT: Pairs = (
+BERT_POST_NORMS: NamePairs = (
     ("blk.{}.attn_output_norm.", "layers.{}.attention_out_norm."),
     ("blk.{}.layer_output_norm.", "layers.{}.feedforward_out_norm."),
 )
 FUSED = ".attention.qkv_proj."
-TURNED = r"\.attention\.[qk]_proj\.(weight|bias)"
+INTERLEAVED = r"\.attention\.[qk]_proj\.(weight|bias)"
 ROPE_FACTORS = "rope_freqs.weight"
 """Divisors of the rotary frequencies; in groundup they are part of the configuration."""
 
 
-def pairs_of(architecture: str) -> Pairs:
+def _name_pairs(architecture: str) -> NamePairs:
     """The name pairs (llama.cpp, groundup) of an architecture."""
-    return NAMES + (AFTER_BERT if architecture == "bert" else AFTER)
+    return NAMES + (BERT_POST_NORMS if architecture == "bert" else POST_NORMS)
 
 
-def ours(state: State, config: ModelConfig, architecture: str) -> State:
+def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
     """Convert llama.cpp's tensors (float32; some or all of a model) to groundup's."""
-    state = cut(renamed(state, pairs_of(architecture)), FUSED, QKV)
+    state = split_fused(rename_tensors(state, _name_pairs(architecture)), FUSED, QKV)
     if architecture == "llama":
-        state = edited(state, TURNED, partial(halves, head_dim=config.attention.head_dim))
+        state = map_tensors(
+            state, INTERLEAVED, partial(_deinterleave, head_dim=config.attention.head_dim)
+        )
     if config.norm.zero_centred:
-        state = edited(state, r"norm\.weight", lambda weight: weight - 1)
+        state = map_tensors(state, r"norm\.weight", lambda weight: weight - 1)
     return state
 
 
-def theirs(state: State, config: ModelConfig, architecture: str) -> State:
-    """Convert groundup's tensors to llama.cpp's; the inverse of `ours`."""
+def to_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
+    """Convert groundup's tensors to llama.cpp's; the inverse of `from_gguf_state_dict`."""
     if architecture == "llama":
-        state = edited(state, TURNED, partial(pairs, head_dim=config.attention.head_dim))
+        state = map_tensors(
+            state, INTERLEAVED, partial(_interleave, head_dim=config.attention.head_dim)
+        )
     if config.norm.zero_centred:
-        state = edited(state, r"norm\.weight", lambda weight: weight.float() + 1)
+        state = map_tensors(state, r"norm\.weight", lambda weight: weight.float() + 1)
     if architecture == "gpt2":
-        state = joined(state, FUSED, QKV)
-    return renamed(state, pairs_of(architecture), to_theirs=True)
+        state = fuse_parts(state, FUSED, QKV)
+    return rename_tensors(state, _name_pairs(architecture), to_hf=True)
 
 
-def halves(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
+def _deinterleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
     """Reorder each head's rows from interleaved pairs to two halves.
 
     >>> import torch
-    >>> halves(torch.tensor([0, 2, 1, 3]), 4).tolist()
+    >>> _deinterleave(torch.tensor([0, 2, 1, 3]), 4).tolist()
     [0, 1, 2, 3]
     """
     return rows.unflatten(0, (-1, head_dim // 2, 2)).transpose(1, 2).flatten(0, 2)
 
 
-def pairs(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
-    """Reorder each head's rows from two halves to interleaved pairs; the inverse of `halves`.
+def _interleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
+    """Reorder each head's rows from two halves to interleaved pairs; the inverse of
+    `_deinterleave`.
 
     >>> import torch
-    >>> pairs(torch.tensor([0, 1, 2, 3]), 4).tolist()
+    >>> _interleave(torch.tensor([0, 1, 2, 3]), 4).tolist()
     [0, 2, 1, 3]
     """
     return rows.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)

@@ -8,12 +8,12 @@ from torch import Tensor
 from groundup.core import ArtifactError
 
 from ...config import ModelConfig
-from ...describe.costs import parameters
+from ...describe.costs import count_parameters
 from ...transformer import Transformer
-from ..directory import fill
-from .configuration import ARCHITECTURE, config_of
+from ..directory import load_model_state
+from .configuration import ARCHITECTURE, config_from_metadata
 from .format import GgufFile, open_gguf
-from .names import ROPE_FACTORS, ours
+from .names import ROPE_FACTORS, from_gguf_state_dict
 
 
 def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -> Transformer:
@@ -26,26 +26,27 @@ def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -
     or misshapen tensors.
     """
     file = path if isinstance(path, GgufFile) else open_gguf(path)
-    config = model_config(file)
+    config = read_gguf_config(file)
     model = Transformer(config, seed=None).to(dtype)
     state: dict[str, Tensor] = {}
     for name in file.tensors.keys() - {ROPE_FACTORS}:
         tensor = torch.from_numpy(file.values(name))
-        converted = ours({name: tensor}, config, str(file.metadata[ARCHITECTURE]))
+        converted = from_gguf_state_dict({name: tensor}, config, str(file.metadata[ARCHITECTURE]))
         state |= {name: part.to(dtype) for name, part in converted.items()}
-    fill(model, state, file.path)
+    load_model_state(model, state, file.path)
     return model.eval()
 
 
-def model_config(file: GgufFile) -> ModelConfig:
+def read_gguf_config(file: GgufFile) -> ModelConfig:
     """The configuration of a file's model.
 
-    Raises ArtifactError as `config_of` does, and if the file has fewer values than the model.
+    Raises ArtifactError as `config_from_metadata` does, and if the file has fewer values than the
+    model.
     """
     factors = file.values(ROPE_FACTORS) if ROPE_FACTORS in file.tensors else None
     shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
-    config = config_of(file.metadata, shapes, factors, str(file.path))
-    needed = parameters(config).total
+    config = config_from_metadata(file.metadata, shapes, factors, str(file.path))
+    needed = count_parameters(config).total
     stored = sum(tensor.values for tensor in file.tensors.values())
     if stored < needed:  # checked before memory is allocated
         raise ArtifactError(

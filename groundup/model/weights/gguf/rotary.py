@@ -15,17 +15,19 @@ from jaxtyping import Float
 from groundup.core import ArtifactError, ConfigError
 
 from ...config import RopeScaling
-from ...positions.rotary import frequencies
+from ...positions.rotary import rope_frequencies
 
 LOW, HIGH = 1.0, 4.0
 """Bounds of Llama 3's ramp, in turns over the original length, in all its models."""
 LLAMA3_LENGTH = 8192
 YARN_LOW, YARN_HIGH = 1.0, 32.0
 
-Factors = Float[np.ndarray, " half"]
+Divisors = Float[np.ndarray, " half"]
 
 
-def scaling_values(fields: Mapping[str, Any], context_length: Any) -> dict[str, Any] | None:
+def rope_scaling_from_metadata(
+    fields: Mapping[str, Any], context_length: Any
+) -> dict[str, Any] | None:
     """The rope_scaling of config.json from metadata; None: there is none.
 
     fields  the architecture's metadata, without the prefix of the keys
@@ -46,7 +48,7 @@ def scaling_values(fields: Mapping[str, Any], context_length: Any) -> dict[str, 
     return values
 
 
-def scaling_metadata(scaling: RopeScaling) -> dict[str, Any]:
+def rope_scaling_to_metadata(scaling: RopeScaling) -> dict[str, Any]:
     """The metadata of a scaling, without the architecture's prefix.
 
     Raises ConfigError for what metadata cannot express.
@@ -66,13 +68,13 @@ def scaling_metadata(scaling: RopeScaling) -> dict[str, Any]:
     return fields
 
 
-def factors_of(scaling: RopeScaling, head_dim: int, base: float) -> Factors:
+def llama3_divisors(scaling: RopeScaling, head_dim: int, base: float) -> Divisors:
     """The divisor of each frequency under Llama 3's scaling."""
-    return (frequencies(head_dim, base) / frequencies(head_dim, base, scaling)).numpy()
+    return (rope_frequencies(head_dim, base) / rope_frequencies(head_dim, base, scaling)).numpy()
 
 
-def llama3_values(
-    factors: Factors, head_dim: int, base: float, context_length: int
+def rope_scaling_from_divisors(
+    factors: Divisors, head_dim: int, base: float, context_length: int
 ) -> dict[str, Any] | None:
     """The rope_scaling of config.json that gives these divisors; None: they are all one.
 
@@ -87,7 +89,7 @@ def llama3_values(
         scaling = RopeScaling(
             kind="llama3", factor=factor, original_length=length, low=LOW, high=HIGH
         )
-        expected = factors_of(scaling, head_dim, base)
+        expected = llama3_divisors(scaling, head_dim, base)
         if expected.shape == factors.shape and np.allclose(expected, factors, rtol=1e-4):
             return {
                 "rope_type": "llama3", "factor": factor, "low_freq_factor": LOW,

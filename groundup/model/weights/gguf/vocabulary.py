@@ -18,17 +18,17 @@ from groundup.tokenizer import (
     PATTERNS,
     FastTokenizer,
     ImportedTokenizer,
-    ids_needed,
     load_tokenizer,
+    required_vocab_size,
     tokenizer_of_gguf,
 )
 
-from ..directory import GENERATION, read_json
+from ..directory import GENERATION, read_json_object
 from .format import Value
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 TEMPLATE, TOKENIZER = "chat_template.jinja", "tokenizer.json"
-CUTS = ("qwen2", "gpt-2", "llama-bpe", "tekken", "gpt-4o", "deepseek-v3", "starcoder")
+PRE_TOKENIZERS = ("qwen2", "gpt-2", "llama-bpe", "tekken", "gpt-4o", "deepseek-v3", "starcoder")
 """llama.cpp's names of the pre-tokenizers that are recognised."""
 
 
@@ -41,27 +41,27 @@ def tokenizer_metadata(directory: Path, vocab_size: int) -> dict[str, Value]:
     has more ids than the model.
     """
     tokenizer = load_tokenizer(directory)
-    if ids_needed(tokenizer) > vocab_size:
+    if required_vocab_size(tokenizer) > vocab_size:
         raise ConfigError(
-            f"The tokenizer of {directory} has {ids_needed(tokenizer)} ids and its model "
+            f"The tokenizer of {directory} has {required_vocab_size(tokenizer)} ids and its model "
             f"{vocab_size}; they do not belong together."
         )
     if isinstance(tokenizer, FastTokenizer):
-        content, cut, begins = read_json(directory / TOKENIZER), tokenizer.pattern, False
+        content, cut, begins = read_json_object(directory / TOKENIZER), tokenizer.pattern, False
     elif isinstance(tokenizer, ImportedTokenizer):
-        content, cut = tokenizer.content, cut_of(tokenizer.content, directory)
+        content, cut = tokenizer.content, _pre_tokenizer_name(tokenizer.content, directory)
         begins = len(tokenizer.frame.before) == 1
     else:
         raise ConfigError(f"The tokenizer of {directory} is not byte-level BPE; export needs one.")
-    fields = {"model": "gpt2", "pre": cut, **tokens_of(content, vocab_size)}
-    fields |= {"add_bos_token": begins, "add_space_prefix": False, **ends(directory)}
+    fields = {"model": "gpt2", "pre": cut, **_token_fields(content, vocab_size)}
+    fields |= {"add_bos_token": begins, "add_space_prefix": False, **_special_token_ids(directory)}
     metadata: dict[str, Value] = {f"tokenizer.ggml.{key}": value for key, value in fields.items()}
-    if template := template_of(directory, tokenizer):
+    if template := _read_chat_template(directory, tokenizer):
         metadata["tokenizer.chat_template"] = template
     return metadata
 
 
-def tokens_of(content: Mapping[str, Any], vocab_size: int) -> dict[str, Value]:
+def _token_fields(content: Mapping[str, Any], vocab_size: int) -> dict[str, Value]:
     """Text and type of every id, and the merges, of a parsed tokenizer.json."""
     texts = [f"[PAD{id}]" for id in range(vocab_size)]
     kinds = np.full(vocab_size, UNUSED, np.int32)
@@ -77,40 +77,40 @@ def tokens_of(content: Mapping[str, Any], vocab_size: int) -> dict[str, Value]:
     return {"tokens": texts, "token_type": kinds, "merges": pairs}
 
 
-def cut_of(content: Mapping[str, Any], directory: Path) -> str:
+def _pre_tokenizer_name(content: Mapping[str, Any], directory: Path) -> str:
     """llama.cpp's name of the pre-tokenizer of a parsed tokenizer.json.
 
     Raises ConfigError if it is not byte-level BPE or the pre-tokenizer is unknown.
     """
-    steps = list(steps_of(content["pre_tokenizer"]))
+    steps = list(_flatten_steps(content["pre_tokenizer"]))
     is_level = any(step["type"] == "ByteLevel" for step in steps)
     if content["model"].get("type") != "BPE" or not is_level:
         raise ConfigError(f"The tokenizer of {directory} is not byte-level BPE; export needs one.")
-    patterns = expressions(content["pre_tokenizer"])
-    for name in CUTS:
-        if patterns in (known_expressions(name), [PATTERNS.get(name)]):
+    patterns = _pattern_list(content["pre_tokenizer"])
+    for name in PRE_TOKENIZERS:
+        if patterns in (_known_patterns(name), [PATTERNS.get(name)]):
             return name
     raise ConfigError(
         f"The tokenizer of {directory} splits text by {str(patterns)[:80]}; expected the "
-        f"pre-tokenizer of {', '.join(CUTS)}."
+        f"pre-tokenizer of {', '.join(PRE_TOKENIZERS)}."
     )
 
 
-def steps_of(step: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+def _flatten_steps(step: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
     """The steps of a pre-tokenizer, with sequences flattened."""
     if step is not None and step["type"] == "Sequence":
         for inner in step["pretokenizers"]:
-            yield from steps_of(inner)
+            yield from _flatten_steps(inner)
     elif step is not None:
         yield step
 
 
-def expressions(pre_tokenizer: Mapping[str, Any] | None) -> list[str]:
+def _pattern_list(pre_tokenizer: Mapping[str, Any] | None) -> list[str]:
     """The regular expressions of a pre-tokenizer, in order; ByteLevel's own is GPT-2's."""
     patterns = []
-    for step in steps_of(pre_tokenizer):
+    for step in _flatten_steps(pre_tokenizer):
         if step["type"] == "ByteLevel" and step.get("use_regex", True):
-            patterns += known_expressions("gpt-2")
+            patterns += _known_patterns("gpt-2")
         elif step["type"] == "Digits":
             patterns.append(r"\p{N}")
         elif step["type"] != "ByteLevel":
@@ -119,14 +119,14 @@ def expressions(pre_tokenizer: Mapping[str, Any] | None) -> list[str]:
 
 
 @cache
-def known_expressions(name: str) -> list[str]:
+def _known_patterns(name: str) -> list[str]:
     """The regular expressions of a pre-tokenizer of llama.cpp."""
     fields = {"model": "gpt2", "pre": name, "tokens": ["a"], "merges": []}
     tokenizer = tokenizer_of_gguf({f"tokenizer.ggml.{key}": each for key, each in fields.items()})
-    return expressions(tokenizer.content["pre_tokenizer"])
+    return _pattern_list(tokenizer.content["pre_tokenizer"])
 
 
-def template_of(directory: Path, tokenizer: FastTokenizer | ImportedTokenizer) -> str:
+def _read_chat_template(directory: Path, tokenizer: FastTokenizer | ImportedTokenizer) -> str:
     """The chat template of a model directory; empty if there is none."""
     path = directory / TEMPLATE
     if path.is_file():
@@ -136,13 +136,13 @@ def template_of(directory: Path, tokenizer: FastTokenizer | ImportedTokenizer) -
     return template if isinstance(template, str) else ""
 
 
-def ends(directory: Path) -> dict[str, Value]:
+def _special_token_ids(directory: Path) -> dict[str, Value]:
     """The bos, eos and pad ids of generation_config.json.
 
     Of several eos ids the first: llama.cpp finds the end of a turn by its name.
     """
     path = directory / GENERATION
-    values = read_json(path) if path.is_file() else {}
+    values = read_json_object(path) if path.is_file() else {}
     fields: dict[str, Value] = {}
     for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding")):
         value = values.get(f"{name}_token_id")

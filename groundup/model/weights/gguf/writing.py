@@ -13,17 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from groundup.core import DataError, replacing
+from groundup.core import DataError, atomic_replace
 
 from .block import BlockType
-from .format import ALIGNMENT, ARRAY, MAGIC, MOST_DIMENSIONS, NUMBERS, TEXT, Value
-from .quantize import quantize
+from .format import ALIGNMENT, ARRAY, MAGIC, MAX_DIMENSIONS, NUMBERS, TEXT, Value
+from .quantize import quantize_blocks
 
 VERSION = 3
 CODES = {np.dtype(name): code for code, name in NUMBERS.items()}
 
 
-class Written(NamedTuple):
+class TensorToWrite(NamedTuple):
     """A tensor to write."""
 
     name: str
@@ -39,52 +39,54 @@ class Written(NamedTuple):
         return self.type.size(int(np.prod(self.shape)))
 
 
-def write_file(path: Path, metadata: Mapping[str, Value], tensors: Iterable[Written]) -> None:
+def write_gguf_file(
+    path: Path, metadata: Mapping[str, Value], tensors: Iterable[TensorToWrite]
+) -> None:
     """Write a file atomically.
 
     Raises DataError for values that the format cannot represent, OSError for disk errors.
     """
     tensors = list(tensors)
-    head = header(metadata, tensors)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(head + padding(len(head)))
+    head = _encode_header(metadata, tensors)
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
+        file.write(head + _padding_bytes(len(head)))
         for tensor in tensors:
             try:
-                stored = quantize(tensor.values(), tensor.type)
+                stored = quantize_blocks(tensor.values(), tensor.type)
             except DataError as error:
                 raise DataError(f"Tensor {tensor.name}: {error}") from None
             file.write(stored.data)
-            file.write(padding(stored.size))
+            file.write(_padding_bytes(stored.size))
 
 
-def header(metadata: Mapping[str, Value], tensors: list[Written]) -> bytes:
+def _encode_header(metadata: Mapping[str, Value], tensors: list[TensorToWrite]) -> bytes:
     """Everything before the tensor data."""
     parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
     for key, value in metadata.items():
-        parts += [text(key), typed(key, value)]
+        parts += [_encode_text(key), _encode_value(key, value)]
     offset = 0
     for tensor in tensors:
         sizes = tuple(reversed(tensor.shape))
-        if not 1 <= len(sizes) <= MOST_DIMENSIONS:
+        if not 1 <= len(sizes) <= MAX_DIMENSIONS:
             raise DataError(f"Tensor {tensor.name} has {len(sizes)} dimensions; GGUF has 1 to 4.")
-        parts += [text(tensor.name), struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)]
+        parts += [_encode_text(tensor.name), struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)]
         parts.append(struct.pack("<IQ", tensor.type.code, offset))
-        offset += tensor.bytes + len(padding(tensor.bytes))
+        offset += tensor.bytes + len(_padding_bytes(tensor.bytes))
     return b"".join(parts)
 
 
-def padding(size: int) -> bytes:
+def _padding_bytes(size: int) -> bytes:
     """Zeros up to the next multiple of the alignment."""
     return bytes(-size % ALIGNMENT)
 
 
-def text(value: str) -> bytes:
+def _encode_text(value: str) -> bytes:
     """A length and UTF-8."""
     content = value.encode("utf-8")
     return struct.pack("<Q", len(content)) + content
 
 
-def typed(key: str, value: Value) -> bytes:
+def _encode_value(key: str, value: Value) -> bytes:
     """The type of a value and its bytes; raises DataError if GGUF cannot represent it."""
     match value:
         case bool():
@@ -96,11 +98,11 @@ def typed(key: str, value: Value) -> bytes:
         case float():
             return struct.pack("<If", CODES[np.dtype("<f4")], value)
         case str():
-            return struct.pack("<I", TEXT) + text(value)
+            return struct.pack("<I", TEXT) + _encode_text(value)
         case np.ndarray() if value.ndim == 1 and value.dtype.newbyteorder("<") in CODES:
             stored = value.astype(value.dtype.newbyteorder("<"))
             return struct.pack("<IIQ", ARRAY, CODES[stored.dtype], len(value)) + stored.tobytes()
         case list() if all(isinstance(each, str) for each in value):
-            each = b"".join(map(text, value))
+            each = b"".join(map(_encode_text, value))
             return struct.pack("<IIQ", ARRAY, TEXT, len(value)) + each
     raise DataError(f"GGUF metadata cannot hold {key}={str(value)[:60]!r}.")

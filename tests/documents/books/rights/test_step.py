@@ -2,11 +2,11 @@
 
 import pytest
 
-from groundup.documents import Record, SourceMap, Span
+from groundup.documents import Record, SourceMap, TextSpan
 from groundup.documents.books.rights import Rights, RightsConfig
 
 
-def plain(text: str, *spans: Span) -> Record:
+def plain(text: str, *spans: TextSpan) -> Record:
     return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Completion, ConfigError, DataError, Reason, Sandbox
-from groundup.evaluate.task.builtin.code import UNTIL, HumanEval
-from groundup.evaluate.task.builtin.families import human_eval
-from groundup.evaluate.task.prompt import Chat, Ways
-from groundup.evaluate.task.task import Task
+from groundup.evaluate.task.builtin.code import STOP_STRINGS, HumanEval
+from groundup.evaluate.task.builtin.families import _make_humaneval
+from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
+from groundup.evaluate.task.task import EvaluationTask
 
 ROW = {
     "task_id": "Own/0",
@@ -51,16 +51,16 @@ class Rendering:
 
 
 def test_problems_become_prompts(data: Path, box: Sandbox):
-    task = HumanEval(Ways(data), box=box)
-    assert isinstance(task, Task) and task.name == "humaneval"
+    task = HumanEval(TaskOptions(data), sandbox=box)
+    assert isinstance(task, EvaluationTask) and task.name == "humaneval"
     items = list(task.items(None, 2))
     assert [item.id for item in items] == ["Own/0", "Own/1"] and items[0].prompt == ROW["prompt"]
-    assert task.stops.until == UNTIL and task.stops.sampling.temperature == 0
+    assert task.stops.until == STOP_STRINGS and task.stops.sampling.temperature == 0
     assert "answers:1" in task.signature and [m.key for m in task.measures] == ["pass@1"]
 
 
 def test_several_answers_are_drawn_and_give_pass_at_k(data: Path, box: Sandbox):
-    task = HumanEval(Ways(data), 5, box)
+    task = HumanEval(TaskOptions(data), 5, box)
     assert task.stops.sampling.temperature == 0.8 and task.repeats == 5
     (item,) = task.items(None, 1)
     right, wrong = "    return a + b\n", "    return a - b\n"
@@ -74,7 +74,7 @@ def test_several_answers_are_drawn_and_give_pass_at_k(data: Path, box: Sandbox):
 
 
 def test_a_chat_answers_with_a_block(data: Path, box: Sandbox):
-    task = HumanEval(Ways(data, chat=Chat(template=True)), box=box)
+    task = HumanEval(TaskOptions(data, chat=ChatOptions(apply_template=True)), sandbox=box)
     (item,) = task.items(Rendering(), 1)
     assert item.prompt.startswith("<user>Complete this Python function.")
     text = "Sure:\n```python\ndef add(a, b):\n    return a + b\n```"
@@ -83,7 +83,7 @@ def test_a_chat_answers_with_a_block(data: Path, box: Sandbox):
 
 
 def test_a_failed_request_is_open_and_hostile_code_is_wrong(data: Path, box: Sandbox):
-    task = HumanEval(Ways(data), box=box)
+    task = HumanEval(TaskOptions(data), sandbox=box)
     (item,) = task.items(None, 1)
     reason = Reason("timeout", "no answer")
     assert task.score(item, [reason]).undefined == {"pass@1": reason}
@@ -95,6 +95,6 @@ def test_a_failed_request_is_open_and_hostile_code_is_wrong(data: Path, box: San
 def test_problems_that_are_missing_or_damaged_are_told(tmp_path: Path, box: Sandbox):
     (tmp_path / "HumanEval.jsonl").write_text(json.dumps({**ROW, "test": None}) + "\n")
     with pytest.raises(DataError, match="problem 0 has no test"):
-        list(HumanEval(Ways(tmp_path), box=box).items(None, None))
+        list(HumanEval(TaskOptions(tmp_path), sandbox=box).items(None, None))
     with pytest.raises(ConfigError, match="number of answers"):
-        human_eval(Ways(tmp_path), 0)
+        _make_humaneval(TaskOptions(tmp_path), 0)

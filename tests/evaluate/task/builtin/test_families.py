@@ -5,18 +5,18 @@ from itertools import islice
 import pytest
 
 from groundup.core import ConfigError
-from groundup.evaluate.task.builtin.families import BUILTIN, CARRIED, GENERATED
+from groundup.evaluate.task.builtin.families import BUILTIN, GENERATED, PACKAGED
 from groundup.evaluate.task.catalogue import list_tasks, open_tasks
-from groundup.evaluate.task.prompt import Ways
-from groundup.evaluate.task.task import Task
+from groundup.evaluate.task.prompt import TaskOptions
+from groundup.evaluate.task.task import EvaluationTask
 
 
 def test_every_entry_tells_what_it_is_and_under_which_terms():
     for name, entry in BUILTIN.items():
-        assert name and entry.about and entry.licence, name
-        assert len(entry.about) <= 80 and not entry.about.endswith("."), name
+        assert name and entry.description and entry.licence, name
+        assert len(entry.description) <= 80 and not entry.description.endswith("."), name
     assert {one.name for one in list_tasks().tasks} == {*BUILTIN}
-    assert {*GENERATED, *CARRIED, "humaneval"} == {*BUILTIN}
+    assert {*GENERATED, *PACKAGED, "humaneval"} == {*BUILTIN}
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -24,7 +24,7 @@ def test_levels_are_harder_versions_of_the_same(name: str):
     lengths = []
     for level in (1, 6):
         (task,) = open_tasks([f"{name}.{level}"])
-        assert isinstance(task, Task) and task.name == f"{name}.{level}"
+        assert isinstance(task, EvaluationTask) and task.name == f"{name}.{level}"
         items = list(task.items(None, 60))
         assert len({item.prompt for item in items}) == 60 and items[7].id == "7"
         lengths.append(sum(len(item.document["question"]) for item in items))
@@ -36,17 +36,17 @@ def test_levels_are_harder_versions_of_the_same(name: str):
 @pytest.mark.parametrize("name", GENERATED)
 def test_the_same_seed_gives_the_same_questions_and_another_others(name: str):
     first, again, other = (
-        list(BUILTIN[name].make(Ways(seed=seed), None).items(None, 20)) for seed in (1, 1, 2)
+        list(BUILTIN[name].make(TaskOptions(seed=seed), None).items(None, 20)) for seed in (1, 1, 2)
     )
     assert first == again and first != other
-    signatures = {BUILTIN[name].make(Ways(seed=seed), None).signature for seed in (1, 1, 2)}
+    signatures = {BUILTIN[name].make(TaskOptions(seed=seed), None).signature for seed in (1, 1, 2)}
     assert len(signatures) == 2
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_answers_are_spread(name: str):
     (task,) = open_tasks([name])
-    assert isinstance(task, Task)
+    assert isinstance(task, EvaluationTask)
     answers = [item.document["answer"] for item in islice(task.items(None, None), 400)]
     most = max(answers.count(answer) for answer in set(answers))
     limit = 0.6 if task.kind == "multiple_choice" else 0.4

@@ -11,15 +11,15 @@ from itertools import islice
 import pytest
 
 from groundup.evaluate.task.builtin import numbers
-from groundup.evaluate.task.builtin.question import Question
+from groundup.evaluate.task.builtin.question import TaskQuestion
 
 LEVELS = (1, 2, 3, 5)
 OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
 
 
-def questions(make: numbers.Maker, level: int, count: int = 300) -> list[Question]:
+def questions(make: numbers.QuestionMaker, level: int, count: int = 300) -> list[TaskQuestion]:
     stream = random.Random(f"{make.__name__}/{level}")
-    return list(islice(numbers.endless(make, level)(stream), count))
+    return list(islice(numbers.question_stream(make, level)(stream), count))
 
 
 def evaluated(node: ast.AST) -> int:
@@ -31,7 +31,7 @@ def evaluated(node: ast.AST) -> int:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("make", [numbers.arithmetic, numbers.expression])
-def test_sums_are_right_and_as_long_as_the_level_says(make: numbers.Maker, level: int):
+def test_sums_are_right_and_as_long_as_the_level_says(make: numbers.QuestionMaker, level: int):
     for each in questions(make, level):
         text = each.text.removeprefix("What is ").removesuffix("?")
         tree = ast.parse(text, mode="eval").body
@@ -102,7 +102,7 @@ STEPS = {
 @pytest.mark.parametrize("level", LEVELS)
 def test_stories_are_lived_through_sentence_by_sentence(level: int):
     told = Counter()
-    for each in questions(numbers.story, level):
+    for each in questions(numbers.word_problem, level):
         have = 0
         *sentences, asked = re.split(r"(?<=[.?]) ", each.text)
         assert asked.startswith("How many ") and len(sentences) == level + 2

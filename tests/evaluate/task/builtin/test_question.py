@@ -4,32 +4,37 @@ import random
 
 import pytest
 
-from groundup.core import Completion, ConfigError, Likelihood, Pair, Reason
-from groundup.evaluate.task.builtin.question import Question, Questions, QuestionTask, bare
-from groundup.evaluate.task.prompt import Chat, Ways
-from groundup.evaluate.task.task import Task
+from groundup.core import Completion, ConfigError, Likelihood, LoglikelihoodRequest, Reason
+from groundup.evaluate.task.builtin.question import (
+    QuestionSource,
+    QuestionTask,
+    TaskQuestion,
+    _normalise_answer,
+)
+from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
+from groundup.evaluate.task.task import EvaluationTask
 
 
 def doubled(stream: random.Random):
     while True:
         n = stream.randrange(1000)
-        yield Question(f"2 x {n}?", str(2 * n))
+        yield TaskQuestion(f"2 x {n}?", str(2 * n))
 
 
 def coloured(stream: random.Random):
-    return [Question(f"Colour {n}?", "red", ("red", "blue"), f"g{n % 2}") for n in range(6)]
+    return [TaskQuestion(f"Colour {n}?", "red", ("red", "blue"), f"g{n % 2}") for n in range(6)]
 
 
-TEXT = Questions(doubled, "Answer with the number.", r"-?\d[\d,]*")
-CHOICE = Questions(coloured, "", "", common=6, is_choice=True)
+TEXT = QuestionSource(doubled, "Answer with the number.", r"-?\d[\d,]*")
+CHOICE = QuestionSource(coloured, "", "", default_count=6, is_choice=True)
 
 
-def task(questions: Questions = TEXT, **asked) -> QuestionTask:
-    return QuestionTask("doubles", Ways(**asked), questions)
+def task(questions: QuestionSource = TEXT, **asked) -> QuestionTask:
+    return QuestionTask("doubles", TaskOptions(**asked), questions)
 
 
 def test_it_is_a_task():
-    assert isinstance(task(), Task) and isinstance(task(CHOICE), Task)
+    assert isinstance(task(), EvaluationTask) and isinstance(task(CHOICE), EvaluationTask)
     assert task().kind == "generate_until" and task(CHOICE).kind == "multiple_choice"
     assert [m.key for m in task().measures] == ["exact_match", "exact_match,last"]
     assert [m.key for m in task(CHOICE).measures] == ["acc", "acc_norm"]
@@ -54,7 +59,10 @@ def test_a_limit_may_exceed_the_common_number_of_endless_questions():
 
 def test_options_are_pairs_after_the_same_prompt():
     (item,) = task(CHOICE, few_shot=0).items(None, 1)
-    assert item.pairs == (Pair(item.prompt, " red"), Pair(item.prompt, " blue"))
+    assert item.pairs == (
+        LoglikelihoodRequest(item.prompt, " red"),
+        LoglikelihoodRequest(item.prompt, " blue"),
+    )
     assert item.target == 0 and item.group == "g0" and item.prompt == "Question: Colour 0?\nAnswer:"
 
 
@@ -66,9 +74,9 @@ def test_no_example_is_the_question_itself():
 
 def test_a_chat_needs_a_model_that_renders_it():
     with pytest.raises(ConfigError, match="needs a model"):
-        list(task(chat=Chat(template=True)).items(None, 1))
-    assert task(chat=Chat(template=True)).stops.until == ()
-    assert task().stops.until and task(chat=Chat(template=True)).gap == ""
+        list(task(chat=ChatOptions(apply_template=True)).items(None, 1))
+    assert task(chat=ChatOptions(apply_template=True)).stops.until == ()
+    assert task().stops.until and task(chat=ChatOptions(apply_template=True)).answer_delimiter == ""
 
 
 @pytest.mark.parametrize(
@@ -106,8 +114,11 @@ def test_a_failed_request_leaves_every_measure_open():
 
 
 def test_what_does_not_matter_is_gone():
-    assert bare("43 93, 113") == "43 93 113" and bare("Red Ball.") == "red ball"
-    assert bare("-1,000") == "-1000" and bare("1,00") == "1 00"
+    assert (
+        _normalise_answer("43 93, 113") == "43 93 113"
+        and _normalise_answer("Red Ball.") == "red ball"
+    )
+    assert _normalise_answer("-1,000") == "-1000" and _normalise_answer("1,00") == "1 00"
 
 
 def test_more_examples_than_there_are_is_refused():

@@ -7,19 +7,19 @@ from itertools import islice, product
 import pytest
 
 from groundup.evaluate.task.builtin import numbers, reasoning
-from groundup.evaluate.task.builtin.question import Question
+from groundup.evaluate.task.builtin.question import TaskQuestion
 
 LEVELS = (1, 2, 4)
 
 
-def questions(make: numbers.Maker, level: int, count: int = 200) -> list[Question]:
+def questions(make: numbers.QuestionMaker, level: int, count: int = 200) -> list[TaskQuestion]:
     stream = random.Random(f"{make.__name__}/{level}")
-    return list(islice(numbers.endless(make, level)(stream), count))
+    return list(islice(numbers.question_stream(make, level)(stream), count))
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_python_agrees_on_what_is_true(level: int):
-    found = questions(reasoning.boolean, level)
+    found = questions(reasoning.boolean_expression, level)
     for each in found:
         text = each.text.partition(": ")[2]
         assert set(re.findall(r"\w+", text)) <= {"True", "False", "and", "or", "not"}
@@ -85,11 +85,13 @@ def test_syllogisms_agree_with_models_of_sets():
 
 
 def test_the_known_fifteen_of_256_forms_are_valid():
-    found = reasoning.syllogisms()
+    found = reasoning._syllogisms_by_validity()
     assert (len(found[True]), len(found[False])) == (15, 241)
-    barbara = tuple(reasoning.Statement(0, *ends) for ends in ((1, 0), (2, 1), (2, 0)))
+    barbara = tuple(reasoning.SyllogismStatement(0, *ends) for ends in ((1, 0), (2, 1), (2, 0)))
     moved = {tuple(sorted((one, two))) + (end,) for one, two, end in found[True]}
-    swapped = tuple(sorted((reasoning.Statement(0, 1, 0), reasoning.Statement(0, 2, 1))))
+    swapped = tuple(
+        sorted((reasoning.SyllogismStatement(0, 1, 0), reasoning.SyllogismStatement(0, 2, 1)))
+    )
     assert (*swapped, barbara[2]) in moved
 
 
@@ -111,7 +113,7 @@ def test_idle_premises_are_about_other_kinds(level: int):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_replay_of_the_swaps_ends_with_the_same_ball(level: int):
-    for each in questions(reasoning.tracking, level):
+    for each in questions(reasoning.object_tracking, level):
         place = {
             ball: person for person, ball in re.findall(r"(\w+) has the ([\w ]+)\.", each.text)
         }

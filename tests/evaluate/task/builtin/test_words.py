@@ -8,7 +8,7 @@ import pytest
 from groundup.core import DataError
 from groundup.evaluate.task.builtin import words
 from groundup.evaluate.task.builtin.families import BUILTIN
-from groundup.evaluate.task.prompt import Ways
+from groundup.evaluate.task.prompt import TaskOptions
 
 ANALOGIES = """: capitals
 Athens Greece Oslo Norway
@@ -29,28 +29,28 @@ def write(path: Path, text: str) -> Path:
 
 def test_analogies_offer_ends_of_the_same_category(tmp_path: Path):
     path = write(tmp_path / "questions-words.txt", ANALOGIES.partition(": short")[0])
-    found = words.read_analogies(path)
+    found = words.read_analogy_questions(path)
     assert [each.text for each in found][:2] == [
         "Athens is to Greece as Oslo is to", "Oslo is to Norway as Rome is to",
     ]  # fmt: skip
     for each in found:
         assert each.answer in each.options and each.group == "capitals"
         assert each.text.split()[3] not in each.options and len(each.options) == 3
-    assert words.read_analogies(path) == found
+    assert words.read_analogy_questions(path) == found
     with pytest.raises(DataError, match="line 7: expected 4 columns"):
-        words.read_analogies(write(path, ANALOGIES))
+        words.read_analogy_questions(write(path, ANALOGIES))
 
 
 def test_similarity_asks_only_where_one_word_is_clearly_nearest(tmp_path: Path):
-    found = words.read_similarity(write(tmp_path / "wordsim353.tsv", PAIRS))
+    found = words.read_similarity_questions(write(tmp_path / "wordsim353.tsv", PAIRS))
     assert [each[1:] for each in found] == [("cat", ("cat", "paper"), "tiger")]
     assert "related to tiger" in found[0].text
     with pytest.raises(DataError, match="expected a rating; got 'x'"):
-        words.read_similarity(write(tmp_path / "wordsim353.tsv", "a\tb\tx\n"))
+        words.read_similarity_questions(write(tmp_path / "wordsim353.tsv", "a\tb\tx\n"))
 
 
 def test_sentiment_leaves_out_the_middle_and_keeps_snippets_together(tmp_path: Path):
-    found = words.read_sentiment(write(tmp_path / "rated.txt", RATED))
+    found = words.read_sentiment_questions(write(tmp_path / "rated.txt", RATED))
     assert [(each.text, each.answer, each.group) for each in found] == [
         ("A fine day.", "positive", "1"),
         ("A bad\tday.", "negative", "2"),
@@ -59,15 +59,15 @@ def test_sentiment_leaves_out_the_middle_and_keeps_snippets_together(tmp_path: P
 
 
 def test_a_files_questions_come_in_a_fair_order(tmp_path: Path):
-    found = words.read_sentiment(write(tmp_path / "rated.txt", RATED))
-    orders = {tuple(words.shuffled(found)(random.Random(seed))) for seed in range(20)}
+    found = words.read_sentiment_questions(write(tmp_path / "rated.txt", RATED))
+    orders = {tuple(words.shuffled_questions(found)(random.Random(seed))) for seed in range(20)}
     assert len(orders) > 1 and all(sorted(order) == sorted(found) for order in orders)
 
 
 def test_a_file_of_the_data_folder_becomes_a_task(tmp_path: Path):
     (tmp_path / "hutto").mkdir()
     write(tmp_path / "hutto" / "tweets_GroundTruth.txt", RATED)
-    task = BUILTIN["vader_tweets"].make(Ways(tmp_path, few_shot=2), None)
+    task = BUILTIN["vader_tweets"].make(TaskOptions(tmp_path, few_shot=2), None)
     items = list(task.items(None, None))
     assert len(items) == 3 and {item.group for item in items} == {"1", "2", "3"}
     first = items[0]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from groundup.core import Config, produce
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
     EmbeddingConfig,
@@ -20,8 +20,7 @@ from groundup.model import (
     save,
 )
 from groundup.model.weights.gguf.export import FILE_TYPES, export_gguf, save_gguf
-from groundup.tokenizer import FastTokenizer
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import FastTokenizer, save_tokenizer
 
 ROOT = Path(__file__).parents[4]
 PEER = ROOT / "tests" / "fixtures" / "gguf" / "llama.json"
@@ -49,7 +48,7 @@ def attention(**parts):
     return AttentionConfig(**(whole | parts))
 
 
-NEAR = Pattern("window", window=5)
+NEAR = AttentionPattern("window", window=5)
 LLAMA3 = RopeScaling(kind="llama3", factor=8.0, original_length=16)
 YARN = RopeScaling(kind="yarn", factor=4.0, original_length=16, low=1.0, high=32.0)
 MODELS = {
@@ -71,7 +70,7 @@ MODELS = {
                      norm=NormConfig(eps=1e-6, place="output")),
     "gemma3": decoder(
         layers=7, tied_embeddings=True,
-        attention=attention(qk_norm="head", patterns=(NEAR,) * 5 + (Pattern(),)),
+        attention=attention(qk_norm="head", patterns=(NEAR,) * 5 + (AttentionPattern(),)),
         feedforward=FeedForwardConfig(width=24, activation="gelu_tanh"),
         position=PositionConfig(base=1e6, window_base=10_000.0),
         norm=NormConfig(place="sandwich", zero_centred=True), embedding=EmbeddingConfig(scale=4.0),

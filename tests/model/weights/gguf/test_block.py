@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundup.model.weights.gguf.block import TYPES, signed, spread
+from groundup.model.weights.gguf.block import TYPES, to_signed, unpack_bits
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -19,11 +19,11 @@ def test_numbers_come_from_where_the_loop_takes_them(bits, run):
         ]
         for row in packed.tolist()
     ]
-    assert spread(packed, bits, run).tolist() == expected
+    assert unpack_bits(packed, bits, run).tolist() == expected
 
 
 def test_zero_may_stand_anywhere():
-    assert signed(np.array([0, 8, 15], np.uint8), 8).tolist() == [-8.0, 0.0, 7.0]
+    assert to_signed(np.array([0, 8, 15], np.uint8), 8).tolist() == [-8.0, 0.0, 7.0]
 
 
 def test_layouts_have_no_gaps():

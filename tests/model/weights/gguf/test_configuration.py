@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.kernels import Pattern
+from groundup.kernels import AttentionPattern
 from groundup.model import preset, presets
-from groundup.model.weights.gguf.configuration import ARCHITECTURES, config_of, describe_model
+from groundup.model.weights.gguf.configuration import (
+    ARCHITECTURES,
+    config_from_metadata,
+    describe_for_gguf,
+)
 from tests.model.shapes import ENCODER_DECODERS
 from tests.model.weights.gguf.models import MODELS, decoder, exact_model
 
@@ -36,19 +40,19 @@ def opened(metadata, config=MODELS["llama"], factors=None):
     shapes = {"token_embd.weight": (config.vocab_size, config.width)}
     shapes |= {} if config.tied_embeddings else {"output.weight": shapes["token_embd.weight"]}
     shapes |= {f"blk.{layer}.attn_norm.weight": (config.width,) for layer in range(config.layers)}
-    return config_of(metadata, shapes, factors, "a.gguf")
+    return config_from_metadata(metadata, shapes, factors, "a.gguf")
 
 
 def llama(**changes):
     """The metadata of a small LLaMA; a change of None takes a key out."""
-    told = describe_model(MODELS["llama"], sketch(MODELS["llama"])).metadata
+    told = describe_for_gguf(MODELS["llama"], sketch(MODELS["llama"])).metadata
     told |= {f"llama.{key.replace('__', '.')}": value for key, value in changes.items()}
     return {key: value for key, value in told.items() if value is not None}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_small_model_is_described_by_its_architecture(name):
-    described = describe_model(MODELS[name], exact_model(MODELS[name]).state_dict())
+    described = describe_for_gguf(MODELS[name], exact_model(MODELS[name]).state_dict())
     assert described.architecture == {"mixtral": "llama"}.get(name, name.partition("_")[0])
     assert (described.factors is not None) == (name == "llama_scaled")
 
@@ -58,14 +62,14 @@ PUBLISHED = [one for one in map(preset, presets()) if one.family in OPENED]
 
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.name)
 def test_published_sizes_are_said_whole(one):
-    """`describe_model` refuses what does not come back from its own metadata."""
-    described = describe_model(one.config, sketch(one.config))
+    """`describe_for_gguf` refuses what does not come back from its own metadata."""
+    described = describe_for_gguf(one.config, sketch(one.config))
     assert described.metadata[f"{described.architecture}.block_count"] == one.config.layers
 
 
 def test_gemmas_largest_has_a_scale_that_no_metadata_says():
     config = preset("gemma-3-27b").config
-    metadata = describe_model(config, sketch(config)).metadata
+    metadata = describe_for_gguf(config, sketch(config)).metadata
     found = opened(metadata, config)
     assert found.attention.scale == 168**-0.5
     assert found.position.window_base == 10_000.0
@@ -120,30 +124,30 @@ def test_metadata_that_hold_no_model_are_refused_in_one_line(name):
 
 def test_a_table_of_tokens_is_needed():
     with pytest.raises(ArtifactError, match="there is no matrix token_embd.weight"):
-        config_of(llama(), {}, None, "a.gguf")
+        config_from_metadata(llama(), {}, None, "a.gguf")
 
 
 @pytest.mark.parametrize(
     "config",
     [
         decoder(attention=MODELS["llama"].attention.model_copy(
-            update={"patterns": (Pattern("window", 4),)})),
+            update={"patterns": (AttentionPattern("window", 4),)})),
         ENCODER_DECODERS["t5"],
     ],
 )  # fmt: skip
 def test_what_no_architecture_computes_is_refused(config):
     with pytest.raises(ConfigError, match="No architecture of llama.cpp supports this model: "):
-        describe_model(config, sketch(config))
+        describe_for_gguf(config, sketch(config))
 
 
 def test_the_reason_is_the_nearest_architectures():
     t5, gpt2 = ENCODER_DECODERS["t5"], MODELS["gpt2"]
     with pytest.raises(ConfigError, match="it is a t5; groundup writes qwen3, llama, "):
-        describe_model(t5, sketch(t5))
+        describe_for_gguf(t5, sketch(t5))
     feed = gpt2.feedforward.model_copy(update={"activation": "relu"})
     relu = gpt2.model_copy(update={"feedforward": feed})
     with pytest.raises(ConfigError, match="'relu' cannot be written as gpt2, which has"):
-        describe_model(relu, sketch(relu))
+        describe_for_gguf(relu, sketch(relu))
 
 
 def test_every_family_of_the_table_is_ours():
@@ -159,4 +163,4 @@ def test_heads_that_llama_cpp_refuses_are_not_written(name):
     wide = config.model_copy(update={"attention": part})
     width = part.heads * part.head_dim
     with pytest.raises(ConfigError, match=f"{name} needs heads .* got {width} and"):
-        describe_model(wide, exact_model(wide).state_dict())
+        describe_for_gguf(wide, exact_model(wide).state_dict())

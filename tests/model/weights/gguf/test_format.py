@@ -14,7 +14,7 @@ import pytest
 from groundup.core import ArtifactError
 from groundup.model.weights.gguf.dequantize import BY_NAME
 from groundup.model.weights.gguf.format import ALIGNMENT, Parser, open_gguf
-from groundup.model.weights.gguf.writing import Written, write_file
+from groundup.model.weights.gguf.writing import TensorToWrite, write_gguf_file
 
 METADATA = {
     "general.architecture": "llama", "llama.block_count": 2, "a.float": 1e-6, "a.bool": True,
@@ -29,13 +29,13 @@ def tensors():
     shapes |= {"four": ("Q4_0", (2, 32)), "five": ("F16", (1, 1, 2, 3))}
     for name, (type, shape) in shapes.items():
         values = drawn.standard_normal(shape).astype(np.float32)
-        yield Written(name, BY_NAME[type], shape, lambda values=values: values)
+        yield TensorToWrite(name, BY_NAME[type], shape, lambda values=values: values)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("gguf") / "whole.gguf"
-    write_file(path, METADATA, tensors())
+    write_gguf_file(path, METADATA, tensors())
     return path
 
 

@@ -15,7 +15,7 @@ import torch
 
 from groundup.model import preset
 from groundup.model.weights.gguf.format import open_gguf
-from groundup.model.weights.gguf.reading import load_gguf, model_config
+from groundup.model.weights.gguf.reading import load_gguf, read_gguf_config
 from tests.model.weights.gguf.models import PEER
 
 PROMPTS = json.loads(PEER.with_name("gemma.json").read_text())["prompts"]
@@ -52,7 +52,7 @@ def logprobs():
 
 @has_gemma
 def test_the_file_is_the_preset():
-    assert model_config(open_gguf(gemma())) == preset("gemma-3-270m").config
+    assert read_gguf_config(open_gguf(gemma())) == preset("gemma-3-270m").config
 
 
 @has_gemma

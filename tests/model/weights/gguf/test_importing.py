@@ -10,7 +10,7 @@ from groundup.core import ArtifactError, DataError
 from groundup.model import ImportConfig, import_model, load
 from groundup.model.weights.gguf.export import save_gguf
 from groundup.model.weights.gguf.format import Value, open_gguf
-from groundup.model.weights.gguf.importing import ends_of, open_all
+from groundup.model.weights.gguf.importing import _special_token_ids, load_unpacked
 from groundup.model.weights.gguf.reading import load_gguf
 from groundup.model.weights.gguf.vocabulary import tokenizer_metadata
 from groundup.tokenizer import load_tokenizer, tokenizer_of_gguf
@@ -57,7 +57,7 @@ def test_ends_of_texts_are_read_by_their_roles(tmp_path):
     metadata: dict[str, Value] = {f"tokenizer.ggml.{n}_token_id": id for n, id in ends.items()}
     save_gguf(exact_model(decoder()), tmp_path / "m.gguf", "F32", metadata)
     found = {"bos_token_id": 2, "eos_token_id": [1, 7], "pad_token_id": 0}
-    assert ends_of(open_gguf(tmp_path / "m.gguf")) == found
+    assert _special_token_ids(open_gguf(tmp_path / "m.gguf")) == found
     made = import_model(AS_IS, tmp_path / "m.gguf", tmp_path / "base")
     for name in ("config.json", "generation_config.json"):
         assert found.items() <= json.loads((made.path / name).read_text()).items()
@@ -67,7 +67,7 @@ def test_ends_of_texts_are_read_by_their_roles(tmp_path):
 def test_a_file_names_itself_or_is_named_by_its_file(tmp_path):
     model = exact_model(decoder())
     save_gguf(model, tmp_path / "m.gguf", "F32", {"general.name": "Small 1B"})
-    assert open_all(open_gguf(tmp_path / "m.gguf"), torch.float32).name == "Small 1B"
+    assert load_unpacked(open_gguf(tmp_path / "m.gguf"), torch.float32).name == "Small 1B"
     assert import_model(AS_IS, tmp_path / "m.gguf", tmp_path / "a").numbers["source"] == "Small 1B"
     save_gguf(model, tmp_path / "plain.gguf", "F32")
     made = import_model(AS_IS, tmp_path / "plain.gguf", tmp_path / "b")

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from groundup.model.weights.gguf.plain import bf16, f16, f32
+from groundup.model.weights.gguf.plain import _f16, _f32, bf16
 
 
 def test_bfloat16_is_torchs():
@@ -13,7 +13,7 @@ def test_bfloat16_is_torchs():
 
 
 def test_halves_and_singles_keep_infinities_and_signs_of_zero():
-    for type in (f16, f32):
+    for type in (_f16, _f32):
         numbers = np.array([-0.0, np.inf, -np.inf, 1.5], type.layout["x"])
         found = type.decode(numbers.view(type.layout))[:, 0]
         assert np.array_equal(found, numbers.astype(np.float32))

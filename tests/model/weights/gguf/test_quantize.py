@@ -5,7 +5,7 @@ import pytest
 
 from groundup.core import DataError
 from groundup.model.weights.gguf.dequantize import BY_NAME, dequantize
-from groundup.model.weights.gguf.quantize import WRITERS, quantize
+from groundup.model.weights.gguf.quantize import WRITERS, quantize_blocks
 from tests.model.weights.gguf.test_dequantize import PEER, unpacked
 
 NUMBERS = unpacked(PEER["rounded"]["numbers"], "<f4").reshape(-1, 64)
@@ -13,14 +13,14 @@ NUMBERS = unpacked(PEER["rounded"]["numbers"], "<f4").reshape(-1, 64)
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_bytes_are_the_peers(name):
-    stored = quantize(NUMBERS, BY_NAME[name])
+    stored = quantize_blocks(NUMBERS, BY_NAME[name])
     assert np.array_equal(stored, unpacked(PEER["rounded"][name]))
 
 
 @pytest.mark.parametrize(("name", "levels"), [("Q8_0", 127), ("Q4_0", 8)])
 def test_what_comes_back_is_near(name, levels):
     blocks = NUMBERS.reshape(-1, 32)
-    again = dequantize(quantize(NUMBERS, BY_NAME[name]), BY_NAME[name]).reshape(blocks.shape)
+    again = dequantize(quantize_blocks(NUMBERS, BY_NAME[name]), BY_NAME[name]).reshape(blocks.shape)
     step = np.abs(blocks).max(1, keepdims=True) / levels
     # The factor's own rounding moves the last level by 127 / 2048 of a step. Q4_0 has 7 levels on
     # one side of zero, so a number at that end may be a whole step away.
@@ -30,15 +30,15 @@ def test_what_comes_back_is_near(name, levels):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_rounding_twice_is_rounding_once(name):
-    once = dequantize(quantize(NUMBERS[:1], BY_NAME[name]), BY_NAME[name])
-    again = dequantize(quantize(once.reshape(1, -1), BY_NAME[name]), BY_NAME[name])
+    once = dequantize(quantize_blocks(NUMBERS[:1], BY_NAME[name]), BY_NAME[name])
+    again = dequantize(quantize_blocks(once.reshape(1, -1), BY_NAME[name]), BY_NAME[name])
     np.testing.assert_allclose(again, once, rtol=2e-3, atol=1e-7)
 
 
 def test_numbers_too_small_for_any_scale_become_zero():
     tiny = np.full((1, 32), 1e-44, np.float32)
     for name in ("Q8_0", "Q4_0"):
-        assert not dequantize(quantize(tiny, BY_NAME[name]), BY_NAME[name]).any()
+        assert not dequantize(quantize_blocks(tiny, BY_NAME[name]), BY_NAME[name]).any()
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_numbers_too_small_for_any_scale_become_zero():
 )
 def test_what_cannot_be_written_is_refused(values, name, said):
     with pytest.raises(DataError, match=said):
-        quantize(values, BY_NAME[name])
+        quantize_blocks(values, BY_NAME[name])

@@ -12,8 +12,8 @@ from groundup.model import OutputConfig
 from groundup.model.weights.gguf.dequantize import BY_NAME
 from groundup.model.weights.gguf.export import save_gguf
 from groundup.model.weights.gguf.format import Parser, open_gguf
-from groundup.model.weights.gguf.reading import load_gguf, model_config
-from groundup.model.weights.gguf.writing import Written, write_file
+from groundup.model.weights.gguf.reading import load_gguf, read_gguf_config
+from groundup.model.weights.gguf.writing import TensorToWrite, write_gguf_file
 from tests.model.shapes import ENCODERS
 from tests.model.weights.gguf.models import MODELS, exact_model, small_vocabulary
 from tests.model.weights.gguf.test_format import at_most, mutated
@@ -55,10 +55,10 @@ def rewritten(llama, place, change):
     file = open_gguf(llama)
     tensors = change({name: file.values(name) for name in file.tensors})
     written = [
-        Written(name, BY_NAME["F32"], values.shape, lambda values=values: values)
+        TensorToWrite(name, BY_NAME["F32"], values.shape, lambda values=values: values)
         for name, values in tensors.items()
     ]
-    write_file(place / "changed.gguf", file.metadata, written)
+    write_gguf_file(place / "changed.gguf", file.metadata, written)
     return place / "changed.gguf"
 
 
@@ -91,7 +91,7 @@ def test_a_huge_model_in_a_small_file_is_refused_before_room_is_made(llama, tmp_
     file.metadata["llama.feed_forward_length"] = 1 << 30
     file.metadata["llama.context_length"] = 1 << 30
     with pytest.raises(ArtifactError, match="its metadata describe a model of 103,079,"):
-        model_config(file)
+        read_gguf_config(file)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
@@ -101,7 +101,9 @@ def test_five_hundred_mutations_of_a_model_are_opened_or_refused(llama, tmp_path
     with at_most(256 << 20):
         for _ in range(500):
             try:
-                model_config(Parser(path, mutated(content[:6000], chance, content[6000:])).parse())
+                read_gguf_config(
+                    Parser(path, mutated(content[:6000], chance, content[6000:])).parse()
+                )
                 outcomes["opened"] += 1
             except GroundupError as error:
                 assert "\n" not in str(error)

@@ -5,12 +5,12 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import RopeScaling, preset, presets
-from groundup.model.families.names import rope_of
+from groundup.model.families.names import parse_rope
 from groundup.model.weights.gguf.rotary import (
-    factors_of,
-    llama3_values,
-    scaling_metadata,
-    scaling_values,
+    llama3_divisors,
+    rope_scaling_from_divisors,
+    rope_scaling_from_metadata,
+    rope_scaling_to_metadata,
 )
 
 BY_METADATA = {
@@ -22,13 +22,13 @@ BY_METADATA = {
 
 
 def opened(values, context_length=4096):
-    return rope_of({"rope_scaling": values, "max_position_embeddings": context_length})[1]
+    return parse_rope({"rope_scaling": values, "max_position_embeddings": context_length})[1]
 
 
 @pytest.mark.parametrize("name", BY_METADATA)
 def test_metadata_says_a_scaling(name):
-    told = scaling_metadata(BY_METADATA[name])
-    assert opened(scaling_values(told, 4096)) == BY_METADATA[name]
+    told = rope_scaling_to_metadata(BY_METADATA[name])
+    assert opened(rope_scaling_from_metadata(told, 4096)) == BY_METADATA[name]
 
 
 LLAMA3 = [one for one in map(preset, presets()) if one.config.position.scaling.kind == "llama3"]
@@ -37,14 +37,14 @@ LLAMA3 = [one for one in map(preset, presets()) if one.config.position.scaling.k
 @pytest.mark.parametrize("one", LLAMA3, ids=lambda one: one.name)
 def test_llama_3_is_found_by_what_it_divides_by(one):
     position, head_dim = one.config.position, one.config.attention.head_dim
-    factors = factors_of(position.scaling, head_dim, position.base)
+    factors = llama3_divisors(position.scaling, head_dim, position.base)
     assert factors.min() == 1.0
-    values = llama3_values(factors, head_dim, position.base, one.config.context_length)
+    values = rope_scaling_from_divisors(factors, head_dim, position.base, one.config.context_length)
     assert opened(values) == position.scaling
 
 
 def test_factors_of_one_are_no_scaling():
-    assert llama3_values(np.ones(8, np.float32), 16, 1e4, 128) is None
+    assert rope_scaling_from_divisors(np.ones(8, np.float32), 16, 1e4, 128) is None
 
 
 @pytest.mark.parametrize(
@@ -53,21 +53,21 @@ def test_factors_of_one_are_no_scaling():
 )
 def test_other_factors_are_refused(factors):
     with pytest.raises(ArtifactError, match="which is no Llama 3 scaling"):
-        llama3_values(factors.astype(np.float32), 16, 1e4, 128)
+        rope_scaling_from_divisors(factors.astype(np.float32), 16, 1e4, 128)
 
 
 def test_one_factor_for_all_is_llama_3s_beyond_its_ramp():
-    values = llama3_values(np.full(8, 3.0, np.float32), 16, 1e4, 128)
-    assert np.allclose(factors_of(opened(values), 16, 1e4), 3)
+    values = rope_scaling_from_divisors(np.full(8, 3.0, np.float32), 16, 1e4, 128)
+    assert np.allclose(llama3_divisors(opened(values), 16, 1e4), 3)
 
 
 def test_an_old_name_and_a_size_of_yarn_are_read():
-    assert opened(scaling_values({"rope.scale_linear": 2.0}, 64)).factor == 2.0
-    told = scaling_metadata(BY_METADATA["yarn"]) | {"rope.scaling.attn_factor": 0.5}
-    assert opened(scaling_values(told, 64)).attention == pytest.approx(0.5693, abs=1e-4)
+    assert opened(rope_scaling_from_metadata({"rope.scale_linear": 2.0}, 64)).factor == 2.0
+    told = rope_scaling_to_metadata(BY_METADATA["yarn"]) | {"rope.scaling.attn_factor": 0.5}
+    assert opened(rope_scaling_from_metadata(told, 64)).attention == pytest.approx(0.5693, abs=1e-4)
 
 
 @pytest.mark.parametrize("change", [{"attention": 1.5}, {"truncate": False}])
 def test_what_metadata_cannot_say_is_refused(change):
     with pytest.raises(ConfigError, match="cannot be written as GGUF"):
-        scaling_metadata(BY_METADATA["yarn"].model_copy(update=change))
+        rope_scaling_to_metadata(BY_METADATA["yarn"].model_copy(update=change))

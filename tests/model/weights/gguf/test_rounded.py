@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from groundup.model.weights.gguf.rounded import digits, half_of_ue4m3, mxfp4, q4_0, q5_1, tq1_0
+from groundup.model.weights.gguf.rounded import (
+    _base3_digits,
+    _half_of_ue4m3,
+    _mxfp4,
+    _q4_0,
+    _q5_1,
+    _tq1_0,
+)
 
 
 def blocks(type, count=5):
@@ -15,16 +22,16 @@ def blocks(type, count=5):
 
 
 def test_four_bits_lie_sixteen_places_apart():
-    b = blocks(q4_0)
-    for row, one in zip(q4_0.decode(b), b, strict=True):
+    b = blocks(_q4_0)
+    for row, one in zip(_q4_0.decode(b), b, strict=True):
         q = [int(byte) & 15 for byte in one["q"]] + [int(byte) >> 4 for byte in one["q"]]
         assert row.tolist() == [0.5 * (each - 8) for each in q]
 
 
 def test_a_fifth_bit_comes_from_its_own_word():
-    b = blocks(q5_1)
+    b = blocks(_q5_1)
     b["m"] = -1
-    for row, one in zip(q5_1.decode(b), b, strict=True):
+    for row, one in zip(_q5_1.decode(b), b, strict=True):
         high = int.from_bytes(one["high"].tobytes(), "little")
         for place in range(32):
             low = int(one["low"][place % 16]) >> 4 * (place // 16) & 15
@@ -34,19 +41,19 @@ def test_a_fifth_bit_comes_from_its_own_word():
 @pytest.mark.parametrize("number", [0, 1, 100, 242])
 def test_digits_of_all_bytes_come_back(number):
     byte = -(-number * 256 // 243)
-    found = digits(np.array([[byte]], np.uint8), 5)[0].tolist()
+    found = _base3_digits(np.array([[byte]], np.uint8), 5)[0].tolist()
     assert found == [number // 3**place % 3 for place in range(4, -1, -1)]
 
 
 def test_three_levels_alone():
-    b = blocks(tq1_0)
-    assert set(np.unique(tq1_0.decode(b))) == {-0.5, 0.0, 0.5}
+    b = blocks(_tq1_0)
+    assert set(np.unique(_tq1_0.decode(b))) == {-0.5, 0.0, 0.5}
 
 
 def test_small_floats():
-    assert half_of_ue4m3(np.array([[0x7E, 0x08, 0x07, 0x40]], np.uint8)).tolist() == [
+    assert _half_of_ue4m3(np.array([[0x7E, 0x08, 0x07, 0x40]], np.uint8)).tolist() == [
         [224.0, 2**-7, 7 * 2**-10, 1.0]
     ]
-    b = np.zeros(1, mxfp4.layout)
+    b = np.zeros(1, _mxfp4.layout)
     b["e"], b["q"][0, 0] = 128, 0xF7
-    assert mxfp4.decode(b)[0, [0, 16]].tolist() == [12.0, -12.0]
+    assert _mxfp4.decode(b)[0, [0, 16]].tolist() == [12.0, -12.0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from groundup.model.weights.gguf.super_blocks import pairs, q4_k, q6_k
+from groundup.model.weights.gguf.super_blocks import _q4_k, _q6_k, _unpack_factors
 
 
 def blocks(type, count=3):
@@ -19,9 +19,9 @@ def scale_and_minimum(s, j):
 
 
 def test_six_bits_of_factors_and_minima_are_found():
-    b = blocks(q4_k)
+    b = blocks(_q4_k)
     b["m"] = 0.5
-    found = pairs(b)
+    found = _unpack_factors(b)
     for row, one in enumerate(b):
         s = one["scales"].tolist()
         for j in range(8):
@@ -31,9 +31,9 @@ def test_six_bits_of_factors_and_minima_are_found():
 
 
 def test_a_minimum_is_taken_from_what_its_factor_makes():
-    b = blocks(q4_k)
+    b = blocks(_q4_k)
     b["m"] = 0.5
-    for row, one in zip(q4_k.decode(b), b, strict=True):
+    for row, one in zip(_q4_k.decode(b), b, strict=True):
         s = one["scales"].tolist()
         for place in range(256):
             run, column = divmod(place, 64)
@@ -43,8 +43,8 @@ def test_a_minimum_is_taken_from_what_its_factor_makes():
 
 
 def test_numbers_of_six_bits_come_from_both_parts():
-    b = blocks(q6_k)
-    for row, one in zip(q6_k.decode(b), b, strict=True):
+    b = blocks(_q6_k)
+    for row, one in zip(_q6_k.decode(b), b, strict=True):
         for place in range(256):
             half, inner = divmod(place, 128)
             quarter, column = divmod(inner, 32)

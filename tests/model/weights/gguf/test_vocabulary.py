@@ -8,8 +8,13 @@ import pytest
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import save
 from groundup.model.weights.gguf.vocabulary import tokenizer_metadata
-from groundup.tokenizer import PATTERNS, TEMPLATE, FastTokenizer, tokenizer_of_gguf
-from groundup.tokenizer import save as save_tokenizer
+from groundup.tokenizer import (
+    CHATML_TEMPLATE,
+    PATTERNS,
+    FastTokenizer,
+    save_tokenizer,
+    tokenizer_of_gguf,
+)
 from tests.model.weights.gguf.models import MERGES, STORED, exact_model
 
 LLAMA = (
@@ -86,7 +91,7 @@ def test_the_peers_reading_gives_the_ids_back(model):
     again, tokenizer = tokenizer_of_gguf(told), FastTokenizer(MERGES)
     for text in ("see the cat", "  two  spaces\n\nand 1234 naïve 😀", "don't <|im_end|>"):
         assert again.encode(text) == tokenizer.encode(text)
-    assert again.settings["chat_template"] == TEMPLATE
+    assert again.settings["chat_template"] == CHATML_TEMPLATE
 
 
 @pytest.mark.parametrize(

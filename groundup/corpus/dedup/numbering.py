@@ -1,0 +1,270 @@
+"""Record numbers and arrays on disk, shared by all deduplication steps.
+
+Records are numbered by the priority of their source, then by id. All further work is on numbers, so
+results do not depend on how records are distributed over shards. See sorted_runs.py for sorting.
+"""
+
+import contextlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, SupportsIndex
+
+import numpy as np
+from pydantic import Field
+
+from groundup.core import CapacityError, Config, DataError, atomic_replace
+
+from ..engine.global_step import Executor
+from .sketch import PackedTexts, pack_arrow
+
+ARRAY_ENTRY = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
+MAX_OPEN_FILES = 200
+"""Maximum number of open files; a process usually may open about 1,000."""
+BATCH_RECORDS = 512
+"""Records of a shard per batch."""
+MERGE_ROWS = 500_000
+"""Names or pairs merged at a time: about 50 MB. Source: own judgement."""
+SAMPLE_STRIDE = 1_024
+"""One of so many sorted values is sampled to find quantiles."""
+RANK_BYTES = 2
+"""Bytes before an id that hold its source's rank."""
+
+
+class DedupConfig(Config):
+    """Which record is kept, and the memory of a task."""
+
+    priority: tuple[str, ...] = ()
+    """Sources, the best first: of duplicates, the record of the better source is kept, then the one
+    with the smaller id. Unnamed sources come last. Own choice: deterministic."""
+    memory_bytes: int = Field(default=64 * 2**20, ge=2**16)
+    """Memory of a sorting task, of which the rows themselves are a quarter. More memory means fewer
+    tasks. Source: own judgement."""
+
+
+class RecordOrder(NamedTuple):
+    """All records by number, in order of preference: 0 is always kept."""
+
+    numbers: list[Path]
+    """One uint32 file per shard: the number of each of its records."""
+    ids: np.ndarray
+    """Ids (bytes) by number; memory-mapped."""
+    shards: np.ndarray
+    """Shard by number, uint32; memory-mapped."""
+
+    def id(self, number: SupportsIndex) -> str:
+        """Id of a record."""
+        return self.ids[number].decode()
+
+
+def number_records(
+    shards: Sequence[Path], executor: Executor, scratch: Path, priority: tuple[str, ...]
+) -> RecordOrder:
+    """Number all records by priority of source and id, independent of their shards.
+
+    Shards are sorted separately and merged range by range, so memory is bounded.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    tasks = [(shard, scratch / f"names-{at:06}.npy", priority) for at, shard in enumerate(shards)]
+    runs: list[Path] = executor(_write_sorted_names, tasks)
+    kinds = [load_array(run).dtype for run in runs]
+    total = sum(len(load_array(run)) for run in runs)
+    if total >= 2**32:
+        raise CapacityError(
+            f"{total:,} records exceed the limit of 2³²; deduplicate parts of them."
+        )
+    numbers = [scratch / f"numbers-{at:06}.npy" for at in range(len(shards))]
+    for run, path in zip(runs, numbers, strict=True):
+        save_array(path, np.zeros(len(load_array(run)), np.uint32))
+    width = max((kind.itemsize for kind in kinds), default=RANK_BYTES + 1) - RANK_BYTES
+    ids, owners = scratch / "ids.npy", scratch / "owners.npy"
+    with (
+        _open_array_file(ids, f"|S{width}", total) as id_file,
+        _open_array_file(owners, "<u4", total) as owner_file,
+    ):
+        done = 0
+        for slices in quantile_slices(runs, MERGE_ROWS):
+            names, owner = _number_range(slices, runs, numbers, done)
+            id_file.write(
+                names.astype(f"S{RANK_BYTES + width}")
+                .view("u1")
+                .reshape(-1, RANK_BYTES + width)[:, RANK_BYTES:]
+                .tobytes()
+            )
+            owner_file.write(owner.tobytes())
+            done += len(names)
+    return RecordOrder(numbers, load_array(ids), load_array(owners))
+
+
+def _write_sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
+    """Write rank and id of a shard's records, sorted, and a file of their row numbers."""
+    shard, out, priority = task
+    rank = {source: place for place, source in enumerate(priority)}
+    names = []
+    for batch in _read_batches(shard, ("id", "source"), 65_536):
+        ranks = (rank.get(name, len(rank)) for name in batch.column("source").to_pylist())
+        ids = batch.column("id").to_pylist()
+        names += [at.to_bytes(RANK_BYTES, "big") + id.encode() for at, id in zip(ranks, ids)]  # noqa: B905
+    every = np.array(names, "S" if names else f"S{RANK_BYTES + 1}")
+    order = np.argsort(every, kind="stable")
+    save_array(_row_numbers_path(out), order.astype(np.uint32))
+    return save_array(out, every[order])
+
+
+def _row_numbers_path(names: Path) -> Path:
+    """Path of the row numbers of sorted names."""
+    return names.with_suffix(".rows.npy")
+
+
+def _number_range(
+    slices: Sequence[slice], runs: Sequence[Path], numbers: Sequence[Path], first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number a range of names from `first`; returns their sorted names and shards."""
+    names = np.concatenate(
+        [np.array(load_array(run)[part]) for run, part in zip(runs, slices, strict=True)]
+    )
+    sizes = [part.stop - part.start for part in slices]
+    order = np.argsort(names, kind="stable")
+    place = np.empty(len(order), np.uint32)
+    place[order] = np.arange(first, first + len(order), dtype=np.uint32)
+    parts = np.split(place, np.cumsum(sizes)[:-1])
+    for run, path, chosen, own in zip(runs, numbers, slices, parts, strict=True):
+        if len(own):
+            np.load(path, mmap_mode="r+")[load_array(_row_numbers_path(run))[chosen]] = own
+    owners = np.repeat(np.arange(len(runs), dtype=np.uint32), sizes)
+    return names[order], owners[order]
+
+
+def quantile_slices(runs: Sequence[Path], rows: int) -> Iterator[list[slice]]:
+    """Yield one slice per sorted file for consecutive value ranges of about `rows` rows in total.
+
+    Equal values are in one range. Bounds are sample quantiles because names and pairs, unlike
+    hashed keys, are not uniform.
+    """
+    samples = [np.array(load_array(run)[SAMPLE_STRIDE - 1 :: SAMPLE_STRIDE]) for run in runs]
+    every = max(rows // SAMPLE_STRIDE, 1)
+    bounds = np.sort(np.concatenate(samples))[every - 1 :: every].tolist() if samples else []
+    lows = [0] * len(runs)
+    for bound in [*bounds, None]:
+        highs = []
+        for run in runs:
+            values = load_array(run)
+            highs.append(len(values) if bound is None else bisect_left(values, bound))
+        yield list(map(slice, lows, highs))
+        lows = highs
+
+
+@contextlib.contextmanager
+def _open_array_file(path: Path, kind: str, size: int) -> Iterator[IO[bytes]]:
+    """A .npy file for an array that is written sequentially and never held in memory."""
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
+        header = {"descr": kind, "fortran_order": False, "shape": (size,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
+
+
+def _read_batches(shard: Path, columns: Sequence[str], rows: int = BATCH_RECORDS) -> Iterator:
+    """Yield a shard's records as Arrow batches; DataError if it is not a shard."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    try:
+        with parquet.ParquetFile(shard) as file:
+            yield from file.iter_batches(batch_size=rows, columns=list(columns))
+    except (pyarrow.ArrowInvalid, KeyError, OSError) as error:
+        raise DataError(f"{shard} is not a shard of records ({error}); create it again.") from None
+
+
+def read_shard_texts(shard: Path, numbers: Path) -> Iterator[tuple[np.ndarray, PackedTexts]]:
+    """Yield numbers and texts of a shard's records in batches."""
+    own, at = load_array(numbers), 0
+    for batch in _read_batches(shard, ("text",)):
+        yield own[at : at + len(batch)], pack_arrow(batch.column("text"))
+        at += len(batch)
+
+
+def split_by_shard(order: RecordOrder, rows: np.ndarray, scratch: Path, name: str) -> list[Path]:
+    """Split rows with a field `number` by the record's shard; one file each."""
+    owners = order.shards[rows["number"]]
+    place = np.argsort(owners, kind="stable")
+    bounds = np.searchsorted(owners[place], np.arange(len(order.numbers) + 1))
+    return [
+        save_array(scratch / f"{name}-{at:06}.npy", rows[place[bounds[at] : bounds[at + 1]]])
+        for at in range(len(order.numbers))
+    ]
+
+
+def write_arrays(out: Path, arrays: Iterable[tuple[int, np.ndarray]]) -> Path:
+    """Write records' arrays of 64-bit hashes into one file; returns the file of their offsets."""
+    rows, at = [], 0
+    with open(out, "wb") as file:
+        for number, array in arrays:
+            rows.append((number, 0, at, len(array)))
+            file.write(array.tobytes())
+            at += len(array)
+    return save_array(out.with_suffix(".places.npy"), np.array(rows, ARRAY_ENTRY))
+
+
+ArrayReader = Callable[[int], np.ndarray]
+"""Returns a record's array by its number."""
+
+
+class ArrayStore(NamedTuple):
+    """Arrays of hashes by record, on disk."""
+
+    entries: Path
+    files: tuple[Path, ...]
+
+    @classmethod
+    def from_files(
+        cls, places: Iterable[Path], files: Sequence[Path], scratch: Path
+    ) -> "ArrayStore":
+        """The arrays that `write_arrays` wrote to each file."""
+        parts = [np.load(path, allow_pickle=False) for path in places]
+        for at, part in enumerate(parts):
+            part["file"] = at
+        every = np.concatenate([np.empty(0, ARRAY_ENTRY), *parts])
+        index = every[np.argsort(every["number"], kind="stable")]
+        return cls(save_array(scratch / "places.npy", index), tuple(files))
+
+    def reader(self) -> ArrayReader:
+        """A reader of memory-mapped arrays."""
+        index, maps = load_array(self.entries), {}
+        numbers = index["number"]
+
+        def read(number: int) -> np.ndarray:
+            _, file, start, size = index[np.searchsorted(numbers, number)].tolist()
+            if file not in maps:
+                if len(maps) >= MAX_OPEN_FILES:
+                    maps.clear()
+                maps[file] = np.memmap(self.files[file], np.uint64, "r")
+            return maps[file][start : start + size]
+
+        return read
+
+    def read_arrays(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Copies of the arrays of some records; opens one file at a time."""
+        index = load_array(self.entries)
+        entries = np.array(index[np.searchsorted(index["number"], numbers)])
+        arrays = [np.zeros(0, np.uint64)] * len(entries)
+        for file in np.unique(entries["file"]).tolist():
+            items = np.memmap(self.files[file], np.uint64, "r")
+            for at in np.flatnonzero(entries["file"] == file).tolist():
+                start, size = entries["start"][at], entries["size"][at]
+                arrays[at] = np.array(items[start : start + size])
+        return arrays
+
+
+def save_array(path: Path, array: np.ndarray) -> Path:
+    """Write an array atomically."""
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+    return path
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Memory-map an array; DataError if the file is damaged."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is damaged ({error}); remove it and run again.") from None

@@ -1,0 +1,104 @@
+"""A range of keys is read the same from one file or many."""
+
+import os
+import resource
+import tracemalloc
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+import pytest
+
+from groundup.core import DataError
+from groundup.corpus.dedup import numbering as module
+from groundup.corpus.dedup.numbering import (
+    load_array,
+    number_records,
+    quantile_slices,
+    read_shard_texts,
+    save_array,
+)
+from groundup.corpus.dedup.sketch import unpack_strings
+from groundup.corpus.dedup.sorted_runs import key_ranges, read_range, write_run
+from tests.corpus.dedup.shards import family, here, write
+
+ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
+
+
+def test_slices_part_values_evenly_and_never_equal_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAMPLE_STRIDE", 8)
+    values = np.sort(np.random.default_rng(0).zipf(1.3, 3_000).astype(np.uint64))
+    paths = [save_array(tmp_path / f"{at}.npy", values[at::3]) for at in range(3)]
+    paths.append(save_array(tmp_path / "none.npy", values[:0]))
+    parts = [
+        np.concatenate([load_array(path)[one] for path, one in zip(paths, slices, strict=True)])
+        for slices in quantile_slices(paths, 100)
+    ]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), values)
+    full = [part for part in parts if len(part)]
+    assert len(full) > 10
+    assert all(a.max() < b.min() for a, b in zip(full, full[1:], strict=False))
+    most = np.bincount(values.astype(np.int64)[values < 1_000]).max()  # one value is one part
+    assert max(map(len, full)) <= most + 100 + 4 * 8
+    assert list(quantile_slices([], 100)) == [[]]
+
+
+@pytest.mark.parametrize("at_once", [1, 10, 500_000])
+def test_a_number_is_a_record_however_it_lies(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(module, "MERGE_ROWS", at_once)
+    monkeypatch.setattr(module, "SAMPLE_STRIDE", min(at_once, 4))
+    records = family(0)
+    texts = {one.id: one.text for one in records}
+    for shards in (1, 3):
+        paths = write(records, tmp_path / f"{shards}", shards)
+        order = number_records(paths, here, tmp_path / "scratch", ("other", "s"))
+        assert [order.id(n) for n in range(len(records))] == [
+            one.id for one in sorted(records, key=lambda one: (one.source != "other", one.id))
+        ]
+        for at, (path, numbers) in enumerate(zip(paths, order.numbers, strict=True)):
+            for known, found in read_shard_texts(path, numbers):
+                assert [texts[order.id(n)] for n in known.tolist()] == unpack_strings(found)
+                assert set(order.shards[known].tolist()) <= {at}
+
+
+def test_memory_of_numbering_does_not_grow(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MERGE_ROWS", 500)
+    monkeypatch.setattr(module, "SAMPLE_STRIDE", 16)
+    peaks = {}
+    for shards in (2, 12):
+        paths = []
+        for shard in range(shards):
+            ids = [f"{number * 7_919 % 99_991:032x}" for number in range(shard, 6_000, 12)]
+            paths.append(tmp_path / f"{shard}.parquet")
+            parquet.write_table(pyarrow.table({"id": ids, "source": ["s"] * len(ids)}), paths[-1])
+        tracemalloc.start()
+        order = number_records(paths, here, tmp_path / f"scratch{shards}", ())
+        peaks[shards] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(order.ids) == 500 * shards and (order.ids[:-1] < order.ids[1:]).all()
+    assert peaks[12] < 2 * peaks[2]  # six times the records; the rest is by shard
+
+
+def test_many_shards_take_few_open_files(tmp_path):
+    rows = np.zeros(10, ROW)
+    rows["key"] = np.arange(10)
+    paths = [write_run(tmp_path / f"{at}.npy", rows) for at in range(60)]
+    (part,) = key_ranges(paths, here, tmp_path, 2**30)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = max(int(one) for one in os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 10, before[1]))
+    try:
+        assert len(read_range(part)) == 600
+        assert len(list(quantile_slices([save_array(tmp_path / "k", rows["key"])] * 60, 300))) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_damaged_file_says_so(tmp_path):
+    path = save_array(tmp_path / "a.npy", np.arange(100))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="damaged"):
+        load_array(path)
+    (tmp_path / "b.parquet").write_bytes(b"no shard")
+    with pytest.raises(DataError, match="not a shard of records"):
+        number_records([tmp_path / "b.parquet"], here, tmp_path / "scratch", ())

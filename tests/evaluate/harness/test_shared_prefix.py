@@ -1,0 +1,130 @@
+"""Sharing what requests begin with moves no score, and computes it once."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.evaluate.harness.native import NativeModel
+from groundup.evaluate.harness.shared_prefix import (
+    BranchingModel,
+    TokenPair,
+    find_shared_prefix,
+    score_pairs,
+)
+from tests.evaluate.test_likelihood import tiny
+
+MODEL = NativeModel(tiny())  # float64, 64 ids, context 256
+IDS = st.integers(0, 63)
+
+
+def expected(pair: TokenPair) -> tuple[float, bool]:
+    """By definition: one pass, all logits."""
+    ids = torch.tensor([pair.context + pair.continuation[:-1]])
+    with torch.no_grad():
+        logits = MODEL.model.logits(ids)[0, len(pair.context) - 1 :]
+    targets = torch.tensor(pair.continuation)
+    logprobs = logits.log_softmax(-1)[torch.arange(len(targets)), targets]
+    return -float(logprobs.sum()), bool((logits.argmax(-1) == targets).all())
+
+
+def check(pairs: list[TokenPair], batch_tokens: int = 64) -> None:
+    for share in (True, False):
+        found = list(score_pairs(MODEL, pairs, batch_tokens=batch_tokens, share=share))
+        assert sorted(one.sequence for one in found) == list(range(len(pairs)))
+        for one in found:
+            nats, is_greedy = expected(pairs[one.sequence])
+            assert one.nats == pytest.approx(nats, abs=1e-9)
+            assert one.is_greedy == is_greedy
+
+
+@st.composite
+def requests(draw) -> list[TokenPair]:
+    root = draw(st.lists(IDS, max_size=24))
+    contexts = draw(st.lists(st.lists(IDS, min_size=1, max_size=20), min_size=1, max_size=4))
+    continuations = st.lists(IDS, min_size=1, max_size=6)
+    return [
+        TokenPair(root * draw(st.booleans()) + context, draw(continuations))
+        for context in contexts
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+
+
+@settings(max_examples=15)
+@given(requests(), st.sampled_from([1, 30, 500]))
+def test_any_requests_are_scored_as_by_definition(pairs, batch_tokens):
+    check(pairs, batch_tokens)
+
+
+def options(documents: int, root: list[int]) -> list[TokenPair]:
+    generator = torch.Generator().manual_seed(4)
+    draw = lambda n: torch.randint(64, (n,), generator=generator).tolist()  # noqa: E731
+    contexts = [root + draw(10 + number) for number in range(documents)]
+    return [TokenPair(context, draw(1 + n)) for context in contexts for n in (0, 3, 3, 5)]
+
+
+def test_few_shot_examples_and_contexts_are_read_once(monkeypatch):
+    root, read = list(range(40)), []
+    pairs = options(6, root)
+    extend, forward = NativeModel.extend, NativeModel.forward
+    monkeypatch.setattr(NativeModel, "forward", lambda *a: pytest.fail("nothing is read twice"))
+
+    def counted(self, state, ids, lengths):
+        read.append(int(lengths.sum()))
+        return extend(self, state, ids, lengths)
+
+    monkeypatch.setattr(NativeModel, "extend", counted)
+    list(score_pairs(MODEL, pairs, batch_tokens=4096))
+    contexts = sum(10 + number for number in range(6))
+    assert sum(read) == len(root) + contexts + 6 * (3 + 3 + 5)
+    monkeypatch.setattr(NativeModel, "forward", forward)
+    monkeypatch.setattr(NativeModel, "extend", extend)
+    check(pairs)
+
+
+def test_what_does_not_begin_like_the_others_is_scored_beside_them():
+    odd = [TokenPair([63], [1, 2]), TokenPair(list(range(40)), [5]), TokenPair([9] * 30, [4, 4])]
+    check(options(5, list(range(40))) + odd + odd)
+
+
+def test_a_likely_continuation_is_greedy():
+    with torch.no_grad():
+        context = list(range(12))
+        for _ in range(3):
+            context.append(int(MODEL.model.logits(torch.tensor([context]))[0, -1].argmax()))
+    pairs = [TokenPair(context[:12], context[12:]), TokenPair(context[:12], [0, 0, 0])]
+    found = {one.sequence: one.is_greedy for one in score_pairs(MODEL, pairs, batch_tokens=99)}
+    assert found == {0: True, 1: False}
+
+
+def test_contexts_as_long_as_the_model_reads():
+    long = torch.randint(64, (256,)).tolist()
+    pairs = [
+        TokenPair(long[:250], [3] * 7), TokenPair(long[:250], [4]),
+        TokenPair(long[:256], [5]), TokenPair(long[:256], [6]),
+        TokenPair(long[:30], [1] * 226), TokenPair(long[:30], [2] * 226),
+    ]  # fmt: skip
+    check(pairs, batch_tokens=10_000)
+
+
+def test_alone_no_other_request_moves_a_bit():
+    model = NativeModel(tiny(dtype=torch.float32))
+    pairs = options(5, list(range(20)))
+    together = {o.sequence: o for o in score_pairs(model, pairs, batch_tokens=4096, share=False)}
+    for batch_tokens in (1, 100):
+        for place, pair in enumerate(pairs):
+            (one,) = score_pairs(model, [pair], batch_tokens=batch_tokens, share=False)
+            assert one.nats == together[place].nats
+
+
+def test_a_root_is_what_nearly_all_begin_with():
+    assert isinstance(MODEL, BranchingModel)
+    rows = [[7] * 20 + [n] for n in range(40)]
+    assert find_shared_prefix(rows) == [7] * 20
+    assert find_shared_prefix([*rows, [1], [63] * 50]) == [7] * 20
+    assert (
+        find_shared_prefix(rows[:1])
+        == find_shared_prefix([])
+        == find_shared_prefix([[1] * 15 + [n] for n in range(9)])
+        == []
+    )

@@ -1,0 +1,101 @@
+"""Fill in the middle: the text comes back from its three parts, in either order."""
+
+import numpy as np
+import pytest
+import torch
+
+from groundup.tokenizer import DOCUMENT_END, MIDDLE, PREFIX, SUFFIX
+from groundup.train import get_objective
+from groundup.train.objectives.token_properties import document_spans
+from tests.train.objectives.rows import making, many, tokenizer
+from tests.train.objectives.test_masked import within
+
+
+def made(what):
+    return get_objective("middle").batch(what.setting, what.rows, what.step)
+
+
+def parts(ids: list[int], known) -> tuple[list[int], list[int], list[int], bool]:
+    """Prefix, middle and suffix of a moved document, and whether the suffix came first."""
+    prefix, middle, suffix, end = map(known.special, (PREFIX, MIDDLE, SUFFIX, DOCUMENT_END))
+    assert ids[0] == prefix and ids[-1] == end
+    s, m = ids.index(suffix), ids.index(middle)
+    if s == 1:  # the prefix's end is not marked: both orders give the same joined text
+        return ids[m + 1 : -1], [], ids[2:m], True
+    return ids[1:s], ids[m + 1 : -1], ids[s + 1 : m], False
+
+
+@pytest.mark.parametrize("characters", [True, False])
+def test_the_text_comes_back(characters: bool):
+    what = many(characters=characters, middle_rate=1.0)
+    batch, known, words = made(what), what.context.token_properties, tokenizer()
+    first = moved = lost = 0
+    for row, documents in enumerate(what.rows.documents):
+        for a, b in document_spans(documents):
+            if b - a < 8:
+                continue
+            told = batch.targets[row, a:b][batch.documents[row, a:b] >= 0].tolist()
+            if told[0] != known.special_token_id(PREFIX):
+                lost += 1
+                continue
+            moved += 1
+            prefix, middle, suffix, is_first = parts(told, known)
+            first += is_first
+            own = what.rows.ids[row, 1 + a : 1 + b]
+            text = words.decode_bytes(own[~known.is_special[own]].tolist())
+            text = text.decode("utf-8", "ignore").encode() if characters else text
+            again = words.decode_bytes([*prefix, *middle, *suffix])
+            assert text.startswith(again) and len(text) - len(again) < 200
+    assert moved > 300 and lost < moved / 30  # cut anew, few become too many tokens
+    assert within(first, moved, 0.5)
+
+
+def test_half_of_the_documents_are_moved_and_the_rest_is_as_it_was():
+    what = many()
+    batch, known = made(what), what.context.token_properties
+    total = moved = 0
+    for row, documents in enumerate(what.rows.documents):
+        for a, b in document_spans(documents):
+            if b - a < 16:
+                continue
+            total += 1
+            if batch.targets[row, a] == known.special_token_id(PREFIX):
+                moved += 1
+            else:
+                assert np.array_equal(batch.targets[row, a:b], what.rows.ids[row, 1 + a : 1 + b])
+    assert within(moved, total, 0.5)
+
+
+def test_cuts_fall_within_words_or_between_tokens():
+    def starts(characters: bool) -> float:
+        what = many(characters=characters, middle_rate=1.0, suffix_first=0.0)
+        batch, known, words = made(what), what.context.token_properties, tokenizer()
+        inside = total = 0
+        for row in range(200):
+            told = batch.targets[row][batch.documents[row] >= 0].tolist()
+            if told[0] != known.special_token_id(PREFIX):
+                continue
+            prefix, middle, _, _ = parts(
+                told[: told.index(known.special_token_id(DOCUMENT_END)) + 1], known
+            )
+            if prefix and middle:
+                total += 1
+                joined = words.encode(words.decode([*prefix[-4:], *middle[:4]]))
+                inside += len(joined) < len([*prefix[-4:], *middle[:4]])
+        return inside / total
+
+    assert starts(True) > 0.3 > 0.1 > starts(False)
+
+
+def test_nothing_is_seen_of_what_came_before_a_moved_document():
+    what = many(middle_rate=1.0)
+    batch, end = made(what), what.context.token_properties.special_token_id(DOCUMENT_END)
+    moved = batch.targets == what.context.token_properties.special_token_id(PREFIX)
+    assert (batch.ids[moved] == end).all()
+    inside = (batch.documents[:, 1:] == batch.documents[:, :-1]) & (batch.documents[:, 1:] >= 0)
+    assert torch.equal(batch.ids[:, 1:][inside], batch.targets[:, :-1][inside])
+
+
+def test_a_document_too_short_stays():
+    what = making(length=6, middle_rate=1.0)
+    assert np.array_equal(made(what).targets, what.rows.ids[:, 1:])
