@@ -91,7 +91,7 @@ def curve(by: Any, field: str) -> Callable[[Any], list[float]]:
     """Observed or stated shares of the reliability table."""
 
     def shares(case: list[list[float]]) -> list[float]:
-        table = calibration._reliability(*case, bins=5, by=by)
+        table = calibration.reliability(*case, bins=5, by=by)
         return [bin.predicted if field == "stated" else bin.observed.estimate for bin in table]
 
     return shares
@@ -109,7 +109,7 @@ def ranked(
         if found_only:
             grades = {name: grades[name] for name in names[:number]}
         scores = {n: float(s) for n, s in zip(names, case["scores"], strict=False)}
-        found = ranking._score_rankings(measure, {"q": scores}, {"q": grades}, ties=ties)
+        found = ranking.score_rankings(measure, {"q": scores}, {"q": grades}, ties=ties)
         return found.values.get("q", found.undefined.get("q", 0.0))
 
     return score
@@ -123,9 +123,9 @@ OURS: dict[str, Callable[[Any], Any]] = {
     "sign_flip|greater": lambda c: of_significance(
         significance.sign_flip_test(*c, alternative="greater")
     ),
-    "permutation": lambda c: of_significance(significance._permutation_test(*c)),
+    "permutation": lambda c: of_significance(significance.permutation_test(*c)),
     "permutation|less": lambda c: of_significance(
-        significance._permutation_test(*c, alternative="less")
+        significance.permutation_test(*c, alternative="less")
     ),
     "mcnemar|exact": lambda c: of_significance(
         significance.mcnemar_test(*parity(c), method="exact")
@@ -139,20 +139,20 @@ OURS: dict[str, Callable[[Any], Any]] = {
     "holm": adjusted("holm"),
     "benjamini-hochberg": adjusted("benjamini-hochberg"),
     "power_of_mean": lambda c: power.power_of_mean(c[0], c[1], c[2]),
-    "power_of_rates": lambda c: power._power_of_rates(c[0], c[3], c[4]),
+    "power_of_rates": lambda c: power.power_of_rates(c[0], c[3], c[4]),
     "student_quantile": lambda c: distribution.student_quantile(c[4] ** 8 / 2, c[0]),
     "chi_square_tail": lambda c: distribution.chi_square_tail(40 * c[4], c[0] % 60 + 1),
     "cohen_kappa": lambda c: agreement.cohen_kappa(*c, repeats=1),
     "cohen_kappa|linear": lambda c: agreement.cohen_kappa(*c, weights="linear", repeats=1),
     "cohen_kappa|quadratic": lambda c: agreement.cohen_kappa(*c, weights="quadratic", repeats=1),
-    "fleiss_kappa": lambda c: agreement._fleiss_kappa(c, repeats=1),
+    "fleiss_kappa": lambda c: agreement.fleiss_kappa(c, repeats=1),
     **{
         f"krippendorff_alpha|{level}": lambda c, at=level: agreement.krippendorff_alpha(
             gaps(c), at, repeats=1
         )
         for level in LEVELS
     },
-    "brier": lambda c: calibration._brier_score(*c).score,
+    "brier": lambda c: calibration.brier_score(*c).score,
     **{
         f"reliability|{by}|{field}": curve(by, field)
         for by in ("width", "mass")
@@ -161,15 +161,15 @@ OURS: dict[str, Callable[[Any], Any]] = {
     "recall@5": ranked(ranking.recall(5)),
     "precision@5": ranked(ranking.precision(5)),
     "hit@5": ranked(ranking.hit(5)),
-    "mrr": ranked(ranking._mrr()),
-    "average_precision": ranked(ranking._average_precision()),
-    "average_precision@5": ranked(ranking._average_precision(5)),
-    "ndcg": ranked(ranking._ndcg()),
-    "ndcg@5": ranked(ranking._ndcg(5)),
-    "r_precision": ranked(ranking._r_precision()),
-    "ndcg|average": ranked(ranking._ndcg(), "average", found_only=True),
+    "mrr": ranked(ranking.mrr()),
+    "average_precision": ranked(ranking.average_precision()),
+    "average_precision@5": ranked(ranking.average_precision(5)),
+    "ndcg": ranked(ranking.ndcg()),
+    "ndcg@5": ranked(ranking.ndcg(5)),
+    "r_precision": ranked(ranking.r_precision()),
+    "ndcg|average": ranked(ranking.ndcg(), "average", found_only=True),
     "ndcg@5|average|exponential": ranked(
-        ranking._ndcg(5, "exponential"), "average", found_only=True
+        ranking.ndcg(5, "exponential"), "average", found_only=True
     ),
 }
 

@@ -27,7 +27,7 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. What stands today falls to 78,000 (docs/LOG.md, 2026-11-29), and rooms
 # to come take the rest of 120,000; a room that wants more takes it from another.
-BUDGET = 100_400
+BUDGET = 100_420
 SHARES = {
     "core": 4_920, "measure": 9_260, "kernels": 2_570, "documents": 15_790, "corpus": 14_460,
     "tokenizer": 4_670, "model": 9_720, "embeddings": 2_510, "adapt": 0, "train": 14_400,

@@ -91,7 +91,7 @@ class RankingScores(NamedTuple):
         return bootstrap(list(self.values.values()), names, confidence=confidence, limits=(0, 1))
 
 
-def _score_rankings(
+def score_rankings(
     measure: RankingMeasure,
     rankings: Mapping[str, RankedDocuments],
     relevance: Mapping[str, Mapping[str, int]],
@@ -107,7 +107,7 @@ def _score_rankings(
     (`no_relevant`), as are rankings of queries without judgements (`not_judged`). Raises DataError
     if a document occurs twice or a score is not finite.
 
-    >>> scores = _score_rankings(_mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
+    >>> scores = score_rankings(mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
     >>> scores.values, scores.reasons
     ({'q': 0.5}, {'no_relevant': 1})
     """
@@ -180,7 +180,7 @@ def precision(k: int) -> RankingMeasure:
     )
 
 
-def _r_precision() -> RankingMeasure:
+def r_precision() -> RankingMeasure:
     """Precision at the number of relevant documents."""
     return RankingMeasure(
         "r_precision", lambda query: _expected_relevant(query, query.relevant) / query.relevant
@@ -202,7 +202,7 @@ def hit(k: int) -> RankingMeasure:
     return RankingMeasure(_name_at_k("hit", k), chance)
 
 
-def _mrr(k: int | None = None) -> RankingMeasure:
+def mrr(k: int | None = None) -> RankingMeasure:
     """Reciprocal rank of the first relevant document; 0 if it is not among the first k."""
 
     def reciprocal(query: GradedRanking) -> float:
@@ -218,11 +218,11 @@ def _mrr(k: int | None = None) -> RankingMeasure:
     return RankingMeasure(_name_at_k("mrr", k), reciprocal)
 
 
-def _average_precision(k: int | None = None) -> RankingMeasure:
+def average_precision(k: int | None = None) -> RankingMeasure:
     """Precision at each relevant document, averaged over all; its mean over queries is MAP.
 
     >>> judged = _grade_ranking("q", ["a", "b", "c"], {"a": 1, "c": 1}, "stable", 1)
-    >>> round(_average_precision().compute(judged), 4)                       # (1/1 + 2/3) / 2
+    >>> round(average_precision().compute(judged), 4)                       # (1/1 + 2/3) / 2
     0.8333
     """
 
@@ -240,13 +240,13 @@ def _average_precision(k: int | None = None) -> RankingMeasure:
     return RankingMeasure(_name_at_k("average_precision", k), average)
 
 
-def _ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
+def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
     """Gain of each document over log2(1 + rank), as a share of the ideal order's.
 
     `linear` gains are the grades (trec_eval), `exponential` ones 2^grade - 1 (Burges).
 
     >>> judged = _grade_ranking("q", ["a", "b"], {"a": 1, "b": 2}, "stable", 1)
-    >>> round(_ndcg().compute(judged), 4), round(_ndcg(gain="exponential").compute(judged), 4)
+    >>> round(ndcg().compute(judged), 4), round(ndcg(gain="exponential").compute(judged), 4)
     (0.8597, 0.7967)
     """
     worth = (

@@ -123,7 +123,7 @@ class AnswerCache:
         """Store an answer; a Reason is not stored."""
         if isinstance(answer, Reason):
             return
-        line = {"key": key, "answer": answer_to_json(answer), "price": price}
+        line = {"key": key, "answer": response_to_json(answer), "price": price}
         data = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         with self.locked():
             self.offsets[bytes.fromhex(key)] = self.file.seek(0, os.SEEK_END)
@@ -163,7 +163,7 @@ def _parse_line(line: bytes) -> CacheLine:
     return CacheLine(bytes.fromhex(row["key"]), answer, float(row["price"]))
 
 
-def answer_to_json(answer: Response) -> dict[str, Any]:
+def response_to_json(answer: Response) -> dict[str, Any]:
     """The fields of an answer in files, where truncated_tokens is `cut`."""
     return {"cut" if name == "truncated_tokens" else name: value
             for name, value in answer._asdict().items()}  # fmt: skip

@@ -32,7 +32,7 @@ from ..task.aggregate import aggregate
 from ..task.group import aggregate_groups
 from ..task.prompt import prompt_text
 from ..task.task import EvaluationTask, ItemScores, Response, TaskGroup, TaskItem, TaskMeasure
-from .answer_cache import AnswerCache, ModelRequest, answer_to_json, build_requests
+from .answer_cache import AnswerCache, ModelRequest, response_to_json, build_requests
 from .report import (
     EQUALLY_WEIGHTED,
     WEIGHTED_BY_SIZE,
@@ -281,7 +281,7 @@ def _sample_row(item: TaskItem, answers: Sequence[Response], scored: ItemScores)
         "prompt": item.prompt,
         "options": [pair.continuation for pair in item.pairs],
         "target": item.target,
-        "answers": [answer_to_json(answer) for answer in answers],
+        "answers": [response_to_json(answer) for answer in answers],
         "filtered": scored.filtered,
         "scores": scored.scores,
         "undefined": {key: reason._asdict() for key, reason in scored.undefined.items()},

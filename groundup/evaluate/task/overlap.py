@@ -21,15 +21,12 @@ class TaskOverlap(NamedTuple):
 
     task: str
     samples: int
-    contamination_found: Contamination
+    found: Contamination
 
     def __str__(self) -> str:
         """The number of samples, then how and which."""
-        hit = len({overlap.sample for overlap in self.contamination_found.overlaps})
-        return (
-            f"{self.task}: {hit} of {self.samples} samples were trained "
-            f"on\n{self.contamination_found}"
-        )
+        hit = len({overlap.sample for overlap in self.found.overlaps})
+        return f"{self.task}: {hit} of {self.samples} samples were trained on\n{self.found}"
 
 
 class TaskOverlaps(NamedTuple):

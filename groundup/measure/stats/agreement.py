@@ -33,12 +33,12 @@ KappaWeights = Literal["none", "linear", "quadratic"]
 RowStatistic = Callable[[np.ndarray], float | None]
 
 
-def _pearson(
+def pearson(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
 ) -> Interval | Reason:
     """Linear correlation.
 
-    >>> _pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).estimate
+    >>> pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).estimate
     1.0
     """
     left, right = _paired_columns(a, b)
@@ -63,12 +63,12 @@ def spearman(
     return _bootstrap_statistic(rho, len(left), groups, confidence, repeats)
 
 
-def _kendall(
+def kendall(
     a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
 ) -> Interval | Reason:
     """Kendall's tau-b: concordant minus discordant pairs, relative to those without ties.
 
-    >>> _kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
+    >>> kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
     0.6666666666666666
     """
     left, right = _paired_columns(a, b)
@@ -113,13 +113,13 @@ def cohen_kappa(
     return _interval_with_unseen(kappa, rows(*sides), unseen, groups, confidence, repeats)
 
 
-def _fleiss_kappa(
+def fleiss_kappa(
     ratings: Sequence[Sequence[Hashable]], groups: Groups = None, *, confidence: float = 0.95,
     repeats: int = REPEATS,
 ) -> Interval | Reason:  # fmt: skip
     """Agreement of raters beyond chance; one row of labels per item, all of equal length.
 
-    >>> _fleiss_kappa(["aab", "bbb", "aaa", "bba"]).estimate
+    >>> fleiss_kappa(["aab", "bbb", "aaa", "bba"]).estimate
     0.33333333333333326
     """
     raters = len(ratings[0]) if ratings else 0

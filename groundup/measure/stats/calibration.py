@@ -74,13 +74,13 @@ class BrierScore(NamedTuple):
     """Within-bin remainder; 0 if all probabilities of a bin are equal."""
 
 
-def _reliability(
+def reliability(
     probabilities: Values, outcomes: Values, *, bins: int = 10, by: BinEdges = "width",
     confidence: float = 0.95,
 ) -> list[CalibrationBin]:  # fmt: skip
     """Predicted and observed frequency of each non-empty bin.
 
-    >>> [(b.n, b.predicted, b.observed.estimate) for b in _reliability([0.2, 0.2, 0.9], [0, 1, 1])]
+    >>> [(b.n, b.predicted, b.observed.estimate) for b in reliability([0.2, 0.2, 0.9], [0, 1, 1])]
     [(2, 0.2, 0.5), (1, 0.9, 1.0)]
     """
     predicted, observed = _validate_predictions(probabilities, outcomes)
@@ -130,12 +130,12 @@ def calibration_error(
     return CalibrationError(value, float(null.mean()), p, square, signature)
 
 
-def _brier_score(
+def brier_score(
     probabilities: Values, outcomes: Values, *, bins: int = 10, by: BinEdges = "width"
 ) -> BrierScore:
     """Brier score and its decomposition.
 
-    >>> _brier_score([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 1]).score
+    >>> brier_score([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 1]).score
     0.25
     """
     predicted, observed = _validate_predictions(probabilities, outcomes)
@@ -150,7 +150,7 @@ def _brier_score(
     return BrierScore(score, reliable, resolved, uncertain, within)
 
 
-def _reliability_diagram(title: str, table: Sequence[CalibrationBin]) -> page.Html:
+def reliability_diagram(title: str, table: Sequence[CalibrationBin]) -> page.Html:
     """Reliability diagram: observed over predicted frequency, with intervals and the diagonal."""
     return page.line_chart(
         title,

@@ -50,12 +50,12 @@ def power_of_mean(
     )
 
 
-def _power_of_rates(
+def power_of_rates(
     n: int, a: float, b: float, *, margin: float = 0.0, level: float = 0.05, sides: int = 2
 ) -> float:
     """Power to show that rates a and b differ, with n items in each of two sets.
 
-    >>> round(_power_of_rates(200, 0.80, 0.90), 2)
+    >>> round(power_of_rates(200, 0.80, 0.90), 2)
     0.8
     """
     _check_plan(n, level, sides, margin)
@@ -70,7 +70,7 @@ def _power_of_rates(
     return upper + lower if sides == 2 else max(upper, lower)
 
 
-def _power_of_paired_rates(
+def power_of_paired_rates(
     n: int, gained: float, lost: float, *, level: float = 0.05, mid_p: bool = True
 ) -> float:
     """Power of McNemar's test for two systems on the same n items.
@@ -79,7 +79,7 @@ def _power_of_paired_rates(
 
     gained, lost  share of the items that only the one and only the other gets right
 
-    >>> round(_power_of_paired_rates(200, gained=0.12, lost=0.04), 2)
+    >>> round(power_of_paired_rates(200, gained=0.12, lost=0.04), 2)
     0.82
     """
     _check_plan(n, level, 2, 0.0)
@@ -161,10 +161,10 @@ def _checked_power(power: Callable[[int], float], n: int) -> float:
     return value
 
 
-def _insufficient_data(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
+def insufficient_data(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
     """Reason with the required number of items if n is too small; None if it suffices.
 
-    >>> _insufficient_data(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
+    >>> insufficient_data(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
     'With n = 200 it is found in 16 of 100 cases; for 80 of 100 you need n = 1,766.'
     """
     value = _checked_power(power, n)

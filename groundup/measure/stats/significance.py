@@ -114,7 +114,7 @@ def _random_subset_sums(sums: np.ndarray, repeats: int, seed: int) -> Iterator[n
         yield np.unpackbits(drawn, axis=1, count=len(sums)) @ sums
 
 
-def _permutation_test(
+def permutation_test(
     a: Values, b: Values, groups_a: Groups = None, groups_b: Groups = None, *,
     alternative: Alternative = "two-sided", repeats: int = REPEATS, seed: int = 0,
 ) -> Significance | Reason:  # fmt: skip
@@ -122,7 +122,7 @@ def _permutation_test(
 
     Exact if there are at most 20,000 permutations. Reason `no_difference` if all values are equal.
 
-    >>> print(_permutation_test([5.0, 6.0, 7.0], [1.0, 2.0, 3.0]))
+    >>> print(permutation_test([5.0, 6.0, 7.0], [1.0, 2.0, 3.0]))
     4, p = 0.1 (permutation|exact)
     """
     check_choice("alternative", alternative, get_args(Alternative))

@@ -38,12 +38,12 @@ class Action(NamedTuple):
     micro_batch: int
 
 
-def _pipeline_actions(
+def pipeline_actions(
     schedule: ScheduleName, rank: int, parts: int, micro_batches: int
 ) -> list[Action]:
     """The actions of one pipeline process in a step, in order.
 
-    >>> [f"{kind[0]}{number}" for kind, number in _pipeline_actions("1f1b", 0, 2, 3)]
+    >>> [f"{kind[0]}{number}" for kind, number in pipeline_actions("1f1b", 0, 2, 3)]
     ['f0', 'f1', 'b0', 'f2', 'b1', 'b2']
     """
     first = micro_batches if schedule == "gpipe" else min(parts - 1 - rank, micro_batches)
@@ -55,10 +55,10 @@ def _pipeline_actions(
     ]
 
 
-def _max_in_flight(plan: Sequence[Action]) -> int:
+def max_in_flight(plan: Sequence[Action]) -> int:
     """Largest number of micro-batches whose activations a process keeps at one time.
 
-    >>> [_max_in_flight(_pipeline_actions(name, 0, 4, 16)) for name in ("gpipe", "1f1b")]
+    >>> [max_in_flight(pipeline_actions(name, 0, 4, 16)) for name in ("gpipe", "1f1b")]
     [16, 4]
     """
     in_flight = most = 0
@@ -68,16 +68,16 @@ def _max_in_flight(plan: Sequence[Action]) -> int:
     return most
 
 
-def _bubble_share(parts: int, micro_batches: int) -> float:
+def bubble_share(parts: int, micro_batches: int) -> float:
     """Share of a step in which a process waits, if all micro-batches take equally long.
 
-    >>> round(_bubble_share(4, 8), 3)
+    >>> round(bubble_share(4, 8), 3)
     0.273
     """
     return (parts - 1) / (micro_batches + parts - 1)
 
 
-def _simulated_bubble_share(
+def simulated_bubble_share(
     plans: Sequence[Sequence[Action]], forward: float = 1, backward: float = 2
 ) -> float:
     """The same, by simulating the actions of all processes.
@@ -142,7 +142,7 @@ def apply_pipeline(
     def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
         step = PipelinePass(stage, micro_batches, weight)
         total = step.run(
-            _pipeline_actions(schedule, stage.rank, stage.num_stages, len(micro_batches))
+            pipeline_actions(schedule, stage.rank, stage.num_stages, len(micro_batches))
         )
         stage.add_tied_gradient()
         return total

@@ -41,10 +41,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["bridges", "hidden"])
 def test_a_question_that_was_trained_on_is_found(examples, folder, name):
     found = overlap([name], against=examples, include=folder).tasks[0]
-    assert (found.task, found.samples, found.contamination_found.too_short) == (name, 3, 1)
-    assert {(one.sample, one.kind) for one in found.contamination_found.overlaps} == {
-        ("0", "copied")
-    }
+    assert (found.task, found.samples, found.found.too_short) == (name, 3, 1)
+    assert {(one.sample, one.kind) for one in found.found.overlaps} == {("0", "copied")}
     assert str(found).startswith(f"{name}: 1 of 3 samples were trained on\n1 training texts read")
 
 

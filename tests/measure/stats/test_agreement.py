@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from groundup.core import ConfigError, DataError, Reason
 from groundup.measure.stats.agreement import (
     _count_inversions,
-    _fleiss_kappa,
-    _kendall,
     _kendall_tau_b,
     _mean_ranks,
-    _pearson,
     _pearson_r,
     cohen_kappa,
+    fleiss_kappa,
+    kendall,
     krippendorff_alpha,
+    pearson,
     spearman,
 )
 from tests.checking import unchecked
 
-CORRELATIONS = [_pearson, spearman, _kendall]
+CORRELATIONS = [pearson, spearman, kendall]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
@@ -51,7 +51,7 @@ def test_the_interval_holds_the_truth():
     random, hits = np.random.default_rng(14), 0
     for _ in range(60):
         a = random.normal(size=60)
-        found = _pearson(a, 0.6 * a + 0.8 * random.normal(size=60), repeats=100)
+        found = pearson(a, 0.6 * a + 0.8 * random.normal(size=60), repeats=100)
         hits += found.low <= 0.6 <= found.high
     assert hits >= 52
 
@@ -60,7 +60,7 @@ def test_grouped_items_make_it_less_sure():
     random = np.random.default_rng(15)
     a, groups = random.normal(size=20).repeat(10), np.arange(20).repeat(10).tolist()
     b = a + random.normal(size=20).repeat(10)
-    alone, together = _pearson(a, b), _pearson(a, b, groups)
+    alone, together = pearson(a, b), pearson(a, b, groups)
     assert together.high - together.low > 2 * (alone.high - alone.low)
     assert (alone.groups, together.groups) == (200, 20)
 
@@ -92,7 +92,7 @@ def test_raters_who_draw_lots_agree_no_more_than_chance():
     for found in (
         cohen_kappa(a, b, repeats=200),
         cohen_kappa(a, b, weights="quadratic", repeats=200),
-        _fleiss_kappa(rows, repeats=200),
+        fleiss_kappa(rows, repeats=200),
         krippendorff_alpha(rows, repeats=200),
         krippendorff_alpha(rows, "ordinal", repeats=200),
     ):
@@ -102,7 +102,7 @@ def test_raters_who_draw_lots_agree_no_more_than_chance():
 def test_raters_who_agree_have_1():
     rows = ["aa", "bb", "aa", "cc"]
     assert cohen_kappa("abac", "abac").estimate == 1
-    assert _fleiss_kappa(rows).estimate == pytest.approx(1)
+    assert fleiss_kappa(rows).estimate == pytest.approx(1)
     assert krippendorff_alpha(rows).estimate == pytest.approx(1)
 
 
@@ -145,13 +145,13 @@ def test_missing_ratings_are_left_out():
 def test_undefined_agreement_is_a_reason():
     for found in (
         cohen_kappa("aaa", "aaa"),
-        _fleiss_kappa(["aa", "aa"]),
+        fleiss_kappa(["aa", "aa"]),
         krippendorff_alpha([[1, 1], [1, 1]], "interval"),
     ):
         assert isinstance(found, Reason) and found.code == "constant"
     assert cohen_kappa([], []).code == "too_few_items"
-    assert _fleiss_kappa([]).code == "too_few_items"
-    assert _fleiss_kappa(["a", "b"]).code == "too_few_raters"
+    assert fleiss_kappa([]).code == "too_few_items"
+    assert fleiss_kappa(["a", "b"]).code == "too_few_raters"
     assert krippendorff_alpha([[1, None], [2, None]]).code == "too_few_items"
 
 
@@ -159,11 +159,11 @@ def test_bad_ratings_are_refused():
     with pytest.raises(DataError, match="as many from the other rater"):
         cohen_kappa("ab", "a")
     with pytest.raises(DataError, match="use krippendorff_alpha"):
-        _fleiss_kappa(["ab", "a"])
+        fleiss_kappa(["ab", "a"])
     with pytest.raises(DataError, match="NaN"):
         krippendorff_alpha([[1.0, float("nan")], [1.0, 2.0]], "interval")
     with pytest.raises(DataError, match="missing"):
-        _fleiss_kappa([[None, 1], [1, 1]])
+        fleiss_kappa([[None, 1], [1, 1]])
     with pytest.raises(DataError, match="missing"):
         cohen_kappa([None, "a"], ["a", "a"])
     with pytest.raises(DataError, match="several types have no order"):

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError
 from groundup.measure.stats.calibration import (
-    _brier_score,
-    _reliability,
-    _reliability_diagram,
+    brier_score,
     calibration_error,
+    reliability,
+    reliability_diagram,
 )
 from tests.checking import unchecked
 
@@ -20,14 +20,14 @@ FORECASTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, 
 @given(FORECASTS, st.integers(1, 12), st.sampled_from(["width", "mass"]))
 def test_the_parts_of_the_brier_score_add_up(forecasts, bins, by):
     stated, came = zip(*forecasts, strict=True)
-    found = _brier_score(list(stated), list(came), bins=bins, by=by)
+    found = brier_score(list(stated), list(came), bins=bins, by=by)
     parts = found.reliability - found.resolution + found.uncertainty + found.within
     assert found.score == pytest.approx(parts, abs=1e-12)
     assert found.score == pytest.approx(np.mean((np.array(stated) - came) ** 2), abs=1e-12)
 
 
 def test_distinct_probabilities_leave_nothing_within():
-    found = _brier_score([0.1, 0.1, 0.9, 0.9], [0, 0, 1, 0])
+    found = brier_score([0.1, 0.1, 0.9, 0.9], [0, 0, 1, 0])
     assert found.within == pytest.approx(0)
     assert (found.reliability, found.resolution) == pytest.approx((0.085, 0.0625))
 
@@ -35,7 +35,7 @@ def test_distinct_probabilities_leave_nothing_within():
 @given(FORECASTS, st.integers(1, 12), st.sampled_from(["width", "mass"]))
 def test_every_prediction_lies_in_one_bin(forecasts, bins, by):
     stated, came = (list(side) for side in zip(*forecasts, strict=True))
-    table = _reliability(stated, came, bins=bins, by=by)
+    table = reliability(stated, came, bins=bins, by=by)
     assert sum(one.n for one in table) == len(stated)
     error = calibration_error(stated, came, bins=bins, by=by)
     expected = sum(one.n * abs(one.predicted - one.observed.estimate) for one in table) / len(
@@ -46,13 +46,13 @@ def test_every_prediction_lies_in_one_bin(forecasts, bins, by):
 
 
 def test_an_edge_belongs_to_the_bin_below():
-    table = _reliability([0.0, 0.5, 0.500001, 1.0], [0, 1, 0, 1], bins=2)
+    table = reliability([0.0, 0.5, 0.500001, 1.0], [0, 1, 0, 1], bins=2)
     assert [(one.low, one.high, one.n) for one in table] == [(0.0, 0.5, 2), (0.5, 1.0, 2)]
 
 
 def test_equal_mass_bins_hold_equally_many():
     stated = np.linspace(0, 1, 100) ** 3
-    assert {one.n for one in _reliability(stated, np.zeros(100), bins=10, by="mass")} == {10}
+    assert {one.n for one in reliability(stated, np.zeros(100), bins=10, by="mass")} == {10}
 
 
 def test_a_calibrated_model_is_not_blamed_for_few_predictions():
@@ -84,7 +84,7 @@ def test_the_debiased_square_is_right_on_average():
 
 def test_the_picture_shows_every_bin_its_interval_and_the_diagonal():
     drawn = str(
-        _reliability_diagram("Calibration of answers", _reliability([0.2, 0.3, 0.9], [0, 1, 1]))
+        reliability_diagram("Calibration of answers", reliability([0.2, 0.3, 0.9], [0, 1, 1]))
     )
     for words in ("Calibration of answers", "calibrated", "observed", "stated probability", "band"):
         assert words in drawn
@@ -93,10 +93,10 @@ def test_the_picture_shows_every_bin_its_interval_and_the_diagonal():
 def test_one_prediction_and_certain_ones():
     assert calibration_error([1.0], [1]).value == 0
     assert calibration_error([1.0, 0.0], [0, 1]).value == 1
-    assert _brier_score([1.0], [0]).score == 1
+    assert brier_score([1.0], [0]).score == 1
 
 
-@pytest.mark.parametrize("measure", [_reliability, calibration_error, _brier_score])
+@pytest.mark.parametrize("measure", [reliability, calibration_error, brier_score])
 def test_bad_input_is_refused(measure):
     with pytest.raises(DataError, match="got none"):
         measure([], [])
@@ -114,4 +114,4 @@ def test_bad_input_is_refused(measure):
 
 def test_unknown_bins_are_refused():
     with unchecked(), pytest.raises(ConfigError, match="by='size' is unknown"):
-        _reliability([0.5], [1], by="size")
+        reliability([0.5], [1], by="size")

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from groundup.core import ConfigError, DataError, Reason
 from groundup.measure.stats.significance import (
     _p_value,
-    _permutation_test,
     _random_subset_sums,
     adjust_p_values,
     mcnemar_test,
+    permutation_test,
     sign_flip_test,
 )
 from tests.checking import unchecked
@@ -59,14 +59,14 @@ def test_drawn_permutations_agree_with_all_of_them():
     assert drawn.p == exact.p  # eight groups, each three times the item
     many = sign_flip_test(a * 3, b * 3)
     assert many.method == "sign_flip|10000 draws" and 0 < many.p < exact.p
-    exact, dealt = _permutation_test(a, b), _permutation_test(a * 2, b * 2)
+    exact, dealt = permutation_test(a, b), permutation_test(a * 2, b * 2)
     assert (exact.method, dealt.method) == ("permutation|exact", "permutation|10000 draws")
     assert dealt.p < exact.p < 0.2
 
 
 def test_a_drawn_p_is_never_zero():
     assert sign_flip_test([1.0] * 60, [0.0] * 60).p > 0
-    assert _permutation_test([1.0] * 60 + [1.1], [0.0] * 60, alternative="greater").p > 0
+    assert permutation_test([1.0] * 60 + [1.1], [0.0] * 60, alternative="greater").p > 0
 
 
 def test_one_sided_tests_look_to_one_side():
@@ -76,14 +76,14 @@ def test_one_sided_tests_look_to_one_side():
 
 
 def test_whole_groups_are_dealt():
-    found = _permutation_test([1.0, 1.0, 1.0, 1.0], [0.0, 0.0], ["a", "a", "b", "b"], ["c", "d"])
+    found = permutation_test([1.0, 1.0, 1.0, 1.0], [0.0, 0.0], ["a", "a", "b", "b"], ["c", "d"])
     assert found.p == pytest.approx(2 / 6) and found.n == 6
 
 
 def test_nothing_to_test_is_a_reason():
     assert mcnemar_test([1, 0], [1, 0]).code == "no_difference"
     assert sign_flip_test([1.0, 2.0], [1.0, 2.0]).code == "no_difference"
-    assert _permutation_test([1.0], [1.0, 1.0]).code == "no_difference"
+    assert permutation_test([1.0], [1.0, 1.0]).code == "no_difference"
 
 
 def test_bad_input_is_refused():
@@ -94,11 +94,11 @@ def test_bad_input_is_refused():
     with pytest.raises(DataError, match="b must be 2 numbers"):
         sign_flip_test([1.0, 2.0], [1.0])
     with pytest.raises(DataError, match="is nan"):
-        _permutation_test([1.0, float("nan")], [1.0])
+        permutation_test([1.0, float("nan")], [1.0])
     with pytest.raises(DataError, match="got none"):
         sign_flip_test([], [])
     with pytest.raises(DataError, match="got none"):
-        _permutation_test([1.0], [])
+        permutation_test([1.0], [])
     with pytest.raises(DataError, match="got none"):
         mcnemar_test([], [])
 
@@ -139,11 +139,11 @@ def test_drawn_halves_are_fair_and_come_in_pieces(monkeypatch):
             lambda: sign_flip_test([1, 2], [0, 0], alternative="higher"),
             "alternative='higher' is unknown",
         ),
-        (lambda: _permutation_test([1], [0], alternative="less "), "did you mean `less`"),
+        (lambda: permutation_test([1], [0], alternative="less "), "did you mean `less`"),
         (lambda: mcnemar_test([1], [0], method="midp"), "did you mean `mid-p`"),
         (lambda: adjust_p_values([0.1], "holms"), "did you mean `holm`"),
         (lambda: sign_flip_test([1, 2], [0, 0], repeats=0), "repeats=0 must be 1"),
-        (lambda: _permutation_test([1, 2], [0, 0], seed=-1), "seed=-1 must be 0"),
+        (lambda: permutation_test([1, 2], [0, 0], seed=-1), "seed=-1 must be 0"),
     ],
 )
 def test_unknown_words_and_draws_are_refused(call, told):

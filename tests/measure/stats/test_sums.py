@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundup.measure.stats.agreement import _fleiss_kappa, cohen_kappa, krippendorff_alpha
+from groundup.measure.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from groundup.measure.stats.grouping import VarianceEstimate
 from groundup.measure.stats.interval import Interval, _upper_share_bound, bootstrap
 from groundup.measure.stats.sums import _gradient, bayesian_bootstrap_sums, studentised_sums
@@ -41,7 +41,7 @@ def test_studentised_bounds_of_uneven_groups_say_so():
 def test_items_that_all_agree_do_not_show_that_raters_always_would():
     labels = ["no"] * 19 + ["yes"]
     pairs = [[label, label] for label in labels]
-    for found in (cohen_kappa(labels, labels), _fleiss_kappa(pairs), krippendorff_alpha(pairs)):
+    for found in (cohen_kappa(labels, labels), fleiss_kappa(pairs), krippendorff_alpha(pairs)):
         assert found.estimate == found.high == 1 and found.low < 0.5
     many = cohen_kappa(labels * 100, labels * 100)
     assert many.low > 0.95

@@ -13,7 +13,7 @@ from tests.train.objectives.rows import many
 
 
 def made(what):
-    return get_objective("corruption").batch(what.setting, what.rows, what.step)
+    return get_objective("corruption").batch(what.context, what.rows, what.step)
 
 
 def restored(source: list[int], target: list[int], sentinels: list[int]) -> list[int]:

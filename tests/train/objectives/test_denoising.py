@@ -19,7 +19,7 @@ from tests.train.objectives.rows import many, setting, tokenizer
 
 
 def made(what):
-    return get_objective("denoising").batch(what.setting, what.rows, what.step)
+    return get_objective("denoising").batch(what.context, what.rows, what.step)
 
 
 def test_lengths_are_poisson_s():

@@ -12,12 +12,13 @@ from tests.train.objectives.test_masked import within
 
 
 def made(what):
-    return get_objective("middle").batch(what.setting, what.rows, what.step)
+    return get_objective("middle").batch(what.context, what.rows, what.step)
 
 
 def parts(ids: list[int], known) -> tuple[list[int], list[int], list[int], bool]:
     """Prefix, middle and suffix of a moved document, and whether the suffix came first."""
-    prefix, middle, suffix, end = map(known.special, (PREFIX, MIDDLE, SUFFIX, DOCUMENT_END))
+    names = (PREFIX, MIDDLE, SUFFIX, DOCUMENT_END)
+    prefix, middle, suffix, end = map(known.special_token_id, names)
     assert ids[0] == prefix and ids[-1] == end
     s, m = ids.index(suffix), ids.index(middle)
     if s == 1:  # the prefix's end is not marked: both orders give the same joined text

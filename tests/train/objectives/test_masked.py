@@ -11,7 +11,7 @@ from tests.train.objectives.rows import making, many
 
 
 def made(what, step: int = 0):
-    return get_objective("masked").batch(what.setting, what.rows, step)
+    return get_objective("masked").batch(what.context, what.rows, step)
 
 
 def within(count: int, total: int, rate: float) -> bool:

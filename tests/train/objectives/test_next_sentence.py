@@ -11,13 +11,13 @@ from tests.train.objectives.test_masked import within
 
 
 def made(what):
-    return get_objective("next_sentence").batch(what.setting, what.rows, what.step)
+    return get_objective("next_sentence").batch(what.context, what.rows, what.step)
 
 
 def halves(batch, row: int, known) -> tuple[list[int], list[int]]:
     ids = batch.targets[row][batch.documents[row] >= 0].tolist()
-    border = ids.index(known.special(SEPARATOR))
-    assert ids[0] == known.special(CLS) and ids[-1] == known.special(SEPARATOR)
+    border = ids.index(known.special_token_id(SEPARATOR))
+    assert ids[0] == known.special_token_id(CLS) and ids[-1] == known.special_token_id(SEPARATOR)
     types = batch.types[row].tolist()
     assert types[: border + 1] == [0] * (border + 1)
     assert types[border + 1 : len(ids)] == [1] * (len(ids) - border - 1)

@@ -128,7 +128,7 @@ def test_padding_is_no_part_of_router_losses():
     what = making(rows=2, length=LENGTH)
     batch = doubled(get_objective("causal").batch(what.context, what.rows, 0))
     empty = batch._replace(
-        input_ids=batch.ids.roll(1, 0), kept=torch.full_like(batch.documents, -1),
+        ids=batch.ids.roll(1, 0), documents=torch.full_like(batch.documents, -1),
         weights=torch.zeros_like(batch.weights),
     )  # fmt: skip
     both = batch._replace(**{

@@ -12,7 +12,7 @@ from tests.train.objectives.test_masked import within
 
 
 def made(what):
-    return get_objective("boundary").batch(what.setting, what.rows, what.step)
+    return get_objective("boundary").batch(what.context, what.rows, what.step)
 
 
 def runs(hidden: np.ndarray) -> list[tuple[int, int, int]]:

@@ -16,11 +16,11 @@ from groundup.train.parallel.apply import _parallelise_pipeline, check_mesh_supp
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
 from groundup.train.parallel.pipeline import (
     Action,
-    _bubble_share,
-    _max_in_flight,
-    _pipeline_actions,
-    _simulated_bubble_share,
     apply_pipeline,
+    bubble_share,
+    max_in_flight,
+    pipeline_actions,
+    simulated_bubble_share,
 )
 from groundup.train.parallel.stages import PipelineStage, _sequential_gradients
 from groundup.train.precision import Precision
@@ -47,7 +47,7 @@ def test_the_order_of_passes_is_that_of_torch(name, theirs, parts: int, micro_ba
             for step in told
             if step.computation_type.name in ("FORWARD", "FULL_BACKWARD")
         ]  # fmt: skip
-        mine = _pipeline_actions(name, place, parts, micro_batches)
+        mine = pipeline_actions(name, place, parts, micro_batches)
         if name == "1f1b" and place == parts - 1:  # torch 2.13 counts these forward passes from 1
             assert [each.kind for each in mine] == [each.kind for each in wanted]
         else:
@@ -57,11 +57,11 @@ def test_the_order_of_passes_is_that_of_torch(name, theirs, parts: int, micro_ba
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize(("parts", "micro_batches"), [(1, 3), (2, 2), (2, 8), (4, 2), (4, 8)])
 def test_processes_wait_as_long_as_the_formula_says(name, parts: int, micro_batches: int):
-    plans = [_pipeline_actions(name, place, parts, micro_batches) for place in range(parts)]
-    assert _simulated_bubble_share(plans) == pytest.approx(_bubble_share(parts, micro_batches))
+    plans = [pipeline_actions(name, place, parts, micro_batches) for place in range(parts)]
+    assert simulated_bubble_share(plans) == pytest.approx(bubble_share(parts, micro_batches))
     every = {Action(kind, i) for kind in ("forward", "backward") for i in range(micro_batches)}
     assert all(set(plan) == every and len(plan) == len(every) for plan in plans)
-    held = [_max_in_flight(plan) for plan in plans]
+    held = [max_in_flight(plan) for plan in plans]
     wanted = [
         micro_batches if name == "gpipe" else min(parts - place, micro_batches)
         for place in range(parts)

@@ -29,7 +29,7 @@ def made(planted):
 
 
 def test_it_tells_the_laws_and_approaches_with_intervals(made):
-    told = made[1].told
+    told = made[1].content
     for name, truth in TRUTH.items():
         estimate, low, high = told["laws"]["parametric"][name]
         assert low < estimate < high and estimate == pytest.approx(truth, rel=0.6)
@@ -54,7 +54,7 @@ def test_the_same_fit_twice_is_one_artifact_and_says_the_same(made):
     sweep, first = made
     again = fit_sweep(QUICK, sweep, first.artifact.path)
     assert again.artifact.id == first.artifact.id and str(again) == str(first)
-    assert "compute_power" in str(again) and again._asdict()["laws"] == first.told["laws"]
+    assert "compute_power" in str(again) and again._asdict()["laws"] == first.content["laws"]
 
 
 def test_json_holds_numbers_or_nothing(made):
@@ -65,7 +65,7 @@ def test_json_holds_numbers_or_nothing(made):
 
 def test_which_weights_are_counted_moves_the_exponent(made):
     other, _ = _fit_all(FitConfig(resamples=50, count="total"), read_sweep(made[0]).runs)
-    ours = made[1].told["exponents"]["parametric"]["N"][0]
+    ours = made[1].content["exponents"]["parametric"]["N"][0]
     assert abs(other["exponents"]["parametric"]["N"][0] - ours) > 1e-3
 
 

@@ -91,7 +91,7 @@ def equal(model, weights) -> bool:
 def test_going_back_gives_the_run_without_the_batches_to_the_bit(every, clean, tmp_path, guarded):
     steps, model, guard = begin(guarded, tmp_path, text, every)
     numbers = [step.number for step in steps]
-    assert guard.left_out == set(range(BAD - 2, BAD + 3))
+    assert guard.skipped_batches == set(range(BAD - 2, BAD + 3))
     assert numbers[BAD] == {10: 40, 25: 25, 100: 0}[every]  # where it went back to
     assert numbers[-1] == STEPS - 1
     assert equal(model, clean)
@@ -107,7 +107,7 @@ def test_killed_before_or_after_going_back_it_ends_the_same(stop, clean, tmp_pat
     guard.close()
     steps, model, again = begin(guarded, tmp_path, text, 10)
     list(steps)
-    assert again.left_out == set(range(BAD - 2, BAD + 3))
+    assert again.skipped_batches == set(range(BAD - 2, BAD + 3))
     assert equal(model, clean)
 
 
@@ -116,7 +116,7 @@ def test_what_was_learnt_before_the_oldest_checkpoint_stays(tmp_path, guarded):
         guarded, tmp_path, text, 1
     )  # the two that are kept are younger than the margin
     list(steps)
-    assert guard.left_out == set(range(BAD - 1, BAD + 3))
+    assert guard.skipped_batches == set(range(BAD - 1, BAD + 3))
     assert [path.name for path in sorted(tmp_path.glob("step-*"))] == [
         f"step-{STEPS - 1:08d}", f"step-{STEPS:08d}",
     ]  # fmt: skip
@@ -140,4 +140,4 @@ def test_saving_by_the_clock_goes_along(tmp_path, guarded):
     steps, model, guard = begin(guarded, tmp_path, text, 1000)
     clock = Checkpoints(tmp_path, {"model": model}, CheckpointConfig(every_seconds=1e9))
     assert len(list(save_checkpoints(steps, clock))) > STEPS
-    assert len(guard.left_out) == 5
+    assert len(guard.skipped_batches) == 5

@@ -34,7 +34,7 @@ def judge(guard: SpikeDetector, values, start: int = 0) -> list[bool]:
 def test_a_calm_curve_is_left_alone(tmp_path, guarded):
     guard = guarded(SpikeConfig(policy="skip"), tmp_path)
     assert all(judge(guard, curve(3000)))
-    assert guard.told == []
+    assert guard.pending_reports == []
 
 
 @pytest.mark.parametrize("loss, norm", [(2.0, 1.0), (1.0, 30.0), (math.nan, 1.0), (1.0, math.inf)])
@@ -50,7 +50,7 @@ def test_a_planted_spike_is_heard_at_its_step(policy, loss, norm, tmp_path, guar
         assert (found.value.step, found.value.first, found.value.last) == (300, 298, 302)
     else:
         made = judge(guard, values)
-        assert [step for step, _ in guard.told] == [300]
+        assert [step for step, _ in guard.pending_reports] == [300]
         is_made = policy == "warn" and is_finite
         assert [step for step, is_applied in enumerate(made) if not is_applied] == [300] * (
             not is_made
@@ -64,7 +64,7 @@ def test_a_new_level_is_taken_for_the_usual_one(tmp_path, guarded):
         *range(300, 305)
     ]
     known = guarded(SpikeConfig(policy="skip"), tmp_path / "known", changes=[300])
-    assert all(judge(known, values)) and not known.told
+    assert all(judge(known, values)) and not known.pending_reports
 
 
 def test_what_is_not_finite_is_left_out_so_often_and_then_made_an_error(tmp_path, guarded):

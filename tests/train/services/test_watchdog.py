@@ -108,7 +108,7 @@ def stuck():
     lock.acquire()  # as a collective whose peer is gone
     yield
 with Watchdog(Path({str(tmp_path / "stacks.txt")!r}), config, poll_seconds=0.05) as dog:
-    for _ in dog.watching(stuck()):
+    for _ in dog.watch_steps(stuck()):
         pass
 """
     done = subprocess.run(
