@@ -32,7 +32,7 @@ from ..task.aggregate import aggregate
 from ..task.group import aggregate_groups
 from ..task.prompt import prompt_text
 from ..task.task import EvaluationTask, ItemScores, Response, TaskGroup, TaskItem, TaskMeasure
-from .answer_cache import AnswerCache, ModelRequest, response_to_json, build_requests
+from .answer_cache import AnswerCache, ModelRequest, build_requests, response_to_json
 from .report import (
     EQUALLY_WEIGHTED,
     WEIGHTED_BY_SIZE,
