@@ -225,7 +225,7 @@ EIGHT = {"tokens": 4096, "validations": 1}
 
 
 def test_what_decides_the_bits_may_not_change_when_a_run_goes_on(made, stopped):
-    said = "settings.micro_batches 1 -> 2.*Only checkpoints, watchdog, look_every may"
+    said = "settings.micro_batches 1 -> 2.*Only checkpoints, watchdog, statistics_every may"
     with pytest.raises(ArtifactError, match=f"{said} change: micro_batches changes rounding"):
         pretrain(tiny_training(**EIGHT, micro_batches=2), made.tokens, made.tokenizer, stopped)
     with pytest.raises(ArtifactError, match="settings.validations 1 -> 2"):
