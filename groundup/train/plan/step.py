@@ -244,7 +244,7 @@ def _split_range(total: int, parts: int) -> list[range]:
 @contextmanager
 def _loss_category(model: Transformer, recorder: MemoryRecorder) -> Iterator[None]:
     """Context in which allocations after the decoder's last layer count as the loss's."""
-    hook = model.norm.register_forward_pre_hook(lambda *_: setattr(recorder, "part", "loss"))
+    hook = model.norm.register_forward_pre_hook(lambda *_: setattr(recorder, "category", "loss"))
     try:
         yield
     finally:

@@ -217,7 +217,7 @@ def one_is_full(number: int, count: int, folder: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if number == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    with pytest.raises(GroundupError, match="process 1: File too large.*step-00000001 before it"):
+    with pytest.raises(GroundupError, match="process 1: File too large.*step-00000001 is intact"):
         run.checkpoints.save(2)
         run.checkpoints.wait()
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -63,7 +63,7 @@ def test_other_shapes_dtypes_and_gaps_are_named(tmp_path):
         with pytest.raises(ArtifactError, match="another model: v not in it"):
             tensors.check("model", {"v": torch.zeros(1)})
         tensors.parts["model"]["w"]["pieces"].pop()
-        with pytest.raises(ArtifactError, match="20 of 35 numbers of w are in it"):
+        with pytest.raises(ArtifactError, match="it has 20 of 35 values of w"):
             tensors.read_full("model", "w")
 
 
