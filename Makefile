@@ -22,7 +22,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
 
 # What needs no data of its own; the others say in their first lines what they are given.
-BENCHES := attention code_verdicts experts hostile imported_tokenizers measures_speed refusal train
+BENCHES := documents.hostile evaluate.refusal kernels.attention kernels.experts measure.code_verdicts \
+	measure.measures_speed tokenizer.imported_tokenizers train.train
 
 # Tests whose code is compiled or uses vector instructions run once more without either.
 NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings tests/tokenizer/test_f*.py)
@@ -55,15 +56,15 @@ fix: $(VENV)/.check
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.demo
-	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
-	$(BIN)/python benchmarks/table.py
+	for name in $(BENCHES); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.table
 
 simulations: $(VENV)/.demo
-	$(BIN)/python benchmarks/simulations.py
+	$(BIN)/python -m benchmarks.measure.simulations
 
 yardsticks: $(VENV)/.test
-	$(BIN)/python benchmarks/yardsticks.py corpora
-	$(BIN)/python benchmarks/yardsticks.py demo $(OUT)
+	$(BIN)/python -m benchmarks.yardsticks corpora
+	$(BIN)/python -m benchmarks.yardsticks demo $(OUT)
 
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants/run.py $(MUTANTS)
@@ -72,13 +73,13 @@ flaky: $(VENV)/.test
 	$(BIN)/python tests/flaky.py
 
 kills: $(VENV)/.demo
-	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python -m benchmarks.recipes.demo_kills
 
 gpu-check: $(VENV)/.demo
-	$(BIN)/python benchmarks/gpu_check.py
+	$(BIN)/python -m benchmarks.recipes.gpu_check
 
 demo-check: $(VENV)/.demo $(ORACLES)/transformers/.made
-	$(BIN)/python benchmarks/demo_check.py --run $(OUT) --peer $(ORACLES)/transformers/bin/python
+	$(BIN)/python -m benchmarks.recipes.demo_check --run $(OUT) --peer $(ORACLES)/transformers/bin/python
 
 oracles: $(foreach name,$(PEERS),$(ORACLES)/$(name)/.made)
 	$(MAKE) -C tests/oracles ORACLES="$(abspath $(ORACLES))"

@@ -7,7 +7,7 @@
 Machines drift, so a ratio is taken within a round, and the median of the ratios is what counts; the
 spread is the smallest and the largest of them. Figures of different machines do not mix: a row
 names the class of its machine. Whatever is reported is in the README's table at once; `python
-benchmarks/table.py` makes that table again.
+-m benchmarks.table` makes that table again.
 """
 
 import datetime
@@ -185,12 +185,23 @@ def command(name: str, work: str) -> str:
     """What measures a row again, its arguments included.
 
     >>> command("lm_eval", "evaluation: choice, bfloat16, peer's batch 4")
-    'python benchmarks/lm_eval.py --peer PYTHON --keep --dtype bfloat16'
+    'python -m benchmarks.evaluate.lm_eval --peer PYTHON --keep --dtype bfloat16'
     """
-    words = ["python", f"benchmarks/{name}.py", ARGUMENTS.get(name, "")]
+    words = ["python -m", script(name), ARGUMENTS.get(name, "")]
     if name == "lm_eval" and "bfloat16" in work:
         words.append("--dtype bfloat16")
     return " ".join(filter(None, words))
+
+
+def script(name: str) -> str:
+    """Module that keeps the results of this name: the script's own, after its room's or alone.
+
+    >>> script("corpus_speed"), script("attention")
+    ('benchmarks.corpus.speed', 'benchmarks.kernels.attention')
+    """
+    scripts = Path(__file__).parent.glob("*/*.py")
+    (found,) = (p for p in scripts if name in (p.stem, f"{p.parent.name}_{p.stem}"))
+    return f"benchmarks.{found.parent.name}.{found.stem}"
 
 
 def with_results(readme: str, table: str) -> str:

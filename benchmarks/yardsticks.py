@@ -1,8 +1,8 @@
 """Yardsticks: what must stay equal while the package is repaired, renamed and made smaller.
 
-    python benchmarks/yardsticks.py corpora [--keep]       three prepared corpora, by digest
-    python benchmarks/yardsticks.py demo RUN [--keep]      a demo's verdict and losses
-    python benchmarks/yardsticks.py headlines [--keep]     eight kept ratios of this class
+    python -m benchmarks.yardsticks corpora [--keep]       three prepared corpora, by digest
+    python -m benchmarks.yardsticks demo RUN [--keep]      a demo's verdict and losses
+    python -m benchmarks.yardsticks headlines [--keep]     eight kept ratios of this class
 
 Without --keep each compares with tests/fixtures/yardsticks and exits with 1 where it differs. The
 material of the corpora (Ant's manual, pages and source of this project; Apache-2.0) is a fixture
@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.table import RESULTS, machine_class
 from groundup.core import Artifact, write_json
 from groundup.corpus import SPLITS, prepare, read_split_records
-from table import RESULTS, machine_class
 
 FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "yardsticks"
 PIPELINES = ("manual", "handbook", "code")

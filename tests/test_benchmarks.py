@@ -1,9 +1,9 @@
 """Comparisons are fair and what the README shows is what was measured."""
 
-import importlib.util
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -15,10 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture(scope="module")
@@ -84,29 +81,29 @@ def test_rows_of_processors_with_fast_and_slow_bfloat16_do_not_mix(
 
 
 def test_every_result_has_its_command(table):
-    results = {path.stem for path in table.RESULTS.glob("*.json")}
-    assert results <= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    for path in table.RESULTS.glob("*.json"):
+        assert table.script(path.stem).startswith("benchmarks."), path
 
 
 def test_the_page_on_measures_shows_the_kept_results():
-    measures = script("which_measure")
+    measures = script("measure.which_measure")
     page = measures.PAGE.read_text(encoding="utf-8")
     found = json.loads(measures.RESULTS.read_text(encoding="utf-8"))
-    assert measures.with_tables(page, found) == page, "run benchmarks/which_measure.py"
+    assert measures.with_tables(page, found) == page, "run benchmarks/measure/which_measure.py"
 
 
 def test_the_readme_shows_the_demos_models_as_they_were_measured():
-    models = script("demo_models")
+    models = script("recipes.demo_models")
     readme = models.README.read_text(encoding="utf-8")
     kept = json.loads(models.RESULTS.read_text(encoding="utf-8"))
-    assert models.with_models(readme, kept) == readme, "run benchmarks/demo_models.py"
+    assert models.with_models(readme, kept) == readme, "run benchmarks/recipes/demo_models.py"
 
 
 def test_the_tokenizers_page_shows_the_units_as_they_were_measured():
-    units = script("units")
+    units = script("tokenizer.units")
     page = units.PAGE.read_text(encoding="utf-8")
     kept = json.loads(units.RESULTS.read_text(encoding="utf-8"))
-    assert units.with_units(page, kept["units"]) == page, "run benchmarks/units.py"
+    assert units.with_units(page, kept["units"]) == page, "run benchmarks/tokenizer/units.py"
 
 
 def test_the_page_on_memory_shows_the_plans_as_they_were_measured(table):
@@ -119,15 +116,14 @@ def test_the_page_on_memory_shows_the_plans_as_they_were_measured(table):
 
 
 def test_the_page_of_models_is_what_its_command_makes():
-    models = script("models_page")
+    models = script("model.models_page")
     assert models.markdown() == models.PAGE.read_text(encoding="utf-8"), (
-        "run benchmarks/models_page.py"
+        "run benchmarks/model/models_page.py"
     )
 
 
 @pytest.fixture
-def yardsticks(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+def yardsticks():
     return script("yardsticks")
 
 
@@ -147,17 +143,18 @@ def test_a_yardstick_names_what_differs(yardsticks):
 def test_a_row_s_command_has_its_arguments(table):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, given in table.ARGUMENTS.items():
-        text = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
-        assert f"`python benchmarks/{name}.py`" not in readme
-        assert f"`python benchmarks/{name}.py {given}" in readme
+        module = table.script(name)
+        text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        assert f"`python -m {module}`" not in readme
+        assert f"`python -m {module} {given}" in readme
         flags = [word for word in given.split() if word.startswith("--")]
         assert all(f'"{flag}"' in text for flag in flags), name
-    assert "benchmarks/demo_models.py --peer MODEL`" in readme
+    assert "python -m benchmarks.recipes.demo_models --peer MODEL`" in readme
 
 
 def test_asking_for_help_measures_nothing():
     kept = (ROOT / "benchmarks" / "results" / "train_memory.json").read_bytes()
-    words = [sys.executable, "benchmarks/train_memory.py", "--help"]
+    words = [sys.executable, "-m", "benchmarks.train.memory", "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "--recompute" in done.stdout
     assert (ROOT / "benchmarks" / "results" / "train_memory.json").read_bytes() == kept
@@ -167,7 +164,9 @@ def test_without_its_environment_lm_eval_is_one_clear_line(tmp_path):
     for model, said in ((tmp_path / "no", "make demo"), (tmp_path, "make oracles")):
         words = ["--model", str(model), "--corpus", str(tmp_path), "--peer", str(tmp_path / "no")]
         done = subprocess.run(
-            [sys.executable, "benchmarks/lm_eval.py", *words], cwd=ROOT, capture_output=True,
+            [sys.executable, "-m", "benchmarks.evaluate.lm_eval", *words],
+            cwd=ROOT,
+            capture_output=True,
             text=True,
-        )  # fmt: skip
+        )
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr

@@ -25,10 +25,10 @@ PAGES = ("align", "command-line", "compress", "core", "corpus-engine", "corpus-e
 NOT_HERE = {
     "groundup examples show": "examples of names, of which this handbook has none",
     "groundup prepare pipeline.toml --out corpus --runner ray": "a cluster",
-    "groundup prepare benchmarks/permissive.toml": "Debian's packages",
+    "groundup prepare benchmarks/corpus/permissive.toml": "Debian's packages",
     "groundup tokenizer runs/permissive-corpus": "made of them",
     "groundup tokens runs/permissive-corpus": "made of them",
-    "groundup pretrain --config benchmarks/house.toml": "made of them",
+    "groundup pretrain --config benchmarks/recipes/house.toml": "made of them",
     "groundup finetune --model gemma": "published weights",
     "groundup import ~/gemma": "published weights",
     "groundup import gemma": "published weights",

@@ -8,7 +8,7 @@ is used.
 
 GCC 12 at -O3 miscompiles torch's bfloat16 transpose with AVX-512: gradients are garbage or NaN.
 Disabling the SLP vectoriser, which that code does not need, avoids it; see docs/kernels.md and
-benchmarks/gcc_transpose.py.
+benchmarks/kernels/gcc_transpose.py.
 """
 
 import functools

@@ -31,8 +31,8 @@ CORPUS = CorpusConfig(held_out_limit=65_536)
 longest module alone would be two fifths of the test."""
 TOKENS, DEPTH, EPOCHS = 2_900_000, 4, 2.0
 """Defaults: the complete run takes under five minutes on two cores. Four layers on nearly twice as
-many tokens are better than five in the same time (benchmarks/demo_base.py); after one epoch of
-conversations the model hardly distinguishes known names from made-up ones."""
+many tokens are better than five in the same time (benchmarks/recipes/demo_base.py); after one epoch
+of conversations the model hardly distinguishes known names from made-up ones."""
 
 
 class TinyArtifacts(NamedTuple):

@@ -111,7 +111,7 @@ def test_a_second_process_compiles_nothing_and_damage_is_compiled_anew(tmp_path)
 
 
 def test_halves_of_transposed_bfloat16_are_compiled_right():
-    """GCC 12 miscompiles them as torch compiles by itself; see benchmarks/gcc_transpose.py."""
+    """GCC 12 miscompiles them as torch compiles alone; see benchmarks/kernels/gcc_transpose.py."""
 
     def rotated(x, sin, cos):
         b, a = (half.float() for half in x.mT.chunk(2, dim=-1))

@@ -53,4 +53,4 @@ def test_the_page_is_what_the_script_makes(made):
     kept = (ROOT / "docs" / "agreement.md").read_text(encoding="utf-8")
     for bound in ("| < 1e-12 |", "| < 1e-11 |"):
         kept, made["page"] = kept.replace(bound, "| 0 |"), made["page"].replace(bound, "| 0 |")
-    assert made["page"] == kept, "run benchmarks/agreement.py"
+    assert made["page"] == kept, "run benchmarks/measure/agreement.py"

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("simulations", ROOT / "benchmarks/simulations.py")
+SPEC = importlib.util.spec_from_file_location(
+    "simulations", ROOT / "benchmarks" / "measure" / "simulations.py"
+)
 simulations = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(simulations)
 

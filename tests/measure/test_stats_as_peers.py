@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location(
-    "agreement_stats", ROOT / "benchmarks" / "_agreement_stats.py"
+    "agreement_stats", ROOT / "benchmarks" / "measure" / "agreement_stats.py"
 )
 stats = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(stats)

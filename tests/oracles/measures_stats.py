@@ -4,7 +4,7 @@
         {"peers": {name: version}, "inputs": {kind: [...]}, "expected": {measure: {...}}}
 
 An expected row names its peer, the kind of its inputs, and one number (or list) for each input;
-null where the peer gives none (nan). Read by benchmarks/_agreement_stats.py.
+null where the peer gives none (nan). Read by benchmarks/measure/agreement_stats.py.
 """
 
 import json

@@ -33,7 +33,7 @@ class FeaturesConfig(Config):
     word_orders: tuple[int, ...] = (1, 2)
     """Orders of word n-grams. Source: FineWeb-Edu-like fastText filters use up to pairs."""
     character_orders: tuple[int, ...] = (4,)
-    """Orders of character n-grams. Own choice, by benchmarks/quality_models.py."""
+    """Orders of character n-grams. Own choice, by benchmarks/corpus/quality_models.py."""
     characters: int = Field(default=20_000, ge=100)
     """Characters of a text that are used, from the start."""
 

@@ -35,7 +35,7 @@ class ClassifierTrainingConfig(Config):
     features: FeaturesConfig = FeaturesConfig()
     """Features of a text."""
     l2: float = Field(default=1e-5, ge=0)
-    """λ. Own choice, by benchmarks/quality_models.py."""
+    """λ. Own choice, by benchmarks/corpus/quality_models.py."""
     balance: bool = True
     """Whether both classes have the same total weight, whatever their sizes."""
     iterations: int = Field(default=100, ge=1)

@@ -42,7 +42,7 @@ class HeadsConfig(Config):
     """Number of pages before and after that are compared. Source: own; a chapter head needs few."""
     similarity: float = 0.7
     """Share of common letter bigrams from which two normalised lines are the same head. Source:
-    own, frozen on the first manual of benchmarks/books.py."""
+    own, frozen on the first manual of benchmarks/documents/books.py."""
     recurrences: int = 2
     """Number of other pages of the window that must have a similar head. Source: own."""
     book_share: float = 0.3

@@ -27,10 +27,10 @@ WEIGHTS = {
     "near the book's": 0.24, "mixed": 0.15, "leader": 0.15, "doubled": 0.12, "rival": 0.12,
     "dust": 0.11, "garbled": 0.09, "lettered number": 0.07,
 }  # fmt: skip
-"""Weight of each sign. Source: benchmarks/book_ocr_weights.py, a logistic model."""
+"""Weight of each sign. Source: benchmarks/documents/book_ocr_weights.py, a logistic model."""
 CLEAN_WORDS = 100
 """Clean words added to every page, because one sign on a short page is weak evidence. Source: own,
-set on the development works of benchmarks/book_ocr_weights.py."""
+set on the development works of benchmarks/documents/book_ocr_weights.py."""
 LEADER_MARKS = ("·", "..", ",", ".'", "`.")
 
 
@@ -38,8 +38,8 @@ class OcrConfig(Config):
     """Thresholds of the damage score."""
 
     damaged: float = 0.004
-    """Score from which a page counts as damaged. Source: benchmarks/book_ocr_weights.py: 2 % of
-    clean pages are above, 89 % of those with noise in one word of fifty."""
+    """Score from which a page counts as damaged. Source: benchmarks/documents/book_ocr_weights.py:
+    2 % of clean pages are above, 89 % of those with noise in one word of fifty."""
     beyond_repair: float = 0.4
     """Share of unreadable words from which a page is dropped. Source: own; two of five."""
     english_share: float = 0.5

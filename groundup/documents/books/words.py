@@ -1,8 +1,8 @@
 """Words: an English frequency table, a book's own vocabulary, and a letter model.
 
-The table is shipped with the package (benchmarks/book_words.py makes it); the book's own words also
-serve other languages. The letter model is estimated from the table: trigrams weighted by word
-frequency.
+The table is shipped with the package (benchmarks/documents/book_words.py makes it); the book's own
+words also serve other languages. The letter model is estimated from the table: trigrams weighted
+by word frequency.
 """
 
 import lzma

@@ -3,8 +3,8 @@
 The file is split into words. SPDX tags are parsed; known notices and references must match word for
 word; licence texts, whose copies differ in names ("THE AUTHOR", "ACME INC."), are matched by runs
 of five words close together. Of overlapping matches the longest wins, and the rest are joined by
-AND. The known phrases are data (licences.txt.xz, made by benchmarks/licence_texts.py). Text in
-strings, denials and mentions are ignored. Knows nothing of folders;
+AND. The known phrases are data (licences.txt.xz, made by benchmarks/documents/licence_texts.py).
+Text in strings, denials and mentions are ignored. Knows nothing of folders;
 corpus/prepare/folder_licences.py adds their licences.
 """
 
@@ -106,7 +106,7 @@ class LicenceFilterConfig(Config):
     """
     min_coverage: float = 0.85
     """Share of a text's words that must match, in runs of five, close together. Source: own, on
-    1,000 files compared with scancode (benchmarks/code_licences.py)."""
+    1,000 files compared with scancode (benchmarks/documents/code_licences.py)."""
 
 
 class LicenceEvidence(NamedTuple):

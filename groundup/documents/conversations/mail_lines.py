@@ -2,7 +2,7 @@
 
 Each is matched against one line, at most `LONG_LINE` characters of it; phrases are in
 mail_lines.toml. Sources: RFC 3676 (quotes and signature delimiters), RFC 9580 (PGP armour and
-dash-escaping), the development mails of benchmarks/conversations.py.
+dash-escaping), the development mails of benchmarks/documents/conversations.py.
 """
 
 import re

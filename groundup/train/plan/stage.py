@@ -1,7 +1,7 @@
 """Memory plan: a training step's device memory, estimated before anything starts.
 
 The step is traced on fake tensors (step.py) and divided by the mesh (sharding.py); the overhead of
-libraries, imports and the allocator is added. `benchmarks/train_memory.py` compares the numbers
+libraries, imports and the allocator is added. `benchmarks/train/memory.py` compares the numbers
 with measured peaks; see docs/train-memory.md.
 """
 
@@ -27,7 +27,7 @@ PROGRAM_OVERHEAD_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20
                  ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
 """Overhead of a process by device and compilation, beyond torch's import: libraries in use,
 temporary memory of operations, the compiler; on a GPU its context. On a CPU fitted to the shapes
-that `benchmarks/train_memory.py` marks as fitted; for a GPU an allowance, not measured.
+that `benchmarks/train/memory.py` marks as fitted; for a GPU an allowance, not measured.
 """
 SHARDING_OVERHEAD_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
 """Further overhead of a process with sharded tensors (ZeRO 2 and 3, tensor, expert), in PyTorch.

@@ -169,8 +169,9 @@ def test_the_step_allows_refuses_and_inherits():
 
 
 def test_a_hundred_real_files_as_scancode_has_them():
-    # Made by benchmarks/code_licences.py: small files under permissive licences, and files without
-    # one, from the packages of benchmarks/code_sources.py; scancode-toolkit 32.5.0.
+    # Made by benchmarks/documents/code_licences.py: small files under permissive licences, and
+    # files without one, from the packages of benchmarks/documents/code_sources.py; scancode-toolkit
+    # 32.5.0.
     data = (Path(__file__).parents[2] / "fixtures/code/scancode.json.gz").read_bytes()
     rows = json.loads(gzip.decompress(data))
 

@@ -1,6 +1,6 @@
 """Killed within its saves again and again, a run keeps a whole checkpoint and goes on from it.
 
-`benchmarks/train_kills.py` does it to whole training runs, at random moments.
+`benchmarks/train/kills.py` does it to whole training runs, at random moments.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """What is written for DeepSpeed has names that its own schema knows, and our numbers.
 
-The schema is kept by benchmarks/deepspeed_schema.py, which lets DeepSpeed itself read every case.
+The schema is kept by benchmarks/train/deepspeed_schema.py, which lets DeepSpeed read every case.
 """
 
 import json
