@@ -2,6 +2,7 @@
 #
 #   make demo      a tiny assistant, from raw documents to a measured, compressed model
 #   make test      what CI runs            make slow    the tests that `make test` leaves out
+#   make quick     the tests that a diff reaches: uncommitted, or BASE=COMMIT
 #   make check     style, types, docs      make fix     repair style
 #   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
 #   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
@@ -25,22 +26,29 @@ PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
 BENCHES := documents.hostile evaluate.refusal kernels.attention kernels.experts measure.code_verdicts \
 	measure.measures_speed tokenizer.imported_tokenizers train.train
 
+# Whole files go to workers, longest first (tests/conftest.py).
+WORKERS ?= 2
+PARALLEL := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 # Tests whose code is compiled or uses vector instructions run once more without either.
 NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings tests/tokenizer/test_f*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench simulations yardsticks mutants flaky kills demo-check gpu-check oracles clean
+.PHONY: help demo test quick slow check fix bench simulations yardsticks mutants flaky kills demo-check gpu-check oracles clean
 
 help:
-	@sed -n '3,11s/^# *//p' Makefile
+	@sed -n '3,12s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
-	GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest $(NATIVE)
+	$(PARALLEL)
+	GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(PARALLEL) $(NATIVE)
+
+quick: $(VENV)/.test
+	$(PARALLEL) $$($(BIN)/python -m tests.reached $(BASE))
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

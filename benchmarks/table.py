@@ -6,8 +6,8 @@
 
 Machines drift, so a ratio is taken within a round, and the median of the ratios is what counts; the
 spread is the smallest and the largest of them. Figures of different machines do not mix: a row
-names the class of its machine. Whatever is reported is in the README's table at once; `python
--m benchmarks.table` makes that table again.
+names the class of its machine. What is reported is in docs/benchmarks/results.md at once, and in
+the README if it is a headline; `python -m benchmarks.table` makes both tables again.
 """
 
 import datetime
@@ -24,6 +24,7 @@ from groundup.core import device, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parents[1] / "README.md"
+PAGE = RESULTS.parents[1] / "docs" / "benchmarks" / "results.md"
 ARGUMENTS = {
     "lm_eval": "--peer PYTHON --keep",
     "tokenizer": "TEXTS --megabytes 25",
@@ -31,7 +32,19 @@ ARGUMENTS = {
     "word2vec": "--text PROSE --words 500000 --keep",
 }
 """What the commands of results are given, where that is more than their defaults."""
-BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+HEADLINES = (
+    ("attention", "attention, window 256 of 8,192 tokens, flash causal", "torch"),
+    ("attention", "attention, 8 x 512 tokens, bfloat16, flash causal", "torch"),
+    ("tokenizer", "vocabulary of 16,384, 25 MB of text: training", "tokenizers"),
+    ("tokenizer", "vocabulary of 16,384, 25 MB of text: encoding, one core", "tiktoken"),
+    ("word2vec", "word2vec, skip-gram, negatives, 1 thread, 0.5M words", "gensim"),
+    ("train", "training 13.8 M, 8 x 256, bfloat16", "transformers compiled, our allocator"),
+    ("measures_speed", "ROUGE-L", "rouge-score"),
+    ("lm_eval", "evaluation: choice, float32, peer's batch 4", "lm-eval"),
+)
+"""Result, work and peer of the README's rows."""
+CLASSES = {"AMD, AVX-512 with BF16": "avx512_vnni,", "Intel with AMX": "amx_int8,"}
+"""Classes of machines in the README, by a part of a row's machine."""
 HEAD = "| work | unit | groundup | peer | peer's | ratio | spread | machine, date | command |"
 
 
@@ -126,7 +139,7 @@ def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = 
     kept = before.get("notes", {}) if others else {}
     all_rows = [*others, *(row._asdict() for row in rows)]
     write_json(place, {"rows": all_rows, "notes": {**kept, **(notes or {})}})
-    renew_readme()
+    renew_pages()
     return place
 
 
@@ -204,16 +217,34 @@ def script(name: str) -> str:
     return f"benchmarks.{found.parent.name}.{found.stem}"
 
 
-def with_results(readme: str, table: str) -> str:
-    """The README's text with its block of results replaced."""
-    return BLOCK.sub(lambda found: found[1] + table + found[2], readme)
+def headlines(results: Path = RESULTS) -> str:
+    """The README's table: ratios of the headlines by class of machine, a dash if not measured."""
+    lines = [f"| work | peer | {' | '.join(CLASSES)} |", "|---|---|" + "---|" * len(CLASSES)]
+    for name, work, peer in HEADLINES:
+        rows = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+        rows = [Row(**row) for row in rows if (row["work"], row["peer_name"]) == (work, peer)]
+        ratios = (
+            next((f"{row.ratio:.2f}" for row in rows if f"{part} 24" in row.machine), "–")
+            for part in CLASSES.values()
+        )
+        lines.append(f"| {work} | {peer} {rows[0].peer_version} | {' | '.join(ratios)} |")
+    return "\n".join(lines) + "\n"
 
 
-def renew_readme() -> None:
-    """Bring the README's table up to date, so that what is measured is what it shows."""
-    text = README.read_text(encoding="utf-8")
-    README.write_text(with_results(text, markdown(RESULTS)), "utf-8")
+def with_block(text: str, name: str, table: str) -> str:
+    """A page's text with the table between its marks of this name replaced."""
+    block = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+    return re.sub(block, lambda found: found[1] + table + found[2], text, flags=re.DOTALL)
+
+
+def renew_pages() -> None:
+    """Bring the tables up to date, so that what is measured is what the pages show."""
+    for page, name, table in (
+        (PAGE, "results", markdown(RESULTS)),
+        (README, "headlines", headlines(RESULTS)),
+    ):
+        page.write_text(with_block(page.read_text(encoding="utf-8"), name, table), "utf-8")
 
 
 if __name__ == "__main__":
-    renew_readme()
+    renew_pages()

@@ -115,7 +115,7 @@ def _help_footer(name: str, function: Callable[..., Any], example: str) -> Itera
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
     """Print the shell completion script for verbs, flags and their choices.
 
-    Install it where the shell looks for such scripts; docs/command-line.md says where.
+    Install it where the shell looks for such scripts; docs/guide/command-line.md says where.
 
     shell  the shell to generate it for
     """

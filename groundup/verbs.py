@@ -4,6 +4,7 @@ A table and the pages made of it alone: nothing is imported, so that `groundup -
 cli.py for what happens to a command, and flags.py for how a function's parameters become flags.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ class Verb(NamedTuple):
     example: str
     """What follows `groundup NAME`; a test parses it."""
     page: str = ""
-    """Its page in docs; empty: the group's."""
+    """Its page in docs/reference; empty: the group's."""
     computes: bool = False
     """Whether it runs a model, so that the allocator is worth a restart."""
 
@@ -31,7 +32,7 @@ class Group(NamedTuple):
 
     title: str
     page: str
-    """The page in docs that tells of them."""
+    """The page in docs/reference that describes them."""
     verbs: tuple[Verb, ...]
 
 
@@ -48,17 +49,17 @@ GROUPS = (
         Verb("prepare", "groundup.corpus:prepare",
              "a corpus by a pipeline, every removal explained", "pipeline.toml --out corpus"),
         Verb("corpus report", "groundup.corpus:report", "a page: what came, what went and why",
-             "corpus --out report.html", "corpus-explain"),
+             "corpus --out report.html", "corpus/explain"),
         Verb("corpus why", "groundup.corpus:why", "what became of one document, step by step",
-             "corpus manual/index.html", "corpus-explain"),
+             "corpus manual/index.html", "corpus/explain"),
         Verb("corpus diff", "groundup.corpus:compare_runs",
-             "two runs: settings, counts, documents", "corpus-1 corpus-2", "corpus-explain"),
+             "two runs: settings, counts, documents", "corpus-1 corpus-2", "corpus/explain"),
         Verb("corpus withdraw", "groundup.corpus:withdraw",
              "without a document, source or licence; what came of it",
-             "corpus --out corpus-2 --set 'licences=[\"GPL*\"]'", "corpus-explain"),
+             "corpus --out corpus-2 --set 'licences=[\"GPL*\"]'", "corpus/explain"),
         Verb("corpus classifier", "groundup.corpus:train_classifier_folders",
              "a classifier of good and bad texts, for quality steps",
-             "--positive good --negative bad --out quality", "corpus-quality"),
+             "--positive good --negative bad --out quality", "corpus/quality"),
     )),
     Group("Tokens", "tokenizer", (
         Verb("tokenizer", "groundup.tokenizer:train_tokenizer",
@@ -67,12 +68,12 @@ GROUPS = (
              "--corpus corpus --tokenizer tokenizer --out tokens"),
         Verb("tokens mix", "groundup.tokenizer:mix_named", "several tokens as one, by shares",
              "t --out m --source a=t1 --source b=t2 --set tokens=1e6",
-             "corpus-mixture"),
+             "corpus/mixture"),
     )),
     Group("Models", "model", (
         Verb("import", "groundup.model:import_model",
              "a model of others, checked, with its licence", "~/Qwen3-0.6B --out peer",
-             "models-import"),
+             "model/import"),
         Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache of a model",
              "mixtral-8x7b"),
         Verb("model routing", "groundup.model:routing", "which expert computes which token",
@@ -108,7 +109,7 @@ GROUPS = (
         Verb("benchmark train", "groundup.train.levers.ladder:benchmark_train",
              "how fast training is here, lever by lever", "--depth 6 --levers"),
     )),
-    Group("Scaling laws", "train-scaling", (
+    Group("Scaling laws", "train/scaling", (
         Verb("scaling sweep", "groundup.train.scaling.sweep:sweep",
              "a ladder of models, sizes by budgets",
              "--tokens tokens --tokenizer tokenizer --out sweep", computes=True),
@@ -140,7 +141,7 @@ GROUPS = (
         Verb("quantize", "groundup.compress:quantize", "an 8-bit copy of a model",
              "--model tuned --out small"),
         Verb("export", "groundup.model:export_gguf", "a model as one GGUF file for llama.cpp",
-             "tuned tuned.gguf --type Q4_0", "gguf"),
+             "tuned tuned.gguf --type Q4_0", "model/gguf"),
     )),
     Group("Answers from documents", "retrieve", (
         Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed",
@@ -182,7 +183,7 @@ GROUPS = (
         Verb("gc", "groundup.recipes.artifacts:gc",
              "what no release, report or verdict needs", "runs"),
     )),
-    Group("Shell", "command-line", (
+    Group("Shell", "../guide/command-line", (
         Verb("completion", "groundup.flags:completion",
              "the script that completes verbs and flags in a shell",
              "bash"),
@@ -202,7 +203,7 @@ USAGE = """groundup {version}: language models from the ground up, kept grounded
 `groundup VERB --help` has the flags and an example. --json prints results as JSON and progress as
 events; --trace shows where an error came from.
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 gate failed, 4 undecided.
-Docs: docs/command-line.md in the project, and one page for each group."""
+Docs: docs/guide/command-line.md in the project, and one page for each group."""
 
 
 def usage() -> str:
@@ -248,7 +249,8 @@ def example_and_docs(name: str, example: str) -> Iterator[str]:
 
 def _docs_address(page: str) -> str:
     """Where a page of the docs is: its path in a checkout, else its name in the project."""
-    path = Path(__file__).resolve().parents[1] / "docs" / f"{page}.md"
+    page = os.path.normpath(f"docs/reference/{page}.md")
+    path = Path(__file__).resolve().parents[1] / page
     if not path.is_file():
-        return f"docs/{page}.md in the project's repository"
+        return f"{page} in the project's repository"
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,8 +1,11 @@
 """What every test gets: fixed seeds, fixed threads, no network, and a list of what did not run.
 
+Files run longest first, by the seconds in durations.json, so that parallel workers end together.
+
 Imports of groundup wait until the tests do them, so that shapes are checked by jaxtyping's hook.
 """
 
+import json
 import os
 import random
 import socket
@@ -30,7 +33,14 @@ hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True
 hypothesis.settings.load_profile("groundup")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
+DURATIONS = Path(__file__).with_name("durations.json")
 deselected: Counter[str] = Counter()
+seconds: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record-durations` keeps how long each file took."""
+    parser.addoption("--record-durations", action="store_true", help=f"renew {DURATIONS.name}")
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +89,9 @@ def root() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none, with the reason."""
+    """Longest files first; skip what needs a GPU where there is none, with the reason."""
+    taken = json.loads(DURATIONS.read_text(encoding="utf-8"))
+    items.sort(key=lambda item: -taken.get(item.nodeid.partition("::")[0], 0))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
@@ -93,8 +105,16 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
         deselected[f"{'+'.join(marks) or 'by choice'}: {item.nodeid.partition('::')[0]}"] += 1
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up the seconds of each file."""
+    seconds[report.nodeid.partition("::")[0]] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     """Say what did not run; a green suite must not hide it."""
+    if config.getoption("--record-durations"):
+        rounded = {file: round(value, 1) for file, value in seconds.most_common() if value >= 0.1}
+        DURATIONS.write_text(json.dumps(rounded, indent=0) + "\n", encoding="utf-8")
     if deselected:
         terminalreporter.section("left out")
         for where, number in sorted(deselected.items()):

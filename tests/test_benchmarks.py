@@ -45,21 +45,27 @@ def test_sides_alternate_and_the_first_round_does_not_count(table):
     assert "".join(order) == "abbaab"
 
 
-def test_the_readme_shows_the_kept_results(table):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert table.with_results(readme, table.markdown()) == readme, "run benchmarks/table.py"
+def test_the_pages_show_the_kept_results(table):
+    for page, name, shown in (
+        (table.PAGE, "results", table.markdown()),
+        (table.README, "headlines", table.headlines()),
+    ):
+        text = page.read_text(encoding="utf-8")
+        assert table.with_block(text, name, shown) == text, "run python -m benchmarks.table"
 
 
-def test_a_run_of_a_benchmark_leaves_the_readme_in_step_with_its_results(tmp_path, monkeypatch):
+def test_a_run_of_a_benchmark_leaves_the_page_in_step_with_its_results(tmp_path, monkeypatch):
     table = script("table")
     monkeypatch.setattr(table, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(table, "README", tmp_path / "README.md")
-    table.README.write_text("a\n<!-- results -->\nold\n<!-- end of results -->\nb\n")
+    monkeypatch.setattr(table, "PAGE", tmp_path / "results.md")
+    monkeypatch.setattr(table, "HEADLINES", [("train", "new work", "p")])
+    table.PAGE.write_text("a\n<!-- results -->\nold\n<!-- end of results -->\nb\n")
+    table.README.write_text("a\n<!-- headlines -->\nold\n<!-- end of headlines -->\nb\n")
     row = table.compare("new work", "units/s", [2.0], [1.0], table.Peer("p", "1"))
     table.report("train", [row])
-    text = table.README.read_text()
-    assert "| new work |" in text and "old" not in text
-    assert table.with_results(text, table.markdown(table.RESULTS)) == text
+    for text in (table.README.read_text(), table.PAGE.read_text()):
+        assert "| new work |" in text and "old" not in text
 
 
 @pytest.mark.parametrize(
@@ -92,11 +98,11 @@ def test_the_page_on_measures_shows_the_kept_results():
     assert measures.with_tables(page, found) == page, "run benchmarks/measure/which_measure.py"
 
 
-def test_the_readme_shows_the_demos_models_as_they_were_measured():
+def test_the_page_of_results_shows_the_demos_models_as_they_were_measured():
     models = script("recipes.demo_models")
-    readme = models.README.read_text(encoding="utf-8")
+    page = models.PAGE.read_text(encoding="utf-8")
     kept = json.loads(models.RESULTS.read_text(encoding="utf-8"))
-    assert models.with_models(readme, kept) == readme, "run benchmarks/recipes/demo_models.py"
+    assert models.with_models(page, kept) == page, "run benchmarks/recipes/demo_models.py"
 
 
 def test_the_tokenizers_page_shows_the_units_as_they_were_measured():
@@ -107,7 +113,7 @@ def test_the_tokenizers_page_shows_the_units_as_they_were_measured():
 
 
 def test_the_page_on_memory_shows_the_plans_as_they_were_measured(table):
-    page = (ROOT / "docs" / "train-memory.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "train" / "memory.md").read_text(encoding="utf-8")
     kept = json.loads((table.RESULTS / "train_memory.json").read_text(encoding="utf-8"))
     for row in kept["notes"]["held out"]["rows"]:
         plan, peak = (round(row[name] / 2**20) for name in ("plan", "peak"))
@@ -141,15 +147,15 @@ def test_a_yardstick_names_what_differs(yardsticks):
 
 
 def test_a_row_s_command_has_its_arguments(table):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = table.PAGE.read_text(encoding="utf-8")
     for name, given in table.ARGUMENTS.items():
         module = table.script(name)
         text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-        assert f"`python -m {module}`" not in readme
-        assert f"`python -m {module} {given}" in readme
+        assert f"`python -m {module}`" not in page
+        assert f"`python -m {module} {given}" in page
         flags = [word for word in given.split() if word.startswith("--")]
         assert all(f'"{flag}"' in text for flag in flags), name
-    assert "python -m benchmarks.recipes.demo_models --peer MODEL`" in readme
+    assert "python -m benchmarks.recipes.demo_models --peer MODEL`" in page
 
 
 def test_asking_for_help_measures_nothing():

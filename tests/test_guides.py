@@ -19,9 +19,27 @@ __all__ = ["run_block"]
 
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("align", "command-line", "compress", "core", "corpus-engine", "corpus-explain",
-         "corpus-folder", "corpus-mixture", "embeddings", "evaluate", "generate", "gguf", "measure",
-         "model", "models-import", "recipes", "tokenizer", "train", "train-optimizers")  # fmt: skip
+PAGES = (
+    "reference/align",
+    "guide/command-line",
+    "reference/compress",
+    "reference/core",
+    "reference/corpus/engine",
+    "reference/corpus/explain",
+    "reference/corpus/folder",
+    "reference/corpus/mixture",
+    "reference/embeddings",
+    "reference/evaluate",
+    "reference/generate",
+    "reference/model/gguf",
+    "reference/measure",
+    "reference/model",
+    "reference/model/import",
+    "reference/recipes",
+    "reference/tokenizer",
+    "reference/train",
+    "reference/train/optimizers",
+)
 NOT_HERE = {
     "groundup examples show": "examples of names, of which this handbook has none",
     "groundup prepare pipeline.toml --out corpus --runner ray": "a cluster",
@@ -41,7 +59,7 @@ NOT_HERE = {
     "groundup run translate": "downloaded pairs",
     "groundup generate runs/translate": "what that makes",
     "groundup run tiny": "minutes; test_tiny.py, slow",
-    "groundup export tuned --gguf": "a width of whole blocks of 32; docs/gguf.md's line runs",
+    "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }
 """Lines by their beginnings, and what they need."""
 SHORT = (
@@ -75,7 +93,7 @@ NAMES = {
 """What the journey made, and the names under which guides speak of it."""
 
 BEFORE = {
-    "corpus-explain": ("groundup prepare pipeline.toml --out corpus",
+    "reference/corpus/explain": ("groundup prepare pipeline.toml --out corpus",
                        "groundup prepare ~/handbook --out other"),
 }  # fmt: skip
 """What a page speaks of and another page makes in its own way."""

@@ -15,7 +15,7 @@ from groundup.tokenizer import document_special_ids, load_tokenizer
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models" / "house-14m"
 FACTS = json.loads(MODEL.with_suffix(".json").read_text())
-PAGES = ("attention", "corpus-engine", "retrieve")
+PAGES = ("reference/kernels/attention", "reference/corpus/engine", "reference/retrieve")
 
 
 @pytest.fixture(scope="module")

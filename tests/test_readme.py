@@ -106,14 +106,14 @@ def qwen(path: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_guides_lines_run_as_printed_and_in_order(home, run_block):
-    text = (ROOT / "docs" / "retrieve.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "retrieve.md").read_text(encoding="utf-8")
     said = run_block(re.findall(r"^    (groundup .*)$", text, re.MULTILINE))
     assert len(said) == 3
-    text = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "corpus.md").read_text(encoding="utf-8")
     (pipeline,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     Path("pipeline.toml").write_text(pipeline, encoding="utf-8")
     shutil.copytree(home / "handbook", "manuals")
-    for block in blocks("docs/corpus.md")[:2]:
+    for block in blocks("docs/reference/corpus.md")[:2]:
         said = run_block(block)
     assert any("guide/a.html" in line and said[line] for line in said)
 
@@ -132,7 +132,8 @@ def test_no_block_of_the_readme_shows_what_is_to_come():
 
 @pytest.mark.timeout(600)  # half a minute of work, on a machine that has no other
 def test_the_readme_s_lines_run_as_printed_and_in_order(home, run_block):
-    _, after_the_demo, ask, own, others, house, presets, releases = blocks("README.md")
+    _, after_the_demo, ask, own, releases = blocks("README.md")
+    others, house, presets = blocks("docs/guide/own-model.md")
     said = run_block(ask)
     assert "restart" in said[ask[1]] and "guide/a.html:" in said[ask[1]]
     run_block(own)

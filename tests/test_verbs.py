@@ -30,10 +30,10 @@ def test_the_page_of_a_word_that_begins_verbs_has_an_example_and_a_page_of_the_d
 
 def test_the_docs_address_is_a_path_where_the_docs_are_and_a_name_elsewhere(root, monkeypatch):
     monkeypatch.chdir(root)
-    assert _docs_address("retrieve") == "docs/retrieve.md"
+    assert _docs_address("retrieve") == "docs/reference/retrieve.md"
     monkeypatch.chdir("/")
-    assert _docs_address("retrieve").endswith("docs/retrieve.md")
-    assert _docs_address("nowhere") == "docs/nowhere.md in the project's repository"
+    assert _docs_address("retrieve").endswith("docs/reference/retrieve.md")
+    assert _docs_address("nowhere") == "docs/reference/nowhere.md in the project's repository"
 
 
 def test_the_contents_stand_in_groups_in_the_order_of_the_work_a_line_a_verb():
@@ -64,7 +64,7 @@ def test_the_help_of_a_verb_lists_the_verbs_below_it(run):
 
 def test_each_verb_s_page_is_there_and_tells_of_it(root):
     for name, page in PAGES.items():
-        text = (root / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        text = (root / "docs/reference" / f"{page}.md").read_text(encoding="utf-8")
         assert re.search(rf"groundup {name}(?![\w-])", text), f"docs/{page}.md lacks {name}"
 
 

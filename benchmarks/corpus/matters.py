@@ -18,7 +18,7 @@ where the mixture is asked about, and on all of them where cleaning is. What cou
 difference in bits per byte, with two intervals of 95 %: over documents (bootstrap, seeds averaged)
 and over seeds (Student). The rule, which stands before the run: an arm is better if both lie below
 zero, worse if both lie above, and otherwise it is not known. Nothing is asked to come out one way.
-Results: benchmarks/results/corpus_matters.json, docs/corpus.md.
+Results: benchmarks/results/corpus_matters.json, docs/reference/corpus.md.
 """
 
 import argparse

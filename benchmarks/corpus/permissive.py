@@ -7,7 +7,7 @@
     groundup tokens runs/permissive-corpus --tokenizer runs/permissive-tokenizer --out TOKENS
     python -m benchmarks.corpus.permissive pipeline              writes both pipelines anew
     python -m benchmarks.corpus.permissive table FOLDER CORPUS TOKENIZER \
-        > docs/permissive-licences.md
+        > docs/benchmarks/permissive-licences.md
 
 The pipeline reads `runs/permissive`. What a package's copyright file declares for `Files: *`, the
 file's sha256, the package's version and its sha256 are kept in FOLDER/packages.json. The corpus
@@ -172,7 +172,7 @@ def declared(copyright: str) -> tuple[str, list[str]]:
 HEAD = """# Debian's permissive documentation as a corpus; sources are written by permissive.py.
 # Rules of web pages are eased where reference manuals would fail them: tables of functions have few
 # stop words, long names and many signs. Rules on repetition, and C4's on braces, are left out:
-# see docs/corpus.md.
+# see docs/reference/corpus.md.
 shard_bytes = 67108864
 
 [split]

@@ -1,7 +1,8 @@
 """The mixture of the lowest expected loss, by a regression on small runs; see corpus_matters.py.
 
 Source: Liu et al. 2024, arXiv:2407.01492. Departs: square roots in place of boosted trees. It was
-part of the package until its measurement (docs/corpus.md) showed no gain over natural shares.
+part of the package until its measurement (docs/reference/corpus.md) showed no gain over natural
+shares.
 """
 
 from typing import NamedTuple

@@ -35,7 +35,7 @@ from groundup.documents.books.ocr import Ocr, OcrConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "books.json"
-PAGE = ROOT / "docs" / "corpus-books.md"
+PAGE = ROOT / "docs" / "reference" / "corpus" / "books.md"
 BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 MARKS = json.loads((ROOT / "benchmarks" / "book_marks.json").read_text(encoding="utf-8"))
 R = "usr/share/R/doc/manual/{}.pdf"

@@ -7,7 +7,8 @@ once causal (which sees more and needs no mask) and once under the window's mask
 compute); the same in torch's own products, as where no compiler is; and whole causal rows beside
 the flash kernel. Results are compared with the masked definition first. `--sweep` measures time and
 peak memory of every way over a range of lengths, each point in a process of its own, and writes the
-tables of docs/attention.md; `--page` also writes an HTML page with the two charts.
+tables of docs/reference/kernels/attention.md; `--page` also writes an HTML page with the two
+charts.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from groundup.kernels import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs" / "attention.md"
+DOCS = ROOT / "docs" / "reference" / "kernels" / "attention.md"
 BLOCK = re.compile(r"(<!-- cost -->\n).*?(<!-- end of cost -->)", re.DOTALL)
 HEADS, HEAD_DIM, WINDOW, LENGTH = 8, 64, 256, 8192
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16_384)

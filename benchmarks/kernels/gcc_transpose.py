@@ -6,7 +6,8 @@
 No groundup is needed. Rotary positions turn the two halves of a gradient that comes transposed out
 of a matrix product. torch's generated C++ transposes blocks of 32 x 32 by
 `at::vec::transpose_mxn<BFloat16>` (AVX-512), which g++ 12.4 miscompiles at -O3; 13.3 and 14.2 do
-not, nor does 12.4 with -fno-tree-slp-vectorize, which is tried second. See docs/kernels.md.
+not, nor does 12.4 with -fno-tree-slp-vectorize, which is tried second. See
+docs/reference/kernels.md.
 """
 
 import shutil

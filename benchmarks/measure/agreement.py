@@ -1,4 +1,4 @@
-"""How far our measures are from their peers': docs/agreement.md, made from the fixtures.
+"""How far our measures are from their peers': docs/benchmarks/agreement.md, made from the fixtures.
 
     python -m benchmarks.measure.agreement            write the page
     python -m benchmarks.measure.agreement --json     print it and its rows for the tests
@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "agreement.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "agreement.md"
 PARTS = {"Texts": "agreement_text", "Statistics and ranking": "agreement_stats"}
 BOUNDS = (1e-12, 1e-11, 1e-10, 1e-9)
 """Differences of rounding depend on the processor: told as the next of these."""

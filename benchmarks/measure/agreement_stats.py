@@ -1,7 +1,7 @@
 """Statistics and ranking measures of ours on the inputs that peers were given.
 
 `ours(name, case)` computes one measure on one input of tests/fixtures/measures/stats.json.xz, which
-tests/oracles/measures_stats.py wrote; `rows()` are the lines of docs/agreement.md.
+tests/oracles/measures_stats.py wrote; `rows()` are the lines of docs/benchmarks/agreement.md.
 """
 
 import json

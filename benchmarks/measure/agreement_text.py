@@ -1,7 +1,7 @@
 """Measures of texts of ours on the pairs that peers were given.
 
-`rows()` are lines of docs/agreement.md: our value of every pair of tests/fixtures/measures/
-text.json.xz, which tests/oracles/measures_text.py wrote, beside the peer's.
+`rows()` are lines of docs/benchmarks/agreement.md: our value of every pair of
+tests/fixtures/measures/text.json.xz, which tests/oracles/measures_text.py wrote, beside the peer's.
 """
 
 import hashlib

@@ -4,7 +4,8 @@
 
 Both sides score the same pairs one by one in a process of their own, in turn, with nothing kept
 from one round to the next (peers' caches of tokens are emptied, so are ours). The measure's set-up
-is not counted, WordNet's tables included. Peers' results equal ours: see docs/agreement.md.
+is not counted, WordNet's tables included. Peers' results equal ours:
+docs/benchmarks/agreement.md.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Statistics held against the truth: how often do intervals, sequences and gates say what is so?
 
-    python -m benchmarks.measure.simulations  10,000 repeats; writes docs/simulations.md
+    python -m benchmarks.measure.simulations  10,000 repeats; writes docs/benchmarks/simulations.md
     python -m benchmarks.measure.simulations --repeats 500  a quick look, printed and not written
     python -m benchmarks.measure.simulations --groups  only the part on groups, put into the page
 
@@ -45,7 +45,7 @@ from groundup.measure.stats.sequence import (  # noqa: E402
     _mixture_capital,
 )
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulations.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "simulations.md"
 REPEATS = 10_000
 SIZES = (20, 200, 500)
 LOOKS = 1000
@@ -471,7 +471,7 @@ def coverage_table(found: Sequence[Coverage]) -> str:
 
 
 def page(found: Findings, repeats: int, seconds: float) -> str:
-    """docs/simulations.md."""
+    """docs/benchmarks/simulations.md."""
     errors = [
         [k, f"{reuse_standard_errors(k, seen='verdicts'):.2f}", f"{reuse_standard_errors(k):.2f}"]
         for k in (1, 2, 3, 5, 10, 20, 50)

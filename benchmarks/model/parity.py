@@ -4,7 +4,7 @@
 
 The fixtures (tests/fixtures, made by `make oracles`) are small random models of odd shapes that
 Transformers wrote, with the logits that it computes in float32, padding and long rows among them.
-Results: results/parity.json, from which docs/models.md is made.
+Results: results/parity.json, from which docs/benchmarks/models.md is made.
 """
 
 import datetime

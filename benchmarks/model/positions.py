@@ -6,7 +6,7 @@
 One small decoder a kind, same seed, same order of text, trained on rows of 128 tokens; then whole
 documents of at least 1,024 tokens are read, and the loss is told by how far from the start a token
 stands. Rotary scalings (factor 8) are applied to the rotary model afterwards, without training.
-Results: results/positions.json and the table of docs/attention.md.
+Results: results/positions.json and the table of docs/reference/kernels/attention.md.
 """
 
 import argparse
@@ -44,7 +44,8 @@ from groundup.train import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS, PAGE = ROOT / "benchmarks" / "results" / "positions.json", ROOT / "docs" / "attention.md"
+RESULTS = ROOT / "benchmarks/results/positions.json"
+PAGE = ROOT / "docs/reference/kernels/attention.md"
 BLOCK = re.compile(r"(<!-- positions -->\n).*?(<!-- end of positions -->)", re.DOTALL)
 TRAINED, READ, ROWS = 128, 1024, 16
 EDGES = (0, 64, 128, 256, 512, 1024)

@@ -1,4 +1,4 @@
-"""The demo's base and chat model, evaluated alike and compared: the README's second table.
+"""The demo's base and chat model, evaluated alike and compared: a table of the results page.
 
     python -m benchmarks.recipes.demo_models --peer DIR [--run runs/tiny] \
         [--out runs/tiny/evaluations]
@@ -26,7 +26,7 @@ from groundup.measure import Interval
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "demo_models.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks" / "results.md"
 BLOCK = re.compile(r"(<!-- demo's models -->\n).*?(<!-- end of demo's models -->)", re.DOTALL)
 TASKS = "comparison.2,boolean_expressions.2,syllogisms.1"
 LIMIT = 400
@@ -66,7 +66,7 @@ def main() -> None:
     kept = {"rows": [], "date": datetime.date.today().isoformat(), "tasks": tasks}
     kept |= {"peer": theirs[0] | theirs[1]}
     write_json(RESULTS, kept)
-    README.write_text(with_models(README.read_text("utf-8"), kept), "utf-8")
+    PAGE.write_text(with_models(PAGE.read_text("utf-8"), kept), "utf-8")
 
 
 def compared(out: Path, end: str) -> list[dict[str, Any]]:
@@ -88,9 +88,9 @@ def numbers_of(report: Artifact) -> dict[str, Any]:
     }
 
 
-def with_models(readme: str, kept: dict[str, Any]) -> str:
-    """The README's text with its table of the demo's models renewed."""
-    return BLOCK.sub(lambda old: old[1] + table(kept) + old[2], readme)
+def with_models(page: str, kept: dict[str, Any]) -> str:
+    """The page's text with its table of the demo's models renewed."""
+    return BLOCK.sub(lambda old: old[1] + table(kept) + old[2], page)
 
 
 def table(kept: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
     python -m benchmarks.recipes.house_card    models/house-14m.md
 
 Everything on it is read from models/house-14m.json (see house.py), results/house.json,
-results/scaling.json and docs/permissive-licences.md.
+results/scaling.json and docs/benchmarks/permissive-licences.md.
 """
 
 import json

@@ -5,7 +5,7 @@
 Every tokenizer reads the same training text once and trains the same body by the same recipe; only
 the vocabulary's embedding differs in size. Bits per byte are of the whole test split; what a
 vocabulary lacks is spelt in bytes and paid for. Results: benchmarks/results/units.json, and the
-table of docs/tokenizer.md, which a test compares.
+table of docs/reference/tokenizer.md, which a test compares.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from groundup.train import (
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "units.json"
-PAGE = ROOT / "docs" / "tokenizer.md"
+PAGE = ROOT / "docs" / "reference" / "tokenizer.md"
 BLOCK = re.compile(r"(<!-- units -->\n).*?(<!-- end of units -->)", re.DOTALL)
 HEAD = "| unit | ids | bytes a token | unknown units | training tokens | weights | bits per byte |"
 LENGTH, ROWS = 256, 8

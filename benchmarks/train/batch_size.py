@@ -8,8 +8,8 @@ squared length of the true gradient and of the trace of its covariance; their ra
 noise scale, the batch (in tokens) whose noise is as large as its gradient. Far below it, twice the
 batch is as good as two steps; far above, it is wasted. The interval is a bootstrap over the draws,
 95 %. Speed: tokens in a second of one thread of the processor, forward and backward and the step.
-Results: results/batch_size.json and a table in docs/train-optimizers.md; with --page also a page
-with the two charts. --again draws what an earlier call measured.
+Results: results/batch_size.json and a table in docs/reference/train/optimizers.md; with --page also
+a page with the two charts. --again draws what an earlier call measured.
 Source: McCandlish et al. 2018, arXiv:1812.06162, Appendix A.1.
 """
 
@@ -40,7 +40,7 @@ from groundup.train import (
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, DOCS = (ROOT / "benchmarks" / "results" / "batch_size.json",
-                 ROOT / "docs" / "train-optimizers.md")  # fmt: skip
+                 ROOT / "docs" / "reference" / "train" / "optimizers.md")  # fmt: skip
 LENGTH, DEPTH, ROWS = 128, 3, 8
 SMALL, LARGE, DRAWS = 2, 16, 12
 POINTS = (0, 20, 60, 180)

@@ -8,7 +8,7 @@ tensors. With `--tokens-in`, a small decoder is trained on real text at each rat
 what is kept in fewer bits is trained at the best rate of the same optimizer in float32. That is a
 small run: it ranks optimizers at their beginning, on one model.
 Runs that were done before are kept: remove results/optimizers.json to begin anew.
-Results: results/optimizers.json and the table of docs/train-optimizers.md.
+Results: results/optimizers.json and the table of docs/reference/train/optimizers.md.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from groundup.train.optim.optimizer import optimizer_state_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE = (ROOT / "benchmarks" / "results" / "optimizers.json",
-                 ROOT / "docs" / "train-optimizers.md")  # fmt: skip
+                 ROOT / "docs" / "reference" / "train" / "optimizers.md")  # fmt: skip
 ROWS, LENGTH, DEPTH = 8, 128, 3
 TABLE = (RuleConfig(names="^embed_tokens", learning_rate=0.2),)
 """The input table's rate under AdamW, for Adafactor too: it moves a number about as far."""

@@ -5,7 +5,7 @@
 Real processes on gloo take one step of a decoder with AdamW: bytes of weights, gradients and
 optimizer states of process 0 at their fullest between two passes, and bytes that it sends, by
 collective. Where a mesh has `expert`, layers have four experts of half the width, of which a token
-takes two. Writes `results/parallel.json` and prints the tables of docs/train-parallel.md.
+takes two. Writes `results/parallel.json` and prints the tables of docs/reference/train/parallel.md.
 """
 
 import argparse

@@ -67,9 +67,9 @@ class Ladder(NamedTuple):
 
 # 4 sizes, 0.4M to 7.0M weights between embedding and output; seed 0 of weights and order; 2,048
 # tokens a step. A first one had 2 x 64 too, from 50 steps on, and ended at 4.8e13: its law left
-# 2.2 % at both ends and a forecast with a half-width of 5.9 % (docs/LOG.md); what is here was
-# chosen after that and before the larger run. The half-width should be 3 % of the loss at most; the
-# two ladders gave 5.9 and 4.3 %. It is registered and held to all the same, up to 5 %.
+# 2.2 % at both ends and a forecast with a half-width of 5.9 % (docs/log/2026-11.md); what is here
+# was chosen after that and before the larger run. The half-width should be 3 % of the loss at most;
+# the two ladders gave 5.9 and 4.3 %. It is registered and held to all the same, up to 5 %.
 DEEP = Ladder(
     folder="", shapes=((2, 128), (3, 192), (4, 256), (6, 320)),
     budgets=(6e12, 1.2e13, 2.4e13, 4.8e13, 9.6e13), fewest_steps=150,

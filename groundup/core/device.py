@@ -2,7 +2,7 @@
 
 Decisions depend on instruction sets and measurements, never on processor names. Matrix peak and
 memory bandwidth are measured once (two seconds) and cached in the user's cache folder.
-docs/LOG.md has the figures of two processors.
+docs/log/2026-11.md has the figures of two processors.
 """
 
 import errno

@@ -7,8 +7,8 @@ number of threads. torch loads pickles from it, so it must be private to the use
 is used.
 
 GCC 12 at -O3 miscompiles torch's bfloat16 transpose with AVX-512: gradients are garbage or NaN.
-Disabling the SLP vectoriser, which that code does not need, avoids it; see docs/kernels.md and
-benchmarks/kernels/gcc_transpose.py.
+Disabling the SLP vectoriser, which that code does not need, avoids it; see
+docs/reference/kernels.md and benchmarks/kernels/gcc_transpose.py.
 """
 
 import functools

@@ -27,7 +27,7 @@ CHUNK_BYTES = 2**26
 """Maximum size of a chunk's logits: larger ones need memory, smaller ones accumulate the head's
 gradient too often."""
 MAX_CHUNK_TOKENS, MIN_CHUNK_TOKENS = 2048, 128
-"""Limits of the chunk in tokens; larger ones are not faster. Source: docs/LOG.md, 2026-11-28."""
+"""Limits of the chunk in tokens; larger ones are not faster (docs/log, 2026-11-28)."""
 
 
 class LossSum(NamedTuple):

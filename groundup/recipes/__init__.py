@@ -35,7 +35,7 @@ def run(name: str | None = None) -> Callable[..., Any]:
         rows = [f"  {key:<11}{recipe.about}" for key, recipe in RECIPES.items()]
         print("groundup run RECIPE [--help], where RECIPE is one of\n" + "\n".join(rows))
         print("or FILE.py:function, whose parameters are its flags.\n")
-        print("Example:\n  groundup run tiny --out runs/tiny\n\nDocs: docs/recipes.md")
+        print("Example:\n  groundup run tiny --out runs/tiny\n\nDocs: docs/reference/recipes.md")
         return run
     if name not in RECIPES:
         raise ConfigError(

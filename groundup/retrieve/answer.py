@@ -19,7 +19,7 @@ from .terms import QuestionTerm, QuestionTerms, parse_question
 from .verify import changed_files
 
 THRESHOLD = 0.6
-"""Minimum score of an answer. Set by benchmarks/evaluate/refusal.py; see docs/retrieve.md."""
+"""Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
 MAX_CANDIDATES = 60

@@ -69,7 +69,7 @@ def test_a_verb_in_a_strangers_folder_runs_none_of_its_modules(hostile, name):
 
 
 def test_the_module_itself_leaves_the_folder_that_it_is_started_in(hostile):
-    # Python's own -m imports these before anything of ours runs: docs/trust.md says so.
+    # Python's own -m imports these before anything of ours runs: docs/guide/trust.md says so.
     found = run("/", sys.executable, "-c", "import runpy, pkgutil, sys; print(*sys.modules)")
     for name in {"groundup", *found.stdout.split()}:
         (hostile / f"{name}.py").unlink(missing_ok=True)

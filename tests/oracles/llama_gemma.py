@@ -43,8 +43,8 @@ SENTENCES = (
 def texts() -> list[str]:
     """Sentences of several languages and codes, and paragraphs of this repository's pages."""
     paragraphs: list[str] = []
-    for page in ("docs/recipes.md", "docs/core.md", "docs/retrieve.md", "docs/train.md"):
-        parts = (ROOT / page).read_text(encoding="utf-8").split("\n\n")
+    for page in ("recipes", "core", "retrieve", "train"):
+        parts = (ROOT / f"docs/reference/{page}.md").read_text(encoding="utf-8").split("\n\n")
         paragraphs += [each for each in parts if len(each) > 200][:6]
     return [*SENTENCES, *paragraphs][:TEXTS]
 
@@ -83,7 +83,7 @@ def main() -> None:
     for text in texts():
         ids = peer.ask(server, "tokenize", {"content": text, "add_special": True})["tokens"]
         prompts += [ids[: min(cut, len(ids))] for cut in CUTS]
-    long = (ROOT / "docs" / "core.md").read_text(encoding="utf-8")
+    long = (ROOT / "docs" / "reference" / "core.md").read_text(encoding="utf-8")
     ids = peer.ask(server, "tokenize", {"content": long, "add_special": True})["tokens"][:700]
     found = [{"ids": each, "llama": likely(server, each)} for each in [*prompts, ids]]
     PLACE.write_text('{"prompts": [\n' + ",\n".join(map(json.dumps, found)) + "\n]}\n")

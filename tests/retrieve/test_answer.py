@@ -194,7 +194,8 @@ def test_a_huge_question_is_answered_and_says_what_was_cut(built):
 
 
 def test_the_threshold_is_the_documented_one(root):
-    assert f"Below {THRESHOLD:g} the question is refused" in (root / "docs/retrieve.md").read_text()
+    page = (root / "docs/reference/retrieve.md").read_text()
+    assert f"Below {THRESHOLD:g} the question is refused" in page
 
 
 def test_a_name_of_the_documents_is_not_said_to_be_nowhere(built):

@@ -60,7 +60,7 @@ def prepare(
 ) -> Artifact | str:
     """Prepare a corpus from a pipeline in TOML, or from a folder with the default steps.
 
-    pipeline        a TOML file (see docs/corpus-engine.md), or a folder of documents
+    pipeline        a TOML file (see docs/reference/corpus/engine.md), or a folder of documents
     workers         processes; 0 is one per core
     runner          a local pool of processes, local Daft, or Daft on Ray
     address         address of a running Ray cluster, such as ray://host:10001

@@ -42,8 +42,8 @@ class ToxicityConfig(Config):
     """How toxicity is scored, and what is dropped."""
 
     max_score: float | None = Field(default=None, ge=0)
-    """Lexicon score above which a record is dropped; None: no limit. docs/corpus-safety.md shows
-    what 5, 10 and 20 drop."""
+    """Lexicon score above which a record is dropped; None: no limit.
+    docs/reference/corpus/safety.md shows what 5, 10 and 20 drop."""
     classifier: InputPath | None = None
     """Folder of a classifier whose positive class is toxic text; None: lexicon alone."""
     max_probability: float | None = Field(default=None, ge=0, le=1)

@@ -1,7 +1,7 @@
 """Tasks of lm-eval's YAML files, with the requests and scores of lm-eval 0.4.13.
 
 tests/oracles/lm_eval_tasks.py compares the two. Deliberate differences are listed in
-docs/evaluate.md, under "Tasks".
+docs/reference/evaluate.md, under "Tasks".
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ percentiles, with about equal errors on both sides, as gates need. If many resam
 variance (few groups, or nearly all values equal), Student's bounds are used. If nearly all groups
 are equal and the values have limits, bounds allow for values too rare for the sample: two extra
 groups, one at each limit. Sums dominated by a few groups count like (Σw)² / Σw² groups. Measured
-coverage: docs/simulations.md.
+coverage: docs/benchmarks/simulations.md.
 Source: Efron 1979, doi:10.1214/aos/1176344552; Hall 1988, doi:10.1214/aos/1176350933 (studentised);
 Tibshirani 1988, doi:10.1093/biomet/75.3.433 (variance stabilised); Bonett and Price 2012,
 doi:10.3102/1076998611411915 (the two extra groups).

@@ -8,7 +8,7 @@ count in any reference. Precisions multiply, so one order without a match makes 
 for a corpus, common for a sentence. Hence smoothing, and `sentence`, which omits orders longer than
 the answer.
 Source: Papineni et al. 2002, doi:10.3115/1073083.1073135; Chen and Cherry 2014 (smoothing). Equal
-to sacrebleu, see docs/agreement.md.
+to sacrebleu, see docs/benchmarks/agreement.md.
 """
 
 from collections import Counter

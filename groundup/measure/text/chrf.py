@@ -5,7 +5,7 @@
 White space is ignored, so it needs no tokeniser and tolerates inflection; it suits languages where
 BLEU's words are too coarse. β = 2 weighs recall twice.
 Source: Popović 2015, doi:10.18653/v1/W15-3049; 2017, doi:10.18653/v1/W17-4770. Equal to sacrebleu,
-see docs/agreement.md.
+see docs/benchmarks/agreement.md.
 """
 
 from collections import Counter

@@ -14,7 +14,7 @@ number of chunks, and implementations differ there. The presets:
 
 So a METEOR score without its preset and tokeniser is not comparable.
 Source: Banerjee and Lavie 2005, W05-0909; Lavie and Agarwal 2007, W07-0734. `nltk` is equal to
-NLTK, see docs/agreement.md.
+NLTK, see docs/benchmarks/agreement.md.
 """
 
 from collections import defaultdict

@@ -8,7 +8,7 @@
 L and Lsum are different metrics, confused in many published tables; Lsum depends on sentence
 splitting. The usual tokeniser keeps only a-z and 0-9, so text in other scripts silently scores 0 in
 other tools: here that is a Reason, and `tokeniser="words"` scores it.
-Source: Lin 2004, W04-1013. Equal to rouge-score, see docs/agreement.md.
+Source: Lin 2004, W04-1013. Equal to rouge-score, see docs/benchmarks/agreement.md.
 """
 
 from collections import Counter

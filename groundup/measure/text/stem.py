@@ -4,7 +4,7 @@ A stem is a key, not a word: `happiness` gives `happi`. An ending is removed onl
 long enough by its measure: the number of vowel-consonant sequences.
 Source: Porter 1980, doi:10.1108/eb046814, with the extensions that NLTK applies by default (short
 words, -ies and -ied of four letters, -y after a consonant, irregular forms), since ROUGE and METEOR
-are published with those. Equal to NLTK on every word of WordNet, see docs/agreement.md.
+are published with those. Equal to NLTK on every word of WordNet, see docs/benchmarks/agreement.md.
 """
 
 from functools import lru_cache

@@ -6,7 +6,8 @@ Shifts are found greedily: repeatedly the one that saves most edits, among mispl
 elsewhere in the reference. The optimum is NP-hard, so the search defines the metric: limits and tie
 breaking are Tercom's.
 Source: Snover et al. 2006, A Study of Translation Edit Rate. Departs from sacrebleu, which looks
-for edits only 25 words around the diagonal: distances here are exact. See docs/agreement.md.
+for edits only 25 words around the diagonal: distances here are exact. See
+docs/benchmarks/agreement.md.
 """
 
 import re

@@ -57,7 +57,7 @@ from .ratings import Rated, opinions, read_review_ratings
 VOCABULARY = TokenizerConfig(vocab_size=16384, pattern="gpt-2", specials=("chat", "encoder"))
 # Gentle rates: what the vectors know is kept. At the defaults, meant for a beginning by chance, the
 # embedding moves four times its own size in a step, and the classifiers were no better than the
-# words on validation (docs/LOG.md).
+# words on validation (docs/log/2026-11.md).
 PRETRAINING = PretrainConfig(
     preset="modernbert-tiny", layers=2, tokens=400_000, batch_tokens=1024, length=128,
     context_length=128, long_share=0.0,

@@ -160,7 +160,7 @@ def scaled(shape: ModelConfig) -> ModelConfig:
     """The shape as it is trained: its scores times 1 / sqrt(head_dim), also where T5's are not.
 
     Muon moves every matrix equally far. Without the factor the same step moves scores
-    sqrt(head_dim) times as far, and attention to the source is found late (docs/LOG.md).
+    sqrt(head_dim) times as far, and attention to the source is found late (docs/log/2026-11.md).
     """
     attention = shape.attention.model_copy(update={"scale": None})
     return shape.model_copy(update={"attention": attention})

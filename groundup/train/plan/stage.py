@@ -2,7 +2,7 @@
 
 The step is traced on fake tensors (step.py) and divided by the mesh (sharding.py); the overhead of
 libraries, imports and the allocator is added. `benchmarks/train/memory.py` compares the numbers
-with measured peaks; see docs/train-memory.md.
+with measured peaks; see docs/reference/train/memory.md.
 """
 
 import math
@@ -38,7 +38,7 @@ ALLOCATOR_OVERHEAD = {"cpu": 0.05, "cuda": 0.05}
 VOCAB_SIZE = 8192
 """Vocabulary of a model without a tokenizer."""
 MEASURED_RANGE = (0.94, 1.25)
-"""Range of measured peaks relative to their plans; see docs/train-memory.md."""
+"""Range of measured peaks relative to their plans; see docs/reference/train/memory.md."""
 BATCH_CATEGORIES = ("activations", "loss", "working")
 """Categories that grow with the number of sequences."""
 MAX_SEQUENCES = 2**16

@@ -4,7 +4,7 @@ Runs are few and their sizes are designed, so the points stay and residuals are 
 L* = law x exp(residual of a run drawn at random). Residuals are inflated by
 sqrt(n / (n - 2 parameters)): a fit that nearly minimises absolute errors passes through as many
 runs as it has parameters, and is closer to the others than to unseen runs.
-Coverage of the intervals, and of other bootstraps: docs/LOG.md.
+Coverage of the intervals, and of other bootstraps: docs/log/2026-11.md.
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 9.4.
 """
 

@@ -36,7 +36,7 @@ from ..precision import Precision
 
 GRADIENT_TOLERANCE = {torch.float32: 1e-3}
 """Largest difference of a gradient, relative to its norm; rounding alone is a hundredth of it.
-Source: docs/train.md, figures of `benchmarks/kernels/compiled_gradients.py`.
+Source: docs/reference/train.md, figures of `benchmarks/kernels/compiled_gradients.py`.
 """
 ROUNDED_TOLERANCE = 0.1
 """The same for products in 16 bits."""

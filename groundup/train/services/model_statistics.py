@@ -9,7 +9,7 @@ their inputs are recorded between them. A row of metrics has, for example,
     activation max/layers.3
     logits rms, logits max           of some positions of the last micro-batch
 
-See docs/train-services.md for what is healthy.
+See docs/reference/train/services.md for what is healthy.
 """
 
 import math

@@ -21,11 +21,11 @@ from groundup.corpus.prepare.pipeline import (
 )
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "reference"
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
-    for page in sorted(DOCS.glob("corpus*.md"))
+    for page in sorted(DOCS.glob("corpus/*.md"))
     for number, block in enumerate(TOML.findall(page.read_text(encoding="utf-8")))
 ]
 NAMES_A_FILE = re.compile(r'"[@\w./-]*[\w-]+(/|\.(txt|jsonl|key|npz))[^"]*"')
@@ -64,10 +64,12 @@ def test_what_cannot_run_would_be_noticed():
 
 
 def test_the_permissive_pipelines_are_valid_and_what_their_program_writes():
-    program = runpy.run_path(str(ROOT / "benchmarks" / "permissive.py"))
+    program = runpy.run_path(str(ROOT / "benchmarks" / "corpus" / "permissive.py"))
     for file, written in program["pipelines"]().items():
-        assert (ROOT / "benchmarks" / file).read_text(encoding="utf-8") == written
-        assert all(source.licence for source in read_pipeline(ROOT / "benchmarks" / file).sources)
+        assert (ROOT / "benchmarks/corpus" / file).read_text(encoding="utf-8") == written
+        assert all(
+            source.licence for source in read_pipeline(ROOT / "benchmarks/corpus" / file).sources
+        )
     assert len(program["PACKAGES"]) >= 25
     assert not program["PACKAGES"].keys() & program["HELD_OUT"].keys()
 
@@ -91,7 +93,7 @@ def test_the_printed_pipeline_of_code_keeps_a_newcomers_code(tmp_path):
         file = tmp_path / "src" / f"part{n}" / f"tea{n}.py"
         file.parent.mkdir(parents=True)
         file.write_text(CODE.replace("100", str(n)))
-    corpus = prepare(first_pipeline("corpus-code.md", tmp_path), tmp_path / "out", workers=1)
+    corpus = prepare(first_pipeline("corpus/code.md", tmp_path), tmp_path / "out", workers=1)
     assert sum(corpus.numbers["documents"].values()) == 6, corpus.numbers
 
 
@@ -101,6 +103,6 @@ def test_the_printed_pipeline_of_books_keeps_a_newcomers_books(tmp_path):
         text = f"It was the {n}th of May. " + "The kettle boiled and nobody came to pour. " * 40
         (tmp_path / "books" / f"novel{n}.txt").write_text(text + f"\n\nThe end, {n}.\n")
     (tmp_path / "books" / "sold.txt").write_text("© 2020 A. B. All rights reserved.\n" + text)
-    corpus = prepare(first_pipeline("corpus-books.md", tmp_path), tmp_path / "out", workers=1)
+    corpus = prepare(first_pipeline("corpus/books.md", tmp_path), tmp_path / "out", workers=1)
     assert sum(corpus.numbers["documents"].values()) == 6, corpus.numbers
     assert corpus.numbers["removed"] == {"rights: reserved": 1}

@@ -111,7 +111,7 @@ def gemma() -> ImportedTokenizer:
 
 def test_gemma_has_its_makers_ids_on_ten_thousand_lines(root: Path):
     theirs, ours = large("gemma3"), gemma()
-    sources = sorted((root / "groundup").rglob("*.py")) + sorted((root / "docs").glob("*.md"))
+    sources = sorted((root / "groundup").rglob("*.py")) + sorted((root / "docs").rglob("*.md"))
     real = [line for path in sources for line in path.read_text("utf-8").split("\n")]
     made = random.Random(0).choices(lines(), k=2000)
     some = [line for line in [*real, *made] if "\u2581" not in line][:10_000]

@@ -10,7 +10,7 @@ import torch
 
 from groundup.train import MicroBatch
 
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "learning.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "train" / "learning.py"
 
 
 def script() -> ModuleType:

@@ -9,7 +9,7 @@
 Every count, length and offset is checked against the remaining bytes before it is used, and tensors
 may not overlap, so that time and memory stay within a small multiple of the file's size. A
 truncated, damaged or malicious file is an ArtifactError.
-Source: ggml-org/ggml, docs/gguf.md; versions 2 and 3, little endian.
+Source: ggml-org/ggml, docs/reference/model/gguf.md; versions 2 and 3, little endian.
 """
 
 import struct

@@ -3,7 +3,7 @@
 llama.cpp knows pre-tokenizers by name, so a tokenizer.json is written only if its expressions are
 one of those. Normalisation is omitted, as llama.cpp has none. Tokenizers are read from GGUF in
 groundup.tokenizer.
-Source: ggml-org/ggml, docs/gguf.md; ggml-org/llama.cpp, src/llama-vocab.cpp.
+Source: ggml-org/ggml, docs/reference/model/gguf.md; ggml-org/llama.cpp, src/llama-vocab.cpp.
 """
 
 from collections.abc import Iterator, Mapping

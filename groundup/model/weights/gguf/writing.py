@@ -2,7 +2,7 @@
 
 Python values map to GGUF types: bool, int to uint32 if it fits, float to float32, str, and lists of
 str; numpy arrays keep their types.
-Source: ggml-org/ggml, docs/gguf.md; version 3.
+Source: ggml-org/ggml, docs/reference/model/gguf.md; version 3.
 """
 
 import struct
