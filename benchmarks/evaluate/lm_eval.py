@@ -121,7 +121,7 @@ def ours(work: dict[str, Any]) -> Ask:
 
     from groundup.core import Draft
     from groundup.evaluate.harness.answer_cache import AnswerCache
-    from groundup.evaluate.harness.native import open_native
+    from groundup.evaluate.harness.local import open_native
     from groundup.evaluate.harness.report import samples_file
     from groundup.evaluate.harness.runner import AnswerCaches, TaskRunner
     from groundup.evaluate.task.catalogue import open_tasks

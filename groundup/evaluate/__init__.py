@@ -16,7 +16,7 @@ from .harness.report import (
     read_report,
     read_sample_rows,
 )
-from .likelihood import DocumentScore, ScoredModel, score_conversations, score_documents
+from .likelihood import DocumentScore, score_conversations, score_documents
 
 __all__ = [
     "ComparisonRow",
@@ -25,7 +25,6 @@ __all__ = [
     "EvaluateResult",
     "EvaluationReport",
     "MeasureReport",
-    "ScoredModel",
     "TaskReport",
     "bits_per_byte",
     "compare_likelihood",

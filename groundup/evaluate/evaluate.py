@@ -208,7 +208,7 @@ def _open_model(
     dtype, options = _torch_dtype(config), _scoring_options(config)
     if not name.startswith("hf:"):
         try:
-            from .harness.native import open_native
+            from .harness.local import open_native
 
             local = open_native(path, dtype=dtype, chat=chat, options=options)
             return EvaluationTarget(local, "groundup", tasks, limit)

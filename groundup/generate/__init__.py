@@ -1,28 +1,40 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
 from .beam import Beam, BeamConfig, beam_search
-from .decoding import SourceFrame, eval_mode
+from .cached import CachedModel, CachedTransformer, default_batch_tokens, eval_mode
+from .decoding import NOT_FINITE, DecodingOptions, decode, find_stop
 from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
-from .engine import Engine
-from .sampling import sample_tokens, sampling_distribution
+from .engine import Engine, SourceFrame, read_chat_template, read_end_ids, read_eos_ids
+from .scoring import PairScore, TokenPair, score_pairs
 from .talk import Continuation, chat, generate
 
 __all__ = [
+    "NOT_FINITE",
     "TRANSIENT_CODES",
     "Beam",
     "BeamConfig",
+    "CachedModel",
+    "CachedTransformer",
     "Continuation",
+    "DecodingOptions",
     "Endpoint",
     "EndpointConfig",
     "EndpointError",
     "Engine",
+    "PairScore",
     "SourceFrame",
+    "TokenPair",
     "beam_search",
     "chat",
+    "decode",
+    "default_batch_tokens",
     "eval_mode",
+    "find_stop",
     "generate",
-    "sample_tokens",
-    "sampling_distribution",
+    "read_chat_template",
+    "read_end_ids",
+    "read_eos_ids",
+    "score_pairs",
 ]

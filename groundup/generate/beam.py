@@ -19,10 +19,11 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from groundup.core import Config, ConfigError, Generation, Sampling
+from groundup.core import ArtifactError, Config, ConfigError, Generation, Sampling
 
-from .decoding import DecodingBatch, eval_mode
-from .engine import Engine
+from .cached import CachedTransformer, default_batch_tokens, eval_mode, prefill
+from .decoding import batch_prompts, is_finite
+from .engine import NOT_FINITE_MESSAGE, Engine
 
 
 class BeamConfig(Config):
@@ -45,10 +46,8 @@ class BeamConfig(Config):
     def check(self) -> "BeamConfig":
         """Check that no more answers are returned than beams are kept."""
         if self.num_return_sequences > self.width:
-            raise ConfigError(
-                f"num_return_sequences={self.num_return_sequences} exceeds width={self.width}; "
-                "raise width."
-            )
+            count, width = self.num_return_sequences, self.width
+            raise ConfigError(f"num_return_sequences={count} exceeds width={width}; raise width.")
         return self
 
 
@@ -99,64 +98,59 @@ def beam_search(
     Raises CapacityError if a prompt leaves no room for an answer; see `Engine.encode_prompt`.
     """
     sampling = Sampling(max_tokens=config.max_tokens)
-    for prompt in prompts:
-        engine.max_new_tokens(prompt, sampling)
+    limits = [engine.max_new_tokens(prompt, sampling) for prompt in prompts]
     answers: dict[int, list[Beam]] = {}
-    for batch in engine.batch_prompts(prompts, config.max_tokens):
+    for batch in batch_prompts(engine.cached, prompts, config.max_tokens):
         size = max(1, len(batch) // config.width)
-        for first in range(0, len(batch), size):
-            chosen = batch[first : first + size]
-            for index, finished in zip(
-                chosen, _search_batch(engine, [prompts[i] for i in chosen], config), strict=True
-            ):
+        for chosen in (batch[first : first + size] for first in range(0, len(batch), size)):
+            with eval_mode(engine.model):
+                found = search_ids(
+                    engine.cached, [prompts[i] for i in chosen], config, end_ids=engine.end_ids,
+                    vocab_size=engine.tokenizer.vocab_size, limit=min(limits[i] for i in chosen),
+                )  # fmt: skip
+            for index, finished in zip(chosen, found, strict=True):
                 answers[index] = [
                     Beam(engine.build_generation(sequence.ids, sequence.logprobs), sequence.score)
-                    for sequence in finished
+                    for sequence in finished[: config.num_return_sequences]
                 ]
     return [answers[i] for i in range(len(prompts))]
 
 
 @torch.inference_mode()
-def _search_batch(
-    engine: Engine, prompts: Sequence[Sequence[int]], config: BeamConfig
-) -> list[list[FinishedSequence]]:
-    limit = min(
-        engine.max_new_tokens(prompt, Sampling(max_tokens=config.max_tokens)) for prompt in prompts
-    )
-    with eval_mode(engine.model):
-        finished = _search_prefilled(engine.prefill(prompts, limit), engine.end_ids, config, limit)
-    return [sequences[: config.num_return_sequences] for sequences in finished]
+def search_ids(
+    model: CachedTransformer, prompts: Sequence[Sequence[int]], config: BeamConfig, *,
+    end_ids: Sequence[int], vocab_size: int, limit: int,
+) -> list[list[FinishedSequence]]:  # fmt: skip
+    """At most `width` finished sequences of at most `limit` tokens for each prompt, best first.
 
-
-def _search_prefilled(
-    decoding: DecodingBatch, end_ids: Sequence[int], config: BeamConfig, limit: int
-) -> list[list[FinishedSequence]]:
-    """At most `width` finished sequences for each prompt of a prefilled batch."""
-    device, num_sources = decoding.logits.device, len(decoding.logits)
+    prompts  longest first; the sources of an encoder–decoder
+    """
+    device, num_sources, project = model.head.device, len(prompts), model.projection(vocab_size)
     finished: list[list[FinishedSequence]] = [[] for _ in range(num_sources)]
+    state, last = prefill(model, prompts, limit, default_batch_tokens(device))
+    logits = project(last)
     running = torch.arange(num_sources, device=device)
-    running_beams, flat = (
-        _initial_beams(num_sources, config.width, device),
-        running.repeat_interleave(config.width),
-    )
+    running_beams = _initial_beams(num_sources, config.width, device)
+    flat = running.repeat_interleave(config.width)
     stops = torch.tensor(end_ids, dtype=torch.long, device=device)
     for length in range(1, limit + 1):
-        decoding.select(flat)
+        state, logits = model.branch(state, flat), logits[flat]
         if length > 1:
-            decoding.append(running_beams.ids[..., -1].flatten())
-        extended = _extend_beams(
-            running_beams, decoding.logits, max_candidates=max(2, 1 + len(end_ids)) * config.width
-        )
+            ids = running_beams.ids[..., -1].flatten()
+            logits = project(model.extend(state, ids[:, None], torch.ones_like(ids))[:, -1])
+        if not is_finite(logits):
+            raise ArtifactError(NOT_FINITE_MESSAGE)
+        max_candidates = max(2, 1 + len(end_ids)) * config.width
+        extended = _extend_beams(running_beams, logits, max_candidates)
         has_ended = torch.isin(extended.ids[..., -1], stops) | (length == limit)
         for row, source in enumerate(running.tolist()):
             finished[source] = _collect_finished(finished[source], extended, has_ended, row, config)
         best = extended.scores.masked_fill(has_ended, -math.inf).topk(config.width)
         running_beams = extended.gather(best.indices)._replace(scores=best.values)
+        best_scores = zip(running.tolist(), running_beams.scores[:, 0].tolist(), strict=True)
         is_unfinished = [
             not _is_done(finished[source], score, length, config, limit)
-            for source, score in zip(
-                running.tolist(), running_beams.scores[:, 0].tolist(), strict=True
-            )
+            for source, score in best_scores
         ]
         unfinished = torch.tensor(is_unfinished, device=device).nonzero()[:, 0]
         if len(unfinished) == 0:
@@ -178,7 +172,6 @@ def _initial_beams(num_sources: int, width: int, device: torch.device) -> BeamSt
 def _extend_beams(
     beams_state: BeamState, logits: Float[Tensor, "NW V"], max_candidates: int
 ) -> BeamState:
-    """The best of all one-token extensions."""
     N, W = beams_state.scores.shape
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logprobs = exact.log_softmax(-1).unflatten(0, (N, W)).double()  # (N, W, V)

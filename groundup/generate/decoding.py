@@ -1,181 +1,247 @@
-"""A batch in decoding: its KV cache and the logits of the next token.
+"""Decoding: batches of prompts are continued token by token, each until it stops.
 
-A decoder prefills left-padded prompts, bidirectionally if it was trained as a prefix LM; an
-encoder–decoder encodes right-padded sources and then reads a start token. From then on both
-decode token by token over one cache; `select` drops, reorders or duplicates sequences. Padding is
-never attended. No text and no sampling here.
+Prompts of similar length share a batch, the prefix of nearly all of them is computed once, and
+finished sequences leave the batch. A sequence ends at an end id, at a stop string, or after
+`max_tokens`. Each samples with its own generator, so other sequences do not affect it. The next
+token comes from logits that are checked: a sequence whose logits are not finite ends with a Reason.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import ArtifactError
-from groundup.model import Cache, EncoderOutput, Transformer
+from groundup.core import FinishReason, Reason, Sampling
 
-from .batches import left_padded, right_padded, right_padding_documents
+from .cached import (
+    MAX_CACHE_POSITIONS,
+    NO_PREFIX,
+    CachedModel,
+    CachedTransformer,
+    SharedPrefix,
+    eval_mode,
+    find_shared_prefix,
+    prefill,
+    prefill_prefix,
+)
+from .sampling import draw_uniforms, sample_from_uniforms
+
+MAX_BATCH_SIZE = 128
+COMPACT_BELOW = 0.75
+"""Drop finished sequences once at most this share still runs: dropping copies the cache."""
+NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are damaged.")
 
 
-class SourceFrame(NamedTuple):
-    """Special ids around an encoder–decoder's source, and its decoder's start id."""
+class DecodingOptions(NamedTuple):
+    """How prompts are continued."""
 
-    start: int
-    """First id that the decoder reads."""
-    before: tuple[int, ...] = ()
-    """Ids before a source, such as BART's bos."""
-    after: tuple[int, ...] = ()
-    """Ids after a source, such as its eos."""
+    sampling: Sampling
+    end_ids: Sequence[int]
+    """Ids that end a sequence."""
+    vocab_size: int
+    """Ids from this one on are never chosen."""
+    batch_tokens: int
+    """Prompt tokens computed at a time, padding included."""
+    until: Sequence[str] = ()
+    """Strings that end a sequence."""
+    decode: Callable[[Sequence[int]], str] = str
+    """Text of ids, in which `until` is searched."""
+    logprobs: bool = False
+    """Whether to compute log-probabilities."""
+    invariant: bool = False
+    """Continue each prompt alone: bitwise independent of the others."""
 
-    def wrap(self, ids: Sequence[int]) -> list[int]:
-        """The ids that the encoder reads for a text."""
-        return [*self.before, *ids, *self.after]
+
+class DecodedSequence(NamedTuple):
+    """The continuation of one prompt."""
+
+    ids: list[int]
+    """Generated ids, the end id included."""
+    logprobs: list[float]
+    """Log-probability of each, nats; empty unless they were asked for."""
+    finish_reason: FinishReason
 
 
-def read_source_frame(path: Path) -> SourceFrame | None:
-    """Read the frame from a model directory's configuration; None without a start token.
+def decode(
+    model: CachedModel, prompts: Sequence[list[int]], options: DecodingOptions,
+    seeds: Sequence[int] = (),
+) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
+    """Continue tokenized prompts; yield each index and answer as it finishes.
 
-    Raises ArtifactError if its files cannot be read.
+    A prompt leaves room for at least one token; an answer ends where the context ends.
+
+    seeds  one per prompt; they replace `sampling.seed`
     """
-    values: dict[str, Any] = {}
-    for name in ("config.json", "generation_config.json"):
-        if (path / name).is_file():
-            values |= {k: v for k, v in _read_json_object(path / name).items() if v is not None}
-    start = values.get("decoder_start_token_id")
-    if start is None:
-        return None
-    ends = values.get("eos_token_id")
-    after = () if ends is None else (ends[0] if isinstance(ends, list) else ends,)
-    bos = values.get("bos_token_id")
-    return SourceFrame(start, () if bos is None else (bos,), after)
+    seeds = seeds or [options.sampling.seed] * len(prompts)
+    prefix = [] if options.invariant or not model.is_causal else find_shared_prefix(prompts)
+    by_prefix: list[list[int]] = [[], []]
+    for index, ids in enumerate(prompts):
+        by_prefix[len(ids) > len(prefix) > 0 and ids[: len(prefix)] == prefix].append(index)
+    for ids, indices in (([], by_prefix[0]), (prefix, by_prefix[1])):
+        longest = max((len(prompts[i]) for i in indices), default=0)
+        with torch.inference_mode(), eval_mode(model.model):
+            shared = prefill_prefix(model, ids, longest)
+        inside, new = [prompts[i] for i in indices], options.sampling.max_tokens
+        for batch in batch_prompts(model, inside, new, alone=options.invariant):
+            chosen = [indices[i] for i in batch]
+            run = DecodingRun(
+                model, [prompts[i] for i in chosen], options, [seeds[i] for i in chosen], shared
+            )
+            for finished in run.steps():
+                for row, answer in finished:
+                    yield chosen[row], answer
 
 
-def _read_json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); create the model again.") from None
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{path} holds no JSON object; create the model again.")
-    return value
+def has_sources(model: CachedModel) -> bool:
+    """Whether prompts are sources, which use no context of the answers."""
+    return isinstance(model, CachedTransformer) and model.start is not None
 
 
-class DecodingBatch:
-    """A batch of sequences that is being decoded."""
+def batch_prompts(
+    model: CachedModel, prompts: Sequence[Sequence[int]], new_tokens: int, *, alone: bool = False
+) -> Iterator[list[int]]:
+    """Yield the indices of the prompts of each batch, longest first.
+
+    A prompt whose answer the context would truncate runs only with prompts of the same length: a
+    longer one would truncate it further.
+
+    alone  one prompt in each
+    """
+    new, lengths = 0 if has_sources(model) else new_tokens, [len(prompt) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: -lengths[i])
+
+    def batch_key(i: int) -> int:  # the length if the context would truncate the answer, else 0
+        return lengths[i] if lengths[i] + new > model.context_length else 0
+
+    for _, group in groupby(order, key=batch_key):
+        waiting = list(group)
+        while waiting:
+            size = MAX_CACHE_POSITIONS // max(lengths[waiting[0]] + new, 1)
+            size = 1 if alone else min(max(size, 1), MAX_BATCH_SIZE)
+            yield waiting[:size]
+            waiting = waiting[size:]
+
+
+class DecodingRun:
+    """Decodes one batch."""
 
     def __init__(
-        self, model: Transformer, num_sequences: int, capacity: int, vocab_size: int,
-        encoded: EncoderOutput | None = None,
+        self, model: CachedModel, prompts: Sequence[list[int]], options: DecodingOptions,
+        seeds: Sequence[int], prefix: SharedPrefix = NO_PREFIX,
     ) -> None:  # fmt: skip
-        """Allocate the cache; see `prefill_prompts` and `prefill_sources`."""
-        head = model.head
-        self.model, self.vocab_size, self.encoded = model, vocab_size, encoded
-        self.cache = Cache(model.config, num_sequences, capacity, head.dtype, head.device)
-        self.position = torch.zeros(num_sequences, 1, dtype=torch.long, device=head.device)
-        self.logits = head.new_zeros(num_sequences, vocab_size)
-        """(B, V): logits of each sequence's next token, over the tokenizer's ids."""
+        """Prepare; see `steps`.
 
-    @classmethod
-    def prefill_prompts(
-        cls, model: Transformer, prompts: Sequence[Sequence[int]], limit: int, vocab_size: int
-    ) -> "DecodingBatch":
-        """Prefill a decoder with prompts; at most `limit` tokens can follow."""
-        padded = left_padded(prompts, model.head.device)
-        batch = cls(model, len(prompts), padded.ids.shape[1] + limit, vocab_size)
-        prefix = torch.ones_like(padded.ids, dtype=torch.bool) if model.config.prefix else None
-        batch.feed(padded.ids, padded.positions, padded.documents, prefix)
-        return batch
-
-    @classmethod
-    def prefill_sources(
-        cls,
-        model: Transformer,
-        sources: Sequence[Sequence[int]],
-        start: int,
-        limit: int,
-        vocab_size: int,
-    ) -> "DecodingBatch":
-        """Encode sources for an encoder–decoder; at most `limit` tokens can follow."""
-        device = model.head.device
-        ids, documents = right_padded(sources).to(device), right_padding_documents(sources, device)
-        batch = cls(model, len(sources), limit, vocab_size, model.encode(ids, documents=documents))
-        batch.feed(torch.full_like(batch.position, start), batch.position)
-        return batch
-
-    def feed(
-        self,
-        ids: Int[Tensor, "B T"],
-        positions: Int[Tensor, "B T"],
-        documents: Int[Tensor, "B T"] | None = None,
-        prefix: Bool[Tensor, "B T"] | None = None,
-    ) -> None:
-        """Feed tokens of every sequence; `logits` are those after the last.
-
-        Raises ArtifactError if they are not finite.
+        prompts  of one batch; see `batch_prompts`
+        prefix   its ids are the first of every prompt
         """
-        logits = self.model.logits(
-            ids, positions=positions, cache=self.cache, documents=documents,
-            prefix=prefix, encoded=self.encoded, last_only=True,
-        )  # fmt: skip
-        self.logits: Float[Tensor, "B V"] = logits[:, -1, : self.vocab_size]
-        _check_finite(self.logits)
-        self.position = positions[:, -1:]
+        self.model, self.prompts, self.options, self.prefix = model, prompts, options, prefix
+        used = 0 if has_sources(model) else len(prompts[0])
+        self.limit = min(options.sampling.max_tokens, model.context_length - used)
+        self.ids: list[list[int]] = [[] for _ in prompts]
+        self.logprobs: list[list[float]] = [[] for _ in prompts]
+        self.active = list(range(len(prompts)))
+        """Index of each sequence in the state; some may have finished."""
+        self.running = set(self.active)
+        self.ends = frozenset(options.end_ids)
+        self.project = model.projection(options.vocab_size)
+        self.uniforms = None
+        if options.sampling.temperature > 0:
+            drawn = draw_uniforms(seeds, self.limit)
+            self.uniforms = drawn.to(model.head.device)
+        self.stop_window = max((len(text.encode()) for text in options.until), default=0) + 1
+        """Number of last ids that must contain a stop string that the newest id completes."""
 
-    def append(self, ids: Int[Tensor, " B"]) -> None:
-        """Append one token to every sequence."""
-        self.feed(ids[:, None], self.position + 1)
-
-    def select(self, indices: Int[Tensor, " rows"]) -> None:
-        """Keep these sequences in this order; an index may repeat."""
-        self.cache.select(indices)
-        self.position, self.logits = self.position[indices], self.logits[indices]
-        if self.encoded is not None:
-            documents = self.encoded.documents
-            self.encoded = EncoderOutput(
-                self.encoded.hidden[indices], None if documents is None else documents[indices]
+    @torch.inference_mode()
+    def steps(self) -> Iterator[list[tuple[int, DecodedSequence | Reason]]]:
+        """Yield what finishes at each new token; `ids` holds the tokens so far."""
+        with eval_mode(self.model.model):
+            state, last = prefill(
+                self.model, self.prompts, self.limit, self.options.batch_tokens, self.prefix
             )
+            logits = self.project(last)
+            for step in range(self.limit):
+                finished = []
+                if not is_finite(logits):
+                    finished, logits = self.end_non_finite(logits), logits.nan_to_num()
+                ids = self.sample(logits, step)
+                yield finished + self.append(ids, logits)
+                if not self.running:
+                    return
+                if len(self.running) <= COMPACT_BELOW * len(self.active):
+                    kept = [at for at, row in enumerate(self.active) if row in self.running]
+                    indices = torch.tensor(kept, device=ids.device)
+                    state, ids = self.model.branch(state, indices), ids[indices]
+                    self.active = [self.active[at] for at in kept]
+                hidden = self.model.extend(state, ids[:, None], torch.ones_like(ids))
+                logits = self.project(hidden[:, -1])
+
+    def end_non_finite(
+        self, logits: Float[Tensor, "B V"]
+    ) -> list[tuple[int, DecodedSequence | Reason]]:
+        """End the sequences whose logits are not finite."""
+        finite = torch.isfinite(logits).all(-1).tolist()
+        ended = [row for row, each in zip(self.active, finite, strict=True) if not each]
+        ended = [row for row in ended if row in self.running]
+        self.running.difference_update(ended)
+        return [(row, NOT_FINITE) for row in ended]
+
+    def sample(self, logits: Float[Tensor, "B V"], step: int) -> Int[Tensor, " B"]:
+        """The next id of each sequence in the state."""
+        if self.uniforms is None:
+            return logits.argmax(-1)
+        uniforms = self.uniforms[self.active, step]
+        return sample_from_uniforms(logits, self.options.sampling, uniforms)
+
+    def append(
+        self, ids: Int[Tensor, " B"], logits: Float[Tensor, "B V"]
+    ) -> list[tuple[int, DecodedSequence | Reason]]:
+        """Append the chosen ids; return the sequences that they finish."""
+        logprobs = [0.0] * len(ids)
+        if self.options.logprobs:
+            logprobs = gather_logprobs(logits, ids).double().tolist()
+        finished: list[tuple[int, DecodedSequence | Reason]] = []
+        for row, token, logprob in zip(self.active, ids.tolist(), logprobs, strict=True):
+            if row in self.running:
+                self.ids[row].append(token)
+                if self.options.logprobs:
+                    self.logprobs[row].append(logprob)
+                if (reason := self.finish_reason(row)) is not None:
+                    self.running.discard(row)
+                    answer = DecodedSequence(self.ids[row], self.logprobs[row], reason)
+                    finished.append((row, answer))
+        return finished
+
+    def finish_reason(self, row: int) -> FinishReason | None:
+        """Why the newest id ends a sequence; None if it does not."""
+        ids, until, text = self.ids[row], self.options.until, self.options.decode
+        if ids[-1] in self.ends:
+            return "stop"
+        # A cheap look at the last ids first: what they spell alone may differ from the whole text.
+        if until and find_stop(text(ids[-self.stop_window :]), until) is not None:
+            if find_stop(text(ids), until) is not None:
+                return "stop"
+        return "length" if len(ids) == self.limit else None
 
 
-@runtime_checkable
-class HasTrainingMode(Protocol):
-    """What every torch module offers, and models of others too."""
-
-    @property
-    def training(self) -> bool:
-        """Whether dropout is on."""
-        ...
-
-    def train(self, mode: bool = True) -> Any:
-        """Switch dropout on or off."""
-        ...
-
-
-@contextmanager
-def eval_mode(model: HasTrainingMode) -> Iterator[None]:
-    """Switch to evaluation mode; restore the mode on exit."""
-    was_training = model.training
-    model.train(False)
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
-def _check_finite(logits: Float[Tensor, "B V"]) -> None:
-    """Raise ArtifactError if a sequence's largest logit is NaN or infinite."""
-    if not bool(logits.amax(-1).isfinite().all()):
-        raise ArtifactError(
-            "The model's logits are not finite: its weights are damaged or overflow their dtype; "
-            "train or import it again, or open it in float32."
-        )
+def is_finite(logits: Float[Tensor, "B V"]) -> bool:
+    """Whether all logits are finite; a sum of finite ones may overflow."""
+    return bool(torch.isfinite(logits.sum())) or bool(torch.isfinite(logits).all())
 
 
 def gather_logprobs(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Log-probability of each sequence's id, in float32 or better."""
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return exact.gather(-1, ids[:, None])[:, 0] - exact.logsumexp(-1)
+
+
+def find_stop(text: str, until: Sequence[str]) -> int | None:
+    """Position of the first stop string; None if there is none.
+
+    >>> find_stop("one two three", ["three", "two", ""])
+    4
+    """
+    positions = [text.find(stop) for stop in until if stop]
+    return min((position for position in positions if position >= 0), default=None)

@@ -1,21 +1,19 @@
 """The engine: a model and its tokenizer, which continue text and answer conversations.
 
-Requests are sorted by length and run in left-padded batches over a contiguous cache. Padding is
-never attended and positions count from each sequence's first token, so a sequence computes what it
-would compute alone. Finished sequences leave the batch. Every special token ends an answer. The
-prompts of an encoder–decoder are its sources. A prefix LM attends to its prompts bidirectionally.
-No HTTP and no terminal here; see talk.py for the verbs and beam.py for beam search.
+The prompts of an encoder–decoder are its sources. A prefix LM attends to its prompts
+bidirectionally. No HTTP and no terminal here; see talk.py for the verbs, decoding.py and scoring.py
+for the batches, beam.py for beam search.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+import codecs
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
 from groundup.core import (
     ArtifactError,
@@ -24,7 +22,9 @@ from groundup.core import (
     Conversation,
     DataError,
     Generation,
+    GroundupError,
     Message,
+    Reason,
     Sampling,
     Tokenizer,
     record,
@@ -32,6 +32,7 @@ from groundup.core import (
 from groundup.model import Transformer
 from groundup.model import load as load_model
 from groundup.tokenizer import (
+    CHATML_TEMPLATE,
     DOCUMENT_END,
     ChatTemplate,
     ImportedTokenizer,
@@ -42,25 +43,38 @@ from groundup.tokenizer import (
     required_vocab_size,
 )
 
-from .batches import batch_by_length, right_padded
-from .decoding import DecodingBatch, SourceFrame, eval_mode, gather_logprobs, read_source_frame
-from .sampling import check_sampling, draw_uniforms, make_generators, sample_from_uniforms
-from .text import IncrementalDetokenizer, decode_text
+from .cached import (
+    CachedTransformer,
+    batch_similar_lengths,
+    default_batch_tokens,
+    eval_mode,
+    pad_right,
+)
+from .decoding import DecodedSequence, DecodingOptions, DecodingRun, decode
+from .sampling import check_sampling
+from .scoring import TokenPair, score_pairs
 
-COMPACT_BELOW = 0.75
-"""Drop finished sequences once at most this share still runs: dropping copies the cache."""
-
+NOT_FINITE_MESSAGE = (
+    "The model's logits are not finite: its weights are damaged or overflow their dtype; train or "
+    "import it again, or open it in float32."
+)
 PROGRESS_FROM = 16
 """Show progress from this many prompts."""
 
 
-class DecodingStep(NamedTuple):
-    """One new token of each running sequence."""
+class SourceFrame(NamedTuple):
+    """Special ids around an encoder–decoder's source, and its decoder's start id."""
 
-    indices: Int[Tensor, " n"]
-    """Indices into the batch's prompts."""
-    ids: Int[Tensor, " n"]
-    logprobs: Float[Tensor, " n"]
+    start: int
+    """First id that the decoder reads."""
+    before: tuple[int, ...] = ()
+    """Ids before a source, such as BART's bos."""
+    after: tuple[int, ...] = ()
+    """Ids after a source, such as its eos."""
+
+    def wrap(self, ids: Sequence[int]) -> list[int]:
+        """The ids that the encoder reads for a text."""
+        return [*self.before, *ids, *self.after]
 
 
 class StreamedToken(NamedTuple):
@@ -90,11 +104,7 @@ class Engine:
 
         Raises ArtifactError if the tokenizer does not fit the model, ConfigError for an encoder.
         """
-        if model.config.kind == "encoder":
-            raise ConfigError(
-                "An encoder cannot generate: its attention is bidirectional; use a decoder or an "
-                "encoder_decoder."
-            )
+        self.cached = CachedTransformer(model)
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
         if required_vocab_size(tokenizer) > model.config.vocab_size:
             raise ArtifactError(
@@ -103,26 +113,29 @@ class Engine:
             )
         if wrong := [end for end in ends if not 0 <= end < tokenizer.vocab_size]:
             raise ArtifactError(
-                f"The end tokens {wrong} are not among the tokenizer's {tokenizer.vocab_size} ids; "
-                "use the model's own tokenizer."
+                f"The end tokens {wrong} are not ids of the tokenizer; use the model's own."
             )
-        self.model, self.tokenizer, self.end_ids = model, tokenizer, ends
+        self.model, self.tokenizer, self.end_ids, self.template = model, tokenizer, ends, template
         end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
         has_source = model.config.kind == "encoder_decoder"
         self.source_frame = frame or SourceFrame(end, after=(end,)) if has_source else None
-        self.template = template
+        self.cached.start = self.source_frame and self.source_frame.start
         self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
 
     @classmethod
-    def open(cls, path: Path | str) -> "Engine":
-        """Open a model directory with its tokenizer.
+    def open(cls, path: Path | str, *, dtype: torch.dtype | None = None) -> "Engine":
+        """Open a model directory with its tokenizer; see `read_end_ids` for what ends an answer.
 
         Raises ArtifactError if either is missing, damaged or does not fit the other.
         """
         path = Path(path)
         tokenizer = load_tokenizer(path)
-        template = load_chat_template(path, tokenizer)
-        return cls(load_model(path), tokenizer, frame=read_source_frame(path), template=template)
+        template = read_chat_template(path, tokenizer)
+        return cls(
+            load_model(path, dtype), tokenizer,
+            end_ids=read_end_ids(path, tokenizer, template), frame=read_source_frame(path),
+            template=template if isinstance(template, ChatTemplate) else None,
+        )  # fmt: skip
 
     @property
     def context_length(self) -> int:
@@ -153,9 +166,13 @@ class Engine:
 
     def stream_tokens(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[StreamedToken]:
         """Yield a continuation's tokens as they come, each with the text that it completes."""
+        self.max_new_tokens(prompt, sampling)
         pieces = IncrementalDetokenizer(self.tokenizer)
-        for step in self.decode_steps([prompt], sampling):
-            token = int(step.ids[0])
+        run = DecodingRun(self.cached, [list(prompt)], self._options(sampling), [sampling.seed])
+        for finished in run.steps():
+            for _, answer in finished:
+                _unwrap(answer)
+            token = run.ids[0][-1]
             yield StreamedToken(pieces.add(token), token)
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
@@ -163,9 +180,7 @@ class Engine:
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
         if self.source_frame is not None:
-            raise ConfigError(
-                "An encoder_decoder has no chat format; give it a plain text as its source."
-            )
+            raise ConfigError("An encoder_decoder has no chat format; give it a plain text.")
         if self.template is not None:
             return self.template.ids(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).ids
@@ -195,9 +210,8 @@ class Engine:
         while len(self.prompt_ids(tuple(kept))) + reserved_tokens > self.context_length:
             if len(kept) <= first + 1:
                 raise CapacityError(
-                    f"The last message and {reserved_tokens} tokens for the answer exceed the "
-                    f"context of "
-                    f"{self.context_length} tokens; shorten the message."
+                    f"The last message leaves no {reserved_tokens} tokens of the context of "
+                    f"{self.context_length} for the answer; shorten the message."
                 )
             del kept[first]
             while len(kept) > first + 1 and kept[first].role == "assistant":
@@ -210,34 +224,15 @@ class Engine:
         """Continue tokenized prompts; `seeds`, one per prompt, replace `sampling.seed`."""
         for prompt in prompts:
             self.max_new_tokens(prompt, sampling)
-        seeds = seeds or [sampling.seed] * len(prompts)
         answers: dict[int, Generation] = {}
         bar = record.progress("generate", len(prompts), "answers")
         with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
-            for indices in self.batch_prompts(prompts, sampling.max_tokens):
-                generations = self.generate_batch(
-                    [prompts[i] for i in indices], sampling, [seeds[i] for i in indices]
-                )
-                answers.update(zip(indices, generations, strict=True))
+            rows = [list(prompt) for prompt in prompts]
+            for index, answer in decode(self.cached, rows, self._options(sampling), seeds):
+                answers[index] = self.build_generation(*_unwrap(answer)[:2])
                 if progress:
-                    progress.advance(len(indices))
+                    progress.advance(1)
         return [answers[i] for i in range(len(prompts))]
-
-    def generate_batch(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
-    ) -> list[Generation]:
-        """Continue the prompts of one batch; ids become Python lists once, at the end."""
-        size = (len(prompts), sampling.max_tokens)
-        ids, logprobs = torch.full(size, -1), torch.zeros(size, dtype=torch.float64)
-        for t, step in enumerate(self.decode_steps(prompts, sampling, seeds)):
-            rows = step.indices.cpu()
-            ids[rows, t] = step.ids.cpu()
-            logprobs[rows, t] = step.logprobs.double().cpu()
-        counts = (ids >= 0).sum(1).tolist()
-        return [
-            self.build_generation(row[:count], numbers[:count])
-            for row, numbers, count in zip(ids.tolist(), logprobs.tolist(), counts, strict=True)
-        ]
 
     def build_generation(self, ids: list[int], logprobs: list[float]) -> Generation:
         """Build the Generation of one answer."""
@@ -245,84 +240,35 @@ class Engine:
         text = decode_text(ids[:-1] if has_end else ids, self.tokenizer)
         return Generation(text, tuple(ids), tuple(logprobs), "stop" if has_end else "length")
 
-    @torch.inference_mode()
-    def decode_steps(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
-    ) -> Iterator[DecodingStep]:
-        """Yield the new tokens of one batch, step by step, until every sequence has ended.
-
-        Prompts of different lengths must all leave room for `max_tokens`; see `batch_prompts`.
-        """
-        limit = min(self.max_new_tokens(prompt, sampling) for prompt in prompts)
-        uniforms = None
-        if sampling.temperature > 0:
-            seeds = seeds or [sampling.seed] * len(prompts)
-            uniforms = draw_uniforms(make_generators(seeds), limit).to(self.model.head.device)
-        ends = torch.tensor(self.end_ids, dtype=torch.long, device=self.model.head.device)
-        with eval_mode(self.model):
-            decoding = self.prefill(prompts, limit)
-            rows = torch.arange(len(prompts), device=ends.device)
-            is_running = rows >= 0
-            for t in range(limit):
-                logits = decoding.logits
-                ids = sample_from_uniforms(
-                    logits, sampling, None if uniforms is None else uniforms[rows, t]
-                )
-                yield DecodingStep(
-                    rows[is_running], ids[is_running], gather_logprobs(logits, ids)[is_running]
-                )
-                is_running = is_running & ~torch.isin(ids, ends)
-                num_running = int(is_running.sum())
-                if num_running == 0 or t + 1 == limit:
-                    return
-                if num_running <= COMPACT_BELOW * len(rows):
-                    kept = is_running.nonzero()[:, 0]
-                    decoding.select(kept)
-                    rows, ids, is_running = rows[kept], ids[kept], is_running[kept]
-                decoding.append(ids)
-
-    def prefill(self, prompts: Sequence[Sequence[int]], limit: int) -> DecodingBatch:
-        """Prefill prompts or sources, with room for `limit` tokens after each."""
-        vocab_size = self.tokenizer.vocab_size
-        if self.source_frame is None:
-            return DecodingBatch.prefill_prompts(self.model, prompts, limit, vocab_size)
-        return DecodingBatch.prefill_sources(
-            self.model, prompts, self.source_frame.start, limit, vocab_size
+    def _options(self, sampling: Sampling) -> DecodingOptions:
+        batch_tokens = default_batch_tokens(self.model.head.device)
+        return DecodingOptions(
+            sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens, logprobs=True
         )
 
-    def batch_prompts(
-        self, prompts: Sequence[Sequence[int]], new_tokens: int
-    ) -> Iterator[list[int]]:
-        """Yield the indices of each batch's prompts; a source uses no context of the decoder."""
-        lengths = [len(prompt) for prompt in prompts]
-        new = new_tokens if self.source_frame is None else 0
-        return batch_by_length(lengths, new, self.context_length)
-
     def max_new_tokens(self, prompt: Sequence[int], sampling: Sampling) -> int:
-        """Token limit of an answer: `max_tokens`, or what the context leaves."""
+        """Token limit of an answer: `max_tokens`, or what the context leaves.
+
+        Raises CapacityError if it leaves none, ConfigError for an empty prompt. Encoder and decoder
+        have a full context each.
+        """
         check_sampling(sampling)
         if not prompt:
             raise ConfigError("The prompt has no tokens; give at least one to continue.")
+        size, context = len(prompt), self.context_length
         if self.source_frame is not None:
-            return self._max_target_tokens(len(prompt), sampling)
-        left = self.context_length - len(prompt)
-        if left < 1:
+            if size > context:
+                raise CapacityError(
+                    f"The source has {size} tokens and the context {context}; split it."
+                )
+            return min(sampling.max_tokens, context)
+        if size >= context:
             raise CapacityError(
-                f"The prompt has {len(prompt)} tokens and the context {self.context_length}, which "
-                "leaves none for the answer; shorten the prompt or drop its oldest turns."
+                f"The prompt has {size} tokens and the context {context}, which leaves none for "
+                "the answer; shorten the prompt or drop its oldest turns."
             )
-        return min(sampling.max_tokens, left)
+        return min(sampling.max_tokens, context - size)
 
-    def _max_target_tokens(self, source_length: int, sampling: Sampling) -> int:
-        """Token limit of an answer to a source: encoder and decoder each have a full context."""
-        if source_length > self.context_length:
-            raise CapacityError(
-                f"The source has {source_length} tokens and the context {self.context_length}; "
-                f"split it."
-            )
-        return min(sampling.max_tokens, self.context_length)
-
-    @torch.inference_mode()
     def logprobs(
         self, conversations: Sequence[Conversation], answers: Sequence[str]
     ) -> list[list[float]]:
@@ -335,22 +281,21 @@ class Engine:
             raise DataError(
                 f"{len(conversations)} conversations need as many answers; got {len(answers)}."
             )
-        sequences, positions, prompt_lengths = [], [], []
+        pairs = []
         for conversation, answer in zip(conversations, answers, strict=True):
             rendered = self.render_ids((*conversation, Message("assistant", answer)))
-            start = len(self.prompt_ids(conversation))
-            sequences.append(rendered.ids)
-            prompt_lengths.append(start)
-            positions.append([i for i in range(start, len(rendered.ids)) if rendered.mask[i]])
-        logprobs: dict[int, list[float]] = {}
-        for indices, hidden in self.hidden_batches(sequences, prompt_lengths):
-            for row, i in enumerate(indices):
-                answer_positions = torch.tensor(positions[i])
-                logits = self.model.project(hidden[row, answer_positions - 1])
-                logits = logits[:, : self.tokenizer.vocab_size]
-                answer = torch.tensor(sequences[i])[answer_positions].to(logits.device)
-                logprobs[i] = gather_logprobs(logits, answer).tolist()
-        return [logprobs[i] for i in range(len(sequences))]
+            ids, start = rendered.ids, len(self.prompt_ids(conversation))
+            if len(ids) > self.context_length:
+                raise CapacityError(
+                    f"A text of {len(ids)} tokens exceeds the context of {self.context_length}."
+                )
+            pairs.append(TokenPair(ids[:start], ids[start:], rendered.mask[start:]))
+        batch_tokens = default_batch_tokens(self.model.head.device)
+        scores = score_pairs(
+            self.cached, pairs, batch_tokens=batch_tokens, vocab_size=self.tokenizer.vocab_size
+        )
+        values = {index: [-nats for nats in token_nats] for index, _, _, token_nats in scores}
+        return [values[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -358,40 +303,124 @@ class Engine:
 
         A text longer than the context is truncated; an empty one gives zeros.
         """
-        sequences = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
+        rows = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
         vectors = np.zeros((len(texts), self.model.config.width), dtype=np.float32)
-        for indices, hidden in self.hidden_batches(sequences, [len(row) for row in sequences]):
-            for row, i in enumerate(indices):
-                if sequences[i]:
-                    vectors[i] = hidden[row, : len(sequences[i])].mean(0).float().cpu().numpy()
+        order = sorted((i for i, ids in enumerate(rows) if ids), key=lambda i: -len(rows[i]))
+        device = self.model.head.device
+        budget = default_batch_tokens(device)
+        with eval_mode(self.model):
+            for indices in batch_similar_lengths(order, lambda i: len(rows[i]), budget):
+                ids, lengths = pad_right([rows[i] for i in indices], device)
+                state = self.cached.begin(len(indices), ids.shape[1])
+                hidden = self.cached.extend(state, ids, lengths)
+                for row, i in enumerate(indices):
+                    vectors[i] = hidden[row, : len(rows[i])].mean(0).float().cpu().numpy()
         return vectors
 
-    def hidden_batches(
-        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int]
-    ) -> Iterator[tuple[list[int], Float[Tensor, "B T D"]]]:
-        """Yield each batch's indices and hidden states, which are undefined in the padding.
 
-        prompt_lengths  lengths of the prompts, to which a prefix LM attends bidirectionally
-        """
-        for indices in batch_by_length([len(row) for row in sequences], 0, self.context_length):
-            longest = max(len(sequences[i]) for i in indices)
-            if longest > self.context_length:
-                raise CapacityError(
-                    f"A text of {longest} tokens exceeds the context of {self.context_length}."
-                )
-            if longest:
-                ids = right_padded([sequences[i] for i in indices]).to(self.model.head.device)
-                with eval_mode(self.model):
-                    hidden = self.model(
-                        ids, prefix=self.prefix_mask(ids, [prompt_lengths[i] for i in indices])
-                    )
-                yield indices, hidden
+def _unwrap(answer: DecodedSequence | Reason) -> DecodedSequence:
+    if isinstance(answer, Reason):
+        raise ArtifactError(NOT_FINITE_MESSAGE)
+    return answer
 
-    def prefix_mask(
-        self, ids: Int[Tensor, "B T"], prompt_lengths: Sequence[int]
-    ) -> Bool[Tensor, "B T"] | None:
-        """Mask of each sequence's prompt for a prefix LM; None for any other model."""
-        if not self.model.config.prefix:
-            return None
-        lengths = torch.tensor(prompt_lengths, device=ids.device)
-        return torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+
+def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:
+    """A directory's chat template: imported, the text of groundup's own, or None.
+
+    Raises ArtifactError for a template that the tokenizer cannot use.
+    """
+    imported = load_chat_template(path, tokenizer)
+    if imported is not None:
+        return imported
+    has_template = tokenizer.settings.get("chat_template") if isinstance(
+        tokenizer, ImportedTokenizer) else (path / "chat_template.jinja").is_file()  # fmt: skip
+    return CHATML_TEMPLATE if has_template else None
+
+
+def read_end_ids(
+    path: Path, tokenizer: Tokenizer, template: ChatTemplate | str | None
+) -> tuple[int, ...]:
+    """The ids that end an answer of a model directory.
+
+    They are the eos_token_id of generation_config.json, else of config.json, and the special token
+    that the chat template puts after an answer; every special token if no file names one.
+    """
+    specials, ends = tuple(tokenizer.specials.values()), read_eos_ids(path, tokenizer.vocab_size)
+    if template is not None and ends:
+        example = (Message("user", "a"), Message("assistant", "b"))
+        with suppress(GroundupError):  # the template has no place for an answer's end
+            own = isinstance(template, ChatTemplate)
+            rendered = template.render(example) if own else render(tokenizer, example)
+            answer = [id for id, mine in zip(rendered.ids, rendered.mask, strict=True) if mine]
+            ends += [id for id in answer[-1:] if id in specials]
+    return tuple(dict.fromkeys(ends)) or specials
+
+
+def read_eos_ids(path: Path, vocab_size: int) -> list[int]:
+    """The ids of eos_token_id in a directory's configuration; empty if it names none."""
+    for name in ("generation_config.json", "config.json"):
+        value = _read_json_object(path / name).get("eos_token_id")
+        if ids := [value] if isinstance(value, int) else value:
+            return [token for token in ids if 0 <= token < vocab_size]
+    return []
+
+
+def read_source_frame(path: Path) -> SourceFrame | None:
+    """Read the frame from a model directory's configuration; None without a start token.
+
+    Raises ArtifactError if its files cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for name in ("config.json", "generation_config.json"):
+        values |= {k: v for k, v in _read_json_object(path / name).items() if v is not None}
+    start = values.get("decoder_start_token_id")
+    if start is None:
+        return None
+    ends = values.get("eos_token_id")
+    after = () if ends is None else (ends[0] if isinstance(ends, list) else ends,)
+    bos = values.get("bos_token_id")
+    return SourceFrame(start, () if bos is None else (bos,), after)
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty if there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); create the model again.") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} holds no JSON object; create the model again.")
+    return value
+
+
+class IncrementalDetokenizer:
+    """Decodes a stream of tokens.
+
+    A byte-level token may end inside a character: its first half is held back, and an incomplete
+    last character is dropped. Each token is decoded after its predecessor, because some tokenizers
+    drop a leading space.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.specials = frozenset(tokenizer.specials.values())
+        self.last: list[int] = []
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def add(self, token: int) -> str:
+        """Text that this token completes; special tokens have none."""
+        if token in self.specials:
+            return ""
+        num_bytes = len(self.tokenizer.decode_bytes(self.last))
+        after = self.tokenizer.decode_bytes([*self.last, token])[num_bytes:]
+        self.last = [token]
+        return self.decoder.decode(after)
+
+
+def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:
+    """Text of all tokens at once, equal to the joined output of `IncrementalDetokenizer`."""
+    specials = frozenset(tokenizer.specials.values())
+    data = tokenizer.decode_bytes([token for token in ids if token not in specials])
+    return codecs.getincrementaldecoder("utf-8")(errors="replace").decode(data)

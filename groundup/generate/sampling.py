@@ -79,33 +79,10 @@ def sample_from_uniforms(
     return (index if ids is None else ids.gather(-1, index))[:, 0]
 
 
-def sample_tokens(
-    logits: Float[Tensor, "B V"], sampling: Sampling, generators: Sequence[torch.Generator]
-) -> Int[Tensor, " B"]:
-    """Next token of each sequence, drawn from its own generator.
-
-    Raises ConfigError for invalid settings or another number of generators than of sequences.
-    """
-    check_sampling(sampling)
-    if len(generators) != logits.shape[0]:
-        raise ConfigError(
-            f"Expected one generator per sequence; got {len(generators)} for {logits.shape[0]}."
-        )
-    return sample_from_uniforms(
-        logits, sampling, draw_uniforms(generators, 1)[:, 0].to(logits.device)
-    )
-
-
-def make_generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """One generator per seed."""
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def draw_uniforms(
-    generators: Sequence[torch.Generator], num_tokens: int
-) -> Float[Tensor, "B count"]:
-    """Uniform numbers in [0, 1), one per generator and token, float64."""
-    rows = [
-        torch.rand(num_tokens, generator=generator, dtype=torch.float64) for generator in generators
-    ]
-    return torch.stack(rows) if rows else torch.empty(0, num_tokens, dtype=torch.float64)
+def draw_uniforms(seeds: Sequence[int], num_tokens: int) -> Float[Tensor, "B count"]:
+    """Uniform numbers in [0, 1), float64: one per token, from a generator per seed."""
+    rows = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        rows.append(torch.rand(num_tokens, generator=generator, dtype=torch.float64))
+    return torch.stack(rows)

@@ -3,7 +3,6 @@
 The answer is streamed to stdout and everything else goes to stderr, so a script can read either.
 """
 
-import json
 import shlex
 import signal
 import sys
@@ -25,7 +24,7 @@ from groundup.core import (
 )
 
 from . import beam
-from .engine import Engine
+from .engine import Engine, read_eos_ids
 
 SINGLE_THREAD_BELOW = 20_000_000
 """Parameters below which decoding one sequence uses one thread: on two idle cores a second
@@ -42,7 +41,6 @@ class Continuation(str):
     seconds: float
 
     def _asdict(self) -> dict[str, object]:
-        """The fields for JSON."""
         generation = self.generation
         return {
             "text": generation.text,
@@ -89,24 +87,14 @@ def generate(
         ids = engine.prompt_ids((Message("user", prompt),))
     if beams == 1:
         generation = engine.continue_ids([ids], sampling)[0]
+    elif temperature > 0:
+        raise ConfigError(f"beams={beams} needs temperature 0; got temperature={temperature}.")
     else:
-        generation = _beam_search_best(engine, ids, sampling, beams)
+        config = beam.BeamConfig(width=beams, max_tokens=max_tokens)
+        generation = beam.beam_search(engine, [ids], config)[0][0].generation
     continuation = Continuation(generation.text)
     continuation.generation, continuation.seconds = generation, time.perf_counter() - started
     return continuation
-
-
-def _beam_search_best(engine: Engine, ids: list[int], sampling: Sampling, width: int) -> Generation:
-    """The best answer of a beam search; ConfigError if the temperature is above 0."""
-    if sampling.temperature > 0:
-        raise ConfigError(
-            f"beams={width} needs temperature 0, since beam search does not sample; got "
-            f"temperature={sampling.temperature}."
-        )
-    ((best,),) = beam.beam_search(
-        engine, [ids], beam.BeamConfig(width=width, max_tokens=sampling.max_tokens)
-    )
-    return best.generation
 
 
 def chat(
@@ -160,15 +148,9 @@ def chat(
 
 
 def _is_chat_tuned(model: Path, engine: Engine) -> bool:
-    """Whether a model has a chat template, or `<|im_end|>` among its end tokens."""
-    if engine.template is not None:
-        return True
-    try:
-        ends = json.loads((model / "generation_config.json").read_bytes()).get("eos_token_id")
-    except (OSError, ValueError, AttributeError):
-        return False
-    turn = engine.tokenizer.specials.get("<|im_end|>")
-    return turn is not None and turn in (ends if isinstance(ends, list) else [ends])
+    """Whether a model has a chat template, or its configuration ends texts at `<|im_end|>`."""
+    ends = read_eos_ids(model, engine.tokenizer.vocab_size)
+    return engine.template is not None or engine.tokenizer.specials.get("<|im_end|>") in ends
 
 
 def _open_for_one_sequence(model: Path) -> Engine:

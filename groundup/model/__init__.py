@@ -29,7 +29,7 @@ from .describe.costs import (
 )
 from .describe.routing import routing
 from .feedforward import balance_loss, z_loss
-from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary
+from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
 from .presets.preset import Preset
 from .presets.table import preset, presets
 from .transformer import Transformer, compiled_block
@@ -66,6 +66,7 @@ __all__ = [
     "TextEncoder",
     "Transformer",
     "active_parameters",
+    "apply_softcap",
     "balance_loss",
     "cache_bytes_per_token",
     "compiled_block",

@@ -13,7 +13,7 @@ from groundup.align.form import load_chat_format, read_template
 from groundup.align.show import show_examples
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, ConfigError, Message, Sampling, record
-from groundup.evaluate.harness.native import open_native
+from groundup.evaluate.harness.local import open_native
 from groundup.generate import Engine
 from groundup.generate.talk import chat
 from groundup.model import ImportConfig, Transformer, import_model, load, preset, save

@@ -6,16 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.testing import assert_close
 
 from groundup.core import ConfigError, DataError, Message
-from groundup.evaluate import likelihood, score_conversations, score_documents
-from groundup.evaluate.likelihood import (
-    ScoredModel,
-    disjoint_windows,
-    score_targets,
-    sliding_windows,
-)
+from groundup.evaluate import score_conversations, score_documents
+from groundup.evaluate.likelihood import disjoint_windows, sliding_windows
+from groundup.generate import scoring
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.tokenizer import FastTokenizer, render
 
@@ -86,7 +81,7 @@ def test_batches_do_not_move_a_score(monkeypatch):
         (str(n), torch.randint(0, 63, (n,), generator=random).numpy(), n) for n in range(1, 25)
     ]
     together = score_documents(model, documents, bos=BOS, window=16, batch_tokens=10_000)
-    monkeypatch.setattr(likelihood, "CHUNK_LOGITS", 64 * 3)
+    monkeypatch.setattr(scoring, "CHUNK_LOGITS", 64 * 3)
     alone = score_documents(model, documents, bos=BOS, window=16, batch_tokens=1)
     assert [a.nats for a in together] == pytest.approx([b.nats for b in alone], rel=1e-12)
     assert together[0].signature == alone[0].signature
@@ -129,23 +124,8 @@ def test_bfloat16_is_near_float32():
 
 def test_scoring_leaves_the_model_as_it_was():
     model = tiny().train()
-    assert isinstance(model, ScoredModel)
     score_documents(model, [("a", [1, 2], 2)], bos=BOS)
     assert model.training and all(weight.grad is None for weight in model.parameters())
-
-
-def test_token_scores_are_log_softmax_and_argmax_in_any_chunk(monkeypatch):
-    hidden, head = torch.randn(11, 6, dtype=torch.float64), torch.randn(9, 6, dtype=torch.float64)
-    targets = torch.randint(0, 9, (11,))
-    targets[4] = (hidden @ head.T)[4].argmax()
-    for limit in (1, 20, 1000):
-        monkeypatch.setattr(likelihood, "CHUNK_LOGITS", limit)
-        for rows in (None, torch.tensor([0, 0, 0, 1, 4, 4, 7, 7, 9, 10, 10])):
-            logits = (hidden @ head.T)[torch.arange(11) if rows is None else rows]
-            found = score_targets(hidden, head, targets, rows)
-            assert_close(found.nats, -logits.log_softmax(-1)[torch.arange(11), targets])
-            assert found.is_greedy.tolist() == (logits.argmax(-1) == targets).tolist()
-            assert found.is_greedy[4]
 
 
 @given(st.integers(1, 60), st.integers(1, 20))

@@ -9,8 +9,8 @@ from torch.testing import assert_close
 
 from groundup.core import CapacityError, ConfigError, Sampling
 from groundup.generate import BeamConfig, Engine, beam_search
-from groundup.generate.beam import FinishedSequence, _is_done, _search_prefilled
-from groundup.generate.decoding import DecodingBatch
+from groundup.generate.beam import FinishedSequence, _is_done, search_ids
+from groundup.generate.cached import CachedTransformer
 from groundup.tokenizer import FastTokenizer
 from tests.generate.sources import (
     ENDS,
@@ -35,11 +35,10 @@ def test_four_beams_are_transformers(family, name):
     peer = Peer(family, name)
     for stop, penalty in PENALTIES.items():
         config = BeamConfig(width=4, length_penalty=penalty, stop=stop)
-        with torch.no_grad():
-            decoding = DecodingBatch.prefill_sources(
-                peer.model, sources_of(peer), START, LIMIT, VOCAB
-            )
-            found = _search_prefilled(decoding, ENDS, config, LIMIT)
+        found = search_ids(
+            CachedTransformer(peer.model, START), sources_of(peer), config,
+            end_ids=ENDS, vocab_size=VOCAB, limit=LIMIT,
+        )  # fmt: skip
         ids = [until_end(row) for row in peer.expected[f"{stop}.ids"].tolist()]
         assert [each.ids for row in found for each in row] == ids
         scores = torch.tensor([each.score for row in found for each in row])
@@ -77,12 +76,11 @@ def test_as_wide_as_all_sequences_it_finds_the_best(kind, penalty):
     shape = DECODERS["gpt2"] if source is None else ENCODER_DECODERS[kind]
     model = tiny_model(shape.model_copy(update=shapes))
     with torch.no_grad():
-        if source is None:
-            decoding = DecodingBatch.prefill_prompts(model, [[3]], LONGEST, TINY)
-        else:
-            decoding = DecodingBatch.prefill_sources(model, [source], 1, LONGEST, TINY)
         config = BeamConfig(width=TINY**LONGEST, length_penalty=penalty, stop="bound")
-        (found,) = _search_prefilled(decoding, [END], config, LONGEST)
+        (found,) = search_ids(
+            CachedTransformer(model, 1 if source else None), [source or [3]], config,
+            end_ids=[END], vocab_size=TINY, limit=LONGEST,
+        )  # fmt: skip
         expected = every_answer(model, source, 3 if source is None else 1, penalty)
     assert len(found) == len(expected) == 1 + 3 + 9 + 27 * 4
     assert [tuple(each.ids) for each in found] == [ids for _, ids in expected]

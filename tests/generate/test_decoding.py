@@ -1,18 +1,23 @@
-"""Sources are read once and whatever company they have; what is written is Transformers' own."""
+"""Prompts and sources are read once, and what each becomes does not depend on its company."""
 
 import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling, write_json
+from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling
 from groundup.generate import Engine, SourceFrame
-from groundup.generate import engine as module
+from groundup.generate import decoding as module
 from groundup.generate.beam import BeamConfig, beam_search
-from groundup.generate.decoding import DecodingBatch, read_source_frame
+from groundup.generate.cached import CachedTransformer
+from groundup.generate.decoding import DecodingOptions, batch_prompts, decode, find_stop
+from groundup.generate.engine import read_source_frame
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer
+from tests.evaluate.test_likelihood import tiny
 from tests.generate.sources import (
     ENDS,
     LIMIT,
@@ -33,18 +38,12 @@ SAMPLINGS = [Sampling(max_tokens=12), Sampling(temperature=1.0, top_p=0.95, max_
 
 
 @pytest.mark.parametrize("family, name", PEERS)
-def test_greedy_continuations_are_transformers(family, name):
+def test_greedy_continuations_of_sources_are_transformers(family, name):
     peer = Peer(family, name)
-    with torch.no_grad():
-        decoding = DecodingBatch.prefill_sources(
-            peer.model, sources_of(peer), START, LIMIT + 1, VOCAB
-        )
-        written: list[list[int]] = [[], []]
-        for _ in range(LIMIT):
-            best = decoding.logits.argmax(-1)
-            for row, id in zip(written, best.tolist(), strict=True):
-                row.append(id)
-            decoding.append(best)
+    options = DecodingOptions(Sampling(max_tokens=LIMIT), (), VOCAB, 4096)
+    model = CachedTransformer(peer.model, START)
+    answers = dict(decode(model, sources_of(peer), options))
+    written = [answers[row].ids for row in range(2)]
     for found, expected in zip(written, peer.expected["greedy"].tolist(), strict=True):
         ids = until_end(expected)
         assert found[: len(ids)] == ids
@@ -62,7 +61,7 @@ def full_forward(engine: Engine, source: str, ids: tuple[int, ...]) -> torch.Ten
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
-def test_batched_is_single_is_the_full_forward_pass(kind, sampling):
+def test_batched_sources_are_single_ones_and_the_full_forward_pass(kind, sampling):
     engine = tiny_reader(kind)
     prompts = [engine.encode_prompt(text) for text in SOURCES]
     together = engine.continue_ids(prompts, sampling)
@@ -74,7 +73,7 @@ def test_batched_is_single_is_the_full_forward_pass(kind, sampling):
         assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
 
 
-def test_rows_that_end_leave_without_moving_the_others(monkeypatch):
+def test_sources_that_end_leave_without_moving_the_others(monkeypatch):
     engine = tiny_reader()
     engine.end_ids = tuple(range(0, 259, 5))
     prompts = [engine.encode_prompt(text) for text in SOURCES]
@@ -119,25 +118,6 @@ def test_what_cannot_generate_says_so_in_a_line():
         tiny_reader().generate([user("a")], Sampling())
 
 
-def test_a_frame_is_read_from_the_directory(tmp_path):
-    assert read_source_frame(tmp_path) is None
-    write_json(tmp_path / "config.json", {"eos_token_id": 1, "decoder_start_token_id": None})
-    assert read_source_frame(tmp_path) is None
-    write_json(
-        tmp_path / "generation_config.json",
-        {"decoder_start_token_id": 0, "bos_token_id": 3, "eos_token_id": [5, 1]},
-    )
-    frame = read_source_frame(tmp_path)
-    assert frame == SourceFrame(0, (3,), (5,))
-    assert frame.wrap([8, 9]) == [3, 8, 9, 5]
-    (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(ArtifactError, match="holds no JSON object"):
-        read_source_frame(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ArtifactError, match="cannot be read"):
-        read_source_frame(tmp_path)
-
-
 def test_ends_of_the_fixtures_are_reached():
     lengths = {len(until_end(row)) for family, name in PEERS
                for row in Peer(family, name).expected["greedy"].tolist()}  # fmt: skip
@@ -174,3 +154,99 @@ def test_logits_that_are_not_finite_are_an_error_and_no_answer(bad, temperature)
         engine.continue_ids(prompts, sampling)
     with pytest.raises(ArtifactError, match="logits are not finite"):
         beam_search(engine, prompts, BeamConfig(max_tokens=3))
+
+
+MODEL = CachedTransformer(tiny())  # float64, 64 ids, context 256
+ROOT = list(range(30))
+
+
+def spell(ids) -> str:
+    """Ids as numbers."""
+    return "".join(f" {number}" for number in ids)
+
+
+def complete(prompts, sampling, until=(), *, batch_tokens=4000, **more):
+    options = DecodingOptions(sampling, (63,), 64, batch_tokens, until, spell, **more)
+    return dict(decode(MODEL, prompts, options))
+
+
+def naive(prompt: list[int], length: int) -> list[int]:
+    ids = list(prompt)
+    with torch.no_grad():
+        while len(ids) < len(prompt) + length and (ids[len(prompt) :] or [0])[-1] != 63:
+            ids.append(int(MODEL.model.logits(torch.tensor([ids]))[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+def prompts(number: int = 9) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(5)
+    draw = lambda n: torch.randint(63, (n,), generator=generator).tolist()  # noqa: E731
+    return [ROOT * (n % 4 > 0) + draw(2 + n % 5) for n in range(number)]
+
+
+@pytest.mark.parametrize("invariant", [True, False])
+def test_greedy_continuations_are_those_of_one_pass_a_token(invariant):
+    asked = prompts()
+    found = complete(asked, Sampling(max_tokens=12), batch_tokens=40, invariant=invariant)
+    assert sorted(found) == list(range(len(asked)))
+    for place, prompt in enumerate(asked):
+        said = naive(prompt, 12)
+        assert found[place].ids == said
+        assert found[place].finish_reason == ("stop" if said[-1] == 63 else "length")
+
+
+def test_stops_end_rows_at_different_times_and_move_no_neighbour():
+    asked = prompts()
+    said = [naive(prompt, 12) for prompt in asked]
+    until = tuple(f" {said[row][row]} " for row in (1, 3, 4)) + (f" {said[2][0]}",)
+    found = complete(asked, Sampling(max_tokens=12), until)
+    for place, ids in enumerate(said):
+        ends = [n for n in range(1, 13) if find_stop(spell(ids[:n]), until) is not None]
+        assert found[place].ids == ids[: ends[0] if ends else 12]
+
+
+def test_a_sampled_answer_is_its_seeds_whoever_runs_beside_it():
+    asked, sampling = prompts(5), Sampling(temperature=1.0, top_k=20, max_tokens=8, seed=3)
+    together = complete(asked, sampling, logprobs=True)
+    for place, prompt in enumerate(asked):
+        alone = complete([prompt], sampling, logprobs=True)[0]
+        assert alone.ids == together[place].ids
+        assert_close(alone.logprobs, together[place].logprobs, rtol=0, atol=1e-12)
+    assert complete(asked, sampling.model_copy(update={"seed": 4}), logprobs=True) != together
+
+
+def test_what_prompts_begin_with_is_read_once(monkeypatch):
+    read, extend = [], CachedTransformer.extend
+
+    def counted(self, state, ids, lengths):
+        read.append(int(lengths.sum()))
+        return extend(self, state, ids, lengths)
+
+    monkeypatch.setattr(CachedTransformer, "extend", counted)
+    complete([ROOT + [n, n] for n in range(6)], Sampling(max_tokens=1))
+    assert sum(read) == len(ROOT) + 6 * 2
+    read.clear()
+    complete([ROOT] * 6, Sampling(max_tokens=1))
+    assert sum(read) == len(ROOT) - 1 + 6, "of equal prompts, all but the last id"
+
+
+def test_the_first_stop_counts():
+    assert find_stop("one two three", ("three", "two")) == 4
+    assert find_stop("one", ("",)) is None and find_stop("one", ()) is None
+
+
+@given(st.lists(st.integers(1, 256), max_size=40), st.integers(0, 200))
+def test_every_request_runs_once_and_no_neighbour_cuts_an_answer(lengths, new_tokens):
+    found = list(batch_prompts(MODEL, [[0] * n for n in lengths], new_tokens))
+    assert sorted(i for chosen in found for i in chosen) == list(range(len(lengths)))
+    for chosen in found:
+        longest = max(lengths[i] for i in chosen)
+        for i in chosen:
+            assert min(new_tokens, 256 - longest) == min(new_tokens, 256 - lengths[i])
+
+
+def test_a_batch_stays_in_its_bounds(monkeypatch):
+    monkeypatch.setattr(module, "MAX_CACHE_POSITIONS", 100)
+    monkeypatch.setattr(module, "MAX_BATCH_SIZE", 4)
+    found = list(batch_prompts(MODEL, [[0] * 10] * 10 + [[0] * 200], 15))
+    assert [len(chosen) for chosen in found] == [1, 4, 4, 2]

@@ -1,8 +1,12 @@
+"""Answers do not depend on their company, and end where the model's directory says."""
+
 from copy import copy
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from groundup.core import (
@@ -13,10 +17,14 @@ from groundup.core import (
     LanguageModel,
     Message,
     Sampling,
+    write_json,
 )
-from groundup.generate import Engine
-from groundup.generate import engine as module
+from groundup.evaluate.harness.local import open_native
+from groundup.generate import Engine, SourceFrame
+from groundup.generate import decoding as module
+from groundup.generate.engine import IncrementalDetokenizer, decode_text, read_source_frame
 from groundup.tokenizer import ChatTemplate, FastTokenizer, render
+from tests.align.imported import TURNS, bytes_with_turns, directory_of
 from tests.core.contracts.language_model import LanguageModelContract
 from tests.generate.tiny import CONTEXT, tiny_directory, tiny_engine, tiny_model, user
 from tests.model import shapes
@@ -81,18 +89,6 @@ def test_batched_is_single_is_the_full_forward_pass(engine, sampling):
         expected = full_forward(engine, engine.prompt_ids(conversation), found.ids)
         assert_close(torch.tensor(found.logprobs).double(), expected, rtol=0, atol=1e-6)
         assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
-
-
-def test_logits_of_padded_rows_are_those_of_rows_alone(engine):
-    prompts = [engine.prompt_ids(conversation) for conversation in QUESTIONS]
-    sampling = Sampling(max_tokens=8)
-    rows = {i: [] for i in range(len(prompts))}
-    for step in engine.decode_steps(prompts, sampling):
-        for row, value in zip(step.indices.tolist(), step.logprobs.tolist(), strict=True):
-            rows[row].append(value)
-    for i, prompt in enumerate(prompts):
-        alone = [step.logprobs.item() for step in engine.decode_steps([prompt], sampling)]
-        assert_close(rows[i], alone, rtol=0, atol=1e-12)
 
 
 def test_rows_that_end_leave_without_moving_the_others(monkeypatch):
@@ -247,3 +243,76 @@ def test_an_imported_tokenizer_begins_texts_as_its_maker_does_and_renders_by_its
     (talk,) = QUESTIONS[:1]
     assert engine.prompt_ids(talk) == template.ids(talk, add_generation_prompt=True)
     assert engine.generate([talk], Sampling(max_tokens=3))[0].ids
+
+
+def test_a_frame_is_read_from_the_directory(tmp_path):
+    assert read_source_frame(tmp_path) is None
+    write_json(tmp_path / "config.json", {"eos_token_id": 1, "decoder_start_token_id": None})
+    assert read_source_frame(tmp_path) is None
+    write_json(
+        tmp_path / "generation_config.json",
+        {"decoder_start_token_id": 0, "bos_token_id": 3, "eos_token_id": [5, 1]},
+    )
+    frame = read_source_frame(tmp_path)
+    assert frame == SourceFrame(0, (3,), (5,))
+    assert frame.wrap([8, 9]) == [3, 8, 9, 5]
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(ArtifactError, match="holds no JSON object"):
+        read_source_frame(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_source_frame(tmp_path)
+
+
+TOKENIZER = FastTokenizer([])  # one token a byte: every character beyond ASCII is split
+
+
+@given(st.text())
+def test_pieces_joined_are_the_text_and_none_is_broken(text):
+    pieces, ids = IncrementalDetokenizer(TOKENIZER), TOKENIZER.encode(text)
+    parts = [pieces.add(token) for token in ids]
+    assert "".join(parts) == decode_text(ids, TOKENIZER) == text
+    if "\ufffd" not in text:
+        assert all("\ufffd" not in part for part in parts)
+
+
+@given(st.text("ab \ud7ff\u2581é", max_size=20))
+def test_a_space_is_dropped_at_the_beginning_alone(text):
+    tokenizer = small("llama")
+    pieces, ids = IncrementalDetokenizer(tokenizer), tokenizer.encode(text)
+    assert "".join(map(pieces.add, ids)) == decode_text(ids, tokenizer) == tokenizer.decode(ids)
+
+
+def test_a_character_cut_off_at_the_end_is_left_out():
+    ids = TOKENIZER.encode("né")[:-1]
+    assert decode_text(ids, TOKENIZER) == "n"
+
+
+def test_special_tokens_have_no_text():
+    end = TOKENIZER.special_id("<|im_end|>")
+    assert IncrementalDetokenizer(TOKENIZER).add(end) == ""
+    assert decode_text([*TOKENIZER.encode("a"), end], TOKENIZER) == "a"
+
+
+def test_bytes_that_are_no_character_show_as_such():
+    stray = TOKENIZER.encode("é")[-1]
+    assert decode_text([stray, *TOKENIZER.encode("a")], TOKENIZER) == "\ufffda"
+
+
+def test_what_a_directory_names_and_its_chat_template_s_end_end_an_answer(tmp_path):
+    tokenizer = bytes_with_turns(chat_template=TURNS)
+    stop = tokenizer.specials["<stop>"]
+    directory = directory_of(tmp_path / "named", tokenizer, ends=[1])
+    assert Engine.open(directory).end_ids == (1, stop)
+    assert open_native(directory).tokenizer.end_ids == (1, stop)
+    (directory / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    assert Engine.open(directory).end_ids == open_native(directory).tokenizer.end_ids == (1,)
+    plain = tiny_directory(tmp_path / "plain")
+    every = tuple(FastTokenizer([]).specials.values())
+    for ends, expected in ((None, every), (256, (256, 258)), ([257, 256, 999], (257, 256, 258))):
+        write_json(plain / "generation_config.json", {"eos_token_id": ends})
+        assert Engine.open(plain).end_ids == open_native(plain).tokenizer.end_ids == expected
+    (plain / "chat_template.jinja").unlink()
+    assert Engine.open(plain).end_ids == open_native(plain).tokenizer.end_ids == (257, 256)

@@ -11,9 +11,7 @@ from groundup.core import ConfigError, Sampling
 from groundup.generate.sampling import (
     check_sampling,
     draw_uniforms,
-    make_generators,
     sample_from_uniforms,
-    sample_tokens,
     sampling_distribution,
 )
 
@@ -55,7 +53,7 @@ def dense(logits, sampling) -> torch.Tensor:
 )
 def test_draws_follow_the_distribution_that_the_definition_gives(sampling):
     expected, count = reference(LOGITS[0].tolist(), sampling), 20_000
-    uniforms = draw_uniforms(make_generators([0]), count)[0]
+    uniforms = draw_uniforms([0], count)[0]
     drawn = sample_from_uniforms(LOGITS.expand(count, -1), sampling, uniforms)
     seen = torch.bincount(drawn, minlength=6).tolist()
     possible = [i for i, p in enumerate(expected) if p > 0]
@@ -85,19 +83,8 @@ def test_the_token_that_crosses_top_p_is_kept():
     assert (kept > 0).tolist() == [[True, True, False]]
 
 
-def test_neighbours_do_not_move_a_row():
-    sampling = Sampling(temperature=1.0, top_p=0.9)
-    logits = torch.randn(3, 6)
-    alone = [
-        sample_tokens(logits[i : i + 1], sampling, make_generators([i])).item() for i in range(3)
-    ]
-    assert sample_tokens(logits, sampling, make_generators([0, 1, 2])).tolist() == alone
-
-
 def test_greedy_takes_the_likeliest_and_asks_no_generator():
-    generators = make_generators([0])
     assert sample_from_uniforms(LOGITS, Sampling(), None).tolist() == [0]
-    assert sample_tokens(LOGITS, Sampling(), generators).tolist() == [0]
 
 
 def test_a_temperature_near_zero_is_greedy_and_not_nan():
@@ -125,9 +112,7 @@ def test_impossible_settings_are_named(setting, value):
         check_sampling(Sampling(**{setting: value}))
 
 
-def test_rows_and_generators_must_be_equal_in_number():
-    with pytest.raises(ConfigError, match="got 2 for 1"):
-        sample_tokens(LOGITS, Sampling(temperature=1.0), make_generators([0, 1]))
+def test_sampling_needs_uniform_numbers():
     with pytest.raises(ConfigError, match="needs uniform numbers"):
         sample_from_uniforms(LOGITS, Sampling(temperature=1.0), None)
 

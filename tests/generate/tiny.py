@@ -6,12 +6,7 @@ import torch
 
 from groundup.core import Message
 from groundup.generate import Engine
-from groundup.model import (
-    AttentionConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    Transformer,
-)
+from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 

@@ -18,17 +18,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from groundup.core import (
-    ArtifactError,
-    ConfigError,
-    Conversation,
-    MissingExtra,
-    device,
-    hash_file,
-)
+from groundup.core import ArtifactError, ConfigError, Conversation, MissingExtra, device, hash_file
+from groundup.generate import CachedModel, read_eos_ids
 
-from .local import DEFAULT_SCORING, LocalModel, ScoringOptions
-from .native import model_digest, read_end_ids
+from .local import DEFAULT_SCORING, LocalModel, ScoringOptions, model_digest
 
 SERVE_HINT = "serve it and evaluate the server: groundup evaluate http://HOST/v1#NAME."
 CONTEXT_LENGTH_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len")
@@ -49,8 +42,8 @@ class HFState:
     lengths: Int[Tensor, " B"]
 
 
-class HFModel:
-    """A causal Transformers model; fulfils `BranchingModel`."""
+class HFModel(CachedModel):
+    """A causal Transformers model."""
 
     def __init__(self, model: Any, context_length: int) -> None:
         self.model, self.body, self.context_length = model, model.base_model, context_length
@@ -60,32 +53,19 @@ class HFModel:
         )  # by version
 
     @property
-    def training(self) -> bool:
-        """Whether the model trains."""
-        return self.model.training
-
-    @property
     def head(self) -> Float[Tensor, "V D"]:
         """Output embedding."""
         return self.model.get_output_embeddings().weight
 
-    def train(self, mode: bool = True) -> object:
-        """Switch between training and scoring."""
-        return self.model.train(mode)
-
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """Hidden states of complete sequences."""
         return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
-    def begin(self, rows: int, capacity: int) -> HFState:
+    def begin(self, num_sequences: int, capacity: int) -> HFState:
         """Empty sequences; the cache grows as needed."""
         from transformers import DynamicCache
 
-        device_of_head = self.head.device
-        empty = torch.zeros(rows, 0, dtype=torch.long, device=device_of_head)
-        return HFState(
-            DynamicCache(), empty, torch.zeros(rows, dtype=torch.long, device=device_of_head)
-        )
+        empty = torch.zeros(num_sequences, 0, dtype=torch.long, device=self.head.device)
+        return HFState(DynamicCache(), empty, empty.sum(1))
 
     def extend(
         self, state: HFState, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
@@ -101,7 +81,7 @@ class HFModel:
         return out.last_hidden_state
 
     def branch(self, state: HFState, indices: Int[Tensor, " b"]) -> HFState:
-        """Copy these sequences."""
+        """Copy the cache."""
         cache = copy.copy(state.cache)
         cache.layers = [copy.copy(layer) for layer in cache.layers]
         if cache.layers:
@@ -125,7 +105,7 @@ class HFModel:
 
 
 class HFTokenizerAdapter:
-    """A Transformers tokenizer as lm-eval uses it; fulfils `local.TokenizerAdapter`."""
+    """A Transformers tokenizer as lm-eval uses it; fulfils `TokenizerAdapter`."""
 
     def __init__(self, tokenizer: Any, path: Path, vocab_size: int) -> None:
         """Wrap a tokenizer; ArtifactError if it has neither bos nor eos."""
@@ -136,7 +116,7 @@ class HFTokenizerAdapter:
             raise ArtifactError(
                 f"{path} has neither a bos nor an eos token; one must start each text."
             )
-        ends = read_end_ids(path, vocab_size)
+        ends = read_eos_ids(path, vocab_size)
         self.end_ids = tuple(ends or [tokenizer.eos_token_id or self.context_start_id])
         self.prefix_text = tokenizer.decode([self.context_start_id])
 

@@ -12,40 +12,71 @@ Text is tokenized as in lm-eval's Hugging Face backend, so that scores are equal
 `invariant` computes every request alone and without padding: scores do not depend on batching.
 """
 
-from collections import Counter
+import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 from groundup.core import (
+    Artifact,
     Completion,
     ConfigError,
     Conversation,
+    GroundupError,
     Likelihood,
     LoglikelihoodRequest,
     Reason,
     StopCriteria,
+    Tokenizer,
+    device,
+    digest,
+    hash_file,
+)
+from groundup.generate import (
+    NOT_FINITE,
+    CachedModel,
+    DecodingOptions,
+    Engine,
+    PairScore,
+    TokenPair,
+    decode,
+    default_batch_tokens,
+    find_stop,
+    read_chat_template,
+    read_end_ids,
+    score_pairs,
+)
+from groundup.model import load as load_model
+from groundup.tokenizer import (
+    CHATML_TEMPLATE,
+    DOCUMENT_END,
+    ChatTemplate,
+    ImportedTokenizer,
+    load_tokenizer,
+    render,
+    template_digest,
 )
 
-from ..likelihood import SequenceScore, check_stride, disjoint_windows, sliding_windows
-from .completion import NOT_FINITE, Detokenizer, complete_prompts
-from .shared_prefix import BranchingModel, TokenPair, score_pairs
+from ..likelihood import check_stride, disjoint_windows, score_windows, sliding_windows
 
-BATCH_TOKENS = {"cpu": 512}
-"""Tokens computed at a time by device type. More exceed a CPU's caches and take a fifth longer per
-token."""
-OTHER_BATCH_TOKENS = 32_768
+DIGEST_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+"""Files of a model directory that determine its answers."""
 
 
 @runtime_checkable
-class TokenizerAdapter(Detokenizer, Protocol):
+class TokenizerAdapter(Protocol):
     """What evaluation needs of a tokenizer."""
 
-    @property
-    def context_start_id(self) -> int:
-        """Id that replaces an empty context."""
-        ...
+    end_ids: tuple[int, ...]
+    """Ids that end a text."""
+    vocab_size: int
+    """Ids from this one on are never chosen."""
+    context_start_id: int
+    """Id that replaces an empty context."""
 
     @property
     def signature(self) -> str:
@@ -54,6 +85,10 @@ class TokenizerAdapter(Detokenizer, Protocol):
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Ids of a text, by default with the special tokens that the tokenizer puts before it."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, without special tokens."""
         ...
 
     def render(self, conversation: Conversation) -> str:
@@ -81,7 +116,7 @@ class LocalModel:
     """A network and its tokenizer; fulfils `groundup.core.TextModel`."""
 
     def __init__(
-        self, network: BranchingModel, tokenizer: TokenizerAdapter, *, name: str, digest: str,
+        self, network: CachedModel, tokenizer: TokenizerAdapter, *, name: str, digest: str,
         options: ScoringOptions = DEFAULT_SCORING,
     ) -> None:  # fmt: skip
         """Combine them; ConfigError for a window or stride that does not fit the model."""
@@ -95,9 +130,8 @@ class LocalModel:
             check_stride(options.window or context, options.stride)
         self.network, self.tokenizer, self.name, self.digest = network, tokenizer, name, digest
         self.options = options
-        self.batch_tokens = options.batch_tokens or BATCH_TOKENS.get(
-            network.head.device.type, OTHER_BATCH_TOKENS
-        )
+        self.batch_tokens = options.batch_tokens or default_batch_tokens(network.head.device)
+        self.sharing: Literal["prefix", "none"] = "none" if options.invariant else "prefix"
 
     @property
     def signature(self) -> str:
@@ -119,23 +153,25 @@ class LocalModel:
         self, pairs: Sequence[LoglikelihoodRequest]
     ) -> Iterator[tuple[int, Likelihood | Reason]]:
         """Likelihood of each continuation after its context."""
-        requests = PendingRequests()
-        encode = _memoized_encode(self.tokenizer)
-        for index, pair in enumerate(pairs):
-            truncated = self.encode_pair(pair, encode)
-            if isinstance(truncated, Reason):
-                yield index, truncated
-            else:
-                requests.add(
-                    index,
-                    truncated.ids,
-                    len(truncated.ids.continuation),
-                    truncated.truncated_tokens,
-                )
-        yield from requests.answers(self.score_token_pairs(requests.items))
+        encode, limit = _memoized_encode(self.tokenizer), self.network.context_length
+        items, owners = list[TokenPair](), list[tuple[int, int]]()
+        for index, request in enumerate(pairs):
+            pair = self.encode_pair(request, encode)
+            if isinstance(pair, Reason):
+                yield index, pair
+                continue
+            context, ids, _ = pair
+            num_truncated = max(0, len(context) + len(ids) - limit - 1)
+            items.append(TokenPair(context[num_truncated:], ids))
+            owners.append((index, num_truncated))
+        for score in score_pairs(
+            self.network, items, batch_tokens=self.batch_tokens, sharing=self.sharing
+        ):
+            index, num_truncated = owners[score.index]
+            yield index, _likelihood(score, num_truncated)
 
-    def encode_pair(self, pair: LoglikelihoodRequest, encode: "Encode") -> "TruncatedPair | Reason":
-        """Ids of a pair, its context truncated to what the model can read."""
+    def encode_pair(self, pair: LoglikelihoodRequest, encode: "Encode") -> TokenPair | Reason:
+        """Ids of a pair; a Reason if the continuation has none or too many."""
         context, continuation = pair
         stripped = context.rstrip()
         continuation, context = context[len(stripped) :] + continuation, stripped
@@ -145,56 +181,31 @@ class LocalModel:
             context_ids = encode(context)
             ids = self.tokenizer.encode(context + continuation)[len(context_ids) :]
         else:
-            context_ids, ids = (
-                [self.tokenizer.context_start_id],
-                self.tokenizer.encode(continuation, add_special_tokens=False),
-            )
-            if ids[:1] == context_ids:
-                ids = ids[1:]
+            context_ids = [self.tokenizer.context_start_id]
+            ids = self.tokenizer.encode(continuation, add_special_tokens=False)
+            ids = ids[1:] if ids[:1] == context_ids else ids
         if not context_ids or not ids:
             return Reason("empty_continuation", "The continuation has no ids of its own to score.")
-        limit = self.network.context_length
-        if len(ids) > limit:
-            return _too_long_reason(f"The continuation has {len(ids)} tokens", limit)
-        num_truncated = max(0, len(context_ids) + len(ids) - limit - 1)
-        return TruncatedPair(TokenPair(context_ids[num_truncated:], ids), num_truncated)
+        if len(ids) > self.network.context_length:
+            return self._too_long(f"The continuation has {len(ids)} tokens")
+        return TokenPair(context_ids, ids)
 
     def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
         """Likelihood of complete texts, each token scored exactly once."""
-        requests = PendingRequests()
+        rows: dict[int, list[int]] = {}
         for index, text in enumerate(texts):
-            ids = self.tokenizer.encode(text) if _is_encodable(text) else []
-            if ids:
-                requests.add(index, [self.tokenizer.context_start_id, *ids], len(ids))
+            if ids := self.tokenizer.encode(text) if _is_encodable(text) else []:
+                rows[index] = [self.tokenizer.context_start_id, *ids]
             else:
                 yield index, NOT_TEXT if text else Reason("empty_text", "The text is empty.")
-        yield from requests.answers(self.score_in_windows(requests.items))
-
-    def score_in_windows(self, sequences: Sequence[list[int]]) -> Iterator[SequenceScore]:
-        """Score sequences in windows; each is yielded once its last window is computed."""
         window, stride = self.options.window or self.network.context_length, self.options.stride
-        pairs, owners = list[TokenPair](), list[int]()
-        for number, row in enumerate(sequences):
-            size = len(row)
-            spans = (
-                sliding_windows(size, window, stride) if stride else disjoint_windows(size, window)
-            )
-            for start, end, first in spans:
-                pairs.append(TokenPair(row[start:first], row[first : end + 1]))
-                owners.append(number)
-        remaining, nats, misses = Counter(owners), [0.0] * len(sequences), [0] * len(sequences)
-        for index, window_nats, is_greedy in self.score_token_pairs(pairs):
-            number = owners[index]
-            nats[number] += window_nats
-            misses[number] += not is_greedy
-            remaining[number] -= 1
-            if not remaining[number]:
-                yield SequenceScore(number, nats[number], not misses[number])
-
-    def score_token_pairs(self, pairs: Sequence[TokenPair]) -> Iterator[SequenceScore]:
-        """Score tokenized pairs with this model's options."""
-        share = not self.options.invariant
-        return score_pairs(self.network, pairs, batch_tokens=self.batch_tokens, share=share)
+        overlapping = partial(sliding_windows, window=window, stride=stride)
+        disjoint, indices = partial(disjoint_windows, window=window), list(rows)
+        for score in score_windows(
+            self.network, list(rows.values()), overlapping if stride else disjoint,
+            batch_tokens=self.batch_tokens, sharing=self.sharing,
+        ):  # fmt: skip
+            yield indices[score.index], _likelihood(score)
 
     def complete(
         self, prompts: Sequence[str], stops: StopCriteria
@@ -203,52 +214,41 @@ class LocalModel:
         new, context = stops.sampling.max_tokens, self.network.context_length
         if new < 1:
             raise ConfigError(f"Sampling.max_tokens must be 1 or more; got {new}.")
-        indices, sequences, truncated = list[int](), list[list[int]](), list[int]()
+        rows, owners = list[list[int]](), list[tuple[int, int]]()
         for index, prompt in enumerate(prompts):
             if not _is_encodable(prompt):
                 yield index, NOT_TEXT
             elif new >= context:
-                yield index, _too_long_reason(f"An answer of max_tokens={new}", context - 1)
+                yield index, self._too_long(f"An answer of max_tokens={new}", context - 1)
             else:
                 ids = self.tokenizer.encode(prompt) or [self.tokenizer.context_start_id]
-                indices.append(index)
-                sequences.append(ids[new - context :])
-                truncated.append(len(ids) - len(sequences[-1]))
-        answers = complete_prompts(
-            self.network, self.tokenizer, sequences, stops, batch_tokens=self.batch_tokens,
-            share_prefix=not self.options.invariant,
+                rows.append(ids[new - context :])
+                owners.append((index, len(ids) - len(rows[-1])))
+        options = DecodingOptions(
+            stops.sampling, self.tokenizer.end_ids, self.tokenizer.vocab_size, self.batch_tokens,
+            stops.until, self.tokenizer.decode, invariant=self.options.invariant,
         )  # fmt: skip
-        for number, answer in answers:
-            if isinstance(answer, Completion):
-                answer = answer._replace(truncated_tokens=truncated[number])
-            yield indices[number], answer
+        for row, answer in decode(self.network, rows, options):
+            index, num_truncated = owners[row]
+            if isinstance(answer, Reason):
+                yield index, answer
+                continue
+            ids = answer.ids[:-1] if answer.ids[-1] in self.tokenizer.end_ids else answer.ids
+            text = self.tokenizer.decode(ids)
+            yield index, Completion(
+                text[: find_stop(text, stops.until)], answer.finish_reason, len(answer.ids),
+                len(rows[row]), num_truncated,
+            )  # fmt: skip
+
+    def _too_long(self, what: str, limit: int | None = None) -> Reason:
+        limit = limit or self.network.context_length
+        return Reason("too_long", f"{what} and the model reads {limit}; shorten it.")
 
 
-class TruncatedPair(NamedTuple):
-    """A tokenized pair and how many ids its context lost."""
-
-    ids: TokenPair
-    truncated_tokens: int
-
-
-class PendingRequests:
-    """Requests to compute, with the indices of their answers."""
-
-    def __init__(self) -> None:
-        self.items: list[Any] = []
-        self.positions: list[tuple[int, int, int]] = []
-
-    def add(self, index: int, item: Any, num_scored: int, truncated_tokens: int = 0) -> None:
-        """Add a request with its number of scored tokens."""
-        self.items.append(item)
-        self.positions.append((index, num_scored, truncated_tokens))
-
-    def answers(self, scores: Iterator[SequenceScore]) -> Iterator[tuple[int, Likelihood | Reason]]:
-        """Convert scores to likelihoods with their indices."""
-        for row, nats, is_greedy in scores:
-            place, tokens, cut = self.positions[row]
-            is_finite = abs(nats) < float("inf")
-            yield place, Likelihood(-nats, is_greedy, tokens, cut) if is_finite else NOT_FINITE
+def _likelihood(score: PairScore, truncated_tokens: int = 0) -> Likelihood | Reason:
+    if not isfinite(score.nats):
+        return NOT_FINITE
+    return Likelihood(-score.nats, score.is_greedy, len(score.token_nats), truncated_tokens)
 
 
 Encode = Callable[[str], list[int]]
@@ -256,13 +256,7 @@ Encode = Callable[[str], list[int]]
 NOT_TEXT = Reason("not_text", "The text has a lone surrogate, which UTF-8 cannot encode.")
 
 
-def _too_long_reason(what: str, limit: int) -> Reason:
-    """The Reason of a request that does not fit the context."""
-    return Reason("too_long", f"{what} and the model reads {limit}; shorten it.")
-
-
 def _is_encodable(text: str) -> bool:
-    """Whether UTF-8 can encode the text."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -282,3 +276,113 @@ def _memoized_encode(tokenizer: TokenizerAdapter) -> Encode:
         return cache[text]
 
     return encode
+
+
+class NativeTokenizerAdapter:
+    """groundup's tokenizer; fulfils `TokenizerAdapter`."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, end_ids: Sequence[int] = (), *, chat: bool = False,
+        template: ChatTemplate | str | None = CHATML_TEMPLATE,
+    ) -> None:  # fmt: skip
+        """Wrap a tokenizer.
+
+        end_ids   ids that end a text; default: every special token
+        chat      whether special tokens spelled in a text are parsed, as a rendered chat needs
+        template  the model's chat template, imported or groundup's own; None if it has none
+        """
+        self.template = template
+        self.tokenizer, self.chat, self.vocab_size = tokenizer, chat, tokenizer.vocab_size
+        specials = tokenizer.specials
+        self.end_ids = tuple(end_ids) or tuple(specials.values())
+        self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
+        self.context_start_id = _context_start_id(tokenizer, self.prefix_ids, self.end_ids)
+        self.special_ids = frozenset(specials.values())
+        self.special_pattern = re.compile("(" + "|".join(map(re.escape, specials)) + ")")
+        self.prefix_text = tokenizer.decode(self.prefix_ids)
+
+    @property
+    def signature(self) -> str:
+        """What affects the ids of a text."""
+        specials = "read" if self.chat else "plain"
+        ids = f"tokenizer:{self.tokenizer.digest[:12]}|specials:{specials}"
+        ids += f"|begins:{len(self.prefix_ids)}" if self.prefix_ids else ""
+        if not self.chat:
+            return ids
+        source = self.template.source if isinstance(self.template, ChatTemplate) else self.template
+        return f"{ids}|template:{template_digest(source)[:12] if source else 'none'}"
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """Ids of a text, by default with the tokenizer's prefix, unless the text spells it."""
+        if not self.chat:
+            ids = self.tokenizer.encode(text)
+            return [*self.prefix_ids, *ids] if add_special_tokens else ids
+        if isinstance(self.tokenizer, ImportedTokenizer):
+            begins = add_special_tokens and not (
+                self.prefix_ids and text.startswith(self.prefix_text)
+            )
+            return [*(self.prefix_ids if begins else ()), *self.tokenizer.encode_rendered(text)]
+        ids = []
+        for part in filter(None, self.special_pattern.split(text)):
+            special = self.tokenizer.specials.get(part)
+            ids += self.tokenizer.encode(part) if special is None else [special]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, without special tokens."""
+        return self.tokenizer.decode(token for token in ids if token not in self.special_ids)
+
+    def render(self, conversation: Conversation) -> str:
+        """The conversation in the model's chat format, with the generation prompt.
+
+        Raises ConfigError if the model has none.
+        """
+        if self.template is None:
+            raise ConfigError(
+                "The model's directory has no chat_template.jinja; omit --chat-template."
+            )
+        if isinstance(self.template, ChatTemplate):
+            return self.template.text(conversation, add_generation_prompt=True)
+        return render(self.tokenizer, conversation, add_generation_prompt=True).text
+
+
+def _context_start_id(tokenizer: Tokenizer, before: Sequence[int], ends: Sequence[int]) -> int:
+    """The id of an empty context; for an imported tokenizer bos, else eos, as in lm-eval."""
+    if not isinstance(tokenizer, ImportedTokenizer):
+        return tokenizer.specials.get(DOCUMENT_END, ends[0])
+    roles = tokenizer.role_ids
+    return roles.get("bos", roles.get("eos", (*before, *ends)[0]))
+
+
+def open_native(
+    path: Path, *, dtype: torch.dtype | None = None, chat: bool = False,
+    options: ScoringOptions = DEFAULT_SCORING,
+) -> LocalModel:  # fmt: skip
+    """Open a groundup model, or a Transformers directory of a supported architecture.
+
+    Raises ArtifactError or DataError for any other, ConfigError unless it is a decoder.
+    """
+    tokenizer = load_tokenizer(path)
+    try:
+        template = read_chat_template(path, tokenizer)
+    except GroundupError:
+        if chat:
+            raise
+        template = None  # a template that cannot be used matters to chats only
+    engine = Engine(load_model(path, dtype), tokenizer)
+    if engine.source_frame is not None:
+        raise ConfigError(f"{path} is an encoder_decoder, which cannot be scored; use a decoder.")
+    engine.model.to(device.default_device())
+    ends = read_end_ids(path, tokenizer, template)
+    codec = NativeTokenizerAdapter(tokenizer, ends, chat=chat, template=template if chat else None)
+    return LocalModel(
+        engine.cached, codec, name=str(path), digest=model_digest(path), options=options
+    )
+
+
+def model_digest(path: Path) -> str:
+    """An artifact's id; for any other directory, the hash of its DIGEST_FILES."""
+    if (path / "manifest.json").is_file():
+        return Artifact.open(path, "model").id
+    files = sorted({file for pattern in DIGEST_FILES for file in path.glob(pattern)})
+    return digest([[file.name, hash_file(file)] for file in files])

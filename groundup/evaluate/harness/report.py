@@ -174,7 +174,6 @@ class EvaluationReport(NamedTuple):
 
 
 def _measure_cells(part: TaskReport | GroupReport, measure: MeasureReport) -> tuple[str, ...]:
-    """A measure as text, one cell per column of HEAD."""
     result = measure.result
     text = (
         f"undefined: {_reason_code(measure, result)}" if isinstance(result, Reason) else str(result)
@@ -210,7 +209,6 @@ def _aligned_table(rows: list[tuple[str, ...]]) -> str:
 
 
 def _result_to_json(part: TaskReport | GroupReport) -> dict[str, Any]:
-    """A task or group as JSON values."""
     return {**part._asdict(), "measures": [_measure_to_json(each) for each in part.measures]}
 
 
@@ -263,12 +261,10 @@ def read_report(artifact: Artifact) -> EvaluationReport:
 
 
 def _result_fields(part: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a task or group, its measures made from JSON."""
     return part | {"measures": tuple(_measure_from_json(each) for each in part["measures"])}
 
 
 def _measure_from_json(row: dict[str, Any]) -> MeasureReport:
-    """A measure from its JSON values."""
     fields = {name: value for name, value in row.items() if name not in ("interval", "undefined")}
     has_reason = row["interval"] is None
     result = Reason(**row["undefined"]) if has_reason else Interval(**row["interval"])

@@ -16,15 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import IO, Any, NamedTuple
 
-from groundup.core import (
-    Completion,
-    DataError,
-    Draft,
-    GroundupError,
-    Reason,
-    TextModel,
-    record,
-)
+from groundup.core import Completion, DataError, Draft, GroundupError, Reason, TextModel, record
 from groundup.generate import TRANSIENT_CODES
 from groundup.measure import Interval
 
@@ -249,7 +241,6 @@ def _scored_answer(task: EvaluationTask, answer: Response) -> Response:
 
 
 def _is_blank(answer: Response) -> bool:
-    """Whether an answer is a text without printable characters."""
     return isinstance(answer, Completion) and not any(
         sign.isprintable() and sign != " " for sign in answer.text
     )
@@ -267,14 +258,12 @@ def _finite_scores(task: EvaluationTask, item: TaskItem, answers: Sequence[Respo
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether no number in a JSON value is NaN or infinite."""
     if isinstance(value, float):
         return math.isfinite(value)
     return all(map(_is_finite, value)) if isinstance(value, list | tuple) else True
 
 
 def _sample_row(item: TaskItem, answers: Sequence[Response], scored: ItemScores) -> dict[str, Any]:
-    """A sample as a row of samples/TASK.jsonl."""
     return {
         "id": item.id,
         "group": item.group,

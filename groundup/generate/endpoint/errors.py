@@ -106,7 +106,6 @@ def failure_from_status(
 
 
 def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as a date."""
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,18}(\.\d*)?", text):
         return float(text)

@@ -37,16 +37,16 @@ from groundup.core import (
 
 from ..sampling import check_sampling
 from .errors import EndpointError
-from .limits import EndpointCost, estimate_usage
 from .responses import (
     PromptLogprobs,
+    estimate_usage,
     parse_completion,
     parse_embeddings,
     parse_generation,
     parse_likelihood,
     parse_prompt_logprobs,
 )
-from .server import EndpointCall, EndpointClient
+from .server import EndpointCall, EndpointClient, EndpointCost
 from .settings import EndpointConfig
 
 T = TypeVar("T")
@@ -174,13 +174,8 @@ class Endpoint:
             return wrong
         body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
         read = partial(parse_likelihood, prompt=prompt, continuation=pair.continuation)
-        return EndpointCall(
-            "completions",
-            self.body(body),
-            read,
-            estimate_usage(prompt, 1),
-            missing_route_code="no_logprobs",
-        )
+        usage = estimate_usage(prompt, 1)
+        return EndpointCall("completions", self.body(body), read, usage, "no_logprobs")
 
     def generate(
         self, conversations: Sequence[Conversation], sampling: Sampling
@@ -194,14 +189,9 @@ class Endpoint:
         answers: dict[int, Generation | Reason] = {}
         pending = list(range(len(conversations)))
         for _ in range(2):  # again without log-probabilities where the server refuses them
-            body, stops = (
-                {"logprobs": True} if self.returns_logprobs else {},
-                StopCriteria(sampling),
-            )
-            calls = [
-                (i, self.chat_call(conversations[i], body, parse_generation, stops))
-                for i in pending
-            ]
+            body = {"logprobs": True} if self.returns_logprobs else {}
+            read, stops = parse_generation, StopCriteria(sampling)
+            calls = [(i, self.chat_call(conversations[i], body, read, stops)) for i in pending]
             answers |= dict(self.server.send(calls))
             pending = [i for i in pending if _is_missing_logprobs(answers[i])]
             if not pending or not self.returns_logprobs:
@@ -229,29 +219,15 @@ class Endpoint:
             raise DataError(
                 f"{len(conversations)} conversations need as many answers; got {len(answers)}."
             )
-        calls = []
+        calls, stops = [], StopCriteria(Sampling(max_tokens=1))
         for conversation, answer in zip(conversations, answers, strict=True):
             answered = (*conversation, Message("assistant", answer))
-            calls += [
-                self.prompt_logprobs_call(conversation, True),
-                self.prompt_logprobs_call(answered, False),
-            ]
+            for messages, is_prompt in ((conversation, True), (answered, False)):
+                body = {"prompt_logprobs": 0, "add_generation_prompt": is_prompt, "stream": False}
+                calls.append(self.chat_call(messages, body, parse_prompt_logprobs, stops))
         responses = dict(self.server.send(enumerate(calls)))
         scored = [self.unwrap(i // 2, responses[i]) for i in range(len(calls))]
         return [self.answer_logprobs(i, *scored[2 * i : 2 * i + 2]) for i in range(len(answers))]
-
-    def prompt_logprobs_call(
-        self, conversation: Conversation, add_generation_prompt: bool
-    ) -> EndpointCall[PromptLogprobs] | Reason:
-        """The request for a conversation's log-probabilities."""
-        body = {
-            "prompt_logprobs": 0,
-            "add_generation_prompt": add_generation_prompt,
-            "stream": False,
-        }
-        return self.chat_call(
-            conversation, body, parse_prompt_logprobs, StopCriteria(Sampling(max_tokens=1))
-        )
 
     def answer_logprobs(
         self, index: int, prompt: PromptLogprobs, answered: PromptLogprobs
@@ -261,8 +237,8 @@ class Endpoint:
         values = answered.logprobs[start:]
         if answered.ids[:start] != prompt.ids or not values:
             raise EndpointError(
-                f"{self.name}, conversation {index}: the server's template renders it differently "
-                "once it is answered, so the answer's tokens cannot be identified."
+                f"{self.name}, conversation {index}: the server renders it differently once it is "
+                "answered, so the answer's tokens are not known."
             )
         return [value for value in values if value is not None]
 
@@ -272,12 +248,8 @@ class Endpoint:
         groups = [texts[i : i + size] for i in range(0, len(texts), size)]
         calls = [(i, self.embedding_call(group)) for i, group in enumerate(groups)]
         responses = dict(self.server.send(calls))
-        vectors_of_groups = [self.unwrap(i * size, responses[i]) for i in range(len(groups))]
-        return (
-            np.concatenate(vectors_of_groups)
-            if vectors_of_groups
-            else np.zeros((0, 0), dtype=np.float32)
-        )
+        vectors = [self.unwrap(i * size, responses[i]) for i in range(len(groups))]
+        return np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
 
     def embedding_call(self, texts: Sequence[str]) -> EndpointCall[np.ndarray] | Reason:
         """The request for the vectors of some texts."""
@@ -285,12 +257,8 @@ class Endpoint:
         if wrong := _reason_unsendable(whole or " ", "prompt"):
             return wrong
         body = self.body({"input": list(texts), "encoding_format": "float"})
-        return EndpointCall(
-            "embeddings",
-            body,
-            partial(parse_embeddings, count=len(texts)),
-            estimate_usage(whole, 0),
-        )
+        read = partial(parse_embeddings, count=len(texts))
+        return EndpointCall("embeddings", body, read, estimate_usage(whole, 0))
 
     def generation_call(
         self,
@@ -332,12 +300,10 @@ class Endpoint:
 
 
 def _is_missing_logprobs(answer: Any) -> bool:
-    """Whether a server gave no log-probabilities."""
     return isinstance(answer, Reason) and answer.code == "no_logprobs"
 
 
 def _reason_unsendable(text: str, what: str) -> Reason | None:
-    """Why a text cannot be sent; None if it can."""
     if not text:
         return Reason(f"empty_{what}", f"The {what} is empty; give at least one character.")
     try:
@@ -348,7 +314,6 @@ def _reason_unsendable(text: str, what: str) -> Reason | None:
 
 
 def _messages_to_json(messages: list[dict[str, str]]) -> str:
-    """Messages as canonical JSON text."""
     return json.dumps({"messages": messages}, ensure_ascii=False)
 
 

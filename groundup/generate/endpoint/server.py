@@ -1,4 +1,4 @@
-"""Requests to a server: retries with backoff, deadlines and a circuit breaker.
+"""Requests to a server: concurrency, retries, deadlines, costs, rate limits, a circuit breaker.
 
 Transient errors are retried with exponential backoff and jitter; a Retry-After pauses all
 requests. After too many consecutive failures nothing more is sent, and each unsent request has a
@@ -8,15 +8,18 @@ Reason. No message holds the API key.
 import asyncio
 import json
 import random
+import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from groundup.core import MissingExtra, Reason
 
-from .concurrency import ConcurrentRun
 from .errors import (
     REQUEST_KEY,
     SAMPLE_CODES,
@@ -26,13 +29,21 @@ from .errors import (
     quote_message,
     secret_remover,
 )
-from .limits import CircuitBreaker, CostTracker, RateLimiter, Usage, parse_usage
-from .settings import EndpointConfig, check_endpoint_address, is_loopback, read_api_key
-from .stream import assemble_stream, parse_json_object
+from .responses import Usage, assemble_stream, parse_json_object, parse_usage
+from .settings import (
+    EndpointConfig,
+    Prices,
+    Rates,
+    Retries,
+    check_endpoint_address,
+    is_loopback,
+    read_api_key,
+)
 
 if TYPE_CHECKING:
     import httpx
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 MAX_ERROR_BYTES = 2**16
@@ -72,8 +83,7 @@ class EndpointClient:
     ) -> Iterator[tuple[int, T | Reason]]:
         """Yield (index, answer) as answers come; a failed request gives a Reason."""
         self.breaker.allow_trial()
-        flight = ConcurrentRun(self.session, calls, self.config.concurrency)
-        yield from flight.results()
+        yield from run_concurrently(self.session, calls, self.config.concurrency)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Callable[..., Awaitable[tuple[int, Any]]]]:
@@ -111,23 +121,16 @@ class EndpointClient:
         try:
             answer = await self.send_with_retries(client, place, call)
             self.breaker.record_success()
-        except RequestFailure as trouble:
-            answer = self.record_failure(trouble, call)
+        except RequestFailure as failure:
+            message, code = self.redact(f"{self.config.url}: {failure.message}"), failure.code
+            if call.missing_route_code and code == "not_found":
+                code = call.missing_route_code
+            if code not in SAMPLE_CODES:
+                self.breaker.record_failure(message, failure.is_permanent)
+            answer = Reason(code, message)
         finally:
             self.spending.release(call.estimated_usage)
         return place, answer
-
-    def record_failure(self, trouble: RequestFailure, call: EndpointCall[Any]) -> Reason:
-        """Count a failed request and return its Reason, without the key."""
-        message = self.redact(f"{self.config.url}: {trouble.message}")
-        code = (
-            call.missing_route_code
-            if call.missing_route_code and trouble.code == "not_found"
-            else trouble.code
-        )
-        if code not in SAMPLE_CODES:
-            self.breaker.record_failure(message, trouble.is_permanent)
-        return Reason(code, message)
 
     async def send_with_retries(
         self, client: "httpx.AsyncClient", index: int, call: EndpointCall[T]
@@ -140,8 +143,8 @@ class EndpointClient:
         for number in range(1, retries.attempts + 1):
             try:
                 return await self.attempt(client, call, max(end - clock(), 0))
-            except RequestFailure as trouble:
-                last = trouble
+            except RequestFailure as failure:
+                last = failure
             if number == retries.attempts or not last.retry or self.breaker.is_open:
                 break
             wait = last.wait if last.wait is not None else self.backoff(index, number)
@@ -180,19 +183,16 @@ class EndpointClient:
             shape = f"the answer has an unknown shape ({type(error).__name__}: {error})"
             raise RequestFailure("bad_answer", quote_message(shape), retry=True) from None
         except TimeoutError:
-            raise RequestFailure(
-                "timeout", f"no complete answer within {limit:g} s", retry=True
-            ) from None
+            late = f"no complete answer within {limit:g} s"
+            raise RequestFailure("timeout", late, retry=True) from None
         except httpx.TimeoutException as error:
             silent = f"the server was silent too long ({type(error).__name__})"
             raise RequestFailure("timeout", silent, retry=True) from None
         except httpx.ConnectError as error:
             raise _connection_failure(str(error)) from None
         except httpx.HTTPError as error:
-            said = quote_message(str(error)) or type(error).__name__
-            raise RequestFailure(
-                "disconnected", f"the connection broke: {said}", retry=True
-            ) from None
+            broke = f"the connection broke: {quote_message(str(error)) or type(error).__name__}"
+            raise RequestFailure("disconnected", broke, retry=True) from None
 
     async def send_request(
         self, client: "httpx.AsyncClient", call: EndpointCall[T]
@@ -215,6 +215,37 @@ class EndpointClient:
             return parse_json_object(b"".join([chunk async for chunk in chunks]), kind)
 
 
+def run_concurrently(
+    session: Callable[[], AbstractAsyncContextManager[Callable[[Item], Awaitable[T]]]],
+    items: Iterable[Item],
+    width: int,
+) -> Iterator[T]:
+    """Yield the results of work on items, `width` at a time, as they complete.
+
+    The work runs in an event loop in its own thread, so a caller may have a loop too, and Ctrl-C
+    interrupts. Leaving in any way cancels what still runs; a slow reader holds back further items.
+
+    session  opened in the loop; gives the work function, and is closed after the last item
+    """
+    from anyio.from_thread import start_blocking_portal  # lazy: a dependency of httpx
+
+    waiting, running = iter(items), set[Future[T]]()
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(session()) as work:
+        try:
+            done = set[Future[T]]()
+            while True:
+                for item in islice(waiting, width - len(running)):
+                    running.add(portal.start_task_soon(work, item))
+                for future in done:
+                    yield future.result()
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+        finally:
+            for future in running:
+                future.cancel()
+
+
 async def _read_limited(response: "httpx.Response", max_bytes: int) -> AsyncGenerator[bytes, None]:
     """Yield a body's bytes; RequestFailure if there are too many, or if the connection breaks."""
     httpx, size = _import_httpx(), 0
@@ -222,9 +253,8 @@ async def _read_limited(response: "httpx.Response", max_bytes: int) -> AsyncGene
         async for chunk in response.aiter_raw():
             size += len(chunk)
             if size > max_bytes:
-                raise RequestFailure(
-                    "too_large", f"the answer exceeds {max_bytes} bytes (max_body_bytes)"
-                )
+                too_large = f"the answer exceeds {max_bytes} bytes (max_body_bytes)"
+                raise RequestFailure("too_large", too_large)
             yield chunk
     except (httpx.RemoteProtocolError, httpx.ReadError):
         broke = f"the connection broke after {size} bytes of the answer"
@@ -232,7 +262,6 @@ async def _read_limited(response: "httpx.Response", max_bytes: int) -> AsyncGene
 
 
 async def _read_error_body(response: "httpx.Response") -> bytes:
-    """The first bytes of an error response."""
     content = b""
     async with aclosing(_read_limited(response, MAX_ERROR_BYTES)) as chunks:
         with suppress(RequestFailure):
@@ -242,7 +271,6 @@ async def _read_error_body(response: "httpx.Response") -> bytes:
 
 
 def _failure_from_response(response: "httpx.Response", content: bytes) -> RequestFailure:
-    """RequestFailure of an error response, quoting the server's message."""
     try:
         body = parse_json_object(content)
         words, code = parse_error(body.get("error") or body)
@@ -260,8 +288,126 @@ def _connection_failure(message: str) -> RequestFailure:
     return RequestFailure("unreachable", f"no connection: {quote_message(message)}", retry=True)
 
 
+class EndpointCost(NamedTuple):
+    """Totals of an endpoint's answers."""
+
+    requests: int
+    """Requests answered."""
+    prompt_tokens: int
+    tokens: int
+    """Tokens of answers."""
+    cached: int
+    """Prompt tokens that the server took from its cache, as it reports."""
+    price: float | None
+    """In the currency of the prices; None without prices."""
+
+
+class CostTracker:
+    """Counts tokens and enforces a budget; pending requests count at their estimate.
+
+    >>> spending = CostTracker(Prices(prompt=1.0, completion=2.0, budget=100e-6))
+    >>> spending.reserve(Usage(10, 40)), spending.reserve(Usage(10, 40))
+    (True, False)
+    >>> spending.record_usage(Usage(9, 4))
+    >>> spending.release(Usage(10, 40))
+    >>> f"{spending.cost.price:.6f}", spending.reserve(Usage(10, 30))
+    ('0.000017', True)
+    """
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices, self.lock = prices, threading.Lock()
+        self.cost = EndpointCost(0, 0, 0, 0, 0.0 if prices.prompt or prices.completion else None)
+        """Totals so far."""
+        self.spent = self.reserved = 0.0
+
+    def price(self, usage: Usage) -> float:
+        """Price of this usage."""
+        prompt = usage.prompt_tokens * self.prices.prompt
+        return (prompt + usage.tokens * self.prices.completion) / 1e6
+
+    def reserve(self, estimated: Usage) -> bool:
+        """Reserve a request's estimated price; False if it would exceed the budget."""
+        price = self.price(estimated)
+        with self.lock:
+            wanted = self.spent + self.reserved + price
+            if self.prices.budget and wanted > self.prices.budget:
+                return False
+            self.reserved += price
+            return True
+
+    def release(self, estimated: Usage) -> None:
+        """Release a reservation, once the request has ended."""
+        with self.lock:
+            self.reserved -= self.price(estimated)
+
+    def record_usage(self, used: Usage) -> None:
+        """Count an answer, usable or not: it is billed."""
+        with self.lock:
+            self.spent += self.price(used)
+            so_far, price = self.cost, None if self.cost.price is None else self.spent
+            self.cost = EndpointCost(
+                so_far.requests + 1, so_far.prompt_tokens + used.prompt_tokens,
+                so_far.tokens + used.tokens, so_far.cached + used.cached, price,
+            )  # fmt: skip
+
+
+class RateLimiter:
+    """Rate limiter: spaces requests evenly, and pauses them when the server asks for it."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.next_request = self.next_token = self.paused_until = 0.0
+
+    async def acquire(self) -> None:
+        """Wait until a request may be sent."""
+        now = time.monotonic()
+        start = max(now, self.next_request, self.next_token, self.paused_until)
+        if self.rates.requests_per_minute:
+            self.next_request = start + 60 / self.rates.requests_per_minute
+        if start > now:
+            await asyncio.sleep(start - now)
+
+    def record_tokens(self, tokens: int) -> None:
+        """Count tokens; the next request waits until the rate allows them."""
+        if self.rates.tokens_per_minute:
+            now = time.monotonic()
+            seconds = 60 * tokens / self.rates.tokens_per_minute
+            self.next_token = max(now, self.next_token) + seconds
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for this long."""
+        self.paused_until = max(self.paused_until, time.monotonic() + seconds)
+
+
+class CircuitBreaker:
+    """Circuit breaker: stops sending to a server that keeps failing."""
+
+    def __init__(self, retries: Retries) -> None:
+        self.limit, self.failures, self.last = retries.stop_after, 0, ""
+        self.consecutive_failures = 0
+        """Failed requests since the last answer; fewer than `failures` if one was permanent."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether to stop sending."""
+        return self.failures >= self.limit
+
+    def record_failure(self, message: str, is_permanent: bool = False) -> None:
+        """Count a failed request; `is_permanent` if every other one would fail too."""
+        self.failures = self.limit if is_permanent else self.failures + 1
+        self.consecutive_failures += 1
+        self.last = message
+
+    def record_success(self) -> None:
+        """Reset after an answered request."""
+        self.failures = self.consecutive_failures = 0
+
+    def allow_trial(self) -> None:
+        """Allow one request to test whether the server is back."""
+        self.failures = min(self.failures, self.limit - 1)
+
+
 def _import_httpx() -> Any:
-    """Import httpx; MissingExtra if it is not installed."""
     try:
         import httpx
     except ImportError:

@@ -111,8 +111,8 @@ def check_endpoint_address(config: EndpointConfig) -> None:
         parts, has_port = urlsplit(""), False
     if any(mark in config.url for mark in "@?#"):
         raise ConfigError(
-            "The url of an endpoint must hold no name, password or query, since reports show it; "
-            "put the key into an environment variable and its name into key_env."
+            "url must hold no name, password or query; put the key into an environment variable "
+            "and its name into key_env."
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
         raise ConfigError(
@@ -131,16 +131,10 @@ def read_api_key(config: EndpointConfig) -> str:
     if not config.key_env:
         return ""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", config.key_env):
-        raise ConfigError(
-            "key_env takes the name of an environment variable, such as OPENAI_API_KEY, and never "
-            "the key itself."
-        )
+        raise ConfigError("key_env takes the name of an environment variable, never the key.")
     key = os.environ.get(config.key_env, "").strip()
     if not key:
-        raise ConfigError(
-            "The environment variable that key_env names is not set; put the key there, never into "
-            "key_env itself."
-        )
+        raise ConfigError("The environment variable that key_env names is not set; set it.")
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigError(f"The key in {config.key_env} must be one word of ASCII characters.")
     is_plain = config.url.startswith("http:") and not is_loopback(config)

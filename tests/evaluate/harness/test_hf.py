@@ -24,8 +24,7 @@ from groundup.core import (
     StopCriteria,
 )
 from groundup.evaluate.harness.hf import _is_close, _read_context_length, open_hf
-from groundup.evaluate.harness.local import ScoringOptions
-from groundup.evaluate.harness.native import open_native
+from groundup.evaluate.harness.local import ScoringOptions, open_native
 from tests.core.contracts.text_model import TextModelContract
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "tokenizer"

@@ -4,17 +4,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
-from groundup.evaluate.harness.native import NativeModel
-from groundup.evaluate.harness.shared_prefix import (
-    BranchingModel,
-    TokenPair,
-    find_shared_prefix,
-    score_pairs,
-)
+from groundup.generate import CachedModel, CachedTransformer, TokenPair, score_pairs, scoring
+from groundup.generate.cached import find_shared_prefix
+from groundup.generate.scoring import score_targets
 from tests.evaluate.test_likelihood import tiny
+from tests.model.shapes import DECODERS, tiny_model
 
-MODEL = NativeModel(tiny())  # float64, 64 ids, context 256
+MODEL = CachedTransformer(tiny())  # float64, 64 ids, context 256
 IDS = st.integers(0, 63)
 
 
@@ -29,13 +27,15 @@ def expected(pair: TokenPair) -> tuple[float, bool]:
 
 
 def check(pairs: list[TokenPair], batch_tokens: int = 64) -> None:
-    for share in (True, False):
-        found = list(score_pairs(MODEL, pairs, batch_tokens=batch_tokens, share=share))
-        assert sorted(one.sequence for one in found) == list(range(len(pairs)))
+    for sharing in ("prefix", "batch", "none"):
+        found = list(score_pairs(MODEL, pairs, batch_tokens=batch_tokens, sharing=sharing))
+        assert sorted(one.index for one in found) == list(range(len(pairs)))
         for one in found:
-            nats, is_greedy = expected(pairs[one.sequence])
+            nats, is_greedy = expected(pairs[one.index])
             assert one.nats == pytest.approx(nats, abs=1e-9)
-            assert one.is_greedy == is_greedy
+            assert one.is_greedy == is_greedy and len(one.token_nats) == len(
+                pairs[one.index].continuation
+            )
 
 
 @st.composite
@@ -66,19 +66,21 @@ def options(documents: int, root: list[int]) -> list[TokenPair]:
 def test_few_shot_examples_and_contexts_are_read_once(monkeypatch):
     root, read = list(range(40)), []
     pairs = options(6, root)
-    extend, forward = NativeModel.extend, NativeModel.forward
-    monkeypatch.setattr(NativeModel, "forward", lambda *a: pytest.fail("nothing is read twice"))
+    extend, forward = CachedTransformer.extend, CachedTransformer.forward
+    monkeypatch.setattr(
+        CachedTransformer, "forward", lambda *a: pytest.fail("nothing is read twice")
+    )
 
     def counted(self, state, ids, lengths):
         read.append(int(lengths.sum()))
         return extend(self, state, ids, lengths)
 
-    monkeypatch.setattr(NativeModel, "extend", counted)
+    monkeypatch.setattr(CachedTransformer, "extend", counted)
     list(score_pairs(MODEL, pairs, batch_tokens=4096))
     contexts = sum(10 + number for number in range(6))
     assert sum(read) == len(root) + contexts + 6 * (3 + 3 + 5)
-    monkeypatch.setattr(NativeModel, "forward", forward)
-    monkeypatch.setattr(NativeModel, "extend", extend)
+    monkeypatch.setattr(CachedTransformer, "forward", forward)
+    monkeypatch.setattr(CachedTransformer, "extend", extend)
     check(pairs)
 
 
@@ -93,7 +95,7 @@ def test_a_likely_continuation_is_greedy():
         for _ in range(3):
             context.append(int(MODEL.model.logits(torch.tensor([context]))[0, -1].argmax()))
     pairs = [TokenPair(context[:12], context[12:]), TokenPair(context[:12], [0, 0, 0])]
-    found = {one.sequence: one.is_greedy for one in score_pairs(MODEL, pairs, batch_tokens=99)}
+    found = {one.index: one.is_greedy for one in score_pairs(MODEL, pairs, batch_tokens=99)}
     assert found == {0: True, 1: False}
 
 
@@ -108,17 +110,17 @@ def test_contexts_as_long_as_the_model_reads():
 
 
 def test_alone_no_other_request_moves_a_bit():
-    model = NativeModel(tiny(dtype=torch.float32))
+    model = CachedTransformer(tiny(dtype=torch.float32))
     pairs = options(5, list(range(20)))
-    together = {o.sequence: o for o in score_pairs(model, pairs, batch_tokens=4096, share=False)}
+    together = {o.index: o for o in score_pairs(model, pairs, batch_tokens=4096, sharing="none")}
     for batch_tokens in (1, 100):
         for place, pair in enumerate(pairs):
-            (one,) = score_pairs(model, [pair], batch_tokens=batch_tokens, share=False)
+            (one,) = score_pairs(model, [pair], batch_tokens=batch_tokens, sharing="none")
             assert one.nats == together[place].nats
 
 
 def test_a_root_is_what_nearly_all_begin_with():
-    assert isinstance(MODEL, BranchingModel)
+    assert isinstance(MODEL, CachedModel)
     rows = [[7] * 20 + [n] for n in range(40)]
     assert find_shared_prefix(rows) == [7] * 20
     assert find_shared_prefix([*rows, [1], [63] * 50]) == [7] * 20
@@ -128,3 +130,40 @@ def test_a_root_is_what_nearly_all_begin_with():
         == find_shared_prefix([[1] * 15 + [n] for n in range(9)])
         == []
     )
+
+
+def test_token_scores_are_log_softmax_and_argmax_in_any_chunk(monkeypatch):
+    hidden, head = torch.randn(11, 6, dtype=torch.float64), torch.randn(9, 6, dtype=torch.float64)
+    targets = torch.randint(0, 9, (11,))
+    targets[4] = (hidden @ head.T)[4].argmax()
+    for limit in (1, 20, 1000):
+        monkeypatch.setattr(scoring, "CHUNK_LOGITS", limit)
+        for rows in (None, torch.tensor([0, 0, 0, 1, 4, 4, 7, 7, 9, 10, 10])):
+            logits = (hidden @ head.T)[torch.arange(11) if rows is None else rows]
+            found = score_targets(hidden, lambda h: h @ head.T, targets, rows)
+            assert_close(found.nats, -logits.log_softmax(-1)[torch.arange(11), targets])
+            assert found.is_greedy.tolist() == (logits.argmax(-1) == targets).tolist()
+            assert found.is_greedy[4]
+
+
+def test_only_the_targets_of_a_mask_are_scored():
+    masks = ([True, False, True, True], [False, True, False, True], [False] * 3 + [True])
+    pairs = [TokenPair(list(range(20)), [5, 6, 7, 8], mask) for mask in masks]
+    for sharing in ("prefix", "batch", "none"):
+        for score in score_pairs(MODEL, pairs, batch_tokens=99, sharing=sharing):
+            mask, ids = masks[score.index], pairs[score.index].continuation
+            parts = [expected(TokenPair(list(range(20)) + ids[:i], ids[i : i + 1]))[0]
+                     for i in range(4) if mask[i]]  # fmt: skip
+            assert score.token_nats == pytest.approx(parts, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_contexts_of_unlike_length_move_no_score_whatever_the_positions(kind):
+    model = CachedTransformer(tiny_model(DECODERS[kind]).double())
+    long, short = list(range(1, 15)), list(range(5, 15))
+    pairs = [TokenPair(c, [n, 3, n + 1]) for c in (long, short) for n in (2, 9)]
+    shared, alone = (
+        {score.index: score.nats for score in score_pairs(model, pairs, batch_tokens=64, sharing=s)}
+        for s in ("prefix", "none")
+    )
+    assert shared == pytest.approx(alone, abs=1e-9)

@@ -1,0 +1,363 @@
+"""A model with a KV cache that branches: one sequence becomes many, and batches are joined.
+
+A state holds a batch. `extend` appends ids, padded on the right; `join` moves the padding to the
+left, so that every sequence is contiguous and ends in the last column: decoding, windows and biases
+by distance need that. Padding is never attended, so a sequence computes what it would alone. A
+shared prefix is computed once and branched. Only ids here; no text and no sampling.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from groundup.core import ConfigError
+from groundup.model import Cache, EncoderOutput, Transformer, apply_softcap
+
+BATCH_TOKENS = {"cpu": 512}
+"""Tokens computed at a time by device type. More exceed a CPU's caches and take a fifth longer per
+token."""
+OTHER_BATCH_TOKENS = 32_768
+MAX_CACHE_POSITIONS = 32_768
+"""Maximum cache positions of a batch, padding and answers included."""
+MIN_PREFIX_TOKENS = 16
+"""Shortest shared prefix."""
+MAX_SHARE_WITHOUT_PREFIX = 0.1
+"""Share of sequences at either end of the sort order that may lack the shared prefix."""
+MIN_LENGTH_RATIO = 0.8
+"""Minimum length of a sequence relative to its batch's longest, which bounds padding."""
+SMALL_BATCH_SHARE = 0.25
+"""Below this share of `batch_tokens` any sequence joins: small batches cost more than padding."""
+
+Projection = Callable[[Tensor], Tensor]
+"""Hidden states (N, D) to logits (N, V)."""
+
+
+class CachedModel(ABC):
+    """What decoding and scoring need of a model: its cache, and logits of its hidden states."""
+
+    model: Any
+    """The torch module, whose dropout is switched off."""
+    context_length: int
+    """Maximum positions of a sequence, padding included."""
+    is_causal = True
+    """Whether no token's hidden state depends on later ids, so that prefixes can be shared."""
+
+    @property
+    @abstractmethod
+    def head(self) -> Tensor:
+        """Output embedding (V, D)."""
+
+    def projection(self, vocab_size: int | None = None, *, exact: bool = False) -> Projection:
+        """The function from hidden states to logits of the first `vocab_size` ids.
+
+        exact  compute in float32 or better, whatever the model's dtype
+        """
+        head = self.head.detach()[:vocab_size]
+        head = head.to(torch.promote_types(head.dtype, torch.float32)) if exact else head
+        return lambda hidden: F.linear(hidden.to(head.dtype), head)
+
+    @abstractmethod
+    def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Hidden states of complete sequences, without a cache."""
+
+    @abstractmethod
+    def begin(self, num_sequences: int, capacity: int) -> Any:
+        """The state of empty sequences, with room for `capacity` positions each."""
+
+    @abstractmethod
+    def extend(
+        self, state: Any, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B T D"]:
+        """Append `lengths` ids to each sequence's state; return the hidden states."""
+
+    @abstractmethod
+    def branch(self, state: Any, indices: Int[Tensor, " b"]) -> Any:
+        """Copy these sequences' states; the original is unchanged."""
+
+    @abstractmethod
+    def join(self, states: Sequence[Any], capacity: int) -> Any:
+        """Concatenate states along the batch, with room for `capacity` positions each."""
+
+
+@dataclass
+class CachedBatch:
+    """The state of a batch: its cache, and each sequence's length without padding."""
+
+    cache: Cache
+    lengths: Int[Tensor, " B"]
+    is_padded: bool = False
+    encoded: EncoderOutput | None = None
+    """The sources of an encoder–decoder."""
+
+
+class CachedTransformer(CachedModel):
+    """A decoder or an encoder–decoder."""
+
+    model: Transformer
+
+    def __init__(self, model: Transformer, start: int | None = None) -> None:
+        """Wrap a model; ConfigError for an encoder.
+
+        start  first id that the decoder of an encoder–decoder reads
+        """
+        if model.config.kind == "encoder":
+            raise ConfigError("An encoder cannot generate: use a decoder or an encoder_decoder.")
+        self.model, self.start, self.context_length = model, start, model.config.context_length
+        self.is_causal = model.config.kind == "decoder" and not model.config.prefix
+
+    @property
+    def head(self) -> Float[Tensor, "V D"]:
+        """Output embedding."""
+        return self.model.head
+
+    def projection(self, vocab_size: int | None = None, *, exact: bool = False) -> Projection:
+        """Also with the model's bias and soft cap."""
+        model, softcap = self.model, self.model.config.output.softcap
+        bias, plain = model.lm_bias, super().projection(vocab_size, exact=exact)
+
+        def project(hidden: Tensor) -> Tensor:
+            states = model.output_states(hidden)
+            with torch.autocast(states.device.type, enabled=False):
+                logits = plain(states)
+                logits = logits if bias is None else logits + bias.detach()[:vocab_size]
+                return apply_softcap(logits, softcap)
+
+        return project
+
+    def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        return self.model(ids)
+
+    def begin(self, num_sequences: int, capacity: int) -> CachedBatch:
+        """Empty sequences, with memory for `capacity` positions."""
+        head = self.head
+        cache = Cache(self.model.config, num_sequences, capacity, head.dtype, head.device)
+        return CachedBatch(cache, torch.zeros(num_sequences, dtype=torch.long, device=head.device))
+
+    def prefill_sources(self, sources: Sequence[Sequence[int]], capacity: int) -> "PrefilledBatch":
+        """Encode sources and feed the start id, with room for `capacity` target positions."""
+        ids, lengths = pad_right(sources, self.head.device)
+        state = self.begin(len(sources), capacity)
+        state.encoded = self.model.encode(ids, documents=_padding_documents(ids, lengths))
+        starts = torch.full_like(lengths, self.start or 0)
+        hidden = self.extend(state, starts[:, None], torch.ones_like(lengths))
+        return PrefilledBatch(state, hidden[:, -1])
+
+    def extend(
+        self, state: CachedBatch, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B T D"]:
+        """Append ids; those beyond a sequence's length are padding, which is never attended."""
+        columns = torch.arange(ids.shape[1], device=ids.device)
+        documents = None if ids.shape[1] == 1 else _padding_documents(ids, lengths)
+        # A prefix LM attends to the first ids bidirectionally.
+        is_prefix = self.model.config.prefix and state.cache.length == 0
+        hidden = self.model(
+            ids, cache=state.cache, documents=documents, encoded=state.encoded,
+            positions=state.lengths[:, None] + columns if state.is_padded else None,
+            prefix=columns < lengths[:, None] if is_prefix else None,
+        )  # fmt: skip
+        state.lengths = state.lengths + lengths
+        state.is_padded = state.is_padded or documents is not None
+        return hidden
+
+    def branch(self, state: CachedBatch, indices: Int[Tensor, " b"]) -> CachedBatch:
+        """Copy the cache, and the sources of an encoder–decoder."""
+        cache, encoded = copy.copy(state.cache), state.encoded
+        cache.select(indices)  # replaces the tensors of the copy only
+        if encoded is not None:
+            documents = encoded.documents
+            documents = None if documents is None else documents[indices]
+            encoded = EncoderOutput(encoded.hidden[indices], documents)
+        return CachedBatch(cache, state.lengths[indices], state.is_padded, encoded)
+
+    def join(self, states: Sequence[CachedBatch], capacity: int) -> CachedBatch:
+        """Concatenate the sequences, padded on the left."""
+        lengths = torch.cat([state.lengths for state in states])
+        joined, longest, start = self.begin(len(lengths), capacity), int(lengths.max()), 0
+        cache = joined.cache
+        documents = torch.full((len(lengths), longest), -1, device=lengths.device)
+        for state in states:
+            here, old = slice(start, start + len(state.lengths)), state.cache
+            size, order = min(old.length, longest), None
+            columns = slice(longest - size, longest)
+            if old.documents is None:
+                documents[here, columns] = 0
+            else:  # padding first; the order of tokens is kept
+                order = old.documents.argsort(dim=1, stable=True)[:, old.length - size :]
+                documents[here, columns] = old.documents.gather(1, order)
+            for new, source in zip(cache.keys + cache.values, old.keys + old.values, strict=True):
+                kept = source[:, :, :size]
+                if order is not None:
+                    kept = source.take_along_dim(order[:, None, :, None], dim=2)
+                new[here, :, columns] = kept
+            start = here.stop
+        joined.is_padded, joined.lengths = bool((documents < 0).any()), lengths
+        cache.begin(longest, documents if joined.is_padded else None)
+        cache.advance(longest)
+        return joined
+
+
+@contextmanager
+def eval_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Switch to evaluation mode; restore the mode on exit."""
+    was_training = model.training
+    model.train(False)
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def default_batch_tokens(device: torch.device) -> int:
+    """Tokens computed at a time on a device."""
+    return BATCH_TOKENS.get(device.type, OTHER_BATCH_TOKENS)
+
+
+class RightPaddedIds(NamedTuple):
+    """Sequences of ids as one tensor, padded on the right."""
+
+    ids: Int[Tensor, "B T"]
+    lengths: Int[Tensor, " B"]
+
+
+def pad_right(
+    sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu"
+) -> RightPaddedIds:
+    """Pad sequences on the right with id 0.
+
+    >>> pad_right([[5, 6], [7]]).ids.tolist()
+    [[5, 6], [7, 0]]
+    """
+    width = max(len(row) for row in sequences)
+    ids = torch.tensor([list(row) + [0] * (width - len(row)) for row in sequences], device=device)
+    return RightPaddedIds(ids, torch.tensor([len(row) for row in sequences], device=device))
+
+
+def _padding_documents(
+    ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+) -> Int[Tensor, "B T"] | None:
+    """0 for tokens and -1 for padding on the right; None without padding."""
+    if bool((lengths == ids.shape[1]).all()):
+        return None
+    return (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long() - 1
+
+
+class SharedPrefix(NamedTuple):
+    """A shared prefix and its state; without ids if there is none."""
+
+    ids: list[int]
+    state: Any
+
+
+NO_PREFIX = SharedPrefix([], None)
+
+
+def find_shared_prefix(sequences: Sequence[Sequence[int]]) -> list[int]:
+    """The prefix of nearly all sequences, each of which is longer; empty if it would not pay off.
+
+    >>> len(find_shared_prefix([[7] * 20 + [n] for n in range(40)] + [[1, 2, 3]]))
+    20
+    """
+    if len(sequences) < 2:
+        return []
+    ordered = sorted(map(list, sequences))
+    outside = int(MAX_SHARE_WITHOUT_PREFIX * len(ordered))
+    low, high = ordered[outside], ordered[-1 - outside]
+    equal = takewhile(lambda both: both[0] == both[1], zip(low[:-1], high, strict=False))
+    ids = [token for token, _ in equal]
+    return ids if len(ids) >= MIN_PREFIX_TOKENS else []
+
+
+def prefill_prefix(model: CachedModel, ids: list[int], capacity: int) -> SharedPrefix:
+    """Prefill a shared prefix, with room for `capacity` positions in total."""
+    if not ids or not capacity:
+        return NO_PREFIX
+    state, device = model.begin(1, capacity), model.head.device
+    model.extend(state, torch.tensor([ids], device=device), torch.tensor([len(ids)], device=device))
+    return SharedPrefix(ids, state)
+
+
+Row = TypeVar("Row")
+
+
+def batch_similar_lengths(
+    items: Sequence[Row], length: Callable[[Row], int], batch_tokens: int
+) -> Iterator[list[Row]]:
+    """Split sequences, longest first, into batches with little padding.
+
+    >>> list(batch_similar_lengths([100, 99, 50, 48, 2], lambda row: row, batch_tokens=200))
+    [[100, 99], [50, 48], [2]]
+    """
+    batch: list[Row] = []
+    for row in items:
+        if batch:
+            longest = length(batch[0])
+            has_room = (len(batch) + 1) * longest <= batch_tokens
+            is_small = len(batch) * longest < SMALL_BATCH_SHARE * batch_tokens
+            if not (has_room and (is_small or length(row) >= MIN_LENGTH_RATIO * longest)):
+                yield batch
+                batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+class PrefilledBatch(NamedTuple):
+    """Prefilled sequences as one state."""
+
+    state: Any
+    last_hidden: Float[Tensor, "B D"]
+    """Hidden state after each sequence's last id."""
+
+
+def prefill(
+    model: CachedModel, sequences: Sequence[Sequence[int]], new_tokens: int, batch_tokens: int,
+    prefix: SharedPrefix = NO_PREFIX,
+) -> PrefilledBatch:  # fmt: skip
+    """Prefill sequences, longest first, or the sources of an encoder–decoder.
+
+    new_tokens    positions that stay free after the longest sequence
+    batch_tokens  tokens computed at a time, padding included
+    prefix        its ids are the first of every sequence, which is longer
+    """
+    if isinstance(model, CachedTransformer) and model.start is not None:
+        return model.prefill_sources(sequences, new_tokens)
+    start, device, states, last = len(prefix.ids), model.head.device, [], []
+    for batch in batch_similar_lengths(sequences, lambda ids: len(ids) - start, batch_tokens):
+        ids, lengths = pad_right([sequence[start:] for sequence in batch], device)
+        state, hidden = extend_prefix(model, prefix, ids, lengths, batch_tokens)
+        states.append(state)
+        last.append(hidden[torch.arange(len(batch), device=device), lengths - 1])
+    joined = model.join(states, max(map(len, sequences)) + new_tokens)
+    return PrefilledBatch(joined, torch.cat(last))
+
+
+class ExtendedBatch(NamedTuple):
+    """A state and the hidden states of the ids that were appended last."""
+
+    state: Any
+    hidden: Float[Tensor, "B T D"]
+
+
+def extend_prefix(
+    model: CachedModel, prefix: SharedPrefix, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"],
+    batch_tokens: int,
+) -> ExtendedBatch:  # fmt: skip
+    """Append ids to copies of the prefix; a single long sequence in chunks, which stay in cache."""
+    if prefix.state is None:
+        state = model.begin(len(ids), ids.shape[1])
+    else:
+        state = model.branch(prefix.state, torch.zeros_like(lengths))
+    if len(ids) > 1 or ids.shape[1] <= batch_tokens or not model.is_causal:
+        return ExtendedBatch(state, model.extend(state, ids, lengths))
+    chunks = ids.split(batch_tokens, dim=1)
+    parts = [model.extend(state, chunk, lengths * 0 + chunk.shape[1]) for chunk in chunks]
+    return ExtendedBatch(state, torch.cat(parts, 1))
