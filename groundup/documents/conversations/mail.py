@@ -2,7 +2,7 @@
 
 A quote has a prefix (`>`, or any prefix that follows an attribution line), a signature has its
 delimiter (RFC 3676, section 4.3), a footer stands at the end and is about lists, advertisements or
-confidentiality. Closings and first names are text. Headers and threads are in threads.py.
+confidentiality. Closings and first names are text. Threads are in corpus/threads.py.
 """
 
 import re
@@ -126,16 +126,11 @@ def is_reply(metadata: Mapping[str, Any]) -> bool:
     headers = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
     if headers.get("in_reply_to") or headers.get("references"):
         return True
-    subject = mail_subject(headers)
+    title = headers.get("title") if headers.get("format") == "mail" else ""  # the mail reader's
+    subject = f"{headers.get('subject') or title or ''}"
     while (match := REPLY_PREFIX.match(subject)) and "]" in match[0] and ":" not in match[0]:
         subject = subject[match.end() :]  # the list's name
     return match is not None
-
-
-def mail_subject(headers: Mapping[str, Any]) -> str:
-    """A mail's subject; the mail reader stores it as `title`."""
-    title = headers.get("title") if headers.get("format") == "mail" else ""
-    return f"{headers.get('subject') or title or ''}"
 
 
 def classify_lines(
