@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import groundup.documents
-from groundup.documents.books.rights.licences import LICENCES
+from groundup.documents.books.statements import LICENCES
 from groundup.documents.patterns import expand, read_patterns
 
 ROOT = Path(groundup.documents.__file__).parent

@@ -1,36 +1,59 @@
 """Statements: does a sentence about copying concern the work, a part of it, or something else?
 
-A slice is first normalised (dashes, quotes, spaces, words broken over lines), with a map back. Each
+Patterns of licences' names in eleven languages and of their full texts are data, in rights.toml. A
+slice is first normalised (dashes, quotes, spaces, words broken over lines), with a map back. Each
 licence name is then read in its sentence: what is the subject, is there a granting verb, is it
 denied? A badge, a label and a full licence text next to a copyright line also grant. Allow lists
-are applied in step.py.
+are applied in rights.py.
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
-from .licences import (
-    COPYRIGHT,
-    ELEMENTS,
-    LICENCES,
-    RESERVED,
-    RESTRICTED,
-    TEXTS,
-    compile_pattern,
-    contains,
-    creative_commons_id,
-    rights_pattern,
-)
+from ..patterns import expand, read_patterns
 
-WORK_SUBJECT = rights_pattern("work").replace("{WORK_NOUNS}", rights_pattern("work_nouns"))
-PART_SUBJECT = rf"\b(?:{rights_pattern('part')})\b"
-OTHER_SUBJECT = rf"\b(?:{rights_pattern('other')})\b"
-GRANTING, GRANTING_TERMS, NEGATION = (
-    rights_pattern("grant"),
-    rights_pattern("terms"),
-    rights_pattern("negated"),
+
+def _with_optional_vowels(name: str) -> str:
+    """A pattern for an Arabic name, with or without vowel marks."""
+    return r"\s+".join(
+        "".join(f"{letter}[\u064b-\u0652]*" for letter in word) for word in name.split()
+    )
+
+
+_TABLES = read_patterns(Path(__file__).with_name("rights.toml"))
+ELEMENTS: dict[str, str] = {
+    name: "|".join([*names, _with_optional_vowels(_TABLES["arabic_elements"][name])])
+    for name, names in _TABLES["elements"].items()
+}
+"""Patterns of the elements of Creative Commons licences."""
+ANY_ELEMENT = "|".join(ELEMENTS.values())
+_BUILT = {
+    "ANY_ELEMENT": ANY_ELEMENT,
+    "LONG_ELEMENT": "|".join(p.partition("|")[2] for p in ELEMENTS.values()),  # not `by`, `nc`
+    "CC_ARABIC": _with_optional_vowels("المشاع الإبداعي"),
+}
+LICENCES = tuple((expand(row["pattern"], _BUILT), row["id"]) for row in _TABLES["licences"])
+"""Names: pattern, and SPDX identifier or the rule that builds it."""
+TEXTS = tuple((row["pattern"], row["id"]) for row in _TABLES["texts"])
+"""Licences in full, which grant by themselves next to a copyright line."""
+
+
+_WORDS = {name: "|".join(value) for name, value in _TABLES.items() if isinstance(value, list)
+          and isinstance(value[0], str)}  # fmt: skip
+WORK_SUBJECT = _WORDS["work"].replace("{WORK_NOUNS}", _WORDS["work_nouns"])
+PART_SUBJECT, OTHER_SUBJECT, MENTIONING, SPEECH_VERB = (
+    rf"\b(?:{_WORDS[name]})\b" for name in ("part", "other", "mention", "speaks")
+)
+GRANTING, GRANTING_TERMS, FILLER = _WORDS["grant"], _WORDS["terms"], _WORDS["filler"]
+COPYRIGHT_SIGN = r"©|\(c\)|\bcopyright\b"
+COPYRIGHT = re.compile(
+    rf"(?:{COPYRIGHT_SIGN})(?:\s*(?:©|\(c\)|\bc\b))?[ \t]*"
+    r"(?P<years>(?:1[5-9]|20)\d\d(?:[ ,–-]{1,3}(?:and )?(?:(?:1[5-9]|20)\d\d|\d\d\b)){0,40})",
+    re.IGNORECASE,
 )
 EXCEPTION = (
     r"\b(?:except|unless|sauf|salvo|so(?:weit|fern)|wenn\s+nicht|où|tenzij|excepto)\b"
@@ -38,10 +61,7 @@ EXCEPTION = (
 )
 CHOICE = r"\b(?:either|or|dual\w*|choice|option|oder|ou|o)\b"
 LATER = r"\bor\s+(?:\(?at\s+your\s+option\)?\s*,?\s+)?(?:any\s+)?later(?:\s+version)?"
-MENTIONING = rf"\b(?:{rights_pattern('mention')})\b"
 LICENCE_LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
-SPEECH_VERB = rf"\b(?:{rights_pattern('speaks')})\b"
-FILLER = rights_pattern("filler")
 SENTENCE = re.compile(
     r"\n\n|(?<=[.!?])[\"')\]]{0,3}\s(?=[\"'(\[]?[^\W\d_a-zà-ÿ])|。|\n(?=©|\(c\)\s)"
 )
@@ -96,6 +116,34 @@ class NormalizedText(NamedTuple):
         return self.sentences[after - 1], self.sentences[min(after, len(self.sentences) - 1)]
 
 
+def find_statements(text: str, start: int, end: int) -> Iterator[RightsStatement]:
+    """Yield the statements of a slice in order; of overlapping names the longest."""
+    page = _normalize(text, start, end)
+    hits: list[RightsMatch] = []
+    for match, kind in sorted(_find_matches(page.text), key=lambda m: (m[0].start(), -m[0].end())):
+        before = hits[-1] if hits else None
+        if before is None or match.start() >= before.match.end():
+            role = _statement_role(page, match, kind, before)
+            hits.append(RightsMatch(match, kind, _spdx_id(match, kind, page), role))
+    last: RightsStatement | None = None
+    for at, (match, _, licence, role) in enumerate(hits):
+        low, high = page.sentence_bounds(match.start())
+        low, high = max(low, match.start() - 200), max(match.end(), min(high, match.end() + 100))
+        bounds = page.to_original(low), page.to_original(high)
+        quote = " ".join(text[slice(*bounds)].split())[:400]
+        statement = RightsStatement(licence, quote, *bounds, role)
+        if last and _is_choice(page, hits[at - 1], hits[at]):
+            last = last._replace(role="choice")
+            statement = last._replace(licence=licence)  # resolved together, by their position
+        elif role == "granted" and _is_superseded(page, hits, at):
+            statement = statement._replace(role="named")
+        if last:
+            yield last
+        last = statement
+    if last:
+        yield last
+
+
 def _normalize(text: str, start: int, end: int) -> NormalizedText:
     """Normalise a slice; a lower-case word broken over two lines is joined."""
     raw = text[start:end].translate(NORMALIZED_CHARACTERS)
@@ -114,35 +162,26 @@ def _normalize(text: str, start: int, end: int) -> NormalizedText:
     return NormalizedText(normalised, marks, sentences)
 
 
-def find_statements(text: str, start: int, end: int) -> Iterator[RightsStatement]:
-    """Yield the statements of a slice in order; of overlapping names the longest."""
-    page = _normalize(text, start, end)
-    hits: list[RightsMatch] = []
-    for match, kind in sorted(
-        _find_matches(page.text), key=lambda statement: (statement[0].start(), -statement[0].end())
-    ):
-        before = hits[-1] if hits else None
-        if before is None or match.start() >= before.match.end():
-            role = _statement_role(page, match, kind, before)
-            hits.append(RightsMatch(match, kind, _spdx_id(match, kind, page), role))
-    last: RightsStatement | None = None
-    for at, (match, _, licence, role) in enumerate(hits):
-        low, high = page.sentence_bounds(match.start())
-        low, high = max(low, match.start() - 200), max(match.end(), min(high, match.end() + 100))
-        bounds = page.to_original(low), page.to_original(high)
-        statement = RightsStatement(licence, _quote(text[slice(*bounds)]), *bounds, role)
-        if last and _is_choice(page, hits[at - 1], hits[at]):
-            last, statement = (
-                last._replace(role="choice"),
-                last._replace(role="choice", licence=licence),
-            )
-        elif role == "granted" and _is_superseded(page, hits, at):
-            statement = statement._replace(role="named")
-        if last:
-            yield last
-        last = statement
-    if last:
-        yield last
+def _find_matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Yield every match of a name, full text, reservation or restriction, with its kind."""
+    kinds = [
+        *LICENCES,
+        *((pattern, f"text {kind}") for pattern, kind in TEXTS),
+        (_WORDS["reserved"], "reserved"),
+        (_WORDS["restricts"], "restricted"),
+    ]
+    for pattern, kind in kinds:
+        yield from ((match, kind) for match in _compiled(pattern).finditer(text))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern, small letters or capitals, over lines."""
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+
+
+def _contains(pattern: str, text: str) -> bool:
+    return _compiled(pattern).search(text) is not None
 
 
 def _is_choice(page: NormalizedText, hit: RightsMatch, other: RightsMatch) -> bool:
@@ -152,7 +191,7 @@ def _is_choice(page: NormalizedText, hit: RightsMatch, other: RightsMatch) -> bo
         hit.role == other.role == "granted"
         and "reserved" not in (hit.kind, other.kind)
         and page.sentence_bounds(hit.match.start()) == page.sentence_bounds(other.match.start())
-        and contains(CHOICE, compile_pattern(LATER).sub(" ", between))
+        and _contains(CHOICE, _compiled(LATER).sub(" ", between))
     )
 
 
@@ -177,21 +216,10 @@ def _is_superseded(page: NormalizedText, hits: Sequence[RightsMatch], at: int) -
             return True
         if other.kind.startswith("text ") and 0 < other.match.start() - match.end() < 400:
             return True
-    return (
-        kind == "reserved"
-        and "copyrighted" not in match.group().lower()
-        and any(hit.licence == "LicenseRef-Gutenberg" and hit.role == "granted" for hit in hits[:9])
+    is_reprinted = kind == "reserved" and "copyrighted" not in match.group().lower()
+    return is_reprinted and any(
+        hit.licence == "LicenseRef-Gutenberg" and hit.role == "granted" for hit in hits[:9]
     )
-
-
-def _find_matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
-    """Yield every match of a name, full text, reservation or restriction, with its kind."""
-    for pattern, kind in LICENCES:
-        yield from ((match, kind) for match in compile_pattern(pattern).finditer(text))
-    for pattern, kind in TEXTS:
-        yield from ((match, f"text {kind}") for match in compile_pattern(pattern).finditer(text))
-    yield from ((match, "reserved") for match in compile_pattern(RESERVED).finditer(text))
-    yield from ((match, "restricted") for match in compile_pattern(RESTRICTED).finditer(text))
 
 
 def _is_direct_speech(page: NormalizedText, match: re.Match[str]) -> bool:
@@ -200,9 +228,9 @@ def _is_direct_speech(page: NormalizedText, match: re.Match[str]) -> bool:
     tail = page.text[match.end() : match.end() + CONTEXT_AFTER].split("\n\n", 1)[0]
     opens = max(lead.rfind(mark) for mark in '"“„«')
     return opens >= 0 and (
-        contains(rf'^[^"“”«»]*[,.!?]["”“»][\s,]+(?:[\w\'-]+\s+){{0,3}}?{SPEECH_VERB}', tail)
-        or contains(rf"{SPEECH_VERB}(?:\s+[\w'-]+){{0,3}}\s*[,:]\s*$", lead[:opens])
-        and contains('["”“»]', tail)
+        _contains(rf'^[^"“”«»]*[,.!?]["”“»][\s,]+(?:[\w\'-]+\s+){{0,3}}?{SPEECH_VERB}', tail)
+        or _contains(rf"{SPEECH_VERB}(?:\s+[\w'-]+){{0,3}}\s*[,:]\s*$", lead[:opens])
+        and _contains('["”“»]', tail)
     )
 
 
@@ -213,121 +241,92 @@ def _statement_role(
     if _is_direct_speech(page, match):
         return "named"
     low, high = page.sentence_bounds(match.start())
+    above = page.text[max(0, match.start() - CONTEXT_BEFORE) : match.start()]
     lead = page.text[max(low, match.start() - CONTEXT_BEFORE) : match.start()]
     tail = page.text[match.end() : min(high, match.end() + CONTEXT_AFTER)]
-    if contains(r"^\W*(?:it|they)\b", lead):
+    if _contains(r"^\W*(?:it|they)\b", lead):
         lead = page.text[max(0, low - CONTEXT_AFTER) : low].rsplit("\n\n", 1)[-1] + lead
-    between = page.text[previous.match.end() : match.start()][-CONTEXT_BEFORE:] if previous else ""
-    is_same_sentence = previous and previous.match.end() >= low
-    if is_same_sentence and contains(f"{PART_SUBJECT}|{OTHER_SUBJECT}", between):
-        lead = between
-    lead = compile_pattern(EXCEPTION).sub(" ", lead)
-    if kind == "reserved":
-        return "part" if _subject(lead) == "part" else "granted"
-    if kind == "restricted":
-        near = contains(f"{WORK_SUBJECT}|{COPYRIGHT.pattern}", lead + tail) or high - low < 80
-        return "part" if _subject(lead) == "part" else "granted" if near else "named"
+    if previous and previous.match.end() >= low:
+        between = page.text[previous.match.end() : match.start()][-CONTEXT_BEFORE:]
+        lead = between if _contains(f"{PART_SUBJECT}|{OTHER_SUBJECT}", between) else lead
+    lead = _compiled(EXCEPTION).sub(" ", lead)
+    if kind in ("reserved", "restricted", "text Latex2e", "text LicenseRef-Gutenberg"):
+        near = f"{WORK_SUBJECT}|{COPYRIGHT.pattern}"
+        is_vague = kind == "restricted" and high - low >= 80 and not _contains(near, lead + tail)
+        return "part" if _subject(lead) == "part" else "named" if is_vague else "granted"
     if kind.startswith("text "):
-        above = page.text[max(0, match.start() - CONTEXT_BEFORE) : match.start()]
-        return _full_text_role(kind, above, lead)
-    if contains(NEGATION, lead) or contains(
-        r"^\W*(?:licen\w+)?\W*(?:do|does|is|are|may|can)(?:\s+not|n't)|^[^。]{0,40}(?:ではありません|ていません)",
-        tail,
-    ):
+        last = above.rstrip()[-CONTEXT_AFTER:]
+        if _contains(rf"{PART_SUBJECT}(?:.(?!\.\s))*$|{OTHER_SUBJECT}[^.]*:$", last):
+            return "part"
+        return "granted" if _contains(r"©|\(c\)|copyright", above) else "named"
+    if _contains(_WORDS["negated"], lead) or _contains(_WORDS["negated_after"], tail):
         return "denied"
-    repeats = contains(r"\b(?:this|the|that)\s+licen[sc]e\b[^.]*$", lead) and "/" in match.group()
-    if previous and repeats:
+    repeats = _contains(r"\b(?:this|the|that)\s+licen[sc]e\b[^.]*$", lead)
+    if previous and repeats and "/" in match.group():
         return previous.role
-    if contains(rf"^\W*(?:licen\w+\s+)?appl(?:ies|y)\s+to\s+(?:{WORK_SUBJECT})", tail):
+    if _contains(rf"^\W*(?:licen\w+\s+)?appl(?:ies|y)\s+to\s+(?:{WORK_SUBJECT})", tail):
         return "granted"
     if kind == "LicenseRef-public-domain":
-        if object_ := match.groupdict().get("given"):
-            return _dedication_role(lead, object_)
-        return _public_domain_role(lead, match.group())
-    if contains(GRANTING_TERMS, lead):
+        return _public_domain_role(lead, match)
+    if _contains(GRANTING_TERMS, lead):
         return _licensed_under_role(lead)
     return _bare_name_role(page, match, lead)
 
 
-def _full_text_role(kind: str, above: str, lead: str) -> str:
-    """Role of a full licence text: the work's next to a copyright line, unless about a part."""
-    if kind in ("text Latex2e", "text LicenseRef-Gutenberg"):
-        return "part" if _subject(lead) == "part" else "granted"
-    last = above.rstrip()[-CONTEXT_AFTER:]
-    if contains(rf"{PART_SUBJECT}(?:.(?!\.\s))*$", last) or contains(
-        rf"{OTHER_SUBJECT}[^.]*:$", last
-    ):
+def _public_domain_role(lead: str, match: re.Match[str]) -> str:
+    """Role of a public domain statement, or of a dedication by its object."""
+    given = match.groupdict().get("given")
+    noun = _subject(f"{given} " if given else lead)
+    if noun == "part":
         return "part"
-    return "granted" if contains(r"©|\(c\)|copyright", above) else "named"
-
-
-def _public_domain_role(lead: str, dedication: str) -> str:
-    """Role of a public domain statement: about the work, or a dedication without a subject."""
-    noun = _subject(lead)
-    if noun in ("work", "part"):
-        return (
-            "granted"
-            if noun == "work" and not contains(MENTIONING, lead)
-            else noun.replace("work", "named")
-        )
-    is_dedicated = contains(r"^(?:dedicated|released|placed)", dedication)
-    is_bare = not compile_pattern(FILLER).sub("", lead).strip(" \n.,;:-\"'(")
-    return "granted" if is_bare and is_dedicated or contains(r"^\W*this\s*$", lead) else "named"
-
-
-def _dedication_role(lead: str, dedicated: str) -> str:
-    """Role of a dedication by its object: this work, a part, or something else."""
-    noun = _subject(dedicated + " ")
-    if noun != "work":
-        return "part" if noun == "part" else "named"
-    return "named" if contains(MENTIONING, lead) else "granted"
+    if noun == "work":
+        return "named" if _contains(MENTIONING, lead) else "granted"
+    if given or noun:
+        return "named"
+    is_dedicated = _contains(r"^(?:dedicated|released|placed)", match.group())
+    is_bare = not _compiled(FILLER).sub("", lead).strip(" \n.,;:-\"'(")
+    return "granted" if is_bare and is_dedicated or _contains(r"^\W*this\s*$", lead) else "named"
 
 
 def _licensed_under_role(lead: str) -> str:
     """Role of a name after `licensed under` and the like, by the subject of the sentence."""
     noun = _subject(lead)
-    if noun == "other" or contains(MENTIONING, lead):
+    if noun == "other" or _contains(MENTIONING, lead):
         return "named"
     if noun == "part":
         return "part"
-    verb = compile_pattern(GRANTING).search(lead) or compile_pattern(GRANTING_TERMS).search(lead)
+    verb = _compiled(GRANTING).search(lead) or _compiled(GRANTING_TERMS).search(lead)
     subject = lead[: verb.start()] if verb else lead
     if noun == "work" or COPYRIGHT.search(subject):
         return "granted"
-    rest = compile_pattern(FILLER).sub("", re.sub(r"\b(?:is|are|and)\b", "", subject))
+    rest = _compiled(FILLER).sub("", re.sub(r"\b(?:is|are|and)\b", "", subject))
     return "named" if re.search(r"\w", rest) else "granted"
 
 
 def _bare_name_role(page: NormalizedText, match: re.Match[str], lead: str) -> str:
     """Role of a name without `under`: on its own line, after a label, or predicated of the work."""
     left = page.text[max(0, match.start() - CONTEXT_BEFORE) : match.start()].rsplit("\n", 1)[-1]
-    right = page.text[match.end() : match.end() + CONTEXT_BEFORE].split("\n", 1)[0]
+    after = page.text[match.end() : match.end() + CONTEXT_BEFORE]
+    right = after.split("\n", 1)[0]
     line, rest = left + match.group() + right, left + " " + right
     noun = _subject(lead)
     if noun == "part":
-        return "part" if contains(r"[:,(-]\s*$|\b(?:is|are|by\s+[^.]{3,60})\s*$", lead) else "named"
-    if (
-        contains(LICENCE_LABEL, line)
-        or noun == "work"
-        and contains(r"(?:\bis|:|\()\s*(?:an?\s+|the\s+)?$", lead)
-    ):
+        is_named = _contains(r"[:,(-]\s*$|\b(?:is|are|by\s+[^.]{3,60})\s*$", lead)
+        return "part" if is_named else "named"
+    is_predicate = noun == "work" and _contains(r"(?:\bis|:|\()\s*(?:an?\s+|the\s+)?$", lead)
+    if is_predicate or _contains(LICENCE_LABEL, line):
         return "granted"
-    if (
-        contains(r"©|\(c\)|\bcopyright\b", lead[-200:])
-        and noun != "other"
-        and not contains(MENTIONING, lead)
-    ):
-        return "granted"
-    words = re.findall(r"[^\W\d_]+", compile_pattern(FILLER).sub("", rest))
-    if contains(
-        r"of\s+this\s+license\s+document", page.text[match.end() : match.end() + CONTEXT_BEFORE]
-    ):
+    if noun != "other" and _contains(COPYRIGHT_SIGN, lead[-200:]):
+        if not _contains(MENTIONING, lead):
+            return "granted"
+    if _contains(r"of\s+this\s+license\s+document", after):
         return "named"  # the licence's own title
+    words = re.findall(r"[^\W\d_]+", _compiled(FILLER).sub("", rest))
     around = page.text[max(0, match.start() - 250) : match.end() + 250]
-    is_notice = contains(r"^\W*(?:©|\(c\)|copyright\b)", line) and len(rest) < CONTEXT_AFTER
+    is_notice = _contains(rf"^\W*(?:{COPYRIGHT_SIGN})", line) and len(rest) < CONTEXT_AFTER
     is_tag = "/" in match.group() or "SPDX" in match.group().upper()
-    is_beside = contains(r"©|\(c\)|\bcopyright\b", around)
-    return "granted" if is_notice or len(words) <= 1 and (is_tag or is_beside) else "named"
+    is_alone = len(words) <= 1 and (is_tag or _contains(COPYRIGHT_SIGN, around))
+    return "granted" if is_notice or is_alone else "named"
 
 
 def _subject(lead: str) -> str:
@@ -336,27 +335,23 @@ def _subject(lead: str) -> str:
     >>> _subject("The examples in this book are under the"), _subject("This book is under the")
     ('part', 'work')
     """
-    lead = compile_pattern(
-        r"\b(?:for|of|describing|documenting)\s+[^,]{1,60}?" + OTHER_SUBJECT
-    ).sub("", lead)
-    lead = compile_pattern(
-        rf"(?:\b(?:and|including|with)|,)\s+(?:(?:its|all|the|their|any)\s+){{0,2}}(?:{PART_SUBJECT}\s*)+"
-    ).sub("", lead)
-    lead = compile_pattern(rf"({WORK_SUBJECT})\s+is\s+free\s+software\b").sub(r"\1", lead)
+    for ignored in (
+        r"\b(?:for|of|describing|documenting)\s+[^,]{1,60}?" + OTHER_SUBJECT,
+        rf"(?:\b(?:and|including|with)|,)\s+(?:(?:its|all|the|their|any)\s+){{0,2}}(?:{PART_SUBJECT}\s*)+",
+    ):
+        lead = _compiled(ignored).sub("", lead)
+    lead = _compiled(rf"({WORK_SUBJECT})\s+is\s+free\s+software\b").sub(r"\1", lead)
+    patterns = {"work": WORK_SUBJECT, "part": PART_SUBJECT, "other": OTHER_SUBJECT}
     first = {
-        name: match.start()
-        for name, pattern in (
-            ("work", WORK_SUBJECT),
-            ("part", PART_SUBJECT),
-            ("other", OTHER_SUBJECT),
-        )
-        if (match := compile_pattern(pattern).search(lead))
+        noun: match.start()
+        for noun, pattern in patterns.items()
+        if (match := _compiled(pattern).search(lead))
     }
     if not first:
         return ""
     name = min(first, key=lambda noun: first[noun])
     if name == "work" and len(first) > 1:
-        verb = compile_pattern(GRANTING).search(lead, first["work"])
+        verb = _compiled(GRANTING).search(lead, first["work"])
         nouns = {noun: at for noun, at in first.items() if not verb or at < verb.start()}
         name = max(nouns, key=lambda noun: nouns[noun]) if nouns else name
     return name
@@ -369,24 +364,39 @@ def _spdx_id(match: re.Match[str], kind: str, page: NormalizedText) -> str:
     if kind == "=":
         return groups["id"]
     if kind == "cc":
-        tail = page.text[
-            match.end() : min(page.sentence_bounds(match.start())[1], match.end() + CONTEXT_AFTER)
-        ]
-        more = " NC" if contains(rf"\b(?:{ELEMENTS['NC'].removeprefix('nc|')})", tail) else ""
+        high = min(page.sentence_bounds(match.start())[1], match.end() + CONTEXT_AFTER)
+        is_limited = _contains(
+            rf"\b(?:{ELEMENTS['NC'].removeprefix('nc|')})", page.text[match.end() : high]
+        )
         words = groups["cc"] or ("zero" if match.group().lower().endswith("zero") else "")
-        return creative_commons_id(words + more, version)
+        return _creative_commons_id(words + (" NC" if is_limited else ""), version)
     if kind == "text Latex2e" and not groups["rest"]:
         return "LicenseRef-verbatim"
     if kind == "GPL":
-        letter = next((groups[group] for group in ("gnu", "gnu2") if groups.get(group)), " ")[
-            0
-        ].upper()
+        letter = (groups.get("gnu") or groups.get("gnu2") or " ")[0].upper()
         kind = {"L": "LGPL", "A": "AGPL"}.get(letter, "GPL")
     if kind in ("GFDL", "GPL", "LGPL", "AGPL") and version:
         return f"{kind}-{version}" if "." in version else f"{kind}-{version}.0"
     return kind.removeprefix("text ")
 
 
-def _quote(text: str) -> str:
-    """A statement on one line, shortened."""
-    return " ".join(text.split())[:400]
+def _creative_commons_id(words: str, version: str | None) -> str:
+    """SPDX identifier of a Creative Commons licence, from its letters or its words.
+
+    >>> _creative_commons_id("Attribution - Pas d'Utilisation Commerciale", "4.0")
+    'CC-BY-NC-4.0'
+    >>> _creative_commons_id("zero", None), _creative_commons_id("", None)
+    ('CC0-1.0', 'LicenseRef-CC')
+    """
+    low = words.strip(" -\n").lower()
+    if low in ("0", "zero"):
+        return "CC0-1.0"
+    if low in ("mark", "publicdomain"):
+        return "LicenseRef-public-domain"
+    bare = re.sub(r"[\s,/()+&:.-]|cc", "", low)
+    if re.fullmatch(r"(?:by|nc|nd|sa){1,4}", bare):
+        letters = {name for name in ELEMENTS if name.lower() in re.findall("..", bare)}
+    else:
+        letters = {n for n, names in ELEMENTS.items() if _contains(rf"(?<![^\W_])(?:{names})", low)}
+    order = [name for name in ELEMENTS if name in letters]
+    return "-".join(["CC", *order, *([version] if version else [])]) if order else "LicenseRef-CC"
