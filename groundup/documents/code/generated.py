@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 from groundup.core import Config
 
 from ..record import PASS, Record, StepResult
-from .language import code_language_of, language_tables
-from .lexing import find_comments
+from .language import code_language_of, find_comments, language_tables
 
 
 def _join_alternatives(kind: str) -> re.Pattern[str]:

@@ -28,8 +28,7 @@ from .expressions import (
     join_expressions,
     read_expression,
 )
-from .language import code_language_of, language_tables
-from .lexing import comments_and_strings
+from .language import code_language_of, comments_and_strings, language_tables
 
 WORD = re.compile(r"[^\W_]+\+?")
 LICENCE_WORDS = re.compile(

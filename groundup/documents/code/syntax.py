@@ -22,8 +22,7 @@ from xml.parsers import expat
 from groundup.core import Config
 
 from ..record import Record, StepResult
-from .language import code_language_of
-from .lexing import blank_out, comments_and_strings
+from .language import blank_out, code_language_of, comments_and_strings
 
 CONFLICT = re.compile(
     r"(?<![^\n\r])(?:<{7}(?: [^\n\r]*)?|={7}|>{7}(?: [^\n\r]*)?)(?![^\n\r])"

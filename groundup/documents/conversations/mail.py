@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 from groundup.core import Config
 
 from ..record import PASS, Record, StepResult, TextEdit
-from .mail_ends import mark_footers, mark_signatures, mark_unmarked_signature
 from .mail_lines import (
     ADDRESS,
     ATTRIBUTION,
@@ -37,6 +36,9 @@ from .mail_lines import (
     REPLY_PREFIX,
     RULE,
     SUPERCITE_START,
+    mark_footers,
+    mark_signatures,
+    mark_unmarked_signature,
 )
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")

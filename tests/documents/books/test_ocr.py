@@ -1,11 +1,19 @@
 """OCR: noisy pages score higher, unreadable ones are dropped, nothing else is changed."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from groundup.documents import Record, SourceMap, apply_result
+from groundup.documents.books import words
 from groundup.documents.books.ocr import BookTokens, Ocr, OcrConfig
+from groundup.documents.books.words import (
+    count_vocabulary,
+    english_words,
+    is_english_word,
+    letter_model,
+)
 
 
 def plain(text: str) -> Record:
@@ -81,3 +89,24 @@ def test_a_book_vouches_for_its_words_but_not_for_what_comes_back_misread():
     book = BookTokens(Counter({"frobnitz": 3, "tbe": 5, "the": 400}), ["di5played " * 3])
     assert book.classify("frobnitz") == "right" and book.classify("tbe") == "confused"
     assert book.classify("di5played") != "holed"
+
+
+def test_the_table_is_small_and_knows_common_words():
+    assert len(english_words()) > 60_000
+    assert (Path(words.__file__).parent / "words.txt.xz").stat().st_size <= 150_000
+    assert all(map(is_english_word, "the colour color manuals reading's isn't wolf".split()))
+    assert not any(map(is_english_word, "tbe rnodern wbich qxz".split()))
+    assert list(english_words()) == sorted(english_words())
+
+
+def test_letters_tell_words_from_noise():
+    model = letter_model()
+    assert min(map(model.mean_logprob, ("international", "window", "strength"))) > max(
+        map(model.mean_logprob, ("xqzv", "wnidvo", "tlne1kq"))
+    )
+
+
+def test_a_broken_word_is_not_counted_as_two():
+    own = count_vocabulary("The compo-\nnents, a well-known case; well-known.")
+    assert own.words["compo"] == 0 and own.words["nents"] == 0
+    assert own.hyphenated["well-known"] == 2

@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError
 from groundup.documents.books.rights import Rights, RightsConfig
-from groundup.documents.code import is_licence_allowed, join_expressions, read_expression
+from groundup.documents.code.expressions import (
+    is_licence_allowed,
+    join_expressions,
+    read_expression,
+)
 from groundup.documents.code.licences import LicenceFilter, LicenceFilterConfig
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from groundup.documents import Record, SourceMap, apply_result
-from groundup.documents.code import licence_of
-from groundup.documents.code.licences import LicenceFilter, LicenceFilterConfig, _load_phrases
+from groundup.documents.code.licences import (
+    LicenceFilter,
+    LicenceFilterConfig,
+    _load_phrases,
+    licence_of,
+)
 
 MIT = """Copyright (c) 2020 A. Person
 
