@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -68,6 +69,7 @@ class ThreadMessage(NamedTuple):
     """Hashes of the Message-IDs it refers to, nearest first."""
     time: float
     """Seconds since 1970; 0 if missing."""
+    characters: int = 0
 
 
 class ThreadPosition(NamedTuple):
@@ -97,6 +99,7 @@ def extract_message(record: Record) -> ThreadMessage:
         _hash_text(own[-1]) if own else 0,
         tuple(dict.fromkeys(map(_hash_text, names))),
         _parse_time(headers.get("date")),
+        len(record.text),
     )
 
 
@@ -180,24 +183,23 @@ class ThreadPositions:
 
     def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard."""
-        names_by_shard, positions = _link_messages(shards, each, self.config)
+        messages = _messages_by_shard(shards, each, self.config)
+        positions = build_threads(chain.from_iterable(messages))
         written = []
-        for number, names in enumerate(names_by_shard):
+        for number, in_shard in enumerate(messages):
             results = [
-                (name, StepResult(metadata=_position_metadata(positions[name]))) for name in names
+                (message.record, StepResult(metadata=_position_metadata(positions[message.record])))
+                for message in in_shard
             ]
             written.append(write_step_results(scratch / f"threads-{number:06d}.parquet", results))
         return written
 
 
-def _link_messages(
+def _messages_by_shard(
     shards: Sequence[Path], each: Executor, config: ThreadsConfig
-) -> tuple[list[list[str]], dict[str, ThreadPosition]]:
-    """The record ids of every shard's messages, and the thread positions of all messages."""
-    lists = each(_read_messages, [(str(shard), config.kinds) for shard in shards])
-    parsed = [[ThreadMessage(*row) for row in rows] for rows in lists]
-    positions = build_threads(message for rows in parsed for message in rows)
-    return [[message.record for message in rows] for rows in parsed], positions
+) -> list[list[ThreadMessage]]:
+    rows_by_shard = each(_read_messages, [(str(shard), config.kinds) for shard in shards])
+    return [[ThreadMessage(*row) for row in rows] for rows in rows_by_shard]
 
 
 def _read_messages(task: tuple[str, tuple[str, ...]]) -> list[ThreadMessage]:
@@ -236,19 +238,17 @@ class ShardTask(NamedTuple):
     """The work on one shard."""
 
     shard: Path
+    number: int
     positions: dict[str, ThreadPosition]
-    """Thread positions of its messages, by record id."""
+    """Thread positions of its messages that are joined, by record id."""
     homes: dict[str, int]
     """Thread to the shard where it starts."""
-    number: int
     speaker: str
     replies_file: Path
     """File for the replies that it sends."""
-    out: Path
-    too_long: frozenset[str] = frozenset()
-    """Threads that are not joined."""
-    received_files: tuple[Path, ...] = ()
+    received_files: list[Path]
     """Files that contain replies sent to it."""
+    out: Path
 
 
 class JoinThreads:
@@ -259,52 +259,42 @@ class JoinThreads:
 
     def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard: joined texts of first messages, drops of replies."""
-        names_by_shard, positions = _link_messages(shards, each, self.config)
-        home = {name: at for at, names in enumerate(names_by_shard) for name in names}
-        tasks = []
-        for number, names in enumerate(names_by_shard):
-            threaded = {name: positions[name] for name in names if positions[name].size > 1}
-            homes = {position.thread: home[position.thread] for position in threaded.values()}
-            replies, out = (scratch / f"{name}-{number:06d}.parquet" for name in ("parts", "join"))
-            tasks.append(
-                ShardTask(
-                    shards[number], threaded, homes, number, self.config.speaker, replies, out
-                )
-            )
+        messages = _messages_by_shard(shards, each, self.config)
+        positions = build_threads(chain.from_iterable(messages))
         sizes: Counter[str] = Counter()
-        received: dict[int, list[Path]] = {}
-        for task, (lengths, targets) in zip(tasks, each(_write_replies, tasks), strict=True):
-            sizes.update(lengths)
-            for target in targets:
-                received.setdefault(target, []).append(task.replies_file)
-        longest = self.config.max_characters
-        return each(
-            _join_shard,
-            [
-                task._replace(
-                    too_long=frozenset(name for name in task.homes if sizes[name] > longest),
-                    received_files=tuple(received.get(task.number, ())),
-                )
-                for task in tasks
-            ],
-        )
+        for message in chain.from_iterable(messages):
+            thread = positions[message.record].thread
+            sizes[thread] += message.characters + len(TURN_SEPARATOR)
+        home = {m.record: at for at, in_shard in enumerate(messages) for m in in_shard}
+        tasks: list[ShardTask] = []
+        for number, (shard, in_shard) in enumerate(zip(shards, messages, strict=True)):
+            mine = {m.record: positions[m.record] for m in in_shard}
+            mine = {
+                name: position
+                for name, position in mine.items()
+                if position.size > 1 and sizes[position.thread] <= self.config.max_characters
+            }
+            homes = {position.thread: home[position.thread] for position in mine.values()}
+            files = (scratch / f"{name}-{number:06d}.parquet" for name in ("parts", "join"))
+            replies, out = files
+            tasks.append(
+                ShardTask(shard, number, mine, homes, self.config.speaker, replies, [], out)
+            )
+        for task in tasks:
+            for target in sorted(set(task.homes.values())):
+                tasks[target].received_files.append(task.replies_file)
+        each(_write_replies, tasks)
+        return each(_join_shard, tasks)
 
 
-def _write_replies(task: ShardTask) -> tuple[dict[str, int], list[int]]:
-    """Write a shard's replies sorted by target shard.
-
-    Returns the characters of each thread and the target shards.
-    """
+def _write_replies(task: ShardTask) -> None:
+    """Write a shard's replies sorted by target shard."""
     import pyarrow.parquet as parquet
 
-    sizes: Counter[str] = Counter()
     replies = []
     for record in read_shard(task.shard):
         position = task.positions.get(record.id)
-        if position is None:
-            continue
-        sizes[position.thread] += len(record.text) + len(TURN_SEPARATOR)
-        if position.position:
+        if position is not None and position.position:
             replies.append(_routed_message(record, position, task))
     replies.sort(key=lambda reply: (reply.home, reply.thread, reply.position))
     pa = import_pyarrow()
@@ -314,19 +304,6 @@ def _write_replies(task: ShardTask) -> tuple[dict[str, int], list[int]]:
     )  # fmt: skip
     table = pa.Table.from_pylist([reply._asdict() for reply in replies], schema=schema)
     parquet.write_table(table, task.replies_file, row_group_size=1_000)
-    return dict(sizes), sorted({reply.home for reply in replies})
-
-
-def _read_replies(number: int, files: Sequence[Path]) -> dict[str, list[RoutedMessage]]:
-    """The replies sent to a shard, by thread."""
-    import pyarrow.parquet as parquet
-
-    by_thread: dict[str, list[RoutedMessage]] = {}
-    for path in files:
-        rows = parquet.read_table(path, filters=[("home", "==", number)]).to_pylist()
-        for row in rows:
-            by_thread.setdefault(row["thread"], []).append(RoutedMessage(**row))
-    return by_thread
 
 
 def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -> RoutedMessage:
@@ -343,10 +320,16 @@ def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -
 
 def _join_shard(task: ShardTask) -> Path:
     """Write the results of a shard's threads."""
-    replies, results = _read_replies(task.number, task.received_files), []
+    import pyarrow.parquet as parquet
+
+    replies: dict[str, list[RoutedMessage]] = {}
+    for path in task.received_files:
+        for row in parquet.read_table(path, filters=[("home", "==", task.number)]).to_pylist():
+            replies.setdefault(row["thread"], []).append(RoutedMessage(**row))
+    results = []
     for record in read_shard(task.shard):
         position = task.positions.get(record.id)
-        if position is None or position.thread in task.too_long:
+        if position is None:
             continue
         if position.position:
             reason, details = "joined to its thread", f"record {position.thread}"
