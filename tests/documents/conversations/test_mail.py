@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, SourceMap, apply_result
-from groundup.documents.conversations import mail_lines
+from groundup.documents.conversations import mail, mail_ends
 from groundup.documents.conversations.mail import MailStep, MailStepConfig
-from groundup.documents.conversations.mail_lines import mark_footers, mark_signatures
+from groundup.documents.conversations.mail_ends import mark_footers, mark_signatures
 from tests.checking import unchecked
 
+PATTERNS = vars(mail_ends) | vars(mail)
 MAIL = """Hi,
 
 On Mon, 5 Aug 2002, Ann Lee wrote:
@@ -250,7 +251,7 @@ def test_quotes_three_deep_stay_quotes(quoted):
     ],
 )
 def test_lines_that_match(name, line):
-    assert getattr(mail_lines, name).search(line)
+    assert PATTERNS[name].search(line)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_lines_that_match(name, line):
     ],
 )
 def test_lines_that_do_not(name, line):
-    assert not getattr(mail_lines, name).match(line)
+    assert not PATTERNS[name].match(line)
 
 
 SEARCHED = ("CONFIDENTIAL", "FOOTER", "PHONE", "CONTACT", "LOWERCASE_SENTENCE")
@@ -276,7 +277,7 @@ SEARCHED = ("CONFIDENTIAL", "FOOTER", "PHONE", "CONTACT", "LOWERCASE_SENTENCE")
 @pytest.mark.parametrize("piece", ["a", "A ", "1 ", "-", ">", "@", "a.", "wrote "])
 def test_no_pattern_is_slow_on_the_longest_line(piece):
     line = (piece * 400)[:400]
-    for name, pattern in vars(mail_lines).items():
+    for name, pattern in PATTERNS.items():
         if isinstance(pattern, re.Pattern):
             ask = pattern.search if name in SEARCHED else pattern.match
             for _ in range(100):

@@ -1,8 +1,7 @@
-"""Lines of mails: their patterns, and what stands at the end of a mail.
+"""Ends of mails: signatures and footers, recognised by their form.
 
 Each pattern is matched against one line, at most `LONG_LINE` characters of it; phrases are in
-mail_lines.toml. Signatures and footers are recognised by form. Sources: RFC 3676 (quotes and
-signature delimiters), RFC 9580 (PGP armour and dash-escaping), the development mails of
+mail_lines.toml. Sources: RFC 3676 (signature delimiters), the development mails of
 benchmarks/conversations.py.
 """
 
@@ -13,52 +12,14 @@ from ..patterns import read_patterns
 
 LONG_LINE = 400
 """Characters of a line that are examined."""
-QUOTE_PREFIX = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
-LINE_PREFIX = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
-NAMED_QUOTE_PREFIX = re.compile(r"[ \t]{1,8}[A-Z]\w{0,15}>(?= )")
-"""A line quoted under its author's name, if a first line announces that form."""
-BAR_PREFIX = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
-_PHRASES = read_patterns(Path(__file__).with_name("mail_lines.toml"))
-ATTRIBUTION_VERBS = "|".join(_PHRASES["attribution_verbs"])
-DATE = (
-    r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b\d{1,2}\.? [A-Z]\w{2,8}\.? \d{4}\b"
-    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?|\d{4}年\d{1,2}月\d{1,2}日)"
-)
+PHRASES = read_patterns(Path(__file__).with_name("mail_lines.toml"))
 ADDRESS = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,6}"
-NAME = r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}"
-NOT_NAMES = "|".join(_PHRASES["not_names"])
-DATE_PREPOSITIONS = "On|At|Le|Am|El|Il|Op|Den|Em"
-ATTRIBUTION = re.compile(
-    rf"(?:.{{0,200}}\b(?:{ATTRIBUTION_VERBS})\b.{{0,80}}"
-    rf"|(?:--?\s?)?(?:{DATE_PREPOSITIONS}|W "
-    rf"dniu)\b.{{0,160}}{DATE}.{{0,160}}|.{{0,160}}{ADDRESS}.{{0,60}}"
-    rf"|(?-i:(?!{NOT_NAMES}\b){NAME})(?: \w{{2,14}}(?:ed|es|ays|ote|aid))?"
-    r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
-    re.IGNORECASE,
-)
-ATTRIBUTION_START = re.compile(
-    rf"(?:--?\s?)?(?:{DATE_PREPOSITIONS}|In article|In message)\b", re.IGNORECASE
-)
-BRACKETED_NAME = re.compile(
-    rf"\[{NAME}\][ \t]*:?[ \t]*$|\* .{{2,60}} \[\d{{4}}-.{{2,40}}\]:?[ \t]*$"
-)
-SUPERCITE_START = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
-FORWARDED = re.compile(
-    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|begin(?:ning of)? forwarded|"
-    r"Ursprüngliche Nachricht|Message d'origine|Mensaje original)\b.*|Begin forwarded message:",
-    re.IGNORECASE,
-)
-ELLIPSIS = re.compile(
-    r"[ \t]*(?:[\[<(*-]{1,3}[ /]?(?:snip\w*|cut|\.{2,5}|…)[^\w\n]{0,6}.{0,20}|\.{3,5}|…)[ \t]*$",
-    re.IGNORECASE,
-)
 DELIMITER = re.compile(r"(?:- )?--[ \t]*$|—[ \t]*$")  # `- --`: PGP's dash-escaping
 RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
 TITLED_RULE = re.compile(r"[ \t]*-{4,} ?\w.{1,60}-{4,}[~>-]{0,4}[ \t]*$")
-DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
 SHORT_RULE = re.compile(r"[ \t]*(?:- )?(?:[-_]{3,}|<[-*]+>[\s<*>-]*)[ \t]*$")
-FOOTER = re.compile("|".join(_PHRASES["footers"]), re.IGNORECASE)
-FOOTER_START = re.compile(rf"[ \t*<]*(?:{'|'.join(_PHRASES['footer_starts'])})", re.IGNORECASE)
+FOOTER = re.compile("|".join(PHRASES["footers"]), re.IGNORECASE)
+FOOTER_START = re.compile(rf"[ \t*<]*(?:{'|'.join(PHRASES['footer_starts'])})", re.IGNORECASE)
 """How a footer begins that no rule announces."""
 FIRST_PERSON = re.compile(
     r"\bI(?:['’](?:m|ve|d|ll))?(?= [a-z])|\b(?:(?<!from )[Mm]y|ich|mich|mein\w{0,2}) [a-z]"
@@ -68,8 +29,7 @@ DIRECT_QUESTION = re.compile(
     r"\b(?:How|Why|What|When|Where|Who|Which|Can|Could|Does|Did|Is|Are|Has|Should|Would|Will|Any\w+"
     r"|Wie|Warum|Wer|Was|Wo|Kann|Ist|Comment|Pourquoi|Cómo|Por qué|Come|Perché)\b[^.!?\n]{2,200}\?"
 )
-CONFIDENTIAL = re.compile("|".join(_PHRASES["confidential"]), re.IGNORECASE)
-ORIGINAL_END = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
+CONFIDENTIAL = re.compile("|".join(PHRASES["confidential"]), re.IGNORECASE)
 UNMARKED_SIGNATURE = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
 CONTACT = re.compile(rf"https?://|www\.|{ADDRESS}")
 PHONE = re.compile(r"\+?\(?\d{2,4}\)?[ .()/-]{1,4}\d{2,4}[ .()/-]{1,3}\d{3,}|\b(?:Tel|Phone|Fax)\b")
@@ -90,33 +50,9 @@ DISCLAIMER = re.compile(
     r"|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
     re.IGNORECASE,
 )
-REFERS_TO_MAIL = re.compile("|".join(_PHRASES["addressed"]), re.IGNORECASE)
+REFERS_TO_MAIL = re.compile("|".join(PHRASES["addressed"]), re.IGNORECASE)
 """A disclaimer refers to the mail that contains it."""
 URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
-PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
-HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
-_HEADERS = _PHRASES["original_headers"].items()
-ORIGINAL_HEADER = re.compile(
-    "[ \\t]{0,3}\\*{0,2}(?:"
-    + "|".join(f"(?P<{role}>{'|'.join(names)})" for role, names in _HEADERS)
-    + ")[ \u00a0]?\\*{0,2}(?:：|:\\*{0,2}(?:[ \u00a0\\t]|$))"
-)
-PYTHON_INPUT = re.compile(
-    r"[ \t]{0,8}>>> ?(?:(?:import|from) [\w.]+(?:$|,| as | import )|(?:def|class|for|while|if|with"
-    r"|try|async)\b.*:[ \t]*(?:\S.*)?$|(?:return|raise|assert|del|print) [\w.\"']+$|@\w"
-    r"|[\w.]+(?:\[[^\]]{1,80}\])?(?:, ?\w+)* ?[-+*/|&%]?=(?!=) ?\S|[\w.]+\([^ )]*[,)\"' ]"
-    r"|[\[{][\d\"'][^a-z]|-?\d[\d .+*/%()-]*$|[\"'].{0,200}[\"'\])][ \t]*$)"
-)
-"""A line typed at Python's prompt that cannot be a quoted sentence."""
-POSSIBLE_PYTHON_INPUT = re.compile(
-    r"[ \t]{0,8}>>>(?:[ \t]*[\w.]*|[ \t]+[\w.]+[ \t]*[<>=+*/%-]{1,2}[ \t]*[\w.]+)[ \t]*$"
-)
-"""A line that may be Python input next to one that certainly is."""
-REPLY_PREFIX = re.compile(
-    r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]"
-    r"|\[[^\]\n]{1,40}\])\s*",
-    re.IGNORECASE,
-)
 
 
 ANY_RULE = (RULE, SHORT_RULE, TITLED_RULE)
@@ -144,18 +80,14 @@ def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
             kind = "s"
         else:
             continue
-        for at in range(start, end):
-            kinds[at] = kind
+        kinds[start:end] = [kind] * (end - start)
 
 
 def _begins_like_prose(content: list[str]) -> bool:
-    """Whether lines begin with a sentence or the first person; quoted and indented lines do not
-    count.
-    """
+    """Whether lines begin with a sentence or the first person; no quoted or indented lines."""
     own = [line[:LONG_LINE] for line in content if line[:1] not in QUOTE_STARTS]
-    return bool(own) and (
-        SENTENCE_START.search(content[0][:LONG_LINE]) is not None or _is_personal(own[:1])
-    )
+    is_sentence = SENTENCE_START.search(content[0][:LONG_LINE]) is not None
+    return bool(own) and (is_sentence or _is_personal(own[:1]))
 
 
 def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
@@ -170,8 +102,7 @@ def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
     block = lines[start:end]
     is_short = all(len(line) <= 80 for line in block)
     if is_short and any(CONTACT.search(line) or PHONE.search(line) for line in block):
-        for at in range(start, end):
-            kinds[at] = "s"
+        kinds[start:end] = ["s"] * (end - start)
 
 
 def _signature_start(lines: list[str], start: int, end: int) -> int:
@@ -221,8 +152,7 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
             if len(block) == 1 or not _is_list_address(block[-1]):
                 break
             start = end - 1  # the list's URL directly below the author's text
-        for at in range(start, end):
-            kinds[at] = "f"
+        kinds[start:end] = ["f"] * (end - start)
         if start == end - 1 and len(block) > 1:
             break
         end = start
@@ -238,10 +168,8 @@ def _mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
             continue
         end = next((index for index in range(at, len(lines)) if kinds[index]), len(lines))
         if _is_disclaimer(lines[at:end]):
-            rules = [
-                index for index in range(max(0, at - 2), at) if RULE.match(lines[index][:LONG_LINE])
-            ]
-            start = rules[0] if rules else at
+            near = range(max(0, at - 2), at)
+            start = next((i for i in near if RULE.match(lines[i][:LONG_LINE])), at)
             kinds[start:end] = ["f"] * (end - start)
             return
 
@@ -256,9 +184,7 @@ def _is_footer(block: list[str], has_rule: bool, is_above_footer: bool, is_last:
 
 
 def _has_footer_form(block: list[str], has_rule: bool) -> bool:
-    """Whether lines have the form of a footer; below a rule or delimiter one footer phrase
-    suffices.
-    """
+    """Whether lines have the form of a footer; below a rule or delimiter one phrase suffices."""
     if _is_personal(block):
         return False
     if has_rule:
