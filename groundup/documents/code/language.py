@@ -1,9 +1,14 @@
-"""The programming language of a file: by its name, its first line, then by distinctive content.
+"""The programming language of a file, and its comments and strings.
 
-Extensions, file names and interpreters are listed in languages.txt, with the syntax family of
-comments and strings (lexing.py). An extension that several languages share is decided by a line
-that only one of them has. Knows nothing of natural languages and guesses nothing: an undecided file
-has an empty language.
+The language is decided by name, first line, then by distinctive content. Extensions, file names and
+interpreters are listed in languages.txt, with the syntax family of comments and strings. An
+extension that several languages share is decided by a line that only one of them has. Guesses
+nothing: an undecided file has an empty language.
+
+Comments and strings are found by one linear pattern per family of syntaxes: sufficient for counting
+and for balancing brackets, not a parser. Preferred to pygments (a Python call per token, and
+patterns that backtrack) because every file of a corpus is lexed: each branch of a family's pattern
+consumes characters up to its end or the text's, so no text is read twice.
 """
 
 import re
@@ -191,11 +196,8 @@ def _detect_by_content(start: str) -> DetectedLanguage:
 def code_language_of(record: Record) -> str:
     """The language that `code.language` recorded, else that of path and text."""
     language = record.metadata.get("code_language")
-    return (
-        language
-        if isinstance(language, str)
-        else detect_code_language(record.path, record.text).name
-    )
+    is_known = isinstance(language, str)
+    return language if is_known else detect_code_language(record.path, record.text).name
 
 
 DOUBLE = r'"[^"\\\n]*(?:\\[\s\S][^"\\\n]*)*"?'
@@ -259,8 +261,7 @@ class CommentOrString(NamedTuple):
 def _family_pattern(family: str) -> re.Pattern[str]:
     """The pattern of a family; the group `comment` matches comments."""
     comments, strings = SYNTAX_FAMILIES[family]
-    if "\\1" in comments:  # the group `comment` comes first
-        comments = comments.replace("\\1", "\\2")
+    comments = comments.replace("\\1", "\\2")  # the group `comment` comes first
     return re.compile(f"(?P<comment>{comments})|{strings}", re.MULTILINE)
 
 

@@ -139,17 +139,6 @@ class LicenceMatch(NamedTuple):
     by: str
 
 
-class PartialMatch(NamedTuple):
-    """A partial match of a licence text."""
-
-    weight: float
-    start: int
-    end: int
-    expression: str
-    coverage: float
-    """Share of the text's words that match."""
-
-
 class LicencePhrases(NamedTuple):
     """The phrases of licences.txt.xz, indexed."""
 
@@ -270,24 +259,22 @@ def licence_of(text: str, min_coverage: float = 0.85) -> StatedLicence:
         if word := spelt.get(word, word):
             starts.append(match.start())
             words.append(word)
-    matches = [
-        *_tag_matches(text, starts),
-        *_notice_matches(words),
-        *_text_matches(words, min_coverage),
-    ]
+    matches = [*_tag_matches(text, starts), *_notice_matches(words)]
+    kept = _select_heaviest([*matches, *_text_matches(words, min_coverage)])
+    versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
     kept = [
-        m for m in _drop_versionless(_select_heaviest(matches)) if not _is_denied(text, starts, m)
-    ]
-    evidence = tuple(
-        LicenceEvidence(
-            m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start
-        )
+        m
         for m in kept
         if m.expression
+        and not (versions and m.expression in VERSIONLESS and m.by in MENTION_KINDS)
+        and not _is_denied(text, starts, m)
+    ]
+    lines = [text.count("\n", 0, starts[m.start]) + 1 for m in kept]
+    evidence = tuple(
+        LicenceEvidence(m.expression, m.by, line, m.end - m.start)
+        for m, line in zip(kept, lines, strict=True)
     )
-    return StatedLicence(
-        join_expressions(_join_choices([m for m in kept if m.expression], words)), evidence
-    )
+    return StatedLicence(join_expressions(_join_choices(kept, words)), evidence)
 
 
 def _blank_strings(text: str, language: str) -> str:
@@ -384,9 +371,7 @@ def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
     positions = np.repeat(np.arange(len(runs)), count)
     offsets = np.arange(len(positions)) - np.repeat(np.cumsum(count) - count, count)
     owners = data.run_owners[np.repeat(first, count) + offsets]
-    total = (
-        np.bincount(owners, minlength=len(data.text_sizes)) if len(owners) else data.text_sizes * 0
-    )
+    total = np.bincount(owners.astype(np.int64), minlength=len(data.text_sizes))
     near = np.flatnonzero(total >= MIN_NEAR_COVERAGE * data.text_sizes)
     order = np.argsort(owners, kind="stable")
     ends = np.cumsum(total)
@@ -399,14 +384,14 @@ def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
             at = positions[order[ends[owner] - total[owner] : ends[owner]]]
             more = _partial_matches(int(owner), words, runs, at)
             tried[expression] += 1 if more else FAILED_TRY_COST
-            matches += [copy for copy in more if copy.coverage >= min_coverage]
-    return [LicenceMatch(c.weight, c.start, c.end, c.expression, "text") for c in matches]
+            matches += [match for match, coverage in more if coverage >= min_coverage]
+    return matches
 
 
 def _partial_matches(
     owner: int, words: list[str], runs: np.ndarray, at: np.ndarray
-) -> list[PartialMatch]:
-    """Where one text's runs are close together, with the phrases that it requires."""
+) -> list[tuple[LicenceMatch, float]]:
+    """Where one text's runs are close, and the share of its words (1 with required phrases)."""
     data, matches = _load_phrases(), []
     expression, required, names = data.text_labels[owner]
     for group in np.split(at, np.flatnonzero(np.diff(at) > MAX_RUN_GAP) + 1):
@@ -415,28 +400,17 @@ def _partial_matches(
         matched = RUN_WORDS + int(np.minimum(np.diff(once), RUN_WORDS).sum())
         coverage = min(1.0, matched / data.text_sizes[owner])
         start, end = int(group[0]), int(group[-1]) + RUN_WORDS
-        if coverage >= MIN_NEAR_COVERAGE:
-            text = " ".join(words[start:end])
-            is_other = data.text_sizes[owner] < SHORT_TEXT_WORDS and names != LICENCE_NAMES & set(
-                words[start:end]
-            )
-            if not is_other and all(phrase in text for phrase in required):
-                # Inserted words cost more than a missing end, such as Apache's appendix.
-                weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
-                is_sure = (
-                    required and matched >= MIN_PHRASE_WORDS and coverage >= MIN_PHRASE_COVERAGE
-                )
-                coverage = 1.0 if is_sure else coverage
-                matches.append(PartialMatch(weight, start, end, expression, coverage))
+        if coverage < MIN_NEAR_COVERAGE:
+            continue
+        text, found_names = " ".join(words[start:end]), LICENCE_NAMES & set(words[start:end])
+        is_other = data.text_sizes[owner] < SHORT_TEXT_WORDS and names != found_names
+        if not is_other and all(phrase in text for phrase in required):
+            # Inserted words cost more than a missing end, such as Apache's appendix.
+            weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
+            is_sure = matched >= MIN_PHRASE_WORDS and coverage >= MIN_PHRASE_COVERAGE
+            match = LicenceMatch(weight, start, end, expression, "text")
+            matches.append((match, 1.0 if required and is_sure else coverage))
     return matches
-
-
-def _drop_versionless(kept: list[LicenceMatch]) -> list[LicenceMatch]:
-    """Drop mere names of the GPL if another match states its version."""
-    versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
-    return [
-        m for m in kept if not (m.expression in VERSIONLESS and m.by in MENTION_KINDS and versions)
-    ]
 
 
 def _select_heaviest(matches: list[LicenceMatch]) -> list[LicenceMatch]:

@@ -115,19 +115,14 @@ class CommentFilter:
             return StepResult()
         moved = {(edit.start, edit.end) for edit in header}
         rest = [c for c in all_comments if not any(s <= c.start < e for s, e in moved)]
-        size = _count_non_space(text) - sum(
-            _count_non_space(text[start:end]) for start, end in moved
-        )
+        size = _count_non_space(text) - sum(_count_non_space(text[s:e]) for s, e in moved)
         share = sum(_count_non_space(text[c.start : c.end]) for c in rest) / max(1, size)
         metadata = {"comment_share": round(share, 4)}
         if self.config.drop and size >= self.config.min_characters:
             if share > self.config.max_share:
                 return StepResult("code: mostly comments", share, metadata=metadata)
-            if (
-                share < self.config.min_share
-                and not header
-                and language not in UNCOMMENTED_LANGUAGES
-            ):
+            is_bare = share < self.config.min_share and not header
+            if is_bare and language not in UNCOMMENTED_LANGUAGES:
                 return StepResult("code: no comments", share, metadata=metadata)
         return StepResult(edits=header, metadata=metadata)
 

@@ -64,9 +64,8 @@ class TurnOrder:
             return PASS
         filled = [turn for turn in turns if turn_text(record.text, turn)]
         if len(filled) < self.config.min_turns:
-            return StepResult(
-                "turns: too few", float(len(filled)), f"at least {self.config.min_turns}"
-            )
+            least = f"at least {self.config.min_turns}"
+            return StepResult("turns: too few", float(len(filled)), least)
         edits, remaining, before = [], [], ("", "")
         for turn in turns:
             key = (turn.role, " ".join(turn_text(record.text, turn).split()))
@@ -78,9 +77,8 @@ class TurnOrder:
             else:
                 remaining.append(turn)
             before = key
-        if reason := self.order_fault(
-            remaining
-        ):  # a duplicate turn has been removed: it is no fault of order
+        # A duplicate turn has been removed: it is no fault of order.
+        if reason := self.order_fault(remaining):
             return StepResult(reason)
         roles = [turn.role for turn in filled]
         facts = {"turns": len(filled), "speakers": len(set(roles))}
@@ -115,12 +113,10 @@ def _normalize_role(value: str) -> str:
 
 def find_turns(record: Record) -> list[ConversationTurn]:
     """The turns of a record, in order."""
-    spans = sorted(
-        (span for span in record.spans if span.kind == "turn"), key=lambda span: span.start
-    )
+    spans = [span for span in record.spans if span.kind == "turn"]
     return [
         ConversationTurn(span.start, span.end, span.value, _normalize_role(span.value))
-        for span in spans
+        for span in sorted(spans, key=lambda span: span.start)
     ]
 
 
@@ -196,9 +192,8 @@ class ConversationQuality:
             if facts[key] > bound:
                 return StepResult(f"conversation: {reason}", facts[key], f"at most {bound}")
         if total < self.config.min_words:
-            return StepResult(
-                "conversation: too short", float(total), f"at least {self.config.min_words}"
-            )
+            least = f"at least {self.config.min_words}"
+            return StepResult("conversation: too short", float(total), least)
         return StepResult(metadata=facts)
 
 
@@ -206,15 +201,8 @@ def _unanswered_share(turns: list[ConversationTurn], texts: list[str]) -> float:
     """Share of questions after which no other speaker speaks; a tool's turn counts as an answer."""
     last: dict[str, int] = {turn.role: at for at, turn in enumerate(turns)}
     questions = [at for at, text in enumerate(texts) if QUESTION.search(text[-40:])]
-    ends = sorted(last.values())
-    open_ = 0
+    *_, second, final = -1, *sorted(last.values())
+    unanswered = 0
     for at in questions:
-        others = (
-            ends[-1]
-            if turns[ends[-1]].role != turns[at].role
-            else ends[-2]
-            if len(ends) > 1
-            else -1
-        )
-        open_ += others <= at
-    return open_ / len(questions) if questions else 0.0
+        unanswered += (second if turns[final].role == turns[at].role else final) <= at
+    return unanswered / len(questions) if questions else 0.0

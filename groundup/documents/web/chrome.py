@@ -120,7 +120,8 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
         return cuts
     for node in _select_elements(body, HEADING_LINK_SELECTOR):
         detach(node, "heading link", cuts)
-    title = _single_heading(body)
+    headings = body.query_selector_all("h1")
+    title = headings[0] if len(headings) == 1 else None
     if title is not None or body.query_selector(MAIN_SELECTOR) is not None:
         largest_share = max(largest_share, MAX_SHARE_WITH_MAIN)
     budget = MAX_TEXT_FACTOR * (length + 1000)
@@ -134,8 +135,8 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
             detach(node, _element_kind(node), cuts)
     for node in _select_elements(body, AD_SELECTOR):
         detach(node, "advertisement", cuts)
-    for block in find_side_elements(body):
-        detach(block.node, block.kind, cuts)
+    for node, kind in find_side_elements(body):
+        detach(node, kind, cuts)
     return cuts
 
 
@@ -166,12 +167,11 @@ def _named_elements(body: Any, page: str) -> list[Any]:
     The few dozen distinct values of a page are classified once and searched together.
     """
     values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in NAME_ATTRIBUTE.finditer(page)}
-    selectors = [
-        f"[{name}={_css_string(value)}]"
-        for name, value in sorted(values)
-        if len(value) < 300
-        and (value.lower() in ROLES if name == "role" else _kind_by_names(value))
-    ]
+    selectors = []
+    for name, value in sorted(values):
+        is_chrome = value.lower() in ROLES if name == "role" else _kind_by_names(value)
+        if len(value) < 300 and is_chrome:
+            selectors.append(f"[{name}={_css_string(value)}]")
     nodes: list[Any] = []
     for at in range(0, min(len(selectors), MAX_NAME_VALUES), 50):
         nodes += _select_elements(body, ", ".join(selectors[at : at + 50]))
@@ -206,14 +206,9 @@ def _kind_by_names(names: str) -> str:
     words = [word.lower() for word in WORD.findall(names)]
     if not CONTENT_WORDS.isdisjoint(words):
         return ""
-    kinds = [
-        KIND_BY_WORD[word] for word in words if word in KIND_BY_WORD and word not in COMPLETE_NAMES
-    ]
-    return (
-        kinds
-        or [KIND_BY_WORD[word] for word in names.lower().split() if word in KIND_BY_WORD]
-        or [""]
-    )[0]
+    parts = [word for word in words if word not in COMPLETE_NAMES]
+    kinds = map(KIND_BY_WORD.get, [*parts, *names.lower().split()])
+    return next(filter(None, kinds), "")
 
 
 def _element_kind(node: Any) -> str:
@@ -223,12 +218,6 @@ def _element_kind(node: Any) -> str:
     named = (_kind_by_names((node.getattr(name) or "")[:300]) for name in ("class", "id"))
     role = ROLE_KINDS.get((node.getattr("role") or "").lower(), "navigation")
     return next((kind for kind in named if kind), role)
-
-
-def _single_heading(body: Any) -> Any:
-    """The page's <h1> if there is exactly one."""
-    headings = body.query_selector_all("h1")
-    return headings[0] if len(headings) == 1 else None
 
 
 def _holds_main(node: Any, single_heading: Any) -> bool:
@@ -270,15 +259,8 @@ class MeasuredElement(NamedTuple):
     links: int
 
 
-class SideElement(NamedTuple):
-    """A boilerplate element and its kind."""
-
-    node: Any
-    kind: str
-
-
-def find_side_elements(body: Any) -> Iterator[SideElement]:
-    """Yield the boilerplate blocks around the text, outermost first."""
+def find_side_elements(body: Any) -> Iterator[tuple[Any, str]]:
+    """Yield the boilerplate blocks around the text and their kinds, outermost first."""
     node = body
     for depth in range(MAX_TREE_DEPTH):
         blocks = [_measure_element(child) for child in _child_elements(node)]
@@ -293,7 +275,7 @@ def find_side_elements(body: Any) -> Iterator[SideElement]:
             if number != most or not holds_text:
                 kind = _boilerplate_kind(sibling, holds_text, number > most, sum(own))
                 if kind:
-                    yield SideElement(sibling.node, kind)
+                    yield sibling.node, kind
         if not holds_text:
             return
         node = blocks[most].node
@@ -330,18 +312,11 @@ def _boilerplate_kind(
     own = sibling.letters - sibling.linked_letters
     if node.tag not in BLOCKS or not sibling.letters or own > unlinked / 3:
         return ""
-    if (
-        is_sibling
-        and sibling.links >= MIN_LINKS
-        and sibling.linked_letters >= MIN_LINKED_SHARE * sibling.letters
-    ):
+    is_linked = sibling.linked_letters >= MIN_LINKED_SHARE * sibling.letters
+    is_footer = is_sibling and is_after and sibling.letters <= MAX_FOOTER_LETTERS
+    if is_sibling and is_linked and sibling.links >= MIN_LINKS:
         kind = "links beside the text"
-    elif (
-        is_sibling
-        and is_after
-        and sibling.letters <= MAX_FOOTER_LETTERS
-        and COPYRIGHT.search(node.text)
-    ):
+    elif is_footer and COPYRIGHT.search(node.text):
         kind = "footer"
     else:
         kind = _kind_by_heading(node)

@@ -102,9 +102,8 @@ def clean_marked_text(marked: str, link_share: float) -> CleanedText:
     if chrome and chrome[0].start == blank:
         chrome[0] = chrome[0]._replace(start=0)
     code = (span for span in reading.code_spans if text[span.start : span.end].strip())
-    return CleanedText(
-        text, _merge_edits(chrome, _link_edits(text, reading.lines, link_share)), tuple(code)
-    )
+    edits = _merge_edits(chrome, _link_edits(text, reading.lines, link_share))
+    return CleanedText(text, edits, tuple(code))
 
 
 class MarkedTextParser:
@@ -219,21 +218,14 @@ def _link_edits(text: str, lines: list[MeasuredLine], link_share: float) -> list
         if number >= 0 and linked[number]:
             run.append(number)
             continue
-        if run and (run[0] < first or run[-1] > last or _is_menu(run, lines)):
-            reason = (
-                "links at the top"
-                if run[0] < first
-                else "links at the end"
-                if run[-1] > last
-                else "menu"
-            )
-            for n in run:
-                end = min(lines[n].end + 1, len(text))
-                edits.append(TextEdit(lines[n].start, end, reason))
+        reason = ""
+        if run and run[0] < first:
+            reason = "links at the top"
+        elif run and run[-1] > last:
+            reason = "links at the end"
+        elif all(lines[n].is_pager for n in run):
+            reason = "menu"
+        for n in run if reason else ():
+            edits.append(TextEdit(lines[n].start, min(lines[n].end + 1, len(text)), reason))
         run = []
     return edits
-
-
-def _is_menu(run: list[int], lines: list[MeasuredLine]) -> bool:
-    """Whether a run of lines of links in the middle of a page is a menu, not text."""
-    return all(lines[n].is_pager for n in run)
