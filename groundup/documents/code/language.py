@@ -1,8 +1,9 @@
 """The programming language of a file, and its comments and strings.
 
 The language is decided by name, first line, then by distinctive content. Extensions, file names and
-interpreters are listed in languages.txt, with the syntax family of comments and strings. An
-extension that several languages share is decided by a line that only one of them has. Guesses
+interpreters are listed in languages.txt, with the syntax family of comments and strings, whose
+patterns are in languages.toml. An extension that several languages share is decided by a line that
+only one of them has. Guesses
 nothing: an undecided file has an empty language.
 
 Comments and strings are found by one linear pattern per family of syntaxes: sufficient for counting
@@ -21,6 +22,7 @@ from pydantic import model_validator
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import Record, StepResult
 
 INSPECTED_CHARACTERS = 20_000
@@ -31,52 +33,17 @@ MODELINE = re.compile(
 )
 MODES = {"sh": "bash", "shell-script": "bash", "cperl": "perl", "js2": "javascript", "cpp": "c++"}
 
-# Decides extensions that several languages share: extension, pattern, language; the first wins.
+_SYNTAX = read_patterns(Path(__file__).with_name("languages.toml"))
 SHARED_EXTENSIONS = tuple(
     (ending, re.compile(pattern, re.MULTILINE), language)
-    for ending, pattern, language in (
-        (".h", r"^[ \t]*(?:@interface|@protocol|#import)\b", "objective-c"),
-        (".h", r"^[ \t]*(?:template[ \t]*<|namespace[ \t]+\w|namespace[ \t]*\{|class[ \t]+\w"
-               r"[\w \t]*[:{]|(?:public|private|protected)[ \t]*:|using[ \t]+\w"
-               r"|#include[ \t]*<\w+>)", "c++"),
-        (".h", r"", "c"),
-        (".m", r"^[ \t]*(?:@(?:interface|implementation|import|protocol)|#import|#include)\b",
-         "objective-c"),
-        (".m", r"^:- module\b", "mercury"),
-        (".pl", r"^(?::-|[a-z]\w*\([^)\n]*\)[ \t]*:-)", "prolog"),
-        (".pp", r"^[ \t]*(?:class|define|node)[ \t]+[\w:']+[^;\n]*\{", "puppet"),
-        (".ts", r"\A\s*<(?:\?xml|!DOCTYPE TS)", "xml"),
-        (".v", r"^[ \t]*(?:Theorem|Lemma|Require|Definition|Proof)\b", "coq"),
-        (".s", r"", "asm"),
-        (".inc", r"<\?php", "php"),
-        (".inc", r"^[ \t]*#[ \t]*(?:include|define|if)|/\*", "c"),
-        (".inc", r"", ""),
-        (".ll", r"^(?:target (?:datalayout|triple)|define [^\n]*@|declare [^\n]*@)", "llvm"),
-        (".l", r"^%%[ \t]*$", "flex"),
-        (".l", r"^\.(?:TH|Dd|SH)\b", "roff"),
-        (".l", r"^\(", "common-lisp"),
-        (".cls", r"^\\", "latex"),
-        (".cls", r"", "visual-basic"),
-        (".d", r"^[^\n:]{0,200}\.o[ \t]*:", "make"),
-        (".fs", r"^[ \t]*(?:uniform|varying|void main)\b", "glsl"),
-        (".mc", r"", "text"),
-        (".t", r"^[ \t]*(?:use|package) [\w:]+", "perl"),
-    )
-)  # fmt: skip
-# Beginnings of files whose name decides nothing.
+    for ending, pattern, language in _SYNTAX["shared_extensions"]
+)
 CONTENT_BEGINNINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), language)
-    for pattern, language in (
-        (r"<\?php", "php"),
-        (r"<\?xml", "xml"),
-        (r"<!doctype html|<html", "html"),
-        (r"%!PS", "postscript"),
-        (r"\{\s*\"(?:cells|metadata|nbformat)\"", "notebook"),
-        (r"diff --git |--- \S[^\n]*\n\+\+\+ ", "diff"),
-        (r"\[\[?[\w.-]+\]\]?[ \t]*\n", "ini"),
-        (r"\.(?:TH|Dd)[ \t]", "roff"),
-    )
+    for pattern, language in _SYNTAX["content_beginnings"]
 )
+SYNTAX_FAMILIES: dict[str, list[str]] = _SYNTAX["families"]
+"""Family -> pattern of comments, pattern of strings."""
 
 
 class CodeLanguageConfig(Config):
@@ -198,55 +165,6 @@ def code_language_of(record: Record) -> str:
     language = record.metadata.get("code_language")
     is_known = isinstance(language, str)
     return language if is_known else detect_code_language(record.path, record.text).name
-
-
-DOUBLE = r'"[^"\\\n]*(?:\\[\s\S][^"\\\n]*)*"?'
-SINGLE = r"'[^'\\\n]*(?:\\[\s\S][^'\\\n]*)*'?"
-DOUBLE_LONG = r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"?'
-SINGLE_LONG = r"'[^'\\]*(?:\\[\s\S][^'\\]*)*'?"
-BACKTICK = r"`[^`\\]*(?:\\[\s\S][^`\\]*)*`?"
-CHARACTER = r"'(?:\\[^\n]{1,10}?|[^\\'\n])'"
-BLOCK = r"/\*[\s\S]*?(?:\*/|\Z)"
-LINE = r"//[^\n]*"
-HASH = r"\#[^\n]*"
-TRIPLE = r'"""[\s\S]*?(?:"""|\Z)|\'\'\'[\s\S]*?(?:\'\'\'|\Z)'
-DOCSTRING = r'^[ \t]*(?:[rRuU]?)(?:"""[\s\S]*?(?:"""|\Z)|\'\'\'[\s\S]*?(?:\'\'\'|\Z))'
-JS_PATTERN = (
-    r"(?<=[(,=:\[!&|?{};\n])[ \t]*/(?![*/\s])[^/\\\n\[]*"
-    r"(?:(?:\\.|\[[^\]\\\n]*(?:\\.[^\]\\\n]*)*\])[^/\\\n\[]*)*/?"
-)
-
-# Family -> pattern of comments, pattern of strings.
-SYNTAX_FAMILIES = {
-    "c": (f"{BLOCK}|{LINE}", f'R"\\([\\s\\S]*?(?:\\)"|\\Z)|{DOUBLE}|{CHARACTER}'),
-    "go": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{CHARACTER}|`[^`]*`?"),
-    "javascript": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{SINGLE}|{BACKTICK}|{JS_PATTERN}"),
-    "rust": (f"{BLOCK}|{LINE}", rf'\br"[^"]*"?|\br#+"[\s\S]*?(?:"#|\Z)|{DOUBLE_LONG}|{CHARACTER}'),
-    "php": (f"{BLOCK}|{LINE}|{HASH}", rf"{DOUBLE_LONG}|{SINGLE_LONG}"),
-    "python": (f"{HASH}|{DOCSTRING}", rf"{TRIPLE}|{DOUBLE}|{SINGLE}"),
-    "hash": (HASH, rf"{DOUBLE_LONG}|{SINGLE}"),
-    "shell": (r"(?:^|(?<=[\s;]))\#[^\n]*", rf'\\.|{DOUBLE_LONG}|\'[^\']*\'?'),
-    "ruby": (r"^=begin\b[\s\S]*?(?:^=end\b[^\n]*|\Z)|(?:^|(?<=\s))\#[^\n]*",
-             rf"{DOUBLE_LONG}|{SINGLE_LONG}"),
-    "perl": (r"^=[a-z]\w*\b[\s\S]*?(?:^=cut\b[^\n]*|\Z)|(?:^|(?<=[\s;]))\#[^\n]*",
-             rf"{DOUBLE_LONG}|{SINGLE_LONG}"),
-    "sql": (rf"--[^\n]*|{BLOCK}", r"'[^']*'?|\"[^\"\n]*\"?"),
-    "lua": (r"--\[(=*)\[[\s\S]*?(?:\]\1\]|\Z)|--[^\n]*",
-            rf"{DOUBLE}|{SINGLE}|\[\[[\s\S]*?(?:\]\]|\Z)"),
-    "haskell": (r"\{-[\s\S]*?(?:-\}|\Z)|--[^\n]*", rf"{DOUBLE}|{CHARACTER}"),
-    "lisp": (r";[^\n]*|\#\|[\s\S]*?(?:\|\#|\Z)", rf"[#?]\\.|{DOUBLE_LONG}"),
-    "xml": (r"<!--[\s\S]*?(?:-->|\Z)", r"<!\[CDATA\[[\s\S]*?(?:\]\]>|\Z)"),
-    "percent": (r"(?<!\\)%[^\n]*", r"\\\\"),
-    "fortran": (r"![^\n]*|^[cC*][^\n]*", r"'[^'\n]*'?|\"[^\"\n]*\"?"),
-    "basic": (r"'[^\n]*|^[ \t]*[Rr][Ee][Mm]\b[^\n]*", r'"[^"\n]*"?'),
-    "ml": (r"\(\*[\s\S]*?(?:\*\)|\Z)", rf"{DOUBLE_LONG}|{CHARACTER}"),
-    "pascal": (rf"\(\*[\s\S]*?(?:\*\)|\Z)|\{{[^}}]*\}}?|{LINE}", r"'[^'\n]*'?"),
-    "powershell": (rf"<\#[\s\S]*?(?:\#>|\Z)|{HASH}", r"\"[^\"]*\"?|'[^']*'?"),
-    "batch": (r"^[ \t]*@?(?:[Rr][Ee][Mm]\b|::)[^\n]*", r'"[^"\n]*"?'),
-    "asm": (rf"{BLOCK}|[;#][^\n]*|{LINE}|^[ \t]*@[^\n]*", DOUBLE),
-    "vim": (r'^[ \t]*"[^\n]*', rf"{DOUBLE}|{SINGLE}"),
-    "ini": (r"^[ \t]*[#;!][^\n]*", r"\Z(?!\Z)"),
-}  # fmt: skip
 
 
 class CommentOrString(NamedTuple):

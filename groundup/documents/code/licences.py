@@ -20,6 +20,7 @@ import numpy as np
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import Record, StepResult
 from .expressions import (
     RENAMED_IDS,
@@ -40,12 +41,8 @@ TAG = re.compile(
     r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
 )
 COMMENT_COMMANDS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
-# Before a short statement in its sentence: the licence is denied or only mentioned.
-DENIED = re.compile(
-    r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
-    r"|checks? (?:if|for|that)|(?:in)?compatible with|such as|for example|e\.g\.|instead of)\b",
-    re.IGNORECASE,
-)
+_LISTS = read_patterns(Path(__file__).with_name("licences.toml"))
+DENIED = re.compile(rf"\b(?:{'|'.join(_LISTS['denials'])})\b", re.IGNORECASE)
 SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
 MAX_DENIABLE_WORDS, DENIAL_WINDOW = 25, 120
 # Words between two licences that are alternatives.
@@ -63,11 +60,7 @@ RUN_WORDS = 5
 MAX_RUN_GAP = 40
 MIN_COPY_WORDS = 15
 MIN_PHRASE_COVERAGE, MIN_PHRASE_WORDS = 0.7, 25
-# Names of licences: a short notice that matches in part must name the same ones as the file.
-LICENCE_NAMES: frozenset[str] = frozenset(
-    "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
-    " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
-)
+LICENCE_NAMES: frozenset[str] = frozenset(_LISTS["names"])
 SHORT_TEXT_WORDS = 60
 # The GPL's name alone: any version. Ignored where a version is stated.
 VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
@@ -77,20 +70,7 @@ MIN_NEAR_COVERAGE = 0.4
 MAX_CHARACTERS = 1_000_000
 TAG_WEIGHT = 10_000
 
-# Licences whose texts a permissive corpus may hold. Source: The Stack v1's list of permissive
-# licences (Blue Oak Council's ratings of model to lead), cut to those known here.
-PERMISSIVE = (
-    "0BSD", "AFL-2.1", "AFL-3.0", "Apache-1.0", "Apache-1.1", "Apache-2.0", "Artistic-2.0",
-    "BSD-1-Clause", "BSD-2-Clause", "BSD-2-Clause-Views", "BSD-3-Clause", "BSD-3-Clause-Clear",
-    "BSL-1.0", "Beerware", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CNRI-Python", "ECL-2.0", "FSFAP",
-    "FTL", "HPND", "ICU", "IJG", "ISC", "ImageMagick", "JSON", "Libpng",
-    "LicenseRef-scancode-public-domain",
-    "MIT", "MIT-0", "MIT-Modern-Variant", "MS-PL", "NCSA", "NTP", "OLDAP-2.8", "OpenSSL",
-    "PHP-3.0", "PHP-3.01", "PSF-2.0", "PostgreSQL", "Python-2.0", "Ruby", "SGI-B-2.0", "SMLNJ",
-    "TCL", "UPL-1.0", "Unicode-DFS-2016", "Unicode-3.0", "Unlicense", "Vim", "W3C",
-    "W3C-19980720", "W3C-20150513", "WTFPL", "X11", "ZPL-2.0", "ZPL-2.1", "Zlib", "bzip2-1.0.6",
-    "libtiff", "zlib-acknowledgement",
-)  # fmt: skip
+PERMISSIVE: tuple[str, ...] = tuple(_LISTS["permissive"])
 
 
 class LicenceFilterConfig(Config):

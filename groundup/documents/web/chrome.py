@@ -1,6 +1,6 @@
 """Chrome: the template of a site around its pages' text, by names in the markup and by position.
 
-Authors of templates name their elements: `nav`, `breadcrumbs`, `cookie-banner`, `sphinxsidebar`. An
+Authors of templates name their elements: `nav`, `breadcrumbs`, `cookie-banner` (chrome.toml). An
 element is removed if its tag, role, class or id is such a name, unless it holds too much of the
 page, or the title. Of elements without such names the child with most of the unlinked words holds
 the text, from the body down; its siblings are removed if they are mostly links, if their heading
@@ -12,77 +12,27 @@ from a tree that resiliparse has parsed, and restores them between marks (links.
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..patterns import read_patterns
 from .lines import match_line_rule
 from .links import ANY_MARK, CHROME_END, CHROME_START, LINK_START, LINK_TEXT, MAX_LINK_SHARE
 
-CHROME_WORDS = {
-    "navigation": "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
-    "navlinks navlist topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
-    "dropdown breadcrumb breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
-    "sitemap skip skiplink skipnav toctree toolbar topbar tabbar hamburger backtotop totop "
-    "tocframe toc-page next_page previous_page nav_flow left_bar right_bar bar jump-link "
-    "page-links page-next page-previous page-up extra-links skip-nav back-to-top",
-    "sidebar": "sidebar sidebars sphinxsidebar sidebarwrapper sphinxsidebarwrapper aside",
-    "footer": "footer footers pagefooter sitefooter colophon copyright copyrights legal imprint "
-    "generator contentinfo verifier built ft bd-footer",
-    "header": "masthead siteheader pageheader topheader logo logos hd sub-heading bd-header "
-    "site-header page-header top-header",
-    "advertisement": "ad ads advert adverts advertisement advertisements advertising adsense "
-    "adslot adunit banner adbanner adbox sponsor sponsors sponsored promo promos promotion "
-    "promoted outbrain taboola dfp gpt donate",
-    "notice": "cookie cookies consent gdpr ccpa newsletter subscribe subscription signup signin "
-    "login logout register paywall popup popups modal overlay lightbox interstitial",
-    "comments": "share sharing sharer social socials addthis sharethis likes comment comments "
-    "commentlist disqus respond recommended recommendations trending popular mostread post-meta "
-    "byline-share",
-    "controls": "search searchbox searchform searchbar searches languages language-switcher langs "
-    "btn buttons widget widgets tooltip autocomplete srcbutton editlink editsection mwjump "
-    "copy-path edit-link view-source",
-    "heading link": "permalink headerlink copiable id_link anchor doc-anchor",
-    "hidden": "hidden visuallyhidden invisible noprint out-of-band sr-only screen-reader-text",
-}
-"""Kind of chrome -> words of classes and ids; the kind is the reason of the edit."""
-COMPLETE_NAMES = frozenset("anchor aside bar ft hd".split())
-"""Words that count only as a complete class or id."""
-KIND_BY_WORD = {word: kind for kind, words in CHROME_WORDS.items() for word in words.split()}
-CONTENT_WORDS = frozenset(
-    "main content body article post entry text document maincontent bodywrapper documentwrapper "
-    "bodycontent pagebody wrapper page container layout root app html admonition".split()
-)
-"""A word that an element of chrome does not bear: `main-with-sidebar`, `article-body`."""
-ROLES = frozenset(
-    "navigation search banner contentinfo complementary menu menubar toolbar dialog alertdialog "
-    "alert tablist tooltip".split()
-)
-TAGS = {
-    "nav": "navigation", "menu": "navigation", "header": "header", "footer": "footer",
-    "aside": "sidebar", "dialog": "notice", "form": "controls", "button": "controls",
-}  # fmt: skip
-ROLE_KINDS = {"banner": "header", "contentinfo": "footer", "complementary": "sidebar"}
-AD_SELECTOR = (
-    'a[rel~="sponsored"], a[href*="//ads."], a[href*="//ad."], a[href*="//adserver."], '
-    'a[href*=".doubleclick.net"], a[href*="/adclick"], a[href*="googlesyndication."]'
-)
-"""Links whose address says that they are paid for."""
-MARKED_INSIDE = frozenset("li dt dd tr td th tbody thead".split())
-"""Elements next to which a mark would become a line or an item of its own."""
-MAIN_SELECTOR = "main, article, [role=main]"
-TEXT_WORDS = frozenset(
-    "footnote footnotes endnotes admonition note tip warning topic doc example".split()
-)
-"""Words of an element that is text although its tag suggests otherwise."""
-HIDDEN_SELECTOR = (
-    '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"], '
-    '[style*="visibility:hidden"], [style*="visibility: hidden"]'
-)
+_NAMES = read_patterns(Path(__file__).with_name("chrome.toml"))
+COMPLETE_NAMES, CONTENT_WORDS, TEXT_WORDS, ROLES, IGNORED_TAGS, MARKED_INSIDE = (
+    frozenset(_NAMES[name].split())
+    for name in (
+        "complete_names", "content_words", "text_words", "roles", "ignored_tags", "marked_inside",
+    )
+)  # fmt: skip
+KIND_BY_WORD = {word: kind for kind, words in _NAMES["words"].items() for word in words.split()}
+TAGS: dict[str, str] = _NAMES["tags"]
+ROLE_KINDS: dict[str, str] = _NAMES["role_kinds"]
+SELECTORS: dict[str, str] = _NAMES["selectors"]
 NAME_ATTRIBUTE = re.compile(
     r"""\b(class|id|role)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
 )
-IGNORED_TAGS = frozenset("html body main article h1 h2 h3 h4 pre code span em b i a td tr".split())
-"""Elements whose class is ignored: highlighted code and headings have arbitrary classes."""
-HEADING_LINK_SELECTOR = "a.headerlink, a.copiable-link, a.id_link, a.doc-anchor, a.anchor"
 WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 MAX_SHARE_WITH_MAIN = 0.9
 MAX_SELECTED = 5_000
@@ -113,16 +63,16 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
     body, cuts = tree.body, []
     if body is None:
         return cuts
-    for node in _select_elements(body, HIDDEN_SELECTOR):
+    for node in _select_elements(body, SELECTORS["hidden"]):
         detach(node, "hidden", cuts)
     length = len(body.text or "")
     if not length:
         return cuts
-    for node in _select_elements(body, HEADING_LINK_SELECTOR):
+    for node in _select_elements(body, SELECTORS["heading_link"]):
         detach(node, "heading link", cuts)
     headings = body.query_selector_all("h1")
     title = headings[0] if len(headings) == 1 else None
-    if title is not None or body.query_selector(MAIN_SELECTOR) is not None:
+    if title is not None or body.query_selector(SELECTORS["main"]) is not None:
         largest_share = max(largest_share, MAX_SHARE_WITH_MAIN)
     budget = MAX_TEXT_FACTOR * (length + 1000)
     named = [*_select_elements(body, ", ".join(TAGS)), *_named_elements(body, page)]
@@ -133,7 +83,7 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
             break  # hostile: nested elements that are all named `nav`
         if size <= largest_share * length and not _is_note(node) and not _holds_main(node, title):
             detach(node, _element_kind(node), cuts)
-    for node in _select_elements(body, AD_SELECTOR):
+    for node in _select_elements(body, SELECTORS["advertisement"]):
         detach(node, "advertisement", cuts)
     for node, kind in find_side_elements(body):
         detach(node, kind, cuts)
@@ -224,7 +174,7 @@ def _holds_main(node: Any, single_heading: Any) -> bool:
     """Whether an element holds the page's main part or its title."""
     if single_heading is not None and node.query_selector("h1") is not None:
         return True
-    return node.query_selector(MAIN_SELECTOR) is not None
+    return node.query_selector(SELECTORS["main"]) is not None
 
 
 def detach(node: Any, kind: str, cuts: list[DetachedElement]) -> None:

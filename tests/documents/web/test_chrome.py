@@ -6,8 +6,11 @@ pytest.importorskip("resiliparse")
 from resiliparse.parse.html import HTMLTree
 
 from groundup.documents.web.chrome import (
+    KIND_BY_WORD,
     MAX_CHILDREN,
     MAX_MEASURED_ELEMENTS,
+    ROLE_KINDS,
+    TAGS,
     _css_string,
     _kind_by_names,
     _select_elements,
@@ -15,7 +18,7 @@ from groundup.documents.web.chrome import (
     find_side_elements,
     restore_chrome,
 )
-from groundup.documents.web.links import ANY_MARK, mark_tags
+from groundup.documents.web.links import ANY_MARK, CHROME_KINDS, mark_tags
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,10 @@ def test_names_of_chrome(named, kind):
 )
 def test_other_names(named):
     assert not _kind_by_names(named)
+
+
+def test_every_word_names_a_kind_that_the_marks_know():
+    assert {*KIND_BY_WORD.values(), *TAGS.values(), *ROLE_KINDS.values()} <= {*CHROME_KINDS}
 
 
 def pruned(page: str, share: float = 0.4) -> str:
@@ -101,9 +108,8 @@ TEXT = f"<div class=x><h1>Title</h1><p>{WORDS}</p><p>{WORDS}</p>%s</div>"
 
 def side_kinds(page: str) -> list[tuple[str, str]]:
     tree = HTMLTree.parse(mark_tags(page))
-    return [
-        (one.kind, ANY_MARK.sub("", one.node.text)[:20]) for one in find_side_elements(tree.body)
-    ]
+    found = find_side_elements(tree.body)
+    return [(kind, ANY_MARK.sub("", node.text)[:20]) for node, kind in found]
 
 
 def test_a_block_of_links_beside_the_text_is_found_whatever_its_name():
