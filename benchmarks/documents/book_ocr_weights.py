@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.documents.books import MANUALS, auc, book, pdf_text
-from benchmarks.documents.ocr_noise import noisy
-from groundup.documents.books.ocr import CLEAN_WORDS, BookTokens
+from groundup.documents.books.ocr import CLEAN_WORDS, WEIGHTS, BookTokens
 from groundup.documents.books.words import count_vocabulary
 
 NAMES = (
@@ -33,20 +32,7 @@ NAMES = (
     "amc",
     "docbook-xsl",
 )
-SIGNS = (
-    "confused",
-    "holed",
-    "strange neighbours",
-    "near the book's",
-    "split",
-    "mixed",
-    "leader",
-    "dust",
-    "garbled",
-    "doubled",
-    "lettered number",
-    "rival",
-)
+SIGNS = tuple(WEIGHTS)
 SHARES = {0.0: 1.0, 0.01: 0.25, 0.02: 0.5, 0.05: 0.15, 0.1: 0.1}
 """How much the pages of a rate weigh together."""
 CAP = 8.0

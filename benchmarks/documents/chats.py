@@ -21,8 +21,12 @@ import yaml
 from benchmarks.documents.conversations import body_of
 from groundup.documents import Record, SourceMap, StepResult, TextSpan
 from groundup.documents.conversations.boilerplate import SERVER_LINE, Boilerplate, BoilerplateConfig
-from groundup.documents.conversations.quality import ConversationQuality, ConversationQualityConfig
-from groundup.documents.conversations.turns import TurnOrder, TurnOrderConfig
+from groundup.documents.conversations.turns import (
+    ConversationQuality,
+    ConversationQualityConfig,
+    TurnOrder,
+    TurnOrderConfig,
+)
 
 LOGGED = re.compile(r"(\[[^\]\n]{5,20}\]|\d{4}-\d\d-\d\dT[\d:]{8})\s+((?:\*\*\*|-->|<--) )?(.*)")
 

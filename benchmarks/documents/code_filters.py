@@ -23,8 +23,8 @@ from typing import Any
 
 from benchmarks.documents.code_licences import sample
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.comments import CommentFilter, CommentFilterConfig
 from groundup.documents.code.language import detect_code_language
+from groundup.documents.code.quality import CommentFilter, CommentFilterConfig
 from groundup.documents.code.syntax import _check_syntax, _merge_conflicts, _unbalanced_share
 
 EACH, LEXED = 150, 400

@@ -15,12 +15,10 @@ import json
 import time
 from collections import Counter
 from email.message import Message
-from itertools import combinations
 from pathlib import Path
 
-from groundup.documents import Record, SourceMap, build_threads, extract_message
+from groundup.documents import Record, SourceMap
 from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines, is_reply
-from groundup.documents.conversations.threads import ThreadPosition
 
 MARKS = Path(__file__).with_name("conversations_marks.txt")
 
@@ -108,44 +106,6 @@ def speed(root: Path) -> dict[str, float]:
     return {"mails_per_second": round(len(records) / seconds)}
 
 
-def hidden_threads(root: Path) -> dict[str, object]:
-    """Pairs of mails in one thread: by quotes and subjects alone, the headers' threads as truth."""
-    messages = []
-    for path in sorted(root.glob("easy-ham-*/*.txt")):
-        mail = email.message_from_bytes(path.read_bytes())
-        if not mail.get("Message-ID"):
-            continue
-        names = ("Message-ID", "In-Reply-To", "References", "Subject", "Date")
-        known = {name: str(mail[name]) for name in names if mail[name]}
-        name, text = f"{path.parent.name}/{path.stem}", body_of(path)
-        record = Record(name, "mail", name, "mail", text, SourceMap.identity(text), metadata=known)
-        messages.append(extract_message(record))
-    bare = [
-        one._replace(subject=0, quoted_lines=()) for one in messages
-    ]  # headers alone are the truth
-    truth, found = build_threads(bare), build_threads(messages, use_headers=False)
-    linked = {name for name, place in truth.items() if place.size > 1}
-    wanted, ours = pairs(truth), pairs(found)
-    inside = {pair for pair in ours if set(pair) <= linked}
-    same = len(wanted & inside)
-    precision, recall = same / max(1, len(inside)), same / max(1, len(wanted))
-    parents = [name for name, place in truth.items() if place.evidence == "header"]
-    right = sum(found[name].parent == truth[name].parent for name in parents)
-    return {
-        "mails": len(messages), "pairs": len(wanted), "precision": round(precision, 4),
-        "recall": round(recall, 4), "f1": round(2 * same / max(1, len(inside) + len(wanted)), 4),
-        "parents right": f"{right} of {len(parents)}",
-    }  # fmt: skip
-
-
-def pairs(places: dict[str, ThreadPosition]) -> set[tuple[str, str]]:
-    """Pairs of messages that share a thread."""
-    by_thread: dict[str, list[str]] = {}
-    for name, place in places.items():
-        by_thread.setdefault(place.thread, []).append(name)
-    return {pair for group in by_thread.values() for pair in combinations(sorted(group), 2)}
-
-
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -156,7 +116,6 @@ def main() -> None:
     given = parser.parse_args()
     print(json.dumps(measure(given.mails, given.half, given.show), indent=1))
     print(json.dumps(speed(given.mails)))
-    print(json.dumps(hidden_threads(given.mails)))
 
 
 if __name__ == "__main__":

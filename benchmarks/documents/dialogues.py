@@ -31,8 +31,13 @@ from groundup.documents.conversations.boilerplate import (
     BoilerplateConfig,
     _find_disclaimers,
 )
-from groundup.documents.conversations.quality import ConversationQuality, ConversationQualityConfig
-from groundup.documents.conversations.turns import TurnOrder, TurnOrderConfig, find_turns
+from groundup.documents.conversations.turns import (
+    ConversationQuality,
+    ConversationQualityConfig,
+    TurnOrder,
+    TurnOrderConfig,
+    find_turns,
+)
 from groundup.measure import wilson_interval
 
 Talk = list[tuple[str, str]]

@@ -16,7 +16,6 @@ from .batch import (
 from .code.expressions import is_licence_allowed, join_expressions
 from .code.language import detect_code_language
 from .code.licences import licence_of
-from .conversations.threads import ThreadMessage, ThreadPosition, build_threads, extract_message
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
@@ -75,14 +74,10 @@ __all__ = [
     "StepResult",
     "TextEdit",
     "TextSpan",
-    "ThreadMessage",
-    "ThreadPosition",
     "apply_result",
-    "build_threads",
     "canonical_json",
     "decode",
     "detect_code_language",
-    "extract_message",
     "find_licences",
     "fingerprint_folder",
     "from_batch",

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 import groundup.documents
-from groundup.documents.books.rights.licences import LICENCES
+from groundup.documents.books.statements import LICENCES
 from groundup.documents.patterns import expand, read_patterns
 
 ROOT = Path(groundup.documents.__file__).parent
-FILES = sorted((*ROOT.glob("books/**/*.toml"), *ROOT.glob("conversations/*.toml")))
+FILES = sorted(
+    path for room in ("books", "code", "conversations") for path in ROOT.glob(f"{room}/*.toml")
+)
 BUILT = {"ANY_ELEMENT", "LONG_ELEMENT", "CC_ARABIC", "WORK_NOUNS"}
 """Fragments that the code builds."""
 

@@ -7,7 +7,7 @@ page number.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from groundup.core import Config
 
@@ -28,10 +28,10 @@ UNNUMBERED_TITLE = re.compile(
     re.IGNORECASE,
 )
 DOT_LEADERS = re.compile(r"(?:[.·…] ?){3,}|\s{3,}[0-9ivxlc]+\s*$")
-NUMBER_WORDS = tuple(
+NUMBER_WORDS = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty".split()
-)
+    "sixteen seventeen eighteen nineteen twenty"
+).split()
 
 
 class ChaptersConfig(Config):
@@ -64,8 +64,7 @@ class Chapters:
         return StepResult(spans=spans, metadata={"chapters": len(spans)})
 
     def chapters_from_headings(self, record: Record) -> list[tuple[int, str]]:
-        """Start and title of each heading on the outermost level with at least `min_titles`
-        headings."""
+        """Start and title of each heading on the outermost level with `min_titles` headings."""
         headings = [span for span in record.spans if span.kind == "heading"]
         for level in sorted({span.value for span in headings}):
             starts = [(s.start, record.text[s.start : s.end]) for s in headings if s.value == level]
@@ -74,21 +73,22 @@ class Chapters:
         return []
 
     def chapters_from_text(self, text: str) -> Iterator[tuple[int, str]]:
-        """Yield start and title of chapters found in the text, in the style that finds more of
-        them.
-        """
+        """Yield start and title of chapters in the text, in the style that finds more of them."""
         lines = split_into_lines(text)
         best: list[tuple[int, str]] = []
         for style in (NAMED_TITLE, NUMBERED_TITLE):
-            titles = self.with_increasing_numbers(list(_find_titles(lines, style)))
+            titles = self.with_increasing_numbers(_find_titles(lines, style))
             if len(titles) > len(best) + (style is NUMBERED_TITLE):
                 best = titles
         extra = _find_titles(lines, UNNUMBERED_TITLE) if len(best) >= self.config.min_titles else ()
-        titles_by_start = dict(best) | {start: title for start, _, title in extra}
-        yield from self.with_enough_text(sorted(titles_by_start.items()), len(text))
+        found = sorted((dict(best) | {start: title for start, _, title in extra}).items())
+        ends = [*(start for start, _ in found[1:]), len(text) + self.config.min_characters]
+        for (start, title), end in zip(found, ends, strict=bool(found)):
+            if end - start >= self.config.min_characters:
+                yield start, title
 
     def with_increasing_numbers(
-        self, titles: Sequence[tuple[int, int, str]]
+        self, titles: Iterable[tuple[int, int, str]]
     ) -> list[tuple[int, str]]:
         """Titles whose numbers increase by one or two, or restart at 1, without a list's items."""
         chapters: list[tuple[int, str]] = []
@@ -100,15 +100,6 @@ class Chapters:
                 chapters.append((start, title))
                 last, at = number, start
         return chapters
-
-    def with_enough_text(
-        self, titles: Sequence[tuple[int, str]], end: int
-    ) -> Iterator[tuple[int, str]]:
-        """Yield the titles that are followed by a chapter's worth of text."""
-        for at, (start, title) in enumerate(titles):
-            following = titles[at + 1][0] if at + 1 < len(titles) else end
-            if following - start >= self.config.min_characters or at + 1 == len(titles):
-                yield start, title
 
 
 def _find_titles(

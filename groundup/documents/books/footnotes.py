@@ -69,24 +69,22 @@ class Footnotes:
             last_marker = notes[-1].marker if notes else last_marker
             continuation = self.continuation(lines, notes, page) if is_open else None
             if continuation:
-                edits.append(
-                    TextEdit(*continuation, "footnote, continued", metadata_key="footnotes")
-                )
+                reason = "footnote, continued"
+                edits.append(TextEdit(*continuation, reason, metadata_key="footnotes"))
                 shelf += 1
             for note in notes:
                 edits.append(TextEdit(note.marker_start, note.marker_end, "footnote marker"))
                 edits.append(TextEdit(note.start, note.end, "footnote", metadata_key="footnotes"))
                 spans.append(TextSpan("footnote", note.marker_start, note.marker_start, str(shelf)))
                 shelf += 1
-            if notes or continuation:
-                last = record.text[page.start : notes[-1].end if notes else page.end].rstrip()
-                is_open = self.config.continued and not SENTENCE_ENDS.search(last[-1:])
-            else:
-                is_open = False
-        if not edits:
-            return PASS
-        return StepResult(
-            edits=tuple(sorted(edits)), spans=tuple(spans), metadata={"footnotes": len(spans)}
+            last = record.text[page.start : notes[-1].end if notes else page.end].rstrip()
+            is_open = bool(notes or continuation) and not SENTENCE_ENDS.search(last[-1:])
+            is_open = is_open and self.config.continued
+        metadata = {"footnotes": len(spans)}
+        return (
+            StepResult(edits=tuple(sorted(edits)), spans=tuple(spans), metadata=metadata)
+            if edits
+            else PASS
         )
 
     def notes_on_page(
@@ -107,25 +105,18 @@ class Footnotes:
         while chain:
             body = text[lines[0].start : chain[0][0].start]
             markers = [_find_marker(body, marker) for _, marker in chain]
-            if all(marker_match is not None for marker_match in markers) or len(chain) == 1:
+            missing = [n for n, found in enumerate(markers) if found is None]
+            if not missing or len(chain) == 1:
                 break
-            missing = max(n for n, marker_match in enumerate(markers) if marker_match is None)
-            chain = chain[missing + 1 :] or chain[:missing]
+            chain = chain[missing[-1] + 1 :] or chain[: missing[-1]]
         while chain and not _may_start_page(chain[0][1], previous_marker):
             chain, markers = chain[1:], markers[1:]
         ends = [start.start for start, _ in chain[1:]] + [lines[-1].end] if chain else []
+        first, matches = lines[0].start, markers if chain else []
         return [
-            Note(
-                marker,
-                line.start,
-                end,
-                lines[0].start + marker_match.start(1),
-                lines[0].start + marker_match.end(1),
-            )
-            for (line, marker), end, marker_match in zip(
-                chain, ends, markers if chain else [], strict=True
-            )
-            if marker_match is not None
+            Note(marker, line.start, end, first + found.start(1), first + found.end(1))
+            for (line, marker), end, found in zip(chain, ends, matches, strict=True)
+            if found is not None
         ]
 
     def continuation(
@@ -159,9 +150,8 @@ def _may_precede(marker: str, following: str) -> bool:
     """
     above, below = marker.strip("[]"), following.strip("[]")
     if above.isdecimal() and below.isdecimal():
-        return int(above) + 1 == int(below) and len(marker) - len(above) == len(following) - len(
-            below
-        )
+        is_same_form = len(marker) - len(above) == len(following) - len(below)
+        return int(above) + 1 == int(below) and is_same_form
     return above.isdecimal() == below.isdecimal() and above != below
 
 

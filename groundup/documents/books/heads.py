@@ -14,23 +14,17 @@ from typing import NamedTuple
 from groundup.core import Config
 
 from ..record import PASS, Record, StepResult, TextEdit
-from .pages import (
-    BookLine,
-    BookPage,
-    find_pages,
-    normalize_line,
-    page_spans,
-    parse_roman,
-    split_into_lines,
-)
+from .pages import BookLine, BookPage, find_pages, normalize_line, parse_roman, split_into_lines
 
 OCR_DIGITS = str.maketrans(
     {"O": "0", "o": "0", "l": "1", "I": "1", "i": "1", "|": "1", "S": "5", "B": "8", "Z": "2"}
 )
 EDGE_WORD = re.compile(r"^\W{0,3}(?:page\s+)?([\w|]+(?:[-–][\w|]+)*)\W{0,3}$", re.IGNORECASE)
-
 NUMBER_OF_TOTAL = re.compile(r"\b(\d{1,5}) ?/ ?\d{1,5}$")
 """A page number with the total, such as `16/102`."""
+MAX_NUMBER_LENGTH = 3
+"""Maximum length of a word that may be a misread page number."""
+NUMBER, NUMBERED, HEAD = "page number", "running head with page number", "running head"
 
 
 class HeadsConfig(Config):
@@ -96,7 +90,9 @@ class Heads:
             TextEdit(edge.line.start, min(edge.line.end + 1, paged.pages[edge.page].end), reason)
             for edge, reason in reasons
         ]
-        edits += self.replace_form_feeds(record, edits)
+        cut = {edit.end - 1 for edit in edits}
+        feeds = (match.start() for match in re.finditer("\f", record.text))
+        edits += [TextEdit(at, at + 1, "form feed", "\n") for at in feeds if at not in cut]
         numbered = sum(reason == NUMBER for _, reason in reasons)
         metadata = {
             "pages": len(paged.pages),
@@ -104,26 +100,20 @@ class Heads:
             "running_heads": len(reasons) - numbered,
             "page_numbers": numbered,
         }
-        return StepResult(edits=tuple(sorted(edits)), metadata=metadata, spans=page_spans(paged))
-
-    def replace_form_feeds(self, record: Record, edits: Sequence[TextEdit]) -> list[TextEdit]:
-        """Edits that replace form feeds by line breaks, except those already removed."""
-        cut = {edit.end - 1 for edit in edits}
-        feeds = (match.start() for match in re.finditer("\f", record.text))
-        return [TextEdit(at, at + 1, "form feed", "\n") for at in feeds if at not in cut]
+        return StepResult(edits=tuple(sorted(edits)), metadata=metadata, spans=paged.new_spans())
 
     def edge_lines(self, record: Record, number: int, page: BookPage) -> list[EdgeLine]:
         """The outer lines of a page, top and bottom, each once."""
+        # A line of three characters without letter or digit is a speck.
         lines = [
             line
             for line in split_into_lines(record.text, page.start, page.end)
-            if line.text.strip() and not _is_speck(line.text.strip())
+            if len(line.text.strip()) > 3 or any(map(str.isalnum, line.text))
         ]
         reach = min(self.config.lines, (len(lines) + 1) // 2)
-        tops = [_make_edge_line(number, True, n, line) for n, line in enumerate(lines[:reach])]
-        bottom = lines[reach:][-self.config.lines :]
-        return tops + [
-            _make_edge_line(number, False, n, line) for n, line in enumerate(reversed(bottom))
+        bottom = lines[reach:][: -self.config.lines - 1 : -1]
+        return [_make_edge_line(number, True, n, line) for n, line in enumerate(lines[:reach])] + [
+            _make_edge_line(number, False, n, line) for n, line in enumerate(bottom)
         ]
 
     def select_removals(
@@ -179,24 +169,22 @@ class Heads:
         needed = max(config.numbers, 0 if alone else config.numbers_share * around)
         for offset in edge.offsets:
             exact = {e.page for e in near if offset in e.offsets}
-            loose = {
-                e.page for e in near if any(abs(offset - o) <= config.drift for o in e.offsets)
-            }
+            drifts = range(offset - config.drift, offset + config.drift + 1)
+            loose = {e.page for e in near if any(o in drifts for o in e.offsets)}
             if len(exact) >= needed or len(loose) >= (needed if alone else 2 * needed):
                 best = NUMBER if alone else NUMBERED
         if best == NUMBERED and edge.is_first_word_number:
             alike = [other for other in near if _are_similar_lines(edge, other, config.similarity)]
             if not alike or _is_chapter_title(edge, alike, False):  # `1 Introduction`
                 best = ""
-        return best or (NUMBER if self.is_misread(edge, near) else "")
-
-    def is_misread(self, edge: EdgeLine, near: Sequence[EdgeLine]) -> bool:
-        """Whether the outermost line is a scrap where neighbouring pages have their number."""
-        if edge.depth or not len("".join(edge.line.text.split())) <= MAX_NUMBER_LENGTH:
-            return False
-        alone = [other for other in near if not other.depth and len(other.key.split()) == 1]
-        offsets = Counter(offset for other in alone for offset in other.offsets)
-        return bool(offsets) and offsets.most_common(1)[0][1] >= 2 * self.config.numbers
+        size = len("".join(edge.line.text.split()))
+        if not best and not edge.depth and size <= MAX_NUMBER_LENGTH:
+            # A scrap where neighbouring pages have their number is the number, misread.
+            alone = [other for other in near if not other.depth and len(other.key.split()) == 1]
+            offsets = Counter(offset for other in alone for offset in other.offsets)
+            if max(offsets.values(), default=0) >= 2 * config.numbers:
+                return NUMBER
+        return best
 
     def running_head_reason(
         self, edge: EdgeLine, near: Sequence[EdgeLine], share: float, has_number: bool
@@ -208,10 +196,9 @@ class Heads:
         letters = sum(map(str.isalpha, edge.key))
         if letters >= 3 and share >= self.config.book_share:
             return HEAD
-        alike = [other for other in near if _are_similar_lines(edge, other, self.config.similarity)]
-        alike += [
-            other for other in near if other not in alike and _are_numbered_siblings(edge, other)
-        ]
+        limit = self.config.similarity
+        alike = [other for other in near if _are_similar_lines(edge, other, limit)]
+        alike += [o for o in near if o not in alike and _are_numbered_siblings(edge, o)]
         enough = letters >= 5 and len({o.page for o in alike}) >= self.config.recurrences
         return HEAD if enough and not _is_chapter_title(edge, alike, has_number) else ""
 
@@ -226,17 +213,14 @@ class LostHeads:
     """
 
     def __init__(
-        self,
-        config: HeadsConfig,
-        text: str,
-        pages: Sequence[BookPage],
-        removed_lines: Sequence[tuple[EdgeLine, str]],
-    ) -> None:
+        self, config: HeadsConfig, text: str, pages: Sequence[BookPage],
+        removed: Sequence[tuple[EdgeLine, str]],
+    ) -> None:  # fmt: skip
         self.config, self.text, self.pages = config, text, pages
-        self.removed_starts = {edge.line.start for edge, _ in removed_lines}
-        cores = {e.page: _strip_numbers(e.key) for e, why in removed_lines if why != NUMBER}
+        self.removed_starts = {edge.line.start for edge, _ in removed}
+        cores = {e.page: _strip_numbers(e.key) for e, why in removed if why != NUMBER}
         self.heads_by_page = {page: words for page, words in cores.items() if _has_words(words)}
-        self.numbers_by_page = {edge.page: edge for edge, _ in removed_lines if edge.offsets}
+        self.numbers_by_page = {edge.page: edge for edge, _ in removed if edge.offsets}
 
     def find_all(self) -> list[tuple[EdgeLine, str]]:
         """Lost heads and numbers of all pages, with their reasons."""
@@ -248,11 +232,10 @@ class LostHeads:
         texts = self.count_inside_pages(
             {_strip_numbers(stray.key) for stray, why in strays if why != NUMBER}
         )
-        families = Counter(self.heads_by_page.values())
         return [
             (stray, why)
             for stray, why in strays
-            if why == NUMBER or texts[_strip_numbers(stray.key)] * 10 <= families.total()
+            if why == NUMBER or texts[_strip_numbers(stray.key)] * 10 <= len(self.heads_by_page)
         ]
 
     def window_pages(self, page: int) -> Iterator[int]:
@@ -278,9 +261,7 @@ class LostHeads:
         numbers, others = self.numbers_by_page, self.window_pages(page)
         near = [numbers[other] for other in others if other in numbers]
         offsets = Counter(offset for edge in near for offset in edge.offsets)
-        if not offsets:
-            return None
-        offset, times = offsets.most_common(1)[0]
+        offset, times = offsets.most_common(1)[0] if offsets else (0, 0)
         return page + offset if times >= 2 * self.config.numbers else None
 
     def find_on_page(
@@ -302,9 +283,8 @@ class LostHeads:
             yield _make_edge_line(page, head == 0, 0, lines[head]), HEAD
         beside = {0, last} if head is None else {0, last, head - 1, head + 1}
         beside = {at for at in beside - {head} if 0 <= at <= last}
-        for at in sorted(beside):
-            number = missing_number
-            if number is not None and _is_expected_number(lines[at].text, number):
+        for at in sorted(beside) if missing_number is not None else ():
+            if _is_expected_number(lines[at].text, missing_number):
                 yield _make_edge_line(page, at == 0, 0, lines[at]), NUMBER
                 return
 
@@ -375,14 +355,8 @@ def _is_expected_number(line: str, expected_number: int) -> bool:
     if len(bare) != 1:
         return False
     word = bare[0].strip("-–—[]().")
-    return _parse_page_number(word) == expected_number or word.translate(OCR_DIGITS) == str(
-        expected_number
-    )
-
-
-MAX_NUMBER_LENGTH = 3
-"""Maximum length of a word that may be a misread page number."""
-NUMBER, NUMBERED, HEAD = "page number", "running head with page number", "running head"
+    misread = word.translate(OCR_DIGITS)
+    return _parse_page_number(word) == expected_number or misread == str(expected_number)
 
 
 def _count_inside(text: str, edges: Sequence[EdgeLine]) -> Counter[str]:
@@ -405,16 +379,13 @@ def _make_edge_line(number: int, is_top: bool, slot: int, line: BookLine) -> Edg
     """Compute the features of a line."""
     key = normalize_line(line.text.strip()[:200])
     words = key.split()
-    short = (
-        (len(words[0]) <= MAX_NUMBER_LENGTH, len(words[-1]) <= MAX_NUMBER_LENGTH)
-        if words
-        else (False, False)
-    )
+    first, last = (words[0], words[-1]) if words else ("", "")
+    short = (0 < len(first) <= MAX_NUMBER_LENGTH, 0 < len(last) <= MAX_NUMBER_LENGTH)
     core = " ".join(words[short[0] : len(words) - short[1]])
     pairs = frozenset(core[at : at + 2] for at in range(len(core) - 1))
     offsets = tuple(value - number for value in _page_number_candidates(line.text.strip()))
-    first = len(words) > 1 and words[0] == "#" and "#" not in words[-1]
-    return EdgeLine(number, is_top, slot, line, key, pairs, short, first, offsets)
+    is_numbered = len(words) > 1 and first == "#" and "#" not in last
+    return EdgeLine(number, is_top, slot, line, key, pairs, short, is_numbered, offsets)
 
 
 def _page_number_candidates(line: str) -> list[int]:
@@ -426,14 +397,9 @@ def _page_number_candidates(line: str) -> list[int]:
     words = NUMBER_OF_TOTAL.sub(r"\1", line).split() if len(line) <= 200 else []
     if len(words) == 3 and not words[0].isalnum():
         words = words[1:2]
-    numbers = []
-    for word in dict.fromkeys(words[:1] + words[-1:]):
-        match = EDGE_WORD.match(word)
-        if match:
-            last = re.split(r"[-–]", match.group(1))[-1]
-            value = _parse_page_number(last)
-            numbers += [] if value is None else [value]
-    return numbers
+    matches = map(EDGE_WORD.match, dict.fromkeys(words[:1] + words[-1:]))
+    values = (_parse_page_number(re.split(r"[-–]", match[1])[-1]) for match in matches if match)
+    return [value for value in values if value is not None]
 
 
 def _parse_page_number(word: str) -> int | None:
@@ -461,20 +427,9 @@ def _are_numbered_siblings(edge: EdgeLine, other: EdgeLine) -> bool:
 
     `Chapter 3: Lists 27` and `Chapter 4: Trees 3l` do.
     """
-    begins = edge.key.split()[:2]
-    return (
-        edge.has_short_ends[1]
-        and other.has_short_ends[1]
-        and "#" in other.key.split()[-1]
-        and len(begins) == 2
-        and "#" in begins[1]
-        and begins == other.key.split()[:2]
-    )
-
-
-def _is_speck(line: str) -> bool:
-    """Whether a line is a speck: at most three characters, no letter or digit."""
-    return len(line) <= 3 and not any(map(str.isalnum, line))
+    words = other.key.split()
+    is_same = len(words) > 1 and "#" in words[1] and words[:2] == edge.key.split()[:2]
+    return is_same and edge.has_short_ends[1] and other.has_short_ends[1] and "#" in words[-1]
 
 
 def _is_chapter_title(edge: EdgeLine, alike: Sequence[EdgeLine], has_number: bool) -> bool:
@@ -485,9 +440,8 @@ def _is_chapter_title(edge: EdgeLine, alike: Sequence[EdgeLine], has_number: boo
     """
     ends, times = Counter(other.has_short_ends for other in alike).most_common(1)[0]
     if times * 2 >= len(alike) and any(ends):
-        return has_number or any(
-            end and not own for end, own in zip(ends, edge.has_short_ends, strict=True)
-        )
+        own_ends = edge.has_short_ends
+        return has_number or any(end and not own for end, own in zip(ends, own_ends, strict=True))
     first = all(other.page > edge.page for other in alike)
     text = " ".join(edge.line.text.split())
     return first and all(" ".join(other.line.text.split()) != text for other in alike)

@@ -82,35 +82,25 @@ class Hyphens:
         """Return one edit for every break that the evidence decides."""
         text = record.text
         breaks = list(LINE_END_HYPHEN.finditer(text)) if "-" in text or not text.isascii() else []
-        own = count_vocabulary(text) if breaks else None
-        language = _guess_language(own) if own else "en"
+        own = count_vocabulary(text if breaks else "")
+        language = _guess_language(own)
         if language != "en" and self.config.use_word_table:
             without_table = Hyphens(self.config.model_copy(update={"use_word_table": False}))
             return without_table.edit_breaks(record, breaks, own, language)
         return self.edit_breaks(record, breaks, own, language)
 
     def edit_breaks(
-        self,
-        record: Record,
-        breaks: Sequence[re.Match[str]],
-        book_words: BookVocabulary | None,
-        language: str,
+        self, record: Record, breaks: Sequence[re.Match[str]], own: BookVocabulary, language: str
     ) -> StepResult:
         """Edits for the breaks, given the book's vocabulary and language."""
-        text = record.text
-        words = book_words if self.config.use_word_table else None
-        habits = _author_hyphenated_prefixes(words) if words else frozenset()
+        text, config = record.text, self.config
+        habits = _author_hyphenated_prefixes(own) if config.use_word_table else frozenset()
         edits, kept_count = [], 0
         is_wrapped = "wrapped_lines" not in record.metadata  # books.paragraphs has not run
         for match in breaks:
-            if (
-                book_words is None
-                or match.group("gap").count("\n") > self.config.max_blank_lines + 1
-            ):
+            if match.group("gap").count("\n") > config.max_blank_lines + 1:
                 continue
-            joint = _decide_by_grammar(match, book_words, language) or self.decide(
-                match, book_words, habits
-            )
+            joint = _decide_by_grammar(match, own, language) or self.decide(match, own, habits)
             kept_count += joint.is_kept
             start, end = match.start("hyphen"), match.start("right")
             put = "-" + joint.separator if joint.is_kept else ""
@@ -142,9 +132,8 @@ class Hyphens:
         low, follow = left.lower(), right.lower()
         joined, hyphened = book_words.words[low + follow], book_words.hyphenated[f"{low}-{follow}"]
         if left.isupper() and right.isupper() and (hyphened or len(right) <= 2):
-            return HyphenDecision(
-                True, "two acronyms"
-            )  # `riscv` of `riscv64` is no evidence about `RISC-V`
+            # `riscv` of `riscv64` is no evidence about `RISC-V`.
+            return HyphenDecision(True, "two acronyms")
         if hyphened == joined:
             joined = sum(book_words.words[low + form] for form in _inflections(follow))
             hyphened = sum(book_words.hyphenated[f"{low}-{form}"] for form in _inflections(follow))
@@ -164,26 +153,17 @@ class Hyphens:
             return HyphenDecision(True, "an acronym before it")
         return self.decide_by_halves(low, follow, book_words)
 
-    def decide_in_compound(
-        self, left: str, right: str, book_words: BookVocabulary
-    ) -> HyphenDecision:
-        """Decide a break next to another hyphen, as in `state-of-the-` or `line-break-` before
-        `ing`.
-        """
-        last = re.split(r"[-‐]", left)[-1]
-        joined = last + right
-        if book_words.words[joined] or self.config.use_word_table and joined in english_words():
-            is_word = book_words.words[last] or last in english_words()
-            return HyphenDecision(
-                bool(is_word and book_words.words[right] > book_words.words[joined]),
-                "in a compound",
-            )
-        is_whole_word = (
-            right in book_words.words or self.config.use_word_table and right in english_words()
-        )
-        return HyphenDecision(
-            is_whole_word or self.decide_by_halves(last, right, book_words).is_kept, "in a compound"
-        )
+    def decide_in_compound(self, left: str, right: str, own: BookVocabulary) -> HyphenDecision:
+        """Decide a break next to another hyphen: `state-of-the-`, `line-break-` before `ing`."""
+        last, words = re.split(r"[-‐]", left)[-1], own.words
+        table = english_words() if self.config.use_word_table else {}
+        if words[last + right] or last + right in table:
+            is_word = words[last] or last in english_words()
+            is_kept = bool(is_word and words[right] > words[last + right])
+        else:
+            is_whole = right in words or right in table
+            is_kept = is_whole or self.decide_by_halves(last, right, own).is_kept
+        return HyphenDecision(is_kept, "in a compound")
 
     def decide_by_halves(self, left: str, right: str, book_words: BookVocabulary) -> HyphenDecision:
         """Keep the hyphen if both halves are words (a compound), otherwise join them."""
@@ -191,11 +171,10 @@ class Hyphens:
             return HyphenDecision(True, "a prefix that takes a hyphen")
 
         def is_word(half: str) -> bool:
-            size = english_words().get(half, 0) if self.config.use_word_table else 0
-            derived = self.config.use_word_table and len(half) > 5 and is_english_word(half)
-            return len(half) > 1 and (
-                book_words.words[half] > 1 or derived or size >= self.config.common
-            )
+            if len(half) < 2 or book_words.words[half] > 1 or not self.config.use_word_table:
+                return len(half) > 1 and book_words.words[half] > 1
+            is_common = english_words().get(half, 0) >= self.config.common
+            return is_common or len(half) > 5 and is_english_word(half)
 
         if is_word(left) and is_word(right):
             return HyphenDecision(True, "both halves are words")
@@ -230,12 +209,8 @@ def _decide_by_grammar(
     """Decision by grammar rules; None if no rule applies or the book has the joined word."""
     left, right = match.group("left").lower(), match.group("right").lower()
     bare = re.split(r"['’]", left)[-1]
-    joined = bare + right
-    if (
-        match.group("hyphen") in "\u00ad¬"
-        or book_words.words[joined]
-        or book_words.words[left + right]
-    ):
+    joined, words = bare + right, book_words.words
+    if match.group("hyphen") in "\u00ad¬" or words[joined] or words[left + right]:
         return None
     if right in SUSPENSION_WORDS and not match.group("after"):
         if language != "en" or not is_english_word(joined):
@@ -279,7 +254,6 @@ def _author_hyphenated_prefixes(book_words: BookVocabulary) -> frozenset[str]:
         if word.startswith(OPTIONAL_PREFIXES) and english_words().get(word, 0) <= MAX_COINED_LOG2:
             for first in OPTIONAL_PREFIXES:
                 rest = word.removeprefix(first)
-                joined[first] += (
-                    len(word) > len(rest) > 3 and english_words().get(rest, 0) > MAX_COINED_LOG2
-                )
+                if len(word) > len(rest) > 3:
+                    joined[first] += english_words().get(rest, 0) > MAX_COINED_LOG2
     return frozenset(prefix for prefix, n in apart.items() if n >= 2 and n >= joined[prefix])

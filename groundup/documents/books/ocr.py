@@ -1,37 +1,65 @@
 """OCR damage: a score for each page of a scanned book.
 
-The score is the weighted share of words that look misread: one confusion away from a known word,
-improbable spelling, punctuation or digits inside, a space inserted, and others (WEIGHTS). Pages
-with too many unreadable words are dropped; nothing is repaired. English only: a book in another
-language keeps its text and gets no score.
+OCR reads `rn` for `m`, `l` for `1`, `c` for `e`. A word is suspicious if one such confusion turns
+it from an unknown word into a frequent one, or into one that usually has these neighbours; other
+signs are improbable spelling and digits or punctuation inside. The score is the weighted share of
+such words (WEIGHTS). Pages with too many unreadable words are dropped; nothing is repaired.
+English only: a book in another language keeps its text and gets no score.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from groundup.core import Config
 
 from ..record import PASS, Record, StepResult, TextEdit
-from .damage import STRIPPED_EDGES, DamageDetector, apply_confusions
 from .pages import BookPage, find_pages
-from .words import count_vocabulary, english_words, is_english_word
+from .words import count_vocabulary, english_words, is_english_word, letter_model
 
-LINE_END_HYPHENATION = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
-UNREADABLE_SIGNS = ("confused", "garbled", "mixed", "holed")
-"""Signs of a word that is unreadable."""
+CONFUSION_PAIRS = (
+    "rn>m ni>m in>m cl>d vv>w li>h ii>u ri>n tl>d lc>k fi>f ll>U 1>l 1>i i>l 0>o 5>s 8>b "
+    "6>b 9>g 2>z |>l !>l !>i c>e e>o c>o h>b u>n n>r f>t t>r a>o a>e y>v i>j g>q a>s h>li "
+    "i>t l>t ¢>c €>e £>f $>s @>a ſ>s ſ>f f>s é>e è>e ﬁ>fi ﬂ>fl ß>b ii>n nn>m k>lc }>l ]>l "
+    "1>t h>n u>ii v>r s>e q>g v>y x>z °>o °>e z>s d>cl m>rn w>vv m>in n>ri o>a t>f r>t "
+    "m>nn u>il n>il il>u tn>m rr>n ti>n fl>ff o>e e>c o>c b>h n>u r>n t>l t>i l>i s>a e>a "
+    "o>0 3>s 4>a 7>t z>2 p>n ü>u ö>o"
+)
+"""Pairs `read>printed`. Source: own list of similar shapes; see also Kukich 1992 and ISRI's reports
+on OCR accuracy."""
+BOOK_WEIGHT = 30
+"""Weight of one use in the book relative to one use in the word table's corpus."""
+MIN_LOGPROB = -4.2
+"""Mean log-probability per letter, in nats, below which a word is implausible in any language."""
+MIN_LOG2_FREQUENCY = {2: 13, 3: 9}
+"""Minimum log2 frequency of the word that a short token may be a misreading of, by length; 4 for
+longer tokens. Source: own, set on R-intro and groff."""
+OWN_TOKEN_USES = 3
+"""Number of uses in the book from which a token counts as the author's own, however odd."""
 WEIGHTS = {
-    "confused": 1.0, "strange neighbours": 0.55, "holed": 0.47, "split": 0.26,
-    "near the book's": 0.24, "mixed": 0.15, "leader": 0.15, "doubled": 0.12, "rival": 0.12,
-    "dust": 0.11, "garbled": 0.09, "lettered number": 0.07,
+    "confused": 1.0, "strange neighbours": 0.55, "holed": 0.47, "mixed": 0.15, "garbled": 0.09,
 }  # fmt: skip
 """Weight of each sign. Source: benchmarks/documents/book_ocr_weights.py, a logistic model."""
 CLEAN_WORDS = 100
 """Clean words added to every page, because one sign on a short page is weak evidence. Source: own,
 set on the development works of benchmarks/documents/book_ocr_weights.py."""
-LEADER_MARKS = ("·", "..", ",", ".'", "`.")
+CODE_MARKS = re.compile(
+    r"[_(){}=<>$/\\#&*+^~`:@%\[\]]|\w\.\w|[a-z][A-Z]|--|^\.|\d\w*\d|^[$-]|\w'?,\w"
+)
+PUNCTUATION_INSIDE = re.compile(r"[^\W\d_][!,;?\"|¢€£°·][^\W\d_]")
+LETTERS_AND_DIGITS = re.compile(
+    r"^(?=.*\d.*[^\W\d_])(?=(?:.*[^\W\d_]){2})(?!\d+(?:st|nd|rd|th|D)$)[^\W_]{3,}$"
+)
+SPECKS = re.compile(r"(?<=[^\W\d_])[~`^*·](?=[^\W\d_])")
+STRIPPED = "\"'“”‘’«»„.,;:!?—–-…·()"
+MARK_INSIDE = re.compile(r"[¬·~`^|*_'!]")
+INTERRUPTED_WORD = re.compile(r"^[a-z]*[\d¬·~`^|*_'!][a-z\d¬·~`^|*_'!]*$")
+LINE_END_HYPHENATION = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
+
+TokenClass = Literal["right", "confused", "garbled", "mixed", "holed", "unknown", "none"]
 
 
 class OcrConfig(Config):
@@ -47,121 +75,6 @@ class OcrConfig(Config):
     has more, other languages have less."""
     page_characters: int = 2_000
     """Size in characters of the pieces that are scored where no pages are marked. Source: own."""
-
-
-class PageDamage(NamedTuple):
-    """Damage of one page."""
-
-    page: BookPage
-    score: float
-    """Weighted signs of damage per word."""
-    unreadable_share: float
-    """Share of unreadable words."""
-    words: int
-
-
-class DamageSigns(NamedTuple):
-    """Counts of damage signs on a page."""
-
-    counts: Counter[str]
-    words: int
-
-
-class BookTokens:
-    """Tokenised pages with the counts of words, tokens and bigrams of the book."""
-
-    def __init__(self, word_counts: Counter[str], pages: Sequence[str]) -> None:
-        self.tokens = [LINE_END_HYPHENATION.sub("", page).split() for page in pages]
-        tokens = Counter(token for page in self.tokens for token in page)
-        bare = {token: token.strip(STRIPPED_EDGES).lower() for token in tokens}
-        self.stripped = [[bare[token] for token in page] for page in self.tokens]
-        self.word_counts = Counter(word for page in self.stripped for word in page)
-        self.bigram_counts = Counter(pair for page in self.stripped for pair in pairwise(page))
-        self.detector = DamageDetector(word_counts, tokens)
-
-    def signs_by_page(self) -> Iterator[DamageSigns]:
-        """Yield the signs of each page; each distinct word, token and bigram is classified once."""
-        rivals = {
-            word: candidates
-            for word in self.word_counts
-            if word and (candidates := self.frequent_rivals(word))
-        }
-        split = {pair for pair in self.bigram_counts if all(pair) and self.is_split_word(*pair)}
-        marks = {token for token in self.detector.token_counts if _is_punctuation_mark(token)}
-        for tokens, bare in zip(self.tokens, self.stripped, strict=True):
-            counts: Counter[str] = Counter()
-            words = 0
-            for token, times in Counter(tokens).items():
-                words += times * (self.detector.classify(token) != "none")
-                for sign in self.detector.damage_signs(token):
-                    counts[sign] += times
-            around = zip(["", *bare], bare, [*bare[1:], ""], strict=False)
-            counts["strange neighbours"] = sum(
-                self.has_strange_neighbors(word, before, after, rivals[word])
-                for before, word, after in around
-                if word in rivals
-            )
-            counts["split"] = sum(pair in split for pair in pairwise(bare))
-            counts["leader"] = sum(
-                _is_misread_leader_dot(before, token, after)
-                for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
-                if token in marks
-            )
-            yield DamageSigns(counts, words)
-
-    def frequent_rivals(self, word: str) -> list[str]:
-        """Words one confusion away that the book uses eight times as often."""
-        if not word.isascii() or len(word) >= 12:
-            return []
-        least = 8 * max(self.word_counts[word], 1)
-        return [
-            candidate
-            for candidate in set(apply_confusions(word))
-            if candidate.isalpha() and self.word_counts[candidate] >= least
-        ]
-
-    def has_strange_neighbors(
-        self, word: str, before: str, after: str, rivals: Sequence[str]
-    ) -> bool:
-        """Whether the neighbours of a word usually occur with one of its rivals instead."""
-        if max(self.bigram_counts[before, word], self.bigram_counts[word, after]) > 1:
-            return False
-        return any(
-            max(self.bigram_counts[before, rival], self.bigram_counts[rival, after]) >= 3
-            for rival in rivals
-        )
-
-    def is_split_word(self, a: str, b: str) -> bool:
-        """Whether two neighbours are one English word with a space inserted, as in `w ith`."""
-        joined = a + b
-        if (
-            english_words().get(joined, 0) < 5
-            or self.detector.word_counts[a] >= 3 + self.detector.word_counts[joined]
-        ):
-            return False
-        if len(a) == 1 or len(b) == 1:
-            return True
-        is_word = is_english_word(a) and is_english_word(b)
-        return not is_word and not (self.detector.is_known(a) and self.detector.is_known(b))
-
-
-def _is_punctuation_mark(token: str) -> bool:
-    """Whether a token is one to three punctuation characters other than a dot."""
-    return token != "." and len(token) <= 3 and not any(map(str.isalnum, token))
-
-
-def _is_misread_leader_dot(before: str, token: str, after: str) -> bool:
-    """Whether a mark replaces a dot in a dot leader."""
-    dots = (before == ".") + (after == ".")
-    return dots == 2 or dots == 1 and token in LEADER_MARKS
-
-
-def _score_page(page: BookPage, signs: DamageSigns) -> PageDamage:
-    """Weighted signs per word, and the share of unreadable words."""
-    weight = sum(WEIGHTS.get(sign, 0.0) * n for sign, n in signs.counts.items())
-    damaged = sum(signs.counts[sign] for sign in UNREADABLE_SIGNS)
-    score = weight / (signs.words + CLEAN_WORDS)
-    return PageDamage(page, score, damaged / max(signs.words, 1), signs.words)
 
 
 class Ocr:
@@ -181,25 +94,21 @@ class Ocr:
             return StepResult(metadata={"ocr_english_share": round(english_share, 3)})
         pages = self.pages_or_pieces(record)
         book = BookTokens(own, [record.text[page.start : page.end] for page in pages])
-        scores = [
-            _score_page(page, signs)
-            for page, signs in zip(pages, book.signs_by_page(), strict=True)
-        ]
-        words = sum(page.words for page in scores) or 1
-        overall = sum(page.score * page.words for page in scores) / words
-        edits: list[TextEdit] = []
-        for page in scores:
-            if page.unreadable_share >= self.config.beyond_repair and page.words >= 20:
-                edits.append(TextEdit(page.page.start, page.page.end, "page beyond repair", "\n"))
-        return StepResult(
-            edits=tuple(edits),
-            metadata={
-                "ocr_score": round(overall, 4),
-                "ocr_pages": [round(page.score, 3) for page in scores],
-                "ocr_damaged_pages": sum(page.score >= self.config.damaged for page in scores),
-                "ocr_english_share": round(english_share, 3),
-            },
+        signs = list(book.signs_by_page())
+        scores = [page_signs.score() for page_signs in signs]
+        weighted = sum(score * page.words for score, page in zip(scores, signs, strict=True))
+        edits = tuple(
+            TextEdit(page.start, page.end, "page beyond repair", "\n")
+            for page, found in zip(pages, signs, strict=True)
+            if found.words >= 20 and found.unreadable() >= self.config.beyond_repair * found.words
         )
+        metadata = {
+            "ocr_score": round(weighted / (sum(page.words for page in signs) or 1), 4),
+            "ocr_pages": [round(score, 3) for score in scores],
+            "ocr_damaged_pages": sum(score >= self.config.damaged for score in scores),
+            "ocr_english_share": round(english_share, 3),
+        }
+        return StepResult(edits=edits, metadata=metadata)
 
     def pages_or_pieces(self, record: Record) -> list[BookPage]:
         """The pages; without any, pieces of similar size that end with a line."""
@@ -212,3 +121,163 @@ class Ocr:
             pieces.append(BookPage(start, end))
             start = end
         return pieces
+
+
+class DamageSigns(NamedTuple):
+    """Counts of damage signs on a page."""
+
+    counts: Counter[str]
+    words: int
+
+    def score(self) -> float:
+        """Weighted signs per word."""
+        weight = sum(WEIGHTS[sign] * n for sign, n in self.counts.items())
+        return weight / (self.words + CLEAN_WORDS)
+
+    def unreadable(self) -> int:
+        """Number of unreadable words."""
+        return sum(n for sign, n in self.counts.items() if sign != "strange neighbours")
+
+
+class BookTokens:
+    """The tokens of a book's pages, with the counts of its words, tokens and bigrams."""
+
+    def __init__(self, vocabulary: Counter[str], pages: Sequence[str]) -> None:
+        self.vocabulary = vocabulary
+        """Words that are complete on their line."""
+        self.tokens = [LINE_END_HYPHENATION.sub("", page).split() for page in pages]
+        self.token_counts = Counter(token for page in self.tokens for token in page)
+        bare = {token: _strip_edges(token) for token in self.token_counts}
+        self.stripped = [[bare[token] for token in page] for page in self.tokens]
+        self.word_counts = Counter(word for page in self.stripped for word in page)
+        self.bigram_counts = Counter(pair for page in self.stripped for pair in pairwise(page))
+
+    def signs_by_page(self) -> Iterator[DamageSigns]:
+        """Yield the signs of each page; each distinct word and token is classified once."""
+        classes = {token: self.classify(token) for token in self.token_counts}
+        rivals = {word: found for word in self.word_counts if (found := self.rivals(word))}
+        for tokens, bare in zip(self.tokens, self.stripped, strict=True):
+            counts: Counter[str] = Counter()
+            words = 0
+            for token, times in Counter(tokens).items():
+                words += times * (classes[token] != "none")
+                if classes[token] in WEIGHTS:
+                    counts[classes[token]] += times
+            around = zip(["", *bare], bare, [*bare[1:], ""], strict=False)
+            counts["strange neighbours"] = sum(
+                self.has_strange_neighbors(word, before, after, rivals[word])
+                for before, word, after in around
+                if word in rivals
+            )
+            yield DamageSigns(counts, words)
+
+    def rivals(self, word: str) -> list[str]:
+        """Words one confusion away that the book uses eight times as often."""
+        if not word.isascii() or not 0 < len(word) < 12:
+            return []
+        least = 8 * max(self.word_counts[word], 1)
+        return [
+            candidate
+            for candidate in set(_apply_confusions(word))
+            if candidate.isalpha() and self.word_counts[candidate] >= least
+        ]
+
+    def has_strange_neighbors(
+        self, word: str, before: str, after: str, rivals: Sequence[str]
+    ) -> bool:
+        """Whether the neighbours of a word usually occur with one of its rivals instead."""
+        if max(self.bigram_counts[before, word], self.bigram_counts[word, after]) > 1:
+            return False
+        return any(
+            max(self.bigram_counts[before, rival], self.bigram_counts[rival, after]) >= 3
+            for rival in rivals
+        )
+
+    def classify(self, token: str) -> TokenClass:
+        """Class of a token; `none` for numbers, code and punctuation."""
+        if len(token) > 40 or not any(map(str.isalpha, token)):
+            return "none"
+        core = token.strip(STRIPPED)
+        low = core.lower()
+        is_rare = self.token_counts[token] < OWN_TOKEN_USES
+        if is_rare and _is_interrupted_word(_strip_edges(token)):
+            return "holed"
+        if "()" in token or token[0] in "./" or CODE_MARKS.search(core):
+            without_speck = SPECKS.sub("", low)
+            is_speck = len(without_speck) > 2 and len(without_speck) + 1 == len(low)
+            return "mixed" if is_speck and self.is_known(without_speck) else "none"
+        if len(low) < 2:
+            return "none"
+        if self.is_known(low):
+            return "right"
+        if len(low) < 5 and core.isupper():
+            return "none"  # an acronym
+        frequent = 2 ** MIN_LOG2_FREQUENCY.get(len(low), 4)
+        if any(
+            self.frequency(candidate) >= frequent and self.is_known(candidate)
+            for candidate in _apply_confusions(low)
+        ):
+            return "confused"
+        if PUNCTUATION_INSIDE.search(core) or LETTERS_AND_DIGITS.match(core):
+            return "mixed"
+        if not (low.isascii() and low.isalpha()) or len(low) < 3:
+            return "none"
+        return "garbled" if letter_model().mean_logprob(low) < MIN_LOGPROB else "unknown"
+
+    def is_known(self, low: str) -> bool:
+        """Whether a word is in the English table or established by the book itself.
+
+        The book's use does not count if a word one confusion away is twenty times as frequent: a
+        repeated misreading is still a misreading.
+        """
+        if all(map(is_english_word, re.split(r"[-‐–—]", low))):
+            return True
+        uses = self.vocabulary[low]
+        return uses >= 2 and all(
+            self.vocabulary[candidate] < 20 * uses for candidate in _apply_confusions(low)
+        )
+
+    def frequency(self, low: str) -> float:
+        """Frequency of a word: in the table's corpus plus, weighted, in the book."""
+        size = english_words().get(low)
+        return (0 if size is None else 2.0**size) + BOOK_WEIGHT * self.vocabulary[low]
+
+
+def _strip_edges(token: str) -> str:
+    return token.strip(STRIPPED + "[]").lower()
+
+
+def _is_interrupted_word(low: str) -> bool:
+    """Whether a digit or punctuation mark interrupts an English word."""
+    if not 3 < len(low) < 25 or not INTERRUPTED_WORD.match(low):
+        return False
+    without_marks = MARK_INSIDE.sub("", low)
+    if len(without_marks) > 3 and without_marks != low and is_english_word(without_marks):
+        return True
+    return any(
+        candidate.isalpha() and english_words().get(candidate, 0) >= 2
+        for candidate in _apply_confusions(low)
+    )
+
+
+@cache
+def _confusion_table() -> dict[str, list[str]]:
+    """What was read, mapped to what may have been printed."""
+    table: dict[str, list[str]] = {}
+    for pair in CONFUSION_PAIRS.split():
+        read, printed = pair.split(">")
+        table.setdefault(read, []).append(printed)
+    return table
+
+
+def _apply_confusions(word: str) -> Iterator[str]:
+    """Yield the words that become `word` by one confusion of the table.
+
+    >>> "modern" in set(_apply_confusions("modem")), "modem" in set(_apply_confusions("the"))
+    (True, False)
+    """
+    table = _confusion_table()
+    for at in range(len(word)):
+        for size in (1, 2):
+            for printed in table.get(word[at : at + size], ()):
+                yield word[:at] + printed + word[at + size :]

@@ -6,7 +6,7 @@ at a regular distance, or a lone number that increases, marks a page edge. Nothi
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -43,6 +43,15 @@ class BookPages(NamedTuple):
     source: str
     """`spans`, `form feeds`, `period`, or `none` (the text is one page)."""
 
+    def new_spans(self) -> tuple[TextSpan, ...]:
+        """Spans for pages that the reader did not mark, so that later steps still have them."""
+        if self.source in ("spans", "none"):
+            return ()
+        return tuple(
+            TextSpan("page", page.start, page.end, page.number or str(number))
+            for number, page in enumerate(self.pages, 1)
+        )
+
 
 def find_pages(record: Record) -> BookPages:
     """Pages of a record: from spans, form feeds or recurring lines; otherwise one page."""
@@ -50,32 +59,14 @@ def find_pages(record: Record) -> BookPages:
     spans = sorted((s.start, s.end, s.value) for s in record.spans if s.kind == "page")
     if spans:
         return BookPages(tuple(BookPage(*span) for span in spans), "spans")
-    if "\f" in text:
-        return BookPages(
-            tuple(_pages_between(text, [m.start() for m in re.finditer("\f", text)])), "form feeds"
-        )
-    edges = _infer_page_edges(split_into_lines(text))
-    if edges:
-        return BookPages(tuple(_pages_between(text, edges)), "period")
-    return BookPages((BookPage(0, len(text)),), "none")
-
-
-def page_spans(pages: BookPages) -> tuple[TextSpan, ...]:
-    """Spans for pages that the reader did not mark, so that later steps still have them."""
-    if pages.source in ("spans", "none"):
-        return ()
-    return tuple(
-        TextSpan("page", page.start, page.end, page.number or str(number))
-        for number, page in enumerate(pages.pages, 1)
-    )
-
-
-def _pages_between(text: str, edges: Sequence[int]) -> Iterator[BookPage]:
-    """Yield the pages between edges, empty ones omitted."""
+    feeds = [match.start() for match in re.finditer("\f", text)]
+    edges = feeds or _infer_page_edges(split_into_lines(text))
+    if not edges:
+        return BookPages((BookPage(0, len(text)),), "none")
     starts = [0, *(edge for edge in edges if edge > 0)]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        if text[start:end].strip("\f\n "):
-            yield BookPage(start, end)
+    pages = (BookPage(*bounds) for bounds in zip(starts, [*starts[1:], len(text)], strict=True))
+    filled = tuple(page for page in pages if text[page.start : page.end].strip("\f\n "))
+    return BookPages(filled, "form feeds" if feeds else "period")
 
 
 def split_into_lines(text: str, start: int = 0, end: int | None = None) -> list[BookLine]:
@@ -121,9 +112,10 @@ def _infer_page_edges(lines: Sequence[BookLine]) -> list[int]:
     half of its gaps are within a quarter of the median gap.
     """
     families: dict[str, list[int]] = defaultdict(list)
+    is_blank = [True, *(not line.text.strip() for line in lines), True]
     for at, line in enumerate(lines):
         stripped = line.text.strip()
-        if 0 < len(stripped) <= 90 and _has_blank_neighbor(lines, at):
+        if 0 < len(stripped) <= 90 and (is_blank[at] or is_blank[at + 2]):
             families[normalize_line(stripped)].append(at)
     best: list[int] = []
     for key, indices in families.items():
@@ -132,12 +124,6 @@ def _infer_page_edges(lines: Sequence[BookLine]) -> list[int]:
         if len(indices) > len(best) and _is_periodic(indices):
             best = indices
     return [lines[at].start for at in best]
-
-
-def _has_blank_neighbor(lines: Sequence[BookLine], at: int) -> bool:
-    """Whether an empty line precedes or follows a line."""
-    before = at == 0 or not lines[at - 1].text.strip()
-    return before or at + 1 == len(lines) or not lines[at + 1].text.strip()
 
 
 def _increasing_numbers(lines: Sequence[BookLine], indices: Sequence[int]) -> list[int]:

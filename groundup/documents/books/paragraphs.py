@@ -9,8 +9,8 @@ Only shapes are used, no language.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from statistics import median
 
 from groundup.core import Config
@@ -60,10 +60,9 @@ class ParagraphJoiner:
         text = record.text
         page_ends = [span.end for span in record.spans if span.kind == "page"]
         blocks = list(split_into_blocks(split_into_lines(text)))
-        width = _page_width(blocks)
-        usual = _column_width(
-            [_display_width(line.text.rstrip()) for block in blocks for line in block]
-        )
+        lengths = sorted(len(line.text.strip()) for block in blocks for line in block)
+        width = lengths[int(len(lengths) * 0.9)] if lengths else 0
+        usual = _column_width(_display_widths(line for block in blocks for line in block))
         edits: list[TextEdit] = []
         verses = 0
         before: Sequence[BookLine] = ()
@@ -71,13 +70,10 @@ class ParagraphJoiner:
             if self.is_verse(block, width):
                 verses, before = verses + 1, ()
                 continue
-            if (
-                before
-                and _is_page_break_between(before[-1], block[0], page_ends)
-                and self.continues_after_page(before, block, usual)
-            ):
-                put = _separator(before[-1], block[0])
-                edits.append(TextEdit(before[-1].end, _text_start(block[0]), "page turned", put))
+            at = bisect_left(page_ends, before[-1].end) if before else len(page_ends)
+            is_turned = at < len(page_ends) and page_ends[at] <= block[0].start + 1
+            if is_turned and self.continues_after_page(before, block, usual):
+                edits.append(_join(before[-1], block[0], before[-1].end, "page turned"))
             edits += self.join_lines(block, usual)
             before = block if self.is_prose(block) else ()
         metadata = {"verses": verses, "wrapped_lines": len(edits)}
@@ -85,88 +81,53 @@ class ParagraphJoiner:
 
     def is_prose(self, block: Sequence[BookLine]) -> bool:
         """Whether a block is wide enough and not a table or code."""
-        layout_lines = sum(
-            bool(TABLE_COLUMNS.search(line.text[:400]) or CODE_LINE.search(line.text[:400]))
-            for line in block
-        )
+        layout_lines = sum(map(_has_layout, block))
         wide = max(_display_width(line.text.strip()) for line in block)
         return wide >= self.config.min_width and layout_lines * 3 <= len(block)
 
     def is_verse(self, block: Sequence[BookLine], width: float) -> bool:
         """Whether a block of four lines or more is verse."""
-        lengths = [len(line.text.strip()) for line in block]
+        usual = median(len(line.text.strip()) for line in block)
         capitals = sum(line.text.lstrip("\"'“‘« \t")[:1].isupper() for line in block)
-        return (
-            len(block) >= 4
-            and median(lengths) < self.config.verse_width * width
-            and capitals >= self.config.verse_capitals * len(block)
-        )
+        is_capitalised = capitals >= self.config.verse_capitals * len(block)
+        return len(block) >= 4 and usual < self.config.verse_width * width and is_capitalised
 
     def join_lines(self, block: Sequence[BookLine], usual_width: int) -> Iterator[TextEdit]:
         """Yield an edit for every line of a block that continues in the next."""
         if not self.is_prose(block):
             return
-        widths = [_display_width(line.text.rstrip()) for line in block]
+        widths = _display_widths(block)
         columns = _local_widths(widths, usual_width)
         for at, (line, following) in enumerate(pairwise(block)):
-            is_broken = (
-                BROKEN_WORD.search(line.text[-40:]) and following.text.lstrip()[:1].islower()
-            )
-            if (
-                self.fills_column(widths[at], columns[at], following)
-                and _may_continue(line, following)
-                and not is_broken
-            ):
-                start, put = line.start + len(line.text.rstrip()), _separator(line, following)
-                yield TextEdit(start, _text_start(following), "wrapped line", put)
+            is_full = self.fills_column(widths[at], columns[at], following)
+            if is_full and _may_continue(line, following):
+                yield _join(line, following, line.start + len(line.text.rstrip()), "wrapped line")
 
     def fills_column(self, line_width: int, column: int, following: BookLine) -> bool:
         """Whether a line fills its column, or the next word did not fit."""
         word = _display_width(following.text.split()[0])
-        return (
-            line_width >= self.config.fullness * column
-            or column < line_width + 1 + word <= 2 * column
-        )
+        is_full = line_width >= self.config.fullness * column
+        return is_full or column < line_width + 1 + word <= 2 * column
 
     def continues_after_page(
         self, previous: Sequence[BookLine], block: Sequence[BookLine], usual_width: int
     ) -> bool:
         """Whether a paragraph continues after a page break."""
-        start = block[0].text.strip()
-        open_end = not SENTENCE_END.search(previous[-1].text.rstrip())
-        widths = [_display_width(line.text.rstrip()) for line in previous]
-        full = self.fills_column(widths[-1], _local_widths(widths, usual_width)[-1], block[0])
-        return (
-            open_end
-            and full
-            and self.is_prose(block)
-            and (
-                start[0].islower()
-                or start[0] in '("“‘'
-                or WIDE_CHARACTER.match(start)
-                or len(block) > 1
-            )
-            and not block[0].text.startswith("\u3000")
-        )
+        if SENTENCE_END.search(previous[-1].text.rstrip()) or block[0].text.startswith("\u3000"):
+            return False
+        first = block[0].text.strip()[0]
+        is_start = first.islower() or first in '("“‘' or WIDE_CHARACTER.match(first)
+        if not self.is_prose(block) or not is_start and len(block) == 1:
+            return False
+        widths = _display_widths(previous)
+        return self.fills_column(widths[-1], _local_widths(widths, usual_width)[-1], block[0])
 
 
 def split_into_blocks(lines: Sequence[BookLine]) -> Iterator[Sequence[BookLine]]:
     """Yield the runs of lines between empty lines."""
-    block: list[BookLine] = []
-    for line in lines:
-        if line.text.strip():
-            block.append(line)
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def _page_width(blocks: Sequence[Sequence[BookLine]]) -> float:
-    """Width of the book's column: the 90th percentile of its line lengths."""
-    lengths = sorted(len(line.text.strip()) for block in blocks for line in block)
-    return lengths[int(len(lengths) * 0.9)] if lengths else 0
+    for is_filled, block in groupby(lines, key=lambda line: bool(line.text.strip())):
+        if is_filled:
+            yield list(block)
 
 
 def _column_width(widths: Sequence[int]) -> int:
@@ -190,22 +151,17 @@ def _local_widths(widths: Sequence[int], usual_width: int) -> list[int]:
     It is the smaller of the widths before and after the line, because a book without empty lines is
     one block of several widths. The last line is ignored: it ends where its paragraph does.
     """
-    known_widths = widths[:-1] or widths
+    known = widths[:-1] or widths
     columns: list[int] = []
-    for at in range(len(known_widths)):
-        first, end = max(0, at + 1 - WIDTH_WINDOW), min(len(known_widths), at + WIDTH_WINDOW)
-        sides = (
-            known_widths[first : first + WIDTH_WINDOW],
-            known_widths[max(0, end - WIDTH_WINDOW) : end],
-        )
-        columns.append(min(_column_width(_without_outliers(side, usual_width)) for side in sides))
-    return columns + columns[-1:] * (len(widths) - len(known_widths))
-
-
-def _without_outliers(widths: Sequence[int], usual_width: int) -> Sequence[int]:
-    """Widths without outliers above the usual one, unless most are above it."""
-    usual_widths = [width for width in widths if width <= usual_width / NEAR_WIDTH]
-    return usual_widths if len(usual_widths) * 2 >= len(widths) else widths
+    for at in range(len(known)):
+        first, end = max(0, at + 1 - WIDTH_WINDOW), min(len(known), at + WIDTH_WINDOW)
+        sides = []
+        for side in (known[first : first + WIDTH_WINDOW], known[max(0, end - WIDTH_WINDOW) : end]):
+            # Without outliers above the usual width, unless most are above it.
+            usual = [width for width in side if width <= usual_width / NEAR_WIDTH]
+            sides.append(_column_width(usual if len(usual) * 2 >= len(side) else side))
+        columns.append(min(sides))
+    return columns + columns[-1:] * (len(widths) - len(known))
 
 
 def _may_continue(line: BookLine, following: BookLine) -> bool:
@@ -213,10 +169,16 @@ def _may_continue(line: BookLine, following: BookLine) -> bool:
     indent = len(following.text) - len(following.text.lstrip())
     before = len(line.text) - len(line.text.lstrip())
     is_new = following.text.startswith("\u3000") and not line.text.startswith("\u3000\u3000")
-    deeper = (is_new or indent > before + 1) and not LIST_ITEM.match(line.text)
-    columns = TABLE_COLUMNS.search(line.text[:400]) or TABLE_COLUMNS.search(following.text[:400])
-    code = CODE_LINE.search(line.text[:400]) or CODE_LINE.search(following.text[:400])
-    return not (deeper or columns or code or LIST_ITEM.match(following.text))
+    if (is_new or indent > before + 1) and not LIST_ITEM.match(line.text):
+        return False
+    if BROKEN_WORD.search(line.text[-40:]) and following.text.lstrip()[:1].islower():
+        return False
+    return not (_has_layout(line) or _has_layout(following) or LIST_ITEM.match(following.text))
+
+
+def _has_layout(line: BookLine) -> bool:
+    """Whether a line is a table's or code."""
+    return bool(TABLE_COLUMNS.search(line.text[:400]) or CODE_LINE.search(line.text[:400]))
 
 
 def _display_width(text: str) -> int:
@@ -224,18 +186,13 @@ def _display_width(text: str) -> int:
     return len(text) if text.isascii() else len(text) + len(WIDE_CHARACTER.findall(text))
 
 
-def _separator(line: BookLine, following: BookLine) -> str:
-    """Separator of two joined lines: a space, or nothing between Chinese or Japanese characters."""
+def _display_widths(lines: Iterable[BookLine]) -> list[int]:
+    return [_display_width(line.text.rstrip()) for line in lines]
+
+
+def _join(line: BookLine, following: BookLine, start: int, reason: str) -> TextEdit:
+    """Join two lines by a space, or by nothing between Chinese or Japanese characters."""
     last, first = line.text.rstrip()[-1:], following.text.lstrip()[:1]
-    return "" if WIDE_CHARACTER.match(last) and WIDE_CHARACTER.match(first) else " "
-
-
-def _text_start(line: BookLine) -> int:
-    """Offset of the first non-space character."""
-    return line.end - len(line.text.lstrip())
-
-
-def _is_page_break_between(before: BookLine, line: BookLine, page_ends: Sequence[int]) -> bool:
-    """Whether a page ends between two lines."""
-    at = bisect_left(page_ends, before.end)
-    return at < len(page_ends) and page_ends[at] <= line.start + 1
+    separator = "" if WIDE_CHARACTER.match(last) and WIDE_CHARACTER.match(first) else " "
+    end = following.end - len(following.text.lstrip())
+    return TextEdit(start, end, reason, separator)

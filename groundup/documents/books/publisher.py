@@ -123,15 +123,14 @@ class FrontMatter:
         parts += self.find_listings(lines, first, last)
         parts += self.find_imprints(text, lines, first, last)
         parts += self.find_advertisements(text, lines, last)
-        edits = [
-            TextEdit(
-                p.start,
-                p.end,
-                p.reason,
-                metadata_key=p.metadata_key if self.config.keep_in_metadata else "",
-            )
-            for p in _without_overlaps(parts)
-        ]
+        edits: list[TextEdit] = []
+        end = 0
+        for part in sorted(parts):
+            start, key = max(part.start, end), part.metadata_key
+            if start < part.end:
+                key = key if self.config.keep_in_metadata else ""
+                edits.append(TextEdit(start, part.end, part.reason, metadata_key=key))
+                end = part.end
         if not edits:
             return PASS
         share = sum(edit.end - edit.start for edit in edits) / len(text)
@@ -162,9 +161,8 @@ class FrontMatter:
         """End of the run of entries that begins at line `at`; `at` itself if there is none."""
         entries = filled = leaders = 0
         end, misses, last_page = at, 0, -1
-        for here in range(
-            at + (not DOT_LEADER.search(lines[at].text[:MAX_LINE_LENGTH])), len(lines)
-        ):
+        has_leader = DOT_LEADER.search(lines[at].text[:MAX_LINE_LENGTH])
+        for here in range(at if has_leader else at + 1, len(lines)):
             stripped = lines[here].text.strip()[:MAX_LINE_LENGTH]
             if not stripped:
                 continue
@@ -199,14 +197,13 @@ class FrontMatter:
         ]
         evidence = [_imprint_evidence(text[b[0].start : b[-1].end]) for b in blocks]
         for at, (block, kinds) in enumerate(zip(blocks, evidence, strict=True)):
+            start, end = block[0].start, block[-1].end
             around = set().union(*evidence[max(0, at - 2) : at + 3])
-            strong = kinds & STRONG_EVIDENCE
-            size = block[-1].end - block[0].start
-            content = text[block[0].start : block[-1].end].strip()
-            is_title = block[-1].end < first + TITLE_PAGE_ENDS and _is_title_page(content)
-            if is_title or strong and len(around) >= self.config.min_evidence and size < 3_000:
+            enough = kinds & STRONG_EVIDENCE and len(around) >= self.config.min_evidence
+            is_title = end < first + TITLE_PAGE_ENDS and _is_title_page(text[start:end].strip())
+            if is_title or enough and end - start < 3_000:
                 why = "publisher and year" if is_title else ", ".join(sorted(kinds))
-                yield MatterSlice(block[0].start, block[-1].end, f"imprint: {why}", "publisher")
+                yield MatterSlice(start, end, f"imprint: {why}", "publisher")
 
     def find_advertisements(
         self, text: str, lines: Sequence[BookLine], last: int
@@ -218,24 +215,17 @@ class FrontMatter:
             if len(head) > 120 or not OFFER.search(head):
                 continue
             listed = block[1:] or (blocks[at + 1] if at + 1 < len(blocks) else [])
-            short = [line for line in listed if len(line.text.strip()) < 90]
-            is_offer = (
-                len(short) >= 3
-                or short
-                and all(PRICE.search(line.text) or line.text.isupper() for line in short)
-            )
-            if is_offer and len(short) == len(listed):
-                end = (listed[-1]).end
-                yield MatterSlice(block[0].start, end, "advertisement: other titles", "publisher")
-        tail = [
-            b for b in blocks if b[0].start > last - max(last // 8, self.config.edge_characters)
-        ]
-        for block in tail:
+            is_short = all(len(line.text.strip()) < 90 for line in listed)
+            is_priced = all(PRICE.search(line.text) or line.text.isupper() for line in listed)
+            if listed and is_short and (len(listed) >= 3 or is_priced):
+                reason = "advertisement: other titles"
+                yield MatterSlice(block[0].start, listed[-1].end, reason, "publisher")
+        tail = last - max(last // 8, self.config.edge_characters)
+        for block in (block for block in blocks if block[0].start > tail):
             prices = sum(bool(PRICE.search(line.text[:MAX_LINE_LENGTH])) for line in block)
             if prices >= 3 and prices * 3 >= len(block):
-                yield MatterSlice(
-                    block[0].start, block[-1].end, "advertisement: prices", "publisher"
-                )
+                reason = "advertisement: prices"
+                yield MatterSlice(block[0].start, block[-1].end, reason, "publisher")
 
 
 def _gutenberg_body(text: str) -> tuple[int, int, list[MatterSlice]]:
@@ -246,8 +236,7 @@ def _gutenberg_body(text: str) -> tuple[int, int, list[MatterSlice]]:
     if begin:
         first = begin.end()
         parts.append(MatterSlice(0, first, "Gutenberg header", "publisher"))
-    over = next((m for m in GUTENBERG_END.finditer(text, first)), None)
-    if over:
+    if over := GUTENBERG_END.search(text, first):
         last = over.start()
         parts.append(MatterSlice(last, len(text), "Gutenberg licence", "publisher"))
     return first, last, parts
@@ -274,7 +263,7 @@ def _entry_page(line: str) -> int:
 
 def _imprint_evidence(block: str) -> set[str]:
     """Kinds of evidence in a block; empty for an author's sentences about printing."""
-    kinds = _find_evidence(block)
+    kinds = {name for name, pattern in EVIDENCE.items() if pattern.search(block[:3_000])}
     if not kinds or "©" in block:
         return kinds
     if block.lstrip()[:1] in QUOTES or len(kinds) < 3 and NARRATIVE.search(block):
@@ -296,19 +285,3 @@ def _is_title_page(block: str) -> bool:
     """
     lines = "\n".join(line.strip() for line in block.split("\n"))
     return len(lines) < 300 and any(pattern.fullmatch(lines) for pattern in TITLE_PAGE)
-
-
-def _find_evidence(text: str) -> set[str]:
-    """Kinds of evidence in a block."""
-    start = text[:3_000]
-    return {name for name, pattern in EVIDENCE.items() if pattern.search(start)}
-
-
-def _without_overlaps(parts: Sequence[MatterSlice]) -> Iterator[MatterSlice]:
-    """Yield the slices in order, without overlaps."""
-    end = 0
-    for part in sorted(parts):
-        start = max(part.start, end)
-        if start < part.end:
-            yield part._replace(start=start)
-            end = part.end

@@ -34,11 +34,8 @@ class LetterModel(NamedTuple):
         True
         """
         padded = f"  {word.lower()} "
-        logs = [
-            self.logprobs.get(padded[at : at + 3], self.unseen_logprob)
-            for at in range(len(padded) - 2)
-        ]
-        return sum(logs) / len(logs)
+        threes = [padded[at : at + 3] for at in range(len(padded) - 2)]
+        return sum(self.logprobs.get(t, self.unseen_logprob) for t in threes) / len(threes)
 
 
 @cache
@@ -99,8 +96,5 @@ def is_english_word(word: str) -> bool:
     table = english_words()
     if word in table:
         return True
-    for suffix in SUFFIXES:
-        stem = word.removesuffix(suffix)
-        if len(stem) >= 4 and stem != word and (stem in table or f"{stem}e" in table):
-            return True
-    return False
+    stems = {word.removesuffix(suffix) for suffix in SUFFIXES} - {word}
+    return any(len(stem) >= 4 and (stem in table or f"{stem}e" in table) for stem in stems)

@@ -1,14 +1,16 @@
 """SPDX licence expressions: parsing, joining, and checking against an allow list.
 
 `A OR B` is allowed if one side is, `A AND B` if both are; an exception (`WITH`) only adds
-permissions, so its licence decides. `CC-BY-*` on the list matches its versions. Knows nothing of
-where an expression was found.
+permissions, so its licence decides. `CC-BY-*` on the list matches its versions. Whole expressions
+are parsed by license-expression; the one at the start of a comment is delimited here.
 """
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, MissingExtra
 
 TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][\w.+-]*|[^\s]")
 # Ids that SPDX has renamed: old -> new.
@@ -20,7 +22,7 @@ RENAMED_IDS = {
     for version in versions.split()
     for old, new in (("", "-only"), ("+", "-or-later"))
 }  # fmt: skip
-MAX_TOKENS = 200
+MAX_CHARACTERS, MAX_TOKENS = 1_000, 200
 NAME = re.compile(r"[A-Za-z0-9](?:[\w.+-]*[\w.+])?(?:-?\*)?")
 VERSION = re.compile(r"(?:-[\d.]+(?:-\w+)*)?")
 """What a star matches: `-4.0`, `-3-clause`, `-2.0-or-later`, or nothing."""
@@ -32,7 +34,7 @@ def read_expression(text: str) -> str:
     >>> read_expression("(GPL-2.0+ OR mit) */"), read_expression("*/")
     ('GPL-2.0-or-later OR mit', '')
     """
-    tokens = TOKEN.findall(text[:1_000])[:MAX_TOKENS]
+    tokens = TOKEN.findall(text[:MAX_CHARACTERS])[:MAX_TOKENS]
     end = _expression_end(tokens)
     if end == 0:
         return ""
@@ -80,56 +82,49 @@ def check_allow_list(names: Sequence[str]) -> None:
     for name in names:
         if not NAME.fullmatch(name) or name.upper() in ("AND", "OR", "WITH"):
             raise ConfigError(
-                f"allow has {name!r}, which matches no licence; expected an SPDX id such as MIT, "
-                "or one with a star at its end for any version, such as CC-BY-*."
+                f"allow has {name!r}, which matches no licence; expected an SPDX id such as MIT "
+                "or CC-BY-* for any version."
             )
 
 
-def _matches_licence(name: str, licence: str) -> bool:
-    """Whether a name on an allow list matches a licence; a star does not match NC or ND.
+def is_licence_allowed(expression: str, names: Collection[str]) -> bool:
+    """Whether an expression is satisfied by the allowed ids; one that is not SPDX never is.
 
-    >>> [_matches_licence("CC-BY-*", id) for id in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
+    Raises MissingExtra without the library license-expression.
+
+    >>> is_licence_allowed("GPL-2.0-only OR (MIT AND BSD-3-Clause)", {"MIT", "BSD-3-Clause"})
+    True
+    >>> [is_licence_allowed(id, ["CC-BY-*"]) for id in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
     [True, False, True]
     """
-    name, licence = name.lower(), licence.lower()
+    return _is_allowed(expression, tuple(names))
+
+
+@lru_cache(maxsize=10_000)
+def _is_allowed(expression: str, names: tuple[str, ...]) -> bool:
+    try:
+        from license_expression import ExpressionError, Licensing, ParseError
+    except ImportError:
+        raise MissingExtra("license-expression", "corpus") from None
+    licensing = Licensing()
+    try:
+        tree = licensing.parse(expression[:20_000])
+    except (ExpressionError, ParseError, RecursionError):
+        return False
+
+    def is_satisfied(node: Any) -> bool:
+        if isinstance(node, licensing.AND | licensing.OR):
+            combine = all if isinstance(node, licensing.AND) else any
+            return combine(map(is_satisfied, node.args))
+        licence = getattr(node, "license_symbol", node).key.lower()  # without WITH's exception
+        return any(_matches_licence(name.lower(), licence) for name in names)
+
+    return tree is not None and is_satisfied(tree)
+
+
+def _matches_licence(name: str, licence: str) -> bool:
+    """Whether a name on an allow list matches a licence; a star does not match NC or ND."""
     if not name.endswith("*"):
         return name == licence
     stem = name[:-1].rstrip("-")
     return licence.startswith(stem) and VERSION.fullmatch(licence[len(stem) :]) is not None
-
-
-def is_licence_allowed(expression: str, names: Collection[str]) -> bool:
-    """Whether an expression is satisfied by the allowed ids.
-
-    >>> is_licence_allowed("GPL-2.0-only OR (MIT AND BSD-3-Clause)", {"MIT", "BSD-3-Clause"})
-    True
-    """
-    exact = {name.lower() for name in names if not name.endswith("*")}
-    stars = [name for name in names if name.endswith("*")]
-    values: list[bool] = []
-    operators: list[str] = []
-
-    def apply() -> None:
-        operator, right = operators.pop(), values.pop()
-        left = values.pop()
-        values.append(left and right if operator == "AND" else left or right)
-
-    tokens = TOKEN.findall(expression)
-    for before, token in zip(["", *tokens], tokens, strict=False):
-        if token == "(":
-            operators.append(token)
-        elif token == ")":
-            while operators and operators[-1] != "(":
-                apply()
-            if operators:
-                operators.pop()
-        elif token in ("AND", "OR"):
-            while operators and operators[-1] == "AND":
-                apply()
-            operators.append(token)
-        elif token != "WITH" and before != "WITH":
-            is_star = any(_matches_licence(name, token) for name in stars)
-            values.append(is_star or token.lower() in exact)
-    while operators and len(values) > 1:
-        apply()
-    return bool(values) and values[0]

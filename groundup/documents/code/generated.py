@@ -1,7 +1,8 @@
 """Generated code: files that a program wrote.
 
-A marker counts only in a comment near the top, so code that searches for such markers is kept.
-Lock files and parser output are recognised by their names.
+Lock files, dependencies and the output of parsers are recognised by their names and paths, other
+files by how they begin (generated.txt, mostly GitHub linguist's rules). A marker counts only in a
+comment near the top, so code that searches for such markers is kept.
 """
 
 import re
@@ -10,8 +11,7 @@ from pathlib import Path, PurePosixPath
 from groundup.core import Config
 
 from ..record import PASS, Record, StepResult
-from .language import code_language_of, language_tables
-from .lexing import find_comments
+from .language import code_language_of, find_comments, language_tables
 
 
 def _join_alternatives(kind: str) -> re.Pattern[str]:
@@ -21,8 +21,9 @@ def _join_alternatives(kind: str) -> re.Pattern[str]:
     return re.compile("|".join(row[2] for row in rows if row[0] == kind), re.IGNORECASE)
 
 
-GENERATED_NAMES = _join_alternatives("name")
-GENERATED_MARKER = _join_alternatives("marker")
+GENERATED_NAME, GENERATED_PATH, GENERATED_FILE, GENERATED_MARKER = map(
+    _join_alternatives, ("name", "path", "file", "marker")
+)
 # Comments of a file of unknown syntax: lines that begin with one of these.
 COMMENT_LINE = re.compile(
     r"^[ \t]*(?:[%#;*\"!]|//|--|/\*|<!--|\.\\\"|\{#|REM\b|dnl\b)[^\n]*", re.MULTILINE
@@ -66,10 +67,15 @@ class GeneratedFilter:
 
     def __call__(self, record: Record) -> StepResult:
         """Process one record."""
-        name = PurePosixPath(record.path).name.lower()
-        if GENERATED_NAMES.fullmatch(name):
-            return StepResult("code: generated", details=f"its name, {name}")
-        if marker := self.find_marker(record):
+        name = PurePosixPath(record.path).name
+        # Of 300 characters a line at most, on average.
+        top = record.text[: self.config.max_lines * 300].split("\n", self.config.max_lines)
+        top = "\n".join(top[: self.config.max_lines])
+        if GENERATED_NAME.fullmatch(name) or GENERATED_PATH.search(record.path[-1_000:]):
+            return StepResult("code: generated", details=f"its name, {name.lower()}")
+        if GENERATED_FILE.match(f"{name}\n{top}"):
+            return StepResult("code: generated", details="its first lines")
+        if marker := _find_marker(top, record):
             return StepResult("code: generated", details=f"marker: {marker}")
         if record.kind == "notebook" or record.kind == "markdown":
             return PASS
@@ -77,27 +83,27 @@ class GeneratedFilter:
             return StepResult("code: generated", details=f"parser tables: {', '.join(names[:3])}")
         return PASS
 
-    def find_marker(self, record: Record) -> str:
-        """The marker in a comment near the top, or an empty string."""
-        top = _first_lines(record.text, self.config.max_lines)
-        if not GENERATED_MARKER.search(top):
-            return ""
-        language = code_language_of(record)
-        ranges = [(comment.start, comment.end) for comment in find_comments(top, language)]
-        if not language_tables().syntax_families.get(language):
-            ranges = [match.span() for match in COMMENT_LINE.finditer(top)]
-        block = last = mentioned = 0
-        for start, end in ranges:
-            if top[last:start].strip() or "\n\n" in top[last:start]:
-                block = start  # consecutive comment lines are one block
-            last = end
-            for match in GENERATED_MARKER.finditer(top, start, end):
-                if _is_mention(top, block, match):
-                    # A mention extends to the end of its line.
-                    mentioned = top.find("\n", match.end()) % (len(top) + 1)
-                elif match.start() >= mentioned:
-                    return " ".join(match[0].split())[:100]
+
+def _find_marker(top: str, record: Record) -> str:
+    """The marker in a comment of a file's first lines, or an empty string."""
+    if not GENERATED_MARKER.search(top):
         return ""
+    language = code_language_of(record)
+    ranges = [(comment.start, comment.end) for comment in find_comments(top, language)]
+    if not language_tables().syntax_families.get(language):
+        ranges = [match.span() for match in COMMENT_LINE.finditer(top)]
+    block = last = mentioned = 0
+    for start, end in ranges:
+        if top[last:start].strip() or "\n\n" in top[last:start]:
+            block = start  # consecutive comment lines are one block
+        last = end
+        for match in GENERATED_MARKER.finditer(top, start, end):
+            if _is_mention(top, block, match):
+                # A mention extends to the end of its line.
+                mentioned = top.find("\n", match.end()) % (len(top) + 1)
+            elif match.start() >= mentioned:
+                return " ".join(match[0].split())[:100]
+    return ""
 
 
 def _is_mention(text: str, start: int, marker: re.Match[str]) -> bool:
@@ -113,8 +119,3 @@ def _is_mention(text: str, start: int, marker: re.Match[str]) -> bool:
     before = text[max(opens.end(), at - 300) : at]
     foreign = QUOTED_COMMENT[not opens[0].lstrip("rRuU").startswith(("'", '"'))]
     return bool(MENTION_WORDS.search(SENTENCE.split(before)[-1]) or foreign.search(before))
-
-
-def _first_lines(text: str, lines: int) -> str:
-    """The first lines of a text, of 300 characters on average at most."""
-    return "\n".join(text[: lines * 300].split("\n", lines)[:lines])

@@ -1,12 +1,19 @@
-"""The programming language of a file: by its name, its first line, then by distinctive content.
+"""The programming language of a file, and its comments and strings.
 
-Extensions, file names and interpreters are listed in languages.txt, with the syntax family of
-comments and strings (lexing.py). An extension that several languages share is decided by a line
-that only one of them has. Knows nothing of natural languages and guesses nothing: an undecided file
-has an empty language.
+The language is decided by name, first line, then by distinctive content. Extensions, file names and
+interpreters are listed in languages.txt, with the syntax family of comments and strings, whose
+patterns are in languages.toml. An extension that several languages share is decided by a line that
+only one of them has. Guesses
+nothing: an undecided file has an empty language.
+
+Comments and strings are found by one linear pattern per family of syntaxes: sufficient for counting
+and for balancing brackets, not a parser. Preferred to pygments (a Python call per token, and
+patterns that backtrack) because every file of a corpus is lexed: each branch of a family's pattern
+consumes characters up to its end or the text's, so no text is read twice.
 """
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
@@ -15,6 +22,7 @@ from pydantic import model_validator
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import Record, StepResult
 
 INSPECTED_CHARACTERS = 20_000
@@ -25,52 +33,17 @@ MODELINE = re.compile(
 )
 MODES = {"sh": "bash", "shell-script": "bash", "cperl": "perl", "js2": "javascript", "cpp": "c++"}
 
-# Decides extensions that several languages share: extension, pattern, language; the first wins.
+_SYNTAX = read_patterns(Path(__file__).with_name("languages.toml"))
 SHARED_EXTENSIONS = tuple(
     (ending, re.compile(pattern, re.MULTILINE), language)
-    for ending, pattern, language in (
-        (".h", r"^[ \t]*(?:@interface|@protocol|#import)\b", "objective-c"),
-        (".h", r"^[ \t]*(?:template[ \t]*<|namespace[ \t]+\w|namespace[ \t]*\{|class[ \t]+\w"
-               r"[\w \t]*[:{]|(?:public|private|protected)[ \t]*:|using[ \t]+\w"
-               r"|#include[ \t]*<\w+>)", "c++"),
-        (".h", r"", "c"),
-        (".m", r"^[ \t]*(?:@(?:interface|implementation|import|protocol)|#import|#include)\b",
-         "objective-c"),
-        (".m", r"^:- module\b", "mercury"),
-        (".pl", r"^(?::-|[a-z]\w*\([^)\n]*\)[ \t]*:-)", "prolog"),
-        (".pp", r"^[ \t]*(?:class|define|node)[ \t]+[\w:']+[^;\n]*\{", "puppet"),
-        (".ts", r"\A\s*<(?:\?xml|!DOCTYPE TS)", "xml"),
-        (".v", r"^[ \t]*(?:Theorem|Lemma|Require|Definition|Proof)\b", "coq"),
-        (".s", r"", "asm"),
-        (".inc", r"<\?php", "php"),
-        (".inc", r"^[ \t]*#[ \t]*(?:include|define|if)|/\*", "c"),
-        (".inc", r"", ""),
-        (".ll", r"^(?:target (?:datalayout|triple)|define [^\n]*@|declare [^\n]*@)", "llvm"),
-        (".l", r"^%%[ \t]*$", "flex"),
-        (".l", r"^\.(?:TH|Dd|SH)\b", "roff"),
-        (".l", r"^\(", "common-lisp"),
-        (".cls", r"^\\", "latex"),
-        (".cls", r"", "visual-basic"),
-        (".d", r"^[^\n:]{0,200}\.o[ \t]*:", "make"),
-        (".fs", r"^[ \t]*(?:uniform|varying|void main)\b", "glsl"),
-        (".mc", r"", "text"),
-        (".t", r"^[ \t]*(?:use|package) [\w:]+", "perl"),
-    )
-)  # fmt: skip
-# Beginnings of files whose name decides nothing.
+    for ending, pattern, language in _SYNTAX["shared_extensions"]
+)
 CONTENT_BEGINNINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), language)
-    for pattern, language in (
-        (r"<\?php", "php"),
-        (r"<\?xml", "xml"),
-        (r"<!doctype html|<html", "html"),
-        (r"%!PS", "postscript"),
-        (r"\{\s*\"(?:cells|metadata|nbformat)\"", "notebook"),
-        (r"diff --git |--- \S[^\n]*\n\+\+\+ ", "diff"),
-        (r"\[\[?[\w.-]+\]\]?[ \t]*\n", "ini"),
-        (r"\.(?:TH|Dd)[ \t]", "roff"),
-    )
+    for pattern, language in _SYNTAX["content_beginnings"]
 )
+SYNTAX_FAMILIES: dict[str, list[str]] = _SYNTAX["families"]
+"""Family -> pattern of comments, pattern of strings."""
 
 
 class CodeLanguageConfig(Config):
@@ -190,8 +163,50 @@ def _detect_by_content(start: str) -> DetectedLanguage:
 def code_language_of(record: Record) -> str:
     """The language that `code.language` recorded, else that of path and text."""
     language = record.metadata.get("code_language")
-    return (
-        language
-        if isinstance(language, str)
-        else detect_code_language(record.path, record.text).name
-    )
+    is_known = isinstance(language, str)
+    return language if is_known else detect_code_language(record.path, record.text).name
+
+
+class CommentOrString(NamedTuple):
+    """A comment or a string literal, with its delimiters."""
+
+    is_comment: bool
+    start: int
+    end: int
+
+
+@cache
+def _family_pattern(family: str) -> re.Pattern[str]:
+    """The pattern of a family; the group `comment` matches comments."""
+    comments, strings = SYNTAX_FAMILIES[family]
+    comments = comments.replace("\\1", "\\2")  # the group `comment` comes first
+    return re.compile(f"(?P<comment>{comments})|{strings}", re.MULTILINE)
+
+
+def comments_and_strings(text: str, language: str) -> Iterator[CommentOrString]:
+    """Yield the comments and strings of a file in order; none if the syntax is unknown.
+
+    >>> source = "x = '#no'  # yes"
+    >>> [(p.is_comment, source[p.start : p.end]) for p in comments_and_strings(source, "python")]
+    [(False, "'#no'"), (True, '# yes')]
+    """
+    family = language_tables().syntax_families.get(language, "")
+    if not family:
+        return
+    for match in _family_pattern(family).finditer(text):
+        if match.end() > match.start():
+            yield CommentOrString(match["comment"] is not None, match.start(), match.end())
+
+
+def find_comments(text: str, language: str) -> list[CommentOrString]:
+    """The comments of a file."""
+    return [piece for piece in comments_and_strings(text, language) if piece.is_comment]
+
+
+def blank_out(text: str, removed: list[CommentOrString]) -> str:
+    """The text with each of these comments or strings replaced by a space."""
+    kept, at = [], 0
+    for piece in removed:
+        kept.append(text[at : piece.start])
+        at = piece.end
+    return " ".join([*kept, text[at:]])

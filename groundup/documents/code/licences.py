@@ -20,6 +20,7 @@ import numpy as np
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import Record, StepResult
 from .expressions import (
     RENAMED_IDS,
@@ -28,8 +29,7 @@ from .expressions import (
     join_expressions,
     read_expression,
 )
-from .language import code_language_of, language_tables
-from .lexing import comments_and_strings
+from .language import code_language_of, comments_and_strings, language_tables
 
 WORD = re.compile(r"[^\W_]+\+?")
 LICENCE_WORDS = re.compile(
@@ -41,12 +41,8 @@ TAG = re.compile(
     r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
 )
 COMMENT_COMMANDS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
-# Before a short statement in its sentence: the licence is denied or only mentioned.
-DENIED = re.compile(
-    r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
-    r"|checks? (?:if|for|that)|(?:in)?compatible with|such as|for example|e\.g\.|instead of)\b",
-    re.IGNORECASE,
-)
+_LISTS = read_patterns(Path(__file__).with_name("licences.toml"))
+DENIED = re.compile(rf"\b(?:{'|'.join(_LISTS['denials'])})\b", re.IGNORECASE)
 SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
 MAX_DENIABLE_WORDS, DENIAL_WINDOW = 25, 120
 # Words between two licences that are alternatives.
@@ -64,11 +60,7 @@ RUN_WORDS = 5
 MAX_RUN_GAP = 40
 MIN_COPY_WORDS = 15
 MIN_PHRASE_COVERAGE, MIN_PHRASE_WORDS = 0.7, 25
-# Names of licences: a short notice that matches in part must name the same ones as the file.
-LICENCE_NAMES: frozenset[str] = frozenset(
-    "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
-    " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
-)
+LICENCE_NAMES: frozenset[str] = frozenset(_LISTS["names"])
 SHORT_TEXT_WORDS = 60
 # The GPL's name alone: any version. Ignored where a version is stated.
 VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
@@ -78,20 +70,7 @@ MIN_NEAR_COVERAGE = 0.4
 MAX_CHARACTERS = 1_000_000
 TAG_WEIGHT = 10_000
 
-# Licences whose texts a permissive corpus may hold. Source: The Stack v1's list of permissive
-# licences (Blue Oak Council's ratings of model to lead), cut to those known here.
-PERMISSIVE = (
-    "0BSD", "AFL-2.1", "AFL-3.0", "Apache-1.0", "Apache-1.1", "Apache-2.0", "Artistic-2.0",
-    "BSD-1-Clause", "BSD-2-Clause", "BSD-2-Clause-Views", "BSD-3-Clause", "BSD-3-Clause-Clear",
-    "BSL-1.0", "Beerware", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CNRI-Python", "ECL-2.0", "FSFAP",
-    "FTL", "HPND", "ICU", "IJG", "ISC", "ImageMagick", "JSON", "Libpng",
-    "LicenseRef-scancode-public-domain",
-    "MIT", "MIT-0", "MIT-Modern-Variant", "MS-PL", "NCSA", "NTP", "OLDAP-2.8", "OpenSSL",
-    "PHP-3.0", "PHP-3.01", "PSF-2.0", "PostgreSQL", "Python-2.0", "Ruby", "SGI-B-2.0", "SMLNJ",
-    "TCL", "UPL-1.0", "Unicode-DFS-2016", "Unicode-3.0", "Unlicense", "Vim", "W3C",
-    "W3C-19980720", "W3C-20150513", "WTFPL", "X11", "ZPL-2.0", "ZPL-2.1", "Zlib", "bzip2-1.0.6",
-    "libtiff", "zlib-acknowledgement",
-)  # fmt: skip
+PERMISSIVE: tuple[str, ...] = tuple(_LISTS["permissive"])
 
 
 class LicenceFilterConfig(Config):
@@ -138,17 +117,6 @@ class LicenceMatch(NamedTuple):
     end: int
     expression: str
     by: str
-
-
-class PartialMatch(NamedTuple):
-    """A partial match of a licence text."""
-
-    weight: float
-    start: int
-    end: int
-    expression: str
-    coverage: float
-    """Share of the text's words that match."""
 
 
 class LicencePhrases(NamedTuple):
@@ -271,24 +239,22 @@ def licence_of(text: str, min_coverage: float = 0.85) -> StatedLicence:
         if word := spelt.get(word, word):
             starts.append(match.start())
             words.append(word)
-    matches = [
-        *_tag_matches(text, starts),
-        *_notice_matches(words),
-        *_text_matches(words, min_coverage),
-    ]
+    matches = [*_tag_matches(text, starts), *_notice_matches(words)]
+    kept = _select_heaviest([*matches, *_text_matches(words, min_coverage)])
+    versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
     kept = [
-        m for m in _drop_versionless(_select_heaviest(matches)) if not _is_denied(text, starts, m)
-    ]
-    evidence = tuple(
-        LicenceEvidence(
-            m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start
-        )
+        m
         for m in kept
         if m.expression
+        and not (versions and m.expression in VERSIONLESS and m.by in MENTION_KINDS)
+        and not _is_denied(text, starts, m)
+    ]
+    lines = [text.count("\n", 0, starts[m.start]) + 1 for m in kept]
+    evidence = tuple(
+        LicenceEvidence(m.expression, m.by, line, m.end - m.start)
+        for m, line in zip(kept, lines, strict=True)
     )
-    return StatedLicence(
-        join_expressions(_join_choices([m for m in kept if m.expression], words)), evidence
-    )
+    return StatedLicence(join_expressions(_join_choices(kept, words)), evidence)
 
 
 def _blank_strings(text: str, language: str) -> str:
@@ -385,9 +351,7 @@ def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
     positions = np.repeat(np.arange(len(runs)), count)
     offsets = np.arange(len(positions)) - np.repeat(np.cumsum(count) - count, count)
     owners = data.run_owners[np.repeat(first, count) + offsets]
-    total = (
-        np.bincount(owners, minlength=len(data.text_sizes)) if len(owners) else data.text_sizes * 0
-    )
+    total = np.bincount(owners.astype(np.int64), minlength=len(data.text_sizes))
     near = np.flatnonzero(total >= MIN_NEAR_COVERAGE * data.text_sizes)
     order = np.argsort(owners, kind="stable")
     ends = np.cumsum(total)
@@ -400,14 +364,14 @@ def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
             at = positions[order[ends[owner] - total[owner] : ends[owner]]]
             more = _partial_matches(int(owner), words, runs, at)
             tried[expression] += 1 if more else FAILED_TRY_COST
-            matches += [copy for copy in more if copy.coverage >= min_coverage]
-    return [LicenceMatch(c.weight, c.start, c.end, c.expression, "text") for c in matches]
+            matches += [match for match, coverage in more if coverage >= min_coverage]
+    return matches
 
 
 def _partial_matches(
     owner: int, words: list[str], runs: np.ndarray, at: np.ndarray
-) -> list[PartialMatch]:
-    """Where one text's runs are close together, with the phrases that it requires."""
+) -> list[tuple[LicenceMatch, float]]:
+    """Where one text's runs are close, and the share of its words (1 with required phrases)."""
     data, matches = _load_phrases(), []
     expression, required, names = data.text_labels[owner]
     for group in np.split(at, np.flatnonzero(np.diff(at) > MAX_RUN_GAP) + 1):
@@ -416,28 +380,17 @@ def _partial_matches(
         matched = RUN_WORDS + int(np.minimum(np.diff(once), RUN_WORDS).sum())
         coverage = min(1.0, matched / data.text_sizes[owner])
         start, end = int(group[0]), int(group[-1]) + RUN_WORDS
-        if coverage >= MIN_NEAR_COVERAGE:
-            text = " ".join(words[start:end])
-            is_other = data.text_sizes[owner] < SHORT_TEXT_WORDS and names != LICENCE_NAMES & set(
-                words[start:end]
-            )
-            if not is_other and all(phrase in text for phrase in required):
-                # Inserted words cost more than a missing end, such as Apache's appendix.
-                weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
-                is_sure = (
-                    required and matched >= MIN_PHRASE_WORDS and coverage >= MIN_PHRASE_COVERAGE
-                )
-                coverage = 1.0 if is_sure else coverage
-                matches.append(PartialMatch(weight, start, end, expression, coverage))
+        if coverage < MIN_NEAR_COVERAGE:
+            continue
+        text, found_names = " ".join(words[start:end]), LICENCE_NAMES & set(words[start:end])
+        is_other = data.text_sizes[owner] < SHORT_TEXT_WORDS and names != found_names
+        if not is_other and all(phrase in text for phrase in required):
+            # Inserted words cost more than a missing end, such as Apache's appendix.
+            weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
+            is_sure = matched >= MIN_PHRASE_WORDS and coverage >= MIN_PHRASE_COVERAGE
+            match = LicenceMatch(weight, start, end, expression, "text")
+            matches.append((match, 1.0 if required and is_sure else coverage))
     return matches
-
-
-def _drop_versionless(kept: list[LicenceMatch]) -> list[LicenceMatch]:
-    """Drop mere names of the GPL if another match states its version."""
-    versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
-    return [
-        m for m in kept if not (m.expression in VERSIONLESS and m.by in MENTION_KINDS and versions)
-    ]
 
 
 def _select_heaviest(matches: list[LicenceMatch]) -> list[LicenceMatch]:

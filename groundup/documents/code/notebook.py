@@ -64,7 +64,12 @@ class Notebook:
             return StepResult("notebook: not readable", details=str(error)[:200])
         language = _kernel_language(notebook)
         builder = NotebookBuilder(data, self.config, language)
-        builder.add_cells(cells, list(_find_cell_values(data)))
+        values: dict[int, list[JsonValue]] = {}
+        for value in _find_cell_values(data):
+            index = value.path[1] if value.path[0] == "cells" else value.path[3]
+            values.setdefault(int(index), []).append(value)
+        for number, cell in enumerate(cells):
+            builder.add_cell(cell, values.get(number, []))
         text = "".join(builder.parts)
         if not text.strip():
             return StepResult("notebook: no cells")
@@ -87,15 +92,6 @@ class NotebookBuilder:
         self.edits: list[TextEdit] = []
         self.size, self.byte, self.line = 0, 0, 1
 
-    def add_cells(self, cells: list[dict[str, Any]], values: list[JsonValue]) -> None:
-        """Add all cells in order, with their outputs as slices to remove."""
-        by_cell: dict[int, list[JsonValue]] = {}
-        for value in values:
-            index = value.path[1] if value.path[0] == "cells" else value.path[3]
-            by_cell.setdefault(int(index), []).append(value)
-        for index, cell in enumerate(cells):
-            self.add_cell(cell, by_cell.get(index, []))
-
     def add_cell(self, cell: dict[str, Any], values: list[JsonValue]) -> None:
         """Add one cell, its values in file order."""
         kind = str(cell.get("cell_type", ""))
@@ -105,9 +101,8 @@ class NotebookBuilder:
             if key in ("source", "input"):
                 self.add_source(cell, kind, value, is_kept)
             else:
-                self.add_removed(
-                    value, f"notebook: {'image' if key == 'attachments' else 'output'}"
-                )
+                kind_removed = "image" if key == "attachments" else "output"
+                self.add_removed(value, f"notebook: {kind_removed}")
 
     def add_source(self, cell: dict[str, Any], kind: str, value: JsonValue, is_kept: bool) -> None:
         """Add a cell's source, in fences if it is code."""
@@ -133,9 +128,8 @@ class NotebookBuilder:
         label = f"code {language}".strip() if kind == "code" else kind
         self.spans.append(TextSpan("cell", start, end, label))
         for image in IMAGE.finditer(text):
-            self.edits.append(
-                TextEdit(start + image.start(), start + image.end(), "notebook: image")
-            )
+            bounds = start + image.start(), start + image.end()
+            self.edits.append(TextEdit(*bounds, "notebook: image"))
 
     def add_literal(self, start: int, end: int) -> None:
         """Add a JSON string: runs unchanged, each escape as one segment."""
@@ -148,10 +142,9 @@ class NotebookBuilder:
             byte += len(run.encode("utf-8"))
             if escape:
                 character = json.loads(f'"{escape[0]}"').encode("utf-16", "surrogatepass")
-                self.append_text(
-                    character.decode("utf-16", "replace"), byte, byte + len(escape[0]), False
-                )
-                byte, at = byte + len(escape[0]), escape.end()
+                shown, end_byte = character.decode("utf-16", "replace"), byte + len(escape[0])
+                self.append_text(shown, byte, end_byte, False)
+                byte, at = end_byte, escape.end()
 
     def add_removed(self, value: JsonValue, reason: str) -> None:
         """Add a JSON value unchanged, and an edit that removes it."""
@@ -205,10 +198,8 @@ def _cell_language(cell: dict[str, Any], text: str, language: str) -> str:
     >>> _cell_language({}, "%%bash\\nls", "python")
     'bash'
     """
-    magic = re.match(
-        r"%%(bash|sh|javascript|js|html|latex|perl|ruby|sql|cython|R|writefile)\b", text
-    )
-    if magic:
+    magics = r"%%(bash|sh|javascript|js|html|latex|perl|ruby|sql|cython|R|writefile)\b"
+    if magic := re.match(magics, text):
         return {"sh": "bash", "js": "javascript", "R": "r", "writefile": ""}.get(magic[1], magic[1])
     own = cell.get("language")
     return own if isinstance(own, str) and re.fullmatch(r"[\w+#-]{1,30}", own) else language

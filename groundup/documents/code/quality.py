@@ -1,11 +1,16 @@
-"""Basic measures of code corpora: length of lines, share of letters, number of lines."""
+"""Measures of source files: lines, letters, comments; and the licence header, which is moved.
+
+The header is the comments on copyright or licence before any code. It moves to the metadata under
+`header`, so the corpus does not repeat it a million times and the record still has it. Knows
+nothing of which licence a header states (see licences.py).
+"""
 
 import re
 
 from groundup.core import Config
 
-from ..record import Record, StepResult
-from .language import code_language_of
+from ..record import Record, StepResult, TextEdit
+from .language import CommentOrString, code_language_of, find_comments, language_tables
 
 NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 DIGITS = re.compile(r"\d+")
@@ -64,3 +69,102 @@ class CodeQuality:
         share = round(alphanumeric / len(text), 4)
         measured = {"lines": len(lines), "mean_line": round(mean, 2), "max_line": longest}
         return StepResult(metadata=measured | {"alphanumeric_share": share})
+
+
+LEGAL = re.compile(
+    r"copyright|\(c\)[ ]?(?:19|20)\d\d|©|licen[sc]e|SPDX-|all rights reserved|redistribut"
+    r"|without warranty|public domain",
+    re.IGNORECASE,
+)
+INTERPRETER_LINE = re.compile(r"#!|#[^\n]{0,80}coding[:=]|#[^\n]{0,20}-\*-|<\?")
+HEADER_CHARACTERS = 20_000
+# Languages in which most files have no comments.
+UNCOMMENTED_LANGUAGES = frozenset({
+    "css", "html", "ini", "json", "markdown", "protobuf", "svg", "toml", "vue", "xml", "yaml",
+    "diff", "gettext", "go-module", "latex",
+})  # fmt: skip
+
+
+class CommentFilterConfig(Config):
+    """Limits on the share of comments, and whether headers are moved."""
+
+    min_share: float = 0.01
+    """Of characters that are not white space. Source: StarCoder (arXiv:2305.06161), appendix."""
+    max_share: float = 0.80
+    """Source: StarCoder, appendix."""
+    min_characters: int = 500
+    """Shorter files are not dropped by their share. Source: own."""
+    drop: bool = True
+    """Drop files outside the limits; otherwise only record the share."""
+    headers: bool = True
+    """Move licence headers to the metadata."""
+
+
+class CommentFilter:
+    """Step `code.comments`: checks the share of comments, moves the licence header."""
+
+    def __init__(self, config: CommentFilterConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> StepResult:
+        """Process one record."""
+        language, text = code_language_of(record), record.text
+        all_comments = find_comments(text, language)
+        header = _licence_header_edits(text, all_comments) if self.config.headers else ()
+        if not language_tables().syntax_families.get(language):
+            return StepResult()
+        moved = {(edit.start, edit.end) for edit in header}
+        rest = [c for c in all_comments if not any(s <= c.start < e for s, e in moved)]
+        size = _count_non_space(text) - sum(_count_non_space(text[s:e]) for s, e in moved)
+        share = sum(_count_non_space(text[c.start : c.end]) for c in rest) / max(1, size)
+        metadata = {"comment_share": round(share, 4)}
+        if self.config.drop and size >= self.config.min_characters:
+            if share > self.config.max_share:
+                return StepResult("code: mostly comments", share, metadata=metadata)
+            is_bare = share < self.config.min_share and not header
+            if is_bare and language not in UNCOMMENTED_LANGUAGES:
+                return StepResult("code: no comments", share, metadata=metadata)
+        return StepResult(edits=header, metadata=metadata)
+
+
+def _licence_header_edits(text: str, comments: list[CommentOrString]) -> tuple[TextEdit, ...]:
+    """The edits that move a file's licence header to the metadata.
+
+    Consecutive line comments without an empty line between them are one block; each block before
+    the first code is moved if it mentions copyright or licence.
+    """
+    edits, at = [], 0
+    for start, end in _comment_blocks(text, comments):
+        if text[at:start].strip() or start > HEADER_CHARACTERS:
+            break
+        at = end
+        if LEGAL.search(text, start, end):
+            stop = end + len(text[end : end + 100]) - len(text[end : end + 100].lstrip(" \t\r"))
+            stop += text.startswith("\n", stop)
+            edits.append(TextEdit(start, stop, "code: licence header", metadata_key="header"))
+    return tuple(edits)
+
+
+def _comment_blocks(text: str, comments: list[CommentOrString]) -> list[tuple[int, int]]:
+    """Comments before `HEADER_CHARACTERS`, with those on consecutive lines merged."""
+    merged: list[tuple[int, int]] = []
+    for comment in comments:
+        if comment.start > HEADER_CHARACTERS:
+            break
+        start = comment.start
+        if start == 0 and INTERPRETER_LINE.match(text):
+            merged.append((start, comment.end))  # a line for the interpreter is its own block
+            continue
+        between = text[merged[-1][1] : start] if merged else "x"
+        first = text[merged[-1][0] : merged[-1][0] + 2] if merged else ""
+        joins = not between.strip() and between.count("\n") <= 1 and not first.startswith("#!")
+        if joins and not INTERPRETER_LINE.match(text[merged[-1][0] : merged[-1][1]]):
+            merged[-1] = (merged[-1][0], comment.end)
+        else:
+            merged.append((start, comment.end))
+    return merged
+
+
+def _count_non_space(text: str) -> int:
+    """Number of characters that are not white space."""
+    return len(text) - sum(map(text.count, " \t\r\n"))

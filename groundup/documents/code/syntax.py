@@ -15,15 +15,13 @@ import symtable
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterator
 from typing import NamedTuple
 from xml.parsers import expat
 
 from groundup.core import Config
 
 from ..record import Record, StepResult
-from .language import code_language_of
-from .lexing import blank_out, comments_and_strings
+from .language import blank_out, code_language_of, comments_and_strings
 
 CONFLICT = re.compile(
     r"(?<![^\n\r])(?:<{7}(?: [^\n\r]*)?|={7}|>{7}(?: [^\n\r]*)?)(?![^\n\r])"
@@ -118,10 +116,8 @@ class SyntaxCheck:
         if checked and checked.error and config.drop_unparsed:
             return StepResult("code: does not parse", details=checked.error, metadata=metadata)
         if checked and 0 <= config.max_undefined < len(checked.undefined_names):
-            names = ", ".join(checked.undefined_names[:10])
-            return StepResult(
-                "code: undefined names", len(checked.undefined_names), names, metadata=metadata
-            )
+            names, count = ", ".join(checked.undefined_names[:10]), len(checked.undefined_names)
+            return StepResult("code: undefined names", count, names, metadata=metadata)
         if share is not None and share > config.max_unbalanced:
             return StepResult("code: unbalanced brackets", share, metadata=metadata)
         return StepResult(metadata=metadata)
@@ -141,10 +137,8 @@ def _merge_conflicts(text: str) -> int:
 
 def _check_syntax(text: str, language: str) -> ParseResult | None:
     """Parse a file with its language's parser; None if there is no parser."""
-    if (
-        language not in ("python", "json", "toml", "xml", "svg")
-        or len(text) > MAX_PARSED_CHARACTERS
-    ):
+    has_parser = language in ("python", "json", "toml", "xml", "svg")
+    if not has_parser or len(text) > MAX_PARSED_CHARACTERS:
         return None
     try:
         if language == "python":
@@ -210,24 +204,19 @@ def _undefined_names(text: str) -> list[str]:
         if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree)):
             return []
         top = symtable.symtable(text, "file", "exec")
-    tables = list(_iter_scopes(top))
-    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
-    for table in tables:
-        bound |= {s.get_name() for s in table.get_symbols() if s.is_declared_global()}
-        bound |= {s.get_name() for s in top.get_symbols() if s.is_namespace()}
-    guarded = _guarded_names(tree)
-    missing = set()
-    for table in tables:
-        for symbol in table.get_symbols():
-            name = symbol.get_name()
-            if symbol.is_referenced() and symbol.is_global() and name not in bound:
-                missing.add(name)
-    return sorted(
-        (missing | _undefined_annotation_names(tree, tables)) - PREDEFINED_NAMES - guarded
-    )
+    tables = [top]
+    for table in tables:  # the list grows: all scopes, without recursion
+        tables += table.get_children()
+    symbols = [symbol for table in tables for symbol in table.get_symbols()]
+    bound = {s.get_name() for s in symbols if s.is_declared_global()}
+    bound |= {s.get_name() for s in top.get_symbols()
+              if s.is_assigned() or s.is_imported() or s.is_namespace()}  # fmt: skip
+    used = {s.get_name() for s in symbols if s.is_referenced() and s.is_global()} - bound
+    used |= _undefined_annotation_names(tree, symbols)
+    return sorted(used - PREDEFINED_NAMES - _guarded_names(tree))
 
 
-def _undefined_annotation_names(tree: ast.AST, tables: list[symtable.SymbolTable]) -> set[str]:
+def _undefined_annotation_names(tree: ast.AST, symbols: list[symtable.Symbol]) -> set[str]:
     """Undefined names in annotations that `from __future__` hides from symtable."""
     imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     futures = {a.name for n in imports if n.module == "__future__" for a in n.names}
@@ -238,18 +227,8 @@ def _undefined_annotation_names(tree: ast.AST, tables: list[symtable.SymbolTable
         notes = [getattr(node, name, None) for name in ("annotation", "returns")]
         for note in filter(None, notes):
             used |= {n.id for n in ast.walk(note) if isinstance(n, ast.Name)}
-    symbols = (symbol for table in tables for symbol in table.get_symbols())
     bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
     return used - bound
-
-
-def _iter_scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    """Yield a scope and all scopes inside it, without recursion."""
-    stack = [top]
-    while stack:
-        table = stack.pop()
-        yield table
-        stack += table.get_children()
 
 
 def _guarded_names(tree: ast.AST) -> set[str]:

@@ -20,20 +20,14 @@ from .turns import ConversationTurn, find_turns, turn_text
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
 _PATTERNS = read_patterns(Path(__file__).with_name("boilerplate.toml"))
-CLOCK, STARS = (_PATTERNS["fragments"][name] for name in ("CLOCK", "STARS"))
-_SERVER_LINES = "|".join(_PATTERNS["server_lines"])
-_LEAD_INS = "|".join(_PATTERNS["lead_ins"])
-_SELF_STATEMENTS = "|".join(_PATTERNS["self_statements"])
-_GREETINGS = "|".join(_PATTERNS["greetings"])
-TIME = rf"{CLOCK}?"
+CLOCK = _PATTERNS["fragments"]["CLOCK"]
+_SERVER_LINES, _LEAD_INS, _SELF_STATEMENTS, _GREETINGS = (
+    "|".join(_PATTERNS[name])
+    for name in ("server_lines", "lead_ins", "self_statements", "greetings")
+)
 CLIENT_MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
 """Lines that a client marks, after a timestamp, as not written by a participant."""
-SERVER_LINE = re.compile(rf"(?:{TIME}(?:{_SERVER_LINES})|{CLIENT_MARKED})[ \t\r]*", re.IGNORECASE)
-COME_OR_GO = re.compile(
-    rf"(?P<clock>{CLOCK})?{STARS}(?P<who>\S{{1,40}}) (?:has )?(?:quit|joined|left|parted)[ \t\r]*"
-)
-"""A server line that names no channel; requires a timestamp or a known nick."""
-NOT_NICKS = frozenset(_PATTERNS["not_nicks"])
+SERVER_LINE = re.compile(rf"(?:{CLOCK}?(?:{_SERVER_LINES})|{CLIENT_MARKED})[ \t\r]*", re.I)
 DISCLAIMER = re.compile(
     rf"(?:\A|(?<=[.!?]\s)|(?<=[。！？\n]))[ \t]{{0,8}}(?:(?:{_LEAD_INS})[,，、:;]?"
     rf"(?: (?:but|aber|mais|pero|ma|mas))?[,，、]? ?){{0,2}}(?:{_SELF_STATEMENTS})"
@@ -85,41 +79,33 @@ class Boilerplate:
         spoken = [text for text in contents if text]
         if self.config.drop_greetings and spoken and all(map(_is_greeting, spoken)):
             return StepResult("boilerplate: only greetings", float(len(spoken)))
-        edits = [TextEdit(turn.start, turn.end, "bot") for turn in turns if self.is_bot(turn)]
+        bots = [turn for turn in turns if turn.speaker.lower() in self.bots]
+        edits = [TextEdit(turn.start, turn.end, "bot") for turn in bots]
         if record.metadata.get("format") == "irc":  # the IRC reader calls the server `system`
             servers = [turn for turn in turns if turn.speaker == "system"]
             edits += [TextEdit(turn.start, turn.end, "server message") for turn in servers]
-        edits += self.line_edits(record.text, {turn.speaker for turn in turns})
-        disclaimers = 0
-        for turn in turns:
-            if turn.role != "assistant":
-                continue
-            for edit in _find_disclaimers(record.text, turn):
-                disclaimers += 1
-                if self.config.disclaimers == "cut":
-                    edits.append(edit)
+        edits += self.line_edits(record.text)
+        answers = [turn for turn in turns if turn.role == "assistant"]
+        found = [edit for turn in answers for edit in _find_disclaimers(record.text, turn)]
+        disclaimers = len(found)
+        edits += found if self.config.disclaimers == "cut" else []
         if disclaimers and self.config.disclaimers == "drop":
             return StepResult("boilerplate: assistant speaks of itself", float(disclaimers))
         edits = _without_overlaps(edits)
         removed = sum(edit.end - edit.start for edit in edits)
         if record.text and len(record.text.strip()) <= removed:
             return StepResult("boilerplate: nothing else", details=f"{len(edits)} pieces")
-        return StepResult(
-            edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {}
-        )
+        metadata = {"disclaimers": disclaimers} if turns else {}
+        return StepResult(edits=tuple(edits), metadata=metadata)
 
-    def is_bot(self, turn: ConversationTurn) -> bool:
-        """Whether a turn's speaker is one of the bots."""
-        return turn.speaker.lower() in self.bots
-
-    def line_edits(self, text: str, speakers: set[str]) -> list[TextEdit]:
+    def line_edits(self, text: str) -> list[TextEdit]:
         """Edits for server lines and for repeated lines."""
         edits, counts = [], Counter[str]()
         for line in LINE.finditer(text):
             content = line[0].rstrip("\r\n")
             if len(content) > 500:
                 continue
-            if SERVER_LINE.fullmatch(content) or _is_come_or_go(content, speakers):
+            if SERVER_LINE.fullmatch(content):
                 edits.append(TextEdit(*line.span(), "server message"))
             elif len(content) >= 40:
                 counts[content] += 1
@@ -130,21 +116,6 @@ class Boilerplate:
             edit for edit in edits
             if edit.reason != "said again" or text[edit.start : edit.end].rstrip("\r\n") in forms
         ]  # fmt: skip
-
-
-def _is_come_or_go(line: str, speakers: set[str]) -> bool:
-    """Whether a server line reports that somebody came or went, without naming a channel.
-
-    >>> [_is_come_or_go(line, {"Bo"}) for line in ("alice has quit", "He has quit", "Bo left")]
-    [True, False, False]
-    """
-    match = COME_OR_GO.fullmatch(line)
-    if match is None or match["who"].lower() in NOT_NICKS:
-        return False
-    who = match["who"]
-    is_said = " has " not in line and not match["clock"]  # people write `bo left`
-    is_nick = bool(match["clock"]) or who in speakers or who.isalnum() and who == who.lower()
-    return is_nick and not is_said and not who.endswith((":", ">", ","))
 
 
 def _find_disclaimers(text: str, turn: ConversationTurn) -> list[TextEdit]:

@@ -2,52 +2,96 @@
 
 A quote has a prefix (`>`, or any prefix that follows an attribution line), a signature has its
 delimiter (RFC 3676, section 4.3), a footer stands at the end and is about lists, advertisements or
-confidentiality. Closings and first names are text. Headers and threads are in threads.py.
+confidentiality. Closings and first names are text. Threads are in corpus/threads.py.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config
 
 from ..record import PASS, Record, StepResult, TextEdit
-from .mail_ends import mark_footers, mark_signatures, mark_unmarked_signature
-from .mail_lines import (
+from .mail_ends import (
     ADDRESS,
-    ATTRIBUTION,
-    ATTRIBUTION_START,
-    ATTRIBUTION_VERBS,
-    BAR_PREFIX,
-    BRACKETED_NAME,
-    DASHES,
     DELIMITER,
-    ELLIPSIS,
-    FORWARDED,
-    HEADER,
-    LINE_PREFIX,
     LONG_LINE,
-    NAMED_QUOTE_PREFIX,
-    ORIGINAL_END,
-    ORIGINAL_HEADER,
-    PGP,
-    POSSIBLE_PYTHON_INPUT,
-    PYTHON_INPUT,
-    QUOTE_PREFIX,
-    REPLY_PREFIX,
+    PHRASES,
     RULE,
-    SUPERCITE_START,
+    mark_footers,
+    mark_signatures,
+    mark_unmarked_signature,
 )
 
+QUOTE_PREFIX = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
+LINE_PREFIX = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
+NAMED_QUOTE_PREFIX = re.compile(r"[ \t]{1,8}[A-Z]\w{0,15}>(?= )")
+"""A line quoted under its author's name, if a first line announces that form."""
+BAR_PREFIX = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
+ATTRIBUTION_VERBS = "|".join(PHRASES["attribution_verbs"])
+DATE = (
+    r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b\d{1,2}\.? [A-Z]\w{2,8}\.? \d{4}\b"
+    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?|\d{4}年\d{1,2}月\d{1,2}日)"
+)
+NAME = r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}"
+NOT_NAMES = "|".join(PHRASES["not_names"])
+DATE_PREPOSITIONS = "On|At|Le|Am|El|Il|Op|Den|Em"
+ATTRIBUTION = re.compile(
+    rf"(?:.{{0,200}}\b(?:{ATTRIBUTION_VERBS})\b.{{0,80}}"
+    rf"|(?:--?\s?)?(?:{DATE_PREPOSITIONS}|W "
+    rf"dniu)\b.{{0,160}}{DATE}.{{0,160}}|.{{0,160}}{ADDRESS}.{{0,60}}"
+    rf"|(?-i:(?!{NOT_NAMES}\b){NAME})(?: \w{{2,14}}(?:ed|es|ays|ote|aid))?"
+    r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
+    re.IGNORECASE,
+)
+ATTRIBUTION_START = re.compile(
+    rf"(?:--?\s?)?(?:{DATE_PREPOSITIONS}|In article|In message)\b", re.IGNORECASE
+)
+BRACKETED_NAME = re.compile(
+    rf"\[{NAME}\][ \t]*:?[ \t]*$|\* .{{2,60}} \[\d{{4}}-.{{2,40}}\]:?[ \t]*$"
+)
+SUPERCITE_START = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
+FORWARDED = re.compile(
+    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|begin(?:ning of)? forwarded|"
+    r"Ursprüngliche Nachricht|Message d'origine|Mensaje original)\b.*|Begin forwarded message:",
+    re.IGNORECASE,
+)
+ELLIPSIS = re.compile(
+    r"[ \t]*(?:[\[<(*-]{1,3}[ /]?(?:snip\w*|cut|\.{2,5}|…)[^\w\n]{0,6}.{0,20}|\.{3,5}|…)[ \t]*$",
+    re.IGNORECASE,
+)
+DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
+ORIGINAL_END = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
+PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
+HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
+ORIGINAL_HEADER = re.compile(
+    "[ \\t]{0,3}\\*{0,2}(?:"
+    + "|".join(
+        f"(?P<{role}>{'|'.join(names)})" for role, names in PHRASES["original_headers"].items()
+    )
+    + ")[ \u00a0]?\\*{0,2}(?:：|:\\*{0,2}(?:[ \u00a0\\t]|$))"
+)
+PYTHON_INPUT = re.compile(
+    r"[ \t]{0,8}>>> ?(?:(?:import|from) [\w.]+(?:$|,| as | import )|(?:def|class|for|while|if|with"
+    r"|try|async)\b.*:[ \t]*(?:\S.*)?$|(?:return|raise|assert|del|print) [\w.\"']+$|@\w"
+    r"|[\w.]+(?:\[[^\]]{1,80}\])?(?:, ?\w+)* ?[-+*/|&%]?=(?!=) ?\S|[\w.]+\([^ )]*[,)\"' ]"
+    r"|[\[{][\d\"'][^a-z]|-?\d[\d .+*/%()-]*$|[\"'].{0,200}[\"'\])][ \t]*$)"
+)
+"""A line typed at Python's prompt that cannot be a quoted sentence."""
+POSSIBLE_PYTHON_INPUT = re.compile(
+    r"[ \t]{0,8}>>>(?:[ \t]*[\w.]*|[ \t]+[\w.]+[ \t]*[<>=+*/%-]{1,2}[ \t]*[\w.]+)[ \t]*$"
+)
+"""A line that may be Python input next to one that certainly is."""
+REPLY_PREFIX = re.compile(
+    r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]"
+    r"|\[[^\]\n]{1,40}\])\s*",
+    re.IGNORECASE,
+)
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
 FULL_LINE_LENGTH, MAX_REMAINDER_LENGTH, MAX_HEADERS = 60, 25, 15
-KIND_REASONS = {
-    "a": "attribution",
-    "q": "quoted text",
-    "s": "signature",
-    "f": "footer",
-    "p": "PGP block",
-}
+KIND_REASONS = {"a": "attribution", "q": "quoted text", "s": "signature", "f": "footer",
+                "p": "PGP block"}  # fmt: skip
 
 
 class MailStepConfig(Config):
@@ -89,30 +133,29 @@ class MailStep:
         removed = sum(edit.end - edit.start for edit in edits)
         remaining = [record.text[line.start : line.end] for line in lines if not line.kind]
         if self.config.drop_empty and not "".join(remaining).strip():
-            return StepResult(
-                "mail: nothing new written", details=f"{removed} characters quoted or signed"
-            )
+            details = f"{removed} characters quoted or signed"
+            return StepResult("mail: nothing new written", details=details)
         share = removed / max(1, len(record.text))
         return StepResult(edits=edits, metadata={"quoted_share": round(share, 4)})
 
     def edits_by_run(self, lines: list[ClassifiedLine]) -> Iterator[TextEdit]:
         """Yield one edit for every run of lines of the same kind."""
+        quotes, signatures = self.config.quotes, self.config.signatures
         fates = {
-            "a": self.config.quotes, "q": self.config.quotes, "s": self.config.signatures,
-            "f": "remove", "p": "remove",
-        }  # fmt: skip
+            "": "keep",
+            "a": quotes,
+            "q": quotes,
+            "s": signatures,
+            "f": "remove",
+            "p": "remove",
+        }
         shelves = {"a": "attributions", "q": "quotes", "s": "signatures"}
-        at = 0
-        while at < len(lines):
-            kind, first = lines[at].kind, at
-            while at < len(lines) and lines[at].kind == kind:
-                at += 1
-            fate = fates.get(kind, "keep")
-            if fate != "keep":
-                shelf = shelves[kind] if fate == "aside" else ""
-                yield TextEdit(
-                    lines[first].start, lines[at - 1].end, KIND_REASONS[kind], metadata_key=shelf
-                )
+        for kind, group in groupby(lines, key=lambda line: line.kind):
+            run = list(group)
+            if fates.get(kind, "keep") != "keep":
+                shelf = shelves[kind] if fates[kind] == "aside" else ""
+                reason = KIND_REASONS[kind]
+                yield TextEdit(run[0].start, run[-1].end, reason, metadata_key=shelf)
 
 
 def is_reply(metadata: Mapping[str, Any]) -> bool:
@@ -126,16 +169,11 @@ def is_reply(metadata: Mapping[str, Any]) -> bool:
     headers = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
     if headers.get("in_reply_to") or headers.get("references"):
         return True
-    subject = mail_subject(headers)
+    title = headers.get("title") if headers.get("format") == "mail" else ""  # the mail reader's
+    subject = f"{headers.get('subject') or title or ''}"
     while (match := REPLY_PREFIX.match(subject)) and "]" in match[0] and ":" not in match[0]:
         subject = subject[match.end() :]  # the list's name
     return match is not None
-
-
-def mail_subject(headers: Mapping[str, Any]) -> str:
-    """A mail's subject; the mail reader stores it as `title`."""
-    title = headers.get("title") if headers.get("format") == "mail" else ""
-    return f"{headers.get('subject') or title or ''}"
 
 
 def classify_lines(
@@ -186,12 +224,7 @@ def _mark_pgp(lines: list[str], kinds: list[str]) -> None:
     for at, line in enumerate(lines):
         if closer:
             kinds[at] = "p"
-            if (
-                closer == "blank"
-                and not line.strip()
-                or closer != "blank"
-                and line.startswith(closer)
-            ):
+            if not line.strip() if closer == "blank" else line.startswith(closer):
                 closer = ""
         elif line.startswith("-----BEGIN PGP") and (match := PGP.match(line)):
             kinds[at] = "p"
@@ -209,16 +242,13 @@ def _mark_quotes(lines: list[str], kinds: list[str]) -> None:
         if not kinds[at] and (QUOTE_PREFIX.match(line) or cites and NAMED_QUOTE_PREFIX.match(line)):
             kinds[at] = "a" if SUPERCITE_START.match(line[:LONG_LINE]) else "q"
     for at in range(1, len(lines) - 1):  # the remainder of a quoted line that was wrapped
-        if (
-            kinds[at - 1 : at + 2] == ["q", "", "q"]
-            and 0 < len(lines[at].strip()) <= MAX_REMAINDER_LENGTH
-        ):
-            kinds[at] = "q" if len(lines[at - 1]) >= FULL_LINE_LENGTH else ""
+        is_wrapped = len(lines[at - 1]) >= FULL_LINE_LENGTH
+        if is_wrapped and kinds[at - 1 : at + 2] == ["q", "", "q"]:
+            kinds[at] = "q" if 0 < len(lines[at].strip()) <= MAX_REMAINDER_LENGTH else ""
     bars = [bool(BAR_PREFIX.match(line[:LONG_LINE])) for line in lines]
     for at in range(len(lines) - 2):
-        if bars[at] and bars[at + 1] and bars[at + 2]:
-            for index in range(at, at + 3):
-                kinds[index] = kinds[index] or "q"
+        if all(bars[at : at + 3]):
+            kinds[at : at + 3] = [kind or "q" for kind in kinds[at : at + 3]]
     for at in range(len(lines)):
         if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
             _mark_forwarded(lines, kinds, at)
@@ -236,20 +266,13 @@ def _mark_attributions(lines: list[str], kinds: list[str]) -> None:
         )
         if kinds[at] or not following or not lines[at].strip():
             continue
-        if _mark_headers(lines, kinds, at, following) or _is_attribution(
-            lines, at, following, kinds
-        ):
+        is_header = _mark_headers(lines, kinds, at, following)
+        if is_header or _is_attribution(lines, at, following, kinds):
             kinds[at] = "a"
-            before = lines[at - 1] if at else ""
-            short = not ATTRIBUTION_START.match(lines[at].lstrip())
-            if (
-                at
-                and short
-                and not kinds[at - 1]
-                and ATTRIBUTION_START.match(before)
-                and len(before) < LONG_LINE
-            ):
-                kinds[at - 1] = "a"
+            before = lines[at - 1] if at and not kinds[at - 1] else ""
+            if len(before) < LONG_LINE and ATTRIBUTION_START.match(before):
+                if not ATTRIBUTION_START.match(lines[at].lstrip()):
+                    kinds[at - 1] = "a"
             if not kinds[following] and (mark := LINE_PREFIX.match(lines[following])):
                 marks.add(mark[0].strip())
     if marks:
@@ -308,19 +331,13 @@ def _mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
     body = at + 1
     while body < len(lines) and not lines[body].strip():
         body += 1
-    end = _headers_end(lines, body)
+    end = body
+    while end < len(lines) and (
+        HEADER.match(lines[end][:LONG_LINE]) or (end > body and lines[end][:1] in (" ", "\t"))
+    ):
+        end += 1  # headers and their continuation lines
     if end > body:
         _mark_original(lines, kinds, at, end, end - body)
-
-
-def _headers_end(lines: list[str], at: int) -> int:
-    """Index after a block of headers and their continuation lines; `at` if there is none."""
-    end = at
-    while end < len(lines) and (
-        HEADER.match(lines[end][:LONG_LINE]) or (end > at and lines[end][:1] in (" ", "\t"))
-    ):
-        end += 1
-    return end
 
 
 def _mark_unannounced_originals(lines: list[str], kinds: list[str]) -> None:
@@ -377,16 +394,12 @@ def _is_attribution(lines: list[str], at: int, following: int, kinds: list[str])
         return False
     if line.startswith(("[", "* ")):
         return marked and bool(BRACKETED_NAME.match(line))
-    if line[-1] not in ":;," and not (
-        marked and re.search(rf"\b(?:{ATTRIBUTION_VERBS})\b", line[-40:])
-    ):
-        return bool(re.search(ADDRESS, line)) and marked and bool(ATTRIBUTION_START.match(line))
-    verb = re.search(rf"\b(?:{ATTRIBUTION_VERBS})\b", line)
-    return (
-        bool(ATTRIBUTION.match(line))
-        and (line[-1] != "," or bool(verb))
-        and (marked or bool(verb) or bool(ATTRIBUTION_START.match(line)))
-    )
+    verbs = rf"\b(?:{ATTRIBUTION_VERBS})\b"
+    has_verb, has_start = bool(re.search(verbs, line)), bool(ATTRIBUTION_START.match(line))
+    if line[-1] not in ":;," and not (marked and re.search(verbs, line[-40:])):
+        return bool(re.search(ADDRESS, line)) and marked and has_start
+    is_introduced = marked or has_verb or has_start
+    return bool(ATTRIBUTION.match(line)) and (line[-1] != "," or has_verb) and is_introduced
 
 
 def _fill_blank_lines(lines: list[str], kinds: list[str]) -> None:

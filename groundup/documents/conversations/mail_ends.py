@@ -1,34 +1,59 @@
-"""The end of a mail: signatures, mailing-list footers, advertisements, legal disclaimers.
+"""Ends of mails: signatures and footers, recognised by their form.
 
-A signature is a delimiter (RFC 3676, section 4.3) with few short lines below it; a delimiter
-without its trailing space counts if no prose follows. Footers are the last paragraphs. Words such
-as `mailing list` count only below a rule. Elsewhere a footer must begin like one (`To
-unsubscribe`), follow the author's text, ask nothing and not use the first person. Known error: an
-author's own last paragraph in exactly that form is taken for a footer.
+Each pattern is matched against one line, at most `LONG_LINE` characters of it; phrases are in
+mail_lines.toml. Sources: RFC 3676 (signature delimiters), the development mails of
+benchmarks/documents/conversations.py.
 """
 
-from .mail_lines import (
-    CONFIDENTIAL,
-    CONTACT,
-    DELIMITER,
-    DIRECT_QUESTION,
-    DISCLAIMER,
-    FIRST_PERSON,
-    FOOTER,
-    FOOTER_START,
-    LONG_LINE,
-    LOWERCASE_SENTENCE,
-    NAME_ALONE,
-    PHONE,
-    REFERS_TO_MAIL,
-    RULE,
-    SENTENCE_START,
-    SHORT_RULE,
-    SIGNATURE_NAME,
-    TITLED_RULE,
-    UNMARKED_SIGNATURE,
-    URL_ONLY,
+import re
+from pathlib import Path
+
+from ..patterns import read_patterns
+
+LONG_LINE = 400
+"""Characters of a line that are examined."""
+PHRASES = read_patterns(Path(__file__).with_name("mail_lines.toml"))
+ADDRESS = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,6}"
+DELIMITER = re.compile(r"(?:- )?--[ \t]*$|—[ \t]*$")  # `- --`: PGP's dash-escaping
+RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
+TITLED_RULE = re.compile(r"[ \t]*-{4,} ?\w.{1,60}-{4,}[~>-]{0,4}[ \t]*$")
+SHORT_RULE = re.compile(r"[ \t]*(?:- )?(?:[-_]{3,}|<[-*]+>[\s<*>-]*)[ \t]*$")
+FOOTER = re.compile("|".join(PHRASES["footers"]), re.IGNORECASE)
+FOOTER_START = re.compile(rf"[ \t*<]*(?:{'|'.join(PHRASES['footer_starts'])})", re.IGNORECASE)
+"""How a footer begins that no rule announces."""
+FIRST_PERSON = re.compile(
+    r"\bI(?:['’](?:m|ve|d|ll))?(?= [a-z])|\b(?:(?<!from )[Mm]y|ich|mich|mein\w{0,2}) [a-z]"
+    r"|\bj['’][aeéiouh]|\b(?:je|yo) [a-z]"
 )
+DIRECT_QUESTION = re.compile(
+    r"\b(?:How|Why|What|When|Where|Who|Which|Can|Could|Does|Did|Is|Are|Has|Should|Would|Will|Any\w+"
+    r"|Wie|Warum|Wer|Was|Wo|Kann|Ist|Comment|Pourquoi|Cómo|Por qué|Come|Perché)\b[^.!?\n]{2,200}\?"
+)
+CONFIDENTIAL = re.compile("|".join(PHRASES["confidential"]), re.IGNORECASE)
+UNMARKED_SIGNATURE = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
+CONTACT = re.compile(rf"https?://|www\.|{ADDRESS}")
+PHONE = re.compile(r"\+?\(?\d{2,4}\)?[ .()/-]{1,4}\d{2,4}[ .()/-]{1,3}\d{3,}|\b(?:Tel|Phone|Fax)\b")
+SIGNATURE_NAME = re.compile(
+    r"[ \t]{0,40}(?!Many |Best |Kind |Yours |With |Warm |Thank|The |In |On |At )[A-Z][\w.'’-]{0,30}"
+    r"(?: [A-Z][\w.'’-]{0,30}){1,3}(?:[ \t]*$|,?[ \t]{2,}\S|, [A-Z])"
+)
+NAME_ALONE = re.compile(r"[ \t]*[A-Z]\w{1,20}(?: [A-Z][\w.]{0,20}){0,2}[ \t]*$")
+"""A name alone: the author signed before the delimiter."""
+LOWERCASE_SENTENCE = re.compile(r"(?:\b[a-z']{1,20}[,;]? ){4}")
+SENTENCE_START = re.compile(
+    r"(?:\b[a-z']{1,20}[,;]? ){4}|\b[a-zß-ÿ]{1,20} [a-zß-ÿ]{1,20}\b.*[.!?][ \t]*$"
+)
+"""A sentence in the first line below a delimiter; names and addresses are not."""
+DISCLAIMER = re.compile(
+    r"[ \t*]*(?:(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: (?:notice|note))?"
+    r"|important email information)[ \t]*(?:[:.*=–-]|$)"
+    r"|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
+    re.IGNORECASE,
+)
+REFERS_TO_MAIL = re.compile("|".join(PHRASES["addressed"]), re.IGNORECASE)
+"""A disclaimer refers to the mail that contains it."""
+URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
+
 
 ANY_RULE = (RULE, SHORT_RULE, TITLED_RULE)
 SIGNATURE_WIDTH, QUOTE_STARTS = 100, " \t\"'“«"
@@ -55,18 +80,14 @@ def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
             kind = "s"
         else:
             continue
-        for at in range(start, end):
-            kinds[at] = kind
+        kinds[start:end] = [kind] * (end - start)
 
 
 def _begins_like_prose(content: list[str]) -> bool:
-    """Whether lines begin with a sentence or the first person; quoted and indented lines do not
-    count.
-    """
+    """Whether lines begin with a sentence or the first person; no quoted or indented lines."""
     own = [line[:LONG_LINE] for line in content if line[:1] not in QUOTE_STARTS]
-    return bool(own) and (
-        SENTENCE_START.search(content[0][:LONG_LINE]) is not None or _is_personal(own[:1])
-    )
+    is_sentence = SENTENCE_START.search(content[0][:LONG_LINE]) is not None
+    return bool(own) and (is_sentence or _is_personal(own[:1]))
 
 
 def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
@@ -81,8 +102,7 @@ def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
     block = lines[start:end]
     is_short = all(len(line) <= 80 for line in block)
     if is_short and any(CONTACT.search(line) or PHONE.search(line) for line in block):
-        for at in range(start, end):
-            kinds[at] = "s"
+        kinds[start:end] = ["s"] * (end - start)
 
 
 def _signature_start(lines: list[str], start: int, end: int) -> int:
@@ -132,8 +152,7 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
             if len(block) == 1 or not _is_list_address(block[-1]):
                 break
             start = end - 1  # the list's URL directly below the author's text
-        for at in range(start, end):
-            kinds[at] = "f"
+        kinds[start:end] = ["f"] * (end - start)
         if start == end - 1 and len(block) > 1:
             break
         end = start
@@ -149,10 +168,8 @@ def _mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
             continue
         end = next((index for index in range(at, len(lines)) if kinds[index]), len(lines))
         if _is_disclaimer(lines[at:end]):
-            rules = [
-                index for index in range(max(0, at - 2), at) if RULE.match(lines[index][:LONG_LINE])
-            ]
-            start = rules[0] if rules else at
+            near = range(max(0, at - 2), at)
+            start = next((i for i in near if RULE.match(lines[i][:LONG_LINE])), at)
             kinds[start:end] = ["f"] * (end - start)
             return
 
@@ -167,9 +184,7 @@ def _is_footer(block: list[str], has_rule: bool, is_above_footer: bool, is_last:
 
 
 def _has_footer_form(block: list[str], has_rule: bool) -> bool:
-    """Whether lines have the form of a footer; below a rule or delimiter one footer phrase
-    suffices.
-    """
+    """Whether lines have the form of a footer; below a rule or delimiter one phrase suffices."""
     if _is_personal(block):
         return False
     if has_rule:

@@ -1,10 +1,13 @@
-"""Turns: who speaks when, in a valid order, with normalised roles.
+"""Turns: who speaks when, in a valid order, with normalised roles; figures of a conversation.
 
 A conversation's turns are its spans of kind `turn`; a span's value is the role or the speaker. The
 order is checked (system first, speakers alternate, no empty and no duplicate turn), small faults
-are fixed by removing turns, and what is not a conversation is dropped.
+are fixed by removing turns, and what is not a conversation is dropped. The figures (length,
+monologue, unanswered questions) go to the metadata; thresholds decide what is dropped.
 """
 
+import re
+from collections import Counter
 from typing import NamedTuple
 
 from groundup.core import Config
@@ -61,9 +64,8 @@ class TurnOrder:
             return PASS
         filled = [turn for turn in turns if turn_text(record.text, turn)]
         if len(filled) < self.config.min_turns:
-            return StepResult(
-                "turns: too few", float(len(filled)), f"at least {self.config.min_turns}"
-            )
+            least = f"at least {self.config.min_turns}"
+            return StepResult("turns: too few", float(len(filled)), least)
         edits, remaining, before = [], [], ("", "")
         for turn in turns:
             key = (turn.role, " ".join(turn_text(record.text, turn).split()))
@@ -75,9 +77,8 @@ class TurnOrder:
             else:
                 remaining.append(turn)
             before = key
-        if reason := self.order_fault(
-            remaining
-        ):  # a duplicate turn has been removed: it is no fault of order
+        # A duplicate turn has been removed: it is no fault of order.
+        if reason := self.order_fault(remaining):
             return StepResult(reason)
         roles = [turn.role for turn in filled]
         facts = {"turns": len(filled), "speakers": len(set(roles))}
@@ -112,12 +113,10 @@ def _normalize_role(value: str) -> str:
 
 def find_turns(record: Record) -> list[ConversationTurn]:
     """The turns of a record, in order."""
-    spans = sorted(
-        (span for span in record.spans if span.kind == "turn"), key=lambda span: span.start
-    )
+    spans = [span for span in record.spans if span.kind == "turn"]
     return [
         ConversationTurn(span.start, span.end, span.value, _normalize_role(span.value))
-        for span in spans
+        for span in sorted(spans, key=lambda span: span.start)
     ]
 
 
@@ -138,3 +137,72 @@ def _without_speaker(text: str, speaker: str) -> str:
         if speaker and stripped[: len(name)].lower() == name.lower():
             return stripped[len(name) :].strip()
     return stripped
+
+
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U000323af\uac00-\ud7a3"
+)
+"""Thai, Lao, Burmese, Khmer, kana and Han are written without spaces; Korean joins particles."""
+WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")
+"""A run of letters and digits; a single character in scripts without spaces."""
+QUESTION = re.compile(r"[?？؟][\s\"')\]*_]{0,10}$")
+
+
+class ConversationQualityConfig(Config):
+    """Thresholds. Source of all: own choice, to be set from the histograms of the report."""
+
+    min_words: int = 5
+    """Minimum number of words of the conversation; a short question and its answer stay. Source:
+    own judgement."""
+    max_monologue: float = 1.0
+    """Maximum share of the words by one speaker. 1 drops nothing. Source: own judgement."""
+    max_unanswered: float = 1.0
+    """Maximum share of questions after which nobody else speaks. 1 drops nothing. Source: own
+    judgement."""
+
+
+class ConversationQuality:
+    """Step `conversations.quality`: figures of a conversation and thresholds on them."""
+
+    def __init__(self, config: ConversationQualityConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> StepResult:
+        """Measure one conversation; a record without turns passes."""
+        turns = find_turns(record)
+        if not turns:
+            return PASS
+        texts = [turn_text(record.text, turn) for turn in turns]
+        words = [WORD.findall(text.lower()) for text in texts]
+        total = sum(map(len, words))
+        spoken: Counter[str] = Counter()
+        for turn, turn_words in zip(turns, words, strict=True):
+            spoken[turn.role] += len(turn_words)
+        facts = {
+            "words": total,
+            "words_a_turn": round(total / len(turns), 2),
+            "monologue": round(max(spoken.values()) / max(1, total), 4),
+            "unanswered": round(_unanswered_share(turns, texts), 4),
+        }
+        for reason, key, bound in (
+            ("monologue", "monologue", self.config.max_monologue),
+            ("unanswered questions", "unanswered", self.config.max_unanswered),
+        ):
+            if facts[key] > bound:
+                return StepResult(f"conversation: {reason}", facts[key], f"at most {bound}")
+        if total < self.config.min_words:
+            least = f"at least {self.config.min_words}"
+            return StepResult("conversation: too short", float(total), least)
+        return StepResult(metadata=facts)
+
+
+def _unanswered_share(turns: list[ConversationTurn], texts: list[str]) -> float:
+    """Share of questions after which no other speaker speaks; a tool's turn counts as an answer."""
+    last: dict[str, int] = {turn.role: at for at, turn in enumerate(turns)}
+    questions = [at for at, text in enumerate(texts) if QUESTION.search(text[-40:])]
+    *_, second, final = -1, *sorted(last.values())
+    unanswered = 0
+    for at in questions:
+        unanswered += (second if turns[final].role == turns[at].role else final) <= at
+    return unanswered / len(questions) if questions else 0.0

@@ -41,6 +41,7 @@ MAX_CANDIDATES = 8
 """Positions with the same beginning that are compared."""
 WORD_WINDOW = 500
 """Squeezed characters within which the next words of a broken line are searched."""
+ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
 
 
 class TextRun(NamedTuple):
@@ -88,12 +89,8 @@ class SqueezedPage:
         self.add_run(page[at:], at, length, parts)
         self.squeezed = "".join(parts)
         self.starts = [run.squeezed_start for run in self.runs]
-        self.scan_state = (
-            -1,
-            0,
-            0,
-            0,
-        )  # run, start and end of its current word, characters before it
+        # Run, start and end of its current word, characters before it.
+        self.scan_state = (-1, 0, 0, 0)
 
     def add_run(
         self, run: str, start: int, length: int, parts: list[str], is_entity: bool = False
@@ -233,11 +230,8 @@ class LineAligner:
                 while len(target) < KEY_LENGTH and more < len(words):
                     target += texts[more]
                     more += 1
-                at = (
-                    self.squeezed.find(target, at, at + WORD_WINDOW)
-                    if len(target) >= KEY_LENGTH
-                    else -1
-                )
+                is_distinct = len(target) >= KEY_LENGTH
+                at = self.squeezed.find(target, at, at + WORD_WINDOW) if is_distinct else -1
             if at < 0:
                 is_complete &= texts[number] in CELL_SEPARATORS
                 number += 1
@@ -262,16 +256,11 @@ class ByteCounter:
         """Byte at which a character begins; never before the previous result."""
         if character > self.at:
             piece = self.page[self.at : character]
-            self.byte += (
-                len(piece) if piece.isascii() and self.charset in ASCII_COMPATIBLE
-                else len(piece.encode(self.charset, "surrogateescape"))
-            )  # fmt: skip
+            is_plain = piece.isascii() and self.charset in ASCII_COMPATIBLE
+            self.byte += len(piece if is_plain else piece.encode(self.charset, "surrogateescape"))
             self.line += piece.count("\n")
             self.at = character
         return self.byte
-
-
-ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
 
 
 class SegmentBuilder:
@@ -289,11 +278,9 @@ class SegmentBuilder:
             self.add_unmatched(aligned.start, first)
         line = self.text[aligned.start : aligned.end]
         is_same = self.page.page.startswith(line, first) and not HAS_MARKUP.search(line)
-        last = (
-            first + len(line)
-            if is_same
-            else self.page.page_offset(aligned.squeezed_end, is_end=True)
-        )
+        last = first + len(line)
+        if not is_same:
+            last = self.page.page_offset(aligned.squeezed_end, is_end=True)
         start = self.byte_counter.advance_to(first)
         row = self.byte_counter.line
         stop = self.byte_counter.advance_to(last)

@@ -1,86 +1,38 @@
-"""Chrome: the template of a site around its pages' text, recognised by names in the markup.
+"""Chrome: the template of a site around its pages' text, by names in the markup and by position.
 
-Authors of templates name their elements: `nav`, `breadcrumbs`, `cookie-banner`, `sphinxsidebar`. An
+Authors of templates name their elements: `nav`, `breadcrumbs`, `cookie-banner` (chrome.toml). An
 element is removed if its tag, role, class or id is such a name, unless it holds too much of the
-page, or the title. Elements without such names are left to blocks.py and to the rules for lines
-(links.py, lines.py). Knows nothing of bytes: it detaches elements from a tree that resiliparse has
-parsed, and restores them between marks.
+page, or the title. Of elements without such names the child with most of the unlinked words holds
+the text, from the body down; its siblings are removed if they are mostly links, if their heading
+says what they are (`Related stories`), or if they follow it and hold the copyright. A page that is
+mostly links is a list of links on purpose and is kept. Knows nothing of bytes: it detaches elements
+from a tree that resiliparse has parsed, and restores them between marks (links.py).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from .blocks import find_side_elements
-from .marks import CHROME_END, CHROME_START
+from ..patterns import read_patterns
+from .lines import match_line_rule
+from .links import ANY_MARK, CHROME_END, CHROME_START, LINK_START, LINK_TEXT, MAX_LINK_SHARE
 
-CHROME_WORDS = {
-    "navigation": "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
-    "navlinks navlist topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
-    "dropdown breadcrumb breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
-    "sitemap skip skiplink skipnav toctree toolbar topbar tabbar hamburger backtotop totop "
-    "tocframe toc-page next_page previous_page nav_flow left_bar right_bar bar jump-link "
-    "page-links page-next page-previous page-up extra-links skip-nav back-to-top",
-    "sidebar": "sidebar sidebars sphinxsidebar sidebarwrapper sphinxsidebarwrapper aside",
-    "footer": "footer footers pagefooter sitefooter colophon copyright copyrights legal imprint "
-    "generator contentinfo verifier built ft bd-footer",
-    "header": "masthead siteheader pageheader topheader logo logos hd sub-heading bd-header "
-    "site-header page-header top-header",
-    "advertisement": "ad ads advert adverts advertisement advertisements advertising adsense "
-    "adslot adunit banner adbanner adbox sponsor sponsors sponsored promo promos promotion "
-    "promoted outbrain taboola dfp gpt donate",
-    "notice": "cookie cookies consent gdpr ccpa newsletter subscribe subscription signup signin "
-    "login logout register paywall popup popups modal overlay lightbox interstitial",
-    "comments": "share sharing sharer social socials addthis sharethis likes comment comments "
-    "commentlist disqus respond recommended recommendations trending popular mostread post-meta "
-    "byline-share",
-    "controls": "search searchbox searchform searchbar searches languages language-switcher langs "
-    "btn buttons widget widgets tooltip autocomplete srcbutton editlink editsection mwjump "
-    "copy-path edit-link view-source",
-    "heading link": "permalink headerlink copiable id_link anchor doc-anchor",
-    "hidden": "hidden visuallyhidden invisible noprint out-of-band sr-only screen-reader-text",
-}
-"""Kind of chrome -> words of classes and ids; the kind is the reason of the edit."""
-COMPLETE_NAMES = frozenset("anchor aside bar ft hd".split())
-"""Words that count only as a complete class or id."""
-KIND_BY_WORD = {word: kind for kind, words in CHROME_WORDS.items() for word in words.split()}
-CONTENT_WORDS = frozenset(
-    "main content body article post entry text document maincontent bodywrapper documentwrapper "
-    "bodycontent pagebody wrapper page container layout root app html admonition".split()
-)
-"""A word that an element of chrome does not bear: `main-with-sidebar`, `article-body`."""
-ROLES = frozenset(
-    "navigation search banner contentinfo complementary menu menubar toolbar dialog alertdialog "
-    "alert tablist tooltip".split()
-)
-TAGS = {
-    "nav": "navigation", "menu": "navigation", "header": "header", "footer": "footer",
-    "aside": "sidebar", "dialog": "notice", "form": "controls", "button": "controls",
-}  # fmt: skip
-ROLE_KINDS = {"banner": "header", "contentinfo": "footer", "complementary": "sidebar"}
-AD_SELECTOR = (
-    'a[rel~="sponsored"], a[href*="//ads."], a[href*="//ad."], a[href*="//adserver."], '
-    'a[href*=".doubleclick.net"], a[href*="/adclick"], a[href*="googlesyndication."]'
-)
-"""Links whose address says that they are paid for."""
-MARKED_INSIDE = frozenset("li dt dd tr td th tbody thead".split())
-"""Elements next to which a mark would become a line or an item of its own."""
-MAIN_SELECTOR = "main, article, [role=main]"
-TEXT_WORDS = frozenset(
-    "footnote footnotes endnotes admonition note tip warning topic doc example".split()
-)
-"""Words of an element that is text although its tag suggests otherwise."""
-HIDDEN_SELECTOR = (
-    '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"], '
-    '[style*="visibility:hidden"], [style*="visibility: hidden"]'
-)
+_NAMES = read_patterns(Path(__file__).with_name("chrome.toml"))
+COMPLETE_NAMES, CONTENT_WORDS, TEXT_WORDS, ROLES, IGNORED_TAGS, MARKED_INSIDE = (
+    frozenset(_NAMES[name].split())
+    for name in (
+        "complete_names", "content_words", "text_words", "roles", "ignored_tags", "marked_inside",
+    )
+)  # fmt: skip
+KIND_BY_WORD = {word: kind for kind, words in _NAMES["words"].items() for word in words.split()}
+TAGS: dict[str, str] = _NAMES["tags"]
+ROLE_KINDS: dict[str, str] = _NAMES["role_kinds"]
+SELECTORS: dict[str, str] = _NAMES["selectors"]
 NAME_ATTRIBUTE = re.compile(
     r"""\b(class|id|role)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
 )
-IGNORED_TAGS = frozenset("html body main article h1 h2 h3 h4 pre code span em b i a td tr".split())
-"""Elements whose class is ignored: highlighted code and headings have arbitrary classes."""
-HEADING_LINK_SELECTOR = "a.headerlink, a.copiable-link, a.id_link, a.doc-anchor, a.anchor"
 WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 MAX_SHARE_WITH_MAIN = 0.9
 MAX_SELECTED = 5_000
@@ -111,15 +63,16 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
     body, cuts = tree.body, []
     if body is None:
         return cuts
-    for node in _select_elements(body, HIDDEN_SELECTOR):
+    for node in _select_elements(body, SELECTORS["hidden"]):
         detach(node, "hidden", cuts)
     length = len(body.text or "")
     if not length:
         return cuts
-    for node in _select_elements(body, HEADING_LINK_SELECTOR):
+    for node in _select_elements(body, SELECTORS["heading_link"]):
         detach(node, "heading link", cuts)
-    title = _single_heading(body)
-    if title is not None or body.query_selector(MAIN_SELECTOR) is not None:
+    headings = body.query_selector_all("h1")
+    title = headings[0] if len(headings) == 1 else None
+    if title is not None or body.query_selector(SELECTORS["main"]) is not None:
         largest_share = max(largest_share, MAX_SHARE_WITH_MAIN)
     budget = MAX_TEXT_FACTOR * (length + 1000)
     named = [*_select_elements(body, ", ".join(TAGS)), *_named_elements(body, page)]
@@ -130,10 +83,10 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
             break  # hostile: nested elements that are all named `nav`
         if size <= largest_share * length and not _is_note(node) and not _holds_main(node, title):
             detach(node, _element_kind(node), cuts)
-    for node in _select_elements(body, AD_SELECTOR):
+    for node in _select_elements(body, SELECTORS["advertisement"]):
         detach(node, "advertisement", cuts)
-    for block in find_side_elements(body):
-        detach(block.node, block.kind, cuts)
+    for node, kind in find_side_elements(body):
+        detach(node, kind, cuts)
     return cuts
 
 
@@ -164,12 +117,11 @@ def _named_elements(body: Any, page: str) -> list[Any]:
     The few dozen distinct values of a page are classified once and searched together.
     """
     values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in NAME_ATTRIBUTE.finditer(page)}
-    selectors = [
-        f"[{name}={_css_string(value)}]"
-        for name, value in sorted(values)
-        if len(value) < 300
-        and (value.lower() in ROLES if name == "role" else _kind_by_names(value))
-    ]
+    selectors = []
+    for name, value in sorted(values):
+        is_chrome = value.lower() in ROLES if name == "role" else _kind_by_names(value)
+        if len(value) < 300 and is_chrome:
+            selectors.append(f"[{name}={_css_string(value)}]")
     nodes: list[Any] = []
     for at in range(0, min(len(selectors), MAX_NAME_VALUES), 50):
         nodes += _select_elements(body, ", ".join(selectors[at : at + 50]))
@@ -204,14 +156,9 @@ def _kind_by_names(names: str) -> str:
     words = [word.lower() for word in WORD.findall(names)]
     if not CONTENT_WORDS.isdisjoint(words):
         return ""
-    kinds = [
-        KIND_BY_WORD[word] for word in words if word in KIND_BY_WORD and word not in COMPLETE_NAMES
-    ]
-    return (
-        kinds
-        or [KIND_BY_WORD[word] for word in names.lower().split() if word in KIND_BY_WORD]
-        or [""]
-    )[0]
+    parts = [word for word in words if word not in COMPLETE_NAMES]
+    kinds = map(KIND_BY_WORD.get, [*parts, *names.lower().split()])
+    return next(filter(None, kinds), "")
 
 
 def _element_kind(node: Any) -> str:
@@ -223,17 +170,11 @@ def _element_kind(node: Any) -> str:
     return next((kind for kind in named if kind), role)
 
 
-def _single_heading(body: Any) -> Any:
-    """The page's <h1> if there is exactly one."""
-    headings = body.query_selector_all("h1")
-    return headings[0] if len(headings) == 1 else None
-
-
 def _holds_main(node: Any, single_heading: Any) -> bool:
     """Whether an element holds the page's main part or its title."""
     if single_heading is not None and node.query_selector("h1") is not None:
         return True
-    return node.query_selector(MAIN_SELECTOR) is not None
+    return node.query_selector(SELECTORS["main"]) is not None
 
 
 def detach(node: Any, kind: str, cuts: list[DetachedElement]) -> None:
@@ -242,3 +183,100 @@ def detach(node: Any, kind: str, cuts: list[DetachedElement]) -> None:
     if parent is not None:
         cuts.append(DetachedElement(node, parent, node.next, kind))
         parent.remove_child(node)
+
+
+COPYRIGHT = re.compile(
+    r"©|\(c\)\s*\d{4}|\bcopyright\b.{0,9}\d{4}|all rights reserved", re.IGNORECASE
+)
+BLOCKS = frozenset("div section ul ol table center td".split())
+HEADINGS = frozenset("h2 h3 h4 h5 h6 b strong p div span".split())
+MAX_TREE_DEPTH = 20
+MAX_CHILDREN = 400
+"""Children of an element that are inspected; a page with more is kept as it is."""
+MIN_LINKED_SHARE = 0.5
+"""Share of a block's letters in links from which it is boilerplate. Source: generated shells."""
+MIN_LINKS = 4
+MAX_FOOTER_LETTERS = 1_000
+"""Letters up to which a block with the copyright is a footer."""
+
+
+class MeasuredElement(NamedTuple):
+    """An element and its letters, linked letters and links."""
+
+    node: Any
+    letters: int
+    linked_letters: int
+    links: int
+
+
+def find_side_elements(body: Any) -> Iterator[tuple[Any, str]]:
+    """Yield the boilerplate blocks around the text and their kinds, outermost first."""
+    node = body
+    for depth in range(MAX_TREE_DEPTH):
+        blocks = [_measure_element(child) for child in _child_elements(node)]
+        own = [sibling.letters - sibling.linked_letters for sibling in blocks]
+        if not blocks or (
+            not depth and sum(own) < (1 - MAX_LINK_SHARE) * sum(b.letters for b in blocks)
+        ):
+            return
+        most = max(range(len(own)), key=own.__getitem__)
+        holds_text = own[most] > sum(own) / 2 and blocks[most].node.tag in BLOCKS
+        for number, sibling in enumerate(blocks):
+            if number != most or not holds_text:
+                kind = _boilerplate_kind(sibling, holds_text, number > most, sum(own))
+                if kind:
+                    yield sibling.node, kind
+        if not holds_text:
+            return
+        node = blocks[most].node
+
+
+def _child_elements(node: Any) -> list[Any]:
+    """The child elements of an element; none if they are too many."""
+    elements, child = [], node.first_element_child
+    while child is not None:
+        elements.append(child)
+        if len(elements) > MAX_CHILDREN:
+            return []
+        child = child.next_element_sibling
+    return elements
+
+
+def _measure_element(node: Any) -> MeasuredElement:
+    """Measure an element by the marks around its links."""
+    text = node.text or ""
+    links = LINK_TEXT.findall(text) if LINK_START in text else []
+    return MeasuredElement(node, _count_letters(text), sum(map(_count_letters, links)), len(links))
+
+
+def _count_letters(text: str) -> int:
+    """Characters except spaces and line breaks."""
+    return len(text) - text.count(" ") - text.count("\n")
+
+
+def _boilerplate_kind(
+    sibling: MeasuredElement, is_sibling: bool, is_after: bool, unlinked: int
+) -> str:
+    """The kind of boilerplate of a block; empty if it is text."""
+    node = sibling.node
+    own = sibling.letters - sibling.linked_letters
+    if node.tag not in BLOCKS or not sibling.letters or own > unlinked / 3:
+        return ""
+    is_linked = sibling.linked_letters >= MIN_LINKED_SHARE * sibling.letters
+    is_footer = is_sibling and is_after and sibling.letters <= MAX_FOOTER_LETTERS
+    if is_sibling and is_linked and sibling.links >= MIN_LINKS:
+        kind = "links beside the text"
+    elif is_footer and COPYRIGHT.search(node.text):
+        kind = "footer"
+    else:
+        kind = _kind_by_heading(node)
+    return "" if kind and node.query_selector("h1, main, article") is not None else kind
+
+
+def _kind_by_heading(node: Any) -> str:
+    """The kind that an element's heading names."""
+    first = node.first_element_child
+    if first is None or first.tag not in HEADINGS:
+        return ""
+    heading = ANY_MARK.sub("", (first.text or "")[:100]).strip().lower()
+    return match_line_rule(heading, ("heading",))[0] if 0 < len(heading) <= 60 else ""

@@ -91,18 +91,10 @@ class LineFilter:
         """The matched lines that are removed."""
         strong = [line for line in matched if line.level == "strong"]
         near = _adjacent_numbers([line for line in matched if line.level != "likely"])
-        weak = [
-            line
-            for line in matched
-            if line.level == "weak"
-            and (line.number in near or line.number < ENDS or line.number >= lines - ENDS)
-        ]
-        near = _adjacent_numbers(strong + weak)
-        likely = [
-            line
-            for line in matched
-            if line.level == "likely" and (line.number in near or line.number >= lines - ENDS)
-        ]
+        near |= {*range(ENDS), *range(lines - ENDS, lines)}
+        weak = [line for line in matched if line.level == "weak" and line.number in near]
+        near = _adjacent_numbers(strong + weak) | {*range(lines - ENDS, lines)}
+        likely = [line for line in matched if line.level == "likely" and line.number in near]
         uncertain = weak + likely
         if sum(line.end - line.start for line in uncertain) > self.config.max_removed_share * size:
             uncertain = []
@@ -135,9 +127,7 @@ class LineFilter:
                     remains.append(MatchedLine(number, start, end, kind, "strong"))
         if len(code) <= max(2, self.config.max_code_share * len(lines)):
             code |= {line.number for line in remains}
-            matched += [
-                line for line in remains if code.isdisjoint({line.number - 1, line.number + 1})
-            ]
+            matched += [line for line in remains if code.isdisjoint(_adjacent_numbers([line]))]
         return sorted(matched)
 
 

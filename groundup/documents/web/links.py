@@ -1,29 +1,55 @@
-"""Lines of links: menus, pagers and lists of pages without telling class names.
+"""Lines of links, and the marks that show what a line was in the page.
 
-Before the page is parsed, the text of every link is enclosed in two marks (marks.py), so the
-extracted text shows how much of each line is links. Lines that are links only are removed at the
-beginning of the page, up to its first other line, and at its end; between them only pagers are
-removed, since a run may be a list that belongs to the text. Marks of chrome and of code become
-edits and spans. Knows nothing of trees or bytes.
+Noncharacters pass through an extractor: the text of links and of code is enclosed in two of them in
+the page, an element of chrome in the tree, so that the extracted text shows which letters are
+links, code or chrome of a kind. Unicode reserves U+FDD0 to U+FDEF for such use inside a program: no
+text may hold them. Lines that are links only are removed at the beginning of the page, up to its
+first other line, and at its end; between them only pagers are removed, since a run may be a list
+that belongs to the text. Marks of chrome and of code become edits and spans. Knows nothing of trees
+or bytes.
 """
 
 import re
 from typing import NamedTuple
 
 from ..record import TextEdit, TextSpan
-from .marks import (
-    ANY_MARK,
-    CHROME_END,
-    CODE_END,
-    CODE_START,
-    KIND_BY_MARK,
-    LINK_END,
-    LINK_START,
-    LINK_TEXT,
-    PRE_END,
-    PRE_START,
-    RANGE_MARK,
+
+LINK_START, LINK_END, CHROME_END = "\ufdd0", "\ufdd1", "\ufdd2"
+CHROME_KINDS = (
+    "navigation", "sidebar", "footer", "header", "advertisement", "notice", "comments", "controls",
+    "heading link", "hidden", "links beside the text",
+)  # fmt: skip
+"""Kinds of chrome: the reasons of their edits."""
+CHROME_START = {kind: chr(0xFDD3 + n) for n, kind in enumerate(CHROME_KINDS)}
+KIND_BY_MARK = {mark: kind for kind, mark in CHROME_START.items()}
+CODE_START, CODE_END, PRE_START, PRE_END = "\ufdec", "\ufded", "\ufdee", "\ufdef"
+"""Around <code> and the like, and around <pre>, which may contain them."""
+RANGE_MARK = re.compile("([\ufdd2-\ufdef])")
+"""Marks of chrome and of code."""
+ANY_MARK = re.compile("[\ufdd0-\ufdef]")
+LINK_TEXT = re.compile(f"{LINK_START}([^{LINK_START}{LINK_END}]*){LINK_END}")
+"""A link's text between its marks."""
+MARKED_TAG = re.compile(
+    r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>"
+    r"|<(?P<pre>pre)\b[^>]{0,5000}>(?:\r?\n)?|<(?P<code>code|samp|kbd|tt)\b[^>]{0,5000}>"
+    r"|</(?P<end>pre|code|samp|kbd|tt)\s*>",
+    re.IGNORECASE,
 )
+
+
+def mark_tags(page: str) -> str:
+    """Enclose the text of links in START and END, and code in its own marks."""
+    return MARKED_TAG.sub(_add_mark, ANY_MARK.sub("", page))
+
+
+def _add_mark(tag: re.Match[str]) -> str:
+    """A tag of a link or of code with its mark inside the element."""
+    if tag["pre"] or tag["code"]:
+        return tag[0] + (PRE_START if tag["pre"] else CODE_START)
+    if tag["end"]:
+        return (PRE_END if tag["end"].lower() == "pre" else CODE_END) + tag[0]
+    return LINK_END + tag[0] if tag[0][1] == "/" else tag[0] + LINK_START
+
 
 NON_ALPHANUMERIC = re.compile(r"[\W_]+")
 ALPHANUMERIC = re.compile(r"[^\W_]")
@@ -76,9 +102,8 @@ def clean_marked_text(marked: str, link_share: float) -> CleanedText:
     if chrome and chrome[0].start == blank:
         chrome[0] = chrome[0]._replace(start=0)
     code = (span for span in reading.code_spans if text[span.start : span.end].strip())
-    return CleanedText(
-        text, _merge_edits(chrome, _link_edits(text, reading.lines, link_share)), tuple(code)
-    )
+    edits = _merge_edits(chrome, _link_edits(text, reading.lines, link_share))
+    return CleanedText(text, edits, tuple(code))
 
 
 class MarkedTextParser:
@@ -193,21 +218,14 @@ def _link_edits(text: str, lines: list[MeasuredLine], link_share: float) -> list
         if number >= 0 and linked[number]:
             run.append(number)
             continue
-        if run and (run[0] < first or run[-1] > last or _is_menu(run, lines)):
-            reason = (
-                "links at the top"
-                if run[0] < first
-                else "links at the end"
-                if run[-1] > last
-                else "menu"
-            )
-            for n in run:
-                end = min(lines[n].end + 1, len(text))
-                edits.append(TextEdit(lines[n].start, end, reason))
+        reason = ""
+        if run and run[0] < first:
+            reason = "links at the top"
+        elif run and run[-1] > last:
+            reason = "links at the end"
+        elif all(lines[n].is_pager for n in run):
+            reason = "menu"
+        for n in run if reason else ():
+            edits.append(TextEdit(lines[n].start, min(lines[n].end + 1, len(text)), reason))
         run = []
     return edits
-
-
-def _is_menu(run: list[int], lines: list[MeasuredLine]) -> bool:
-    """Whether a run of lines of links in the middle of a page is a menu, not text."""
-    return all(lines[n].is_pager for n in run)

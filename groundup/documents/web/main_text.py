@@ -19,8 +19,7 @@ from ..markup import find_tex_source, text_charset
 from ..record import ExtractedText, Record, StepResult, edited_text
 from .alignment import align
 from .chrome import detach_chrome, restore_chrome
-from .links import CleanedText, clean_marked_text
-from .marks import CHROME_KINDS, mark_tags
+from .links import CHROME_KINDS, CleanedText, clean_marked_text, mark_tags
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -20,8 +20,6 @@ from ..record import PASS, Record, StepResult
 NON_ALPHANUMERIC = re.compile(r"[^a-zA-Z0-9]+")
 IP_ADDRESS = re.compile(r"[\d.]+|.*:.*")
 NO_SCHEME = re.compile(r"(?:[\w-]+\.)+([\w-]+)\.?(?::\d{1,5})?(?:[/?#].*)?", re.DOTALL)
-
-
 BlockListItem = Annotated[str, InputFile("@")]
 
 
@@ -83,11 +81,8 @@ class UrlFilter:
             return "hard word"
         if len(words & self.soft_words) >= self.config.soft_limit:
             return "soft words"
-        return (
-            "subword"
-            if self.subwords and self.subwords.search(_letters_and_digits(decoded))
-            else ""
-        )
+        has_subword = self.subwords and self.subwords.search(_letters_and_digits(decoded))
+        return "subword" if has_subword else ""
 
 
 def _letters_and_digits(word: str) -> str:

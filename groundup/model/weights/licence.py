@@ -5,15 +5,15 @@ it. Otherwise the licence is unknown, which is no permission.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 CARD = "README.md"
 UNKNOWN = "unknown"
 FILES = re.compile(r"(licen[cs]e|copying|notice|use_policy|terms)([._-].*)?", re.IGNORECASE)
-FIELD = re.compile(r"(license|license_name|license_link):\s*(.*)")
-ITEM = re.compile(r"\s*-\s+(.*)")
+FIELD = re.compile(r"^(license|license_name|license_link):[ \t]*(.*(?:\n[ \t]*-[ \t].*)*)", re.M)
+ITEM = re.compile(r"(?:^|\n)[ \t]*-[ \t]")
+FRONT_MATTER = re.compile(r"---[ \t]*\n((?s:.*?)\n)---[ \t]*$", re.M)
 LARGEST_BYTES = 2**20
 
 
@@ -36,8 +36,13 @@ def read_model_licence(directory: Path, fallback: str = "") -> ModelLicence:
     >>> read_model_licence(Path("nowhere"))
     ModelLicence(name='unknown', link='', files=())
     """
-    files = tuple(_find_licence_files(directory))
-    fields = dict(_card_fields(directory / CARD))
+    paths = sorted(directory.iterdir()) if directory.is_dir() else []
+    files = tuple(
+        path.name
+        for path in paths
+        if FILES.fullmatch(path.name) and path.is_file() and path.stat().st_size <= LARGEST_BYTES
+    )
+    fields = _card_fields(directory / CARD)
     name = fields.get("license", "")
     if name in ("", "other"):
         name = fields.get("license_name") or name
@@ -45,55 +50,18 @@ def read_model_licence(directory: Path, fallback: str = "") -> ModelLicence:
     return ModelLicence(name or fallback or first or UNKNOWN, fields.get("license_link", ""), files)
 
 
-def _find_licence_files(directory: Path) -> list[str]:
-    """Names of the licence and notice files in a directory."""
-    if not directory.is_dir():
-        return []
-    files = (path for path in directory.iterdir() if FILES.fullmatch(path.name))
-    return sorted(p.name for p in files if p.is_file() and p.stat().st_size <= LARGEST_BYTES)
-
-
-def _card_fields(card: Path) -> Iterator[tuple[str, str]]:
-    """Yield the licence fields of a model card's front matter; lists joined by commas."""
-    name, items = "", []
-    for line in _front_matter(card):
-        item, field = ITEM.fullmatch(line), FIELD.fullmatch(line)
-        if name and item:
-            items.append(_parse_yaml_scalar(item[1]))
-            continue
-        if name:
-            yield name, ", ".join(items)
-        name, items = (
-            (field[1], [_parse_yaml_scalar(field[2])] if field[2] else []) if field else ("", [])
-        )
-    if name:
-        yield name, ", ".join(items)
-
-
-def _front_matter(card: Path) -> list[str]:
-    """The lines of a card's front matter, if it has any."""
+def _card_fields(card: Path) -> dict[str, str]:
+    """The licence fields of a model card's front matter; lists joined by commas."""
     if not card.is_file():
-        return []
+        return {}
     with card.open(encoding="utf-8", errors="replace") as file:
-        lines = file.read(LARGEST_BYTES).splitlines()
-    if not lines or lines[0].strip() != "---":
-        return []
-    end = next((i for i, line in enumerate(lines[1:], 1) if line.strip() == "---"), 0)
-    return [line.rstrip() for line in lines[1:end]]
-
-
-def _parse_yaml_scalar(value: str) -> str:
-    """A YAML scalar without quotes, or a list without brackets.
-
-    >>> _parse_yaml_scalar("'mit'"), _parse_yaml_scalar("[mit, apache-2.0]")
-    ('mit', 'mit, apache-2.0')
-    """
-    value = value.strip()
-    if value.startswith("[") and value.endswith("]"):
-        return ", ".join(
-            _parse_yaml_scalar(item) for item in value[1:-1].split(",") if item.strip()
-        )
-    return value.strip("\"'")
+        match = FRONT_MATTER.match(file.read(LARGEST_BYTES))
+    fields = {}
+    for field in FIELD.finditer(match[1] if match else ""):
+        value = field[2].strip()
+        listed = value[1:-1].split(",") if value.startswith("[") else ITEM.split(value)
+        fields[field[1]] = ", ".join(filter(None, (item.strip(" \t\r\"'") for item in listed)))
+    return fields
 
 
 def licence_to_json(licence: ModelLicence) -> dict[str, Any]:

@@ -1,19 +1,23 @@
 """OCR: noisy pages score higher, unreadable ones are dropped, nothing else is changed."""
 
 from collections import Counter
+from pathlib import Path
 
-from groundup.documents import Record, SourceMap, TextSpan, apply_result
-from groundup.documents.books.ocr import (
-    BookTokens,
-    Ocr,
-    OcrConfig,
-    _is_misread_leader_dot,
-    _is_punctuation_mark,
+import pytest
+
+from groundup.documents import Record, SourceMap, apply_result
+from groundup.documents.books import words
+from groundup.documents.books.ocr import BookTokens, Ocr, OcrConfig
+from groundup.documents.books.words import (
+    count_vocabulary,
+    english_words,
+    is_english_word,
+    letter_model,
 )
 
 
-def plain(text: str, *spans: TextSpan) -> Record:
-    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+def plain(text: str) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text))
 
 
 CLEAN = (
@@ -55,20 +59,9 @@ def test_another_language_is_not_judged():
 
 
 def test_neighbours_know_which_word_should_stand_there():
-    pages = ["Values of the table are kept. " * 10, "Values cf the table are kept w ith care."]
+    pages = ["Values of the table are kept. " * 10, "Values cf the table are kept with care."]
     clean, noisy = BookTokens(Counter(), pages).signs_by_page()
-    assert clean.counts.total() == 0
-    assert noisy.counts["strange neighbours"] == 1 and noisy.counts["split"] == 1
-
-
-def test_a_row_of_dots_has_no_other_sign_in_it():
-    assert _is_misread_leader_dot(".", "·", ".") and _is_misread_leader_dot("word", ",", ".")
-    assert not _is_misread_leader_dot("a", ",", "b")
-    assert (
-        _is_punctuation_mark("·")
-        and not _is_punctuation_mark(".")
-        and not _is_punctuation_mark("12")
-    )
+    assert clean.counts.total() == 0 and noisy.counts["strange neighbours"] == 1
 
 
 def test_one_sign_says_less_on_a_short_page():
@@ -77,3 +70,43 @@ def test_one_sign_says_less_on_a_short_page():
         return Ocr(OcrConfig())(plain(page)).metadata["ocr_score"]
 
     assert 0 < scores(100) < scores(4) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("token", "looks"),
+    [
+        ("which", "right"), ("wbich", "confused"), ("rnodern", "confused"), ("tlie", "confused"),
+        ("xqkzvj", "garbled"), ("foo(bar)", "none"), ("12", "none"), ("–", "none"), ("", "none"),
+        ("well-known", "right"), ("w", "none"), ("NATO", "none"), ("s0me1hing", "none"),
+        ("comman|d", "holed"), ("di5played", "holed"), ("3D", "none"), ("x86", "none"),
+    ],
+)  # fmt: skip
+def test_a_token_is_classified_by_its_looks(token, looks):
+    assert BookTokens(Counter(), []).classify(token) == looks
+
+
+def test_a_book_vouches_for_its_words_but_not_for_what_comes_back_misread():
+    book = BookTokens(Counter({"frobnitz": 3, "tbe": 5, "the": 400}), ["di5played " * 3])
+    assert book.classify("frobnitz") == "right" and book.classify("tbe") == "confused"
+    assert book.classify("di5played") != "holed"
+
+
+def test_the_table_is_small_and_knows_common_words():
+    assert len(english_words()) > 60_000
+    assert (Path(words.__file__).parent / "words.txt.xz").stat().st_size <= 150_000
+    assert all(map(is_english_word, "the colour color manuals reading's isn't wolf".split()))
+    assert not any(map(is_english_word, "tbe rnodern wbich qxz".split()))
+    assert list(english_words()) == sorted(english_words())
+
+
+def test_letters_tell_words_from_noise():
+    model = letter_model()
+    assert min(map(model.mean_logprob, ("international", "window", "strength"))) > max(
+        map(model.mean_logprob, ("xqzv", "wnidvo", "tlne1kq"))
+    )
+
+
+def test_a_broken_word_is_not_counted_as_two():
+    own = count_vocabulary("The compo-\nnents, a well-known case; well-known.")
+    assert own.words["compo"] == 0 and own.words["nents"] == 0
+    assert own.hyphenated["well-known"] == 2

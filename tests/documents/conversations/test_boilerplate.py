@@ -144,12 +144,6 @@ def test_what_an_assistant_cites_or_tells_of_others_is_no_disclaimer(sentence):
     assert run(("user", "Tell me of it."), ("gpt", sentence))[0].metadata == {"disclaimers": 0}
 
 
-@pytest.mark.parametrize("line", ["alice has quit", "[10:00] Bob has joined", "ann has left"])
-def test_a_servers_line_without_a_place_goes(line):
-    record = chat(("ann", "the disk is full"), ("bo", f"so I see\n{line}"))
-    assert line not in apply_result(record, Boilerplate(BoilerplateConfig())(record)).text
-
-
 @pytest.mark.parametrize("line", ["He has quit", "everyone has left", "Bob has quit.", "bob left"])
 def test_people_who_say_that_somebody_went_stay(line):
     _, after = run(("a", "the disk is full today"), ("b", f"so I see\n{line}"))

@@ -1,13 +1,18 @@
-"""Mails: what was written for this mail stays, the rest goes with its reason."""
+"""Mails: quotes, signatures and footers go, what the author wrote stays."""
+
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, SourceMap, apply_result
+from groundup.documents.conversations import mail, mail_ends
 from groundup.documents.conversations.mail import MailStep, MailStepConfig
+from groundup.documents.conversations.mail_ends import mark_footers, mark_signatures
 from tests.checking import unchecked
 
+PATTERNS = vars(mail_ends) | vars(mail)
 MAIL = """Hi,
 
 On Mon, 5 Aug 2002, Ann Lee wrote:
@@ -229,3 +234,132 @@ def test_a_session_with_python_is_no_quote(session):
 )
 def test_quotes_three_deep_stay_quotes(quoted):
     assert read(f"{quoted}new\n")[1].text == "new\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("QUOTE_PREFIX", "SM> old"),
+        ("ELLIPSIS", "<snip>"),
+        ("ELLIPSIS", "[...]"),
+        ("DELIMITER", "- --"),
+        ("SHORT_RULE", "___"),
+        ("SIGNATURE_NAME", "Ann Lee, Tea Ltd."),
+        ("PHONE", "+44 113 496 0000"),
+        ("FOOTER", "Tea mailing list"),
+        ("REPLY_PREFIX", "AW: [tea] cups"),
+    ],
+)
+def test_lines_that_match(name, line):
+    assert PATTERNS[name].search(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("QUOTE_PREFIX", "x > 3"),
+        ("ELLIPSIS", "snipping is fun"),
+        ("DELIMITER", "-- x"),
+        ("SIGNATURE_NAME", "Thanks Ann"),
+        ("SIGNATURE_NAME", "Ann said so"),
+        ("PHONE", "in 2002 and 2003"),
+        ("REPLY_PREFIX", "Reports: none"),
+    ],
+)
+def test_lines_that_do_not(name, line):
+    assert not PATTERNS[name].match(line)
+
+
+SEARCHED = ("CONFIDENTIAL", "FOOTER", "PHONE", "CONTACT", "LOWERCASE_SENTENCE")
+"""The others are only asked about a line's beginning."""
+
+
+@pytest.mark.parametrize("piece", ["a", "A ", "1 ", "-", ">", "@", "a.", "wrote "])
+def test_no_pattern_is_slow_on_the_longest_line(piece):
+    line = (piece * 400)[:400]
+    for name, pattern in PATTERNS.items():
+        if isinstance(pattern, re.Pattern):
+            ask = pattern.search if name in SEARCHED else pattern.match
+            for _ in range(100):
+                ask(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I have a question about Yahoo! Mail.\n\nWhy does Hotmail reject our mail?\n",
+        "How do I unsubscribe from the mailing list? I tried majordomo@x.org.\n",
+        "Hi,\n\nHow do I unsubscribe from the mailing list? I tried majordomo@x.org.\n",
+        "Hi,\n\nThe mailing list is down again.\n",
+        "Hi,\n\nThat was on the postfix mailing list: answer mail with an error first.\n",
+        "Hi,\n\nPS: I've noticed that the reply-to is not your mailing-list.\n",
+        "Hi,\n\nOther people say that you can't be paid. MSN is sponsored by Microsoft.\n",
+        "Hi,\n\nIs this e-mail confidential if sent in error to an addressee? Or prohibited?\n",
+        "Hi,\n\nI think confidential mail sent in error to an addressee is privileged.\n",
+        "Hi,\n\nConfidentiality is what our lawyers want: privileged, unauthorised, unlawful.\n",
+        "Two parts:\n\n----------\nWho runs the mailing list?\n",
+    ],
+)
+def test_what_an_author_asks_or_tells_is_no_footer(text):
+    assert read(text)[1].text == text
+
+
+def test_an_answer_in_the_form_of_a_footer_is_not_all_of_a_mail():
+    text = "> How?\n\nTo unsubscribe, send a mail to majordomo@x.org.\n"
+    assert "majordomo" in read(text)[1].text
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        "__________________\nDo You Yahoo!?\nHotJobs - Search new jobs\nhttp://jobs.example\n",
+        "------- You are receiving this mail because: -------\nYou are on the CC list.\n",
+        "To unsubscribe from this group, send an email to:\ntea-unsubscribe@lists.example\n",
+        "Sent from my iPhone\n",
+        "Copyright 2002 The Tea Company. All rights reserved.\n",
+        "http://lists.example/mailman/listinfo/tea\n",
+        "==========\n\nYou received this message because you subscribed.\n\nYour subscription\n",
+        "Confidentiality notice: this e-mail is privileged and intended only for the addressee.\n",
+        "If you have received this message in error, disclosure is prohibited and unlawful.\n",
+    ],
+)
+def test_footers_go(footer):
+    assert read(f"What I wrote.\n\n{footer}")[1].text.strip() == "What I wrote."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "First paragraph here.\n--\nThe second paragraph is here.\n",
+        "One.\n\n--\n\nThe second paragraph is about https://tea.example and more.\n",
+        "One.\n\n—\n\nWhy is tea hot?\n",
+        "One.\n\n---\nsee https://tea.example for all of it\n",
+        "One.\n-- \n" + "The second paragraph is one long line that goes on. " * 4 + "\n",
+        "Two:\n\n- one at https://tea.example\n- two\n",
+    ],
+)
+def test_prose_below_a_delimiter_is_no_signature(text):
+    assert read(text)[1].text == text
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "-- \nBo Ng, Tea Ltd.\n",
+        "--\nBo Ng, Tea Ltd.\nbo@tea.example\n",
+        "-- \nThe early bird has all of the tea.\n",
+        "--\n\tIt may look like I'm asleep, but I am not.\n",
+        '--\n"Tea is what you make of it." - Ann\n',
+    ],
+)
+def test_signatures_go(signature):
+    assert read(f"What I wrote.\n{signature}")[1].text == "What I wrote.\n"
+    signed = f"What I wrote.\n\nBo\n{signature}"
+    assert read(signed)[1].text == "What I wrote.\n\nBo\n"
+
+
+def test_lines_are_marked_in_place():
+    lines, kinds = ["new", "-- ", "Bo", "", "____________", "Tea mailing list"], [""] * 6
+    mark_signatures(lines, kinds, 15)
+    mark_footers(lines, kinds, 14)
+    assert kinds == ["", "s", "s", "s", "f", "f"]

@@ -1,9 +1,14 @@
-"""Turns: order checked, empty and doubled ones cut."""
+"""Turns and the figures of a conversation."""
 
 import pytest
 
 from groundup.documents import Record, SourceMap, TextSpan, apply_result
-from groundup.documents.conversations.turns import TurnOrder, TurnOrderConfig
+from groundup.documents.conversations.turns import (
+    ConversationQuality,
+    ConversationQualityConfig,
+    TurnOrder,
+    TurnOrderConfig,
+)
 
 
 def chat(*turns: tuple[str, str]) -> Record:
@@ -71,3 +76,41 @@ def test_a_turn_said_twice_is_mended_before_the_order_is_judged():
     assert [edit.reason for edit in twice.edits] == ["turn said twice"] and not twice.reason
     other = rule(("human", "What?"), ("human", "Why?"), ("gpt", "A cat."), alternation=True)
     assert other.reason == "turns: no alternation"
+
+
+def test_figures_of_a_conversation():
+    record = chat(
+        ("user", "Why is the sky blue today?"),
+        ("bot", "Because of how light scatters in air."),
+        ("user", "And red?"),
+    )
+    facts = ConversationQuality(ConversationQualityConfig())(record).metadata
+    assert (facts["words"], facts["unanswered"]) == (15, 0.5)
+
+
+def test_short_and_unanswered_conversations_are_dropped():
+    assert (
+        ConversationQuality(ConversationQualityConfig())(chat(("a", "x"), ("b", "y"))).reason
+        == "conversation: too short"
+    )
+    question = chat(
+        ("a", "Can anybody tell me how this works?"), ("a", "Is nobody here to answer me?")
+    )
+    assert (
+        ConversationQuality(ConversationQualityConfig(max_unanswered=0.5))(question).reason
+        == "conversation: unanswered questions"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("法国的首都是哪里？", "法国的首都是巴黎。"),
+        ("フランスの首都はどこですか。", "パリです。"),
+        ("What is the capital of France?", "Paris."),
+    ],
+)
+def test_a_short_question_and_its_answer_stay(question, answer):
+    assert not ConversationQuality(ConversationQualityConfig())(
+        chat(("a", question), ("b", answer))
+    ).reason

@@ -1,5 +1,5 @@
-# ruff: noqa: E501 — samples stand as they are read
-"""Lines of links: removed at the ends, kept inside the text."""
+# ruff: noqa: E501
+"""Lines of links, and marks, which are only where they were added."""
 
 import re
 
@@ -7,20 +7,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import TextEdit, TextSpan
-from groundup.documents.web.links import NON_ALPHANUMERIC, _linked_share, clean_marked_text
-from groundup.documents.web.marks import (
+from groundup.documents.web.links import (
     ANY_MARK,
     CHROME_END,
     CHROME_START,
     CODE_END,
     CODE_START,
+    KIND_BY_MARK,
     LINK_END,
     LINK_START,
     LINK_TEXT,
+    NON_ALPHANUMERIC,
     PRE_END,
     PRE_START,
+    _linked_share,
+    clean_marked_text,
     mark_tags,
 )
+
+
+def test_marks_are_put_around_links_alone():
+    marked = mark_tags('<a name="x">anchor</a><a href="y">link</a>')
+    assert f'<a href="y">{LINK_START}link' in marked and f"{LINK_START}anchor" not in marked
+
+
+def test_a_page_cannot_forge_a_mark():
+    assert mark_tags("\ufdd0a\ufddcb\ufdefc") == "abc"
+
+
+def test_each_kind_has_a_mark_of_its_own_that_is_no_character():
+    assert len(KIND_BY_MARK) == len(CHROME_START) and {LINK_START, LINK_END}.isdisjoint(
+        KIND_BY_MARK
+    )
+    assert all(re.fullmatch(ANY_MARK, mark) for mark in KIND_BY_MARK)
+
+
+def test_a_page_of_open_links_is_read_once():
+    page = mark_tags("<a href=" * 100_000)
+    assert len(page) == 800_000
+
 
 TEXT = "Words of the page that are not links and go on for a while."
 

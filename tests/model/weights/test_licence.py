@@ -2,12 +2,7 @@
 
 import pytest
 
-from groundup.model.weights.licence import (
-    ModelLicence,
-    _card_fields,
-    licence_to_json,
-    read_model_licence,
-)
+from groundup.model.weights.licence import ModelLicence, licence_to_json, read_model_licence
 
 
 @pytest.mark.parametrize(
@@ -53,5 +48,4 @@ def test_what_the_user_knows_counts_where_the_card_is_silent(tmp_path):
 
 def test_bytes_that_are_no_text_end_nothing(tmp_path):
     (tmp_path / "README.md").write_bytes(b"---\nlicense: mit\n\xff\xfe: x\n---\n")
-    assert dict(_card_fields(tmp_path / "README.md")) == {"license": "mit"}
     assert licence_to_json(read_model_licence(tmp_path)) == {"name": "mit", "link": "", "files": []}

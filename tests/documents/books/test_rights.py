@@ -1,10 +1,13 @@
 # ruff: noqa: E501
-"""What a licence statement is for a work: a table of statements, allowed, refused and unknown."""
+"""Rights: what a statement means for a work, with its place; unknown is excluded."""
+
+import re
 
 import pytest
 
 from groundup.documents import Record, SourceMap
 from groundup.documents.books.rights import Rights, RightsConfig
+from groundup.documents.books.statements import ELEMENTS, LICENCES, TEXTS
 
 ALLOWED = (
     ("The Creative Commons Attribution License applies to this book.", "CC-BY"),
@@ -143,11 +146,79 @@ UNKNOWN = (
 )
 
 
+def plain(text: str, **metadata) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), (), metadata)
+
+
+def test_a_licence_that_a_person_allows_passes():
+    text = "This manual is licensed under the GNU Free Documentation License, Version 1.3.\n"
+    assert Rights(RightsConfig())(plain(text)).reason
+    assert not Rights(RightsConfig(allow=("GFDL-*",)))(plain(text)).reason
+
+
+def test_metadata_do_not_overrule_what_the_work_says():
+    text = "© 2020 A. B. All rights reserved.\n"
+    assert Rights(RightsConfig())(plain(text, licence="MIT")).reason == "rights: reserved"
+
+
+def test_a_slice_full_of_names_takes_linear_time():
+    for piece in ("©", "Creative Commons - ", "all ", "this book under ", "- \n"):
+        text = piece * (1_000_000 // len(piece))
+        assert Rights(RightsConfig())(plain(text)).metadata["rights_evidence"] is not None
+
+
+def test_years_publishers_and_the_readers_word():
+    text = "Copyright (c) 1999, 2001-2004 A. B.\nPublished by Some Press\n"
+    ruling = Rights(RightsConfig())(plain(text))
+    assert ruling.metadata["copyright_years"] == [1999, 2001, 2004]
+    assert ruling.metadata["publishers"] == ["Some Press"]
+    assert not Rights(RightsConfig())(plain(text, licence="MIT")).reason
+
+
+def test_old_books_pass_only_if_a_person_says_how_old():
+    old = plain("Copyright 1899 by A. Author\n")
+    assert Rights(RightsConfig())(old).reason
+    assert not Rights(RightsConfig(public_domain_before=1930))(old).reason
+
+
+def test_a_statement_in_the_middle_of_a_long_book_is_not_its_own():
+    text = "word " * 10_000 + "SPDX-License-Identifier: MIT" + " word" * 10_000
+    assert Rights(RightsConfig())(plain(text)).reason == "rights: unknown"
+
+
+@pytest.mark.parametrize(
+    ("rights", "reason"),
+    [
+        ("CC0", ""),
+        ("Public domain in the USA.", ""),
+        ("https://creativecommons.org/licenses/by-sa/4.0/", ""),
+        (["Copyright 2020 A. B.", "CC BY 4.0"], ""),
+        ("All rights reserved.", "rights: reserved"),
+        ("CC BY-NC-ND 4.0", "rights: licence not on the allow list"),
+        ("Not in the public domain", "rights: unknown"),
+        ("Copyright 2011 by A. B.", "rights: unknown"),
+    ],
+)
+def test_the_rights_in_a_books_metadata_count(rights, reason):
+    ruling = Rights(RightsConfig())(plain("Once upon a time.\n", rights=rights))
+    assert ruling.reason == reason
+    assert bool(ruling.metadata["licences"]) == (reason != "rights: unknown")
+
+
+def test_years_of_the_metadata_count_and_every_licence_of_a_list():
+    text, step = "Copyright 1899 by A. Author\n", Rights(RightsConfig(public_domain_before=1930))
+    assert not step(plain(text)).reason
+    assert step(plain(text, rights="Copyright 1999 B. Editor")).reason == "rights: unknown"
+    assert step(plain(text, licence=["MIT", "CC-BY-NC-4.0"])).reason == "rights: mixed"
+
+
+def test_the_older_word_for_unknown_is_read():
+    assert RightsConfig(unknown="exclude") == RightsConfig(unknown="drop") == RightsConfig()
+
+
 def judged(text: str):
     book = f"A Book\n\n{text}\n\nIt was a dark night.\n"
-    return book, Rights(RightsConfig())(
-        Record("1", "s", "p", "text", book, SourceMap.identity(book))
-    )
+    return book, Rights(RightsConfig())(plain(book))
 
 
 @pytest.mark.parametrize(("text", "licence"), ALLOWED)
@@ -196,7 +267,7 @@ def test_parts_denials_and_mentions_grant_nothing(text):
     ],
 )
 def test_dedications_and_deeds_in_other_scripts(text, licence):
-    ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
+    ruling = Rights(RightsConfig())(plain(text))
     assert not ruling.reason and ruling.metadata["licences"] == [licence]
 
 
@@ -214,11 +285,38 @@ def test_dedications_and_deeds_in_other_scripts(text, licence):
     ],
 )
 def test_what_forbids_sale_is_of_a_part_or_is_spoken_does_not_pass(text):
-    ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
+    ruling = Rights(RightsConfig())(plain(text))
     assert ruling.reason
 
 
 def test_a_judge_who_speaks_of_rights_reserves_none():
     text = 'This book is licensed under CC BY 4.0.\n\n"All rights reserved," said the judge.\n'
-    ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
+    ruling = Rights(RightsConfig())(plain(text))
     assert not ruling.reason
+
+
+@pytest.mark.parametrize(
+    "element, words",
+    [
+        ("BY", ["Attribution", "Paternité", "Namensnennung", "Atribución", "表示"]),
+        ("NC", ["NonCommercial", "Non-Commercial", "pas d'utilisation commerciale", "非営利"]),
+        ("ND", ["NoDerivatives", "keine Bearbeitung", "改変禁止"]),
+        ("SA", ["ShareAlike", "share-alike", "compartir igual", "継承"]),
+    ],
+)
+def test_an_element_is_known_by_its_names(element, words):
+    for word in words:
+        assert re.fullmatch(ELEMENTS[element], word, re.IGNORECASE), word
+
+
+def test_every_pattern_compiles_and_none_matches_nothing():
+    for pattern, _ in (*LICENCES, *TEXTS):
+        assert not re.compile(pattern, re.IGNORECASE | re.DOTALL).search("")
+
+
+def test_names_lead_to_one_identifier():
+    found = {
+        text: [name for pattern, name in LICENCES if re.search(pattern, text, re.IGNORECASE)]
+        for text in ("the Apache License, Version 2.0", "the MIT License", "GNU GPL version 3")
+    }
+    assert list(found.values()) == [["Apache-2.0"], ["MIT"], ["GPL"]]

@@ -1,4 +1,11 @@
-"""The step `books.rights`: keep the works that an allowed licence covers, with the evidence."""
+"""The step `books.rights`: keep the works that an allowed licence covers, with the evidence.
+
+Statements are searched for at the beginning and the end of a work (statements.py). A licence is the
+work's own only if a sentence grants it to the work, or it is on a licence or badge line, or in the
+metadata. Licences of parts, denied ones and mere mentions are reported as evidence but never allow
+anything. Reserved rights and restrictions override a grant elsewhere. This is evidence, not legal
+advice.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,10 +15,9 @@ from pydantic import field_validator
 
 from groundup.core import Config
 
-from ...code.expressions import check_allow_list, is_licence_allowed
-from ...record import Record, StepResult
-from .licences import COPYRIGHT
-from .statements import RightsStatement, find_statements
+from ..code.expressions import check_allow_list, is_licence_allowed
+from ..record import Record, StepResult
+from .statements import COPYRIGHT, RightsStatement, find_statements
 
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 PUBLISHER = re.compile(
@@ -71,71 +77,60 @@ class Rights:
             windows.append((max(reach, len(text) - reach), len(text)))
         evidence = [statement for window in windows for statement in find_statements(text, *window)]
         evidence = self.resolve_choices([*_statements_in_metadata(record.metadata), *evidence])
-        rights = "\n".join(_metadata_values(record.metadata, "rights"))
-        years = sorted(
-            {int(y) for w in windows for y in _copyright_years(text, *w)}
-            | {int(y) for y in _copyright_years(rights, 0, len(rights))}
-        )
-        names = [m.group("name").strip() for w in windows for m in PUBLISHER.finditer(text, *w)]
-        reason, why = self.drop_reason(evidence, years)
+        sources = [*_metadata_values(record.metadata, "rights"), *(text[a:b] for a, b in windows)]
+        years = {
+            int(year)
+            for source in sources
+            for notice in COPYRIGHT.finditer(source)
+            for year in YEAR.findall(notice["years"])
+        }
+        names = [m["name"].strip() for w in windows for m in PUBLISHER.finditer(text, *w)]
+        reason, why = self.drop_reason(evidence, max(years, default=0))
         evidence.sort(key=lambda statement: statement is not why)
+        granted = [statement.licence for statement in evidence if statement.role == "granted"]
         metadata = {
-            "licences": list(
-                dict.fromkeys(
-                    statement.licence for statement in evidence if statement.role == "granted"
-                )
-            ),
-            "copyright_years": years,
+            "licences": list(dict.fromkeys(granted)),
+            "copyright_years": sorted(years),
             "publishers": names[:5],
             "rights_evidence": [list(statement) for statement in evidence[:20]],
         }
         details = f"{why.quote} (at {why.start}, {why.role})" if why else "no statement found"
         return StepResult(reason=reason, details=details if reason else "", metadata=metadata)
 
+    def is_allowed(self, statement: RightsStatement) -> bool:
+        """Whether the allow list has the licence of a statement."""
+        return is_licence_allowed(statement.licence, self.config.allow)
+
     def resolve_choices(self, evidence: Sequence[RightsStatement]) -> list[RightsStatement]:
         """Resolve choices between licences: one allowed licence is enough."""
-        chosen = [statement for statement in evidence if statement.role == "choice"]
-        resolved = {
-            statement[1:4]
-            for statement in chosen
-            if is_licence_allowed(statement.licence, self.config.allow)
-        }
+        choices = [statement for statement in evidence if statement.role == "choice"]
+        resolved = {statement[1:4] for statement in choices if self.is_allowed(statement)}
         return [
             statement._replace(role="granted")
-            if statement.role == "choice"
-            and (
-                statement[1:4] not in resolved
-                or is_licence_allowed(statement.licence, self.config.allow)
-            )
+            if statement in choices
+            and (statement[1:4] not in resolved or self.is_allowed(statement))
             else statement
             for statement in evidence
         ]
 
     def drop_reason(
-        self, evidence: Sequence[RightsStatement], years: Sequence[int]
+        self, evidence: Sequence[RightsStatement], last_year: int
     ) -> tuple[str, RightsStatement | None]:
         """Why a work is dropped (empty if it is kept), and the deciding statement."""
-        allow, limit = self.config.allow, self.config.public_domain_before
         granted = [statement for statement in evidence if statement.role == "granted"]
         reserved = [statement for statement in granted if statement.licence == "reserved"]
         named = [statement for statement in granted if statement.licence != "reserved"]
-        disallowed = [
-            statement for statement in named if not is_licence_allowed(statement.licence, allow)
-        ]
-        parts = [
-            statement
-            for statement in evidence
-            if statement.role == "part" and not is_licence_allowed(statement.licence, allow)
-        ]
+        disallowed = [statement for statement in named if not self.is_allowed(statement)]
         if disallowed:
             is_mixed = len(disallowed) < len(named)
             what = "mixed" if is_mixed else "licence not on the allow list"
             return f"rights: {what}", disallowed[0]
-        if not named and years and years[-1] < limit:
+        if not named and 0 < last_year < self.config.public_domain_before:
             return "", None
         if reserved:
             return "rights: reserved", reserved[0]
         if named:
+            parts = [s for s in evidence if s.role == "part" and not self.is_allowed(s)]
             return ("rights: mixed", parts[0]) if parts else ("", named[0])
         why = evidence[0] if evidence else None
         return ("rights: unknown" if self.config.unknown == "drop" else ""), why
@@ -150,36 +145,18 @@ def _statements_in_metadata(metadata: Mapping[str, Any]) -> Iterator[RightsState
     for licence in _metadata_values(metadata, "licence"):
         yield RightsStatement(licence, "metadata", 0, 0, "granted")
     for rights in _metadata_values(metadata, "rights"):
-        parsed = [
+        is_empty = True
+        for statement in find_statements(f"{rights}\n", 0, len(rights) + 1):
             # A name that a text only mentions is a grant here: the field is about the work.
-            statement._replace(
-                start=0,
-                end=0,
-                role="granted" if _is_bare_licence_name(statement) else statement.role,
-            )
-            for statement in find_statements(f"{rights}\n", 0, len(rights) + 1)
-        ]
-        if not parsed and PUBLIC_DOMAIN.search(rights) and not NEGATING_WORD.search(rights):
-            parsed = [RightsStatement("LicenseRef-public-domain", rights[:400], 0, 0, "granted")]
-        yield from parsed
-
-
-def _is_bare_licence_name(statement: RightsStatement) -> bool:
-    """Whether a statement names one licence and says no more."""
-    return statement.role == "named" and statement.licence not in (
-        "reserved",
-        "restricted",
-        "LicenseRef-CC",
-    )
+            is_name = statement.licence not in ("reserved", "restricted", "LicenseRef-CC")
+            role = "granted" if statement.role == "named" and is_name else statement.role
+            yield statement._replace(start=0, end=0, role=role)
+            is_empty = False
+        if is_empty and PUBLIC_DOMAIN.search(rights) and not NEGATING_WORD.search(rights):
+            yield RightsStatement("LicenseRef-public-domain", rights[:400], 0, 0, "granted")
 
 
 def _metadata_values(metadata: Mapping[str, Any], name: str) -> list[str]:
     """The values of a metadata key: none, one or several."""
     value = metadata.get(name)
     return [str(item) for item in (value if isinstance(value, list) else [value]) if item]
-
-
-def _copyright_years(text: str, start: int, end: int) -> Iterator[str]:
-    """Yield the years of copyright lines."""
-    for match in COPYRIGHT.finditer(text, start, end):
-        yield from YEAR.findall(match.group("years"))
