@@ -88,6 +88,7 @@ from .parallel.context import (
     local_positions,
 )
 from .parallel.data import (
+    check_batch_divides,
     local_sequences,
 )
 from .parallel.expert import (
@@ -111,14 +112,17 @@ from .precision import (
     resolve_precision,
 )
 from .pretrain.config import (
+    DEFAULT_OPTIONS,
     PretrainConfig,
+    RunOptions,
     StageConfig,
+    TrainingConfig,
 )
 from .pretrain.initialize import (
     is_imported,
     merge_optim,
 )
-from .pretrain.run import RunOptions
+from .pretrain.run import TrainingData, TrainingRun, TrainingTask, produce_model
 from .pretrain.stage import (
     pretrain,
 )
@@ -180,6 +184,7 @@ from .services.watchdog import (
 )
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "EVENTS_FOLDER",
     "METRICS_FILE",
     "OBJECTIVES",
@@ -217,6 +222,10 @@ __all__ = [
     "StageConfig",
     "TokenProperties",
     "TrainStep",
+    "TrainingConfig",
+    "TrainingData",
+    "TrainingRun",
+    "TrainingTask",
     "Utilisation",
     "Watchdog",
     "WatchdogConfig",
@@ -225,6 +234,7 @@ __all__ = [
     "add_router_losses",
     "batch_to_device",
     "causal_loss",
+    "check_batch_divides",
     "check_unfinished_run",
     "choosing",
     "class_batch",
@@ -255,6 +265,7 @@ __all__ = [
     "peak_flops",
     "plan",
     "pretrain",
+    "produce_model",
     "produce_together",
     "profile_steps",
     "report_stragglers",

@@ -8,30 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import (
-    Artifact,
-    ArtifactError,
-    ConfigError,
-    Draft,
-    device,
-    produce,
-    record,
-    unhashed_fields,
-)
-from groundup.model import ModelWithHead, Transformer, open_config, save
+from torch import nn
+
+from groundup.core import Artifact, ArtifactError, ConfigError, Draft, device, record
+from groundup.model import ModelWithHead, open_config, save
 from groundup.tokenizer import load_tokenizer, open_shards
 
+from ..batches import split_batch
 from ..checkpoint.contract import RunIdentity, shard_hashes
-from ..checkpoint.store import check_unfinished_run
-from ..objectives.objective import ObjectiveContext
+from ..objectives.objective import Objective, ObjectiveContext
 from ..objectives.token_properties import token_properties_of
-from ..parallel.launch import joined_processes, produce_together
+from ..parallel.data import check_batch_divides
 from ..parallel.mesh import Mesh
-from .config import PretrainConfig
+from ..services.validation import held_out_windows
+from .config import DEFAULT_OPTIONS, PretrainConfig, RunOptions
 from .initialize import initial_model, resolve_on_base
-from .phases import max_length
+from .phases import make_batch_ramp, make_training_schedule, max_length, source_shares
 from .preflight import PreflightOptions, preflight
-from .run import DEFAULT_OPTIONS, PretrainRun, RunOptions, TrainingTask
+from .run import TrainingData, TrainingRun, TrainingTask, produce_model
 
 
 class PretrainInputs(NamedTuple):
@@ -79,32 +73,16 @@ def pretrain(
     longest = max(config.context_length, max_length(config))
     config.resolved_objective().check(shape, setting, longest)
     identity = _run_identity(config, inputs)
-    check_unfinished_run(out, identity, unhashed_fields(PretrainConfig))
-    with joined_processes(run_options.mesh, seed=config.seed) as mesh:
-        run_options.check(mesh, config)
-        return produce_together(
-            mesh,
-            out,
-            lambda write: produce(
-                out,
-                kind="model",
-                stage="pretrain",
-                version=2,
-                config=config,
-                parents=inputs.parents(),
-                write=write,
-            ),
-            partial(
-                _train_and_save, config, setting, inputs, identity, RunContext(mesh, run_options)
-            ),
-        )
-
-
-class RunContext(NamedTuple):
-    """Mesh and options of a run."""
-
-    mesh: Mesh
-    run_options: RunOptions
+    run_options.check_profile(make_batch_ramp(config).steps)
+    return produce_model(
+        config,
+        out,
+        partial(_train_and_save, config, setting, inputs, identity, run_options),
+        stage="pretrain",
+        version=2,
+        identity=identity,
+        run_options=run_options,
+    )
 
 
 def _run_identity(config: PretrainConfig, inputs: PretrainInputs) -> RunIdentity:
@@ -159,44 +137,69 @@ def _train_and_save(
     setting: ObjectiveContext,
     inputs: PretrainInputs,
     identity: RunIdentity,
-    context: RunContext,
+    run_options: RunOptions,
     draft: Draft,
+    mesh: Mesh,
 ) -> None:
     """Train and save; runs on every process."""
     base, vectors = (None if each is None else each.path for each in (inputs.base, inputs.vectors))
     vocab_size = len(setting.token_properties.byte_lengths)
     shape = config.model_config_for(vocab_size) if base is None else open_config(base)
     train, held_out = (open_shards(inputs.tokens, split) for split in ("train", "validation"))
-    beside = context.run_options
-    preflight(
-        config,
-        shape,
-        train,
-        held_out,
-        PreflightOptions(context.mesh, beside.zero, beside.ignore_memory),
-    )
+    options = PreflightOptions(mesh, run_options.zero, run_options.ignore_memory)
+    preflight(config, shape, train, held_out, options)
     if base is None and config.preset is None:
         record.log(str(config.derive_from_depth(vocab_size)))
     body = initial_model(config, vocab_size, base, vectors).to(device.default_device())
-    run = PretrainRun(
+    wanted, head = config.resolved_objective(), None
+    module: nn.Module = body
+    if wanted.head is not None:
+        head = wanted.head(body.config).to(body.head.device)
+        module = ModelWithHead(body, head)
+    data = _training_data(config, wanted, setting, inputs.tokens, mesh)
+    run = TrainingRun(
         draft,
         config,
-        _training_task(config, body, setting),
+        TrainingTask(body, module, wanted.loss, data, head=wanted.head),
         identity._replace(model=body.config.to_dict()),
-        run_options=context.run_options,
-        mesh=context.mesh,
+        run_options=run_options,
+        mesh=mesh,
     )
     run.train_to_end()
-    if context.mesh.is_first:
+    draft.numbers |= {"objective": wanted.name}
+    if mesh.is_first:
         save(run.final_model(), draft.path, base or inputs.tokenizer.path)
 
 
-def _training_task(
-    config: PretrainConfig, body: Transformer, setting: ObjectiveContext
-) -> TrainingTask:
-    """The model with its objective's head, which is trained too but not saved."""
-    wanted = config.resolved_objective()
-    if wanted.head is None:
-        return TrainingTask(body, body, wanted, setting)
-    head = wanted.head(body.config).to(body.head.device)
-    return TrainingTask(body, ModelWithHead(body, head), wanted, setting)
+def _training_data(
+    config: PretrainConfig, wanted: Objective, setting: ObjectiveContext, tokens: Artifact,
+    mesh: Mesh,
+) -> TrainingData:  # fmt: skip
+    """The batches of a run: those of its schedule, and held-out windows, each target once.
+
+    Decoders are also scored in bits per byte; others see the same masks each time. The total
+    weights the sources by their share in the run.
+    """
+    train, held_out = (open_shards(tokens, split) for split in ("train", "validation"))
+    schedule = make_training_schedule(config, train)
+    for rows in schedule.sequence_counts():
+        check_batch_divides(rows, mesh)
+    windows = held_out_windows(
+        held_out.shards, config.length, config.validation_tokens, config.seed
+    )
+    shares = source_shares(config, train)
+    if shares is not None and not any(shares[name] for name in windows):
+        record.log(
+            f"Validation loss is measured on {', '.join(windows)}, which the run does not "
+            "train on: its own sources have no held-out text."
+        )
+    return TrainingData(
+        lambda step: wanted.batch(setting, schedule.sequences(step), step),
+        schedule.steps,
+        schedule.batch_ramp.tokens_before,
+        lambda step: schedule.phase_at(step).loader.length,
+        {name: split_batch(wanted.batch(setting, own, 0), 16) for name, own in windows.items()},
+        tuple(phase.start for phase in schedule.phases),
+        shares,
+        setting.token_properties.byte_lengths if wanted.kind == "decoder" else None,
+    )

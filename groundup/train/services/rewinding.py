@@ -2,8 +2,9 @@
 
     guard = SpikeDetector(SpikeConfig(policy="rewind"), folder, resumed.step)
     batches = skip_batches(batches, guard)
-    begin = lambda start: train(…, options._replace(start=start), accept=guard)
-    steps = rewind_on_spikes(begin, guard, rewind_by_checkpoints(folder, checkpoints.resume))
+    restart = lambda start: train(…, options._replace(start=start), accept=guard)
+    back = rewind_by_checkpoints(folder, checkpoints.resume)
+    steps = rewind_on_spikes(restart(resumed.step), restart, guard, back)
 
 The result is, to the bit, the run without those batches: a step's batch is the next one that is not
 skipped, however often the run was rewound. Steps are numbered from the checkpoint, so services
@@ -41,21 +42,21 @@ def skip_batches(batches: BatchSource, guard: SpikeDetector) -> BatchSource:
 
 
 def rewind_on_spikes(
-    begin: Callable[[int], Iterator[TrainStep]],
+    steps: Iterator[TrainStep],
+    restart: Callable[[int], Iterator[TrainStep]],
     guard: SpikeDetector,
     back: RewindTo,
-    start: int = 0,
 ) -> Iterator[TrainStep]:
-    """Yield the steps that `begin` trains from a step on; after a spike rewind and begin again.
+    """Yield the steps; after a spike rewind, and yield those that `restart` trains from there on.
 
     Raises DataError, by the guard, if the run was rewound too often.
     """
     while True:
         try:
-            yield from begin(start)
+            yield from steps
             return
         except RewindRequest as spike:
-            start = _rewind(spike, guard, back)
+            steps = restart(_rewind(spike, guard, back))
 
 
 def _rewind(spike: RewindRequest, guard: SpikeDetector, back: RewindTo) -> int:

@@ -16,6 +16,7 @@ from groundup.model import load
 from groundup.tokenizer import MixConfig, TokensConfig, encode_corpus, mix_tokens
 from groundup.train import (
     CheckpointConfig,
+    Checkpoints,
     OptimConfig,
     PretrainConfig,
     RunOptions,
@@ -142,8 +143,8 @@ def test_samples_of_a_divided_model_are_refused(monkeypatch):
     for dimensions, is_so in (((), False), (("data",), False), (("data", "tensor"), True)):
         monkeypatch.setattr(Mesh, "dimensions", dimensions)
         with pytest.raises(ConfigError, match="dimension tensor") if is_so else nullcontext():
-            beside.check(SINGLE_PROCESS, tiny_training())
-        RunOptions().check(SINGLE_PROCESS, tiny_training())
+            beside.check_mesh(SINGLE_PROCESS)
+        RunOptions().check_mesh(SINGLE_PROCESS)
 
 
 @pytest.mark.parametrize("number", [-1, 16, 1000])
@@ -247,9 +248,26 @@ def test_weights_that_are_not_finite_become_no_model():
 
 def test_what_has_no_effect_on_a_mesh_is_told(capsys):
     record.set_output_mode("plain")
-    RunOptions(zero=2, schedule="gpipe").check(SINGLE_PROCESS, tiny_training())
+    RunOptions(zero=2, schedule="gpipe").check_mesh(SINGLE_PROCESS)
     said = capsys.readouterr().err
     assert "--zero 2 has no effect: the mesh has no dimension shard" in said
     assert "--schedule gpipe has no effect: the mesh has no dimension pipeline" in said
-    RunOptions().check(SINGLE_PROCESS, tiny_training())
+    RunOptions().check_mesh(SINGLE_PROCESS)
     assert not capsys.readouterr().err
+
+
+def test_rows_of_a_step_stand_in_the_order_of_the_services(made, tmp_path):
+    """A step's row, then its validation's, and both before the checkpoint of that step."""
+    config = tiny_training(tokens=2048, validations=4, checkpoints=CheckpointConfig(every_steps=1))
+    saved = []
+    with without_compiler(), pytest.MonkeyPatch.context() as patch:
+        save = Checkpoints.save
+
+        def noted(self, step: int, *, wait: bool = True) -> bool:
+            rows = record.read_metrics(self.folder / "metrics.jsonl")
+            saved.append((step, [tuple(row)[1] for row in rows if row["step"] == step - 1]))
+            return save(self, step, wait=wait)
+
+        patch.setattr(Checkpoints, "save", noted)
+        pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
+    assert dict(saved) == {step: ["loss", "validation"] for step in range(1, 5)}

@@ -52,7 +52,7 @@ def begin(guarded, folder, batches, every: int):
     if not resumed.contract:
         checkpoints.save(0)
     back = rewind_by_checkpoints(folder, checkpoints.resume)
-    found = rewind_on_spikes(training, guard, back, resumed.step)
+    found = rewind_on_spikes(training(resumed.step), training, guard, back)
     return saved_every(found, checkpoints, every), model, guard
 
 
