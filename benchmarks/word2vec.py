@@ -1,6 +1,6 @@
 """word2vec beside gensim: words a second at equal settings, and agreement with people.
 
-    groundup run examples/vectors/vectors.py:vectors --folder DIR ...  # makes runs/vectors/prose.txt
+    groundup run examples/vectors/vectors.py:vectors --folder DIR    # runs/vectors/prose.txt
     python benchmarks/word2vec.py --text runs/vectors/prose.txt --tests DIR
 
 Both read the same file of sentences, cut and thinned out by our vocabulary, and learn one epoch of

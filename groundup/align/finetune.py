@@ -120,7 +120,7 @@ def finetune(
     return produce_model(
         config,
         out,
-        partial(_train_and_save, config, model, examples, identity, options),
+        partial(_train_and_save, config, identity, options),
         stage="finetune",
         version=3,
         identity=identity,
@@ -141,15 +141,10 @@ def _check_base(config: FinetuneConfig, base: Artifact) -> None:
 
 
 def _train_and_save(
-    config: FinetuneConfig,
-    base: Artifact,
-    examples: Artifact,
-    identity: RunIdentity,
-    options: RunOptions,
-    draft: Draft,
-    mesh: Mesh,
+    config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
 ) -> None:
     """Fine-tune and save; runs on every process."""
+    base, examples = identity.parents["model"], identity.parents["examples"]
     model = load_to_train(base.path).to(device.default_device())
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})

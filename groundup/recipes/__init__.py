@@ -45,4 +45,4 @@ def run(name: str | None = None) -> Callable[..., Any]:
     return getattr(import_module(f"groundup.recipes.{name}"), name)
 
 
-__all__ = ["RECIPES", "Recipe", "run"]
+__all__ = ["EXAMPLES", "RECIPES", "Recipe", "run"]

@@ -41,14 +41,15 @@ from .contract import (
     determinism_contract,
     format_differences,
 )
-from .coordinator import Coordinator
-from .reader import (
+from .files import (
+    DELETING_PREFIX,
     FORMAT,
     METADATA_FILE,
     CheckpointTensors,
     SavedCheckpoint,
     check_files,
     checkpoint_paths,
+    delete_checkpoint,
     file_name,
     find_checkpoint,
     open_checkpoint,
@@ -56,12 +57,21 @@ from .reader import (
     step_of_path,
     tensor_index,
     write_metadata,
+    write_tensors,
 )
-from .shards import Bounds, TensorShard, assign_writers, local_shard, tensor_shards
-from .stateful import RandomState, Stateful, TensorState
-from .writer import BackgroundTask, StagingBuffers, write_tensors
+from .shards import (
+    Bounds,
+    RandomState,
+    Stateful,
+    TensorShard,
+    TensorState,
+    assign_writers,
+    local_shard,
+    tensor_shards,
+)
+from .writing import BackgroundTask, Coordinator, StagingBuffers
 
-PARTIAL_PREFIX, SUPERSEDED_PREFIX, DELETING_PREFIX = ".partial-", ".void-", ".gone-"
+PARTIAL_PREFIX, SUPERSEDED_PREFIX = ".partial-", ".void-"
 RANDOM_PART = "random"
 
 
@@ -229,7 +239,7 @@ class Checkpoints:
             place.mkdir(parents=True, exist_ok=True)
             for part, named in tensors.items():
                 name = file_name(part, self.writers.rank)
-                files[name] = write_tensors(place / name, named)._asdict()
+                files[name] = write_tensors(place / name, named)
             fsync_path(place)
         except Exception as error:  # any kind: the other processes wait for the report
             failure = error
@@ -285,11 +295,8 @@ class Checkpoints:
         retained = {*earlier[-self.config.keep :]}
         retained |= {path for path in earlier if every and step_of_path(path) % every == 0}
         for path in paths:
-            if path not in retained:  # renamed first: half deleted, it would look damaged
-                os.replace(
-                    path, deleting := self.folder / f"{DELETING_PREFIX}{step_of_path(path):08d}"
-                )
-                shutil.rmtree(deleting, ignore_errors=True)
+            if path not in retained:
+                delete_checkpoint(path)
         shutil.rmtree(self.folder / f"{SUPERSEDED_PREFIX}{step:08d}", ignore_errors=True)
 
     def resume(self, step: int | None = None) -> ResumePoint:

@@ -55,18 +55,27 @@ from ..services.compiling import (
     keep_compiled_if_correct,
     set_compiled,
 )
-from ..services.metrics import METRICS_FILE, log_steps, open_metrics, summarise_metrics
-from ..services.model_statistics import ModelStatistics
-from ..services.profiling import profile_steps
-from ..services.rewinding import rewind_by_checkpoints, rewind_on_spikes, skip_batches
-from ..services.samples import generate_samples
+from ..services.inspection import ModelStatistics, profile_steps
+from ..services.metrics import (
+    EVENTS_FOLDER,
+    METRICS_FILE,
+    Utilisation,
+    log_steps,
+    open_metrics,
+    peak_flops,
+    summarise_metrics,
+    tensorboard_events,
+)
 from ..services.saving import save_checkpoints
-from ..services.spikes import SpikeDetector, log_spikes
-from ..services.stragglers import WorkTimer, report_stragglers
-from ..services.tensorboard import EVENTS_FOLDER, tensorboard_events
-from ..services.utilisation import Utilisation, peak_flops
-from ..services.validation import evenly_spaced, validate_steps, validation_scorer
-from ..services.watchdog import Watchdog
+from ..services.spikes import (
+    SpikeDetector,
+    log_spikes,
+    rewind_by_checkpoints,
+    rewind_on_spikes,
+    skip_batches,
+)
+from ..services.validation import evenly_spaced, generate_samples, validate_steps, validation_scorer
+from ..services.watchdog import Watchdog, WorkTimer, report_stragglers
 from .config import DEFAULT_OPTIONS, RunOptions, TrainingConfig
 
 STRAGGLER_INTERVAL = 100

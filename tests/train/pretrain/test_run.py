@@ -25,19 +25,14 @@ from groundup.train import (
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
 from groundup.train.pretrain.config import StageConfig
 from groundup.train.pretrain.run import _require_finite_weights, _resolve_run_precision
-from tests.train.services.test_samples import Rolling
-from tests.train.small import Small, small, tiny_training, without_compiler
+from tests.train.services.test_validation import Rolling
+from tests.train.small import Small, tiny_training, without_compiler
 
 SETTINGS = {
     "depth": 3, "tokens": 4096, "batch_tokens": 512, "length": 64, "context_length": 128,
     "validation_tokens": 512, "validations": 2, "optim.matrices": "adamw", "optim.warmup": 0.0,
     "precision": "float32", "checkpoints.every_steps": 2, "micro_batches": 2,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Small:
-    return small(tmp_path_factory.mktemp("small"))
 
 
 def config_of() -> PretrainConfig:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError
-from groundup.train.checkpoint.reader import (
+from groundup.train.checkpoint.files import (
     FORMAT,
     SavedCheckpoint,
     file_name,
@@ -14,9 +14,9 @@ from groundup.train.checkpoint.reader import (
     open_checkpoint,
     open_tensors,
     tensor_index,
+    write_tensors,
 )
 from groundup.train.checkpoint.shards import Bounds, TensorShard
-from groundup.train.checkpoint.writer import write_tensors
 
 WHOLE = torch.arange(35.0).view(5, 7)
 

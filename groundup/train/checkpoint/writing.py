@@ -1,20 +1,84 @@
-"""Communication between the training processes for saving: exchange of JSON values.
+"""Writing while training continues: staging buffers, a thread, and the processes' agreement.
 
-The results are the same on all processes. Use one instance per thread: the messages of two threads
-in one group would be mixed up.
+Results of a `Coordinator` are the same on all processes. Use one instance per thread: the messages
+of two threads in one group would be mixed up.
 """
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from groundup.core import ArtifactError, GroundupError
 
 from ..parallel.mesh import Mesh
+
+
+class StagingBuffers:
+    """Host buffers into which tensors are copied, reused from save to save."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, Tensor] = {}
+
+    @property
+    def bytes(self) -> int:
+        """Allocated bytes."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.buffers.values())
+
+    def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Copies, valid until the next call; buffers of other names are freed."""
+        is_on_gpu = any(tensor.is_cuda for tensor in tensors.values())
+        self.buffers = {name: tensor for name, tensor in self.buffers.items() if name in tensors}
+        for name, tensor in tensors.items():
+            buffer = self.buffers.get(name)
+            if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+                buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=is_on_gpu)
+                self.buffers[name] = buffer
+            buffer.copy_(tensor, non_blocking=True)
+        if is_on_gpu:
+            torch.cuda.synchronize()
+        return dict(self.buffers)
+
+
+class BackgroundTask:
+    """At most one task in a thread; its error is raised by `wait`."""
+
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is running."""
+        return self.thread is not None and self.thread.is_alive()
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Start a task after the previous one has ended; raises the previous one's error."""
+        self.wait()
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                self.error = error
+
+        # A daemon, so that it does not block exit: a partial checkpoint is ignored.
+        self.thread = threading.Thread(target=run, name="checkpoint", daemon=True)
+        self.thread.start()
+
+    def wait(self) -> None:
+        """Wait for the task; raise its error, once."""
+        if self.thread is not None:
+            self.thread.join()
+            self.thread = None
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
 
 Result = TypeVar("Result")
 

@@ -1,7 +1,7 @@
-"""Model statistics: size of gradients, updates, activations and logits, by layer and kind.
+"""Looking into some steps: statistics of the model by layer and kind, and a profile of operators.
 
-Computed every `every` steps; other steps have no cost and no hooks. Compiled blocks stay compiled:
-their inputs are recorded between them. A row of metrics has, for example,
+Statistics are computed every `every` steps; other steps have no cost and no hooks. Compiled blocks
+stay compiled: their inputs are recorded between them. A row of metrics has, for example,
 
     gradient/layers.3.attention      norm of a module's gradient, before clipping
     update/layers.3.attention        norm of its update, over the norm of its weights
@@ -9,16 +9,19 @@ their inputs are recorded between them. A row of metrics has, for example,
     activation max/layers.3
     logits rms, logits max           of some positions of the last micro-batch
 
-See docs/train-services.md for what is healthy.
+A profile is profile.txt, the operators with the most self time, and trace.json.gz, every call, for
+chrome://tracing or https://ui.perfetto.dev. See docs/train-services.md for what is healthy.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.profiler import profile
 
 from groundup.core import record
 from groundup.model import Transformer
@@ -157,3 +160,59 @@ def _rms_and_max(values: Tensor) -> tuple[float, float]:
     """Root mean square and largest absolute value."""
     values = values.detach().float()
     return float(values.square().mean().sqrt()), float(values.abs().max())
+
+
+TABLE_FILE, TRACE_FILE, MAX_OPERATORS = "profile.txt", "trace.json.gz", 30
+
+
+def profile_steps(
+    steps: Iterable[TrainStep], folder: Path, first: int, count: int = 3, *, start: int = 0
+) -> Iterator[TrainStep]:
+    """Profile `count` steps from `first` on and write the table and the trace to a folder.
+
+    start  number of the first step to come; a run resumed after `first` profiles nothing
+
+    Profiled steps are slower. If the run ends during profiling, the steps so far are reported.
+    """
+    number, iterator, profiled = start, iter(steps), 0
+    profiler: profile | None = None
+    try:
+        while True:
+            if number == first and count > 0:
+                profiler = profile()
+                profiler.start()
+            step = next(iterator, None)
+            if step is None:
+                return
+            profiled += profiler is not None
+            if profiler is not None and profiled >= count:
+                _write_profile(profiler, folder, profiled)
+                profiler = None
+            yield step
+            number = step.number + 1
+    finally:
+        if profiler is not None:
+            _write_profile(profiler, folder, profiled)
+
+
+def _write_profile(profiler: profile, folder: Path, steps: int) -> None:
+    """Stop, write both files and log the three largest operators.
+
+    Operators are sorted by self time: on the device if one was used, otherwise on the CPU.
+    """
+    profiler.stop()
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[Any] = list(profiler.key_averages())
+    is_on_device = sum(row.self_device_time_total for row in rows) > 0
+    name = "self_device_time_total" if is_on_device else "self_cpu_time_total"  # microseconds
+    rows.sort(key=lambda row: getattr(row, name), reverse=True)
+    total = sum(getattr(row, name) for row in rows) or 1
+    lines = [f"{'operator':<48} {'calls':>8} {'ms a step':>10} {'share':>6}"]
+    for row in rows[:MAX_OPERATORS]:
+        time = getattr(row, name)
+        figures = f"{row.count:>8} {time / 1e3 / steps:>10.2f} {time / total:>6.1%}"
+        lines.append(f"{row.key[:48]:<48} {figures}")
+    (folder / TABLE_FILE).write_text("\n".join(lines) + "\n")
+    profiler.export_chrome_trace(str(folder / TRACE_FILE))
+    top = ", ".join(f"{row.key} {getattr(row, name) / total:.0%}" for row in rows[:3])
+    record.log(f"Profile of {steps} steps: {top}; see {folder / TABLE_FILE} and {TRACE_FILE}.")

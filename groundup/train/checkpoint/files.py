@@ -1,4 +1,4 @@
-"""Reading saved checkpoints: finding them, verifying them, and loading slices of tensors.
+"""The files of a checkpoint: their format, how they are written, found, verified and read.
 
     step-00001200/
       model-00000.safetensors        what rank 0 wrote of the part `model`
@@ -8,13 +8,17 @@
                                      tensor's shape, dtype and pieces, each file's sha256, and at
                                      its end the sha256 of everything before
 
-A reader loads the pieces that overlap its own shard, whatever mesh wrote them.
+A reader loads the pieces that overlap its own shard, whatever mesh wrote them. safetensors files
+are written here rather than by the library so that they are hashed while written, without a copy,
+and a full disk is an OSError; the bytes are those that the library writes.
 """
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +34,7 @@ from .shards import Bounds, TensorShard, local_shard
 FORMAT = 2
 METADATA_FILE = "checkpoint.json"
 FORMAT_1_FILE = "state.json"
+DELETING_PREFIX = ".gone-"
 CHECKPOINT_NAME = re.compile(r"step-([0-9]{8,})")
 UNSEALED_KEYS = {"format", "step", "identity", "contract", "tensors", "files"}
 """Keys of `checkpoint.json`; earlier groundups wrote only these, without a final hash."""
@@ -79,6 +84,12 @@ def find_checkpoint(folder: Path, step: int | None = None) -> Path | None:
 def step_of_path(path: Path) -> int:
     """The step of a checkpoint, from its name."""
     return int(path.name.removeprefix("step-"))
+
+
+def delete_checkpoint(path: Path) -> None:
+    """Delete a checkpoint, renamed first: half deleted, it would look damaged."""
+    os.replace(path, deleting := path.with_name(f"{DELETING_PREFIX}{step_of_path(path):08d}"))
+    shutil.rmtree(deleting, ignore_errors=True)
 
 
 def open_checkpoint(path: Path) -> SavedCheckpoint:
@@ -256,3 +267,52 @@ def open_tensors(
             yield CheckpointTensors(saved, files)
         except SafetensorError as error:
             raise _damage_error(saved.path, str(error)) from None
+
+
+DTYPES = {
+    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.float8_e5m2: "F8_E5M2",
+    torch.float8_e4m3fn: "F8_E4M3", torch.int16: "I16", torch.uint16: "U16", torch.float16: "F16",
+    torch.bfloat16: "BF16", torch.int32: "I32", torch.uint32: "U32", torch.float32: "F32",
+    torch.float64: "F64", torch.int64: "I64", torch.uint64: "U64",
+}  # fmt: skip
+"""Header names in the library's order: wide types come first in a file."""
+ORDER = list(DTYPES)
+CHUNK_BYTES = 2**23
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Write and fsync a safetensors file; return its sha256 and bytes.
+
+    OSError if the disk is full or fails.
+    """
+    entries = sorted(tensors.items(), key=lambda entry: (-ORDER.index(entry[1].dtype), entry[0]))
+    hashed, size = hashlib.sha256(), 0
+    with open(path, "wb", buffering=0) as file:
+        for content in (_safetensors_header(entries), *(tensor for _, tensor in entries)):
+            block = memoryview(content if isinstance(content, bytes) else _tensor_bytes(content))
+            for start in range(0, len(block), CHUNK_BYTES):
+                chunk = block[start : start + CHUNK_BYTES]
+                hashed.update(chunk)
+                while chunk:  # a write may be partial
+                    chunk = chunk[file.write(chunk) :]
+            size += len(block)
+        os.fsync(file.fileno())
+    return {"sha256": hashed.hexdigest(), "bytes": size}
+
+
+def _safetensors_header(rows: list[tuple[str, Tensor]]) -> bytes:
+    """The header's length and the JSON header with each tensor's offsets."""
+    about: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in rows:
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        kind, shape = DTYPES[tensor.dtype], list(tensor.shape)
+        about[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(about, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _tensor_bytes(tensor: Tensor) -> memoryview:
+    """A tensor's bytes, without copying if it is contiguous in main memory."""
+    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

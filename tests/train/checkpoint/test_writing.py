@@ -1,4 +1,7 @@
-"""Files are those of the safetensors library; what goes wrong in the thread comes out."""
+"""Files are those of the safetensors library; what goes wrong in the thread comes out.
+
+Alone there is nobody to ask; with others, an error of one is the error of all.
+"""
 
 import io
 import threading
@@ -6,10 +9,14 @@ import threading
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.device_mesh import init_device_mesh
 
-from groundup.core import hash_file
-from groundup.train.checkpoint import writer
-from groundup.train.checkpoint.writer import DTYPES, BackgroundTask, StagingBuffers, write_tensors
+from groundup.core import ArtifactError, ShapeError, hash_file
+from groundup.train.checkpoint import files
+from groundup.train.checkpoint.files import DTYPES, write_tensors
+from groundup.train.checkpoint.writing import BackgroundTask, Coordinator, StagingBuffers
+from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
+from tests.train.checkpoint.spawned import spawned
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -24,13 +31,14 @@ def tensors() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("chunk", [2**23, 7])
 def test_the_bytes_are_the_librarys(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(writer, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(files, "CHUNK_BYTES", chunk)
     made = tensors()
     told = write_tensors(tmp_path / "ours", made)
     contiguous = {name: tensor.contiguous() for name, tensor in made.items()}
     save_file(contiguous, tmp_path / "theirs", metadata={"format": "pt"})
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
-    assert told == (hash_file(tmp_path / "ours"), (tmp_path / "ours").stat().st_size)
+    size = (tmp_path / "ours").stat().st_size
+    assert told == {"sha256": hash_file(tmp_path / "ours"), "bytes": size}
     found = load_file(tmp_path / "ours")
     assert found.keys() == made.keys()
     assert all(torch.equal(found[n].view(torch.uint8), made[n].contiguous().view(torch.uint8))
@@ -75,6 +83,40 @@ def test_a_disk_that_takes_little_at_a_time_gets_all(tmp_path, monkeypatch):
     made = tensors()
     whole = write_tensors(tmp_path / "whole", made)
     little = lambda path, mode, buffering: Little(path, mode)  # noqa: E731
-    monkeypatch.setattr(writer, "open", little, raising=False)
+    monkeypatch.setattr(files, "open", little, raising=False)
     assert write_tensors(tmp_path / "little", made) == whole
     assert (tmp_path / "little").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_alone_a_process_agrees_with_itself():
+    alone = Coordinator(SINGLE_PROCESS, 5.0)
+    assert alone.max_over_processes(3) == 3 and alone.all_gather_json({"a": [1]}) == [{"a": [1]}]
+    assert alone.is_first and alone.run_on_all(lambda: 7) == 7
+
+
+def talk(number: int, count: int) -> None:
+    """What each of the processes below does."""
+    mesh = Mesh(init_device_mesh("cpu", (count,), mesh_dim_names=("data",)))
+    others = Coordinator(mesh, 20.0)
+    assert (others.rank, others.world_size) == (number, count)
+    assert others.max_over_processes(number * 10) == 10 * (count - 1)
+    texts = others.all_gather_json({"from": number, "text": "ü" * number * 1000})
+    assert [each["from"] for each in texts] == list(range(count))
+    assert [len(each["text"]) for each in texts] == [1000 * n for n in range(count)]
+
+    def work() -> int:
+        if number == 1:
+            raise ShapeError("it does not fit")
+        return number
+
+    with pytest.raises(ShapeError if number == 1 else ArtifactError, match="it does not fit"):
+        others.run_on_all(work)
+    assert others.run_on_all(lambda: number) == number
+    impatient = Coordinator(mesh, 1.0)
+    if number == 0:  # the second process never answers
+        with pytest.raises(ArtifactError, match=r"2 processes answered within 1 s .*[Rr]ank"):
+            impatient.all_gather_json(1)
+
+
+def test_values_go_round_errors_too_and_who_is_silent_is_named():
+    spawned(talk, 2)
