@@ -112,6 +112,7 @@ def write_ratings(folder: Path, tables: tuple[str, ...], lines: int = 150) -> Pa
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_an_encoder_learns_opinions_and_reads_no_test_text_before(tmp_path, capsys):
+    pytest.importorskip("sklearn")
     module = example("encoder")
     ratings = write_ratings(tmp_path / "ratings", module.TABLES)
     splits = module.read_ratings(ratings)

@@ -50,9 +50,7 @@ from .pretrain.stage import is_imported, merge_optim, pretrain
 from .services.compiling import CompilationCheck, enable_compilation, keep_compiled_if_correct
 from .services.inspection import ModelStatistics, profile_steps
 from .services.metrics import (
-    Utilisation,
     log_steps,
-    peak_flops,
     summarise_metrics,
     tensorboard_events,
 )
@@ -110,7 +108,6 @@ __all__ = [
     "TrainingData",
     "TrainingRun",
     "TrainingTask",
-    "Utilisation",
     "Watchdog",
     "WatchdogConfig",
     "WeightAverage",
@@ -144,7 +141,6 @@ __all__ = [
     "merge_optim",
     "optimizer_state_bytes",
     "parallelise",
-    "peak_flops",
     "plan",
     "pretrain",
     "produce_model",

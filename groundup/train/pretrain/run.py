@@ -59,7 +59,7 @@ from ..services.inspection import ModelStatistics, profile_steps
 from ..services.metrics import (
     EVENTS_FOLDER,
     METRICS_FILE,
-    Utilisation,
+    flops_utilisation,
     log_steps,
     open_metrics,
     peak_flops,
@@ -311,11 +311,11 @@ class TrainingRun:
 
     def utilisation(self) -> Callable[[TrainStep], float]:
         """Model FLOPs utilisation of a step."""
-        processes = max(1, self.checkpoints.processes.world_size)
-        use = Utilisation(peak_flops(self.torch_device, self.precision.dtype), processes)
+        peak = peak_flops(self.torch_device, self.precision.dtype)
+        peak *= max(1, self.checkpoints.processes.world_size)
         config, length_at = self.task.body.config, self.data.length_at
-        return lambda step: use.flops_utilisation(
-            config, length_at(step.number), step.tokens / step.seconds
+        return lambda step: flops_utilisation(
+            config, length_at(step.number), step.tokens / step.seconds, peak
         )
 
     def final_model(self) -> Transformer:

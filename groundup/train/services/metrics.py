@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -125,39 +125,29 @@ STATED_TFLOPS = {  # TFLOP/s, dense, 16-bit with 32-bit sums: the names' longest
 }
 
 
-class PeakFlops(NamedTuple):
-    """Peak arithmetic of a device."""
-
-    flops: float
-    """FLOP/s."""
-    source: str
-    """`measured`, or the maker."""
-
-
-def peak_flops(torch_device: torch.device, dtype: torch.dtype) -> PeakFlops:
-    """Peak of matrix products in a dtype on a device: the maker's figure if known, or measured."""
+def peak_flops(torch_device: torch.device, dtype: torch.dtype) -> float:
+    """Peak FLOP/s of matrix products on a device: the maker's figure if known, or measured."""
     if torch_device.type == "cpu":
         speeds = device.measure_speeds()
-        is_half = dtype == torch.bfloat16
-        return PeakFlops(speeds.bfloat16_flops if is_half else speeds.float32_flops, "measured")
+        return speeds.bfloat16_flops if dtype == torch.bfloat16 else speeds.float32_flops
     if torch_device.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
         stated = _stated_peak(torch.cuda.get_device_name(torch_device))
         if stated is not None:
             return stated
-    return PeakFlops(_measure_flops(torch_device, dtype), "measured")
+    return _measure_flops(torch_device, dtype)
 
 
-def _stated_peak(name: str) -> PeakFlops | None:
+def _stated_peak(name: str) -> float | None:
     """The maker's figure for a device name, by the longest match.
 
-    >>> [_stated_peak(f"NVIDIA H100 {kind}").flops for kind in ("80GB HBM3", "PCIe")]
+    >>> [_stated_peak(f"NVIDIA H100 {kind}") for kind in ("80GB HBM3", "PCIe")]
     [989400000000000.0, 756000000000000.0]
     >>> _stated_peak("NVIDIA A2")
     """
     words = name.replace("-", " ").split()
     names = [each for each in STATED_TFLOPS if all(word in words for word in each.split())]
     best = max(names, key=len, default=None)
-    return None if best is None else PeakFlops(1e12 * STATED_TFLOPS[best], "NVIDIA")
+    return None if best is None else 1e12 * STATED_TFLOPS[best]
 
 
 def _measure_flops(place: torch.device, dtype: torch.dtype, size: int = 4096) -> float:
@@ -170,18 +160,11 @@ def _measure_flops(place: torch.device, dtype: torch.dtype, size: int = 4096) ->
     return 2 * size**3 / device.best_seconds(product)
 
 
-class Utilisation(NamedTuple):
-    """Computes MFU."""
-
-    peak: PeakFlops
-    processes: int = 1
-
-    def flops_utilisation(
-        self, config: ModelConfig, length: int, tokens_per_second: float
-    ) -> float:
-        """MFU, 0 to 1, of training on sequences of a length."""
-        needed = mean_flops_per_token(config, length).training * tokens_per_second
-        return needed / (self.peak.flops * self.processes)
+def flops_utilisation(
+    config: ModelConfig, length: int, tokens_per_second: float, peak: float
+) -> float:
+    """MFU, 0 to 1, of training on sequences of a length; `peak` of all processes, FLOP/s."""
+    return mean_flops_per_token(config, length).training * tokens_per_second / peak
 
 
 EVENTS_FOLDER = "tensorboard"

@@ -6,6 +6,7 @@ A run that went back is, to the bit, the run in which the bad batches never were
 import json
 import math
 import random
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -34,6 +35,19 @@ from groundup.train.services.spikes import (
     skip_batches,
 )
 from tests.train.test_loop import ragged_batch, tiny_model
+
+
+@pytest.fixture
+def guarded() -> Iterator[Callable[..., SpikeDetector]]:
+    made: list[SpikeDetector] = []
+
+    def make(*given, **named) -> SpikeDetector:
+        made.append(SpikeDetector(*given, **named))
+        return made[-1]
+
+    yield make
+    for guard in made:
+        guard.close()
 
 
 def curve(steps: int, seed: int = 0) -> list[tuple[float, float]]:
