@@ -72,7 +72,7 @@ class ModelStatistics:
         """Collect at a due step, copy its weights, and decide as `accept` does."""
         is_accepted = self.accept is None or self.accept(step, loss, norm)
         if step % self.every == 0 and math.isfinite(norm):
-            self.statistics = self.activation_sizes() | self.gradient_norms(norm)
+            self.statistics = self._activation_sizes() | self._gradient_norms(norm)
             if is_accepted:
                 self.weights_before = {n: p.detach().clone() for n, p in self.parameters.items()}
         return is_accepted
@@ -81,7 +81,7 @@ class ModelStatistics:
         """Record due steps and write their statistics."""
         number, iterator = start, iter(steps)
         while True:
-            hooks = self.install_hooks() if number % self.every == 0 else []
+            hooks = self._install_hooks() if number % self.every == 0 else []
             try:
                 step = next(iterator, None)
             finally:
@@ -90,18 +90,18 @@ class ModelStatistics:
             if step is None:
                 return
             if step.number % self.every == 0:
-                self.write_row(step.number)
+                self._write_row(step.number)
             number = step.number + 1
             yield step
 
-    def write_row(self, step: int) -> None:
+    def _write_row(self, step: int) -> None:
         """Write a step's row and free what was kept for it."""
-        row = self.statistics | self.update_ratios()
+        row = self.statistics | self._update_ratios()
         if self.metrics is not None:
             self.metrics.write(step=step, **{n: float(f"{v:.5g}") for n, v in row.items()})
         self.statistics, self.weights_before, self.states = {}, {}, []
 
-    def install_hooks(self) -> list[Any]:
+    def _install_hooks(self) -> list[Any]:
         """Hook the body to record its states; those of the last forward pass remain."""
 
         def record_states(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -111,7 +111,7 @@ class ModelStatistics:
         return [self.body.register_forward_pre_hook(record_states, with_kwargs=True)]
 
     @torch.no_grad()
-    def gradient_norms(self, norm: float) -> dict[str, float]:
+    def _gradient_norms(self, norm: float) -> dict[str, float]:
         """Gradient norms by module, rescaled to those before clipping."""
         grads = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         squares = _squares_by_module(grads)
@@ -120,7 +120,7 @@ class ModelStatistics:
         return {f"gradient/{part}": factor * math.sqrt(s) for part, s in squares.items()}
 
     @torch.no_grad()
-    def update_ratios(self) -> dict[str, float]:
+    def _update_ratios(self) -> dict[str, float]:
         """Update norms by module, relative to the weights; empty if the step was not applied."""
         moved = {n: self.parameters[n] - old for n, old in self.weights_before.items()}
         sizes = _squares_by_module(self.weights_before)
@@ -131,7 +131,7 @@ class ModelStatistics:
         }
 
     @torch.no_grad()
-    def activation_sizes(self) -> dict[str, float]:
+    def _activation_sizes(self) -> dict[str, float]:
         """Size of each layer's input, of the output, and of some logits."""
         if not self.states:
             return {}

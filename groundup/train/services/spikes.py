@@ -200,7 +200,7 @@ class SpikeDetector:
         self.close()
         for each in seen:
             if each.step < start or each.left_out:
-                self.record_decision(each)
+                self._record_decision(each)
         if self.mesh.is_first and self.config.policy != "off":
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.path, "".join(each.to_json_line() for each in self.decisions))
@@ -211,15 +211,14 @@ class SpikeDetector:
         if self.journal is not None:
             self.journal.close()
 
-    def record_decision(self, seen: SpikeDecision) -> None:
-        """Record a decision in memory."""
+    def _record_decision(self, seen: SpikeDecision) -> None:
         self.decisions.append(seen)
         if seen.left_out:
             self.skipped_batches |= set(seen.left_out)
             self.rewound_steps.append(seen.step)
             return
         if seen.step in self.changes:
-            self.reset_references()
+            self._reset_references()
         self.consecutive = 0 if seen.applied else self.consecutive + 1
         if not seen.applied:
             return
@@ -229,8 +228,7 @@ class SpikeDetector:
             self.initial_losses.append(seen.loss)
         self.recent_losses.append(seen.loss)
 
-    def reset_references(self) -> None:
-        """Restart the reference from the following steps."""
+    def _reset_references(self) -> None:
         for usual in self.references:
             usual.values.clear()
         self.consecutive = 0
@@ -250,51 +248,49 @@ class SpikeDetector:
         if self.config.policy == "off":
             return True
         if step in self.changes:
-            self.reset_references()
+            self._reset_references()
         is_finite = math.isfinite(loss) and math.isfinite(norm)
         if not is_finite:
             if self.consecutive >= self.config.max_consecutive:
-                self.rewind_if_allowed(
+                self._rewind_if_allowed(
                     step, step - self.consecutive, f"{self.consecutive + 1} steps not finite"
                 )
                 return True
             self.pending_reports.append((step, f"loss {loss}, gradient norm {norm}"))
-            return self.journal_decision(SpikeDecision(step, loss, norm, False))
-        leap = self.find_spike(loss, norm)
-        is_applied = leap is None or not self.report_spike(step, leap)
-        self.journal_decision(SpikeDecision(step, loss, norm, is_applied))
-        self.check_exploded(step)
+            return self._journal_decision(SpikeDecision(step, loss, norm, False))
+        leap = self._find_spike(loss, norm)
+        is_applied = leap is None or not self._report_spike(step, leap)
+        self._journal_decision(SpikeDecision(step, loss, norm, is_applied))
+        self._check_exploded(step)
         return is_applied
 
-    def find_spike(self, loss: float, norm: float) -> Outlier | None:
-        """The loss's outlier, or the gradient norm's, or None."""
+    def _find_spike(self, loss: float, norm: float) -> Outlier | None:
         config, (losses, norms) = self.config, self.references
         by_loss = losses.find_outlier(loss, deviations=config.deviations, ratio=config.loss_ratio)
         return by_loss or norms.find_outlier(
             norm, deviations=config.deviations, ratio=config.norm_ratio
         )
 
-    def report_spike(self, step: int, leap: Outlier) -> bool:
+    def _report_spike(self, step: int, leap: Outlier) -> bool:
         """Report a spike and return whether its step is skipped."""
         self.pending_reports.append((step, str(leap)))
         if leap.quantity == "loss":
-            self.rewind_if_allowed(step, step, str(leap))
+            self._rewind_if_allowed(step, step, str(leap))
         if self.config.policy == "warn":
             return False
         if self.consecutive < self.config.max_consecutive:
             return True
-        self.reset_references()
+        self._reset_references()
         return False
 
-    def journal_decision(self, seen: SpikeDecision) -> bool:
-        """Record a decision in memory and in the journal; return whether the step is applied."""
-        self.record_decision(seen)
+    def _journal_decision(self, seen: SpikeDecision) -> bool:
+        self._record_decision(seen)
         if self.journal is not None:
             self.journal.write(seen.to_json_line())
             self.journal.flush()
         return seen.applied
 
-    def rewind_if_allowed(self, step: int, first: int, why: str) -> None:
+    def _rewind_if_allowed(self, step: int, first: int, why: str) -> None:
         """Raise RewindRequest if the policy is to rewind; DataError after too many rewinds."""
         if self.config.policy != "rewind":
             return
@@ -308,23 +304,21 @@ class SpikeDetector:
         bad = max(0, self.batch_of(first) - margin), self.batch_of(step) + margin
         raise RewindRequest(step, *bad, why)
 
-    def check_exploded(self, step: int) -> None:
+    def _check_exploded(self, step: int) -> None:
         """Raise DataError if the loss has been far above the initial loss for long."""
         if len(self.recent_losses) < self.patience or len(self.decisions) < 2 * self.patience:
             return
         initial = min(self.initial_losses[0], median(self.initial_losses))  # it may explode at once
         recent = median(self.recent_losses)
         if recent > self.config.explosion_ratio * initial:
+            # After the last step whose loss was below the initial loss.
+            good = max((each.step + 1 for each in self.decisions if each.loss < initial), default=0)
             raise DataError(
                 f"The loss has exploded: {recent:.4g} nats in the last {self.patience} steps up to "
                 f"step {step}, {initial:.4g} at the beginning. Lower the learning rate, or warm up "
                 "longer; the last good checkpoint is "
-                f"{_last_checkpoint(self.path.parent, self.last_good_step(initial))}."
+                f"{_last_checkpoint(self.path.parent, good)}."
             )
-
-    def last_good_step(self, began: float) -> int:
-        """The step after the last whose loss was below the initial loss."""
-        return max((each.step + 1 for each in self.decisions if each.loss < began), default=0)
 
 
 def log_spikes(

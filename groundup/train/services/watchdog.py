@@ -68,7 +68,7 @@ class Watchdog:
         self.number, self.is_in_step, self.has_reported = 0, False, False
         self.started = clock()
         self.lock, self.ended = threading.Lock(), threading.Event()
-        self.thread = threading.Thread(target=self.check_until_ended, name="watchdog", daemon=True)
+        self.thread = threading.Thread(target=self._check_until_ended, name="watchdog", daemon=True)
 
     def __enter__(self) -> "Watchdog":
         self.begin_phase(self.number, False)
@@ -79,8 +79,7 @@ class Watchdog:
         self.ended.set()
         self.thread.join()
 
-    def check_until_ended(self) -> None:
-        """Check periodically until the run ends."""
+    def _check_until_ended(self) -> None:
         while not self.ended.wait(self.poll_seconds):
             self.check_progress()
 
@@ -123,15 +122,14 @@ class Watchdog:
             f"{what} has taken {took:.0f} s, {normal}, in "
             f"{_process_label()}; stacks are in {self.log}"
         )
-        self.write_stacks(text)
+        self._write_stacks(text)
         if is_over:
             self.ended.set()
             self.end(f"The run hangs and is ended: {text}. Run the same command again to resume.")
         else:
             record.log(f"Hanging? {text[:1].upper()}{text[1:]}.")
 
-    def write_stacks(self, text: str) -> None:
-        """Append all threads' stacks to the log."""
+    def _write_stacks(self, text: str) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

@@ -94,31 +94,30 @@ def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
     assert done.returncode and done.stderr.count("needs 3 processes, but 2 are running") == 1
 
 
-def test_dropout_smoothing_and_z_loss_change_training_and_no_score(made, tmp_path):
+@pytest.fixture(scope="module")
+def plain(made, tmp_path_factory) -> Artifact:
     with without_compiler():
-        last = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "last")
-        for name, share in (("dropout", 0.2), ("label_smoothing", 0.1), ("z_loss", 0.01)):
-            config = tiny_training(**{name: share})
-            run = pretrain(config, made.tokens, made.tokenizer, tmp_path / name)
-            assert losses(run, "loss")[1:] != losses(last, "loss")[1:]
-            if name == "z_loss":  # what is added to the loss of equal weights
-                assert losses(run, "loss")[0] > losses(last, "loss")[0]
-            assert abs(losses(run, "validation")[-1] - losses(last, "validation")[-1]) < 0.3
+        out = tmp_path_factory.mktemp("plain") / "run"
+        return pretrain(tiny_training(), made.tokens, made.tokenizer, out)
 
 
-def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
+@pytest.mark.parametrize(
+    "name, share", [("dropout", 0.2), ("label_smoothing", 0.1), ("z_loss", 0.01)]
+)
+def test_dropout_smoothing_and_z_loss_change_training_and_no_score(
+    made, plain, tmp_path, name, share
+):
     with without_compiler():
-        config = tiny_training(average=0.5)
-        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean")
-        last = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "last")
-    one, other = (dict(load(each.path).named_parameters()) for each in (mean, last))
-    apart = [float((one[name] - other[name]).detach().abs().max()) for name in one]
-    assert max(apart) > 1e-4
-    assert losses(mean, "loss") == losses(last, "loss")
-    assert losses(mean, "validation") != losses(last, "validation")
+        run = pretrain(
+            tiny_training(**{name: share}), made.tokens, made.tokenizer, tmp_path / "run"
+        )
+    assert losses(run, "loss")[1:] != losses(plain, "loss")[1:]
+    if name == "z_loss":  # what is added to the loss of equal weights
+        assert losses(run, "loss")[0] > losses(plain, "loss")[0]
+    assert abs(losses(run, "validation")[-1] - losses(plain, "validation")[-1]) < 0.3
 
 
-def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
+def test_the_mean_of_the_weights_is_what_is_scored_sampled_and_saved(made, plain, tmp_path):
     spoken = []
 
     class Speaker(Rolling):
@@ -128,9 +127,13 @@ def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
 
     beside = RunOptions(make_generator=Speaker, prompts=("The",))
     with without_compiler():
-        config = tiny_training(average=0.5, validations=1)
+        config = tiny_training(average=0.5)
         mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", run_options=beside)
-    assert_close(spoken[-1], load(mean.path).embed_tokens.weight.detach(), atol=0, rtol=0)
+    one, other = (dict(load(each.path).named_parameters()) for each in (mean, plain))
+    assert max(float((one[name] - other[name]).detach().abs().max()) for name in one) > 1e-4
+    assert losses(mean, "loss") == losses(plain, "loss")
+    assert losses(mean, "validation") != losses(plain, "validation")
+    assert_close(spoken[-1], one["embed_tokens.weight"].detach(), atol=0, rtol=0)
 
 
 def test_samples_of_a_divided_model_are_refused(monkeypatch):
@@ -151,15 +154,10 @@ def test_a_profile_of_a_step_that_does_not_come_is_refused(made, tmp_path, numbe
 
 
 @pytest.mark.parametrize("kind", ["selective", "all"])
-def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
+def test_what_is_computed_again_changes_nothing(made, plain, tmp_path, kind):
+    config = tiny_training(recompute=kind)
     with without_compiler():
-        plain, again = (
-            pretrain(
-                tiny_training(tokens=2048, recompute=each), made.tokens, made.tokenizer,
-                tmp_path / each,
-            )
-            for each in ("none", kind)
-        )  # fmt: skip
+        again = pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
     assert losses(plain, "loss") == losses(again, "loss")
 
 
