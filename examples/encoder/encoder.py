@@ -214,7 +214,8 @@ def tune(
         head = Head(HeadConfig(kind="number", pooling="mean"), body.config.width)
         head.initialise(config.seed)
         model = ModelWithHead(body, head.to(device.default_device()))
-        task = TrainingTask(body, model, opinion, training_data(config, base, splits), "classifier")
+        data = training_data(config, base, splits)
+        task = TrainingTask(body, model, opinion, data, "classifier", is_compiled=False)
         run = TrainingRun(draft, config, task, identity)
         run.train_to_end()
         with run.averaged_weights(), torch.no_grad():

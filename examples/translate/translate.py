@@ -214,7 +214,7 @@ def _train_and_save(
     body = Transformer(trained, seed=config.seed).to(device.default_device())
     task = TrainingTask(
         body, body, sequence_to_sequence_loss, training_data(config, text, held_out, end),
-        name="translate",
+        name="translate", is_compiled=False,
     )  # fmt: skip
     run = TrainingRun(draft, config, task, identity._replace(model=trained.to_dict()), mesh=mesh)
     run.train_to_end()

@@ -119,6 +119,8 @@ class TrainingTask(NamedTuple):
     """Name of the progress bar."""
     head: Callable[[ModelConfig], nn.Module] | None = None
     """Builds the head, for the check of compiled gradients."""
+    is_compiled: bool = True
+    """Whether blocks are compiled where possible; not for batches of many shapes."""
 
     def full_loss(
         self, router: RouterConfig, mesh: Mesh = SINGLE_PROCESS
@@ -146,7 +148,7 @@ class TrainingRun:
         task.body.set_dropout(config.dropout)
         task.body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
         self.parameters = sum(weight.numel() for weight in task.body.parameters())
-        self.compiled = not UNCOMPILED_DIMENSIONS & set(mesh.dimensions)
+        self.compiled = task.is_compiled and not UNCOMPILED_DIMENSIONS & set(mesh.dimensions)
         self.compiled = self.compiled and enable_compilation(task.body, ResumePoint(0, earlier))
         self.choose_attention_backends(earlier)
         self.compiled, ways = self.check_compilation()
