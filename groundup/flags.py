@@ -22,7 +22,7 @@ from typing import (
     get_type_hints,
 )
 
-from groundup.core import Artifact, Config, ConfigError, Kind, load_config
+from groundup.core import Artifact, Config, ConfigError, Kind, load_config, ordered_fields
 
 from .verbs import VERBS, example_and_docs, verbs_below, verbs_table
 
@@ -252,7 +252,7 @@ def _list_settings(
     config: type[Config], nested_default: Any = None, prefix: str = ""
 ) -> Iterator[ConfigSetting]:
     """Yield every dotted key that users may set; `nested_default` is a nested one's default."""
-    for name, field in config.model_fields.items():
+    for name, field in ordered_fields(config).items():
         if name in INTERNAL_SETTINGS:
             continue
         default = getattr(nested_default, name, field.get_default(call_default_factory=True))

@@ -47,9 +47,9 @@ TESTS = (
     f"{WORKER}::test_a_worker_ends_with_its_parent[starting]",
     f"{WORKER}::test_a_worker_ends_with_its_parent[busy]",
     "evaluate/harness/test_runner.py::test_a_killed_run_goes_on_and_asks_no_finished_request_again",
-    "train/services/test_stragglers.py::test_the_slower_of_two_processes_is_named_by_the_first",
+    "train/services/test_watchdog.py::test_the_slower_of_two_processes_is_named_by_the_first",
     "train/services/test_watchdog.py::test_a_process_that_is_stuck_is_ended_with_an_error",
-    "train/checkpoint/test_writer.py"
+    "train/checkpoint/test_writing.py"
     "::test_an_error_of_the_thread_comes_out_once_where_it_is_waited_for",
     "core/test_ledger.py::test_writers_at_once_keep_one_order",
     "core/test_ledger.py::test_of_many_movers_one_wins",

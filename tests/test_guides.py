@@ -54,10 +54,7 @@ NOT_HERE = {
     "groundup evaluate http": "a server",
     "groundup tasks overlap": "a downloaded data set",
     "groundup testset review runs/questions --sample 50 --page": "a browser; test_server.py",
-    "groundup run vectors": "downloaded prose",
-    "groundup run encoder": "downloaded ratings",
-    "groundup run translate": "downloaded pairs",
-    "groundup generate runs/translate": "what that makes",
+    "groundup run examples": "downloaded texts; test_examples.py, slow",
     "groundup run tiny": "minutes; test_tiny.py, slow",
     "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }

@@ -1,7 +1,7 @@
 """word2vec beside gensim: words a second at equal settings, and agreement with people.
 
-    groundup run vectors --folder DIR ...                       # makes runs/vectors/prose/prose.txt
-    python -m benchmarks.embeddings.word2vec --text runs/vectors/prose/prose.txt --tests DIR
+    groundup run examples/vectors/vectors.py:vectors --folder DIR    # runs/vectors/prose.txt
+    python -m benchmarks.embeddings.word2vec --text runs/vectors/prose.txt --tests DIR
 
 Both read the same file of sentences, cut and thinned out by our vocabulary, and learn one epoch of
 its first words; gensim by its fastest way, `corpus_file`, in the virtual environment of `make

@@ -30,7 +30,7 @@ from groundup.train import (
     train,
 )
 from groundup.train.batches import single_document_batch
-from groundup.train.services.model_statistics import ModelStatistics
+from groundup.train.services.inspection import ModelStatistics
 from groundup.train.services.spikes import SpikeConfig, SpikeDetector
 from groundup.train.services.watchdog import Watchdog
 

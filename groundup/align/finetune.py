@@ -6,49 +6,33 @@ is a function of the step. Imported models start with the usual small learning r
 were trained here with large ones.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from groundup.core import (
-    Artifact,
-    Config,
-    ConfigError,
-    DataError,
-    Draft,
-    device,
-    produce,
-    record,
-)
-from groundup.model import Transformer, load_to_train, save
+from groundup.core import Artifact, ConfigError, DataError, Draft, device
+from groundup.model import load_to_train, open_config, save
 from groundup.tokenizer import PackedSequences, pack_examples
 from groundup.train import (
-    METRICS_FILE,
-    CheckpointConfig,
-    Checkpoints,
-    CompilationCheck,
-    LoopOptions,
+    Mesh,
     MicroBatch,
     OptimConfig,
-    Optimizer,
-    Precision,
+    RunIdentity,
+    RunOptions,
+    TrainingConfig,
+    TrainingData,
+    TrainingRun,
+    TrainingTask,
     causal_loss,
-    enable_compilation,
-    evenly_spaced,
+    check_batch_divides,
     is_imported,
-    keep_compiled_if_correct,
-    log_steps,
-    make_lr_schedule,
     merge_optim,
-    open_metrics,
-    save_checkpoints,
+    produce_model,
     split_batch,
-    summarise_metrics,
-    train,
-    validate_steps,
-    validation_scorer,
 )
 
 from .examples import read_examples
@@ -64,7 +48,7 @@ IMPORTED_OPTIM = OptimConfig(
 """For an imported model, so that it does not forget what it learned."""
 
 
-class FinetuneConfig(Config):
+class FinetuneConfig(TrainingConfig):
     """How to fine-tune."""
 
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
@@ -73,83 +57,118 @@ class FinetuneConfig(Config):
     """Tokens of a packed sequence; longer conversations are skipped and counted."""
     batch_rows: int = Field(default=6, ge=1)
     """Packed sequences per optimizer step."""
-    micro_batches: int = Field(default=1, ge=1)
-    """Micro-batches per step (gradient accumulation)."""
     template: str = ""
     """A file with a chat template, or `plain` for turns in plain words; empty: the model's own, or
     groundup's if the model has none and its vocabulary has the special tokens."""
     optim: OptimConfig = NATIVE_OPTIM
     """Optimizer and schedule. The defaults of an imported model are
     matrix_optimizer=adamw and learning_rate=2e-5."""
-    seed: int = 0
-    """Seed of the order of sequences."""
     validations: int = Field(default=2, ge=1)
     """Number of evaluations on held-out conversations during the run."""
-    save_seconds: float = 15.0
-    """Seconds between checkpoints."""
+
+    @model_validator(mode="after")
+    def check_rows(self) -> "FinetuneConfig":
+        """Reject more micro-batches than sequences."""
+        if self.micro_batches > self.batch_rows:
+            raise ConfigError(
+                f"micro_batches={self.micro_batches} exceeds batch_rows={self.batch_rows}; give "
+                "at most that."
+            )
+        return self
 
 
-def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: Path) -> Artifact:
+def finetune(
+    config: FinetuneConfig,
+    model: Artifact,
+    examples: Artifact,
+    out: Path,
+    *,
+    mesh: str = "",
+    zero: Literal[1, 2, 3] = 3,
+    schedule: Literal["gpipe", "1f1b"] = "1f1b",
+    profile: int | None = None,
+    tensorboard: bool = False,
+) -> Artifact:
     """Fine-tune a model on conversations; a stopped run resumes from its last checkpoint.
 
-    model     a base model, also an imported one, with its tokenizer and chat template
-    examples  conversations made by `groundup examples make`
+    `torchrun --nproc-per-node N -m groundup finetune` trains on N processes.
+
+    model        a base model, also an imported one, with its tokenizer and chat template
+    examples     conversations made by `groundup examples make`
+    mesh         processes by dimension, such as data=2,tensor=2; default: data parallel
+    zero         stage along the dimension shard: 1 shards optimizer states, 2 also gradients,
+                 3 also weights
+    schedule     schedule along the dimension pipeline
+    profile      first of three steps, counted from 0, to profile by operator, into the log
+    tensorboard  also write metrics as event files; needs the extra `tensorboard`
 
     Raises DataError naming a conversation without a token to train on, and ConfigError for a chat
     template in which answers cannot be distinguished from the rest.
     """
-    config = config.model_copy(
-        update={
-            "template": read_template(config.template),
-            "optim": merge_optim(
-                config.optim,
-                "optim" in config.model_fields_set,
-                IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM,
-            ),
-        }
-    )
-    return produce(
-        out,
-        kind="model",
-        stage="finetune",
-        version=2,
-        config=config,
+    usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
+    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
+    template = read_template(config.template)
+    config = config.model_copy(update={"template": template, "optim": optim})
+    _check_base(config, model)
+    identity = RunIdentity(
+        objective="chat",
+        shards={"train": examples.files["train.jsonl"]["sha256"]},
+        settings=config.hashed_values(),
         parents={"model": model, "examples": examples},
-        write=lambda draft: _finetune_and_save(draft, config, model, examples),
+    )
+    options = RunOptions(mesh, zero, schedule, profile, tensorboard)
+    return produce_model(
+        config,
+        out,
+        partial(_train_and_save, config, identity, options),
+        stage="finetune",
+        version=3,
+        identity=identity,
+        run_options=options,
     )
 
 
-def _finetune_and_save(
-    draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact
-) -> None:
-    """Fine-tune and save."""
-    if config.micro_batches > config.batch_rows:
-        raise ConfigError(
-            f"micro_batches={config.micro_batches} exceeds batch_rows={config.batch_rows}; give at "
-            "most that."
-        )
-    model = load_to_train(base.path).to(device.default_device())
-    if config.max_length > model.config.context_length:
+def _check_base(config: FinetuneConfig, base: Artifact) -> None:
+    """Reject a model that is no decoder, and sequences beyond its context."""
+    own = open_config(base.path)
+    if config.max_length > own.context_length:
         raise ConfigError(
             f"max_length={config.max_length} exceeds the model's context_length="
-            f"{model.config.context_length}; give at most that."
+            f"{own.context_length}; give at most that."
         )
-    if model.config.kind != "decoder":
-        raise ConfigError(
-            f"{base.path} is of kind {model.config.kind!r}; fine-tuning needs a decoder."
-        )
+    if own.kind != "decoder":
+        raise ConfigError(f"{base.path} is of kind {own.kind!r}; fine-tuning needs a decoder.")
+
+
+def _train_and_save(
+    config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
+) -> None:
+    """Fine-tune and save; runs on every process."""
+    base, examples = identity.parents["model"], identity.parents["examples"]
+    model = load_to_train(base.path).to(device.default_device())
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
     form = load_chat_format(base.path, config.template)
     form.check_fit(model.config.vocab_size)
-    rows = {
-        name: _pack_split(examples, name, form, config.max_length)
-        for name in ("train", "validation")
-    }
-    draft.numbers |= {"rows": len(rows["train"].ids), "left out": len(rows["train"].dropped)}
-    _train(draft, config, model, rows)
-    save(model, draft.path, base.path, chat=True)
-    form.save(draft.path, base.path, form.stop_ids(rows["train"]))
+    text, held_out = (
+        _pack_split(examples, split, form, config.max_length) for split in ("train", "validation")
+    )
+    draft.numbers |= {"rows": len(text.ids), "left out": len(text.dropped)}
+    data = _training_data(config, text, held_out)
+    options.check_profile(data.steps)
+    check_batch_divides(config.batch_rows, mesh)
+    run = TrainingRun(
+        draft,
+        config,
+        TrainingTask(model, model, causal_loss, data, name="chat"),
+        identity._replace(model=model.config.to_dict()),
+        run_options=options,
+        mesh=mesh,
+    )
+    run.train_to_end()
+    if mesh.is_first:
+        save(run.final_model(), draft.path, base.path, chat=True)
+        form.save(draft.path, base.path, form.stop_ids(text))
 
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:
@@ -164,47 +183,19 @@ def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) ->
     return pack_examples(rendered, length, too_long="drop", names=names)
 
 
-def _train(
-    draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str, PackedSequences]
-) -> None:
-    """Run the training loop with its services."""
-    target, text = device.default_device(), rows["train"]
-    steps = max(1, round(config.epochs * len(text.ids) / config.batch_rows))
-    optimizer = Optimizer(model.named_parameters(), config.optim)
-    saved = {"model": model, "optimizer": optimizer}
-    checkpoints = Checkpoints(
-        draft.scratch, saved, CheckpointConfig(every_seconds=config.save_seconds)
+def _training_data(
+    config: FinetuneConfig, text: PackedSequences, held_out: PackedSequences
+) -> TrainingData:
+    """The batches of a run: packed sequences in the order of each epoch."""
+    rows, step_tokens = len(text.ids), config.batch_rows * config.max_length
+    validation = _make_batch(held_out, np.arange(len(held_out.ids)))
+    return TrainingData(
+        lambda step: _make_batch(text, _sequence_order(rows, config, step)),
+        max(1, round(config.epochs * rows / config.batch_rows)),
+        lambda step: step * step_tokens,
+        lambda step: config.max_length,
+        {"": split_batch(validation, len(held_out.ids) // 4 + 1)},
     )
-    resumed = checkpoints.resume()
-    enable_compilation(model, resumed)
-    precision = Precision(device.compute_dtype(target))
-
-    def batches(step: int) -> list[MicroBatch]:
-        chosen = _sequence_order(len(text.ids), config, step)
-        return split_batch(_make_batch(text, chosen, target), config.micro_batches)
-
-    compiled = keep_compiled_if_correct(
-        model, CompilationCheck(causal_loss, [batches(0)[0]], precision)
-    )
-    validation = _make_batch(rows["validation"], np.arange(len(rows["validation"].ids)), target)
-    parts = split_batch(validation, len(validation.ids) // 4 + 1)
-    held_out = validation_scorer(model, parts, precision)
-    validation_steps = evenly_spaced(steps, config.validations)
-    per_step = config.batch_rows * config.max_length
-    with (
-        open_metrics(draft, resumed) as metrics,
-        record.progress("chat", steps * per_step, "tokens") as bar,
-    ):
-        bar.advance(resumed.step * per_step)
-        plan = LoopOptions(steps, resumed.step, precision)
-        rate = make_lr_schedule(config.optim, steps)
-        training = train(model, batches, causal_loss, optimizer, rate, plan)
-        training = log_steps(training, metrics, bar)
-        training = validate_steps(training, held_out, validation_steps, metrics)
-        for _ in save_checkpoints(training, checkpoints):
-            pass
-    numbers = {"steps": steps, "compiled": compiled}
-    draft.numbers |= numbers | summarise_metrics(draft.log / METRICS_FILE)
 
 
 def _sequence_order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
@@ -217,8 +208,8 @@ def _sequence_order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
     return np.array(chosen)
 
 
-def _make_batch(rows: PackedSequences, chosen: np.ndarray, target: torch.device) -> MicroBatch:
-    """A batch of packed sequences on a device."""
+def _make_batch(rows: PackedSequences, chosen: np.ndarray) -> MicroBatch:
+    """A batch of packed sequences."""
     arrays = (rows.ids, rows.targets, rows.weights, rows.documents)
-    tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])).to(target) for array in arrays]
+    tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])) for array in arrays]
     return MicroBatch(*tensors, names=tuple(f"row {row}" for row in chosen))

@@ -27,6 +27,7 @@ from .config import (
     check_choice,
     format_toml,
     load_config,
+    ordered_fields,
     setting_differences,
     unhashed_fields,
 )
@@ -160,6 +161,7 @@ __all__ = [
     "native",
     "open_current",
     "open_nofollow",
+    "ordered_fields",
     "page",
     "produce",
     "reachable",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from .errors import ConfigError
 
@@ -82,7 +83,11 @@ class Config(BaseModel):
         if not isinstance(values, dict):
             return values
         new = {old: name for name, old in _old_names(cls).items() if name not in values}
-        return {new.get(name, name): value for name, value in values.items()}
+        read = {new.get(name, name): value for name, value in values.items()}
+        for name in [name for name in read if "." in name and name in new.values()]:
+            outer, _, inner = name.partition(".")  # it moved into a nested configuration
+            read[outer] = {inner: read.pop(name)} | dict(read.get(outer) or {})
+        return read
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-ready values, every field included."""
@@ -132,6 +137,12 @@ def _is_nullable(config: type[BaseModel], name: str) -> bool:
     parts = get_args(field.annotation) if field is not None else ()
     kinds = {getattr(part, "__origin__", part) for part in parts}  # Path of Annotated[Path, ...]
     return type(None) in kinds and not {str, Path} & kinds
+
+
+def ordered_fields(config: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a configuration, its own before those that it inherits."""
+    names = [name for kind in config.__mro__ for name in kind.__dict__.get("__annotations__", {})]
+    return {name: config.model_fields[name] for name in names if name in config.model_fields}
 
 
 def unhashed_fields(config: type[BaseModel]) -> list[str]:
@@ -204,7 +215,7 @@ def _field_names(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
     >>> list(_field_names(Run))
     ['optim.learning_rate']
     """
-    for name, field in config.model_fields.items():
+    for name, field in ordered_fields(config).items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _field_names(inner, f"{prefix}{name}.")

@@ -20,13 +20,9 @@ class Recipe(NamedTuple):
 RECIPES = {
     "tiny": Recipe("from Python's own text to a chat model, an 8-bit copy, an index and a report",
                    "--out runs/tiny --tokens 1000000"),
-    "encoder": Recipe("from hidden words to opinions: masked pre-training, then sentiment",
-                      "hutto_ICWSM_2014 --folder prose"),
-    "translate": Recipe("from a manual in two languages to a model that translates it",
-                        "help/en-US help/de --licence MPL-2.0"),
-    "vectors": Recipe("from packages' English prose to vectors of words, tested and drawn",
-                      "prose --out runs/vectors"),
 }  # fmt: skip
+EXAMPLES = ("encoder", "translate", "vectors")
+"""Former recipes, which are scripts of the project's repository."""
 
 
 def run(name: str | None = None) -> Callable[..., Any]:
@@ -37,6 +33,11 @@ def run(name: str | None = None) -> Callable[..., Any]:
         print("or FILE.py:function, whose parameters are its flags.\n")
         print("Example:\n  groundup run tiny --out runs/tiny\n\nDocs: docs/reference/recipes.md")
         return run
+    if name in EXAMPLES:
+        raise ConfigError(
+            f"The recipe `{name}` is now an example of the project's repository; run: groundup run "
+            f"examples/{name}/{name}.py:{name}."
+        )
     if name not in RECIPES:
         raise ConfigError(
             f"There is no recipe `{name}`; expected {', '.join(RECIPES)} or FILE.py:function."
@@ -44,4 +45,4 @@ def run(name: str | None = None) -> Callable[..., Any]:
     return getattr(import_module(f"groundup.recipes.{name}"), name)
 
 
-__all__ = ["RECIPES", "Recipe", "run"]
+__all__ = ["EXAMPLES", "RECIPES", "Recipe", "run"]

@@ -1,15 +1,7 @@
 """train: how weights change: one training loop, its services, optimizers, and pre-training."""
 
-from .batches import (
-    BatchSource,
-    MicroBatch,
-    batch_to_device,
-    split_batch,
-)
-from .checkpoint.contract import (
-    RunIdentity,
-    shard_hashes,
-)
+from .batches import MicroBatch, batch_to_device, split_batch
+from .checkpoint.contract import RunIdentity, shard_hashes
 from .checkpoint.store import (
     CheckpointConfig,
     Checkpoints,
@@ -17,180 +9,78 @@ from .checkpoint.store import (
     check_unfinished_run,
     latest_contract,
 )
-from .checkpoint.verbs import (
-    ExportConfig,
-    export_checkpoint,
-    list_checkpoints,
-)
-from .levers.ways import (
-    choosing,
-)
-from .loop import (
-    LoopOptions,
-    TrainStep,
-    train,
-)
-from .objectives.classification import (
-    class_batch,
-    classification_loss,
-)
+from .checkpoint.verbs import ExportConfig, export_checkpoint, list_checkpoints
+from .levers.ways import choosing
+from .loop import LoopOptions, TrainStep, train
+from .objectives.classification import class_batch, classification_loss
 from .objectives.losses import (
     RouterConfig,
     Routing,
     add_router_losses,
     causal_loss,
     masked_loss,
-    next_sentence_loss,
     sequence_to_sequence_loss,
-    span_boundary_loss,
-    token_loss,
 )
-from .objectives.objective import (
-    NoiseConfig,
-    Objective,
-    ObjectiveContext,
-)
-from .objectives.registry import (
-    OBJECTIVES,
-    get_objective,
-)
-from .objectives.sequences import (
-    SourceTarget,
-    sequence_batch,
-)
-from .objectives.token_properties import (
-    TokenProperties,
-    token_properties_of,
-)
-from .optim.average import (
-    WeightAverage,
-)
-from .optim.config import (
-    OptimConfig,
-    RampConfig,
-    RuleConfig,
-)
-from .optim.optimizer import (
-    Optimizer,
-    optimizer_state_bytes,
-)
-from .optim.ramp import (
-    compute_batch_ramp,
-)
-from .optim.schedule import (
-    make_lr_schedule,
-)
-from .parallel.apply import (
-    ParallelModel,
-    parallelise,
-)
-from .parallel.context import (
-    local_positions,
-)
-from .parallel.data import (
-    local_sequences,
-)
-from .parallel.expert import (
-    summing_function,
-)
-from .parallel.launch import (
-    joined_processes,
-    produce_together,
-)
-from .parallel.mesh import (
-    Mesh,
-)
-from .plan.stage import (
-    MemoryPlan,
-    PlanConfig,
-    plan,
-)
-from .precision import (
-    Precision,
-    PrecisionName,
-    resolve_precision,
-)
+from .objectives.objective import NoiseConfig, Objective, ObjectiveContext
+from .objectives.registry import OBJECTIVES, get_objective
+from .objectives.sequences import SourceTarget, sequence_batch
+from .objectives.token_properties import token_properties_of
+from .optim.average import WeightAverage
+from .optim.config import OptimConfig, RampConfig, RuleConfig
+from .optim.optimizer import Optimizer, optimizer_state_bytes
+from .optim.ramp import compute_batch_ramp
+from .optim.schedule import make_lr_schedule
+from .parallel.apply import parallelise
+from .parallel.context import local_positions
+from .parallel.data import check_batch_divides, local_sequences
+from .parallel.expert import summing_function
+from .parallel.launch import joined_processes, produce_together
+from .parallel.mesh import Mesh
+from .plan.stage import PlanConfig, plan
+from .precision import Precision, resolve_precision
 from .pretrain.config import (
+    DEFAULT_OPTIONS,
     PretrainConfig,
+    RunOptions,
     StageConfig,
+    TrainingConfig,
 )
-from .pretrain.initialize import (
-    is_imported,
-    merge_optim,
-)
-from .pretrain.run import RunOptions
-from .pretrain.stage import (
-    pretrain,
-)
-from .services.compiling import (
-    CompilationCheck,
-    enable_compilation,
-    keep_compiled_if_correct,
-)
+from .pretrain.run import TrainingData, TrainingRun, TrainingTask, produce_model
+from .pretrain.stage import is_imported, merge_optim, pretrain
+from .services.compiling import CompilationCheck, enable_compilation, keep_compiled_if_correct
+from .services.inspection import ModelStatistics, profile_steps
 from .services.metrics import (
-    METRICS_FILE,
     log_steps,
-    open_metrics,
     summarise_metrics,
+    tensorboard_events,
 )
-from .services.model_statistics import (
-    ModelStatistics,
-)
-from .services.profiling import (
-    profile_steps,
-)
-from .services.rewinding import (
-    rewind_by_checkpoints,
-    rewind_on_spikes,
-    skip_batches,
-)
-from .services.samples import (
-    generate_samples,
-)
-from .services.saving import (
-    Interrupted,
-    save_checkpoints,
-)
+from .services.saving import Interrupted, save_checkpoints
 from .services.spikes import (
     SpikeConfig,
     SpikeDetector,
     log_spikes,
-)
-from .services.stragglers import (
-    WorkTimer,
-    report_stragglers,
-)
-from .services.tensorboard import (
-    EVENTS_FOLDER,
-    tensorboard_events,
-)
-from .services.utilisation import (
-    Utilisation,
-    peak_flops,
+    rewind_by_checkpoints,
+    rewind_on_spikes,
+    skip_batches,
 )
 from .services.validation import (
     evenly_spaced,
+    generate_samples,
     held_out_windows,
     validate_steps,
     validation_scorer,
 )
-from .services.watchdog import (
-    Watchdog,
-    WatchdogConfig,
-)
+from .services.watchdog import Watchdog, WatchdogConfig, WorkTimer, report_stragglers
 
 __all__ = [
-    "EVENTS_FOLDER",
-    "METRICS_FILE",
+    "DEFAULT_OPTIONS",
     "OBJECTIVES",
-    "BatchSource",
     "CheckpointConfig",
     "Checkpoints",
     "CompilationCheck",
     "ExportConfig",
     "Interrupted",
     "LoopOptions",
-    "MemoryPlan",
     "Mesh",
     "MicroBatch",
     "ModelStatistics",
@@ -199,10 +89,8 @@ __all__ = [
     "ObjectiveContext",
     "OptimConfig",
     "Optimizer",
-    "ParallelModel",
     "PlanConfig",
     "Precision",
-    "PrecisionName",
     "PretrainConfig",
     "RampConfig",
     "ResumePoint",
@@ -215,9 +103,11 @@ __all__ = [
     "SpikeConfig",
     "SpikeDetector",
     "StageConfig",
-    "TokenProperties",
     "TrainStep",
-    "Utilisation",
+    "TrainingConfig",
+    "TrainingData",
+    "TrainingRun",
+    "TrainingTask",
     "Watchdog",
     "WatchdogConfig",
     "WeightAverage",
@@ -225,6 +115,7 @@ __all__ = [
     "add_router_losses",
     "batch_to_device",
     "causal_loss",
+    "check_batch_divides",
     "check_unfinished_run",
     "choosing",
     "class_batch",
@@ -248,13 +139,11 @@ __all__ = [
     "make_lr_schedule",
     "masked_loss",
     "merge_optim",
-    "next_sentence_loss",
-    "open_metrics",
     "optimizer_state_bytes",
     "parallelise",
-    "peak_flops",
     "plan",
     "pretrain",
+    "produce_model",
     "produce_together",
     "profile_steps",
     "report_stragglers",
@@ -266,12 +155,10 @@ __all__ = [
     "sequence_to_sequence_loss",
     "shard_hashes",
     "skip_batches",
-    "span_boundary_loss",
     "split_batch",
     "summarise_metrics",
     "summing_function",
     "tensorboard_events",
-    "token_loss",
     "token_properties_of",
     "train",
     "validate_steps",

@@ -4,9 +4,8 @@
     for step in save_checkpoints(log_steps(steps, metrics), checkpoints):
         ...
 
-Services (services/) wrap the iterator. The loss of a step is the sum over its micro-batches and
-processes divided once by the sum of their weights, so the gradient does not depend on how a batch
-is split.
+It knows no logging, validation or saving: those are services, which wrap its iterator in the order
+of `SERVICES` in pretrain/run.py.
 """
 
 import math
@@ -100,10 +99,13 @@ def train(
     for number in range(options.start, options.steps):
         started = time.perf_counter()
         micro_batches = batches(number)
+        # The loss is a sum over all micro-batches and processes, divided once by the sum of their
+        # weights: so the gradient does not depend on how a batch is split.
         weight = _global_target_count(number, micro_batches, options.mesh)
         total = options.mesh.sum(gradients(micro_batches, weight), LOSS_SUM_DIMENSIONS)
         norm = optimizer.clip_gradients(precision.scale, options.mesh)
         try:
+            # Every process decides alike, since loss and norm are sums over all of them.
             is_applied = not _update_loss_scale(total, norm, precision)
             is_applied = is_applied and (accept is None or accept(number, total, norm))
             if is_applied:
@@ -111,7 +113,7 @@ def train(
                 optimizer.step(lr_schedule(number))
                 if after_update is not None:
                     after_update()
-        finally:
+        finally:  # also after an error: whoever catches it may train on from clean gradients
             optimizer.zero_grad()
         tokens = round(options.mesh.sum(sum(batch.ids.numel() for batch in micro_batches)))
         seconds = time.perf_counter() - started
@@ -126,9 +128,8 @@ def _global_target_count(number: int, micro_batches: Sequence[MicroBatch], mesh:
     weight = mesh.sum(own)
     if weight == 0:
         raise DataError(
-            f"Step {number} has no target tokens in {_describe_documents(micro_batches)}: all "
-            f"labels are "
-            "masked, or sequences too short for the objective; give longer or more sequences."
+            f"Step {number} has no target tokens in {_describe_documents(micro_batches)}: labels "
+            "are all masked, or sequences too short for the objective; give longer or more of them."
         )
     return weight
 
@@ -139,10 +140,9 @@ LOSS_SUM_DIMENSIONS = (*LOSS_DIMENSIONS, "pipeline")
 
 def _update_loss_scale(loss: float, norm: float, precision: Precision) -> bool:
     """Whether the gradient of a finite loss overflowed in float16; updates the loss scale."""
-    is_finite = math.isfinite(loss) and math.isfinite(norm)
-    if is_finite:
+    if math.isfinite(loss) and math.isfinite(norm):
         precision.record_finite_step()
-    elif math.isfinite(loss) and precision.is_scaled:
+    elif math.isfinite(loss) and precision.is_scaled:  # a loss that is not finite has another cause
         precision.record_overflow()
         return True
     return False
@@ -163,6 +163,7 @@ def accumulate_gradients(model: nn.Module, loss: Loss, precision: Precision) -> 
     """Gradient accumulation: one micro-batch after the other."""
 
     def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
+        # Each backward pass frees its activations before the next micro-batch computes.
         return sum(backward(model, batch, loss, weight, precision) for batch in micro_batches)
 
     return gradients

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from groundup.align.finetune import FinetuneConfig, _pack_split, _sequence_order
 from groundup.align.form import load_chat_format
 from groundup.core import (
     Artifact,
+    ArtifactError,
     Config,
     ConfigError,
     DataError,
@@ -24,10 +27,10 @@ from groundup.corpus import SPLITS
 from groundup.generate import Engine
 from groundup.model import load
 from groundup.tokenizer import load_tokenizer
-from groundup.train import Interrupted, pretrain
+from groundup.train import CheckpointConfig, Interrupted, OptimConfig, pretrain
 from tests.train.small import Small, small, tiny_training, without_compiler
 
-TUNING = FinetuneConfig(epochs=2, max_length=512, batch_rows=4, save_seconds=0.0)
+TUNING = FinetuneConfig(epochs=2, max_length=512, batch_rows=4, checkpoints={"every_seconds": 0.0})
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -179,6 +182,49 @@ def stop_after_first_checkpoint(base: Artifact, examples: Artifact, out) -> None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_run_may_resume_with_other_checkpoints_but_no_other_settings(base, examples, tmp_path):
+    stop_after_first_checkpoint(base, examples, out := tmp_path / "out")
+    with pytest.raises(ArtifactError, match="settings.batch_rows 4 -> 2.*Only checkpoints"):
+        finetune(TUNING.model_copy(update={"batch_rows": 2}), base, examples, out)
+    config = TUNING.model_copy(update={"checkpoints": CheckpointConfig(every_steps=3)})
+    assert finetune(config, base, examples, out).numbers["steps"]
+
+
+def test_tuning_has_what_every_run_has(base, examples, tmp_path):
+    """Recomputation changes no bit; statistics, events and a profile are written; NaN is caught."""
+    plain = finetune(TUNING, base, examples, tmp_path / "plain")
+    config = TUNING.model_copy(update={"recompute": "all", "statistics_every": 2})
+    rich = finetune(config, base, examples, tmp_path / "rich", profile=1, tensorboard=True)
+    assert np.array_equal(weights(plain), weights(rich))
+    rows = record.read_metrics(rich.path / "log" / "metrics.jsonl")
+    assert any("logits rms" in row for row in rows) and all("mfu" in r for r in rows if "loss" in r)
+    names = {path.name for path in (rich.path / "log").iterdir()}
+    assert {"profile.txt", "trace.json.gz", "tensorboard"} <= names
+    average = TUNING.model_copy(update={"ema_decay": 0.5, "precision": "bfloat16"})
+    mean = finetune(average, base, examples, tmp_path / "mean")
+    assert not np.array_equal(weights(plain), weights(mean))
+    wild = OptimConfig(matrix_optimizer="adamw", learning_rate=1e30, clip=1e30, warmup=0.0)
+    with pytest.raises(DataError, match="not finite|non-finite|loss (nan|inf)|exploded"):
+        finetune(TUNING.model_copy(update={"optim": wild, "epochs": 8.0}), base, examples,
+                 tmp_path / "wild")  # fmt: skip
+    with pytest.raises(ConfigError, match="--profile 99 must be a step of this run"):
+        finetune(TUNING, base, examples, tmp_path / "late", profile=99)
+
+
+def test_two_processes_tune_the_model_of_one(base, examples, tmp_path):
+    settings = ["precision=float32", "batch_rows=4", "epochs=1", "optim.matrix_optimizer=adamw"]
+    words = ["--model", base.path, "--examples", examples.path]
+    words += [word for setting in settings for word in ("--set", setting)]
+    alone, both = [], ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+    for name, start, mesh in (("one", alone, ""), ("two", both, "shard=2")):
+        command = [sys.executable, *start, "-m", "groundup", "finetune", f"--mesh={mesh}", *words]
+        command = [*map(str, command), "--out", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (weights(Artifact.open(tmp_path / name)) for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, atol=1e-4)
 
 
 def test_every_epoch_reads_every_row_once_in_an_order_of_its_own():

@@ -63,14 +63,12 @@ def shard_hashes(tokens: Artifact, split: str = "train") -> dict[str, str]:
     own = tokens.files.get(f"{split}.bin")
     if own is not None:
         return {split: own["sha256"]}
-    opened = {
-        parent.name: tokens.open_parent(parent)
-        for parent in tokens.parents
-        if parent.name != "tokenizer"
-    }  # a missing one raises where its text is read
-    sources = {name: source for name, source in opened.items() if source is not None}
-    entries = {name: source.files.get(f"{split}.bin") for name, source in sources.items()}
-    return {name: entry["sha256"] for name, entry in entries.items() if entry is not None}
+    hashes = {}
+    for parent in tokens.parents:
+        source = None if parent.name == "tokenizer" else tokens.open_parent(parent)
+        if source is not None and f"{split}.bin" in source.files:  # a missing one raises when read
+            hashes[parent.name] = source.files[f"{split}.bin"]["sha256"]
+    return hashes
 
 
 def determinism_contract(mesh: Mesh, processes: int) -> dict[str, Any]:
@@ -120,11 +118,5 @@ def check_same_run(place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) 
             what = "has other training text" if name == "shards" else f"is of another {name}"
             raise ArtifactError(
                 f"The checkpoint {place} {what}: {format_differences(found)}; resume with what it "
-                f"was made "
-                "with, or start this run in another folder."
+                "was made with, or start this run in another folder."
             )
-
-
-def changed_run_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The settings that changed, of those that may change when resuming."""
-    return list(describe_differences(old.get("settings") or {}, new.get("settings") or {}))

@@ -35,20 +35,20 @@ from groundup.core import (
 from ..parallel.mesh import SINGLE_PROCESS, Mesh
 from .contract import (
     RunIdentity,
-    changed_run_settings,
     check_same_run,
     describe_differences,
     determinism_contract,
     format_differences,
 )
-from .coordinator import Coordinator
-from .reader import (
+from .files import (
+    DELETING_PREFIX,
     FORMAT,
     METADATA_FILE,
     CheckpointTensors,
     SavedCheckpoint,
     check_files,
     checkpoint_paths,
+    delete_checkpoint,
     file_name,
     find_checkpoint,
     open_checkpoint,
@@ -56,12 +56,21 @@ from .reader import (
     step_of_path,
     tensor_index,
     write_metadata,
+    write_tensors,
 )
-from .shards import Bounds, TensorShard, assign_writers, local_shard, tensor_shards
-from .stateful import RandomState, Stateful, TensorState
-from .writer import BackgroundTask, StagingBuffers, write_tensors
+from .shards import (
+    Bounds,
+    RandomState,
+    Stateful,
+    TensorShard,
+    TensorState,
+    assign_writers,
+    local_shard,
+    tensor_shards,
+)
+from .writing import BackgroundTask, Coordinator, StagingBuffers
 
-PARTIAL_PREFIX, SUPERSEDED_PREFIX, DELETING_PREFIX = ".partial-", ".void-", ".gone-"
+PARTIAL_PREFIX, SUPERSEDED_PREFIX = ".partial-", ".void-"
 RANDOM_PART = "random"
 
 
@@ -229,7 +238,7 @@ class Checkpoints:
             place.mkdir(parents=True, exist_ok=True)
             for part, named in tensors.items():
                 name = file_name(part, self.writers.rank)
-                files[name] = write_tensors(place / name, named)._asdict()
+                files[name] = write_tensors(place / name, named)
             fsync_path(place)
         except Exception as error:  # any kind: the other processes wait for the report
             failure = error
@@ -285,11 +294,8 @@ class Checkpoints:
         retained = {*earlier[-self.config.keep :]}
         retained |= {path for path in earlier if every and step_of_path(path) % every == 0}
         for path in paths:
-            if path not in retained:  # renamed first: half deleted, it would look damaged
-                os.replace(
-                    path, deleting := self.folder / f"{DELETING_PREFIX}{step_of_path(path):08d}"
-                )
-                shutil.rmtree(deleting, ignore_errors=True)
+            if path not in retained:
+                delete_checkpoint(path)
         shutil.rmtree(self.folder / f"{SUPERSEDED_PREFIX}{step:08d}", ignore_errors=True)
 
     def resume(self, step: int | None = None) -> ResumePoint:
@@ -314,11 +320,9 @@ class Checkpoints:
         """Clean up after crashes and return the checkpoint to load."""
         if not self.processes.is_first:
             return None
-        for leftover in (
-            *self.folder.glob(f"{PARTIAL_PREFIX}*"),
-            *self.folder.glob(f"{DELETING_PREFIX}*"),
-        ):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for prefix in (PARTIAL_PREFIX, DELETING_PREFIX):
+            for leftover in self.folder.glob(f"{prefix}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
         for superseded in self.folder.glob(f"{SUPERSEDED_PREFIX}*"):
             place = self.folder / f"step-{superseded.name.removeprefix(SUPERSEDED_PREFIX)}"
             shutil.rmtree(superseded) if place.exists() else os.replace(superseded, place)
@@ -349,26 +353,20 @@ class Checkpoints:
     def _load_random(self, tensors: CheckpointTensors) -> None:
         """Restore random states; with another number of processes, derive them from rank 0's."""
         own = self.random.state()
-        if own.keys() <= tensors.parts[RANDOM_PART].keys() and self._saved_process_count(
-            tensors.saved
-        ) == (self.processes.world_size):
+        count = tensors.saved.metadata["contract"]["processes"]
+        if count == self.processes.world_size and own.keys() <= tensors.parts[RANDOM_PART].keys():
             self.random.load_state({name: tensors.read_full(RANDOM_PART, name) for name in own})
         else:
             self.random.seed_from(tensors.read_full(RANDOM_PART, "00000.torch"))
 
-    def _saved_process_count(self, saved: SavedCheckpoint) -> int:
-        return saved.metadata["contract"]["processes"]
-
     def _log_differences(self, saved: SavedCheckpoint) -> None:
         """Log differences from the run that saved it which do not prevent resuming."""
-        if found := changed_run_settings(saved.metadata["identity"], self.identity):
+        before = saved.metadata["identity"].get("settings") or {}
+        if found := list(describe_differences(before, self.identity["settings"])):
             record.log(
                 f"Resuming {saved.path.name} with changed settings: {format_differences(found)}."
             )
-        extra = [
-            part for part in saved.metadata["tensors"] if part not in (*self.parts, RANDOM_PART)
-        ]
-        if extra:
+        if extra := sorted(saved.metadata["tensors"].keys() - {*self.parts, RANDOM_PART}):
             record.log(f"Unused parts of {saved.path.name}: {', '.join(extra)}.")
         old = saved.metadata["contract"]
         keys = [key for key, value in self.contract.items() if old.get(key) != value]
@@ -377,8 +375,8 @@ class Checkpoints:
             found = list(describe_differences({key: old.get(key) for key in keys}, own))
             record.log(
                 f"The checkpoint was saved with another {', '.join(keys)} "
-                f"({format_differences(found)}): the "
-                "result will not be bit-equal to an uninterrupted run's."
+                f"({format_differences(found)}): the result will not be bit-equal to an "
+                "uninterrupted run's."
             )
 
 
@@ -416,8 +414,5 @@ def check_unfinished_run(out: Path, identity: RunIdentity, free: Collection[str]
 
 
 def _shard_from_json(values: Any) -> TensorShard:
-    """A piece from its JSON value."""
-    part, name, dtype, shape, (starts, sizes), item_bytes = values
-    return TensorShard(
-        part, name, dtype, tuple(shape), Bounds(tuple(starts), tuple(sizes)), item_bytes
-    )
+    part, name, dtype, shape, box, item_bytes = values
+    return TensorShard(part, name, dtype, tuple(shape), Bounds(*map(tuple, box)), item_bytes)

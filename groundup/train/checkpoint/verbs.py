@@ -24,7 +24,7 @@ from groundup.core import (
 )
 from groundup.model import ModelConfig, Transformer, save
 
-from .reader import (
+from .files import (
     METADATA_FILE,
     CheckpointTensors,
     SavedCheckpoint,

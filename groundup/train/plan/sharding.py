@@ -17,11 +17,9 @@ from typing import Literal, NamedTuple
 
 from groundup.core import ConfigError
 
+from ..parallel.data import BUCKET_BYTES
 from ..parallel.mesh import parse_dimensions
 from .step import MemoryBreakdown
-
-BUCKET_BYTES = 25 * 2**20
-"""Gradient bucket; one is filled while another is sent."""
 
 Zero = Literal[1, 2, 3]
 
@@ -115,7 +113,7 @@ def _pass_memory(ledger: MemoryBreakdown, place: MeshPosition) -> dict[str, floa
         parts["gathered"] = (gathered * place.compute_bytes / 4 + layer  # its unsharded gradient
                              + ledger.outer * _embedding_share(ledger, place))  # fmt: skip
     if max(place.size("data"), place.size("context"), place.size("expert")) > 1:
-        parts["buckets"] = 2 * BUCKET_BYTES
+        parts["buckets"] = 2 * BUCKET_BYTES  # one is filled while another is sent
     return parts
 
 

@@ -1,18 +1,29 @@
-"""The settings of pre-training."""
+"""The settings of a training run, of pre-training, and of how a run is executed."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from groundup.core import Config, ConfigError, Unhashed, changed_settings
+from groundup.core import (
+    Config,
+    ConfigError,
+    LanguageModel,
+    Unhashed,
+    changed_settings,
+    record,
+)
 from groundup.kernels import Recompute
-from groundup.model import DerivedConfig, ModelConfig, from_depth, preset
+from groundup.model import DerivedConfig, ModelConfig, Transformer, from_depth, preset
 
 from ..checkpoint.store import CheckpointConfig
 from ..objectives.losses import RouterConfig
 from ..objectives.objective import NoiseConfig, Objective, ObjectiveName
 from ..objectives.registry import get_objective
 from ..optim.config import OptimConfig, RampConfig
+from ..parallel.mesh import Mesh
+from ..parallel.pipeline import ScheduleName
+from ..parallel.zero import ZeroStage
 from ..precision import PrecisionName
 from ..services.spikes import SpikeConfig
 from ..services.watchdog import WatchdogConfig
@@ -48,7 +59,55 @@ class StageConfig(Config):
     """Share of each source of mixed tokens; sources not named are skipped. None: as mixed."""
 
 
-class PretrainConfig(Config):
+class TrainingConfig(Config):
+    """Settings that every training run has, whatever it trains."""
+
+    micro_batches: int = Field(default=1, ge=1)
+    """Micro-batches per step (gradient accumulation); more need less memory and give the same
+    gradient up to rounding, so it may not change when a run resumes."""
+    recompute: Recompute = "none"
+    """Activation checkpointing: none, selective or all of each block is recomputed."""
+    precision: PrecisionName = "auto"
+    """Compute dtype; auto: bfloat16 where it was measured to be faster, else float32."""
+    optim: OptimConfig = OptimConfig()
+    """Optimizer and schedule."""
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights, which is what is scored and becomes
+    the model. 0: no average."""
+    seed: int = 0
+    """Seed of new weights and of the order of the text."""
+    validations: int = Field(default=4, ge=1)
+    """Number of validations during the run."""
+    checkpoints: Annotated[CheckpointConfig, Unhashed()] = CheckpointConfig()
+    """When checkpoints are saved and which are kept; may change when a run resumes."""
+    spikes: SpikeConfig = SpikeConfig()
+    """Detection and handling of loss and gradient spikes."""
+    watchdog: Annotated[WatchdogConfig, Unhashed()] = WatchdogConfig()
+    """When a step counts as hanging; may change when a run resumes."""
+    statistics_every: Annotated[int, Unhashed()] = Field(default=0, ge=0)
+    """Steps between statistics of gradients, updates and activations; 0: never. May change when a
+    run resumes."""
+    router: RouterConfig = RouterConfig()
+    """Router losses of a mixture of experts."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout rate of token embeddings and of block outputs."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target's probability spread evenly over all ids."""
+    z_loss: float = Field(default=0.0, ge=0)
+    """Factor of the squared logsumexp of the logits added to the loss (PaLM: 1e-4)."""
+
+    @model_validator(mode="after")
+    def check_dropout(self) -> "TrainingConfig":
+        """Reject dropout with recomputation, which would draw another mask."""
+        if self.dropout and self.recompute != "none":
+            raise ConfigError(
+                f"dropout={self.dropout} came with recompute={self.recompute!r}, which would "
+                "draw another dropout mask; omit one of them."
+            )
+        return self
+
+
+class PretrainConfig(TrainingConfig):
     """Settings of a pre-training run."""
 
     depth: int = Field(default=5, ge=1)
@@ -70,35 +129,10 @@ class PretrainConfig(Config):
     stages: tuple[StageConfig, ...] = ()
     """Stages of the run in order, instead of `length` and `long_share`; each reads its own part of
     the text."""
-    micro_batches: int = Field(default=1, ge=1)
-    """Micro-batches per step (gradient accumulation); more need less memory and give the same
-    gradient up to rounding, so it may not change when a run resumes."""
-    recompute: Recompute = "none"
-    """Activation checkpointing: none, selective or all of each block is recomputed."""
-    precision: PrecisionName = "auto"
-    """Compute dtype; auto: bfloat16 where it was measured to be faster, else float32."""
-    optim: OptimConfig = OptimConfig()
-    """Optimizer and schedule."""
     ramp: RampConfig = RampConfig()
     """Batch size ramp; off by default."""
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the exponential moving average of the weights, which is what is scored and becomes
-    the model. 0: no average."""
-    seed: int = 0
-    """Seed of the initial weights and of the order of the text."""
-    validations: int = Field(default=4, ge=1)
-    """Number of validations during the run."""
     validation_tokens: int = Field(default=16_384, ge=1)
     """Held-out tokens scored at each validation."""
-    checkpoints: Annotated[CheckpointConfig, Unhashed()] = CheckpointConfig()
-    """When checkpoints are saved and which are kept; may change when a run resumes."""
-    spikes: SpikeConfig = SpikeConfig()
-    """Detection and handling of loss and gradient spikes."""
-    watchdog: Annotated[WatchdogConfig, Unhashed()] = WatchdogConfig()
-    """When a step counts as hanging; may change when a run resumes."""
-    statistics_every: Annotated[int, Unhashed()] = Field(default=0, ge=0)
-    """Steps between statistics of gradients, updates and activations; 0: never. May change when a
-    run resumes."""
     preset: str | None = None
     """Published architecture to train, such as `bert-tiny`, instead of `depth`; the vocabulary is
     the tokenizer's, the context `context_length`."""
@@ -112,14 +146,6 @@ class PretrainConfig(Config):
     a base's kind."""
     noise: NoiseConfig = NoiseConfig()
     """How the objective masks or corrupts text."""
-    router: RouterConfig = RouterConfig()
-    """Router losses of a mixture of experts."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout rate of token embeddings and of block outputs."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each target's probability spread evenly over all ids."""
-    z_loss: float = Field(default=0.0, ge=0)
-    """Factor of the squared logsumexp of the logits added to the loss (PaLM: 1e-4)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -143,24 +169,19 @@ class PretrainConfig(Config):
         total = sum(stage.share for stage in self.stages)
         if self.stages and abs(total - 1) > 1e-6:
             raise ConfigError(f"The shares of stages add up to {total:.4g}; expected 1.")
-        depth, default = self.depth, PretrainConfig.model_fields["depth"].default
-        if self.preset is not None and depth != default:
-            raise ConfigError(
-                f"depth={depth} came with preset={self.preset!r}, which has "
-                f"{preset(self.preset).config.layers} layers; omit one of them."
-            )
-        if self.preset is not None and self.width is not None:
-            raise ConfigError(
-                f"width={self.width} came with preset={self.preset!r}, which has width "
-                f"{preset(self.preset).config.width}; omit one of them."
-            )
+        if self.preset is not None:
+            own, default = preset(self.preset).config, PretrainConfig.model_fields["depth"].default
+            for name, value, is_set, its in (
+                ("depth", self.depth, self.depth != default, f"{own.layers} layers"),
+                ("width", self.width, self.width is not None, f"width {own.width}"),
+            ):
+                if is_set:
+                    raise ConfigError(
+                        f"{name}={value} came with preset={self.preset!r}, which has {its}; omit "
+                        "one of them."
+                    )
         if self.steps is not None and self.ramp.start < 1:
             raise ConfigError("steps is not defined with a batch size ramp; set tokens instead.")
-        if self.dropout and self.recompute != "none":
-            raise ConfigError(
-                f"dropout={self.dropout} came with recompute={self.recompute!r}, which would "
-                "draw another dropout mask; omit one of them."
-            )
         if self.preset is None and self.layers is not None:
             raise ConfigError(
                 f"layers={self.layers} overrides a preset's, but no preset is set; use "
@@ -222,3 +243,48 @@ class PretrainConfig(Config):
         return tuple(
             StageConfig(share=share, length=length) for share, length in parts if share > 0
         )
+
+
+class RunOptions(NamedTuple):
+    """How a run is executed and monitored; none of it changes the trained artifact."""
+
+    mesh: str = ""
+    """Processes per dimension, such as "data=2,tensor=2", started by torchrun; empty: all data."""
+    zero: ZeroStage = 3
+    """ZeRO stage along `shard`: 1 shards optimizer states, 2 gradients too, 3 weights too."""
+    schedule: ScheduleName = "1f1b"
+    """Pipeline schedule."""
+    profile: int | None = None
+    """First of three steps to profile; None: none."""
+    tensorboard: bool = False
+    """Whether metrics are also written as TensorBoard event files."""
+    make_generator: Callable[[Transformer], LanguageModel] | None = None
+    """Builds the generator that continues `prompts` from the model being trained."""
+    prompts: tuple[str, ...] = ()
+    """Prompts to continue at each validation; only on one process or a data-parallel mesh."""
+    ignore_memory: bool = False
+    """Start even if a step is estimated not to fit in memory."""
+
+    def check_profile(self, steps: int) -> None:
+        """Reject a profile of a step outside the run."""
+        if self.profile is not None and steps and not 0 <= self.profile < steps:
+            raise ConfigError(
+                f"--profile {self.profile} must be a step of this run, 0 to {steps - 1:,}."
+            )
+
+    def check_mesh(self, mesh: Mesh) -> None:
+        """Reject prompts for a sharded model; log options that have no effect on this mesh."""
+        for option, dimension, is_set in (
+            (f"--zero {self.zero}", "shard", self.zero != DEFAULT_OPTIONS.zero),
+            (f"--schedule {self.schedule}", "pipeline", self.schedule != DEFAULT_OPTIONS.schedule),
+        ):
+            if is_set and dimension not in mesh.dimensions:
+                record.log(f"{option} has no effect: the mesh has no dimension {dimension}.")
+        if self.prompts and (sharded := [name for name in mesh.dimensions if name != "data"]):
+            raise ConfigError(
+                f"--prompt generates on the first process alone, which mesh dimension {sharded[0]} "
+                "does not allow; omit --prompt, or use a data-parallel mesh."
+            )
+
+
+DEFAULT_OPTIONS = RunOptions()

@@ -8,7 +8,8 @@ what would fit.
 import math
 import os
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ from ..parallel.mesh import Mesh
 from ..parallel.zero import ZeroStage
 from ..plan.stage import BATCH_CATEGORIES, PlanConfig, PlannedStep, largest_micro_batch
 from ..plan.step import IMPORTS_BYTES, StepTracer
-from .config import PretrainConfig
+from .config import PretrainConfig, RunOptions
 from .phases import make_training_schedule
 
 ESTIMATE_TRUSTED_SHARE = 0.5
@@ -35,20 +36,13 @@ MAX_TRACED_TOKENS = 2**14
 """Most tokens of a traced micro-batch; larger ones are extrapolated linearly."""
 
 
-class PreflightOptions(NamedTuple):
-    """Mesh and memory options of a run."""
-
-    mesh: Mesh
-    zero: ZeroStage = 3
-    ignores_memory: bool = False
-
-
 def preflight(
     config: PretrainConfig,
     shape: ModelConfig,
     train: TokenShards,
     held_out: TokenShards,
-    setup: PreflightOptions,
+    mesh: Mesh,
+    options: RunOptions,
 ) -> None:
     """Reject a run that cannot be trained.
 
@@ -66,12 +60,12 @@ def preflight(
         head = config.resolved_objective().head
         model = model if head is None else ModelWithHead(model, head(shape))
     group_parameters(dict(model.named_parameters()), config.optim)
-    _check_micro_batches(
-        config, [count // setup.mesh.batch_rank[1] for count in run.sequence_counts()]
-    )
-    _check_mesh(config, shape, setup)
-    if not setup.ignores_memory:
-        _check_memory(config, shape, model, setup)
+    _check_micro_batches(config, [count // mesh.batch_rank[1] for count in run.sequence_counts()])
+    _check_mesh(config, shape, mesh, options.zero)
+    if not options.ignore_memory:
+        problem = _memory_problem(config, shape, model, mesh, options.zero) if mesh.is_first else ""
+        if problem := mesh.broadcast_text(problem):  # an error on every process
+            raise CapacityError(problem)
 
 
 def _check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> None:
@@ -89,9 +83,9 @@ def _check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> N
         )
 
 
-def _check_mesh(config: PretrainConfig, shape: ModelConfig, setup: PreflightOptions) -> None:
+def _check_mesh(config: PretrainConfig, shape: ModelConfig, mesh: Mesh, zero: ZeroStage) -> None:
     """Reject a mesh that does not divide the model, suggesting default shapes that it divides."""
-    sizes = setup.mesh.sizes
+    sizes = mesh.sizes
     unsupported = sorted(set(sizes) - {"data", "shard"})
     for name in ("dropout", "label_smoothing", "z_loss"):
         if unsupported and getattr(config, name):
@@ -100,33 +94,23 @@ def _check_mesh(config: PretrainConfig, shape: ModelConfig, setup: PreflightOpti
                 f"{unsupported[0]}; omit one of them."
             )
     try:
-        check_mesh_supported(shape, sizes, setup.zero)
+        check_mesh_supported(shape, sizes, zero)
     except ConfigError as error:
         is_derived = config.preset is None and shape.layers == config.depth
         if "tensor" not in sizes or not is_derived:
             raise
-        fitting = [
-            depth
-            for depth in range(1, 65)
-            if _supports_tensor_parallel(depth, shape, sizes["tensor"])
-        ]
-        near = sorted(sorted(fitting, key=lambda depth: abs(depth - config.depth))[:2])
-        fits = " or ".join(f"depth={depth}" for depth in near) or "another mesh"
-        width = next(
-            (
-                w
-                for w in range(shape.width, 64 * shape.width, 64)
-                if _supports_tensor_parallel(config.depth, shape, sizes["tensor"], w)
-            ),
-            None,
-        )
+        supports = partial(_supports_tensor_parallel, shape, sizes["tensor"])
+        near = sorted(filter(supports, range(1, 65)), key=lambda depth: abs(depth - config.depth))
+        fits = " or ".join(f"depth={depth}" for depth in sorted(near[:2])) or "another mesh"
+        widths = range(shape.width, 64 * shape.width, 64)
+        width = next((width for width in widths if supports(config.depth, width)), None)
         fits += f", or width={width} at this depth" if width else ""
         raise ConfigError(f"{str(error).removesuffix('.')}; of the default shapes it divides "
                           f"{fits}.") from None  # fmt: skip
 
 
 def _supports_tensor_parallel(
-    depth: int, shape: ModelConfig, tensor: int, width: int | None = None
+    shape: ModelConfig, tensor: int, depth: int, width: int | None = None
 ) -> bool:
     """Whether the default shape of a depth supports this degree of tensor parallelism."""
     other = from_depth(depth, shape.vocab_size, shape.context_length, width=width).config
@@ -137,22 +121,13 @@ def _supports_tensor_parallel(
     return True
 
 
-def _check_memory(
-    config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: PreflightOptions
-) -> None:
-    """Raise CapacityError on every process if the first finds that a step does not fit."""
-    problem = _memory_problem(config, shape, model, setup) if setup.mesh.is_first else ""
-    if problem := setup.mesh.broadcast_text(problem):
-        raise CapacityError(problem)
-
-
 def _memory_problem(
-    config: PretrainConfig, shape: ModelConfig, model: nn.Module, setup: PreflightOptions
+    config: PretrainConfig, shape: ModelConfig, model: nn.Module, mesh: Mesh, zero: ZeroStage
 ) -> str:
     """Why a step does not fit in memory and what would; empty if it fits."""
     settings = {name: getattr(config, name) for name in PretrainConfig.model_fields}
-    sizes, room = dict(setup.mesh.sizes), _available_bytes()
-    settings |= {"zero": setup.zero, "compiled": bool(device.compiler())}
+    sizes, room = dict(mesh.sizes), _available_bytes()
+    settings |= {"zero": zero, "compiled": bool(device.compiler())}
     asked = PlanConfig(**settings)
     step = largest_micro_batch(asked, shape, sizes)
     if _estimate_step_bytes(step, shape, model) < ESTIMATE_TRUSTED_SHARE * room:
@@ -160,44 +135,34 @@ def _memory_problem(
     record.log("Tracing a step to see whether it fits in memory …")
     rows = step.rows or 1
     with StepTracer(shape) as tracer:
-        line = _fit_memory(step, shape, sizes, tracer)
-        if line.bytes_for(rows) <= room:
+        fixed, each = _fit_memory(step, shape, sizes, tracer)
+        needed = round(fixed + each * rows)
+        if needed <= room:
             return ""
         # With accumulation, the second micro-batch starts with gradients allocated.
-        split = _fit_memory(step.model_copy(update={"micro_batches": 2}), shape, sizes, tracer)
-    fitting = math.floor((room - split.fixed) / split.per_sequence)
+        split = step.model_copy(update={"micro_batches": 2})
+        fixed, each = _fit_memory(split, shape, sizes, tracer)
+    fitting = math.floor((room - fixed) / each)
     remedy = "not even one sequence fits: use a smaller model, recompute=all or a shorter context"
     if fitting >= 1:
         remedy = f"micro_batches={-(-rows * step.micro_batches // fitting)} fits"
     return (
-        f"A step needs {record.format_bytes(line.bytes_for(rows))} of memory per process, of "
+        f"A step needs {record.format_bytes(needed)} of memory per process, of "
         f"{record.format_bytes(room)} available; {remedy}. `groundup plan` takes the same "
-        f"settings; "
-        "--ignore-memory skips this check."
+        "settings; --ignore-memory skips this check."
     )
-
-
-class MemoryFit(NamedTuple):
-    """Memory as a linear function of the sequences in a micro-batch, bytes."""
-
-    fixed: float
-    per_sequence: float
-
-    def bytes_for(self, rows: int) -> int:
-        """Bytes for a number of sequences."""
-        return round(self.fixed + self.per_sequence * rows)
 
 
 def _fit_memory(
     step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer: StepTracer
-) -> MemoryFit:
-    """Fit memory over batch size by tracing a small batch; a large trace would be slow."""
+) -> tuple[float, float]:
+    """Bytes of a step as (fixed, per sequence), by tracing a small batch: a large one is slow."""
     rows = max(1, min(step.rows or 1, MAX_TRACED_TOKENS // (step.length or 1)))
     asked = PlannedStep(tracer, step.model_copy(update={"rows": rows}), sizes, _device_type())
     parts = max(asked.ranks(), key=lambda parts: sum(parts.values()))
     imports = tracer(asked.work).imports if _device_type() == "cpu" else 0
     each = max(1.0, sum(parts.get(name, 0) for name in BATCH_CATEGORIES) / rows)
-    return MemoryFit(sum(parts.values()) + imports - each * rows, each)
+    return sum(parts.values()) + imports - each * rows, each
 
 
 def _estimate_step_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> int:

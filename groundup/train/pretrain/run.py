@@ -1,41 +1,53 @@
-"""A pre-training run: the training loop over a schedule of phases, on a mesh, with its services.
+"""One training run: the loop on a mesh with its services, for pre-training, fine-tuning and others.
 
-This file decides the nesting of services, from the inside out: train (and rewind after spikes),
-log, validate, sample, profile, save.
+    run = TrainingRun(draft, config, TrainingTask(model, model, causal_loss, data), identity)
+    run.train_to_end()
+    model = run.final_model()
+
+`SERVICES` decides what happens around each step, and in which order.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
-from groundup.core import ConfigError, DataError, Draft, LanguageModel, device, record
+from groundup.core import (
+    Artifact,
+    DataError,
+    Draft,
+    device,
+    produce,
+    record,
+    unhashed_fields,
+)
 from groundup.kernels import LossSum, LossTerms, chosen_backends, restore_backends
-from groundup.model import Transformer
-from groundup.tokenizer import open_shards
+from groundup.model import ModelConfig, Transformer
 
 from ..batches import MicroBatch, batch_to_device, split_batch
 from ..checkpoint.contract import RunIdentity
-from ..checkpoint.store import Checkpoints, ResumePoint, latest_contract
+from ..checkpoint.store import Checkpoints, ResumePoint, check_unfinished_run, latest_contract
 from ..checkpoint.verbs import load_trained_model
 from ..levers.ways import choosing
-from ..loop import Accept, LoopOptions, TrainStep, train
+from ..loop import LoopOptions, TrainStep, train
 from ..objectives.losses import RouterConfig, add_router_losses
-from ..objectives.objective import Objective, ObjectiveContext
 from ..optim.average import WeightAverage
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import make_lr_schedule
 from ..optim.sharded import local_tensor
 from ..parallel.apply import ParallelModel, parallelise
 from ..parallel.context import local_positions
-from ..parallel.data import check_batch_divides, local_sequences
+from ..parallel.data import local_sequences
 from ..parallel.expert import summing_function
+from ..parallel.launch import joined_processes, produce_together
 from ..parallel.mesh import SINGLE_PROCESS, Mesh
-from ..parallel.pipeline import ScheduleName
-from ..parallel.zero import ZeroStage, call_blocks_through_hooks
+from ..parallel.zero import call_blocks_through_hooks
 from ..precision import Precision, resolve_precision
 from ..services.compiling import (
     CompilationCheck,
@@ -43,122 +55,111 @@ from ..services.compiling import (
     keep_compiled_if_correct,
     set_compiled,
 )
-from ..services.metrics import METRICS_FILE, log_steps, open_metrics, summarise_metrics
-from ..services.model_statistics import ModelStatistics
-from ..services.profiling import profile_steps
-from ..services.rewinding import rewind_by_checkpoints, rewind_on_spikes, skip_batches
-from ..services.samples import generate_samples
+from ..services.inspection import ModelStatistics, profile_steps
+from ..services.metrics import (
+    EVENTS_FOLDER,
+    METRICS_FILE,
+    flops_utilisation,
+    log_steps,
+    open_metrics,
+    peak_flops,
+    summarise_metrics,
+    tensorboard_events,
+)
 from ..services.saving import save_checkpoints
-from ..services.spikes import SpikeDetector, log_spikes
-from ..services.stragglers import WorkTimer, report_stragglers
-from ..services.tensorboard import EVENTS_FOLDER, tensorboard_events
-from ..services.utilisation import Utilisation, peak_flops
-from ..services.validation import evenly_spaced, held_out_windows, validate_steps, validation_scorer
-from ..services.watchdog import Watchdog
-from .config import PretrainConfig
-from .phases import TrainingSchedule, make_batch_ramp, make_training_schedule, source_shares
+from ..services.spikes import (
+    SpikeDetector,
+    log_spikes,
+    rewind_by_checkpoints,
+    rewind_on_spikes,
+    skip_batches,
+)
+from ..services.validation import evenly_spaced, generate_samples, validate_steps, validation_scorer
+from ..services.watchdog import Watchdog, WorkTimer, report_stragglers
+from .config import DEFAULT_OPTIONS, RunOptions, TrainingConfig
 
 STRAGGLER_INTERVAL = 100
 """Steps between two straggler checks."""
 UNCOMPILED_DIMENSIONS = {"tensor", "context", "expert"}
 """Mesh dimensions whose blocks communicate, and so are not compiled."""
 
-
-class RunOptions(NamedTuple):
-    """How a run is executed and monitored; none of it changes the trained artifact."""
-
-    mesh: str = ""
-    """Processes per dimension, such as "data=2,tensor=2", started by torchrun; empty: all data."""
-    zero: ZeroStage = 3
-    """ZeRO stage along `shard`: 1 shards optimizer states, 2 gradients too, 3 weights too."""
-    schedule: ScheduleName = "1f1b"
-    """Pipeline schedule."""
-    profile: int | None = None
-    """First of three steps to profile; None: none."""
-    tensorboard: bool = False
-    """Whether metrics are also written as TensorBoard event files."""
-    make_generator: Callable[[Transformer], LanguageModel] | None = None
-    """Builds the generator that continues `prompts` from the model being trained."""
-    prompts: tuple[str, ...] = ()
-    """Prompts to continue at each validation; only on one process or a data-parallel mesh."""
-    ignore_memory: bool = False
-    """Start even if a step is estimated not to fit in memory."""
-
-    def check(self, mesh: Mesh, config: PretrainConfig) -> None:
-        """Reject prompts for a sharded model and a profile of a step outside the run.
-
-        Logs options that have no effect on this mesh.
-        """
-        for option, dimension, is_set in (
-            (f"--zero {self.zero}", "shard", self.zero != DEFAULT_OPTIONS.zero),
-            (f"--schedule {self.schedule}", "pipeline", self.schedule != DEFAULT_OPTIONS.schedule),
-        ):
-            if is_set and dimension not in mesh.dimensions:
-                record.log(f"{option} has no effect: the mesh has no dimension {dimension}.")
-        if self.profile is not None and (steps := make_batch_ramp(config).steps):
-            if not 0 <= self.profile < steps:
-                raise ConfigError(
-                    f"--profile {self.profile} must be a step of this run, 0 to {steps - 1:,}."
-                )
-        if self.prompts and (sharded := [name for name in mesh.dimensions if name != "data"]):
-            raise ConfigError(
-                f"--prompt generates on the first process alone, which mesh dimension {sharded[0]} "
-                "does not allow; omit --prompt, or use a data-parallel mesh."
-            )
+Steps = Iterator[TrainStep]
 
 
-DEFAULT_OPTIONS = RunOptions()
+class TrainingData(NamedTuple):
+    """What each step of a run reads, and the held-out text."""
+
+    batch: Callable[[int], MicroBatch]
+    """The batch of a step for all processes; a function of the step alone, so a run can resume."""
+    steps: int
+    tokens_before: Callable[[int], int]
+    """Tokens before a step; before `steps`: of the run."""
+    length_at: Callable[[int], int]
+    """Tokens of a step's sequences."""
+    held_out: Mapping[str, Sequence[MicroBatch]] = {}
+    """Batches to score, by source, or of one text as `""`."""
+    changes: tuple[int, ...] = (0,)
+    """First steps of each length and mixture, step 0 included."""
+    shares: Mapping[str, float] | None = None
+    """Weight of each source in the total validation loss; None: by tokens."""
+    sizes: np.ndarray | None = None
+    """Bytes of text of each id, for bits per byte."""
 
 
 class TrainingTask(NamedTuple):
-    """A model with its objective."""
+    """What a run trains, by which loss and on what."""
 
     body: Transformer
     module: nn.Module
-    """The body, or the body with the objective's head."""
-    objective: Objective
-    objective_context: ObjectiveContext
+    """The body, or the body with a head, which is trained too but not saved with the body."""
+    loss: Callable[..., LossSum]
+    """(module, batch, optional Routing to fill) -> loss sum."""
+    data: TrainingData
+    name: str = "base"
+    """Name of the progress bar."""
+    head: Callable[[ModelConfig], nn.Module] | None = None
+    """Builds the head, for the check of compiled gradients."""
+    is_compiled: bool = True
+    """Whether blocks are compiled where possible; not for batches of many shapes."""
 
-    def loss(self, router: RouterConfig, mesh: Mesh = SINGLE_PROCESS) -> Callable[..., LossSum]:
-        """The objective's loss, plus the router losses of a mixture of experts."""
+    def full_loss(
+        self, router: RouterConfig, mesh: Mesh = SINGLE_PROCESS
+    ) -> Callable[..., LossSum]:
+        """The loss, plus the router losses of a mixture of experts."""
         experts = self.body.config.feedforward.experts
         if experts is None:
-            return self.objective.loss
-        return add_router_losses(
-            self.objective.loss, router, experts.chosen, add=summing_function(mesh)
-        )
+            return self.loss
+        return add_router_losses(self.loss, router, experts.chosen, add=summing_function(mesh))
 
 
-class PretrainRun:
+class TrainingRun:
     """One process's part of a training run."""
 
     def __init__(
-        self, draft: Draft, config: PretrainConfig, task: TrainingTask, identity: RunIdentity, *,
+        self, draft: Draft, config: TrainingConfig, task: TrainingTask, identity: RunIdentity, *,
         run_options: RunOptions = DEFAULT_OPTIONS, mesh: Mesh = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
         """Parallelise the model, build its optimizer, and load the newest checkpoint."""
         self.draft, self.config, self.task, self.run_options = draft, config, task, run_options
-        self.mesh, self.torch_device = mesh, device.default_device()
-        self.tokens = identity.parents["tokens"]
-        schedule = make_training_schedule(config, open_shards(self.tokens, "train"))
-        self.training_schedule: TrainingSchedule = schedule
-        for rows in schedule.sequence_counts():
-            check_batch_divides(rows, mesh)
+        self.mesh, self.data, self.torch_device = mesh, task.data, device.default_device()
         earlier = latest_contract(draft.scratch)
         self.precision: Precision = _resolve_run_precision(config, earlier, self.torch_device)
-        _configure_training(task.body, config)
+        task.body.recompute_blocks(config.recompute)
+        task.body.set_dropout(config.dropout)
+        task.body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
         self.parameters = sum(weight.numel() for weight in task.body.parameters())
-        self.compiled = not UNCOMPILED_DIMENSIONS & set(mesh.dimensions)
+        self.compiled = task.is_compiled and not UNCOMPILED_DIMENSIONS & set(mesh.dimensions)
         self.compiled = self.compiled and enable_compilation(task.body, ResumePoint(0, earlier))
         self.choose_attention_backends(earlier)
         self.compiled, ways = self.check_compilation()
+        self.loss = task.full_loss(config.router, mesh)
         self.parallel: ParallelModel = parallelise(
-            task.module, task.loss(config.router, mesh), self.precision, mesh,
+            task.module, self.loss, self.precision, mesh,
             zero=run_options.zero, schedule=run_options.schedule,
         )  # fmt: skip
         call_blocks_through_hooks(task.body)
-        weights, names = self.parallel.parameters, self.parallel.names
-        self.optimizer = Optimizer(weights.items(), config.optim, names=names)
+        weights = self.parallel.parameters
+        self.optimizer = Optimizer(weights.items(), config.optim, names=self.parallel.names)
         decay = config.ema_decay
         self.average = WeightAverage(weights.items(), decay) if decay else None
         parts: dict[str, Any] = {"model": weights, "optimizer": self.optimizer,
@@ -170,15 +171,18 @@ class PretrainRun:
             draft.scratch, parts, config.checkpoints, mesh=mesh, identity=identity, chosen=chosen
         )
         self.resumed = self.load(None)
+        self.due = evenly_spaced(task.data.steps, config.validations)
+        self.metrics: record.MetricsFile | None = None
+        self.bar: record.ProgressReporter | None = None
 
     def choose_attention_backends(self, earlier: Mapping[str, Any]) -> None:
         """Choose the attention backends, the same on every process."""
-        lengths = sorted({part.length for part in self.config.resolved_stages()})
+        lengths = sorted({self.data.length_at(step) for step in self.data.changes})
         contract = earlier.get("attention")
         if self.mesh.is_first:
             contract = choosing(
                 self.task.body, lengths, self.precision.dtype,
-                tokens=self.config.tokens, contract=contract,
+                tokens=self.data.tokens_before(self.data.steps), contract=contract,
             )  # fmt: skip
         if self.mesh.device_mesh is not None:
             contract = json.loads(self.mesh.broadcast_text(json.dumps(contract)))
@@ -189,11 +193,11 @@ class PretrainRun:
 
         The first process checks, the others adopt its result.
         """
-        body, objective = self.task.body, self.task.objective
+        body = self.task.body
         if self.mesh.is_first and self.compiled:
-            batches = [self.batches(each.start)[0] for each in self.training_schedule.phases]
-            run = CompilationCheck(objective.loss, batches, self.precision, objective.head)
-            keep_compiled_if_correct(body, run)
+            batches = [self.batches(step)[0] for step in self.data.changes]
+            check = CompilationCheck(self.task.loss, batches, self.precision, self.task.head)
+            keep_compiled_if_correct(body, check)
         result = body.is_compiled, chosen_backends()
         if self.mesh.device_mesh is not None:
             result = json.loads(self.mesh.broadcast_text(json.dumps(result)))
@@ -213,143 +217,81 @@ class PretrainRun:
 
     def batches(self, step: int) -> list[MicroBatch]:
         """This process's micro-batches of a step."""
-        windows = self.training_schedule.sequences(step)
-        batch = self.task.objective.batch(self.task.objective_context, windows, step)
-        rows = local_sequences(batch_to_device(batch, self.torch_device), self.mesh)
-        own = local_positions(rows, self.task.body.config, self.mesh)
+        batch = batch_to_device(self.data.batch(step), self.torch_device)
+        own = local_positions(local_sequences(batch, self.mesh), self.task.body.config, self.mesh)
         return split_batch(own, self.config.micro_batches)
 
     def train_to_end(self) -> None:
         """Train to the end and write the run's numbers into the draft."""
-        start, tokens = self.resumed.step, self.training_schedule.tokens
         with ExitStack() as stack:
-            metrics = bar = None
-            if self.mesh.is_first:
-                metrics = stack.enter_context(open_metrics(self.draft, self.resumed))
-                done = self.training_schedule.batch_ramp.tokens_before(start)
-                bar = stack.enter_context(record.progress("base", tokens, "tokens", done))
-                if start:
-                    record.log(
-                        f"Resuming after step {start:,} of {self.training_schedule.steps:,}."
-                    )
-                if self.run_options.tensorboard:
-                    stack.enter_context(
-                        tensorboard_events(self.draft.log / EVENTS_FOLDER, metrics, start)
-                    )
-            changes = [each.start for each in self.training_schedule.phases[1:]]
-            guard = SpikeDetector(
-                self.config.spikes, self.draft.scratch, start,
-                steps=self.training_schedule.steps, changes=changes, mesh=self.mesh,
-            )  # fmt: skip
-            stack.callback(guard.close)
-            dog = Watchdog(self.draft.log / "stacks.txt", self.config.watchdog)
-            steps = self.training_steps(stack.enter_context(dog), guard, metrics)
-            if metrics is not None:
-                steps = log_steps(
-                    log_spikes(steps, guard, metrics), metrics, bar, utilisation=self.utilisation()
-                )
-            for _ in save_checkpoints(self.with_validation(steps, metrics), self.checkpoints):
+            self.open_monitors(stack)
+            for _ in self.steps_from(self.resumed.step, SERVICES):
                 pass
-            self.checkpoints.save(self.training_schedule.steps, wait=True)
+            self.checkpoints.save(self.data.steps, wait=True)
             self.checkpoints.wait()
         if self.mesh.is_first:
-            self.write_numbers()
+            numbers = {"parameters": self.parameters, "steps": self.data.steps}
+            numbers |= {"tokens": self.data.tokens_before(self.data.steps)}
+            numbers |= {"compiled": self.compiled, "began": self.draft.started_at}
+            self.draft.numbers |= numbers | summarise_metrics(self.draft.log / METRICS_FILE)
 
-    def training_steps(
-        self, dog: Watchdog, guard: SpikeDetector, metrics: record.MetricsFile | None
-    ) -> Iterator[TrainStep]:
-        """Train with rewinding, averaging, watchdog and straggler checks around the loop."""
-        own, start = WorkTimer(), self.resumed.step
-        batches = own.timed(skip_batches(self.batches, guard))
-        gradients = self.parallel.gradients
-        accept: Accept = guard
-        inner = None
-        if self.config.statistics_every:
-            inner = ModelStatistics(
-                self.parallel.model,
-                self.task.body,
-                self.config.statistics_every,
-                metrics,
-                accept=guard,
+    def open_monitors(self, stack: ExitStack) -> None:
+        """Open what the services write to; metrics and the bar on the first process only."""
+        data, start, log = self.data, self.resumed.step, self.draft.log
+        if self.mesh.is_first:
+            self.metrics = stack.enter_context(open_metrics(self.draft, self.resumed))
+            tokens = data.tokens_before(data.steps), data.tokens_before(start)
+            bar = record.progress(self.task.name, tokens[0], "tokens", tokens[1])
+            self.bar = stack.enter_context(bar)
+            if start:
+                record.log(f"Resuming after step {start:,} of {data.steps:,}.")
+            if self.run_options.tensorboard:
+                events = tensorboard_events(log / EVENTS_FOLDER, self.metrics, start)
+                stack.enter_context(events)
+        self.guard = SpikeDetector(
+            self.config.spikes, self.draft.scratch, start,
+            steps=data.steps, changes=data.changes[1:], mesh=self.mesh,
+        )  # fmt: skip
+        stack.callback(self.guard.close)
+        self.watchdog = stack.enter_context(Watchdog(log / "stacks.txt", self.config.watchdog))
+        self.work, self.accept, self.statistics = WorkTimer(), self.guard, None
+        if every := self.config.statistics_every:
+            self.statistics = self.accept = ModelStatistics(
+                self.parallel.model, self.task.body, every, self.metrics, accept=self.guard
             )
-            accept = inner
-        rate = self.training_schedule.batch_ramp.scale_schedule(
-            make_lr_schedule(self.config.optim, self.training_schedule.steps)
+
+    def steps_from(self, start: int, services: "Sequence[Service]") -> Steps:
+        """The loop from a step on, wrapped by services."""
+        self.start, gradients = start, self.parallel.gradients
+        steps = train(
+            self.parallel.model,
+            self.work.timed(skip_batches(self.batches, self.guard)),
+            self.loss,
+            self.optimizer,
+            make_lr_schedule(self.config.optim, self.data.steps),
+            LoopOptions(self.data.steps, start, self.precision, self.mesh),
+            gradients=None if gradients is None else self.work.timed(gradients),
+            accept=self.accept,
+            after_update=self.parallel.synchronise,
         )
-
-        def begin(first: int) -> Iterator[TrainStep]:
-            plan = LoopOptions(self.training_schedule.steps, first, self.precision, self.mesh)
-            loss = self.task.loss(self.config.router, self.mesh)
-            steps = train(
-                self.parallel.model, batches, loss, self.optimizer, rate, plan,
-                gradients=None if gradients is None else own.timed(gradients),
-                accept=accept, after_update=self.parallel.synchronise,
-            )  # fmt: skip
-            return self.update_average(
-                steps if inner is None else inner.collect_statistics(steps, first)
-            )
-
-        if self.config.spikes.policy == "rewind" and start == 0:
-            self.checkpoints.save(0, wait=True)
-        back = rewind_by_checkpoints(
-            self.draft.scratch, self.load, wait=self.checkpoints.wait, mesh=self.mesh
-        )
-        steps = dog.watch_steps(rewind_on_spikes(begin, guard, back, start), start)
-        return report_stragglers(steps, own, STRAGGLER_INTERVAL, metrics, mesh=self.mesh)
-
-    def update_average(self, steps: Iterator[TrainStep]) -> Iterator[TrainStep]:
-        """Update the weight average after each applied step."""
-        for step in steps:
-            if self.average is not None and step.is_applied:
-                self.average.update()
-            yield step
-
-    def with_validation(
-        self, steps: Iterator[TrainStep], metrics: record.MetricsFile | None
-    ) -> Iterator[TrainStep]:
-        """Add validation, samples and a profile."""
-        due = evenly_spaced(self.training_schedule.steps, self.config.validations)
-        steps = validate_steps(steps, self.validation_function(), due, metrics)
-        speaker, prompts = self.run_options.make_generator, self.run_options.prompts
-        if metrics is not None and speaker is not None and prompts:
-            steps = generate_samples(
-                steps, speaker(self.task.body), prompts, due, metrics,
-                model=self.parallel.model, within=self.averaged_weights,
-            )  # fmt: skip
-        if self.run_options.profile is not None and self.mesh.is_first:
-            if self.run_options.profile < self.resumed.step:
-                record.log(f"No profile: the run resumes after step {self.run_options.profile}.")
-            steps = profile_steps(
-                steps, self.draft.log, self.run_options.profile, start=self.resumed.step
-            )
+        for wrap in services:
+            steps = wrap(steps, self)
         return steps
 
     def validation_function(self) -> Callable[[], dict[str, float]]:
-        """A function that scores held-out text by source, each target at most once.
-
-        The total weights the sources by their share in the run. Decoders are also scored in bits
-        per byte; other models see the same masks each time. The averaged weights are scored, if
-        there are any.
-        """
-        config, task = self.config, self.task
-        shards = open_shards(self.tokens, "validation").shards
-        windows = held_out_windows(shards, config.length, config.validation_tokens, config.seed)
-        batches = {name: self.held_out_batches(own) for name, own in windows.items()}
-        sizes = None
-        if task.objective.kind == "decoder":
-            sizes = torch.from_numpy(task.objective_context.token_properties.byte_lengths).to(
-                self.torch_device
-            )
-        loss = self.parallel.loss or task.objective.loss
-        weights = source_shares(config, open_shards(self.tokens, "train"))
-        if weights is not None and not any(weights[name] for name in batches):
-            record.log(
-                f"Validation loss is measured on {', '.join(batches)}, which the run does not "
-                "train on: its own sources have no held-out text."
-            )
+        """A function that scores held-out text by source, with the averaged weights if any."""
+        data, body = self.data, self.task.body
+        batches = {
+            name: [
+                local_positions(batch_to_device(each, self.torch_device), body.config, self.mesh)
+                for each in own
+            ]
+            for name, own in data.held_out.items()
+        }
+        sizes = None if data.sizes is None else torch.from_numpy(data.sizes).to(self.torch_device)
         score = validation_scorer(
-            self.parallel.model, batches, self.precision,
-            loss=loss, sizes=sizes, shares=weights, mesh=self.mesh,
+            self.parallel.model, batches, self.precision, loss=self.parallel.loss or self.task.loss,
+            sizes=sizes, shares=data.shares, mesh=self.mesh,
         )  # fmt: skip
 
         def scored() -> dict[str, float]:
@@ -369,49 +311,134 @@ class PretrainRun:
             yield
         self.parallel.synchronise()
 
-    def held_out_batches(self, windows: Any) -> list[MicroBatch]:
-        """A source's windows in 16 batches or fewer."""
-        batch = self.task.objective.batch(self.task.objective_context, windows, 0)
-        own = local_positions(
-            batch_to_device(batch, self.torch_device), self.task.body.config, self.mesh
-        )
-        return split_batch(own, 16)
-
     def utilisation(self) -> Callable[[TrainStep], float]:
         """Model FLOPs utilisation of a step."""
-        processes = max(1, self.checkpoints.processes.world_size)
-        use = Utilisation(peak_flops(self.torch_device, self.precision.dtype), processes)
-        body = self.task.body.config
-        return lambda step: use.flops_utilisation(
-            body,
-            self.training_schedule.phase_at(step.number).loader.length,
-            step.tokens / step.seconds,
+        peak = peak_flops(self.torch_device, self.precision.dtype)
+        peak *= max(1, self.checkpoints.processes.world_size)
+        config, length_at = self.task.body.config, self.data.length_at
+        return lambda step: flops_utilisation(
+            config, length_at(step.number), step.tokens / step.seconds, peak
         )
 
     def final_model(self) -> Transformer:
-        """The complete trained model, with the averaged weights if there are any."""
-        part = "average" if self.average is not None else "model"
+        """The complete trained body, with the averaged weights if there are any."""
         body = self.task.body
         if self.mesh.device_mesh is not None or self.average is not None:
+            part = "average" if self.average is not None else "model"
             body = load_trained_model(self.draft.scratch, part)
         _require_finite_weights(dict(body.named_parameters()), "The trained model")
         return body
 
-    def write_numbers(self) -> None:
-        """Write the run's numbers into the draft."""
-        numbers = self.draft.numbers
-        numbers |= {"parameters": self.parameters}
-        numbers |= {"steps": self.training_schedule.steps, "tokens": self.training_schedule.tokens}
-        numbers |= {"compiled": self.compiled, "began": self.draft.started_at}
-        numbers |= {"objective": self.task.objective.name}
-        numbers |= summarise_metrics(self.draft.log / METRICS_FILE)
+
+Service = Callable[[Steps, TrainingRun], Steps]
+"""Wraps a run's steps: does its work before or after each, and passes them on."""
 
 
-def _configure_training(body: Transformer, config: PretrainConfig) -> None:
-    """Set what applies to training only: recomputation, dropout, loss terms."""
-    body.recompute_blocks(config.recompute)
-    body.set_dropout(config.dropout)
-    body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
+def _collect_statistics(steps: Steps, run: TrainingRun) -> Steps:
+    return steps if run.statistics is None else run.statistics.collect_statistics(steps, run.start)
+
+
+def _average_weights(steps: Steps, run: TrainingRun) -> Steps:
+    for step in steps:
+        if run.average is not None and step.is_applied:
+            run.average.update()
+        yield step
+
+
+def _rewind(steps: Steps, run: TrainingRun) -> Steps:
+    inner = SERVICES[: SERVICES.index(_rewind)]
+    if run.config.spikes.policy == "rewind" and run.start == 0:
+        run.checkpoints.save(0, wait=True)  # something to return to
+    back = rewind_by_checkpoints(
+        run.draft.scratch, run.load, wait=run.checkpoints.wait, mesh=run.mesh
+    )
+    return rewind_on_spikes(steps, lambda start: run.steps_from(start, inner), run.guard, back)
+
+
+def _watch(steps: Steps, run: TrainingRun) -> Steps:
+    return run.watchdog.watch_steps(steps, run.resumed.step)
+
+
+def _find_stragglers(steps: Steps, run: TrainingRun) -> Steps:
+    return report_stragglers(steps, run.work, STRAGGLER_INTERVAL, run.metrics, mesh=run.mesh)
+
+
+def _profile(steps: Steps, run: TrainingRun) -> Steps:
+    first, start = run.run_options.profile, run.resumed.step
+    if first is None or not run.mesh.is_first:
+        return steps
+    if first < start:
+        record.log(f"No profile: the run resumes after step {first}.")
+    return profile_steps(steps, run.draft.log, first, start=start)
+
+
+def _raise_alarms(steps: Steps, run: TrainingRun) -> Steps:
+    return steps if run.metrics is None else log_spikes(steps, run.guard, run.metrics)
+
+
+def _log(steps: Steps, run: TrainingRun) -> Steps:
+    if run.metrics is None:
+        return steps
+    return log_steps(steps, run.metrics, run.bar, utilisation=run.utilisation())
+
+
+def _validate(steps: Steps, run: TrainingRun) -> Steps:
+    if not run.data.held_out:
+        return steps
+    return validate_steps(steps, run.validation_function(), run.due, run.metrics)
+
+
+def _generate_samples(steps: Steps, run: TrainingRun) -> Steps:
+    make, prompts = run.run_options.make_generator, run.run_options.prompts
+    if run.metrics is None or make is None or not prompts:
+        return steps
+    return generate_samples(
+        steps, make(run.task.body), prompts, run.due, run.metrics,
+        model=run.parallel.model, within=run.averaged_weights,
+    )  # fmt: skip
+
+
+def _save(steps: Steps, run: TrainingRun) -> Steps:
+    return save_checkpoints(steps, run.checkpoints)
+
+
+SERVICES: tuple[Service, ...] = (
+    _collect_statistics,  # next to the loop: it hooks the model before a step's forward pass
+    _average_weights,  # before whatever sees the average: validation, samples, checkpoints
+    _rewind,  # around those two, which start again with the loop
+    _watch,  # around rewinding: loading a checkpoint counts as time of the step
+    _find_stragglers,  # every process takes part, so before what the first does alone
+    _profile,  # after the watchdog, for which writing a trace is no part of a step
+    _raise_alarms,  # a spike's row stands before its step's
+    _log,  # a step's row stands before the row of its validation
+    _validate,  # every process takes part; scores the average of this step
+    _generate_samples,  # the first process alone, while the others wait at the next step
+    _save,  # last: all that belongs to step n is written before checkpoint n exists
+)
+"""What happens around a step, from the inside out."""
+
+
+def produce_model(
+    config: TrainingConfig, out: Path, write: Callable[[Draft, Mesh], None], *,
+    stage: str, version: int, identity: RunIdentity, run_options: RunOptions,
+) -> Artifact:  # fmt: skip
+    """Make the model of a training stage on all processes of its mesh.
+
+    write     trains and saves; every process calls it, and only rank 0 may write into the draft
+    identity  with the input artifacts; a run stopped in `out` must have the same
+
+    Raises ArtifactError if `out` has an unfinished run with other settings.
+    """
+    check_unfinished_run(out, identity, unhashed_fields(type(config)))
+    with joined_processes(run_options.mesh, seed=config.seed) as mesh:
+        run_options.check_mesh(mesh)
+        make = partial(
+            produce, out, kind="model", stage=stage, version=version, config=config,
+            parents=identity.parents,
+        )  # fmt: skip
+        return produce_together(
+            mesh, out, lambda own: make(write=own), lambda draft: write(draft, mesh)
+        )
 
 
 def _require_finite_weights(weights: Mapping[str, torch.Tensor], what: str) -> None:
@@ -425,7 +452,7 @@ def _require_finite_weights(weights: Mapping[str, torch.Tensor], what: str) -> N
 
 
 def _resolve_run_precision(
-    config: PretrainConfig, earlier: Mapping[str, Any], place: torch.device
+    config: TrainingConfig, earlier: Mapping[str, Any], place: torch.device
 ) -> Precision:
     """The precision of a resumed run's contract; of a new run, the configured one."""
     if "dtype" in earlier and config.precision == "auto":

@@ -1,18 +1,27 @@
-"""Spikes: steps with an unusually high loss or gradient norm.
+"""Spikes: steps with an unusually high loss or gradient norm, and the return to before them.
 
 The reference is the median and spread of the logarithms over a window of applied steps; the spread
 is 1.4826 times the median absolute deviation, so no spike widens it. A step is a spike if it is
 many spreads above the median and also above it by some factor: in a calm run a spread is tiny, in
 a noisy one a factor is nothing. The loop calls `SpikeDetector` before it applies each step;
-decisions go
-into a journal next to the checkpoints, from which a resumed run decides as an uninterrupted one. It
-knows nothing of models; rewinding.py rewinds.
+decisions go into a journal next to the checkpoints, from which a resumed run decides as an
+uninterrupted one.
+
+    guard = SpikeDetector(SpikeConfig(policy="rewind"), folder, resumed.step)
+    batches = skip_batches(batches, guard)
+    restart = lambda start: train(…, options._replace(start=start), accept=guard)
+    back = rewind_by_checkpoints(folder, checkpoints.resume)
+    steps = rewind_on_spikes(restart(resumed.step), restart, guard, back)
+
+The result is, to the bit, the run without the batches around a spike: a step's batch is the next
+one that is not skipped, however often the run was rewound. Steps are numbered from the checkpoint,
+so services outside see step numbers again.
 """
 
 import json
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import IO, Any, Literal, NamedTuple
@@ -22,7 +31,8 @@ from torch import distributed
 
 from groundup.core import Config, DataError, record, write_text
 
-from ..checkpoint.reader import checkpoint_paths, step_of_path
+from ..batches import BatchSource, MicroBatch
+from ..checkpoint.files import checkpoint_paths, delete_checkpoint, step_of_path
 from ..loop import TrainStep
 from ..parallel.mesh import SINGLE_PROCESS, Mesh
 
@@ -190,7 +200,7 @@ class SpikeDetector:
         self.close()
         for each in seen:
             if each.step < start or each.left_out:
-                self.record_decision(each)
+                self._record_decision(each)
         if self.mesh.is_first and self.config.policy != "off":
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.path, "".join(each.to_json_line() for each in self.decisions))
@@ -201,15 +211,14 @@ class SpikeDetector:
         if self.journal is not None:
             self.journal.close()
 
-    def record_decision(self, seen: SpikeDecision) -> None:
-        """Record a decision in memory."""
+    def _record_decision(self, seen: SpikeDecision) -> None:
         self.decisions.append(seen)
         if seen.left_out:
             self.skipped_batches |= set(seen.left_out)
             self.rewound_steps.append(seen.step)
             return
         if seen.step in self.changes:
-            self.reset_references()
+            self._reset_references()
         self.consecutive = 0 if seen.applied else self.consecutive + 1
         if not seen.applied:
             return
@@ -219,8 +228,7 @@ class SpikeDetector:
             self.initial_losses.append(seen.loss)
         self.recent_losses.append(seen.loss)
 
-    def reset_references(self) -> None:
-        """Restart the reference from the following steps."""
+    def _reset_references(self) -> None:
         for usual in self.references:
             usual.values.clear()
         self.consecutive = 0
@@ -240,51 +248,49 @@ class SpikeDetector:
         if self.config.policy == "off":
             return True
         if step in self.changes:
-            self.reset_references()
+            self._reset_references()
         is_finite = math.isfinite(loss) and math.isfinite(norm)
         if not is_finite:
             if self.consecutive >= self.config.max_consecutive:
-                self.rewind_if_allowed(
+                self._rewind_if_allowed(
                     step, step - self.consecutive, f"{self.consecutive + 1} steps not finite"
                 )
                 return True
             self.pending_reports.append((step, f"loss {loss}, gradient norm {norm}"))
-            return self.journal_decision(SpikeDecision(step, loss, norm, False))
-        leap = self.find_spike(loss, norm)
-        is_applied = leap is None or not self.report_spike(step, leap)
-        self.journal_decision(SpikeDecision(step, loss, norm, is_applied))
-        self.check_exploded(step)
+            return self._journal_decision(SpikeDecision(step, loss, norm, False))
+        leap = self._find_spike(loss, norm)
+        is_applied = leap is None or not self._report_spike(step, leap)
+        self._journal_decision(SpikeDecision(step, loss, norm, is_applied))
+        self._check_exploded(step)
         return is_applied
 
-    def find_spike(self, loss: float, norm: float) -> Outlier | None:
-        """The loss's outlier, or the gradient norm's, or None."""
+    def _find_spike(self, loss: float, norm: float) -> Outlier | None:
         config, (losses, norms) = self.config, self.references
         by_loss = losses.find_outlier(loss, deviations=config.deviations, ratio=config.loss_ratio)
         return by_loss or norms.find_outlier(
             norm, deviations=config.deviations, ratio=config.norm_ratio
         )
 
-    def report_spike(self, step: int, leap: Outlier) -> bool:
+    def _report_spike(self, step: int, leap: Outlier) -> bool:
         """Report a spike and return whether its step is skipped."""
         self.pending_reports.append((step, str(leap)))
         if leap.quantity == "loss":
-            self.rewind_if_allowed(step, step, str(leap))
+            self._rewind_if_allowed(step, step, str(leap))
         if self.config.policy == "warn":
             return False
         if self.consecutive < self.config.max_consecutive:
             return True
-        self.reset_references()
+        self._reset_references()
         return False
 
-    def journal_decision(self, seen: SpikeDecision) -> bool:
-        """Record a decision in memory and in the journal; return whether the step is applied."""
-        self.record_decision(seen)
+    def _journal_decision(self, seen: SpikeDecision) -> bool:
+        self._record_decision(seen)
         if self.journal is not None:
             self.journal.write(seen.to_json_line())
             self.journal.flush()
         return seen.applied
 
-    def rewind_if_allowed(self, step: int, first: int, why: str) -> None:
+    def _rewind_if_allowed(self, step: int, first: int, why: str) -> None:
         """Raise RewindRequest if the policy is to rewind; DataError after too many rewinds."""
         if self.config.policy != "rewind":
             return
@@ -298,23 +304,21 @@ class SpikeDetector:
         bad = max(0, self.batch_of(first) - margin), self.batch_of(step) + margin
         raise RewindRequest(step, *bad, why)
 
-    def check_exploded(self, step: int) -> None:
+    def _check_exploded(self, step: int) -> None:
         """Raise DataError if the loss has been far above the initial loss for long."""
         if len(self.recent_losses) < self.patience or len(self.decisions) < 2 * self.patience:
             return
         initial = min(self.initial_losses[0], median(self.initial_losses))  # it may explode at once
         recent = median(self.recent_losses)
         if recent > self.config.explosion_ratio * initial:
+            # After the last step whose loss was below the initial loss.
+            good = max((each.step + 1 for each in self.decisions if each.loss < initial), default=0)
             raise DataError(
                 f"The loss has exploded: {recent:.4g} nats in the last {self.patience} steps up to "
                 f"step {step}, {initial:.4g} at the beginning. Lower the learning rate, or warm up "
                 "longer; the last good checkpoint is "
-                f"{_last_checkpoint(self.path.parent, self.last_good_step(initial))}."
+                f"{_last_checkpoint(self.path.parent, good)}."
             )
-
-    def last_good_step(self, began: float) -> int:
-        """The step after the last whose loss was below the initial loss."""
-        return max((each.step + 1 for each in self.decisions if each.loss < began), default=0)
 
 
 def log_spikes(
@@ -336,3 +340,87 @@ def _last_checkpoint(folder: Path, before: int | None = None) -> str:
         each for each in checkpoint_paths(folder) if before is None or step_of_path(each) <= before
     ]
     return str(good[-1]) if good else "none: all were saved after that"
+
+
+RewindTo = Callable[[int], int]
+"""Rewinds to the newest checkpoint of at most so many steps, or else the oldest, and deletes those
+after it; returns its number of steps.
+"""
+
+
+def skip_batches(batches: BatchSource, guard: SpikeDetector) -> BatchSource:
+    """Batches without those that the guard skips, now or later."""
+
+    def remaining(step: int) -> Sequence[MicroBatch]:
+        return batches(guard.batch_of(step))
+
+    return remaining
+
+
+def rewind_on_spikes(
+    steps: Iterator[TrainStep],
+    restart: Callable[[int], Iterator[TrainStep]],
+    guard: SpikeDetector,
+    back: RewindTo,
+) -> Iterator[TrainStep]:
+    """Yield the steps; after a spike rewind, and yield those that `restart` trains from there on.
+
+    Raises DataError, by the guard, if the run was rewound too often.
+    """
+    while True:
+        try:
+            yield from steps
+            return
+        except RewindRequest as spike:
+            steps = restart(_rewind(spike, guard, back))
+
+
+def _rewind(spike: RewindRequest, guard: SpikeDetector, back: RewindTo) -> int:
+    """Rewind before a spike and skip its batches; return the step to begin at."""
+    earliest = next(s for s in range(spike.step + 1) if guard.batch_of(s) >= spike.first)
+    start = back(earliest)
+    first = max(spike.first, guard.batch_of(start))
+    bad = [each for each in range(first, spike.last + 1) if each not in guard.skipped_batches]
+    note = SpikeDecision(spike.step, 0.0, 0.0, False, tuple(bad))
+    guard.restore([*guard.decisions, note], start)
+    text = f"{spike.why}: back to step {start}, without batches {bad[0]} to {bad[-1]}"
+    guard.pending_reports.append((spike.step, text))
+    return start
+
+
+def rewind_by_checkpoints(
+    folder: Path,
+    load: Callable[[int], object],
+    *,
+    wait: Callable[[], object] | None = None,
+    mesh: Mesh = SINGLE_PROCESS,
+) -> RewindTo:
+    """Rewinding by the checkpoints of a folder.
+
+    load  loads the checkpoint of a step; later ones have been deleted by then
+    wait  waits for a running save
+
+    Raises DataError if there is no checkpoint: one must be saved before the first step.
+    """
+
+    def back(most: int) -> int:
+        if wait is not None:
+            wait()
+        numbers = {step_of_path(place): place for place in checkpoint_paths(folder)}
+        if not numbers:
+            raise DataError(
+                f"The run cannot be rewound: {folder} has no checkpoint; save one at its start."
+            )
+        wanted = max((n for n in numbers if n <= most), default=min(numbers))
+        if mesh.device_mesh is not None:
+            distributed.barrier()  # all have listed the folder before rank 0 deletes
+        if mesh.is_first:
+            for number, path in numbers.items():
+                if number > wanted:
+                    delete_checkpoint(path)
+        if mesh.device_mesh is not None:
+            distributed.barrier()
+        load(wanted)
+        return wanted
+
+    return back

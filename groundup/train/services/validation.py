@@ -1,18 +1,21 @@
-"""Validation: held-out text scored during a run, by source and in total.
+"""Validation: held-out text scored during a run, by source and in total; and samples of the model.
 
 Windows are chosen once, by a seed, without repetition, so every held-out token is scored at most
 once and each validation scores the same. The total weights sources by their share in the run.
+Samples continue a few fixed prompts; the model comes as a LanguageModel that reads the weights
+being trained, since this room does not know how text is generated.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from groundup.core import record
+from groundup.core import LanguageModel, Message, Sampling, record
 from groundup.tokenizer import Loader, Shard
 from groundup.tokenizer import TextBatch as Windows
 
@@ -175,3 +178,43 @@ def half_width(tallies: Sequence[LossTally]) -> float:
     mean = total.nats / total.weight
     squares = sum((tally.nats - mean * tally.weight) ** 2 for tally in own)
     return 1.96 * math.sqrt(squares * len(own) / (len(own) - 1)) / total.weight
+
+
+SAMPLES_KEY = "samples"
+
+
+def generate_samples(
+    steps: Iterable[TrainStep],
+    sampler: LanguageModel,
+    prompts: Sequence[str],
+    due: Callable[[int], bool],
+    metrics: record.MetricsFile,
+    *,
+    model: nn.Module | None = None,
+    generation: Sampling | None = None,
+    within: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[TrainStep]:
+    """After due steps, let the model answer each prompt, and write the answers to the metrics.
+
+    due         whether to sample after a step, by its number from 0
+    model       module to put back into training mode; None if the sampler does so
+    generation  default: greedy, 48 tokens
+    within      context for generation, such as averaged weights
+
+    Random states of the run do not change, so a run with samples gives the same bits.
+    """
+    generation = generation or Sampling(max_tokens=48)
+    for step in steps:
+        if prompts and due(step.number):
+            with torch.random.fork_rng(), torch.no_grad(), within():
+                answers = sampler.generate(
+                    [(Message("user", each),) for each in prompts], generation
+                )
+            if model is not None:
+                model.train()
+            texts = [
+                {"prompt": prompt, "text": answer.text}
+                for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+            metrics.write(step=step.number, **{SAMPLES_KEY: texts})
+        yield step

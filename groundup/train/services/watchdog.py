@@ -1,13 +1,14 @@
-"""Watchdog: detects a hanging step, dumps every thread's stack, and ends the run.
-
-    with Watchdog(folder / "stacks.txt") as watchdog:
-        for step in watchdog.watch_steps(train(…)):
-            …
+"""Time of steps: the watchdog that ends a hanging run, and the search for slow processes.
 
 A step hangs if it takes many times the median of previous steps and longer than a floor above any
 compilation; the first steps, and the time between two steps (validation, samples, saving), have
-only the final limit. A process stuck in a collective sees no exception: after the limit the process
-is killed, and its launcher ends the others. Only the work since the last checkpoint is lost.
+only the final limit. A process stuck in a collective sees no exception: after the limit every
+thread's stack is dumped and the process is killed, and its launcher ends the others. Only the work
+since the last checkpoint is lost.
+
+All processes end a step together, since each waits for the slowest. What differs is the time each
+spends on its own work, making batches and gradients, before it waits. Where processes wait within
+the gradients (sharded weights, pipelines), that time is equal on all.
 """
 
 import faulthandler
@@ -17,15 +18,19 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any, TypeVar, TypeVarTuple
 
+import torch
 from pydantic import Field
+from torch import distributed
 
 from groundup.core import Config, record
 
 from ..loop import TrainStep
+from ..parallel.mesh import SINGLE_PROCESS, Mesh
 
 MIN_STEPS = 5
 """Steps before the median is trusted."""
@@ -63,7 +68,7 @@ class Watchdog:
         self.number, self.is_in_step, self.has_reported = 0, False, False
         self.started = clock()
         self.lock, self.ended = threading.Lock(), threading.Event()
-        self.thread = threading.Thread(target=self.check_until_ended, name="watchdog", daemon=True)
+        self.thread = threading.Thread(target=self._check_until_ended, name="watchdog", daemon=True)
 
     def __enter__(self) -> "Watchdog":
         self.begin_phase(self.number, False)
@@ -74,8 +79,7 @@ class Watchdog:
         self.ended.set()
         self.thread.join()
 
-    def check_until_ended(self) -> None:
-        """Check periodically until the run ends."""
+    def _check_until_ended(self) -> None:
         while not self.ended.wait(self.poll_seconds):
             self.check_progress()
 
@@ -118,15 +122,14 @@ class Watchdog:
             f"{what} has taken {took:.0f} s, {normal}, in "
             f"{_process_label()}; stacks are in {self.log}"
         )
-        self.write_stacks(text)
+        self._write_stacks(text)
         if is_over:
             self.ended.set()
             self.end(f"The run hangs and is ended: {text}. Run the same command again to resume.")
         else:
             record.log(f"Hanging? {text[:1].upper()}{text[1:]}.")
 
-    def write_stacks(self, text: str) -> None:
-        """Append all threads' stacks to the log."""
+    def _write_stacks(self, text: str) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
@@ -146,3 +149,93 @@ def _end_process(text: str) -> None:
     """Print the error and end this process, whatever its other threads wait for."""
     print(f"Error: {text}", file=sys.stderr, flush=True)
     os._exit(1)
+
+
+Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
+
+
+class WorkTimer:
+    """Time that this process spends on its own work; wrap `batches` and `gradients` with it."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock, self.seconds = clock, 0.0
+
+    def timed(self, work: Callable[[*Args], Result]) -> Callable[[*Args], Result]:
+        """The same function, timed."""
+
+        def timing(*args: *Args) -> Result:
+            started = self.clock()
+            try:
+                return work(*args)
+            finally:
+                self.seconds += self.clock() - started
+
+        return timing
+
+
+def _find_straggler(seconds: Sequence[float], factor: float) -> tuple[int, float] | None:
+    """The slowest rank, if it takes more than `factor` times the others' median, and that median.
+
+    >>> _find_straggler([1.0, 1.1, 2.4, 0.9], 1.5), _find_straggler([1.0, 1.1, 0.9], 1.5)
+    ((2, 1.0), None)
+    """
+    slowest = max(range(len(seconds)), key=seconds.__getitem__)
+    others = [each for rank, each in enumerate(seconds) if rank != slowest]
+    if not others or seconds[slowest] <= factor * median(others):
+        return None
+    return slowest, median(others)
+
+
+def report_stragglers(
+    steps: Iterable[TrainStep],
+    own: WorkTimer,
+    every: int,
+    metrics: record.MetricsFile | None,
+    *,
+    factor: float = 1.5,
+    mesh: Mesh = SINGLE_PROCESS,
+) -> Iterator[TrainStep]:
+    """Gather the processes' own times every `every` steps and report a straggler.
+
+    metrics  of rank 0: gets a row with the median seconds per step by rank
+
+    A time is the median over the steps since the last gathering, so one long step, such as a
+    compilation, does not make a straggler. A single process gathers nothing.
+    """
+    times = deque[float]()
+    for step in steps:
+        times.append(own.seconds)
+        own.seconds = 0.0
+        if (step.number + 1) % every == 0 and mesh.device_mesh is not None:
+            seconds = _gather_number(median(times), mesh)
+            times.clear()
+            if mesh.is_first:
+                _report_times(step.number, seconds, factor, metrics)
+        yield step
+
+
+def _gather_number(value: float, mesh: Mesh) -> list[float]:
+    """A number of every process, by rank."""
+    assert mesh.device_mesh is not None, "called on a mesh only"
+    own = torch.tensor([value], dtype=torch.float64, device=mesh.device_mesh.device_type)
+    values = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(values, own)
+    return [float(each) for each in values]
+
+
+def _report_times(
+    step: int, seconds: list[float], factor: float, metrics: record.MetricsFile | None
+) -> None:
+    """Write the times by rank and log a straggler."""
+    row: dict[str, Any] = {"own seconds by rank": [round(each, 5) for each in seconds]}
+    if (slow := _find_straggler(seconds, factor)) is not None:
+        rank, usual = slow
+        row["straggler"] = rank
+        times = f"{seconds[rank] / usual:.1f}" if usual else "many"
+        record.log(
+            f"Step {step}: rank {rank} is {times} times as slow as the others, "
+            f"{seconds[rank]:.3g} s of own work against {usual:.3g} s."
+        )
+    if metrics is not None:
+        metrics.write(step=step, **row)

@@ -1,7 +1,5 @@
 """Runs are told apart by what they are made of."""
 
-import pytest
-
 from groundup.core import Artifact, write_json
 from groundup.tokenizer import MixConfig, mix_tokens
 from groundup.train import shard_hashes
@@ -11,12 +9,6 @@ from groundup.train.checkpoint.contract import (
     format_differences,
 )
 from groundup.train.parallel.mesh import SINGLE_PROCESS
-from tests.train.small import Small, small
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Small:
-    return small(tmp_path_factory.mktemp("small"))
 
 
 def test_hashes_of_shards_are_those_of_the_manifests(made, tmp_path):

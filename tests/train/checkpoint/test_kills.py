@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from groundup.train.checkpoint.reader import (
+from groundup.train.checkpoint.files import (
     check_files,
     checkpoint_paths,
     open_checkpoint,

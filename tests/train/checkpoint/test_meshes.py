@@ -27,9 +27,9 @@ from groundup.train import (
     Optimizer,
     causal_loss,
 )
-from groundup.train.checkpoint.coordinator import Coordinator
 from groundup.train.checkpoint.shards import assign_writers, local_shard, tensor_shards
 from groundup.train.checkpoint.store import _shard_from_json
+from groundup.train.checkpoint.writing import Coordinator
 from groundup.train.loop import train
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
 from tests.train.checkpoint.spawned import spawned

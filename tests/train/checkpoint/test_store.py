@@ -25,7 +25,7 @@ from groundup.train import (
     latest_contract,
     train,
 )
-from groundup.train.checkpoint.reader import check_files, open_checkpoint
+from groundup.train.checkpoint.files import check_files, open_checkpoint
 from tests.train.test_loop import ragged_batch, tiny_model
 
 AT_ONCE = CheckpointConfig(asynchronous=False)

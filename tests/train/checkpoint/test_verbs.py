@@ -19,13 +19,8 @@ from groundup.train import (
     list_checkpoints,
     pretrain,
 )
-from groundup.train.pretrain.stage import PretrainInputs, _run_identity
-from tests.train.small import Small, small, tiny_training, without_compiler
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Small:
-    return small(tmp_path_factory.mktemp("small"))
+from groundup.train.pretrain.stage import _run_identity
+from tests.train.small import Small, tiny_training, without_compiler
 
 
 class Mean:
@@ -46,7 +41,7 @@ class Run:
 
     def __init__(self, out: Path, made: Small, keep: int = 2) -> None:
         config = tiny_training()
-        inputs = PretrainInputs(made.tokens, made.tokenizer)
+        inputs = {"tokens": made.tokens, "tokenizer": made.tokenizer}
         self.model = Transformer(config.model_config_for(300), seed=0)
         self.checkpoints = Checkpoints(
             out / ".scratch",

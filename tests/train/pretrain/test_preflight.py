@@ -4,17 +4,12 @@ import pytest
 
 from groundup.core import CapacityError, ConfigError, DataError, device, record
 from groundup.tokenizer import open_shards
-from groundup.train import OptimConfig, RuleConfig, pretrain
+from groundup.train import DEFAULT_OPTIONS, OptimConfig, RuleConfig, pretrain
 from groundup.train.parallel.mesh import SINGLE_PROCESS
 from groundup.train.pretrain import preflight as preflights
 from groundup.train.pretrain import stage
-from groundup.train.pretrain.preflight import PreflightOptions, preflight
-from tests.train.small import Small, small, tiny_training, without_compiler
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Small:
-    return small(tmp_path_factory.mktemp("small"))
+from groundup.train.pretrain.preflight import preflight
+from tests.train.small import tiny_training, without_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +42,7 @@ def test_tokens_without_held_out_text_are_refused_first(made):
     empty = open_shards(made.tokens, "validation")._replace(shards=[])
     with pytest.raises(DataError, match="no validation split.*validation_share"):
         preflight(
-            config, config.model_config_for(300), train, empty, PreflightOptions(SINGLE_PROCESS)
+            config, config.model_config_for(300), train, empty, SINGLE_PROCESS, DEFAULT_OPTIONS
         )
 
 
@@ -69,14 +64,15 @@ def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start
         tokens=4_000_000, batch_tokens=2_000_000, context_length=64, precision="float32"
     )
     monkeypatch.setattr(device, "total_memory_bytes", lambda: 2**29)
-    with pytest.raises(CapacityError, match=r"A step needs .* there are 5.* micro_batches=") as why:
+    said = r"A step needs .*, of 5.* available; micro_batches="
+    with pytest.raises(CapacityError, match=said) as why:
         pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
     fitting = int(str(why.value).split("micro_batches=")[1].split()[0])
     changed = tiny_training(**{**dict(config), "micro_batches": fitting})
     with pytest.raises(AssertionError, match="was built"):
         pretrain(changed, made.tokens, made.tokenizer, tmp_path / "run")
     with pytest.raises(AssertionError, match="was built"):
-        beside = stage.DEFAULT_OPTIONS._replace(ignore_memory=True)
+        beside = DEFAULT_OPTIONS._replace(ignore_memory=True)
         pretrain(config, made.tokens, made.tokenizer, tmp_path / "run", run_options=beside)
 
 
@@ -94,9 +90,9 @@ def test_a_depth_that_a_mesh_does_not_divide_names_those_that_it_does(depth):
         sizes = {"tensor": 2}
 
     with pytest.raises(ConfigError, match="kv_heads") as why:
-        preflights._check_mesh(config, config.model_config_for(8192), PreflightOptions(Sizes()))
+        preflights._check_mesh(config, config.model_config_for(8192), Sizes(), 3)
     assert "of the default shapes it divides" in str(why.value) and "width=" in str(why.value)
     for word in str(why.value).replace(",", " ").replace(".", " ").split():
         if word.startswith("depth="):
             other = tiny_training(depth=int(word.removeprefix("depth=")))
-            preflights._check_mesh(other, other.model_config_for(8192), PreflightOptions(Sizes()))
+            preflights._check_mesh(other, other.model_config_for(8192), Sizes(), 3)

@@ -16,6 +16,7 @@ from groundup.model import load
 from groundup.tokenizer import MixConfig, TokensConfig, encode_corpus, mix_tokens
 from groundup.train import (
     CheckpointConfig,
+    Checkpoints,
     OptimConfig,
     PretrainConfig,
     RunOptions,
@@ -24,19 +25,14 @@ from groundup.train import (
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
 from groundup.train.pretrain.config import StageConfig
 from groundup.train.pretrain.run import _require_finite_weights, _resolve_run_precision
-from tests.train.services.test_samples import Rolling
-from tests.train.small import Small, small, tiny_training, without_compiler
+from tests.train.services.test_validation import Rolling
+from tests.train.small import Small, tiny_training, without_compiler
 
 SETTINGS = {
     "depth": 3, "tokens": 4096, "batch_tokens": 512, "length": 64, "context_length": 128,
     "validation_tokens": 512, "validations": 2, "optim.matrices": "adamw", "optim.warmup": 0.0,
     "precision": "float32", "checkpoints.every_steps": 2, "micro_batches": 2,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Small:
-    return small(tmp_path_factory.mktemp("small"))
 
 
 def config_of() -> PretrainConfig:
@@ -98,31 +94,30 @@ def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
     assert done.returncode and done.stderr.count("needs 3 processes, but 2 are running") == 1
 
 
-def test_dropout_smoothing_and_z_loss_change_training_and_no_score(made, tmp_path):
+@pytest.fixture(scope="module")
+def plain(made, tmp_path_factory) -> Artifact:
     with without_compiler():
-        last = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "last")
-        for name, share in (("dropout", 0.2), ("label_smoothing", 0.1), ("z_loss", 0.01)):
-            config = tiny_training(**{name: share})
-            run = pretrain(config, made.tokens, made.tokenizer, tmp_path / name)
-            assert losses(run, "loss")[1:] != losses(last, "loss")[1:]
-            if name == "z_loss":  # what is added to the loss of equal weights
-                assert losses(run, "loss")[0] > losses(last, "loss")[0]
-            assert abs(losses(run, "validation")[-1] - losses(last, "validation")[-1]) < 0.3
+        out = tmp_path_factory.mktemp("plain") / "run"
+        return pretrain(tiny_training(), made.tokens, made.tokenizer, out)
 
 
-def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
+@pytest.mark.parametrize(
+    "name, share", [("dropout", 0.2), ("label_smoothing", 0.1), ("z_loss", 0.01)]
+)
+def test_dropout_smoothing_and_z_loss_change_training_and_no_score(
+    made, plain, tmp_path, name, share
+):
     with without_compiler():
-        config = tiny_training(average=0.5)
-        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean")
-        last = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "last")
-    one, other = (dict(load(each.path).named_parameters()) for each in (mean, last))
-    apart = [float((one[name] - other[name]).detach().abs().max()) for name in one]
-    assert max(apart) > 1e-4
-    assert losses(mean, "loss") == losses(last, "loss")
-    assert losses(mean, "validation") != losses(last, "validation")
+        run = pretrain(
+            tiny_training(**{name: share}), made.tokens, made.tokenizer, tmp_path / "run"
+        )
+    assert losses(run, "loss")[1:] != losses(plain, "loss")[1:]
+    if name == "z_loss":  # what is added to the loss of equal weights
+        assert losses(run, "loss")[0] > losses(plain, "loss")[0]
+    assert abs(losses(run, "validation")[-1] - losses(plain, "validation")[-1]) < 0.3
 
 
-def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
+def test_the_mean_of_the_weights_is_what_is_scored_sampled_and_saved(made, plain, tmp_path):
     spoken = []
 
     class Speaker(Rolling):
@@ -132,9 +127,13 @@ def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
 
     beside = RunOptions(make_generator=Speaker, prompts=("The",))
     with without_compiler():
-        config = tiny_training(average=0.5, validations=1)
+        config = tiny_training(average=0.5)
         mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", run_options=beside)
-    assert_close(spoken[-1], load(mean.path).embed_tokens.weight.detach(), atol=0, rtol=0)
+    one, other = (dict(load(each.path).named_parameters()) for each in (mean, plain))
+    assert max(float((one[name] - other[name]).detach().abs().max()) for name in one) > 1e-4
+    assert losses(mean, "loss") == losses(plain, "loss")
+    assert losses(mean, "validation") != losses(plain, "validation")
+    assert_close(spoken[-1], one["embed_tokens.weight"].detach(), atol=0, rtol=0)
 
 
 def test_samples_of_a_divided_model_are_refused(monkeypatch):
@@ -142,8 +141,8 @@ def test_samples_of_a_divided_model_are_refused(monkeypatch):
     for dimensions, is_so in (((), False), (("data",), False), (("data", "tensor"), True)):
         monkeypatch.setattr(Mesh, "dimensions", dimensions)
         with pytest.raises(ConfigError, match="dimension tensor") if is_so else nullcontext():
-            beside.check(SINGLE_PROCESS, tiny_training())
-        RunOptions().check(SINGLE_PROCESS, tiny_training())
+            beside.check_mesh(SINGLE_PROCESS)
+        RunOptions().check_mesh(SINGLE_PROCESS)
 
 
 @pytest.mark.parametrize("number", [-1, 16, 1000])
@@ -155,15 +154,10 @@ def test_a_profile_of_a_step_that_does_not_come_is_refused(made, tmp_path, numbe
 
 
 @pytest.mark.parametrize("kind", ["selective", "all"])
-def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
+def test_what_is_computed_again_changes_nothing(made, plain, tmp_path, kind):
+    config = tiny_training(recompute=kind)
     with without_compiler():
-        plain, again = (
-            pretrain(
-                tiny_training(tokens=2048, recompute=each), made.tokens, made.tokenizer,
-                tmp_path / each,
-            )
-            for each in ("none", kind)
-        )  # fmt: skip
+        again = pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
     assert losses(plain, "loss") == losses(again, "loss")
 
 
@@ -247,9 +241,26 @@ def test_weights_that_are_not_finite_become_no_model():
 
 def test_what_has_no_effect_on_a_mesh_is_told(capsys):
     record.set_output_mode("plain")
-    RunOptions(zero=2, schedule="gpipe").check(SINGLE_PROCESS, tiny_training())
+    RunOptions(zero=2, schedule="gpipe").check_mesh(SINGLE_PROCESS)
     said = capsys.readouterr().err
     assert "--zero 2 has no effect: the mesh has no dimension shard" in said
     assert "--schedule gpipe has no effect: the mesh has no dimension pipeline" in said
-    RunOptions().check(SINGLE_PROCESS, tiny_training())
+    RunOptions().check_mesh(SINGLE_PROCESS)
     assert not capsys.readouterr().err
+
+
+def test_rows_of_a_step_stand_in_the_order_of_the_services(made, tmp_path):
+    """A step's row, then its validation's, and both before the checkpoint of that step."""
+    config = tiny_training(tokens=2048, validations=4, checkpoints=CheckpointConfig(every_steps=1))
+    saved = []
+    with without_compiler(), pytest.MonkeyPatch.context() as patch:
+        save = Checkpoints.save
+
+        def noted(self, step: int, *, wait: bool = True) -> bool:
+            rows = record.read_metrics(self.folder / "metrics.jsonl")
+            saved.append((step, [tuple(row)[1] for row in rows if row["step"] == step - 1]))
+            return save(self, step, wait=wait)
+
+        patch.setattr(Checkpoints, "save", noted)
+        pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
+    assert dict(saved) == {step: ["loss", "validation"] for step in range(1, 5)}

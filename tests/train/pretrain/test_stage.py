@@ -1,4 +1,7 @@
-"""A run that was killed ends with the same bits as one that was not."""
+"""A run that was killed ends with the same bits as one that was not.
+
+A model begins with what it is given: vectors, or a base that reads longer rows.
+"""
 
 import shutil
 import signal
@@ -7,11 +10,24 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
 
-from groundup.core import MANIFEST, ArtifactError, ConfigError, changed_settings, record
-from groundup.model import load, preset
+from groundup.compress import quantize_to_int8
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    changed_settings,
+    produce,
+    record,
+)
+from groundup.embeddings import Vectors, save_vectors
+from groundup.model import PositionConfig, RopeScaling, Transformer, load, preset, save
 from groundup.tokenizer import (
     MixConfig,
     Shard,
@@ -30,9 +46,16 @@ from groundup.train import (
     WatchdogConfig,
     pretrain,
 )
-from groundup.train.pretrain.initialize import TRAINED_HERE_OPTIM
+from groundup.train.pretrain.stage import (
+    TRAINED_HERE_OPTIM,
+    _extend_context,
+    _load_embedding_vectors,
+    initial_model,
+)
 from groundup.train.services.validation import BITS_PER_BYTE
-from tests.train.small import Small, small, tiny_training, without_compiler
+from tests.model.shapes import tiny_config
+from tests.train.small import Small, tiny_training, without_compiler
+from tests.train.test_loop import tiny_model
 
 ALWAYS = CheckpointConfig(every_seconds=0.0)
 LONG = {"tokens": 24_576, "checkpoints": ALWAYS}
@@ -42,11 +65,6 @@ LONG = {"tokens": 24_576, "checkpoints": ALWAYS}
 def uncompiled():
     with without_compiler():
         yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Small:
-    return small(tmp_path_factory.mktemp("small"))
 
 
 def start(made: Small, out: Path) -> subprocess.Popen:
@@ -316,3 +334,90 @@ def test_stages_read_their_own_mixtures(made, tmp_path):
     with pytest.raises(ConfigError, match="names three.*which here are one, two"):
         pretrain(tiny_training(stages=stages), mixed, made.tokenizer, tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+def test_the_embedding_begins_with_vectors_of_ids(tmp_path):
+    config = tiny_training(tokens=512)
+    body = Transformer(config.model_config_for(300), seed=0)
+    drawn, width = body.embed_tokens.weight.detach().clone(), body.config.width
+    given = np.random.default_rng(0).normal(size=(3, width)).astype(np.float32)
+
+    def vectors(words: list[str], matrix: np.ndarray, name: str) -> Artifact:
+        return produce(
+            tmp_path / name, kind="vectors", stage="t", version=1, config=config, parents={},
+            write=lambda draft: save_vectors(Vectors(words, matrix), draft),
+        )  # fmt: skip
+
+    _load_embedding_vectors(body, vectors(["7", "2", "9"], given, "good").path)
+    found = body.embed_tokens.weight.detach()
+    assert torch.equal(found[3], drawn[3])
+    rows = found[[7, 2, 9]]
+    centred = torch.from_numpy(given - given.mean(0))
+    assert_close(F.cosine_similarity(rows, centred), torch.ones(3))
+    assert float(rows.norm(dim=1).mean()) == pytest.approx(0.05 * width**0.5, rel=1e-4)
+    with pytest.raises(ConfigError, match="names such as cat"):
+        _load_embedding_vectors(body, vectors(["cat"], given[:1], "words").path)
+    with pytest.raises(ConfigError, match=f"of width {width}"):
+        _load_embedding_vectors(body, vectors(["1"], given[:1, :8], "narrow").path)
+
+
+def longer(times: int, **changes) -> PretrainConfig:
+    return PretrainConfig(context_length=16 * times, objective="causal", **changes)
+
+
+def test_a_base_at_its_own_length_is_the_same_model(tmp_path):
+    model = tiny_model()
+    save(model, tmp_path)
+    made = initial_model(longer(1), 32, tmp_path, None)
+    assert made.config == model.config
+    ids = torch.arange(12)[None]
+    assert torch.equal(made.logits(ids), model.logits(ids))
+
+
+@pytest.mark.parametrize("kind", ["base", "yarn", "linear", "keep"])
+def test_a_longer_base_opens_again_with_its_stretched_positions(tmp_path, kind):
+    save(tiny_model(), tmp_path / "short")
+    made = initial_model(longer(4, stretch=kind), 32, tmp_path / "short", None)
+    save(made, tmp_path / "long")
+    again = load(tmp_path / "long")
+    assert again.config == made.config and again.config.context_length == 64
+    ids = torch.randint(32, (1, 64), generator=torch.Generator().manual_seed(0))
+    assert_close(again.logits(ids), made.logits(ids))
+
+
+def test_a_higher_base_turns_the_slowest_features_as_far_over_the_new_length():
+    own = tiny_model().config
+    longer_ = _extend_context(own, longer(4))
+    pairs = own.attention.head_dim // 2
+    slowest = [c.position.base ** (-(pairs - 1) / pairs) * c.context_length for c in (own, longer_)]
+    assert slowest[1] == pytest.approx(slowest[0])
+    assert longer_.position.scaling == RopeScaling()
+
+
+def test_what_cannot_be_longer_is_refused(tmp_path):
+    learned = tiny_config().model_copy(update={"position": PositionConfig(kind="learned")})
+    with pytest.raises(ConfigError, match="learned embeddings of"):
+        _extend_context(learned, longer(8))
+    own = tiny_model().config
+    twice = _extend_context(own, longer(2, stretch="yarn"))
+    with pytest.raises(ConfigError, match="already extended by 'yarn'; use rope_extension=base"):
+        _extend_context(twice, longer(4, stretch="linear"))
+
+
+def test_a_quantised_base_goes_on_from_what_its_integers_stand_for(tmp_path, capsys):
+    model = tiny_model()
+    quantize_to_int8(model)
+    save(model, tmp_path)
+    ids = torch.arange(1, 13)[None]
+    record.set_output_mode("plain")
+    made = initial_model(longer(1), 32, tmp_path, None)
+    assert "is quantized: training starts from its dequantized weights" in capsys.readouterr().err
+    assert all(weight.dtype == torch.float32 for weight in made.parameters())
+    assert sum(p.numel() for p in made.parameters()) == sum(
+        p.numel() for p in tiny_model().parameters()
+    )
+    assert_close(made.logits(ids), load(tmp_path, dtype=torch.float32).logits(ids))
+    made.logits(ids).sum().backward()
+    assert all(weight.grad is not None for weight in made.parameters())
+    save(made, tmp_path / "again", tmp_path)
+    assert_close(load(tmp_path / "again").logits(ids), made.logits(ids))

@@ -1,5 +1,0 @@
-"""The recipe `vectors`: vectors of words from the English prose of Debian packages."""
-
-from .recipe import vectors
-
-__all__ = ["vectors"]
