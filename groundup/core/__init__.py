@@ -11,6 +11,7 @@ from .artifact import (
     digest,
     fsync_path,
     hash_file,
+    lock_folder,
     open_nofollow,
     produce,
     require_regular_file,
@@ -51,7 +52,6 @@ from .contracts import (
     Score,
     Scorer,
     StopCriteria,
-    Store,
     TextModel,
     Tokenizer,
 )
@@ -82,8 +82,7 @@ from .lineage import (
     open_current,
     reachable,
 )
-from .sandbox.sandbox import Sandbox
-from .sandbox.watch import SandboxLimits, SandboxResult
+from .sandbox.sandbox import Sandbox, SandboxLimits, SandboxResult
 
 __all__ = [
     "COMMAND_OF_KIND",
@@ -131,7 +130,6 @@ __all__ = [
     "Scorer",
     "ShapeError",
     "StopCriteria",
-    "Store",
     "TextModel",
     "Tokenizer",
     "Unhashed",
@@ -155,6 +153,7 @@ __all__ = [
     "is_busy",
     "is_within",
     "load_config",
+    "lock_folder",
     "native",
     "open_current",
     "open_nofollow",

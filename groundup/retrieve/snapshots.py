@@ -9,7 +9,7 @@ Snapshots are complete in themselves, so a damaged ledger loses only its history
 index` renames it and starts another. Knows nothing of the content of a snapshot.
 """
 
-import fcntl
+import contextlib
 import json
 import os
 import shutil
@@ -20,7 +20,7 @@ from groundup.core import (
     MANIFEST,
     ArtifactError,
     Pointer,
-    open_nofollow,
+    lock_folder,
     record,
     user_name,
     write_json,
@@ -121,21 +121,11 @@ def _prune_snapshots(out: Path) -> None:
         ]
         paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
         for path in paths[KEPT_SNAPSHOTS:]:
-            if not _is_being_written(path):
+            with contextlib.suppress(ArtifactError), lock_folder(path):  # not being written
                 # Renamed first: a kill during deletion leaves nothing that looks like a snapshot.
                 os.replace(path, folder / f"{REMOVED_PREFIX}{path.name}")
     for path in folder.glob(f"{REMOVED_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_being_written(path: Path) -> bool:
-    """Whether another run is writing a snapshot."""
-    with open(path / ".lock", "a", opener=open_nofollow) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def write_root(out: Path, source: Path) -> None:
