@@ -67,7 +67,10 @@ def verify(answer: Path, *, index: Path | None = None, root: Path | None = None)
 
     Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
     """
-    text = sys.stdin.read() if str(answer) == "-" else _read_text(answer)
+    try:
+        text = sys.stdin.read() if str(answer) == "-" else answer.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{answer} cannot be read: {error}.") from None
     saved, named = _parse_answer(text, answer)
     opened = None if index is None else open_index(index)
     folder = root or named or (opened.root if opened else None)
@@ -80,27 +83,17 @@ def verify(answer: Path, *, index: Path | None = None, root: Path | None = None)
     return Verification(str(folder), sum(len(c.quotes) for c in saved.claims), tuple(problems))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
-
-
 def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
     try:
         data: dict[str, Any] = json.loads(text)
-        claims = []
-        for claim in data["claims"]:
-            quotes = [Quote(**quote, line=0) for quote in claim["quotes"]]
-            if not quotes:
-                raise ValueError("a claim has no quote")
-            if not all(
-                isinstance(q.path, str) and isinstance(q.text, str)
-                and type(q.start) is int and type(q.end) is int for q in quotes
-            ):  # fmt: skip
-                raise ValueError("a quote has path, start, end and text")
-            claims.append(Claim(claim["text"], tuple(quotes)))
+        claims = [
+            Claim(claim["text"], tuple(Quote(**quote, line=0) for quote in claim["quotes"]))
+            for claim in data["claims"]
+        ]
+        quotes = [quote for claim in claims for quote in claim.quotes]
+        types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
+        if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
+            raise ValueError("each claim needs quotes of path, start, end and text")
         answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
         root = data.get("root")
     except (ValueError, KeyError, TypeError) as error:
