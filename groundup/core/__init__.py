@@ -56,6 +56,7 @@ from .contracts import (
     Tokenizer,
 )
 from .errors import (
+    COMMAND_OF_KIND,
     ArtifactError,
     CapacityError,
     ConfigError,
@@ -63,13 +64,13 @@ from .errors import (
     GateFailed,
     GateUndecided,
     GroundupError,
+    Kind,
     MissingExtra,
     ProcessLost,
     ShapeError,
     disk_error,
     disk_remedy,
 )
-from .kinds import COMMAND_OF_KIND, Kind
 from .ledger import Ledger, LedgerEntry, Pointer, user_name
 from .lineage import (
     artifact_paths,

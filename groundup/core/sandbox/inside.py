@@ -54,7 +54,6 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _libc_call(name: str, *arguments: Any) -> None:
-    """Call a libc function; OSError naming it if it fails."""
     if getattr(LIBC, name)(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
@@ -188,7 +187,6 @@ def _build_root(root: str, mounts: list[list[str]], folder_bytes: int) -> None:
 
 
 def _write_program(files: dict[str, str]) -> int:
-    """Write the program's files into the private folder; return the folder's handle."""
     os.chdir(FOLDER)
     for name, text in files.items():
         os.makedirs(os.path.dirname(os.path.join(FOLDER, name)), exist_ok=True)

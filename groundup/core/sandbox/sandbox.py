@@ -186,7 +186,6 @@ class Sandbox:
     def _specification(
         self, command: Sequence[str], files: Mapping[str, str], limits: SandboxLimits
     ) -> dict[str, Any]:
-        """Instructions for inside.py."""
         kernel = {
             "RLIMIT_AS": limits.memory_bytes, "RLIMIT_NPROC": limits.processes + 1,
             "RLIMIT_FSIZE": limits.folder_bytes, "RLIMIT_NOFILE": limits.open_files,
@@ -302,7 +301,6 @@ def _check_arguments(
 
 
 def _temporary_file(content: bytes) -> IO[bytes]:
-    """An anonymous temporary file with this content."""
     file = tempfile.TemporaryFile()
     file.write(content)
     file.seek(0)
@@ -360,7 +358,6 @@ class _ProcessMonitor:
         return SandboxResult(status, code, stdout, stderr, seconds, message)
 
     def _read_until_end(self) -> tuple[Status, str] | None:
-        """Read the program's output until it ends (None) or exceeds a limit."""
         with os.fdopen(os.pidfd_open(self.process.pid)) as end, DefaultSelector() as selector:
             for number in (end.fileno(), *self.output):
                 selector.register(number, EVENT_READ)
@@ -382,7 +379,6 @@ class _ProcessMonitor:
         return bool(data)
 
     def _exceeded_limit(self) -> tuple[Status, str] | None:
-        """The limit that is exceeded now, if any."""
         limits, disk = self.limits, os.fstatvfs(self.folder)
         if time.monotonic() - self.started > limits.seconds:
             return "timeout", f"took longer than {limits.seconds:g} s"
@@ -412,7 +408,6 @@ def _classify_exit(code: int, stderr: str) -> tuple[Status, str]:
 
 
 def _child_processes(process: int) -> Iterator[int]:
-    """Living child processes; none if the process is gone."""
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{process}/task"):
             yield from map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())
