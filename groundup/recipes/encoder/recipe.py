@@ -13,23 +13,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import MANIFEST, Artifact, Config, Draft, page, produce, record
+from groundup.core import MANIFEST, Artifact, Config, Draft, produce, record
 from groundup.core import device as machine
 from groundup.measure import read_verdict, require_passed
-from groundup.train import METRICS_FILE, PretrainConfig, pretrain
+from groundup.train import PretrainConfig, pretrain
 
-from ..report.data import (
-    Curve,
+from ..report import (
     EvaluationRow,
     HeadlineNumber,
     NextCommand,
     ReportData,
     SampleRow,
     ShownAnswer,
-    StageRow,
+    artifact_rows,
+    check_row,
+    in_words,
+    loss_curve,
+    typed,
+    write_report,
 )
-from ..report.report import write_report
-from ..report.story import artifact_rows, check_row, flat, in_words, typed
 from ..tiny import _log_artifact
 from .begin import BeginConfig, make_vectors
 from .prose import make_reading
@@ -172,8 +174,7 @@ def _write_page(made: EncoderRun, out: Path) -> ReportData:
             _headline(name, scores[name]) for name in ("encoder - words", *SYSTEMS[::-1])
         ),
         artifacts=tuple(artifact_rows(made._asdict(), out)),
-        curves=(_loss_chart(made.encoder),),
-        stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
+        curves=(loss_curve(made.encoder, "Pre-training", "nats a hidden token"),),
         evaluation=(_evaluation_section(scores),),
         samples=tuple(_sample_section(made.assessment)),
         environment={k: str(v) for k, v in machine.fingerprint().items()},
@@ -198,18 +199,6 @@ def _evaluation_section(scores: dict[str, dict[str, float]]) -> EvaluationRow:
         "right answers", "share", "higher", {name: scores[name]["estimate"] for name in SYSTEMS},
         *(scores["encoder - words"][part] for part in ("estimate", "low", "high")),
     )  # fmt: skip
-
-
-def _loss_chart(encoder: Artifact) -> Curve:
-    """Loss by step of pre-training, and of held-out texts."""
-    rows = record.read_metrics(encoder.path / "log" / METRICS_FILE)
-    learnt, held = ([r for r in rows if name in r] for name in ("loss", "validation"))
-    learnt = learnt[:: max(1, len(learnt) // 200)]
-    series = (
-        page.Series("train", [r["step"] for r in learnt], [r["loss"] for r in learnt]),
-        page.Series("held out", [r["step"] for r in held], [r["validation"] for r in held]),
-    )
-    return Curve("Pre-training", "step", "nats a hidden token", series, stage="encoder")
 
 
 def _sample_section(assessment: Artifact) -> list[SampleRow]:

@@ -11,24 +11,25 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import MANIFEST, Artifact, Config, Draft, page, produce, record
+from groundup.core import MANIFEST, Artifact, Config, Draft, produce, record
 from groundup.core import device as machine
 from groundup.measure import read_verdict, require_passed
 from groundup.tokenizer import TokenizerConfig
-from groundup.train import METRICS_FILE
 
-from ..report.data import (
-    Curve,
+from ..report import (
     EvaluationRow,
     HeadlineNumber,
     NextCommand,
     ReportData,
     SampleRow,
     ShownAnswer,
-    StageRow,
+    artifact_rows,
+    check_row,
+    in_words,
+    loss_curve,
+    typed,
+    write_report,
 )
-from ..report.report import write_report
-from ..report.story import artifact_rows, check_row, flat, in_words, typed
 from ..tiny import _log_artifact
 from .pairs import PairsConfig, make_pairs
 from .scoring import (
@@ -157,8 +158,7 @@ def _write_page(made: TranslationRun, out: Path) -> ReportData:
         checks=tuple(check_row(row) for row in judged.checks),
         headline=tuple(_headline(name, row) for name, row in found["scores"].items()),
         artifacts=tuple(artifact_rows(made._asdict(), out)),
-        curves=(_loss_chart(made.model),),
-        stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
+        curves=(loss_curve(made.model, "Training"),),
         evaluation=tuple(_evaluation_section(found["scores"])),
         samples=tuple(_sample_section(made.assessment)),
         environment={k: str(v) for k, v in machine.fingerprint().items()},
@@ -191,18 +191,6 @@ def _evaluation_section(scores: dict[str, dict[str, dict[str, float]]]) -> list[
         )
         for name, row in scores.items()
     ]  # fmt: skip
-
-
-def _loss_chart(model: Artifact) -> Curve:
-    """Loss by step, of training and of held-out pairs."""
-    rows = record.read_metrics(model.path / "log" / METRICS_FILE)
-    learnt = [row for row in rows if "loss" in row]
-    learnt, held = learnt[:: max(1, len(learnt) // 200)], [r for r in rows if "validation" in r]
-    series = (
-        page.Series("train", [r["step"] for r in learnt], [r["loss"] for r in learnt]),
-        page.Series("held out", [r["step"] for r in held], [r["validation"] for r in held]),
-    )
-    return Curve("Training", "step", "nats a token", series, stage="model")
 
 
 def _sample_section(assessment: Artifact) -> list[SampleRow]:
