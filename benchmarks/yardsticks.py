@@ -1,8 +1,8 @@
 """Yardsticks: what must stay equal while the package is repaired, renamed and made smaller.
 
-    python -m benchmarks.yardsticks corpora [--keep]       three prepared corpora, by digest
-    python -m benchmarks.yardsticks demo RUN [--keep]      a demo's verdict and losses
-    python -m benchmarks.yardsticks headlines [--keep]     eight kept ratios of this class
+    python benchmarks/yardsticks.py corpora [--keep]       three prepared corpora, by digest
+    python benchmarks/yardsticks.py demo RUN [--keep]      a demo's verdicts and losses
+    python benchmarks/yardsticks.py headlines [--keep]     eight kept ratios of this class
 
 Without --keep each compares with tests/fixtures/yardsticks and exits with 1 where it differs. The
 material of the corpora (Ant's manual, pages and source of this project; Apache-2.0) is a fixture
@@ -16,13 +16,14 @@ import json
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.table import RESULTS, machine_class
 from groundup.core import Artifact, write_json
 from groundup.corpus import SPLITS, prepare, read_split_records
+from groundup.evaluate import read_report
+from groundup.measure import read_verdict
 
 FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "yardsticks"
 PIPELINES = ("manual", "handbook", "code")
@@ -35,6 +36,7 @@ HEADLINES = {
     "word2vec": ["skip-gram"],
 }
 """Results whose first row beginning or ending with these words is a headline."""
+VERDICTS = ("verdict-base", "verdict", "verdict-names", "verdict-int8")
 SPEEDS = ("seconds", "per second", "_per_second", "mfu")
 RELATIVE = 0.10
 """How far a demo's losses may lie from the kept ones: seeds are equal, roundings are not."""
@@ -72,22 +74,22 @@ def corpus_digest(corpus: Artifact) -> dict[str, Any]:
 
 
 def demo(run: Path) -> dict[str, Any]:
-    """A demo's verdict, check by check, and its models' losses."""
-    verdict = json.loads((run / "verdict" / "verdict.json").read_text(encoding="utf-8"))
+    """A demo's verdicts and its models' losses, by the tokens of its step."""
     numbers = {}
-    for stage in ("base", "chat", "int8", "assessment"):
+    for stage in ("base", "chat", "int8", "xz"):
         manifest = json.loads((run / stage / "manifest.json").read_text(encoding="utf-8"))
         numbers[stage] = {
             name: value
             for name, value in sorted(manifest["numbers"].items())
             if isinstance(value, float) and not name.endswith(SPEEDS)
         }
-    return {"machine": machine_class(), "passed": passed(verdict), "numbers": numbers}
-
-
-def passed(verdict: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether each check of a verdict passed, by its name."""
-    return {check["name"]: check["passed"] for check in verdict["checks"]}
+    text = read_report(Artifact.open(run / "evaluations" / "base-text")).tasks[0].measures[0]
+    numbers["base text"] = {"bits per byte": getattr(text.result, "estimate", None)}
+    verdicts = {name: read_verdict(Artifact.open(run / name)).outcome for name in VERDICTS}
+    tokens = json.loads((run / "step.json").read_text(encoding="utf-8"))["tokens"]
+    return {f"{tokens:,} tokens": {
+        "machine": machine_class(), "outcome": verdicts, "numbers": numbers,
+    }}  # fmt: skip
 
 
 def headlines() -> dict[str, Any]:
@@ -136,6 +138,8 @@ def main() -> int:
         )
     now = demo(given.run) if given.what == "demo" else globals()[given.what]()
     place = FIXTURES / f"{given.what}.json"
+    if given.what == "demo" and place.is_file():  # the other steps stay as they are
+        now = json.loads(place.read_text(encoding="utf-8")) | now
     if given.keep:
         write_json(place, now)
         return 0

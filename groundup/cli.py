@@ -1,6 +1,6 @@
 """The command line: finds the verb, calls its function, prints the result or the error.
 
-verbs.py has the table of verbs, flags.py turns signatures into flags, results.py prints results.
+verbs.py has the table of verbs, flags.py turns signatures into flags and prints results.
 Rooms are imported only when their verb is called, so `groundup --help` is fast.
 """
 
@@ -40,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report_error(error: BaseException, flags: set[str]) -> int:
-    """Print an error in one line, or with its traceback, and return the exit code."""
     from groundup.core import GroundupError, ProcessLost, record
 
     message, code = _error_message(error)
@@ -61,7 +60,6 @@ def _report_error(error: BaseException, flags: set[str]) -> int:
 
 
 def _error_message(error: BaseException) -> tuple[str, int]:
-    """An error as one line, and its exit code."""
     from groundup.core import GroundupError
 
     if isinstance(error, GroundupError):
@@ -96,8 +94,7 @@ def _dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -
     """
     from groundup.core import device, record
 
-    from .flags import import_target, parse_command
-    from .results import emit
+    from .flags import emit, import_target, parse_command
 
     record.set_output_mode(record.choose_output_mode(as_json))
     verb, rest = _find_verb(words)
@@ -119,7 +116,7 @@ def _dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -
     result = call()
     if os.environ.get("RANK", "0") == "0":  # under torchrun only rank 0 prints
         emit(result, as_json)
-    return 0
+    return getattr(result, "exit_code", 0)  # of a check, such as `groundup verify`
 
 
 def _find_verb(words: list[str]) -> tuple[Verb, list[str]]:
@@ -140,7 +137,6 @@ def _find_verb(words: list[str]) -> tuple[Verb, list[str]]:
 
 
 def _load_recipe(run: Callable[..., Any], name: str) -> tuple[Callable[..., Any], str]:
-    """Find a built-in recipe or `FILE.py:function`, and its example."""
     from groundup.core import ConfigError
     from groundup.recipes import RECIPES
 

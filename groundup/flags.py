@@ -1,14 +1,16 @@
-"""Command-line flags from a function's signature.
+"""From words to a call of a verb's function, and from what it returned to text or JSON.
 
 A stage's artifacts become `--name DIR`, its configuration `--config FILE.toml` and
 `--set key=value`, everything else a flag or an argument of its type. Help texts come from the
-docstring. The verbs are in verbs.py; exit codes in cli.py.
+docstring. Artifacts, answers and configurations print in forms of their own; everything else as it
+says, or as JSON of its fields. The verbs are in verbs.py; exit codes in cli.py.
 """
 
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import (
@@ -22,7 +24,16 @@ from typing import (
     get_type_hints,
 )
 
-from groundup.core import Artifact, Config, ConfigError, Kind, load_config, ordered_fields
+from groundup.core import (
+    Answer,
+    Artifact,
+    Config,
+    ConfigError,
+    Kind,
+    load_config,
+    ordered_fields,
+    record,
+)
 
 from .verbs import VERBS, example_and_docs, verbs_below, verbs_table
 
@@ -76,7 +87,6 @@ def parse_command(
 
 
 def _build_app(name: str, function: Callable[..., Any]) -> "cyclopts.App":
-    """The parser of one verb."""
     import cyclopts
 
     app = cyclopts.App(
@@ -105,7 +115,6 @@ def _usage_message(error: "cyclopts.CycloptsError", words: list[str]) -> str:
 
 
 def _help_footer(name: str, function: Callable[..., Any], example: str) -> Iterator[str]:
-    """Help sections after the table of flags: subcommands, an example, the docs, the settings."""
     if inside := verbs_below(name):
         yield f"Commands below `groundup {name}`:\n{verbs_table(inside)}"
     yield from example_and_docs(name, example)
@@ -175,7 +184,6 @@ RAISES_SECTION = re.compile(r"(?:^|(?<=\.\s))Raises [A-Z].*", re.DOTALL)
 
 
 def _config_parameters(function: Callable[..., Any]) -> dict[str, type[Config]]:
-    """Parameters that are configurations, including optional ones, with their classes."""
     parameters = {}
     for name, hint in get_type_hints(function).items():
         kinds = [kind for kind in (get_args(hint) or (hint,)) if inspect.isclass(kind)]
@@ -287,3 +295,56 @@ def _format_settings(config: type[Config]) -> str:
         )  # fmt: skip
         lines += text or [head.rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def emit(result: Any, as_json: bool) -> None:
+    """Print what a verb returned."""
+    if result is None:
+        return
+    if as_json:
+        print(json.dumps(_json_ready(result), indent=1, ensure_ascii=False, default=str))
+    elif isinstance(result, Artifact):
+        print(record.escape_controls(about(result)))
+    elif isinstance(result, Answer):
+        from groundup.retrieve import answer_to_text
+
+        print(record.escape_controls(answer_to_text(result)))
+    elif isinstance(result, str) or "__str__" in vars(type(result)):
+        print(record.escape_controls(str(result)))
+    else:
+        print(json.dumps(_json_ready(result), indent=1, ensure_ascii=False, default=str))
+
+
+def _json_ready(result: Any) -> Any:
+    """A result as plain JSON values."""
+    if isinstance(result, Answer):
+        from groundup.retrieve import answer_to_json
+
+        return answer_to_json(result)
+    if isinstance(result, Artifact):
+        return {**asdict(result), "path": str(result.path)}
+    if isinstance(result, Config):
+        return result.to_dict()
+    if hasattr(result, "_asdict"):
+        return {name: _json_ready(value) for name, value in result._asdict().items()}
+    if is_dataclass(result) and not isinstance(result, type):
+        return {name: _json_ready(getattr(result, name)) for name in result.__dataclass_fields__}
+    if isinstance(result, Mapping):
+        return {str(name): _json_ready(value) for name, value in result.items()}
+    if isinstance(result, (list, tuple)):
+        return [_json_ready(value) for value in result]
+    return result
+
+
+def about(artifact: Artifact) -> str:
+    """An artifact in a few lines."""
+    numbers = "  ".join(
+        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in artifact.numbers.items()
+        if isinstance(value, (int, float, str))
+    )
+    head = (
+        f"{artifact.kind} {artifact.id[:12]}  "
+        f"{record.format_bytes(artifact.bytes)}  {artifact.path}"
+    )
+    return head + (f"\n  {numbers}" if numbers else "")

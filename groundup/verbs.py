@@ -148,6 +148,8 @@ GROUPS = (
              "~/handbook --out i"),
         Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal",
              '"How do I restart the service?" --index i'),
+        Verb("verify", "groundup.retrieve:verify", "the quotes of an answer, held to the documents",
+             "answer.json --index i"),
     )),
     Group("Evaluation", "evaluate", (
         Verb("testset make", "groundup.corpus:make_questions",

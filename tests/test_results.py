@@ -3,7 +3,7 @@
 import json
 
 from groundup.core import Answer, Claim, Quote, Reason
-from groundup.results import emit
+from groundup.flags import emit
 from tests.artifacts import Nothing, artifact
 
 

@@ -40,6 +40,8 @@ tokens(TokensConfig(), corpus, tokenizer, out / "tokens")
 recipe = vars(sys.modules["groundup.recipes.tiny"])
 names = [name for name in ("TOKENS", "DEPTH") if name in recipe]
 print(*(f"{name.lower()}={recipe[name]}" for name in names))
+if "STEPS" in recipe:
+    print(f"tokens={recipe['STEPS'][0].tokens}")
 """
 """What `groundup run tiny` does before its base, in the words that both versions have; the base is
 made by the command line, which sets up threads and allocator. Held-out text is scored more often,

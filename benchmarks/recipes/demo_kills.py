@@ -33,8 +33,10 @@ from groundup.core import MANIFEST, hash_file, record, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
-    "corpus", "tokenizer", "tokens", "base", "examples", "testset", "chat", "int8", "manual",
-    "index", "assessment", "verdict", "report",
+    "corpus", "tokenizer", "tokens", "base", "examples", "chat", "int8", "manual", "index",
+    "questions", "names", "xz", "evaluations/base-text", "evaluations/chat-answers",
+    "evaluations/chat-names", "evaluations/int8-text", "evaluations/int8-answers", "compared",
+    "verdict-base", "verdict", "verdict-names", "verdict-int8", "report",
 )  # fmt: skip
 MODELS = ("base", "chat", "int8")
 FINISHED = (0, 3)

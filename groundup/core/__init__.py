@@ -11,6 +11,7 @@ from .artifact import (
     digest,
     fsync_path,
     hash_file,
+    lock_folder,
     open_nofollow,
     produce,
     require_regular_file,
@@ -53,11 +54,11 @@ from .contracts import (
     Score,
     Scorer,
     StopCriteria,
-    Store,
     TextModel,
     Tokenizer,
 )
 from .errors import (
+    COMMAND_OF_KIND,
     ArtifactError,
     CapacityError,
     ConfigError,
@@ -65,13 +66,13 @@ from .errors import (
     GateFailed,
     GateUndecided,
     GroundupError,
+    Kind,
     MissingExtra,
     ProcessLost,
     ShapeError,
     disk_error,
     disk_remedy,
 )
-from .kinds import COMMAND_OF_KIND, Kind
 from .ledger import Ledger, LedgerEntry, Pointer, user_name
 from .lineage import (
     artifact_paths,
@@ -84,8 +85,7 @@ from .lineage import (
     open_current,
     reachable,
 )
-from .sandbox.sandbox import Sandbox
-from .sandbox.watch import SandboxLimits, SandboxResult
+from .sandbox.sandbox import Sandbox, SandboxLimits, SandboxResult
 
 __all__ = [
     "COMMAND_OF_KIND",
@@ -134,7 +134,6 @@ __all__ = [
     "Scorer",
     "ShapeError",
     "StopCriteria",
-    "Store",
     "TextModel",
     "Tokenizer",
     "Unhashed",
@@ -158,6 +157,7 @@ __all__ = [
     "is_busy",
     "is_within",
     "load_config",
+    "lock_folder",
     "native",
     "open_current",
     "open_nofollow",

@@ -30,8 +30,15 @@ from typing import Any, get_args
 
 from .config import Config, setting_differences, unhashed_fields
 from .device import fingerprint
-from .errors import ArtifactError, GroundupError, disk_error
-from .kinds import Kind, describe_path, kind_with_article, wrong_kind_message
+from .errors import (
+    ArtifactError,
+    GroundupError,
+    Kind,
+    describe_path,
+    disk_error,
+    kind_with_article,
+    wrong_kind_message,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -107,10 +114,8 @@ class Artifact:
         """Recompute the key from stage, version, configuration and parents and compare."""
         inputs = [(parent.name, parent.id) for parent in self.parents]
         if _artifact_key(self.stage, self.version, self.config, inputs) != self.key:
-            raise ArtifactError(
-                f"{self.path / MANIFEST} was edited: its key is not the hash of its stage, "
-                f"version, configuration and parents; {REMAKE_HINT.format(self.path)}"
-            )
+            what = "was edited: its key is not the hash of its stage, configuration and parents"
+            raise _damaged_error(self.path, MANIFEST, what)
 
     def check_sizes(self) -> None:
         """Compare every file's size with the manifest's."""
@@ -118,26 +123,20 @@ class Artifact:
             path = self.path / name
             size = path.stat().st_size if path.is_file() else None
             if size is None:
-                raise ArtifactError(f"{path} is missing; {REMAKE_HINT.format(self.path)}")
+                raise _damaged_error(self.path, name, "is missing")
             if size != entry["bytes"]:
-                raise ArtifactError(
-                    f"{path} has {size} bytes; its manifest says {entry['bytes']}: it was "
-                    f"truncated or edited; {REMAKE_HINT.format(self.path)}"
-                )
+                what = f"has {size} bytes; its manifest says {entry['bytes']}: truncated or edited"
+                raise _damaged_error(self.path, name, what)
 
     def check_hashes(self) -> None:
         """Hash every file again and compare with the manifest."""
         for name, entry in self.files.items():
             if hash_file(self.path / name) != entry["sha256"]:
-                raise ArtifactError(
-                    f"{self.path / name} does not have the content that its manifest records: "
-                    f"damaged or edited; {REMAKE_HINT.format(self.path)}"
-                )
+                what = "does not have the content that its manifest records: damaged or edited"
+                raise _damaged_error(self.path, name, what)
         if _artifact_id(self.key, self.files) != self.id:
-            raise ArtifactError(
-                f"{self.path / MANIFEST} was edited: its id {self.id[:12]} is not the hash of its "
-                f"key and files; {REMAKE_HINT.format(self.path)}"
-            )
+            what = f"was edited: its id {self.id[:12]} is not the hash of its key and files"
+            raise _damaged_error(self.path, MANIFEST, what)
 
     def open_parent(self, parent: Parent) -> "Artifact | None":
         """Open an input; None if its path is missing or now has another artifact.
@@ -158,7 +157,8 @@ def check_kind(path: Path, *kinds: Kind) -> None:
         raise ArtifactError(wrong_kind_message(kinds, came, path))
 
 
-REMAKE_HINT = "remove {0} and make it again."
+def _damaged_error(path: Path, name: str, what: str) -> ArtifactError:
+    return ArtifactError(f"{path / name} {what}; remove {path} and make it again.")
 
 
 @dataclass
@@ -308,7 +308,6 @@ def _build_manifest(
 
 
 def _hash_payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every payload file's name with its hash and size."""
     for path in root.rglob("*"):
         name = path.relative_to(root)
         if path.is_file() and name.parts[0] not in UNHASHED_NAMES:
@@ -323,7 +322,6 @@ def _artifact_key(
 
 
 def _artifact_id(key: str, files: Mapping[str, Mapping[str, Any]]) -> str:
-    """Hash of the key and every payload file's name and content."""
     return digest([key, [[name, files[name]["sha256"]] for name in sorted(files)]])
 
 
@@ -377,9 +375,7 @@ def read_manifest(path: Path) -> Artifact:
             **{name: data[name] for name in MANIFEST_FIELDS},
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{manifest} is damaged ({error}); {REMAKE_HINT.format(path)}"
-        ) from None
+        raise _damaged_error(path, MANIFEST, f"is damaged ({error})") from None
 
 
 MANIFEST_FIELDS = (

@@ -172,7 +172,6 @@ def _validation_message(config: type[BaseModel], error: ValidationError) -> str:
 
 
 def _list_syntax(annotation: Any) -> str:
-    """How a list setting is written with --set."""
     kinds = (annotation, *get_args(annotation))  # a tuple, or a tuple and None
     item = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple), None)
     keys = ", ".join(f'"{name}": …' for name in getattr(item, "model_fields", ()))
@@ -267,7 +266,6 @@ def _parse_value(text: str) -> Any:
 
 
 def _set_nested(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dictionaries, creating intermediate ones."""
     *outer, last = key.split(".")
     for part in outer:
         values = values.setdefault(part, {})

@@ -330,23 +330,3 @@ class Judgement(NamedTuple):
     """For a choice: the names of the options in the order shown."""
     seconds: float | None = None
     """Time the judge took, if measured."""
-
-
-class StoredRecord(NamedTuple):
-    """A record of a store with its sequence number."""
-
-    sequence: int
-    content: dict[str, Any]
-
-
-@runtime_checkable
-class Store(Protocol):
-    """An append-only table of JSON records by topic, such as SQLite or PostgreSQL."""
-
-    def append(self, topic: str, content: dict[str, Any]) -> int:
-        """Write one record durably; return its sequence number."""
-        ...
-
-    def read(self, topic: str, after: int = 0) -> Iterator[StoredRecord]:
-        """Yield the topic's records with a higher sequence number, in order."""
-        ...

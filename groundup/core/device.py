@@ -107,7 +107,6 @@ def total_memory_bytes() -> int:
 
 
 def _cuda_name() -> str:
-    """Name of the first CUDA device, or empty."""
     if not shutil.which("nvidia-smi"):
         return ""
     import torch
@@ -143,7 +142,6 @@ def compiler() -> str:
 
 @functools.cache
 def _find_program(program: str, folders: str | None) -> str | None:
-    """Path of a program in the folders of PATH, cached."""
     return shutil.which(program, path=folders)
 
 

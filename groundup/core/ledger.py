@@ -201,7 +201,6 @@ def _to_json_values(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry_hash(sequence: int, when: str, content: dict[str, Any], previous: str) -> str:
-    """Hash of an entry's fields."""
     return digest([sequence, when, content, previous])
 
 
@@ -222,7 +221,6 @@ def _damaged_error(path: Path, what: str) -> ArtifactError:
 
 
 def _is_torn(line: bytes) -> bool:
-    """Whether a line was only partly written."""
     return not line.endswith(b"\n") or b"\0" in line
 
 
@@ -237,7 +235,6 @@ def _last_entry(file: FileIO | BufferedReader, path: Path) -> LedgerEntry | None
 
 
 def _complete_end(file: FileIO | BufferedReader) -> int:
-    """Offset after the last complete line."""
     size = file.seek(0, os.SEEK_END)
     while size:
         start = _line_start(file, size)
@@ -262,5 +259,4 @@ def _line_start(file: FileIO | BufferedReader, end: int) -> int:
 
 
 def _utc_now() -> str:
-    """Current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

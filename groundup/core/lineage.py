@@ -77,7 +77,6 @@ def find_nearby_artifacts(folder: Path) -> Iterator[Artifact]:
 
 
 def _is_unrelated_manifest(manifest: Path) -> bool:
-    """Whether a manifest.json is not groundup's."""
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError:

@@ -70,7 +70,6 @@ def private_folder() -> Path:
 
 
 def _log_fallback(what: str, instead: str) -> None:
-    """Log that a slower fallback is used, unless the caller gave none."""
     if instead:
         record.log(f"{what} runs in {instead}.")
 
@@ -107,7 +106,6 @@ def _compile_library(
 
 
 def _is_private_file(file: Path) -> bool:
-    """Whether a regular file belongs to this user and nobody else can write it."""
     about = file.lstat()
     return (
         stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
@@ -115,7 +113,6 @@ def _is_private_file(file: Path) -> bool:
 
 
 def _native_flag() -> str:
-    """Compiler flag that enables all of this processor's instructions."""
     is_arm = platform.machine().lower() in ("arm64", "aarch64")
     return "-mcpu=native" if is_arm else "-march=native"
 
@@ -137,11 +134,10 @@ def aligned_zeros(rows: int, width: int, dtype: type[np.floating] = np.float32) 
     size = np.dtype(dtype).itemsize
     count = rows * _pad_width(width)
     if count * size > device.total_memory_bytes():
+        need, have = (record.format_bytes(n) for n in (count * size, device.total_memory_bytes()))
         raise CapacityError(
-            f"{rows:,} vectors of {width} numbers need {record.format_bytes(count * size)}, more "
-            f"than the "
-            f"machine's {record.format_bytes(device.total_memory_bytes())}; raise min_count or "
-            f"lower width."
+            f"{rows:,} vectors of {width} numbers need {need}, more than the machine's {have}; "
+            "raise min_count or lower width."
         )
     buffer = np.zeros(count + ALIGNMENT // size, dtype)
     start = (-buffer.ctypes.data % ALIGNMENT) // size

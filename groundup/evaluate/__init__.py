@@ -1,12 +1,7 @@
 """evaluate: how well does a model predict and answer held-out text, is it better than another?"""
 
-from .compare.baseline import (
-    ComparisonRow,
-    bits_per_byte,
-    compare_likelihood,
-    compare_scores,
-    score_compressor,
-)
+from .compare.baseline import bits_per_byte, score_compressor
+from .compare.verb import compare
 from .evaluate import EvaluateConfig, EvaluateResult, evaluate
 from .gate import gate
 from .harness.report import (
@@ -19,7 +14,6 @@ from .harness.report import (
 from .likelihood import DocumentScore, score_conversations, score_documents
 
 __all__ = [
-    "ComparisonRow",
     "DocumentScore",
     "EvaluateConfig",
     "EvaluateResult",
@@ -27,8 +21,7 @@ __all__ = [
     "MeasureReport",
     "TaskReport",
     "bits_per_byte",
-    "compare_likelihood",
-    "compare_scores",
+    "compare",
     "evaluate",
     "gate",
     "read_report",

@@ -112,7 +112,6 @@ class EvaluationTarget(NamedTuple):
 
 
 def _unique_tasks(tasks: Sequence[EvaluationTask | TaskGroup]) -> list[EvaluationTask]:
-    """Every task once, in order."""
     inner = [each.tasks() if isinstance(each, TaskGroup) else (each,) for each in tasks]
     return list({task.name: task for some in inner for task in some}.values())
 
@@ -223,14 +222,12 @@ def _open_model(
 
 
 def _torch_dtype(config: EvaluateConfig) -> Any:
-    """The torch dtype; None is the saved one."""
     import torch
 
     return None if config.dtype == "as_saved" else getattr(torch, config.dtype)
 
 
 def _scoring_options(config: EvaluateConfig) -> ScoringOptions:
-    """The scoring options of a local model."""
     return ScoringOptions(config.batch_tokens, config.invariant, config.window, config.stride)
 
 
@@ -274,7 +271,6 @@ def _produce_report(target: EvaluationTarget, config: EvaluateConfig, out: Path)
 def _parent_artifacts(
     target: EvaluationTarget, tasks: Sequence[EvaluationTask]
 ) -> dict[str, Artifact]:
-    """The artifacts among a report's inputs."""
     found = {}
     if target.kind == "groundup" and (Path(target.model.name) / MANIFEST).is_file():
         found["model"] = Artifact.open(target.model.name, "model")
@@ -286,7 +282,6 @@ def _parent_artifacts(
 
 
 def _write_evaluation(draft: Draft, target: EvaluationTarget, config: EvaluateConfig) -> None:
-    """Run the tasks and write the report (the stage's payload)."""
     started, model = perf_counter(), target.model
     accesses = _record_accesses(draft, target)
     identity = digest([model.digest, model.signature])

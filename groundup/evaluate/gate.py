@@ -4,16 +4,26 @@ Against a baseline every measure must be non-inferior: the bound of the paired d
 same samples must be within the margin, so a small test set passes nothing by chance. Measures with
 too few samples to decide are skipped and named; if all are, the verdict is undecided. A task, a
 measure or samples that only one run has fail with a reason, and so does a run without scores for
-samples that the baseline scores. Bounds are recomputed from the samples (bounds.py), and test-set
-accesses are checked against the ledgers (accesses.py).
+samples that the baseline scores.
+
+Bounds are recomputed from a report's samples at the gate's own confidence, so the confidence of the
+evaluation (`--set confidence=0.01` makes every interval narrow) has no effect. An aggregation by a
+task's own code cannot be recomputed; the report's interval is then used if its confidence is at
+least the gate's.
+
+Test-set accesses are checked against the ledgers. A ledger that was deleted, truncated or not
+copied counts too few candidates, which lets a later one pass by chance. It is detected by the
+missing lines of the report and its baseline.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from groundup.core import Artifact, ConfigError, Reason
+from groundup.core import Artifact, ArtifactError, ConfigError, DataError, Reason
 from groundup.measure import (
+    CONFIDENCE,
     Check,
     Interval,
     Verdict,
@@ -24,16 +34,30 @@ from groundup.measure import (
     check_requirement,
     loses_at_most,
     rate,
+    read_accesses,
+    scored_candidates,
     write_verdict,
 )
 from groundup.measure import require_passed as passed
 
-from .accesses import check_ledgers, open_inputs
-from .bounds import gate_interval
 from .compare.comparison import ComparedMeasure, find_measure, find_task
 from .compare.groups import compare_groups
 from .compare.verb import ReportSet
-from .harness.report import EvaluationReport, MeasureReport, read_report, recorded_baseline
+from .harness.report import (
+    WEIGHTED_BY_SIZE,
+    EvaluationReport,
+    GroupReport,
+    MeasureReport,
+    RecordedAccess,
+    TaskReport,
+    read_report,
+    read_sample_rows,
+    recorded_baseline,
+    setting_digest,
+)
+from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate
+from .task.group import mean_result
+from .task.task import TaskMeasure
 
 DEFAULT_MARGIN = 0.01
 """Default margin: absolute for a share, else relative to the baseline. Also the maximum share of
@@ -144,7 +168,6 @@ def _allowed_loss(task: str, measure: ComparedMeasure, margin: float | None) -> 
 
 
 def _scored_share_check(task: str, measure: MeasureReport, min_share: float) -> Check:
-    """The check of the share of samples with a score."""
     missing = _unscored_counts(measure)
     why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
     share = rate([1.0] * measure.n_scored + [0.0] * sum(missing.values()))
@@ -166,7 +189,6 @@ def _unscored_counts(measure: MeasureReport) -> dict[str, int]:
 
 
 def _describe_unscored(measure: MeasureReport | None) -> str:
-    """Describe the samples that a measure excludes or counts as wrong; empty if there are none."""
     if measure is None:
         return ""
     missing = _unscored_counts(measure)
@@ -222,3 +244,137 @@ def _scored_model(report: Artifact) -> Artifact:
     """The report's model if it is an existing artifact, else the report, since a server or a
     Transformers directory has no id."""
     return next((artifact for name, artifact in open_inputs(report) if name == "model"), report)
+
+
+def gate_interval(
+    artifact: Artifact,
+    report: EvaluationReport,
+    result: TaskReport | GroupReport,
+    measure: MeasureReport,
+) -> Interval | Reason:
+    """The interval of a task's or group's measure, recomputed from the scored samples."""
+    if isinstance(result, TaskReport):
+        return _interval_of_task(artifact, result, measure)
+    intervals = []
+    for task in (task for task in report.tasks if task.name in result.tasks):
+        task_measure = find_measure(task, measure.key)
+        intervals += [_interval_of_task(artifact, task, task_measure)] if task_measure else []
+    return mean_result(intervals, measure.aggregation == WEIGHTED_BY_SIZE, measure.key)
+
+
+def _interval_of_task(
+    artifact: Artifact, task: TaskReport, measure: MeasureReport
+) -> Interval | Reason:
+    """The interval of one task's measure.
+
+    Raises DataError if the samples contradict the report.
+    """
+    if measure.aggregation not in (*SAMPLE_AGGREGATIONS, *CORPUS_AGGREGATIONS):
+        if isinstance(measure.result, Reason) or measure.result.confidence >= CONFIDENCE:
+            return measure.result
+        return Reason(
+            "other_confidence",
+            f"{measure.aggregation} is the task's own code and its interval has confidence "
+            f"{measure.result.confidence:g}; evaluate with confidence={CONFIDENCE:g}.",
+        )  # fmt: skip
+    rows = [row for row in read_sample_rows(artifact, task.name) if measure.key in row["scores"]]
+    values, groups = [row["scores"][measure.key] for row in rows], [row["group"] for row in rows]
+    fields = (
+        measure.name,
+        measure.filter,
+        measure.better,
+        measure.unit,
+        measure.aggregation,
+        measure.signature,
+    )
+    result = aggregate(TaskMeasure(*fields), values, groups, CONFIDENCE)
+    if isinstance(result, Interval) and isinstance(measure.result, Interval):
+        if abs(result.estimate - measure.result.estimate) > 1e-9 * max(1.0, abs(result.estimate)):
+            raise DataError(
+                f"{artifact.path} reports {measure.result.estimate:g} as {task.name} "
+                f"{measure.key}, and its samples give {result.estimate:g}; evaluate again."
+            )
+    return result
+
+
+class LedgerCheck(NamedTuple):
+    """The test set whose earlier candidates widen a report's bounds."""
+
+    testset: Artifact | None
+    candidate: str = ""
+    """The report's candidate in its ledger."""
+    missing: tuple[str, ...] = ()
+    """Accesses that are missing in a ledger."""
+
+
+def check_ledgers(
+    report: Artifact, baseline: Artifact | None = None, test: Path | None = None,
+    accept_unrecorded: bool = False,
+) -> LedgerCheck:  # fmt: skip
+    """The given test set, or the one of the report's test sets with the most candidates.
+
+    Raises ConfigError if the report did not use the given one, and ArtifactError if an access is
+    missing in a ledger, unless that is accepted.
+    """
+    given = None if test is None else Artifact.open(test)
+    if given and given.id not in [parent.id for parent in report.parents]:
+        raise ConfigError(f"{report.path} did not use {test}; omit --test, or evaluate on it.")
+    by_id = {
+        found.id: found for each in (baseline, report) if each for _, found in open_inputs(each)
+    }
+    by_id |= {given.id: given} if given else {}
+    missing = [
+        what for each in (report, baseline) if each for what in _missing_accesses(each, by_id)
+    ]
+    if missing and not accept_unrecorded:
+        raise ArtifactError(
+            f"{missing[0]}, so the number of candidates is unknown; restore the ledger, evaluate "
+            "again, or use --accept-unrecorded, which is recorded."
+        )
+    own = {each.testset: each.candidate for each in _report_accesses(report)}
+    present = [by_id[name] for name in own if name in by_id]
+    used = given or max(present, key=lambda each: len(scored_candidates(each)), default=None)
+    return LedgerCheck(used, own.get(used.id, "") if used else "", tuple(missing))
+
+
+def _missing_accesses(report: Artifact, testsets: Mapping[str, Artifact]) -> Iterator[str]:
+    for access in _report_accesses(report):
+        testset = testsets.get(access.testset)
+        if testset is None:
+            path = next(each.path for each in report.parents if each.id == access.testset)
+            yield (
+                f"The test set {access.testset[:12]} of {report.path} is not at "
+                f"{(report.path / path).resolve()} (--test DIR if it was moved)"
+            )
+            continue
+        lines = read_accesses(testset)
+        is_there = any(
+            access.line == each.entry_hash if access.line else access.candidate == each.candidate
+            for each in lines
+        )
+        if not is_there:
+            yield f"The ledger of {testset.path} lacks the access of {report.path}"
+
+
+def _report_accesses(report: Artifact) -> Sequence[RecordedAccess]:
+    """The accesses of a report; for one of an older groundup, derived from its inputs."""
+    data = read_report(report)
+    if data.accesses:
+        return data.accesses
+    derived = []
+    for parent in report.parents:
+        kind, _, name = parent.name.partition(" of ")
+        task = find_task(data, name)
+        if task and (kind == "testset" or name == "documents-test"):
+            setting = setting_digest(data.subject.signature, task.signature)
+            derived.append(RecordedAccess(parent.id, f"{data.subject.digest} {setting}", ""))
+    return derived
+
+
+def open_inputs(report: Artifact) -> Sequence[tuple[str, Artifact]]:
+    """Names and artifacts of a report's inputs that still exist."""
+    try:
+        opened = [(each.name, report.open_parent(each)) for each in report.parents]
+        return [(name, found) for name, found in opened if found is not None]
+    except ArtifactError as error:
+        raise ArtifactError(f"An input of {report.path} has changed: {error}") from None

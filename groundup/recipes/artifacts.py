@@ -61,7 +61,6 @@ class ArtifactDiff(NamedTuple):
 
 
 def _format_value(value: Any) -> str:
-    """Format one side of a difference."""
     return (
         "nothing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     )
@@ -89,7 +88,6 @@ def diff(a: Path, b: Path) -> ArtifactDiff:
 
 
 def _manifest_facts(artifact: Artifact) -> dict[str, Any]:
-    """The facts of a manifest under dotted keys."""
     files = {name: f"{record.format_bytes(entry['bytes'])} {entry['sha256'][:12]}"
              for name, entry in artifact.files.items()}  # fmt: skip
     parents = {parent.name: parent.id[:12] for parent in artifact.parents}
@@ -133,7 +131,6 @@ def _diff_tensors(a: Path, b: Path) -> Iterator[tuple[float, str, str]]:
 
 
 def _diff_text(name: str, a: Path, b: Path) -> list[str]:
-    """The differing lines, truncated; empty for a large file."""
     if max(a.stat().st_size, b.stat().st_size) > MAX_TEXT_BYTES:
         return []
     left, right = (path.read_text("utf-8", "replace").splitlines() for path in (a, b))
@@ -193,7 +190,6 @@ def du(directory: Path) -> DiskUsageReport:
 
 
 def _measure_usage(artifact: Artifact, directory: Path) -> DiskUsage:
-    """Disk usage of one artifact, with its path relative to a folder; does not follow links."""
     payload, beside = {artifact.path / name for name in artifact.files}, 0
     for folder, inner, names in os.walk(artifact.path):
         inner[:] = [name for name in inner if not (Path(folder) / name / MANIFEST).is_file()]

@@ -49,7 +49,6 @@ class MachineReport(NamedTuple):
 
 
 def _install_hint(package: str) -> str:
-    """Purpose and installation of a missing package."""
     extra, use = EXTRAS[package]
     return f"absent, needed for {use}: pip install 'groundup[{extra}]'"
 

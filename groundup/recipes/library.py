@@ -85,7 +85,6 @@ def manual_pages() -> Iterator[tuple[str, str]]:
 
 
 def _collect_docstrings(document: Document) -> str:
-    """The docstrings of a module and its public classes and functions, each under its name."""
     try:
         tree = ast.parse(document.text)
     except (SyntaxError, ValueError, RecursionError):

@@ -110,7 +110,6 @@ def show(path: Path, *, rehash: bool = False) -> ShownArtifact | ShownRun:
 
 
 def _read_artifact(path: Path, rehash: bool) -> ShownArtifact:
-    """Read one artifact and its lineage."""
     artifact = Artifact.open(path)
     if rehash:
         artifact.check_hashes()
@@ -142,7 +141,6 @@ def _read_ancestor(parent: Parent, child: Path, seen: set[str]) -> Ancestor:
 
 
 def _format_number(value: object) -> str:
-    """Format a number for people; nested values are shown only with --json."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

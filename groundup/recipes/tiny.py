@@ -1,91 +1,171 @@
 """The demo: from the text that comes with Python to a chat model, verified at every step.
 
-    corpus → tokenizer → tokens → base → examples → chat → int8 → assessment → verdict → report
-    manual → index                       examples → testset ↗
+    corpus → tokenizer → tokens → base → examples → chat → int8 → evaluations → verdicts → report
+    manual → index                       examples → questions, names ↗
 
-Every name is an artifact under `out`; a second run resumes and keeps complete artifacts.
+Every name is an artifact under `out`; a second run resumes and keeps complete artifacts. The stages
+are a user's own: each could be typed as a command (evaluation.py for the last ones).
 """
 
+import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from groundup.align import ExamplesConfig, FinetuneConfig, finetune, make_examples
 from groundup.compress import QuantizeConfig, quantize
-from groundup.core import MANIFEST, Artifact, Config, Draft, device, produce, record
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    Config,
+    Reason,
+    device,
+    produce,
+    record,
+    write_json,
+)
 from groundup.corpus import CorpusConfig
-from groundup.measure import require_passed
-from groundup.model import flops_per_token, from_depth
+from groundup.evaluate import read_report
+from groundup.measure import Interval, read_samples, read_verdict
 from groundup.retrieve import index
 from groundup.tokenizer import TokenizerConfig, TokensConfig, encode_corpus, train_tokenizer
 from groundup.train import PretrainConfig, pretrain
 
-from .assess import AssessConfig, Inputs, Models, assess
+from .evaluation import answer_text, evaluate_run, known_refused, sample_rows
 from .library import LibraryManualConfig, library_corpus, library_manual
-from .questions import seal_questions
-from .report.report import write_report
-from .report.story import gate_assessment, run_story, typed
+from .report import (
+    EvaluationRow,
+    HeadlineNumber,
+    NextCommand,
+    ReportData,
+    SampleRow,
+    ShownAnswer,
+    artifact_rows,
+    check_row,
+    in_words,
+    loss_curve,
+    typed,
+    write_report,
+)
 
 CORPUS = CorpusConfig(held_out_limit=65_536)
 """A twentieth of the files each for test and validation, the rest for training. The library's
 longest module alone would be two fifths of the test."""
-TOKENS, DEPTH, EPOCHS = 2_900_000, 4, 2.0
-"""Defaults: the complete run takes under five minutes on two cores. Four layers on nearly twice as
-many tokens are better than five in the same time (benchmarks/recipes/demo_base.py); after one epoch
-of conversations the model hardly distinguishes known names from made-up ones."""
+DEPTH = 4
+"""Four layers on nearly twice as many tokens are better than five in the same time
+(benchmarks/recipes/demo_base.py)."""
 
 
-class TinyArtifacts(NamedTuple):
-    """All artifacts of a run, in order."""
+class DemoStep(NamedTuple):
+    """How much a machine trains by default, so that the complete run takes under five minutes."""
 
-    corpus: Artifact
-    tokenizer: Artifact
-    tokens: Artifact
-    base: Artifact
-    examples: Artifact
-    testset: Artifact
-    chat: Artifact
-    int8: Artifact
-    manual: Artifact
-    index: Artifact
-    assessment: Artifact
-    verdict: Artifact
+    peak_flops: float
+    """Smallest measured matrix peak of such a machine."""
+    tokens: int
+    epochs: float
+    """After one epoch of conversations the model hardly distinguishes known from made-up names."""
+
+
+STEPS = (
+    DemoStep(2e12, 2_900_000, 2.0),
+    DemoStep(0.6e12, 1_400_000, 2.0),
+    DemoStep(0.0, 700_000, 1.5),
+)
+LABELS = {
+    "exact_match": "Answers equal to the expected ones",
+    "token_f1": "Words shared with the expected answer",
+    "similarity": "Similarity to the expected answer",
+    "rouge_l": "Longest common words (ROUGE-L)",
+}
+MEANINGS = {
+    "verdict-base": (
+        "Unseen text", "The base model describes unseen text in at most 95 % of what xz needs."
+    ),
+    "verdict": (
+        "Answers after tuning",
+        "The chat model's answers are nearer to the expected ones than the base model's.",
+    ),
+    "verdict-names": (
+        "Made-up names refused",
+        "Names that do not exist are refused more often than names that do.",
+    ),
+    "verdict-int8": (
+        "8 bits as good as 32", "Eight bits cost at most half a percent of predictability."
+    ),
+}  # fmt: skip
+"""Name and meaning of each verdict's check."""
 
 
 def tiny(
     *,
     out: Path = Path("runs/tiny"),
-    tokens: int = TOKENS,
+    tokens: int | None = None,
     depth: int = DEPTH,
-    epochs: float = EPOCHS,
+    epochs: float | None = None,
 ) -> str:
     """Make a model, a chat model, an 8-bit copy, an index and a report from Python's own text.
 
     out     folder of the artifacts; an existing run is resumed
-    tokens  training tokens of the base model, which determine the time
+    tokens  training tokens of the base model; default: by the machine's measured speed
     depth   layers of the model; width and heads follow from it
-    epochs  epochs of fine-tuning
+    epochs  epochs of fine-tuning; default: by the machine's measured speed
     """
-    started = time.monotonic()
-    training = PretrainConfig(tokens=tokens, depth=depth)  # validates both first
-    tuning = FinetuneConfig(epochs=epochs)
-    fresh = not (out / "report" / MANIFEST).is_file()
-    if fresh:
+    started, is_new = time.monotonic(), not (out / "report" / MANIFEST).is_file()
+    if is_new:
         record.log(device.device_summary())
-        record.log(_estimate_duration(tokens, depth))
+    step = _choose_step(out / "step.json", tokens, epochs)
+    training = PretrainConfig(tokens=step.tokens, depth=depth)  # validates both first
+    tuning = FinetuneConfig(epochs=step.epochs)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "step.json", step._asdict())
     made = _run_stages(out, training, tuning)
-    report = _write_report(made, out)
-    took = (
-        f"Done in {record.format_duration(time.monotonic() - started)}."
-        if fresh
-        else "All is done."
-    )
-    require_passed(made.verdict)
-    return _final_message(out, report, took)
+    evaluation = evaluate_run(made, out)
+    made |= {name: _log_artifact(name, each) for name, each in evaluation.artifacts.items()}
+    report = produce(
+        out / "report", kind="report", stage="report", version=2, config=ReportConfig(),
+        parents=made, write=lambda draft: write_report(draft, run_story(made, out)),
+    )  # fmt: skip
+    if evaluation.failure is not None:
+        raise evaluation.failure
+    took = f"Done in {record.format_duration(time.monotonic() - started)}."
+    return _final_message(out, report, took if is_new else "All is done.")
 
 
-def _run_stages(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> TinyArtifacts:
-    """Run the stages; complete ones are skipped."""
+class ReportConfig(Config):
+    """No settings: a report depends only on its parents."""
+
+
+def machine_step(peak_flops: float) -> DemoStep:
+    """The step of a machine with this matrix peak, operations a second."""
+    return next(step for step in STEPS if peak_flops >= step.peak_flops)
+
+
+def _choose_step(file: Path, tokens: int | None, epochs: float | None) -> DemoStep:
+    """What was asked for, else the step of the machine, which is logged with its reason.
+
+    A resumed run keeps the step that its file records, however busy the machine is by now.
+    """
+    if file.is_file():
+        return _replace_given(DemoStep(**json.loads(file.read_text("utf-8"))), tokens, epochs)
+    speeds = device.measure_speeds()
+    peak = max(speeds.float32_flops, speeds.bfloat16_flops)
+    step = machine_step(peak)
+    if tokens is None:
+        record.log(
+            f"Step {STEPS.index(step) + 1} of {len(STEPS)}: {step.tokens:,} tokens, because the "
+            f"matrix peak of {peak / 1e9:,.0f} GFLOP/s is at least {step.peak_flops / 1e9:,.0f}; "
+            "--tokens sets another number."
+        )
+    return _replace_given(step, tokens, epochs)
+
+
+def _replace_given(step: DemoStep, tokens: int | None, epochs: float | None) -> DemoStep:
+    given = {"tokens": tokens, "epochs": epochs}
+    return step._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+def _run_stages(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> dict[str, Artifact]:
     corpus = _log_artifact("corpus", library_corpus(CORPUS, out / "corpus"))
     tokenizer = _log_artifact(
         "tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
@@ -95,74 +175,24 @@ def _run_stages(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> 
     )
     base = _log_artifact("base", pretrain(training, shards, tokenizer, out / "base"))
     examples = _log_artifact("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
-    testset = _log_artifact("testset", seal_questions(examples, out / "testset"))
     chat = _log_artifact("chat", finetune(tuning, base, examples, out / "chat"))
     int8 = _log_artifact("int8", quantize(QuantizeConfig(), chat, out / "int8"))
     manual = _log_artifact("manual", library_manual(LibraryManualConfig(), out / "manual"))
     passages = _log_artifact("index", index(manual.path, out / "index"))
-    models, inputs = Models(base, chat, int8), Inputs(corpus, shards, testset)
-    assessment = _log_artifact(
-        "assessment", assess(AssessConfig(), models, inputs, out / "assessment")
-    )
-    verdict = gate_assessment(assessment, chat, base, testset, out / "verdict")
-    return TinyArtifacts(
-        corpus,
-        tokenizer,
-        shards,
-        base,
-        examples,
-        testset,
-        chat,
-        int8,
-        manual,
-        passages,
-        assessment,
-        verdict,
-    )
+    return {
+        "corpus": corpus, "tokenizer": tokenizer, "tokens": shards, "base": base,
+        "examples": examples, "chat": chat, "int8": int8, "manual": manual, "index": passages,
+    }  # fmt: skip
 
 
 def _log_artifact(name: str, artifact: Artifact) -> Artifact:
-    """Log one line about a stage's artifact."""
     record.log_event("artifact", name=name, id=artifact.id, path=str(artifact.path))
     took = record.format_duration(artifact.seconds)
-    record.log(f"{name:<11} {artifact.id[:12]}  {record.format_bytes(artifact.bytes):>8}  {took}")
+    record.log(f"{name:<13} {artifact.id[:12]}  {record.format_bytes(artifact.bytes):>8}  {took}")
     return artifact
 
 
-class ReportConfig(Config):
-    """No settings: a report depends only on its parents."""
-
-
-def _write_report(made: TinyArtifacts, out: Path) -> Artifact:
-    """Write the report of a run as one page."""
-
-    def write(draft: Draft) -> None:
-        write_report(draft, run_story(made._asdict(), out))
-
-    parents = {name: artifact for name, artifact in made._asdict().items()}
-    return produce(
-        out / "report", kind="report", stage="report", version=1, config=ReportConfig(),
-        parents=parents, write=write,
-    )  # fmt: skip
-
-
-def _estimate_duration(amount: int, depth: int) -> str:
-    """Estimate the duration from the measured peak of matrix products."""
-    shape = from_depth(depth, 4096).config
-    speeds = device.measure_speeds()
-    peak = max(speeds.float32_flops, speeds.bfloat16_flops)
-    work = amount * flops_per_token(shape, 128).training / (USUAL_PEAK_SHARE * peak)
-    return f"This will take about {record.format_duration(OTHER_SECONDS + work)} on this machine."
-
-
-USUAL_PEAK_SHARE = 0.4
-"""Typical share of the peak that training reaches at this size."""
-OTHER_SECONDS = 140
-"""Time of everything except pre-training, including compilation."""
-
-
 def _final_message(out: Path, report: Artifact, took: str) -> str:
-    """Final message: the report, and the next commands."""
     return "\n".join([
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",
         "",
@@ -171,3 +201,98 @@ def _final_message(out: Path, report: Artifact, took: str) -> str:
         f'  groundup ask "What does the with statement do?" --index {typed(out / "index")}',
         f"  groundup show {typed(out)}",
     ])  # fmt: skip
+
+
+def run_story(made: Mapping[str, Artifact], out: Path) -> ReportData:
+    """Gather what the report says from the evaluations, the comparison and the verdicts."""
+    verdicts = {name: read_verdict(made[name]) for name in MEANINGS}
+    text, xz = _measure(made["base text"], "bits_per_byte"), made["xz"].numbers["bits per byte"]
+    shown = [name for name in made if name not in ("xz", "compared") and " " not in name]
+    return ReportData(
+        title="A model of Python's own text",
+        verdict=f"{in_words(verdicts.values())}: the base model needs {text.estimate:.3f} bits for "
+        f"a byte of unseen text, {text.estimate / xz:.2f} times what xz needs.",
+        checks=tuple(
+            check_row(row, *MEANINGS[name]) for name in MEANINGS for row in verdicts[name].checks
+        ),
+        headline=_headline(made, text, xz),
+        artifacts=tuple(artifact_rows({name: made[name] for name in shown}, out)),
+        curves=(loss_curve(made["base"], "Pre-training"), loss_curve(made["chat"], "Fine-tuning")),
+        evaluation=(
+            EvaluationRow("Unseen text", "bits per byte", "lower", {"base": text.estimate}),
+            *_compared_rows(made["compared"]),
+        ),
+        samples=tuple(_sample_section(made)),
+        environment={k: str(v) for k, v in device.fingerprint().items()},
+        next_commands=(
+            NextCommand("Talk to the model", f"groundup chat {typed(out / 'chat')}"),
+            NextCommand("Ask the manual, with proof",
+                        'groundup ask "What does the with statement do?" '
+                        f"--index {typed(out / 'index')}"),
+            NextCommand("See what was made", f"groundup show {typed(out)}"),
+            NextCommand("Look at the training conversations",
+                        f"groundup examples show {typed(out / 'examples')} "
+                        f"--tokenizer {typed(out / 'tokenizer')}"),
+        ),
+    )  # fmt: skip
+
+
+def _measure(report: Artifact, key: str) -> Interval:
+    """A measure of a report's only task; one without a value has none either on the page."""
+    results = {each.key: each.result for each in read_report(report).tasks[0].measures}
+    result = results[key]
+    nothing = float("nan")
+    return Interval(nothing, nothing, nothing, 0.95, 0, 0) if isinstance(result, Reason) else result
+
+
+def _headline(
+    made: Mapping[str, Artifact], text: Interval, xz: float
+) -> tuple[HeadlineNumber, ...]:
+    refused, known = _measure(made["chat names"], "refused"), known_refused(made["chat names"])
+    rates = [
+        HeadlineNumber(label, 100 * found.estimate, "%", 100 * found.low, 100 * found.high, note,
+                       "chat")
+        for label, found, note in (
+            ("Made-up names refused", refused, "higher is better"),
+            ("Known names refused", known, "lower is better"),
+        )
+    ]  # fmt: skip
+    first = HeadlineNumber(
+        "Bits per byte of unseen text", text.estimate, "", text.low, text.high, f"xz {xz:.3f}",
+        "base",
+    )  # fmt: skip
+    return (first, *rates)
+
+
+def _compared_rows(compared: Artifact) -> list[EvaluationRow]:
+    """The measures of `groundup compare`, with the difference of chat to base."""
+    found = json.loads(compared.file("compare.json").read_text(encoding="utf-8"))
+    rows = []
+    for measure in found["tasks"][0]["measures"]:
+        cells = [(cell["interval"] or {}).get("estimate") for cell in measure["cells"]]
+        difference = (measure["versus"][0]["difference"] or {}).get("interval") or {}
+        better: Literal["lower", "higher"] = measure["better"]
+        rows.append(EvaluationRow(
+            LABELS.get(measure["key"], measure["key"]), measure["unit"], better,
+            dict(zip(("base", "chat", "int8"), cells, strict=True)),
+            *(difference.get(part) for part in ("estimate", "low", "high")),
+        ))  # fmt: skip
+    return rows
+
+
+def _sample_section(made: Mapping[str, Artifact]) -> list[SampleRow]:
+    """Every question with the answers of those who were asked, good and bad alike."""
+    shown = []
+    for task, models in (("questions", ("base", "chat", "int8")), ("names", ("chat",))):
+        suffix = "answers" if task == "questions" else "names"
+        reports = {model: made[f"{model} {suffix}"] for model in models}
+        samples = read_samples(made[task])
+        for sample, rows in zip(samples, sample_rows(reports, task), strict=True):
+            kind = sample.metadata["kind"] if sample.references else "made-up name"
+            answers = {
+                model: ShownAnswer(answer_text(row), row["scores"].get("similarity"))
+                for model, row in rows.items()
+            }
+            prompt, reference = sample.conversation[-1].content, "".join(sample.references)
+            shown.append(SampleRow(kind, prompt, reference, answers))
+    return shown

@@ -1,12 +1,11 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
-from .chunk import ChunkConfig, chunk_document
+from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
 from .index import IndexConfig, index, index_documents
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
-from .sentences import Sentence, split_sentences
-from .verify import QuoteProblem, verify_quotes
+from .verify import QuoteProblem, Verification, verify, verify_quotes
 
 __all__ = [
     "ChunkConfig",
@@ -15,6 +14,7 @@ __all__ = [
     "OpenIndex",
     "QuoteProblem",
     "Sentence",
+    "Verification",
     "answer_question",
     "answer_to_json",
     "answer_to_text",
@@ -24,5 +24,6 @@ __all__ = [
     "index_documents",
     "open_index",
     "split_sentences",
+    "verify",
     "verify_quotes",
 ]

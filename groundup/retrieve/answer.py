@@ -91,7 +91,6 @@ def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str
 
 
 def _is_indexed(index: OpenIndex, term: QuestionTerm) -> bool:
-    """Whether a term occurs anywhere in the index."""
     if term.name is not None and index.lexical.document_frequency("names", term.name):
         return True
     return bool(term.stems) and all(index.stem_frequency(stem) for stem in term.stems)
@@ -177,5 +176,4 @@ def answer_to_text(answer: Answer) -> str:
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:
-    """One line per quote: path:line and byte range."""
     return "\n".join(f"    {q.path}:{q.line} (bytes {q.start}-{q.end})" for q in quotes)

@@ -6,14 +6,13 @@
         documents.json       path, hash and position in documents.jsonl of each
         rejected.json        files that could not be read, with the reason
         lexical/             BM25 over the passages
-      ledger/current.jsonl the current snapshot; see snapshots.py
+      ledger/current.jsonl the current snapshot; see search.py
 
 Files are compared by content hash. A changed folder gets a new snapshot, a folder in an earlier
 state gets that state's snapshot again, and the pointer moves by compare-and-swap after the snapshot
 is complete, so a question never reads an incomplete index.
 """
 
-import json
 import os
 import re
 import tempfile
@@ -40,7 +39,7 @@ from groundup.documents import Document, Rejected, fingerprint_folder, read_fold
 
 from .chunk import ChunkConfig, chunk_document
 from .lexical import LexicalIndex, name_segments_by_content
-from .snapshots import current_name, set_current, write_root
+from .search import DocumentEntry, current_name, read_entries, set_current, write_root
 
 VERSION = 1
 READABLE_KINDS = (
@@ -55,16 +54,6 @@ class IndexConfig(Config):
     """Sizes of passages."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
-
-
-class DocumentEntry(NamedTuple):
-    """A document of a snapshot and its position in documents.jsonl."""
-
-    path: str
-    id: str
-    sha256: str
-    start: int
-    length: int
 
 
 class SnapshotChanges(NamedTuple):
@@ -108,9 +97,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     fingerprints = dict(_skip_index_files(fingerprint_folder(source), source, out))
     config = _with_source_digest(config, sorted(fingerprints.items()))
     parents = _parent_artifacts(source)
-    snapshot_id = digest([VERSION, config.to_dict(), *(parent.id for parent in parents.values())])[
-        :16
-    ]
+    ids = [parent.id for parent in parents.values()]
+    snapshot_id = digest([VERSION, config.to_dict(), *ids])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
     before = current_name(out)
     if (snapshot_path / MANIFEST).is_file():
@@ -124,9 +112,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     with _report_full_disk(out):
         write_root(out, source)
         set_current(out, before, snapshot_id, changes)
-    if not (
-        snapshot_path / MANIFEST
-    ).is_file():  # another run removed it before the pointer moved here
+    if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
         return index(source, out, config)
     numbers = snapshot.numbers
     record.log(
@@ -202,7 +188,6 @@ def index_documents(
 def _write_snapshot(
     config: IndexConfig, reading: SpooledDocuments, parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
-    """Write the snapshot of what was read, unless it exists."""
     return produce(
         out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
         write=lambda draft: _write_index(draft, config, reading),
@@ -210,7 +195,6 @@ def _write_snapshot(
 
 
 def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -> None:
-    """Write the documents, their table and the lexical index."""
     reading.spool.seek(0)
     with open(draft.file("documents.jsonl"), "wb") as file:
         while block := reading.spool.read(2**20):
@@ -218,15 +202,11 @@ def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -
     write_json(draft.file("documents.json"), [list(place) for place in reading.entries])
     write_json(draft.file("rejected.json"), [[item.path, item.reason] for item in reading.rejected])
     passages = _write_lexical(draft.file("lexical"), config, reading)
-    draft.numbers |= {
-        "documents": len(reading.entries),
-        "rejected": len(reading.rejected),
-        "passages": passages,
-    }
+    counts = {"documents": len(reading.entries), "rejected": len(reading.rejected)}
+    draft.numbers |= counts | {"passages": passages}
 
 
 def _write_lexical(directory: Path, config: IndexConfig, reading: SpooledDocuments) -> int:
-    """Write BM25 over the documents' passages; return their number."""
     lexical = LexicalIndex(directory)
     with record.progress("index", total=len(reading.entries), unit="documents") as bar:
         for document in reading.documents():
@@ -285,19 +265,16 @@ def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterato
 def _with_source_digest(
     config: IndexConfig | None, fingerprints: Sequence[Sequence[str]]
 ) -> IndexConfig:
-    """The configuration with the hash of the indexed content."""
     return (config or IndexConfig()).model_copy(update={"source_digest": digest(fingerprints)})
 
 
 def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
-    """The error for a folder without a document to index."""
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
 
 
 def _compare_snapshots(out: Path, before: str | None, now: Path) -> SnapshotChanges:
-    """Compare the files of two snapshots."""
     old: dict[str, str] = {}
     table = out / "snapshots" / str(before) / "documents.json"
     if before is not None and table.is_file():
@@ -309,15 +286,4 @@ def _compare_snapshots(out: Path, before: str | None, now: Path) -> SnapshotChan
 
 
 def _describe_changes(changes: SnapshotChanges) -> str:
-    """The changes in words."""
     return ", ".join(f"{number} {name}" for name, number in changes._asdict().items() if number)
-
-
-def read_entries(table: Path) -> list[DocumentEntry]:
-    """Read documents.json; ArtifactError if it is damaged."""
-    try:
-        return [DocumentEntry(*entry) for entry in json.loads(table.read_bytes())]
-    except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError(
-            f"{table} is damaged ({error}); run `groundup index` again with a new --out."
-        ) from None

@@ -30,7 +30,7 @@ from groundup.core import (
     write_text,
 )
 
-from .sentences import label_lines
+from .chunk import label_lines
 from .terms import QuestionTerms, code_names, import_tantivy, parse_question, stem_analyser
 
 HEADING_BOOST = 2.0
@@ -207,12 +207,10 @@ def name_segments_by_content(directory: Path) -> None:
 
 
 def _passage_digest(passage: Passage) -> str:
-    """Hash of a passage."""
     return digest(passage.__dict__ | {"headings": list(passage.headings)})
 
 
 def _index_schema(engine: Any) -> Any:
-    """The fields of the index: stemmed, exact and stored."""
     build = engine.SchemaBuilder()
     build.add_text_field("id", tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
@@ -241,11 +239,9 @@ def _full_disk_error(directory: Path, error: Exception) -> Exception | None:
 
 
 def _write_error(directory: Path, error: Exception) -> Exception:
-    """The error for an index that could not be written."""
     return _full_disk_error(directory, error) or CapacityError(
         f"Cannot write the index {directory} ({_short_message(error)}); free some space and run "
-        f"the "
-        "same command again: what is complete stays."
+        "the same command again: what is complete stays."
     )
 
 
@@ -258,5 +254,4 @@ def _damaged_index_error(directory: Path, error: Exception) -> ArtifactError:
 
 
 def _short_message(error: Exception) -> str:
-    """An error's message on one line, at most 160 characters."""
     return " ".join(str(error).split())[:160]

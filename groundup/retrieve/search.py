@@ -1,20 +1,163 @@
-"""Opens an index and finds passages in it.
+"""Opens an index and finds passages in it; which of its snapshots is current.
 
-A path is either a folder of `groundup index`, whose ledger points to the current snapshot, or a
-snapshot itself. An open index does not change when the folder is indexed again.
+    out/
+      snapshots/ID/          see index.py; the newest two are kept
+      ledger/current.jsonl   the last line names the current snapshot
+      source.json            the absolute path of the indexed folder
+
+A path is either such a folder or a snapshot itself. An open index does not change when the folder
+is indexed again. Snapshots are complete in themselves, so a damaged ledger loses only its history:
+the next `groundup index` renames it and starts another.
 """
 
+import contextlib
+import json
+import os
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, Hit
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    Hit,
+    Pointer,
+    lock_folder,
+    record,
+    user_name,
+    write_json,
+)
 from groundup.documents import Document
 
-from .index import DocumentEntry, read_entries
 from .lexical import LexicalIndex, inverse_document_frequency
-from .snapshots import current_snapshot, read_root, update_command_of
 from .terms import QuestionTerm
+
+POINTER_LEDGER = "ledger/current.jsonl"
+KEPT_SNAPSHOTS = 2
+"""Number of kept snapshots: the current one and the previous, which a reader may have open."""
+REMOVED_PREFIX = ".removed-"
+
+
+def _snapshot_pointer(out: Path) -> Pointer:
+    return Pointer(out / POINTER_LEDGER)
+
+
+def update_command_of(out: Path, source: str | None = None) -> str:
+    """The command that updates an index."""
+    return f"groundup index {quote(source) if source else 'FOLDER'} --out {quote(str(out))}"
+
+
+def current_snapshot(out: Path) -> Path:
+    """The path of the current snapshot; an incomplete last line of the ledger is reported.
+
+    A kill while the pointer moves leaves an incomplete last line. The snapshot that it would have
+    named was never acknowledged, so the last complete line counts.
+
+    Raises ArtifactError, with different messages for a missing index and a damaged ledger.
+    """
+    pointer, again = _snapshot_pointer(out), update_command_of(out, read_root(out))
+    torn = pointer.ledger.torn_bytes()
+    try:
+        name = pointer.value
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} Or, and nothing is lost, run again: {again}") from None
+    if _is_snapshot_name(name):
+        if torn:
+            record.log(
+                f"{out / POINTER_LEDGER} ends in {torn} bytes of a line that was never finished; "
+                f"the previous snapshot {name} is used. To update the index, run: {again}"
+            )
+        return out / "snapshots" / name
+    if not (out / POINTER_LEDGER).exists() and not any((out / "snapshots").glob(f"*/{MANIFEST}")):
+        raise ArtifactError(f"{out} holds no index; make one with: {again}")
+    found = f"{torn} bytes without a complete line" if torn else "none"
+    raise ArtifactError(
+        f"The ledger of the index is damaged: {out / POINTER_LEDGER} should name the current "
+        f"snapshot, it has {found}; run again, nothing is lost: {again}"
+    )
+
+
+def _is_snapshot_name(value: object) -> bool:
+    return isinstance(value, str) and "/" not in value and not value.startswith(".")
+
+
+def current_name(out: Path) -> str | None:
+    """The name of the current snapshot; None if the ledger does not name one."""
+    try:
+        return _snapshot_pointer(out).value
+    except ArtifactError:
+        return None
+
+
+def set_current(out: Path, previous: str | None, name: str, reason: str) -> None:
+    """Make a complete snapshot the current one, repair the ledger and delete old snapshots.
+
+    Raises ArtifactError if another run moved the pointer since it was at `previous`.
+    """
+    pointer = _snapshot_pointer(out)
+    try:
+        torn = pointer.ledger.torn_bytes() if pointer.value == name else 0
+    except ArtifactError as error:
+        renamed = pointer.ledger.path.with_name("damaged.jsonl")
+        os.replace(pointer.ledger.path, renamed)
+        record.log(f"{error} A new ledger is started; the old one is now {renamed}.")
+        torn = 0
+    if previous != name:
+        pointer.move(previous, name, author=user_name(), reason=reason)
+        _prune_snapshots(out)
+    elif torn:
+        with pointer.ledger.lock_for_append():
+            record.log(f"Cut {torn} bytes of an unfinished line off {pointer.ledger.path}.")
+
+
+def _prune_snapshots(out: Path) -> None:
+    """Delete all snapshots but the last two and those being written."""
+    pointer, folder = _snapshot_pointer(out), out / "snapshots"
+    with pointer.ledger.lock_for_append():  # so that the pointer does not move meanwhile
+        try:
+            order = {move.content["value"]: move.sequence for move in pointer.history()}
+        except ArtifactError:
+            return  # what the ledger does not tell for sure is not removed
+        paths = [
+            path for path in folder.iterdir() if path.is_dir() and _is_snapshot_name(path.name)
+        ]
+        paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
+        for path in paths[KEPT_SNAPSHOTS:]:
+            with contextlib.suppress(ArtifactError), lock_folder(path):  # not being written
+                # Renamed first: a kill during deletion leaves nothing that looks like a snapshot.
+                os.replace(path, folder / f"{REMOVED_PREFIX}{path.name}")
+    for path in folder.glob(f"{REMOVED_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_root(out: Path, source: Path) -> None:
+    """Record the folder that was indexed."""
+    root = str(source.resolve())
+    if read_root(out) != root:
+        write_json(out / "source.json", {"root": root})
+
+
+def read_root(out: Path) -> str | None:
+    """The indexed folder; None if it was not recorded."""
+    try:
+        root = json.loads((out / "source.json").read_bytes())["root"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return root if isinstance(root, str) else None
+
+
+class DocumentEntry(NamedTuple):
+    """A document of a snapshot and its position in documents.jsonl."""
+
+    path: str
+    id: str
+    sha256: str
+    start: int
+    length: int
 
 
 @dataclass
@@ -85,6 +228,15 @@ def open_index(path: Path) -> OpenIndex:
 
 
 def _open_snapshot(path: Path) -> Artifact:
-    """The snapshot of a path: the artifact itself, or the one that the pointer names."""
     is_snapshot = (path / MANIFEST).is_file()
     return Artifact.open(path if is_snapshot else current_snapshot(path), kind="index")
+
+
+def read_entries(table: Path) -> list[DocumentEntry]:
+    """Read documents.json; ArtifactError if it is damaged."""
+    try:
+        return [DocumentEntry(*entry) for entry in json.loads(table.read_bytes())]
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"{table} is damaged ({error}); run `groundup index` again with a new --out."
+        ) from None

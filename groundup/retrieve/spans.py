@@ -14,7 +14,7 @@ from typing import NamedTuple
 from groundup.core import Hit, Passage
 from groundup.documents import Document
 
-from .sentences import Sentence, is_label, split_sentences
+from .chunk import Sentence, is_label, split_sentences
 from .terms import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
@@ -78,9 +78,8 @@ class QuoteSpan(NamedTuple):
 def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that covers the question best; None if there is none."""
     passage = hit.passage
-    units = _mark_headings(
-        split_sentences(passage.text, document.kind == "html"), passage, document
-    )
+    sentences = split_sentences(passage.text, document.kind == "html")
+    units = _mark_headings(sentences, passage, document)
     context_credits = _context_credits(passage, units, wanted)
     sentence_credits = [_sentence_credits(passage.text, unit, wanted) for unit in units]
     labels = [_label_score(passage.text[unit.start : unit.end], wanted) for unit in units]
@@ -94,9 +93,8 @@ def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSp
             covered = [max(pair) for pair in zip(covered, sentence_credits[last], strict=True)]
             score, run = wanted.covered_share(covered), units[first : last + 1]
             near_labels = labels[max(0, first - 1) : first + 1]
-            rank = score + _quote_merit(
-                passage.text, run, sentence_credits[first : last + 1], wanted
-            )
+            run_credits = sentence_credits[first : last + 1]
+            rank = score + _quote_merit(passage.text, run, run_credits, wanted)
             rank += LABEL_BONUS * max(near_labels)
             if best is None or rank > best.rank:
                 best = QuoteSpan(hit, first, last, score, rank)
@@ -178,12 +176,9 @@ def _quote_merit(
     text_units = [unit for unit in run if unit.kind != "heading"]
     prose = [unit for unit in text_units if unit.kind == "prose"]
     value -= 0.2 * (not text_units) + 0.1 * (not prose)
-    if (
-        text_units
-        and text_units[0].kind == "code"
-        and "\n" in text[text_units[0].start : text_units[0].end]
-    ):
-        value -= 0.1
+    first_unit = text_units[0] if text_units else None
+    if first_unit and first_unit.kind == "code":
+        value -= 0.1 * ("\n" in text[first_unit.start : first_unit.end])
     value -= 0.1 * all(is_label(text[unit.start : unit.end]) for unit in text_units)
     if not prose:
         return value
@@ -210,11 +205,8 @@ def _extend_quote(text: str, units: list[Sentence], first: int, last: int) -> tu
     while units[first].kind == "heading" and first + 1 < len(units):
         first += 1
     last = max(first, last)
-    if (
-        first > 0
-        and DEPENDENT_START.match(text, units[first].start)
-        and _same_paragraph(text, units, first - 1)
-    ):
+    is_dependent = DEPENDENT_START.match(text, units[first].start)
+    if first > 0 and is_dependent and _same_paragraph(text, units, first - 1):
         first -= units[first - 1].kind == "prose"
     elif first > 0 and is_label(text[units[first - 1].start : units[first - 1].end]):
         first -= units[first - 1].kind != "heading"
@@ -231,5 +223,4 @@ def _extend_quote(text: str, units: list[Sentence], first: int, last: int) -> tu
 
 
 def _same_paragraph(text: str, units: list[Sentence], at: int) -> bool:
-    """Whether the sentence after `at` is in the same paragraph."""
     return not re.search(r"\n\s*\n", text[units[at].end : units[at + 1].start])

@@ -125,7 +125,6 @@ def _truncate_at_word(text: str) -> str:
 
 
 def _truncation_note(text: str, terms: int) -> str:
-    """Describe the unused part of a question."""
     cuts = []
     if len(text) > MAX_QUESTION_CHARACTERS:
         cuts.append(f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read")
@@ -217,12 +216,8 @@ def stem_analyser() -> Any:
     """The analyser of index and questions: words, lower case, no accents, stems."""
     engine = import_tantivy()
     builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
-    for step in (
-        engine.Filter.remove_long(MAX_WORD_CHARACTERS),
-        engine.Filter.lowercase(),
-        engine.Filter.ascii_fold(),
-        engine.Filter.stemmer("english"),
-    ):
+    filters, longest = engine.Filter, engine.Filter.remove_long(MAX_WORD_CHARACTERS)
+    for step in (longest, filters.lowercase(), filters.ascii_fold(), filters.stemmer("english")):
         builder = builder.filter(step)
     return builder.build()
 

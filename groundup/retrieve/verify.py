@@ -1,4 +1,6 @@
-"""Verifies quotes: reads the files again and compares, independently of the index.
+"""The verb `verify`, and `verify_quotes`: read the quoted files again and compare.
+
+This is independent of the index, of which only the files' hashes are used.
 
 For text, Markdown and Python the decoded bytes must equal the quote. For HTML the bytes, parsed
 again, must give the quote apart from white space. The answer has each file's hash at indexing, so a
@@ -6,12 +8,16 @@ file that changed since is reported even if it still contains the quote.
 """
 
 import hashlib
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from groundup.core import Answer, DataError, Quote, hash_file
+from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes, read_html
+
+from .search import open_index
 
 MAX_FILE_BYTES = 64 * 2**20
 """Maximum file size; `groundup index` skips larger files."""
@@ -27,6 +33,77 @@ class QuoteProblem(NamedTuple):
     """outside: the path leaves the folder; missing: no such file; changed: the file changed since
     indexing but has the quote; differs: the bytes are not the quote."""
     message: str
+
+
+class Verification(NamedTuple):
+    """The result of `groundup verify`."""
+
+    root: str
+    """The folder whose files were read."""
+    quotes: int
+    problems: tuple[QuoteProblem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every quote is proved, else 1."""
+        return int(bool(self.problems))
+
+    def __str__(self) -> str:
+        """One line for each problem, then how many quotes are proved."""
+        failed = len({problem.quote for problem in self.problems})
+        lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
+        summary = (
+            f"{self.quotes - failed} of {self.quotes} quotes are proved by files in {self.root}"
+        )
+        return "\n".join([*lines, f"{summary}."])
+
+
+def verify(answer: Path, *, index: Path | None = None, root: Path | None = None) -> Verification:
+    """Check the quotes of a saved answer against the documents; exit code 1 unless all are proved.
+
+    answer  a file with what `groundup ask --json` printed; - reads standard input
+    index   the index that answered: files that changed since it was made are reported too
+    root    folder of the documents; default: the one that the answer, or the index, names
+
+    Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
+    """
+    try:
+        text = sys.stdin.read() if str(answer) == "-" else answer.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{answer} cannot be read: {error}.") from None
+    saved, named = _parse_answer(text, answer)
+    opened = None if index is None else open_index(index)
+    folder = root or named or (opened.root if opened else None)
+    if folder is None or not Path(folder).is_dir():
+        what = "names no folder" if folder is None else f"is of {folder}, which is no folder"
+        raise ConfigError(f"{answer} {what}; give --root FOLDER of the documents.")
+    if opened is not None:
+        saved.details["files"] = opened.sha256_by_path
+    problems = verify_quotes(saved, Path(folder))
+    return Verification(str(folder), sum(len(c.quotes) for c in saved.claims), tuple(problems))
+
+
+def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
+    try:
+        data: dict[str, Any] = json.loads(text)
+        claims = [
+            Claim(claim["text"], tuple(Quote(**quote, line=0) for quote in claim["quotes"]))
+            for claim in data["claims"]
+        ]
+        quotes = [quote for claim in claims for quote in claim.quotes]
+        types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
+        if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
+            raise ValueError("each claim needs quotes of path, start, end and text")
+        answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
+        root = data.get("root")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} holds no answer of `groundup ask --json` ({error}); save one with: "
+            "groundup ask QUESTION --index INDEX --json > answer.json"
+        ) from None
+    if not claims and not answer.refused:
+        raise DataError(f"{path} has an answer without quotes, which proves nothing; ask again.")
+    return answer, root if isinstance(root, str) else None
 
 
 def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
@@ -56,7 +133,6 @@ def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
 
 
 def _check_quote(quote: Quote, root: Path, indexed: str | None) -> QuoteProblem | None:
-    """The problem with one quote, if there is one."""
     path = (root / quote.path).resolve()
     if not path.is_relative_to(root.resolve()):
         return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
@@ -76,7 +152,6 @@ def _check_quote(quote: Quote, root: Path, indexed: str | None) -> QuoteProblem 
 
 
 def _bytes_match(data: bytes, quote: Quote) -> bool:
-    """Whether the bytes at the quoted position are the quote."""
     inside = data[quote.start : quote.end]
     if not 0 <= quote.start < quote.end <= len(data):
         return False

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from groundup.core.kinds import (
+from groundup.core.errors import (
     COMMAND_OF_KIND,
     Kind,
     _with_article,

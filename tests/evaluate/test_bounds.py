@@ -3,8 +3,7 @@
 import pytest
 
 from groundup.core import Artifact, DataError, GateUndecided
-from groundup.evaluate.bounds import gate_interval
-from groundup.evaluate.gate import gate
+from groundup.evaluate.gate import gate, gate_interval
 from groundup.evaluate.harness.report import WEIGHTED_BY_SIZE, GroupReport, read_report
 from groundup.evaluate.task.aggregate import aggregate
 from groundup.evaluate.task.task import TaskMeasure

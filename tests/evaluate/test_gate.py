@@ -14,8 +14,7 @@ from groundup.core import (
     Sample,
     produce,
 )
-from groundup.evaluate.accesses import check_ledgers
-from groundup.evaluate.gate import _required_checks, _scored_model, gate
+from groundup.evaluate.gate import _required_checks, _scored_model, check_ledgers, gate
 from groundup.evaluate.harness.report import (
     EvaluationReport,
     Subject,

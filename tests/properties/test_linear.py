@@ -17,7 +17,7 @@ from groundup.documents.articles.manual import Manual, ManualConfig
 from groundup.documents.articles.markup import ArticleXml, ArticleXmlConfig
 from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
 from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines
-from groundup.retrieve.sentences import split_sentences
+from groundup.retrieve.chunk import split_sentences
 from tests.properties.steps import steps_of
 
 Step = Callable[[Record], StepResult]

@@ -8,11 +8,9 @@ import random
 import sys
 from pathlib import Path
 
-from groundup.core.page import Baseline, Series
-from groundup.recipes.report.data import (
+from groundup.core.page import Baseline, Gate, Series
+from groundup.recipes.report import (
     ArtifactRow,
-    ChangedSetting,
-    CheckRow,
     Curve,
     EvaluationRow,
     HeadlineNumber,
@@ -20,9 +18,8 @@ from groundup.recipes.report.data import (
     ReportData,
     SampleRow,
     ShownAnswer,
-    StageRow,
+    report_page,
 )
-from groundup.recipes.report.report import _report_page
 
 REFUSAL = "I do not know json.unmarshal(); it is not in my documents."
 TITLE = "Tiny: a language model of Python's documentation"
@@ -47,15 +44,8 @@ def sample_report(failed: bool = False) -> ReportData:
         headline=headline(),
         artifacts=artifacts(failed),
         curves=curves(),
-        stages=stages(),
         evaluation=evaluation(),
         samples=samples(),
-        changes=(
-            ChangedSetting("base", "optim.learning_rate", 0.001, 0.0015),
-            ChangedSetting("base", "model.layers", 8, 6),
-            ChangedSetting("tokenizer", "specials", [], ["<|endoftext|>", "<|im_start|>"]),
-            ChangedSetting("chat", "epochs", 2, 3),
-        ),
         environment={
             "Processor": "8 cores, x86-64, AVX-512",
             "Memory": "32 GB",
@@ -78,34 +68,34 @@ def sample_report(failed: bool = False) -> ReportData:
     )
 
 
-def checks(failed: bool) -> tuple[CheckRow, ...]:
+def checks(failed: bool) -> tuple[Gate, ...]:
     """Five gates on different scales."""
     lost = (-0.071, -0.102, -0.043) if failed else (-0.004, -0.013, 0.005)
     return (
-        CheckRow(
+        Gate(
             "Better than xz",
             "On unseen text the base model needs fewer bits per byte than the compressor xz.",
             1.412, 1.398, 1.426, 1.76, "bits per byte", "lower", True,
             "Train longer, or give it more text of the same kind.",
         ),
-        CheckRow(
+        Gate(
             "Tuning kept the language",
             "The chat model predicts unseen text at most 0.05 bits per byte worse than base.",
             0.021, 0.017, 0.026, 0.05, "bits per byte", "lower", True,
             "Mix plain text into the fine-tuning examples.",
         ),
-        CheckRow(
+        Gate(
             "Answers known questions",
             "At least 60 % of questions about the documents get exactly the expected answer.",
             0.742, 0.689, 0.791, 0.6, "of answers", "higher", True, "Make more examples.",
         ),
-        CheckRow(
+        Gate(
             "Refuses unknown questions",
             "It refuses questions about things that do not exist at least 50 points more often "
             "than questions it can answer.",
             0.81, 0.74, 0.87, 0.5, "difference of rates", "higher", True, "Add refusals.",
         ),
-        CheckRow(
+        Gate(
             "8 bits lose nothing",
             "The 8-bit copy gets at most 2 points fewer exact matches than the chat model.",
             *lost, -0.02, "of answers", "higher", not failed,
@@ -168,7 +158,7 @@ def curves() -> tuple[Curve, ...]:
                 Series("training", steps, loss),
                 Series("unseen", seen, held, [v - 0.03 for v in held], [v + 0.03 for v in held]),
             ),
-            (Baseline("xz", 1.76), Baseline("xz + text", 1.40)), "base",
+            (Baseline("xz", 1.76), Baseline("xz + text", 1.40)),
         ),
         Curve(
             "Loss of the chat model", "epochs", "nats per answer token",
@@ -176,20 +166,7 @@ def curves() -> tuple[Curve, ...]:
                 Series("training", epochs, tuned),
                 Series("unseen", [0.5, 1, 1.5, 2, 2.5, 3], [1.02, 0.71, 0.58, 0.53, 0.515, 0.52]),
             ),
-            stage="chat",
         ),
-    )  # fmt: skip
-
-
-def stages() -> tuple[StageRow, ...]:
-    """What the stages cost and found."""
-    return (
-        StageRow("corpus", 5.8, {"documents": 1210, "removed": 38, "characters": "11.2 M"}),
-        StageRow("tokenizer", 4.1, {"ids": 4096, "bytes per token": 3.41}),
-        StageRow("base", 840.0, {"parameters": "12.0 M", "tokens seen": "8.0 M", "steps": 1600,
-                                 "tokens per second": 9524, "peak memory": "2.1 GB"}),
-        StageRow("chat", 265.0, {"examples": 3120, "epochs": 3, "steps": 585,
-                                 "tokens per second": 8103, "peak memory": "2.3 GB"}),
     )  # fmt: skip
 
 
@@ -247,7 +224,7 @@ def samples() -> tuple[SampleRow, ...]:
 def main(place: str, kind: str = "") -> None:
     """Write the page alone, without an artifact around it."""
     data = ReportData("Nothing yet", "The run stopped before its first stage had ended.")
-    page = _report_page(data if kind == "empty" else sample_report(kind == "failed"))
+    page = report_page(data if kind == "empty" else sample_report(kind == "failed"))
     Path(place).write_text(page.render(), encoding="utf-8")
 
 

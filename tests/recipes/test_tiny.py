@@ -1,34 +1,47 @@
-"""The forecast grows with the work, and the last words can be typed as they stand."""
+"""A machine gets the step of its speed and keeps it; the last words can be typed as they stand."""
 
+import json
 import shlex
 
 import pytest
 
 from groundup.cli import main
-from groundup.core import MANIFEST, Config, produce, write_text
+from groundup.core import MANIFEST, Config, ConfigError, produce, record, write_text
 from groundup.recipes import RECIPES, run
-from groundup.recipes.tiny import (
-    OTHER_SECONDS,
-    TinyArtifacts,
-    _estimate_duration,
-    _final_message,
-    tiny,
-)
+from groundup.recipes.tiny import STEPS, DemoStep, _choose_step, _final_message, machine_step, tiny
 
 
 class Nothing(Config):
     """No settings."""
 
 
-def test_the_forecast_grows_with_tokens_and_depth():
-    def seconds(tokens: int, depth: int) -> float:
-        words = _estimate_duration(tokens, depth).split("about ")[1].split(" on this")[0].split()
-        unit = {"s": 1, "min": 60, "h": 3600}
-        pairs = zip(words[::2], words[1::2], strict=True)
-        return sum(float(number) * unit[name] for number, name in pairs)
+@pytest.mark.parametrize(("peak", "number"), [(3e12, 0), (2e12, 0), (9e11, 1), (1e11, 2), (0, 2)])
+def test_a_machine_gets_the_step_of_its_matrix_peak(peak, number):
+    assert machine_step(peak) == STEPS[number]
 
-    assert seconds(0, 6) == OTHER_SECONDS
-    assert seconds(10**8, 2) < seconds(10**8, 6) < seconds(10**9, 6)
+
+def test_the_chosen_step_is_told_with_its_reason_and_kept_when_the_run_resumes(tmp_path, capsys):
+    record.set_output_mode("plain")
+    try:
+        chosen = _choose_step(tmp_path / "step.json", None, None)
+    finally:
+        record.set_output_mode("silent")
+    said = capsys.readouterr().err
+    assert f"of {len(STEPS)}: {chosen.tokens:,} tokens, because the matrix peak of " in said
+    kept = DemoStep(1e9, 123_456, 1.25)
+    (tmp_path / "step.json").write_text(json.dumps(kept._asdict()))
+    assert _choose_step(tmp_path / "step.json", None, None) == kept
+    given = _choose_step(tmp_path / "step.json", 9_000, 1.0)
+    assert given == kept._replace(tokens=9_000, epochs=1.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_wrong_size_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ConfigError, match="tokens"):
+        tiny(out=tmp_path / "run", tokens=0)
+    with pytest.raises(ConfigError, match="epochs"):
+        tiny(out=tmp_path / "other", epochs=0.0)
+    assert not (tmp_path / "run" / "corpus").exists()
 
 
 def test_the_last_words_are_commands(tmp_path):
@@ -62,7 +75,9 @@ def test_a_whole_run_makes_everything_and_then_has_nothing_to_do(tmp_path, capsy
         assert ended.value.code in (0, 3, None)
         said = capsys.readouterr()
         assert ended.value.code == 3 or said.out.startswith(words)
-    for name in (*TinyArtifacts._fields, "report"):
+    folders = ("corpus", "tokenizer", "tokens", "base", "examples", "chat", "int8", "index",
+               "manual", "questions", "names", "compared", "verdict", "report")  # fmt: skip
+    for name in folders:
         places = [out / name, *(out / name).glob("snapshots/*")]
         assert any((place / MANIFEST).is_file() for place in places), name
     assert (out / "report" / "report.html").stat().st_size > 10_000

@@ -122,7 +122,7 @@ def test_text_for_people_names_file_line_and_bytes_or_what_is_nowhere(built):
 
 
 def test_the_command_line_prints_what_the_room_says(built, capsys):
-    from groundup.results import emit
+    from groundup.flags import emit
 
     for question in ("When does the office open?", "Who is the president?"):
         found = ask(question, built)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.retrieve import split_sentences
-from groundup.retrieve.sentences import is_label, label_lines
+from groundup.retrieve.chunk import is_label, label_lines
 
 TEXT = st.text(
     st.one_of(st.sampled_from(" \n\t.!?:;-=#*`>()\"'“”…。a1Ab"), st.characters(codec="utf-8")),

@@ -5,7 +5,7 @@ import pytest
 from groundup.core import Hit
 from groundup.documents import read_bytes
 from groundup.retrieve import chunk_document
-from groundup.retrieve.sentences import split_sentences
+from groundup.retrieve.chunk import split_sentences
 from groundup.retrieve.spans import (
     WeightedQuestion,
     _definition_score,

@@ -1,13 +1,17 @@
 """A quote is proved by its file alone; what does not hold is told."""
 
+import io
+import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from groundup.core import Answer, Claim, Quote, hash_file
+from groundup.cli import main
+from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes
-from groundup.retrieve import ask, index, verify_quotes
+from groundup.retrieve import ask, index, verify, verify_quotes
 from groundup.retrieve.verify import MAX_FILE_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
@@ -116,3 +120,78 @@ def test_a_quote_does_not_reach_beyond_its_file(folder):
     true = document.quote(0, len(document.text))._replace(text=whole, end=len(CONTENT["tea.md"]))
     assert codes(claimed(true), folder) == []
     assert codes(claimed(true._replace(end=true.end + 1)), folder) == ["differs"]
+
+
+@pytest.fixture
+def saved(folder, tmp_path_factory, capsys):
+    """A saved answer and its index."""
+    home = tmp_path_factory.mktemp("saved")
+    index(folder, home / "i")
+    capsys.readouterr()
+    code, out = typed(capsys, "ask", "Ist grüner Tee heiß?", "--index", home / "i", "--json")
+    assert code == 0
+    (home / "answer.json").write_text(out, encoding="utf-8")
+    return home
+
+
+def typed(capsys, *words) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code, capsys.readouterr().out
+
+
+def test_a_saved_answer_is_proved_by_its_documents(saved, folder, capsys):
+    code, out = typed(capsys, "verify", saved / "answer.json", "--index", saved / "i")
+    assert code == 0 and " quotes are proved by files in " in out
+    code, out = typed(capsys, "verify", saved / "answer.json", "--json")
+    found = json.loads(out)
+    assert (code, found["problems"], found["root"]) == (0, [], str(folder))
+    assert found["quotes"] >= 1
+
+
+def test_a_saved_answer_whose_documents_changed_exits_with_1(saved, folder, capsys):
+    path = json.loads((saved / "answer.json").read_text("utf-8"))["claims"][0]["quotes"][0]["path"]
+    (folder / path).write_bytes(CONTENT[path] + b" ")
+    code, out = typed(capsys, "verify", saved / "answer.json", "--index", saved / "i")
+    assert code == 1 and out.startswith(f"changed: {path} still has the quote.")
+    assert typed(capsys, "verify", saved / "answer.json")[0] == 0  # hashes are the index's
+    (folder / path).write_text("Nichts davon.")
+    code, out = typed(capsys, "verify", saved / "answer.json", "--json")
+    (problem,) = json.loads(out)["problems"][:1]
+    assert (code, problem["code"], problem["quote"]["path"]) == (1, "differs", path)
+
+
+def test_a_quote_that_was_edited_is_found_wherever_the_documents_are(saved, folder, capsys):
+    text = (saved / "answer.json").read_text("utf-8")
+    (saved / "edited.json").write_text(text.replace("heiß", "kalt"), encoding="utf-8")
+    folder = folder.rename(folder.with_name("moved"))
+    for name, code in (("answer.json", 0), ("edited.json", 1)):
+        assert typed(capsys, "verify", saved / name, "--root", folder)[0] == code
+    with pytest.raises(ConfigError, match="which is no folder; give --root"):
+        verify(saved / "answer.json")
+
+
+def test_standard_input_is_read_and_a_refusal_needs_no_proof(folder, monkeypatch):
+    refused = {"answer": "not in these documents", "refused": True, "claims": [], "root": None}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(refused)))
+    assert verify(Path("-"), root=folder) == (str(folder), 0, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", '{"answer": "a", "refused": false, "claims": []}',
+        '{"answer": "a", "refused": false, "claims": [{"text": "a", "quotes": []}]}',
+        '{"answer": "a", "refused": false, "claims": [{"text": "a", "quotes": [{"path": "x"}]}]}',
+        '{"answer": "a", "refused": false, "claims": [{"text": "a", "quotes": '
+        '[{"path": "tea.md", "start": "0", "end": 4, "text": "Gr"}]}]}',
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_is_an_error(text, folder):
+    (folder / "answer.json").write_text(text)
+    with pytest.raises(DataError, match="answer"):
+        verify(folder / "answer.json", root=folder)
+    with pytest.raises(DataError, match="cannot be read"):
+        verify(folder / "none.json", root=folder)

@@ -1,6 +1,6 @@
 """First process inside the sandbox: drops all privileges, then executes the program.
 
-    _build_root       without bubblewrap: read-only mounts and an own root
+    _build_root       read-only mounts and an own root
     _write_program    writes files to the private folder, whose handle goes to the parent
     _drop_privileges  identity, capabilities, limits, no new privileges, a seccomp filter
 
@@ -32,7 +32,7 @@ SOCKET, SOCKETPAIR, SETSOCKOPT = (41, 198), (53, 199), (54, 208)
 NEW_NAMESPACES = 0x7E02_0000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 UNIX, FAMILIES, KINDS, PROTOCOLS = 1, (2, 10), (1, 2), (0, 6, 17)
-"""Unix, and TCP and UDP over IPv4 and IPv6, which watch.py counts; vsock has no namespace."""
+"""Unix, and TCP and UDP over IPv4 and IPv6, which sandbox.py counts; vsock has no namespace."""
 SOCKET_LEVEL, BUFFER_SIZES = 1, (7, 8)
 """SO_SNDBUF and SO_RCVBUF: setting them succeeds without effect, so buffers keep their default."""
 SHARED, ANONYMOUS, HUGE = 0x1, 0x20, 0x4_0000
@@ -54,7 +54,6 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _libc_call(name: str, *arguments: Any) -> None:
-    """Call a libc function; OSError naming it if it fails."""
     if getattr(LIBC, name)(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
@@ -148,8 +147,11 @@ def _drop_privileges(identity: int, limits: dict[str, int], denied: SyscallTable
 
 
 def _mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """Mount, as mount(2)."""
-    _libc_call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
+    """Mount, as mount(2); an OSError names the source."""
+    try:
+        _libc_call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror} ({source})") from None
 
 
 def _make_read_only(target: str, flags: int) -> None:
@@ -185,7 +187,6 @@ def _build_root(root: str, mounts: list[list[str]], folder_bytes: int) -> None:
 
 
 def _write_program(files: dict[str, str]) -> int:
-    """Write the program's files into the private folder; return the folder's handle."""
     os.chdir(FOLDER)
     for name, text in files.items():
         os.makedirs(os.path.dirname(os.path.join(FOLDER, name)), exist_ok=True)
@@ -222,8 +223,7 @@ def main() -> None:
         with open(int(sys.argv[1]), encoding="ascii") as file:
             specification = json.load(file)
         os.umask(0o022)
-        if root := specification["root"]:
-            _build_root(root, specification["mounts"], specification["folder_bytes"])
+        _build_root(specification["root"], specification["mounts"], specification["folder_bytes"])
         _drop_privileges(
             specification["identity"], specification["limits"], specification["denied"]
         )

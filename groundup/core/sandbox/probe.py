@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 
 def _succeeds(attempt: Callable[[], object]) -> bool:
-    """Whether an attempt succeeded."""
     try:
         attempt()
     except OSError:
@@ -21,7 +20,6 @@ def _succeeds(attempt: Callable[[], object]) -> bool:
 
 
 def _count_forks(allowed: int) -> int:
-    """Number of processes that could be started; attempts a few more than allowed."""
     children: list[int] = []
     while len(children) <= allowed + 4 and _succeeds(lambda: children.append(_fork_idle())):
         pass
@@ -31,7 +29,6 @@ def _count_forks(allowed: int) -> int:
 
 
 def _fork_idle() -> int:
-    """Start a process that waits; return its pid."""
     child = os.fork()
     if not child:
         signal.pause()
@@ -39,7 +36,6 @@ def _fork_idle() -> int:
 
 
 def _find_leaks(file: str, port: int, processes: int) -> list[str]:
-    """What this process can do but must not be able to."""
     with open("/proc/self/status") as text:
         status = {name: value.strip() for name, _, value in (row.partition(":") for row in text)}
     with open("/proc/net/dev") as text:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from groundup.core.sandbox import inside
-from groundup.core.sandbox.sandbox import DENIED, mounts
+from groundup.core.sandbox.sandbox import DENIED, _mounts
 
 ALLOW, KILL = inside.ALLOW, inside.KILL
 EPERM, ENOSYS = inside.FAIL | errno.EPERM, inside.FAIL | errno.ENOSYS
@@ -136,4 +136,4 @@ def test_the_table_is_the_kernels(machine: str):
 
 
 def test_mounts_are_what_the_root_is_built_from():
-    assert {kind for kind, _, _ in mounts([])} == {"read", "device", "link"}
+    assert {kind for kind, _, _ in _mounts([])} == {"read", "device", "link"}

@@ -14,7 +14,7 @@ from groundup.corpus.explain.report import SourceLicence, _source_licences
 from groundup.corpus.prepare.stage import _run_summary
 from groundup.corpus.prepare.write import _count_licence
 from groundup.corpus.prepare.write import licence_counts as counted_licences
-from groundup.results import _json_ready
+from groundup.flags import _json_ready
 
 from .made import corpus
 
