@@ -49,8 +49,7 @@ from .directory import (
     weight_files,
 )
 from .gguf.format import GgufFile, open_gguf
-from .gguf.importing import load_unpacked, write_unpacked
-from .gguf.reading import read_gguf_config
+from .gguf.reading import load_gguf, read_gguf_config, write_unpacked
 from .heads import load_with_head, save_with_head
 from .licence import CARD, UNKNOWN, ModelLicence, licence_to_json, read_model_licence
 from .sentences import LENGTH_CONFIG, MODULES, POOLING_FOLDER
@@ -216,12 +215,13 @@ def _write_gguf_model(
 ) -> None:
     """Dequantize and check the weights of a GGUF file; the body of the stage."""
     as_is = config.dtype == "as_is"
-    unpacked = load_unpacked(file, torch.float32 if as_is else DTYPES[config.dtype])
-    _check_finite(unpacked.model, file.path)
-    write_unpacked(file, unpacked.model, draft.path)
-    _check_tokenizer(draft.path, unpacked.model)
-    licence = ModelLicence(unpacked.licence or config.licence or UNKNOWN)
-    _record_source(draft, unpacked.model, unpacked.name or file.path.stem, files, licence)
+    model = load_gguf(file, torch.float32 if as_is else DTYPES[config.dtype])
+    _check_finite(model, file.path)
+    write_unpacked(file, model, draft.path)
+    _check_tokenizer(draft.path, model)
+    name, licence = (str(file.metadata.get(f"general.{key}", "")) for key in ("name", "license"))
+    licence = ModelLicence(licence or config.licence or UNKNOWN)
+    _record_source(draft, model, name or file.path.stem, files, licence)
 
 
 def _record_source(
