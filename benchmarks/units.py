@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _unit_tokenizers import UnitTokenizer, measure_segmentation, train_units
 
 from groundup.core import Artifact, Tokenizer, device
 from groundup.corpus import read_split
@@ -28,10 +29,7 @@ from groundup.tokenizer import (
     FastTokenizer,
     Loader,
     Shard,
-    UnitTokenizer,
-    measure_segmentation,
     train_bpe,
-    train_units,
 )
 from groundup.train import (
     LoopOptions,

@@ -39,7 +39,6 @@ from .specials import (
     SUFFIX,
     expand_special_sets,
 )
-from .units import Segmentation, UnitTokenizer, measure_segmentation, train_units
 
 __all__ = [
     "CHATML_TEMPLATE",
@@ -64,7 +63,6 @@ __all__ = [
     "PackedSequences",
     "ReferenceBPE",
     "RenderedChat",
-    "Segmentation",
     "Shard",
     "SpecialFrame",
     "TemplateSandbox",
@@ -72,14 +70,12 @@ __all__ = [
     "TokenShards",
     "TokenizerConfig",
     "TokensConfig",
-    "UnitTokenizer",
     "document_special_ids",
     "encode_corpus",
     "expand_special_sets",
     "load_bpe_tokenizer",
     "load_chat_template",
     "load_tokenizer",
-    "measure_segmentation",
     "mix_named",
     "mix_tokens",
     "open_shards",
@@ -92,7 +88,6 @@ __all__ = [
     "tokenizer_of_gguf",
     "train_bpe",
     "train_tokenizer",
-    "train_units",
     "well_formed",
     "write_tokenizer",
     "write_tokens",

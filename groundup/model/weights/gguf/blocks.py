@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from groundup.core import DataError, MissingExtra
 
-CHUNK_VALUES = 1 << 18
+CHUNK_VALUES = 1 << 16
 """Values dequantized at once, so that what is in between stays small."""
 NUMPY_TYPES = {
     "F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8",

@@ -18,14 +18,16 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple
 
+import regex
+
 from groundup.core import ConfigError, DataError, Tokenizer, digest
 
-from .bpe import compile_splitter, well_formed
-from .specials import SPECIALS
+from groundup.tokenizer import PATTERNS, SPECIALS, well_formed
 
 Unit = Literal["words", "characters"]
 WORD_PATTERN = "gpt-2"
 """Splits words with the preceding space, and complete numbers."""
+SPLITTER = regex.compile(PATTERNS[WORD_PATTERN])
 
 
 def split_units(text: str, unit: Unit) -> list[str]:
@@ -34,7 +36,7 @@ def split_units(text: str, unit: Unit) -> list[str]:
     >>> split_units("a 12 b!", "words")
     ['a', ' 12', ' b', '!']
     """
-    return list(text) if unit == "characters" else compile_splitter(WORD_PATTERN).findall(text)
+    return list(text) if unit == "characters" else SPLITTER.findall(text)
 
 
 class UnitTokenizer:
