@@ -170,7 +170,7 @@ def save(
                the model that the tokenizer is copied from, otherwise not
 
     A model that no Hugging Face family can express is written in groundup's own format
-    (families/own.py).
+    (families/registry.py).
     """
     family = choose_family(model.config, packed=has_int8(model))
     tensors = family.to_hf_state_dict(packed_state_dict(model), model.config)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..families import own
 from ..families.classifiers import (
     HEAD_KEY,
     OWN_HEAD_LAYOUT,
@@ -27,7 +26,7 @@ from ..families.classifiers import (
     write_head,
 )
 from ..families.names import drop_tensors, prefix_pattern, rename_tensors
-from ..families.registry import choose_family, get_family, read_config
+from ..families.registry import OWN, choose_family, get_family, read_config
 from ..heads import Head, HeadConfig, ModelWithHead
 from ..transformer import Transformer
 from .directory import (
@@ -118,7 +117,7 @@ def _describe_head(base: Transformer, head: HeadConfig) -> HeadFiles:
     values: dict[str, Any] = choose_family(config, packed=has_int8(base)).to_hf_config(config)
     if _is_pooling_only(head):
         return HeadFiles(values, HeadLayout())
-    fallback = HeadFiles(own.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)
+    fallback = HeadFiles(OWN.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)
     return write_head(head, values, config) or fallback
 
 

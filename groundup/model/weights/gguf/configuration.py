@@ -25,13 +25,15 @@ from torch import Tensor
 from groundup.core import ArtifactError, ConfigError
 
 from ...config import ModelConfig, RopeScaling
-from ...families.layout import QKV, fuse_parts, split_fused
 from ...families.names import (
+    QKV,
     NamePairs,
     StateDict,
+    fuse_parts,
     map_tensors,
     rename_tensors,
     require_defaults,
+    split_fused,
 )
 from ...families.registry import FAMILIES, choose_family, read_config
 from ...positions.rotary import rope_frequencies
