@@ -16,8 +16,8 @@ from groundup.core import Artifact, Config, ConfigError, Draft, digest, hash_fil
 from groundup.core import device as machine
 
 from .files import save_vectors
-from .glove.glove import GloveConfig, glove
-from .glove.glove import glove_library as glove_loops
+from .glove import GloveConfig, glove
+from .glove import glove_library as glove_loops
 from .phrases import PhrasesConfig, join_phrases
 from .text import (
     TextConfig,

@@ -21,8 +21,7 @@ from groundup.kernels import Mask, ScoreOptions, attention
 from .cache import Cache, KeysValues
 from .config import ModelConfig
 from .norm import build_norm
-from .positions.relative import DistanceBias
-from .positions.rotary import Rotation, rotate
+from .positions import DistanceBias, Rotation, rotate
 
 
 class EncoderOutput(NamedTuple):

@@ -37,9 +37,15 @@ from .feedforward import Experts, FeedForward
 from .heads import OutputTransform, apply_softcap
 from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs, embedding_lookup
 from .norm import optional_norm
-from .positions.absolute import sinusoids
-from .positions.relative import BucketBias, alibi_bias
-from .positions.rotary import Rotation, attention_factor, cached_frequencies, compute_rotation
+from .positions import (
+    BucketBias,
+    Rotation,
+    alibi_bias,
+    attention_factor,
+    cached_frequencies,
+    compute_rotation,
+    sinusoids,
+)
 
 INITIAL_STD = {
     "embed_tokens": 0.02,

@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from groundup.model.attention import Attention, Context
-from groundup.model.positions.rotary import compute_rotation, rope_frequencies
+from groundup.model.positions import compute_rotation, rope_frequencies
 from tests.model.shapes import tiny_config, tiny_model
 
 

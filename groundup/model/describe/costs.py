@@ -15,8 +15,7 @@ from groundup.kernels import AttentionPattern
 
 from ..config import ExpertsConfig, ModelConfig
 from ..families.registry import read_config
-from ..presets.preset import Preset
-from ..presets.table import nearest_presets, preset, presets
+from ..presets import Preset, nearest_presets, preset, presets
 from ..weights.directory import CONFIG, read_json_object
 
 TRAINING_BYTES_PER_PARAMETER = 16

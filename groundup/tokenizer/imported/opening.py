@@ -27,9 +27,8 @@ from ..fast import FastTokenizer
 from ..files import load_bpe_tokenizer
 from .content import read_json_content
 from .sentencepiece import open_sentencepiece
-from .tekken import open_tekken
 from .tokenizer import ImportedTokenizer
-from .vocabulary import open_vocab_and_merges, open_wordpiece
+from .vocabulary import open_tekken, open_vocab_and_merges, open_wordpiece
 
 Settings = Mapping[str, Any]
 MOST_BYTES = 512 * 2**20

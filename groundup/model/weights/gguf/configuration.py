@@ -36,7 +36,7 @@ from ...families.names import (
     split_fused,
 )
 from ...families.registry import FAMILIES, choose_family, read_config
-from ...positions.rotary import rope_frequencies
+from ...positions import rope_frequencies
 from .format import Value
 
 FFN_PROJECTIONS = ("gate", "up", "down")

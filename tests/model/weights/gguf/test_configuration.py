@@ -8,7 +8,7 @@ from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 from groundup.model import RopeScaling, Transformer, preset, presets
 from groundup.model.families.names import parse_rope
-from groundup.model.positions.rotary import compute_rotation, rope_frequencies, rotate
+from groundup.model.positions import compute_rotation, rope_frequencies, rotate
 from groundup.model.weights.gguf.configuration import (
     ARCHITECTURES,
     _deinterleave,
