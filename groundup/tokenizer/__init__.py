@@ -1,6 +1,22 @@
 """Tokenizer: how do texts become ids, conversations ids and a loss mask, and corpora batches?"""
 
-from .bpe import PATTERNS, ReferenceBPE, train_bpe, well_formed
+from .bpe import (
+    CLS,
+    DOCUMENT_END,
+    MASK,
+    MIDDLE,
+    PATTERNS,
+    PREFIX,
+    SENTINELS,
+    SEPARATOR,
+    SPECIAL_SETS,
+    SPECIALS,
+    SUFFIX,
+    ReferenceBPE,
+    expand_special_sets,
+    train_bpe,
+    well_formed,
+)
 from .chat import CHATML_TEMPLATE, RenderedChat, render, template_digest
 from .fast import FastTokenizer
 from .files import (
@@ -25,19 +41,6 @@ from .shards import (
     document_special_ids,
     encode_corpus,
     write_tokens,
-)
-from .specials import (
-    CLS,
-    DOCUMENT_END,
-    MASK,
-    MIDDLE,
-    PREFIX,
-    SENTINELS,
-    SEPARATOR,
-    SPECIAL_SETS,
-    SPECIALS,
-    SUFFIX,
-    expand_special_sets,
 )
 
 __all__ = [

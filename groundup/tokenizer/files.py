@@ -28,10 +28,19 @@ from groundup.core import (
 )
 
 from . import compiled
-from .bpe import PATTERNS, byte_to_character, train_bpe
+from .bpe import (
+    CLS,
+    DOCUMENT_END,
+    MASK,
+    PATTERNS,
+    SEPARATOR,
+    SPECIALS,
+    byte_to_character,
+    expand_special_sets,
+    train_bpe,
+)
 from .chat import CHATML_TEMPLATE
 from .fast import FastTokenizer, to_tokenizer_json
-from .specials import CLS, DOCUMENT_END, MASK, SEPARATOR, SPECIALS, expand_special_sets
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

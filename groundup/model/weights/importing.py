@@ -50,9 +50,8 @@ from .directory import (
 )
 from .gguf.format import GgufFile, open_gguf
 from .gguf.reading import load_gguf, read_gguf_config, write_unpacked
-from .heads import load_with_head, save_with_head
+from .heads import LENGTH_CONFIG, MODULES, POOLING_FOLDER, load_with_head, save_with_head
 from .licence import CARD, UNKNOWN, ModelLicence, licence_to_json, read_model_licence
-from .sentences import LENGTH_CONFIG, MODULES, POOLING_FOLDER
 
 SOURCE, GGUF = "source.json", ".gguf"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
