@@ -103,7 +103,6 @@ def _sum_by_key(keys: np.ndarray, counts: np.ndarray) -> CooccurrenceRun:
 
 
 def _store_run(run: CooccurrenceRun, path: Path) -> CooccurrenceRun:
-    """Write a run and memory-map it."""
     if not len(run.keys):
         return run
     parts = []
@@ -295,7 +294,6 @@ def _train_block(
 def _fit_cells(
     cells: np.ndarray, words: int, config: GloveConfig, *, seed: int = 1, threads: int = 0
 ) -> Glove:
-    """Train on co-occurrence cells; see `glove`."""
     threads = threads or device.available_cores()
     left, right = _initial_sides(words, config.width, seed)
     losses = []

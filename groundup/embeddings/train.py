@@ -86,7 +86,6 @@ def train_vectors(
 def _train_and_write(
     draft: Draft, source: Artifact | Sequence[Path], config: VectorsConfig
 ) -> None:
-    """Train and write the vectors of a text; the body of `train_vectors`."""
     folders = [draft.scratch / name for name in ("text", "phrases", "kept", "cells")]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,6 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
-from .attention import EncoderOutput
-from .cache import Cache
+from .attention import Cache, EncoderOutput
 from .config import (
     AttentionConfig,
     DerivedConfig,

@@ -129,7 +129,6 @@ def _make_tiny_preset(family: Sequence[Preset]) -> Preset:
 
 
 def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
-    """A configuration with the same architecture and small sizes."""
     part, feed, width = config.attention, config.feedforward, config.width
     layers = max(TINY_LAYERS, len(part.patterns))
     groups = min(part.heads // part.kv_heads, TINY_HEADS)

@@ -2,10 +2,10 @@
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
 from .chunk import ChunkConfig, chunk_document
-from .heads import Sentence, split_sentences
 from .index import IndexConfig, index, index_documents
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
+from .sentences import Sentence, split_sentences
 from .verify import QuoteProblem, verify_quotes
 
 __all__ = [

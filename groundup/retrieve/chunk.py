@@ -16,7 +16,7 @@ from typing import NamedTuple
 from groundup.core import Config, Passage
 from groundup.documents import Document, Heading
 
-from .heads import is_label, split_sentences, split_text_lines, text_blocks
+from .sentences import is_label, split_sentences, split_text_lines, text_blocks
 
 VISIBLE = re.compile(r"\S")
 

@@ -30,7 +30,7 @@ from groundup.core import (
     write_text,
 )
 
-from .heads import label_lines
+from .sentences import label_lines
 from .terms import QuestionTerms, code_names, import_tantivy, parse_question, stem_analyser
 
 HEADING_BOOST = 2.0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from groundup.core import Hit, Passage
 from groundup.documents import Document
 
-from .heads import Sentence, is_label, split_sentences
+from .sentences import Sentence, is_label, split_sentences
 from .terms import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
 
 TITLE_CREDIT = 0.8

@@ -99,7 +99,6 @@ class FastTokenizer:
 
     @cached_property
     def _compiled(self) -> compiled.CompiledEncoder | None:
-        """The C++ encoder, if available."""
         library = compiled.load_bpe_library()
         return None if library is None else compiled.CompiledEncoder(self.reference, self.pattern)
 

@@ -175,7 +175,6 @@ def load_bpe_tokenizer(directory: Path | str) -> FastTokenizer:
 
 
 def _find_pattern(pre_tokenizer: dict[str, Any]) -> str:
-    """Name of the splitting pattern in a tokenizer.json; DataError if it is unknown."""
     expressions = [step.get("pattern", {}).get("Regex") for step in pre_tokenizer["pretokenizers"]]
     for name, expression in PATTERNS.items():
         if expression in expressions:

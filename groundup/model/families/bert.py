@@ -173,7 +173,6 @@ def _bert_to_hf_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _encoder_to_hf_config(config: ModelConfig, names: BertNames) -> dict[str, Any]:
-    """The config.json keys that BERT and RoBERTa share."""
     kind = "ForMaskedLM" if config.output.transform == "dense" else "Model"
     return {
         "architectures": [names.class_prefix + kind],
@@ -194,7 +193,6 @@ def _encoder_to_hf_config(config: ModelConfig, names: BertNames) -> dict[str, An
 def _encoder_from_hf_state_dict(
     state: StateDict, config: ModelConfig, names: BertNames
 ) -> StateDict:
-    """Rename the Hugging Face tensors of a BERT-like family to groundup's names."""
     state = {_modernise_name(name.removeprefix(f"{names.family}.")): t for name, t in state.items()}
     state = drop_tensors(state, DROPPED_TENSORS)
     if config.output.transform == "none":
@@ -215,7 +213,6 @@ def _modernise_name(name: str) -> str:
 
 
 def _encoder_to_hf_state_dict(state: StateDict, config: ModelConfig, names: BertNames) -> StateDict:
-    """Rename groundup's tensors to the Hugging Face names of a BERT-like family."""
     is_masked = config.output.transform == "dense"
     prefix = f"{names.family}." if is_masked else ""
     encoder = tuple((prefix + a, b) for a, b in ENCODER_NAMES)

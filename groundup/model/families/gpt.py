@@ -135,7 +135,6 @@ def _gpt2_to_hf_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """The config.json keys that GPT-1 and GPT-2 share."""
     return {
         "vocab_size": config.vocab_size,
         "n_embd": config.width,
@@ -148,7 +147,6 @@ def _gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
-    """Convert the tensors of GPT-1 or GPT-2 to groundup's names and layout."""
     state = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
     state = map_tensors(
         rename_tensors(drop_tensors(state, DROPPED_TENSORS), names), MATRICES, transpose_matrix
@@ -157,7 +155,6 @@ def _gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
 
 
 def _gpt_to_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
-    """Convert groundup's tensors to the names and layout of GPT-1 or GPT-2."""
     state = map_tensors(fuse_parts(state, FUSED, QKV), MATRICES, transpose_matrix)
     prefixed = tuple((PREFIX + hf_name, name) for hf_name, name in names)
     return rename_tensors(state, prefixed, to_hf=True)

@@ -158,7 +158,6 @@ def _is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
 
 
 def _equal_strict(a: Any, b: Any) -> bool:
-    """Whether two values are equal, and both or neither are bools."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 

@@ -53,7 +53,6 @@ def prefix_pattern(begin: str) -> re.Pattern[str]:
 
 
 def _rename_key(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
-    """Replace the prefix of a name by the first rule that matches."""
     for pattern, other in rules:
         if match := pattern.match(name):
             return other.format(*match.groups()) + name[match.end() :]
@@ -80,7 +79,6 @@ def merge_tied_embeddings(state: StateDict, table: str, copies: Iterable[str]) -
 
 
 def _get_required(values: Mapping[str, Any], key: str, family: str) -> Any:
-    """A required value of config.json; raises ArtifactError if it is missing."""
     if values.get(key) is None:
         raise ArtifactError(f"config.json has no {key}, which {family} requires.")
     return values[key]
@@ -257,7 +255,6 @@ def parse_layer_rope(
 
 
 def _get_rope_dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The object under a key of config.json, or an empty one; ArtifactError if it is no object."""
     rope = values.get(key) or {}
     if not isinstance(rope, Mapping):
         raise ArtifactError(f"config.json has {key}={rope!r}; expected an object.")
@@ -265,7 +262,6 @@ def _get_rope_dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _get_scaling_float(rope: Mapping[str, Any], key: str) -> float:
-    """A required number of a scaling."""
     _get_required(rope, key, f"rope scaling of type {rope.get('rope_type', rope.get('type'))}")
     return get_float(rope, key, 1.0)
 

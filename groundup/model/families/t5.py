@@ -93,7 +93,6 @@ def _feedforward_names(part: str, *, gated: bool) -> NamePairs:
 
 
 def _tensor_names(config: ModelConfig) -> NamePairs:
-    """All names of T5."""
     gated = config.feedforward.gated
     return _attention_names() + _feedforward_names("DenseReluDense", gated=gated)
 
@@ -121,7 +120,6 @@ def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
 def _shared_from_hf_config(
     values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
 ) -> ModelConfig:
-    """The configuration that T5 and Switch share."""
     sizes = ("d_model", "num_heads", "num_layers")
     width, heads, layers = (get_int(values, key, "t5") for key in sizes)
     return ModelConfig(
@@ -182,7 +180,6 @@ def _t5_to_hf_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _shared_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """The config.json keys that T5 and Switch share."""
     return {
         "is_encoder_decoder": True,
         "vocab_size": config.vocab_size,
@@ -302,12 +299,10 @@ def _check_sparse_steps(values: Mapping[str, Any], stacks: Mapping[str, tuple[in
 
 
 def _format_layers(layers: range) -> str:
-    """The first few layers, for messages."""
     return ", ".join(map(str, layers[:4])) + (", …" if len(layers) > 4 else "")
 
 
 def _own_expert_layers(layers: int, every: int) -> range:
-    """The layers with experts in groundup."""
     return range(every - 1, layers, every)
 
 

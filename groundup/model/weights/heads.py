@@ -119,7 +119,6 @@ def _read_pooling(file: Path) -> Pooling:
 
 
 def _read_limit(file: Path) -> int | None:
-    """Maximum tokens of a text; None if the file is missing or sets none."""
     limit = read_json_object(file).get("max_seq_length") if file.is_file() else None
     if limit is not None and (type(limit) is not int or limit < 1):
         raise ArtifactError(f"{file} has max_seq_length={limit!r}; expected a number of tokens.")
@@ -127,7 +126,6 @@ def _read_limit(file: Path) -> int | None:
 
 
 def _read_prompt(path: Path) -> str:
-    """The default prompt of a directory."""
     file = path / "config_sentence_transformers.json"
     values: dict[str, Any] = read_json_object(file) if file.is_file() else {}
     name, prompts = values.get("default_prompt_name"), values.get("prompts") or {}
@@ -185,7 +183,6 @@ def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> ModelW
 
 
 def _load_classifier(path: Path, dtype: torch.dtype | None) -> ModelWithHead:
-    """Open a directory whose config.json describes a head."""
     values = read_config_values(path)
     config = drop_output_layer(read_config(values, str(path / CONFIG)))
     head_config, layout = read_head(values, config)
@@ -242,5 +239,4 @@ def _describe_head(base: Transformer, head: HeadConfig) -> HeadFiles:
 
 
 def _is_pooling_only(head: HeadConfig) -> bool:
-    """Whether a head only pools the states, without weights."""
     return head.kind == "embedding" and head.inner == "none"

@@ -80,7 +80,6 @@ def _find_tokenizer_file(directory: Path) -> Path:
 
 
 def _opener_for(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
-    """The function that opens a file, by its name; ArtifactError lists the names."""
     if ".model" in file.name:  # Mistral names them tokenizer.model.v3
         return open_sentencepiece
     if file.suffix == ".txt":

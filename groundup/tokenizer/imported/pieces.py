@@ -144,7 +144,6 @@ class PieceEncoder:
 
 
 def _pieces_of(content: Mapping[str, Any]) -> list[ScoredPiece]:
-    """Texts, scores and kinds of a tokenizer.json's vocabulary."""
     model = content["model"]
     if isinstance(model["vocab"], list):
         unknown = model["unk_id"]

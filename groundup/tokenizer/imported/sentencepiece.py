@@ -61,7 +61,6 @@ class SentencePieceModel(NamedTuple):
 
 
 def _parse_model(data: bytes) -> SentencePieceModel:
-    """Read a .model; ValueError if it is invalid."""
     message = sentencepiece_messages().ModelProto()
     try:
         message.ParseFromString(data)

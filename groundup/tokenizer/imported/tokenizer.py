@@ -226,7 +226,6 @@ class ImportedTokenizer:
 
     @cached_property
     def _borders(self) -> "re.Pattern[str]":
-        """Pattern of the internal names of special tokens."""
         return re.compile("(" + ("|".join(self.hidden.values()) or r"(?!)") + ")")
 
     def decode(self, ids: Iterable[int]) -> str:

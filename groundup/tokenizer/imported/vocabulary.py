@@ -170,7 +170,6 @@ def open_tekken(path: Path, settings: Mapping[str, Any] | None = None) -> Import
 def _tokenizer_from_tekken(
     tekken: Mapping[str, Any], settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
-    """The tokenizer of a tekken.json's value."""
     config, shown = tekken["config"], byte_to_character()
     first, size = int(config["default_num_special_tokens"]), int(config["default_vocab_size"])
     names = dict(enumerate(TEKKEN_SPECIALS)) | {

@@ -102,10 +102,12 @@ def dequantize(
     return values
 
 
-def quantize(values: Float[np.ndarray, "*shape"], type: BlockType) -> UInt8[np.ndarray, " bytes"]:
+def quantize_blocks(
+    values: Float[np.ndarray, "*shape"], type: BlockType
+) -> UInt8[np.ndarray, " bytes"]:
     """The stored bytes of values whose last dimension is a multiple of the block size.
 
-    >>> quantize(np.array([1.0, -2.0], np.float32), block_types()["F16"]).tolist()
+    >>> quantize_blocks(np.array([1.0, -2.0], np.float32), block_types()["F16"]).tolist()
     [0, 60, 0, 192]
 
     Raises DataError for an unsupported type, rows that are not complete blocks, and values that

@@ -161,7 +161,6 @@ def _rope_scaling_to_metadata(scaling: RopeScaling) -> dict[str, Any]:
 
 
 def _llama3_divisors(scaling: RopeScaling, head_dim: int, base: float) -> Divisors:
-    """The divisor of each frequency under Llama 3's scaling."""
     return (rope_frequencies(head_dim, base) / rope_frequencies(head_dim, base, scaling)).numpy()
 
 
@@ -264,7 +263,6 @@ def _gemma3_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
 
 
 def _bert_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
-    """An encoder without its masked-LM head."""
     return {"architectures": ["BertModel"], "type_vocab_size": shapes.get(TYPES, (0,))[0]}
 
 

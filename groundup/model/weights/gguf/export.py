@@ -125,7 +125,6 @@ def save_gguf(
 
 
 def _choose_type(name: str, weight: Tensor, type: StoredAs, is_output: bool) -> BlockType:
-    """The type of a tensor in a file with this main type."""
     if weight.ndim == 1 or name.endswith(FLOAT32_TENSORS):
         return block_types()["F32"]
     stored = block_types()["Q8_0" if type == "Q4_0" and is_output else type]
@@ -179,7 +178,6 @@ def _token_fields(content: Mapping[str, Any], vocab_size: int) -> dict[str, Valu
 
 
 def _pre_tokenizer_name(content: Mapping[str, Any], directory: Path) -> str:
-    """llama.cpp's name of the pre-tokenizer of a parsed tokenizer.json."""
     steps = list(_flatten_steps(content["pre_tokenizer"]))
     is_level = any(step["type"] == "ByteLevel" for step in steps)
     if content["model"].get("type") != "BPE" or not is_level:

@@ -26,7 +26,7 @@ from jaxtyping import Float, UInt8
 
 from groundup.core import ArtifactError, DataError, atomic_replace, require_regular_file
 
-from .blocks import BlockType, block_types, dequantize, quantize
+from .blocks import BlockType, block_types, dequantize, quantize_blocks
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 ALIGNMENT, ALIGNMENT_KEY = 32, "general.alignment"
@@ -290,7 +290,7 @@ def write_gguf_file(
         file.write(head + _padding_bytes(len(head)))
         for tensor in tensors:
             try:
-                stored = quantize(tensor.values(), tensor.type)
+                stored = quantize_blocks(tensor.values(), tensor.type)
             except DataError as error:
                 raise DataError(f"Tensor {tensor.name}: {error}") from None
             file.write(stored.data)

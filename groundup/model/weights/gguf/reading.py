@@ -83,7 +83,6 @@ def write_unpacked(file: GgufFile, model: Transformer, path: Path) -> None:
 
 
 def _special_token_ids(file: GgufFile) -> dict[str, Any]:
-    """The bos, eos and pad ids: a list if several, null if none."""
     special_ids: dict[str, Any] = {}
     for key, names in SPECIAL_ID_KEYS.items():
         values = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in names]

@@ -18,7 +18,7 @@ from groundup.model.weights.gguf.blocks import (
     _library,
     block_types,
     dequantize,
-    quantize,
+    quantize_blocks,
 )
 
 PEER = json.loads((Path(__file__).parents[3] / "fixtures/gguf/blocks.json").read_text())
@@ -69,7 +69,7 @@ NUMBERS = unpacked(PEER["rounded"]["numbers"], "<f4").reshape(-1, 64)
 
 @pytest.mark.parametrize("name", LARGEST)
 def test_bytes_are_the_peers(name):
-    stored = quantize(NUMBERS, block_types()[name])
+    stored = quantize_blocks(NUMBERS, block_types()[name])
     assert np.array_equal(stored, unpacked(PEER["rounded"][name]))
 
 
@@ -77,7 +77,7 @@ def test_bytes_are_the_peers(name):
 def test_what_comes_back_is_near(name, levels):
     blocks = NUMBERS.reshape(-1, 32)
     type = block_types()[name]
-    again = dequantize(quantize(NUMBERS, type), type).reshape(blocks.shape)
+    again = dequantize(quantize_blocks(NUMBERS, type), type).reshape(blocks.shape)
     step = np.abs(blocks).max(1, keepdims=True) / levels
     # The factor's own rounding moves the last level by 127 / 2048 of a step. Q4_0 has 7 levels on
     # one side of zero, so a number at that end may be a whole step away.
@@ -88,14 +88,14 @@ def test_what_comes_back_is_near(name, levels):
 @pytest.mark.parametrize("name", LARGEST)
 def test_rounding_twice_is_rounding_once(name):
     type = block_types()[name]
-    once = dequantize(quantize(NUMBERS[:1], type), type)
-    again = dequantize(quantize(once.reshape(1, -1), type), type)
+    once = dequantize(quantize_blocks(NUMBERS[:1], type), type)
+    again = dequantize(quantize_blocks(once.reshape(1, -1), type), type)
     np.testing.assert_allclose(again, once, rtol=2e-3, atol=1e-7)
 
 
 def test_numbers_too_small_for_any_scale_become_zero():
     for tiny, name in itertools.product((1e-44, 1e-37), ("Q8_0", "Q4_0")):
-        stored = quantize(np.full((1, 32), tiny, np.float32), block_types()[name])
+        stored = quantize_blocks(np.full((1, 32), tiny, np.float32), block_types()[name])
         assert not dequantize(stored, block_types()[name]).any()
 
 
@@ -113,11 +113,11 @@ def test_numbers_too_small_for_any_scale_become_zero():
 )
 def test_what_cannot_be_written_is_refused(values, name, said):
     with pytest.raises(DataError, match=said):
-        quantize(values, block_types()[name])
+        quantize_blocks(values, block_types()[name])
 
 
 def test_a_missing_library_is_an_error_that_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gguf", None)
     _library.cache_clear()
     with pytest.raises(MissingExtra, match="pip install 'groundup.gguf.'"):
-        quantize(NUMBERS, block_types()["Q8_0"])
+        quantize_blocks(NUMBERS, block_types()["Q8_0"])
