@@ -2,8 +2,7 @@
 
 from .contextual import Occurrence, cosines, occurrences
 from .files import load_vectors, read_word2vec, save_vectors, write_word2vec
-from .glove.cooccurrence import cooccurrences
-from .glove.glove import Glove, GloveConfig, glove
+from .glove import Glove, GloveConfig, cooccurrences, glove
 from .phrases import PhrasesConfig, join_phrases
 from .plotting import STYLE, pca, scatter_plot, tsne
 from .similarity import (

@@ -90,7 +90,6 @@ def _overlapping_tokens(spans: Sequence[tuple[int, int]], start: int, stop: int)
 
 
 def _pool_states(states: torch.Tensor, pooling: Pooling) -> np.ndarray:
-    """The vector of a word from its tokens' states."""
     picked = {"mean": states.mean(0), "first": states[0], "last": states[-1]}
     return picked[pooling].numpy()
 

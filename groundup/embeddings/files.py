@@ -132,7 +132,6 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[int, int]:
 
 
 def _is_number(text: bytes) -> bool:
-    """Whether float() accepts it."""
     try:
         float(text)
     except ValueError:
@@ -162,7 +161,6 @@ def _check_size(words: int, width: int, form: Format, size: int, path: Path) -> 
 
 
 def _read_binary_vectors(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
-    """The words and vectors of a binary file after its header."""
     matrix, names, data = np.empty((words, width), np.float32), [], file.read()
     position = 0
     for row in range(words):
@@ -181,7 +179,6 @@ def _read_binary_vectors(file: IO[bytes], words: int, width: int, path: Path) ->
 
 
 def _read_text_vectors(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
-    """The words and vectors of a text file after its header."""
     matrix, names = np.empty((words, width), np.float32), []
     line = b"\n"
     for row in range(words):
@@ -205,7 +202,6 @@ def _read_text_vectors(file: IO[bytes], words: int, width: int, path: Path) -> V
 
 
 def _decode_word(word: bytes, row: int, path: Path) -> str:
-    """A word's text; DataError if it is not UTF-8."""
     try:
         return word.decode("utf-8")
     except UnicodeDecodeError:
@@ -213,7 +209,6 @@ def _decode_word(word: bytes, row: int, path: Path) -> str:
 
 
 def _build_vectors(names: list[str], matrix: np.ndarray, path: Path) -> Vectors:
-    """The vectors; adds the file's name to errors."""
     try:
         return Vectors(names, matrix)
     except DataError as error:

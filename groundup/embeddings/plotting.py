@@ -86,7 +86,6 @@ def tsne(
 
 
 def _squared_distances(points: np.ndarray) -> np.ndarray:
-    """Squared distances (n, n) of all pairs."""
     squares = (points * points).sum(1)
     return np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0)
 
@@ -194,7 +193,6 @@ def _label_width(word: str) -> float:
 
 
 def _extents_overlap(a: LabelExtent, b: LabelExtent) -> bool:
-    """Whether two labels, or a label and a dot, overlap."""
     is_dot = min(a.right - a.left, b.right - b.left) <= 2 * DOT
     return (
         abs(a.y - b.y) < (LINE / 2 + DOT if is_dot else LINE)
@@ -204,14 +202,12 @@ def _extents_overlap(a: LabelExtent, b: LabelExtent) -> bool:
 
 
 def _draw_dot(word: str, x: float, y: float, colour: str) -> page.Html:
-    """A word's dot, with the word as tooltip."""
     attributes = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": DOT}
     title = page.element("title", word)
     return page.element(f"circle.{colour}", title, attributes=attributes)
 
 
 def _draw_label(word: str, spot: LabelExtent, *, is_left: bool) -> page.Html:
-    """A word's label, next to its dot."""
     x, anchor = (spot.right, "end") if is_left else (spot.left, "start")
     attributes = {"x": f"{x:.1f}", "y": f"{spot.y + 4:.1f}", "text-anchor": anchor}
     return page.element("text", word, attributes=attributes)

@@ -16,8 +16,8 @@ from groundup.core import Artifact, Config, ConfigError, Draft, digest, hash_fil
 from groundup.core import device as machine
 
 from .files import save_vectors
-from .glove.glove import GloveConfig, glove
-from .glove.glove import glove_library as glove_loops
+from .glove import GloveConfig, glove
+from .glove import glove_library as glove_loops
 from .phrases import PhrasesConfig, join_phrases
 from .text import (
     TextConfig,
@@ -86,7 +86,6 @@ def train_vectors(
 def _train_and_write(
     draft: Draft, source: Artifact | Sequence[Path], config: VectorsConfig
 ) -> None:
-    """Train and write the vectors of a text; the body of `train_vectors`."""
     folders = [draft.scratch / name for name in ("text", "phrases", "kept", "cells")]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

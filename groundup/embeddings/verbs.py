@@ -175,7 +175,6 @@ LEADS = {
 def _select_words(
     vectors: Vectors, words: Sequence[str], near: Sequence[str], count: int
 ) -> tuple[list[str], list[int]]:
-    """The distinct words to plot, and the group of each."""
     group = dict.fromkeys(words, 0)
     for number, centre in enumerate(near):
         for word in [centre, *(each.word for each in vectors.neighbours(centre, count))]:

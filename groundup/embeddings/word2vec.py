@@ -113,7 +113,6 @@ def _initial_parameters(words: int, width: int, seed: int) -> Word2VecParameters
 
 
 def _build_sampling_tables(counts: np.ndarray, config: Word2VecConfig) -> SamplingTables:
-    """The sampling tables of the words' counts."""
     keep = keep_thresholds(counts, config.sample, config.subsampling) if config.sample else None
     cumulative = cumulative_shares(counts, config.exponent)
     tree = huffman_tree(counts) if config.output == "hierarchical" else None
@@ -231,7 +230,6 @@ def _to_native(
     config: Word2VecConfig,
     sampling: SamplingTables,
 ) -> _Word2VecStruct:
-    """The arguments of the compiled code; the arrays must outlive it."""
     tree = sampling.tree or HuffmanTree(*[None] * 3)  # type: ignore[arg-type]
     return _Word2VecStruct(
         *map(native.data_pointer, parameters),

@@ -1,7 +1,6 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
-from .attention import EncoderOutput
-from .cache import Cache
+from .attention import Cache, EncoderOutput
 from .config import (
     AttentionConfig,
     DerivedConfig,
@@ -30,8 +29,7 @@ from .describe.costs import (
 from .describe.routing import routing
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
-from .presets.preset import Preset
-from .presets.table import preset, presets
+from .presets import Preset, preset, presets
 from .transformer import Transformer, compiled_block
 from .weights.directory import load, load_to_train, open_config, save, save_tensors
 from .weights.encoder import TextEncoder, load_encoder

@@ -1,10 +1,12 @@
-"""The attention of a block: project, norm and rotate, attend, project back.
+"""The attention of a block, and the cache of keys and values that it fills during generation.
 
     q, k, v = x W_q, y W_k, y W_v        y = x, or an encoder's output in cross attention
     out = attend(rotate(norm(q)), rotate(norm(k)), v) W_o
 
-Norms of queries and keys bound the scores however weights grow. Of the cache it knows only that it
-takes new keys and values and returns all of them.
+Norms of queries and keys bound the scores however weights grow. The cache is contiguous: the keys
+and values of all tokens so far, one tensor per layer, and those of an encoder's output, which are
+computed once. All sequences of a batch have the same length; shorter prompts are padded on the
+left, with -1 in `documents`. Memory for `capacity` tokens is allocated at once.
 Source: Vaswani et al. 2017, arXiv:1706.03762; the norms: Henry et al. 2020, arXiv:2010.04245.
 """
 
@@ -16,13 +18,106 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from groundup.core import CapacityError
 from groundup.kernels import Mask, ScoreOptions, attention
 
-from .cache import Cache, KeysValues
 from .config import ModelConfig
 from .norm import build_norm
-from .positions.relative import DistanceBias
-from .positions.rotary import Rotation, rotate
+from .positions import DistanceBias, Rotation, rotate
+
+
+class KeysValues(NamedTuple):
+    """Keys and values of all tokens so far."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class Cache:
+    """Keys and values of a batch of sequences during generation."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (batch, config.attention.kv_heads, capacity, config.attention.head_dim)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self.values = [torch.zeros_like(keys) for keys in self.keys]
+        self.length, self.capacity = 0, capacity
+        self.document_indices: Tensor | None = None
+        self.encoder_keys_values: dict[int, KeysValues] = {}
+
+    @property
+    def documents(self) -> Int[Tensor, "B S"] | None:
+        """Document index of every position so far, -1 for padding; None: one document."""
+        return None if self.document_indices is None else self.document_indices[:, : self.length]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the keys and values."""
+        read = [tensor for pair in self.encoder_keys_values.values() for tensor in pair]
+        return sum(t.numel() * t.element_size() for t in self.keys + self.values + read)
+
+    def begin(self, tokens: int, documents: Int[Tensor, "B T"] | None) -> Int[Tensor, "B S"] | None:
+        """Reserve space for a call's tokens; return the document indices that attention needs.
+
+        Tokens without document indices belong to document 0.
+
+        Raises CapacityError if the tokens do not fit.
+        """
+        end = self.length + tokens
+        if end > self.capacity:
+            raise CapacityError(
+                f"The cache has capacity for {self.capacity} tokens and {end} are needed; "
+                "increase it or shorten the prompt."
+            )
+        if documents is not None and self.document_indices is None:
+            shape = (self.keys[0].shape[0], self.capacity)
+            self.document_indices = torch.zeros(
+                shape, dtype=documents.dtype, device=documents.device
+            )
+        if self.document_indices is None:
+            return None
+        self.document_indices[:, self.length : end] = 0 if documents is None else documents
+        return self.document_indices[:, :end]
+
+    def update(
+        self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
+    ) -> KeysValues:
+        """Write a layer's new keys and values; return all of them, as views (B, G, S, K)."""
+        end = self.length + k.shape[2]
+        self.keys[layer][:, :, self.length : end] = k
+        self.values[layer][:, :, self.length : end] = v
+        return KeysValues(self.keys[layer][:, :, :end], self.values[layer][:, :, :end])
+
+    def once(self, layer: int, make: Callable[[], KeysValues]) -> KeysValues:
+        """A layer's keys and values of an encoder's output; `make` runs only in the first call."""
+        if layer not in self.encoder_keys_values:
+            self.encoder_keys_values[layer] = make()
+        return self.encoder_keys_values[layer]
+
+    def advance(self, tokens: int) -> None:
+        """Commit a call's tokens once every layer has written them."""
+        self.length += tokens
+
+    def truncate(self, length: int) -> None:
+        """Discard everything from position `length` on."""
+        self.length = min(self.length, length)
+
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
+        """Keep these sequences of the batch, in this order, such as the unfinished ones."""
+        self.keys = [keys[rows] for keys in self.keys]
+        self.values = [values[rows] for values in self.values]
+        self.encoder_keys_values = {
+            layer: KeysValues(k[rows], v[rows])
+            for layer, (k, v) in self.encoder_keys_values.items()
+        }
+        if self.document_indices is not None:
+            self.document_indices = self.document_indices[rows]
 
 
 class EncoderOutput(NamedTuple):

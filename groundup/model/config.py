@@ -51,7 +51,6 @@ class AttentionConfig(Config):
 
 
 def _check_pattern(pattern: AttentionPattern) -> None:
-    """Raise ConfigError for a missing or superfluous size of a pattern."""
     for name in ("window", "stride", "tokens"):
         value, is_needed = getattr(pattern, name), name in PATTERN_SIZES[pattern.kind]
         if is_needed and value < 1 or not is_needed and value:

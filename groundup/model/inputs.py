@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from groundup.core import CapacityError, ConfigError, ShapeError
 
-from .attention import EncoderOutput
-from .cache import Cache
+from .attention import Cache, EncoderOutput
 from .config import ModelConfig
 
 EXPECTED_DOCUMENTS = (
@@ -63,7 +62,6 @@ def check_inputs(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None
 
 
 def _check_model_kind(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None:
-    """Raise CapacityError beyond the context, ConfigError for inputs of other kinds of models."""
     check_context_length(config, ids.shape[1] + (0 if given.cache is None else given.cache.length))
     if given.cache is not None and config.kind == "encoder":
         raise ConfigError(
@@ -104,7 +102,6 @@ def _check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache
 
 
 def _check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
-    """Raise ShapeError for a cache of another batch size or model."""
     shape = (len(cache.keys), *cache.keys[0].shape[:2], cache.keys[0].shape[3])
     part = config.attention
     expected = (config.layers, batch, part.kv_heads, part.head_dim)
@@ -116,7 +113,6 @@ def _check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
 
 
 def _check_encoded(config: ModelConfig, encoded: EncoderOutput, batch: int) -> None:
-    """Raise ShapeError for a source or documents of another shape."""
     shape = tuple(encoded.hidden.shape)
     is_like = len(shape) == 3 and (shape[0], shape[2]) == (batch, config.width)
     if not is_like or not encoded.hidden.is_floating_point():
@@ -137,7 +133,6 @@ def _check_encoded(config: ModelConfig, encoded: EncoderOutput, batch: int) -> N
 def _check_like(
     name: str, tensor: Tensor, ids: Tensor, expected: str, *, broadcasts: bool = False
 ) -> None:
-    """Raise ShapeError unless a tensor holds integers of the shape of the ids."""
     sizes = (len(ids), 1) if broadcasts else (len(ids),)
     is_like = tensor.ndim == 2 and len(tensor) in sizes and tensor.shape[1] == ids.shape[1]
     if not is_like or not _is_integer(tensor):

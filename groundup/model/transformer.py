@@ -30,16 +30,21 @@ from groundup.kernels import (
     with_recompute,
 )
 
-from .attention import Attention, Context, CrossAttention, EncoderOutput, empty_linear
-from .cache import Cache
+from .attention import Attention, Cache, Context, CrossAttention, EncoderOutput, empty_linear
 from .config import AttentionConfig, ModelConfig, RopeScaling
 from .feedforward import Experts, FeedForward
 from .heads import OutputTransform, apply_softcap
 from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs, embedding_lookup
 from .norm import optional_norm
-from .positions.absolute import sinusoids
-from .positions.relative import BucketBias, alibi_bias
-from .positions.rotary import Rotation, attention_factor, cached_frequencies, compute_rotation
+from .positions import (
+    BucketBias,
+    Rotation,
+    alibi_bias,
+    attention_factor,
+    cached_frequencies,
+    compute_rotation,
+    sinusoids,
+)
 
 INITIAL_STD = {
     "embed_tokens": 0.02,
@@ -431,7 +436,6 @@ def _query_init_scale(part: AttentionConfig) -> float:
 
 
 def _empty_embedding(size: int, width: int) -> nn.Embedding:
-    """An embedding table whose weights `initialise` or `load` fills."""
     table = nn.utils.skip_init(nn.Embedding, size, width, device=torch.get_default_device())
     assert isinstance(table, nn.Embedding)
     return table
@@ -453,7 +457,6 @@ def _get_rotation(
     *,
     is_window: bool = False,
 ) -> Rotation:
-    """Cosines and sines of positions, for window layers or for the others."""
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:

@@ -1,6 +1,22 @@
 """Tokenizer: how do texts become ids, conversations ids and a loss mask, and corpora batches?"""
 
-from .bpe import PATTERNS, ReferenceBPE, train_bpe, well_formed
+from .bpe import (
+    CLS,
+    DOCUMENT_END,
+    MASK,
+    MIDDLE,
+    PATTERNS,
+    PREFIX,
+    SENTINELS,
+    SEPARATOR,
+    SPECIAL_SETS,
+    SPECIALS,
+    SUFFIX,
+    ReferenceBPE,
+    expand_special_sets,
+    train_bpe,
+    well_formed,
+)
 from .chat import CHATML_TEMPLATE, RenderedChat, render, template_digest
 from .fast import FastTokenizer
 from .files import (
@@ -26,20 +42,6 @@ from .shards import (
     encode_corpus,
     write_tokens,
 )
-from .specials import (
-    CLS,
-    DOCUMENT_END,
-    MASK,
-    MIDDLE,
-    PREFIX,
-    SENTINELS,
-    SEPARATOR,
-    SPECIAL_SETS,
-    SPECIALS,
-    SUFFIX,
-    expand_special_sets,
-)
-from .units import Segmentation, UnitTokenizer, measure_segmentation, train_units
 
 __all__ = [
     "CHATML_TEMPLATE",
@@ -64,7 +66,6 @@ __all__ = [
     "PackedSequences",
     "ReferenceBPE",
     "RenderedChat",
-    "Segmentation",
     "Shard",
     "SpecialFrame",
     "TemplateSandbox",
@@ -72,14 +73,12 @@ __all__ = [
     "TokenShards",
     "TokenizerConfig",
     "TokensConfig",
-    "UnitTokenizer",
     "document_special_ids",
     "encode_corpus",
     "expand_special_sets",
     "load_bpe_tokenizer",
     "load_chat_template",
     "load_tokenizer",
-    "measure_segmentation",
     "mix_named",
     "mix_tokens",
     "open_shards",
@@ -92,7 +91,6 @@ __all__ = [
     "tokenizer_of_gguf",
     "train_bpe",
     "train_tokenizer",
-    "train_units",
     "well_formed",
     "write_tokenizer",
     "write_tokens",

@@ -85,7 +85,6 @@ def render(
 
 
 def _check_renderable(tokenizer: Tokenizer, conversation: Conversation) -> None:
-    """Raise if the conversation cannot be rendered with this tokenizer."""
     missing = [name for name in (TURN_START, TURN_END) if name not in tokenizer.specials]
     if missing:
         raise ConfigError(

@@ -57,7 +57,6 @@ def _character_classes() -> UInt8[np.ndarray, " points"]:
 
 
 def _concatenate(texts: Sequence[str]) -> ConcatenatedTexts:
-    """Concatenate well-formed texts in UTF-8."""
     encoded = [well_formed(text).encode("utf-8") for text in texts]
     return ConcatenatedTexts(
         b"".join(encoded), np.cumsum([len(data) for data in encoded], dtype=np.int64)
@@ -182,15 +181,12 @@ class CompiledEncoder:
 
 @cache  # cached because C++ keeps its address
 def _byte_id_table() -> np.ndarray:
-    """The id of every byte."""
     return np.array([BYTE_IDS[byte] for byte in range(256)], np.int32)
 
 
 def _pointer(values: np.ndarray) -> ctypes.c_void_p:
-    """Address of an array's first element."""
     return ctypes.c_void_p(values.ctypes.data)
 
 
 def _int64(value: int) -> ctypes.c_int64:
-    """A 64-bit integer for ctypes."""
     return ctypes.c_int64(value)

@@ -22,8 +22,7 @@ from jaxtyping import Int
 from groundup.core import ConfigError, DataError, device, digest
 
 from . import compiled
-from .bpe import PATTERNS, ReferenceBPE, byte_to_character, well_formed
-from .specials import SPECIALS
+from .bpe import PATTERNS, SPECIALS, ReferenceBPE, byte_to_character, well_formed
 
 MIN_COMPILED_CHARACTERS = 256
 """Minimum number of characters for which a call into C++ pays off."""
@@ -100,7 +99,6 @@ class FastTokenizer:
 
     @cached_property
     def _compiled(self) -> compiled.CompiledEncoder | None:
-        """The C++ encoder, if available."""
         library = compiled.load_bpe_library()
         return None if library is None else compiled.CompiledEncoder(self.reference, self.pattern)
 

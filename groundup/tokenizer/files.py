@@ -28,10 +28,19 @@ from groundup.core import (
 )
 
 from . import compiled
-from .bpe import PATTERNS, byte_to_character, train_bpe
+from .bpe import (
+    CLS,
+    DOCUMENT_END,
+    MASK,
+    PATTERNS,
+    SEPARATOR,
+    SPECIALS,
+    byte_to_character,
+    expand_special_sets,
+    train_bpe,
+)
 from .chat import CHATML_TEMPLATE
 from .fast import FastTokenizer, to_tokenizer_json
-from .specials import CLS, DOCUMENT_END, MASK, SEPARATOR, SPECIALS, expand_special_sets
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -166,7 +175,6 @@ def load_bpe_tokenizer(directory: Path | str) -> FastTokenizer:
 
 
 def _find_pattern(pre_tokenizer: dict[str, Any]) -> str:
-    """Name of the splitting pattern in a tokenizer.json; DataError if it is unknown."""
     expressions = [step.get("pattern", {}).get("Regex") for step in pre_tokenizer["pretokenizers"]]
     for name, expression in PATTERNS.items():
         if expression in expressions:

@@ -133,7 +133,6 @@ class Loader:
     def _read_sequence(
         self, sequence_index: int
     ) -> tuple[Int64[np.ndarray, " T_plus_1"], Int32[np.ndarray, " T"], str]:
-        """Ids, document indices and name of one sequence."""
         source, before = self._locate(sequence_index)
         epoch, index = divmod(before, len(self.sources[source]))
         number, start = self._order(source, epoch)[index]
@@ -159,7 +158,6 @@ EMPTY_SHARD_ADVICE = (
 def _check_loader_arguments(
     shards: Sequence[Shard], batch: int, length: int, part: tuple[float, float]
 ) -> None:
-    """Raise if a loader cannot be made from these."""
     if not shards or not all(map(len, shards)):
         empty = next((shard.name for shard in shards if not len(shard)), None)
         what = f"shard {empty!r} is empty: {EMPTY_SHARD_ADVICE}" if empty else "none was given"

@@ -92,7 +92,6 @@ def mix_named(config: MixConfig, tokenizer: Artifact, out: Path, *, source: list
 def _write_mixture(
     draft: Draft, facts: Mapping[str, dict[str, Any]], weights: Mapping[str, float]
 ) -> None:
-    """Write the two files; the body of the stage."""
     sequence_counts = SourceSchedule(list(weights.values())).counts.tolist()
     counts = dict(zip(weights, sequence_counts, strict=True))
     write_json(draft.file(MIXTURE_FILE), {"weights": dict(weights), "rows": counts})
@@ -107,7 +106,6 @@ def _write_mixture(
 
 
 def _read_token_facts(tokens: Artifact) -> dict[str, Any]:
-    """Contents of tokens.json; ConfigError for a mixture of mixtures."""
     if tokens.kind != "tokens" or _is_mixture(tokens):
         raise ConfigError(
             f"{tokens.path} is a mixture or no tokens artifact; give its sources instead."
@@ -116,7 +114,6 @@ def _read_token_facts(tokens: Artifact) -> dict[str, Any]:
 
 
 def _is_mixture(tokens: Artifact) -> bool:
-    """Whether a tokens artifact is a mixture of others."""
     return (tokens.path / MIXTURE_FILE).is_file()
 
 

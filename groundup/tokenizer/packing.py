@@ -93,7 +93,6 @@ def _first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
 def _fill_arrays(
     examples: Sequence[RenderedChat], sequences: list[list[int]], length: int
 ) -> PackedSequences:
-    """Write the examples into arrays."""
     shape = (len(sequences), length)
     packed = PackedSequences(
         ids=np.zeros(shape, np.int64),

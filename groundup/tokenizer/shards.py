@@ -32,12 +32,11 @@ from groundup.core import (
     write_json,
 )
 
-from .bpe import well_formed
+from .bpe import DOCUMENT_END, well_formed
 from .compiled import batch_by_size
 from .fast import FastTokenizer
 from .imported.opening import load_tokenizer
 from .imported.tokenizer import ImportedTokenizer, SpecialFrame
-from .specials import DOCUMENT_END
 
 BATCH_CHARACTERS = 2**20
 """Characters encoded per batch, on all cores if the tokenizer supports it."""

@@ -27,7 +27,7 @@ def pieces(**settings: str) -> ImportedTokenizer:
     """SentencePiece with scores, as Llama 2 has it: <s> before each text, </s> ends one."""
     found = small("llama")
     told = {"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True} | settings
-    return ImportedTokenizer(found.content, told, found.cutter, lead=found.lead)
+    return ImportedTokenizer(found.content, told, found.extra)
 
 
 def bytes_with_turns(**settings: str) -> ImportedTokenizer:

@@ -13,7 +13,7 @@ from groundup.core import device
 from groundup.kernels import cross_entropy
 from groundup.model import AttentionConfig, ModelConfig, PositionConfig, Transformer, from_depth
 from groundup.model import transformer as module
-from groundup.model.positions.rotary import compute_rotation, rope_frequencies
+from groundup.model.positions import compute_rotation, rope_frequencies
 from groundup.model.transformer import _can_compile
 from tests.model.shapes import ALL, VOCAB, tiny_config, tiny_model
 

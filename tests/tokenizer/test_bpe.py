@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers, trainers
 
 from groundup.core import ConfigError, DataError
-from groundup.tokenizer import PATTERNS, ReferenceBPE, train_bpe, well_formed
+from groundup.tokenizer import (
+    PATTERNS,
+    SPECIAL_SETS,
+    SPECIALS,
+    FastTokenizer,
+    ReferenceBPE,
+    TokenizerConfig,
+    load_bpe_tokenizer,
+    save_tokenizer,
+    train_bpe,
+    well_formed,
+)
 from groundup.tokenizer.bpe import byte_to_character
 from tests.tokenizer.corpora import CORPORA, HOSTILE, texts
 
@@ -121,3 +132,37 @@ def test_errors_say_what_to_do():
         train_bpe(["a"], 300, "qwen")
     with pytest.raises(DataError, match="merge 0 joins b'ab' and b'c'"):
         ReferenceBPE([(b"ab", b"c")])
+
+
+def test_the_default_gives_the_ids_it_gave():
+    assert TokenizerConfig().specials == ("<|endoftext|>", "<|im_start|>", "<|im_end|>") == SPECIALS
+    assert TokenizerConfig().to_dict()["specials"] == list(SPECIALS)
+
+
+def test_sets_are_asked_for_by_name_and_do_not_move_what_came_before():
+    config = TokenizerConfig(specials=("chat", "encoder", "<|mine|>"))
+    assert config.specials == (*SPECIALS, "[MASK]", "[CLS]", "[SEP]", "<|mine|>")
+    few, more = FastTokenizer([]), FastTokenizer([], specials=config.specials)
+    assert more.specials | few.specials == more.specials
+
+
+def test_all_sets_go_to_a_file_and_back(tmp_path):
+    names = [name for names in SPECIAL_SETS.values() for name in names]
+    assert len(set(names)) == len(names) == 109
+    tokenizer = FastTokenizer([], specials=names)
+    save_tokenizer(tokenizer, tmp_path)
+    assert load_bpe_tokenizer(tmp_path).specials == tokenizer.specials
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (told["mask_token"], told["cls_token"], told["sep_token"]) == (
+        "[MASK]",
+        "[CLS]",
+        "[SEP]",
+    )
+    assert tokenizer.encode("[MASK]") == [tokenizer.encode(c)[0] for c in "[MASK]"]
+
+
+def test_more_specials_than_ids_are_an_error():
+    with pytest.raises(ConfigError):
+        TokenizerConfig(vocab_size=256)
+    with pytest.raises(ConfigError, match="distinct"):
+        FastTokenizer([], specials=("a", "a"))

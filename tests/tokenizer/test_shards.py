@@ -69,7 +69,7 @@ def test_ids_are_small_and_stay_on_disk(tmp_path):
 
 def pieces(**settings: str) -> ImportedTokenizer:
     """SentencePiece with scores."""
-    return ImportedTokenizer(small("llama").content, settings, small("llama").cutter)
+    return ImportedTokenizer(small("llama").content, settings, small("llama").extra)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from groundup.kernels import AttentionPattern
 
 from ..config import ExpertsConfig, ModelConfig
 from ..families.registry import read_config
-from ..presets.preset import Preset
-from ..presets.table import nearest_presets, preset, presets
+from ..presets import Preset, nearest_presets, preset, presets
 from ..weights.directory import CONFIG, read_json_object
 
 TRAINING_BYTES_PER_PARAMETER = 16
@@ -98,7 +97,6 @@ def _attention_parameters(config: ModelConfig) -> int:
 
 
 def _position_parameters(config: ModelConfig) -> int:
-    """Parameters of positional encodings."""
     part, stacks = config.position, 2 if config.encoder_layers else 1
     inner = config.attention.heads * config.attention.head_dim
     match part.kind:
@@ -113,7 +111,6 @@ def _position_parameters(config: ModelConfig) -> int:
 
 
 def _feedforward_parameters(config: ModelConfig) -> int:
-    """Parameters of one dense feed-forward."""
     part = config.feedforward
     maps = 2 if part.gated else 1
     count = (maps + 1) * config.width * part.width
@@ -121,14 +118,12 @@ def _feedforward_parameters(config: ModelConfig) -> int:
 
 
 def _experts_parameters(config: ModelConfig, experts: ExpertsConfig | None) -> int:
-    """Parameters of one layer's experts and router."""
     if experts is None:
         return 0
     return experts.count * (_expert_parameters(config, experts) + config.width)
 
 
 def _expert_parameters(config: ModelConfig, experts: ExpertsConfig) -> int:
-    """Parameters of one expert."""
     is_gated = config.feedforward.gated if experts.gated is None else experts.gated
     return (3 if is_gated else 2) * config.width * config.feedforward.width
 
@@ -229,7 +224,6 @@ def mean_flops_per_token(config: ModelConfig, length: int) -> Flops:
 
 
 def _source_keys(config: ModelConfig, length: int) -> int:
-    """Keys of the source that a source and a target token attend to; 0 without an encoder."""
     if not config.encoder_layers:
         return 0
     within = sum(_visible_keys(config.pattern(i), length, bidirectional=True)
@@ -340,7 +334,6 @@ def _format_units(count: float, step: int, units: tuple[str, ...]) -> str:
 
 
 def _preset_rows(preset: Preset | None) -> dict[str, str]:
-    """The rows of a preset's source."""
     if preset is None:
         return {}
     paper = f"The paper says {preset.paper}." if preset.paper else ""
@@ -351,7 +344,6 @@ def _preset_rows(preset: Preset | None) -> dict[str, str]:
 
 
 def _format_shape(config: ModelConfig) -> str:
-    """Kind, layers, width and heads in one line."""
     part, experts = config.attention, config.feedforward.experts
     layers = f"{config.layers} layers"
     if config.encoder_layers:
@@ -368,7 +360,6 @@ def _format_shape(config: ModelConfig) -> str:
 
 
 def _nonzero_counts(count: ParameterCounts) -> dict[str, int]:
-    """The components that have parameters."""
     return {name: number for name, number in count._asdict().items() if number}
 
 

@@ -120,7 +120,6 @@ def routing(model: Path, text: Path, out: Path) -> RoutingSummary:
 
 
 def _read_text_file(path: Path) -> str:
-    """A file's text; ConfigError if it cannot be read as UTF-8."""
     try:
         return require_regular_file(Path(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -130,7 +129,6 @@ def _read_text_file(path: Path) -> str:
 def _routing_page(
     routed: Sequence[LayerRouting], tokens: Sequence[str], name: str
 ) -> page.HtmlPage:
-    """The page of a text's routing."""
     least = min(routed, key=lambda each: each.balance)
     sheet = page.HtmlPage(
         f"Routes of {name}",

@@ -1,6 +1,7 @@
 """Hugging Face model families that groundup reads and writes: one file each, and their registry."""
 
-from .registry import FAMILIES, Family, choose_family, get_family, read_config
+from .keys import Family
+from .registry import FAMILIES, choose_family, get_family, read_config
 
 __all__ = [
     "FAMILIES",

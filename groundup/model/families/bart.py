@@ -21,7 +21,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .keys import ConfigKeys, word_set
+from .keys import ConfigKeys, Family, word_set
 from .names import (
     StateDict,
     get_activation,
@@ -30,7 +30,6 @@ from .names import (
     hf_activation,
     merge_tied_embeddings,
     rename_tensors,
-    require_defaults,
     require_supported,
 )
 
@@ -78,11 +77,7 @@ SUPPORTED_VALUES = {
 OFFSET, EPS = 2, 1e-5
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
+def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     require_supported(values, SUPPORTED_VALUES)
     width, heads = get_int(values, "d_model", "bart"), _get_shared_size(values, "attention_heads")
     if width % heads:
@@ -129,13 +124,9 @@ def _get_shared_size(values: dict[str, Any], name: str) -> int:
     return encoder
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json.
-
-    Raises ConfigError naming the field that BART cannot express.
-    """
+def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
     heads, inner = config.attention.heads, config.feedforward.width
-    values = {
+    return {
         "architectures": ["BartForConditionalGeneration"],
         "model_type": "bart",
         "is_encoder_decoder": True,
@@ -157,11 +148,9 @@ def to_hf_config(config: ModelConfig) -> dict[str, Any]:
         "tie_word_embeddings": config.tied_embeddings,
         "use_cache": True,
     }
-    require_defaults(config, from_hf_config(values), "bart")
-    return values
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names.
 
     Raises ArtifactError if the stacks have different embeddings.
@@ -171,7 +160,7 @@ def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(state, NAMES) | {"lm_bias": bias.flatten()}
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename groundup's tensors to Hugging Face names.
 
     With an untied head Transformers 5 ties no embeddings, so both copies are written too.
@@ -181,3 +170,6 @@ def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     if not config.tied_embeddings:
         result |= {name: result["model.shared.weight"].clone() for name in EMBEDDING_COPIES}
     return result
+
+
+BART = Family("bart", KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict)

@@ -1,13 +1,17 @@
-"""BERT, with or without its masked-LM head, as the `architectures` of config.json say.
+"""BERT and RoBERTa, with or without its masked-LM head, as the `architectures` of config.json say.
 
 Without the head the model is an encoder that returns hidden states. Pooler and classifiers are
 heads (weights/heads.py) and are dropped here. Old files call a norm's weights gamma and beta, and
 some prefix every name with `bert.`.
-Source: transformers 5.24, models/bert; BERT: arXiv:1810.04805.
+RoBERTa has another masked-LM head, and positions that start after the padding id.
+Source: transformers 5.24, models/bert and models/roberta; arXiv:1810.04805, arXiv:1907.11692.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from groundup.core import ArtifactError
 
 from ..config import (
     Activation,
@@ -19,7 +23,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .keys import AllowedValues, ConfigKeys, word_set
+from .keys import AllowedValues, ConfigKeys, Family, word_set
 from .llama import get_layers
 from .names import (
     NamePairs,
@@ -33,7 +37,6 @@ from .names import (
     get_int,
     hf_activation,
     rename_tensors,
-    require_defaults,
     require_supported,
 )
 
@@ -74,7 +77,7 @@ UNUSED_KEYS = word_set("""
     directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
     pooler_size_per_head pooler_type
     """)  # fmt: skip
-KEYS = ConfigKeys(SHARED_KEYS, BIDIRECTIONAL, UNUSED_KEYS)
+BERT_KEYS = ConfigKeys(SHARED_KEYS, BIDIRECTIONAL, UNUSED_KEYS)
 
 
 class BertNames(NamedTuple):
@@ -107,15 +110,11 @@ BERT_NAMES = BertNames(
 )
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
-    return encoder_from_hf_config(values, "bert", get_activation(values, "hidden_act", "gelu"))
+def _bert_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    return _encoder_from_hf_config(values, "bert", get_activation(values, "hidden_act", "gelu"))
 
 
-def encoder_from_hf_config(
+def _encoder_from_hf_config(
     values: dict[str, Any], family: str, transform: Activation, *, offset: int = 0
 ) -> ModelConfig:
     """The configuration that BERT and RoBERTa share.
@@ -169,18 +168,11 @@ def _mlm_output(transform: Activation) -> OutputConfig:
     return OutputConfig(transform="dense", activation=transform, bias=True)
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json.
-
-    Raises ConfigError naming the field that BERT cannot express.
-    """
-    values = encoder_to_hf_config(config, BERT_NAMES)
-    require_defaults(config, from_hf_config(values), "bert")
-    return values
+def _bert_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    return _encoder_to_hf_config(config, BERT_NAMES)
 
 
-def encoder_to_hf_config(config: ModelConfig, names: BertNames) -> dict[str, Any]:
-    """The config.json keys that BERT and RoBERTa share."""
+def _encoder_to_hf_config(config: ModelConfig, names: BertNames) -> dict[str, Any]:
     kind = "ForMaskedLM" if config.output.transform == "dense" else "Model"
     return {
         "architectures": [names.class_prefix + kind],
@@ -198,15 +190,9 @@ def encoder_to_hf_config(config: ModelConfig, names: BertNames) -> dict[str, Any
     }
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename Hugging Face tensors to groundup's names."""
-    return encoder_from_hf_state_dict(state, config, BERT_NAMES)
-
-
-def encoder_from_hf_state_dict(
+def _encoder_from_hf_state_dict(
     state: StateDict, config: ModelConfig, names: BertNames
 ) -> StateDict:
-    """Rename the Hugging Face tensors of a BERT-like family to groundup's names."""
     state = {_modernise_name(name.removeprefix(f"{names.family}.")): t for name, t in state.items()}
     state = drop_tensors(state, DROPPED_TENSORS)
     if config.output.transform == "none":
@@ -226,13 +212,7 @@ def _modernise_name(name: str) -> str:
     return re.sub(r"Norm\.gamma$", "Norm.weight", re.sub(r"Norm\.beta$", "Norm.bias", name))
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names."""
-    return encoder_to_hf_state_dict(state, config, BERT_NAMES)
-
-
-def encoder_to_hf_state_dict(state: StateDict, config: ModelConfig, names: BertNames) -> StateDict:
-    """Rename groundup's tensors to the Hugging Face names of a BERT-like family."""
+def _encoder_to_hf_state_dict(state: StateDict, config: ModelConfig, names: BertNames) -> StateDict:
     is_masked = config.output.transform == "dense"
     prefix = f"{names.family}." if is_masked else ""
     encoder = tuple((prefix + a, b) for a, b in ENCODER_NAMES)
@@ -240,3 +220,56 @@ def encoder_to_hf_state_dict(state: StateDict, config: ModelConfig, names: BertN
     if is_masked and not config.tied_embeddings:  # then only the decoder's own bias is read
         result[f"{names.decoder}.bias"] = result[names.bias].clone()
     return result
+
+
+ROBERTA_NAMES = BertNames(
+    "roberta",
+    "Roberta",
+    (("lm_head.dense.", "transform.dense."), ("lm_head.layer_norm.", "transform.norm.")),
+    bias="lm_head.bias",
+    decoder="lm_head.decoder",
+)
+ROBERTA_KEYS = ConfigKeys(SHARED_KEYS | word_set("pad_token_id"), BIDIRECTIONAL, UNUSED_KEYS)
+DEFAULT_PADDING = 1
+"""Default pad_token_id; positions up to it are unused, so they start at 2 in published models."""
+
+
+def _roberta_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    padding = values.get("pad_token_id", DEFAULT_PADDING)
+    rows = values.get("max_position_embeddings")
+    if type(padding) is not int or padding < 0:
+        raise ArtifactError(
+            f"config.json has pad_token_id={padding!r}; roberta needs an id, after which its "
+            "positions start."
+        )
+    if isinstance(rows, int) and rows <= padding + 1:
+        raise ArtifactError(
+            f"config.json has max_position_embeddings={rows}, of which pad_token_id={padding} "
+            "leaves no position for a token."
+        )
+    return _encoder_from_hf_config(values, "roberta", "gelu", offset=padding + 1)
+
+
+def _roberta_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    padding = max(0, config.position.offset - 1)
+    return _encoder_to_hf_config(config, ROBERTA_NAMES) | {"pad_token_id": padding}
+
+
+def _bert_family(
+    keys: ConfigKeys,
+    from_hf_config: Callable[[dict[str, Any]], ModelConfig],
+    write_config: Callable[[ModelConfig], dict[str, Any]],
+    names: BertNames,
+) -> Family:
+    return Family(
+        names.family,
+        keys,
+        from_hf_config,
+        write_config,
+        lambda state, config: _encoder_from_hf_state_dict(state, config, names),
+        lambda state, config: _encoder_to_hf_state_dict(state, config, names),
+    )
+
+
+BERT = _bert_family(BERT_KEYS, _bert_from_hf_config, _bert_to_hf_config, BERT_NAMES)
+ROBERTA = _bert_family(ROBERTA_KEYS, _roberta_from_hf_config, _roberta_to_hf_config, ROBERTA_NAMES)

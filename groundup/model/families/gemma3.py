@@ -13,7 +13,7 @@ from typing import Any
 from groundup.core import ArtifactError
 
 from ..config import EmbeddingConfig, ModelConfig, OutputConfig, PositionConfig
-from .keys import CAUSAL, ConfigKeys, validate_keys, word_set
+from .keys import CAUSAL, ROTARY_BUFFERS, ConfigKeys, Family, validate_keys, word_set
 from .llama import (
     FULL,
     SHARED_KEYS,
@@ -21,7 +21,6 @@ from .llama import (
     check_heads_divide_width,
     decoder_from_hf_config,
     decoder_to_hf_config,
-    drop_rotary_buffers,
     get_attention_bias,
     get_layers,
     parse_layer_types,
@@ -29,12 +28,12 @@ from .llama import (
 )
 from .names import (
     StateDict,
+    drop_tensors,
     get_bool,
     get_float,
     get_int,
     parse_layer_rope,
     rename_tensors,
-    require_defaults,
     require_supported,
 )
 
@@ -81,7 +80,7 @@ SUPPORTED_VALUES = {
 """Transformers reads attn_logit_softcapping but never applies it, so it must be null."""
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
+def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     """Convert a Hugging Face config.json, or the text part of a multimodal one, to a ModelConfig.
 
     Raises ArtifactError naming the key that is missing or has an unsupported value.
@@ -149,11 +148,7 @@ def _parse_position(values: Mapping[str, Any]) -> PositionConfig:
     return PositionConfig(base=base, scaling=scaling, window_base=window_base)
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.50 and later.
-
-    Raises ConfigError naming the field that Gemma 3 cannot express.
-    """
+def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
     check_heads_divide_width(config, FAMILY)
     types, window = to_layer_types(config, FAMILY)
     window_base, scale = config.position.window_base, config.attention.scale
@@ -172,19 +167,22 @@ def to_hf_config(config: ModelConfig) -> dict[str, Any]:
             WINDOW: {"rope_type": "default", "rope_theta": window_base},
         },
     }
-    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename Hugging Face tensors to groundup's names; drop the vision tower's."""
+def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     text = {name: tensor for name, tensor in state.items() if not VISION_TENSORS.match(name)}
     text = {TEXT_PREFIX.sub("model.", name): tensor for name, tensor in text.items()}
     head = text.pop("language_model.lm_head.weight", None)
     text |= {} if head is None else {"lm_head.weight": head}
-    return rename_tensors(drop_rotary_buffers(text), NAMES)
+    return rename_tensors(drop_tensors(text, ROTARY_BUFFERS), NAMES)
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names."""
+def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(state, NAMES, to_hf=True)
+
+
+GEMMA3_TEXT = Family(
+    "gemma3_text", KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict
+)
+GEMMA3 = GEMMA3_TEXT._replace(name="gemma3", keys=MULTIMODAL_KEYS)

@@ -1,4 +1,4 @@
-"""Keys of config.json: which a family reads, which must have one value, which it ignores.
+"""A model family, and the keys of config.json: read, of one supported value, or ignored.
 
 Transformers keeps every key of a file, and its models read keys that no configuration class
 declares (`is_causal` turns any decoder into an encoder). So a key in none of these lists is an
@@ -6,10 +6,13 @@ error: it could change the logits. The lists were checked against the configurat
 transformers 5.24 (tests/oracles/configurations.py) and against published models since 2018.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from groundup.core import ConfigError
+
+from ..config import ModelConfig
+from .names import NamePairs, StateDict, drop_tensors, rename_tensors, require_defaults
 
 GENERATION = frozenset("""
     assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens
@@ -155,5 +158,51 @@ def _is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
 
 
 def _equal_strict(a: Any, b: Any) -> bool:
-    """Whether two values are equal, and both or neither are bools."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+class Family(NamedTuple):
+    """How to read and write the files of one Hugging Face model_type."""
+
+    name: str
+    """The model_type."""
+    keys: ConfigKeys
+    """Keys of its config.json."""
+    from_hf_config: Callable[[dict[str, Any]], ModelConfig]
+    """Raises ArtifactError naming the key that is missing or has an unsupported value."""
+    write_config: Callable[[ModelConfig], dict[str, Any]]
+    """The config.json of a configuration that the family may not be able to express."""
+    from_hf_state_dict: Callable[[StateDict, ModelConfig], StateDict]
+    """Hugging Face tensors to groundup's names and layout."""
+    to_hf_state_dict: Callable[[StateDict, ModelConfig], StateDict]
+    """The inverse."""
+    supports_int8: bool = True
+    """Whether its files can hold packed int8 weights; fused, transposed or stacked ones cannot."""
+
+    def to_hf_config(self, config: ModelConfig) -> dict[str, Any]:
+        """The config.json; raises ConfigError naming the field that the family cannot express."""
+        values = self.write_config(config)
+        require_defaults(config, self.from_hf_config(values), self.name)
+        return values
+
+
+ROTARY_BUFFERS = r".*\.rotary_emb\.inv_freq$"
+"""Buffers of rotary frequencies in files from before 2023-07; they follow from config.json."""
+
+
+def renaming_family(
+    name: str,
+    keys: ConfigKeys,
+    from_hf_config: Callable[[dict[str, Any]], ModelConfig],
+    write_config: Callable[[ModelConfig], dict[str, Any]],
+    names: NamePairs,
+) -> Family:
+    """A family whose tensors are groundup's under other names."""
+    return Family(
+        name,
+        keys,
+        from_hf_config,
+        write_config,
+        lambda state, config: rename_tensors(drop_tensors(state, ROTARY_BUFFERS), names),
+        lambda state, config: rename_tensors(state, names, to_hf=True),
+    )

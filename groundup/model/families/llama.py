@@ -1,11 +1,14 @@
-"""LLaMA, and the decoder block that its successors share.
+"""LLaMA, its kin, and the decoder block that they share.
 
-Rotary positions, RMS norms, SwiGLU, no biases. Mistral, Mixtral, Qwen, Gemma and OLMo change a
-component or two: this file has what they share, theirs what they change.
-Source: transformers 5.24, models/llama; LLaMA: Touvron et al. 2023, arXiv:2302.13971.
+Rotary positions, RMS norms, SwiGLU, no biases. Mistral has a sliding window in every layer or in
+none; Qwen 2 biases of queries, keys and values, and windows in upper layers; Qwen 3 norms of each
+head's queries and keys (groundup's default model is written as this family); OLMo 2 norms after
+each sublayer, and of all queries and keys together. Mixtral and Gemma are in files of their own.
+Source: transformers 5.24, models/llama, mistral, qwen2, qwen3, olmo2; LLaMA: arXiv:2302.13971;
+Mistral: arXiv:2310.06825; Qwen2: arXiv:2407.10671; Qwen3: arXiv:2505.09388; OLMo 2:
+arXiv:2501.00656.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -19,21 +22,17 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
-from .keys import CAUSAL, ROPE, AllowedValues, ConfigKeys, word_set
+from .keys import CAUSAL, ROPE, AllowedValues, ConfigKeys, renaming_family, word_set
 from .names import (
     LAYER_TYPES,
-    StateDict,
     get_bool,
     get_float,
     get_int,
     parse_rope,
-    rename_tensors,
-    require_defaults,
     require_supported,
     to_rope_parameters,
 )
 
-FAMILY = "llama"
 NAMES = (
     ("model.layers.{}.self_attn.", "layers.{}.attention."),
     ("model.layers.{}.mlp.", "layers.{}.feedforward."),
@@ -42,8 +41,6 @@ NAMES = (
     ("model.embed_tokens.", "embed_tokens."),
     ("model.norm.", "norm."),
 )
-ROTARY_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq$")
-"""Buffers of rotary frequencies in files from before 2023-07; they follow from config.json."""
 MAX_LAYERS = 2**16
 FULL, WINDOW = LAYER_TYPES
 
@@ -57,49 +54,6 @@ UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
 }  # fmt: skip
 """Features that some of these families lack but their files mention."""
-KEYS = ConfigKeys(
-    SHARED_KEYS | word_set("attention_bias mlp_bias"),
-    UNUSED_FEATURES | {"activation": ("swiglu",), "rope_interleaved": (False,)},
-    word_set("is_llama_config max_sequence_length"),
-)
-
-
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
-    require_supported(values, {"hidden_act": ("silu",)})
-    has_bias = get_bool(values, "mlp_bias", False)
-    config = decoder_from_hf_config(values, FAMILY, bias=get_attention_bias(values))
-    feedforward = config.feedforward.model_copy(update={"bias": has_bias})
-    return config.model_copy(update={"feedforward": feedforward})
-
-
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json.
-
-    Raises ConfigError naming the field that LLaMA cannot express.
-    """
-    check_heads_divide_width(config, FAMILY)
-    values = decoder_to_hf_config(config, FAMILY, "LlamaForCausalLM")
-    values |= {
-        "hidden_act": "silu",
-        "attention_bias": config.attention.bias == "all",
-        "mlp_bias": config.feedforward.bias,
-    }
-    require_defaults(config, from_hf_config(values), FAMILY)
-    return values
-
-
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename Hugging Face tensors to groundup's names."""
-    return rename_tensors(drop_rotary_buffers(state), NAMES)
-
-
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names."""
-    return rename_tensors(state, NAMES, to_hf=True)
 
 
 def decoder_from_hf_config(
@@ -247,6 +201,181 @@ def check_heads_divide_width(config: ModelConfig, family: str) -> None:
         )
 
 
-def drop_rotary_buffers(state: StateDict) -> StateDict:
-    """Drop the rotary frequency buffers of old files."""
-    return {name: tensor for name, tensor in state.items() if not ROTARY_BUFFERS.match(name)}
+LLAMA_KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("attention_bias mlp_bias"),
+    UNUSED_FEATURES | {"activation": ("swiglu",), "rope_interleaved": (False,)},
+    word_set("is_llama_config max_sequence_length"),
+)
+
+
+def _llama_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    require_supported(values, {"hidden_act": ("silu",)})
+    has_bias = get_bool(values, "mlp_bias", False)
+    config = decoder_from_hf_config(values, "llama", bias=get_attention_bias(values))
+    feedforward = config.feedforward.model_copy(update={"bias": has_bias})
+    return config.model_copy(update={"feedforward": feedforward})
+
+
+def _llama_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    check_heads_divide_width(config, "llama")
+    values = decoder_to_hf_config(config, "llama", "LlamaForCausalLM")
+    values |= {
+        "hidden_act": "silu",
+        "attention_bias": config.attention.bias == "all",
+        "mlp_bias": config.feedforward.bias,
+    }
+    return values
+
+
+MISTRAL_KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("layer_types sliding_window"),
+    UNUSED_FEATURES,
+    word_set("max_sequence_length"),
+)
+MISTRAL_DEFAULTS: dict[str, Any] = {"num_key_value_heads": 8, "sliding_window": 4096}
+
+
+def _mistral_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    values = MISTRAL_DEFAULTS | values
+    require_supported(values, {"hidden_act": ("silu",)})
+    return decoder_from_hf_config(
+        values, "mistral", patterns=parse_sliding_window(values, "mistral")
+    )
+
+
+def parse_sliding_window(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
+    """The pattern of all layers; a `sliding_window` of null means full attention.
+
+    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores
+    here.
+    """
+    is_window = values.get("sliding_window") is not None
+    types = values.get("layer_types")
+    if types is not None and any((kind == WINDOW) != is_window for kind in types):
+        raise ArtifactError(
+            f"config.json has layer_types={str(types)[:60]} with sliding_window="
+            f"{values.get('sliding_window')!r}; all layers of {family} have the same type."
+        )
+    if not is_window:
+        return (AttentionPattern(),)
+    return (AttentionPattern("window", get_int(values, "sliding_window", family)),)
+
+
+def _mistral_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    values = decoder_to_hf_config(config, "mistral", "MistralForCausalLM") | {"hidden_act": "silu"}
+    values["sliding_window"] = to_layer_types(config, "mistral")[1]
+    return values
+
+
+WINDOW_KEYS = word_set("layer_types max_window_layers sliding_window use_sliding_window")
+QWEN2_KEYS = ConfigKeys(
+    SHARED_KEYS | WINDOW_KEYS, UNUSED_FEATURES | {"attention_bias": (True,), "use_mrope": (False,)},
+)  # fmt: skip
+QWEN2_DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32}
+WINDOW_DEFAULTS: dict[str, Any] = {"sliding_window": 4096, "max_window_layers": 28}
+
+
+def _qwen2_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    values = QWEN2_DEFAULTS | values
+    require_supported(values, {"hidden_act": ("silu",)})
+    return decoder_from_hf_config(
+        values, "qwen2", bias="qkv", patterns=parse_upper_windows(values, "qwen2")
+    )
+
+
+def parse_upper_windows(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
+    """Attention patterns from `layer_types`, or windows from layer `max_window_layers` on.
+
+    Raises ArtifactError for windows without a size.
+    """
+    if not get_bool(values, "use_sliding_window", False):
+        if WINDOW in (values.get("layer_types") or ()):
+            raise ArtifactError(
+                f"config.json has {WINDOW!r} in layer_types without use_sliding_window; set it to "
+                "true, or all layer_types to 'full_attention'."
+            )
+        return parse_layer_types(dict(values) | {"sliding_window": None}, family)
+    values = WINDOW_DEFAULTS | dict(values)
+    if values.get("layer_types") is not None or values["sliding_window"] is None:
+        return parse_layer_types(values, family)
+    first, layers = values["max_window_layers"], get_layers(values, family)
+    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+        raise ArtifactError(f"config.json has max_window_layers={first!r}; expected 0 or more.")
+    types = [WINDOW if layer >= first else FULL for layer in range(layers)]
+    return parse_layer_types(values | {"layer_types": types}, family)
+
+
+def to_window_keys(config: ModelConfig, family: str) -> dict[str, Any]:
+    """The config.json keys of windows, for old and new versions of Transformers.
+
+    Raises ConfigError for patterns that they cannot express.
+    """
+    types, window = to_layer_types(config, family)
+    return {
+        "use_sliding_window": window is not None,
+        "sliding_window": window,
+        "max_window_layers": (types + [WINDOW]).index(WINDOW),
+        "layer_types": types,
+    }
+
+
+def _qwen2_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    values = decoder_to_hf_config(config, "qwen2", "Qwen2ForCausalLM") | {"hidden_act": "silu"}
+    values |= to_window_keys(config, "qwen2")
+    return values
+
+
+QWEN3_KEYS = ConfigKeys(SHARED_KEYS | WINDOW_KEYS | word_set("attention_bias"), UNUSED_FEATURES)
+QWEN3_DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32, "head_dim": 128}
+
+
+def _qwen3_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    values = QWEN3_DEFAULTS | values
+    require_supported(values, {"hidden_act": ("silu",)})
+    patterns = parse_upper_windows(values, "qwen3")
+    return decoder_from_hf_config(
+        values, "qwen3", bias=get_attention_bias(values), qk_norm="head", patterns=patterns
+    )
+
+
+def _qwen3_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    values = decoder_to_hf_config(config, "qwen3", "Qwen3ForCausalLM") | {"hidden_act": "silu"}
+    values["attention_bias"] = config.attention.bias == "all"
+    values |= to_window_keys(config, "qwen3")
+    return values
+
+
+OLMO2_KEYS = ConfigKeys(SHARED_KEYS | word_set("attention_bias"), UNUSED_FEATURES)
+OLMO2_NAMES = (
+    ("model.layers.{}.self_attn.", "layers.{}.attention."),
+    ("model.layers.{}.mlp.", "layers.{}.feedforward."),
+    ("model.layers.{}.post_attention_layernorm.", "layers.{}.attention_out_norm."),
+    ("model.layers.{}.post_feedforward_layernorm.", "layers.{}.feedforward_out_norm."),
+    ("model.embed_tokens.", "embed_tokens."),
+    ("model.norm.", "norm."),
+)
+
+
+def _olmo2_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    require_supported(values, {"hidden_act": ("silu",)})
+    config = decoder_from_hf_config(
+        values, "olmo2", bias=get_attention_bias(values), qk_norm="all", eps=1e-5
+    )
+    return config.model_copy(update={"norm": config.norm.model_copy(update={"place": "output"})})
+
+
+def _olmo2_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    values = decoder_to_hf_config(config, "olmo2", "Olmo2ForCausalLM") | {"hidden_act": "silu"}
+    values["attention_bias"] = config.attention.bias == "all"
+    return values
+
+
+LLAMA = renaming_family("llama", LLAMA_KEYS, _llama_from_hf_config, _llama_to_hf_config, NAMES)
+MISTRAL = renaming_family(
+    "mistral", MISTRAL_KEYS, _mistral_from_hf_config, _mistral_to_hf_config, NAMES
+)
+QWEN2 = renaming_family("qwen2", QWEN2_KEYS, _qwen2_from_hf_config, _qwen2_to_hf_config, NAMES)
+QWEN3 = renaming_family("qwen3", QWEN3_KEYS, _qwen3_from_hf_config, _qwen3_to_hf_config, NAMES)
+OLMO2 = renaming_family(
+    "olmo2", OLMO2_KEYS, _olmo2_from_hf_config, _olmo2_to_hf_config, OLMO2_NAMES
+)

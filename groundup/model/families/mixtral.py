@@ -14,18 +14,17 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ExpertsConfig, ModelConfig
-from . import llama
-from .keys import ConfigKeys, word_set
+from .keys import ROTARY_BUFFERS, ConfigKeys, Family, word_set
+from .llama import NAMES as LLAMA_NAMES
 from .llama import (
     SHARED_KEYS,
     UNUSED_FEATURES,
     decoder_from_hf_config,
     decoder_to_hf_config,
-    drop_rotary_buffers,
+    parse_sliding_window,
     to_layer_types,
 )
-from .mistral import parse_sliding_window
-from .names import StateDict, get_int, rename_tensors, require_defaults, require_supported
+from .names import StateDict, drop_tensors, get_int, rename_tensors, require_supported
 
 FAMILY = "mixtral"
 KEYS = ConfigKeys(
@@ -39,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 NAMES = (
     ("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."),
-    *llama.NAMES,
+    *LLAMA_NAMES,
 )
 EXPERT_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 EXPERT = re.compile(
@@ -49,11 +48,7 @@ STACKED = re.compile(r"model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_pr
 ROUTER = re.compile(r"(model\.layers\.\d+)\.mlp\.gate\.")
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
+def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     values = DEFAULTS | values
     require_supported(values, {"hidden_act": ("silu",)})
     patterns = parse_sliding_window(values, FAMILY)
@@ -66,11 +61,7 @@ def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     return config.model_copy(update={"feedforward": feedforward})
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json.
-
-    Raises ConfigError naming the field that Mixtral cannot express.
-    """
+def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
     experts = config.feedforward.experts
     if experts is None:
         raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {FAMILY}.")
@@ -81,15 +72,13 @@ def to_hf_config(config: ModelConfig) -> dict[str, Any]:
         "num_local_experts": experts.count,
         "num_experts_per_tok": experts.chosen,
     }
-    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename Hugging Face tensors to groundup's names; stack experts: (E, F, D) and (E, D, F)."""
+def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     others: StateDict = {}
     experts: dict[str, dict[int, torch.Tensor]] = {}
-    for name, tensor in drop_rotary_buffers(state).items():
+    for name, tensor in drop_tensors(state, ROTARY_BUFFERS).items():
         if match := EXPERT.match(name):
             target = f"layers.{match[1]}.experts.{EXPERT_NAMES[match[3]]}"
             experts.setdefault(target, {})[int(match[2])] = tensor
@@ -119,8 +108,7 @@ def _stack_experts(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
     return torch.stack([experts[i] for i in range(len(experts))])
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names, one matrix per expert, as published."""
+def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     hf_names, result = {name: hf for hf, name in EXPERT_NAMES.items()}, {}
     for name, tensor in rename_tensors(state, NAMES, to_hf=True).items():
         module, _, part = name.rpartition(".")
@@ -131,3 +119,14 @@ def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
         for i, expert in enumerate(tensor):
             result[f"{prefix}.{i}.{hf_names[part]}.weight"] = expert.contiguous()
     return result
+
+
+MIXTRAL = Family(
+    "mixtral",
+    KEYS,
+    _from_hf_config,
+    _to_hf_config,
+    _from_hf_state_dict,
+    _to_hf_state_dict,
+    supports_int8=False,
+)

@@ -21,12 +21,13 @@ from ..config import (
     PositionConfig,
 )
 from .bert import BIDIRECTIONAL, has_mlm_head
-from .keys import ConfigKeys, word_set
-from .layout import QKV, fuse_parts, split_fused
+from .keys import ConfigKeys, Family, word_set
 from .llama import FULL, WINDOW, get_attention_bias, get_layers, parse_layer_types, to_layer_types
 from .names import (
+    QKV,
     StateDict,
     drop_tensors,
+    fuse_parts,
     get_activation,
     get_bool,
     get_float,
@@ -35,7 +36,7 @@ from .names import (
     hf_activation,
     parse_layer_rope,
     rename_tensors,
-    require_defaults,
+    split_fused,
     to_rope_parameters,
 )
 
@@ -84,11 +85,7 @@ DEFAULT_CYCLE = 3
 """Default global_attn_every_n_layers."""
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
+def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     width, heads = (get_int(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
     is_masked, has_bias = has_mlm_head(values), get_bool(values, "norm_bias", False)
     patterns = parse_layer_types(dict(values) | _parse_windows(values), FAMILY)
@@ -165,11 +162,7 @@ def _parse_mlm_output(values: Mapping[str, Any]) -> OutputConfig:
     )
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json, for Transformers 4.48 and later.
-
-    Raises ConfigError naming the field that ModernBERT cannot express.
-    """
+def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
     types, window = to_layer_types(config, FAMILY)
     position, output = config.position, config.output
     window_base = position.base if position.window_base is None else position.window_base
@@ -205,12 +198,10 @@ def to_hf_config(config: ModelConfig) -> dict[str, Any]:
     }
     if is_regular:  # older versions of Transformers can express nothing else
         values["global_attn_every_n_layers"] = len(only_first)
-    require_defaults(config, from_hf_config(values), FAMILY)
     return values
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename Hugging Face tensors to groundup's names; split fused ones."""
+def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
     if config.output.transform == "none":
         state = drop_tensors(state, r"head\.|decoder\.")
@@ -218,9 +209,19 @@ def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return split_fused(split_fused(state, FUSED_QKV, QKV), FUSED_GATE_UP, GATE_UP)
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names; fuse projections."""
+def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     prefix = "model." if config.output.transform == "dense" else ""
     encoder = tuple((prefix + a, b) for a, b in ENCODER_NAMES)
     fused = fuse_parts(fuse_parts(state, FUSED_QKV, QKV), FUSED_GATE_UP, GATE_UP)
     return rename_tensors(fused, (*encoder, *HEAD_NAMES), to_hf=True)
+
+
+MODERNBERT = Family(
+    "modernbert",
+    KEYS,
+    _from_hf_config,
+    _to_hf_config,
+    _from_hf_state_dict,
+    _to_hf_state_dict,
+    supports_int8=False,
+)

@@ -1,12 +1,13 @@
 """Helpers that convert tensor names and config.json values between Hugging Face and groundup.
 
 Tensors are renamed by pairs of name prefixes, (Hugging Face, groundup), in which `{}` stands for a
-layer's number. A table of pairs works in both directions.
+layer's number. A table of pairs works in both directions. Some files fuse tensors or transpose
+them: GPT-2 both (Conv1D), ModernBERT fuses queries, keys and values, and gate and up projections.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -52,7 +53,6 @@ def prefix_pattern(begin: str) -> re.Pattern[str]:
 
 
 def _rename_key(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
-    """Replace the prefix of a name by the first rule that matches."""
     for pattern, other in rules:
         if match := pattern.match(name):
             return other.format(*match.groups()) + name[match.end() :]
@@ -79,7 +79,6 @@ def merge_tied_embeddings(state: StateDict, table: str, copies: Iterable[str]) -
 
 
 def _get_required(values: Mapping[str, Any], key: str, family: str) -> Any:
-    """A required value of config.json; raises ArtifactError if it is missing."""
     if values.get(key) is None:
         raise ArtifactError(f"config.json has no {key}, which {family} requires.")
     return values[key]
@@ -256,7 +255,6 @@ def parse_layer_rope(
 
 
 def _get_rope_dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The object under a key of config.json, or an empty one; ArtifactError if it is no object."""
     rope = values.get(key) or {}
     if not isinstance(rope, Mapping):
         raise ArtifactError(f"config.json has {key}={rope!r}; expected an object.")
@@ -264,7 +262,6 @@ def _get_rope_dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _get_scaling_float(rope: Mapping[str, Any], key: str) -> float:
-    """A required number of a scaling."""
     _get_required(rope, key, f"rope scaling of type {rope.get('rope_type', rope.get('type'))}")
     return get_float(rope, key, 1.0)
 
@@ -356,3 +353,47 @@ def drop_tensors(state: Mapping[str, Tensor], names: str) -> StateDict:
     """Drop the tensors whose name starts with a match of `names`, a regular expression."""
     pattern = re.compile(names)
     return {name: tensor for name, tensor in state.items() if not pattern.match(name)}
+
+
+QKV = (".attention.q_proj.", ".attention.k_proj.", ".attention.v_proj.")
+"""In the order in which Hugging Face files fuse them."""
+
+
+def split_fused(state: StateDict, fused: str, parts: Sequence[str]) -> StateDict:
+    """Split every tensor whose name contains `fused` into equal parts along its first dimension.
+
+    >>> split = split_fused({"a.qkv.weight": torch.arange(3)}, ".qkv.", (".q.", ".k.", ".v."))
+    >>> {name: tensor.tolist() for name, tensor in split.items()}
+    {'a.q.weight': [0], 'a.k.weight': [1], 'a.v.weight': [2]}
+    """
+    result: StateDict = {}
+    for name, tensor in state.items():
+        if fused in name and tensor.ndim:
+            chunks = tensor.tensor_split(len(parts))
+            result |= {name.replace(fused, p): t for p, t in zip(parts, chunks, strict=True)}
+        else:
+            result[name] = tensor
+    return result
+
+
+def fuse_parts(state: StateDict, fused: str, parts: Sequence[str]) -> StateDict:
+    """Concatenate the parts of every fused tensor; the inverse of `split_fused`.
+
+    >>> state = {"a.k.weight": torch.ones(1), "a.q.weight": torch.zeros(2)}
+    >>> fuse_parts(state, ".qk.", (".q.", ".k."))
+    {'a.qk.weight': tensor([0., 0., 1.])}
+    """
+    result: StateDict = {}
+    for name, tensor in state.items():
+        part = next((each for each in parts if each in name), None)
+        if part is None:
+            result[name] = tensor
+        elif part == parts[0]:
+            chunks = [state[name.replace(part, each)] for each in parts]
+            result[name.replace(part, fused)] = torch.cat(chunks)
+    return result
+
+
+def transpose_matrix(tensor: Tensor) -> Tensor:
+    """Transpose a matrix; return any other tensor unchanged."""
+    return tensor.T.contiguous() if tensor.ndim == 2 else tensor

@@ -1,25 +1,35 @@
-"""T5: relative position buckets, RMS pre-norms, no biases, unscaled attention scores.
+"""T5 and Switch: relative position buckets, RMS pre-norms, no biases, unscaled attention scores.
 
 T5 1.0 ties its embeddings and scales the output; 1.1 and FLAN have gated feed-forwards, an untied
 head and no scale. The context length is `n_positions` of older files, though buckets allow more.
-Source: transformers 5.24, models/t5; T5: arXiv:1910.10683; gates: arXiv:2002.05202.
+
+Switch is T5 with experts in every layer or every second one. In every forward pass an expert serves
+the first `expert_capacity` tokens of a sequence; the rest pass through the residual. Decoding token
+by token from a cache never exceeds that capacity. The training capacity factor, which Transformers
+lacks, is written as `capacity_factor`.
+Source: transformers 5.24, models/t5 and models/switch_transformers; T5: arXiv:1910.10683; gates:
+arXiv:2002.05202; Switch: arXiv:2101.03961.
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from groundup.core import ArtifactError
+import torch
+
+from groundup.core import ArtifactError, ConfigError
 
 from ..config import (
     Activation,
     AttentionConfig,
+    ExpertsConfig,
     FeedForwardConfig,
     ModelConfig,
     NormConfig,
     OutputConfig,
     PositionConfig,
 )
-from .keys import ConfigKeys, word_set
+from .keys import ConfigKeys, Family, word_set
 from .names import (
     ACTIVATIONS,
     NamePairs,
@@ -31,7 +41,6 @@ from .names import (
     hf_activation,
     merge_tied_embeddings,
     rename_tensors,
-    require_defaults,
     require_supported,
 )
 
@@ -49,13 +58,13 @@ SHARED_KEYS = word_set("""
 ALIASES = {
     "hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers",
 }  # fmt: skip
-KEYS = ConfigKeys(
+T5_KEYS = ConfigKeys(
     SHARED_KEYS | word_set("feed_forward_proj is_gated_act scale_decoder_outputs"),
     {"is_causal": (True,)}, aliases=ALIASES | {"head_dim": "d_kv"},
 )  # fmt: skip
 
 
-def attention_names() -> NamePairs:
+def _attention_names() -> NamePairs:
     """Names of embeddings, norms and attention of both stacks."""
     pairs: list[tuple[str, str]] = []
     for stack, prefix in (("encoder", "encoder."), ("decoder", "")):
@@ -73,7 +82,7 @@ def attention_names() -> NamePairs:
     return (*pairs, ("shared.", "embed_tokens."))
 
 
-def feedforward_names(part: str, *, gated: bool) -> NamePairs:
+def _feedforward_names(part: str, *, gated: bool) -> NamePairs:
     """Names of the dense feed-forwards, which Hugging Face files call `part`."""
     up = (("wi_0.", "gate_proj."), ("wi_1.", "up_proj.")) if gated else (("wi.", "up_proj."),)
     return tuple(
@@ -84,16 +93,11 @@ def feedforward_names(part: str, *, gated: bool) -> NamePairs:
 
 
 def _tensor_names(config: ModelConfig) -> NamePairs:
-    """All names of T5."""
     gated = config.feedforward.gated
-    return attention_names() + feedforward_names("DenseReluDense", gated=gated)
+    return _attention_names() + _feedforward_names("DenseReluDense", gated=gated)
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
+def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     require_supported(values, SUPPORTED_VALUES)
     is_tied = get_bool(values, "tie_word_embeddings", True)
     is_scaled = get_bool(values, "scale_decoder_outputs", is_tied)
@@ -101,7 +105,7 @@ def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", "relu"))
     if "dense_act_fn" in values:  # in Transformers it and is_gated_act take precedence
         inner = get_activation(values, "dense_act_fn", "relu")
-    return t5_from_hf_config(
+    return _shared_from_hf_config(
         values,
         FeedForwardConfig(
             width=get_int(values, "d_ff", "t5"),
@@ -113,10 +117,9 @@ def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     )
 
 
-def t5_from_hf_config(
+def _shared_from_hf_config(
     values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
 ) -> ModelConfig:
-    """The configuration that T5 and Switch share."""
     sizes = ("d_model", "num_heads", "num_layers")
     width, heads, layers = (get_int(values, key, "t5") for key in sizes)
     return ModelConfig(
@@ -165,25 +168,18 @@ def _parse_feed_forward_proj(name: Any) -> tuple[bool, Activation]:
     return is_gated, ACTIVATIONS[activation]
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json.
-
-    Raises ConfigError naming the field that T5 cannot express.
-    """
+def _t5_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     feed = config.feedforward
     inner = hf_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
-    values = t5_to_hf_config(config) | {
+    return _shared_to_hf_config(config) | {
         "architectures": ["T5ForConditionalGeneration"],
         "model_type": "t5",
         "feed_forward_proj": f"gated-{inner}" if feed.gated else inner,
         "scale_decoder_outputs": config.output.scale != 1.0,
     }
-    require_defaults(config, from_hf_config(values), "t5")
-    return values
 
 
-def t5_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """The config.json keys that T5 and Switch share."""
+def _shared_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     return {
         "is_encoder_decoder": True,
         "vocab_size": config.vocab_size,
@@ -203,7 +199,7 @@ def t5_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+def _t5_from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """Rename Hugging Face tensors to groundup's names; copy the embedding to a missing untied head.
 
     Raises ArtifactError if the stacks have different embeddings.
@@ -215,6 +211,190 @@ def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(state, _tensor_names(config))
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names."""
+def _t5_to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(state, _tensor_names(config), to_hf=True)
+
+
+SWITCH_FAMILY = "switch_transformers"
+SUPPORTED_SWITCH_VALUES = SUPPORTED_VALUES | {"router_bias": (False, None)}
+SWITCH_KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("""
+    capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity num_experts
+    num_sparse_decoder_layers num_sparse_encoder_layers router_bias
+    """),
+    {"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",), "is_causal": (True,),
+     "is_gated_act": (False,), "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
+    word_set("add_router_probs router_ignore_padding_tokens"), ALIASES,
+)  # fmt: skip
+STACKS = (("encoder", "encoder.", 1), ("decoder", "", 2))
+"""Hugging Face's stack name, groundup's prefix, and the feed-forward's index within a block."""
+ROUTERS: NamePairs = tuple(
+    (
+        f"{stack}.block.{{}}.layer.{part}.mlp.router.classifier.",
+        f"{prefix}layers.{{}}.experts.router.",
+    )
+    for stack, prefix, part in STACKS
+)
+SWITCH_NAMES = (*_attention_names(), *ROUTERS, *_feedforward_names("mlp", gated=False))
+EXPERT_PROJECTIONS = (("wi", "up_proj"), ("wo", "down_proj"))
+
+
+def _switch_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    require_supported(values, SUPPORTED_SWITCH_VALUES)
+    is_tied = get_bool(values, "tie_word_embeddings", True)
+    experts = ExpertsConfig(
+        count=get_int(values, "num_experts", SWITCH_FAMILY),
+        chosen=1,
+        every=_parse_expert_interval(values),
+        normalised=False,
+        capacity_factor=get_float(values, "capacity_factor", None),
+        capacity=_parse_expert_capacity(values),
+    )
+    feedforward = FeedForwardConfig(
+        width=get_int(values, "d_ff", SWITCH_FAMILY),
+        activation=get_activation(values, "dense_act_fn", "relu"),
+        gated=False,
+        experts=experts,
+    )
+    return _shared_from_hf_config(values, feedforward, is_tied=is_tied, is_scaled=is_tied)
+
+
+def _hf_sparse_layers(layers: int, count: int) -> range:
+    """The layers with experts in Transformers: the second of every layers // count, or all.
+
+    >>> [[*_hf_sparse_layers(*each)] for each in ((6, 3), (6, 2), (2, 2))]
+    [[1, 3, 5], [1, 4], [0, 1]]
+    """
+    step = max(1, layers // count) if count else layers
+    return range(int(step > 1), layers, step)
+
+
+def _parse_expert_interval(values: dict[str, Any]) -> int:
+    """The interval n such that the last of every n layers has experts, in both stacks.
+
+    Raises ArtifactError if no interval gives the file's expert layers.
+    """
+    encoder = get_int(values, "num_layers", SWITCH_FAMILY)
+    decoder = get_int(values, "num_decoder_layers", SWITCH_FAMILY, encoder)
+    sparse = [get_int(values, f"num_sparse_{each}_layers", SWITCH_FAMILY, 3, minimum=0)
+              for each in ("encoder", "decoder")]  # fmt: skip
+    _check_sparse_steps(values, {"encoder": (encoder, sparse[0]), "decoder": (decoder, sparse[1])})
+    layers = _hf_sparse_layers(encoder, sparse[0]), _hf_sparse_layers(decoder, sparse[1])
+    for interval in (1, 2):  # in Transformers the first or the second layer is always sparse
+        if layers == (_own_expert_layers(encoder, interval), _own_expert_layers(decoder, interval)):
+            return interval
+    raise ArtifactError(
+        f"config.json has num_sparse_encoder_layers={sparse[0]} and num_sparse_decoder_layers="
+        f"{sparse[1]}, experts in layers {_format_layers(layers[0])} and "
+        f"{_format_layers(layers[1])}; groundup "
+        "supports all or every second layer, the same in both stacks."
+    )
+
+
+def _check_sparse_steps(values: Mapping[str, Any], stacks: Mapping[str, tuple[int, int]]) -> None:
+    """Raise ArtifactError for sparse steps that contradict the numbers of sparse layers."""
+    for stack, (layers, count) in stacks.items():
+        key, step = f"{stack}_sparse_step", layers // count if count else layers
+        require_supported(values, {key: (step,)})
+
+
+def _format_layers(layers: range) -> str:
+    return ", ".join(map(str, layers[:4])) + (", …" if len(layers) > 4 else "")
+
+
+def _own_expert_layers(layers: int, every: int) -> range:
+    return range(every - 1, layers, every)
+
+
+def _hf_sparse_count(layers: int, every: int) -> int:
+    """The number of sparse layers that gives the same expert layers in Transformers.
+
+    Raises ConfigError if none does.
+    """
+    for count in range(1, layers + 1):
+        if _hf_sparse_layers(layers, count) == _own_expert_layers(layers, every):
+            return count
+    raise ConfigError(
+        f"ExpertsConfig.every={every} of {layers} layers cannot be written as switch_transformers, "
+        "which has experts in all layers or every second."
+    )
+
+
+def _parse_expert_capacity(values: Mapping[str, Any]) -> int | None:
+    """Maximum tokens of a sequence per expert; None if it cannot be exceeded."""
+    limit = get_int(values, "expert_capacity", SWITCH_FAMILY, 64)
+    return (
+        None if limit >= get_int(values, "n_positions", SWITCH_FAMILY, DEFAULT_CONTEXT) else limit
+    )
+
+
+def _switch_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    experts = config.feedforward.experts
+    if experts is None:
+        raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {SWITCH_FAMILY}.")
+    values = _shared_to_hf_config(config) | {
+        "architectures": ["SwitchTransformersForConditionalGeneration"],
+        "model_type": "switch_transformers",
+        "dense_act_fn": hf_activation(config.feedforward.activation),
+        "num_experts": experts.count,
+        "num_sparse_encoder_layers": _hf_sparse_count(config.encoder_layers, experts.every),
+        "num_sparse_decoder_layers": _hf_sparse_count(config.layers, experts.every),
+        "expert_capacity": experts.capacity or config.context_length,
+        "router_bias": False,
+        "router_jitter_noise": 0.0,
+        "router_dtype": "float32",
+    }
+    if experts.capacity_factor is not None:
+        values["capacity_factor"] = experts.capacity_factor
+    return values
+
+
+def _switch_from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+    """Rename Hugging Face tensors to groundup's names; stack a layer's experts.
+
+    Raises ArtifactError if the stacks have different embeddings.
+    """
+    state = rename_tensors(
+        merge_tied_embeddings(state, "shared.weight", EMBEDDING_COPIES), SWITCH_NAMES
+    )
+    experts = config.feedforward.experts
+    assert experts is not None, "a Switch has experts"
+    for hf_name, name in _expert_names(config):
+        parts = [state.pop(hf_name.format(i), None) for i in range(experts.count)]
+        if all(part is not None for part in parts):
+            state[name] = torch.stack(parts)  # pyright: ignore[reportArgumentType]
+    return state
+
+
+def _switch_to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+    """Rename groundup's tensors to Hugging Face names.
+
+    With an untied head Transformers ties no embeddings, so both copies are written too.
+    """
+    result = rename_tensors(state, SWITCH_NAMES, to_hf=True)
+    for hf_name, name in _expert_names(config):
+        parts = result.pop(name)
+        result |= {hf_name.format(i): part.contiguous() for i, part in enumerate(parts)}
+    if not config.tied_embeddings:
+        result |= {name: result["shared.weight"].clone() for name in EMBEDDING_COPIES}
+    return result
+
+
+def _expert_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
+    """Yield the Hugging Face name of experts, `{}` for the index, and the stacked tensor's name."""
+    depths = config.encoder_layers, config.layers
+    for (stack, prefix, part), layers in zip(STACKS, depths, strict=True):
+        for layer in filter(config.has_experts, range(layers)):
+            for side, name in EXPERT_PROJECTIONS:
+                expert = f"{stack}.block.{layer}.layer.{part}.mlp.experts.expert_{{}}"
+                yield f"{expert}.{side}.weight", f"{prefix}layers.{layer}.experts.{name}"
+
+
+T5 = Family(
+    "t5", T5_KEYS, _t5_from_hf_config, _t5_to_hf_config, _t5_from_hf_state_dict,
+    _t5_to_hf_state_dict,
+)  # fmt: skip
+SWITCH = Family(
+    SWITCH_FAMILY, SWITCH_KEYS, _switch_from_hf_config, _switch_to_hf_config,
+    _switch_from_hf_state_dict, _switch_to_hf_state_dict,
+)  # fmt: skip

@@ -149,7 +149,6 @@ def read_config_values(path: Path) -> dict[str, Any]:
 
 
 def _parse_dtype(values: Mapping[str, Any], path: Path) -> torch.dtype:
-    """The dtype of a config.json; default float32."""
     name = values.get("dtype") or values.get("torch_dtype") or "float32"
     if not isinstance(name, str) or name not in DTYPES:
         raise ArtifactError(f"{path / CONFIG} has dtype {name!r}; expected {', '.join(DTYPES)}.")
@@ -170,7 +169,7 @@ def save(
                the model that the tokenizer is copied from, otherwise not
 
     A model that no Hugging Face family can express is written in groundup's own format
-    (families/own.py).
+    (families/registry.py).
     """
     family = choose_family(model.config, packed=has_int8(model))
     tensors = family.to_hf_state_dict(packed_state_dict(model), model.config)
@@ -238,7 +237,6 @@ def packed_state_dict(model: Transformer) -> dict[str, Tensor]:
 
 
 def _special_token_ids(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:
-    """The bos, eos and pad ids; None each without a tokenizer."""
     specials: Mapping[str, int] = {}
     if tokenizer is not None:
         generation = Path(tokenizer) / GENERATION
@@ -261,7 +259,6 @@ def _special_token_ids(tokenizer: Path | str | None, chat: bool | None) -> dict[
 
 
 def _copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy the existing tokenizer files."""
     for name in TOKENIZER_FILES:
         if (source / name).is_file() and source.resolve() != target.resolve():
             with atomic_replace(target / name) as temporary:
@@ -358,7 +355,6 @@ def has_shards(path: Path) -> bool:
 
 
 def _read_index(path: Path) -> dict[str, str]:
-    """The shard of each tensor, from the index; ArtifactError if the index is malformed."""
     weight_map = read_json_object(path / INDEX).get("weight_map")
     shards = weight_map if isinstance(weight_map, dict) else {}
     is_map = all(isinstance(name, str) for name in shards.values())
@@ -389,7 +385,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_unique_names(path: Path) -> None:
-    """Raise ArtifactError for a duplicate name in the header, which safetensors ignores."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = file.read(min(size, MAX_HEADER_BYTES))

@@ -17,7 +17,7 @@ from groundup.core import ArtifactError
 
 from ..heads import Head, HeadConfig, ModelWithHead
 from .directory import load
-from .sentences import MODULES, SentenceEncoderSpec, read_sentence_encoder
+from .heads import MODULES, SentenceEncoderSpec, read_sentence_encoder
 
 BATCH = 32
 

@@ -49,11 +49,9 @@ from .directory import (
     weight_files,
 )
 from .gguf.format import GgufFile, open_gguf
-from .gguf.importing import load_unpacked, write_unpacked
-from .gguf.reading import read_gguf_config
-from .heads import load_with_head, save_with_head
+from .gguf.reading import load_gguf, read_gguf_config, write_unpacked
+from .heads import LENGTH_CONFIG, MODULES, POOLING_FOLDER, load_with_head, save_with_head
 from .licence import CARD, UNKNOWN, ModelLicence, licence_to_json, read_model_licence
-from .sentences import LENGTH_CONFIG, MODULES, POOLING_FOLDER
 
 SOURCE, GGUF = "source.json", ".gguf"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
@@ -118,7 +116,6 @@ def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
 
 
 def _check_source(source: Path) -> None:
-    """Raise ArtifactError unless the source is a Hugging Face directory with safetensors."""
     if source.is_file():
         _check_file(source)
     if not source.is_dir():
@@ -137,13 +134,11 @@ def _check_source(source: Path) -> None:
 
 
 def _check_file(source: Path) -> None:
-    """Raise ArtifactError for a single file that is not GGUF."""
     _check_pickles(source.parent, [source.name])
     raise ArtifactError(f"{source} is not a {GGUF} file; give its directory, with {CONFIG}.")
 
 
 def _check_pickles(source: Path, names: Iterable[str]) -> None:
-    """Raise ArtifactError for weights in a format other than safetensors."""
     for name in names:
         if name.endswith(PICKLE_SUFFIXES) and name != "training_args.bin":
             raise ArtifactError(
@@ -158,7 +153,6 @@ def _check_pickles(source: Path, names: Iterable[str]) -> None:
 
 
 def _list_files_to_copy(source: Path) -> list[str]:
-    """Names of a directory's files that the artifact copies, weights first."""
     weights = [file.name for file in weight_files(source)] + [INDEX] * has_shards(source)
     vectors = (MODULES, LENGTH_CONFIG, f"{POOLING_FOLDER}/{CONFIG}")
     others = (
@@ -180,7 +174,6 @@ def _list_files_to_copy(source: Path) -> list[str]:
 
 
 def _hash_files(source: Path, names: Collection[str]) -> FileHashes:
-    """Hash and size of each file; raises ArtifactError if one is unreadable or not regular."""
     try:
         sizes = {name: (source / name).stat().st_size for name in names}
         with record.progress("read", sum(sizes.values()), "bytes") as bar:
@@ -196,7 +189,6 @@ def _hash_files(source: Path, names: Collection[str]) -> FileHashes:
 
 
 def _write_hf_model(draft: Draft, source: Path, files: FileHashes, config: ImportConfig) -> None:
-    """Check the weights, then copy or convert them; the body of the stage."""
     as_is = config.dtype == "as_is"
     model = _load_with_any_head(source, None if as_is else DTYPES[config.dtype])
     _check_finite(model, source)
@@ -214,14 +206,14 @@ def _write_hf_model(draft: Draft, source: Path, files: FileHashes, config: Impor
 def _write_gguf_model(
     draft: Draft, file: GgufFile, files: FileHashes, config: ImportConfig
 ) -> None:
-    """Dequantize and check the weights of a GGUF file; the body of the stage."""
     as_is = config.dtype == "as_is"
-    unpacked = load_unpacked(file, torch.float32 if as_is else DTYPES[config.dtype])
-    _check_finite(unpacked.model, file.path)
-    write_unpacked(file, unpacked.model, draft.path)
-    _check_tokenizer(draft.path, unpacked.model)
-    licence = ModelLicence(unpacked.licence or config.licence or UNKNOWN)
-    _record_source(draft, unpacked.model, unpacked.name or file.path.stem, files, licence)
+    model = load_gguf(file, torch.float32 if as_is else DTYPES[config.dtype])
+    _check_finite(model, file.path)
+    write_unpacked(file, model, draft.path)
+    _check_tokenizer(draft.path, model)
+    name, licence = (str(file.metadata.get(f"general.{key}", "")) for key in ("name", "license"))
+    licence = ModelLicence(licence or config.licence or UNKNOWN)
+    _record_source(draft, model, name or file.path.stem, files, licence)
 
 
 def _record_source(
@@ -231,7 +223,6 @@ def _record_source(
     files: FileHashes,
     licence: ModelLicence,
 ) -> None:
-    """Record the source files and the licence of a model."""
     write_json(draft.file(SOURCE), {"files": files, "licence": licence_to_json(licence)})
     draft.numbers |= {
         "source": source,
@@ -247,7 +238,6 @@ def _record_source(
 
 
 def _check_tokenizer(path: Path, model: Transformer | ModelWithHead) -> None:
-    """Raise ArtifactError for a tokenizer that is damaged or has more ids than embeddings."""
     if not any((path / name).is_file() for name in TOKENIZER_MODEL_FILES):
         return
     from groundup.tokenizer import (  # lazy: weights need no tokenizer
@@ -266,7 +256,6 @@ def _check_tokenizer(path: Path, model: Transformer | ModelWithHead) -> None:
 
 
 def _load_with_any_head(source: Path, dtype: torch.dtype | None) -> Transformer | ModelWithHead:
-    """The model of a directory, with its head if it has one."""
     if (source / MODULES).is_file() or has_head(read_json_object(source / CONFIG)):
         return load_with_head(source, dtype)
     return load(source, dtype)
@@ -285,12 +274,10 @@ def _rewrite_model(model: Transformer | ModelWithHead, path: Path, source: Path)
 
 
 def _is_rewritten(name: str) -> bool:
-    """Whether converting the dtype rewrites a file."""
     return name == CONFIG or name.endswith((".safetensors", ".safetensors.index.json"))
 
 
 def _check_finite(model: nn.Module, source: Path) -> None:
-    """Raise ArtifactError naming a tensor with infinite values or NaN."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ArtifactError(

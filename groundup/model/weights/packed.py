@@ -95,7 +95,6 @@ def is_packed(config: dict[str, Any]) -> bool:
 
 
 def _parse_config_groups(quantization: Any) -> list[dict[str, Any]]:
-    """The config_groups of a quantization_config; ArtifactError if it is malformed."""
     inner = quantization.get("config_groups", {}) if isinstance(quantization, dict) else None
     groups: list[Any] = [*inner.values()] if isinstance(inner, dict) else [inner]
     are_groups = all(

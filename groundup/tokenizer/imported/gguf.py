@@ -96,12 +96,10 @@ def tokenizer_of_gguf(metadata: Mapping[str, Any]) -> ImportedTokenizer:
 
 
 def _get_metadata(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """The value of `tokenizer.ggml.NAME`."""
     return metadata.get(f"tokenizer.ggml.{name}", default)
 
 
 def _read_pieces(metadata: Mapping[str, Any]) -> list[ScoredPiece]:
-    """Text, score and kind of every token."""
     tokens = [text if isinstance(text, str) else bytes(text).decode() for text in
               _get_metadata(metadata, "tokens", ())]  # fmt: skip
     if not tokens:
@@ -166,7 +164,6 @@ def _mark_spaces(piece: ScoredPiece) -> ScoredPiece:
 
 
 def _bpe_tokenizer(metadata: Mapping[str, Any], pieces: list[ScoredPiece]) -> ImportedTokenizer:
-    """Byte-level BPE."""
     name = str(_get_metadata(metadata, "pre", "default"))
     name = PATTERN_ALIASES.get(name, name)
     if name not in SPLIT_PATTERNS:

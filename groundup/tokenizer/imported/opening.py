@@ -10,7 +10,6 @@
 The first of these found in a directory is opened. GGUF files are read by `tokenizer_of_gguf`.
 """
 
-import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,9 @@ from groundup.core import (
 from ..fast import FastTokenizer
 from ..files import load_bpe_tokenizer
 from .content import read_json_content
-from .normaliser import Normaliser
-from .pieces import ScoredPiece, ScoreMerger
 from .sentencepiece import open_sentencepiece
-from .tekken import open_tekken
 from .tokenizer import ImportedTokenizer
-from .vocabulary import open_vocab_and_merges, open_wordpiece
+from .vocabulary import open_tekken, open_vocab_and_merges, open_wordpiece
 
 Settings = Mapping[str, Any]
 MOST_BYTES = 512 * 2**20
@@ -84,7 +80,6 @@ def _find_tokenizer_file(directory: Path) -> Path:
 
 
 def _opener_for(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
-    """The function that opens a file, by its name; ArtifactError lists the names."""
     if ".model" in file.name:  # Mistral names them tokenizer.model.v3
         return open_sentencepiece
     if file.suffix == ".txt":
@@ -107,8 +102,8 @@ def _open_groundup_tokenizer(directory: Path) -> FastTokenizer | None:
 def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
     """Write a tokenizer in Hugging Face's format; `load_tokenizer` restores it exactly.
 
-    What tokenizer.json cannot express (pieces.py: equal scores; a space before the text alone;
-    normaliser.py) goes into an additional pieces.json that only groundup reads. Other libraries
+    What tokenizer.json cannot express (pieces.py) goes into an additional pieces.json that only
+    groundup reads. Other libraries
     then segment long runs of spaces, text after matched pieces, and accents after normalised
     characters slightly differently, as transformers' own conversion does.
     """
@@ -122,43 +117,18 @@ def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
     write_json(directory / "tokenizer_config.json", settings)
     if isinstance(template, str):
         write_text(directory / "chat_template.jinja", template)
-    more: dict[str, Any] = {"lead": tokenizer.lead} if tokenizer.lead else {}
-    if cutter := tokenizer.cutter:
-        more |= {"run": cutter.run, "pieces": [list(piece) for piece in cutter.pieces]}
-    if normaliser := tokenizer.normaliser:
-        more["normaliser"] = {
-            "prefix": normaliser.prefix, "squeezed": normaliser.squeezed,
-            "charsmap": base64.b64encode(normaliser.charsmap).decode(),
-            "protected": normaliser.protected,
-        }  # fmt: skip
-    if more:
-        write_json(directory / PIECES_FILE, more)
+    if tokenizer.extra:
+        write_json(directory / PIECES_FILE, tokenizer.extra)
 
 
 def _open_json(file: Path, settings: Settings) -> ImportedTokenizer:
     """Open a tokenizer.json, and its pieces.json if present; ArtifactError if it is invalid."""
     content, extra_file = read_json_content(file), file.with_name(PIECES_FILE)
-    more = read_json_content(extra_file) if extra_file.is_file() else {}
+    extra = read_json_content(extra_file) if extra_file.is_file() else {}
     try:
-        pieces = [ScoredPiece(str(text), float(score), int(kind)) for text, score, kind in
-                  more.get("pieces", ())]  # fmt: skip
-        cutter = ScoreMerger(pieces, str(more["run"])) if pieces else None
-        lead, normaliser = str(more.get("lead", "")), _read_normaliser(more)
-        return ImportedTokenizer(content, settings, cutter, lead=lead, normaliser=normaliser)
-    except (DataError, KeyError, TypeError, ValueError) as error:
+        return ImportedTokenizer(content, settings, extra)
+    except DataError as error:
         raise ArtifactError(f"{file}: {error}") from None
-
-
-def _read_normaliser(more: Mapping[str, Any]) -> Normaliser | None:
-    """The normaliser stored in a pieces.json, if any."""
-    if (said := more.get("normaliser")) is None:
-        return None
-    return Normaliser(
-        base64.b64decode(said["charsmap"]),
-        prefix=bool(said["prefix"]),
-        squeezed=bool(said["squeezed"]),
-        protected=[str(piece) for piece in said["protected"]],
-    )
 
 
 def _read_settings_files(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pieces with scores, as in SentencePiece and tiktoken, and the equivalent merges.
+"""Pieces with scores, as in SentencePiece and tiktoken: the equivalent merges, and the library.
 
 SentencePiece merges the two neighbours that form the piece with the highest score, the leftmost on
 ties; `tokenizers` merges those whose merge comes first in a list. The equivalent list has, by
@@ -9,23 +9,23 @@ descending score, every split of a piece into two pieces:
 Only one split of a piece ever applies: as long as nothing crosses the boundaries of a span of text,
 merging inside the span is independent of the rest, so the two halves of a piece are always the
 same. The order is then that of the scores and equals SentencePiece's if no two mergeable pieces
-have equal scores. Llama's and Mistral's runs of spaces do: a run longer than the longest of them is
-segmented by `ScoreMerger`, as is every text if the vocabulary was extended by hand or has
-intermediate pieces (`unused`).
+have equal scores. Llama's and Mistral's runs of spaces do. Those models, and others that
+tokenizer.json cannot express (normalisation, which `tokenizers` applies per grapheme; user-defined
+pieces after a prefix space; intermediate pieces), are encoded by the library sentencepiece.
 
 Source: Kudo and Richardson 2018, arXiv:1808.06226.
 """
 
+import base64
 from collections.abc import Container, Mapping, Sequence
-from heapq import heappop, heappush
-from itertools import accumulate, pairwise
+from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple
 
-import tokenizers
+from groundup.core import DataError, MissingExtra
 
-from groundup.core import DataError
-
-from .spelling import SPACE_MARK
+from .spelling import BYTE as BYTE_TEXT
+from .spelling import flatten_steps
 
 
 class ScoredPiece(NamedTuple):
@@ -37,13 +37,31 @@ class ScoredPiece(NamedTuple):
     """SentencePiece's type number: one of those below."""
 
 
+class AlignedIds(NamedTuple):
+    """Ids and their character ranges."""
+
+    ids: list[int]
+    places: list[tuple[int, int]]
+
+
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+UNIGRAM, BPE = 1, 2
 MAX_PIECE_LENGTH = 1024
 """Maximum characters of a piece: the splits of a longer one would take minutes."""
-MAX_TIED_RUN = 64
-"""Maximum length of a run with tied scores whose merges are checked."""
 MERGEABLE_KINDS = (NORMAL, UNUSED)
 """Types that result from merging; others are matched first or never result from text."""
+NO_TEXT = "\ue000unknown"
+"""Text of the unknown piece that the library asks for, where all bytes are known."""
+
+
+@cache
+def sentencepiece_messages() -> ModuleType:
+    """The library's messages; MissingExtra without it."""
+    try:
+        from sentencepiece import sentencepiece_model_pb2
+    except ImportError:
+        raise MissingExtra("sentencepiece", "sentencepiece") from None
+    return sentencepiece_model_pb2
 
 
 def _split_pairs(text: str, known: Container[str]) -> list[tuple[str, str]]:
@@ -71,161 +89,105 @@ def merges_from_scores(scores: Mapping[str, float]) -> list[tuple[str, str]]:
     return [pair for text in ordered for pair in _split_pairs(text, scores)]
 
 
-class ScoreMerger:
-    """SentencePiece's merge rule: the reference, and the fallback where merges are not equivalent.
-
-    `run` is a run of one character that merges get wrong; empty if any text may be affected.
-
-    >>> pieces = [ScoredPiece("a"), ScoredPiece("b"), ScoredPiece("ab", -1), ScoredPiece("ba", -1)]
-    >>> ScoreMerger(pieces).segment("abab")
-    ['ab', 'ab']
-    """
-
-    def __init__(self, pieces: Sequence[ScoredPiece], run: str = "") -> None:
-        self.pieces = tuple(pieces)
-        self.scores = mergeable_scores(pieces)
-        self.unused = {piece.text for piece in pieces if piece.kind == UNUSED}
-        self.run = run
-        is_fallback = sum(piece.kind == BYTE for piece in pieces) == 256
-        is_inside = any("\n" in text for text in self.scores if len(text) > 1)
-        self.cuts_lines = is_fallback and not is_inside
-
-    def is_needed(self, text: str) -> bool:
-        """Whether merges may get an unmarked text wrong."""
-        return self.run in SPACE_MARK + text.replace(" ", SPACE_MARK)
-
-    def segment(self, text: str) -> list[str]:
-        """Segment a text into pieces; unknown characters are grouped."""
-        symbols, halves = list[str | None](text), dict[str, tuple[str, str]]()
-        after, before = list(range(1, len(text) + 1)), list(range(-1, len(text) - 1))
-        heap: list[tuple[float, int, str]] = []
-
-        def offer(left: int, right: int) -> None:
-            if left < 0 or right >= len(symbols):
-                return
-            first, second = symbols[left], symbols[right]
-            if first is not None and second is not None and first + second in self.scores:
-                halves[first + second] = (first, second)
-                heappush(heap, (-self.scores[first + second], left, first + second))
-
-        for left, right in pairwise(range(len(text))):
-            offer(left, right)
-        while heap:
-            _, left, joined = heappop(heap)
-            right = after[left]
-            # The neighbours have been merged with something else in the meantime.
-            if symbols[left] is None or right >= len(symbols):
-                continue
-            if f"{symbols[left]}{symbols[right]}" != joined:
-                continue
-            symbols[left], symbols[right] = joined, None
-            after[left] = after[right]
-            if after[right] < len(symbols):
-                before[after[right]] = left
-            offer(before[left], left)
-            offer(left, after[left])
-        kept = [symbol for symbol in symbols if symbol is not None]
-        return self.group_unknown(
-            [part for symbol in kept for part in self.usable_pieces(symbol, halves)]
-        )
-
-    def usable_pieces(self, symbol: str, halves: Mapping[str, tuple[str, str]]) -> list[str]:
-        """A piece, or the usable pieces from which it was merged."""
-        if symbol not in self.unused or symbol not in halves:
-            return [symbol]
-        return [part for half in halves[symbol] for part in self.usable_pieces(half, halves)]
-
-    def group_unknown(self, symbols: Sequence[str]) -> list[str]:
-        """Group neighbouring characters that are no pieces."""
-        groups: list[str] = []
-        was_unknown = False
-        for symbol in symbols:
-            is_unknown = symbol not in self.scores
-            if is_unknown and was_unknown:
-                groups[-1] += symbol
-            else:
-                groups.append(symbol)
-            was_unknown = is_unknown
-        return groups
-
-    def pre_tokenize(self, text: Any) -> None:  # the library's class for this has no name
-        """Segment for `tokenizers`, whose model then only looks pieces up."""
-        text.split(self.split)
-
-    def split(
-        self, place: int, text: tokenizers.NormalizedString
-    ) -> list[tokenizers.NormalizedString]:
-        """The pieces between two added tokens, with their offsets in the text."""
-        ends = accumulate(map(len, self.spans_to_segment(str(text.normalized))), initial=0)
-        slices = (text[start:end] for start, end in pairwise(ends))
-        return [piece for piece in slices if piece is not None]
-
-    def spans_to_segment(self, text: str) -> list[str]:
-        """Split into pieces where merges may be wrong and complete lines where they are right."""
-        lines = text.splitlines(keepends=True) if self.cuts_lines and "\r" not in text else [text]
-        match = [""]
-        for line in lines:
-            if self.run in line:
-                match += [*self.segment(line), ""]
-            else:
-                match[-1] += line
-        return [stretch for stretch in match if stretch]
-
-
 def mergeable_scores(pieces: Sequence[ScoredPiece]) -> dict[str, float]:
     """Scores of the pieces that result from merging."""
     return {piece.text: piece.score for piece in pieces if piece.kind in MERGEABLE_KINDS}
 
 
-def make_score_merger(pieces: Sequence[ScoredPiece]) -> ScoreMerger | None:
-    """The segmenter where merges are not equivalent to scores; None if they always are.
+def merges_differ(pieces: Sequence[ScoredPiece]) -> bool:
+    """Whether merges may not say what scores do: pieces are tied or unused.
 
-    >>> make_score_merger([ScoredPiece("a"), ScoredPiece("b"), ScoredPiece("ab", -1)]) is None
-    True
+    >>> merges_differ([ScoredPiece("a"), ScoredPiece("b"), ScoredPiece("ab", -1)])
+    False
     """
     scores = mergeable_scores(pieces)
-    by_score: dict[float, list[str]] = {}
-    for text, score in scores.items():
-        if len(text) > 1 and _split_pairs(text, scores):
-            by_score.setdefault(score, []).append(text)
-    tied = [text for texts in by_score.values() if len(texts) > 1 for text in texts]
-    if any(piece.kind == UNUSED for piece in pieces):
-        return ScoreMerger(pieces)
-    if not tied:
-        return None
-    return ScoreMerger(pieces, _find_wrong_run(tied, scores))
+    merged = [score for text, score in scores.items() if _split_pairs(text, scores)]
+    return len({*merged}) < len(merged) or any(piece.kind == UNUSED for piece in pieces)
 
 
-def _find_wrong_run(tied: Sequence[str], scores: Mapping[str, float]) -> str:
-    """The shortest run of a character that merges get wrong, if nothing else is tied; otherwise "".
+class PieceEncoder:
+    """Encodes by the library sentencepiece what a tokenizer.json cannot express.
 
-    The runs must be merged last, so that they never meet other pieces.
+    content  value of tokenizer.json
+    extra    value of pieces.json: any of `lead`, `pieces` (text, score, kind) and `normaliser`
+
+    Raises DataError for a damaged model.
     """
-    character, longest = tied[0][0], max(map(len, tied))
-    runs = {text: score for text, score in scores.items() if set(text) == {character}}
-    others = {text: score for text, score in scores.items() if text not in runs}
-    if longest > MAX_TIED_RUN or any(text not in runs for text in tied):
-        return ""
-    highest = max(score for text, score in runs.items() if len(text) > 1)
-    lowest = min((score for text, score in others.items() if len(text) > 1), default=highest + 1)
-    if highest >= lowest or any(character * 2 in text for text in others):
-        return ""
-    by_score, ranks = ScoreMerger([ScoredPiece(*row) for row in runs.items()]), dict[Any, int]()
-    for pair in merges_from_scores(runs):
-        ranks.setdefault(pair, len(ranks))
-    lengths = range(2, longest + 1)
-    wrong = (
-        n for n in lengths if by_score.segment(character * n) != _apply_merges(character * n, ranks)
+
+    def __init__(self, content: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+        self.lead = str(extra.get("lead", ""))
+        self.normalises = extra.get("normaliser") is not None
+        self.pieces = [
+            ScoredPiece(str(text), float(score), int(kind))
+            for text, score, kind in extra.get("pieces", ())
+        ]
+        message = _model_message(content, extra, self.pieces or _pieces_of(content))
+        import sentencepiece
+
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(
+                model_proto=message.SerializeToString()
+            )
+        except RuntimeError as error:
+            raise DataError(
+                f"sentencepiece says of the model: {str(error)[:200]}; get it again."
+            ) from None
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of many texts, in order, on all cores."""
+        return self._processor.encode(list(texts), num_threads=-1) if texts else []
+
+    def encode_with_ranges(self, text: str) -> AlignedIds:
+        """Ids and character ranges, without gaps."""
+        found = self._processor.encode(text, return_type="offset_mapping")
+        return AlignedIds(found["ids"], found["offsets"])
+
+
+def _pieces_of(content: Mapping[str, Any]) -> list[ScoredPiece]:
+    model = content["model"]
+    if isinstance(model["vocab"], list):
+        unknown = model["unk_id"]
+        return [
+            ScoredPiece(text, score, UNKNOWN if id == unknown else NORMAL)
+            for id, (text, score) in enumerate(model["vocab"])
+        ]
+    pairs = [pair.split(" ", 1) if isinstance(pair, str) else pair for pair in model["merges"]]
+    ranks = {"".join(pair): rank for rank, pair in reversed([*enumerate(pairs)])}
+    pieces = [ScoredPiece("", 0, CONTROL)] * (max(model["vocab"].values(), default=-1) + 1)
+    for text, id in model["vocab"].items():
+        kind = UNKNOWN if text == model.get("unk_token") else NORMAL
+        pieces[id] = ScoredPiece(text, -float(ranks.get(text, len(ranks))), kind)
+    return pieces
+
+
+def _model_message(
+    content: Mapping[str, Any], extra: Mapping[str, Any], pieces: Sequence[ScoredPiece]
+) -> Any:
+    """SentencePiece's message of a tokenizer.json and its pieces.json.
+
+    Special tokens become control pieces, which no text contains.
+    """
+    message, rules = sentencepiece_messages().ModelProto(), extra.get("normaliser")
+    special = {token["id"]: token["special"] for token in content["added_tokens"]}
+    has_bytes = bool(content["model"].get("byte_fallback"))
+    for id, (text, score, kind) in enumerate(pieces):
+        if kind != UNKNOWN and id in special:
+            kind = CONTROL if special[id] else USER_DEFINED
+        elif kind in (NORMAL, BYTE) and BYTE_TEXT.fullmatch(text):
+            kind = BYTE if has_bytes else CONTROL
+        message.pieces.add(piece=text, score=score, type=kind)
+    if not any(piece.kind == UNKNOWN for piece in pieces):
+        message.pieces.add(piece=NO_TEXT, type=UNKNOWN)
+    message.trainer_spec.model_type = (
+        UNIGRAM if isinstance(content["model"]["vocab"], list) else BPE
     )
-    return character * next(wrong, longest + 1)
-
-
-def _apply_merges(text: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """Apply merges to a text, earliest in the list first, from left to right."""
-    symbols = list(text)
-    while True:
-        known = [(ranks[pair], at) for at, pair in enumerate(pairwise(symbols)) if pair in ranks]
-        if not known:
-            return symbols
-        _, at = min(known)
-        symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
+    message.trainer_spec.byte_fallback = has_bytes
+    spec, steps = message.normalizer_spec, flatten_steps(content, "normalizer")
+    if rules is None:
+        spec.add_dummy_prefix = "lead" in extra or any(step["type"] == "Prepend" for step in steps)
+        spec.remove_extra_whitespaces = False
+    else:
+        spec.add_dummy_prefix = bool(rules["prefix"])
+        spec.remove_extra_whitespaces = bool(rules["squeezed"])
+        spec.precompiled_charsmap = base64.b64decode(rules["charsmap"])
+    return message

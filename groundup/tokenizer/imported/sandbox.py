@@ -243,7 +243,6 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
 
 def _environment_call(name: str, values: list[nodes.Expr]) -> nodes.Call:
-    """A call of a method of this environment."""
     return nodes.Call(nodes.EnvironmentAttribute(name), values, [], None, None)
 
 
@@ -276,7 +275,6 @@ def _wordwrap_cost(text: Any, *options: Any) -> int:
 
 
 def _is_wide_format(value: Any) -> bool:
-    """Whether a text is a format with a giant or variable width."""
     return isinstance(value, str) and WIDE_FORMAT.search(value) is not None
 
 

@@ -1,15 +1,15 @@
 """Read SentencePiece's .model files and build a tokenizer.
 
-A .model is a protocol buffer: fields with number, wire type and value, and nested messages. Sixty
-lines read it without generated code, and memory is bounded by the file size. Field numbers:
-sentencepiece_model.proto.
+The library parses them; files are untrusted, so size and kind are checked here, and the library
+checks the rest. What a tokenizer.json expresses is encoded by `tokenizers`, as in any other
+directory, the remainder by the library itself (pieces.py).
 
 Source: Kudo and Richardson 2018, arXiv:1808.06226; Kudo 2018, arXiv:1804.10959 (unigram).
 """
 
-import struct
+import base64
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,24 +24,23 @@ from .content import (
     special_tokens_processor,
     tokenizer_content,
 )
-from .normaliser import Normaliser
 from .pieces import (
     BYTE,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
     ScoredPiece,
-    make_score_merger,
     mergeable_scores,
+    merges_differ,
     merges_from_scores,
-)  # fmt: skip
+    sentencepiece_messages,
+)
 from .spelling import flatten_steps
 from .tokenizer import ImportedTokenizer
 
 MAX_FILE_BYTES = 256 * 2**20
 """Maximum file size; the largest known file has 5 MB."""
 MODEL_KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class SentencePieceModel(NamedTuple):
@@ -61,125 +60,28 @@ class SentencePieceModel(NamedTuple):
     pad: int = -1
 
 
-class WireReader:
-    """Reads a message from front to back; ValueError if it ends too early."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.offset = data, 0
-
-    def read(self, size: int) -> bytes:
-        """The next bytes."""
-        if size > len(self.data) - self.offset:
-            raise ValueError(f"{size} bytes at byte {self.offset} of {len(self.data)}")
-        self.offset += size
-        return self.data[self.offset - size : self.offset]
-
-    def read_varint(self) -> int:
-        """A variable-length integer: seven bits per byte, low ones first."""
-        value = 0
-        for count in range(10):
-            byte = self.read(1)[0]
-            value |= (byte & 127) << 7 * count
-            if byte < 128:
-                return value
-        raise ValueError(f"a number of more than ten bytes before byte {self.offset}")
-
-
-def _read_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    r"""Yield number and value of a message's fields.
-
-    >>> list(_read_fields(b"\x08\x96\x01\x12\x02hi"))
-    [(1, 150), (2, b'hi')]
-    """
-    wire = WireReader(data)
-    while wire.offset < len(data):
-        key = wire.read_varint()
-        number, kind = key >> 3, key & 7
-        if kind == VARINT:
-            yield number, wire.read_varint()
-        elif kind in (FIXED32, FIXED64):
-            yield number, wire.read(4 if kind == FIXED32 else 8)
-        elif kind == BYTES:
-            yield number, wire.read(wire.read_varint())
-        else:
-            raise ValueError(f"wire type {kind} before byte {wire.offset}")
-
-
-def _read_message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
-    """The last value of each field that `kinds` names; ValueError for another type."""
-    if isinstance(data, int):
-        raise ValueError("a number where a message was expected")
-    found: dict[int, Any] = {}
-    for number, value in _read_fields(data):
-        kind = kinds.get(number)
-        if isinstance(value, int) and kind is int:
-            found[number] = value - 2**64 if value >= 2**63 else value
-        elif isinstance(value, bytes) and kind is bytes:
-            found[number] = value
-        elif isinstance(value, bytes) and kind is str:
-            found[number] = value.decode("utf-8")
-        elif isinstance(value, bytes) and kind is float and len(value) == 4:
-            found[number] = struct.unpack("<f", value)[0]
-        elif kind is not None:
-            raise ValueError(f"field {number} of a message has another type")
-    return found
-
-
 def _parse_model(data: bytes) -> SentencePieceModel:
-    """Read a .model; ValueError if it is invalid."""
-    pieces, trainer, normaliser = list[ScoredPiece](), dict[int, Any](), dict[int, Any]()
-    for number, value in _read_fields(data):
-        if number == 1:
-            found = _read_message(value, {1: str, 2: float, 3: int})
-            pieces.append(ScoredPiece(found.get(1, ""), found.get(2, 0.0), found.get(3, 1)))
-        elif number == 2:
-            trainer = _read_message(value, {3: int, 24: int, 40: int, 41: int, 42: int, 43: int})
-        elif number == 3:
-            normaliser = _read_message(value, {2: bytes, 3: int, 4: int, 5: int})
-    if not pieces:
+    message = sentencepiece_messages().ModelProto()
+    try:
+        message.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError, which has no common base
+        raise ValueError(str(error)[:200]) from None
+    trainer, normaliser = message.trainer_spec, message.normalizer_spec
+    if not message.pieces:
         raise ValueError("there are no pieces in it")
-    if trainer.get(24) or not normaliser.get(5, True):
+    if any(isinstance(piece.piece, bytes) for piece in message.pieces):
+        raise ValueError("a piece in it is not UTF-8")
+    if trainer.treat_whitespace_as_suffix or not normaliser.escape_whitespaces:
         raise ValueError("it marks spaces after words, or not at all; expected before them")
     return SentencePieceModel(
-        pieces,
-        MODEL_KINDS.get(trainer.get(3, 1), "unknown"),
-        bool(normaliser.get(3, True)),
-        bool(normaliser.get(4, True)),
-        normaliser.get(2, b""),
-        trainer.get(41, 1),
-        trainer.get(42, 2),
-        trainer.get(43, -1),
-    )
-
-
-def _open_model(path: Path) -> SentencePieceModel:
-    """Open a .model file; ArtifactError if it cannot be read, DataError if it is invalid."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ArtifactError(f"{path} has over {MAX_FILE_BYTES} bytes: no SentencePiece model.")
-        return _parse_model(path.read_bytes())
-    except OSError as error:
-        raise ArtifactError(f"Cannot read {path}: {error.strerror}.") from None
-    except ValueError as error:
-        raise ArtifactError(
-            f"{path} is no complete SentencePiece model ({error}); download it again."
-        ) from None
-
-
-def _user_defined_pieces(model: SentencePieceModel) -> list[str]:
-    """The user-defined pieces, which are matched before any merging."""
-    return [piece.text for piece in model.pieces if piece.kind == USER_DEFINED]
-
-
-def _normaliser_of(model: SentencePieceModel) -> Normaliser | None:
-    """The model's normaliser; None if it only marks spaces, which `tokenizers` does."""
-    if not model.charsmap and not model.collapses_spaces:
-        return None
-    return Normaliser(
-        model.charsmap,
-        prefix=model.adds_prefix_space,
-        squeezed=model.collapses_spaces,
-        protected=_user_defined_pieces(model),
+        [ScoredPiece(piece.piece, piece.score, piece.type) for piece in message.pieces],
+        MODEL_KINDS.get(trainer.model_type, "unknown"),
+        normaliser.add_dummy_prefix,
+        normaliser.remove_extra_whitespaces,
+        normaliser.precompiled_charsmap,
+        trainer.bos_id,
+        trainer.eos_id,
+        trainer.pad_id,
     )
 
 
@@ -188,15 +90,19 @@ def tokenizer_from_model(
     settings: Mapping[str, Any] | None = None,
 ) -> ImportedTokenizer:  # fmt: skip
     """The tokenizer of a model; `before` and `after` are ids around a text."""
-    made, normaliser = _model_content(model, before, after), _normaliser_of(model)
-    cutter = make_score_merger(model.pieces) if model.kind == "bpe" else None
-    # `tokenizers` would also put the space after user-defined pieces.
-    lead = (
-        " "
-        if model.adds_prefix_space and _user_defined_pieces(model) and normaliser is None
-        else ""
-    )
-    return ImportedTokenizer(made, settings, cutter, lead=lead, normaliser=normaliser)
+    content, extra = _model_content(model, before, after), dict[str, Any]()
+    user_defined = [piece.text for piece in model.pieces if piece.kind == USER_DEFINED]
+    if model.charsmap or model.collapses_spaces:
+        extra["normaliser"] = {
+            "prefix": model.adds_prefix_space, "squeezed": model.collapses_spaces,
+            "charsmap": base64.b64encode(model.charsmap).decode(),
+            "protected": sorted(filter(None, user_defined), key=len, reverse=True),
+        }  # fmt: skip
+    elif model.adds_prefix_space and user_defined:
+        extra["lead"] = " "  # `tokenizers` would also put the space after user-defined pieces
+    if model.kind == "bpe" and merges_differ(model.pieces):
+        extra |= {"run": "", "pieces": [list(piece) for piece in model.pieces]}
+    return ImportedTokenizer(content, settings, extra)
 
 
 def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
@@ -204,16 +110,24 @@ def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) ->
 
     The settings determine the ids around a text; without settings it is bos, as in Llama.
     """
-    model = _open_model(path)
-    ids = {"bos": model.bos, "eos": model.eos, "pad": model.pad}
-    roles = {
-        f"{role}_token": model.pieces[id].text
-        for role, id in ids.items()
-        if 0 <= id < len(model.pieces)
-    }
-    known = {"add_bos_token": model.kind == "bpe", "add_eos_token": model.kind == "unigram"}
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ArtifactError(f"{path} has over {MAX_FILE_BYTES} bytes: no SentencePiece model.")
+        model = _parse_model(path.read_bytes())
+        ids = {"bos": model.bos, "eos": model.eos, "pad": model.pad}
+        roles = {
+            f"{role}_token": model.pieces[id].text
+            for role, id in ids.items()
+            if 0 <= id < len(model.pieces)
+        }
+        known = {"add_bos_token": model.kind == "bpe", "add_eos_token": model.kind == "unigram"}
         return tokenizer_from_model(model, settings=roles | known | dict(settings or {}))
+    except OSError as error:
+        raise ArtifactError(f"Cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise ArtifactError(
+            f"{path} is no complete SentencePiece model ({error}); download it again."
+        ) from None
     except DataError as error:
         raise ArtifactError(f"{path}: {error}") from None
 
@@ -238,7 +152,8 @@ def _model_content(
     if unknown is None and not is_fallback:
         raise DataError("The model has no piece for unknown characters, and not all 256 bytes.")
     steps = metaspace_steps(
-        prefix=model.adds_prefix_space, is_put_by_caller=bool(_user_defined_pieces(model)),
+        prefix=model.adds_prefix_space,
+        is_put_by_caller=any(piece.kind == USER_DEFINED for piece in model.pieces),
         charsmap=model.charsmap, squeezed=model.collapses_spaces,
     )  # fmt: skip
     if not is_fallback:

@@ -76,7 +76,6 @@ def token_bytes(
 
 
 def _byte_level_bytes(text: str, known: Mapping[str, int]) -> bytes:
-    """Bytes of a byte-level token; characters that represent no byte represent themselves."""
     try:
         return bytes(known[character] for character in text)
     except KeyError:

@@ -304,7 +304,6 @@ class GuardedConversation(NamedTuple):
 
 
 def _check_conversation(conversation: Conversation) -> None:
-    """Raise DataError for an empty conversation or an invalid role."""
     if not conversation:
         raise DataError("A conversation needs at least one message; this one is empty.")
     for index, message in enumerate(conversation):
@@ -336,14 +335,12 @@ def _is_marked(text: str, plain: str, marks: Sequence[AnswerMarkers]) -> bool:
 
 
 def _remove_markers(text: str, marks: Sequence[AnswerMarkers]) -> str:
-    """The text without its markers."""
     for start, end in marks:
         text = text.replace(start, "").replace(end, "")
     return text
 
 
 def _restore_typed(text: str, typed: Mapping[str, str]) -> str:
-    """The text with typed special tokens restored."""
     for word, name in typed.items():
         text = text.replace(word, name)
     return text
@@ -369,7 +366,6 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 
 def _raise_exception(message: str) -> str:
-    """The `raise_exception` of templates."""
     raise TemplateRefusal(message)
 
 

@@ -27,8 +27,7 @@ from groundup.core import ConfigError, DataError, Reason, digest
 
 from ..bpe import well_formed
 from .content import JsonContent
-from .normaliser import Normaliser
-from .pieces import ScoreMerger
+from .pieces import AlignedIds, PieceEncoder, mergeable_scores
 from .spelling import TokenBytes, flatten_steps, loss_reason, token_bytes
 
 MAX_IDS = 2**24
@@ -51,21 +50,12 @@ class SpecialFrame(NamedTuple):
         return [*self.before, *ids, *self.after]
 
 
-class AlignedIds(NamedTuple):
-    """Ids and their character ranges."""
-
-    ids: list[int]
-    places: list[tuple[int, int]]
-
-
 class ImportedTokenizer:
     """A tokenizer.json, or another format converted to one; implements the Tokenizer protocol.
 
     content   value of tokenizer.json
     settings  value of tokenizer_config.json: names of special tokens, chat template
-    cutter    encodes where merges cannot say what scores do (pieces.py)
-    lead      put before every text that is not empty, and taken away again by the decoder
-    normaliser  changes texts instead of the content's own, which others read
+    extra     value of pieces.json: what the content cannot express, encoded by `PieceEncoder`
 
     Raises DataError if the content is invalid.
     """
@@ -74,12 +64,9 @@ class ImportedTokenizer:
         self,
         content: JsonContent,
         settings: Mapping[str, Any] | None = None,
-        cutter: ScoreMerger | None = None,
-        *,
-        lead: str = "",
-        normaliser: Normaliser | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
-        self.settings, self.lead, self.normaliser = dict(settings or {}), lead, normaliser
+        self.settings, self.extra = dict(settings or {}), dict(extra or {})
         try:
             self.content = _with_specials(content, self.settings)
             self.added = {token["id"]: token["content"] for token in self.content["added_tokens"]}
@@ -90,18 +77,15 @@ class ImportedTokenizer:
                 if token["special"]
             }
             self.hidden = {name: secrets.token_hex(16) for name in self.special_ids}
-            inner = self.content if normaliser is None else self.content | {"normalizer": None}
+            self._encoder = PieceEncoder(self.content, self.extra) if self.extra else None
+            inner = self.content | ({"normalizer": None} if "normaliser" in self.extra else {})
             self._library = _build_library_tokenizer(_hide_specials(inner, self.hidden))
-            self._careful = (
-                None if cutter is None else _build_with_merger(inner, self.hidden, cutter)
-            )
             self.spelling = token_bytes(self.content, self.tokens, self.added)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DataError(
                 f"No tokenizer ({type(error).__name__}: {str(error)[:200]}); expected the value of "
                 "a tokenizer.json."
             ) from None
-        self.cutter = cutter
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -135,9 +119,11 @@ class ImportedTokenizer:
     @cached_property
     def _digest(self) -> str:
         decides = ("added_tokens", "normalizer", "pre_tokenizer", "model")
-        scores = self.cutter and sorted(self.cutter.scores.items())
-        found = [{name: self.content.get(name) for name in decides}, scores, self.lead]
-        return digest(found if self.normaliser is None else [*found, "normaliser"])
+        found: list[Any] = [{name: self.content.get(name) for name in decides}, None, ""]
+        if self._encoder is not None:
+            scores = sorted(mergeable_scores(self._encoder.pieces).items())
+            found[1:] = [scores or None, self._encoder.lead]
+        return digest([*found, "normaliser"] if "normaliser" in self.extra else found)
 
     @cached_property
     def loss_reason(self) -> Reason | None:
@@ -178,19 +164,12 @@ class ImportedTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in order, on all cores."""
-        texts = [self.normalize(well_formed(text)) for text in texts]
+        texts = [well_formed(text) for text in texts]
+        if self._encoder is not None:
+            return self._encoder.encode_batch(texts)
         with _panics_refused():
             batch = self._library.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [encoding.ids for encoding in batch]
-        for place, text in enumerate(texts):
-            if self.library_for(text) is not self._library:
-                ids[place] = self.library_encoding(text).ids
-        return ids
-
-    def library_encoding(self, text: str) -> tokenizers.Encoding:
-        """The library's encoding of a text."""
-        with _panics_refused():
-            return self.library_for(text).encode(text, add_special_tokens=False)
+        return [encoding.ids for encoding in batch]
 
     def encode_arrays(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
         """Ids of many texts as arrays, in order, on all cores."""
@@ -216,18 +195,6 @@ class ImportedTokenizer:
         """The text with special tokens replaced by their internal names."""
         return self.specials_pattern.sub(lambda found: self.hidden[found[0]], text)
 
-    def library_for(self, text: str) -> tokenizers.Tokenizer:
-        """The library tokenizer for a text, with `ScoreMerger` if it is needed."""
-        if self.cutter is None or self._careful is None or not self.cutter.is_needed(text):
-            return self._library
-        return self._careful
-
-    def normalize(self, text: str) -> str:
-        """The normalised text for the library; the text has no special tokens."""
-        if self.normaliser is not None:
-            return self.normaliser.normalize(text)
-        return self.lead + text if text else text
-
     def encode_exactly(self, text: str) -> list[int] | Reason:
         """Ids that spell a text byte for byte, or the reason why there are none."""
         text = well_formed(text)
@@ -241,32 +208,24 @@ class ImportedTokenizer:
 
         Ranges refer to that text.
         """
-        if self.normaliser is not None:
-            return self.encode_normalized(text, self.normaliser)
-        text, shift = self.normalize(text), len(self.lead)
-        found = self.library_encoding(text)
-        places = [(max(0, start - shift), max(0, end - shift)) for start, end in found.offsets]
-        return AlignedIds(found.ids, places)
-
-    def encode_normalized(self, text: str, normaliser: Normaliser) -> AlignedIds:
-        """The same with our normaliser: each span between special tokens separately."""
-        shown, places, place = "", list[tuple[int, int]](), 0
-        for number, part in enumerate(self._borders.split(text)):
-            if number % 2:
-                shown += part
-                places += [(place + at, place + at + 1) for at in range(len(part))]
+        if self._encoder is None:
+            with _panics_refused():
+                found = self._library.encode(text, add_special_tokens=False)
+            return AlignedIds(found.ids, found.offsets)
+        ids, places, place = list[int](), list[tuple[int, int]](), 0
+        by_name = {hidden: self.special_ids[name] for name, hidden in self.hidden.items()}
+        for part in self._borders.split(text):  # each span between special tokens separately
+            if part in by_name:
+                new = AlignedIds([by_name[part]], [(0, len(part))])
             else:
-                new = normaliser.normalize_aligned(part)
-                shown += new.text
-                places += [(place + start, place + end) for start, end in new.places]
+                new = self._encoder.encode_with_ranges(part)
+            ids += new.ids
+            places += [(place + start, place + end) for start, end in new.places]
             place += len(part)
-        found = self.library_encoding(shown)
-        spans = [(places[start][0], places[max(start, end - 1)][1]) for start, end in found.offsets]
-        return AlignedIds(found.ids, spans)
+        return AlignedIds(ids, places)
 
     @cached_property
     def _borders(self) -> "re.Pattern[str]":
-        """Pattern of the internal names of special tokens."""
         return re.compile("(" + ("|".join(self.hidden.values()) or r"(?!)") + ")")
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -430,19 +389,6 @@ def _build_library_tokenizer(content: JsonContent) -> tokenizers.Tokenizer:
                     f"the added token {token['content'][:40]!r} is nothing after the tokenizer's "
                     'own normalisation; set its "normalized" to false'
                 )
-    return made
-
-
-def _build_with_merger(
-    content: JsonContent, hidden: Mapping[str, str], cutter: ScoreMerger
-) -> tokenizers.Tokenizer:
-    """The library's tokenizer with `ScoreMerger` before its model, which then only looks pieces
-    up."""
-    content = _hide_specials(content, hidden)
-    if not cutter.run:
-        content["model"] |= {"merges": [], "ignore_merges": True}
-    made = _build_library_tokenizer(content)
-    made.pre_tokenizer = tokenizers.pre_tokenizers.PreTokenizer.custom(cutter)
     return made
 
 

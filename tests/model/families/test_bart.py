@@ -6,13 +6,7 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import NormConfig, OutputConfig, preset
 from groundup.model.families import FAMILIES, choose_family
-from groundup.model.families.bart import (
-    EMBEDDING_COPIES,
-    from_hf_config,
-    from_hf_state_dict,
-    to_hf_config,
-    to_hf_state_dict,
-)
+from groundup.model.families.bart import BART, EMBEDDING_COPIES
 from tests.model.families.encoder_decoders import (
     OURS,
     Peer,
@@ -37,7 +31,7 @@ def test_gradients_are_transformers():
 
 @pytest.mark.parametrize("config", [*OURS["bart"].values(), preset("bart-large").config])
 def test_configurations_go_there_and_back(config):
-    assert from_hf_config(to_hf_config(config)) == config
+    assert BART.from_hf_config(BART.to_hf_config(config)) == config
     assert choose_family(config) is FAMILIES["bart"]
 
 
@@ -47,13 +41,13 @@ def test_a_directory_that_we_save_opens_again(tmp_path):
 
 def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables():
     model = Peer("bart", "scaled_free").model
-    state = to_hf_state_dict(model.state_dict(), model.config)
+    state = BART.to_hf_state_dict(model.state_dict(), model.config)
     assert all(torch.equal(state[name], state["model.shared.weight"]) for name in EMBEDDING_COPIES)
     del state["final_logits_bias"]
-    assert not from_hf_state_dict(state, model.config)["lm_bias"].any()
+    assert not BART.from_hf_state_dict(state, model.config)["lm_bias"].any()
     state[EMBEDDING_COPIES[0]] = state[EMBEDDING_COPIES[0]] + 1
     with pytest.raises(ArtifactError, match="model.encoder.embed_tokens.weight differs"):
-        from_hf_state_dict(state, model.config)
+        BART.from_hf_state_dict(state, model.config)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +67,7 @@ def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables(
 )
 def test_what_we_do_not_compute_is_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        from_hf_config(to_hf_config(PLAIN) | changes)
+        BART.from_hf_config(BART.to_hf_config(PLAIN) | changes)
 
 
 @pytest.mark.parametrize(
@@ -87,4 +81,4 @@ def test_what_we_do_not_compute_is_refused(changes, message):
 )  # fmt: skip
 def test_what_no_bart_can_say_is_refused(config, message):
     with pytest.raises(ConfigError, match=message):
-        to_hf_config(config)
+        BART.to_hf_config(config)

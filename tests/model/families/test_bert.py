@@ -1,17 +1,22 @@
-"""BERT's words: the peer's numbers, files of every age, and refusals that name the key."""
+"""BERT and RoBERTa: the peers' states and logits, with the masked head and without."""
+
+import json
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.model import AttentionConfig, EmbeddingConfig, OutputConfig, Transformer, load, save
-from groundup.model.families.bert import (
-    _modernise_name,
-    from_hf_config,
-    to_hf_config,
-    to_hf_state_dict,
+from groundup.model import (
+    AttentionConfig,
+    EmbeddingConfig,
+    OutputConfig,
+    PositionConfig,
+    Transformer,
+    load,
+    save,
 )
+from groundup.model.families.bert import BERT, ROBERTA, _modernise_name
 from tests.model.families.bert_gpt import (
     MASKED,
     SHAPES,
@@ -41,7 +46,7 @@ def test_gradients_are_the_peers():
             feedforward=encoder().feedforward.model_copy(update={"activation": "relu"})),
 ])  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert from_hf_config(to_hf_config(config)) == config
+    assert BERT.from_hf_config(BERT.to_hf_config(config)) == config
 
 
 @pytest.mark.parametrize("config, message", [
@@ -52,7 +57,7 @@ def test_configurations_go_there_and_back(config):
 ])  # fmt: skip
 def test_what_a_bert_cannot_be_is_not_written(config, message):
     with pytest.raises(ConfigError, match=message):
-        to_hf_config(config)
+        BERT.to_hf_config(config)
 
 
 def old(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -127,7 +132,7 @@ def test_a_masked_model_without_its_head_is_refused_and_nothing_is_made_up(tmp_p
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        from_hf_config(to_hf_config(encoder(output=MASKED)) | changes)
+        BERT.from_hf_config(BERT.to_hf_config(encoder(output=MASKED)) | changes)
 
 
 def test_only_norms_have_old_names():
@@ -138,9 +143,12 @@ def test_only_norms_have_old_names():
 def test_names_of_an_encoder_alone_have_no_prefix():
     state = Transformer(encoder(), seed=0).state_dict()
     assert all(
-        n.startswith(("embeddings.", "encoder.layer.")) for n in to_hf_state_dict(state, encoder())
+        n.startswith(("embeddings.", "encoder.layer."))
+        for n in BERT.to_hf_state_dict(state, encoder())
     )
-    assert_close(to_hf_state_dict(state, encoder())["embeddings.LayerNorm.weight"], torch.ones(8))
+    assert_close(
+        BERT.to_hf_state_dict(state, encoder())["embeddings.LayerNorm.weight"], torch.ones(8)
+    )
 
 
 def test_an_encoder_without_a_masked_head_has_no_logits(tmp_path):
@@ -149,3 +157,66 @@ def test_an_encoder_without_a_masked_head_has_no_logits(tmp_path):
     with pytest.raises(ConfigError, match="no masked-LM head and so no logits"):
         bare.logits(expected["ids"])
     assert bare(expected["ids"]).shape[-1] == bare.config.width
+
+
+def roberta(offset: int = 2, **parts):
+    """A small RoBERTa."""
+    return encoder(position=PositionConfig(kind="learned", offset=offset), **parts)
+
+
+@pytest.mark.parametrize("name", SHAPES["roberta"])
+def test_states_and_logits_are_the_peers_and_what_we_write_is_what_it_opened_of_roberta(
+    name, tmp_path
+):
+    check_peer("roberta", name)
+    check_written("roberta", name, tmp_path)
+
+
+@pytest.mark.parametrize("config", [
+    roberta(), roberta(1, output=MASKED), roberta(6, output=MASKED, tied_embeddings=False)
+])  # fmt: skip
+def test_configurations_go_there_and_back_of_roberta(config):
+    assert ROBERTA.from_hf_config(ROBERTA.to_hf_config(config)) == config
+
+
+def test_padding_is_the_published_one_where_nothing_is_said():
+    values = ROBERTA.to_hf_config(roberta())
+    del values["pad_token_id"]
+    assert ROBERTA.from_hf_config(values).position.offset == 2
+    assert ROBERTA.from_hf_config(values).context_length == roberta().context_length
+
+
+def test_a_saved_model_keeps_the_padding_that_its_places_count_from(tmp_path):
+    save(Transformer(roberta(4), seed=0), tmp_path)
+    for file in ("config.json", "generation_config.json"):
+        assert json.loads((tmp_path / file).read_text())["pad_token_id"] == 3
+
+
+def test_old_files_repeat_the_decoder(tmp_path):
+    def repeated(state):
+        word = state["roberta.embeddings.word_embeddings.weight"]
+        return state | {
+            "lm_head.decoder.weight": word.clone(),
+            "lm_head.decoder.bias": state["lm_head.bias"].clone(),
+            "roberta.embeddings.position_ids": torch.arange(20)[None],
+        }
+
+    model, expected = opened("roberta", "published")
+    again = rewritten("roberta", "published", tmp_path, repeated)
+    assert torch.equal(run(again, expected), run(model, expected))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"pad_token_id": None}, "pad_token_id=None; roberta needs"),
+    ({"pad_token_id": 2.5}, "pad_token_id=2.5"),
+    ({"pad_token_id": 13}, "max_position_embeddings=14.*leaves no position"),
+    ({"max_position_embeddings": "long"}, "max_position_embeddings='long'"),
+])  # fmt: skip
+def test_padding_that_cannot_be_names_the_key(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        ROBERTA.from_hf_config(ROBERTA.to_hf_config(roberta()) | changes)
+
+
+def test_a_bert_is_no_roberta():
+    with pytest.raises(ConfigError, match="cannot be written as roberta"):
+        ROBERTA.to_hf_config(encoder())

@@ -4,7 +4,7 @@ import pytest
 
 from groundup.core import ArtifactError
 from groundup.model import HeadConfig, NormConfig
-from groundup.model.families import bert, gpt2, modernbert, qwen3
+from groundup.model.families import FAMILIES
 from groundup.model.families.classifiers import (
     _classification_kind,
     _parse_label_names,
@@ -15,6 +15,8 @@ from groundup.model.families.classifiers import (
 )
 from tests.model.families.bert_gpt import MASKED, decoder, encoder, modern
 from tests.model.shapes import tiny_config
+
+bert, gpt2, modernbert, qwen3 = (FAMILIES[name] for name in ("bert", "gpt2", "modernbert", "qwen3"))
 
 NORM = NormConfig(kind="layer", eps=1e-5, bias=False)
 LAYER = {"inner": "gelu", "inner_bias": False, "inner_norm": NORM}

@@ -7,12 +7,7 @@ from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 from groundup.model import NormConfig, preset
 from groundup.model.families import read_config
-from groundup.model.families.gemma3 import (
-    from_hf_config,
-    from_hf_state_dict,
-    to_hf_config,
-    to_hf_state_dict,
-)
+from groundup.model.families.gemma3 import GEMMA3_TEXT
 from tests.model.shapes import tiny_model
 
 TINY = preset("gemma-3-tiny").config
@@ -37,10 +32,10 @@ SEEING = {
 
 
 def test_published_files_open():
-    assert from_hf_config(SMALL) == preset("gemma-3-1b").config
-    assert from_hf_config(SEEING) == preset("gemma-3-27b").config
+    assert GEMMA3_TEXT.from_hf_config(SMALL) == preset("gemma-3-1b").config
+    assert GEMMA3_TEXT.from_hf_config(SEEING) == preset("gemma-3-27b").config
     left_out = {"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34}
-    config = from_hf_config({"model_type": "gemma3", "text_config": left_out})
+    config = GEMMA3_TEXT.from_hf_config({"model_type": "gemma3", "text_config": left_out})
     assert (config.vocab_size, config.attention.heads, config.attention.head_dim) == (
         262_208, 8, 256,
     )  # fmt: skip
@@ -48,26 +43,30 @@ def test_published_files_open():
 
 def test_layers_are_listed_or_counted():
     listed = SMALL | {"layer_types": ["full_attention", "sliding_attention"] * 13}
-    assert from_hf_config(listed).attention.patterns == (
+    assert GEMMA3_TEXT.from_hf_config(listed).attention.patterns == (
         AttentionPattern(),
         AttentionPattern("window", 512),
     )
-    assert from_hf_config(SMALL | {"sliding_window_pattern": 1}).attention.patterns == (
+    assert GEMMA3_TEXT.from_hf_config(SMALL | {"sliding_window_pattern": 1}).attention.patterns == (
         AttentionPattern(),
     )
 
 
 def test_positions_of_files_old_and_new_are_the_same():
-    written = to_hf_config(preset("gemma-3-4b").config)
+    written = GEMMA3_TEXT.to_hf_config(preset("gemma-3-4b").config)
     new = {k: v for k, v in written.items() if not k.startswith("rope") or k == "rope_parameters"}
     old = {k: v for k, v in written.items() if k != "rope_parameters"}
-    assert from_hf_config(new) == from_hf_config(old) == preset("gemma-3-4b").config
+    assert (
+        GEMMA3_TEXT.from_hf_config(new)
+        == GEMMA3_TEXT.from_hf_config(old)
+        == preset("gemma-3-4b").config
+    )
 
 
 def test_a_scale_that_is_no_whole_number_cannot_be_written():
     part = TINY.attention.model_copy(update={"scale": 0.3})
     with pytest.raises(ConfigError, match=r"scale=0\.3"):
-        to_hf_config(TINY.model_copy(update={"attention": part}))
+        GEMMA3_TEXT.to_hf_config(TINY.model_copy(update={"attention": part}))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_a_scale_that_is_no_whole_number_cannot_be_written():
 )
 def test_what_a_gemma_cannot_be_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        to_hf_config(TINY.model_copy(update=changes))
+        GEMMA3_TEXT.to_hf_config(TINY.model_copy(update=changes))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_what_a_gemma_cannot_be_is_refused(changes, message):
 )  # fmt: skip
 def test_what_we_do_not_compute_is_refused(changes, message):
     if message is None:
-        assert from_hf_config(SMALL | changes) == from_hf_config(SMALL)
+        assert GEMMA3_TEXT.from_hf_config(SMALL | changes) == GEMMA3_TEXT.from_hf_config(SMALL)
         return
     with pytest.raises(ArtifactError, match=message):
         read_config(changes if "model_type" in changes else SMALL | changes, "config.json")
@@ -117,10 +116,10 @@ def test_the_text_part_of_a_model_with_pictures_is_taken(begin):
     head = "language_model.lm_head." if begin.startswith("l") else "lm_head."
     theirs_inside = {
         name.replace("model.", begin, 1).replace("lm_head.", head): tensor
-        for name, tensor in to_hf_state_dict(dict(state), free).items()
+        for name, tensor in GEMMA3_TEXT.to_hf_state_dict(dict(state), free).items()
     }
     outside = begin.removesuffix("language_model.") if begin.startswith("m") else ""
     for name in ("vision_tower.embeddings.weight", "multi_modal_projector.norm.weight"):
         theirs_inside[outside + name] = torch.ones(1)
-    again = from_hf_state_dict(theirs_inside, free)
+    again = GEMMA3_TEXT.from_hf_state_dict(theirs_inside, free)
     assert again.keys() == state.keys()

@@ -6,12 +6,7 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import ExpertsConfig, FeedForwardConfig, NormConfig, preset
 from groundup.model.families import FAMILIES, choose_family, read_config
-from groundup.model.families.mixtral import (
-    from_hf_config,
-    from_hf_state_dict,
-    to_hf_config,
-    to_hf_state_dict,
-)
+from groundup.model.families.mixtral import MIXTRAL
 from tests.model.shapes import shape, tiny_model
 
 CONFIG = shape(
@@ -22,7 +17,7 @@ EXPERT = "model.layers.1.block_sparse_moe.experts.2.w1.weight"
 
 
 def test_configurations_go_there_and_back():
-    assert from_hf_config(to_hf_config(CONFIG)) == CONFIG
+    assert MIXTRAL.from_hf_config(MIXTRAL.to_hf_config(CONFIG)) == CONFIG
     published = {
         "model_type": "mixtral", "hidden_act": "silu", "hidden_size": 4096, "vocab_size": 32000,
         "intermediate_size": 14336, "max_position_embeddings": 32768, "num_attention_heads": 32,
@@ -30,16 +25,16 @@ def test_configurations_go_there_and_back():
         "num_local_experts": 8, "rms_norm_eps": 1e-05, "rope_theta": 1000000.0,
         "router_aux_loss_coef": 0.02, "sliding_window": None, "tie_word_embeddings": False,
     }  # fmt: skip
-    assert from_hf_config(published) == preset("mixtral-8x7b").config
+    assert MIXTRAL.from_hf_config(published) == preset("mixtral-8x7b").config
 
 
 def test_experts_are_stacked_and_taken_apart():
     state = tiny_model(CONFIG).state_dict()
-    written = to_hf_state_dict(dict(state), CONFIG)
+    written = MIXTRAL.to_hf_state_dict(dict(state), CONFIG)
     assert torch.equal(written[EXPERT], state["layers.1.experts.gate_proj"][2])
     assert written[EXPERT.replace("w1", "w2")].shape == (16, 20)
     assert "model.layers.0.block_sparse_moe.gate.weight" in written
-    again = from_hf_state_dict(written, CONFIG)
+    again = MIXTRAL.from_hf_state_dict(written, CONFIG)
     assert again.keys() == state.keys()
     assert all(torch.equal(again[name], state[name]) for name in state)
 
@@ -47,25 +42,25 @@ def test_experts_are_stacked_and_taken_apart():
 def test_stacks_of_transformers_5_open():
     state = tiny_model(CONFIG).state_dict()
     joined = {}
-    for name, tensor in to_hf_state_dict(dict(state), CONFIG).items():
+    for name, tensor in MIXTRAL.to_hf_state_dict(dict(state), CONFIG).items():
         if ".experts." not in name:
             joined[name.replace("block_sparse_moe", "mlp")] = tensor
     for i in range(CONFIG.layers):
         parts = [state[f"layers.{i}.experts.{part}_proj"] for part in ("gate", "up")]
         joined[f"model.layers.{i}.mlp.experts.gate_up_proj"] = torch.cat(parts, 1)
         joined[f"model.layers.{i}.mlp.experts.down_proj"] = state[f"layers.{i}.experts.down_proj"]
-    again = from_hf_state_dict(joined, CONFIG)
+    again = MIXTRAL.from_hf_state_dict(joined, CONFIG)
     assert again.keys() == state.keys()
     assert all(torch.equal(again[name], state[name]) for name in state)
 
 
 def test_experts_that_are_missing_or_misshapen_are_named():
-    written = to_hf_state_dict(dict(tiny_model(CONFIG).state_dict()), CONFIG)
+    written = MIXTRAL.to_hf_state_dict(dict(tiny_model(CONFIG).state_dict()), CONFIG)
     without = {name: t for name, t in written.items() if name != EXPERT.replace(".2.", ".1.")}
     with pytest.raises(ArtifactError, match=r"layers.1.experts.gate_proj lack expert 1"):
-        from_hf_state_dict(without, CONFIG)
+        MIXTRAL.from_hf_state_dict(without, CONFIG)
     with pytest.raises(ArtifactError, match="different shapes"):
-        from_hf_state_dict(written | {EXPERT: torch.ones(2, 2)}, CONFIG)
+        MIXTRAL.from_hf_state_dict(written | {EXPERT: torch.ones(2, 2)}, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -79,16 +74,16 @@ def test_experts_that_are_missing_or_misshapen_are_named():
 )
 def test_experts_that_cannot_be_are_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read_config(to_hf_config(CONFIG) | changes, "config.json")
+        read_config(MIXTRAL.to_hf_config(CONFIG) | changes, "config.json")
 
 
 def test_what_a_mixtral_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="experts=None"):
-        to_hf_config(shape())
+        MIXTRAL.to_hf_config(shape())
     for experts in (ExpertsConfig(every=2), ExpertsConfig(normalised=False)):
         config = shape(feedforward=FeedForwardConfig(width=20, experts=experts))
         with pytest.raises(ConfigError, match="ExpertsConfig"):
-            to_hf_config(config)
+            MIXTRAL.to_hf_config(config)
 
 
 def test_packed_ones_are_our_own_since_transformers_wants_their_experts_packed_too():

@@ -6,7 +6,7 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 from groundup.model import OutputConfig, PositionConfig, Transformer
-from groundup.model.families.modernbert import from_hf_config, to_hf_config, to_hf_state_dict
+from groundup.model.families.modernbert import MODERNBERT
 from tests.model.families.bert_gpt import (
     SHAPES,
     WINDOWS,
@@ -34,8 +34,8 @@ def test_gradients_are_the_peers():
 
 def test_windows_reach_half_of_local_attention_to_each_side():
     for local, window in ((128, 65), (7, 4), (0, 1)):
-        patterns = from_hf_config(
-            to_hf_config(modern()) | {"local_attention": local}
+        patterns = MODERNBERT.from_hf_config(
+            MODERNBERT.to_hf_config(modern()) | {"local_attention": local}
         ).attention.patterns
         assert patterns == (AttentionPattern(), AttentionPattern("window", window))
 
@@ -48,17 +48,21 @@ def test_windows_reach_half_of_local_attention_to_each_side():
            position=PositionConfig(base=500.0)),
 ])  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert from_hf_config(to_hf_config(config)) == config
+    assert MODERNBERT.from_hf_config(MODERNBERT.to_hf_config(config)) == config
 
 
 def test_only_layers_without_a_window_are_scaled_at_one_base_for_both():
     scaled = {"rope_type": "linear", "factor": 2.0, "rope_theta": 70.0}
     plain = {"rope_type": "default", "rope_theta": 70.0}
     ropes = {"full_attention": scaled, "sliding_attention": plain}
-    found = from_hf_config(to_hf_config(modern()) | {"rope_parameters": ropes}).position
+    found = MODERNBERT.from_hf_config(
+        MODERNBERT.to_hf_config(modern()) | {"rope_parameters": ropes}
+    ).position
     assert (found.base, found.window_base, found.scaling.kind) == (70.0, 70.0, "linear")
     ropes["full_attention"] = plain
-    found = from_hf_config(to_hf_config(modern()) | {"rope_parameters": ropes}).position
+    found = MODERNBERT.from_hf_config(
+        MODERNBERT.to_hf_config(modern()) | {"rope_parameters": ropes}
+    ).position
     assert (found.base, found.window_base, found.scaling.kind) == (70.0, None, "none")
 
 
@@ -70,8 +74,8 @@ def test_older_files_say_cycles_and_bases(tmp_path):
     )  # fmt: skip
     assert again.config == model.config
     assert torch.equal(run(again, expected), run(model, expected))
-    assert to_hf_config(model.config)["global_attn_every_n_layers"] == 3
-    assert "global_attn_every_n_layers" not in to_hf_config(
+    assert MODERNBERT.to_hf_config(model.config)["global_attn_every_n_layers"] == 3
+    assert "global_attn_every_n_layers" not in MODERNBERT.to_hf_config(
         opened("modernbert", "biased_free")[0].config
     )
 
@@ -89,7 +93,7 @@ def test_an_encoder_alone_opens_without_prefix_or_head(tmp_path):
 
 
 def test_queries_keys_and_values_are_one_matrix_and_gates_another():
-    written = to_hf_state_dict(Transformer(modern(), seed=0).state_dict(), modern())
+    written = MODERNBERT.to_hf_state_dict(Transformer(modern(), seed=0).state_dict(), modern())
     assert written["layers.1.attn.Wqkv.weight"].shape == (24, 8)
     assert written["layers.1.mlp.Wi.weight"].shape == (20, 8)
     assert "layers.0.attn_norm.weight" not in written
@@ -110,12 +114,12 @@ STRETCHED = {"sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_t
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        from_hf_config(to_hf_config(modern()) | changes)
+        MODERNBERT.from_hf_config(MODERNBERT.to_hf_config(modern()) | changes)
 
 
 def test_what_a_modernbert_cannot_be_is_not_written():
     with pytest.raises(ConfigError, match="PositionConfig.kind='alibi'"):
-        to_hf_config(modern(position=PositionConfig(kind="alibi")))
+        MODERNBERT.to_hf_config(modern(position=PositionConfig(kind="alibi")))
     blocks = modern().attention.model_copy(update={"patterns": (AttentionPattern("block", 4),)})
     with pytest.raises(ConfigError, match="cannot be written as modernbert"):
-        to_hf_config(modern(attention=blocks))
+        MODERNBERT.to_hf_config(modern(attention=blocks))

@@ -1,4 +1,4 @@
-"""Tables of words: both ways, layer by layer, and refusals that name the key."""
+"""Names go there and back, values are checked, fused tensors are split."""
 
 import math
 
@@ -8,7 +8,9 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import ModelConfig, NormConfig, RopeScaling
 from groundup.model.families.names import (
+    QKV,
     _get_required,
+    fuse_parts,
     get_activation,
     get_bool,
     get_float,
@@ -18,7 +20,9 @@ from groundup.model.families.names import (
     rename_tensors,
     require_defaults,
     require_supported,
+    split_fused,
     to_rope_parameters,
+    transpose_matrix,
 )
 
 PAIRS = (("h.{}.attn.", "layers.{}.attention."), ("wte.", "embed_tokens."))
@@ -123,3 +127,32 @@ def test_a_configuration_that_would_change_names_the_part():
     require_defaults(ModelConfig(), ModelConfig(), "llama")
     with pytest.raises(ConfigError, match="NormConfig.place='post' cannot be written as llama"):
         require_defaults(ModelConfig(norm=NormConfig(place="post")), ModelConfig(), "llama")
+
+
+FUSED = ".attention.qkv_proj."
+
+
+def test_cutting_undoes_joining():
+    state = {f"layers.{i}{part}{kind}": torch.randn(*size) for i in range(2) for part in QKV
+             for kind, size in (("weight", (4, 6)), ("bias", (4,)))}  # fmt: skip
+    state["norm.weight"] = torch.randn(6)
+    fused = fuse_parts(state, FUSED, QKV)
+    assert fused.keys() == {"norm.weight"} | {
+        f"layers.{i}{FUSED}{kind}" for i in range(2) for kind in ("weight", "bias")
+    }
+    assert fused["layers.1.attention.qkv_proj.weight"].shape == (12, 6)
+    again = split_fused(fused, FUSED, QKV)
+    assert again.keys() == state.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+
+
+def test_a_number_cannot_be_cut_and_keeps_its_name():
+    state = {f"a{FUSED}weight": torch.tensor(1.0)}
+    assert split_fused(state, FUSED, QKV) == state
+
+
+def test_only_matrices_turn():
+    matrix, row = torch.randn(2, 3), torch.randn(3)
+    assert torch.equal(transpose_matrix(matrix), matrix.T)
+    assert transpose_matrix(matrix).is_contiguous()
+    assert transpose_matrix(row) is row

@@ -1,4 +1,4 @@
-"""Families: a model_type finds its words, and an unknown one is named."""
+"""Families by model_type, our own among them."""
 
 import json
 
@@ -8,7 +8,8 @@ import torch
 from groundup.core import ArtifactError
 from groundup.model import PositionConfig, Transformer, preset, presets
 from groundup.model.families import FAMILIES, choose_family, get_family, read_config
-from tests.model.shapes import tiny_config
+from groundup.model.families.registry import OWN
+from tests.model.shapes import ALL, tiny_config
 
 
 def test_our_default_model_is_written_as_a_qwen3_and_what_no_peer_computes_as_our_own():
@@ -66,3 +67,17 @@ def test_a_value_of_another_kind_is_an_error_of_one_line(changes, message):
 def test_an_unknown_family_is_named_with_the_known_ones():
     with pytest.raises(ArtifactError, match="x/config.json has model_type 'rwkv'.*qwen3"):
         get_family({"model_type": "rwkv"}, "x/config.json")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_configuration_goes_there_and_back_through_json(name):
+    values = json.loads(json.dumps(OWN.to_hf_config(ALL[name])))
+    assert values["model_type"] == "groundup"
+    assert OWN.from_hf_config(values) == ALL[name]
+
+
+@pytest.mark.parametrize("broken", [{}, {"groundup": 3}, {"groundup": {"layers": 0}},
+                                    {"groundup": {"depth": 1}}])  # fmt: skip
+def test_a_broken_configuration_says_so(broken):
+    with pytest.raises(ArtifactError, match="no valid 'groundup' configuration"):
+        OWN.from_hf_config(broken)

@@ -1,24 +1,32 @@
-"""sentencepiece.py: ids of the maker's own library, and files that are damaged."""
+"""sentencepiece.py: the ids of the fixtures, ranges, and files that are damaged."""
 
 import random
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import ArtifactError, DataError
-from groundup.tokenizer import load_tokenizer
-from groundup.tokenizer.imported.pieces import BYTE, UNUSED, ScoredPiece
+from groundup.core import ArtifactError, DataError, MissingExtra
+from groundup.tokenizer import load_tokenizer, save_imported
+from groundup.tokenizer.imported.pieces import (
+    BYTE,
+    CONTROL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    ScoredPiece,
+    sentencepiece_messages,
+)
 from groundup.tokenizer.imported.sentencepiece import (
     SentencePieceModel,
     _parse_model,
-    _read_fields,
     tokenizer_from_model,
 )
 from groundup.tokenizer.imported.tokenizer import ImportedTokenizer
-from tests.tokenizer.imported.fixtures import MODELS, ids_of, lines, model_bytes, small
+from tests.tokenizer.imported.fixtures import MODELS, ids_of, imported, lines, model_bytes, small
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -126,15 +134,6 @@ def test_two_thousand_mutations_end_in_an_error_or_a_tokenizer(tmp_path: Path):
         load_tokenizer(file)
 
 
-def test_a_field_that_is_longer_than_the_file_is_not_read():
-    with pytest.raises(ValueError, match="1000 bytes at byte 3 of 4"):
-        list(_read_fields(b"\x12\xe8\x07x"))
-    with pytest.raises(ValueError, match="wire type 3"):
-        list(_read_fields(b"\x0b"))
-    with pytest.raises(ValueError, match="more than ten bytes"):
-        list(_read_fields(b"\xff" * 12))
-
-
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -163,3 +162,80 @@ def test_a_field_that_is_longer_than_the_file_is_not_read():
 def test_what_is_no_model_is_an_error(model, message):
     with pytest.raises(DataError, match=message):
         tokenizer_from_model(model)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\ufb01\u0301 x", "\u2581fi\u0301\u2581x"),
+        ("\uff10\u0301", "\u25810\u0301"),
+        ("  a \xb4\t\n b  ", "\u2581a\u2581\u0301\u2581b"),
+        ("   ", ""),
+    ],
+)
+def test_a_text_is_normalised_from_the_left_not_by_graphemes(text, expected):
+    known = map(ScoredPiece, dict.fromkeys("\u2581" + expected))
+    pieces = [ScoredPiece("<unk>", 0, UNKNOWN), *known]
+    charsmap = _parse_model(model_bytes("t5")).charsmap
+    tokenizer = tokenizer_from_model(SentencePieceModel(pieces, "bpe", charsmap=charsmap))
+    assert "".join(tokenizer.names[id] for id in tokenizer.encode(text)) == expected
+
+
+USER_PIECES = ("<x>", "  ", "\n")
+
+
+def with_user_pieces() -> SentencePieceModel:
+    specials = [
+        ScoredPiece("<unk>", 0, UNKNOWN),
+        ScoredPiece("<s>", 0, CONTROL),
+        ScoredPiece("</s>", 0, CONTROL),
+    ]
+    words = [
+        ScoredPiece(text, -place) for place, text in enumerate(["\u2581", *"abcx<>", "\u2581a"])
+    ]
+    user = [ScoredPiece(text, 0, USER_DEFINED) for text in USER_PIECES]
+    return SentencePieceModel(
+        [*specials, *user, *words], "bpe", charsmap=_parse_model(model_bytes("t5")).charsmap
+    )
+
+
+def test_plain_text_of_a_model_with_user_defined_line_ends(tmp_path: Path):
+    # `tokenizers` finds such a piece, which its own normalisation makes empty, everywhere
+    tokenizer = tokenizer_from_model(with_user_pieces())
+    text = "a  b\nc<x>a"
+    ids = tokenizer.encode(text)
+    assert [tokenizer.names[id] for id in ids] == ["\u2581a", "\u2581", "\u2581", "b", "\n", "c",
+                                                   "<x>", "a"]  # fmt: skip
+    assert tokenizer.offsets(text)[-3:] == [(5, 6), (6, 9), (9, 10)]
+    save_imported(tokenizer, tmp_path)
+    again = imported(load_tokenizer(tmp_path))
+    assert again.encode(text) == ids and again.digest == tokenizer.digest
+
+
+def test_places_are_those_of_the_text_that_was_given():
+    text = "  \ufb01ne e\u0301t\u00e9 "
+    tokenizer = small("t5")
+    offsets = tokenizer.offsets(text)
+    assert offsets[-1][1] <= len(text.encode()) and offsets[0][0] >= 2
+    assert all(before[1] <= after[0] for before, after in zip(offsets, offsets[1:], strict=False))
+
+
+def test_damaged_charsmaps_end_in_an_error():
+    model = _parse_model(model_bytes("t5"))
+    pick, whole = random.Random(0), model.charsmap
+    for _ in range(20):
+        data = bytearray(whole)
+        for _ in range(300):
+            data[pick.randrange(len(data))] = pick.randrange(256)
+        data[:4] = whole[:4]
+        with pytest.raises(DataError, match="precompiled_charsmap is invalid"):
+            tokenizer_from_model(model._replace(charsmap=bytes(data)))
+    with pytest.raises(DataError, match="sentencepiece says of the model"):
+        tokenizer_from_model(model._replace(charsmap=b"rule\0\0\0"))
+
+
+def test_a_missing_library_is_an_error_that_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    sentencepiece_messages.cache_clear()
+    with pytest.raises(MissingExtra, match="pip install 'groundup.sentencepiece.'"):
+        _parse_model(tiny())

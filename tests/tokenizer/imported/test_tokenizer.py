@@ -164,7 +164,7 @@ def test_digest_changes_with_whatever_decides_ids():
     others = [
         ImportedTokenizer(made | {"normalizer": {"type": "NFC"}}),
         ImportedTokenizer(made, {"eos_token": "a"}),
-        ImportedTokenizer(made, lead=" "),
+        ImportedTokenizer(made, extra={"lead": " "}),
         small("llama"),
     ]
     assert len({other.digest for other in [*others, same]}) == 5

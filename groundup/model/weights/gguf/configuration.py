@@ -1,31 +1,193 @@
-"""Convert between GGUF's metadata and a ModelConfig, by way of config.json values.
+"""Convert tensors' names and layout, and metadata, between llama.cpp's and groundup's.
 
-A table maps each family's config.json keys to llama.cpp's, so that only families/ knows a model's
-details. Metadata omits what follows from the architecture: Gemma 3's smaller rotary base in window
-layers, its cycle of six layers, the score scale of its largest model. Embeddings are tied if
-`output.weight` is missing.
-Source: ggml-org/llama.cpp, src/llama-model.cpp and gguf-py 0.19, gguf/constants.py.
+Tensors: `llama` interleaves the rotary pairs of each head's queries and keys, where other
+architectures and groundup pair the first half with the second; zero-centred norms (Gemma) are
+stored plus one; `gpt2` fuses queries, keys and values.
+
+Metadata: a table maps each family's config.json keys to llama.cpp's, so that only families/ knows a
+model's details. Metadata omits what follows from the architecture: Gemma 3's smaller rotary base in
+window layers, its cycle of six layers, the score scale of its largest model. Embeddings are tied if
+`output.weight` is missing. Linear and YaRN scaling are metadata; for Llama 3's the file has a
+tensor of divisors of the frequencies, from which the scaling's parameters are recovered.
+Source: ggml-org/llama.cpp, convert_hf_to_gguf.py, src/llama-model.cpp and src/llama-context.cpp;
+gguf-py 0.19, gguf/constants.py and gguf/tensor_mapping.py.
 """
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Shaped
+from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
 
-from ...config import ModelConfig
-from ...families.names import StateDict, require_defaults
-from ...families.registry import FAMILIES, choose_family, read_config
-from .format import Value
-from .names import to_gguf_state_dict
-from .rotary import (
-    Divisors,
-    llama3_divisors,
-    rope_scaling_from_divisors,
-    rope_scaling_from_metadata,
-    rope_scaling_to_metadata,
+from ...config import ModelConfig, RopeScaling
+from ...families.names import (
+    QKV,
+    NamePairs,
+    StateDict,
+    fuse_parts,
+    map_tensors,
+    rename_tensors,
+    require_defaults,
+    split_fused,
 )
+from ...families.registry import FAMILIES, choose_family, read_config
+from ...positions import rope_frequencies
+from .format import Value
+
+FFN_PROJECTIONS = ("gate", "up", "down")
+NAMES: NamePairs = (
+    ("token_embd.", "embed_tokens."),
+    ("position_embd.", "embed_positions."),
+    ("token_types.", "embed_types."),
+    ("token_embd_norm.", "embed_norm."),
+    ("output_norm.", "norm."),
+    ("output.", "lm_head."),
+    ("blk.{}.attn_norm.", "layers.{}.attention_norm."),
+    ("blk.{}.attn_qkv.", "layers.{}.attention.qkv_proj."),
+    ("blk.{}.attn_output.", "layers.{}.attention.o_proj."),
+    *((f"blk.{{}}.attn_{x}.", f"layers.{{}}.attention.{x}_proj.") for x in "qkv"),
+    *((f"blk.{{}}.attn_{x}_norm.", f"layers.{{}}.attention.{x}_norm.") for x in "qk"),
+    ("blk.{}.ffn_norm.", "layers.{}.feedforward_norm."),
+    *((f"blk.{{}}.ffn_{x}.", f"layers.{{}}.feedforward.{x}_proj.") for x in FFN_PROJECTIONS),
+    ("blk.{}.ffn_gate_inp.", "layers.{}.experts.router."),
+    *((f"blk.{{}}.ffn_{x}_exps.weight", f"layers.{{}}.experts.{x}_proj") for x in FFN_PROJECTIONS),
+)
+POST_NORMS: NamePairs = (
+    ("blk.{}.post_attention_norm.", "layers.{}.attention_out_norm."),
+    ("blk.{}.post_ffw_norm.", "layers.{}.feedforward_out_norm."),
+)
+BERT_POST_NORMS: NamePairs = (
+    ("blk.{}.attn_output_norm.", "layers.{}.attention_out_norm."),
+    ("blk.{}.layer_output_norm.", "layers.{}.feedforward_out_norm."),
+)
+FUSED = ".attention.qkv_proj."
+INTERLEAVED = r"\.attention\.[qk]_proj\.(weight|bias)"
+ROPE_FACTORS = "rope_freqs.weight"
+"""Divisors of the rotary frequencies; in groundup they are part of the configuration."""
+
+
+def _name_pairs(architecture: str) -> NamePairs:
+    return NAMES + (BERT_POST_NORMS if architecture == "bert" else POST_NORMS)
+
+
+def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
+    """Convert llama.cpp's tensors (float32; some or all of a model) to groundup's."""
+    state = split_fused(rename_tensors(state, _name_pairs(architecture)), FUSED, QKV)
+    if architecture == "llama":
+        state = map_tensors(
+            state, INTERLEAVED, partial(_deinterleave, head_dim=config.attention.head_dim)
+        )
+    if config.norm.zero_centred:
+        state = map_tensors(state, r"norm\.weight", lambda weight: weight - 1)
+    return state
+
+
+def to_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
+    """Convert groundup's tensors to llama.cpp's; the inverse of `from_gguf_state_dict`."""
+    if architecture == "llama":
+        state = map_tensors(
+            state, INTERLEAVED, partial(_interleave, head_dim=config.attention.head_dim)
+        )
+    if config.norm.zero_centred:
+        state = map_tensors(state, r"norm\.weight", lambda weight: weight.float() + 1)
+    if architecture == "gpt2":
+        state = fuse_parts(state, FUSED, QKV)
+    return rename_tensors(state, _name_pairs(architecture), to_hf=True)
+
+
+def _deinterleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
+    """Reorder each head's rows from interleaved pairs to two halves.
+
+    >>> import torch
+    >>> _deinterleave(torch.tensor([0, 2, 1, 3]), 4).tolist()
+    [0, 1, 2, 3]
+    """
+    return rows.unflatten(0, (-1, head_dim // 2, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def _interleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
+    """Reorder each head's rows from two halves to interleaved pairs."""
+    return rows.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
+
+
+LOW, HIGH = 1.0, 4.0
+"""Bounds of Llama 3's ramp, in turns over the original length, in all its models."""
+LLAMA3_LENGTH = 8192
+YARN_LOW, YARN_HIGH = 1.0, 32.0
+
+Divisors = Float[np.ndarray, " half"]
+
+
+def _rope_scaling_from_metadata(
+    fields: Mapping[str, Any], context_length: Any
+) -> dict[str, Any] | None:
+    """The rope_scaling of config.json from the architecture's metadata; None: there is none."""
+    kind = fields.get("rope.scaling.type", "linear" if "rope.scale_linear" in fields else "none")
+    if kind == "none":
+        return None
+    factor = fields.get("rope.scaling.factor", fields.get("rope.scale_linear"))
+    values = {"rope_type": kind, "factor": factor}
+    if kind == "yarn":
+        values["original_max_position_embeddings"] = fields.get(
+            "rope.scaling.original_context_length", context_length
+        )
+        values["beta_slow"] = fields.get("rope.scaling.yarn_beta_slow", YARN_LOW)
+        values["beta_fast"] = fields.get("rope.scaling.yarn_beta_fast", YARN_HIGH)
+        if (size := fields.get("rope.scaling.attn_factor", 1.0)) != 1.0:
+            values["attention_factor"] = size * (0.1 * math.log(factor) + 1)
+    return values
+
+
+def _rope_scaling_to_metadata(scaling: RopeScaling) -> dict[str, Any]:
+    """The metadata of a scaling, without the architecture's prefix."""
+    if scaling.kind in ("none", "llama3"):
+        return {}
+    fields = {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
+    if scaling.kind == "yarn":
+        if scaling.attention is not None or not scaling.truncate:
+            raise ConfigError(
+                "RopeScaling.attention and truncate=false cannot be written as GGUF; llama.cpp "
+                "computes YaRN with attention=None and truncate=true."
+            )
+        fields["rope.scaling.original_context_length"] = scaling.original_length
+        fields["rope.scaling.yarn_beta_slow"] = float(scaling.low)
+        fields["rope.scaling.yarn_beta_fast"] = float(scaling.high)
+    return fields
+
+
+def _llama3_divisors(scaling: RopeScaling, head_dim: int, base: float) -> Divisors:
+    return (rope_frequencies(head_dim, base) / rope_frequencies(head_dim, base, scaling)).numpy()
+
+
+def _rope_scaling_from_divisors(
+    factors: Divisors, head_dim: int, base: float, context_length: int
+) -> dict[str, Any] | None:
+    """The rope_scaling of config.json that gives these divisors; None: they are all one."""
+    if (factors == 1).all():
+        return None
+    factor = float(factors.max())
+    shares = (factor, 1, 2, 4, 8, 16, 32) if 1 <= factor < math.inf else ()
+    lengths = [max(1, round(context_length / share)) for share in shares]
+    for length in [LLAMA3_LENGTH, *lengths] if shares else []:
+        scaling = RopeScaling(
+            kind="llama3", factor=factor, original_length=length, low=LOW, high=HIGH
+        )
+        expected = _llama3_divisors(scaling, head_dim, base)
+        if expected.shape == factors.shape and np.allclose(expected, factors, rtol=1e-4):
+            return {
+                "rope_type": "llama3", "factor": factor, "low_freq_factor": LOW,
+                "high_freq_factor": HIGH, "original_max_position_embeddings": length,
+            }  # fmt: skip
+    raise ArtifactError(
+        f"rope_freqs.weight divides frequencies by 1 to {factor:g}, which is no Llama 3 scaling; "
+        "groundup supports Llama 3's scaling, linear and YaRN."
+    )
+
 
 ARCHITECTURE = "general.architecture"
 EMBEDDING, HEAD, TYPES = "token_embd.weight", "output.weight", "token_types.weight"
@@ -71,7 +233,7 @@ class Architecture(NamedTuple):
     """The corresponding model_type."""
     keys: Mapping[str, str]
     """config.json keys to metadata keys, the latter without the architecture's prefix."""
-    extra_values: Callable[[Mapping[str, Any], Shapes], Values]
+    extra_values: Callable[[Mapping[str, Any], Shapes], Values] = lambda fields, shapes: {}
     """Further config.json values, from the metadata and the tensors' shapes."""
 
 
@@ -81,7 +243,6 @@ def _llama_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
 
 
 def _mixtral_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
-    """LLaMA with experts."""
     return {
         "num_local_experts": fields.get("expert_count"),
         "num_experts_per_tok": fields.get("expert_used_count"),
@@ -102,26 +263,21 @@ def _gemma3_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
 
 
 def _bert_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
-    """An encoder without its masked-LM head."""
     return {"architectures": ["BertModel"], "type_vocab_size": shapes.get(TYPES, (0,))[0]}
 
 
-def _no_extra_values(fields: Mapping[str, Any], shapes: Shapes) -> Values:
-    """No further values."""
-    return {}
-
-
 ARCHITECTURES = (
-    Architecture("qwen3", "qwen3", LLAMA_KEYS, _no_extra_values),
+    Architecture("qwen3", "qwen3", LLAMA_KEYS),
     Architecture("llama", "llama", LLAMA_KEYS, _llama_extra_values),
     Architecture("llama", "mixtral", LLAMA_KEYS, _mixtral_extra_values),
-    Architecture("qwen2", "qwen2", LLAMA_KEYS, _no_extra_values),
+    Architecture("qwen2", "qwen2", LLAMA_KEYS),
     Architecture("gemma3", "gemma3_text", LLAMA_KEYS, _gemma3_extra_values),
-    Architecture("olmo2", "olmo2", LLAMA_KEYS, _no_extra_values),
-    Architecture("gpt2", "gpt2", GPT2_KEYS, _no_extra_values),
+    Architecture("olmo2", "olmo2", LLAMA_KEYS),
+    Architecture("gpt2", "gpt2", GPT2_KEYS),
     Architecture("bert", "bert", BERT_KEYS, _bert_extra_values),
 )
 """In the order in which `describe_for_gguf` tries them."""
+KNOWN = ", ".join(dict.fromkeys(arch.name for arch in ARCHITECTURES))
 
 
 def config_from_metadata(
@@ -157,13 +313,11 @@ def config_from_metadata(
 
 
 def _find_architecture(metadata: Mapping[str, Value], where: str) -> Architecture:
-    """The architecture of a file; raises ArtifactError listing the supported ones."""
     name = metadata.get(ARCHITECTURE)
     matching = [arch for arch in ARCHITECTURES if arch.name == name]
     if not matching:
-        known = ", ".join(dict.fromkeys(arch.name for arch in ARCHITECTURES))
         raise ArtifactError(
-            f"{where} has {ARCHITECTURE}={str(name)[:40]!r}; groundup supports {known}."
+            f"{where} has {ARCHITECTURE}={str(name)[:40]!r}; groundup supports {KNOWN}."
         )
     has_experts = bool(metadata.get(f"{name}.expert_count"))
     return matching[-1] if has_experts else matching[0]
@@ -179,7 +333,6 @@ def _uniform_value(value: Value, key: str, where: str) -> Any:
 
 
 def _check_metadata(fields: Mapping[str, Any], arch: Architecture, shapes: Shapes) -> None:
-    """Raise ArtifactError for missing metadata and unsupported values."""
     for name, key in arch.keys.items():
         if name not in OPTIONAL_KEYS and key not in fields:
             raise ArtifactError(f"the metadata have no {arch.name}.{key}")
@@ -201,12 +354,11 @@ def _check_metadata(fields: Mapping[str, Any], arch: Architecture, shapes: Shape
 def _rope_config_values(
     fields: Mapping[str, Any], values: Values, factors: Divisors | None
 ) -> Values:
-    """Base and scaling of rotary positions."""
     base = values.get("rope_theta", 10_000.0)
-    scaling = rope_scaling_from_metadata(fields, values["max_position_embeddings"])
+    scaling = _rope_scaling_from_metadata(fields, values["max_position_embeddings"])
     if factors is not None:
         width = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
-        scaling = rope_scaling_from_divisors(
+        scaling = _rope_scaling_from_divisors(
             factors, width, base, values["max_position_embeddings"]
         )
     return {"rope_theta": base, "rope_scaling": scaling}
@@ -240,24 +392,14 @@ def describe_for_gguf(config: ModelConfig, sketch: StateDict) -> GgufDescription
             return description
         except (ConfigError, ArtifactError) as error:
             reasons[arch.family] = str(error)
-    raise ConfigError(
-        f"No architecture of llama.cpp supports this model: {_explain_unsupported(config, reasons)}"
-    )
-
-
-def _explain_unsupported(config: ModelConfig, reasons: Mapping[str, str]) -> str:
-    """Why the architecture nearest to a model cannot express it."""
     family = choose_family(config)
     name = next(name for name, each in FAMILIES.items() if each is family)
-    if name in reasons or name == "groundup":
-        is_encoder = config.kind == "encoder"
-        return reasons.get(name, reasons["bert" if is_encoder else "llama"])
-    known = ", ".join(dict.fromkeys(arch.name for arch in ARCHITECTURES))
-    return f"it is a {name}; groundup writes {known}."
+    reasons.setdefault("groundup", reasons["bert" if config.kind == "encoder" else "llama"])
+    reason = reasons.get(name, f"it is a {name}; groundup writes {KNOWN}.")
+    raise ConfigError(f"No architecture of llama.cpp supports this model: {reason}")
 
 
 def _describe_as(config: ModelConfig, arch: Architecture) -> GgufDescription:
-    """The metadata of a configuration in an architecture."""
     heads = config.attention.heads * config.attention.head_dim
     if arch.name in SQUARE_ARCHITECTURES and heads != config.width:
         raise ConfigError(
@@ -269,9 +411,9 @@ def _describe_as(config: ModelConfig, arch: Architecture) -> GgufDescription:
     scaling, width, factors = config.position.scaling, config.attention.head_dim, None
     if "rope_theta" in arch.keys:
         fields |= {"attention.value_length": width, "rope.dimension_count": width}
-        fields |= rope_scaling_to_metadata(scaling)
+        fields |= _rope_scaling_to_metadata(scaling)
         if scaling.kind == "llama3":
-            factors = llama3_divisors(scaling, width, config.position.base)
+            factors = _llama3_divisors(scaling, width, config.position.base)
     if arch.family == "mixtral":
         fields["expert_count"] = values["num_local_experts"]
         fields["expert_used_count"] = values["num_experts_per_tok"]

@@ -1,4 +1,6 @@
-"""Parse a GGUF file, untrusted: metadata and tensor table are read, tensor data is memory-mapped.
+"""The format GGUF: parse an untrusted file, and write one.
+
+Metadata and tensor table are read, tensor data is memory-mapped:
 
     "GGUF"  version u32  tensors u64  entries u64
     entries        key, type u32, value            strings are a length u64 and UTF-8
@@ -8,21 +10,23 @@
 
 Every count, length and offset is checked against the remaining bytes before it is used, and tensors
 may not overlap, so that time and memory stay within a small multiple of the file's size. A
-truncated, damaged or malicious file is an ArtifactError.
-Source: ggml-org/ggml, docs/reference/model/gguf.md; versions 2 and 3, little endian.
+truncated, damaged or malicious file is an ArtifactError. The library gguf checks little of this,
+and writes neither empty lists nor arrays; it only converts the blocks (blocks.py).
+Source: ggml-org/ggml, docs/gguf.md; versions 2 and 3, little endian.
 """
 
+import math
 import struct
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from groundup.core import ArtifactError, require_regular_file
+from groundup.core import ArtifactError, DataError, atomic_replace, require_regular_file
 
-from .block import TYPES, BlockType
-from .dequantize import dequantize
+from .blocks import BlockType, block_types, dequantize, quantize_blocks
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 ALIGNMENT, ALIGNMENT_KEY = 32, "general.alignment"
@@ -33,6 +37,7 @@ NUMBERS: dict[int, str] = {
     10: "<u8", 11: "<i8", 12: "<f8",
 }  # fmt: skip
 """Types of metadata that are numbers, as numpy names them."""
+CODES = {np.dtype(name): code for code, name in NUMBERS.items()}
 TEXT, ARRAY = 8, 9
 SMALLEST_ENTRY = 8 + 4 + 1
 SMALLEST_TENSOR = 8 + 4 + 8 + 4 + 8
@@ -55,7 +60,7 @@ class TensorInfo(NamedTuple):
     @property
     def values(self) -> int:
         """Number of values."""
-        return self.bytes // self.type.layout.itemsize * self.type.values
+        return self.bytes // self.type.bytes * self.type.values
 
 
 class GgufFile(NamedTuple):
@@ -97,9 +102,8 @@ def open_gguf(path: Path | str) -> GgufFile:
     except ValueError:
         raise ArtifactError(f"{path} is empty; expected a GGUF file.") from None
     except OSError as error:
-        raise ArtifactError(
-            f"{path} cannot be read ({error.strerror}); expected a GGUF file."
-        ) from None
+        message = f"{path} cannot be read ({error.strerror}); expected a GGUF file."
+        raise ArtifactError(message) from None
     return Parser(path, content).parse()
 
 
@@ -114,150 +118,136 @@ class Parser:
         if bytes(self.view[:4]) != MAGIC:
             raise ArtifactError(f"{self.path} is not a GGUF file: it does not begin with GGUF.")
         self.position = len(MAGIC)
-        version = self.number("<I")
+        version = self._number("<I")
         if version not in VERSIONS:
             swapped = " of big-endian machines" if version & 0xFFFF == 0 else ""
             raise ArtifactError(
                 f"{self.path} is GGUF version {version}{swapped}; groundup reads little-endian "
                 "versions 2 and 3: convert the model again."
             )
-        tensors, entries = self.number("<Q"), self.number("<Q")
-        self.require_bytes(entries * SMALLEST_ENTRY, f"{entries} entries of metadata")
-        metadata = self.metadata(entries)
-        self.require_bytes(tensors * SMALLEST_TENSOR, f"{tensors} tensors")
-        alignment = self.alignment(metadata)
-        named = [self.tensor() for _ in range(tensors)]
+        tensors, entries = self._number("<Q"), self._number("<Q")
+        self._require_bytes(entries * SMALLEST_ENTRY, f"{entries} entries of metadata")
+        metadata = self._metadata(entries)
+        self._require_bytes(tensors * SMALLEST_TENSOR, f"{tensors} tensors")
+        alignment = self._alignment(metadata)
+        named = [self._tensor() for _ in range(tensors)]
         start = -(-self.position // alignment) * alignment
-        placed = [self.locate(tensor, start, alignment) for tensor in named]
-        self.check_overlaps(placed)
-        by_name = {tensor.name: tensor for tensor in placed}
-        return GgufFile(self.path, version, metadata, by_name, self.content)
+        return GgufFile(
+            self.path, version, metadata, self._locate(named, start, alignment), self.content
+        )
 
-    def invalid(self, what: str) -> ArtifactError:
-        """The error of a truncated or inconsistent file."""
+    def _invalid(self, what: str) -> ArtifactError:
         return ArtifactError(
             f"{self.path} is not a valid GGUF file: {what}; copy or download it again."
         )
 
-    def require_bytes(self, size: int, what: str) -> None:
-        """Raise ArtifactError unless `size` bytes remain."""
+    def _require_bytes(self, size: int, what: str) -> None:
         remaining = len(self.view) - self.position
         if size > remaining:
-            raise self.invalid(
+            raise self._invalid(
                 f"{what} do not fit the {remaining:,} bytes after byte {self.position:,}"
             )
 
-    def read_bytes(self, size: int, what: str) -> memoryview:
-        """The next bytes."""
-        self.require_bytes(size, what)
+    def _read_bytes(self, size: int, what: str) -> memoryview:
+        self._require_bytes(size, what)
         self.position += size
         return self.view[self.position - size : self.position]
 
-    def number(self, kind: str) -> int:
+    def _number(self, kind: str) -> int:
         """The next number, in struct's notation."""
-        return struct.unpack(kind, self.read_bytes(struct.calcsize(kind), "a number"))[0]
+        return struct.unpack(kind, self._read_bytes(struct.calcsize(kind), "a number"))[0]
 
-    def text(self, what: str, longest: int | None = None) -> str:
-        """The next text."""
-        size = self.number("<Q")
+    def _text(self, what: str, longest: int | None = None) -> str:
+        size = self._number("<Q")
         if longest is not None and size > longest:
-            raise self.invalid(f"{what} has {size:,} bytes, at most {longest:,} are allowed")
+            raise self._invalid(f"{what} has {size:,} bytes, at most {longest:,} are allowed")
         try:
-            return str(self.read_bytes(size, f"{what} of {size:,} bytes"), "utf-8")
+            return str(self._read_bytes(size, f"{what} of {size:,} bytes"), "utf-8")
         except UnicodeDecodeError:
-            raise self.invalid(f"{what} before byte {self.position:,} is not UTF-8") from None
+            raise self._invalid(f"{what} before byte {self.position:,} is not UTF-8") from None
 
-    def metadata(self, entries: int) -> dict[str, Value]:
+    def _metadata(self, entries: int) -> dict[str, Value]:
         """All entries; keys must be unique."""
         values: dict[str, Value] = {}
         for _ in range(entries):
-            key = self.text("a key", MAX_KEY_BYTES)
+            key = self._text("a key", MAX_KEY_BYTES)
             if key in values:
-                raise self.invalid(f"the key {key[:80]!r} is duplicated")
-            values[key] = self.value(self.number("<I"), key)
+                raise self._invalid(f"the key {key[:80]!r} is duplicated")
+            values[key] = self._value(self._number("<I"), key)
         return values
 
-    def value(self, kind: int, key: str, depth: int = 0) -> Value:
-        """The next value of a type."""
+    def _value(self, kind: int, key: str, depth: int = 0) -> Value:
         if kind in NUMBERS:
-            return _python_number(self.array(kind, 1, key)[0])
+            return _python_number(self._array(kind, 1, key)[0])
         if kind == TEXT:
-            return self.text(f"the text of {key[:80]!r}")
+            return self._text(f"the text of {key[:80]!r}")
         if kind != ARRAY:
-            raise self.invalid(f"{key[:80]!r} has the unknown type {kind}")
+            raise self._invalid(f"{key[:80]!r} has the unknown type {kind}")
         if depth == MAX_LIST_DEPTH:
-            raise self.invalid(f"{key[:80]!r} has lists more than {MAX_LIST_DEPTH} deep")
-        inner, count = self.number("<I"), self.number("<Q")
+            raise self._invalid(f"{key[:80]!r} has lists more than {MAX_LIST_DEPTH} deep")
+        inner, count = self._number("<I"), self._number("<Q")
         if inner in NUMBERS:
-            return self.array(inner, count, key).copy()
+            return self._array(inner, count, key).copy()
         smallest = 8 if inner == TEXT else 12
-        self.require_bytes(count * smallest, f"{count:,} elements of {key[:80]!r}")
-        return [self.value(inner, key, depth + 1) for _ in range(count)]
+        self._require_bytes(count * smallest, f"{count:,} elements of {key[:80]!r}")
+        return [self._value(inner, key, depth + 1) for _ in range(count)]
 
-    def array(self, kind: int, count: int, key: str) -> np.ndarray:
-        """The next numbers, mapped."""
+    def _array(self, kind: int, count: int, key: str) -> np.ndarray:
         dtype = np.dtype(NUMBERS[kind])
         what = f"{count:,} numbers of {key[:80]!r}"
-        raw = np.frombuffer(self.read_bytes(count * dtype.itemsize, what), np.uint8)
+        raw = np.frombuffer(self._read_bytes(count * dtype.itemsize, what), np.uint8)
         if dtype == np.bool_ and (raw > 1).any():
-            raise self.invalid(f"{key[:80]!r} has a bool that is neither 0 nor 1")
+            raise self._invalid(f"{key[:80]!r} has a bool that is neither 0 nor 1")
         return raw.view(dtype)
 
-    def alignment(self, metadata: dict[str, Value]) -> int:
-        """The alignment of tensor data, in bytes."""
+    def _alignment(self, metadata: dict[str, Value]) -> int:
         value = metadata.get(ALIGNMENT_KEY, ALIGNMENT)
         if not isinstance(value, int) or value < 1 or value & (value - 1):
-            raise self.invalid(f"{ALIGNMENT_KEY} is {str(value)[:40]}, which is not a power of two")
+            raise self._invalid(f"{ALIGNMENT_KEY} is {str(value)[:40]}, not a power of two")
         return value
 
-    def tensor(self) -> TensorInfo:
+    def _tensor(self) -> TensorInfo:
         """The next tensor's entry; its start is still relative to the data section."""
-        name = self.text("a tensor's name", MAX_KEY_BYTES)
-        dimensions = self.number("<I")
+        name = self._text("a tensor's name", MAX_KEY_BYTES)
+        dimensions = self._number("<I")
         if not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise self.invalid(f"tensor {name[:80]!r} has {dimensions} dimensions")
+            raise self._invalid(f"tensor {name[:80]!r} has {dimensions} dimensions")
         sizes = struct.unpack(
-            f"<{dimensions}Q", self.read_bytes(8 * dimensions, "sizes of a tensor")
+            f"<{dimensions}Q", self._read_bytes(8 * dimensions, "sizes of a tensor")
         )
-        code, offset = self.number("<I"), self.number("<Q")
-        if code not in TYPES:
+        code, offset = self._number("<I"), self._number("<Q")
+        type = next((each for each in block_types().values() if each.code == code), None)
+        if type is None:
             raise ArtifactError(
                 f"{self.path} stores {name[:80]!r} in type {code}; groundup reads "
-                f"{', '.join(TYPES[known].name for known in sorted(TYPES))}."
+                f"{', '.join(block_types())}."
             )
-        type, count = TYPES[code], 1
-        for size in sizes:
-            count *= size
+        count = math.prod(sizes)
         if count == 0 or sizes[0] % type.values:
-            raise self.invalid(
+            raise self._invalid(
                 f"tensor {name[:80]!r} of sizes {sizes} has rows that are not complete blocks of "
                 f"{type.name}, which hold {type.values} values"
             )
         return TensorInfo(name, type, tuple(reversed(sizes)), offset, type.size(count))
 
-    def locate(self, tensor: TensorInfo, start: int, alignment: int) -> TensorInfo:
-        """The entry with its offset in the file."""
-        name = tensor.name[:80]
-        if tensor.start % alignment:
-            raise self.invalid(
-                f"tensor {name!r} starts at {tensor.start}, which is not a multiple of {alignment}"
-            )
-        first = start + tensor.start
-        if first + tensor.bytes > len(self.view):
-            raise self.invalid(
-                f"tensor {name!r} ends at byte {first + tensor.bytes:,} of {len(self.view):,}"
-            )
-        return tensor._replace(start=first)
-
-    def check_overlaps(self, placed: list[TensorInfo]) -> None:
-        """Raise ArtifactError if two tensors share a name or bytes."""
-        if len({tensor.name for tensor in placed}) < len(placed):
-            raise self.invalid("two tensors have the same name")
-        end = 0
-        for tensor in sorted(placed, key=lambda tensor: tensor.start):
-            if tensor.start < end:
-                raise self.invalid(f"tensor {tensor.name[:80]!r} overlaps another")
-            end = tensor.start + tensor.bytes
+    def _locate(self, named: list[TensorInfo], start: int, alignment: int) -> dict[str, TensorInfo]:
+        """The tensors by name with their offsets in the file, which must not overlap."""
+        placed, end = dict[str, TensorInfo](), start
+        for tensor in sorted(named, key=lambda tensor: tensor.start):
+            name, first = tensor.name[:80], start + tensor.start
+            if tensor.start % alignment:
+                raise self._invalid(
+                    f"tensor {name!r} starts at {tensor.start}, not a multiple of {alignment}"
+                )
+            if first + tensor.bytes > len(self.view):
+                last = first + tensor.bytes
+                raise self._invalid(f"tensor {name!r} ends at byte {last:,} of {len(self.view):,}")
+            if first < end:
+                raise self._invalid(f"tensor {name!r} overlaps another")
+            if tensor.name in placed:
+                raise self._invalid(f"two tensors have the same name {name!r}")
+            placed[tensor.name], end = tensor._replace(start=first), first + tensor.bytes
+        return {tensor.name: placed[tensor.name] for tensor in named}
 
 
 def _python_number(number: np.generic) -> int | float | bool:
@@ -267,3 +257,86 @@ def _python_number(number: np.generic) -> int | float | bool:
     1e-06
     """
     return float(str(number)) if number.dtype == np.float32 else number.item()
+
+
+class TensorToWrite(NamedTuple):
+    """A tensor to write."""
+
+    name: str
+    type: BlockType
+    shape: tuple[int, ...]
+    """In torch's order."""
+    values: Callable[[], Float[np.ndarray, "*shape"]]
+    """Returns the values when they are written."""
+
+    @property
+    def bytes(self) -> int:
+        """Stored size."""
+        return self.type.size(int(np.prod(self.shape)))
+
+
+def write_gguf_file(
+    path: Path, metadata: Mapping[str, Value], tensors: Iterable[TensorToWrite]
+) -> None:
+    """Write a file atomically, quantizing one tensor at a time.
+
+    Metadata: bool, int (uint32 if it fits), float (float32), str, lists of str, numpy arrays.
+
+    Raises DataError for values that the format cannot represent, OSError for disk errors.
+    """
+    tensors = list(tensors)
+    head = _encode_header(metadata, tensors)
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
+        file.write(head + _padding_bytes(len(head)))
+        for tensor in tensors:
+            try:
+                stored = quantize_blocks(tensor.values(), tensor.type)
+            except DataError as error:
+                raise DataError(f"Tensor {tensor.name}: {error}") from None
+            file.write(stored.data)
+            file.write(_padding_bytes(stored.size))
+
+
+def _encode_header(metadata: Mapping[str, Value], tensors: list[TensorToWrite]) -> bytes:
+    parts = [MAGIC, struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata))]
+    for key, value in metadata.items():
+        parts += [_encode_text(key), _encode_value(key, value)]
+    offset = 0
+    for tensor in tensors:
+        sizes = tuple(reversed(tensor.shape))
+        if not 1 <= len(sizes) <= MAX_DIMENSIONS:
+            raise DataError(f"Tensor {tensor.name} has {len(sizes)} dimensions; GGUF has 1 to 4.")
+        parts += [_encode_text(tensor.name), struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)]
+        parts.append(struct.pack("<IQ", tensor.type.code, offset))
+        offset += tensor.bytes + len(_padding_bytes(tensor.bytes))
+    return b"".join(parts)
+
+
+def _padding_bytes(size: int) -> bytes:
+    return bytes(-size % ALIGNMENT)
+
+
+def _encode_text(value: str) -> bytes:
+    content = value.encode("utf-8")
+    return struct.pack("<Q", len(content)) + content
+
+
+def _encode_value(key: str, value: Value) -> bytes:
+    match value:
+        case bool():
+            return struct.pack("<I?", CODES[np.dtype("?")], value)
+        case int() if 0 <= value < 1 << 32:
+            return struct.pack("<II", CODES[np.dtype("<u4")], value)
+        case int() if -(1 << 63) <= value < 1 << 63:
+            return struct.pack("<Iq", CODES[np.dtype("<i8")], value)
+        case float():
+            return struct.pack("<If", CODES[np.dtype("<f4")], value)
+        case str():
+            return struct.pack("<I", TEXT) + _encode_text(value)
+        case np.ndarray() if value.ndim == 1 and value.dtype.newbyteorder("<") in CODES:
+            stored = value.astype(value.dtype.newbyteorder("<"))
+            return struct.pack("<IIQ", ARRAY, CODES[stored.dtype], len(value)) + stored.tobytes()
+        case list() if all(isinstance(each, str) for each in value):
+            each = b"".join(map(_encode_text, value))
+            return struct.pack("<IIQ", ARRAY, TEXT, len(value)) + each
+    raise DataError(f"GGUF metadata cannot hold {key}={str(value)[:60]!r}.")

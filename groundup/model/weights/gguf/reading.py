@@ -1,19 +1,28 @@
-"""Load a GGUF file as a Transformer: its configuration, and its weights dequantized."""
+"""Open a GGUF file as a Transformer, or convert it to a Hugging Face directory.
+
+The tokenizer becomes a tokenizer.json, with pieces.json for what that cannot express.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, DataError, write_json
 
 from ...config import ModelConfig
 from ...describe.costs import count_parameters
 from ...transformer import Transformer
-from ..directory import load_model_state
-from .configuration import ARCHITECTURE, config_from_metadata
+from ..directory import CONFIG, GENERATION, load_model_state, read_json_object, save
+from .configuration import ARCHITECTURE, ROPE_FACTORS, config_from_metadata, from_gguf_state_dict
 from .format import GgufFile, open_gguf
-from .names import ROPE_FACTORS, from_gguf_state_dict
+
+TOKENIZER_KEY = "tokenizer.ggml.model"
+SPECIAL_ID_KEYS = {
+    "bos_token_id": ("bos",), "eos_token_id": ("eos", "eot", "eom"), "pad_token_id": ("padding",),
+}  # fmt: skip
+"""Special ids by their keys in generation_config.json and in GGUF."""
 
 
 def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -> Transformer:
@@ -53,3 +62,30 @@ def read_gguf_config(file: GgufFile) -> ModelConfig:
             f"{file.path} has {stored:,} values, but its metadata describe a model of {needed:,}."
         )
     return config
+
+
+def write_unpacked(file: GgufFile, model: Transformer, path: Path) -> None:
+    """Write a file's model with its special ids and tokenizer, if it has one.
+
+    Raises DataError for a tokenizer that cannot be reproduced.
+    """
+    save(model, path)
+    special_ids = _special_token_ids(file)
+    for name in (CONFIG, GENERATION):
+        write_json(path / name, read_json_object(path / name) | special_ids)
+    if TOKENIZER_KEY in file.metadata:
+        from groundup.tokenizer import save_imported, tokenizer_of_gguf
+
+        try:
+            save_imported(tokenizer_of_gguf(file.metadata), path)
+        except DataError as error:
+            raise DataError(f"{file.path}: {error}") from None
+
+
+def _special_token_ids(file: GgufFile) -> dict[str, Any]:
+    special_ids: dict[str, Any] = {}
+    for key, names in SPECIAL_ID_KEYS.items():
+        values = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in names]
+        ids = list(dict.fromkeys(id for id in values if isinstance(id, int)))
+        special_ids[key] = ids if len(ids) > 1 else next(iter(ids), None)
+    return special_ids

@@ -1,4 +1,4 @@
-"""Metadata and configurations say the same, and what metadata leave out is known."""
+"""Metadata, names and layouts go to llama.cpp's and come back; what metadata omit is known."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,23 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
-from groundup.model import preset, presets
+from groundup.model import RopeScaling, Transformer, preset, presets
+from groundup.model.families.names import parse_rope
+from groundup.model.positions import compute_rotation, rope_frequencies, rotate
 from groundup.model.weights.gguf.configuration import (
     ARCHITECTURES,
+    _deinterleave,
+    _interleave,
+    _llama3_divisors,
+    _rope_scaling_from_divisors,
+    _rope_scaling_from_metadata,
+    _rope_scaling_to_metadata,
     config_from_metadata,
     describe_for_gguf,
+    from_gguf_state_dict,
+    to_gguf_state_dict,
 )
-from tests.model.shapes import ENCODER_DECODERS
+from tests.model.shapes import ENCODER_DECODERS, ENCODERS
 from tests.model.weights.gguf.models import MODELS, decoder, exact_model
 
 OPENED = ("Llama 3", "Qwen 2", "Qwen 3", "Gemma 3", "OLMo 2", "GPT-2", "Mixtral", "LLaMA")
@@ -164,3 +174,111 @@ def test_heads_that_llama_cpp_refuses_are_not_written(name):
     width = part.heads * part.head_dim
     with pytest.raises(ConfigError, match=f"{name} needs heads .* got {width} and"):
         describe_for_gguf(wide, exact_model(wide).state_dict())
+
+
+ARCHITECTURE_OF = {name: name.partition("_")[0] for name in MODELS} | {"mixtral": "llama"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_tensor_comes_back(name):
+    config, state = MODELS[name], exact_model(MODELS[name]).state_dict()
+    named = to_gguf_state_dict(state, config, ARCHITECTURE_OF[name])
+    assert not {key for key in named if key.startswith(("layers", "embed", "norm", "lm_head"))}
+    again = from_gguf_state_dict(named, config, ARCHITECTURE_OF[name])
+    assert again.keys() == state.keys()
+    for key, weight in state.items():
+        torch.testing.assert_close(again[key], weight, rtol=0, atol=1e-7)
+
+
+def test_one_tensor_at_a_time_gives_the_same():
+    config, state = MODELS["gpt2"], exact_model(MODELS["gpt2"]).state_dict()
+    named = to_gguf_state_dict(state, config, "gpt2")
+    assert named["blk.1.attn_qkv.weight"].shape == (48, 16)
+    again = {}
+    for key, weight in named.items():
+        again |= from_gguf_state_dict({key: weight}, config, "gpt2")
+    assert all(torch.equal(again[key], weight) for key, weight in state.items())
+
+
+def test_berts_norms_have_names_of_their_own():
+    config = ENCODERS["bert"]
+    state = Transformer(config, seed=0).state_dict()
+    named = to_gguf_state_dict(state, config, "bert")
+    assert {"blk.0.attn_output_norm.bias", "blk.0.layer_output_norm.weight"} <= named.keys()
+    assert from_gguf_state_dict(named, config, "bert").keys() == state.keys()
+
+
+def test_interleaved_pairs_turn_as_halves_do():
+    x, by = (
+        torch.randn(1, 1, 6, 8),
+        compute_rotation(torch.arange(6)[None], rope_frequencies(8, 100.0)),
+    )
+    by_pairs = _interleave(x[0, 0].T, 8).T.reshape(1, 1, 6, 4, 2)
+    cos, sin = by.cos, by.sin
+    a, b = by_pairs.unbind(-1)
+    turned = torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+    torch.testing.assert_close(_deinterleave(turned[0, 0].T, 8).T[None, None], rotate(x, by))
+
+
+BY_METADATA = {
+    "none": RopeScaling(),
+    "linear": RopeScaling(kind="linear", factor=8.0),
+    "yarn": RopeScaling(kind="yarn", factor=4.0, original_length=512, low=1.0, high=32.0),
+    "steep yarn": RopeScaling(kind="yarn", factor=2.5, original_length=64, low=2.0, high=8.0),
+}
+
+
+def parsed(values, context_length=4096):
+    return parse_rope({"rope_scaling": values, "max_position_embeddings": context_length})[1]
+
+
+@pytest.mark.parametrize("name", BY_METADATA)
+def test_metadata_says_a_scaling(name):
+    told = _rope_scaling_to_metadata(BY_METADATA[name])
+    assert parsed(_rope_scaling_from_metadata(told, 4096)) == BY_METADATA[name]
+
+
+LLAMA3 = [one for one in map(preset, presets()) if one.config.position.scaling.kind == "llama3"]
+
+
+@pytest.mark.parametrize("one", LLAMA3, ids=lambda one: one.name)
+def test_llama_3_is_found_by_what_it_divides_by(one):
+    position, head_dim = one.config.position, one.config.attention.head_dim
+    factors = _llama3_divisors(position.scaling, head_dim, position.base)
+    assert factors.min() == 1.0
+    values = _rope_scaling_from_divisors(
+        factors, head_dim, position.base, one.config.context_length
+    )
+    assert parsed(values) == position.scaling
+
+
+def test_factors_of_one_are_no_scaling():
+    assert _rope_scaling_from_divisors(np.ones(8, np.float32), 16, 1e4, 128) is None
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [np.linspace(1, 8, 8), np.zeros(8), np.full(8, np.nan), np.full(8, np.inf), np.full(9, 8.0)],
+)
+def test_other_factors_are_refused(factors):
+    with pytest.raises(ArtifactError, match="which is no Llama 3 scaling"):
+        _rope_scaling_from_divisors(factors.astype(np.float32), 16, 1e4, 128)
+
+
+def test_one_factor_for_all_is_llama_3s_beyond_its_ramp():
+    values = _rope_scaling_from_divisors(np.full(8, 3.0, np.float32), 16, 1e4, 128)
+    assert np.allclose(_llama3_divisors(parsed(values), 16, 1e4), 3)
+
+
+def test_an_old_name_and_a_size_of_yarn_are_read():
+    assert parsed(_rope_scaling_from_metadata({"rope.scale_linear": 2.0}, 64)).factor == 2.0
+    told = _rope_scaling_to_metadata(BY_METADATA["yarn"]) | {"rope.scaling.attn_factor": 0.5}
+    assert parsed(_rope_scaling_from_metadata(told, 64)).attention == pytest.approx(
+        0.5693, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("change", [{"attention": 1.5}, {"truncate": False}])
+def test_what_metadata_cannot_say_is_refused(change):
+    with pytest.raises(ConfigError, match="cannot be written as GGUF"):
+        _rope_scaling_to_metadata(BY_METADATA["yarn"].model_copy(update=change))

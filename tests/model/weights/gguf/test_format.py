@@ -1,4 +1,4 @@
-"""A whole file opens as it was written; a cut, damaged or malicious one is an error in one line."""
+"""A complete file opens as it was written; a cut or malicious one is an error in one line."""
 
 import os
 import random
@@ -11,10 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.core import ArtifactError
-from groundup.model.weights.gguf.dequantize import BY_NAME
-from groundup.model.weights.gguf.format import ALIGNMENT, Parser, open_gguf
-from groundup.model.weights.gguf.writing import TensorToWrite, write_gguf_file
+from groundup.core import ArtifactError, DataError
+from groundup.model.weights.gguf.blocks import block_types
+from groundup.model.weights.gguf.format import (
+    ALIGNMENT,
+    Parser,
+    TensorToWrite,
+    _encode_value,
+    open_gguf,
+    write_gguf_file,
+)
 
 METADATA = {
     "general.architecture": "llama", "llama.block_count": 2, "a.float": 1e-6, "a.bool": True,
@@ -29,7 +35,7 @@ def tensors():
     shapes |= {"four": ("Q4_0", (2, 32)), "five": ("F16", (1, 1, 2, 3))}
     for name, (type, shape) in shapes.items():
         values = drawn.standard_normal(shape).astype(np.float32)
-        yield TensorToWrite(name, BY_NAME[type], shape, lambda values=values: values)
+        yield TensorToWrite(name, block_types()[type], shape, lambda values=values: values)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +146,7 @@ LIE = {
     "product": (gguf((), [tensor(sizes=(HUGE, HUGE, HUGE))], data=bytes(16)), "'t' ends at byte"),
     "wraps": (gguf((), [tensor(sizes=(1 << 32, 1 << 30))], data=bytes(16)), "'t' ends at byte"),
     "offset": (gguf((), [tensor(offset=(1 << 64) - 32)], data=bytes(16)), "'t' ends at byte"),
-    "unaligned": (gguf((), [tensor(offset=4)], data=bytes(64)), "starts at 4, which is not"),
+    "unaligned": (gguf((), [tensor(offset=4)], data=bytes(64)), "starts at 4, not a mul"),
     "overlap": (gguf((), [tensor(b"a"), tensor(b"b")], data=bytes(64)), "overlaps another"),
     "one name": (gguf((), [tensor(), tensor(offset=32)], data=bytes(64)), "have the same name"),
 }  # fmt: skip
@@ -230,3 +236,37 @@ def test_a_pipe_and_a_device_are_never_read(tmp_path):
     for name in ("a.gguf", "b.gguf"):
         with pytest.raises(ArtifactError, match=f"{name} cannot be read .*no regular file"):
             open_gguf(tmp_path / name)
+
+
+def written(values, type="F32", name="t"):
+    return TensorToWrite(name, block_types()[type], values.shape, lambda: values)
+
+
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 64), [1, 2], np.ones((2, 2)), np.array(["a"])])
+def test_values_that_metadata_cannot_hold_are_named(value):
+    with pytest.raises(DataError, match="metadata cannot hold some.key="):
+        _encode_value("some.key", value)
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path):
+    path = tmp_path / "a.gguf"
+    write_gguf_file(path, {}, [written(np.ones(3, np.float32))])
+    before = path.read_bytes()
+    bad = written(np.array([np.inf], np.float32), name="bad")
+    with pytest.raises(DataError, match="Tensor bad: A value of magnitude inf"):
+        write_gguf_file(path, {}, [written(np.ones(3, np.float32)), bad])
+    with pytest.raises(DataError, match="5 dimensions; GGUF has 1 to 4"):
+        write_gguf_file(path, {}, [written(np.ones((1,) * 5, np.float32))])
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["a.gguf"]
+
+
+def test_tensors_begin_at_multiples_and_do_not_touch(tmp_path):
+    path = tmp_path / "a.gguf"
+    sizes = (1, 7, 8, 9, 31)
+    write_gguf_file(path, {}, [written(np.full(n, n, np.float32), name=str(n)) for n in sizes])
+    opened = open_gguf(path)
+    for n in sizes:
+        assert opened.tensors[str(n)].start % 32 == 0
+        assert opened.values(str(n)).tolist() == [n] * n
+    assert path.stat().st_size % 32 == 0

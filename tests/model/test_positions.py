@@ -1,4 +1,4 @@
-"""Relative positions: slopes, buckets and maps are those of their papers."""
+"""Positions: sinusoids, biases by distance, rotations and their scalings."""
 
 import math
 
@@ -6,16 +6,37 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from groundup.core import ConfigError
 from groundup.model import PositionConfig
-from groundup.model.positions.absolute import sinusoids
-from groundup.model.positions.relative import (
+from groundup.model.config import RopeScaling
+from groundup.model.positions import (
     BucketBias,
     DistanceBias,
     _alibi_slopes,
     _distance_bucket,
     alibi_bias,
+    compute_rotation,
+    rope_frequencies,
+    rotate,
+    sinusoids,
 )
 from tests.model.shapes import BUCKETS, shape
+
+
+def test_every_value_is_the_papers():
+    found = sinusoids(torch.tensor([[3, 700]]), 8, torch.float64)
+    for place, row in zip((3, 700), found[0].tolist(), strict=True):
+        for i in range(4):
+            angle = place / 10_000 ** (2 * i / 8)
+            assert math.isclose(row[i], math.sin(angle), abs_tol=1e-12)
+            assert math.isclose(row[4 + i], math.cos(angle), abs_tol=1e-12)
+
+
+def test_a_shift_is_a_rotation_so_products_depend_on_distance_alone():
+    table = sinusoids(torch.arange(50), 16, torch.float64)
+    products = table @ table.T
+    assert_close(products[3, 10], products[33, 40])
+    assert_close(products[:-1, :-1], products[1:, 1:])
 
 
 def test_slopes_are_the_papers_for_eight_and_interleave_for_twelve():
@@ -80,3 +101,52 @@ def test_distances_score_as_transformer_xl_writes_it():
                 r = part.r_proj(sinusoids(apart, 16, torch.float64))[0].view(4, 4)[h]
                 expected = scale * (q[1, h, t] + part.distance_bias[h]) @ r
                 assert_close(bias[1, h, t, s], expected)
+
+
+def at(x, position):
+    return rotate(
+        x, compute_rotation(torch.tensor([[position]]), rope_frequencies(64, dtype=torch.float64))
+    )
+
+
+def test_scores_depend_on_distance_alone():
+    q, k = torch.randn(2, 1, 1, 1, 64, dtype=torch.float64)
+    near = at(q, 5) @ at(k, 2).mT
+    far = at(q, 905) @ at(k, 902).mT
+    assert_close(near, far, atol=1e-12, rtol=0)
+
+
+def test_a_rotation_keeps_norms_and_position_zero():
+    q = torch.randn(2, 3, 1, 64, dtype=torch.float64)
+    assert_close(at(q, 77).norm(dim=-1), q.norm(dim=-1))
+    assert torch.equal(at(q, 0), q)
+
+
+def test_every_row_may_have_its_own_positions():
+    x = torch.randn(2, 1, 3, 4)
+    positions = torch.tensor([[0, 1, 2], [5, 6, 7]])
+    by = rope_frequencies(4, 100.0)
+    both = rotate(x, compute_rotation(positions, by))
+    for row in range(2):
+        alone = rotate(x[row : row + 1], compute_rotation(positions[row : row + 1], by))
+        assert torch.equal(both[row : row + 1], alone)
+
+
+def test_an_odd_width_is_an_error():
+    with pytest.raises(ConfigError, match="head_dim=5 must be even"):
+        rope_frequencies(5)
+
+
+def test_a_raised_base_stretches_the_slowest_pair_by_the_factor_and_the_fastest_not():
+    plain = rope_frequencies(8, 100.0, dtype=torch.float64)
+    scaled = rope_frequencies(8, 100.0, RopeScaling(kind="ntk", factor=4.0), dtype=torch.float64)
+    assert scaled[0] == plain[0] and scaled[-1] == pytest.approx(float(plain[-1]) / 4)
+
+
+@pytest.mark.parametrize("kind", ["llama3", "yarn"])
+def test_the_original_length_is_the_context_by_the_factor_unless_it_is_given(kind):
+    told = RopeScaling(kind=kind, factor=4.0, original_length=256)
+    untold = RopeScaling(kind=kind, factor=4.0)
+    wanted = rope_frequencies(16, 1000.0, told, 9999)
+    assert torch.equal(rope_frequencies(16, 1000.0, untold, 1024), wanted)
+    assert not torch.equal(rope_frequencies(16, 1000.0, untold, 4096), wanted)

@@ -1,4 +1,4 @@
-"""GPT-2's words: matrices turned and cut, files of every age, and refusals that name the key."""
+"""GPT-1 and GPT-2: the peers' states and logits, there and back."""
 
 import json
 
@@ -9,7 +9,7 @@ from groundup.compress import quantize_to_int8
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 from groundup.model import Cache, FeedForwardConfig, Transformer, load, save
-from groundup.model.families.gpt2 import from_hf_config, to_hf_config, to_hf_state_dict
+from groundup.model.families.gpt import GPT1, GPT2
 from tests.model.families.bert_gpt import (
     SHAPES,
     check_gradients,
@@ -46,7 +46,7 @@ def test_a_cache_continues_where_the_last_call_ended():
                                                  bias=True)),
 ])  # fmt: skip
 def test_configurations_go_there_and_back(config):
-    assert from_hf_config(to_hf_config(config)) == config
+    assert GPT2.from_hf_config(GPT2.to_hf_config(config)) == config
 
 
 def test_the_published_file_has_no_prefix_and_holds_the_mask(tmp_path):
@@ -63,7 +63,9 @@ def test_the_published_file_has_no_prefix_and_holds_the_mask(tmp_path):
 
 
 def test_matrices_lie_turned_and_joined():
-    written = to_hf_state_dict(Transformer(decoder("pre"), seed=0).state_dict(), decoder("pre"))
+    written = GPT2.to_hf_state_dict(
+        Transformer(decoder("pre"), seed=0).state_dict(), decoder("pre")
+    )
     assert written["transformer.h.0.attn.c_attn.weight"].shape == (8, 24)
     assert written["transformer.h.0.attn.c_attn.bias"].shape == (24,)
     assert written["transformer.h.1.mlp.c_fc.weight"].shape == (8, 32)
@@ -105,13 +107,59 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, edit, message):
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        from_hf_config(to_hf_config(decoder("pre")) | changes)
+        GPT2.from_hf_config(GPT2.to_hf_config(decoder("pre")) | changes)
 
 
 def test_what_a_gpt2_cannot_be_is_not_written():
     with pytest.raises(ConfigError, match="NormConfig.place='post' cannot be written as gpt2"):
-        to_hf_config(decoder("post"))
+        GPT2.to_hf_config(decoder("post"))
     band = (AttentionPattern(), AttentionPattern("window", 4))
     banded = decoder("pre").attention.model_copy(update={"patterns": band})
     with pytest.raises(ConfigError, match="AttentionConfig.patterns"):
-        to_hf_config(decoder("pre", attention=banded))
+        GPT2.to_hf_config(decoder("pre", attention=banded))
+
+
+@pytest.mark.parametrize("name", SHAPES["openai-gpt"])
+def test_states_and_logits_are_the_peers_and_what_we_write_is_what_it_opened_of_gpt1(
+    name, tmp_path
+):
+    check_peer("openai-gpt", name)
+    check_written("openai-gpt", name, tmp_path)
+
+
+def test_the_published_file_has_no_prefix_and_holds_the_mask_of_gpt1(tmp_path):
+    def published(state):
+        plain = {name.removeprefix("transformer."): tensor for name, tensor in state.items()}
+        masks = {f"h.{i}.attn.bias": torch.ones(1, 1, 18, 18).tril() for i in range(2)}
+        return plain | masks | {"position_ids": torch.arange(18)}
+
+    model, expected = opened("openai-gpt", "published")
+    again = rewritten("openai-gpt", "published", tmp_path, published)
+    assert torch.equal(run(again, expected), run(model, expected))
+
+
+def test_configurations_go_there_and_back_and_gelu_is_the_approximation():
+    for config in (decoder("post"), decoder("post", tied_embeddings=False)):
+        assert GPT1.to_hf_config(config)["afn"] == "gelu"
+        assert GPT1.from_hf_config(GPT1.to_hf_config(config)) == config
+
+
+def test_what_a_gpt1_cannot_be_is_not_written():
+    for part, message in (
+        ({"activation": "gelu"}, "FeedForwardConfig.activation='gelu' cannot .* 'gelu_tanh'"),
+        ({"width": 30}, "FeedForwardConfig.width=30 cannot"),
+    ):
+        feed = decoder("post").feedforward.model_copy(update=part)
+        assert isinstance(feed, FeedForwardConfig)
+        with pytest.raises(ConfigError, match=message):
+            GPT1.to_hf_config(decoder("post", feedforward=feed))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"afn": "gelu_new"}, "afn='gelu_new'; openai-gpt supports gelu, relu, silu, swish"),
+    ({"n_positions": -1}, "n_positions=-1"),
+    ({"layer_norm_epsilon": 0}, "layer_norm_epsilon=0"),
+])  # fmt: skip
+def test_what_cannot_be_or_is_not_computed_names_the_key_of_gpt1(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        GPT1.from_hf_config(GPT1.to_hf_config(decoder("post")) | changes)

@@ -1,10 +1,15 @@
-"""GPT-2: transposed matrices (Conv1D), and queries, keys and values fused into one.
+"""GPT-1 and GPT-2: transposed matrices (Conv1D), and queries, keys and values fused into one.
 
-Published files omit the prefix `transformer.` and hold the causal mask.
-Source: transformers 5.24, models/gpt2; GPT-2: Radford et al. 2019.
+Published files of GPT-2 omit the prefix `transformer.` and hold the causal mask. GPT-1 has
+post-norms, no final norm and other keys; its `gelu` is the tanh approximation, and its feed-forward
+is always four times as wide as the model.
+Source: transformers 5.24, models/gpt2 and models/openai; Radford et al. 2018 and 2019.
 """
 
+from collections.abc import Callable
 from typing import Any
+
+from groundup.core import ArtifactError
 
 from ..config import (
     Activation,
@@ -14,13 +19,14 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
-from .keys import CAUSAL, ConfigKeys, word_set
-from .layout import QKV, fuse_parts, split_fused, transpose_matrix
+from .keys import CAUSAL, ConfigKeys, Family, word_set
 from .llama import MAX_LAYERS
 from .names import (
+    QKV,
     NamePairs,
     StateDict,
     drop_tensors,
+    fuse_parts,
     get_activation,
     get_bool,
     get_float,
@@ -29,8 +35,9 @@ from .names import (
     hf_activation,
     map_tensors,
     rename_tensors,
-    require_defaults,
     require_supported,
+    split_fused,
+    transpose_matrix,
 )
 
 PREFIX = "transformer."
@@ -45,7 +52,7 @@ LAYER_NAMES = (
     ("h.{}.mlp.c_fc.", "layers.{}.feedforward.up_proj."),
     ("h.{}.mlp.c_proj.", "layers.{}.feedforward.down_proj."),
 )
-NAMES = (
+GPT2_NAMES = (
     *LAYER_NAMES,
     ("h.{}.ln_1.", "layers.{}.attention_norm."),
     ("h.{}.ln_2.", "layers.{}.feedforward_norm."),
@@ -65,7 +72,7 @@ ALIASES = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions",
     "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
 }  # fmt: skip
-KEYS = ConfigKeys(
+GPT2_KEYS = ConfigKeys(
     SHARED_KEYS | word_set("activation_function add_cross_attention n_inner scale_attn_weights"
                    " scale_attn_by_inverse_layer_idx"),
     CAUSAL, UNUSED_KEYS | word_set("reorder_and_upcast_attn"), ALIASES,
@@ -76,13 +83,9 @@ SUPPORTED_VALUES = {
 }
 
 
-def from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    """Convert a Hugging Face config.json to a ModelConfig.
-
-    Raises ArtifactError naming the key that is missing or has an unsupported value.
-    """
+def _gpt2_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     require_supported(values, SUPPORTED_VALUES)
-    config = gpt_from_hf_config(
+    config = _gpt_from_hf_config(
         values, "gpt2", get_activation(values, "activation_function", "gelu_new")
     )
     inner = get_int(values, "n_inner", "gpt2", config.feedforward.width)
@@ -96,7 +99,7 @@ def from_hf_config(values: dict[str, Any]) -> ModelConfig:
     )
 
 
-def gpt_from_hf_config(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
+def _gpt_from_hf_config(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
     """The configuration that GPT-1 and GPT-2 share; the norms are GPT-1's post-norms."""
     width, heads = (get_int(values, key, family) for key in ("n_embd", "n_head"))
     return ModelConfig(
@@ -120,25 +123,18 @@ def gpt_from_hf_config(values: dict[str, Any], family: str, inner: Activation) -
     )
 
 
-def to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """Convert a ModelConfig to a Hugging Face config.json.
-
-    Raises ConfigError naming the field that GPT-2 cannot express.
-    """
-    values = {
+def _gpt2_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        **gpt_to_hf_config(config),
+        **_gpt_to_hf_config(config),
         "n_inner": config.feedforward.width,
         "activation_function": hf_activation(config.feedforward.activation, "gelu_new"),
         "scale_attn_weights": config.attention.scale is None,
     }
-    require_defaults(config, from_hf_config(values), "gpt2")
-    return values
 
 
-def gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    """The config.json keys that GPT-1 and GPT-2 share."""
+def _gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     return {
         "vocab_size": config.vocab_size,
         "n_embd": config.width,
@@ -150,13 +146,7 @@ def gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename Hugging Face tensors to groundup's names; transpose and split matrices."""
-    return gpt_from_hf_state_dict(state, NAMES)
-
-
-def gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
-    """Convert the tensors of GPT-1 or GPT-2 to groundup's names and layout."""
+def _gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
     state = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
     state = map_tensors(
         rename_tensors(drop_tensors(state, DROPPED_TENSORS), names), MATRICES, transpose_matrix
@@ -164,13 +154,72 @@ def gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
     return split_fused(state, FUSED, QKV)
 
 
-def to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    """Rename groundup's tensors to Hugging Face names; fuse and transpose matrices."""
-    return gpt_to_hf_state_dict(state, NAMES)
-
-
-def gpt_to_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
-    """Convert groundup's tensors to the names and layout of GPT-1 or GPT-2."""
+def _gpt_to_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
     state = map_tensors(fuse_parts(state, FUSED, QKV), MATRICES, transpose_matrix)
     prefixed = tuple((PREFIX + hf_name, name) for hf_name, name in names)
     return rename_tensors(state, prefixed, to_hf=True)
+
+
+GPT1_NAMES = (
+    *LAYER_NAMES,
+    ("h.{}.ln_1.", "layers.{}.attention_out_norm."),
+    ("h.{}.ln_2.", "layers.{}.feedforward_out_norm."),
+    ("tokens_embed.", "embed_tokens."),
+    ("positions_embed.", "embed_positions."),
+)
+
+GPT1_KEYS = ConfigKeys(
+    SHARED_KEYS | word_set("afn"),
+    CAUSAL,
+    UNUSED_KEYS | word_set("n_special predict_special_tokens"),
+    ALIASES,
+)
+
+GPT1_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+"""Values of `afn`."""
+
+
+def _gpt1_from_hf_config(values: dict[str, Any]) -> ModelConfig:
+    inner = values.get("afn", "gelu")
+    if inner not in GPT1_ACTIVATIONS:
+        raise ArtifactError(
+            f"config.json has afn={inner!r}; openai-gpt supports {', '.join(GPT1_ACTIVATIONS)}."
+        )
+    return _gpt_from_hf_config(values, "openai-gpt", GPT1_ACTIVATIONS[inner])
+
+
+def _gpt1_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+    inner = config.feedforward.activation
+    return {
+        "architectures": ["OpenAIGPTLMHeadModel"],
+        "model_type": "openai-gpt",
+        **_gpt_to_hf_config(config),
+        "afn": "gelu" if inner == "gelu_tanh" else inner,
+    }
+
+
+def _gpt_family(
+    name: str,
+    keys: ConfigKeys,
+    from_hf_config: Callable[[dict[str, Any]], ModelConfig],
+    write_config: Callable[[ModelConfig], dict[str, Any]],
+    names: NamePairs,
+) -> Family:
+    return Family(
+        name,
+        keys,
+        from_hf_config,
+        write_config,
+        lambda state, config: _gpt_from_hf_state_dict(state, names),
+        lambda state, config: _gpt_to_hf_state_dict(state, names),
+        supports_int8=False,
+    )
+
+
+GPT2 = _gpt_family("gpt2", GPT2_KEYS, _gpt2_from_hf_config, _gpt2_to_hf_config, GPT2_NAMES)
+GPT1 = _gpt_family("openai-gpt", GPT1_KEYS, _gpt1_from_hf_config, _gpt1_to_hf_config, GPT1_NAMES)

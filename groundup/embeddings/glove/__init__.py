@@ -1,1 +1,0 @@
-"""GloVe: co-occurrence counts, and vectors fitted to them."""

@@ -1,0 +1,271 @@
+"""Positions: absolute vectors, biases by distance, and rotation.
+
+Absolute: a vector per position, added to the token embedding before the first layer. Learned
+embeddings end with their table; sinusoids have no end, but a model does not generalise to positions
+that it has not seen.
+
+Relative: biases (b, H, T, S) of the scores by the distance between query and key, which is the
+key's position minus the query's: a fixed penalty (ALiBi), a learned number per bucket of distances
+(T5), and the product of the query with a learned projection of the distance's sinusoid
+(Transformer-XL, Gopher).
+
+Rotary: each pair of features is rotated by an angle proportional to the position, so that the dot
+product of a query at t and a key at s depends only on t - s. Beyond the trained context length
+angles appear that the model has not seen; scaling maps them back: all by one factor (linear), slow
+pairs more than fast ones (NTK, by a larger base), or by the number of turns within the original
+length (YaRN, Llama 3).
+
+Knows nothing of tokens, masks, caches or models; see attention.py for use.
+Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5; Gehring et al. 2017, arXiv:1705.03122;
+ALiBi: Press et al. 2021, arXiv:2108.12409; T5: arXiv:1910.10683, section 2.1; Transformer-XL: Dai
+et al. 2019, arXiv:1901.02860, section 3.3; rotary: Su et al. 2021, arXiv:2104.09864, with LLaMA's
+half-split layout; linear: Chen et al. 2023, arXiv:2306.15595; YaRN and NTK: Peng et al. 2023,
+arXiv:2309.00071; Llama 3: arXiv:2407.21783.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from groundup.core import ConfigError
+
+from .config import ModelConfig, RopeScaling
+
+
+def sinusoids(
+    positions: Int[Tensor, "*batch"], width: int, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "*batch width"]:
+    """Sines of each position at width / 2 wavelengths, then the cosines.
+
+    sin(p / 10000^(2i / width)), cos(p / 10000^(2i / width))
+
+    The two halves are concatenated, as in Tensor2Tensor, not interleaved, as in the paper.
+
+    >>> sinusoids(torch.tensor([0]), 4)
+    tensor([[0., 0., 1., 1.]])
+    """
+    pairs = torch.arange(0, width, 2, device=positions.device, dtype=dtype)
+    angles = positions[..., None] * 10_000.0 ** (-pairs / width)  # (*batch, width / 2)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def _distances(T: int, S: int, device: torch.device) -> Int[Tensor, "T S"]:
+    """Key position minus query position; queries are the last T of S positions.
+
+    >>> _distances(2, 3, torch.device("cpu"))
+    tensor([[-1,  0,  1],
+            [-2, -1,  0]])
+    """
+    positions = torch.arange(S, device=device)
+    return positions[None, :] - positions[S - T :, None]
+
+
+def _alibi_slopes(heads: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, " H"]:
+    """Slope of each head's penalty: a geometric sequence of powers of two.
+
+    If the number of heads is not a power of two, the remaining heads take every second slope of
+    twice as many heads.
+
+    >>> _alibi_slopes(4)
+    tensor([0.2500, 0.0625, 0.0156, 0.0039])
+    """
+    power = 2 ** math.floor(math.log2(heads))
+    steps = torch.arange(1, power + 1, dtype=dtype)
+    slopes = 2.0 ** (-8.0 / power * steps)
+    between = 2.0 ** (-4.0 / power * (2 * steps - 1))
+    return torch.cat([slopes, between])[:heads]
+
+
+def alibi_bias(
+    heads: int, T: int, S: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "1 H T S"]:
+    """The penalty of each head: -slope * |distance|."""
+    slopes = _alibi_slopes(heads, torch.promote_types(dtype, torch.float32)).to(device)
+    return (-slopes[:, None, None] * _distances(T, S, device).abs())[None].to(dtype)
+
+
+def _distance_bucket(
+    distance: Int[Tensor, "*shape"], buckets: int, max_distance: int, *, causal: bool
+) -> Int[Tensor, "*shape"]:
+    """Bucket of each distance: one bucket per small distance, then exponentially wider ones.
+
+    Half of the buckets (of each side, unless causal) hold one distance each; the others grow
+    exponentially up to max_distance. Larger distances share the last bucket.
+
+    >>> _distance_bucket(torch.tensor([0, -1, -16, -500]), 32, 128, causal=True)
+    tensor([ 0,  1, 16, 31])
+    """
+    side = torch.zeros_like(distance)
+    if causal:
+        apart = (-distance).clamp(min=0)
+    else:
+        buckets //= 2
+        side, apart = (distance > 0) * buckets, distance.abs()
+    exact = buckets // 2
+    # float32 as in the published models: float64 would put some distances into other buckets
+    grown = torch.log(apart.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    wide = (exact + (grown * (buckets - exact)).long()).clamp(max=buckets - 1)
+    return side + torch.where(apart < exact, apart, wide)
+
+
+class BucketBias(nn.Module):
+    """A learned bias per bucket and head, shared by all layers of a stack (T5)."""
+
+    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(
+            torch.zeros(config.position.buckets, config.attention.heads)
+        )  # (buckets, H)
+        self.max_distance, self.causal = config.position.max_distance, causal
+
+    def forward(self, T: int, S: int) -> Float[Tensor, "1 H T S"]:
+        """The bias of the last T of S positions."""
+        apart = _distances(T, S, self.weight.device)
+        numbers = _distance_bucket(apart, len(self.weight), self.max_distance, causal=self.causal)
+        return self.weight[numbers].permute(2, 0, 1)[None]
+
+
+class DistanceScores(NamedTuple):
+    """The inputs of attention under Transformer-XL's positions."""
+
+    queries: Float[Tensor, "B H T K"]
+    """q + u, which the keys are multiplied with."""
+    bias: Float[Tensor, "B H T S"]
+    """The scaled scores of the distances."""
+
+
+class DistanceBias(nn.Module):
+    """Transformer-XL's positions in each layer: scores (q + v) R_{t-s} + (q + u) k_s."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        heads, self.head_dim = config.attention.heads, config.attention.head_dim
+        self.width = config.width
+        self.r_proj = nn.utils.skip_init(
+            nn.Linear, config.width, heads * self.head_dim, bias=False
+        )  # of a distance's sinusoid
+        self.content_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # u
+        self.distance_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # v
+
+    def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> DistanceScores:
+        """The queries for the keys, and the bias of the distances."""
+        T = q.shape[2]
+        offsets = torch.arange(1 - T, S, device=q.device)  # all values of query minus key
+        exact = torch.promote_types(q.dtype, torch.float32)
+        maps = self.r_proj(sinusoids(offsets, self.width, exact).to(q.dtype))  # (T + S - 1, H * K)
+        maps = maps.unflatten(-1, (-1, self.head_dim)).transpose(0, 1)  # (H, T + S - 1, K)
+        scores = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
+        index = T - 1 - _distances(T, S, q.device)  # (T, S)
+        bias = scores.gather(-1, index.expand(*scores.shape[:2], T, S))
+        return DistanceScores(q + self.content_bias[:, None], bias)
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of every position's angles: computed once per pass, used by all layers."""
+
+    cos: Float[Tensor, "B 1 T half"]
+    sin: Float[Tensor, "B 1 T half"]
+
+
+def rope_frequencies(
+    head_dim: int,
+    base: float = 10_000.0,
+    scaling: RopeScaling | None = None,
+    context_length: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, " half"]:
+    """Radians per token of each feature pair: base^(-2i / head_dim), then scaled.
+
+    context_length  tokens; determines the scaling's original length if that is 0
+
+    Raises ConfigError if head_dim is odd.
+    """
+    if head_dim % 2:
+        raise ConfigError(
+            f"head_dim={head_dim} must be even for rotary positions; try {head_dim + 1}."
+        )
+    pairs = torch.arange(0, head_dim, 2, dtype=dtype) / head_dim
+    if scaling is None or scaling.kind == "none":
+        return base**-pairs
+    if scaling.kind == "ntk":  # a base that slows the slowest pair down by the factor
+        return (base * scaling.factor ** (head_dim / (head_dim - 2))) ** -pairs
+    unscaled = base**-pairs
+    slow = unscaled / scaling.factor
+    if scaling.kind == "linear":
+        return slow
+    original = scaling.original_length or context_length / scaling.factor
+    if scaling.kind == "llama3":
+        turns = original * unscaled / (2 * math.pi)
+        share = ((turns - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)
+    else:
+        share = 1 - _yarn_ramp(head_dim, base, scaling, original, dtype)
+    return unscaled * share + slow * (1 - share)
+
+
+@functools.lru_cache(maxsize=64)
+def cached_frequencies(
+    head_dim: int, base: float, scaling: RopeScaling, context_length: int,
+    dtype: torch.dtype, device: torch.device,
+) -> Float[Tensor, " half"]:  # fmt: skip
+    """`rope_frequencies` on a device, cached for all models.
+
+    Not a buffer of the model, as `model.to(dtype)` would round it.
+    """
+    with torch.inference_mode(mode=False):  # so that passes with gradients can use it
+        return rope_frequencies(head_dim, base, scaling, context_length, dtype).to(device)
+
+
+def _yarn_ramp(
+    head_dim: int, base: float, scaling: RopeScaling, original: float, dtype: torch.dtype
+) -> Float[Tensor, " half"]:
+    """0 for pairs with more than `high` turns over the original length, 1 for fewer than `low`."""
+
+    def pair(turns: float) -> float:
+        """The (fractional) index of the pair with this number of turns."""
+        return head_dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+    first, last = pair(scaling.high), pair(scaling.low)
+    if scaling.truncate:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, head_dim - 1)
+    span = last - first or 0.001  # may be negative, as in Transformers
+    return ((torch.arange(head_dim // 2, dtype=dtype) - first) / span).clamp(0, 1)
+
+
+def attention_factor(scaling: RopeScaling) -> float:
+    """Factor of rotated queries and keys: YaRN's correction for the softmax of longer contexts."""
+    if scaling.attention is not None:
+        return scaling.attention
+    is_yarn = scaling.kind == "yarn" and scaling.factor > 1
+    return 0.1 * math.log(scaling.factor) + 1 if is_yarn else 1.0
+
+
+def compute_rotation(
+    positions: Int[Tensor, "B T"], radians: Float[Tensor, " half"], factor: float = 1.0
+) -> Rotation:
+    """The rotation of these positions; a leading size of 1 broadcasts over the batch.
+
+    radians  (half,)  per token, see `rope_frequencies`
+    factor            of the rotated features, see `attention_factor`
+    """
+    angles = (positions[..., None] * radians.to(positions.device))[
+        :, None
+    ]  # (B, 1, T, head_dim / 2)
+    return Rotation(angles.cos() * factor, angles.sin() * factor)
+
+
+def rotate(x: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"]:
+    """Rotate x by its positions' angles.
+
+    >>> x = torch.tensor([[[[1.0, 0.0]]]])
+    >>> quarter = torch.full((1, 1, 1, 1), torch.pi / 2)
+    >>> rotate(x, Rotation(quarter.cos(), quarter.sin())).round() + 0.0
+    tensor([[[[0., 1.]]]])
+    """
+    a, b = x.chunk(2, dim=-1)
+    rotated = torch.cat([a * by.cos - b * by.sin, a * by.sin + b * by.cos], dim=-1)
+    return rotated.to(x.dtype)

@@ -1,1 +1,0 @@
-"""Positional encodings: rotary, absolute and relative."""

@@ -1,1 +1,0 @@
-"""Published model shapes by name, with their sources."""
