@@ -219,16 +219,6 @@ def _identify(text: str, config: IdentifyConfig) -> LanguageGuess:
     return identified if is_confident else identified._replace(language=UNDETERMINED)
 
 
-def _detect_language(text: str) -> str | None:
-    """The language of prose with the settings as they are, or None; for `conversations.languages`.
-
-    >>> _detect_language("これは日本語で書かれたとても短い文章です。"), _detect_language("ok")
-    ('ja', None)
-    """
-    identified = _identify(text, IdentifyConfig())
-    return None if identified.language == UNDETERMINED else identified.language
-
-
 def _identify_by_script(letters: str) -> LanguageGuess | None:
     """The language whose script makes up most of the letters, or None.
 

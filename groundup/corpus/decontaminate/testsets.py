@@ -2,16 +2,15 @@
 
 matching.py defines a match. The hashes of all samples are in index files named by their content,
 built once and memory-mapped by every worker. Reasons name the test set, so the log of removals is
-the report of hits; see `_count_hits`. To check a finished model, see lineage.py.
+the report of hits. To check a finished model, see lineage.py.
 Source: Brown et al. 2020, arXiv:2005.14165, appendix C (200 characters, ten pieces).
 """
 
 import json
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,7 +26,7 @@ from groundup.core import (
     hash_file,
     write_json,
 )
-from groundup.documents import PASS, Record, Removal, StepResult, TextEdit
+from groundup.documents import PASS, Record, StepResult, TextEdit
 from groundup.measure import read_samples
 
 from ..dedup.sketch import HashedTokens, char_offsets
@@ -203,32 +202,3 @@ def _as_strings(value: Any) -> list[str]:
     """The strings of a field: itself, or those in a list."""
     values = value if isinstance(value, list) else [value]
     return [text for text in values if isinstance(text, str)]
-
-
-class TestSetHits(NamedTuple):
-    """Hits of one test set."""
-
-    testset: str
-    records: int
-    """Records dropped."""
-    spans: int
-    """Spans cut."""
-    examples: list[str]
-    """Path, samples and start of the text; at most three."""
-
-
-def _count_hits(removed: Iterable[Removal]) -> list[TestSetHits]:
-    """Count hits by test set in a log of removals; other steps' rows are ignored."""
-    found: dict[str, list[Removal]] = defaultdict(list)
-    for removal in removed:
-        if removal.reason.startswith(f"{REASON} "):
-            found[removal.reason.removeprefix(f"{REASON} ")].append(removal)
-    return [
-        TestSetHits(
-            name,
-            sum(row.what == "record" for row in rows),
-            sum(row.what != "record" for row in rows),
-            [f"{row.path}: {row.details}: {row.text[:200]}" for row in rows[:3]],
-        )
-        for name, rows in sorted(found.items())
-    ]
