@@ -24,7 +24,6 @@ from .readers.encodings import DecodedText, SourceMapBuilder, decode
 from .readers.folder import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
 from .readers.reader import (
     NOT_DOCUMENT_REASONS,
-    READERS,
     UNREAD_LICENCE_KEYS,
     InputSplit,
     Reader,
@@ -44,9 +43,10 @@ from .record import (
     apply_result,
     record_id,
 )
-from .steps import REMOVED, STEPS
+from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_target, step_target
 
 __all__ = [
+    "DERIVERS",
     "DOCUMENT_KIND_BY_SUFFIX",
     "NOT_DOCUMENT_REASONS",
     "PASS",
@@ -86,6 +86,7 @@ __all__ = [
     "find_licences",
     "fingerprint_folder",
     "from_batch",
+    "import_object",
     "import_pyarrow",
     "is_licence_allowed",
     "join_expressions",
@@ -97,11 +98,13 @@ __all__ = [
     "read_bytes",
     "read_folder",
     "read_html",
+    "reader_target",
     "record_id",
     "record_schema",
     "removal_schema",
     "removals_to_batch",
     "rst_headings",
     "run_steps",
+    "step_target",
     "to_batch",
 ]

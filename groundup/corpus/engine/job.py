@@ -26,6 +26,7 @@ from groundup.documents import (
     Removal,
     Step,
     StepResult,
+    import_object,
     printable_path,
     record_id,
     run_steps,
@@ -44,7 +45,7 @@ from .shards import (
     write_job_marker,
 )
 from .step_results import read_step_results
-from .worker import READING, RecordPosition, clear_mark, import_object, mark_record, mark_step
+from .worker import READING, RecordPosition, clear_mark, mark_record, mark_step
 
 KEPT_STREAM = "kept"
 READ_STEP = "00 read"
@@ -68,6 +69,11 @@ class StepSpec(NamedTuple):
     """Sources that it applies to; empty means all."""
     kinds: tuple[str, ...] = ()
     """Kinds of record that it applies to; empty means all."""
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it is a global step, which sees all records together."""
+        return callable(getattr(import_object(self.target), "rulings", None))
 
     def applies_to(self, record: Record) -> bool:
         """Whether the step applies to this record."""

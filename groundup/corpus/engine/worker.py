@@ -10,7 +10,6 @@ Knows nothing of shards: an item that can skip a record has a method `without`.
 """
 
 import faulthandler
-import importlib
 import mmap
 import os
 import signal
@@ -318,9 +317,3 @@ def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os._exit(1)
-
-
-def import_object(target: str) -> Any:
-    """Import the object at `module:name`."""
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)

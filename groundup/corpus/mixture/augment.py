@@ -16,11 +16,6 @@ from groundup.documents import Record
 
 from ..engine.derive import make_derived
 
-DERIVATIONS: dict[str, str] = {
-    "augment.fim": "groundup.corpus.mixture.augment:FillInTheMiddle",
-}
-"""Name in a pipeline to `module:Class`."""
-
 
 def _record_random(record: Record, seed: int, what: str) -> random.Random:
     """A generator seeded by the record, so that results do not depend on workers or order."""

@@ -42,7 +42,6 @@ from ..engine.worker import RecordPosition, mark_record
 from .inputs import SourceListing
 from .pipeline import CorpusPipeline, step_specs
 from .sampling import SourceSample, sample_source
-from .steps import is_global_step
 from .write import HAS_TEXT, SplitSink, split_key, split_sink
 
 DRY_RUN_FILE = "dry-run.jsonl"
@@ -121,7 +120,7 @@ def dry_run_steps(
         for number, use in enumerate((*step_specs(config.steps), HAS_TEXT)):
             own = tuple(record for record in some if use.applies_to(record))
             place = Path(scratch) / str(number)
-            is_global = is_global_step(use.target) and own
+            is_global = use.is_global and own
             rulings = _run_global_step(use, own, place, executor) if is_global else None
             (steps,) = executor(_run_step, [StepTask(use, own, rulings)])
             rows += [step.row for step in steps]

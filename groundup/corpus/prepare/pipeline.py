@@ -19,10 +19,10 @@ from typing import Any
 from pydantic import Field
 
 from groundup.core import Config, ConfigError, format_toml, load_config
+from groundup.documents import DERIVERS, STEPS, reader_target, step_target
 
 from ..engine.job import READ_STEP, StepSpec, step_config
 from ..engine.setting_files import file_digests, with_absolute_paths, with_file_names_only
-from .steps import is_deriver, is_global_step, reader_target, step_target
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 DEFAULT_STEPS = ("documents.read", "dedup.exact", "dedup.minhash")
@@ -103,7 +103,7 @@ class CorpusPipeline(Config):
 def read_pipeline(path: Path) -> CorpusPipeline:
     """The validated pipeline of a TOML file, or the default pipeline for a folder."""
     if path.is_dir():
-        steps = tuple(PipelineStep(use=name) for name in DEFAULT_STEPS if _is_known_step(name))
+        steps = tuple(PipelineStep(use=name) for name in DEFAULT_STEPS)
         name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.resolve().name)
         source = PipelineSource(name=name.strip("-") or "folder", path=os.fspath(path.resolve()))
         return _validate_pipeline(CorpusPipeline(sources=(source,), steps=steps))
@@ -128,14 +128,6 @@ def _update_steps(
         for table, steps in (("steps", pipeline.steps), ("derive", pipeline.derive))
     }
     return pipeline.model_copy(update=rows)
-
-
-def _is_known_step(name: str) -> bool:
-    """Whether the step is in a table."""
-    try:
-        return bool(step_target(name))
-    except ConfigError:
-        return False
 
 
 def _validate_pipeline(pipeline: CorpusPipeline) -> CorpusPipeline:
@@ -166,13 +158,13 @@ def _validate_pipeline(pipeline: CorpusPipeline) -> CorpusPipeline:
 def _check_tables(pipeline: CorpusPipeline) -> None:
     """Raise ConfigError for a deriver under [[steps]] or a step under [[derive]]."""
     for step in pipeline.steps:
-        if is_deriver(step.use):
+        if step.use in DERIVERS or step.use in DERIVERS.values():
             raise ConfigError(
                 f"{step.use} derives new training records; write it under [[derive]], not under "
                 "[[steps]]."
             )
     for step in pipeline.derive:
-        if ":" not in step.use and _is_known_step(step.use) and not is_deriver(step.use):
+        if step.use in STEPS:
             raise ConfigError(
                 f"{step.use} derives no records; write it under [[steps]], not under [[derive]]."
             )
@@ -190,11 +182,6 @@ def step_specs(steps: Sequence[PipelineStep]) -> tuple[StepSpec, ...]:
         )
         for number, step in enumerate(steps, start=1)
     )
-
-
-def global_steps_of(specs: Sequence[StepSpec]) -> tuple[StepSpec, ...]:
-    """The global steps among them."""
-    return tuple(use for use in specs if is_global_step(use.target))
 
 
 def reader_spec(source: PipelineSource) -> StepSpec:

@@ -37,7 +37,7 @@ from .inputs import (
     list_sources,
     plan_job_inputs,
 )
-from .pipeline import CorpusPipeline, global_steps_of, portable_pipeline, read_pipeline, step_specs
+from .pipeline import CorpusPipeline, portable_pipeline, read_pipeline, step_specs
 from .sampling import with_small_splits
 from .write import HAS_TEXT, count_non_documents, split_key, split_sink, write_corpus_files
 
@@ -185,7 +185,7 @@ def _make_plan(
     return RunPlan(
         tuple(plan_job_inputs(found, config.shard_bytes, hashed)),
         found_uses,
-        global_steps_of(found_uses),
+        tuple(use for use in found_uses if use.is_global),
         split_sink(config),
         SMALL_CORPUS_DOCUMENTS,
     )

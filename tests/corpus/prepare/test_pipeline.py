@@ -10,7 +10,6 @@ from groundup.core import ConfigError
 from groundup.corpus.prepare.pipeline import (
     CorpusPipeline,
     PipelineSource,
-    global_steps_of,
     pipeline_toml,
     portable_pipeline,
     read_pipeline,
@@ -23,7 +22,7 @@ from .pipelines import HERE, TOML, write_pipeline
 def test_names_are_numbered_and_surveys_known(tmp_path):
     found = step_specs(read_pipeline(write_pipeline(tmp_path)).steps)
     assert [use.name for use in found] == ["01 tidy", "02 same"]
-    assert [use.name for use in global_steps_of(found)] == ["02 same"]
+    assert [use.name for use in found if use.is_global] == ["02 same"]
 
 
 @pytest.mark.parametrize(
