@@ -28,9 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from groundup.core import Config  # noqa: E402
-from groundup.corpus.engine.cluster import open_executor  # noqa: E402
-from groundup.corpus.engine.job import JobInput, StepSpec  # noqa: E402
+from groundup.corpus.engine.executors import open_executor  # noqa: E402
+from groundup.corpus.engine.job import JobInput  # noqa: E402
 from groundup.corpus.engine.run import RunPlan, run_plan  # noqa: E402
+from groundup.corpus.engine.specs import StepSpec  # noqa: E402
 from groundup.documents import (  # noqa: E402
     Record,
     SourceMap,
@@ -116,7 +117,7 @@ def plan_of(root: Path) -> RunPlan:
         for at in range(0, len(parts), SHARD_FILES)
     )
     return RunPlan(
-        origins, (StepSpec("01 cut", f"{HERE}:Cut"), StepSpec("02 short", f"{HERE}:Short")), ()
+        origins, (StepSpec("01 cut", f"{HERE}:Cut"), StepSpec("02 short", f"{HERE}:Short"))
     )
 
 

@@ -29,10 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from groundup.core import write_json  # noqa: E402
-from groundup.corpus.dedup.exact import ExactConfig, ExactDedup  # noqa: E402
+from groundup.corpus.dedup.exact import ExactConfig, ExactDedup, UniqueIds, UniqueIdsConfig  # noqa: E402  # noqa: E402
 from groundup.corpus.dedup.minhash import MinHashConfig, MinHashDedup  # noqa: E402
-from groundup.corpus.engine.pool import WorkerPool  # noqa: E402
-from groundup.corpus.engine.unique_ids import UniqueIds, UniqueIdsConfig  # noqa: E402
+from groundup.corpus.engine.executors import WorkerPool  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
 
 RESULT = ROOT / "benchmarks/results/corpus_memory.json"

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from groundup.corpus.engine.step_results import read_step_results  # noqa: E402
+from groundup.corpus.engine.shards import read_step_results  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
 from groundup.documents import Record, SourceMap, apply_result  # noqa: E402
 from groundup.documents.web.lines import LineFilter, LineFilterConfig, match_line_rule  # noqa: E402

@@ -34,9 +34,8 @@ from groundup.documents import (
     import_pyarrow,
 )
 
-from .engine.global_step import Executor
-from .engine.shards import read_shard
-from .engine.step_results import write_step_results
+from .engine.executors import Executor
+from .engine.shards import read_shard, write_step_results
 
 TURN_SEPARATOR = "\n\n"
 MAX_OPEN_FILES = 64

@@ -1,18 +1,5 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
-from .batch import (
-    BatchResult,
-    NamedStep,
-    Removal,
-    canonical_json,
-    from_batch,
-    import_pyarrow,
-    record_schema,
-    removal_schema,
-    removals_to_batch,
-    run_steps,
-    to_batch,
-)
 from .code.expressions import is_licence_allowed, join_expressions
 from .code.language import detect_code_language
 from .code.licences import licence_of
@@ -34,14 +21,25 @@ from .readers.reader import (
 )
 from .record import (
     PASS,
+    BatchResult,
     ExtractedText,
+    NamedStep,
     Record,
+    Removal,
     Step,
     StepResult,
     TextEdit,
     TextSpan,
     apply_result,
+    canonical_json,
+    from_batch,
+    import_pyarrow,
     record_id,
+    record_schema,
+    removal_schema,
+    removals_to_batch,
+    run_steps,
+    to_batch,
 )
 from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_target, step_target
 

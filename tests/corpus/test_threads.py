@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from groundup.corpus import threads as module
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.engine.shards import read_step_results
 from groundup.corpus.threads import JoinThreads, JoinThreadsConfig, ThreadPositions, ThreadsConfig
 from groundup.documents import (
     Record,

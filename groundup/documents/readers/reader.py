@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError
 
-from ..batch import canonical_json
 from ..document import SourceMap
-from ..record import Record, TextSpan, record_id
+from ..record import Record, TextSpan, canonical_json, record_id
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
 EMPTY_VALUES = (None, "", [], {})

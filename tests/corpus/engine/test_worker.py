@@ -14,8 +14,8 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import CapacityError, DataError, MissingExtra
 from groundup.corpus.engine import worker
+from groundup.corpus.engine.executors import WorkerPool
 from groundup.corpus.engine.job import CorpusJob
-from groundup.corpus.engine.pool import WorkerPool
 from groundup.corpus.engine.run import run_plan
 from groundup.corpus.engine.worker import (
     RecordPosition,

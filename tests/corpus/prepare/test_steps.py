@@ -10,8 +10,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import Config, ConfigError
-from groundup.corpus.engine.job import StepSpec
-from groundup.corpus.engine.setting_files import _annotation_parts, _file_fields
+from groundup.corpus.engine.specs import StepSpec, _annotation_parts, _file_fields
 from groundup.corpus.prepare.pipeline import read_pipeline
 from groundup.documents import DERIVERS, READERS, REMOVED, STEPS, import_object, step_target
 

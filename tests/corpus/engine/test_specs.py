@@ -11,7 +11,7 @@ pytest.importorskip("pyarrow")
 
 
 from groundup.core import Config, ConfigError, InputFile, InputPath
-from groundup.corpus.engine.setting_files import (
+from groundup.corpus.engine.specs import (
     _content_digest,
     file_digests,
     with_absolute_paths,
