@@ -105,7 +105,6 @@ def _annotation_parts(annotation: Any) -> Iterator[Any]:
 def _map_file_names(
     kind: type[Config], settings: Mapping[str, Any], form: Callable[[str, str], str]
 ) -> dict[str, Any]:
-
     def put(name: str, mark: InputFile | type[Config], value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [put(name, mark, item) for item in value]

@@ -61,12 +61,6 @@ def make_derived(
     )  # fmt: skip
 
 
-def _record_random(record: Record, seed: int, what: str) -> random.Random:
-    """A generator seeded by the record, so that results do not depend on workers or order."""
-    digest = hashlib.blake2b(f"{seed}\0{what}\0{record.id}".encode(), digest_size=8).digest()
-    return random.Random(int.from_bytes(digest, "little"))
-
-
 class FillInTheMiddleConfig(Config):
     """How middles are moved (fill-in-the-middle)."""
 
@@ -92,7 +86,10 @@ class FillInTheMiddle:
     def __call__(self, record: Record) -> list[Record]:
         """One record or none; none for a text that contains a sentinel."""
         config, text = self.config, record.text
-        random_source = _record_random(record, config.seed, "fim")
+        # Seeded by the record, so that results do not depend on workers or order.
+        key = f"{config.seed}\0fim\0{record.id}".encode()
+        digest = hashlib.blake2b(key, digest_size=8).digest()
+        random_source = random.Random(int.from_bytes(digest, "little"))
         has_mark = any(mark in text for mark in config.marks)
         if len(text) < config.min_characters or random_source.random() >= config.rate or has_mark:
             return []
