@@ -36,7 +36,6 @@ from groundup.corpus.dedup.minhash import (
     band_keys,
     candidate_probability,
 )
-from groundup.corpus.dedup.numbering import number_records, read_shard_texts
 from groundup.corpus.dedup.sketch import (
     fold_table,
     intersection_sizes,
@@ -44,7 +43,8 @@ from groundup.corpus.dedup.sketch import (
     pack_strings,
     shingle_sets,
 )
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.dedup.storage import number_records, read_shard_texts
+from groundup.corpus.engine.shards import read_step_results
 from groundup.documents import Record, read_bytes, record_id, record_schema, to_batch
 from groundup.measure import wilson_interval
 
@@ -298,26 +298,27 @@ def stage(_: argparse.Namespace) -> None:
     """What `groundup corpus` does about duplicates of Python's library, compiled and in numpy."""
     from groundup.corpus.dedup import sketch
     from groundup.corpus.prepare.folder import (
+        _remove_exact,
         _remove_near_duplicates,
         _split_documents,
-        remove_exact,
     )
     from groundup.documents import Document
     from groundup.recipes.library import _read_library
     from groundup.recipes.tiny import CORPUS
 
     documents = [one for one in _read_library() if isinstance(one, Document)]
+    documents.sort(key=lambda document: document.path)
     size = sum(len(one.text.encode()) for one in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB")
     for name, way in (("compiled", sketch._sketch_library), ("numpy", lambda: None)):
         sketch._sketch_library = way
         for _ in range(3):
             start = time.process_time()
-            kept = remove_exact(documents)
-            splits, removed = _remove_near_duplicates(_split_documents(kept.kept, CORPUS), CORPUS)
+            kept, copies = _remove_exact(documents)
+            splits, removed = _remove_near_duplicates(_split_documents(kept, CORPUS), CORPUS)
             seconds = time.process_time() - start
             paths = [[one.path for one in own] for own in splits.values()]
-            said = digest([paths, [list(row) for row in [*kept.removed, *removed]]])
+            said = digest([paths, [list(row) for row in [*copies, *removed]]])
             print(f"{name}: {seconds:.2f} s of CPU, decisions {said[:12]}")
 
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as parquet
 
 from groundup.corpus.dedup.minhash import MinHashConfig, MinHashDedup
 from groundup.corpus.dedup.substrings import Substrings, SubstringsConfig
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.engine.shards import read_step_results
 from groundup.documents import Record, SourceMap, StepResult, record_schema, to_batch
 from groundup.measure import wilson_interval
 

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
-from groundup.corpus.engine.cluster import open_executor
-from groundup.corpus.engine.job import JobInput, StepSpec
+from groundup.corpus.engine.executors import open_executor
+from groundup.corpus.engine.job import JobInput
 from groundup.corpus.engine.run import RunPlan, run_plan
+from groundup.corpus.engine.specs import StepSpec
 from groundup.documents import (
     Record,
     SourceMap,
@@ -38,7 +39,7 @@ from groundup.documents import (
 
 ROOT = Path(__file__).resolve().parents[2]
 
-HERE = "benchmarks.corpus_engine"
+HERE = "benchmarks.corpus.engine"
 SHARD_FILES = 2
 MARKED = re.compile(r"\bspam\b ?")
 
@@ -115,7 +116,7 @@ def plan_of(root: Path) -> RunPlan:
         for at in range(0, len(parts), SHARD_FILES)
     )
     return RunPlan(
-        origins, (StepSpec("01 cut", f"{HERE}:Cut"), StepSpec("02 short", f"{HERE}:Short")), ()
+        origins, (StepSpec("01 cut", f"{HERE}:Cut"), StepSpec("02 short", f"{HERE}:Short"))
     )
 
 

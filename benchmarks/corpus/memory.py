@@ -26,14 +26,12 @@ from typing import Any
 import numpy as np
 
 from groundup.core import write_json
-from groundup.corpus.dedup.exact import ExactConfig, ExactDedup
+from groundup.corpus.dedup.exact import ExactConfig, ExactDedup, UniqueIds, UniqueIdsConfig
 from groundup.corpus.dedup.minhash import MinHashConfig, MinHashDedup
-from groundup.corpus.engine.pool import WorkerPool
-from groundup.corpus.engine.unique_ids import UniqueIds, UniqueIdsConfig
+from groundup.corpus.engine.executors import WorkerPool
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-
 RESULT = ROOT / "benchmarks/results/corpus_memory.json"
 SHARD_RECORDS = 20_000
 WORDS, VOCABULARY = 16, 50_000

@@ -57,7 +57,7 @@ STEPS = """{{ use = "{text}" }},
     {{ use = "quality.gopher" }},
     {{ use = "quality.c4", settings = {{ terminal_punctuation = false }} }},
     {{ use = "quality.fineweb" }},"""
-LIGHT = """{{ use = "corpus_speed:LongEnough" }},
+LIGHT = """{{ use = "benchmarks.corpus.speed:LongEnough" }},
     {{ use = "dedup.exact" }},"""
 WORD = re.compile(rb"(?<=[ \n])[a-z]{6,7}(?=[ .,\n])")
 """Words that a copy of a page has others for: about one in seven of its text."""

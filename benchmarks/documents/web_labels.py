@@ -28,14 +28,13 @@ from typing import NamedTuple
 
 from benchmarks.documents.web_extraction import MARKED
 from benchmarks.documents.web_pages import pages, visible_lines
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.engine.shards import read_step_results
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
 from groundup.documents import Record, SourceMap, apply_result
 from groundup.documents.web.lines import LineFilter, LineFilterConfig, match_line_rule
 from groundup.documents.web.main_text import MainText, MainTextConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-
 MANUALS = 1000
 PROSE_PAGES = 40
 

@@ -1,15 +1,7 @@
 """Corpus: which documents may be trained on, which measure, and what was left out and why?"""
 
 from .decontaminate.lineage import Contamination, find_contamination
-from .dedup.in_memory import (
-    DedupOutcome,
-    Pair,
-    RemovedDocument,
-    near_duplicates,
-    remove_exact,
-    remove_near,
-    remove_overlapping,
-)
+from .dedup.minhash import Pair, near_duplicates
 from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
 from .explain.report import report
@@ -35,7 +27,7 @@ from .questions.names import (
 )
 from .questions.rules import HELD_OUT_RULE, RULES, training_rules
 from .questions.show import show_testset
-from .split import SPLITS, Split, read_documents, read_split, read_split_records, split_paths
+from .split import SPLITS, Split, read_split, read_split_records, split_paths
 
 __all__ = [
     "HELD_OUT_RULE",
@@ -43,11 +35,9 @@ __all__ = [
     "SPLITS",
     "Contamination",
     "CorpusConfig",
-    "DedupOutcome",
     "MixtureConfig",
     "Pair",
     "QuestionsConfig",
-    "RemovedDocument",
     "SourceSchedule",
     "Split",
     "WithdrawConfig",
@@ -64,12 +54,8 @@ __all__ = [
     "near_duplicates",
     "path_module_name",
     "prepare",
-    "read_documents",
     "read_split",
     "read_split_records",
-    "remove_exact",
-    "remove_near",
-    "remove_overlapping",
     "report",
     "show_testset",
     "split_paths",

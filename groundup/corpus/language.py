@@ -219,16 +219,6 @@ def _identify(text: str, config: IdentifyConfig) -> LanguageGuess:
     return identified if is_confident else identified._replace(language=UNDETERMINED)
 
 
-def _detect_language(text: str) -> str | None:
-    """The language of prose with the settings as they are, or None; for `conversations.languages`.
-
-    >>> _detect_language("これは日本語で書かれたとても短い文章です。"), _detect_language("ok")
-    ('ja', None)
-    """
-    identified = _identify(text, IdentifyConfig())
-    return None if identified.language == UNDETERMINED else identified.language
-
-
 def _identify_by_script(letters: str) -> LanguageGuess | None:
     """The language whose script makes up most of the letters, or None.
 
@@ -239,7 +229,7 @@ def _identify_by_script(letters: str) -> LanguageGuess | None:
     if letters.isascii():
         return None
     counts = {
-        name: SCRIPT_WEIGHTS.get(name, 1) * _count_matches(pattern, letters)
+        name: SCRIPT_WEIGHTS.get(name, 1) * sum(map(len, pattern.findall(letters)))
         for name, pattern in SCRIPT_PATTERNS
     }
     own = sum(counts.values())
@@ -256,13 +246,7 @@ def _identify_by_script(letters: str) -> LanguageGuess | None:
     return LanguageGuess(name, purity * counts[name] / own, name)
 
 
-def _count_matches(pattern: re.Pattern[str], text: str) -> int:
-    """Count the characters that a pattern matches."""
-    return sum(map(len, pattern.findall(text)))
-
-
 def _identify_by_vote(text: str) -> LanguageGuess:
-    """The language with the highest mean probability of both classifiers."""
     flat = " ".join(text.replace("\0", " ").split()).encode("utf-8", "ignore").decode("utf-8")
     flat = flat.lower() if flat.isupper() else flat
     pooled: dict[str, float] = {}
@@ -302,7 +286,6 @@ def _fasttext_model() -> Any:
 
 @cache
 def _langid_model() -> Any:
-    """py3langid's model, with normalised probabilities."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:

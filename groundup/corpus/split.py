@@ -18,7 +18,7 @@ from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
 COUNTERS_FILE = "counters.json"
-"""File of counters; only prepared corpora have it."""
+"""File of counters; only what `prepare` wrote has it."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -71,7 +71,7 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
     if COUNTERS_FILE not in artifact.files:
-        return read_documents(artifact.file(f"{split}.jsonl"))
+        return _read_lines(artifact.file(f"{split}.jsonl"))
     has_sources = len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) > 1
     return (
         _record_to_document(record, has_sources) for record in read_split_records(artifact, split)
@@ -103,8 +103,8 @@ def _record_to_document(record: Record, has_sources: bool) -> Document:
     )
 
 
-def read_documents(path: Path) -> Iterator[Document]:
-    """Yield the documents of a JSON-lines file; DataError names a damaged line."""
+def _read_lines(path: Path) -> Iterator[Document]:
+    """Yield the documents that `corpus` wrote; DataError names a damaged line."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:

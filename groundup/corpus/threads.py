@@ -31,9 +31,8 @@ from groundup.documents import (
     import_pyarrow,
 )
 
-from .engine.global_step import Executor
-from .engine.shards import read_shard
-from .engine.step_results import write_step_results
+from .engine.executors import Executor
+from .engine.shards import read_shard, write_step_results
 
 MESSAGE_ID = re.compile(r"<([^<>\s]{3,250})>")
 TURN_SEPARATOR = "\n\n"

@@ -1,18 +1,5 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
-from .batch import (
-    BatchResult,
-    NamedStep,
-    Removal,
-    canonical_json,
-    from_batch,
-    import_pyarrow,
-    record_schema,
-    removal_schema,
-    removals_to_batch,
-    run_steps,
-    to_batch,
-)
 from .code.expressions import is_licence_allowed, join_expressions
 from .code.language import detect_code_language
 from .code.licences import licence_of
@@ -23,7 +10,6 @@ from .readers.encodings import DecodedText, SourceMapBuilder, decode
 from .readers.folder import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
 from .readers.reader import (
     NOT_DOCUMENT_REASONS,
-    READERS,
     UNREAD_LICENCE_KEYS,
     InputSplit,
     Reader,
@@ -34,18 +20,30 @@ from .readers.reader import (
 )
 from .record import (
     PASS,
+    BatchResult,
     ExtractedText,
+    NamedStep,
     Record,
+    Removal,
     Step,
     StepResult,
     TextEdit,
     TextSpan,
     apply_result,
+    canonical_json,
+    from_batch,
+    import_pyarrow,
     record_id,
+    record_schema,
+    removal_schema,
+    removals_to_batch,
+    run_steps,
+    to_batch,
 )
-from .steps import REMOVED, STEPS
+from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_target, step_target
 
 __all__ = [
+    "DERIVERS",
     "DOCUMENT_KIND_BY_SUFFIX",
     "NOT_DOCUMENT_REASONS",
     "PASS",
@@ -81,6 +79,7 @@ __all__ = [
     "find_licences",
     "fingerprint_folder",
     "from_batch",
+    "import_object",
     "import_pyarrow",
     "is_licence_allowed",
     "join_expressions",
@@ -92,11 +91,13 @@ __all__ = [
     "read_bytes",
     "read_folder",
     "read_html",
+    "reader_target",
     "record_id",
     "record_schema",
     "removal_schema",
     "removals_to_batch",
     "rst_headings",
     "run_steps",
+    "step_target",
     "to_batch",
 ]

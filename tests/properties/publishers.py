@@ -21,7 +21,6 @@ from groundup.core import (
     write_json,
 )
 from groundup.corpus.engine.shards import load_job_result, open_writer, read_shard, shard_path
-from groundup.corpus.mixture.rewrite import RewriteConfig, _rewrite_records
 from groundup.documents import Record, SourceMap, record_id
 from groundup.evaluate.harness.answer_cache import AnswerCache
 from groundup.retrieve import ask, index
@@ -152,34 +151,6 @@ def has_shard(folder: Path) -> bool:
     return True
 
 
-class Echo:
-    """A language model that says a text in capitals."""
-
-    def generate(self, conversations, sampling):
-        from groundup.core import Generation
-
-        texts = [each[-1].content.partition("\n\n")[2] for each in conversations]
-        return [Generation(text.upper(), (), (), "stop") for text in texts]
-
-    def logprobs(self, conversations, answers):
-        return []
-
-    def embed(self, texts):
-        return None
-
-
-def rewrite_rows(folder: Path) -> list[str]:
-    rows = [row("a few words to say again"), row("and some more of them here")]
-    config, out = RewriteConfig(model="echo", batch=1), folder / "answers.jsonl"
-    return [each.text for each in _rewrite_records(Echo(), rows, config, out)]
-
-
-def has_rewritten(folder: Path) -> bool:
-    out = folder / "answers.jsonl"
-    lines = out.read_text().splitlines() if out.exists() else []
-    return len(lines) == 3
-
-
 def put_answer(folder: Path) -> None:
     with AnswerCache(folder / "answers.jsonl") as answers:
         if answers.get(KEY) is None:
@@ -236,9 +207,6 @@ PUBLISHERS = {
         lambda f: save(f, 1, False), lambda f: save(f, 2, True), has_second_step, ("scratch/*/*",)
     ),
     "shard": Publisher(nothing, write_shard, has_shard, ("*.parquet", "*.done")),
-    "rewritten": Publisher(
-        nothing, lambda f: rewrite_rows(f) and None, has_rewritten, ("answers.jsonl",)
-    ),
     "answers": Publisher(nothing, put_answer, has_answer, ("answers.jsonl",)),
     "journal": Publisher(begin_journal, cut_journal, has_cut_journal, (JOURNAL,)),
     "index": Publisher(

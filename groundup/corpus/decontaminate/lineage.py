@@ -21,10 +21,10 @@ import numpy as np
 from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document
 
-from ..dedup.in_memory import SHINGLE_TOKENS, SetIndex
-from ..dedup.sketch import ngram_hashes, pack_strings, shingle_sets
+from ..dedup.minhash import SHINGLE_TOKENS
+from ..dedup.sketch import SetIndex, ngram_hashes, pack_strings, shingle_sets
 from ..split import read_split
-from .matching import NGRAM_WORDS, build_ngram_index, match_fold_table, match_tokens, sample_texts
+from .testsets import NGRAM_WORDS, build_ngram_index, match_fold_table, match_tokens, sample_texts
 
 NEAR_THRESHOLD = 0.8
 OVERLAP_KINDS = {
@@ -42,15 +42,6 @@ class TrainingText(NamedTuple):
     text: str
     document: Document | None = None
     """None for a message of a training example."""
-
-
-class TrainingLineage(NamedTuple):
-    """The artifacts that hold an artifact's training texts."""
-
-    sources: tuple[Artifact, ...]
-    """Corpora and examples, nearest first."""
-    missing: tuple[str, ...]
-    """Names and recorded paths of missing ancestors."""
 
 
 class SampleOverlap(NamedTuple):
@@ -94,19 +85,20 @@ def find_contamination(samples: Sequence[Sample], against: Artifact) -> Contamin
 
     Raises DataError if there are none.
     """
-    lineage = _training_sources(against)
-    if not lineage.sources:
-        missing = f"; missing: {', '.join(lineage.missing)}" if lineage.missing else ""
+    sources, unread = _training_sources(against)
+    if not sources:
+        missing = f"; missing: {', '.join(unread)}" if unread else ""
         raise DataError(
             f"{against.path} has neither a corpus nor examples in its lineage{missing}; pass a "
             "corpus, examples, or a model made from them."
         )
-    texts = (text for source in lineage.sources for text in _read_training_texts(source))
-    return _compare_samples(samples, texts, lineage.missing)
+    texts = (text for source in sources for text in _read_training_texts(source))
+    return _compare_samples(samples, texts, unread)
 
 
-def _training_sources(artifact: Artifact) -> TrainingLineage:
-    """The distinct corpora and examples among an artifact and its ancestors, nearest first."""
+def _training_sources(artifact: Artifact) -> tuple[list[Artifact], list[str]]:
+    """The distinct corpora and examples among an artifact and its ancestors, nearest first, and the
+    names and recorded paths of missing ancestors."""
     waiting, seen = [artifact], {artifact.id}
     sources: list[Artifact] = []
     missing: list[str] = []
@@ -121,11 +113,10 @@ def _training_sources(artifact: Artifact) -> TrainingLineage:
                 waiting.append(opened)
             else:
                 missing.append(f"{parent.name} {parent.path}")
-    return TrainingLineage(tuple(sources), tuple(missing))
+    return sources, missing
 
 
 def _read_training_texts(source: Artifact) -> Iterator[TrainingText]:
-    """Yield the train split of a corpus or of examples, text by text."""
     name = source.path.name
     if source.kind == "corpus":
         for document in read_split(source, "train"):
@@ -155,9 +146,8 @@ def _compare_samples(
     [('1', 'copied')]
     """
     index = build_ngram_index(("", sample.id, sample_texts(sample)) for sample in samples)
-    questions = SetIndex(
-        shingle_sets(pack_strings(map(_last_message, samples)), match_fold_table(), SHINGLE_TOKENS)
-    )
+    last = pack_strings(s.conversation[-1].content if s.conversation else "" for s in samples)
+    questions = SetIndex(shingle_sets(last, match_fold_table(), SHINGLE_TOKENS))
     about: dict[tuple[str, str], list[str]] = defaultdict(list)
     for sample in samples:
         if sample.references:
@@ -182,8 +172,3 @@ def _compare_samples(
             overlaps.setdefault((name, how), SampleOverlap(name, how, text.origin))
     too_short = sum(index.too_short.values())
     return Contamination(tuple(overlaps.values()), read, tuple(missing), too_short)
-
-
-def _last_message(sample: Sample) -> str:
-    """The last message of a sample's conversation."""
-    return sample.conversation[-1].content if sample.conversation else ""

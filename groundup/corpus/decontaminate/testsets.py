@@ -1,17 +1,28 @@
 """Decontamination: drops records that contain test samples, or cuts the matches out.
 
-matching.py defines a match. The hashes of all samples are in index files named by their content,
-built once and memory-mapped by every worker. Reasons name the test set, so the log of removals is
-the report of hits; see `_count_hits`. To check a finished model, see lineage.py.
-Source: Brown et al. 2020, arXiv:2005.14165, appendix C (200 characters, ten pieces).
+A corpus text contains a test sample's text of
+
+    n words and more   if any (or a share) of its n-grams occurs in the corpus text
+    8 to n - 1         if the complete text occurs
+    4 to 7             if the text occurs between line or sentence ends or similar boundaries, as in
+                       `Q: …?`, `1. …`, `| … |`, `"…"` (questions only, since answers are words)
+    shorter            cannot be matched, and is counted
+
+Words are folded (case, accents, zero-width characters; not digits). The step keeps the hashes of
+all samples in index files named by their content, built once and memory-mapped by every worker;
+lineage.py, which checks a finished model, builds an index in memory. Reasons name the test set, so
+the log of removals is the report of hits.
+Source: Brown et al. 2020, arXiv:2005.14165, appendix C (13-grams, 200 characters, ten pieces);
+Chowdhery et al. 2022, arXiv:2204.02311, §8 (70 % of 8-grams).
 """
 
 import json
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -21,30 +32,211 @@ from groundup.core import (
     Config,
     DataError,
     InputPath,
+    Sample,
     atomic_replace,
     device,
     digest,
     hash_file,
     write_json,
 )
-from groundup.documents import PASS, Record, Removal, StepResult, TextEdit
+from groundup.documents import PASS, Record, StepResult, TextEdit
 from groundup.measure import read_samples
 
-from ..dedup.sketch import HashedTokens, char_offsets
-from .matching import (
-    MIN_WORDS_ANYWHERE,
-    NGRAM_WORDS,
-    NgramIndex,
-    SampleMatch,
-    SampleText,
-    build_ngram_index,
-    match_tokens,
-    sample_texts,
+from ..dedup.sketch import (
+    SKIP_CODE,
+    HashedTokens,
+    char_offsets,
+    fold_table,
+    hash_tokens,
+    mix64,
+    ngram_hashes,
+    pack_strings,
 )
 
+NGRAM_WORDS, MIN_WORDS_ANYWHERE, MIN_WORDS_BOUNDED = 13, 8, 4
+"""Words of an n-gram; minimum words of a text that is matched anywhere, and of one that is matched
+between boundaries."""
+BOUNDED_LENGTH = 10_000
+"""Represents the length of texts that are matched between boundaries."""
+BOUNDARY_CHARACTERS = '\n\r\t.?!:;|"“”„«»‹›()[]{}<>*#=…–—•·¿¡。？！：；「」『』'
+"""Boundaries of sentences, cells and quotations; not commas, hyphens or apostrophes."""
+ZERO_WIDTH_CHARACTERS = (0xAD, 0x34F, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F),
+          *range(0x2060, 0x2065), *range(0xFE00, 0xFE10), 0xFEFF)  # fmt: skip
+"""Zero-width characters, which do not separate words: soft hyphens, joiners, direction marks."""
+FILTER_BITS_PER_KEY = 16
 VERSION = 3
 INDEX_ARRAYS = ("keys", "owners", "filter")
 REASON = "test set"
+
+
+class SampleText(NamedTuple):
+    """A text of a test sample."""
+
+    testset: str
+    sample: str
+    grams: int
+    """Number of its distinct hashes."""
+
+
+class SampleMatch(NamedTuple):
+    """A match of a sample's text in a record, from one token to another."""
+
+    start: int
+    end: int
+    item: SampleText
+
+
+class NgramIndex(NamedTuple):
+    """Sorted hashes of all sample texts."""
+
+    keys: np.ndarray
+    owners: np.ndarray
+    """Index into `items` of each key."""
+    filter: np.ndarray
+    """Prefilter by the keys' leading bits, which rejects most n-grams."""
+    items: list[SampleText]
+    lengths: list[int]
+    """N-gram lengths to hash; includes BOUNDED if there are texts matched between boundaries."""
+    too_short: dict[str, int]
+    """By test set, the number of samples whose texts are all too short to match."""
+
+    def find_matches(
+        self, text: str, tokens: HashedTokens, share: float = 0.0
+    ) -> list[SampleMatch]:
+        """Matches of all sample texts that the text contains, in text order.
+
+        tokens  tokens of the text by `match_fold_table`
+        share   minimum share of a sample text's n-grams; 0: a single one
+        """
+        hits: dict[int, set[int]] = defaultdict(set)
+        matches: list[tuple[int, int, int]] = []
+        shift = _filter_shift(self.filter)
+        for length in self.lengths:
+            is_short = length == BOUNDED_LENGTH
+            starts, ends, keys = (
+                _bounded_keys(text, tokens) if is_short else _ngram_keys(tokens, length)
+            )
+            for row in np.flatnonzero(self.filter[keys >> shift]).tolist():
+                low, high = (np.searchsorted(self.keys, keys[row], s) for s in ("left", "right"))
+                for owner in self.owners[low:high].tolist():
+                    hits[owner].add(int(keys[row]))
+                    matches.append((int(starts[row]), int(ends[row]), owner))
+        return [
+            SampleMatch(a, b, self.items[owner])
+            for a, b, owner in sorted(matches)
+            if len(hits[owner]) >= max(1, share * self.items[owner].grams)
+        ]
+
+
+def _filter_shift(bits: np.ndarray) -> np.uint64:
+    return np.uint64(64 - (len(bits).bit_length() - 1))
+
+
+def build_ngram_index(
+    samples: Iterable[tuple[str, str, list[str]]], gram: int = NGRAM_WORDS
+) -> NgramIndex:
+    """Build the index of samples: (test set, id, texts with the question first).
+
+    >>> asked = "In which year did the first ship of the line leave the harbour?"
+    >>> index = build_ngram_index([("exam", "1", [asked, "1847"])])
+    >>> text = f"Tell {asked.lower()}"
+    >>> [match.item.sample for match in index.find_matches(text, match_tokens(text))]
+    ['1']
+    """
+    items, lengths = list[SampleText](), set[int]()
+    keys, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
+    short: Counter[str] = Counter()
+    for testset, sample, texts in samples:
+        indexed = 0
+        for position, text in enumerate(texts):
+            words = match_tokens(text).hashes
+            count = len(words)
+            if count < MIN_WORDS_BOUNDED or (count < MIN_WORDS_ANYWHERE and position > 0):
+                continue
+            length = BOUNDED_LENGTH if count < MIN_WORDS_ANYWHERE else min(gram, count)
+            own = np.unique(mix64(ngram_hashes(words, min(count, length)) + np.uint64(length)))
+            keys.append(own)
+            owners.append(np.full(len(own), len(items), np.uint32))
+            items.append(SampleText(testset, sample, len(own)))
+            lengths.add(length)
+            indexed += 1
+        short[testset] += not indexed
+    every, whose = np.concatenate(keys), np.concatenate(owners)
+    bits = np.zeros(1 << max(16, (FILTER_BITS_PER_KEY * len(every)).bit_length()), bool)
+    bits[every >> _filter_shift(bits)] = True
+    order = np.lexsort((whose, every))
+    return NgramIndex(every[order], whose[order], bits, items, sorted(lengths), dict(+short))
+
+
+def sample_texts(sample: Sample) -> list[str]:
+    """The texts of a sample: its messages, the last first, and its references.
+
+    System messages are omitted: they are shared by all samples and by many conversations.
+    """
+    asked = [turn.content for turn in sample.conversation[::-1] if turn.role != "system"]
+    return [*asked, *sample.references]
+
+
+def match_tokens(text: str) -> HashedTokens:
+    """Folded words of a text."""
+    return hash_tokens(pack_strings([text]), match_fold_table())
+
+
+def _ngram_keys(found: HashedTokens, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    keys = mix64(ngram_hashes(found.hashes, length) + np.uint64(length))
+    starts = np.arange(len(keys))
+    return starts, starts + length, keys
+
+
+def _bounded_keys(text: str, found: HashedTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(start, end, key) arrays of every short run of words between two boundaries."""
+    count = len(found.hashes)
+    data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    before = np.concatenate([[0], np.cumsum(_boundary_starts(data))])  # boundaries before each byte
+    is_edge = np.ones(count + 1, bool)
+    is_edge[1:count] = before[found.starts[1:]] > before[found.ends[:-1]]
+    starts, ends, keys = [], [], []
+    for length in range(MIN_WORDS_BOUNDED, min(MIN_WORDS_ANYWHERE, count + 1)):
+        own = np.flatnonzero(is_edge[: count - length + 1] & is_edge[length:])
+        starts.append(own)
+        ends.append(own + length)
+        keys.append(mix64(ngram_hashes(found.hashes, length)[own] + np.uint64(BOUNDED_LENGTH)))
+    if not keys:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    return np.concatenate(starts), np.concatenate(ends), np.concatenate(keys)
+
+
+def _boundary_starts(data: np.ndarray) -> np.ndarray:
+    single, double, triple = _boundary_codes()
+    is_bound = single[data]
+    wide = np.flatnonzero(data >= 0xC0)
+    if len(wide):
+        padded = np.concatenate([data, np.zeros(2, np.uint8)]).astype(np.uint32)
+        two = padded[wide] << np.uint32(8) | padded[wide + 1]
+        three = two << np.uint32(8) | padded[wide + 2]
+        is_bound[wide] = np.isin(two, double) | np.isin(three, triple)
+    return is_bound
+
+
+@cache
+def _boundary_codes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boundary characters of one byte as a table, of two and three bytes as integers."""
+    single, wide = np.zeros(256, bool), {2: list[int](), 3: list[int]()}
+    for sign in BOUNDARY_CHARACTERS:
+        code = sign.encode()
+        if len(code) == 1:
+            single[code[0]] = True
+        else:
+            wide[len(code)].append(int.from_bytes(code))
+    return single, np.array(wide[2], np.uint32), np.array(wide[3], np.uint32)
+
+
+@cache
+def match_fold_table() -> np.ndarray:
+    """Fold table of words; zero-width characters are ignored like accents."""
+    table = fold_table(True, False).copy()
+    table[list(ZERO_WIDTH_CHARACTERS)] = SKIP_CODE
+    return table
 
 
 class TestSetsConfig(Config):
@@ -104,7 +296,8 @@ class TestSets:
         if self.config.action == "document":
             return StepResult(reason, value, details)
         edits = self.cut_edits(record.text, words, matches)
-        if len(edits) >= self.config.max_pieces or _covers_text(edits, len(record.text)):
+        cut = sum(edit.end - edit.start for edit in edits)
+        if len(edits) >= self.config.max_pieces or cut >= len(record.text):
             return StepResult(reason, value, f"{details}; little would be left")
         return StepResult(value=value, details=details, edits=edits, metadata=metadata)
 
@@ -126,11 +319,6 @@ class TestSets:
         return tuple(edits)
 
 
-def _covers_text(edits: Sequence[TextEdit], length: int) -> bool:
-    """Whether the edits cover the complete text."""
-    return sum(edit.end - edit.start for edit in edits) >= length
-
-
 def _build_testset_index(config: TestSetsConfig) -> Path:
     """The index folder of these test sets, built if missing.
 
@@ -143,14 +331,12 @@ def _build_testset_index(config: TestSetsConfig) -> Path:
     folder = root / name
     if folder.is_dir():
         return folder
-    index = build_ngram_index(
-        (
-            (path.stem, *sample)
-            for path in config.testsets
-            for sample in _read_sample_texts(path, config.fields)
-        ),
-        config.gram,
+    samples = (
+        (path.stem, *sample)
+        for path in config.testsets
+        for sample in _read_sample_texts(path, config.fields)
     )
+    index = build_ngram_index(samples, config.gram)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as scratch:
         own = Path(scratch) / name
@@ -179,7 +365,6 @@ def _samples_path(path: Path) -> Path:
 
 
 def _read_sample_texts(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield id and texts of every sample, the question first."""
     if path.is_dir():
         for sample in read_samples(Artifact.open(path)):
             yield sample.id, sample_texts(sample)
@@ -188,7 +373,9 @@ def _read_sample_texts(path: Path, fields: Sequence[str]) -> Iterator[tuple[str,
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
-                texts = [text for field in fields for text in _as_strings(row.get(field))]
+                values = [row.get(field) for field in fields]
+                flat = [x for value in values for x in (value if type(value) is list else [value])]
+                texts = [text for text in flat if isinstance(text, str)]
             except (ValueError, AttributeError) as error:
                 raise DataError(f"{path}, line {number} is not a sample ({error}).") from None
             if not texts:
@@ -197,38 +384,3 @@ def _read_sample_texts(path: Path, fields: Sequence[str]) -> Iterator[tuple[str,
                     f"{', '.join(map(str, row))}; set `fields` to those with text."
                 )
             yield str(row.get("id", number)), texts
-
-
-def _as_strings(value: Any) -> list[str]:
-    """The strings of a field: itself, or those in a list."""
-    values = value if isinstance(value, list) else [value]
-    return [text for text in values if isinstance(text, str)]
-
-
-class TestSetHits(NamedTuple):
-    """Hits of one test set."""
-
-    testset: str
-    records: int
-    """Records dropped."""
-    spans: int
-    """Spans cut."""
-    examples: list[str]
-    """Path, samples and start of the text; at most three."""
-
-
-def _count_hits(removed: Iterable[Removal]) -> list[TestSetHits]:
-    """Count hits by test set in a log of removals; other steps' rows are ignored."""
-    found: dict[str, list[Removal]] = defaultdict(list)
-    for removal in removed:
-        if removal.reason.startswith(f"{REASON} "):
-            found[removal.reason.removeprefix(f"{REASON} ")].append(removal)
-    return [
-        TestSetHits(
-            name,
-            sum(row.what == "record" for row in rows),
-            sum(row.what != "record" for row in rows),
-            [f"{row.path}: {row.details}: {row.text[:200]}" for row in rows[:3]],
-        )
-        for name, rows in sorted(found.items())
-    ]

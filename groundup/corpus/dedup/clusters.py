@@ -6,7 +6,6 @@ itself similar to a kept one, so similarity does not chain; connected components
 component, as other tools do.
 """
 
-import json
 import math
 from array import array
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ import numpy as np
 from groundup.core import write_json
 from groundup.documents import StepResult
 
-from .numbering import RecordOrder, load_array
+from ..engine.shards import write_step_results
+from .storage import RecordOrder, load_array
 
 MAX_CLUSTERS_SHOWN = 20
 MAX_DROPPED_SHOWN = 5
@@ -123,14 +123,33 @@ def resolve_components(pairs: np.ndarray, values: np.ndarray) -> DedupDecision:
     return make_decision(numbers[gone], numbers[roots[gone]], value[gone])
 
 
-def shard_results(
+def write_decision(
+    scratch: Path,
+    order: RecordOrder,
+    decision: DedupDecision,
+    reason: str,
+    field: str,
+    figures: Mapping[str, Any] = {},
+) -> list[Path]:
+    """Write the results of each shard, and `report.json`; returns the paths of the results.
+
+    reason   reason of dropped records
+    field    metadata key of a kept record's cluster size, for reweighting
+    figures  further numbers of the report
+    """
+    _write_cluster_report(scratch / "report.json", order, decision, figures)
+    return [
+        write_step_results(
+            scratch / f"rulings-{at:06}.parquet",
+            _shard_results(decision, order, numbers, reason, field),
+        )
+        for at, numbers in enumerate(order.numbers)
+    ]
+
+
+def _shard_results(
     decision: DedupDecision, order: RecordOrder, numbers: Path, reason: str, field: str
 ) -> list[tuple[str, StepResult]]:
-    """Results for the records of one shard, in its order.
-
-    reason  reason of dropped records
-    field   metadata key of a kept record's cluster size, for reweighting
-    """
     own, rulings = np.array(load_array(numbers)), []
     gone, stays = _find_sorted(decision.dropped, own), _find_sorted(decision.survivors, own)
     for row in np.flatnonzero((gone >= 0) | (stays >= 0)).tolist():
@@ -156,9 +175,9 @@ def _find_sorted(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(is_present, index, -1)
 
 
-def write_cluster_report(
+def _write_cluster_report(
     path: Path, order: RecordOrder, decision: DedupDecision, numbers: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> None:
     """Write a report: counts, and the largest clusters with some of their dropped records."""
     ranked = np.lexsort((decision.survivors, -decision.sizes))[:MAX_CLUSTERS_SHOWN]
     sizes, counts = np.unique(decision.sizes, return_counts=True)
@@ -183,4 +202,3 @@ def write_cluster_report(
         ],
     }
     write_json(path, report)
-    return json.loads(json.dumps(report))

@@ -19,11 +19,17 @@ from pydantic import Field
 from groundup.core import Config, ConfigError, DataError, InputPath, atomic_replace, write_json
 from groundup.documents import PASS, Record, StepResult
 
-from ..engine.global_step import Executor
+from ..engine.executors import Executor
 from .minhash import BAND_ROW, MinHashConfig, SketchTask, band_keys, sketch_tasks, write_bands
-from .numbering import load_array, number_records, read_shard_texts, save_array
 from .sketch import fold_table, minhash_signatures, pack_strings
-from .sorted_runs import key_ranges, read_range
+from .storage import (
+    key_ranges,
+    load_array,
+    number_records,
+    read_range,
+    read_shard_texts,
+    save_array,
+)
 
 SIGNATURE_FIELDS = ("ngram", "bands", "rows", "fold_digits", "seed")
 """Fields of MinHashConfig that determine the signatures."""
@@ -128,7 +134,6 @@ def build_signature_index(
 
 
 def _write_signatures(task: SketchTask) -> Path:
-    """Write the signatures of a shard's records, in row order."""
     config, table = task.config, fold_table(True, task.config.fold_digits)
     hashes = config.bands * config.rows
     parts = [np.zeros((0, hashes), np.uint32)]

@@ -1,25 +1,40 @@
-"""Exact duplicates: records with the same text, ignoring white space and Unicode normalisation.
+"""Exact duplicates: records with the same text, or with the same id.
 
-The text in normal form C, with white space collapsed, is hashed to 128 bits; of equal hashes one
-record is kept. Empty records are not duplicates.
+Same text ignores white space and Unicode normalisation: the text in normal form C, with white space
+collapsed. Texts and ids are hashed to 128 bits; of equal hashes one record is kept. Workers write a
+sorted run of hashes per shard and compare one key range of all runs at a time (see storage.py), so
+memory is bounded for any number of records. Empty records are not duplicates.
 """
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..engine.global_step import Executor
-from ..engine.step_results import write_step_results
-from .clusters import make_decision, shard_results, write_cluster_report
-from .numbering import DedupConfig, number_records, read_shard_texts, save_array
-from .sketch import unpack_strings
-from .sorted_runs import KeyRange, equal_groups, key_ranges, read_range, write_run
+from groundup.core import Config
+from groundup.documents import StepResult
 
-HASH_ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("number", "<u4")])
+from ..engine.executors import Executor
+from ..engine.shards import write_step_results
+from .clusters import make_decision, write_decision
+from .sketch import unpack_strings
+from .storage import (
+    DedupConfig,
+    KeyRange,
+    equal_groups,
+    key_ranges,
+    number_records,
+    read_range,
+    read_shard_texts,
+    save_array,
+    write_run,
+)
+
+HASH_ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("number", "<u8")])
 REASON = "exact duplicate"
+DUPLICATE_ID = StepResult("duplicate id", details="a record of an earlier shard has it")
 
 
 class ExactConfig(DedupConfig):
@@ -39,18 +54,40 @@ class ExactDedup:
             (shard, numbers, scratch / f"hashes-{at:06}.npy")
             for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
         ]
-        runs = executor(_hash_shard, tasks)
-        slices = key_ranges(runs, executor, scratch, self.config.memory_bytes)
-        parts = [np.load(path, allow_pickle=False) for path in executor(_equal_pairs, slices)]
-        kept, dropped = np.concatenate([np.zeros((0, 2), np.uint32), *parts]).T
+        runs = executor(_hash_texts, tasks)
+        pairs = _all_equal_pairs(runs, executor, scratch, self.config.memory_bytes)
+        kept, dropped = pairs.astype(np.uint32).T
         decided = make_decision(dropped, kept, np.full(len(dropped), np.nan))
-        write_cluster_report(scratch / "report.json", order, decided, {})
+        return write_decision(scratch, order, decided, REASON, "exact_copies")
+
+
+class UniqueIdsConfig(Config):
+    """Memory limit."""
+
+    memory_bytes: int = 64 * 2**20
+    """Memory of a task, 96 bytes per id. Own choice."""
+
+
+class UniqueIds:
+    """The engine's step that drops each record whose id occurs in an earlier shard; within a shard
+    the reading job does so."""
+
+    def __init__(self, config: UniqueIdsConfig) -> None:
+        self.config = config
+
+    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
+        """See `GlobalStep`; the files are nearly always empty."""
+        tasks = [
+            (shard, number, scratch / f"{number:05d}.npy") for number, shard in enumerate(shards)
+        ]
+        runs = executor(_hash_ids, tasks)
+        later = _all_equal_pairs(runs, executor, scratch, self.config.memory_bytes)[:, 1]
         return [
             write_step_results(
-                scratch / f"rulings-{at:06}.parquet",
-                shard_results(decided, order, numbers, REASON, "exact_copies"),
+                scratch / f"{number:05d}.parquet",
+                _duplicate_ids(shard, later[later >> 32 == number] & 0xFFFFFFFF),
             )
-            for at, numbers in enumerate(order.numbers)
+            for number, shard in enumerate(shards)
         ]
 
 
@@ -61,26 +98,65 @@ def content_hash(text: str) -> bytes:
     (True, b'')
     """
     words = " ".join(unicodedata.normalize("NFC", text).split())
-    return (
-        hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=16).digest() if words else b""
-    )
+    return _hash(words.encode("utf-8", "replace")) if words else b""
 
 
-def _hash_shard(task: tuple[Path, Path, Path]) -> Path:
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _hash_texts(task: tuple[Path, Path, Path]) -> Path:
     """Write the sorted run of a shard's content hashes."""
-    shard, numbers, out = task
-    rows = []
-    for own, texts in read_shard_texts(shard, numbers):
+    shard, file, out = task
+    hashes: list[bytes] = []
+    numbers: list[int] = []
+    for own, texts in read_shard_texts(shard, file):
         for number, text in zip(own.tolist(), unpack_strings(texts), strict=True):
             if content := content_hash(text):
-                rows.append((*np.frombuffer(content, "<u8").tolist(), number))
-    return write_run(out, np.array(rows, HASH_ROW))
+                hashes.append(content)
+                numbers.append(number)
+    return _write_hashes(out, hashes, np.array(numbers, np.uint64))
+
+
+def _hash_ids(task: tuple[Path, int, Path]) -> Path:
+    """Write the sorted run of a shard's id hashes, numbered by shard (high half) and row."""
+    shard, number, out = task
+    hashes = [_hash(id.encode()) for id in _read_ids(shard)]
+    return _write_hashes(out, hashes, (number << 32) + np.arange(len(hashes), dtype=np.uint64))
+
+
+def _write_hashes(out: Path, hashes: Sequence[bytes], numbers: np.ndarray) -> Path:
+    both = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
+    rows = np.empty(len(both), HASH_ROW)
+    rows["key"], rows["rest"], rows["number"] = both[:, 0], both[:, 1], numbers
+    return write_run(out, rows)
+
+
+def _all_equal_pairs(
+    runs: Sequence[Path], executor: Executor, scratch: Path, memory_bytes: int
+) -> np.ndarray:
+    """(first, later) numbers of equal hashes, int64 (n, 2)."""
+    ranges = key_ranges(runs, executor, scratch, memory_bytes)
+    parts = [np.load(path, allow_pickle=False) for path in executor(_equal_pairs, ranges)]
+    return np.concatenate([np.zeros((0, 2), np.int64), *parts])
 
 
 def _equal_pairs(part: KeyRange) -> Path:
-    """Write (kept, duplicate) pairs of every group of equal hashes in a key range."""
+    """Write the (first, later) numbers of every group of equal hashes in a key range."""
     rows = read_range(part)
-    numbers, equal = rows["number"], equal_groups(rows, "key", "rest")
+    numbers, equal = rows["number"].astype(np.int64), equal_groups(rows, "key", "rest")
     later = [numbers[low + 1 : high] for low, high in equal]
     first = np.repeat(numbers[equal[:, 0]], equal[:, 1] - equal[:, 0] - 1)
     return save_array(part.out, np.stack([first, np.concatenate([numbers[:0], *later])], 1))
+
+
+def _duplicate_ids(shard: Path, rows: np.ndarray) -> Iterator[tuple[str, StepResult]]:
+    if len(rows):
+        ids = _read_ids(shard)
+        yield from ((ids[row], DUPLICATE_ID) for row in np.sort(rows).tolist())
+
+
+def _read_ids(shard: Path) -> list[str]:
+    import pyarrow.parquet as parquet
+
+    return parquet.read_table(shard, columns=["id"])["id"].to_pylist()

@@ -20,21 +20,8 @@ from pydantic import Field, model_validator
 
 from groundup.core import ConfigError, atomic_replace, record
 
-from ..engine.global_step import Executor
-from ..engine.step_results import write_step_results
-from .clusters import resolve_components, resolve_stars, shard_results, write_cluster_report
-from .numbering import (
-    MERGE_ROWS,
-    ArrayStore,
-    DedupConfig,
-    RecordOrder,
-    load_array,
-    number_records,
-    quantile_slices,
-    read_shard_texts,
-    save_array,
-    write_arrays,
-)
+from ..engine.executors import Executor
+from .clusters import resolve_components, resolve_stars, write_decision
 from .sketch import (
     HASH_FACTOR,
     PackedTexts,
@@ -42,14 +29,38 @@ from .sketch import (
     intersection_sizes,
     minhash_signatures,
     mix64,
+    pack_strings,
     shingle_sets,
+    split_sets,
 )
-from .sorted_runs import KeyRange, equal_groups, key_ranges, read_range, write_run
+from .storage import (
+    MERGE_ROWS,
+    ArrayStore,
+    DedupConfig,
+    KeyRange,
+    RecordOrder,
+    equal_groups,
+    key_ranges,
+    load_array,
+    number_records,
+    quantile_slices,
+    read_range,
+    read_shard_texts,
+    save_array,
+    sort_by_key,
+    write_arrays,
+    write_run,
+)
 
 BAND_ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
 PAIRS_PER_TASK = 10_000
 """Pairs per task, whose sets of shingles are in memory: 8 bytes per word of text."""
 REASON = "near-duplicate"
+SHINGLE_TOKENS = 5
+PERMUTATIONS = 128
+MAX_MISS_RATE = 1e-3
+BUCKET_CAP = 1_000
+"""Settings of `near_duplicates`. The cap is half a million pairs, a second's work."""
 
 
 class MinHashConfig(DedupConfig):
@@ -98,7 +109,6 @@ def candidate_probability(similarity: float, bands: int, rows: int) -> float:
 
 
 def _describe_minhash(config: MinHashConfig) -> str:
-    """The settings in one line, with the S-curve, which reveals swapped b and r."""
     curve = "  ".join(
         f"{j:.2f}→{candidate_probability(j, config.bands, config.rows):.3f}"
         for j in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
@@ -109,14 +119,6 @@ def _describe_minhash(config: MinHashConfig) -> str:
     )
 
 
-class CandidatePairs(NamedTuple):
-    """Candidate pairs of a key range."""
-
-    pairs: Path
-    capped: int
-    """Buckets above the cap."""
-
-
 class SketchTask(NamedTuple):
     """Task over a shard."""
 
@@ -124,23 +126,6 @@ class SketchTask(NamedTuple):
     numbers: Path
     out: Path
     config: MinHashConfig
-
-
-class CompareTask(NamedTuple):
-    """Task over some pairs."""
-
-    pairs: Path
-    first: int
-    sets: ArrayStore
-    out: Path
-
-
-class SimilarPairs(NamedTuple):
-    """Pairs and their similarities."""
-
-    pairs: np.ndarray
-    """uint32 (n, 2)"""
-    values: np.ndarray
 
 
 class MinHashDedup:
@@ -158,29 +143,21 @@ class MinHashDedup:
         ranges = [
             (part, config) for part in key_ranges(runs, executor, scratch, config.memory_bytes)
         ]
-        buckets: list[CandidatePairs] = executor(_find_candidates, ranges)
-        pairs = _merge_pairs([part.pairs for part in buckets], scratch)
-        values = _compare_candidates(pairs, shards, order, executor, scratch, config)
-        alike = [_read_similar_pairs(path, config.threshold) for path in values]
+        buckets: list[tuple[Path, int]] = executor(_find_candidates, ranges)
+        pairs = _merge_pairs([path for path, _ in buckets], scratch)
+        files = _compare_candidates(pairs, shards, order, executor, scratch, config)
+        alike = [_read_similar_pairs(path, config.threshold) for path in files]
+        similar = np.concatenate([np.zeros((0, 2), np.uint32), *(part[0] for part in alike)])
+        values = np.concatenate([np.zeros(0), *(part[1] for part in alike)])
         resolve = resolve_stars if config.clusters == "stars" else resolve_components
-        verdicts = resolve(
-            np.concatenate([np.zeros((0, 2), np.uint32), *(part.pairs for part in alike)]),
-            np.concatenate([np.zeros(0), *(part.values for part in alike)]),
-        )
+        verdicts = resolve(similar, values)
         figures = {
             "settings": _describe_minhash(config),
             "candidates": len(pairs),
-            "alike": sum(len(part.values) for part in alike),
-            "capped_buckets": sum(part.capped for part in buckets),
+            "alike": len(values),
+            "capped_buckets": sum(capped for _, capped in buckets),
         }
-        write_cluster_report(scratch / "report.json", order, verdicts, figures)
-        return [
-            write_step_results(
-                scratch / f"rulings-{at:06}.parquet",
-                shard_results(verdicts, order, numbers, REASON, "near_copies"),
-            )
-            for at, numbers in enumerate(order.numbers)
-        ]
+        return write_decision(scratch, order, verdicts, REASON, "near_copies", figures)
 
 
 def sketch_tasks(
@@ -219,11 +196,11 @@ def write_bands(task: SketchTask) -> Path:
     return write_run(task.out, np.concatenate([np.empty(0, BAND_ROW), *parts]))
 
 
-def _find_candidates(task: tuple[KeyRange, MinHashConfig]) -> CandidatePairs:
-    """Write the pairs of records with an equal band in a key range."""
+def _find_candidates(task: tuple[KeyRange, MinHashConfig]) -> tuple[Path, int]:
+    """Write the candidate pairs of a key range; also returns the number of capped buckets."""
     part, config = task
     pairs, capped = bucket_pairs(read_range(part), config.bucket_cap)
-    return CandidatePairs(save_array(part.out, pairs), capped)
+    return save_array(part.out, pairs), capped
 
 
 def bucket_pairs(rows: np.ndarray, bucket_cap: int) -> tuple[np.ndarray, int]:
@@ -278,7 +255,7 @@ def _compare_candidates(
     return executor(
         _compare_pairs,
         [
-            CompareTask(scratch / "pairs", at, arrays, scratch / f"values-{at:09}.npz")
+            (scratch / "pairs", at, arrays, scratch / f"values-{at:09}.npz")
             for at in range(0, len(pairs), PAIRS_PER_TASK)
         ],
     )
@@ -289,15 +266,14 @@ def unpack_pairs(pairs: np.ndarray) -> np.ndarray:
     return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
 
 
-def _read_similar_pairs(path: Path, threshold: float) -> SimilarPairs:
-    """The pairs of a file at or above the threshold."""
+def _read_similar_pairs(path: Path, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs, uint32 (n, 2), at or above the threshold, and their similarities."""
     with np.load(path, allow_pickle=False) as file:
         is_similar = file["values"] >= threshold
-        return SimilarPairs(file["pairs"][is_similar], file["values"][is_similar])
+        return file["pairs"][is_similar], file["values"][is_similar]
 
 
 def _write_sets(given: tuple[SketchTask, Path]) -> Path:
-    """Write the sets of a shard's records whose numbers are in the second file."""
     task, wanted = given[0], load_array(given[1])
     config, table = task.config, fold_table(True, task.config.fold_digits)
     return write_arrays(
@@ -311,14 +287,15 @@ def _write_sets(given: tuple[SketchTask, Path]) -> Path:
     )
 
 
-def _compare_pairs(task: CompareTask) -> Path:
-    """Write the task's pairs and their Jaccard similarities."""
-    pairs = unpack_pairs(np.fromfile(task.pairs, np.uint64, PAIRS_PER_TASK, offset=task.first * 8))
+def _compare_pairs(task: tuple[Path, int, ArrayStore, Path]) -> Path:
+    """Write some pairs, given by their file and the first of them, with their similarities."""
+    path, first, sets, out = task
+    pairs = unpack_pairs(np.fromfile(path, np.uint64, PAIRS_PER_TASK, offset=first * 8))
     needed, local = np.unique(pairs, return_inverse=True)
-    values = jaccards(task.sets.read_arrays(needed), local.reshape(-1, 2))
-    with atomic_replace(task.out) as temporary, open(temporary, "wb") as file:
+    values = jaccards(sets.read_arrays(needed), local.reshape(-1, 2))
+    with atomic_replace(out) as temporary, open(temporary, "wb") as file:
         np.savez(file, pairs=pairs, values=values)
-    return task.out
+    return out
 
 
 def jaccards(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
@@ -331,3 +308,49 @@ def jaccards(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
     common = intersection_sizes(rows, pairs)
     sizes = np.array([len(row) for row in rows], np.int64)[pairs].sum(1)
     return common / np.maximum(sizes - common, 1)
+
+
+class Pair(NamedTuple):
+    """Indices of two near-duplicates, i < j, and their similarity."""
+
+    i: int
+    j: int
+    jaccard: float
+
+
+def near_duplicates(texts: Sequence[str], threshold: float = 0.8, seed: int = 0) -> list[Pair]:
+    """All pairs of near-duplicates with their exact Jaccard similarity, ascending.
+
+    A pair at the threshold is missed with a probability below 1 in 1,000, a more similar one far
+    less; of more than 1,000 texts with an equal band, only pairs with the first are compared.
+
+    >>> text = "the quick brown fox jumps over the lazy dog and runs away"
+    >>> near_duplicates([text, "another text", text + " home"], threshold=0.8)
+    [Pair(i=0, j=2, jaccard=0.8888888888888888)]
+    """
+    pairs, values = similar_pairs(texts, threshold, seed)
+    both = zip(pairs.tolist(), values.tolist(), strict=True)
+    return [Pair(first, second, value) for (first, second), value in both]
+
+
+def similar_pairs(
+    texts: Sequence[str], threshold: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of texts at or above the threshold, (n, 2) ascending, and their similarities.
+
+    The rows per band are the most that miss at most 1 in 1,000 pairs at the threshold.
+    """
+    rows = 1
+    for more in (2, 4, 8, 16, 32):
+        if 1 - candidate_probability(threshold, PERMUTATIONS // more, more) <= MAX_MISS_RATE:
+            rows = more
+    config = MinHashConfig(
+        ngram=SHINGLE_TOKENS, bands=PERMUTATIONS // rows, rows=rows, threshold=threshold,
+        bucket_cap=BUCKET_CAP, fold_digits=False, seed=seed,
+    )  # fmt: skip
+    packed = pack_strings(texts)
+    bands = sort_by_key(band_rows(np.arange(len(texts), dtype=np.uint32), packed, config))
+    pairs = unpack_pairs(bucket_pairs(bands, config.bucket_cap)[0])
+    sets = split_sets(shingle_sets(packed, fold_table(True, False), SHINGLE_TOKENS))
+    values = jaccards(sets, pairs)
+    return pairs[values >= threshold], values[values >= threshold]

@@ -112,9 +112,9 @@ def fold_table(fold: bool = True, fold_digits: bool = True) -> np.ndarray:
         elif kind == "Nd" and fold_digits:
             table[point] = ord("0")
         else:
-            table[point] = (
-                ord(unicodedata.normalize("NFKD", letter.casefold())[0]) if fold else point
-            )
+            table[point] = point
+            if fold:
+                table[point] = ord(unicodedata.normalize("NFKD", letter.casefold())[0])
     table[ord("_")] = ord("_")
     for start, end in UNSPACED_RANGES:
         points = np.arange(start, end, dtype=np.uint32)
@@ -145,11 +145,8 @@ def hash_tokens(texts: PackedTexts, table: np.ndarray) -> HashedTokens:
         ]
         return HashedTokens(joined[0], joined[1], joined[2], np.cumsum(sizes))
     most = int(texts.starts[-1] - texts.starts[0]) // 2 + count  # two tokens are two bytes apart
-    hashes, starts, ends = (
-        np.empty(most, np.uint64),
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-    )
+    hashes = np.empty(most, np.uint64)
+    starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
     bounds = np.zeros(count + 1, np.int64)
     size = code.tokens(
         *_ctypes_arguments(texts, table),
@@ -180,6 +177,33 @@ def shingle_sets(texts: PackedTexts, table: np.ndarray, length: int) -> ShingleS
     return ShingleSets(items[:size].copy(), bounds)
 
 
+class SetIndex:
+    """Inverted index of sets, to intersect another set with all of them."""
+
+    def __init__(self, made: ShingleSets) -> None:
+        self.sizes = np.diff(made.bounds)
+        order = np.argsort(made.items, kind="stable")
+        self.items = made.items[order]
+        self.owners = np.repeat(np.arange(len(self.sizes)), self.sizes)[order]
+
+    def intersection_sizes(self, items: np.ndarray) -> np.ndarray:
+        """Size of the intersection with each set, int64 (sets,); `items` are distinct."""
+        lows, highs = (np.searchsorted(self.items, items, side) for side in ("left", "right"))
+        sizes = highs - lows
+        matches = np.repeat(lows - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        return np.bincount(self.owners[matches], minlength=len(self.sizes))
+
+    def jaccards(self, items: np.ndarray) -> np.ndarray:
+        """Jaccard similarity with each set."""
+        common = self.intersection_sizes(items)
+        return common / np.maximum(self.sizes + len(items) - common, 1)
+
+
+def split_sets(made: ShingleSets) -> list[np.ndarray]:
+    """Shingles of each text."""
+    return np.split(made.items, made.bounds[1:-1]) if len(made.bounds) > 1 else []
+
+
 def minhash_signatures(
     texts: PackedTexts, table: np.ndarray, length: int, hashes: int, seed: int = 1
 ) -> MinHashSignatures:
@@ -191,14 +215,10 @@ def minhash_signatures(
     code, count = _sketch_library(), len(texts.starts) - 1
     minima, shingles = np.full((count, hashes), SKIP_CODE, np.uint32), np.zeros(count, np.int64)
     if code is not None:
-        arrays = map(native.data_pointer, (factors, offsets))
-        code.signatures(
-            *_ctypes_arguments(texts, table),
-            length,
-            *arrays,
-            hashes,
-            *map(native.data_pointer, (minima, shingles)),
+        given, results = (
+            map(native.data_pointer, pair) for pair in ((factors, offsets), (minima, shingles))
         )
+        code.signatures(*_ctypes_arguments(texts, table), length, *given, hashes, *results)
         return MinHashSignatures(minima, shingles)
     for row, own in enumerate(_split_by_text(hash_tokens(texts, table))):
         short = (ngram_hashes(own, length) >> np.uint64(32)).astype(np.uint32)
@@ -229,11 +249,8 @@ def intersection_sizes(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndar
     addresses = np.array([row.ctypes.data for row in rows], np.uint64)
     sizes = np.array([len(row) for row in rows], np.int64)
     pairs, counts = np.ascontiguousarray(pairs, np.int64), np.zeros(len(pairs), np.int64)
-    code.shared(
-        *map(native.data_pointer, (addresses, sizes, pairs)),
-        len(pairs),
-        native.data_pointer(counts),
-    )
+    given = map(native.data_pointer, (addresses, sizes, pairs))
+    code.shared(*given, len(pairs), native.data_pointer(counts))
     return counts
 
 
@@ -277,7 +294,6 @@ def ngram_hashes(hashes: np.ndarray, length: int) -> np.ndarray:
 
 
 def _split_by_text(found: HashedTokens) -> list[np.ndarray]:
-    """Token hashes of each text."""
     return np.split(found.hashes, found.bounds[1:-1]) if len(found.bounds) > 1 else []
 
 
@@ -307,7 +323,6 @@ def _ctypes_arguments(texts: PackedTexts, table: np.ndarray) -> tuple[int | None
 
 @cache
 def _declare_types(code: ctypes.CDLL) -> ctypes.CDLL:
-    """Declare the argument types of the library's functions."""
     P, N = ctypes.c_void_p, ctypes.c_int64
     texts = [P, P, N, P, N]
     code.tokens.argtypes, code.tokens.restype = [*texts, P, P, P, P], N

@@ -20,21 +20,25 @@ from pydantic import Field
 from groundup.core import write_json
 from groundup.documents import StepResult, TextEdit
 
-from ..engine.global_step import Executor
-from ..engine.step_results import write_step_results
-from .numbering import (
+from ..engine.executors import Executor
+from ..engine.shards import write_step_results
+from .sketch import HashedTokens, char_offsets, fold_table, hash_tokens, ngram_hashes
+from .storage import (
     ArrayReader,
     ArrayStore,
     DedupConfig,
+    KeyRange,
+    equal_groups,
+    key_ranges,
     load_array,
     number_records,
+    read_range,
     read_shard_texts,
     save_array,
     split_by_shard,
     write_arrays,
+    write_run,
 )
-from .sketch import HashedTokens, char_offsets, fold_table, hash_tokens, ngram_hashes
-from .sorted_runs import KeyRange, equal_groups, key_ranges, read_range, write_run
 
 HASH_ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
 MATCH = np.dtype([("number", "<u4"), ("at", "<u4"), ("of", "<u4"), ("of_at", "<u4")])
@@ -95,13 +99,11 @@ class Substrings:
         config = self.config
         order = number_records(shards, executor, scratch, config.priority)
         both = list(zip(shards, order.numbers, strict=True))
-        runs = executor(
-            _write_winnowed_hashes,
-            [
-                WinnowTask(*pair, scratch / f"prints-{at:06}.npy", config)
-                for at, pair in enumerate(both)
-            ],
-        )
+        tasks = [
+            WinnowTask(*pair, scratch / f"prints-{at:06}.npy", config)
+            for at, pair in enumerate(both)
+        ]
+        runs = executor(_write_winnowed_hashes, tasks)
         paths = executor(_match_hashes, key_ranges(runs, executor, scratch, config.memory_bytes))
         parts = [np.load(path, allow_pickle=False) for path in paths]
         matches = np.unique(np.concatenate(parts)) if parts else np.empty(0, MATCH)
@@ -114,11 +116,10 @@ class Substrings:
         files = executor(_write_tokens, [(task, wanted) for task in tasks])
         sources = ArrayStore.from_files(files, [task.out for task in tasks], scratch)
         ids = scratch / "ids.npy"  # of number_records
+        split = split_by_shard(order, matches, scratch, "matches")
         tasks = [
             VerifyTask(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
-            for at, (pair, path) in enumerate(
-                zip(both, split_by_shard(order, matches, scratch, "matches"), strict=True)
-            )
+            for at, (pair, path) in enumerate(zip(both, split, strict=True))
         ]
         cut = executor(_write_results, tasks)
         figures = {"records": len(order.ids), "matches": len(matches), "tokens_cut": sum(cut)}
@@ -161,11 +162,8 @@ def _read_tokens(
         chosen = range(len(own)) if wanted is None else np.flatnonzero(np.isin(own, wanted))
         for row in chosen:
             bounds = texts.starts[row : row + 2]
-            yield (
-                int(own[row]),
-                hash_tokens(texts._replace(starts=bounds), table),
-                texts.data[bounds[0] : bounds[1]],
-            )
+            tokens = hash_tokens(texts._replace(starts=bounds), table)
+            yield int(own[row]), tokens, texts.data[bounds[0] : bounds[1]]
 
 
 def _match_hashes(part: KeyRange) -> Path:
@@ -176,9 +174,8 @@ def _match_hashes(part: KeyRange) -> Path:
         return save_array(part.out, np.empty(0, MATCH))
     sizes = equal[:, 1] - equal[:, 0]
     first = np.repeat(equal[:, 0], sizes - 1)
-    later = (
-        first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(sizes - 1) - sizes + 1, sizes - 1)
-    )
+    before = np.repeat(np.cumsum(sizes - 1) - sizes + 1, sizes - 1)
+    later = first + 1 + np.arange(len(first)) - before
     both = np.empty(2 * len(later), MATCH)
     both["number"], both["at"] = (np.tile(rows[name][later], 2) for name in ("number", "at"))
     source = np.concatenate([first, later - 1])
@@ -194,7 +191,6 @@ def _write_tokens(task_and_numbers: tuple[WinnowTask, Path]) -> Path:
 
 
 def _prefix_length(a: np.ndarray, b: np.ndarray) -> int:
-    """Length of the common prefix of two arrays."""
     most, at, block = min(len(a), len(b)), 0, 64
     a, b = a[:most], b[:most]
     while at < most:
@@ -208,7 +204,6 @@ def _prefix_length(a: np.ndarray, b: np.ndarray) -> int:
 def _verify_repetitions(
     number: int, own: np.ndarray, matches: np.ndarray, sources: ArrayReader, min_tokens: int
 ) -> list[RepeatedSpan]:
-    """Verified repetitions in a record, from the matches of its hashes."""
     found, covered, reached = [], dict[tuple[int, int], int](), 0
     for _, at, of, of_at in matches.tolist():
         if at < reached - min_tokens or at < covered.get((of, at - of_at), 0):

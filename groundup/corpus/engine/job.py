@@ -8,16 +8,14 @@ killed a worker is rejected by a `SkippedRecord` and counted under its reason.
 
 import hashlib
 import itertools
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from groundup.core import Config, ConfigError, DataError, MissingExtra, digest
+from groundup.core import DataError, MissingExtra, digest
 from groundup.documents import (
     PASS,
     NamedStep,
@@ -31,20 +29,21 @@ from groundup.documents import (
     run_steps,
 )
 
-from .disk import catch_full_disk
 from .shards import (
     REMOVED_STREAM,
     JobResult,
     ShardWriter,
+    catch_full_disk,
     describe_file,
     link_file,
     open_writer,
     read_shard,
+    read_step_results,
     shard_path,
     write_job_marker,
 )
-from .step_results import read_step_results
-from .worker import READING, RecordPosition, clear_mark, import_object, mark_record, mark_step
+from .specs import StepSpec, instantiate
+from .worker import READING, RecordPosition, clear_mark, mark_record, mark_step
 
 KEPT_STREAM = "kept"
 READ_STEP = "00 read"
@@ -53,27 +52,6 @@ LICENCE_KEYS = ("licence", "license", "spdx")
 """Metadata keys in which records state their licence."""
 MAX_SKIPS_PER_SHARD = 100
 """Workers that one shard may lose before the run stops: by then it is not a single bad record."""
-
-
-class StepSpec(NamedTuple):
-    """Class and settings of a step, global step or reader; workers instantiate it."""
-
-    name: str
-    """Name in logs and reports, such as `03 web.lines`."""
-    target: str
-    """`module:Class`."""
-    settings: str = "{}"
-    """Its configuration as JSON."""
-    sources: tuple[str, ...] = ()
-    """Sources that it applies to; empty means all."""
-    kinds: tuple[str, ...] = ()
-    """Kinds of record that it applies to; empty means all."""
-
-    def applies_to(self, record: Record) -> bool:
-        """Whether the step applies to this record."""
-        return (not self.sources or record.source in self.sources) and (
-            not self.kinds or record.kind in self.kinds
-        )
 
 
 class JobInput(NamedTuple):
@@ -140,20 +118,16 @@ def run_job(job: CorpusJob) -> JobResult:
 
 
 def _process_shard(job: CorpusJob) -> JobResult:
-    """Write the job's files, or link the input shard if nothing changes it."""
     job.folder.mkdir(parents=True, exist_ok=True)
     rulings = [(use, read_step_results(path)) for use, path in job.rulings]
-    if (
-        job.shard
-        and not job.steps
-        and not job.ending
-        and not any(results for _, results in rulings)
-    ):
+    has_work = job.steps or job.ending or any(results for _, results in rulings)
+    if job.shard and not has_work:
         return _link_shard(job.shard, job)
-    steps = [
-        NamedStep(use.name, PrecomputedStep(results), use.applies_to) for use, results in rulings
+    steps = [NamedStep(use.name, precomputed(results), use.applies_to) for use, results in rulings]
+    steps += [
+        NamedStep(use.name, _tracked(number, instantiate(use)), use.applies_to)
+        for number, use in enumerate(job.steps)
     ]
-    steps += [_tracked_step(number, use) for number, use in enumerate(job.steps)]
     end: Sink = instantiate(job.ending) if job.ending else _keep_record
     seen: set[str] = set()
     with open_writer(job.folder, job.number) as writer:
@@ -172,7 +146,6 @@ def _process_shard(job: CorpusJob) -> JobResult:
 
 
 def _keep_record(record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
-    """The sink of all phases but the last."""
     return ((KEPT_STREAM, record),)
 
 
@@ -190,10 +163,8 @@ def _apply_steps(
 
 
 def _reject_record(record: Record, reason: str, details: str, writer: ShardWriter) -> None:
-    """Reject a record for a reason of the engine, not of a step."""
-    _apply_steps(
-        (NamedStep(ENGINE_STEP, DropRecord(StepResult(reason, details=details))),), record, writer
-    )
+    result = StepResult(reason, details=details)
+    _apply_steps((NamedStep(ENGINE_STEP, lambda record: result),), record, writer)
 
 
 def read_records(job: CorpusJob, writer: ShardWriter) -> Iterator[Record]:
@@ -282,9 +253,8 @@ def _check_unchanged(origin: JobInput, path: str, state: str) -> None:
     root = Path(origin.root)
     if file_state(root if root.is_file() else root / path) != state:
         raise DataError(
-            f"Source {origin.source}: {printable_path(path)} changed while it was read, so its "
-            f"hash is "
-            "stale; wait until it is final, remove the unfinished --out and run again."
+            f"Source {origin.source}: {printable_path(path)} changed while it was read; wait until "
+            "it is final, remove the unfinished --out and run again."
         )
 
 
@@ -297,14 +267,12 @@ def _covers_file(root: Path, part: Any) -> bool:
 
 
 def _read_shard_records(shard: Path) -> Iterator[tuple[RecordPosition, Record]]:
-    """Yield positions and records of a shard."""
     for number, record in enumerate(read_shard(shard)):
         mark_record(0, number, 0)
         yield RecordPosition(0, number, 0), record
 
 
 def _rejected_input_removal(source: str, path: str, reason: str, details: str) -> Removal:
-    """The removal entry of an input that a reader rejected."""
     path = printable_path(path)
     return Removal(
         record_id(source, path), source, path, READ_STEP, "record", reason, None, details,
@@ -325,7 +293,6 @@ def add_provenance(record: Record, origin: JobInput) -> Record:
 
 
 def _link_shard(shard: Path, job: CorpusJob) -> JobResult:
-    """Hard-link the input shard as output, where no step changes it."""
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
@@ -346,62 +313,16 @@ def _link_shard(shard: Path, job: CorpusJob) -> JobResult:
     )
 
 
-class DropRecord:
-    """A step that drops every record with a fixed result."""
-
-    config = Config()
-
-    def __init__(self, ruling: StepResult) -> None:
-        self.result = ruling
-
-    def __call__(self, record: Record) -> StepResult:
-        return self.result
-
-
-class PrecomputedStep:
+def precomputed(results: Mapping[str, StepResult]) -> Callable[[Record], StepResult]:
     """A global step's results for one shard, as a step that looks them up by record id."""
-
-    config = Config()
-
-    def __init__(self, rulings: Mapping[str, StepResult]) -> None:
-        self.results = rulings
-
-    def __call__(self, record: Record) -> StepResult:
-        return self.results.get(record.id, PASS)
+    return lambda record: results.get(record.id, PASS)
 
 
-class TrackedStep:
+def _tracked(number: int, step: Step) -> Callable[[Record], StepResult]:
     """A step that marks its start, so that a hang is attributed to it."""
 
-    def __init__(self, number: int, step: Step) -> None:
-        self.number, self.step, self.config = number, step, step.config
+    def run(record: Record) -> StepResult:
+        mark_step(number)
+        return step(record)
 
-    def __call__(self, record: Record) -> StepResult:
-        mark_step(self.number)
-        return self.step(record)
-
-
-def _tracked_step(number: int, use: StepSpec) -> NamedStep:
-    """A step under its name, instantiated and tracked."""
-    return NamedStep(use.name, TrackedStep(number, instantiate(use)), use.applies_to)
-
-
-@cache
-def instantiate(spec: StepSpec) -> Any:
-    """The object that a spec describes; one per process."""
-    return import_object(spec.target)(step_config(spec))
-
-
-def step_config(spec: StepSpec) -> Config:
-    """The configuration of a spec; ConfigError if its settings do not fit its class."""
-    try:
-        config = get_type_hints(import_object(spec.target).__init__)["config"]
-    except (ImportError, AttributeError, KeyError, ValueError) as error:
-        raise ConfigError(
-            f"{spec.name}: {spec.target} cannot be used ({error}); expected `module:Class` whose "
-            "__init__ takes `config`, a Config."
-        ) from None
-    try:
-        return config(**json.loads(spec.settings))
-    except ConfigError as error:
-        raise ConfigError(f"{spec.name}: {error}") from None
+    return run

@@ -19,21 +19,18 @@ from typing import Any, NamedTuple
 from groundup.core import ConfigError, DataError, record
 from groundup.documents import import_pyarrow
 
-from .disk import catch_full_disk
-from .global_step import Executor, GlobalStep
-from .job import (
-    ENGINE_STEP,
-    KEPT_STREAM,
-    CorpusJob,
-    JobInput,
-    StepSpec,
-    instantiate,
-    run_job,
-    step_config,
+from ..dedup.exact import UniqueIds
+from .executors import Executor
+from .job import ENGINE_STEP, KEPT_STREAM, CorpusJob, JobInput, run_job
+from .shards import (
+    JobResult,
+    ShardFile,
+    catch_full_disk,
+    load_job_result,
+    shard_path,
+    write_ascii_json,
 )
-from .setting_files import with_file_names_only
-from .shards import JobResult, ShardFile, load_job_result, shard_path, write_ascii_json
-from .unique_ids import UniqueIds
+from .specs import GlobalStep, StepSpec, instantiate, step_config, with_file_names_only
 
 
 class RunPlan(NamedTuple):
@@ -43,19 +40,10 @@ class RunPlan(NamedTuple):
     """One per shard, in the order of the result."""
     steps: tuple[StepSpec, ...]
     """Steps and global steps in their order."""
-    global_steps: tuple[StepSpec, ...]
-    """The global steps among them."""
     sink: StepSpec | None = None
     """Sink of the last phase."""
     small_run_records: int = 0
     """Up to this many records, the sink is chosen once all kept records are known."""
-
-
-class RunPhase(NamedTuple):
-    """A map over shards, at the beginning or after a global step."""
-
-    global_step: StepSpec | None
-    steps: tuple[StepSpec, ...]
 
 
 class RunResult(NamedTuple):
@@ -72,16 +60,16 @@ class RunResult(NamedTuple):
 UNIQUE_IDS = StepSpec(ENGINE_STEP, f"{UniqueIds.__module__}:{UniqueIds.__name__}")
 
 
-def _plan_phases(plan: RunPlan) -> list[RunPhase]:
-    """Group steps into phases; each but the first begins with a global step."""
-    groups: list[tuple[StepSpec | None, list[StepSpec]]] = [(None, [])]
-    for use in plan.steps:
-        if use in plan.global_steps:
-            groups.append((use, []))
+def _plan_phases(steps: Sequence[StepSpec]) -> list[tuple[StepSpec | None, list[StepSpec]]]:
+    """Phases of a global step (None in the first) and the steps up to the next one."""
+    phases: list[tuple[StepSpec | None, list[StepSpec]]] = [(None, [])]
+    for use in steps:
+        if use.is_global:
+            phases.append((use, []))
         else:
-            groups[-1][1].append(use)
-    first, *later = [RunPhase(survey, tuple(steps)) for survey, steps in groups]
-    return [first, RunPhase(UNIQUE_IDS, ()), *later]
+            phases[-1][1].append(use)
+    phases.insert(1, (UNIQUE_IDS, []))
+    return phases
 
 
 def run_plan(
@@ -111,17 +99,16 @@ def _run_phases(
     executor: Executor,
     choose: Callable[[Sequence[Path]], StepSpec | None],
 ) -> RunResult:
-    """Run the incomplete phases in order."""
-    maps, ending, before = _plan_phases(plan), plan.sink, None
+    phases, ending, before = _plan_phases(plan.steps), plan.sink, None
     done: list[tuple[JobResult, ...]] = []
-    for number, phase in enumerate(maps):  # a small run appends one more phase
-        place, label = folder / f"{number + 1:02d}", f"{number + 1}/{len(maps)}"
+    for number, (global_step, steps) in enumerate(phases):  # a small run appends one more phase
+        place, label = folder / f"{number + 1:02d}", f"{number + 1}/{len(phases)}"
         jobs = _read_phase_results(place)
         if jobs is None:
-            todo = list(_plan_jobs(plan, phase, place, before))
-            if phase.global_step is not None:
-                todo = _run_global_step(phase.global_step, todo, place / "survey", executor, label)
-            if number == len(maps) - 1 and number:
+            todo = list(_plan_jobs(plan, tuple(steps), place, before))
+            if global_step is not None:
+                todo = _run_global_step(global_step, todo, place / "survey", executor, label)
+            if number == len(phases) - 1:
                 if 0 < _count_kept(done[0]) <= plan.small_run_records:
                     ending = choose([job.shard for job in todo if job.shard]) or ending
                 todo = [job._replace(ending=ending) for job in todo]
@@ -129,17 +116,17 @@ def _run_phases(
             rows = [[job.number, job.files, job.counters] for job in jobs]
             write_ascii_json(place / "phase.done", rows)
         if number == 0 and 0 < _count_kept(jobs) <= plan.small_run_records:
-            maps.append(RunPhase(None, ()))
+            phases.append((None, []))
         if before is not None:
-            _delete_kept_shards(before)
+            for path in before.glob(f"*.{KEPT_STREAM}.parquet"):
+                path.unlink()  # the removals are part of the result
         done.append(jobs)
         before = place
-    folders = tuple(folder / f"{number + 1:02d}" for number in range(len(maps)))
+    folders = tuple(folder / f"{number + 1:02d}" for number in range(len(phases)))
     return RunResult(folders, tuple(done), tuple(origin.source for origin in plan.inputs))
 
 
 def _count_kept(jobs: Sequence[JobResult]) -> int:
-    """Number of records that a phase kept."""
     return sum(job.files[KEPT_STREAM].rows for job in jobs)
 
 
@@ -158,19 +145,17 @@ def _read_phase_results(place: Path) -> tuple[JobResult, ...] | None:
 
 
 def _plan_jobs(
-    plan: RunPlan, phase: RunPhase, place: Path, before: Path | None
+    plan: RunPlan, steps: tuple[StepSpec, ...], place: Path, before: Path | None
 ) -> Iterator[CorpusJob]:
-    """Yield the jobs of a phase."""
     for number, origin in enumerate(plan.inputs):
         shard = None if before is None else shard_path(before, number, KEPT_STREAM)
         read = origin if before is None else None
-        yield CorpusJob(number, place, read, shard, origin.source, steps=phase.steps)
+        yield CorpusJob(number, place, read, shard, origin.source, steps=steps)
 
 
 def _run_jobs(
     jobs: Sequence[CorpusJob], executor: Executor, label: str, before: Sequence[JobResult] | None
 ) -> tuple[JobResult, ...]:
-    """Run the incomplete jobs, with a progress bar."""
     old = {job.number: load_job_result(job.folder, job.number) for job in jobs}
     todo = [job for job in jobs if old[job.number] is None]
     sizes = {job.number: _job_size(job, before) for job in jobs}
@@ -187,12 +172,6 @@ def _job_size(job: CorpusJob, before: Sequence[JobResult] | None) -> float:
     if before is not None:
         return before[job.number].files[KEPT_STREAM].rows
     return sum(part.bytes for part in job.origin.input_splits) / 1e6 if job.origin else 0
-
-
-def _delete_kept_shards(folder: Path) -> None:
-    """Delete the kept records of a consumed phase; its removals are part of the result."""
-    for path in folder.glob(f"*.{KEPT_STREAM}.parquet"):
-        path.unlink()
 
 
 def _run_global_step(
@@ -212,8 +191,7 @@ def _run_global_step(
         rulings = list(survey.rulings(shards, executor, scratch)) if shards else []
         if len(rulings) != len(shards):
             raise ConfigError(
-                f"{use.name} returned {len(rulings)} files of results for {len(shards)} shards; "
-                "expected one per shard, in their order."
+                f"{use.name} returned {len(rulings)} files of results for {len(shards)} shards."
             )
         write_ascii_json(marker, [str(path.relative_to(scratch)) for path in rulings])
     by_number = dict(zip((job.number for job in concerned), rulings, strict=True))
@@ -245,32 +223,25 @@ def _reserve_folder(plan: RunPlan, folder: Path) -> None:
         )
 
 
-def _portable_spec(use: StepSpec) -> StepSpec:
-    """A spec whose file settings are reduced to names, without this machine's folders."""
-    settings = with_file_names_only(type(step_config(use)), json.loads(use.settings))
-    return use._replace(settings=json.dumps(settings, sort_keys=True))
-
-
 def has_complete_shard(folder: Path) -> bool:
     """Whether any shard of the run in this folder is complete."""
     return any(folder.glob("[0-9]*/*.done"))
 
 
 def _plan_json(plan: RunPlan) -> dict[str, Any]:
-    """A plan as JSON, without the paths of its sources."""
+    """A plan as JSON, without the paths of its sources and the folders of its settings' files."""
+
+    def portable(use: StepSpec) -> list[Any]:
+        settings = with_file_names_only(type(step_config(use)), json.loads(use.settings))
+        return list(use._replace(settings=json.dumps(settings, sort_keys=True)))
+
     return {
         "shards": [
-            [
-                origin.source,
-                origin.reader.target,
-                origin.reader.settings,
-                origin.licence,
-                origin.input_splits,
-            ]
+            [origin.source, *origin.reader[1:3], origin.licence, origin.input_splits]
             for origin in plan.inputs
         ],
-        "steps": [list(_portable_spec(use)) for use in plan.steps],
-        "surveys": [use.name for use in plan.global_steps],
+        "steps": [portable(use) for use in plan.steps],
+        "surveys": [use.name for use in plan.steps if use.is_global],
         "ending": list(plan.sink) if plan.sink else None,
     }
 
@@ -299,10 +270,5 @@ def first_difference(old: Any, new: Any, where: str = "") -> str:
 
 
 def _truncated_json(value: Any) -> str:
-    """A value as JSON, truncated to 60 characters.
-
-    >>> _truncated_json("a" * 100)[-5:]
-    'aaaa…'
-    """
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59].rstrip('"') + "…"

@@ -5,31 +5,43 @@
     00003.done              written last: rows, bytes and sha256 of each file, counters
 
 A job whose marker matches its files is not redone. Rows are buffered into row groups bounded in
-rows and bytes, so memory does not depend on a shard's size. Knows nothing of steps.
+rows and bytes, so memory does not depend on a shard's size. A global step's results for a shard are
+a Parquet file as well: a record without a row passes; edits, metadata and extracted text are JSON,
+because few records have any. Knows nothing of steps.
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from groundup.core import DataError, hash_file, write_text
+from groundup.core import CapacityError, DataError, atomic_replace, hash_file, write_text
 from groundup.documents import (
+    ExtractedText,
     Record,
     Removal,
+    SourceMap,
+    StepResult,
+    TextEdit,
+    TextSpan,
+    canonical_json,
     from_batch,
+    import_pyarrow,
     record_schema,
     removal_schema,
     removals_to_batch,
     to_batch,
 )
 
-from .disk import as_capacity_error
-
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""NumPy's message for a short write; its OSError has no errno."""
 ROW_GROUP_BYTES = 8 * 2**20
 ROW_GROUP_ROWS = 1_000
 """Limits of a row group, which bound a worker's memory except for a single large record."""
@@ -37,13 +49,9 @@ COMPRESSION = "zstd"
 REMOVED_STREAM = "removed"
 UNSTORABLE = "cannot be stored"
 CONVERSION_ERRORS = (
-    ValueError,
-    TypeError,
-    RecursionError,
-    AttributeError,
-    OverflowError,
-    DataError,
-)
+    ValueError, TypeError, RecursionError, AttributeError, OverflowError, DataError,
+)  # fmt: skip
+RESULT_COLUMNS = ("id", "reason", "value", "details", "edits", "metadata", "made")
 
 
 class ShardFile(NamedTuple):
@@ -135,10 +143,8 @@ class ShardWriter:
 
     def finish(self) -> JobResult:
         """Flush, sync and rename all files, then write the marker."""
-        for stream in sorted(
-            self.streams.values(), key=lambda stream: stream.name == REMOVED_STREAM
-        ):
-            self.flush(stream)
+        for stream in [s for name, s in self.streams.items() if name != REMOVED_STREAM]:
+            self.flush(stream)  # may add removals
         if REMOVED_STREAM in self.streams:
             self.flush(self.streams[REMOVED_STREAM])
         files = {name: self.streams[name].close() for name in sorted(self.streams)}
@@ -258,7 +264,6 @@ def open_writer(folder: Path, number: int) -> Iterator[ShardWriter]:
 
 
 def _unstorable_removal(record: Record) -> Removal:
-    """The removal of a record that cannot be stored."""
     row = Removal(
         record.id, record.source, record.path, "engine", "record", UNSTORABLE, None,
         "a lone surrogate in its text, metadata that JSON cannot hold, or a map that does not "
@@ -269,8 +274,69 @@ def _unstorable_removal(record: Record) -> Removal:
 
 
 def _escape_surrogates(row: Removal) -> Removal:
-    """The removal with lone surrogates escaped."""
     return Removal._make(
         value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
         for value in row
     )
+
+
+def write_step_results(path: Path, results: Iterable[tuple[str, StepResult]]) -> Path:
+    """Write the results for a shard atomically; returns the path."""
+    import pyarrow.parquet as parquet
+
+    rows = [
+        (name, result.reason, result.value, result.details, canonical_json(result.edits),
+         canonical_json(result.metadata),
+         canonical_json([made.map.text, made.map.to_numbers(), made.spans]) if made else "")
+        for name, result in results
+        for made in [result.extracted]
+    ]  # fmt: skip
+    pa = import_pyarrow()
+    kinds = [(name, pa.float64() if name == "value" else pa.string()) for name in RESULT_COLUMNS]
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(RESULT_COLUMNS)}
+    with atomic_replace(path) as temporary:
+        parquet.write_table(pa.table(columns, schema=pa.schema(kinds)), temporary)
+    return path
+
+
+def read_step_results(path: Path) -> dict[str, StepResult]:
+    """Results of a file by record id."""
+    import pyarrow.parquet as parquet
+
+    results = {}
+    for row in parquet.read_table(path).to_pylist():
+        edits = tuple(TextEdit(*edit) for edit in json.loads(row["edits"]))
+        results[row["id"]] = StepResult(
+            row["reason"], row["value"], row["details"], edits, json.loads(row["metadata"]),
+            extracted=_parse_extracted_text(row["made"]),
+        )  # fmt: skip
+    return results
+
+
+def _parse_extracted_text(line: str) -> ExtractedText | None:
+    """The text with its source map and spans; None for an empty line."""
+    if not line:
+        return None
+    text, numbers, spans = json.loads(line)
+    return ExtractedText(
+        SourceMap.from_numbers(text, numbers), tuple(TextSpan(*span) for span in spans)
+    )
+
+
+def as_capacity_error(path: Path | str, error: OSError) -> Exception:
+    """A CapacityError if the disk is full, else the error itself."""
+    if error.errno not in DISK_FULL_ERRNOS and not SHORT_WRITE.search(str(error)):
+        return error
+    return CapacityError(
+        f"No space left while writing to {os.fspath(path)} ({error.strerror or error}); free some "
+        "and run the same command again: complete shards are kept."
+    )
+
+
+@contextlib.contextmanager
+def catch_full_disk(path: Path) -> Iterator[None]:
+    """Raise CapacityError if the block finds the disk full."""
+    try:
+        yield
+    except OSError as error:
+        raise as_capacity_error(path, error) from error

@@ -6,11 +6,10 @@ death (such as by the OOM killer). Either way a new worker retries the task with
 record. The limit is on the worker's CPU time, so that a busy machine rejects no record; a sleeping
 record is ended later, by wall clock. A worker exits with its parent, so none is orphaned.
 
-Knows nothing of shards: an item that can skip a record has a method `without`.
+Knows nothing of jobs: an item that can skip a record has a method `without`.
 """
 
 import faulthandler
-import importlib
 import mmap
 import os
 import signal
@@ -28,7 +27,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import CapacityError, GroundupError, child
 
-from .disk import as_capacity_error
+from .shards import as_capacity_error
 
 POLL_SECONDS = 0.1
 """Interval at which the parent polls the status page: the accuracy of the time limit."""
@@ -307,7 +306,6 @@ def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None
 
 
 def _error_reply(error: Exception) -> tuple[bool, str, str, str]:
-    """An error as a reply to the parent."""
     if isinstance(error, OSError):
         error = as_capacity_error(error.filename or "the run's folder", error)
     return (False, type(error).__name__, str(error), traceback.format_exc())
@@ -318,9 +316,3 @@ def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os._exit(1)
-
-
-def import_object(target: str) -> Any:
-    """Import the object at `module:name`."""
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)

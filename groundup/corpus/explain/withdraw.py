@@ -34,7 +34,6 @@ from groundup.documents import Removal, removal_schema, removals_to_batch
 from ..engine.shards import COMPRESSION
 from ..prepare.write import (
     PIPELINE_TOML,
-    TextSize,
     count_document,
     histograms,
     licence_counts,
@@ -216,7 +215,7 @@ def _count_table(table: Any, split: str, counts: dict[str, Counter[str]]) -> Non
     for source, characters, size, stated in rows:
         metadata, own = json.loads(stated), counts[source]
         is_derived = bool(metadata.get("synthetic"))
-        count_document(split, TextSize(characters, size), metadata, own, is_derived=is_derived)
+        count_document(split, (characters, size), metadata, own, is_derived=is_derived)
 
 
 def _write_removals(draft: Draft, corpus: Artifact, closure: WithdrawalClosure, step: str) -> None:

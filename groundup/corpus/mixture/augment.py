@@ -1,31 +1,64 @@
-"""The derivation `augment.fim`: a new record whose middle stands at its end, between marks.
+"""Derived records: synthetic training records made from others, each with its parent's id.
 
-A Deriver (see engine/derive.py), thus a pure function of a record and a seed, for corpora that
-other trainers read. Our own pre-training moves middles by token ids (objective="middle"), because
-there the marks are tokens that no text can spell.
+A step can only change or drop the record it sees; a `Deriver` adds records. The engine calls it
+once the splits are known and for training records only, since a derived record repeats its parent's
+content: this keeps held-out content out of the training data.
+
+`augment.fim` moves a middle to the end, between marks, for corpora that other trainers read. Our
+own pre-training moves middles by token ids (objective="middle"), because there the marks are tokens
+that no text can spell.
 Source: Bavarian et al. 2022, arXiv:2207.14255 (rate 0.5, either order half of the time).
 """
 
 import hashlib
 import random
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from groundup.core import Config
-from groundup.documents import Record
-
-from ..engine.derive import make_derived
-
-DERIVATIONS: dict[str, str] = {
-    "augment.fim": "groundup.corpus.mixture.augment:FillInTheMiddle",
-}
-"""Name in a pipeline to `module:Class`."""
+from groundup.documents import Record, Segment, SourceMap, TextSpan, record_id
 
 
-def _record_random(record: Record, seed: int, what: str) -> random.Random:
-    """A generator seeded by the record, so that results do not depend on workers or order."""
-    digest = hashlib.blake2b(f"{seed}\0{what}\0{record.id}".encode(), digest_size=8).digest()
-    return random.Random(int.from_bytes(digest, "little"))
+@runtime_checkable
+class Deriver(Protocol):
+    """Makes new records from one; deterministic."""
+
+    config: Config
+
+    def __call__(self, record: Record) -> list[Record]:
+        """New records, made with `make_derived`; may be empty."""
+        ...
+
+
+def make_derived(
+    parent: Record,
+    text: str,
+    method: str,
+    number: int = 0,
+    *,
+    spans: tuple[TextSpan, ...] = (),
+    metadata: dict[str, Any] | None = None,
+) -> Record:
+    """A record of derived text, all of which maps to all of the parent's bytes.
+
+    It inherits the parent's metadata, its licence above all.
+
+    >>> plain = Record("1", "s", "a.txt", "text", "one", SourceMap.identity("one"))
+    >>> made = make_derived(plain, "two", "paraphrase")
+    >>> made.path, made.metadata, made.map.byte_range(0, 1)
+    ('a.txt#paraphrase-0', {'synthetic': 'paraphrase', 'parent': '1'}, (0, 3))
+    """
+    path = f"{parent.path}#{method}-{number}"
+    first, last = parent.map.byte_range(0, len(parent.map.text))
+    line = parent.map.line(0)
+    segments = (Segment(0, len(text), first, last, line, False),) if text else ()
+    own = {name: value for name, value in parent.metadata.items() if name != "aside"}
+    own |= (metadata or {}) | {"synthetic": method, "parent": parent.id}
+    return Record(
+        record_id(parent.source, path), parent.source, path, parent.kind, text,
+        SourceMap(text, segments), spans, own,
+    )  # fmt: skip
 
 
 class FillInTheMiddleConfig(Config):
@@ -53,7 +86,10 @@ class FillInTheMiddle:
     def __call__(self, record: Record) -> list[Record]:
         """One record or none; none for a text that contains a sentinel."""
         config, text = self.config, record.text
-        random_source = _record_random(record, config.seed, "fim")
+        # Seeded by the record, so that results do not depend on workers or order.
+        key = f"{config.seed}\0fim\0{record.id}".encode()
+        digest = hashlib.blake2b(key, digest_size=8).digest()
+        random_source = random.Random(int.from_bytes(digest, "little"))
         has_mark = any(mark in text for mark in config.marks)
         if len(text) < config.min_characters or random_source.random() >= config.rate or has_mark:
             return []

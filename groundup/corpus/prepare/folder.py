@@ -4,8 +4,11 @@
     removed.jsonl                                 path, reason, of (document kept instead), details
 
 In order: rejected files are recorded; short documents and exact duplicates are removed; the rest is
-split by path; near-duplicates are removed, from train also those of held-out documents
-(dedup/in_memory.py). All documents are in memory: for collections of gigabytes, see stage.py.
+split by path; near-duplicates are removed, from train also those of held-out documents. What is
+equal, similar and kept is what dedup/ defines for the steps of `prepare`, with digits distinguished
+and enough bands to miss almost no pair. Those steps know no splits, while here held-out documents
+are kept first, so that none is trained on. The result is independent of the documents' order. All
+documents are in memory: for collections of gigabytes, see stage.py.
 """
 
 import json
@@ -13,8 +16,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from groundup.core import (
@@ -30,14 +34,18 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from ..dedup.in_memory import (
-    DedupOutcome,
-    RemovedDocument,
-    remove_exact,
-    remove_near,
-    remove_overlapping,
-)
+from ..dedup.clusters import resolve_stars
+from ..dedup.exact import REASON as EXACT
+from ..dedup.exact import content_hash
+from ..dedup.minhash import REASON as NEAR
+from ..dedup.minhash import SHINGLE_TOKENS, similar_pairs
+from ..dedup.sketch import SetIndex, fold_table, pack_strings, shingle_sets, split_sets
 from ..split import SPLITS, Split, split_paths
+
+MIN_SHINGLES = 32
+"""Shorter texts, such as a licence line, may be contained in another by convention."""
+Kept = tuple[list[Document], list["_Removal"]]
+"""Documents in path order, and those removed."""
 
 
 class CorpusConfig(Config):
@@ -63,6 +71,15 @@ class CorpusConfig(Config):
     """File suffixes to read, such as .md; empty means every known kind."""
     source_digest: str = ""
     """Hash of the source's paths and contents; filled in by the stage."""
+
+
+class _Removal(NamedTuple):
+    path: str
+    reason: str
+    """Short and stable, such as `exact duplicate`; removals are counted by reason."""
+    of: str = ""
+    """Path of the document kept instead, if any."""
+    details: str = ""
 
 
 def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
@@ -98,17 +115,11 @@ def _verify_hashes(
     for one in documents:
         was = missing.pop(one.path, "")
         if not was or isinstance(one, Document) and one.sha256 != was:
-            raise DataError(_changed_message(one.path))
+            missing = {one.path: was}
+            break
         yield one
     for path in missing:
-        raise DataError(_changed_message(path))
-
-
-def _changed_message(path: str) -> str:
-    """Error message for a file that changed between hashing and reading."""
-    return (
-        f"{path} changed while the corpus was made from it; wait until it is final and run again."
-    )
+        raise DataError(f"{path} changed while it was read; wait until it is final and run again.")
 
 
 def write_corpus(
@@ -120,56 +131,43 @@ def write_corpus(
     Raises DataError if no document is left.
     """
     found, removed = _filter_documents(documents, config.min_chars)
-    kept = remove_exact(found)
-    removed += kept.removed
-    if not kept.kept:
+    kept, copies = _remove_exact(found)
+    removed += copies
+    if not kept:
         raise DataError(_empty_corpus_message(removed))
-    splits = _split_documents(kept.kept, config)
+    splits = _split_documents(kept, config)
     if config.near_duplicate_threshold > 0:
         splits, near = _remove_near_duplicates(splits, config)
         removed += near
     if not splits["train"]:
         raise DataError(
-            f"No document is left to train on ({len(splits['validation'])} validation, "
-            f"{len(splits['test'])} test, removed: {_count_reasons(removed)}); add documents, or "
-            f"lower "
+            f"No document is left to train on (validation: {len(splits['validation'])}, test: "
+            f"{len(splits['test'])}, removed: {_count_reasons(removed)}); add documents, or lower "
             "validation_share and test_share."
         )
     for name in SPLITS:
         _write_lines(draft.file(f"{name}.jsonl"), (d.to_json() for d in splits[name]))
-    rows = sorted(removed)
-    _write_lines(
-        draft.file("removed.jsonl"),
-        (json.dumps(row._asdict(), ensure_ascii=False) for row in rows),
-    )
-    _log_summary(splits, rows)
-    draft.numbers |= {
-        "documents": {name: len(splits[name]) for name in SPLITS},
-        "bytes": {name: sum(len(d.text.encode()) for d in splits[name]) for name in SPLITS},
-        "removed": dict(sorted(Counter(row.reason for row in rows).items())),
-    }
-
-
-def _log_summary(
-    splits: Mapping[Split, Sequence[Document]], removed: Sequence[RemovedDocument]
-) -> None:
-    """Log what the corpus contains and what was removed."""
+    rows = [json.dumps(row._asdict(), ensure_ascii=False) for row in sorted(removed)]
+    _write_lines(draft.file("removed.jsonl"), rows)
     record.log(", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + " documents")
     if removed:
         record.log(f"removed: {_count_reasons(removed)} (listed in removed.jsonl)")
+    draft.numbers |= {
+        "documents": {name: len(splits[name]) for name in SPLITS},
+        "bytes": {name: sum(len(d.text.encode()) for d in splits[name]) for name in SPLITS},
+        "removed": dict(sorted(Counter(row.reason for row in removed).items())),
+    }
 
 
-def _filter_documents(documents: Iterable[Document | Rejected], min_chars: int) -> DedupOutcome:
-    """Separate usable documents from rejected files and short documents.
+def _filter_documents(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
+    """Usable documents, sorted by path and content, and rejected files and short documents.
 
     Raises DataError if two different documents have the same path.
     """
     found, removed, seen = [], [], {}
     for document in documents:
         if isinstance(document, Rejected):
-            removed.append(
-                RemovedDocument(document.path, document.reason, details=document.details)
-            )
+            removed.append(_Removal(document.path, document.reason, details=document.details))
             continue
         if seen.setdefault(document.path, document.sha256) != document.sha256:
             raise DataError(
@@ -178,16 +176,28 @@ def _filter_documents(documents: Iterable[Document | Rejected], min_chars: int) 
         length = len(document.text.strip())
         if length < min_chars:
             details = f"{length} characters; min_chars={min_chars}"
-            removed.append(RemovedDocument(document.path, "too short", details=details))
+            removed.append(_Removal(document.path, "too short", details=details))
         else:
             found.append(document)
-    return DedupOutcome(found, removed)
+    return sorted(found, key=lambda document: (document.path, document.sha256)), removed
+
+
+def _remove_exact(documents: Sequence[Document]) -> Kept:
+    """Keep the first document of each content: white space and Unicode forms are ignored."""
+    survivors: dict[bytes, Document] = {}
+    kept, removed = [], []
+    for document in documents:
+        content = content_hash(document.text)
+        if content and (first := survivors.setdefault(content, document)) is not document:
+            removed.append(_Removal(document.path, EXACT, first.path))
+        else:
+            kept.append(document)
+    return kept, removed
 
 
 def _split_documents(
     documents: Sequence[Document], config: CorpusConfig
 ) -> dict[Split, list[Document]]:
-    """Documents by split, each in path order."""
     limit = config.held_out_limit or sys.maxsize
     paths = [d.path for d in documents if len(d.text.encode()) < limit]
     place = split_paths(paths, config.validation_share, config.test_share, config.seed)
@@ -196,22 +206,71 @@ def _split_documents(
 
 def _remove_near_duplicates(
     splits: Mapping[Split, Sequence[Document]], config: CorpusConfig
-) -> tuple[dict[Split, list[Document]], list[RemovedDocument]]:
+) -> tuple[dict[Split, list[Document]], list[_Removal]]:
     """Remove near-duplicates within splits and across them: test first, then validation, train."""
     held_out: list[Document] = []
     left: dict[Split, list[Document]] = {}
-    removed: list[RemovedDocument] = []
+    removed: list[_Removal] = []
     for name in ("test", "validation", "train"):
-        near = remove_near(splits[name], held_out, config.near_duplicate_threshold, config.seed)
-        kept = remove_overlapping(near.kept, held_out, config.overlap_threshold)
-        left[name] = kept.kept
-        removed += [*near.removed, *kept.removed]
-        held_out += kept.kept
+        held_out.sort(key=lambda document: document.path)
+        kept, near = _remove_near(splits[name], held_out, config)
+        left[name], overlapping = _remove_overlapping(kept, held_out, config.overlap_threshold)
+        removed += [*near, *overlapping]
+        held_out += left[name]
     return left, removed
 
 
-def _empty_corpus_message(removed: Sequence[RemovedDocument]) -> str:
-    """Error message for a corpus without documents."""
+def _remove_near(
+    documents: Sequence[Document], held_out: Sequence[Document], config: CorpusConfig
+) -> Kept:
+    """Drop near-duplicates of held-out documents, which stay, and of kept documents before them."""
+    names = [*held_out, *documents]
+    fixed = len(held_out)
+    texts = [document.text for document in names]
+    pairs, values = similar_pairs(texts, config.near_duplicate_threshold, config.seed)
+    is_droppable = pairs[:, 1] >= fixed
+    decided = resolve_stars(pairs[is_droppable], values[is_droppable])
+    rows = (decided.dropped.tolist(), decided.kept.tolist(), decided.similarity.tolist())
+    removed = {
+        number: _Removal(
+            names[number].path,
+            f"{NEAR} of held-out" if of < fixed else NEAR,
+            names[of].path,
+            f"Jaccard similarity {value:.3f}",
+        )
+        for number, of, value in zip(*rows, strict=True)
+    }
+    return [d for n, d in enumerate(documents, fixed) if n not in removed], [*removed.values()]
+
+
+def _remove_overlapping(
+    documents: Sequence[Document], held_out: Sequence[Document], threshold: float
+) -> Kept:
+    """Drop documents largely contained in a held-out document, or containing one.
+
+    The Jaccard similarity of a page and a book that contains it is low, yet training on the book
+    leaks the page. So the shared 5-grams of every pair are divided by those of the shorter text.
+    """
+    if not held_out:
+        return [*documents], []
+    held_out_sets, own = (
+        shingle_sets(pack_strings(d.text for d in group), fold_table(True, False), SHINGLE_TOKENS)
+        for group in (held_out, documents)
+    )
+    index, kept, removed = SetIndex(held_out_sets), [], []
+    for document, items in zip(documents, split_sets(own), strict=True):
+        shorter = np.minimum(index.sizes, len(items))
+        share = index.intersection_sizes(items) / np.maximum(shorter, 1) * (shorter >= MIN_SHINGLES)
+        most = int(share.argmax())
+        if share[most] < threshold:
+            kept.append(document)
+            continue
+        details = f"{share[most]:.3f} of the shorter text's 5-grams are shared"
+        removed.append(_Removal(document.path, "overlaps held-out", held_out[most].path, details))
+    return kept, removed
+
+
+def _empty_corpus_message(removed: Sequence[_Removal]) -> str:
     if not removed:
         return (
             "The source has no files to read; expected text (.txt, .rst), Markdown, HTML or Python "
@@ -220,24 +279,17 @@ def _empty_corpus_message(removed: Sequence[RemovedDocument]) -> str:
     first = removed[0]
     return (
         f"None of the source's {len(removed)} files can be used: {_count_reasons(removed)}; the "
-        f"first is "
-        f"{first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML or Python."
+        f"first is {first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML "
+        "or Python."
     )
 
 
-def _count_reasons(removed: Sequence[RemovedDocument]) -> str:
-    """Count removals by reason, the most frequent first.
-
-    >>> reasons = {"a": "empty", "b": "binary", "c": "empty"}
-    >>> _count_reasons([RemovedDocument(*row) for row in reasons.items()])
-    '2 empty, 1 binary'
-    """
+def _count_reasons(removed: Sequence[_Removal]) -> str:
     counts = Counter(row.reason for row in removed).most_common()
     return ", ".join(f"{count} {reason}" for reason, count in counts) or "nothing"
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines with a final newline each, atomically."""
     with atomic_replace(path) as temporary, open(temporary, "wb") as file:
         for line in lines:
             file.write(line.encode("utf-8") + b"\n")

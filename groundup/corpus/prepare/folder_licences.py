@@ -10,13 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from groundup.core import Config
-from groundup.documents import StepResult, import_pyarrow, join_expressions, licence_of
+from groundup.documents import StepResult, join_expressions, licence_of
 
-from ..engine.global_step import Executor
-from ..engine.step_results import write_step_results
+from ..engine.executors import Executor
+from ..engine.shards import write_step_results
 
 LICENCE_FILE_NAME = re.compile(
     r"(?:un)?licen[cs]es?(?:[._-][\w.-]*)?|copying(?:[._-][\w.-]*)?|copyright|notice(?:\.txt|\.md)?"
@@ -42,15 +41,6 @@ class FolderLicencesConfig(Config):
     """Also read package.json, Cargo.toml and similar files where a folder has no licence file."""
 
 
-class FileRow(NamedTuple):
-    """The columns of a record that are read here."""
-
-    id: str
-    source: str
-    path: str
-    text: str
-
-
 class FolderLicences:
     """Global step: adds the licence of the nearest folder above as `repository_licence`."""
 
@@ -70,28 +60,23 @@ class FolderLicences:
         return executor(partial(_write_inherited_licences, scratch / "folders.json"), tasks)
 
 
-def _read_rows(shard: Path, with_text: bool) -> Iterator[FileRow]:
-    """Yield the records of a shard in batches."""
+def _read_rows(shard: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     import pyarrow.parquet as parquet
 
-    import_pyarrow()
-    columns = ["id", "source", "path", *(["text"] if with_text else [])]
     with parquet.ParquetFile(shard) as file:
-        for batch in file.iter_batches(batch_size=512, columns=columns):
-            for row in batch.to_pylist():
-                yield FileRow(row["id"], row["source"], row["path"], row.get("text", ""))
+        for batch in file.iter_batches(batch_size=512, columns=[*columns]):
+            yield from batch.to_pylist()
 
 
 def _find_licences(manifests: bool, shard: Path) -> list[tuple[str, str, str]]:
-    """(folder, file name, SPDX expression) of every licence file in a shard."""
     licences = []
-    for row in _read_rows(shard, with_text=True):
-        path = PurePosixPath(row.path)
-        folder = f"{row.source}:{path.parent.as_posix()}"
+    for row in _read_rows(shard, ("source", "path", "text")):
+        path = PurePosixPath(row["path"])
+        folder = f"{row['source']}:{path.parent.as_posix()}"
         if LICENCE_FILE_NAME.fullmatch(path.name):
-            licences.append((folder, path.name, licence_of(row.text).expression))
+            licences.append((folder, path.name, licence_of(row["text"]).expression))
         elif manifests and PACKAGE_MANIFEST_NAME.fullmatch(path.name):
-            lines = "\n".join(MANIFEST_LICENCE_LINE.findall(row.text))
+            lines = "\n".join(MANIFEST_LICENCE_LINE.findall(row["text"]))
             if expression := licence_of(lines).expression:
                 licences.append((folder, f"/{path.name}", expression))
     return licences
@@ -113,18 +98,17 @@ def _combine_licences(files: dict[str, str]) -> list[str]:
 
 
 def _write_inherited_licences(said: Path, item: tuple[Path, Path]) -> Path:
-    """Write the inherited licence of each record of a shard."""
     shard, out = item
     folders = json.loads(said.read_text(encoding="utf-8"))
 
     def ruled() -> Iterator[tuple[str, StepResult]]:
-        for row in _read_rows(shard, with_text=False):
-            for folder in PurePosixPath(row.path).parents:
-                licence = folders.get(f"{row.source}:{folder.as_posix()}")
+        for row in _read_rows(shard, ("id", "source", "path")):
+            for folder in PurePosixPath(row["path"]).parents:
+                licence = folders.get(f"{row['source']}:{folder.as_posix()}")
                 if licence is not None:
                     file = "/".join(part for part in (folder.as_posix(), licence[1]) if part != ".")
                     added = {"repository_licence": licence[0], "repository_licence_file": file}
-                    yield row.id, StepResult(metadata=added)
+                    yield row["id"], StepResult(metadata=added)
                     break
 
     return write_step_results(out, ruled())

@@ -22,23 +22,28 @@ from groundup.core import (
 )
 from groundup.documents import NOT_DOCUMENT_REASONS, UNREAD_LICENCE_KEYS, import_pyarrow
 
-from ..engine.cluster import RunnerName, open_executor
-from ..engine.disk import catch_full_disk
-from ..engine.global_step import Executor
-from ..engine.job import StepSpec, instantiate
-from ..engine.pool import RECORD_LIMIT_SECONDS, WorkerPool
+from ..engine.executors import (
+    RECORD_LIMIT_SECONDS,
+    Executor,
+    RunnerName,
+    WorkerPool,
+    open_executor,
+)
 from ..engine.run import RunPlan, first_difference, has_complete_shard, run_plan
-from ..split import COUNTERS_FILE, Split, split_paths
-from .dry_run import DRY_RUN_FILE, dry_run_steps, read_dry_run
-from .inputs import (
-    SourceFingerprint,
+from ..engine.shards import catch_full_disk
+from ..engine.specs import StepSpec, instantiate
+from ..split import COUNTERS_FILE, split_paths
+from .dry_run import DRY_RUN_FILE, dry_run_steps, read_dry_run, with_small_splits
+from .pipeline import (
+    CorpusPipeline,
     SourceListing,
     fingerprint_sources,
     list_sources,
     plan_job_inputs,
+    portable_pipeline,
+    read_pipeline,
+    step_specs,
 )
-from .pipeline import CorpusPipeline, global_steps_of, portable_pipeline, read_pipeline, step_specs
-from .sampling import with_small_splits
 from .write import HAS_TEXT, count_non_documents, split_key, split_sink, write_corpus_files
 
 SMALL_CORPUS_DOCUMENTS = 10_000
@@ -84,22 +89,47 @@ def prepare(
         if (out / MANIFEST).exists():
             raise ArtifactError(f"{out} holds an artifact; choose another --out for a dry run.")
         with WorkerPool(workers, limit_seconds) as each:
-            return _write_dry_run_page(dry_run_steps(config, found, out, samples, each))
+            lines = dry_run_steps(config, found, out, samples, each)
+        from ..explain.dry_run import dry_run_page
+
+        return str(dry_run_page(list(read_dry_run(lines)), lines.with_suffix(".html")))
     with open_executor(runner, workers, limit_seconds, address) as each:
-        hashed = fingerprint_sources(found, each)
-        named = _with_digests(named, [source.digest for source in hashed])
-        _check_output(out, named)
-        for suffix in (".jsonl", ".html"):  # from an earlier dry run
-            (out / DRY_RUN_FILE).with_suffix(suffix).unlink(missing_ok=True)
-        with catch_full_disk(out):
-            made = produce(
-                out, kind="corpus", stage="prepare", version=4, config=named, parents={},
-                write=lambda draft: _run_pipeline(
-                    draft, named, config, _make_plan(config, found, hashed), each
-                ),
-            )  # fmt: skip
+        made = _run_pipeline(config, named, found, out, each)
     record.log(_run_summary(json.loads(made.file(COUNTERS_FILE).read_text(encoding="utf-8")), out))
     return made
+
+
+def _run_pipeline(
+    config: CorpusPipeline,
+    named: CorpusPipeline,
+    found: Sequence[SourceListing],
+    out: Path,
+    executor: Executor,
+) -> Artifact:
+    """Hash the sources, run the steps and write the corpus; `named` has no absolute paths."""
+    hashed = fingerprint_sources(found, executor)
+    sources = (
+        source.model_copy(update={"digest": value.digest})
+        for source, value in zip(named.sources, hashed, strict=True)
+    )
+    named = named.model_copy(update={"sources": tuple(sources)})
+    _check_output(out, named)
+    for suffix in (".jsonl", ".html"):  # from an earlier dry run
+        (out / DRY_RUN_FILE).with_suffix(suffix).unlink(missing_ok=True)
+
+    def write(draft: Draft) -> None:
+        write_json(draft.path / PIPELINE_FILE, named.to_dict())
+        inputs = tuple(plan_job_inputs(found, config.shard_bytes, hashed))
+        steps = (*step_specs(config.steps), HAS_TEXT)
+        plan = RunPlan(inputs, steps, split_sink(config), SMALL_CORPUS_DOCUMENTS)
+        place = draft.path / PHASES_FOLDER
+        ran = run_plan(plan, place, executor, lambda shards: _small_corpus_sink(config, shards))
+        write_corpus_files(draft, ran, named)
+
+    with catch_full_disk(out):
+        return produce(
+            out, kind="corpus", stage="prepare", version=4, config=named, parents={}, write=write
+        )
 
 
 def _run_summary(counters: dict[str, Any], out: Path) -> str:
@@ -123,22 +153,6 @@ def _run_summary(counters: dict[str, Any], out: Path) -> str:
         for key, count in list(counters.get(UNREAD_LICENCE_KEYS, {}).items())[:TOP_UNREAD]
     ]
     return "\n".join([*lines, f"  what went and why: groundup corpus report {out}"])
-
-
-def _write_dry_run_page(lines: Path) -> str:
-    """Write the HTML page of a dry run next to its lines; returns its path."""
-    from ..explain.dry_run import dry_run_page
-
-    return str(dry_run_page(list(read_dry_run(lines)), lines.with_suffix(".html")))
-
-
-def _with_digests(config: CorpusPipeline, digests: list[str]) -> CorpusPipeline:
-    """The pipeline with the content hashes of its sources."""
-    sources = (
-        source.model_copy(update={"digest": value})
-        for source, value in zip(config.sources, digests, strict=True)
-    )
-    return config.model_copy(update={"sources": tuple(sources)})
 
 
 def _check_output(out: Path, config: CorpusPipeline) -> None:
@@ -177,50 +191,15 @@ def _changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
 REMEDY = "choose another --out, or remove it to start again."
 
 
-def _make_plan(
-    config: CorpusPipeline, found: Sequence[SourceListing], hashed: Sequence[SourceFingerprint]
-) -> RunPlan:
-    """The engine's plan for a pipeline."""
-    found_uses = (*step_specs(config.steps), HAS_TEXT)
-    return RunPlan(
-        tuple(plan_job_inputs(found, config.shard_bytes, hashed)),
-        found_uses,
-        global_steps_of(found_uses),
-        split_sink(config),
-        SMALL_CORPUS_DOCUMENTS,
-    )
-
-
-def _run_pipeline(
-    draft: Draft, named: CorpusPipeline, config: CorpusPipeline, plan: RunPlan, executor: Executor
-) -> None:
-    """Run the plan and write the corpus into the draft."""
-    write_json(draft.path / PIPELINE_FILE, named.to_dict())
-    ran = run_plan(
-        plan,
-        draft.path / PHASES_FOLDER,
-        executor,
-        lambda shards: _small_corpus_sink(config, shards),
-    )
-    write_corpus_files(draft, ran, named)
-
-
 def _small_corpus_sink(config: CorpusPipeline, shards: Sequence[Path]) -> StepSpec:
     """The sink of a small collection, in which every requested split gets a document."""
+    import pyarrow.parquet as parquet
+
     whole = [source.name for source in config.sources if source.whole_files]
-    names = [split_key(*pair, whole) for shard in shards for pair in _read_sources_and_paths(shard)]
+    tables = (parquet.read_table(shard, columns=["source", "path"]) for shard in shards)
+    pairs = (zip(t["source"].to_pylist(), t["path"].to_pylist(), strict=True) for t in tables)
+    names = [split_key(*pair, whole) for shard in pairs for pair in shard]
     shares = config.split
     wanted = split_paths(names, shares.validation_share, shares.test_share, config.seed)
     plain = instantiate(split_sink(config))
-    changed: dict[str, Split] = {
-        name: split for name, split in wanted.items() if plain.split(name) != split
-    }
-    return split_sink(config, changed)
-
-
-def _read_sources_and_paths(shard: Path) -> list[tuple[str, str]]:
-    """(source, path) of every record of a shard."""
-    import pyarrow.parquet as parquet
-
-    table = parquet.read_table(shard, columns=["source", "path"])
-    return list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
+    return split_sink(config, {n: split for n, split in wanted.items() if plain.split(n) != split})

@@ -14,7 +14,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
 from groundup.documents import (
@@ -26,9 +26,10 @@ from groundup.documents import (
     printable_path,
 )
 
-from ..engine.job import ENGINE_STEP, LICENCE_KEYS, READ_STEP, StepSpec, instantiate
+from ..engine.job import ENGINE_STEP, LICENCE_KEYS, READ_STEP
 from ..engine.run import RunResult
 from ..engine.shards import REMOVED_STREAM, link_file, shard_path
+from ..engine.specs import StepSpec, instantiate
 from ..split import COUNTERS_FILE, SPLITS, Split, hash_fraction
 from .pipeline import CorpusPipeline, pipeline_toml, step_specs
 
@@ -40,13 +41,6 @@ MAX_HISTOGRAMS = 200
 MAX_LICENCES, MAX_LICENCE_CHARACTERS = 200, 100
 """Maximum number and length of licences, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
-
-
-class TextSize(NamedTuple):
-    """Size of a text."""
-
-    characters: int
-    bytes: int
 
 
 class SplitSinkConfig(Config):
@@ -77,16 +71,19 @@ class SplitSink:
 
     def __call__(self, record: Record, counters: Counter[str]) -> Iterator[tuple[str, Record]]:
         """The record with its split and, for train, the records derived from it."""
-        split = self.split(split_key(record.source, record.path, self.config.whole_files))
-        rows = [record]
+        split, rows = self.split_of(record), [record]
         if split == "train":
             for use, derive in self.derive:
                 if use.applies_to(record):
                     rows += _derive_records(use.name, derive, record, counters)
         for row in rows:
-            size = TextSize(len(row.text), len(row.text.encode("utf-8", "replace")))
+            size = len(row.text), len(row.text.encode("utf-8", "replace"))
             count_document(split, size, row.metadata, counters, is_derived=row is not record)
             yield split, row
+
+    def split_of(self, record: Record) -> Split:
+        """The split of a record."""
+        return self.split(split_key(record.source, record.path, self.config.whole_files))
 
     def split(self, name: str) -> Split:
         """The split of a document, by its `split_key`."""
@@ -119,19 +116,19 @@ def split_key(source: str, path: str, whole_files: Sequence[str]) -> str:
 
 def count_document(
     split: str,
-    size: TextSize,
+    size: tuple[int, int],
     metadata: Mapping[str, Any],
     counters: Counter[str],
     *,
     is_derived: bool,
 ) -> None:
-    """Count a document of a split: size, licence and numbers."""
+    """Count a document of a split: its size (characters and bytes), licence and numbers."""
     counters[f"split|{split}|documents"] += 1
     if is_derived:
         counters[f"split|{split}|derived"] += 1
-    counters[f"split|{split}|characters"] += size.characters
-    counters[f"split|{split}|bytes"] += size.bytes
-    _count_licence(metadata, size.characters, counters)
+    counters[f"split|{split}|characters"] += size[0]
+    counters[f"split|{split}|bytes"] += size[1]
+    _count_licence(metadata, size[0], counters)
     _count_numbers(metadata, counters)
 
 
@@ -174,14 +171,10 @@ def _bin_start(number: float) -> float:
     return -min((start for start in starts if start >= size), default=starts[-1])
 
 
-class HasTextConfig(Config):
-    """No settings."""
-
-
 class HasText:
     """The last step of every pipeline: drops records without text."""
 
-    def __init__(self, config: HasTextConfig) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
@@ -237,7 +230,6 @@ def write_corpus_files(draft: Draft, result: RunResult, pipeline: CorpusPipeline
 
 
 def _summarize_counters(result: RunResult, pipeline: CorpusPipeline) -> dict[str, Any]:
-    """The contents of counters.json."""
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
     for jobs in result.jobs:
         for done, source in zip(jobs, result.sources, strict=True):
@@ -245,8 +237,8 @@ def _summarize_counters(result: RunResult, pipeline: CorpusPipeline) -> dict[str
     every: Counter[str] = Counter()
     for counters in by_source.values():
         every.update(counters)
-    names = [READ_STEP, *(use.name for use in step_specs(pipeline.steps)), HAS_TEXT.name]
-    names += [*(use.name for use in step_specs(pipeline.derive)), ENGINE_STEP]
+    steps, derive = ([use.name for use in step_specs(s)] for s in (pipeline.steps, pipeline.derive))
+    names = [READ_STEP, *steps, HAS_TEXT.name, *derive, ENGINE_STEP]
     reasons: Counter[str] = Counter()
     for key, count in every.items():
         if "|record|" in key:
@@ -328,8 +320,6 @@ def _explain_empty_train(counters: Mapping[str, Any]) -> str:
     held_out = sum(split["documents"] for split in counters["splits"].values())
     counts = [f"{held_out} are held out"] if held_out else []
     why = ", ".join([*counts, *reasons]) or "nothing was read"
-    is_other = "another kind of file" in counters["reasons"]
-    return (
-        why
-        + is_other * '; set `reader` for a source that is not a folder of documents ("jsonl", …)'
-    )
+    if "another kind of file" in counters["reasons"]:
+        why += '; set `reader` for a source that is not a folder of documents ("jsonl", …)'
+    return why

@@ -6,7 +6,7 @@ last of its page, or in a run of recurring lines; alone in the middle it is kept
 recurs on every page of a manual and is not a menu. Lines that differ only in numbers count as the
 same, so that page counts and dates are cut; but a heading or title that differs between pages, if
 only in its number (`Chapter 3`), is the page's own and is kept. Lines and sites are 64-bit hashes;
-counts are sorted runs on disk, merged by key ranges (dedup/sorted_runs.py), so memory depends on
+counts are sorted runs on disk, merged by key ranges (dedup/storage.py), so memory depends on
 the range and not on the crawl. Knows nothing of the markup of single pages; see documents/web.
 """
 
@@ -24,10 +24,9 @@ import numpy as np
 from groundup.core import Config
 from groundup.documents import StepResult, TextEdit
 
-from ..dedup.numbering import load_array, save_array
-from ..dedup.sorted_runs import KeyRange, key_ranges, read_range, write_run
-from ..engine.global_step import Executor
-from ..engine.step_results import write_step_results
+from ..dedup.storage import KeyRange, key_ranges, load_array, read_range, save_array, write_run
+from ..engine.executors import Executor
+from ..engine.shards import write_step_results
 
 SITE_DTYPE = np.dtype([("key", "<u8"), ("pages", "<u8")])
 LINE_DTYPE = np.dtype([("key", "<u8"), ("site", "<u8"), ("pages", "<u8")])

@@ -1,6 +1,6 @@
 """Readers: from files in common formats to records; what cannot be read is rejected with a reason.
 
-`reader.py` has the contract and the table READERS; each other file reads one format. A reader plans
+`reader.py` has the contract; each other file reads one format. A reader plans
 (which splits can be read independently) and reads (one split, in order). A bad record never raises
 an error; it yields a reject.
 """

@@ -328,7 +328,7 @@ def open_decompressed(raw: IO[bytes], path: str) -> Any:
 
         return lzma.LZMAFile(raw)
     if suffix == ".zst":
-        from ..batch import import_pyarrow
+        from ..record import import_pyarrow
 
         return io.BufferedReader(import_pyarrow().CompressedInputStream(raw, "zstd"), CHUNK_BYTES)
     return raw

@@ -15,26 +15,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError
 
-from ..batch import canonical_json
 from ..document import SourceMap
-from ..record import Record, TextSpan, record_id
-
-READERS: dict[str, str] = {
-    name: f"groundup.documents.readers.{target}"
-    for name, target in {
-        "folder": "folder:Folder",
-        "archive": "archives:Archive",
-        "conversations": "conversations:Conversations",
-        "epub": "epub:Epub",
-        "git": "git:Git",
-        "jsonl": "jsonl:JsonLines",
-        "mail": "mail:Mail",
-        "parquet": "parquet:Parquet",
-        "pdf": "pdf:Pdf",
-        "warc": "warc:Warc",
-    }.items()
-}
-"""Name in a pipeline, to `module:Class`; the class is constructed from its configuration."""
+from ..record import Record, TextSpan, canonical_json, record_id
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
 EMPTY_VALUES = (None, "", [], {})

@@ -89,17 +89,17 @@ def test_another_artifact_at_an_ancestor_s_place_is_not_read_for_it(trained):
     home, made, model = trained
     shutil.rmtree(made.path)
     corpus(CorpusConfig(seed=5), home / "pages", made.path)
-    found = _training_sources(model)
-    assert [one.kind for one in found.sources] == ["examples"]
-    assert found.missing == ("corpus ../corpus",)
+    sources, missing = _training_sources(model)
+    assert [one.kind for one in sources] == ["examples"]
+    assert missing == ["corpus ../corpus"]
 
 
 def test_damaged_examples_are_told_by_line(trained):
     home, _, model = trained
-    lineage = _training_sources(model)
+    sources, _ = _training_sources(model)
     (home / "examples" / "train.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match="line 1 is not an example"):
-        list(_compare_samples([], (t for s in lineage.sources for t in texts(s))).overlaps)
+        list(_compare_samples([], (t for s in sources for t in texts(s))).overlaps)
 
 
 def texts(source):

@@ -4,15 +4,21 @@ import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from groundup.core import DataError, Message, Sample
+from groundup.corpus.decontaminate.lineage import TrainingText, _compare_samples
 from groundup.corpus.decontaminate.testsets import (
+    BOUNDED_LENGTH,
     TestSets,
     TestSetsConfig,
     _build_testset_index,
-    _count_hits,
+    build_ngram_index,
+    match_tokens,
+    sample_texts,
 )
+from groundup.corpus.dedup import sketch
 from groundup.documents import NamedStep, Step, run_steps
 from groundup.measure import TestSetCard, make_testset
 from tests.corpus.dedup.shards import record, words
@@ -96,9 +102,8 @@ def test_a_place_is_cut_with_its_margin(samples, tmp_path):
     assert QUESTION not in left.text and len(left.text) == len(text) - 2 * (len(QUESTION) + 17)
     assert left.metadata["testset_samples"] == {"exam": ["year"]}
     assert [one.what for one in judged.removed] == ["removed", "removed"]
-    (found,) = _count_hits(judged.removed)
-    assert (found.testset, found.records, found.spans) == ("exam", 0, 2)
-    assert "year" in found.examples[0] and "ship of the line" in found.examples[0]
+    assert {one.reason for one in judged.removed} == {"test set exam"}
+    assert "year" in judged.removed[0].details and "ship of the line" in judged.removed[0].text
     many = f" {words(8, 300)} ".join([QUESTION] * 12)
     assert step(samples, tmp_path, action="span")(record("a", many)).reason
     assert step(samples, tmp_path, action="span")(record("a", QUESTION)).reason
@@ -165,3 +170,64 @@ def test_other_settings_of_the_reading_make_another_index(samples, tmp_path):
     for other in ({"fields": ("question",)}, {"gram": 8}):
         assert _build_testset_index(step(samples, tmp_path, **other).config) != known
     assert _build_testset_index(step(samples, tmp_path, margin=3, share=0.5).config) == known
+
+
+LONG, WHOLE, SHORT = words(1, 40), words(2, 9), "Who wrote the manual?"
+
+
+def found(samples, text: str, **settings) -> list[str]:
+    index = build_ngram_index([("", name, texts) for name, texts in samples])
+    return [one.item.sample for one in index.find_matches(text, match_tokens(text), **settings)]
+
+
+def test_a_length_decides_what_must_stand_there():
+    samples = [("long", [LONG]), ("whole", [WHOLE]), ("short", [SHORT]), ("none", ["Who?"])]
+    index = build_ngram_index([("set", name, texts) for name, texts in samples])
+    assert (index.lengths, index.too_short) == ([9, 13, BOUNDED_LENGTH], {"set": 1})
+    part = " ".join(LONG.split()[5:18])
+    assert found(samples, f"x {part} y") == ["long"]
+    assert found(samples, " ".join(LONG.split()[5:17])) == []
+    assert found(samples, f"x {WHOLE} y") == ["whole"]
+    assert found(samples, " ".join(WHOLE.split()[:8])) == []
+    assert found(samples, f"Q: {SHORT} Ada") == ["short"] and found(samples, f"x {SHORT}") == []
+
+
+def test_short_answers_are_words_and_say_nothing():
+    assert found([("1", ["Who?", "the great old bridge"])], "the great old bridge") == []
+
+
+def test_a_share_counts_the_grams_of_a_text():
+    half = " ".join(LONG.split()[:26])  # 14 of its 28
+    assert found([("long", [LONG])], half, share=0.5) == ["long"] * 14
+    assert found([("long", [LONG])], half, share=0.51) == []
+
+
+def test_what_all_samples_share_is_no_samples_own():
+    turns = [Message("system", LONG), Message("user", WHOLE), Message("assistant", "a")]
+    assert sample_texts(Sample("1", tuple(turns), ("b",))) == ["a", WHOLE, "b"]
+
+
+def test_a_filter_refuses_nothing_that_is_there(monkeypatch):
+    texts = [words(n, 20) for n in range(300)]
+    index = build_ngram_index([("", f"{n}", [text]) for n, text in enumerate(texts)])
+    assert (np.diff(index.keys.astype(object)) >= 0).all()
+    monkeypatch.setattr(
+        sketch, sketch._sketch_library.__name__, lambda: None
+    )  # by numpy what C++ has hashed
+    for number, text in enumerate(texts):
+        places = index.find_matches(text, match_tokens(text))
+        assert {one.item.sample for one in places} == {f"{number}"} and len(places) == 8
+
+
+@pytest.mark.parametrize("text", [f"a {LONG}", WHOLE.upper(), f"1. {SHORT}", "Who?", words(7, 99)])
+def test_lineage_tells_what_the_step_drops(tmp_path, text):
+    samples = [
+        Sample(name, (Message("user", asked),))
+        for name, asked in (("long", LONG), ("whole", WHOLE), ("short", SHORT), ("none", "Who?"))
+    ]
+    made = make_testset(TestSetCard(name="t"), samples, {}, tmp_path / "sealed")
+    step = TestSets(TestSetsConfig(testsets=(made.path,), index=str(tmp_path / "index")))
+    said = _compare_samples(samples, [TrainingText("text", text)])
+    copied = sorted(one.sample for one in said.overlaps if one.kind == "copied")
+    assert step(record("a", text)).details == (f"1 samples: {copied[0]}" if copied else "")
+    assert said.too_short == 1

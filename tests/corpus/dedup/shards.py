@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet as parquet
 
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.engine.shards import read_step_results
 from groundup.documents import Record, SourceMap, StepResult, record_id, record_schema, to_batch
 
 VOCABULARY = [f"word{chr(97 + n % 26)}{n}" for n in range(2_000)]

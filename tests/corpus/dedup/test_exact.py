@@ -1,14 +1,23 @@
-"""The same text is one record; which one stays depends on nothing but sources and ids."""
+"""One text and one id are one record; which one stays depends on sources, ids and shards alone."""
 
 import json
 import random
 import unicodedata
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.corpus.dedup.exact import ExactConfig, ExactDedup, content_hash
-from tests.corpus.dedup.shards import dropped, family, record, survey
+from groundup.corpus.dedup.exact import (
+    ExactConfig,
+    ExactDedup,
+    UniqueIds,
+    UniqueIdsConfig,
+    content_hash,
+)
+from groundup.corpus.engine.shards import read_step_results
+from tests.corpus.dedup.shards import dropped, family, here, record, survey
+from tests.corpus.engine.test_shards import record as numbered
+from tests.corpus.engine.test_shards import write
 
 
 def test_any_order_and_any_shards_give_the_same_rulings(tmp_path):
@@ -41,3 +50,20 @@ def test_white_space_and_spelling_in_unicode_do_not_count(text):
     assert content_hash(spaced) == content_hash(text)
     assert content_hash(unicodedata.normalize("NFD", text)) == content_hash(text)
     assert (content_hash(text) == b"") == (not text.split())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 9), max_size=6), min_size=1, max_size=4), st.integers(1, 30))
+def test_the_first_of_each_id_stays(tmp_path_factory, shards, at_once):
+    folder = tmp_path_factory.mktemp("unique")
+    paths, seen, wanted = [], set(), []
+    for number, names in enumerate(shards):
+        place = folder / str(number)
+        place.mkdir()
+        with_any = [numbered(n, "text") for n in names]
+        write(place, with_any or [numbered(100 + number, "text")])
+        paths.append(place / "00000.kept.parquet")
+        wanted.append({numbered(n, "").id for n in names & seen})
+        seen |= names
+    found = UniqueIds(UniqueIdsConfig(memory_bytes=at_once * 100)).rulings(paths, here, folder)
+    assert [set(read_step_results(path)) for path in found] == wanted

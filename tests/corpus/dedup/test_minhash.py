@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from groundup.core import ConfigError
+from groundup.corpus.dedup.clusters import resolve_stars
 from groundup.corpus.dedup.exact import ExactConfig, ExactDedup
 from groundup.corpus.dedup.minhash import (
     MinHashConfig,
@@ -14,9 +15,10 @@ from groundup.corpus.dedup.minhash import (
     _describe_minhash,
     band_keys,
     candidate_probability,
+    near_duplicates,
 )
 from groundup.corpus.dedup.sketch import fold_table, minhash_signatures, pack_strings, shingle_sets
-from groundup.corpus.engine.global_step import GlobalStep
+from groundup.corpus.engine.specs import GlobalStep
 from tests.corpus.dedup.shards import dropped, edited, family, here, pooled, record, survey, words
 
 
@@ -25,8 +27,36 @@ def jaccard(a: str, b: str) -> float:
     return len(one & two) / len(one | two)
 
 
-def test_it_is_a_survey():
-    assert isinstance(MinHashDedup(MinHashConfig()), GlobalStep)
+def test_near_duplicates_are_those_of_all_pairs_compared_plainly():
+    texts = [one.text for one in family(7)]
+    values = {(i, j): jaccard(texts[i], texts[j]) for j in range(len(texts)) for i in range(j)}
+    for threshold in (0.5, 0.8, 0.95):
+        pairs = near_duplicates(texts, threshold)
+        assert {(p.i, p.j): p.jaccard for p in pairs} == {
+            pair: value for pair, value in values.items() if value >= threshold
+        }
+        assert pairs == sorted(pairs)
+    assert near_duplicates(["", "...", "!!!"]) == [], "texts without words"
+    for threshold in (0, -1, 1.5):
+        with pytest.raises(ConfigError, match="threshold"):
+            near_duplicates(["a"], threshold)
+
+
+def test_shards_and_memory_have_one_definition(tmp_path):
+    records = sorted(family(4), key=lambda one: one.id)
+    settings = {"bands": 32, "rows": 4, "threshold": 0.8, "fold_digits": False}
+    step = MinHashDedup(MinHashConfig(**settings))
+    assert isinstance(step, GlobalStep)
+    rulings = survey(step, records, tmp_path)
+    pairs = near_duplicates([one.text for one in records], seed=1)
+    found = resolve_stars(
+        np.array([pair[:2] for pair in pairs]), np.array([pair[2] for pair in pairs])
+    )
+    of = dict(zip(found.dropped.tolist(), found.kept.tolist(), strict=True))
+    assert len(of) > 20
+    assert {records[a].id: records[b].id for a, b in of.items()} == {
+        one: rulings[one].details.split()[0] for one in dropped(rulings)
+    }
 
 
 @pytest.mark.parametrize("kind", ["stars", "components"])

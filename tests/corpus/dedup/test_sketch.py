@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.corpus.dedup import sketch
-from groundup.corpus.dedup.sketch import fold_table, pack_arrow, pack_strings, unpack_strings
+from groundup.corpus.dedup.sketch import (
+    SetIndex,
+    fold_table,
+    pack_arrow,
+    pack_strings,
+    shingle_sets,
+    split_sets,
+    unpack_strings,
+)
+from tests.corpus.dedup.shards import family
 
 LETTERS = st.text(
     alphabet=st.sampled_from("ab Zß.é\u0301\u0300漢ไคー0٣๑_-\0😀한नि\U00020001\U0003fff0")
@@ -77,3 +86,16 @@ def test_the_numbers_are_pinned():
 
 
 PINNED = [[349966517, 1646642633, 1745846688, 755196171]]
+
+
+def test_what_sets_share_is_counted_exactly():
+    texts = [one.text for one in family(8)] + ["", "too short"]
+    made = shingle_sets(pack_strings(texts), fold_table(True, False), 5)
+    index = SetIndex(made)
+    plain = [set(zip(*(text.split()[n:] for n in range(5)), strict=False)) for text in texts]
+    for row, own in zip(split_sets(made), plain, strict=True):
+        common = [len(own & other) for other in plain]
+        assert index.intersection_sizes(row).tolist() == common
+        union = [len(own | other) for other in plain]
+        expected = [a / max(b, 1) for a, b in zip(common, union, strict=True)]
+        assert index.jaccards(row).tolist() == expected

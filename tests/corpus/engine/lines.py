@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
-from groundup.corpus.engine.derive import make_derived
-from groundup.corpus.engine.shards import read_shard
-from groundup.corpus.engine.step_results import write_step_results
+from groundup.corpus.engine.shards import read_shard, write_step_results
+from groundup.corpus.mixture.augment import make_derived
 from groundup.documents import (
     PASS,
     Record,

@@ -4,8 +4,9 @@ import hashlib
 import random
 from pathlib import Path
 
-from groundup.corpus.engine.job import JobInput, StepSpec
+from groundup.corpus.engine.job import JobInput
 from groundup.corpus.engine.run import RunPlan
+from groundup.corpus.engine.specs import StepSpec
 
 from .lines import Lines, LinesConfig
 
@@ -33,7 +34,7 @@ def plan_of(root: Path, uses=(TIDY, SAME), together: int = 2) -> RunPlan:
         JobInput("lines", str(root), READER, tuple(parts[at : at + together]), "MIT")
         for at in range(0, len(parts), together)
     )
-    return RunPlan(origins, tuple(uses), tuple(use for use in uses if use == SAME))
+    return RunPlan(origins, tuple(uses))
 
 
 def digest_of(folder: Path) -> str:

@@ -10,17 +10,14 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import CapacityError, ConfigError, DataError
 from groundup.corpus.engine import job, shards
-from groundup.corpus.engine.job import (
-    CorpusJob,
-    JobInput,
-    StepSpec,
-    file_state,
-    instantiate,
-    run_job,
-    step_config,
+from groundup.corpus.engine.job import CorpusJob, JobInput, file_state, run_job
+from groundup.corpus.engine.shards import (
+    load_job_result,
+    read_shard,
+    shard_path,
+    write_step_results,
 )
-from groundup.corpus.engine.shards import load_job_result, read_shard, shard_path
-from groundup.corpus.engine.step_results import write_step_results
+from groundup.corpus.engine.specs import StepSpec, instantiate, step_config
 from groundup.documents import READERS, StepResult, TextEdit
 
 from .lines import WRONG, TidyConfig

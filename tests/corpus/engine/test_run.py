@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError
+from groundup.corpus.engine.executors import WorkerPool
 from groundup.corpus.engine.job import _rejected_input_removal
-from groundup.corpus.engine.pool import WorkerPool
 from groundup.corpus.engine.run import (
     RunPlan,
     _plan_phases,
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CHILD = """
 import sys
 from pathlib import Path
-from groundup.corpus.engine.pool import WorkerPool
+from groundup.corpus.engine.executors import WorkerPool
 from groundup.corpus.engine.run import run_plan
 from tests.corpus.engine.runs import SAME, SLOW, TIDY, plan_of
 with WorkerPool(2) as each:
@@ -143,7 +143,7 @@ def test_a_broken_reader_of_such_a_name_is_counted(tmp_path):
 def test_no_sources_are_an_error_and_empty_ones_empty_shards(tmp_path):
     with WorkerPool(1) as each:
         with pytest.raises(DataError, match="nothing to read"):
-            run_plan(RunPlan((), (), ()), tmp_path / "none", each)
+            run_plan(RunPlan((), ()), tmp_path / "none", each)
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "0.txt").write_text("")
         ran = run_plan(plan_of(tmp_path / "in"), tmp_path / "out", each)
@@ -151,11 +151,7 @@ def test_no_sources_are_an_error_and_empty_ones_empty_shards(tmp_path):
 
 
 def test_surveys_part_the_phases():
-    assert [len(p.steps) for p in _plan_phases(RunPlan((), (TIDY, SAME, SLOW, TIDY), (SAME,)))] == [
-        1,
-        0,
-        2,
-    ]
+    assert [len(steps) for _, steps in _plan_phases((TIDY, SAME, SLOW, TIDY))] == [1, 0, 2]
     assert first_difference([1, {"a": 2}], [1, {"a": 3}]) == "1.a was 2 and now is 3"
 
 

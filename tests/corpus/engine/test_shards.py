@@ -8,15 +8,29 @@ import pytest
 pytest.importorskip("pyarrow")
 import pyarrow.parquet as parquet
 
+from groundup.core import CapacityError
 from groundup.corpus.engine import shards
 from groundup.corpus.engine.shards import (
+    as_capacity_error,
+    catch_full_disk,
     link_file,
     load_job_result,
     open_writer,
     read_shard,
+    read_step_results,
     shard_path,
+    write_step_results,
 )
-from groundup.documents import Record, Segment, SourceMap, record_id
+from groundup.documents import (
+    ExtractedText,
+    Record,
+    Segment,
+    SourceMap,
+    StepResult,
+    TextEdit,
+    TextSpan,
+    record_id,
+)
 
 
 def record(number: int, text: str, metadata=None) -> Record:
@@ -105,3 +119,30 @@ def test_links_replace(tmp_path):
         tmp_path / "a", tmp_path / "b"
     )  # as a run that was killed before its marker does again
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_results_of_a_global_step_survive_their_file(tmp_path):
+    made = ExtractedText(SourceMap.identity("né, two"), (TextSpan("turn", 0, 2, "ann"),))
+    edits = (TextEdit(0, 3, "repeated", metadata_key="copies"),)
+    results = {
+        "a": StepResult("near-duplicate", 0.9, "of b"),
+        "b": StepResult(edits=edits, metadata={"cluster": 2}),
+        "c": StepResult(extracted=made, metadata={"n": 1}),
+    }
+    for rows in (results, {}):
+        assert read_step_results(write_step_results(tmp_path / "0.parquet", rows.items())) == rows
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), OSError(122, "quota"), OSError(27, "big")])
+def test_a_full_disk_is_an_error_of_capacity(tmp_path, error):
+    with pytest.raises(CapacityError, match="complete shards are kept"):
+        with catch_full_disk(tmp_path):
+            raise error
+
+
+def test_numpy_gives_no_number_and_others_are_left_alone(tmp_path):
+    short = OSError("8192 requested and 4096 written")
+    assert isinstance(as_capacity_error(tmp_path, short), CapacityError)
+    with pytest.raises(PermissionError):
+        with catch_full_disk(tmp_path):
+            raise PermissionError(13, "closed")

@@ -11,7 +11,7 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
 from groundup.corpus import prepare
-from groundup.corpus.engine.job import instantiate
+from groundup.corpus.engine.specs import instantiate
 from groundup.corpus.prepare.pipeline import (
     CorpusPipeline,
     _validate_pipeline,

@@ -12,11 +12,17 @@ from groundup.corpus import (
     SPLITS,
     CorpusConfig,
     corpus,
-    read_documents,
     read_split,
     write_corpus,
 )
-from groundup.corpus.prepare.folder import _verify_hashes
+from groundup.corpus.dedup import sketch
+from groundup.corpus.prepare.folder import (
+    _remove_exact,
+    _remove_near,
+    _remove_overlapping,
+    _verify_hashes,
+)
+from groundup.corpus.split import _read_lines
 from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
 
 CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
@@ -36,6 +42,30 @@ def make(documents: Iterable[Document | Rejected], out: Path, config=CONFIG) -> 
         parents={},
         write=lambda draft: write_corpus(draft, documents, config),
     )
+
+
+def shingles(content: str) -> set[tuple[str, ...]]:
+    """Word 5-grams, plainly."""
+    words = content.lower().split()
+    return {tuple(words[n : n + 5]) for n in range(len(words) - 4)}
+
+
+def document(path: str, content: str) -> Document:
+    return read_bytes(content.encode(), path)
+
+
+def family(seed: int) -> list[Document]:
+    """Some texts, each with close and distant relatives."""
+    found = []
+    for number in range(6):
+        base = text(100 * seed + number, 120).split()
+        found.append(document(f"{number}/base.txt", " ".join(base)))
+        for changes in (0, 1, 2, 3, 8, 40):
+            words, chance = base.copy(), random.Random(changes)
+            for place in chance.sample(range(len(words)), changes):
+                words[place] = "changed"
+            found.append(document(f"{number}/{changes}.txt", " ".join(words)))
+    return found
 
 
 def removed(artifact: Artifact) -> list[dict[str, str]]:
@@ -64,12 +94,65 @@ def test_no_document_is_near_one_of_another_split(folder, tmp_path):
     artifact = corpus(CONFIG, folder, tmp_path / "out")
     documents = [(d, split) for split in SPLITS for d in read_split(artifact, split)]
     assert {split for _, split in documents} == set(SPLITS)
-    words = [d.text.lower().split() for d, _ in documents]
-    sets = [{tuple(one[n : n + 5]) for n in range(len(one) - 4)} for one in words]
+    sets = [shingles(d.text) for d, _ in documents]
     for n, a in enumerate(sets):
         assert all(len(a & b) / len(a | b) < 0.8 for b in sets[:n])
     reasons = artifact.numbers["removed"]
     assert reasons["near-duplicate"] + reasons["near-duplicate of held-out"] == 31
+    split_of = {d.path: split for d, split in documents}
+    for row in removed(artifact):
+        if row["reason"] == "near-duplicate":
+            assert row["of"] < row["path"], "the first path stays"
+        if row["reason"] == "near-duplicate of held-out":
+            assert split_of[row["of"]] in ("validation", "test")
+
+
+def test_what_lies_within_a_held_out_document_goes_and_what_holds_one_too():
+    page, other = text(1, 120), text(2, 120)
+    book = " ".join([text(3, 900), page, text(4, 900)])
+    rest = [document("book", book), document("other", other), document("page", page)]
+    for held, gone in (("page", "book"), ("book", "page")):
+        held_out = [d for d in rest if d.path == held]
+        kept, rows = _remove_overlapping([d for d in rest if d.path != held], held_out, 0.5)
+        assert [d.path for d in kept] == ["other"]
+        assert [(row.path, row.of) for row in rows] == [(gone, held)]
+    licence, long = text(6, 30), text(7, 400)  # 26 shingles: too short to be contained
+    assert not _remove_overlapping(
+        [document("long", f"{licence} {long}")], [document("licence", licence)], 0.5
+    )[1]
+
+
+def test_overlap_is_that_of_plain_sets_and_the_threshold_counts():
+    documents = family(5)
+    held_out, rest = documents[::4], [d for n, d in enumerate(documents) if n % 4]
+    for threshold in (0.3, 0.5, 0.9):
+        kept = {d.path for d in _remove_overlapping(rest, held_out, threshold)[0]}
+        for d in rest:
+            mine = shingles(d.text)
+            shares = [
+                len(mine & theirs) / min(len(mine), len(theirs))
+                for theirs in (shingles(held.text) for held in held_out)
+            ]
+            assert (d.path in kept) is (max(shares) < threshold)
+
+
+def test_exact_duplicates_go_to_the_first_path():
+    marked = read_bytes(b"\xef\xbb\xbfone two", "d")
+    documents = [document("a", "one  two\n"), document("b", "one two"), document("c", " ")]
+    kept, rows = _remove_exact([*documents, marked])
+    assert [d.path for d in kept] == ["a", "c"]
+    assert rows == [("b", "exact duplicate", "a", ""), ("d", "exact duplicate", "a", "")]
+
+
+def test_a_thousand_copies_cost_no_square_and_all_but_one_go():
+    copies = [document(f"{n:04}", f"{text(9, 40)} tail{n % 3}") for n in range(1_100)]
+    assert [d.path for d in _remove_near(copies, [], CONFIG)[0]] == ["0000"]
+
+
+def test_without_a_compiler_the_same_goes(tmp_path, monkeypatch):
+    compiled = make(family(6), tmp_path / "compiled")
+    monkeypatch.setattr(sketch, sketch._sketch_library.__name__, lambda: None)
+    assert make(family(6), tmp_path / "numpy").id == compiled.id
 
 
 def test_a_document_that_repeats_a_held_out_one_inside_itself_is_not_trained_on(folder, tmp_path):
@@ -183,7 +266,7 @@ def test_wrong_splits_and_damaged_lines_are_named(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(artifact.file("train.jsonl").read_bytes() + b'{"id": ')
     with pytest.raises(DataError, match=r"lines\.jsonl, line 2: A line is not a document"):
-        list(read_documents(path))
+        list(_read_lines(path))
 
 
 def test_settings_that_cannot_work_are_refused(folder):

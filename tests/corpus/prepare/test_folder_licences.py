@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.engine.shards import read_step_results
 from groundup.corpus.prepare.folder_licences import (
     FolderLicences,
     FolderLicencesConfig,

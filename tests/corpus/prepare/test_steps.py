@@ -1,39 +1,71 @@
-"""Names of steps lead to classes; a wrong one to the nearest."""
+"""Names lead to classes made from a documented configuration; a wrong name to the nearest one."""
 
-import importlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import ConfigError
+from groundup.core import Config, ConfigError
+from groundup.corpus.engine.specs import StepSpec, _annotation_parts, _file_fields
 from groundup.corpus.prepare.pipeline import read_pipeline
-from groundup.corpus.prepare.steps import (
-    CORPUS_STEPS,
-    READERS,
-    REMOVED,
-    _look_up,
-    is_global_step,
-    step_target,
-)
-from groundup.documents import STEPS
+from groundup.documents import DERIVERS, READERS, REMOVED, STEPS, import_object, step_target
 
 from .pipelines import HERE
 
+SOURCE = re.compile(r"\bSource\b|\b[Oo]wn (?:judgement|choice)\b|\b[Oo]ur own\b|\[[^\]]+\]")
+NEEDS_NONE = ("seed",)
+"""Numbers that are no better than others."""
+ALL = READERS | STEPS | DERIVERS
 
-def test_every_name_leads_to_a_class():
-    for place in [*CORPUS_STEPS.values(), *STEPS.values(), *READERS.values()]:
-        module, _, name = place.partition(":")
-        assert callable(getattr(importlib.import_module(module), name)), place
+
+def unsourced(kind: type[Config], prefix: str = "") -> Iterator[str]:
+    """Yield the numeric fields without a source; what is off by default needs none."""
+    for name, field in kind.model_fields.items():
+        parts = set(_annotation_parts(field.annotation))
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, Config):
+                yield from unsourced(part, f"{prefix}{name}.")
+        is_off = not field.is_required() and field.default in (None, {}, ())
+        if parts & {int, float} and not is_off and name not in NEEDS_NONE:
+            if not SOURCE.search(" ".join((field.description or "").split())):
+                yield prefix + name
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_a_name_leads_to_a_class_of_a_documented_configuration(name):
+    kind = get_type_hints(import_object(ALL[name]).__init__)["config"]
+    fields = kind.model_fields.items()
+    assert not [key for key, field in fields if not field.description], "fields without docstring"
+    assert not list(unsourced(kind)), f"{name}: say `Source: …` or `Source: own judgement`"
+    for key, field in fields:
+        is_path = Path in set(_annotation_parts(field.annotation))
+        assert not is_path or key in _file_fields(kind), f"{name}: {key} must be an InputPath"
+
+
+def test_a_number_without_a_source_is_seen():
+    class Bad(Config):
+        """Of a step."""
+
+        many: int = 3
+        """Of something."""
+        most: float | None = None
+        """Off."""
+        few: int = 1
+        """Of something. Source: own judgement."""
+
+    assert list(unsourced(Bad)) == ["many"]
 
 
 def test_unknown_names_are_errors_that_name_the_nearest():
-    table = {"web.lines": "a:B", "web.urls": "a:C"}
-    assert _look_up("web.lines", table, "use") == "a:B"
-    with pytest.raises(ConfigError, match="did you mean `web.lines`"):
-        _look_up("web.line", table, "use")
+    assert step_target("web.lines") == STEPS["web.lines"]
+    with pytest.raises(ConfigError, match=r"use='web.line' .* did you mean `web.lines`"):
+        step_target("web.line")
     assert step_target("mine:Step") == "mine:Step"
+    assert all(name.count(".") == 1 and name == name.lower() for name in STEPS | DERIVERS)
 
 
 @pytest.mark.parametrize("name", sorted(REMOVED))
@@ -44,8 +76,9 @@ def test_a_removed_step_is_an_error_that_names_its_replacement(name, tmp_path):
         read_pipeline(path)
     assert f"use={name!r} was removed; {REMOVED[name]}" in str(error.value)
     replacements = re.findall(r"`(\w+\.\w+)`", REMOVED[name])
-    assert all(map(step_target, replacements))
+    assert all(map(step_target, replacements)) and name not in ALL
 
 
-def test_surveys_are_told_from_steps():
-    assert is_global_step(f"{HERE}:SameText") and not is_global_step(f"{HERE}:Tidy")
+def test_global_steps_are_told_from_steps():
+    assert StepSpec("1 a", f"{HERE}:SameText").is_global
+    assert not StepSpec("1 a", f"{HERE}:Tidy").is_global

@@ -14,7 +14,6 @@ from groundup.core import Config
 from groundup.corpus import split_paths
 from groundup.corpus.prepare.write import (
     HasText,
-    HasTextConfig,
     SplitSink,
     SplitSinkConfig,
     _bin_start,
@@ -88,6 +87,6 @@ def test_the_funnel_keeps_reasons_apart():
 
 
 def test_what_has_no_text_is_no_document():
-    step, one = HasText(HasTextConfig()), records(1)[0]
+    step, one = HasText(Config()), records(1)[0]
     assert step(one).reason == "" and step(replace(one, text=" \n")).reason == "no text"
     assert step(replace(one, text="", data=b"x")).reason == "no step made text of it"

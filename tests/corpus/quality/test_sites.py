@@ -7,8 +7,8 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from groundup.corpus.engine.global_step import GlobalStep
-from groundup.corpus.engine.step_results import read_step_results
+from groundup.corpus.engine.shards import read_step_results
+from groundup.corpus.engine.specs import GlobalStep
 from groundup.corpus.quality import sites
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
 from groundup.documents import Record, SourceMap, TextSpan, apply_result, to_batch

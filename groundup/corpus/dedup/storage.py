@@ -1,11 +1,18 @@
-"""Record numbers and arrays on disk, shared by all deduplication steps.
+"""Record numbers, arrays and sorted rows on disk, shared by all deduplication steps.
 
 Records are numbered by the priority of their source, then by id. All further work is on numbers, so
-results do not depend on how records are distributed over shards. See sorted_runs.py for sorting.
+results do not depend on how records are distributed over shards.
+
+Rows with the same key are brought together from all shards by an external sort: each shard's worker
+writes a run, a file of rows sorted by a 64-bit key. A task processes one key range, a slice of
+every run found by bisection, within bounded memory; ranges are even because keys are hashes. If
+there are many runs, groups of `FAN_IN` are merged first, repeatedly, so no task opens many more
+than `FAN_IN` files and the number of opens grows linearly with the shards. Source: external merge
+sort, Knuth, The Art of Computer Programming, vol. 3, § 5.4.
 """
 
 import contextlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, SupportsIndex
@@ -15,7 +22,7 @@ from pydantic import Field
 
 from groundup.core import CapacityError, Config, DataError, atomic_replace
 
-from ..engine.global_step import Executor
+from ..engine.executors import Executor
 from .sketch import PackedTexts, pack_arrow
 
 ARRAY_ENTRY = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
@@ -29,6 +36,14 @@ SAMPLE_STRIDE = 1_024
 """One of so many sorted values is sampled to find quantiles."""
 RANK_BYTES = 2
 """Bytes before an id that hold its source's rank."""
+ROW_NUMBERS = ".rows.npy"
+"""Suffix of the row numbers of a file of sorted names."""
+ArrayReader = Callable[[int], np.ndarray]
+"""Returns a record's array by its number."""
+FAN_IN = 64
+"""Runs merged at a time. Own choice: 4,096 shards need one pass, 262,144 two."""
+SORT_MEMORY_FACTOR = 4
+"""Memory of sorting in multiples of the rows' size: slices or order, rows and sorted rows."""
 
 
 class DedupConfig(Config):
@@ -70,9 +85,7 @@ def number_records(
     kinds = [load_array(run).dtype for run in runs]
     total = sum(len(load_array(run)) for run in runs)
     if total >= 2**32:
-        raise CapacityError(
-            f"{total:,} records exceed the limit of 2³²; deduplicate parts of them."
-        )
+        raise CapacityError(f"{total:,} records exceed the limit of 2³²; deduplicate parts.")
     numbers = [scratch / f"numbers-{at:06}.npy" for at in range(len(shards))]
     for run, path in zip(runs, numbers, strict=True):
         save_array(path, np.zeros(len(load_array(run)), np.uint32))
@@ -85,12 +98,8 @@ def number_records(
         done = 0
         for slices in quantile_slices(runs, MERGE_ROWS):
             names, owner = _number_range(slices, runs, numbers, done)
-            id_file.write(
-                names.astype(f"S{RANK_BYTES + width}")
-                .view("u1")
-                .reshape(-1, RANK_BYTES + width)[:, RANK_BYTES:]
-                .tobytes()
-            )
+            padded = names.astype(f"S{RANK_BYTES + width}").view("u1")
+            id_file.write(padded.reshape(-1, RANK_BYTES + width)[:, RANK_BYTES:].tobytes())
             owner_file.write(owner.tobytes())
             done += len(names)
     return RecordOrder(numbers, load_array(ids), load_array(owners))
@@ -107,13 +116,8 @@ def _write_sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
         names += [at.to_bytes(RANK_BYTES, "big") + id.encode() for at, id in zip(ranks, ids)]  # noqa: B905
     every = np.array(names, "S" if names else f"S{RANK_BYTES + 1}")
     order = np.argsort(every, kind="stable")
-    save_array(_row_numbers_path(out), order.astype(np.uint32))
+    save_array(out.with_suffix(ROW_NUMBERS), order.astype(np.uint32))
     return save_array(out, every[order])
-
-
-def _row_numbers_path(names: Path) -> Path:
-    """Path of the row numbers of sorted names."""
-    return names.with_suffix(".rows.npy")
 
 
 def _number_range(
@@ -130,7 +134,7 @@ def _number_range(
     parts = np.split(place, np.cumsum(sizes)[:-1])
     for run, path, chosen, own in zip(runs, numbers, slices, parts, strict=True):
         if len(own):
-            np.load(path, mmap_mode="r+")[load_array(_row_numbers_path(run))[chosen]] = own
+            np.load(path, mmap_mode="r+")[load_array(run.with_suffix(ROW_NUMBERS))[chosen]] = own
     owners = np.repeat(np.arange(len(runs), dtype=np.uint32), sizes)
     return names[order], owners[order]
 
@@ -205,10 +209,6 @@ def write_arrays(out: Path, arrays: Iterable[tuple[int, np.ndarray]]) -> Path:
     return save_array(out.with_suffix(".places.npy"), np.array(rows, ARRAY_ENTRY))
 
 
-ArrayReader = Callable[[int], np.ndarray]
-"""Returns a record's array by its number."""
-
-
 class ArrayStore(NamedTuple):
     """Arrays of hashes by record, on disk."""
 
@@ -268,3 +268,108 @@ def load_array(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}); remove it and run again.") from None
+
+
+class KeyRange(NamedTuple):
+    """A task over a key range of several runs."""
+
+    runs: tuple[Path, ...]
+    """Files that may have rows in the range."""
+    low: int
+    high: int
+    """One past the last key, at most 2**64."""
+    out: Path
+
+
+class SortedRun(NamedTuple):
+    """Sorted rows in files of consecutive key ranges."""
+
+    files: tuple[Path, ...]
+    lows: tuple[int, ...]
+    """Lower key bound of each file, ascending from 0."""
+
+    def files_in_range(self, low: int, high: int) -> tuple[Path, ...]:
+        """Files that may have keys in [low, high)."""
+        return self.files[bisect_right(self.lows, low) - 1 : bisect_left(self.lows, high)]
+
+
+def write_run(path: Path, rows: np.ndarray) -> Path:
+    """Write rows sorted by their field `key`, then by the others."""
+    return save_array(path, sort_by_key(rows))
+
+
+def sort_by_key(rows: np.ndarray) -> np.ndarray:
+    """Rows sorted by their first field, then by the others."""
+    return rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names or ())])]
+
+
+def key_ranges(
+    paths: Sequence[Path], executor: Executor, scratch: Path, memory_bytes: int
+) -> list[KeyRange]:
+    """Tasks over even key ranges, each needing about `memory_bytes`; merges runs first if many."""
+    runs, turn = [SortedRun((path,), (0,)) for path in paths], 0
+    while len(runs) > FAN_IN:
+        groups = [runs[at : at + FAN_IN] for at in range(0, len(runs), FAN_IN)]
+        tasks = [
+            _split_ranges(group, scratch / f"merge-{turn}-{number:06}", memory_bytes)
+            for number, group in enumerate(groups)
+        ]
+        executor(_merge_range, [task for group in tasks for task in group])
+        if turn:  # intermediate files; the input runs are kept
+            for path in (path for run in runs for path in run.files):
+                path.unlink()
+        runs = [
+            SortedRun(tuple(task.out for task in group), tuple(task.low for task in group))
+            for group in tasks
+        ]
+        turn += 1
+    return _split_ranges(
+        runs, scratch / "range", memory_bytes, sum(path.stat().st_size for path in paths)
+    )
+
+
+def _split_ranges(
+    runs: Sequence[SortedRun], stem: Path, memory_bytes: int, size: int = 0
+) -> list[KeyRange]:
+    size = size or sum(path.stat().st_size for run in runs for path in run.files)
+    parts = max(1, -(-size * SORT_MEMORY_FACTOR // memory_bytes))
+    bounds = [2**64 * part // parts for part in range(parts + 1)]
+    return [
+        KeyRange(
+            tuple(path for run in runs for path in run.files_in_range(low, high)),
+            low, high, stem.with_name(f"{stem.name}-{at:06}.npy"),
+        )
+        for at, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))
+    ]  # fmt: skip
+
+
+def _merge_range(part: KeyRange) -> Path:
+    """Write the sorted rows of a range."""
+    return save_array(part.out, read_range(part))
+
+
+def read_range(part: KeyRange) -> np.ndarray:
+    """Sorted rows of all runs in a key range."""
+    slices = []
+    for run in part.runs:
+        rows = load_array(run)
+        keys = rows["key"]
+        low = np.searchsorted(keys, np.uint64(part.low))
+        high = len(rows) if part.high >= 2**64 else np.searchsorted(keys, np.uint64(part.high))
+        slices.append(np.array(rows[low:high]))  # copied, so that only one file is open
+    rows = np.concatenate(slices)
+    slices.clear()
+    return sort_by_key(rows)
+
+
+def equal_groups(rows: np.ndarray, *fields: str) -> np.ndarray:
+    """(n, 2) start and end of each group of two or more sorted rows with equal fields."""
+    if not len(rows):
+        return np.zeros((0, 2), np.int64)
+    is_new = np.ones(len(rows), bool)
+    is_new[1:] = False
+    for field in fields:
+        is_new[1:] |= rows[field][1:] != rows[field][:-1]
+    starts = np.flatnonzero(is_new)
+    ends = np.append(starts[1:], len(rows))
+    return np.stack([starts, ends], axis=1)[ends - starts > 1]

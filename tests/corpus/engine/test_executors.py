@@ -1,4 +1,4 @@
-"""Daft here and Daft on Ray write what the pool writes, hung and killed workers included."""
+"""A pool gives results in order; Daft here and on Ray write what it writes, killed workers too."""
 
 import json
 import os
@@ -12,9 +12,8 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import ConfigError
-from groundup.corpus.engine.cluster import _check_ray_address, open_executor
-from groundup.corpus.engine.pool import WorkerPool
+from groundup.core import ConfigError, DataError, device
+from groundup.corpus.engine.executors import WorkerPool, _check_ray_address, open_executor
 from groundup.corpus.engine.run import run_plan
 
 from .runs import digest_of, plan_of, write_lines
@@ -24,10 +23,10 @@ CHILD = """
 import sys
 from pathlib import Path
 from groundup.core import DataError
-from groundup.corpus.engine.cluster import open_executor
+from groundup.corpus.engine.executors import open_executor
 from groundup.corpus.engine.run import run_plan
 from tests.corpus.engine.runs import plan_of
-from tests.corpus.engine.test_pool import refuse
+from tests.corpus.engine.test_executors import refuse
 with open_executor(sys.argv[3], 2, 1.0) as each:
     run_plan(plan_of(Path(sys.argv[1])), Path(sys.argv[2]), each)
     try:
@@ -35,6 +34,45 @@ with open_executor(sys.argv[3], 2, 1.0) as each:
     except DataError as error:
         print("refused", error)
 """
+
+
+def late(item):
+    """The first item waits for one that another worker has done."""
+    number, folder = item
+    if number:
+        (folder / f"{number} by {os.getpid()}").touch()
+    while not number and not any(folder.iterdir()):
+        time.sleep(0.001)
+    return number * 2, os.getpid()
+
+
+def refuse(item):
+    if item == 3:
+        raise DataError("not three")
+
+
+def test_results_are_in_the_order_of_items_and_heard_as_they_come(tmp_path):
+    heard = []
+    with WorkerPool(3) as each:
+        results = each(late, [(number, tmp_path) for number in range(20)], heard.append)
+        assert [result for result, _ in results] == [2 * n for n in range(20)]
+        assert sorted(heard) == sorted(results) and heard[0] != results[0]
+        assert 1 < len({pid for _, pid in results}) <= 3, "bounded workers, used again"
+        assert each(late, []) == []
+
+
+def test_an_error_ends_all_workers():
+    with WorkerPool(2) as each:
+        with pytest.raises(DataError, match="not three"):
+            each(refuse, range(1_000))
+    assert [worker.process for worker in each.workers] == [None, None]
+
+
+@pytest.mark.parametrize("workers, limit", [(-1, 1.0), (1, 0.0)])
+def test_numbers_that_make_no_sense_are_refused(workers, limit):
+    with pytest.raises(ConfigError, match="one per core"):
+        WorkerPool(workers, limit)
+    assert len(WorkerPool(0).workers) == device.available_cores() >= 1
 
 
 @pytest.mark.parametrize("name", ["daft", pytest.param("ray", marks=pytest.mark.slow)])
@@ -85,7 +123,7 @@ def test_nobody_is_told_of_a_run():
     pytest.importorskip("daft")
     code = (
         "import os\n"
-        "from groundup.corpus.engine.cluster import open_executor\n"
+        "from groundup.corpus.engine.executors import open_executor\n"
         "with open_executor('daft', 1):\n"
         "    from daft.scarf_telemetry import opted_out\n"
         "    print(opted_out(), os.environ['RAY_USAGE_STATS_ENABLED'])"
@@ -98,7 +136,7 @@ def test_nobody_is_told_of_a_run():
 
 RAY = """
 import json, os, psutil
-from groundup.corpus.engine.cluster import NO_TELEMETRY, _start_ray
+from groundup.corpus.engine.executors import NO_TELEMETRY, _start_ray
 os.environ.update(NO_TELEMETRY)
 _start_ray(1, "")
 import ray

@@ -1,6 +1,5 @@
 """Files of settings: every one is marked, found beside its pipeline, and known by its contents."""
 
-import importlib
 import json
 import os
 from pathlib import Path
@@ -10,17 +9,15 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+
 from groundup.core import Config, ConfigError, InputFile, InputPath
-from groundup.corpus.engine.setting_files import (
-    _annotation_parts,
+from groundup.corpus.engine.specs import (
     _content_digest,
-    _file_fields,
     file_digests,
     with_absolute_paths,
     with_file_names_only,
 )
-from groundup.corpus.prepare.steps import CORPUS_STEPS
-from groundup.documents import READERS, STEPS
+from groundup.documents import STEPS, import_object
 
 
 class Inner(Config):
@@ -100,15 +97,6 @@ def test_an_artifact_is_known_by_its_id(tmp_path):
     assert _content_digest(tmp_path / "a") == made.id
 
 
-@pytest.mark.parametrize("name", sorted({*STEPS, *CORPUS_STEPS, *READERS}))
-def test_every_setting_that_is_a_path_is_marked(name):
-    module, _, path = {**READERS, **STEPS, **CORPUS_STEPS}[name].partition(":")
-    kind = get_type_hints(getattr(importlib.import_module(module), path).__init__)["config"]
-    for field, about in kind.model_fields.items():
-        is_path = Path in set(_annotation_parts(about.annotation))
-        assert not is_path or field in _file_fields(kind), f"{name}: {field} must be a File"
-
-
 @pytest.mark.parametrize(
     "name, settings, count",
     [
@@ -122,7 +110,6 @@ def test_every_setting_that_is_a_path_is_marked(name):
     ],
 )
 def test_the_steps_that_read_files_say_so(name, settings, count):
-    module, _, path = {**STEPS, **CORPUS_STEPS}[name].partition(":")
-    kind = get_type_hints(getattr(importlib.import_module(module), path).__init__)["config"]
+    kind = get_type_hints(import_object(STEPS[name]).__init__)["config"]
     kind(**settings)
     assert json.dumps(with_absolute_paths(kind, settings, Path("/home"))).count("/home/") == count
