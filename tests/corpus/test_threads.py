@@ -11,8 +11,17 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from groundup.core import ConfigError
 from groundup.corpus.engine.shards import read_step_results
-from groundup.corpus.threads import JoinThreads, JoinThreadsConfig, ThreadPositions, ThreadsConfig
+from groundup.corpus.threads import (
+    JoinThreads,
+    JoinThreadsConfig,
+    ThreadMessage,
+    ThreadPositions,
+    ThreadsConfig,
+    build_threads,
+    extract_message,
+)
 from groundup.documents import (
     Record,
     SourceMap,
